@@ -1,0 +1,55 @@
+//! How long to wait before a failed call is tried again.
+
+use std::time::Duration;
+
+/// The first step of the backoff, as in openai-python's `INITIAL_RETRY_DELAY`.
+const BASE: Duration = Duration::from_millis(500);
+/// The longest step, as in openai-python's `MAX_RETRY_DELAY`.
+const CAP: Duration = Duration::from_secs(8);
+
+/// Exponential with full jitter: between zero and the step of the `failed`th failure (from 1), and never less than
+/// what the provider asked for, to which up to a tenth is added.
+///
+/// `random` is from 0 to 1.
+#[must_use]
+pub fn delay(failed: u32, asked: Option<Duration>, random: f64) -> Duration {
+    match asked {
+        Some(asked) => asked + asked.mul_f64(0.1 * random),
+        None => step(failed).mul_f64(random),
+    }
+}
+
+/// How long to pause a key whose provider said 429 but not how long, after the `refused`th refusal in a row (from 1).
+#[must_use]
+pub fn pause(refused: u32) -> Duration {
+    step(refused)
+}
+
+fn step(nth: u32) -> Duration {
+    BASE.saturating_mul(2_u32.saturating_pow(nth.saturating_sub(1))).min(CAP)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn within_its_bounds(failed in 1_u32..100, random in 0.0..=1.0_f64, asked_ms in proptest::option::of(0_u64..100_000)) {
+            let asked = asked_ms.map(Duration::from_millis);
+            let delay = delay(failed, asked, random);
+            match asked {
+                Some(asked) => prop_assert!(delay >= asked && delay <= asked.mul_f64(1.1) + Duration::from_nanos(1)),
+                None => prop_assert!(delay <= CAP),
+            }
+        }
+    }
+
+    #[test]
+    fn steps_double_to_the_cap() {
+        let steps: Vec<_> = (1..8).map(|n| pause(n).as_millis()).collect();
+        assert_eq!(steps, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
+    }
+}

@@ -1,0 +1,18 @@
+//! The contract's own types: what a caller sends ([`Spec`], [`Input`]), and what an item ends with
+//! ([`Outcome`], [`Usage`], [`Error`]).
+//!
+//! The lowest layer: it knows nothing of HTTP, providers, limits or stores.
+
+mod error;
+mod input;
+mod bounded;
+mod outcome;
+mod request;
+mod spec;
+
+pub use error::{Attempted, Code, Error, Fault, pointer};
+pub use input::{Content, Input, Item};
+pub use bounded::Bounded;
+pub use outcome::{Ending, Outcome, Success, Tally, Timing, Usage};
+pub use request::{Batch, OnError, Single};
+pub use spec::{Example, Metadata, Mode, SchemaSource, Spec, field_is_text};

@@ -1,0 +1,195 @@
+//! A text to extract from.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::error::Error;
+use super::spec::Metadata;
+
+/// The text of an input. In JSON a string, or an array of `{"type": "text", "text": …}` parts, which are joined with a blank line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content(pub String);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    #[serde(rename = "type")]
+    #[expect(dead_code, reason = "read only to be checked: `text` is the one kind there is")]
+    kind: PartKind,
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PartKind {
+    Text,
+}
+
+const CONTENT: &str = "a string, or an array of content parts such as {\"type\": \"text\", \"text\": \"…\"}";
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = Content;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(CONTENT)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Content, E> {
+                Ok(Content(text.to_owned()))
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Content, E> {
+                Ok(Content(text))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Content, A::Error> {
+                join(parts)
+            }
+        }
+
+        deserializer.deserialize_any(Text)
+    }
+}
+
+fn join<'de, A: SeqAccess<'de>>(mut parts: A) -> Result<Content, A::Error> {
+    let mut text = String::new();
+    while let Some(part) = parts.next_element::<Part>()? {
+        if !text.is_empty() {
+            text.push_str("\n\n");
+        }
+        text.push_str(&part.text);
+    }
+    Ok(Content(text))
+}
+
+/// One input of many, as a caller writes it: the bare content, or `{"id", "input", "metadata"}`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// At most 255 characters; need not be unique; only echoed.
+    pub id: Option<String>,
+    pub content: Content,
+    pub metadata: Option<Metadata>,
+}
+
+/// The longest `id` of an input, in characters.
+const MAX_ID_CHARS: usize = 255;
+
+impl From<Content> for Item {
+    fn from(content: Content) -> Self {
+        Self { id: None, content, metadata: None }
+    }
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ItemVisitor;
+
+        impl<'de> Visitor<'de> for ItemVisitor {
+            type Value = Item;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, an array of content parts, or an object with `input` and, if wanted, `id` and `metadata`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Item, E> {
+                Ok(Content(text.to_owned()).into())
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Item, E> {
+                Ok(Content(text).into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Item, A::Error> {
+                join(parts).map(Item::from)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Item, A::Error> {
+                let fields = Fields::deserialize(de::value::MapAccessDeserializer::new(fields))?;
+                Ok(Item { id: fields.id.map(|id| id.0), content: fields.input, metadata: fields.metadata })
+            }
+        }
+
+        deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    id: Option<Id>,
+    input: Content,
+    metadata: Option<Metadata>,
+}
+
+struct Id(String);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = String::deserialize(deserializer)?;
+        if id.chars().nth(MAX_ID_CHARS).is_some() {
+            return Err(de::Error::custom(format!("an id has at most {MAX_ID_CHARS} characters")));
+        }
+        Ok(Self(id))
+    }
+}
+
+/// One input on its way through the service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Its place among the inputs, from 0.
+    pub index: usize,
+    pub id: Option<String>,
+    pub metadata: Option<Metadata>,
+    /// The text; or why this one cannot be tried, which fails it alone (a line of NDJSON that is not JSON).
+    pub content: Result<String, Error>,
+}
+
+impl Input {
+    #[must_use]
+    pub fn new(index: usize, item: Item) -> Self {
+        Self { index, id: item.id, metadata: item.metadata, content: Ok(item.content.0) }
+    }
+
+    /// An input that could not be read.
+    #[must_use]
+    pub fn unreadable(index: usize, error: Error) -> Self {
+        Self { index, id: None, metadata: None, content: Err(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_a_string_parts_or_an_object() {
+        let read = |json: &str| serde_json::from_str::<Item>(json);
+        assert_eq!(read("\"a\"").unwrap().content.0, "a");
+        let parts = r#"[{"type":"text","text":"a"},{"type":"text","text":"b"}]"#;
+        assert_eq!(read(parts).unwrap().content.0, "a\n\nb");
+        let object = format!(r#"{{"id":"x","input":{parts},"metadata":{{"k":"v"}}}}"#);
+        let item = read(&object).unwrap();
+        assert_eq!((item.id.as_deref(), item.content.0.as_str()), (Some("x"), "a\n\nb"));
+    }
+
+    #[test]
+    fn a_wrong_item_says_what_is_expected() {
+        for (json, words) in [
+            ("1", "a string, an array of content parts"),
+            (r#"{"input":"a","ids":1}"#, "unknown field `ids`"),
+            (r#"{"id":"a"}"#, "missing field `input`"),
+            (r#"[{"type":"image_url","text":""}]"#, "expected `text`"),
+        ] {
+            let error = serde_json::from_str::<Item>(json).unwrap_err().to_string();
+            assert!(error.contains(words), "{json}: {error}");
+        }
+        let long = serde_json::json!({"id": "é".repeat(256), "input": "a"});
+        assert!(serde_json::from_value::<Item>(long).is_err());
+    }
+}

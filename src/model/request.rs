@@ -1,0 +1,167 @@
+//! What the two extraction endpoints are sent: the spec, and fields of their own beside it.
+//!
+//! Read by hand rather than by `#[serde(flatten)]`, which would buffer the body and lose where an error is.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+use super::bounded::Bounded;
+use super::input::{Content, Item};
+use super::spec::{Key, Refuse, Spec};
+
+/// The body of `POST /v1/extract`.
+#[derive(Debug, Clone, Default)]
+pub struct Single {
+    pub spec: Spec,
+    pub input: Option<Content>,
+    pub stream: bool,
+}
+
+/// What becomes of a batch when an item fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// The others go on.
+    #[default]
+    Continue,
+    /// The first failed item ends the batch; what is not finished is cancelled.
+    Stop,
+}
+
+/// The body of `POST /v1/extract/batch`; from the query, without `inputs`, where they come as NDJSON.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    pub spec: Spec,
+    pub inputs: Option<Vec<Item>>,
+    concurrency: Option<Bounded<1, { u64::MAX }>>,
+    pub on_error: OnError,
+    pub stream: bool,
+}
+
+impl Batch {
+    /// The most items of this batch in flight; `None`: as many as the global limit allows.
+    #[must_use]
+    pub fn concurrency(&self) -> Option<usize> {
+        self.concurrency.map(|n| usize::try_from(n.get()).unwrap_or(usize::MAX))
+    }
+}
+
+/// A body that has the spec's fields and some of its own.
+trait Body: Default {
+    /// The names of its own fields.
+    const FIELDS: &[&str];
+
+    fn spec(&mut self) -> &mut Spec;
+
+    /// Reads the value of `field` if it is one of its own.
+    fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error>;
+}
+
+impl Body for Single {
+    const FIELDS: &[&str] = &["input", "stream"];
+
+    fn spec(&mut self) -> &mut Spec {
+        &mut self.spec
+    }
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error> {
+        match field {
+            "input" => self.input = Some(map.next_value()?),
+            "stream" => self.stream = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl Body for Batch {
+    const FIELDS: &[&str] = &["inputs", "concurrency", "on_error", "stream"];
+
+    fn spec(&mut self) -> &mut Spec {
+        &mut self.spec
+    }
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error> {
+        match field {
+            "inputs" => self.inputs = Some(map.next_value()?),
+            "concurrency" => self.concurrency = map.next_value()?,
+            "on_error" => self.on_error = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "stream" => self.stream = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+struct BodyVisitor<B>(PhantomData<B>);
+
+impl<'de, B: Body> Visitor<'de> for BodyVisitor<B> {
+    type Value = B;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<B, A::Error> {
+        let mut body = B::default();
+        let mut seen: Vec<Key<'de>> = Vec::new();
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            if seen.iter().any(|earlier| earlier.0 == key.0) {
+                map.next_value_seed(Refuse("this field is given twice"))?;
+            }
+            if !body.spec().read(&key.0, &mut map)? && !body.read(&key.0, &mut map)? {
+                let known = [Spec::FIELDS, B::FIELDS].concat().join("`, `");
+                map.next_value_seed(Refuse(&format!("unknown field; the fields here are `{known}`")))?;
+            }
+            seen.push(key);
+        }
+        Ok(body)
+    }
+}
+
+impl<'de> Deserialize<'de> for Single {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BodyVisitor(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BodyVisitor(PhantomData))
+    }
+}
+
+/// Whether anything but an object is refused is seen here, and the messages; where an error is, in `http::json`.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_contracts() {
+        let single: Single = serde_json::from_str(r#"{"input": "a", "schema": {}}"#).unwrap();
+        assert_eq!(single.spec.max_attempts(), 3);
+        assert_eq!(single.spec.timeout().as_millis(), 120_000);
+        assert!(single.spec.temperature().abs() < f64::EPSILON && !single.stream);
+        let batch: Batch = serde_json::from_str(r#"{"inputs": [], "schema": "person", "concurrency": null}"#).unwrap();
+        assert_eq!((batch.concurrency(), batch.on_error), (None, OnError::Continue));
+    }
+
+    #[test]
+    fn a_wrong_field_says_so() {
+        for (json, words) in [
+            (r#"{"inptu": "a"}"#, "unknown field; the fields here are `schema`"),
+            (r#"{"seed": 1, "seed": 2}"#, "given twice"),
+            (r#"{"max_attempts": 11}"#, "a whole number from 1 to 10"),
+            (r#"{"temperature": 2.1}"#, "a number from 0 to 2"),
+            (r#"{"mode": "jsn"}"#, "unknown variant `jsn`"),
+            (r#"{"schema": 3}"#, "expected a JSON Schema"),
+            ("[]", "expected a JSON object"),
+        ] {
+            let error = serde_json::from_str::<Single>(json).unwrap_err().to_string();
+            assert!(error.contains(words), "{json}: {error}");
+        }
+    }
+}
