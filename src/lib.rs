@@ -1,1 +1,1 @@
-pub mod limits; pub mod model;
+pub mod limits; pub mod model; pub mod schema;

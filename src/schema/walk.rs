@@ -1,0 +1,141 @@
+//! The parts of a schema: which keyword holds further schemas, and whether they see the same place of the instance.
+
+use std::collections::HashMap;
+
+use jsonschema::Draft;
+use serde_json::{Map, Value};
+
+/// Where a subschema applies, seen from the schema that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applies<'s> {
+    /// To the very same value.
+    Here,
+    /// To the member of this name.
+    Member(&'s str),
+    /// To any member or element.
+    Inside,
+    /// To nothing by itself: a definition.
+    Nowhere,
+}
+
+/// What a keyword's value holds.
+#[derive(Clone, Copy)]
+enum Holds {
+    One,
+    /// An array, or by an old draft's rule a single schema.
+    Many,
+    Named,
+}
+
+const KEYWORDS: [(&str, Holds, Applies<'static>); 25] = [
+    ("allOf", Holds::Many, Applies::Here),
+    ("anyOf", Holds::Many, Applies::Here),
+    ("oneOf", Holds::Many, Applies::Here),
+    ("not", Holds::One, Applies::Here),
+    ("if", Holds::One, Applies::Here),
+    ("then", Holds::One, Applies::Here),
+    ("else", Holds::One, Applies::Here),
+    ("dependentSchemas", Holds::Named, Applies::Here),
+    ("dependencies", Holds::Named, Applies::Here),
+    ("properties", Holds::Named, Applies::Member("")),
+    ("patternProperties", Holds::Named, Applies::Inside),
+    ("additionalProperties", Holds::One, Applies::Inside),
+    ("unevaluatedProperties", Holds::One, Applies::Inside),
+    ("propertyNames", Holds::One, Applies::Nowhere),
+    ("items", Holds::Many, Applies::Inside),
+    ("prefixItems", Holds::Many, Applies::Inside),
+    ("additionalItems", Holds::One, Applies::Inside),
+    ("unevaluatedItems", Holds::One, Applies::Inside),
+    ("contains", Holds::One, Applies::Inside),
+    ("contentSchema", Holds::One, Applies::Nowhere),
+    ("$defs", Holds::Named, Applies::Nowhere),
+    ("definitions", Holds::Named, Applies::Nowhere),
+    ("$ref", Holds::One, Applies::Here),
+    ("$dynamicRef", Holds::One, Applies::Here),
+    ("$recursiveRef", Holds::One, Applies::Here),
+];
+
+/// A schema's document: its subschemas, and what its references mean.
+#[derive(Debug)]
+pub struct Document<'s> {
+    root: &'s Value,
+    draft: Draft,
+    /// `$anchor` and `$dynamicAnchor`, and what `$id` names.
+    named: HashMap<&'s str, &'s Value>,
+}
+
+impl<'s> Document<'s> {
+    pub fn new(root: &'s Value, draft: Draft) -> Self {
+        let mut document = Self { root, draft, named: HashMap::new() };
+        let mut todo = vec![root];
+        while let Some(schema) = todo.pop() {
+            for keyword in ["$anchor", "$dynamicAnchor", "$id"] {
+                if let Some(name) = schema.get(keyword).and_then(Value::as_str) {
+                    document.named.insert(name.trim_end_matches('#'), schema);
+                }
+            }
+            todo.extend(document.parts(schema).into_iter().map(|(_, part)| part));
+        }
+        document
+    }
+
+    /// The schemas within `schema`, definitions too, but not what it refers to.
+    pub fn parts(&self, schema: &'s Value) -> Vec<(Applies<'s>, &'s Value)> {
+        let Some(object) = schema.as_object() else { return Vec::new() };
+        if self.is_bare_reference(object) {
+            return Vec::new();
+        }
+        let mut parts = Vec::new();
+        for (keyword, holds, applies) in KEYWORDS {
+            let Some(value) = object.get(keyword) else { continue };
+            match (holds, value) {
+                (Holds::Many, Value::Array(many)) => parts.extend(many.iter().map(|part| (applies, part))),
+                (Holds::Named, Value::Object(named)) => parts.extend(named.iter().map(|(name, part)| match applies {
+                    Applies::Member(_) => (Applies::Member(name.as_str()), part),
+                    other => (other, part),
+                })),
+                (Holds::One | Holds::Many, _) => parts.push((applies, value)),
+                (Holds::Named, _) => {}
+            }
+        }
+        parts.retain(|(_, part)| part.is_object() || part.is_boolean());
+        parts
+    }
+
+    /// What `schema` refers to, with the keyword and the text of the reference; `None` for one that leads outside.
+    pub fn references(&self, schema: &'s Value) -> Vec<(&'static str, &'s str, Option<&'s Value>)> {
+        let mut references = Vec::new();
+        for keyword in ["$ref", "$dynamicRef"] {
+            if let Some(text) = schema.get(keyword).and_then(Value::as_str) {
+                references.push((keyword, text, self.resolve(text)));
+            }
+        }
+        references
+    }
+
+    /// What applies to a value or what is in it, through references too.
+    pub fn applied(&self, schema: &'s Value) -> Vec<(Applies<'s>, &'s Value)> {
+        let mut applied = self.parts(schema);
+        applied.retain(|(applies, _)| *applies != Applies::Nowhere);
+        applied.extend(self.references(schema).into_iter().filter_map(|(.., target)| Some((Applies::Here, target?))));
+        applied
+    }
+
+    fn resolve(&self, reference: &str) -> Option<&'s Value> {
+        let (resource, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+        let root = if resource.is_empty() { self.root } else { self.named.get(resource)? };
+        if fragment.is_empty() {
+            return Some(root);
+        }
+        let fragment = percent_encoding::percent_decode_str(fragment).decode_utf8().ok()?;
+        match fragment.strip_prefix('/') {
+            Some(_) => root.pointer(&fragment),
+            None => self.named.get(fragment.as_ref()).or_else(|| self.named.get(reference)).copied(),
+        }
+    }
+
+    /// In draft 7 what stands beside `$ref` is ignored.
+    fn is_bare_reference(&self, object: &Map<String, Value>) -> bool {
+        self.draft == Draft::Draft7 && object.contains_key("$ref")
+    }
+}
