@@ -19,7 +19,7 @@ fn what_is_no_schema_is_refused_where_it_is_wrong() {
         (json!({"properties": {"age": {"type": 3}}}), "/properties/age/type", "3"),
         (json!({"pattern": "("}), "/pattern", "("),
         (json!({"pattern": "(?=a)"}), "/pattern", "(?=a)"),
-        (json!({"pattern": "((a|bc|[d-f]+){1,1000}){1,1000}x"}), "/pattern", "1000"),
+        (json!({"pattern": "^((a|bc){1,1000}){1,1000}$"}), "/pattern", "1000"),
         (json!({"$schema": "http://json-schema.org/draft-04/schema#"}), "/$schema", "not supported"),
         (json!({"$ref": "https://example.com/a.json"}), "/$ref", "nothing is fetched"),
         (json!({"$ref": "file:///etc/passwd"}), "/$ref", "nothing is fetched"),
