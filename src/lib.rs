@@ -1,1 +1,1 @@
-pub mod limits; pub mod model; pub mod schema;
+pub mod config; pub mod extract; pub mod limits; pub mod model; pub mod net; pub mod provider; pub mod schema; pub mod telemetry;

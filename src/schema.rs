@@ -3,6 +3,7 @@
 //! Compiled once for a request and kept by its text, never fetched from anywhere, and bounded when it comes in, so that
 //! validating against it stays quick. Knows nothing of providers and limits.
 
+pub mod answer;
 mod bounds;
 mod cache;
 mod registry;

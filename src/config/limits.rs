@@ -1,0 +1,58 @@
+//! `[limits]`: what may be in flight, wait and be held in memory.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use super::{
+    error::Error,
+    section::Section,
+    setting::Origin,
+    value::{count, integer, millis},
+};
+
+/// The limits of the whole process. A provider's own rate stands with the provider.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// `max_concurrency`: calls in flight, all callers and providers together. 1 to 100,000, default 64.
+    pub max_concurrency: NonZeroU32,
+    /// `max_queue`: items that may wait for their turn; a batch puts only its window there. 1 to 10,000,000, default 100,000.
+    pub max_queue: NonZeroU32,
+    /// `max_queue_bytes`: request bodies in memory at a time, together. 1 KiB to 1 TiB, default 1 GiB; at least
+    /// `server.max_body_bytes`.
+    pub max_queue_bytes: usize,
+    /// `max_ordered_bytes`: what an ordered reply may hold until it is complete. 1 KiB to 1 TiB, default 256 MiB.
+    pub max_ordered_bytes: usize,
+    /// `max_wait_ms`: how long a single's item may wait for a provider key that is paused after a 429, altogether.
+    /// 0 to 3,600,000 ms, default 60,000.
+    pub max_wait: Duration,
+    /// `max_batch_wait_ms`: the same for a batch's item. 0 to 86,400,000 ms, default 600,000.
+    pub max_batch_wait: Duration,
+}
+
+impl Limits {
+    pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
+        let memory = 1 << 10..=1 << 40;
+        let limits = Self {
+            max_concurrency: section.get("max_concurrency", 64, count(100_000))?,
+            max_queue: section.get("max_queue", 100_000, count(10_000_000))?,
+            max_queue_bytes: section.get("max_queue_bytes", 1 << 30, integer(memory.clone()))?,
+            max_ordered_bytes: section.get("max_ordered_bytes", 256 << 20, integer(memory))?,
+            max_wait: section.get("max_wait_ms", 60_000, millis(0..=3_600_000))?,
+            max_batch_wait: section.get("max_batch_wait_ms", 600_000, millis(0..=86_400_000))?,
+        };
+        section.finish()?;
+        Ok(limits)
+    }
+
+    /// Refuses a waiting room that the largest allowed body could never enter.
+    pub(super) fn check_room(&self, max_body_bytes: usize, origin: &Origin) -> Result<(), Error> {
+        let room = self.max_queue_bytes;
+        if room >= max_body_bytes {
+            return Ok(());
+        }
+        let message = format!(
+            "`limits.max_queue_bytes` is {room}, less than `server.max_body_bytes`, {max_body_bytes}: a body of that size \
+             would never be admitted; raise the one or lower the other"
+        );
+        Err(Error::new(origin, message))
+    }
+}

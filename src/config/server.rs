@@ -1,0 +1,135 @@
+//! `[server]`: the HTTP side.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use secrecy::SecretString;
+
+use super::{
+    error::Error,
+    secret,
+    section::Section,
+    setting::Origin,
+    url::{self, Url},
+    value::{self, Parsed},
+};
+
+/// How the server meets its callers.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// `api_keys` (array of strings), or `api_keys_file` (one key a line; blank lines and lines that begin with `#` are
+    /// skipped): what callers send as `Authorization: Bearer …`. Empty, the default: everyone may call.
+    pub api_keys: Vec<SecretString>,
+    /// `allow_anonymous`: listen on an address that is not loopback though there are no keys. Default false.
+    pub allow_anonymous: bool,
+    /// `cors_origins`: origins whose pages may call, lower case, `https://app.example`; `*` is any. Default none.
+    pub cors_origins: Vec<String>,
+    /// `hosts`: host names, without port, lower case, that are answered beside the loopback when there are no keys. Default none.
+    pub hosts: Vec<String>,
+    /// `shutdown_grace_ms`: how long work in flight may take after the signal to stop. 0 to 3,600,000 ms, default 30,000.
+    pub shutdown_grace: Duration,
+    /// `max_body_bytes`: a JSON body's size. 1 KiB to 16 GiB, default 64 MiB; at most `limits.max_queue_bytes`.
+    pub max_body_bytes: usize,
+    /// `max_line_bytes`: an NDJSON line's size. 1 KiB to 1 GiB, default 1 MiB.
+    pub max_line_bytes: usize,
+    /// `header_timeout_ms`: how long a client may take to send a request's head. 1 to 600,000 ms, default 10,000.
+    pub header_timeout: Duration,
+}
+
+impl Server {
+    pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
+        let none = Vec::<String>::new;
+        let server = Self {
+            api_keys: api_keys(&mut section)?,
+            allow_anonymous: section.get("allow_anonymous", false, value::boolean)?,
+            cors_origins: section.get("cors_origins", none(), value::list(ORIGINS, Url::origin))?,
+            hosts: section.get("hosts", none(), value::list(HOSTS, url::host))?,
+            shutdown_grace: section.get(
+                "shutdown_grace_ms",
+                30_000,
+                value::millis(0..=3_600_000),
+            )?,
+            max_body_bytes: section.get(
+                "max_body_bytes",
+                64 << 20,
+                value::integer(1 << 10..=16 << 30),
+            )?,
+            max_line_bytes: section.get(
+                "max_line_bytes",
+                1 << 20,
+                value::integer(1 << 10..=1 << 30),
+            )?,
+            header_timeout: section.get("header_timeout_ms", 10_000, value::millis(1..=600_000))?,
+        };
+        section.finish()?;
+        Ok(server)
+    }
+
+    /// Refuses to be open to others without being told so.
+    pub(super) fn check_access(&self, listen: SocketAddr, origin: &Origin) -> Result<(), Error> {
+        if listen.ip().to_canonical().is_loopback()
+            || !self.api_keys.is_empty()
+            || self.allow_anonymous
+        {
+            return Ok(());
+        }
+        let message = format!(
+            "`listen` is {listen}, which is not loopback, and there are no API keys: set EXTRACTD_API_KEYS \
+             (`server.api_keys`), or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone"
+        );
+        Err(Error::new(origin, message))
+    }
+}
+
+const ORIGINS: &str = "origins such as https://app.example, without a path, or *";
+const HOSTS: &str = "host names without a port, such as api.example";
+
+fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
+    match section.one_of(&["api_keys", "api_keys_file"])? {
+        None => {
+            section.unset("api_keys");
+            Ok(Vec::new())
+        }
+        Some((key @ "api_keys_file", setting)) => {
+            let path = section.parse(key, &setting, value::path)?;
+            keys_file(section, &path, &setting.origin)
+        }
+        Some((key, setting)) => section.parse(key, &setting, |setting| shown_keys(setting.list())),
+    }
+}
+
+fn shown_keys(keys: Option<Vec<&str>>) -> Parsed<Vec<SecretString>> {
+    let keys = keys.ok_or("must be an array of strings")?;
+    let keys = keys
+        .into_iter()
+        .map(secret::key)
+        .collect::<Result<Vec<_>, _>>()?;
+    let shown = keys.iter().map(secret::masked).collect::<Vec<_>>();
+    Ok((keys, shown.into()))
+}
+
+fn keys_file(
+    section: &Section<'_>,
+    path: &Path,
+    origin: &Origin,
+) -> Result<Vec<SecretString>, Error> {
+    let refuse = |why: &str| {
+        Error::new(
+            origin,
+            format!("the file of `{}` {why}", section.name("api_keys_file")),
+        )
+    };
+    let text = section.reader.read_file(path, origin)?;
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys = lines
+        .map(secret::key)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|why| refuse(&why))?;
+    if keys.is_empty() {
+        Err(refuse("holds no key"))
+    } else {
+        Ok(keys)
+    }
+}

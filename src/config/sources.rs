@@ -1,0 +1,92 @@
+//! File, environment and flags merged into one tree; the later wins.
+
+use std::{io, path::Path};
+
+use super::{
+    args::Args,
+    default_model,
+    environment::{self, VARIABLES},
+    error::Error,
+    file,
+    providers::LOCAL,
+    setting::{Environment, Origin, Table},
+};
+
+/// What every source said, before parsing.
+#[derive(Default)]
+struct Sources {
+    root: Table,
+    /// Keys for the default model's provider, whichever that turns out to be.
+    default_provider: Table,
+}
+
+/// Reads and merges the sources.
+pub(super) fn gather(
+    args: &Args,
+    environment: &Environment,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Table, Error> {
+    let mut sources = Sources::default();
+    if let Some((path, named)) = config_file(args, environment) {
+        sources.root = file::read(path, &named, read_file)?;
+    }
+    environment::check(environment)?;
+    for (name, path) in VARIABLES {
+        if let Some(text) = environment.get(name) {
+            sources.set(path, text, Origin::Environment(name.to_owned()));
+        }
+    }
+    for (flag, path, text) in args.settings() {
+        if let Some(text) = text {
+            sources.set(path, text, Origin::Flag(flag));
+        }
+    }
+    sources.settle()
+}
+
+fn config_file<'a>(args: &'a Args, environment: &'a Environment) -> Option<(&'a str, Origin)> {
+    let flag = args
+        .config
+        .as_deref()
+        .map(|path| (path, Origin::Flag("--config")));
+    let variable = environment.get(environment::CONFIG);
+    flag.or_else(|| {
+        variable.map(|path| {
+            (
+                path.as_str(),
+                Origin::Environment(environment::CONFIG.to_owned()),
+            )
+        })
+    })
+}
+
+impl Sources {
+    fn set(&mut self, path: &str, text: &str, origin: Origin) {
+        match path.strip_prefix("providers.*.") {
+            Some(key) => self.default_provider.set(key, text, origin),
+            None => self.root.set(path, text, origin),
+        }
+    }
+
+    /// Gives the default model's provider its keys.
+    fn settle(mut self) -> Result<Table, Error> {
+        let provider = default_model::provider_in(&self.root).to_owned();
+        for (key, setting) in self.default_provider.0 {
+            if provider == LOCAL {
+                return Err(Error::new(&setting.origin, NO_RATE));
+            }
+            // A provider that is not configured is refused together with the model that names it, not made here.
+            if let Some(table) = self
+                .root
+                .table_mut("providers")
+                .and_then(|providers| providers.table_mut(&provider))
+            {
+                table.0.insert(key, setting);
+            }
+        }
+        Ok(self.root)
+    }
+}
+
+const NO_RATE: &str = "limits the default model's provider, but no provider's model is the default: \
+     set `model` to one, or take this limit away (the built-in model has none)";

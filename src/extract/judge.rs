@@ -1,0 +1,123 @@
+//! What an answer is worth: read, unwrapped, and held against the caller's schema.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::model::Fault;
+use crate::provider::{Answer, Finish};
+use crate::schema::{Schema, answer};
+
+/// What becomes of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    Accepted { data: Value, repairs: Vec<String> },
+    /// Ask again with this.
+    Wrong { faults: Vec<Fault>, candidate: Option<Value> },
+    /// It ran into its output limit; never mended into something shorter.
+    Truncated,
+    Refused(String),
+}
+
+/// Judges an answer; a large one beside the runtime's workers.
+pub async fn judge(schema: &Arc<Schema>, answer: Answer) -> (Answer, Verdict) {
+    if !schema.is_slow_for(answer.text.len()) {
+        let verdict = verdict(schema, &answer);
+        return (answer, verdict);
+    }
+    let schema = Arc::clone(schema);
+    let text = answer.clone();
+    let judged = tokio::task::spawn_blocking(move || {
+        let verdict = verdict(&schema, &answer);
+        (answer, verdict)
+    });
+    judged.await.unwrap_or_else(|_| (text, wrong("", "the answer could not be checked")))
+}
+
+fn verdict(schema: &Schema, answer: &Answer) -> Verdict {
+    match &answer.finish {
+        Finish::Refusal(words) => Verdict::Refused(words.clone()),
+        Finish::Length => match serde_json::from_str(&answer.text) {
+            // The limit came exactly at the end.
+            Ok(value) if schema.is_valid(unwrapped(&value, answer)) => accepted(value, answer, Vec::new()),
+            _ => Verdict::Truncated,
+        },
+        Finish::Stop => match answer::parse(&answer.text, |value| schema.is_valid(unwrapped(value, answer))) {
+            Err(none) => wrong("", &none.message),
+            Ok(found) => {
+                let faults = schema.faults(unwrapped(&found.value, answer));
+                if faults.is_empty() {
+                    let repairs = found.repairs.into_iter().map(|repair| repair.into_owned()).collect();
+                    accepted(found.value, answer, repairs)
+                } else {
+                    Verdict::Wrong { faults, candidate: Some(unwrap(found.value, answer)) }
+                }
+            }
+        },
+    }
+}
+
+fn wrong(pointer: &str, message: &str) -> Verdict {
+    let fault = Fault { pointer: pointer.to_owned(), message: message.to_owned() };
+    Verdict::Wrong { faults: vec![fault], candidate: None }
+}
+
+fn accepted(value: Value, answer: &Answer, repairs: Vec<String>) -> Verdict {
+    Verdict::Accepted { data: unwrap(value, answer), repairs }
+}
+
+/// The caller's value where it was asked for as the one member `value` of an object.
+fn unwrapped<'v>(value: &'v Value, answer: &Answer) -> &'v Value {
+    match value {
+        Value::Object(members) if answer.wrapped && members.len() == 1 => members.get("value").unwrap_or(value),
+        _ => value,
+    }
+}
+
+fn unwrap(value: Value, answer: &Answer) -> Value {
+    match value {
+        Value::Object(mut members) if answer.wrapped && members.len() == 1 && members.contains_key("value") => {
+            members.remove("value").unwrap_or_default()
+        }
+        value => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn judged(schema: &Value, text: &str, finish: Finish, wrapped: bool) -> Verdict {
+        let schema = Schema::compile(&schema.to_string()).unwrap();
+        verdict(&schema, &Answer { text: text.to_owned(), finish, usage: None, wrapped })
+    }
+
+    #[test]
+    fn a_cut_off_list_is_never_taken_for_a_whole_one() {
+        let list = json!({"type": "array", "items": {"type": "integer"}});
+        assert_eq!(judged(&list, "[1, 2", Finish::Length, false), Verdict::Truncated);
+        assert_eq!(judged(&list, "Here: [1] and [1, 2", Finish::Length, false), Verdict::Truncated);
+        assert!(matches!(judged(&list, "[1, 2", Finish::Stop, false), Verdict::Wrong { .. }));
+        assert!(matches!(judged(&list, "[1, 2]", Finish::Length, false), Verdict::Accepted { .. }));
+    }
+
+    #[test]
+    fn a_wrapped_value_is_unwrapped_and_an_objects_own_value_is_not() {
+        let list = json!({"type": "array"});
+        let one = Verdict::Accepted { data: json!([1]), repairs: vec![] };
+        assert_eq!(judged(&list, r#"{"value": [1]}"#, Finish::Stop, true), one);
+        assert_eq!(judged(&list, "[1]", Finish::Stop, true), one);
+        let object = json!({"type": "object", "required": ["value"]});
+        let whole = Verdict::Accepted { data: json!({"value": 1}), repairs: vec![] };
+        assert_eq!(judged(&object, r#"{"value": 1}"#, Finish::Stop, false), whole);
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_pointer_and_the_candidate() {
+        let schema = json!({"properties": {"age": {"type": "integer"}}});
+        let Verdict::Wrong { faults, candidate } = judged(&schema, r#"{"age": "x"}"#, Finish::Stop, false) else { panic!() };
+        assert_eq!((faults[0].pointer.as_str(), candidate), ("/age", Some(json!({"age": "x"}))));
+    }
+}

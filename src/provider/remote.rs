@@ -1,0 +1,218 @@
+//! The transport of every provider that is reached over HTTP, and what it has learned about its server.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Answer, BoxFuture, Failure, FailureKind, Provider, Request};
+use crate::model::Mode;
+use crate::net::{self, Client, Url};
+
+/// A wire format: pure mappings, and no state.
+pub trait Wire: Send + Sync + std::fmt::Debug {
+    /// The path under the base URL.
+    fn path(&self) -> &'static str;
+
+    fn modes(&self) -> &'static [Mode];
+
+    /// Our request as the body to send.
+    fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8>;
+
+    /// The body of a 200 as our answer; or what is wrong with it.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
+    fn decode(&self, request: &Request<'_>, form: Form, body: &[u8]) -> Result<Answer, String>;
+
+    /// What the body of another status says.
+    fn complaint(&self, body: &[u8]) -> Said;
+
+    /// What to leave out or rename, if that is what a 400 asks for.
+    fn lesson(&self, said: &Said, form: Form) -> Option<Lesson>;
+}
+
+/// What a provider said when it refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Said {
+    pub message: String,
+    /// The quota of the key is used up; waiting does not help.
+    pub exhausted: bool,
+}
+
+/// The form in which a question is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// Never `auto`.
+    pub mode: Mode,
+    pub temperature: bool,
+    pub seed: bool,
+    /// The other name of the output limit than the one this server was thought to know.
+    pub other_tokens_name: bool,
+}
+
+/// What a server does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lesson {
+    Mode,
+    Temperature,
+    Seed,
+    TokensName,
+}
+
+/// What was learned about one model of a server.
+#[derive(Debug, Clone, Copy, Default)]
+struct Learned {
+    refused_modes: u8,
+    no_temperature: bool,
+    no_seed: bool,
+    other_tokens_name: bool,
+}
+
+/// A provider behind HTTP.
+#[derive(Debug)]
+pub struct Remote<W> {
+    wire: W,
+    client: Client,
+    url: Url,
+    key: Option<SecretString>,
+    learned: Mutex<HashMap<String, Learned>>,
+}
+
+/// Longest part of a provider's message that is passed on, in bytes.
+const MAX_SAID_BYTES: usize = 500;
+/// Models about which something is remembered; a caller may name any.
+const MAX_LEARNED: usize = 1000;
+
+impl<W: Wire> Remote<W> {
+    pub fn new(wire: W, client: Client, base_url: &Url, key: Option<SecretString>) -> Self {
+        let mut url = base_url.clone();
+        url.set_path(&format!("{}/{}", base_url.path().trim_end_matches('/'), wire.path()));
+        Self { wire, client, url, key, learned: Mutex::default() }
+    }
+
+    fn learned(&self, model: &str) -> Learned {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied().unwrap_or_default()
+    }
+
+    fn form(&self, request: &Request<'_>) -> Form {
+        let learned = self.learned(request.model);
+        let mode = match request.mode {
+            Mode::Auto => {
+                let open = |mode: &&Mode| learned.refused_modes & bit(**mode) == 0;
+                self.wire.modes().iter().find(open).copied().unwrap_or(Mode::Text)
+            }
+            mode => mode,
+        };
+        Form {
+            mode,
+            temperature: !learned.no_temperature,
+            seed: request.seed.is_some() && !learned.no_seed,
+            other_tokens_name: learned.other_tokens_name,
+        }
+    }
+
+    /// Remembers a lesson. False when it was known already and so does not help.
+    fn learn(&self, request: &Request<'_>, form: Form, lesson: Lesson) -> bool {
+        let mut all = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_LEARNED && !all.contains_key(request.model) {
+            all.clear();
+        }
+        let learned = all.entry(request.model.to_owned()).or_default();
+        match lesson {
+            Lesson::Mode => {
+                let last = form.mode == Mode::Text || request.mode != Mode::Auto;
+                learned.refused_modes |= if last { 0 } else { bit(form.mode) };
+                !last
+            }
+            Lesson::Temperature => {
+                learned.no_temperature = true;
+                form.temperature
+            }
+            Lesson::Seed => {
+                learned.no_seed = true;
+                form.seed
+            }
+            Lesson::TokensName => {
+                learned.other_tokens_name = true;
+                !form.other_tokens_name
+            }
+        }
+    }
+
+    async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
+        let form = self.form(request);
+        let body = self.wire.encode(request, form);
+        let response = self.client.post(&self.url, self.headers(request), body).await.map_err(|error| {
+            let kind = match error {
+                net::Error::Connect(_) => FailureKind::Connect,
+                net::Error::Broken(_) | net::Error::TooLarge => FailureKind::Broken,
+            };
+            Failure::new(kind, error.to_string())
+        })?;
+        if response.status == StatusCode::OK {
+            return self.wire.decode(request, form, &response.body).map_err(|wrong| Failure::new(FailureKind::Broken, wrong));
+        }
+        Err(self.refusal(request, form, &response))
+    }
+
+    fn refusal(&self, request: &Request<'_>, form: Form, response: &net::Response) -> Failure {
+        let said = self.wire.complaint(&response.body);
+        let status = response.status.as_u16();
+        let lesson = if matches!(status, 400 | 422 | 501) { self.wire.lesson(&said, form) } else { None };
+        let kind = match lesson {
+            Some(lesson) if self.learn(request, form, lesson) => {
+                tracing::info!(model = request.model, mode = form.mode.as_str(), ?lesson, "the provider does not take this form; adapting");
+                FailureKind::Adapted
+            }
+            _ if said.exhausted && matches!(status, 402 | 403 | 429) => FailureKind::Exhausted,
+            _ => FailureKind::Status(status),
+        };
+        let should_retry = match response.headers.get("x-should-retry").map(HeaderValue::as_bytes) {
+            Some(b"true") => Some(true),
+            Some(b"false") => Some(false),
+            _ => None,
+        };
+        let retry_after = net::retry_after(&response.headers, SystemTime::now());
+        Failure { kind, detail: format!("{status}: {}", self.without_secrets(&said.message)), retry_after, should_retry }
+    }
+
+    fn headers(&self, request: &Request<'_>) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let bearer = self.key.as_ref().and_then(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok());
+        if let Some(mut bearer) = bearer {
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        if let Some(trace) = request.traceparent.and_then(|trace| HeaderValue::from_str(trace).ok()) {
+            headers.insert("traceparent", trace);
+        }
+        headers
+    }
+
+    fn without_secrets(&self, message: &str) -> String {
+        let brief = message.get(..message.floor_char_boundary(MAX_SAID_BYTES)).unwrap_or(message);
+        match &self.key {
+            Some(key) => brief.replace(key.expose_secret(), "****"),
+            None => brief.to_owned(),
+        }
+    }
+}
+
+const fn bit(mode: Mode) -> u8 {
+    1 << mode as u8
+}
+
+impl<W: Wire> Provider for Remote<W> {
+    fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(self.ask(request))
+    }
+
+    fn modes(&self) -> &'static [Mode] {
+        self.wire.modes()
+    }
+}

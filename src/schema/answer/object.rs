@@ -1,0 +1,220 @@
+//! The tolerant reader: objects and arrays as a person would read them. It mends, and says so, or fails; it never closes what the text leaves open.
+
+use serde_json::{Map, Value};
+
+use super::cursor::{Cursor, is_elision};
+use super::quote::{self, Place};
+use super::repair::{self, Repairs};
+
+/// Levels of nesting, as in `serde_json` (its recursion limit of 128 allows 127).
+const MAX_DEPTH: usize = 127;
+
+pub const LEFT_OUT: &str = "\"...\" stands for something that was left out";
+
+/// A value that was read, where it ends, and what was mended in it.
+pub struct Mended {
+    pub value: Value,
+    pub end: usize,
+    pub repairs: Repairs,
+}
+
+/// Why a text is not a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    pub at: usize,
+    pub message: &'static str,
+    /// The text ended first.
+    pub cut: bool,
+}
+
+impl Fault {
+    pub fn new(at: usize, message: &'static str) -> Self {
+        Self { at, message, cut: false }
+    }
+
+    pub fn cut(at: usize) -> Self {
+        Self { at, message: "the text ends here", cut: true }
+    }
+}
+
+/// A failed reading.
+pub struct Broken {
+    pub fault: Fault,
+    /// How far the reader came.
+    pub reached: usize,
+    /// It was meant as JSON (a quoted string or a key was read), so what is inside it is no answer of its own.
+    pub was_json: bool,
+}
+
+/// Reads the object or array that begins at `at`.
+pub fn read(text: &str, at: usize) -> Result<Mended, Broken> {
+    let mut reader = Reader { cursor: Cursor::new(text, at), repairs: Repairs::default(), depth: 0, in_objects: 0, was_json: false };
+    match reader.value(Place::Element) {
+        Ok(value) => Ok(Mended { value, end: reader.cursor.at(), repairs: reader.repairs }),
+        Err(fault) => Err(Broken { fault, reached: reader.cursor.at(), was_json: reader.was_json }),
+    }
+}
+
+pub(super) struct Reader<'a> {
+    pub(super) cursor: Cursor<'a>,
+    pub(super) repairs: Repairs,
+    depth: usize,
+    /// Objects open around the cursor. Outside of all, a bare word is prose: `[sic]`.
+    pub(super) in_objects: usize,
+    pub(super) was_json: bool,
+}
+
+impl Reader<'_> {
+    fn value(&mut self, place: Place) -> Result<Value, Fault> {
+        let at = self.cursor.at();
+        match self.cursor.peek() {
+            None => Err(Fault::cut(at)),
+            Some('{' | '[') if self.depth == MAX_DEPTH => {
+                self.was_json = true;
+                Err(Fault::new(at, "it is nested more than 127 levels deep"))
+            }
+            Some('{') => self.nested(Self::object),
+            Some('[') => self.nested(Self::array),
+            Some(',' | '}' | ']') => Err(Fault::new(at, "a value is missing")),
+            Some(_) if self.cursor.rest().starts_with("```") => Err(Fault::new(at, "the code block ends before the JSON is closed")),
+            Some(c) if quote::is_quote(c) => self.string(place).map(Value::String),
+            Some(_) if is_elision(self.cursor.rest()) => Err(Fault::new(at, LEFT_OUT)),
+            Some(_) => self.scalar(place),
+        }
+    }
+
+    fn nested(&mut self, read: impl FnOnce(&mut Self) -> Result<Value, Fault>) -> Result<Value, Fault> {
+        self.cursor.bump();
+        self.depth += 1;
+        let value = read(self)?;
+        self.cursor.bump();
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    /// Reads up to the closing bracket, not including it.
+    fn array(&mut self) -> Result<Value, Fault> {
+        let mut items = Vec::new();
+        self.trivia()?;
+        while self.cursor.peek() != Some(']') {
+            items.push(self.value(Place::Element)?);
+            self.separator(']')?;
+        }
+        Ok(Value::Array(items))
+    }
+
+    /// Reads up to the closing brace, not including it.
+    fn object(&mut self) -> Result<Value, Fault> {
+        self.in_objects += 1;
+        let mut members = Map::new();
+        self.extra_commas()?;
+        while self.cursor.peek() != Some('}') {
+            let key = self.key()?;
+            self.trivia()?;
+            self.colon()?;
+            self.trivia()?;
+            let value = self.value(Place::Member)?;
+            if members.contains_key(&key) {
+                self.repairs.note_duplicate(&key);
+            }
+            members.insert(key, value);
+            self.separator('}')?;
+            self.extra_commas()?;
+        }
+        self.in_objects -= 1;
+        Ok(Value::Object(members))
+    }
+
+    fn key(&mut self) -> Result<String, Fault> {
+        let at = self.cursor.at();
+        let rest = self.cursor.rest();
+        if is_elision(rest) {
+            return Err(Fault::new(at, LEFT_OUT));
+        }
+        if self.cursor.peek().is_some_and(quote::is_quote) && !rest.starts_with("```") {
+            return self.string(Place::Key);
+        }
+        let key = self.cursor.skip_while(quote::is_bare_key);
+        if self.cursor.is_at_end() {
+            return Err(Fault::cut(at));
+        }
+        if key.is_empty() {
+            return Err(Fault::new(at, "expected a key in double quotes or '}'"));
+        }
+        self.repairs.note(repair::BARE_KEY);
+        Ok(key.to_owned())
+    }
+
+    fn colon(&mut self) -> Result<(), Fault> {
+        let at = self.cursor.at();
+        if self.cursor.eat("=>") || self.cursor.eat("=") {
+            self.repairs.note(repair::COLON);
+        } else if self.cursor.is_at_end() {
+            return Err(Fault::cut(at));
+        } else if !self.cursor.eat(":") {
+            return Err(Fault::new(at, "expected ':' after a key"));
+        }
+        self.was_json = true;
+        Ok(())
+    }
+
+    /// What is between two values, or between the last one and `close`.
+    fn separator(&mut self, close: char) -> Result<(), Fault> {
+        let before = self.cursor;
+        self.trivia()?;
+        let at = self.cursor.at();
+        if self.cursor.eat(",") {
+            self.trivia()?;
+            if self.cursor.peek() == Some(close) {
+                self.repairs.note(repair::TRAILING_COMMA);
+            }
+            return Ok(());
+        }
+        match self.cursor.peek() {
+            None => Err(Fault::cut(at)),
+            Some(c) if c == close => Ok(()),
+            // The object's key and its colon, which must follow, decide.
+            Some(c) if close == '}' && (quote::is_quote(c) || quote::is_bare_key(c)) => {
+                self.repairs.note(repair::MISSING_COMMA);
+                Ok(())
+            }
+            Some(_) if close == ']' && quote::begins_value(self.cursor) && !is_digit_group(before, self.cursor) => {
+                self.repairs.note(repair::MISSING_COMMA);
+                Ok(())
+            }
+            Some(_) if close == '}' => Err(Fault::new(at, "expected ',' or '}' after a value")),
+            Some(_) => Err(Fault::new(at, "expected ',' or ']' after a value")),
+        }
+    }
+
+    /// In an object an extra comma means nothing; in an array it may stand for an element.
+    fn extra_commas(&mut self) -> Result<(), Fault> {
+        self.trivia()?;
+        while self.cursor.eat(",") {
+            self.repairs.note(repair::EXTRA_COMMA);
+            self.trivia()?;
+        }
+        Ok(())
+    }
+
+    fn trivia(&mut self) -> Result<(), Fault> {
+        let trivia = self.cursor.trivia();
+        if let Some(at) = trivia.elision {
+            return Err(Fault::new(at, LEFT_OUT));
+        }
+        if trivia.comment {
+            self.repairs.note(repair::COMMENT);
+        }
+        if trivia.odd_space {
+            self.repairs.note(repair::ODD_SPACE);
+        }
+        Ok(())
+    }
+}
+
+/// `[12 000]`: one number or two? Nobody knows.
+fn is_digit_group(before: Cursor<'_>, mut next: Cursor<'_>) -> bool {
+    let follows_digit = before.previous().is_some_and(|c| c.is_ascii_digit());
+    let same_line = !next.since(before.at()).contains('\n');
+    follows_digit && same_line && next.skip_while(|c| c.is_ascii_digit()).len() == 3
+}

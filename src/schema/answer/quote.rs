@@ -1,0 +1,183 @@
+//! Quotes: which characters are some, and whether one of them ends the string that it is in.
+
+use super::cursor::{Cursor, is_elision};
+use super::scalar;
+
+/// Bytes that are looked at behind a quote or a word: enough for a key and its colon. Where they are not, what was seen decides as if
+/// the text ended there. Without a limit, text of nothing but quotes and comments takes quadratic time.
+pub const LOOKAHEAD: usize = 128;
+
+/// Characters of a key that are looked at to find its colon. A longer key is taken to have one.
+const MAX_KEY_LOOKED_AT: usize = 64;
+
+/// Where a string stands, which decides what may follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Key,
+    Member,
+    Element,
+}
+
+/// What a quote inside a string is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It ends the string.
+    Ends,
+    /// It belongs to the text, like an apostrophe.
+    Text,
+    /// It begins or ends a quotation inside the string: `"he said "no" to me"`.
+    Opens,
+    Closes,
+    /// A key's closing quote, so the string that we believe to be in has ended long before.
+    Key,
+}
+
+pub fn is_quote(c: char) -> bool {
+    !closers(c).is_empty()
+}
+
+/// The characters that can end a string begun with `opener`.
+pub fn closers(opener: char) -> &'static [char] {
+    match opener {
+        '"' => &['"'],
+        '\'' => &['\''],
+        '`' => &['`'],
+        '“' | '”' | '„' | '‟' => &['”', '“', '‟', '"'],
+        '‘' | '’' | '‚' => &['’', '‘', '\''],
+        '«' => &['»'],
+        _ => &[],
+    }
+}
+
+/// What may be in a key without quotes.
+pub fn is_bare_key(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '$' | '-' | '.' | '@')
+}
+
+/// The role of the quote at `here`, in a string whose content begins at `start`. `open`: within a quotation inside the string.
+///
+/// What follows a closing quote in correct JSON always ends the string. Only when it does not may a quote be text, and then only one
+/// that looks like it: a quotation has space before and none after its opening quote, and must be closed.
+pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
+    let previous = here.previous().filter(|_| here.at() > start);
+    let mut after = here.window(LOOKAHEAD);
+    let quote = after.bump();
+    let next = after.peek();
+    let is_single = matches!(quote, Some('\'' | '’' | '‘'));
+    let between_letters = previous.is_some_and(char::is_alphanumeric) && next.is_some_and(char::is_alphabetic);
+    if is_single && between_letters {
+        return Role::Text;
+    }
+    if open {
+        return match previous {
+            _ if is_key_quote(after) => Role::Key,
+            Some(c) if c.is_whitespace() => Role::Ends,
+            _ => Role::Closes,
+        };
+    }
+    let opens = place != Place::Key
+        && previous.is_none_or(|c| c.is_whitespace() || matches!(c, '(' | '[' | '{' | '-' | '–' | '—' | '/' | ':' | '='))
+        && next.is_some_and(|c| !c.is_whitespace());
+    let plural = is_single && place != Place::Key && previous == Some('s') && next == Some(' ');
+    let inches =
+        quote == Some('"') && place != Place::Key && previous.is_some_and(|c| c.is_ascii_digit()) && next.is_some_and(|c| c != '\n');
+    if !opens && !plural && !inches || ends_string(after, place, opens) {
+        Role::Ends
+    } else if opens {
+        Role::Opens
+    } else {
+        Role::Text
+    }
+}
+
+/// Whether what follows a quote is what follows a string. At the end of the text it is.
+fn ends_string(after: Cursor<'_>, place: Place, opens: bool) -> bool {
+    if after.rest().starts_with('#') || after.rest().starts_with("//") {
+        return false; // "ranked "#1" of all": a comment has space before it
+    }
+    let mut ahead = after;
+    ahead.trivia();
+    let gap = ahead.at() > after.at();
+    let Some(c) = ahead.peek() else { return true };
+    let close = if place == Place::Element { ']' } else { '}' };
+    if c == close {
+        ahead.bump();
+        return !(opens && ahead.peek().is_some_and(is_quote)); // "a "}" is a brace"
+    }
+    match place {
+        Place::Key => matches!(c, ':' | '='),
+        Place::Member if ahead.eat(",") => begins_member(ahead),
+        Place::Member => gap && c != '}' && begins_member(ahead),
+        Place::Element if ahead.eat(",") => {
+            ahead.trivia();
+            ahead.is_at_end() || ahead.peek() == Some(']') || is_elision(ahead.rest()) || begins_value(ahead)
+        }
+        Place::Element => gap && begins_value(ahead),
+    }
+}
+
+/// A key and its colon come next, or the object's end.
+pub fn begins_member(mut ahead: Cursor<'_>) -> bool {
+    ahead.trivia();
+    match ahead.peek() {
+        None | Some('}') => return true,
+        Some(c) if is_quote(c) => {
+            let Some(is_short) = skip_quoted(&mut ahead) else { return false };
+            if !is_short {
+                return true;
+            }
+        }
+        Some(_) if is_elision(ahead.rest()) => return true,
+        Some(_) if ahead.skip_while(is_bare_key).is_empty() => return false,
+        Some(_) => {}
+    }
+    ahead.trivia();
+    ahead.is_at_end() || matches!(ahead.peek(), Some(':' | '='))
+}
+
+/// A key in quotes and its colon come next, for certain.
+pub fn begins_quoted_key(ahead: Cursor<'_>) -> bool {
+    let mut ahead = ahead.window(LOOKAHEAD);
+    if !ahead.peek().is_some_and(is_quote) || skip_quoted(&mut ahead) != Some(true) {
+        return false;
+    }
+    ahead.trivia();
+    ahead.eat(":")
+}
+
+/// Skips a short string. `Some(false)` if it is too long to know, `None` if it is none (a line ends in it).
+fn skip_quoted(ahead: &mut Cursor<'_>) -> Option<bool> {
+    let closers = ahead.bump().map(closers)?;
+    for _ in 0..MAX_KEY_LOOKED_AT {
+        match ahead.bump() {
+            None => return Some(true),
+            Some('\n') => return None,
+            Some('\\') => {
+                ahead.bump();
+            }
+            Some(c) if closers.contains(&c) => return Some(true),
+            Some(_) => {}
+        }
+    }
+    Some(false)
+}
+
+/// A value without prose in it could begin here.
+pub fn begins_value(ahead: Cursor<'_>) -> bool {
+    match ahead.peek() {
+        Some('`') => !ahead.rest().starts_with("```"),
+        Some('{' | '[') => true,
+        Some(c) if is_quote(c) => true,
+        _ => scalar::begins_with_known(ahead),
+    }
+}
+
+/// The quote before `after` ends a key: a colon and a value follow.
+fn is_key_quote(mut after: Cursor<'_>) -> bool {
+    after.skip_while(char::is_whitespace);
+    if !after.eat(":") {
+        return false;
+    }
+    after.skip_while(char::is_whitespace);
+    begins_value(after)
+}

@@ -1,0 +1,48 @@
+//! The marks that reasoning models put around what they think before they answer. What is between them is never an answer.
+
+/// Opening and closing marks, compared without case. `[THINK]` is Magistral's; servers that put the opening mark into the prompt leave
+/// the closing one alone in the answer.
+const MARKS: [(&str, &str); 5] = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<thought>", "</thought>"),
+    ("[THINK]", "[/THINK]"),
+];
+
+/// A mark at the beginning of a text; its length in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    Opening { length: usize, closing: &'static str },
+    Closing { length: usize },
+}
+
+/// The mark with which `text` begins.
+pub fn mark_at(text: &str) -> Option<Mark> {
+    MARKS.iter().find_map(|&(opening, closing)| {
+        if begins_with(text, opening) {
+            Some(Mark::Opening { length: opening.len(), closing })
+        } else if begins_with(text, closing) {
+            Some(Mark::Closing { length: closing.len() })
+        } else {
+            None
+        }
+    })
+}
+
+/// The byte behind the first `closing` mark in `text`.
+pub fn end_of(text: &str, closing: &str) -> Option<usize> {
+    let found = text.as_bytes().windows(closing.len()).position(|window| window.eq_ignore_ascii_case(closing.as_bytes()));
+    found.map(|start| start + closing.len())
+}
+
+/// The first closing mark of any kind in `text`, where it begins.
+pub fn first_closing(text: &str) -> Option<usize> {
+    text.match_indices(['<', '['])
+        .map(|(at, _)| at)
+        .find(|&at| matches!(mark_at(text.get(at..).unwrap_or_default()), Some(Mark::Closing { .. })))
+}
+
+fn begins_with(text: &str, mark: &str) -> bool {
+    text.as_bytes().get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark.as_bytes()))
+}

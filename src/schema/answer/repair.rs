@@ -1,0 +1,59 @@
+//! What was mended, in words for people. Each kind is noted once.
+
+use std::borrow::Cow;
+
+pub const AROUND: &str = "removed text around the JSON";
+pub const BACKTICKS: &str = "replaced backticks around a string";
+pub const BARE_KEY: &str = "quoted a key";
+pub const BARE_TEXT: &str = "quoted a string";
+pub const BYTE_ORDER_MARK: &str = "removed a byte order mark";
+pub const COLON: &str = "replaced = by a colon";
+pub const COMMENT: &str = "removed a comment";
+pub const CONTROL: &str = "escaped a line break or control character in a string";
+pub const ESCAPE: &str = "mended an invalid escape in a string";
+pub const EXTRA_COMMA: &str = "removed an extra comma";
+pub const FENCE: &str = "removed a code fence";
+pub const INNER_QUOTE: &str = "escaped quotes inside a string";
+pub const LITERAL: &str = "replaced a Python or JavaScript literal";
+pub const MISSING_COMMA: &str = "added a missing comma";
+pub const NUMBER: &str = "rewrote a number";
+pub const ODD_SPACE: &str = "removed unusual white space";
+pub const REASONING: &str = "removed reasoning";
+pub const SEVERAL: &str = "chose among several JSON values";
+pub const SINGLE_QUOTES: &str = "replaced single quotes";
+pub const SURROGATE: &str = "replaced half a surrogate pair";
+pub const TRAILING_COMMA: &str = "removed a trailing comma";
+pub const TRIPLE_QUOTES: &str = "replaced triple quotes";
+pub const TYPOGRAPHIC_QUOTES: &str = "replaced typographic quotes";
+
+const DUPLICATE: &str = "duplicate key ";
+/// Characters of a duplicate key that are shown.
+const SHOWN_KEY: usize = 40;
+
+/// Repairs in the order in which they were first needed.
+#[derive(Debug, Default)]
+pub struct Repairs(Vec<Cow<'static, str>>);
+
+impl Repairs {
+    pub fn note(&mut self, repair: &'static str) {
+        if !self.0.iter().any(|noted| noted == repair) {
+            self.0.push(Cow::Borrowed(repair));
+        }
+    }
+
+    /// The last of two values with the same key wins, as in strict JSON; here it is said.
+    pub fn note_duplicate(&mut self, key: &str) {
+        if !self.0.iter().any(|noted| noted.starts_with(DUPLICATE)) {
+            let shown: String = key.chars().take(SHOWN_KEY).collect();
+            self.0.push(Cow::Owned(format!("{DUPLICATE}{shown:?}: kept the last")));
+        }
+    }
+
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub fn into_vec(self) -> Vec<Cow<'static, str>> {
+        self.0
+    }
+}

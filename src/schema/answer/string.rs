@@ -1,0 +1,147 @@
+//! Strings: any kind of quote around them, quotes and line breaks inside, and escapes that JSON does not have.
+
+use super::object::{Fault, Reader};
+use super::quote::{self, Place, Role};
+use super::repair;
+
+impl Reader<'_> {
+    /// Reads the string whose opening quote is next.
+    pub(super) fn string(&mut self, place: Place) -> Result<String, Fault> {
+        let opened = self.cursor.at();
+        for triple in ["\"\"\"", "'''"] {
+            if place != Place::Key && self.cursor.eat(triple) {
+                self.repairs.note(repair::TRIPLE_QUOTES);
+                return self.triple_quoted(opened, triple);
+            }
+        }
+        let Some(mark) = self.cursor.bump() else { return Err(Fault::cut(opened)) };
+        match mark {
+            '"' => {}
+            '\'' => self.repairs.note(repair::SINGLE_QUOTES),
+            '`' => self.repairs.note(repair::BACKTICKS),
+            _ => self.repairs.note(repair::TYPOGRAPHIC_QUOTES),
+        }
+        self.quoted(opened, quote::closers(mark), place)
+    }
+
+    fn quoted(&mut self, opened: usize, closers: &[char], place: Place) -> Result<String, Fault> {
+        let start = self.cursor.at();
+        let mut string = String::new();
+        let mut in_quotation = false;
+        let mut had_quotation = false;
+        while self.text_until(closers, &mut string)? {
+            match quote::role(self.cursor, start, place, in_quotation) {
+                Role::Ends => {
+                    self.cursor.bump();
+                    // A key is known by its colon: "the "x" axis" in prose is none.
+                    self.was_json |= place != Place::Key;
+                    return if in_quotation { Err(ambiguous(opened)) } else { Ok(string) };
+                }
+                Role::Key => return Err(ambiguous(opened)),
+                Role::Opens => in_quotation = true,
+                Role::Closes => in_quotation = false,
+                Role::Text => {}
+            }
+            had_quotation = true;
+            self.repairs.note(repair::INNER_QUOTE);
+            string.extend(self.cursor.bump());
+        }
+        // Of strings with stray quotes, one that runs over the last bracket was misread, not cut.
+        let whole = self.cursor.since(0).trim_end_matches([' ', '\t', '\r', '\n', '`', '~']);
+        Err(if had_quotation && whole.ends_with(['}', ']']) { ambiguous(opened) } else { Fault::cut(opened) })
+    }
+
+    fn triple_quoted(&mut self, opened: usize, triple: &str) -> Result<String, Fault> {
+        let mut string = String::new();
+        while self.text_until(&['"', '\''], &mut string)? {
+            if self.cursor.eat(triple) {
+                self.was_json = true;
+                return Ok(string);
+            }
+            string.extend(self.cursor.bump());
+        }
+        Err(Fault::cut(opened))
+    }
+
+    /// Moves the text before the next one of `closers` into `string`; false at the end of the text.
+    fn text_until(&mut self, closers: &[char], string: &mut String) -> Result<bool, Fault> {
+        loop {
+            string.push_str(self.cursor.skip_while(|c| c >= ' ' && c != '\\' && !closers.contains(&c)));
+            match self.cursor.peek() {
+                None => return Ok(false),
+                Some('\\') => self.escape(string)?,
+                Some(c) if c < ' ' => {
+                    self.repairs.note(repair::CONTROL);
+                    string.extend(self.cursor.bump());
+                }
+                Some(_) => return Ok(true),
+            }
+        }
+    }
+
+    fn escape(&mut self, string: &mut String) -> Result<(), Fault> {
+        let at = self.cursor.at();
+        self.cursor.bump();
+        let Some(c) = self.cursor.peek() else { return Err(Fault::cut(at)) };
+        let meant = match c {
+            '"' | '\\' | '/' => c,
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => return self.unicode_escape(string),
+            _ if quote::is_quote(c) => {
+                self.repairs.note(repair::ESCAPE);
+                c
+            }
+            // A pattern (`\d+`) or a path (`C:\dir`): the backslash is meant.
+            _ => {
+                self.repairs.note(repair::ESCAPE);
+                string.push('\\');
+                return Ok(());
+            }
+        };
+        self.cursor.bump();
+        string.push(meant);
+        Ok(())
+    }
+
+    /// The cursor is at the `u`.
+    fn unicode_escape(&mut self, string: &mut String) -> Result<(), Fault> {
+        let at = self.cursor.at();
+        self.cursor.bump();
+        let Some(unit) = self.hex4() else {
+            if self.cursor.rest().len() < 4 && self.cursor.rest().chars().all(|c| c.is_ascii_hexdigit()) {
+                return Err(Fault::cut(at));
+            }
+            self.repairs.note(repair::ESCAPE);
+            string.push_str("\\u");
+            return Ok(());
+        };
+        let mut code = unit;
+        if (0xd800..0xdc00).contains(&unit) {
+            let first_only = self.cursor;
+            match self.cursor.eat("\\u").then(|| self.hex4()).flatten() {
+                Some(low @ 0xdc00..0xe000) => code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00),
+                _ => self.cursor = first_only,
+            }
+        }
+        string.push(char::from_u32(code).unwrap_or_else(|| {
+            self.repairs.note(repair::SURROGATE);
+            char::REPLACEMENT_CHARACTER
+        }));
+        Ok(())
+    }
+
+    fn hex4(&mut self) -> Option<u32> {
+        let digits = self.cursor.rest().get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        let code = u32::from_str_radix(digits, 16).ok()?;
+        self.cursor.eat(digits);
+        Some(code)
+    }
+}
+
+fn ambiguous(opened: usize) -> Fault {
+    Fault::new(opened, "this string has quotes in it that are not escaped, and it is not clear where it ends")
+}

@@ -1,0 +1,142 @@
+//! Logs and metrics: their set-up, and the name of every metric.
+
+use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::model::{Code, Ending, Outcome};
+
+/// Items that ended; `status` is `succeeded`, or the error's code.
+pub const ITEMS: &str = "extractd_items_total";
+/// Model tokens used; `direction` is `input` or `output`.
+pub const TOKENS: &str = "extractd_tokens_total";
+/// Answers that were asked again.
+pub const ASKED_AGAIN: &str = "extractd_asked_again_total";
+/// Calls to a provider that brought no answer; `then` says what followed.
+pub const FAILED_TRIES: &str = "extractd_failed_tries_total";
+/// Seconds that an item waited for its turn.
+pub const QUEUED: &str = "extractd_item_queued_seconds";
+/// Seconds that an item spent in calls to its provider.
+pub const UPSTREAM: &str = "extractd_item_upstream_seconds";
+/// Requests answered; `path` is the route, `status` the HTTP status.
+pub const REQUESTS: &str = "extractd_http_requests_total";
+/// A limit's use, `limit` and `scope` as in `/v1/limits`.
+pub const LIMIT_IN_USE: &str = "extractd_limit_in_use";
+/// Items waiting at a limit.
+pub const LIMIT_WAITING: &str = "extractd_limit_waiting";
+
+/// From half a millisecond to two minutes.
+const SECONDS: [f64; 16] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The log could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("the log filter \"{filter}\" is not understood; an example is \"info,extractd=debug\"")]
+    Filter { filter: String, source: tracing_subscriber::filter::ParseError },
+}
+
+/// Starts the log, on standard error.
+///
+/// # Errors
+/// When the filter is not one.
+pub fn start_log(filter: &str, format: LogFormat) -> Result<(), LogError> {
+    let parsed = EnvFilter::builder().parse(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    // An error means that a log is there already, as in tests.
+    drop(match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    });
+    Ok(())
+}
+
+/// Starts the metrics; call once in a process.
+///
+/// # Errors
+/// When they were started before.
+pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?.install_recorder()?;
+    describe_counter!(ITEMS, "Items that ended, by status");
+    describe_counter!(TOKENS, "Model tokens used");
+    describe_counter!(ASKED_AGAIN, "Answers that were not valid and were asked again");
+    describe_counter!(FAILED_TRIES, "Calls to a provider that brought no answer, by what followed");
+    describe_histogram!(QUEUED, Unit::Seconds, "Time an item waited for its turn");
+    describe_histogram!(UPSTREAM, Unit::Seconds, "Time an item spent in calls to its provider");
+    describe_counter!(REQUESTS, "HTTP requests answered, by route and status");
+    describe_gauge!(LIMIT_IN_USE, "How much of a limit is in use");
+    describe_gauge!(LIMIT_WAITING, "Items waiting at a limit");
+    Ok(handle)
+}
+
+/// What extraction counts, looked up once.
+#[derive(Debug)]
+pub struct ExtractMeters {
+    succeeded: Counter,
+    cancelled: Counter,
+    failed: Vec<(Code, Counter)>,
+    input_tokens: Counter,
+    output_tokens: Counter,
+    asked_again: Counter,
+    queued: Histogram,
+    upstream: Histogram,
+}
+
+impl ExtractMeters {
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            succeeded: counter!(ITEMS, "status" => "succeeded"),
+            cancelled: counter!(ITEMS, "status" => "cancelled"),
+            failed: Code::ALL.into_iter().map(|code| (code, counter!(ITEMS, "status" => code.as_str()))).collect(),
+            input_tokens: counter!(TOKENS, "direction" => "input"),
+            output_tokens: counter!(TOKENS, "direction" => "output"),
+            asked_again: counter!(ASKED_AGAIN),
+            queued: histogram!(QUEUED),
+            upstream: histogram!(UPSTREAM),
+        }
+    }
+
+    pub fn ended(&self, outcome: &Outcome) {
+        match &outcome.ending {
+            Ending::Succeeded(_) => self.succeeded.increment(1),
+            Ending::Cancelled => self.cancelled.increment(1),
+            Ending::Failed(error) => {
+                if let Some((_, counter)) = self.failed.iter().find(|(code, _)| *code == error.code) {
+                    counter.increment(1);
+                }
+            }
+        }
+        self.input_tokens.increment(outcome.usage.input_tokens);
+        self.output_tokens.increment(outcome.usage.output_tokens);
+        self.queued.record(outcome.timing.queued);
+        self.upstream.record(outcome.timing.upstream);
+    }
+
+    pub fn asked_again(&self) {
+        self.asked_again.increment(1);
+    }
+
+    /// A call brought no answer; `then` is what followed: `retry`, `pause`, `adapt` or `fail`.
+    pub fn tried_in_vain(&self, then: &'static str) {
+        counter!(FAILED_TRIES, "then" => then).increment(1);
+    }
+}
+
+impl Default for ExtractMeters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The gauges of one limit.
+pub fn limit_gauges(limit: &'static str, scope: &str) -> (Gauge, Gauge) {
+    let labels = [("limit", limit.to_owned()), ("scope", scope.to_owned())];
+    (gauge!(LIMIT_IN_USE, &labels), gauge!(LIMIT_WAITING, &labels))
+}
