@@ -45,7 +45,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use local::Local;
 pub use log::{Format, Log};
-pub use models::{Mode, Model};
+pub use models::Model;
 pub use print::InForce;
 pub use providers::{Kind, LOCAL, Provider, Rate};
 pub use server::Server;

@@ -1,1 +1,35 @@
-pub mod config; pub mod extract; pub mod limits; pub mod model; pub mod net; pub mod provider; pub mod schema; pub mod telemetry;
+//! extractd turns text into validated JSON with a language model: one text or a million, answered in input order or as they
+//! finish, never over the provider's limits.
+//!
+//! # The layers
+//! A module uses only what stands below it; a test (`tests/it/layers.rs`) keeps it so.
+//!
+//! | layer | module | what lives there |
+//! |---|---|---|
+//! | 5 | [`app`] | the composition root: configuration to parts to router; bind, run, drain |
+//! | 4 | [`http`] | routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference |
+//! | 3 | [`extract`] | one item: prompt, permit, call, parse, validate, ask again; many items: a stream to a stream |
+//! | 2 | [`schema`] | compile, bound, register, validate; an answer's text to JSON |
+//! | 2 | [`limits`] | fair queue, slots, buckets, backoff |
+//! | 2 | [`provider`] | one trait, a file for each wire format, the model built in |
+//! | 1 | [`config`] | file, environment and flags to parsed types |
+//! | 1 | [`net`] | the HTTP client |
+//! | 1 | [`telemetry`] | logs and metrics, and every name in them |
+//! | 0 | [`model`] | the contract's own types |
+//!
+//! # The way of a request
+//! `http` reads a body into one `Spec` and a stream of `Input`s. `extract::run` pulls them as its window moves; for each,
+//! `Extractor::one` takes a permit from `limits`, calls the `provider`, has `schema` read and judge the answer, and asks again
+//! with what was wrong. The outcomes are one stream, and `http::reply` sends it in one of three forms: ordered, SSE, NDJSON.
+//! A single is a batch of one.
+
+pub mod app;
+pub mod config;
+pub mod extract;
+pub mod http;
+pub mod limits;
+pub mod model;
+pub mod net;
+pub mod provider;
+pub mod schema;
+pub mod telemetry;

@@ -14,5 +14,7 @@ pub use error::{Attempted, Code, Error, Fault, pointer};
 pub use input::{Content, Input, Item};
 pub use bounded::Bounded;
 pub use outcome::{Ending, Outcome, Success, Tally, Timing, Usage};
+#[cfg(test)]
+pub use request::request_fields;
 pub use request::{Batch, OnError, Single};
 pub use spec::{Example, Metadata, Mode, SchemaSource, Spec, field_is_text};

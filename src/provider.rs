@@ -142,6 +142,11 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// The modes it has, the best first.
     fn modes(&self) -> &'static [Mode];
 
+    /// What a person should know before using it.
+    fn note(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Why it cannot answer now; `None` when it can.
     fn unready(&self) -> Option<String> {
         None

@@ -135,6 +135,11 @@ impl Default for ExtractMeters {
     }
 }
 
+/// A request was answered.
+pub fn count_request(path: &str, status: u16) {
+    counter!(REQUESTS, "path" => path.to_owned(), "status" => status.to_string()).increment(1);
+}
+
 /// The gauges of one limit.
 pub fn limit_gauges(limit: &'static str, scope: &str) -> (Gauge, Gauge) {
     let labels = [("limit", limit.to_owned()), ("scope", scope.to_owned())];

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::Mode;
+
 use super::{
     error::Error,
     missing::check_provider,
@@ -20,21 +22,6 @@ pub struct Model {
     pub model: String,
     /// `mode`. Default `auto`.
     pub mode: Mode,
-}
-
-/// How the structure is asked of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// `auto`: what the provider is best at.
-    Auto,
-    /// `json_schema`: the provider constrains the answer to the schema.
-    JsonSchema,
-    /// `tools`: as a tool's arguments.
-    Tools,
-    /// `json_object`: any JSON object, the schema in the prompt.
-    JsonObject,
-    /// `text`: free text, the schema in the prompt.
-    Text,
 }
 
 const MODES: [(&str, Mode); 5] = [

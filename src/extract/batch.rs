@@ -74,6 +74,11 @@ impl<S> Outcomes<S> {
         self.lane.in_flight()
     }
 
+    /// What was not pulled of the inputs; what is under way is stopped.
+    pub fn into_inputs(self) -> Option<S> {
+        self.inputs
+    }
+
     /// Inputs read so far.
     pub const fn pulled(&self) -> usize {
         self.pulled

@@ -4,7 +4,8 @@ use clap::Parser;
 use secrecy::ExposeSecret as _;
 
 use super::{Args, Start};
-use crate::config::{DefaultModel, Format, Kind, Mode, Rate, environment::VARIABLES};
+use crate::model::Mode;
+use crate::config::{DefaultModel, Format, Kind, Rate, environment::VARIABLES};
 
 #[test]
 fn without_any_source_the_defaults_are_in_force() {

@@ -1,0 +1,105 @@
+//! What the simulated provider saw, told by `GET /meter`. Times are microseconds since the Unix epoch, taken from one monotonic
+//! clock.
+
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+/// Counts and times since the start or the last reset.
+pub struct Meter {
+    started: Instant,
+    started_us: u64,
+    keep_arrivals: bool,
+    seen: Seen,
+}
+
+#[derive(Default)]
+struct Seen {
+    calls: usize,
+    in_flight: usize,
+    max_in_flight: usize,
+    aborted: usize,
+    first_call_at_us: Option<u64>,
+    last_call_at_us: Option<u64>,
+    first_answer_at_us: Option<u64>,
+    last_answer_at_us: Option<u64>,
+    latencies_us: Vec<u32>,
+    statuses: BTreeMap<u16, usize>,
+    arrivals_us: Vec<u64>,
+}
+
+impl Meter {
+    /// An empty meter; `keep_arrivals` keeps the time of each call, 8 bytes each.
+    pub fn new(keep_arrivals: bool) -> Self {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started_us = since_epoch.as_micros() as u64;
+        Self { started: Instant::now(), started_us, keep_arrivals, seen: Seen::default() }
+    }
+
+    /// A call has been read whole. Returns its number, from 0.
+    pub fn arrived(&mut self, at: Instant) -> usize {
+        let at_us = self.at_us(at);
+        let seen = &mut self.seen;
+        seen.calls += 1;
+        seen.in_flight += 1;
+        seen.max_in_flight = seen.max_in_flight.max(seen.in_flight);
+        seen.first_call_at_us.get_or_insert(at_us);
+        seen.last_call_at_us = Some(at_us);
+        if self.keep_arrivals {
+            seen.arrivals_us.push(at_us);
+        }
+        seen.calls - 1
+    }
+
+    /// A call that arrived at `arrived` has just been answered with `status`; 0 stands for a connection that was reset on
+    /// purpose.
+    pub fn answered(&mut self, arrived: Instant, status: u16) {
+        let now = Instant::now();
+        let now_us = self.at_us(now);
+        let seen = &mut self.seen;
+        seen.in_flight = seen.in_flight.saturating_sub(1);
+        seen.first_answer_at_us.get_or_insert(now_us);
+        seen.last_answer_at_us = Some(now_us);
+        seen.latencies_us.push(now.duration_since(arrived).as_micros() as u32);
+        *seen.statuses.entry(status).or_default() += 1;
+    }
+
+    /// The client of a call went away before its answer was written.
+    pub fn aborted(&mut self) {
+        self.seen.in_flight = self.seen.in_flight.saturating_sub(1);
+        self.seen.aborted += 1;
+    }
+
+    /// Forgets everything but the calls that are in flight.
+    pub fn reset(&mut self) {
+        let in_flight = self.seen.in_flight;
+        self.seen = Seen { in_flight, max_in_flight: in_flight, ..Seen::default() };
+    }
+
+    /// All of it as JSON.
+    pub fn report(&self) -> Value {
+        let seen = &self.seen;
+        let mut sorted = seen.latencies_us.clone();
+        sorted.sort_unstable();
+        let total: u64 = sorted.iter().map(|us| u64::from(*us)).sum();
+        json!({
+            "calls": seen.calls, "in_flight": seen.in_flight, "max_in_flight": seen.max_in_flight, "aborted": seen.aborted,
+            "first_call_at_us": seen.first_call_at_us, "last_call_at_us": seen.last_call_at_us,
+            "first_answer_at_us": seen.first_answer_at_us, "last_answer_at_us": seen.last_answer_at_us,
+            "latency_us": {"mean": total.checked_div(sorted.len() as u64), "p50": percentile(&sorted, 50),
+                           "p99": percentile(&sorted, 99), "max": sorted.last()},
+            "statuses": seen.statuses, "arrivals_us": self.keep_arrivals.then_some(&seen.arrivals_us),
+        })
+    }
+
+    fn at_us(&self, at: Instant) -> u64 {
+        self.started_us + at.saturating_duration_since(self.started).as_micros() as u64
+    }
+}
+
+/// The value that `percent` of the values do not exceed; `None` of none.
+fn percentile(sorted: &[u32], percent: usize) -> Option<u32> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
+}

@@ -1,0 +1,207 @@
+//! The composition root: makes the parts from the configuration, joins them, runs the server, and drains it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config, DefaultModel};
+use crate::extract::{self, Extractor, Models, Provided, Route};
+use crate::http::{self, Lifecycle, Parts};
+use crate::limits::{self, Limits, Pool, PoolId, Rate};
+use crate::model::Mode;
+use crate::net;
+use crate::provider::{OpenAi, Provider, Remote};
+use crate::schema::Registry;
+use crate::telemetry;
+
+/// Tries of a failed call, the first included.
+const MAX_TRIES: u32 = 3;
+/// After the grace, how long a reply may take to say that it ends early.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves until `stop` is cancelled, then drains.
+///
+/// # Errors
+/// When a part cannot be made, or the address cannot be bound.
+pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    prepare_data_dir(&config)?;
+    let metrics = telemetry::start_metrics().context("the metrics cannot be started")?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr().context("the bound address cannot be read")?;
+    let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
+    let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
+    tracing::info!("{}", welcome(&extractor, address));
+    let lifecycle = Lifecycle::default();
+    let upkeep = lifecycle.tasks.spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
+    let grace = config.server.shutdown_grace;
+    let header_timeout = config.server.header_timeout;
+    let router = http::router(Parts {
+        extractor,
+        server: config.server,
+        limits: config.limits,
+        lifecycle: lifecycle.clone(),
+        metrics: Some(metrics),
+    });
+    let closing = CancellationToken::new();
+    let serving = tokio::spawn(http::serve(listener, router, header_timeout, lifecycle.clone(), closing.clone()));
+    stop.cancelled().await;
+    drain(&lifecycle, grace).await;
+    closing.cancel();
+    upkeep.abort();
+    // It ends by the token, and a panic in it has been logged.
+    drop(serving.await);
+    lifecycle.tasks.close();
+    // What is still open after the farewell ends with the process.
+    drop(tokio::time::timeout(FAREWELL, lifecycle.tasks.wait()).await);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Lets the work in flight finish within the grace, then tells what is left to end.
+async fn drain(lifecycle: &Lifecycle, grace: Duration) {
+    lifecycle.draining.cancel();
+    lifecycle.work.close();
+    tracing::info!(requests = lifecycle.work.len(), grace_ms = grace.as_millis(), "draining: no new work; what is in flight may finish");
+    if tokio::time::timeout(grace, lifecycle.work.wait()).await.is_ok() {
+        lifecycle.ended.cancel();
+        return;
+    }
+    tracing::warn!(requests = lifecycle.work.len(), "the grace is over; what is left ends now");
+    lifecycle.ended.cancel();
+    drop(tokio::time::timeout(FAREWELL, lifecycle.work.wait()).await);
+}
+
+/// Histograms keep their raw values until this is called.
+async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle, ended: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    while ended.run_until_cancelled(tick.tick()).await.is_some() {
+        metrics.run_upkeep();
+    }
+}
+
+fn prepare_data_dir(config: &Config) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = &config.data_dir;
+    std::fs::create_dir_all(dir)
+        .and_then(|()| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)))
+        .with_context(|| format!("the data directory {} cannot be made; set `data_dir` (EXTRACTD_DATA_DIR) to one that can", dir.display()))
+}
+
+fn welcome(extractor: &Extractor, address: SocketAddr) -> String {
+    let model = &extractor.models().default;
+    let note = model.provider.note().map(|note| format!(" ({note})")).unwrap_or_default();
+    format!("listening on http://{address}; the default model is {}{note}; the reference is at http://{address}/docs/", model.label())
+}
+
+fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Extractor> {
+    let mut providers = BTreeMap::new();
+    let mut pools = Vec::new();
+    for (name, provider) in &config.providers {
+        let pool = PoolId(pools.len());
+        pools.push(Pool { name: name.clone(), rate: provider.rate.map(rate), max_in_flight: None });
+        let provider = remote(provider).with_context(|| format!("the provider {name} cannot be set up"))?;
+        providers.insert(name.clone(), Provided { provider, pool });
+    }
+    let local = local(config, PoolId(pools.len()))?;
+    if let Some((provided, pool)) = &local {
+        pools.push(pool.clone());
+        providers.insert(config::LOCAL.to_owned(), provided.clone());
+    }
+    let models = models(config, providers)?;
+    let limits = limits::Config {
+        max_concurrency: config.limits.max_concurrency.get() as usize,
+        max_queue: config.limits.max_queue.get() as usize,
+    };
+    let limits = Limits::new(limits, pools).context("the limits' thread cannot be started")?;
+    let tries = extract::Config { max_tries: MAX_TRIES, max_wait: config.limits.max_wait, max_batch_wait: config.limits.max_batch_wait };
+    Ok(Extractor::new(tries, models, limits, registry))
+}
+
+const fn rate(rate: config::Rate) -> Rate {
+    Rate { per_minute: rate.requests_per_minute, burst: rate.burst }
+}
+
+fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
+    use secrecy::ExposeSecret;
+    let mut headers = ::http::HeaderMap::new();
+    for (name, value) in &provider.headers {
+        let mut value = ::http::HeaderValue::from_str(value.expose_secret()).with_context(|| format!("the header {name} has a value that cannot be sent"))?;
+        value.set_sensitive(true);
+        headers.insert(::http::HeaderName::try_from(name.as_str())?, value);
+    }
+    let proxy = provider.proxy.as_ref().map(|proxy| proxy.as_str().to_owned());
+    let client = net::Client::new(net::Options { headers, proxy, connect_timeout: Some(provider.connect_timeout) })?;
+    let base_url = net::Url::parse(provider.base_url.as_str()).context("the base URL is none")?;
+    let wire = match provider.kind {
+        config::Kind::OpenAi => OpenAi::at(base_url.host_str().unwrap_or_default()),
+    };
+    Ok(Arc::new(Remote::new(wire, client, &base_url, provider.api_key.clone())))
+}
+
+fn models(config: &Config, providers: BTreeMap<String, Provided>) -> anyhow::Result<Models> {
+    let route = |provider: &str, model: &str, mode: Mode| {
+        let provided = providers.get(provider).with_context(|| format!("the provider {provider} is not in this build"))?;
+        Ok::<_, anyhow::Error>(Route {
+            provider_name: provider.to_owned(),
+            provider: Arc::clone(&provided.provider),
+            pool: provided.pool,
+            model: model.to_owned(),
+            mode,
+        })
+    };
+    let mut named = BTreeMap::new();
+    for (name, model) in &config.models {
+        named.insert(name.clone(), route(&model.provider, &model.model, model.mode)?);
+    }
+    let default = match &config.model {
+        DefaultModel::BuiltIn => route(config::LOCAL, LOCAL_MODEL, Mode::Auto)?,
+        DefaultModel::Direct { provider, model } => route(provider, model, Mode::Auto)?,
+        DefaultModel::Named(name) => named.get(name).cloned().with_context(|| format!("the model {name} is not configured"))?,
+    };
+    Ok(Models { default, named, providers })
+}
+
+/// What the built-in model is called.
+const LOCAL_MODEL: &str = "smollm2-135m-instruct";
+
+#[cfg(not(feature = "local"))]
+fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(Provided, Pool)>> {
+    let wanted = matches!(config.model, DefaultModel::BuiltIn);
+    anyhow::ensure!(!wanted, "this build has no model built in, and no provider is configured; set OPENAI_BASE_URL or OPENAI_API_KEY, and EXTRACTD_MODEL");
+    Ok(None)
+}
+
+#[cfg(feature = "local")]
+fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(Provided, Pool)>> {
+    let _ = (config, pool);
+    Ok(None)
+}
+
+/// Asks the server at this address whether it is alive. Success when it says so.
+#[must_use]
+pub fn healthcheck(listen: SocketAddr) -> std::process::ExitCode {
+    match ask_health(listen) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("extractd: the server on port {} is not healthy: {error}", listen.port());
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn ask_health(listen: SocketAddr) -> std::io::Result<()> {
+    use std::io::{Error, Read, Write};
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let ip = if listen.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { listen.ip() };
+    let mut stream = std::net::TcpStream::connect_timeout(&SocketAddr::new(ip, listen.port()), PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer)?;
+    if &answer == b"HTTP/1.1 200" { Ok(()) } else { Err(Error::other("it does not answer 200")) }
+}

@@ -1,0 +1,145 @@
+//! The HTTP side: routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference. The only place that knows
+//! axum or a status code; how an item is extracted is not known here.
+
+mod batch;
+mod body;
+mod connection;
+mod docs;
+mod extract;
+mod guard;
+mod json;
+mod lines;
+mod negotiate;
+mod ordered;
+mod page;
+mod problem;
+mod query;
+mod reply;
+mod schemas;
+mod service;
+mod shapes;
+mod streams;
+mod upload;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_http::cors::{Any, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use connection::serve;
+pub use docs::document;
+
+use crate::config;
+use crate::extract::Extractor;
+use guard::Keys;
+
+/// The life of the server, from the outside in: first no new work, then no work at all.
+#[derive(Debug, Clone, Default)]
+pub struct Lifecycle {
+    /// Cancelled when the server drains: `/readyz` says so, and no new work is taken.
+    pub draining: CancellationToken,
+    /// Cancelled when what is still in flight has to end at once.
+    pub ended: CancellationToken,
+    /// The requests that do work.
+    pub work: TaskTracker,
+    /// What has to end before the process: connections and their watchers.
+    pub tasks: TaskTracker,
+}
+
+/// What the routes are made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub extractor: Arc<Extractor>,
+    pub server: config::Server,
+    pub limits: config::Limits,
+    pub lifecycle: Lifecycle,
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// What every handler may use.
+#[derive(Debug)]
+struct Shared {
+    extractor: Arc<Extractor>,
+    keys: Keys,
+    hosts: Vec<String>,
+    max_body_bytes: usize,
+    max_line_bytes: usize,
+    max_ordered_bytes: usize,
+    /// Room for request bodies in memory, in KiB.
+    room: Arc<Semaphore>,
+    lifecycle: Lifecycle,
+    metrics: Option<PrometheusHandle>,
+    started_at: SystemTime,
+}
+
+type State = axum::extract::State<Arc<Shared>>;
+
+/// How long a browser may remember what a cross-origin request may do.
+const CORS_MAX_AGE: Duration = Duration::from_secs(3600);
+
+/// Every route: the table of contents.
+fn routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::with_openapi(docs::skeleton())
+        .routes(routes!(extract::extract))
+        .routes(routes!(batch::extract_batch))
+        .routes(routes!(schemas::list))
+        .routes(routes!(schemas::get, schemas::put, schemas::delete))
+        .routes(routes!(service::models))
+        .routes(routes!(service::limits))
+        .routes(routes!(service::healthz))
+        .routes(routes!(service::readyz))
+        .routes(routes!(service::metrics))
+        .routes(routes!(service::version))
+}
+
+/// The whole service as one tower service.
+pub fn router(parts: Parts) -> Router {
+    let cors = cors(&parts.server.cors_origins);
+    let shared = Arc::new(Shared {
+        keys: Keys::new(&parts.server.api_keys),
+        hosts: parts.server.hosts,
+        max_body_bytes: parts.server.max_body_bytes,
+        max_line_bytes: parts.server.max_line_bytes,
+        max_ordered_bytes: parts.limits.max_ordered_bytes,
+        room: Arc::new(Semaphore::new(body::kibibytes(parts.limits.max_queue_bytes) as usize)),
+        extractor: parts.extractor,
+        lifecycle: parts.lifecycle,
+        metrics: parts.metrics,
+        started_at: SystemTime::now(),
+    });
+    let (router, document) = routes().split_for_parts();
+    let router = router
+        .merge(docs::reference(&document))
+        .route("/", axum::routing::get(page::index))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Arc::clone(&shared))
+        .layer(axum::middleware::from_fn_with_state(shared, guard::guard));
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
+}
+
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let layer = CorsLayer::new().allow_methods(Any).allow_headers(Any).expose_headers(Any).max_age(CORS_MAX_AGE);
+    if origins.iter().any(|origin| origin == "*") {
+        return Some(layer.allow_origin(Any));
+    }
+    let origins: Vec<_> = origins.iter().filter_map(|origin| origin.parse::<axum::http::HeaderValue>().ok()).collect();
+    Some(layer.allow_origin(origins))
+}
+
+/// A piece of a body that was made here.
+type Chunk = Bytes;

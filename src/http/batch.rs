@@ -1,0 +1,139 @@
+//! `POST /v1/extract/batch`: many texts, in any mix of body and reply.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::connection::Connection;
+use super::extract::{admit, event_stream};
+use super::guard::{self, RequestId};
+use super::lines::Lines;
+use super::negotiate::{self, Sent, Wanted};
+use super::ordered::Ordered;
+use super::problem::{Failed, Problem};
+use super::reply::{About, Held, Reply, too_large_to_hold};
+use super::shapes::BatchResult;
+use super::streams::{Events, NdLines};
+use super::upload::{self, Upload};
+use super::{Shared, State, body, json, query};
+use crate::extract::{Inputs, Kind, run};
+use crate::limits::CallerId;
+use crate::model::{Batch, Error, Input};
+
+/// Extracts from many texts.
+///
+/// The reply is one object in input order; or, with `"stream": true` or `Accept: text/event-stream`, a `result` event the
+/// moment that an item is done, and `done` last; or, with `Accept: application/x-ndjson`, a line for each in completion
+/// order, the summary last. With `Content-Type: application/x-ndjson` each line of the body is one input, and the spec's
+/// fields are query parameters (objects as URL-encoded JSON).
+#[utoipa::path(
+    post, path = "/v1/extract/batch", tag = "extraction",
+    request_body(content(
+        (super::docs::BatchRequest = "application/json"),
+        (String = "application/x-ndjson"),
+    )),
+    responses(
+        (status = 200, description = "Every input's result, exactly one each", content(
+            (BatchResult = "application/json"), (String = "text/event-stream"), (String = "application/x-ndjson"))),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn extract_batch(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, Failed> {
+    let shared = state.0;
+    let connection = request.extensions().get::<Connection>().cloned();
+    let (head, body) = request.into_parts();
+    let asked = Asked { headers: head.headers, caller, request_id, shared };
+    match negotiate::sent(&asked.headers)? {
+        Sent::Json => asked.json(body, &head.uri).await,
+        Sent::Ndjson => asked.ndjson(body, head.uri.query().unwrap_or_default(), connection).await,
+    }
+}
+
+struct Asked {
+    shared: Arc<Shared>,
+    headers: HeaderMap,
+    caller: CallerId,
+    request_id: Arc<str>,
+}
+
+impl Asked {
+    async fn json(self, body: Body, uri: &axum::http::Uri) -> Result<Response, Failed> {
+        let whole = body::read(&self.shared, &self.headers, body, self.shared.max_body_bytes).await?;
+        let mut batch: Batch = json::parse(&whole.bytes)?;
+        let bytes = whole.bytes.len();
+        drop(whole.bytes);
+        guard::no_query(uri)?;
+        let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
+        let inputs = batch.inputs.take().ok_or_else(missing)?;
+        let total = inputs.len();
+        let inputs = futures_util::stream::iter(inputs.into_iter().enumerate().map(|(index, item)| Input::new(index, item)));
+        let wanted = negotiate::wanted(&self.headers, batch.stream);
+        if wanted == Wanted::Json && bytes > self.shared.max_ordered_bytes {
+            return Err(too_large_to_hold().into());
+        }
+        let held = self.held(Some(whole.room), None);
+        self.reply(batch, wanted, inputs, Some(total), held).await
+    }
+
+    async fn ndjson(self, body: Body, query: &str, connection: Option<Connection>) -> Result<Response, Failed> {
+        let batch = query::batch(query)?;
+        let wanted = negotiate::wanted(&self.headers, batch.stream);
+        let upload = Arc::new(Upload::default());
+        let lines = Lines::new(body.into_data_stream(), self.shared.max_line_bytes, Arc::clone(&upload));
+        if let Some(connection) = connection {
+            upload::start(&upload, connection, &self.shared.lifecycle.tasks);
+        }
+        let held = self.held(None, Some(upload));
+        self.reply(batch, wanted, lines, None, held).await
+    }
+
+    fn held(&self, room: Option<tokio::sync::OwnedSemaphorePermit>, upload: Option<Arc<Upload>>) -> Held {
+        let lifecycle = &self.shared.lifecycle;
+        Held { room, work: lifecycle.work.token(), server_ends: lifecycle.ended.clone().cancelled_owned(), upload }
+    }
+
+    async fn reply<S: Inputs + 'static>(
+        self,
+        mut batch: Batch,
+        wanted: Wanted,
+        inputs: S,
+        total: Option<usize>,
+        held: Held,
+    ) -> Result<Response, Failed> {
+        let shared = &self.shared;
+        let (concurrency, on_error) = (batch.concurrency(), batch.on_error);
+        let metadata = batch.spec.metadata.take();
+        let plan = shared.extractor.plan(batch.spec, Kind::Batch, guard::traceparent(&self.headers)).await?;
+        let lane = admit(shared, self.caller, &plan, total, concurrency)?;
+        let outcomes = run(Arc::clone(&shared.extractor), Arc::new(plan), lane, on_error, inputs);
+        let about = About { id: guard::new_id("bat"), request_id: self.request_id, metadata };
+        Ok(match wanted {
+            Wanted::Json => {
+                let mut reply = Reply::new(outcomes, Ordered::new(shared.max_ordered_bytes), about, total, held);
+                if let Err(error) = reply.read_inputs(shared.max_ordered_bytes).await {
+                    if let Some(inputs) = reply.into_inputs() {
+                        body::discard(inputs).await;
+                    }
+                    return Err(error.into());
+                }
+                typed("application/json", Body::new(reply))
+            }
+            Wanted::Sse => event_stream(Body::new(Reply::new(outcomes, Events::default(), about, total, held))),
+            Wanted::Ndjson => typed("application/x-ndjson", Body::new(Reply::new(outcomes, NdLines, about, total, held))),
+        })
+    }
+}
+
+fn typed(media: &'static str, body: Body) -> Response {
+    ([(CONTENT_TYPE.as_str(), media), ("cache-control", "no-store"), ("x-accel-buffering", "no")], body).into_response()
+}

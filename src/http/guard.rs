@@ -1,0 +1,207 @@
+//! What every request passes: its id, who may ask, and the form of what fails.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{ALLOW, AUTHORIZATION, HOST};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::Shared;
+use super::problem::{self, Failed};
+use crate::limits::CallerId;
+use crate::model::{Code, Error, Timing};
+use crate::telemetry;
+
+/// The keys that callers may use, as digests.
+#[derive(Debug)]
+pub struct Keys(Vec<[u8; 32]>);
+
+impl Keys {
+    pub fn new(keys: &[SecretString]) -> Self {
+        Self(keys.iter().map(|key| Sha256::digest(key.expose_secret()).into()).collect())
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whose key this is. Takes as long for a wrong one as for a right one.
+    fn caller(&self, key: &str) -> Option<CallerId> {
+        let digest: [u8; 32] = Sha256::digest(key).into();
+        let found = (1..).zip(&self.0).fold(0_u64, |found, (number, known)| {
+            if bool::from(known.ct_eq(&digest)) { number } else { found }
+        });
+        (found > 0).then_some(CallerId(found))
+    }
+}
+
+/// The id of a request, as in `x-request-id`.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub Arc<str>);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// The caller's id if it is a sane one (up to 128 printable characters without spaces), else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sane = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    match headers.get(REQUEST_ID).filter(sane) {
+        Some(id) => id.clone(),
+        None => HeaderValue::try_from(new_id("req")).unwrap_or(HeaderValue::from_static("req")),
+    }
+}
+
+/// An id that is unique and sorts by time: `prefix_` and a UUID of version 7.
+pub fn new_id(prefix: &str) -> String {
+    format!("{prefix}_{}", uuid::Uuid::now_v7().simple())
+}
+
+/// Wraps every route.
+pub async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let text: Arc<str> = id.to_str().unwrap_or_default().into();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    request.extensions_mut().insert(RequestId(Arc::clone(&text)));
+    let response = match check(&shared, &mut request) {
+        Err(error) => Failed::from(error).into_response(),
+        Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(request_id = %text, "a request panicked; this is a bug");
+            Failed::from(Error::new(Code::Internal, "a bug in the server ended this request; its log knows more")).into_response()
+        }),
+    };
+    let mut response = as_problem(response, &text);
+    let timing = response.extensions().get::<Timing>().copied();
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(SERVER_TIMING, server_timing(timing, started.elapsed()));
+    let path = path.as_ref().map_or("none", MatchedPath::as_str);
+    telemetry::count_request(path, response.status().as_u16());
+    tracing::debug!(%method, path, status = response.status().as_u16(), request_id = %text, elapsed_ms = millis(started.elapsed()), "answered");
+    response
+}
+
+fn server_timing(timing: Option<Timing>, elapsed: Duration) -> HeaderValue {
+    let text = match timing {
+        Some(timing) => {
+            let (queue, upstream) = (millis(timing.queued), millis(timing.upstream));
+            format!("queue;dur={queue}, upstream;dur={upstream}, total;dur={}", millis(elapsed))
+        }
+        None => format!("total;dur={}", millis(elapsed)),
+    };
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Milliseconds, to the microsecond.
+#[expect(clippy::cast_precision_loss, reason = "microseconds of centuries fit into 53 bits")]
+pub fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+/// Gives a failure its body.
+fn as_problem(mut response: Response, request_id: &str) -> Response {
+    if let Some(Failed(error)) = response.extensions_mut().remove::<Failed>() {
+        return problem::respond(&error, request_id, None);
+    }
+    let is_bare = response.headers().get("content-type").is_none();
+    let (code, detail) = match response.status() {
+        StatusCode::NOT_FOUND if is_bare => (Code::NotFound, "there is nothing under this path; /docs lists what there is"),
+        StatusCode::METHOD_NOT_ALLOWED => (Code::MethodNotAllowed, "this path has other methods; `Allow` names them"),
+        _ => return response,
+    };
+    problem::respond(&Error::new(code, detail), request_id, response.headers().get(ALLOW))
+}
+
+/// Paths that need no key. The files of the page and of the reference belong to them.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/" | "/healthz" | "/readyz" | "/version" | "/openapi.json" | "/docs") || path.starts_with("/docs/")
+}
+
+/// Paths that are asked by machines which call the server by its address.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
+fn check(shared: &Shared, request: &mut Request) -> Result<(), Error> {
+    if shared.keys.is_empty() {
+        if !is_probe(request.uri().path()) {
+            check_host(shared, request)?;
+        }
+        request.extensions_mut().insert(CallerId::default());
+        return Ok(());
+    }
+    let sent = request.headers().get(AUTHORIZATION).and_then(|header| header.to_str().ok());
+    let key = sent.and_then(|sent| sent.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    match key.and_then(|(_, key)| shared.keys.caller(key.trim())) {
+        Some(caller) => {
+            request.extensions_mut().insert(caller);
+            Ok(())
+        }
+        None if is_open(request.uri().path()) => {
+            request.extensions_mut().insert(CallerId::default());
+            Ok(())
+        }
+        None => {
+            let detail = match sent {
+                None => "send one of the configured keys as `Authorization: Bearer …`",
+                Some(_) => "the key in `Authorization` is not one of the configured ones",
+            };
+            Err(Error::new(Code::Unauthorized, detail))
+        }
+    }
+}
+
+/// Without keys only the loopback and configured names are answered, so that a page in a browser on this machine cannot
+/// reach the server under a name of its own (DNS rebinding).
+fn check_host(shared: &Shared, request: &Request) -> Result<(), Error> {
+    let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = header.or(request.uri().authority().map(axum::http::uri::Authority::as_str)).map(str::to_ascii_lowercase);
+    let name = host.as_deref().map(without_port);
+    match name {
+        Some(name) if is_loopback(name) || shared.hosts.iter().any(|known| known == name) => Ok(()),
+        _ => Err(Error::new(
+            Code::Forbidden,
+            format!(
+                "the host name {} is not answered while no keys are configured; add it to `server.hosts` (EXTRACTD_HOSTS), or configure keys",
+                host.as_deref().map_or("(none)".to_owned(), |host| format!("\"{host}\"")),
+            ),
+        )),
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    }
+}
+
+fn is_loopback(name: &str) -> bool {
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The caller's trace (W3C Trace Context, version 00), if it is one.
+pub fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let parts: Vec<_> = text.split('-').collect();
+    let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
+    let is_hex = parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    (lengths == [2, 32, 16, 2] && is_hex).then(|| text.to_owned())
+}
+
+/// Refuses a query on a path that takes none.
+pub fn no_query(uri: &Uri) -> Result<(), Error> {
+    match uri.query().and_then(|query| super::query::pairs(query).next()) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::invalid(crate::model::pointer("", &name), "this path takes no such query parameter")),
+    }
+}

@@ -1,0 +1,108 @@
+//! Strict JSON: what is wrong, and where.
+//!
+//! The body is read once, quickly. Only when that fails is it read again, to say whether it is no JSON at all (with line
+//! and column), or which field is wrong (with its JSON Pointer).
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_path_to_error::Segment;
+
+use crate::model::{Code, Error, pointer};
+
+/// Reads a whole body.
+///
+/// # Errors
+/// `invalid_json`, or `invalid_request` with the pointer of the first wrong field.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, &error))
+}
+
+fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Error {
+    if !first.is_data() {
+        return not_json(bytes, first);
+    }
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
+        return not_json(bytes, &error);
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) => Error::invalid(pointer_of(error.path()), message(error.inner())),
+        Ok(_) => Error::invalid("", message(first)),
+    }
+}
+
+fn not_json(bytes: &[u8], error: &serde_json::Error) -> Error {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Error::new(Code::InvalidJson, "the body is empty; send a JSON object");
+    }
+    Error::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
+}
+
+/// Reads a value that was JSON already, from a query.
+///
+/// # Errors
+/// `invalid_request` with the pointer of the first wrong field.
+pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    parse(text.as_bytes())
+}
+
+fn pointer_of(path: &serde_path_to_error::Path) -> String {
+    path.iter().fold(String::new(), |at, segment| match segment {
+        Segment::Seq { index } => pointer(&at, &index.to_string()),
+        Segment::Map { key } => pointer(&at, key),
+        Segment::Enum { .. } | Segment::Unknown => at,
+    })
+}
+
+/// serde_json's words without the line and column, which a pointer says better.
+fn message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let end = text.rfind(" at line ").unwrap_or(text.len());
+    text.get(..end).unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Batch, Item, Single};
+
+    #[test]
+    fn what_is_no_json_has_its_line_and_column() {
+        for (body, words) in [
+            ("{\"a\": 1,}", "line 1 column 9"),
+            ("{\n\"a\" 1}", "line 2"),
+            ("", "empty"),
+            ("{} {}", "trailing"),
+            ("{\"inputs\": 3, \"x\": }", "line 1"),
+        ] {
+            let error = parse::<Batch>(body.as_bytes()).unwrap_err();
+            assert_eq!(error.code, Code::InvalidJson, "{body}");
+            assert!(error.detail.contains(words), "{error}");
+        }
+        assert_eq!(parse::<Batch>(b"{\"instructions\": \"\xff\"}").unwrap_err().code, Code::InvalidJson);
+    }
+
+    #[test]
+    fn a_wrong_field_has_its_pointer() {
+        let pointer = |error: Error| {
+            assert_eq!(error.code, Code::InvalidRequest);
+            error.errors[0].pointer.clone()
+        };
+        for (body, at) in [
+            (r#"{"inptus": []}"#, "/inptus"),
+            (r#"{"inputs": ["a", 3]}"#, "/inputs/1"),
+            (r#"{"inputs": ["a", {"id": 3, "input": "a"}]}"#, "/inputs/1/id"),
+            (r#"{"inputs": [{"inputs": "a"}]}"#, "/inputs/0/inputs"),
+            (r#"{"inputs": [[{"type": "text", "text": 3}]]}"#, "/inputs/0/0/text"),
+            (r#"{"max_attempts": 0}"#, "/max_attempts"),
+            (r#"{"examples": [{"input": "a", "output": 1, "x~/": 1}]}"#, "/examples/0/x~0~1"),
+            (r#"{"metadata": {"a": 1}}"#, "/metadata/a"),
+            (r#"{"concurrency": 0}"#, "/concurrency"),
+            (r#"{"seed": 1, "seed": 1}"#, "/seed"),
+            ("[]", ""),
+        ] {
+            assert_eq!(pointer(parse::<Batch>(body.as_bytes()).unwrap_err()), at, "{body}");
+        }
+        assert_eq!(pointer(parse::<Single>(br#"{"inputs": []}"#).unwrap_err()), "/inputs");
+        assert_eq!(pointer(parse::<Item>(br#"{"id": "a"}"#).unwrap_err()), "");
+    }
+}

@@ -1,0 +1,192 @@
+//! NDJSON in: a body as a stream of inputs, read as far as they are wanted.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::BodyDataStream;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+
+use super::json;
+use super::upload::Upload;
+use crate::model::{Code, Error, Input, Item};
+
+/// The inputs of an NDJSON body. A line that is none is an input that fails; blank lines are skipped and not counted.
+#[derive(Debug)]
+pub struct Lines {
+    body: BodyDataStream,
+    /// What was read and not yet handed out; at most a line and a chunk.
+    buffer: BytesMut,
+    /// How much of `buffer` has no line's end.
+    searched: usize,
+    /// Within a line that is too long: the rest of it is skipped.
+    skipping: bool,
+    ended: bool,
+    index: usize,
+    max_line_bytes: usize,
+    upload: Arc<Upload>,
+}
+
+impl Lines {
+    pub fn new(body: BodyDataStream, max_line_bytes: usize, upload: Arc<Upload>) -> Self {
+        Self {
+            body,
+            buffer: BytesMut::new(),
+            searched: 0,
+            skipping: false,
+            ended: false,
+            index: 0,
+            max_line_bytes,
+            upload,
+        }
+    }
+
+    /// The next line that is in the buffer, without its end.
+    fn next_line(&mut self) -> Option<Bytes> {
+        let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
+        match memchr::memchr(b'\n', unsearched) {
+            Some(at) => {
+                let mut line = self.buffer.split_to(self.searched + at + 1).freeze();
+                line.truncate(line.len() - 1);
+                self.searched = 0;
+                Some(line)
+            }
+            None if self.ended && !self.buffer.is_empty() => {
+                self.searched = 0;
+                Some(self.buffer.split().freeze())
+            }
+            None => {
+                self.searched = self.buffer.len();
+                None
+            }
+        }
+    }
+
+    /// The input of a line; `None` for a blank one, or the rest of one that was too long.
+    fn read(&mut self, line: &[u8]) -> Option<Input> {
+        if std::mem::take(&mut self.skipping) {
+            return None;
+        }
+        let line = if self.index == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+        if line.len() > self.max_line_bytes {
+            return Some(self.too_long());
+        }
+        if line.trim_ascii().is_empty() {
+            return None;
+        }
+        Some(match json::parse::<Item>(line) {
+            Ok(item) => Input::new(self.next_index(), item),
+            Err(error) => {
+                let index = self.next_index();
+                let detail = format!("line of input {index} is not an input: {}", error.detail);
+                Input::unreadable(index, Error { code: Code::InvalidJson, detail, ..error })
+            }
+        })
+    }
+
+    fn too_long(&mut self) -> Input {
+        let detail = format!("the line is longer than {} bytes (`server.max_line_bytes`)", self.max_line_bytes);
+        Input::unreadable(self.next_index(), Error::new(Code::PayloadTooLarge, detail))
+    }
+
+    const fn next_index(&mut self) -> usize {
+        let index = self.index;
+        self.index += 1;
+        index
+    }
+
+    /// Gives up what is held of a line that is too long.
+    fn skip_if_too_long(&mut self) -> Option<Input> {
+        if self.buffer.len() <= self.max_line_bytes {
+            return None;
+        }
+        self.buffer.advance(self.buffer.len());
+        self.searched = 0;
+        let first = !std::mem::replace(&mut self.skipping, true);
+        first.then(|| self.too_long())
+    }
+}
+
+impl Stream for Lines {
+    type Item = Input;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Input>> {
+        let this = &mut *self;
+        loop {
+            while let Some(line) = this.next_line() {
+                if let Some(input) = this.read(&line) {
+                    return Poll::Ready(Some(input));
+                }
+            }
+            if let Some(input) = this.skip_if_too_long() {
+                return Poll::Ready(Some(input));
+            }
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            match std::task::ready!(this.body.poll_next_unpin(cx)) {
+                Some(Ok(chunk)) => {
+                    this.upload.count(chunk.len());
+                    this.buffer.extend_from_slice(&chunk);
+                }
+                Some(Err(_)) => {
+                    this.upload.break_off();
+                    this.buffer.clear();
+                    this.ended = true;
+                }
+                None => {
+                    this.upload.end();
+                    this.ended = true;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(chunks: Vec<Vec<u8>>, max_line_bytes: usize) -> Vec<(usize, Result<String, Code>)> {
+        let body = Body::from_stream(futures_util::stream::iter(chunks.into_iter().map(Ok::<_, std::io::Error>)));
+        let lines = Lines::new(body.into_data_stream(), max_line_bytes, Arc::default());
+        let inputs = futures_util::FutureExt::now_or_never(lines.collect::<Vec<_>>()).unwrap();
+        inputs.into_iter().map(|input| (input.index, input.content.map_err(|error| error.code))).collect()
+    }
+
+    #[test]
+    fn lines_become_inputs_and_bad_ones_fail_alone() {
+        let body = b"\xef\xbb\xbf\"a\"\r\n\n  \n{\"input\": \"b\"}\n{oops\n3\n\"0123456789012345678901234567890\"\n\"c\"";
+        let ok = |text: &str| Ok(text.to_owned());
+        let expected = [
+            (0, ok("a")),
+            (1, ok("b")),
+            (2, Err(Code::InvalidJson)),
+            (3, Err(Code::InvalidJson)),
+            (4, Err(Code::PayloadTooLarge)),
+            (5, ok("c")),
+        ];
+        assert_eq!(read(vec![body.to_vec()], 20), expected);
+    }
+
+    proptest! {
+        /// However the network cuts the body up.
+        #[test]
+        fn chunks_do_not_matter(lines in prop::collection::vec("[ -~]{0,40}", 0..20), cuts in prop::collection::vec(1_usize..30, 1..50)) {
+            let body = lines.join("\n").into_bytes();
+            let whole = read(vec![body.clone()], 24);
+            let (mut rest, mut chunks) = (body.as_slice(), Vec::new());
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (chunk, more) = rest.split_at((*cut).min(rest.len()));
+                chunks.push(chunk.to_vec());
+                rest = more;
+            }
+            prop_assert_eq!(read(chunks, 24), whole);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The reply in input order: results are held until all are there.
+
+use bytes::{BufMut, BytesMut};
+
+use super::problem::Problem;
+use super::reply::{About, Sink};
+use super::shapes::{BatchStatus, ItemResult, LastLine, Summary, write};
+use crate::model::{Error, Outcome};
+
+/// One JSON object at the end; white space before it while it takes long.
+#[derive(Debug)]
+pub struct Ordered {
+    /// Each result as JSON, at its index.
+    results: Vec<Box<[u8]>>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Ordered {
+    pub const fn new(max_bytes: usize) -> Self {
+        Self { results: Vec::new(), bytes: 0, max_bytes }
+    }
+}
+
+impl Sink for Ordered {
+    fn outcome(&mut self, about: &About, outcome: &Outcome, _: &mut BytesMut) {
+        let mut json = BytesMut::new();
+        write(&mut json, &ItemResult::of_batch(outcome, &about.request_id));
+        self.bytes += json.len();
+        if self.results.len() <= outcome.index {
+            self.results.resize_with(outcome.index + 1, Box::default);
+        }
+        if let Some(place) = self.results.get_mut(outcome.index) {
+            *place = json.as_ref().into();
+        }
+    }
+
+    fn keep_alive(&mut self, out: &mut BytesMut) {
+        out.put_u8(b'\n');
+    }
+
+    fn end(&mut self, about: &About, status: BatchStatus, summary: Summary, out: &mut BytesMut) {
+        out.reserve(self.bytes + self.results.len() + 512);
+        out.put_slice(b"{\"id\":");
+        write(out, &about.id);
+        out.put_slice(b",\"results\":[");
+        for (index, result) in std::mem::take(&mut self.results).iter().enumerate() {
+            if index > 0 {
+                out.put_u8(b',');
+            }
+            out.put_slice(result);
+        }
+        out.put_slice(b"],");
+        let mut rest = BytesMut::new();
+        write(&mut rest, &LastLine { status, summary, metadata: about.metadata.as_ref() });
+        // The rest of the object, without its opening brace.
+        out.put_slice(rest.get(1..).unwrap_or_default());
+    }
+
+    fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {
+        self.results = Vec::new();
+        write(out, &Problem::new(error, &about.request_id));
+    }
+
+    fn held(&self) -> Option<(usize, usize)> {
+        Some((self.bytes, self.max_bytes))
+    }
+}

@@ -1,0 +1,101 @@
+//! Query parameters, which carry the spec where the body is NDJSON, and the page of a list.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use serde_json::value::RawValue;
+
+use super::json;
+use crate::model::{Batch, Error, field_is_text, pointer};
+
+/// Names and values, decoded.
+pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name), decode(value))
+    })
+}
+
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let spaced = text.replace('+', " ");
+    Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+}
+
+/// The spec and a batch's own fields from a query: text as it stands, everything else as JSON.
+///
+/// # Errors
+/// `invalid_request` with the pointer of the first wrong parameter.
+pub fn batch(query: &str) -> Result<Batch, Error> {
+    let mut members = Vec::new();
+    for (name, value) in pairs(query) {
+        if name == "inputs" {
+            return Err(Error::invalid("/inputs", "the inputs are the lines of the body"));
+        }
+        let text = if is_text(&name, &value) { serde_json::Value::from(value.as_ref()).to_string() } else { value.into_owned() };
+        if serde_json::from_str::<&RawValue>(&text).is_err() {
+            let message = "the value of this query parameter has to be JSON, URL-encoded";
+            return Err(Error::invalid(pointer("", &name), message));
+        }
+        members.push(format!("{}:{text}", serde_json::Value::from(name.as_ref())));
+    }
+    json::from_text(&format!("{{{}}}", members.join(",")))
+}
+
+fn is_text(name: &str, value: &str) -> bool {
+    field_is_text(name) || name == "schema" && !value.starts_with('{')
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    /// 1 to 1000, 100 if nothing was said.
+    pub limit: usize,
+    pub after: Option<String>,
+}
+
+impl Page {
+    /// # Errors
+    /// `invalid_request` with the pointer of the first wrong parameter.
+    pub fn read(query: Option<&str>) -> Result<Self, Error> {
+        let mut page = Self { limit: 100, after: None };
+        for (name, value) in pairs(query.unwrap_or_default()) {
+            match name.as_ref() {
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| (1..=1000).contains(limit));
+                    page.limit = limit.ok_or_else(|| Error::invalid("/limit", "expected a whole number from 1 to 1000"))?;
+                }
+                "after" => page.after = Some(value.into_owned()),
+                _ => return Err(Error::invalid(pointer("", &name), "this path takes no such query parameter")),
+            }
+        }
+        Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{OnError, SchemaSource};
+
+    #[test]
+    fn a_spec_comes_through_a_query() {
+        let batch = batch("schema=%7B%22type%22%3A%22object%22%7D&instructions=be+brief%21&concurrency=2&on_error=stop").unwrap();
+        assert!(matches!(batch.spec.schema, Some(SchemaSource::Inline(_))));
+        assert_eq!(batch.spec.instructions.as_deref(), Some("be brief!"));
+        assert_eq!((batch.concurrency(), batch.on_error), (Some(2), OnError::Stop));
+        let named = super::batch("schema=person").unwrap();
+        assert!(matches!(named.spec.schema, Some(SchemaSource::Named(name)) if name == "person"));
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named() {
+        for (query, at) in [("concurrency=x", "/concurrency"), ("sheme=a", "/sheme"), ("max_attempts=99", "/max_attempts"), ("inputs=[]", "/inputs"), ("schema={", "/schema")] {
+            assert_eq!(batch(query).unwrap_err().errors[0].pointer, at, "{query}");
+        }
+        assert_eq!(Page::read(Some("limit=0")).unwrap_err().errors[0].pointer, "/limit");
+        assert_eq!(Page::read(Some("limit=5&after=x")).unwrap(), Page { limit: 5, after: Some("x".to_owned()) });
+    }
+}

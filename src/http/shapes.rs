@@ -1,0 +1,214 @@
+//! The JSON that replies are made of.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::guard::millis;
+use super::problem::Problem;
+use crate::model::{Ending, Metadata, Outcome, Tally, Timing, Usage};
+
+/// How an item ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchStatus {
+    Completed,
+    /// A failed item ended it, as `on_error` said.
+    Stopped,
+}
+
+/// Where the time went, in milliseconds.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct Times {
+    /// Waiting for a slot, and for the provider's rate limit.
+    queued_ms: f64,
+    /// In calls to the provider.
+    upstream_ms: f64,
+    total_ms: f64,
+}
+
+impl From<Timing> for Times {
+    fn from(timing: Timing) -> Self {
+        Self { queued_ms: millis(timing.queued), upstream_ms: millis(timing.upstream), total_ms: millis(timing.total) }
+    }
+}
+
+/// One item's result. Of `data` and `error` there is one, or with `cancelled` none.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Result)]
+pub struct ItemResult<'a> {
+    /// Of a batch's item: its place among the inputs, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+    /// Of a batch's item: the id that was sent with it. Of a single: its own, `ext_…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
+    pub status: Status,
+    /// Valid against the schema, always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Problem<'a>>,
+    /// Who answered, as `provider/model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "openai/gpt-4o-mini")]
+    model: Option<&'a str>,
+    /// How often the model was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    /// Whether an earlier answer to an equal item was taken; always false in this version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timing: Option<Times>,
+    /// What had to be mended before the answer parsed.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    #[schema(required = false)]
+    repairs: &'a [String],
+    /// As it was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    pub metadata: Option<&'a Metadata>,
+}
+
+impl<'a> ItemResult<'a> {
+    /// An item of a batch.
+    pub fn of_batch(outcome: &'a Outcome, request_id: &'a str) -> Self {
+        Self { index: Some(outcome.index), id: outcome.id.as_deref(), ..Self::new(outcome, request_id) }
+    }
+
+    /// A single under its own id.
+    pub fn of_single(outcome: &'a Outcome, id: &'a str, metadata: Option<&'a Metadata>, request_id: &'a str) -> Self {
+        Self { id: Some(id), metadata, ..Self::new(outcome, request_id) }
+    }
+
+    fn new(outcome: &'a Outcome, request_id: &'a str) -> Self {
+        let tried = !matches!(outcome.ending, Ending::Cancelled);
+        let mut result = Self {
+            index: None,
+            id: None,
+            status: Status::Cancelled,
+            data: None,
+            error: None,
+            model: None,
+            attempts: tried.then_some(outcome.attempts),
+            cached: None,
+            usage: tried.then_some(outcome.usage),
+            timing: tried.then(|| outcome.timing.into()),
+            repairs: &[],
+            metadata: outcome.metadata.as_ref(),
+        };
+        match &outcome.ending {
+            Ending::Succeeded(success) => {
+                result.status = Status::Succeeded;
+                result.data = Some(&success.data);
+                result.model = Some(&success.model);
+                result.cached = Some(false);
+                result.repairs = &success.repairs;
+            }
+            Ending::Failed(error) => {
+                result.status = Status::Failed;
+                result.error = Some(Problem::new(error, request_id));
+            }
+            Ending::Cancelled => {}
+        }
+        result
+    }
+}
+
+/// How many items of a batch ended how.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct Summary {
+    total: usize,
+    succeeded: usize,
+    failed: usize,
+    invalid: usize,
+    cancelled: usize,
+    usage: Usage,
+    elapsed_ms: f64,
+}
+
+impl Summary {
+    pub fn new(tally: Tally, elapsed: std::time::Duration) -> Self {
+        Self {
+            total: tally.ended(),
+            succeeded: tally.succeeded,
+            failed: tally.failed,
+            invalid: 0,
+            cancelled: tally.cancelled,
+            usage: tally.usage,
+            elapsed_ms: millis(elapsed),
+        }
+    }
+}
+
+/// The last event of a batch's stream.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Done<'a> {
+    pub status: BatchStatus,
+    #[serde(flatten)]
+    pub summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    pub metadata: Option<&'a Metadata>,
+}
+
+/// The last line of a batch's NDJSON, and what an ordered reply has beside its results.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct LastLine<'a> {
+    pub status: BatchStatus,
+    pub summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    pub metadata: Option<&'a Metadata>,
+}
+
+/// An ordered reply; here only for the reference, for it is written piece by piece.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct BatchResult<'a> {
+    /// `bat_…`
+    id: &'a str,
+    status: BatchStatus,
+    /// `results[i]` belongs to `inputs[i]`.
+    results: Vec<ItemResult<'a>>,
+    summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    metadata: Option<&'a Metadata>,
+}
+
+/// How far a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Progress {
+    pub total: usize,
+    pub succeeded: usize,
+    pub failed: usize,
+    pub invalid: usize,
+    pub cancelled: usize,
+    pub in_flight: usize,
+    pub queued: usize,
+}
+
+/// The last event of a single's stream.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SingleDone {
+    pub status: Status,
+    pub usage: Usage,
+    pub timing: Times,
+}
+
+/// Appends JSON. Nothing that is written here has keys other than strings, so it cannot fail.
+pub fn write(buffer: &mut bytes::BytesMut, value: &impl Serialize) {
+    use bytes::BufMut;
+    drop(serde_json::to_writer(buffer.writer(), value));
+}

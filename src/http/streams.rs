@@ -1,0 +1,89 @@
+//! Replies in completion order: Server-Sent Events and NDJSON.
+
+use bytes::{BufMut, BytesMut};
+use serde::Serialize;
+
+use super::problem::Problem;
+use super::reply::{About, Sink};
+use super::shapes::{BatchStatus, Done, ItemResult, LastLine, Progress, Summary, write};
+use crate::model::{Error, Outcome};
+
+/// How long a browser waits before it connects again, as the first line of every stream of events says.
+const RETRY: &[u8] = b"retry: 2000\n\n";
+
+/// Appends one event. JSON has no line breaks, so that its data is one line.
+pub fn event(out: &mut BytesMut, name: &str, id: Option<u64>, data: &impl Serialize) {
+    out.put_slice(b"event: ");
+    out.put_slice(name.as_bytes());
+    if let Some(id) = id {
+        out.put_slice(b"\nid: ");
+        out.put_slice(id.to_string().as_bytes());
+    }
+    out.put_slice(b"\ndata: ");
+    write(out, data);
+    out.put_slice(b"\n\n");
+}
+
+/// Opens a stream of events.
+pub fn open(out: &mut BytesMut) {
+    out.put_slice(RETRY);
+}
+
+/// Keeps a quiet stream of events alive.
+pub fn comment(out: &mut BytesMut) {
+    out.put_slice(b": still at work\n\n");
+}
+
+/// An event for each outcome, numbered from 1; now and then the progress; `done` last.
+#[derive(Debug, Default)]
+pub struct Events {
+    number: u64,
+}
+
+impl Sink for Events {
+    fn begin(&mut self, _: &About, out: &mut BytesMut) {
+        open(out);
+    }
+
+    fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut) {
+        self.number += 1;
+        event(out, "result", Some(self.number), &ItemResult::of_batch(outcome, &about.request_id));
+    }
+
+    fn progress(&mut self, progress: Progress, out: &mut BytesMut) {
+        event(out, "progress", None, &progress);
+    }
+
+    fn keep_alive(&mut self, out: &mut BytesMut) {
+        comment(out);
+    }
+
+    fn end(&mut self, about: &About, status: BatchStatus, summary: Summary, out: &mut BytesMut) {
+        event(out, "done", None, &Done { status, summary, metadata: about.metadata.as_ref() });
+    }
+
+    fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {
+        event(out, "error", None, &Problem::new(error, &about.request_id));
+    }
+}
+
+/// A line for each outcome; the last has the summary. A stream without it broke.
+#[derive(Debug, Default)]
+pub struct NdLines;
+
+impl Sink for NdLines {
+    fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut) {
+        write(out, &ItemResult::of_batch(outcome, &about.request_id));
+        out.put_u8(b'\n');
+    }
+
+    fn end(&mut self, about: &About, status: BatchStatus, summary: Summary, out: &mut BytesMut) {
+        write(out, &LastLine { status, summary, metadata: about.metadata.as_ref() });
+        out.put_u8(b'\n');
+    }
+
+    fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {
+        write(out, &serde_json::json!({"error": Problem::new(error, &about.request_id)}));
+        out.put_u8(b'\n');
+    }
+}

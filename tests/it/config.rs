@@ -1,0 +1,132 @@
+//! The configuration: what is in force, where it comes from, and what stops the start (contract, section 7).
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::client::{LIMIT, within};
+use crate::server::{Builder, Server, binary};
+
+/// Runs the binary to its end in a folder of its own.
+async fn run(folder: &Builder, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = binary();
+    command.args(arguments).current_dir(folder.folder()).env("EXTRACTD_LISTEN", "127.0.0.1:0");
+    command.env("EXTRACTD_DATA_DIR", folder.folder().join("data")).envs(environment.iter().copied());
+    within(LIMIT, "the binary ends", command.output()).await.unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn file(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join("extractd-test.toml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn config_prints_what_is_in_force_with_secrets_masked() {
+    let folder = Server::bare();
+    let environment = [
+        ("OPENAI_API_KEY", "sk-very-secret-4711"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1"),
+        ("EXTRACTD_MODEL", "openai/test-model"),
+        ("EXTRACTD_API_KEYS", "caller-secret-4711"),
+        ("EXTRACTD_MAX_CONCURRENCY", "17"),
+    ];
+    let output = run(&folder, &["config"], &environment).await;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", said(&output));
+    for value in ["openai/test-model", "http://127.0.0.1:9/v1", "17", "100000"] {
+        assert!(printed.contains(value), "{value} is in force:\n{printed}");
+    }
+    for secret in ["sk-very-secret-4711", "caller-secret-4711"] {
+        assert!(!said(&output).contains(secret), "{secret} is masked:\n{printed}");
+    }
+}
+
+#[tokio::test]
+async fn config_says_where_each_value_came_from() {
+    let folder = Server::bare();
+    let environment =
+        [("OPENAI_API_KEY", "sk-test"), ("EXTRACTD_MODEL", "openai/test-model"), ("EXTRACTD_MAX_CONCURRENCY", "17")];
+    let output = run(&folder, &["config"], &environment).await;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let line = |value: &str| {
+        printed.lines().find(|line| line.contains(value)).unwrap_or_else(|| panic!("{value} in\n{printed}")).to_owned()
+    };
+    assert!(line("17").contains("EXTRACTD_MAX_CONCURRENCY"), "{}", line("17"));
+    assert!(line("openai/test-model").contains("EXTRACTD_MODEL"), "{}", line("openai/test-model"));
+    assert!(line("100000").contains("default"), "{}", line("100000"));
+}
+
+#[tokio::test]
+async fn a_wrong_key_in_the_file_names_file_line_and_what_is_allowed() {
+    let folder = Server::bare();
+    let path = file(folder.folder(), "# a comment\n\nnonsense_key = 1\n");
+    let path = path.to_str().unwrap();
+    for arguments in [["--config", path, "serve"], ["serve", "--config", path], ["config", "--config", path]] {
+        let output = run(&folder, &arguments, &[("OPENAI_API_KEY", "sk-test"), ("EXTRACTD_MODEL", "openai/m")]).await;
+        let said = said(&output);
+        assert!(!output.status.success(), "{arguments:?}: {said}");
+        assert!(said.contains("extractd-test.toml"), "the file: {said}");
+        assert!(said.contains("line 3") || said.contains("toml:3"), "the line: {said}");
+        assert!(said.contains("nonsense_key"), "the key: {said}");
+        assert!(said.contains("listen"), "what is allowed: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_toml_or_not_there_stops_the_start() {
+    let folder = Server::bare();
+    let path = file(folder.folder(), "listen = \n");
+    let output = run(&folder, &["serve"], &[("EXTRACTD_CONFIG", path.to_str().unwrap())]).await;
+    assert!(!output.status.success());
+    assert!(said(&output).contains("extractd-test.toml"), "{}", said(&output));
+    let output = run(&folder, &["serve"], &[("EXTRACTD_CONFIG", "not-there.toml")]).await;
+    assert!(!output.status.success());
+    assert!(said(&output).contains("not-there.toml"), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn a_wrong_value_in_the_environment_names_the_variable() {
+    let folder = Server::bare();
+    for (name, value) in [
+        ("EXTRACTD_LISTEN", "nowhere"),
+        ("EXTRACTD_MAX_CONCURRENCY", "0"),
+        ("EXTRACTD_MAX_CONCURRENCY", "many"),
+        ("EXTRACTD_REQUESTS_PER_MINUTE", "-1"),
+        ("EXTRACTD_MAX_QUEUE", "1.5"),
+        ("EXTRACTD_SHUTDOWN_GRACE_MS", "soon"),
+        ("EXTRACTD_LOG_FORMAT", "xml"),
+        ("EXTRACTD_MODEL", "no-slash"),
+        ("EXTRACTD_MODEL", "nobody/nothing"),
+        ("OPENAI_BASE_URL", "not a url"),
+        ("EXTRACTD_MAX_CONCURENCY", "3"),
+    ] {
+        let environment = [("OPENAI_API_KEY", "sk-test"), ("EXTRACTD_MODEL", "openai/test-model"), (name, value)];
+        let output = run(&folder, &["serve"], &environment).await;
+        assert!(!output.status.success(), "{name}={value}");
+        assert!(said(&output).contains(name), "{name}={value}: {}", said(&output));
+    }
+}
+
+#[tokio::test]
+async fn a_provider_without_a_default_model_is_refused_naming_it() {
+    let folder = Server::bare();
+    for name in ["OPENAI_API_KEY", "OPENAI_BASE_URL"] {
+        let output = run(&folder, &["serve"], &[(name, "http://127.0.0.1:9/v1")]).await;
+        assert!(!output.status.success(), "{name}");
+        assert!(said(&output).contains("EXTRACTD_MODEL") && said(&output).contains("openai"), "{}", said(&output));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_command_or_flag_stops_the_start() {
+    let folder = Server::bare();
+    for argument in ["explode", "--explode"] {
+        let output = run(&folder, &[argument], &[]).await;
+        assert!(!output.status.success());
+        assert!(said(&output).contains("explode"), "{}", said(&output));
+    }
+}

@@ -1,0 +1,39 @@
+//! The contract, promise by promise: the real binary on a free port over TCP, against a scripted provider. One file for each
+//! promise, each test named as what it promises.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by panicking"
+)]
+
+mod client;
+mod fixture;
+mod server;
+mod turn;
+mod upstream;
+
+mod admission;
+mod auth;
+mod bad_requests;
+mod batch_ndjson;
+mod batch_ordered;
+mod batch_sse;
+mod concurrency;
+mod config;
+mod disconnect;
+mod errors;
+mod fair;
+#[cfg(feature = "local")]
+mod local_model;
+mod modes;
+mod rate;
+mod reask;
+mod retry;
+mod schemas;
+mod service;
+mod shutdown;
+mod single;
+mod slow_reader;

@@ -1,0 +1,218 @@
+//! The real binary, started on a free port with a data folder of its own, and gone when the test ends.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::client::{Client, within};
+use crate::turn::{self, Turn};
+use crate::upstream::Upstream;
+
+/// A cold debug binary on a busy machine needs a while.
+const START: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_extractd"));
+    command.env_clear().kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A coverage build says where its counts go.
+    if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
+        command.env("LLVM_PROFILE_FILE", profile);
+    }
+    command
+}
+
+/// How a server is to be started.
+pub struct Builder {
+    environment: Vec<(String, String)>,
+    folder: Arc<Folder>,
+}
+
+impl Builder {
+    /// Adds or overrides one environment variable.
+    pub fn env(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// The folder that the server works in; files put here before the start are there for it.
+    pub fn folder(&self) -> &Path {
+        &self.folder.0
+    }
+
+    /// Starts it, and waits until it listens.
+    pub async fn start(self) -> Server {
+        let turn = turn::beside_others().await;
+        let mut command = binary();
+        command.arg("serve").current_dir(self.folder()).envs(self.environment.iter().cloned());
+        let mut child = command.spawn().expect("the binary starts");
+        let output = Output::default();
+        output.follow(child.stderr.take().unwrap());
+        output.follow(child.stdout.take().unwrap());
+        let address = within(START, "the server says where it listens", output.address(&mut child)).await;
+        let client = Client::new(address.parse().expect("the address is one"));
+        Server { client, child, output, builder: self, _turn: turn }
+    }
+}
+
+/// A running server.
+pub struct Server {
+    client: Client,
+    child: Child,
+    output: Output,
+    builder: Builder,
+    _turn: Turn,
+}
+
+impl Server {
+    /// One with no provider, not yet started.
+    pub fn bare() -> Builder {
+        let folder = Arc::new(Folder::new());
+        let data = folder.0.join("data").display().to_string();
+        let environment = vec![("EXTRACTD_LISTEN".to_owned(), "127.0.0.1:0".to_owned()), ("EXTRACTD_DATA_DIR".to_owned(), data)];
+        Builder { environment, folder }
+    }
+
+    /// One that asks `upstream`, not yet started.
+    pub fn asking(upstream: &Upstream) -> Builder {
+        Self::asking_at(&upstream.url())
+    }
+
+    /// One whose provider is at a base URL, not yet started.
+    pub fn asking_at(url: &str) -> Builder {
+        Self::bare().env("OPENAI_BASE_URL", url).env("OPENAI_API_KEY", "sk-test").env("EXTRACTD_MODEL", "openai/test-model")
+    }
+
+    /// One that asks `upstream`, running.
+    pub async fn with(upstream: &Upstream) -> Self {
+        Self::asking(upstream).start().await
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the server runs")
+    }
+
+    /// Asks it to drain and end.
+    pub fn terminate(&self) {
+        let kill = format!("kill -TERM {}", self.pid());
+        let done = std::process::Command::new("/bin/sh").args(["-c", &kill]).status().expect("a shell");
+        assert!(done.success(), "{kill}");
+    }
+
+    /// Waits for its end; the exit code, `None` when a signal ended it.
+    pub async fn exit(&mut self, limit: Duration) -> Option<i32> {
+        within(limit, "the server ends", self.child.wait()).await.unwrap().code()
+    }
+
+    /// Ends it and starts it anew on the same folder.
+    pub async fn restart(mut self) -> Self {
+        self.terminate();
+        assert_eq!(self.exit(Duration::from_secs(30)).await, Some(0), "{}", self.output());
+        let again = Builder { environment: self.builder.environment.clone(), folder: Arc::clone(&self.builder.folder) };
+        drop(self);
+        again.start().await
+    }
+
+    /// All that it has logged.
+    pub fn output(&self) -> String {
+        self.output.lines.lock().unwrap().join("\n")
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is there");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it says how much memory it has");
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Deref for Server {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- what the server logged ---\n{}\n---", self.output());
+        }
+    }
+}
+
+/// The lines that a process writes, as they come.
+#[derive(Clone)]
+struct Output {
+    lines: Arc<Mutex<Vec<String>>>,
+    changed: watch::Sender<()>,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self { lines: Arc::default(), changed: watch::Sender::new(()) }
+    }
+}
+
+impl Output {
+    fn follow(&self, pipe: impl AsyncRead + Unpin + Send + 'static) {
+        let output = self.clone();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(pipe).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                output.lines.lock().unwrap().push(line);
+                output.changed.send_replace(());
+            }
+        });
+    }
+
+    /// The address in the line that says it; fails the test when the process ends before.
+    async fn address(&self, child: &mut Child) -> String {
+        let mut changed = self.changed.subscribe();
+        loop {
+            if let Some(address) = self.find_address() {
+                return address;
+            }
+            tokio::select! {
+                _ = changed.changed() => {}
+                ended = child.wait() => panic!("the server ended with {ended:?}:\n{}", self.lines.lock().unwrap().join("\n")),
+            }
+        }
+    }
+
+    fn find_address(&self) -> Option<String> {
+        let lines = self.lines.lock().unwrap();
+        let after = lines.iter().find_map(|line| line.split_once("listening on http://"))?.1;
+        let end = after.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ':'))).unwrap_or(after.len());
+        Some(after[..end].to_owned())
+    }
+}
+
+/// A folder that goes with the last who holds it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("extractd-it-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("the folder can be made");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Left behind, it is one more folder of temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

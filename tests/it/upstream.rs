@@ -1,0 +1,124 @@
+//! The scripted provider: an OpenAI-compatible server inside the test, on a thread of its own so that a busy test does not bend
+//! its clock. A script decides what becomes of each call; a log keeps what was seen, and can be waited on.
+
+#[path = "../../examples/upstream/chat.rs"]
+mod chat;
+#[path = "../../examples/upstream/instance.rs"]
+pub mod instance;
+mod log;
+#[path = "../../examples/upstream/model.rs"]
+mod model;
+mod play;
+mod reply;
+#[path = "../../examples/upstream/wire.rs"]
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+pub use log::{Call, Ending, Log};
+pub use reply::{Gate, Reply};
+
+use crate::client::within;
+
+/// Decides what becomes of a call. It sees the call as it arrived.
+type Script = Box<dyn Fn(&Call) -> Reply + Send + Sync>;
+
+/// How much of each call is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Everything,
+    /// No headers and no bodies: for hundreds of thousands of calls.
+    Times,
+}
+
+struct Shared {
+    script: Script,
+    keep: Keep,
+    log: Mutex<Log>,
+    changed: watch::Sender<()>,
+}
+
+/// A running provider; dropped, it closes every connection.
+pub struct Upstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Upstream {
+    /// Starts one that does with each call what `script` says.
+    pub fn start(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
+        Self::run(Box::new(script), Keep::Everything)
+    }
+
+    /// One that answers every call at once as the simulated model does.
+    pub fn playing() -> Self {
+        Self::start(|_| Reply::Played)
+    }
+
+    /// One that says `replies` in turn, and after the last plays the model.
+    pub fn saying(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let replies = Mutex::new(replies.into_iter().collect::<std::collections::VecDeque<_>>());
+        Self::start(move |_| replies.lock().unwrap().pop_front().unwrap_or(Reply::Played))
+    }
+
+    /// One whose log keeps no bodies, for very many calls.
+    pub fn light(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
+        Self::run(Box::new(script), Keep::Times)
+    }
+
+    fn run(script: Script, keep: Keep) -> Self {
+        let shared = Arc::new(Shared { script, keep, log: Mutex::default(), changed: watch::Sender::new(()) });
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let served = Arc::clone(&shared);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = play::accept(tokio::net::TcpListener::from_std(listener).unwrap(), served) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { address, shared, _stop: stop }
+    }
+
+    /// The base URL that a provider's SDK takes.
+    pub fn url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// What has been seen so far.
+    pub fn log(&self) -> Log {
+        self.shared.log.lock().unwrap().clone()
+    }
+
+    /// Asks the log something without copying it.
+    pub fn seen<T>(&self, question: impl FnOnce(&Log) -> T) -> T {
+        question(&self.shared.log.lock().unwrap())
+    }
+
+    /// How many calls have arrived.
+    pub fn calls(&self) -> usize {
+        self.seen(|log| log.calls.len())
+    }
+
+    /// Waits until `condition` holds; fails the test with `what` when it does not within `limit`.
+    pub async fn wait_for(&self, what: &str, limit: Duration, condition: impl Fn(&Log) -> bool) {
+        let mut changed = self.shared.changed.subscribe();
+        within(limit, what, async {
+            while !self.seen(&condition) {
+                changed.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+}

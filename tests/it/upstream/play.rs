@@ -1,0 +1,182 @@
+//! Plays a script: reads each call, does with it what the script says, and writes the log.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::chat::{self, Question, Said};
+use super::log::{Call, Ending};
+use super::wire::{self, Connection};
+use super::{Keep, Reply, Shared, model};
+
+const JSON: &str = "application/json";
+
+/// Accepts for ever; dropped, every connection closes.
+pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.expect("the loopback accepts");
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            // A broken connection is in the log as an aborted call, or was idle.
+            let _ = serve(stream, &shared).await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    let mut connection = Connection::new(stream)?;
+    while let Some(request) = connection.request().await? {
+        let mut call = Call::new(0, &request);
+        let entry = Entry::open(shared, &mut call);
+        let reply = (shared.script)(&call);
+        let played = tokio::select! {
+            biased;
+            played = prepare(reply, &call) => played,
+            () = connection.left() => return Ok(()),
+        };
+        match played {
+            Played::Whole(bytes) => {
+                entry.end(Ending::Answered);
+                connection.send(&bytes).await?;
+            }
+            Played::Pieces(head, pause, body) => {
+                connection.send(&head).await?;
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = connection.left() => return Ok(()),
+                }
+                entry.end(Ending::Answered);
+                connection.send(&body).await?;
+            }
+            Played::Cut(bytes) => {
+                entry.end(Ending::Broken);
+                return connection.send(&bytes).await;
+            }
+            Played::Reset => {
+                entry.end(Ending::Broken);
+                connection.reset();
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A call's place in the log. Dropped before its end was told, the call was aborted. The end is told just before the last bytes
+/// go out, so that a client that starts its next call on seeing them is never counted twice.
+struct Entry<'a> {
+    shared: &'a Shared,
+    index: usize,
+    told: bool,
+}
+
+impl<'a> Entry<'a> {
+    fn open(shared: &'a Shared, call: &mut Call) -> Self {
+        let mut log = shared.log.lock().unwrap();
+        call.index = log.calls.len();
+        log.calls.push(call.clone());
+        if shared.keep == Keep::Times {
+            log.calls.last_mut().unwrap().lighten();
+        }
+        log.in_flight += 1;
+        log.max_in_flight = log.max_in_flight.max(log.in_flight);
+        drop(log);
+        shared.changed.send_replace(());
+        Self { shared, index: call.index, told: false }
+    }
+
+    fn end(mut self, how: Ending) {
+        self.tell(how);
+    }
+
+    fn tell(&mut self, how: Ending) {
+        self.told = true;
+        let mut log = self.shared.log.lock().unwrap();
+        log.calls[self.index].ended = Some((Instant::now(), how));
+        log.in_flight -= 1;
+        match how {
+            Ending::Answered => log.answered += 1,
+            Ending::Aborted => log.aborted += 1,
+            Ending::Broken => {}
+        }
+        drop(log);
+        self.shared.changed.send_replace(());
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(Ending::Aborted);
+        }
+    }
+}
+
+/// What goes over the wire.
+enum Played {
+    Whole(Vec<u8>),
+    Pieces(Vec<u8>, Duration, Vec<u8>),
+    Cut(Vec<u8>),
+    Reset,
+}
+
+async fn prepare(mut reply: Reply, call: &Call) -> Played {
+    loop {
+        reply = match reply {
+            Reply::Delay(time, then) => {
+                sleep(time).await;
+                *then
+            }
+            Reply::Gate(gate, then) => {
+                gate.pass().await;
+                *then
+            }
+            Reply::Stall => std::future::pending().await,
+            ready => return put(ready, call),
+        };
+    }
+}
+
+fn put(reply: Reply, call: &Call) -> Played {
+    let raw = call.raw();
+    let Ok(question) = Question::parse(&raw) else {
+        return Played::Whole(wire::response(400, JSON, &[], br#"{"error":{"message":"not a chat-completions request"}}"#));
+    };
+    let say = |content: &str, finish_reason, usage| {
+        let said = Said { content, tool: question.tool(), finish_reason, usage };
+        chat::completion(call.index, &question.model, &said)
+    };
+    let whole = |body: Vec<u8>| Played::Whole(wire::response(200, JSON, &[], &body));
+    match reply {
+        Reply::Played => whole(say(&model::answer(&question), "stop", (10, 5))),
+        Reply::Json(value) => whole(say(&value.to_string(), "stop", (10, 5))),
+        Reply::Text(text) => whole(say(&text, "stop", (10, 5))),
+        Reply::Used(text, input, output) => whole(say(&text, "stop", (input, output))),
+        Reply::Truncated(text) => whole(say(&text, "length", (10, 100))),
+        Reply::Refusal(words) => {
+            let message = serde_json::json!({"role": "assistant", "content": null, "refusal": words});
+            whole(chat::with_message(call.index, &question.model, &message, "stop", (10, 5)))
+        }
+        Reply::Status(status, headers, body) => Played::Whole(wire::response(status, JSON, &headers, body.as_bytes())),
+        Reply::Reset => Played::Reset,
+        Reply::CutBody => {
+            let mut bytes = wire::response(200, JSON, &[], &say(&model::answer(&question), "stop", (10, 5)));
+            bytes.truncate(bytes.len() - 40);
+            Played::Cut(bytes)
+        }
+        Reply::SlowBody(pause) => {
+            let body = say(&model::answer(&question), "stop", (10, 5));
+            Played::Pieces(wire::head(200, JSON, body.len(), &[]), pause, body)
+        }
+        Reply::WrongContentType => {
+            Played::Whole(wire::response(200, "text/html", &[], b"<html><body>Welcome to the proxy</body></html>"))
+        }
+        Reply::Stall | Reply::Delay(..) | Reply::Gate(..) => unreachable!("prepare has resolved these"),
+    }
+}
