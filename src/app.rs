@@ -159,15 +159,21 @@ fn models(config: &Config, providers: BTreeMap<String, Provided>) -> anyhow::Res
         named.insert(name.clone(), route(&model.provider, &model.model, model.mode)?);
     }
     let default = match &config.model {
-        DefaultModel::BuiltIn => route(config::LOCAL, LOCAL_MODEL, Mode::Auto)?,
+        DefaultModel::BuiltIn => route(config::LOCAL, &local_model_name(config), Mode::Auto)?,
         DefaultModel::Direct { provider, model } => route(provider, model, Mode::Auto)?,
         DefaultModel::Named(name) => named.get(name).cloned().with_context(|| format!("the model {name} is not configured"))?,
     };
     Ok(Models { default, named, providers })
 }
 
-/// What the built-in model is called.
-const LOCAL_MODEL: &str = "smollm2-135m-instruct";
+/// Where `make model` puts the built-in model.
+const LOCAL_MODEL_PATH: &str = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// What the built-in model is called: as its file, without the ending.
+fn local_model_name(config: &Config) -> String {
+    let path = config.local.model_path.as_deref().unwrap_or(std::path::Path::new(LOCAL_MODEL_PATH));
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
 
 #[cfg(not(feature = "local"))]
 fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(Provided, Pool)>> {
@@ -178,8 +184,29 @@ fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(Provided, Pool)>>
 
 #[cfg(feature = "local")]
 fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(Provided, Pool)>> {
-    let _ = (config, pool);
-    Ok(None)
+    use crate::provider::{Local, LocalOptions};
+
+    let wanted = matches!(config.model, DefaultModel::BuiltIn) || config.models.values().any(|model| model.provider == config::LOCAL);
+    if !wanted {
+        return Ok(None);
+    }
+    let model_path = config.local.model_path.clone().unwrap_or_else(|| LOCAL_MODEL_PATH.into());
+    anyhow::ensure!(
+        model_path.is_file(),
+        "the built-in model's file {} is not there; `make model` gets it, `local.model_path` (EXTRACTD_MODEL_PATH) names another, \
+         or configure a provider (OPENAI_API_KEY or OPENAI_BASE_URL, and EXTRACTD_MODEL)",
+        model_path.display()
+    );
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let options = LocalOptions {
+        model_path,
+        workers: config.local.threads.map_or(cores, |threads| threads.get() as usize),
+        parallel: config.local.parallel.get() as usize,
+        context_tokens: config.local.context_tokens.get() as usize,
+    };
+    let pool_settings = Pool { name: config::LOCAL.to_owned(), rate: None, max_in_flight: Some(options.max_in_flight()) };
+    let provider = Local::start(options).context("the built-in model's thread cannot be started")?;
+    Ok(Some((Provided { provider: Arc::new(provider), pool }, pool_settings)))
 }
 
 /// Asks the server at this address whether it is alive. Success when it says so.

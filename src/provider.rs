@@ -3,16 +3,23 @@
 //! A wire format is two pure mappings, our [`Request`] to its JSON and its JSON to our [`Answer`]; transport stands once,
 //! in `remote`. Knows nothing of limits, of retries, or of validating.
 
+#[cfg(feature = "local")]
+mod llama;
+#[cfg(feature = "local")]
+mod local;
 mod openai;
 pub mod prompt;
 mod remote;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+#[cfg(feature = "local")]
+pub use local::{Local, Options as LocalOptions};
 pub use openai::OpenAi;
 pub use remote::{Remote, Wire};
 
@@ -41,7 +48,7 @@ pub struct Request<'a> {
 /// What a provider has to know of a schema.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema<'a> {
-    pub value: &'a Value,
+    pub value: &'a Arc<Value>,
     /// The same as compact JSON.
     pub raw: &'a RawValue,
     /// Whether it keeps within the subset of strict modes as it is.
@@ -113,6 +120,8 @@ pub enum FailureKind {
     Busy,
     /// The text is longer than the model takes.
     TooLong,
+    /// The provider cannot be used at all, as it is set up.
+    Unusable,
 }
 
 impl Failure {

@@ -58,7 +58,7 @@ impl Schema {
             .with_pattern_options(PatternOptions::regex().size_limit(MAX_REGEX_BYTES).dfa_size_limit(MAX_REGEX_BYTES))
             .offline()
             .build(&value)
-            .map_err(|error| invalid(error.instance_path().as_str(), &error.to_string()))?;
+            .map_err(|error| refusal(&error))?;
         Ok(Self { strict: strict::is_strict(&value), value: Arc::new(value), raw, validator, measured })
     }
 
@@ -113,7 +113,19 @@ impl Schema {
 }
 
 fn invalid(pointer: &str, message: &str) -> Error {
-    Error::at(Code::InvalidSchema, pointer, brief(message))
+    Error::at(Code::InvalidSchema, pointer, message.to_owned())
+}
+
+/// What jsonschema has against a schema; it says little of a regular expression.
+fn refusal(error: &jsonschema::ValidationError<'_>) -> Error {
+    let at = error.instance_path().as_str();
+    let is_regex = at.ends_with("/pattern") || at.contains("/patternProperties/");
+    if is_regex && error.to_string().contains("regex") {
+        let message = "not a regular expression that can be used here: it has to run in linear time, so without look-around and \
+                       backreferences, and must not grow too large";
+        return invalid(at, &format!("{} is {message}", brief(&error.instance().to_string())));
+    }
+    invalid(at, &brief(&error.to_string()))
 }
 
 fn brief(message: &str) -> String {

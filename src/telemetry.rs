@@ -1,5 +1,7 @@
 //! Logs and metrics: their set-up, and the name of every metric.
 
+use std::io::IsTerminal;
+
 use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -28,6 +30,9 @@ pub const LIMIT_WAITING: &str = "extractd_limit_waiting";
 /// From half a millisecond to two minutes.
 const SECONDS: [f64; 16] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
+/// What is logged of llama.cpp unless the filter says otherwise.
+const QUIET_LLAMA: &str = "llama-cpp-2=warn,llama_cpp_2=error";
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -47,8 +52,12 @@ pub enum LogError {
 /// # Errors
 /// When the filter is not one.
 pub fn start_log(filter: &str, format: LogFormat) -> Result<(), LogError> {
-    let parsed = EnvFilter::builder().parse(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    let understood = |filter: &str| EnvFilter::builder().parse(filter);
+    let given = understood(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
+    // llama.cpp tells hundreds of lines about each model that it loads.
+    let parsed = if filter.contains("llama") { given } else { understood(&format!("{filter},{QUIET_LLAMA}")).unwrap_or(given) };
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     // An error means that a log is there already, as in tests.
     drop(match format {
         LogFormat::Text => builder.try_init(),

@@ -126,7 +126,8 @@ impl Item<'_> {
         };
         let (mut turn, mut failed, mut refused) = (Turn::New, 0, 0);
         loop {
-            let failure = match self.try_once(&request, turn).await? {
+            let permit = self.permit(turn).await?;
+            let failure = match self.try_once(&request).await? {
                 Ok(answer) => {
                     self.usage += answer.usage.unwrap_or_default();
                     return Ok(answer);
@@ -136,14 +137,17 @@ impl Item<'_> {
             turn = Turn::Again;
             let action = retry::action(&failure);
             self.extractor.meters.tried_in_vain(action.as_str());
+            if let Action::Pause(asked) = action {
+                refused += 1;
+                let until = Instant::now() + asked.unwrap_or_else(|| backoff::pause(refused));
+                // Before the permit goes back, or the next in line would call at once.
+                self.extractor.limits.pause(plan.route().pool, until);
+                self.meet_pause(until, &failure)?;
+            }
+            // Never held during a backoff.
+            drop(permit);
             match action {
-                Action::Again => {}
-                Action::Pause(asked) => {
-                    refused += 1;
-                    let until = Instant::now() + asked.unwrap_or_else(|| backoff::pause(refused));
-                    self.meet_pause(until)?;
-                    self.extractor.limits.pause(plan.route().pool, until);
-                }
+                Action::Again | Action::Pause(_) => {}
                 Action::Retry => {
                     failed += 1;
                     if failed >= self.extractor.config.max_tries {
@@ -157,9 +161,8 @@ impl Item<'_> {
         }
     }
 
-    /// One HTTP call, with the permit that it needs. The permit is back before this returns.
-    async fn try_once(&mut self, request: &Request<'_>, turn: Turn) -> Result<Result<Answer, Failure>, Error> {
-        let _permit = self.permit(turn).await?;
+    /// One call, within what is left of the time.
+    async fn try_once(&mut self, request: &Request<'_>) -> Result<Result<Answer, Failure>, Error> {
         let begun = Instant::now();
         let called = tokio::time::timeout(self.left, self.plan.route().provider.call(request)).await;
         let took = begun.elapsed();
@@ -175,8 +178,14 @@ impl Item<'_> {
         permit.map_err(|denied| rate_limited(denied.until))
     }
 
-    fn meet_pause(&mut self, until: Instant) -> Result<(), Error> {
-        if self.patience.covers(Instant::now(), until) { Ok(()) } else { Err(rate_limited(until)) }
+    /// Whether the item will wait for the key to be open again.
+    fn meet_pause(&mut self, until: Instant, failure: &Failure) -> Result<(), Error> {
+        if self.patience.covers(Instant::now(), until) {
+            return Ok(());
+        }
+        let error = rate_limited(until);
+        let detail = format!("{}; it said: {failure}", error.detail);
+        Err(Error { detail, upstream_status: failure.status(), ..error })
     }
 
     async fn back_off(&mut self, delay: Duration, failure: &Failure) -> Result<(), Error> {

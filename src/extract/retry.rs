@@ -47,7 +47,7 @@ fn by_kind(failure: &Failure) -> Action {
         FailureKind::Adapted => Action::Again,
         FailureKind::Busy => Action::Pause(failure.retry_after),
         FailureKind::Exhausted => Action::Fail(Code::UpstreamRateLimited),
-        FailureKind::TooLong => Action::Fail(Code::UpstreamError),
+        FailureKind::TooLong | FailureKind::Unusable => Action::Fail(Code::UpstreamError),
         FailureKind::Status(status) => match status {
             429 => Action::Pause(failure.retry_after),
             503 | 529 if failure.retry_after.is_some() => Action::Pause(failure.retry_after),

@@ -34,7 +34,14 @@ use crate::model::{Batch, Error, Input};
 #[utoipa::path(
     post, path = "/v1/extract/batch", tag = "extraction",
     request_body(content(
-        (super::docs::BatchRequest = "application/json"),
+        (super::docs::BatchRequest = "application/json", example = json!({
+            "inputs": ["John Smith is a 30-year-old software engineer", "Sarah Johnson is a 25-year-old data scientist"],
+            "schema": {
+            "title": "Person", "type": "object",
+            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "occupation": {"type": "string"}},
+            "required": ["name", "age", "occupation"], "additionalProperties": false
+        }
+        })),
         (String = "application/x-ndjson"),
     )),
     responses(

@@ -142,14 +142,6 @@ macro_rules! request {
 
 request! {
     /// One text, and how to extract from it.
-    #[schema(example = json!({
-        "input": "John Smith is a 30-year-old software engineer",
-        "schema": {
-            "title": "Person", "type": "object",
-            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "occupation": {"type": "string"}},
-            "required": ["name", "age", "occupation"], "additionalProperties": false
-        }
-    }))]
     ExtractRequest {
         input: Content,
     }
@@ -157,14 +149,6 @@ request! {
 
 request! {
     /// Many texts, and how to extract from each.
-    #[schema(example = json!({
-        "inputs": ["John Smith is a 30-year-old software engineer", "Sarah Johnson is a 25-year-old data scientist"],
-        "schema": {
-            "title": "Person", "type": "object",
-            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "occupation": {"type": "string"}},
-            "required": ["name", "age", "occupation"], "additionalProperties": false
-        }
-    }))]
     BatchRequest {
         inputs: Vec<BatchInput>,
         /// The most items of this batch in flight; 1: one after the other. Default: as many as the global limit allows.

@@ -25,7 +25,14 @@ use crate::model::{Code, Ending, Error, Input, Item, Metadata, Outcome, Single};
 /// `Accept: text/event-stream`, with a `result` or an `error` event, then `done`.
 #[utoipa::path(
     post, path = "/v1/extract", tag = "extraction",
-    request_body(content = inline(super::docs::ExtractRequest), content_type = "application/json"),
+    request_body(content = super::docs::ExtractRequest, content_type = "application/json", example = json!({
+        "input": "John Smith is a 30-year-old software engineer",
+        "schema": {
+            "title": "Person", "type": "object",
+            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "occupation": {"type": "string"}},
+            "required": ["name", "age", "occupation"], "additionalProperties": false
+        }
+    })),
     responses(
         (status = 200, description = "The extracted object", content(
             (ItemResult = "application/json"), (String = "text/event-stream"))),

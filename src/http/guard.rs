@@ -50,9 +50,9 @@ pub struct RequestId(pub Arc<str>);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// The caller's id if it is a sane one (up to 128 printable characters without spaces), else a new one.
+/// The caller's id if it is a sane one (up to 128 letters, digits and `-_.:/+=@`), else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let sane = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    let sane = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte));
     match headers.get(REQUEST_ID).filter(sane) {
         Some(id) => id.clone(),
         None => HeaderValue::try_from(new_id("req")).unwrap_or(HeaderValue::from_static("req")),

@@ -25,7 +25,13 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Erro
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Err(error) => Error::invalid(pointer_of(error.path()), message(error.inner())),
+        Err(error) => {
+            let (at, message) = (pointer_of(error.path()), message(error.inner()));
+            match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+                Some(field) => Error::invalid(pointer(&at, field), "this field is required"),
+                None => Error::invalid(at, message),
+            }
+        }
         Ok(_) => Error::invalid("", message(first)),
     }
 }
@@ -103,6 +109,6 @@ mod tests {
             assert_eq!(pointer(parse::<Batch>(body.as_bytes()).unwrap_err()), at, "{body}");
         }
         assert_eq!(pointer(parse::<Single>(br#"{"inputs": []}"#).unwrap_err()), "/inputs");
-        assert_eq!(pointer(parse::<Item>(br#"{"id": "a"}"#).unwrap_err()), "");
+        assert_eq!(pointer(parse::<Item>(br#"{"id": "a"}"#).unwrap_err()), "/input");
     }
 }

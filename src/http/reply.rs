@@ -52,6 +52,8 @@ pub struct About {
 
 /// After so long without a byte something is sent, so that proxies keep the connection.
 const QUIET: Duration = Duration::from_secs(15);
+/// How long the status of an ordered reply waits for an upload to end.
+const READ_FIRST: Duration = Duration::from_secs(1);
 /// The most often that progress is told.
 const TICK: Duration = Duration::from_secs(1);
 /// Outcomes that are there already are sent together, up to this many bytes.
@@ -111,13 +113,14 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
         }
     }
 
-    /// Works until all inputs are read. An ordered reply answers only then, for only then is it known that it can be held.
+    /// Works until all inputs are read, but for [`READ_FIRST`] at the most: an ordered reply waits so long before its status
+    /// goes out, so that a batch which turns out too large to be held is refused and not broken off.
     ///
     /// # Errors
     /// `payload_too_large` when it cannot.
     pub async fn read_inputs(&mut self, max_bytes: usize) -> Result<(), Error> {
         let Some(upload) = self.upload.clone() else { return Ok(()) };
-        std::future::poll_fn(|cx| {
+        let reading = std::future::poll_fn(|cx| {
             loop {
                 let polled = self.outcomes.poll_next_unpin(cx);
                 if upload.bytes() > max_bytes || self.holds_too_much() {
@@ -130,8 +133,8 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
                     Poll::Pending => return Poll::Pending,
                 }
             }
-        })
-        .await
+        });
+        tokio::time::timeout(READ_FIRST, reading).await.unwrap_or(Ok(()))
     }
 
     /// What was not read of the inputs; everything else is given up.

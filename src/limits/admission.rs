@@ -38,7 +38,7 @@ impl Lane {
         self.window
     }
 
-    /// The request's calls in flight; those that are about to wait for their turn may be counted too.
+    /// The request's calls in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         Arc::strong_count(&self.flying) - 1

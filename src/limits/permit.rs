@@ -83,7 +83,7 @@ impl Lane {
             Turn::Again => Place::Front,
         };
         let (answer, answered) = oneshot::channel();
-        let waiter = Waiter { patience, flying: Arc::clone(&self.flying), answer };
+        let waiter = Waiter { patience, flying: Arc::downgrade(&self.flying), answer };
         let ticket = self.shared.lock().wait(pool, self.caller, self.request, place, waiter, now)?;
         let line = InLine { shared: &self.shared, pool, ticket };
         self.shared.dispatch();

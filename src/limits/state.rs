@@ -1,6 +1,6 @@
 //! What the limits know, behind one lock. Time is an argument throughout.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -31,8 +31,8 @@ enum Hold {
 #[derive(Debug)]
 pub struct Waiter {
     pub patience: Patience,
-    /// Held by the permit, so that its lane can count what is in flight.
-    pub flying: Arc<()>,
+    /// Becomes the permit's, so that its lane can count what is in flight.
+    pub flying: Weak<()>,
     pub answer: oneshot::Sender<Result<Permit, Denied>>,
 }
 
@@ -202,7 +202,7 @@ impl State {
                 Ok(slots) => {
                     idle = 0;
                     if let Some(waiter) = pool.queue.pop() {
-                        let permit = Permit::new(slots, waiter.flying, Arc::clone(shared));
+                        let permit = Permit::new(slots, waiter.flying.upgrade().unwrap_or_default(), Arc::clone(shared));
                         if let Err(Ok(permit)) = waiter.answer.send(Ok(permit)) {
                             self.unclaimed.push(permit);
                         }

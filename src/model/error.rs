@@ -140,11 +140,7 @@ impl Error {
     #[must_use]
     pub fn at(code: Code, pointer: impl Into<String>, message: impl Into<String>) -> Self {
         let fault = Fault { pointer: pointer.into(), message: message.into() };
-        let detail = if fault.pointer.is_empty() {
-            fault.message.clone()
-        } else {
-            format!("{}: {}", fault.pointer, fault.message)
-        };
+        let detail = said(&fault);
         Self { errors: vec![fault], ..Self::new(code, detail) }
     }
 
@@ -154,11 +150,14 @@ impl Error {
         Self::at(Code::InvalidRequest, pointer, message)
     }
 
-    /// The same error for a schema that stands at `prefix` of the request instead of at its root.
+    /// The same error about something that stands at `prefix` of the request instead of at its root.
     #[must_use]
     pub fn below(mut self, prefix: &str) -> Self {
         for fault in &mut self.errors {
             fault.pointer.insert_str(0, prefix);
+        }
+        if let [fault] = self.errors.as_slice() {
+            self.detail = said(fault);
         }
         self
     }
@@ -174,6 +173,10 @@ impl Error {
         self.retry_after = Some(wait);
         self
     }
+}
+
+fn said(fault: &Fault) -> String {
+    if fault.pointer.is_empty() { fault.message.clone() } else { format!("{}: {}", fault.pointer, fault.message) }
 }
 
 impl fmt::Display for Error {

@@ -13,7 +13,7 @@ use super::spec::Metadata;
 pub struct Content(pub String);
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a content part such as {\"type\": \"text\", \"text\": \"…\"}")]
 struct Part {
     #[serde(rename = "type")]
     #[expect(dead_code, reason = "read only to be checked: `text` is the one kind there is")]

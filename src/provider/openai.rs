@@ -93,7 +93,7 @@ impl<'a> Root<'a> {
         if is_object(request.schema.value) {
             return Self::AsIs(request.schema.raw);
         }
-        let mut inner = request.schema.value.clone();
+        let mut inner = Value::clone(request.schema.value);
         move_references(&mut inner);
         Self::Wrapped(json!({
             "type": "object", "properties": {"value": inner}, "required": ["value"], "additionalProperties": false,

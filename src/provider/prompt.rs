@@ -71,7 +71,9 @@ fn text(content: &str) -> Message {
     Message { role: Role::User, content: format!("<text>\n{content}\n</text>") }
 }
 
-fn complaint_text(complaint: &super::Complaint) -> String {
+/// What was wrong, for the model that is asked again.
+#[must_use]
+pub fn complaint_text(complaint: &super::Complaint) -> String {
     let mut words = "That answer is not valid:\n".to_owned();
     for fault in &complaint.faults {
         let at = if fault.pointer.is_empty() { "the whole answer" } else { &fault.pointer };

@@ -103,7 +103,7 @@ fn holds_data(keyword: &str) -> bool {
 /// Counts the subschemas that look at one value.
 struct FanOut<'d, 's> {
     document: &'d Document<'s>,
-    /// `None` while it is being counted: to meet it then is a ring.
+    /// `None` while it is being counted: to meet it then is a ring, and only a reference can lead there.
     seen: HashMap<*const Value, Option<u64>>,
 }
 
@@ -112,7 +112,7 @@ impl<'s> FanOut<'_, 's> {
         let mut todo = vec![root];
         while let Some(schema) = todo.pop() {
             if self.count(schema)? > MAX_FAN_OUT {
-                return Err(invalid("", &format!("checks one value in more than {MAX_FAN_OUT} ways: nested `anyOf`, `oneOf`, `allOf` or `$ref` multiply")));
+                return Err(invalid(&self.document.locate(schema), &format!("checks one value in more than {MAX_FAN_OUT} ways: nested `anyOf`, `oneOf`, `allOf` or `$ref` multiply")));
             }
             todo.extend(self.document.parts(schema).into_iter().map(|(_, part)| part));
         }
@@ -122,12 +122,15 @@ impl<'s> FanOut<'_, 's> {
     fn count(&mut self, schema: &'s Value) -> Result<u64, Error> {
         match self.seen.get(&std::ptr::from_ref(schema)) {
             Some(Some(count)) => return Ok(*count),
-            Some(None) => return Err(invalid("", "has a `$ref` that comes back to itself without looking at any part of the value")),
-            None => {}
+            Some(None) | None => {}
         }
         self.seen.insert(std::ptr::from_ref(schema), None);
         let mut count = 1_u64;
         for (_, part) in self.document.applied(schema).into_iter().filter(|(applies, _)| *applies == Applies::Here) {
+            if self.seen.get(&std::ptr::from_ref(part)) == Some(&None) {
+                let message = "this `$ref` comes back to itself without looking at any part of the value";
+                return Err(invalid(&pointer(&self.document.locate(schema), "$ref"), message));
+            }
             count = count.saturating_add(self.count(part)?);
         }
         self.seen.insert(std::ptr::from_ref(schema), Some(count));

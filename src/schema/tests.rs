@@ -25,8 +25,8 @@ fn what_is_no_schema_is_refused_where_it_is_wrong() {
         (json!({"$ref": "file:///etc/passwd"}), "/$ref", "nothing is fetched"),
         (json!({"items": {"$ref": "other.json"}}), "/items/$ref", "nothing is fetched"),
         (json!({"$ref": "#/$defs/none"}), "/$ref", "leads nowhere"),
-        (json!({"$ref": "#"}), "", "comes back to itself"),
-        (json!({"$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}}}), "", "comes back to itself"),
+        (json!({"$ref": "#"}), "/$ref", "comes back to itself"),
+        (json!({"$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}}}), "/$defs/b/$ref", "comes back to itself"),
         (json!([]), "", "is an object"),
     ] {
         let error = refusal(&schema);

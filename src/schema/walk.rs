@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use jsonschema::Draft;
 use serde_json::{Map, Value};
 
+use crate::model::pointer;
+
 /// Where a subschema applies, seen from the schema that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applies<'s> {
@@ -119,6 +121,23 @@ impl<'s> Document<'s> {
         applied.retain(|(applies, _)| *applies != Applies::Nowhere);
         applied.extend(self.references(schema).into_iter().filter_map(|(.., target)| Some((Applies::Here, target?))));
         applied
+    }
+
+    /// The JSON Pointer of a part of this document.
+    pub fn locate(&self, part: &Value) -> String {
+        fn search(value: &Value, part: &Value, at: &str) -> Option<String> {
+            if std::ptr::eq(value, part) {
+                return Some(at.to_owned());
+            }
+            match value {
+                Value::Object(members) => members.iter().find_map(|(name, member)| search(member, part, &pointer(at, name))),
+                Value::Array(items) => {
+                    items.iter().enumerate().find_map(|(index, item)| search(item, part, &pointer(at, &index.to_string())))
+                }
+                _ => None,
+            }
+        }
+        search(self.root, part, "").unwrap_or_default()
     }
 
     fn resolve(&self, reference: &str) -> Option<&'s Value> {

@@ -49,13 +49,13 @@ async fn config_prints_what_is_in_force_with_secrets_masked() {
 async fn config_says_where_each_value_came_from() {
     let folder = Server::bare();
     let environment =
-        [("OPENAI_API_KEY", "sk-test"), ("EXTRACTD_MODEL", "openai/test-model"), ("EXTRACTD_MAX_CONCURRENCY", "17")];
+        [("OPENAI_API_KEY", "sk-test"), ("EXTRACTD_MODEL", "openai/test-model"), ("EXTRACTD_MAX_CONCURRENCY", "4711")];
     let output = run(&folder, &["config"], &environment).await;
     let printed = String::from_utf8_lossy(&output.stdout);
     let line = |value: &str| {
         printed.lines().find(|line| line.contains(value)).unwrap_or_else(|| panic!("{value} in\n{printed}")).to_owned()
     };
-    assert!(line("17").contains("EXTRACTD_MAX_CONCURRENCY"), "{}", line("17"));
+    assert!(line("= 4711").contains("EXTRACTD_MAX_CONCURRENCY"), "{}", line("= 4711"));
     assert!(line("openai/test-model").contains("EXTRACTD_MODEL"), "{}", line("openai/test-model"));
     assert!(line("100000").contains("default"), "{}", line("100000"));
 }

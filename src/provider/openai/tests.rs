@@ -14,7 +14,7 @@ fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
     then(&Request {
         model: "m",
         mode: Mode::Auto,
-        schema: Schema { value: schema, raw: &raw, strict: true },
+        schema: Schema { value: &std::sync::Arc::new(schema.clone()), raw: &raw, strict: true },
         instructions: Some("Names only."),
         examples: &examples,
         input: "Bob \"the\" builder",
