@@ -66,7 +66,11 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
 async fn drain(lifecycle: &Lifecycle, grace: Duration) {
     lifecycle.draining.cancel();
     lifecycle.work.close();
-    tracing::info!(requests = lifecycle.work.len(), grace_ms = grace.as_millis(), "draining: no new work; what is in flight may finish");
+    tracing::info!(
+        requests = lifecycle.work.len(),
+        grace_ms = grace.as_millis(),
+        "draining: no new work; what is in flight may finish"
+    );
     if tokio::time::timeout(grace, lifecycle.work.wait()).await.is_ok() {
         lifecycle.ended.cancel();
         return;
@@ -89,13 +93,18 @@ fn prepare_data_dir(config: &Config) -> anyhow::Result<()> {
     let dir = &config.data_dir;
     std::fs::create_dir_all(dir)
         .and_then(|()| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)))
-        .with_context(|| format!("the data directory {} cannot be made; set `data_dir` (EXTRACTD_DATA_DIR) to one that can", dir.display()))
+        .with_context(|| {
+            format!("the data directory {} cannot be made; set `data_dir` (EXTRACTD_DATA_DIR) to one that can", dir.display())
+        })
 }
 
 fn welcome(extractor: &Extractor, address: SocketAddr) -> String {
     let model = &extractor.models().default;
     let note = model.provider.note().map(|note| format!(" ({note})")).unwrap_or_default();
-    format!("listening on http://{address}; the default model is {}{note}; the reference is at http://{address}/docs/", model.label())
+    format!(
+        "listening on http://{address}; the default model is {}{note}; the reference is at http://{address}/docs/",
+        model.label()
+    )
 }
 
 fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Extractor> {
@@ -118,7 +127,8 @@ fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Extract
         max_queue: config.limits.max_queue.get() as usize,
     };
     let limits = Limits::new(limits, pools).context("the limits' thread cannot be started")?;
-    let tries = extract::Config { max_tries: MAX_TRIES, max_wait: config.limits.max_wait, max_batch_wait: config.limits.max_batch_wait };
+    let tries =
+        extract::Config { max_tries: MAX_TRIES, max_wait: config.limits.max_wait, max_batch_wait: config.limits.max_batch_wait };
     Ok(Extractor::new(tries, models, limits, registry))
 }
 
@@ -130,7 +140,8 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     use secrecy::ExposeSecret;
     let mut headers = ::http::HeaderMap::new();
     for (name, value) in &provider.headers {
-        let mut value = ::http::HeaderValue::from_str(value.expose_secret()).with_context(|| format!("the header {name} has a value that cannot be sent"))?;
+        let mut value = ::http::HeaderValue::from_str(value.expose_secret())
+            .with_context(|| format!("the header {name} has a value that cannot be sent"))?;
         value.set_sensitive(true);
         headers.insert(::http::HeaderName::try_from(name.as_str())?, value);
     }
@@ -178,7 +189,10 @@ fn local_model_name(config: &Config) -> String {
 #[cfg(not(feature = "local"))]
 fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(Provided, Pool)>> {
     let wanted = matches!(config.model, DefaultModel::BuiltIn);
-    anyhow::ensure!(!wanted, "this build has no model built in, and no provider is configured; set OPENAI_BASE_URL or OPENAI_API_KEY, and EXTRACTD_MODEL");
+    anyhow::ensure!(
+        !wanted,
+        "this build has no model built in, and no provider is configured; set OPENAI_BASE_URL or OPENAI_API_KEY, and EXTRACTD_MODEL"
+    );
     Ok(None)
 }
 
@@ -186,7 +200,8 @@ fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(Provided, Pool)>>
 fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(Provided, Pool)>> {
     use crate::provider::{Local, LocalOptions};
 
-    let wanted = matches!(config.model, DefaultModel::BuiltIn) || config.models.values().any(|model| model.provider == config::LOCAL);
+    let wanted =
+        matches!(config.model, DefaultModel::BuiltIn) || config.models.values().any(|model| model.provider == config::LOCAL);
     if !wanted {
         return Ok(None);
     }

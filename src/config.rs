@@ -110,19 +110,12 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         read_file: impl Fn(&Path) -> io::Result<String>,
     ) -> Result<Loaded, Error> {
-        let environment = environment
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .collect();
+        let environment = environment.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let settings = sources::gather(args, &environment, &read_file)?;
         let reader = Reader::new(&environment, &read_file);
         let config = Self::read(Section::root(&reader, settings))?;
         let warnings = environment::warnings(&environment, &config.providers);
-        Ok(Loaded {
-            config,
-            origins: reader.into_record(),
-            warnings,
-        })
+        Ok(Loaded { config, origins: reader.into_record(), warnings })
     }
 
     fn read(mut root: Section<'_>) -> Result<Self, Error> {
@@ -130,15 +123,8 @@ impl Config {
         let model_set = root.origin_of("model");
         let room_set = root.origin_of("limits.max_queue_bytes");
         let room_set = room_set.max(root.origin_of("server.max_body_bytes"));
-        let listen = root.get(
-            "listen",
-            "127.0.0.1:8080",
-            value::text(LISTEN, listen_address),
-        )?;
-        let model = root.find(
-            "model",
-            value::text("a string", |text| Some(text.to_owned())),
-        )?;
+        let listen = root.get("listen", "127.0.0.1:8080", value::text(LISTEN, listen_address))?;
+        let model = root.find("model", value::text("a string", |text| Some(text.to_owned())))?;
         let data_dir = root.get("data_dir", "./data", value::path)?;
         let schemas_dir = root.find("schemas_dir", value::path)?;
         let server = Server::read(root.child("server")?)?;
@@ -155,18 +141,7 @@ impl Config {
             Some(text) => DefaultModel::resolve(&text, &model_set, &providers, &models)?,
             None => DefaultModel::built_in(&providers)?,
         };
-        Ok(Self {
-            listen,
-            model,
-            data_dir,
-            schemas_dir,
-            server,
-            limits,
-            log,
-            local,
-            providers,
-            models,
-        })
+        Ok(Self { listen, model, data_dir, schemas_dir, server, limits, log, local, providers, models })
     }
 }
 

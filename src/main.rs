@@ -37,7 +37,7 @@ enum Command {
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match run(&Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("extractd: {error:#}");
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if matches!(cli.command, Some(Command::Openapi)) {
         println!("{}", extractd::http::document().to_pretty_json()?);
         return Ok(ExitCode::SUCCESS);

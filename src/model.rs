@@ -3,16 +3,16 @@
 //!
 //! The lowest layer: it knows nothing of HTTP, providers, limits or stores.
 
+mod bounded;
 mod error;
 mod input;
-mod bounded;
 mod outcome;
 mod request;
 mod spec;
 
+pub use bounded::Bounded;
 pub use error::{Attempted, Code, Error, Fault, pointer};
 pub use input::{Content, Input, Item};
-pub use bounded::Bounded;
 pub use outcome::{Ending, Outcome, Success, Tally, Timing, Usage};
 #[cfg(test)]
 pub use request::request_fields;

@@ -71,7 +71,8 @@ pub fn start_log(filter: &str, format: LogFormat) -> Result<(), LogError> {
 /// # Errors
 /// When they were started before.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?.install_recorder()?;
+    let handle =
+        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?.install_recorder()?;
     describe_counter!(ITEMS, "Items that ended, by status");
     describe_counter!(TOKENS, "Model tokens used");
     describe_counter!(ASKED_AGAIN, "Answers that were not valid and were asked again");

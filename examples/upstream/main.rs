@@ -41,7 +41,7 @@ struct Upstream {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+pub async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, flags.port)).await?;
     println!("listening on http://{}/v1", listener.local_addr()?);

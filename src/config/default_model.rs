@@ -53,26 +53,16 @@ impl DefaultModel {
             }
             let hint = did_you_mean(text, models.keys().map(String::as_str));
             let names: Vec<_> = models.keys().map(String::as_str).collect();
-            let names = if names.is_empty() {
-                "there are none".to_owned()
-            } else {
-                names.join(", ")
-            };
-            let allowed =
-                format!("it must be `provider/model`, or the name of a [models.NAME]: {names}");
+            let names = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
+            let allowed = format!("it must be `provider/model`, or the name of a [models.NAME]: {names}");
             return refuse(format!("is `{text}`;{hint} {allowed}"));
         };
         if let Err(why) = check_provider(provider, providers) {
             return refuse(why);
         }
         match upstream_name(model) {
-            Some(model) => Ok(Self::Direct {
-                provider: provider.to_owned(),
-                model,
-            }),
-            None => refuse(format!(
-                "names no model after `{provider}/`, or one with white space in its name"
-            )),
+            Some(model) => Ok(Self::Direct { provider: provider.to_owned(), model }),
+            None => refuse(format!("names no model after `{provider}/`, or one with white space in its name")),
         }
     }
 }
@@ -94,9 +84,5 @@ pub(super) fn provider_in(root: &Table) -> &str {
         return LOCAL;
     };
     let entry = || root.table("models")?.table(model)?.at("provider")?.text();
-    model
-        .split_once('/')
-        .map(|(provider, _)| provider)
-        .or_else(entry)
-        .unwrap_or_default()
+    model.split_once('/').map(|(provider, _)| provider).or_else(entry).unwrap_or_default()
 }

@@ -8,33 +8,20 @@ use super::{
 };
 
 /// Refuses the name of a provider that is not there, saying how to make it be there.
-pub(super) fn check_provider(
-    name: &str,
-    providers: &BTreeMap<String, Provider>,
-) -> Result<(), String> {
+pub(super) fn check_provider(name: &str, providers: &BTreeMap<String, Provider>) -> Result<(), String> {
     if name == LOCAL || providers.contains_key(name) {
         return Ok(());
     }
     if let Some(native) = NATIVE_LATER.iter().find(|native| native.name == name) {
-        return Err(format!(
-            "names the provider `{name}`, which is not configured: {}",
-            native.advice()
-        ));
+        return Err(format!("names the provider `{name}`, which is not configured: {}", native.advice()));
     }
     if name == OPENAI {
         let how = "set OPENAI_API_KEY or OPENAI_BASE_URL, or add [providers.openai]";
-        return Err(format!(
-            "names the provider `{name}`, which is not configured: {how}"
-        ));
+        return Err(format!("names the provider `{name}`, which is not configured: {how}"));
     }
-    let known: Vec<_> = std::iter::once(LOCAL)
-        .chain(providers.keys().map(String::as_str))
-        .collect();
+    let known: Vec<_> = std::iter::once(LOCAL).chain(providers.keys().map(String::as_str)).collect();
     let hint = did_you_mean(name, known.iter().copied());
-    Err(format!(
-        "names the unknown provider `{name}`;{hint} known: {}",
-        known.join(", ")
-    ))
+    Err(format!("names the unknown provider `{name}`;{hint} known: {}", known.join(", ")))
 }
 
 /// A provider whose own API comes later; meanwhile its OpenAI-compatible one can be configured.
@@ -64,12 +51,7 @@ pub(super) const NATIVE_LATER: [Native; 2] = [
 impl Native {
     /// How to reach the provider meanwhile.
     pub(super) fn advice(&self) -> String {
-        let Self {
-            name,
-            title,
-            base_url,
-            variables: [key, _],
-        } = self;
+        let Self { name, title, base_url, variables: [key, _] } = self;
         format!(
             "this version does not speak {title}'s own API; reach its OpenAI-compatible one with [providers.{name}] \
              kind = \"openai\", base_url = \"{base_url}\", api_key_env = \"{key}\""

@@ -46,45 +46,21 @@ pub(super) fn read(
 }
 
 impl Model {
-    fn read(
-        name: &str,
-        mut section: Section<'_>,
-        providers: &BTreeMap<String, Provider>,
-    ) -> Result<Self, Error> {
+    fn read(name: &str, mut section: Section<'_>, providers: &BTreeMap<String, Provider>) -> Result<Self, Error> {
         if !is_name(name) {
-            let message = format!(
-                "[models.{}]: a model's name is letters, digits and . _ : - without a slash",
-                key_text(name)
-            );
+            let message = format!("[models.{}]: a model's name is letters, digits and . _ : - without a slash", key_text(name));
             return Err(Error::new(&section.origin, message));
         }
         let provider_set = section.origin_of("provider");
-        let provider = section.find(
-            "provider",
-            text("the name of a provider", |text| Some(text.to_owned())),
-        )?;
-        let model = section.get(
-            "model",
-            name,
-            text("a name without white space", upstream_name),
-        )?;
+        let provider = section.find("provider", text("the name of a provider", |text| Some(text.to_owned())))?;
+        let model = section.get("model", name, text("a name without white space", upstream_name))?;
         let mode = section.get("mode", "auto", choice(&MODES))?;
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
-        let missing = || {
-            Error::new(
-                &origin,
-                format!("[{header}] has no `provider`; set it to a configured one, or `local`"),
-            )
-        };
+        let missing = || Error::new(&origin, format!("[{header}] has no `provider`; set it to a configured one, or `local`"));
         let provider = provider.ok_or_else(missing)?;
-        check_provider(&provider, providers)
-            .map_err(|why| Error::new(&provider_set, format!("`{header}.provider` {why}")))?;
-        Ok(Self {
-            provider,
-            model,
-            mode,
-        })
+        check_provider(&provider, providers).map_err(|why| Error::new(&provider_set, format!("`{header}.provider` {why}")))?;
+        Ok(Self { provider, model, mode })
     }
 }
 

@@ -42,9 +42,5 @@ pub(super) fn toml(entries: &[InForce]) -> String {
 /// A key as it stands in a file: bare where that is allowed, else quoted.
 pub(super) fn key_text(key: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !key.is_empty() && key.bytes().all(bare) {
-        key.to_owned()
-    } else {
-        toml::Value::from(key).to_string()
-    }
+    if !key.is_empty() && key.bytes().all(bare) { key.to_owned() } else { toml::Value::from(key).to_string() }
 }

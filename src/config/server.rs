@@ -43,21 +43,9 @@ impl Server {
             allow_anonymous: section.get("allow_anonymous", false, value::boolean)?,
             cors_origins: section.get("cors_origins", none(), value::list(ORIGINS, Url::origin))?,
             hosts: section.get("hosts", none(), value::list(HOSTS, url::host))?,
-            shutdown_grace: section.get(
-                "shutdown_grace_ms",
-                30_000,
-                value::millis(0..=3_600_000),
-            )?,
-            max_body_bytes: section.get(
-                "max_body_bytes",
-                64 << 20,
-                value::integer(1 << 10..=16 << 30),
-            )?,
-            max_line_bytes: section.get(
-                "max_line_bytes",
-                1 << 20,
-                value::integer(1 << 10..=1 << 30),
-            )?,
+            shutdown_grace: section.get("shutdown_grace_ms", 30_000, value::millis(0..=3_600_000))?,
+            max_body_bytes: section.get("max_body_bytes", 64 << 20, value::integer(1 << 10..=16 << 30))?,
+            max_line_bytes: section.get("max_line_bytes", 1 << 20, value::integer(1 << 10..=1 << 30))?,
             header_timeout: section.get("header_timeout_ms", 10_000, value::millis(1..=600_000))?,
         };
         section.finish()?;
@@ -66,10 +54,7 @@ impl Server {
 
     /// Refuses to be open to others without being told so.
     pub(super) fn check_access(&self, listen: SocketAddr, origin: &Origin) -> Result<(), Error> {
-        if listen.ip().to_canonical().is_loopback()
-            || !self.api_keys.is_empty()
-            || self.allow_anonymous
-        {
+        if listen.ip().to_canonical().is_loopback() || !self.api_keys.is_empty() || self.allow_anonymous {
             return Ok(());
         }
         let message = format!(
@@ -99,37 +84,15 @@ fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
 
 fn shown_keys(keys: Option<Vec<&str>>) -> Parsed<Vec<SecretString>> {
     let keys = keys.ok_or("must be an array of strings")?;
-    let keys = keys
-        .into_iter()
-        .map(secret::key)
-        .collect::<Result<Vec<_>, _>>()?;
+    let keys = keys.into_iter().map(secret::key).collect::<Result<Vec<_>, _>>()?;
     let shown = keys.iter().map(secret::masked).collect::<Vec<_>>();
     Ok((keys, shown.into()))
 }
 
-fn keys_file(
-    section: &Section<'_>,
-    path: &Path,
-    origin: &Origin,
-) -> Result<Vec<SecretString>, Error> {
-    let refuse = |why: &str| {
-        Error::new(
-            origin,
-            format!("the file of `{}` {why}", section.name("api_keys_file")),
-        )
-    };
+fn keys_file(section: &Section<'_>, path: &Path, origin: &Origin) -> Result<Vec<SecretString>, Error> {
+    let refuse = |why: &str| Error::new(origin, format!("the file of `{}` {why}", section.name("api_keys_file")));
     let text = section.reader.read_file(path, origin)?;
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let keys = lines
-        .map(secret::key)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|why| refuse(&why))?;
-    if keys.is_empty() {
-        Err(refuse("holds no key"))
-    } else {
-        Ok(keys)
-    }
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys = lines.map(secret::key).collect::<Result<Vec<_>, _>>().map_err(|why| refuse(&why))?;
+    if keys.is_empty() { Err(refuse("holds no key")) } else { Ok(keys) }
 }

@@ -164,5 +164,13 @@ impl<S: Inputs> Stream for Outcomes<S> {
 fn panicked(index: usize, id: Option<String>, metadata: Option<Metadata>) -> Outcome {
     tracing::error!(index, "an extraction panicked; this is a bug");
     let error = Error::new(Code::Internal, "a bug in the server ended this item; the others are not affected");
-    Outcome { index, id, metadata, ending: Ending::Failed(error), attempts: 0, usage: Usage::default(), timing: Timing::default() }
+    Outcome {
+        index,
+        id,
+        metadata,
+        ending: Ending::Failed(error),
+        attempts: 0,
+        usage: Usage::default(),
+        timing: Timing::default(),
+    }
 }

@@ -11,9 +11,15 @@ use crate::schema::{Schema, answer};
 /// What becomes of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    Accepted { data: Value, repairs: Vec<String> },
+    Accepted {
+        data: Value,
+        repairs: Vec<String>,
+    },
     /// Ask again with this.
-    Wrong { faults: Vec<Fault>, candidate: Option<Value> },
+    Wrong {
+        faults: Vec<Fault>,
+        candidate: Option<Value>,
+    },
     /// It ran into its output limit; never mended into something shorter.
     Truncated,
     Refused(String),
@@ -47,7 +53,7 @@ fn verdict(schema: &Schema, answer: &Answer) -> Verdict {
             Ok(found) => {
                 let faults = schema.faults(unwrapped(&found.value, answer));
                 if faults.is_empty() {
-                    let repairs = found.repairs.into_iter().map(|repair| repair.into_owned()).collect();
+                    let repairs = found.repairs.into_iter().map(std::borrow::Cow::into_owned).collect();
                     accepted(found.value, answer, repairs)
                 } else {
                     Verdict::Wrong { faults, candidate: Some(unwrap(found.value, answer)) }

@@ -209,7 +209,8 @@ impl Item<'_> {
     fn truncated(&self, answer: Answer) -> Error {
         let detail = match self.plan.max_output_tokens {
             Some(limit) => format!("the answer did not fit into `max_output_tokens` ({limit}); allow more"),
-            None => "the answer ran into the model's output limit, even with more room; split the text or narrow the schema".to_owned(),
+            None => "the answer ran into the model's output limit, even with more room; split the text or narrow the schema"
+                .to_owned(),
         };
         self.failed(Code::OutputTruncated, detail, answer.text)
     }
@@ -227,7 +228,10 @@ impl Item<'_> {
 
 fn rate_limited(until: Instant) -> Error {
     let wait = until.saturating_duration_since(Instant::now());
-    let detail = format!("the provider's rate limit is used up for another {:.1} s, which is longer than an item may wait", wait.as_secs_f64());
+    let detail = format!(
+        "the provider's rate limit is used up for another {:.1} s, which is longer than an item may wait",
+        wait.as_secs_f64()
+    );
     Error::new(Code::UpstreamRateLimited, detail).retry_after(wait)
 }
 

@@ -122,7 +122,9 @@ impl Extractor {
                 Some(entry) => entry.schema,
                 None => return Err(Error::invalid("/schema", format!("no schema is registered under the name \"{name}\""))),
             },
-            None => return Err(Error::invalid("/schema", "this field is required: a JSON Schema, or the name of a registered one")),
+            None => {
+                return Err(Error::invalid("/schema", "this field is required: a JSON Schema, or the name of a registered one"));
+            }
         };
         let route = self.models.find(spec.model.as_deref())?;
         let examples = check_examples(&spec, &schema)?;

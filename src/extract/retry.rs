@@ -54,9 +54,8 @@ fn by_kind(failure: &Failure) -> Action {
             401 | 403 => Action::Fail(Code::UpstreamUnauthorized),
             408 | 409 | 500 | 502..=504 | 520..=524 | 529 => Action::Retry,
             // 400, 404, 413, 422 and their kin: the same question gets the same answer.
-            0..=499 => Action::Fail(Code::UpstreamError),
             // 501, 505 to 519 and all above say that the server cannot, not that it is in trouble.
-            501..=u16::MAX => Action::Fail(Code::UpstreamError),
+            0..=499 | 501..=u16::MAX => Action::Fail(Code::UpstreamError),
         },
     }
 }

@@ -76,7 +76,9 @@ fn broken(bytes: usize, why: &str) -> Error {
 }
 
 pub fn too_large(max_bytes: usize) -> Error {
-    let detail = format!("the body is larger than {max_bytes} bytes (`server.max_body_bytes`); send the inputs as NDJSON, whose length is not limited");
+    let detail = format!(
+        "the body is larger than {max_bytes} bytes (`server.max_body_bytes`); send the inputs as NDJSON, whose length is not limited"
+    );
     Error::new(Code::PayloadTooLarge, detail)
 }
 

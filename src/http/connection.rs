@@ -44,7 +44,13 @@ impl Connection {
 }
 
 /// Answers connections until `stop`, then lets each finish its request.
-pub async fn serve(listener: TcpListener, router: Router, header_timeout: Duration, lifecycle: Lifecycle, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    header_timeout: Duration,
+    lifecycle: Lifecycle,
+    stop: CancellationToken,
+) {
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(header_timeout);
     loop {

@@ -12,17 +12,15 @@ pub fn skeleton() -> OpenApi {
     let info = InfoBuilder::new()
         .title("extractd")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Turns text into validated JSON with a language model: one text or a million, in order or as they finish."))
+        .description(Some(
+            "Turns text into validated JSON with a language model: one text or a million, in order or as they finish.",
+        ))
         .license(Some(license))
         .contact(Some(ContactBuilder::new().name(Some("extractd")).url(Some("https://extractd.dev")).build()));
     let tag = |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();
     OpenApiBuilder::new()
         .info(info.build())
-        .tags(Some([
-            tag("extraction", "Text to JSON"),
-            tag("schemas", "Schemas by name"),
-            tag("server", "The server itself"),
-        ]))
+        .tags(Some([tag("extraction", "Text to JSON"), tag("schemas", "Schemas by name"), tag("server", "The server itself")]))
         .build()
 }
 

@@ -75,7 +75,13 @@ pub async fn extract(
 }
 
 /// The way into the queue, closed while the server drains.
-pub fn admit(shared: &Shared, caller: CallerId, plan: &Plan, items: Option<usize>, concurrency: Option<usize>) -> Result<Lane, Error> {
+pub fn admit(
+    shared: &Shared,
+    caller: CallerId,
+    plan: &Plan,
+    items: Option<usize>,
+    concurrency: Option<usize>,
+) -> Result<Lane, Error> {
     if shared.lifecycle.draining.is_cancelled() {
         return Err(shutting_down());
     }

@@ -36,9 +36,12 @@ impl Keys {
     /// Whose key this is. Takes as long for a wrong one as for a right one.
     fn caller(&self, key: &str) -> Option<CallerId> {
         let digest: [u8; 32] = Sha256::digest(key).into();
-        let found = (1..).zip(&self.0).fold(0_u64, |found, (number, known)| {
-            if bool::from(known.ct_eq(&digest)) { number } else { found }
-        });
+        let found = (1..).zip(&self.0).fold(
+            0_u64,
+            |found, (number, known)| {
+                if bool::from(known.ct_eq(&digest)) { number } else { found }
+            },
+        );
         (found > 0).then_some(CallerId(found))
     }
 }
@@ -52,7 +55,10 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The caller's id if it is a sane one (up to 128 letters, digits and `-_.:/+=@`), else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let sane = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte));
+    let sane = |id: &&HeaderValue| {
+        (1..=128).contains(&id.len())
+            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte))
+    };
     match headers.get(REQUEST_ID).filter(sane) {
         Some(id) => id.clone(),
         None => HeaderValue::try_from(new_id("req")).unwrap_or(HeaderValue::from_static("req")),

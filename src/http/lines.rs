@@ -30,16 +30,7 @@ pub struct Lines {
 
 impl Lines {
     pub fn new(body: BodyDataStream, max_line_bytes: usize, upload: Arc<Upload>) -> Self {
-        Self {
-            body,
-            buffer: BytesMut::new(),
-            searched: 0,
-            skipping: false,
-            ended: false,
-            index: 0,
-            max_line_bytes,
-            upload,
-        }
+        Self { body, buffer: BytesMut::new(), searched: 0, skipping: false, ended: false, index: 0, max_line_bytes, upload }
     }
 
     /// The next line that is in the buffer, without its end.

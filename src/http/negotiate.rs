@@ -42,8 +42,15 @@ pub fn sent(headers: &HeaderMap) -> Result<Sent, Error> {
 }
 
 fn unsupported(header: &str) -> Error {
-    let said = if header.is_empty() { "there is no `Content-Type`".to_owned() } else { format!("`Content-Type: {header}` is not supported") };
-    Error::new(Code::UnsupportedMediaType, format!("{said}; send `application/json` in UTF-8, or to /v1/extract/batch also `application/x-ndjson`"))
+    let said = if header.is_empty() {
+        "there is no `Content-Type`".to_owned()
+    } else {
+        format!("`Content-Type: {header}` is not supported")
+    };
+    Error::new(
+        Code::UnsupportedMediaType,
+        format!("{said}; send `application/json` in UTF-8, or to /v1/extract/batch also `application/x-ndjson`"),
+    )
 }
 
 /// The reply's form, by `Accept`: the first that names NDJSON or SSE. Else SSE if the body says `stream`, else JSON.

@@ -92,7 +92,13 @@ mod tests {
 
     #[test]
     fn a_wrong_parameter_is_named() {
-        for (query, at) in [("concurrency=x", "/concurrency"), ("sheme=a", "/sheme"), ("max_attempts=99", "/max_attempts"), ("inputs=[]", "/inputs"), ("schema={", "/schema")] {
+        for (query, at) in [
+            ("concurrency=x", "/concurrency"),
+            ("sheme=a", "/sheme"),
+            ("max_attempts=99", "/max_attempts"),
+            ("inputs=[]", "/inputs"),
+            ("schema={", "/schema"),
+        ] {
             assert_eq!(batch(query).unwrap_err().errors[0].pointer, at, "{query}");
         }
         assert_eq!(Page::read(Some("limit=0")).unwrap_err().errors[0].pointer, "/limit");

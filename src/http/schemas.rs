@@ -69,7 +69,12 @@ pub async fn get(state: State, Path(name): Path<String>, uri: Uri) -> Result<Res
 #[utoipa::path(put, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path)), request_body = serde_json::Value,
     responses((status = 200, description = "Replaced", body = serde_json::Value), (status = 201, description = "New", body = serde_json::Value),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub async fn put(state: State, Path(name): Path<String>, _: Extension<CallerId>, request: Request<Body>) -> Result<Response, Failed> {
+pub async fn put(
+    state: State,
+    Path(name): Path<String>,
+    _: Extension<CallerId>,
+    request: Request<Body>,
+) -> Result<Response, Failed> {
     let (head, body) = request.into_parts();
     if negotiate::sent(&head.headers)? != Sent::Json {
         return Err(Error::new(Code::UnsupportedMediaType, "a schema is sent as `application/json`").into());
@@ -77,7 +82,8 @@ pub async fn put(state: State, Path(name): Path<String>, _: Extension<CallerId>,
     let whole = body::read(&state, &head.headers, body, state.max_body_bytes).await?;
     serde_json::from_slice::<serde::de::IgnoredAny>(&whole.bytes)
         .map_err(|error| Error::new(Code::InvalidJson, format!("the body is not JSON: {error}")))?;
-    let text = std::str::from_utf8(&whole.bytes).map_err(|error| Error::new(Code::InvalidJson, format!("the body is not UTF-8: {error}")))?;
+    let text = std::str::from_utf8(&whole.bytes)
+        .map_err(|error| Error::new(Code::InvalidJson, format!("the body is not UTF-8: {error}")))?;
     no_query(&head.uri)?;
     let is_new = state.extractor.registry().put(&name, text).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };

@@ -61,6 +61,7 @@ const fn as_gauge(value: u64) -> f64 {
 }
 
 /// What is running.
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Version {
     name: &'static str,
@@ -128,6 +129,7 @@ pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, Failed> {
 }
 
 /// A limit as it stands.
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Limit {
     name: String,

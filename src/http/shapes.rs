@@ -26,6 +26,7 @@ pub enum BatchStatus {
 }
 
 /// Where the time went, in milliseconds.
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 #[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
 pub struct Times {
     /// Waiting for a slot, and for the provider's rate limit.

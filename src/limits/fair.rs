@@ -112,10 +112,7 @@ impl<C: Copy + Ord + Hash, R: Copy + Ord + Hash, T> Queue<C, R, T> {
         self.len += 1;
         let number = self.tickets;
         self.turns.enter(caller);
-        let own = self
-            .callers
-            .entry(caller)
-            .or_insert_with(|| Caller { turns: Turns::default(), lines: HashMap::new() });
+        let own = self.callers.entry(caller).or_insert_with(|| Caller { turns: Turns::default(), lines: HashMap::new() });
         own.turns.enter(request);
         let line = own.lines.entry(request).or_default();
         match place {
@@ -165,8 +162,7 @@ impl<C: Copy + Ord + Hash, R: Copy + Ord + Hash, T> Queue<C, R, T> {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Ticket<C, R>, &mut T)> {
         self.callers.iter_mut().flat_map(|(caller, own)| {
             own.lines.iter_mut().flat_map(|(request, line)| {
-                line.iter_mut()
-                    .map(|(number, item)| (Ticket { caller: *caller, request: *request, number: *number }, item))
+                line.iter_mut().map(|(number, item)| (Ticket { caller: *caller, request: *request, number: *number }, item))
             })
         })
     }

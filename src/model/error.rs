@@ -126,14 +126,7 @@ pub struct Error {
 impl Error {
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            errors: Vec::new(),
-            retry_after: None,
-            upstream_status: None,
-            attempted: None,
-        }
+        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None, upstream_status: None, attempted: None }
     }
 
     /// An error about one place in the request, given as a JSON Pointer.

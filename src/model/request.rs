@@ -137,10 +137,7 @@ impl<'de> Deserialize<'de> for Batch {
 /// The fields of each extraction endpoint's body, to hold the documentation against.
 #[cfg(test)]
 pub fn request_fields() -> [(&'static str, Vec<&'static str>); 2] {
-    [
-        ("/v1/extract", [Spec::FIELDS, Single::FIELDS].concat()),
-        ("/v1/extract/batch", [Spec::FIELDS, Batch::FIELDS].concat()),
-    ]
+    [("/v1/extract", [Spec::FIELDS, Single::FIELDS].concat()), ("/v1/extract/batch", [Spec::FIELDS, Batch::FIELDS].concat())]
 }
 
 /// Whether anything but an object is refused is seen here, and the messages; where an error is, in `http::json`.

@@ -76,7 +76,7 @@ impl Local {
 
     async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let engine = self.engine().await?;
-        let completion = engine.generate(question(request)).await.map_err(failure)?;
+        let completion = engine.generate(question(request)).await.map_err(|error| failure(&error))?;
         Ok(answer(completion))
     }
 }
@@ -141,7 +141,7 @@ fn answer(completion: Completion) -> Answer {
     }
 }
 
-fn failure(error: GenerateError) -> Failure {
+fn failure(error: &GenerateError) -> Failure {
     let kind = match error {
         GenerateError::Overloaded => FailureKind::Busy,
         GenerateError::InputTooLong { .. } => FailureKind::TooLong,

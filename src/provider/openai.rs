@@ -250,14 +250,25 @@ impl Wire for OpenAi {
         let message = said.message.to_ascii_lowercase();
         let names = |words: &[&str]| words.iter().any(|word| message.contains(word));
         let structured: &[&str] = match form.mode {
-            Mode::JsonSchema => &["response_format", "response format", "json_schema", "json schema", "invalid schema", "structured output", "guided", "grammar"],
+            Mode::JsonSchema => &[
+                "response_format",
+                "response format",
+                "json_schema",
+                "json schema",
+                "invalid schema",
+                "structured output",
+                "guided",
+                "grammar",
+            ],
             Mode::Tools => &["tool", "function"],
             Mode::JsonObject => &["response_format", "response format", "json_object", "json mode"],
             Mode::Auto | Mode::Text => &[],
         };
         if names(structured) {
             Some(Lesson::Mode)
-        } else if names(&["max_tokens", "max_completion_tokens"]) && names(&["unsupported", "not supported", "unknown", "unrecognized", "instead", "extra inputs", "not permitted"]) {
+        } else if names(&["max_tokens", "max_completion_tokens"])
+            && names(&["unsupported", "not supported", "unknown", "unrecognized", "instead", "extra inputs", "not permitted"])
+        {
             Some(Lesson::TokensName)
         } else if form.temperature && names(&["temperature"]) {
             Some(Lesson::Temperature)

@@ -165,7 +165,12 @@ impl<W: Wire> Remote<W> {
         let lesson = if matches!(status, 400 | 422 | 501) { self.wire.lesson(&said, form) } else { None };
         let kind = match lesson {
             Some(lesson) if self.learn(request, form, lesson) => {
-                tracing::info!(model = request.model, mode = form.mode.as_str(), ?lesson, "the provider does not take this form; adapting");
+                tracing::info!(
+                    model = request.model,
+                    mode = form.mode.as_str(),
+                    ?lesson,
+                    "the provider does not take this form; adapting"
+                );
                 FailureKind::Adapted
             }
             _ if said.exhausted && matches!(status, 402 | 403 | 429) => FailureKind::Exhausted,

@@ -97,7 +97,8 @@ fn choose(found: &mut Found, accepts: impl Fn(&Value) -> bool) -> Option<Candida
 
 /// Adds what was left out around the chosen candidate to its own repairs.
 fn finish(text: &str, candidate: Candidate, mut repairs: Repairs) -> Answer {
-    let around = [text.get(candidate.body..candidate.span.start).unwrap_or_default(), text.get(candidate.span.end..).unwrap_or_default()];
+    let around =
+        [text.get(candidate.body..candidate.span.start).unwrap_or_default(), text.get(candidate.span.end..).unwrap_or_default()];
     if around.iter().any(|part| part.lines().any(|line| !is_blank(line) && !is_fence(line))) {
         repairs.note(repair::AROUND);
     } else if around.iter().any(|part| !is_blank(part)) {

@@ -30,9 +30,9 @@ pub fn check(schema: &Value, draft: Draft) -> Result<bool, Error> {
         return Err(invalid("", "a JSON Schema is an object"));
     }
     let mut size = Size::default();
-    size.measure(schema, "", 0)?;
+    size.measure(schema, 0)?;
     let document = Document::new(schema, draft);
-    check_references(&document, schema, "", draft)?;
+    check_references(&document, schema, "")?;
     let mut fan_out = FanOut { document: &document, seen: HashMap::new() };
     fan_out.check_all(schema)?;
     Ok(fan_out.has_open_cost(schema))
@@ -45,7 +45,7 @@ struct Size {
 }
 
 impl Size {
-    fn measure(&mut self, value: &Value, at: &str, depth: usize) -> Result<(), Error> {
+    fn measure(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
         self.nodes += 1;
         if depth > MAX_DEPTH {
             return Err(invalid("", &format!("is nested more than {MAX_DEPTH} levels deep")));
@@ -54,7 +54,7 @@ impl Size {
             return Err(invalid("", &format!("has more than {MAX_NODES} parts; a long `enum` is better checked afterwards")));
         }
         match value {
-            Value::Array(items) => items.iter().try_for_each(|item| self.measure(item, at, depth + 1)),
+            Value::Array(items) => items.iter().try_for_each(|item| self.measure(item, depth + 1)),
             Value::Object(members) => members.iter().try_for_each(|(name, member)| {
                 match name.as_str() {
                     "pattern" => self.patterns += 1,
@@ -64,7 +64,7 @@ impl Size {
                 if self.patterns > MAX_PATTERNS {
                     return Err(invalid("", &format!("has more than {MAX_PATTERNS} regular expressions")));
                 }
-                self.measure(member, at, depth + 1)
+                self.measure(member, depth + 1)
             }),
             _ => Ok(()),
         }
@@ -72,7 +72,7 @@ impl Size {
 }
 
 /// Every reference leads to a schema within the document.
-fn check_references(document: &Document<'_>, schema: &Value, at: &str, draft: Draft) -> Result<(), Error> {
+fn check_references(document: &Document<'_>, schema: &Value, at: &str) -> Result<(), Error> {
     match schema {
         Value::Object(members) => {
             for (keyword, text) in ["$ref", "$dynamicRef"].into_iter().filter_map(|k| Some((k, members.get(k)?.as_str()?))) {
@@ -80,17 +80,21 @@ fn check_references(document: &Document<'_>, schema: &Value, at: &str, draft: Dr
                 if !resolved {
                     return Err(invalid(
                         &pointer(at, keyword),
-                        &format!("\"{text}\" leads nowhere within this schema, and nothing is fetched; put what it refers to under `$defs`"),
+                        &format!(
+                            "\"{text}\" leads nowhere within this schema, and nothing is fetched; put what it refers to under `$defs`"
+                        ),
                     ));
                 }
             }
-            members.iter().filter(|(name, _)| !holds_data(name)).try_for_each(|(name, member)| {
-                check_references(document, member, &pointer(at, name), draft)
-            })
+            members
+                .iter()
+                .filter(|(name, _)| !holds_data(name))
+                .try_for_each(|(name, member)| check_references(document, member, &pointer(at, name)))
         }
-        Value::Array(items) => items.iter().enumerate().try_for_each(|(index, item)| {
-            check_references(document, item, &pointer(at, &index.to_string()), draft)
-        }),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, item)| check_references(document, item, &pointer(at, &index.to_string()))),
         _ => Ok(()),
     }
 }
@@ -112,7 +116,12 @@ impl<'s> FanOut<'_, 's> {
         let mut todo = vec![root];
         while let Some(schema) = todo.pop() {
             if self.count(schema)? > MAX_FAN_OUT {
-                return Err(invalid(&self.document.locate(schema), &format!("checks one value in more than {MAX_FAN_OUT} ways: nested `anyOf`, `oneOf`, `allOf` or `$ref` multiply")));
+                return Err(invalid(
+                    &self.document.locate(schema),
+                    &format!(
+                        "checks one value in more than {MAX_FAN_OUT} ways: nested `anyOf`, `oneOf`, `allOf` or `$ref` multiply"
+                    ),
+                ));
             }
             todo.extend(self.document.parts(schema).into_iter().map(|(_, part)| part));
         }
@@ -120,9 +129,8 @@ impl<'s> FanOut<'_, 's> {
     }
 
     fn count(&mut self, schema: &'s Value) -> Result<u64, Error> {
-        match self.seen.get(&std::ptr::from_ref(schema)) {
-            Some(Some(count)) => return Ok(*count),
-            Some(None) | None => {}
+        if let Some(Some(count)) = self.seen.get(&std::ptr::from_ref(schema)) {
+            return Ok(*count);
         }
         self.seen.insert(std::ptr::from_ref(schema), None);
         let mut count = 1_u64;

@@ -139,9 +139,18 @@ impl Registry {
 
 impl Entry {
     fn new(schema: Schema, updated_at: SystemTime, source: Source) -> Self {
-        let hash = Sha256::digest(schema.raw().get()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hexadecimal(&Sha256::digest(schema.raw().get()));
         Self { schema: Arc::new(schema), hash, updated_at, source }
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// `[a-z0-9][a-z0-9_-]{0,63}`

@@ -7,9 +7,31 @@
 use serde_json::Value;
 
 const KEYWORDS: [&str; 25] = [
-    "$schema", "title", "description", "type", "properties", "required", "additionalProperties", "items", "enum", "const",
-    "anyOf", "$ref", "$defs", "definitions", "pattern", "format", "multipleOf", "maximum", "exclusiveMaximum", "minimum",
-    "exclusiveMinimum", "minItems", "maxItems", "$id", "$comment",
+    "$schema",
+    "title",
+    "description",
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "items",
+    "enum",
+    "const",
+    "anyOf",
+    "$ref",
+    "$defs",
+    "definitions",
+    "pattern",
+    "format",
+    "multipleOf",
+    "maximum",
+    "exclusiveMaximum",
+    "minimum",
+    "exclusiveMinimum",
+    "minItems",
+    "maxItems",
+    "$id",
+    "$comment",
 ];
 const FORMATS: [&str; 9] = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
 const MAX_LEVELS: usize = 10;

@@ -26,7 +26,11 @@ fn what_is_no_schema_is_refused_where_it_is_wrong() {
         (json!({"items": {"$ref": "other.json"}}), "/items/$ref", "nothing is fetched"),
         (json!({"$ref": "#/$defs/none"}), "/$ref", "leads nowhere"),
         (json!({"$ref": "#"}), "/$ref", "comes back to itself"),
-        (json!({"$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}}}), "/$defs/b/$ref", "comes back to itself"),
+        (
+            json!({"$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}}}),
+            "/$defs/a/allOf/0/$ref",
+            "comes back to itself",
+        ),
         (json!([]), "", "is an object"),
     ] {
         let error = refusal(&schema);

@@ -26,6 +26,7 @@ mod config;
 mod disconnect;
 mod errors;
 mod fair;
+mod layers;
 #[cfg(feature = "local")]
 mod local_model;
 mod modes;

@@ -4,8 +4,8 @@ use clap::Parser;
 use secrecy::ExposeSecret as _;
 
 use super::{Args, Start};
-use crate::model::Mode;
 use crate::config::{DefaultModel, Format, Kind, Rate, environment::VARIABLES};
+use crate::model::Mode;
 
 #[test]
 fn without_any_source_the_defaults_are_in_force() {
@@ -14,11 +14,7 @@ fn without_any_source_the_defaults_are_in_force() {
     assert_eq!(config.model, DefaultModel::BuiltIn);
     assert_eq!(config.data_dir.to_str(), Some("./data"));
     assert_eq!(config.schemas_dir, None);
-    assert!(
-        config.server.api_keys.is_empty()
-            && config.server.hosts.is_empty()
-            && config.server.cors_origins.is_empty()
-    );
+    assert!(config.server.api_keys.is_empty() && config.server.hosts.is_empty() && config.server.cors_origins.is_empty());
     assert!(!config.server.allow_anonymous);
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));
     assert_eq!(config.server.max_body_bytes, 64 * 1024 * 1024);
@@ -30,57 +26,23 @@ fn without_any_source_the_defaults_are_in_force() {
     assert_eq!(config.limits.max_ordered_bytes, 256 * 1024 * 1024);
     assert_eq!(config.limits.max_wait, Duration::from_mins(1));
     assert_eq!(config.limits.max_batch_wait, Duration::from_mins(10));
-    assert_eq!(
-        (config.log.filter.as_str(), config.log.format),
-        ("info", Format::Text)
-    );
-    assert_eq!(
-        (config.local.model_path, config.local.threads),
-        (None, None)
-    );
-    assert_eq!(
-        (
-            config.local.parallel.get(),
-            config.local.context_tokens.get()
-        ),
-        (4, 2048)
-    );
+    assert_eq!((config.log.filter.as_str(), config.log.format), ("info", Format::Text));
+    assert_eq!((config.local.model_path, config.local.threads), (None, None));
+    assert_eq!((config.local.parallel.get(), config.local.context_tokens.get()), (4, 2048));
     assert!(config.providers.is_empty() && config.models.is_empty());
 }
 
 #[test]
 fn the_environment_wins_over_the_file_and_a_flag_over_both() {
-    let mut start =
-        Start::file("listen = \"127.0.0.1:1\"\n[limits]\nmax_concurrency = 1\nmax_queue = 7");
-    assert_eq!(
-        (
-            start.config().listen.port(),
-            start.config().limits.max_concurrency.get()
-        ),
-        (1, 1)
-    );
-    start = start.with_env(&[
-        ("EXTRACTD_LISTEN", "localhost:2"),
-        ("EXTRACTD_MAX_CONCURRENCY", "2"),
-    ]);
-    assert_eq!(
-        (
-            start.config().listen.port(),
-            start.config().limits.max_concurrency.get()
-        ),
-        (2, 2)
-    );
+    let mut start = Start::file("listen = \"127.0.0.1:1\"\n[limits]\nmax_concurrency = 1\nmax_queue = 7");
+    assert_eq!((start.config().listen.port(), start.config().limits.max_concurrency.get()), (1, 1));
+    start = start.with_env(&[("EXTRACTD_LISTEN", "localhost:2"), ("EXTRACTD_MAX_CONCURRENCY", "2")]);
+    assert_eq!((start.config().listen.port(), start.config().limits.max_concurrency.get()), (2, 2));
     start = start.with_args(|args| {
         args.listen = Some("[::1]:3".to_owned());
         args.max_concurrency = Some("3".to_owned());
     });
-    assert_eq!(
-        (
-            start.config().listen.port(),
-            start.config().limits.max_concurrency.get()
-        ),
-        (3, 3)
-    );
+    assert_eq!((start.config().listen.port(), start.config().limits.max_concurrency.get()), (3, 3));
     assert_eq!(start.config().limits.max_queue.get(), 7);
 }
 
@@ -97,17 +59,10 @@ fn the_flag_names_another_file_than_the_environment() {
 #[test]
 fn an_empty_variable_counts_as_unset() {
     let names = VARIABLES.map(|(name, _)| (name, ""));
-    let more = [
-        ("EXTRACTD_CONFIG", ""),
-        ("EXTRACTD_TOKENS_PER_MINUTE", ""),
-        ("ANTHROPIC_API_KEY", ""),
-    ];
+    let more = [("EXTRACTD_CONFIG", ""), ("EXTRACTD_TOKENS_PER_MINUTE", ""), ("ANTHROPIC_API_KEY", "")];
     let loaded = Start::env(&names).with_env(&more).load().expect("valid");
     assert!(loaded.warnings.is_empty());
-    assert_eq!(
-        loaded.print(),
-        Start::default().load().expect("valid").print()
-    );
+    assert_eq!(loaded.print(), Start::default().load().expect("valid").print());
 }
 
 /// Section 7 of the contract, variable by variable.
@@ -147,10 +102,7 @@ fn each_variable_reaches_its_key() {
         ("EXTRACTD_SCHEMAS_DIR", "/schemas"),
         ("EXTRACTD_API_KEYS", "key-a, key-b"),
         ("EXTRACTD_ALLOW_ANONYMOUS", "true"),
-        (
-            "EXTRACTD_CORS_ORIGINS",
-            "https://a.example,http://localhost:3000",
-        ),
+        ("EXTRACTD_CORS_ORIGINS", "https://a.example,http://localhost:3000"),
         ("EXTRACTD_HOSTS", "a.example"),
         ("EXTRACTD_SHUTDOWN_GRACE_MS", "0"),
         ("EXTRACTD_MAX_CONCURRENCY", "8"),
@@ -165,62 +117,21 @@ fn each_variable_reaches_its_key() {
     ];
     assert_eq!(pairs.map(|(name, _)| name), VARIABLES.map(|(name, _)| name));
     let config = Start::env(&pairs).config();
-    let model = DefaultModel::Direct {
-        provider: "openai".to_owned(),
-        model: "ft:org/model".to_owned(),
-    };
-    assert_eq!(
-        (config.listen.to_string().as_str(), config.model),
-        ("0.0.0.0:0", model)
-    );
-    assert_eq!(
-        (config.data_dir.to_str(), config.schemas_dir),
-        (Some("/data"), Some("/schemas".into()))
-    );
-    let keys: Vec<_> = config
-        .server
-        .api_keys
-        .iter()
-        .map(secrecy::ExposeSecret::expose_secret)
-        .collect();
-    assert_eq!(
-        (keys, config.server.allow_anonymous),
-        (vec!["key-a", "key-b"], true)
-    );
-    assert_eq!(
-        config.server.cors_origins,
-        ["https://a.example", "http://localhost:3000"]
-    );
-    assert_eq!(
-        (config.server.hosts, config.server.shutdown_grace),
-        (vec!["a.example".to_owned()], Duration::ZERO)
-    );
-    assert_eq!(
-        (
-            config.limits.max_concurrency.get(),
-            config.limits.max_queue.get()
-        ),
-        (8, 9)
-    );
-    assert_eq!(
-        (config.log.filter.as_str(), config.log.format),
-        ("debug", Format::Json)
-    );
+    let model = DefaultModel::Direct { provider: "openai".to_owned(), model: "ft:org/model".to_owned() };
+    assert_eq!((config.listen.to_string().as_str(), config.model), ("0.0.0.0:0", model));
+    assert_eq!((config.data_dir.to_str(), config.schemas_dir), (Some("/data"), Some("/schemas".into())));
+    let keys: Vec<_> = config.server.api_keys.iter().map(secrecy::ExposeSecret::expose_secret).collect();
+    assert_eq!((keys, config.server.allow_anonymous), (vec!["key-a", "key-b"], true));
+    assert_eq!(config.server.cors_origins, ["https://a.example", "http://localhost:3000"]);
+    assert_eq!((config.server.hosts, config.server.shutdown_grace), (vec!["a.example".to_owned()], Duration::ZERO));
+    assert_eq!((config.limits.max_concurrency.get(), config.limits.max_queue.get()), (8, 9));
+    assert_eq!((config.log.filter.as_str(), config.log.format), ("debug", Format::Json));
     assert_eq!(config.local.model_path, Some("/m.gguf".into()));
     let openai = &config.providers["openai"];
     assert_eq!(openai.base_url.as_str(), "http://mock:9/v1");
-    assert_eq!(
-        openai
-            .api_key
-            .as_ref()
-            .map(secrecy::ExposeSecret::expose_secret),
-        Some("sk-1")
-    );
+    assert_eq!(openai.api_key.as_ref().map(secrecy::ExposeSecret::expose_secret), Some("sk-1"));
     let rate = openai.rate.expect("a rate");
-    assert_eq!(
-        (rate.requests_per_minute.get(), rate.burst.get()),
-        (60_000, 3)
-    );
+    assert_eq!((rate.requests_per_minute.get(), rate.burst.get()), (60_000, 3));
 }
 
 #[derive(Parser)]
@@ -235,12 +146,7 @@ fn each_flag_reaches_its_key() {
                 --requests-per-minute=3 --data-dir=d --schemas-dir=s --log=warn --log-format=json";
     let Cli { args } = Cli::try_parse_from(line.split_whitespace()).expect("flags");
     assert!(args.settings().iter().all(|(_, _, text)| text.is_some()));
-    let start = Start {
-        args,
-        ..Start::default()
-    }
-    .with_file("c.toml", "")
-    .with_env(&[("OPENAI_API_KEY", "k")]);
+    let start = Start { args, ..Start::default() }.with_file("c.toml", "").with_env(&[("OPENAI_API_KEY", "k")]);
     let printed = start.load().expect("valid").print();
     for line in [
         "listen = \"127.0.0.1:1\" # flag --listen",
@@ -254,10 +160,7 @@ fn each_flag_reaches_its_key() {
         "filter = \"warn\" # flag --log",
         "format = \"json\" # flag --log-format",
     ] {
-        assert!(
-            printed.lines().any(|printed| printed == line),
-            "{line} in:\n{printed}"
-        );
+        assert!(printed.lines().any(|printed| printed == line), "{line} in:\n{printed}");
     }
 }
 
@@ -276,54 +179,24 @@ fn providers_and_models_of_the_file() {
     let config = start.config();
     assert_eq!(config.model, DefaultModel::Named("fast".to_owned()));
     let vllm = &config.providers["vllm"];
-    assert_eq!(
-        (vllm.kind, vllm.connect_timeout),
-        (Kind::OpenAi, Duration::from_secs(10))
-    );
-    assert_eq!(
-        vllm.api_key
-            .as_ref()
-            .map(secrecy::ExposeSecret::expose_secret),
-        Some("k-file")
-    );
+    assert_eq!((vllm.kind, vllm.connect_timeout), (Kind::OpenAi, Duration::from_secs(10)));
+    assert_eq!(vllm.api_key.as_ref().map(secrecy::ExposeSecret::expose_secret), Some("k-file"));
     assert_eq!(vllm.headers["x-team"].expose_secret(), "a b");
-    assert_eq!(
-        vllm.proxy.as_ref().map(super::super::Url::as_str),
-        Some("http://me:pw@proxy:3128")
-    );
-    assert_eq!(
-        vllm.rate.map(|rate| rate.burst.get()),
-        Some(5),
-        "the burst is the default model's provider's"
-    );
+    assert_eq!(vllm.proxy.as_ref().map(super::super::Url::as_str), Some("http://me:pw@proxy:3128"));
+    assert_eq!(vllm.rate.map(|rate| rate.burst.get()), Some(5), "the burst is the default model's provider's");
     let other = &config.providers["other"];
-    assert_eq!(
-        other
-            .api_key
-            .as_ref()
-            .map(secrecy::ExposeSecret::expose_secret),
-        Some("k-env")
-    );
+    assert_eq!(other.api_key.as_ref().map(secrecy::ExposeSecret::expose_secret), Some("k-env"));
     assert_eq!(other.rate, None);
     let (fast, llama) = (&config.models["fast"], &config.models["llama3.1"]);
-    assert_eq!(
-        (fast.provider.as_str(), fast.model.as_str(), fast.mode),
-        ("vllm", "org/fast-8b", Mode::Tools)
-    );
-    assert_eq!(
-        (llama.provider.as_str(), llama.model.as_str(), llama.mode),
-        ("local", "llama3.1", Mode::Auto)
-    );
+    assert_eq!((fast.provider.as_str(), fast.model.as_str(), fast.mode), ("vllm", "org/fast-8b", Mode::Tools));
+    assert_eq!((llama.provider.as_str(), llama.model.as_str(), llama.mode), ("local", "llama3.1", Mode::Auto));
 }
 
 #[test]
 fn the_default_burst_is_ten_milliseconds_of_the_rate_and_at_least_one() {
     for (requests, burst) in [(1, 1), (5_999, 1), (12_000, 2), (600_000, 100)] {
-        let file =
-            format!("model = \"openai/m\"\n[providers.openai]\nrequests_per_minute = {requests}");
-        let Rate { burst: actual, .. } = Start::file(&file).config().providers["openai"]
-            .rate
-            .expect("a rate");
+        let file = format!("model = \"openai/m\"\n[providers.openai]\nrequests_per_minute = {requests}");
+        let Rate { burst: actual, .. } = Start::file(&file).config().providers["openai"].rate.expect("a rate");
         assert_eq!(actual.get(), burst, "{requests}");
     }
 }
@@ -331,26 +204,11 @@ fn the_default_burst_is_ten_milliseconds_of_the_rate_and_at_least_one() {
 #[test]
 fn a_key_of_a_later_source_replaces_one_given_in_another_way() {
     let file = "model = \"openai/m\"\n[server]\napi_keys_file = \"keys\"\n[providers.openai]\napi_key_env = \"MINE\"";
-    let start = Start::file(file)
-        .with_file("keys", "# ours\nkey-1\r\n\nkey-2\n")
-        .with_env(&[("MINE", "sk-mine")]);
-    let key = |start: &Start| {
-        start.config().providers["openai"]
-            .api_key
-            .clone()
-            .expect("a key")
-            .expose_secret()
-            .to_owned()
-    };
-    assert_eq!(
-        (key(&start), start.config().server.api_keys.len()),
-        ("sk-mine".to_owned(), 2)
-    );
+    let start = Start::file(file).with_file("keys", "# ours\nkey-1\r\n\nkey-2\n").with_env(&[("MINE", "sk-mine")]);
+    let key = |start: &Start| start.config().providers["openai"].api_key.clone().expect("a key").expose_secret().to_owned();
+    assert_eq!((key(&start), start.config().server.api_keys.len()), ("sk-mine".to_owned(), 2));
     let start = start.with_env(&[("OPENAI_API_KEY", "sk-env"), ("EXTRACTD_API_KEYS", "one")]);
-    assert_eq!(
-        (key(&start), start.config().server.api_keys.len()),
-        ("sk-env".to_owned(), 1)
-    );
+    assert_eq!((key(&start), start.config().server.api_keys.len()), ("sk-env".to_owned(), 1));
 }
 
 #[test]
@@ -370,10 +228,7 @@ fn what_kubernetes_injects_is_not_ours() {
 
 #[test]
 fn variables_of_later_providers_are_ignored_aloud() {
-    let keys = [
-        ("ANTHROPIC_API_KEY", "sk-ant"),
-        ("GEMINI_BASE_URL", "https://g.example"),
-    ];
+    let keys = [("ANTHROPIC_API_KEY", "sk-ant"), ("GEMINI_BASE_URL", "https://g.example")];
     let warnings = Start::env(&keys).load().expect("valid").warnings;
     assert_eq!(
         warnings,
@@ -387,12 +242,5 @@ fn variables_of_later_providers_are_ignored_aloud() {
     );
     let file = "model = \"anthropic/claude\"\n[providers.anthropic]\nkind = \"openai\"\n\
                 base_url = \"https://api.anthropic.com/v1\"\napi_key_env = \"ANTHROPIC_API_KEY\"";
-    assert_eq!(
-        Start::file(file)
-            .with_env(&keys[..1])
-            .load()
-            .expect("valid")
-            .warnings,
-        [""; 0]
-    );
+    assert_eq!(Start::file(file).with_env(&keys[..1]).load().expect("valid").warnings, [""; 0]);
 }

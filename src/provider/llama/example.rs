@@ -101,9 +101,7 @@ impl Inventor<'_> {
         let from_end = |values: &Vec<Value>| choice(values, (2 * values.len()).saturating_sub(1 + self.variant));
         let given = schema.get("const").cloned().or_else(|| enumerated.and_then(from_end));
         let given = given.or_else(|| examples.and_then(|values| choice(values, self.variant)));
-        given.filter(|value| {
-            !value.is_array() && !value.is_object() && value.to_string().chars().count() <= LONGEST_CHARS
-        })
+        given.filter(|value| !value.is_array() && !value.is_object() && value.to_string().chars().count() <= LONGEST_CHARS)
     }
 
     /// The schema that this one refers to, or its first choice.

@@ -85,12 +85,7 @@ impl Grammars {
 
 /// The library's defaults are for a trusted caller: half a gigabyte of lexer states for one answer.
 fn limits() -> ParserLimits {
-    ParserLimits {
-        max_lexer_states: 20_000,
-        max_grammar_size: 200_000,
-        verbose_errors: false,
-        ..ParserLimits::default()
-    }
+    ParserLimits { max_lexer_states: 20_000, max_grammar_size: 200_000, verbose_errors: false, ..ParserLimits::default() }
 }
 
 /// Compact output, and what the library does not know (`not`, `if`, …) left to the validator.
@@ -166,8 +161,7 @@ mod tests {
 
     #[test]
     fn plain_objects_are_closed_and_composed_ones_are_not() {
-        let open =
-            json!({"properties": {"a": {"items": {"properties": {"b": true}}}, "c": {"allOf": [{"properties": {}}]}}});
+        let open = json!({"properties": {"a": {"items": {"properties": {"b": true}}}, "c": {"allOf": [{"properties": {}}]}}});
         let closed = closed(&open);
         assert_eq!(closed["additionalProperties"], json!(false));
         assert_eq!(closed["properties"]["a"]["items"]["additionalProperties"], json!(false));

@@ -10,7 +10,10 @@ fn form(mode: Mode) -> Form {
 fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
     let raw = serde_json::value::to_raw_value(schema).unwrap();
     let examples = [Example { input: "Ann".to_owned(), output: r#"{"name":"Ann"}"#.to_owned() }];
-    let complaint = Complaint { answer: "no".to_owned(), faults: vec![crate::model::Fault { pointer: "/name".to_owned(), message: "is missing".to_owned() }] };
+    let complaint = Complaint {
+        answer: "no".to_owned(),
+        faults: vec![crate::model::Fault { pointer: "/name".to_owned(), message: "is missing".to_owned() }],
+    };
     then(&Request {
         model: "m",
         mode: Mode::Auto,
@@ -31,9 +34,7 @@ fn encoded(wire: OpenAi, schema: &Value, form: Form) -> Value {
 }
 
 fn decoded(body: &Value, mode: Mode) -> Result<Answer, String> {
-    with_request(&json!({"type": "object"}), |request| {
-        ELSEWHERE.decode(request, form(mode), body.to_string().as_bytes())
-    })
+    with_request(&json!({"type": "object"}), |request| ELSEWHERE.decode(request, form(mode), body.to_string().as_bytes()))
 }
 
 #[test]
@@ -96,7 +97,11 @@ fn what_a_server_refuses_is_understood() {
         ("'response_format.type' must be 'text' or 'json_object'", Mode::JsonSchema, Some(Lesson::Mode)),
         ("This model does not support tools", Mode::Tools, Some(Lesson::Mode)),
         ("Unsupported value: 'temperature' does not support 0 with this model.", Mode::JsonSchema, Some(Lesson::Temperature)),
-        ("Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.", Mode::Text, Some(Lesson::TokensName)),
+        (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            Mode::Text,
+            Some(Lesson::TokensName),
+        ),
         ("This model's maximum context length is 8192 tokens", Mode::JsonSchema, None),
     ] {
         assert_eq!(ELSEWHERE.lesson(&openai(message), form(mode)), lesson, "{message}");

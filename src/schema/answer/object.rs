@@ -48,7 +48,8 @@ pub struct Broken {
 
 /// Reads the object or array that begins at `at`.
 pub fn read(text: &str, at: usize) -> Result<Mended, Broken> {
-    let mut reader = Reader { cursor: Cursor::new(text, at), repairs: Repairs::default(), depth: 0, in_objects: 0, was_json: false };
+    let mut reader =
+        Reader { cursor: Cursor::new(text, at), repairs: Repairs::default(), depth: 0, in_objects: 0, was_json: false };
     match reader.value(Place::Element) {
         Ok(value) => Ok(Mended { value, end: reader.cursor.at(), repairs: reader.repairs }),
         Err(fault) => Err(Broken { fault, reached: reader.cursor.at(), was_json: reader.was_json }),
@@ -76,7 +77,9 @@ impl Reader<'_> {
             Some('{') => self.nested(Self::object),
             Some('[') => self.nested(Self::array),
             Some(',' | '}' | ']') => Err(Fault::new(at, "a value is missing")),
-            Some(_) if self.cursor.rest().starts_with("```") => Err(Fault::new(at, "the code block ends before the JSON is closed")),
+            Some(_) if self.cursor.rest().starts_with("```") => {
+                Err(Fault::new(at, "the code block ends before the JSON is closed"))
+            }
             Some(c) if quote::is_quote(c) => self.string(place).map(Value::String),
             Some(_) if is_elision(self.cursor.rest()) => Err(Fault::new(at, LEFT_OUT)),
             Some(_) => self.scalar(place),

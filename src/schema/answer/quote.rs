@@ -79,8 +79,10 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
         && previous.is_none_or(|c| c.is_whitespace() || matches!(c, '(' | '[' | '{' | '-' | '–' | '—' | '/' | ':' | '='))
         && next.is_some_and(|c| !c.is_whitespace());
     let plural = is_single && place != Place::Key && previous == Some('s') && next == Some(' ');
-    let inches =
-        quote == Some('"') && place != Place::Key && previous.is_some_and(|c| c.is_ascii_digit()) && next.is_some_and(|c| c != '\n');
+    let inches = quote == Some('"')
+        && place != Place::Key
+        && previous.is_some_and(|c| c.is_ascii_digit())
+        && next.is_some_and(|c| c != '\n');
     if !opens && !plural && !inches || ends_string(after, place, opens) {
         Role::Ends
     } else if opens {

@@ -8,7 +8,8 @@ use super::quote::{self, Place};
 use super::repair;
 
 /// `{name: string, age: number}` shows a form; it has no values.
-const TYPE_NAMES: [&str; 11] = ["string", "number", "integer", "boolean", "array", "object", "str", "int", "float", "bool", "any"];
+const TYPE_NAMES: [&str; 11] =
+    ["string", "number", "integer", "boolean", "array", "object", "str", "int", "float", "bool", "any"];
 
 /// What a word without quotes is.
 enum Word {

@@ -53,8 +53,8 @@ struct Style {
 
 fn style() -> impl Strategy<Value = Style> {
     let comments = prop::sample::select(vec!["", " ", "\n", " // it's \"one\"\n", "/* [two, { */", " # three\n", "\u{a0}"]);
-    (prop::sample::select(vec!['"', '\'', '`', '“']), any::<[bool; 4]>(), comments, prop::sample::select(vec![",", " , ", ",\n"])).prop_map(
-        |(quote, [python, trailing_comma, bare_keys, raw_lines], comment, comma)| Style {
+    (prop::sample::select(vec!['"', '\'', '`', '“']), any::<[bool; 4]>(), comments, prop::sample::select(vec![",", " , ", ",\n"]))
+        .prop_map(|(quote, [python, trailing_comma, bare_keys, raw_lines], comment, comma)| Style {
             quote,
             python,
             trailing_comma,
@@ -62,8 +62,7 @@ fn style() -> impl Strategy<Value = Style> {
             bare_keys,
             raw_lines,
             comma,
-        },
-    )
+        })
 }
 
 impl Style {
@@ -127,9 +126,9 @@ impl Style {
 /// Pieces of which hostile texts are made.
 fn shards() -> impl Strategy<Value = String> {
     let shard = prop::sample::select(vec![
-        "{", "}", "[", "]", ",", ":", "\"", "'", "`", "```", "\n```\n", "~~~", "“", "”", "\\", "\\u", "d83d", "\n", "\n\n", " ", "\u{a0}",
-        "\u{feff}", "a", "\"a\"", "\"a\":", "1", "-", ".", "...", "e9", "true", "None", "//", "/*", "*/", "#", "<think>", "</think>", "<",
-        "\"\"\"", "'''", "é", "😀", "=>", "\0",
+        "{", "}", "[", "]", ",", ":", "\"", "'", "`", "```", "\n```\n", "~~~", "“", "”", "\\", "\\u", "d83d", "\n", "\n\n", " ",
+        "\u{a0}", "\u{feff}", "a", "\"a\"", "\"a\":", "1", "-", ".", "...", "e9", "true", "None", "//", "/*", "*/", "#",
+        "<think>", "</think>", "<", "\"\"\"", "'''", "é", "😀", "=>", "\0",
     ]);
     prop::collection::vec(shard, 0..60).prop_map(|shards| shards.concat())
 }

@@ -1,0 +1,47 @@
+# `make run` is all that a fresh machine with Rust and Python 3 needs; `make help` lists the rest.
+
+MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
+BUILT := $(or $(CARGO_TARGET_DIR),target)/release
+
+.DEFAULT_GOAL := help
+.PHONY: help run model needs test check fmt openapi demo bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: needs model ## get what is missing, build, and serve on 127.0.0.1:8080 (EXTRACTD_LISTEN)
+	cargo run --release --locked
+
+model: ## get the built-in model, 98 MB, if it is not there
+	@sh .make/model.sh $(MODEL)
+
+needs: ## install what the build needs, if it is not there
+	@sh .make/needs.sh
+
+test: export EXTRACTD_MODEL_PATH := $(CURDIR)/$(MODEL)
+test: needs model ## all the tests; they use no network
+	cargo test --locked
+
+check: needs model ## everything that has to pass before a commit
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --locked
+	$(MAKE) test
+	cargo check --no-default-features --locked
+
+fmt: ## format the code
+	cargo fmt
+
+openapi: needs ## write openapi/openapi.json anew from the code
+	document=$$(cargo run --quiet --locked -- openapi) && printf '%s\n' "$$document" > openapi/openapi.json
+
+demo: needs model ## seven people, five ways, timed beside the article's table (EXTRACTD_URL: a running service)
+	cargo build --release --locked
+	cargo build --release --locked --example upstream
+	python3 examples/demo.py --extractd $(BUILT)/extractd --upstream $(BUILT)/examples/upstream --model $(MODEL)
+
+bench: needs ## what the service adds to the calls it makes, against a simulated upstream
+	cargo bench --locked --bench load
+
+clean: ## remove what was built; the model stays
+	cargo clean

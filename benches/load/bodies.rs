@@ -1,0 +1,87 @@
+//! What is sent: short texts of one length, so that every call costs the same, and the contract's schema.
+
+use std::io::BufRead;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+const SCHEMA: &str = r#"{"title":"Person","type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"},"occupation":{"type":"string"}},"required":["name","age","occupation"],"additionalProperties":false}"#;
+
+/// A text that the simulated model understands.
+pub fn text(number: usize) -> String {
+    format!("John Smith is a {}-year-old software engineer, number {number:07}", 20 + number % 60)
+}
+
+/// A whole request for one extraction.
+pub fn single(number: usize) -> Vec<u8> {
+    let body = format!(r#"{{"input":"{}","schema":{SCHEMA}}}"#, text(number));
+    request("/v1/extract", "application/json", "application/json", &body)
+}
+
+/// A whole request for a batch, its inputs numbered from 0, answered as server-sent events.
+pub fn batch(items: usize) -> Vec<u8> {
+    let inputs: Vec<_> = (0..items).map(|number| format!("\"{}\"", text(number))).collect();
+    let body = format!(r#"{{"inputs":[{}],"schema":{SCHEMA}}}"#, inputs.join(","));
+    request("/v1/extract/batch", "application/json", "text/event-stream", &body)
+}
+
+fn request(path: &str, content_type: &str, accept: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\naccept: {accept}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body.as_bytes()].concat()
+}
+
+/// The head of a batch whose inputs follow as chunks of NDJSON, and whose results are NDJSON too.
+pub fn ndjson_head() -> String {
+    let schema: String = SCHEMA.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!(
+        "POST /v1/extract/batch?schema={schema} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
+         accept: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+}
+
+/// A chunk with these inputs.
+pub fn ndjson_chunk(numbers: std::ops::Range<usize>) -> String {
+    let lines: String = numbers.map(|number| format!("\"{}\"\n", text(number))).collect();
+    format!("{:x}\r\n{lines}\r\n", lines.len())
+}
+
+/// The end of such a batch.
+pub const NDJSON_END: &[u8] = b"0\r\n\r\n";
+
+/// Reads a stream of events to its end; `first` is called at the first result.
+///
+/// # Errors
+/// When not all of the `items` succeeded.
+pub fn read_events(events: impl BufRead, items: usize, first: impl FnOnce()) -> Result<()> {
+    let (mut first, mut last) = (Some(first), String::new());
+    for line in events.lines() {
+        let line = line?;
+        if line == "event: result" {
+            first.take().into_iter().for_each(|first| first());
+        } else if line.starts_with("data: ") {
+            last = line;
+        }
+    }
+    check_summary(serde_json::from_str(last.trim_start_matches("data: ")).context("the last event")?, items)
+}
+
+/// Reads a stream of lines to its end.
+///
+/// # Errors
+/// When not all of the `items` succeeded.
+pub fn read_ndjson(lines: impl BufRead, items: usize) -> Result<()> {
+    let mut last = String::new();
+    for line in lines.lines() {
+        last = line?;
+    }
+    let last: Value = serde_json::from_str(&last).context("the last line")?;
+    check_summary(last.get("summary").cloned().unwrap_or(last), items)
+}
+
+fn check_summary(summary: Value, items: usize) -> Result<()> {
+    ensure!(summary.get("succeeded") == Some(&json!(items)), "not all of the {items} items succeeded: {summary}");
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! What to run, and how much of it.
+
+use clap::{Parser, ValueEnum};
+
+/// Measures the service against a simulated upstream.
+#[derive(Parser)]
+#[command(name = "load")]
+pub struct Options {
+    /// Run only this part; may be repeated.
+    #[arg(long, value_enum, value_name = "PART")]
+    part: Vec<Part>,
+    /// Smaller and fewer rounds, for a first look.
+    #[arg(long)]
+    quick: bool,
+    /// Rounds of what alternates; an odd number has a median of its own.
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// Calls in flight.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub in_flight: usize,
+    /// Given by `cargo bench` itself.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What is measured together.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// A batch at zero latency beside the bare loop: items a second, CPU time.
+    Throughput,
+    /// Singles at zero latency: CPU time.
+    Singles,
+    /// What the service adds to a single call.
+    Latency,
+    /// A batch behind an upstream of 50 ms: its length against the ideal.
+    Makespan,
+    /// How soon the first result of a stream is there.
+    FirstEvent,
+    /// What waiting items take, and a streamed batch of a million.
+    Memory,
+}
+
+impl Part {
+    pub const ALL: [Self; 6] = [Self::Throughput, Self::Singles, Self::Latency, Self::Makespan, Self::FirstEvent, Self::Memory];
+
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Throughput => "batch at zero latency",
+            Self::Singles => "singles at zero latency",
+            Self::Latency => "added latency",
+            Self::Makespan => "makespan",
+            Self::FirstEvent => "first event",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+impl Options {
+    pub fn wants(&self, part: Part) -> bool {
+        self.part.is_empty() || self.part.contains(&part)
+    }
+
+    /// `full`, or with `--quick` a tenth of it.
+    pub fn size(&self, full: usize) -> usize {
+        if self.quick { full / 10 } else { full }
+    }
+
+    pub fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 3 } else { 7 }).max(1)
+    }
+}

@@ -1,0 +1,70 @@
+//! The simulated upstream, a process of its own: `examples/upstream`, built into this program.
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::client::Connection;
+use super::process::{Process, address_in};
+
+/// The name under which this program is the upstream.
+pub const NAME: &str = "simulated-upstream";
+
+/// A running upstream.
+pub struct Simulated {
+    pub process: Process,
+    pub address: String,
+}
+
+/// What it saw; times are microseconds since the Unix epoch.
+#[derive(Deserialize)]
+pub struct Meter {
+    pub in_flight: usize,
+    pub first_answer_at_us: Option<u64>,
+    pub latency_us: Latency,
+}
+
+/// How long its calls took, from the request's last byte read to the answer's last byte written.
+#[derive(Deserialize)]
+pub struct Latency {
+    pub mean: Option<f64>,
+}
+
+impl Simulated {
+    /// # Errors
+    /// When it does not start.
+    pub fn start(flags: &[&str]) -> Result<Self> {
+        let mut command = Process::own(NAME)?;
+        command.args(flags).stdout(Stdio::piped());
+        let mut process = Process::start(command)?;
+        let output = process.child().stdout.take().context("the upstream's output")?;
+        Ok(Self { process, address: address_in(output).context("the upstream")? })
+    }
+
+    /// # Errors
+    /// As of any latency.
+    pub fn with_latency(milliseconds: u32) -> Result<Self> {
+        Self::start(&["--latency-ms", &milliseconds.to_string()])
+    }
+
+    /// The base URL that a provider's SDK takes.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// What it saw since the start or the last reset.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn meter(&self) -> Result<Meter> {
+        let answer = Connection::open(&self.address)?.exchange(b"GET /meter HTTP/1.1\r\n\r\n")?;
+        serde_json::from_slice(&answer.body).context("the meter")
+    }
+
+    /// # Errors
+    /// When it does not answer.
+    pub fn reset_meter(&self) -> Result<()> {
+        Connection::open(&self.address)?.exchange(b"POST /meter/reset HTTP/1.1\r\ncontent-length: 0\r\n\r\n").map(drop)
+    }
+}
