@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 pub use admission::{Lane, Overloaded};
 pub use bucket::Rate;
-pub use permit::{Denied, Patience, Permit, Turn};
+pub use permit::{Denied, InLine, Patience, Permit, Turn};
 use state::State;
 
 /// The limits of the whole process.

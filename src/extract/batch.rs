@@ -75,13 +75,20 @@ impl<S> Outcomes<S> {
     }
 
     /// What was not pulled of the inputs; what is under way is stopped.
-    pub fn into_inputs(self) -> Option<S> {
-        self.inputs
+    pub fn into_inputs(mut self) -> Option<S> {
+        self.inputs.take()
     }
 
     /// Inputs read so far.
     pub const fn pulled(&self) -> usize {
         self.pulled
+    }
+}
+
+/// The waiting ones leave first: else each task that ends would hand its slot to one that is about to.
+impl<S> Drop for Outcomes<S> {
+    fn drop(&mut self) {
+        self.lane.leave();
     }
 }
 
@@ -105,9 +112,11 @@ impl<S: Inputs> Outcomes<S> {
                 self.under_way.insert(input.index, (input.id.clone(), input.metadata.clone()));
             }
             let (extractor, plan, lane) = (Arc::clone(&self.extractor), Arc::clone(&self.plan), Arc::clone(&self.lane));
+            // Here and not in the task, so that items have their turns in the order of the inputs.
+            let place = plan.enter(&lane, &input);
             self.tasks.spawn(async move {
                 let (index, id, metadata) = (input.index, input.id.clone(), input.metadata.clone());
-                let work = AssertUnwindSafe(extractor.one(&plan, &lane, input)).catch_unwind();
+                let work = AssertUnwindSafe(extractor.one(&plan, &lane, place, input)).catch_unwind();
                 work.await.unwrap_or_else(|_| panicked(index, id, metadata))
             });
         }
@@ -122,6 +131,7 @@ impl<S: Inputs> Outcomes<S> {
                 self.cancelled.push_back(outcome);
             }
         }
+        self.lane.leave();
         self.tasks.abort_all();
         self.tasks.detach_all();
         let under_way = std::mem::take(&mut self.under_way);

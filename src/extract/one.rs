@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::judge::{self, Verdict};
 use super::retry::{self, Action};
 use super::{Extractor, Plan};
-use crate::limits::{Lane, Patience, Permit, Turn, backoff};
+use crate::limits::{InLine, Lane, Patience, Permit, Turn, backoff};
 use crate::model::{Attempted, Code, Ending, Error, Input, Outcome, Success, Timing, Usage};
 use crate::provider::{Answer, Complaint, Failure, Request, Schema};
 
@@ -19,12 +19,13 @@ impl Extractor {
     ///
     /// # Cancel safety
     /// Dropping the future gives back its permit and its place in the queue, and stops the call.
-    pub(super) async fn one(&self, plan: &Plan, lane: &Lane, input: Input) -> Outcome {
+    pub(super) async fn one(&self, plan: &Plan, lane: &Lane, place: Option<InLine>, input: Input) -> Outcome {
         let started = Instant::now();
         let mut item = Item {
             extractor: self,
             plan,
             lane,
+            place,
             patience: plan.patience,
             left: plan.timeout,
             room: plan.max_output_tokens,
@@ -34,7 +35,7 @@ impl Extractor {
         };
         let ended = match &input.content {
             Err(error) => Err(error.clone()),
-            Ok(text) if text.trim().is_empty() => Err(Error::invalid("/input", "is blank: there is nothing to extract from")),
+            Ok(text) if is_blank(text) => Err(Error::invalid("/input", "is blank: there is nothing to extract from")),
             Ok(text) => item.extract(text).await,
         };
         item.timing.total = started.elapsed();
@@ -52,11 +53,25 @@ impl Extractor {
     }
 }
 
+impl Plan {
+    /// A place in line for the first call of an item; `None` for one that will not call.
+    pub(super) fn enter(&self, lane: &Lane, input: &Input) -> Option<InLine> {
+        let calls = input.content.as_ref().is_ok_and(|text| !is_blank(text));
+        calls.then(|| lane.enter(self.route().pool, Turn::New, self.patience))
+    }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
 /// What one item has used up so far.
 struct Item<'a> {
     extractor: &'a Extractor,
     plan: &'a Plan,
     lane: &'a Lane,
+    /// The line that the item stands in for its first call.
+    place: Option<InLine>,
     patience: Patience,
     /// What is left of `timeout_ms`.
     left: Duration,
@@ -173,7 +188,8 @@ impl Item<'_> {
 
     async fn permit(&mut self, turn: Turn) -> Result<Permit, Error> {
         let waiting = Instant::now();
-        let permit = self.lane.permit(self.plan.route().pool, turn, self.patience).await;
+        let place = self.place.take().unwrap_or_else(|| self.lane.enter(self.plan.route().pool, turn, self.patience));
+        let permit = place.await;
         self.timing.queued += waiting.elapsed();
         permit.map_err(|denied| rate_limited(denied.until))
     }

@@ -63,18 +63,18 @@ impl Upload {
     }
 }
 
-/// Closes the connection when the client has gone or stalls; ends with the upload or with the reply that holds it.
+/// Closes the connection when the client has gone, breaks off or stalls; ends with the upload or with the reply that holds it.
 pub async fn watch(upload: Weak<Upload>, connection: Connection) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         look.tick().await;
         let Some(upload) = upload.upgrade() else { return };
-        if upload.has_ended() {
+        if upload.has_ended() && !upload.is_broken() {
             return;
         }
         let stalled = upload.is_stalled(Instant::now());
-        if stalled || connection.has_left() {
+        if stalled || upload.is_broken() || connection.has_left() {
             if stalled {
                 tracing::warn!("a client that sends without reading its results was disconnected");
             }

@@ -158,6 +158,19 @@ impl<C: Copy + Ord + Hash, R: Copy + Ord + Hash, T> Queue<C, R, T> {
         Some(item)
     }
 
+    /// Takes out every item of a request.
+    pub fn remove_all(&mut self, caller: C, request: R) -> Vec<T> {
+        let Some(own) = self.callers.get_mut(&caller) else { return Vec::new() };
+        let line = own.lines.remove(&request).unwrap_or_default();
+        own.turns.leave(request);
+        if own.lines.is_empty() {
+            self.turns.leave(caller);
+        }
+        self.forget_if_idle(caller);
+        self.len -= line.len();
+        line.into_iter().map(|(_, item)| item).collect()
+    }
+
     /// Every waiting item, in no order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Ticket<C, R>, &mut T)> {
         self.callers.iter_mut().flat_map(|(caller, own)| {
@@ -226,7 +239,7 @@ mod tests {
         /// Whatever comes and goes: nothing is lost, nothing comes twice, a request's items keep their order, and of
         /// two requests that wait all the time none is served twice more often than the other within a caller.
         #[test]
-        fn nothing_is_lost_and_order_is_kept(steps in prop::collection::vec((0_u8..4, 0_u8..4, 0_u8..4), 1..400)) {
+        fn nothing_is_lost_and_order_is_kept(steps in prop::collection::vec((0_u8..5, 0_u8..4, 0_u8..4), 1..400)) {
             let mut queue = Numbers::default();
             let mut waiting = HashMap::new();
             let mut tickets = Vec::new();
@@ -243,6 +256,12 @@ mod tests {
                             let line = waiting.remove(&popped).unwrap();
                             prop_assert!(waiting.iter().all(|(other, its)| *its != line || *other > popped));
                         }
+                    }
+                    3 => {
+                        let line = (caller, request);
+                        let before = waiting.len();
+                        waiting.retain(|_, its| *its != line);
+                        prop_assert_eq!(queue.remove_all(caller, request).len(), before - waiting.len());
                     }
                     _ => if let Some((ticket, n)) = tickets.pop() {
                         prop_assert_eq!(queue.remove(ticket).is_some(), waiting.remove(&n).is_some());

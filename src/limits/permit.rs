@@ -1,6 +1,8 @@
 //! The right to make one call, and the wait for it.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -66,42 +68,79 @@ pub enum Turn {
 }
 
 impl Lane {
-    /// Waits for this item's turn, a free slot and a token, and takes all at once.
-    ///
-    /// # Errors
-    /// [`Denied`] when the pool is paused for longer than `patience`.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves the line; a permit that was just handed over goes back.
-    pub async fn permit(&self, pool: PoolId, turn: Turn, patience: Patience) -> Result<Permit, Denied> {
-        let now = Instant::now();
-        if let Some(slots) = self.shared.lock().try_take(pool, now) {
-            return Ok(Permit::new(slots, Arc::clone(&self.flying), Arc::clone(&self.shared)));
-        }
+    /// Enters the line for a call's slot and token, which are taken together; the future has them once it is this item's
+    /// turn. Items that enter one after the other have their turns in that order.
+    pub fn enter(&self, pool: PoolId, turn: Turn, patience: Patience) -> InLine {
+        let shared = Arc::clone(&self.shared);
         let place = match turn {
             Turn::New => Place::Back,
             Turn::Again => Place::Front,
         };
-        let (answer, answered) = oneshot::channel();
-        let waiter = Waiter { patience, flying: Arc::downgrade(&self.flying), answer };
-        let ticket = self.shared.lock().wait(pool, self.caller, self.request, place, waiter, now)?;
-        let line = InLine { shared: &self.shared, pool, ticket };
-        self.shared.dispatch();
-        let answer = answered.await;
-        drop(line);
-        answer.unwrap_or(Err(Denied { until: now }))
+        let standing = {
+            let mut state = shared.lock();
+            let now = Instant::now();
+            match state.try_take(pool, now) {
+                Some(slots) => Standing::Told(Some(Ok(Permit::new(slots, Arc::clone(&self.flying), Arc::clone(&shared))))),
+                None => {
+                    let (answer, answered) = oneshot::channel();
+                    let waiter = Waiter { patience, flying: Arc::downgrade(&self.flying), answer };
+                    match state.wait(pool, self.caller, self.request, place, waiter, now) {
+                        Ok(ticket) => Standing::Waiting(ticket, answered),
+                        Err(denied) => Standing::Told(Some(Err(denied))),
+                    }
+                }
+            }
+        };
+        if matches!(standing, Standing::Waiting(..)) {
+            shared.dispatch();
+        }
+        InLine { shared, pool, standing }
+    }
+
+    /// Gives up every place in line, so that nothing more of this request goes out.
+    pub fn leave(&self) {
+        // Whoever still waits on them is told outside the lock.
+        let waiters = self.shared.lock().leave_lines(self.caller, self.request);
+        drop(waiters);
     }
 }
 
-/// A place in line, given up on drop.
-struct InLine<'a> {
-    shared: &'a Arc<Shared>,
-    pool: PoolId,
-    ticket: Waiting,
+#[derive(Debug)]
+enum Standing {
+    /// `None` once the answer was taken.
+    Told(Option<Result<Permit, Denied>>),
+    Waiting(Waiting, oneshot::Receiver<Result<Permit, Denied>>),
 }
 
-impl Drop for InLine<'_> {
+/// A place in line; a future of the permit, or of [`Denied`] when the pool is paused for longer than the item will wait.
+///
+/// # Cancel safety
+/// Dropping it leaves the line; a permit that was just handed over goes back.
+#[derive(Debug)]
+pub struct InLine {
+    shared: Arc<Shared>,
+    pool: PoolId,
+    standing: Standing,
+}
+
+impl Future for InLine {
+    type Output = Result<Permit, Denied>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let denied = || Denied { until: Instant::now() };
+        let told = match &mut self.standing {
+            Standing::Told(told) => told.take().unwrap_or_else(|| Err(denied())),
+            Standing::Waiting(_, answered) => ready!(Pin::new(answered).poll(cx)).unwrap_or_else(|_| Err(denied())),
+        };
+        self.standing = Standing::Told(None);
+        Poll::Ready(told)
+    }
+}
+
+impl Drop for InLine {
     fn drop(&mut self) {
-        self.shared.lock().stop_waiting(self.pool, self.ticket);
+        if let Standing::Waiting(ticket, _) = &self.standing {
+            self.shared.lock().stop_waiting(self.pool, *ticket);
+        }
     }
 }

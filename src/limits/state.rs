@@ -168,6 +168,11 @@ impl State {
         }
     }
 
+    /// Takes every item of a request out of its lines.
+    pub fn leave_lines(&mut self, caller: CallerId, request: RequestId) -> Vec<Waiter> {
+        self.pools.iter_mut().flat_map(|pool| pool.queue.remove_all(caller, request)).collect()
+    }
+
     /// Nothing of this pool goes out before `until`; who will not wait so long is told now.
     pub fn pause(&mut self, pool: PoolId, until: Instant, now: Instant) {
         let Some(pool) = self.pools.get_mut(pool.0) else { return };

@@ -21,7 +21,7 @@ fn in_use(limits: &Limits) -> (u64, u64, u64) {
 async fn a_free_slot_is_taken_at_once_and_given_back() {
     let limits = limits(1, 10, None);
     let lane = limits.admit(CallerId(0), POOL, 2).unwrap();
-    let permit = lane.permit(POOL, Turn::New, PATIENT).await.unwrap();
+    let permit = lane.enter(POOL, Turn::New, PATIENT).await.unwrap();
     assert_eq!(in_use(&limits), (1, 0, 1));
     assert_eq!(lane.in_flight(), 1);
     drop(permit);
@@ -33,7 +33,7 @@ async fn a_free_slot_is_taken_at_once_and_given_back() {
 async fn the_room_is_bounded_and_a_batch_takes_what_is_left() {
     let limits = limits(1, 3, None);
     let first = limits.admit(CallerId(0), POOL, 1).unwrap();
-    let held = first.permit(POOL, Turn::New, PATIENT).await.unwrap();
+    let held = first.enter(POOL, Turn::New, PATIENT).await.unwrap();
     let batch = limits.admit(CallerId(0), POOL, 100).unwrap();
     assert_eq!(batch.window(), 3);
     assert!(limits.admit(CallerId(0), POOL, 1).is_err());
@@ -47,9 +47,9 @@ async fn the_room_is_bounded_and_a_batch_takes_what_is_left() {
 async fn who_leaves_the_line_gives_back_everything() {
     let limits = limits(1, 100, None);
     let lane = limits.admit(CallerId(0), POOL, 3).unwrap();
-    let held = lane.permit(POOL, Turn::New, PATIENT).await.unwrap();
+    let held = lane.enter(POOL, Turn::New, PATIENT).await.unwrap();
     {
-        let waiting = lane.permit(POOL, Turn::New, PATIENT);
+        let waiting = lane.enter(POOL, Turn::New, PATIENT);
         tokio::pin!(waiting);
         assert!(tokio::time::timeout(Duration::from_millis(5), &mut waiting).await.is_err());
         assert_eq!(in_use(&limits).1, 1);
@@ -66,8 +66,8 @@ async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
     let until = Instant::now() + Duration::from_millis(100);
     limits.pause(POOL, until);
     let brief = Patience::new(Duration::from_millis(20));
-    assert_eq!(lane.permit(POOL, Turn::New, brief).await.unwrap_err(), Denied { until });
-    let _permit = lane.permit(POOL, Turn::Again, PATIENT).await.unwrap();
+    assert_eq!(lane.enter(POOL, Turn::New, brief).await.unwrap_err(), Denied { until });
+    let _permit = lane.enter(POOL, Turn::Again, PATIENT).await.unwrap();
     let woke = Instant::now();
     assert!(woke >= until);
 }
@@ -76,8 +76,8 @@ async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
 async fn a_pause_that_begins_while_an_item_waits_reaches_it() {
     let limits = limits(1, 100, None);
     let lane = limits.admit(CallerId(0), POOL, 3).unwrap();
-    let _held = lane.permit(POOL, Turn::New, PATIENT).await.unwrap();
-    let waiting = lane.permit(POOL, Turn::New, Patience::new(Duration::from_millis(20)));
+    let _held = lane.enter(POOL, Turn::New, PATIENT).await.unwrap();
+    let waiting = lane.enter(POOL, Turn::New, Patience::new(Duration::from_millis(20)));
     tokio::pin!(waiting);
     assert!(tokio::time::timeout(Duration::from_millis(5), &mut waiting).await.is_err());
     limits.pause(POOL, Instant::now() + Duration::from_secs(5));
@@ -89,10 +89,10 @@ async fn a_pool_with_slots_of_its_own_leaves_the_rest_to_the_others() {
     let pools = [Some(1), None].map(|max_in_flight| Pool { name: "p".to_owned(), rate: None, max_in_flight });
     let limits = Limits::new(Config { max_concurrency: 2, max_queue: 10 }, pools.to_vec()).unwrap();
     let lane = limits.admit(CallerId(0), POOL, 3).unwrap();
-    let _held = lane.permit(POOL, Turn::New, PATIENT).await.unwrap();
-    let narrow = lane.permit(POOL, Turn::New, PATIENT);
+    let _held = lane.enter(POOL, Turn::New, PATIENT).await.unwrap();
+    let narrow = lane.enter(POOL, Turn::New, PATIENT);
     assert!(tokio::time::timeout(Duration::from_millis(5), narrow).await.is_err());
-    assert!(lane.permit(PoolId(1), Turn::New, PATIENT).await.is_ok());
+    assert!(lane.enter(PoolId(1), Turn::New, PATIENT).await.is_ok());
 }
 
 /// Tasks that come, wait, hold and leave at random moments: no permit is lost, none is given twice, no wake-up is missed.
@@ -107,7 +107,7 @@ async fn no_wake_up_is_lost() {
         let lane = limits.admit(CallerId(n as u64 % 5), POOL, 1).unwrap();
         let flying = Arc::clone(&flying);
         tasks.spawn(async move {
-            let wait = lane.permit(POOL, Turn::New, PATIENT);
+            let wait = lane.enter(POOL, Turn::New, PATIENT);
             let permit = match n % 7 {
                 0 => match tokio::time::timeout(Duration::from_micros(n as u64 % 50), wait).await {
                     Ok(permit) => permit,
