@@ -4,7 +4,7 @@ set -eu
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# One of the files is there; the patterns are expanded by the caller's shell.
+# One of the files is there; the caller's shell has expanded the patterns.
 any() {
     for file in "$@"; do
         [ ! -e "$file" ] || return 0
@@ -15,11 +15,14 @@ any() {
 # libclang itself, and its own C headers, without which it reads no header file.
 has_libclang() {
     [ -z "${LIBCLANG_PATH:-}" ] || return 0
-    any /usr/lib/llvm*/lib*/libclang*.so* /usr/lib*/libclang*.so* /usr/lib/*/libclang*.so* /usr/local/lib*/libclang*.so* \
-        /Library/Developer/CommandLineTools/usr/lib/libclang.dylib /Applications/Xcode.app/Contents/Developer \
-        /opt/homebrew/opt/llvm/lib/libclang.dylib /usr/local/opt/llvm/lib/libclang.dylib || return 1
-    [ "$(uname -s)" != Linux ] || any /usr/lib/llvm*/lib*/clang/*/include/stddef.h /usr/lib*/clang/*/include/stddef.h \
-        /usr/local/lib*/clang/*/include/stddef.h
+    # Apple's command line tools and Homebrew keep both together.
+    ! any /Library/Developer/CommandLineTools/usr/lib/libclang.dylib /Applications/Xcode*.app /opt/homebrew/opt/llvm || return 0
+    for lib in /usr/lib /usr/lib64 /usr/lib/*-linux-gnu* /usr/local/lib /usr/lib/llvm*/lib /usr/lib/llvm*/lib64; do
+        ! any "$lib"/libclang.so* "$lib"/libclang-[0-9]*.so* || break
+        lib=
+    done
+    [ -n "$lib" ] && any /usr/lib/clang/*/include/stddef.h /usr/lib64/clang/*/include/stddef.h \
+        /usr/local/lib/clang/*/include/stddef.h /usr/lib/llvm*/lib*/clang/*/include/stddef.h
 }
 
 if ! has cargo; then

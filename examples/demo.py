@@ -14,11 +14,13 @@ import os
 import pathlib
 import queue
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import typing
 import urllib.parse
 
 PEOPLE = [
@@ -39,13 +41,24 @@ SCHEMA = {
     "additionalProperties": False,
 }
 
-# The way, its fields of the batch's body, the article's seconds, and how many calls take place one after the other.
+
+
+class Way(typing.NamedTuple):
+    name: str
+    meaning: str
+    # What the batch's body says beside the inputs and the schema.
+    fields: dict
+    article_s: float
+    # Calls that take place one after the other.
+    waves: int
+
+
 WAYS = [
-    ("sequential", {"concurrency": 1, "stream": True}, 6.17, 7),
-    ("gather", {}, 0.85, 1),
-    ("as completed", {"stream": True}, 0.95, 1),
-    ("gather, 2 at a time", {"concurrency": 2}, 3.04, 4),
-    ("as completed, 2 at a time", {"concurrency": 2, "stream": True}, 3.26, 4),
+    Way("sequential", "one after the other", {"concurrency": 1, "stream": True}, 6.17, 7),
+    Way("gather", "all at once; one reply, in the order of the inputs", {}, 0.85, 1),
+    Way("as completed", "all at once; each result the moment it is there", {"stream": True}, 0.95, 1),
+    Way("gather, limit 2", "never more than two at a time", {"concurrency": 2}, 3.04, 4),
+    Way("as completed, limit 2", "never more than two at a time", {"concurrency": 2, "stream": True}, 3.26, 4),
 ]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -151,13 +164,12 @@ class Round:
         self.wrong = 0
 
     def run(self):
-        # The first call is not measured: a model may have to read its instructions once.
-        for _ in self.service.batch({"inputs": [PEOPLE[0][0]]}):
+        # The first batch is not measured: the built-in model reads its instructions once, on each of its threads.
+        for _ in self.service.batch({}):
             pass
-        for way, fields, _, _ in WAYS:
-            said = ", ".join(f'"{name}": {json.dumps(value)}' for name, value in fields.items())
-            print(f"\n  {way}   {said}".rstrip())
-            self.measure(fields)
+        for way in WAYS:
+            print(f"\n  {way.name}: {way.meaning}   {json.dumps(way.fields) if way.fields else ''}".rstrip())
+            self.measure(way.fields)
         return self
 
     def measure(self, fields):
@@ -168,7 +180,7 @@ class Round:
             right = index not in seen and is_right(result)
             seen.add(index)
             self.wrong += not right
-            print(f"    {time.monotonic() - start:5.2f} s  {index}  {told(result)}{'' if right else '   WRONG'}", flush=True)
+            print(f"    {time.monotonic() - start:5.2f} s  {index}  {told(result)}{'' if right else '   WRONG'}")
         self.seconds.append(time.monotonic() - start)
         missing = len(PEOPLE) - len(seen)
         if missing:
@@ -194,9 +206,8 @@ def started(stack, command, environment=None):
     if not pathlib.Path(command[0]).is_file():
         raise Failed(f"{command[0]} is not there; `make demo` builds it")
     # The caller's own settings must not change what is measured.
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("EXTRACTD_", "OPENAI_", "ANTHROPIC_", "GEMINI_"))
-    }
+    ours = re.compile("EXTRACTD_|OPENAI_|ANTHROPIC_|GEMINI_|.*_proxy$", re.IGNORECASE)
+    inherited = {name: value for name, value in os.environ.items() if not ours.match(name)}
     process = stack.enter_context(
         subprocess.Popen(
             command,
@@ -250,14 +261,14 @@ def real_service(stack, options):
     """The one that runs here, or one with the built-in model."""
     service = Service(options.url or DEFAULT_URL, os.environ.get("EXTRACTD_API_KEY"))
     if service.is_extractd():
-        print(f"1. The service at {service.url}", end="", flush=True)
+        which = f"The service at {service.url}"
     elif options.url:
         raise Failed(f"no extractd answers at {options.url}")
     else:
         service = own_service(stack, options, {"EXTRACTD_MODEL_PATH": os.path.abspath(options.model)})
-        print("1. A service started for this, since none runs at " + DEFAULT_URL, end="", flush=True)
+        which = f"A service started for this, since none runs at {DEFAULT_URL}"
     service.wait_until_ready()
-    print(f"; its model is {service.default_model()}")
+    print(f"1. {which}; its model is {service.default_model()}")
     return service
 
 
@@ -278,11 +289,18 @@ def print_table(real_name, real, simulated, latency_s):
     per_call = ["0.85 s/call", f"{latency_s:.2f} s/call", f"{latency_s:.2f} s/call", ""]
     print(f"\n  {'seconds for all seven':26}  {heads}")
     print(f"  {'':26}  {'  '.join(text.rjust(width) for text, width in zip(per_call, widths))}".rstrip())
-    for (way, _, article, waves), of_real, of_simulated in zip(WAYS, real.seconds, simulated.seconds):
-        cells = [article, of_simulated, waves * latency_s, of_real]
-        print(f"  {way:26}  {'  '.join(f'{cell:{width}.2f}' for cell, width in zip(cells, widths))}")
-    print("\n  article: as published, with a hosted model. simulated: this service before a model of that latency.")
-    print("  ideal: calls that take place one after the other, times the latency. Last: the model of part 1, on its own hardware.")
+    for way, of_real, of_simulated in zip(WAYS, real.seconds, simulated.seconds):
+        cells = [way.article_s, of_simulated, way.waves * latency_s, of_real]
+        print(f"  {way.name:26}  {'  '.join(f'{cell:{width}.2f}' for cell, width in zip(cells, widths))}")
+    meanings = [
+        "as published: a hosted model, and Python's asyncio",
+        "part 2: this service before a model of that latency",
+        "the calls that have to follow one another (7, 1, 1, 4, 4), times that latency",
+        "part 1: this service with a real model",
+    ]
+    print()
+    for name, meaning in zip(names, meanings):
+        print(f"  {name:{max(map(len, names))}}  {meaning}")
 
 
 def main():
@@ -292,9 +310,13 @@ def main():
     parser.add_argument("--url", default=os.environ.get("EXTRACTD_URL"), help=f"a running service [EXTRACTD_URL; {DEFAULT_URL}]")
     parser.add_argument("--extractd", default=str(release / "extractd"), help="the service's binary")
     parser.add_argument("--upstream", default=str(release / "examples" / "upstream"), help="the simulated provider's binary")
-    parser.add_argument("--model", default=str(root / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"), help="the built-in model's file")
+    model = root / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    parser.add_argument("--model", default=str(model), help="the built-in model's file")
     parser.add_argument("--latency-ms", type=float, default=850, help="how long the simulated model takes [850]")
     options = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)
+    # What was started ends with this program, however it ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     with contextlib.ExitStack() as stack:
         service = real_service(stack, options)
@@ -305,8 +327,11 @@ def main():
 
     print_table(real_name, real, simulated, options.latency_ms / 1000)
     wrong = real.wrong + simulated.wrong
-    print(f"\n  {wrong} of {2 * len(WAYS) * len(PEOPLE)} results were wrong." if wrong else "\n  All seven people were right, every time.")
-    return 1 if wrong else 0
+    if wrong:
+        print(f"\n  {wrong} of {2 * len(WAYS) * len(PEOPLE)} results were wrong.")
+        return 1
+    print("\n  All seven people were right, every time.")
+    return 0
 
 
 if __name__ == "__main__":

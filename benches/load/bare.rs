@@ -57,7 +57,9 @@ impl Bare {
 /// When a call fails.
 pub fn serve() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [url, in_flight, length] = arguments.as_slice() else { anyhow::bail!("three arguments: URL, in flight, bytes of the body") };
+    let [url, in_flight, length] = arguments.as_slice() else {
+        anyhow::bail!("three arguments: URL, in flight, bytes of the body")
+    };
     let mut input = io::stdin().lock();
     let mut body = vec![0; length.parse()?];
     input.read_exact(&mut body)?;

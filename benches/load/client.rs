@@ -113,7 +113,8 @@ impl Chunks<'_> {
     fn size_line(&mut self) -> io::Result<usize> {
         let mut line = String::new();
         self.from.read_line(&mut line)?;
-        usize::from_str_radix(line.trim_end(), 16).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a chunk without its size"))
+        usize::from_str_radix(line.trim_end(), 16)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a chunk without its size"))
     }
 }
 

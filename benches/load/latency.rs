@@ -13,7 +13,6 @@ use super::report::{Aim, Report};
 use super::service::Service;
 use super::simulated::Simulated;
 use super::statistics::{median, percentile};
-use super::throughput::{micros_each, with_cpu};
 
 /// Latencies of the upstream in milliseconds, and the calls of a round.
 const CASES: [(u32, usize); 2] = [(0, 4_000), (5, 400)];
@@ -25,21 +24,18 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     for (latency_ms, calls) in CASES {
         let upstream = Simulated::with_latency(latency_ms)?;
         let service = Service::start(&upstream.base_url(), options.in_flight)?;
-        let (mut medians, mut tails, mut direct_medians, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut medians, mut tails, mut direct_medians) = (Vec::new(), Vec::new(), Vec::new());
         let mut pair = Pair::open(&service, &upstream, &body)?;
         pair.run(options.size(calls))?;
         for _ in 0..options.rounds() {
-            let calls = options.size(calls);
-            let ((through, direct), taken) = with_cpu(&service.process, || pair.run(calls))?;
+            let (through, direct) = pair.run(options.size(calls))?;
             medians.push(median(&through) - median(&direct));
             tails.push(percentile(&through, 99) - percentile(&direct, 99));
             direct_medians.push(median(&direct));
-            cpu.push(micros_each(taken, calls));
         }
         report.rounds(format!("single, upstream {latency_ms} ms: added, median"), &medians, "ms", Aim::AtMost(0.15));
         report.rounds(format!("single, upstream {latency_ms} ms: added, 99th percentile"), &tails, "ms", Aim::AtMost(0.5));
         report.rounds(format!("straight to the upstream of {latency_ms} ms: median"), &direct_medians, "ms", Aim::None);
-        report.rounds(format!("single, upstream {latency_ms} ms, one at a time: CPU a call"), &cpu, "µs", Aim::None);
     }
     Ok(())
 }

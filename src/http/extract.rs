@@ -12,12 +12,13 @@ use bytes::BytesMut;
 use super::guard::{self, RequestId};
 use super::negotiate::{self, Sent, Wanted};
 use super::problem::{Failed, Problem};
-use super::reply::shutting_down;
-use super::shapes::{ItemResult, SingleDone, Status, write};
-use super::{Shared, State, body, json, streams};
-use crate::extract::{Kind, Plan, single};
+use super::reply::{About, Held, Reply, shutting_down};
+use super::shapes::{ItemResult, write};
+use super::streams::OneEvent;
+use super::{Shared, State, body, json};
+use crate::extract::{Kind, Plan, run, single};
 use crate::limits::{CallerId, Lane};
-use crate::model::{Code, Ending, Error, Input, Item, Metadata, Outcome, Single};
+use crate::model::{Code, Ending, Error, Input, Item, OnError, Outcome, Single};
 
 /// Extracts from one text.
 ///
@@ -59,19 +60,34 @@ pub async fn extract(
     let metadata = spec.metadata.take();
     let plan = shared.extractor.plan(spec, Kind::Single, guard::traceparent(&head.headers)).await?;
     let lane = admit(shared, caller, &plan, Some(1), None)?;
-    let asked = Asked { shared: Arc::clone(shared), plan, lane, content: Item::from(content), metadata, request_id };
-    if negotiate::wanted(&head.headers, stream) != Wanted::Sse {
-        return asked.whole().await;
+    let (extractor, plan) = (Arc::clone(&shared.extractor), Arc::new(plan));
+    let input = Input::new(0, Item::from(content));
+    let about = About { id: guard::new_id("ext"), request_id, metadata };
+    if negotiate::wanted(&head.headers, stream) == Wanted::Sse {
+        let outcomes = run(extractor, plan, lane, OnError::Continue, futures_util::stream::iter([input]));
+        let server_ends = shared.lifecycle.ended.clone().cancelled_owned();
+        let held = Held { room: Some(whole.room), work, server_ends, upload: None };
+        return Ok(event_stream(Body::new(Reply::new(outcomes, OneEvent::default(), about, Some(1), held))));
     }
-    let events = async move {
-        let _held = (work, whole.room);
-        Ok::<_, std::convert::Infallible>(asked.events().await.freeze())
+    tokio::select! {
+        outcome = single(extractor, plan, lane, input) => answer(outcome, &about),
+        () = shared.lifecycle.ended.cancelled() => Err(shutting_down().into()),
+    }
+}
+
+fn answer(mut outcome: Outcome, about: &About) -> Result<Response, Failed> {
+    let timing = outcome.timing;
+    let mut response = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
+        Ending::Failed(error) => Failed::from(error).into_response(),
+        ending => {
+            outcome.ending = ending;
+            let mut json = BytesMut::with_capacity(512);
+            write(&mut json, &ItemResult::of_single(&outcome, about));
+            ([(CONTENT_TYPE, "application/json")], json.freeze()).into_response()
+        }
     };
-    let mut opening = BytesMut::new();
-    streams::open(&mut opening);
-    let opening = futures_util::stream::iter([Ok(opening.freeze())]);
-    let stream = futures_util::StreamExt::chain(opening, futures_util::stream::once(events));
-    Ok(event_stream(Body::from_stream(stream)))
+    response.extensions_mut().insert(timing);
+    Ok(response)
 }
 
 /// The way into the queue, closed while the server drains.
@@ -91,65 +107,4 @@ pub fn admit(
 pub fn event_stream(body: Body) -> Response {
     let headers = [(CONTENT_TYPE.as_str(), "text/event-stream"), ("cache-control", "no-store"), ("x-accel-buffering", "no")];
     (headers, body).into_response()
-}
-
-/// A single that was let in.
-struct Asked {
-    shared: Arc<Shared>,
-    plan: Plan,
-    lane: Lane,
-    content: Item,
-    metadata: Option<Metadata>,
-    request_id: Arc<str>,
-}
-
-impl Asked {
-    async fn run(self) -> (Result<Outcome, Error>, Option<Metadata>, Arc<str>) {
-        let work = single(Arc::clone(&self.shared.extractor), Arc::new(self.plan), self.lane, Input::new(0, self.content));
-        let outcome = tokio::select! {
-            outcome = work => Ok(outcome),
-            () = self.shared.lifecycle.ended.cancelled() => Err(shutting_down()),
-        };
-        (outcome, self.metadata, self.request_id)
-    }
-
-    async fn whole(self) -> Result<Response, Failed> {
-        let (outcome, metadata, request_id) = self.run().await;
-        let mut outcome = outcome?;
-        let timing = outcome.timing;
-        let mut response = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
-            Ending::Failed(error) => Failed::from(error).into_response(),
-            ending => {
-                outcome.ending = ending;
-                let mut json = BytesMut::with_capacity(512);
-                write(&mut json, &ItemResult::of_single(&outcome, &guard::new_id("ext"), metadata.as_ref(), &request_id));
-                ([(CONTENT_TYPE, "application/json")], json.freeze()).into_response()
-            }
-        };
-        response.extensions_mut().insert(timing);
-        Ok(response)
-    }
-
-    async fn events(self) -> BytesMut {
-        let (outcome, metadata, request_id) = self.run().await;
-        let mut out = BytesMut::new();
-        let error = match &outcome {
-            Err(error) | Ok(Outcome { ending: Ending::Failed(error), .. }) => Some(error),
-            Ok(_) => None,
-        };
-        if let Some(error) = error {
-            streams::event(&mut out, "error", None, &Problem::new(error, &request_id));
-        }
-        if let Ok(outcome) = &outcome {
-            let id = guard::new_id("ext");
-            let result = ItemResult::of_single(outcome, &id, metadata.as_ref(), &request_id);
-            let status = result.status;
-            if status == Status::Succeeded {
-                streams::event(&mut out, "result", None, &result);
-            }
-            let done = SingleDone { status, usage: outcome.usage, timing: outcome.timing.into() };
-            streams::event(&mut out, "done", None, &done);
-        }
-        out
-    }
 }

@@ -23,7 +23,7 @@ use crate::model::{Code, Error, Metadata, Outcome, Tally};
 pub trait Sink: Send + Unpin {
     fn begin(&mut self, _: &About, _: &mut BytesMut) {}
 
-    fn outcome(&mut self, context: &About, outcome: &Outcome, out: &mut BytesMut);
+    fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut);
 
     /// Once a second while there is something new to say.
     fn progress(&mut self, _: Progress, _: &mut BytesMut) {}
@@ -31,10 +31,10 @@ pub trait Sink: Send + Unpin {
     /// When nothing was sent for [`QUIET`].
     fn keep_alive(&mut self, _: &mut BytesMut) {}
 
-    fn end(&mut self, context: &About, status: BatchStatus, summary: Summary, out: &mut BytesMut);
+    fn end(&mut self, about: &About, status: BatchStatus, summary: Summary, out: &mut BytesMut);
 
     /// The reply cannot be brought to its end.
-    fn fail(&mut self, context: &About, error: &Error, out: &mut BytesMut);
+    fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut);
 
     /// Bytes held back, and how many may be.
     fn held(&self) -> Option<(usize, usize)> {
@@ -63,7 +63,7 @@ const CHUNK_BYTES: usize = 16 * 1024;
 pub struct Reply<S, K> {
     outcomes: Outcomes<S>,
     sink: K,
-    context: About,
+    about: About,
     /// `None`: not known until the body was read.
     total: Option<usize>,
     tally: Tally,
@@ -90,14 +90,14 @@ pub struct Held {
 }
 
 impl<S: Inputs, K: Sink> Reply<S, K> {
-    pub fn new(outcomes: Outcomes<S>, sink: K, context: About, total: Option<usize>, held: Held) -> Self {
+    pub fn new(outcomes: Outcomes<S>, sink: K, about: About, total: Option<usize>, held: Held) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.reset();
         Self {
             outcomes,
             sink,
-            context,
+            about,
             total,
             tally: Tally::default(),
             told: None,
@@ -144,7 +144,7 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
 
     fn take(&mut self, outcome: &Outcome, out: &mut BytesMut) {
         self.tally.count(outcome);
-        self.sink.outcome(&self.context, outcome, out);
+        self.sink.outcome(&self.about, outcome, out);
     }
 
     fn holds_too_much(&self) -> bool {
@@ -173,13 +173,13 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
         }
         let status = if self.outcomes.stopped() { BatchStatus::Stopped } else { BatchStatus::Completed };
         let summary = Summary::new(self.tally, self.started.elapsed());
-        self.sink.end(&self.context, status, summary, out);
+        self.sink.end(&self.about, status, summary, out);
         self.ended = true;
-        tracing::debug!(id = %self.context.id, ended = self.tally.ended(), elapsed_ms = guard::millis(self.started.elapsed()), "batch done");
+        tracing::debug!(id = %self.about.id, ended = self.tally.ended(), elapsed_ms = guard::millis(self.started.elapsed()), "batch done");
     }
 
     fn fail(&mut self, error: &Error, out: &mut BytesMut) {
-        self.sink.fail(&self.context, error, out);
+        self.sink.fail(&self.about, error, out);
         self.ended = true;
     }
 
@@ -232,7 +232,7 @@ impl<S: Inputs, K: Sink> http_body::Body for Reply<S, K> {
         }
         let mut out = BytesMut::new();
         if !std::mem::replace(&mut this.begun, true) {
-            this.sink.begin(&this.context, &mut out);
+            this.sink.begin(&this.about, &mut out);
         }
         if this.server_ends.as_mut().poll(cx).is_ready() {
             this.fail(&shutting_down(), &mut out);

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::guard::millis;
 use super::problem::Problem;
+use super::reply::About;
 use crate::model::{Ending, Metadata, Outcome, Tally, Timing, Usage};
 
 /// How an item ended.
@@ -89,8 +90,8 @@ impl<'a> ItemResult<'a> {
     }
 
     /// A single under its own id.
-    pub fn of_single(outcome: &'a Outcome, id: &'a str, metadata: Option<&'a Metadata>, request_id: &'a str) -> Self {
-        Self { id: Some(id), metadata, ..Self::new(outcome, request_id) }
+    pub fn of_single(outcome: &'a Outcome, about: &'a About) -> Self {
+        Self { id: Some(&about.id), metadata: about.metadata.as_ref(), ..Self::new(outcome, &about.request_id) }
     }
 
     fn new(outcome: &'a Outcome, request_id: &'a str) -> Self {

@@ -5,14 +5,14 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::reply::{About, Sink};
-use super::shapes::{BatchStatus, Done, ItemResult, LastLine, Progress, Summary, write};
-use crate::model::{Error, Outcome};
+use super::shapes::{BatchStatus, Done, ItemResult, LastLine, Progress, SingleDone, Summary, write};
+use crate::model::{Ending, Error, Outcome};
 
 /// How long a browser waits before it connects again, as the first line of every stream of events says.
 const RETRY: &[u8] = b"retry: 2000\n\n";
 
 /// Appends one event. JSON has no line breaks, so that its data is one line.
-pub fn event(out: &mut BytesMut, name: &str, id: Option<u64>, data: &impl Serialize) {
+fn event(out: &mut BytesMut, name: &str, id: Option<u64>, data: &impl Serialize) {
     out.put_slice(b"event: ");
     out.put_slice(name.as_bytes());
     if let Some(id) = id {
@@ -25,12 +25,12 @@ pub fn event(out: &mut BytesMut, name: &str, id: Option<u64>, data: &impl Serial
 }
 
 /// Opens a stream of events.
-pub fn open(out: &mut BytesMut) {
+fn open(out: &mut BytesMut) {
     out.put_slice(RETRY);
 }
 
 /// Keeps a quiet stream of events alive.
-pub fn comment(out: &mut BytesMut) {
+fn comment(out: &mut BytesMut) {
     out.put_slice(b": still at work\n\n");
 }
 
@@ -85,5 +85,40 @@ impl Sink for NdLines {
     fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {
         write(out, &serde_json::json!({"error": Problem::new(error, &about.request_id)}));
         out.put_u8(b'\n');
+    }
+}
+
+/// A single as events: `result` or `error`, then `done`.
+#[derive(Debug, Default)]
+pub struct OneEvent {
+    done: Option<SingleDone>,
+}
+
+impl Sink for OneEvent {
+    fn begin(&mut self, _: &About, out: &mut BytesMut) {
+        open(out);
+    }
+
+    fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut) {
+        let result = ItemResult::of_single(outcome, about);
+        self.done = Some(SingleDone { status: result.status, usage: outcome.usage, timing: outcome.timing.into() });
+        match &outcome.ending {
+            Ending::Failed(error) => self.fail(about, error, out),
+            Ending::Succeeded(_) | Ending::Cancelled => event(out, "result", None, &result),
+        }
+    }
+
+    fn keep_alive(&mut self, out: &mut BytesMut) {
+        comment(out);
+    }
+
+    fn end(&mut self, _: &About, _: BatchStatus, _: Summary, out: &mut BytesMut) {
+        if let Some(done) = &self.done {
+            event(out, "done", None, done);
+        }
+    }
+
+    fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {
+        event(out, "error", None, &Problem::new(error, &about.request_id));
     }
 }
