@@ -15,6 +15,15 @@
 //! - `client`: HTTP as cheap as can be; `bodies`: what is sent; `recorder`: what the service sends on
 //! - `throughput`, `singles`, `latency`, `memory`, `makespan`, `first_event`: the parts
 
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a tool for measuring, not the service"
+)]
+
 mod bare;
 mod bodies;
 mod client;

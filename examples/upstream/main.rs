@@ -6,6 +6,15 @@
 //! prints `listening on http://127.0.0.1:PORT/v1`. `GET /meter` tells what it saw, `POST /meter/reset` starts anew. Loopback
 //! only.
 
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a tool for measuring, not the service"
+)]
+
 mod chat;
 mod faults;
 mod flags;

@@ -48,34 +48,35 @@ pub async fn extract(
 ) -> Result<Response, Failed> {
     let shared = &state.0;
     let work = shared.lifecycle.work.token();
-    let (head, body) = request.into_parts();
-    if negotiate::sent(&head.headers)? != Sent::Json {
+    let (parts, body) = request.into_parts();
+    if negotiate::sent(&parts.headers)? != Sent::Json {
         let detail = "one text is sent as `application/json`; NDJSON goes to /v1/extract/batch";
         return Err(Error::new(Code::UnsupportedMediaType, detail).into());
     }
-    let whole = body::read(shared, &head.headers, body, shared.max_body_bytes).await?;
+    let whole = body::read(shared, &parts.headers, body, shared.max_body_bytes).await?;
     let Single { mut spec, input, stream } = json::parse(&whole.bytes)?;
-    guard::no_query(&head.uri)?;
+    guard::no_query(&parts.uri)?;
     let content = input.ok_or_else(|| Error::invalid("/input", "this field is required: the text to extract from"))?;
     let metadata = spec.metadata.take();
-    let plan = shared.extractor.plan(spec, Kind::Single, guard::traceparent(&head.headers)).await?;
+    let plan = shared.extractor.plan(spec, Kind::Single, guard::traceparent(&parts.headers)).await?;
     let lane = admit(shared, caller, &plan, Some(1), None)?;
     let (extractor, plan) = (Arc::clone(&shared.extractor), Arc::new(plan));
     let input = Input::new(0, Item::from(content));
     let about = About { id: guard::new_id("ext"), request_id, metadata };
-    if negotiate::wanted(&head.headers, stream) == Wanted::Sse {
-        let outcomes = run(extractor, plan, lane, OnError::Continue, futures_util::stream::iter([input]));
+    if negotiate::wanted(&parts.headers, stream) == Wanted::Sse {
+        let events = run(extractor, plan, lane, OnError::Continue, futures_util::stream::iter([input]));
         let server_ends = shared.lifecycle.ended.clone().cancelled_owned();
         let held = Held { room: Some(whole.room), work, server_ends, upload: None };
-        return Ok(event_stream(Body::new(Reply::new(outcomes, OneEvent::default(), about, Some(1), held))));
+        return Ok(event_stream(Body::new(Reply::new(events, OneEvent::default(), about, Some(1), held))));
     }
     tokio::select! {
-        outcome = single(extractor, plan, lane, input) => answer(outcome, &about),
+        outcome = single(extractor, plan, lane, input) => Ok(reply(outcome, &about)),
         () = shared.lifecycle.ended.cancelled() => Err(shutting_down().into()),
     }
 }
 
-fn answer(mut outcome: Outcome, about: &About) -> Result<Response, Failed> {
+/// The response for a single that is done.
+fn reply(mut outcome: Outcome, about: &About) -> Response {
     let timing = outcome.timing;
     let mut response = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
         Ending::Failed(error) => Failed::from(error).into_response(),
@@ -87,7 +88,7 @@ fn answer(mut outcome: Outcome, about: &About) -> Result<Response, Failed> {
         }
     };
     response.extensions_mut().insert(timing);
-    Ok(response)
+    response
 }
 
 /// The way into the queue, closed while the server drains.

@@ -131,6 +131,7 @@ fn interval(rate: Rate) -> Duration {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_precision_loss, reason = "the counts are small")]
 mod tests {
     use proptest::prelude::*;
 

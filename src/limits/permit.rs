@@ -70,6 +70,7 @@ pub enum Turn {
 impl Lane {
     /// Enters the line for a call's slot and token, which are taken together; the future has them once it is this item's
     /// turn. Items that enter one after the other have their turns in that order.
+    #[must_use = "dropping it leaves the line"]
     pub fn enter(&self, pool: PoolId, turn: Turn, patience: Patience) -> InLine {
         let shared = Arc::clone(&self.shared);
         let place = match turn {
@@ -79,15 +80,14 @@ impl Lane {
         let standing = {
             let mut state = shared.lock();
             let now = Instant::now();
-            match state.try_take(pool, now) {
-                Some(slots) => Standing::Told(Some(Ok(Permit::new(slots, Arc::clone(&self.flying), Arc::clone(&shared))))),
-                None => {
-                    let (answer, answered) = oneshot::channel();
-                    let waiter = Waiter { patience, flying: Arc::downgrade(&self.flying), answer };
-                    match state.wait(pool, self.caller, self.request, place, waiter, now) {
-                        Ok(ticket) => Standing::Waiting(ticket, answered),
-                        Err(denied) => Standing::Told(Some(Err(denied))),
-                    }
+            if let Some(slots) = state.try_take(pool, now) {
+                Standing::Told(Some(Ok(Permit::new(slots, Arc::clone(&self.flying), Arc::clone(&shared)))))
+            } else {
+                let (answer, answered) = oneshot::channel();
+                let waiter = Waiter { patience, flying: Arc::downgrade(&self.flying), answer };
+                match state.wait(pool, self.caller, self.request, place, waiter, now) {
+                    Ok(ticket) => Standing::Waiting(ticket, answered),
+                    Err(denied) => Standing::Told(Some(Err(denied))),
                 }
             }
         };

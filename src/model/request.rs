@@ -136,6 +136,7 @@ impl<'de> Deserialize<'de> for Batch {
 
 /// The fields of each extraction endpoint's body, to hold the documentation against.
 #[cfg(test)]
+#[must_use]
 pub fn request_fields() -> [(&'static str, Vec<&'static str>); 2] {
     [("/v1/extract", [Spec::FIELDS, Single::FIELDS].concat()), ("/v1/extract/batch", [Spec::FIELDS, Batch::FIELDS].concat())]
 }

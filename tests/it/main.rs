@@ -2,6 +2,7 @@
 //! promise, each test named as what it promises.
 
 #![allow(
+    clippy::pedantic,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
