@@ -17,4 +17,4 @@ pub use outcome::{Ending, Outcome, Success, Tally, Timing, Usage};
 #[cfg(test)]
 pub use request::request_fields;
 pub use request::{Batch, OnError, Single};
-pub use spec::{Example, Metadata, Mode, SchemaSource, Spec, field_is_text};
+pub use spec::{Example, MadeUp, Metadata, Mode, SchemaSource, Spec, field_is_text};

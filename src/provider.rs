@@ -23,7 +23,7 @@ pub use local::{Local, Options as LocalOptions};
 pub use openai::OpenAi;
 pub use remote::{Remote, Wire};
 
-use crate::model::{Fault, Mode, Usage};
+use crate::model::{Example, Fault, MadeUp, Mode, Usage};
 
 /// One question to a model.
 #[derive(Debug, Clone, Copy)]
@@ -53,13 +53,8 @@ pub struct Schema<'a> {
     pub raw: &'a RawValue,
     /// Whether it keeps within the subset of strict modes as it is.
     pub strict: bool,
-}
-
-/// A worked example: a text, and the JSON that is to be extracted from it.
-#[derive(Debug, Clone)]
-pub struct Example {
-    pub input: String,
-    pub output: String,
+    /// Worked examples for a model that needs some where the caller brings none.
+    pub examples: &'a [MadeUp],
 }
 
 /// What was wrong with an answer, to ask again.

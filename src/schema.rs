@@ -6,6 +6,7 @@
 pub mod answer;
 mod bounds;
 mod cache;
+mod example;
 mod registry;
 mod strict;
 mod walk;
@@ -19,7 +20,7 @@ use serde_json::value::RawValue;
 pub use cache::Cache;
 pub use registry::{Entry, Registry, RegistryError, Source};
 
-use crate::model::{Code, Error, Fault};
+use crate::model::{Code, Error, Fault, MadeUp};
 
 /// A compiled schema. Shared by all the items of a request.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct Schema {
     raw: Box<RawValue>,
     validator: Validator,
     strict: bool,
+    examples: Vec<MadeUp>,
     /// Whether validating could take long for some instance, so that each is measured first.
     measured: bool,
 }
@@ -59,7 +61,12 @@ impl Schema {
             .offline()
             .build(&value)
             .map_err(|error| refusal(&error))?;
-        Ok(Self { strict: strict::is_strict(&value), value: Arc::new(value), raw, validator, measured })
+        let strict = strict::is_strict(&value);
+        let made_up = example::pair(&value);
+        let mut schema = Self { value: Arc::new(value), raw, validator, strict, examples: Vec::new(), measured };
+        let judged = made_up.map(|example| MadeUp { is_valid: schema.is_valid(&example.output), example });
+        schema.examples = judged.into();
+        Ok(schema)
     }
 
     #[must_use]
@@ -76,6 +83,12 @@ impl Schema {
     #[must_use]
     pub const fn is_strict(&self) -> bool {
         self.strict
+    }
+
+    /// Two worked examples, made up from the names and types of its properties.
+    #[must_use]
+    pub fn examples(&self) -> &[MadeUp] {
+        &self.examples
     }
 
     #[must_use]

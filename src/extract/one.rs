@@ -129,7 +129,12 @@ impl Item<'_> {
         let request = Request {
             model: &plan.route().model,
             mode: plan.mode,
-            schema: Schema { value: plan.schema.value(), raw: plan.schema.raw(), strict: plan.schema.is_strict() },
+            schema: Schema {
+                value: plan.schema.value(),
+                raw: plan.schema.raw(),
+                strict: plan.schema.is_strict(),
+                examples: plan.schema.examples(),
+            },
             instructions: plan.instructions.as_deref(),
             examples: &plan.examples,
             input: text,

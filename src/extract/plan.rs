@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Extractor, Kind};
 use crate::limits::{Patience, PoolId};
-use crate::model::{Code, Error, Mode, SchemaSource, Spec};
-use crate::provider::{Example, Provider};
+use crate::model::{Code, Error, Example, Mode, SchemaSource, Spec};
+use crate::provider::Provider;
 use crate::schema::Schema;
 
 /// A provider as it was configured.
@@ -127,19 +127,19 @@ impl Extractor {
             }
         };
         let route = self.models.find(spec.model.as_deref())?;
-        let examples = check_examples(&spec, &schema)?;
+        check_examples(&spec.examples, &schema)?;
         Ok(Plan {
             label: route.label(),
             mode: if spec.mode == Mode::Auto { route.mode } else { spec.mode },
             route,
             schema,
-            examples,
             max_attempts: spec.max_attempts(),
             timeout: spec.timeout(),
             temperature: spec.temperature(),
             max_output_tokens: spec.max_output_tokens(),
             seed: spec.seed,
             instructions: spec.instructions,
+            examples: spec.examples,
             patience: Patience::new(match kind {
                 Kind::Single => self.config.max_wait,
                 Kind::Batch => self.config.max_batch_wait,
@@ -149,22 +149,16 @@ impl Extractor {
     }
 }
 
-fn check_examples(spec: &Spec, schema: &Schema) -> Result<Vec<Example>, Error> {
+fn check_examples(examples: &[Example], schema: &Schema) -> Result<(), Error> {
     let mut faults = Vec::new();
-    let mut examples = Vec::with_capacity(spec.examples.len());
-    for (index, example) in spec.examples.iter().enumerate() {
+    for (index, example) in examples.iter().enumerate() {
         let at = format!("/examples/{index}/output");
         faults.extend(schema.faults(&example.output).into_iter().map(|mut fault| {
             fault.pointer.insert_str(0, &at);
             fault
         }));
-        examples.push(Example { input: example.input.0.clone(), output: example.output.to_string() });
     }
-    match faults.first() {
-        None => Ok(examples),
-        Some(first) => {
-            let detail = format!("{}: an example's output must be valid against the schema: {}", first.pointer, first.message);
-            Err(Error::new(Code::InvalidRequest, detail).with_errors(faults))
-        }
-    }
+    let Some(first) = faults.first() else { return Ok(()) };
+    let detail = format!("{}: an example's output must be valid against the schema: {}", first.pointer, first.message);
+    Err(Error::new(Code::InvalidRequest, detail).with_errors(faults))
 }

@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::response::{IntoResponse, Response};
 
 use super::connection::Connection;
@@ -96,9 +96,12 @@ impl Asked {
         let batch = query::batch(query)?;
         let wanted = negotiate::wanted(&self.headers, batch.stream);
         let upload = Arc::new(Upload::default());
-        let lines = Lines::new(body.into_data_stream(), self.shared.max_line_bytes, Arc::clone(&upload));
+        let mut lines = Lines::new(body.into_data_stream(), self.shared.max_line_bytes, Arc::clone(&upload));
         if let Some(connection) = connection {
             upload::start(&upload, connection, &self.shared.lifecycle.tasks);
+        }
+        if self.headers.contains_key(EXPECT) {
+            lines.begin().await;
         }
         let held = self.held(None, Some(upload));
         self.reply(batch, wanted, lines, None, held).await

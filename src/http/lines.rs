@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use bytes::{Buf, Bytes, BytesMut};
@@ -11,6 +12,9 @@ use futures_util::{Stream, StreamExt};
 use super::json;
 use super::upload::Upload;
 use crate::model::{Code, Error, Input, Item};
+
+/// How long [`Lines::begin`] waits.
+const FIRST: Duration = Duration::from_millis(500);
 
 /// The inputs of an NDJSON body. A line that is none is an input that fails; blank lines are skipped and not counted.
 #[derive(Debug)]
@@ -31,6 +35,32 @@ pub struct Lines {
 impl Lines {
     pub fn new(body: BodyDataStream, max_line_bytes: usize, upload: Arc<Upload>) -> Self {
         Self { body, buffer: BytesMut::new(), searched: 0, skipping: false, ended: false, index: 0, max_line_bytes, upload }
+    }
+
+    /// Waits a moment for the first of the body. A client that asks whether it may send (`Expect: 100-continue`) is told so
+    /// only when the body is read, and before the reply begins.
+    pub async fn begin(&mut self) {
+        if let Ok(received) = tokio::time::timeout(FIRST, self.body.next()).await {
+            self.receive(received);
+        }
+    }
+
+    fn receive(&mut self, received: Option<Result<Bytes, axum::Error>>) {
+        match received {
+            Some(Ok(chunk)) => {
+                self.upload.count(chunk.len());
+                self.buffer.extend_from_slice(&chunk);
+            }
+            Some(Err(_)) => {
+                self.upload.break_off();
+                self.buffer.clear();
+                self.ended = true;
+            }
+            None => {
+                self.upload.end();
+                self.ended = true;
+            }
+        }
     }
 
     /// The next line that is in the buffer, without its end.
@@ -69,9 +99,8 @@ impl Lines {
         Some(match json::parse::<Item>(line) {
             Ok(item) => Input::new(self.next_index(), item),
             Err(error) => {
-                let index = self.next_index();
-                let detail = format!("line of input {index} is not an input: {}", error.detail);
-                Input::unreadable(index, Error { code: Code::InvalidJson, detail, ..error })
+                let detail = format!("this line is no input: {}", error.detail.trim_start_matches("the body is "));
+                Input::unreadable(self.next_index(), Error { code: Code::InvalidJson, detail, ..error })
             }
         })
     }
@@ -116,21 +145,8 @@ impl Stream for Lines {
             if this.ended {
                 return Poll::Ready(None);
             }
-            match std::task::ready!(this.body.poll_next_unpin(cx)) {
-                Some(Ok(chunk)) => {
-                    this.upload.count(chunk.len());
-                    this.buffer.extend_from_slice(&chunk);
-                }
-                Some(Err(_)) => {
-                    this.upload.break_off();
-                    this.buffer.clear();
-                    this.ended = true;
-                }
-                None => {
-                    this.upload.end();
-                    this.ended = true;
-                }
-            }
+            let received = std::task::ready!(this.body.poll_next_unpin(cx));
+            this.receive(received);
         }
     }
 }

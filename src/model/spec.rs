@@ -74,6 +74,14 @@ pub struct Example {
     pub output: Value,
 }
 
+/// A worked example that nobody sent: made up for a schema.
+#[derive(Debug, Clone)]
+pub struct MadeUp {
+    pub example: Example,
+    /// Whether its output is valid; a value that could not be guessed may make it wrong.
+    pub is_valid: bool,
+}
+
 /// A sampling temperature from 0 to 2.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Temperature(f64);

@@ -9,7 +9,6 @@
 //! its slot in the model within a step. This module must not know prompts' wording ([`prompt`] does), HTTP or limits.
 
 mod chat;
-mod example;
 mod grammar;
 mod load;
 mod prepare;

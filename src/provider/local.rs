@@ -105,12 +105,10 @@ fn load(options: &Options) -> Result<Engine, String> {
 }
 
 fn question(request: &Request<'_>) -> llama::Request {
-    let examples: Vec<_> = request
-        .examples
-        .iter()
-        .filter_map(|example| Some((example.input.clone(), serde_json::from_str(&example.output).ok()?)))
-        .collect();
-    let prompt = prompt(request.schema.value, request.instructions, &examples, request.input);
+    // At this size a model needs to see the shape, even with a value that is not quite valid.
+    let made_up = request.schema.examples.iter().map(|made_up| &made_up.example).filter(|_| request.examples.is_empty());
+    let examples = request.examples.iter().chain(made_up);
+    let prompt = prompt(request.schema.value, request.instructions, examples, request.input);
     let mut turns = prompt.turns;
     if let Some(complaint) = request.complaint {
         turns.push(Turn { role: Role::Assistant, text: complaint.answer.clone().into() });

@@ -3,11 +3,13 @@
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/chat>, read 2026-11.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::prompt::{self, Message, Show};
+use super::prompt::{self, Message, Shown};
 use super::remote::{Form, Lesson, Said};
 use super::{Answer, Finish, Request, Wire};
 use crate::model::{Mode, Usage};
@@ -61,7 +63,7 @@ enum ResponseFormat<'a> {
 struct JsonSchema<'a> {
     name: String,
     strict: bool,
-    schema: Root<'a>,
+    schema: &'a RawValue,
 }
 
 #[derive(Serialize)]
@@ -75,39 +77,28 @@ struct Function<'a> {
     name: &'static str,
     description: &'static str,
     strict: bool,
-    parameters: Root<'a>,
-}
-
-/// A schema as the root of a structured mode, which has to be an object.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Root<'a> {
-    AsIs(&'a RawValue),
-    Wrapped(Value),
+    parameters: &'a RawValue,
 }
 
 const TOOL: &str = "extract";
 
-impl<'a> Root<'a> {
-    fn of(request: &Request<'a>) -> Self {
-        if is_object(request.schema.value) {
-            return Self::AsIs(request.schema.raw);
-        }
-        let mut inner = Value::clone(request.schema.value);
-        move_references(&mut inner);
-        Self::Wrapped(json!({
-            "type": "object", "properties": {"value": inner}, "required": ["value"], "additionalProperties": false,
-        }))
+/// Whether the value is asked for as the one member of an object, because the mode gives nothing but objects.
+fn is_wrapped(request: &Request<'_>, form: Form) -> bool {
+    let is_object = request.schema.value.get("type").is_some_and(|kind| kind == "object");
+    !is_object && matches!(form.mode, Mode::JsonSchema | Mode::Tools | Mode::JsonObject)
+}
+
+/// The schema that is asked for.
+fn root<'a>(request: &Request<'a>, form: Form) -> Cow<'a, RawValue> {
+    if !is_wrapped(request, form) {
+        return Cow::Borrowed(request.schema.raw);
     }
-}
-
-/// Whether the schema itself goes out, in the form that the provider takes.
-const fn is_constrained(form: Form) -> bool {
-    matches!(form.mode, Mode::JsonSchema | Mode::Tools)
-}
-
-fn is_object(schema: &Value) -> bool {
-    schema.get("type").is_some_and(|kind| kind == "object")
+    let mut inner = Value::clone(request.schema.value);
+    move_references(&mut inner);
+    let wrapped = json!({
+        "type": "object", "properties": {"value": inner}, "required": ["value"], "additionalProperties": false,
+    });
+    to_raw_value(&wrapped).map_or(Cow::Borrowed(request.schema.raw), Cow::Owned)
 }
 
 /// What began at the root begins at `/properties/value` once the schema is wrapped.
@@ -184,25 +175,27 @@ impl Wire for OpenAi {
     }
 
     fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
-        let show = if is_constrained(form) && self.shows_schema { Show::Nothing } else { Show::Schema };
+        let root = root(request, form);
+        let is_shown = self.shows_schema && matches!(form.mode, Mode::JsonSchema | Mode::Tools);
+        let shown = Shown { schema: (!is_shown).then(|| root.get()), wrapped: is_wrapped(request, form) };
         let completion_tokens = self.completion_tokens != form.other_tokens_name;
         let strict = request.schema.strict;
         let (response_format, tools) = match form.mode {
             Mode::JsonSchema => {
-                let json_schema = JsonSchema { name: name(request.schema.value), strict, schema: Root::of(request) };
+                let json_schema = JsonSchema { name: name(request.schema.value), strict, schema: &root };
                 (Some(ResponseFormat::JsonSchema { json_schema }), None)
             }
             Mode::JsonObject => (Some(ResponseFormat::JsonObject), None),
             Mode::Tools => {
                 let description = "Takes the extracted data.";
-                let function = Function { name: TOOL, description, strict, parameters: Root::of(request) };
+                let function = Function { name: TOOL, description, strict, parameters: &root };
                 (None, Some([Tool::Function { function }]))
             }
             Mode::Auto | Mode::Text => (None, None),
         };
         let body = Body {
             model: request.model,
-            messages: prompt::messages(request, show),
+            messages: prompt::messages(request, shown),
             temperature: form.temperature.then_some(request.temperature),
             seed: request.seed.filter(|_| form.seed),
             max_tokens: request.max_output_tokens.filter(|_| !completion_tokens),
@@ -228,7 +221,7 @@ impl Wire for OpenAi {
             (_, Some("length")) => Finish::Length,
             _ => Finish::Stop,
         };
-        Ok(Answer { text, finish, usage, wrapped: is_constrained(form) && !is_object(request.schema.value) })
+        Ok(Answer { text, finish, usage, wrapped: is_wrapped(request, form) })
     }
 
     fn complaint(&self, body: &[u8]) -> Said {
@@ -246,29 +239,24 @@ impl Wire for OpenAi {
         Said { message, exhausted: codes.iter().any(|code| used_up.contains(code)) }
     }
 
-    fn lesson(&self, said: &Said, form: Form) -> Option<Lesson> {
+    fn lesson(&self, status: u16, said: &Said, form: Form) -> Option<Lesson> {
         let message = said.message.to_ascii_lowercase();
         let names = |words: &[&str]| words.iter().any(|word| message.contains(word));
-        let structured: &[&str] = match form.mode {
-            Mode::JsonSchema => &[
-                "response_format",
-                "response format",
-                "json_schema",
-                "json schema",
-                "invalid schema",
-                "structured output",
-                "guided",
-                "grammar",
-            ],
+        // llama-cpp-python and older llama.cpp servers answer 500 to a mode that they do not know.
+        if status == 500 && !names(&["response_format", "json_schema", "json schema", "tools param", "param: tools"]) {
+            return None;
+        }
+        let mode: &[&str] = match form.mode {
+            Mode::JsonSchema => &["response_format", "response format", "json_schema", "structured output", "guided"],
             Mode::Tools => &["tool", "function"],
             Mode::JsonObject => &["response_format", "response format", "json_object", "json mode"],
             Mode::Auto | Mode::Text => &[],
         };
-        if names(structured) {
+        if matches!(form.mode, Mode::JsonSchema | Mode::Tools) && names(&REFUSED_SCHEMA) {
+            Some(Lesson::Schema)
+        } else if names(mode) {
             Some(Lesson::Mode)
-        } else if names(&["max_tokens", "max_completion_tokens"])
-            && names(&["unsupported", "not supported", "unknown", "unrecognized", "instead", "extra inputs", "not permitted"])
-        {
+        } else if names(&["max_tokens", "max_completion_tokens"]) && names(&UNKNOWN_FIELD) {
             Some(Lesson::TokensName)
         } else if form.temperature && names(&["temperature"]) {
             Some(Lesson::Temperature)
@@ -279,6 +267,23 @@ impl Wire for OpenAi {
         }
     }
 }
+
+/// How servers say that a mode is fine and this schema is not: OpenAI, vLLM, llama.cpp, Ollama (from their sources and issue
+/// threads, 2026-11).
+const REFUSED_SCHEMA: [&str; 8] = [
+    "invalid schema",
+    "schema conversion",
+    "invalid json schema",
+    "provided json schema",
+    "grammar",
+    "samplers",
+    "transform json schema",
+    "required for format",
+];
+
+/// How servers say that they do not know a field.
+const UNKNOWN_FIELD: [&str; 7] =
+    ["unsupported", "not supported", "unknown", "unrecognized", "instead", "extra inputs", "not permitted"];
 
 #[cfg(test)]
 mod tests;

@@ -31,8 +31,8 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
     /// What the body of another status says.
     fn complaint(&self, body: &[u8]) -> Said;
 
-    /// What to leave out or rename, if that is what a 400 asks for.
-    fn lesson(&self, said: &Said, form: Form) -> Option<Lesson>;
+    /// What to leave out or rename, if that is what a refusal (400, 422, 500, 501) asks for.
+    fn lesson(&self, status: u16, said: &Said, form: Form) -> Option<Lesson>;
 }
 
 /// What a provider said when it refused.
@@ -57,7 +57,10 @@ pub struct Form {
 /// What a server does not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lesson {
+    /// The mode, whatever is asked in it.
     Mode,
+    /// This schema in this mode; others may do.
+    Schema,
     Temperature,
     Seed,
     TokensName,
@@ -79,12 +82,19 @@ pub struct Remote<W> {
     client: Client,
     url: Url,
     key: Option<SecretString>,
-    learned: Mutex<HashMap<String, Learned>>,
+    learned: Mutex<Memory>,
+}
+
+/// What was learned, by model; and which modes a model refuses for one schema, by the schema's text.
+#[derive(Debug, Default)]
+struct Memory {
+    models: HashMap<String, Learned>,
+    schemas: HashMap<(String, String), u8>,
 }
 
 /// Longest part of a provider's message that is passed on, in bytes.
 const MAX_SAID_BYTES: usize = 500;
-/// Models about which something is remembered; a caller may name any.
+/// Models and schemas about which something is remembered; a caller may name any.
 const MAX_LEARNED: usize = 1000;
 
 impl<W: Wire> Remote<W> {
@@ -94,12 +104,17 @@ impl<W: Wire> Remote<W> {
         Self { wire, client, url, key, learned: Mutex::default() }
     }
 
-    fn learned(&self, model: &str) -> Learned {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied().unwrap_or_default()
+    fn learned(&self, request: &Request<'_>) -> Learned {
+        let memory = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut learned = memory.models.get(request.model).copied().unwrap_or_default();
+        if !memory.schemas.is_empty() {
+            learned.refused_modes |= memory.schemas.get(&schema_key(request)).copied().unwrap_or_default();
+        }
+        learned
     }
 
     fn form(&self, request: &Request<'_>) -> Form {
-        let learned = self.learned(request.model);
+        let learned = self.learned(request);
         let mode = match request.mode {
             Mode::Auto => {
                 let open = |mode: &&Mode| learned.refused_modes & bit(**mode) == 0;
@@ -117,16 +132,21 @@ impl<W: Wire> Remote<W> {
 
     /// Remembers a lesson. False when it was known already and so does not help.
     fn learn(&self, request: &Request<'_>, form: Form, lesson: Lesson) -> bool {
-        let mut all = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MAX_LEARNED && !all.contains_key(request.model) {
-            all.clear();
+        let mut memory = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.models.len() + memory.schemas.len() >= MAX_LEARNED {
+            *memory = Memory::default();
         }
-        let learned = all.entry(request.model.to_owned()).or_default();
+        // Who names a mode wants that one or none.
+        let has_choice = form.mode != Mode::Text && request.mode == Mode::Auto;
+        if lesson == Lesson::Schema && has_choice {
+            *memory.schemas.entry(schema_key(request)).or_default() |= bit(form.mode);
+        }
+        let learned = memory.models.entry(request.model.to_owned()).or_default();
         match lesson {
+            Lesson::Schema => has_choice,
             Lesson::Mode => {
-                let last = form.mode == Mode::Text || request.mode != Mode::Auto;
-                learned.refused_modes |= if last { 0 } else { bit(form.mode) };
-                !last
+                learned.refused_modes |= if has_choice { bit(form.mode) } else { 0 };
+                has_choice
             }
             Lesson::Temperature => {
                 learned.no_temperature = true;
@@ -162,7 +182,7 @@ impl<W: Wire> Remote<W> {
     fn refusal(&self, request: &Request<'_>, form: Form, response: &net::Response) -> Failure {
         let said = self.wire.complaint(&response.body);
         let status = response.status.as_u16();
-        let lesson = if matches!(status, 400 | 422 | 501) { self.wire.lesson(&said, form) } else { None };
+        let lesson = if matches!(status, 400 | 422 | 500 | 501) { self.wire.lesson(status, &said, form) } else { None };
         let kind = match lesson {
             Some(lesson) if self.learn(request, form, lesson) => {
                 tracing::info!(
@@ -206,6 +226,10 @@ impl<W: Wire> Remote<W> {
             None => brief.to_owned(),
         }
     }
+}
+
+fn schema_key(request: &Request<'_>) -> (String, String) {
+    (request.model.to_owned(), request.schema.raw.get().to_owned())
 }
 
 const fn bit(mode: Mode) -> u8 {

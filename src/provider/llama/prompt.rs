@@ -1,15 +1,14 @@
 //! The words around a text when a small model is to make it into JSON.
 //!
 //! Found by trial with SmolLM2-135M on some thirty texts: at this size a schema in the prompt is not understood, and a
-//! worked example with the schema's own properties is. So two are made up for any schema ([`super::example`]), unless the
-//! caller brings some. Everything but the text at the end is the same for a batch, and computed once.
+//! worked example with the schema's own properties is. So two are made up for any schema, unless the caller brings some. Everything but the text at the end is the same for a batch, and computed once.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::example;
 use super::{Role, Turn};
+use crate::model::Example;
 
 /// "Word for word" keeps the model from writing `Software Engineer` for "software engineer".
 const TASK: &str = "Copy the facts of each text into JSON, word for word.";
@@ -26,24 +25,17 @@ pub struct Prompt {
     pub turns: Vec<Turn>,
 }
 
-/// The prompt for one text. `examples` are texts with their right answers; two are made up when there are none.
+/// The prompt for one text, with texts and their right answers as examples.
 #[must_use]
-pub fn prompt(schema: &Value, instructions: Option<&str>, examples: &[(String, Value)], text: &str) -> Prompt {
-    let made_up;
-    let examples = if examples.is_empty() {
-        made_up = example::pair(schema);
-        &made_up
-    } else {
-        examples
-    };
-    let worked = examples.iter().flat_map(|(text, answer)| [question(text), turn(Role::Assistant, answer.to_string())]);
+pub fn prompt<'e>(schema: &Value, instructions: Option<&str>, examples: impl Iterator<Item = &'e Example>, text: &str) -> Prompt {
+    let worked = examples.flat_map(|example| [question(&example.input.0), turn(Role::Assistant, example.output.to_string())]);
     let turns = worked.chain([question(text)]).collect();
     Prompt { system: system(schema, instructions).into(), turns }
 }
 
 fn system(schema: &Value, instructions: Option<&str>) -> String {
     let mut system = TASK.to_owned();
-    for (name, description) in example::descriptions(schema) {
+    for (name, description) in descriptions(schema) {
         let note = format!("\n- {name}: {description}");
         if system.len() + note.len() > LONGEST_NOTES_CHARS {
             break;
@@ -63,4 +55,11 @@ fn question(text: &str) -> Turn {
 
 fn turn(role: Role, text: String) -> Turn {
     Turn { role, text: text.into() }
+}
+
+/// The described properties of the outermost object (or of the objects of an outermost array).
+fn descriptions(schema: &Value) -> Vec<(&str, &str)> {
+    let object = schema.get("items").filter(|_| schema.get("properties").is_none()).unwrap_or(schema);
+    let properties = object.get("properties").and_then(Value::as_object).into_iter().flatten();
+    properties.filter_map(|(name, property)| Some((name.as_str(), property.get("description")?.as_str()?))).collect()
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::provider::{Complaint, Example, Schema};
+use crate::model::{Content, Example, MadeUp};
+use crate::provider::{Complaint, Schema};
 
 const ELSEWHERE: OpenAi = OpenAi { shows_schema: false, completion_tokens: false };
 
@@ -9,7 +10,7 @@ fn form(mode: Mode) -> Form {
 
 fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
     let raw = serde_json::value::to_raw_value(schema).unwrap();
-    let examples = [Example { input: "Ann".to_owned(), output: r#"{"name":"Ann"}"#.to_owned() }];
+    let examples = [Example { input: Content("Ann".to_owned()), output: json!({"name": "Ann"}) }];
     let complaint = Complaint {
         answer: "no".to_owned(),
         faults: vec![crate::model::Fault { pointer: "/name".to_owned(), message: "is missing".to_owned() }],
@@ -17,7 +18,7 @@ fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
     then(&Request {
         model: "m",
         mode: Mode::Auto,
-        schema: Schema { value: &std::sync::Arc::new(schema.clone()), raw: &raw, strict: true },
+        schema: Schema { value: &std::sync::Arc::new(schema.clone()), raw: &raw, strict: true, examples: &[] },
         instructions: Some("Names only."),
         examples: &examples,
         input: "Bob \"the\" builder",
@@ -93,21 +94,69 @@ fn an_answer_is_read_with_its_finish_and_usage() {
 #[test]
 fn what_a_server_refuses_is_understood() {
     let openai = |message: &str| ELSEWHERE.complaint(json!({"error": {"message": message}}).to_string().as_bytes());
-    for (message, mode, lesson) in [
-        ("'response_format.type' must be 'text' or 'json_object'", Mode::JsonSchema, Some(Lesson::Mode)),
-        ("This model does not support tools", Mode::Tools, Some(Lesson::Mode)),
-        ("Unsupported value: 'temperature' does not support 0 with this model.", Mode::JsonSchema, Some(Lesson::Temperature)),
+    for (status, message, mode, lesson) in [
+        (400, "'response_format.type' must be 'text' or 'json_object'", Mode::JsonSchema, Some(Lesson::Mode)),
         (
-            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            400,
+            "Invalid schema for response_format 'P': 'additionalProperties' is required",
+            Mode::JsonSchema,
+            Some(Lesson::Schema),
+        ),
+        (400, "JSON schema conversion failed: unresolved $ref", Mode::Tools, Some(Lesson::Schema)),
+        (400, "This model does not support tools", Mode::Tools, Some(Lesson::Mode)),
+        (
+            400,
+            "Unsupported value: 'temperature' does not support 0 with this model.",
+            Mode::JsonSchema,
+            Some(Lesson::Temperature),
+        ),
+        (
+            400,
+            "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
             Mode::Text,
             Some(Lesson::TokensName),
         ),
-        ("This model's maximum context length is 8192 tokens", Mode::JsonSchema, None),
+        (400, "This model's maximum context length is 8192 tokens", Mode::JsonSchema, None),
+        (
+            500,
+            "1 validation error: ('body', 'response_format', 'type') Input should be 'text'",
+            Mode::JsonSchema,
+            Some(Lesson::Mode),
+        ),
+        (500, "The tool server had an error while processing your request", Mode::Tools, None),
     ] {
-        assert_eq!(ELSEWHERE.lesson(&openai(message), form(mode)), lesson, "{message}");
+        assert_eq!(ELSEWHERE.lesson(status, &openai(message), form(mode)), lesson, "{message}");
     }
     let quota = json!({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}});
     assert!(ELSEWHERE.complaint(quota.to_string().as_bytes()).exhausted);
     assert_eq!(ELSEWHERE.complaint(b"<html>bad gateway</html>").message, "<html>bad gateway</html>");
     assert_eq!(ELSEWHERE.complaint(br#"{"detail": "Not Found"}"#).message, "Not Found");
+}
+
+#[test]
+fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
+    let schema = std::sync::Arc::new(json!({"type": "array"}));
+    let raw = to_raw_value(&*schema).unwrap();
+    let example =
+        |output: Value, is_valid| MadeUp { example: Example { input: Content("made up".to_owned()), output }, is_valid };
+    let examples = [example(json!([1]), true), example(json!(2), false)];
+    let request = Request {
+        model: "m",
+        mode: Mode::Auto,
+        schema: Schema { value: &schema, raw: &raw, strict: false, examples: &examples },
+        instructions: None,
+        examples: &[],
+        input: "text",
+        complaint: None,
+        temperature: 0.0,
+        max_output_tokens: None,
+        seed: None,
+        traceparent: None,
+    };
+    let said = |wire: OpenAi, mode| -> Value { serde_json::from_slice(&wire.encode(&request, form(mode))).unwrap() };
+    let elsewhere = said(ELSEWHERE, Mode::JsonObject);
+    assert_eq!(elsewhere["messages"].as_array().unwrap().len(), 4);
+    assert_eq!(elsewhere["messages"][2]["content"], r#"{"value":[1]}"#);
+    assert_eq!(said(ELSEWHERE, Mode::Text)["messages"][2]["content"], "[1]");
+    assert_eq!(said(OpenAi::at("api.openai.com"), Mode::Tools)["messages"].as_array().unwrap().len(), 2);
 }

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Number, Value};
 
+use crate::model::{Content, Example};
+
 /// Values in one example, at most; the rest of a huge schema goes without.
 const MOST_VALUES: usize = 24;
 
@@ -47,19 +49,12 @@ const WORDS: [(&str, [&str; 2]); 28] = [
 ];
 
 /// Two texts with their right answers.
-pub fn pair(schema: &Value) -> Vec<(String, Value)> {
+pub fn pair(schema: &Value) -> [Example; 2] {
     let mut first = Inventor { root: schema, values: 0, variant: 0 };
     let name = schema.get("title").and_then(Value::as_str).unwrap_or("value");
     let one = first.invent(schema, name, 0);
     let two = Inventor { root: schema, values: 0, variant: 1 }.invent(schema, name, 0);
-    vec![(listed(&one), one), (told(&two), two)]
-}
-
-/// The described properties of the outermost object (or of the objects of an outermost array).
-pub fn descriptions(schema: &Value) -> Vec<(&str, &str)> {
-    let object = schema.get("items").filter(|_| schema.get("properties").is_none()).unwrap_or(schema);
-    let properties = object.get("properties").and_then(Value::as_object).into_iter().flatten();
-    properties.filter_map(|(name, property)| Some((name.as_str(), property.get("description")?.as_str()?))).collect()
+    [(listed(&one), one), (told(&two), two)].map(|(text, output)| Example { input: Content(text), output })
 }
 
 struct Inventor<'schema> {
