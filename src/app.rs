@@ -91,6 +91,10 @@ async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle, ended: C
 fn prepare_data_dir(config: &Config) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let dir = &config.data_dir;
+    // One that is there already keeps its rights: it may be anybody's.
+    if dir.is_dir() {
+        return Ok(());
+    }
     std::fs::create_dir_all(dir)
         .and_then(|()| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)))
         .with_context(|| {
@@ -151,7 +155,7 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     let wire = match provider.kind {
         config::Kind::OpenAi => OpenAi::at(base_url.host_str().unwrap_or_default()),
     };
-    Ok(Arc::new(Remote::new(wire, client, &base_url, provider.api_key.clone())))
+    Ok(Arc::new(Remote::new(wire, client, &base_url, provider.api_key.clone(), provider.headers.values().cloned().collect())))
 }
 
 fn models(config: &Config, providers: BTreeMap<String, Provided>) -> anyhow::Result<Models> {

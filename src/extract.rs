@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use batch::{Inputs, Outcomes, run, single};
+pub use one::{BLANK, is_blank};
 pub use plan::{Models, Plan, Provided, Route};
 
 use crate::limits::{CallerId, Lane, Limits, Overloaded};
@@ -66,7 +67,7 @@ impl Extractor {
     }
 
     #[must_use]
-    pub fn registry(&self) -> &Registry {
+    pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
@@ -76,8 +77,8 @@ impl Extractor {
     /// `overloaded` when the waiting room is full.
     pub fn admit(&self, caller: CallerId, plan: &Plan, items: Option<usize>, concurrency: Option<usize>) -> Result<Lane, Error> {
         // Twice what can be in flight, so that a free slot always finds an item that waits.
-        let window = concurrency.unwrap_or_else(|| self.limits.max_concurrency().saturating_mul(2));
-        let wanted = window.min(items.unwrap_or(usize::MAX));
+        let window = self.limits.max_concurrency().saturating_mul(2);
+        let wanted = window.min(concurrency.unwrap_or(usize::MAX)).min(items.unwrap_or(usize::MAX));
         self.limits.admit(caller, plan.route().pool, wanted).map_err(|full: Overloaded| {
             let detail = format!("the waiting room is full: {full}; try again in a moment, or send less at a time");
             Error::new(Code::Overloaded, detail).retry_after(full.retry_after)

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 #[cfg(feature = "local")]
 pub use local::{Local, Options as LocalOptions};
 pub use openai::OpenAi;
-pub use remote::{Remote, Wire};
+pub use remote::{Remote, Template, Wire};
 
 use crate::model::{Example, Fault, MadeUp, Mode, Usage};
 
@@ -41,6 +41,8 @@ pub struct Request<'a> {
     pub temperature: f64,
     pub max_output_tokens: Option<u32>,
     pub seed: Option<i64>,
+    /// Where the parts that all items have in common are kept, encoded.
+    pub template: &'a Template,
     /// The caller's trace, passed on (W3C Trace Context).
     pub traceparent: Option<&'a str>,
 }

@@ -31,16 +31,17 @@ pub struct Schema {
     validator: Validator,
     strict: bool,
     examples: Vec<MadeUp>,
-    /// Whether validating could take long for some instance, so that each is measured first.
-    measured: bool,
+    weight: bounds::Weight,
 }
 
 /// Most faults reported for one answer: what is asked again stays small.
 const MAX_FAULTS: usize = 20;
 /// Longest message of a fault, in bytes; jsonschema quotes the whole wrong value.
 const MAX_MESSAGE_BYTES: usize = 300;
-/// Largest compiled regular expression, in bytes; the regex crate's own default is ten times that.
-const MAX_REGEX_BYTES: usize = 1 << 20;
+/// What the compiled regular expressions of a schema may take together, in bytes.
+const MAX_REGEX_BYTES: usize = 4 << 20;
+/// The longest text of a schema, in bytes.
+const MAX_TEXT_BYTES: usize = 1 << 20;
 
 impl Schema {
     /// Compiles the text of a schema. May take milliseconds for a large one.
@@ -49,21 +50,25 @@ impl Schema {
     /// `invalid_schema`, with pointers into the schema, when it is not JSON Schema 2020-12 or draft 7, refers to anything
     /// outside itself, or could not be checked in bounded time.
     pub fn compile(text: &str) -> Result<Self, Error> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(invalid("", &format!("is longer than {MAX_TEXT_BYTES} bytes")));
+        }
         let value: Value = serde_json::from_str(text).map_err(|error| invalid("", &error.to_string()))?;
         let draft = draft(&value)?;
-        let measured = bounds::check(&value, draft)?;
+        let weight = bounds::check(&value, draft)?;
         let raw = serde_json::value::to_raw_value(&value).map_err(|error| invalid("", &error.to_string()))?;
+        let regex_bytes = MAX_REGEX_BYTES / weight.patterns.max(1);
         let validator = jsonschema::options()
             .with_draft(draft)
             .should_validate_formats(true)
             .should_ignore_unknown_formats(true)
-            .with_pattern_options(PatternOptions::regex().size_limit(MAX_REGEX_BYTES).dfa_size_limit(MAX_REGEX_BYTES))
+            .with_pattern_options(PatternOptions::regex().size_limit(regex_bytes).dfa_size_limit(regex_bytes))
             .offline()
             .build(&value)
             .map_err(|error| refusal(&error))?;
         let strict = strict::is_strict(&value);
         let made_up = example::pair(&value);
-        let mut schema = Self { value: Arc::new(value), raw, validator, strict, examples: Vec::new(), measured };
+        let mut schema = Self { value: Arc::new(value), raw, validator, strict, examples: Vec::new(), weight };
         let judged = made_up.map(|example| MadeUp { is_valid: schema.is_valid(&example.output), example });
         schema.examples = judged.into();
         Ok(schema)
@@ -113,14 +118,16 @@ impl Schema {
     #[must_use]
     pub const fn is_slow_for(&self, bytes: usize) -> bool {
         const QUICK_BYTES: usize = 32 * 1024;
-        bytes > QUICK_BYTES || self.measured
+        const QUICK_WORK: u64 = 256 * 1024;
+        bytes > QUICK_BYTES || self.weight.is_open || self.weight.fan_out.saturating_mul(bytes as u64) > QUICK_WORK
     }
 
     fn check_cost(&self, instance: &Value) -> Result<(), Fault> {
-        if !self.measured || bounds::is_affordable(&self.value, self.validator.draft(), instance) {
+        if bounds::is_affordable(self.weight, &self.value, self.validator.draft(), instance) {
             return Ok(());
         }
-        let message = "cannot be checked against the schema in bounded time: it is nested too deeply".to_owned();
+        let message =
+            "cannot be checked against the schema in bounded time: it is too large or nested too deeply for it".to_owned();
         Err(Fault { pointer: String::new(), message })
     }
 }

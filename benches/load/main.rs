@@ -1,6 +1,6 @@
 //! The benchmark: the service under load, against a simulated upstream, beside a bare loop of the same HTTP calls.
 //!
-//!     cargo bench --bench load                          # everything, some four minutes
+//!     cargo bench --bench load                          # everything, some two minutes
 //!     cargo bench --bench load -- --quick               # smaller, under a minute
 //!     cargo bench --bench load -- --part latency
 //!

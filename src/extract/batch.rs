@@ -10,11 +10,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures_util::{FutureExt, Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::task::JoinSet;
 
 use super::{Extractor, Plan};
-use crate::limits::Lane;
+use crate::limits::{InLine, Lane};
 use crate::model::{Code, Ending, Error, Input, Metadata, OnError, Outcome, Timing, Usage};
 
 /// Where the inputs of a request come from, in their order.
@@ -56,11 +56,17 @@ pub fn run<S: Inputs>(extractor: Arc<Extractor>, plan: Arc<Plan>, lane: Lane, on
     }
 }
 
-/// A batch of one.
-pub async fn single(extractor: Arc<Extractor>, plan: Arc<Plan>, lane: Lane, input: Input) -> Outcome {
-    let index = input.index;
-    let mut outcomes = run(extractor, plan, lane, OnError::Continue, stream::iter([input]));
-    outcomes.next().await.unwrap_or_else(|| Outcome::cancelled(index, None, None))
+/// A batch of one: the same work, without a task of its own, which would cost two wake-ups of another thread.
+pub async fn single(extractor: &Extractor, plan: &Plan, lane: &Lane, input: Input) -> Outcome {
+    let place = plan.enter(lane, &input);
+    guarded(extractor, plan, lane, place, input).await
+}
+
+/// One item, whatever happens to it.
+async fn guarded(extractor: &Extractor, plan: &Plan, lane: &Lane, place: Option<InLine>, input: Input) -> Outcome {
+    let (index, id, metadata) = (input.index, input.id.clone(), input.metadata.clone());
+    let work = AssertUnwindSafe(extractor.one(plan, lane, place, input)).catch_unwind();
+    work.await.unwrap_or_else(|_| panicked(index, id, metadata))
 }
 
 impl<S> Outcomes<S> {
@@ -72,11 +78,6 @@ impl<S> Outcomes<S> {
     /// Calls in flight.
     pub fn in_flight(&self) -> usize {
         self.lane.in_flight()
-    }
-
-    /// What was not pulled of the inputs; what is under way is stopped.
-    pub fn into_inputs(mut self) -> Option<S> {
-        self.inputs.take()
     }
 
     /// Inputs read so far.
@@ -114,11 +115,7 @@ impl<S: Inputs> Outcomes<S> {
             let (extractor, plan, lane) = (Arc::clone(&self.extractor), Arc::clone(&self.plan), Arc::clone(&self.lane));
             // Here and not in the task, so that items have their turns in the order of the inputs.
             let place = plan.enter(&lane, &input);
-            self.tasks.spawn(async move {
-                let (index, id, metadata) = (input.index, input.id.clone(), input.metadata.clone());
-                let work = AssertUnwindSafe(extractor.one(&plan, &lane, place, input)).catch_unwind();
-                work.await.unwrap_or_else(|_| panicked(index, id, metadata))
-            });
+            self.tasks.spawn(async move { guarded(&extractor, &plan, &lane, place, input).await });
         }
     }
 
@@ -156,8 +153,10 @@ impl<S: Inputs> Stream for Outcomes<S> {
             if let Some(outcome) = this.cancelled.pop_front() {
                 return Poll::Ready(Some(outcome));
             }
-            let rest = ready!(this.poll_input(cx));
-            return Poll::Ready(rest.map(|input| Outcome::cancelled(input.index, input.id, input.metadata)));
+            let Some(input) = ready!(this.poll_input(cx)) else { return Poll::Ready(None) };
+            let outcome = Outcome::cancelled(input.index, input.id, input.metadata);
+            this.extractor.meters.ended(&outcome);
+            return Poll::Ready(Some(outcome));
         }
         this.fill(cx);
         match ready!(this.tasks.poll_join_next(cx)) {

@@ -35,7 +35,7 @@ impl Extractor {
         };
         let ended = match &input.content {
             Err(error) => Err(error.clone()),
-            Ok(text) if is_blank(text) => Err(Error::invalid("/input", "is blank: there is nothing to extract from")),
+            Ok(text) if is_blank(text) => Err(Error::invalid(format!("/inputs/{}", input.index), BLANK)),
             Ok(text) => item.extract(text).await,
         };
         item.timing.total = started.elapsed();
@@ -61,7 +61,11 @@ impl Plan {
     }
 }
 
-fn is_blank(text: &str) -> bool {
+/// Said of a text without content.
+pub const BLANK: &str = "this text is blank: there is nothing to extract from";
+
+#[must_use]
+pub fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
@@ -85,10 +89,16 @@ struct Item<'a> {
 impl Item<'_> {
     /// Asks until an answer is valid or the attempts are used up.
     async fn extract(&mut self, text: &str) -> Result<Success, Error> {
-        let mut complaint = None;
+        let (mut complaint, mut cut) = (None, None);
         loop {
             self.attempts += 1;
-            let answer = self.call(text, complaint.as_ref()).await?;
+            let answer = match self.call(text, complaint.as_ref()).await {
+                // More room than the model has is a bad request to it; what it wrote was cut off all the same.
+                Err(Error { upstream_status: Some(400 | 422), .. }) if cut.is_some() => {
+                    return Err(self.truncated(cut.unwrap_or_default()));
+                }
+                called => called?,
+            };
             let is_last = self.attempts >= self.plan.max_attempts;
             let (answer, verdict) = judge::judge(&self.plan.schema, answer).await;
             match verdict {
@@ -97,8 +107,11 @@ impl Item<'_> {
                     let detail = format!("the model declined: {words}");
                     return Err(self.failed(Code::ModelRefused, detail, answer.text));
                 }
-                Verdict::Truncated if is_last || self.plan.max_output_tokens.is_some() => return Err(self.truncated(answer)),
-                Verdict::Truncated => self.make_room(&answer),
+                Verdict::Truncated if is_last || self.plan.max_output_tokens.is_some() => return Err(self.truncated(answer.text)),
+                Verdict::Truncated => {
+                    self.make_room(&answer);
+                    cut = Some(answer.text);
+                }
                 Verdict::Wrong { faults, candidate } if is_last => {
                     let detail = format!(
                         "no answer was valid in {} {}; `errors` says what was wrong with the last",
@@ -111,7 +124,7 @@ impl Item<'_> {
                     }
                     return Err(error);
                 }
-                Verdict::Wrong { faults, .. } => complaint = Some(Complaint { answer: answer.text, faults }),
+                Verdict::Wrong { faults, .. } => (complaint, cut) = (Some(Complaint { answer: answer.text, faults }), None),
             }
             self.extractor.meters.asked_again();
         }
@@ -142,6 +155,7 @@ impl Item<'_> {
             temperature: plan.temperature,
             max_output_tokens: self.room,
             seed: plan.seed,
+            template: &plan.template,
             traceparent: plan.traceparent.as_deref(),
         };
         let (mut turn, mut failed, mut refused) = (Turn::New, 0, 0);
@@ -159,6 +173,8 @@ impl Item<'_> {
             self.extractor.meters.tried_in_vain(action.as_str());
             if let Action::Pause(asked) = action {
                 refused += 1;
+                // A wait of nothing, or a date that has passed, says no more than the status.
+                let asked = asked.filter(|wait| !wait.is_zero());
                 let until = Instant::now() + asked.unwrap_or_else(|| backoff::pause(refused));
                 // Before the permit goes back, or the next in line would call at once.
                 self.extractor.limits.pause(plan.route().pool, until);
@@ -195,6 +211,9 @@ impl Item<'_> {
         let waiting = Instant::now();
         let place = self.place.take().unwrap_or_else(|| self.lane.enter(self.plan.route().pool, turn, self.patience));
         let permit = place.await;
+        if turn == Turn::Again {
+            self.patience.waited(waiting.elapsed());
+        }
         self.timing.queued += waiting.elapsed();
         permit.map_err(|denied| rate_limited(denied.until))
     }
@@ -227,13 +246,13 @@ impl Item<'_> {
         Error::new(Code::Timeout, detail)
     }
 
-    fn truncated(&self, answer: Answer) -> Error {
+    fn truncated(&self, raw: String) -> Error {
         let detail = match self.plan.max_output_tokens {
             Some(limit) => format!("the answer did not fit into `max_output_tokens` ({limit}); allow more"),
             None => "the answer ran into the model's output limit, even with more room; split the text or narrow the schema"
                 .to_owned(),
         };
-        self.failed(Code::OutputTruncated, detail, answer.text)
+        self.failed(Code::OutputTruncated, detail, raw)
     }
 
     fn failed(&self, code: Code, detail: String, mut raw: String) -> Error {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Extractor, Kind};
 use crate::limits::{Patience, PoolId};
-use crate::model::{Code, Error, Example, Mode, SchemaSource, Spec};
-use crate::provider::Provider;
+use crate::model::{Code, Error, Example, Fault, Mode, SchemaSource, Spec};
+use crate::provider::{Provider, Template};
 use crate::schema::Schema;
 
 /// A provider as it was configured.
@@ -101,6 +101,7 @@ pub struct Plan {
     pub(super) seed: Option<i64>,
     pub(super) patience: Patience,
     pub(super) traceparent: Option<String>,
+    pub(super) template: Template,
 }
 
 impl Plan {
@@ -115,7 +116,7 @@ impl Extractor {
     ///
     /// # Errors
     /// `invalid_schema` or `invalid_request`, with pointers into the spec.
-    pub async fn plan(&self, spec: Spec, kind: Kind, traceparent: Option<String>) -> Result<Plan, Error> {
+    pub async fn plan(&self, mut spec: Spec, kind: Kind, traceparent: Option<String>) -> Result<Plan, Error> {
         let schema = match &spec.schema {
             Some(SchemaSource::Inline(raw)) => self.schemas.get(raw.get()).await.map_err(|error| error.below("/schema"))?,
             Some(SchemaSource::Named(name)) => match self.registry.get(name) {
@@ -127,7 +128,8 @@ impl Extractor {
             }
         };
         let route = self.models.find(spec.model.as_deref())?;
-        check_examples(&spec.examples, &schema)?;
+        check_sizes(&spec)?;
+        let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
         Ok(Plan {
             label: route.label(),
             mode: if spec.mode == Mode::Auto { route.mode } else { spec.mode },
@@ -139,17 +141,55 @@ impl Extractor {
             max_output_tokens: spec.max_output_tokens(),
             seed: spec.seed,
             instructions: spec.instructions,
-            examples: spec.examples,
+            examples,
             patience: Patience::new(match kind {
                 Kind::Single => self.config.max_wait,
                 Kind::Batch => self.config.max_batch_wait,
             }),
             traceparent,
+            template: Template::default(),
         })
     }
 }
 
-fn check_examples(examples: &[Example], schema: &Schema) -> Result<(), Error> {
+/// The most that instructions and examples may take, in bytes: they go out with every item.
+const MAX_WORDS_BYTES: usize = 1 << 20;
+
+fn check_sizes(spec: &Spec) -> Result<(), Error> {
+    let too_long =
+        |at: &str| Err(Error::invalid(at, format!("takes more than {MAX_WORDS_BYTES} bytes, which go out with every item")));
+    if spec.instructions.as_ref().is_some_and(|instructions| instructions.len() > MAX_WORDS_BYTES) {
+        return too_long("/instructions");
+    }
+    let mut bytes = 0;
+    for (index, example) in spec.examples.iter().enumerate() {
+        bytes += example.input.0.len() + example.output.to_string().len();
+        if bytes > MAX_WORDS_BYTES {
+            return too_long(&format!("/examples/{index}"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the outputs beside the runtime's workers: they may be large, and the schema costly.
+async fn check_examples(examples: Vec<Example>, schema: &Arc<Schema>) -> Result<Vec<Example>, Error> {
+    if examples.is_empty() {
+        return Ok(examples);
+    }
+    let schema = Arc::clone(schema);
+    let checked = tokio::task::spawn_blocking(move || {
+        let faults = faults(&examples, &schema);
+        (examples, faults)
+    });
+    let Ok((examples, faults)) = checked.await else {
+        return Err(Error::new(Code::Internal, "the examples could not be checked"));
+    };
+    let Some(first) = faults.first() else { return Ok(examples) };
+    let detail = format!("{}: an example's output must be valid against the schema: {}", first.pointer, first.message);
+    Err(Error::new(Code::InvalidRequest, detail).with_errors(faults))
+}
+
+fn faults(examples: &[Example], schema: &Schema) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (index, example) in examples.iter().enumerate() {
         let at = format!("/examples/{index}/output");
@@ -158,7 +198,5 @@ fn check_examples(examples: &[Example], schema: &Schema) -> Result<(), Error> {
             fault
         }));
     }
-    let Some(first) = faults.first() else { return Ok(()) };
-    let detail = format!("{}: an example's output must be valid against the schema: {}", first.pointer, first.message);
-    Err(Error::new(Code::InvalidRequest, detail).with_errors(faults))
+    faults
 }

@@ -130,12 +130,7 @@ impl Asked {
         Ok(match wanted {
             Wanted::Json => {
                 let mut reply = Reply::new(outcomes, Ordered::new(shared.max_ordered_bytes), about, total, held);
-                if let Err(error) = reply.read_inputs(shared.max_ordered_bytes).await {
-                    if let Some(inputs) = reply.into_inputs() {
-                        body::discard(inputs).await;
-                    }
-                    return Err(error.into());
-                }
+                reply.read_inputs(shared.max_ordered_bytes).await?;
                 typed("application/json", Body::new(reply))
             }
             Wanted::Sse => event_stream(Body::new(Reply::new(outcomes, Events::default(), about, total, held))),

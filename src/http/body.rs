@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use axum::http::header::CONTENT_LENGTH;
 use bytes::BytesMut;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Shared;
@@ -15,10 +15,6 @@ use crate::model::{Code, Error};
 
 /// How long a client may send nothing in the middle of a body.
 const IDLE: Duration = Duration::from_secs(60);
-/// How long the rest of a body that is too large is read, so that a client which sends first and reads later sees the answer;
-/// and how long it may pause.
-const MAX_DISCARDING: Duration = Duration::from_secs(10);
-const DISCARDING_IDLE: Duration = Duration::from_millis(500);
 
 /// A body in memory, and the room that it takes until this is dropped.
 #[derive(Debug)]
@@ -56,11 +52,6 @@ pub async fn read(shared: &Shared, headers: &HeaderMap, body: Body, max_bytes: u
         }
         read.extend_from_slice(&chunk);
     }
-    drop(read);
-    // Who asks first (`Expect: 100-continue`) has sent nothing yet.
-    if !headers.contains_key(EXPECT) {
-        discard(stream).await;
-    }
     Err(too_large(max_bytes))
 }
 
@@ -80,11 +71,4 @@ pub fn too_large(max_bytes: usize) -> Error {
         "the body is larger than {max_bytes} bytes (`server.max_body_bytes`); send the inputs as NDJSON, whose length is not limited"
     );
     Error::new(Code::PayloadTooLarge, detail)
-}
-
-/// Reads on for a while without keeping anything.
-pub async fn discard(mut rest: impl Stream + Unpin) {
-    let rest = async { while let Ok(Some(_)) = tokio::time::timeout(DISCARDING_IDLE, rest.next()).await {} };
-    // Out of time, or at the end: the answer goes out either way.
-    drop(tokio::time::timeout(MAX_DISCARDING, rest).await);
 }

@@ -20,6 +20,10 @@ use super::Lifecycle;
 /// After a failed `accept` (too many open files): give the others time to close.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
+/// How long a client may go on sending after the last answer, and how long it may pause.
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_IDLE: Duration = Duration::from_millis(500);
+
 /// The connection that a request came by; among the request's extensions.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -80,7 +84,8 @@ async fn answer(server: hyper::server::conn::http1::Builder, socket: TcpStream, 
         request.extensions_mut().insert(connection.clone());
         request
     });
-    let serving = server.serve_connection(TokioIo::new(Socket(socket)), TowerToHyperService::new(service));
+    let io = TokioIo::new(Socket(Arc::clone(&socket)));
+    let serving = server.serve_connection(io, TowerToHyperService::new(service));
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
@@ -90,8 +95,25 @@ async fn answer(server: hyper::server::conn::http1::Builder, socket: TcpStream, 
             serving.await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+    match ended {
+        Ok(()) => linger(&socket).await,
+        Err(error) => tracing::debug!(%error, "a connection ended early"),
+    }
+}
+
+/// Reads on for a while after the last answer. A client that was refused may still be sending; to close at once would reset the
+/// connection, and it would never see why it was refused.
+async fn linger(socket: &TcpStream) {
+    let mut nowhere = [0; 16 * 1024];
+    let until = tokio::time::Instant::now() + LINGER;
+    while tokio::time::Instant::now() < until {
+        let Ok(Ok(())) = tokio::time::timeout(LINGER_IDLE, socket.readable()).await else { return };
+        match socket.try_read(&mut nowhere) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
     }
 }
 

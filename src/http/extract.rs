@@ -16,7 +16,7 @@ use super::reply::{About, Held, Reply, shutting_down};
 use super::shapes::{ItemResult, write};
 use super::streams::OneEvent;
 use super::{Shared, State, body, json};
-use crate::extract::{Kind, Plan, run, single};
+use crate::extract::{BLANK, Kind, Plan, is_blank, run, single};
 use crate::limits::{CallerId, Lane};
 use crate::model::{Code, Ending, Error, Input, Item, OnError, Outcome, Single};
 
@@ -57,20 +57,23 @@ pub async fn extract(
     let Single { mut spec, input, stream } = json::parse(&whole.bytes)?;
     guard::no_query(&parts.uri)?;
     let content = input.ok_or_else(|| Error::invalid("/input", "this field is required: the text to extract from"))?;
+    if is_blank(&content.0) {
+        return Err(Error::invalid("/input", BLANK).into());
+    }
     let metadata = spec.metadata.take();
     let plan = shared.extractor.plan(spec, Kind::Single, guard::traceparent(&parts.headers)).await?;
     let lane = admit(shared, caller, &plan, Some(1), None)?;
-    let (extractor, plan) = (Arc::clone(&shared.extractor), Arc::new(plan));
     let input = Input::new(0, Item::from(content));
     let about = About { id: guard::new_id("ext"), request_id, metadata };
     if negotiate::wanted(&parts.headers, stream) == Wanted::Sse {
-        let events = run(extractor, plan, lane, OnError::Continue, futures_util::stream::iter([input]));
+        let extractor = Arc::clone(&shared.extractor);
+        let events = run(extractor, Arc::new(plan), lane, OnError::Continue, futures_util::stream::iter([input]));
         let server_ends = shared.lifecycle.ended.clone().cancelled_owned();
         let held = Held { room: Some(whole.room), work, server_ends, upload: None };
         return Ok(event_stream(Body::new(Reply::new(events, OneEvent::default(), about, Some(1), held))));
     }
     tokio::select! {
-        outcome = single(extractor, plan, lane, input) => Ok(reply(outcome, &about)),
+        outcome = single(&shared.extractor, &plan, &lane, input) => Ok(reply(outcome, &about)),
         () = shared.lifecycle.ended.cancelled() => Err(shutting_down().into()),
     }
 }

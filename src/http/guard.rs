@@ -121,6 +121,8 @@ fn as_problem(mut response: Response, request_id: &str) -> Response {
     let is_bare = response.headers().get("content-type").is_none();
     let (code, detail) = match response.status() {
         StatusCode::NOT_FOUND if is_bare => (Code::NotFound, "there is nothing under this path; /docs lists what there is"),
+        // The router's own word on a path that is no UTF-8.
+        StatusCode::BAD_REQUEST => (Code::NotFound, "there is nothing under this path: it is not UTF-8"),
         StatusCode::METHOD_NOT_ALLOWED => (Code::MethodNotAllowed, "this path has other methods; `Allow` names them"),
         _ => return response,
     };

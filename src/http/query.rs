@@ -45,7 +45,7 @@ pub fn batch(query: &str) -> Result<Batch, Error> {
 }
 
 fn is_text(name: &str, value: &str) -> bool {
-    field_is_text(name) || name == "schema" && !value.starts_with('{')
+    field_is_text(name) || name == "schema" && !value.trim_start().starts_with('{')
 }
 
 /// Which part of a list is wanted.

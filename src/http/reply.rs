@@ -137,11 +137,6 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
         tokio::time::timeout(READ_FIRST, reading).await.unwrap_or(Ok(()))
     }
 
-    /// What was not read of the inputs; everything else is given up.
-    pub fn into_inputs(self) -> Option<S> {
-        self.outcomes.into_inputs()
-    }
-
     fn take(&mut self, outcome: &Outcome, out: &mut BytesMut) {
         self.tally.count(outcome);
         self.sink.outcome(&self.about, outcome, out);

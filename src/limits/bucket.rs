@@ -74,8 +74,9 @@ pub struct Bucket {
     cells: RateLimiter<NotKeyed, InMemoryState, Hand, StateInformationMiddleware>,
     /// Nothing is there before this moment, as far as is known.
     empty_until: Instant,
-    /// Cells left at `empty_until`.
+    /// Cells that were left when the last was taken, and when that was.
     left: u32,
+    taken_at: Instant,
 }
 
 impl Bucket {
@@ -86,7 +87,7 @@ impl Bucket {
         let interval = interval(rate);
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_minute(rate.per_minute)).allow_burst(rate.burst);
         let cells = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
-        Self { rate, clock, cells, empty_until: now, left: rate.burst.get() }
+        Self { rate, clock, cells, empty_until: now, left: rate.burst.get(), taken_at: now }
     }
 
     /// Takes one.
@@ -101,6 +102,7 @@ impl Bucket {
         match self.cells.check() {
             Ok(state) => {
                 self.left = state.remaining_burst_capacity();
+                self.taken_at = now;
                 if self.left == 0 {
                     self.empty_until = now + interval(self.rate);
                 }
@@ -118,9 +120,14 @@ impl Bucket {
         self.rate
     }
 
-    /// How many could go out now; while the bucket refills, at least so many.
+    /// How many could go out now.
     pub fn available(&self, now: Instant) -> u32 {
-        if now < self.empty_until { 0 } else { self.left.max(1) }
+        if now < self.empty_until {
+            return 0;
+        }
+        let back = now.saturating_duration_since(self.taken_at).as_nanos() / interval(self.rate).as_nanos().max(1);
+        let back = u32::try_from(back).unwrap_or(u32::MAX);
+        self.left.saturating_add(back).clamp(1, self.rate.burst.get())
     }
 }
 

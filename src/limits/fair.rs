@@ -5,8 +5,7 @@
 //! after a pause starts at the current virtual time, so that idleness earns nothing, and a single item beside a batch
 //! of 100,000 is next but one. Every operation is O(log n) in the number of waiting callers and requests.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::Hash;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The cost of one item in virtual time.
 const COST: u64 = 1;
@@ -15,18 +14,18 @@ const COST: u64 = 1;
 #[derive(Debug)]
 struct Turns<K> {
     order: BTreeSet<(u64, u64, K)>,
-    places: HashMap<K, (u64, u64)>,
+    places: BTreeMap<K, (u64, u64)>,
     now: u64,
     arrivals: u64,
 }
 
-impl<K: Copy + Ord + Hash> Default for Turns<K> {
+impl<K: Copy + Ord> Default for Turns<K> {
     fn default() -> Self {
-        Self { order: BTreeSet::new(), places: HashMap::new(), now: 0, arrivals: 0 }
+        Self { order: BTreeSet::new(), places: BTreeMap::new(), now: 0, arrivals: 0 }
     }
 }
 
-impl<K: Copy + Ord + Hash> Turns<K> {
+impl<K: Copy + Ord> Turns<K> {
     /// Puts `key` in line, unless it is there.
     fn enter(&mut self, key: K) {
         if !self.places.contains_key(&key) {
@@ -80,25 +79,25 @@ pub enum Place {
 #[derive(Debug)]
 struct Caller<R, T> {
     turns: Turns<R>,
-    lines: HashMap<R, VecDeque<(u64, T)>>,
+    lines: BTreeMap<R, VecDeque<(u64, T)>>,
 }
 
 /// Waiting items of type `T`, of requests `R`, of callers `C`.
 #[derive(Debug)]
 pub struct Queue<C, R, T> {
     turns: Turns<C>,
-    callers: HashMap<C, Caller<R, T>>,
+    callers: BTreeMap<C, Caller<R, T>>,
     tickets: u64,
     len: usize,
 }
 
-impl<C: Copy + Ord + Hash, R: Copy + Ord + Hash, T> Default for Queue<C, R, T> {
+impl<C: Copy + Ord, R: Copy + Ord, T> Default for Queue<C, R, T> {
     fn default() -> Self {
-        Self { turns: Turns::default(), callers: HashMap::new(), tickets: 0, len: 0 }
+        Self { turns: Turns::default(), callers: BTreeMap::new(), tickets: 0, len: 0 }
     }
 }
 
-impl<C: Copy + Ord + Hash, R: Copy + Ord + Hash, T> Queue<C, R, T> {
+impl<C: Copy + Ord, R: Copy + Ord, T> Queue<C, R, T> {
     pub const fn len(&self) -> usize {
         self.len
     }
@@ -112,7 +111,7 @@ impl<C: Copy + Ord + Hash, R: Copy + Ord + Hash, T> Queue<C, R, T> {
         self.len += 1;
         let number = self.tickets;
         self.turns.enter(caller);
-        let own = self.callers.entry(caller).or_insert_with(|| Caller { turns: Turns::default(), lines: HashMap::new() });
+        let own = self.callers.entry(caller).or_insert_with(|| Caller { turns: Turns::default(), lines: BTreeMap::new() });
         own.turns.enter(request);
         let line = own.lines.entry(request).or_default();
         match place {
@@ -172,10 +171,10 @@ impl<C: Copy + Ord + Hash, R: Copy + Ord + Hash, T> Queue<C, R, T> {
     }
 
     /// Every waiting item, in no order.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Ticket<C, R>, &mut T)> {
-        self.callers.iter_mut().flat_map(|(caller, own)| {
-            own.lines.iter_mut().flat_map(|(request, line)| {
-                line.iter_mut().map(|(number, item)| (Ticket { caller: *caller, request: *request, number: *number }, item))
+    pub fn iter(&self) -> impl Iterator<Item = (Ticket<C, R>, &T)> {
+        self.callers.iter().flat_map(|(caller, own)| {
+            own.lines.iter().flat_map(|(request, line)| {
+                line.iter().map(|(number, item)| (Ticket { caller: *caller, request: *request, number: *number }, item))
             })
         })
     }
@@ -189,6 +188,8 @@ impl<C: Copy + Ord + Hash, R: Copy + Ord + Hash, T> Queue<C, R, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -32,23 +32,27 @@ impl Drop for Permit {
     }
 }
 
-/// How long an item will wait for a key that its provider has paused, counted from the first pause that it met.
+/// How long an item will wait for a key that its provider has paused, all its waits after a 429 together.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    max_wait: Duration,
-    since: Option<Instant>,
+    left: Duration,
 }
 
 impl Patience {
     #[must_use]
     pub const fn new(max_wait: Duration) -> Self {
-        Self { max_wait, since: None }
+        Self { left: max_wait }
     }
 
     /// Whether a pause until then is within it.
-    pub fn covers(&mut self, now: Instant, until: Instant) -> bool {
-        let since = *self.since.get_or_insert(now);
-        until <= since + self.max_wait
+    #[must_use]
+    pub fn covers(self, now: Instant, until: Instant) -> bool {
+        until.saturating_duration_since(now) <= self.left
+    }
+
+    /// The item has waited so long for its turn to come again.
+    pub fn waited(&mut self, time: Duration) {
+        self.left = self.left.saturating_sub(time);
     }
 }
 
@@ -127,10 +131,13 @@ impl Future for InLine {
     type Output = Result<Permit, Denied>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let denied = || Denied { until: Instant::now() };
         let told = match &mut self.standing {
-            Standing::Told(told) => told.take().unwrap_or_else(|| Err(denied())),
-            Standing::Waiting(_, answered) => ready!(Pin::new(answered).poll(cx)).unwrap_or_else(|_| Err(denied())),
+            Standing::Told(told) => told.take().unwrap_or_else(|| Err(Denied { until: Instant::now() })),
+            Standing::Waiting(_, answered) => match ready!(Pin::new(answered).poll(cx)) {
+                Ok(told) => told,
+                // Its request has left the line and is about to drop it.
+                Err(_) => return Poll::Pending,
+            },
         };
         self.standing = Standing::Told(None);
         Poll::Ready(told)

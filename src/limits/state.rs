@@ -152,7 +152,7 @@ impl State {
         caller: CallerId,
         request: RequestId,
         place: Place,
-        mut waiter: Waiter,
+        waiter: Waiter,
         now: Instant,
     ) -> Result<Waiting, Denied> {
         let Some(pool) = self.pools.get_mut(pool.0) else { return Err(Denied { until: now }) };
@@ -180,11 +180,8 @@ impl State {
             return;
         }
         pool.paused_until = Some(until);
-        let impatient: Vec<_> = pool
-            .queue
-            .iter_mut()
-            .filter_map(|(ticket, waiter)| (!waiter.patience.covers(now, until)).then_some(ticket))
-            .collect();
+        let impatient: Vec<_> =
+            pool.queue.iter().filter_map(|(ticket, waiter)| (!waiter.patience.covers(now, until)).then_some(ticket)).collect();
         for waiter in impatient.into_iter().filter_map(|ticket| pool.queue.remove(ticket)) {
             // It may have left at this moment; then there is nobody to tell.
             drop(waiter.answer.send(Err(Denied { until })));

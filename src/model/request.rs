@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::bounded::Bounded;
 use super::input::{Content, Item};
@@ -49,6 +49,41 @@ impl Batch {
     }
 }
 
+/// The inputs of a JSON body.
+#[derive(Debug)]
+struct Items(Vec<Item>);
+
+/// The most inputs of a JSON body, which are all in memory at once; NDJSON has no such limit.
+const MAX_ITEMS: usize = 1_000_000;
+
+impl<'de> Deserialize<'de> for Items {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Items;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of inputs")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    if items.len() == MAX_ITEMS {
+                        let message = format!("has more than {MAX_ITEMS} inputs; send them as NDJSON, which has no limit");
+                        return Err(A::Error::custom(message));
+                    }
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+        }
+
+        deserializer.deserialize_seq(List)
+    }
+}
+
 /// A body that has the spec's fields and some of its own.
 trait Body: Default {
     /// The names of its own fields.
@@ -86,7 +121,7 @@ impl Body for Batch {
 
     fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error> {
         match field {
-            "inputs" => self.inputs = Some(map.next_value()?),
+            "inputs" => self.inputs = Some(map.next_value::<Items>()?.0),
             "concurrency" => self.concurrency = map.next_value()?,
             "on_error" => self.on_error = map.next_value::<Option<_>>()?.unwrap_or_default(),
             "stream" => self.stream = map.next_value::<Option<_>>()?.unwrap_or_default(),

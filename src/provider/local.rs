@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::llama::prompt::prompt;
 use super::llama::{self, Completion, Engine, GenerateError, Role, Turn};
-use super::prompt::complaint_text;
+use super::prompt::{complaint_text, shortened};
 use super::{Answer, BoxFuture, Failure, FailureKind, Finish, Provider, Request};
 use crate::model::{Mode, Usage};
 
@@ -111,7 +111,7 @@ fn question(request: &Request<'_>) -> llama::Request {
     let prompt = prompt(request.schema.value, request.instructions, examples, request.input);
     let mut turns = prompt.turns;
     if let Some(complaint) = request.complaint {
-        turns.push(Turn { role: Role::Assistant, text: complaint.answer.clone().into() });
+        turns.push(Turn { role: Role::Assistant, text: shortened(&complaint.answer).into() });
         turns.push(Turn { role: Role::User, text: complaint_text(complaint).into() });
     }
     #[expect(clippy::cast_possible_truncation, reason = "a temperature from 0 to 2 needs no more")]

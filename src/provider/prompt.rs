@@ -78,7 +78,16 @@ fn system(request: &Request<'_>, shown: Shown<'_>) -> String {
 }
 
 fn text(content: &str) -> Message {
-    Message { role: Role::User, content: format!("<text>\n{content}\n</text>") }
+    Message { role: Role::User, content: fenced(content) }
+}
+
+/// The text between its fences. One that closes the fence by itself would come out of it, and is kept from that.
+#[must_use]
+pub fn fenced(text: &str) -> String {
+    if text.contains("</text") {
+        return fenced(&text.replace("</text", "<\\/text"));
+    }
+    ["<text>\n", text, "\n</text>"].concat()
 }
 
 /// What was wrong, for the model that is asked again.
@@ -94,6 +103,8 @@ pub fn complaint_text(complaint: &super::Complaint) -> String {
     words
 }
 
-fn shortened(answer: &str) -> &str {
+/// What is shown again of a wrong answer.
+#[must_use]
+pub fn shortened(answer: &str) -> &str {
     answer.get(..answer.floor_char_boundary(MAX_SHOWN_BYTES)).unwrap_or(answer)
 }

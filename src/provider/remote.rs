@@ -1,13 +1,15 @@
 //! The transport of every provider that is reached over HTTP, and what it has learned about its server.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::prompt;
 use super::{Answer, BoxFuture, Failure, FailureKind, Provider, Request};
 use crate::model::Mode;
 use crate::net::{self, Client, Url};
@@ -33,6 +35,42 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
 
     /// What to leave out or rename, if that is what a refusal (400, 422, 500, 501) asks for.
     fn lesson(&self, status: u16, said: &Said, form: Form) -> Option<Lesson>;
+}
+
+/// A request's body without its text. Of a batch, everything else is the same for every item: it is encoded once.
+#[derive(Debug, Default)]
+pub struct Template(OnceLock<Option<Cut>>);
+
+#[derive(Debug)]
+struct Cut {
+    form: Form,
+    max_output_tokens: Option<u32>,
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+/// Stands for the text while a template is made.
+const PLACEHOLDER: &str = "the text of 7f1d4e0a5b9c4c7e";
+
+impl Cut {
+    /// `None` if the place of the text is not plain to see.
+    fn new(wire: &impl Wire, request: &Request<'_>, form: Form) -> Option<Self> {
+        let body = wire.encode(&Request { input: PLACEHOLDER, ..*request }, form);
+        let place = serde_json::to_vec(&prompt::fenced(PLACEHOLDER)).ok()?;
+        let mut found = memchr::memmem::find_iter(&body, &place);
+        let at = found.next().filter(|_| found.next().is_none())?;
+        let after = body.get(at + place.len()..)?.to_vec();
+        Some(Self { form, max_output_tokens: request.max_output_tokens, before: body.get(..at)?.to_vec(), after })
+    }
+
+    fn fill(&self, text: &str) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.before.len() + self.after.len() + text.len() + text.len() / 8 + 64);
+        body.extend_from_slice(&self.before);
+        // Neither a string nor a vector can fail.
+        drop(serde_json::to_writer(&mut body, &prompt::fenced(text)));
+        body.extend_from_slice(&self.after);
+        body
+    }
 }
 
 /// What a provider said when it refused.
@@ -81,15 +119,18 @@ pub struct Remote<W> {
     wire: W,
     client: Client,
     url: Url,
-    key: Option<SecretString>,
+    /// The key, as it is sent.
+    bearer: Option<HeaderValue>,
+    /// What is taken out of everything that the provider says: the key, and the values of configured headers.
+    secrets: Vec<SecretString>,
     learned: Mutex<Memory>,
 }
 
-/// What was learned, by model; and which modes a model refuses for one schema, by the schema's text.
+/// What was learned, by model; and which modes a model refuses for one schema, by a hash of its text.
 #[derive(Debug, Default)]
 struct Memory {
     models: HashMap<String, Learned>,
-    schemas: HashMap<(String, String), u8>,
+    schemas: HashMap<(String, u64), u8>,
 }
 
 /// Longest part of a provider's message that is passed on, in bytes.
@@ -98,10 +139,16 @@ const MAX_SAID_BYTES: usize = 500;
 const MAX_LEARNED: usize = 1000;
 
 impl<W: Wire> Remote<W> {
-    pub fn new(wire: W, client: Client, base_url: &Url, key: Option<SecretString>) -> Self {
+    pub fn new(wire: W, client: Client, base_url: &Url, key: Option<SecretString>, headers: Vec<SecretString>) -> Self {
         let mut url = base_url.clone();
         url.set_path(&format!("{}/{}", base_url.path().trim_end_matches('/'), wire.path()));
-        Self { wire, client, url, key, learned: Mutex::default() }
+        let bearer = key.as_ref().and_then(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok());
+        let bearer = bearer.map(|mut bearer| {
+            bearer.set_sensitive(true);
+            bearer
+        });
+        let secrets = key.iter().cloned().chain(headers).collect();
+        Self { wire, client, url, bearer, secrets, learned: Mutex::default() }
     }
 
     fn learned(&self, request: &Request<'_>) -> Learned {
@@ -163,9 +210,19 @@ impl<W: Wire> Remote<W> {
         }
     }
 
+    fn body(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
+        if request.complaint.is_none()
+            && let Some(cut) = request.template.0.get_or_init(|| Cut::new(&self.wire, request, form))
+            && (cut.form, cut.max_output_tokens) == (form, request.max_output_tokens)
+        {
+            return cut.fill(request.input);
+        }
+        self.wire.encode(request, form)
+    }
+
     async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let form = self.form(request);
-        let body = self.wire.encode(request, form);
+        let body = self.body(request, form);
         let response = self.client.post(&self.url, self.headers(request), body).await.map_err(|error| {
             let kind = match error {
                 net::Error::Connect(_) => FailureKind::Connect,
@@ -208,10 +265,8 @@ impl<W: Wire> Remote<W> {
     fn headers(&self, request: &Request<'_>) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let bearer = self.key.as_ref().and_then(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok());
-        if let Some(mut bearer) = bearer {
-            bearer.set_sensitive(true);
-            headers.insert(AUTHORIZATION, bearer);
+        if let Some(bearer) = &self.bearer {
+            headers.insert(AUTHORIZATION, bearer.clone());
         }
         if let Some(trace) = request.traceparent.and_then(|trace| HeaderValue::from_str(trace).ok()) {
             headers.insert("traceparent", trace);
@@ -220,16 +275,17 @@ impl<W: Wire> Remote<W> {
     }
 
     fn without_secrets(&self, message: &str) -> String {
-        let brief = message.get(..message.floor_char_boundary(MAX_SAID_BYTES)).unwrap_or(message);
-        match &self.key {
-            Some(key) => brief.replace(key.expose_secret(), "****"),
-            None => brief.to_owned(),
-        }
+        let secrets = self.secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
+        let mut clean = secrets.fold(message.to_owned(), |message, secret| message.replace(secret, "****"));
+        clean.truncate(clean.floor_char_boundary(MAX_SAID_BYTES));
+        clean
     }
 }
 
-fn schema_key(request: &Request<'_>) -> (String, String) {
-    (request.model.to_owned(), request.schema.raw.get().to_owned())
+fn schema_key(request: &Request<'_>) -> (String, u64) {
+    let mut hasher = DefaultHasher::new();
+    request.schema.raw.get().hash(&mut hasher);
+    (request.model.to_owned(), hasher.finish())
 }
 
 const fn bit(mode: Mode) -> u8 {
@@ -243,5 +299,40 @@ impl<W: Wire> Provider for Remote<W> {
 
     fn modes(&self) -> &'static [Mode] {
         self.wire.modes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::provider::{OpenAi, Schema};
+
+    #[test]
+    fn a_filled_template_is_what_encoding_gives() {
+        let value = std::sync::Arc::new(json!({"type": "object"}));
+        let raw = serde_json::value::to_raw_value(&*value).unwrap();
+        let template = Template::default();
+        let asked = |input| Request {
+            model: "m",
+            mode: Mode::Auto,
+            schema: Schema { value: &value, raw: &raw, strict: false, examples: &[] },
+            instructions: Some("Say \"yes\"."),
+            examples: &[],
+            input,
+            complaint: None,
+            temperature: 0.0,
+            max_output_tokens: Some(9),
+            seed: None,
+            template: &template,
+            traceparent: None,
+        };
+        let wire = OpenAi::at("127.0.0.1");
+        let form = Form { mode: Mode::JsonSchema, temperature: true, seed: false, other_tokens_name: false };
+        let cut = Cut::new(&wire, &asked("first"), form).unwrap();
+        for text in ["", "plain", "a \"quote\"\nand \\ more\u{1}", "</text> out?", "Ünïcödé 🦀", PLACEHOLDER] {
+            assert_eq!(cut.fill(text), wire.encode(&asked(text), form), "{text}");
+        }
     }
 }

@@ -17,15 +17,33 @@ use crate::model::{Error, pointer};
 const MAX_DEPTH: usize = 64;
 /// JSON values in a schema, each entry of an `enum` too.
 const MAX_NODES: usize = 50_000;
-/// Regular expressions in a schema, each of which may take a megabyte.
+/// Regular expressions in a schema, which share a few megabytes.
 const MAX_PATTERNS: usize = 200;
 /// Subschemas that may look at one and the same value.
 const MAX_FAN_OUT: u64 = 10_000;
-/// Evaluations of a subschema for one instance: about a second's work at the most.
-const MAX_EVALUATIONS: u64 = 500_000;
+/// References, `allOf` and their like one within the other, before any part of the value is looked at. Validating recurses as
+/// deep as this times the depth of the instance, which serde_json keeps to 128.
+const MAX_CHAIN: u32 = 32;
+/// Evaluations of a subschema for one instance: seconds of work at the most.
+const MAX_EVALUATIONS: u64 = 5_000_000;
+/// Pairs of subschema and value that are counted to find out.
+const MAX_PAIRS: usize = 500_000;
+/// Entries of an `enum` that cost as much as one subschema.
+const ENUM_ENTRIES: usize = 16;
 
-/// Checks a schema as it comes in. Returns whether its instances have to be measured.
-pub fn check(schema: &Value, draft: Draft) -> Result<bool, Error> {
+/// What validating against a schema can cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Weight {
+    /// The most subschemas that look at one value.
+    pub fan_out: u64,
+    /// The schema refers to itself, or its parts multiply on the way down: each instance has to be measured.
+    pub is_open: bool,
+    /// Regular expressions.
+    pub patterns: usize,
+}
+
+/// Checks a schema as it comes in, and weighs it.
+pub fn check(schema: &Value, draft: Draft) -> Result<Weight, Error> {
     if !schema.is_object() {
         return Err(invalid("", "a JSON Schema is an object"));
     }
@@ -34,8 +52,8 @@ pub fn check(schema: &Value, draft: Draft) -> Result<bool, Error> {
     let document = Document::new(schema, draft);
     check_references(&document, schema, "")?;
     let mut fan_out = FanOut { document: &document, seen: HashMap::new() };
-    fan_out.check_all(schema)?;
-    Ok(fan_out.has_open_cost(schema))
+    let most = fan_out.check_all(schema)?;
+    Ok(Weight { fan_out: most, is_open: fan_out.has_open_cost(schema), patterns: size.patterns })
 }
 
 #[derive(Default)]
@@ -108,14 +126,23 @@ fn holds_data(keyword: &str) -> bool {
 struct FanOut<'d, 's> {
     document: &'d Document<'s>,
     /// `None` while it is being counted: to meet it then is a ring, and only a reference can lead there.
-    seen: HashMap<*const Value, Option<u64>>,
+    seen: HashMap<*const Value, Option<Counted>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counted {
+    subschemas: u64,
+    /// The longest chain among them.
+    chain: u32,
 }
 
 impl<'s> FanOut<'_, 's> {
-    fn check_all(&mut self, root: &'s Value) -> Result<(), Error> {
-        let mut todo = vec![root];
+    fn check_all(&mut self, root: &'s Value) -> Result<u64, Error> {
+        let (mut todo, mut most) = (vec![root], 0);
         while let Some(schema) = todo.pop() {
-            if self.count(schema)? > MAX_FAN_OUT {
+            let counted = self.count(schema, 0)?;
+            most = most.max(counted.subschemas);
+            if counted.subschemas > MAX_FAN_OUT {
                 return Err(invalid(
                     &self.document.locate(schema),
                     &format!(
@@ -125,49 +152,82 @@ impl<'s> FanOut<'_, 's> {
             }
             todo.extend(self.document.parts(schema).into_iter().map(|(_, part)| part));
         }
-        Ok(())
+        Ok(most)
     }
 
-    fn count(&mut self, schema: &'s Value) -> Result<u64, Error> {
-        if let Some(Some(count)) = self.seen.get(&std::ptr::from_ref(schema)) {
-            return Ok(*count);
+    fn count(&mut self, schema: &'s Value, depth: u32) -> Result<Counted, Error> {
+        if let Some(Some(counted)) = self.seen.get(&std::ptr::from_ref(schema)) {
+            return Ok(*counted);
+        }
+        if depth > MAX_CHAIN {
+            return Err(self.too_long_a_chain(schema));
         }
         self.seen.insert(std::ptr::from_ref(schema), None);
-        let mut count = 1_u64;
+        let mut counted = Counted { subschemas: 1 + enum_cost(schema), chain: 1 };
         for (_, part) in self.document.applied(schema).into_iter().filter(|(applies, _)| *applies == Applies::Here) {
             if self.seen.get(&std::ptr::from_ref(part)) == Some(&None) {
                 let message = "this `$ref` comes back to itself without looking at any part of the value";
                 return Err(invalid(&pointer(&self.document.locate(schema), "$ref"), message));
             }
-            count = count.saturating_add(self.count(part)?);
+            let of_part = self.count(part, depth + 1)?;
+            counted.subschemas = counted.subschemas.saturating_add(of_part.subschemas);
+            counted.chain = counted.chain.max(of_part.chain + 1);
         }
-        self.seen.insert(std::ptr::from_ref(schema), Some(count));
-        Ok(count)
+        if counted.chain > MAX_CHAIN {
+            return Err(self.too_long_a_chain(schema));
+        }
+        self.seen.insert(std::ptr::from_ref(schema), Some(counted));
+        Ok(counted)
+    }
+
+    fn too_long_a_chain(&self, schema: &Value) -> Error {
+        let message = format!("leads through more than {MAX_CHAIN} references, `allOf` or their like, one within the other");
+        invalid(&self.document.locate(schema), &message)
     }
 
     /// Whether some instance could take long: the schema refers to itself, or its parts multiply on the way down.
     fn has_open_cost(&self, root: &'s Value) -> bool {
         let mut paths = HashMap::new();
-        self.paths(root, &mut paths).is_none_or(|paths| paths > MAX_FAN_OUT)
+        self.paths(root, &mut paths, 0).is_none_or(|paths| paths > MAX_FAN_OUT)
     }
 
-    /// How many ways lead from `schema` down to any part; `None`: endlessly many.
-    fn paths(&self, schema: &'s Value, seen: &mut HashMap<*const Value, Option<u64>>) -> Option<u64> {
+    /// How many ways lead from `schema` down to any part; `None`: endlessly many, or too far down to be counted.
+    fn paths(&self, schema: &'s Value, seen: &mut HashMap<*const Value, Option<u64>>, depth: u32) -> Option<u64> {
+        const MAX_LEVELS: u32 = 1000;
         if let Some(known) = seen.get(&std::ptr::from_ref(schema)) {
             return *known;
+        }
+        if depth > MAX_LEVELS {
+            return None;
         }
         seen.insert(std::ptr::from_ref(schema), None);
         let mut paths = 1_u64;
         for (_, part) in self.document.applied(schema) {
-            paths = paths.saturating_add(self.paths(part, seen)?);
+            paths = paths.saturating_add(self.paths(part, seen, depth + 1)?);
         }
         seen.insert(std::ptr::from_ref(schema), Some(paths));
         Some(paths)
     }
 }
 
+fn enum_cost(schema: &Value) -> u64 {
+    schema.get("enum").and_then(Value::as_array).map_or(0, |entries| (entries.len() / ENUM_ENTRIES) as u64)
+}
+
+/// How many values there are in `instance`, itself included.
+fn values(instance: &Value) -> u64 {
+    match instance {
+        Value::Array(items) => 1 + items.iter().map(values).sum::<u64>(),
+        Value::Object(members) => 1 + members.values().map(values).sum::<u64>(),
+        _ => 1,
+    }
+}
+
 /// Whether validating `instance` stays within [`MAX_EVALUATIONS`].
-pub fn is_affordable(schema: &Value, draft: Draft, instance: &Value) -> bool {
+pub fn is_affordable(weight: Weight, schema: &Value, draft: Draft, instance: &Value) -> bool {
+    if !weight.is_open {
+        return weight.fan_out.saturating_mul(values(instance)) <= MAX_EVALUATIONS;
+    }
     let document = Document::new(schema, draft);
     let mut cost = Cost { document: &document, applied: HashMap::new(), seen: HashMap::new() };
     cost.of(schema, instance).is_some_and(|evaluations| evaluations <= MAX_EVALUATIONS)
@@ -189,7 +249,7 @@ impl<'s> Cost<'_, 's> {
         if let Some(known) = self.seen.get(&place) {
             return Some(*known);
         }
-        if self.seen.len() as u64 > MAX_EVALUATIONS {
+        if self.seen.len() > MAX_PAIRS {
             return None;
         }
         let applied = self
@@ -197,7 +257,7 @@ impl<'s> Cost<'_, 's> {
             .entry(std::ptr::from_ref(schema))
             .or_insert_with(|| std::rc::Rc::new(self.document.applied(schema)))
             .clone();
-        let mut cost = 1_u64;
+        let mut cost = 1 + enum_cost(schema);
         for (applies, part) in applied.iter() {
             for value in targets(*applies, instance) {
                 cost = cost.saturating_add(self.of(part, value)?);

@@ -7,10 +7,10 @@ use super::Schema;
 use crate::model::Error;
 
 /// Schemas in each of the two generations.
-const GENERATION: usize = 128;
-/// Texts longer than this are compiled each time, so that the cache stays within a few megabytes.
+const GENERATION: usize = 64;
+/// Texts longer than this are compiled each time.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
-/// A longer text is compiled on a thread for blocking work.
+/// A longer text, or one with regular expressions, is compiled on a thread for blocking work.
 const QUICK_TEXT_BYTES: usize = 8 * 1024;
 
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ struct Generations {
     old: HashMap<Box<str>, Arc<Schema>>,
 }
 
-/// The compiled schemas that were last asked for, up to 256.
+/// The compiled schemas that were last asked for, up to 128.
 #[derive(Debug, Default)]
 pub struct Cache(Mutex<Generations>);
 
@@ -65,7 +65,7 @@ impl Generations {
 
 /// Compiles beside the runtime's workers what takes more than about a millisecond.
 pub(super) async fn compile(text: &str) -> Result<Schema, Error> {
-    if text.len() <= QUICK_TEXT_BYTES {
+    if text.len() <= QUICK_TEXT_BYTES && !text.contains("pattern") {
         return Schema::compile(text);
     }
     let text = text.to_owned();

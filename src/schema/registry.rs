@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -50,7 +50,7 @@ pub enum RegistryError {
 pub struct Registry {
     entries: RwLock<BTreeMap<String, Entry>>,
     /// One writer at a time, so that the files and the entries change in the same order.
-    writing: tokio::sync::Mutex<()>,
+    writing: Mutex<()>,
     dir: PathBuf,
 }
 
@@ -68,7 +68,7 @@ impl Registry {
         if let Some(folder) = folder {
             read_dir(folder, Source::Folder, &mut entries)?;
         }
-        Ok(Self { entries: RwLock::new(entries), writing: tokio::sync::Mutex::default(), dir })
+        Ok(Self { entries: RwLock::new(entries), writing: Mutex::default(), dir })
     }
 
     #[must_use]
@@ -89,7 +89,10 @@ impl Registry {
     ///
     /// # Errors
     /// `invalid_request` for a name that is none, `invalid_schema`, `conflict` for a name of the folder's.
-    pub async fn put(&self, name: &str, text: &str) -> Result<bool, Error> {
+    ///
+    /// # Cancel safety
+    /// Once begun it goes on to its end by itself.
+    pub async fn put(self: &Arc<Self>, name: &str, text: &str) -> Result<bool, Error> {
         if !is_name(name) {
             return Err(Error::new(
                 Code::InvalidRequest,
@@ -97,29 +100,52 @@ impl Registry {
             ));
         }
         let schema = cache::compile(text).await?;
-        let _writing = self.writing.lock().await;
-        self.refuse_the_folders(name)?;
-        let (dir, path, raw) = (self.dir.clone(), self.path(name), schema.raw().get().to_owned());
-        on_disk(move || write_whole(&dir, &path, raw.as_bytes())).await?;
-        let entry = Entry::new(schema, SystemTime::now(), Source::Api);
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(entries.insert(name.to_owned(), entry).is_none())
+        self.change(name, move |registry, name| {
+            write_whole(&registry.dir, &registry.path(name), schema.raw().get().as_bytes())?;
+            let entry = Entry::new(schema, SystemTime::now(), Source::Api);
+            Ok(registry.entries_mut().insert(name.to_owned(), entry).is_none())
+        })
+        .await
     }
 
     /// Removes a schema, on disk too. False when there is none of this name.
     ///
     /// # Errors
     /// `conflict` for a name of the folder's.
-    pub async fn delete(&self, name: &str) -> Result<bool, Error> {
-        let _writing = self.writing.lock().await;
-        self.refuse_the_folders(name)?;
-        if self.get(name).is_none() {
-            return Ok(false);
-        }
-        let path = self.path(name);
-        on_disk(move || std::fs::remove_file(path)).await?;
-        self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        Ok(true)
+    ///
+    /// # Cancel safety
+    /// Once begun it goes on to its end by itself.
+    pub async fn delete(self: &Arc<Self>, name: &str) -> Result<bool, Error> {
+        self.change(name, |registry, name| {
+            if registry.get(name).is_none() {
+                return Ok(false);
+            }
+            std::fs::remove_file(registry.path(name))?;
+            Ok(registry.entries_mut().remove(name).is_some())
+        })
+        .await
+    }
+
+    /// Changes file and entry together, one change at a time, on a thread for blocking work.
+    async fn change(
+        self: &Arc<Self>,
+        name: &str,
+        work: impl FnOnce(&Self, &str) -> std::io::Result<bool> + Send + 'static,
+    ) -> Result<bool, Error> {
+        let (registry, name) = (Arc::clone(self), name.to_owned());
+        let changed = tokio::task::spawn_blocking(move || {
+            let _writing = registry.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            registry.refuse_the_folders(&name)?;
+            work(&registry, &name).map_err(|error| {
+                tracing::error!(%error, name, "a registered schema could not be written or removed");
+                Error::new(Code::Internal, "the schema could not be stored; the server's log says why")
+            })
+        });
+        changed.await.unwrap_or_else(|_| Err(Error::new(Code::Internal, "the schema could not be stored")))
+    }
+
+    fn entries_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Entry>> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refuse_the_folders(&self, name: &str) -> Result<(), Error> {
@@ -178,14 +204,6 @@ fn read_dir(dir: &Path, source: Source, entries: &mut BTreeMap<String, Entry>) -
         entries.insert(name, Entry::new(schema, updated_at, source));
     }
     Ok(())
-}
-
-async fn on_disk(work: impl FnOnce() -> std::io::Result<()> + Send + 'static) -> Result<(), Error> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other).and_then(|done| done);
-    done.map_err(|error| {
-        tracing::error!(%error, "a registered schema could not be written or removed");
-        Error::new(Code::Internal, "the schema could not be stored; the server's log says why")
-    })
 }
 
 fn write_whole(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -50,9 +50,10 @@ fn fits(schema: &Value, level: usize) -> bool {
     let properties = object.get("properties").and_then(Value::as_object);
     let required = object.get("required").and_then(Value::as_array);
     let is_object = properties.is_some() || object.get("type").is_some_and(names_object);
+    let is_required = |name: &String| required.is_some_and(|required| required.iter().any(|one| one == name));
     let closed = !is_object
         || object.get("additionalProperties") == Some(&Value::Bool(false))
-            && properties.map_or(0, serde_json::Map::len) == required.map_or(0, Vec::len);
+            && properties.is_none_or(|properties| properties.keys().all(is_required));
     let named = ["properties", "$defs", "definitions"].into_iter().filter_map(|keyword| object.get(keyword)?.as_object());
     let any_of = object.get("anyOf").and_then(Value::as_array).into_iter().flatten();
     format_fits

@@ -26,6 +26,7 @@ fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
         temperature: 0.0,
         max_output_tokens: Some(50),
         seed: Some(7),
+        template: &crate::provider::Template::default(),
         traceparent: None,
     })
 }
@@ -151,6 +152,7 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
         temperature: 0.0,
         max_output_tokens: None,
         seed: None,
+        template: &crate::provider::Template::default(),
         traceparent: None,
     };
     let said = |wire: OpenAi, mode| -> Value { serde_json::from_slice(&wire.encode(&request, form(mode))).unwrap() };
