@@ -59,7 +59,8 @@ pub fn run<S: Inputs>(extractor: Arc<Extractor>, plan: Arc<Plan>, lane: Lane, on
 /// A batch of one: the same work, without a task of its own, which would cost two wake-ups of another thread.
 pub async fn single(extractor: &Extractor, plan: &Plan, lane: &Lane, input: Input) -> Outcome {
     let place = plan.enter(lane, &input);
-    guarded(extractor, plan, lane, place, input).await
+    // On the heap: the layers above move their futures, and this one has kilobytes.
+    Box::pin(guarded(extractor, plan, lane, place, input)).await
 }
 
 /// One item, whatever happens to it.

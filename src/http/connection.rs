@@ -104,7 +104,8 @@ async fn answer(server: hyper::server::conn::http1::Builder, socket: TcpStream, 
 /// Reads on for a while after the last answer. A client that was refused may still be sending; to close at once would reset the
 /// connection, and it would never see why it was refused.
 async fn linger(socket: &TcpStream) {
-    let mut nowhere = [0; 16 * 1024];
+    // On the heap: every connection's task has room for what this function holds.
+    let mut nowhere = vec![0; 16 * 1024];
     let until = tokio::time::Instant::now() + LINGER;
     while tokio::time::Instant::now() < until {
         let Ok(Ok(())) = tokio::time::timeout(LINGER_IDLE, socket.readable()).await else { return };
