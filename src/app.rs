@@ -155,7 +155,7 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     let wire = match provider.kind {
         config::Kind::OpenAi => OpenAi::at(base_url.host_str().unwrap_or_default()),
     };
-    Ok(Arc::new(Remote::new(wire, client, &base_url, provider.api_key.clone(), provider.headers.values().cloned().collect())))
+    Ok(Arc::new(Remote::new(wire, client, &base_url, provider.api_key.as_ref(), provider.headers.values().cloned().collect())))
 }
 
 fn models(config: &Config, providers: BTreeMap<String, Provided>) -> anyhow::Result<Models> {

@@ -139,15 +139,15 @@ const MAX_SAID_BYTES: usize = 500;
 const MAX_LEARNED: usize = 1000;
 
 impl<W: Wire> Remote<W> {
-    pub fn new(wire: W, client: Client, base_url: &Url, key: Option<SecretString>, headers: Vec<SecretString>) -> Self {
+    pub fn new(wire: W, client: Client, base_url: &Url, key: Option<&SecretString>, headers: Vec<SecretString>) -> Self {
         let mut url = base_url.clone();
         url.set_path(&format!("{}/{}", base_url.path().trim_end_matches('/'), wire.path()));
-        let bearer = key.as_ref().and_then(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok());
+        let bearer = key.and_then(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok());
         let bearer = bearer.map(|mut bearer| {
             bearer.set_sensitive(true);
             bearer
         });
-        let secrets = key.iter().cloned().chain(headers).collect();
+        let secrets = key.into_iter().cloned().chain(headers).collect();
         Self { wire, client, url, bearer, secrets, learned: Mutex::default() }
     }
 
