@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::problem::Problem;
 use super::reply::{About, Sink};
-use super::shapes::{BatchStatus, ItemResult, LastLine, Summary, write};
+use super::shapes::{BatchStatus, ItemResult, Summary, write};
 use crate::model::{Error, Outcome};
 
 /// One JSON object at the end; white space before it while it takes long.
@@ -43,6 +43,8 @@ impl Sink for Ordered {
         out.reserve(self.bytes + self.results.len() + 512);
         out.put_slice(b"{\"id\":");
         write(out, &about.id);
+        out.put_slice(b",\"status\":");
+        write(out, &status);
         out.put_slice(b",\"results\":[");
         for (index, result) in std::mem::take(&mut self.results).iter().enumerate() {
             if index > 0 {
@@ -50,11 +52,13 @@ impl Sink for Ordered {
             }
             out.put_slice(result);
         }
-        out.put_slice(b"],");
-        let mut rest = BytesMut::new();
-        write(&mut rest, &LastLine { status, summary, metadata: about.metadata.as_ref() });
-        // The rest of the object, without its opening brace.
-        out.put_slice(rest.get(1..).unwrap_or_default());
+        out.put_slice(b"],\"summary\":");
+        write(out, &summary);
+        if let Some(metadata) = &about.metadata {
+            out.put_slice(b",\"metadata\":");
+            write(out, metadata);
+        }
+        out.put_u8(b'}');
     }
 
     fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {

@@ -165,7 +165,7 @@ pub struct Done<'a> {
     pub metadata: Option<&'a Metadata>,
 }
 
-/// The last line of a batch's NDJSON, and what an ordered reply has beside its results.
+/// The last line of a batch's NDJSON.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct LastLine<'a> {
     pub status: BatchStatus,
