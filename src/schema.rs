@@ -101,7 +101,7 @@ impl Schema {
         self.check_cost(instance).is_ok() && self.validator.is_valid(instance)
     }
 
-    /// What is wrong with `instance`, at most [`MAX_FAULTS`]; empty when it is valid.
+    /// What is wrong with `instance`, at most twenty; empty when it is valid.
     #[must_use]
     pub fn faults(&self, instance: &Value) -> Vec<Fault> {
         if let Err(fault) = self.check_cost(instance) {
