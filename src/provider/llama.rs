@@ -264,3 +264,6 @@ impl Drop for Closing {
         self.0.close();
     }
 }
+
+#[cfg(test)]
+mod tests;
