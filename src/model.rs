@@ -7,6 +7,7 @@ mod bounded;
 mod error;
 mod input;
 mod outcome;
+mod price;
 mod request;
 mod spec;
 
@@ -14,6 +15,7 @@ pub use bounded::Bounded;
 pub use error::{Attempted, Code, Error, Fault, pointer};
 pub use input::{Content, Input, Item};
 pub use outcome::{Ending, Outcome, Success, Tally, Timing, Usage};
+pub use price::{Price, Usd};
 #[cfg(test)]
 pub use request::request_fields;
 pub use request::{Batch, OnError, Single};

@@ -1,0 +1,74 @@
+//! What tokens cost.
+
+use serde::{Serialize, Serializer};
+
+use super::outcome::Usage;
+
+/// US dollars, in whole picodollars (10⁻¹² dollars): the price of a single token is a whole number of them, so that sums
+/// over millions of items are exact. Up to 18 million dollars; sums stop there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub struct Usd(pub u64);
+
+impl Usd {
+    const PER_DOLLAR: f64 = 1e12;
+
+    /// `None` for what is negative, infinite or no number.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, not negative, and saturating")]
+    pub fn from_dollars(dollars: f64) -> Option<Self> {
+        (dollars.is_finite() && dollars >= 0.0).then(|| Self((dollars * Self::PER_DOLLAR).round() as u64))
+    }
+
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "for reading; exact up to nine thousand dollars")]
+    pub fn dollars(self) -> f64 {
+        self.0 as f64 / Self::PER_DOLLAR
+    }
+
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Serialize for Usd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.dollars())
+    }
+}
+
+/// What a model's tokens cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Price {
+    /// Of one token read.
+    pub input: Usd,
+    /// Of one token written.
+    pub output: Usd,
+}
+
+impl Price {
+    #[must_use]
+    pub const fn of(self, usage: Usage) -> Usd {
+        let input = self.input.0.saturating_mul(usage.input_tokens);
+        Usd(input.saturating_add(self.output.0.saturating_mul(usage.output_tokens)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_exact_over_millions_of_tokens() {
+        let per_million = |dollars: f64| Usd::from_dollars(dollars / 1e6).unwrap();
+        let price = Price { input: per_million(0.15), output: per_million(0.6) };
+        assert!((price.of(Usage::new(10_000_000, 1_000_000)).dollars() - 2.1).abs() < 1e-12);
+        assert_eq!(Usd::from_dollars(-1.0), None);
+        assert_eq!(Usd::from_dollars(f64::NAN), None);
+    }
+}
