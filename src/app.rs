@@ -1,5 +1,7 @@
 //! The composition root: makes the parts from the configuration, joins them, runs the server, and drains it.
 
+mod callers;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,15 +11,16 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, DefaultModel};
-use crate::extract::{self, Extractor, Models, Provided, Route};
+use crate::config::{self, Config, ModelName};
+use crate::extract::{self, Choice, Extractor, Models, Provided};
 use crate::http::{self, Lifecycle, Parts};
-use crate::limits::{self, Limits, Pool, PoolId, Rate};
+use crate::limits::{self, KeyQuota, Limits, Pool, PoolId, Rate, Terms};
 use crate::model::Mode;
 use crate::net;
 use crate::provider::{OpenAi, Provider, Remote};
 use crate::schema::Registry;
 use crate::telemetry;
+use callers::Callers;
 
 /// Tries of a failed call, the first included.
 const MAX_TRIES: u32 = 3;
@@ -35,15 +38,23 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let address = listener.local_addr().context("the bound address cannot be read")?;
     let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
     let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
+    let mut callers = Callers::new(&config, extractor.limits().clone());
+    callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
     tracing::info!("{}", welcome(&extractor, address));
     let lifecycle = Lifecycle::default();
     let upkeep = lifecycle.tasks.spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
+    let keys = callers.keys();
+    let watch = config.callers_file.clone().map(|path| {
+        let ended = lifecycle.draining.clone();
+        lifecycle.tasks.spawn(async move { ended.run_until_cancelled_owned(callers.watch(path)).await })
+    });
     let grace = config.server.shutdown_grace;
     let header_timeout = config.server.header_timeout;
     let router = http::router(Parts {
         extractor,
         server: config.server,
         limits: config.limits,
+        keys,
         lifecycle: lifecycle.clone(),
         metrics: Some(metrics),
     });
@@ -53,6 +64,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     drain(&lifecycle, grace).await;
     closing.cancel();
     upkeep.abort();
+    drop(watch);
     // It ends by the token, and a panic in it has been logged.
     drop(serving.await);
     lifecycle.tasks.close();
@@ -103,7 +115,7 @@ fn prepare_data_dir(config: &Config) -> anyhow::Result<()> {
 }
 
 fn welcome(extractor: &Extractor, address: SocketAddr) -> String {
-    let model = &extractor.models().default;
+    let model = &extractor.models().default.first;
     let note = model.provider.note().map(|note| format!(" ({note})")).unwrap_or_default();
     format!(
         "listening on http://{address}; the default model is {}{note}; the reference is at http://{address}/docs/",
@@ -115,25 +127,40 @@ fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Extract
     let mut providers = BTreeMap::new();
     let mut pools = Vec::new();
     for (name, provider) in &config.providers {
-        let pool = PoolId(pools.len());
-        pools.push(Pool { name: name.clone(), rate: provider.rate.map(rate), max_in_flight: None });
-        let provider = remote(provider).with_context(|| format!("the provider {name} cannot be set up"))?;
-        providers.insert(name.clone(), Provided { provider, pool });
+        let made = remote(provider).with_context(|| format!("the provider {name} cannot be set up"))?;
+        let provided = Provided { provider: made, pool: PoolId(pools.len()), call_timeout: provider.call_timeout };
+        pools.push(pool(name, provider));
+        providers.insert(name.clone(), provided);
     }
     let local = local(config, PoolId(pools.len()))?;
     if let Some((provided, pool)) = &local {
         pools.push(pool.clone());
         providers.insert(config::LOCAL.to_owned(), provided.clone());
     }
-    let models = models(config, providers)?;
     let limits = limits::Config {
         max_concurrency: config.limits.max_concurrency.get() as usize,
         max_queue: config.limits.max_queue.get() as usize,
     };
     let limits = Limits::new(limits, pools).context("the limits' thread cannot be started")?;
-    let tries =
-        extract::Config { max_tries: MAX_TRIES, max_wait: config.limits.max_wait, max_batch_wait: config.limits.max_batch_wait };
-    Ok(Extractor::new(tries, models, limits, registry))
+    let models = models(config, providers, &limits)?;
+    let extraction = extract::Config {
+        max_tries: MAX_TRIES,
+        max_wait: config.limits.max_wait,
+        max_batch_wait: config.limits.max_batch_wait,
+        cache: config.cache.map(|cache| extract::CacheConfig { max_bytes: cache.max_bytes, ttl: cache.ttl }),
+    };
+    Ok(Extractor::new(extraction, models, limits, registry))
+}
+
+/// The limits of a provider: its keys' quotas, or that of the calls without one.
+fn pool(name: &str, provider: &config::Provider) -> Pool {
+    let quota = KeyQuota { requests: provider.rate.map(rate), tokens_per_minute: provider.tokens_per_minute };
+    Pool {
+        name: name.to_owned(),
+        keys: vec![quota; provider.api_keys.len().max(1)],
+        max_in_flight: provider.max_concurrency.map(|limit| limit.get() as usize),
+        is_adaptive: provider.adaptive_concurrency,
+    }
 }
 
 const fn rate(rate: config::Rate) -> Rate {
@@ -155,28 +182,40 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     let wire = match provider.kind {
         config::Kind::OpenAi => OpenAi::at(base_url.host_str().unwrap_or_default()),
     };
-    Ok(Arc::new(Remote::new(wire, client, &base_url, provider.api_key.as_ref(), provider.headers.values().cloned().collect())))
+    Ok(Arc::new(Remote::new(wire, client, &base_url, &provider.api_keys, provider.headers.values().cloned().collect())))
 }
 
-fn models(config: &Config, providers: BTreeMap<String, Provided>) -> anyhow::Result<Models> {
-    let route = |provider: &str, model: &str, mode: Mode| {
+fn models(config: &Config, providers: BTreeMap<String, Provided>, limits: &Limits) -> anyhow::Result<Models> {
+    let route = |provider: &str, model: &str, mode: Mode, terms: Terms| {
         let provided = providers.get(provider).with_context(|| format!("the provider {provider} is not in this build"))?;
-        Ok::<_, anyhow::Error>(Route {
-            provider_name: provider.to_owned(),
-            provider: Arc::clone(&provided.provider),
-            pool: provided.pool,
-            model: model.to_owned(),
-            mode,
-        })
+        Ok::<_, anyhow::Error>(provided.route(provider, model, mode, terms, limits))
+    };
+    let configured = |model: &config::Model| {
+        let terms = Terms { max_in_flight: model.max_concurrency.map(|limit| limit.get() as usize), price: model.price };
+        route(&model.provider, &model.model, model.mode, terms)
+    };
+    // Those with terms of their own first, so that the terms hold however a model is named.
+    let firsts: BTreeMap<_, _> =
+        config.models.iter().map(|(name, model)| Ok((name.clone(), configured(model)?))).collect::<anyhow::Result<_>>()?;
+    let named_route = |name: &ModelName| match name {
+        ModelName::Direct { provider, model } => route(provider, model, Mode::Auto, Terms::default()),
+        ModelName::Named(name) => firsts.get(name).cloned().with_context(|| format!("the model {name} is not configured")),
     };
     let mut named = BTreeMap::new();
     for (name, model) in &config.models {
-        named.insert(name.clone(), route(&model.provider, &model.model, model.mode)?);
+        let first = firsts.get(name).cloned().with_context(|| format!("the model {name} is not configured"))?;
+        let fallback = model.fallback.iter().map(named_route).collect::<anyhow::Result<_>>()?;
+        named.insert(name.clone(), Choice { first, fallback });
     }
     let default = match &config.model {
-        DefaultModel::BuiltIn => route(config::LOCAL, &local_model_name(config), Mode::Auto)?,
-        DefaultModel::Direct { provider, model } => route(provider, model, Mode::Auto)?,
-        DefaultModel::Named(name) => named.get(name).cloned().with_context(|| format!("the model {name} is not configured"))?,
+        None => {
+            let first = route(config::LOCAL, &local_model_name(config), Mode::Auto, Terms::default())?;
+            Choice { first, fallback: Vec::new() }
+        }
+        Some(direct @ ModelName::Direct { .. }) => Choice { first: named_route(direct)?, fallback: Vec::new() },
+        Some(ModelName::Named(name)) => {
+            named.get(name).cloned().with_context(|| format!("the model {name} is not configured"))?
+        }
     };
     Ok(Models { default, named, providers })
 }
@@ -192,7 +231,7 @@ fn local_model_name(config: &Config) -> String {
 
 #[cfg(not(feature = "local"))]
 fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(Provided, Pool)>> {
-    let wanted = matches!(config.model, DefaultModel::BuiltIn);
+    let wanted = config.model.is_none();
     anyhow::ensure!(
         !wanted,
         "this build has no model built in, and no provider is configured; set OPENAI_BASE_URL or OPENAI_API_KEY, and EXTRACTD_MODEL"
@@ -204,9 +243,9 @@ fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(Provided, Pool)>>
 fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(Provided, Pool)>> {
     use crate::provider::{Local, LocalOptions};
 
-    let wanted =
-        matches!(config.model, DefaultModel::BuiltIn) || config.models.values().any(|model| model.provider == config::LOCAL);
-    if !wanted {
+    let is_local = |name: &ModelName| matches!(name, ModelName::Direct { provider, .. } if provider == config::LOCAL);
+    let is_named = config.models.values().any(|model| model.provider == config::LOCAL || model.fallback.iter().any(is_local));
+    if config.model.as_ref().is_some_and(|name| !is_local(name)) && !is_named {
         return Ok(None);
     }
     let model_path = config.local.model_path.clone().unwrap_or_else(|| LOCAL_MODEL_PATH.into());
@@ -223,9 +262,14 @@ fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(Provided, Pool
         parallel: config.local.parallel.get() as usize,
         context_tokens: config.local.context_tokens.get() as usize,
     };
-    let pool_settings = Pool { name: config::LOCAL.to_owned(), rate: None, max_in_flight: Some(options.max_in_flight()) };
+    let pool_settings = Pool {
+        name: config::LOCAL.to_owned(),
+        keys: vec![KeyQuota::default()],
+        max_in_flight: Some(options.max_in_flight()),
+        is_adaptive: false,
+    };
     let provider = Local::start(options).context("the built-in model's thread cannot be started")?;
-    Ok(Some((Provided { provider: Arc::new(provider), pool }, pool_settings)))
+    Ok(Some((Provided { provider: Arc::new(provider), pool, call_timeout: None }, pool_settings)))
 }
 
 /// Asks the server at this address whether it is alive. Success when it says so.

@@ -7,15 +7,19 @@
 //! This module knows nothing of the parts that it configures; each is handed its own section by value.
 
 mod args;
-mod default_model;
+mod budget;
+mod cache;
+mod callers;
 mod environment;
 mod error;
 mod file;
 mod headers;
+mod keys;
 mod limits;
 mod local;
 mod log;
 mod missing;
+mod model_name;
 mod models;
 mod print;
 mod providers;
@@ -37,14 +41,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use model_name::Known;
 use section::{Reader, Section};
 
 pub use args::Args;
-pub use default_model::DefaultModel;
+pub use cache::Cache;
+pub use callers::{Caller, Quota, join_callers, read_callers};
 pub use error::Error;
 pub use limits::Limits;
 pub use local::Local;
 pub use log::{Format, Log};
+pub use model_name::ModelName;
 pub use models::Model;
 pub use print::InForce;
 pub use providers::{Kind, LOCAL, Provider, Rate};
@@ -56,18 +63,24 @@ pub use url::Url;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `listen`: where the server listens. Port 0 takes a free one. Default `127.0.0.1:8080`; one that is not loopback
-    /// needs `server.api_keys` or `server.allow_anonymous`.
+    /// needs callers or `server.allow_anonymous`.
     pub listen: SocketAddr,
-    /// `model`: who answers a request that names no model. Default: the built-in model, if no provider is configured.
-    pub model: DefaultModel,
+    /// `model`: who answers a request that names no model. `None`, allowed if no provider is configured: the built-in model,
+    /// whatever its name is.
+    pub model: Option<ModelName>,
     /// `data_dir`: folder of the embedded store. Default `./data`.
     pub data_dir: PathBuf,
     /// `schemas_dir`: folder of `*.json` schemas that are there from the start. `None`: there are none.
     pub schemas_dir: Option<PathBuf>,
+    /// `callers_file`: a TOML file with more `[callers.NAME]` tables, and nothing else; read anew when it changes, by
+    /// [`read_callers`]. `None`: there is none.
+    pub callers_file: Option<PathBuf>,
     /// `[server]`: the HTTP side.
     pub server: Server,
     /// `[limits]`: what may be in flight, wait and be held in memory.
     pub limits: Limits,
+    /// `[cache]`: answers that are kept, to be given again. `None`: none are.
+    pub cache: Option<Cache>,
     /// `[log]`: what is logged, and how.
     pub log: Log,
     /// `[local]`: the built-in model.
@@ -76,6 +89,11 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// `[models.NAME]`, by name. Each one's provider is in `providers`, or [`LOCAL`].
     pub models: BTreeMap<String, Model>,
+    /// `server.api_keys` or `server.api_keys_file`, in their order, then `[callers.NAME]`, by name. Empty, the default, and
+    /// `file_callers` too: everyone may call.
+    pub callers: Vec<Caller>,
+    /// What `callers_file` held at the start, by name. None of them has a name or a key that is in `callers`.
+    pub file_callers: Vec<Caller>,
 }
 
 /// What [`Config::load`] found.
@@ -114,35 +132,70 @@ impl Config {
         let settings = sources::gather(args, &environment, &read_file)?;
         let reader = Reader::new(&environment, &read_file);
         let config = Self::read(Section::root(&reader, settings))?;
-        let warnings = environment::warnings(&environment, &config.providers);
+        let mut warnings = environment::warnings(&environment, &config.providers);
+        warnings.extend(budget::warning(&config));
         Ok(Loaded { config, origins: reader.into_record(), warnings })
     }
 
     fn read(mut root: Section<'_>) -> Result<Self, Error> {
-        let listen_set = root.origin_of("listen");
-        let model_set = root.origin_of("model");
-        let room_set = root.origin_of("limits.max_queue_bytes");
-        let room_set = room_set.max(root.origin_of("server.max_body_bytes"));
+        let [listen_set, model_set, callers_set] = ["listen", "model", "callers_file"].map(|key| root.origin_of(key));
+        let room_set = root.origin_of("limits.max_queue_bytes").max(root.origin_of("server.max_body_bytes"));
         let listen = root.get("listen", "127.0.0.1:8080", value::text(LISTEN, listen_address))?;
         let model = root.find("model", value::text("a string", |text| Some(text.to_owned())))?;
         let data_dir = root.get("data_dir", "./data", value::path)?;
         let schemas_dir = root.find("schemas_dir", value::path)?;
-        let server = Server::read(root.child("server")?)?;
+        let callers_file = root.find("callers_file", value::path)?;
+        let mut server = root.child("server")?;
+        let mut callers = callers::of_keys(&mut server)?;
+        let server = Server::read(server)?;
         let limits = Limits::read(root.child("limits")?)?;
+        let cache = Cache::read(root.child("cache")?)?;
         let log = Log::read(root.child("log")?)?;
         let local = Local::read(root.child("local")?)?;
         let providers = providers::read(root.children("providers")?)?;
         let models = models::read(root.children("models")?, &providers)?;
+        callers.extend(callers::read(root.children("callers")?)?);
+        let reader = root.reader;
         root.finish()?;
 
-        server.check_access(listen, &listen_set)?;
+        let of_file = |path: &PathBuf| callers::of_file(reader, path, &callers_set);
+        let file_callers = callers_file.as_ref().map(of_file).transpose()?.unwrap_or_default();
+        if join_callers(&callers, &file_callers)?.is_empty() {
+            server.check_open(listen, &listen_set)?;
+        }
         limits.check_room(server.max_body_bytes, &room_set)?;
-        let model = match model {
-            Some(text) => DefaultModel::resolve(&text, &model_set, &providers, &models)?,
-            None => DefaultModel::built_in(&providers)?,
-        };
-        Ok(Self { listen, model, data_dir, schemas_dir, server, limits, log, local, providers, models })
+        let model = default_model(model, &model_set, &providers, &models)?;
+        Ok(Self {
+            listen,
+            model,
+            data_dir,
+            schemas_dir,
+            callers_file,
+            server,
+            limits,
+            cache,
+            log,
+            local,
+            providers,
+            models,
+            callers,
+            file_callers,
+        })
     }
+}
+
+fn default_model(
+    text: Option<String>,
+    set: &Origin,
+    providers: &BTreeMap<String, Provider>,
+    models: &BTreeMap<String, Model>,
+) -> Result<Option<ModelName>, Error> {
+    let Some(text) = text else {
+        return model_name::check_unset(providers).map(|()| None);
+    };
+    let names = models.keys().cloned().collect();
+    let model = Known { providers, models: &names }.resolve(&text);
+    model.map(Some).map_err(|why| Error::new(set, format!("`model` {why}")))
 }
 
 const LISTEN: &str = "an IP address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:0";

@@ -4,21 +4,27 @@
 //! A single is a batch of one. Knows nothing of HTTP, of stores, or of who listens.
 
 mod batch;
+mod cache;
+mod call;
+mod flight;
 mod judge;
 mod one;
+mod pace;
 mod plan;
 mod retry;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use batch::{Inputs, Outcomes, run, single};
+pub use cache::{CacheConfig, CacheReading};
 pub use one::{BLANK, is_blank};
-pub use plan::{Models, Plan, Provided, Route};
+pub use plan::{Choice, Models, Plan, Provided, Route};
 
-use crate::limits::{CallerId, Lane, Limits, Overloaded};
-use crate::model::{Code, Error};
-use crate::schema::{Cache, Registry};
+use crate::limits::{CallerId, Class, Lane, Limits, Load, Refused};
+use crate::model::{Code, Error, Success};
+use crate::schema::{self, Registry};
 use crate::telemetry::ExtractMeters;
 
 /// How often and how long an item is tried.
@@ -30,6 +36,8 @@ pub struct Config {
     pub max_wait: Duration,
     /// The same for an item of a batch.
     pub max_batch_wait: Duration,
+    /// `None`: no result is kept.
+    pub cache: Option<CacheConfig>,
 }
 
 /// What every extraction shares.
@@ -39,7 +47,9 @@ pub struct Extractor {
     models: Models,
     limits: Limits,
     registry: Arc<Registry>,
-    schemas: Cache,
+    schemas: schema::Cache,
+    cache: Option<cache::Cache>,
+    flights: flight::Flights,
     meters: ExtractMeters,
 }
 
@@ -53,7 +63,16 @@ pub enum Kind {
 impl Extractor {
     #[must_use]
     pub fn new(config: Config, models: Models, limits: Limits, registry: Arc<Registry>) -> Self {
-        Self { config, models, limits, registry, schemas: Cache::default(), meters: ExtractMeters::new() }
+        Self {
+            config,
+            models,
+            limits,
+            registry,
+            schemas: schema::Cache::default(),
+            cache: config.cache.map(cache::Cache::new),
+            flights: flight::Flights::default(),
+            meters: ExtractMeters::new(),
+        }
     }
 
     #[must_use]
@@ -71,17 +90,52 @@ impl Extractor {
         &self.registry
     }
 
+    /// How full the cache of results is; `None`: there is none.
+    #[must_use]
+    pub fn cache(&self) -> Option<CacheReading> {
+        self.cache.as_ref().map(cache::Cache::reading)
+    }
+
+    /// An equal item's result, if one is kept.
+    fn cached(&self, key: &flight::Key) -> Option<Success> {
+        let found = self.cache.as_ref()?.get(key);
+        self.meters.looked_up(found.is_some());
+        found
+    }
+
     /// A place for a request of `items` items (`None`: not known yet), at most `concurrency` of them at a time.
     ///
     /// # Errors
-    /// `overloaded` when the waiting room is full.
+    /// `overloaded` when the waiting room is full; `quota_exceeded` when the caller's own is, or its budget is used up.
     pub fn admit(&self, caller: CallerId, plan: &Plan, items: Option<usize>, concurrency: Option<usize>) -> Result<Lane, Error> {
         // Twice what can be in flight, so that a free slot always finds an item that waits.
         let window = self.limits.max_concurrency().saturating_mul(2);
         let wanted = window.min(concurrency.unwrap_or(usize::MAX)).min(items.unwrap_or(usize::MAX));
-        self.limits.admit(caller, plan.route().pool, wanted).map_err(|full: Overloaded| {
-            let detail = format!("the waiting room is full: {full}; try again in a moment, or send less at a time");
-            Error::new(Code::Overloaded, detail).retry_after(full.retry_after)
-        })
+        let load =
+            Load { class: Class::Direct, pool: plan.route().limits.pool(), items: wanted.max(1), has_price: plan.has_price() };
+        self.limits.admit(caller, &load).map_err(|refused| refusal(&refused))
+    }
+}
+
+fn refusal(refused: &Refused) -> Error {
+    match *refused {
+        Refused::Overloaded { retry_after, .. } => {
+            let detail = format!("the waiting room is full: {refused}; try again in a moment, or send less at a time");
+            Error::new(Code::Overloaded, detail).retry_after(retry_after)
+        }
+        Refused::QuotaUsedUp { retry_after } => {
+            let detail = "this caller's quota is used up, and as many of its items are waiting for it as may; try again later, or \
+                          send less at a time";
+            Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)
+        }
+        Refused::NoPrice => {
+            let detail = "this caller has a budget, and the configuration does not say what the model costs; name a configured \
+                          model with a price";
+            Error::new(Code::Forbidden, detail)
+        }
+        Refused::Broke { retry_after } => {
+            let detail = "this caller's budget for today is used up; it begins anew at midnight UTC";
+            Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)
+        }
     }
 }

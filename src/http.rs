@@ -40,7 +40,7 @@ pub use docs::document;
 
 use crate::config;
 use crate::extract::Extractor;
-use guard::Keys;
+pub use guard::Keys;
 
 /// The life of the server, from the outside in: first no new work, then no work at all.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +61,7 @@ pub struct Parts {
     pub extractor: Arc<Extractor>,
     pub server: config::Server,
     pub limits: config::Limits,
+    pub keys: Arc<Keys>,
     pub lifecycle: Lifecycle,
     pub metrics: Option<PrometheusHandle>,
 }
@@ -69,7 +70,7 @@ pub struct Parts {
 #[derive(Debug)]
 struct Shared {
     extractor: Arc<Extractor>,
-    keys: Keys,
+    keys: Arc<Keys>,
     hosts: Vec<String>,
     max_body_bytes: usize,
     max_line_bytes: usize,
@@ -105,7 +106,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
 pub fn router(parts: Parts) -> Router {
     let cors = cors(&parts.server.cors_origins);
     let shared = Arc::new(Shared {
-        keys: Keys::new(&parts.server.api_keys),
+        keys: parts.keys,
         hosts: parts.server.hosts,
         max_body_bytes: parts.server.max_body_bytes,
         max_line_bytes: parts.server.max_line_bytes,

@@ -1,26 +1,53 @@
-//! Who may call a provider, and when: the global semaphore, a requests bucket for each provider key, and the
-//! fair queue in front of both.
+//! Who may call a provider, and when: the global semaphore, the buckets of requests and of tokens of each provider key, the
+//! quotas of each caller, the breaker of each model, and the fair queue in front of all of them.
 //!
-//! A call takes its slot and its bucket token **together**, at the moment that it goes out. Holding a slot while
-//! waiting for a token would keep it from a provider that could use it; holding a token while waiting for a slot
-//! would pile tokens up behind a slow upstream and then burst over the rate.
+//! A call takes everything that it needs **together**, at the moment that it goes out. Holding a slot while waiting for a token
+//! would keep it from a provider that could use it; holding a token while waiting for a slot would pile tokens up behind a slow
+//! upstream and then burst over the rate.
 //!
-//! Knows nothing of providers, schemas or HTTP: a [`Pool`] is a name with a quota.
+//! What is held is counted by what is alive, so that nothing can leak: a [`Permit`] dropped at any moment gives back all of it.
+//!
+//! Knows nothing of wire formats, schemas or HTTP: a [`Pool`] is a name with quotas.
 
+mod adaptive;
 mod admission;
 mod alarm;
 pub mod backoff;
+mod breaker;
 mod bucket;
+mod caller;
+mod count;
+mod estimate;
 mod fair;
+mod key;
+mod model;
 mod permit;
+mod pool;
+mod readings;
+mod retries;
+mod rolling;
 mod state;
+mod tokens;
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-pub use admission::{Lane, Overloaded};
+pub use admission::{Lane, Refused};
+pub use breaker::Health;
 pub use bucket::Rate;
-pub use permit::{Denied, InLine, Patience, Permit, Turn};
+pub use caller::{Quota, Standing, Window};
+pub use estimate::tokens as guess_tokens;
+pub use fair::Class;
+pub use key::KeySet;
+pub use model::{Model, Terms};
+pub use permit::{Ask, Denied, InLine, Patience, Permit, Turn};
+pub use readings::{BreakerReading, BreakerState, Kind, Reading, RetryReading};
+
+use crate::model::Usage;
+use crate::telemetry;
+use permit::Stake;
+use pool::Holds;
 use state::State;
 
 /// The limits of the whole process.
@@ -32,24 +59,85 @@ pub struct Config {
     pub max_queue: usize,
 }
 
-/// What one provider key allows.
+/// What one provider key allows. `None`: unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeyQuota {
+    pub requests: Option<Rate>,
+    pub tokens_per_minute: Option<NonZeroU32>,
+}
+
+/// What a provider allows.
 #[derive(Debug, Clone)]
 pub struct Pool {
     /// The provider's name, for `/v1/limits` and the metrics.
     pub name: String,
-    /// `None`: unlimited.
-    pub rate: Option<Rate>,
-    /// Calls in flight on this key; `None`: as many as the global limit allows.
+    /// One for each key, or for the calls without one: at least one, at most [`KeySet::MAX`].
+    pub keys: Vec<KeyQuota>,
+    /// Calls in flight, all keys together; `None`: as many as the global limit allows.
     pub max_in_flight: Option<usize>,
+    /// Whether to make fewer calls at a time when the provider says that there are too many.
+    pub is_adaptive: bool,
 }
 
 /// Which pool a call goes to: its place in the list given to [`Limits::new`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(pub usize);
 
 /// Whose work it is: the first level of the fair queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct CallerId(pub u64);
+
+/// A request that wants to be let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    pub class: Class,
+    /// Where its calls go at first.
+    pub pool: PoolId,
+    /// Items that it would have under way at a time, at least 1.
+    pub items: usize,
+    /// Whether the cost of each of its calls will be known.
+    pub has_price: bool,
+}
+
+/// What a call has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// It was refused, or never sent: what was reserved comes back.
+    Nothing,
+    /// It may have been worked for, and charged: what was reserved stays taken.
+    Unknown,
+    Tokens(Usage),
+}
+
+/// What a provider's headers say is left of its own limits. `None`: they do not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Remaining {
+    pub requests: Option<u64>,
+    pub tokens: Option<u64>,
+}
+
+/// What became of a call, as far as limits are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    pub health: Health,
+    /// The provider has too much to do.
+    pub is_crowded: bool,
+    pub spent: Spent,
+    /// The provider wants no call with this key until then.
+    pub paused_until: Option<Instant>,
+    /// The provider does not take this key, or its quota is used up for good.
+    pub is_refused: bool,
+    pub remaining: Remaining,
+}
+
+impl Report {
+    /// One that used nothing and says no more than this.
+    #[must_use]
+    pub const fn new(health: Health) -> Self {
+        let remaining = Remaining { requests: None, tokens: None };
+        Self { health, is_crowded: false, spent: Spent::Nothing, paused_until: None, is_refused: false, remaining }
+    }
+}
 
 /// Takes the place in the queue; cheap to clone.
 #[derive(Debug, Clone)]
@@ -69,38 +157,33 @@ impl Shared {
 
     /// Gives out every permit that can go out now, and sets the alarm for the next.
     fn dispatch(self: &Arc<Self>) {
-        let (next, unclaimed) = {
+        self.change(|_, _| ());
+    }
+
+    /// Changes something, then gives out what can go out by it.
+    fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let (changed, next, unclaimed) = {
             let mut state = self.lock();
-            (state.dispatch(Instant::now(), self), state.take_unclaimed())
+            let now = Instant::now();
+            let changed = change(&mut state, now);
+            (changed, state.dispatch(now, self), state.take_unclaimed())
         };
         if let Some(next) = next {
             self.alarm.set(next);
         }
         // Each gives its slot to the next in line.
         drop(unclaimed);
+        changed
     }
-}
 
-/// One limit as it stands, for `/v1/limits` and the metrics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
-    pub kind: Kind,
-    /// The pool that it belongs to; `None`: the whole process.
-    pub scope: Option<String>,
-    /// `None`: unlimited.
-    pub limit: Option<u64>,
-    pub in_use: u64,
-    /// `None`: unlimited.
-    pub available: Option<u64>,
-    pub waiting: u64,
-}
-
-/// What a limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Concurrency,
-    RequestsPerMinute,
-    Queue,
+    fn finish(self: &Arc<Self>, stake: &Stake, holds: Option<Holds>, report: &Report) {
+        let has_opened = self.change(|state, now| state.finish(stake, holds, report, now));
+        if has_opened {
+            let model = self.lock().name_of(&stake.model);
+            tracing::warn!(model, "the model fails all the time; it is left alone for a while");
+            telemetry::breaker_opened(&model);
+        }
+    }
 }
 
 impl Limits {
@@ -122,27 +205,37 @@ impl Limits {
         Ok(Self(shared))
     }
 
-    /// A place in the queue for a request of `wanted` items at a time, as far as there is room.
+    /// The model of this name at a provider: the same one for everybody who asks it. The `terms` are those of the first.
+    #[must_use]
+    pub fn model(&self, pool: PoolId, name: &str, terms: Terms) -> Arc<Model> {
+        self.0.lock().model(pool, name, terms, Instant::now())
+    }
+
+    /// Sets who may call and how much each may use. Balances of those who stay are kept.
+    pub fn set_callers(&self, callers: Vec<(CallerId, Quota)>) {
+        self.0.change(|state, now| state.set_callers(callers, now, SystemTime::now()));
+    }
+
+    /// A place in the queue for a request, as large as there is room for.
     ///
     /// Decided once; the items of an admitted request are never refused for want of room.
     ///
     /// # Errors
-    /// [`Overloaded`] when there is no room for a single item.
-    pub fn admit(&self, caller: CallerId, pool: PoolId, wanted: usize) -> Result<Lane, Overloaded> {
-        let (request, window) = self.0.lock().admit(pool, wanted.max(1), Instant::now())?;
-        Ok(Lane::new(Arc::clone(&self.0), caller, request, window))
+    /// [`Refused`] when there is no room for a single item.
+    pub fn admit(&self, caller: CallerId, load: &Load) -> Result<Lane, Refused> {
+        let mut state = self.0.lock();
+        let admitted = state.admit(caller, load, Instant::now())?;
+        let counts_tokens = state.counts_tokens(caller);
+        drop(state);
+        Ok(Lane::new(Arc::clone(&self.0), load.class, caller, admitted, counts_tokens))
     }
 
-    /// No call of this pool goes out before `until`: the provider has said so. The calls in flight are left alone.
-    pub fn pause(&self, pool: PoolId, until: Instant) {
-        self.0.lock().pause(pool, until, Instant::now());
-        self.0.dispatch();
-    }
-
-    /// Every limit as it stands now.
-    #[must_use]
-    pub fn readings(&self) -> Vec<Reading> {
-        self.0.lock().readings(Instant::now())
+    /// Counts a retry of a failed call, if the provider's retry budget has room for one.
+    ///
+    /// # Errors
+    /// How long until it is worth asking again.
+    pub fn retry(&self, pool: PoolId) -> Result<(), Duration> {
+        self.0.lock().pools.get_mut(pool.0).map_or(Ok(()), |pool| pool.provider.retries.retry(Instant::now()))
     }
 
     /// The most calls in flight.

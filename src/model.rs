@@ -14,9 +14,9 @@ mod spec;
 pub use bounded::Bounded;
 pub use error::{Attempted, Code, Error, Fault, pointer};
 pub use input::{Content, Input, Item};
-pub use outcome::{Ending, Outcome, Success, Tally, Timing, Usage};
+pub use outcome::{Ending, ModelUsage, Outcome, Success, Tally, Timing, Usage};
 pub use price::{Price, Usd};
 #[cfg(test)]
 pub use request::request_fields;
 pub use request::{Batch, OnError, Single};
-pub use spec::{Example, MadeUp, Metadata, Mode, SchemaSource, Spec, field_is_text};
+pub use spec::{CacheUse, Example, MadeUp, Metadata, Mode, SchemaSource, Spec, field_is_text};

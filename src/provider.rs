@@ -45,6 +45,8 @@ pub struct Request<'a> {
     pub template: &'a Template,
     /// The caller's trace, passed on (W3C Trace Context).
     pub traceparent: Option<&'a str>,
+    /// Which of the provider's keys to call with, from 0.
+    pub key: usize,
 }
 
 /// What a provider has to know of a schema.
@@ -75,6 +77,14 @@ pub struct Answer {
     pub usage: Option<Usage>,
     /// The value was asked for as the one member `value` of an object, because the provider takes no other root.
     pub wrapped: bool,
+    pub left: Left,
+}
+
+/// What the provider's headers say is left of its limits for this key. `None`: they do not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Left {
+    pub requests: Option<u64>,
+    pub tokens: Option<u64>,
 }
 
 /// Why the model stopped.
@@ -98,6 +108,7 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The provider's own word (`x-should-retry`).
     pub should_retry: Option<bool>,
+    pub left: Left,
 }
 
 /// What kind of failure a call met. What follows from it stands in `extract::retry`.
@@ -107,6 +118,8 @@ pub enum FailureKind {
     Connect,
     /// The connection broke, or the answer was none, after the request was sent.
     Broken,
+    /// No answer within the time that the call had.
+    Timeout,
     /// An HTTP status other than 200.
     Status(u16),
     /// The key's quota is used up for good, whatever the status.
@@ -124,7 +137,7 @@ pub enum FailureKind {
 impl Failure {
     #[must_use]
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None, should_retry: None }
+        Self { kind, detail: detail.into(), retry_after: None, should_retry: None, left: Left::default() }
     }
 
     /// The provider's HTTP status, if it answered with one.

@@ -16,6 +16,12 @@ pub const TOKENS: &str = "extractd_tokens_total";
 pub const ASKED_AGAIN: &str = "extractd_asked_again_total";
 /// Calls to a provider that brought no answer; `then` says what followed.
 pub const FAILED_TRIES: &str = "extractd_failed_tries_total";
+/// Retries that the retry budget put off.
+pub const RETRIES_PUT_OFF: &str = "extractd_retries_put_off_total";
+/// Looks into the cache of results; `found` is `true` or `false`.
+pub const CACHE_LOOKUPS: &str = "extractd_cache_lookups_total";
+/// Items that took the result of an equal one which was being called at the same time.
+pub const SHARED: &str = "extractd_items_shared_total";
 /// Seconds that an item waited for its turn.
 pub const QUEUED: &str = "extractd_item_queued_seconds";
 /// Seconds that an item spent in calls to its provider.
@@ -24,6 +30,16 @@ pub const UPSTREAM: &str = "extractd_item_upstream_seconds";
 pub const REQUESTS: &str = "extractd_http_requests_total";
 /// A limit's use, `limit` and `scope` as in `/v1/limits`.
 pub const LIMIT_IN_USE: &str = "extractd_limit_in_use";
+/// Times that a model's circuit breaker opened.
+pub const BREAKER_OPENED: &str = "extractd_breaker_opened_total";
+/// How a model's circuit breaker stands: 0 closed, 0.5 half open, 1 open.
+pub const BREAKER_STATE: &str = "extractd_breaker_state";
+/// Retries of the last ten seconds at a provider, and how many are allowed.
+pub const RETRIES_USED: &str = "extractd_retry_budget_used";
+pub const RETRIES_ALLOWED: &str = "extractd_retry_budget_allowed";
+/// Results in the cache, and what they take.
+pub const CACHE_ENTRIES: &str = "extractd_cache_entries";
+pub const CACHE_BYTES: &str = "extractd_cache_bytes";
 /// Items waiting at a limit.
 pub const LIMIT_WAITING: &str = "extractd_limit_waiting";
 
@@ -77,9 +93,18 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(TOKENS, "Model tokens used");
     describe_counter!(ASKED_AGAIN, "Answers that were not valid and were asked again");
     describe_counter!(FAILED_TRIES, "Calls to a provider that brought no answer, by what followed");
+    describe_counter!(RETRIES_PUT_OFF, "Retries that the retry budget put off");
+    describe_counter!(CACHE_LOOKUPS, "Looks into the cache of results");
+    describe_counter!(SHARED, "Items that took the result of an equal one in flight");
+    describe_counter!(BREAKER_OPENED, "Times that a model's circuit breaker opened");
     describe_histogram!(QUEUED, Unit::Seconds, "Time an item waited for its turn");
     describe_histogram!(UPSTREAM, Unit::Seconds, "Time an item spent in calls to its provider");
     describe_counter!(REQUESTS, "HTTP requests answered, by route and status");
+    describe_gauge!(BREAKER_STATE, "How a model's circuit breaker stands: 0 closed, 0.5 half open, 1 open");
+    describe_gauge!(RETRIES_USED, "Retries of the last ten seconds at a provider");
+    describe_gauge!(RETRIES_ALLOWED, "Retries that ten seconds allow at a provider");
+    describe_gauge!(CACHE_ENTRIES, "Results in the cache");
+    describe_gauge!(CACHE_BYTES, Unit::Bytes, "What the cache takes");
     describe_gauge!(LIMIT_IN_USE, "How much of a limit is in use");
     describe_gauge!(LIMIT_WAITING, "Items waiting at a limit");
     Ok(handle)
@@ -94,6 +119,10 @@ pub struct ExtractMeters {
     input_tokens: Counter,
     output_tokens: Counter,
     asked_again: Counter,
+    retries_put_off: Counter,
+    found: Counter,
+    not_found: Counter,
+    shared: Counter,
     queued: Histogram,
     upstream: Histogram,
 }
@@ -108,6 +137,10 @@ impl ExtractMeters {
             input_tokens: counter!(TOKENS, "direction" => "input"),
             output_tokens: counter!(TOKENS, "direction" => "output"),
             asked_again: counter!(ASKED_AGAIN),
+            retries_put_off: counter!(RETRIES_PUT_OFF),
+            found: counter!(CACHE_LOOKUPS, "found" => "true"),
+            not_found: counter!(CACHE_LOOKUPS, "found" => "false"),
+            shared: counter!(SHARED),
             queued: histogram!(QUEUED),
             upstream: histogram!(UPSTREAM),
         }
@@ -133,6 +166,20 @@ impl ExtractMeters {
         self.asked_again.increment(1);
     }
 
+    /// The retry budget is used up for now.
+    pub fn retry_put_off(&self) {
+        self.retries_put_off.increment(1);
+    }
+
+    pub fn looked_up(&self, found: bool) {
+        if found { &self.found } else { &self.not_found }.increment(1);
+    }
+
+    /// An item has taken an equal one's result.
+    pub fn shared(&self) {
+        self.shared.increment(1);
+    }
+
     /// A call brought no answer; `then` is what followed: `retry`, `pause`, `adapt` or `fail`.
     pub fn tried_in_vain(&self, then: &'static str) {
         counter!(FAILED_TRIES, "then" => then).increment(1);
@@ -148,6 +195,27 @@ impl Default for ExtractMeters {
 /// A request was answered.
 pub fn count_request(path: &str, status: u16) {
     counter!(REQUESTS, "path" => path.to_owned(), "status" => status.to_string()).increment(1);
+}
+
+/// A model's breaker has opened.
+pub fn breaker_opened(model: &str) {
+    counter!(BREAKER_OPENED, "model" => model.to_owned()).increment(1);
+}
+
+/// The gauge of one model's breaker.
+pub fn breaker_gauge(model: &str) -> Gauge {
+    gauge!(BREAKER_STATE, "model" => model.to_owned())
+}
+
+/// The gauges of one provider's retry budget: used and allowed.
+pub fn retry_gauges(provider: &str) -> (Gauge, Gauge) {
+    let labels = [("provider", provider.to_owned())];
+    (gauge!(RETRIES_USED, &labels), gauge!(RETRIES_ALLOWED, &labels))
+}
+
+/// The gauges of the cache: entries and bytes.
+pub fn cache_gauges() -> (Gauge, Gauge) {
+    (gauge!(CACHE_ENTRIES), gauge!(CACHE_BYTES))
 }
 
 /// The gauges of one limit.

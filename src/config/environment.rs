@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use super::{
     error::{Error, nearest},
     missing::NATIVE_LATER,
-    providers::{Provider, TOKENS_NOT_ENFORCED},
+    providers::Provider,
     setting::{Environment, Origin},
 };
 
 /// The variable and the key that it sets; lists are comma-separated. `providers.*` is the default model's provider.
-pub(super) const VARIABLES: [(&str, &str); 18] = [
+pub(super) const VARIABLES: [(&str, &str); 20] = [
     ("EXTRACTD_LISTEN", "listen"),
     ("EXTRACTD_MODEL", "model"),
     ("EXTRACTD_DATA_DIR", "data_dir"),
     ("EXTRACTD_SCHEMAS_DIR", "schemas_dir"),
+    ("EXTRACTD_CALLERS_FILE", "callers_file"),
     ("EXTRACTD_API_KEYS", "server.api_keys"),
     ("EXTRACTD_ALLOW_ANONYMOUS", "server.allow_anonymous"),
     ("EXTRACTD_CORS_ORIGINS", "server.cors_origins"),
@@ -27,6 +28,7 @@ pub(super) const VARIABLES: [(&str, &str); 18] = [
     ("EXTRACTD_MODEL_PATH", "local.model_path"),
     ("EXTRACTD_REQUESTS_PER_MINUTE", "providers.*.requests_per_minute"),
     ("EXTRACTD_REQUEST_BURST", "providers.*.request_burst"),
+    ("EXTRACTD_TOKENS_PER_MINUTE", "providers.*.tokens_per_minute"),
     ("OPENAI_API_KEY", "providers.openai.api_key"),
     ("OPENAI_BASE_URL", "providers.openai.base_url"),
 ];
@@ -34,22 +36,19 @@ pub(super) const VARIABLES: [(&str, &str); 18] = [
 /// Names the configuration file, unless a flag does.
 pub(super) const CONFIG: &str = "EXTRACTD_CONFIG";
 
-const TOKENS_PER_MINUTE: &str = "EXTRACTD_TOKENS_PER_MINUTE";
-
 /// Refuses an `EXTRACTD_…` variable that means nothing: a typo must not be silently ignored.
 pub(super) fn check(environment: &Environment) -> Result<(), Error> {
     for (name, value) in environment {
-        let origin = || Origin::Environment(name.clone());
-        if name == TOKENS_PER_MINUTE {
-            return Err(Error::new(&origin(), TOKENS_NOT_ENFORCED));
-        }
         let Some(word) = name.strip_prefix("EXTRACTD_") else {
             continue;
         };
         if !words().any(|known| known == word) && !from_kubernetes(name, value) {
             let hint = nearest(word, words()).map_or_else(String::new, |near| format!(" did you mean EXTRACTD_{near}?"));
             let known: Vec<_> = words().map(|word| format!("EXTRACTD_{word}")).collect();
-            return Err(Error::new(&origin(), format!("unknown variable;{hint} known: {}", known.join(", "))));
+            return Err(Error::new(
+                &Origin::Environment(name.clone()),
+                format!("unknown variable;{hint} known: {}", known.join(", ")),
+            ));
         }
     }
     Ok(())

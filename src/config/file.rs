@@ -19,7 +19,8 @@ pub(super) fn read(path: &str, named: &Origin, read_file: &dyn Fn(&Path) -> io::
     parse(path, &text)
 }
 
-fn parse(path: &str, text: &str) -> Result<Table, Error> {
+/// Parses what stands in the file.
+pub(super) fn parse(path: &str, text: &str) -> Result<Table, Error> {
     let source = Source { path: path.into(), text };
     match DeTable::parse(text) {
         Ok(table) => source.table(table.into_inner()),

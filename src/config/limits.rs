@@ -6,7 +6,7 @@ use super::{
     error::Error,
     section::Section,
     setting::Origin,
-    value::{count, integer, millis},
+    value::{concurrency, integer, memory, millis, queue},
 };
 
 /// The limits of the whole process. A provider's own rate stands with the provider.
@@ -30,12 +30,11 @@ pub struct Limits {
 
 impl Limits {
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
-        let memory = 1 << 10..=1 << 40;
         let limits = Self {
-            max_concurrency: section.get("max_concurrency", 64, count(100_000))?,
-            max_queue: section.get("max_queue", 100_000, count(10_000_000))?,
-            max_queue_bytes: section.get("max_queue_bytes", 1 << 30, integer(memory.clone()))?,
-            max_ordered_bytes: section.get("max_ordered_bytes", 256 << 20, integer(memory))?,
+            max_concurrency: section.get("max_concurrency", 64, concurrency)?,
+            max_queue: section.get("max_queue", 100_000, queue)?,
+            max_queue_bytes: section.get("max_queue_bytes", 1 << 30, integer(memory()))?,
+            max_ordered_bytes: section.get("max_ordered_bytes", 256 << 20, integer(memory()))?,
             max_wait: section.get("max_wait_ms", 60_000, millis(0..=3_600_000))?,
             max_batch_wait: section.get("max_batch_wait_ms", 600_000, millis(0..=86_400_000))?,
         };

@@ -1,16 +1,21 @@
 //! `[models.NAME]`: models by a name of one's own.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+};
 
-use crate::model::Mode;
+use crate::model::{Mode, Price, Usd};
 
 use super::{
     error::Error,
     missing::check_provider,
+    model_name::{Known, ModelName},
     print::key_text,
     providers::Provider,
     section::Section,
-    value::{choice, text},
+    setting::{Origin, Setting},
+    value::{Parsed, choice, concurrency, list, number, text},
 };
 
 /// A model that requests can name.
@@ -22,6 +27,14 @@ pub struct Model {
     pub model: String,
     /// `mode`. Default `auto`.
     pub mode: Mode,
+    /// `fallback`: who is asked when this one cannot answer, in this order, each a [models.NAME]'s name or `provider/model`. At
+    /// most 8, none twice, and not the model itself. The fallbacks of a fallback are not meant. Default none.
+    pub fallback: Vec<ModelName>,
+    /// `max_concurrency`: calls of it in flight. 1 to 100,000. `None`: only the limits of its provider and of all count.
+    pub max_concurrency: Option<NonZeroU32>,
+    /// `input_usd_per_million_tokens` and `output_usd_per_million_tokens`: US dollars, 0 to 1,000,000 each; here of one token.
+    /// `None`, when both are not set: nobody knows, and its calls count nothing towards a budget.
+    pub price: Option<Price>,
 }
 
 const MODES: [(&str, Mode); 5] = [
@@ -37,16 +50,18 @@ pub(super) fn read(
     sections: Vec<(String, Section<'_>)>,
     providers: &BTreeMap<String, Provider>,
 ) -> Result<BTreeMap<String, Model>, Error> {
+    let names: BTreeSet<_> = sections.iter().map(|(name, _)| name.clone()).collect();
+    let known = Known { providers, models: &names };
     let mut models = BTreeMap::new();
     for (name, section) in sections {
-        let model = Model::read(&name, section, providers)?;
+        let model = Model::read(&name, section, &known)?;
         models.insert(name, model);
     }
     Ok(models)
 }
 
 impl Model {
-    fn read(name: &str, mut section: Section<'_>, providers: &BTreeMap<String, Provider>) -> Result<Self, Error> {
+    fn read(name: &str, mut section: Section<'_>, known: &Known<'_>) -> Result<Self, Error> {
         if !is_name(name) {
             let message = format!("[models.{}]: a model's name is letters, digits and . _ : - without a slash", key_text(name));
             return Err(Error::new(&section.origin, message));
@@ -55,13 +70,77 @@ impl Model {
         let provider = section.find("provider", text("the name of a provider", |text| Some(text.to_owned())))?;
         let model = section.get("model", name, text("a name without white space", upstream_name))?;
         let mode = section.get("mode", "auto", choice(&MODES))?;
+        let fallback = Fallback::read(&mut section)?;
+        let max_concurrency = section.find("max_concurrency", concurrency)?;
+        let price = price(&mut section)?;
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
         let missing = || Error::new(&origin, format!("[{header}] has no `provider`; set it to a configured one, or `local`"));
         let provider = provider.ok_or_else(missing)?;
-        check_provider(&provider, providers).map_err(|why| Error::new(&provider_set, format!("`{header}.provider` {why}")))?;
-        Ok(Self { provider, model, mode })
+        let unknown = |why: String| Error::new(&provider_set, format!("`{header}.provider` {why}"));
+        check_provider(&provider, known.providers).map_err(unknown)?;
+        let itself = [ModelName::Named(name.to_owned()), ModelName::Direct { provider: provider.clone(), model: model.clone() }];
+        let fallback = fallback.resolve(&itself, known)?;
+        Ok(Self { provider, model, mode, fallback, max_concurrency, price })
     }
+}
+
+const MAX_FALLBACK: usize = 8;
+
+/// Names not yet looked up: the models that they name may be yet to come.
+struct Fallback {
+    key: String,
+    origin: Origin,
+    names: Vec<String>,
+}
+
+impl Fallback {
+    fn read(section: &mut Section<'_>) -> Result<Self, Error> {
+        let origin = section.origin_of("fallback");
+        let names = |setting: &Setting| {
+            let (names, shown) = list("names of models", |text| Some(text.to_owned()))(setting)?;
+            if names.len() > MAX_FALLBACK {
+                return Err(format!("names {} models; at most {MAX_FALLBACK} are allowed", names.len()));
+            }
+            Ok((names, shown))
+        };
+        let names = section.get("fallback", Vec::<String>::new(), names)?;
+        Ok(Self { key: section.name("fallback"), origin, names })
+    }
+
+    fn resolve(self, itself: &[ModelName], known: &Known<'_>) -> Result<Vec<ModelName>, Error> {
+        let mut models = Vec::new();
+        for (index, text) in self.names.iter().enumerate() {
+            let refuse = |why: String| Error::new(&self.origin, format!("`{}[{index}]` {why}", self.key));
+            let model = known.resolve(text).map_err(refuse)?;
+            if itself.contains(&model) {
+                return Err(refuse(format!("is `{text}`, the model itself; it must be another one")));
+            }
+            if models.contains(&model) {
+                return Err(refuse(format!("is `{text}` for the second time; name each model once")));
+            }
+            models.push(model);
+        }
+        Ok(models)
+    }
+}
+
+fn price(section: &mut Section<'_>) -> Result<Option<Price>, Error> {
+    let keys = ["input_usd_per_million_tokens", "output_usd_per_million_tokens"];
+    let [input_set, output_set] = keys.map(|key| section.origin_of(key));
+    let [input_key, output_key] = keys;
+    match (section.find(input_key, of_one_token)?, section.find(output_key, of_one_token)?) {
+        (Some(input), Some(output)) => Ok(Some(Price { input, output })),
+        (Some(_), None) => Err(section.no_effect(input_key, &input_set, output_key)),
+        (None, Some(_)) => Err(section.no_effect(output_key, &output_set, input_key)),
+        (None, None) => Ok(None),
+    }
+}
+
+/// From dollars for a million tokens.
+fn of_one_token(setting: &Setting) -> Parsed<Usd> {
+    let usd = |dollars: f64| Usd::from_dollars(dollars / 1e6).filter(|_| dollars <= 1e6);
+    number("a number of US dollars from 0 to 1000000", usd)(setting)
 }
 
 /// A slash would make it look like `provider/model`.

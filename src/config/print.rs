@@ -15,6 +15,9 @@ pub struct InForce {
     pub value: Option<toml::Value>,
     /// Where the value was set.
     pub origin: Origin,
+    /// It stands in `callers_file`, beside the configuration: printed as a comment, or it would be there twice when the
+    /// printed file is read.
+    pub beside: bool,
 }
 
 /// A valid TOML file; a key that is not set is a comment.
@@ -22,16 +25,19 @@ pub(super) fn toml(entries: &[InForce]) -> String {
     let mut text = String::new();
     let mut section = "";
     for entry in entries {
+        let mark = if entry.beside { "# " } else { "" };
         if entry.section != section {
             section = &entry.section;
-            let _infallible = writeln!(text, "\n[{section}]");
+            let _infallible = writeln!(text, "\n{mark}[{section}]");
         }
         let key = key_text(&entry.key);
         let _infallible = match &entry.value {
             Some(value) => {
                 // A line break in the file's own path would end the comment.
                 let origin = entry.origin.to_string().replace(char::is_control, "?");
-                writeln!(text, "{key} = {value} # {origin}")
+                // As would one in a value that stands in a comment.
+                let value = if entry.beside { value.to_string().replace('\n', "\n# ") } else { value.to_string() };
+                writeln!(text, "{mark}{key} = {value} # {origin}")
             }
             None => writeln!(text, "# {key} is not set"),
         };

@@ -1,16 +1,16 @@
-//! `[providers.NAME]`: whom to call, with which key, how often.
+//! `[providers.NAME]`: whom to call, with which keys, how often.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::Path, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use secrecy::SecretString;
 
 use super::{
     error::Error,
-    headers, secret,
+    headers, keys,
     section::Section,
     setting::{Origin, Setting},
     url::Url,
-    value::{self, Parsed, count},
+    value::{self, Parsed},
 };
 
 /// The provider that is always there: the built-in model.
@@ -22,10 +22,6 @@ pub(super) const OPENAI: &str = "openai";
 /// What `OpenAI`'s own SDK calls. <https://github.com/openai/openai-python/blob/main/src/openai/_client.py> (November 2026)
 const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 
-/// Said to whoever sets a limit of tokens.
-pub(super) const TOKENS_NOT_ENFORCED: &str =
-    "this version does not enforce a limit of tokens per minute yet; take it away, and limit requests_per_minute";
-
 /// A provider, reached over HTTP.
 #[derive(Debug, Clone)]
 pub struct Provider {
@@ -34,17 +30,29 @@ pub struct Provider {
     /// `base_url`: what its SDK takes, `http` or `https`, without a slash at its end. Required, but for the provider named
     /// `openai`, whose default is `https://api.openai.com/v1`.
     pub base_url: Url,
-    /// `api_key`, or `api_key_env` (a variable's name), or `api_key_file` (a file that holds nothing else). `None`: calls go
-    /// out without one.
-    pub api_key: Option<SecretString>,
+    /// One key: `api_key`, or `api_key_env` (a variable's name), or `api_key_file` (a file that holds nothing else). Or several,
+    /// over which the calls are spread: `api_keys` (array of strings), or `api_keys_env` (a variable that holds them,
+    /// comma-separated), or `api_keys_file` (one key a line; blank lines and lines that begin with `#` are skipped). At most
+    /// 64, none twice, in the order that they were given. Empty, the default: calls go out without one.
+    pub api_keys: Vec<SecretString>,
     /// `headers`: sent with every call; names in lower case. Default none.
     pub headers: BTreeMap<String, SecretString>,
     /// `proxy`: `http`, `https`, `socks5` or `socks5h`. `None`: calls go out directly.
     pub proxy: Option<Url>,
-    /// `requests_per_minute` and `request_burst`. `None`: unlimited.
+    /// `requests_per_minute` and `request_burst`, of each key. `None`: unlimited.
     pub rate: Option<Rate>,
+    /// `tokens_per_minute`: tokens read and written, of each key. 1 to 1,000,000,000. `None`: unlimited.
+    pub tokens_per_minute: Option<NonZeroU32>,
+    /// `max_concurrency`: calls in flight to it, all keys together. 1 to 100,000. `None`: only `limits.max_concurrency` counts.
+    pub max_concurrency: Option<NonZeroU32>,
+    /// `adaptive_concurrency`: let fewer calls be in flight when it answers 429 or 503, or not in time, and slowly more again
+    /// when it does answer. Default true.
+    pub adaptive_concurrency: bool,
     /// `connect_timeout_ms`: how long connecting may take, TLS included. 1 to 600,000 ms, default 10,000.
     pub connect_timeout: Duration,
+    /// `timeout_ms`: how long one call may take, from its start to the end of its answer. 1 to 3,600,000 ms. `None`: it is
+    /// decided from the time that the item has.
+    pub call_timeout: Option<Duration>,
     /// Where the provider was first configured.
     pub origin: Origin,
 }
@@ -58,7 +66,7 @@ pub enum Kind {
 
 const KINDS: [(&str, Kind); 1] = [("openai", Kind::OpenAi)];
 
-/// In any time t at most burst + rate × t calls go out.
+/// In any time t at most burst + rate × t calls go out with one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// `requests_per_minute`. 1 to 100,000,000.
@@ -66,8 +74,6 @@ pub struct Rate {
     /// `request_burst`: calls that may go out at once. 1 to 100,000,000, default the larger of 1 and 10 ms of the rate.
     pub burst: NonZeroU32,
 }
-
-const MAX_REQUESTS: u32 = 100_000_000;
 
 /// 10 ms are a 6000th of a minute.
 const BURSTS_A_MINUTE: u32 = 6000;
@@ -85,24 +91,37 @@ pub(super) fn read(sections: Vec<(String, Section<'_>)>) -> Result<BTreeMap<Stri
 impl Provider {
     fn read(name: &str, mut section: Section<'_>) -> Result<Self, Error> {
         check_name(name, &section)?;
-        if let Some(setting) = section.take_hidden("tokens_per_minute") {
-            let message = format!("`{}`: {TOKENS_NOT_ENFORCED}", section.name("tokens_per_minute"));
-            return Err(Error::new(&setting.origin, message));
-        }
         let is_openai = name == OPENAI;
         let kind = or_implied(&mut section, "kind", is_openai.then_some(OPENAI), value::choice(&KINDS))?;
         let base_url = or_implied(&mut section, "base_url", is_openai.then_some(OPENAI_BASE_URL), base_url)?;
-        let api_key = api_key(&mut section)?;
+        let api_keys = api_keys(&mut section)?;
         let proxy = section.find("proxy", proxy)?;
         let rate = rate(&mut section)?;
+        let tokens_per_minute = section.find("tokens_per_minute", value::tokens_per_minute)?;
+        let max_concurrency = section.find("max_concurrency", value::concurrency)?;
+        let adaptive_concurrency = section.get("adaptive_concurrency", true, value::boolean)?;
         let connect_timeout = section.get("connect_timeout_ms", 10_000, value::millis(1..=600_000))?;
+        let call_timeout = section.find("timeout_ms", value::millis(1..=3_600_000))?;
         let headers = headers::read(section.child("headers")?)?;
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
         let missing = |what: &str| Error::new(&origin, format!("[{header}] has no {what}"));
         let kind = kind.ok_or_else(|| missing("`kind`; the kinds of this version: openai"))?;
         let base_url = base_url.ok_or_else(|| missing("`base_url`, such as http://localhost:8000/v1"))?;
-        Ok(Self { kind, base_url, api_key, headers, proxy, rate, connect_timeout, origin })
+        Ok(Self {
+            kind,
+            base_url,
+            api_keys,
+            headers,
+            proxy,
+            rate,
+            tokens_per_minute,
+            max_concurrency,
+            adaptive_concurrency,
+            connect_timeout,
+            call_timeout,
+            origin,
+        })
     }
 }
 
@@ -151,50 +170,35 @@ fn proxy(setting: &Setting) -> Parsed<Url> {
     Ok((url, shown))
 }
 
-fn api_key(section: &mut Section<'_>) -> Result<Option<SecretString>, Error> {
-    let Some((key, setting)) = section.one_of(&["api_key", "api_key_env", "api_key_file"])? else {
-        section.unset("api_key");
-        return Ok(None);
-    };
-    let origin = &setting.origin;
-    let text = match key {
-        "api_key_env" => {
-            let name = section.parse(key, &setting, variable)?;
-            let unset = || {
-                let message = format!("`{}` names a variable that is not set", section.name(key));
-                Error::new(origin, message)
-            };
-            let text = section.reader.environment.get(&name);
-            text.cloned().ok_or_else(unset)?
-        }
-        "api_key_file" => {
-            let path = section.parse(key, &setting, value::path)?;
-            section.reader.read_file(Path::new(&path), origin)?.trim().to_owned()
-        }
-        _ => {
-            return section.parse(key, &setting, |setting| secret::shown_key(setting.text())).map(Some);
-        }
-    };
-    secret::key(&text).map(Some).map_err(|why| Error::new(origin, format!("what `{}` names {why}", section.name(key))))
-}
+/// More would hardly be one account's.
+const MAX_KEYS: usize = 64;
 
-/// No message repeats the name: it may be the key itself, put under the wrong name.
-fn variable(setting: &Setting) -> Parsed<String> {
-    let fits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let name = setting.text().filter(fits).ok_or("must be the name of an environment variable")?;
-    Ok((name.to_owned(), name.into()))
+fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
+    let ways = ["api_key", "api_key_env", "api_key_file", "api_keys", "api_keys_env", "api_keys_file"];
+    let Some((key, setting)) = section.one_of(&ways)? else {
+        section.unset("api_key");
+        return Ok(Vec::new());
+    };
+    if !key.starts_with("api_keys") {
+        return keys::one(section, key, &setting).map(|key| vec![key]);
+    }
+    let keys = keys::several(section, key, &setting)?;
+    if keys.len() > MAX_KEYS {
+        let why = format!("holds {} keys; at most {MAX_KEYS} are allowed", keys.len());
+        return Err(section.refuse(key, &setting.origin, &why));
+    }
+    Ok(keys)
 }
 
 fn rate(section: &mut Section<'_>) -> Result<Option<Rate>, Error> {
     let burst_set = section.origin_of("request_burst");
-    let Some(requests_per_minute) = section.find("requests_per_minute", count(MAX_REQUESTS))? else {
-        if section.find("request_burst", count(MAX_REQUESTS))?.is_none() {
-            return Ok(None);
-        }
-        let [burst, rate] = ["request_burst", "requests_per_minute"].map(|key| section.name(key));
-        return Err(Error::new(&burst_set, format!("`{burst}` has no effect without `{rate}`; set that too")));
+    let Some(requests_per_minute) = section.find("requests_per_minute", value::requests_per_minute)? else {
+        return match section.find("request_burst", value::requests_per_minute)? {
+            Some(_) => Err(section.no_effect("request_burst", &burst_set, "requests_per_minute")),
+            None => Ok(None),
+        };
     };
     let default = (requests_per_minute.get() / BURSTS_A_MINUTE).max(1);
-    let burst = section.get("request_burst", default, count(MAX_REQUESTS))?;
+    let burst = section.get("request_burst", default, value::requests_per_minute)?;
     Ok(Some(Rate { requests_per_minute, burst }))
 }

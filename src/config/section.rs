@@ -38,11 +38,18 @@ pub(super) struct Section<'a> {
     pub(super) origin: Origin,
     settings: Table,
     known: Vec<&'static str>,
+    /// See [`InForce::beside`].
+    beside: bool,
 }
 
 impl<'a> Section<'a> {
     pub(super) fn root(reader: &'a Reader<'a>, settings: Table) -> Self {
-        Self { reader, header: String::new(), origin: Origin::Default, settings, known: Vec::new() }
+        Self { reader, header: String::new(), origin: Origin::Default, settings, known: Vec::new(), beside: false }
+    }
+
+    /// The root of a file that the configuration names, and that is not part of it.
+    pub(super) fn beside(reader: &'a Reader<'a>, settings: Table) -> Self {
+        Self { beside: true, ..Self::root(reader, settings) }
     }
 
     /// The key's value, or the default.
@@ -92,8 +99,7 @@ impl<'a> Section<'a> {
 
     /// Parses a setting that was taken, and records it.
     pub(super) fn parse<T>(&self, key: &str, setting: &Setting, parse: impl FnOnce(&Setting) -> Parsed<T>) -> Result<T, Error> {
-        let (value, shown) =
-            parse(setting).map_err(|message| Error::new(&setting.origin, format!("`{}` {message}", self.name(key))))?;
+        let (value, shown) = parse(setting).map_err(|why| self.refuse(key, &setting.origin, &why))?;
         self.record(key, Some(shown), &setting.origin);
         Ok(value)
     }
@@ -101,11 +107,6 @@ impl<'a> Section<'a> {
     /// The setting itself; its key is known from now on.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Setting> {
         self.known.push(key);
-        self.take_hidden(key)
-    }
-
-    /// As `take`, for a key that is not offered as an allowed one.
-    pub(super) fn take_hidden(&mut self, key: &str) -> Option<Setting> {
         self.settings.0.remove(key)
     }
 
@@ -131,9 +132,21 @@ impl<'a> Section<'a> {
     fn begin(&self, header: String, setting: Setting) -> Result<Self, Error> {
         let origin = setting.origin;
         match setting.value {
-            Value::Table(settings) => Ok(Self { header, origin, settings, reader: self.reader, known: Vec::new() }),
+            Value::Table(settings) => {
+                Ok(Self { header, origin, settings, reader: self.reader, known: Vec::new(), beside: self.beside })
+            }
             Value::Leaf(_) => Err(Error::new(&origin, format!("`{header}` must be a table: [{header}]"))),
         }
+    }
+
+    /// The error for a key: "`key` why".
+    pub(super) fn refuse(&self, key: &str, origin: &Origin, why: &str) -> Error {
+        Error::new(origin, format!("`{}` {why}", self.name(key)))
+    }
+
+    /// The error for a key that was set at `origin`, but says nothing as long as `other` is not set.
+    pub(super) fn no_effect(&self, key: &str, origin: &Origin, other: &str) -> Error {
+        self.refuse(key, origin, &format!("has no effect without `{}`; set that too", self.name(other)))
     }
 
     /// All that is in it, for a table whose keys are the user's own.
@@ -169,7 +182,8 @@ impl<'a> Section<'a> {
     }
 
     fn record(&self, key: &str, value: Option<toml::Value>, origin: &Origin) {
-        let entry = InForce { section: self.header.clone(), key: key.to_owned(), value, origin: origin.clone() };
+        let (section, key, origin) = (self.header.clone(), key.to_owned(), origin.clone());
+        let entry = InForce { section, key, value, origin, beside: self.beside };
         self.reader.record.borrow_mut().push(entry);
     }
 }

@@ -1,29 +1,23 @@
-//! `[server]`: the HTTP side.
+//! `[server]`: the HTTP side. Its `api_keys` are read with the callers.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
-
-use secrecy::SecretString;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{
     error::Error,
-    secret,
     section::Section,
     setting::Origin,
     url::{self, Url},
-    value::{self, Parsed},
+    value,
 };
 
 /// How the server meets its callers.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// `api_keys` (array of strings), or `api_keys_file` (one key a line; blank lines and lines that begin with `#` are
-    /// skipped): what callers send as `Authorization: Bearer …`. Empty, the default: everyone may call.
-    pub api_keys: Vec<SecretString>,
-    /// `allow_anonymous`: listen on an address that is not loopback though there are no keys. Default false.
+    /// `allow_anonymous`: listen on an address that is not loopback though there are no callers. Default false.
     pub allow_anonymous: bool,
     /// `cors_origins`: origins whose pages may call, lower case, `https://app.example`; `*` is any. Default none.
     pub cors_origins: Vec<String>,
-    /// `hosts`: host names, without port, lower case, that are answered beside the loopback when there are no keys. Default none.
+    /// `hosts`: host names, without port, lower case, that are answered beside the loopback when there are no callers. Default none.
     pub hosts: Vec<String>,
     /// `shutdown_grace_ms`: how long work in flight may take after the signal to stop. 0 to 3,600,000 ms, default 30,000.
     pub shutdown_grace: Duration,
@@ -39,7 +33,6 @@ impl Server {
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
         let none = Vec::<String>::new;
         let server = Self {
-            api_keys: api_keys(&mut section)?,
             allow_anonymous: section.get("allow_anonymous", false, value::boolean)?,
             cors_origins: section.get("cors_origins", none(), value::list(ORIGINS, Url::origin))?,
             hosts: section.get("hosts", none(), value::list(HOSTS, url::host))?,
@@ -52,14 +45,15 @@ impl Server {
         Ok(server)
     }
 
-    /// Refuses to be open to others without being told so.
-    pub(super) fn check_access(&self, listen: SocketAddr, origin: &Origin) -> Result<(), Error> {
-        if listen.ip().to_canonical().is_loopback() || !self.api_keys.is_empty() || self.allow_anonymous {
+    /// Refuses to be open to others without being told so, when there are no callers.
+    pub(super) fn check_open(&self, listen: SocketAddr, origin: &Origin) -> Result<(), Error> {
+        if listen.ip().to_canonical().is_loopback() || self.allow_anonymous {
             return Ok(());
         }
         let message = format!(
-            "`listen` is {listen}, which is not loopback, and there are no API keys: set EXTRACTD_API_KEYS \
-             (`server.api_keys`), or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone"
+            "`listen` is {listen}, which is not loopback, and there are no callers: set EXTRACTD_API_KEYS \
+             (`server.api_keys`) or add a [callers.NAME], or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve \
+             everyone"
         );
         Err(Error::new(origin, message))
     }
@@ -67,32 +61,3 @@ impl Server {
 
 const ORIGINS: &str = "origins such as https://app.example, without a path, or *";
 const HOSTS: &str = "host names without a port, such as api.example";
-
-fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
-    match section.one_of(&["api_keys", "api_keys_file"])? {
-        None => {
-            section.unset("api_keys");
-            Ok(Vec::new())
-        }
-        Some((key @ "api_keys_file", setting)) => {
-            let path = section.parse(key, &setting, value::path)?;
-            keys_file(section, &path, &setting.origin)
-        }
-        Some((key, setting)) => section.parse(key, &setting, |setting| shown_keys(setting.list())),
-    }
-}
-
-fn shown_keys(keys: Option<Vec<&str>>) -> Parsed<Vec<SecretString>> {
-    let keys = keys.ok_or("must be an array of strings")?;
-    let keys = keys.into_iter().map(secret::key).collect::<Result<Vec<_>, _>>()?;
-    let shown = keys.iter().map(secret::masked).collect::<Vec<_>>();
-    Ok((keys, shown.into()))
-}
-
-fn keys_file(section: &Section<'_>, path: &Path, origin: &Origin) -> Result<Vec<SecretString>, Error> {
-    let refuse = |why: &str| Error::new(origin, format!("the file of `{}` {why}", section.name("api_keys_file")));
-    let text = section.reader.read_file(path, origin)?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let keys = lines.map(secret::key).collect::<Result<Vec<_>, _>>().map_err(|why| refuse(&why))?;
-    if keys.is_empty() { Err(refuse("holds no key")) } else { Ok(keys) }
-}

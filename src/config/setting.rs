@@ -87,6 +87,16 @@ impl Setting {
         }
     }
 
+    /// A number, whole or not. No key allows a whole one that does not fit into 32 bits.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self.value.as_leaf()? {
+            toml::Value::Float(number) => Some(*number),
+            toml::Value::Integer(number) => i32::try_from(*number).ok().map(f64::from),
+            toml::Value::String(text) if self.origin.is_text() => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
     pub(super) fn boolean(&self) -> Option<bool> {
         match self.value.as_leaf()? {
             toml::Value::Boolean(truth) => Some(*truth),

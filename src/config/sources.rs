@@ -4,10 +4,9 @@ use std::{io, path::Path};
 
 use super::{
     args::Args,
-    default_model,
     environment::{self, VARIABLES},
     error::Error,
-    file,
+    file, model_name,
     providers::LOCAL,
     setting::{Environment, Origin, Table},
 };
@@ -60,7 +59,7 @@ impl Sources {
 
     /// Gives the default model's provider its keys.
     fn settle(mut self) -> Result<Table, Error> {
-        let provider = default_model::provider_in(&self.root).to_owned();
+        let provider = model_name::provider_in(&self.root).to_owned();
         for (key, setting) in self.default_provider.0 {
             if provider == LOCAL {
                 return Err(Error::new(&setting.origin, NO_RATE));

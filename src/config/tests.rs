@@ -1,6 +1,8 @@
 //! The promises of the configuration as a whole.
 
+mod callers;
 mod messages;
+mod models;
 mod precedence;
 mod printing;
 

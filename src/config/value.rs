@@ -27,6 +27,39 @@ pub(super) fn count(most: u32) -> impl FnOnce(&Setting) -> Parsed<NonZeroU32> {
     }
 }
 
+/// Calls in flight, wherever they are limited.
+pub(super) fn concurrency(setting: &Setting) -> Parsed<NonZeroU32> {
+    count(100_000)(setting)
+}
+
+/// Items that wait, wherever they are limited.
+pub(super) fn queue(setting: &Setting) -> Parsed<NonZeroU32> {
+    count(10_000_000)(setting)
+}
+
+/// A rate of calls.
+pub(super) fn requests_per_minute(setting: &Setting) -> Parsed<NonZeroU32> {
+    count(100_000_000)(setting)
+}
+
+/// A rate of tokens.
+pub(super) fn tokens_per_minute(setting: &Setting) -> Parsed<NonZeroU32> {
+    count(1_000_000_000)(setting)
+}
+
+/// Bytes in memory: 1 KiB to 1 TiB.
+pub(super) const fn memory() -> RangeInclusive<u64> {
+    1 << 10..=1 << 40
+}
+
+/// A number, whole or not, that `parse` takes; `allowed` says which, after "must be".
+pub(super) fn number<T>(allowed: &str, parse: impl FnOnce(f64) -> Option<T>) -> impl FnOnce(&Setting) -> Parsed<T> {
+    move |setting| {
+        let parsed = setting.number().and_then(|number| Some((parse(number)?, number.into())));
+        parsed.ok_or_else(|| format!("must be {allowed}, not {}", setting.shown()))
+    }
+}
+
 /// A time in whole milliseconds.
 pub(super) fn millis(range: RangeInclusive<u64>) -> impl FnOnce(&Setting) -> Parsed<Duration> {
     |setting| integer(range)(setting).map(|(number, shown)| (Duration::from_millis(number), shown))

@@ -181,6 +181,7 @@ fn panicked(index: usize, id: Option<String>, metadata: Option<Metadata>) -> Out
         ending: Ending::Failed(error),
         attempts: 0,
         usage: Usage::default(),
+        spent: Vec::new(),
         timing: Timing::default(),
     }
 }

@@ -94,10 +94,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::provider::Left;
 
     fn judged(schema: &Value, text: &str, finish: Finish, wrapped: bool) -> Verdict {
         let schema = Schema::compile(&schema.to_string()).unwrap();
-        verdict(&schema, &Answer { text: text.to_owned(), finish, usage: None, wrapped })
+        verdict(&schema, &Answer { text: text.to_owned(), finish, usage: None, wrapped, left: Left::default() })
     }
 
     #[test]

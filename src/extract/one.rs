@@ -1,13 +1,15 @@
 //! One item, from its text to its outcome.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::flight::Key;
 use super::judge::{self, Verdict};
-use super::retry::{self, Action};
+use super::ways::Ways;
 use super::{Extractor, Plan};
-use crate::limits::{InLine, Lane, Patience, Permit, Turn, backoff};
-use crate::model::{Attempted, Code, Ending, Error, Input, Outcome, Success, Timing, Usage};
-use crate::provider::{Answer, Complaint, Failure, Request, Schema};
+use crate::limits::{InLine, Lane, Turn};
+use crate::model::{Attempted, CacheUse, Code, Ending, Error, Input, ModelUsage, Outcome, Success, Timing, Usage};
+use crate::provider::{Answer, Complaint};
 
 /// The longest answer that is passed on as `raw`, in bytes.
 const MAX_RAW_BYTES: usize = 64 * 1024;
@@ -24,19 +26,19 @@ impl Extractor {
         let mut item = Item {
             extractor: self,
             plan,
-            lane,
-            place,
-            patience: plan.patience,
+            ways: Ways::new(lane, plan, place),
             left: plan.timeout,
             room: plan.max_output_tokens,
             attempts: 0,
+            stalls: 0,
             usage: Usage::default(),
+            spent: Vec::new(),
             timing: Timing::default(),
         };
         let ended = match &input.content {
             Err(error) => Err(error.clone()),
             Ok(text) if is_blank(text) => Err(Error::invalid(format!("/inputs/{}", input.index), BLANK)),
-            Ok(text) => item.extract(text).await,
+            Ok(text) => item.extract_or_share(text).await,
         };
         item.timing.total = started.elapsed();
         let outcome = Outcome {
@@ -46,6 +48,7 @@ impl Extractor {
             ending: ended.map_or_else(Ending::Failed, Ending::Succeeded),
             attempts: item.attempts,
             usage: item.usage,
+            spent: item.spent,
             timing: item.timing,
         };
         self.meters.ended(&outcome);
@@ -56,8 +59,8 @@ impl Extractor {
 impl Plan {
     /// A place in line for the first call of an item; `None` for one that will not call.
     pub(super) fn enter(&self, lane: &Lane, input: &Input) -> Option<InLine> {
-        let calls = input.content.as_ref().is_ok_and(|text| !is_blank(text));
-        calls.then(|| lane.enter(self.route().pool, Turn::New, self.patience))
+        let text = input.content.as_ref().ok().filter(|text| !is_blank(text))?;
+        Some(Ways::new(lane, self, None).enter(text, self.max_output_tokens, Turn::New))
     }
 }
 
@@ -70,23 +73,70 @@ pub fn is_blank(text: &str) -> bool {
 }
 
 /// What one item has used up so far.
-struct Item<'a> {
-    extractor: &'a Extractor,
-    plan: &'a Plan,
-    lane: &'a Lane,
-    /// The line that the item stands in for its first call.
-    place: Option<InLine>,
-    patience: Patience,
+pub(super) struct Item<'a> {
+    pub extractor: &'a Extractor,
+    pub plan: &'a Plan,
+    /// Which model it asks, and its place in line.
+    pub ways: Ways<'a>,
     /// What is left of `timeout_ms`.
-    left: Duration,
+    pub left: Duration,
     /// The output limit of the next call.
-    room: Option<u32>,
-    attempts: u32,
-    usage: Usage,
-    timing: Timing,
+    pub room: Option<u32>,
+    pub attempts: u32,
+    /// Calls that were given up because they took too long.
+    pub stalls: u32,
+    pub usage: Usage,
+    /// The same by model, where there is more than one.
+    pub spent: Vec<ModelUsage>,
+    pub timing: Timing,
 }
 
 impl Item<'_> {
+    /// Takes the result of an equal item, from the cache or from one that is being called right now; else calls.
+    async fn extract_or_share(&mut self, text: &str) -> Result<Success, Error> {
+        let Some(key) = self.plan.key(text) else { return self.extract(text).await };
+        if self.plan.cache == CacheUse::Use
+            && let Some(found) = self.extractor.cached(&key)
+        {
+            return Ok(found);
+        }
+        let seat = self.extractor.flights.board(key);
+        loop {
+            let mut place = self.ways.place(text, self.room);
+            let waiting = Instant::now();
+            // Its turn first: then the wait for the others is never begun.
+            let told = tokio::select! {
+                biased;
+                told = &mut place => Some(told),
+                () = seat.taken_off() => None,
+            };
+            self.timing.queued += waiting.elapsed();
+            if let Some(told) = told
+                && let Some(flying) = seat.take_off()
+            {
+                self.ways.stand(place.told(told));
+                let ended = self.extract(text).await;
+                self.keep(key, &ended);
+                flying.land(&ended, is_shared(&ended));
+                return ended;
+            }
+            drop(place);
+            let waiting = Instant::now();
+            let landed = seat.landed().await;
+            self.timing.queued += waiting.elapsed();
+            if let Some(landed) = landed {
+                self.extractor.meters.shared();
+                return Result::clone(&landed).map(|success| Success { cached: true, ..success });
+            }
+        }
+    }
+
+    fn keep(&self, key: Key, ended: &Result<Success, Error>) {
+        if let (Some(cache), Ok(success)) = (&self.extractor.cache, ended) {
+            cache.put(key, success);
+        }
+    }
+
     /// Asks until an answer is valid or the attempts are used up.
     async fn extract(&mut self, text: &str) -> Result<Success, Error> {
         let (mut complaint, mut cut) = (None, None);
@@ -102,7 +152,9 @@ impl Item<'_> {
             let is_last = self.attempts >= self.plan.max_attempts;
             let (answer, verdict) = judge::judge(&self.plan.schema, answer).await;
             match verdict {
-                Verdict::Accepted { data, repairs } => return Ok(Success { data, model: self.plan.label.clone(), repairs }),
+                Verdict::Accepted { data, repairs } => {
+                    return Ok(Success { data, model: Arc::clone(&self.ways.now().label), repairs, cached: false });
+                }
                 Verdict::Refused(words) => {
                     let detail = format!("the model declined: {words}");
                     return Err(self.failed(Code::ModelRefused, detail, answer.text));
@@ -136,116 +188,6 @@ impl Item<'_> {
         self.room = Some(self.room.or(used).map_or(UNKNOWN_ROOM, |room| room.saturating_mul(2)));
     }
 
-    /// Gets one answer: a permit, a call, and what the retry table says if that fails.
-    async fn call(&mut self, text: &str, complaint: Option<&Complaint>) -> Result<Answer, Error> {
-        let plan = self.plan;
-        let request = Request {
-            model: &plan.route().model,
-            mode: plan.mode,
-            schema: Schema {
-                value: plan.schema.value(),
-                raw: plan.schema.raw(),
-                strict: plan.schema.is_strict(),
-                examples: plan.schema.examples(),
-            },
-            instructions: plan.instructions.as_deref(),
-            examples: &plan.examples,
-            input: text,
-            complaint,
-            temperature: plan.temperature,
-            max_output_tokens: self.room,
-            seed: plan.seed,
-            template: &plan.template,
-            traceparent: plan.traceparent.as_deref(),
-        };
-        let (mut turn, mut failed, mut refused) = (Turn::New, 0, 0);
-        loop {
-            let permit = self.permit(turn).await?;
-            let failure = match self.try_once(&request).await? {
-                Ok(answer) => {
-                    self.usage += answer.usage.unwrap_or_default();
-                    return Ok(answer);
-                }
-                Err(failure) => failure,
-            };
-            turn = Turn::Again;
-            let action = retry::action(&failure);
-            self.extractor.meters.tried_in_vain(action.as_str());
-            if let Action::Pause(asked) = action {
-                refused += 1;
-                // A wait of nothing, or a date that has passed, says no more than the status.
-                let asked = asked.filter(|wait| !wait.is_zero());
-                let until = Instant::now() + asked.unwrap_or_else(|| backoff::pause(refused));
-                // Before the permit goes back, or the next in line would call at once.
-                self.extractor.limits.pause(plan.route().pool, until);
-                self.meet_pause(until, &failure)?;
-            }
-            // Never held during a backoff.
-            drop(permit);
-            match action {
-                Action::Again | Action::Pause(_) => {}
-                Action::Retry => {
-                    failed += 1;
-                    if failed >= self.extractor.config.max_tries {
-                        let detail = format!("the provider failed {failed} times in a row; the last time: {failure}");
-                        return Err(Self::upstream(Code::UpstreamError, detail, &failure));
-                    }
-                    self.back_off(backoff::delay(failed, failure.retry_after, fastrand::f64()), &failure).await?;
-                }
-                Action::Fail(code) => return Err(Self::upstream(code, explain(code, &failure), &failure)),
-            }
-        }
-    }
-
-    /// One call, within what is left of the time.
-    async fn try_once(&mut self, request: &Request<'_>) -> Result<Result<Answer, Failure>, Error> {
-        let begun = Instant::now();
-        let called = tokio::time::timeout(self.left, self.plan.route().provider.call(request)).await;
-        let took = begun.elapsed();
-        self.timing.upstream += took;
-        self.left = self.left.saturating_sub(took);
-        called.map_err(|_| self.out_of_time(""))
-    }
-
-    async fn permit(&mut self, turn: Turn) -> Result<Permit, Error> {
-        let waiting = Instant::now();
-        let place = self.place.take().unwrap_or_else(|| self.lane.enter(self.plan.route().pool, turn, self.patience));
-        let permit = place.await;
-        if turn == Turn::Again {
-            self.patience.waited(waiting.elapsed());
-        }
-        self.timing.queued += waiting.elapsed();
-        permit.map_err(|denied| rate_limited(denied.until))
-    }
-
-    /// Whether the item will wait for the key to be open again.
-    fn meet_pause(&mut self, until: Instant, failure: &Failure) -> Result<(), Error> {
-        if self.patience.covers(Instant::now(), until) {
-            return Ok(());
-        }
-        let error = rate_limited(until);
-        let detail = format!("{}; it said: {failure}", error.detail);
-        Err(Error { detail, upstream_status: failure.status(), ..error })
-    }
-
-    async fn back_off(&mut self, delay: Duration, failure: &Failure) -> Result<(), Error> {
-        if delay >= self.left {
-            return Err(self.out_of_time(&format!("; the last call failed: {failure}")));
-        }
-        self.left -= delay;
-        tokio::time::sleep(delay).await;
-        Ok(())
-    }
-
-    fn out_of_time(&self, more: &str) -> Error {
-        let detail = format!(
-            "`timeout_ms` ({}) ran out in attempt {}{more}; allow more time, or send less text at a time",
-            self.plan.timeout.as_millis(),
-            self.attempts,
-        );
-        Error::new(Code::Timeout, detail)
-    }
-
     fn truncated(&self, raw: String) -> Error {
         let detail = match self.plan.max_output_tokens {
             Some(limit) => format!("the answer did not fit into `max_output_tokens` ({limit}); allow more"),
@@ -260,25 +202,12 @@ impl Item<'_> {
         let attempted = Attempted { attempts: self.attempts, raw: Some(raw), candidate: None };
         Error { attempted: Some(Box::new(attempted)), ..Error::new(code, detail) }
     }
-
-    fn upstream(code: Code, detail: String, failure: &Failure) -> Error {
-        Error { upstream_status: failure.status(), retry_after: failure.retry_after, ..Error::new(code, detail) }
-    }
 }
 
-fn rate_limited(until: Instant) -> Error {
-    let wait = until.saturating_duration_since(Instant::now());
-    let detail = format!(
-        "the provider's rate limit is used up for another {:.1} s, which is longer than an item may wait",
-        wait.as_secs_f64()
-    );
-    Error::new(Code::UpstreamRateLimited, detail).retry_after(wait)
-}
-
-fn explain(code: Code, failure: &Failure) -> String {
-    match code {
-        Code::UpstreamUnauthorized => format!("the provider does not accept the configured key: {failure}"),
-        Code::UpstreamRateLimited => format!("the quota of the configured key is used up: {failure}"),
-        _ => format!("the provider refused the call: {failure}"),
+/// Whether an end is one of the text and the model, and not of the caller or of this process.
+const fn is_shared(ended: &Result<Success, Error>) -> bool {
+    match ended {
+        Ok(_) => true,
+        Err(error) => !matches!(error.code, Code::QuotaExceeded | Code::ShuttingDown | Code::Internal),
     }
 }

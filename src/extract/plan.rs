@@ -1,12 +1,16 @@
 //! A spec made ready: its schema compiled, its model found, its examples checked. Made once for a request.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
+use super::flight::Key;
+use super::pace::Pace;
 use super::{Extractor, Kind};
-use crate::limits::{Patience, PoolId};
-use crate::model::{Code, Error, Example, Fault, Mode, SchemaSource, Spec};
+use crate::limits::{self, Limits, Patience, PoolId, Terms, guess_tokens};
+use crate::model::{CacheUse, Code, Error, Example, Fault, Mode, Price, SchemaSource, Spec};
 use crate::provider::{Provider, Template};
 use crate::schema::Schema;
 
@@ -15,6 +19,8 @@ use crate::schema::Schema;
 pub struct Provided {
     pub provider: Arc<dyn Provider>,
     pub pool: PoolId,
+    /// The longest that one call may take; `None`: decided by the item's own time.
+    pub call_timeout: Option<Duration>,
 }
 
 /// The way to a model.
@@ -23,11 +29,15 @@ pub struct Route {
     /// The name of its provider in the configuration.
     pub provider_name: String,
     pub provider: Arc<dyn Provider>,
-    pub pool: PoolId,
     /// The provider's own name of the model.
     pub model: String,
     /// Used where the spec says `auto`.
     pub mode: Mode,
+    /// The model as the limits know it.
+    pub limits: Arc<limits::Model>,
+    /// What its tokens cost; `None`: not known.
+    pub price: Option<Price>,
+    pub call_timeout: Option<Duration>,
 }
 
 impl Route {
@@ -38,13 +48,21 @@ impl Route {
     }
 }
 
+/// A model, and whom to ask instead when it cannot answer.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    pub first: Route,
+    /// In the order in which they are tried.
+    pub fallback: Vec<Route>,
+}
+
 /// The models that can be asked.
 #[derive(Debug)]
 pub struct Models {
     /// What a request gets that names none.
-    pub default: Route,
+    pub default: Choice,
     /// The configured ones, by the name that a caller uses.
-    pub named: BTreeMap<String, Route>,
+    pub named: BTreeMap<String, Choice>,
     pub providers: BTreeMap<String, Provided>,
 }
 
@@ -53,44 +71,73 @@ impl Models {
     ///
     /// # Errors
     /// `invalid_request` at `/model`, with what is known.
-    pub fn find(&self, name: Option<&str>) -> Result<Route, Error> {
+    pub fn find(&self, name: Option<&str>, limits: &Limits) -> Result<Choice, Error> {
         let Some(name) = name else { return Ok(self.default.clone()) };
-        if let Some(route) = self.named.get(name) {
-            return Ok(route.clone());
+        if let Some(choice) = self.named.get(name) {
+            return Ok(choice.clone());
         }
-        if name == self.default.label() {
+        if name == self.default.first.label() {
             return Ok(self.default.clone());
         }
         let (provider_name, model) = name.split_once('/').unwrap_or((name, ""));
         match self.providers.get(provider_name) {
-            Some(provided) if !model.is_empty() && provider_name != LOCAL => Ok(Route {
-                provider_name: provider_name.to_owned(),
-                provider: Arc::clone(&provided.provider),
-                pool: provided.pool,
-                model: model.to_owned(),
-                mode: Mode::Auto,
-            }),
+            Some(provided) if !model.is_empty() && provider_name != LOCAL => {
+                let first = provided.route(provider_name, model, Mode::Auto, Terms::default(), limits);
+                Ok(Choice { first, fallback: Vec::new() })
+            }
             _ => Err(Error::invalid("/model", format!("the model \"{name}\" is not known; known are {}", self.known()))),
         }
     }
 
     fn known(&self) -> String {
         let mut known: Vec<_> = self.named.keys().map(|name| format!("\"{name}\"")).collect();
-        known.push(format!("\"{}\" (the default)", self.default.label()));
+        known.push(format!("\"{}\" (the default)", self.default.first.label()));
         known.extend(self.providers.keys().filter(|name| *name != LOCAL).map(|name| format!("\"{name}/…\"")));
         known.join(", ")
+    }
+}
+
+impl Provided {
+    /// The way to one of the provider's models. The terms of who names it first hold for all.
+    #[must_use]
+    pub fn route(&self, provider_name: &str, model: &str, mode: Mode, terms: Terms, limits: &Limits) -> Route {
+        let known = limits.model(self.pool, model, terms);
+        Route {
+            provider_name: provider_name.to_owned(),
+            provider: Arc::clone(&self.provider),
+            model: model.to_owned(),
+            mode,
+            price: known.price(),
+            limits: known,
+            call_timeout: self.call_timeout,
+        }
     }
 }
 
 /// The provider that has but one model, which is built in.
 const LOCAL: &str = "local";
 
+/// A model that an item may ask, made ready.
+#[derive(Debug)]
+pub struct Way {
+    pub route: Route,
+    pub label: Arc<str>,
+    pub mode: Mode,
+    pub template: Template,
+}
+
+impl Way {
+    fn new(route: Route, mode: Mode) -> Self {
+        let mode = if mode == Mode::Auto { route.mode } else { mode };
+        Self { label: route.label().into(), mode, route, template: Template::default() }
+    }
+}
+
 /// A spec made ready to be used for every item of a request.
 #[derive(Debug)]
 pub struct Plan {
-    route: Route,
-    pub(super) label: String,
-    pub(super) mode: Mode,
+    pub(super) first: Way,
+    pub(super) fallback: Vec<Way>,
     pub(super) schema: Arc<Schema>,
     pub(super) instructions: Option<String>,
     pub(super) examples: Vec<Example>,
@@ -99,15 +146,80 @@ pub struct Plan {
     pub(super) temperature: f64,
     pub(super) max_output_tokens: Option<u32>,
     pub(super) seed: Option<i64>,
+    pub(super) cache: CacheUse,
     pub(super) patience: Patience,
     pub(super) traceparent: Option<String>,
-    pub(super) template: Template,
+    pub(super) pace: Pace,
+    /// What goes out with every text, in guessed tokens.
+    frame_tokens: OnceLock<u64>,
+    /// What makes items equal but their text; `None`: no two are.
+    identity: Option<Sha256>,
 }
 
+/// Guessed tokens of what every prompt says.
+const WORDS_TOKENS: u64 = 80;
+
 impl Plan {
+    /// The model that is asked first.
     #[must_use]
     pub const fn route(&self) -> &Route {
-        &self.route
+        &self.first.route
+    }
+
+    /// The first is 0, then come the fallbacks.
+    pub(super) fn way(&self, at: usize) -> &Way {
+        at.checked_sub(1).and_then(|at| self.fallback.get(at)).unwrap_or(&self.first)
+    }
+
+    /// Whether it is known what each of its calls costs: what is built in costs nothing.
+    pub(super) fn has_price(&self) -> bool {
+        let mut ways = std::iter::once(&self.first).chain(&self.fallback);
+        ways.all(|way| way.route.price.is_some() || way.route.provider_name == LOCAL)
+    }
+
+    /// A guess at the tokens of the prompt for a text.
+    pub(super) fn guessed_tokens(&self, text: &str) -> u64 {
+        let frame = self.frame_tokens.get_or_init(|| {
+            let examples =
+                self.examples.iter().map(|example| guess_tokens(&example.input.0) + guess_tokens(&example.output.to_string()));
+            let instructions = self.instructions.as_deref().map_or(0, guess_tokens);
+            WORDS_TOKENS + guess_tokens(self.schema.raw().get()) + instructions + examples.sum::<u64>()
+        });
+        frame + guess_tokens(text)
+    }
+
+    /// What makes an item with this text equal to others; `None`: nothing does.
+    pub(super) fn key(&self, text: &str) -> Option<Key> {
+        let mut digest = self.identity.clone()?;
+        digest.update(text);
+        Some(digest.finalize().into())
+    }
+
+    /// Only what a model answers the same way every time can be shared: at temperature 0, or with a seed.
+    fn identified(mut self) -> Self {
+        if self.cache == CacheUse::Off || (self.temperature > 0.0 && self.seed.is_none()) {
+            return self;
+        }
+        let mut digest = Sha256::new();
+        // Each part with its length, so that no two lists of parts are one text.
+        let mut add = |part: &str| {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        };
+        add(self.schema.raw().get());
+        add(self.instructions.as_deref().unwrap_or_default());
+        for example in &self.examples {
+            add(&example.input.0);
+            add(&example.output.to_string());
+        }
+        for way in std::iter::once(&self.first).chain(&self.fallback) {
+            add(&way.label);
+            add(way.mode.as_str());
+        }
+        let numbers = (self.max_attempts, self.timeout, self.temperature.to_bits(), self.max_output_tokens, self.seed);
+        add(&format!("{} {numbers:?} {:?}", self.instructions.is_some(), self.cache));
+        self.identity = Some(digest);
+        self
     }
 }
 
@@ -127,30 +239,38 @@ impl Extractor {
                 return Err(Error::invalid("/schema", "this field is required: a JSON Schema, or the name of a registered one"));
             }
         };
-        let route = self.models.find(spec.model.as_deref())?;
+        let Choice { first, fallback } = self.models.find(spec.model.as_deref(), &self.limits)?;
         check_sizes(&spec)?;
         let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
-        Ok(Plan {
-            label: route.label(),
-            mode: if spec.mode == Mode::Auto { route.mode } else { spec.mode },
-            route,
+        let plan = Plan {
+            first: Way::new(first, spec.mode),
+            fallback: fallback.into_iter().map(|route| Way::new(route, spec.mode)).collect(),
             schema,
             max_attempts: spec.max_attempts(),
             timeout: spec.timeout(),
             temperature: spec.temperature(),
             max_output_tokens: spec.max_output_tokens(),
             seed: spec.seed,
+            cache: spec.cache,
             instructions: spec.instructions,
             examples,
-            patience: Patience::new(match kind {
-                Kind::Single => self.config.max_wait,
-                Kind::Batch => self.config.max_batch_wait,
-            }),
+            patience: match kind {
+                Kind::Single => Patience::new(self.config.max_wait, MAX_OUTAGE),
+                Kind::Batch => Patience::new(self.config.max_batch_wait, MAX_BATCH_OUTAGE),
+            },
             traceparent,
-            template: Template::default(),
-        })
+            pace: Pace::default(),
+            frame_tokens: OnceLock::new(),
+            identity: None,
+        };
+        Ok(plan.identified())
     }
 }
+
+/// How long a single waits for a provider that fails all the time: once for its breaker to let a call through.
+const MAX_OUTAGE: Duration = Duration::from_secs(8);
+/// How long an item of a batch does.
+const MAX_BATCH_OUTAGE: Duration = Duration::from_secs(30);
 
 /// The most that instructions and examples may take, in bytes: they go out with every item.
 const MAX_WORDS_BYTES: usize = 1 << 20;

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
+use crate::limits::Health;
 use crate::model::Code;
 use crate::provider::{Failure, FailureKind};
 
 /// What to do after a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Try again after a backoff, while there are tries left.
+    /// Try again after a backoff, while there are tries left; then the next model.
     Retry,
-    /// Load, not a failure: the key pauses, and the item goes to the front of its queue and loses no try.
+    /// Load, not a failure: the key pauses, and the item goes to another one at once, or to the next model, or to the front of its
+    /// queue. It loses no try.
     Pause(Option<Duration>),
     /// Ask again at once, in the other form that the provider takes.
     Again,
+    /// The key is of no use: another one at once, then the next model; without any, the item fails with this.
+    OtherKey(Code),
     /// It will not get better: the item fails with this.
     Fail(Code),
 }
@@ -25,37 +29,61 @@ impl Action {
             Self::Retry => "retry",
             Self::Pause(_) => "pause",
             Self::Again => "adapt",
+            Self::OtherKey(_) => "other_key",
             Self::Fail(_) => "fail",
         }
     }
 }
 
-/// The table. The provider's own word (`x-should-retry`) is obeyed over it.
-pub fn action(failure: &Failure) -> Action {
-    let action = by_kind(failure);
-    match (failure.should_retry, action) {
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consequence {
+    pub action: Action,
+    /// What it says of the provider's health, for the breaker.
+    pub health: Health,
+    /// Whether the provider has too much to do, for the adaptive concurrency.
+    pub is_crowded: bool,
+    /// Whether the provider may have worked for it, and charged it.
+    pub may_be_charged: bool,
+}
+
+/// The table. The provider's own word (`x-should-retry`) is obeyed over it. `took` is how long the call lasted.
+pub fn consequence(failure: &Failure, took: Duration) -> Consequence {
+    let row = row(failure, took);
+    let action = match (failure.should_retry, row.action) {
         (Some(true), Action::Fail(_)) => Action::Retry,
         (Some(false), Action::Retry) => Action::Fail(Code::UpstreamError),
         (Some(false), Action::Pause(_)) => Action::Fail(Code::UpstreamRateLimited),
         (_, action) => action,
-    }
+    };
+    Consequence { action, ..row }
 }
 
-fn by_kind(failure: &Failure) -> Action {
+fn row(failure: &Failure, took: Duration) -> Consequence {
+    use Health::{Neutral, Success};
+    let plain = |action, health| Consequence { action, health, is_crowded: false, may_be_charged: false };
+    let crowded = |action| Consequence { is_crowded: true, ..plain(action, Neutral) };
+    let lost = |health| Consequence { may_be_charged: true, ..plain(Action::Retry, health) };
     match failure.kind {
-        FailureKind::Connect | FailureKind::Broken => Action::Retry,
-        FailureKind::Adapted => Action::Again,
-        FailureKind::Busy => Action::Pause(failure.retry_after),
-        FailureKind::Exhausted => Action::Fail(Code::UpstreamRateLimited),
-        FailureKind::TooLong | FailureKind::Unusable => Action::Fail(Code::UpstreamError),
+        FailureKind::Connect => plain(Action::Retry, Health::Failure),
+        FailureKind::Broken => lost(Health::Failure),
+        FailureKind::Timeout => Consequence { is_crowded: true, ..lost(Health::Timeout(took)) },
+        FailureKind::Adapted => plain(Action::Again, Success),
+        FailureKind::Busy => plain(Action::Pause(failure.retry_after), Neutral),
+        FailureKind::Exhausted => plain(Action::OtherKey(Code::UpstreamRateLimited), Neutral),
+        FailureKind::TooLong => plain(Action::Fail(Code::UpstreamError), Success),
+        FailureKind::Unusable => plain(Action::Fail(Code::UpstreamError), Neutral),
         FailureKind::Status(status) => match status {
-            429 => Action::Pause(failure.retry_after),
-            503 | 529 if failure.retry_after.is_some() => Action::Pause(failure.retry_after),
-            401 | 403 => Action::Fail(Code::UpstreamUnauthorized),
-            408 | 409 | 500 | 502..=504 | 520..=524 | 529 => Action::Retry,
+            429 => crowded(Action::Pause(failure.retry_after)),
+            503 | 529 if failure.retry_after.is_some() => crowded(Action::Pause(failure.retry_after)),
+            503 | 529 => crowded(Action::Retry),
+            401 | 403 => plain(Action::OtherKey(Code::UpstreamUnauthorized), Neutral),
+            408 | 409 => plain(Action::Retry, Neutral),
+            500 | 502 | 504 | 520..=524 => plain(Action::Retry, Health::Failure),
             // 400, 404, 413, 422 and their kin: the same question gets the same answer.
-            // 501, 505 to 519 and all above say that the server cannot, not that it is in trouble.
-            0..=499 | 501..=u16::MAX => Action::Fail(Code::UpstreamError),
+            0..=499 => plain(Action::Fail(Code::UpstreamError), Success),
+            // They say that the server cannot, not that it is in trouble.
+            501..=u16::MAX => plain(Action::Fail(Code::UpstreamError), Neutral),
         },
     }
 }
@@ -64,40 +92,59 @@ fn by_kind(failure: &Failure) -> Action {
 mod tests {
     use super::*;
 
+    const TOOK: Duration = Duration::from_secs(3);
+
+    fn failure(kind: FailureKind, retry_after: Option<Duration>) -> Failure {
+        Failure { retry_after, ..Failure::new(kind, "") }
+    }
+
     #[test]
     fn the_table() {
         let seconds = Some(Duration::from_secs(2));
-        let unauthorized = Action::Fail(Code::UpstreamUnauthorized);
         let failed = Action::Fail(Code::UpstreamError);
-        for (status, asked, expected) in [
-            (429, seconds, Action::Pause(seconds)),
-            (429, None, Action::Pause(None)),
-            (503, seconds, Action::Pause(seconds)),
-            (503, None, Action::Retry),
-            (529, None, Action::Retry),
-            (408, None, Action::Retry),
-            (409, None, Action::Retry),
-            (500, seconds, Action::Retry),
-            (502, None, Action::Retry),
-            (504, None, Action::Retry),
-            (522, None, Action::Retry),
-            (401, None, unauthorized),
-            (403, None, unauthorized),
-            (301, None, failed),
-            (400, None, failed),
-            (404, seconds, failed),
-            (413, None, failed),
-            (422, None, failed),
-            (501, None, failed),
+        let other_key = Action::OtherKey(Code::UpstreamUnauthorized);
+        let (bad, fine, neutral) = (Health::Failure, Health::Success, Health::Neutral);
+        for (status, asked, action, health, is_crowded) in [
+            (429, seconds, Action::Pause(seconds), neutral, true),
+            (429, None, Action::Pause(None), neutral, true),
+            (503, seconds, Action::Pause(seconds), neutral, true),
+            (503, None, Action::Retry, neutral, true),
+            (529, None, Action::Retry, neutral, true),
+            (408, None, Action::Retry, neutral, false),
+            (409, None, Action::Retry, neutral, false),
+            (500, seconds, Action::Retry, bad, false),
+            (502, None, Action::Retry, bad, false),
+            (504, None, Action::Retry, bad, false),
+            (522, None, Action::Retry, bad, false),
+            (401, None, other_key, neutral, false),
+            (403, None, other_key, neutral, false),
+            (301, None, failed, fine, false),
+            (400, None, failed, fine, false),
+            (404, seconds, failed, fine, false),
+            (413, None, failed, fine, false),
+            (422, None, failed, fine, false),
+            (501, None, failed, neutral, false),
         ] {
-            let failure = Failure { retry_after: asked, ..Failure::new(FailureKind::Status(status), "") };
-            assert_eq!(action(&failure), expected, "{status}");
+            let row = consequence(&failure(FailureKind::Status(status), asked), TOOK);
+            let expected = Consequence { action, health, is_crowded, may_be_charged: false };
+            assert_eq!(row, expected, "{status}");
+        }
+        for (kind, action, health, is_crowded, may_be_charged) in [
+            (FailureKind::Connect, Action::Retry, bad, false, false),
+            (FailureKind::Broken, Action::Retry, bad, false, true),
+            (FailureKind::Timeout, Action::Retry, Health::Timeout(TOOK), true, true),
+            (FailureKind::Exhausted, Action::OtherKey(Code::UpstreamRateLimited), neutral, false, false),
+        ] {
+            let expected = Consequence { action, health, is_crowded, may_be_charged };
+            assert_eq!(consequence(&failure(kind, None), TOOK), expected, "{kind:?}");
         }
     }
 
     #[test]
     fn the_providers_own_word_is_obeyed() {
-        let said = |kind, should_retry| action(&Failure { should_retry: Some(should_retry), ..Failure::new(kind, "") });
+        let said = |kind, should_retry| {
+            consequence(&Failure { should_retry: Some(should_retry), ..Failure::new(kind, "") }, TOOK).action
+        };
         assert_eq!(said(FailureKind::Status(400), true), Action::Retry);
         assert_eq!(said(FailureKind::Status(500), false), Action::Fail(Code::UpstreamError));
         assert_eq!(said(FailureKind::Status(429), true), Action::Pause(None));

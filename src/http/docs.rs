@@ -4,7 +4,7 @@ use axum::Router;
 use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, tag::TagBuilder};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::model::{Mode, OnError};
+use crate::model::{CacheUse, Mode, OnError};
 
 /// The document before the routes are in it.
 pub fn skeleton() -> OpenApi {
@@ -130,6 +130,9 @@ macro_rules! request {
             max_output_tokens: Option<u32>,
             /// Passed on.
             seed: Option<i64>,
+            /// Whether an equal item's result may answer: a kept one, or that of one which is being called right now. Only at
+            /// temperature 0 or with a seed. Default `use`.
+            cache: Option<CacheUse>,
             /// Echoed on the reply's top level, never sent to the model.
             metadata: Option<std::collections::HashMap<String, String>>,
             /// Reply with Server-Sent Events. Default false.

@@ -1,7 +1,7 @@
 //! What every request passes: its id, who may ask, and the form of what fails.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
@@ -10,39 +10,41 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Shared;
 use super::problem::{self, Failed};
-use crate::limits::CallerId;
+use crate::limits::{CallerId, Standing};
 use crate::model::{Code, Error, Timing};
 use crate::telemetry;
 
-/// The keys that callers may use, as digests.
-#[derive(Debug)]
-pub struct Keys(Vec<[u8; 32]>);
+/// A key's SHA-256.
+type Digest256 = [u8; 32];
+
+/// The keys that callers may use, as digests, and whose each is. They can be changed while the server runs.
+#[derive(Debug, Default)]
+pub struct Keys(RwLock<Vec<(Digest256, CallerId)>>);
 
 impl Keys {
-    pub fn new(keys: &[SecretString]) -> Self {
-        Self(keys.iter().map(|key| Sha256::digest(key.expose_secret()).into()).collect())
+    /// Replaces all of them. With none, everyone may call.
+    pub fn set(&self, keys: Vec<(Digest256, CallerId)>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
-    const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    fn read(&self) -> RwLockReadGuard<'_, Vec<(Digest256, CallerId)>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.read().is_empty()
     }
 
     /// Whose key this is. Takes as long for a wrong one as for a right one.
     fn caller(&self, key: &str) -> Option<CallerId> {
-        let digest: [u8; 32] = Sha256::digest(key).into();
-        let found = (1..).zip(&self.0).fold(
-            0_u64,
-            |found, (number, known)| {
-                if bool::from(known.ct_eq(&digest)) { number } else { found }
-            },
-        );
-        (found > 0).then_some(CallerId(found))
+        let digest: Digest256 = Sha256::digest(key).into();
+        let keys = self.read();
+        keys.iter().fold(None, |found, (known, caller)| if bool::from(known.ct_eq(&digest)) { Some(*caller) } else { found })
     }
 }
 
@@ -78,9 +80,11 @@ pub async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next
     let path = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     request.extensions_mut().insert(RequestId(Arc::clone(&text)));
-    let response = match check(&shared, &mut request) {
+    let checked = check(&shared, &mut request);
+    let standing = checked.as_ref().ok().and_then(|caller| shared.extractor.limits().standing(*caller));
+    let response = match checked {
         Err(error) => Failed::from(error).into_response(),
-        Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+        Ok(_) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(request_id = %text, "a request panicked; this is a bug");
             Failed::from(Error::new(Code::Internal, "a bug in the server ended this request; its log knows more")).into_response()
         }),
@@ -90,10 +94,35 @@ pub async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(SERVER_TIMING, server_timing(timing, started.elapsed()));
+    if let Some(standing) = standing {
+        quota_headers(headers, &standing);
+    }
     let path = path.as_ref().map_or("none", MatchedPath::as_str);
     telemetry::count_request(path, response.status().as_u16());
     tracing::debug!(%method, path, status = response.status().as_u16(), request_id = %text, elapsed_ms = millis(started.elapsed()), "answered");
     response
+}
+
+/// How the caller stands (draft-ietf-httpapi-ratelimit-headers-10): its quotas of a minute, and what is left of them.
+fn quota_headers(headers: &mut HeaderMap, standing: &Standing) {
+    let windows = [("requests", standing.requests), ("tokens", standing.tokens)];
+    let windows = windows.into_iter().filter_map(|(name, window)| Some((name, window?)));
+    let (mut policy, mut left) = (Vec::new(), Vec::new());
+    for (name, window) in windows {
+        policy.push(format!("\"{name}\";q={};w=60", window.limit));
+        left.push(format!(
+            "\"{name}\";r={};t={}",
+            window.left,
+            window.reset.as_secs() + u64::from(window.reset.subsec_nanos() > 0)
+        ));
+    }
+    for (name, items) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+        if let Some(value) =
+            Some(items.join(", ")).filter(|text| !text.is_empty()).and_then(|text| HeaderValue::try_from(text).ok())
+        {
+            headers.insert(name, value);
+        }
+    }
 }
 
 fn server_timing(timing: Option<Timing>, elapsed: Duration) -> HeaderValue {
@@ -139,25 +168,25 @@ fn is_probe(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz")
 }
 
-fn check(shared: &Shared, request: &mut Request) -> Result<(), Error> {
+/// Who asks, if they may.
+fn check(shared: &Shared, request: &mut Request) -> Result<CallerId, Error> {
+    let caller = caller(shared, request)?;
+    request.extensions_mut().insert(caller);
+    Ok(caller)
+}
+
+fn caller(shared: &Shared, request: &Request) -> Result<CallerId, Error> {
     if shared.keys.is_empty() {
         if !is_probe(request.uri().path()) {
             check_host(shared, request)?;
         }
-        request.extensions_mut().insert(CallerId::default());
-        return Ok(());
+        return Ok(CallerId::default());
     }
     let sent = request.headers().get(AUTHORIZATION).and_then(|header| header.to_str().ok());
     let key = sent.and_then(|sent| sent.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match key.and_then(|(_, key)| shared.keys.caller(key.trim())) {
-        Some(caller) => {
-            request.extensions_mut().insert(caller);
-            Ok(())
-        }
-        None if is_open(request.uri().path()) => {
-            request.extensions_mut().insert(CallerId::default());
-            Ok(())
-        }
+        Some(caller) => Ok(caller),
+        None if is_open(request.uri().path()) => Ok(CallerId::default()),
         None => {
             let detail = match sent {
                 None => "send one of the configured keys as `Authorization: Bearer …`",

@@ -20,6 +20,7 @@ pub const fn status(code: Code) -> StatusCode {
         Code::Conflict => StatusCode::CONFLICT,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
         Code::ExtractionFailed
         | Code::ModelRefused
         | Code::OutputTruncated
@@ -43,6 +44,7 @@ const fn title(code: Code) -> &'static str {
         Code::Conflict => "In conflict with what is there",
         Code::PayloadTooLarge => "Too large",
         Code::UnsupportedMediaType => "The content type is not supported",
+        Code::QuotaExceeded => "The quota is used up",
         Code::Overloaded => "Overloaded",
         Code::ExtractionFailed => "No valid answer",
         Code::ModelRefused => "The model declined",

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::State;
-use super::guard::no_query;
+use super::guard::{millis, no_query};
 use super::problem::{Failed, Problem};
 use crate::extract::Route;
-use crate::limits::{Kind, Reading};
+use crate::limits::{BreakerReading, BreakerState, Kind, Reading, RetryReading};
 use crate::model::Mode;
 use crate::telemetry;
 
@@ -38,7 +38,7 @@ pub async fn readyz(state: State) -> Response {
     if state.lifecycle.draining.is_cancelled() {
         reasons.push("the server is shutting down".to_owned());
     }
-    reasons.extend(state.extractor.models().default.provider.unready());
+    reasons.extend(state.extractor.models().default.first.provider.unready());
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready: reasons.is_empty(), reasons })).into_response()
 }
@@ -50,6 +50,23 @@ pub async fn metrics(state: State) -> Response {
         let (in_use, waiting) = telemetry::limit_gauges(kind(reading.kind), reading.scope.as_deref().unwrap_or("all"));
         in_use.set(as_gauge(reading.in_use));
         waiting.set(as_gauge(reading.waiting));
+    }
+    for BreakerReading { model, state, .. } in state.extractor.limits().breakers() {
+        telemetry::breaker_gauge(&model).set(match state {
+            BreakerState::Closed => 0.0,
+            BreakerState::HalfOpen => 0.5,
+            BreakerState::Open => 1.0,
+        });
+    }
+    for RetryReading { provider, used, allowed } in state.extractor.limits().retries() {
+        let (in_use, limit) = telemetry::retry_gauges(&provider);
+        in_use.set(f64::from(used));
+        limit.set(f64::from(allowed));
+    }
+    if let Some(reading) = state.extractor.cache() {
+        let (entries, bytes) = telemetry::cache_gauges();
+        entries.set(as_gauge(reading.entries));
+        bytes.set(as_gauge(reading.size_bytes));
     }
     let text = state.metrics.as_ref().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
@@ -110,7 +127,7 @@ pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, Failed> {
     no_query(&uri)?;
     let models = state.extractor.models();
     let created = state.started_at.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-    let default = models.default.label();
+    let default = models.default.first.label();
     let model = |id: String, route: &Route| Model {
         default: route.label() == default,
         id,
@@ -121,9 +138,9 @@ pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, Failed> {
         modes: route.provider.modes().to_vec(),
         note: route.provider.note(),
     };
-    let mut data: Vec<_> = models.named.iter().map(|(name, route)| model(name.clone(), route)).collect();
+    let mut data: Vec<_> = models.named.iter().map(|(name, choice)| model(name.clone(), &choice.first)).collect();
     if !data.iter().any(|model| model.default) {
-        data.insert(0, model(default.clone(), &models.default));
+        data.insert(0, model(default.clone(), &models.default.first));
     }
     Ok(Json(ModelList { object: "list", data }))
 }
@@ -135,7 +152,8 @@ pub struct Limit {
     name: String,
     #[schema(example = "concurrency")]
     kind: &'static str,
-    /// `all`, or the provider that it belongs to.
+    /// `all`, or what it belongs to: a provider, one of its keys (`provider#1`), a model (`provider/model`), a caller
+    /// (`caller:name`).
     scope: String,
     /// `null`: unlimited.
     limit: Option<u64>,
@@ -145,10 +163,43 @@ pub struct Limit {
     waiting: u64,
 }
 
-/// Every limit.
+/// The circuit breaker of one model: while it is open, nothing is asked of the model.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct BreakerView {
+    /// `provider/model`.
+    model: String,
+    #[schema(example = "closed")]
+    state: &'static str,
+    /// While it is open: when a call is let through to see whether it is better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_in_ms: Option<f64>,
+}
+
+/// The retry budget of one provider, over the last ten seconds.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RetryView {
+    provider: String,
+    used: u32,
+    allowed: u32,
+}
+
+/// How full the cache of results is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct CacheView {
+    entries: u64,
+    size_bytes: u64,
+}
+
+/// Every limit, and how the providers fare.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct LimitList {
     limits: Vec<Limit>,
+    /// Of the models that were asked so far, and of the configured ones.
+    breakers: Vec<BreakerView>,
+    retries: Vec<RetryView>,
+    /// Left out where no cache is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<CacheView>,
 }
 
 /// The limits as they stand now.
@@ -156,14 +207,31 @@ pub struct LimitList {
     responses((status = 200, body = LimitList), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, Failed> {
     no_query(&uri)?;
-    let limits = state.extractor.limits().readings().into_iter().map(limit).collect();
-    Ok(Json(LimitList { limits }))
+    let all = state.extractor.limits();
+    let breakers = all.breakers().into_iter().map(|reading| BreakerView {
+        model: reading.model,
+        state: match reading.state {
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::HalfOpen => "half_open",
+        },
+        opens_in_ms: reading.opens_in.map(millis),
+    });
+    let retries = all.retries().into_iter().map(|RetryReading { provider, used, allowed }| RetryView { provider, used, allowed });
+    let cache = state.extractor.cache();
+    Ok(Json(LimitList {
+        limits: all.readings().into_iter().map(limit).collect(),
+        breakers: breakers.collect(),
+        retries: retries.collect(),
+        cache: cache.map(|reading| CacheView { entries: reading.entries, size_bytes: reading.size_bytes }),
+    }))
 }
 
 const fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Concurrency => "concurrency",
         Kind::RequestsPerMinute => "requests_per_minute",
+        Kind::TokensPerMinute => "tokens_per_minute",
         Kind::Queue => "queue",
     }
 }

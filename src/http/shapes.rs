@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::guard::millis;
 use super::problem::Problem;
 use super::reply::About;
-use crate::model::{Ending, Metadata, Outcome, Tally, Timing, Usage};
+use crate::model::{Ending, Metadata, ModelUsage, Outcome, Tally, Timing, Usage};
 
 /// How an item ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -66,11 +66,15 @@ pub struct ItemResult<'a> {
     /// How often the model was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<u32>,
-    /// Whether an earlier answer to an equal item was taken; always false in this version.
+    /// Whether it is an equal item's result: from the cache, or of one that was called at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     cached: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
+    /// What was used of each model, where fallbacks are configured.
+    #[serde(skip_serializing_if = "<[ModelUsage]>::is_empty")]
+    #[schema(required = false)]
+    usage_by_model: &'a [ModelUsage],
     #[serde(skip_serializing_if = "Option::is_none")]
     timing: Option<Times>,
     /// What had to be mended before the answer parsed.
@@ -106,6 +110,7 @@ impl<'a> ItemResult<'a> {
             attempts: tried.then_some(outcome.attempts),
             cached: None,
             usage: tried.then_some(outcome.usage),
+            usage_by_model: &outcome.spent,
             timing: tried.then(|| outcome.timing.into()),
             repairs: &[],
             metadata: outcome.metadata.as_ref(),
@@ -115,7 +120,7 @@ impl<'a> ItemResult<'a> {
                 result.status = Status::Succeeded;
                 result.data = Some(&success.data);
                 result.model = Some(&success.model);
-                result.cached = Some(false);
+                result.cached = Some(success.cached);
                 result.repairs = &success.repairs;
             }
             Ending::Failed(error) => {

@@ -3,33 +3,50 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fair::Class;
 use super::state::RequestId;
 use super::{CallerId, Shared};
 
-/// The waiting room is full.
+/// Why a request is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{waiting} items are waiting and {max_queue} may")]
-pub struct Overloaded {
-    pub waiting: usize,
-    pub max_queue: usize,
-    /// When it is worth trying again.
-    pub retry_after: Duration,
+pub enum Refused {
+    #[error("{waiting} items are waiting and {max_queue} may")]
+    Overloaded {
+        waiting: usize,
+        max_queue: usize,
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    #[error("as many of this caller's items are waiting as may")]
+    QuotaUsedUp { retry_after: Duration },
+    #[error("the caller's budget for today is used up")]
+    Broke { retry_after: Duration },
+    #[error("the caller has a budget, and what the model costs is not known")]
+    NoPrice,
 }
 
 /// One admitted request's place among the others. Dropping it gives the place back.
 #[derive(Debug)]
 pub struct Lane {
     pub(super) shared: Arc<Shared>,
+    pub(super) class: Class,
     pub(super) caller: CallerId,
     pub(super) request: RequestId,
     /// Every permit holds one of these.
     pub(super) flying: Arc<()>,
+    counts_tokens: bool,
     window: usize,
 }
 
 impl Lane {
-    pub(super) fn new(shared: Arc<Shared>, caller: CallerId, request: RequestId, window: usize) -> Self {
-        Self { shared, caller, request, flying: Arc::new(()), window }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        class: Class,
+        caller: CallerId,
+        (request, window): (RequestId, usize),
+        counts_tokens: bool,
+    ) -> Self {
+        Self { shared, class, caller, request, flying: Arc::new(()), counts_tokens, window }
     }
 
     /// How many items of the request may be under way (waiting or in flight) at a time, at least 1.
@@ -43,10 +60,16 @@ impl Lane {
     pub fn in_flight(&self) -> usize {
         Arc::strong_count(&self.flying) - 1
     }
+
+    /// Whether some limit counts tokens, so that they are worth guessing.
+    #[must_use]
+    pub const fn counts_tokens(&self) -> bool {
+        self.counts_tokens
+    }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        self.shared.lock().leave(self.window);
+        self.shared.lock().leave(self.caller, self.window);
     }
 }

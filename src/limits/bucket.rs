@@ -70,6 +70,8 @@ impl Clock for Hand {
 #[derive(Debug)]
 pub struct Bucket {
     rate: Rate,
+    /// The time in which one comes back.
+    interval: Duration,
     clock: Hand,
     cells: RateLimiter<NotKeyed, InMemoryState, Hand, StateInformationMiddleware>,
     /// Nothing is there before this moment, as far as is known.
@@ -80,14 +82,13 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full one.
-    pub fn new(rate: Rate, now: Instant) -> Self {
+    /// A full one. `pace` is the share of the rate at which it fills.
+    pub fn new(rate: Rate, pace: f64, now: Instant) -> Self {
         let clock = Hand { start: now, elapsed_ns: Arc::default() };
-        // Rounded up to the nanosecond: rounded down, as `per_minute` does, it would come to more than the rate.
-        let interval = interval(rate);
+        let interval = interval(rate).div_f64(pace);
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_minute(rate.per_minute)).allow_burst(rate.burst);
         let cells = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
-        Self { rate, clock, cells, empty_until: now, left: rate.burst.get(), taken_at: now }
+        Self { rate, interval, clock, cells, empty_until: now, left: rate.burst.get(), taken_at: now }
     }
 
     /// Takes one.
@@ -104,7 +105,7 @@ impl Bucket {
                 self.left = state.remaining_burst_capacity();
                 self.taken_at = now;
                 if self.left == 0 {
-                    self.empty_until = now + interval(self.rate);
+                    self.empty_until = now + self.interval;
                 }
                 Ok(())
             }
@@ -112,6 +113,20 @@ impl Bucket {
                 self.left = 0;
                 self.empty_until = now + refusal.wait_time_from(self.clock.now());
                 Err(self.empty_until)
+            }
+        }
+    }
+
+    /// `None`: one is there. Else the moment at which there is.
+    pub fn wait(&self, now: Instant) -> Option<Instant> {
+        (now < self.empty_until).then_some(self.empty_until)
+    }
+
+    /// The provider says that none is left: what is there goes.
+    pub fn empty(&mut self, now: Instant) {
+        for _ in 0..self.available(now) {
+            if self.take(now).is_err() {
+                break;
             }
         }
     }
@@ -125,13 +140,13 @@ impl Bucket {
         if now < self.empty_until {
             return 0;
         }
-        let back = now.saturating_duration_since(self.taken_at).as_nanos() / interval(self.rate).as_nanos().max(1);
+        let back = now.saturating_duration_since(self.taken_at).as_nanos() / self.interval.as_nanos().max(1);
         let back = u32::try_from(back).unwrap_or(u32::MAX);
         self.left.saturating_add(back).clamp(1, self.rate.burst.get())
     }
 }
 
-/// The time in which one comes back.
+/// Rounded up to the nanosecond: rounded down, as governor's `per_minute` does, it would come to more than the rate.
 fn interval(rate: Rate) -> Duration {
     const MINUTE_NS: u64 = 60_000_000_000;
     Duration::from_nanos(MINUTE_NS.div_ceil(rate.per_minute.get().into()))
@@ -153,7 +168,7 @@ mod tests {
         #[test]
         fn the_whole_rate_and_never_more(per_minute in 1_u32..1_000_000, burst in 1_u32..50, late_us in 0_u64..50) {
             let start = Instant::now();
-            let mut bucket = Bucket::new(rate(per_minute, burst), start);
+            let mut bucket = Bucket::new(rate(per_minute, burst), 1.0, start);
             let (mut now, mut taken) = (start, Vec::new());
             for _ in 0..500 {
                 match bucket.take(now) {

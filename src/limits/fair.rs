@@ -1,103 +1,271 @@
 //! The fair queue: whose turn it is.
 //!
-//! Start-time fair queueing on two levels: callers, and within a caller its requests. Each entry carries the virtual
-//! time at which its next item starts; the smallest goes first, equal ones in the order that they came. Who comes back
-//! after a pause starts at the current virtual time, so that idleness earns nothing, and a single item beside a batch
-//! of 100,000 is next but one. Every operation is O(log n) in the number of waiting callers and requests.
+//! Three levels, each in turn by the cost of what was served: direct requests and jobs (by weight), within them the callers,
+//! within a caller its lines (a request and the model that it asks). A level is start-time fair queueing: each key carries
+//! the virtual time at which its next item starts, and the smallest goes first. A newcomer with a single item is *fresh* and
+//! goes before the backlog, every other turn: so it waits beside twenty batches for one slot more than alone, and yet no stream
+//! of newcomers starves what waits.
+//!
+//! What cannot go out for a reason of its own (its caller's quota, its model's limit) is *parked* until that may have changed,
+//! and costs nothing meanwhile. Every operation is O(log n) in the number of waiting callers and lines.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The cost of one item in virtual time.
-const COST: u64 = 1;
+/// Whether someone waits for the answer, or a job that outlives its client does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    Direct,
+    Job,
+}
+
+/// Turns of direct requests for each of a job's, while both wait.
+const DIRECT_TURNS: u64 = 4;
+
+impl Class {
+    /// What an item of this cost takes of the turns between the classes.
+    const fn charge(self, cost: u64) -> u64 {
+        match self {
+            Self::Direct => cost,
+            Self::Job => cost.saturating_mul(DIRECT_TURNS),
+        }
+    }
+}
+
+/// Where a key stands.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Newly come; by arrival.
+    Fresh(u64),
+    /// By the virtual start of its next item, then by arrival.
+    Backlog(u64, u64),
+    /// Not to be asked for now; `None`: it was fresh.
+    Parked(Option<u64>),
+}
 
 /// Keys in the order of their turn.
 #[derive(Debug)]
 struct Turns<K> {
-    order: BTreeSet<(u64, u64, K)>,
-    places: BTreeMap<K, (u64, u64)>,
+    fresh: BTreeMap<u64, K>,
+    backlog: BTreeSet<(u64, u64, K)>,
+    places: BTreeMap<K, Place>,
     now: u64,
     arrivals: u64,
+    last_was_fresh: bool,
 }
 
-impl<K: Copy + Ord> Default for Turns<K> {
+impl<K> Default for Turns<K> {
     fn default() -> Self {
-        Self { order: BTreeSet::new(), places: BTreeMap::new(), now: 0, arrivals: 0 }
+        Self {
+            fresh: BTreeMap::new(),
+            backlog: BTreeSet::new(),
+            places: BTreeMap::new(),
+            now: 0,
+            arrivals: 0,
+            last_was_fresh: false,
+        }
     }
 }
 
 impl<K: Copy + Ord> Turns<K> {
     /// Puts `key` in line, unless it is there.
-    fn enter(&mut self, key: K) {
+    fn enter(&mut self, key: K, is_fresh: bool) {
         if !self.places.contains_key(&key) {
-            self.place(key, self.now);
+            self.place(key, (!is_fresh).then_some(self.now));
         }
     }
 
-    fn place(&mut self, key: K, start: u64) {
+    fn place(&mut self, key: K, start: Option<u64>) {
         self.arrivals += 1;
-        self.places.insert(key, (start, self.arrivals));
-        self.order.insert((start, self.arrivals, key));
+        let place = match start {
+            None => {
+                self.fresh.insert(self.arrivals, key);
+                Place::Fresh(self.arrivals)
+            }
+            Some(start) => {
+                self.backlog.insert((start, self.arrivals, key));
+                Place::Backlog(start, self.arrivals)
+            }
+        };
+        self.places.insert(key, place);
     }
 
+    /// Whose turn it is; `None` when all are parked, or none is there.
     fn first(&self) -> Option<K> {
-        self.order.first().map(|(_, _, key)| *key)
+        let fresh = self.fresh.first_key_value().map(|(_, key)| *key);
+        let backlog = self.backlog.first().map(|(_, _, key)| *key);
+        if self.last_was_fresh { backlog.or(fresh) } else { fresh.or(backlog) }
     }
 
-    fn leave(&mut self, key: K) -> Option<u64> {
-        let (start, arrival) = self.places.remove(&key)?;
-        self.order.remove(&(start, arrival, key));
-        Some(start)
+    fn leave(&mut self, key: K) -> Option<Place> {
+        let place = self.places.remove(&key)?;
+        match place {
+            Place::Fresh(arrival) => drop(self.fresh.remove(&arrival)),
+            Place::Backlog(start, arrival) => drop(self.backlog.remove(&(start, arrival, key))),
+            Place::Parked(_) => {}
+        }
+        Some(place)
     }
 
     /// `key` was served; it stays in line while it has more.
-    fn serve(&mut self, key: K, has_more: bool) {
-        if let Some(start) = self.leave(key) {
-            self.now = self.now.max(start);
-            if has_more {
-                self.place(key, start + COST);
+    fn serve(&mut self, key: K, cost: u64, has_more: bool) {
+        let start = match self.leave(key) {
+            Some(Place::Backlog(start, _)) => {
+                self.last_was_fresh = false;
+                self.now = self.now.max(start);
+                start
             }
+            Some(Place::Fresh(_) | Place::Parked(_)) => {
+                self.last_was_fresh = true;
+                self.now
+            }
+            None => return,
+        };
+        if has_more {
+            self.place(key, Some(start.saturating_add(cost)));
+        }
+    }
+
+    fn park(&mut self, key: K) {
+        let start = match self.leave(key) {
+            Some(Place::Fresh(_)) | None => None,
+            Some(Place::Backlog(start, _)) => Some(start),
+            Some(Place::Parked(start)) => start,
+        };
+        self.places.insert(key, Place::Parked(start));
+    }
+
+    fn unpark(&mut self, key: K) {
+        if let Some(Place::Parked(start)) = self.places.get(&key) {
+            // Who could not go out has earned nothing by it.
+            let start = start.map(|start| start.max(self.now));
+            self.place(key, start);
         }
     }
 }
 
 /// Where an item waits, to take it out again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket<C, R> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket<C, L> {
+    pub class: Class,
     pub caller: C,
-    pub request: R,
+    pub line: L,
     number: u64,
 }
 
-/// At which end of its own request's line an item enters.
+/// How an item enters its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Entry {
+    /// The only one of its request.
+    Single,
+    /// One of many: at the back.
     Back,
     /// It was at the front already, and the provider sent it back.
     Front,
 }
 
+/// What becomes of the item whose turn it is.
 #[derive(Debug)]
-struct Caller<R, T> {
-    turns: Turns<R>,
-    lines: BTreeMap<R, VecDeque<(u64, T)>>,
+pub enum Offer<R> {
+    /// It goes out, with this, and is charged its cost.
+    Take(R, u64),
+    /// It leaves the line without having had a turn.
+    Reject(R),
+    /// Its line cannot go out now.
+    ParkLine,
+    /// Nor can any other line of its caller.
+    ParkCaller,
+    /// Nothing can.
+    Stop,
 }
 
-/// Waiting items of type `T`, of requests `R`, of callers `C`.
 #[derive(Debug)]
-pub struct Queue<C, R, T> {
+struct Lines<L, T> {
+    turns: Turns<L>,
+    lines: BTreeMap<L, VecDeque<(u64, T)>>,
+}
+
+#[derive(Debug)]
+struct Callers<C, L, T> {
     turns: Turns<C>,
-    callers: BTreeMap<C, Caller<R, T>>,
+    callers: BTreeMap<C, Lines<L, T>>,
+}
+
+impl<C, L, T> Default for Callers<C, L, T> {
+    fn default() -> Self {
+        Self { turns: Turns::default(), callers: BTreeMap::new() }
+    }
+}
+
+impl<C: Copy + Ord, L: Copy + Ord, T> Callers<C, L, T> {
+    fn push(&mut self, caller: C, line: L, entry: Entry, item: (u64, T)) {
+        let is_fresh = entry == Entry::Single;
+        self.turns.enter(caller, is_fresh);
+        let own = self.callers.entry(caller).or_insert_with(|| Lines { turns: Turns::default(), lines: BTreeMap::new() });
+        let is_new = !own.lines.contains_key(&line);
+        own.turns.enter(line, is_fresh);
+        let waiting = own.lines.entry(line).or_default();
+        match entry {
+            Entry::Single | Entry::Back => waiting.push_back(item),
+            Entry::Front => waiting.push_front(item),
+        }
+        if is_new {
+            // The caller may be parked because none of its other lines can go out.
+            self.turns.unpark(caller);
+        }
+    }
+
+    /// Takes items out of a line; the line and the caller go when they have no more.
+    fn take<O>(&mut self, caller: C, line: L, take: impl FnOnce(&mut VecDeque<(u64, T)>) -> O) -> Option<O> {
+        let own = self.callers.get_mut(&caller)?;
+        let waiting = own.lines.get_mut(&line)?;
+        let taken = take(waiting);
+        if waiting.is_empty() {
+            own.lines.remove(&line);
+            own.turns.leave(line);
+        }
+        if own.lines.is_empty() {
+            self.callers.remove(&caller);
+            self.turns.leave(caller);
+        }
+        Some(taken)
+    }
+
+    /// The line whose turn it is; parks the callers that have none.
+    fn first(&mut self) -> Option<(C, L)> {
+        loop {
+            let caller = self.turns.first()?;
+            match self.callers.get(&caller).and_then(|own| own.turns.first()) {
+                Some(line) => return Some((caller, line)),
+                None => self.turns.park(caller),
+            }
+        }
+    }
+
+    fn charge(&mut self, caller: C, line: L, cost: u64) {
+        if let Some(own) = self.callers.get_mut(&caller) {
+            own.turns.serve(line, cost, true);
+            self.turns.serve(caller, cost, true);
+        }
+    }
+}
+
+/// Waiting items of type `T`, in lines `L`, of callers `C`.
+#[derive(Debug)]
+pub struct Queue<C, L, T> {
+    turns: Turns<Class>,
+    direct: Callers<C, L, T>,
+    jobs: Callers<C, L, T>,
     tickets: u64,
     len: usize,
 }
 
-impl<C: Copy + Ord, R: Copy + Ord, T> Default for Queue<C, R, T> {
+impl<C, L, T> Default for Queue<C, L, T> {
     fn default() -> Self {
-        Self { turns: Turns::default(), callers: BTreeMap::new(), tickets: 0, len: 0 }
+        Self { turns: Turns::default(), direct: Callers::default(), jobs: Callers::default(), tickets: 0, len: 0 }
     }
 }
 
-impl<C: Copy + Ord, R: Copy + Ord, T> Queue<C, R, T> {
+impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
     pub const fn len(&self) -> usize {
         self.len
     }
@@ -106,83 +274,134 @@ impl<C: Copy + Ord, R: Copy + Ord, T> Queue<C, R, T> {
         self.len == 0
     }
 
-    pub fn push(&mut self, caller: C, request: R, place: Place, item: T) -> Ticket<C, R> {
+    /// Whether nothing waits but what is parked.
+    pub fn is_idle(&self) -> bool {
+        self.turns.first().is_none()
+    }
+
+    const fn class(&mut self, class: Class) -> &mut Callers<C, L, T> {
+        match class {
+            Class::Direct => &mut self.direct,
+            Class::Job => &mut self.jobs,
+        }
+    }
+
+    pub fn push(&mut self, class: Class, caller: C, line: L, entry: Entry, item: T) -> Ticket<C, L> {
         self.tickets += 1;
         self.len += 1;
         let number = self.tickets;
-        self.turns.enter(caller);
-        let own = self.callers.entry(caller).or_insert_with(|| Caller { turns: Turns::default(), lines: BTreeMap::new() });
-        own.turns.enter(request);
-        let line = own.lines.entry(request).or_default();
-        match place {
-            Place::Back => line.push_back((number, item)),
-            Place::Front => line.push_front((number, item)),
-        }
-        Ticket { caller, request, number }
+        self.turns.enter(class, true);
+        self.turns.unpark(class);
+        self.class(class).push(caller, line, entry, (number, item));
+        Ticket { class, caller, line, number }
     }
 
-    /// Takes out the item whose turn it is.
-    pub fn pop(&mut self) -> Option<T> {
-        let caller = self.turns.first()?;
-        let own = self.callers.get_mut(&caller)?;
-        let request = own.turns.first()?;
-        let line = own.lines.get_mut(&request)?;
-        let (_, item) = line.pop_front()?;
-        let more = !line.is_empty();
-        own.turns.serve(request, more);
-        if !more {
-            own.lines.remove(&request);
+    /// Offers the items whose turn it is, one after the other, until one is taken or rejected; `None` when none is left that
+    /// could go out now.
+    pub fn next<R>(&mut self, mut offer: impl FnMut(C, &T) -> Offer<R>) -> Option<(T, R)> {
+        loop {
+            let class = self.turns.first()?;
+            let queue = self.class(class);
+            let Some((caller, line)) = queue.first() else {
+                self.turns.park(class);
+                continue;
+            };
+            let own = queue.callers.get_mut(&caller)?;
+            let (_, item) = own.lines.get(&line)?.front()?;
+            let (result, cost) = match offer(caller, item) {
+                Offer::Take(result, cost) => (result, Some(cost)),
+                Offer::Reject(result) => (result, None),
+                Offer::ParkLine => {
+                    own.turns.park(line);
+                    continue;
+                }
+                Offer::ParkCaller => {
+                    queue.turns.park(caller);
+                    continue;
+                }
+                Offer::Stop => return None,
+            };
+            if let Some(cost) = cost {
+                queue.charge(caller, line, cost);
+                self.turns.serve(class, class.charge(cost), true);
+            }
+            let (_, item) = self.class(class).take(caller, line, VecDeque::pop_front)??;
+            self.forget(class, 1);
+            return Some((item, result));
         }
-        self.turns.serve(caller, !own.lines.is_empty());
-        self.forget_if_idle(caller);
-        self.len -= 1;
-        Some(item)
+    }
+
+    /// So many items have left.
+    fn forget(&mut self, class: Class, count: usize) {
+        self.len -= count;
+        if self.class(class).callers.is_empty() {
+            self.turns.leave(class);
+        }
     }
 
     /// Takes out an item that no longer waits; `None` if its turn has come already.
-    pub fn remove(&mut self, ticket: Ticket<C, R>) -> Option<T> {
-        let own = self.callers.get_mut(&ticket.caller)?;
-        let line = own.lines.get_mut(&ticket.request)?;
-        let at = line.iter().position(|(number, _)| *number == ticket.number)?;
-        let (_, item) = line.remove(at)?;
-        if line.is_empty() {
-            own.lines.remove(&ticket.request);
-            own.turns.leave(ticket.request);
-        }
-        if own.lines.is_empty() {
-            self.turns.leave(ticket.caller);
-        }
-        self.forget_if_idle(ticket.caller);
-        self.len -= 1;
+    pub fn remove(&mut self, ticket: Ticket<C, L>) -> Option<T> {
+        let out = |waiting: &mut VecDeque<(u64, T)>| {
+            let at = waiting.iter().position(|(number, _)| *number == ticket.number)?;
+            waiting.remove(at)
+        };
+        let (_, item) = self.class(ticket.class).take(ticket.caller, ticket.line, out)??;
+        self.forget(ticket.class, 1);
         Some(item)
     }
 
-    /// Takes out every item of a request.
-    pub fn remove_all(&mut self, caller: C, request: R) -> Vec<T> {
-        let Some(own) = self.callers.get_mut(&caller) else { return Vec::new() };
-        let line = own.lines.remove(&request).unwrap_or_default();
-        own.turns.leave(request);
-        if own.lines.is_empty() {
-            self.turns.leave(caller);
+    /// Takes out every item of some lines of a caller.
+    pub fn remove_all(&mut self, class: Class, caller: C, lines: impl std::ops::RangeBounds<L>) -> Vec<T> {
+        let queue = self.class(class);
+        let Some(own) = queue.callers.get(&caller) else { return Vec::new() };
+        let lines: Vec<_> = own.lines.range(lines).map(|(line, _)| *line).collect();
+        let waiting = lines.into_iter().filter_map(|line| queue.take(caller, line, std::mem::take));
+        let items: Vec<_> = waiting.flatten().map(|(_, item)| item).collect();
+        if !items.is_empty() {
+            self.forget(class, items.len());
         }
-        self.forget_if_idle(caller);
-        self.len -= line.len();
-        line.into_iter().map(|(_, item)| item).collect()
+        items
+    }
+
+    /// A caller may go out again.
+    pub fn unpark_caller(&mut self, caller: C) {
+        for class in [Class::Direct, Class::Job] {
+            self.class(class).turns.unpark(caller);
+            self.turns.unpark(class);
+        }
+    }
+
+    /// The lines that `may` names may go out again.
+    pub fn unpark_lines(&mut self, may: impl Fn(L) -> bool) {
+        for class in [Class::Direct, Class::Job] {
+            let queue = self.class(class);
+            for (caller, own) in &mut queue.callers {
+                let parked: Vec<_> = own
+                    .turns
+                    .places
+                    .iter()
+                    .filter(|(line, place)| matches!(place, Place::Parked(_)) && may(**line))
+                    .map(|(line, _)| *line)
+                    .collect();
+                if !parked.is_empty() {
+                    for line in parked {
+                        own.turns.unpark(line);
+                    }
+                    queue.turns.unpark(*caller);
+                }
+            }
+            self.turns.unpark(class);
+        }
     }
 
     /// Every waiting item, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (Ticket<C, R>, &T)> {
-        self.callers.iter().flat_map(|(caller, own)| {
-            own.lines.iter().flat_map(|(request, line)| {
-                line.iter().map(|(number, item)| (Ticket { caller: *caller, request: *request, number: *number }, item))
-            })
+    pub fn iter(&self) -> impl Iterator<Item = (Ticket<C, L>, &T)> {
+        let classes = [(Class::Direct, &self.direct), (Class::Job, &self.jobs)].into_iter();
+        let callers = classes.flat_map(|(class, queue)| queue.callers.iter().map(move |(caller, own)| (class, *caller, own)));
+        let lines = callers.flat_map(|(class, caller, own)| own.lines.iter().map(move |line| (class, caller, line)));
+        lines.flat_map(|(class, caller, (line, waiting))| {
+            waiting.iter().map(move |(number, item)| (Ticket { class, caller, line: *line, number: *number }, item))
         })
-    }
-
-    fn forget_if_idle(&mut self, caller: C) {
-        if self.callers.get(&caller).is_some_and(|own| own.lines.is_empty()) {
-            self.callers.remove(&caller);
-        }
     }
 }
 
@@ -196,21 +415,55 @@ mod tests {
 
     type Numbers = Queue<u8, u8, u32>;
 
+    fn push(queue: &mut Numbers, caller: u8, line: u8, item: u32) -> Ticket<u8, u8> {
+        queue.push(Class::Direct, caller, line, Entry::Back, item)
+    }
+
+    fn push_single(queue: &mut Numbers, caller: u8, line: u8, item: u32) {
+        queue.push(Class::Direct, caller, line, Entry::Single, item);
+    }
+
+    fn pop(queue: &mut Numbers) -> Option<u32> {
+        queue.next(|_, _| Offer::Take((), 1)).map(|(item, ())| item)
+    }
+
     fn drain(queue: &mut Numbers) -> Vec<u32> {
-        std::iter::from_fn(|| queue.pop()).collect()
+        std::iter::from_fn(|| pop(queue)).collect()
     }
 
     #[test]
-    fn a_single_beside_a_batch_is_next() {
-        let mut queue = Numbers::default();
-        for n in 0..100 {
-            queue.push(1, 1, Place::Back, n);
+    fn a_single_beside_twenty_batches_is_next_or_next_but_one() {
+        for served in 0..100 {
+            for own_key in [false, true] {
+                let mut queue = Numbers::default();
+                for batch in 0..20 {
+                    for _ in 0..10 {
+                        push(&mut queue, 1, batch, 0);
+                    }
+                }
+                for _ in 0..served {
+                    pop(&mut queue);
+                }
+                push_single(&mut queue, if own_key { 2 } else { 1 }, 99, 1);
+                let next: Vec<_> = drain(&mut queue).into_iter().take(2).collect();
+                assert!(next.contains(&1), "after {served}");
+            }
         }
-        assert_eq!([queue.pop(), queue.pop()], [Some(0), Some(1)]);
-        queue.push(1, 2, Place::Back, 900);
-        queue.push(2, 3, Place::Back, 901);
-        let next: Vec<_> = drain(&mut queue).into_iter().take(4).collect();
-        assert!(next.contains(&900) && next.contains(&901), "{next:?}");
+    }
+
+    #[test]
+    fn newcomers_do_not_starve_who_waits() {
+        let mut queue = Numbers::default();
+        for n in 0..50 {
+            push(&mut queue, 1, 1, n);
+        }
+        let mut served = 0;
+        for single in 0..100_u8 {
+            push_single(&mut queue, 1, 2 + single, 1000);
+            push_single(&mut queue, 1, 102 + single, 1000);
+            served += usize::from(pop(&mut queue) < Some(1000));
+        }
+        assert!(served >= 49, "{served} of the batch in 100 turns");
     }
 
     #[test]
@@ -218,77 +471,152 @@ mod tests {
         let mut queue = Numbers::default();
         for request in 0..10 {
             for n in 0..10 {
-                queue.push(1, request, Place::Back, 100 + n);
+                push(&mut queue, 1, request, 100 + n);
             }
         }
         for n in 0..20 {
-            queue.push(2, 99, Place::Back, n);
+            push(&mut queue, 2, 99, n);
         }
-        let first: Vec<_> = (0..40).filter_map(|_| queue.pop()).collect();
+        let first: Vec<_> = (0..40).filter_map(|_| pop(&mut queue)).collect();
         assert_eq!(first.iter().filter(|n| **n < 100).count(), 20);
+    }
+
+    #[test]
+    fn direct_requests_go_before_jobs_in_a_ratio_and_neither_starves() {
+        let mut queue = Numbers::default();
+        for _ in 0..100 {
+            queue.push(Class::Direct, 1, 1, Entry::Back, 0);
+            queue.push(Class::Job, 1, 2, Entry::Back, 1);
+        }
+        let jobs = (0..100).filter(|_| pop(&mut queue) == Some(1)).count();
+        assert!((19..=21).contains(&jobs), "{jobs} of 100 turns");
     }
 
     #[test]
     fn what_was_sent_back_is_the_first_of_its_request() {
         let mut queue = Numbers::default();
-        queue.push(1, 1, Place::Back, 1);
-        queue.push(1, 1, Place::Front, 0);
+        push(&mut queue, 1, 1, 1);
+        queue.push(Class::Direct, 1, 1, Entry::Front, 0);
         assert_eq!(drain(&mut queue), [0, 1]);
     }
 
+    #[test]
+    fn what_is_parked_holds_up_nobody_and_comes_back() {
+        let mut queue = Numbers::default();
+        for caller in [1, 2] {
+            for line in [10, 20] {
+                push(&mut queue, caller, line, u32::from(caller) * 100 + u32::from(line));
+            }
+        }
+        let offer = |caller: u8, item: &u32| match (caller, *item) {
+            (1, _) => Offer::ParkCaller,
+            (_, 220) => Offer::ParkLine,
+            _ => Offer::Take((), 1),
+        };
+        assert_eq!(queue.next(offer).map(|(item, ())| item), Some(210));
+        assert!(queue.next(offer).is_none() && queue.is_idle());
+        assert_eq!(queue.len(), 3);
+        queue.unpark_caller(1);
+        assert_eq!([pop(&mut queue), pop(&mut queue), pop(&mut queue)], [Some(110), Some(120), None]);
+        queue.unpark_lines(|line| line == 20);
+        assert_eq!([pop(&mut queue), pop(&mut queue)], [Some(220), None]);
+        assert!(queue.is_empty() && queue.turns.places.is_empty());
+    }
+
+    #[test]
+    fn a_newcomer_of_a_caller_with_parked_lines_is_seen() {
+        let mut queue = Numbers::default();
+        push(&mut queue, 1, 1, 1);
+        assert!(queue.next(|_, _| Offer::<()>::ParkLine).is_none());
+        push(&mut queue, 1, 2, 2);
+        assert_eq!(pop(&mut queue), Some(2));
+    }
+
     proptest! {
-        /// Whatever comes and goes: nothing is lost, nothing comes twice, a request's items keep their order, and of
-        /// two requests that wait all the time none is served twice more often than the other within a caller.
+        /// Whatever comes and goes, is parked and comes back: nothing is lost, nothing comes twice, and a line keeps its order.
         #[test]
-        fn nothing_is_lost_and_order_is_kept(steps in prop::collection::vec((0_u8..5, 0_u8..4, 0_u8..4), 1..400)) {
+        fn nothing_is_lost_and_order_is_kept(steps in prop::collection::vec((0_u8..9, 0_u8..4, 0_u8..4, 1_u64..50), 1..400)) {
             let mut queue = Numbers::default();
             let mut waiting = HashMap::new();
             let mut tickets = Vec::new();
-            for (n, (step, caller, request)) in (0_u32..).zip(steps) {
+            for (n, (step, caller, line, cost)) in (0_u32..).zip(steps) {
+                let class = if caller < 3 { Class::Direct } else { Class::Job };
                 match step {
-                    0 | 1 => {
-                        tickets.push((queue.push(caller, request, Place::Back, n), n));
-                        waiting.insert(n, (caller, request));
+                    0..=2 => {
+                        tickets.push((queue.push(class, caller, line, Entry::Back, n), n));
+                        waiting.insert(n, (caller, line));
                     }
-                    2 => {
-                        let popped = queue.pop();
-                        prop_assert_eq!(popped.is_none(), waiting.is_empty());
-                        if let Some(popped) = popped {
+                    3 | 4 => {
+                        let mut offered = 0;
+                        let popped = queue.next(|_, _| {
+                            offered += 1;
+                            match (step, offered % 3) {
+                                (3, _) | (_, 0) => Offer::Take((), cost),
+                                (_, 1) => Offer::ParkLine,
+                                _ => Offer::ParkCaller,
+                            }
+                        });
+                        if let Some((popped, ())) = popped {
                             let line = waiting.remove(&popped).unwrap();
                             prop_assert!(waiting.iter().all(|(other, its)| *its != line || *other > popped));
                         }
                     }
-                    3 => {
-                        let line = (caller, request);
+                    5 => {
                         let before = waiting.len();
-                        waiting.retain(|_, its| *its != line);
-                        prop_assert_eq!(queue.remove_all(caller, request).len(), before - waiting.len());
+                        waiting.retain(|_, its| *its != (caller, line));
+                        prop_assert_eq!(queue.remove_all(class, caller, line..=line).len(), before - waiting.len());
                     }
+                    6 => queue.unpark_caller(caller),
+                    7 => queue.unpark_lines(|its| its == line),
                     _ => if let Some((ticket, n)) = tickets.pop() {
                         prop_assert_eq!(queue.remove(ticket).is_some(), waiting.remove(&n).is_some());
                     },
                 }
                 prop_assert_eq!(queue.len(), waiting.len());
+                prop_assert_eq!(queue.iter().count(), waiting.len());
             }
+            for caller in 0..4 {
+                queue.unpark_caller(caller);
+            }
+            queue.unpark_lines(|_| true);
             prop_assert_eq!(drain(&mut queue).len(), waiting.len());
-            prop_assert!(queue.callers.is_empty() && queue.turns.places.is_empty() && queue.turns.order.is_empty());
+            prop_assert!(queue.direct.callers.is_empty() && queue.jobs.callers.is_empty());
+            prop_assert!(queue.turns.places.is_empty() && queue.direct.turns.places.is_empty() && queue.jobs.turns.places.is_empty());
         }
 
-        /// Backlogged requests are served within one item of each other, at every moment.
+        /// What backlogged requests were served, counted in cost, is never further apart than the dearest item.
         #[test]
-        fn backlogged_requests_share_alike(requests in 2_u8..8, rounds in 1_usize..50) {
+        fn backlogged_requests_share_alike_by_cost(costs in prop::collection::vec(1_u64..100, 2..8), rounds in 1_usize..200) {
             let mut queue = Numbers::default();
-            for request in 0..requests {
-                for _ in 0..100 {
-                    queue.push(0, request, Place::Back, request.into());
+            for request in 0..costs.len() {
+                for _ in 0..rounds {
+                    push(&mut queue, 0, u8::try_from(request).unwrap(), u32::try_from(request).unwrap());
                 }
             }
-            let mut served = vec![0_usize; requests.into()];
+            let mut served = vec![0_u64; costs.len()];
             for _ in 0..rounds {
-                served[queue.pop().unwrap() as usize] += 1;
+                let (request, ()) = queue.next(|_, item| Offer::Take((), costs[*item as usize])).unwrap();
+                served[request as usize] += costs[request as usize];
                 let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
-                prop_assert!(most - least <= 1, "{:?}", served);
+                prop_assert!(most - least <= 2 * costs.iter().max().unwrap(), "{:?}", served);
             }
+        }
+
+        /// However much waits, a newcomer is the next or the next but one.
+        #[test]
+        fn a_newcomer_waits_for_one_turn(lines in prop::collection::vec((0_u8..5, 0_u8..20, 1_usize..5), 1..60), served in 0_usize..100) {
+            let mut queue = Numbers::default();
+            for (caller, line, items) in lines {
+                for _ in 0..items {
+                    push(&mut queue, caller, line, 0);
+                }
+            }
+            for _ in 0..served {
+                pop(&mut queue);
+            }
+            push_single(&mut queue, 9, 99, 1);
+            let next: Vec<_> = (0..2).filter_map(|_| pop(&mut queue)).collect();
+            prop_assert!(next.contains(&1));
         }
     }
 }

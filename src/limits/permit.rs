@@ -7,104 +7,155 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::fair::Place;
-use super::state::{Slots, Waiter, Waiting};
-use super::{Lane, PoolId, Shared};
+use super::estimate::Guess;
+use super::key::KeySet;
+use super::model::Model;
+use super::pool::Holds;
+use super::state::{self, Entered, Waiting};
+use super::{CallerId, Lane, PoolId, Report, Shared};
 
-/// The right to make one call: keep it until the answer's last byte, then drop it. Dropping gives the slot to the next.
+/// What a call was let out with.
+#[derive(Debug)]
+pub struct Stake {
+    pub key: usize,
+    pub model: Arc<Model>,
+    pub caller: CallerId,
+    pub guess: Guess,
+    pub guessed: u64,
+    pub began: Instant,
+}
+
+/// The right to make one call: keep it until the answer's last byte, then [`finish`](Permit::finish) it with what became of the
+/// call. Dropping it gives everything back too; what the call may have used by then stays charged.
 #[derive(Debug)]
 pub struct Permit {
-    slots: Option<Slots>,
+    holds: Option<Holds>,
+    stake: Stake,
+    has_begun: bool,
+    report: Option<Report>,
     shared: Arc<Shared>,
     _flying: Arc<()>,
 }
 
 impl Permit {
-    pub(super) const fn new(slots: Slots, flying: Arc<()>, shared: Arc<Shared>) -> Self {
-        Self { slots: Some(slots), shared, _flying: flying }
+    pub(super) const fn new(holds: Holds, stake: Stake, flying: Arc<()>, shared: Arc<Shared>) -> Self {
+        Self { holds: Some(holds), stake, has_begun: false, report: None, shared, _flying: flying }
+    }
+
+    /// The call goes out now, with the key of the number that is returned.
+    pub const fn begin(&mut self) -> usize {
+        self.has_begun = true;
+        self.stake.key
+    }
+
+    /// The call has ended so. The slot goes to the next, and what was reserved is settled.
+    pub fn finish(mut self, report: Report) {
+        self.report = Some(report);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.slots = None;
-        self.shared.dispatch();
+        let report = self.report.take().unwrap_or(state::left(self.has_begun));
+        self.shared.finish(&self.stake, self.holds.take(), &report);
     }
 }
 
-/// How long an item will wait for a key that its provider has paused, all its waits after a 429 together.
-#[derive(Debug, Clone, Copy)]
+/// How long an item will wait, all its waits together: for a key that its provider has paused, and for a provider that is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    left: Duration,
+    paused: Duration,
+    down: Duration,
 }
 
 impl Patience {
+    /// Of an item that has somewhere else to go.
+    pub const NONE: Self = Self { paused: Duration::ZERO, down: Duration::ZERO };
+
     #[must_use]
-    pub const fn new(max_wait: Duration) -> Self {
-        Self { left: max_wait }
+    pub const fn new(paused: Duration, down: Duration) -> Self {
+        Self { paused, down }
     }
 
     /// Whether a pause until then is within it.
     #[must_use]
-    pub fn covers(self, now: Instant, until: Instant) -> bool {
-        until.saturating_duration_since(now) <= self.left
+    pub fn covers_pause(self, now: Instant, until: Instant) -> bool {
+        until.saturating_duration_since(now) <= self.paused
+    }
+
+    /// Whether it will wait until then for a provider that is down.
+    #[must_use]
+    pub fn covers_outage(self, now: Instant, until: Instant) -> bool {
+        until.saturating_duration_since(now) <= self.down
     }
 
     /// The item has waited so long for its turn to come again.
     pub fn waited(&mut self, time: Duration) {
-        self.left = self.left.saturating_sub(time);
+        self.paused = self.paused.saturating_sub(time);
+        self.down = self.down.saturating_sub(time);
     }
 }
 
-/// The key is paused for longer than the item will wait.
+/// Why an item gets no permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Denied {
-    /// When the pause ends.
-    pub until: Instant,
+pub enum Denied {
+    /// All of the provider's keys are paused for longer than the item will wait.
+    Paused { until: Instant },
+    /// The model fails all the time, and is left alone for longer than the item will wait.
+    Down { until: Instant },
+    /// The provider has refused the item every key.
+    NoKey,
+    /// The caller's budget is used up until then.
+    Broke { until: Instant },
+    /// The call would take more tokens than a key may use in a minute.
+    TooLarge { needed: u64, allowed: u64 },
 }
 
 /// At which end of its request's line an item enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     New,
-    /// It had its turn and the provider sent it back with a 429: it is first again.
+    /// It has had its turn, and has to be called again: it is first again.
     Again,
 }
 
+/// What an item asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub model: &'a Arc<Model>,
+    pub turn: Turn,
+    pub patience: Patience,
+    /// What [`super::estimate::tokens`] says of its prompt; 0 where [`Lane::counts_tokens`] says no.
+    pub guessed: u64,
+    pub max_output: Option<u32>,
+    /// The keys that the provider has refused it.
+    pub refused: KeySet,
+}
+
 impl Lane {
-    /// Enters the line for a call's slot and token, which are taken together; the future has them once it is this item's
-    /// turn. Items that enter one after the other have their turns in that order.
+    /// Enters the line for all that a call needs, which is taken together; the future has it once it is this item's turn.
+    /// Items that enter one after the other have their turns in that order.
     #[must_use = "dropping it leaves the line"]
-    pub fn enter(&self, pool: PoolId, turn: Turn, patience: Patience) -> InLine {
+    pub fn enter(&self, ask: &Ask<'_>) -> InLine {
         let shared = Arc::clone(&self.shared);
-        let place = match turn {
-            Turn::New => Place::Back,
-            Turn::Again => Place::Front,
-        };
-        let standing = {
-            let mut state = shared.lock();
-            let now = Instant::now();
-            if let Some(slots) = state.try_take(pool, now) {
-                Standing::Told(Some(Ok(Permit::new(slots, Arc::clone(&self.flying), Arc::clone(&shared)))))
-            } else {
-                let (answer, answered) = oneshot::channel();
-                let waiter = Waiter { patience, flying: Arc::downgrade(&self.flying), answer };
-                match state.wait(pool, self.caller, self.request, place, waiter, now) {
-                    Ok(ticket) => Standing::Waiting(ticket, answered),
-                    Err(denied) => Standing::Told(Some(Err(denied))),
-                }
+        let entered = shared.lock().enter(self, ask, Instant::now());
+        let standing = match entered {
+            Entered::Granted(holds, stake) => {
+                Standing::Told(Some(Ok(Permit::new(holds, stake, Arc::clone(&self.flying), Arc::clone(&shared)))))
+            }
+            Entered::Denied(denied) => Standing::Told(Some(Err(denied))),
+            Entered::Waiting(ticket, answered) => {
+                shared.dispatch();
+                Standing::Waiting(ticket, answered)
             }
         };
-        if matches!(standing, Standing::Waiting(..)) {
-            shared.dispatch();
-        }
-        InLine { shared, pool, standing }
+        InLine { shared, pool: ask.model.pool(), standing }
     }
 
     /// Gives up every place in line, so that nothing more of this request goes out.
     pub fn leave(&self) {
         // Whoever still waits on them is told outside the lock.
-        let waiters = self.shared.lock().leave_lines(self.caller, self.request);
+        let waiters = self.shared.lock().leave_lines(self.class, self.caller, self.request);
         drop(waiters);
     }
 }
@@ -116,7 +167,7 @@ enum Standing {
     Waiting(Waiting, oneshot::Receiver<Result<Permit, Denied>>),
 }
 
-/// A place in line; a future of the permit, or of [`Denied`] when the pool is paused for longer than the item will wait.
+/// A place in line; a future of the permit, or of why there is none.
 ///
 /// # Cancel safety
 /// Dropping it leaves the line; a permit that was just handed over goes back.
@@ -127,12 +178,20 @@ pub struct InLine {
     standing: Standing,
 }
 
+impl InLine {
+    /// The place of an item that has been told already.
+    #[must_use]
+    pub fn told(&self, told: Result<Permit, Denied>) -> Self {
+        Self { shared: Arc::clone(&self.shared), pool: self.pool, standing: Standing::Told(Some(told)) }
+    }
+}
+
 impl Future for InLine {
     type Output = Result<Permit, Denied>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let told = match &mut self.standing {
-            Standing::Told(told) => told.take().unwrap_or_else(|| Err(Denied { until: Instant::now() })),
+            Standing::Told(told) => told.take().unwrap_or(Err(Denied::NoKey)),
             Standing::Waiting(_, answered) => match ready!(Pin::new(answered).poll(cx)) {
                 Ok(told) => told,
                 // Its request has left the line and is about to drop it.

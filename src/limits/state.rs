@@ -1,165 +1,244 @@
 //! What the limits know, behind one lock. Time is an argument throughout.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
-use super::admission::Overloaded;
-use super::bucket::Bucket;
-use super::fair::{Place, Queue, Ticket};
-use super::permit::{Denied, Patience, Permit};
-use super::{CallerId, Config, Kind, Pool, PoolId, RETRY_SOON, Reading, Shared};
+use super::admission::{Lane, Refused};
+use super::breaker::{self, Health};
+use super::caller::{Caller, Charge, Quota};
+use super::estimate::Guess;
+use super::fair::{Class, Entry, Offer, Queue, Ticket};
+use super::key::KeySet;
+use super::model::{Model, Terms};
+use super::permit::{Ask, Denied, Patience, Permit, Stake, Turn};
+use super::pool::{Asked, Holds, Provider, Refusal, charge};
+use super::{CallerId, Config, Load, Pool, PoolId, RETRY_SOON, Report, Shared, Spent};
 
-/// One request (a single or a batch): the second level of the fair queue.
+/// One request (a single or a batch).
 pub type RequestId = u64;
 
-/// Where an item waits.
-pub type Waiting = Ticket<CallerId, RequestId>;
-
-/// The slots that a call holds: the process's, and its pool's if that has a limit of its own.
-#[derive(Debug)]
-pub struct Slots(#[expect(dead_code, reason = "held, not read")] (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>));
-
-/// Why nothing can go out.
-enum Hold {
-    Until(Instant),
-    /// A permit has to come back first.
-    Slot,
+/// The items of a request that ask the same model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    pub request: RequestId,
+    pub model: u64,
 }
+
+/// Where an item waits.
+pub type Waiting = Ticket<CallerId, Line>;
+
+/// Models that are remembered without being used; a caller may name any.
+const MAX_MODELS: usize = 1000;
 
 #[derive(Debug)]
 pub struct Waiter {
-    pub patience: Patience,
+    model: Arc<Model>,
+    turn: Turn,
+    patience: Patience,
+    guessed: u64,
+    max_output: Option<u32>,
+    refused: KeySet,
     /// Becomes the permit's, so that its lane can count what is in flight.
-    pub flying: Weak<()>,
-    pub answer: oneshot::Sender<Result<Permit, Denied>>,
+    flying: Weak<()>,
+    answer: oneshot::Sender<Result<Permit, Denied>>,
 }
 
+/// Who waits for a provider.
 #[derive(Debug)]
-struct PoolState {
-    name: String,
-    bucket: Option<Bucket>,
-    slots: Option<(usize, Arc<Semaphore>)>,
-    paused_until: Option<Instant>,
-    queue: Queue<CallerId, RequestId, Waiter>,
+pub struct PoolState {
+    pub provider: Provider,
+    pub queue: Queue<CallerId, Line, Waiter>,
 }
 
-impl PoolState {
-    fn new(pool: Pool, now: Instant) -> Self {
-        Self {
-            name: pool.name,
-            bucket: pool.rate.map(|rate| Bucket::new(rate, now)),
-            slots: pool.max_in_flight.map(|n| (n, Arc::new(Semaphore::new(n)))),
-            paused_until: None,
-            queue: Queue::default(),
-        }
-    }
-
-    fn pause_at(&self, now: Instant) -> Option<Instant> {
-        self.paused_until.filter(|until| *until > now)
-    }
-
-    /// Takes slot and token together, or neither.
-    fn take(&mut self, now: Instant, slots: &Arc<Semaphore>) -> Result<Slots, Hold> {
-        if let Some(until) = self.pause_at(now) {
-            return Err(Hold::Until(until));
-        }
-        let slot = Arc::clone(slots).try_acquire_owned().map_err(|_| Hold::Slot)?;
-        let own = match &self.slots {
-            Some((_, own)) => Some(Arc::clone(own).try_acquire_owned().map_err(|_| Hold::Slot)?),
-            None => None,
-        };
-        if let Some(bucket) = &mut self.bucket {
-            bucket.take(now).map_err(Hold::Until)?;
-        }
-        Ok(Slots((slot, own)))
-    }
-
-    /// How many could go out now, were there slots enough.
-    fn ready(&self, now: Instant) -> usize {
-        if !self.queue.is_empty() || self.pause_at(now).is_some() {
-            return 0;
-        }
-        let tokens = self.bucket.as_ref().map_or(usize::MAX, |bucket| bucket.available(now) as usize);
-        self.slots.as_ref().map_or(tokens, |(_, own)| tokens.min(own.available_permits()))
-    }
+/// What may go out again at a moment of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wake {
+    Caller(CallerId),
+    Model(PoolId, u64),
 }
 
 #[derive(Debug)]
 pub struct State {
-    config: Config,
+    pub config: Config,
     slots: Arc<Semaphore>,
-    pools: Vec<PoolState>,
+    pub pools: Vec<PoolState>,
+    pub callers: BTreeMap<CallerId, Caller>,
+    pub models: BTreeMap<(PoolId, String), Arc<Model>>,
+    wakes: BTreeSet<(Instant, Wake)>,
     /// Which pool is asked first for the next free slot.
     turn: usize,
     /// What the admitted requests may have under way together.
     admitted: usize,
     requests: RequestId,
+    model_ids: u64,
     /// Permits that nobody took, to be dropped outside the lock.
     unclaimed: Vec<Permit>,
 }
 
+/// Whether an item has its permit, waits for it, or is told that it gets none.
+pub enum Entered {
+    Granted(Holds, Stake),
+    Waiting(Waiting, oneshot::Receiver<Result<Permit, Denied>>),
+    Denied(Denied),
+}
+
 impl State {
     pub fn new(config: Config, pools: Vec<Pool>, now: Instant) -> Self {
+        let pool = |pool| PoolState { provider: Provider::new(pool, config.max_concurrency, now), queue: Queue::default() };
         Self {
             config,
             slots: Arc::new(Semaphore::new(config.max_concurrency)),
-            pools: pools.into_iter().map(|pool| PoolState::new(pool, now)).collect(),
+            pools: pools.into_iter().map(pool).collect(),
+            callers: BTreeMap::new(),
+            models: BTreeMap::new(),
+            wakes: BTreeSet::new(),
             turn: 0,
             admitted: 0,
             requests: 0,
+            model_ids: 0,
             unclaimed: Vec::new(),
         }
     }
 
-    fn in_flight(&self) -> usize {
+    pub fn in_flight(&self) -> usize {
         self.config.max_concurrency - self.slots.available_permits()
     }
 
+    /// Items that are admitted and not in flight.
+    pub fn queued(&self) -> usize {
+        self.admitted.saturating_sub(self.in_flight())
+    }
+
+    /// The model of this name, the same for all who ask it.
+    pub fn model(&mut self, pool: PoolId, name: &str, terms: Terms, now: Instant) -> Arc<Model> {
+        if let Some(known) = self.models.get(&(pool, name.to_owned())) {
+            return Arc::clone(known);
+        }
+        if self.models.len() >= MAX_MODELS {
+            self.models.retain(|_, model| Arc::strong_count(model) > 1);
+        }
+        self.model_ids += 1;
+        let model = Arc::new(Model::new(self.model_ids, pool, terms, now));
+        if self.models.len() < MAX_MODELS {
+            self.models.insert((pool, name.to_owned()), Arc::clone(&model));
+        }
+        model
+    }
+
+    /// Sets what each caller may use; who is no longer there keeps its quota until its last request has ended.
+    pub fn set_callers(&mut self, mut callers: Vec<(CallerId, Quota)>, now: Instant, wall: SystemTime) {
+        callers.retain(|(_, quota)| quota.is_limited());
+        let named: BTreeSet<_> = callers.iter().map(|(id, _)| *id).collect();
+        for (id, caller) in &mut self.callers {
+            caller.is_retired = !named.contains(id);
+        }
+        self.callers.retain(|_, caller| !caller.is_retired || caller.admitted > 0);
+        for (id, quota) in callers {
+            match self.callers.get_mut(&id) {
+                Some(caller) => caller.set(quota, now, wall),
+                None => drop(self.callers.insert(id, Caller::new(quota, now, wall))),
+            }
+            self.unpark_caller(id);
+        }
+    }
+
     /// Admits a request with as large a part of `wanted` as there is room for.
-    pub fn admit(&mut self, pool: PoolId, wanted: usize, now: Instant) -> Result<(RequestId, usize), Overloaded> {
-        let ready = self.pools.get(pool.0).map_or(0, |pool| pool.ready(now)).min(self.slots.available_permits());
-        let waiting = self.admitted.saturating_sub(self.in_flight());
+    pub fn admit(&mut self, caller: CallerId, load: &Load, now: Instant) -> Result<(RequestId, usize), Refused> {
+        let Load { pool, items: wanted, has_price, .. } = *load;
+        let ready = self.pools.get(pool.0).map_or(0, |pool| if pool.queue.is_empty() { pool.provider.ready(now) } else { 0 });
+        let ready = ready.min(self.slots.available_permits());
+        let waiting = self.queued();
         let room = (self.config.max_queue + ready).saturating_sub(waiting);
         if room == 0 {
-            return Err(Overloaded { waiting, max_queue: self.config.max_queue, retry_after: RETRY_SOON });
+            return Err(Refused::Overloaded { waiting, max_queue: self.config.max_queue, retry_after: RETRY_SOON });
         }
-        let window = wanted.min(room);
+        let own = self.callers.get_mut(&caller);
+        let own_room = match own {
+            None => usize::MAX,
+            Some(own) => {
+                if own.has_budget() && !has_price {
+                    return Err(Refused::NoPrice);
+                }
+                if let Some(until) = own.broke(now) {
+                    return Err(Refused::Broke { retry_after: until - now });
+                }
+                own.room(now).unwrap_or(usize::MAX)
+            }
+        };
+        if own_room == 0 {
+            let standing = self.callers.get(&caller).map(|own| own.standing(now)).unwrap_or_default();
+            let resets = [standing.requests, standing.tokens].into_iter().flatten().map(|window| window.reset);
+            return Err(Refused::QuotaUsedUp { retry_after: resets.max().unwrap_or_default().max(RETRY_SOON) });
+        }
+        let window = wanted.min(room).min(own_room);
         self.admitted += window;
+        if let Some(own) = self.callers.get_mut(&caller) {
+            own.admitted += window;
+        }
         self.requests += 1;
         Ok((self.requests, window))
     }
 
     /// A request of this window has ended.
-    pub fn leave(&mut self, window: usize) {
+    pub fn leave(&mut self, caller: CallerId, window: usize) {
         self.admitted -= window;
+        if let Some(own) = self.callers.get_mut(&caller) {
+            own.admitted -= window;
+            if own.is_retired && own.admitted == 0 {
+                self.callers.remove(&caller);
+            }
+        }
     }
 
-    /// Takes slot and token if nobody waits for them.
-    pub fn try_take(&mut self, pool: PoolId, now: Instant) -> Option<Slots> {
-        let pool = self.pools.get_mut(pool.0)?;
-        if !pool.queue.is_empty() {
-            return None;
-        }
-        pool.take(now, &self.slots).ok()
+    /// Whether an item's tokens have to be guessed.
+    pub fn counts_tokens(&self, caller: CallerId) -> bool {
+        self.pools.iter().any(|pool| pool.provider.counts_tokens())
+            || self.callers.get(&caller).is_some_and(Caller::counts_tokens)
     }
 
-    /// Puts an item in line; what it is told at once, if its patience does not cover the pause that is on.
-    pub fn wait(
-        &mut self,
-        pool: PoolId,
-        caller: CallerId,
-        request: RequestId,
-        place: Place,
-        waiter: Waiter,
-        now: Instant,
-    ) -> Result<Waiting, Denied> {
-        let Some(pool) = self.pools.get_mut(pool.0) else { return Err(Denied { until: now }) };
-        if let Some(until) = pool.pause_at(now).filter(|until| !waiter.patience.covers(now, *until)) {
-            return Err(Denied { until });
+    /// Lets an item go out, or puts it in line, or tells it that it will not go out at all.
+    pub fn enter(&mut self, lane: &Lane, ask: &Ask<'_>, now: Instant) -> Entered {
+        let (model, caller) = (ask.model, lane.caller);
+        let guess = model.guess(ask.guessed, ask.max_output);
+        let Some(pool) = self.pools.get_mut(model.pool.0) else { return Entered::Denied(Denied::NoKey) };
+        if let Some(allowed) = pool.provider.largest().filter(|allowed| guess.total() > *allowed) {
+            return Entered::Denied(Denied::TooLarge { needed: guess.total(), allowed });
         }
-        Ok(pool.queue.push(caller, request, place, waiter))
+        if let Some(denied) = impatience(&pool.provider, model, ask.patience, now) {
+            return Entered::Denied(denied);
+        }
+        if pool.queue.is_idle() {
+            let asked = Asked { model, turn: ask.turn, guess, refused: ask.refused };
+            match pool.provider.grant(&asked, self.callers.get_mut(&caller), &self.slots, now) {
+                Ok((holds, key)) => {
+                    let stake = Stake { key, model: Arc::clone(model), caller, guess, guessed: ask.guessed, began: now };
+                    return Entered::Granted(holds, stake);
+                }
+                Err(Refusal::Denied(denied)) => return Entered::Denied(denied),
+                Err(_) => {}
+            }
+        }
+        let (answer, answered) = oneshot::channel();
+        let waiter = Waiter {
+            model: Arc::clone(model),
+            turn: ask.turn,
+            patience: ask.patience,
+            guessed: ask.guessed,
+            max_output: ask.max_output,
+            refused: ask.refused,
+            flying: Arc::downgrade(&lane.flying),
+            answer,
+        };
+        let entry = match ask.turn {
+            Turn::Again => Entry::Front,
+            Turn::New if lane.window() == 1 => Entry::Single,
+            Turn::New => Entry::Back,
+        };
+        let of_model = Line { request: lane.request, model: model.id };
+        Entered::Waiting(pool.queue.push(lane.class, caller, of_model, entry, waiter), answered)
     }
 
     pub fn stop_waiting(&mut self, pool: PoolId, ticket: Waiting) {
@@ -169,96 +248,160 @@ impl State {
     }
 
     /// Takes every item of a request out of its lines.
-    pub fn leave_lines(&mut self, caller: CallerId, request: RequestId) -> Vec<Waiter> {
-        self.pools.iter_mut().flat_map(|pool| pool.queue.remove_all(caller, request)).collect()
+    pub fn leave_lines(&mut self, class: Class, caller: CallerId, request: RequestId) -> Vec<Waiter> {
+        let lines = Line { request, model: 0 }..=Line { request, model: u64::MAX };
+        self.pools.iter_mut().flat_map(|pool| pool.queue.remove_all(class, caller, lines.clone())).collect()
     }
 
-    /// Nothing of this pool goes out before `until`; who will not wait so long is told now.
-    pub fn pause(&mut self, pool: PoolId, until: Instant, now: Instant) {
-        let Some(pool) = self.pools.get_mut(pool.0) else { return };
-        if pool.paused_until.is_some_and(|already| already >= until) {
-            return;
+    /// A call has ended. True when its model's breaker has opened by it.
+    pub fn finish(&mut self, stake: &Stake, holds: Option<Holds>, report: &Report, now: Instant) -> bool {
+        let Stake { key, model, caller, guess, guessed, began } = stake;
+        let used = match report.spent {
+            Spent::Nothing => Charge::default(),
+            Spent::Unknown => charge(model, *guess),
+            Spent::Tokens(usage) => charge(model, Guess { input: usage.input_tokens, output: usage.output_tokens }),
+        };
+        if let Some(own) = self.callers.get_mut(caller) {
+            own.settle(charge(model, *guess), used, now);
         }
-        pool.paused_until = Some(until);
-        let impatient: Vec<_> =
-            pool.queue.iter().filter_map(|(ticket, waiter)| (!waiter.patience.covers(now, until)).then_some(ticket)).collect();
-        for waiter in impatient.into_iter().filter_map(|ticket| pool.queue.remove(ticket)) {
-            // It may have left at this moment; then there is nobody to tell.
-            drop(waiter.answer.send(Err(Denied { until })));
+        let (opened, may_change) = {
+            let mut known = model.known();
+            if let Spent::Tokens(usage) = report.spent
+                && *guessed > 0
+            {
+                known.estimate.learn(*guessed, usage.input_tokens, usage.output_tokens);
+            }
+            let was_closed = known.breaker.state(now) == breaker::State::Closed;
+            let opened = known.breaker.record(report.health, *began, now);
+            (opened, !was_closed || opened || model.terms.max_in_flight.is_some())
+        };
+        if let Some(pool) = self.pools.get_mut(model.pool.0) {
+            pool.provider.learn(*key, *guess, used.tokens, report, *began, now);
+            // Before anyone else may go out.
+            drop(holds);
+            if report.paused_until.is_some() || opened {
+                pool.tell_impatient(now);
+            }
+            if may_change {
+                pool.queue.unpark_lines(|line| line.model == model.id);
+            }
         }
+        if self.callers.contains_key(caller) {
+            self.unpark_caller(*caller);
+        }
+        opened
     }
 
     /// Gives out what can go out now, a slot to each pool in turn. Returns when to look again, if time alone will help.
     pub fn dispatch(&mut self, now: Instant, shared: &Arc<Shared>) -> Option<Instant> {
-        let mut next = None;
+        self.wake(now);
+        let mut next = None::<Instant>;
+        let mut sooner = |at: Instant| next = Some(next.map_or(at, |earlier| earlier.min(at)));
         let mut idle = 0;
         while idle < self.pools.len() {
             let at = self.turn % self.pools.len();
             self.turn = at + 1;
-            let Some(pool) = self.pools.get_mut(at) else { break };
             idle += 1;
-            if pool.queue.is_empty() {
-                continue;
-            }
-            match pool.take(now, &self.slots) {
-                Ok(slots) => {
-                    idle = 0;
-                    if let Some(waiter) = pool.queue.pop() {
-                        let permit = Permit::new(slots, waiter.flying.upgrade().unwrap_or_default(), Arc::clone(shared));
-                        if let Err(Ok(permit)) = waiter.answer.send(Ok(permit)) {
-                            self.unclaimed.push(permit);
-                        }
+            let Some(pool) = self.pools.get_mut(at) else { break };
+            let (provider, callers, wakes, slots) = (&mut pool.provider, &mut self.callers, &mut self.wakes, &self.slots);
+            let counts_tokens = provider.counts_tokens();
+            let served = pool.queue.next(|caller, waiter| {
+                // By what is known now, which may be more than when it entered.
+                let guess = waiter.model.guess(waiter.guessed, waiter.max_output);
+                let asked = Asked { model: &waiter.model, turn: waiter.turn, guess, refused: waiter.refused };
+                match provider.grant(&asked, callers.get_mut(&caller), slots, now) {
+                    Ok((holds, key)) => {
+                        let cost = if counts_tokens { guess.total().max(1) } else { 1 };
+                        let Waiter { model, guessed, .. } = waiter;
+                        let stake = Stake { key, model: Arc::clone(model), caller, guess, guessed: *guessed, began: now };
+                        Offer::Take(Ok((holds, stake)), cost)
+                    }
+                    Err(Refusal::Denied(denied)) => Offer::Reject(Err(denied)),
+                    Err(Refusal::Model(until)) => {
+                        wakes.extend(until.map(|until| (until, Wake::Model(PoolId(at), waiter.model.id))));
+                        Offer::ParkLine
+                    }
+                    Err(Refusal::Caller(until)) => {
+                        wakes.extend(until.map(|until| (until, Wake::Caller(caller))));
+                        Offer::ParkCaller
+                    }
+                    Err(Refusal::Everyone(until)) => {
+                        until.into_iter().for_each(&mut sooner);
+                        Offer::Stop
                     }
                 }
-                Err(Hold::Until(at)) => next = Some(next.map_or(at, |earlier: Instant| earlier.min(at))),
-                Err(Hold::Slot) => {}
+            });
+            let Some((waiter, served)) = served else { continue };
+            idle = 0;
+            let flying = waiter.flying.upgrade().unwrap_or_default();
+            let answer = served.map(|(holds, stake)| Permit::new(holds, stake, flying, Arc::clone(shared)));
+            if let Err(Ok(permit)) = waiter.answer.send(answer) {
+                self.unclaimed.push(permit);
             }
         }
+        if let Some((at, _)) = self.wakes.first() {
+            sooner(*at);
+        }
         next
+    }
+
+    /// Unparks what has waited for this moment.
+    fn wake(&mut self, now: Instant) {
+        while let Some((_, wake)) = self.wakes.first().copied().filter(|(at, _)| *at <= now) {
+            self.wakes.pop_first();
+            match wake {
+                Wake::Caller(caller) => self.unpark_caller(caller),
+                Wake::Model(pool, model) => {
+                    if let Some(pool) = self.pools.get_mut(pool.0) {
+                        pool.queue.unpark_lines(|line| line.model == model);
+                    }
+                }
+            }
+        }
+    }
+
+    fn unpark_caller(&mut self, caller: CallerId) {
+        for pool in &mut self.pools {
+            pool.queue.unpark_caller(caller);
+        }
     }
 
     /// Permits that could not be handed over; the caller drops them once the lock is free.
     pub fn take_unclaimed(&mut self) -> Vec<Permit> {
         std::mem::take(&mut self.unclaimed)
     }
+}
 
-    pub fn readings(&self, now: Instant) -> Vec<Reading> {
-        let waiting: usize = self.pools.iter().map(|pool| pool.queue.len()).sum();
-        let queued = self.admitted.saturating_sub(self.in_flight());
-        let mut readings = vec![
-            reading(Kind::Concurrency, None, Some(self.config.max_concurrency), self.in_flight(), waiting),
-            reading(Kind::Queue, None, Some(self.config.max_queue), queued, waiting),
-        ];
-        for pool in &self.pools {
-            let scope = || Some(pool.name.clone());
-            if let Some((limit, own)) = &pool.slots {
-                let in_use = limit - own.available_permits();
-                readings.push(reading(Kind::Concurrency, scope(), Some(*limit), in_use, pool.queue.len()));
+impl PoolState {
+    /// Tells those whom a pause or an open breaker keeps waiting for longer than they will.
+    fn tell_impatient(&mut self, now: Instant) {
+        let provider = &self.provider;
+        let denied = self.queue.iter().filter_map(|(ticket, waiter)| {
+            impatience(provider, &waiter.model, waiter.patience, now).map(|denied| (ticket, denied))
+        });
+        let denied: Vec<_> = denied.collect();
+        for (ticket, denied) in denied {
+            if let Some(waiter) = self.queue.remove(ticket) {
+                // It may have left at this moment; then there is nobody to tell.
+                drop(waiter.answer.send(Err(denied)));
             }
-            let requests = pool.bucket.as_ref().map(|bucket| {
-                let available = if pool.pause_at(now).is_some() { 0 } else { bucket.available(now) };
-                (u64::from(bucket.rate().per_minute.get()), u64::from(available), bucket.rate().burst.get())
-            });
-            readings.push(Reading {
-                kind: Kind::RequestsPerMinute,
-                scope: scope(),
-                limit: requests.map(|(limit, ..)| limit),
-                in_use: requests.map_or(0, |(_, available, burst)| u64::from(burst).saturating_sub(available)),
-                available: requests.map(|(_, available, _)| available),
-                waiting: pool.queue.len() as u64,
-            });
         }
-        readings
     }
 }
 
-fn reading(kind: Kind, scope: Option<String>, limit: Option<usize>, in_use: usize, waiting: usize) -> Reading {
-    Reading {
-        kind,
-        scope,
-        limit: limit.map(|n| n as u64),
-        in_use: in_use as u64,
-        available: limit.map(|n| n.saturating_sub(in_use) as u64),
-        waiting: waiting as u64,
+/// What an item is told that will not wait for as long as it would have to.
+fn impatience(provider: &Provider, model: &Model, patience: Patience, now: Instant) -> Option<Denied> {
+    if let Some(until) = provider.paused(now).filter(|until| !patience.covers_pause(now, *until)) {
+        return Some(Denied::Paused { until });
     }
+    match model.known().breaker.state(now) {
+        breaker::State::Open { until } if !patience.covers_outage(now, until) => Some(Denied::Down { until }),
+        _ => None,
+    }
+}
+
+/// What the client's leaving says of the provider: nothing.
+pub const fn left(has_begun: bool) -> Report {
+    let spent = if has_begun { Spent::Unknown } else { Spent::Nothing };
+    Report { spent, ..Report::new(Health::Neutral) }
 }

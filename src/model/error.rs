@@ -20,6 +20,7 @@ pub enum Code {
     Conflict,
     PayloadTooLarge,
     UnsupportedMediaType,
+    QuotaExceeded,
     Overloaded,
     ExtractionFailed,
     ModelRefused,
@@ -34,7 +35,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the contract's order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidJson,
         Self::InvalidRequest,
         Self::InvalidSchema,
@@ -45,6 +46,7 @@ impl Code {
         Self::Conflict,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
+        Self::QuotaExceeded,
         Self::Overloaded,
         Self::ExtractionFailed,
         Self::ModelRefused,
@@ -71,6 +73,7 @@ impl Code {
             Self::Conflict => "conflict",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::Overloaded => "overloaded",
             Self::ExtractionFailed => "extraction_failed",
             Self::ModelRefused => "model_refused",

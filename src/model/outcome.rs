@@ -1,34 +1,69 @@
 //! What an item ended with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::error::Error;
+use super::price::{Price, Usd};
 use super::spec::Metadata;
 
 /// Model tokens, added up over every attempt and try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct Usage {
     pub input_tokens: u64,
     pub output_tokens: u64,
     pub total_tokens: u64,
+    /// In US dollars; left out where a model without a price was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub cost_usd: Option<Usd>,
 }
 
 impl Usage {
     #[must_use]
     pub const fn new(input_tokens: u64, output_tokens: u64) -> Self {
-        Self { input_tokens, output_tokens, total_tokens: input_tokens.saturating_add(output_tokens) }
+        Self { input_tokens, output_tokens, total_tokens: input_tokens.saturating_add(output_tokens), cost_usd: None }
+    }
+
+    /// With what it costs at a price.
+    #[must_use]
+    pub fn at(self, price: Option<Price>) -> Self {
+        Self { cost_usd: price.map(|price| price.of(self)), ..self }
     }
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        *self = Self::new(
-            self.input_tokens.saturating_add(other.input_tokens),
-            self.output_tokens.saturating_add(other.output_tokens),
-        );
+        let cost_usd = match (self.cost_usd, other.cost_usd) {
+            (Some(cost), Some(more)) => Some(cost.saturating_add(more)),
+            (one, other) => one.or(other),
+        };
+        let input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        let output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        *self = Self { cost_usd, ..Self::new(input_tokens, output_tokens) };
+    }
+}
+
+/// What an item used of one model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ModelUsage {
+    /// As `provider/model`.
+    #[schema(value_type = String)]
+    pub model: Arc<str>,
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+impl ModelUsage {
+    /// Adds what was used to the model's own entry.
+    pub fn add(all: &mut Vec<Self>, model: &Arc<str>, usage: Usage) {
+        match all.iter_mut().find(|known| known.model == *model) {
+            Some(known) => known.usage += usage,
+            None => all.push(Self { model: Arc::clone(model), usage }),
+        }
     }
 }
 
@@ -48,9 +83,11 @@ pub struct Timing {
 pub struct Success {
     pub data: Value,
     /// Which model answered, as `provider/model`.
-    pub model: String,
+    pub model: Arc<str>,
     /// What had to be mended before the answer parsed.
     pub repairs: Vec<String>,
+    /// It is an equal item's result: from the cache, or of one that was called at the same time.
+    pub cached: bool,
 }
 
 /// How an item ended.
@@ -72,6 +109,8 @@ pub struct Outcome {
     /// How often the model was asked.
     pub attempts: u32,
     pub usage: Usage,
+    /// The same by model, where the item could ask more than one.
+    pub spent: Vec<ModelUsage>,
     pub timing: Timing,
 }
 
@@ -85,6 +124,7 @@ impl Outcome {
             ending: Ending::Cancelled,
             attempts: 0,
             usage: Usage::new(0, 0),
+            spent: Vec::new(),
             timing: Timing { queued: Duration::ZERO, upstream: Duration::ZERO, total: Duration::ZERO },
         }
     }

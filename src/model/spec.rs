@@ -82,6 +82,19 @@ pub struct MadeUp {
     pub is_valid: bool,
 }
 
+/// Whether an equal item's result may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheUse {
+    /// A kept result, or that of an equal item which is being called right now.
+    #[default]
+    Use,
+    /// The model is asked anew, and its result kept in place of the old one.
+    Refresh,
+    /// The model is asked anew for this item alone, and nothing is kept.
+    Off,
+}
+
 /// A sampling temperature from 0 to 2.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Temperature(f64);
@@ -113,6 +126,8 @@ pub struct Spec {
     max_output_tokens: Option<Bounded<1, { u32::MAX as u64 }>>,
     /// Passed on to the provider.
     pub seed: Option<i64>,
+    /// Whether an equal item's result may answer.
+    pub cache: CacheUse,
     /// Echoed on the reply's top level.
     pub metadata: Option<Metadata>,
 }
@@ -155,6 +170,7 @@ impl Spec {
             "temperature" => self.temperature = map.next_value()?,
             "max_output_tokens" => self.max_output_tokens = map.next_value()?,
             "seed" => self.seed = map.next_value()?,
+            "cache" => self.cache = map.next_value::<Option<_>>()?.unwrap_or_default(),
             "metadata" => self.metadata = map.next_value()?,
             _ => return Ok(false),
         }
@@ -173,6 +189,7 @@ impl Spec {
         "temperature",
         "max_output_tokens",
         "seed",
+        "cache",
         "metadata",
     ];
 }
@@ -180,7 +197,7 @@ impl Spec {
 /// Whether a query parameter of this name is plain text rather than JSON (a `schema` is either).
 #[must_use]
 pub fn field_is_text(field: &str) -> bool {
-    matches!(field, "instructions" | "model" | "mode" | "on_error")
+    matches!(field, "instructions" | "model" | "mode" | "cache" | "on_error")
 }
 
 /// A value that fails to be read with a message of its own: how an unknown field is refused at its own place.

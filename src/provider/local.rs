@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::llama::prompt::prompt;
 use super::llama::{self, Completion, Engine, GenerateError, Role, Turn};
 use super::prompt::{complaint_text, shortened};
-use super::{Answer, BoxFuture, Failure, FailureKind, Finish, Provider, Request};
+use super::{Answer, BoxFuture, Failure, FailureKind, Finish, Left, Provider, Request};
 use crate::model::{Mode, Usage};
 
 /// How the built-in model is run.
@@ -136,6 +136,7 @@ fn answer(completion: Completion) -> Answer {
         },
         usage: Some(Usage::new(completion.input_tokens as u64, completion.output_tokens as u64)),
         wrapped: false,
+        left: Left::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::prompt::{self, Message, Shown};
 use super::remote::{Form, Lesson, Said};
-use super::{Answer, Finish, Request, Wire};
+use super::{Answer, Finish, Left, Request, Wire};
 use crate::model::{Mode, Usage};
 
 /// Chat Completions; what differs between its speakers is data.
@@ -221,7 +221,7 @@ impl Wire for OpenAi {
             (_, Some("length")) => Finish::Length,
             _ => Finish::Stop,
         };
-        Ok(Answer { text, finish, usage, wrapped: is_wrapped(request, form) })
+        Ok(Answer { text, finish, usage, wrapped: is_wrapped(request, form), left: Left::default() })
     }
 
     fn complaint(&self, body: &[u8]) -> Said {
@@ -236,7 +236,8 @@ impl Wire for OpenAi {
         // https://platform.openai.com/docs/guides/error-codes, read 2026-11.
         let used_up = ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];
         let codes = [error.get("code"), error.get("type")].map(|code| code.and_then(Value::as_str).unwrap_or_default());
-        Said { message, exhausted: codes.iter().any(|code| used_up.contains(code)) }
+        let too_large = message.starts_with("Request too large");
+        Said { message, exhausted: codes.iter().any(|code| used_up.contains(code)), too_large }
     }
 
     fn lesson(&self, status: u16, said: &Said, form: Form) -> Option<Lesson> {

@@ -6,11 +6,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::prompt;
-use super::{Answer, BoxFuture, Failure, FailureKind, Provider, Request};
+use super::{Answer, BoxFuture, Failure, FailureKind, Left, Provider, Request};
 use crate::model::Mode;
 use crate::net::{self, Client, Url};
 
@@ -79,6 +79,8 @@ pub struct Said {
     pub message: String,
     /// The quota of the key is used up; waiting does not help.
     pub exhausted: bool,
+    /// The request alone is more than a minute's quota; waiting does not help.
+    pub too_large: bool,
 }
 
 /// The form in which a question is put.
@@ -119,9 +121,9 @@ pub struct Remote<W> {
     wire: W,
     client: Client,
     url: Url,
-    /// The key, as it is sent.
-    bearer: Option<HeaderValue>,
-    /// What is taken out of everything that the provider says: the key, and the values of configured headers.
+    /// The keys, as they are sent; empty: calls go out without one.
+    bearers: Vec<HeaderValue>,
+    /// What is taken out of everything that the provider says: the keys, and the values of configured headers.
     secrets: Vec<SecretString>,
     learned: Mutex<Memory>,
 }
@@ -139,16 +141,16 @@ const MAX_SAID_BYTES: usize = 500;
 const MAX_LEARNED: usize = 1000;
 
 impl<W: Wire> Remote<W> {
-    pub fn new(wire: W, client: Client, base_url: &Url, key: Option<&SecretString>, headers: Vec<SecretString>) -> Self {
+    pub fn new(wire: W, client: Client, base_url: &Url, keys: &[SecretString], headers: Vec<SecretString>) -> Self {
         let mut url = base_url.clone();
         url.set_path(&format!("{}/{}", base_url.path().trim_end_matches('/'), wire.path()));
-        let bearer = key.and_then(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok());
-        let bearer = bearer.map(|mut bearer| {
+        let bearers = keys.iter().filter_map(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok());
+        let bearers = bearers.map(|mut bearer| {
             bearer.set_sensitive(true);
             bearer
         });
-        let secrets = key.into_iter().cloned().chain(headers).collect();
-        Self { wire, client, url, bearer, secrets, learned: Mutex::default() }
+        let (bearers, secrets) = (bearers.collect(), keys.iter().cloned().chain(headers).collect());
+        Self { wire, client, url, bearers, secrets, learned: Mutex::default() }
     }
 
     fn learned(&self, request: &Request<'_>) -> Learned {
@@ -231,7 +233,9 @@ impl<W: Wire> Remote<W> {
             Failure::new(kind, error.to_string())
         })?;
         if response.status == StatusCode::OK {
-            return self.wire.decode(request, form, &response.body).map_err(|wrong| Failure::new(FailureKind::Broken, wrong));
+            let answer = self.wire.decode(request, form, &response.body);
+            let answer = answer.map(|answer| Answer { left: left(&response.headers), ..answer });
+            return answer.map_err(|wrong| Failure::new(FailureKind::Broken, wrong));
         }
         Err(self.refusal(request, form, &response))
     }
@@ -251,6 +255,7 @@ impl<W: Wire> Remote<W> {
                 FailureKind::Adapted
             }
             _ if said.exhausted && matches!(status, 402 | 403 | 429) => FailureKind::Exhausted,
+            _ if said.too_large && status == 429 => FailureKind::TooLong,
             _ => FailureKind::Status(status),
         };
         let should_retry = match response.headers.get("x-should-retry").map(HeaderValue::as_bytes) {
@@ -259,13 +264,14 @@ impl<W: Wire> Remote<W> {
             _ => None,
         };
         let retry_after = net::retry_after(&response.headers, SystemTime::now());
-        Failure { kind, detail: format!("{status}: {}", self.without_secrets(&said.message)), retry_after, should_retry }
+        let detail = format!("{status}: {}", self.without_secrets(&said.message));
+        Failure { kind, detail, retry_after, should_retry, left: left(&response.headers) }
     }
 
     fn headers(&self, request: &Request<'_>) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(bearer) = &self.bearer {
+        if let Some(bearer) = self.bearers.get(request.key) {
             headers.insert(AUTHORIZATION, bearer.clone());
         }
         if let Some(trace) = request.traceparent.and_then(|trace| HeaderValue::from_str(trace).ok()) {
@@ -280,6 +286,35 @@ impl<W: Wire> Remote<W> {
         clean.truncate(clean.floor_char_boundary(MAX_SAID_BYTES));
         clean
     }
+}
+
+const REMAINING_REQUESTS: [(HeaderName, HeaderName); 2] = [
+    (HeaderName::from_static("x-ratelimit-limit-requests"), HeaderName::from_static("x-ratelimit-remaining-requests")),
+    (
+        HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+        HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+    ),
+];
+const REMAINING_TOKENS: [(HeaderName, HeaderName); 2] = [
+    (HeaderName::from_static("x-ratelimit-limit-tokens"), HeaderName::from_static("x-ratelimit-remaining-tokens")),
+    (
+        HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+    ),
+];
+
+/// What the headers say is left: OpenAI's names, which most servers use, and Anthropic's
+/// (<https://platform.openai.com/docs/guides/rate-limits>, <https://docs.anthropic.com/en/api/rate-limits>, read 2026-11).
+/// A limit of 0 or less means that there is none.
+fn left(headers: &HeaderMap) -> Left {
+    let number = |name: &HeaderName| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
+    let read = |names: &[(HeaderName, HeaderName)]| {
+        names.iter().find_map(|(limit, remaining)| {
+            let remaining = u64::try_from(number(remaining)?).ok()?;
+            number(limit).is_none_or(|limit| limit > 0).then_some(remaining)
+        })
+    };
+    Left { requests: read(&REMAINING_REQUESTS), tokens: read(&REMAINING_TOKENS) }
 }
 
 fn schema_key(request: &Request<'_>) -> (String, u64) {
@@ -327,12 +362,35 @@ mod tests {
             seed: None,
             template: &template,
             traceparent: None,
+            key: 0,
         };
         let wire = OpenAi::at("127.0.0.1");
         let form = Form { mode: Mode::JsonSchema, temperature: true, seed: false, other_tokens_name: false };
         let cut = Cut::new(&wire, &asked("first"), form).unwrap();
         for text in ["", "plain", "a \"quote\"\nand \\ more\u{1}", "</text> out?", "Ünïcödé 🦀", PLACEHOLDER] {
             assert_eq!(cut.fill(text), wire.encode(&asked(text), form), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_read_and_what_is_no_limit_is_not() {
+        for (name, limit, remaining, expected) in [
+            ("x-ratelimit", "60000", "123", Some(123)),
+            ("x-ratelimit", "60000", "0", Some(0)),
+            ("x-ratelimit", "0", "0", None),
+            ("x-ratelimit", "-1", "-1", None),
+            ("x-ratelimit", "60000", "-5", None),
+            ("x-ratelimit", "60000", "many", None),
+            ("anthropic-ratelimit", "80000", "77", Some(77)),
+        ] {
+            let mut headers = HeaderMap::new();
+            let name = |what: &str| match name {
+                "x-ratelimit" => HeaderName::try_from(format!("x-ratelimit-{what}-tokens")).unwrap(),
+                _ => HeaderName::try_from(format!("anthropic-ratelimit-tokens-{what}")).unwrap(),
+            };
+            headers.insert(name("limit"), limit.parse().unwrap());
+            headers.insert(name("remaining"), remaining.parse().unwrap());
+            assert_eq!(left(&headers), Left { requests: None, tokens: expected }, "{limit} {remaining}");
         }
     }
 }

@@ -77,6 +77,26 @@ async fn a_wrong_key_in_the_file_names_file_line_and_what_is_allowed() {
 }
 
 #[tokio::test]
+async fn a_wrong_key_in_the_file_of_callers_names_file_line_and_what_is_allowed() {
+    let folder = Server::bare();
+    let callers = folder.folder().join("callers.toml");
+    let path = file(folder.folder(), "callers_file = \"callers.toml\"\n");
+    for command in ["serve", "config"] {
+        std::fs::write(&callers, "[callers.web]\nkey = \"caller-secret-4711\"\nmax_queu = 1\n").unwrap();
+        let output = run(&folder, &["--config", path.to_str().unwrap(), command], &[]).await;
+        let said = said(&output);
+        assert!(!output.status.success(), "{said}");
+        assert!(said.contains("callers.toml:3:1") && said.contains("max_queue"), "{said}");
+        assert!(!said.contains("caller-secret-4711"), "{said}");
+    }
+    std::fs::write(&callers, "[callers.web]\nkey = \"caller-secret-4711\"\nmax_queue = 4711\n").unwrap();
+    let output = run(&folder, &["--config", path.to_str().unwrap(), "config"], &[]).await;
+    let said = said(&output);
+    assert!(output.status.success() && said.contains("max_queue = 4711 # file callers.toml:3"), "{said}");
+    assert!(!said.contains("caller-secret"), "{said}");
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_toml_or_not_there_stops_the_start() {
     let folder = Server::bare();
     let path = file(folder.folder(), "listen = \n");
@@ -96,6 +116,8 @@ async fn a_wrong_value_in_the_environment_names_the_variable() {
         ("EXTRACTD_MAX_CONCURRENCY", "0"),
         ("EXTRACTD_MAX_CONCURRENCY", "many"),
         ("EXTRACTD_REQUESTS_PER_MINUTE", "-1"),
+        ("EXTRACTD_TOKENS_PER_MINUTE", "0"),
+        ("EXTRACTD_CALLERS_FILE", "not-there.toml"),
         ("EXTRACTD_MAX_QUEUE", "1.5"),
         ("EXTRACTD_SHUTDOWN_GRACE_MS", "soon"),
         ("EXTRACTD_LOG_FORMAT", "xml"),

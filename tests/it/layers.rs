@@ -19,12 +19,13 @@ const LAYERS: [(&str, u8); 11] = [
 ];
 
 /// A library and the one layer that may know it.
-const OWNERS: [(&str, &[&str]); 6] = [
+const OWNERS: [(&str, &[&str]); 7] = [
     ("axum", &["http"]),
     ("StatusCode", &["http", "net", "provider"]),
     ("reqwest", &["net"]),
     ("governor", &["limits"]),
     ("jsonschema", &["schema"]),
+    ("moka", &["extract"]),
     ("llama_cpp_2", &["provider"]),
 ];
 

@@ -55,7 +55,12 @@ fn no_message_shows_a_secret() {
             "providers.x.headers.k",
             "providers.x.base_url",
             "providers.x.proxy",
+            "providers.x.api_keys",
+            "providers.x.api_keys_env",
             "server.api_keys",
+            "callers.x.key",
+            "callers.x.key_env",
+            "callers.x.key_sha256",
         ] {
             for line in [format!("{key} = {value}"), format!("{key} = \"{value}\""), format!("{key} = [{value}]")] {
                 let Err(error) = Start::file(&line).load() else {
@@ -71,7 +76,7 @@ fn no_message_shows_a_secret() {
 const FILES: &[(&str, &str)] = &[
     (
         "lisen = \"x\"",
-        "extractd.toml:1:1: unknown key `lisen` at the top level; did you mean `listen`? allowed: listen, model, data_dir, schemas_dir, server, limits, log, local, providers, models",
+        "extractd.toml:1:1: unknown key `lisen` at the top level; did you mean `listen`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, log, local, providers, models, callers",
     ),
     (
         "[limits]\nmax_queue = 1\nmax_concurency = 2",
@@ -83,7 +88,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[limit]\nx = 1",
-        "extractd.toml:1:2: unknown key `limit` at the top level; did you mean `limits`? allowed: listen, model, data_dir, schemas_dir, server, limits, log, local, providers, models",
+        "extractd.toml:1:2: unknown key `limit` at the top level; did you mean `limits`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, log, local, providers, models, callers",
     ),
     ("limits = 3", "extractd.toml:1:1: `limits` must be a table: [limits]"),
     ("[providers]\nopenai = 1", "extractd.toml:2:1: `providers.openai` must be a table: [providers.openai]"),
@@ -146,7 +151,7 @@ const FILES: &[(&str, &str)] = &[
     ("[local]\nthreads = 0", "extractd.toml:2:1: `local.threads` must be a whole number from 1 to 1024, not `0`"),
     (
         "listen = \"0.0.0.0:8080\"",
-        "extractd.toml:1:1: `listen` is 0.0.0.0:8080, which is not loopback, and there are no API keys: set EXTRACTD_API_KEYS (`server.api_keys`), or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone",
+        "extractd.toml:1:1: `listen` is 0.0.0.0:8080, which is not loopback, and there are no callers: set EXTRACTD_API_KEYS (`server.api_keys`) or add a [callers.NAME], or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone",
     ),
     (
         "[providers.Open]\nkind = \"openai\"",
@@ -188,6 +193,40 @@ const FILES: &[(&str, &str)] = &[
         "[providers.openai]\napi_key_env = \"sk-hush\"",
         "extractd.toml:2:1: `providers.openai.api_key_env` must be the name of an environment variable",
     ),
+    (
+        "[providers.openai]\napi_keys = [\"a\"]\napi_key = \"b\"",
+        "extractd.toml:2:1: `providers.openai.api_keys` and `providers.openai.api_key` are both set; keep one",
+    ),
+    (
+        "[providers.openai]\napi_keys_file = \"a\"\napi_keys_env = \"B\"",
+        "extractd.toml:2:1: `providers.openai.api_keys_file` and `providers.openai.api_keys_env` are both set; keep one",
+    ),
+    ("[providers.openai]\napi_keys = \"a,b\"", "extractd.toml:2:1: `providers.openai.api_keys` must be an array of strings"),
+    ("[providers.openai]\napi_keys = [\"a\", \"a\"]", "extractd.toml:2:1: `providers.openai.api_keys` holds the same key twice"),
+    (
+        "[providers.openai]\napi_keys_env = \"NOPE\"",
+        "extractd.toml:2:1: `providers.openai.api_keys_env` names a variable that is not set",
+    ),
+    (
+        "[providers.openai]\napi_keys_file = \"nokeys\"",
+        "extractd.toml:2:1: the file of `providers.openai.api_keys_file` holds no key",
+    ),
+    (
+        "[providers.openai]\napi_key_file = \"nokeys\"",
+        "extractd.toml:2:1: the file of `providers.openai.api_key_file` holds a key with white space or a character that is not ASCII",
+    ),
+    (
+        "[providers.openai]\nmax_concurrency = 100001",
+        "extractd.toml:2:1: `providers.openai.max_concurrency` must be a whole number from 1 to 100000, not `100001`",
+    ),
+    (
+        "[providers.openai]\nadaptive_concurrency = 1",
+        "extractd.toml:2:1: `providers.openai.adaptive_concurrency` must be true or false, not `1`",
+    ),
+    (
+        "[providers.openai]\ntimeout_ms = 0",
+        "extractd.toml:2:1: `providers.openai.timeout_ms` must be a whole number from 1 to 3600000, not `0`",
+    ),
     ("[providers.openai]\napi_key_file = \"nope\"", "extractd.toml:2:1: cannot read the file nope"),
     (
         "[providers.openai]\nheaders = { \"a b\" = \"x\" }",
@@ -210,12 +249,12 @@ const FILES: &[(&str, &str)] = &[
         "extractd.toml:2:1: `providers.openai.requests_per_minute` must be a whole number from 1 to 100000000, not `0`",
     ),
     (
-        "[providers.openai]\ntokens_per_minute = 1000",
-        "extractd.toml:2:1: `providers.openai.tokens_per_minute`: this version does not enforce a limit of tokens per minute yet; take it away, and limit requests_per_minute",
+        "[providers.openai]\ntokens_per_minute = 0",
+        "extractd.toml:2:1: `providers.openai.tokens_per_minute` must be a whole number from 1 to 1000000000, not `0`",
     ),
     (
         "[providers.openai]\nrequest_per_minute = 10",
-        "extractd.toml:2:1: unknown key `request_per_minute` in [providers.openai]; did you mean `requests_per_minute`? allowed: kind, base_url, api_key, api_key_env, api_key_file, proxy, requests_per_minute, request_burst, connect_timeout_ms, headers",
+        "extractd.toml:2:1: unknown key `request_per_minute` in [providers.openai]; did you mean `requests_per_minute`? allowed: kind, base_url, api_key, api_key_env, api_key_file, api_keys, api_keys_env, api_keys_file, proxy, requests_per_minute, request_burst, tokens_per_minute, max_concurrency, adaptive_concurrency, connect_timeout_ms, timeout_ms, headers",
     ),
     (
         "[providers.openai]",
@@ -256,6 +295,71 @@ const FILES: &[(&str, &str)] = &[
         "[models.a]\nprovider = \"local\"\nmode = \"xml\"",
         r#"extractd.toml:3:1: `models.a.mode` must be one of: auto, json_schema, tools, json_object, text; not `"xml"`"#,
     ),
+    (
+        "[models.a]\nprovider = \"local\"\nfallback = \"b\"",
+        r#"extractd.toml:3:1: `models.a.fallback` must be an array of strings, not `"b"`"#,
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\nfallback = [\"fst\"]\n[models.fast]\nprovider = \"local\"",
+        "extractd.toml:3:1: `models.a.fallback[0]` is `fst`; did you mean `fast`? it must be `provider/model`, or the name of a [models.NAME]: a, fast",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\nfallback = [\"local/x\", \"openai/x\"]",
+        "extractd.toml:3:1: `models.a.fallback[1]` names the provider `openai`, which is not configured: set OPENAI_API_KEY or OPENAI_BASE_URL, or add [providers.openai]",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\nfallback = [\"local/\"]",
+        "extractd.toml:3:1: `models.a.fallback[0]` names no model after `local/`, or one with white space in its name",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\nfallback = [\"a\"]",
+        "extractd.toml:3:1: `models.a.fallback[0]` is `a`, the model itself; it must be another one",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\nmodel = \"x\"\nfallback = [\"local/x\"]",
+        "extractd.toml:4:1: `models.a.fallback[0]` is `local/x`, the model itself; it must be another one",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\nfallback = [\"local/x\", \"local/y\", \"local/x\"]",
+        "extractd.toml:3:1: `models.a.fallback[2]` is `local/x` for the second time; name each model once",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\nfallback = [\"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\", \"8\", \"9\"]",
+        "extractd.toml:3:1: `models.a.fallback` names 9 models; at most 8 are allowed",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\nmax_concurrency = 0",
+        "extractd.toml:3:1: `models.a.max_concurrency` must be a whole number from 1 to 100000, not `0`",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\ninput_usd_per_million_tokens = 1",
+        "extractd.toml:3:1: `models.a.input_usd_per_million_tokens` has no effect without `models.a.output_usd_per_million_tokens`; set that too",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\noutput_usd_per_million_tokens = 1",
+        "extractd.toml:3:1: `models.a.output_usd_per_million_tokens` has no effect without `models.a.input_usd_per_million_tokens`; set that too",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\ninput_usd_per_million_tokens = -0.1",
+        "extractd.toml:3:1: `models.a.input_usd_per_million_tokens` must be a number of US dollars from 0 to 1000000, not `-0.1`",
+    ),
+    (
+        "[models.a]\nprovider = \"local\"\ninput_usd_per_million_tokens = 1_000_001",
+        "extractd.toml:3:1: `models.a.input_usd_per_million_tokens` must be a number of US dollars from 0 to 1000000, not `1000001`",
+    ),
+    (
+        "[cache]\nmax_bytes = 1023",
+        "extractd.toml:2:1: `cache.max_bytes` must be a whole number from 1024 to 1099511627776, not `1023`",
+    ),
+    ("[cache]\nttl_ms = 1000", "extractd.toml:2:1: `cache.ttl_ms` has no effect without `cache.max_bytes`; set that too"),
+    (
+        "[cache]\nmax_bytes = 1024\nttl_ms = 999",
+        "extractd.toml:3:1: `cache.ttl_ms` must be a whole number from 1000 to 2592000000, not `999`",
+    ),
+    (
+        "[callers.a]\nkey = \"k\"\nkey_env = \"K\"",
+        "extractd.toml:3:1: `callers.a.key_env` and `callers.a.key` are both set; keep one",
+    ),
 ];
 
 const VARIABLES: &[(&[(&str, &str)], &str)] = &[
@@ -264,8 +368,14 @@ const VARIABLES: &[(&[(&str, &str)], &str)] = &[
     (&[("EXTRACTD_WHATEVER_ELSE", "9000")], "EXTRACTD_WHATEVER_ELSE: unknown variable; known: …"),
     (
         &[("EXTRACTD_TOKENS_PER_MINUTE", "1")],
-        "EXTRACTD_TOKENS_PER_MINUTE: this version does not enforce a limit of tokens per minute yet; take it away, and limit requests_per_minute",
+        "EXTRACTD_TOKENS_PER_MINUTE: limits the default model's provider, but no provider's model is the default: set `model` to one, or take this limit away (the built-in model has none)",
     ),
+    (
+        &[("EXTRACTD_TOKENS_PER_MINUTE", "few"), ("EXTRACTD_MODEL", "openai/x"), ("OPENAI_API_KEY", "k")],
+        "EXTRACTD_TOKENS_PER_MINUTE: `providers.openai.tokens_per_minute` must be a whole number from 1 to 1000000000, not `few`",
+    ),
+    (&[("EXTRACTD_CALLERS_FILE", "nope.toml")], "EXTRACTD_CALLERS_FILE: cannot read the file nope.toml"),
+    (&[("EXTRACTD_API_KEYS", "hush-1,hush-1")], "EXTRACTD_API_KEYS: `server.api_keys` holds the same key twice"),
     (
         &[("EXTRACTD_MAX_CONCURRENCY", "many")],
         "EXTRACTD_MAX_CONCURRENCY: `limits.max_concurrency` must be a whole number from 1 to 100000, not `many`",
@@ -310,7 +420,7 @@ const VARIABLES: &[(&[(&str, &str)], &str)] = &[
     (&[("EXTRACTD_CONFIG", "nope.toml")], "EXTRACTD_CONFIG: cannot read the file nope.toml"),
     (
         &[("EXTRACTD_LISTEN", "[::]:80")],
-        "EXTRACTD_LISTEN: `listen` is [::]:80, which is not loopback, and there are no API keys: set EXTRACTD_API_KEYS (`server.api_keys`), or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone",
+        "EXTRACTD_LISTEN: `listen` is [::]:80, which is not loopback, and there are no callers: set EXTRACTD_API_KEYS (`server.api_keys`) or add a [callers.NAME], or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone",
     ),
     (&[("EXTRACTD_LOG_FORMAT", "xml")], "EXTRACTD_LOG_FORMAT: `log.format` must be one of: text, json; not `xml`"),
 ];

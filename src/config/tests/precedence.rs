@@ -4,17 +4,22 @@ use clap::Parser;
 use secrecy::ExposeSecret as _;
 
 use super::{Args, Start};
-use crate::config::{DefaultModel, Format, Kind, Rate, environment::VARIABLES};
+use crate::config::{Format, Kind, ModelName, Provider, Rate, environment::VARIABLES};
 use crate::model::Mode;
 
 #[test]
 fn without_any_source_the_defaults_are_in_force() {
     let config = Start::default().config();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.model, DefaultModel::BuiltIn);
+    assert_eq!((config.model, config.callers_file), (None, None));
     assert_eq!(config.data_dir.to_str(), Some("./data"));
     assert_eq!(config.schemas_dir, None);
-    assert!(config.server.api_keys.is_empty() && config.server.hosts.is_empty() && config.server.cors_origins.is_empty());
+    assert!(
+        config.callers.is_empty()
+            && config.file_callers.is_empty()
+            && config.server.hosts.is_empty()
+            && config.server.cors_origins.is_empty()
+    );
     assert!(!config.server.allow_anonymous);
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));
     assert_eq!(config.server.max_body_bytes, 64 * 1024 * 1024);
@@ -59,7 +64,7 @@ fn the_flag_names_another_file_than_the_environment() {
 #[test]
 fn an_empty_variable_counts_as_unset() {
     let names = VARIABLES.map(|(name, _)| (name, ""));
-    let more = [("EXTRACTD_CONFIG", ""), ("EXTRACTD_TOKENS_PER_MINUTE", ""), ("ANTHROPIC_API_KEY", "")];
+    let more = [("EXTRACTD_CONFIG", ""), ("ANTHROPIC_API_KEY", "")];
     let loaded = Start::env(&names).with_env(&more).load().expect("valid");
     assert!(loaded.warnings.is_empty());
     assert_eq!(loaded.print(), Start::default().load().expect("valid").print());
@@ -77,10 +82,12 @@ fn each_variable_of_the_contract_is_known() {
         "EXTRACTD_MAX_CONCURRENCY",
         "EXTRACTD_REQUESTS_PER_MINUTE",
         "EXTRACTD_REQUEST_BURST",
+        "EXTRACTD_TOKENS_PER_MINUTE",
         "EXTRACTD_MAX_QUEUE",
         "EXTRACTD_MODEL_PATH",
         "EXTRACTD_SCHEMAS_DIR",
         "EXTRACTD_DATA_DIR",
+        "EXTRACTD_CALLERS_FILE",
         "EXTRACTD_API_KEYS",
         "EXTRACTD_ALLOW_ANONYMOUS",
         "EXTRACTD_CORS_ORIGINS",
@@ -89,7 +96,7 @@ fn each_variable_of_the_contract_is_known() {
         "EXTRACTD_LOG",
         "EXTRACTD_LOG_FORMAT",
     ]);
-    // The others: EXTRACTD_CONFIG, EXTRACTD_TOKENS_PER_MINUTE (refused), ANTHROPIC_* and GEMINI_* (ignored aloud).
+    // The others: EXTRACTD_CONFIG, ANTHROPIC_* and GEMINI_* (ignored aloud).
     assert_eq!(set, contract);
 }
 
@@ -100,6 +107,7 @@ fn each_variable_reaches_its_key() {
         ("EXTRACTD_MODEL", "openai/ft:org/model"),
         ("EXTRACTD_DATA_DIR", "/data"),
         ("EXTRACTD_SCHEMAS_DIR", "/schemas"),
+        ("EXTRACTD_CALLERS_FILE", "/callers.toml"),
         ("EXTRACTD_API_KEYS", "key-a, key-b"),
         ("EXTRACTD_ALLOW_ANONYMOUS", "true"),
         ("EXTRACTD_CORS_ORIGINS", "https://a.example,http://localhost:3000"),
@@ -112,16 +120,17 @@ fn each_variable_reaches_its_key() {
         ("EXTRACTD_MODEL_PATH", "/m.gguf"),
         ("EXTRACTD_REQUESTS_PER_MINUTE", "60000"),
         ("EXTRACTD_REQUEST_BURST", "3"),
+        ("EXTRACTD_TOKENS_PER_MINUTE", "70000"),
         ("OPENAI_API_KEY", "sk-1"),
         ("OPENAI_BASE_URL", "http://mock:9/v1/"),
     ];
     assert_eq!(pairs.map(|(name, _)| name), VARIABLES.map(|(name, _)| name));
-    let config = Start::env(&pairs).config();
-    let model = DefaultModel::Direct { provider: "openai".to_owned(), model: "ft:org/model".to_owned() };
-    assert_eq!((config.listen.to_string().as_str(), config.model), ("0.0.0.0:0", model));
+    let config = Start::env(&pairs).with_file("/callers.toml", "[callers.web]\nkey = \"key-c\"").config();
+    let model = ModelName::Direct { provider: "openai".to_owned(), model: "ft:org/model".to_owned() };
+    assert_eq!((config.listen.to_string().as_str(), config.model), ("0.0.0.0:0", Some(model)));
     assert_eq!((config.data_dir.to_str(), config.schemas_dir), (Some("/data"), Some("/schemas".into())));
-    let keys: Vec<_> = config.server.api_keys.iter().map(secrecy::ExposeSecret::expose_secret).collect();
-    assert_eq!((keys, config.server.allow_anonymous), (vec!["key-a", "key-b"], true));
+    let callers: Vec<_> = config.callers.iter().chain(&config.file_callers).map(|caller| caller.name.as_str()).collect();
+    assert_eq!((callers, config.server.allow_anonymous), (vec!["key-1", "key-2", "web"], true));
     assert_eq!(config.server.cors_origins, ["https://a.example", "http://localhost:3000"]);
     assert_eq!((config.server.hosts, config.server.shutdown_grace), (vec!["a.example".to_owned()], Duration::ZERO));
     assert_eq!((config.limits.max_concurrency.get(), config.limits.max_queue.get()), (8, 9));
@@ -129,9 +138,16 @@ fn each_variable_reaches_its_key() {
     assert_eq!(config.local.model_path, Some("/m.gguf".into()));
     let openai = &config.providers["openai"];
     assert_eq!(openai.base_url.as_str(), "http://mock:9/v1");
-    assert_eq!(openai.api_key.as_ref().map(secrecy::ExposeSecret::expose_secret), Some("sk-1"));
+    assert_eq!(key_of(openai), "sk-1");
     let rate = openai.rate.expect("a rate");
     assert_eq!((rate.requests_per_minute.get(), rate.burst.get()), (60_000, 3));
+    assert_eq!(openai.tokens_per_minute.map(u32::from), Some(70_000));
+}
+
+/// The one key that a provider has.
+fn key_of(provider: &Provider) -> &str {
+    let [key] = provider.api_keys.as_slice() else { panic!("{} keys", provider.api_keys.len()) };
+    key.expose_secret()
 }
 
 #[derive(Parser)]
@@ -177,15 +193,15 @@ fn providers_and_models_of_the_file() {
     .with_file("key", "k-file\n")
     .with_env(&[("OTHER", "k-env"), ("EXTRACTD_REQUEST_BURST", "5")]);
     let config = start.config();
-    assert_eq!(config.model, DefaultModel::Named("fast".to_owned()));
+    assert_eq!(config.model, Some(ModelName::Named("fast".to_owned())));
     let vllm = &config.providers["vllm"];
     assert_eq!((vllm.kind, vllm.connect_timeout), (Kind::OpenAi, Duration::from_secs(10)));
-    assert_eq!(vllm.api_key.as_ref().map(secrecy::ExposeSecret::expose_secret), Some("k-file"));
+    assert_eq!(key_of(vllm), "k-file");
     assert_eq!(vllm.headers["x-team"].expose_secret(), "a b");
     assert_eq!(vllm.proxy.as_ref().map(super::super::Url::as_str), Some("http://me:pw@proxy:3128"));
     assert_eq!(vllm.rate.map(|rate| rate.burst.get()), Some(5), "the burst is the default model's provider's");
     let other = &config.providers["other"];
-    assert_eq!(other.api_key.as_ref().map(secrecy::ExposeSecret::expose_secret), Some("k-env"));
+    assert_eq!(key_of(other), "k-env");
     assert_eq!(other.rate, None);
     let (fast, llama) = (&config.models["fast"], &config.models["llama3.1"]);
     assert_eq!((fast.provider.as_str(), fast.model.as_str(), fast.mode), ("vllm", "org/fast-8b", Mode::Tools));
@@ -205,10 +221,10 @@ fn the_default_burst_is_ten_milliseconds_of_the_rate_and_at_least_one() {
 fn a_key_of_a_later_source_replaces_one_given_in_another_way() {
     let file = "model = \"openai/m\"\n[server]\napi_keys_file = \"keys\"\n[providers.openai]\napi_key_env = \"MINE\"";
     let start = Start::file(file).with_file("keys", "# ours\nkey-1\r\n\nkey-2\n").with_env(&[("MINE", "sk-mine")]);
-    let key = |start: &Start| start.config().providers["openai"].api_key.clone().expect("a key").expose_secret().to_owned();
-    assert_eq!((key(&start), start.config().server.api_keys.len()), ("sk-mine".to_owned(), 2));
+    let key = |start: &Start| key_of(&start.config().providers["openai"]).to_owned();
+    assert_eq!((key(&start), start.config().callers.len()), ("sk-mine".to_owned(), 2));
     let start = start.with_env(&[("OPENAI_API_KEY", "sk-env"), ("EXTRACTD_API_KEYS", "one")]);
-    assert_eq!((key(&start), start.config().server.api_keys.len()), ("sk-env".to_owned(), 1));
+    assert_eq!((key(&start), start.config().callers.len()), ("sk-env".to_owned(), 1));
 }
 
 #[test]

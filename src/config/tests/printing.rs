@@ -1,17 +1,34 @@
 use super::Start;
+use crate::config::{Config, Origin};
 
 fn full() -> Start {
     Start::file(
-        "model = \"fast\"\n\
+        "model = \"fast\"\ncallers_file = \"callers.toml\"\n\
          [server]\nhosts = [\"a.example\", \"b.example\"]\n\
          [providers.vllm]\nkind = \"openai\"\nbase_url = \"http://vllm:8000/v1\"\napi_key = \"sk-0123456789abcdef\"\n\
-         proxy = \"http://me:hush@proxy:3128\"\nrequests_per_minute = 500\n\
+         proxy = \"http://me:hush@proxy:3128\"\nrequests_per_minute = 500\ntokens_per_minute = 90000\ntimeout_ms = 30000\n\
          [providers.vllm.headers]\nX-Key = \"short\"\n\
-         [models.fast]\nprovider = \"vllm\"\n\
-         [models.\"llama3.1\"]\nprovider = \"local\"\n",
+         [providers.other]\nkind = \"openai\"\nbase_url = \"http://other\"\napi_keys = [\"sk-0123456789-one\", \"sk-0123456789-two\"]\n\
+         [models.fast]\nprovider = \"vllm\"\nfallback = [\"llama3.1\", \"other/m\"]\n\
+         input_usd_per_million_tokens = 0.15\noutput_usd_per_million_tokens = 1\n\
+         [models.\"llama3.1\"]\nprovider = \"local\"\n\
+         [cache]\nmax_bytes = 1048576\n\
+         [callers.web]\nkey = \"key-of-web-0123\"\nmax_queue = 9\nbudget_usd_per_day = 2.5\n",
     )
     .with_env(&[("EXTRACTD_API_KEYS", "caller-key-one,two"), ("EXTRACTD_MAX_QUEUE", "12")])
     .with_args(|args| args.listen = Some("127.0.0.1:0".to_owned()))
+    .with_callers()
+}
+
+impl Start {
+    /// What `callers_file` holds, and what it names.
+    fn with_callers(self) -> Self {
+        let batch = "[callers.batch]\nkey_env = \"BATCH_KEY\"\nmax_concurrency = 2\n";
+        let night = "[callers.night]\nkey_file = \"a\\nb\"\n";
+        self.with_file("callers.toml", &format!("{batch}{night}"))
+            .with_file("a\nb", "key-of-night")
+            .with_env(&[("BATCH_KEY", "key-of-batch")])
+    }
 }
 
 #[test]
@@ -20,12 +37,13 @@ fn each_line_says_where_it_came_from_and_shows_no_secret() {
 model = "fast" # file extractd.toml:1
 data_dir = "./data" # default
 # schemas_dir is not set
+callers_file = "callers.toml" # file extractd.toml:2
 
 [server]
 api_keys = ["****-one", "****"] # environment EXTRACTD_API_KEYS
 allow_anonymous = false # default
 cors_origins = [] # default
-hosts = ["a.example", "b.example"] # file extractd.toml:3
+hosts = ["a.example", "b.example"] # file extractd.toml:4
 shutdown_grace_ms = 30000 # default
 max_body_bytes = 67108864 # default
 max_line_bytes = 1048576 # default
@@ -39,6 +57,10 @@ max_ordered_bytes = 268435456 # default
 max_wait_ms = 60000 # default
 max_batch_wait_ms = 600000 # default
 
+[cache]
+max_bytes = 1048576 # file extractd.toml:27
+ttl_ms = 3600000 # default
+
 [log]
 filter = "info" # default
 format = "text" # default
@@ -49,27 +71,78 @@ format = "text" # default
 parallel = 4 # default
 context_tokens = 2048 # default
 
-[providers.vllm]
-kind = "openai" # file extractd.toml:5
-base_url = "http://vllm:8000/v1" # file extractd.toml:6
-api_key = "****cdef" # file extractd.toml:7
-proxy = "http://****@proxy:3128" # file extractd.toml:8
-requests_per_minute = 500 # file extractd.toml:9
-request_burst = 1 # default
+[providers.other]
+kind = "openai" # file extractd.toml:16
+base_url = "http://other" # file extractd.toml:17
+api_keys = ["****-one", "****-two"] # file extractd.toml:18
+# proxy is not set
+# requests_per_minute is not set
+# request_burst is not set
+# tokens_per_minute is not set
+# max_concurrency is not set
+adaptive_concurrency = true # default
 connect_timeout_ms = 10000 # default
+# timeout_ms is not set
+
+[providers.vllm]
+kind = "openai" # file extractd.toml:6
+base_url = "http://vllm:8000/v1" # file extractd.toml:7
+api_key = "****cdef" # file extractd.toml:8
+proxy = "http://****@proxy:3128" # file extractd.toml:9
+requests_per_minute = 500 # file extractd.toml:10
+request_burst = 1 # default
+tokens_per_minute = 90000 # file extractd.toml:11
+# max_concurrency is not set
+adaptive_concurrency = true # default
+connect_timeout_ms = 10000 # default
+timeout_ms = 30000 # file extractd.toml:12
 
 [providers.vllm.headers]
-X-Key = "****" # file extractd.toml:11
+X-Key = "****" # file extractd.toml:14
 
 [models.fast]
-provider = "vllm" # file extractd.toml:13
+provider = "vllm" # file extractd.toml:20
 model = "fast" # default
 mode = "auto" # default
+fallback = ["llama3.1", "other/m"] # file extractd.toml:21
+# max_concurrency is not set
+input_usd_per_million_tokens = 0.15 # file extractd.toml:22
+output_usd_per_million_tokens = 1.0 # file extractd.toml:23
 
 [models."llama3.1"]
-provider = "local" # file extractd.toml:15
+provider = "local" # file extractd.toml:25
 model = "llama3.1" # default
 mode = "auto" # default
+fallback = [] # default
+# max_concurrency is not set
+# input_usd_per_million_tokens is not set
+# output_usd_per_million_tokens is not set
+
+[callers.web]
+key = "****0123" # file extractd.toml:29
+# requests_per_minute is not set
+# tokens_per_minute is not set
+# max_concurrency is not set
+max_queue = 9 # file extractd.toml:30
+budget_usd_per_day = 2.5 # file extractd.toml:31
+
+# [callers.batch]
+# key_env = "BATCH_KEY" # file callers.toml:2
+# requests_per_minute is not set
+# tokens_per_minute is not set
+# max_concurrency = 2 # file callers.toml:3
+# max_queue is not set
+# budget_usd_per_day is not set
+
+# [callers.night]
+# key_file = """
+# a
+# b""" # file callers.toml:5
+# requests_per_minute is not set
+# tokens_per_minute is not set
+# max_concurrency is not set
+# max_queue is not set
+# budget_usd_per_day is not set
 "#;
     assert_eq!(full().load().expect("valid").print(), expected);
 }
@@ -83,17 +156,20 @@ fn the_printed_file_gives_the_same_configuration() {
     for start in [Start::default(), full(), openai, odd] {
         let first = start.load().expect("valid");
         let printed = first.print();
-        let again = Start::file(&printed).load().unwrap_or_else(|error| panic!("{error}:\n{printed}"));
+        let again = Start::file(&printed).with_callers().load().unwrap_or_else(|error| panic!("{error}:\n{printed}"));
         assert!(printed.parse::<toml::Table>().is_ok());
         assert_eq!(unplaced(&again.config), unplaced(&first.config));
     }
 }
 
 /// The configuration without its secrets, which `Debug` masks, and without where it was set.
-fn unplaced(config: &crate::config::Config) -> String {
+fn unplaced(config: &Config) -> String {
     let mut config = config.clone();
     for provider in config.providers.values_mut() {
-        provider.origin = crate::config::Origin::Default;
+        provider.origin = Origin::Default;
+    }
+    for caller in &mut config.callers {
+        caller.origin = Origin::Default;
     }
     format!("{config:?}")
 }
@@ -102,7 +178,7 @@ fn unplaced(config: &crate::config::Config) -> String {
 fn neither_debug_nor_print_shows_a_secret() {
     let loaded = full().load().expect("valid");
     let shown = format!("{loaded:?}\n{}", loaded.print());
-    for secret in ["0123456789", "hush", "short", "caller-key", "\"two\""] {
+    for secret in ["0123456789", "hush", "short", "caller-key", "\"two\"", "key-of-"] {
         assert!(!shown.contains(secret), "{secret}");
     }
 }

@@ -28,6 +28,7 @@ fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
         seed: Some(7),
         template: &crate::provider::Template::default(),
         traceparent: None,
+        key: 0,
     })
 }
 
@@ -81,7 +82,16 @@ fn an_answer_is_read_with_its_finish_and_usage() {
     let usage = json!({"prompt_tokens": 3, "completion_tokens": 4});
     let body = |message: Value, finish: &str| json!({"choices": [{"message": message, "finish_reason": finish}], "usage": usage});
     let plain = decoded(&body(json!({"content": "{}"}), "stop"), Mode::JsonSchema).unwrap();
-    assert_eq!(plain, Answer { text: "{}".to_owned(), finish: Finish::Stop, usage: Some(Usage::new(3, 4)), wrapped: false });
+    assert_eq!(
+        plain,
+        Answer {
+            text: "{}".to_owned(),
+            finish: Finish::Stop,
+            usage: Some(Usage::new(3, 4)),
+            wrapped: false,
+            left: Left::default()
+        }
+    );
     let cut = decoded(&body(json!({"content": "{"}), "length"), Mode::JsonSchema).unwrap();
     assert_eq!(cut.finish, Finish::Length);
     let refused = decoded(&body(json!({"content": null, "refusal": "no"}), "stop"), Mode::JsonSchema).unwrap();
@@ -154,6 +164,7 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
         seed: None,
         template: &crate::provider::Template::default(),
         traceparent: None,
+        key: 0,
     };
     let said = |wire: OpenAi, mode| -> Value { serde_json::from_slice(&wire.encode(&request, form(mode))).unwrap() };
     let elsewhere = said(ELSEWHERE, Mode::JsonObject);

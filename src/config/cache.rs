@@ -1,0 +1,32 @@
+//! `[cache]`: answers that are kept, to be given again.
+
+use std::time::Duration;
+
+use super::{
+    error::Error,
+    section::Section,
+    value::{integer, memory, millis},
+};
+
+/// The cache of answers, in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cache {
+    /// `max_bytes`: what it may hold. 1 KiB to 1 TiB. Not set: there is no cache.
+    pub max_bytes: usize,
+    /// `ttl_ms`: how long an answer may be given again. 1,000 to 2,592,000,000 ms (30 days), default 3,600,000 (an hour).
+    pub ttl: Duration,
+}
+
+impl Cache {
+    pub(super) fn read(mut section: Section<'_>) -> Result<Option<Self>, Error> {
+        let ttl_set = section.origin_of("ttl_ms");
+        let ttl = millis(1000..=2_592_000_000);
+        let cache = match section.find("max_bytes", integer(memory()))? {
+            Some(max_bytes) => Some(Self { max_bytes, ttl: section.get("ttl_ms", 3_600_000, ttl)? }),
+            None if section.find("ttl_ms", ttl)?.is_some() => return Err(section.no_effect("ttl_ms", &ttl_set, "max_bytes")),
+            None => None,
+        };
+        section.finish()?;
+        Ok(cache)
+    }
+}

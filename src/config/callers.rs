@@ -1,0 +1,209 @@
+//! Who may call, each with a key and a quota: `[callers.NAME]`, the same tables in a file of their own that can be read
+//! anew, and the plain keys of `server.api_keys`.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt, io,
+    num::NonZeroU32,
+    path::Path,
+};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use crate::model::Usd;
+
+use super::{
+    error::Error,
+    file, keys,
+    section::{Reader, Section},
+    setting::{Environment, Origin, Setting},
+    value::{Parsed, concurrency, number, queue, requests_per_minute, tokens_per_minute},
+};
+
+/// Somebody who may call. `Debug` leaves the digest out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Up to 64 letters, digits and `.` `_` `-`, beginning with a letter or a digit. The keys of `server.api_keys` are the
+    /// callers `key-1`, `key-2` and so on, in their order.
+    pub name: String,
+    /// The SHA-256 of what it sends as `Authorization: Bearer …`: of `key`, or of what `key_env` (a variable's name) or
+    /// `key_file` (a file that holds nothing else) names; or `key_sha256` itself, in 64 hexadecimal digits. One of them is
+    /// required; the key is not kept.
+    pub key_sha256: [u8; 32],
+    /// What it may use.
+    pub quota: Quota,
+    /// Where it was configured.
+    pub origin: Origin,
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, key_sha256: _, quota, origin } = self;
+        f.debug_struct("Caller").field("name", name).field("quota", quota).field("origin", origin).finish_non_exhaustive()
+    }
+}
+
+/// What a caller may use. Each is one caller's alone; the limits of all hold beside them. The default: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// `requests_per_minute`: calls to providers. 1 to 100,000,000. `None`: unlimited.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// `tokens_per_minute`: tokens read and written. 1 to 1,000,000,000. `None`: unlimited.
+    pub tokens_per_minute: Option<NonZeroU32>,
+    /// `max_concurrency`: calls in flight. 1 to 100,000. `None`: only `limits.max_concurrency` counts.
+    pub max_concurrency: Option<NonZeroU32>,
+    /// `max_queue`: items that may wait for their turn. 1 to 10,000,000. `None`: only `limits.max_queue` counts.
+    pub max_queue: Option<NonZeroU32>,
+    /// `budget_usd_per_day`: what its calls may cost in a day. Over 0, up to 10,000,000 US dollars. Only models with a price
+    /// count. `None`: unlimited.
+    pub budget_per_day: Option<Usd>,
+}
+
+/// Reads the text of `callers_file`, at the start and whenever it has changed: TOML with `[callers.NAME]` tables and nothing
+/// else. `path` is only for messages. Pure, except that `read_file` reads the `key_file`s that it names; a relative path is
+/// passed to it as it stands. A variable whose value is empty counts as unset.
+///
+/// The callers come in the order of their names; there may be none. They still have to be joined with those of the
+/// configuration itself, by [`join_callers`].
+///
+/// # Errors
+/// [`Error`] for the first key or value that is wrong, saying where it is and what is allowed.
+pub fn read_callers(
+    path: &Path,
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> Result<Vec<Caller>, Error> {
+    let environment: Environment = environment.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    parse(&Reader::new(&environment, &read_file), path, text)
+}
+
+/// All callers: those of the configuration itself ([`super::Config::callers`]), then those of `callers_file`.
+///
+/// # Errors
+/// [`Error`] for two callers of one name, or with one key, naming both.
+pub fn join_callers(own: &[Caller], of_file: &[Caller]) -> Result<Vec<Caller>, Error> {
+    let (mut names, mut keys) = (BTreeMap::new(), BTreeMap::new());
+    for caller in own.iter().chain(of_file) {
+        let refuse = |why: String| Error::new(&caller.origin, why);
+        let name = &caller.name;
+        match names.entry(name) {
+            Entry::Vacant(entry) => entry.insert(&caller.origin),
+            Entry::Occupied(entry) => {
+                let place = entry.get().place();
+                return Err(refuse(format!("the caller `{name}` is there already ({place}); each needs a name of its own")));
+            }
+        };
+        match keys.entry(caller.key_sha256) {
+            Entry::Vacant(entry) => entry.insert(caller),
+            Entry::Occupied(entry) => {
+                let (other, place) = (&entry.get().name, entry.get().origin.place());
+                let why = format!("the callers `{other}` ({place}) and `{name}` have the same key; each needs one of its own");
+                return Err(refuse(why));
+            }
+        };
+    }
+    Ok([own, of_file].concat())
+}
+
+/// The callers of `callers_file`, at the start; `named` is where the file was named.
+pub(super) fn of_file(reader: &Reader<'_>, path: &Path, named: &Origin) -> Result<Vec<Caller>, Error> {
+    let text = reader.read_file(path, named)?;
+    parse(reader, path, &text)
+}
+
+fn parse(reader: &Reader<'_>, path: &Path, text: &str) -> Result<Vec<Caller>, Error> {
+    let settings = file::parse(&path.to_string_lossy(), text)?;
+    let mut root = Section::beside(reader, settings);
+    let callers = read(root.children("callers")?)?;
+    root.finish()?;
+    Ok(callers)
+}
+
+/// Takes `server.api_keys`, or `server.api_keys_file`.
+pub(super) fn of_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Error> {
+    let Some((key, setting)) = server.one_of(&["api_keys", "api_keys_file"])? else {
+        server.unset("api_keys");
+        return Ok(Vec::new());
+    };
+    let keys = keys::several(server, key, &setting)?;
+    let caller = |(number, key): (usize, &SecretString)| Caller {
+        name: format!("key-{number}"),
+        key_sha256: sha256(key),
+        quota: Quota::default(),
+        origin: setting.origin.clone(),
+    };
+    Ok((1..).zip(&keys).map(caller).collect())
+}
+
+/// Reads every `[callers.NAME]`.
+pub(super) fn read(sections: Vec<(String, Section<'_>)>) -> Result<Vec<Caller>, Error> {
+    sections.into_iter().map(|(name, section)| Caller::read(name, section)).collect()
+}
+
+impl Caller {
+    fn read(name: String, mut section: Section<'_>) -> Result<Self, Error> {
+        let origin = section.origin.clone();
+        let refuse = |header: &str, why: &str| Err(Error::new(&origin, format!("[{header}]{why}")));
+        if !is_name(&name) {
+            let why = ": a caller's name is up to 64 letters, digits and . _ -, beginning with a letter or a digit";
+            return refuse(&section.header, why);
+        }
+        let Some(key_sha256) = key_sha256(&mut section)? else {
+            return refuse(&section.header, " has no key; set one of `key`, `key_env`, `key_file` and `key_sha256`");
+        };
+        let quota = Quota::read(&mut section)?;
+        section.finish()?;
+        Ok(Self { name, key_sha256, quota, origin })
+    }
+}
+
+impl Quota {
+    fn read(section: &mut Section<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            requests_per_minute: section.find("requests_per_minute", requests_per_minute)?,
+            tokens_per_minute: section.find("tokens_per_minute", tokens_per_minute)?,
+            max_concurrency: section.find("max_concurrency", concurrency)?,
+            max_queue: section.find("max_queue", queue)?,
+            budget_per_day: section.find("budget_usd_per_day", budget)?,
+        })
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    name.len() <= 64 && name.bytes().all(fits) && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
+fn key_sha256(section: &mut Section<'_>) -> Result<Option<[u8; 32]>, Error> {
+    match section.one_of(&["key", "key_env", "key_file", "key_sha256"])? {
+        None => Ok(None),
+        Some((key @ "key_sha256", setting)) => section.parse(key, &setting, digest).map(Some),
+        Some((key, setting)) => keys::one(section, key, &setting).map(|key| Some(sha256(&key))),
+    }
+}
+
+fn sha256(key: &SecretString) -> [u8; 32] {
+    Sha256::digest(key.expose_secret()).into()
+}
+
+/// The message does not repeat it: it may be the key itself, put under the wrong name. The digest is no secret.
+fn digest(setting: &Setting) -> Parsed<[u8; 32]> {
+    let bytes = setting.text().and_then(from_hex);
+    let bytes = bytes.ok_or("must be the SHA-256 of the key, in 64 hexadecimal digits")?;
+    Ok((bytes, setting.text().unwrap_or_default().into()))
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digits: Vec<_> = text.as_bytes().iter().map(digit).collect::<Option<_>>()?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let bytes: Vec<_> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+    rest.is_empty().then(|| bytes.try_into().ok())?
+}
+
+fn budget(setting: &Setting) -> Parsed<Usd> {
+    let usd = |dollars: f64| Usd::from_dollars(dollars).filter(|usd| *usd > Usd(0) && dollars <= 1e7);
+    number("a number of US dollars over 0, up to 10000000", usd)(setting)
+}

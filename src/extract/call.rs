@@ -1,0 +1,187 @@
+//! One answer for an item: a permit, a call, and what the retry table says if that fails.
+
+use std::time::{Duration, Instant};
+
+use super::one::Item;
+use super::retry::{self, Action, Consequence};
+use super::ways::{explain, upstream};
+use crate::limits::{Health, Permit, Remaining, Report, Spent, Turn, backoff};
+use crate::model::{Code, Error, ModelUsage};
+use crate::provider::{Answer, Complaint, Failure, FailureKind, Left, Request, Schema};
+
+/// An item with so much time left gives a call half of it, so that one that is never answered can be tried again.
+const ENOUGH_FOR_TWO: Duration = Duration::from_secs(20);
+
+/// What came of one call.
+enum Called {
+    Answered(Answer),
+    Failed(Failure),
+    /// The item's own time has run out.
+    OutOfTime,
+}
+
+impl Item<'_> {
+    pub async fn call(&mut self, text: &str, complaint: Option<&Complaint>) -> Result<Answer, Error> {
+        let (mut turn, mut refused) = (Turn::New, 0);
+        loop {
+            let mut permit = self.ways.permit(text, self.room, turn, &mut self.timing.queued).await?;
+            turn = Turn::Again;
+            let (called, took) = self.try_once(&mut permit, text, complaint).await;
+            let failure = match called {
+                Called::Answered(answer) => {
+                    permit.finish(self.answered(&answer));
+                    return Ok(answer);
+                }
+                Called::OutOfTime => {
+                    let health = Health::Timeout(took);
+                    permit.finish(Report { is_crowded: true, spent: Spent::Unknown, ..Report::new(health) });
+                    return Err(self.out_of_time(""));
+                }
+                Called::Failed(failure) => failure,
+            };
+            let then = retry::consequence(&failure, took);
+            self.extractor.meters.tried_in_vain(then.action.as_str());
+            let key = permit.begin();
+            let report = report(then, failure.left);
+            match then.action {
+                Action::Again => permit.finish(report),
+                Action::Pause(asked) => {
+                    refused += 1;
+                    // A wait of nothing, or a date that has passed, says no more than the status.
+                    let asked = asked.filter(|wait| !wait.is_zero());
+                    let until = Instant::now() + asked.unwrap_or_else(|| backoff::pause(refused));
+                    permit.finish(Report { paused_until: Some(until), ..report });
+                    self.ways.pause(failure);
+                }
+                Action::OtherKey(code) => {
+                    permit.finish(Report { is_refused: true, ..report });
+                    self.ways.refuse_key(key, code, failure);
+                }
+                Action::Retry => {
+                    // Never held during a backoff.
+                    permit.finish(report);
+                    self.retry(failure).await?;
+                }
+                Action::Fail(code) => {
+                    permit.finish(report);
+                    return Err(upstream(code, explain(code, &failure), &failure));
+                }
+            }
+        }
+    }
+
+    /// One call, within the time that it may take.
+    async fn try_once(&mut self, permit: &mut Permit, text: &str, complaint: Option<&Complaint>) -> (Called, Duration) {
+        let (plan, way) = (self.plan, self.ways.now());
+        let request = Request {
+            model: &way.route.model,
+            mode: way.mode,
+            schema: Schema {
+                value: plan.schema.value(),
+                raw: plan.schema.raw(),
+                strict: plan.schema.is_strict(),
+                examples: plan.schema.examples(),
+            },
+            instructions: plan.instructions.as_deref(),
+            examples: &plan.examples,
+            input: text,
+            complaint,
+            temperature: plan.temperature,
+            max_output_tokens: self.room,
+            seed: plan.seed,
+            template: &way.template,
+            traceparent: plan.traceparent.as_deref(),
+            key: permit.begin(),
+        };
+        let limit = self.time_limit();
+        let begun = Instant::now();
+        let called = tokio::time::timeout(limit, way.route.provider.call(&request)).await;
+        let took = begun.elapsed();
+        self.timing.upstream += took;
+        self.left = self.left.saturating_sub(took);
+        let called = match called {
+            Ok(Ok(answer)) => {
+                plan.pace.answered(took);
+                Called::Answered(answer)
+            }
+            Ok(Err(failure)) => Called::Failed(failure),
+            Err(_) if self.left.is_zero() => Called::OutOfTime,
+            Err(_) => {
+                self.stalls += 1;
+                let detail = format!("no answer within {:.1} s", limit.as_secs_f64());
+                Called::Failed(Failure::new(FailureKind::Timeout, detail))
+            }
+        };
+        (called, took)
+    }
+
+    /// How long the next call may take: as configured; or so that another model still has its chance; or until it is clear that
+    /// it takes much longer than the others of its request.
+    fn time_limit(&self) -> Duration {
+        let own = self.ways.now().route.call_timeout;
+        let has_other = self.ways.has_other();
+        let shared = has_other || (own.is_none() && self.left >= ENOUGH_FOR_TWO);
+        let share = if shared { self.left / 2 } else { self.left };
+        let stalled = self.plan.pace.stalled_after(self.stalls);
+        [own, stalled].into_iter().flatten().fold(share, Duration::min)
+    }
+
+    fn answered(&mut self, answer: &Answer) -> Report {
+        let way = self.ways.now();
+        let spent = match answer.usage {
+            None => Spent::Unknown,
+            Some(usage) => {
+                let used = usage.at(way.route.price);
+                self.usage += used;
+                if !self.plan.fallback.is_empty() {
+                    ModelUsage::add(&mut self.spent, &way.label, used);
+                }
+                Spent::Tokens(usage)
+            }
+        };
+        Report { spent, remaining: remaining(answer.left), ..Report::new(Health::Success) }
+    }
+
+    /// Waits until a failed call may be tried again, or turns to another model.
+    async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
+        let (asked, status) = (failure.retry_after, failure.status());
+        let is_slow = failure.kind == FailureKind::Timeout;
+        let said = failure.to_string();
+        let Some(failed) = self.ways.failed(failure, is_slow, self.extractor.config.max_tries)? else { return Ok(()) };
+        let mut delay = backoff::delay(failed, asked, fastrand::f64());
+        loop {
+            if delay >= self.left {
+                let error = self.out_of_time(&format!("; the last call failed: {said}"));
+                return Err(Error { upstream_status: status, ..error });
+            }
+            self.left -= delay;
+            tokio::time::sleep(delay).await;
+            match self.extractor.limits.retry(self.ways.now().route.limits.pool()) {
+                Ok(()) => return Ok(()),
+                // So many fail that retrying all of them at once would make it worse.
+                Err(wait) => {
+                    self.extractor.meters.retry_put_off();
+                    delay = backoff::delay(failed, Some(wait), fastrand::f64());
+                }
+            }
+        }
+    }
+
+    fn out_of_time(&self, more: &str) -> Error {
+        let detail = format!(
+            "`timeout_ms` ({}) ran out in attempt {}{more}; allow more time, or send less text at a time",
+            self.plan.timeout.as_millis(),
+            self.attempts,
+        );
+        Error::new(Code::Timeout, detail)
+    }
+}
+
+fn report(then: Consequence, left: Left) -> Report {
+    let spent = if then.may_be_charged { Spent::Unknown } else { Spent::Nothing };
+    Report { is_crowded: then.is_crowded, spent, remaining: remaining(left), ..Report::new(then.health) }
+}
+
+const fn remaining(left: Left) -> Remaining {
+    Remaining { requests: left.requests, tokens: left.tokens }
+}

@@ -1,0 +1,236 @@
+//! The models that an item may ask, in their order, and its place in line for the one that it asks now.
+
+use std::time::{Duration, Instant};
+
+use super::Plan;
+use super::plan::Way;
+use crate::limits::{Ask, Denied, InLine, KeySet, Lane, Patience, Permit, Turn};
+use crate::model::{Code, Error};
+use crate::provider::Failure;
+
+/// How one of the models fares for this item.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// Tries that failed.
+    failed: u32,
+    /// It is not tried again.
+    is_over: bool,
+    /// It cannot be had before.
+    not_before: Option<Instant>,
+    /// The keys that it has refused.
+    refused: KeySet,
+}
+
+#[derive(Debug)]
+pub struct Ways<'a> {
+    lane: &'a Lane,
+    plan: &'a Plan,
+    /// Where the item stands already.
+    place: Option<InLine>,
+    /// Which it asks now: 0 is the first, and the others are its fallbacks.
+    at: usize,
+    first: Progress,
+    fallback: Vec<Progress>,
+    patience: Patience,
+    /// How the last call failed, and what that would be called if nothing is left to try.
+    last: Option<(Code, Failure)>,
+}
+
+impl<'a> Ways<'a> {
+    pub fn new(lane: &'a Lane, plan: &'a Plan, place: Option<InLine>) -> Self {
+        let fallback = vec![Progress::default(); plan.fallback.len()];
+        Self { lane, plan, place, at: 0, first: Progress::default(), fallback, patience: plan.patience, last: None }
+    }
+
+    /// The model that is asked now.
+    pub fn now(&self) -> &'a Way {
+        self.plan.way(self.at)
+    }
+
+    fn of(&mut self, at: usize) -> &mut Progress {
+        at.checked_sub(1).and_then(|at| self.fallback.get_mut(at)).unwrap_or(&mut self.first)
+    }
+
+    /// Those that are worth trying, in their order.
+    fn open(&self) -> impl Iterator<Item = (usize, &Progress)> {
+        let all = std::iter::once(&self.first).chain(&self.fallback).enumerate();
+        all.filter(|(_, progress)| !progress.is_over)
+    }
+
+    /// Another one that can be had now.
+    fn elsewhere(&self) -> Option<usize> {
+        let now = Instant::now();
+        let mut open = self.open().filter(|(at, progress)| *at != self.at && progress.not_before.is_none_or(|at| at <= now));
+        open.next().map(|(at, _)| at)
+    }
+
+    /// Whether there is another model to ask.
+    pub fn has_other(&self) -> bool {
+        self.elsewhere().is_some()
+    }
+
+    /// Enters the line, or keeps the place that there is already.
+    pub fn place(&mut self, text: &str, room: Option<u32>) -> InLine {
+        match self.place.take() {
+            Some(place) => place,
+            None => self.enter(text, room, Turn::Again),
+        }
+    }
+
+    /// Stands where it has been told what becomes of it.
+    pub fn stand(&mut self, place: InLine) {
+        self.place = Some(place);
+    }
+
+    /// Enters the line of the model that is asked now. Who has somewhere else to go is not patient.
+    pub fn enter(&self, text: &str, room: Option<u32>, turn: Turn) -> InLine {
+        let patience = if self.has_other() { Patience::NONE } else { self.patience };
+        let progress = self.at.checked_sub(1).and_then(|at| self.fallback.get(at)).unwrap_or(&self.first);
+        let guessed = if self.lane.counts_tokens() { self.plan.guessed_tokens(text) } else { 0 };
+        self.lane.enter(&Ask {
+            model: &self.now().route.limits,
+            turn,
+            patience,
+            guessed,
+            max_output: room,
+            refused: progress.refused,
+        })
+    }
+
+    /// Waits for the permit of a call, to whichever model can be had first in their order. Adds the time to `queued`.
+    ///
+    /// # Errors
+    /// When the item will not wait as long as it would have to, or there is nothing left to try.
+    pub async fn permit(&mut self, text: &str, room: Option<u32>, turn: Turn, queued: &mut Duration) -> Result<Permit, Error> {
+        loop {
+            let was_patient = !self.has_other();
+            let place = match self.place.take() {
+                Some(place) => place,
+                None => self.enter(text, room, turn),
+            };
+            let waiting = Instant::now();
+            let told = place.await;
+            let waited = waiting.elapsed();
+            *queued += waited;
+            if turn == Turn::Again {
+                self.patience.waited(waited);
+            }
+            let denied = match told {
+                Ok(permit) => return Ok(permit),
+                Err(denied) => denied,
+            };
+            self.go_on(denied, was_patient)?;
+        }
+    }
+
+    /// Turns to another model, or with all patience to the one that can be had first.
+    fn go_on(&mut self, denied: Denied, was_patient: bool) -> Result<(), Error> {
+        let at = self.at;
+        match denied {
+            Denied::Broke { .. } => return Err(self.refused(denied)),
+            Denied::NoKey | Denied::TooLarge { .. } => self.of(at).is_over = true,
+            Denied::Paused { until } | Denied::Down { until } => self.of(at).not_before = Some(until),
+        }
+        if let Some(next) = self.elsewhere() {
+            self.at = next;
+            return Ok(());
+        }
+        let first = self.open().min_by_key(|(_, progress)| progress.not_before).map(|(at, _)| at);
+        match first {
+            Some(first) if !was_patient => {
+                self.at = first;
+                Ok(())
+            }
+            _ => Err(self.refused(denied)),
+        }
+    }
+
+    /// The call failed in a way that another key may not.
+    pub fn refuse_key(&mut self, key: usize, code: Code, failure: Failure) {
+        let at = self.at;
+        self.of(at).refused.insert(key);
+        self.last = Some((code, failure));
+    }
+
+    /// The call was answered with a pause.
+    pub fn pause(&mut self, failure: Failure) {
+        self.last = Some((Code::UpstreamRateLimited, failure));
+    }
+
+    /// The call failed. `Some`: it is worth a backoff and another try, after so many failures. `None`: the next model is asked.
+    ///
+    /// # Errors
+    /// When that was the last try of the last model.
+    pub fn failed(&mut self, failure: Failure, is_slow: bool, max_tries: u32) -> Result<Option<u32>, Error> {
+        let (at, next) = (self.at, self.elsewhere());
+        let progress = self.of(at);
+        progress.failed += 1;
+        let failed = progress.failed;
+        // Who has not answered in time will hardly do so now, and the time is short.
+        if failed < max_tries && !(is_slow && next.is_some()) {
+            self.last = Some((Code::UpstreamError, failure));
+            return Ok(Some(failed));
+        }
+        progress.is_over = true;
+        let Some(next) = next.or_else(|| self.open().next().map(|(at, _)| at)) else {
+            let times = if failed == 1 { "once".to_owned() } else { format!("{failed} times in a row") };
+            let detail = format!("the provider failed {times}; the last time: {failure}");
+            return Err(upstream(Code::UpstreamError, detail, &failure));
+        };
+        self.at = next;
+        self.last = Some((Code::UpstreamError, failure));
+        Ok(None)
+    }
+
+    /// Why the item gets no permit, and nowhere.
+    fn refused(&self, denied: Denied) -> Error {
+        let last = self.last.as_ref();
+        let said = |detail: String| match last {
+            Some((_, failure)) => format!("{detail}; the last call failed: {failure}"),
+            None => detail,
+        };
+        let wait = |until: Instant| until.saturating_duration_since(Instant::now());
+        let seconds = |until: Instant| format!("{:.1} s", wait(until).as_secs_f64());
+        let error = match denied {
+            Denied::Paused { until } => {
+                let detail = format!(
+                    "the provider's rate limit is used up for another {}, which is longer than an item may wait",
+                    seconds(until)
+                );
+                Error::new(Code::UpstreamRateLimited, said(detail)).retry_after(wait(until))
+            }
+            Denied::Down { until } => {
+                let detail = format!("the provider fails all the time and is left alone for another {}", seconds(until));
+                Error::new(Code::UpstreamError, said(detail)).retry_after(wait(until))
+            }
+            Denied::Broke { until } => {
+                let detail = "this caller's budget for today is used up; it begins anew at midnight UTC";
+                return Error::new(Code::QuotaExceeded, detail).retry_after(wait(until));
+            }
+            Denied::TooLarge { needed, allowed } => {
+                let detail = format!(
+                    "a call with this text takes about {needed} tokens, and the provider's limit is {allowed} a minute; split \
+                     the text, ask for less with `max_output_tokens`, or raise `tokens_per_minute`"
+                );
+                return Error::new(Code::PayloadTooLarge, detail);
+            }
+            Denied::NoKey => match last {
+                Some((code, failure)) => upstream(*code, explain(*code, failure), failure),
+                None => Error::new(Code::UpstreamUnauthorized, "the provider has refused every key"),
+            },
+        };
+        Error { upstream_status: last.and_then(|(_, failure)| failure.status()), ..error }
+    }
+}
+
+pub fn upstream(code: Code, detail: String, failure: &Failure) -> Error {
+    Error { upstream_status: failure.status(), retry_after: failure.retry_after, ..Error::new(code, detail) }
+}
+
+pub fn explain(code: Code, failure: &Failure) -> String {
+    match code {
+        Code::UpstreamUnauthorized => format!("the provider does not accept the configured key: {failure}"),
+        Code::UpstreamRateLimited => format!("the quota of the configured key is used up: {failure}"),
+        _ => format!("the provider refused the call: {failure}"),
+    }
+}

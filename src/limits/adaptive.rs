@@ -1,0 +1,91 @@
+//! Adaptive concurrency of a provider: fewer calls in flight when it says that there are too many, more again while it does
+//! not. Additive increase, multiplicative decrease, between one and the configured cap.
+
+use std::time::Instant;
+
+/// What is left of the calls in flight after a sign of load.
+const DECREASE: f64 = 0.7;
+
+#[derive(Debug)]
+pub struct Adaptive {
+    cap: usize,
+    limit: f64,
+    lowered_at: Option<Instant>,
+}
+
+impl Adaptive {
+    pub const fn new(cap: usize) -> Self {
+        Self { cap, limit: as_float(cap), lowered_at: None }
+    }
+
+    /// Calls that may be in flight now, at least 1.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to the cap")]
+    pub const fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
+    /// Whether fewer calls than the cap may be in flight.
+    pub const fn is_lowered(&self) -> bool {
+        self.limit() < self.cap
+    }
+
+    /// A call that went out at `began` was too much. `in_flight` counts it.
+    pub fn lower(&mut self, began: Instant, in_flight: usize, now: Instant) {
+        // Those that went out before the last decrease tell of the same load.
+        if self.lowered_at.is_some_and(|at| began < at) {
+            return;
+        }
+        self.limit = (self.limit.min(as_float(in_flight)) * DECREASE).max(1.0);
+        self.lowered_at = Some(now);
+    }
+
+    /// A call was answered: one more for each round of as many as there may be, if they were all needed.
+    pub fn raise(&mut self, in_flight: usize) {
+        if self.limit < as_float(self.cap) && in_flight + 1 >= self.limit() {
+            self.limit = (self.limit + 1.0 / self.limit).min(as_float(self.cap));
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "at most 100,000 calls")]
+const fn as_float(calls: usize) -> f64 {
+    calls as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn one_storm_lowers_it_once_and_answers_raise_it() {
+        let start = Instant::now();
+        let mut adaptive = Adaptive::new(64);
+        let later = start + Duration::from_millis(10);
+        for _ in 0..64 {
+            adaptive.lower(start, 64, later);
+        }
+        assert_eq!(adaptive.limit(), 44);
+        let rounds = (0..).take_while(|_| {
+            adaptive.raise(adaptive.limit());
+            adaptive.limit() < 64
+        });
+        assert!((900..1300).contains(&rounds.count()), "one more a round");
+    }
+
+    proptest! {
+        #[test]
+        fn it_stays_within_its_bounds(cap in 1_usize..1000, steps in prop::collection::vec((any::<bool>(), 0_usize..1000), 0..500)) {
+            let start = Instant::now();
+            let mut adaptive = Adaptive::new(cap);
+            for (ms, (good, in_flight)) in (0..).zip(steps) {
+                let now = start + Duration::from_millis(ms);
+                if good { adaptive.raise(in_flight) } else { adaptive.lower(now, in_flight, now) }
+                prop_assert!((1..=cap).contains(&adaptive.limit()));
+            }
+        }
+    }
+}

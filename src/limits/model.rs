@@ -1,0 +1,62 @@
+//! A model at a provider, as the limits know it: how many ask it, how it fares, what its calls take.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::PoolId;
+use super::breaker::Breaker;
+use super::count::Count;
+use super::estimate::{Estimate, Guess};
+use crate::model::Price;
+
+/// What is configured of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// Calls in flight; `None`: as many as its provider's limit allows.
+    pub max_in_flight: Option<usize>,
+    /// `None`: its calls cost nothing that is known.
+    pub price: Option<Price>,
+}
+
+/// A model at a provider. [`super::Limits::model`] gives the one that all who ask it share.
+#[derive(Debug)]
+pub struct Model {
+    pub(super) id: u64,
+    pub(super) pool: PoolId,
+    pub(super) terms: Terms,
+    pub(super) in_flight: Count,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+pub(super) struct Known {
+    pub breaker: Breaker,
+    pub estimate: Estimate,
+}
+
+impl Model {
+    pub(super) fn new(id: u64, pool: PoolId, terms: Terms, now: Instant) -> Self {
+        let known = Known { breaker: Breaker::new(now), estimate: Estimate::default() };
+        Self { id, pool, terms, in_flight: Count::default(), known: Mutex::new(known) }
+    }
+
+    /// What has been learned about it.
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[must_use]
+    pub const fn price(&self) -> Option<Price> {
+        self.terms.price
+    }
+
+    #[must_use]
+    pub const fn pool(&self) -> PoolId {
+        self.pool
+    }
+
+    /// What a call takes whose prompt was guessed at so many tokens.
+    pub(super) fn guess(&self, guessed: u64, max_output: Option<u32>) -> Guess {
+        self.known().estimate.of(guessed, max_output)
+    }
+}

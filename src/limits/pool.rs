@@ -1,0 +1,215 @@
+//! A provider: its keys, how many calls it takes at a time, and what may go out to it now.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::adaptive::Adaptive;
+use super::breaker;
+use super::caller::{Caller, Charge, Hold};
+use super::count::{Count, Counted};
+use super::estimate::Guess;
+use super::key::{Key, KeySet};
+use super::model::Model;
+use super::permit::{Denied, Turn};
+use super::retries::Retries;
+use super::{Pool, Report};
+
+/// What a call holds until its answer's last byte: each limit counts what is alive of these.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, not read")]
+pub struct Holds {
+    slot: OwnedSemaphorePermit,
+    provider: Counted,
+    model: Counted,
+    caller: Option<Counted>,
+    probe: Option<Counted>,
+}
+
+/// What a call is about.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    pub model: &'a Arc<Model>,
+    pub turn: Turn,
+    pub guess: Guess,
+    pub refused: KeySet,
+}
+
+/// Why a call cannot go out now, and what has to change.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Its model; `None`: a call of it has to end.
+    Model(Option<Instant>),
+    /// Its caller's quota; `None`: a call of its own has to end.
+    Caller(Option<Instant>),
+    /// The provider, or all of them; `None`: a call has to end.
+    Everyone(Option<Instant>),
+    /// This item will not go out at all.
+    Denied(Denied),
+}
+
+/// Everything about a provider but who waits for it.
+#[derive(Debug)]
+pub struct Provider {
+    pub name: String,
+    pub keys: Vec<Key>,
+    pub in_flight: Count,
+    pub max_in_flight: Option<usize>,
+    pub adaptive: Option<Adaptive>,
+    pub retries: Retries,
+    /// The key that was used last.
+    last: usize,
+}
+
+impl Provider {
+    pub fn new(pool: Pool, max_concurrency: usize, now: Instant) -> Self {
+        let cap = pool.max_in_flight.unwrap_or(max_concurrency).min(max_concurrency);
+        let keys: Vec<_> = pool.keys.into_iter().take(KeySet::MAX).map(|quota| Key::new(quota, now)).collect();
+        Self {
+            name: pool.name,
+            keys,
+            in_flight: Count::default(),
+            max_in_flight: pool.max_in_flight,
+            adaptive: pool.is_adaptive.then(|| Adaptive::new(cap)),
+            retries: Retries::new(now),
+            last: 0,
+        }
+    }
+
+    /// Calls that may be in flight; `None`: as many as the global limit allows.
+    pub fn limit(&self) -> Option<usize> {
+        let adaptive = self.adaptive.as_ref().map(Adaptive::limit);
+        self.max_in_flight.into_iter().chain(adaptive).min()
+    }
+
+    /// Whether calls are reserved tokens.
+    pub fn counts_tokens(&self) -> bool {
+        self.keys.iter().any(|key| key.tokens.is_some())
+    }
+
+    /// The most tokens that a call can ever have; `None`: no limit.
+    pub fn largest(&self) -> Option<u64> {
+        let limits = self.keys.iter().map(|key| key.tokens.as_ref().map(|tokens| u64::from(tokens.per_minute().get())));
+        limits.max_by_key(|limit| limit.unwrap_or(u64::MAX)).flatten()
+    }
+
+    /// The keys that are worth trying: those that the provider has not refused, or else all.
+    fn usable(&self, now: Instant) -> impl Iterator<Item = (usize, &Key)> {
+        let all_closed = self.keys.iter().all(|key| key.is_closed(now));
+        self.keys.iter().enumerate().filter(move |(_, key)| all_closed || !key.is_closed(now))
+    }
+
+    /// When every key is paused: until the first is not.
+    pub fn paused(&self, now: Instant) -> Option<Instant> {
+        let mut earliest: Option<Instant> = None;
+        for (_, key) in self.usable(now) {
+            let until = key.paused(now)?;
+            earliest = Some(earliest.map_or(until, |earlier| earlier.min(until)));
+        }
+        earliest
+    }
+
+    /// How many calls could go out now, as far as its keys and its own limit are concerned.
+    pub fn ready(&self, now: Instant) -> usize {
+        let keys = self.keys.iter().fold(0_usize, |sum, key| sum.saturating_add(key.ready(now)));
+        self.limit().map_or(keys, |limit| keys.min(limit.saturating_sub(self.in_flight.now())))
+    }
+
+    /// The key for a call: each in its turn, of those that can take it.
+    fn choose(&self, asked: &Asked<'_>, now: Instant) -> Result<usize, Refusal> {
+        let candidates = || self.usable(now).filter(|(number, _)| !asked.refused.contains(*number));
+        let ready = candidates().filter(|(_, key)| key.wait(asked.guess.total(), now).is_none());
+        // The next after the one used last.
+        if let Some((number, _)) = ready.min_by_key(|(number, _)| (*number <= self.last, *number)) {
+            return Ok(number);
+        }
+        match candidates().filter_map(|(_, key)| key.wait(asked.guess.total(), now)).min() {
+            Some(earliest) => Err(Refusal::Everyone(Some(earliest))),
+            None => Err(Refusal::Denied(Denied::NoKey)),
+        }
+    }
+
+    /// Takes everything that a call needs, or nothing. `Ok` with what it holds, and the number of its key.
+    pub fn grant(
+        &mut self,
+        asked: &Asked<'_>,
+        caller: Option<&mut Caller>,
+        slots: &Arc<Semaphore>,
+        now: Instant,
+    ) -> Result<(Holds, usize), Refusal> {
+        if self.limit().is_some_and(|limit| self.in_flight.now() >= limit) {
+            return Err(Refusal::Everyone(None));
+        }
+        if slots.available_permits() == 0 {
+            return Err(Refusal::Everyone(None));
+        }
+        let model = asked.model;
+        if model.terms.max_in_flight.is_some_and(|limit| model.in_flight.now() >= limit) {
+            return Err(Refusal::Model(None));
+        }
+        let known = model.known();
+        if !known.breaker.lets_through(now) {
+            return Err(Refusal::Model(match known.breaker.state(now) {
+                breaker::State::Open { until } => Some(until),
+                breaker::State::Closed | breaker::State::HalfOpen => None,
+            }));
+        }
+        let charge = charge(model, asked.guess);
+        let mut caller = caller;
+        if let Some(caller) = &mut caller {
+            match caller.hold(charge, now) {
+                None => {}
+                Some(Hold::Own) => return Err(Refusal::Caller(None)),
+                Some(Hold::Until(until)) => return Err(Refusal::Caller(Some(until))),
+                Some(Hold::Broke(until)) => return Err(Refusal::Denied(Denied::Broke { until })),
+            }
+        }
+        let number = self.choose(asked, now)?;
+        let slot = Arc::clone(slots).try_acquire_owned().map_err(|_| Refusal::Everyone(None))?;
+        if let Some(key) = self.keys.get_mut(number) {
+            key.take(asked.guess.total(), now).map_err(|until| Refusal::Everyone(Some(until)))?;
+        }
+        self.last = number;
+        if asked.turn == Turn::New {
+            self.retries.first_try(now);
+        }
+        let own = caller.map(|caller| {
+            caller.take(charge, now);
+            caller.in_flight.take()
+        });
+        let (provider, of_model, probe) = (self.in_flight.take(), model.in_flight.take(), known.breaker.probe());
+        Ok((Holds { slot, provider, model: of_model, caller: own, probe }, number))
+    }
+
+    /// What a call's end says about the provider and its key.
+    pub fn learn(&mut self, number: usize, guess: Guess, used: u64, report: &Report, began: Instant, now: Instant) {
+        let in_flight = self.in_flight.now();
+        if let Some(adaptive) = &mut self.adaptive {
+            if report.is_crowded {
+                adaptive.lower(began, in_flight, now);
+            } else if report.health == breaker::Health::Success {
+                adaptive.raise(in_flight);
+            }
+        }
+        let Some(key) = self.keys.get_mut(number) else { return };
+        if let Some(tokens) = &mut key.tokens {
+            tokens.settle(guess.total(), used, now);
+        }
+        key.lower(report.remaining, now);
+        if let Some(until) = report.paused_until {
+            key.pause(until);
+        }
+        if report.is_refused {
+            key.close(now);
+        } else if report.health == breaker::Health::Success {
+            key.reopen();
+        }
+    }
+}
+
+/// What a call is charged to its caller, by what it is thought to take.
+pub fn charge(model: &Model, guess: Guess) -> Charge {
+    let usage = crate::model::Usage::new(guess.input, guess.output);
+    Charge { tokens: guess.total(), cost: model.terms.price.map(|price| price.of(usage)).unwrap_or_default() }
+}

@@ -1,0 +1,198 @@
+//! Every limit as it stands, for `/v1/limits` and the metrics.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::adaptive::Adaptive;
+use super::breaker;
+use super::caller::{Standing, Window};
+use super::model::Model;
+use super::state::{PoolState, State};
+use super::{CallerId, Limits};
+
+/// One limit as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    pub kind: Kind,
+    /// The provider, key, model or caller that it belongs to; `None`: the whole process.
+    pub scope: Option<String>,
+    /// `None`: unlimited.
+    pub limit: Option<u64>,
+    pub in_use: u64,
+    /// `None`: unlimited.
+    pub available: Option<u64>,
+    pub waiting: u64,
+}
+
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Concurrency,
+    RequestsPerMinute,
+    TokensPerMinute,
+    Queue,
+}
+
+/// How the breaker of a model stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerReading {
+    /// `provider/model`.
+    pub model: String,
+    pub state: BreakerState,
+    /// Until a call is let through to see whether it is better, if it is open.
+    pub opens_in: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+/// How the retry budget of a provider stands: the last ten seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryReading {
+    pub provider: String,
+    pub used: u32,
+    pub allowed: u32,
+}
+
+impl Limits {
+    /// Every limit as it stands now.
+    #[must_use]
+    pub fn readings(&self) -> Vec<Reading> {
+        self.0.lock().readings(Instant::now())
+    }
+
+    /// The breakers of the models that were asked so far.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<BreakerReading> {
+        self.0.lock().breakers(Instant::now())
+    }
+
+    /// The retry budget of each provider.
+    #[must_use]
+    pub fn retries(&self) -> Vec<RetryReading> {
+        let now = Instant::now();
+        let mut state = self.0.lock();
+        let budgets = state.pools.iter_mut().map(|PoolState { provider, .. }| {
+            let (used, allowed) = provider.retries.reading(now);
+            RetryReading { provider: provider.name.clone(), used, allowed }
+        });
+        budgets.collect()
+    }
+
+    /// How a caller stands; `None`: it has no quota.
+    #[must_use]
+    pub fn standing(&self, caller: CallerId) -> Option<Standing> {
+        self.0.lock().callers.get(&caller).map(|own| own.standing(Instant::now()))
+    }
+}
+
+impl State {
+    /// As a result names it: `provider/model`.
+    pub fn name_of(&self, model: &Arc<Model>) -> String {
+        let found = self.models.iter().find(|(_, known)| Arc::ptr_eq(known, model));
+        let provider = self.pools.get(model.pool().0).map_or("", |pool| pool.provider.name.as_str());
+        format!("{provider}/{}", found.map_or("?", |((_, name), _)| name))
+    }
+
+    fn breakers(&self, now: Instant) -> Vec<BreakerReading> {
+        let named = self.models.iter().map(|((pool, name), model)| {
+            let provider = self.pools.get(pool.0).map_or("", |pool| pool.provider.name.as_str());
+            let (state, opens_in) = match model.known().breaker.state(now) {
+                breaker::State::Closed => (BreakerState::Closed, None),
+                breaker::State::Open { until } => (BreakerState::Open, Some(until - now)),
+                breaker::State::HalfOpen => (BreakerState::HalfOpen, None),
+            };
+            BreakerReading { model: format!("{provider}/{name}"), state, opens_in }
+        });
+        named.collect()
+    }
+
+    fn readings(&self, now: Instant) -> Vec<Reading> {
+        let waiting: usize = self.pools.iter().map(|pool| pool.queue.len()).sum();
+        let mut readings = vec![
+            reading(Kind::Concurrency, None, Some(self.config.max_concurrency), self.in_flight(), waiting),
+            reading(Kind::Queue, None, Some(self.config.max_queue), self.queued(), waiting),
+        ];
+        for pool in &self.pools {
+            pool.read(now, &mut readings);
+        }
+        for ((_, name), model) in &self.models {
+            if let Some(limit) = model.terms.max_in_flight {
+                let provider = self.pools.get(model.pool().0).map_or("", |pool| pool.provider.name.as_str());
+                let scope = Some(format!("{provider}/{name}"));
+                readings.push(reading(Kind::Concurrency, scope, Some(limit), model.in_flight.now(), 0));
+            }
+        }
+        for caller in self.callers.values() {
+            let scope = || Some(format!("caller:{}", caller.quota.name));
+            if let Some(limit) = caller.quota.max_in_flight {
+                readings.push(reading(Kind::Concurrency, scope(), Some(limit.get() as usize), caller.in_flight.now(), 0));
+            }
+            let standing = caller.standing(now);
+            for (kind, window) in [(Kind::RequestsPerMinute, standing.requests), (Kind::TokensPerMinute, standing.tokens)] {
+                readings.extend(window.map(|window| window_reading(kind, scope(), Some(window), 0)));
+            }
+            if let Some(room) = caller.quota.room() {
+                let queued = caller.admitted.saturating_sub(caller.in_flight.now());
+                readings.push(reading(Kind::Queue, scope(), Some(room), queued, queued));
+            }
+        }
+        readings
+    }
+}
+
+impl PoolState {
+    fn read(&self, now: Instant, readings: &mut Vec<Reading>) {
+        let (provider, waiting) = (&self.provider, self.queue.len());
+        let is_lowered = provider.adaptive.as_ref().is_some_and(Adaptive::is_lowered);
+        if provider.max_in_flight.is_some() || is_lowered {
+            let scope = Some(provider.name.clone());
+            readings.push(reading(Kind::Concurrency, scope, provider.limit(), provider.in_flight.now(), waiting));
+        }
+        let is_only = provider.keys.len() == 1;
+        for (number, key) in (1..).zip(&provider.keys) {
+            let scope = || Some(if is_only { provider.name.clone() } else { format!("{}#{number}", provider.name) });
+            let is_paused = key.paused(now).is_some();
+            let requests = key.requests.as_ref().map(|bucket| {
+                let available = u64::from(bucket.available(now));
+                let debt = u64::from(bucket.rate().burst.get()).saturating_sub(available);
+                let left = if is_paused { 0 } else { available };
+                Window { limit: bucket.rate().per_minute.get().into(), left, reset: Duration::ZERO, debt }
+            });
+            let tokens = key.tokens.as_ref().map(|bucket| {
+                let left = if is_paused { 0 } else { bucket.available(now) };
+                Window { limit: bucket.per_minute().get().into(), left, reset: Duration::ZERO, debt: bucket.in_use(now) }
+            });
+            readings.push(window_reading(Kind::RequestsPerMinute, scope(), requests, waiting));
+            if tokens.is_some() {
+                readings.push(window_reading(Kind::TokensPerMinute, scope(), tokens, waiting));
+            }
+        }
+    }
+}
+
+fn window_reading(kind: Kind, scope: Option<String>, window: Option<Window>, waiting: usize) -> Reading {
+    Reading {
+        kind,
+        scope,
+        limit: window.map(|window| window.limit),
+        in_use: window.map_or(0, |window| window.debt),
+        available: window.map(|window| window.left),
+        waiting: waiting as u64,
+    }
+}
+
+fn reading(kind: Kind, scope: Option<String>, limit: Option<usize>, in_use: usize, waiting: usize) -> Reading {
+    Reading {
+        kind,
+        scope,
+        limit: limit.map(|n| n as u64),
+        in_use: in_use as u64,
+        available: limit.map(|n| n.saturating_sub(in_use) as u64),
+        waiting: waiting as u64,
+    }
+}
