@@ -296,7 +296,7 @@ async fn no_wake_up_is_lost() {
             permit.begin();
             tokio::task::yield_now().await;
             flying.fetch_sub(1, Ordering::SeqCst);
-            if n % 11 > 0 {
+            if !n.is_multiple_of(11) {
                 let spent = Spent::Tokens(Usage::new(40, 20));
                 permit.finish(Report { spent, ..Report::new(Health::Success) });
             }
