@@ -12,20 +12,23 @@ pub struct Question<'a> {
     /// The model asked for.
     #[serde(borrow, default)]
     pub model: Cow<'a, str>,
+    /// The conversation.
     #[serde(borrow, default)]
-    messages: Vec<Message<'a>>,
+    pub messages: Vec<Message<'a>>,
     #[serde(borrow)]
     response_format: Option<ResponseFormat<'a>>,
     #[serde(borrow)]
     tools: Option<Vec<Tool<'a>>>,
 }
 
+/// One message of it.
 #[derive(Deserialize)]
-struct Message<'a> {
+pub struct Message<'a> {
     #[serde(borrow)]
     role: Cow<'a, str>,
+    /// A string or parts, as sent.
     #[serde(borrow)]
-    content: Option<&'a RawValue>,
+    pub content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

@@ -1,10 +1,15 @@
 //! A simulated provider, compatible with OpenAI's chat completions, for the benchmarks and the demo: it plays a model with a set
-//! latency, a rate limit and faults, and counts what it saw.
+//! latency, limits for each key and faults, and counts what it saw.
 //!
 //!     cargo run --release --example upstream -- --latency-ms 850
 //!
 //! prints `listening on http://127.0.0.1:PORT/v1`. `GET /meter` tells what it saw, `POST /meter/reset` starts anew. Loopback
 //! only.
+//!
+//! - `flags`: what it can be told; `wire`: HTTP; `chat`: the wire form; `model`, `instance`: what the model says
+//! - `prompt`, `tokens`: what a call costs; `gate`, `limiter`: who is let in
+//! - `behaviour`, `timer`: what becomes of those who are
+//! - `meter`, `account`, `texts`: what was seen
 
 #![allow(
     clippy::pedantic,
@@ -15,27 +20,35 @@
     reason = "a tool for measuring, not the service"
 )]
 
+mod account;
+mod behaviour;
 mod chat;
-mod faults;
 mod flags;
+mod gate;
 mod instance;
+mod limiter;
 mod meter;
 mod model;
+mod prompt;
+mod texts;
 mod timer;
+mod tokens;
 mod wire;
 
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
 use tokio::net::{TcpListener, TcpStream};
 
+use behaviour::Fate;
 use chat::{Question, Said};
-use faults::Fate;
-use flags::Flags;
+use flags::{Flags, TpmCounts};
+use gate::{Cost, Gate};
 use meter::Meter;
+use texts::Delivery;
 use timer::Timer;
 use wire::{Connection, Request};
 
@@ -44,9 +57,8 @@ const JSON: &str = "application/json";
 struct Upstream {
     flags: Flags,
     timer: Timer,
+    gate: Gate,
     meter: Mutex<Meter>,
-    /// When the next call fits the rate limit: GCRA's theoretical arrival time.
-    next_due: Mutex<Instant>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -54,8 +66,8 @@ pub async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, flags.port)).await?;
     println!("listening on http://{}/v1", listener.local_addr()?);
-    let meter = Mutex::new(Meter::new(flags.arrivals));
-    let upstream = Arc::new(Upstream { flags, timer: Timer::start(), meter, next_due: Mutex::new(Instant::now()) });
+    let (gate, meter) = (Gate::new(&flags), Mutex::new(Meter::new(&flags)));
+    let upstream = Arc::new(Upstream { flags, timer: Timer::start(), gate, meter });
     loop {
         let (stream, _) = listener.accept().await?;
         let upstream = Arc::clone(&upstream);
@@ -70,10 +82,20 @@ pub async fn main() -> anyhow::Result<()> {
 impl Upstream {
     async fn serve(&self, stream: TcpStream) -> io::Result<()> {
         let mut connection = Connection::new(stream)?;
-        while let Some(request) = connection.request().await? {
+        // The last answer, as long as it is not known whether it was read.
+        let mut delivery: Option<Delivery> = None;
+        loop {
+            let request = match (connection.request().await, delivery.take()) {
+                (Ok(Some(request)), _) => request,
+                (ended, delivery) => {
+                    self.closed(delivery, ended.is_err());
+                    return ended.map(drop);
+                }
+            };
             match (request.method(), request.path()) {
                 ("POST", "/v1/chat/completions") => match self.complete(&mut connection, &request).await? {
                     Then::GoOn => {}
+                    Then::Delivered(delivered) => delivery = Some(delivered),
                     Then::Reset => {
                         connection.reset();
                         return Ok(());
@@ -90,33 +112,72 @@ impl Upstream {
                 _ => connection.send(&wire::response(404, JSON, &[], br#"{"error":{"message":"no such path"}}"#)).await?,
             }
         }
-        Ok(())
+    }
+
+    /// A connection has ended whose last answer was this.
+    fn closed(&self, delivery: Option<Delivery>, broken: bool) {
+        let Some(delivery) = delivery else { return };
+        if let Some(texts) = &mut lock(&self.meter).texts {
+            texts.closed(delivery, broken, Instant::now());
+        }
     }
 
     async fn complete(&self, connection: &mut Connection, request: &Request) -> io::Result<Then> {
         let arrived = Instant::now();
-        let number = lock(&self.meter).arrived(arrived);
-        if let Some(wait) = self.over_the_rate(arrived) {
-            return self.answer(connection, arrived, 429, &too_many(wait)).await;
-        }
-        let fate = faults::fate(&self.flags, number);
-        let latency = Duration::from_secs_f64(faults::latency_ms(&self.flags, number).max(0.0) / 1000.0);
+        let key = key(request);
+        let number = lock(&self.meter).arrived(arrived, key);
+        let call = Call { arrived, number, fate: self.flags.behaviour.fate(number) };
+        let question = match Question::parse(&request.body) {
+            Ok(question) => question,
+            Err(error) => return self.answer(connection, arrived, 400, &not_a_question(&error)).await,
+        };
+        let text = self.text(&question);
         // Made before the wait, so that the wait is the whole of the latency.
-        let (status, response) = respond(request, number, fate);
-        if !self.wait(connection, arrived, latency, fate).await {
+        let said = say(&question, call.fate);
+        let usage = (prompt::tokens(&question), tokens::count(said.len(), said.as_bytes()).max(1));
+        let room = (self.flags.tpm_counts == TpmCounts::MaxTokens).then(|| prompt::room(&request.body)).flatten();
+        let pass = match self.gate.admit(key, arrived, Cost { prompt: usage.0, completion: usage.1, room }) {
+            Ok(pass) => pass,
+            Err(refusal) => {
+                lock(&self.meter).refused(key, arrived, refusal.told);
+                let response = wire::response(429, JSON, &refusal.headers, refusal.body.as_bytes());
+                return self.answer(connection, arrived, 429, &response).await;
+            }
+        };
+        let admitted = lock(&self.meter).admitted(key, arrived, &pass);
+        let (status, response) = respond(&question, call, &said, usage, &pass.headers);
+        if !self.wait(connection, call).await {
             lock(&self.meter).aborted();
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        if fate == Fate::Reset {
+        if call.fate == Fate::Reset {
             lock(&self.meter).answered(arrived, 0);
             return Ok(Then::Reset);
         }
-        self.answer(connection, arrived, status, &response).await
+        if status == 200 {
+            let more = self.gate.settle(key, pass.reserved, usage.0 + usage.1);
+            lock(&self.meter).settled(key, admitted, more);
+        }
+        let then = self.answer(connection, arrived, status, &response).await?;
+        let valid = text.filter(|_| call.fate == Fate::Answer);
+        let mut meter = lock(&self.meter);
+        let delivery = valid.and_then(|text| Some(meter.texts.as_mut()?.answered(text, Instant::now())));
+        Ok(delivery.map_or(then, Then::Delivered))
+    }
+
+    /// The hash of the text that a question is about, if texts are kept.
+    fn text(&self, question: &Question) -> Option<u64> {
+        if !self.flags.texts {
+            return None;
+        }
+        let text = texts::subject(question.user_texts())?;
+        lock(&self.meter).texts.as_mut().map(|texts| texts.asked(&text))
     }
 
     /// Lets the latency pass; false when the client went away meanwhile.
-    async fn wait(&self, connection: &mut Connection, arrived: Instant, latency: Duration, fate: Fate) -> bool {
-        if fate == Fate::Stall {
+    async fn wait(&self, connection: &mut Connection, call: Call) -> bool {
+        let latency = self.flags.behaviour.latency(call.number);
+        if call.fate == Fate::Stall {
             connection.left().await;
             return false;
         }
@@ -124,7 +185,7 @@ impl Upstream {
             return true;
         }
         tokio::select! {
-            () = self.timer.sleep_until(arrived + latency) => true,
+            () = self.timer.sleep_until(call.arrived + latency) => true,
             () = connection.left() => false,
         }
     }
@@ -139,57 +200,49 @@ impl Upstream {
         }
         Ok(Then::GoOn)
     }
+}
 
-    /// How long the call comes too early for the rate limit; `None` when it fits.
-    fn over_the_rate(&self, now: Instant) -> Option<Duration> {
-        if self.flags.rate_limit_rpm == 0 {
-            return None;
-        }
-        let every = Duration::from_secs(60) / self.flags.rate_limit_rpm;
-        let ahead = every * self.flags.rate_limit_burst.saturating_sub(1);
-        let mut next_due = lock(&self.next_due);
-        let early = next_due.saturating_duration_since(now).saturating_sub(ahead);
-        if !early.is_zero() {
-            return Some(early);
-        }
-        *next_due = now.max(*next_due) + every;
-        None
-    }
+/// A call that can be read.
+#[derive(Clone, Copy)]
+struct Call {
+    arrived: Instant,
+    number: usize,
+    fate: Fate,
 }
 
 /// What becomes of the connection after a call.
 enum Then {
     GoOn,
+    /// It goes on; a valid answer has just been written to it.
+    Delivered(Delivery),
     Reset,
 }
 
-fn respond(request: &Request, number: usize, fate: Fate) -> (u16, Vec<u8>) {
-    let question = match Question::parse(&request.body) {
-        Ok(question) => question,
-        Err(error) => {
-            let body = serde_json::json!({"error": {"message": error.to_string(), "type": "invalid_request_error"}});
-            return (400, wire::response(400, JSON, &[], body.to_string().as_bytes()));
-        }
-    };
-    let content = match fate {
-        Fate::Error500 => {
-            return (500, wire::response(500, JSON, &[], br#"{"error":{"message":"simulated","type":"server_error"}}"#));
-        }
-        Fate::Invalid => r#"{"unexpected":[true]}"#.to_owned(),
-        Fate::Answer | Fate::Reset | Fate::Stall => model::answer(&question),
-    };
-    // Four bytes a token is near enough for a meter.
-    let usage = (request.body.len() as u64 / 4, content.len() as u64 / 4);
-    let said = Said { content: &content, tool: question.tool(), finish_reason: "stop", usage };
-    (200, wire::response(200, JSON, &[], &chat::completion(number, &question.model, &said)))
+/// The key that a call came with; empty without one.
+fn key(request: &Request) -> &str {
+    let sent = request.header("authorization").unwrap_or_default();
+    sent.strip_prefix("Bearer ").unwrap_or(sent)
 }
 
-fn too_many(wait: Duration) -> Vec<u8> {
-    let headers = [
-        ("retry-after".to_owned(), wait.as_secs_f64().ceil().to_string()),
-        ("retry-after-ms".to_owned(), (wait.as_secs_f64() * 1000.0).ceil().to_string()),
-    ];
-    wire::response(429, JSON, &headers, br#"{"error":{"message":"rate limit reached","type":"requests"}}"#)
+/// What the model says.
+fn say(question: &Question, fate: Fate) -> String {
+    match fate {
+        Fate::Invalid => r#"{"unexpected":[true]}"#.to_owned(),
+        Fate::Answer | Fate::Reset | Fate::Stall | Fate::Error500 => model::answer(question),
+    }
+}
+
+fn respond(question: &Question, call: Call, content: &str, usage: (u64, u64), headers: &[(String, String)]) -> (u16, Vec<u8>) {
+    if call.fate == Fate::Error500 {
+        return (500, wire::response(500, JSON, headers, br#"{"error":{"message":"simulated","type":"server_error"}}"#));
+    }
+    let said = Said { content, tool: question.tool(), finish_reason: "stop", usage };
+    (200, wire::response(200, JSON, headers, &chat::completion(call.number, &question.model, &said)))
+}
+
+fn not_a_question(error: &serde_json::Error) -> Vec<u8> {
+    let body = serde_json::json!({"error": {"message": error.to_string(), "type": "invalid_request_error"}});
+    wire::response(400, JSON, &[], body.to_string().as_bytes())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

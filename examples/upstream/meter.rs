@@ -2,16 +2,34 @@
 //! clock.
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::account::Account;
+use super::flags::Flags;
+use super::gate::Pass;
+use super::limiter::Limits;
+use super::texts::Texts;
 
 /// Counts and times since the start or the last reset.
 pub struct Meter {
     started: Instant,
     started_us: u64,
+    limits: Limits,
     keep_arrivals: bool,
+    /// When the counting began.
+    since: Instant,
     seen: Seen,
+    /// `None` when they are not kept.
+    pub texts: Option<Texts>,
+}
+
+/// A call that was let in.
+#[derive(Clone, Copy)]
+pub struct Admitted {
+    at: Instant,
+    number: usize,
 }
 
 #[derive(Default)]
@@ -27,18 +45,29 @@ struct Seen {
     latencies_us: Vec<u32>,
     statuses: BTreeMap<u16, usize>,
     arrivals_us: Vec<u64>,
+    /// A few keys, in the order of their first call.
+    keys: Vec<(String, Account)>,
 }
 
 impl Meter {
-    /// An empty meter; `keep_arrivals` keeps the time of each call, 8 bytes each.
-    pub fn new(keep_arrivals: bool) -> Self {
+    /// An empty meter.
+    pub fn new(flags: &Flags) -> Self {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let started_us = since_epoch.as_micros() as u64;
-        Self { started: Instant::now(), started_us, keep_arrivals, seen: Seen::default() }
+        let (started, started_us) = (Instant::now(), since_epoch.as_micros() as u64);
+        Self {
+            started,
+            started_us,
+            limits: flags.limits(),
+            keep_arrivals: flags.arrivals,
+            since: started,
+            seen: Seen::default(),
+            texts: flags.texts.then(|| Texts::new(started)),
+        }
     }
 
-    /// A call has been read whole. Returns its number, from 0.
-    pub fn arrived(&mut self, at: Instant) -> usize {
+    /// A call with this key has been read whole. Returns its number, from 0.
+    pub fn arrived(&mut self, at: Instant, key: &str) -> usize {
+        self.account(key).arrived();
         let at_us = self.at_us(at);
         let seen = &mut self.seen;
         seen.calls += 1;
@@ -50,6 +79,34 @@ impl Meter {
             seen.arrivals_us.push(at_us);
         }
         seen.calls - 1
+    }
+
+    /// A call was not let in, and was told to wait so long.
+    pub fn refused(&mut self, key: &str, at: Instant, told: Option<Duration>) {
+        let at_us = self.at_us(at);
+        self.account(key).refused(at_us, told.map(|told| at_us + told.as_micros() as u64));
+    }
+
+    /// A call was let in.
+    pub fn admitted(&mut self, key: &str, at: Instant, pass: &Pass) -> Admitted {
+        let (at_us, keep) = (self.at_us(at), self.keep_arrivals);
+        Admitted { at, number: self.account(key).admitted(at_us, pass.reserved.tokens, keep) }
+    }
+
+    /// A call that was let in had used more tokens than it had taken, or fewer.
+    pub fn settled(&mut self, key: &str, admitted: Admitted, more: i64) {
+        if admitted.at >= self.since {
+            self.account(key).settled(admitted.number, more);
+        }
+    }
+
+    fn account(&mut self, key: &str) -> &mut Account {
+        let keys = &mut self.seen.keys;
+        let place = keys.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+            keys.push((key.to_owned(), Account::default()));
+            keys.len() - 1
+        });
+        &mut keys[place].1
     }
 
     /// A call that arrived at `arrived` has just been answered with `status`; 0 stands for a connection that was reset on
@@ -74,6 +131,8 @@ impl Meter {
     /// Forgets everything but the calls that are in flight.
     pub fn reset(&mut self) {
         let in_flight = self.seen.in_flight;
+        self.since = Instant::now();
+        self.texts = self.texts.is_some().then(|| Texts::new(self.since));
         self.seen = Seen { in_flight, max_in_flight: in_flight, ..Seen::default() };
     }
 
@@ -83,6 +142,7 @@ impl Meter {
         let mut sorted = seen.latencies_us.clone();
         sorted.sort_unstable();
         let total: u64 = sorted.iter().map(|us| u64::from(*us)).sum();
+        let accounts = seen.keys.iter().map(|(key, account)| (key.clone(), account.report(self.limits, self.keep_arrivals)));
         json!({
             "calls": seen.calls, "in_flight": seen.in_flight, "max_in_flight": seen.max_in_flight, "aborted": seen.aborted,
             "first_call_at_us": seen.first_call_at_us, "last_call_at_us": seen.last_call_at_us,
@@ -90,6 +150,7 @@ impl Meter {
             "latency_us": {"mean": total.checked_div(sorted.len() as u64), "p50": percentile(&sorted, 50),
                            "p99": percentile(&sorted, 99), "max": sorted.last()},
             "statuses": seen.statuses, "arrivals_us": self.keep_arrivals.then_some(&seen.arrivals_us),
+            "keys": accounts.collect::<Map<_, _>>(), "texts": self.texts.as_ref().map(Texts::report),
         })
     }
 

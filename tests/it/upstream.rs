@@ -1,15 +1,26 @@
 //! The scripted provider: an OpenAI-compatible server inside the test, on a thread of its own so that a busy test does not bend
 //! its clock. A script decides what becomes of each call; a log keeps what was seen, and can be waited on.
 
+#[path = "../../examples/upstream/account.rs"]
+mod account;
+#[path = "../../examples/upstream/behaviour.rs"]
+pub mod behaviour;
 #[path = "../../examples/upstream/chat.rs"]
 mod chat;
 #[path = "../../examples/upstream/instance.rs"]
 pub mod instance;
+#[path = "../../examples/upstream/limiter.rs"]
+pub mod limiter;
 mod log;
 #[path = "../../examples/upstream/model.rs"]
 mod model;
+mod parts;
 mod play;
 mod reply;
+#[path = "../../examples/upstream/texts.rs"]
+mod texts;
+#[path = "../../examples/upstream/tokens.rs"]
+pub mod tokens;
 #[path = "../../examples/upstream/wire.rs"]
 mod wire;
 

@@ -1,0 +1,106 @@
+//! What one API key asked for and got, and how much of its limits that was. Times are microseconds.
+
+use serde_json::{Value, json};
+
+use super::limiter::Limits;
+
+/// The counts of a key.
+#[derive(Default)]
+pub struct Account {
+    calls: usize,
+    refused: usize,
+    admitted: usize,
+    tokens: i64,
+    first_admitted_us: u64,
+    last_admitted_us: u64,
+    /// Tokens of the last call that was let in: they are not part of what was used before it.
+    last_tokens: i64,
+    pauses: Pauses,
+    /// Time and tokens of each call let in, if they are kept.
+    kept: Vec<(u64, i64)>,
+}
+
+impl Account {
+    /// A call has arrived.
+    pub const fn arrived(&mut self) {
+        self.calls += 1;
+    }
+
+    /// It was not let in, and was told to wait until `until_us`.
+    pub fn refused(&mut self, at_us: u64, until_us: Option<u64>) {
+        self.refused += 1;
+        if let Some(until_us) = until_us {
+            self.pauses.add(at_us, until_us);
+        }
+    }
+
+    /// It was let in and took so many tokens. Returns its number among those let in, from 0.
+    pub fn admitted(&mut self, at_us: u64, tokens: u64, keep: bool) -> usize {
+        if self.admitted == 0 {
+            self.first_admitted_us = at_us;
+        }
+        self.admitted += 1;
+        self.tokens += tokens as i64;
+        (self.last_admitted_us, self.last_tokens) = (at_us, tokens as i64);
+        if keep {
+            self.kept.push((at_us, tokens as i64));
+        }
+        self.admitted - 1
+    }
+
+    /// The call of this number had used more tokens than it took, or fewer.
+    pub fn settled(&mut self, number: usize, more: i64) {
+        self.tokens += more;
+        if let Some((_, tokens)) = self.kept.get_mut(number) {
+            *tokens += more;
+        }
+        if number + 1 == self.admitted {
+            self.last_tokens += more;
+        }
+    }
+
+    /// All of it as JSON; what is kept of each call too, if it is.
+    pub fn report(&self, limits: Limits, keep: bool) -> Value {
+        let (from, until) = (self.first_admitted_us, self.last_admitted_us);
+        let span_us = until.saturating_sub(from);
+        let open_us = span_us.saturating_sub(self.pauses.within(from, until));
+        json!({
+            "calls": self.calls, "refused": self.refused, "admitted": self.admitted, "tokens": self.tokens,
+            "first_admitted_at_us": (self.admitted > 0).then_some(from), "last_admitted_at_us": (self.admitted > 0).then_some(until),
+            "paused_us": span_us - open_us,
+            "used": self.used(limits, span_us), "used_without_pauses": self.used(limits, open_us),
+            "admitted_at_us": keep.then_some(&self.kept), "pauses_us": keep.then_some(&self.pauses.0),
+        })
+    }
+
+    /// Which share of the limits was used in so much time: what was let in before the last call, of rate × time; over 1 where a
+    /// burst was used. `null`: no limit, or no time.
+    fn used(&self, limits: Limits, time_us: u64) -> Value {
+        let share = |amount: f64, per_minute: u32| {
+            let allowed = f64::from(per_minute) * time_us as f64 / 60e6;
+            (allowed > 0.0).then_some(amount / allowed)
+        };
+        let requests = limits.requests.and_then(|limit| share(self.admitted.saturating_sub(1) as f64, limit.per_minute));
+        let tokens = limits.tokens.and_then(|limit| share((self.tokens - self.last_tokens) as f64, limit.per_minute));
+        json!({"requests": requests, "tokens": tokens})
+    }
+}
+
+/// The union of the times in which a key was told to wait, in their order.
+#[derive(Default)]
+struct Pauses(Vec<(u64, u64)>);
+
+impl Pauses {
+    /// One more; it begins no earlier than the one before.
+    fn add(&mut self, from: u64, until: u64) {
+        match self.0.last_mut() {
+            Some((_, last)) if *last >= from => *last = until.max(*last),
+            _ => self.0.push((from, until)),
+        }
+    }
+
+    /// How much of a span of time they cover.
+    fn within(&self, from: u64, until: u64) -> u64 {
+        self.0.iter().map(|(begin, end)| (*end).min(until).saturating_sub((*begin).max(from))).sum()
+    }
+}

@@ -1,0 +1,40 @@
+//! How much a question asks for: the tokens of its messages, and the room that it leaves for an answer.
+
+use serde::Deserialize;
+
+use super::chat::Question;
+use super::tokens;
+
+/// The prompt's tokens: those of the text of all messages.
+pub fn tokens(question: &Question) -> u64 {
+    let contents = || question.messages.iter().filter_map(|message| message.content).map(|content| content.get().as_bytes());
+    let last = contents().next_back().unwrap_or_default();
+    tokens::count(contents().map(text_bytes).sum(), last)
+}
+
+/// The bytes of the text in a piece of JSON, escapes counted as what they stand for.
+fn text_bytes(json: &[u8]) -> usize {
+    let (mut bytes, mut at) = (0_usize, 0);
+    while let Some(byte) = json.get(at) {
+        at += match (byte, json.get(at + 1)) {
+            (b'\\', Some(b'u')) => 6,
+            (b'\\', _) => 2,
+            _ => 1,
+        };
+        bytes += 1;
+    }
+    // The quotes around it.
+    bytes.saturating_sub(2)
+}
+
+#[derive(Deserialize)]
+struct Room {
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+}
+
+/// The most tokens that the answer may have; `None` when the request does not say.
+pub fn room(body: &[u8]) -> Option<u64> {
+    let room: Room = serde_json::from_slice(body).ok()?;
+    room.max_completion_tokens.or(room.max_tokens)
+}
