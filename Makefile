@@ -4,7 +4,7 @@ MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help run model needs test check fmt openapi demo bench clean
+.PHONY: help run model needs test check fmt openapi demo bench storm clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ demo: needs model ## seven people, five ways, timed beside the article's table (
 
 bench: needs ## what the service adds to the calls it makes, against a simulated upstream
 	cargo bench --locked --bench load
+
+storm: needs ## a batch behind limits of requests and tokens, 429s and faults; five minutes
+	cargo bench --locked --bench load -- --part storm
 
 clean: ## remove what was built; the model stays
 	cargo clean

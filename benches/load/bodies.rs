@@ -1,6 +1,7 @@
 //! What is sent: short texts of one length, so that every call costs the same, and the contract's schema.
 
 use std::io::BufRead;
+use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -20,16 +21,24 @@ pub fn single(number: usize) -> Vec<u8> {
 
 /// A whole request for a batch, its inputs numbered from 0, answered as server-sent events.
 pub fn batch(items: usize) -> Vec<u8> {
-    let inputs: Vec<_> = (0..items).map(|number| format!("\"{}\"", text(number))).collect();
-    let body = format!(r#"{{"inputs":[{}],"schema":{SCHEMA}}}"#, inputs.join(","));
-    request("/v1/extract/batch", "application/json", "text/event-stream", &body)
+    batch_of(0..items, None)
 }
 
-fn request(path: &str, content_type: &str, accept: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\naccept: {accept}\r\ncontent-length: {length}\r\n\r\n"
-    );
+/// The same with these inputs, from the caller with that key.
+pub fn batch_of(numbers: Range<usize>, key: Option<&str>) -> Vec<u8> {
+    let inputs: Vec<_> = numbers.map(|number| format!("\"{}\"", text(number))).collect();
+    let body = format!(r#"{{"inputs":[{}],"schema":{SCHEMA}}}"#, inputs.join(","));
+    let authorization = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
+    whole("/v1/extract/batch", &format!("content-type: application/json\r\naccept: text/event-stream\r\n{authorization}"), &body)
+}
+
+/// A whole request.
+pub fn request(path: &str, content_type: &str, accept: &str, body: &str) -> Vec<u8> {
+    whole(path, &format!("content-type: {content_type}\r\naccept: {accept}\r\n"), body)
+}
+
+fn whole(path: &str, headers: &str, body: &str) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
@@ -43,7 +52,7 @@ pub fn ndjson_head() -> String {
 }
 
 /// A chunk with these inputs.
-pub fn ndjson_chunk(numbers: std::ops::Range<usize>) -> String {
+pub fn ndjson_chunk(numbers: Range<usize>) -> String {
     let lines: String = numbers.map(|number| format!("\"{}\"\n", text(number))).collect();
     format!("{:x}\r\n{lines}\r\n", lines.len())
 }

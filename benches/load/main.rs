@@ -3,6 +3,7 @@
 //!     cargo bench --bench load                          # everything, some two minutes
 //!     cargo bench --bench load -- --quick               # smaller, under a minute
 //!     cargo bench --bench load -- --part latency
+//!     cargo bench --bench load -- --part storm          # five minutes, or one with --quick
 //!
 //! What is compared alternates within one run, and the medians of several rounds are told: machines are noisy, and only ratios
 //! of one run can be compared with those of another. It exits with 0 whether the aims are met or not.
@@ -13,7 +14,7 @@
 //! - `options`: what to run; `report`: the table; `statistics`: medians
 //! - `process`: a child, its CPU time and memory; `service`, `simulated`, `bare`: the three children
 //! - `client`: HTTP as cheap as can be; `bodies`: what is sent; `recorder`: what the service sends on
-//! - `throughput`, `singles`, `latency`, `memory`, `makespan`, `first_event`: the parts
+//! - `throughput`, `all_limits`, `singles`, `latency`, `memory`, `makespan`, `first_event`, `storm`: the parts
 
 #![allow(
     clippy::pedantic,
@@ -24,6 +25,7 @@
     reason = "a tool for measuring, not the service"
 )]
 
+mod all_limits;
 mod bare;
 mod bodies;
 mod client;
@@ -39,6 +41,7 @@ mod service;
 mod simulated;
 mod singles;
 mod statistics;
+mod storm;
 mod throughput;
 #[path = "../../examples/upstream/main.rs"]
 mod upstream;
@@ -66,12 +69,15 @@ fn measure(options: &Options) -> Result<()> {
     for part in Part::ALL.into_iter().filter(|part| options.wants(*part)) {
         eprintln!("{} …", part.title());
         let measured = match part {
-            Part::Throughput => throughput::measure(options, &mut report),
+            Part::Throughput => {
+                throughput::measure(options, &mut report).and_then(|()| all_limits::measure(options, &mut report))
+            }
             Part::Singles => singles::measure(options, &mut report),
             Part::Latency => latency::measure(options, &mut report),
             Part::Makespan => makespan::measure(options, &mut report),
             Part::FirstEvent => first_event::measure(options, &mut report),
             Part::Memory => memory::measure(options, &mut report),
+            Part::Storm => storm::measure(options, &mut report),
         };
         if let Err(error) = measured {
             report.failed(part.title(), &error);

@@ -2,16 +2,24 @@
 
 use clap::{Parser, ValueEnum};
 
+use super::storm::Scenario;
+
 /// Measures the service against a simulated upstream.
 #[derive(Parser)]
 #[command(name = "load")]
 pub struct Options {
-    /// Run only this part; may be repeated.
+    /// Run only this part; may be repeated. All but the storm, if none is named.
     #[arg(long, value_enum, value_name = "PART")]
     part: Vec<Part>,
+    /// Of the storm only this; may be repeated. They run side by side.
+    #[arg(long, value_enum, value_name = "SCENARIO")]
+    pub scenario: Vec<Scenario>,
+    /// A flag for the storm's upstream, `--upstream=--rate-limit-shape=window`; may be repeated, and overrides ours.
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    pub upstream: Vec<String>,
     /// Smaller and fewer rounds, for a first look.
     #[arg(long)]
-    quick: bool,
+    pub quick: bool,
     /// Rounds of what alternates; an odd number has a median of its own.
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
@@ -38,10 +46,13 @@ pub enum Part {
     FirstEvent,
     /// What waiting items take, and a streamed batch of a million.
     Memory,
+    /// A batch behind limits of requests and tokens, 429s and faults; five minutes.
+    Storm,
 }
 
 impl Part {
-    pub const ALL: [Self; 6] = [Self::Throughput, Self::Singles, Self::Latency, Self::Makespan, Self::FirstEvent, Self::Memory];
+    pub const ALL: [Self; 7] =
+        [Self::Throughput, Self::Singles, Self::Latency, Self::Makespan, Self::FirstEvent, Self::Memory, Self::Storm];
 
     pub const fn title(self) -> &'static str {
         match self {
@@ -51,13 +62,14 @@ impl Part {
             Self::Makespan => "makespan",
             Self::FirstEvent => "first event",
             Self::Memory => "memory",
+            Self::Storm => "storm",
         }
     }
 }
 
 impl Options {
     pub fn wants(&self, part: Part) -> bool {
-        self.part.is_empty() || self.part.contains(&part)
+        if self.part.is_empty() { part != Part::Storm } else { self.part.contains(&part) }
     }
 
     /// `full`, or with `--quick` a quarter of it: less would not be seen in CPU times, which the kernel tells in steps of 10 ms.

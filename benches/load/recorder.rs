@@ -18,11 +18,19 @@ const REFUSAL: &[u8] = b"HTTP/1.1 401 -\r\ncontent-length: 0\r\nconnection: clos
 /// # Errors
 /// When the service makes none.
 pub fn upstream_body() -> Result<Vec<u8>> {
+    upstream_body_of(&bodies::single(0))
+}
+
+/// The body of the first call that this request leads to.
+///
+/// # Errors
+/// When the service makes none.
+pub fn upstream_body_of(request: &[u8]) -> Result<Vec<u8>> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let base_url = format!("http://{}/v1", listener.local_addr()?);
     let recording = thread::spawn(move || record(&listener));
     let service = Service::start(&base_url, 1)?;
-    Connection::open(&service.address)?.exchange(&bodies::single(0))?;
+    Connection::open(&service.address)?.exchange(request)?;
     recording.join().ok().context("the recorder")?
 }
 

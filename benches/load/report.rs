@@ -46,6 +46,13 @@ impl Report {
         self.push(what.into(), measured, value, unit, aim);
     }
 
+    /// Something that is told in words.
+    pub fn words(&mut self, what: impl Into<String>, words: String) {
+        let what = what.into();
+        eprintln!("  {what}: {words}");
+        self.0.push(Row { what, measured: words, aim: String::new(), met: "" });
+    }
+
     /// A part that could not be measured, and why.
     pub fn failed(&mut self, what: &str, error: &anyhow::Error) {
         self.0.push(Row { what: what.to_owned(), measured: format!("not measured: {error:#}"), aim: String::new(), met: "?" });

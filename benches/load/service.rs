@@ -1,4 +1,4 @@
-//! The service: the release binary with its defaults, and the simulated upstream for its provider.
+//! The service: the release binary with its defaults or with a configuration, and the simulated upstream for its provider.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,29 +13,80 @@ use super::process::{Process, address_in};
 pub struct Service {
     pub process: Process,
     pub address: String,
-    data_dir: PathBuf,
+    _data_dir: DataDir,
+}
+
+/// How a service is to be started.
+#[derive(Default)]
+pub struct Setup {
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+    config: Option<String>,
+}
+
+impl Setup {
+    /// One that asks the upstream at `base_url`, so many calls at a time, and is told of no other limit.
+    pub fn asking(base_url: &str, in_flight: usize) -> Self {
+        let setup = Self::default().argument("--model", "openai/simulated").argument("--max-concurrency", &in_flight.to_string());
+        setup.variable("OPENAI_BASE_URL", base_url).variable("OPENAI_API_KEY", "sk-simulated")
+    }
+
+    pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    fn argument(mut self, name: &str, value: &str) -> Self {
+        self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// A configuration file of this text; variables and arguments override it.
+    pub fn config(self, text: impl Into<String>) -> Self {
+        Self { config: Some(text.into()), ..self }
+    }
+
+    /// # Errors
+    /// When it does not start; with its own words.
+    pub fn start(self) -> Result<Service> {
+        let data_dir = DataDir::new()?;
+        let mut command = Process::command(env!("CARGO_BIN_EXE_extractd"));
+        command.args(["--listen", "127.0.0.1:0"]).args(self.arguments).arg("--data-dir").arg(&data_dir.0);
+        if let Some(text) = self.config {
+            let file = data_dir.0.join("extractd.toml");
+            fs::write(&file, text).context("the configuration file")?;
+            command.arg("--config").arg(file);
+        }
+        command.envs(self.environment).stderr(Stdio::piped());
+        let mut process = Process::start(command)?;
+        let log = process.child().stderr.take().context("the service's log")?;
+        Ok(Service { process, address: address_in(log).context("the service")?, _data_dir: data_dir })
+    }
 }
 
 impl Service {
     /// # Errors
     /// When it does not start; with its own words.
     pub fn start(base_url: &str, in_flight: usize) -> Result<Self> {
-        static STARTED: AtomicUsize = AtomicUsize::new(0);
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let data_dir = std::env::temp_dir().join(format!("extractd-bench-{}-{number}", std::process::id()));
-        let mut command = Process::command(env!("CARGO_BIN_EXE_extractd"));
-        command.args(["--listen", "127.0.0.1:0", "--model", "openai/simulated", "--max-concurrency", &in_flight.to_string()]);
-        command.arg("--data-dir").arg(&data_dir);
-        command.envs([("OPENAI_BASE_URL", base_url), ("OPENAI_API_KEY", "sk-simulated")]).stderr(Stdio::piped());
-        let mut process = Process::start(command)?;
-        let log = process.child().stderr.take().context("the service's log")?;
-        Ok(Self { process, address: address_in(log).context("the service")?, data_dir })
+        Setup::asking(base_url, in_flight).start()
     }
 }
 
-impl Drop for Service {
+struct DataDir(PathBuf);
+
+impl DataDir {
+    fn new() -> Result<Self> {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("extractd-bench-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).context("a folder for the service's data")?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for DataDir {
     fn drop(&mut self) {
-        // It may not have been made.
-        let _ = fs::remove_dir_all(&self.data_dir);
+        // Left behind, it is one more folder of temporary files.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,5 +1,6 @@
 //! The simulated upstream, a process of its own: `examples/upstream`, built into this program.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
@@ -23,6 +24,31 @@ pub struct Meter {
     pub in_flight: usize,
     pub first_answer_at_us: Option<u64>,
     pub latency_us: Latency,
+    /// By API key.
+    pub keys: BTreeMap<String, Account>,
+    /// With `--texts`.
+    pub texts: Option<Texts>,
+}
+
+/// What one key asked for and got.
+#[derive(Deserialize)]
+pub struct Account {
+    pub calls: usize,
+    /// Answered 429.
+    pub refused: usize,
+    pub admitted: usize,
+    pub tokens: i64,
+    /// With `--arrivals`: when each call was let in, and the tokens that it used.
+    pub admitted_at_us: Option<Vec<(u64, i64)>>,
+    /// With `--arrivals`: the times in which the key was told to wait; none overlap.
+    pub pauses_us: Option<Vec<(u64, u64)>>,
+}
+
+/// What became of the texts.
+#[derive(Deserialize)]
+pub struct Texts {
+    /// Asked again though their answer had arrived.
+    pub asked_again: usize,
 }
 
 /// How long its calls took, from the request's last byte read to the answer's last byte written.
