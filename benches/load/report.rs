@@ -88,7 +88,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = Row { what: "what".into(), measured: "measured: median (range)".into(), aim: "aim".into(), met: "met" };
         let rows = || std::iter::once(&head).chain(&self.0);
-        let width = |cell: fn(&Row) -> &str| rows().map(|row| cell(row).trim_end().chars().count()).max().unwrap_or_default();
+        // A failure is told in a whole sentence, which would make its column as wide as itself.
+        let measured = || rows().filter(|row| row.met != "?");
+        let width = |cell: fn(&Row) -> &str| measured().map(|row| cell(row).trim_end().chars().count()).max().unwrap_or_default();
         let widths = [width(|row| &row.what), width(|row| &row.measured), width(|row| &row.aim)];
         writeln!(f)?;
         for row in rows() {

@@ -12,6 +12,7 @@ mod used;
 mod watch;
 
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::ValueEnum;
@@ -24,6 +25,9 @@ use run::Ended;
 /// What the provider allows each key.
 pub const REQUESTS_PER_MINUTE: u32 = 600;
 pub const TOKENS_PER_MINUTE: u32 = 60_000;
+/// It lets through at once what is due in this time: OpenAI says that it may enforce a limit over periods as short as a second,
+/// <https://platform.openai.com/docs/guides/rate-limits>, read 2026-11-22.
+pub const AT_ONCE: Duration = Duration::from_secs(1);
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// One run.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::limiter::Limits;
+use super::limiter::{Limit, Limits};
 
 /// The counts of a key.
 #[derive(Default)]
@@ -62,26 +62,25 @@ impl Account {
     /// All of it as JSON; what is kept of each call too, if it is.
     pub fn report(&self, limits: Limits, keep: bool) -> Value {
         let (from, until) = (self.first_admitted_us, self.last_admitted_us);
-        let span_us = until.saturating_sub(from);
-        let open_us = span_us.saturating_sub(self.pauses.within(from, until));
+        let none = Pauses::default();
         json!({
             "calls": self.calls, "refused": self.refused, "admitted": self.admitted, "tokens": self.tokens,
             "first_admitted_at_us": (self.admitted > 0).then_some(from), "last_admitted_at_us": (self.admitted > 0).then_some(until),
-            "paused_us": span_us - open_us,
-            "used": self.used(limits, span_us), "used_without_pauses": self.used(limits, open_us),
+            "paused_us": self.pauses.within(from, until).sum::<u64>(),
+            "used": self.used(limits, &none), "used_without_pauses": self.used(limits, &self.pauses),
             "admitted_at_us": keep.then_some(&self.kept), "pauses_us": keep.then_some(&self.pauses.0),
         })
     }
 
-    /// Which share of the limits was used in so much time: what was let in before the last call, of rate × time; over 1 where a
-    /// burst was used. `null`: no limit, or no time.
-    fn used(&self, limits: Limits, time_us: u64) -> Value {
-        let share = |amount: f64, per_minute: u32| {
-            let allowed = f64::from(per_minute) * time_us as f64 / 60e6;
-            (allowed > 0.0).then_some(amount / allowed)
+    /// Which share of the limits was used: what was let in before the last call, of what the limit gave in that time to one who
+    /// keeps to these pauses. `null`: no limit, or no time.
+    fn used(&self, limits: Limits, pauses: &Pauses) -> Value {
+        let share = |amount: f64, limit: Limit| {
+            let given = pauses.given(limit, self.first_admitted_us, self.last_admitted_us);
+            (given > 0.0).then_some(amount / given)
         };
-        let requests = limits.requests.and_then(|limit| share(self.admitted.saturating_sub(1) as f64, limit.per_minute));
-        let tokens = limits.tokens.and_then(|limit| share((self.tokens - self.last_tokens) as f64, limit.per_minute));
+        let requests = limits.requests.and_then(|limit| share(self.admitted.saturating_sub(1) as f64, limit));
+        let tokens = limits.tokens.and_then(|limit| share((self.tokens - self.last_tokens) as f64, limit));
         json!({"requests": requests, "tokens": tokens})
     }
 }
@@ -99,8 +98,17 @@ impl Pauses {
         }
     }
 
-    /// How much of a span of time they cover.
-    fn within(&self, from: u64, until: u64) -> u64 {
-        self.0.iter().map(|(begin, end)| (*end).min(until).saturating_sub((*begin).max(from))).sum()
+    /// How long each of them lasts within a span of time.
+    fn within(&self, from: u64, until: u64) -> impl Iterator<Item = u64> {
+        self.0.iter().map(move |(begin, end)| (*end).min(until).saturating_sub((*begin).max(from)))
+    }
+
+    /// What a limit gives in a span of time to one who keeps to the pauses: rate × time outside of them, and after each what
+    /// came together in it, at most the burst.
+    fn given(&self, limit: Limit, from: u64, until: u64) -> f64 {
+        let in_time = |time_us: u64| f64::from(limit.per_minute) * time_us as f64 / 60e6;
+        let open_us = until.saturating_sub(from) - self.within(from, until).sum::<u64>();
+        let saved_up = self.within(from, until).map(|pause_us| in_time(pause_us).min(f64::from(limit.burst)));
+        in_time(open_us) + saved_up.sum::<f64>()
     }
 }

@@ -80,12 +80,14 @@ pub enum RetryAfter {
 impl Flags {
     /// The limits of each key.
     pub fn limits(&self) -> Limits {
-        let limit = |per_minute, burst| (per_minute > 0).then_some(Limit { per_minute, burst });
-        let tokens_at_once = if self.rate_limit_tpm_burst == 0 { self.rate_limit_tpm } else { self.rate_limit_tpm_burst };
+        let limit = |per_minute, burst: u32| {
+            let whole = burst == 0 || self.rate_limit_shape == Shape::Window;
+            (per_minute > 0).then_some(Limit { per_minute, burst: if whole { per_minute } else { burst } })
+        };
         Limits {
             shape: self.rate_limit_shape,
             requests: limit(self.rate_limit_rpm, self.rate_limit_burst.max(1)),
-            tokens: limit(self.rate_limit_tpm, tokens_at_once),
+            tokens: limit(self.rate_limit_tpm, self.rate_limit_tpm_burst),
         }
     }
 }

@@ -23,7 +23,7 @@ pub enum Shape {
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     pub per_minute: u32,
-    /// What may come at once; a bucket's size.
+    /// What may come at once: a bucket's size; of a window, all of a minute.
     pub burst: u32,
 }
 

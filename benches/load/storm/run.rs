@@ -15,7 +15,7 @@ use super::super::options::Options;
 use super::super::service::Service;
 use super::super::simulated::{Account, Simulated};
 use super::used::{self, Used};
-use super::{REQUESTS_PER_MINUTE, Scenario, TOKENS_PER_MINUTE, texts, watch};
+use super::{AT_ONCE, REQUESTS_PER_MINUTE, Scenario, TOKENS_PER_MINUTE, texts, watch};
 
 /// With `--quick` one minute of five.
 const QUICK: usize = 6;
@@ -77,14 +77,13 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Ended> {
     })
 }
 
-/// At once it lets through what is due in a second: OpenAI says that it may enforce a limit over periods as short as that,
-/// <https://platform.openai.com/docs/guides/rate-limits>, read 2026-11-22.
 fn upstream(scenario: Scenario, options: &Options) -> Result<Simulated> {
+    let at_once = |per_minute| f64::from(per_minute) * AT_ONCE.as_secs_f64() / 60.0;
     let limits = [
         format!("--rate-limit-rpm={REQUESTS_PER_MINUTE}"),
-        format!("--rate-limit-burst={}", REQUESTS_PER_MINUTE / 60),
+        format!("--rate-limit-burst={}", at_once(REQUESTS_PER_MINUTE)),
         format!("--rate-limit-tpm={TOKENS_PER_MINUTE}"),
-        format!("--rate-limit-tpm-burst={}", TOKENS_PER_MINUTE / 60),
+        format!("--rate-limit-tpm-burst={}", at_once(TOKENS_PER_MINUTE)),
     ];
     let faults = ["--latency-ms=200", "--jitter=600", "--resets=0.02", "--stalls=0.02", "--invalid=0.05"];
     let mut flags = vec!["--arrivals", "--texts"];

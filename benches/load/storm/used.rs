@@ -1,8 +1,9 @@
-//! How much of the quota was used: what the upstream let in, of rate × time.
+//! How much of the quota was used: what the upstream let in, of rate × time. With the pauses taken off: of what it would have
+//! let in, had nobody come while it said to wait.
 
 use super::super::simulated::Account;
 use super::watch::Span;
-use super::{REQUESTS_PER_MINUTE, TOKENS_PER_MINUTE};
+use super::{AT_ONCE, REQUESTS_PER_MINUTE, TOKENS_PER_MINUTE};
 
 /// Shares of both limits; 1 is all that was allowed.
 #[derive(Clone, Copy)]
@@ -40,23 +41,40 @@ pub fn used(accounts: &[&Account], waiting: &[Span]) -> Used {
 }
 
 fn shares(accounts: &[&Account], spans: &[Vec<Span>]) -> Shares {
-    let (mut requests, mut tokens, mut all_us, mut open_us) = (0, 0, 0, 0);
+    let (mut requests, mut tokens, mut all, mut open) = (0, 0, Given::default(), Given::default());
     for (account, spans) in accounts.iter().zip(spans) {
         for span in spans {
             // Half open: a call at the end of a span belongs to what comes after.
             let within = admitted(account).iter().filter(|(at, _)| (span.0..span.1).contains(at));
             let (count, sum) = within.fold((0, 0), |(count, sum), (_, tokens)| (count + 1, sum + tokens));
             (requests, tokens) = (requests + count, tokens + sum);
-            all_us += span.1 - span.0;
-            open_us += span.1 - span.0 - paused(account, *span);
+            all.add(span.1 - span.0);
+            open.add(span.1 - span.0 - pauses(account, *span).sum::<u64>());
+            pauses(account, *span).for_each(|pause_us| open.add_pause(pause_us));
         }
     }
-    let share = |amount: f64, per_minute: u32, time_us: u64| amount / (f64::from(per_minute) * time_us.max(1) as f64 / 60e6);
-    let both = |time_us| Share {
-        requests: share(f64::from(requests), REQUESTS_PER_MINUTE, time_us),
-        tokens: share(tokens as f64, TOKENS_PER_MINUTE, time_us),
-    };
-    Shares { all: both(all_us), open: both(open_us) }
+    let of = |given: Given| Share { requests: f64::from(requests) / given.requests, tokens: tokens as f64 / given.tokens };
+    Shares { all: of(all), open: of(open) }
+}
+
+/// What the limits give.
+#[derive(Clone, Copy, Default)]
+struct Given {
+    requests: f64,
+    tokens: f64,
+}
+
+impl Given {
+    fn add(&mut self, time_us: u64) {
+        let minutes = time_us as f64 / 60e6;
+        self.requests += f64::from(REQUESTS_PER_MINUTE) * minutes;
+        self.tokens += f64::from(TOKENS_PER_MINUTE) * minutes;
+    }
+
+    /// What comes together in a pause is there after it, at most what may come at once.
+    fn add_pause(&mut self, time_us: u64) {
+        self.add(time_us.min(AT_ONCE.as_micros() as u64));
+    }
 }
 
 fn admitted(account: &Account) -> &[(u64, i64)] {
@@ -67,8 +85,8 @@ fn span(account: &Account) -> Option<Span> {
     Some((admitted(account).first()?.0, admitted(account).last()?.0))
 }
 
-/// How much of a span was in ordered pauses.
-fn paused(account: &Account, span: Span) -> u64 {
+/// How long each ordered pause lasts within a span.
+fn pauses(account: &Account, span: Span) -> impl Iterator<Item = u64> {
     let pauses = account.pauses_us.as_deref().unwrap_or_default();
-    pauses.iter().map(|pause| pause.1.min(span.1).saturating_sub(pause.0.max(span.0))).sum()
+    pauses.iter().map(move |pause| pause.1.min(span.1).saturating_sub(pause.0.max(span.0)))
 }
