@@ -54,7 +54,7 @@ pub struct Extractor {
 }
 
 /// Whether a request has one item or many; decides how long it waits for a paused key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Single,
     Batch,

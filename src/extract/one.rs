@@ -100,7 +100,7 @@ impl Item<'_> {
         {
             return Ok(found);
         }
-        let seat = self.extractor.flights.board(key);
+        let seat = self.extractor.flights.board(key, self.plan.kind);
         loop {
             let mut place = self.ways.place(text, self.room);
             let waiting = Instant::now();

@@ -136,6 +136,7 @@ impl Way {
 /// A spec made ready to be used for every item of a request.
 #[derive(Debug)]
 pub struct Plan {
+    pub(super) kind: Kind,
     pub(super) first: Way,
     pub(super) fallback: Vec<Way>,
     pub(super) schema: Arc<Schema>,
@@ -243,6 +244,7 @@ impl Extractor {
         check_sizes(&spec)?;
         let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
         let plan = Plan {
+            kind,
             first: Way::new(first, spec.mode),
             fallback: fallback.into_iter().map(|route| Way::new(route, spec.mode)).collect(),
             schema,

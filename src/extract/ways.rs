@@ -11,6 +11,7 @@ use crate::provider::Failure;
 /// How one of the models fares for this item.
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
+    was_called: bool,
     /// Tries that failed.
     failed: u32,
     /// It is not tried again.
@@ -32,14 +33,25 @@ pub struct Ways<'a> {
     first: Progress,
     fallback: Vec<Progress>,
     patience: Patience,
+    /// Whether it waits where it is, and does not turn elsewhere.
+    is_patient: bool,
     /// How the last call failed, and what that would be called if nothing is left to try.
     last: Option<(Code, Failure)>,
 }
 
 impl<'a> Ways<'a> {
     pub fn new(lane: &'a Lane, plan: &'a Plan, place: Option<InLine>) -> Self {
-        let fallback = vec![Progress::default(); plan.fallback.len()];
-        Self { lane, plan, place, at: 0, first: Progress::default(), fallback, patience: plan.patience, last: None }
+        Self {
+            lane,
+            plan,
+            place,
+            at: 0,
+            first: Progress::default(),
+            fallback: vec![Progress::default(); plan.fallback.len()],
+            patience: plan.patience,
+            is_patient: plan.fallback.is_empty(),
+            last: None,
+        }
     }
 
     /// The model that is asked now.
@@ -82,9 +94,9 @@ impl<'a> Ways<'a> {
         self.place = Some(place);
     }
 
-    /// Enters the line of the model that is asked now. Who has somewhere else to go is not patient.
+    /// Enters the line of the model that is asked now.
     pub fn enter(&self, text: &str, room: Option<u32>, turn: Turn) -> InLine {
-        let patience = if self.has_other() { Patience::NONE } else { self.patience };
+        let patience = if self.is_patient { self.patience } else { Patience::NONE };
         let progress = self.at.checked_sub(1).and_then(|at| self.fallback.get(at)).unwrap_or(&self.first);
         let guessed = if self.lane.counts_tokens() { self.plan.guessed_tokens(text) } else { 0 };
         self.lane.enter(&Ask {
@@ -94,6 +106,7 @@ impl<'a> Ways<'a> {
             guessed,
             max_output: room,
             refused: progress.refused,
+            is_first_try: !progress.was_called,
         })
     }
 
@@ -103,7 +116,6 @@ impl<'a> Ways<'a> {
     /// When the item will not wait as long as it would have to, or there is nothing left to try.
     pub async fn permit(&mut self, text: &str, room: Option<u32>, turn: Turn, queued: &mut Duration) -> Result<Permit, Error> {
         loop {
-            let was_patient = !self.has_other();
             let place = match self.place.take() {
                 Some(place) => place,
                 None => self.enter(text, room, turn),
@@ -116,15 +128,20 @@ impl<'a> Ways<'a> {
                 self.patience.waited(waited);
             }
             let denied = match told {
-                Ok(permit) => return Ok(permit),
+                Ok(permit) => {
+                    let at = self.at;
+                    self.of(at).was_called = true;
+                    self.is_patient = self.fallback.is_empty();
+                    return Ok(permit);
+                }
                 Err(denied) => denied,
             };
-            self.go_on(denied, was_patient)?;
+            self.go_on(denied)?;
         }
     }
 
-    /// Turns to another model, or with all patience to the one that can be had first.
-    fn go_on(&mut self, denied: Denied, was_patient: bool) -> Result<(), Error> {
+    /// Turns to another model; when none can be had now, to the one that can be had first, and waits there.
+    fn go_on(&mut self, denied: Denied) -> Result<(), Error> {
         let at = self.at;
         match denied {
             Denied::Broke { .. } => return Err(self.refused(denied)),
@@ -137,8 +154,8 @@ impl<'a> Ways<'a> {
         }
         let first = self.open().min_by_key(|(_, progress)| progress.not_before).map(|(at, _)| at);
         match first {
-            Some(first) if !was_patient => {
-                self.at = first;
+            Some(first) if !self.is_patient => {
+                (self.at, self.is_patient) = (first, true);
                 Ok(())
             }
             _ => Err(self.refused(denied)),

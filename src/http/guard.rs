@@ -81,7 +81,7 @@ pub async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next
     let method = request.method().clone();
     request.extensions_mut().insert(RequestId(Arc::clone(&text)));
     let checked = check(&shared, &mut request);
-    let standing = checked.as_ref().ok().and_then(|caller| shared.extractor.limits().standing(*caller));
+    let caller = checked.as_ref().ok().copied().filter(|caller| *caller != CallerId::default());
     let response = match checked {
         Err(error) => Failed::from(error).into_response(),
         Ok(_) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
@@ -94,7 +94,7 @@ pub async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(SERVER_TIMING, server_timing(timing, started.elapsed()));
-    if let Some(standing) = standing {
+    if let Some(standing) = caller.and_then(|caller| shared.extractor.limits().standing(caller)) {
         quota_headers(headers, &standing);
     }
     let path = path.as_ref().map_or("none", MatchedPath::as_str);

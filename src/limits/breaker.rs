@@ -122,7 +122,7 @@ impl Breaker {
     }
 
     /// Whoever allows less time than the provider usually takes learns nothing about its health.
-    fn weighed(&self, health: Health) -> Health {
+    pub fn weighed(&self, health: Health) -> Health {
         match health {
             Health::Timeout(took) if took < MIN_TIMEOUT || took < self.slowest * 2 => Health::Neutral,
             health => health,

@@ -130,6 +130,8 @@ pub struct Ask<'a> {
     pub max_output: Option<u32>,
     /// The keys that the provider has refused it.
     pub refused: KeySet,
+    /// Whether the item has not called this provider yet: retries are budgeted by such calls.
+    pub is_first_try: bool,
 }
 
 impl Lane {

@@ -12,7 +12,7 @@ use super::count::{Count, Counted};
 use super::estimate::Guess;
 use super::key::{Key, KeySet};
 use super::model::Model;
-use super::permit::{Denied, Turn};
+use super::permit::{Denied, Stake};
 use super::retries::Retries;
 use super::{Pool, Report};
 
@@ -31,7 +31,7 @@ pub struct Holds {
 #[derive(Debug)]
 pub struct Asked<'a> {
     pub model: &'a Arc<Model>,
-    pub turn: Turn,
+    pub is_first_try: bool,
     pub guess: Guess,
     pub refused: KeySet,
 }
@@ -171,7 +171,7 @@ impl Provider {
             key.take(asked.guess.total(), now).map_err(|until| Refusal::Everyone(Some(until)))?;
         }
         self.last = number;
-        if asked.turn == Turn::New {
+        if asked.is_first_try {
             self.retries.first_try(now);
         }
         let own = caller.map(|caller| {
@@ -182,11 +182,13 @@ impl Provider {
         Ok((Holds { slot, provider, model: of_model, caller: own, probe }, number))
     }
 
-    /// What a call's end says about the provider and its key.
-    pub fn learn(&mut self, number: usize, guess: Guess, used: u64, report: &Report, began: Instant, now: Instant) {
+    /// What a call's end says about the provider and its key. Whoever was impatient says nothing about load.
+    pub fn learn(&mut self, stake: &Stake, used: u64, report: &Report, is_impatient: bool, now: Instant) {
+        let Stake { key: number, guess, began, .. } = *stake;
         let in_flight = self.in_flight.now();
+        let is_crowded = report.is_crowded && !is_impatient;
         if let Some(adaptive) = &mut self.adaptive {
-            if report.is_crowded {
+            if is_crowded {
                 adaptive.lower(began, in_flight, now);
             } else if report.health == breaker::Health::Success {
                 adaptive.raise(in_flight);

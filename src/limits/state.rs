@@ -36,7 +36,7 @@ const MAX_MODELS: usize = 1000;
 #[derive(Debug)]
 pub struct Waiter {
     model: Arc<Model>,
-    turn: Turn,
+    is_first_try: bool,
     patience: Patience,
     guessed: u64,
     max_output: Option<u32>,
@@ -211,7 +211,7 @@ impl State {
             return Entered::Denied(denied);
         }
         if pool.queue.is_idle() {
-            let asked = Asked { model, turn: ask.turn, guess, refused: ask.refused };
+            let asked = Asked { model, is_first_try: ask.is_first_try, guess, refused: ask.refused };
             match pool.provider.grant(&asked, self.callers.get_mut(&caller), &self.slots, now) {
                 Ok((holds, key)) => {
                     let stake = Stake { key, model: Arc::clone(model), caller, guess, guessed: ask.guessed, began: now };
@@ -224,7 +224,7 @@ impl State {
         let (answer, answered) = oneshot::channel();
         let waiter = Waiter {
             model: Arc::clone(model),
-            turn: ask.turn,
+            is_first_try: ask.is_first_try,
             patience: ask.patience,
             guessed: ask.guessed,
             max_output: ask.max_output,
@@ -255,7 +255,7 @@ impl State {
 
     /// A call has ended. True when its model's breaker has opened by it.
     pub fn finish(&mut self, stake: &Stake, holds: Option<Holds>, report: &Report, now: Instant) -> bool {
-        let Stake { key, model, caller, guess, guessed, began } = stake;
+        let Stake { model, caller, guess, guessed, began, .. } = stake;
         let used = match report.spent {
             Spent::Nothing => Charge::default(),
             Spent::Unknown => charge(model, *guess),
@@ -264,7 +264,7 @@ impl State {
         if let Some(own) = self.callers.get_mut(caller) {
             own.settle(charge(model, *guess), used, now);
         }
-        let (opened, may_change) = {
+        let (opened, may_change, is_impatient) = {
             let mut known = model.known();
             if let Spent::Tokens(usage) = report.spent
                 && *guessed > 0
@@ -272,11 +272,13 @@ impl State {
                 known.estimate.learn(*guessed, usage.input_tokens, usage.output_tokens);
             }
             let was_closed = known.breaker.state(now) == breaker::State::Closed;
-            let opened = known.breaker.record(report.health, *began, now);
-            (opened, !was_closed || opened || model.terms.max_in_flight.is_some())
+            let health = known.breaker.weighed(report.health);
+            let opened = known.breaker.record(health, *began, now);
+            let is_impatient = health == Health::Neutral && report.health != Health::Neutral;
+            (opened, !was_closed || opened || model.terms.max_in_flight.is_some(), is_impatient)
         };
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
-            pool.provider.learn(*key, *guess, used.tokens, report, *began, now);
+            pool.provider.learn(stake, used.tokens, report, is_impatient, now);
             // Before anyone else may go out.
             drop(holds);
             if report.paused_until.is_some() || opened {
@@ -308,11 +310,11 @@ impl State {
             let served = pool.queue.next(|caller, waiter| {
                 // By what is known now, which may be more than when it entered.
                 let guess = waiter.model.guess(waiter.guessed, waiter.max_output);
-                let asked = Asked { model: &waiter.model, turn: waiter.turn, guess, refused: waiter.refused };
+                let Waiter { model, guessed, is_first_try, refused, .. } = waiter;
+                let asked = Asked { model, is_first_try: *is_first_try, guess, refused: *refused };
                 match provider.grant(&asked, callers.get_mut(&caller), slots, now) {
                     Ok((holds, key)) => {
                         let cost = if counts_tokens { guess.total().max(1) } else { 1 };
-                        let Waiter { model, guessed, .. } = waiter;
                         let stake = Stake { key, model: Arc::clone(model), caller, guess, guessed: *guessed, began: now };
                         Offer::Take(Ok((holds, stake)), cost)
                     }

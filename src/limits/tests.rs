@@ -39,7 +39,15 @@ fn model(limits: &Limits) -> Arc<Model> {
 }
 
 fn ask(model: &Arc<Model>) -> Ask<'_> {
-    Ask { model, turn: Turn::New, patience: PATIENT, guessed: 0, max_output: None, refused: KeySet::default() }
+    Ask {
+        model,
+        turn: Turn::New,
+        patience: PATIENT,
+        guessed: 0,
+        max_output: None,
+        refused: KeySet::default(),
+        is_first_try: true,
+    }
 }
 
 fn in_use(limits: &Limits) -> (u64, u64, u64) {
