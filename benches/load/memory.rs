@@ -33,13 +33,12 @@ fn waiting_singles(options: &Options, report: &mut Report) -> Result<()> {
     let singles = options.size(SINGLES);
     let (upstream, service) = stalled(options)?;
     let before = service.process.memory()?;
-    let request = bodies::single(0);
-    let open = || -> Result<Connection> {
+    let open = |number| -> Result<Connection> {
         let mut connection = Connection::open(&service.address)?;
-        connection.send(&request)?;
+        connection.send(&bodies::single(number))?;
         Ok(connection)
     };
-    let waiting = (0..singles).map(|_| open()).collect::<Result<Vec<_>>>()?;
+    let waiting = (0..singles).map(open).collect::<Result<Vec<_>>>()?;
     let grown = settled(&upstream, &service, options.in_flight)? - before;
     drop(waiting);
     report.value(format!("memory a waiting single, of {singles}"), grown / singles as f64 / 1024.0, "KiB", Aim::None);

@@ -1,5 +1,6 @@
 //! Single calls at zero latency, many clients at once: CPU time a call.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -20,11 +21,12 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let calls = options.size(CALLS);
     let upstream = Simulated::start(&[])?;
     let service = Service::start(&upstream.base_url(), options.in_flight)?;
-    run(&service.address, calls, options.in_flight)?;
+    run(&service.address, 0..calls, options.in_flight)?;
     let (mut cpu, mut rates) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds() {
+    for round in 1..=options.rounds() {
         let started = Instant::now();
-        let ((), taken) = with_cpu(&service.process, || run(&service.address, calls, options.in_flight))?;
+        let numbers = round * calls..(round + 1) * calls;
+        let ((), taken) = with_cpu(&service.process, || run(&service.address, numbers, options.in_flight))?;
         rates.push(calls as f64 / started.elapsed().as_secs_f64());
         cpu.push(micros_each(taken, calls));
     }
@@ -33,16 +35,18 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// So many calls by so many clients, each on a connection of its own, one after the other.
-fn run(address: &str, calls: usize, clients: usize) -> Result<()> {
-    let taken = AtomicUsize::new(0);
+/// A call for each number, by so many clients, each on a connection of its own, one after the other. No two texts are equal.
+fn run(address: &str, numbers: Range<usize>, clients: usize) -> Result<()> {
+    let next = AtomicUsize::new(numbers.start);
     let client = || -> Result<()> {
         let mut connection = Connection::open(address)?;
-        let request = bodies::single(0);
-        while taken.fetch_add(1, Ordering::Relaxed) < calls {
-            connection.exchange_ok(&request)?;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= numbers.end {
+                return Ok(());
+            }
+            connection.exchange_ok(&bodies::single(number))?;
         }
-        Ok(())
     };
     thread::scope(|scope| {
         let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();

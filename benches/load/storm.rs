@@ -72,6 +72,11 @@ impl Scenario {
         }
     }
 
+    /// With `--quick` a minute is enough, but for a window of one minute.
+    pub const fn quick_items(self) -> usize {
+        if matches!(self, Self::Window) { 800 } else { self.items() / 6 }
+    }
+
     const fn tokens_a_call(self) -> usize {
         if matches!(self, Self::Tokens) { 180 } else { 100 }
     }

@@ -106,7 +106,11 @@ async fn in_a_storm_each_input_gets_one_result_and_hardly_a_call_is_refused() {
     let provider = Arc::new(Mutex::new(Provider::new()));
     let script = Arc::clone(&provider);
     let upstream = Upstream::start(move |call| script.lock().unwrap().reply(call));
-    let server = Server::asking(&upstream).env("EXTRACTD_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE).start().await;
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE)
+        .env("EXTRACTD_TOKENS_PER_MINUTE", TOKENS_PER_MINUTE)
+        .start()
+        .await;
 
     let reply = server.batch(&body()).await.ok();
 

@@ -17,9 +17,6 @@ use super::super::simulated::{Account, Simulated};
 use super::used::{self, Used};
 use super::{AT_ONCE, REQUESTS_PER_MINUTE, Scenario, TOKENS_PER_MINUTE, texts, watch};
 
-/// With `--quick` one minute of five.
-const QUICK: usize = 6;
-
 /// What became of a scenario.
 pub struct Ended {
     pub results: Results,
@@ -44,7 +41,7 @@ impl Ended {
 }
 
 pub fn run(scenario: Scenario, options: &Options) -> Result<Ended> {
-    let items = if options.quick { scenario.items() / QUICK } else { scenario.items() };
+    let items = if options.quick { scenario.quick_items() } else { scenario.items() };
     let request = texts::batch(items, scenario.tokens_a_call())?;
     let upstream = upstream(scenario, options)?;
     let service = scenario.setup(&upstream.base_url(), options.in_flight).start()?;
