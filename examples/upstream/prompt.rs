@@ -14,17 +14,14 @@ pub fn tokens(question: &Question) -> u64 {
 
 /// The bytes of the text in a piece of JSON, escapes counted as what they stand for.
 fn text_bytes(json: &[u8]) -> usize {
-    let (mut bytes, mut at) = (0_usize, 0);
-    while let Some(byte) = json.get(at) {
-        at += match (byte, json.get(at + 1)) {
-            (b'\\', Some(b'u')) => 6,
-            (b'\\', _) => 2,
-            _ => 1,
-        };
-        bytes += 1;
+    // Without the quotes around it.
+    let (mut bytes, mut rest) = (json.len().saturating_sub(2), json);
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let length = if rest.get(at + 1) == Some(&b'u') { 6 } else { 2 };
+        bytes = bytes.saturating_sub(length - 1);
+        rest = rest.get(at + length..).unwrap_or_default();
     }
-    // The quotes around it.
-    bytes.saturating_sub(2)
+    bytes
 }
 
 #[derive(Deserialize)]
