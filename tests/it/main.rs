@@ -39,3 +39,4 @@ mod service;
 mod shutdown;
 mod single;
 mod slow_reader;
+mod storm;
