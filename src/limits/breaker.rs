@@ -129,12 +129,23 @@ impl Breaker {
         }
     }
 
-    fn tripped(&mut self, now: Instant) -> bool {
-        let all = self.seen.recent(now).fold(Seen::default(), |all, seen| Seen {
+    /// The last ten seconds.
+    fn all(&mut self, now: Instant) -> Seen {
+        self.seen.recent(now).fold(Seen::default(), |all, seen| Seen {
             succeeded: all.succeeded + seen.succeeded,
             failed: all.failed + seen.failed,
             timed_out: all.timed_out + seen.timed_out,
-        });
+        })
+    }
+
+    /// Whether as many calls time out as load would explain: one of ten. A few that are stuck are no load.
+    pub fn is_slow(&mut self, now: Instant) -> bool {
+        let all = self.all(now);
+        all.timed_out * 10 >= all.succeeded
+    }
+
+    fn tripped(&mut self, now: Instant) -> bool {
+        let all = self.all(now);
         let none_succeeded = all.succeeded == 0 && (all.timed_out > 0 || all.failed >= ALL_FAILED);
         none_succeeded || (all.succeeded + all.failed >= MIN_VOLUME && all.failed >= all.succeeded)
     }
@@ -208,6 +219,20 @@ mod tests {
         slow.record(Health::Success, start, after(start, 2_000));
         let later = after(start, 20_000);
         assert!(!slow.record(timeout, start, later), "it usually takes longer than that");
+    }
+
+    #[test]
+    fn a_few_stuck_calls_are_no_load() {
+        let start = Instant::now();
+        let mut breaker = Breaker::new(start);
+        for _ in 0..50 {
+            breaker.record(Health::Success, start, start);
+        }
+        let timeout = Health::Timeout(Duration::from_secs(5));
+        for n in 1..=5 {
+            breaker.record(timeout, start, start);
+            assert_eq!(breaker.is_slow(start), n == 5);
+        }
     }
 
     #[test]

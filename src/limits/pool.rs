@@ -182,11 +182,10 @@ impl Provider {
         Ok((Holds { slot, provider, model: of_model, caller: own, probe }, number))
     }
 
-    /// What a call's end says about the provider and its key. Whoever was impatient says nothing about load.
-    pub fn learn(&mut self, stake: &Stake, used: u64, report: &Report, is_impatient: bool, now: Instant) {
+    /// What a call's end says about the provider and its key.
+    pub fn learn(&mut self, stake: &Stake, used: u64, report: &Report, is_crowded: bool, now: Instant) {
         let Stake { key: number, guess, began, .. } = *stake;
         let in_flight = self.in_flight.now();
-        let is_crowded = report.is_crowded && !is_impatient;
         if let Some(adaptive) = &mut self.adaptive {
             if is_crowded {
                 adaptive.lower(began, in_flight, now);

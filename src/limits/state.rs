@@ -264,7 +264,7 @@ impl State {
         if let Some(own) = self.callers.get_mut(caller) {
             own.settle(charge(model, *guess), used, now);
         }
-        let (opened, may_change, is_impatient) = {
+        let (opened, may_change, is_crowded) = {
             let mut known = model.known();
             if let Spent::Tokens(usage) = report.spent
                 && *guessed > 0
@@ -274,11 +274,16 @@ impl State {
             let was_closed = known.breaker.state(now) == breaker::State::Closed;
             let health = known.breaker.weighed(report.health);
             let opened = known.breaker.record(health, *began, now);
-            let is_impatient = health == Health::Neutral && report.health != Health::Neutral;
-            (opened, !was_closed || opened || model.terms.max_in_flight.is_some(), is_impatient)
+            let is_crowded = match (report.health, health) {
+                // The caller was impatient.
+                (Health::Timeout(_), Health::Neutral) => false,
+                (Health::Timeout(_), _) => known.breaker.is_slow(now),
+                _ => report.is_crowded,
+            };
+            (opened, !was_closed || opened || model.terms.max_in_flight.is_some(), is_crowded)
         };
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
-            pool.provider.learn(stake, used.tokens, report, is_impatient, now);
+            pool.provider.learn(stake, used.tokens, report, is_crowded, now);
             // Before anyone else may go out.
             drop(holds);
             if report.paused_until.is_some() || opened {
