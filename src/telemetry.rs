@@ -6,12 +6,18 @@ use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, descri
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::model::{Code, Ending, Outcome};
+use crate::model::{Code, Ending, Outcome, Usage, Usd};
 
 /// Items that ended; `status` is `succeeded`, or the error's code.
 pub const ITEMS: &str = "extractd_items_total";
 /// Model tokens used; `direction` is `input` or `output`.
 pub const TOKENS: &str = "extractd_tokens_total";
+/// Calls to a model that ended, whatever became of them.
+pub const CALLS: &str = "extractd_calls_total";
+/// Model tokens that the calls to a model have used; `direction` is `input` or `output`.
+pub const MODEL_TOKENS: &str = "extractd_model_tokens_total";
+/// What they have cost, in billionths of a US dollar.
+pub const MODEL_COST: &str = "extractd_model_cost_nanousd_total";
 /// Answers that were asked again.
 pub const ASKED_AGAIN: &str = "extractd_asked_again_total";
 /// Calls to a provider that brought no answer; `then` says what followed.
@@ -40,6 +46,8 @@ pub const RETRIES_ALLOWED: &str = "extractd_retry_budget_allowed";
 /// Results in the cache, and what they take.
 pub const CACHE_ENTRIES: &str = "extractd_cache_entries";
 pub const CACHE_BYTES: &str = "extractd_cache_bytes";
+/// How much of a limit could be used at once; not there where it is unlimited.
+pub const LIMIT_AVAILABLE: &str = "extractd_limit_available";
 /// Items waiting at a limit.
 pub const LIMIT_WAITING: &str = "extractd_limit_waiting";
 
@@ -91,6 +99,9 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
         PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?.install_recorder()?;
     describe_counter!(ITEMS, "Items that ended, by status");
     describe_counter!(TOKENS, "Model tokens used");
+    describe_counter!(CALLS, "Calls to a model that ended");
+    describe_counter!(MODEL_TOKENS, "Model tokens used, by model");
+    describe_counter!(MODEL_COST, "What the tokens of a model have cost, in billionths of a US dollar");
     describe_counter!(ASKED_AGAIN, "Answers that were not valid and were asked again");
     describe_counter!(FAILED_TRIES, "Calls to a provider that brought no answer, by what followed");
     describe_counter!(RETRIES_PUT_OFF, "Retries that the retry budget put off");
@@ -106,6 +117,7 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(CACHE_ENTRIES, "Results in the cache");
     describe_gauge!(CACHE_BYTES, Unit::Bytes, "What the cache takes");
     describe_gauge!(LIMIT_IN_USE, "How much of a limit is in use");
+    describe_gauge!(LIMIT_AVAILABLE, "How much of a limit could be used at once");
     describe_gauge!(LIMIT_WAITING, "Items waiting at a limit");
     Ok(handle)
 }
@@ -197,6 +209,37 @@ pub fn count_request(path: &str, status: u16) {
     counter!(REQUESTS, "path" => path.to_owned(), "status" => status.to_string()).increment(1);
 }
 
+/// What the calls to one model count, looked up once.
+#[derive(Debug)]
+pub struct CallMeters {
+    calls: Counter,
+    input_tokens: Counter,
+    output_tokens: Counter,
+    cost: Counter,
+}
+
+impl CallMeters {
+    /// `model` is `provider/model`.
+    #[must_use]
+    pub fn new(model: &str) -> Self {
+        let tokens = |direction: &'static str| counter!(MODEL_TOKENS, "model" => model.to_owned(), "direction" => direction);
+        Self {
+            calls: counter!(CALLS, "model" => model.to_owned()),
+            input_tokens: tokens("input"),
+            output_tokens: tokens("output"),
+            cost: counter!(MODEL_COST, "model" => model.to_owned()),
+        }
+    }
+
+    /// A call has ended, and used so much.
+    pub fn ended(&self, usage: Usage, cost: Usd) {
+        self.calls.increment(1);
+        self.input_tokens.increment(usage.input_tokens);
+        self.output_tokens.increment(usage.output_tokens);
+        self.cost.increment(cost.0 / 1_000);
+    }
+}
+
 /// A model's breaker has opened.
 pub fn breaker_opened(model: &str) {
     counter!(BREAKER_OPENED, "model" => model.to_owned()).increment(1);
@@ -218,8 +261,8 @@ pub fn cache_gauges() -> (Gauge, Gauge) {
     (gauge!(CACHE_ENTRIES), gauge!(CACHE_BYTES))
 }
 
-/// The gauges of one limit.
-pub fn limit_gauges(limit: &'static str, scope: &str) -> (Gauge, Gauge) {
+/// The gauges of one limit: in use, available, waiting.
+pub fn limit_gauges(limit: &'static str, scope: &str) -> [Gauge; 3] {
     let labels = [("limit", limit.to_owned()), ("scope", scope.to_owned())];
-    (gauge!(LIMIT_IN_USE, &labels), gauge!(LIMIT_WAITING, &labels))
+    [gauge!(LIMIT_IN_USE, &labels), gauge!(LIMIT_AVAILABLE, &labels), gauge!(LIMIT_WAITING, &labels)]
 }

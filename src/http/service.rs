@@ -13,7 +13,7 @@ use super::guard::{millis, no_query};
 use super::problem::{Failed, Problem};
 use crate::extract::Route;
 use crate::limits::{BreakerReading, BreakerState, Kind, Reading, RetryReading};
-use crate::model::Mode;
+use crate::model::{Mode, Usd};
 use crate::telemetry;
 
 /// Alive.
@@ -47,9 +47,10 @@ pub async fn readyz(state: State) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "server", responses((status = 200, body = String)))]
 pub async fn metrics(state: State) -> Response {
     for reading in state.extractor.limits().readings() {
-        let (in_use, waiting) = telemetry::limit_gauges(kind(reading.kind), reading.scope.as_deref().unwrap_or("all"));
+        let [in_use, available, waiting] = telemetry::limit_gauges(kind(reading.kind), reading.scope.as_deref().unwrap_or("all"));
         in_use.set(as_gauge(reading.in_use));
         waiting.set(as_gauge(reading.waiting));
+        available.set(reading.available.map_or(f64::INFINITY, as_gauge));
     }
     for BreakerReading { model, state, .. } in state.extractor.limits().breakers() {
         telemetry::breaker_gauge(&model).set(match state {
@@ -183,6 +184,17 @@ pub struct RetryView {
     allowed: u32,
 }
 
+/// The budget of one caller, today (UTC).
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct BudgetView {
+    caller: String,
+    #[schema(value_type = f64)]
+    limit_usd: Usd,
+    /// What is reserved for calls in flight counts.
+    #[schema(value_type = f64)]
+    spent_usd: Usd,
+}
+
 /// How full the cache of results is.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct CacheView {
@@ -197,6 +209,7 @@ pub struct LimitList {
     /// Of the models that were asked so far, and of the configured ones.
     breakers: Vec<BreakerView>,
     retries: Vec<RetryView>,
+    budgets: Vec<BudgetView>,
     /// Left out where no cache is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<CacheView>,
@@ -218,11 +231,13 @@ pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, Failed> {
         opens_in_ms: reading.opens_in.map(millis),
     });
     let retries = all.retries().into_iter().map(|RetryReading { provider, used, allowed }| RetryView { provider, used, allowed });
+    let budgets = all.budgets().into_iter().map(|(caller, limit_usd, spent_usd)| BudgetView { caller, limit_usd, spent_usd });
     let cache = state.extractor.cache();
     Ok(Json(LimitList {
         limits: all.readings().into_iter().map(limit).collect(),
         breakers: breakers.collect(),
         retries: retries.collect(),
+        budgets: budgets.collect(),
         cache: cache.map(|reading| CacheView { entries: reading.entries, size_bytes: reading.size_bytes }),
     }))
 }

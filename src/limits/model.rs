@@ -3,11 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::PoolId;
 use super::breaker::Breaker;
 use super::count::Count;
 use super::estimate::{Estimate, Guess};
-use crate::model::Price;
+use super::{PoolId, Spent};
+use crate::model::{Price, Usage};
+use crate::telemetry::CallMeters;
 
 /// What is configured of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +26,7 @@ pub struct Model {
     pub(super) pool: PoolId,
     pub(super) terms: Terms,
     pub(super) in_flight: Count,
+    meters: CallMeters,
     known: Mutex<Known>,
 }
 
@@ -35,14 +37,21 @@ pub(super) struct Known {
 }
 
 impl Model {
-    pub(super) fn new(id: u64, pool: PoolId, terms: Terms, now: Instant) -> Self {
+    /// `label` is `provider/model`, for the metrics.
+    pub(super) fn new(id: u64, pool: PoolId, terms: Terms, label: &str, now: Instant) -> Self {
         let known = Known { breaker: Breaker::new(now), estimate: Estimate::default() };
-        Self { id, pool, terms, in_flight: Count::default(), known: Mutex::new(known) }
+        Self { id, pool, terms, in_flight: Count::default(), meters: CallMeters::new(label), known: Mutex::new(known) }
     }
 
     /// What has been learned about it.
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call has ended.
+    pub(super) fn count(&self, spent: Spent) {
+        let usage = if let Spent::Tokens(usage) = spent { usage } else { Usage::default() };
+        self.meters.ended(usage, self.terms.price.map(|price| price.of(usage)).unwrap_or_default());
     }
 
     #[must_use]

@@ -57,6 +57,9 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let report = self.report.take().unwrap_or(state::left(self.has_begun));
+        if self.has_begun {
+            self.stake.model.count(report.spent);
+        }
         self.shared.finish(&self.stake, self.holds.take(), &report);
     }
 }

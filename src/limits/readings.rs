@@ -9,6 +9,7 @@ use super::caller::{Standing, Window};
 use super::model::Model;
 use super::state::{PoolState, State};
 use super::{CallerId, Limits};
+use crate::model::Usd;
 
 /// One limit as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +80,17 @@ impl Limits {
         let budgets = state.pools.iter_mut().map(|PoolState { provider, .. }| {
             let (used, allowed) = provider.retries.reading(now);
             RetryReading { provider: provider.name.clone(), used, allowed }
+        });
+        budgets.collect()
+    }
+
+    /// The budget of each caller that has one: its name, what a day allows, and what is spent or reserved.
+    #[must_use]
+    pub fn budgets(&self) -> Vec<(String, Usd, Usd)> {
+        let (now, state) = (Instant::now(), self.0.lock());
+        let budgets = state.callers.values().filter_map(|caller| {
+            let (limit, spent) = caller.standing(now).budget?;
+            Some((caller.quota.name.clone(), limit, spent))
         });
         budgets.collect()
     }

@@ -32,6 +32,8 @@ pub type Waiting = Ticket<CallerId, Line>;
 
 /// Models that are remembered without being used; a caller may name any.
 const MAX_MODELS: usize = 1000;
+/// Models with metrics of their own.
+const MAX_LABELS: usize = 100;
 
 #[derive(Debug)]
 pub struct Waiter {
@@ -121,7 +123,9 @@ impl State {
             self.models.retain(|_, model| Arc::strong_count(model) > 1);
         }
         self.model_ids += 1;
-        let model = Arc::new(Model::new(self.model_ids, pool, terms, now));
+        let provider = self.pools.get(pool.0).map_or("", |pool| pool.provider.name.as_str());
+        let known = if self.models.len() < MAX_LABELS { name } else { "(other)" };
+        let model = Arc::new(Model::new(self.model_ids, pool, terms, &format!("{provider}/{known}"), now));
         if self.models.len() < MAX_MODELS {
             self.models.insert((pool, name.to_owned()), Arc::clone(&model));
         }
