@@ -84,6 +84,8 @@ pub enum Hold {
 /// What a call takes of its caller's quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Charge {
+    /// 1, or 0 for a call that is made again: a provider's failures are not its caller's.
+    pub requests: u8,
     pub tokens: u64,
     pub cost: Usd,
 }
@@ -160,7 +162,7 @@ impl Caller {
                 return Some(if self.in_flight.now() > 0 { Hold::Own } else { Hold::Broke(budget.day_ends) });
             }
         }
-        let requests = self.requests.as_ref().and_then(|requests| requests.wait(now));
+        let requests = self.requests.as_ref().filter(|_| charge.requests > 0).and_then(|requests| requests.wait(now));
         let tokens = self.tokens.as_ref().and_then(|tokens| tokens.wait(charge.tokens, now));
         requests.max(tokens).map(Hold::Until)
     }
@@ -174,7 +176,7 @@ impl Caller {
     }
 
     pub fn take(&mut self, charge: Charge, now: Instant) {
-        if let Some(requests) = &mut self.requests {
+        if let Some(requests) = self.requests.as_mut().filter(|_| charge.requests > 0) {
             // `hold` has seen that there is one.
             let _ = requests.take(now);
         }
@@ -253,12 +255,12 @@ mod tests {
         let start = Instant::now();
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 3600 - 60);
         let mut caller = Caller::new(quota(), start, wall);
-        let charge = Charge { tokens: 0, cost: Usd(100) };
+        let charge = Charge { requests: 1, tokens: 0, cost: Usd(100) };
         assert_eq!(caller.hold(charge, start), None);
         caller.take(charge, start);
         let flying = caller.in_flight.take();
         assert_eq!(caller.hold(charge, start), Some(Hold::Own), "it may come back");
-        caller.settle(charge, Charge { tokens: 0, cost: Usd(40) }, start);
+        caller.settle(charge, Charge { requests: 1, tokens: 0, cost: Usd(40) }, start);
         drop(flying);
         assert_eq!(caller.hold(charge, start), None);
         caller.take(charge, start);
@@ -270,7 +272,7 @@ mod tests {
     fn a_changed_quota_keeps_what_was_spent() {
         let start = Instant::now();
         let mut caller = Caller::new(quota(), start, SystemTime::now());
-        caller.take(Charge { tokens: 0, cost: Usd(100) }, start);
+        caller.take(Charge { requests: 1, tokens: 0, cost: Usd(100) }, start);
         caller.set(Quota { budget_per_day: Some(Usd(150)), ..Quota::default() }, start, SystemTime::now());
         assert_eq!(caller.standing(start).budget, Some((Usd(150), Usd(100))));
         assert!(caller.broke(start).is_none());

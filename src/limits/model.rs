@@ -64,8 +64,11 @@ impl Model {
         self.pool
     }
 
-    /// What a call takes whose prompt was guessed at so many tokens.
+    /// What a call takes whose prompt was guessed at so many tokens; nothing where nobody counts them.
     pub(super) fn guess(&self, guessed: u64, max_output: Option<u32>) -> Guess {
+        if guessed == 0 {
+            return Guess::default();
+        }
         self.known().estimate.of(guessed, max_output)
     }
 }

@@ -12,7 +12,7 @@ use super::count::{Count, Counted};
 use super::estimate::Guess;
 use super::key::{Key, KeySet};
 use super::model::Model;
-use super::permit::{Denied, Stake};
+use super::permit::{Denied, Stake, Turn};
 use super::retries::Retries;
 use super::{Pool, Report};
 
@@ -31,6 +31,7 @@ pub struct Holds {
 #[derive(Debug)]
 pub struct Asked<'a> {
     pub model: &'a Arc<Model>,
+    pub turn: Turn,
     pub is_first_try: bool,
     pub guess: Guess,
     pub refused: KeySet,
@@ -155,7 +156,7 @@ impl Provider {
                 breaker::State::Closed | breaker::State::HalfOpen => None,
             }));
         }
-        let charge = charge(model, asked.guess);
+        let charge = Charge { requests: u8::from(asked.turn == Turn::New), ..charge(model, asked.guess) };
         let mut caller = caller;
         if let Some(caller) = &mut caller {
             match caller.hold(charge, now) {
@@ -209,8 +210,8 @@ impl Provider {
     }
 }
 
-/// What a call is charged to its caller, by what it is thought to take.
+/// What a call's tokens are charged to its caller.
 pub fn charge(model: &Model, guess: Guess) -> Charge {
     let usage = crate::model::Usage::new(guess.input, guess.output);
-    Charge { tokens: guess.total(), cost: model.terms.price.map(|price| price.of(usage)).unwrap_or_default() }
+    Charge { requests: 0, tokens: guess.total(), cost: model.terms.price.map(|price| price.of(usage)).unwrap_or_default() }
 }

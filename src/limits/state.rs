@@ -38,6 +38,7 @@ const MAX_LABELS: usize = 100;
 #[derive(Debug)]
 pub struct Waiter {
     model: Arc<Model>,
+    turn: Turn,
     is_first_try: bool,
     patience: Patience,
     guessed: u64,
@@ -215,7 +216,7 @@ impl State {
             return Entered::Denied(denied);
         }
         if pool.queue.is_idle() {
-            let asked = Asked { model, is_first_try: ask.is_first_try, guess, refused: ask.refused };
+            let asked = Asked { model, turn: ask.turn, is_first_try: ask.is_first_try, guess, refused: ask.refused };
             match pool.provider.grant(&asked, self.callers.get_mut(&caller), &self.slots, now) {
                 Ok((holds, key)) => {
                     let stake = Stake { key, model: Arc::clone(model), caller, guess, guessed: ask.guessed, began: now };
@@ -228,6 +229,7 @@ impl State {
         let (answer, answered) = oneshot::channel();
         let waiter = Waiter {
             model: Arc::clone(model),
+            turn: ask.turn,
             is_first_try: ask.is_first_try,
             patience: ask.patience,
             guessed: ask.guessed,
@@ -319,8 +321,8 @@ impl State {
             let served = pool.queue.next(|caller, waiter| {
                 // By what is known now, which may be more than when it entered.
                 let guess = waiter.model.guess(waiter.guessed, waiter.max_output);
-                let Waiter { model, guessed, is_first_try, refused, .. } = waiter;
-                let asked = Asked { model, is_first_try: *is_first_try, guess, refused: *refused };
+                let Waiter { model, guessed, turn, is_first_try, refused, .. } = waiter;
+                let asked = Asked { model, turn: *turn, is_first_try: *is_first_try, guess, refused: *refused };
                 match provider.grant(&asked, callers.get_mut(&caller), slots, now) {
                     Ok((holds, key)) => {
                         let cost = if counts_tokens { guess.total().max(1) } else { 1 };
