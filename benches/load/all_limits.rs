@@ -61,8 +61,13 @@ max_concurrency = {in_flight}
 [models.main]
 provider = "openai"
 model = "sim"
-fallback = ["openai/other"]
+fallback = ["other"]
 max_concurrency = {in_flight}
+input_usd_per_million_tokens = 0.15
+output_usd_per_million_tokens = 0.6
+
+[models.other]
+provider = "openai"
 input_usd_per_million_tokens = 0.15
 output_usd_per_million_tokens = 0.6
 
