@@ -7,6 +7,7 @@ mod bounded;
 mod error;
 mod input;
 mod outcome;
+mod place;
 mod price;
 mod request;
 mod spec;
@@ -15,6 +16,7 @@ pub use bounded::Bounded;
 pub use error::{Attempted, Code, Error, Fault, pointer};
 pub use input::{Content, Input, Item};
 pub use outcome::{Ending, ModelUsage, Outcome, Success, Tally, Timing, Usage};
+pub use place::{Beyond, brief, near, pointer_to};
 pub use price::{Price, Usd};
 #[cfg(test)]
 pub use request::request_fields;

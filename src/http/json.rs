@@ -4,9 +4,8 @@
 //! and column), or which field is wrong (with its JSON Pointer).
 
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_path_to_error::Segment;
 
-use crate::model::{Code, Error, pointer};
+use crate::model::{Beyond, Code, Error, brief, pointer, pointer_to};
 
 /// Reads a whole body.
 ///
@@ -17,7 +16,8 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 }
 
 fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Error {
-    if !first.is_data() {
+    let beyond = Beyond::of(first);
+    if !first.is_data() && beyond.is_none() {
         return not_json(bytes, first);
     }
     if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
@@ -26,7 +26,10 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Erro
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         Err(error) => {
-            let (at, message) = (pointer_of(error.path()), message(error.inner()));
+            let (at, message) = (pointer_to(error.path()), message(error.inner()));
+            if let Some(beyond) = beyond {
+                return Error::invalid(at, beyond.message());
+            }
             match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
                 Some(field) => Error::invalid(pointer(&at, field), "this field is required"),
                 None => Error::invalid(at, message),
@@ -40,7 +43,7 @@ fn not_json(bytes: &[u8], error: &serde_json::Error) -> Error {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Error::new(Code::InvalidJson, "the body is empty; send a JSON object");
     }
-    Error::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
+    Error::new(Code::InvalidJson, brief(&format!("the body is not JSON: {error}")))
 }
 
 /// Reads a value that was JSON already, from a query.
@@ -51,19 +54,11 @@ pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     parse(text.as_bytes())
 }
 
-fn pointer_of(path: &serde_path_to_error::Path) -> String {
-    path.iter().fold(String::new(), |at, segment| match segment {
-        Segment::Seq { index } => pointer(&at, &index.to_string()),
-        Segment::Map { key } => pointer(&at, key),
-        Segment::Enum { .. } | Segment::Unknown => at,
-    })
-}
-
 /// serde_json's words without the line and column, which a pointer says better.
 fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let end = text.rfind(" at line ").unwrap_or(text.len());
-    text.get(..end).unwrap_or(&text).to_owned()
+    brief(text.get(..end).unwrap_or(&text)).into_owned()
 }
 
 #[cfg(test)]
@@ -88,6 +83,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_long_is_not_repeated() {
+        let long = "é".repeat(100_000);
+        for body in [
+            format!(r#"{{"{long}": 1}}"#),
+            format!(r#"{{"mode": "{long}"}}"#),
+            format!(r#"{{"max_attempts": "{long}"}}"#),
+            format!(r#"{{"metadata": {{"{long}": 1}}}}"#),
+            format!(r#"{{"inputs": [{{"input": "a", "{long}": 1}}]}}"#),
+        ] {
+            let error = parse::<Batch>(body.as_bytes()).unwrap_err();
+            assert_eq!(error.code, Code::InvalidRequest);
+            assert!(error.detail.len() + error.errors[0].pointer.len() < 2000, "{}", error.detail.len());
+        }
+    }
+
+    #[test]
     fn a_wrong_field_has_its_pointer() {
         let pointer = |error: Error| {
             assert_eq!(error.code, Code::InvalidRequest);
@@ -108,6 +119,17 @@ mod tests {
         ] {
             assert_eq!(pointer(parse::<Batch>(body.as_bytes()).unwrap_err()), at, "{body}");
         }
+        for (body, at) in [
+            (r#"{"seed": 1e400}"#, "/seed"),
+            (r#"{"temperature": -1e999}"#, "/temperature"),
+            (r#"{"examples": [{"input": "a", "output": [1, 1e400]}]}"#, "/examples/0/output/1"),
+        ] {
+            let error = parse::<Batch>(body.as_bytes()).unwrap_err();
+            assert!(error.detail.contains("64-bit"), "{error}");
+            assert_eq!(pointer(error), at, "{body}");
+        }
+        let deep = format!(r#"{{"examples": [{{"input": "a", "output": {}{}}}]}}"#, "[".repeat(1000), "]".repeat(1000));
+        assert!(parse::<Batch>(deep.as_bytes()).unwrap_err().detail.contains("nested too deeply"));
         assert_eq!(pointer(parse::<Single>(br#"{"inputs": []}"#).unwrap_err()), "/inputs");
         assert_eq!(pointer(parse::<Item>(br#"{"id": "a"}"#).unwrap_err()), "/input");
     }
