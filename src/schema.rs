@@ -6,21 +6,28 @@
 pub mod answer;
 mod bounds;
 mod cache;
+mod cost;
 mod example;
+mod explain;
+mod patterns;
+mod references;
 mod registry;
 mod strict;
 mod walk;
 
 use std::sync::Arc;
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use cache::Cache;
 pub use registry::{Entry, Registry, RegistryError, Source};
 
-use crate::model::{Code, Error, Fault, MadeUp};
+use crate::model::{Beyond, Error, Fault, MadeUp, pointer_to};
+use cost::Trial;
+use explain::invalid;
+use patterns::Patterns;
 
 /// A compiled schema. Shared by all the items of a request.
 #[derive(Debug)]
@@ -28,16 +35,15 @@ pub struct Schema {
     value: Arc<Value>,
     /// The schema's text, compact, as it goes into a provider's request.
     raw: Box<RawValue>,
+    draft: Draft,
     validator: Validator,
     strict: bool,
     examples: Vec<MadeUp>,
-    weight: bounds::Weight,
+    weight: cost::Weight,
 }
 
 /// Most faults reported for one answer: what is asked again stays small.
 const MAX_FAULTS: usize = 20;
-/// Longest message of a fault, in bytes; jsonschema quotes the whole wrong value.
-const MAX_MESSAGE_BYTES: usize = 300;
 /// What the compiled regular expressions of a schema may take together, in bytes.
 const MAX_REGEX_BYTES: usize = 4 << 20;
 /// The longest text of a schema, in bytes.
@@ -53,22 +59,23 @@ impl Schema {
         if text.len() > MAX_TEXT_BYTES {
             return Err(invalid("", &format!("is longer than {MAX_TEXT_BYTES} bytes")));
         }
-        let value: Value = serde_json::from_str(text).map_err(|error| invalid("", &error.to_string()))?;
+        let value = read(text)?;
         let draft = draft(&value)?;
-        let weight = bounds::check(&value, draft)?;
+        let mut weight = bounds::check(&value, draft)?;
         let raw = serde_json::value::to_raw_value(&value).map_err(|error| invalid("", &error.to_string()))?;
-        let regex_bytes = MAX_REGEX_BYTES / weight.patterns.max(1);
+        let regex_bytes = MAX_REGEX_BYTES / weight.pattern_count.max(1);
         let validator = jsonschema::options()
             .with_draft(draft)
             .should_validate_formats(true)
             .should_ignore_unknown_formats(true)
-            .with_pattern_options(PatternOptions::regex().size_limit(regex_bytes).dfa_size_limit(regex_bytes))
+            .with_pattern_options(patterns::options(regex_bytes))
             .offline()
             .build(&value)
-            .map_err(|error| refusal(&error))?;
+            .map_err(|error| explain::refusal(&error))?;
+        weight.patterns = Patterns::weigh(&value, draft, regex_bytes);
         let strict = strict::is_strict(&value);
         let made_up = example::pair(&value);
-        let mut schema = Self { value: Arc::new(value), raw, validator, strict, examples: Vec::new(), weight };
+        let mut schema = Self { value: Arc::new(value), raw, draft, validator, strict, examples: Vec::new(), weight };
         let judged = made_up.map(|example| MadeUp { is_valid: schema.is_valid(&example.output), example });
         schema.examples = judged.into();
         Ok(schema)
@@ -98,20 +105,28 @@ impl Schema {
 
     #[must_use]
     pub fn is_valid(&self, instance: &Value) -> bool {
-        self.check_cost(instance).is_ok() && self.validator.is_valid(instance)
+        self.trial(instance).is_affordable() && self.validator.is_valid(instance)
     }
 
-    /// What is wrong with `instance`, at most twenty; empty when it is valid.
+    /// What is wrong with `instance`, at most twenty faults; empty when it is valid. Of an instance with which very much could be
+    /// wrong, one fault or only that there is one.
     #[must_use]
     pub fn faults(&self, instance: &Value) -> Vec<Fault> {
-        if let Err(fault) = self.check_cost(instance) {
-            return vec![fault];
+        let trial = self.trial(instance);
+        if !trial.is_affordable() {
+            return vec![whole(
+                "cannot be checked against the schema in bounded time: it is too large or nested too deeply for it",
+            )];
         }
         if self.validator.is_valid(instance) {
             return Vec::new();
         }
-        let errors = self.validator.iter_errors(instance).take(MAX_FAULTS);
-        errors.map(|error| Fault { pointer: error.instance_path().to_string(), message: brief(&error.to_string()) }).collect()
+        if trial.is_explicable() {
+            return self.validator.iter_errors(instance).take(MAX_FAULTS).map(|error| explain::fault(&error)).collect();
+        }
+        let first = if self.weight.has_choices { None } else { self.validator.validate(instance).err() };
+        let generic = || whole("is not valid against the schema, and too large for its faults to be told");
+        vec![first.map_or_else(generic, |error| explain::fault(&error))]
     }
 
     /// Whether judging an instance of this many bytes may keep a thread busy for longer than about a millisecond.
@@ -119,43 +134,30 @@ impl Schema {
     pub const fn is_slow_for(&self, bytes: usize) -> bool {
         const QUICK_BYTES: usize = 32 * 1024;
         const QUICK_WORK: u64 = 256 * 1024;
-        bytes > QUICK_BYTES || self.weight.is_open || self.weight.fan_out.saturating_mul(bytes as u64) > QUICK_WORK
+        bytes > QUICK_BYTES || self.weight.is_open || self.weight.of_bytes(bytes) > QUICK_WORK
     }
 
-    fn check_cost(&self, instance: &Value) -> Result<(), Fault> {
-        if bounds::is_affordable(self.weight, &self.value, self.validator.draft(), instance) {
-            return Ok(());
+    fn trial<'t>(&'t self, instance: &'t Value) -> Trial<'t> {
+        Trial { weight: &self.weight, schema: &self.value, draft: self.draft, instance }
+    }
+}
+
+fn whole(message: &str) -> Fault {
+    Fault { pointer: String::new(), message: message.to_owned() }
+}
+
+/// Reads the text of a schema.
+fn read(text: &str) -> Result<Value, Error> {
+    serde_json::from_str(text).map_err(|error| match Beyond::of(&error) {
+        None => invalid("", &error.to_string()),
+        Some(Beyond::Depth) => bounds::too_deep(),
+        Some(Beyond::Number) => {
+            let mut deserializer = serde_json::Deserializer::from_str(text);
+            let read = serde_path_to_error::deserialize::<_, Value>(&mut deserializer);
+            let at = read.err().map(|error| pointer_to(error.path())).unwrap_or_default();
+            invalid(&at, Beyond::Number.message())
         }
-        let message =
-            "cannot be checked against the schema in bounded time: it is too large or nested too deeply for it".to_owned();
-        Err(Fault { pointer: String::new(), message })
-    }
-}
-
-fn invalid(pointer: &str, message: &str) -> Error {
-    Error::at(Code::InvalidSchema, pointer, message.to_owned())
-}
-
-/// What jsonschema has against a schema; it says little of a regular expression.
-fn refusal(error: &jsonschema::ValidationError<'_>) -> Error {
-    let at = error.instance_path().as_str();
-    let is_regex = at.ends_with("/pattern") || at.contains("/patternProperties/");
-    if is_regex && error.to_string().contains("regex") {
-        let message = "not a regular expression that can be used here: it has to run in linear time, so without look-around and \
-                       backreferences, and must not grow too large";
-        return invalid(at, &format!("{} is {message}", brief(&error.instance().to_string())));
-    }
-    invalid(at, &brief(&error.to_string()))
-}
-
-fn brief(message: &str) -> String {
-    if message.len() <= MAX_MESSAGE_BYTES {
-        return message.to_owned();
-    }
-    let half = MAX_MESSAGE_BYTES / 2;
-    let head = message.get(..message.floor_char_boundary(half)).unwrap_or_default();
-    let tail = message.get(message.ceil_char_boundary(message.len() - half)..).unwrap_or_default();
-    format!("{head} … {tail}")
+    })
 }
 
 /// 2020-12 unless `$schema` says draft 7.

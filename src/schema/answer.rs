@@ -65,8 +65,11 @@ impl std::error::Error for NoJson {}
 /// caller can say what is wrong with it.
 ///
 /// # Errors
-/// [`NoJson`] when there is no candidate at all, or when the text stops within one.
+/// [`NoJson`] when there is no candidate at all, when the text stops within one, or when it holds a million values.
 pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJson> {
+    if scan::holds_too_many_values(text) {
+        return Err(NoJson { message: format!("the answer holds more than {} values", scan::MAX_VALUES), truncated: false });
+    }
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(Answer { value, repairs: Vec::new() });
     }

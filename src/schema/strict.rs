@@ -4,6 +4,8 @@
 //! object and no `anyOf`; every object lists all its properties in `required` and has `additionalProperties: false`;
 //! up to 5,000 properties, 10 levels.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 const KEYWORDS: [&str; 25] = [
@@ -48,9 +50,10 @@ fn fits(schema: &Value, level: usize) -> bool {
     }
     let format_fits = object.get("format").and_then(Value::as_str).is_none_or(|format| FORMATS.contains(&format));
     let properties = object.get("properties").and_then(Value::as_object);
-    let required = object.get("required").and_then(Value::as_array);
+    let required: HashSet<_> =
+        object.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let is_object = properties.is_some() || object.get("type").is_some_and(names_object);
-    let is_required = |name: &String| required.is_some_and(|required| required.iter().any(|one| one == name));
+    let is_required = |name: &String| required.contains(name.as_str());
     let closed = !is_object
         || object.get("additionalProperties") == Some(&Value::Bool(false))
             && properties.is_none_or(|properties| properties.keys().all(is_required));

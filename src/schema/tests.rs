@@ -1,6 +1,9 @@
+mod hostile;
+
 use serde_json::json;
 
 use super::*;
+use crate::model::Code;
 
 fn compile(schema: &Value) -> Result<Schema, Error> {
     Schema::compile(&schema.to_string())
@@ -75,8 +78,9 @@ fn a_long_chain_of_references_is_refused_and_not_followed() {
         json!({"$ref": "#/$defs/d0", "$defs": defs})
     };
     assert!(refusal(&chain(9000)).detail.contains("references"));
-    let deep = (0..120).fold(json!([]), |inner, _| json!([inner]));
-    assert!(compile(&chain(20)).unwrap().is_valid(&deep));
+    let deep = |levels| (0..levels).fold(json!([]), |inner, _| json!([inner]));
+    assert!(compile(&chain(20)).unwrap().is_valid(&deep(40)));
+    assert!(compile(&chain(20)).unwrap().faults(&deep(120))[0].message.contains("nested too deeply"));
 }
 
 #[test]

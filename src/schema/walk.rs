@@ -57,28 +57,50 @@ const KEYWORDS: [(&str, Holds, Applies<'static>); 25] = [
     ("$recursiveRef", Holds::One, Applies::Here),
 ];
 
+/// Whether the members of this keyword's value are schemas, whatever they are called.
+pub fn holds_named_schemas(keyword: &str) -> bool {
+    KEYWORDS.iter().any(|(known, holds, _)| *known == keyword && matches!(holds, Holds::Named))
+}
+
 /// A schema's document: its subschemas, and what its references mean.
 #[derive(Debug)]
 pub struct Document<'s> {
     root: &'s Value,
     draft: Draft,
-    /// `$anchor` and `$dynamicAnchor`, and what `$id` names.
-    named: HashMap<&'s str, &'s Value>,
+    /// The root's `$id`; no other part has one where there are references.
+    id: Option<&'s str>,
+    /// What an anchor names.
+    anchors: HashMap<&'s str, &'s Value>,
 }
 
 impl<'s> Document<'s> {
     pub fn new(root: &'s Value, draft: Draft) -> Self {
-        let mut document = Self { root, draft, named: HashMap::new() };
+        let id = root.get("$id").and_then(Value::as_str).map(|id| id.trim_end_matches('#'));
+        let mut document = Self { root, draft, id, anchors: HashMap::new() };
         let mut todo = vec![root];
         while let Some(schema) = todo.pop() {
-            for keyword in ["$anchor", "$dynamicAnchor", "$id"] {
-                if let Some(name) = schema.get(keyword).and_then(Value::as_str) {
-                    document.named.insert(name.trim_end_matches('#'), schema);
-                }
-            }
+            document.anchors.extend(document.names(schema).map(|name| (name, schema)));
             todo.extend(document.parts(schema).into_iter().map(|(_, part)| part));
         }
         document
+    }
+
+    pub const fn root(&self) -> &'s Value {
+        self.root
+    }
+
+    pub const fn draft(&self) -> Draft {
+        self.draft
+    }
+
+    /// The anchors that `schema` sets, in the manner of its draft.
+    pub fn names(&self, schema: &'s Value) -> impl Iterator<Item = &'s str> + use<'s> {
+        let text = |keyword| schema.get(keyword).and_then(Value::as_str);
+        let names = match self.draft {
+            Draft::Draft7 => [text("$id").and_then(|id| id.strip_prefix('#')), None],
+            _ => [text("$anchor"), text("$dynamicAnchor")],
+        };
+        names.into_iter().flatten()
     }
 
     /// The schemas within `schema`, definitions too, but not what it refers to.
@@ -142,14 +164,16 @@ impl<'s> Document<'s> {
 
     fn resolve(&self, reference: &str) -> Option<&'s Value> {
         let (resource, fragment) = reference.split_once('#').unwrap_or((reference, ""));
-        let root = if resource.is_empty() { self.root } else { self.named.get(resource)? };
+        if !resource.is_empty() && self.id != Some(resource) {
+            return None;
+        }
         if fragment.is_empty() {
-            return Some(root);
+            return Some(self.root);
         }
         let fragment = percent_encoding::percent_decode_str(fragment).decode_utf8().ok()?;
         match fragment.strip_prefix('/') {
-            Some(_) => root.pointer(&fragment),
-            None => self.named.get(fragment.as_ref()).or_else(|| self.named.get(reference)).copied(),
+            Some(_) => self.root.pointer(&fragment),
+            None => self.anchors.get(fragment.as_ref()).copied(),
         }
     }
 

@@ -46,10 +46,10 @@ pub struct Broken {
     pub was_json: bool,
 }
 
-/// Reads the object or array that begins at `at`.
-pub fn read(text: &str, at: usize) -> Result<Mended, Broken> {
+/// Reads the object or array that begins at `at`. `room` is how many values there may be, and is less by those that were read.
+pub fn read(text: &str, at: usize, room: &mut usize) -> Result<Mended, Broken> {
     let mut reader =
-        Reader { cursor: Cursor::new(text, at), repairs: Repairs::default(), depth: 0, in_objects: 0, was_json: false };
+        Reader { cursor: Cursor::new(text, at), repairs: Repairs::default(), room, depth: 0, in_objects: 0, was_json: false };
     match reader.value(Place::Element) {
         Ok(value) => Ok(Mended { value, end: reader.cursor.at(), repairs: reader.repairs }),
         Err(fault) => Err(Broken { fault, reached: reader.cursor.at(), was_json: reader.was_json }),
@@ -59,6 +59,7 @@ pub fn read(text: &str, at: usize) -> Result<Mended, Broken> {
 pub(super) struct Reader<'a> {
     pub(super) cursor: Cursor<'a>,
     pub(super) repairs: Repairs,
+    room: &'a mut usize,
     depth: usize,
     /// Objects open around the cursor. Outside of all, a bare word is prose: `[sic]`.
     pub(super) in_objects: usize,
@@ -68,6 +69,11 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     fn value(&mut self, place: Place) -> Result<Value, Fault> {
         let at = self.cursor.at();
+        let Some(left) = self.room.checked_sub(1) else {
+            self.was_json = true;
+            return Err(Fault::new(at, "there are too many values"));
+        };
+        *self.room = left;
         match self.cursor.peek() {
             None => Err(Fault::cut(at)),
             Some('{' | '[') if self.depth == MAX_DEPTH => {

@@ -16,10 +16,19 @@ use super::repair::Repairs;
 /// Bytes that may be read for each byte of the text, beside the pass itself.
 const BUDGET_PER_BYTE: usize = 8;
 
+/// Values that are read from one answer, strictly and tolerantly each: a value takes 80 bytes of memory, and two of the text.
+pub const MAX_VALUES: usize = 1_000_000;
+
+/// Whether strict JSON of this text could hold more values than are read.
+pub fn holds_too_many_values(text: &str) -> bool {
+    // Each value but the first follows one of these.
+    text.len() > MAX_VALUES && memchr::memchr3_iter(b',', b'[', b'{', text.as_bytes()).nth(MAX_VALUES).is_some()
+}
+
 /// Finds the candidates in `text`, which is not strict JSON as a whole.
 pub fn scan(text: &str) -> Found {
     let budget = text.len().saturating_mul(BUDGET_PER_BYTE).saturating_add(1024);
-    let mut scan = Scan { text, at: 0, body: 0, fence: None, budget, found: Found::default() };
+    let mut scan = Scan { text, at: 0, body: 0, fence: None, budget, room: MAX_VALUES, found: Found::default() };
     while scan.step() {}
     scan.end_of_fence(text.len());
     if scan.found.count == 0 && scan.found.cut.is_none() && !scan.found.in_reasoning {
@@ -39,6 +48,8 @@ struct Scan<'a> {
     /// Where the content of the open code fence begins, and how many candidates there were before it.
     fence: Option<(usize, usize)>,
     budget: usize,
+    /// Values that may still be read tolerantly.
+    room: usize,
     found: Found,
 }
 
@@ -104,7 +115,7 @@ impl Scan<'_> {
                 None => self.budget > 0 && self.keep(value, start..end, None),
             };
         }
-        match object::read(self.text, start) {
+        match object::read(self.text, start, &mut self.room) {
             Ok(mended) => self.keep(mended.value, start..mended.end, Some(mended.repairs)),
             Err(broken) if broken.fault.cut => {
                 self.found.cut = Some(start);
@@ -117,7 +128,7 @@ impl Scan<'_> {
     /// `{"a": "use "}" here"}`: what looks whole up to `end` may have ended in the middle of a string.
     fn longer(&mut self, start: usize, end: usize) -> Option<Mended> {
         Cursor::new(self.text, end).peek().filter(|&c| c == '"')?;
-        let read = object::read(self.text, start);
+        let read = object::read(self.text, start, &mut self.room);
         let reached = match &read {
             Ok(mended) => mended.end,
             Err(broken) => broken.reached,

@@ -344,3 +344,15 @@ fn depth_is_limited_as_in_serde_json() {
         .join()
         .unwrap();
 }
+
+#[test]
+fn a_million_values_are_not_read() {
+    let many = [",0", "[],", "{\"a\":1},", "\"\" ", "1 ", "a:1,"].map(|piece| piece.repeat(1_000_001));
+    for text in many {
+        for text in [format!("[0{text}]"), format!("So: [\n0 {text}]"), format!("So: {{a: 1, b: [{text}], c: 'x'}}")] {
+            assert!(parse(&text, |_| true).is_err(), "{} …", &text[..20]);
+        }
+    }
+    let prose = "A sentence, and another one that has no comma in it. ".repeat(60_000);
+    assert_eq!(parse(&format!("{prose}{{\"a\": 1}}"), |_| true).unwrap().value, json!({"a": 1}));
+}
