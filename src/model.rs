@@ -8,6 +8,7 @@ mod error;
 mod input;
 mod outcome;
 mod place;
+mod plain;
 mod price;
 mod request;
 mod spec;
@@ -17,6 +18,7 @@ pub use error::{Attempted, Code, Error, Fault, pointer};
 pub use input::{Content, Input, Item};
 pub use outcome::{Ending, ModelUsage, Outcome, Success, Tally, Timing, Usage};
 pub use place::{Beyond, brief, near, pointer_to};
+pub use plain::Plain;
 pub use price::{Price, Usd};
 #[cfg(test)]
 pub use request::request_fields;

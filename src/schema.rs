@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 pub use cache::Cache;
 pub use registry::{Entry, Registry, RegistryError, Source};
 
-use crate::model::{Beyond, Error, Fault, MadeUp, pointer_to};
+use crate::model::{Beyond, Error, Fault, MadeUp, Plain, pointer_to};
 use cost::Trial;
 use explain::invalid;
 use patterns::Patterns;
@@ -148,12 +148,12 @@ fn whole(message: &str) -> Fault {
 
 /// Reads the text of a schema.
 fn read(text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text).map_err(|error| match Beyond::of(&error) {
+    serde_json::from_str(text).map(|Plain(value)| value).map_err(|error| match Beyond::of(&error) {
         None => invalid("", &error.to_string()),
         Some(Beyond::Depth) => bounds::too_deep(),
         Some(Beyond::Number) => {
             let mut deserializer = serde_json::Deserializer::from_str(text);
-            let read = serde_path_to_error::deserialize::<_, Value>(&mut deserializer);
+            let read = serde_path_to_error::deserialize::<_, Plain>(&mut deserializer);
             let at = read.err().map(|error| pointer_to(error.path())).unwrap_or_default();
             invalid(&at, Beyond::Number.message())
         }

@@ -9,12 +9,16 @@ use axum::http::header::CONTENT_LENGTH;
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::Shared;
 use crate::model::{Code, Error};
 
-/// How long a client may send nothing in the middle of a body.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long a client may send nothing in the middle of a body; and how long one that sends too slowly may go on.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What comes more slowly than this, in bytes a second, is not waited for. Both as in Apache's mod_reqtimeout by default
+/// (<https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html>, read 2026-11).
+const SLOWEST: u32 = 500;
 
 /// A body in memory, and the room that it takes until this is dropped.
 #[derive(Debug)]
@@ -30,19 +34,21 @@ pub fn kibibytes(bytes: usize) -> u32 {
 /// Reads a body of at most `max_bytes`.
 ///
 /// # Errors
-/// `payload_too_large`, `invalid_json` when it breaks off, `overloaded` when all bodies together take too much.
+/// `payload_too_large`, `invalid_json` when it breaks off or trickles, `overloaded` when all bodies together take too much.
 pub async fn read(shared: &Shared, headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Whole, Error> {
     let mut stream = body.into_data_stream();
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let mut room = take_room(shared, 1)?;
     let mut read = BytesMut::with_capacity(announced.unwrap_or_default().min(max_bytes).min(64 * 1024));
     let mut is_too_large = announced.is_some_and(|announced| announced > max_bytes);
+    let begun = Instant::now();
     while !is_too_large {
-        let chunk = match tokio::time::timeout(IDLE, stream.next()).await {
+        let until = begun + PATIENCE + worth(read.len());
+        let chunk = match tokio::time::timeout_at(until.min(Instant::now() + PATIENCE), stream.next()).await {
             Ok(Some(Ok(chunk))) => chunk,
             Ok(None) => return Ok(Whole { bytes: read.freeze(), room }),
-            Ok(Some(Err(error))) => return Err(broken(read.len(), &error.to_string())),
-            Err(_) => return Err(broken(read.len(), "nothing more came for a minute")),
+            Ok(Some(Err(error))) => return Err(broken(read.len(), &innermost(&error))),
+            Err(_) => return Err(too_slow(read.len())),
         };
         is_too_large = read.len() + chunk.len() > max_bytes;
         let taken = u32::try_from(room.num_permits()).unwrap_or(u32::MAX);
@@ -60,6 +66,21 @@ fn take_room(shared: &Shared, kibibytes: u32) -> Result<OwnedSemaphorePermit, Er
         let detail = "the requests in memory take all of `limits.max_queue_bytes`; try again in a moment, or send NDJSON, which is not held";
         Error::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
     })
+}
+
+/// The time that so many bytes may take.
+fn worth(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64) / SLOWEST
+}
+
+fn too_slow(bytes: usize) -> Error {
+    let why = format!("nothing came for {} s, or less than {SLOWEST} bytes a second did", PATIENCE.as_secs());
+    broken(bytes, &format!("{why}; send it faster, or in smaller requests"))
+}
+
+/// What hyper says of it, below what axum says.
+fn innermost(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
 }
 
 fn broken(bytes: usize, why: &str) -> Error {

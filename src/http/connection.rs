@@ -97,7 +97,13 @@ async fn answer(server: hyper::server::conn::http1::Builder, socket: TcpStream, 
     };
     match ended {
         Ok(()) => linger(&socket).await,
-        Err(error) => tracing::debug!(%error, "a connection ended early"),
+        Err(error) => {
+            tracing::debug!(%error, "a connection ended early");
+            // What is no HTTP has been answered with a 4xx, which is to be seen too.
+            if error.is_parse() {
+                linger(&socket).await;
+            }
+        }
     }
 }
 

@@ -237,7 +237,7 @@ pub fn traceparent(headers: &HeaderMap) -> Option<String> {
 
 /// Refuses a query on a path that takes none.
 pub fn no_query(uri: &Uri) -> Result<(), Error> {
-    match uri.query().and_then(|query| super::query::pairs(query).next()) {
+    match uri.query().and_then(|query| super::query::pairs(query).next()).transpose()? {
         None => Ok(()),
         Some((name, _)) => Err(Error::invalid(crate::model::pointer("", &name), "this path takes no such query parameter")),
     }

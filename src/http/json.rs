@@ -16,7 +16,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 }
 
 fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Error {
-    let beyond = Beyond::of(first);
+    let beyond = Beyond::of(first).map(Beyond::message).or_else(|| no_name(first));
     if !first.is_data() && beyond.is_none() {
         return not_json(bytes, first);
     }
@@ -28,7 +28,7 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Erro
         Err(error) => {
             let (at, message) = (pointer_to(error.path()), message(error.inner()));
             if let Some(beyond) = beyond {
-                return Error::invalid(at, beyond.message());
+                return Error::invalid(at, beyond);
             }
             match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
                 Some(field) => Error::invalid(pointer(&at, field), "this field is required"),
@@ -37,6 +37,11 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Erro
         }
         Ok(_) => Error::invalid("", message(first)),
     }
+}
+
+/// Where one of several names is expected, serde_json calls a number or an array a fault of syntax.
+fn no_name(error: &serde_json::Error) -> Option<&'static str> {
+    error.to_string().starts_with("expected value").then_some("this value is of the wrong type; a string is expected")
 }
 
 fn not_json(bytes: &[u8], error: &serde_json::Error) -> Error {
@@ -115,6 +120,9 @@ mod tests {
             (r#"{"metadata": {"a": 1}}"#, "/metadata/a"),
             (r#"{"concurrency": 0}"#, "/concurrency"),
             (r#"{"seed": 1, "seed": 1}"#, "/seed"),
+            (r#"{"mode": 5}"#, "/mode"),
+            (r#"{"on_error": ["stop"]}"#, "/on_error"),
+            (r#"{"inputs": ["a", [[[]]]]}"#, "/inputs/1/0/0"),
             ("[]", ""),
         ] {
             assert_eq!(pointer(parse::<Batch>(body.as_bytes()).unwrap_err()), at, "{body}");

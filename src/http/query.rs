@@ -6,22 +6,28 @@ use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 
 use super::json;
-use crate::model::{Batch, Error, field_is_text, pointer};
+use crate::model::{Batch, Error, field_is_text, near, pointer};
 
 /// Names and values, decoded.
-pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+///
+/// # Errors
+/// `invalid_request` for one that is not UTF-8.
+pub fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), Error>> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(name), decode(value))
+        let name = decode(name).ok_or_else(|| Error::invalid("", "the name of a query parameter is not UTF-8"))?;
+        let value = decode(value)
+            .ok_or_else(|| Error::invalid(near(&pointer("", &name)), "the value of this query parameter is not UTF-8"))?;
+        Ok((name, value))
     })
 }
 
-fn decode(text: &str) -> Cow<'_, str> {
+fn decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text);
+        return Some(Cow::Borrowed(text));
     }
     let spaced = text.replace('+', " ");
-    Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+    Some(Cow::Owned(percent_decode_str(&spaced).decode_utf8().ok()?.into_owned()))
 }
 
 /// The spec and a batch's own fields from a query: text as it stands, everything else as JSON.
@@ -30,14 +36,15 @@ fn decode(text: &str) -> Cow<'_, str> {
 /// `invalid_request` with the pointer of the first wrong parameter.
 pub fn batch(query: &str) -> Result<Batch, Error> {
     let mut members = Vec::new();
-    for (name, value) in pairs(query) {
+    for pair in pairs(query) {
+        let (name, value) = pair?;
         if name == "inputs" {
             return Err(Error::invalid("/inputs", "the inputs are the lines of the body"));
         }
         let text = if is_text(&name, &value) { serde_json::Value::from(value.as_ref()).to_string() } else { value.into_owned() };
         if serde_json::from_str::<&RawValue>(&text).is_err() {
             let message = "the value of this query parameter has to be JSON, URL-encoded";
-            return Err(Error::invalid(pointer("", &name), message));
+            return Err(Error::invalid(near(&pointer("", &name)), message));
         }
         members.push(format!("{}:{text}", serde_json::Value::from(name.as_ref())));
     }
@@ -61,14 +68,15 @@ impl Page {
     /// `invalid_request` with the pointer of the first wrong parameter.
     pub fn read(query: Option<&str>) -> Result<Self, Error> {
         let mut page = Self { limit: 100, after: None };
-        for (name, value) in pairs(query.unwrap_or_default()) {
+        for pair in pairs(query.unwrap_or_default()) {
+            let (name, value) = pair?;
             match name.as_ref() {
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=1000).contains(limit));
                     page.limit = limit.ok_or_else(|| Error::invalid("/limit", "expected a whole number from 1 to 1000"))?;
                 }
                 "after" => page.after = Some(value.into_owned()),
-                _ => return Err(Error::invalid(pointer("", &name), "this path takes no such query parameter")),
+                _ => return Err(Error::invalid(near(&pointer("", &name)), "this path takes no such query parameter")),
             }
         }
         Ok(page)
@@ -98,6 +106,10 @@ mod tests {
             ("max_attempts=99", "/max_attempts"),
             ("inputs=[]", "/inputs"),
             ("schema={", "/schema"),
+            ("instructions=%ff", "/instructions"),
+            ("a%ff=1", ""),
+            ("seed=1e400", "/seed"),
+            ("seed=1&seed=1", "/seed"),
         ] {
             assert_eq!(batch(query).unwrap_err().errors[0].pointer, at, "{query}");
         }

@@ -28,6 +28,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::model::Plain;
 use cursor::position;
 use found::{Candidate, Found};
 use repair::Repairs;
@@ -58,6 +59,15 @@ impl fmt::Display for NoJson {
 
 impl std::error::Error for NoJson {}
 
+/// The value of a text that is strict JSON as a whole and holds no more than a million values.
+#[must_use]
+pub fn strict(text: &str) -> Option<Value> {
+    if scan::holds_too_many_values(text) {
+        return None;
+    }
+    serde_json::from_str(text).ok().map(|Plain(value)| value)
+}
+
 /// Reads the JSON value that `text` means. `accepts` says whether a value is valid for the caller; it decides among several
 /// candidates, and is called at most 128 times, never for text that is strict JSON as a whole.
 ///
@@ -70,7 +80,7 @@ pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJ
     if scan::holds_too_many_values(text) {
         return Err(NoJson { message: format!("the answer holds more than {} values", scan::MAX_VALUES), truncated: false });
     }
-    if let Ok(value) = serde_json::from_str(text) {
+    if let Some(value) = strict(text) {
         return Ok(Answer { value, repairs: Vec::new() });
     }
     let mut found = scan::scan(text);

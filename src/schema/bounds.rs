@@ -150,8 +150,7 @@ impl<'s> FanOut<'_, 's> {
         let mut counted = Counted { subschemas: 1 + cost::of_enum(schema), faults: cost::faults(schema), chain: 1 };
         for (_, part) in self.document.applied(schema).into_iter().filter(|(applies, _)| *applies == Applies::Here) {
             if self.seen.get(&std::ptr::from_ref(part)) == Some(&None) {
-                let message = "this `$ref` comes back to itself without looking at any part of the value";
-                return Err(invalid(&pointer(&self.document.locate(schema), "$ref"), message));
+                return Err(self.ring(schema, part));
             }
             let of_part = self.count(part, depth + 1)?;
             counted.subschemas = counted.subschemas.saturating_add(of_part.subschemas);
@@ -163,6 +162,17 @@ impl<'s> FanOut<'_, 's> {
         }
         self.seen.insert(std::ptr::from_ref(schema), Some(counted));
         Ok(counted)
+    }
+
+    /// `schema` leads to `part`, from which it was come to.
+    fn ring(&self, schema: &'s Value, part: &'s Value) -> Error {
+        let references = self.document.references(schema).into_iter();
+        let back = references
+            .filter(|(.., target)| target.is_some_and(|target| std::ptr::eq(target, part)))
+            .map(|(keyword, ..)| keyword);
+        let keyword = back.last().unwrap_or("$ref");
+        let message = format!("this `{keyword}` comes back to itself without looking at any part of the value");
+        invalid(&pointer(&self.document.locate(schema), keyword), &message)
     }
 
     fn too_long_a_chain(&self, schema: &Value) -> Error {

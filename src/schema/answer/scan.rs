@@ -12,6 +12,7 @@ use super::object::{self, Broken, Fault, Mended};
 use super::quote;
 use super::reasoning::{self, Mark};
 use super::repair::Repairs;
+use crate::model::Plain;
 
 /// Bytes that may be read for each byte of the text, beside the pass itself.
 const BUDGET_PER_BYTE: usize = 8;
@@ -107,8 +108,8 @@ impl Scan<'_> {
     /// Reads the object or array here; false if the text ends within it.
     fn candidate(&mut self) -> bool {
         let start = self.at;
-        let mut strict = serde_json::Deserializer::from_str(self.rest()).into_iter::<Value>();
-        if let Some(Ok(value)) = strict.next() {
+        let mut strict = serde_json::Deserializer::from_str(self.rest()).into_iter::<Plain>();
+        if let Some(Ok(Plain(value))) = strict.next() {
             let end = start + strict.byte_offset();
             return match self.longer(start, end) {
                 Some(mended) => self.keep(mended.value, start..mended.end, Some(mended.repairs)),
