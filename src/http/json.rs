@@ -59,11 +59,14 @@ pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     parse(text.as_bytes())
 }
 
-/// serde_json's words without the line and column, which a pointer says better.
+/// serde_json's words without the line and column, which a pointer says better, and without Rust's names.
 fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let end = text.rfind(" at line ").unwrap_or(text.len());
-    brief(text.get(..end).unwrap_or(&text)).into_owned()
+    let text = text.rfind(" at line ").and_then(|end| text.get(..end)).unwrap_or(&text);
+    match text.strip_suffix("expected i64") {
+        Some(text) => format!("{}expected a whole number of 64 bits", brief(text)),
+        None => brief(text).into_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +139,7 @@ mod tests {
             assert!(error.detail.contains("64-bit"), "{error}");
             assert_eq!(pointer(error), at, "{body}");
         }
+        assert!(parse::<Single>(br#"{"seed": 0.5}"#).unwrap_err().detail.ends_with("expected a whole number of 64 bits"));
         let deep = format!(r#"{{"examples": [{{"input": "a", "output": {}{}}}]}}"#, "[".repeat(1000), "]".repeat(1000));
         assert!(parse::<Batch>(deep.as_bytes()).unwrap_err().detail.contains("nested too deeply"));
         assert_eq!(pointer(parse::<Single>(br#"{"inputs": []}"#).unwrap_err()), "/inputs");

@@ -167,10 +167,8 @@ impl<'s> FanOut<'_, 's> {
     /// `schema` leads to `part`, from which it was come to.
     fn ring(&self, schema: &'s Value, part: &'s Value) -> Error {
         let references = self.document.references(schema).into_iter();
-        let back = references
-            .filter(|(.., target)| target.is_some_and(|target| std::ptr::eq(target, part)))
-            .map(|(keyword, ..)| keyword);
-        let keyword = back.last().unwrap_or("$ref");
+        let mut back = references.filter(|(.., target)| target.is_some_and(|target| std::ptr::eq(target, part)));
+        let keyword = back.next().map_or("$ref", |(keyword, ..)| keyword);
         let message = format!("this `{keyword}` comes back to itself without looking at any part of the value");
         invalid(&pointer(&self.document.locate(schema), keyword), &message)
     }

@@ -27,6 +27,7 @@ mod config;
 mod disconnect;
 mod errors;
 mod fair;
+mod hostile;
 mod layers;
 #[cfg(feature = "local")]
 mod local_model;

@@ -58,6 +58,12 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                 entry.end(Ending::Broken);
                 return connection.send(&bytes).await;
             }
+            Played::Endless(head, piece) => {
+                connection.send(&head).await?;
+                loop {
+                    connection.send(&piece).await?;
+                }
+            }
             Played::Reset => {
                 entry.end(Ending::Broken);
                 connection.reset();
@@ -123,6 +129,7 @@ enum Played {
     Whole(Vec<u8>),
     Pieces(Vec<u8>, Duration, Vec<u8>),
     Cut(Vec<u8>),
+    Endless(Vec<u8>, Vec<u8>),
     Reset,
 }
 
@@ -177,6 +184,9 @@ fn put(reply: Reply, call: &Call) -> Played {
         Reply::WrongContentType => {
             Played::Whole(wire::response(200, "text/html", &[], b"<html><body>Welcome to the proxy</body></html>"))
         }
+        Reply::Raw(bytes) => Played::Whole(bytes),
+        Reply::RawCut(bytes) => Played::Cut(bytes),
+        Reply::Endless(head, piece) => Played::Endless(head, piece),
         Reply::Stall | Reply::Delay(..) | Reply::Gate(..) => unreachable!("prepare has resolved these"),
     }
 }

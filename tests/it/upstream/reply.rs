@@ -30,6 +30,12 @@ pub enum Reply {
     SlowBody(Duration),
     /// A page of HTML with status 200.
     WrongContentType,
+    /// These bytes for a response, as they are.
+    Raw(Vec<u8>),
+    /// The same, and then the connection closes.
+    RawCut(Vec<u8>),
+    /// These bytes, and then those again and again until the client has had enough.
+    Endless(Vec<u8>, Vec<u8>),
     /// Nothing, until the client gives up.
     Stall,
     /// The reply after a time.
