@@ -128,7 +128,11 @@ impl Flying {
     /// Ends the flight with this for the others, if there are any. What is only this item's own business (its caller's quota) is
     /// not theirs.
     pub fn land(mut self, landed: &Landed, is_theirs: bool) {
-        let Some(flight) = self.0.take().filter(|_| is_theirs) else { return };
+        if !is_theirs {
+            // Dropped, it leaves the flight to them.
+            return;
+        }
+        let Some(flight) = self.0.take() else { return };
         // Whoever comes from now on begins anew.
         lock(&flight.boards).remove(&flight.key);
         // This one's seat, and this.
@@ -186,6 +190,16 @@ mod tests {
         flying.land(&Ok(success()), true);
         drop(second);
         assert_eq!(flights.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_end_that_is_not_theirs_leaves_the_flight_to_the_others() {
+        let flights = Flights::default();
+        let (first, second) = (flights.board(KEY, Kind::Batch), flights.board(KEY, Kind::Batch));
+        let broke = Error::new(crate::model::Code::QuotaExceeded, "its own business");
+        first.take_off().unwrap().land(&Err(broke), false);
+        assert!(second.landed().await.is_none());
+        assert!(second.take_off().is_some());
     }
 
     #[tokio::test]
