@@ -218,7 +218,7 @@ impl Plan {
             add(way.mode.as_str());
         }
         let numbers = (self.max_attempts, self.timeout, self.temperature.to_bits(), self.max_output_tokens, self.seed);
-        add(&format!("{} {numbers:?} {:?}", self.instructions.is_some(), self.cache));
+        add(&format!("{} {numbers:?}", self.instructions.is_some()));
         self.identity = Some(digest);
         self
     }
