@@ -81,11 +81,11 @@ impl<'a> Ways<'a> {
         self.elsewhere().is_some()
     }
 
-    /// Enters the line, or keeps the place that there is already.
+    /// Enters the line for the first call, or keeps the place that there is already.
     pub fn place(&mut self, text: &str, room: Option<u32>) -> InLine {
         match self.place.take() {
             Some(place) => place,
-            None => self.enter(text, room, Turn::Again),
+            None => self.enter(text, room, Turn::New),
         }
     }
 
