@@ -58,7 +58,7 @@ pub fn run<S: Inputs>(extractor: Arc<Extractor>, plan: Arc<Plan>, lane: Lane, on
 
 /// A batch of one: the same work, without a task of its own, which would cost two wake-ups of another thread.
 pub async fn single(extractor: &Extractor, plan: &Plan, lane: &Lane, input: Input) -> Outcome {
-    let place = plan.enter(lane, &input);
+    let place = extractor.enter(plan, lane, &input);
     // On the heap: the layers above move their futures, and this one has kilobytes.
     Box::pin(guarded(extractor, plan, lane, place, input)).await
 }
@@ -115,7 +115,7 @@ impl<S: Inputs> Outcomes<S> {
             }
             let (extractor, plan, lane) = (Arc::clone(&self.extractor), Arc::clone(&self.plan), Arc::clone(&self.lane));
             // Here and not in the task, so that items have their turns in the order of the inputs.
-            let place = plan.enter(&lane, &input);
+            let place = extractor.enter(&plan, &lane, &input);
             self.tasks.spawn(async move { guarded(&extractor, &plan, &lane, place, input).await });
         }
     }

@@ -58,6 +58,10 @@ impl Cache {
         Some(Success { data, model: Arc::clone(&kept.model), repairs: kept.repairs.clone(), cached: true })
     }
 
+    pub fn contains(&self, key: &Key) -> bool {
+        self.0.contains_key(key)
+    }
+
     pub fn put(&self, key: Key, success: &Success) {
         // A value has only string keys, so it cannot fail.
         let Ok(data) = serde_json::to_vec(&success.data) else { return };

@@ -56,11 +56,17 @@ impl Extractor {
     }
 }
 
-impl Plan {
-    /// A place in line for the first call of an item; `None` for one that will not call.
-    pub(super) fn enter(&self, lane: &Lane, input: &Input) -> Option<InLine> {
+impl Extractor {
+    /// A place in line for the first call of an item; `None` for one that will not call. What takes no place takes nothing of
+    /// any quota either.
+    pub(super) fn enter(&self, plan: &Plan, lane: &Lane, input: &Input) -> Option<InLine> {
         let text = input.content.as_ref().ok().filter(|text| !is_blank(text))?;
-        Some(Ways::new(lane, self, None).enter(text, self.max_output_tokens, Turn::New))
+        if let Some(cache) = self.cache.as_ref().filter(|_| plan.cache == CacheUse::Use)
+            && plan.key(text).is_some_and(|key| cache.contains(&key))
+        {
+            return None;
+        }
+        Some(Ways::new(lane, plan, None).enter(text, plan.max_output_tokens, Turn::New))
     }
 }
 
