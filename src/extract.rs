@@ -111,8 +111,13 @@ impl Extractor {
         // Twice what can be in flight, so that a free slot always finds an item that waits.
         let window = self.limits.max_concurrency().saturating_mul(2);
         let wanted = window.min(concurrency.unwrap_or(usize::MAX)).min(items.unwrap_or(usize::MAX));
-        let load =
-            Load { class: Class::Direct, pool: plan.route().limits.pool(), items: wanted.max(1), has_price: plan.has_price() };
+        let load = Load {
+            class: Class::Direct,
+            pool: plan.route().limits.pool(),
+            items: wanted.max(1),
+            is_single: items == Some(1),
+            has_price: plan.has_price(),
+        };
         self.limits.admit(caller, &load).map_err(|refused| refusal(&refused))
     }
 }

@@ -95,6 +95,8 @@ pub struct Load {
     pub pool: PoolId,
     /// Items that it would have under way at a time, at least 1.
     pub items: usize,
+    /// Whether it has but one item.
+    pub is_single: bool,
     /// Whether the cost of each of its calls will be known.
     pub has_price: bool,
 }
@@ -227,7 +229,7 @@ impl Limits {
         let admitted = state.admit(caller, load, Instant::now())?;
         let counts_tokens = state.counts_tokens(caller);
         drop(state);
-        Ok(Lane::new(Arc::clone(&self.0), load.class, caller, admitted, counts_tokens))
+        Ok(Lane::new(Arc::clone(&self.0), load, caller, admitted, counts_tokens))
     }
 
     /// Counts a retry of a failed call, if the provider's retry budget has room for one.

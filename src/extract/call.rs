@@ -9,9 +9,6 @@ use crate::limits::{Health, Permit, Remaining, Report, Spent, Turn, backoff};
 use crate::model::{Code, Error, ModelUsage};
 use crate::provider::{Answer, Complaint, Failure, FailureKind, Left, Request, Schema};
 
-/// An item with so much time left gives a call half of it, so that one that is never answered can be tried again.
-const ENOUGH_FOR_TWO: Duration = Duration::from_secs(20);
-
 /// What came of one call.
 enum Called {
     Answered(Answer),
@@ -33,7 +30,7 @@ impl Item<'_> {
                     return Ok(answer);
                 }
                 Called::OutOfTime => {
-                    let health = Health::Timeout(took);
+                    let health = Health::Timeout { took, is_own: true };
                     permit.finish(Report { is_crowded: true, spent: Spent::Unknown, ..Report::new(health) });
                     return Err(self.out_of_time(""));
                 }
@@ -41,7 +38,7 @@ impl Item<'_> {
             };
             let then = retry::consequence(&failure, took);
             self.extractor.meters.tried_in_vain(then.action.as_str());
-            let key = permit.begin();
+            let key = permit.key();
             let report = report(then, failure.left);
             match then.action {
                 Action::Again => permit.finish(report),
@@ -49,12 +46,14 @@ impl Item<'_> {
                     refused += 1;
                     // A wait of nothing, or a date that has passed, says no more than the status.
                     let asked = asked.filter(|wait| !wait.is_zero());
-                    let until = Instant::now() + asked.unwrap_or_else(|| backoff::pause(refused));
+                    // Who says so again and again, and always only for a moment, is not taken at its word.
+                    let least = if refused > 1 { backoff::pause(refused - 1) } else { Duration::ZERO };
+                    let until = Instant::now() + asked.unwrap_or_else(|| backoff::pause(refused)).max(least);
                     permit.finish(Report { paused_until: Some(until), ..report });
                     self.ways.pause(failure);
                 }
                 Action::OtherKey(code) => {
-                    permit.finish(Report { is_refused: true, ..report });
+                    permit.finish(report);
                     self.ways.refuse_key(key, code, failure);
                 }
                 Action::Retry => {
@@ -63,7 +62,9 @@ impl Item<'_> {
                     self.retry(failure).await?;
                 }
                 Action::Fail(code) => {
-                    permit.finish(report);
+                    // The item gives up, but the others must not call at once either.
+                    let paused_until = (failure.status() == Some(429)).then(|| Instant::now() + pause(&failure));
+                    permit.finish(Report { paused_until, ..report });
                     return Err(upstream(code, explain(code, &failure), &failure));
                 }
             }
@@ -91,8 +92,9 @@ impl Item<'_> {
             seed: plan.seed,
             template: &way.template,
             traceparent: plan.traceparent.as_deref(),
-            key: permit.begin(),
+            key: permit.key(),
         };
+        permit.begin();
         let limit = self.time_limit();
         let begun = Instant::now();
         let called = tokio::time::timeout(limit, way.route.provider.call(&request)).await;
@@ -115,18 +117,18 @@ impl Item<'_> {
         (called, took)
     }
 
-    /// How long the next call may take: as configured; or so that another model still has its chance; or until it is clear that
-    /// it takes much longer than the others of its request.
+    /// How long the next call may take: as configured; so that another model still has its chance; and, but for the last try,
+    /// until it is clear that it takes much longer than the others of its request.
     fn time_limit(&self) -> Duration {
         let own = self.ways.now().route.call_timeout;
-        let has_other = self.ways.has_other();
-        let shared = has_other || (own.is_none() && self.left >= ENOUGH_FOR_TWO);
-        let share = if shared { self.left / 2 } else { self.left };
-        let stalled = self.plan.pace.stalled_after(self.stalls);
+        let share = if self.ways.has_other() { self.left / 2 } else { self.left };
+        let is_last = self.ways.is_last_try(self.extractor.config.max_tries);
+        let stalled = self.plan.pace.stalled_after(self.stalls).filter(|_| !is_last);
         [own, stalled].into_iter().flatten().fold(share, Duration::min)
     }
 
     fn answered(&mut self, answer: &Answer) -> Report {
+        self.ways.answered();
         let way = self.ways.now();
         let spent = match answer.usage {
             None => Spent::Unknown,
@@ -159,6 +161,7 @@ impl Item<'_> {
             match self.extractor.limits.retry(self.ways.now().route.limits.pool()) {
                 Ok(()) => return Ok(()),
                 // So many fail that retrying all of them at once would make it worse.
+                Err(_) if self.ways.turn_elsewhere() => return Ok(()),
                 Err(wait) => {
                     self.extractor.meters.retry_put_off();
                     delay = backoff::delay(failed, Some(wait), fastrand::f64());
@@ -179,7 +182,13 @@ impl Item<'_> {
 
 fn report(then: Consequence, left: Left) -> Report {
     let spent = if then.may_be_charged { Spent::Unknown } else { Spent::Nothing };
-    Report { is_crowded: then.is_crowded, spent, remaining: remaining(left), ..Report::new(then.health) }
+    let Consequence { health, is_crowded, is_key_refused: is_refused, .. } = then;
+    Report { is_crowded, spent, is_refused, remaining: remaining(left), ..Report::new(health) }
+}
+
+/// How long a provider that said 429 wants to be left alone, as far as one such answer tells.
+fn pause(failure: &Failure) -> Duration {
+    failure.retry_after.filter(|wait| !wait.is_zero()).unwrap_or_else(|| backoff::pause(1))
 }
 
 const fn remaining(left: Left) -> Remaining {

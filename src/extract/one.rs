@@ -108,7 +108,7 @@ impl Item<'_> {
         }
         let seat = self.extractor.flights.board(key, self.plan.kind);
         loop {
-            let mut place = self.ways.place(text, self.room);
+            let mut place = self.ways.place(text, self.room, Turn::New);
             let waiting = Instant::now();
             // Its turn first: then the wait for the others is never begun.
             let told = tokio::select! {

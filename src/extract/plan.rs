@@ -73,6 +73,9 @@ impl Models {
     /// `invalid_request` at `/model`, with what is known.
     pub fn find(&self, name: Option<&str>, limits: &Limits) -> Result<Choice, Error> {
         let Some(name) = name else { return Ok(self.default.clone()) };
+        if name.len() > MAX_NAME_BYTES {
+            return Err(Error::invalid("/model", format!("a model's name has at most {MAX_NAME_BYTES} bytes")));
+        }
         if let Some(choice) = self.named.get(name) {
             return Ok(choice.clone());
         }
@@ -113,6 +116,9 @@ impl Provided {
         }
     }
 }
+
+/// The longest name of a model, in bytes.
+const MAX_NAME_BYTES: usize = 255;
 
 /// The provider that has but one model, which is built in.
 const LOCAL: &str = "local";

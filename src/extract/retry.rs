@@ -45,6 +45,8 @@ pub struct Consequence {
     pub is_crowded: bool,
     /// Whether the provider may have worked for it, and charged it.
     pub may_be_charged: bool,
+    /// Whether the key is of no use for any other item either.
+    pub is_key_refused: bool,
 }
 
 /// The table. The provider's own word (`x-should-retry`) is obeyed over it. `took` is how long the call lasted.
@@ -61,23 +63,26 @@ pub fn consequence(failure: &Failure, took: Duration) -> Consequence {
 
 fn row(failure: &Failure, took: Duration) -> Consequence {
     use Health::{Neutral, Success};
-    let plain = |action, health| Consequence { action, health, is_crowded: false, may_be_charged: false };
+    let plain = |action, health| Consequence { action, health, is_crowded: false, may_be_charged: false, is_key_refused: false };
+    let useless = |code| Consequence { is_key_refused: true, ..plain(Action::OtherKey(code), Neutral) };
     let crowded = |action| Consequence { is_crowded: true, ..plain(action, Neutral) };
     let lost = |health| Consequence { may_be_charged: true, ..plain(Action::Retry, health) };
     match failure.kind {
         FailureKind::Connect => plain(Action::Retry, Health::Failure),
         FailureKind::Broken => lost(Health::Failure),
-        FailureKind::Timeout => Consequence { is_crowded: true, ..lost(Health::Timeout(took)) },
+        FailureKind::Timeout => Consequence { is_crowded: true, ..lost(Health::Timeout { took, is_own: false }) },
         FailureKind::Adapted => plain(Action::Again, Success),
         FailureKind::Busy => plain(Action::Pause(failure.retry_after), Neutral),
-        FailureKind::Exhausted => plain(Action::OtherKey(Code::UpstreamRateLimited), Neutral),
+        FailureKind::Exhausted => useless(Code::UpstreamRateLimited),
         FailureKind::TooLong => plain(Action::Fail(Code::UpstreamError), Success),
         FailureKind::Unusable => plain(Action::Fail(Code::UpstreamError), Neutral),
         FailureKind::Status(status) => match status {
             429 => crowded(Action::Pause(failure.retry_after)),
             503 | 529 if failure.retry_after.is_some() => crowded(Action::Pause(failure.retry_after)),
             503 | 529 => crowded(Action::Retry),
-            401 | 403 => plain(Action::OtherKey(Code::UpstreamUnauthorized), Neutral),
+            401 => useless(Code::UpstreamUnauthorized),
+            // A right key may still not ask this model.
+            403 => plain(Action::OtherKey(Code::UpstreamUnauthorized), Neutral),
             408 | 409 => plain(Action::Retry, Neutral),
             500 | 502 | 504 | 520..=524 => plain(Action::Retry, Health::Failure),
             // 400, 404, 413, 422 and their kin: the same question gets the same answer.
@@ -126,16 +131,17 @@ mod tests {
             (501, None, failed, neutral, false),
         ] {
             let row = consequence(&failure(FailureKind::Status(status), asked), TOOK);
-            let expected = Consequence { action, health, is_crowded, may_be_charged: false };
+            let expected = Consequence { action, health, is_crowded, may_be_charged: false, is_key_refused: status == 401 };
             assert_eq!(row, expected, "{status}");
         }
         for (kind, action, health, is_crowded, may_be_charged) in [
             (FailureKind::Connect, Action::Retry, bad, false, false),
             (FailureKind::Broken, Action::Retry, bad, false, true),
-            (FailureKind::Timeout, Action::Retry, Health::Timeout(TOOK), true, true),
+            (FailureKind::Timeout, Action::Retry, Health::Timeout { took: TOOK, is_own: false }, true, true),
             (FailureKind::Exhausted, Action::OtherKey(Code::UpstreamRateLimited), neutral, false, false),
         ] {
-            let expected = Consequence { action, health, is_crowded, may_be_charged };
+            let is_key_refused = kind == FailureKind::Exhausted;
+            let expected = Consequence { action, health, is_crowded, may_be_charged, is_key_refused };
             assert_eq!(consequence(&failure(kind, None), TOOK), expected, "{kind:?}");
         }
     }

@@ -35,6 +35,8 @@ pub struct Ways<'a> {
     patience: Patience,
     /// Whether it waits where it is, and does not turn elsewhere.
     is_patient: bool,
+    /// Its last call was answered with a pause.
+    was_paused: bool,
     /// How the last call failed, and what that would be called if nothing is left to try.
     last: Option<(Code, Failure)>,
 }
@@ -50,6 +52,7 @@ impl<'a> Ways<'a> {
             fallback: vec![Progress::default(); plan.fallback.len()],
             patience: plan.patience,
             is_patient: plan.fallback.is_empty(),
+            was_paused: false,
             last: None,
         }
     }
@@ -81,11 +84,11 @@ impl<'a> Ways<'a> {
         self.elsewhere().is_some()
     }
 
-    /// Enters the line for the first call, or keeps the place that there is already.
-    pub fn place(&mut self, text: &str, room: Option<u32>) -> InLine {
+    /// Enters the line, or keeps the place that there is already.
+    pub fn place(&mut self, text: &str, room: Option<u32>, turn: Turn) -> InLine {
         match self.place.take() {
             Some(place) => place,
-            None => self.enter(text, room, Turn::New),
+            None => self.enter(text, room, turn),
         }
     }
 
@@ -116,15 +119,12 @@ impl<'a> Ways<'a> {
     /// When the item will not wait as long as it would have to, or there is nothing left to try.
     pub async fn permit(&mut self, text: &str, room: Option<u32>, turn: Turn, queued: &mut Duration) -> Result<Permit, Error> {
         loop {
-            let place = match self.place.take() {
-                Some(place) => place,
-                None => self.enter(text, room, turn),
-            };
+            let place = self.place(text, room, turn);
             let waiting = Instant::now();
             let told = place.await;
             let waited = waiting.elapsed();
             *queued += waited;
-            if turn == Turn::Again {
+            if std::mem::take(&mut self.was_paused) {
                 self.patience.waited(waited);
             }
             let denied = match told {
@@ -171,7 +171,27 @@ impl<'a> Ways<'a> {
 
     /// The call was answered with a pause.
     pub fn pause(&mut self, failure: Failure) {
+        self.was_paused = true;
         self.last = Some((Code::UpstreamRateLimited, failure));
+    }
+
+    /// The call was answered.
+    pub fn answered(&mut self) {
+        let at = self.at;
+        self.of(at).failed = 0;
+    }
+
+    /// Whether a failure of the next call would be the last.
+    pub fn is_last_try(&self, max_tries: u32) -> bool {
+        let (at, failed) = (self.at, self.open().find(|(at, _)| *at == self.at).map_or(0, |(_, progress)| progress.failed));
+        failed + 1 >= max_tries && self.open().all(|(other, _)| other == at)
+    }
+
+    /// Turns to another model that can be had now, if there is one.
+    pub fn turn_elsewhere(&mut self) -> bool {
+        let next = self.elsewhere();
+        self.at = next.unwrap_or(self.at);
+        next.is_some()
     }
 
     /// The call failed. `Some`: it is worth a backoff and another try, after so many failures. `None`: the next model is asked.

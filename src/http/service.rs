@@ -52,7 +52,8 @@ pub async fn metrics(state: State) -> Response {
         waiting.set(as_gauge(reading.waiting));
         available.set(reading.available.map_or(f64::INFINITY, as_gauge));
     }
-    for BreakerReading { model, state, .. } in state.extractor.limits().breakers() {
+    let breakers = state.extractor.limits().breakers();
+    for BreakerReading { model, state, .. } in breakers.into_iter().filter(|reading| reading.has_metrics) {
         telemetry::breaker_gauge(&model).set(match state {
             BreakerState::Closed => 0.0,
             BreakerState::HalfOpen => 0.5,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fair::Class;
 use super::state::RequestId;
-use super::{CallerId, Shared};
+use super::{CallerId, Load, Shared};
 
 /// Why a request is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,18 +35,25 @@ pub struct Lane {
     /// Every permit holds one of these.
     pub(super) flying: Arc<()>,
     counts_tokens: bool,
+    is_single: bool,
     window: usize,
 }
 
 impl Lane {
     pub(super) fn new(
         shared: Arc<Shared>,
-        class: Class,
+        load: &Load,
         caller: CallerId,
         (request, window): (RequestId, usize),
         counts_tokens: bool,
     ) -> Self {
-        Self { shared, class, caller, request, flying: Arc::new(()), counts_tokens, window }
+        let Load { class, is_single, .. } = *load;
+        Self { shared, class, caller, request, flying: Arc::new(()), counts_tokens, is_single, window }
+    }
+
+    /// Whether the request has but one item.
+    pub(super) const fn is_single(&self) -> bool {
+        self.is_single
     }
 
     /// How many items of the request may be under way (waiting or in flight) at a time, at least 1.

@@ -33,9 +33,14 @@ impl Alarm {
     /// Starts the thread; it calls `ring` at each moment set, and now and then, until that returns false.
     pub fn start(&self, ring: impl Fn() -> bool + Send + 'static) -> std::io::Result<()> {
         let clock = Arc::clone(&self.0);
-        std::thread::Builder::new().name("extractd-alarm".to_owned()).spawn(move || while clock.wait() && ring() {})?;
+        std::thread::Builder::new().name("extractd-alarm".to_owned()).spawn(move || while clock.wait() && rings(&ring) {})?;
         Ok(())
     }
+}
+
+/// A bug in what it rings for must not stop the clock for everybody.
+fn rings(ring: &impl Fn() -> bool) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(ring)).unwrap_or(true)
 }
 
 impl Clock {

@@ -22,8 +22,11 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(500);
 pub enum Health {
     Success,
     Failure,
-    /// No answer within this time.
-    Timeout(Duration),
+    /// No answer within this time. Of its own accord, a caller may allow too little: that says less.
+    Timeout {
+        took: Duration,
+        is_own: bool,
+    },
     /// Load, or the caller's own doing.
     Neutral,
 }
@@ -33,6 +36,9 @@ struct Seen {
     succeeded: u32,
     failed: u32,
     timed_out: u32,
+    /// Those of them that say much.
+    stalled: u32,
+    slowest: Duration,
 }
 
 /// As others see it.
@@ -46,8 +52,6 @@ pub enum State {
 #[derive(Debug)]
 pub struct Breaker {
     seen: Rolling<Seen>,
-    /// The slowest success of late.
-    slowest: Duration,
     opened: Option<Opened>,
 }
 
@@ -61,7 +65,7 @@ struct Opened {
 
 impl Breaker {
     pub fn new(now: Instant) -> Self {
-        Self { seen: Rolling::new(now), slowest: Duration::ZERO, opened: None }
+        Self { seen: Rolling::new(now), opened: None }
     }
 
     pub fn state(&self, now: Instant) -> State {
@@ -83,9 +87,8 @@ impl Breaker {
         self.opened.as_ref().map(|opened| opened.probes.take())
     }
 
-    /// A call that went out at `began` has ended. True when the breaker has opened by it.
+    /// A call that went out at `began` has ended; its health is `weighed`. True when the breaker has opened by it.
     pub fn record(&mut self, health: Health, began: Instant, now: Instant) -> bool {
-        let health = self.weighed(health);
         match (&mut self.opened, health) {
             // Not a probe: called before it opened, and late with its news.
             (Some(opened), _) if began < opened.until => false,
@@ -98,20 +101,22 @@ impl Breaker {
                 }
                 false
             }
-            (Some(opened), Health::Failure | Health::Timeout(_)) => {
+            (Some(opened), Health::Failure | Health::Timeout { .. }) => {
                 let length = (opened.length * 2).min(MAX_OPEN);
                 self.open(length, now);
                 true
             }
             (None, Health::Success) => {
-                self.slowest = self.slowest.saturating_sub(self.slowest / 64).max(now.saturating_duration_since(began));
-                self.seen.now(now).succeeded += 1;
+                let seen = self.seen.now(now);
+                seen.succeeded += 1;
+                seen.slowest = seen.slowest.max(now.saturating_duration_since(began));
                 false
             }
             (None, health) => {
                 let seen = self.seen.now(now);
                 seen.failed += 1;
-                seen.timed_out += u32::from(matches!(health, Health::Timeout(_)));
+                seen.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
+                seen.stalled += u32::from(matches!(health, Health::Timeout { is_own: false, .. }));
                 let tripped = self.tripped(now);
                 if tripped {
                     self.open(OPEN, now);
@@ -122,9 +127,9 @@ impl Breaker {
     }
 
     /// Whoever allows less time than the provider usually takes learns nothing about its health.
-    pub fn weighed(&self, health: Health) -> Health {
+    pub fn weighed(&mut self, health: Health, now: Instant) -> Health {
         match health {
-            Health::Timeout(took) if took < MIN_TIMEOUT || took < self.slowest * 2 => Health::Neutral,
+            Health::Timeout { took, .. } if took < MIN_TIMEOUT || took < self.all(now).slowest * 2 => Health::Neutral,
             health => health,
         }
     }
@@ -135,6 +140,8 @@ impl Breaker {
             succeeded: all.succeeded + seen.succeeded,
             failed: all.failed + seen.failed,
             timed_out: all.timed_out + seen.timed_out,
+            stalled: all.stalled + seen.stalled,
+            slowest: all.slowest.max(seen.slowest),
         })
     }
 
@@ -146,7 +153,7 @@ impl Breaker {
 
     fn tripped(&mut self, now: Instant) -> bool {
         let all = self.all(now);
-        let none_succeeded = all.succeeded == 0 && (all.timed_out > 0 || all.failed >= ALL_FAILED);
+        let none_succeeded = all.succeeded == 0 && (all.stalled > 0 || all.failed >= ALL_FAILED);
         none_succeeded || (all.succeeded + all.failed >= MIN_VOLUME && all.failed >= all.succeeded)
     }
 
@@ -205,20 +212,28 @@ mod tests {
         }
     }
 
+    const fn timeout(ms: u64, is_own: bool) -> Health {
+        Health::Timeout { took: Duration::from_millis(ms), is_own }
+    }
+
     #[test]
     fn one_timeout_opens_it_where_nothing_else_is_known() {
         let start = Instant::now();
-        let timeout = Health::Timeout(Duration::from_secs(1));
+        let record = |breaker: &mut Breaker, health| {
+            let health = breaker.weighed(health, start);
+            breaker.record(health, start, start)
+        };
         let mut breaker = Breaker::new(start);
-        assert!(!breaker.record(Health::Timeout(MIN_TIMEOUT / 2), start, start), "an impatient caller");
-        assert!(breaker.record(timeout, start, start));
+        assert!(!record(&mut breaker, timeout(200, false)), "too short to say anything");
+        assert!(!record(&mut breaker, timeout(1_000, true)), "an impatient caller");
+        assert!(record(&mut breaker, timeout(1_000, false)));
         let mut healthy = Breaker::new(start);
         healthy.record(Health::Success, start, start);
-        assert!(!healthy.record(timeout, start, start));
+        assert!(!record(&mut healthy, timeout(1_000, false)));
         let mut slow = Breaker::new(start);
         slow.record(Health::Success, start, after(start, 2_000));
-        let later = after(start, 20_000);
-        assert!(!slow.record(timeout, start, later), "it usually takes longer than that");
+        assert_eq!(slow.weighed(timeout(3_000, false), after(start, 3_000)), Health::Neutral, "it usually takes as long");
+        assert_ne!(slow.weighed(timeout(3_000, false), after(start, 20_000)), Health::Neutral, "that is long ago");
     }
 
     #[test]
@@ -228,9 +243,8 @@ mod tests {
         for _ in 0..50 {
             breaker.record(Health::Success, start, start);
         }
-        let timeout = Health::Timeout(Duration::from_secs(5));
         for n in 1..=5 {
-            breaker.record(timeout, start, start);
+            breaker.record(timeout(5_000, false), start, start);
             assert_eq!(breaker.is_slow(start), n == 5);
         }
     }

@@ -44,23 +44,22 @@ impl Quota {
     }
 }
 
-/// What a day's calls have cost so far.
+/// What a day's calls have cost so far; known of every caller, so that a budget may come and go.
 #[derive(Debug)]
-struct Budget {
-    per_day: Usd,
+struct Day {
     /// Reserved for calls in flight, too.
     spent: Usd,
-    day_ends: Instant,
+    ends: Instant,
 }
 
-impl Budget {
-    fn new(per_day: Usd, now: Instant, wall: SystemTime) -> Self {
-        Self { per_day, spent: Usd(0), day_ends: now + until_midnight(wall) }
+impl Day {
+    fn new(now: Instant, wall: SystemTime) -> Self {
+        Self { spent: Usd(0), ends: now + until_midnight(wall) }
     }
 
     fn pass(&mut self, now: Instant, wall: impl Fn() -> SystemTime) {
-        if now >= self.day_ends {
-            *self = Self::new(self.per_day, now, wall());
+        if now >= self.ends {
+            *self = Self::new(now, wall());
         }
     }
 }
@@ -95,12 +94,12 @@ pub struct Caller {
     pub quota: Quota,
     requests: Option<Bucket>,
     tokens: Option<Tokens>,
-    budget: Option<Budget>,
+    today: Day,
     pub in_flight: Count,
     /// What its admitted requests may have under way together.
     pub admitted: usize,
-    /// It is no longer configured; it goes when its last request does.
-    pub is_retired: bool,
+    /// Whether it is configured now. Who no longer is keeps its quota for the requests that it still has.
+    pub is_listed: bool,
 }
 
 impl Caller {
@@ -109,38 +108,38 @@ impl Caller {
             quota: Quota::default(),
             requests: None,
             tokens: None,
-            budget: None,
+            today: Day::new(now, wall),
             in_flight: Count::default(),
             admitted: 0,
-            is_retired: false,
+            is_listed: false,
         };
-        caller.set(quota, now, wall);
+        caller.set(quota, now);
         caller
     }
 
     /// Another quota; what is not changed keeps its balance.
-    pub fn set(&mut self, quota: Quota, now: Instant, wall: SystemTime) {
-        self.is_retired = false;
+    pub fn set(&mut self, quota: Quota, now: Instant) {
         if self.quota.requests_per_minute != quota.requests_per_minute {
             self.requests = quota.requests_per_minute.map(|per_minute| Bucket::new(rate(per_minute), 1.0, now));
         }
         if self.quota.tokens_per_minute != quota.tokens_per_minute {
             self.tokens = quota.tokens_per_minute.map(|per_minute| Tokens::new(per_minute, 1.0, now));
         }
-        self.budget = quota.budget_per_day.map(|per_day| match self.budget.take() {
-            Some(budget) => Budget { per_day, ..budget },
-            None => Budget::new(per_day, now, wall),
-        });
         self.quota = quota;
     }
 
     /// Whether an item may be reserved tokens or dollars.
     pub const fn counts_tokens(&self) -> bool {
-        self.tokens.is_some() || self.budget.is_some()
+        self.tokens.is_some() || self.has_budget()
     }
 
     pub const fn has_budget(&self) -> bool {
-        self.budget.is_some()
+        self.quota.budget_per_day.is_some()
+    }
+
+    /// Whether the end of one of its calls may let another go out.
+    pub const fn waits_for_its_own(&self) -> bool {
+        self.quota.max_in_flight.is_some() || self.has_budget()
     }
 
     /// Room for so many more waiting items; `None`: no limit of its own.
@@ -155,12 +154,10 @@ impl Caller {
         if self.quota.max_in_flight.is_some_and(|limit| self.in_flight.now() >= limit.get() as usize) {
             return Some(Hold::Own);
         }
-        if let Some(budget) = &mut self.budget {
-            budget.pass(now, SystemTime::now);
-            if budget.spent >= budget.per_day {
-                // What is in flight may turn out cheaper than what is reserved for it.
-                return Some(if self.in_flight.now() > 0 { Hold::Own } else { Hold::Broke(budget.day_ends) });
-            }
+        self.today.pass(now, SystemTime::now);
+        if self.quota.budget_per_day.is_some_and(|per_day| self.today.spent >= per_day) {
+            // What is in flight may turn out cheaper than what is reserved for it.
+            return Some(if self.in_flight.now() > 0 { Hold::Own } else { Hold::Broke(self.today.ends) });
         }
         let requests = self.requests.as_ref().filter(|_| charge.requests > 0).and_then(|requests| requests.wait(now));
         let tokens = self.tokens.as_ref().and_then(|tokens| tokens.wait(charge.tokens, now));
@@ -183,18 +180,14 @@ impl Caller {
         if let Some(tokens) = &mut self.tokens {
             tokens.take(charge.tokens, now);
         }
-        if let Some(budget) = &mut self.budget {
-            budget.spent = budget.spent.saturating_add(charge.cost);
-        }
+        self.today.spent = self.today.spent.saturating_add(charge.cost);
     }
 
     pub fn settle(&mut self, reserved: Charge, used: Charge, now: Instant) {
         if let Some(tokens) = &mut self.tokens {
             tokens.settle(reserved.tokens, used.tokens, now);
         }
-        if let Some(budget) = &mut self.budget {
-            budget.spent = budget.spent.saturating_sub(reserved.cost).saturating_add(used.cost);
-        }
+        self.today.spent = self.today.spent.saturating_sub(reserved.cost).saturating_add(used.cost);
     }
 
     pub fn standing(&self, now: Instant) -> Standing {
@@ -210,7 +203,7 @@ impl Caller {
             reset: bucket.wait(1, now).map_or(Duration::ZERO, |until| until - now),
             debt: bucket.in_use(now),
         });
-        let budget = self.budget.as_ref().map(|budget| (budget.per_day, budget.spent));
+        let budget = self.quota.budget_per_day.map(|per_day| (per_day, self.today.spent));
         Standing { requests, tokens, budget }
     }
 }
@@ -273,10 +266,11 @@ mod tests {
         let start = Instant::now();
         let mut caller = Caller::new(quota(), start, SystemTime::now());
         caller.take(Charge { requests: 1, tokens: 0, cost: Usd(100) }, start);
-        caller.set(Quota { budget_per_day: Some(Usd(150)), ..Quota::default() }, start, SystemTime::now());
+        caller.set(Quota::default(), start);
+        caller.set(Quota { budget_per_day: Some(Usd(150)), ..Quota::default() }, start);
         assert_eq!(caller.standing(start).budget, Some((Usd(150), Usd(100))));
         assert!(caller.broke(start).is_none());
-        caller.set(quota(), start, SystemTime::now());
+        caller.set(quota(), start);
         assert!(caller.broke(start).is_some());
     }
 }

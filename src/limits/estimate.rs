@@ -2,6 +2,8 @@
 
 /// Tokens of an answer while nothing is known of the model's.
 const UNKNOWN_OUTPUT: u32 = 256;
+/// No call takes more tokens than this, whatever a provider says.
+const MAX_BELIEVED: u64 = 10_000_000;
 /// What is left of the weight of a call after the next one: the last hundred or so count.
 const DECAY: f64 = 0.99;
 
@@ -57,6 +59,13 @@ pub struct Guess {
 }
 
 impl Guess {
+    /// No more than `most` together.
+    #[must_use]
+    pub fn at_most(self, most: u64) -> Self {
+        let input = self.input.min(most);
+        Self { input, output: self.output.min(most - input) }
+    }
+
     #[must_use]
     pub const fn total(self) -> u64 {
         self.input.saturating_add(self.output)
@@ -82,6 +91,7 @@ impl Estimate {
     /// A call of so many `guessed` tokens took these.
     #[expect(clippy::cast_precision_loss, reason = "tokens of one call")]
     pub fn learn(&mut self, guessed: u64, input: u64, output: u64) {
+        let (input, output) = (input.min(MAX_BELIEVED), output.min(MAX_BELIEVED));
         for (sum, new) in [
             (&mut self.guessed_input, guessed as f64),
             (&mut self.input, input as f64),

@@ -4,10 +4,11 @@
 //! within a caller its lines (a request and the model that it asks). A level is start-time fair queueing: each key carries
 //! the virtual time at which its next item starts, and the smallest goes first. A newcomer with a single item is *fresh* and
 //! goes before the backlog, every other turn: so it waits beside twenty batches for one slot more than alone, and yet no stream
-//! of newcomers starves what waits.
+//! of newcomers starves what waits. Who was served lately for much more than items usually cost is no newcomer.
 //!
-//! What cannot go out for a reason of its own (its caller's quota, its model's limit) is *parked* until that may have changed,
-//! and costs nothing meanwhile. Every operation is O(log n) in the number of waiting callers and lines.
+//! What cannot go out for a reason of its own (its caller's quota, its model's breaker) is *parked* until that may have changed,
+//! keeps its turn, and costs nothing meanwhile. Every operation is O(log n) in the number of waiting callers and lines, but for
+//! the rare ones that say otherwise.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -33,13 +34,12 @@ impl Class {
 
 /// Where a key stands.
 #[derive(Debug, Clone, Copy)]
-enum Place {
-    /// Newly come; by arrival.
-    Fresh(u64),
-    /// By the virtual start of its next item, then by arrival.
-    Backlog(u64, u64),
-    /// Not to be asked for now; `None`: it was fresh.
-    Parked(Option<u64>),
+struct Place {
+    /// The virtual start of its next item; `None`: it is fresh.
+    start: Option<u64>,
+    arrival: u64,
+    /// Not to be asked for now.
+    is_parked: bool,
 }
 
 /// Keys in the order of their turn.
@@ -48,7 +48,12 @@ struct Turns<K> {
     fresh: BTreeMap<u64, K>,
     backlog: BTreeSet<(u64, u64, K)>,
     places: BTreeMap<K, Place>,
+    /// Those who have left, and their next item would not start yet: by when it would.
+    owing: BTreeMap<K, u64>,
+    debts: BTreeSet<(u64, K)>,
     now: u64,
+    /// What an item costs, about.
+    typical: u64,
     arrivals: u64,
     last_was_fresh: bool,
 }
@@ -59,7 +64,10 @@ impl<K> Default for Turns<K> {
             fresh: BTreeMap::new(),
             backlog: BTreeSet::new(),
             places: BTreeMap::new(),
+            owing: BTreeMap::new(),
+            debts: BTreeSet::new(),
             now: 0,
+            typical: 1,
             arrivals: 0,
             last_was_fresh: false,
         }
@@ -69,23 +77,25 @@ impl<K> Default for Turns<K> {
 impl<K: Copy + Ord> Turns<K> {
     /// Puts `key` in line, unless it is there.
     fn enter(&mut self, key: K, is_fresh: bool) {
-        if !self.places.contains_key(&key) {
-            self.place(key, (!is_fresh).then_some(self.now));
+        if self.places.contains_key(&key) {
+            return;
         }
+        self.arrivals += 1;
+        let mut start = self.now;
+        if let Some(until) = self.owing.remove(&key) {
+            self.debts.remove(&(until, key));
+            start = start.max(until);
+        }
+        let is_fresh = is_fresh && start - self.now <= self.typical;
+        self.place(key, Place { start: (!is_fresh).then_some(start), arrival: self.arrivals, is_parked: false });
     }
 
-    fn place(&mut self, key: K, start: Option<u64>) {
-        self.arrivals += 1;
-        let place = match start {
-            None => {
-                self.fresh.insert(self.arrivals, key);
-                Place::Fresh(self.arrivals)
-            }
-            Some(start) => {
-                self.backlog.insert((start, self.arrivals, key));
-                Place::Backlog(start, self.arrivals)
-            }
-        };
+    fn place(&mut self, key: K, place: Place) {
+        match place {
+            Place { is_parked: true, .. } => {}
+            Place { start: None, arrival, .. } => drop(self.fresh.insert(arrival, key)),
+            Place { start: Some(start), arrival, .. } => drop(self.backlog.insert((start, arrival, key))),
+        }
         self.places.insert(key, place);
     }
 
@@ -96,50 +106,56 @@ impl<K: Copy + Ord> Turns<K> {
         if self.last_was_fresh { backlog.or(fresh) } else { fresh.or(backlog) }
     }
 
-    fn leave(&mut self, key: K) -> Option<Place> {
+    fn remove(&mut self, key: K) -> Option<Place> {
         let place = self.places.remove(&key)?;
         match place {
-            Place::Fresh(arrival) => drop(self.fresh.remove(&arrival)),
-            Place::Backlog(start, arrival) => drop(self.backlog.remove(&(start, arrival, key))),
-            Place::Parked(_) => {}
+            Place { is_parked: true, .. } => {}
+            Place { start: None, arrival, .. } => drop(self.fresh.remove(&arrival)),
+            Place { start: Some(start), arrival, .. } => drop(self.backlog.remove(&(start, arrival, key))),
         }
         Some(place)
     }
 
-    /// `key` was served; it stays in line while it has more.
-    fn serve(&mut self, key: K, cost: u64, has_more: bool) {
-        let start = match self.leave(key) {
-            Some(Place::Backlog(start, _)) => {
-                self.last_was_fresh = false;
-                self.now = self.now.max(start);
-                start
-            }
-            Some(Place::Fresh(_) | Place::Parked(_)) => {
-                self.last_was_fresh = true;
-                self.now
-            }
-            None => return,
-        };
-        if has_more {
-            self.place(key, Some(start.saturating_add(cost)));
+    /// `key` has no more; what it was served beyond its turn is remembered until the others are as far.
+    fn leave(&mut self, key: K) {
+        if let Some(Place { start: Some(start), .. }) = self.remove(key)
+            && start > self.now
+        {
+            self.owing.insert(key, start);
+            self.debts.insert((start, key));
         }
+    }
+
+    /// `key` was served an item of this cost.
+    fn serve(&mut self, key: K, cost: u64) {
+        let Some(Place { start, .. }) = self.remove(key) else { return };
+        self.last_was_fresh = start.is_none();
+        self.now = self.now.max(start.unwrap_or(self.now));
+        self.typical = (self.typical.saturating_mul(15).saturating_add(cost) / 16).max(1);
+        while let Some((until, paid)) = self.debts.first().copied().filter(|(until, _)| *until <= self.now) {
+            self.debts.remove(&(until, paid));
+            self.owing.remove(&paid);
+        }
+        self.arrivals += 1;
+        let start = start.unwrap_or(self.now).saturating_add(cost);
+        self.place(key, Place { start: Some(start), arrival: self.arrivals, is_parked: false });
     }
 
     fn park(&mut self, key: K) {
-        let start = match self.leave(key) {
-            Some(Place::Fresh(_)) | None => None,
-            Some(Place::Backlog(start, _)) => Some(start),
-            Some(Place::Parked(start)) => start,
-        };
-        self.places.insert(key, Place::Parked(start));
+        if let Some(place) = self.remove(key) {
+            self.places.insert(key, Place { is_parked: true, ..place });
+        }
     }
 
+    /// It stands where it stood, but for what it could not have used.
     fn unpark(&mut self, key: K) {
-        if let Some(Place::Parked(start)) = self.places.get(&key) {
-            // Who could not go out has earned nothing by it.
-            let start = start.map(|start| start.max(self.now));
-            self.place(key, start);
+        if let Some(place) = self.places.get(&key).copied().filter(|place| place.is_parked) {
+            self.place(key, Place { start: place.start.map(|start| start.max(self.now)), is_parked: false, ..place });
         }
+    }
+
+    fn parked(&self) -> impl Iterator<Item = K> {
+        self.places.iter().filter(|(_, place)| place.is_parked).map(|(key, _)| *key)
     }
 }
 
@@ -243,8 +259,8 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Callers<C, L, T> {
 
     fn charge(&mut self, caller: C, line: L, cost: u64) {
         if let Some(own) = self.callers.get_mut(&caller) {
-            own.turns.serve(line, cost, true);
-            self.turns.serve(caller, cost, true);
+            own.turns.serve(line, cost);
+            self.turns.serve(caller, cost);
         }
     }
 }
@@ -270,10 +286,6 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         self.len
     }
 
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Whether nothing waits but what is parked.
     pub fn is_idle(&self) -> bool {
         self.turns.first().is_none()
@@ -290,7 +302,7 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         self.tickets += 1;
         self.len += 1;
         let number = self.tickets;
-        self.turns.enter(class, true);
+        self.turns.enter(class, false);
         self.turns.unpark(class);
         self.class(class).push(caller, line, entry, (number, item));
         Ticket { class, caller, line, number }
@@ -323,7 +335,7 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
             };
             if let Some(cost) = cost {
                 queue.charge(caller, line, cost);
-                self.turns.serve(class, class.charge(cost), true);
+                self.turns.serve(class, class.charge(cost));
             }
             let (_, item) = self.class(class).take(caller, line, VecDeque::pop_front)??;
             self.forget(class, 1);
@@ -336,6 +348,10 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         self.len -= count;
         if self.class(class).callers.is_empty() {
             self.turns.leave(class);
+        }
+        if self.len == 0 {
+            // Nobody waits: nobody is owed anything.
+            (self.turns, self.direct, self.jobs) = Default::default();
         }
     }
 
@@ -371,18 +387,12 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         }
     }
 
-    /// The lines that `may` names may go out again.
+    /// The lines that `may` names may go out again. Looks at all of them.
     pub fn unpark_lines(&mut self, may: impl Fn(L) -> bool) {
         for class in [Class::Direct, Class::Job] {
             let queue = self.class(class);
             for (caller, own) in &mut queue.callers {
-                let parked: Vec<_> = own
-                    .turns
-                    .places
-                    .iter()
-                    .filter(|(line, place)| matches!(place, Place::Parked(_)) && may(**line))
-                    .map(|(line, _)| *line)
-                    .collect();
+                let parked: Vec<_> = own.turns.parked().filter(|line| may(*line)).collect();
                 if !parked.is_empty() {
                     for line in parked {
                         own.turns.unpark(line);
@@ -449,6 +459,36 @@ mod tests {
                 assert!(next.contains(&1), "after {served}");
             }
         }
+    }
+
+    #[test]
+    fn dear_singles_one_after_the_other_get_no_more_than_their_share() {
+        let mut queue = Numbers::default();
+        for _ in 0..5_000 {
+            push(&mut queue, 1, 1, 100);
+        }
+        let (mut single, mut batch) = (0, 0);
+        for request in 0..=255 {
+            push_single(&mut queue, 2, request, 10_000);
+            while let Some((cost, ())) = queue.next(|_, item| Offer::Take((), u64::from(*item))) {
+                *(if cost == 100 { &mut batch } else { &mut single }) += cost;
+                if cost == 10_000 || batch > 400_000 {
+                    break;
+                }
+            }
+        }
+        assert!(single <= batch + 20_000, "{single} of the singles, {batch} of the batch");
+    }
+
+    #[test]
+    fn what_was_parked_keeps_its_turn() {
+        let mut queue = Numbers::default();
+        for caller in [3, 1, 2] {
+            push_single(&mut queue, caller, caller, caller.into());
+        }
+        assert!(queue.next(|_, _| Offer::<()>::ParkLine).is_none());
+        queue.unpark_lines(|_| true);
+        assert_eq!(drain(&mut queue), [3, 1, 2]);
     }
 
     #[test]
@@ -520,7 +560,7 @@ mod tests {
         assert_eq!([pop(&mut queue), pop(&mut queue), pop(&mut queue)], [Some(110), Some(120), None]);
         queue.unpark_lines(|line| line == 20);
         assert_eq!([pop(&mut queue), pop(&mut queue)], [Some(220), None]);
-        assert!(queue.is_empty() && queue.turns.places.is_empty());
+        assert!(queue.len() == 0 && queue.turns.places.is_empty());
     }
 
     #[test]

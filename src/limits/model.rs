@@ -10,6 +10,9 @@ use super::{PoolId, Spent};
 use crate::model::{Price, Usage};
 use crate::telemetry::CallMeters;
 
+/// Models with metrics of their own.
+pub(super) const MAX_LABELS: u64 = 100;
+
 /// What is configured of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Terms {
@@ -23,6 +26,8 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Model {
     pub(super) id: u64,
+    /// Where its items wait: in the queue that its provider's models share, or, with a limit of its own, in one of its own.
+    pub(super) queue: usize,
     pub(super) pool: PoolId,
     pub(super) terms: Terms,
     pub(super) in_flight: Count,
@@ -38,14 +43,19 @@ pub(super) struct Known {
 
 impl Model {
     /// `label` is `provider/model`, for the metrics.
-    pub(super) fn new(id: u64, pool: PoolId, terms: Terms, label: &str, now: Instant) -> Self {
+    pub(super) fn new(id: u64, pool: PoolId, queue: usize, terms: Terms, label: &str, now: Instant) -> Self {
         let known = Known { breaker: Breaker::new(now), estimate: Estimate::default() };
-        Self { id, pool, terms, in_flight: Count::default(), meters: CallMeters::new(label), known: Mutex::new(known) }
+        Self { id, queue, pool, terms, in_flight: Count::default(), meters: CallMeters::new(label), known: Mutex::new(known) }
     }
 
     /// What has been learned about it.
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first models are those of the configuration.
+    pub(super) const fn has_metrics(&self) -> bool {
+        self.id <= MAX_LABELS
     }
 
     /// A call has ended.

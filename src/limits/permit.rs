@@ -12,7 +12,7 @@ use super::key::KeySet;
 use super::model::Model;
 use super::pool::Holds;
 use super::state::{self, Entered, Waiting};
-use super::{CallerId, Lane, PoolId, Report, Shared};
+use super::{CallerId, Lane, Report, Shared};
 
 /// What a call was let out with.
 #[derive(Debug)]
@@ -28,7 +28,11 @@ pub struct Stake {
 /// The right to make one call: keep it until the answer's last byte, then [`finish`](Permit::finish) it with what became of the
 /// call. Dropping it gives everything back too; what the call may have used by then stays charged.
 #[derive(Debug)]
-pub struct Permit {
+pub struct Permit(Box<Granted>);
+
+/// On the heap: who waits for it has room for the handle only.
+#[derive(Debug)]
+struct Granted {
     holds: Option<Holds>,
     stake: Stake,
     has_begun: bool,
@@ -38,23 +42,28 @@ pub struct Permit {
 }
 
 impl Permit {
-    pub(super) const fn new(holds: Holds, stake: Stake, flying: Arc<()>, shared: Arc<Shared>) -> Self {
-        Self { holds: Some(holds), stake, has_begun: false, report: None, shared, _flying: flying }
+    pub(super) fn new(holds: Holds, stake: Stake, flying: Arc<()>, shared: Arc<Shared>) -> Self {
+        Self(Box::new(Granted { holds: Some(holds), stake, has_begun: false, report: None, shared, _flying: flying }))
     }
 
-    /// The call goes out now, with the key of the number that is returned.
-    pub const fn begin(&mut self) -> usize {
-        self.has_begun = true;
-        self.stake.key
+    /// The call goes out now: from here on it may be worked for, and charged.
+    pub fn begin(&mut self) {
+        self.0.has_begun = true;
+    }
+
+    /// The number of the key that the call goes out with.
+    #[must_use]
+    pub fn key(&self) -> usize {
+        self.0.stake.key
     }
 
     /// The call has ended so. The slot goes to the next, and what was reserved is settled.
     pub fn finish(mut self, report: Report) {
-        self.report = Some(report);
+        self.0.report = Some(report);
     }
 }
 
-impl Drop for Permit {
+impl Drop for Granted {
     fn drop(&mut self) {
         let report = self.report.take().unwrap_or(state::left(self.has_begun));
         if self.has_begun {
@@ -64,7 +73,8 @@ impl Drop for Permit {
     }
 }
 
-/// How long an item will wait, all its waits together: for a key that its provider has paused, and for a provider that is down.
+/// How long an item will wait: for keys that its provider has paused, all its waits after a 429 together; and for a provider that
+/// is down, each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     paused: Duration,
@@ -92,10 +102,9 @@ impl Patience {
         until.saturating_duration_since(now) <= self.down
     }
 
-    /// The item has waited so long for its turn to come again.
+    /// The item has waited so long for a key that was paused.
     pub fn waited(&mut self, time: Duration) {
         self.paused = self.paused.saturating_sub(time);
-        self.down = self.down.saturating_sub(time);
     }
 }
 
@@ -154,13 +163,13 @@ impl Lane {
                 Standing::Waiting(ticket, answered)
             }
         };
-        InLine { shared, pool: ask.model.pool(), standing }
+        InLine { shared, model: Arc::clone(ask.model), standing }
     }
 
     /// Gives up every place in line, so that nothing more of this request goes out.
     pub fn leave(&self) {
         // Whoever still waits on them is told outside the lock.
-        let waiters = self.shared.lock().leave_lines(self.class, self.caller, self.request);
+        let waiters = self.shared.change(|state, _| state.leave_lines(self.class, self.caller, self.request));
         drop(waiters);
     }
 }
@@ -179,7 +188,7 @@ enum Standing {
 #[derive(Debug)]
 pub struct InLine {
     shared: Arc<Shared>,
-    pool: PoolId,
+    model: Arc<Model>,
     standing: Standing,
 }
 
@@ -187,7 +196,7 @@ impl InLine {
     /// The place of an item that has been told already.
     #[must_use]
     pub fn told(&self, told: Result<Permit, Denied>) -> Self {
-        Self { shared: Arc::clone(&self.shared), pool: self.pool, standing: Standing::Told(Some(told)) }
+        Self { shared: Arc::clone(&self.shared), model: Arc::clone(&self.model), standing: Standing::Told(Some(told)) }
     }
 }
 
@@ -211,7 +220,11 @@ impl Future for InLine {
 impl Drop for InLine {
     fn drop(&mut self) {
         if let Standing::Waiting(ticket, _) = &self.standing {
-            self.shared.lock().stop_waiting(self.pool, *ticket);
+            let has_left = self.shared.lock().stop_waiting(&self.model, *ticket);
+            if has_left {
+                // What stood behind it may need less.
+                self.shared.dispatch();
+            }
         }
     }
 }

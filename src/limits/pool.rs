@@ -40,8 +40,10 @@ pub struct Asked<'a> {
 /// Why a call cannot go out now, and what has to change.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Its model; `None`: a call of it has to end.
-    Model(Option<Instant>),
+    /// The item's model or its keys; `None`: a call has to end.
+    Line(Option<Instant>),
+    /// All of its model's own places are taken.
+    Model,
     /// Its caller's quota; `None`: a call of its own has to end.
     Caller(Option<Instant>),
     /// The provider, or all of them; `None`: a call has to end.
@@ -101,14 +103,18 @@ impl Provider {
         self.keys.iter().enumerate().filter(move |(_, key)| all_closed || !key.is_closed(now))
     }
 
-    /// When every key is paused: until the first is not.
-    pub fn paused(&self, now: Instant) -> Option<Instant> {
+    /// When every key that has not refused the item is paused: until the first is not.
+    pub fn paused(&self, refused: KeySet, now: Instant) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
-        for (_, key) in self.usable(now) {
+        for (_, key) in self.usable(now).filter(|(number, _)| !refused.contains(*number)) {
             let until = key.paused(now)?;
             earliest = Some(earliest.map_or(until, |earlier| earlier.min(until)));
         }
         earliest
+    }
+
+    pub fn is_any_paused(&self, now: Instant) -> bool {
+        self.keys.iter().any(|key| key.paused(now).is_some())
     }
 
     /// How many calls could go out now, as far as its keys and its own limit are concerned.
@@ -126,7 +132,9 @@ impl Provider {
             return Ok(number);
         }
         match candidates().filter_map(|(_, key)| key.wait(asked.guess.total(), now)).min() {
-            Some(earliest) => Err(Refusal::Everyone(Some(earliest))),
+            Some(earliest) if asked.refused == KeySet::default() => Err(Refusal::Everyone(Some(earliest))),
+            // Others may have the keys that this one has not.
+            Some(earliest) => Err(Refusal::Line(Some(earliest))),
             None => Err(Refusal::Denied(Denied::NoKey)),
         }
     }
@@ -147,11 +155,11 @@ impl Provider {
         }
         let model = asked.model;
         if model.terms.max_in_flight.is_some_and(|limit| model.in_flight.now() >= limit) {
-            return Err(Refusal::Model(None));
+            return Err(Refusal::Model);
         }
         let known = model.known();
         if !known.breaker.lets_through(now) {
-            return Err(Refusal::Model(match known.breaker.state(now) {
+            return Err(Refusal::Line(match known.breaker.state(now) {
                 breaker::State::Open { until } => Some(until),
                 breaker::State::Closed | breaker::State::HalfOpen => None,
             }));

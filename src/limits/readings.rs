@@ -42,6 +42,8 @@ pub struct BreakerReading {
     pub state: BreakerState,
     /// Until a call is let through to see whether it is better, if it is open.
     pub opens_in: Option<Duration>,
+    /// Whether it has metrics of its own: not those beyond the first hundred, which only callers have named.
+    pub has_metrics: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +90,7 @@ impl Limits {
     #[must_use]
     pub fn budgets(&self) -> Vec<(String, Usd, Usd)> {
         let (now, state) = (Instant::now(), self.0.lock());
-        let budgets = state.callers.values().filter_map(|caller| {
+        let budgets = state.callers.values().filter(|caller| caller.is_listed).filter_map(|caller| {
             let (limit, spent) = caller.standing(now).budget?;
             Some((caller.quota.name.clone(), limit, spent))
         });
@@ -118,13 +120,13 @@ impl State {
                 breaker::State::Open { until } => (BreakerState::Open, Some(until - now)),
                 breaker::State::HalfOpen => (BreakerState::HalfOpen, None),
             };
-            BreakerReading { model: format!("{provider}/{name}"), state, opens_in }
+            BreakerReading { model: format!("{provider}/{name}"), state, opens_in, has_metrics: model.has_metrics() }
         });
         named.collect()
     }
 
     fn readings(&self, now: Instant) -> Vec<Reading> {
-        let waiting: usize = self.pools.iter().map(|pool| pool.queue.len()).sum();
+        let waiting: usize = self.pools.iter().map(PoolState::waiting).sum();
         let mut readings = vec![
             reading(Kind::Concurrency, None, Some(self.config.max_concurrency), self.in_flight(), waiting),
             reading(Kind::Queue, None, Some(self.config.max_queue), self.queued(), waiting),
@@ -139,7 +141,7 @@ impl State {
                 readings.push(reading(Kind::Concurrency, scope, Some(limit), model.in_flight.now(), 0));
             }
         }
-        for caller in self.callers.values() {
+        for caller in self.callers.values().filter(|caller| caller.is_listed || caller.admitted > 0) {
             let scope = || Some(format!("caller:{}", caller.quota.name));
             if let Some(limit) = caller.quota.max_in_flight {
                 readings.push(reading(Kind::Concurrency, scope(), Some(limit.get() as usize), caller.in_flight.now(), 0));
@@ -159,7 +161,7 @@ impl State {
 
 impl PoolState {
     fn read(&self, now: Instant, readings: &mut Vec<Reading>) {
-        let (provider, waiting) = (&self.provider, self.queue.len());
+        let (provider, waiting) = (&self.provider, self.waiting());
         let is_lowered = provider.adaptive.as_ref().is_some_and(Adaptive::is_lowered);
         if provider.max_in_flight.is_some() || is_lowered {
             let scope = Some(provider.name.clone());

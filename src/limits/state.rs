@@ -12,7 +12,7 @@ use super::caller::{Caller, Charge, Quota};
 use super::estimate::Guess;
 use super::fair::{Class, Entry, Offer, Queue, Ticket};
 use super::key::KeySet;
-use super::model::{Model, Terms};
+use super::model::{MAX_LABELS, Model, Terms};
 use super::permit::{Ask, Denied, Patience, Permit, Stake, Turn};
 use super::pool::{Asked, Holds, Provider, Refusal, charge};
 use super::{CallerId, Config, Load, Pool, PoolId, RETRY_SOON, Report, Shared, Spent};
@@ -32,8 +32,6 @@ pub type Waiting = Ticket<CallerId, Line>;
 
 /// Models that are remembered without being used; a caller may name any.
 const MAX_MODELS: usize = 1000;
-/// Models with metrics of their own.
-const MAX_LABELS: usize = 100;
 
 #[derive(Debug)]
 pub struct Waiter {
@@ -49,11 +47,14 @@ pub struct Waiter {
     answer: oneshot::Sender<Result<Permit, Denied>>,
 }
 
+type Waiters = Queue<CallerId, Line, Waiter>;
+
 /// Who waits for a provider.
 #[derive(Debug)]
 pub struct PoolState {
     pub provider: Provider,
-    pub queue: Queue<CallerId, Line, Waiter>,
+    /// The first is that of the models without a limit of their own; each of the others is one model's.
+    queues: Vec<Waiters>,
 }
 
 /// What may go out again at a moment of its own.
@@ -71,7 +72,9 @@ pub struct State {
     pub callers: BTreeMap<CallerId, Caller>,
     pub models: BTreeMap<(PoolId, String), Arc<Model>>,
     wakes: BTreeSet<(Instant, Wake)>,
-    /// Which pool is asked first for the next free slot.
+    /// Every queue: its pool, and its number there.
+    queues: Vec<(usize, usize)>,
+    /// Which of them is asked first for the next free slot.
     turn: usize,
     /// What the admitted requests may have under way together.
     admitted: usize,
@@ -90,7 +93,9 @@ pub enum Entered {
 
 impl State {
     pub fn new(config: Config, pools: Vec<Pool>, now: Instant) -> Self {
-        let pool = |pool| PoolState { provider: Provider::new(pool, config.max_concurrency, now), queue: Queue::default() };
+        let pool =
+            |pool| PoolState { provider: Provider::new(pool, config.max_concurrency, now), queues: vec![Waiters::default()] };
+        let queues = (0..pools.len()).map(|pool| (pool, 0)).collect();
         Self {
             config,
             slots: Arc::new(Semaphore::new(config.max_concurrency)),
@@ -98,6 +103,7 @@ impl State {
             callers: BTreeMap::new(),
             models: BTreeMap::new(),
             wakes: BTreeSet::new(),
+            queues,
             turn: 0,
             admitted: 0,
             requests: 0,
@@ -125,27 +131,35 @@ impl State {
         }
         self.model_ids += 1;
         let provider = self.pools.get(pool.0).map_or("", |pool| pool.provider.name.as_str());
-        let known = if self.models.len() < MAX_LABELS { name } else { "(other)" };
-        let model = Arc::new(Model::new(self.model_ids, pool, terms, &format!("{provider}/{known}"), now));
+        let known = if self.model_ids <= MAX_LABELS { name } else { "(other)" };
+        let label = format!("{provider}/{known}");
+        let queue = if terms.max_in_flight.is_some() { self.add_queue(pool) } else { 0 };
+        let model = Arc::new(Model::new(self.model_ids, pool, queue, terms, &label, now));
         if self.models.len() < MAX_MODELS {
             self.models.insert((pool, name.to_owned()), Arc::clone(&model));
         }
         model
     }
 
-    /// Sets what each caller may use; who is no longer there keeps its quota until its last request has ended.
-    pub fn set_callers(&mut self, mut callers: Vec<(CallerId, Quota)>, now: Instant, wall: SystemTime) {
-        callers.retain(|(_, quota)| quota.is_limited());
-        let named: BTreeSet<_> = callers.iter().map(|(id, _)| *id).collect();
-        for (id, caller) in &mut self.callers {
-            caller.is_retired = !named.contains(id);
+    /// Only configured models have a limit, and so a queue, of their own.
+    fn add_queue(&mut self, pool: PoolId) -> usize {
+        let Some(state) = self.pools.get_mut(pool.0) else { return 0 };
+        state.queues.push(Waiters::default());
+        let queue = state.queues.len() - 1;
+        self.queues.push((pool.0, queue));
+        queue
+    }
+
+    /// Sets what each caller may use. Who is no longer there keeps its quota for what it still has under way, and what it has
+    /// spent today; nobody is forgotten, for there are no more of them than ever had a name in the configuration.
+    pub fn set_callers(&mut self, callers: Vec<(CallerId, Quota)>, now: Instant, wall: SystemTime) {
+        for caller in self.callers.values_mut() {
+            caller.is_listed = false;
         }
-        self.callers.retain(|_, caller| !caller.is_retired || caller.admitted > 0);
         for (id, quota) in callers {
-            match self.callers.get_mut(&id) {
-                Some(caller) => caller.set(quota, now, wall),
-                None => drop(self.callers.insert(id, Caller::new(quota, now, wall))),
-            }
+            let caller = self.callers.entry(id).or_insert_with(|| Caller::new(Quota::default(), now, wall));
+            caller.set(quota, now);
+            caller.is_listed = true;
             self.unpark_caller(id);
         }
     }
@@ -153,7 +167,7 @@ impl State {
     /// Admits a request with as large a part of `wanted` as there is room for.
     pub fn admit(&mut self, caller: CallerId, load: &Load, now: Instant) -> Result<(RequestId, usize), Refused> {
         let Load { pool, items: wanted, has_price, .. } = *load;
-        let ready = self.pools.get(pool.0).map_or(0, |pool| if pool.queue.is_empty() { pool.provider.ready(now) } else { 0 });
+        let ready = self.pools.get(pool.0).map_or(0, |pool| if pool.waiting() == 0 { pool.provider.ready(now) } else { 0 });
         let ready = ready.min(self.slots.available_permits());
         let waiting = self.queued();
         let room = (self.config.max_queue + ready).saturating_sub(waiting);
@@ -192,9 +206,6 @@ impl State {
         self.admitted -= window;
         if let Some(own) = self.callers.get_mut(&caller) {
             own.admitted -= window;
-            if own.is_retired && own.admitted == 0 {
-                self.callers.remove(&caller);
-            }
         }
     }
 
@@ -207,17 +218,22 @@ impl State {
     /// Lets an item go out, or puts it in line, or tells it that it will not go out at all.
     pub fn enter(&mut self, lane: &Lane, ask: &Ask<'_>, now: Instant) -> Entered {
         let (model, caller) = (ask.model, lane.caller);
-        let guess = model.guess(ask.guessed, ask.max_output);
         let Some(pool) = self.pools.get_mut(model.pool.0) else { return Entered::Denied(Denied::NoKey) };
-        if let Some(allowed) = pool.provider.largest().filter(|allowed| guess.total() > *allowed) {
-            return Entered::Denied(Denied::TooLarge { needed: guess.total(), allowed });
+        let largest = pool.provider.largest();
+        // By what was sent, and not by what was learned: else one answer that was too long would refuse all that come after.
+        let needed = ask.guessed.saturating_add(ask.max_output.unwrap_or_default().into());
+        if let Some(allowed) = largest.filter(|allowed| needed > *allowed) {
+            return Entered::Denied(Denied::TooLarge { needed, allowed });
         }
-        if let Some(denied) = impatience(&pool.provider, model, ask.patience, now) {
+        let guess = model.guess(ask.guessed, ask.max_output).at_most(largest.unwrap_or(u64::MAX));
+        if let Some(denied) = impatience(&pool.provider, model, ask.patience, ask.refused, now) {
             return Entered::Denied(denied);
         }
-        if pool.queue.is_idle() {
+        let PoolState { provider, queues } = pool;
+        let Some(queue) = queues.get_mut(model.queue) else { return Entered::Denied(Denied::NoKey) };
+        if queue.is_idle() {
             let asked = Asked { model, turn: ask.turn, is_first_try: ask.is_first_try, guess, refused: ask.refused };
-            match pool.provider.grant(&asked, self.callers.get_mut(&caller), &self.slots, now) {
+            match provider.grant(&asked, self.callers.get_mut(&caller), &self.slots, now) {
                 Ok((holds, key)) => {
                     let stake = Stake { key, model: Arc::clone(model), caller, guess, guessed: ask.guessed, began: now };
                     return Entered::Granted(holds, stake);
@@ -240,23 +256,27 @@ impl State {
         };
         let entry = match ask.turn {
             Turn::Again => Entry::Front,
-            Turn::New if lane.window() == 1 => Entry::Single,
+            Turn::New if lane.is_single() => Entry::Single,
             Turn::New => Entry::Back,
         };
         let of_model = Line { request: lane.request, model: model.id };
-        Entered::Waiting(pool.queue.push(lane.class, caller, of_model, entry, waiter), answered)
+        Entered::Waiting(queue.push(lane.class, caller, of_model, entry, waiter), answered)
     }
 
-    pub fn stop_waiting(&mut self, pool: PoolId, ticket: Waiting) {
-        if let Some(pool) = self.pools.get_mut(pool.0) {
-            pool.queue.remove(ticket);
-        }
+    /// Takes an item out of its line. False when its turn has come already.
+    pub fn stop_waiting(&mut self, model: &Model, ticket: Waiting) -> bool {
+        self.queue(model).is_some_and(|queue| queue.remove(ticket).is_some())
+    }
+
+    fn queue(&mut self, model: &Model) -> Option<&mut Waiters> {
+        self.pools.get_mut(model.pool.0)?.queues.get_mut(model.queue)
     }
 
     /// Takes every item of a request out of its lines.
     pub fn leave_lines(&mut self, class: Class, caller: CallerId, request: RequestId) -> Vec<Waiter> {
         let lines = Line { request, model: 0 }..=Line { request, model: u64::MAX };
-        self.pools.iter_mut().flat_map(|pool| pool.queue.remove_all(class, caller, lines.clone())).collect()
+        let queues = self.pools.iter_mut().flat_map(|pool| &mut pool.queues);
+        queues.flat_map(|queue| queue.remove_all(class, caller, lines.clone())).collect()
     }
 
     /// A call has ended. True when its model's breaker has opened by it.
@@ -278,28 +298,29 @@ impl State {
                 known.estimate.learn(*guessed, usage.input_tokens, usage.output_tokens);
             }
             let was_closed = known.breaker.state(now) == breaker::State::Closed;
-            let health = known.breaker.weighed(report.health);
+            let health = known.breaker.weighed(report.health, now);
             let opened = known.breaker.record(health, *began, now);
             let is_crowded = match (report.health, health) {
                 // The caller was impatient.
-                (Health::Timeout(_), Health::Neutral) => false,
-                (Health::Timeout(_), _) => known.breaker.is_slow(now),
+                (Health::Timeout { .. }, Health::Neutral) => false,
+                (Health::Timeout { .. }, _) => known.breaker.is_slow(now),
                 _ => report.is_crowded,
             };
-            (opened, !was_closed || opened || model.terms.max_in_flight.is_some(), is_crowded)
+            (opened, !was_closed, is_crowded)
         };
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
             pool.provider.learn(stake, used.tokens, report, is_crowded, now);
             // Before anyone else may go out.
             drop(holds);
-            if report.paused_until.is_some() || opened {
+            let may_be_paused = (report.paused_until.is_some() || report.is_refused) && pool.provider.is_any_paused(now);
+            if may_be_paused || opened {
                 pool.tell_impatient(now);
             }
-            if may_change {
-                pool.queue.unpark_lines(|line| line.model == model.id);
+            if may_change && let Some(queue) = pool.queues.get_mut(model.queue) {
+                queue.unpark_lines(|line| line.model == model.id);
             }
         }
-        if self.callers.contains_key(caller) {
+        if self.callers.get(caller).is_some_and(Caller::waits_for_its_own) {
             self.unpark_caller(*caller);
         }
         opened
@@ -311,16 +332,18 @@ impl State {
         let mut next = None::<Instant>;
         let mut sooner = |at: Instant| next = Some(next.map_or(at, |earlier| earlier.min(at)));
         let mut idle = 0;
-        while idle < self.pools.len() {
-            let at = self.turn % self.pools.len();
-            self.turn = at + 1;
+        while idle < self.queues.len() {
+            let turn = self.turn % self.queues.len();
+            self.turn = turn + 1;
             idle += 1;
-            let Some(pool) = self.pools.get_mut(at) else { break };
-            let (provider, callers, wakes, slots) = (&mut pool.provider, &mut self.callers, &mut self.wakes, &self.slots);
-            let counts_tokens = provider.counts_tokens();
-            let served = pool.queue.next(|caller, waiter| {
+            let Some((at, number)) = self.queues.get(turn).copied() else { break };
+            let Some(PoolState { provider, queues }) = self.pools.get_mut(at) else { break };
+            let Some(queue) = queues.get_mut(number).filter(|queue| !queue.is_idle()) else { continue };
+            let (callers, wakes, slots) = (&mut self.callers, &mut self.wakes, &self.slots);
+            let (counts_tokens, largest) = (provider.counts_tokens(), provider.largest().unwrap_or(u64::MAX));
+            let served = queue.next(|caller, waiter| {
                 // By what is known now, which may be more than when it entered.
-                let guess = waiter.model.guess(waiter.guessed, waiter.max_output);
+                let guess = waiter.model.guess(waiter.guessed, waiter.max_output).at_most(largest);
                 let Waiter { model, guessed, turn, is_first_try, refused, .. } = waiter;
                 let asked = Asked { model, turn: *turn, is_first_try: *is_first_try, guess, refused: *refused };
                 match provider.grant(&asked, callers.get_mut(&caller), slots, now) {
@@ -330,7 +353,12 @@ impl State {
                         Offer::Take(Ok((holds, stake)), cost)
                     }
                     Err(Refusal::Denied(denied)) => Offer::Reject(Err(denied)),
-                    Err(Refusal::Model(until)) => {
+                    Err(Refusal::Model) => Offer::Stop,
+                    // The probes of a half-open breaker are all out: who has somewhere else to go does not wait for them.
+                    Err(Refusal::Line(None)) if waiter.patience == Patience::NONE => {
+                        Offer::Reject(Err(Denied::Down { until: now + RETRY_SOON }))
+                    }
+                    Err(Refusal::Line(until)) => {
                         wakes.extend(until.map(|until| (until, Wake::Model(PoolId(at), waiter.model.id))));
                         Offer::ParkLine
                     }
@@ -365,8 +393,8 @@ impl State {
             match wake {
                 Wake::Caller(caller) => self.unpark_caller(caller),
                 Wake::Model(pool, model) => {
-                    if let Some(pool) = self.pools.get_mut(pool.0) {
-                        pool.queue.unpark_lines(|line| line.model == model);
+                    for queue in self.pools.get_mut(pool.0).into_iter().flat_map(|pool| &mut pool.queues) {
+                        queue.unpark_lines(|line| line.model == model);
                     }
                 }
             }
@@ -374,8 +402,8 @@ impl State {
     }
 
     fn unpark_caller(&mut self, caller: CallerId) {
-        for pool in &mut self.pools {
-            pool.queue.unpark_caller(caller);
+        for queue in self.pools.iter_mut().flat_map(|pool| &mut pool.queues) {
+            queue.unpark_caller(caller);
         }
     }
 
@@ -386,29 +414,41 @@ impl State {
 }
 
 impl PoolState {
+    /// Items that wait for this provider.
+    pub fn waiting(&self) -> usize {
+        self.queues.iter().map(Waiters::len).sum()
+    }
+
     /// Tells those whom a pause or an open breaker keeps waiting for longer than they will.
     fn tell_impatient(&mut self, now: Instant) {
-        let provider = &self.provider;
-        let denied = self.queue.iter().filter_map(|(ticket, waiter)| {
-            impatience(provider, &waiter.model, waiter.patience, now).map(|denied| (ticket, denied))
-        });
-        let denied: Vec<_> = denied.collect();
-        for (ticket, denied) in denied {
-            if let Some(waiter) = self.queue.remove(ticket) {
-                // It may have left at this moment; then there is nobody to tell.
-                drop(waiter.answer.send(Err(denied)));
+        let Self { provider, queues } = self;
+        for queue in queues {
+            let denied = queue.iter().filter_map(|(ticket, waiter)| {
+                let denied = impatience(provider, &waiter.model, waiter.patience, waiter.refused, now)?;
+                Some((ticket, denied))
+            });
+            let denied: Vec<_> = denied.collect();
+            for (ticket, denied) in denied {
+                if let Some(waiter) = queue.remove(ticket) {
+                    // It may have left at this moment; then there is nobody to tell.
+                    drop(waiter.answer.send(Err(denied)));
+                }
             }
         }
     }
 }
 
 /// What an item is told that will not wait for as long as it would have to.
-fn impatience(provider: &Provider, model: &Model, patience: Patience, now: Instant) -> Option<Denied> {
-    if let Some(until) = provider.paused(now).filter(|until| !patience.covers_pause(now, *until)) {
+fn impatience(provider: &Provider, model: &Model, patience: Patience, refused: KeySet, now: Instant) -> Option<Denied> {
+    if let Some(until) = provider.paused(refused, now).filter(|until| !patience.covers_pause(now, *until)) {
         return Some(Denied::Paused { until });
     }
-    match model.known().breaker.state(now) {
+    let breaker = &model.known().breaker;
+    match breaker.state(now) {
         breaker::State::Open { until } if !patience.covers_outage(now, until) => Some(Denied::Down { until }),
+        breaker::State::HalfOpen if patience == Patience::NONE && !breaker.lets_through(now) => {
+            Some(Denied::Down { until: now + RETRY_SOON })
+        }
         _ => None,
     }
 }

@@ -27,7 +27,7 @@ fn limits(max_concurrency: usize, max_queue: usize) -> Limits {
 }
 
 fn load(items: usize) -> Load {
-    Load { class: Class::Direct, pool: POOL, items, has_price: true }
+    Load { class: Class::Direct, pool: POOL, items, is_single: items == 1, has_price: true }
 }
 
 fn lane(limits: &Limits, caller: CallerId, wanted: usize) -> Lane {
@@ -150,11 +150,11 @@ async fn each_key_has_its_own_buckets_and_a_paused_one_is_passed_over() {
     let quota = KeyQuota { requests: Some(rate), tokens_per_minute: None };
     let limits = with(10, 100, vec![pool(vec![quota, quota], None)]);
     let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
-    let mut first = lane.enter(&ask(&model)).await.unwrap();
-    let paused = first.begin();
+    let first = lane.enter(&ask(&model)).await.unwrap();
+    let paused = first.key();
     first.finish(Report { paused_until: Some(Instant::now() + Duration::from_secs(60)), ..Report::new(Health::Neutral) });
     for _ in 0..2 {
-        assert_ne!(lane.enter(&ask(&model)).await.unwrap().begin(), paused);
+        assert_ne!(lane.enter(&ask(&model)).await.unwrap().key(), paused);
     }
     // Two a burst, and the other key is paused.
     assert!(waits(&mut lane.enter(&ask(&model))).await);
@@ -166,8 +166,8 @@ async fn a_refused_key_is_passed_over_and_without_another_the_item_is_told() {
     let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
     let mut refused = KeySet::default();
     for _ in 0..2 {
-        let mut permit = lane.enter(&Ask { refused, ..ask(&model) }).await.unwrap();
-        refused.insert(permit.begin());
+        let permit = lane.enter(&Ask { refused, ..ask(&model) }).await.unwrap();
+        refused.insert(permit.key());
         permit.finish(Report { is_refused: true, ..Report::new(Health::Neutral) });
     }
     assert_eq!(lane.enter(&Ask { refused, ..ask(&model) }).await.unwrap_err(), Denied::NoKey);
@@ -247,7 +247,7 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
     limits.set_callers(vec![(caller, Quota { budget_per_day: None, ..quota })]);
     assert!(limits.admit(caller, &load(1)).is_ok());
     limits.set_callers(vec![]);
-    assert!(limits.standing(caller).is_none());
+    assert!(limits.budgets().is_empty());
 }
 
 #[tokio::test]
