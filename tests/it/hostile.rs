@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::client::{Sending, within};
-use crate::fixture::{self, person, single};
+use crate::fixture::{self, person, single, with};
 use crate::server::Server;
 use crate::upstream::{Call, Reply, Upstream};
 
@@ -80,7 +80,9 @@ impl Siege {
     /// The next request is served, and no limit holds anything.
     async fn serves(&self, what: &str) {
         self.server.wait_until_idle(SOON).await;
-        let answer = self.server.extract(&single(person(NEXT))).await;
+        // Another model: the one that was attacked may be left alone for a while by now.
+        let body = with(single(person(NEXT)), json!({"model": "openai/another"}));
+        let answer = self.server.extract(&body).await;
         assert_eq!(answer.status, 200, "after {what}: {}", answer.text());
         assert_eq!(answer.json()["data"], fixture::found(NEXT), "after {what}");
         self.server.wait_until_idle(SOON).await;
