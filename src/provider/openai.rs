@@ -82,6 +82,9 @@ struct Function<'a> {
 
 const TOOL: &str = "extract";
 
+/// So much is read of an error that is no JSON: far more than is passed on, so that no secret is cut in two before it is found.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+
 /// Whether the value is asked for as the one member of an object, because the mode gives nothing but objects.
 fn is_wrapped(request: &Request<'_>, form: Form) -> bool {
     let is_object = request.schema.value.get("type").is_some_and(|kind| kind == "object");
@@ -231,7 +234,7 @@ impl Wire for OpenAi {
         let message = text(error.get("message"))
             .or_else(|| text(Some(error)))
             .or_else(|| value.get("detail").map(|detail| text(Some(detail)).unwrap_or_else(|| detail.to_string())))
-            .unwrap_or_else(|| String::from_utf8_lossy(body.get(..body.len().min(500)).unwrap_or(body)).trim().to_owned());
+            .unwrap_or_else(|| String::from_utf8_lossy(body.get(..MAX_TEXT_BYTES).unwrap_or(body)).trim().to_owned());
         let message = if message.is_empty() { "(no message)".to_owned() } else { message };
         // https://platform.openai.com/docs/guides/error-codes, read 2026-11.
         let used_up = ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];

@@ -235,7 +235,7 @@ impl<W: Wire> Remote<W> {
         if response.status == StatusCode::OK {
             let answer = self.wire.decode(request, form, &response.body);
             let answer = answer.map(|answer| Answer { left: left(&response.headers), ..answer });
-            return answer.map_err(|wrong| Failure::new(FailureKind::Broken, wrong));
+            return answer.map_err(|wrong| Failure::new(FailureKind::Broken, self.without_secrets(&wrong)));
         }
         Err(self.refusal(request, form, &response))
     }
