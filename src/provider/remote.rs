@@ -254,7 +254,8 @@ impl<W: Wire> Remote<W> {
                 );
                 FailureKind::Adapted
             }
-            _ if said.exhausted && matches!(status, 402 | 403 | 429) => FailureKind::Exhausted,
+            // Payment required: whatever words the provider has for it.
+            _ if status == 402 || said.exhausted && matches!(status, 403 | 429) => FailureKind::Exhausted,
             _ if said.too_large && status == 429 => FailureKind::TooLong,
             _ => FailureKind::Status(status),
         };
