@@ -153,6 +153,9 @@ impl Item<'_> {
         let mut delay = backoff::delay(failed, asked, fastrand::f64());
         loop {
             if delay >= self.left {
+                if self.ways.turn_elsewhere(Instant::now() + delay) {
+                    return Ok(());
+                }
                 let error = self.out_of_time(&format!("; the last call failed: {said}"));
                 return Err(Error { upstream_status: status, ..error });
             }
@@ -161,7 +164,7 @@ impl Item<'_> {
             match self.extractor.limits.retry(self.ways.now().route.limits.pool()) {
                 Ok(()) => return Ok(()),
                 // So many fail that retrying all of them at once would make it worse.
-                Err(_) if self.ways.turn_elsewhere() => return Ok(()),
+                Err(wait) if self.ways.turn_elsewhere(Instant::now() + wait) => return Ok(()),
                 Err(wait) => {
                     self.extractor.meters.retry_put_off();
                     delay = backoff::delay(failed, Some(wait), fastrand::f64());

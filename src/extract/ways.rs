@@ -187,11 +187,13 @@ impl<'a> Ways<'a> {
         failed + 1 >= max_tries && self.open().all(|(other, _)| other == at)
     }
 
-    /// Turns to another model that can be had now, if there is one.
-    pub fn turn_elsewhere(&mut self) -> bool {
-        let next = self.elsewhere();
-        self.at = next.unwrap_or(self.at);
-        next.is_some()
+    /// Turns to another model, rather than wait until then for the one that is asked now. False: there is none.
+    pub fn turn_elsewhere(&mut self, until: Instant) -> bool {
+        let (at, next) = (self.at, self.elsewhere());
+        let Some(next) = next else { return false };
+        self.of(at).not_before = Some(until);
+        self.at = next;
+        true
     }
 
     /// The call failed. `Some`: it is worth a backoff and another try, after so many failures. `None`: the next model is asked.

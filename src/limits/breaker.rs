@@ -9,6 +9,8 @@ use super::rolling::Rolling;
 const MIN_VOLUME: u32 = 20;
 /// So many failures and no success say enough by themselves.
 const ALL_FAILED: u32 = 5;
+/// So many in a row say that it is down now, however well it did a moment ago.
+const IN_A_ROW: u32 = 10;
 /// How long it stays open at first; each time that a probe fails, twice as long.
 const OPEN: Duration = Duration::from_secs(5);
 const MAX_OPEN: Duration = Duration::from_secs(60);
@@ -52,6 +54,8 @@ pub enum State {
 #[derive(Debug)]
 pub struct Breaker {
     seen: Rolling<Seen>,
+    /// Failures since the last success.
+    in_a_row: u32,
     opened: Option<Opened>,
 }
 
@@ -65,7 +69,7 @@ struct Opened {
 
 impl Breaker {
     pub fn new(now: Instant) -> Self {
-        Self { seen: Rolling::new(now), opened: None }
+        Self { seen: Rolling::new(now), in_a_row: 0, opened: None }
     }
 
     pub fn state(&self, now: Instant) -> State {
@@ -107,12 +111,14 @@ impl Breaker {
                 true
             }
             (None, Health::Success) => {
+                self.in_a_row = 0;
                 let seen = self.seen.now(now);
                 seen.succeeded += 1;
                 seen.slowest = seen.slowest.max(now.saturating_duration_since(began));
                 false
             }
             (None, health) => {
+                self.in_a_row += 1;
                 let seen = self.seen.now(now);
                 seen.failed += 1;
                 seen.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
@@ -154,12 +160,13 @@ impl Breaker {
     fn tripped(&mut self, now: Instant) -> bool {
         let all = self.all(now);
         let none_succeeded = all.succeeded == 0 && (all.stalled > 0 || all.failed >= ALL_FAILED);
-        none_succeeded || (all.succeeded + all.failed >= MIN_VOLUME && all.failed >= all.succeeded)
+        none_succeeded || self.in_a_row >= IN_A_ROW || (all.succeeded + all.failed >= MIN_VOLUME && all.failed >= all.succeeded)
     }
 
     fn open(&mut self, length: Duration, now: Instant) {
         self.opened = Some(Opened { until: now + length, length, probes: Count::default(), succeeded: 0 });
         self.seen.clear();
+        self.in_a_row = 0;
     }
 }
 
@@ -192,6 +199,20 @@ mod tests {
             assert!(!breaker.record(Health::Success, after(start, 5_200), after(start, 5_300)));
         }
         assert_eq!(breaker.state(after(start, 5_300)), State::Closed);
+    }
+
+    #[test]
+    fn many_failures_in_a_row_open_it_however_well_it_did() {
+        let start = Instant::now();
+        let mut breaker = Breaker::new(start);
+        for n in 0..5_000 {
+            assert!(!breaker.record(Health::Success, start, after(start, n)));
+        }
+        for n in 0..200 {
+            let health = if n % 10 == 9 { Health::Success } else { Health::Failure };
+            assert!(!breaker.record(health, start, after(start, 5_000 + n)), "never ten in a row");
+        }
+        assert!((0..10).all(|n| breaker.record(Health::Failure, start, after(start, 5_300)) == (n == 9)));
     }
 
     #[test]

@@ -29,12 +29,6 @@ const MAX_QUEUE: usize = 100;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Quota {
-    /// Whether it limits anything.
-    #[must_use]
-    pub fn is_limited(&self) -> bool {
-        *self != Self { name: self.name.clone(), ..Self::default() }
-    }
-
     /// Items that may wait: as said, else what a minute's quota of requests could serve. `None`: as many as there is room for.
     #[must_use]
     pub fn room(&self) -> Option<usize> {
@@ -44,23 +38,29 @@ impl Quota {
     }
 }
 
-/// What a day's calls have cost so far; known of every caller, so that a budget may come and go.
+/// What a caller's calls cost. It is kept whether there is a budget or not: one that is given later, or again, finds it.
 #[derive(Debug)]
-struct Day {
-    /// Reserved for calls in flight, too.
+struct Spending {
+    /// Of calls that have ended today.
     spent: Usd,
-    ends: Instant,
+    /// For calls in flight, whenever they went out.
+    reserved: Usd,
+    day_ends: Instant,
 }
 
-impl Day {
+impl Spending {
     fn new(now: Instant, wall: SystemTime) -> Self {
-        Self { spent: Usd(0), ends: now + until_midnight(wall) }
+        Self { spent: Usd(0), reserved: Usd(0), day_ends: now + until_midnight(wall) }
     }
 
-    fn pass(&mut self, now: Instant, wall: impl Fn() -> SystemTime) {
-        if now >= self.ends {
-            *self = Self::new(now, wall());
+    fn pass(&mut self, now: Instant) {
+        if now >= self.day_ends {
+            *self = Self { reserved: self.reserved, ..Self::new(now, SystemTime::now()) };
         }
+    }
+
+    const fn with_reserved(&self) -> Usd {
+        self.spent.saturating_add(self.reserved)
     }
 }
 
@@ -94,12 +94,12 @@ pub struct Caller {
     pub quota: Quota,
     requests: Option<Bucket>,
     tokens: Option<Tokens>,
-    today: Day,
+    spending: Spending,
     pub in_flight: Count,
     /// What its admitted requests may have under way together.
     pub admitted: usize,
-    /// Whether it is configured now. Who no longer is keeps its quota for the requests that it still has.
-    pub is_listed: bool,
+    /// It is no longer configured, but it may come back.
+    pub is_retired: bool,
 }
 
 impl Caller {
@@ -108,10 +108,10 @@ impl Caller {
             quota: Quota::default(),
             requests: None,
             tokens: None,
-            today: Day::new(now, wall),
+            spending: Spending::new(now, wall),
             in_flight: Count::default(),
             admitted: 0,
-            is_listed: false,
+            is_retired: false,
         };
         caller.set(quota, now);
         caller
@@ -119,6 +119,7 @@ impl Caller {
 
     /// Another quota; what is not changed keeps its balance.
     pub fn set(&mut self, quota: Quota, now: Instant) {
+        self.is_retired = false;
         if self.quota.requests_per_minute != quota.requests_per_minute {
             self.requests = quota.requests_per_minute.map(|per_minute| Bucket::new(rate(per_minute), 1.0, now));
         }
@@ -126,6 +127,11 @@ impl Caller {
             self.tokens = quota.tokens_per_minute.map(|per_minute| Tokens::new(per_minute, 1.0, now));
         }
         self.quota = quota;
+    }
+
+    /// Whether it is not configured, and nothing of it is under way.
+    pub const fn is_gone(&self) -> bool {
+        self.is_retired && self.admitted == 0
     }
 
     /// Whether an item may be reserved tokens or dollars.
@@ -142,22 +148,33 @@ impl Caller {
         self.quota.max_in_flight.is_some() || self.has_budget()
     }
 
-    /// Room for so many more waiting items; `None`: no limit of its own.
-    pub fn room(&self, now: Instant) -> Option<usize> {
+    /// How many of its items could go out now, as far as its own quota is concerned.
+    pub fn ready(&mut self, now: Instant) -> usize {
+        if self.hold(Charge { requests: 1, ..Charge::default() }, now).is_some() {
+            return 0;
+        }
+        let limit = self.quota.max_in_flight.map(|limit| (limit.get() as usize).saturating_sub(self.in_flight.now()));
+        let requests = self.requests.as_ref().map(|requests| requests.available(now) as usize);
+        limit.into_iter().chain(requests).min().unwrap_or(usize::MAX)
+    }
+
+    /// Room for so many more items, of which so many go out at once; `None`: no limit of its own.
+    pub fn room(&self, ready: usize) -> Option<usize> {
         let waiting = self.admitted.saturating_sub(self.in_flight.now());
-        let ready = self.requests.as_ref().map_or(0, |requests| usize::from(requests.wait(now).is_none()));
-        self.quota.room().map(|room| (room + ready).saturating_sub(waiting))
+        self.quota.room().map(|room| room.saturating_add(ready).saturating_sub(waiting))
     }
 
     /// What keeps the next item from going out, if anything does.
     pub fn hold(&mut self, charge: Charge, now: Instant) -> Option<Hold> {
-        if self.quota.max_in_flight.is_some_and(|limit| self.in_flight.now() >= limit.get() as usize) {
+        if let Some(until) = self.broke(now) {
+            return Some(Hold::Broke(until));
+        }
+        if self.quota.budget_per_day.is_some_and(|per_day| self.spending.with_reserved() >= per_day) {
+            // What is in flight may turn out cheaper than what is reserved for it.
             return Some(Hold::Own);
         }
-        self.today.pass(now, SystemTime::now);
-        if self.quota.budget_per_day.is_some_and(|per_day| self.today.spent >= per_day) {
-            // What is in flight may turn out cheaper than what is reserved for it.
-            return Some(if self.in_flight.now() > 0 { Hold::Own } else { Hold::Broke(self.today.ends) });
+        if self.quota.max_in_flight.is_some_and(|limit| self.in_flight.now() >= limit.get() as usize) {
+            return Some(Hold::Own);
         }
         let requests = self.requests.as_ref().filter(|_| charge.requests > 0).and_then(|requests| requests.wait(now));
         let tokens = self.tokens.as_ref().and_then(|tokens| tokens.wait(charge.tokens, now));
@@ -166,10 +183,9 @@ impl Caller {
 
     /// When the budget is used up: until when.
     pub fn broke(&mut self, now: Instant) -> Option<Instant> {
-        match self.hold(Charge::default(), now) {
-            Some(Hold::Broke(until)) => Some(until),
-            _ => None,
-        }
+        let per_day = self.quota.budget_per_day?;
+        self.spending.pass(now);
+        (self.spending.spent >= per_day).then_some(self.spending.day_ends)
     }
 
     pub fn take(&mut self, charge: Charge, now: Instant) {
@@ -180,14 +196,16 @@ impl Caller {
         if let Some(tokens) = &mut self.tokens {
             tokens.take(charge.tokens, now);
         }
-        self.today.spent = self.today.spent.saturating_add(charge.cost);
+        self.spending.reserved = self.spending.reserved.saturating_add(charge.cost);
     }
 
     pub fn settle(&mut self, reserved: Charge, used: Charge, now: Instant) {
         if let Some(tokens) = &mut self.tokens {
             tokens.settle(reserved.tokens, used.tokens, now);
         }
-        self.today.spent = self.today.spent.saturating_sub(reserved.cost).saturating_add(used.cost);
+        self.spending.pass(now);
+        self.spending.reserved = self.spending.reserved.saturating_sub(reserved.cost);
+        self.spending.spent = self.spending.spent.saturating_add(used.cost);
     }
 
     pub fn standing(&self, now: Instant) -> Standing {
@@ -203,7 +221,7 @@ impl Caller {
             reset: bucket.wait(1, now).map_or(Duration::ZERO, |until| until - now),
             debt: bucket.in_use(now),
         });
-        let budget = self.quota.budget_per_day.map(|per_day| (per_day, self.today.spent));
+        let budget = self.quota.budget_per_day.map(|per_day| (per_day, self.spending.with_reserved()));
         Standing { requests, tokens, budget }
     }
 }
@@ -257,18 +275,38 @@ mod tests {
         drop(flying);
         assert_eq!(caller.hold(charge, start), None);
         caller.take(charge, start);
+        assert_eq!(caller.hold(charge, start), Some(Hold::Own));
+        caller.settle(charge, charge, start);
         assert_eq!(caller.hold(charge, start), Some(Hold::Broke(start + Duration::from_secs(60))));
         assert_eq!(caller.hold(charge, start + Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn what_is_in_flight_at_midnight_counts_for_the_day_on_which_it_ends() {
+        let start = Instant::now();
+        let midnight = start + Duration::from_secs(60);
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 3600 - 60);
+        let mut caller = Caller::new(quota(), start, wall);
+        let charge = Charge { requests: 1, tokens: 0, cost: Usd(70) };
+        caller.take(charge, start);
+        assert_eq!(caller.hold(charge, midnight), None);
+        caller.take(charge, midnight);
+        caller.settle(charge, charge, midnight);
+        caller.settle(charge, Charge { cost: Usd(20), ..charge }, midnight);
+        assert_eq!(caller.standing(midnight).budget, Some((Usd(100), Usd(90))));
     }
 
     #[test]
     fn a_changed_quota_keeps_what_was_spent() {
         let start = Instant::now();
         let mut caller = Caller::new(quota(), start, SystemTime::now());
-        caller.take(Charge { requests: 1, tokens: 0, cost: Usd(100) }, start);
-        caller.set(Quota::default(), start);
+        let charge = Charge { requests: 1, tokens: 0, cost: Usd(100) };
+        caller.take(charge, start);
+        caller.settle(charge, charge, start);
         caller.set(Quota { budget_per_day: Some(Usd(150)), ..Quota::default() }, start);
         assert_eq!(caller.standing(start).budget, Some((Usd(150), Usd(100))));
+        assert!(caller.broke(start).is_none());
+        caller.set(Quota::default(), start);
         assert!(caller.broke(start).is_none());
         caller.set(quota(), start);
         assert!(caller.broke(start).is_some());

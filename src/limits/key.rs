@@ -13,12 +13,13 @@ const HELD_BACK: f64 = 0.99;
 const CLOSED: Duration = Duration::from_secs(60);
 
 /// Keys of one provider, as a set of their numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct KeySet(u64);
 
 impl KeySet {
     /// The most keys of a provider.
     pub const MAX: usize = u64::BITS as usize;
+    pub const ALL: Self = Self(u64::MAX);
 
     pub const fn insert(&mut self, key: usize) {
         self.0 |= Self::bit(key);

@@ -132,9 +132,11 @@ impl Provider {
             return Ok(number);
         }
         match candidates().filter_map(|(_, key)| key.wait(asked.guess.total(), now)).min() {
-            Some(earliest) if asked.refused == KeySet::default() => Err(Refusal::Everyone(Some(earliest))),
-            // Others may have the keys that this one has not.
-            Some(earliest) => Err(Refusal::Line(Some(earliest))),
+            // Others may go out with a key that has refused only this item.
+            Some(earliest) if self.usable(now).any(|(number, _)| asked.refused.contains(number)) => {
+                Err(Refusal::Line(Some(earliest)))
+            }
+            Some(earliest) => Err(Refusal::Everyone(Some(earliest))),
             None => Err(Refusal::Denied(Denied::NoKey)),
         }
     }

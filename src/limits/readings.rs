@@ -90,7 +90,7 @@ impl Limits {
     #[must_use]
     pub fn budgets(&self) -> Vec<(String, Usd, Usd)> {
         let (now, state) = (Instant::now(), self.0.lock());
-        let budgets = state.callers.values().filter(|caller| caller.is_listed).filter_map(|caller| {
+        let budgets = state.callers.values().filter(|caller| !caller.is_gone()).filter_map(|caller| {
             let (limit, spent) = caller.standing(now).budget?;
             Some((caller.quota.name.clone(), limit, spent))
         });
@@ -100,7 +100,8 @@ impl Limits {
     /// How a caller stands; `None`: it has no quota.
     #[must_use]
     pub fn standing(&self, caller: CallerId) -> Option<Standing> {
-        self.0.lock().callers.get(&caller).map(|own| own.standing(Instant::now()))
+        let state = self.0.lock();
+        state.callers.get(&caller).filter(|own| !own.is_gone()).map(|own| own.standing(Instant::now()))
     }
 }
 
@@ -141,7 +142,7 @@ impl State {
                 readings.push(reading(Kind::Concurrency, scope, Some(limit), model.in_flight.now(), 0));
             }
         }
-        for caller in self.callers.values().filter(|caller| caller.is_listed || caller.admitted > 0) {
+        for caller in self.callers.values().filter(|caller| !caller.is_gone()) {
             let scope = || Some(format!("caller:{}", caller.quota.name));
             if let Some(limit) = caller.quota.max_in_flight {
                 readings.push(reading(Kind::Concurrency, scope(), Some(limit.get() as usize), caller.in_flight.now(), 0));

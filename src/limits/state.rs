@@ -20,11 +20,12 @@ use super::{CallerId, Config, Load, Pool, PoolId, RETRY_SOON, Report, Shared, Sp
 /// One request (a single or a batch).
 pub type RequestId = u64;
 
-/// The items of a request that ask the same model.
+/// The items of a request that ask the same model, and can use the same of its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
     pub request: RequestId,
     pub model: u64,
+    pub refused: KeySet,
 }
 
 /// Where an item waits.
@@ -154,12 +155,10 @@ impl State {
     /// spent today; nobody is forgotten, for there are no more of them than ever had a name in the configuration.
     pub fn set_callers(&mut self, callers: Vec<(CallerId, Quota)>, now: Instant, wall: SystemTime) {
         for caller in self.callers.values_mut() {
-            caller.is_listed = false;
+            caller.is_retired = true;
         }
         for (id, quota) in callers {
-            let caller = self.callers.entry(id).or_insert_with(|| Caller::new(Quota::default(), now, wall));
-            caller.set(quota, now);
-            caller.is_listed = true;
+            self.callers.entry(id).or_insert_with(|| Caller::new(Quota::default(), now, wall)).set(quota, now);
             self.unpark_caller(id);
         }
     }
@@ -167,26 +166,25 @@ impl State {
     /// Admits a request with as large a part of `wanted` as there is room for.
     pub fn admit(&mut self, caller: CallerId, load: &Load, now: Instant) -> Result<(RequestId, usize), Refused> {
         let Load { pool, items: wanted, has_price, .. } = *load;
-        let ready = self.pools.get(pool.0).map_or(0, |pool| if pool.waiting() == 0 { pool.provider.ready(now) } else { 0 });
-        let ready = ready.min(self.slots.available_permits());
+        // Who waits there for a reason of its own leaves the slots to others.
+        let ready = self.pools.get(pool.0).map_or(0, |pool| if pool.is_idle() { pool.provider.ready(now) } else { 0 });
+        let mut ready = ready.min(self.slots.available_permits());
+        let mut own_room = usize::MAX;
+        if let Some(own) = self.callers.get_mut(&caller) {
+            if own.has_budget() && !has_price {
+                return Err(Refused::NoPrice);
+            }
+            if let Some(until) = own.broke(now) {
+                return Err(Refused::Broke { retry_after: until - now });
+            }
+            ready = ready.min(own.ready(now));
+            own_room = own.room(ready).unwrap_or(usize::MAX);
+        }
         let waiting = self.queued();
         let room = (self.config.max_queue + ready).saturating_sub(waiting);
         if room == 0 {
             return Err(Refused::Overloaded { waiting, max_queue: self.config.max_queue, retry_after: RETRY_SOON });
         }
-        let own = self.callers.get_mut(&caller);
-        let own_room = match own {
-            None => usize::MAX,
-            Some(own) => {
-                if own.has_budget() && !has_price {
-                    return Err(Refused::NoPrice);
-                }
-                if let Some(until) = own.broke(now) {
-                    return Err(Refused::Broke { retry_after: until - now });
-                }
-                own.room(now).unwrap_or(usize::MAX)
-            }
-        };
         if own_room == 0 {
             let standing = self.callers.get(&caller).map(|own| own.standing(now)).unwrap_or_default();
             let resets = [standing.requests, standing.tokens].into_iter().flatten().map(|window| window.reset);
@@ -226,9 +224,6 @@ impl State {
             return Entered::Denied(Denied::TooLarge { needed, allowed });
         }
         let guess = model.guess(ask.guessed, ask.max_output).at_most(largest.unwrap_or(u64::MAX));
-        if let Some(denied) = impatience(&pool.provider, model, ask.patience, ask.refused, now) {
-            return Entered::Denied(denied);
-        }
         let PoolState { provider, queues } = pool;
         let Some(queue) = queues.get_mut(model.queue) else { return Entered::Denied(Denied::NoKey) };
         if queue.is_idle() {
@@ -241,6 +236,9 @@ impl State {
                 Err(Refusal::Denied(denied)) => return Entered::Denied(denied),
                 Err(_) => {}
             }
+        }
+        if let Some(denied) = impatience(provider, model, ask.patience, ask.refused, now) {
+            return Entered::Denied(denied);
         }
         let (answer, answered) = oneshot::channel();
         let waiter = Waiter {
@@ -259,7 +257,7 @@ impl State {
             Turn::New if lane.is_single() => Entry::Single,
             Turn::New => Entry::Back,
         };
-        let of_model = Line { request: lane.request, model: model.id };
+        let of_model = Line { request: lane.request, model: model.id, refused: ask.refused };
         Entered::Waiting(queue.push(lane.class, caller, of_model, entry, waiter), answered)
     }
 
@@ -274,7 +272,8 @@ impl State {
 
     /// Takes every item of a request out of its lines.
     pub fn leave_lines(&mut self, class: Class, caller: CallerId, request: RequestId) -> Vec<Waiter> {
-        let lines = Line { request, model: 0 }..=Line { request, model: u64::MAX };
+        let first = Line { request, model: 0, refused: KeySet::default() };
+        let lines = first..=Line { request, model: u64::MAX, refused: KeySet::ALL };
         let queues = self.pools.iter_mut().flat_map(|pool| &mut pool.queues);
         queues.flat_map(|queue| queue.remove_all(class, caller, lines.clone())).collect()
     }
@@ -346,7 +345,13 @@ impl State {
                 let guess = waiter.model.guess(waiter.guessed, waiter.max_output).at_most(largest);
                 let Waiter { model, guessed, turn, is_first_try, refused, .. } = waiter;
                 let asked = Asked { model, turn: *turn, is_first_try: *is_first_try, guess, refused: *refused };
-                match provider.grant(&asked, callers.get_mut(&caller), slots, now) {
+                let granted = provider.grant(&asked, callers.get_mut(&caller), slots, now);
+                if let Err(Refusal::Line(_) | Refusal::Everyone(_)) = &granted
+                    && let Some(denied) = impatience(provider, model, waiter.patience, *refused, now)
+                {
+                    return Offer::Reject(Err(denied));
+                }
+                match granted {
                     Ok((holds, key)) => {
                         let cost = if counts_tokens { guess.total().max(1) } else { 1 };
                         let stake = Stake { key, model: Arc::clone(model), caller, guess, guessed: *guessed, began: now };
@@ -354,10 +359,6 @@ impl State {
                     }
                     Err(Refusal::Denied(denied)) => Offer::Reject(Err(denied)),
                     Err(Refusal::Model) => Offer::Stop,
-                    // The probes of a half-open breaker are all out: who has somewhere else to go does not wait for them.
-                    Err(Refusal::Line(None)) if waiter.patience == Patience::NONE => {
-                        Offer::Reject(Err(Denied::Down { until: now + RETRY_SOON }))
-                    }
                     Err(Refusal::Line(until)) => {
                         wakes.extend(until.map(|until| (until, Wake::Model(PoolId(at), waiter.model.id))));
                         Offer::ParkLine
@@ -414,6 +415,11 @@ impl State {
 }
 
 impl PoolState {
+    /// Whether nothing waits here but what is parked.
+    fn is_idle(&self) -> bool {
+        self.queues.iter().all(Waiters::is_idle)
+    }
+
     /// Items that wait for this provider.
     pub fn waiting(&self) -> usize {
         self.queues.iter().map(Waiters::len).sum()
