@@ -10,14 +10,18 @@ use crate::http::Keys;
 use crate::limits::{CallerId, Limits, Quota};
 
 /// How often the file is looked at: by its contents, so that whatever way it is replaced in (a rename, a mounted volume that
-/// is switched) is seen.
-const LOOK: Duration = Duration::from_secs(1);
+/// is switched) is seen, and that of the key files that it names. What is read twice alike is in force: a file that is being
+/// written may be a whole one at any line.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// All callers, or why the file is not used.
+type Read = Result<Vec<config::Caller>, String>;
 
 pub struct Callers {
     limits: Limits,
     keys: Arc<Keys>,
     /// Those of the configuration itself, which do not change.
-    own: Vec<config::Caller>,
+    own: Arc<[config::Caller]>,
     /// By name, for as long as the process lives, so that a changed caller keeps what it has used.
     ids: BTreeMap<String, CallerId>,
     /// Whether there were any: from then on the server is never open to everyone.
@@ -26,7 +30,7 @@ pub struct Callers {
 
 impl Callers {
     pub fn new(config: &Config, limits: Limits) -> Self {
-        Self { limits, keys: Arc::default(), own: config.callers.clone(), ids: BTreeMap::new(), is_guarded: false }
+        Self { limits, keys: Arc::default(), own: config.callers.as_slice().into(), ids: BTreeMap::new(), is_guarded: false }
     }
 
     pub fn keys(&self) -> Arc<Keys> {
@@ -52,23 +56,20 @@ impl Callers {
     pub async fn watch(mut self, path: PathBuf) {
         let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // What was read at the start is not kept: the first look reads it once more.
-        let mut known = None;
+        // What was read at the start is not kept: the first looks read it once more.
+        let (mut known, mut seen) = (None, None);
         loop {
             tick.tick().await;
-            let at = path.clone();
-            let Ok(read) =
-                tokio::task::spawn_blocking(move || std::fs::read_to_string(at).map_err(|error| error.to_string())).await
-            else {
-                continue;
-            };
-            if known.as_ref() == Some(&read) {
+            let (at, own) = (path.clone(), Arc::clone(&self.own));
+            let Ok(read) = tokio::task::spawn_blocking(move || read(&at, &own)).await else { continue };
+            if known.as_ref() == Some(&read) || seen.as_ref() != Some(&read) {
+                seen = Some(read);
                 continue;
             }
-            match self.read(&path, &read) {
+            match self.check(&read) {
                 Ok(callers) => {
                     let is_first = known.is_none();
-                    self.set(&callers);
+                    self.set(callers);
                     if !is_first {
                         tracing::info!(path = %path.display(), callers = callers.len(), "the callers were read anew");
                     }
@@ -81,17 +82,21 @@ impl Callers {
         }
     }
 
-    fn read(&self, path: &Path, read: &Result<String, String>) -> Result<Vec<config::Caller>, String> {
-        let text = read.as_ref().map_err(String::clone)?;
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let of_file = config::read_callers(path, text, environment, |path| std::fs::read_to_string(path));
-        let all = of_file.and_then(|of_file| config::join_callers(&self.own, &of_file)).map_err(|error| error.to_string())?;
+    fn check<'a>(&self, read: &'a Read) -> Result<&'a [config::Caller], &'a str> {
+        let all = read.as_ref().map_err(String::as_str)?;
         if all.is_empty() && self.is_guarded {
-            return Err("it names nobody, which would let everyone call; restart the server for that".to_owned());
+            return Err("it names nobody, which would let everyone call; restart the server for that");
         }
         Ok(all)
     }
+}
+
+/// Those of the file, joined with the others.
+fn read(path: &Path, own: &[config::Caller]) -> Read {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let of_file = config::read_callers(path, &text, environment, |path| std::fs::read_to_string(path));
+    of_file.and_then(|of_file| config::join_callers(own, &of_file)).map_err(|error| error.to_string())
 }
 
 fn quota(caller: &config::Caller) -> Quota {
