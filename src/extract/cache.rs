@@ -33,7 +33,13 @@ impl Kept {
 
 /// Results by what makes items equal.
 #[derive(Debug)]
-pub struct Cache(moka::sync::Cache<Key, Arc<Kept>>);
+pub struct Cache {
+    kept: moka::sync::Cache<Key, Arc<Kept>>,
+    max_bytes: usize,
+}
+
+/// So many entries go in before those that have no room are put out.
+const PUT_OUT_AFTER: usize = 64;
 
 /// How full it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,34 +50,42 @@ pub struct CacheReading {
 
 impl Cache {
     pub fn new(config: CacheConfig) -> Self {
-        let cache = moka::sync::Cache::builder()
+        let kept = moka::sync::Cache::builder()
             .max_capacity(config.max_bytes as u64)
             .weigher(|_, kept: &Arc<Kept>| u32::try_from(kept.size_bytes()).unwrap_or(u32::MAX))
             .time_to_live(config.ttl)
             .build();
-        Self(cache)
+        Self { kept, max_bytes: config.max_bytes }
     }
 
     pub fn get(&self, key: &Key) -> Option<Success> {
-        let kept = self.0.get(key)?;
+        let kept = self.kept.get(key)?;
         let data = serde_json::from_slice(&kept.data).ok()?;
         Some(Success { data, model: Arc::clone(&kept.model), repairs: kept.repairs.clone(), cached: true })
     }
 
     pub fn contains(&self, key: &Key) -> bool {
-        self.0.contains_key(key)
+        self.kept.contains_key(key)
     }
 
     pub fn put(&self, key: Key, success: &Success) {
         // A value has only string keys, so it cannot fail.
         let Ok(data) = serde_json::to_vec(&success.data) else { return };
         let kept = Kept { data: data.into(), model: Arc::clone(&success.model), repairs: success.repairs.clone() };
-        self.0.insert(key, Arc::new(kept));
+        let size_bytes = kept.size_bytes();
+        if size_bytes > self.max_bytes {
+            self.kept.invalidate(&key);
+            return;
+        }
+        self.kept.insert(key, Arc::new(kept));
+        if size_bytes > self.max_bytes / PUT_OUT_AFTER {
+            self.kept.run_pending_tasks();
+        }
     }
 
     pub fn reading(&self) -> CacheReading {
-        self.0.run_pending_tasks();
-        CacheReading { entries: self.0.entry_count(), size_bytes: self.0.weighted_size() }
+        self.kept.run_pending_tasks();
+        CacheReading { entries: self.kept.entry_count(), size_bytes: self.kept.weighted_size() }
     }
 }
 
