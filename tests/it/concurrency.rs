@@ -57,7 +57,7 @@ async fn a_batchs_concurrency_is_reached_and_never_exceeded() {
 }
 
 /// The most calls of these that were in flight at one time.
-fn most_at_once(calls: &[crate::upstream::Call]) -> usize {
+pub fn most_at_once(calls: &[crate::upstream::Call]) -> usize {
     let mut moments: Vec<_> = calls.iter().flat_map(|call| [(call.ended_at(), false), (call.arrived, true)]).collect();
     moments.sort();
     let (mut now, mut most) = (0, 0);

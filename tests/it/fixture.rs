@@ -84,3 +84,44 @@ pub fn check_each_once<'a>(results: impl IntoIterator<Item = &'a Value>, count: 
     let wrong: Vec<_> = seen.iter().enumerate().filter(|(_, times)| **times != 1).take(10).collect();
     assert!(wrong.is_empty(), "each index once, but (index, times): {wrong:?}");
 }
+
+/// `[providers.NAME]` of a server that speaks chat completions, with more lines of its own.
+pub fn provider(name: &str, url: &str, more: &str) -> String {
+    format!("[providers.{name}]\nkind = \"openai\"\nbase_url = \"{url}\"\n{more}\n")
+}
+
+/// `[models.NAME]` at a provider, which calls it `NAME-1`, with more lines of its own.
+pub fn model(name: &str, provider: &str, more: &str) -> String {
+    format!("[models.{name}]\nprovider = \"{provider}\"\nmodel = \"{name}-1\"\n{more}\n")
+}
+
+/// A configuration with one provider, and its one model as the default.
+pub fn one_provider(url: &str, more: &str) -> String {
+    format!("model = \"main\"\n{}{}", provider("first", url, more), model("main", "first", ""))
+}
+
+/// The body of a completion whose answer is `value`, with its usage: input and output tokens.
+pub fn completion(value: &Value, (input, output): (u64, u64)) -> String {
+    let message = json!({"role": "assistant", "content": value.to_string()});
+    let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+    let usage = json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output});
+    json!({"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice], "usage": usage}).to_string()
+}
+
+/// An address that refuses every connection, for as long as this lives.
+pub struct Nobody(socket2::Socket);
+
+impl Nobody {
+    /// Takes a free port without listening on it.
+    pub fn new() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self(socket)
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> String {
+        let address = self.0.local_addr().unwrap().as_socket().unwrap();
+        format!("http://{address}/v1")
+    }
+}

@@ -31,7 +31,7 @@ fn earliness(arrivals: &[Instant], per_minute: u32, burst: u32) -> Duration {
 
 /// Fails the test unless the arrivals keep to the rate in every window.
 #[track_caller]
-fn check_every_window(arrivals: &[Instant], per_minute: u32, burst: u32) {
+pub fn check_every_window(arrivals: &[Instant], per_minute: u32, burst: u32) {
     let worst = earliness(arrivals, per_minute, burst);
     assert!(
         worst <= TOLERANCE,

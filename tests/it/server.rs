@@ -58,7 +58,7 @@ impl Builder {
         output.follow(child.stdout.take().unwrap());
         let address = within(START, "the server says where it listens", output.address(&mut child)).await;
         let client = Client::new(address.parse().expect("the address is one"));
-        Server { client, child, output, builder: self, _turn: turn }
+        Server { client, child, output, builder: self, turn: Some(turn) }
     }
 }
 
@@ -68,7 +68,7 @@ pub struct Server {
     child: Child,
     output: Output,
     builder: Builder,
-    _turn: Turn,
+    turn: Option<Turn>,
 }
 
 impl Server {
@@ -90,9 +90,22 @@ impl Server {
         Self::bare().env("OPENAI_BASE_URL", url).env("OPENAI_API_KEY", "sk-test").env("EXTRACTD_MODEL", "openai/test-model")
     }
 
+    /// One with this configuration file, not yet started.
+    pub fn configured(toml: &str) -> Builder {
+        let builder = Self::bare();
+        let path = builder.folder().join("extractd.toml");
+        std::fs::write(&path, toml).expect("the folder can be written to");
+        builder.env("EXTRACTD_CONFIG", path.display())
+    }
+
     /// One that asks `upstream`, running.
     pub async fn with(upstream: &Upstream) -> Self {
         Self::asking(upstream).start().await
+    }
+
+    /// Lets tests that measure begin: from now on this one does little but wait.
+    pub fn rest(&mut self) {
+        self.turn = None;
     }
 
     /// Its process id.
