@@ -35,7 +35,9 @@ impl Adaptive {
         if self.lowered_at.is_some_and(|at| began < at) {
             return;
         }
-        self.limit = (self.limit.min(as_float(in_flight)) * DECREASE).max(1.0);
+        // Where few were in flight, how many were allowed says little of the load: half of it at most goes for that.
+        let were = self.limit.min(as_float(in_flight).max(self.limit / 2.0));
+        self.limit = (were * DECREASE).max(1.0);
         self.lowered_at = Some(now);
     }
 
@@ -74,6 +76,20 @@ mod tests {
             adaptive.limit() < 64
         });
         assert!((600..900).contains(&rounds.count()), "one more a round");
+    }
+
+    #[test]
+    fn one_refusal_of_few_calls_leaves_room_and_many_do_not() {
+        let start = Instant::now();
+        let mut adaptive = Adaptive::new(64);
+        let limits: Vec<_> = (1..=6)
+            .map(|n| {
+                let now = start + Duration::from_millis(n);
+                adaptive.lower(now, 1, now);
+                adaptive.limit()
+            })
+            .collect();
+        assert_eq!(limits, [26, 11, 5, 2, 1, 1]);
     }
 
     proptest! {
