@@ -118,6 +118,14 @@ pub struct Remaining {
     pub tokens: Option<u64>,
 }
 
+/// For how long a provider wants no call with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    Until(Instant),
+    /// It did not say: a while, which is longer each time that it says so again and nothing was answered meanwhile.
+    Unsaid,
+}
+
 /// What became of a call, as far as limits are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
@@ -125,8 +133,8 @@ pub struct Report {
     /// The provider has too much to do.
     pub is_crowded: bool,
     pub spent: Spent,
-    /// The provider wants no call with this key until then.
-    pub paused_until: Option<Instant>,
+    /// The provider wants no call with this key for now.
+    pub pause: Option<Pause>,
     /// The provider does not take this key, or its quota is used up for good.
     pub is_refused: bool,
     pub remaining: Remaining,
@@ -137,7 +145,7 @@ impl Report {
     #[must_use]
     pub const fn new(health: Health) -> Self {
         let remaining = Remaining { requests: None, tokens: None };
-        Self { health, is_crowded: false, spent: Spent::Nothing, paused_until: None, is_refused: false, remaining }
+        Self { health, is_crowded: false, spent: Spent::Nothing, pause: None, is_refused: false, remaining }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::one::Item;
 use super::retry::{self, Action, Consequence};
 use super::ways::{explain, upstream};
-use crate::limits::{Health, Permit, Remaining, Report, Spent, Turn, backoff};
+use crate::limits::{Health, Pause, Permit, Remaining, Report, Spent, Turn, backoff};
 use crate::model::{Code, Error, ModelUsage};
 use crate::provider::{Answer, Complaint, Failure, FailureKind, Left, Request, Schema};
 
@@ -19,7 +19,7 @@ enum Called {
 
 impl Item<'_> {
     pub async fn call(&mut self, text: &str, complaint: Option<&Complaint>) -> Result<Answer, Error> {
-        let (mut turn, mut refused) = (Turn::New, 0);
+        let mut turn = Turn::New;
         loop {
             let mut permit = self.ways.permit(text, self.room, turn, &mut self.timing.queued).await?;
             turn = Turn::Again;
@@ -43,13 +43,7 @@ impl Item<'_> {
             match then.action {
                 Action::Again => permit.finish(report),
                 Action::Pause(asked) => {
-                    refused += 1;
-                    // A wait of nothing, or a date that has passed, says no more than the status.
-                    let asked = asked.filter(|wait| !wait.is_zero());
-                    // Who says so again and again, and always only for a moment, is not taken at its word.
-                    let least = if refused > 1 { backoff::pause(refused - 1) } else { Duration::ZERO };
-                    let until = Instant::now() + asked.unwrap_or_else(|| backoff::pause(refused)).max(least);
-                    permit.finish(Report { paused_until: Some(until), ..report });
+                    permit.finish(Report { pause: Some(pause(asked)), ..report });
                     self.ways.pause(failure);
                 }
                 Action::OtherKey(code) => {
@@ -63,8 +57,8 @@ impl Item<'_> {
                 }
                 Action::Fail(code) => {
                     // The item gives up, but the others must not call at once either.
-                    let paused_until = (failure.status() == Some(429)).then(|| Instant::now() + pause(&failure));
-                    permit.finish(Report { paused_until, ..report });
+                    let pause = (failure.status() == Some(429)).then(|| pause(failure.retry_after));
+                    permit.finish(Report { pause, ..report });
                     return Err(upstream(code, explain(code, &failure), &failure));
                 }
             }
@@ -189,9 +183,9 @@ fn report(then: Consequence, left: Left) -> Report {
     Report { is_crowded, spent, is_refused, remaining: remaining(left), ..Report::new(health) }
 }
 
-/// How long a provider that said 429 wants to be left alone, as far as one such answer tells.
-fn pause(failure: &Failure) -> Duration {
-    failure.retry_after.filter(|wait| !wait.is_zero()).unwrap_or_else(|| backoff::pause(1))
+/// For how long a key is to pause. A wait of nothing, or a date that has passed, says no more than the status.
+fn pause(asked: Option<Duration>) -> Pause {
+    asked.filter(|wait| !wait.is_zero()).map_or(Pause::Unsaid, |wait| Pause::Until(Instant::now() + wait))
 }
 
 const fn remaining(left: Left) -> Remaining {

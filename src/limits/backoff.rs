@@ -19,10 +19,10 @@ pub fn delay(failed: u32, asked: Option<Duration>, random: f64) -> Duration {
     }
 }
 
-/// How long to pause a key whose provider said 429 but not how long, after the `refused`th refusal in a row (from 1).
+/// How long to pause a key whose provider said 429 but not how long, when it is the `nth` time in a row (from 1).
 #[must_use]
-pub fn pause(refused: u32) -> Duration {
-    step(refused)
+pub fn pause(nth: u32) -> Duration {
+    step(nth)
 }
 
 fn step(nth: u32) -> Duration {

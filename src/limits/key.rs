@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use super::backoff;
 use super::bucket::Bucket;
 use super::tokens::Tokens;
-use super::{KeyQuota, Remaining};
+use super::{KeyQuota, Pause, Remaining};
 
 /// The share of a provider's rate that is used: clocks, the network's jitter and counting by the minute at the other end would
 /// else make a call now and then one too many.
 const HELD_BACK: f64 = 0.99;
 /// How long a key that its provider has refused is passed over while there are others.
 const CLOSED: Duration = Duration::from_secs(60);
+
+/// The shortest pause of a key that was refused before and has answered nothing since.
+const LEAST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Keys of one provider, as a set of their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -40,6 +44,9 @@ pub struct Key {
     pub requests: Option<Bucket>,
     pub tokens: Option<Tokens>,
     paused_until: Option<Instant>,
+    /// How often in a row it was paused, and when last.
+    pauses: u32,
+    paused_at: Option<Instant>,
     closed_until: Option<Instant>,
 }
 
@@ -49,11 +56,25 @@ impl Key {
             requests: quota.requests.map(|rate| Bucket::new(rate, HELD_BACK, now)),
             tokens: quota.tokens_per_minute.map(|rate| Tokens::new(rate, HELD_BACK, now)),
             paused_until: None,
+            pauses: 0,
+            paused_at: None,
             closed_until: None,
         }
     }
 
-    pub fn pause(&mut self, until: Instant) {
+    /// The answer to a call that went out at `began` asks for a pause.
+    pub fn pause(&mut self, pause: Pause, began: Instant, now: Instant) {
+        // Those that went out before the last pause tell of the same.
+        if self.paused_at.is_none_or(|at| at < began) {
+            self.pauses += 1;
+            self.paused_at = Some(now);
+        }
+        let until = match pause {
+            // Who says so again and again, and always only for a moment, is not taken at its word.
+            Pause::Until(until) if self.pauses > 1 => until.max(now + LEAST_PAUSE),
+            Pause::Until(until) => until,
+            Pause::Unsaid => now + backoff::pause(self.pauses),
+        };
         self.paused_until = self.paused_until.max(Some(until));
     }
 
@@ -72,6 +93,7 @@ impl Key {
     /// It has answered.
     pub const fn reopen(&mut self) {
         self.closed_until = None;
+        self.pauses = 0;
     }
 
     /// `None`: a call of so many tokens can go out now. Else the moment at which it can.
@@ -120,6 +142,26 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_of_no_said_length_grow_until_something_is_answered() {
+        let start = Instant::now();
+        let mut key = Key::new(KeyQuota::default(), start);
+        let mut now = start;
+        let mut storm = |key: &mut Key| {
+            let (began, refused) = (now, now + Duration::from_millis(1));
+            (0..20).for_each(|_| key.pause(Pause::Unsaid, began, refused));
+            now = key.paused(refused).unwrap();
+            now - refused
+        };
+        let lengths: Vec<_> = (0..6).map(|_| storm(&mut key).as_millis()).collect();
+        assert_eq!(lengths, [500, 1_000, 2_000, 4_000, 8_000, 8_000]);
+        key.reopen();
+        assert_eq!(storm(&mut key).as_millis(), 500);
+        let until = start + Duration::from_secs(3_600);
+        key.pause(Pause::Until(until), start, start);
+        assert_eq!(key.paused(start), Some(until));
+    }
 
     #[test]
     fn a_set_of_keys() {

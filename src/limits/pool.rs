@@ -209,8 +209,8 @@ impl Provider {
             tokens.settle(guess.total(), used, now);
         }
         key.lower(report.remaining, now);
-        if let Some(until) = report.paused_until {
-            key.pause(until);
+        if let Some(pause) = report.pause {
+            key.pause(pause, began, now);
         }
         if report.is_refused {
             key.close(now);

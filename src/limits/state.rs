@@ -311,7 +311,7 @@ impl State {
             pool.provider.learn(stake, used.tokens, report, is_crowded, now);
             // Before anyone else may go out.
             drop(holds);
-            let may_be_paused = (report.paused_until.is_some() || report.is_refused) && pool.provider.is_any_paused(now);
+            let may_be_paused = (report.pause.is_some() || report.is_refused) && pool.provider.is_any_paused(now);
             if may_be_paused || opened {
                 pool.tell_impatient(now);
             }

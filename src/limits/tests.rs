@@ -106,7 +106,7 @@ async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
     let waiting = [lane.enter(&ask(&model)), lane.enter(&ask(&model))];
     let [first, _second] = waiting;
     let until = Instant::now() + Duration::from_millis(100);
-    first.await.unwrap().finish(Report { paused_until: Some(until), ..Report::new(Health::Neutral) });
+    first.await.unwrap().finish(Report { pause: Some(Pause::Until(until)), ..Report::new(Health::Neutral) });
     let brief = Patience::new(Duration::from_millis(20), Duration::ZERO);
     assert_eq!(lane.enter(&Ask { patience: brief, ..ask(&model) }).await.unwrap_err(), Denied::Paused { until });
     let _permit = lane.enter(&Ask { turn: Turn::Again, ..ask(&model) }).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_pause_that_begins_while_an_item_waits_reaches_it() {
     let patience = Patience::new(Duration::from_millis(20), Duration::ZERO);
     let mut waiting = lane.enter(&Ask { patience, ..ask(&model) });
     assert!(waits(&mut waiting).await);
-    held.finish(Report { paused_until: Some(Instant::now() + Duration::from_secs(5)), ..Report::new(Health::Neutral) });
+    held.finish(Report { pause: Some(Pause::Until(Instant::now() + Duration::from_secs(5))), ..Report::new(Health::Neutral) });
     assert!(waiting.await.is_err());
 }
 
@@ -152,7 +152,7 @@ async fn each_key_has_its_own_buckets_and_a_paused_one_is_passed_over() {
     let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
     let first = lane.enter(&ask(&model)).await.unwrap();
     let paused = first.key();
-    first.finish(Report { paused_until: Some(Instant::now() + Duration::from_secs(60)), ..Report::new(Health::Neutral) });
+    first.finish(Report { pause: Some(Pause::Until(Instant::now() + Duration::from_secs(60))), ..Report::new(Health::Neutral) });
     for _ in 0..2 {
         assert_ne!(lane.enter(&ask(&model)).await.unwrap().key(), paused);
     }
