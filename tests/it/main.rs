@@ -16,6 +16,7 @@ mod server;
 mod turn;
 mod upstream;
 
+mod adaptive;
 mod admission;
 mod auth;
 mod bad_requests;
