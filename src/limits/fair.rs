@@ -522,6 +522,26 @@ mod tests {
     }
 
     #[test]
+    fn who_has_only_one_item_waiting_at_a_time_shares_alike() {
+        let mut queue = Numbers::default();
+        let mut served = [0; 11];
+        for _ in 0..500 {
+            push(&mut queue, 1, 10, 10);
+        }
+        for narrow in 0..10 {
+            push(&mut queue, 1, narrow, narrow.into());
+        }
+        for _ in 0..330 {
+            let line = pop(&mut queue).unwrap();
+            served[line as usize] += 1;
+            if let Some(narrow) = u8::try_from(line).ok().filter(|line| *line < 10) {
+                push(&mut queue, 1, narrow, line);
+            }
+        }
+        assert!(served.iter().all(|times| (29..=31).contains(times)), "{served:?}");
+    }
+
+    #[test]
     fn direct_requests_go_before_jobs_in_a_ratio_and_neither_starves() {
         let mut queue = Numbers::default();
         for _ in 0..100 {

@@ -66,6 +66,11 @@ impl Client {
         client
     }
 
+    /// The same as the caller with this key.
+    pub fn with_key(&self, key: &str) -> Self {
+        self.with_header("authorization", &format!("Bearer {key}"))
+    }
+
     /// Where the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -113,6 +118,12 @@ impl Client {
         let answer = self.get("/v1/limits").await;
         let limits = answer.ok()["limits"].as_array().expect("limits is an array").clone();
         limits.into_iter().find(|limit| limit["kind"] == kind)
+    }
+
+    /// The row of `GET /v1/limits` of that kind and scope (`all`, `caller:NAME`); `None` when there is none.
+    pub async fn limit_of(&self, kind: &str, scope: &str) -> Option<Value> {
+        let limits = self.get("/v1/limits").await.ok()["limits"].as_array().expect("limits is an array").clone();
+        limits.into_iter().find(|limit| limit["kind"] == kind && limit["scope"] == scope)
     }
 
     /// Waits until nothing is in flight and nobody waits.
@@ -269,12 +280,15 @@ impl Response {
         }
     }
 
-    /// The whole of what is left.
+    /// The whole of what is left. A reply that says nothing but that it is still there has a limit too.
     pub async fn whole(mut self) -> Answer {
         let mut body = std::mem::take(&mut self.buffer);
-        while let Some(chunk) = self.chunk().await {
-            body.extend_from_slice(&chunk);
-        }
+        let read = async {
+            while let Some(chunk) = self.chunk().await {
+                body.extend_from_slice(&chunk);
+            }
+        };
+        within(2 * LIMIT, "the whole of the body", read).await;
         Answer { status: self.status, headers: self.headers, body: body.freeze() }
     }
 

@@ -14,7 +14,7 @@ mod wire;
 use std::time::Duration;
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::client::{Sending, within};

@@ -42,6 +42,13 @@ impl Builder {
         self
     }
 
+    /// Gives it a configuration file with this text.
+    pub fn config(self, text: &str) -> Self {
+        let path = self.folder().join("extractd.toml");
+        std::fs::write(&path, text).expect("the file can be written");
+        self.env("EXTRACTD_CONFIG", path.display())
+    }
+
     /// The folder that the server works in; files put here before the start are there for it.
     pub fn folder(&self) -> &Path {
         &self.folder.0
