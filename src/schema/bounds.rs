@@ -9,11 +9,11 @@ use std::collections::{HashMap, HashSet};
 use jsonschema::Draft;
 use serde_json::Value;
 
-use super::cost::{self, Weight};
+use super::cost::{self, Faults, Weight};
 use super::invalid;
 use super::patterns::Patterns;
 use super::references;
-use super::walk::{Applies, Document};
+use super::walk::Document;
 use crate::model::{Error, pointer};
 
 /// Levels of JSON in a schema. jsonschema itself overflows a 2 MB stack at 2,000; serde_json stops at 128.
@@ -44,6 +44,7 @@ pub fn check(schema: &Value, draft: Draft) -> Result<Weight, Error> {
     Ok(Weight {
         fan_out: most.subschemas,
         faults: most.faults,
+        names: most.names,
         is_open: fan_out.has_open_cost(schema),
         has_choices: size.has_choices,
         pointer_bytes: size.longest_pointer_bytes,
@@ -109,9 +110,11 @@ struct FanOut<'d, 's> {
 struct Counted {
     subschemas: u64,
     /// What they can find wrong with one value.
-    faults: u64,
+    faults: Faults,
     /// The longest chain among them.
     chain: u32,
+    /// Of any part: the subschemas that look at the name of a member.
+    names: u64,
 }
 
 impl<'s> FanOut<'_, 's> {
@@ -125,6 +128,9 @@ impl<'s> FanOut<'_, 's> {
             let counted = self.count(schema, 0)?;
             most.subschemas = most.subschemas.max(counted.subschemas);
             most.faults = most.faults.max(counted.faults);
+            if let Some(names) = schema.get("propertyNames") {
+                most.names = most.names.max(self.count(names, 0)?.subschemas);
+            }
             if counted.subschemas > MAX_FAN_OUT {
                 return Err(invalid(
                     &self.document.locate(schema),
@@ -147,14 +153,14 @@ impl<'s> FanOut<'_, 's> {
             return Err(self.too_long_a_chain(schema));
         }
         self.seen.insert(std::ptr::from_ref(schema), None);
-        let mut counted = Counted { subschemas: 1 + cost::of_enum(schema), faults: cost::faults(schema), chain: 1 };
-        for (_, part) in self.document.applied(schema).into_iter().filter(|(applies, _)| *applies == Applies::Here) {
+        let mut counted = Counted { subschemas: 1 + cost::of_enum(schema), faults: Faults::of(schema), chain: 1, names: 0 };
+        for (_, part) in self.document.applied(schema).into_iter().filter(|(applies, _)| applies.is_here()) {
             if self.seen.get(&std::ptr::from_ref(part)) == Some(&None) {
                 return Err(self.ring(schema, part));
             }
             let of_part = self.count(part, depth + 1)?;
             counted.subschemas = counted.subschemas.saturating_add(of_part.subschemas);
-            counted.faults = counted.faults.saturating_add(of_part.faults);
+            counted.faults = counted.faults.and(of_part.faults);
             counted.chain = counted.chain.max(of_part.chain + 1);
         }
         if counted.chain > MAX_CHAIN {

@@ -12,12 +12,20 @@ use crate::model::pointer;
 pub enum Applies<'s> {
     /// To the very same value.
     Here,
+    /// To the very same value, as one of several of which one has to hold.
+    Either,
     /// To the member of this name.
     Member(&'s str),
     /// To any member or element.
     Inside,
     /// To nothing by itself: a definition.
     Nowhere,
+}
+
+impl Applies<'_> {
+    pub const fn is_here(self) -> bool {
+        matches!(self, Self::Here | Self::Either)
+    }
 }
 
 /// What a keyword's value holds.
@@ -31,8 +39,8 @@ enum Holds {
 
 const KEYWORDS: [(&str, Holds, Applies<'static>); 25] = [
     ("allOf", Holds::Many, Applies::Here),
-    ("anyOf", Holds::Many, Applies::Here),
-    ("oneOf", Holds::Many, Applies::Here),
+    ("anyOf", Holds::Many, Applies::Either),
+    ("oneOf", Holds::Many, Applies::Either),
     ("not", Holds::One, Applies::Here),
     ("if", Holds::One, Applies::Here),
     ("then", Holds::One, Applies::Here),

@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::object::Fault;
 use super::repair::Repairs;
 
-/// Candidates kept of each kind, the last ones: the later a value, the likelier it is the answer.
-const MAX_KEPT: usize = 64;
+/// Candidates kept of each kind, the last ones: the later a value, the likelier it is the answer. Each may be held against the
+/// schema, which may take a second.
+const MAX_KEPT: usize = 16;
 
 /// A value found in a text.
 pub struct Candidate {

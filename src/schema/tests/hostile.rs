@@ -61,6 +61,19 @@ fn faults_are_counted_before_they_are_collected() {
         let many: serde_json::Map<_, _> = (0..100_000).map(|n| (n.to_string(), json!("x"))).collect();
         assert!(names.faults(&many.into())[0].message.contains("bounded time"));
 
+        let types = compile(&json!({"anyOf": vec![json!({"type": "string"}); 9000]})).unwrap();
+        assert!(types.faults(&vec![1; 100_000].into())[0].message.contains("too large for its faults"));
+        assert!(types.faults(&json!([1]))[0].message.contains("anyOf"));
+
+        let values: Vec<_> = (0..40_000).map(|n| format!("value {n}")).collect();
+        let not = compile(&json!({"items": {"not": {"enum": values}}})).unwrap();
+        assert_eq!(not.faults(&vec!["value 7"; 10_000].into()).len(), 1);
+
+        let each =
+            compile(&json!({"allOf": vec![json!({"propertyNames": {"anyOf": vec![json!({"const": "a"}); 90]}}); 90]})).unwrap();
+        let many: serde_json::Map<_, _> = (0..5000).map(|n| (n.to_string(), json!("x"))).collect();
+        assert!(each.faults(&many.into())[0].message.contains("bounded time"));
+
         let below = compile(&json!({"additionalProperties": {"items": {"type": "integer"}}})).unwrap();
         let faults = below.faults(&json!({"k".repeat(400_000): vec!["x"; 2000]}));
         assert_eq!((faults.len(), faults[0].pointer.as_str()), (1, ""), "the place above, whose pointer is short");
