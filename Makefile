@@ -4,7 +4,10 @@ MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help run model needs test check fmt openapi demo bench storm clean
+# How long `make fuzz` runs each of its targets.
+SECONDS ?= 60
+
+.PHONY: help run model needs test check fmt openapi demo bench storm fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +27,7 @@ test: needs model ## all the tests; they use no network
 
 check: needs model ## everything that has to pass before a commit
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --locked
 	$(MAKE) test
@@ -31,6 +35,7 @@ check: needs model ## everything that has to pass before a commit
 
 fmt: ## format the code
 	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 openapi: needs ## write openapi/openapi.json anew from the code
 	document=$$(cargo run --quiet --locked -- openapi) && printf '%s\n' "$$document" > openapi/openapi.json
@@ -45,6 +50,9 @@ bench: needs ## what the service adds to the calls it makes, against a simulated
 
 storm: needs ## a batch behind limits of requests and tokens, 429s and faults; five minutes
 	cargo bench --locked --bench load -- --part storm
+
+fuzz: ## look for bytes that break a promise, SECONDS=60 for each of what reads them; installs nightly Rust and cargo-fuzz
+	@sh .make/fuzz.sh $(SECONDS)
 
 clean: ## remove what was built; the model stays
 	cargo clean

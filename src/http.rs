@@ -149,3 +149,12 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
 
 /// A piece of a body that was made here.
 type Chunk = Bytes;
+
+/// What reads the bytes of a request, for the fuzzers.
+#[cfg(any(test, fuzzing, doc))]
+pub(crate) mod readers {
+    pub use super::json::parse;
+    pub use super::lines::Lines;
+    pub use super::query::batch;
+    pub use super::upload::Upload;
+}

@@ -7,6 +7,7 @@
 //! | layer | module | what lives there |
 //! |---|---|---|
 //! | 5 | [`app`] | the composition root: configuration to parts to router; bind, run, drain |
+//! | 5 | [`fuzzing`] | what the fuzzers and their property tests drive; not in the binary |
 //! | 4 | [`http`] | routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference |
 //! | 3 | [`extract`] | one item: prompt, permit, call, parse, validate, ask again; many items: a stream to a stream |
 //! | 2 | [`schema`] | compile, bound, register, validate; an answer's text to JSON |
@@ -26,6 +27,9 @@
 pub mod app;
 pub mod config;
 pub mod extract;
+#[cfg(any(test, fuzzing, doc))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod limits;
 pub mod model;

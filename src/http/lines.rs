@@ -16,11 +16,14 @@ use crate::model::{Code, Error, Input, Item};
 /// How long [`Lines::begin`] waits.
 const FIRST: Duration = Duration::from_millis(500);
 
+/// U+FEFF in UTF-8, with which some editors begin a file.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The inputs of an NDJSON body. A line that is none is an input that fails; blank lines are skipped and not counted.
 #[derive(Debug)]
 pub struct Lines {
     body: BodyDataStream,
-    /// What was read and not yet handed out; at most a line and a chunk.
+    /// What was read and not yet handed out; at most a line, a byte order mark and a chunk.
     buffer: BytesMut,
     /// How much of `buffer` has no line's end.
     searched: usize,
@@ -43,6 +46,12 @@ impl Lines {
         if let Ok(received) = tokio::time::timeout(FIRST, self.body.next()).await {
             self.receive(received);
         }
+    }
+
+    /// The bytes that are held.
+    #[cfg(any(test, fuzzing, doc))]
+    pub fn held(&self) -> usize {
+        self.buffer.len()
     }
 
     fn receive(&mut self, received: Option<Result<Bytes, axum::Error>>) {
@@ -89,7 +98,7 @@ impl Lines {
         if std::mem::take(&mut self.skipping) {
             return None;
         }
-        let line = if self.index == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+        let line = line.get(self.mark_of(line)..).unwrap_or_default();
         if line.len() > self.max_line_bytes {
             return Some(self.too_long());
         }
@@ -105,6 +114,11 @@ impl Lines {
         })
     }
 
+    /// The length of the byte order mark before the first input.
+    fn mark_of(&self, line: &[u8]) -> usize {
+        if self.index == 0 && line.starts_with(MARK) { MARK.len() } else { 0 }
+    }
+
     fn too_long(&mut self) -> Input {
         let detail = format!("the line is longer than {} bytes (`server.max_line_bytes`)", self.max_line_bytes);
         Input::unreadable(self.next_index(), Error::new(Code::PayloadTooLarge, detail))
@@ -118,7 +132,7 @@ impl Lines {
 
     /// Gives up what is held of a line that is too long.
     fn skip_if_too_long(&mut self) -> Option<Input> {
-        if self.buffer.len() <= self.max_line_bytes {
+        if self.buffer.len() - self.mark_of(&self.buffer) <= self.max_line_bytes {
             return None;
         }
         self.buffer.advance(self.buffer.len());

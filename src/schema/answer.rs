@@ -69,7 +69,7 @@ pub fn strict(text: &str) -> Option<Value> {
 }
 
 /// Reads the JSON value that `text` means. `accepts` says whether a value is valid for the caller; it decides among several
-/// candidates, and is called at most 128 times, never for text that is strict JSON as a whole.
+/// candidates, and is called at most 32 times, never for text that is strict JSON as a whole.
 ///
 /// The last accepted strict candidate wins, then the last accepted mended one, then the largest of all, so that the
 /// caller can say what is wrong with it.
@@ -97,6 +97,16 @@ pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJ
         repairs.note(repair::SEVERAL);
     }
     Ok(finish(text, candidate, repairs))
+}
+
+/// As [`parse`], with the bytes that were read tolerantly, looking ahead included: the work that was done.
+///
+/// # Errors
+/// As [`parse`].
+#[cfg(any(test, fuzzing))]
+pub fn parse_counted(text: &str, accepts: impl Fn(&Value) -> bool) -> (Result<Answer, NoJson>, usize) {
+    cursor::BYTES_READ.set(0);
+    (parse(text, accepts), cursor::BYTES_READ.get())
 }
 
 fn choose(found: &mut Found, accepts: impl Fn(&Value) -> bool) -> Option<Candidate> {

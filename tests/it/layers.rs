@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The layer of each module; the same table stands in `lib.rs`. A new module has to be given its layer.
-const LAYERS: [(&str, u8); 11] = [
+const LAYERS: [(&str, u8); 12] = [
     ("main", 6),
     ("app", 5),
+    ("fuzzing", 5),
     ("http", 4),
     ("extract", 3),
     ("schema", 2),

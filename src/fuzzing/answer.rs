@@ -1,0 +1,56 @@
+//! What a model wrote.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::{check_words, depth, plain};
+use crate::schema::answer::{Answer, NoJson, parse_counted};
+
+/// Bytes that may be read for each byte of an answer, looking ahead and reading again included.
+const WORK_PER_BYTE: usize = 64;
+
+/// Reads the bytes as an answer: strict JSON comes out unchanged, whatever else comes out is JSON, an answer that was cut off is no
+/// answer, and the work is linear.
+pub fn answer(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let strict = plain(text.as_bytes());
+    for accepts in [Value::is_object as fn(&Value) -> bool, Value::is_array, |_| false] {
+        match (read(&text, accepts), &strict) {
+            (Ok(answer), Some(value)) => {
+                assert_eq!(&answer.value, value, "valid JSON is changed");
+                assert!(answer.repairs.is_empty(), "valid JSON is mended: {:?}", answer.repairs);
+            }
+            (Ok(answer), None) => check(&answer),
+            (Err(none), Some(_)) => panic!("valid JSON is refused: {none:?}"),
+            (Err(none), None) => check_words(&none.message),
+        }
+    }
+    if strict.is_some_and(|value| depth(&value) > 0) {
+        let open = text.trim_end_matches([' ', '\t', '\r', '\n', '}', ']']);
+        let closed = text.trim_end().len() - open.len();
+        let cut = &text[..open.len() + closed - 1];
+        let none = read(cut, |_| true).expect_err("an answer without its last bracket is taken");
+        assert!(none.truncated, "it is said to be broken, and was cut: {none:?}");
+    }
+}
+
+fn read(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJson> {
+    let asked = Cell::new(0);
+    let (answer, bytes) = parse_counted(text, |value| {
+        asked.set(asked.get() + 1);
+        accepts(value)
+    });
+    assert!(asked.get() <= 32, "{} candidates are tried", asked.get());
+    assert!(bytes <= WORK_PER_BYTE * text.len() + 4096, "{bytes} bytes are read of {}", text.len());
+    answer
+}
+
+fn check(answer: &Answer) {
+    assert!(depth(&answer.value) <= 127, "{} levels", depth(&answer.value));
+    assert_eq!(plain(answer.value.to_string().as_bytes()).as_ref(), Some(&answer.value), "what comes out is no JSON");
+    let told: HashSet<_> = answer.repairs.iter().collect();
+    assert_eq!(told.len(), answer.repairs.len(), "a repair is told twice: {:?}", answer.repairs);
+    answer.repairs.iter().for_each(|repair| check_words(repair));
+}

@@ -1,0 +1,171 @@
+//! The targets, driven by made-up bytes and by every file of the corpus.
+
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::TARGETS;
+
+/// The corpus of a target: each file with its bytes.
+fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|file| file.unwrap().path())
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_file_of_the_corpus() {
+    for (name, target) in TARGETS {
+        let files = corpus(name);
+        assert!(files.len() >= 5, "{name} has {} files", files.len());
+        for (path, bytes) in files {
+            println!("{}", path.display());
+            target(&bytes);
+        }
+    }
+}
+
+/// Pieces of which something like JSON is made.
+const TOKENS: [&str; 96] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "'",
+    "`",
+    "\\",
+    "\n",
+    " ",
+    "\r\n",
+    "\t",
+    "\0",
+    "\u{feff}",
+    "é",
+    "😀",
+    "\"a\"",
+    "\"a\":",
+    "\"b\":",
+    "0",
+    "1",
+    "-1",
+    "-0",
+    "1.5",
+    "1e9",
+    "1e400",
+    "9223372036854775808",
+    "1000000000000000000000000000000",
+    "true",
+    "false",
+    "null",
+    "None",
+    "NaN",
+    "\\u0000",
+    "\\ud83d",
+    "\\ud83d\\ude00",
+    "//",
+    "/*",
+    "*/",
+    "#",
+    "...",
+    "```",
+    "```json\n",
+    "<think>",
+    "</think>",
+    "\"type\":",
+    "\"object\"",
+    "\"array\"",
+    "\"string\"",
+    "\"integer\"",
+    "[\"string\",\"null\"]",
+    "\"properties\":",
+    "\"required\":[\"a\"]",
+    "\"items\":",
+    "\"$ref\":\"#\"",
+    "\"$ref\":\"#/$defs/a\"",
+    "\"$defs\":{\"a\":",
+    "\"anyOf\":[",
+    "\"oneOf\":[",
+    "\"allOf\":[",
+    "\"not\":",
+    "\"pattern\":\"(a|b)+$\"",
+    "\"patternProperties\":{\"^a\":",
+    "\"propertyNames\":",
+    "\"additionalProperties\":",
+    "\"enum\":[",
+    "\"const\":",
+    "\"format\":\"date\"",
+    "\"multipleOf\":",
+    "\"minimum\":",
+    "\"maxLength\":",
+    "\"$id\":\"x\"",
+    "\"$anchor\":\"a\"",
+    "\"$schema\":\"http://json-schema.org/draft-07/schema#\"",
+    "\"title\":\"name\"",
+    "\"examples\":[",
+    "\"input\":",
+    "\"inputs\":[",
+    "\"schema\":",
+    "\"schema\":{}",
+    "\"instructions\":\"a\"",
+    "\"mode\":\"text\"",
+    "\"seed\":",
+    "\"max_attempts\":",
+    "\"metadata\":{",
+    "\"output\":",
+    "\"on_error\":\"stop\"",
+    "\"concurrency\":",
+    "\"stream\":true",
+    "seed=1&",
+    "schema=%7B%7D&",
+    "%ff",
+    "&",
+    "=",
+];
+
+fn soup() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(select(&TOKENS[..]), 0..40).prop_map(|tokens| tokens.concat().into_bytes())
+}
+
+/// A file of the corpus with some of it replaced, doubled or taken out.
+fn mutated(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    let files: Vec<_> = corpus(target).into_iter().map(|(_, bytes)| bytes).filter(|bytes| bytes.len() < 10_000).collect();
+    let piece =
+        prop_oneof![select(&TOKENS[..]).prop_map(|token| token.as_bytes().to_vec()), prop::collection::vec(any::<u8>(), 0..4)];
+    let edit = (any::<Index>(), 0..12_usize, piece, 0..4_usize);
+    (select(files), prop::collection::vec(edit, 0..6)).prop_map(|(mut bytes, edits)| {
+        for (at, length, piece, times) in edits {
+            let start = at.index(bytes.len() + 1);
+            let end = (start + length).min(bytes.len());
+            bytes.splice(start..end, piece.repeat(times));
+        }
+        bytes
+    })
+}
+
+fn bytes(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![1 => prop::collection::vec(any::<u8>(), 0..200), 3 => soup(), 4 => mutated(target)]
+}
+
+/// A test for each target, by its name.
+macro_rules! drive {
+    ($($target:ident),*) => {
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(4000))]
+            $(#[test]
+            fn $target(bytes in bytes(stringify!($target))) {
+                super::$target(&bytes);
+            })*
+        }
+    };
+}
+
+drive!(answer, body, lines, schema, made_up);
