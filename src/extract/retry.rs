@@ -80,9 +80,7 @@ fn row(failure: &Failure, took: Duration) -> Consequence {
             429 => crowded(Action::Pause(failure.retry_after)),
             503 | 529 if failure.retry_after.is_some() => crowded(Action::Pause(failure.retry_after)),
             503 | 529 => crowded(Action::Retry),
-            401 => useless(Code::UpstreamUnauthorized),
-            // A right key may still not ask this model.
-            403 => plain(Action::OtherKey(Code::UpstreamUnauthorized), Neutral),
+            401 | 403 => useless(Code::UpstreamUnauthorized),
             408 | 409 => plain(Action::Retry, Neutral),
             500 | 502 | 504 | 520..=524 => plain(Action::Retry, Health::Failure),
             // 400, 404, 413, 422 and their kin: the same question gets the same answer.
@@ -131,7 +129,8 @@ mod tests {
             (501, None, failed, neutral, false),
         ] {
             let row = consequence(&failure(FailureKind::Status(status), asked), TOOK);
-            let expected = Consequence { action, health, is_crowded, may_be_charged: false, is_key_refused: status == 401 };
+            let expected =
+                Consequence { action, health, is_crowded, may_be_charged: false, is_key_refused: matches!(status, 401 | 403) };
             assert_eq!(row, expected, "{status}");
         }
         for (kind, action, health, is_crowded, may_be_charged) in [

@@ -21,7 +21,7 @@ const LAYERS: [(&str, u8); 12] = [
 
 /// A library and the one layer that may know it.
 const OWNERS: [(&str, &[&str]); 7] = [
-    ("axum", &["http"]),
+    ("axum", &["http", "fuzzing"]),
     ("StatusCode", &["http", "net", "provider"]),
     ("reqwest", &["net"]),
     ("governor", &["limits"]),

@@ -36,6 +36,7 @@ mod fallback;
 mod hostile;
 mod keys;
 mod layers;
+#[cfg(feature = "local")]
 mod local_model;
 mod modes;
 mod rate;

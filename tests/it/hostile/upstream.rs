@@ -25,7 +25,7 @@ fn completion(data: &Value) -> String {
 }
 
 fn ask(siege: &Siege, number: usize) -> crate::client::Sending {
-    let body = fixture::with(fixture::single(person(number)), json!({"mode": "text"}));
+    let body = fixture::with(fixture::single(person(number)), json!({"mode": "text", "model": format!("openai/model-{number}")}));
     siege.single(body.to_string())
 }
 
