@@ -103,7 +103,7 @@ pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJ
 ///
 /// # Errors
 /// As [`parse`].
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, doc))]
 pub fn parse_counted(text: &str, accepts: impl Fn(&Value) -> bool) -> (Result<Answer, NoJson>, usize) {
     cursor::BYTES_READ.set(0);
     (parse(text, accepts), cursor::BYTES_READ.get())
