@@ -145,7 +145,7 @@ impl Caller {
 
     /// Whether the end of one of its calls may let another go out.
     pub const fn waits_for_its_own(&self) -> bool {
-        self.quota.max_in_flight.is_some() || self.has_budget()
+        self.quota.max_in_flight.is_some() || self.tokens.is_some() || self.has_budget()
     }
 
     /// How many of its items could go out now, as far as its own quota is concerned.

