@@ -156,5 +156,11 @@ pub(crate) mod readers {
     pub use super::json::parse;
     pub use super::lines::Lines;
     pub use super::query::batch;
-    pub use super::upload::Upload;
+
+    /// NDJSON that comes in these pieces.
+    pub fn lines(pieces: &[Vec<u8>], max_line_bytes: usize) -> Lines {
+        let pieces: Vec<_> = pieces.iter().cloned().map(Ok::<_, std::io::Error>).collect();
+        let body = axum::body::Body::from_stream(futures_util::stream::iter(pieces));
+        Lines::new(body.into_data_stream(), max_line_bytes, std::sync::Arc::default())
+    }
 }

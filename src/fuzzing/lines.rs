@@ -1,14 +1,12 @@
 //! NDJSON, in any pieces.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use axum::body::Body;
 use futures_util::Stream;
 
 use super::check_words;
-use crate::http::readers::{self, Lines, Upload};
+use crate::http::readers;
 use crate::model::{Code, Input, Item};
 
 /// Reads the bytes as NDJSON, in pieces and at once: the first says how long a line may be, the second how the pieces are cut.
@@ -70,9 +68,7 @@ fn uneven(mut body: &[u8], cut: u8) -> Vec<Vec<u8>> {
 
 fn read(pieces: &[Vec<u8>], max_line_bytes: usize) -> Vec<Input> {
     let largest = pieces.iter().map(Vec::len).max().unwrap_or_default();
-    let pieces: Vec<_> = pieces.iter().cloned().map(Ok::<_, std::io::Error>).collect();
-    let body = Body::from_stream(futures_util::stream::iter(pieces));
-    let mut lines = pin!(Lines::new(body.into_data_stream(), max_line_bytes, Arc::new(Upload::default())));
+    let mut lines = pin!(readers::lines(pieces, max_line_bytes));
     let mut inputs = Vec::new();
     loop {
         match lines.as_mut().poll_next(&mut Context::from_waker(Waker::noop())) {

@@ -162,27 +162,6 @@ impl Stepped {
 }
 
 #[tokio::test]
-async fn a_single_beside_twenty_huge_batches_of_its_caller_waits_for_one_slot_more_than_alone() {
-    let mut stage = Stepped::set(0).await;
-    let client = (*stage.server).clone();
-    let huge = batch(10_000);
-    for _ in 0..20 {
-        // Equal items would be called once.
-        stage.open(&client, &fixture::with(huge.clone(), json!({"cache": "off"}))).await;
-    }
-    // Each has its window in line: twice the slots. None has had a turn but the first.
-    stage.until_waiting(20 * 2 * SLOTS as u64 - SLOTS as u64).await;
-    assert_eq!(stage.upstream.calls(), SLOTS, "the twenty have just come");
-    for number in 0..10 {
-        let overtaken = stage.overtaken(&client, LATER + number).await;
-        assert!(overtaken <= 1, "single {number}: {overtaken} calls of the batches went first");
-        for _ in 0..number {
-            stage.step().await;
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_single_beside_twenty_callers_with_huge_batches_waits_for_one_slot_more_than_alone() {
     let mut stage = Stepped::set(21).await;
     let huge = fixture::with(batch(10_000), json!({"cache": "off"}));
