@@ -10,12 +10,14 @@ const MIN_VOLUME: u32 = 20;
 /// So many failures and no success say enough by themselves.
 const ALL_FAILED: u32 = 5;
 /// So many in a row say that it is down now, however well it did a moment ago.
-const IN_A_ROW: u32 = 10;
+const IN_A_ROW: u32 = 15;
 /// How long it stays open at first; each time that a probe fails, twice as long.
 const OPEN: Duration = Duration::from_secs(5);
 const MAX_OPEN: Duration = Duration::from_secs(60);
-/// Calls that a half-open one lets through, and that have to succeed for it to close.
+/// Calls that a half-open one lets through at most until it is decided.
 const PROBES: usize = 3;
+/// So many of them decide it: a provider that fails four of ten calls is not down.
+const MAJORITY: usize = 2;
 /// A call that was given up after less says little about a provider whose usual time is not known.
 const MIN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -43,6 +45,15 @@ struct Seen {
     slowest: Duration,
 }
 
+impl Seen {
+    /// Whether more than half failed, and that cannot well be chance: by two standard deviations.
+    fn is_mostly_failure(self) -> bool {
+        let all = self.succeeded + self.failed;
+        let excess = u64::from(self.failed.saturating_sub(self.succeeded));
+        all >= MIN_VOLUME && excess * excess >= 4 * u64::from(all)
+    }
+}
+
 /// As others see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -65,6 +76,7 @@ struct Opened {
     length: Duration,
     probes: Count,
     succeeded: usize,
+    failed: usize,
 }
 
 impl Breaker {
@@ -83,7 +95,7 @@ impl Breaker {
     /// Whether one more call may go out.
     pub fn lets_through(&self, now: Instant) -> bool {
         let Some(opened) = &self.opened else { return true };
-        opened.until <= now && opened.probes.now() + opened.succeeded < PROBES
+        opened.until <= now && opened.probes.now() + opened.succeeded + opened.failed < PROBES
     }
 
     /// What a call that goes out now holds until it ends; `None` when it is not a probe.
@@ -99,13 +111,19 @@ impl Breaker {
             (_, Health::Neutral) => false,
             (Some(opened), Health::Success) => {
                 opened.succeeded += 1;
-                if opened.succeeded >= PROBES {
+                if opened.succeeded >= MAJORITY {
                     self.opened = None;
                     self.seen.clear();
                 }
                 false
             }
-            (Some(opened), Health::Failure | Health::Timeout { .. }) => {
+            (Some(opened), health) => {
+                opened.failed += 1;
+                // One that is not answered at all has cost enough.
+                let is_stalled = matches!(health, Health::Timeout { is_own: false, .. });
+                if opened.failed < MAJORITY && !is_stalled {
+                    return false;
+                }
                 let length = (opened.length * 2).min(MAX_OPEN);
                 self.open(length, now);
                 true
@@ -160,11 +178,11 @@ impl Breaker {
     fn tripped(&mut self, now: Instant) -> bool {
         let all = self.all(now);
         let none_succeeded = all.succeeded == 0 && (all.stalled > 0 || all.failed >= ALL_FAILED);
-        none_succeeded || self.in_a_row >= IN_A_ROW || (all.succeeded + all.failed >= MIN_VOLUME && all.failed >= all.succeeded)
+        none_succeeded || self.in_a_row >= IN_A_ROW || all.is_mostly_failure()
     }
 
     fn open(&mut self, length: Duration, now: Instant) {
-        self.opened = Some(Opened { until: now + length, length, probes: Count::default(), succeeded: 0 });
+        self.opened = Some(Opened { until: now + length, length, probes: Count::default(), succeeded: 0, failed: 0 });
         self.seen.clear();
         self.in_a_row = 0;
     }
@@ -179,26 +197,27 @@ mod tests {
     }
 
     #[test]
-    fn half_of_twenty_open_it_and_three_probes_close_it() {
+    fn most_of_many_open_it_and_two_of_three_probes_close_it() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
-        for n in 0..10 {
-            assert!(!breaker.record(Health::Success, start, after(start, n)));
+        let of_ten = |n: u64, failed: u64| if n % 10 >= 10 - failed { Health::Failure } else { Health::Success };
+        for n in 0..1_000 {
+            assert!(!breaker.record(of_ten(n, 5), start, after(start, n)), "half of them");
         }
-        for n in 0..9 {
-            assert!(!breaker.record(Health::Failure, start, after(start, n)));
-        }
-        assert!(breaker.record(Health::Failure, start, after(start, 100)));
-        assert!(!breaker.lets_through(after(start, 5_000)));
-        assert!(breaker.lets_through(after(start, 5_100)));
+        let later = after(start, 20_000);
+        let opened = (0..1_000).find(|n| breaker.record(of_ten(n * 7, 7), later, later));
+        assert!((20..60).contains(&opened.unwrap()), "{opened:?}");
+        assert!(!breaker.lets_through(after(later, 4_999)));
+        let soon = after(later, 5_000);
+        assert!(breaker.lets_through(soon));
         let probes: Vec<_> = (0..3).map(|_| breaker.probe().unwrap()).collect();
-        assert!(!breaker.lets_through(after(start, 5_200)), "three and no more");
+        assert!(!breaker.lets_through(soon), "three and no more");
         drop(probes);
-        for _ in 0..3 {
-            assert!(breaker.lets_through(after(start, 5_300)));
-            assert!(!breaker.record(Health::Success, after(start, 5_200), after(start, 5_300)));
-        }
-        assert_eq!(breaker.state(after(start, 5_300)), State::Closed);
+        assert!(!breaker.record(Health::Failure, soon, soon));
+        assert!(!breaker.record(Health::Neutral, soon, soon), "says nothing");
+        assert!(!breaker.record(Health::Success, soon, soon) && breaker.lets_through(soon));
+        assert!(!breaker.record(Health::Success, soon, soon));
+        assert_eq!(breaker.state(soon), State::Closed);
     }
 
     #[test]
@@ -209,14 +228,15 @@ mod tests {
             assert!(!breaker.record(Health::Success, start, after(start, n)));
         }
         for n in 0..200 {
-            let health = if n % 10 == 9 { Health::Success } else { Health::Failure };
-            assert!(!breaker.record(health, start, after(start, 5_000 + n)), "never ten in a row");
+            let health = if n % 15 == 14 { Health::Success } else { Health::Failure };
+            assert!(!breaker.record(health, start, after(start, 5_000 + n)), "never fifteen in a row");
         }
-        assert!((0..10).all(|n| breaker.record(Health::Failure, start, after(start, 5_300)) == (n == 9)));
+        breaker.record(Health::Success, start, after(start, 5_200));
+        assert!((0..15).all(|n| breaker.record(Health::Failure, start, after(start, 5_300)) == (n == 14)));
     }
 
     #[test]
-    fn a_failed_probe_opens_it_for_twice_as_long_up_to_a_minute() {
+    fn failed_probes_open_it_for_twice_as_long_up_to_a_minute() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         let mut now = start;
@@ -228,9 +248,12 @@ mod tests {
             now += Duration::from_secs(seconds);
             assert_eq!(breaker.state(now), State::HalfOpen);
             assert!(!breaker.record(Health::Failure, start, now), "one that was called before it opened");
-            assert!(breaker.record(Health::Failure, now, now));
-            assert!(!breaker.record(Health::Failure, now, now), "the second probe of the same three");
+            assert!(!breaker.record(Health::Failure, now, now), "one of three");
+            assert!(breaker.record(Health::Failure, now, now), "two of three");
+            assert!(!breaker.record(Health::Failure, now, now), "the third");
         }
+        now += Duration::from_secs(60);
+        assert!(breaker.record(timeout(1_000, false), now, now), "one that was not answered");
     }
 
     const fn timeout(ms: u64, is_own: bool) -> Health {

@@ -190,6 +190,27 @@ async fn refusals_of_requests_do_not_open_it() {
     }
 }
 
+/// Four of ten, as they come by chance.
+fn by_chance(number: usize) -> bool {
+    let mixed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33) % 10 < 4
+}
+
+#[tokio::test]
+async fn four_failures_of_ten_do_not_open_it() {
+    const ITEMS: usize = 600;
+    let upstream = Upstream::light(|call| match by_chance(call.index) {
+        true => Reply::error(500, "oops").with_header("x-should-retry", false),
+        false => Reply::Played,
+    });
+    let config = one_provider(&upstream.url(), "") + "\n[limits]\nmax_concurrency = 8";
+    let server = Server::configured(&config).start().await;
+    let summary = server.batch(&batch(ITEMS)).await.ok()["summary"].clone();
+    assert_eq!(upstream.calls(), ITEMS, "none was given up without a call: {summary}");
+    let failed = (0..ITEMS).filter(|number| by_chance(*number)).count();
+    assert_eq!((&summary["failed"], failed > ITEMS / 3), (&json!(failed), true), "{summary}");
+}
+
 #[tokio::test]
 async fn rate_limits_do_not_open_it() {
     stays_closed("429", |_| Reply::error(429, "slow down").with_header("retry-after-ms", 1)).await;
