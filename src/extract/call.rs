@@ -144,27 +144,31 @@ impl Item<'_> {
         let is_slow = failure.kind == FailureKind::Timeout;
         let said = failure.to_string();
         let Some(failed) = self.ways.failed(failure, is_slow, self.extractor.config.max_tries)? else { return Ok(()) };
-        let mut delay = backoff::delay(failed, asked, fastrand::f64());
-        loop {
-            if delay >= self.left {
-                if self.ways.turn_elsewhere(Instant::now() + delay) {
-                    return Ok(());
-                }
-                let error = self.out_of_time(&format!("; the last call failed: {said}"));
-                return Err(Error { upstream_status: status, ..error });
+        let delay = backoff::delay(failed, asked, fastrand::f64());
+        if delay >= self.left {
+            if self.ways.turn_elsewhere(Instant::now() + delay) {
+                return Ok(());
             }
-            self.left -= delay;
-            tokio::time::sleep(delay).await;
-            match self.extractor.limits.retry(self.ways.now().route.limits.pool()) {
-                Ok(()) => return Ok(()),
-                // So many fail that retrying all of them at once would make it worse.
-                Err(wait) if self.ways.turn_elsewhere(Instant::now() + wait) => return Ok(()),
-                Err(wait) => {
-                    self.extractor.meters.retry_put_off();
-                    delay = backoff::delay(failed, Some(wait), fastrand::f64());
-                }
-            }
+            let error = self.out_of_time(&format!("; the last call failed: {said}"));
+            return Err(Error { upstream_status: status, ..error });
         }
+        self.left -= delay;
+        tokio::time::sleep(delay).await;
+        // So many may fail that trying all of them again at once would make it worse.
+        while let Err(wait) = self.extractor.limits.retry(self.ways.now().route.limits.pool()) {
+            if self.ways.turn_elsewhere(Instant::now() + wait) {
+                return Ok(());
+            }
+            self.extractor.meters.retry_put_off();
+            let wait = backoff::delay(failed, Some(wait), fastrand::f64());
+            if !self.ways.is_put_off(wait) {
+                let detail = format!("so many calls fail that this one could not be tried again; the last time: {said}");
+                return Err(Error { upstream_status: status, ..Error::new(Code::UpstreamError, detail) });
+            }
+            self.timing.queued += wait;
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
     }
 
     fn out_of_time(&self, more: &str) -> Error {

@@ -187,6 +187,14 @@ impl<'a> Ways<'a> {
         failed + 1 >= max_tries && self.open().all(|(other, _)| other == at)
     }
 
+    /// Whether the item will wait so long until it may be tried again: for its turn, as for a key that is paused.
+    pub fn is_put_off(&mut self, wait: Duration) -> bool {
+        let now = Instant::now();
+        let will_wait = self.patience.covers_pause(now, now + wait);
+        self.patience.waited(wait);
+        will_wait
+    }
+
     /// Turns to another model, rather than wait until then for the one that is asked now. False: there is none.
     pub fn turn_elsewhere(&mut self, until: Instant) -> bool {
         let (at, next) = (self.at, self.elsewhere());

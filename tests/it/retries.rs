@@ -81,6 +81,22 @@ async fn when_four_of_ten_calls_fail_retries_stay_a_fifth_of_the_first_tries_and
 }
 
 #[tokio::test]
+async fn the_wait_for_the_budget_is_not_of_an_items_time() {
+    const ITEMS: usize = 200;
+    // Ninety have to be tried again, and ten seconds allow seventy.
+    let upstream = Upstream::start(|call| match call.index {
+        index if index < ITEMS && index % 20 % 2 == 1 && index % 20 < 18 => Reply::error(500, "oops"),
+        _ => Reply::Played,
+    });
+    let config = one_provider(&upstream.url(), "") + "\n[limits]\nmax_concurrency = 200";
+    let mut server = Server::configured(&config).start().await;
+    server.rest();
+    let reply = server.batch(&with(batch(ITEMS), json!({"timeout_ms": 3_000}))).await.ok();
+    assert_eq!(reply["summary"]["succeeded"], ITEMS, "{}", reply["summary"]);
+    check_budget(&upstream.log());
+}
+
+#[tokio::test]
 async fn who_may_not_try_again_now_asks_the_next_model() {
     // Four of ten fail, of more at a time than may be tried again within ten seconds.
     let first = Upstream::start(|call| if matches!(call.index % 5, 1 | 3) { Reply::error(500, "oops") } else { Reply::Played });
