@@ -99,10 +99,7 @@ impl Server {
 
     /// One with this configuration file, not yet started.
     pub fn configured(toml: &str) -> Builder {
-        let builder = Self::bare();
-        let path = builder.folder().join("extractd.toml");
-        std::fs::write(&path, toml).expect("the folder can be written to");
-        builder.env("EXTRACTD_CONFIG", path.display())
+        Self::bare().config(toml)
     }
 
     /// One that asks `upstream`, running.
