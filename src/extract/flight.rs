@@ -8,19 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use super::Kind;
 use crate::model::{Error, Success};
 
 /// What makes items identical: a digest.
 pub type Key = [u8; 32];
 
-/// The same, and how long they wait: whoever waits longer has nothing from one that gives up sooner.
-type Board = (Key, Kind);
-
 /// How the one that was called has ended.
 pub type Landed = Result<Success, Error>;
 
-type Boards = Mutex<HashMap<Board, Weak<Flight>>>;
+type Boards = Mutex<HashMap<Key, Weak<Flight>>>;
 
 /// The items under way that may have an identical one.
 #[derive(Debug, Default)]
@@ -35,7 +31,7 @@ enum State {
 
 #[derive(Debug)]
 struct Flight {
-    key: Board,
+    key: Key,
     boards: Arc<Boards>,
     state: Mutex<State>,
     changed: Notify,
@@ -54,8 +50,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Flights {
-    pub fn board(&self, key: Key, kind: Kind) -> Seat {
-        let key = (key, kind);
+    pub fn board(&self, key: Key) -> Seat {
         let mut boards = lock(&self.0);
         if let Some(flight) = boards.get(&key).and_then(Weak::upgrade) {
             return Seat(flight);
@@ -167,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn one_is_called_and_the_others_have_its_result() {
         let flights = Flights::default();
-        let (first, second) = (flights.board(KEY, Kind::Batch), flights.board(KEY, Kind::Batch));
+        let (first, second) = (flights.board(KEY), flights.board(KEY));
         let flying = second.take_off().unwrap();
         assert!(first.take_off().is_none());
         first.taken_off().await;
@@ -182,7 +177,7 @@ mod tests {
     #[tokio::test]
     async fn when_the_one_that_is_called_leaves_another_takes_its_place() {
         let flights = Flights::default();
-        let (first, second) = (flights.board(KEY, Kind::Batch), flights.board(KEY, Kind::Batch));
+        let (first, second) = (flights.board(KEY), flights.board(KEY));
         let flying = first.take_off().unwrap();
         drop((flying, first));
         assert!(second.landed().await.is_none());
@@ -195,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn an_end_that_is_not_theirs_leaves_the_flight_to_the_others() {
         let flights = Flights::default();
-        let (first, second) = (flights.board(KEY, Kind::Batch), flights.board(KEY, Kind::Batch));
+        let (first, second) = (flights.board(KEY), flights.board(KEY));
         let broke = Error::new(crate::model::Code::QuotaExceeded, "its own business");
         first.take_off().unwrap().land(&Err(broke), false);
         assert!(second.landed().await.is_none());
@@ -205,9 +200,9 @@ mod tests {
     #[tokio::test]
     async fn whoever_comes_after_the_landing_begins_anew() {
         let flights = Flights::default();
-        let first = flights.board(KEY, Kind::Batch);
+        let first = flights.board(KEY);
         first.take_off().unwrap().land(&Ok(success()), true);
-        let second = flights.board(KEY, Kind::Batch);
+        let second = flights.board(KEY);
         assert!(second.take_off().is_some());
         drop(first);
         assert_eq!(flights.len(), 1, "it is the second's");

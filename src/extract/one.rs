@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::flight::Key;
 use super::judge::{self, Verdict};
 use super::ways::Ways;
-use super::{Extractor, Plan};
+use super::{Extractor, Kind, Plan};
 use crate::limits::{InLine, Lane, Turn};
 use crate::model::{Attempted, CacheUse, Code, Ending, Error, Input, ModelUsage, Outcome, Success, Timing, Usage};
 use crate::provider::{Answer, Complaint};
@@ -106,7 +106,7 @@ impl Item<'_> {
         {
             return Ok(found);
         }
-        let seat = self.extractor.flights.board(key, self.plan.kind);
+        let seat = self.extractor.flights.board(key);
         loop {
             let mut place = self.ways.place(text, self.room, Turn::New);
             let waiting = Instant::now();
@@ -123,7 +123,7 @@ impl Item<'_> {
                 self.ways.stand(place.told(told));
                 let ended = self.extract(text).await;
                 self.keep(key, &ended);
-                flying.land(&ended, is_shared(&ended));
+                flying.land(&ended, self.is_shared(&ended));
                 return ended;
             }
             drop(place);
@@ -135,6 +135,13 @@ impl Item<'_> {
                 return Result::clone(&landed).map(|success| Success { cached: true, ..success });
             }
         }
+    }
+
+    /// Whether an end is one of the text and the model, and not of the caller, of this process, or of a single's shorter patience.
+    fn is_shared(&self, ended: &Result<Success, Error>) -> bool {
+        let Err(error) = ended else { return true };
+        let gave_up = self.plan.kind == Kind::Single && error.retry_after.is_some();
+        !gave_up && !matches!(error.code, Code::QuotaExceeded | Code::ShuttingDown | Code::Internal)
     }
 
     fn keep(&self, key: Key, ended: &Result<Success, Error>) {
@@ -207,13 +214,5 @@ impl Item<'_> {
         raw.truncate(raw.floor_char_boundary(MAX_RAW_BYTES));
         let attempted = Attempted { attempts: self.attempts, raw: Some(raw), candidate: None };
         Error { attempted: Some(Box::new(attempted)), ..Error::new(code, detail) }
-    }
-}
-
-/// Whether an end is one of the text and the model, and not of the caller or of this process.
-const fn is_shared(ended: &Result<Success, Error>) -> bool {
-    match ended {
-        Ok(_) => true,
-        Err(error) => !matches!(error.code, Code::QuotaExceeded | Code::ShuttingDown | Code::Internal),
     }
 }

@@ -138,9 +138,11 @@ impl Stepped {
         self.upstream.seen(|log| log.calls[before].item().unwrap())
     }
 
-    /// Sends a single for `item`; how many calls go out before its own. Alone beside busy slots, that is none.
-    async fn overtaken(&self, client: &Client, item: usize) -> usize {
-        let waiting = self.waiting().await;
+    /// Sends a single for `item` while `waiting` others wait; how many calls go out before its own. Alone beside busy slots, that
+    /// is none.
+    async fn overtaken(&self, client: &Client, item: usize, waiting: u64) -> usize {
+        // Whose call has ended comes back to the line.
+        self.until_waiting(waiting).await;
         let single = tokio::spawn({
             let client = client.clone();
             async move { client.extract(&single(fixture::person(item))).await }
@@ -169,11 +171,30 @@ async fn a_single_beside_twenty_callers_with_huge_batches_waits_for_one_slot_mor
         let client = stage.client(key);
         stage.open(&client, &huge).await;
     }
-    stage.until_waiting(20 * 2 * SLOTS as u64 - SLOTS as u64).await;
-    assert_eq!(stage.upstream.calls(), SLOTS, "the twenty have just come");
     let last = stage.client(20);
+    check_overtaken(&stage, &last).await;
+}
+
+#[tokio::test]
+async fn a_single_beside_twenty_huge_batches_of_its_caller_waits_for_one_slot_more_than_alone() {
+    let mut stage = Stepped::set(0).await;
+    let client = (*stage.server).clone();
+    // Equal items would be called once.
+    let huge = fixture::with(batch(10_000), json!({"cache": "off"}));
+    for _ in 0..20 {
+        stage.open(&client, &huge).await;
+    }
+    check_overtaken(&stage, &client).await;
+}
+
+/// Ten singles of this client, beside twenty batches that have just come.
+async fn check_overtaken(stage: &Stepped, client: &Client) {
+    // Each has its window in line, twice the slots. None has had a turn but the first.
+    let waiting = 20 * 2 * SLOTS as u64 - SLOTS as u64;
+    stage.until_waiting(waiting).await;
+    assert_eq!(stage.upstream.calls(), SLOTS, "the twenty have just come");
     for number in 0..10 {
-        let overtaken = stage.overtaken(&last, LATER + number).await;
+        let overtaken = stage.overtaken(client, LATER + number, waiting).await;
         assert!(overtaken <= 1, "single {number}: {overtaken} calls of the others went first");
         for _ in 0..number {
             stage.step().await;

@@ -163,8 +163,8 @@ async fn streamed_it_ends_with_the_result_and_done() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let by_field = server.open("/v1/extract", "*/*", &with(single(fixture::person(3)), json!({"stream": true}))).await;
-    let by_header = server.open("/v1/extract", "text/event-stream", &single(fixture::person(3))).await;
-    for response in [by_field, by_header] {
+    let by_header = server.open("/v1/extract", "text/event-stream", &single(fixture::person(4))).await;
+    for (response, item) in [(by_field, 3), (by_header, 4)] {
         let response = response.expect(200);
         assert!(response.header("content-type").starts_with("text/event-stream"), "{:?}", response.headers);
         assert_eq!(response.header("cache-control"), "no-store");
@@ -172,7 +172,7 @@ async fn streamed_it_ends_with_the_result_and_done() {
         let mut events = response.events().await;
         let (done, result) = (events.pop().unwrap(), events.pop().unwrap());
         assert_eq!((result.name.as_str(), done.name.as_str()), ("result", "done"));
-        assert_eq!(result.data["data"], fixture::found(3));
+        assert_eq!(result.data["data"], fixture::found(item));
         assert_eq!(result.data["status"], "succeeded");
         assert_eq!(done.data["status"], "succeeded");
         assert_eq!(done.data["usage"]["total_tokens"], 15);
