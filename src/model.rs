@@ -12,6 +12,7 @@ mod plain;
 mod price;
 mod request;
 mod spec;
+mod subset;
 
 pub use bounded::Bounded;
 pub use error::{Attempted, Code, Error, Fault, pointer};
@@ -24,3 +25,4 @@ pub use price::{Price, Usd};
 pub use request::request_fields;
 pub use request::{Batch, OnError, Single};
 pub use spec::{CacheUse, Example, MadeUp, Metadata, Mode, SchemaSource, Spec, field_is_text};
+pub use subset::{Asked, Forms, Subset};

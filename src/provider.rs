@@ -23,7 +23,7 @@ pub use local::{Local, Options as LocalOptions};
 pub use openai::OpenAi;
 pub use remote::{Remote, Template, Wire};
 
-use crate::model::{Example, Fault, MadeUp, Mode, Usage};
+use crate::model::{Example, Fault, Forms, MadeUp, Mode, Subset, Usage};
 
 /// One question to a model.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +55,8 @@ pub struct Schema<'a> {
     pub value: &'a Arc<Value>,
     /// The same as compact JSON.
     pub raw: &'a RawValue,
-    /// Whether it keeps within the subset of strict modes as it is.
-    pub strict: bool,
+    /// The form in which each mode takes it.
+    pub forms: &'a Forms,
     /// Worked examples for a model that needs some where the caller brings none.
     pub examples: &'a [MadeUp],
 }
@@ -75,8 +75,8 @@ pub struct Answer {
     pub finish: Finish,
     /// `None`: the provider did not say.
     pub usage: Option<Usage>,
-    /// The value was asked for as the one member `value` of an object, because the provider takes no other root.
-    pub wrapped: bool,
+    /// How it was asked for; never `auto`.
+    pub mode: Mode,
     pub left: Left,
 }
 
@@ -160,6 +160,9 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
 
     /// The modes it has, the best first.
     fn modes(&self) -> &'static [Mode];
+
+    /// What a mode takes of JSON Schema.
+    fn subset(&self, mode: Mode) -> &'static Subset;
 
     /// What a person should know before using it.
     fn note(&self) -> Option<&'static str> {

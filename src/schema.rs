@@ -9,6 +9,7 @@ mod cache;
 mod cost;
 mod example;
 mod explain;
+mod lower;
 mod patterns;
 mod references;
 mod registry;
@@ -22,6 +23,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use cache::Cache;
+pub use lower::Lowered;
 pub use registry::{Entry, Registry, RegistryError, Source};
 
 use crate::model::{Beyond, Error, Fault, MadeUp, Plain, pointer_to};
@@ -37,7 +39,6 @@ pub struct Schema {
     raw: Box<RawValue>,
     draft: Draft,
     validator: Validator,
-    strict: bool,
     examples: Vec<MadeUp>,
     weight: cost::Weight,
 }
@@ -73,9 +74,8 @@ impl Schema {
             .build(&value)
             .map_err(|error| explain::refusal(&error))?;
         weight.patterns = Patterns::weigh(&value, draft, regex_bytes);
-        let strict = strict::is_strict(&value);
         let made_up = example::pair(&value);
-        let mut schema = Self { value: Arc::new(value), raw, draft, validator, strict, examples: Vec::new(), weight };
+        let mut schema = Self { value: Arc::new(value), raw, draft, validator, examples: Vec::new(), weight };
         let judged = made_up.map(|example| MadeUp { is_valid: schema.is_valid(&example.output), example });
         schema.examples = judged.into();
         Ok(schema)
@@ -89,12 +89,6 @@ impl Schema {
     #[must_use]
     pub fn raw(&self) -> &RawValue {
         &self.raw
-    }
-
-    /// Whether it keeps within the subset that OpenAI's strict mode takes as it is.
-    #[must_use]
-    pub const fn is_strict(&self) -> bool {
-        self.strict
     }
 
     /// Two worked examples, made up from the names and types of its properties.

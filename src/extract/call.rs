@@ -74,7 +74,7 @@ impl Item<'_> {
             schema: Schema {
                 value: plan.schema.value(),
                 raw: plan.schema.raw(),
-                strict: plan.schema.is_strict(),
+                forms: &way.forms,
                 examples: plan.schema.examples(),
             },
             instructions: plan.instructions.as_deref(),

@@ -1,4 +1,4 @@
-//! What an answer is worth: read, unwrapped, and held against the caller's schema.
+//! What an answer is worth: read, raised to the caller's form, and held against the caller's schema.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::model::Fault;
 use crate::provider::{Answer, Finish};
-use crate::schema::{Schema, answer};
+use crate::schema::{Lowered, Schema, answer};
 
 /// What becomes of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,38 +25,43 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// Judges an answer; a large one beside the runtime's workers.
-pub async fn judge(schema: &Arc<Schema>, answer: Answer) -> (Answer, Verdict) {
+/// Judges an answer, which may be in the form that its mode takes; a large one beside the runtime's workers.
+pub async fn judge(schema: &Arc<Schema>, lowered: Option<&Arc<Lowered>>, answer: Answer) -> (Answer, Verdict) {
     if !schema.is_slow_for(answer.text.len()) {
-        let verdict = verdict(schema, &answer);
+        let verdict = verdict(schema, lowered.map(AsRef::as_ref), &answer);
         return (answer, verdict);
     }
-    let schema = Arc::clone(schema);
+    let (schema, lowered) = (Arc::clone(schema), lowered.cloned());
     let text = answer.clone();
     let judged = tokio::task::spawn_blocking(move || {
-        let verdict = verdict(&schema, &answer);
+        let verdict = verdict(&schema, lowered.as_deref(), &answer);
         (answer, verdict)
     });
     judged.await.unwrap_or_else(|_| (text, wrong("", "the answer could not be checked")))
 }
 
-fn verdict(schema: &Schema, answer: &Answer) -> Verdict {
+fn verdict(schema: &Schema, lowered: Option<&Lowered>, answer: &Answer) -> Verdict {
+    let raised = |value: Value| match lowered {
+        Some(lowered) => lowered.raised(value),
+        None => value,
+    };
     match &answer.finish {
         Finish::Refusal(words) => Verdict::Refused(words.clone()),
-        Finish::Length => match serde_json::from_str(&answer.text) {
+        Finish::Length => match answer::strict(&answer.text).map(raised) {
             // The limit came exactly at the end.
-            Ok(value) if schema.is_valid(unwrapped(&value, answer)) => accepted(value, answer, Vec::new()),
+            Some(data) if schema.is_valid(&data) => Verdict::Accepted { data, repairs: Vec::new() },
             _ => Verdict::Truncated,
         },
-        Finish::Stop => match answer::parse(&answer.text, |value| schema.is_valid(unwrapped(value, answer))) {
+        Finish::Stop => match answer::parse(&answer.text, |value| schema.is_valid(&raised(value.clone()))) {
             Err(none) => wrong("", &none.message),
             Ok(found) => {
-                let faults = schema.faults(unwrapped(&found.value, answer));
+                let data = raised(found.value);
+                let faults = schema.faults(&data);
                 if faults.is_empty() {
                     let repairs = found.repairs.into_iter().map(std::borrow::Cow::into_owned).collect();
-                    accepted(found.value, answer, repairs)
+                    Verdict::Accepted { data, repairs }
                 } else {
-                    Verdict::Wrong { faults, candidate: Some(unwrap(found.value, answer)) }
+                    Verdict::Wrong { faults, candidate: Some(data) }
                 }
             }
         },
@@ -68,37 +73,19 @@ fn wrong(pointer: &str, message: &str) -> Verdict {
     Verdict::Wrong { faults: vec![fault], candidate: None }
 }
 
-fn accepted(value: Value, answer: &Answer, repairs: Vec<String>) -> Verdict {
-    Verdict::Accepted { data: unwrap(value, answer), repairs }
-}
-
-/// The caller's value where it was asked for as the one member `value` of an object.
-fn unwrapped<'v>(value: &'v Value, answer: &Answer) -> &'v Value {
-    match value {
-        Value::Object(members) if answer.wrapped && members.len() == 1 => members.get("value").unwrap_or(value),
-        _ => value,
-    }
-}
-
-fn unwrap(value: Value, answer: &Answer) -> Value {
-    match value {
-        Value::Object(mut members) if answer.wrapped && members.len() == 1 && members.contains_key("value") => {
-            members.remove("value").unwrap_or_default()
-        }
-        value => value,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::{Mode, Subset};
     use crate::provider::Left;
 
     fn judged(schema: &Value, text: &str, finish: Finish, wrapped: bool) -> Verdict {
         let schema = Schema::compile(&schema.to_string()).unwrap();
-        verdict(&schema, &Answer { text: text.to_owned(), finish, usage: None, wrapped, left: Left::default() })
+        let lowered = schema.lowered(if wrapped { &Subset::OBJECT } else { &Subset::WHOLE });
+        let answer = Answer { text: text.to_owned(), finish, usage: None, mode: Mode::Text, left: Left::default() };
+        verdict(&schema, lowered.as_ref(), &answer)
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Item<'_> {
                 called => called?,
             };
             let is_last = self.attempts >= self.plan.max_attempts;
-            let (answer, verdict) = judge::judge(&self.plan.schema, answer).await;
+            let (answer, verdict) = judge::judge(&self.plan.schema, self.ways.now().lowered.get(&answer.mode), answer).await;
             match verdict {
                 Verdict::Accepted { data, repairs } => {
                     return Ok(Success { data, model: Arc::clone(&self.ways.now().label), repairs, cached: false });

@@ -10,9 +10,9 @@ use super::flight::Key;
 use super::pace::Pace;
 use super::{Extractor, Kind};
 use crate::limits::{self, Limits, Patience, PoolId, Terms, guess_tokens};
-use crate::model::{CacheUse, Code, Error, Example, Fault, Mode, Price, SchemaSource, Spec};
+use crate::model::{CacheUse, Code, Error, Example, Fault, Forms, Mode, Price, SchemaSource, Spec};
 use crate::provider::{Provider, Template};
-use crate::schema::Schema;
+use crate::schema::{Lowered, Schema};
 
 /// A provider as it was configured.
 #[derive(Debug, Clone)]
@@ -130,12 +130,22 @@ pub struct Way {
     pub label: Arc<str>,
     pub mode: Mode,
     pub template: Template,
+    /// The schema in the form of each mode.
+    pub lowered: BTreeMap<Mode, Arc<Lowered>>,
+    pub forms: Forms,
 }
 
 impl Way {
-    fn new(route: Route, mode: Mode) -> Self {
-        let mode = if mode == Mode::Auto { route.mode } else { mode };
-        Self { label: route.label().into(), mode, route, template: Template::default() }
+    fn new(route: Route, mode: Mode, schema: &Schema) -> Self {
+        let mode = mode.or(route.mode);
+        let (mut lowered, mut forms) = (BTreeMap::new(), Forms::default());
+        for mode in route.provider.modes() {
+            if let Some(form) = schema.lowered(route.provider.subset(*mode)) {
+                forms.set(*mode, Arc::clone(&form.asked));
+                lowered.insert(*mode, Arc::new(form));
+            }
+        }
+        Self { label: route.label().into(), mode, route, template: Template::default(), lowered, forms }
     }
 }
 
@@ -251,8 +261,8 @@ impl Extractor {
         let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
         let plan = Plan {
             kind,
-            first: Way::new(first, spec.mode),
-            fallback: fallback.into_iter().map(|route| Way::new(route, spec.mode)).collect(),
+            first: Way::new(first, spec.mode, &schema),
+            fallback: fallback.into_iter().map(|route| Way::new(route, spec.mode, &schema)).collect(),
             schema,
             max_attempts: spec.max_attempts(),
             timeout: spec.timeout(),

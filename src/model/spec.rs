@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for SchemaSource {
 }
 
 /// How the structure is asked of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// What the provider is best at; another one if it refuses that.
@@ -53,6 +53,18 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// How many there are.
+    pub const COUNT: usize = 5;
+
+    /// This, or the other where it is `auto`.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        match self {
+            Self::Auto => other,
+            mode => mode,
+        }
+    }
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use super::llama::prompt::prompt;
 use super::llama::{self, Completion, Engine, GenerateError, Role, Turn};
 use super::prompt::{complaint_text, shortened};
 use super::{Answer, BoxFuture, Failure, FailureKind, Finish, Left, Provider, Request};
-use crate::model::{Mode, Usage};
+use crate::model::{Mode, Subset, Usage};
 
 /// How the built-in model is run.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl Local {
     async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let engine = self.engine().await?;
         let completion = engine.generate(question(request)).await.map_err(|error| failure(&error))?;
-        Ok(answer(completion))
+        Ok(answer(completion, request.mode.or(Mode::JsonSchema)))
     }
 }
 
@@ -127,7 +127,7 @@ fn question(request: &Request<'_>) -> llama::Request {
     }
 }
 
-fn answer(completion: Completion) -> Answer {
+fn answer(completion: Completion, mode: Mode) -> Answer {
     Answer {
         text: completion.text,
         finish: match completion.finish {
@@ -135,7 +135,7 @@ fn answer(completion: Completion) -> Answer {
             llama::Finish::Length => Finish::Length,
         },
         usage: Some(Usage::new(completion.input_tokens as u64, completion.output_tokens as u64)),
-        wrapped: false,
+        mode,
         left: Left::default(),
     }
 }
@@ -157,6 +157,10 @@ impl Provider for Local {
 
     fn modes(&self) -> &'static [Mode] {
         &[Mode::JsonSchema, Mode::Text]
+    }
+
+    fn subset(&self, _: Mode) -> &'static Subset {
+        &Subset::WHOLE
     }
 
     fn note(&self) -> Option<&'static str> {

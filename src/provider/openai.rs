@@ -3,16 +3,14 @@
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/chat>, read 2026-11.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::prompt::{self, Message, Shown};
 use super::remote::{Form, Lesson, Said};
 use super::{Answer, Finish, Left, Request, Wire};
-use crate::model::{Mode, Usage};
+use crate::model::{Mode, Subset, Usage};
 
 /// Chat Completions; what differs between its speakers is data.
 #[derive(Debug, Clone, Copy)]
@@ -85,43 +83,6 @@ const TOOL: &str = "extract";
 /// So much is read of an error that is no JSON: far more than is passed on, so that no secret is cut in two before it is found.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// Whether the value is asked for as the one member of an object, because the mode gives nothing but objects.
-fn is_wrapped(request: &Request<'_>, form: Form) -> bool {
-    let is_object = request.schema.value.get("type").is_some_and(|kind| kind == "object");
-    !is_object && matches!(form.mode, Mode::JsonSchema | Mode::Tools | Mode::JsonObject)
-}
-
-/// The schema that is asked for.
-fn root<'a>(request: &Request<'a>, form: Form) -> Cow<'a, RawValue> {
-    if !is_wrapped(request, form) {
-        return Cow::Borrowed(request.schema.raw);
-    }
-    let mut inner = Value::clone(request.schema.value);
-    move_references(&mut inner);
-    let wrapped = json!({
-        "type": "object", "properties": {"value": inner}, "required": ["value"], "additionalProperties": false,
-    });
-    to_raw_value(&wrapped).map_or(Cow::Borrowed(request.schema.raw), Cow::Owned)
-}
-
-/// What began at the root begins at `/properties/value` once the schema is wrapped.
-fn move_references(schema: &mut Value) {
-    match schema {
-        Value::Object(members) => {
-            for (name, member) in members {
-                match member {
-                    Value::String(reference) if name == "$ref" && (reference == "#" || reference.starts_with("#/")) => {
-                        reference.insert_str(1, "/properties/value");
-                    }
-                    other => move_references(other),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(move_references),
-        _ => {}
-    }
-}
-
 /// OpenAI allows letters, digits, `_` and `-`, up to 64.
 fn name(schema: &Value) -> String {
     let title = schema.get("title").and_then(Value::as_str).unwrap_or_default();
@@ -177,21 +138,29 @@ impl Wire for OpenAi {
         &[Mode::JsonSchema, Mode::Tools, Mode::JsonObject, Mode::Text]
     }
 
+    fn subset(&self, mode: Mode) -> &'static Subset {
+        match mode {
+            Mode::Auto | Mode::Text => &Subset::WHOLE,
+            Mode::JsonSchema | Mode::Tools | Mode::JsonObject => &Subset::OBJECT,
+        }
+    }
+
     fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
-        let root = root(request, form);
+        let asked = request.schema.forms.of(form.mode);
+        let root = asked.map_or(request.schema.raw, |asked| &asked.raw);
         let is_shown = self.shows_schema && matches!(form.mode, Mode::JsonSchema | Mode::Tools);
-        let shown = Shown { schema: (!is_shown).then(|| root.get()), wrapped: is_wrapped(request, form) };
+        let shown = Shown { schema: (!is_shown).then(|| root.get()), wrapped: asked.is_some_and(|asked| asked.wrapped) };
         let completion_tokens = self.completion_tokens != form.other_tokens_name;
-        let strict = request.schema.strict;
+        let strict = asked.is_some_and(|asked| asked.strict);
         let (response_format, tools) = match form.mode {
             Mode::JsonSchema => {
-                let json_schema = JsonSchema { name: name(request.schema.value), strict, schema: &root };
+                let json_schema = JsonSchema { name: name(request.schema.value), strict, schema: root };
                 (Some(ResponseFormat::JsonSchema { json_schema }), None)
             }
             Mode::JsonObject => (Some(ResponseFormat::JsonObject), None),
             Mode::Tools => {
                 let description = "Takes the extracted data.";
-                let function = Function { name: TOOL, description, strict, parameters: &root };
+                let function = Function { name: TOOL, description, strict, parameters: root };
                 (None, Some([Tool::Function { function }]))
             }
             Mode::Auto | Mode::Text => (None, None),
@@ -211,7 +180,7 @@ impl Wire for OpenAi {
         serde_json::to_vec(&body).unwrap_or_default()
     }
 
-    fn decode(&self, request: &Request<'_>, form: Form, body: &[u8]) -> Result<Answer, String> {
+    fn decode(&self, _: &Request<'_>, form: Form, body: &[u8]) -> Result<Answer, String> {
         let completion: Completion =
             serde_json::from_slice(body).map_err(|error| format!("the answer is not a chat completion: {error}"))?;
         let usage = completion.usage.map(|tokens| Usage::new(tokens.prompt_tokens, tokens.completion_tokens));
@@ -224,7 +193,7 @@ impl Wire for OpenAi {
             (_, Some("length")) => Finish::Length,
             _ => Finish::Stop,
         };
-        Ok(Answer { text, finish, usage, wrapped: is_wrapped(request, form), left: Left::default() })
+        Ok(Answer { text, finish, usage, mode: form.mode, left: Left::default() })
     }
 
     fn complaint(&self, body: &[u8]) -> Said {

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::prompt;
 use super::{Answer, BoxFuture, Failure, FailureKind, Left, Provider, Request};
-use crate::model::Mode;
+use crate::model::{Mode, Subset};
 use crate::net::{self, Client, Url};
 
 /// A wire format: pure mappings, and no state.
@@ -20,6 +20,9 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
     fn path(&self) -> &'static str;
 
     fn modes(&self) -> &'static [Mode];
+
+    /// What a mode takes of JSON Schema.
+    fn subset(&self, mode: Mode) -> &'static Subset;
 
     /// Our request as the body to send.
     fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8>;
@@ -166,7 +169,7 @@ impl<W: Wire> Remote<W> {
         let learned = self.learned(request);
         let mode = match request.mode {
             Mode::Auto => {
-                let open = |mode: &&Mode| learned.refused_modes & bit(**mode) == 0;
+                let open = |mode: &&Mode| learned.refused_modes & bit(**mode) == 0 && request.schema.forms.of(**mode).is_some();
                 self.wire.modes().iter().find(open).copied().unwrap_or(Mode::Text)
             }
             mode => mode,
@@ -336,6 +339,10 @@ impl<W: Wire> Provider for Remote<W> {
     fn modes(&self) -> &'static [Mode] {
         self.wire.modes()
     }
+
+    fn subset(&self, mode: Mode) -> &'static Subset {
+        self.wire.subset(mode)
+    }
 }
 
 #[cfg(test)]
@@ -343,17 +350,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::Forms;
     use crate::provider::{OpenAi, Schema};
 
     #[test]
     fn a_filled_template_is_what_encoding_gives() {
         let value = std::sync::Arc::new(json!({"type": "object"}));
         let raw = serde_json::value::to_raw_value(&*value).unwrap();
-        let template = Template::default();
+        let (template, forms) = (Template::default(), Forms::default());
         let asked = |input| Request {
             model: "m",
             mode: Mode::Auto,
-            schema: Schema { value: &value, raw: &raw, strict: false, examples: &[] },
+            schema: Schema { value: &value, raw: &raw, forms: &forms, examples: &[] },
             instructions: Some("Say \"yes\"."),
             examples: &[],
             input,

@@ -1,11 +1,21 @@
+use serde_json::value::to_raw_value;
+
 use super::*;
-use crate::model::{Content, Example, MadeUp};
+use crate::model::{Asked, Content, Example, Forms, MadeUp};
 use crate::provider::{Complaint, Schema};
 
 const ELSEWHERE: OpenAi = OpenAi { shows_schema: false, completion_tokens: false };
 
 fn form(mode: Mode) -> Form {
     Form { mode, temperature: true, seed: true, other_tokens_name: false }
+}
+
+fn forms(schema: &Value, wrapped: bool) -> Forms {
+    let mut forms = Forms::default();
+    for mode in [Mode::JsonSchema, Mode::Tools, Mode::JsonObject] {
+        forms.set(mode, std::sync::Arc::new(Asked { raw: to_raw_value(schema).unwrap(), strict: true, wrapped }));
+    }
+    forms
 }
 
 fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
@@ -18,7 +28,7 @@ fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
     then(&Request {
         model: "m",
         mode: Mode::Auto,
-        schema: Schema { value: &std::sync::Arc::new(schema.clone()), raw: &raw, strict: true, examples: &[] },
+        schema: Schema { value: &std::sync::Arc::new(schema.clone()), raw: &raw, forms: &forms(schema, false), examples: &[] },
         instructions: Some("Names only."),
         examples: &examples,
         input: "Bob \"the\" builder",
@@ -69,15 +79,6 @@ fn each_mode_has_its_own_form() {
 }
 
 #[test]
-fn a_root_that_is_no_object_is_wrapped_and_its_references_follow() {
-    let list = json!({"type": "array", "items": {"$ref": "#/$defs/p"}, "$defs": {"p": {"type": "string"}}});
-    let body = encoded(ELSEWHERE, &list, form(Mode::JsonSchema));
-    let schema = &body["response_format"]["json_schema"]["schema"];
-    let reference = schema["properties"]["value"]["items"]["$ref"].as_str().unwrap();
-    assert_eq!(schema.pointer(reference.trim_start_matches('#')), Some(&json!({"type": "string"})));
-}
-
-#[test]
 fn an_answer_is_read_with_its_finish_and_usage() {
     let usage = json!({"prompt_tokens": 3, "completion_tokens": 4});
     let body = |message: Value, finish: &str| json!({"choices": [{"message": message, "finish_reason": finish}], "usage": usage});
@@ -88,7 +89,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
             text: "{}".to_owned(),
             finish: Finish::Stop,
             usage: Some(Usage::new(3, 4)),
-            wrapped: false,
+            mode: Mode::JsonSchema,
             left: Left::default()
         }
     );
@@ -154,7 +155,7 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
     let request = Request {
         model: "m",
         mode: Mode::Auto,
-        schema: Schema { value: &schema, raw: &raw, strict: false, examples: &examples },
+        schema: Schema { value: &schema, raw: &raw, forms: &forms(&schema, true), examples: &examples },
         instructions: None,
         examples: &[],
         input: "text",
