@@ -6,9 +6,10 @@
 //!
 //! | layer | module | what lives there |
 //! |---|---|---|
-//! | 5 | [`app`] | the composition root: configuration to parts to router; bind, run, drain |
-//! | 5 | [`fuzzing`] | what the fuzzers and their property tests drive; not in the binary |
-//! | 4 | [`http`] | routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference |
+//! | 6 | [`app`] | the composition root: configuration to parts to router; bind, run, drain |
+//! | 6 | [`fuzzing`] | what the fuzzers and their property tests drive; not in the binary |
+//! | 5 | [`http`] | routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference |
+//! | 4 | [`jobs`] | durable jobs: what keeps them; the work on them
 //! | 3 | [`extract`] | one item: prompt, permit, call, parse, validate, ask again; many items: a stream to a stream |
 //! | 2 | [`schema`] | compile, bound, register, validate; an answer's text to JSON |
 //! | 2 | [`limits`] | fair queue, slots, buckets, backoff |
@@ -31,6 +32,7 @@ pub mod extract;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
+pub mod jobs;
 pub mod limits;
 pub mod model;
 pub mod net;

@@ -1,0 +1,281 @@
+//! Where jobs are kept: what a store has to be able to do, and what it keeps.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::model::{Metadata, Usage};
+
+/// A job as its store numbers it, from 1; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobKey(pub u32);
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Its inputs are still coming in. Nobody sees it, and a restart removes it.
+    Uploading = 0,
+    Queued = 1,
+    Running = 2,
+    /// What is in flight ends, then it is cancelled.
+    Cancelling = 3,
+    Completed = 4,
+    /// A failed item ended it, as `on_error` said.
+    Stopped = 5,
+    Cancelled = 6,
+    /// It could not run at all.
+    Failed = 7,
+}
+
+impl Status {
+    pub const ALL: [Self; 8] = [
+        Self::Uploading,
+        Self::Queued,
+        Self::Running,
+        Self::Cancelling,
+        Self::Completed,
+        Self::Stopped,
+        Self::Cancelled,
+        Self::Failed,
+    ];
+
+    /// Whether it has come to its end.
+    #[must_use]
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Stopped | Self::Cancelled | Self::Failed)
+    }
+}
+
+/// How an item ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ItemStatus {
+    Succeeded = 0,
+    Failed = 1,
+    Invalid = 2,
+    Cancelled = 3,
+}
+
+impl ItemStatus {
+    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Invalid, Self::Cancelled];
+}
+
+/// Milliseconds since 1970, UTC.
+pub type Millis = i64;
+
+/// A job that is to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// `job_…`
+    pub id: String,
+    /// Whose it is.
+    pub caller: String,
+    /// How to extract, as JSON; the store does not look into it.
+    pub spec: String,
+    pub metadata: Option<Metadata>,
+    pub created_at: Millis,
+    /// The `Idempotency-Key` that it was made with.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A caller's promise that two requests with this key are one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// At most 255 characters.
+    pub key: String,
+    /// Not known from then on.
+    pub until: Millis,
+}
+
+/// A job as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    pub key: JobKey,
+    pub id: String,
+    pub caller: String,
+    pub spec: String,
+    pub metadata: Option<Metadata>,
+    pub status: Status,
+    pub counts: Counts,
+    /// The number of its last event; 0: none yet.
+    pub last_event: u32,
+    pub usage: Usage,
+    pub created_at: Millis,
+    pub started_at: Option<Millis>,
+    pub finished_at: Option<Millis>,
+    /// Removed from then on.
+    pub expires_at: Option<Millis>,
+    /// Why it could not run, where it could not.
+    pub error: Option<String>,
+}
+
+/// How many of a job's items ended how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub total: u32,
+    pub succeeded: u32,
+    pub failed: u32,
+    pub invalid: u32,
+    pub cancelled: u32,
+}
+
+impl Counts {
+    #[must_use]
+    pub const fn ended(self) -> u32 {
+        self.succeeded + self.failed + self.invalid + self.cancelled
+    }
+}
+
+/// An input that has no result yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    pub index: u32,
+    pub input: Vec<u8>,
+    /// How often a process took it up and ended without a result for it.
+    pub lost: u32,
+}
+
+/// The result of an item, to be recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    pub index: u32,
+    pub status: ItemStatus,
+    /// The result, as JSON; the store does not look into it.
+    pub body: Vec<u8>,
+    pub usage: Usage,
+}
+
+/// One event of a job: a result, or its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// From 1, without a gap, in the order in which the results were recorded.
+    pub number: u32,
+    /// `None`: the job's end.
+    pub item: Option<(u32, ItemStatus)>,
+    pub body: Vec<u8>,
+}
+
+/// Why a store cannot do something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    /// There is no room on the disk. It is tried again.
+    Full,
+    /// It cannot be written to. It is tried again.
+    ReadOnly,
+    /// Another process has it open.
+    Locked,
+    /// It was made by a newer version of this program.
+    Newer {
+        found: i64,
+        known: i64,
+    },
+    /// The file is damaged, or none of ours.
+    Corrupt(String),
+    Other(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the disk is full; make room, and the work goes on by itself"),
+            Self::ReadOnly => {
+                f.write_str("the store's file cannot be written to; give it back its rights, and the work goes on by itself")
+            }
+            Self::Locked => f.write_str("another process has the store open; stop it, or use another `data_dir`"),
+            Self::Newer { found, known } => {
+                write!(
+                    f,
+                    "the store was made by a newer extractd (its layout is {found}, this one knows {known}); use that one, or another `data_dir`"
+                )
+            }
+            Self::Corrupt(why) => {
+                write!(
+                    f,
+                    "the store's file is damaged or none of extractd's ({why}); restore it from a backup, or move it away to begin anew"
+                )
+            }
+            Self::Other(why) => write!(f, "the store failed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// What a call to a store brings.
+pub type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// The order in which results are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Of the inputs; it ends before the first that has no result yet.
+    Input,
+    /// In which they were recorded.
+    Completion,
+}
+
+/// A place where jobs survive the process. Every write is on the disk when its future is done; writes for the work of a running
+/// job wait while the disk is full rather than fail.
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Begins a job whose inputs follow. The job that was made with the same idempotency key, if there is one.
+    fn begin(&self, job: NewJob) -> Stored<'_, Result<JobKey, Job>>;
+
+    /// Adds inputs, in their order.
+    fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()>;
+
+    /// All inputs are there: from now on the job exists.
+    fn commit(&self, job: JobKey, total: u32) -> Stored<'_, Job>;
+
+    /// Removes a job and all that is its own, in pieces.
+    fn remove(&self, job: JobKey) -> Stored<'_, ()>;
+
+    /// A caller's job.
+    fn job(&self, id: String, caller: String) -> Stored<'_, Option<Job>>;
+
+    /// A caller's jobs, newest first, older than `before`.
+    fn jobs(&self, caller: String, before: Option<JobKey>, limit: u32) -> Stored<'_, Vec<Job>>;
+
+    /// All jobs that are to run or running.
+    fn unfinished(&self) -> Stored<'_, Vec<Job>>;
+
+    /// Inputs without a result, from `from` on.
+    fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<Pending>>;
+
+    /// Items are taken up: until their result is recorded, the end of the process counts against them.
+    fn lease(&self, job: JobKey, items: Vec<u32>) -> Stored<'_, ()>;
+
+    /// Items go back without a result, and without counting against them.
+    fn release(&self, job: JobKey, items: Vec<u32>) -> Stored<'_, ()>;
+
+    /// Records results, each with its event; what has a result already is left as it is. The number of the last event.
+    fn finish(&self, job: JobKey, items: Vec<Finished>) -> Stored<'_, u32>;
+
+    /// Moves a job to another state, if it is in one of these; an end has its event. False: it was in another.
+    fn turn(&self, job: JobKey, from: &'static [Status], to: Status, at: Millis, ended: Option<End>) -> Stored<'_, bool>;
+
+    /// Events after a number.
+    fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>>;
+
+    /// Results in an order, after an index or an event's number.
+    fn results(
+        &self,
+        job: JobKey,
+        order: Order,
+        only: Option<ItemStatus>,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Stored<'_, Vec<Event>>;
+
+    /// Jobs whose time is over.
+    fn expired(&self, now: Millis) -> Stored<'_, Vec<JobKey>>;
+
+    /// Why it cannot work now; `None` when it can.
+    fn unready(&self) -> Option<StoreError>;
+}
+
+/// The end of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The last event, as JSON.
+    pub body: Vec<u8>,
+    pub expires_at: Millis,
+    pub error: Option<String>,
+}
