@@ -10,6 +10,7 @@ mod cost;
 mod example;
 mod explain;
 mod lower;
+pub mod partial;
 mod patterns;
 mod references;
 mod registry;

@@ -15,7 +15,7 @@ mod cursor;
 mod found;
 mod object;
 mod quote;
-mod reasoning;
+pub(super) mod reasoning;
 mod repair;
 mod scalar;
 mod scan;
