@@ -9,6 +9,7 @@ mod cache;
 mod cost;
 mod example;
 mod explain;
+mod list;
 mod lower;
 pub mod partial;
 mod patterns;
@@ -24,6 +25,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use cache::Cache;
+pub use list::List;
 pub use lower::Lowered;
 pub use registry::{Entry, Registry, RegistryError, Source};
 
@@ -96,6 +98,16 @@ impl Schema {
     #[must_use]
     pub fn examples(&self) -> &[MadeUp] {
         &self.examples
+    }
+
+    /// Whether its value may be a list.
+    #[must_use]
+    pub fn may_be_list(&self) -> bool {
+        match self.value.get("type") {
+            None => self.value.get("properties").is_none(),
+            Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "array"),
+            Some(kind) => kind == "array",
+        }
     }
 
     #[must_use]

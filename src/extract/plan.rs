@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::flight::Key;
 use super::pace::Pace;
+use super::preview::{Preview, Watch};
 use super::{Extractor, Kind};
 use crate::limits::{self, Limits, Patience, PoolId, Terms, guess_tokens};
 use crate::model::{CacheUse, Code, Error, Example, Fault, Forms, Mode, Price, SchemaSource, Spec};
@@ -167,6 +168,8 @@ pub struct Plan {
     pub(super) patience: Patience,
     pub(super) traceparent: Option<String>,
     pub(super) pace: Pace,
+    /// Where its one item's answer is told while it is written.
+    pub(super) preview: Option<Arc<Preview>>,
     /// What goes out with every text, in guessed tokens.
     frame_tokens: OnceLock<u64>,
     /// What makes items equal but their text; `None`: no two are.
@@ -181,6 +184,15 @@ impl Plan {
     #[must_use]
     pub const fn route(&self) -> &Route {
         &self.first.route
+    }
+
+    /// Tells of the answer while it is written. For one item alone.
+    pub async fn watch(&mut self) -> Watch {
+        let schema = Arc::clone(&self.schema);
+        let preview = tokio::task::spawn_blocking(move || Preview::new(&schema)).await;
+        let preview = Arc::new(preview.unwrap_or_default());
+        self.preview = Some(Arc::clone(&preview));
+        Watch::new(preview)
     }
 
     /// The first is 0, then come the fallbacks.
@@ -278,6 +290,7 @@ impl Extractor {
             },
             traceparent,
             pace: Pace::default(),
+            preview: None,
             frame_tokens: OnceLock::new(),
             identity: None,
         };

@@ -206,6 +206,25 @@ pub struct Progress {
     pub queued: usize,
 }
 
+/// An object as far as it is known, while it is being written: strings grow, a number appears once it is whole. It is not yet
+/// validated.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Partial<'a> {
+    pub data: &'a Value,
+    /// Which attempt writes it, from 1. Another one begins anew.
+    pub attempt: u32,
+}
+
+/// An element of a list that is being written: finished, and valid by itself.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ListItem<'a> {
+    /// Its place in the list, from 0. One that is told again replaces the one before.
+    pub index: usize,
+    pub data: &'a Value,
+    /// Which attempt writes it, from 1.
+    pub attempt: u32,
+}
+
 /// The last event of a single's stream.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct SingleDone {

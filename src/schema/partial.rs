@@ -131,7 +131,6 @@ impl Partial {
 
     fn take(&mut self, token: Token) -> bool {
         match (self.expects, token) {
-            (_, Token::Lost) => self.lose(),
             (Expects::Key, Token::String(name) | Token::Word(name)) => {
                 if let Some(Open::Object { key, .. }) = self.open.last_mut() {
                     *key = Some(name);
