@@ -17,7 +17,7 @@ use crate::http::{self, Lifecycle, Parts};
 use crate::limits::{self, KeyQuota, Limits, Pool, PoolId, Rate, Terms};
 use crate::model::Mode;
 use crate::net;
-use crate::provider::{OpenAi, Provider, Remote};
+use crate::provider::{OpenAi, Provider, Remote, Wire};
 use crate::schema::Registry;
 use crate::telemetry;
 use callers::Callers;
@@ -169,7 +169,12 @@ const fn rate(rate: config::Rate) -> Rate {
 
 fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     use secrecy::ExposeSecret;
+    let base_url = net::Url::parse(provider.base_url.as_str()).context("the base URL is none")?;
+    let wire = wire(provider, &base_url);
     let mut headers = ::http::HeaderMap::new();
+    for (name, value) in wire.headers() {
+        headers.insert(*name, ::http::HeaderValue::from_static(value));
+    }
     for (name, value) in &provider.headers {
         let mut value = ::http::HeaderValue::from_str(value.expose_secret())
             .with_context(|| format!("the header {name} has a value that cannot be sent"))?;
@@ -178,11 +183,13 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     }
     let proxy = provider.proxy.as_ref().map(|proxy| proxy.as_str().to_owned());
     let client = net::Client::new(net::Options { headers, proxy, connect_timeout: Some(provider.connect_timeout) })?;
-    let base_url = net::Url::parse(provider.base_url.as_str()).context("the base URL is none")?;
-    let wire = match provider.kind {
-        config::Kind::OpenAi => OpenAi::at(base_url.host_str().unwrap_or_default()),
-    };
     Ok(Arc::new(Remote::new(wire, client, &base_url, &provider.api_keys, provider.headers.values().cloned().collect())))
+}
+
+fn wire(provider: &config::Provider, base_url: &net::Url) -> Box<dyn Wire> {
+    match provider.kind {
+        config::Kind::OpenAi => Box::new(OpenAi::at(base_url.host_str().unwrap_or_default())),
+    }
 }
 
 fn models(config: &Config, providers: BTreeMap<String, Provided>, limits: &Limits) -> anyhow::Result<Models> {

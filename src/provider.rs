@@ -1,8 +1,11 @@
 //! Who answers: one trait, a file for each wire format, and the model built in.
 //!
-//! A wire format is two pure mappings, our [`Request`] to its JSON and its JSON to our [`Answer`]; transport stands once,
-//! in `remote`. Knows nothing of limits, of retries, or of validating.
+//! A wire format is pure mappings, our [`Request`] to its JSON and its JSON, whole or in pieces, to our [`Answer`]; transport
+//! stands once, in `remote`. Knows nothing of limits, of retries, or of validating.
 
+mod hearing;
+mod learned;
+mod left;
 #[cfg(feature = "local")]
 mod llama;
 #[cfg(feature = "local")]
@@ -10,6 +13,8 @@ mod local;
 mod openai;
 pub mod prompt;
 mod remote;
+mod template;
+mod wire;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,12 +26,17 @@ use serde_json::value::RawValue;
 #[cfg(feature = "local")]
 pub use local::{Local, Options as LocalOptions};
 pub use openai::OpenAi;
-pub use remote::{Remote, Template, Wire};
+pub use remote::Remote;
+pub use template::Template;
+pub use wire::{Draft, End, Form, Lesson, Lessons, Meaning, Said, Wire, Wrong};
 
 use crate::model::{Example, Fault, Forms, MadeUp, Mode, Subset, Usage};
 
+/// Hears the text of an answer piece by piece, while it is written.
+pub type OnText<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
 /// One question to a model.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The provider's own name of the model.
     pub model: &'a str,
@@ -47,6 +57,9 @@ pub struct Request<'a> {
     pub traceparent: Option<&'a str>,
     /// Which of the provider's keys to call with, from 0.
     pub key: usize,
+    /// Where it is set, the answer is asked for piece by piece. The pieces together are the answer's text; those of a call that
+    /// fails are worth nothing.
+    pub on_text: Option<OnText<'a>>,
 }
 
 /// What a provider has to know of a schema.
@@ -138,6 +151,13 @@ impl Failure {
     #[must_use]
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), retry_after: None, should_retry: None, left: Left::default() }
+    }
+
+    /// The same as a breach of the answer: what is wrong with it has no status of its own.
+    #[must_use]
+    fn broken(self) -> Self {
+        let kind = if matches!(self.kind, FailureKind::Status(_)) { FailureKind::Broken } else { self.kind };
+        Self { kind, ..self }
     }
 
     /// The provider's HTTP status, if it answered with one.

@@ -87,6 +87,7 @@ impl Item<'_> {
             template: &way.template,
             traceparent: plan.traceparent.as_deref(),
             key: permit.key(),
+            on_text: None,
         };
         permit.begin();
         let limit = self.time_limit();

@@ -2,12 +2,13 @@ use serde_json::value::to_raw_value;
 
 use super::*;
 use crate::model::{Asked, Content, Example, Forms, MadeUp};
-use crate::provider::{Complaint, Schema};
+use crate::provider::hearing::tests::{check_stream, heard};
+use crate::provider::{Answer, Complaint, Left, Lessons, Schema};
 
 const ELSEWHERE: OpenAi = OpenAi { shows_schema: false, completion_tokens: false };
 
 fn form(mode: Mode) -> Form {
-    Form { mode, temperature: true, seed: true, other_tokens_name: false }
+    Form { mode, stream: false, lessons: Lessons::default() }
 }
 
 fn forms(schema: &Value, wrapped: bool) -> Forms {
@@ -39,6 +40,7 @@ fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
         template: &crate::provider::Template::default(),
         traceparent: None,
         key: 0,
+        on_text: None,
     })
 }
 
@@ -46,8 +48,8 @@ fn encoded(wire: OpenAi, schema: &Value, form: Form) -> Value {
     with_request(schema, |request| serde_json::from_slice(&wire.encode(request, form)).unwrap())
 }
 
-fn decoded(body: &Value, mode: Mode) -> Result<Answer, String> {
-    with_request(&json!({"type": "object"}), |request| ELSEWHERE.decode(request, form(mode), body.to_string().as_bytes()))
+fn decoded(body: &Value, mode: Mode) -> Result<Answer, Wrong> {
+    ELSEWHERE.decode(body.to_string().as_bytes()).map(|draft| draft.answer(mode, Left::default()))
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn what_a_server_refuses_is_understood() {
         assert_eq!(ELSEWHERE.lesson(status, &openai(message), form(mode)), lesson, "{message}");
     }
     let quota = json!({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}});
-    assert!(ELSEWHERE.complaint(quota.to_string().as_bytes()).exhausted);
+    assert_eq!(ELSEWHERE.complaint(quota.to_string().as_bytes()).meaning, Meaning::Exhausted);
     assert_eq!(ELSEWHERE.complaint(b"<html>bad gateway</html>").message, "<html>bad gateway</html>");
     assert_eq!(ELSEWHERE.complaint(br#"{"detail": "Not Found"}"#).message, "Not Found");
 }
@@ -166,6 +168,7 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
         template: &crate::provider::Template::default(),
         traceparent: None,
         key: 0,
+        on_text: None,
     };
     let said = |wire: OpenAi, mode| -> Value { serde_json::from_slice(&wire.encode(&request, form(mode))).unwrap() };
     let elsewhere = said(ELSEWHERE, Mode::JsonObject);
@@ -173,4 +176,72 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
     assert_eq!(elsewhere["messages"][2]["content"], r#"{"value":[1]}"#);
     assert_eq!(said(ELSEWHERE, Mode::Text)["messages"][2]["content"], "[1]");
     assert_eq!(said(OpenAi::at("api.openai.com"), Mode::Tools)["messages"].as_array().unwrap().len(), 2);
+}
+
+/// A chunk of a streamed completion.
+fn chunk(delta: &Value, finish: Option<&str>) -> String {
+    let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish});
+    let chunk = json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice], "usage": null});
+    format!("data: {chunk}\n\n")
+}
+
+const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n";
+
+fn answer(text: &str, finish: Finish, mode: Mode) -> Answer {
+    Answer { text: text.to_owned(), finish, usage: Some(Usage::new(3, 4)), mode, left: Left::default() }
+}
+
+#[test]
+fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
+    let (start, end) = (chunk(&json!({"role": "assistant", "content": "", "refusal": null}), None), "data: [DONE]\n\n");
+    let piece = |text: &str| chunk(&json!({"content": text}), None);
+    let stop = chunk(&json!({}), Some("stop"));
+    let stream = [&start, &piece("{\"a\":"), &piece("\"ü\"}"), &stop, USAGE, end].concat();
+    check_stream(&ELSEWHERE, &stream, "\"stop\"", &answer("{\"a\":\"ü\"}", Finish::Stop, Mode::JsonSchema));
+    let cut = [&piece("{"), &chunk(&json!({}), Some("length")), USAGE, end].concat();
+    check_stream(&ELSEWHERE, &cut, "\"length\"", &answer("{", Finish::Length, Mode::Text));
+}
+
+#[test]
+fn a_tools_arguments_are_streamed_and_its_prose_is_not() {
+    let call = |arguments: &str| chunk(&json!({"tool_calls": [{"index": 0, "function": {"arguments": arguments}}]}), None);
+    let other = chunk(&json!({"tool_calls": [{"index": 1, "function": {"name": "extract", "arguments": "{}"}}]}), None);
+    let prose = chunk(&json!({"content": "I call the tool."}), None);
+    let stream = [&prose, &call("{\"a\""), &call(":1}"), &other, &chunk(&json!({}), Some("tool_calls")), USAGE].concat();
+    check_stream(&ELSEWHERE, &stream, ":\"tool_calls\"", &answer("{\"a\":1}", Finish::Stop, Mode::Tools));
+    let instead = [&chunk(&json!({"content": "{\"a\":1}"}), None), &chunk(&json!({}), Some("stop")), USAGE].concat();
+    check_stream(&ELSEWHERE, &instead, "\"stop\"", &answer("{\"a\":1}", Finish::Stop, Mode::Tools));
+}
+
+#[test]
+fn a_streamed_refusal_and_a_streamed_error_are_what_they_would_be_whole() {
+    let no = |text: &str| chunk(&json!({"refusal": text}), None);
+    let refused = [&no("I "), &no("won't."), &chunk(&json!({}), Some("stop")), USAGE].concat();
+    check_stream(&ELSEWHERE, &refused, "\"stop\"", &answer("", Finish::Refusal("I won't.".to_owned()), Mode::JsonSchema));
+    for (error, status) in [
+        (json!({"error": {"message": "too many", "type": "requests", "code": "rate_limit_exceeded"}}), Some(429)),
+        (json!({"error": {"message": "down", "code": 502}, "choices": [{"delta": {}, "finish_reason": "error"}]}), Some(502)),
+        (json!({"error": {"message": "gone"}}), None),
+    ] {
+        let stream = [chunk(&json!({"content": "{"}), None), format!("data: {error}\n\n")].concat();
+        let (answer, told) = heard(&ELSEWHERE, Mode::JsonSchema, [stream.as_bytes()]);
+        let Err(Wrong::Error(said)) = answer else { panic!("{answer:?}") };
+        assert_eq!((said.status, told), (status, vec!["{".to_owned()]), "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_stream_is_understood() {
+    let streamed = |lessons| Form { stream: true, lessons, ..form(Mode::JsonSchema) };
+    let body = encoded(ELSEWHERE, &json!({"type": "object"}), streamed(Lessons::default()));
+    assert_eq!((&body["stream"], &body["stream_options"]), (&json!(true), &json!({"include_usage": true})));
+    let lesson = |message: &str| {
+        let said = ELSEWHERE.complaint(json!({"error": {"message": message}}).to_string().as_bytes());
+        ELSEWHERE.lesson(400, &said, streamed(Lessons::default()))
+    };
+    assert_eq!(lesson("Unrecognized request argument supplied: stream_options"), Some(Lesson::StreamUsage));
+    assert_eq!(lesson("Your organization must be verified to stream this model."), Some(Lesson::Stream));
+    let mut lessons = Lessons::default();
+    assert!(lessons.add(Lesson::StreamUsage) && !lessons.add(Lesson::StreamUsage));
+    assert!(encoded(ELSEWHERE, &json!({"type": "object"}), streamed(lessons)).get("stream_options").is_none());
 }
