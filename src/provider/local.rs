@@ -76,11 +76,12 @@ impl Local {
 
     async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let engine = self.engine().await?;
+        let mode = request.mode.or(Mode::JsonSchema);
         let completion = engine.generate(question(request)).await.map_err(|error| failure(&error))?;
         if let Some(on_text) = request.on_text {
-            on_text(&completion.text);
+            on_text(mode, &completion.text);
         }
-        Ok(answer(completion, request.mode.or(Mode::JsonSchema)))
+        Ok(answer(completion, mode))
     }
 }
 

@@ -39,6 +39,7 @@ mod layers;
 #[cfg(feature = "local")]
 mod local_model;
 mod modes;
+mod partial;
 mod rate;
 mod reask;
 mod reload;
