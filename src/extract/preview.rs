@@ -199,12 +199,12 @@ mod tests {
         json!({"type": "array", "items": {"type": "object", "required": ["name"]}})
     }
 
-    fn item(attempt: u32, index: usize, data: Value) -> Option<News> {
-        Some(News::Item { attempt, index, data })
+    fn item(attempt: u32, index: usize, data: Value) -> News {
+        News::Item { attempt, index, data }
     }
 
-    fn partial(attempt: u32, data: Value) -> Option<News> {
-        Some(News::Partial { attempt, data })
+    fn partial(attempt: u32, data: Value) -> News {
+        News::Partial { attempt, data }
     }
 
     #[tokio::test]
@@ -212,11 +212,11 @@ mod tests {
         let (preview, mut watch, _) = preview(&people(), &Subset::OBJECT);
         assert!(watch.next().now_or_never().is_none(), "nothing is known");
         preview.push(MODE, r#"{"value": [{"name": "Ada"}, {"na"#);
-        assert_eq!(watch.next().await, item(1, 0, json!({"name": "Ada"})));
-        assert_eq!(watch.next().await, partial(1, json!([{"name": "Ada"}, {}])));
+        assert_eq!(watch.next().await, Some(item(1, 0, json!({"name": "Ada"}))));
+        assert_eq!(watch.next().await, Some(partial(1, json!([{"name": "Ada"}, {}]))));
         preview.push(MODE, r#"me": "Bo"}, {"age": 3}, {"name": "Cy"}]}"#);
-        assert_eq!(watch.next().await, item(1, 1, json!({"name": "Bo"})));
-        assert_eq!(watch.next().await, item(1, 3, json!({"name": "Cy"})), "what is not valid is not told");
+        assert_eq!(watch.next().await, Some(item(1, 1, json!({"name": "Bo"}))));
+        assert_eq!(watch.next().await, Some(item(1, 3, json!({"name": "Cy"}))), "what is not valid is not told");
         assert!(watch.next().await.is_some_and(|news| matches!(news, News::Partial { .. })));
         assert_eq!(watch.rest(), None);
     }
@@ -225,11 +225,11 @@ mod tests {
     async fn another_attempt_begins_anew() {
         let (preview, mut watch, forms) = preview(&people(), &Subset::WHOLE);
         preview.push(MODE, r#"[{"name": "Ada"}, {"name": "Bo"}"#);
-        assert_eq!(watch.next().await, item(1, 0, json!({"name": "Ada"})));
+        assert_eq!(watch.next().await, Some(item(1, 0, json!({"name": "Ada"}))));
         preview.begin(2, &forms);
         preview.push(MODE, r#"[{"name": "Al"}, "#);
-        assert_eq!(watch.next().await, item(2, 0, json!({"name": "Al"})));
-        assert_eq!(watch.next().await, partial(2, json!([{"name": "Al"}])));
+        assert_eq!(watch.next().await, Some(item(2, 0, json!({"name": "Al"}))));
+        assert_eq!(watch.next().await, Some(partial(2, json!([{"name": "Al"}]))));
     }
 
     #[tokio::test]
@@ -240,7 +240,7 @@ mod tests {
             preview.push(MODE, &json!({"name": number}).to_string());
         }
         for number in 0..1_000 {
-            assert_eq!(watch.next().await, item(1, number, json!({"name": number})));
+            assert_eq!(watch.next().await, Some(item(1, number, json!({"name": number}))));
         }
         let Some(News::Partial { data, .. }) = watch.next().await else { panic!("one version") };
         assert_eq!(data.as_array().unwrap().len(), 1_000);
