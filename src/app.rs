@@ -17,7 +17,7 @@ use crate::http::{self, Lifecycle, Parts};
 use crate::limits::{self, KeyQuota, Limits, Pool, PoolId, Rate, Terms};
 use crate::model::Mode;
 use crate::net;
-use crate::provider::{OpenAi, Provider, Remote, Wire};
+use crate::provider::{Anthropic, Gemini, Ollama, OpenAi, Provider, Remote, Responses, Wire};
 use crate::schema::Registry;
 use crate::telemetry;
 use callers::Callers;
@@ -187,8 +187,14 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
 }
 
 fn wire(provider: &config::Provider, base_url: &net::Url) -> Box<dyn Wire> {
+    let (host, path) = (base_url.host_str().unwrap_or_default(), base_url.path());
     match provider.kind {
-        config::Kind::OpenAi => Box::new(OpenAi::at(base_url.host_str().unwrap_or_default())),
+        config::Kind::OpenAi => Box::new(OpenAi::at(host)),
+        config::Kind::Responses => Box::new(Responses::at(host)),
+        config::Kind::Anthropic => Box::new(Anthropic::at(path)),
+        config::Kind::Gemini => Box::new(Gemini::at(path)),
+        config::Kind::Ollama => Box::new(Ollama::at(path)),
+        config::Kind::Azure => Box::new(OpenAi::azure(path, provider.api_version.as_deref().unwrap_or_default())),
     }
 }
 
@@ -241,7 +247,7 @@ fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(Provided, Pool)>>
     let wanted = config.model.is_none();
     anyhow::ensure!(
         !wanted,
-        "this build has no model built in, and no provider is configured; set OPENAI_BASE_URL or OPENAI_API_KEY, and EXTRACTD_MODEL"
+        "this build has no model built in, and no provider is configured; set OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY or GEMINI_API_KEY, and EXTRACTD_MODEL"
     );
     Ok(None)
 }
@@ -259,7 +265,7 @@ fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(Provided, Pool
     anyhow::ensure!(
         model_path.is_file(),
         "the built-in model's file {} is not there; `make model` gets it, `local.model_path` (EXTRACTD_MODEL_PATH) names another, \
-         or configure a provider (OPENAI_API_KEY or OPENAI_BASE_URL, and EXTRACTD_MODEL)",
+         or configure a provider (OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY or GEMINI_API_KEY, and EXTRACTD_MODEL)",
         model_path.display()
     );
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

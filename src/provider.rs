@@ -3,16 +3,25 @@
 //! A wire format is pure mappings, our [`Request`] to its JSON and its JSON, whole or in pieces, to our [`Answer`]; transport
 //! stands once, in `remote`. Knows nothing of limits, of retries, or of validating.
 
+mod anthropic;
+#[cfg(test)]
+mod fixture;
+mod gemini;
 mod hearing;
 mod learned;
 mod left;
+mod lesson;
 #[cfg(feature = "local")]
 mod llama;
 #[cfg(feature = "local")]
 mod local;
+mod ollama;
 mod openai;
 pub mod prompt;
+mod question;
 mod remote;
+mod responses;
+mod said;
 mod template;
 mod wire;
 
@@ -23,12 +32,18 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub use anthropic::Anthropic;
+pub use gemini::Gemini;
+pub use lesson::{Lesson, Lessons, Vocabulary};
 #[cfg(feature = "local")]
 pub use local::{Local, Options as LocalOptions};
-pub use openai::OpenAi;
+pub use ollama::Ollama;
+pub use openai::{Door, OpenAi};
 pub use remote::Remote;
+pub use responses::Responses;
+pub use said::{Meaning, Said};
 pub use template::Template;
-pub use wire::{Draft, End, Form, Lesson, Lessons, Meaning, Said, Wire, Wrong};
+pub use wire::{Draft, End, Form, Wire, Wrong};
 
 use crate::model::{Example, Fault, Forms, MadeUp, Mode, Subset, Usage};
 
@@ -145,6 +160,13 @@ pub enum FailureKind {
     TooLong,
     /// The provider cannot be used at all, as it is set up.
     Unusable,
+}
+
+impl Finish {
+    /// The provider stopped the answer, without a word.
+    fn filtered() -> Self {
+        Self::Refusal("the provider's content filter stopped the answer".to_owned())
+    }
 }
 
 impl Failure {

@@ -1,5 +1,5 @@
 //! The wire format of OpenAI's Chat Completions, and of everything that speaks it: vLLM, Ollama, llama.cpp's server,
-//! LM Studio, Groq, Together, Azure's `/openai/v1`.
+//! LM Studio, Groq, Together, Azure OpenAI.
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/chat>, read 2026-11.
 
@@ -7,27 +7,66 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Value, json as value};
 
-use super::prompt::{self, Message, Shown};
-use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong};
+use super::lesson::Vocabulary;
+use super::prompt::Message;
+use super::question::{Question, TOOL, TOOL_DESCRIPTION, json, schema_name};
+use super::wire::{after, segment};
+use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong, said};
 use crate::model::{Mode, Subset, Usage};
 
 /// Chat Completions; what differs between its speakers is data.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OpenAi {
     /// OpenAI's own models see the schema of `response_format` and of a tool; other servers only constrain by it.
     pub shows_schema: bool,
     /// OpenAI's newer models refuse `max_tokens`; most other servers know nothing else.
     pub completion_tokens: bool,
+    pub door: Door,
 }
+
+/// Where it is reached, and how the key is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Door {
+    /// As OpenAI's own.
+    Plain,
+    /// Azure's, with the model in the body: <https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle>, read 2026-11.
+    AzureV1,
+    /// Azure's, with the deployment in the path: <https://learn.microsoft.com/azure/ai-foundry/openai/reference>, read 2026-11.
+    AzureDeployments {
+        /// What stands before the deployment's name.
+        before: &'static str,
+        api_version: String,
+    },
+}
+
+/// Whether a host's models are OpenAI's own.
+pub fn is_own(host: &str) -> bool {
+    host == "api.openai.com" || AZURE.iter().any(|domain| host.ends_with(domain))
+}
+
+/// Domains of Azure's.
+const AZURE: [&str; 3] = [".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"];
 
 impl OpenAi {
     /// The quirks of the server behind a host name.
     #[must_use]
     pub fn at(host: &str) -> Self {
-        let own = host == "api.openai.com" || host.ends_with(".openai.azure.com");
-        Self { shows_schema: own, completion_tokens: own }
+        let own = is_own(host);
+        Self { shows_schema: own, completion_tokens: own, door: Door::Plain }
+    }
+
+    /// Azure, at a base URL with this path.
+    #[must_use]
+    pub fn azure(base_path: &str, api_version: &str) -> Self {
+        let door = if after(base_path, "openai/v1/").is_empty() {
+            Door::AzureV1
+        } else {
+            let before = if after(base_path, "openai/").is_empty() { "deployments/" } else { "openai/deployments/" };
+            Door::AzureDeployments { before, api_version: api_version.to_owned() }
+        };
+        Self { shows_schema: true, completion_tokens: true, door }
     }
 }
 
@@ -88,19 +127,6 @@ struct Function<'a> {
     parameters: &'a RawValue,
 }
 
-const TOOL: &str = "extract";
-
-/// So much is read of an error that is no JSON: far more than is passed on, so that no secret is cut in two before it is found.
-const MAX_TEXT_BYTES: usize = 64 * 1024;
-
-/// OpenAI allows letters, digits, `_` and `-`, up to 64.
-fn name(schema: &Value) -> String {
-    let title = schema.get("title").and_then(Value::as_str).unwrap_or_default();
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    let name: String = title.chars().take(64).map(allowed).collect();
-    if name.is_empty() { "extraction".to_owned() } else { name }
-}
-
 /// A whole completion, or a chunk of one.
 #[derive(Deserialize)]
 struct Completion {
@@ -141,6 +167,26 @@ struct Tokens {
     prompt_tokens: u64,
     #[serde(default)]
     completion_tokens: u64,
+    prompt_tokens_details: Option<PromptTokens>,
+    completion_tokens_details: Option<CompletionTokens>,
+}
+
+#[derive(Deserialize)]
+struct PromptTokens {
+    cached_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct CompletionTokens {
+    reasoning_tokens: Option<u64>,
+}
+
+impl Tokens {
+    fn usage(self) -> Usage {
+        let cached = self.prompt_tokens_details.and_then(|details| details.cached_tokens);
+        let reasoning = self.completion_tokens_details.and_then(|details| details.reasoning_tokens);
+        Usage::new(self.prompt_tokens, self.completion_tokens).of_which(cached, reasoning)
+    }
 }
 
 impl Completion {
@@ -156,7 +202,7 @@ impl Completion {
     /// Adds what it holds.
     fn add_to(self, draft: &mut Draft) {
         if let Some(tokens) = self.usage {
-            draft.usage = Some(Usage::new(tokens.prompt_tokens, tokens.completion_tokens));
+            draft.usage = Some(tokens.usage());
         }
         let Some(Choice { message, finish_reason }) = self.choices.into_iter().flatten().next() else { return };
         draft.content.push_str(&message.content.unwrap_or_default());
@@ -166,21 +212,16 @@ impl Completion {
         let Some(reason) = finish_reason else { return };
         draft.end = End::Whole;
         draft.finish = Some(match reason.as_str() {
-            "content_filter" => Finish::Refusal("the provider's content filter stopped the answer".to_owned()),
+            "content_filter" => Finish::filtered(),
             "length" => Finish::Length,
             _ => Finish::Stop,
         });
     }
 }
 
-/// What an error object says, or the whole `body` if it is none.
-fn said(error: &Value, body: &[u8]) -> Said {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let message = text(error.get("message"))
-        .or_else(|| text(Some(error)))
-        .or_else(|| error.get("detail").map(|detail| text(Some(detail)).unwrap_or_else(|| detail.to_string())))
-        .unwrap_or_else(|| String::from_utf8_lossy(body.get(..MAX_TEXT_BYTES).unwrap_or(body)).trim().to_owned());
-    let message = if message.is_empty() { "(no message)".to_owned() } else { message };
+/// What an error object says, or the whole `body` if it is none. Responses has the same.
+pub fn said(error: &Value, body: &[u8]) -> Said {
+    let message = said::words(error, body);
     let codes = [error.get("code"), error.get("type")].map(|code| code.and_then(Value::as_str).unwrap_or_default());
     let is = |names: &[&str]| codes.iter().any(|code| names.contains(code));
     let meaning = if is(&USED_UP) {
@@ -192,10 +233,8 @@ fn said(error: &Value, body: &[u8]) -> Said {
     } else {
         Meaning::Status
     };
-    let numbered = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
     let named = STATUSES.iter().find(|(name, _)| codes.contains(name)).map(|(_, status)| *status);
-    let status = numbered.filter(|status| (400..600).contains(status)).or(named);
-    Said { message, meaning, status, retry_after: None }
+    Said { message, meaning, status: said::numbered(error.get("code")).or(named), retry_after: None }
 }
 
 /// Codes of a key that is used up: <https://platform.openai.com/docs/guides/error-codes>, read 2026-11.
@@ -215,8 +254,20 @@ const STATUSES: [(&str, u16); 7] = [
 ];
 
 impl Wire for OpenAi {
-    fn path(&self, _: &str, _: bool) -> Option<Cow<'static, str>> {
-        Some("chat/completions".into())
+    fn path(&self, model: &str, _: bool) -> Option<Cow<'static, str>> {
+        match &self.door {
+            Door::Plain | Door::AzureV1 => Some("chat/completions".into()),
+            Door::AzureDeployments { before, api_version } => {
+                Some(format!("{before}{}/chat/completions?api-version={api_version}", segment(model)?).into())
+            }
+        }
+    }
+
+    fn key_header(&self) -> (&'static str, &'static str) {
+        match self.door {
+            Door::Plain => ("authorization", "Bearer "),
+            Door::AzureV1 | Door::AzureDeployments { .. } => ("api-key", ""),
+        }
     }
 
     fn modes(&self) -> &'static [Mode] {
@@ -231,41 +282,36 @@ impl Wire for OpenAi {
     }
 
     fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
-        let asked = request.schema.forms.of(form.mode);
-        let root = asked.map_or(request.schema.raw, |asked| &asked.raw);
-        let is_shown = self.shows_schema && matches!(form.mode, Mode::JsonSchema | Mode::Tools);
-        let shown = Shown { schema: (!is_shown).then(|| root.get()), wrapped: asked.is_some_and(|asked| asked.wrapped) };
-        let completion_tokens = self.completion_tokens != form.lessons.has(Lesson::TokensName);
-        let strict = asked.is_some_and(|asked| asked.strict);
+        let shows = |mode| self.shows_schema && matches!(mode, Mode::JsonSchema | Mode::Tools);
+        let Question { root, strict, messages } = Question::new(request, form, shows);
+        let completion_tokens = self.completion_tokens != form.lessons.has(Lesson::OutputLimit);
         let (response_format, tools) = match form.mode {
             Mode::JsonSchema => {
-                let json_schema = JsonSchema { name: name(request.schema.value), strict, schema: root };
+                let json_schema = JsonSchema { name: schema_name(request), strict, schema: root };
                 (Some(ResponseFormat::JsonSchema { json_schema }), None)
             }
             Mode::JsonObject => (Some(ResponseFormat::JsonObject), None),
             Mode::Tools => {
-                let description = "Takes the extracted data.";
-                let function = Function { name: TOOL, description, strict, parameters: root };
+                let function = Function { name: TOOL, description: TOOL_DESCRIPTION, strict, parameters: root };
                 (None, Some([Tool::Function { function }]))
             }
             Mode::Auto | Mode::Text => (None, None),
         };
         let body = Body {
             model: request.model,
-            messages: prompt::messages(request, shown),
+            messages,
             temperature: (!form.lessons.has(Lesson::Temperature)).then_some(request.temperature),
             seed: request.seed.filter(|_| !form.lessons.has(Lesson::Seed)),
             max_tokens: request.max_output_tokens.filter(|_| !completion_tokens),
             max_completion_tokens: request.max_output_tokens.filter(|_| completion_tokens),
             response_format,
-            tool_choice: tools.is_some().then(|| json!({"type": "function", "function": {"name": TOOL}})),
+            tool_choice: tools.is_some().then(|| value!({"type": "function", "function": {"name": TOOL}})),
             tools,
             stream: form.stream.then_some(true),
             stream_options: (form.stream && !form.lessons.has(Lesson::StreamUsage))
                 .then_some(StreamOptions { include_usage: true }),
         };
-        // Only a map with keys that are no strings, or a failing writer, could make this fail.
-        serde_json::to_vec(&body).unwrap_or_default()
+        json(&body)
     }
 
     fn decode(&self, body: &[u8]) -> Result<Draft, Wrong> {
@@ -288,58 +334,32 @@ impl Wire for OpenAi {
 
     fn complaint(&self, body: &[u8]) -> Said {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
-        said(value.get("error").unwrap_or(&value), body)
+        said(said::error_in(&value), body)
     }
 
-    fn lesson(&self, status: u16, said: &Said, form: Form) -> Option<Lesson> {
-        let message = said.message.to_ascii_lowercase();
-        let names = |words: &[&str]| words.iter().any(|word| message.contains(word));
-        // llama-cpp-python and older llama.cpp servers answer 500 to a mode that they do not know.
-        if status == 500 && !names(&["response_format", "json_schema", "json schema", "tools param", "param: tools"]) {
-            return None;
-        }
-        let mode: &[&str] = match form.mode {
-            Mode::JsonSchema => &["response_format", "response format", "json_schema", "structured output", "guided"],
-            Mode::Tools => &["tool", "function"],
-            Mode::JsonObject => &["response_format", "response format", "json_object", "json mode"],
-            Mode::Auto | Mode::Text => &[],
-        };
-        if form.stream && names(&["stream_options", "include_usage"]) {
-            Some(Lesson::StreamUsage)
-        } else if form.stream && names(&["stream"]) {
-            Some(Lesson::Stream)
-        } else if matches!(form.mode, Mode::JsonSchema | Mode::Tools) && names(&REFUSED_SCHEMA) {
-            Some(Lesson::Schema)
-        } else if names(mode) {
-            Some(Lesson::Mode)
-        } else if names(&["max_tokens", "max_completion_tokens"]) && names(&UNKNOWN_FIELD) {
-            Some(Lesson::TokensName)
-        } else if names(&["temperature"]) {
-            Some(Lesson::Temperature)
-        } else if names(&["seed"]) {
-            Some(Lesson::Seed)
-        } else {
-            None
-        }
+    fn vocabulary(&self) -> &'static Vocabulary {
+        &VOCABULARY
     }
 }
 
-/// How servers say that a mode is fine and this schema is not: OpenAI, vLLM, llama.cpp, Ollama (from their sources and issue
-/// threads, 2026-11).
-const REFUSED_SCHEMA: [&str; 8] = [
-    "invalid schema",
-    "schema conversion",
-    "invalid json schema",
-    "provided json schema",
-    "grammar",
-    "samplers",
-    "transform json schema",
-    "required for format",
-];
-
-/// How servers say that they do not know a field.
-const UNKNOWN_FIELD: [&str; 7] =
-    ["unsupported", "not supported", "unknown", "unrecognized", "instead", "extra inputs", "not permitted"];
+/// OpenAI, vLLM, llama.cpp, Ollama, Groq (from their sources and issue threads, 2026-11). llama-cpp-python and older llama.cpp
+/// servers answer 500 to a mode that they do not know.
+pub const VOCABULARY: Vocabulary = Vocabulary {
+    schema: &[
+        "invalid schema",
+        "schema conversion",
+        "invalid json schema",
+        "provided json schema",
+        "grammar",
+        "samplers",
+        "transform json schema",
+        "required for format",
+    ],
+    json_schema: &["response_format", "response format", "text.format", "json_schema", "structured output", "guided"],
+    tools: &["tool", "function"],
+    json_object: &["response_format", "response format", "text.format", "json_object", "json mode"],
+    in_a_500: &["response_format", "json_schema", "json schema", "tools param", "param: tools"],
+};
 
 #[cfg(test)]
 mod tests;

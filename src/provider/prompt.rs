@@ -103,8 +103,11 @@ pub fn complaint_text(complaint: &super::Complaint) -> String {
     words
 }
 
-/// What is shown again of a wrong answer.
+/// What is shown again of a wrong answer. Some providers refuse a message that says nothing.
 #[must_use]
 pub fn shortened(answer: &str) -> &str {
+    if answer.trim().is_empty() {
+        return "(nothing)";
+    }
     answer.get(..answer.floor_char_boundary(MAX_SHOWN_BYTES)).unwrap_or(answer)
 }

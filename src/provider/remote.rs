@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::hearing::{Hearing, Listener};
 use super::learned::Learned;
 use super::left::left;
+use super::lesson::lesson;
 use super::{Answer, BoxFuture, Draft, Failure, FailureKind, Form, Meaning, Provider, Request, Said, Wire, Wrong};
 use crate::model::{Mode, Subset};
 use crate::net::{self, Client, Incoming, Url};
@@ -111,7 +112,8 @@ impl Remote {
             let refused = Draft { refusal: words, ..Draft::default() };
             return Ok(refused.answer(form.mode, left(&call.headers)));
         }
-        let lesson = if matches!(status, 400 | 422 | 500 | 501) { self.wire.lesson(status, said, form) } else { None };
+        let lesson =
+            if matches!(status, 400 | 422 | 500 | 501) { lesson(status, said, form, self.wire.vocabulary()) } else { None };
         let kind = match (lesson, said.meaning) {
             (Some(lesson), _) if self.learned.learn(request, form, lesson) => {
                 tracing::info!(

@@ -1,9 +1,11 @@
 //! What a wire format is: mappings without state, and the words that they are written in.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
-use super::{Answer, Finish, Left, Request};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::lesson::Vocabulary;
+use super::{Answer, Finish, Left, Lessons, Request, Said};
 use crate::model::{Mode, Subset, Usage};
 use crate::net::Framing;
 
@@ -51,8 +53,8 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
     /// What the body of another status says.
     fn complaint(&self, body: &[u8]) -> Said;
 
-    /// What to leave out or rename, if that is what a refusal (400, 422, 500, 501) asks for.
-    fn lesson(&self, status: u16, said: &Said, form: Form) -> Option<Lesson>;
+    /// The words in which it refuses what it does not take.
+    fn vocabulary(&self) -> &'static Vocabulary;
 }
 
 /// An answer, as far as it has come.
@@ -107,33 +109,6 @@ pub enum Wrong {
     Error(Said),
 }
 
-/// What a provider said when it refused.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Said {
-    pub message: String,
-    pub meaning: Meaning,
-    /// The HTTP status that it would have had, for an error within a 200; `None` if that cannot be told.
-    pub status: Option<u16>,
-    /// How long the provider wants to be left alone.
-    pub retry_after: Option<Duration>,
-}
-
-/// What a refusal means, whatever its status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Meaning {
-    /// What its status says.
-    #[default]
-    Status,
-    /// The quota of the key is used up; waiting does not help.
-    Exhausted,
-    /// The request alone is more than a minute's quota; waiting does not help.
-    TooLarge,
-    /// It is the text, or what the model would say to it, that the provider does not want.
-    Declined,
-    /// The key is not accepted.
-    BadKey,
-}
-
 /// The form in which a question is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form {
@@ -145,37 +120,18 @@ pub struct Form {
     pub lessons: Lessons,
 }
 
-/// What a server does not take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lesson {
-    /// The mode, whatever is asked in it.
-    Mode,
-    /// This schema in this mode; others may do.
-    Schema,
-    Temperature,
-    Seed,
-    /// The output limit by the name that this server was thought to know.
-    TokensName,
-    /// The wish to be told the usage at the end of a stream.
-    StreamUsage,
-    /// Streaming.
-    Stream,
+/// A model's name as one segment of a path, percent-encoded: it cannot lead to another path. `None` for a name that has a meaning
+/// of its own there, encoded or not (<https://url.spec.whatwg.org/#double-dot-path-segment>).
+#[must_use]
+pub fn segment(model: &str) -> Option<String> {
+    const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    (!matches!(model, "" | "." | "..")).then(|| utf8_percent_encode(model, &KEPT).to_string())
 }
 
-/// A set of lessons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lessons(u8);
-
-impl Lessons {
-    #[must_use]
-    pub const fn has(self, lesson: Lesson) -> bool {
-        self.0 & 1 << lesson as u8 != 0
-    }
-
-    /// False when it was there already.
-    pub const fn add(&mut self, lesson: Lesson) -> bool {
-        let is_new = !self.has(lesson);
-        self.0 |= 1 << lesson as u8;
-        is_new
-    }
+/// What has to follow a base URL with this path to reach `version`: people write it with and without.
+#[must_use]
+pub fn after(base_path: &str, version: &'static str) -> &'static str {
+    let (path, end) = (base_path.trim_end_matches('/'), version.trim_end_matches('/'));
+    let has_it = path.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
+    if has_it { "" } else { version }
 }

@@ -1,60 +1,26 @@
+use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use super::*;
-use crate::model::{Asked, Content, Example, Forms, MadeUp};
+use crate::model::{Content, Example, MadeUp};
+use crate::provider::fixture::{self, form, forms};
 use crate::provider::hearing::tests::{check_stream, heard};
-use crate::provider::{Answer, Complaint, Left, Lessons, Schema};
+use crate::provider::lesson::lesson;
+use crate::provider::{Answer, Left, Lessons, Schema};
 
-const ELSEWHERE: OpenAi = OpenAi { shows_schema: false, completion_tokens: false };
+const ELSEWHERE: OpenAi = OpenAi { shows_schema: false, completion_tokens: false, door: Door::Plain };
 
-fn form(mode: Mode) -> Form {
-    Form { mode, stream: false, lessons: Lessons::default() }
-}
-
-fn forms(schema: &Value, wrapped: bool) -> Forms {
-    let mut forms = Forms::default();
-    for mode in [Mode::JsonSchema, Mode::Tools, Mode::JsonObject] {
-        forms.set(mode, std::sync::Arc::new(Asked { raw: to_raw_value(schema).unwrap(), strict: true, wrapped }));
-    }
-    forms
-}
-
-fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
-    let raw = serde_json::value::to_raw_value(schema).unwrap();
-    let examples = [Example { input: Content("Ann".to_owned()), output: json!({"name": "Ann"}) }];
-    let complaint = Complaint {
-        answer: "no".to_owned(),
-        faults: vec![crate::model::Fault { pointer: "/name".to_owned(), message: "is missing".to_owned() }],
-    };
-    then(&Request {
-        model: "m",
-        mode: Mode::Auto,
-        schema: Schema { value: &std::sync::Arc::new(schema.clone()), raw: &raw, forms: &forms(schema, false), examples: &[] },
-        instructions: Some("Names only."),
-        examples: &examples,
-        input: "Bob \"the\" builder",
-        complaint: Some(&complaint),
-        temperature: 0.0,
-        max_output_tokens: Some(50),
-        seed: Some(7),
-        template: &crate::provider::Template::default(),
-        traceparent: None,
-        key: 0,
-        on_text: None,
-    })
-}
-
-fn encoded(wire: OpenAi, schema: &Value, form: Form) -> Value {
-    with_request(schema, |request| serde_json::from_slice(&wire.encode(request, form)).unwrap())
+fn encoded(wire: &OpenAi, schema: &Value, form: Form) -> Value {
+    fixture::encoded(wire, schema, form)
 }
 
 fn decoded(body: &Value, mode: Mode) -> Result<Answer, Wrong> {
-    ELSEWHERE.decode(body.to_string().as_bytes()).map(|draft| draft.answer(mode, Left::default()))
+    fixture::decoded(&ELSEWHERE, body, mode)
 }
 
 #[test]
 fn a_question_has_the_text_the_example_and_the_complaint() {
-    let body = encoded(ELSEWHERE, &json!({"type": "object", "title": "A person"}), form(Mode::JsonSchema));
+    let body = encoded(&ELSEWHERE, &json!({"type": "object", "title": "A person"}), form(Mode::JsonSchema));
     let roles: Vec<_> = body["messages"].as_array().unwrap().iter().map(|message| message["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["system", "user", "assistant", "user", "assistant", "user"]);
     assert!(body["messages"][0]["content"].as_str().unwrap().contains("Names only."));
@@ -68,15 +34,15 @@ fn a_question_has_the_text_the_example_and_the_complaint() {
 #[test]
 fn each_mode_has_its_own_form() {
     let person = json!({"type": "object"});
-    let json_schema = encoded(OpenAi::at("api.openai.com"), &person, form(Mode::JsonSchema));
+    let json_schema = encoded(&OpenAi::at("api.openai.com"), &person, form(Mode::JsonSchema));
     assert_eq!(json_schema["response_format"]["json_schema"], json!({"name": "extraction", "strict": true, "schema": person}));
     assert!(!json_schema["messages"][0]["content"].as_str().unwrap().contains("JSON Schema:"));
     assert_eq!((&json_schema["max_completion_tokens"], json_schema.get("max_tokens")), (&json!(50), None));
-    let tools = encoded(ELSEWHERE, &person, form(Mode::Tools));
+    let tools = encoded(&ELSEWHERE, &person, form(Mode::Tools));
     assert_eq!(tools["tools"][0]["function"]["parameters"], person);
     assert_eq!(tools["tool_choice"]["function"]["name"], tools["tools"][0]["function"]["name"]);
-    assert_eq!(encoded(ELSEWHERE, &person, form(Mode::JsonObject))["response_format"], json!({"type": "json_object"}));
-    let text = encoded(ELSEWHERE, &person, form(Mode::Text));
+    assert_eq!(encoded(&ELSEWHERE, &person, form(Mode::JsonObject))["response_format"], json!({"type": "json_object"}));
+    let text = encoded(&ELSEWHERE, &person, form(Mode::Text));
     assert!(text.get("response_format").is_none() && text.get("tools").is_none());
 }
 
@@ -108,7 +74,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
 #[test]
 fn what_a_server_refuses_is_understood() {
     let openai = |message: &str| ELSEWHERE.complaint(json!({"error": {"message": message}}).to_string().as_bytes());
-    for (status, message, mode, lesson) in [
+    for (status, message, mode, expected) in [
         (400, "'response_format.type' must be 'text' or 'json_object'", Mode::JsonSchema, Some(Lesson::Mode)),
         (
             400,
@@ -128,7 +94,7 @@ fn what_a_server_refuses_is_understood() {
             400,
             "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
             Mode::Text,
-            Some(Lesson::TokensName),
+            Some(Lesson::OutputLimit),
         ),
         (400, "This model's maximum context length is 8192 tokens", Mode::JsonSchema, None),
         (
@@ -139,7 +105,7 @@ fn what_a_server_refuses_is_understood() {
         ),
         (500, "The tool server had an error while processing your request", Mode::Tools, None),
     ] {
-        assert_eq!(ELSEWHERE.lesson(status, &openai(message), form(mode)), lesson, "{message}");
+        assert_eq!(lesson(status, &openai(message), form(mode), &VOCABULARY), expected, "{message}");
     }
     let quota = json!({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}});
     assert_eq!(ELSEWHERE.complaint(quota.to_string().as_bytes()).meaning, Meaning::Exhausted);
@@ -188,7 +154,7 @@ fn chunk(delta: &Value, finish: Option<&str>) -> String {
 const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n";
 
 fn answer(text: &str, finish: Finish, mode: Mode) -> Answer {
-    Answer { text: text.to_owned(), finish, usage: Some(Usage::new(3, 4)), mode, left: Left::default() }
+    fixture::answer(text, finish, Usage::new(3, 4), mode)
 }
 
 #[test]
@@ -233,15 +199,43 @@ fn a_streamed_refusal_and_a_streamed_error_are_what_they_would_be_whole() {
 #[test]
 fn a_server_that_does_not_stream_is_understood() {
     let streamed = |lessons| Form { stream: true, lessons, ..form(Mode::JsonSchema) };
-    let body = encoded(ELSEWHERE, &json!({"type": "object"}), streamed(Lessons::default()));
+    let body = encoded(&ELSEWHERE, &json!({"type": "object"}), streamed(Lessons::default()));
     assert_eq!((&body["stream"], &body["stream_options"]), (&json!(true), &json!({"include_usage": true})));
-    let lesson = |message: &str| {
+    let learned = |message: &str| {
         let said = ELSEWHERE.complaint(json!({"error": {"message": message}}).to_string().as_bytes());
-        ELSEWHERE.lesson(400, &said, streamed(Lessons::default()))
+        lesson(400, &said, streamed(Lessons::default()), &VOCABULARY)
     };
-    assert_eq!(lesson("Unrecognized request argument supplied: stream_options"), Some(Lesson::StreamUsage));
-    assert_eq!(lesson("Your organization must be verified to stream this model."), Some(Lesson::Stream));
+    assert_eq!(learned("Unrecognized request argument supplied: stream_options"), Some(Lesson::StreamUsage));
+    assert_eq!(learned("Your organization must be verified to stream this model."), Some(Lesson::Stream));
     let mut lessons = Lessons::default();
     assert!(lessons.add(Lesson::StreamUsage) && !lessons.add(Lesson::StreamUsage));
-    assert!(encoded(ELSEWHERE, &json!({"type": "object"}), streamed(lessons)).get("stream_options").is_none());
+    assert!(encoded(&ELSEWHERE, &json!({"type": "object"}), streamed(lessons)).get("stream_options").is_none());
+}
+
+#[test]
+fn azure_has_the_deployment_in_the_path_or_the_model_in_the_body() {
+    for (base_path, model, path) in [
+        ("/", "gpt-4o", Some("openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21")),
+        ("/openai/", "gpt-4o", Some("deployments/gpt-4o/chat/completions?api-version=2024-10-21")),
+        ("/openai/v1/", "gpt-4o", Some("chat/completions")),
+        ("/", "../../x?y", Some("openai/deployments/..%2F..%2Fx%3Fy/chat/completions?api-version=2024-10-21")),
+        ("/", "..", None),
+        ("/", ".", None),
+    ] {
+        let azure = OpenAi::azure(base_path, "2024-10-21");
+        assert_eq!(azure.path(model, true).as_deref(), path, "{base_path} {model}");
+        assert_eq!(azure.key_header(), ("api-key", ""));
+    }
+}
+
+#[test]
+fn azures_filter_is_a_refusal_and_reasoning_is_counted() {
+    let filtered = json!({"error": {"message": "The response was filtered due to the prompt triggering the content management policy.",
+        "type": null, "param": "prompt", "code": "content_filter", "status": 400}});
+    assert_eq!(ELSEWHERE.complaint(filtered.to_string().as_bytes()).meaning, Meaning::Declined);
+    let usage = json!({"prompt_tokens": 30, "completion_tokens": 40, "prompt_tokens_details": {"cached_tokens": 20},
+        "completion_tokens_details": {"reasoning_tokens": 35, "audio_tokens": 0}});
+    let body = json!({"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}], "usage": usage});
+    let answer = decoded(&body, Mode::Text).unwrap();
+    assert_eq!(answer.usage, Some(Usage::new(30, 40).of_which(Some(20), Some(35))));
 }
