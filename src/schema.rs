@@ -6,6 +6,7 @@
 pub mod answer;
 mod bounds;
 mod cache;
+mod coerce;
 mod cost;
 mod example;
 mod explain;
@@ -13,6 +14,7 @@ mod list;
 mod lower;
 pub mod partial;
 mod patterns;
+mod read;
 mod references;
 mod registry;
 mod strict;
@@ -25,8 +27,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use cache::Cache;
+pub use coerce::{Coerced, Whole};
 pub use list::List;
 pub use lower::Lowered;
+pub use read::Read;
 pub use registry::{Entry, Registry, RegistryError, Source};
 
 use crate::model::{Beyond, Error, Fault, MadeUp, Plain, pointer_to};
@@ -63,7 +67,7 @@ impl Schema {
         if text.len() > MAX_TEXT_BYTES {
             return Err(invalid("", &format!("is longer than {MAX_TEXT_BYTES} bytes")));
         }
-        let value = read(text)?;
+        let value = parsed(text)?;
         let draft = draft(&value)?;
         let mut weight = bounds::check(&value, draft)?;
         let raw = serde_json::value::to_raw_value(&value).map_err(|error| invalid("", &error.to_string()))?;
@@ -154,7 +158,7 @@ fn whole(message: &str) -> Fault {
 }
 
 /// Reads the text of a schema.
-fn read(text: &str) -> Result<Value, Error> {
+fn parsed(text: &str) -> Result<Value, Error> {
     serde_json::from_str(text).map(|Plain(value)| value).map_err(|error| match Beyond::of(&error) {
         None => invalid("", &error.to_string()),
         Some(Beyond::Depth) => bounds::too_deep(),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::model::Fault;
 use crate::provider::{Answer, Finish};
-use crate::schema::{Lowered, Schema, answer};
+use crate::schema::{Lowered, Read, Schema, answer};
 
 /// What becomes of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,22 +25,26 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// Judges an answer, which may be in the form that its mode takes; a large one beside the runtime's workers.
-pub async fn judge(schema: &Arc<Schema>, lowered: Option<&Arc<Lowered>>, answer: Answer) -> (Answer, Verdict) {
-    if !schema.is_slow_for(answer.text.len()) {
-        let verdict = verdict(schema, lowered.map(AsRef::as_ref), &answer);
+/// An answer of more bytes is mended beside the runtime's workers, whatever its schema.
+const QUICKLY_MENDED_BYTES: usize = 4096;
+
+/// Judges an answer, which may be in the form that its mode takes; a large one beside the runtime's workers. `coerce`: whether it may
+/// be mended toward the schema.
+pub async fn judge(schema: &Arc<Schema>, lowered: Option<&Arc<Lowered>>, coerce: bool, answer: Answer) -> (Answer, Verdict) {
+    if !schema.is_slow_for(answer.text.len()) && !(coerce && answer.text.len() > QUICKLY_MENDED_BYTES) {
+        let verdict = verdict(schema, lowered.map(AsRef::as_ref), coerce, &answer);
         return (answer, verdict);
     }
     let (schema, lowered) = (Arc::clone(schema), lowered.cloned());
     let text = answer.clone();
     let judged = tokio::task::spawn_blocking(move || {
-        let verdict = verdict(&schema, lowered.as_deref(), &answer);
+        let verdict = verdict(&schema, lowered.as_deref(), coerce, &answer);
         (answer, verdict)
     });
     judged.await.unwrap_or_else(|_| (text, wrong("", "the answer could not be checked")))
 }
 
-fn verdict(schema: &Schema, lowered: Option<&Lowered>, answer: &Answer) -> Verdict {
+fn verdict(schema: &Schema, lowered: Option<&Lowered>, coerce: bool, answer: &Answer) -> Verdict {
     let raised = |value: Value| match lowered {
         Some(lowered) => lowered.raised(value),
         None => value,
@@ -52,18 +56,10 @@ fn verdict(schema: &Schema, lowered: Option<&Lowered>, answer: &Answer) -> Verdi
             Some(data) if schema.is_valid(&data) => Verdict::Accepted { data, repairs: Vec::new() },
             _ => Verdict::Truncated,
         },
-        Finish::Stop => match answer::parse(&answer.text, |value| schema.is_valid(&raised(value.clone()))) {
+        Finish::Stop => match schema.read(&answer.text, raised, coerce) {
             Err(none) => wrong("", &none.message),
-            Ok(found) => {
-                let data = raised(found.value);
-                let faults = schema.faults(&data);
-                if faults.is_empty() {
-                    let repairs = found.repairs.into_iter().map(std::borrow::Cow::into_owned).collect();
-                    Verdict::Accepted { data, repairs }
-                } else {
-                    Verdict::Wrong { faults, candidate: Some(data) }
-                }
-            }
+            Ok(Read { value, repairs, faults }) if faults.is_empty() => Verdict::Accepted { data: value, repairs },
+            Ok(Read { value, faults, .. }) => Verdict::Wrong { faults, candidate: Some(value) },
         },
     }
 }
@@ -85,7 +81,7 @@ mod tests {
         let schema = Schema::compile(&schema.to_string()).unwrap();
         let lowered = schema.lowered(if wrapped { &Subset::OBJECT } else { &Subset::WHOLE });
         let answer = Answer { text: text.to_owned(), finish, usage: None, mode: Mode::Text, left: Left::default() };
-        verdict(&schema, lowered.as_ref(), &answer)
+        verdict(&schema, lowered.as_ref(), true, &answer)
     }
 
     #[test]

@@ -163,7 +163,8 @@ impl Item<'_> {
                 called => called?,
             };
             let is_last = self.attempts >= self.plan.max_attempts;
-            let (answer, verdict) = judge::judge(&self.plan.schema, self.ways.now().lowered.get(&answer.mode), answer).await;
+            let lowered = self.ways.now().lowered.get(&answer.mode);
+            let (answer, verdict) = judge::judge(&self.plan.schema, lowered, self.plan.coerce, answer).await;
             match verdict {
                 Verdict::Accepted { data, repairs } => {
                     return Ok(Success { data, model: Arc::clone(&self.ways.now().label), repairs, cached: false });

@@ -165,6 +165,7 @@ pub struct Plan {
     pub(super) max_output_tokens: Option<u32>,
     pub(super) seed: Option<i64>,
     pub(super) cache: CacheUse,
+    pub(super) coerce: bool,
     pub(super) patience: Patience,
     pub(super) traceparent: Option<String>,
     pub(super) pace: Pace,
@@ -246,7 +247,7 @@ impl Plan {
             add(way.mode.as_str());
         }
         let numbers = (self.max_attempts, self.timeout, self.temperature.to_bits(), self.max_output_tokens, self.seed);
-        add(&format!("{} {numbers:?}", self.instructions.is_some()));
+        add(&format!("{} {} {numbers:?}", self.instructions.is_some(), self.coerce));
         self.identity = Some(digest);
         self
     }
@@ -282,6 +283,7 @@ impl Extractor {
             max_output_tokens: spec.max_output_tokens(),
             seed: spec.seed,
             cache: spec.cache,
+            coerce: spec.coerce(),
             instructions: spec.instructions,
             examples,
             patience: match kind {

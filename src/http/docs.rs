@@ -133,6 +133,9 @@ macro_rules! request {
             /// Whether an equal item's result may answer: a kept one, or that of one which is being called right now. Only at
             /// temperature 0 or with a seed. Default `use`.
             cache: Option<CacheUse>,
+            /// Whether the parser may mend values toward the schema ("1,234" where a number is wanted). What it did is in `repairs`.
+            /// Default true.
+            coerce: Option<bool>,
             /// Echoed on the reply's top level, never sent to the model.
             metadata: Option<std::collections::HashMap<String, String>>,
             /// Reply with Server-Sent Events. Default false.

@@ -140,6 +140,7 @@ pub struct Spec {
     pub seed: Option<i64>,
     /// Whether an equal item's result may answer.
     pub cache: CacheUse,
+    coerce: Option<bool>,
     /// Echoed on the reply's top level.
     pub metadata: Option<Metadata>,
 }
@@ -169,6 +170,12 @@ impl Spec {
         self.max_output_tokens.and_then(|n| u32::try_from(n.get()).ok())
     }
 
+    /// Whether an answer may be mended toward the schema: yes, if nothing was said.
+    #[must_use]
+    pub fn coerce(&self) -> bool {
+        self.coerce.unwrap_or(true)
+    }
+
     /// Reads the value of `field` if it is one of the spec's.
     pub(super) fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error> {
         match field {
@@ -183,6 +190,7 @@ impl Spec {
             "max_output_tokens" => self.max_output_tokens = map.next_value()?,
             "seed" => self.seed = map.next_value()?,
             "cache" => self.cache = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "coerce" => self.coerce = map.next_value()?,
             "metadata" => self.metadata = map.next_value()?,
             _ => return Ok(false),
         }
@@ -202,6 +210,7 @@ impl Spec {
         "max_output_tokens",
         "seed",
         "cache",
+        "coerce",
         "metadata",
     ];
 }
