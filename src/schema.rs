@@ -13,6 +13,7 @@ mod lower;
 mod patterns;
 mod references;
 mod registry;
+mod rules;
 mod strict;
 mod walk;
 
@@ -25,6 +26,7 @@ use serde_json::value::RawValue;
 pub use cache::Cache;
 pub use lower::Lowered;
 pub use registry::{Entry, Registry, RegistryError, Source};
+pub use rules::Rules;
 
 use crate::model::{Beyond, Error, Fault, MadeUp, Plain, pointer_to};
 use cost::Trial;
