@@ -24,5 +24,5 @@ pub use price::{Price, Usd};
 #[cfg(test)]
 pub use request::request_fields;
 pub use request::{Batch, OnError, Single};
-pub use spec::{CacheUse, Example, MadeUp, Metadata, Mode, SchemaSource, Spec, field_is_text};
+pub use spec::{CacheUse, Example, MadeUp, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text};
 pub use subset::{Asked, Forms, Subset};

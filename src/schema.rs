@@ -17,6 +17,7 @@ mod patterns;
 mod read;
 mod references;
 mod registry;
+mod rules;
 mod strict;
 mod walk;
 
@@ -32,6 +33,7 @@ pub use list::List;
 pub use lower::Lowered;
 pub use read::Read;
 pub use registry::{Entry, Registry, RegistryError, Source};
+pub use rules::Rules;
 
 use crate::model::{Beyond, Error, Fault, MadeUp, Plain, pointer_to};
 use cost::Trial;
