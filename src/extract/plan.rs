@@ -190,7 +190,8 @@ impl Plan {
     /// Tells of the answer while it is written. For one item alone.
     pub async fn watch(&mut self) -> Watch {
         let schema = Arc::clone(&self.schema);
-        let preview = tokio::task::spawn_blocking(move || Preview::new(&schema)).await;
+        let coerce = self.coerce;
+        let preview = tokio::task::spawn_blocking(move || Preview::new(&schema, coerce)).await;
         let preview = Arc::new(preview.unwrap_or_default());
         self.preview = Some(Arc::clone(&preview));
         Watch::new(preview)

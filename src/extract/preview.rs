@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 
 use crate::model::Mode;
 use crate::schema::partial::Partial;
-use crate::schema::{List, Lowered, Schema};
+use crate::schema::{List, Lowered, Schema, Whole};
 
 /// What can be told before the end.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,14 +46,16 @@ struct Draft {
 pub struct Preview {
     list: Option<List>,
     takes_list: bool,
+    /// Elements may be mended toward the schema.
+    coerce: bool,
     draft: Mutex<Draft>,
     reader: AtomicWaker,
 }
 
 impl Preview {
     /// May take milliseconds for a large schema.
-    pub fn new(schema: &Schema) -> Self {
-        Self { list: List::of(schema), takes_list: schema.may_be_list(), ..Self::default() }
+    pub fn new(schema: &Schema, coerce: bool) -> Self {
+        Self { coerce, list: List::of(schema), takes_list: schema.may_be_list(), ..Self::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Draft> {
@@ -92,8 +94,12 @@ impl Preview {
                 (finished, draft.form.clone(), draft.attempt)
             };
             let data = list.raised(form.as_deref(), finished.value);
+            let index = finished.index;
             if list.element.is_valid(&data) {
-                return Some(News::Item { attempt, index: finished.index, data });
+                return Some(News::Item { attempt, index, data });
+            }
+            if let Some(mended) = self.coerce.then(|| list.element.coerced(&data, Whole::No)).flatten() {
+                return Some(News::Item { attempt, index, data: mended.value });
             }
         }
     }
@@ -189,7 +195,7 @@ mod tests {
 
     fn preview(schema: &Value, subset: &Subset) -> (Arc<Preview>, Watch, BTreeMap<Mode, Arc<Lowered>>) {
         let schema = Schema::compile(&schema.to_string()).unwrap();
-        let preview = Arc::new(Preview::new(&schema));
+        let preview = Arc::new(Preview::new(&schema, true));
         let forms = BTreeMap::from([(MODE, Arc::new(schema.lowered(subset).unwrap()))]);
         preview.begin(1, &forms);
         (Arc::clone(&preview), Watch::new(preview), forms)

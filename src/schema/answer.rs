@@ -184,8 +184,13 @@ impl Candidates<'_> {
             values.push(candidate.value);
         }
         repairs.note(repair::SEQUENCE);
-        let whole =
-            Candidate { value: Value::Array(values), span: first..last, body: first, repairs: Repairs::default(), is_strict: false };
+        let whole = Candidate {
+            value: Value::Array(values),
+            span: first..last,
+            body: first,
+            repairs: Repairs::default(),
+            is_strict: false,
+        };
         let mut answer = finish(self.text, whole, Repairs::default());
         answer.repairs.extend(repairs.into_vec());
         answer

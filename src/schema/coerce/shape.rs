@@ -35,9 +35,11 @@ pub fn reshaped<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, value: &Valu
             let note = at.note(what);
             ways.push(match fit {
                 Fit::AsIs => Mended::new(other.clone(), cost, note),
-                Fit::Mended(mended) => {
-                    Mended { value: mended.value, cost: mended.cost.saturating_add(cost), notes: [vec![note], mended.notes].concat() }
-                }
+                Fit::Mended(mended) => Mended {
+                    value: mended.value,
+                    cost: mended.cost.saturating_add(cost),
+                    notes: [vec![note], mended.notes].concat(),
+                },
             });
         }
     };
@@ -91,7 +93,8 @@ fn nearest(ways: Vec<Mended>) -> Option<Mended> {
 }
 
 fn wants(schema: &Value, kind: &str) -> bool {
-    wanted(schema).any(|name| name == kind) || (kind == "array" && wanted(schema).next().is_none() && schema.get("items").is_some())
+    wanted(schema).any(|name| name == kind)
+        || (kind == "array" && wanted(schema).next().is_none() && schema.get("items").is_some())
 }
 
 /// Whether a number made from words is within what the schema allows: outside, it was misread.
@@ -134,7 +137,18 @@ fn is_several(schema: &Value, value: &Value) -> bool {
 /// Names around the arguments of a call, and what stands beside them.
 const ARGUMENTS: [&str; 6] = ["arguments", "parameters", "args", "params", "input", "properties"];
 const BESIDE: [&str; 13] = [
-    "name", "type", "id", "function", "tool", "tool_name", "recipient_name", "title", "description", "required", "$schema", "$defs",
+    "name",
+    "type",
+    "id",
+    "function",
+    "tool",
+    "tool_name",
+    "recipient_name",
+    "title",
+    "description",
+    "required",
+    "$schema",
+    "$defs",
     "additionalProperties",
 ];
 

@@ -80,7 +80,9 @@ fn scalar(schema: &Value, text: &str) -> Option<Value> {
             let first = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
             let word = super::words::words(text).map(|(_, word)| word).filter(|word| super::scalar::truth(word).is_some());
             let said: Vec<_> = word.collect();
-            let is_only = said.len() == 1 && is_line && !super::words::words(text).any(|(_, word)| word != said[0] && super::words::is_doubt(word));
+            let is_only = said.len() == 1
+                && is_line
+                && !super::words::words(text).any(|(_, word)| word != said[0] && super::words::is_doubt(word));
             let is_first = said.first() == Some(&first);
             let is_last = said.first().is_some_and(|word| text.trim_end_matches(['.', '!', '*', '"', '`']).ends_with(word));
             (is_only && (is_first || is_last)).then(|| Value::String(said[0].to_owned()))
@@ -92,10 +94,16 @@ fn scalar(schema: &Value, text: &str) -> Option<Value> {
 /// The text itself, or what stands behind "is", ":" or "=" if there is no other number.
 fn last_number(text: &str) -> Option<&str> {
     let is_digit = |c: char| c.is_ascii_digit();
-    let start = [" is ", ": ", "= ", "=", " are "].iter().filter_map(|mark| text.rfind(mark).map(|at| at + mark.len())).max().unwrap_or(0);
+    let start = [" is ", ": ", "= ", "=", " are "]
+        .iter()
+        .filter_map(|mark| text.rfind(mark).map(|at| at + mark.len()))
+        .max()
+        .unwrap_or(0);
     let (before, said) = text.split_at_checked(start)?;
-    (!before.contains(is_digit) && !said.contains('\n') && !super::words::words(before).any(|(_, word)| super::words::is_doubt(word)))
-        .then_some(said)
+    (!before.contains(is_digit)
+        && !said.contains('\n')
+        && !super::words::words(before).any(|(_, word)| super::words::is_doubt(word)))
+    .then_some(said)
 }
 
 /// `<name>text</name>` for the properties of an object; the text may have no elements in it.
@@ -123,7 +131,8 @@ fn elements(properties: &Map<String, Value>, text: &str) -> Option<(Value, &'sta
 /// The element with which `text` begins: its name, what is in it, and what is behind it.
 fn element(text: &str) -> Option<(&str, &str, &str)> {
     let (name, rest) = text.strip_prefix('<')?.split_once('>')?;
-    let is_name = !name.is_empty() && name.len() <= 64 && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let is_name =
+        !name.is_empty() && name.len() <= 64 && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
     let closing = format!("</{name}>");
     let end = rest.find(&closing).filter(|_| is_name)?;
     Some((name, rest.get(..end)?, rest.get(end + closing.len()..)?))
