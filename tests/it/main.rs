@@ -44,6 +44,7 @@ mod reask;
 mod reload;
 mod retries;
 mod retry;
+mod rules;
 mod schemas;
 mod service;
 mod shutdown;
