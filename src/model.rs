@@ -17,7 +17,7 @@ mod subset;
 pub use bounded::Bounded;
 pub use error::{Attempted, Code, Error, Fault, pointer};
 pub use input::{Content, Input, Item};
-pub use outcome::{Ending, ModelUsage, Outcome, Success, Tally, Timing, Usage};
+pub use outcome::{Ending, Invalid, ModelUsage, Outcome, Success, Tally, Timing, Usage};
 pub use place::{Beyond, brief, near, pointer_to};
 pub use plain::Plain;
 pub use price::{Price, Usd};

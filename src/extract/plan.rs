@@ -11,9 +11,9 @@ use super::pace::Pace;
 use super::preview::{Preview, Watch};
 use super::{Extractor, Kind};
 use crate::limits::{self, Limits, Patience, PoolId, Terms, guess_tokens};
-use crate::model::{CacheUse, Code, Error, Example, Fault, Forms, Mode, Price, SchemaSource, Spec};
+use crate::model::{CacheUse, Code, Error, Example, Fault, Forms, Mode, OnFailure, Price, SchemaSource, Spec};
 use crate::provider::{Provider, Template};
-use crate::schema::{Lowered, Schema};
+use crate::schema::{Lowered, Rules, Schema};
 
 /// A provider as it was configured.
 #[derive(Debug, Clone)]
@@ -157,6 +157,8 @@ pub struct Plan {
     pub(super) first: Way,
     pub(super) fallback: Vec<Way>,
     pub(super) schema: Arc<Schema>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) on_failure: OnFailure,
     pub(super) instructions: Option<String>,
     pub(super) examples: Vec<Example>,
     pub(super) max_attempts: u32,
@@ -243,11 +245,17 @@ impl Plan {
             add(&example.input.0);
             add(&example.output.to_string());
         }
+        for rule in self.rules.sources() {
+            add(&rule.expression);
+            add(&rule.message);
+        }
         for way in std::iter::once(&self.first).chain(&self.fallback) {
             add(&way.label);
             add(way.mode.as_str());
         }
-        let numbers = (self.max_attempts, self.timeout, self.temperature.to_bits(), self.max_output_tokens, self.seed);
+        // Not `on_failure`: it only says what is made of the same end.
+        let lengths = (self.examples.len(), self.rules.sources().count());
+        let numbers = (lengths, self.max_attempts, self.timeout, self.temperature.to_bits(), self.max_output_tokens, self.seed);
         add(&format!("{} {} {numbers:?}", self.instructions.is_some(), self.coerce));
         self.identity = Some(digest);
         self
@@ -273,11 +281,14 @@ impl Extractor {
         let Choice { first, fallback } = self.models.find(spec.model.as_deref(), &self.limits)?;
         check_sizes(&spec)?;
         let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
+        let rules = Rules::compiled(std::mem::take(&mut spec.rules)).await?;
         let plan = Plan {
             kind,
             first: Way::new(first, spec.mode, &schema),
             fallback: fallback.into_iter().map(|route| Way::new(route, spec.mode, &schema)).collect(),
             schema,
+            rules,
+            on_failure: spec.on_failure,
             max_attempts: spec.max_attempts(),
             timeout: spec.timeout(),
             temperature: spec.temperature(),

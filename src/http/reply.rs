@@ -205,7 +205,7 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
             total,
             succeeded: self.tally.succeeded,
             failed: self.tally.failed,
-            invalid: 0,
+            invalid: self.tally.invalid,
             cancelled: self.tally.cancelled,
             in_flight,
             queued: total.saturating_sub(ended + in_flight),

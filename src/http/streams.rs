@@ -114,7 +114,7 @@ impl Sink for OneEvent {
         self.done = Some(SingleDone { status: result.status, usage: outcome.usage, timing: outcome.timing.into() });
         match &outcome.ending {
             Ending::Failed(error) => self.fail(about, error, out),
-            Ending::Succeeded(_) | Ending::Cancelled => event(out, "result", None, &result),
+            Ending::Succeeded(_) | Ending::Invalid(_) | Ending::Cancelled => event(out, "result", None, &result),
         }
     }
 

@@ -26,7 +26,7 @@ use super::MAX_FAULTS;
 use crate::model::{Error, Fault, Rule, brief, near, pointer};
 use budget::{Budget, Stop};
 use evaluate::Evaluation;
-use syntax::{Expression, Kind};
+use syntax::{Expression, Kind, Operator};
 use token::Wrong;
 use value::Type;
 
@@ -95,6 +95,11 @@ impl Rules {
         self.rules.iter().map(|compiled| &compiled.rule)
     }
 
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Which rules `data` breaks that was extracted from `input`, at most twenty.
     #[must_use]
     pub fn faults(&self, data: &Value, input: &str) -> Vec<Fault> {
@@ -103,19 +108,23 @@ impl Rules {
         faults.take(MAX_FAULTS).collect()
     }
 
-    /// Whether judging data and an input of this many bytes together may keep a thread busy for longer than about a millisecond.
+    /// Whether judging data of `bytes` bytes may keep a thread busy for longer than about a millisecond.
     #[must_use]
-    pub fn is_slow_for(&self, bytes: usize) -> bool {
+    pub fn is_slow_for(&self, bytes: usize, input_bytes: usize) -> bool {
         const QUICK_STEPS: u64 = 10_000;
-        // Something has three bytes at the least: two, and what parts it from the next.
-        let values = (bytes / 3 + 1) as u64;
+        const QUICK_INPUT_BYTES: usize = 16 * 1024;
+        if self.is_empty() {
+            return false;
+        }
+        // An element has two bytes at the least: its digit, and its comma.
+        let values = (bytes / 2 + 1) as u64;
         let mut times = 1_u64;
         let steps = self.steps.iter().fold(0_u64, |steps, level| {
             let more = level.saturating_mul(times);
             times = times.saturating_mul(values);
             steps.saturating_add(more)
         });
-        steps > QUICK_STEPS
+        steps > QUICK_STEPS || input_bytes > QUICK_INPUT_BYTES
     }
 }
 
@@ -190,8 +199,9 @@ fn weigh(expression: &Expression, depth: usize, steps: &mut Vec<u64>) {
     if let Some(level) = steps.get_mut(depth) {
         *level += 1;
     }
-    // These go through what they are given.
-    if let Kind::Call(..) | Kind::Binary(..) = expression.kind {
+    // These may go through what they are given.
+    if let Kind::Call(..) | Kind::Binary(Operator::Equal | Operator::Unequal | Operator::In | Operator::Add, _) = expression.kind
+    {
         if steps.len() <= depth + 1 {
             steps.push(0);
         }

@@ -45,6 +45,7 @@ mod reask;
 mod reload;
 mod retries;
 mod retry;
+mod rules;
 mod schemas;
 mod service;
 mod shutdown;

@@ -51,9 +51,4 @@ impl Budget {
         self.bytes = self.bytes.checked_sub(bytes).ok_or(Stop::UsedUp)?;
         Ok(())
     }
-
-    #[cfg(test)]
-    pub const fn spent(&self) -> (u64, usize) {
-        (MAX_STEPS - self.steps, MAX_BYTES - self.bytes)
-    }
 }
