@@ -121,6 +121,7 @@ enum Block {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as they are on the wire")]
 struct Tokens {
     input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
@@ -154,14 +155,12 @@ struct Start {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
     #[serde(other)]
     Other,
 }
@@ -281,8 +280,8 @@ impl Wire for Anthropic {
                     tokens.add_to(draft);
                 }
             }
-            Event::ContentBlockDelta { delta: Delta::TextDelta { text } } => draft.content.push_str(&text),
-            Event::ContentBlockDelta { delta: Delta::InputJsonDelta { partial_json } } => draft.arguments.push_str(&partial_json),
+            Event::ContentBlockDelta { delta: Delta::Text { text } } => draft.content.push_str(&text),
+            Event::ContentBlockDelta { delta: Delta::InputJson { partial_json } } => draft.arguments.push_str(&partial_json),
             Event::MessageDelta { delta, usage } => {
                 if let Some(tokens) = usage {
                     tokens.add_to(draft);

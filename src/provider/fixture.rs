@@ -70,7 +70,7 @@ pub fn streamed(wire: &dyn Wire, messages: &[Value], mode: Mode) -> Result<Answe
 
 /// Server-sent events.
 pub fn stream(messages: &[Value]) -> String {
-    messages.iter().map(|message| format!("data: {message}\n\n")).collect()
+    messages.iter().map(|message| format!("data: {message}\n\n")).collect::<Vec<_>>().concat()
 }
 
 /// Text, finish and usage, without what a wire does not decide.

@@ -158,6 +158,7 @@ struct Feedback {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "as they are on the wire")]
 struct Tokens {
     #[serde(default)]
     prompt_token_count: u64,

@@ -162,6 +162,7 @@ struct CalledFunction {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as they are on the wire")]
 struct Tokens {
     #[serde(default)]
     prompt_tokens: u64,

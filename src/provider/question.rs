@@ -21,14 +21,14 @@ pub struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// `shows` says in which modes the provider itself shows the schema to the model.
+    /// `is_shown` says in which modes the provider itself shows the schema to the model.
     #[must_use]
-    pub fn new(request: &Request<'a>, form: Form, shows: impl Fn(Mode) -> bool) -> Self {
+    pub fn new(request: &Request<'a>, form: Form, is_shown: impl Fn(Mode) -> bool) -> Self {
         let asked = request.schema.forms.of(form.mode);
         let root: &RawValue = asked.map_or(request.schema.raw, |asked| &asked.raw);
-        let schema = (!shows(form.mode)).then(|| root.get());
-        let shown = Shown { schema, wrapped: asked.is_some_and(|asked| asked.wrapped) };
-        Self { root, strict: asked.is_some_and(|asked| asked.strict), messages: prompt::messages(request, shown) }
+        let schema = (!is_shown(form.mode)).then(|| root.get());
+        let words = Shown { schema, wrapped: asked.is_some_and(|asked| asked.wrapped) };
+        Self { root, strict: asked.is_some_and(|asked| asked.strict), messages: prompt::messages(request, words) }
     }
 }
 

@@ -116,6 +116,7 @@ struct Incomplete {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as they are on the wire")]
 struct Tokens {
     #[serde(default)]
     input_tokens: u64,

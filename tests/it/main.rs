@@ -54,3 +54,4 @@ mod single_flight;
 mod slow_reader;
 mod storm;
 mod tokens;
+mod wires;

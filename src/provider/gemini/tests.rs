@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "a value that is written where it is used reads best")]
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "a value that is written where it is used reads best")]
+
 use serde_json::json;
 
 use super::*;
@@ -22,13 +24,13 @@ fn says(text: &str) -> Value {
 }
 
 fn done(text: &str, reason: &str) -> Value {
-    let figures = json!({"done": true, "done_reason": reason, "total_duration": 4883583458_u64, "load_duration": 1334875,
-        "prompt_eval_count": 26, "prompt_eval_duration": 342546000, "eval_count": 282, "eval_duration": 4535599000_u64});
+    let figures = json!({"done": true, "done_reason": reason, "total_duration": 4_883_583_458_u64, "load_duration": 1_334_875,
+        "prompt_eval_count": 26, "prompt_eval_duration": 342_546_000, "eval_count": 282, "eval_duration": 4_535_599_000_u64});
     line(json!({"role": "assistant", "content": text}), figures)
 }
 
 fn lines(lines: &[Value]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>().concat()
 }
 
 #[test]

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "a value that is written where it is used reads best")]
+
 use serde_json::json;
 
 use super::*;
@@ -14,7 +16,7 @@ fn usage() -> Usage {
 /// As the reference's example, with a reasoning item before the message.
 fn response(output: Value, status: &str, more: Value) -> Value {
     let mut response = json!({
-        "id": "resp_67ccd2bed1ec8190", "object": "response", "created_at": 1741476542, "status": status, "error": null,
+        "id": "resp_67ccd2bed1ec8190", "object": "response", "created_at": 1_741_476_542, "status": status, "error": null,
         "incomplete_details": null, "model": "gpt-5-mini", "output": [{"type": "reasoning", "id": "rs_1", "summary": []}],
         "usage": {"input_tokens": 36, "input_tokens_details": {"cached_tokens": 5}, "output_tokens": 87,
                   "output_tokens_details": {"reasoning_tokens": 64}, "total_tokens": 123},

@@ -165,6 +165,21 @@ async fn prepare(mut reply: Reply, call: &Call) -> Played {
 }
 
 fn put(reply: Reply, call: &Call) -> Played {
+    match reply {
+        Reply::Status(status, headers, body) => Played::Whole(wire::response(status, JSON, &headers, body.as_bytes())),
+        Reply::Reset => Played::Reset,
+        Reply::WrongContentType => {
+            Played::Whole(wire::response(200, "text/html", &[], b"<html><body>Welcome to the proxy</body></html>"))
+        }
+        Reply::Raw(bytes) => Played::Whole(bytes),
+        Reply::RawCut(bytes) => Played::Cut(bytes),
+        Reply::Endless(head, piece) => Played::Endless(head, piece),
+        reply => complete(reply, call),
+    }
+}
+
+/// What is a completion, for a call that asks for one.
+fn complete(reply: Reply, call: &Call) -> Played {
     let raw = call.raw();
     let Ok(question) = Question::parse(&raw) else {
         return Played::Whole(wire::response(400, JSON, &[], br#"{"error":{"message":"not a chat-completions request"}}"#));
@@ -184,12 +199,10 @@ fn put(reply: Reply, call: &Call) -> Played {
             let message = json!({"role": "assistant", "content": null, "refusal": words});
             whole(chat::with_message(call.index, &question.model, &message, "stop", (10, 5)))
         }
-        Reply::Status(status, headers, body) => Played::Whole(wire::response(status, JSON, &headers, body.as_bytes())),
         Reply::Streamed(pieces, gate, is_whole) => {
             let pieces = pieces.iter().map(|piece| streamed(piece, question.tool())).collect();
             Played::Streamed(pieces, gate, is_whole)
         }
-        Reply::Reset => Played::Reset,
         Reply::CutBody => {
             let mut bytes = wire::response(200, JSON, &[], &say(&model::answer(&question), "stop", (10, 5)));
             bytes.truncate(bytes.len() - 40);
@@ -199,13 +212,7 @@ fn put(reply: Reply, call: &Call) -> Played {
             let body = say(&model::answer(&question), "stop", (10, 5));
             Played::Pieces(wire::head(200, JSON, body.len(), &[]), pause, body)
         }
-        Reply::WrongContentType => {
-            Played::Whole(wire::response(200, "text/html", &[], b"<html><body>Welcome to the proxy</body></html>"))
-        }
-        Reply::Raw(bytes) => Played::Whole(bytes),
-        Reply::RawCut(bytes) => Played::Cut(bytes),
-        Reply::Endless(head, piece) => Played::Endless(head, piece),
-        Reply::Stall | Reply::Delay(..) | Reply::Gate(..) => unreachable!("prepare has resolved these"),
+        other => unreachable!("put and prepare have resolved the others: {:?}", std::mem::discriminant(&other)),
     }
 }
 
