@@ -10,6 +10,7 @@ mod local;
 mod openai;
 pub mod prompt;
 mod remote;
+pub mod subsets;
 
 use std::pin::Pin;
 use std::sync::Arc;

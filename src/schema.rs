@@ -13,10 +13,9 @@ mod lower;
 mod patterns;
 mod references;
 mod registry;
-mod strict;
 mod walk;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jsonschema::{Draft, Validator};
 use serde_json::Value;
@@ -26,7 +25,7 @@ pub use cache::Cache;
 pub use lower::Lowered;
 pub use registry::{Entry, Registry, RegistryError, Source};
 
-use crate::model::{Beyond, Error, Fault, MadeUp, Plain, pointer_to};
+use crate::model::{Beyond, Error, Fault, MadeUp, Plain, Subset, pointer_to};
 use cost::Trial;
 use explain::invalid;
 use patterns::Patterns;
@@ -41,6 +40,8 @@ pub struct Schema {
     validator: Validator,
     examples: Vec<MadeUp>,
     weight: cost::Weight,
+    /// Its forms for those subsets that were asked for.
+    lowered: Mutex<Vec<(&'static Subset, Option<Lowered>)>>,
 }
 
 /// Most faults reported for one answer: what is asked again stays small.
@@ -75,7 +76,8 @@ impl Schema {
             .map_err(|error| explain::refusal(&error))?;
         weight.patterns = Patterns::weigh(&value, draft, regex_bytes);
         let made_up = example::pair(&value);
-        let mut schema = Self { value: Arc::new(value), raw, draft, validator, examples: Vec::new(), weight };
+        let mut schema =
+            Self { value: Arc::new(value), raw, draft, validator, examples: Vec::new(), weight, lowered: Mutex::default() };
         let judged = made_up.map(|example| MadeUp { is_valid: schema.is_valid(&example.output), example });
         schema.examples = judged.into();
         Ok(schema)

@@ -168,4 +168,4 @@ macro_rules! drive {
     };
 }
 
-drive!(answer, body, lines, schema, made_up);
+drive!(answer, body, lines, lowered, schema, made_up);

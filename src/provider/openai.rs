@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::prompt::{self, Message, Shown};
 use super::remote::{Form, Lesson, Said};
+use super::subsets::{COMPATIBLE, OPENAI_STRICT};
 use super::{Answer, Finish, Left, Request, Wire};
 use crate::model::{Mode, Subset, Usage};
 
@@ -141,7 +142,9 @@ impl Wire for OpenAi {
     fn subset(&self, mode: Mode) -> &'static Subset {
         match mode {
             Mode::Auto | Mode::Text => &Subset::WHOLE,
-            Mode::JsonSchema | Mode::Tools | Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonSchema | Mode::Tools if self.shows_schema => &OPENAI_STRICT,
+            Mode::JsonSchema | Mode::Tools => &COMPATIBLE,
         }
     }
 
@@ -149,7 +152,7 @@ impl Wire for OpenAi {
         let asked = request.schema.forms.of(form.mode);
         let root = asked.map_or(request.schema.raw, |asked| &asked.raw);
         let is_shown = self.shows_schema && matches!(form.mode, Mode::JsonSchema | Mode::Tools);
-        let shown = Shown { schema: (!is_shown).then(|| root.get()), wrapped: asked.is_some_and(|asked| asked.wrapped) };
+        let shown = Shown { schema: (!is_shown).then(|| root.get()), form: asked.map(AsRef::as_ref) };
         let completion_tokens = self.completion_tokens != form.other_tokens_name;
         let strict = asked.is_some_and(|asked| asked.strict);
         let (response_format, tools) = match form.mode {

@@ -13,7 +13,7 @@ fn form(mode: Mode) -> Form {
 fn forms(schema: &Value, wrapped: bool) -> Forms {
     let mut forms = Forms::default();
     for mode in [Mode::JsonSchema, Mode::Tools, Mode::JsonObject] {
-        forms.set(mode, std::sync::Arc::new(Asked { raw: to_raw_value(schema).unwrap(), strict: true, wrapped }));
+        forms.set(mode, std::sync::Arc::new(Asked { raw: to_raw_value(schema).unwrap(), strict: true, wrapped, shapes: None }));
     }
     forms
 }
