@@ -41,12 +41,8 @@ pub async fn judge(schema: &Arc<Schema>, lowered: Option<&Arc<Lowered>>, answer:
 }
 
 fn verdict(schema: &Schema, lowered: Option<&Lowered>, answer: &Answer) -> Verdict {
-    // Asked in one form, a model may answer in the caller's; that is taken where the raised form is not valid.
-    let raised = |value: Value| match lowered.filter(|lowered| !lowered.asked.is_as_it_was()) {
-        Some(lowered) => {
-            let data = lowered.raised(value.clone());
-            if !schema.is_valid(&data) && schema.is_valid(&value) { value } else { data }
-        }
+    let raised = |value: Value| match lowered {
+        Some(lowered) => schema.raised(lowered, value),
         None => value,
     };
     match &answer.finish {

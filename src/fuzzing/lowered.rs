@@ -42,9 +42,9 @@ pub fn lowered(data: &[u8]) {
         }
         let Some(lowered) = schema.lowered(subset) else { continue };
         for instance in &instances {
-            let back = lowered.raised(lowered.asked.lowered(instance));
+            let back = schema.raised(&lowered, lowered.asked.lowered(instance));
             assert!(depth(&back) <= depth(instance) + 130, "{instance} comes back as {back}");
-            assert!(depth(&lowered.raised(instance.clone())) <= depth(instance) + 130, "{instance}");
+            assert!(depth(&schema.raised(&lowered, instance.clone())) <= depth(instance) + 130, "{instance}");
         }
     }
 }
@@ -70,12 +70,12 @@ fn check(schema: &Schema, subset: &'static Subset, rules: rules::Rules, instance
         {
             return Err(format!("not valid: {fault:?}: {instance} is {there}\n{text}"));
         }
-        let back = lowered.raised(there.clone());
+        let back = schema.raised(&lowered, there.clone());
         if let Some(fault) = schema.faults(&back).first() {
             return Err(format!("comes back wrong: {fault:?}: {instance} is {there}, and comes back as {back}\n{text}"));
         }
         // In the caller's own form it is valid as it is, or as what is made of it.
-        let own = lowered.raised(instance.clone());
+        let own = schema.raised(&lowered, instance.clone());
         if &own != instance && !schema.is_valid(&own) && !schema.is_valid(instance) {
             return Err(format!("{instance} becomes {own}\n{text}"));
         }

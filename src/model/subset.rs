@@ -16,6 +16,7 @@ use super::Mode;
 /// What is asked in the terms of a subset never has `allOf`, `oneOf` or `not`, whatever a provider says of them: they are merged,
 /// made `anyOf`, or told in words.
 #[derive(Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "the columns of a table, each a yes or a no")]
 pub struct Subset {
     /// For logs.
     pub name: &'static str,
@@ -185,15 +186,29 @@ impl Asked {
     /// What a value in this form says, in the caller's. What is not in this form stays as it is.
     #[must_use]
     pub fn raised(&self, value: Value) -> Value {
-        let value = match value {
+        let value = self.unwrapped(value);
+        match &self.shapes {
+            Some(shapes) => shapes.raised(value),
+            None => value,
+        }
+    }
+
+    /// The same, where a null that the caller might have written is taken for absence too.
+    #[must_use]
+    pub fn raised_without_null(&self, value: Value) -> Value {
+        let value = self.unwrapped(value);
+        match &self.shapes {
+            Some(shapes) => shapes.raised_without_null(value),
+            None => value,
+        }
+    }
+
+    fn unwrapped(&self, value: Value) -> Value {
+        match value {
             Value::Object(mut members) if self.wrapped && members.len() == 1 && members.contains_key("value") => {
                 members.remove("value").unwrap_or_default()
             }
             value => value,
-        };
-        match &self.shapes {
-            Some(shapes) => shapes.raised(value),
-            None => value,
         }
     }
 

@@ -36,14 +36,6 @@ pub struct Lowered {
     pub asked: Arc<Asked>,
 }
 
-impl Lowered {
-    /// What an answer in this form says, in the caller's form.
-    #[must_use]
-    pub fn raised(&self, value: Value) -> Value {
-        self.asked.raised(value)
-    }
-}
-
 /// For how many bytes of the caller's schema the lowered one may have a part, and how many in any case: what is merged and unrolled
 /// could grow without end.
 const MAX_PARTS: (usize, usize) = (20, 500);
@@ -63,6 +55,23 @@ impl Schema {
         let lowered = self.lower(subset);
         kept.push((subset, lowered.clone()));
         lowered
+    }
+
+    /// What an answer in a lowered form says, in the caller's. Of what it may mean, the first that is valid: what its form
+    /// says; the same with each null taken for absence; the answer itself, since a model may answer in the caller's form.
+    #[must_use]
+    pub fn raised(&self, lowered: &Lowered, value: Value) -> Value {
+        let asked = &lowered.asked;
+        if asked.is_as_it_was() {
+            return value;
+        }
+        let raised = asked.raised(value.clone());
+        if self.is_valid(&raised) {
+            return raised;
+        }
+        let without = asked.raised_without_null(value.clone());
+        let other = [without, value].into_iter().find(|other| *other != raised && self.is_valid(other));
+        other.unwrap_or(raised)
     }
 
     fn lower(&self, subset: &'static Subset) -> Option<Lowered> {
@@ -224,7 +233,7 @@ impl<'d, 's> Lowering<'d, 's> {
         }
         let gathered = Gathered::new(self.document, ask)?;
         if let Some(values) = gathered.values() {
-            return self.values(&gathered, values?, ask.level);
+            return self.values(&gathered, &values?, ask.level);
         }
         if let Some(part) = self.choice(ask, &gathered)? {
             return Ok(part);

@@ -164,7 +164,9 @@ impl<'s> Maker<'s> {
         let most = number("maximum").or(number("exclusiveMaximum").map(|most| most - step));
         let base = least.or(most).unwrap_or(0.0);
         let made = (base / step).ceil() * step + if most.is_none() { step * f64::from(self.random.u8(0..5)) } else { 0.0 };
-        if made.fract() == 0.0 && (whole || self.random.bool()) { json!(made as i64) } else { json!(made) }
+        #[expect(clippy::cast_possible_truncation, reason = "as good a number as another")]
+        let rounded = made as i64;
+        if made.fract() == 0.0 && (whole || self.random.bool()) { json!(rounded) } else { json!(made) }
     }
 
     fn string(&mut self, flat: &[&'s Map<String, Value>]) -> Value {

@@ -114,8 +114,17 @@ impl Shapes {
     /// A value of the form that is asked for in the caller's.
     #[must_use]
     pub fn raised(&self, value: Value) -> Value {
-        let raised = Raising { fit: Fit::new(self, Form::Asked) }.any(&self.root, &value);
-        raised.unwrap_or(value)
+        self.raise(&value, Null::Value).unwrap_or(value)
+    }
+
+    /// The same, where a null that the caller might have written is taken for absence too.
+    #[must_use]
+    pub fn raised_without_null(&self, value: Value) -> Value {
+        self.raise(&value, Null::Absence).unwrap_or(value)
+    }
+
+    fn raise(&self, value: &Value, null: Null) -> Option<Value> {
+        Raising { fit: Fit::new(self, Form::Asked), null }.any(&self.root, value)
     }
 
     /// Whether no value differs.
@@ -219,8 +228,16 @@ impl<'s> Lowering<'s> {
     }
 }
 
+/// What a null says that may be a value and may stand for absence.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Null {
+    Value,
+    Absence,
+}
+
 struct Raising<'s> {
     fit: Fit<'s>,
+    null: Null,
 }
 
 impl<'s> Raising<'s> {
@@ -251,7 +268,7 @@ impl<'s> Raising<'s> {
         let (asked_names, own_names) = (Names::new(members, Form::Asked), Names::new(members, Form::Own));
         for (name, value) in asked {
             if let Some(member) = asked_names.find(name) {
-                let is_absent = value.is_null() && member.nullable && !member.null_is_own;
+                let is_absent = value.is_null() && member.nullable && (!member.null_is_own || self.null == Null::Absence);
                 if !is_absent {
                     let value = self.own(&member.shape, value);
                     own.insert(member.name.clone(), value);

@@ -21,6 +21,15 @@ pub fn is_structural(choices: &Choices<'_>) -> bool {
     choices.of.iter().any(looks) && !choices.of.iter().any(takes_any)
 }
 
+/// What may hold beside what does: what is under a condition, and alternatives that are not told apart.
+pub fn loose<'s>(gathered: &Gathered<'s>) -> Vec<&'s Value> {
+    let conditions = gathered.all("then").chain(gathered.all("else"));
+    let dependent = gathered.all("dependentSchemas").chain(gathered.all("dependencies"));
+    let dependent = dependent.filter_map(Value::as_object).flat_map(serde_json::Map::values);
+    let choices = gathered.choices.iter().flat_map(|choices| choices.of);
+    conditions.chain(dependent).chain(choices).filter(|schema| schema.is_object()).collect()
+}
+
 impl<'s> Lowering<'_, 's> {
     /// `None`: there are no alternatives that have to be told apart.
     pub fn choice(&mut self, ask: &Ask<'s>, gathered: &Gathered<'s>) -> Result<Option<Part>, Stop> {
@@ -50,15 +59,6 @@ impl<'s> Lowering<'_, 's> {
         let part = self.join(parts)?;
         let words = Words::general(gathered);
         Ok(Some(self.described(part, words)))
-    }
-
-    /// What may hold beside what does: what is under a condition, and alternatives that are not told apart.
-    pub fn loose(&self, gathered: &Gathered<'s>) -> Vec<&'s Value> {
-        let conditions = gathered.all("then").chain(gathered.all("else"));
-        let dependent = gathered.all("dependentSchemas").chain(gathered.all("dependencies"));
-        let dependent = dependent.filter_map(Value::as_object).flat_map(serde_json::Map::values);
-        let loose = conditions.chain(dependent);
-        loose.chain(gathered.choices.iter().flat_map(|choices| choices.of)).filter(|schema| schema.is_object()).collect()
     }
 
     /// A part for what one of these asks.

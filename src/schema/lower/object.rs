@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::gather::Gathered;
 use super::part::{Part, Stop};
 use super::words::Words;
-use super::{Ask, Lowering};
+use super::{Ask, Lowering, choice};
 use crate::model::{Extra, ExtraRule, Kinds, Member, Shape};
 
 /// What an object may have beside its properties.
@@ -90,7 +90,7 @@ impl<'s> Lowering<'_, 's> {
     fn properties(&mut self, gathered: &Gathered<'s>, words: &mut Words, level: usize) -> Result<Properties, Stop> {
         let required: HashSet<&str> =
             gathered.all("required").filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
-        let loose = self.loose(gathered);
+        let loose = choice::loose(gathered);
         let loose = if loose.is_empty() { None } else { Some(self.loosely(&loose)?) };
         let mut properties = Properties::default();
         for name in names(gathered, loose.as_ref()) {

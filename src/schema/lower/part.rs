@@ -112,14 +112,13 @@ impl Lowering<'_, '_> {
             notes.extend(part.note);
         }
         let shape = if shapes.len() == 1 { shapes.remove(0) } else { Shape::Either(shapes) };
-        let json = match choices.as_mut_slice() {
-            [Value::Object(only)] => std::mem::take(only),
-            _ => {
-                self.count.unions += 1;
-                let mut json = Map::new();
-                json.insert("anyOf".to_owned(), choices.into());
-                json
-            }
+        let json = if let [Value::Object(only)] = choices.as_mut_slice() {
+            std::mem::take(only)
+        } else {
+            self.count.unions += 1;
+            let mut json = Map::new();
+            json.insert("anyOf".to_owned(), choices.into());
+            json
         };
         let note = Some(notes.join(" ")).filter(|note| !note.is_empty());
         Ok(Part { json, shape, null: takes_null, note })
@@ -152,14 +151,15 @@ impl Lowering<'_, '_> {
                     values.push(Value::Null);
                 }
             }
-            _ => match part.json.get_mut("anyOf") {
-                Some(Value::Array(choices)) => choices.push(json!({"type": "null"})),
-                _ => {
+            _ => {
+                if let Some(Value::Array(choices)) = part.json.get_mut("anyOf") {
+                    choices.push(json!({"type": "null"}));
+                } else {
                     self.count.unions += 1;
                     let json = std::mem::take(&mut part.json);
                     part.json.insert("anyOf".to_owned(), json!([json, {"type": "null"}]));
                 }
-            },
+            }
         }
         part.or_null()
     }

@@ -58,7 +58,7 @@ impl<'s> Lowering<'_, 's> {
     }
 
     /// One of the values that are listed.
-    pub fn values(&mut self, gathered: &Gathered<'s>, values: Vec<&'s Value>, level: usize) -> Result<Part, Stop> {
+    pub fn values(&mut self, gathered: &Gathered<'s>, values: &[&'s Value], level: usize) -> Result<Part, Stop> {
         let words = Words::general(gathered);
         let of =
             |wanted: fn(&Value) -> bool| -> Vec<&'s Value> { values.iter().copied().filter(|value| wanted(value)).collect() };
@@ -103,7 +103,7 @@ impl<'s> Lowering<'_, 's> {
             EnumRule::StringsAndNumbers => kind != "boolean",
             EnumRule::Strings => kind == "string",
         };
-        let owned: Vec<Value> = values.iter().map(|value| Value::clone(value)).collect();
+        let owned: Vec<Value> = values.iter().copied().cloned().collect();
         if let Shape::Same(_, known) = &mut part.shape {
             known.clone_from(&owned);
         }

@@ -52,12 +52,12 @@ impl Words {
     /// Beside what is there already; `None` when there is nothing to say.
     pub fn into_text(self, already: Option<&str>) -> Option<String> {
         let mut text = self.said.join(" ");
-        if let Some(already) = already.filter(|already| !already.is_empty() && *already != text) {
-            text = if text.is_empty() { already.to_owned() } else { format!("{text} {already}") };
-        }
-        if !self.limits.is_empty() {
-            let limits = self.limits.join("; ");
-            text = if text.is_empty() { limits } else { format!("{text} ({limits})") };
+        let already = already.filter(|already| !already.is_empty() && *already != text).map(str::to_owned);
+        let limits = already.into_iter().chain(self.limits).collect::<Vec<_>>().join("; ");
+        if text.is_empty() {
+            text = limits;
+        } else if !limits.is_empty() {
+            text = format!("{text} ({limits})");
         }
         text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
         Some(text).filter(|text| !text.is_empty())
