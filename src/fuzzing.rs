@@ -15,6 +15,7 @@
 mod answer;
 mod body;
 mod lines;
+mod lowered;
 mod rules;
 mod schema;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 pub use answer::answer;
 pub use body::body;
 pub use lines::lines;
+pub use lowered::lowered;
 pub use rules::rules;
 pub use schema::{made_up, schema};
 
@@ -34,8 +36,15 @@ use crate::model::{Error, Plain};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] =
-    [("answer", answer), ("body", body), ("lines", lines), ("rules", rules), ("schema", schema), ("made_up", made_up)];
+pub const TARGETS: [Target; 7] = [
+    ("answer", answer),
+    ("body", body),
+    ("lines", lines),
+    ("lowered", lowered),
+    ("made_up", made_up),
+    ("rules", rules),
+    ("schema", schema),
+];
 
 /// The longest thing that is said of something wrong, in bytes.
 const MOST_WORDS_BYTES: usize = 4096;

@@ -25,4 +25,6 @@ pub use price::{Price, Usd};
 pub use request::request_fields;
 pub use request::{Batch, OnError, Single};
 pub use spec::{CacheUse, Example, MadeUp, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text};
-pub use subset::{Asked, Forms, Subset};
+pub use subset::{
+    Asked, EnumRule, Extra, ExtraRule, Forms, Kinds, Limits, Member, NullRule, ReferenceRule, Shape, Shapes, Strictness, Subset,
+};

@@ -22,6 +22,7 @@ mod question;
 mod remote;
 mod responses;
 mod said;
+pub mod subsets;
 mod template;
 mod wire;
 

@@ -18,10 +18,9 @@ mod read;
 mod references;
 mod registry;
 mod rules;
-mod strict;
 mod walk;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jsonschema::{Draft, Validator};
 use serde_json::Value;
@@ -35,7 +34,7 @@ pub use read::Read;
 pub use registry::{Entry, Registry, RegistryError, Source};
 pub use rules::Rules;
 
-use crate::model::{Beyond, Error, Fault, MadeUp, Plain, pointer_to};
+use crate::model::{Beyond, Error, Fault, MadeUp, Plain, Subset, pointer_to};
 use cost::Trial;
 use explain::invalid;
 use patterns::Patterns;
@@ -50,6 +49,8 @@ pub struct Schema {
     validator: Validator,
     examples: Vec<MadeUp>,
     weight: cost::Weight,
+    /// Its forms for those subsets that were asked for.
+    lowered: Mutex<Vec<(&'static Subset, Option<Lowered>)>>,
 }
 
 /// Most faults reported for one answer: what is asked again stays small.
@@ -84,7 +85,8 @@ impl Schema {
             .map_err(|error| explain::refusal(&error))?;
         weight.patterns = Patterns::weigh(&value, draft, regex_bytes);
         let made_up = example::pair(&value);
-        let mut schema = Self { value: Arc::new(value), raw, draft, validator, examples: Vec::new(), weight };
+        let mut schema =
+            Self { value: Arc::new(value), raw, draft, validator, examples: Vec::new(), weight, lowered: Mutex::default() };
         let judged = made_up.map(|example| MadeUp { is_valid: schema.is_valid(&example.output), example });
         schema.examples = judged.into();
         Ok(schema)

@@ -71,7 +71,7 @@ pub async fn judge(held: Held<'_>, answer: Answer) -> (Answer, Verdict) {
 fn verdict(held: Held<'_>, answer: &Answer) -> Verdict {
     let schema = held.schema;
     let raised = |value: Value| match held.lowered {
-        Some(lowered) => lowered.raised(value),
+        Some(lowered) => schema.raised(lowered, value),
         None => value,
     };
     match &answer.finish {

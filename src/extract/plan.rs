@@ -138,15 +138,18 @@ pub struct Way {
 
 impl Way {
     fn new(route: Route, mode: Mode, schema: &Schema) -> Self {
-        let mode = mode.or(route.mode);
+        let wanted = mode.or(route.mode);
         let (mut lowered, mut forms) = (BTreeMap::new(), Forms::default());
         for mode in route.provider.modes() {
-            if let Some(form) = schema.lowered(route.provider.subset(*mode)) {
+            let subset = route.provider.subset(*mode);
+            // Who names a mode gets it, in a looser form if need be.
+            let otherwise = || schema.lowered(subset.otherwise.filter(|_| *mode == wanted)?);
+            if let Some(form) = schema.lowered(subset).or_else(otherwise) {
                 forms.set(*mode, Arc::clone(&form.asked));
                 lowered.insert(*mode, Arc::new(form));
             }
         }
-        Self { label: route.label().into(), mode, route, template: Template::default(), lowered, forms }
+        Self { label: route.label().into(), mode: wanted, route, template: Template::default(), lowered, forms }
     }
 }
 

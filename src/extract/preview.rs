@@ -13,7 +13,7 @@ use futures_util::task::AtomicWaker;
 use serde_json::Value;
 use tokio::time::Sleep;
 
-use crate::model::Mode;
+use crate::model::{Asked, Mode};
 use crate::schema::partial::Partial;
 use crate::schema::{List, Lowered, Schema, Whole};
 
@@ -93,13 +93,8 @@ impl Preview {
                 let finished = draft.partial.as_mut()?.next_finished()?;
                 (finished, draft.form.clone(), draft.attempt)
             };
-            let data = list.raised(form.as_deref(), finished.value);
-            let index = finished.index;
-            if list.element.is_valid(&data) {
-                return Some(News::Item { attempt, index, data });
-            }
-            if let Some(mended) = self.coerce.then(|| list.element.coerced(&data, Whole::No)).flatten() {
-                return Some(News::Item { attempt, index, data: mended.value });
+            if let Some(data) = list.valid(form.as_deref(), finished.value, self.coerce) {
+                return Some(News::Item { attempt, index: finished.index, data });
             }
         }
     }
@@ -114,7 +109,7 @@ impl Preview {
             (draft.partial.as_ref()?.value()?, draft.form.clone(), draft.attempt, draft.length)
         };
         let data = match form {
-            Some(form) => form.raised(value),
+            Some(form) => form.asked.raised(value),
             None => value,
         };
         Some((News::Partial { attempt, data }, length))
@@ -127,15 +122,31 @@ fn wrapper(is_wrapped: bool) -> impl Iterator<Item = String> {
 }
 
 impl List {
-    /// An element in the caller's form: raised where it stands, in a value that has nothing else.
-    fn raised(&self, form: Option<&Lowered>, element: Value) -> Value {
-        let Some(form) = form else { return element };
+    /// An element in the caller's form, if it is valid in one of the ways in which it may be meant.
+    fn valid(&self, form: Option<&Lowered>, element: Value, coerce: bool) -> Option<Value> {
+        let mut meant = match form {
+            Some(form) if !form.asked.is_as_it_was() => vec![
+                self.raised(form, element.clone(), Asked::raised),
+                self.raised(form, element.clone(), Asked::raised_without_null),
+                element,
+            ],
+            _ => vec![element],
+        };
+        if let Some(valid) = meant.iter().position(|value| self.element.is_valid(value)) {
+            return Some(meant.swap_remove(valid));
+        }
+        let mended = meant.first().filter(|_| coerce).and_then(|value| self.element.coerced(value, Whole::No));
+        mended.map(|mended| mended.value)
+    }
+
+    /// Raised where it stands, in a value that has nothing else.
+    fn raised(&self, form: &Lowered, element: Value, raise: fn(&Asked, Value) -> Value) -> Value {
         let path: Vec<_> = wrapper(form.asked.wrapped).chain(self.path.iter().cloned()).collect();
         let around = path
             .into_iter()
             .rev()
             .fold(Value::Array(vec![element]), |inner, name| Value::Object(std::iter::once((name, inner)).collect()));
-        let mut raised = form.raised(around);
+        let mut raised = raise(&form.asked, around);
         for name in &self.path {
             raised = raised.get_mut(name).map(Value::take).unwrap_or_default();
         }
@@ -193,7 +204,7 @@ mod tests {
 
     const MODE: Mode = Mode::Tools;
 
-    fn preview(schema: &Value, subset: &Subset) -> (Arc<Preview>, Watch, BTreeMap<Mode, Arc<Lowered>>) {
+    fn preview(schema: &Value, subset: &'static Subset) -> (Arc<Preview>, Watch, BTreeMap<Mode, Arc<Lowered>>) {
         let schema = Schema::compile(&schema.to_string()).unwrap();
         let preview = Arc::new(Preview::new(&schema, true));
         let forms = BTreeMap::from([(MODE, Arc::new(schema.lowered(subset).unwrap()))]);

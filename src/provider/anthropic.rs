@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::lesson::Vocabulary;
 use super::prompt::Message;
 use super::question::{Question, TOOL, TOOL_DESCRIPTION, json};
+use super::subsets::{ANTHROPIC_STRICT, ANTHROPIC_TOOLS};
 use super::wire::after;
 use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong, said};
 use crate::model::{Mode, Subset, Usage};
@@ -227,7 +228,8 @@ impl Wire for Anthropic {
     fn subset(&self, mode: Mode) -> &'static Subset {
         match mode {
             Mode::Auto | Mode::Text | Mode::JsonObject => &Subset::WHOLE,
-            Mode::JsonSchema | Mode::Tools => &Subset::OBJECT,
+            Mode::JsonSchema => &ANTHROPIC_STRICT,
+            Mode::Tools => &ANTHROPIC_TOOLS,
         }
     }
 

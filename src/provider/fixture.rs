@@ -25,7 +25,7 @@ pub fn without(mode: Mode, lesson: Lesson) -> Form {
 pub fn forms(schema: &Value, wrapped: bool) -> Forms {
     let mut forms = Forms::default();
     for mode in MODES.into_iter().filter(|mode| *mode != Mode::Text) {
-        forms.set(mode, Arc::new(Asked { raw: to_raw_value(schema).unwrap(), strict: true, wrapped }));
+        forms.set(mode, Arc::new(Asked { raw: to_raw_value(schema).unwrap(), strict: true, wrapped, shapes: None }));
     }
     forms
 }

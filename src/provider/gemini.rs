@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::lesson::Vocabulary;
 use super::prompt::{Message, Role};
 use super::question::{Question, TOOL, TOOL_DESCRIPTION, json};
+use super::subsets::{GEMINI_FUNCTION, GEMINI_JSON_SCHEMA};
 use super::wire::{after, segment};
 use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong, said};
 use crate::model::{Mode, Subset, Usage};
@@ -226,7 +227,9 @@ impl Wire for Gemini {
     fn subset(&self, mode: Mode) -> &'static Subset {
         match mode {
             Mode::Auto | Mode::Text => &Subset::WHOLE,
-            Mode::JsonSchema | Mode::Tools | Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonSchema => &GEMINI_JSON_SCHEMA,
+            Mode::Tools => &GEMINI_FUNCTION,
+            Mode::JsonObject => &Subset::OBJECT,
         }
     }
 

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::lesson::Vocabulary;
 use super::prompt::Message;
 use super::question::{Question, TOOL, TOOL_DESCRIPTION, json};
+use super::subsets::LLAMA_CPP;
 use super::wire::after;
 use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong, said};
 use crate::model::{Mode, Subset, Usage};
@@ -115,7 +116,8 @@ impl Wire for Ollama {
     fn subset(&self, mode: Mode) -> &'static Subset {
         match mode {
             Mode::Auto | Mode::Text => &Subset::WHOLE,
-            Mode::JsonSchema | Mode::Tools | Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonSchema => &LLAMA_CPP,
+            Mode::Tools | Mode::JsonObject => &Subset::OBJECT,
         }
     }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json as value};
 use super::lesson::Vocabulary;
 use super::prompt::Message;
 use super::question::{Question, TOOL, TOOL_DESCRIPTION, json, schema_name};
+use super::subsets::{AZURE_STRICT, COMPATIBLE, OPENAI_STRICT};
 use super::wire::{after, segment};
 use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong, said};
 use crate::model::{Mode, Subset, Usage};
@@ -278,7 +279,12 @@ impl Wire for OpenAi {
     fn subset(&self, mode: Mode) -> &'static Subset {
         match mode {
             Mode::Auto | Mode::Text => &Subset::WHOLE,
-            Mode::JsonSchema | Mode::Tools | Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonSchema | Mode::Tools if self.shows_schema => match self.door {
+                Door::Plain => &OPENAI_STRICT,
+                Door::AzureV1 | Door::AzureDeployments { .. } => &AZURE_STRICT,
+            },
+            Mode::JsonSchema | Mode::Tools => &COMPATIBLE,
         }
     }
 

@@ -27,7 +27,7 @@ impl<'a> Question<'a> {
         let asked = request.schema.forms.of(form.mode);
         let root: &RawValue = asked.map_or(request.schema.raw, |asked| &asked.raw);
         let schema = (!is_shown(form.mode)).then(|| root.get());
-        let words = Shown { schema, wrapped: asked.is_some_and(|asked| asked.wrapped) };
+        let words = Shown { schema, form: asked.map(AsRef::as_ref) };
         Self { root, strict: asked.is_some_and(|asked| asked.strict), messages: prompt::messages(request, words) }
     }
 }

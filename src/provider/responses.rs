@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::lesson::Vocabulary;
 use super::prompt::Message;
 use super::question::{Question, TOOL, TOOL_DESCRIPTION, json, schema_name};
+use super::subsets::{COMPATIBLE, OPENAI_STRICT};
 use super::{Draft, End, Finish, Form, Lesson, Request, Said, Wire, Wrong, openai, said};
 use crate::model::{Mode, Subset, Usage};
 
@@ -206,7 +207,9 @@ impl Wire for Responses {
     fn subset(&self, mode: Mode) -> &'static Subset {
         match mode {
             Mode::Auto | Mode::Text => &Subset::WHOLE,
-            Mode::JsonSchema | Mode::Tools | Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonSchema | Mode::Tools if self.shows_schema => &OPENAI_STRICT,
+            Mode::JsonSchema | Mode::Tools => &COMPATIBLE,
         }
     }
 

@@ -35,10 +35,10 @@ async fn ask(remote: &Remote, mode: Mode) -> (Result<Answer, Failure>, Vec<Strin
     let raw = to_raw_value(&*value).unwrap();
     let mut forms = Forms::default();
     for mode in [Mode::JsonSchema, Mode::Tools, Mode::JsonObject] {
-        forms.set(mode, std::sync::Arc::new(Asked { raw: raw.clone(), strict: false, wrapped: false }));
+        forms.set(mode, std::sync::Arc::new(Asked { raw: raw.clone(), strict: false, wrapped: false, shapes: None }));
     }
     let told = Mutex::new(Vec::new());
-    let on_text = |text: &str| told.lock().unwrap().push(text.to_owned());
+    let on_text = |_: Mode, text: &str| told.lock().unwrap().push(text.to_owned());
     let called = remote
         .call(&Request {
             model: "m",
