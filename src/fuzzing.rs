@@ -15,6 +15,7 @@
 mod answer;
 mod body;
 mod lines;
+mod rules;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ mod tests;
 pub use answer::answer;
 pub use body::body;
 pub use lines::lines;
+pub use rules::rules;
 pub use schema::{made_up, schema};
 
 use serde_json::Value;
@@ -32,7 +34,8 @@ use crate::model::{Error, Plain};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [("answer", answer), ("body", body), ("lines", lines), ("schema", schema), ("made_up", made_up)];
+pub const TARGETS: [Target; 6] =
+    [("answer", answer), ("body", body), ("lines", lines), ("rules", rules), ("schema", schema), ("made_up", made_up)];
 
 /// The longest thing that is said of something wrong, in bytes.
 const MOST_WORDS_BYTES: usize = 4096;

@@ -48,7 +48,7 @@ pub use wire::{Draft, End, Form, Wire, Wrong};
 use crate::model::{Example, Fault, Forms, MadeUp, Mode, Subset, Usage};
 
 /// Hears the text of an answer piece by piece, while it is written.
-pub type OnText<'a> = &'a (dyn Fn(&str) + Send + Sync);
+pub type OnText<'a> = &'a (dyn Fn(Mode, &str) + Send + Sync);
 
 /// One question to a model.
 #[derive(Clone, Copy)]

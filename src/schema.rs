@@ -6,13 +6,18 @@
 pub mod answer;
 mod bounds;
 mod cache;
+mod coerce;
 mod cost;
 mod example;
 mod explain;
+mod list;
 mod lower;
+pub mod partial;
 mod patterns;
+mod read;
 mod references;
 mod registry;
+mod rules;
 mod strict;
 mod walk;
 
@@ -23,8 +28,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use cache::Cache;
+pub use coerce::{Coerced, Whole};
+pub use list::List;
 pub use lower::Lowered;
+pub use read::Read;
 pub use registry::{Entry, Registry, RegistryError, Source};
+pub use rules::Rules;
 
 use crate::model::{Beyond, Error, Fault, MadeUp, Plain, pointer_to};
 use cost::Trial;
@@ -60,7 +69,7 @@ impl Schema {
         if text.len() > MAX_TEXT_BYTES {
             return Err(invalid("", &format!("is longer than {MAX_TEXT_BYTES} bytes")));
         }
-        let value = read(text)?;
+        let value = parsed(text)?;
         let draft = draft(&value)?;
         let mut weight = bounds::check(&value, draft)?;
         let raw = serde_json::value::to_raw_value(&value).map_err(|error| invalid("", &error.to_string()))?;
@@ -95,6 +104,16 @@ impl Schema {
     #[must_use]
     pub fn examples(&self) -> &[MadeUp] {
         &self.examples
+    }
+
+    /// Whether its value may be a list.
+    #[must_use]
+    pub fn may_be_list(&self) -> bool {
+        match self.value.get("type") {
+            None => self.value.get("properties").is_none(),
+            Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "array"),
+            Some(kind) => kind == "array",
+        }
     }
 
     #[must_use]
@@ -141,7 +160,7 @@ fn whole(message: &str) -> Fault {
 }
 
 /// Reads the text of a schema.
-fn read(text: &str) -> Result<Value, Error> {
+fn parsed(text: &str) -> Result<Value, Error> {
     serde_json::from_str(text).map(|Plain(value)| value).map_err(|error| match Beyond::of(&error) {
         None => invalid("", &error.to_string()),
         Some(Beyond::Depth) => bounds::too_deep(),

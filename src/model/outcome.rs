@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::error::Error;
+use super::error::{Error, Fault};
 use super::price::{Price, Usd};
 use super::spec::Metadata;
 
@@ -114,10 +114,22 @@ pub struct Success {
     pub cached: bool,
 }
 
+/// The nearest that an item came to a valid answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invalid {
+    pub candidate: Value,
+    /// What is wrong with it.
+    pub errors: Vec<Fault>,
+    /// Which model wrote it, as `provider/model`.
+    pub model: Option<Arc<str>>,
+}
+
 /// How an item ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ending {
     Succeeded(Success),
+    /// No answer was valid, and the caller asked for the nearest.
+    Invalid(Invalid),
     Failed(Error),
     /// Never tried, or stopped before it was done.
     Cancelled,
@@ -159,6 +171,7 @@ impl Outcome {
 pub struct Tally {
     pub succeeded: usize,
     pub failed: usize,
+    pub invalid: usize,
     pub cancelled: usize,
     pub usage: Usage,
 }
@@ -167,6 +180,7 @@ impl Tally {
     pub fn count(&mut self, outcome: &Outcome) {
         match outcome.ending {
             Ending::Succeeded(_) => self.succeeded += 1,
+            Ending::Invalid(_) => self.invalid += 1,
             Ending::Failed(_) => self.failed += 1,
             Ending::Cancelled => self.cancelled += 1,
         }
@@ -176,6 +190,6 @@ impl Tally {
     /// All that ended.
     #[must_use]
     pub const fn ended(&self) -> usize {
-        self.succeeded + self.failed + self.cancelled
+        self.succeeded + self.failed + self.invalid + self.cancelled
     }
 }

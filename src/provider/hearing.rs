@@ -7,13 +7,14 @@ use crate::net::{self, Frames};
 /// Who hears the answer's text as it comes.
 pub struct Listener<'a> {
     on_text: Option<OnText<'a>>,
+    mode: Mode,
     /// So many bytes has it been told.
     told: usize,
 }
 
 impl<'a> Listener<'a> {
-    pub const fn new(on_text: Option<OnText<'a>>) -> Self {
-        Self { on_text, told: 0 }
+    pub const fn new(on_text: Option<OnText<'a>>, mode: Mode) -> Self {
+        Self { on_text, mode, told: 0 }
     }
 
     /// Tells what is new in the text.
@@ -21,7 +22,7 @@ impl<'a> Listener<'a> {
         if let (Some(on_text), Some(new)) = (self.on_text, text.get(self.told..))
             && !new.is_empty()
         {
-            on_text(new);
+            on_text(self.mode, new);
             self.told = text.len();
         }
     }
@@ -89,8 +90,8 @@ pub mod tests {
         pieces: impl IntoIterator<Item = &'b [u8]>,
     ) -> (Result<Answer, Wrong>, Vec<String>) {
         let told = Mutex::new(Vec::new());
-        let on_text = |text: &str| told.lock().unwrap().push(text.to_owned());
-        let mut listener = Listener::new(Some(&on_text));
+        let on_text = |_: Mode, text: &str| told.lock().unwrap().push(text.to_owned());
+        let mut listener = Listener::new(Some(&on_text), mode);
         let mut hearing = Hearing::new(wire, mode);
         let whole = pieces.into_iter().map(Some).chain([None]).try_for_each(|piece| hearing.take(piece, &mut listener).map(drop));
         let answer = whole.and_then(|()| hearing.finish()).map(|draft| draft.answer(mode, Left::default()));

@@ -58,7 +58,7 @@ impl Remote {
         let body = template.unwrap_or_else(|| self.wire.encode(request, form));
         let mut incoming = self.client.post(&url, self.headers(request), body).await.map_err(lost)?;
         let call = Call { request, form, headers: std::mem::take(&mut incoming.headers) };
-        let mut listener = Listener::new(request.on_text);
+        let mut listener = Listener::new(request.on_text, form.mode);
         let found = if incoming.status != StatusCode::OK {
             let response = incoming.whole().await.map_err(lost)?;
             let said = self.wire.complaint(&response.body);

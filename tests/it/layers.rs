@@ -20,13 +20,14 @@ const LAYERS: [(&str, u8); 12] = [
 ];
 
 /// A library and the one layer that may know it.
-const OWNERS: [(&str, &[&str]); 7] = [
+const OWNERS: [(&str, &[&str]); 8] = [
     ("axum", &["http", "fuzzing"]),
     ("StatusCode", &["http", "net", "provider"]),
     ("reqwest", &["net"]),
     ("governor", &["limits"]),
     ("jsonschema", &["schema"]),
     ("moka", &["extract"]),
+    ("regex", &["schema"]),
     ("llama_cpp_2", &["provider"]),
 ];
 

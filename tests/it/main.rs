@@ -39,11 +39,13 @@ mod layers;
 #[cfg(feature = "local")]
 mod local_model;
 mod modes;
+mod partial;
 mod rate;
 mod reask;
 mod reload;
 mod retries;
 mod retry;
+mod rules;
 mod schemas;
 mod service;
 mod shutdown;

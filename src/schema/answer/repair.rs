@@ -19,6 +19,7 @@ pub const MISSING_COMMA: &str = "added a missing comma";
 pub const NUMBER: &str = "rewrote a number";
 pub const ODD_SPACE: &str = "removed unusual white space";
 pub const REASONING: &str = "removed reasoning";
+pub const SEQUENCE: &str = "put the values into a list";
 pub const SEVERAL: &str = "chose among several JSON values";
 pub const SINGLE_QUOTES: &str = "replaced single quotes";
 pub const SURROGATE: &str = "replaced half a surrogate pair";
@@ -50,7 +51,11 @@ impl Repairs {
     }
 
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        for repair in other.0 {
+            if !self.0.contains(&repair) {
+                self.0.push(repair);
+            }
+        }
     }
 
     pub fn into_vec(self) -> Vec<Cow<'static, str>> {

@@ -32,12 +32,13 @@ pub fn scan(text: &str) -> Found {
     let mut scan = Scan { text, at: 0, body: 0, fence: None, budget, room: MAX_VALUES, found: Found::default() };
     while scan.step() {}
     scan.end_of_fence(text.len());
-    if scan.found.count == 0 && scan.found.cut.is_none() && !scan.found.in_reasoning {
+    if scan.found.list.is_empty() && scan.found.cut.is_none() && !scan.found.in_reasoning {
         scan.scalar(scan.body..text.len());
     }
     if !scan.found.fault_was_json && !text.trim_start().starts_with(['{', '[']) {
         scan.found.fault = None; // a bracket in prose is no broken JSON
     }
+    scan.found.body = scan.body;
     scan.found
 }
 
@@ -99,7 +100,7 @@ impl Scan<'_> {
                 self.at += length;
             }
         }
-        if self.found.count == 0 {
+        if self.found.list.is_empty() {
             self.body = self.at;
         }
         true
@@ -152,8 +153,8 @@ impl Scan<'_> {
             return self.skip_to_close(span.end, 1, fault) && self.spend(span.len());
         }
         let is_strict = repairs.is_none();
-        let candidate = Candidate { value, span, body: self.body, repairs: repairs.unwrap_or_default() };
-        self.found.keep(candidate, is_strict);
+        let candidate = Candidate { value, span, body: self.body, repairs: repairs.unwrap_or_default(), is_strict };
+        self.found.list.push(candidate);
         true
     }
 
@@ -207,7 +208,7 @@ impl Scan<'_> {
         let is_fence = length >= 3 && (line_start.is_empty() || line_start.ends_with('\n'));
         if is_fence && !self.end_of_fence(self.at) {
             let line = cursor.rest().find('\n').map_or(self.text.len(), |end| cursor.at() + end);
-            self.fence = Some((line, self.found.count));
+            self.fence = Some((line, self.found.list.len()));
         }
         self.at = cursor.at();
     }
@@ -215,7 +216,7 @@ impl Scan<'_> {
     /// A block without an object or array may hold a scalar. False if none was open.
     fn end_of_fence(&mut self, end: usize) -> bool {
         let Some((start, count)) = self.fence.take() else { return false };
-        if count == self.found.count && self.found.cut.is_none() {
+        if count == self.found.list.len() && self.found.cut.is_none() {
             self.scalar(start..end);
         }
         true
@@ -227,7 +228,7 @@ impl Scan<'_> {
         if let Ok(value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_))) = serde_json::from_str(trimmed) {
             let start = range.start + (text.len() - text.trim_start_matches(is_space).len());
             let span = start..start + trimmed.len();
-            self.found.keep(Candidate { value, span, body: self.body, repairs: Repairs::default() }, true);
+            self.found.list.push(Candidate { value, span, body: self.body, repairs: Repairs::default(), is_strict: true });
         }
     }
 }
