@@ -38,7 +38,7 @@ async fn ask(remote: &Remote, mode: Mode) -> (Result<Answer, Failure>, Vec<Strin
         forms.set(mode, std::sync::Arc::new(Asked { raw: raw.clone(), strict: false, wrapped: false }));
     }
     let told = Mutex::new(Vec::new());
-    let on_text = |text: &str| told.lock().unwrap().push(text.to_owned());
+    let on_text = |_: Mode, text: &str| told.lock().unwrap().push(text.to_owned());
     let called = remote
         .call(&Request {
             model: "m",
