@@ -12,8 +12,8 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use super::speak::{KINDS, Kind, Place, Stop};
-use super::{base_url, refuses, says};
-use crate::fixture::right;
+use super::{asking, base_url, refuses, says};
+use crate::fixture::{right, single};
 use crate::upstream::{Reply, Upstream};
 
 fn remote(upstream: &Upstream, kind: Kind) -> Remote {
@@ -162,5 +162,23 @@ async fn who_refuses_to_stream_is_asked_without() {
         assert_eq!((refused.unwrap_err().kind, told.len()), (FailureKind::Adapted, 0), "{kind:?}");
         let (answered, told) = ask(&remote, Mode::JsonSchema).await;
         assert_eq!((answered.unwrap().text, told), (text.clone(), vec![text.clone()]), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_single_is_streamed_to_its_caller_and_a_cut_stream_is_tried_again() {
+    let text = right().to_string();
+    for kind in KINDS {
+        let messages = kind.stream(&pieces(&text), Place::Content, Stop::End);
+        let cut = kind.framed(&messages[..1]).replace("data: [DONE]\n\n", "");
+        let upstream = Upstream::saying([until_closed(kind, &cut), whole(kind, &kind.framed(&messages))]);
+        let server = asking(&upstream, kind).await;
+        let mut events = server.open("/v1/extract", "text/event-stream", &single("Ada")).await.expect(200).events().await;
+        let (done, result) = (events.pop().unwrap(), events.pop().unwrap());
+        assert_eq!((result.name.as_str(), done.name.as_str()), ("result", "done"), "{kind:?}: {events:?}");
+        assert_eq!((&result.data["data"], &result.data["usage"]), (&right(), &super::usage(kind, 1)), "{kind:?}");
+        assert!(!events.is_empty() && events.iter().all(|event| event.name == "partial"), "{kind:?}: {events:?}");
+        let calls = upstream.log().calls;
+        assert!(calls.len() == 2 && calls.iter().all(|call| call.target == kind.target(true)), "{kind:?}");
     }
 }
