@@ -72,7 +72,9 @@ impl Rules {
         });
         let rules = compiled.collect::<Result<Vec<_>, Error>>()?;
         let mut steps = Vec::new();
-        rules.iter().for_each(|compiled| weigh(&compiled.expression, 0, &mut steps));
+        for compiled in &rules {
+            weigh(&compiled.expression, 0, &mut steps);
+        }
         Ok(Self { rules, steps })
     }
 
@@ -177,9 +179,11 @@ fn check_sizes(rules: &[Rule]) -> Result<(), Error> {
 /// Reads an expression that can be a condition.
 fn compile(text: &str, patterns: &mut usize) -> Result<Expression, Wrong> {
     let expression = parse::parse(text, patterns)?;
-    match check::kind(&expression)? {
-        Type::Bool | Type::Any => Ok(expression),
-        kind => Err(Wrong::new(expression.at, format!("a rule has to be true or false, and this is a {}", kind.as_str()))),
+    let refuse = |what: &str| Err(Wrong::new(expression.at, format!("a rule has to be true or false, and this is {what}")));
+    match (check::kind(&expression)?, &expression.kind) {
+        (Type::Any, Kind::Binary(operator, _)) if !operator.decides() => refuse(&format!("what `{}` gives", operator.as_str())),
+        (Type::Bool | Type::Any, _) => Ok(expression),
+        (kind, _) => refuse(&format!("a {}", kind.as_str())),
     }
 }
 

@@ -8,7 +8,7 @@ use super::token::{Token, Wrong, tokens};
 use crate::schema::patterns;
 
 /// Brackets, arguments and choices within each other.
-const MAX_NESTING: usize = 24;
+const MAX_NESTING: usize = 40;
 /// What a regular expression may take once it is compiled, in bytes: the sizes that are told apart.
 const PATTERN_BYTES: [usize; 3] = [8 << 10, 32 << 10, 128 << 10];
 /// Steps of evaluation that take about the time of one of a schema's.

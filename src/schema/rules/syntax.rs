@@ -77,6 +77,11 @@ pub enum Operator {
 }
 
 impl Operator {
+    /// Whether it gives true or false.
+    pub const fn decides(self) -> bool {
+        !matches!(self, Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::Remainder)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Equal => "==",
