@@ -86,6 +86,13 @@ fn what_takes_too_long_ends_within_the_budget() {
     let fine = rules(&["data.n.all(a, a >= 0)", "data.objects.all(o, o.b.sum() == 6 && o.a > 0)", "input.size() > 10"]);
     assert_eq!(fine.faults(&data, &input), []);
     assert!(fine.is_slow_for(100_000, 0) && !fine.is_slow_for(50, 0) && fine.is_slow_for(50, 1 << 20));
+    for open in ["[1, 2].all(a, a > 0)", "data.n.map(a, [a, a]).all(b, b != [])"] {
+        assert!(rules(&[open]).is_slow_for(2, 0), "{open}");
+    }
+    assert!(!Rules::default().is_slow_for(1 << 30, 1 << 30));
+    // However short an answer is: what is done at once takes few steps.
+    let loops = rules(&["data.all(a, data.all(b, data.all(c, a + b + c > 0)))"]);
+    assert!(!loops.is_slow_for(10, 0) && loops.is_slow_for(100, 0));
 }
 
 #[test]
