@@ -239,7 +239,10 @@ fn is_part_of_data(expression: &Expression) -> bool {
     match &expression.kind {
         Kind::Data | Kind::Local(_) => true,
         Kind::Field(of, _) => is_part_of_data(of),
-        Kind::Index(parts) => is_part_of_data(&parts[0]),
+        Kind::Index(parts) => {
+            let [of, _] = parts.as_ref();
+            is_part_of_data(of)
+        }
         _ => false,
     }
 }
