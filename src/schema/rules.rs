@@ -10,6 +10,7 @@ mod evaluate;
 mod functions;
 mod operate;
 mod parse;
+mod pattern;
 mod syntax;
 mod time;
 mod token;

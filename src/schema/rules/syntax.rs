@@ -1,8 +1,7 @@
 //! An expression as a tree, no deeper than [`MAX_DEPTH`].
 
-use regex::Regex;
-
 use super::functions::Function;
+use super::pattern::Pattern;
 use super::token::Wrong;
 
 /// Levels of a tree. A level of evaluation takes well under a kilobyte of a stack.
@@ -51,13 +50,6 @@ pub enum Kind {
     Loop(Macro, Box<[Expression; 2]>),
     /// `map` with a condition: what is gone through, the condition, the value.
     MapSome(Box<[Expression; 3]>),
-}
-
-/// A regular expression, and the steps that a byte of text takes.
-#[derive(Debug)]
-pub struct Pattern {
-    pub regex: Regex,
-    pub cost: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
