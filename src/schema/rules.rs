@@ -10,6 +10,7 @@ mod evaluate;
 mod functions;
 mod operate;
 mod parse;
+mod pattern;
 mod syntax;
 mod time;
 mod token;
@@ -45,8 +46,16 @@ const MAX_PATTERNS: usize = 32;
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<Compiled>,
+    weight: Weight,
+}
+
+/// What evaluating may take.
+#[derive(Debug, Default)]
+struct Weight {
     /// Steps for each value there is, at the most, by how deep macros stand within each other.
     steps: Vec<u64>,
+    /// A macro goes through something that is made, and so of any size.
+    is_open: bool,
 }
 
 #[derive(Debug)]
@@ -71,9 +80,11 @@ impl Rules {
             Ok(Compiled { pointer: place(&expression), expression, rule })
         });
         let rules = compiled.collect::<Result<Vec<_>, Error>>()?;
-        let mut steps = Vec::new();
-        rules.iter().for_each(|compiled| weigh(&compiled.expression, 0, &mut steps));
-        Ok(Self { rules, steps })
+        let mut weight = Weight::default();
+        for compiled in &rules {
+            weight.add(&compiled.expression, 0);
+        }
+        Ok(Self { rules, weight })
     }
 
     /// The same, beside the runtime's workers where it takes more than about a millisecond.
@@ -119,12 +130,12 @@ impl Rules {
         // An element has two bytes at the least: its digit, and its comma.
         let values = (bytes / 2 + 1) as u64;
         let mut times = 1_u64;
-        let steps = self.steps.iter().fold(0_u64, |steps, level| {
+        let steps = self.weight.steps.iter().fold(0_u64, |steps, level| {
             let more = level.saturating_mul(times);
             times = times.saturating_mul(values);
             steps.saturating_add(more)
         });
-        steps > QUICK_STEPS || input_bytes > QUICK_INPUT_BYTES
+        self.weight.is_open || steps > QUICK_STEPS || input_bytes > QUICK_INPUT_BYTES
     }
 }
 
@@ -177,9 +188,11 @@ fn check_sizes(rules: &[Rule]) -> Result<(), Error> {
 /// Reads an expression that can be a condition.
 fn compile(text: &str, patterns: &mut usize) -> Result<Expression, Wrong> {
     let expression = parse::parse(text, patterns)?;
-    match check::kind(&expression)? {
-        Type::Bool | Type::Any => Ok(expression),
-        kind => Err(Wrong::new(expression.at, format!("a rule has to be true or false, and this is a {}", kind.as_str()))),
+    let refuse = |what: &str| Err(Wrong::new(expression.at, format!("a rule has to be true or false, and this is {what}")));
+    match (check::kind(&expression)?, &expression.kind) {
+        (Type::Any, Kind::Binary(operator, _)) if !operator.decides() => refuse(&format!("what `{}` gives", operator.as_str())),
+        (Type::Bool | Type::Any, _) => Ok(expression),
+        (kind, _) => refuse(&format!("a {}", kind.as_str())),
     }
 }
 
@@ -191,27 +204,47 @@ fn refusal(index: usize, text: &str, wrong: &Wrong) -> Error {
     Error::invalid(format!("/rules/{index}/expression"), message)
 }
 
-/// Adds the steps of an expression to those of its depth of macros.
-fn weigh(expression: &Expression, depth: usize, steps: &mut Vec<u64>) {
-    if steps.len() <= depth {
-        steps.resize(depth + 1, 0);
-    }
-    if let Some(level) = steps.get_mut(depth) {
-        *level += 1;
-    }
-    // These may go through what they are given.
-    if let Kind::Call(..) | Kind::Binary(Operator::Equal | Operator::Unequal | Operator::In | Operator::Add, _) = expression.kind
-    {
-        if steps.len() <= depth + 1 {
-            steps.push(0);
+impl Weight {
+    /// Adds an expression that stands within so many macros.
+    fn add(&mut self, expression: &Expression, depth: usize) {
+        self.step(depth);
+        match &expression.kind {
+            // These may go through what they are given.
+            Kind::Call(..) | Kind::Binary(Operator::Equal | Operator::Unequal | Operator::In | Operator::Add, _) => {
+                self.step(depth + 1);
+            }
+            Kind::Loop(..) | Kind::MapSome(_) => {
+                for (index, part) in expression.parts().into_iter().enumerate() {
+                    self.is_open |= index == 0 && !is_part_of_data(part);
+                    self.add(part, depth + usize::from(index > 0));
+                }
+                return;
+            }
+            _ => {}
         }
-        if let Some(level) = steps.get_mut(depth + 1) {
-            *level += 1;
+        expression.parts().into_iter().for_each(|part| self.add(part, depth));
+    }
+
+    fn step(&mut self, depth: usize) {
+        if self.steps.len() <= depth {
+            self.steps.resize(depth + 1, 0);
+        }
+        if let Some(steps) = self.steps.get_mut(depth) {
+            *steps += 1;
         }
     }
-    let is_macro = matches!(expression.kind, Kind::Loop(..) | Kind::MapSome(_));
-    for (index, part) in expression.parts().into_iter().enumerate() {
-        weigh(part, depth + usize::from(is_macro && index > 0), steps);
+}
+
+/// Whether it names something of `data`, if each macro around goes through such.
+fn is_part_of_data(expression: &Expression) -> bool {
+    match &expression.kind {
+        Kind::Data | Kind::Local(_) => true,
+        Kind::Field(of, _) => is_part_of_data(of),
+        Kind::Index(parts) => {
+            let [of, _] = parts.as_ref();
+            is_part_of_data(of)
+        }
+        _ => false,
     }
 }
 

@@ -20,20 +20,18 @@ pub fn kind(expression: &Expression) -> Result<Type, Wrong> {
     };
     match &expression.kind {
         Kind::Null => Ok(Type::Null),
-        Kind::Bool(_) => Ok(Type::Bool),
         Kind::Int(_) => Ok(Type::Int),
         Kind::Uint(_) => Ok(Type::Uint),
         Kind::Double(_) => Ok(Type::Double),
         Kind::Text(_) | Kind::Input => Ok(Type::Text),
-        Kind::Type(_) => Ok(Type::Type),
-        Kind::Data | Kind::Local(_) => Ok(Type::Any),
+        Kind::Type(_) => Ok(Type::Meta),
         Kind::List(_) => Ok(Type::List),
         Kind::Map(_) => Ok(Type::Map),
         Kind::Field(..) | Kind::Has(..) if !of(0).may_be(Type::Map) => refuse(&format!("a field of {}", of(0).as_str())),
-        Kind::Field(..) => Ok(Type::Any),
-        Kind::Has(..) => Ok(Type::Bool),
         Kind::Index(_) if !of(0).may_be(Type::Map) && !of(0).may_be(Type::List) => refuse(&format!("{}[…]", of(0).as_str())),
-        Kind::Index(_) => Ok(Type::Any),
+        Kind::Data | Kind::Local(_) | Kind::Field(..) | Kind::Index(_) => Ok(Type::Any),
+        Kind::Matches(..) if !of(0).may_be(Type::Text) => refuse(&format!("{}.matches(string)", of(0).as_str())),
+        Kind::Bool(_) | Kind::Has(..) | Kind::Matches(..) => Ok(Type::Bool),
         Kind::Not(_) => conditions("!", 0, 1),
         Kind::And(parts) => conditions("&&", 0, parts.len()),
         Kind::Or(parts) => conditions("||", 0, parts.len()),
@@ -43,9 +41,7 @@ pub fn kind(expression: &Expression) -> Result<Type, Wrong> {
         },
         Kind::Binary(operator, _) => {
             let (Some(left), Some(right)) = (sample(of(0)), sample(of(1))) else {
-                let compares = binary(*operator, &Val::Int(1), &Val::Int(1), &mut Budget::new());
-                let is_boolean = compares.is_err() || matches!(compares, Ok(Val::Bool(_)));
-                return Ok(if is_boolean { Type::Bool } else { Type::Any });
+                return Ok(if operator.decides() { Type::Bool } else { Type::Any });
             };
             match binary(*operator, &left, &right, &mut Budget::new()) {
                 Ok(Val::Int(_)) if of(0) != of(1) => Ok(Type::Any),
@@ -60,8 +56,6 @@ pub fn kind(expression: &Expression) -> Result<Type, Wrong> {
         }
         Kind::Call(function, _) if !function.takes(&kinds) => refuse(&function.written(&kinds)),
         Kind::Call(function, _) => Ok(function.gives),
-        Kind::Matches(..) if !of(0).may_be(Type::Text) => refuse(&format!("{}.matches(string)", of(0).as_str())),
-        Kind::Matches(..) => Ok(Type::Bool),
         Kind::Loop(..) | Kind::MapSome(_) if !of(0).may_be(Type::List) && !of(0).may_be(Type::Map) => {
             refuse(&format!("a macro over {}", of(0).as_str()))
         }
@@ -87,7 +81,7 @@ fn sample(kind: Type) -> Option<Val<'static>> {
         Type::Text => Val::Text("a"),
         Type::List => Val::Array(&[]),
         Type::Map => Val::Map([].into()),
-        Type::Type => Val::Type("type"),
+        Type::Meta => Val::Type("type"),
         Type::Time => Val::Time(0),
         Type::Span => Val::Span(0),
     })

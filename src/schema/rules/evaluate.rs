@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::budget::{Budget, Stop};
 use super::operate::{binary, negate};
-use super::syntax::{Expression, Kind, Macro, Pattern};
+use super::pattern::Pattern;
+use super::syntax::{Expression, Kind, Macro};
 use super::value::Val;
 
 /// What an expression is evaluated with.

@@ -63,7 +63,7 @@ static FUNCTIONS: [Function; 30] = [
     function("double", Style::Global, &[NUMERIC], Type::Double, double),
     function("string", Style::Global, &[PRINTED], Type::Text, string),
     function("bool", Style::Global, &[&[Type::Bool, Type::Text]], Type::Bool, boolean),
-    function("type", Style::Global, &[ANY], Type::Type, |v, _| Ok(Val::Type(first(v).kind().as_str()))),
+    function("type", Style::Global, &[ANY], Type::Meta, |v, _| Ok(Val::Type(first(v).kind().as_str()))),
     function("dyn", Style::Global, &[ANY], Type::Any, |v, _| Ok(first(v))),
     function("sum", Style::Member, &[LIST], Type::Any, sum),
     function("min", Style::Member, &[LIST], Type::Any, |v, b| extreme(v, Operator::Less, b)),

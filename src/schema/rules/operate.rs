@@ -8,11 +8,11 @@ use super::syntax::Operator;
 use super::value::{Type, Val};
 
 pub fn binary<'v>(operator: Operator, left: &Val<'v>, right: &Val<'v>, budget: &mut Budget) -> Result<Val<'v>, Stop> {
-    let ordered = |budget: &mut Budget, is: fn(Ordering) -> bool| {
-        let order = compare(left, right, budget)?;
-        let none = || no_operator(left.kind(), operator, right.kind());
-        // A NaN is neither less nor greater.
-        order.ok_or_else(none).map(|order| Val::Bool(order.is_some_and(is)))
+    let ordered = |budget: &mut Budget, is: fn(Ordering) -> bool| match compare(left, right, budget)? {
+        Order::Known(order) => Ok(Val::Bool(is(order))),
+        // It is neither less nor greater.
+        Order::Nan => Ok(Val::Bool(false)),
+        Order::None => Err(no_operator(left.kind(), operator, right.kind())),
     };
     match operator {
         Operator::Equal => Ok(Val::Bool(equal(left, right, budget)?)),
@@ -36,7 +36,7 @@ pub fn equal(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Result<boo
     budget.spend(1)?;
     match (left.kind(), right.kind()) {
         (Type::Null, Type::Null) => Ok(true),
-        (Type::Type, Type::Type) => Ok(matches!((left, right), (Val::Type(left), Val::Type(right)) if left == right)),
+        (Type::Meta, Type::Meta) => Ok(matches!((left, right), (Val::Type(left), Val::Type(right)) if left == right)),
         (Type::List, Type::List) => {
             if left.len() != right.len() {
                 return Ok(false);
@@ -61,22 +61,30 @@ pub fn equal(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Result<boo
             }
             Ok(true)
         }
-        _ => Ok(compare(left, right, budget)? == Some(Some(Ordering::Equal))),
+        _ => Ok(matches!(compare(left, right, budget)?, Order::Known(Ordering::Equal))),
     }
 }
 
-/// `None` if they cannot be compared, `Some(None)` if one is no number.
-fn compare(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Result<Option<Option<Ordering>>, Stop> {
+/// How two values stand to each other.
+enum Order {
+    Known(Ordering),
+    /// One of two numbers is a NaN.
+    Nan,
+    /// Their types are not compared.
+    None,
+}
+
+fn compare(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Result<Order, Stop> {
     if let (Some(left), Some(right)) = (left.as_text(), right.as_text()) {
         budget.read(left.len().min(right.len()))?;
-        return Ok(Some(Some(left.cmp(right))));
+        return Ok(Order::Known(left.cmp(right)));
     }
     Ok(match (left, right) {
-        (Val::Bool(left), Val::Bool(right)) => Some(Some(left.cmp(right))),
-        (Val::Time(left), Val::Time(right)) | (Val::Span(left), Val::Span(right)) => Some(Some(left.cmp(right))),
+        (Val::Bool(left), Val::Bool(right)) => Order::Known(left.cmp(right)),
+        (Val::Time(left), Val::Time(right)) | (Val::Span(left), Val::Span(right)) => Order::Known(left.cmp(right)),
         _ => match (Number::of(left), Number::of(right)) {
-            (Some(left), Some(right)) => Some(left.compare(right)),
-            _ => None,
+            (Some(left), Some(right)) => left.compare(right).map_or(Order::Nan, Order::Known),
+            _ => Order::None,
         },
     })
 }

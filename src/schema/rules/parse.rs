@@ -1,19 +1,12 @@
 //! Tokens to a tree. What a name means is settled here: an unknown one is refused.
 
-use regex::RegexBuilder;
-
 use super::functions::{self, Style};
-use super::syntax::{Expression, Kind, Macro, Operator, Pattern};
+use super::pattern;
+use super::syntax::{Expression, Kind, Macro, Operator};
 use super::token::{Token, Wrong, tokens};
-use crate::schema::patterns;
 
 /// Brackets, arguments and choices within each other.
-const MAX_NESTING: usize = 24;
-/// What a regular expression may take once it is compiled, in bytes: the sizes that are told apart.
-const PATTERN_BYTES: [usize; 3] = [8 << 10, 32 << 10, 128 << 10];
-/// Steps of evaluation that take about the time of one of a schema's.
-const STEPS: u64 = 4;
-
+const MAX_NESTING: usize = 40;
 /// Names that the language keeps for itself.
 const RESERVED: [&str; 17] = [
     "as",
@@ -231,7 +224,7 @@ impl Parser<'_> {
             if let (Some(pattern), Some(text)) = (pattern, text) {
                 let left = self.patterns.checked_sub(1);
                 *self.patterns = left.ok_or_else(|| Wrong::new(at, "the rules have too many regular expressions together"))?;
-                return Expression::new(at, Kind::Matches(Box::new(text), Box::new(compile(&pattern)?)));
+                return Expression::new(at, Kind::Matches(Box::new(text), Box::new(pattern::compile(&pattern)?)));
             }
         }
         let function = functions::find(name, style, arguments.len()).map_err(|message| Wrong::new(at, message))?;
@@ -353,27 +346,6 @@ fn is_kept(name: &str) -> bool {
 
 fn too_large(at: usize) -> Wrong {
     Wrong::new(at, "this whole number does not fit into 64 bits with a sign; an unsigned one ends in `u`")
-}
-
-/// Compiled when the rule is: so it is bounded, and a wrong one is refused at once.
-fn compile(pattern: &Expression) -> Result<Pattern, Wrong> {
-    let at = pattern.at;
-    let Kind::Text(text) = &pattern.kind else {
-        return Err(Wrong::new(at, "the regular expression of `matches` has to be written as a string"));
-    };
-    let compiled = |bytes: usize| RegexBuilder::new(text).size_limit(bytes).dfa_size_limit(bytes).build();
-    for bytes in PATTERN_BYTES {
-        match compiled(bytes) {
-            Ok(regex) => return Ok(Pattern { regex, cost: STEPS * patterns::evaluations(bytes) }),
-            Err(regex::Error::CompiledTooBig(_)) => {}
-            Err(_) => {
-                let message = "this is no regular expression that can be used here: it has to run in linear time, so without \
-                               look-around and backreferences";
-                return Err(Wrong::new(at, message));
-            }
-        }
-    }
-    Err(Wrong::new(at, "this regular expression is too large once compiled; repeat less in it"))
 }
 
 fn shown(token: &Token) -> String {

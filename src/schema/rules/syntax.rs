@@ -1,8 +1,7 @@
 //! An expression as a tree, no deeper than [`MAX_DEPTH`].
 
-use regex::Regex;
-
 use super::functions::Function;
+use super::pattern::Pattern;
 use super::token::Wrong;
 
 /// Levels of a tree. A level of evaluation takes well under a kilobyte of a stack.
@@ -53,13 +52,6 @@ pub enum Kind {
     MapSome(Box<[Expression; 3]>),
 }
 
-/// A regular expression, and the steps that a byte of text takes.
-#[derive(Debug)]
-pub struct Pattern {
-    pub regex: Regex,
-    pub cost: u64,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     Equal,
@@ -77,6 +69,11 @@ pub enum Operator {
 }
 
 impl Operator {
+    /// Whether it gives true or false.
+    pub const fn decides(self) -> bool {
+        !matches!(self, Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::Remainder)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Equal => "==",

@@ -58,7 +58,7 @@ fn what_is_no_rule_is_refused_at_its_line_and_column() {
         ("'é' == data.a ~", "'~'", "line 1, column 15"),
         ("'abc", "this string has no end", "line 1, column 1"),
         ("input", "a rule has to be true or false, and this is a string", "line 1, column 1"),
-        ("data.a + 1 + 'a'", "", ""),
+        ("data.a + 1", "true or false, and this is what `+` gives", "line 1, column 8"),
         ("1 + 'a' == data.a", "there is no `int + string`", "line 1, column 3"),
         ("!input", "there is no `! of string`", "line 1, column 1"),
         ("input && true", "`&& of string`", "line 1, column 7"),
@@ -78,10 +78,6 @@ fn what_is_no_rule_is_refused_at_its_line_and_column() {
         ("data.in == 1", "write `[\"in\"]`", "line 1, column 6"),
         ("type(data.a)", "this is a type", "line 1, column 1"),
     ] {
-        if words.is_empty() {
-            rules(&[expression]);
-            continue;
-        }
         let error = refused(expression);
         assert_eq!(error.errors[0].pointer, "/rules/0/expression", "{expression}");
         assert!(error.detail.contains(words) && error.detail.contains(at), "{expression}: {}", error.detail);

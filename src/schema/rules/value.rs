@@ -62,7 +62,8 @@ pub enum Type {
     Text,
     List,
     Map,
-    Type,
+    /// Of a type.
+    Meta,
     Time,
     Span,
 }
@@ -79,7 +80,7 @@ impl Type {
             Self::Text => "string",
             Self::List => "list",
             Self::Map => "map",
-            Self::Type => "type",
+            Self::Meta => "type",
             Self::Time => "google.protobuf.Timestamp",
             Self::Span => "google.protobuf.Duration",
         }
@@ -91,7 +92,7 @@ impl Type {
     }
 }
 
-impl<'v> Val<'v> {
+impl Val<'_> {
     pub const fn kind(&self) -> Type {
         match self {
             Self::Null => Type::Null,
@@ -102,7 +103,7 @@ impl<'v> Val<'v> {
             Self::Text(_) | Self::Made(_) => Type::Text,
             Self::Array(_) | Self::List(_) => Type::List,
             Self::Object(_) | Self::Map(_) => Type::Map,
-            Self::Type(_) => Type::Type,
+            Self::Type(_) => Type::Meta,
             Self::Time(_) => Type::Time,
             Self::Span(_) => Type::Span,
         }
