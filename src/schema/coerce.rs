@@ -17,11 +17,11 @@ mod number;
 mod object;
 mod scalar;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod text;
 mod unit;
 mod words;
-#[cfg(test)]
-mod tests;
 
 use serde_json::Value;
 

@@ -43,7 +43,9 @@ impl<'a> At<'a> {
     fn pointer(&self) -> String {
         let parent = self.parent.map(At::pointer).unwrap_or_default();
         match self.step {
+            _ if parent.len() > MAX_POINTER_BYTES => parent,
             Step::Root => parent,
+            Step::Member(name) if name.len() > MAX_POINTER_BYTES => parent,
             Step::Member(name) => pointer(&parent, name),
             Step::Element(index) => format!("{parent}/{index}"),
         }
@@ -58,6 +60,8 @@ impl<'a> At<'a> {
     }
 }
 
+/// A place further down is told by one above it.
+const MAX_POINTER_BYTES: usize = 200;
 /// Characters of a value that are shown.
 const SHOWN_CHARS: usize = 40;
 /// Mends that are told one by one.

@@ -109,12 +109,7 @@ impl<'d, 's> Mender<'d, 's> {
     }
 
     /// Goes on with what is there of `value`.
-    fn then(
-        &mut self,
-        so_far: Fit,
-        value: &Value,
-        next: impl FnOnce(&mut Self, &Value) -> Option<Fit>,
-    ) -> Option<Fit> {
+    fn then(&mut self, so_far: Fit, value: &Value, next: impl FnOnce(&mut Self, &Value) -> Option<Fit>) -> Option<Fit> {
         match so_far {
             Fit::AsIs => next(self, value),
             Fit::Mended(first) => Some(Fit::Mended(match next(self, &first.value)? {
@@ -161,9 +156,7 @@ impl<'d, 's> Mender<'d, 's> {
 
 fn nearer(one: Option<Fit>, other: Option<Fit>) -> Option<Fit> {
     match (one, other) {
-        (Some(Fit::Mended(one)), Some(Fit::Mended(other))) => {
-            Some(Fit::Mended(if other.cost < one.cost { other } else { one }))
-        }
+        (Some(Fit::Mended(one)), Some(Fit::Mended(other))) => Some(Fit::Mended(if other.cost < one.cost { other } else { one })),
         (one, other) => one.or(other),
     }
 }

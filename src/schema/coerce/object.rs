@@ -61,12 +61,7 @@ impl<'s> Members<'s> {
     }
 }
 
-pub fn fit<'s>(
-    mender: &mut Mender<'_, 's>,
-    schema: &'s Value,
-    members: &Map<String, Value>,
-    at: &At<'_>,
-) -> Option<Fit> {
+pub fn fit<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, members: &Map<String, Value>, at: &At<'_>) -> Option<Fit> {
     let wanted = Members::of(schema);
     let mut made = Mended { value: Value::Null, cost: 0, notes: Vec::new() };
     let mut object = Map::new();

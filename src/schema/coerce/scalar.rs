@@ -46,8 +46,26 @@ pub fn truth(text: &str) -> Option<bool> {
 /// `null`, and what people write where there is nothing.
 pub fn says_nothing(value: &Value) -> bool {
     const NOTHING: [&str; 20] = [
-        "", "null", "none", "nil", "n/a", "na", "n.a", "nan", "undefined", "unknown", "-", "—", "–", "?", "not available",
-        "not applicable", "not specified", "not provided", "not mentioned", "not known",
+        "",
+        "null",
+        "none",
+        "nil",
+        "n/a",
+        "na",
+        "n.a",
+        "nan",
+        "undefined",
+        "unknown",
+        "-",
+        "—",
+        "–",
+        "?",
+        "not available",
+        "not applicable",
+        "not specified",
+        "not provided",
+        "not mentioned",
+        "not known",
     ];
     match value {
         Value::Null => true,

@@ -11,6 +11,7 @@ use super::words::bare;
 const DECODED: u32 = 2;
 const UNWRAPPED: u32 = 3;
 const WRAPPED: u32 = 4;
+const PUT_IN: u32 = 5;
 
 /// A value of a type that the schema does not want, in one that it does.
 pub fn converted<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
@@ -31,13 +32,16 @@ pub fn reshaped<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, value: &Valu
     }
     let mut ways = Vec::new();
     let mut try_it = |mender: &mut Mender<'_, 's>, other: &Value, cost: u32, what: &str| {
-        if let Some(fit) = mender.fit(schema, other, at, Shapes::None) {
+        let fit = mender.fit(schema, other, at, Shapes::None);
+        if let Some(fit) = fit.filter(|fit| is_implied(schema, other) && !(cost == PUT_IN && is_far(fit))) {
             let note = at.note(what);
             ways.push(match fit {
                 Fit::AsIs => Mended::new(other.clone(), cost, note),
-                Fit::Mended(mended) => {
-                    Mended { value: mended.value, cost: mended.cost.saturating_add(cost), notes: [vec![note], mended.notes].concat() }
-                }
+                Fit::Mended(mended) => Mended {
+                    value: mended.value,
+                    cost: mended.cost.saturating_add(cost),
+                    notes: [vec![note], mended.notes].concat(),
+                },
             });
         }
     };
@@ -71,15 +75,34 @@ pub fn reshaped<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, value: &Valu
         }
         _ => {}
     }
-    if shapes == Shapes::Any {
-        if wants(schema, "array") && !value.is_array() && !value.is_null() && !is_several(schema, value) {
-            try_it(mender, &json!([value]), WRAPPED, "made it a list of one");
-        }
-        if let Some(name) = only_property(schema, value) {
-            try_it(mender, &json!({ name: value }), WRAPPED, &format!("made it the one member {name:?}"));
-        }
+    if shapes == Shapes::Any && wants(schema, "array") && !value.is_array() && !value.is_null() && !is_several(schema, value) {
+        try_it(mender, &json!([value]), WRAPPED, "made it a list of one");
+    }
+    if let Some(name) = only_property(schema, value) {
+        try_it(
+            mender,
+            &json!({ name: value }),
+            PUT_IN,
+            &format!("made it the one member {}", shown(&Value::String(name.to_owned()))),
+        );
     }
     nearest(ways).map(Fit::Mended)
+}
+
+/// Whether the value is of the kind that the keywords speak of, where no type is named: they hold for any other.
+fn is_implied(schema: &Value, value: &Value) -> bool {
+    let has = |keyword| schema.get(keyword).is_some();
+    match wanted(schema).next() {
+        Some(_) => true,
+        None if has("properties") || has("required") => value.is_object(),
+        None if has("items") || has("prefixItems") => value.is_array(),
+        None => true,
+    }
+}
+
+/// More than a scalar had to be mended.
+const fn is_far(fit: &Fit) -> bool {
+    matches!(fit, Fit::Mended(mended) if mended.cost >= UNWRAPPED)
 }
 
 /// The way of the least cost, if no other is as near and comes to something else.
@@ -91,7 +114,8 @@ fn nearest(ways: Vec<Mended>) -> Option<Mended> {
 }
 
 fn wants(schema: &Value, kind: &str) -> bool {
-    wanted(schema).any(|name| name == kind) || (kind == "array" && wanted(schema).next().is_none() && schema.get("items").is_some())
+    wanted(schema).any(|name| name == kind)
+        || (kind == "array" && wanted(schema).next().is_none() && schema.get("items").is_some())
 }
 
 /// Whether a number made from words is within what the schema allows: outside, it was misread.
@@ -134,7 +158,18 @@ fn is_several(schema: &Value, value: &Value) -> bool {
 /// Names around the arguments of a call, and what stands beside them.
 const ARGUMENTS: [&str; 6] = ["arguments", "parameters", "args", "params", "input", "properties"];
 const BESIDE: [&str; 13] = [
-    "name", "type", "id", "function", "tool", "tool_name", "recipient_name", "title", "description", "required", "$schema", "$defs",
+    "name",
+    "type",
+    "id",
+    "function",
+    "tool",
+    "tool_name",
+    "recipient_name",
+    "title",
+    "description",
+    "required",
+    "$schema",
+    "$defs",
     "additionalProperties",
 ];
 
@@ -145,6 +180,9 @@ fn wrapped<'m>(schema: &Value, members: &'m Map<String, Value>) -> Option<(&'m s
     let (name, inner) = match (all.next(), all.next()) {
         (Some(only), None) => only,
         _ => {
+            if let Some(arguments) = members.get("function").and_then(|function| function.get("arguments")) {
+                return Some(("function", arguments));
+            }
             let is_call = |name: &str| ARGUMENTS.contains(&name);
             let mut others = members.keys().filter(|name| !is_call(name));
             let arguments = members.iter().find(|(name, _)| is_call(name))?;

@@ -73,14 +73,19 @@ fn scalar(schema: &Value, text: &str) -> Option<Value> {
         return Some(value);
     }
     let is_line = !text.contains('\n');
-    match wanted(schema).find(|kind| *kind != "null")? {
-        "string" => is_line.then_some(value),
+    let text = called(text);
+    let value = Value::String(text.to_owned());
+    match wanted(schema).find(|kind| *kind != "null").or_else(|| wanted(schema).next())? {
+        "null" => Some(value),
+        "string" => (is_line && text.contains(char::is_alphanumeric)).then(|| Value::String(bare_text(text).to_owned())),
         "number" | "integer" => Some(Value::String(last_number(text)?.to_owned())),
         "boolean" => {
             let first = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
             let word = super::words::words(text).map(|(_, word)| word).filter(|word| super::scalar::truth(word).is_some());
             let said: Vec<_> = word.collect();
-            let is_only = said.len() == 1 && is_line && !super::words::words(text).any(|(_, word)| word != said[0] && super::words::is_doubt(word));
+            let is_only = said.len() == 1
+                && is_line
+                && !super::words::words(text).any(|(_, word)| word != said[0] && super::words::is_doubt(word));
             let is_first = said.first() == Some(&first);
             let is_last = said.first().is_some_and(|word| text.trim_end_matches(['.', '!', '*', '"', '`']).ends_with(word));
             (is_only && (is_first || is_last)).then(|| Value::String(said[0].to_owned()))
@@ -89,13 +94,30 @@ fn scalar(schema: &Value, text: &str) -> Option<Value> {
     }
 }
 
+/// What is in the brackets of a call: `callback(42);`.
+fn called(text: &str) -> &str {
+    let inside = text.trim_end_matches(';').strip_suffix(')').and_then(|text| text.split_once('('));
+    match inside {
+        Some((name, inside)) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$')) => {
+            inside.trim()
+        }
+        _ => text,
+    }
+}
+
 /// The text itself, or what stands behind "is", ":" or "=" if there is no other number.
 fn last_number(text: &str) -> Option<&str> {
     let is_digit = |c: char| c.is_ascii_digit();
-    let start = [" is ", ": ", "= ", "=", " are "].iter().filter_map(|mark| text.rfind(mark).map(|at| at + mark.len())).max().unwrap_or(0);
+    let start = [" is ", ": ", "= ", "=", " are "]
+        .iter()
+        .filter_map(|mark| text.rfind(mark).map(|at| at + mark.len()))
+        .max()
+        .unwrap_or(0);
     let (before, said) = text.split_at_checked(start)?;
-    (!before.contains(is_digit) && !said.contains('\n') && !super::words::words(before).any(|(_, word)| super::words::is_doubt(word)))
-        .then_some(said)
+    (!before.contains(is_digit)
+        && !said.contains('\n')
+        && !super::words::words(before).any(|(_, word)| super::words::is_doubt(word)))
+    .then_some(said)
 }
 
 /// `<name>text</name>` for the properties of an object; the text may have no elements in it.
@@ -123,7 +145,8 @@ fn elements(properties: &Map<String, Value>, text: &str) -> Option<(Value, &'sta
 /// The element with which `text` begins: its name, what is in it, and what is behind it.
 fn element(text: &str) -> Option<(&str, &str, &str)> {
     let (name, rest) = text.strip_prefix('<')?.split_once('>')?;
-    let is_name = !name.is_empty() && name.len() <= 64 && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let is_name =
+        !name.is_empty() && name.len() <= 64 && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
     let closing = format!("</{name}>");
     let end = rest.find(&closing).filter(|_| is_name)?;
     Some((name, rest.get(..end)?, rest.get(end + closing.len()..)?))
@@ -183,7 +206,7 @@ fn told(text: &str) -> Value {
 
 /// Without the quotes or marks of emphasis around all of it.
 fn bare_text(text: &str) -> &str {
-    for (open, close) in [("**", "**"), ("\"", "\""), ("'", "'"), ("`", "`"), ("“", "”")] {
+    for (open, close) in [("**", "**"), ("\"", "\""), ("'", "'"), ("`", "`"), ("`", "´"), ("“", "”"), ("‘", "’")] {
         if let Some(inside) = text.strip_prefix(open).and_then(|text| text.strip_suffix(close))
             && !inside.contains(close)
         {

@@ -13,8 +13,8 @@ pub enum Scale {
 }
 
 const CURRENCIES: [&str; 27] = [
-    "$", "us$", "a$", "c$", "hk$", "r$", "€", "£", "¥", "₹", "₽", "₩", "₺", "usd", "eur", "gbp", "jpy", "cny", "inr", "chf", "cad",
-    "aud", "sek", "nok", "dkk", "pln", "brl",
+    "$", "us$", "a$", "c$", "hk$", "r$", "€", "£", "¥", "₹", "₽", "₩", "₺", "usd", "eur", "gbp", "jpy", "cny", "inr", "chf",
+    "cad", "aud", "sek", "nok", "dkk", "pln", "brl",
 ];
 
 pub fn is_currency(text: &str) -> bool {
@@ -57,9 +57,52 @@ const MEASURES: [&[&[&str]]; 5] = [
 
 /// Words that make another number of it, or say that it is not exact.
 const CHANGES: [&str; 46] = [
-    "hundred", "hundreds", "dozen", "dozens", "lakh", "lakhs", "crore", "crores", "score", "gross", "pair", "pairs", "half", "quarter",
-    "quarters", "third", "thirds", "or", "to", "and", "of", "per", "than", "less", "more", "fewer", "least", "most", "at", "plus", "minus",
-    "times", "ago", "by", "up", "about", "approximately", "approx", "around", "roughly", "nearly", "almost", "over", "under", "out", "x",
+    "hundred",
+    "hundreds",
+    "dozen",
+    "dozens",
+    "lakh",
+    "lakhs",
+    "crore",
+    "crores",
+    "score",
+    "gross",
+    "pair",
+    "pairs",
+    "half",
+    "quarter",
+    "quarters",
+    "third",
+    "thirds",
+    "or",
+    "to",
+    "and",
+    "of",
+    "per",
+    "than",
+    "less",
+    "more",
+    "fewer",
+    "least",
+    "most",
+    "at",
+    "plus",
+    "minus",
+    "times",
+    "ago",
+    "by",
+    "up",
+    "about",
+    "approximately",
+    "approx",
+    "around",
+    "roughly",
+    "nearly",
+    "almost",
+    "over",
+    "under",
+    "out",
+    "x",
 ];
 
 /// What the text behind a number does to it; `None`: it is not clear.
@@ -90,6 +133,9 @@ pub fn read(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Opt
         (_, "trillion" | "trillions") => Some(12),
         _ => None,
     };
+    if power.is_none() && matches!(first, "M" | "B" | "T" | "G" | "bn" | "mn" | "tn" | "K" | "k") {
+        return None;
+    }
     let rest = if power.is_some() { parts.collect::<Vec<_>>().join(" ") } else { behind.to_owned() };
     is_harmless(&rest, schema, name).then_some(power.map_or(Scale::None, Scale::Power))
 }
@@ -113,10 +159,13 @@ fn is_another(unit: &str, schema: &Value, name: &str) -> bool {
     let asked = format!("{spelled} {description}").replace(['_', '-', '/'], " ").to_lowercase();
     MEASURES.iter().any(|kind| {
         let Some(meant) = kind.iter().find(|names| names.contains(&unit)) else { return false };
-        let is_named = |names: &&&[&str]| words(&asked).any(|(_, word)| word.len() > 1 && names.contains(&word) || word == names[0]);
+        let is_named =
+            |names: &&&[&str]| words(&asked).any(|(_, word)| word.len() > 1 && names.contains(&word) || word == names[0]);
         let is_said = is_named(&meant);
         let has_other = kind.iter().filter(|names| names != &meant).any(|names| is_named(&names));
-        let is_young = words(&asked).any(|(_, word)| word == "age") && !meant.contains(&"year") && kind.iter().any(|names| names.contains(&"year"));
+        let is_young = words(&asked).any(|(_, word)| word == "age")
+            && !meant.contains(&"year")
+            && kind.iter().any(|names| names.contains(&"year"));
         !is_said && (has_other || is_young)
     })
 }
@@ -126,7 +175,9 @@ fn is_percentage(schema: &Value, name: &str) -> bool {
     const SHARES: [&str; 8] = ["ratio", "fraction", "probability", "proportion", "confidence", "share", "factor", "likelihood"];
     let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let asked = format!("{name} {description}").to_lowercase();
-    let is_small = ["maximum", "exclusiveMaximum"].iter().any(|keyword| schema.get(keyword).and_then(Value::as_f64).is_some_and(|most| most <= 1.0));
+    let is_small = ["maximum", "exclusiveMaximum"]
+        .iter()
+        .any(|keyword| schema.get(keyword).and_then(Value::as_f64).is_some_and(|most| most <= 1.0));
     let is_named = asked.contains("percent") || asked.contains("pct") || asked.contains('%');
     !is_small && (is_named || !SHARES.iter().any(|share| asked.contains(share)))
 }

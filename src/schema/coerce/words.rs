@@ -12,9 +12,35 @@ pub fn bare(text: &str) -> &str {
 
 /// What says that the words beside it are not what is meant, or that there is a second choice.
 const DOUBT: [&str; 29] = [
-    "not", "no", "never", "neither", "nor", "none", "without", "except", "instead", "unlike", "rather", "cannot", "can't", "isn't",
-    "don't", "doesn't", "won't", "wasn't", "aren't", "unable", "sorry", "unclear", "unsure", "unknown", "ambiguous", "or", "either",
-    "maybe", "versus",
+    "not",
+    "no",
+    "never",
+    "neither",
+    "nor",
+    "none",
+    "without",
+    "except",
+    "instead",
+    "unlike",
+    "rather",
+    "cannot",
+    "can't",
+    "isn't",
+    "don't",
+    "doesn't",
+    "won't",
+    "wasn't",
+    "aren't",
+    "unable",
+    "sorry",
+    "unclear",
+    "unsure",
+    "unknown",
+    "ambiguous",
+    "or",
+    "either",
+    "maybe",
+    "versus",
 ];
 
 pub fn is_doubt(word: &str) -> bool {
@@ -25,8 +51,22 @@ pub fn is_doubt(word: &str) -> bool {
 /// The model speaks of itself instead of answering.
 pub fn is_refusal(text: &str) -> bool {
     const SAID: [&str; 16] = [
-        "sorry", "apologi", "i can't", "i cannot", "i can not", "i am unable", "i'm unable", "i am not able", "i'm not able", "as an ai",
-        "as a language model", "i won't", "i will not", "unable to", "could you", "please provide",
+        "sorry",
+        "apologi",
+        "i can't",
+        "i cannot",
+        "i can not",
+        "i am unable",
+        "i'm unable",
+        "i am not able",
+        "i'm not able",
+        "as an ai",
+        "as a language model",
+        "i won't",
+        "i will not",
+        "unable to",
+        "could you",
+        "please provide",
     ];
     let text = text.replace('’', "'").to_lowercase();
     SAID.iter().any(|said| text.contains(said))
