@@ -31,7 +31,8 @@ const QUICKLY_MENDED_BYTES: usize = 4096;
 /// Judges an answer, which may be in the form that its mode takes; a large one beside the runtime's workers. `coerce`: whether it may
 /// be mended toward the schema.
 pub async fn judge(schema: &Arc<Schema>, lowered: Option<&Arc<Lowered>>, coerce: bool, answer: Answer) -> (Answer, Verdict) {
-    if !schema.is_slow_for(answer.text.len()) && !(coerce && answer.text.len() > QUICKLY_MENDED_BYTES) {
+    let is_long = coerce && answer.text.len() > QUICKLY_MENDED_BYTES;
+    if !is_long && !schema.is_slow_for(answer.text.len()) {
         let verdict = verdict(schema, lowered.map(AsRef::as_ref), coerce, &answer);
         return (answer, verdict);
     }

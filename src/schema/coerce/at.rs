@@ -69,7 +69,7 @@ const MAX_TOLD: usize = 100;
 
 /// A value in a note.
 pub fn shown(value: &Value) -> String {
-    let text = match value {
+    match value {
         Value::Object(_) => "an object".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         Value::String(text) if text.chars().nth(SHOWN_CHARS).is_some() => {
@@ -77,8 +77,7 @@ pub fn shown(value: &Value) -> String {
             Value::String(start + "…").to_string()
         }
         scalar => scalar.to_string(),
-    };
-    text
+    }
 }
 
 /// The notes, of very many the first and how many more there are.

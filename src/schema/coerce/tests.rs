@@ -225,7 +225,7 @@ fn wrappers_are_taken_away_and_lists_of_one_made() {
         call("extract"),
         format!(r#"{{"tool": "extract", "parameters": {inner}}}"#),
         format!(r#"{{"type": "object", "properties": {inner}}}"#),
-        format!(r#"<tool_call>{}</tool_call>"#, call("extract")),
+        format!("<tool_call>{}</tool_call>", call("extract")),
         format!(r#"{{"type": "function", "function": {}}}"#, call("extract")),
     ];
     for text in &texts {
@@ -274,7 +274,7 @@ fn objects_one_after_the_other_are_a_list_and_never_a_part_of_one() {
     ] {
         mends(&points, &[(text, both.clone())]);
     }
-    let lines: String = (0..500).map(|x| format!("{{\"x\": {x}}}\n")).collect();
+    let lines = (0..500).map(|x| json!({ "x": x }).to_string()).collect::<Vec<_>>().join("\n");
     assert_eq!(read(&points, &lines).unwrap().value.as_array().unwrap().len(), 500);
     refuses(
         &points,
