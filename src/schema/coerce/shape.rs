@@ -78,7 +78,10 @@ pub fn reshaped<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value,
     if shapes == Shapes::Any && wants(schema, "array") && !value.is_array() && !value.is_null() && !is_several(schema, value) {
         try_it(work, &json!([value]), WRAPPED, "made it a list of one");
     }
-    if let Some(name) = only_property(schema, value) {
+    // In a list, a bare element may be anything.
+    if (shapes == Shapes::Any || value.is_object())
+        && let Some(name) = only_property(schema, value)
+    {
         try_it(
             work,
             &json!({ name: value }),

@@ -252,6 +252,10 @@ fn wrappers_are_taken_away_and_lists_of_one_made() {
     );
     refuses(&json!({"type": "array", "items": {"type": "string"}}), &["\"red, blue\"", "\"red and blue\"", "null", "\"none\""]);
     mends(&json!({"type": "array", "items": {"type": "integer"}}), &[("\"4, 5, 6\"", json!([4, 5, 6]))]);
+    refuses(
+        &json!({"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}),
+        &["[1, 2]"],
+    );
     mends(
         &json!({"type": "object", "properties": {"count": {"type": "integer"}}, "required": ["count"]}),
         &[("7", json!({"count": 7}))],
