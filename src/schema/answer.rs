@@ -98,6 +98,12 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
         let whole = Candidate { value, span: 0..text.len(), body: 0, repairs: Repairs::default(), is_strict: true };
         return Ok(Candidates { text, list: vec![whole], is_strict: true, reasoning: false });
     }
+    if let Some(value) = unescaped(text) {
+        let mut repairs = Repairs::default();
+        repairs.note(repair::ESCAPED);
+        let whole = Candidate { value, span: 0..text.len(), body: 0, repairs, is_strict: false };
+        return Ok(Candidates { text, list: vec![whole], is_strict: false, reasoning: false });
+    }
     let found = scan::scan(text);
     // Even after a whole candidate: the model was about to correct it, or to add to it.
     if let Some(opened) = found.cut {
@@ -107,6 +113,16 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
         return Err(nothing(text, &found));
     }
     Ok(Candidates { text, list: found.list, is_strict: false, reasoning: found.reasoning })
+}
+
+/// JSON of which every quote is escaped: what is in a string, without the quotes around it.
+fn unescaped(text: &str) -> Option<Value> {
+    let text = text.trim_matches(cursor::is_space);
+    if !text.strip_prefix(['{', '['])?.trim_start().starts_with("\\\"") {
+        return None;
+    }
+    let lines = text.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+    strict(&serde_json::from_str::<String>(&format!("\"{lines}\"")).ok()?)
 }
 
 /// The values found in a text, in its order.
@@ -218,7 +234,8 @@ impl Candidates<'_> {
 fn is_separator(gap: &str) -> bool {
     gap.lines().all(|line| {
         let line = line.trim_matches(|c: char| cursor::is_space(c) || matches!(c, ',' | ';' | '-' | '*' | '.' | ')' | '•'));
-        line.is_empty() || is_fence(line) || line.bytes().all(|byte| byte.is_ascii_digit())
+        let is_comment = line.starts_with("//") || line.starts_with('#') || (line.starts_with("/*") && line.ends_with("*/"));
+        line.is_empty() || is_comment || is_fence(line) || line.bytes().all(|byte| byte.is_ascii_digit())
     })
 }
 

@@ -54,12 +54,12 @@ impl Schema {
     #[must_use]
     pub fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
         let document = Document::new(&self.value, self.draft);
-        let mut mender = Mender::new(&document, value);
+        let mut work = Mender::new(&document, value);
         let shapes = match whole {
             Whole::Yes => Shapes::Any,
             Whole::No => Shapes::Inward,
         };
-        let fit = mender.fit(&self.value, value, &At::ROOT, shapes);
+        let fit = work.fit(&self.value, value, &At::ROOT, shapes);
         self.checked(fit?)
     }
 
@@ -84,10 +84,10 @@ impl Schema {
     #[must_use]
     pub fn coerced_counted(&self, value: &Value) -> (Option<Coerced>, usize) {
         let document = Document::new(&self.value, self.draft);
-        let mut mender = Mender::new(&document, value);
-        let before = mender.budget();
-        let fit = mender.fit(&self.value, value, &At::ROOT, Shapes::Any);
-        let visits = before - mender.budget();
+        let mut work = Mender::new(&document, value);
+        let before = work.budget();
+        let fit = work.fit(&self.value, value, &At::ROOT, Shapes::Any);
+        let visits = before - work.budget();
         (fit.and_then(|fit| self.checked(fit)), visits)
     }
 }

@@ -27,6 +27,7 @@ mod batch_sse;
 mod breaker;
 mod cache;
 mod callers;
+mod coerce;
 mod concurrency;
 mod config;
 mod disconnect;

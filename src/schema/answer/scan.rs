@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cursor::{Cursor, is_space};
 use super::found::{Candidate, Found};
-use super::object::{self, Broken, Fault, Mended};
+use super::object::{self, Broken, Fault, Mended, Words};
 use super::quote;
 use super::reasoning::{self, Mark};
 use super::repair::Repairs;
@@ -16,6 +16,9 @@ use crate::model::Plain;
 
 /// Bytes that may be read for each byte of the text, beside the pass itself.
 const BUDGET_PER_BYTE: usize = 8;
+
+/// White space before the JSON that begins a text, in bytes.
+const LEADING_SPACE: usize = 1024;
 
 /// Values that are read from one answer, strictly and tolerantly each: a value takes 80 bytes of memory, and two of the text.
 pub const MAX_VALUES: usize = 1_000_000;
@@ -106,6 +109,18 @@ impl Scan<'_> {
         true
     }
 
+    /// A word without quotes is meant as one where the JSON begins the text, or a block of code.
+    fn words(&self, start: usize) -> Words {
+        let before = |from: usize| self.text.get(from..start).unwrap_or_default();
+        let begins_block =
+            self.fence.is_some_and(|(line, count)| count == self.found.list.len() && before(line).chars().all(is_space));
+        if begins_block || (before(self.body).len() < LEADING_SPACE && before(self.body).chars().all(is_space)) {
+            Words::Elements
+        } else {
+            Words::Prose
+        }
+    }
+
     /// Reads the object or array here; false if the text ends within it.
     fn candidate(&mut self) -> bool {
         let start = self.at;
@@ -117,7 +132,7 @@ impl Scan<'_> {
                 None => self.budget > 0 && self.keep(value, start..end, None),
             };
         }
-        match object::read(self.text, start, &mut self.room) {
+        match object::read(self.text, start, self.words(start), &mut self.room) {
             Ok(mended) => self.keep(mended.value, start..mended.end, Some(mended.repairs)),
             Err(broken) if broken.fault.cut => {
                 self.found.cut = Some(start);
@@ -130,7 +145,7 @@ impl Scan<'_> {
     /// `{"a": "use "}" here"}`: what looks whole up to `end` may have ended in the middle of a string.
     fn longer(&mut self, start: usize, end: usize) -> Option<Mended> {
         Cursor::new(self.text, end).peek().filter(|&c| c == '"')?;
-        let read = object::read(self.text, start, &mut self.room);
+        let read = object::read(self.text, start, self.words(start), &mut self.room);
         let reached = match &read {
             Ok(mended) => mended.end,
             Err(broken) => broken.reached,

@@ -30,6 +30,13 @@ impl Reader<'_> {
         let mut in_quotation = false;
         let mut had_quotation = false;
         while self.text_until(closers, &mut string)? {
+            if place == Place::Member && string.trim_end().ends_with(',') && quote::begins_member_for_certain(self.cursor) {
+                // "New York, "zip": "…": the closing quote is missing, and the comma is the one between the members.
+                self.repairs.note(repair::NO_QUOTE);
+                self.was_json = true;
+                string.truncate(string.trim_end().len() - 1);
+                return if in_quotation { Err(ambiguous(opened)) } else { Ok(string) };
+            }
             match quote::role(self.cursor, start, place, in_quotation) {
                 Role::Ends => {
                     self.cursor.bump();
@@ -38,6 +45,12 @@ impl Reader<'_> {
                     return if in_quotation { Err(ambiguous(opened)) } else { Ok(string) };
                 }
                 Role::Key => return Err(ambiguous(opened)),
+                Role::Opens if place == Place::Element && ends_line_with_comma(&string) => {
+                    self.repairs.note(repair::NO_QUOTE);
+                    self.was_json = true;
+                    string.truncate(string.trim_end().len() - 1);
+                    return Ok(string);
+                }
                 Role::Opens => in_quotation = true,
                 Role::Closes => in_quotation = false,
                 Role::Text => {}
@@ -140,6 +153,12 @@ impl Reader<'_> {
         self.cursor.eat(digits);
         Some(code)
     }
+}
+
+/// An element on a line of its own, whose closing quote is missing, and the comma behind it.
+fn ends_line_with_comma(string: &str) -> bool {
+    let text = string.trim_end();
+    text.ends_with(',') && string.get(text.len()..).is_some_and(|space| space.contains('\n')) && !text.contains('\n')
 }
 
 fn ambiguous(opened: usize) -> Fault {

@@ -43,7 +43,9 @@ impl<'a> At<'a> {
     fn pointer(&self) -> String {
         let parent = self.parent.map(At::pointer).unwrap_or_default();
         match self.step {
+            _ if parent.len() > MAX_POINTER_BYTES => parent,
             Step::Root => parent,
+            Step::Member(name) if name.len() > MAX_POINTER_BYTES => parent,
             Step::Member(name) => pointer(&parent, name),
             Step::Element(index) => format!("{parent}/{index}"),
         }
@@ -58,6 +60,8 @@ impl<'a> At<'a> {
     }
 }
 
+/// A place further down is told by one above it.
+const MAX_POINTER_BYTES: usize = 200;
 /// Characters of a value that are shown.
 const SHOWN_CHARS: usize = 40;
 /// Mends that are told one by one.
@@ -65,7 +69,7 @@ const MAX_TOLD: usize = 100;
 
 /// A value in a note.
 pub fn shown(value: &Value) -> String {
-    let text = match value {
+    match value {
         Value::Object(_) => "an object".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         Value::String(text) if text.chars().nth(SHOWN_CHARS).is_some() => {
@@ -73,8 +77,7 @@ pub fn shown(value: &Value) -> String {
             Value::String(start + "…").to_string()
         }
         scalar => scalar.to_string(),
-    };
-    text
+    }
 }
 
 /// The notes, of very many the first and how many more there are.

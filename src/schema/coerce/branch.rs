@@ -7,11 +7,11 @@ use super::choice;
 use super::fit::{Fit, Mended, Mender, Shapes};
 
 /// Fits `value` to the branch that takes the least mending; where two need as much and differ in what they make of it, to none.
-pub fn choose<'s>(mender: &mut Mender<'_, 's>, branches: &'s [Value], value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
+pub fn choose<'s>(work: &mut Mender<'_, 's>, branches: &'s [Value], value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
     let mut best: Option<Mended> = None;
     let mut is_tie = false;
     for branch in branches {
-        match mender.fit(branch, value, at, shapes) {
+        match work.fit(branch, value, at, shapes) {
             None => {}
             Some(Fit::AsIs) => return Some(Fit::AsIs),
             Some(Fit::Mended(mended)) => match &best {

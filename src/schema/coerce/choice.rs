@@ -50,9 +50,13 @@ fn in_words<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<(&'s
     if !form.is_empty() {
         let mut same: Vec<_> = words().filter(|(_, word)| key_form(word) == form).map(|(value, _)| value).collect();
         // Numbers with signs, and words of marks alone, have no form.
-        same.retain(|value| value.as_str().is_some_and(|word| !has_sign(word) || word.to_lowercase() == text.to_lowercase()));
+        let is_signed = words().any(|(_, word)| has_sign(word));
+        let is_exact = |word: &str| word.to_lowercase() == text.to_lowercase();
+        same.retain(|value| {
+            value.as_str().is_some_and(|word| !(is_signed && (has_sign(word) || has_sign(text))) || is_exact(word))
+        });
         if !same.is_empty() {
-            return if has_sign(text) { None } else { only(same.into_iter()).map(|value| (value, SPELLED)) };
+            return only(same.into_iter()).map(|value| (value, SPELLED));
         }
         let told = listed.iter().filter(|(_, about)| about.is_some_and(|about| key_form(about) == form)).map(|(value, _)| *value);
         if let Some(value) = only(told) {
@@ -84,7 +88,9 @@ fn among<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<&'s Val
     let exact = |word: &str, found: &str| word == found;
     let in_any_case = |word: &str, found: &str| key_form(word) == key_form(found);
     let candidates: Vec<_> = listed.iter().filter_map(|(value, _)| Some((*value, value.as_str()?))).collect();
-    for is_same in [exact as fn(&str, &str) -> bool, in_any_case] {
+    let ways: &[fn(&str, &str) -> bool] =
+        if candidates.iter().any(|(_, word)| has_sign(word)) { &[exact] } else { &[exact, in_any_case] };
+    for &is_same in ways {
         match find(&candidates, text, is_same) {
             Found::None => {}
             Found::One(value) => return Some(value),

@@ -95,14 +95,14 @@ impl<'d, 's> Mender<'d, 's> {
         let references = self.document.references(schema).into_iter().filter_map(|(.., target)| target);
         let parts = schema.get("allOf").filter(|_| !is_bare).and_then(Value::as_array).into_iter().flatten();
         for part in references.chain(parts) {
-            so_far = self.then(so_far, value, |mender, value| mender.fit(part, value, at, shapes))?;
+            so_far = self.then(so_far, value, |work, value| work.fit(part, value, at, shapes))?;
         }
         if is_bare {
             return Some(so_far);
         }
         for keyword in ["anyOf", "oneOf"] {
             if let Some(branches) = schema.get(keyword).and_then(Value::as_array) {
-                so_far = self.then(so_far, value, |mender, value| branch::choose(mender, branches, value, at, shapes))?;
+                so_far = self.then(so_far, value, |work, value| branch::choose(work, branches, value, at, shapes))?;
             }
         }
         Some(so_far)

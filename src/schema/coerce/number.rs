@@ -127,7 +127,6 @@ fn point(text: &str) -> Option<Option<usize>> {
     let last = text.rfind(['.', ',']);
     let behind = last.map_or(0, |at| text.len() - at - 1);
     match (dots, commas) {
-        (0, 0) => Some(None),
         (1, 0) => Some(last),
         // Thousands, as a program writes them; two digits are cents; any other count may be two numbers.
         (0, 1) if behind == 3 => Some(None),

@@ -61,7 +61,7 @@ impl<'s> Members<'s> {
     }
 }
 
-pub fn fit<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, members: &Map<String, Value>, at: &At<'_>) -> Option<Fit> {
+pub fn fit<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, members: &Map<String, Value>, at: &At<'_>) -> Option<Fit> {
     let wanted = Members::of(schema);
     let mut made = Mended { value: Value::Null, cost: 0, notes: Vec::new() };
     let mut object = Map::new();
@@ -69,12 +69,12 @@ pub fn fit<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, members: &Map<Str
     if let Some(properties) = wanted.properties {
         let known = members.keys().filter(|key| properties.contains_key(*key)).count();
         if known < properties.len() && known < members.len() {
-            mender.spend((properties.len() + members.len()) / 4)?;
+            work.spend((properties.len() + members.len()) / 4)?;
             renamed = wanted.renamed(members);
         }
     }
     for (key, value) in members {
-        mender.spend(1)?;
+        work.spend(1)?;
         let name = renamed.get(key.as_str()).copied().unwrap_or(key);
         if name != key {
             made.cost = made.cost.saturating_add(RENAMED);
@@ -91,7 +91,7 @@ pub fn fit<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, members: &Map<Str
             made.notes.push(at.member(name).note("removed: the schema allows no such member"));
             continue;
         }
-        match mender.fit(part, value, &at.member(name), Shapes::Any) {
+        match work.fit(part, value, &at.member(name), Shapes::Any) {
             Some(Fit::AsIs) => {
                 object.insert(name.to_owned(), value.clone());
             }

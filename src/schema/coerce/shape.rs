@@ -11,12 +11,13 @@ use super::words::bare;
 const DECODED: u32 = 2;
 const UNWRAPPED: u32 = 3;
 const WRAPPED: u32 = 4;
+const PUT_IN: u32 = 5;
 
 /// A value of a type that the schema does not want, in one that it does.
-pub fn converted<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
+pub fn converted<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
     let mut ways: Vec<Mended> = wanted(schema).filter_map(|kind| scalar::converted(schema, value, kind, at)).collect();
     ways.retain(|way| has_bounds(schema, &way.value));
-    match reshaped(mender, schema, value, at, shapes) {
+    match reshaped(work, schema, value, at, shapes) {
         Some(Fit::Mended(way)) => ways.push(way),
         Some(Fit::AsIs) => return Some(Fit::AsIs),
         None => {}
@@ -25,13 +26,14 @@ pub fn converted<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, value: &Val
 }
 
 /// The value with a wrapper taken away or put around it, if the schema then fits.
-pub fn reshaped<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
+pub fn reshaped<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
     if shapes == Shapes::None {
         return None;
     }
     let mut ways = Vec::new();
-    let mut try_it = |mender: &mut Mender<'_, 's>, other: &Value, cost: u32, what: &str| {
-        if let Some(fit) = mender.fit(schema, other, at, Shapes::None) {
+    let mut try_it = |work: &mut Mender<'_, 's>, other: &Value, cost: u32, what: &str| {
+        let fit = work.fit(schema, other, at, Shapes::None);
+        if let Some(fit) = fit.filter(|fit| is_implied(schema, other) && !(cost == PUT_IN && is_far(fit))) {
             let note = at.note(what);
             ways.push(match fit {
                 Fit::AsIs => Mended::new(other.clone(), cost, note),
@@ -45,18 +47,18 @@ pub fn reshaped<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, value: &Valu
     };
     match value {
         Value::String(text) => {
-            mender.spend(text.len() / 32)?;
+            work.spend(text.len() / 32)?;
             if let Some(inner) = decoded(text) {
-                try_it(mender, &inner, DECODED, "read the JSON in the string");
+                try_it(work, &inner, DECODED, "read the JSON in the string");
             } else if wants(schema, "array")
                 && let Some(items) = listed(schema, text)
             {
-                try_it(mender, &items, DECODED, &format!("read {} as a list", shown(value)));
+                try_it(work, &items, DECODED, &format!("read {} as a list", shown(value)));
             }
         }
         Value::Array(items) => {
             if let [only] = items.as_slice() {
-                try_it(mender, only, UNWRAPPED, "took the one element out of a list");
+                try_it(work, only, UNWRAPPED, "took the one element out of a list");
             }
         }
         Value::Object(members) => {
@@ -65,23 +67,44 @@ pub fn reshaped<'s>(mender: &mut Mender<'_, 's>, schema: &'s Value, value: &Valu
                 match inner {
                     Value::String(text) => {
                         let inner = decoded(text);
-                        try_it(mender, inner.as_ref().unwrap_or(&members[name]), UNWRAPPED, &what);
+                        try_it(work, inner.as_ref().unwrap_or(&members[name]), UNWRAPPED, &what);
                     }
-                    inner => try_it(mender, inner, UNWRAPPED, &what),
+                    inner => try_it(work, inner, UNWRAPPED, &what),
                 }
             }
         }
         _ => {}
     }
-    if shapes == Shapes::Any {
-        if wants(schema, "array") && !value.is_array() && !value.is_null() && !is_several(schema, value) {
-            try_it(mender, &json!([value]), WRAPPED, "made it a list of one");
-        }
-        if let Some(name) = only_property(schema, value) {
-            try_it(mender, &json!({ name: value }), WRAPPED, &format!("made it the one member {name:?}"));
-        }
+    if shapes == Shapes::Any && wants(schema, "array") && !value.is_array() && !value.is_null() && !is_several(schema, value) {
+        try_it(work, &json!([value]), WRAPPED, "made it a list of one");
+    }
+    // In a list, a bare element may be anything.
+    if (shapes == Shapes::Any || value.is_object())
+        && let Some(name) = only_property(schema, value)
+    {
+        try_it(
+            work,
+            &json!({ name: value }),
+            PUT_IN,
+            &format!("made it the one member {}", shown(&Value::String(name.to_owned()))),
+        );
     }
     nearest(ways).map(Fit::Mended)
+}
+
+/// Whether the value is of the kind that the keywords speak of, where no type is named: they hold for any other.
+fn is_implied(schema: &Value, value: &Value) -> bool {
+    let has = |keyword| schema.get(keyword).is_some();
+    match wanted(schema).next() {
+        None if has("properties") || has("required") => value.is_object(),
+        None if has("items") || has("prefixItems") => value.is_array(),
+        _ => true,
+    }
+}
+
+/// More than a scalar had to be mended.
+const fn is_far(fit: &Fit) -> bool {
+    matches!(fit, Fit::Mended(mended) if mended.cost >= UNWRAPPED)
 }
 
 /// The way of the least cost, if no other is as near and comes to something else.
@@ -156,14 +179,16 @@ const BESIDE: [&str; 13] = [
 fn wrapped<'m>(schema: &Value, members: &'m Map<String, Value>) -> Option<(&'m str, &'m Value)> {
     let is_property = |name: &str| schema.get("properties").and_then(|properties| properties.get(name)).is_some();
     let mut all = members.iter();
-    let (name, inner) = match (all.next(), all.next()) {
-        (Some(only), None) => only,
-        _ => {
-            let is_call = |name: &str| ARGUMENTS.contains(&name);
-            let mut others = members.keys().filter(|name| !is_call(name));
-            let arguments = members.iter().find(|(name, _)| is_call(name))?;
-            others.all(|name| BESIDE.contains(&name.as_str())).then_some(arguments)?
+    let (name, inner) = if let (Some(only), None) = (all.next(), all.next()) {
+        only
+    } else {
+        if let Some(arguments) = members.get("function").and_then(|function| function.get("arguments")) {
+            return Some(("function", arguments));
         }
+        let is_call = |name: &str| ARGUMENTS.contains(&name);
+        let mut others = members.keys().filter(|name| !is_call(name));
+        let arguments = members.iter().find(|(name, _)| is_call(name))?;
+        others.all(|name| BESIDE.contains(&name.as_str())).then_some(arguments)?
     };
     let is_schema = name == "properties" && holds_schemas(inner);
     (!is_property(name) && !is_schema).then_some((name, inner))

@@ -28,9 +28,9 @@ pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
         }
         (scalar(root, text)?, "read from the text")
     };
-    let mut mender = Mender::new(document, &value);
+    let mut work = Mender::new(document, &value);
     let note = At::ROOT.note(note);
-    match mender.fit(document.root(), &value, &At::ROOT, Shapes::None)? {
+    match work.fit(document.root(), &value, &At::ROOT, Shapes::None)? {
         Fit::AsIs => Some(Fit::Mended(Mended::new(value, FROM_TEXT, note))),
         Fit::Mended(mended) => {
             let notes = [vec![note], mended.notes].concat();
@@ -73,21 +73,35 @@ fn scalar(schema: &Value, text: &str) -> Option<Value> {
         return Some(value);
     }
     let is_line = !text.contains('\n');
-    match wanted(schema).find(|kind| *kind != "null")? {
-        "string" => is_line.then_some(value),
+    let text = called(text);
+    let value = Value::String(text.to_owned());
+    match wanted(schema).find(|kind| *kind != "null").or_else(|| wanted(schema).next())? {
+        "null" => Some(value),
+        "string" => (is_line && text.contains(char::is_alphanumeric)).then(|| Value::String(bare_text(text).to_owned())),
         "number" | "integer" => Some(Value::String(last_number(text)?.to_owned())),
-        "boolean" => {
-            let first = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-            let word = super::words::words(text).map(|(_, word)| word).filter(|word| super::scalar::truth(word).is_some());
-            let said: Vec<_> = word.collect();
-            let is_only = said.len() == 1
-                && is_line
-                && !super::words::words(text).any(|(_, word)| word != said[0] && super::words::is_doubt(word));
-            let is_first = said.first() == Some(&first);
-            let is_last = said.first().is_some_and(|word| text.trim_end_matches(['.', '!', '*', '"', '`']).ends_with(word));
-            (is_only && (is_first || is_last)).then(|| Value::String(said[0].to_owned()))
-        }
+        "boolean" => truth_in(text).filter(|_| is_line).map(|word| Value::String(word.to_owned())),
         _ => None,
+    }
+}
+
+/// The only yes or no of a sentence, where it begins or ends it.
+fn truth_in(text: &str) -> Option<&str> {
+    let said = || super::words::words(text).map(|(_, word)| word);
+    let mut truths = said().filter(|word| super::scalar::truth(word).is_some());
+    let (truth, other) = (truths.next()?, truths.next());
+    let has_doubt = said().any(|word| word != truth && super::words::is_doubt(word));
+    let is_at_an_end = said().next() == Some(truth) || said().last() == Some(truth);
+    (other.is_none() && !has_doubt && is_at_an_end).then_some(truth)
+}
+
+/// What is in the brackets of a call: `callback(42);`.
+fn called(text: &str) -> &str {
+    let inside = text.trim_end_matches(';').strip_suffix(')').and_then(|text| text.split_once('('));
+    match inside {
+        Some((name, inside)) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$')) => {
+            inside.trim()
+        }
+        _ => text,
     }
 }
 
@@ -192,7 +206,7 @@ fn told(text: &str) -> Value {
 
 /// Without the quotes or marks of emphasis around all of it.
 fn bare_text(text: &str) -> &str {
-    for (open, close) in [("**", "**"), ("\"", "\""), ("'", "'"), ("`", "`"), ("“", "”")] {
+    for (open, close) in [("**", "**"), ("\"", "\""), ("'", "'"), ("`", "`"), ("`", "´"), ("“", "”"), ("‘", "’")] {
         if let Some(inside) = text.strip_prefix(open).and_then(|text| text.strip_suffix(close))
             && !inside.contains(close)
         {

@@ -133,6 +133,9 @@ pub fn read(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Opt
         (_, "trillion" | "trillions") => Some(12),
         _ => None,
     };
+    if power.is_none() && matches!(first, "M" | "B" | "T" | "G" | "bn" | "mn" | "tn" | "K" | "k") {
+        return None;
+    }
     let rest = if power.is_some() { parts.collect::<Vec<_>>().join(" ") } else { behind.to_owned() };
     is_harmless(&rest, schema, name).then_some(power.map_or(Scale::None, Scale::Power))
 }
@@ -156,8 +159,9 @@ fn is_another(unit: &str, schema: &Value, name: &str) -> bool {
     let asked = format!("{spelled} {description}").replace(['_', '-', '/'], " ").to_lowercase();
     MEASURES.iter().any(|kind| {
         let Some(meant) = kind.iter().find(|names| names.contains(&unit)) else { return false };
-        let is_named =
-            |names: &&&[&str]| words(&asked).any(|(_, word)| word.len() > 1 && names.contains(&word) || word == names[0]);
+        let is_named = |names: &&&[&str]| {
+            words(&asked).any(|(_, word)| word.len() > 1 && names.contains(&word) || names.first() == Some(&word))
+        };
         let is_said = is_named(&meant);
         let has_other = kind.iter().filter(|names| names != &meant).any(|names| is_named(&names));
         let is_young = words(&asked).any(|(_, word)| word == "age")
