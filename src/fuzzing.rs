@@ -18,6 +18,7 @@ mod lines;
 mod lowered;
 mod rules;
 mod schema;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use lines::lines;
 pub use lowered::lowered;
 pub use rules::rules;
 pub use schema::{made_up, schema};
+pub use stream::stream;
 
 use serde_json::Value;
 
@@ -36,7 +38,7 @@ use crate::model::{Error, Plain};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("answer", answer),
     ("body", body),
     ("lines", lines),
@@ -44,6 +46,7 @@ pub const TARGETS: [Target; 7] = [
     ("made_up", made_up),
     ("rules", rules),
     ("schema", schema),
+    ("stream", stream),
 ];
 
 /// The longest thing that is said of something wrong, in bytes.

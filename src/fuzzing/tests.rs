@@ -196,4 +196,4 @@ macro_rules! drive {
     };
 }
 
-drive!(answer, body, lines, lowered, made_up, rules, schema);
+drive!(answer, body, lines, lowered, made_up, rules, schema, stream);

@@ -252,7 +252,7 @@ async fn fields_of_a_single() {
             Bad::single("inputs", json!({"inputs": ["Ada"]}), "/inputs"),
             Bad::single("an unknown way to fail", json!({"on_failure": "worst"}), "/on_failure"),
             Bad::single("a coercion that is no boolean", json!({"coerce": "yes"}), "/coerce"),
-            Bad::single("a rule without a message", json!({"rules": [{"expression": "true"}]}), "/rules/0"),
+            Bad::single("a rule without a message", json!({"rules": [{"expression": "true"}]}), "/rules/0/message"),
             Bad::single("a number as input", json!({"input": 7}), "/input"),
             Bad::single("null as input", json!({"input": null}), "/input"),
             Bad::single("an object as input", json!({"input": {"text": "Ada"}}), "/input"),
