@@ -78,8 +78,8 @@ impl Preview {
             Partial::new(path, self.takes_list && !is_wrapped)
         });
         draft.length = draft.length.saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));
-        if partial.push(text) {
-            draft.is_news = true;
+        draft.is_news |= partial.push(text);
+        if draft.is_news || partial.has_finished() {
             self.reader.wake();
         }
     }

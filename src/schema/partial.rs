@@ -124,6 +124,12 @@ impl Partial {
         inner
     }
 
+    /// Whether an element of the list was finished and not yet taken.
+    #[must_use]
+    pub fn has_finished(&self) -> bool {
+        !self.finished.is_empty()
+    }
+
     /// The next finished element of the list.
     pub fn next_finished(&mut self) -> Option<Finished> {
         self.finished.pop_front()
@@ -142,9 +148,16 @@ impl Partial {
                 self.expects = Expects::Value;
                 false
             }
-            (Expects::Value, Token::String(text)) => self.put(Value::String(text)),
+            // It was known up to its last character, as a container was up to its last member.
+            (Expects::Value, Token::String(text)) => {
+                self.put(Value::String(text));
+                false
+            }
             (Expects::Value, Token::Word(word)) => match lexer::literal(&word) {
-                Some(value) => self.put(value),
+                Some(value) => {
+                    self.put(value);
+                    true
+                }
                 None => self.lose(),
             },
             (Expects::Value, Token::Mark(bracket @ ('{' | '['))) => {
@@ -215,20 +228,21 @@ impl Partial {
         match self.open.pop() {
             Some(Open::Object { members, .. }) => self.put(Value::Object(members)),
             Some(Open::Array(items)) => self.put(Value::Array(items)),
-            None => self.lose(),
+            None => self.is_lost = true,
         }
+        false
     }
 
     /// A value is whole.
-    fn put(&mut self, value: Value) -> bool {
+    fn put(&mut self, value: Value) {
         let is_watched = self.is_in_list();
         self.expects = Expects::Comma;
         match self.open.last_mut() {
             None => self.whole = Some(value),
-            Some(Open::Object { members, key }) => {
-                let Some(key) = key.take() else { return self.lose() };
-                members.insert(key, value);
-            }
+            Some(Open::Object { members, key }) => match key.take() {
+                Some(key) => drop(members.insert(key, value)),
+                None => self.is_lost = true,
+            },
             Some(Open::Array(items)) => {
                 if is_watched {
                     self.finished.push_back(Finished { index: items.len(), value: value.clone() });
@@ -236,7 +250,6 @@ impl Partial {
                 items.push(value);
             }
         }
-        true
     }
 
     /// Whether the innermost container is the list that is watched.
