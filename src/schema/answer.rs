@@ -5,6 +5,8 @@
 //! Three promises: an answer that was cut off is never closed into a shorter one, prose never becomes a value, and
 //! the work is linear in the size of the text.
 //!
+//! An object of which nothing but the closing brace is missing is told as [`Unclosed`]: whether it is whole, the schema knows.
+//!
 //! Knows no schema (only a predicate), no provider and no HTTP.
 //!
 //! - `scan`: which pieces of the text are worth reading; `reasoning`: which are not; `found`: what came of it
@@ -31,10 +33,11 @@ use serde_json::Value;
 use crate::model::Plain;
 use cursor::position;
 use found::{Candidate, Found};
+use object::LeftOpen;
 use repair::Repairs;
 
 /// A JSON value, and what had to be mended to get it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The value; not necessarily an accepted one: if no candidate was, it is the largest.
     pub value: Value,
@@ -51,6 +54,16 @@ pub struct NoJson {
     pub truncated: bool,
     /// Where the text begins that is not reasoning, if there is no JSON in it, not even broken JSON.
     pub prose: Option<usize>,
+    /// What the text says, if all that is missing in it is closing braces of objects.
+    pub unclosed: Option<Box<Unclosed>>,
+}
+
+/// An object of which only closing braces are missing: the text ends behind a whole member, within no array and no string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unclosed {
+    pub answer: Answer,
+    /// How many objects are open: the outermost, its last member, and so on.
+    pub levels: usize,
 }
 
 impl fmt::Display for NoJson {
@@ -92,7 +105,7 @@ pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJ
 pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     if scan::holds_too_many_values(text) {
         let message = format!("the answer holds more than {} values", scan::MAX_VALUES);
-        return Err(NoJson { message, truncated: false, prose: None });
+        return Err(NoJson { message, truncated: false, prose: None, unclosed: None });
     }
     if let Some(value) = strict(text) {
         let whole = Candidate { value, span: 0..text.len(), body: 0, repairs: Repairs::default(), is_strict: true };
@@ -107,7 +120,8 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     let found = scan::scan(text);
     // Even after a whole candidate: the model was about to correct it, or to add to it.
     if let Some(opened) = found.cut {
-        return Err(cut(text, opened));
+        let unclosed = found.left_open.map(|left_open| Box::new(unclosed(text, opened, found.body, left_open)));
+        return Err(NoJson { unclosed, ..cut(text, opened) });
     }
     if found.list.is_empty() {
         return Err(nothing(text, &found));
@@ -124,6 +138,19 @@ fn unescaped(text: &str) -> Option<Value> {
     let lines = text.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
     strict(&serde_json::from_str::<String>(&format!("\"{lines}\"")).ok()?)
 }
+
+/// The text that a quoted text is: in any quotes, escaped ones too, or in several that are added up. `None` if it is not quoted as a whole.
+#[must_use]
+pub fn quoted(text: &str) -> Option<String> {
+    if text.starts_with("\\\"") {
+        let inner = serde_json::from_str::<String>(&format!("\"{text}\"")).ok()?;
+        return serde_json::from_str(&inner).ok();
+    }
+    text.starts_with(quote::is_quote).then(|| object::read_string(text)).flatten()
+}
+
+/// The sentence that says that an object was closed.
+pub const CLOSED: &str = repair::CLOSED;
 
 /// The values found in a text, in its order.
 pub struct Candidates<'t> {
@@ -288,7 +315,13 @@ fn cut(text: &str, opened: usize) -> NoJson {
         ),
         truncated: true,
         prose: None,
+        unclosed: None,
     }
+}
+
+fn unclosed(text: &str, opened: usize, body: usize, LeftOpen { value, levels, repairs }: LeftOpen) -> Unclosed {
+    let candidate = Candidate { value, span: opened..text.len(), body, repairs, is_strict: false };
+    Unclosed { answer: finish(text, candidate, Repairs::default()), levels }
 }
 
 fn nothing(text: &str, found: &Found) -> NoJson {
@@ -302,5 +335,5 @@ fn nothing(text: &str, found: &Found) -> NoJson {
         ("the answer holds no JSON object or array".to_owned(), false)
     };
     let prose = (!truncated && found.fault.is_none()).then_some(found.body);
-    NoJson { message, truncated, prose }
+    NoJson { message, truncated, prose, unclosed: None }
 }

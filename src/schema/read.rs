@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Schema;
 use super::answer::{self, Answer, Candidates, NoJson};
 use super::coerce::{Coerced, Whole};
+use super::walk::Document;
 use crate::model::Fault;
 
 /// What an answer says.
@@ -28,7 +29,8 @@ impl Schema {
     pub fn read(&self, text: &str, raised: impl Fn(Value) -> Value, coerce: bool) -> Result<Read, NoJson> {
         let candidates = match answer::candidates(text) {
             Ok(candidates) => candidates,
-            Err(none) => return self.prose(text, &none).filter(|_| coerce).ok_or(none),
+            Err(none) if coerce => return self.prose(text, &none).or_else(|| self.closed(&none, &raised)).ok_or(none),
+            Err(none) => return Err(none),
         };
         if let Some(valid) = candidates.accepted(|value| self.is_valid(&raised(value.clone()))) {
             return Ok(whole(candidates.take(valid), &raised));
@@ -47,13 +49,13 @@ impl Schema {
 
     /// The candidate that needs the least mending, the later of two; or all, where a list is wanted and none is one.
     fn coerced_among(&self, candidates: &Candidates<'_>, raised: &impl Fn(Value) -> Value) -> Option<Mend> {
-        let is_sequence = candidates.is_sequence() && !candidates.values().any(Value::is_array);
-        if is_sequence {
+        if candidates.is_sequence() {
             let all = Value::Array(candidates.values().cloned().collect());
             if self.is_valid(&all) {
                 return Some(Mend::Sequence);
             }
-            if let Some(coerced) = self.coerced(&all, Whole::No) {
+            let has_lists = candidates.values().any(Value::is_array);
+            if !has_lists && let Some(coerced) = self.coerced(&all, Whole::No) {
                 return Some(Mend::All(coerced));
             }
         }
@@ -68,6 +70,30 @@ impl Schema {
             }
         }
         best.map(|(place, coerced)| Mend::One(place, coerced))
+    }
+
+    /// An object without its closing brace, where nothing else can be missing: it is valid, and each object that is open has every
+    /// property that the schema names for it. Whatever else a text ends in was cut off: a list, a string, a number.
+    fn closed(&self, none: &NoJson, raised: &impl Fn(Value) -> Value) -> Option<Read> {
+        let unclosed = none.unclosed.as_deref()?;
+        let document = Document::new(&self.value, self.draft);
+        let (mut schema, mut value) = (document.root(), &unclosed.answer.value);
+        for level in 1..=unclosed.levels {
+            let named = document.target(schema);
+            let properties = named.get("properties")?.as_object()?;
+            let is_map =
+                named.get("patternProperties").is_some() || named.get("additionalProperties").is_some_and(Value::is_object);
+            let members = value.as_object().filter(|_| !properties.is_empty())?;
+            if is_map || !properties.keys().all(|name| members.contains_key(name)) {
+                return None;
+            }
+            if level < unclosed.levels {
+                let (last, inner) = members.iter().next_back()?;
+                (schema, value) = (properties.get(last)?, inner);
+            }
+        }
+        let read = whole(unclosed.answer.clone(), raised);
+        self.is_valid(&read.value).then_some(read)
     }
 
     /// What an answer without JSON says.

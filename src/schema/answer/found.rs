@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::object::Fault;
+use super::object::{Fault, LeftOpen};
 use super::repair::Repairs;
 
 /// A value found in a text.
@@ -29,6 +29,8 @@ pub struct Found {
     pub fault_was_json: bool,
     /// Where the object or array begins in which the text ends.
     pub cut: Option<usize>,
+    /// What that object is, if only its end is missing, and nothing was found before it.
+    pub left_open: Option<LeftOpen>,
     /// Reasoning was skipped; and the text ends within it.
     pub reasoning: bool,
     pub in_reasoning: bool,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::cursor::{Cursor, is_elision};
+use super::cursor::{Cursor, is_elision, is_space};
 use super::quote::{self, Place};
 use super::repair::{self, Repairs};
 
@@ -44,6 +44,16 @@ pub struct Broken {
     pub reached: usize,
     /// It was meant as JSON (a quoted string or a key was read), so what is inside it is no answer of its own.
     pub was_json: bool,
+    /// Nothing is wrong but that the text ends before some objects are closed.
+    pub left_open: Option<LeftOpen>,
+}
+
+/// An object of which only closing braces are missing: the text ends behind a member that is whole, and within no array.
+pub struct LeftOpen {
+    pub value: Value,
+    /// How many objects are open: the outermost, its last member, and so on.
+    pub levels: usize,
+    pub repairs: Repairs,
 }
 
 /// What a word without quotes is outside of all objects.
@@ -64,12 +74,36 @@ pub fn read(text: &str, at: usize, words: Words, room: &mut usize) -> Result<Men
         words,
         depth: 0,
         in_objects: 0,
+        left_open: 0,
         was_json: false,
     };
-    match reader.value(Place::Element) {
-        Ok(value) => Ok(Mended { value, end: reader.cursor.at(), repairs: reader.repairs }),
-        Err(fault) => Err(Broken { fault, reached: reader.cursor.at(), was_json: reader.was_json }),
+    let read = reader.value(Place::Element);
+    let (end, levels) = (reader.cursor.at(), reader.left_open);
+    let (repairs, was_json) = (reader.repairs, reader.was_json);
+    match read {
+        Ok(value) if levels > 0 => {
+            let left_open = Some(LeftOpen { value, levels, repairs });
+            Err(Broken { fault: Fault::cut(end), reached: end, was_json, left_open })
+        }
+        Ok(value) => Ok(Mended { value, end, repairs }),
+        Err(fault) => Err(Broken { fault, reached: end, was_json, left_open: None }),
     }
+}
+
+/// The one string that `text` is as a whole, in quotes of any kind, or several that are added up.
+pub fn read_string(text: &str) -> Option<String> {
+    let mut reader = Reader {
+        cursor: Cursor::new(text, 0),
+        repairs: Repairs::default(),
+        room: &mut 1,
+        words: Words::Prose,
+        depth: 0,
+        in_objects: 0,
+        left_open: 0,
+        was_json: false,
+    };
+    let string = reader.joined(Place::Element).ok()?;
+    reader.cursor.is_at_end().then_some(string)
 }
 
 pub(super) struct Reader<'a> {
@@ -80,6 +114,8 @@ pub(super) struct Reader<'a> {
     depth: usize,
     /// Objects open around the cursor.
     pub(super) in_objects: usize,
+    /// Objects that the text ends in.
+    left_open: usize,
     pub(super) was_json: bool,
 }
 
@@ -155,6 +191,7 @@ impl<'t> Reader<'t> {
         self.in_objects += 1;
         let mut members = Map::new();
         self.extra_commas()?;
+        self.stray_word();
         while self.cursor.peek() != Some('}') {
             let key = self.key()?;
             self.trivia()?;
@@ -169,12 +206,35 @@ impl<'t> Reader<'t> {
             if members.contains_key(&key) {
                 self.repairs.note_duplicate(&key);
             }
-            members.insert(key, value);
+            let is_new = members.insert(key, value).is_none();
+            if is_new && self.is_left_open() {
+                self.repairs.note(repair::CLOSED);
+                self.left_open += 1;
+                break;
+            }
             self.separator('}')?;
             self.extra_commas()?;
+            self.stray_word();
         }
         self.in_objects -= 1;
         Ok(Value::Object(members))
+    }
+
+    /// The text ends behind a whole member, with no array around it. A quote inside a string makes its end unclear.
+    fn is_left_open(&self) -> bool {
+        let rest = self.cursor.rest();
+        self.depth == self.in_objects && rest.trim_matches(is_space).is_empty() && !self.repairs.has(repair::INNER_QUOTE)
+    }
+
+    /// `"a": 1, COMMENT "b": 2`: a word in capitals where a key in quotes begins, or the object ends.
+    fn stray_word(&mut self) {
+        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
+        let word = ahead.skip_while(|c| c.is_ascii_uppercase() || c == '_');
+        let has_space = !ahead.skip_while(char::is_whitespace).is_empty();
+        if word.len() > 2 && has_space && (ahead.peek() == Some('}') || quote::begins_quoted_key(ahead)) {
+            self.repairs.note(repair::STRAY);
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+        }
     }
 
     fn key(&mut self) -> Result<String, Fault> {

@@ -41,7 +41,7 @@ pub fn closers(opener: char) -> &'static [char] {
     match opener {
         '"' => &['"'],
         '\'' => &['\''],
-        '`' => &['`'],
+        '`' | '´' => &['`', '´'],
         '“' | '”' | '„' | '‟' => &['”', '“', '‟', '"'],
         '‘' | '’' | '‚' => &['’', '‘', '\''],
         '«' => &['»'],
@@ -97,7 +97,7 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
 }
 
 /// Whether what follows a quote is what follows a string. At the end of the text it is.
-fn ends_string(after: Cursor<'_>, place: Place, opens: bool) -> bool {
+pub fn ends_string(after: Cursor<'_>, place: Place, opens: bool) -> bool {
     if after.rest().starts_with('#') || after.rest().starts_with("//") {
         return false; // "ranked "#1" of all": a comment has space before it
     }

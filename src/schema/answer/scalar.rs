@@ -95,7 +95,7 @@ impl Reader<'_> {
         if text.contains("...") || text.contains('…') || TYPE_NAMES.contains(&text) {
             return Err(Fault::new(at, LEFT_OUT));
         }
-        let begins_well = text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '$' | '€' | '£' | '¥' | '+' | '-'));
+        let begins_well = text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '$' | '€' | '£' | '¥' | '+' | '-' | '/'));
         let is_odd = |c: char| quote::is_quote(c) || matches!(c, '{' | '[' | '(' | ')' | '<' | '>' | ';' | '=' | '|' | '\\');
         if !begins_well || text.contains(is_odd) || text.contains(": ") {
             return Err(Fault::new(at, "expected a JSON value"));

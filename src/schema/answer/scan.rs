@@ -136,6 +136,7 @@ impl Scan<'_> {
             Ok(mended) => self.keep(mended.value, start..mended.end, Some(mended.repairs)),
             Err(broken) if broken.fault.cut => {
                 self.found.cut = Some(start);
+                self.found.left_open = broken.left_open.filter(|_| self.found.list.is_empty());
                 false
             }
             Err(broken) => self.skip_broken(start, &broken),

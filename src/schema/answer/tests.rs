@@ -124,6 +124,12 @@ fn syntax_is_mended() {
         ("{\"a\":\"foo,\n\"b\":5}", json!({"a": "foo", "b": 5})),
         ("{\"l\": [\n\"one,\n\"two\"\n]}", json!({"l": ["one", "two"]})),
         (r#"{"l": [1, "semi"colon"]}"#, json!({"l": [1, "semi\"colon"]})),
+        (r#"{""a"": [{""b c"": ""5"", ""d"": oak}]}"#, json!({"a": [{"b c": "5", "d": "oak"}]})),
+        (r#"{"a": ""x", "b": 1}"#, json!({"a": "x", "b": 1})),
+        ("{`a´: `b´}", json!({"a": "b"})),
+        ("{re: /a-b.css/, path: /etc/hosts}", json!({"re": "/a-b.css/", "path": "/etc/hosts"})),
+        (r#"{"a": true, NOTE_HERE "b": "x" END }"#, json!({"a": true, "b": "x"})),
+        (r#"{"NOTE": 1, NOTE: 2, ID: 3}"#, json!({"NOTE": 2, "ID": 3})),
         (r#"{\"a\": 1, \"b\": \"say \\\"no\\\"\"}"#, json!({"a": 1, "b": "say \"no\""})),
     ]);
 }
@@ -139,6 +145,7 @@ fn words_without_quotes_are_text_inside_objects_only() {
         ("{\"population\": 12 000, \"parts\": [1 000, 2 m]}", json!({"population": "12 000", "parts": ["1 000", "2 m"]})),
         ("{\"url\": https://x.org/a, \"time\": 12:30 // noon\n}", json!({"url": "https://x.org/a", "time": "12:30"})),
     ]);
+    refuses(&[r#"{"a": 1, note "b": 2}"#, r#"{"a": "x" true}"#, r#"{"a": ""x"", y}"#], false);
     refuses(&["[sic]", "They [red, blue] said", "{name: string, age: number}", "{name: <name>}", "{a: f(x)}"], false);
 }
 

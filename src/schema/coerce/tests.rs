@@ -406,3 +406,75 @@ fn repairs_say_where_and_what() {
     let read = super::tests::read(&list, &json!(many).to_string()).unwrap();
     assert_eq!((read.repairs.len(), read.repairs[100].as_str()), (101, "and 200 more of the kind"));
 }
+
+#[test]
+fn an_object_is_closed_where_nothing_else_can_be_missing() {
+    let flat =
+        json!({"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}});
+    mends(
+        &flat,
+        &[
+            (r#"{"age": 3, "name": "Ann""#, json!({"age": 3, "name": "Ann"})),
+            ("So:\n{\"name\": \"Ann\", \"age\": 3\n", json!({"name": "Ann", "age": 3})),
+        ],
+    );
+    refuses(
+        &flat,
+        &[
+            r#"{"name": "Ann""#,
+            r#"{"name": "Ann", "age": 3"#,
+            r#"{"age": 3, "name": "Ann"#,
+            r#"{"age": 3, "name": "Ann","#,
+            r#"{"age": 3, "name": "he said "no" to Ann""#,
+            r#"{"age": 3, "name": "Ann" // and"#,
+            r#"{"age": 3, "name": "Bob"} or {"age": 3, "name": "Ann""#,
+            r#"[{"age": 3, "name": "Ann""#,
+            r#"{"age": 3, "name": ["Ann""#,
+        ],
+    );
+    let nested = json!({"type": "object", "properties": {"id": {"type": "string"}, "who": {"$ref": "#/$defs/who"}}, "required": ["who"],
+        "$defs": {"who": flat}});
+    mends(&nested, &[(r#"{"id": "x", "who": {"age": 3, "name": "Ann""#, json!({"id": "x", "who": {"age": 3, "name": "Ann"}}))]);
+    refuses(&nested, &[r#"{"id": "x", "who": {"name": "Ann""#, r#"{"who": {"age": 3, "name": "Ann"}"#]);
+    refuses(&nested, &[r#"{"id": "x", "who": {"age": 3, "name": "A"}, "who": {"name": "Ann""#]);
+    let map = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}});
+    refuses(&map, &[r#"{"a": "x""#]);
+    refuses(&json!({"type": "object"}), &[r#"{"a": "x""#, "{"]);
+    refuses(&json!({"type": "array", "items": {"type": "string"}}), &[r#"["a", "b""#]);
+}
+
+#[test]
+fn what_is_left_out_with_the_closing_brace_is_told() {
+    let schema = Schema::compile(r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#).unwrap();
+    let repairs = schema.read("So: {'a': 'x'", |value| value, true).unwrap().repairs;
+    assert_eq!(repairs, ["removed text around the JSON", "replaced single quotes", "closed an object that was left open"]);
+}
+
+#[test]
+fn a_text_in_quotes_is_what_is_in_them() {
+    mends(
+        &json!({"type": "string"}),
+        &[
+            (r"'the dog\'s bone'", json!("the dog's bone")),
+            ("`left'", json!("left")),
+            (r#"\"good day\""#, json!("good day")),
+            (r#""good" + " day""#, json!("good day")),
+            (r#""yes" and "no""#, json!(r#""yes" and "no""#)),
+        ],
+    );
+}
+
+#[test]
+fn numbers_between_commas_are_a_list() {
+    let numbers = json!({"type": "array", "items": {"type": "number"}});
+    mends(&numbers, &[("4,5,6", json!([4, 5, 6])), ("4.5, 6", json!([4.5, 6])), ("1234,567,89", json!([1234, 567, 89]))]);
+    refuses(&numbers, &["1,234,567", "4,5", "4, x, 6", "1, 2, ...", "1,2,"]);
+}
+
+#[test]
+fn values_of_different_kinds_that_follow_one_another_are_a_list() {
+    let kinds = json!({"type": "array", "items": {"anyOf": [
+        {"type": "object", "required": ["k"]}, {"type": "array", "items": {"type": "integer"}}]}});
+    mends(&kinds, &[("{\"k\": 1}\n[2, 3]", json!([{"k": 1}, [2, 3]]))]);
+    refuses(&kinds, &["{\"k\": 1} or [2, 3]"]);
+}

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::super::answer;
 use super::super::walk::Document;
 use super::at::At;
 use super::fit::{Fit, Mended, Mender, Shapes, wanted};
@@ -19,7 +20,7 @@ pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
     if text.is_empty() || text.len() > MAX_TEXT {
         return None;
     }
-    let root = root(document);
+    let root = document.target(document.root());
     let (value, note) = if let Some(properties) = root.get("properties").and_then(Value::as_object) {
         elements(properties, text).or_else(|| lines(properties, text))?
     } else {
@@ -37,16 +38,6 @@ pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
             Some(Fit::Mended(Mended { value: mended.value, cost: mended.cost.saturating_add(FROM_TEXT), notes }))
         }
     }
-}
-
-/// What the root says, or what it refers to.
-fn root<'s>(document: &Document<'s>) -> &'s Value {
-    let mut schema = document.root();
-    for _ in 0..8 {
-        let Some((.., Some(target))) = document.references(schema).into_iter().next() else { break };
-        schema = target;
-    }
-    schema
 }
 
 /// The text without a fence or one element around all of it.
@@ -77,11 +68,22 @@ fn scalar(schema: &Value, text: &str) -> Option<Value> {
     let value = Value::String(text.to_owned());
     match wanted(schema).find(|kind| *kind != "null").or_else(|| wanted(schema).next())? {
         "null" => Some(value),
-        "string" => (is_line && text.contains(char::is_alphanumeric)).then(|| Value::String(bare_text(text).to_owned())),
+        "array" => numbers(text),
+        "string" => (is_line && text.contains(char::is_alphanumeric))
+            .then(|| Value::String(answer::quoted(text).unwrap_or_else(|| bare_text(text).to_owned()))),
         "number" | "integer" => Some(Value::String(last_number(text)?.to_owned())),
         "boolean" => truth_in(text).filter(|_| is_line).map(|word| Value::String(word.to_owned())),
         _ => None,
     }
+}
+
+/// `1, 2, 3`, where the commas cannot be those of one number.
+fn numbers(text: &str) -> Option<Value> {
+    let parts: Vec<_> = text.split(',').map(str::trim).collect();
+    let is_grouped = parts.iter().skip(1).all(|part| part.split('.').next().is_some_and(|whole| whole.len() == 3));
+    let is_list = parts.len() > 2 && !is_grouped || parts.len() == 2 && text.contains(", ");
+    let numbers = parts.into_iter().map(|part| serde_json::from_str(part).ok().map(Value::Number));
+    numbers.collect::<Option<Vec<_>>>().filter(|_| is_list).map(Value::Array)
 }
 
 /// The only yes or no of a sentence, where it begins or ends it.
@@ -206,7 +208,8 @@ fn told(text: &str) -> Value {
 
 /// Without the quotes or marks of emphasis around all of it.
 fn bare_text(text: &str) -> &str {
-    for (open, close) in [("**", "**"), ("\"", "\""), ("'", "'"), ("`", "`"), ("`", "´"), ("“", "”"), ("‘", "’")] {
+    for (open, close) in [("**", "**"), ("\"", "\""), ("'", "'"), ("`", "`"), ("`", "´"), ("`", "'"), ("“", "”"), ("‘", "’")]
+    {
         if let Some(inside) = text.strip_prefix(open).and_then(|text| text.strip_suffix(close))
             && !inside.contains(close)
         {
