@@ -120,7 +120,7 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     let found = scan::scan(text);
     // Even after a whole candidate: the model was about to correct it, or to add to it.
     if let Some(opened) = found.cut {
-        let unclosed = found.left_open.map(|left_open| Box::new(unclosed(text, opened, found.body, left_open)));
+        let unclosed = found.left_open.map(|left_open| Box::new(unclosed(text, opened, found.body, *left_open)));
         return Err(NoJson { unclosed, ..cut(text, opened) });
     }
     if found.list.is_empty() {

@@ -30,7 +30,7 @@ pub struct Found {
     /// Where the object or array begins in which the text ends.
     pub cut: Option<usize>,
     /// What that object is, if only its end is missing, and nothing was found before it.
-    pub left_open: Option<LeftOpen>,
+    pub left_open: Option<Box<LeftOpen>>,
     /// Reasoning was skipped; and the text ends within it.
     pub reasoning: bool,
     pub in_reasoning: bool,

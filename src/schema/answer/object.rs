@@ -1,4 +1,5 @@
-//! The tolerant reader: objects and arrays as a person would read them. It mends, and says so, or fails; it never closes what the text leaves open.
+//! The tolerant reader: objects and arrays as a person would read them. It mends, and says so, or fails. What the text leaves open
+//! is broken; where only braces are missing, it is told as [`LeftOpen`].
 
 use serde_json::{Map, Value};
 
@@ -45,7 +46,7 @@ pub struct Broken {
     /// It was meant as JSON (a quoted string or a key was read), so what is inside it is no answer of its own.
     pub was_json: bool,
     /// Nothing is wrong but that the text ends before some objects are closed.
-    pub left_open: Option<LeftOpen>,
+    pub left_open: Option<Box<LeftOpen>>,
 }
 
 /// An object of which only closing braces are missing: the text ends behind a member that is whole, and within no array.
@@ -67,22 +68,13 @@ pub enum Words {
 
 /// Reads the object or array that begins at `at`. `room` is how many values there may be, and is less by those that were read.
 pub fn read(text: &str, at: usize, words: Words, room: &mut usize) -> Result<Mended, Broken> {
-    let mut reader = Reader {
-        cursor: Cursor::new(text, at),
-        repairs: Repairs::default(),
-        room,
-        words,
-        depth: 0,
-        in_objects: 0,
-        left_open: 0,
-        was_json: false,
-    };
+    let mut reader = Reader::new(text, at, words, room);
     let read = reader.value(Place::Element);
     let (end, levels) = (reader.cursor.at(), reader.left_open);
     let (repairs, was_json) = (reader.repairs, reader.was_json);
     match read {
         Ok(value) if levels > 0 => {
-            let left_open = Some(LeftOpen { value, levels, repairs });
+            let left_open = Some(Box::new(LeftOpen { value, levels, repairs }));
             Err(Broken { fault: Fault::cut(end), reached: end, was_json, left_open })
         }
         Ok(value) => Ok(Mended { value, end, repairs }),
@@ -92,16 +84,8 @@ pub fn read(text: &str, at: usize, words: Words, room: &mut usize) -> Result<Men
 
 /// The one string that `text` is as a whole, in quotes of any kind, or several that are added up.
 pub fn read_string(text: &str) -> Option<String> {
-    let mut reader = Reader {
-        cursor: Cursor::new(text, 0),
-        repairs: Repairs::default(),
-        room: &mut 1,
-        words: Words::Prose,
-        depth: 0,
-        in_objects: 0,
-        left_open: 0,
-        was_json: false,
-    };
+    let mut room = 1;
+    let mut reader = Reader::new(text, 0, Words::Prose, &mut room);
     let string = reader.joined(Place::Element).ok()?;
     reader.cursor.is_at_end().then_some(string)
 }
@@ -120,6 +104,11 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'t> Reader<'t> {
+    fn new(text: &'t str, at: usize, words: Words, room: &'t mut usize) -> Self {
+        let repairs = Repairs::default();
+        Self { cursor: Cursor::new(text, at), repairs, room, words, depth: 0, in_objects: 0, left_open: 0, was_json: false }
+    }
+
     fn value(&mut self, place: Place) -> Result<Value, Fault> {
         let at = self.cursor.at();
         let Some(left) = self.room.checked_sub(1) else {

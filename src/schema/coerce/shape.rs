@@ -31,9 +31,10 @@ pub fn reshaped<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value,
         return None;
     }
     let mut ways = Vec::new();
+    let is_scalar = !value.is_object() && !value.is_array();
     let mut try_it = |work: &mut Mender<'_, 's>, other: &Value, cost: u32, what: &str| {
         let fit = work.fit(schema, other, at, Shapes::None);
-        if let Some(fit) = fit.filter(|fit| is_implied(schema, other) && !(cost == PUT_IN && is_far(fit))) {
+        if let Some(fit) = fit.filter(|fit| is_implied(schema, other) && !(cost == PUT_IN && is_far(fit, is_scalar))) {
             let note = at.note(what);
             ways.push(match fit {
                 Fit::AsIs => Mended::new(other.clone(), cost, note),
@@ -102,9 +103,9 @@ fn is_implied(schema: &Value, value: &Value) -> bool {
     }
 }
 
-/// More than a scalar had to be mended.
-const fn is_far(fit: &Fit) -> bool {
-    matches!(fit, Fit::Mended(mended) if mended.cost >= UNWRAPPED)
+/// More than a scalar had to be mended in what is put in; or that, where it is nothing but a scalar.
+const fn is_far(fit: &Fit, is_scalar: bool) -> bool {
+    matches!(fit, Fit::Mended(mended) if is_scalar || mended.cost >= UNWRAPPED)
 }
 
 /// The way of the least cost, if no other is as near and comes to something else.

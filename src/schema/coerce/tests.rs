@@ -478,3 +478,10 @@ fn values_of_different_kinds_that_follow_one_another_are_a_list() {
     mends(&kinds, &[("{\"k\": 1}\n[2, 3]", json!([{"k": 1}, [2, 3]]))]);
     refuses(&kinds, &["{\"k\": 1} or [2, 3]"]);
 }
+
+#[test]
+fn a_bare_number_is_put_into_no_text() {
+    let one = |kind: &str| json!({"type": "object", "required": ["foo"], "properties": {"foo": {"type": kind}}});
+    mends(&one("integer"), &[("7", json!({"foo": 7}))]);
+    refuses(&one("string"), &["7", "```json\n7\n```", "true", "The answer:\n```\n7\n```"]);
+}
