@@ -23,7 +23,8 @@ use crate::model::{Code, Ending, Error, Input, Item, OnError, Outcome, Single};
 /// Extracts from one text.
 ///
 /// Answers with the object, which is always valid against the schema; or, with `"stream": true` or
-/// `Accept: text/event-stream`, with a `result` or an `error` event, then `done`.
+/// `Accept: text/event-stream`, with events: `partial` (the object as far as it is known) and, of a schema that is a list or has
+/// one list of objects, `item` (an element that is finished and valid) while the model writes; `result` or `error`; then `done`.
 #[utoipa::path(
     post, path = "/v1/extract", tag = "extraction",
     request_body(content = super::docs::ExtractRequest, content_type = "application/json", example = json!({
