@@ -80,6 +80,10 @@ fn move_references(schema: &mut Value) -> bool {
                 true
             }
             ("$ref" | "$dynamicRef" | "$id" | "$anchor" | "$dynamicAnchor", Value::String(_)) => false,
+            // Here the names are the caller's, and no keywords.
+            ("properties" | "patternProperties" | "dependentSchemas" | "$defs" | "definitions", Value::Object(named)) => {
+                named.values_mut().all(move_references)
+            }
             ("enum" | "const" | "default" | "examples", _) => true,
             (_, member) => move_references(member),
         }),
@@ -124,5 +128,17 @@ mod tests {
             assert!(list.element.is_valid(&json!({"name": 1, "below": [{"name": 2}]})), "{definitions}");
             assert!(!list.element.is_valid(&json!({"name": 1, "below": [{}]})), "{definitions}");
         }
+    }
+
+    #[test]
+    fn a_member_may_be_called_as_a_keyword_is() {
+        let schema = json!({
+            "type": "array",
+            "items": {"type": "object", "properties": {"default": {"$ref": "#/$defs/name"}, "enum": {"$ref": "#/$defs/name"}}},
+            "$defs": {"name": {"type": "string"}}
+        });
+        let list = list(&schema).unwrap();
+        assert!(list.element.is_valid(&json!({"default": "a", "enum": "b"})));
+        assert!(!list.element.is_valid(&json!({"default": 1})) && !list.element.is_valid(&json!({"enum": 1})));
     }
 }
