@@ -17,7 +17,7 @@ use crate::http::{self, Lifecycle, Parts};
 use crate::limits::{self, KeyQuota, Limits, Pool, PoolId, Rate, Terms};
 use crate::model::Mode;
 use crate::net;
-use crate::provider::{OpenAi, Provider, Remote};
+use crate::provider::{Anthropic, Gemini, Ollama, OpenAi, Provider, Remote, Responses, Wire};
 use crate::schema::Registry;
 use crate::telemetry;
 use callers::Callers;
@@ -169,7 +169,12 @@ const fn rate(rate: config::Rate) -> Rate {
 
 fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     use secrecy::ExposeSecret;
+    let base_url = net::Url::parse(provider.base_url.as_str()).context("the base URL is none")?;
+    let wire = wire(provider, &base_url);
     let mut headers = ::http::HeaderMap::new();
+    for (name, value) in wire.headers() {
+        headers.insert(*name, ::http::HeaderValue::from_static(value));
+    }
     for (name, value) in &provider.headers {
         let mut value = ::http::HeaderValue::from_str(value.expose_secret())
             .with_context(|| format!("the header {name} has a value that cannot be sent"))?;
@@ -178,11 +183,19 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     }
     let proxy = provider.proxy.as_ref().map(|proxy| proxy.as_str().to_owned());
     let client = net::Client::new(net::Options { headers, proxy, connect_timeout: Some(provider.connect_timeout) })?;
-    let base_url = net::Url::parse(provider.base_url.as_str()).context("the base URL is none")?;
-    let wire = match provider.kind {
-        config::Kind::OpenAi => OpenAi::at(base_url.host_str().unwrap_or_default()),
-    };
     Ok(Arc::new(Remote::new(wire, client, &base_url, &provider.api_keys, provider.headers.values().cloned().collect())))
+}
+
+fn wire(provider: &config::Provider, base_url: &net::Url) -> Box<dyn Wire> {
+    let (host, path) = (base_url.host_str().unwrap_or_default(), base_url.path());
+    match provider.kind {
+        config::Kind::OpenAi => Box::new(OpenAi::at(host)),
+        config::Kind::Responses => Box::new(Responses::at(host)),
+        config::Kind::Anthropic => Box::new(Anthropic::at(path)),
+        config::Kind::Gemini => Box::new(Gemini::at(path)),
+        config::Kind::Ollama => Box::new(Ollama::at(path)),
+        config::Kind::Azure => Box::new(OpenAi::azure(path, provider.api_version.as_deref().unwrap_or_default())),
+    }
 }
 
 fn models(config: &Config, providers: BTreeMap<String, Provided>, limits: &Limits) -> anyhow::Result<Models> {
@@ -234,7 +247,7 @@ fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(Provided, Pool)>>
     let wanted = config.model.is_none();
     anyhow::ensure!(
         !wanted,
-        "this build has no model built in, and no provider is configured; set OPENAI_BASE_URL or OPENAI_API_KEY, and EXTRACTD_MODEL"
+        "this build has no model built in, and no provider is configured; set OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY or GEMINI_API_KEY, and EXTRACTD_MODEL"
     );
     Ok(None)
 }
@@ -252,7 +265,7 @@ fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(Provided, Pool
     anyhow::ensure!(
         model_path.is_file(),
         "the built-in model's file {} is not there; `make model` gets it, `local.model_path` (EXTRACTD_MODEL_PATH) names another, \
-         or configure a provider (OPENAI_API_KEY or OPENAI_BASE_URL, and EXTRACTD_MODEL)",
+         or configure a provider (OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY or GEMINI_API_KEY, and EXTRACTD_MODEL)",
         model_path.display()
     );
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -15,6 +15,7 @@ mod error;
 mod file;
 mod headers;
 mod keys;
+mod kind;
 mod limits;
 mod local;
 mod log;
@@ -48,13 +49,14 @@ pub use args::Args;
 pub use cache::Cache;
 pub use callers::{Caller, Quota, join_callers, read_callers};
 pub use error::Error;
+pub use kind::Kind;
 pub use limits::Limits;
 pub use local::Local;
 pub use log::{Format, Log};
 pub use model_name::ModelName;
 pub use models::Model;
 pub use print::InForce;
-pub use providers::{Kind, LOCAL, Provider, Rate};
+pub use providers::{LOCAL, Provider, Rate};
 pub use server::Server;
 pub use setting::Origin;
 pub use url::Url;
@@ -132,8 +134,7 @@ impl Config {
         let settings = sources::gather(args, &environment, &read_file)?;
         let reader = Reader::new(&environment, &read_file);
         let config = Self::read(Section::root(&reader, settings))?;
-        let mut warnings = environment::warnings(&environment, &config.providers);
-        warnings.extend(budget::warning(&config));
+        let warnings = budget::warning(&config).into_iter().collect();
         Ok(Loaded { config, origins: reader.into_record(), warnings })
     }
 

@@ -11,6 +11,7 @@ mod judge;
 mod one;
 mod pace;
 mod plan;
+mod preview;
 mod retry;
 mod ways;
 
@@ -21,6 +22,7 @@ pub use batch::{Inputs, Outcomes, run, single};
 pub use cache::{CacheConfig, CacheReading};
 pub use one::{BLANK, is_blank};
 pub use plan::{Choice, Models, Plan, Provided, Route};
+pub use preview::{News, Watch};
 
 use crate::limits::{CallerId, Class, Lane, Limits, Load, Refused};
 use crate::model::{Code, Error, Success};

@@ -15,14 +15,20 @@
 mod answer;
 mod body;
 mod lines;
+mod lowered;
+mod rules;
 mod schema;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use answer::answer;
 pub use body::body;
 pub use lines::lines;
+pub use lowered::lowered;
+pub use rules::rules;
 pub use schema::{made_up, schema};
+pub use stream::stream;
 
 use serde_json::Value;
 
@@ -32,7 +38,16 @@ use crate::model::{Error, Plain};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [("answer", answer), ("body", body), ("lines", lines), ("schema", schema), ("made_up", made_up)];
+pub const TARGETS: [Target; 8] = [
+    ("answer", answer),
+    ("body", body),
+    ("lines", lines),
+    ("lowered", lowered),
+    ("made_up", made_up),
+    ("rules", rules),
+    ("schema", schema),
+    ("stream", stream),
+];
 
 /// The longest thing that is said of something wrong, in bytes.
 const MOST_WORDS_BYTES: usize = 4096;

@@ -17,12 +17,14 @@ mod subset;
 pub use bounded::Bounded;
 pub use error::{Attempted, Code, Error, Fault, pointer};
 pub use input::{Content, Input, Item};
-pub use outcome::{Ending, ModelUsage, Outcome, Success, Tally, Timing, Usage};
+pub use outcome::{Ending, Invalid, ModelUsage, Outcome, Success, Tally, Timing, Usage};
 pub use place::{Beyond, brief, near, pointer_to};
 pub use plain::Plain;
 pub use price::{Price, Usd};
 #[cfg(test)]
 pub use request::request_fields;
 pub use request::{Batch, OnError, Single};
-pub use spec::{CacheUse, Example, MadeUp, Metadata, Mode, SchemaSource, Spec, field_is_text};
-pub use subset::{Asked, Forms, Subset};
+pub use spec::{CacheUse, Example, MadeUp, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text};
+pub use subset::{
+    Asked, EnumRule, Extra, ExtraRule, Forms, Kinds, Limits, Member, NullRule, ReferenceRule, Shape, Shapes, Strictness, Subset,
+};

@@ -1,17 +1,26 @@
 //! The HTTP client for providers. The only place that knows reqwest.
 //!
-//! It makes one call and says what came of it: retries, limits and what an answer means belong to others.
+//! It makes one call and says what came of it, whole or as it comes: retries, limits and what an answer means belong to others.
 
-use std::time::{Duration, SystemTime};
+mod frames;
+mod retry_after;
+
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::Certificate;
 
+pub use frames::{Frames, Framing};
 pub use reqwest::Url;
+pub use retry_after::retry_after;
 
 /// The largest answer that is read, in bytes; a longer one is a failure.
-const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+/// The largest stream: around each piece of an answer's text stand up to some 500 bytes.
+const MAX_STREAM_BYTES: usize = 16 * MAX_ANSWER_BYTES;
+/// How long the end of a stream is waited for after the answer is whole, so that the connection can be used again.
+const FAREWELL: Duration = Duration::from_millis(50);
 /// How long a connection to a provider may stay unused; most servers and proxies close theirs after a minute or more.
 const IDLE: Duration = Duration::from_secs(50);
 
@@ -28,6 +37,15 @@ pub struct Options {
 /// Connections to one provider.
 #[derive(Debug, Clone)]
 pub struct Client(reqwest::Client);
+
+/// An answer whose head is here, whatever its status, and whose body is yet to be read.
+#[derive(Debug)]
+pub struct Incoming {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    response: reqwest::Response,
+    read: usize,
+}
 
 /// What came back, whatever its status.
 #[derive(Debug)]
@@ -79,28 +97,54 @@ impl Client {
         builder.build().map(Self).map_err(SetUpError)
     }
 
-    /// Posts a body and reads the whole answer.
+    /// Posts a body and waits for the head of the answer.
     ///
     /// # Cancel safety
-    /// Dropping the future closes the connection, so that the provider can stop.
+    /// Dropping the future, or what it gave, closes the connection, so that the provider can stop.
     ///
     /// # Errors
-    /// When no whole answer came. A status of 400 or 500 is an answer.
-    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Result<Response, Error> {
+    /// When no answer came. A status of 400 or 500 is an answer.
+    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Result<Incoming, Error> {
         let sent = self.0.post(url.clone()).headers(headers).body(body).send().await;
         let mut response = sent.map_err(|error| {
             let said = innermost(&error);
             if error.is_connect() { Error::Connect(said) } else { Error::Broken(said) }
         })?;
+        let headers = std::mem::take(response.headers_mut());
+        Ok(Incoming { status: response.status(), headers, response, read: 0 })
+    }
+}
+
+impl Incoming {
+    /// The whole of the body.
+    ///
+    /// # Errors
+    /// When the connection breaks before its end, or it is too large.
+    pub async fn whole(mut self) -> Result<Response, Error> {
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| Error::Broken(innermost(&error)))? {
+        while let Some(chunk) = self.chunk().await? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(Error::TooLarge);
             }
             body.extend_from_slice(&chunk);
         }
-        let headers = std::mem::take(response.headers_mut());
-        Ok(Response { status: response.status(), headers, body: body.freeze() })
+        Ok(Response { status: self.status, headers: self.headers, body: body.freeze() })
+    }
+
+    /// The next bytes of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// When the connection breaks before the end, or more came than any answer has.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        let chunk = self.response.chunk().await.map_err(|error| Error::Broken(innermost(&error)))?;
+        self.read += chunk.as_ref().map_or(0, Bytes::len);
+        if self.read > MAX_STREAM_BYTES { Err(Error::TooLarge) } else { Ok(chunk) }
+    }
+
+    /// Waits a moment for the end of a body of which nothing more is wanted: only then can the connection be used again.
+    pub async fn finish(mut self) {
+        let rest = async { while let Ok(Some(_)) = self.chunk().await {} };
+        drop(tokio::time::timeout(FAREWELL, rest).await);
     }
 }
 
@@ -111,45 +155,4 @@ fn innermost(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-/// The longest wait that a provider's header is believed.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
-
-/// How long the provider wants to be left alone: `retry-after-ms`, or `retry-after` in seconds or as a date
-/// (RFC 9110 section 10.2.3). At most a day.
-#[must_use]
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|n| *n >= 0.0);
-    let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number("retry-after"));
-    let wait = match seconds {
-        Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(MAX_RETRY_AFTER),
-        None => httpdate::parse_http_date(text("retry-after")?).ok()?.duration_since(now).unwrap_or_default(),
-    };
-    Some(wait.min(MAX_RETRY_AFTER))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_read_in_each_of_its_forms() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_767);
-        for (name, value, wait_ms) in [
-            ("retry-after", "2", Some(2_000)),
-            ("retry-after", "0.5", Some(500)),
-            ("retry-after-ms", "120", Some(120)),
-            ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", Some(10_000)),
-            ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-            ("retry-after", "1e300", Some(86_400_000)),
-            ("retry-after", "-3", None),
-            ("retry-after", "soon", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, value.parse().unwrap());
-            assert_eq!(retry_after(&headers, now), wait_ms.map(Duration::from_millis), "{name}: {value}");
-        }
-    }
 }

@@ -1,15 +1,30 @@
 //! Who answers: one trait, a file for each wire format, and the model built in.
 //!
-//! A wire format is two pure mappings, our [`Request`] to its JSON and its JSON to our [`Answer`]; transport stands once,
-//! in `remote`. Knows nothing of limits, of retries, or of validating.
+//! A wire format is pure mappings, our [`Request`] to its JSON and its JSON, whole or in pieces, to our [`Answer`]; transport
+//! stands once, in `remote`. Knows nothing of limits, of retries, or of validating.
 
+mod anthropic;
+#[cfg(test)]
+mod fixture;
+mod gemini;
+mod hearing;
+mod learned;
+mod left;
+mod lesson;
 #[cfg(feature = "local")]
 mod llama;
 #[cfg(feature = "local")]
 mod local;
+mod ollama;
 mod openai;
 pub mod prompt;
+mod question;
 mod remote;
+mod responses;
+mod said;
+pub mod subsets;
+mod template;
+mod wire;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,15 +33,26 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub use anthropic::Anthropic;
+pub use gemini::Gemini;
+pub use lesson::{Lesson, Lessons, Vocabulary};
 #[cfg(feature = "local")]
 pub use local::{Local, Options as LocalOptions};
-pub use openai::OpenAi;
-pub use remote::{Remote, Template, Wire};
+pub use ollama::Ollama;
+pub use openai::{Door, OpenAi};
+pub use remote::Remote;
+pub use responses::Responses;
+pub use said::{Meaning, Said};
+pub use template::Template;
+pub use wire::{Draft, End, Form, Wire, Wrong};
 
 use crate::model::{Example, Fault, Forms, MadeUp, Mode, Subset, Usage};
 
+/// Hears the text of an answer piece by piece, while it is written.
+pub type OnText<'a> = &'a (dyn Fn(Mode, &str) + Send + Sync);
+
 /// One question to a model.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The provider's own name of the model.
     pub model: &'a str,
@@ -47,6 +73,9 @@ pub struct Request<'a> {
     pub traceparent: Option<&'a str>,
     /// Which of the provider's keys to call with, from 0.
     pub key: usize,
+    /// Where it is set, the answer is asked for piece by piece. The pieces together are the answer's text; those of a call that
+    /// fails are worth nothing.
+    pub on_text: Option<OnText<'a>>,
 }
 
 /// What a provider has to know of a schema.
@@ -134,10 +163,24 @@ pub enum FailureKind {
     Unusable,
 }
 
+impl Finish {
+    /// The provider stopped the answer, without a word.
+    fn filtered() -> Self {
+        Self::Refusal("the provider's content filter stopped the answer".to_owned())
+    }
+}
+
 impl Failure {
     #[must_use]
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), retry_after: None, should_retry: None, left: Left::default() }
+    }
+
+    /// The same as a breach of the answer: what is wrong with it has no status of its own.
+    #[must_use]
+    fn broken(self) -> Self {
+        let kind = if matches!(self.kind, FailureKind::Status(_)) { FailureKind::Broken } else { self.kind };
+        Self { kind, ..self }
     }
 
     /// The provider's HTTP status, if it answered with one.

@@ -6,27 +6,35 @@
 pub mod answer;
 mod bounds;
 mod cache;
+mod coerce;
 mod cost;
 mod example;
 mod explain;
+mod list;
 mod lower;
+pub mod partial;
 mod patterns;
+mod read;
 mod references;
 mod registry;
-mod strict;
+mod rules;
 mod walk;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jsonschema::{Draft, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use cache::Cache;
+pub use coerce::{Coerced, Whole};
+pub use list::List;
 pub use lower::Lowered;
+pub use read::Read;
 pub use registry::{Entry, Registry, RegistryError, Source};
+pub use rules::Rules;
 
-use crate::model::{Beyond, Error, Fault, MadeUp, Plain, pointer_to};
+use crate::model::{Beyond, Error, Fault, MadeUp, Plain, Subset, pointer_to};
 use cost::Trial;
 use explain::invalid;
 use patterns::Patterns;
@@ -41,6 +49,8 @@ pub struct Schema {
     validator: Validator,
     examples: Vec<MadeUp>,
     weight: cost::Weight,
+    /// Its forms for those subsets that were asked for.
+    lowered: Mutex<Vec<(&'static Subset, Option<Lowered>)>>,
 }
 
 /// Most faults reported for one answer: what is asked again stays small.
@@ -60,7 +70,7 @@ impl Schema {
         if text.len() > MAX_TEXT_BYTES {
             return Err(invalid("", &format!("is longer than {MAX_TEXT_BYTES} bytes")));
         }
-        let value = read(text)?;
+        let value = parsed(text)?;
         let draft = draft(&value)?;
         let mut weight = bounds::check(&value, draft)?;
         let raw = serde_json::value::to_raw_value(&value).map_err(|error| invalid("", &error.to_string()))?;
@@ -75,7 +85,8 @@ impl Schema {
             .map_err(|error| explain::refusal(&error))?;
         weight.patterns = Patterns::weigh(&value, draft, regex_bytes);
         let made_up = example::pair(&value);
-        let mut schema = Self { value: Arc::new(value), raw, draft, validator, examples: Vec::new(), weight };
+        let mut schema =
+            Self { value: Arc::new(value), raw, draft, validator, examples: Vec::new(), weight, lowered: Mutex::default() };
         let judged = made_up.map(|example| MadeUp { is_valid: schema.is_valid(&example.output), example });
         schema.examples = judged.into();
         Ok(schema)
@@ -95,6 +106,16 @@ impl Schema {
     #[must_use]
     pub fn examples(&self) -> &[MadeUp] {
         &self.examples
+    }
+
+    /// Whether its value may be a list.
+    #[must_use]
+    pub fn may_be_list(&self) -> bool {
+        match self.value.get("type") {
+            None => self.value.get("properties").is_none(),
+            Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "array"),
+            Some(kind) => kind == "array",
+        }
     }
 
     #[must_use]
@@ -141,7 +162,7 @@ fn whole(message: &str) -> Fault {
 }
 
 /// Reads the text of a schema.
-fn read(text: &str) -> Result<Value, Error> {
+fn parsed(text: &str) -> Result<Value, Error> {
     serde_json::from_str(text).map(|Plain(value)| value).map_err(|error| match Beyond::of(&error) {
         None => invalid("", &error.to_string()),
         Some(Beyond::Depth) => bounds::too_deep(),

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::model::{Code, Ending, Outcome, Usage, Usd};
 
-/// Items that ended; `status` is `succeeded`, or the error's code.
+/// Items that ended; `status` is `succeeded`, `invalid`, `cancelled`, or the error's code.
 pub const ITEMS: &str = "extractd_items_total";
 /// Model tokens used; `direction` is `input` or `output`.
 pub const TOKENS: &str = "extractd_tokens_total";
@@ -126,6 +126,7 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
 #[derive(Debug)]
 pub struct ExtractMeters {
     succeeded: Counter,
+    invalid: Counter,
     cancelled: Counter,
     failed: Vec<(Code, Counter)>,
     input_tokens: Counter,
@@ -144,6 +145,7 @@ impl ExtractMeters {
     pub fn new() -> Self {
         Self {
             succeeded: counter!(ITEMS, "status" => "succeeded"),
+            invalid: counter!(ITEMS, "status" => "invalid"),
             cancelled: counter!(ITEMS, "status" => "cancelled"),
             failed: Code::ALL.into_iter().map(|code| (code, counter!(ITEMS, "status" => code.as_str()))).collect(),
             input_tokens: counter!(TOKENS, "direction" => "input"),
@@ -161,6 +163,7 @@ impl ExtractMeters {
     pub fn ended(&self, outcome: &Outcome) {
         match &outcome.ending {
             Ending::Succeeded(_) => self.succeeded.increment(1),
+            Ending::Invalid(_) => self.invalid.increment(1),
             Ending::Cancelled => self.cancelled.increment(1),
             Ending::Failed(error) => {
                 if let Some((_, counter)) = self.failed.iter().find(|(code, _)| *code == error.code) {

@@ -1,16 +1,12 @@
-//! The environment: which variable sets which key, which unknown ones stop the start, which are ignored aloud.
-
-use std::collections::BTreeMap;
+//! The environment: which variable sets which key, and which unknown ones stop the start.
 
 use super::{
     error::{Error, nearest},
-    missing::NATIVE_LATER,
-    providers::Provider,
     setting::{Environment, Origin},
 };
 
 /// The variable and the key that it sets; lists are comma-separated. `providers.*` is the default model's provider.
-pub(super) const VARIABLES: [(&str, &str); 20] = [
+pub(super) const VARIABLES: [(&str, &str); 24] = [
     ("EXTRACTD_LISTEN", "listen"),
     ("EXTRACTD_MODEL", "model"),
     ("EXTRACTD_DATA_DIR", "data_dir"),
@@ -31,6 +27,10 @@ pub(super) const VARIABLES: [(&str, &str); 20] = [
     ("EXTRACTD_TOKENS_PER_MINUTE", "providers.*.tokens_per_minute"),
     ("OPENAI_API_KEY", "providers.openai.api_key"),
     ("OPENAI_BASE_URL", "providers.openai.base_url"),
+    ("ANTHROPIC_API_KEY", "providers.anthropic.api_key"),
+    ("ANTHROPIC_BASE_URL", "providers.anthropic.base_url"),
+    ("GEMINI_API_KEY", "providers.gemini.api_key"),
+    ("GEMINI_BASE_URL", "providers.gemini.base_url"),
 ];
 
 /// Names the configuration file, unless a flag does.
@@ -67,14 +67,4 @@ fn words() -> impl Iterator<Item = &'static str> {
 fn from_kubernetes(name: &str, value: &str) -> bool {
     let guessed = name == "EXTRACTD_PORT" && !value.contains("://");
     name.split('_').any(|word| word == "SERVICE" || word == "PORT") && !guessed
-}
-
-/// A sentence for each variable of a provider whose own API comes later, unless the file reaches that provider already.
-pub(super) fn warnings(environment: &Environment, providers: &BTreeMap<String, Provider>) -> Vec<String> {
-    let missing = NATIVE_LATER.iter().filter(|native| !providers.contains_key(native.name));
-    missing
-        .flat_map(|native| native.variables.map(|variable| (native, variable)))
-        .filter(|(_, variable)| environment.contains_key(*variable))
-        .map(|(native, variable)| format!("{variable} is set, but ignored: {}", native.advice()))
-        .collect()
 }

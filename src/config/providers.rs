@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use super::{
     error::Error,
     headers, keys,
+    kind::{KINDS, Kind, NATIVES},
     section::Section,
     setting::{Origin, Setting},
     url::Url,
@@ -16,20 +17,17 @@ use super::{
 /// The provider that is always there: the built-in model.
 pub const LOCAL: &str = "local";
 
-/// The provider whose kind, base URL and variables are known by its name.
-pub(super) const OPENAI: &str = "openai";
-
-/// What `OpenAI`'s own SDK calls. <https://github.com/openai/openai-python/blob/main/src/openai/_client.py> (November 2026)
-const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
-
 /// A provider, reached over HTTP.
 #[derive(Debug, Clone)]
 pub struct Provider {
-    /// `kind`: its wire format. Required, but for the provider named `openai`.
+    /// `kind`: its wire format. Required, but for the providers named `openai`, `anthropic` and `gemini`.
     pub kind: Kind,
-    /// `base_url`: what its SDK takes, `http` or `https`, without a slash at its end. Required, but for the provider named
-    /// `openai`, whose default is `https://api.openai.com/v1`.
+    /// `base_url`: what its SDK takes, `http` or `https`, without a slash at its end. The kinds `anthropic`, `gemini` and `ollama`,
+    /// and the provider named `openai`, have a default.
     pub base_url: Url,
+    /// `api_version`: of the kind `azure` alone, which sends it where the base URL does not end in `/openai/v1`. Default
+    /// `2024-10-21`. `None`: the kind has none.
+    pub api_version: Option<String>,
     /// One key: `api_key`, or `api_key_env` (a variable's name), or `api_key_file` (a file that holds nothing else). Or several,
     /// over which the calls are spread: `api_keys` (array of strings), or `api_keys_env` (a variable that holds them,
     /// comma-separated), or `api_keys_file` (one key a line; blank lines and lines that begin with `#` are skipped). At most
@@ -57,15 +55,6 @@ pub struct Provider {
     pub origin: Origin,
 }
 
-/// The wire format that a provider speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `openai`: `OpenAI`'s chat completions, which most servers of models speak.
-    OpenAi,
-}
-
-const KINDS: [(&str, Kind); 1] = [("openai", Kind::OpenAi)];
-
 /// In any time t at most burst + rate × t calls go out with one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -91,9 +80,11 @@ pub(super) fn read(sections: Vec<(String, Section<'_>)>) -> Result<BTreeMap<Stri
 impl Provider {
     fn read(name: &str, mut section: Section<'_>) -> Result<Self, Error> {
         check_name(name, &section)?;
-        let is_openai = name == OPENAI;
-        let kind = or_implied(&mut section, "kind", is_openai.then_some(OPENAI), value::choice(&KINDS))?;
-        let base_url = or_implied(&mut section, "base_url", is_openai.then_some(OPENAI_BASE_URL), base_url)?;
+        let implied = NATIVES.iter().any(|native| native.name == name).then_some(name);
+        let kind = or_implied(&mut section, "kind", implied, value::choice(&KINDS))?;
+        let implied = kind.and_then(|kind| kind.default_base_url(name));
+        let base_url = or_implied(&mut section, "base_url", implied, base_url)?;
+        let api_version = api_version(&mut section, kind)?;
         let api_keys = api_keys(&mut section)?;
         let proxy = section.find("proxy", proxy)?;
         let rate = rate(&mut section)?;
@@ -106,11 +97,14 @@ impl Provider {
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
         let missing = |what: &str| Error::new(&origin, format!("[{header}] has no {what}"));
-        let kind = kind.ok_or_else(|| missing("`kind`; the kinds of this version: openai"))?;
-        let base_url = base_url.ok_or_else(|| missing("`base_url`, such as http://localhost:8000/v1"))?;
+        let kinds = || KINDS.map(|(name, _)| name).join(", ");
+        let kind = kind.ok_or_else(|| missing(&format!("`kind`; it must be one of: {}", kinds())))?;
+        let example = kind.example_base_url();
+        let base_url = base_url.ok_or_else(|| missing(&format!("`base_url`, such as {example}")))?;
         Ok(Self {
             kind,
             base_url,
+            api_version,
             api_keys,
             headers,
             proxy,
@@ -151,6 +145,24 @@ fn or_implied<T>(
     match implied {
         Some(implied) => section.get(key, implied, parse).map(Some),
         None => section.find(key, parse),
+    }
+}
+
+/// The latest that is not a preview: <https://learn.microsoft.com/azure/ai-services/openai/reference> (November 2026)
+const AZURE_API_VERSION: &str = "2024-10-21";
+
+fn api_version(section: &mut Section<'_>, kind: Option<Kind>) -> Result<Option<String>, Error> {
+    let is_version = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let version =
+        value::text("a date such as 2024-10-21 or 2025-04-01-preview", |text| is_version(text).then(|| text.to_owned()));
+    if kind == Some(Kind::Azure) {
+        return section.get("api_version", AZURE_API_VERSION, version).map(Some);
+    }
+    match section.take("api_version") {
+        Some(setting) => {
+            Err(section.refuse("api_version", &setting.origin, "has no effect unless `kind` is \"azure\"; take it away"))
+        }
+        None => Ok(None),
     }
 }
 

@@ -7,7 +7,7 @@ use super::retry::{self, Action, Consequence};
 use super::ways::{explain, upstream};
 use crate::limits::{Health, Pause, Permit, Remaining, Report, Spent, Turn, backoff};
 use crate::model::{Code, Error, ModelUsage};
-use crate::provider::{Answer, Complaint, Failure, FailureKind, Left, Request, Schema};
+use crate::provider::{Answer, Complaint, Failure, FailureKind, Left, OnText, Request, Schema};
 
 /// What came of one call.
 enum Called {
@@ -68,6 +68,14 @@ impl Item<'_> {
     /// One call, within the time that it may take.
     async fn try_once(&mut self, permit: &mut Permit, text: &str, complaint: Option<&Complaint>) -> (Called, Duration) {
         let (plan, way) = (self.plan, self.ways.now());
+        let on_text = |mode, text: &str| {
+            if let Some(preview) = &plan.preview {
+                preview.push(mode, text);
+            }
+        };
+        if let Some(preview) = &plan.preview {
+            preview.begin(self.attempts, &way.lowered);
+        }
         let request = Request {
             model: &way.route.model,
             mode: way.mode,
@@ -87,6 +95,7 @@ impl Item<'_> {
             template: &way.template,
             traceparent: plan.traceparent.as_deref(),
             key: permit.key(),
+            on_text: plan.preview.as_deref().map(|_| &on_text as OnText<'_>),
         };
         permit.begin();
         let limit = self.time_limit();

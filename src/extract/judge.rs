@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::model::Fault;
 use crate::provider::{Answer, Finish};
-use crate::schema::{Lowered, Schema, answer};
+use crate::schema::{Lowered, Read, Rules, Schema, answer};
 
 /// What becomes of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,47 +25,74 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// Judges an answer, which may be in the form that its mode takes; a large one beside the runtime's workers.
-pub async fn judge(schema: &Arc<Schema>, lowered: Option<&Arc<Lowered>>, answer: Answer) -> (Answer, Verdict) {
-    if !schema.is_slow_for(answer.text.len()) {
-        let verdict = verdict(schema, lowered.map(AsRef::as_ref), &answer);
+/// An answer of more bytes is mended beside the runtime's workers, whatever its schema.
+const QUICKLY_MENDED_BYTES: usize = 4096;
+
+/// What an answer is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a> {
+    pub schema: &'a Arc<Schema>,
+    pub rules: &'a Arc<Rules>,
+    /// The form in which the answer is, if it is not the schema's own.
+    pub lowered: Option<&'a Arc<Lowered>>,
+    /// Whether it may be mended toward the schema.
+    pub coerce: bool,
+    /// What it was extracted from.
+    pub input: &'a str,
+}
+
+impl Held<'_> {
+    /// Whether judging an answer of this many bytes may keep a thread busy.
+    fn is_slow_for(&self, bytes: usize) -> bool {
+        self.schema.is_slow_for(bytes)
+            || self.rules.is_slow_for(bytes, self.input.len())
+            || self.coerce && bytes > QUICKLY_MENDED_BYTES
+    }
+}
+
+/// Judges an answer; a large one beside the runtime's workers.
+pub async fn judge(held: Held<'_>, answer: Answer) -> (Answer, Verdict) {
+    if !held.is_slow_for(answer.text.len()) {
+        let verdict = verdict(held, &answer);
         return (answer, verdict);
     }
-    let (schema, lowered) = (Arc::clone(schema), lowered.cloned());
+    let (schema, rules, lowered) = (Arc::clone(held.schema), Arc::clone(held.rules), held.lowered.cloned());
+    let coerce = held.coerce;
+    let input = if rules.is_empty() { String::new() } else { held.input.to_owned() };
     let text = answer.clone();
     let judged = tokio::task::spawn_blocking(move || {
-        let verdict = verdict(&schema, lowered.as_deref(), &answer);
+        let held = Held { schema: &schema, rules: &rules, lowered: lowered.as_ref(), coerce, input: &input };
+        let verdict = verdict(held, &answer);
         (answer, verdict)
     });
     judged.await.unwrap_or_else(|_| (text, wrong("", "the answer could not be checked")))
 }
 
-fn verdict(schema: &Schema, lowered: Option<&Lowered>, answer: &Answer) -> Verdict {
-    let raised = |value: Value| match lowered {
-        Some(lowered) => lowered.raised(value),
+fn verdict(held: Held<'_>, answer: &Answer) -> Verdict {
+    let schema = held.schema;
+    let raised = |value: Value| match held.lowered {
+        Some(lowered) => schema.raised(lowered, value),
         None => value,
     };
     match &answer.finish {
         Finish::Refusal(words) => Verdict::Refused(words.clone()),
         Finish::Length => match answer::strict(&answer.text).map(raised) {
             // The limit came exactly at the end.
-            Some(data) if schema.is_valid(&data) => Verdict::Accepted { data, repairs: Vec::new() },
+            Some(data) if schema.is_valid(&data) => ruled(held, data, Vec::new()),
             _ => Verdict::Truncated,
         },
-        Finish::Stop => match answer::parse(&answer.text, |value| schema.is_valid(&raised(value.clone()))) {
+        Finish::Stop => match schema.read(&answer.text, raised, held.coerce) {
             Err(none) => wrong("", &none.message),
-            Ok(found) => {
-                let data = raised(found.value);
-                let faults = schema.faults(&data);
-                if faults.is_empty() {
-                    let repairs = found.repairs.into_iter().map(std::borrow::Cow::into_owned).collect();
-                    Verdict::Accepted { data, repairs }
-                } else {
-                    Verdict::Wrong { faults, candidate: Some(data) }
-                }
-            }
+            Ok(Read { value, repairs, faults }) if faults.is_empty() => ruled(held, value, repairs),
+            Ok(Read { value, faults, .. }) => Verdict::Wrong { faults, candidate: Some(value) },
         },
     }
+}
+
+/// What becomes of an object that is valid against the schema.
+fn ruled(held: Held<'_>, data: Value, repairs: Vec<String>) -> Verdict {
+    let faults = held.rules.faults(&data, held.input);
+    if faults.is_empty() { Verdict::Accepted { data, repairs } } else { Verdict::Wrong { faults, candidate: Some(data) } }
 }
 
 fn wrong(pointer: &str, message: &str) -> Verdict {
@@ -78,14 +105,34 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::{Mode, Subset};
+    use crate::model::{Mode, Rule, Subset};
     use crate::provider::Left;
 
     fn judged(schema: &Value, text: &str, finish: Finish, wrapped: bool) -> Verdict {
-        let schema = Schema::compile(&schema.to_string()).unwrap();
-        let lowered = schema.lowered(if wrapped { &Subset::OBJECT } else { &Subset::WHOLE });
+        judged_by_rules(schema, &[], text, finish, wrapped)
+    }
+
+    fn judged_by_rules(schema: &Value, rules: &[(&str, &str)], text: &str, finish: Finish, wrapped: bool) -> Verdict {
+        let schema = Arc::new(Schema::compile(&schema.to_string()).unwrap());
+        let lowered = schema.lowered(if wrapped { &Subset::OBJECT } else { &Subset::WHOLE }).map(Arc::new);
+        let rule = |(expression, message): &(&str, &str)| Rule { expression: (*expression).into(), message: (*message).into() };
+        let rules = Arc::new(Rules::compile(rules.iter().map(rule).collect()).unwrap());
         let answer = Answer { text: text.to_owned(), finish, usage: None, mode: Mode::Text, left: Left::default() };
-        verdict(&schema, lowered.as_ref(), &answer)
+        verdict(Held { schema: &schema, rules: &rules, lowered: lowered.as_ref(), coerce: true, input: "a text" }, &answer)
+    }
+
+    #[test]
+    fn a_rule_is_asked_once_the_schema_holds_of_the_callers_own_form() {
+        let list = json!({"type": "array", "items": {"type": "integer"}});
+        let rules = [("data.all(n, n > 0)", "each is positive")];
+        let judge = |text: &str, finish| judged_by_rules(&list, &rules, text, finish, true);
+        let fault = |message: &str| vec![Fault { pointer: String::new(), message: message.to_owned() }];
+        let broken = Verdict::Wrong { faults: fault("each is positive"), candidate: Some(json!([1, 0])) };
+        assert_eq!(judge(r#"{"value": [1, 0]}"#, Finish::Stop), broken);
+        assert_eq!(judge(r#"{"value": [1, 0]}"#, Finish::Length), broken);
+        assert_eq!(judge(r#"{"value": [1]}"#, Finish::Stop), Verdict::Accepted { data: json!([1]), repairs: vec![] });
+        let Verdict::Wrong { faults, .. } = judge(r#"{"value": [0, "x"]}"#, Finish::Stop) else { panic!() };
+        assert_eq!(faults.len(), 1, "the schema's alone: {faults:?}");
     }
 
     #[test]

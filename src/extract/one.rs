@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::flight::Key;
-use super::judge::{self, Verdict};
+use super::judge::{self, Held, Verdict};
 use super::ways::Ways;
 use super::{Extractor, Kind, Plan};
 use crate::limits::{InLine, Lane, Turn};
-use crate::model::{Attempted, CacheUse, Code, Ending, Error, Input, ModelUsage, Outcome, Success, Timing, Usage};
+use crate::model::{
+    Attempted, CacheUse, Code, Ending, Error, Fault, Input, Invalid, ModelUsage, OnFailure, Outcome, Success, Timing, Usage,
+};
 use crate::provider::{Answer, Complaint};
 
 /// The longest answer that is passed on as `raw`, in bytes.
@@ -45,7 +47,7 @@ impl Extractor {
             index: input.index,
             id: input.id,
             metadata: input.metadata,
-            ending: ended.map_or_else(Ending::Failed, Ending::Succeeded),
+            ending: ended.map_or_else(|error| failed(error, plan.on_failure), Ending::Succeeded),
             attempts: item.attempts,
             usage: item.usage,
             spent: item.spent,
@@ -76,6 +78,18 @@ pub const BLANK: &str = "this text is blank: there is nothing to extract from";
 #[must_use]
 pub fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
+}
+
+/// How an item ends that has no valid answer. Made of the error, so that equal items share it whatever each wants.
+fn failed(mut error: Error, on_failure: OnFailure) -> Ending {
+    let wants_nearest = on_failure == OnFailure::Best && error.code == Code::ExtractionFailed;
+    match error.attempted.as_deref_mut().filter(|_| wants_nearest) {
+        Some(Attempted { candidate: Some(candidate), model, .. }) => {
+            let candidate = std::mem::take(candidate);
+            Ending::Invalid(Invalid { candidate, errors: std::mem::take(&mut error.errors), model: model.take() })
+        }
+        _ => Ending::Failed(error),
+    }
 }
 
 /// What one item has used up so far.
@@ -153,6 +167,7 @@ impl Item<'_> {
     /// Asks until an answer is valid or the attempts are used up.
     async fn extract(&mut self, text: &str) -> Result<Success, Error> {
         let (mut complaint, mut cut) = (None, None);
+        let mut nearest: Option<Invalid> = None;
         loop {
             self.attempts += 1;
             let answer = match self.call(text, complaint.as_ref()).await {
@@ -163,7 +178,10 @@ impl Item<'_> {
                 called => called?,
             };
             let is_last = self.attempts >= self.plan.max_attempts;
-            let (answer, verdict) = judge::judge(&self.plan.schema, self.ways.now().lowered.get(&answer.mode), answer).await;
+            let lowered = self.ways.now().lowered.get(&answer.mode);
+            let (schema, rules, coerce) = (&self.plan.schema, &self.plan.rules, self.plan.coerce);
+            let held = Held { schema, rules, lowered, coerce, input: text };
+            let (answer, verdict) = judge::judge(held, answer).await;
             match verdict {
                 Verdict::Accepted { data, repairs } => {
                     return Ok(Success { data, model: Arc::clone(&self.ways.now().label), repairs, cached: false });
@@ -177,19 +195,17 @@ impl Item<'_> {
                     self.make_room(&answer);
                     cut = Some(answer.text);
                 }
-                Verdict::Wrong { faults, candidate } if is_last => {
-                    let detail = format!(
-                        "no answer was valid in {} {}; `errors` says what was wrong with the last",
-                        self.attempts,
-                        if self.attempts == 1 { "attempt" } else { "attempts" },
-                    );
-                    let mut error = self.failed(Code::ExtractionFailed, detail, answer.text).with_errors(faults);
-                    if let Some(attempted) = &mut error.attempted {
-                        attempted.candidate = candidate;
+                Verdict::Wrong { faults, candidate } => {
+                    let is_nearer = nearest.as_ref().is_none_or(|nearest| faults.len() <= nearest.errors.len());
+                    if let Some(candidate) = candidate.filter(|_| is_nearer) {
+                        let model = Some(Arc::clone(&self.ways.now().label));
+                        nearest = Some(Invalid { candidate, errors: faults.clone(), model });
                     }
-                    return Err(error);
+                    if is_last {
+                        return Err(self.never_valid(faults, nearest, answer.text));
+                    }
+                    (complaint, cut) = (Some(Complaint { answer: answer.text, faults }), None);
                 }
-                Verdict::Wrong { faults, .. } => (complaint, cut) = (Some(Complaint { answer: answer.text, faults }), None),
             }
             self.extractor.meters.asked_again();
         }
@@ -210,9 +226,23 @@ impl Item<'_> {
         self.failed(Code::OutputTruncated, detail, raw)
     }
 
+    /// No attempt's answer was valid: what was wrong with the nearest, or, if there was no object at all, with the last.
+    fn never_valid(&self, last: Vec<Fault>, nearest: Option<Invalid>, raw: String) -> Error {
+        let attempts = if self.attempts == 1 { "attempt" } else { "attempts" };
+        let of = if nearest.is_some() { "candidate, which came nearest" } else { "last" };
+        let detail = format!("no answer was valid in {} {attempts}; `errors` says what was wrong with the {of}", self.attempts);
+        let mut error = self.failed(Code::ExtractionFailed, detail, raw).with_errors(last);
+        if let (Some(attempted), Some(nearest)) = (&mut error.attempted, nearest) {
+            error.errors = nearest.errors;
+            attempted.candidate = Some(nearest.candidate);
+            attempted.model = nearest.model;
+        }
+        error
+    }
+
     fn failed(&self, code: Code, detail: String, mut raw: String) -> Error {
         raw.truncate(raw.floor_char_boundary(MAX_RAW_BYTES));
-        let attempted = Attempted { attempts: self.attempts, raw: Some(raw), candidate: None };
+        let attempted = Attempted { attempts: self.attempts, raw: Some(raw), ..Attempted::default() };
         Error { attempted: Some(Box::new(attempted)), ..Error::new(code, detail) }
     }
 }

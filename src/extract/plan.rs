@@ -8,11 +8,12 @@ use sha2::{Digest, Sha256};
 
 use super::flight::Key;
 use super::pace::Pace;
+use super::preview::{Preview, Watch};
 use super::{Extractor, Kind};
 use crate::limits::{self, Limits, Patience, PoolId, Terms, guess_tokens};
-use crate::model::{CacheUse, Code, Error, Example, Fault, Forms, Mode, Price, SchemaSource, Spec};
+use crate::model::{CacheUse, Code, Error, Example, Fault, Forms, Mode, OnFailure, Price, SchemaSource, Spec};
 use crate::provider::{Provider, Template};
-use crate::schema::{Lowered, Schema};
+use crate::schema::{Lowered, Rules, Schema};
 
 /// A provider as it was configured.
 #[derive(Debug, Clone)]
@@ -137,15 +138,18 @@ pub struct Way {
 
 impl Way {
     fn new(route: Route, mode: Mode, schema: &Schema) -> Self {
-        let mode = mode.or(route.mode);
+        let wanted = mode.or(route.mode);
         let (mut lowered, mut forms) = (BTreeMap::new(), Forms::default());
         for mode in route.provider.modes() {
-            if let Some(form) = schema.lowered(route.provider.subset(*mode)) {
+            let subset = route.provider.subset(*mode);
+            // Who names a mode gets it, in a looser form if need be.
+            let otherwise = || schema.lowered(subset.otherwise.filter(|_| *mode == wanted)?);
+            if let Some(form) = schema.lowered(subset).or_else(otherwise) {
                 forms.set(*mode, Arc::clone(&form.asked));
                 lowered.insert(*mode, Arc::new(form));
             }
         }
-        Self { label: route.label().into(), mode, route, template: Template::default(), lowered, forms }
+        Self { label: route.label().into(), mode: wanted, route, template: Template::default(), lowered, forms }
     }
 }
 
@@ -156,6 +160,8 @@ pub struct Plan {
     pub(super) first: Way,
     pub(super) fallback: Vec<Way>,
     pub(super) schema: Arc<Schema>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) on_failure: OnFailure,
     pub(super) instructions: Option<String>,
     pub(super) examples: Vec<Example>,
     pub(super) max_attempts: u32,
@@ -164,9 +170,12 @@ pub struct Plan {
     pub(super) max_output_tokens: Option<u32>,
     pub(super) seed: Option<i64>,
     pub(super) cache: CacheUse,
+    pub(super) coerce: bool,
     pub(super) patience: Patience,
     pub(super) traceparent: Option<String>,
     pub(super) pace: Pace,
+    /// Where its one item's answer is told while it is written.
+    pub(super) preview: Option<Arc<Preview>>,
     /// What goes out with every text, in guessed tokens.
     frame_tokens: OnceLock<u64>,
     /// What makes items equal but their text; `None`: no two are.
@@ -181,6 +190,16 @@ impl Plan {
     #[must_use]
     pub const fn route(&self) -> &Route {
         &self.first.route
+    }
+
+    /// Tells of the answer while it is written. For one item alone.
+    pub async fn watch(&mut self) -> Watch {
+        let schema = Arc::clone(&self.schema);
+        let coerce = self.coerce;
+        let preview = tokio::task::spawn_blocking(move || Preview::new(&schema, coerce)).await;
+        let preview = Arc::new(preview.unwrap_or_default());
+        self.preview = Some(Arc::clone(&preview));
+        Watch::new(preview)
     }
 
     /// The first is 0, then come the fallbacks.
@@ -229,12 +248,18 @@ impl Plan {
             add(&example.input.0);
             add(&example.output.to_string());
         }
+        for rule in self.rules.sources() {
+            add(&rule.expression);
+            add(&rule.message);
+        }
         for way in std::iter::once(&self.first).chain(&self.fallback) {
             add(&way.label);
             add(way.mode.as_str());
         }
-        let numbers = (self.max_attempts, self.timeout, self.temperature.to_bits(), self.max_output_tokens, self.seed);
-        add(&format!("{} {numbers:?}", self.instructions.is_some()));
+        // Not `on_failure`: it only says what is made of the same end.
+        let lengths = (self.examples.len(), self.rules.sources().count());
+        let numbers = (lengths, self.max_attempts, self.timeout, self.temperature.to_bits(), self.max_output_tokens, self.seed);
+        add(&format!("{} {} {numbers:?}", self.instructions.is_some(), self.coerce));
         self.identity = Some(digest);
         self
     }
@@ -259,17 +284,21 @@ impl Extractor {
         let Choice { first, fallback } = self.models.find(spec.model.as_deref(), &self.limits)?;
         check_sizes(&spec)?;
         let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
+        let rules = Rules::compiled(std::mem::take(&mut spec.rules)).await?;
         let plan = Plan {
             kind,
             first: Way::new(first, spec.mode, &schema),
             fallback: fallback.into_iter().map(|route| Way::new(route, spec.mode, &schema)).collect(),
             schema,
+            rules,
+            on_failure: spec.on_failure,
             max_attempts: spec.max_attempts(),
             timeout: spec.timeout(),
             temperature: spec.temperature(),
             max_output_tokens: spec.max_output_tokens(),
             seed: spec.seed,
             cache: spec.cache,
+            coerce: spec.coerce(),
             instructions: spec.instructions,
             examples,
             patience: match kind {
@@ -278,6 +307,7 @@ impl Extractor {
             },
             traceparent,
             pace: Pace::default(),
+            preview: None,
             frame_tokens: OnceLock::new(),
             identity: None,
         };

@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
 use super::{check_words, depth, plain};
-use crate::schema::answer::{Answer, NoJson, parse_counted};
+use crate::schema::Schema;
+use crate::schema::answer::{Answer, CLOSED, NoJson, parse_counted};
 
 /// Bytes that may be read for each byte of an answer, looking ahead and reading again included.
 const WORK_PER_BYTE: usize = 64;
@@ -27,12 +29,38 @@ pub fn answer(data: &[u8]) {
             (Err(none), None) => check_words(&none.message),
         }
     }
+    coerced(&text);
     if strict.is_some_and(|value| depth(&value) > 0) {
         let open = text.trim_end_matches([' ', '\t', '\r', '\n', '}', ']']);
         let closed = text.trim_end().len() - open.len();
         let cut = &text[..open.len() + closed - 1];
         let none = read(cut, |_| true).expect_err("an answer without its last bracket is taken");
         assert!(none.truncated, "it is said to be broken, and was cut: {none:?}");
+    }
+}
+
+/// Mended toward a schema it is valid, or refused; what is valid, or was cut off, is left alone.
+fn coerced(text: &str) {
+    static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
+        let item = r##"{"type": "object", "required": ["a"], "additionalProperties": false, "properties": {"a": {"type": "integer"},
+            "b": {"anyOf": [{"enum": ["x", "y", 1]}, {"type": "boolean"}, {"type": "null"}]}, "c": {"type": "array", "items": {"$ref": "#"}}}}"##;
+        let schemas = [item, r#"{"type": "array", "items": {"type": "number"}}"#, r#"{"enum": ["one", "two"]}"#];
+        schemas.iter().map(|schema| Schema::compile(schema).expect("it is a schema")).collect()
+    });
+    for schema in SCHEMAS.iter() {
+        let (plain, mended) = (schema.read(text, |value| value, false), schema.read(text, |value| value, true));
+        match (plain, mended) {
+            (Ok(plain), Ok(mended)) if plain.faults.is_empty() => assert_eq!(plain, mended, "a valid answer is mended"),
+            (Err(none), Ok(mended)) if none.truncated && !mended.repairs.iter().any(|repair| repair == CLOSED) => {
+                panic!("an answer that was cut off is taken: {mended:?}")
+            }
+            (_, Ok(mended)) if mended.faults.is_empty() => {
+                assert!(schema.is_valid(&mended.value), "what is mended is not valid");
+                assert!(!mended.repairs.is_empty(), "it is mended silently");
+                mended.repairs.iter().for_each(|repair| check_words(repair));
+            }
+            _ => {}
+        }
     }
 }
 

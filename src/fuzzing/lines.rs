@@ -49,12 +49,12 @@ fn reference(body: &[u8], max_line_bytes: usize) -> Vec<Result<String, Code>> {
     inputs
 }
 
-fn pieces(body: &[u8], bytes: usize) -> Vec<Vec<u8>> {
+pub fn pieces(body: &[u8], bytes: usize) -> Vec<Vec<u8>> {
     body.chunks(bytes.max(1)).map(<[u8]>::to_vec).collect()
 }
 
 /// Pieces of 1 to 16 bytes, in an order that follows from `cut`; some are empty.
-fn uneven(mut body: &[u8], cut: u8) -> Vec<Vec<u8>> {
+pub fn uneven(mut body: &[u8], cut: u8) -> Vec<Vec<u8>> {
     let (mut pieces, mut state) = (Vec::new(), u32::from(cut) | 1);
     while !body.is_empty() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

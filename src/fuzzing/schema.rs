@@ -41,7 +41,7 @@ pub fn made_up(data: &[u8]) {
     }
 }
 
-fn compile(text: &[u8]) -> Option<Schema> {
+pub(super) fn compile(text: &[u8]) -> Option<Schema> {
     let text = String::from_utf8_lossy(text);
     match Schema::compile(&text) {
         Ok(schema) => {

@@ -32,7 +32,7 @@ fn every_file_of_the_corpus() {
 }
 
 /// Pieces of which something like JSON is made.
-const TOKENS: [&str; 96] = [
+const TOKENS: [&str; 124] = [
     "{",
     "}",
     "[",
@@ -129,6 +129,34 @@ const TOKENS: [&str; 96] = [
     "%ff",
     "&",
     "=",
+    "data",
+    ".a",
+    "input",
+    "(",
+    ")",
+    ".",
+    "?",
+    "==",
+    "!=",
+    ">=",
+    "<",
+    "&&",
+    "||",
+    "!",
+    "+",
+    "-",
+    "*",
+    "%",
+    " in ",
+    "x",
+    ".all(x,",
+    ".exists(x,",
+    ".map(x,",
+    "size(",
+    "has(data.",
+    ".sum()",
+    "timestamp(",
+    ".matches('a+')",
 ];
 
 fn soup() -> impl Strategy<Value = Vec<u8>> {
@@ -168,4 +196,4 @@ macro_rules! drive {
     };
 }
 
-drive!(answer, body, lines, schema, made_up);
+drive!(answer, body, lines, lowered, made_up, rules, schema, stream);

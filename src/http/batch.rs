@@ -109,7 +109,7 @@ impl Asked {
 
     fn held(&self, room: Option<tokio::sync::OwnedSemaphorePermit>, upload: Option<Arc<Upload>>) -> Held {
         let lifecycle = &self.shared.lifecycle;
-        Held { room, work: lifecycle.work.token(), server_ends: lifecycle.ended.clone().cancelled_owned(), upload }
+        Held { room, work: lifecycle.work.token(), server_ends: lifecycle.ended.clone().cancelled_owned(), upload, watch: None }
     }
 
     async fn reply<S: Inputs + 'static>(

@@ -4,7 +4,7 @@ use axum::Router;
 use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, tag::TagBuilder};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::model::{CacheUse, Mode, OnError};
+use crate::model::{CacheUse, Mode, OnError, OnFailure, Rule};
 
 /// The document before the routes are in it.
 pub fn skeleton() -> OpenApi {
@@ -133,6 +133,14 @@ macro_rules! request {
             /// Whether an equal item's result may answer: a kept one, or that of one which is being called right now. Only at
             /// temperature 0 or with a seed. Default `use`.
             cache: Option<CacheUse>,
+            /// Whether the parser may mend values toward the schema ("1,234" where a number is wanted). What it did is in `repairs`.
+            /// Default true.
+            coerce: Option<bool>,
+            /// What holds beyond the schema, in CEL; a broken rule is asked again like a schema's error.
+            #[schema(max_items = 100)]
+            rules: Option<Vec<Rule>>,
+            /// What becomes of an item whose attempts are used up. Default `error`.
+            on_failure: Option<OnFailure>,
             /// Echoed on the reply's top level, never sent to the model.
             metadata: Option<std::collections::HashMap<String, String>>,
             /// Reply with Server-Sent Events. Default false.

@@ -23,7 +23,8 @@ use crate::model::{Code, Ending, Error, Input, Item, OnError, Outcome, Single};
 /// Extracts from one text.
 ///
 /// Answers with the object, which is always valid against the schema; or, with `"stream": true` or
-/// `Accept: text/event-stream`, with a `result` or an `error` event, then `done`.
+/// `Accept: text/event-stream`, with events: `partial` (the object as far as it is known) and, of a schema that is a list or has
+/// one list of objects, `item` (an element that is finished and valid) while the model writes; `result` or `error`; then `done`.
 #[utoipa::path(
     post, path = "/v1/extract", tag = "extraction",
     request_body(content = super::docs::ExtractRequest, content_type = "application/json", example = json!({
@@ -61,15 +62,15 @@ pub async fn extract(
         return Err(Error::invalid("/input", BLANK).into());
     }
     let metadata = spec.metadata.take();
-    let plan = shared.extractor.plan(spec, Kind::Single, guard::traceparent(&parts.headers)).await?;
+    let mut plan = shared.extractor.plan(spec, Kind::Single, guard::traceparent(&parts.headers)).await?;
     let lane = admit(shared, caller, &plan, Some(1), None)?;
     let input = Input::new(0, Item::from(content));
     let about = About { id: guard::new_id("ext"), request_id, metadata };
     if negotiate::wanted(&parts.headers, stream) == Wanted::Sse {
         let extractor = Arc::clone(&shared.extractor);
-        let events = run(extractor, Arc::new(plan), lane, OnError::Continue, futures_util::stream::iter([input]));
         let server_ends = shared.lifecycle.ended.clone().cancelled_owned();
-        let held = Held { room: Some(whole.room), work, server_ends, upload: None };
+        let held = Held { room: Some(whole.room), work, server_ends, upload: None, watch: Some(plan.watch().await) };
+        let events = run(extractor, Arc::new(plan), lane, OnError::Continue, futures_util::stream::iter([input]));
         return Ok(event_stream(Body::new(Reply::new(events, OneEvent::default(), about, Some(1), held))));
     }
     tokio::select! {

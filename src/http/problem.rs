@@ -82,7 +82,7 @@ pub struct Problem<'a> {
     /// The last answer's text.
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<&'a str>,
-    /// The last answer as JSON, where it parsed.
+    /// The nearest answer as JSON, where one parsed: `errors` are of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     candidate: Option<&'a Value>,
     /// The provider's HTTP status.

@@ -16,7 +16,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::shapes::{BatchStatus, Progress, Summary};
 use super::upload::Upload;
 use super::{Chunk, guard};
-use crate::extract::{Inputs, Outcomes};
+use crate::extract::{Inputs, News, Outcomes, Watch};
 use crate::model::{Code, Error, Metadata, Outcome, Tally};
 
 /// A form of reply. Each call appends what is to be sent.
@@ -24,6 +24,9 @@ pub trait Sink: Send + Unpin {
     fn begin(&mut self, _: &About, _: &mut BytesMut) {}
 
     fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut);
+
+    /// What is known before the outcome.
+    fn news(&mut self, _: &News, _: &mut BytesMut) {}
 
     /// Once a second while there is something new to say.
     fn progress(&mut self, _: Progress, _: &mut BytesMut) {}
@@ -74,6 +77,7 @@ pub struct Reply<S, K> {
     begun: bool,
     ended: bool,
     upload: Option<Arc<Upload>>,
+    watch: Option<Watch>,
     server_ends: Pin<Box<WaitForCancellationFutureOwned>>,
     _room: Option<OwnedSemaphorePermit>,
     _work: TaskTrackerToken,
@@ -87,6 +91,8 @@ pub struct Held {
     pub server_ends: WaitForCancellationFutureOwned,
     /// Where the inputs are still coming.
     pub upload: Option<Arc<Upload>>,
+    /// What is told of an answer while it is written.
+    pub watch: Option<Watch>,
 }
 
 impl<S: Inputs, K: Sink> Reply<S, K> {
@@ -107,6 +113,7 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
             begun: false,
             ended: false,
             upload: held.upload,
+            watch: held.watch,
             server_ends: Box::pin(held.server_ends),
             _room: held.room,
             _work: held.work,
@@ -151,14 +158,26 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
         while out.len() < CHUNK_BYTES {
             match self.outcomes.poll_next_unpin(cx) {
                 Poll::Ready(Some(outcome)) => {
+                    while let Some(news) = self.watch.as_mut().and_then(Watch::rest) {
+                        self.sink.news(&news, out);
+                    }
                     self.take(&outcome, out);
                     if self.holds_too_much() {
                         return self.fail(&too_large_to_hold(), out);
                     }
                 }
                 Poll::Ready(None) => return self.end(out),
-                Poll::Pending => return,
+                Poll::Pending => return self.take_news(cx, out),
             }
+        }
+    }
+
+    fn take_news(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
+        let Some(watch) = &mut self.watch else { return };
+        while out.len() < CHUNK_BYTES
+            && let Poll::Ready(Some(news)) = watch.poll_next_unpin(cx)
+        {
+            self.sink.news(&news, out);
         }
     }
 
@@ -186,7 +205,7 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
             total,
             succeeded: self.tally.succeeded,
             failed: self.tally.failed,
-            invalid: 0,
+            invalid: self.tally.invalid,
             cancelled: self.tally.cancelled,
             in_flight,
             queued: total.saturating_sub(ended + in_flight),

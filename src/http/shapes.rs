@@ -6,13 +6,15 @@ use serde_json::Value;
 use super::guard::millis;
 use super::problem::Problem;
 use super::reply::About;
-use crate::model::{Ending, Metadata, ModelUsage, Outcome, Tally, Timing, Usage};
+use crate::model::{Ending, Fault, Metadata, ModelUsage, Outcome, Tally, Timing, Usage};
 
 /// How an item ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Succeeded,
+    /// No answer was valid, and `on_failure` is `best`.
+    Invalid,
     Failed,
     Cancelled,
 }
@@ -43,7 +45,7 @@ impl From<Timing> for Times {
     }
 }
 
-/// One item's result. Of `data` and `error` there is one, or with `cancelled` none.
+/// One item's result. Of `data`, `candidate` and `error` there is one, or with `cancelled` none.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Result)]
 pub struct ItemResult<'a> {
@@ -57,6 +59,13 @@ pub struct ItemResult<'a> {
     /// Valid against the schema, always.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a Value>,
+    /// With `invalid`: the object that came nearest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidate: Option<&'a Value>,
+    /// With `invalid`: what is wrong with the candidate, with a JSON Pointer into it.
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    #[schema(required = false)]
+    errors: &'a [Fault],
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem<'a>>,
     /// Who answered, as `provider/model`.
@@ -105,6 +114,8 @@ impl<'a> ItemResult<'a> {
             id: None,
             status: Status::Cancelled,
             data: None,
+            candidate: None,
+            errors: &[],
             error: None,
             model: None,
             attempts: tried.then_some(outcome.attempts),
@@ -122,6 +133,12 @@ impl<'a> ItemResult<'a> {
                 result.model = Some(&success.model);
                 result.cached = Some(success.cached);
                 result.repairs = &success.repairs;
+            }
+            Ending::Invalid(invalid) => {
+                result.status = Status::Invalid;
+                result.candidate = Some(&invalid.candidate);
+                result.errors = &invalid.errors;
+                result.model = invalid.model.as_deref();
             }
             Ending::Failed(error) => {
                 result.status = Status::Failed;
@@ -151,7 +168,7 @@ impl Summary {
             total: tally.ended(),
             succeeded: tally.succeeded,
             failed: tally.failed,
-            invalid: 0,
+            invalid: tally.invalid,
             cancelled: tally.cancelled,
             usage: tally.usage,
             elapsed_ms: millis(elapsed),
@@ -204,6 +221,25 @@ pub struct Progress {
     pub cancelled: usize,
     pub in_flight: usize,
     pub queued: usize,
+}
+
+/// An object as far as it is known, while it is being written: strings grow, a number appears once it is whole. It is not yet
+/// validated.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Partial<'a> {
+    pub data: &'a Value,
+    /// Which attempt writes it, from 1. Another one begins anew.
+    pub attempt: u32,
+}
+
+/// An element of a list that is being written: finished, and valid by itself.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ListItem<'a> {
+    /// Its place in the list, from 0. One that is told again replaces the one before.
+    pub index: usize,
+    pub data: &'a Value,
+    /// Which attempt writes it, from 1.
+    pub attempt: u32,
 }
 
 /// The last event of a single's stream.

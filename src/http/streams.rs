@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::reply::{About, Sink};
-use super::shapes::{BatchStatus, Done, ItemResult, LastLine, Progress, SingleDone, Summary, write};
+use super::shapes::{BatchStatus, Done, ItemResult, LastLine, ListItem, Partial, Progress, SingleDone, Summary, write};
+use crate::extract::News;
 use crate::model::{Ending, Error, Outcome};
 
 /// How long a browser waits before it connects again, as the first line of every stream of events says.
@@ -88,7 +89,7 @@ impl Sink for NdLines {
     }
 }
 
-/// A single as events: `result` or `error`, then `done`.
+/// A single as events: `partial` and `item` while the answer is written, `result` or `error`, then `done`.
 #[derive(Debug, Default)]
 pub struct OneEvent {
     done: Option<SingleDone>,
@@ -99,12 +100,21 @@ impl Sink for OneEvent {
         open(out);
     }
 
+    fn news(&mut self, news: &News, out: &mut BytesMut) {
+        match news {
+            News::Partial { attempt, data } => event(out, "partial", None, &Partial { data, attempt: *attempt }),
+            News::Item { attempt, index, data } => {
+                event(out, "item", None, &ListItem { index: *index, data, attempt: *attempt });
+            }
+        }
+    }
+
     fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut) {
         let result = ItemResult::of_single(outcome, about);
         self.done = Some(SingleDone { status: result.status, usage: outcome.usage, timing: outcome.timing.into() });
         match &outcome.ending {
             Ending::Failed(error) => self.fail(about, error, out),
-            Ending::Succeeded(_) | Ending::Cancelled => event(out, "result", None, &result),
+            Ending::Succeeded(_) | Ending::Invalid(_) | Ending::Cancelled => event(out, "result", None, &result),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Why something failed, in the contract's words. Which HTTP status that is, only the `http` layer knows.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -106,8 +107,10 @@ pub struct Attempted {
     pub attempts: u32,
     /// The last answer's text.
     pub raw: Option<String>,
-    /// The last answer as JSON, where it parsed.
+    /// The nearest answer as JSON, where one parsed: the one with the fewest faults, the later of two with as many.
     pub candidate: Option<Value>,
+    /// Which model wrote the candidate, as `provider/model`.
+    pub model: Option<Arc<str>>,
 }
 
 /// A failure that a caller gets to see.

@@ -1,12 +1,13 @@
 //! What an item ended with.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::error::Error;
+use super::error::{Error, Fault};
 use super::price::{Price, Usd};
 use super::spec::Metadata;
 
@@ -16,6 +17,14 @@ pub struct Usage {
     pub input_tokens: u64,
     pub output_tokens: u64,
     pub total_tokens: u64,
+    /// Of `input_tokens`, those that the provider had in a cache of its own; left out where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub cached_input_tokens: Option<NonZeroU64>,
+    /// Of `output_tokens`, those with which the model reasoned; left out where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub reasoning_tokens: Option<NonZeroU64>,
     /// In US dollars; left out where a model without a price was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
@@ -25,7 +34,16 @@ pub struct Usage {
 impl Usage {
     #[must_use]
     pub const fn new(input_tokens: u64, output_tokens: u64) -> Self {
-        Self { input_tokens, output_tokens, total_tokens: input_tokens.saturating_add(output_tokens), cost_usd: None }
+        let total_tokens = input_tokens.saturating_add(output_tokens);
+        Self { input_tokens, output_tokens, total_tokens, cached_input_tokens: None, reasoning_tokens: None, cost_usd: None }
+    }
+
+    /// With what is known of its parts.
+    #[must_use]
+    pub fn of_which(self, cached_input_tokens: Option<u64>, reasoning_tokens: Option<u64>) -> Self {
+        let [cached_input_tokens, reasoning_tokens] =
+            [cached_input_tokens, reasoning_tokens].map(|tokens| tokens.and_then(NonZeroU64::new));
+        Self { cached_input_tokens, reasoning_tokens, ..self }
     }
 
     /// With what it costs at a price.
@@ -41,9 +59,15 @@ impl std::ops::AddAssign for Usage {
             (Some(cost), Some(more)) => Some(cost.saturating_add(more)),
             (one, other) => one.or(other),
         };
+        let sum = |one: Option<NonZeroU64>, other: Option<NonZeroU64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other.get())),
+            (one, other) => one.or(other),
+        };
+        let cached_input_tokens = sum(self.cached_input_tokens, other.cached_input_tokens);
+        let reasoning_tokens = sum(self.reasoning_tokens, other.reasoning_tokens);
         let input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         let output_tokens = self.output_tokens.saturating_add(other.output_tokens);
-        *self = Self { cost_usd, ..Self::new(input_tokens, output_tokens) };
+        *self = Self { cached_input_tokens, reasoning_tokens, cost_usd, ..Self::new(input_tokens, output_tokens) };
     }
 }
 
@@ -90,10 +114,22 @@ pub struct Success {
     pub cached: bool,
 }
 
+/// The nearest that an item came to a valid answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invalid {
+    pub candidate: Value,
+    /// What is wrong with it.
+    pub errors: Vec<Fault>,
+    /// Which model wrote it, as `provider/model`.
+    pub model: Option<Arc<str>>,
+}
+
 /// How an item ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ending {
     Succeeded(Success),
+    /// No answer was valid, and the caller asked for the nearest.
+    Invalid(Invalid),
     Failed(Error),
     /// Never tried, or stopped before it was done.
     Cancelled,
@@ -135,6 +171,7 @@ impl Outcome {
 pub struct Tally {
     pub succeeded: usize,
     pub failed: usize,
+    pub invalid: usize,
     pub cancelled: usize,
     pub usage: Usage,
 }
@@ -143,6 +180,7 @@ impl Tally {
     pub fn count(&mut self, outcome: &Outcome) {
         match outcome.ending {
             Ending::Succeeded(_) => self.succeeded += 1,
+            Ending::Invalid(_) => self.invalid += 1,
             Ending::Failed(_) => self.failed += 1,
             Ending::Cancelled => self.cancelled += 1,
         }
@@ -152,6 +190,6 @@ impl Tally {
     /// All that ended.
     #[must_use]
     pub const fn ended(&self) -> usize {
-        self.succeeded + self.failed + self.cancelled
+        self.succeeded + self.failed + self.invalid + self.cancelled
     }
 }

@@ -107,6 +107,29 @@ pub enum CacheUse {
     Off,
 }
 
+/// A condition that an object has to meet beyond its schema.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// In the Common Expression Language (CEL), over `data`, the object, and `input`, the text; true where the rule is met.
+    #[schema(max_length = 4096, example = "data.end >= data.start")]
+    pub expression: String,
+    /// What a broken rule means, for the model and for the caller.
+    #[schema(min_length = 1, max_length = 500, example = "the end must not be before the start")]
+    pub message: String,
+}
+
+/// What becomes of an item whose attempts are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It fails, with `extraction_failed`.
+    #[default]
+    Error,
+    /// It ends as `invalid`, with the nearest object as `candidate`; it still fails where no answer had an object.
+    Best,
+}
+
 /// A sampling temperature from 0 to 2.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Temperature(f64);
@@ -140,6 +163,10 @@ pub struct Spec {
     pub seed: Option<i64>,
     /// Whether an equal item's result may answer.
     pub cache: CacheUse,
+    coerce: Option<bool>,
+    /// What holds beyond the schema.
+    pub rules: Vec<Rule>,
+    pub on_failure: OnFailure,
     /// Echoed on the reply's top level.
     pub metadata: Option<Metadata>,
 }
@@ -169,6 +196,12 @@ impl Spec {
         self.max_output_tokens.and_then(|n| u32::try_from(n.get()).ok())
     }
 
+    /// Whether an answer may be mended toward the schema: yes, if nothing was said.
+    #[must_use]
+    pub fn coerce(&self) -> bool {
+        self.coerce.unwrap_or(true)
+    }
+
     /// Reads the value of `field` if it is one of the spec's.
     pub(super) fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error> {
         match field {
@@ -183,6 +216,9 @@ impl Spec {
             "max_output_tokens" => self.max_output_tokens = map.next_value()?,
             "seed" => self.seed = map.next_value()?,
             "cache" => self.cache = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "coerce" => self.coerce = map.next_value()?,
+            "rules" => self.rules = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "on_failure" => self.on_failure = map.next_value::<Option<_>>()?.unwrap_or_default(),
             "metadata" => self.metadata = map.next_value()?,
             _ => return Ok(false),
         }
@@ -202,6 +238,9 @@ impl Spec {
         "max_output_tokens",
         "seed",
         "cache",
+        "coerce",
+        "rules",
+        "on_failure",
         "metadata",
     ];
 }
@@ -209,7 +248,7 @@ impl Spec {
 /// Whether a query parameter of this name is plain text rather than JSON (a `schema` is either).
 #[must_use]
 pub fn field_is_text(field: &str) -> bool {
-    matches!(field, "instructions" | "model" | "mode" | "cache" | "on_error")
+    matches!(field, "instructions" | "model" | "mode" | "cache" | "on_error" | "on_failure")
 }
 
 /// A value that fails to be read with a message of its own: how an unknown field is refused at its own place.

@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 
 use llama_cpp_2::model::LlamaModel;
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use toktrie::TokEnv;
 
 pub use chat::{Role, Turn};
@@ -39,7 +39,7 @@ use grammar::Grammars;
 use prepare::{Job, Preparer};
 use queue::{Queue, Refused};
 use scheduler::Scheduler;
-use slot::Prepared;
+use slot::{Prepared, Reply};
 use source::Source;
 
 /// The KV cache takes sequences' numbers below 256 (llama.cpp's `LLAMA_MAX_SEQ`); more than 64 never pay on a processor.
@@ -222,8 +222,13 @@ impl Engine {
     ///
     /// # Cancel safety
     /// Dropping the future drops the answer; nothing else is lost.
-    pub async fn generate(&self, request: Request) -> Result<Completion, GenerateError> {
-        let (reply, answer) = oneshot::channel();
+    pub async fn generate(
+        &self,
+        request: Request,
+        pieces: Option<mpsc::UnboundedSender<String>>,
+    ) -> Result<Completion, GenerateError> {
+        let (whole, answer) = oneshot::channel();
+        let reply = Reply { whole, pieces };
         self.jobs.push(Job { request, reply }).map_err(|refused| match refused {
             Refused::Full => GenerateError::Overloaded,
             Refused::Closed => GenerateError::Stopped,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::llama::prompt::prompt;
 use super::llama::{self, Completion, Engine, GenerateError, Role, Turn};
@@ -76,8 +76,32 @@ impl Local {
 
     async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let engine = self.engine().await?;
-        let completion = engine.generate(question(request)).await.map_err(|error| failure(&error))?;
-        Ok(answer(completion, request.mode.or(Mode::JsonSchema)))
+        let mode = request.mode.or(Mode::JsonSchema);
+        let Some(on_text) = request.on_text else {
+            let completion = engine.generate(question(request), None).await;
+            return completion.map(|completion| answer(completion, mode)).map_err(|error| failure(&error));
+        };
+        let (sender, mut pieces) = mpsc::unbounded_channel();
+        let mut told = 0;
+        let mut tell = |piece: &str| {
+            told += piece.len();
+            on_text(mode, piece);
+            told
+        };
+        let mut generation = std::pin::pin!(engine.generate(question(request), Some(sender)));
+        let completion = loop {
+            tokio::select! {
+                biased;
+                Some(piece) = pieces.recv() => drop(tell(&piece)),
+                done = &mut generation => break done.map_err(|error| failure(&error))?,
+            }
+        };
+        while let Ok(piece) = pieces.try_recv() {
+            tell(&piece);
+        }
+        let told = tell("");
+        on_text(mode, completion.text.get(told..).unwrap_or_default());
+        Ok(answer(completion, mode))
     }
 }
 

@@ -1,32 +1,73 @@
 //! The wire format of OpenAI's Chat Completions, and of everything that speaks it: vLLM, Ollama, llama.cpp's server,
-//! LM Studio, Groq, Together, Azure's `/openai/v1`.
+//! LM Studio, Groq, Together, Azure OpenAI.
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/chat>, read 2026-11.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Value, json as value};
 
-use super::prompt::{self, Message, Shown};
-use super::remote::{Form, Lesson, Said};
-use super::{Answer, Finish, Left, Request, Wire};
+use super::lesson::Vocabulary;
+use super::prompt::Message;
+use super::question::{Question, TOOL, TOOL_DESCRIPTION, json, schema_name};
+use super::subsets::{AZURE_STRICT, COMPATIBLE, OPENAI_STRICT};
+use super::wire::{after, segment};
+use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong, said};
 use crate::model::{Mode, Subset, Usage};
 
 /// Chat Completions; what differs between its speakers is data.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OpenAi {
     /// OpenAI's own models see the schema of `response_format` and of a tool; other servers only constrain by it.
     pub shows_schema: bool,
     /// OpenAI's newer models refuse `max_tokens`; most other servers know nothing else.
     pub completion_tokens: bool,
+    pub door: Door,
 }
+
+/// Where it is reached, and how the key is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Door {
+    /// As OpenAI's own.
+    Plain,
+    /// Azure's, with the model in the body: <https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle>, read 2026-11.
+    AzureV1,
+    /// Azure's, with the deployment in the path: <https://learn.microsoft.com/azure/ai-foundry/openai/reference>, read 2026-11.
+    AzureDeployments {
+        /// What stands before the deployment's name.
+        before: &'static str,
+        api_version: String,
+    },
+}
+
+/// Whether a host's models are OpenAI's own.
+pub fn is_own(host: &str) -> bool {
+    host == "api.openai.com" || AZURE.iter().any(|domain| host.ends_with(domain))
+}
+
+/// Domains of Azure's.
+const AZURE: [&str; 3] = [".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"];
 
 impl OpenAi {
     /// The quirks of the server behind a host name.
     #[must_use]
     pub fn at(host: &str) -> Self {
-        let own = host == "api.openai.com" || host.ends_with(".openai.azure.com");
-        Self { shows_schema: own, completion_tokens: own }
+        let own = is_own(host);
+        Self { shows_schema: own, completion_tokens: own, door: Door::Plain }
+    }
+
+    /// Azure, at a base URL with this path.
+    #[must_use]
+    pub fn azure(base_path: &str, api_version: &str) -> Self {
+        let door = if after(base_path, "openai/v1/").is_empty() {
+            Door::AzureV1
+        } else {
+            let before = if after(base_path, "openai/").is_empty() { "deployments/" } else { "openai/deployments/" };
+            Door::AzureDeployments { before, api_version: api_version.to_owned() }
+        };
+        Self { shows_schema: true, completion_tokens: true, door }
     }
 }
 
@@ -48,6 +89,15 @@ struct Body<'a> {
     tools: Option<[Tool<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
 }
 
 #[derive(Serialize)]
@@ -78,60 +128,148 @@ struct Function<'a> {
     parameters: &'a RawValue,
 }
 
-const TOOL: &str = "extract";
-
-/// So much is read of an error that is no JSON: far more than is passed on, so that no secret is cut in two before it is found.
-const MAX_TEXT_BYTES: usize = 64 * 1024;
-
-/// OpenAI allows letters, digits, `_` and `-`, up to 64.
-fn name(schema: &Value) -> String {
-    let title = schema.get("title").and_then(Value::as_str).unwrap_or_default();
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    let name: String = title.chars().take(64).map(allowed).collect();
-    if name.is_empty() { "extraction".to_owned() } else { name }
-}
-
+/// A whole completion, or a chunk of one.
 #[derive(Deserialize)]
 struct Completion {
-    choices: Vec<Choice>,
+    choices: Option<Vec<Choice>>,
     usage: Option<Tokens>,
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct Choice {
+    #[serde(default, alias = "delta")]
     message: Reply,
     finish_reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Reply {
     content: Option<String>,
     refusal: Option<String>,
-    #[serde(default)]
     tool_calls: Option<Vec<ToolCall>>,
 }
 
 #[derive(Deserialize)]
 struct ToolCall {
+    #[serde(default)]
+    index: u64,
     function: CalledFunction,
 }
 
 #[derive(Deserialize)]
 struct CalledFunction {
-    arguments: String,
+    arguments: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as they are on the wire")]
 struct Tokens {
     #[serde(default)]
     prompt_tokens: u64,
     #[serde(default)]
     completion_tokens: u64,
+    prompt_tokens_details: Option<PromptTokens>,
+    completion_tokens_details: Option<CompletionTokens>,
 }
 
+#[derive(Deserialize)]
+struct PromptTokens {
+    cached_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct CompletionTokens {
+    reasoning_tokens: Option<u64>,
+}
+
+impl Tokens {
+    fn usage(self) -> Usage {
+        let cached = self.prompt_tokens_details.and_then(|details| details.cached_tokens);
+        let reasoning = self.completion_tokens_details.and_then(|details| details.reasoning_tokens);
+        Usage::new(self.prompt_tokens, self.completion_tokens).of_which(cached, reasoning)
+    }
+}
+
+impl Completion {
+    fn read(body: &[u8]) -> Result<Self, Wrong> {
+        let completion: Self = serde_json::from_slice(body)
+            .map_err(|error| Wrong::Format(format!("the answer is not a chat completion: {error}")))?;
+        match completion.error {
+            Some(error) if !error.is_null() => Err(Wrong::Error(said(&error, body))),
+            _ => Ok(completion),
+        }
+    }
+
+    /// Adds what it holds.
+    fn add_to(self, draft: &mut Draft) {
+        if let Some(tokens) = self.usage {
+            draft.usage = Some(tokens.usage());
+        }
+        let Some(Choice { message, finish_reason }) = self.choices.into_iter().flatten().next() else { return };
+        draft.content.push_str(&message.content.unwrap_or_default());
+        draft.refusal.push_str(&message.refusal.unwrap_or_default());
+        let called = message.tool_calls.into_iter().flatten().next().filter(|call| call.index == 0);
+        draft.arguments.push_str(&called.and_then(|call| call.function.arguments).unwrap_or_default());
+        let Some(reason) = finish_reason else { return };
+        draft.end = End::Whole;
+        draft.finish = Some(match reason.as_str() {
+            "content_filter" => Finish::filtered(),
+            "length" => Finish::Length,
+            _ => Finish::Stop,
+        });
+    }
+}
+
+/// What an error object says, or the whole `body` if it is none. Responses has the same.
+pub fn said(error: &Value, body: &[u8]) -> Said {
+    let message = said::words(error, body);
+    let codes = [error.get("code"), error.get("type")].map(|code| code.and_then(Value::as_str).unwrap_or_default());
+    let is = |names: &[&str]| codes.iter().any(|code| names.contains(code));
+    let meaning = if is(&USED_UP) {
+        Meaning::Exhausted
+    } else if is(&DECLINED) {
+        Meaning::Declined
+    } else if message.starts_with("Request too large") {
+        Meaning::TooLarge
+    } else {
+        Meaning::Status
+    };
+    let named = STATUSES.iter().find(|(name, _)| codes.contains(name)).map(|(_, status)| *status);
+    Said { message, meaning, status: said::numbered(error.get("code")).or(named), retry_after: None }
+}
+
+/// Codes of a key that is used up: <https://platform.openai.com/docs/guides/error-codes>, read 2026-11.
+const USED_UP: [&str; 3] = ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];
+/// Codes of a filter for texts: Azure's <https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter> and OpenAI's own
+/// (read 2026-11).
+const DECLINED: [&str; 2] = ["content_filter", "content_policy_violation"];
+/// What the codes and types of an error within a stream would have been as a status.
+const STATUSES: [(&str, u16); 7] = [
+    ("rate_limit_exceeded", 429),
+    ("insufficient_quota", 429),
+    ("invalid_request_error", 400),
+    ("BadRequestError", 400),
+    ("server_error", 500),
+    ("internal_error", 500),
+    ("overloaded_error", 503),
+];
+
 impl Wire for OpenAi {
-    fn path(&self) -> &'static str {
-        "chat/completions"
+    fn path(&self, model: &str, _: bool) -> Option<Cow<'static, str>> {
+        match &self.door {
+            Door::Plain | Door::AzureV1 => Some("chat/completions".into()),
+            Door::AzureDeployments { before, api_version } => {
+                Some(format!("{before}{}/chat/completions?api-version={api_version}", segment(model)?).into())
+            }
+        }
+    }
+
+    fn key_header(&self) -> (&'static str, &'static str) {
+        match self.door {
+            Door::Plain => ("authorization", "Bearer "),
+            Door::AzureV1 | Door::AzureDeployments { .. } => ("api-key", ""),
+        }
     }
 
     fn modes(&self) -> &'static [Mode] {
@@ -141,122 +279,94 @@ impl Wire for OpenAi {
     fn subset(&self, mode: Mode) -> &'static Subset {
         match mode {
             Mode::Auto | Mode::Text => &Subset::WHOLE,
-            Mode::JsonSchema | Mode::Tools | Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonSchema | Mode::Tools if self.shows_schema => match self.door {
+                Door::Plain => &OPENAI_STRICT,
+                Door::AzureV1 | Door::AzureDeployments { .. } => &AZURE_STRICT,
+            },
+            Mode::JsonSchema | Mode::Tools => &COMPATIBLE,
         }
     }
 
     fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
-        let asked = request.schema.forms.of(form.mode);
-        let root = asked.map_or(request.schema.raw, |asked| &asked.raw);
-        let is_shown = self.shows_schema && matches!(form.mode, Mode::JsonSchema | Mode::Tools);
-        let shown = Shown { schema: (!is_shown).then(|| root.get()), wrapped: asked.is_some_and(|asked| asked.wrapped) };
-        let completion_tokens = self.completion_tokens != form.other_tokens_name;
-        let strict = asked.is_some_and(|asked| asked.strict);
+        let shows = |mode| self.shows_schema && matches!(mode, Mode::JsonSchema | Mode::Tools);
+        let Question { root, strict, messages } = Question::new(request, form, shows);
+        let completion_tokens = self.completion_tokens != form.lessons.has(Lesson::OutputLimit);
         let (response_format, tools) = match form.mode {
             Mode::JsonSchema => {
-                let json_schema = JsonSchema { name: name(request.schema.value), strict, schema: root };
+                let json_schema = JsonSchema { name: schema_name(request), strict, schema: root };
                 (Some(ResponseFormat::JsonSchema { json_schema }), None)
             }
             Mode::JsonObject => (Some(ResponseFormat::JsonObject), None),
             Mode::Tools => {
-                let description = "Takes the extracted data.";
-                let function = Function { name: TOOL, description, strict, parameters: root };
+                let function = Function { name: TOOL, description: TOOL_DESCRIPTION, strict, parameters: root };
                 (None, Some([Tool::Function { function }]))
             }
             Mode::Auto | Mode::Text => (None, None),
         };
         let body = Body {
             model: request.model,
-            messages: prompt::messages(request, shown),
-            temperature: form.temperature.then_some(request.temperature),
-            seed: request.seed.filter(|_| form.seed),
+            messages,
+            temperature: (!form.lessons.has(Lesson::Temperature)).then_some(request.temperature),
+            seed: request.seed.filter(|_| !form.lessons.has(Lesson::Seed)),
             max_tokens: request.max_output_tokens.filter(|_| !completion_tokens),
             max_completion_tokens: request.max_output_tokens.filter(|_| completion_tokens),
             response_format,
-            tool_choice: tools.is_some().then(|| json!({"type": "function", "function": {"name": TOOL}})),
+            tool_choice: tools.is_some().then(|| value!({"type": "function", "function": {"name": TOOL}})),
             tools,
+            stream: form.stream.then_some(true),
+            stream_options: (form.stream && !form.lessons.has(Lesson::StreamUsage))
+                .then_some(StreamOptions { include_usage: true }),
         };
-        // Only a map with keys that are no strings, or a failing writer, could make this fail.
-        serde_json::to_vec(&body).unwrap_or_default()
+        json(&body)
     }
 
-    fn decode(&self, _: &Request<'_>, form: Form, body: &[u8]) -> Result<Answer, String> {
-        let completion: Completion =
-            serde_json::from_slice(body).map_err(|error| format!("the answer is not a chat completion: {error}"))?;
-        let usage = completion.usage.map(|tokens| Usage::new(tokens.prompt_tokens, tokens.completion_tokens));
-        let choice = completion.choices.into_iter().next().ok_or("the answer has no choices")?;
-        let called = choice.message.tool_calls.and_then(|calls| calls.into_iter().next());
-        let text = called.map(|call| call.function.arguments).or(choice.message.content).unwrap_or_default();
-        let finish = match (choice.message.refusal, choice.finish_reason.as_deref()) {
-            (Some(refusal), _) if !refusal.is_empty() => Finish::Refusal(refusal),
-            (_, Some("content_filter")) => Finish::Refusal("the provider's content filter stopped the answer".to_owned()),
-            (_, Some("length")) => Finish::Length,
-            _ => Finish::Stop,
-        };
-        Ok(Answer { text, finish, usage, mode: form.mode, left: Left::default() })
+    fn decode(&self, body: &[u8]) -> Result<Draft, Wrong> {
+        let completion = Completion::read(body)?;
+        if completion.choices.as_ref().is_none_or(Vec::is_empty) {
+            return Err(Wrong::Format("the answer has no choices".to_owned()));
+        }
+        let mut draft = Draft::default();
+        completion.add_to(&mut draft);
+        Ok(draft)
+    }
+
+    fn hear(&self, message: &[u8], draft: &mut Draft) -> Result<(), Wrong> {
+        match message.trim_ascii() {
+            b"[DONE]" => draft.end = End::Over,
+            chunk => Completion::read(chunk)?.add_to(draft),
+        }
+        Ok(())
     }
 
     fn complaint(&self, body: &[u8]) -> Said {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
-        let error = value.get("error").unwrap_or(&value);
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-        let message = text(error.get("message"))
-            .or_else(|| text(Some(error)))
-            .or_else(|| value.get("detail").map(|detail| text(Some(detail)).unwrap_or_else(|| detail.to_string())))
-            .unwrap_or_else(|| String::from_utf8_lossy(body.get(..MAX_TEXT_BYTES).unwrap_or(body)).trim().to_owned());
-        let message = if message.is_empty() { "(no message)".to_owned() } else { message };
-        // https://platform.openai.com/docs/guides/error-codes, read 2026-11.
-        let used_up = ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];
-        let codes = [error.get("code"), error.get("type")].map(|code| code.and_then(Value::as_str).unwrap_or_default());
-        let too_large = message.starts_with("Request too large");
-        Said { message, exhausted: codes.iter().any(|code| used_up.contains(code)), too_large }
+        said(said::error_in(&value), body)
     }
 
-    fn lesson(&self, status: u16, said: &Said, form: Form) -> Option<Lesson> {
-        let message = said.message.to_ascii_lowercase();
-        let names = |words: &[&str]| words.iter().any(|word| message.contains(word));
-        // llama-cpp-python and older llama.cpp servers answer 500 to a mode that they do not know.
-        if status == 500 && !names(&["response_format", "json_schema", "json schema", "tools param", "param: tools"]) {
-            return None;
-        }
-        let mode: &[&str] = match form.mode {
-            Mode::JsonSchema => &["response_format", "response format", "json_schema", "structured output", "guided"],
-            Mode::Tools => &["tool", "function"],
-            Mode::JsonObject => &["response_format", "response format", "json_object", "json mode"],
-            Mode::Auto | Mode::Text => &[],
-        };
-        if matches!(form.mode, Mode::JsonSchema | Mode::Tools) && names(&REFUSED_SCHEMA) {
-            Some(Lesson::Schema)
-        } else if names(mode) {
-            Some(Lesson::Mode)
-        } else if names(&["max_tokens", "max_completion_tokens"]) && names(&UNKNOWN_FIELD) {
-            Some(Lesson::TokensName)
-        } else if form.temperature && names(&["temperature"]) {
-            Some(Lesson::Temperature)
-        } else if form.seed && names(&["seed"]) {
-            Some(Lesson::Seed)
-        } else {
-            None
-        }
+    fn vocabulary(&self) -> &'static Vocabulary {
+        &VOCABULARY
     }
 }
 
-/// How servers say that a mode is fine and this schema is not: OpenAI, vLLM, llama.cpp, Ollama (from their sources and issue
-/// threads, 2026-11).
-const REFUSED_SCHEMA: [&str; 8] = [
-    "invalid schema",
-    "schema conversion",
-    "invalid json schema",
-    "provided json schema",
-    "grammar",
-    "samplers",
-    "transform json schema",
-    "required for format",
-];
-
-/// How servers say that they do not know a field.
-const UNKNOWN_FIELD: [&str; 7] =
-    ["unsupported", "not supported", "unknown", "unrecognized", "instead", "extra inputs", "not permitted"];
+/// OpenAI, vLLM, llama.cpp, Ollama, Groq (from their sources and issue threads, 2026-11). llama-cpp-python and older llama.cpp
+/// servers answer 500 to a mode that they do not know.
+pub const VOCABULARY: Vocabulary = Vocabulary {
+    schema: &[
+        "invalid schema",
+        "schema conversion",
+        "invalid json schema",
+        "provided json schema",
+        "grammar",
+        "samplers",
+        "transform json schema",
+        "required for format",
+    ],
+    json_schema: &["response_format", "response format", "text.format", "json_schema", "structured output", "guided"],
+    tools: &["tool", "function"],
+    json_object: &["response_format", "response format", "text.format", "json_object", "json mode"],
+    in_a_500: &["response_format", "json_schema", "json schema", "tools param", "param: tools"],
+};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::Request;
-use crate::model::Example;
+use crate::model::{Asked, Example};
 
 /// Who says something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -29,8 +29,8 @@ pub struct Message {
 pub struct Shown<'a> {
     /// The schema that the answer is held to, as JSON; `None` where the provider shows it to the model by itself.
     pub schema: Option<&'a str>,
-    /// Outputs are the one member `value` of an object, because the provider takes no other root.
-    pub wrapped: bool,
+    /// The form in which outputs are asked for, where it is not the caller's.
+    pub form: Option<&'a Asked>,
 }
 
 const TASK: &str = "Extract the data that the user's text contains, as JSON that is valid against the schema. \
@@ -61,7 +61,7 @@ pub fn messages(request: &Request<'_>, shown: Shown<'_>) -> Vec<Message> {
 }
 
 fn output(example: &Example, shown: Shown<'_>) -> String {
-    if shown.wrapped { serde_json::json!({"value": example.output}).to_string() } else { example.output.to_string() }
+    shown.form.map_or_else(|| example.output.to_string(), |form| form.lowered(&example.output).to_string())
 }
 
 fn system(request: &Request<'_>, shown: Shown<'_>) -> String {
@@ -103,8 +103,11 @@ pub fn complaint_text(complaint: &super::Complaint) -> String {
     words
 }
 
-/// What is shown again of a wrong answer.
+/// What is shown again of a wrong answer. Some providers refuse a message that says nothing.
 #[must_use]
 pub fn shortened(answer: &str) -> &str {
+    if answer.trim().is_empty() {
+        return "(nothing)";
+    }
     answer.get(..answer.floor_char_boundary(MAX_SHOWN_BYTES)).unwrap_or(answer)
 }

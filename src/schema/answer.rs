@@ -5,6 +5,8 @@
 //! Three promises: an answer that was cut off is never closed into a shorter one, prose never becomes a value, and
 //! the work is linear in the size of the text.
 //!
+//! An object of which nothing but the closing brace is missing is told as [`Unclosed`]: whether it is whole, the schema knows.
+//!
 //! Knows no schema (only a predicate), no provider and no HTTP.
 //!
 //! - `scan`: which pieces of the text are worth reading; `reasoning`: which are not; `found`: what came of it
@@ -15,7 +17,7 @@ mod cursor;
 mod found;
 mod object;
 mod quote;
-mod reasoning;
+pub(super) mod reasoning;
 mod repair;
 mod scalar;
 mod scan;
@@ -31,10 +33,11 @@ use serde_json::Value;
 use crate::model::Plain;
 use cursor::position;
 use found::{Candidate, Found};
+use object::LeftOpen;
 use repair::Repairs;
 
 /// A JSON value, and what had to be mended to get it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The value; not necessarily an accepted one: if no candidate was, it is the largest.
     pub value: Value,
@@ -49,6 +52,18 @@ pub struct NoJson {
     pub message: String,
     /// The text ends before its JSON (or its reasoning) does: more room might have helped.
     pub truncated: bool,
+    /// Where the text begins that is not reasoning, if there is no JSON in it, not even broken JSON.
+    pub prose: Option<usize>,
+    /// What the text says, if all that is missing in it is closing braces of objects.
+    pub unclosed: Option<Box<Unclosed>>,
+}
+
+/// An object of which only closing braces are missing: the text ends behind a whole member, within no array and no string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unclosed {
+    pub answer: Answer,
+    /// How many objects are open: the outermost, its last member, and so on.
+    pub levels: usize,
 }
 
 impl fmt::Display for NoJson {
@@ -77,26 +92,178 @@ pub fn strict(text: &str) -> Option<Value> {
 /// # Errors
 /// [`NoJson`] when there is no candidate at all, when the text stops within one, or when it holds a million values.
 pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJson> {
+    let candidates = candidates(text)?;
+    let chosen = if candidates.is_strict() { None } else { candidates.accepted(accepts) };
+    let chosen = chosen.unwrap_or_else(|| candidates.largest());
+    Ok(candidates.take(chosen))
+}
+
+/// Finds the JSON values that `text` may mean; at least one.
+///
+/// # Errors
+/// As [`parse`].
+pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     if scan::holds_too_many_values(text) {
-        return Err(NoJson { message: format!("the answer holds more than {} values", scan::MAX_VALUES), truncated: false });
+        let message = format!("the answer holds more than {} values", scan::MAX_VALUES);
+        return Err(NoJson { message, truncated: false, prose: None, unclosed: None });
     }
     if let Some(value) = strict(text) {
-        return Ok(Answer { value, repairs: Vec::new() });
+        let whole = Candidate { value, span: 0..text.len(), body: 0, repairs: Repairs::default(), is_strict: true };
+        return Ok(Candidates { text, list: vec![whole], is_strict: true, reasoning: false });
     }
-    let mut found = scan::scan(text);
+    if let Some(value) = unescaped(text) {
+        let mut repairs = Repairs::default();
+        repairs.note(repair::ESCAPED);
+        let whole = Candidate { value, span: 0..text.len(), body: 0, repairs, is_strict: false };
+        return Ok(Candidates { text, list: vec![whole], is_strict: false, reasoning: false });
+    }
+    let found = scan::scan(text);
     // Even after a whole candidate: the model was about to correct it, or to add to it.
     if let Some(opened) = found.cut {
-        return Err(cut(text, opened));
+        let unclosed = found.left_open.map(|left_open| Box::new(unclosed(text, opened, found.body, *left_open)));
+        return Err(NoJson { unclosed, ..cut(text, opened) });
     }
-    let Some(candidate) = choose(&mut found, accepts) else { return Err(nothing(text, &found)) };
-    let mut repairs = Repairs::default();
-    if found.reasoning {
-        repairs.note(repair::REASONING);
+    if found.list.is_empty() {
+        return Err(nothing(text, &found));
     }
-    if found.count > 1 {
-        repairs.note(repair::SEVERAL);
+    Ok(Candidates { text, list: found.list, is_strict: false, reasoning: found.reasoning })
+}
+
+/// JSON of which every quote is escaped: what is in a string, without the quotes around it.
+fn unescaped(text: &str) -> Option<Value> {
+    let text = text.trim_matches(cursor::is_space);
+    if !text.strip_prefix(['{', '['])?.trim_start().starts_with("\\\"") {
+        return None;
     }
-    Ok(finish(text, candidate, repairs))
+    let lines = text.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+    strict(&serde_json::from_str::<String>(&format!("\"{lines}\"")).ok()?)
+}
+
+/// The text that a quoted text is: in any quotes, escaped ones too, or in several that are added up. `None` if it is not quoted as a whole.
+#[must_use]
+pub fn quoted(text: &str) -> Option<String> {
+    if text.starts_with("\\\"") {
+        let inner = serde_json::from_str::<String>(&format!("\"{text}\"")).ok()?;
+        return serde_json::from_str(&inner).ok();
+    }
+    text.starts_with(quote::is_quote).then(|| object::read_string(text)).flatten()
+}
+
+/// The sentence that says that an object was closed.
+pub const CLOSED: &str = repair::CLOSED;
+
+/// The values found in a text, in its order.
+pub struct Candidates<'t> {
+    text: &'t str,
+    list: Vec<Candidate>,
+    /// The text is strict JSON as a whole.
+    is_strict: bool,
+    reasoning: bool,
+}
+
+/// Candidates of a kind that are tried, the last ones: the later a value, the likelier it is the answer. Each may be held against the
+/// schema, which may take a second.
+const MAX_TRIED: usize = 16;
+
+impl Candidates<'_> {
+    #[must_use]
+    pub const fn is_strict(&self) -> bool {
+        self.is_strict
+    }
+
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The value of each, in the order of the text.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        self.list.iter().map(|candidate| &candidate.value)
+    }
+
+    /// The places of those that are worth trying, the likeliest first: strict ones, then mended ones, each from the end.
+    pub fn likeliest(&self) -> impl Iterator<Item = usize> {
+        let of_kind = |is_strict| {
+            let places = self.list.iter().enumerate().rev();
+            places.filter(move |(_, candidate)| candidate.is_strict == is_strict).map(|(place, _)| place).take(MAX_TRIED)
+        };
+        of_kind(true).chain(of_kind(false))
+    }
+
+    /// The likeliest one that is accepted; at most 32 are tried.
+    pub fn accepted(&self, accepts: impl Fn(&Value) -> bool) -> Option<usize> {
+        self.likeliest().find(|&place| self.list.get(place).is_some_and(|candidate| accepts(&candidate.value)))
+    }
+
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<&Value> {
+        self.list.get(place).map(|candidate| &candidate.value)
+    }
+
+    /// The one with the longest text.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        let lengths = self.list.iter().map(|candidate| candidate.span.len()).enumerate();
+        lengths.max_by_key(|&(_, length)| length).map_or(0, |(place, _)| place)
+    }
+
+    /// Whether they follow one another as the elements of a list would, with nothing but separators between them.
+    #[must_use]
+    pub fn is_sequence(&self) -> bool {
+        let gaps = self.list.iter().zip(self.list.iter().skip(1));
+        let mut gaps = gaps.map(|(one, next)| self.text.get(one.span.end..next.span.start).unwrap_or_default());
+        self.list.len() > 1 && gaps.all(is_separator)
+    }
+
+    /// All of them as one list.
+    #[must_use]
+    pub fn take_all(mut self) -> Answer {
+        let first = self.list.first().map_or(0, |candidate| candidate.span.start);
+        let last = self.list.last().map_or(0, |candidate| candidate.span.end);
+        let mut repairs = Repairs::default();
+        let mut values = Vec::with_capacity(self.list.len());
+        for candidate in self.list.drain(..) {
+            repairs.extend(candidate.repairs);
+            values.push(candidate.value);
+        }
+        repairs.note(repair::SEQUENCE);
+        let whole = Candidate {
+            value: Value::Array(values),
+            span: first..last,
+            body: first,
+            repairs: Repairs::default(),
+            is_strict: false,
+        };
+        let mut answer = finish(self.text, whole, Repairs::default());
+        answer.repairs.extend(repairs.into_vec());
+        answer
+    }
+
+    /// The one at a place of the list, with all that was mended or left out around it.
+    #[must_use]
+    pub fn take(mut self, place: usize) -> Answer {
+        let mut repairs = Repairs::default();
+        if self.is_strict || place >= self.list.len() {
+            let value = self.list.pop().map(|whole| whole.value).unwrap_or_default();
+            return Answer { value, repairs: repairs.into_vec() };
+        }
+        if self.reasoning {
+            repairs.note(repair::REASONING);
+        }
+        if self.list.len() > 1 {
+            repairs.note(repair::SEVERAL);
+        }
+        finish(self.text, self.list.swap_remove(place), repairs)
+    }
+}
+
+/// White space, commas, list marks, fences: what stands between two elements and says nothing.
+fn is_separator(gap: &str) -> bool {
+    gap.lines().all(|line| {
+        let line = line.trim_matches(|c: char| cursor::is_space(c) || matches!(c, ',' | ';' | '-' | '*' | '.' | ')' | '•'));
+        let is_comment = line.starts_with("//") || line.starts_with('#') || (line.starts_with("/*") && line.ends_with("*/"));
+        line.is_empty() || is_comment || is_fence(line) || line.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// As [`parse`], with the bytes that were read tolerantly, looking ahead included: the work that was done.
@@ -107,15 +274,6 @@ pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJ
 pub fn parse_counted(text: &str, accepts: impl Fn(&Value) -> bool) -> (Result<Answer, NoJson>, usize) {
     cursor::BYTES_READ.set(0);
     (parse(text, accepts), cursor::BYTES_READ.get())
-}
-
-fn choose(found: &mut Found, accepts: impl Fn(&Value) -> bool) -> Option<Candidate> {
-    for group in [&mut found.strict, &mut found.mended] {
-        if let Some(last) = group.iter().rposition(|candidate| accepts(&candidate.value)) {
-            return group.remove(last);
-        }
-    }
-    found.take_largest()
 }
 
 /// Adds what was left out around the chosen candidate to its own repairs.
@@ -156,7 +314,14 @@ fn cut(text: &str, opened: usize) -> NoJson {
             position(text, text.len()),
         ),
         truncated: true,
+        prose: None,
+        unclosed: None,
     }
+}
+
+fn unclosed(text: &str, opened: usize, body: usize, LeftOpen { value, levels, repairs }: LeftOpen) -> Unclosed {
+    let candidate = Candidate { value, span: opened..text.len(), body, repairs, is_strict: false };
+    Unclosed { answer: finish(text, candidate, Repairs::default()), levels }
 }
 
 fn nothing(text: &str, found: &Found) -> NoJson {
@@ -169,5 +334,6 @@ fn nothing(text: &str, found: &Found) -> NoJson {
     } else {
         ("the answer holds no JSON object or array".to_owned(), false)
     };
-    NoJson { message, truncated }
+    let prose = (!truncated && found.fault.is_none()).then_some(found.body);
+    NoJson { message, truncated, prose, unclosed: None }
 }

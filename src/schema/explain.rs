@@ -51,6 +51,15 @@ fn short(value: &impl fmt::Display) -> Option<String> {
     write!(short, "{value}").ok().map(|()| short.text)
 }
 
+/// The beginning of what it says, written no further than that.
+pub fn shortened(value: &impl fmt::Display, max_bytes: usize) -> String {
+    let mut short = Short::new(max_bytes);
+    if write!(short, "{value}").is_err() {
+        short.text.push('…');
+    }
+    short.text
+}
+
 /// Takes so many bytes, and then refuses more.
 struct Short {
     text: String,

@@ -1,79 +1,371 @@
-//! A caller's schema in the form that a provider's mode takes, and an answer in that form back in the caller's.
+//! A caller's schema in the form that a provider's mode takes.
+//!
+//! The lowered form is never narrower than the caller's: each value that the caller would take has a form in it, and comes back
+//! from it. It is wider where a provider cannot say something; that is then said in words, in a description, and the answer is
+//! held against the caller's own schema. Four things are read as people mean them, not as the standard has them:
+//! a schema that names keywords of a type (`properties`, `items`, `minLength`) but no type means that type; what an object
+//! has beside its `properties` is only asked for if the schema speaks of it (`additionalProperties`, `patternProperties`), and
+//! what a tuple has beside its `prefixItems` likewise; properties of `then` or `else` are optional. An answer that is
+//! otherwise valid is still taken.
 
+mod array;
+mod choice;
+mod gather;
+mod object;
+mod part;
+mod reference;
+mod scalar;
+mod words;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::value::to_raw_value;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Schema, strict};
-use crate::model::{Asked, Subset};
+use super::Schema;
+use super::walk::Document;
+use crate::model::{Asked, ExtraRule, Kinds, Limits, NullRule, Shape, Shapes, Strictness, Subset};
+use gather::{Gathered, Reference};
+use part::{Part, Stop};
+use words::Words;
 
 /// A schema that was lowered to a subset.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Lowered {
     pub asked: Arc<Asked>,
 }
 
+/// For how many bytes of the caller's schema the lowered one may have a part, and how many in any case: what is merged and unrolled
+/// could grow without end.
+const MAX_PARTS: (usize, usize) = (20, 500);
+/// Parts one within the other, at most; serde_json reads 128 levels of JSON, and a part is up to three.
+const MAX_DEPTH: usize = 40;
+/// How often a schema that refers to itself is written out where that is not taken.
+const MAX_UNROLLED: usize = 3;
+
 impl Schema {
-    /// The schema in the form that `subset` allows; `None` when there is none.
+    /// The schema in the form that `subset` allows; `None` when there is none. Made once, and kept.
     #[must_use]
-    pub fn lowered(&self, subset: &Subset) -> Option<Lowered> {
-        let is_object = self.value.get("type").is_some_and(|kind| kind == "object");
-        let wrapped = subset.object_root && !is_object;
-        let raw = if wrapped { to_raw_value(&wrap(Value::clone(&self.value))).ok()? } else { self.raw.clone() };
-        let strict = strict::is_strict(&self.value);
-        Some(Lowered { asked: Arc::new(Asked { raw, strict, wrapped }) })
+    pub fn lowered(&self, subset: &'static Subset) -> Option<Lowered> {
+        let mut kept = self.lowered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, known)) = kept.iter().find(|(known, _)| std::ptr::eq(*known, subset)) {
+            return known.clone();
+        }
+        let lowered = self.lower(subset);
+        kept.push((subset, lowered.clone()));
+        lowered
+    }
+
+    /// What an answer in a lowered form says, in the caller's. Of what it may mean, the first that is valid: what its form
+    /// says; the same with each null taken for absence; the answer itself, since a model may answer in the caller's form.
+    #[must_use]
+    pub fn raised(&self, lowered: &Lowered, value: Value) -> Value {
+        let asked = &lowered.asked;
+        if asked.is_as_it_was() {
+            return value;
+        }
+        let raised = asked.raised(value.clone());
+        if self.is_valid(&raised) {
+            return raised;
+        }
+        let without = asked.raised_without_null(value.clone());
+        let other = [without, value].into_iter().find(|other| *other != raised && self.is_valid(other));
+        other.unwrap_or(raised)
+    }
+
+    fn lower(&self, subset: &'static Subset) -> Option<Lowered> {
+        if subset.whole {
+            let is_object = self.value.get("type").is_some_and(|kind| kind == "object");
+            let wrapped = subset.object_root && !is_object;
+            let raw = if wrapped { to_raw_value(&wrap_whole(Value::clone(&self.value))).ok()? } else { self.raw.clone() };
+            return Some(Lowered { asked: Arc::new(Asked { raw, strict: false, wrapped, shapes: None }) });
+        }
+        let document = Document::new(&self.value, self.draft);
+        // Written out at length first; if that is too much, as short as it goes.
+        let asked =
+            [Effort::Full, Effort::Little].into_iter().find_map(|effort| Lowering::new(self, &document, subset, effort).run());
+        asked.map(|asked| Lowered { asked: Arc::new(asked) })
     }
 }
 
-impl Lowered {
-    /// What an answer in this form says, in the caller's form.
-    #[must_use]
-    pub fn raised(&self, value: Value) -> Value {
-        match value {
-            Value::Object(mut members) if self.asked.wrapped && members.len() == 1 && members.contains_key("value") => {
-                members.remove("value").unwrap_or_default()
-            }
-            value => value,
+/// How much is written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// Each choice with all that stands beside it, and some levels of what refers to itself.
+    Full,
+    /// What all choices have, and one level.
+    Little,
+}
+
+/// What counts towards a subset's limits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    parts: usize,
+    properties: usize,
+    enum_values: usize,
+    characters: usize,
+    optional: usize,
+    unions: usize,
+    /// Objects that may have members beside their properties, and parts of any type.
+    open: usize,
+}
+
+struct Lowering<'d, 's> {
+    document: &'d Document<'s>,
+    subset: &'static Subset,
+    effort: Effort,
+    most_parts: usize,
+    count: Count,
+    depth: usize,
+    definitions: Map<String, Value>,
+    shapes: Vec<Shape>,
+    /// What a schema that is referred to is called, by how often it was unrolled already.
+    known: HashMap<(*const Value, usize), reference::Known>,
+    unrolled: usize,
+}
+
+/// Schemas that all hold for one value, less the choices that were made already.
+#[derive(Debug, Clone, Default)]
+struct Ask<'s> {
+    all: Vec<&'s Value>,
+    chosen: Vec<*const Value>,
+    /// Objects around it.
+    level: usize,
+    /// What is referred to is written here.
+    here: bool,
+}
+
+impl<'s> Ask<'s> {
+    const fn new(all: Vec<&'s Value>, level: usize) -> Self {
+        Self { all, chosen: Vec::new(), level, here: false }
+    }
+
+    /// A schema itself, and not a reference to it.
+    fn of(schema: &'s Value, level: usize) -> Self {
+        Self { here: true, ..Self::new(vec![schema], level) }
+    }
+}
+
+impl<'d, 's> Lowering<'d, 's> {
+    fn new(schema: &Schema, document: &'d Document<'s>, subset: &'static Subset, effort: Effort) -> Self {
+        let (bytes, least) = MAX_PARTS;
+        Self {
+            most_parts: least + schema.raw.get().len() / bytes,
+            document,
+            subset,
+            effort,
+            count: Count::default(),
+            depth: 0,
+            definitions: Map::new(),
+            shapes: Vec::new(),
+            known: HashMap::new(),
+            unrolled: 0,
         }
     }
+
+    fn run(mut self) -> Option<Asked> {
+        let root = self.document.root();
+        let mut part = self.part(&Ask::of(root, 0)).ok()?;
+        let is_object = part.json.get("type").is_some_and(|kind| kind == "object");
+        let wrapped = self.subset.object_root && !is_object;
+        if wrapped {
+            // One level further in.
+            let (count, definitions, shapes) = Default::default();
+            self = Self { count, definitions, shapes, known: HashMap::new(), ..self };
+            part = self.part(&Ask::of(root, 1)).ok()?;
+            self.count.properties += 1;
+            part.json = self.wrap(part.json);
+        }
+        if !self.definitions.is_empty() {
+            part.json.insert("$defs".to_owned(), Value::Object(self.definitions));
+        }
+        if !self.count.is_within(&self.subset.limits) {
+            return None;
+        }
+        let shapes = Shapes { root: part.shape, named: self.shapes };
+        let shapes = Some(shapes).filter(|shapes| !shapes.are_same());
+        let strict = match self.subset.strict {
+            Strictness::Never => false,
+            Strictness::Always => true,
+            Strictness::IfClosed => self.count.optional == 0 && self.count.open == 0,
+        };
+        Some(Asked { raw: to_raw_value(&part.json).ok()?, strict, wrapped, shapes })
+    }
+
+    fn wrap(&self, value: Map<String, Value>) -> Map<String, Value> {
+        self.exactly([("value", Value::Object(value))])
+    }
+
+    /// An object with these members and no others.
+    fn exactly<const N: usize>(&self, properties: [(&str, Value); N]) -> Map<String, Value> {
+        let mut json = Map::new();
+        json.insert("type".to_owned(), "object".into());
+        let required: Vec<Value> = properties.iter().map(|(name, _)| (*name).into()).collect();
+        json.insert("properties".to_owned(), properties.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect());
+        json.insert("required".to_owned(), required.into());
+        if self.subset.extra != ExtraRule::Unknown {
+            json.insert("additionalProperties".to_owned(), false.into());
+        }
+        json
+    }
+
+    /// What all of these schemas ask of one value.
+    fn part(&mut self, ask: &Ask<'s>) -> Result<Part, Stop> {
+        self.count.parts += 1;
+        if self.count.parts > self.most_parts {
+            return Err(Stop::Full);
+        }
+        if self.depth >= MAX_DEPTH {
+            return self.text(&ask.all, ask.level);
+        }
+        self.depth += 1;
+        let part = self.part_within(ask);
+        self.depth -= 1;
+        part
+    }
+
+    fn part_within(&mut self, ask: &Ask<'s>) -> Result<Part, Stop> {
+        if let ([schema], false) = (ask.all.as_slice(), ask.here)
+            && let Some(reference) = Reference::of(self.document, schema)
+        {
+            return self.reference(&reference, ask.level);
+        }
+        let gathered = Gathered::new(self.document, ask)?;
+        if let Some(values) = gathered.values() {
+            return self.values(&gathered, &values?, ask.level);
+        }
+        if let Some(part) = self.choice(ask, &gathered)? {
+            return Ok(part);
+        }
+        self.types(&gathered, ask.level)
+    }
+
+    /// One part for each type that the value may have.
+    fn types(&mut self, gathered: &Gathered<'s>, level: usize) -> Result<Part, Stop> {
+        let words = Words::general(gathered);
+        let Some(types) = gathered.types()? else {
+            let part = self.any(level)?;
+            return Ok(self.described(part, words));
+        };
+        let mut parts = Vec::new();
+        for name in &types {
+            let part = match *name {
+                "object" => self.object(gathered, level),
+                "array" => self.array(gathered, level),
+                "null" => Ok(Part::null()),
+                name => Ok(self.scalar(name, gathered)),
+            };
+            match part {
+                Ok(part) => parts.push(part),
+                Err(Stop::Never) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        let mut part = self.join(parts)?;
+        if let Some(title) = gathered.title().filter(|_| self.subset.takes("title") && !self.stands_alone(&part)) {
+            part.json.insert("title".to_owned(), title.into());
+        }
+        Ok(self.described(part, words))
+    }
+
+    /// Any value at all.
+    fn any(&mut self, level: usize) -> Result<Part, Stop> {
+        if self.subset.any {
+            self.count.open += 1;
+            return Ok(Part::new(Map::new(), Shape::same(Kinds::ALL)).or_null());
+        }
+        let text = self.text(&[], level)?;
+        // Where unions are few, they are kept for what says more.
+        if self.subset.limits.unions < usize::MAX {
+            return Ok(text);
+        }
+        let kinds = ["string", "number", "boolean"].map(Part::typed).into_iter();
+        self.join(kinds.chain([Part::null(), text]).collect())
+    }
+
+    /// A value as its JSON text: what takes any value, and says what it should be in words alone.
+    fn text(&mut self, all: &[&'s Value], level: usize) -> Result<Part, Stop> {
+        if level >= self.subset.limits.levels {
+            return Err(Stop::Deep);
+        }
+        self.count.properties += 1;
+        let mut words = "The value as JSON text".to_owned();
+        for schema in all.iter().filter(|schema| schema.as_object().is_some_and(|schema| !schema.is_empty())) {
+            words.push_str(", valid against the JSON Schema ");
+            words.push_str(&words::shown(schema));
+        }
+        let text = json!({"type": "string", "description": words});
+        Ok(Part::new(self.exactly([("json", text)]), Shape::Text))
+    }
+
+    /// Whether nothing may stand beside what it says.
+    fn stands_alone(&self, part: &Part) -> bool {
+        part.is_bare() || self.subset.null == NullRule::Flag && part.json.contains_key("anyOf")
+    }
+
+    /// With these words in its description; where none can stand, they go to whoever holds it.
+    fn described(&self, mut part: Part, words: Words) -> Part {
+        let Some(words) = words.into_text(part.json.get("description").and_then(Value::as_str)) else { return part };
+        if self.stands_alone(&part) {
+            part.note = Some(match part.note {
+                Some(note) => format!("{words} {note}"),
+                None => words,
+            });
+        } else {
+            part.json.insert("description".to_owned(), words.into());
+        }
+        part
+    }
 }
 
-fn wrap(mut schema: Value) -> Value {
-    move_references(&mut schema);
-    json!({"type": "object", "properties": {"value": schema}, "required": ["value"], "additionalProperties": false})
+impl Count {
+    const fn is_within(&self, limits: &Limits) -> bool {
+        self.properties <= limits.properties
+            && self.enum_values <= limits.enum_values
+            && self.characters <= limits.characters
+            && self.optional <= limits.optional
+            && self.unions <= limits.unions
+    }
+}
+
+fn wrap_whole(mut schema: Value) -> Value {
+    let id = schema.get("$id").and_then(Value::as_str).map(|id| id.trim_end_matches('#').to_owned()).unwrap_or_default();
+    move_references(&mut schema, &id);
+    let mut root = Map::new();
+    // What they say holds for the whole.
+    for keyword in ["$schema", "$id"] {
+        if let Some(said) = schema.as_object_mut().and_then(|schema| schema.shift_remove(keyword)) {
+            root.insert(keyword.to_owned(), said);
+        }
+    }
+    root.insert("type".to_owned(), "object".into());
+    root.insert("properties".to_owned(), json!({"value": schema}));
+    root.insert("required".to_owned(), json!(["value"]));
+    root.insert("additionalProperties".to_owned(), false.into());
+    root.into()
 }
 
 /// What began at the root begins at `/properties/value` once the schema is wrapped.
-fn move_references(schema: &mut Value) {
+fn move_references(schema: &mut Value, id: &str) {
     match schema {
         Value::Object(members) => {
             for (name, member) in members {
                 match member {
-                    Value::String(reference) if name == "$ref" && (reference == "#" || reference.starts_with("#/")) => {
-                        reference.insert_str(1, "/properties/value");
+                    Value::String(reference) if name == "$ref" => {
+                        let fragment = reference.strip_prefix(id).unwrap_or(reference);
+                        if matches!(fragment, "" | "#") || fragment.starts_with("#/") {
+                            *reference = format!("#/properties/value{}", fragment.trim_start_matches('#'));
+                        }
                     }
-                    other => move_references(other),
+                    other => move_references(other, id),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(move_references),
+        Value::Array(items) => items.iter_mut().for_each(|item| move_references(item, id)),
         _ => {}
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_root_that_is_no_object_is_wrapped_and_its_references_follow() {
-        let list = json!({"type": "array", "items": {"$ref": "#/$defs/p"}, "$defs": {"p": {"type": "string"}}});
-        let lowered = Schema::compile(&list.to_string()).unwrap().lowered(&Subset::OBJECT).unwrap();
-        let schema: Value = serde_json::from_str(lowered.asked.raw.get()).unwrap();
-        let reference = schema["properties"]["value"]["items"]["$ref"].as_str().unwrap();
-        assert_eq!(schema.pointer(reference.trim_start_matches('#')), Some(&json!({"type": "string"})));
-        assert_eq!(lowered.raised(json!({"value": ["a"]})), json!(["a"]));
-        assert_eq!(lowered.raised(json!(["a"])), json!(["a"]));
-    }
-}
+mod tests;

@@ -58,10 +58,15 @@ impl Patterns {
         let cost = *self.costs.entry(pattern.into()).or_insert_with(|| {
             let fits = |size: &usize| *size < max_bytes && compiles(pattern, draft, *size);
             let size = SIZES.into_iter().find(|size| fits(size)).unwrap_or(max_bytes);
-            size.div_ceil(BYTES_PER_EVALUATION) as u64
+            evaluations(size)
         });
         self.all = self.all.saturating_add(cost);
     }
+}
+
+/// The evaluations of a subschema that a byte of text costs, for an expression that takes so many bytes once compiled.
+pub const fn evaluations(size_bytes: usize) -> u64 {
+    size_bytes.div_ceil(BYTES_PER_EVALUATION) as u64
 }
 
 /// How jsonschema is to treat regular expressions: in linear time, and none larger than `max_bytes`.

@@ -116,18 +116,6 @@ fn faults_have_pointers_and_stay_small() {
     assert_eq!(schema.faults(&many.into()).len(), MAX_FAULTS);
 }
 
-#[test]
-fn strict_is_what_openai_takes_as_it_is() {
-    let person = json!({"title": "Person", "type": "object", "properties": {"name": {"type": "string"}},
-        "required": ["name"], "additionalProperties": false});
-    let is_strict = |schema: &Value| strict::is_strict(compile(schema).unwrap().value());
-    assert!(is_strict(&person));
-    let optional = json!({"type": "object", "properties": {"name": {"type": "string"}}, "additionalProperties": false});
-    assert!(!is_strict(&optional));
-    assert!(!is_strict(&json!({"type": "array", "items": person})));
-    assert!(!is_strict(&json!({"type": "object", "oneOf": [person]})));
-}
-
 #[tokio::test]
 async fn registered_schemas_survive_and_the_folders_cannot_be_changed() {
     let root = std::env::temp_dir().join(format!("extractd-registry-{}", std::process::id()));

@@ -134,6 +134,15 @@ impl<'s> Document<'s> {
         parts
     }
 
+    /// What `schema` refers to, or itself.
+    pub fn target(&self, mut schema: &'s Value) -> &'s Value {
+        for _ in 0..8 {
+            let Some((.., Some(target))) = self.references(schema).into_iter().next() else { break };
+            schema = target;
+        }
+        schema
+    }
+
     /// What `schema` refers to, with the keyword and the text of the reference; `None` for one that leads outside.
     pub fn references(&self, schema: &'s Value) -> Vec<(&'static str, &'s str, Option<&'s Value>)> {
         let mut references = Vec::new();

@@ -21,13 +21,14 @@ const LAYERS: [(&str, u8); 13] = [
 ];
 
 /// A library and the one layer that may know it.
-const OWNERS: [(&str, &[&str]); 8] = [
+const OWNERS: [(&str, &[&str]); 9] = [
     ("axum", &["http", "fuzzing"]),
     ("StatusCode", &["http", "net", "provider"]),
     ("reqwest", &["net"]),
     ("governor", &["limits"]),
     ("jsonschema", &["schema"]),
     ("moka", &["extract"]),
+    ("regex", &["schema"]),
     ("rusqlite", &["jobs"]),
     ("llama_cpp_2", &["provider"]),
 ];

@@ -195,7 +195,7 @@ async fn a_refusal_is_model_refused() {
 
 #[tokio::test]
 async fn a_schema_error_deep_inside_has_its_own_pointer() {
-    let upstream = Upstream::start(|_| Reply::Json(json!({"people": ["Ada", 7, "Cleo"]})));
+    let upstream = Upstream::start(|_| Reply::Json(json!({"people": ["Ada", null, "Cleo"]})));
     let server = Server::with(&upstream).await;
     let body = json!({"input": "people", "schema": list(), "max_attempts": 2});
     check_pointer(&server.extract(&body).await.problem(502, "extraction_failed"), "/people/1");

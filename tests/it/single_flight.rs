@@ -24,19 +24,29 @@ fn equal(count: usize) -> Value {
     json!({"inputs": vec![person(X); count], "schema": schema()})
 }
 
-/// Waits until one is called, and so many others wait for what it brings: admitted, and without a slot. Seen three times in a
-/// row, for who was just admitted takes a moment to see that it may wait.
+/// Waits until one is called, and so many others wait for what it brings: admitted, and without a slot.
 async fn until_shared(client: &Client, others: u64) {
-    let mut times = 0;
-    eventually(LIMIT, "one is called and the others wait for it", async || {
+    let waits = async || (settled(client).await == others).then_some(());
+    eventually(LIMIT, "one is called and the others wait for it", waits).await;
+}
+
+/// How many are admitted besides the one that is called, once none of them waits for a turn. Seen three times in a row, for who
+/// was just admitted takes a moment to see that it may wait.
+async fn settled(client: &Client) -> u64 {
+    let mut seen = Vec::new();
+    eventually(LIMIT, "one is called and nobody waits for a turn", async || {
         let limits = client.get("/v1/limits").await.ok()["limits"].clone();
         let row = |kind: &str| limits.as_array()?.iter().find(|row| row["kind"] == kind && row["scope"] == "all");
         let (slots, queue) = (row("concurrency")?, row("queue")?);
-        let is_shared = slots["in_use"] == 1 && slots["waiting"] == 0 && queue["in_use"] == others;
-        times = if is_shared { times + 1 } else { 0 };
-        (times == 3).then_some(())
+        if slots["in_use"] != 1 || slots["waiting"] != 0 {
+            seen.clear();
+            return None;
+        }
+        seen.push(queue["in_use"].as_u64()?);
+        let last = *seen.last()?;
+        (seen.len() >= 3 && seen.iter().rev().take(3).all(|count| *count == last)).then_some(last)
     })
-    .await;
+    .await
 }
 
 /// Fails the test unless all have `data`, one of them by a call and the others without having used anything.
@@ -120,7 +130,7 @@ async fn equal_items_are_shared_among_callers_and_forms() {
     let request = b.request(http::Method::POST, &path).header("accept", "application/x-ndjson").lines([&line, &line, &line]);
     let lines = request.send().await.expect(200);
     upstream.wait_for("one is called", LIMIT, |log| log.in_flight == 1).await;
-    let uploaded = a.limit_of("queue", "all").await.unwrap()["in_use"].as_u64().unwrap();
+    let uploaded = settled(&a).await;
     let test = async {
         until_shared(&a, uploaded + 4).await;
         assert_eq!(upstream.calls(), 1);

@@ -163,10 +163,25 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[providers.x]\nbase_url = \"http://x\"",
-        "extractd.toml:1:12: [providers.x] has no `kind`; the kinds of this version: openai",
+        "extractd.toml:1:12: [providers.x] has no `kind`; it must be one of: openai, openai_responses, anthropic, gemini, ollama, azure",
     ),
     ("[providers.x]\nkind = \"openai\"", "extractd.toml:1:12: [providers.x] has no `base_url`, such as http://localhost:8000/v1"),
-    ("[providers.x]\nkind = \"anthropic\"", r#"extractd.toml:2:1: `providers.x.kind` must be one of: openai; not `"anthropic"`"#),
+    (
+        "[providers.x]\nkind = \"claude\"",
+        r#"extractd.toml:2:1: `providers.x.kind` must be one of: openai, openai_responses, anthropic, gemini, ollama, azure; not `"claude"`"#,
+    ),
+    (
+        "[providers.x]\nkind = \"azure\"",
+        "extractd.toml:1:12: [providers.x] has no `base_url`, such as https://NAME.openai.azure.com",
+    ),
+    (
+        "[providers.openai]\napi_version = \"2024-10-21\"",
+        r#"extractd.toml:2:1: `providers.openai.api_version` has no effect unless `kind` is "azure"; take it away"#,
+    ),
+    (
+        "[providers.x]\nkind = \"azure\"\napi_version = \"v1?x=\"",
+        r#"extractd.toml:3:1: `providers.x.api_version` must be a date such as 2024-10-21 or 2025-04-01-preview, not `"v1?x="`"#,
+    ),
     (
         "[providers.openai]\nbase_url = \"https://sk-secret@host/v1\"",
         "extractd.toml:2:1: `providers.openai.base_url` must be an http:// or https:// URL without user, query and fragment, such as http://localhost:8000/v1",
@@ -254,7 +269,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[providers.openai]\nrequest_per_minute = 10",
-        "extractd.toml:2:1: unknown key `request_per_minute` in [providers.openai]; did you mean `requests_per_minute`? allowed: kind, base_url, api_key, api_key_env, api_key_file, api_keys, api_keys_env, api_keys_file, proxy, requests_per_minute, request_burst, tokens_per_minute, max_concurrency, adaptive_concurrency, connect_timeout_ms, timeout_ms, headers",
+        "extractd.toml:2:1: unknown key `request_per_minute` in [providers.openai]; did you mean `requests_per_minute`? allowed: kind, base_url, api_version, api_key, api_key_env, api_key_file, api_keys, api_keys_env, api_keys_file, proxy, requests_per_minute, request_burst, tokens_per_minute, max_concurrency, adaptive_concurrency, connect_timeout_ms, timeout_ms, headers",
     ),
     (
         "[providers.openai]",
@@ -274,7 +289,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "model = \"anthropic/claude\"",
-        r#"extractd.toml:1:1: `model` names the provider `anthropic`, which is not configured: this version does not speak Anthropic's own API; reach its OpenAI-compatible one with [providers.anthropic] kind = "openai", base_url = "https://api.anthropic.com/v1", api_key_env = "ANTHROPIC_API_KEY""#,
+        "extractd.toml:1:1: `model` names the provider `anthropic`, which is not configured: set ANTHROPIC_API_KEY or ANTHROPIC_BASE_URL, or add [providers.anthropic]",
     ),
     (
         "model = \"vlm/x\"\n[providers.vllm]\nkind=\"openai\"\nbase_url=\"http://x\"",
@@ -289,7 +304,7 @@ const FILES: &[(&str, &str)] = &[
     ("[models.a]\nmodel = \"x\"", "extractd.toml:1:9: [models.a] has no `provider`; set it to a configured one, or `local`"),
     (
         "[models.a]\nprovider = \"gemini\"",
-        r#"extractd.toml:2:1: `models.a.provider` names the provider `gemini`, which is not configured: this version does not speak Gemini's own API; reach its OpenAI-compatible one with [providers.gemini] kind = "openai", base_url = "https://generativelanguage.googleapis.com/v1beta/openai", api_key_env = "GEMINI_API_KEY""#,
+        "extractd.toml:2:1: `models.a.provider` names the provider `gemini`, which is not configured: set GEMINI_API_KEY or GEMINI_BASE_URL, or add [providers.gemini]",
     ),
     (
         "[models.a]\nprovider = \"local\"\nmode = \"xml\"",

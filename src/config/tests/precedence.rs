@@ -64,7 +64,7 @@ fn the_flag_names_another_file_than_the_environment() {
 #[test]
 fn an_empty_variable_counts_as_unset() {
     let names = VARIABLES.map(|(name, _)| (name, ""));
-    let more = [("EXTRACTD_CONFIG", ""), ("ANTHROPIC_API_KEY", "")];
+    let more = [("EXTRACTD_CONFIG", "")];
     let loaded = Start::env(&names).with_env(&more).load().expect("valid");
     assert!(loaded.warnings.is_empty());
     assert_eq!(loaded.print(), Start::default().load().expect("valid").print());
@@ -79,6 +79,10 @@ fn each_variable_of_the_contract_is_known() {
         "EXTRACTD_MODEL",
         "OPENAI_API_KEY",
         "OPENAI_BASE_URL",
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_BASE_URL",
+        "GEMINI_API_KEY",
+        "GEMINI_BASE_URL",
         "EXTRACTD_MAX_CONCURRENCY",
         "EXTRACTD_REQUESTS_PER_MINUTE",
         "EXTRACTD_REQUEST_BURST",
@@ -96,7 +100,7 @@ fn each_variable_of_the_contract_is_known() {
         "EXTRACTD_LOG",
         "EXTRACTD_LOG_FORMAT",
     ]);
-    // The others: EXTRACTD_CONFIG, ANTHROPIC_* and GEMINI_* (ignored aloud).
+    // The other: EXTRACTD_CONFIG.
     assert_eq!(set, contract);
 }
 
@@ -123,6 +127,10 @@ fn each_variable_reaches_its_key() {
         ("EXTRACTD_TOKENS_PER_MINUTE", "70000"),
         ("OPENAI_API_KEY", "sk-1"),
         ("OPENAI_BASE_URL", "http://mock:9/v1/"),
+        ("ANTHROPIC_API_KEY", "sk-2"),
+        ("ANTHROPIC_BASE_URL", "http://claude:9"),
+        ("GEMINI_API_KEY", "sk-3"),
+        ("GEMINI_BASE_URL", "http://gemini:9"),
     ];
     assert_eq!(pairs.map(|(name, _)| name), VARIABLES.map(|(name, _)| name));
     let config = Start::env(&pairs).with_file("/callers.toml", "[callers.web]\nkey = \"key-c\"").config();
@@ -243,20 +251,41 @@ fn what_kubernetes_injects_is_not_ours() {
 }
 
 #[test]
-fn variables_of_later_providers_are_ignored_aloud() {
-    let keys = [("ANTHROPIC_API_KEY", "sk-ant"), ("GEMINI_BASE_URL", "https://g.example")];
-    let warnings = Start::env(&keys).load().expect("valid").warnings;
-    assert_eq!(
-        warnings,
-        [
-            "ANTHROPIC_API_KEY is set, but ignored: this version does not speak Anthropic's own API; reach its OpenAI-compatible one \
-             with [providers.anthropic] kind = \"openai\", base_url = \"https://api.anthropic.com/v1\", api_key_env = \"ANTHROPIC_API_KEY\"",
-            "GEMINI_BASE_URL is set, but ignored: this version does not speak Gemini's own API; reach its OpenAI-compatible one \
-             with [providers.gemini] kind = \"openai\", base_url = \"https://generativelanguage.googleapis.com/v1beta/openai\", \
-             api_key_env = \"GEMINI_API_KEY\"",
-        ]
-    );
-    let file = "model = \"anthropic/claude\"\n[providers.anthropic]\nkind = \"openai\"\n\
-                base_url = \"https://api.anthropic.com/v1\"\napi_key_env = \"ANTHROPIC_API_KEY\"";
-    assert_eq!(Start::file(file).with_env(&keys[..1]).load().expect("valid").warnings, [""; 0]);
+fn a_provider_is_there_once_its_key_or_its_base_url_is_set() {
+    let start = Start::env(&[
+        ("EXTRACTD_MODEL", "anthropic/claude"),
+        ("ANTHROPIC_API_KEY", "sk-ant"),
+        ("GEMINI_BASE_URL", "https://g.example/"),
+        ("OPENAI_API_KEY", "sk-oai"),
+    ]);
+    let config = start.config();
+    let of = |name: &str| (config.providers[name].kind, config.providers[name].base_url.as_str());
+    assert_eq!(of("anthropic"), (Kind::Anthropic, "https://api.anthropic.com"));
+    assert_eq!(of("gemini"), (Kind::Gemini, "https://g.example"));
+    assert_eq!(of("openai"), (Kind::OpenAi, "https://api.openai.com/v1"));
+    assert_eq!(key_of(&config.providers["anthropic"]), "sk-ant");
+    assert!(config.providers["gemini"].api_keys.is_empty());
+}
+
+#[test]
+fn each_kind_has_its_base_url_where_there_is_but_one() {
+    let file = "model = \"claude/m\"\n[providers.claude]\nkind = \"anthropic\"\n[providers.g]\nkind = \"gemini\"\n\
+                [providers.box]\nkind = \"ollama\"\n[providers.openai]\nkind = \"openai_responses\"\n\
+                [providers.az]\nkind = \"azure\"\nbase_url = \"https://r.openai.azure.com/\"\n\
+                [providers.az2]\nkind = \"azure\"\nbase_url = \"https://r.openai.azure.com\"\napi_version = \"2025-04-01-preview\"\n\
+                [providers.gemini]\nkind = \"openai\"\nbase_url = \"https://generativelanguage.googleapis.com/v1beta/openai\"\n";
+    let config = Start::file(file).config();
+    for (name, kind, base_url, api_version) in [
+        ("claude", Kind::Anthropic, "https://api.anthropic.com", None),
+        ("g", Kind::Gemini, "https://generativelanguage.googleapis.com", None),
+        ("box", Kind::Ollama, "http://127.0.0.1:11434", None),
+        ("openai", Kind::Responses, "https://api.openai.com/v1", None),
+        ("az", Kind::Azure, "https://r.openai.azure.com", Some("2024-10-21")),
+        ("az2", Kind::Azure, "https://r.openai.azure.com", Some("2025-04-01-preview")),
+        ("gemini", Kind::OpenAi, "https://generativelanguage.googleapis.com/v1beta/openai", None),
+    ] {
+        let provider = &config.providers[name];
+        let found = (provider.kind, provider.base_url.as_str(), provider.api_version.as_deref());
+        assert_eq!(found, (kind, base_url, api_version), "{name}");
+    }
 }

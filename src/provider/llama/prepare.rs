@@ -60,7 +60,7 @@ impl Preparer {
                     }
                 }
                 // The caller may have gone; then nobody wants the error.
-                Err(error) => drop(reply.send(Err(error))),
+                Err(error) => reply.send(Err(error)),
             }
         }
     }

@@ -4,15 +4,32 @@
 
 use llama_cpp_2::token::LlamaToken;
 use llguidance::Matcher;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use toktrie::{SimpleVob, TokEnv};
 
 use super::sample::Sampler;
 use super::vocabulary;
 use super::{Completion, Finish, GenerateError};
 
-/// Where the answer goes. The caller dropped it when it is closed.
-pub type Reply = oneshot::Sender<Result<Completion, GenerateError>>;
+/// Where the answer goes.
+#[derive(Debug)]
+pub struct Reply {
+    pub whole: oneshot::Sender<Result<Completion, GenerateError>>,
+    /// Its text as it is written, where somebody wants that.
+    pub pieces: Option<mpsc::UnboundedSender<String>>,
+}
+
+impl Reply {
+    /// Whether nobody waits for it any more.
+    pub fn is_closed(&self) -> bool {
+        self.whole.is_closed()
+    }
+
+    pub fn send(self, done: Result<Completion, GenerateError>) {
+        // The caller may have gone in this very moment; then nobody wants it.
+        drop(self.whole.send(done));
+    }
+}
 
 /// A sequence of the KV cache.
 #[derive(Default)]
@@ -49,6 +66,9 @@ pub struct Answer {
     constrained: bool,
     sampler: Sampler,
     reply: Reply,
+    /// So many of the tokens have been told; what they end in, within a character.
+    told: usize,
+    rest: Vec<u8>,
 }
 
 /// Whether an answer goes on.
@@ -64,7 +84,17 @@ impl Answer {
     pub fn new(prepared: Prepared) -> (Self, Progress) {
         let Prepared { prompt, grammar, sampler, max_tokens, reply } = prepared;
         let (prompt_tokens, constrained) = (prompt.len(), grammar.is_some());
-        let mut answer = Self { tokens: prompt, prompt_tokens, max_tokens, grammar, constrained, sampler, reply };
+        let mut answer = Self {
+            tokens: prompt,
+            prompt_tokens,
+            max_tokens,
+            grammar,
+            constrained,
+            sampler,
+            reply,
+            told: prompt_tokens,
+            rest: Vec::new(),
+        };
         let progress = answer.write_forced();
         (answer, progress)
     }
@@ -97,7 +127,29 @@ impl Answer {
         {
             self.set_free();
         }
-        self.write_forced()
+        let progress = self.write_forced();
+        self.tell(vocabulary);
+        progress
+    }
+
+    /// Tells what was written since the last time, in whole characters.
+    fn tell(&mut self, vocabulary: &TokEnv) {
+        let Some(pieces) = &self.reply.pieces else { return };
+        let new = self.tokens.get(self.told..).unwrap_or_default();
+        let ids: Vec<_> = new.iter().copied().filter_map(vocabulary::id).collect();
+        self.told = self.tokens.len();
+        self.rest.extend(vocabulary.tok_trie().decode_ext(&ids, false));
+        let whole = match std::str::from_utf8(&self.rest) {
+            Ok(text) => text.len(),
+            Err(error) => error.valid_up_to(),
+        };
+        let after = self.rest.split_off(whole);
+        if let Ok(text) = String::from_utf8(std::mem::replace(&mut self.rest, after))
+            && !text.is_empty()
+        {
+            // Whoever does not listen any more does not need it.
+            drop(pieces.send(text));
+        }
     }
 
     /// The tokens that the grammar allows next. `None` when all are.
@@ -156,12 +208,11 @@ impl Answer {
             input_tokens: self.prompt_tokens,
             output_tokens: written.len(),
         };
-        // The caller may have gone in this very moment; then nobody wants it.
-        let _ = self.reply.send(Ok(completion));
+        self.reply.send(Ok(completion));
     }
 
     /// Sends an error instead.
     pub fn fail(self, error: GenerateError) {
-        let _ = self.reply.send(Err(error));
+        self.reply.send(Err(error));
     }
 }

@@ -1,58 +1,26 @@
+use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use super::*;
-use crate::model::{Asked, Content, Example, Forms, MadeUp};
-use crate::provider::{Complaint, Schema};
+use crate::model::{Content, Example, MadeUp};
+use crate::provider::fixture::{self, form, forms};
+use crate::provider::hearing::tests::{check_stream, heard};
+use crate::provider::lesson::lesson;
+use crate::provider::{Answer, Left, Lessons, Schema};
 
-const ELSEWHERE: OpenAi = OpenAi { shows_schema: false, completion_tokens: false };
+const ELSEWHERE: OpenAi = OpenAi { shows_schema: false, completion_tokens: false, door: Door::Plain };
 
-fn form(mode: Mode) -> Form {
-    Form { mode, temperature: true, seed: true, other_tokens_name: false }
+fn encoded(wire: &OpenAi, schema: &Value, form: Form) -> Value {
+    fixture::encoded(wire, schema, form)
 }
 
-fn forms(schema: &Value, wrapped: bool) -> Forms {
-    let mut forms = Forms::default();
-    for mode in [Mode::JsonSchema, Mode::Tools, Mode::JsonObject] {
-        forms.set(mode, std::sync::Arc::new(Asked { raw: to_raw_value(schema).unwrap(), strict: true, wrapped }));
-    }
-    forms
-}
-
-fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
-    let raw = serde_json::value::to_raw_value(schema).unwrap();
-    let examples = [Example { input: Content("Ann".to_owned()), output: json!({"name": "Ann"}) }];
-    let complaint = Complaint {
-        answer: "no".to_owned(),
-        faults: vec![crate::model::Fault { pointer: "/name".to_owned(), message: "is missing".to_owned() }],
-    };
-    then(&Request {
-        model: "m",
-        mode: Mode::Auto,
-        schema: Schema { value: &std::sync::Arc::new(schema.clone()), raw: &raw, forms: &forms(schema, false), examples: &[] },
-        instructions: Some("Names only."),
-        examples: &examples,
-        input: "Bob \"the\" builder",
-        complaint: Some(&complaint),
-        temperature: 0.0,
-        max_output_tokens: Some(50),
-        seed: Some(7),
-        template: &crate::provider::Template::default(),
-        traceparent: None,
-        key: 0,
-    })
-}
-
-fn encoded(wire: OpenAi, schema: &Value, form: Form) -> Value {
-    with_request(schema, |request| serde_json::from_slice(&wire.encode(request, form)).unwrap())
-}
-
-fn decoded(body: &Value, mode: Mode) -> Result<Answer, String> {
-    with_request(&json!({"type": "object"}), |request| ELSEWHERE.decode(request, form(mode), body.to_string().as_bytes()))
+fn decoded(body: &Value, mode: Mode) -> Result<Answer, Wrong> {
+    fixture::decoded(&ELSEWHERE, body, mode)
 }
 
 #[test]
 fn a_question_has_the_text_the_example_and_the_complaint() {
-    let body = encoded(ELSEWHERE, &json!({"type": "object", "title": "A person"}), form(Mode::JsonSchema));
+    let body = encoded(&ELSEWHERE, &json!({"type": "object", "title": "A person"}), form(Mode::JsonSchema));
     let roles: Vec<_> = body["messages"].as_array().unwrap().iter().map(|message| message["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["system", "user", "assistant", "user", "assistant", "user"]);
     assert!(body["messages"][0]["content"].as_str().unwrap().contains("Names only."));
@@ -66,15 +34,15 @@ fn a_question_has_the_text_the_example_and_the_complaint() {
 #[test]
 fn each_mode_has_its_own_form() {
     let person = json!({"type": "object"});
-    let json_schema = encoded(OpenAi::at("api.openai.com"), &person, form(Mode::JsonSchema));
+    let json_schema = encoded(&OpenAi::at("api.openai.com"), &person, form(Mode::JsonSchema));
     assert_eq!(json_schema["response_format"]["json_schema"], json!({"name": "extraction", "strict": true, "schema": person}));
     assert!(!json_schema["messages"][0]["content"].as_str().unwrap().contains("JSON Schema:"));
     assert_eq!((&json_schema["max_completion_tokens"], json_schema.get("max_tokens")), (&json!(50), None));
-    let tools = encoded(ELSEWHERE, &person, form(Mode::Tools));
+    let tools = encoded(&ELSEWHERE, &person, form(Mode::Tools));
     assert_eq!(tools["tools"][0]["function"]["parameters"], person);
     assert_eq!(tools["tool_choice"]["function"]["name"], tools["tools"][0]["function"]["name"]);
-    assert_eq!(encoded(ELSEWHERE, &person, form(Mode::JsonObject))["response_format"], json!({"type": "json_object"}));
-    let text = encoded(ELSEWHERE, &person, form(Mode::Text));
+    assert_eq!(encoded(&ELSEWHERE, &person, form(Mode::JsonObject))["response_format"], json!({"type": "json_object"}));
+    let text = encoded(&ELSEWHERE, &person, form(Mode::Text));
     assert!(text.get("response_format").is_none() && text.get("tools").is_none());
 }
 
@@ -106,7 +74,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
 #[test]
 fn what_a_server_refuses_is_understood() {
     let openai = |message: &str| ELSEWHERE.complaint(json!({"error": {"message": message}}).to_string().as_bytes());
-    for (status, message, mode, lesson) in [
+    for (status, message, mode, expected) in [
         (400, "'response_format.type' must be 'text' or 'json_object'", Mode::JsonSchema, Some(Lesson::Mode)),
         (
             400,
@@ -126,7 +94,7 @@ fn what_a_server_refuses_is_understood() {
             400,
             "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
             Mode::Text,
-            Some(Lesson::TokensName),
+            Some(Lesson::OutputLimit),
         ),
         (400, "This model's maximum context length is 8192 tokens", Mode::JsonSchema, None),
         (
@@ -137,10 +105,10 @@ fn what_a_server_refuses_is_understood() {
         ),
         (500, "The tool server had an error while processing your request", Mode::Tools, None),
     ] {
-        assert_eq!(ELSEWHERE.lesson(status, &openai(message), form(mode)), lesson, "{message}");
+        assert_eq!(lesson(status, &openai(message), form(mode), &VOCABULARY), expected, "{message}");
     }
     let quota = json!({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}});
-    assert!(ELSEWHERE.complaint(quota.to_string().as_bytes()).exhausted);
+    assert_eq!(ELSEWHERE.complaint(quota.to_string().as_bytes()).meaning, Meaning::Exhausted);
     assert_eq!(ELSEWHERE.complaint(b"<html>bad gateway</html>").message, "<html>bad gateway</html>");
     assert_eq!(ELSEWHERE.complaint(br#"{"detail": "Not Found"}"#).message, "Not Found");
 }
@@ -166,6 +134,7 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
         template: &crate::provider::Template::default(),
         traceparent: None,
         key: 0,
+        on_text: None,
     };
     let said = |wire: OpenAi, mode| -> Value { serde_json::from_slice(&wire.encode(&request, form(mode))).unwrap() };
     let elsewhere = said(ELSEWHERE, Mode::JsonObject);
@@ -173,4 +142,100 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
     assert_eq!(elsewhere["messages"][2]["content"], r#"{"value":[1]}"#);
     assert_eq!(said(ELSEWHERE, Mode::Text)["messages"][2]["content"], "[1]");
     assert_eq!(said(OpenAi::at("api.openai.com"), Mode::Tools)["messages"].as_array().unwrap().len(), 2);
+}
+
+/// A chunk of a streamed completion.
+fn chunk(delta: &Value, finish: Option<&str>) -> String {
+    let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish});
+    let chunk = json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice], "usage": null});
+    format!("data: {chunk}\n\n")
+}
+
+const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n";
+
+fn answer(text: &str, finish: Finish, mode: Mode) -> Answer {
+    fixture::answer(text, finish, Usage::new(3, 4), mode)
+}
+
+#[test]
+fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
+    let (start, end) = (chunk(&json!({"role": "assistant", "content": "", "refusal": null}), None), "data: [DONE]\n\n");
+    let piece = |text: &str| chunk(&json!({"content": text}), None);
+    let stop = chunk(&json!({}), Some("stop"));
+    let stream = [&start, &piece("{\"a\":"), &piece("\"ü\"}"), &stop, USAGE, end].concat();
+    check_stream(&ELSEWHERE, &stream, "\"stop\"", &answer("{\"a\":\"ü\"}", Finish::Stop, Mode::JsonSchema));
+    let cut = [&piece("{"), &chunk(&json!({}), Some("length")), USAGE, end].concat();
+    check_stream(&ELSEWHERE, &cut, "\"length\"", &answer("{", Finish::Length, Mode::Text));
+}
+
+#[test]
+fn a_tools_arguments_are_streamed_and_its_prose_is_not() {
+    let call = |arguments: &str| chunk(&json!({"tool_calls": [{"index": 0, "function": {"arguments": arguments}}]}), None);
+    let other = chunk(&json!({"tool_calls": [{"index": 1, "function": {"name": "extract", "arguments": "{}"}}]}), None);
+    let prose = chunk(&json!({"content": "I call the tool."}), None);
+    let stream = [&prose, &call("{\"a\""), &call(":1}"), &other, &chunk(&json!({}), Some("tool_calls")), USAGE].concat();
+    check_stream(&ELSEWHERE, &stream, ":\"tool_calls\"", &answer("{\"a\":1}", Finish::Stop, Mode::Tools));
+    let instead = [&chunk(&json!({"content": "{\"a\":1}"}), None), &chunk(&json!({}), Some("stop")), USAGE].concat();
+    check_stream(&ELSEWHERE, &instead, "\"stop\"", &answer("{\"a\":1}", Finish::Stop, Mode::Tools));
+}
+
+#[test]
+fn a_streamed_refusal_and_a_streamed_error_are_what_they_would_be_whole() {
+    let no = |text: &str| chunk(&json!({"refusal": text}), None);
+    let refused = [&no("I "), &no("won't."), &chunk(&json!({}), Some("stop")), USAGE].concat();
+    check_stream(&ELSEWHERE, &refused, "\"stop\"", &answer("", Finish::Refusal("I won't.".to_owned()), Mode::JsonSchema));
+    for (error, status) in [
+        (json!({"error": {"message": "too many", "type": "requests", "code": "rate_limit_exceeded"}}), Some(429)),
+        (json!({"error": {"message": "down", "code": 502}, "choices": [{"delta": {}, "finish_reason": "error"}]}), Some(502)),
+        (json!({"error": {"message": "gone"}}), None),
+    ] {
+        let stream = [chunk(&json!({"content": "{"}), None), format!("data: {error}\n\n")].concat();
+        let (answer, told) = heard(&ELSEWHERE, Mode::JsonSchema, [stream.as_bytes()]);
+        let Err(Wrong::Error(said)) = answer else { panic!("{answer:?}") };
+        assert_eq!((said.status, told), (status, vec!["{".to_owned()]), "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_stream_is_understood() {
+    let streamed = |lessons| Form { stream: true, lessons, ..form(Mode::JsonSchema) };
+    let body = encoded(&ELSEWHERE, &json!({"type": "object"}), streamed(Lessons::default()));
+    assert_eq!((&body["stream"], &body["stream_options"]), (&json!(true), &json!({"include_usage": true})));
+    let learned = |message: &str| {
+        let said = ELSEWHERE.complaint(json!({"error": {"message": message}}).to_string().as_bytes());
+        lesson(400, &said, streamed(Lessons::default()), &VOCABULARY)
+    };
+    assert_eq!(learned("Unrecognized request argument supplied: stream_options"), Some(Lesson::StreamUsage));
+    assert_eq!(learned("Your organization must be verified to stream this model."), Some(Lesson::Stream));
+    let mut lessons = Lessons::default();
+    assert!(lessons.add(Lesson::StreamUsage) && !lessons.add(Lesson::StreamUsage));
+    assert!(encoded(&ELSEWHERE, &json!({"type": "object"}), streamed(lessons)).get("stream_options").is_none());
+}
+
+#[test]
+fn azure_has_the_deployment_in_the_path_or_the_model_in_the_body() {
+    for (base_path, model, path) in [
+        ("/", "gpt-4o", Some("openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21")),
+        ("/openai/", "gpt-4o", Some("deployments/gpt-4o/chat/completions?api-version=2024-10-21")),
+        ("/openai/v1/", "gpt-4o", Some("chat/completions")),
+        ("/", "../../x?y", Some("openai/deployments/..%2F..%2Fx%3Fy/chat/completions?api-version=2024-10-21")),
+        ("/", "..", None),
+        ("/", ".", None),
+    ] {
+        let azure = OpenAi::azure(base_path, "2024-10-21");
+        assert_eq!(azure.path(model, true).as_deref(), path, "{base_path} {model}");
+        assert_eq!(azure.key_header(), ("api-key", ""));
+    }
+}
+
+#[test]
+fn azures_filter_is_a_refusal_and_reasoning_is_counted() {
+    let filtered = json!({"error": {"message": "The response was filtered due to the prompt triggering the content management policy.",
+        "type": null, "param": "prompt", "code": "content_filter", "status": 400}});
+    assert_eq!(ELSEWHERE.complaint(filtered.to_string().as_bytes()).meaning, Meaning::Declined);
+    let usage = json!({"prompt_tokens": 30, "completion_tokens": 40, "prompt_tokens_details": {"cached_tokens": 20},
+        "completion_tokens_details": {"reasoning_tokens": 35, "audio_tokens": 0}});
+    let body = json!({"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}], "usage": usage});
+    let answer = decoded(&body, Mode::Text).unwrap();
+    assert_eq!(answer.usage, Some(Usage::new(30, 40).of_which(Some(20), Some(35))));
 }

@@ -34,6 +34,11 @@ impl<'a> Cursor<'a> {
         Self { text: self.text.get(..end).unwrap_or(self.text), at: self.at }
     }
 
+    /// The text that it is a place in.
+    pub fn whole(&self) -> &'a str {
+        self.text
+    }
+
     pub fn at(&self) -> usize {
         self.at
     }

@@ -1,8 +1,9 @@
-//! The tolerant reader: objects and arrays as a person would read them. It mends, and says so, or fails; it never closes what the text leaves open.
+//! The tolerant reader: objects and arrays as a person would read them. It mends, and says so, or fails. What the text leaves open
+//! is broken; where only braces are missing, it is told as [`LeftOpen`].
 
 use serde_json::{Map, Value};
 
-use super::cursor::{Cursor, is_elision};
+use super::cursor::{Cursor, is_elision, is_space};
 use super::quote::{self, Place};
 use super::repair::{self, Repairs};
 
@@ -44,29 +45,70 @@ pub struct Broken {
     pub reached: usize,
     /// It was meant as JSON (a quoted string or a key was read), so what is inside it is no answer of its own.
     pub was_json: bool,
+    /// Nothing is wrong but that the text ends before some objects are closed.
+    pub left_open: Option<Box<LeftOpen>>,
+}
+
+/// An object of which only closing braces are missing: the text ends behind a member that is whole, and within no array.
+pub struct LeftOpen {
+    pub value: Value,
+    /// How many objects are open: the outermost, its last member, and so on.
+    pub levels: usize,
+    pub repairs: Repairs,
+}
+
+/// What a word without quotes is outside of all objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// `[sic]`: what is in brackets within a sentence.
+    Prose,
+    /// `[red, blue]` at the start of the text or of a block of code: an element, where there is more than one.
+    Elements,
 }
 
 /// Reads the object or array that begins at `at`. `room` is how many values there may be, and is less by those that were read.
-pub fn read(text: &str, at: usize, room: &mut usize) -> Result<Mended, Broken> {
-    let mut reader =
-        Reader { cursor: Cursor::new(text, at), repairs: Repairs::default(), room, depth: 0, in_objects: 0, was_json: false };
-    match reader.value(Place::Element) {
-        Ok(value) => Ok(Mended { value, end: reader.cursor.at(), repairs: reader.repairs }),
-        Err(fault) => Err(Broken { fault, reached: reader.cursor.at(), was_json: reader.was_json }),
+pub fn read(text: &str, at: usize, words: Words, room: &mut usize) -> Result<Mended, Broken> {
+    let mut reader = Reader::new(text, at, words, room);
+    let read = reader.value(Place::Element);
+    let (end, levels) = (reader.cursor.at(), reader.left_open);
+    let (repairs, was_json) = (reader.repairs, reader.was_json);
+    match read {
+        Ok(value) if levels > 0 => {
+            let left_open = Some(Box::new(LeftOpen { value, levels, repairs }));
+            Err(Broken { fault: Fault::cut(end), reached: end, was_json, left_open })
+        }
+        Ok(value) => Ok(Mended { value, end, repairs }),
+        Err(fault) => Err(Broken { fault, reached: end, was_json, left_open: None }),
     }
+}
+
+/// The one string that `text` is as a whole, in quotes of any kind, or several that are added up.
+pub fn read_string(text: &str) -> Option<String> {
+    let mut room = 1;
+    let mut reader = Reader::new(text, 0, Words::Prose, &mut room);
+    let string = reader.joined(Place::Element).ok()?;
+    reader.cursor.is_at_end().then_some(string)
 }
 
 pub(super) struct Reader<'a> {
     pub(super) cursor: Cursor<'a>,
     pub(super) repairs: Repairs,
     room: &'a mut usize,
+    pub(super) words: Words,
     depth: usize,
-    /// Objects open around the cursor. Outside of all, a bare word is prose: `[sic]`.
+    /// Objects open around the cursor.
     pub(super) in_objects: usize,
+    /// Objects that the text ends in.
+    left_open: usize,
     pub(super) was_json: bool,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    fn new(text: &'t str, at: usize, words: Words, room: &'t mut usize) -> Self {
+        let repairs = Repairs::default();
+        Self { cursor: Cursor::new(text, at), repairs, room, words, depth: 0, in_objects: 0, left_open: 0, was_json: false }
+    }
+
     fn value(&mut self, place: Place) -> Result<Value, Fault> {
         let at = self.cursor.at();
         let Some(left) = self.room.checked_sub(1) else {
@@ -86,9 +128,26 @@ impl Reader<'_> {
             Some(_) if self.cursor.rest().starts_with("```") => {
                 Err(Fault::new(at, "the code block ends before the JSON is closed"))
             }
-            Some(c) if quote::is_quote(c) => self.string(place).map(Value::String),
+            Some(c) if quote::is_quote(c) => self.joined(place).map(Value::String),
             Some(_) if is_elision(self.cursor.rest()) => Err(Fault::new(at, LEFT_OUT)),
             Some(_) => self.scalar(place),
+        }
+    }
+
+    /// A string, or several that are added up: `"a" + "b"`.
+    fn joined(&mut self, place: Place) -> Result<String, Fault> {
+        let mut whole = self.string(place)?;
+        loop {
+            let mut ahead = self.cursor.window(quote::LOOKAHEAD);
+            ahead.trivia();
+            let is_sum = ahead.eat("+");
+            ahead.trivia();
+            if !is_sum || !ahead.peek().is_some_and(quote::is_quote) {
+                return Ok(whole);
+            }
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+            self.repairs.note(repair::JOINED);
+            whole.push_str(&self.string(place)?);
         }
     }
 
@@ -105,9 +164,13 @@ impl Reader<'_> {
     fn array(&mut self) -> Result<Value, Fault> {
         let mut items = Vec::new();
         self.trivia()?;
+        let opened = self.cursor.at();
         while self.cursor.peek() != Some(']') {
             items.push(self.value(Place::Element)?);
             self.separator(']')?;
+        }
+        if self.in_objects == 0 && items.len() == 1 && self.repairs.has(repair::BARE_TEXT) {
+            return Err(Fault::new(opened, "expected a JSON value"));
         }
         Ok(Value::Array(items))
     }
@@ -117,21 +180,50 @@ impl Reader<'_> {
         self.in_objects += 1;
         let mut members = Map::new();
         self.extra_commas()?;
+        self.stray_word();
         while self.cursor.peek() != Some('}') {
             let key = self.key()?;
             self.trivia()?;
             self.colon()?;
             self.trivia()?;
-            let value = self.value(Place::Member)?;
+            let value = if matches!(self.cursor.peek(), Some(',' | '}')) {
+                self.repairs.note(repair::NO_VALUE);
+                Value::Null
+            } else {
+                self.value(Place::Member)?
+            };
             if members.contains_key(&key) {
                 self.repairs.note_duplicate(&key);
             }
-            members.insert(key, value);
+            let is_new = members.insert(key, value).is_none();
+            if is_new && self.is_left_open() {
+                self.repairs.note(repair::CLOSED);
+                self.left_open += 1;
+                break;
+            }
             self.separator('}')?;
             self.extra_commas()?;
+            self.stray_word();
         }
         self.in_objects -= 1;
         Ok(Value::Object(members))
+    }
+
+    /// The text ends behind a whole member, with no array around it. A quote inside a string makes its end unclear.
+    fn is_left_open(&self) -> bool {
+        let rest = self.cursor.rest();
+        self.depth == self.in_objects && rest.trim_matches(is_space).is_empty() && !self.repairs.has(repair::INNER_QUOTE)
+    }
+
+    /// `"a": 1, COMMENT "b": 2`: a word in capitals where a key in quotes begins, or the object ends.
+    fn stray_word(&mut self) {
+        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
+        let word = ahead.skip_while(|c| c.is_ascii_uppercase() || c == '_');
+        let has_space = !ahead.skip_while(char::is_whitespace).is_empty();
+        if word.len() > 2 && has_space && (ahead.peek() == Some('}') || quote::begins_quoted_key(ahead)) {
+            self.repairs.note(repair::STRAY);
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+        }
     }
 
     fn key(&mut self) -> Result<String, Fault> {
@@ -143,9 +235,14 @@ impl Reader<'_> {
         if self.cursor.peek().is_some_and(quote::is_quote) && !rest.starts_with("```") {
             return self.string(Place::Key);
         }
-        let key = self.cursor.skip_while(quote::is_bare_key);
+        let mut key = self.cursor.skip_while(quote::is_bare_key);
         if self.cursor.is_at_end() {
             return Err(Fault::cut(at));
+        }
+        if self.cursor.peek() == Some(' ') && !key.is_empty() {
+            key = self.spaced_key(key);
+        } else if self.cursor.peek() == Some('"') && !key.is_empty() && self.has_colon_behind_quote() {
+            self.cursor.bump();
         }
         if key.is_empty() {
             return Err(Fault::new(at, "expected a key in double quotes or '}'"));
@@ -154,12 +251,37 @@ impl Reader<'_> {
         Ok(key.to_owned())
     }
 
+    /// `Some key: 1`, up to the colon that has to come; the first word alone if none does.
+    fn spaced_key(&mut self, first: &'t str) -> &'t str {
+        let start = self.cursor.at() - first.len();
+        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
+        ahead.skip_while(|c| quote::is_bare_key(c) || c == ' ');
+        if ahead.peek() != Some(':') {
+            return first;
+        }
+        self.cursor.skip_while(|c| quote::is_bare_key(c) || c == ' ');
+        self.cursor.since(start).trim_end()
+    }
+
+    /// `b": 1`: only the opening quote of a key is missing.
+    fn has_colon_behind_quote(&self) -> bool {
+        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
+        ahead.bump();
+        ahead.trivia();
+        ahead.peek() == Some(':')
+    }
+
     fn colon(&mut self) -> Result<(), Fault> {
         let at = self.cursor.at();
         if self.cursor.eat("=>") || self.cursor.eat("=") {
             self.repairs.note(repair::COLON);
         } else if self.cursor.is_at_end() {
             return Err(Fault::cut(at));
+        } else if self.cursor.previous().is_some_and(|c| quote::is_quote(c) || c.is_whitespace())
+            && self.words == Words::Elements
+            && quote::begins_value(self.cursor)
+        {
+            self.repairs.note(repair::COLON);
         } else if !self.cursor.eat(":") {
             return Err(Fault::new(at, "expected ':' after a key"));
         }

@@ -41,7 +41,7 @@ pub fn closers(opener: char) -> &'static [char] {
     match opener {
         '"' => &['"'],
         '\'' => &['\''],
-        '`' => &['`'],
+        '`' | '´' => &['`', '´'],
         '“' | '”' | '„' | '‟' => &['”', '“', '‟', '"'],
         '‘' | '’' | '‚' => &['’', '‘', '\''],
         '«' => &['»'],
@@ -66,6 +66,10 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
     let is_single = matches!(quote, Some('\'' | '’' | '‘'));
     let between_letters = previous.is_some_and(char::is_alphanumeric) && next.is_some_and(char::is_alphabetic);
     if is_single && between_letters {
+        return Role::Text;
+    }
+    // `"some"thing"`: nothing that may follow a string begins like this.
+    if between_letters && !open && place == Place::Element && !ends_string(after, place, false) {
         return Role::Text;
     }
     if open {
@@ -93,7 +97,7 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
 }
 
 /// Whether what follows a quote is what follows a string. At the end of the text it is.
-fn ends_string(after: Cursor<'_>, place: Place, opens: bool) -> bool {
+pub fn ends_string(after: Cursor<'_>, place: Place, opens: bool) -> bool {
     if after.rest().starts_with('#') || after.rest().starts_with("//") {
         return false; // "ranked "#1" of all": a comment has space before it
     }
@@ -145,6 +149,21 @@ pub fn begins_quoted_key(ahead: Cursor<'_>) -> bool {
     }
     ahead.trivia();
     ahead.eat(":")
+}
+
+/// A key in quotes, its colon and a value come next, for certain.
+pub fn begins_member_for_certain(ahead: Cursor<'_>) -> bool {
+    let mut ahead = ahead.window(LOOKAHEAD);
+    let mut name = ahead;
+    let is_opening = name.bump().is_some_and(is_quote) && name.peek().is_some_and(|c| c.is_alphanumeric() || c == '_');
+    if !is_opening || skip_quoted(&mut ahead) != Some(true) {
+        return false;
+    }
+    ahead.trivia();
+    ahead.eat(":") && {
+        ahead.trivia();
+        !ahead.is_at_end() && begins_value(ahead)
+    }
 }
 
 /// Skips a short string. `Some(false)` if it is too long to know, `None` if it is none (a line ends in it).

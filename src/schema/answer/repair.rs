@@ -7,20 +7,29 @@ pub const BACKTICKS: &str = "replaced backticks around a string";
 pub const BARE_KEY: &str = "quoted a key";
 pub const BARE_TEXT: &str = "quoted a string";
 pub const BYTE_ORDER_MARK: &str = "removed a byte order mark";
-pub const COLON: &str = "replaced = by a colon";
+pub const CLOSED: &str = "closed an object that was left open";
+pub const CALL: &str = "took the value out of a call";
+pub const COLON: &str = "mended the colon behind a key";
 pub const COMMENT: &str = "removed a comment";
 pub const CONTROL: &str = "escaped a line break or control character in a string";
 pub const ESCAPE: &str = "mended an invalid escape in a string";
+pub const ESCAPED: &str = "removed escapes around all the JSON";
+pub const DOUBLED: &str = "removed doubled quotes";
 pub const EXTRA_COMMA: &str = "removed an extra comma";
 pub const FENCE: &str = "removed a code fence";
+pub const JOINED: &str = "joined strings";
 pub const INNER_QUOTE: &str = "escaped quotes inside a string";
 pub const LITERAL: &str = "replaced a Python or JavaScript literal";
 pub const MISSING_COMMA: &str = "added a missing comma";
+pub const NO_QUOTE: &str = "added a missing quote";
+pub const NO_VALUE: &str = "read a missing value as null";
 pub const NUMBER: &str = "rewrote a number";
 pub const ODD_SPACE: &str = "removed unusual white space";
 pub const REASONING: &str = "removed reasoning";
+pub const SEQUENCE: &str = "put the values into a list";
 pub const SEVERAL: &str = "chose among several JSON values";
 pub const SINGLE_QUOTES: &str = "replaced single quotes";
+pub const STRAY: &str = "removed a word that is no member";
 pub const SURROGATE: &str = "replaced half a surrogate pair";
 pub const TRAILING_COMMA: &str = "removed a trailing comma";
 pub const TRIPLE_QUOTES: &str = "replaced triple quotes";
@@ -41,6 +50,10 @@ impl Repairs {
         }
     }
 
+    pub fn has(&self, repair: &str) -> bool {
+        self.0.iter().any(|noted| noted == repair)
+    }
+
     /// The last of two values with the same key wins, as in strict JSON; here it is said.
     pub fn note_duplicate(&mut self, key: &str) {
         if !self.0.iter().any(|noted| noted.starts_with(DUPLICATE)) {
@@ -50,7 +63,11 @@ impl Repairs {
     }
 
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        for repair in other.0 {
+            if !self.0.contains(&repair) {
+                self.0.push(repair);
+            }
+        }
     }
 
     pub fn into_vec(self) -> Vec<Cow<'static, str>> {

@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 use super::cursor::Cursor;
-use super::object::{Fault, LEFT_OUT, Reader};
+use super::object::{Fault, LEFT_OUT, Reader, Words};
 use super::quote::{self, Place};
 use super::repair;
 
@@ -29,8 +29,10 @@ impl Reader<'_> {
             return Err(Fault::cut(start.at()));
         }
         // Outside of objects, a bare word is prose.
-        let may_be_text = self.in_objects > 0;
-        let ends = !may_be_text || word_ends(self.cursor, place);
+        let may_be_text = self.in_objects > 0 || self.words == Words::Elements;
+        let is_cut_number = place == Place::Member && is_group(self.cursor, start.at());
+        let is_quoted_behind = may_be_text && self.cursor.peek() == Some('"') && !begins_string(self.cursor, place);
+        let ends = (!may_be_text || word_ends(self.cursor, place)) && !is_cut_number && !is_quoted_behind;
         match classify(word) {
             Word::OutOfRange if ends => Err(Fault::new(start.at(), "the number is out of range")),
             Word::Known(value) if ends => Ok(value),
@@ -39,31 +41,61 @@ impl Reader<'_> {
                 Ok(value)
             }
             _ if may_be_text => {
+                if let Some(argument) = self.call(start) {
+                    return Ok(argument);
+                }
                 self.cursor = start;
-                self.bare_text()
+                self.bare_text(place)
             }
             _ => Err(Fault::new(start.at(), "expected a JSON value")),
         }
     }
 
+    /// `ObjectId("5f")`: the one argument of a call, in quotes or a number.
+    fn call(&mut self, start: Cursor<'_>) -> Option<Value> {
+        self.cursor.eat("(").then_some(())?;
+        let has_name = self.cursor.since(start.at()).len() > 1;
+        let inside = self.cursor.window(quote::LOOKAHEAD).skip_while(|c| !matches!(c, ')' | '\n' | '\\'));
+        let argument = inside.trim();
+        let text = ['"', '\''].iter().find_map(|&mark| argument.strip_prefix(mark)?.strip_suffix(mark));
+        let value = match text {
+            Some(text) if !text.contains(quote::is_quote) => Value::String(text.to_owned()),
+            Some(_) => return None,
+            None => Value::Number(serde_json::from_str(argument).ok()?),
+        };
+        self.cursor.eat(inside);
+        let is_call = has_name && self.cursor.eat(")");
+        is_call.then(|| {
+            self.repairs.note(repair::CALL);
+            value
+        })
+    }
+
     /// Reads a string without quotes, up to the comma, bracket, comment or line end behind it.
-    fn bare_text(&mut self) -> Result<Value, Fault> {
+    fn bare_text(&mut self, place: Place) -> Result<Value, Fault> {
         let at = self.cursor.at();
         loop {
-            self.cursor.skip_while(|c| !matches!(c, ',' | '}' | ']' | '\n' | '#' | '/'));
+            self.cursor.skip_while(|c| !matches!(c, ',' | '}' | ']' | '\n' | '#' | '/' | '"'));
             let is_comment = self.cursor.previous().is_some_and(char::is_whitespace);
             match self.cursor.peek() {
                 None => return Err(Fault::cut(at)),
+                Some('"') if place == Place::Member && is_comment && quote::begins_quoted_key(self.cursor) => break,
+                Some('"') => self.cursor.bump(),
+                Some(',') if place == Place::Member && is_group(self.cursor, at) => self.cursor.bump(),
                 Some('#') if !is_comment => self.cursor.bump(),
                 Some('/') if !is_comment || !starts_comment(self.cursor) => self.cursor.bump(),
                 Some(_) => break,
             };
         }
-        let text = self.cursor.since(at).trim_end();
+        let mut text = self.cursor.since(at).trim_end();
+        if let Some(unquoted) = text.strip_suffix('"').filter(|text| !text.contains('"')) {
+            self.repairs.note(repair::NO_QUOTE);
+            text = unquoted;
+        }
         if text.contains("...") || text.contains('…') || TYPE_NAMES.contains(&text) {
             return Err(Fault::new(at, LEFT_OUT));
         }
-        let begins_well = text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '$' | '€' | '£' | '¥' | '+' | '-'));
+        let begins_well = text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '$' | '€' | '£' | '¥' | '+' | '-' | '/'));
         let is_odd = |c: char| quote::is_quote(c) || matches!(c, '{' | '[' | '(' | ')' | '<' | '>' | ';' | '=' | '|' | '\\');
         if !begins_well || text.contains(is_odd) || text.contains(": ") {
             return Err(Fault::new(at, "expected a JSON value"));
@@ -71,6 +103,29 @@ impl Reader<'_> {
         self.repairs.note(repair::BARE_TEXT);
         Ok(Value::String(text.to_owned()))
     }
+}
+
+/// Whether a quote right behind a word begins the next key or element, rather than ending this one.
+fn begins_string(cursor: Cursor<'_>, place: Place) -> bool {
+    let mut ahead = cursor.window(quote::LOOKAHEAD);
+    ahead.bump();
+    place == Place::Element && !matches!(ahead.peek(), Some(',' | ']')) || quote::begins_quoted_key(cursor)
+}
+
+/// `1,234`: three digits behind a comma that is behind digits, and no key.
+fn is_group(cursor: Cursor<'_>, start: usize) -> bool {
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, ',' | '-' | '+' | '$' | '€' | '£' | '¥' | ' ');
+    let before = cursor.since(start);
+    let mut ahead = cursor.window(quote::LOOKAHEAD);
+    ahead.bump();
+    let is_three = ahead.skip_while(|c| c.is_ascii_digit()).len() == 3;
+    ahead.trivia();
+    let is_key = matches!(ahead.peek(), Some(':' | '='));
+    before.len() < quote::LOOKAHEAD
+        && before.ends_with(|c: char| c.is_ascii_digit())
+        && before.chars().all(is_number)
+        && is_three
+        && !is_key
 }
 
 /// A number or a literal begins here.

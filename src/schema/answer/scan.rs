@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cursor::{Cursor, is_space};
 use super::found::{Candidate, Found};
-use super::object::{self, Broken, Fault, Mended};
+use super::object::{self, Broken, Fault, Mended, Words};
 use super::quote;
 use super::reasoning::{self, Mark};
 use super::repair::Repairs;
@@ -16,6 +16,9 @@ use crate::model::Plain;
 
 /// Bytes that may be read for each byte of the text, beside the pass itself.
 const BUDGET_PER_BYTE: usize = 8;
+
+/// White space before the JSON that begins a text, in bytes.
+const LEADING_SPACE: usize = 1024;
 
 /// Values that are read from one answer, strictly and tolerantly each: a value takes 80 bytes of memory, and two of the text.
 pub const MAX_VALUES: usize = 1_000_000;
@@ -32,12 +35,13 @@ pub fn scan(text: &str) -> Found {
     let mut scan = Scan { text, at: 0, body: 0, fence: None, budget, room: MAX_VALUES, found: Found::default() };
     while scan.step() {}
     scan.end_of_fence(text.len());
-    if scan.found.count == 0 && scan.found.cut.is_none() && !scan.found.in_reasoning {
+    if scan.found.list.is_empty() && scan.found.cut.is_none() && !scan.found.in_reasoning {
         scan.scalar(scan.body..text.len());
     }
     if !scan.found.fault_was_json && !text.trim_start().starts_with(['{', '[']) {
         scan.found.fault = None; // a bracket in prose is no broken JSON
     }
+    scan.found.body = scan.body;
     scan.found
 }
 
@@ -99,10 +103,22 @@ impl Scan<'_> {
                 self.at += length;
             }
         }
-        if self.found.count == 0 {
+        if self.found.list.is_empty() {
             self.body = self.at;
         }
         true
+    }
+
+    /// A word without quotes is meant as one where the JSON begins the text, or a block of code.
+    fn words(&self, start: usize) -> Words {
+        let before = |from: usize| self.text.get(from..start).unwrap_or_default();
+        let begins_block =
+            self.fence.is_some_and(|(line, count)| count == self.found.list.len() && before(line).chars().all(is_space));
+        if begins_block || (before(self.body).len() < LEADING_SPACE && before(self.body).chars().all(is_space)) {
+            Words::Elements
+        } else {
+            Words::Prose
+        }
     }
 
     /// Reads the object or array here; false if the text ends within it.
@@ -116,10 +132,11 @@ impl Scan<'_> {
                 None => self.budget > 0 && self.keep(value, start..end, None),
             };
         }
-        match object::read(self.text, start, &mut self.room) {
+        match object::read(self.text, start, self.words(start), &mut self.room) {
             Ok(mended) => self.keep(mended.value, start..mended.end, Some(mended.repairs)),
             Err(broken) if broken.fault.cut => {
                 self.found.cut = Some(start);
+                self.found.left_open = broken.left_open.filter(|_| self.found.list.is_empty());
                 false
             }
             Err(broken) => self.skip_broken(start, &broken),
@@ -129,7 +146,7 @@ impl Scan<'_> {
     /// `{"a": "use "}" here"}`: what looks whole up to `end` may have ended in the middle of a string.
     fn longer(&mut self, start: usize, end: usize) -> Option<Mended> {
         Cursor::new(self.text, end).peek().filter(|&c| c == '"')?;
-        let read = object::read(self.text, start, &mut self.room);
+        let read = object::read(self.text, start, self.words(start), &mut self.room);
         let reached = match &read {
             Ok(mended) => mended.end,
             Err(broken) => broken.reached,
@@ -152,8 +169,8 @@ impl Scan<'_> {
             return self.skip_to_close(span.end, 1, fault) && self.spend(span.len());
         }
         let is_strict = repairs.is_none();
-        let candidate = Candidate { value, span, body: self.body, repairs: repairs.unwrap_or_default() };
-        self.found.keep(candidate, is_strict);
+        let candidate = Candidate { value, span, body: self.body, repairs: repairs.unwrap_or_default(), is_strict };
+        self.found.list.push(candidate);
         true
     }
 
@@ -207,7 +224,7 @@ impl Scan<'_> {
         let is_fence = length >= 3 && (line_start.is_empty() || line_start.ends_with('\n'));
         if is_fence && !self.end_of_fence(self.at) {
             let line = cursor.rest().find('\n').map_or(self.text.len(), |end| cursor.at() + end);
-            self.fence = Some((line, self.found.count));
+            self.fence = Some((line, self.found.list.len()));
         }
         self.at = cursor.at();
     }
@@ -215,7 +232,7 @@ impl Scan<'_> {
     /// A block without an object or array may hold a scalar. False if none was open.
     fn end_of_fence(&mut self, end: usize) -> bool {
         let Some((start, count)) = self.fence.take() else { return false };
-        if count == self.found.count && self.found.cut.is_none() {
+        if count == self.found.list.len() && self.found.cut.is_none() {
             self.scalar(start..end);
         }
         true
@@ -227,7 +244,7 @@ impl Scan<'_> {
         if let Ok(value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_))) = serde_json::from_str(trimmed) {
             let start = range.start + (text.len() - text.trim_start_matches(is_space).len());
             let span = start..start + trimmed.len();
-            self.found.keep(Candidate { value, span, body: self.body, repairs: Repairs::default() }, true);
+            self.found.list.push(Candidate { value, span, body: self.body, repairs: Repairs::default(), is_strict: true });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Strings: any kind of quote around them, quotes and line breaks inside, and escapes that JSON does not have.
 
+use super::cursor::Cursor;
 use super::object::{Fault, Reader};
 use super::quote::{self, Place, Role};
 use super::repair;
@@ -13,6 +14,9 @@ impl Reader<'_> {
                 self.repairs.note(repair::TRIPLE_QUOTES);
                 return self.triple_quoted(opened, triple);
             }
+        }
+        if let Some(string) = self.doubly_quoted(place) {
+            return Ok(string);
         }
         let Some(mark) = self.cursor.bump() else { return Err(Fault::cut(opened)) };
         match mark {
@@ -30,6 +34,13 @@ impl Reader<'_> {
         let mut in_quotation = false;
         let mut had_quotation = false;
         while self.text_until(closers, &mut string)? {
+            if place == Place::Member && string.trim_end().ends_with(',') && quote::begins_member_for_certain(self.cursor) {
+                // "New York, "zip": "…": the closing quote is missing, and the comma is the one between the members.
+                self.repairs.note(repair::NO_QUOTE);
+                self.was_json = true;
+                string.truncate(string.trim_end().len() - 1);
+                return if in_quotation { Err(ambiguous(opened)) } else { Ok(string) };
+            }
             match quote::role(self.cursor, start, place, in_quotation) {
                 Role::Ends => {
                     self.cursor.bump();
@@ -38,6 +49,12 @@ impl Reader<'_> {
                     return if in_quotation { Err(ambiguous(opened)) } else { Ok(string) };
                 }
                 Role::Key => return Err(ambiguous(opened)),
+                Role::Opens if place == Place::Element && ends_line_with_comma(&string) => {
+                    self.repairs.note(repair::NO_QUOTE);
+                    self.was_json = true;
+                    string.truncate(string.trim_end().len() - 1);
+                    return Ok(string);
+                }
                 Role::Opens => in_quotation = true,
                 Role::Closes => in_quotation = false,
                 Role::Text => {}
@@ -61,6 +78,28 @@ impl Reader<'_> {
             string.extend(self.cursor.bump());
         }
         Err(Fault::cut(opened))
+    }
+
+    /// `""key""`, and values like it in an object with such keys; or `""value"`, with one quote too many.
+    fn doubly_quoted(&mut self, place: Place) -> Option<String> {
+        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
+        ahead.eat("\"\"").then_some(())?;
+        let text = ahead.skip_while(|c| c >= ' ' && c != '\\' && c != '"');
+        let is_text = text.starts_with(char::is_alphanumeric) && text.ends_with(|c: char| !c.is_whitespace());
+        let is_single = ahead.eat("\"") && !ahead.eat("\"");
+        let is_usual = is_single || place == Place::Key || self.repairs.has(repair::DOUBLED);
+        let is_end = if is_single {
+            !ahead.is_at_end() && quote::ends_string(ahead, place, false)
+        } else {
+            let mut behind = ahead;
+            behind.trivia();
+            matches!(behind.peek(), Some(',' | '}' | ']' | ':'))
+        };
+        (is_text && is_usual && is_end).then(|| {
+            self.repairs.note(repair::DOUBLED);
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+            text.to_owned()
+        })
     }
 
     /// Moves the text before the next one of `closers` into `string`; false at the end of the text.
@@ -140,6 +179,12 @@ impl Reader<'_> {
         self.cursor.eat(digits);
         Some(code)
     }
+}
+
+/// An element on a line of its own, whose closing quote is missing, and the comma behind it.
+fn ends_line_with_comma(string: &str) -> bool {
+    let text = string.trim_end();
+    text.ends_with(',') && string.get(text.len()..).is_some_and(|space| space.contains('\n')) && !text.contains('\n')
 }
 
 fn ambiguous(opened: usize) -> Fault {

@@ -22,7 +22,8 @@ async fn heads_without_end() {
         ("10,000 headers", format!("{get}{}\r\n", "x: y\r\n".repeat(10_000)), 431),
         ("101 headers", format!("{get}{}\r\n", "x: y\r\n".repeat(100)), 431),
         ("headers without end", format!("{get}{}", "x: y\r\n".repeat(200_000)), 431),
-        ("10,000 cookies in one header", format!("{get}cookie: {}\r\n\r\n", "a=b; ".repeat(100_000)), 431),
+        // What comes with the last read may be twice what is held: beyond that, nothing is read.
+        ("a million cookies in one header", format!("{get}cookie: {}\r\n\r\n", "a=b; ".repeat(1_000_000)), 431),
         ("a request line without end", format!("GET /{long}"), 431),
         ("a query without end", format!("POST {BATCH}?schema={long}"), 431),
         ("a path of 70,000 bytes", format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(70_000)), 414),

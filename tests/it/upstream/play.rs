@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -11,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::chat::{self, Question, Said};
 use super::log::{Call, Ending};
 use super::wire::{self, Connection};
-use super::{Keep, Reply, Shared, model};
+use super::{Gate, Keep, Reply, Shared, model};
 
 const JSON: &str = "application/json";
 
@@ -63,6 +64,18 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                 loop {
                     connection.send(&piece).await?;
                 }
+            }
+            Played::Streamed(pieces, gate, is_whole) => {
+                connection.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n").await?;
+                for piece in &pieces {
+                    tokio::select! {
+                        () = gate.pass() => {}
+                        () = connection.left() => return Ok(()),
+                    }
+                    connection.send(piece).await?;
+                }
+                entry.end(if is_whole { Ending::Answered } else { Ending::Broken });
+                return if is_whole { connection.send(STREAM_END).await } else { Ok(()) };
             }
             Played::Reset => {
                 entry.end(Ending::Broken);
@@ -130,6 +143,7 @@ enum Played {
     Pieces(Vec<u8>, Duration, Vec<u8>),
     Cut(Vec<u8>),
     Endless(Vec<u8>, Vec<u8>),
+    Streamed(Vec<Vec<u8>>, Gate, bool),
     Reset,
 }
 
@@ -151,6 +165,21 @@ async fn prepare(mut reply: Reply, call: &Call) -> Played {
 }
 
 fn put(reply: Reply, call: &Call) -> Played {
+    match reply {
+        Reply::Status(status, headers, body) => Played::Whole(wire::response(status, JSON, &headers, body.as_bytes())),
+        Reply::Reset => Played::Reset,
+        Reply::WrongContentType => {
+            Played::Whole(wire::response(200, "text/html", &[], b"<html><body>Welcome to the proxy</body></html>"))
+        }
+        Reply::Raw(bytes) => Played::Whole(bytes),
+        Reply::RawCut(bytes) => Played::Cut(bytes),
+        Reply::Endless(head, piece) => Played::Endless(head, piece),
+        reply => complete(reply, call),
+    }
+}
+
+/// What is a completion, for a call that asks for one.
+fn complete(reply: Reply, call: &Call) -> Played {
     let raw = call.raw();
     let Ok(question) = Question::parse(&raw) else {
         return Played::Whole(wire::response(400, JSON, &[], br#"{"error":{"message":"not a chat-completions request"}}"#));
@@ -167,11 +196,13 @@ fn put(reply: Reply, call: &Call) -> Played {
         Reply::Used(text, input, output) => whole(say(&text, "stop", (input, output))),
         Reply::Truncated(text) => whole(say(&text, "length", (10, 100))),
         Reply::Refusal(words) => {
-            let message = serde_json::json!({"role": "assistant", "content": null, "refusal": words});
+            let message = json!({"role": "assistant", "content": null, "refusal": words});
             whole(chat::with_message(call.index, &question.model, &message, "stop", (10, 5)))
         }
-        Reply::Status(status, headers, body) => Played::Whole(wire::response(status, JSON, &headers, body.as_bytes())),
-        Reply::Reset => Played::Reset,
+        Reply::Streamed(pieces, gate, is_whole) => {
+            let pieces = pieces.iter().map(|piece| streamed(piece, question.tool())).collect();
+            Played::Streamed(pieces, gate, is_whole)
+        }
         Reply::CutBody => {
             let mut bytes = wire::response(200, JSON, &[], &say(&model::answer(&question), "stop", (10, 5)));
             bytes.truncate(bytes.len() - 40);
@@ -181,12 +212,19 @@ fn put(reply: Reply, call: &Call) -> Played {
             let body = say(&model::answer(&question), "stop", (10, 5));
             Played::Pieces(wire::head(200, JSON, body.len(), &[]), pause, body)
         }
-        Reply::WrongContentType => {
-            Played::Whole(wire::response(200, "text/html", &[], b"<html><body>Welcome to the proxy</body></html>"))
-        }
-        Reply::Raw(bytes) => Played::Whole(bytes),
-        Reply::RawCut(bytes) => Played::Cut(bytes),
-        Reply::Endless(head, piece) => Played::Endless(head, piece),
-        Reply::Stall | Reply::Delay(..) | Reply::Gate(..) => unreachable!("prepare has resolved these"),
+        other => unreachable!("put and prepare have resolved the others: {:?}", std::mem::discriminant(&other)),
     }
 }
+
+/// An event with a piece of the answer.
+fn streamed(piece: &str, tool: Option<&str>) -> Vec<u8> {
+    let delta = match tool {
+        None => json!({"content": piece}),
+        Some(name) => json!({"tool_calls": [{"index": 0, "function": {"name": name, "arguments": piece}}]}),
+    };
+    format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": delta}]})).into_bytes()
+}
+
+/// How a stream that is whole ends.
+const STREAM_END: &[u8] = b"data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
+    data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":15}}\n\ndata: [DONE]\n\n";

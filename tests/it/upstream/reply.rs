@@ -22,6 +22,9 @@ pub enum Reply {
     Refusal(String),
     /// Another response: status, headers, body.
     Status(u16, Vec<(String, String)>, String),
+    /// An answer in these pieces as a stream, each once the gate lets it through; then the end mark, or without it the end of the
+    /// connection.
+    Streamed(Vec<String>, Gate, bool),
     /// The connection is reset before the first byte of an answer.
     Reset,
     /// The connection closes after half of the answer.
@@ -77,6 +80,13 @@ impl Gate {
     /// A closed gate.
     pub fn closed() -> Self {
         Self(Arc::new(Semaphore::new(0)))
+    }
+
+    /// One that lets everything through.
+    pub fn open_from_the_start() -> Self {
+        let gate = Self::closed();
+        gate.open();
+        gate
     }
 
     /// Lets so many calls through, waiting or to come.

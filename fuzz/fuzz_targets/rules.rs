@@ -1,0 +1,5 @@
+//! See `extractd::fuzzing`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| extractd::fuzzing::rules(data));

@@ -1,0 +1,35 @@
+//! Rules, and what is held against them.
+
+use serde_json::{Value, json};
+
+use super::{check_places, check_words, plain};
+use crate::model::{Code, Rule};
+use crate::schema::Rules;
+
+/// Compiles what is before the first NUL as one rule, and holds against it what is behind, where it is JSON.
+pub fn rules(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == 0);
+    let expression = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    let rule = Rule { expression, message: "wrong".to_owned() };
+    let sent = json!({"rules": [{"expression": rule.expression, "message": rule.message}]});
+    let rules = match Rules::compile(vec![rule]) {
+        Ok(rules) => rules,
+        Err(error) => {
+            assert_eq!(error.code, Code::InvalidRequest, "{error:?}");
+            return check_places(&error, Some(&sent));
+        }
+    };
+    let given = parts.next().and_then(plain);
+    let some = [json!(null), json!(-1.5), json!("a"), json!({"a": {"a": [1, "b"]}, "b": ""}), json!([1, [2, {"a": 3}]])];
+    given.into_iter().chain(some).for_each(|data| check(&rules, &data));
+}
+
+fn check(rules: &Rules, data: &Value) {
+    let faults = rules.faults(data, "a text");
+    assert!(faults.len() <= 1, "{faults:?}");
+    assert_eq!(faults, rules.faults(data, "a text"));
+    for fault in &faults {
+        check_words(&fault.message);
+        assert!(data.pointer(&fault.pointer).is_some(), "{fault:?} is not there");
+    }
+}

@@ -1,0 +1,175 @@
+//! The messages in a body that comes piece by piece: server-sent events, or lines of JSON.
+
+use bytes::{Buf, BytesMut};
+
+use super::{Error, MAX_ANSWER_BYTES};
+
+/// How one message is told from the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Server-sent events, of which only the data counts.
+    /// <https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation> (read 2026-11)
+    Events,
+    /// A line each.
+    Lines,
+}
+
+/// Takes bytes as they come, and gives messages. Each byte is looked at once.
+#[derive(Debug)]
+pub struct Frames {
+    framing: Framing,
+    buffer: BytesMut,
+    /// So much of the buffer holds no end of a line.
+    scanned: usize,
+    /// The data of the event that is being read.
+    data: Option<Vec<u8>>,
+    /// The last line ended with a CR: an LF that comes now belongs to it.
+    after_cr: bool,
+    is_first_line: bool,
+    is_ended: bool,
+}
+
+impl Frames {
+    #[must_use]
+    pub fn new(framing: Framing) -> Self {
+        let (buffer, scanned, data) = (BytesMut::new(), 0, None);
+        Self { framing, buffer, scanned, data, after_cr: false, is_first_line: true, is_ended: false }
+    }
+
+    /// # Errors
+    /// When a single message is larger than any answer.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let held = self.buffer.len() + self.data.as_ref().map_or(0, Vec::len);
+        if held + bytes.len() > MAX_ANSWER_BYTES {
+            return Err(Error::TooLarge);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Nothing more comes: what is left is the last message. (The standard drops an event without a blank line after it; servers
+    /// end their streams like that.)
+    pub const fn end(&mut self) {
+        self.is_ended = true;
+    }
+
+    /// The next whole message; `None` until more bytes have come.
+    pub fn message(&mut self) -> Option<Vec<u8>> {
+        while let Some(line) = self.line() {
+            match self.framing {
+                Framing::Lines if line.trim_ascii().is_empty() => {}
+                Framing::Lines => return Some(line.to_vec()),
+                Framing::Events if line.is_empty() => {
+                    if let Some(data) = self.data.take() {
+                        return Some(data);
+                    }
+                }
+                Framing::Events => self.field(&line),
+            }
+        }
+        self.data.take_if(|_| self.is_ended)
+    }
+
+    fn field(&mut self, line: &[u8]) {
+        let Some(value) = line.strip_prefix(b"data") else { return };
+        let value = match value {
+            [] => value,
+            [b':', b' ', value @ ..] | [b':', value @ ..] => value,
+            _ => return,
+        };
+        match &mut self.data {
+            Some(data) => {
+                data.push(b'\n');
+                data.extend_from_slice(value);
+            }
+            None => self.data = Some(value.to_vec()),
+        }
+    }
+
+    /// The next line, without its end.
+    fn line(&mut self) -> Option<BytesMut> {
+        if self.after_cr && self.buffer.first() == Some(&b'\n') {
+            self.buffer.advance(1);
+        }
+        self.after_cr &= self.buffer.is_empty();
+        let rest = self.buffer.get(self.scanned..).unwrap_or_default();
+        let end = match self.framing {
+            Framing::Events => memchr::memchr2(b'\n', b'\r', rest),
+            Framing::Lines => memchr::memchr(b'\n', rest),
+        };
+        let mut line = if let Some(end) = end {
+            let line = self.buffer.split_to(self.scanned + end);
+            self.after_cr = self.buffer.get_u8() == b'\r';
+            line
+        } else if self.is_ended && !self.buffer.is_empty() {
+            self.buffer.split()
+        } else {
+            self.scanned = self.buffer.len();
+            return None;
+        };
+        self.scanned = 0;
+        if std::mem::take(&mut self.is_first_line) && line.starts_with(b"\xef\xbb\xbf") {
+            line.advance(3);
+        }
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(framing: Framing, pieces: &[&[u8]]) -> Vec<String> {
+        let mut frames = Frames::new(framing);
+        let mut messages = Vec::new();
+        for piece in pieces {
+            frames.push(piece).unwrap();
+            messages.extend(std::iter::from_fn(|| frames.message()));
+        }
+        frames.end();
+        messages.extend(std::iter::from_fn(|| frames.message()));
+        messages.into_iter().map(|message| String::from_utf8(message).unwrap()).collect()
+    }
+
+    #[test]
+    fn each_form_of_an_event_is_read_wherever_it_is_cut() {
+        for (stream, expected) in [
+            ("data: a\n\ndata: b\n\n", vec!["a", "b"]),
+            ("data:a\r\n\r\ndata: b\r\n\r\n", vec!["a", "b"]),
+            ("data: a\r\rdata:  b\r\r", vec!["a", " b"]),
+            ("\u{feff}data: a\n\n", vec!["a"]),
+            (": still here\n\nevent: x\nid: 1\nretry: 5\ndata: a\ndata: ü\n\n", vec!["a\nü"]),
+            ("data\n\ndatabase: no\n\ndata: last, without its end", vec!["", "last, without its end"]),
+            ("event: only a name\n\n", vec![]),
+            ("", vec![]),
+        ] {
+            let bytes = stream.as_bytes();
+            for cut in 0..=bytes.len() {
+                let (before, after) = bytes.split_at(cut);
+                assert_eq!(read(Framing::Events, &[before, after]), expected, "{stream:?} cut at {cut}");
+            }
+            let single: Vec<_> = bytes.chunks(1).collect();
+            assert_eq!(read(Framing::Events, &single), expected, "{stream:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn lines_are_read_wherever_they_are_cut() {
+        let bytes = b"{\"a\":1}\r\n\n  \n{\"b\":2}\n{\"c\":3}";
+        for cut in 0..=bytes.len() {
+            let (before, after) = bytes.split_at(cut);
+            let lines: Vec<_> = read(Framing::Lines, &[before, after]);
+            let lines: Vec<_> = lines.iter().map(|line| line.trim_end()).collect();
+            assert_eq!(lines, ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_message_without_an_end_is_not_held_for_ever() {
+        let mut frames = Frames::new(Framing::Events);
+        let piece = vec![b'x'; MAX_ANSWER_BYTES / 2];
+        assert!(frames.push(b"data: ").is_ok() && frames.push(&piece).is_ok());
+        assert!(frames.message().is_none());
+        assert!(matches!(frames.push(&piece), Err(Error::TooLarge)));
+    }
+}

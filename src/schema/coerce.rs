@@ -1,0 +1,93 @@
+//! A value that is not valid, mended toward the schema: "1,234" where a number is wanted, one object where a list of them is.
+//!
+//! Tried only when the value is not valid as it is, and taken only when what comes out is. Each mend keeps what the model said and
+//! changes its form; nothing is made up, filled in or cut short, and where two readings are possible there is none.
+//! The work is bounded by the size of the value: a budget of visits, spent by every branch that is tried.
+//!
+//! - `fit`: one schema and one value; `branch`: `anyOf` and `oneOf`; `object` and `shape`: members, lists and what is wrapped
+//! - `scalar`, `number` and `unit`: from one kind of scalar to another; `choice`: which word of an `enum` is meant; `words`: comparing words
+//! - `text`: an answer without JSON; `at`: where a mend was made, in words
+
+mod array;
+mod at;
+mod branch;
+mod choice;
+mod fit;
+mod number;
+mod object;
+mod scalar;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod text;
+mod unit;
+mod words;
+
+use serde_json::Value;
+
+use super::Schema;
+use super::walk::Document;
+use at::At;
+use fit::{Fit, Mender, Shapes};
+
+/// A value that was mended, and is valid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coerced {
+    pub value: Value,
+    /// How far it is from what was written.
+    pub cost: u32,
+    /// Each mend: where (a JSON Pointer) and what.
+    pub repairs: Vec<String>,
+}
+
+/// Whether a value may be put into a list of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whole {
+    /// It is all that was said.
+    Yes,
+    /// There are others beside it: a list of it alone would be cut short.
+    No,
+}
+
+impl Schema {
+    /// The value mended until it is valid; `None` where that cannot be done without guessing. Not for a value that is valid.
+    #[must_use]
+    pub fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
+        let document = Document::new(&self.value, self.draft);
+        let mut work = Mender::new(&document, value);
+        let shapes = match whole {
+            Whole::Yes => Shapes::Any,
+            Whole::No => Shapes::Inward,
+        };
+        let fit = work.fit(&self.value, value, &At::ROOT, shapes);
+        self.checked(fit?)
+    }
+
+    /// What an answer without any JSON says: a scalar in prose, `name: value` in lines, or elements of XML.
+    #[must_use]
+    pub fn coerced_text(&self, text: &str) -> Option<Coerced> {
+        let document = Document::new(&self.value, self.draft);
+        let fit = text::read(&document, text);
+        self.checked(fit?)
+    }
+
+    fn checked(&self, fit: Fit) -> Option<Coerced> {
+        let Fit::Mended(mended) = fit else { return None };
+        let valid = self.is_valid(&mended.value);
+        valid.then(|| Coerced { value: mended.value, cost: mended.cost, repairs: at::told(&mended.notes) })
+    }
+}
+
+/// As [`Schema::coerced`], with the visits that were made.
+#[cfg(any(test, fuzzing, doc))]
+impl Schema {
+    #[must_use]
+    pub fn coerced_counted(&self, value: &Value) -> (Option<Coerced>, usize) {
+        let document = Document::new(&self.value, self.draft);
+        let mut work = Mender::new(&document, value);
+        let before = work.budget();
+        let fit = work.fit(&self.value, value, &At::ROOT, Shapes::Any);
+        let visits = before - work.budget();
+        (fit.and_then(|fit| self.checked(fit)), visits)
+    }
+}

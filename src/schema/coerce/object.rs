@@ -1,0 +1,118 @@
+//! Objects, member by member: keys in another spelling, members without a value, members that nobody asked for.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::at::{At, shown};
+use super::fit::{Fit, Mended, Mender, Shapes};
+use super::scalar::says_nothing;
+use super::words::key_form;
+
+const RENAMED: u32 = 1;
+const LEFT_OUT: u32 = 2;
+const DROPPED: u32 = 6;
+/// From this cost on, something may be around the object that was meant.
+pub const FAR: u32 = DROPPED;
+
+/// What an object schema says of its members.
+struct Members<'s> {
+    properties: Option<&'s Map<String, Value>>,
+    additional: Option<&'s Value>,
+    /// By their names' form; which ones is not looked at.
+    has_patterns: bool,
+    required: Vec<&'s str>,
+}
+
+impl<'s> Members<'s> {
+    fn of(schema: &'s Value) -> Self {
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        Self {
+            properties: schema.get("properties").and_then(Value::as_object),
+            additional: schema.get("additionalProperties"),
+            has_patterns: schema.get("patternProperties").is_some(),
+            required: required.collect(),
+        }
+    }
+
+    fn property(&self, name: &str) -> Option<&'s Value> {
+        self.properties?.get(name)
+    }
+
+    /// The properties that are missing in `members`, by the keys there that are another spelling of just one.
+    fn renamed<'m>(&self, members: &'m Map<String, Value>) -> HashMap<&'m str, &'s str> {
+        let is_map = self.has_patterns || self.additional.is_some_and(Value::is_object);
+        let mut missing = HashMap::<String, Option<&'s str>>::new();
+        for name in self.properties.into_iter().flat_map(Map::keys) {
+            if !is_map || self.required.contains(&name.as_str()) {
+                let is_first = !missing.contains_key(&key_form(name));
+                let is_free = is_first && !members.contains_key(name);
+                missing.insert(key_form(name), is_free.then_some(name));
+            }
+        }
+        let mut spelled = HashMap::<String, Option<&'m str>>::new();
+        for key in members.keys().filter(|key| self.property(key).is_none()) {
+            let form = key_form(key);
+            let is_first = !spelled.contains_key(&form);
+            spelled.insert(form, is_first.then_some(key));
+        }
+        let meant = |form: String, key: Option<&'m str>| Some((key?, missing.get(&form).copied()??));
+        spelled.into_iter().filter_map(|(form, key)| meant(form, key)).collect()
+    }
+}
+
+pub fn fit<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, members: &Map<String, Value>, at: &At<'_>) -> Option<Fit> {
+    let wanted = Members::of(schema);
+    let mut made = Mended { value: Value::Null, cost: 0, notes: Vec::new() };
+    let mut object = Map::new();
+    let mut renamed = HashMap::new();
+    if let Some(properties) = wanted.properties {
+        let known = members.keys().filter(|key| properties.contains_key(*key)).count();
+        if known < properties.len() && known < members.len() {
+            work.spend((properties.len() + members.len()) / 4)?;
+            renamed = wanted.renamed(members);
+        }
+    }
+    for (key, value) in members {
+        work.spend(1)?;
+        let name = renamed.get(key.as_str()).copied().unwrap_or(key);
+        if name != key {
+            made.cost = made.cost.saturating_add(RENAMED);
+            made.notes.push(at.member(name).note(&format!("renamed from {}", shown(&Value::String(key.clone())))));
+        }
+        let part = match wanted.property(name) {
+            Some(part) => part,
+            None if wanted.has_patterns => &Value::Bool(true),
+            None => wanted.additional.unwrap_or(&Value::Bool(true)),
+        };
+        let is_asked_for = wanted.property(name).is_some();
+        if part == &Value::Bool(false) && !is_asked_for {
+            made.cost = made.cost.saturating_add(DROPPED);
+            made.notes.push(at.member(name).note("removed: the schema allows no such member"));
+            continue;
+        }
+        match work.fit(part, value, &at.member(name), Shapes::Any) {
+            Some(Fit::AsIs) => {
+                object.insert(name.to_owned(), value.clone());
+            }
+            Some(Fit::Mended(mended)) => {
+                made.cost = made.cost.saturating_add(mended.cost);
+                made.notes.extend(mended.notes);
+                object.insert(name.to_owned(), mended.value);
+            }
+            None if says_nothing(value) && !wanted.required.contains(&name) => {
+                made.cost = made.cost.saturating_add(LEFT_OUT);
+                made.notes.push(at.member(name).note(&format!("left out: {} is no value for it", shown(value))));
+            }
+            None => return None,
+        }
+    }
+    if !wanted.required.iter().all(|name| object.contains_key(*name)) {
+        return None;
+    }
+    if made.notes.is_empty() {
+        return Some(Fit::AsIs);
+    }
+    made.value = Value::Object(object);
+    Some(Fit::Mended(made))
+}

@@ -1,0 +1,166 @@
+//! A lowered part: its JSON, and how its values differ; and how several become one.
+
+use serde_json::{Map, Value, json};
+
+use super::Lowering;
+use crate::model::{EnumRule, Kinds, NullRule, Shape};
+
+/// Alternatives that are compared with each other, at most.
+const MAX_COMPARED: usize = 64;
+
+/// Why there is no part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// No value is valid.
+    Never,
+    /// It grew too large.
+    Full,
+    /// It would be an object within more objects than is allowed.
+    Deep,
+}
+
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub json: Map<String, Value>,
+    pub shape: Shape,
+    /// It takes null as a value.
+    pub null: bool,
+    /// What could not be said in it.
+    pub note: Option<String>,
+}
+
+impl Part {
+    pub const fn new(json: Map<String, Value>, shape: Shape) -> Self {
+        Self { json, shape, null: false, note: None }
+    }
+
+    pub fn or_null(self) -> Self {
+        Self { null: true, ..self }
+    }
+
+    /// Any value of a type.
+    pub fn typed(name: &str) -> Self {
+        let mut json = Map::new();
+        json.insert("type".to_owned(), name.into());
+        Self::new(json, Shape::same(Kinds::named(name).unwrap_or(Kinds::ALL)))
+    }
+
+    pub fn null() -> Self {
+        Self::typed("null").or_null()
+    }
+
+    /// A reference, beside which nothing may stand.
+    pub fn is_bare(&self) -> bool {
+        self.json.contains_key("$ref")
+    }
+
+    fn is_null(&self) -> bool {
+        self.json.get("type").is_some_and(|kind| kind == "null")
+    }
+}
+
+impl Lowering<'_, '_> {
+    /// One of these.
+    pub fn join(&mut self, mut parts: Vec<Part>) -> Result<Part, Stop> {
+        let takes_null = parts.iter().any(|part| part.null);
+        let flag = self.subset.null == NullRule::Flag;
+        if let Some(at) = parts.iter().position(Part::is_null)
+            && (parts.len() > 1 || flag)
+        {
+            parts.remove(at);
+            parts.retain(|part| !part.is_null());
+            let rest = match parts.len() {
+                // Nothing but null: a type beside which it can stand, and the word for it.
+                0 => Part { note: None, ..Part::typed("string") },
+                1 => parts.remove(0),
+                _ => self.join(parts)?,
+            };
+            let shape = Shape::Either(vec![Shape::same(Kinds(1)), rest.shape.clone()]);
+            let shape = if let Shape::Same(kinds, values) = &rest.shape {
+                let values = if values.is_empty() { Vec::new() } else { values.iter().cloned().chain([Value::Null]).collect() };
+                Shape::Same(Kinds(kinds.0 | 1), values)
+            } else {
+                shape
+            };
+            return Ok(Part { shape, ..self.nullable(rest) });
+        }
+        if parts.len() < 2 {
+            return parts.pop().ok_or(Stop::Never);
+        }
+        let mut choices: Vec<Value> = Vec::new();
+        let (mut shapes, mut notes) = (Vec::new(), Vec::new());
+        // Few are compared with each other.
+        let are_few = parts.len() <= MAX_COMPARED;
+        for mut part in parts {
+            let only_choices = part.json.len() == 1 && part.json.contains_key("anyOf");
+            let inner = match part.json.get_mut("anyOf") {
+                Some(Value::Array(inner)) if only_choices => std::mem::take(inner),
+                _ => vec![Value::Object(part.json)],
+            };
+            if only_choices {
+                // It is no union of its own any more.
+                self.count.unions = self.count.unions.saturating_sub(1);
+            }
+            for choice in inner {
+                if !are_few || !choices.contains(&choice) {
+                    choices.push(choice);
+                }
+            }
+            if !are_few || !shapes.contains(&part.shape) {
+                shapes.push(part.shape);
+            }
+            notes.extend(part.note);
+        }
+        let shape = if shapes.len() == 1 { shapes.remove(0) } else { Shape::Either(shapes) };
+        let json = if let [Value::Object(only)] = choices.as_mut_slice() {
+            std::mem::take(only)
+        } else {
+            self.count.unions += 1;
+            let mut json = Map::new();
+            json.insert("anyOf".to_owned(), choices.into());
+            json
+        };
+        let note = Some(notes.join(" ")).filter(|note| !note.is_empty());
+        Ok(Part { json, shape, null: takes_null, note })
+    }
+
+    /// The same, or null.
+    pub fn nullable(&mut self, mut part: Part) -> Part {
+        if part.null || part.json.is_empty() {
+            return part.or_null();
+        }
+        if self.subset.null == NullRule::Flag {
+            match part.json.get_mut("anyOf") {
+                // Beside a choice nothing may stand.
+                Some(Value::Array(choices)) => {
+                    for choice in choices.iter_mut().filter_map(Value::as_object_mut) {
+                        choice.insert("nullable".to_owned(), true.into());
+                    }
+                }
+                _ => drop(part.json.insert("nullable".to_owned(), true.into())),
+            }
+            return part.or_null();
+        }
+        let enum_takes_null = matches!(self.subset.enums, EnumRule::Any | EnumRule::Scalars);
+        let kind = part.json.get("type").and_then(Value::as_str).filter(|_| self.subset.type_lists).map(str::to_owned);
+        match kind {
+            Some(kind) if enum_takes_null || !part.json.contains_key("enum") => {
+                self.count.unions += 1;
+                part.json.insert("type".to_owned(), json!([kind, "null"]));
+                if let Some(Value::Array(values)) = part.json.get_mut("enum") {
+                    values.push(Value::Null);
+                }
+            }
+            _ => {
+                if let Some(Value::Array(choices)) = part.json.get_mut("anyOf") {
+                    choices.push(json!({"type": "null"}));
+                } else {
+                    self.count.unions += 1;
+                    let json = std::mem::take(&mut part.json);
+                    part.json.insert("anyOf".to_owned(), json!([json, {"type": "null"}]));
+                }
+            }
+        }
+        part.or_null()
+    }
+}

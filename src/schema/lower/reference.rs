@@ -1,0 +1,128 @@
+//! What is referred to: written once under `$defs`, or written out where that is not taken.
+
+use serde_json::{Map, Value};
+
+use super::gather::Reference;
+use super::part::{Part, Stop};
+use super::words::Words;
+use super::{Ask, Effort, Lowering, MAX_UNROLLED};
+use crate::model::{Kinds, ReferenceRule, Shape};
+
+/// A schema that is referred to.
+#[derive(Debug, Clone)]
+pub struct Known {
+    index: usize,
+    name: String,
+    null: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It is being written, further out.
+    Begun,
+    Done,
+    /// No value is valid.
+    Never,
+}
+
+impl<'s> Lowering<'_, 's> {
+    pub fn reference(&mut self, to: &Reference<'s>, level: usize) -> Result<Part, Stop> {
+        let part = match self.subset.references {
+            ReferenceRule::None => self.written_out(to.target, level),
+            ReferenceRule::Acyclic | ReferenceRule::Recursive => self.named(to, level),
+        }?;
+        let mut words = Words::default();
+        to.notes.iter().for_each(|note| words.say(note));
+        Ok(self.described(part, words))
+    }
+
+    /// How often it is to be written within itself; `None`: not once more.
+    fn unrolled(&self, target: &'s Value) -> Option<usize> {
+        let most = if self.effort == Effort::Full { MAX_UNROLLED } else { 1 };
+        let begun = |level| self.known.get(&(std::ptr::from_ref(target), level)).is_some_and(|known| known.state == State::Begun);
+        let mut at = self.unrolled;
+        while begun(at) {
+            at += 1;
+        }
+        (at < most).then_some(at)
+    }
+
+    fn written_out(&mut self, target: &'s Value, level: usize) -> Result<Part, Stop> {
+        // The second time, what does not fit any more is cut off.
+        let is_late = self.effort == Effort::Little && self.count.parts > self.most_parts / 2;
+        let Some(at) = self.unrolled(target).filter(|_| !is_late) else { return self.text(&[target], level) };
+        let key = (std::ptr::from_ref(target), at);
+        self.known.insert(key, Known { index: 0, name: String::new(), null: false, state: State::Begun });
+        let before = std::mem::replace(&mut self.unrolled, at);
+        let part = self.part(&Ask::of(target, level));
+        self.unrolled = before;
+        self.known.remove(&key);
+        part
+    }
+
+    fn named(&mut self, to: &Reference<'s>, level: usize) -> Result<Part, Stop> {
+        let target = to.target;
+        let is_recursive = self.subset.references == ReferenceRule::Recursive;
+        let at = if is_recursive { Some(0) } else { self.unrolled(target) };
+        let Some(at) = at else { return self.text(&[target], level) };
+        let key = (std::ptr::from_ref(target), at);
+        if let Some(known) = self.known.get(&key) {
+            return if known.state == State::Never { Err(Stop::Never) } else { Ok(referring(known)) };
+        }
+        let index = self.shapes.len();
+        self.shapes.push(Shape::same(Kinds::ALL));
+        let name = self.name(to.text, at);
+        self.definitions.insert(name.clone(), Value::Null);
+        self.known.insert(key, Known { index, name: name.clone(), null: false, state: State::Begun });
+        let before = std::mem::replace(&mut self.unrolled, at);
+        // Levels are counted within a definition.
+        let part = self.part(&Ask::of(target, 0));
+        self.unrolled = before;
+        let (state, null) = match part {
+            Ok(part) => {
+                let null = part.null;
+                self.count.characters += name.chars().count();
+                self.definitions.insert(name, Value::Object(part.json));
+                if let Some(shape) = self.shapes.get_mut(index) {
+                    *shape = part.shape;
+                }
+                (State::Done, null)
+            }
+            Err(Stop::Never) => {
+                self.definitions.shift_remove(&name);
+                (State::Never, false)
+            }
+            Err(stop) => return Err(stop),
+        };
+        let Some(known) = self.known.get_mut(&key) else { return Err(Stop::Full) };
+        (known.state, known.null) = (state, null);
+        if state == State::Never { Err(Stop::Never) } else { Ok(referring(known)) }
+    }
+
+    /// The caller's name for it, if it can be told.
+    fn name(&self, reference: &str, at: usize) -> String {
+        let last = reference.rsplit(['/', '#']).next().unwrap_or_default();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let mut name: String = last.chars().take(50).map(|c| if allowed(c) { c } else { '_' }).collect();
+        if name.is_empty() {
+            name.push_str("root");
+        }
+        if at > 0 {
+            name = format!("{name}_level{}", at + 1);
+        }
+        let base = name.clone();
+        let mut number = 2;
+        while self.definitions.contains_key(&name) {
+            name = format!("{base}_{number}");
+            number += 1;
+        }
+        name
+    }
+}
+
+fn referring(known: &Known) -> Part {
+    let mut json = Map::new();
+    json.insert("$ref".to_owned(), format!("#/$defs/{}", known.name).into());
+    Part { null: known.null, ..Part::new(json, Shape::Named(known.index)) }
+}

@@ -1,0 +1,199 @@
+use super::*;
+use crate::model::EnumRule;
+use crate::model::ReferenceRule;
+
+/// Takes little: what OpenAI's strict mode takes, but for the keywords that limit a value.
+static STRICT: Subset = Subset {
+    name: "strict",
+    whole: false,
+    strict: Strictness::Always,
+    object_root: true,
+    all_required: true,
+    extra: ExtraRule::False,
+    any: false,
+    enums: EnumRule::Scalars,
+    ..Subset::WHOLE
+};
+static ACYCLIC: Subset = Subset {
+    references: ReferenceRule::Acyclic,
+    extra: ExtraRule::False,
+    any: false,
+    enums: EnumRule::Scalars,
+    whole: false,
+    ..Subset::WHOLE
+};
+
+fn lowered(schema: &Value, subset: &'static Subset) -> (Value, Lowered) {
+    let lowered = Schema::compile(&schema.to_string()).unwrap().lowered(subset).expect("it has a form");
+    (serde_json::from_str(lowered.asked.raw.get()).unwrap(), lowered)
+}
+
+/// The form of a property's schema, which the property has in an object that requires it.
+fn property(schema: &Value) -> Value {
+    let (json, _) = lowered(
+        &json!({"type": "object", "properties": {"p": schema}, "required": ["p"], "$defs": {"d": {"type": "string"}}}),
+        &STRICT,
+    );
+    json["properties"]["p"].clone()
+}
+
+#[test]
+fn what_is_not_taken_is_said_in_words() {
+    for (schema, words) in [
+        (json!({"type": "array", "items": {"type": "string"}, "minItems": 3}), "at least 3 items"),
+        (json!({"type": "string", "pattern": "^a+$", "description": "A word."}), "A word. (matches the regular expression ^a+$)"),
+        (json!({"type": "string", "format": "date"}), "format: date"),
+        (json!({"type": "integer", "minimum": 1, "exclusiveMaximum": 9}), "at least 1; less than 9"),
+        (json!({"type": "number", "multipleOf": 0.5}), "a multiple of 0.5"),
+        (json!({"type": "string", "not": {"const": "x"}}), r#"must not be valid against {"const":"x"}"#),
+        (json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true}), "no item twice"),
+        (json!({"type": "string", "default": "x"}), r#"default: "x""#),
+    ] {
+        let part = property(&schema);
+        assert_eq!(part["description"], words, "{schema}: {part}");
+    }
+    let object = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["a", "b"],
+        "dependentRequired": {"a": ["b"]}, "if": {"required": ["a"]}, "then": {"required": ["b"]}});
+    let words = property(&object)["description"].as_str().unwrap().to_owned();
+    assert!(words.contains("with `a` comes `b`") && words.contains("if valid against"), "{words}");
+}
+
+#[test]
+fn each_keyword_has_its_form() {
+    let text = json!({"type": "object", "properties": {"json": {"type": "string", "description": "The value as JSON text"}},
+        "required": ["json"], "additionalProperties": false});
+    for (schema, form) in [
+        (json!({"const": "a"}), json!({"type": "string", "enum": ["a"]})),
+        (json!({"enum": ["a", null]}), json!({"type": ["string", "null"], "enum": ["a", null]})),
+        (json!({"enum": [1, "a"]}), json!({"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "integer", "enum": [1]}]})),
+        (json!({"type": ["string", "null"]}), json!({"type": ["string", "null"]})),
+        (
+            json!({"oneOf": [{"type": "string"}, {"type": "integer"}]}),
+            json!({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
+        ),
+        (json!({"allOf": [{"type": ["string", "integer"]}, {"type": ["string", "null"]}]}), json!({"type": "string"})),
+        (json!({"allOf": [{"$ref": "#/$defs/d"}]}), json!({"$ref": "#/$defs/d"})),
+        (
+            json!({"type": "object", "additionalProperties": {"type": "integer"}}),
+            json!({"type": "array", "description": "the members of an object, each as its key and its value", "items": {"type": "object",
+                "properties": {"key": {"type": "string"}, "value": {"type": "integer"}}, "required": ["key", "value"],
+                "additionalProperties": false}}),
+        ),
+        (json!({}), json!({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}, text, {"type": "null"}]})),
+        (
+            json!({"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": false}),
+            json!({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+                "description": r#"its first 2 items, in this order: "string", "integer""#}),
+        ),
+    ] {
+        assert_eq!(property(&schema), form, "{schema}");
+    }
+}
+
+#[test]
+fn optional_is_nullable_and_absence_comes_back() {
+    let schema = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer"}, "c": {"type": ["null", "string"]}},
+        "required": ["a"]});
+    let (json, lowered) = lowered(&schema, &STRICT);
+    assert_eq!(json["required"], json!(["a", "b", "c"]));
+    assert_eq!(json["properties"]["b"], json!({"type": ["integer", "null"]}));
+    assert_eq!(lowered.asked.lowered(&json!({"a": "x"})), json!({"a": "x", "b": null, "c": null}));
+    // A null that is the caller's own stays; one that is not was never there.
+    assert_eq!(lowered.asked.raised(json!({"a": "x", "b": null, "c": null})), json!({"a": "x", "c": null}));
+    assert_eq!(lowered.asked.raised_without_null(json!({"a": "x", "b": null, "c": null})), json!({"a": "x"}));
+    assert_eq!(lowered.asked.raised(json!({"a": "x"})), json!({"a": "x"}));
+}
+
+#[test]
+fn maps_and_texts_come_back_and_the_callers_own_form_is_left_alone() {
+    let schema = json!({"type": "object", "properties": {"tags": {"type": "object", "additionalProperties": {}}, "any": {}},
+        "required": ["any"], "additionalProperties": {"type": "integer"}});
+    let own = json!({"tags": {"a": 1, "b": {"c": [null]}}, "any": {"deep": [1]}, "other": 5});
+    let (json, lowered) = lowered(&schema, &STRICT);
+    assert_eq!(json["properties"]["additional_properties"]["items"]["properties"]["value"], json!({"type": "integer"}));
+    let asked = lowered.asked.lowered(&own);
+    let entries = json!([{"key": "a", "value": 1}, {"key": "b", "value": {"json": "{\"c\":[null]}"}}]);
+    assert_eq!(
+        asked,
+        json!({"tags": entries, "any": {"json": "{\"deep\":[1]}"}, "additional_properties": [{"key": "other", "value": 5}]})
+    );
+    assert_eq!(lowered.asked.raised(asked), own);
+    assert_eq!(lowered.asked.raised(own.clone()), own);
+    assert_eq!(lowered.asked.raised(json!("no object")), json!("no object"));
+    assert_eq!(lowered.asked.raised(json!({"any": {"json": "{no"}}))["any"], json!({"json": "{no"}));
+}
+
+#[test]
+fn alternatives_are_told_apart_on_the_way_back() {
+    let schema = json!({"oneOf": [
+        {"type": "object", "properties": {"kind": {"const": "map"}, "of": {"type": "object", "additionalProperties": {"type": "string"}}}, "required": ["kind"]},
+        {"type": "object", "properties": {"kind": {"const": "list"}, "of": {"type": "array", "items": {"type": "object"}}}, "required": ["kind"]},
+    ]});
+    let (json, lowered) = lowered(&schema, &STRICT);
+    assert_eq!(json["properties"]["value"]["anyOf"].as_array().unwrap().len(), 2);
+    let entries = json!([{"key": "a", "value": "b"}]);
+    assert_eq!(lowered.asked.raised(json!({"value": {"kind": "map", "of": entries}})), json!({"kind": "map", "of": {"a": "b"}}));
+    assert_eq!(
+        lowered.asked.raised(json!({"value": {"kind": "list", "of": [entries]}})),
+        json!({"kind": "list", "of": [{"a": "b"}]})
+    );
+}
+
+#[test]
+fn what_refers_to_itself_is_unrolled_where_it_has_to_be() {
+    let schema = json!({"$ref": "#/$defs/node", "$defs": {"node": {"type": "object", "required": ["n"],
+        "properties": {"n": {"type": "integer"}, "next": {"$ref": "#/$defs/node"}}}}});
+    let (json, kept) = lowered(&schema, &STRICT);
+    assert_eq!(json["properties"]["next"], json!({"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}));
+    let own = (0..6).fold(json!({"n": 9}), |next, n| json!({"n": n, "next": next}));
+    assert_eq!(kept.asked.raised(kept.asked.lowered(&own)), own);
+    let (json, unrolled) = lowered(&schema, &ACYCLIC);
+    assert_eq!(json["$defs"].as_object().unwrap().len(), MAX_UNROLLED);
+    let asked = unrolled.asked.lowered(&own);
+    assert!(asked.pointer("/next/next/next/next/json").is_some(), "{asked}");
+    assert_eq!(unrolled.asked.raised(asked), own);
+}
+
+#[test]
+fn what_no_value_can_be_has_no_form() {
+    let schema = json!({"type": "object", "properties": {"a": {"type": "string", "enum": [1]}}, "required": ["a"]});
+    assert!(Schema::compile(&schema.to_string()).unwrap().lowered(&STRICT).is_none());
+    let (json, _) =
+        lowered(&json!({"type": "object", "properties": {"a": false, "b": {"type": "string"}}, "required": ["b"]}), &STRICT);
+    assert_eq!(json["required"], json!(["b"]));
+}
+
+#[test]
+fn draft_7_is_read_as_draft_7() {
+    let schema = json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "required": ["t", "r"],
+        "properties": {"t": {"items": [{"type": "string"}], "additionalItems": false},
+            "r": {"$ref": "#/definitions/d", "type": "integer", "description": "of draft 7"}},
+        "dependencies": {"t": ["r"]}, "definitions": {"d": {"type": "boolean"}}});
+    let (json, _) = lowered(&schema, &STRICT);
+    assert_eq!(json["$defs"]["d"], json!({"type": "boolean"}));
+    assert_eq!(json["properties"]["r"], json!({"$ref": "#/$defs/d"}));
+    let words = json["description"].as_str().unwrap();
+    assert!(words.contains("`r`: of draft 7") && words.contains("with `t` comes `r`"), "{words}");
+    assert_eq!(json["properties"]["t"]["items"], json!({"type": "string"}));
+}
+
+#[test]
+fn a_root_that_is_no_object_is_wrapped_and_its_references_follow() {
+    let list = json!({"type": "array", "items": {"$ref": "#/$defs/p"}, "$defs": {"p": {"type": "string"}}});
+    for subset in [&STRICT, &WHOLE_OBJECT] {
+        let (schema, lowered) = lowered(&list, subset);
+        let reference = schema["properties"]["value"]["items"]["$ref"].as_str().unwrap();
+        assert_eq!(schema.pointer(reference.trim_start_matches('#')), Some(&json!({"type": "string"})));
+        assert_eq!(lowered.asked.raised(json!({"value": ["a"]})), json!(["a"]));
+        assert_eq!(lowered.asked.raised(json!(["a"])), json!(["a"]));
+    }
+}
+
+static WHOLE_OBJECT: Subset = Subset::OBJECT;
+
+#[test]
+fn a_form_is_made_once() {
+    let schema = Schema::compile(r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#).unwrap();
+    let [one, other] = [0; 2].map(|_| schema.lowered(&STRICT).unwrap().asked);
+    assert!(Arc::ptr_eq(&one, &other));
+}

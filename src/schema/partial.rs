@@ -1,0 +1,277 @@
+//! What is known of an answer while it is still being written.
+//!
+//! Reads each character once, whatever pieces they come in, and keeps the containers that are open: strings grow, a number or a
+//! literal appears once it is whole, nothing that was there goes away. It takes the first object or array outside a reasoning
+//! block; where it meets something that it does not understand it stands still, and leaves the answer to the parser of whole ones.
+
+mod lexer;
+mod prose;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use serde_json::{Map, Value};
+
+use lexer::Token;
+use prose::{Begin, Prose};
+
+/// Deeper than this it stands still; the parser of whole answers takes no more either.
+const MAX_DEPTH: usize = 127;
+
+/// An element of the list that is watched, finished.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Its place in the list, from 0.
+    pub index: usize,
+    pub value: Value,
+}
+
+/// An answer as far as it was written.
+#[derive(Debug)]
+pub struct Partial {
+    prose: Prose,
+    lexer: lexer::Lexer,
+    /// The containers that are open, the outermost first.
+    open: Vec<Open>,
+    expects: Expects,
+    /// The value is whole.
+    whole: Option<Value>,
+    is_lost: bool,
+    /// The value may be a list.
+    takes_list: bool,
+    /// The members that lead from the root to the list whose elements are told one by one.
+    list: Option<Vec<String>>,
+    finished: VecDeque<Finished>,
+}
+
+/// What may come next within a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expects {
+    Value,
+    Key,
+    Colon,
+    /// A comma, or the end of the container.
+    Comma,
+}
+
+#[derive(Debug)]
+enum Open {
+    Object { members: Map<String, Value>, key: Option<String> },
+    Array(Vec<Value>),
+}
+
+impl Partial {
+    /// Watches the list at these members, if there is one; an empty path is the root itself. `takes_list`: the value may be a
+    /// list, else a `[` before it is prose.
+    #[must_use]
+    pub fn new(list: Option<Vec<String>>, takes_list: bool) -> Self {
+        Self {
+            takes_list,
+            prose: Prose::default(),
+            lexer: lexer::Lexer::default(),
+            open: Vec::new(),
+            expects: Expects::Value,
+            whole: None,
+            is_lost: false,
+            list,
+            finished: VecDeque::new(),
+        }
+    }
+
+    /// Reads on. True when more is known than before.
+    pub fn push(&mut self, text: &str) -> bool {
+        let mut knows_more = false;
+        for c in text.chars() {
+            if self.is_lost || self.whole.is_some() {
+                return knows_more;
+            }
+            if self.open.is_empty() {
+                let Some(begin) = self.prose.step(c, self.takes_list) else { continue };
+                knows_more = true;
+                match begin {
+                    Begin::Object => {
+                        self.bracket('{');
+                        continue;
+                    }
+                    Begin::List => self.bracket('['),
+                }
+            }
+            let mut token = self.lexer.step(c);
+            // A character may end one token and begin another.
+            while let Some(read) = token {
+                knows_more |= self.take(read);
+                token = if self.is_lost || self.open.is_empty() { None } else { self.lexer.again() };
+            }
+            knows_more |= self.expects == Expects::Value && self.lexer.in_string();
+        }
+        knows_more
+    }
+
+    /// The value as far as it is known; `None` before its first bracket.
+    #[must_use]
+    pub fn value(&self) -> Option<Value> {
+        if let Some(whole) = &self.whole {
+            return Some(whole.clone());
+        }
+        let mut inner = match (self.expects, self.lexer.string()) {
+            (Expects::Value, Some(string)) => Some(Value::String(string.to_owned())),
+            _ => None,
+        };
+        for open in self.open.iter().rev() {
+            inner = Some(open.with(inner));
+        }
+        inner
+    }
+
+    /// Whether an element of the list was finished and not yet taken.
+    #[must_use]
+    pub fn has_finished(&self) -> bool {
+        !self.finished.is_empty()
+    }
+
+    /// The next finished element of the list.
+    pub fn next_finished(&mut self) -> Option<Finished> {
+        self.finished.pop_front()
+    }
+
+    fn take(&mut self, token: Token) -> bool {
+        match (self.expects, token) {
+            (Expects::Key, Token::String(name) | Token::Word(name)) => {
+                if let Some(Open::Object { key, .. }) = self.open.last_mut() {
+                    *key = Some(name);
+                }
+                self.expects = Expects::Colon;
+                false
+            }
+            (Expects::Colon, Token::Mark(':')) => {
+                self.expects = Expects::Value;
+                false
+            }
+            // It was known up to its last character, as a container was up to its last member.
+            (Expects::Value, Token::String(text)) => {
+                self.put(Value::String(text));
+                false
+            }
+            (Expects::Value, Token::Word(word)) => match lexer::literal(&word) {
+                Some(value) => {
+                    self.put(value);
+                    true
+                }
+                None => self.lose(),
+            },
+            (Expects::Value, Token::Mark(bracket @ ('{' | '['))) => {
+                self.bracket(bracket);
+                true
+            }
+            (Expects::Comma, Token::Mark(',')) => {
+                self.expects = self.first_of_container();
+                false
+            }
+            // A comma was forgotten.
+            (Expects::Comma, token @ (Token::String(_) | Token::Mark('{' | '['))) => {
+                self.expects = self.first_of_container();
+                self.take(token)
+            }
+            (Expects::Key, Token::Mark('}')) | (Expects::Value, Token::Mark(']')) => self.close(),
+            (Expects::Comma, Token::Mark(mark @ ('}' | ']'))) if self.closes(mark) => self.close(),
+            // Two commas, or one at the beginning, mean nothing.
+            (Expects::Key, Token::Mark(',')) => false,
+            _ => self.lose(),
+        }
+    }
+
+    fn lose(&mut self) -> bool {
+        self.is_lost = true;
+        false
+    }
+
+    fn closes(&self, mark: char) -> bool {
+        matches!((self.open.last(), mark), (Some(Open::Object { .. }), '}') | (Some(Open::Array(_)), ']'))
+    }
+
+    const fn first_of(open: &Open) -> Expects {
+        match open {
+            Open::Object { .. } => Expects::Key,
+            Open::Array(_) => Expects::Value,
+        }
+    }
+
+    fn first_of_container(&self) -> Expects {
+        self.open.last().map_or(Expects::Value, Self::first_of)
+    }
+
+    fn bracket(&mut self, bracket: char) {
+        if self.open.len() >= MAX_DEPTH {
+            self.is_lost = true;
+            return;
+        }
+        let open = match bracket {
+            '{' => Open::Object { members: Map::new(), key: None },
+            _ => Open::Array(Vec::new()),
+        };
+        self.expects = Self::first_of(&open);
+        self.open.push(open);
+    }
+
+    /// Ends the innermost container.
+    fn close(&mut self) -> bool {
+        // `{"a": ]` or `{"a": }`: a value is missing.
+        let is_complete = match self.open.last() {
+            Some(Open::Object { key, .. }) => key.is_none(),
+            Some(Open::Array(_)) => true,
+            None => false,
+        };
+        if !is_complete {
+            return self.lose();
+        }
+        match self.open.pop() {
+            Some(Open::Object { members, .. }) => self.put(Value::Object(members)),
+            Some(Open::Array(items)) => self.put(Value::Array(items)),
+            None => self.is_lost = true,
+        }
+        false
+    }
+
+    /// A value is whole.
+    fn put(&mut self, value: Value) {
+        let is_watched = self.is_in_list();
+        self.expects = Expects::Comma;
+        match self.open.last_mut() {
+            None => self.whole = Some(value),
+            Some(Open::Object { members, key }) => match key.take() {
+                Some(key) => drop(members.insert(key, value)),
+                None => self.is_lost = true,
+            },
+            Some(Open::Array(items)) => {
+                if is_watched {
+                    self.finished.push_back(Finished { index: items.len(), value: value.clone() });
+                }
+                items.push(value);
+            }
+        }
+    }
+
+    /// Whether the innermost container is the list that is watched.
+    fn is_in_list(&self) -> bool {
+        let (Some(path), Some((Open::Array(_), outer))) = (&self.list, self.open.split_last()) else { return false };
+        path.len() == outer.len()
+            && outer.iter().zip(path).all(|(open, name)| matches!(open, Open::Object { key: Some(key), .. } if key == name))
+    }
+}
+
+impl Open {
+    /// As a value, with what is being written within it.
+    fn with(&self, inner: Option<Value>) -> Value {
+        match self {
+            Self::Object { members, key } => {
+                let mut members = members.clone();
+                if let (Some(key), Some(inner)) = (key, inner) {
+                    members.insert(key.clone(), inner);
+                }
+                Value::Object(members)
+            }
+            Self::Array(items) => Value::Array(items.iter().cloned().chain(inner).collect()),
+        }
+    }
+}

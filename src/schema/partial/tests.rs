@@ -1,0 +1,165 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn read(text: &str, list: Option<&[&str]>) -> Partial {
+    let mut partial = Partial::new(list.map(|path| path.iter().map(ToString::to_string).collect()), true);
+    partial.push(text);
+    partial
+}
+
+fn known(text: &str) -> Option<Value> {
+    read(text, None).value()
+}
+
+fn finished(mut partial: Partial) -> Vec<Value> {
+    let mut all = Vec::new();
+    while let Some(finished) = partial.next_finished() {
+        assert_eq!(finished.index, all.len());
+        all.push(finished.value);
+    }
+    all
+}
+
+#[test]
+fn strings_grow_and_numbers_appear_once_they_are_whole() {
+    for (text, expected) in [
+        ("", None),
+        ("Sure, here it is:\n```json\n", None),
+        ("{", Some(json!({}))),
+        (r#"{"na"#, Some(json!({}))),
+        (r#"{"name""#, Some(json!({}))),
+        (r#"{"name": ""#, Some(json!({"name": ""}))),
+        (r#"{"name": "Ad"#, Some(json!({"name": "Ad"}))),
+        (r#"{"name": "Ad\u00"#, Some(json!({"name": "Ad"}))),
+        (r#"{"name": "Ad\ud83e"#, Some(json!({"name": "Ad"}))),
+        (r#"{"name": "Ad\ud83e\udd80"#, Some(json!({"name": "Ad🦀"}))),
+        (r#"{"name": "Ada", "age": 3"#, Some(json!({"name": "Ada"}))),
+        (r#"{"name": "Ada", "age": 36,"#, Some(json!({"name": "Ada", "age": 36}))),
+        (r#"{"name": "Ada", "on": tru"#, Some(json!({"name": "Ada"}))),
+        (r#"{"tags": ["a", "b"#, Some(json!({"tags": ["a", "b"]}))),
+        (r#"{"a": {"b": [1, {"c": "#, Some(json!({"a": {"b": [1, {}]}}))),
+        ("[1, 2", Some(json!([1]))),
+        ("[\"a\", {\"b\": null}] and more", Some(json!(["a", {"b": null}]))),
+    ] {
+        assert_eq!(known(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_a_model_writes_besides_strict_json_is_read_too() {
+    for (text, expected) in [
+        ("{'name': 'Ada', age: 36, \"on\": True, }", json!({"name": "Ada", "age": 36, "on": true})),
+        ("{\"a\": 1 // one\n, /* two */ \"b\": 2}", json!({"a": 1, "b": 2})),
+        ("{\"a\": \"x\"\n \"b\": \"y\"}", json!({"a": "x", "b": "y"})),
+        ("{\"a\": \"he said \"no\" twice\"}", json!({"a": "he said \"no\" twice"})),
+        ("{\"a\": \"two\nlines\"}", json!({"a": "two\nlines"})),
+        ("<think>{\"a\": 0} or [2]?</think>{\"a\": 1}", json!({"a": 1})),
+        ("[THINK]{}[/THINK] [see below] [ {\"a\": 1}]", json!([{"a": 1}])),
+        ("As asked [1]: {\"a\": 1}", json!([1])),
+    ] {
+        assert_eq!(known(text), Some(expected), "{text}");
+    }
+    let mut object = Partial::new(None, false);
+    object.push("As asked [1]: {\"a\": 1}");
+    assert_eq!(object.value(), Some(json!({"a": 1})), "a list is not expected");
+}
+
+#[test]
+fn what_it_does_not_understand_makes_it_stand_still() {
+    for (text, expected) in [
+        ("{\"a\": 1, \"b\": }, \"c\": 2}", json!({"a": 1})),
+        ("{\"a\": 1, \"b\": many, \"c\": 2}", json!({"a": 1})),
+        ("{\"a\": 1]", json!({"a": 1})),
+        ("{\"a\": 1} {\"b\": 2}", json!({"a": 1})),
+    ] {
+        assert_eq!(known(text), Some(expected), "{text}");
+    }
+    let deep = "[".repeat(100_000);
+    assert!(known(&deep).is_some());
+}
+
+#[test]
+fn each_element_of_the_list_is_told_when_it_is_finished() {
+    let people = r#"{"note": ["x"], "people": [{"name": "Ada", "tags": ["a", "b"]}, {"name": "Bo"}, {"na"#;
+    let expected = [json!({"name": "Ada", "tags": ["a", "b"]}), json!({"name": "Bo"})];
+    assert_eq!(finished(read(people, Some(&["people"]))), expected);
+    assert_eq!(finished(read(people, Some(&["value"]))), [] as [Value; 0]);
+    assert_eq!(finished(read("[1, \"a\", [2], 3", Some(&[]))), [json!(1), json!("a"), json!([2])]);
+    assert_eq!(
+        finished(read(r#"{"value": {"people": [{"name": "Ada"}]}}"#, Some(&["value", "people"]))),
+        [json!({"name": "Ada"})]
+    );
+}
+
+/// Whether `later` has all that `earlier` has, and at most more.
+fn grows(earlier: &Value, later: &Value) -> bool {
+    match (earlier, later) {
+        (Value::String(earlier), Value::String(later)) => later.starts_with(earlier.as_str()),
+        (Value::Array(earlier), Value::Array(later)) => {
+            earlier.len() <= later.len() && earlier.iter().zip(later).all(|(earlier, later)| grows(earlier, later))
+        }
+        (Value::Object(earlier), Value::Object(later)) => {
+            earlier.iter().all(|(name, earlier)| later.get(name).is_some_and(|later| grows(earlier, later)))
+        }
+        _ => earlier == later,
+    }
+}
+
+fn container() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<i32>().prop_map(|number| Value::from(f64::from(number) / 64.0)),
+        "\\PC{0,12}|[a-z \"'{}\\[\\]:,/#\\\\\n\t🦀]{0,16}".prop_map(Value::from),
+    ];
+    let value = scalar.prop_recursive(5, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec(("\\PC{0,8}", inner), 0..6).prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    });
+    value.prop_filter("an object or a list of what is no literal without quotes", |value| match value {
+        Value::Object(_) => true,
+        Value::Array(items) => items.first().is_none_or(|first| !matches!(first, Value::Null | Value::Bool(_))),
+        _ => false,
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_prefix_grows_into_the_next_and_the_last_is_the_value(value in container(), pretty in any::<bool>()) {
+        let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+        let mut partial = Partial::new(Some(Vec::new()), true);
+        let mut before = None;
+        for c in text.chars() {
+            let knows_more = partial.push(c.encode_utf8(&mut [0; 4]));
+            let now = partial.value();
+            prop_assert!(knows_more || now == before, "{text}: {c} has told {now:?}");
+            if let (Some(before), Some(now)) = (&before, &now) {
+                prop_assert!(grows(before, now), "{text}: {before} then {now}");
+            }
+            before = now;
+        }
+        prop_assert_eq!(before.as_ref(), Some(&value));
+        if let Value::Array(items) = value {
+            prop_assert_eq!(finished(partial), items);
+        }
+    }
+
+    #[test]
+    fn any_text_in_any_pieces_is_read_alike(text in "(\\PC|[\\[\\]{}\"',:\\\\\n/*#<>a-z0-9]){0,80}", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
+        let mut at: Vec<_> = cuts.iter().map(|cut| text.floor_char_boundary(cut.index(text.len() + 1))).collect();
+        at.extend([0, text.len()]);
+        at.sort_unstable();
+        let mut pieces = Partial::new(Some(Vec::new()), true);
+        for cut in at.windows(2) {
+            pieces.push(&text[cut[0]..cut[1]]);
+        }
+        let whole = read(&text, Some(&[]));
+        prop_assert_eq!(pieces.value(), whole.value());
+        prop_assert_eq!(finished(pieces), finished(whole));
+    }
+}

@@ -1,0 +1,124 @@
+//! An answer read by a schema: parsed, brought to the caller's form, held against the schema, and mended toward it.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::Schema;
+use super::answer::{self, Answer, Candidates, NoJson};
+use super::coerce::{Coerced, Whole};
+use super::walk::Document;
+use crate::model::Fault;
+
+/// What an answer says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    pub value: Value,
+    /// What had to be mended, in its syntax and then toward the schema.
+    pub repairs: Vec<String>,
+    /// What is wrong with the value; empty when it is valid.
+    pub faults: Vec<Fault>,
+}
+
+impl Schema {
+    /// Reads the value that `text` means. `raised` brings a parsed value to the caller's form; `coerce`: whether one that is not
+    /// valid may be mended toward the schema. What is valid is never changed.
+    ///
+    /// # Errors
+    /// [`NoJson`] when nothing can be read, or the text ends within a value.
+    pub fn read(&self, text: &str, raised: impl Fn(Value) -> Value, coerce: bool) -> Result<Read, NoJson> {
+        let candidates = match answer::candidates(text) {
+            Ok(candidates) => candidates,
+            Err(none) if coerce => return self.prose(text, &none).or_else(|| self.closed(&none, &raised)).ok_or(none),
+            Err(none) => return Err(none),
+        };
+        if let Some(valid) = candidates.accepted(|value| self.is_valid(&raised(value.clone()))) {
+            return Ok(whole(candidates.take(valid), &raised));
+        }
+        if coerce && let Some(read) = self.coerced_among(&candidates, &raised) {
+            return Ok(match read {
+                Mend::One(place, coerced) => mended(candidates.take(place), coerced),
+                Mend::All(coerced) => mended(candidates.take_all(), coerced),
+                Mend::Sequence => whole(candidates.take_all(), &|value| value),
+            });
+        }
+        let largest = candidates.largest();
+        let read = whole(candidates.take(largest), &raised);
+        Ok(Read { faults: self.faults(&read.value), ..read })
+    }
+
+    /// The candidate that needs the least mending, the later of two; or all, where a list is wanted and none is one.
+    fn coerced_among(&self, candidates: &Candidates<'_>, raised: &impl Fn(Value) -> Value) -> Option<Mend> {
+        if candidates.is_sequence() {
+            let all = Value::Array(candidates.values().cloned().collect());
+            if self.is_valid(&all) {
+                return Some(Mend::Sequence);
+            }
+            let has_lists = candidates.values().any(Value::is_array);
+            if !has_lists && let Some(coerced) = self.coerced(&all, Whole::No) {
+                return Some(Mend::All(coerced));
+            }
+        }
+        let is_whole = if candidates.count() == 1 { Whole::Yes } else { Whole::No };
+        let mut best: Option<(usize, Coerced)> = None;
+        for place in candidates.likeliest() {
+            let value = raised(candidates.get(place)?.clone());
+            if let Some(coerced) = self.coerced(&value, is_whole)
+                && best.as_ref().is_none_or(|(_, known)| coerced.cost < known.cost)
+            {
+                best = Some((place, coerced));
+            }
+        }
+        best.map(|(place, coerced)| Mend::One(place, coerced))
+    }
+
+    /// An object without its closing brace, where nothing else can be missing: it is valid, and each object that is open has every
+    /// property that the schema names for it. Whatever else a text ends in was cut off: a list, a string, a number.
+    fn closed(&self, none: &NoJson, raised: &impl Fn(Value) -> Value) -> Option<Read> {
+        let unclosed = none.unclosed.as_deref()?;
+        let document = Document::new(&self.value, self.draft);
+        let (mut schema, mut value) = (document.root(), &unclosed.answer.value);
+        for level in 1..=unclosed.levels {
+            let named = document.target(schema);
+            let properties = named.get("properties")?.as_object()?;
+            let is_map =
+                named.get("patternProperties").is_some() || named.get("additionalProperties").is_some_and(Value::is_object);
+            let members = value.as_object().filter(|_| !properties.is_empty())?;
+            if is_map || !properties.keys().all(|name| members.contains_key(name)) {
+                return None;
+            }
+            if level < unclosed.levels {
+                let (last, inner) = members.iter().next_back()?;
+                (schema, value) = (properties.get(last)?, inner);
+            }
+        }
+        let read = whole(unclosed.answer.clone(), raised);
+        self.is_valid(&read.value).then_some(read)
+    }
+
+    /// What an answer without JSON says.
+    fn prose(&self, text: &str, none: &NoJson) -> Option<Read> {
+        let coerced = self.coerced_text(text.get(none.prose?..)?)?;
+        Some(Read { value: coerced.value, repairs: coerced.repairs, faults: Vec::new() })
+    }
+}
+
+enum Mend {
+    One(usize, Coerced),
+    All(Coerced),
+    /// All are a valid list as they are.
+    Sequence,
+}
+
+fn whole(answer: Answer, raised: &impl Fn(Value) -> Value) -> Read {
+    Read { value: raised(answer.value), repairs: told(answer.repairs), faults: Vec::new() }
+}
+
+fn mended(answer: Answer, coerced: Coerced) -> Read {
+    let repairs = [told(answer.repairs), coerced.repairs].concat();
+    Read { value: coerced.value, repairs, faults: Vec::new() }
+}
+
+fn told(repairs: Vec<Cow<'static, str>>) -> Vec<String> {
+    repairs.into_iter().map(Cow::into_owned).collect()
+}

@@ -1,0 +1,221 @@
+//! An expression to its value, within a budget.
+
+use serde_json::Value;
+
+use super::budget::{Budget, Stop};
+use super::operate::{binary, negate};
+use super::pattern::Pattern;
+use super::syntax::{Expression, Kind, Macro};
+use super::value::Val;
+
+/// What an expression is evaluated with.
+#[derive(Debug)]
+pub struct Evaluation<'v, 'b> {
+    data: &'v Value,
+    input: &'v str,
+    /// The variables of the macros around.
+    locals: Vec<Val<'v>>,
+    budget: &'b mut Budget,
+}
+
+impl<'v, 'b> Evaluation<'v, 'b> {
+    pub const fn new(data: &'v Value, input: &'v str, budget: &'b mut Budget) -> Self {
+        Self { data, input, locals: Vec::new(), budget }
+    }
+
+    /// Whether a condition holds.
+    ///
+    /// # Errors
+    /// When it has no value, or one that is no boolean.
+    pub fn truth(&mut self, condition: &'v Expression) -> Result<bool, Stop> {
+        match self.value(condition)? {
+            Val::Bool(value) => Ok(value),
+            value => Err(Stop::Error(format!("a condition is a {}, not a bool", value.kind().as_str()))),
+        }
+    }
+
+    fn value(&mut self, expression: &'v Expression) -> Result<Val<'v>, Stop> {
+        self.budget.spend(1)?;
+        match &expression.kind {
+            Kind::Null => Ok(Val::Null),
+            Kind::Bool(value) => Ok(Val::Bool(*value)),
+            Kind::Int(value) => Ok(Val::Int(*value)),
+            Kind::Uint(value) => Ok(Val::Uint(*value)),
+            Kind::Double(value) => Ok(Val::Double(*value)),
+            Kind::Text(text) => Ok(Val::Text(text)),
+            Kind::Type(name) => Ok(Val::Type(name)),
+            Kind::Data => Ok(self.data.into()),
+            Kind::Input => Ok(Val::Text(self.input)),
+            Kind::Local(local) => Ok(self.locals.get(*local).cloned().unwrap_or(Val::Null)),
+            Kind::Field(of, name) => self.field(of, name),
+            Kind::Has(of, name) => Ok(Val::Bool(self.value(of)?.get(&Val::Text(name), self.budget)?.is_some())),
+            Kind::Index(parts) => self.element(parts),
+            Kind::Not(operand) => self.truth(operand).map(|value| Val::Bool(!value)),
+            Kind::Negate(operand) => negate(&self.value(operand)?),
+            Kind::And(parts) => self.first(parts.iter(), false),
+            Kind::Or(parts) => self.first(parts.iter(), true),
+            Kind::Binary(operator, parts) => {
+                let [left, right] = parts.as_ref();
+                let (left, right) = (self.value(left)?, self.value(right)?);
+                binary(*operator, &left, &right, self.budget)
+            }
+            Kind::Choice(parts) => {
+                let [condition, then, other] = parts.as_ref();
+                if self.truth(condition)? { self.value(then) } else { self.value(other) }
+            }
+            Kind::List(parts) => {
+                let items = self.values(parts)?;
+                Val::list(items, self.budget)
+            }
+            Kind::Map(parts) => self.map(parts),
+            Kind::Call(function, parts) => {
+                let values = self.values(parts)?;
+                function.call(&values, self.budget)
+            }
+            Kind::Matches(text, pattern) => self.matches(text, pattern),
+            Kind::Loop(through, parts) => self.go_through(*through, parts),
+            Kind::MapSome(parts) => self.map_some(parts),
+        }
+    }
+
+    fn values(&mut self, parts: &'v [Expression]) -> Result<Vec<Val<'v>>, Stop> {
+        parts.iter().map(|part| self.value(part)).collect()
+    }
+
+    fn field(&mut self, of: &'v Expression, name: &'v str) -> Result<Val<'v>, Stop> {
+        let found = self.value(of)?.get(&Val::Text(name), self.budget)?;
+        found.ok_or_else(|| Stop::Error(format!("the field `{name}` is not there; `has(…)` tells whether it is")))
+    }
+
+    fn element(&mut self, parts: &'v [Expression; 2]) -> Result<Val<'v>, Stop> {
+        let [of, index] = parts;
+        let (of, index) = (self.value(of)?, self.value(index)?);
+        of.at(&index, self.budget)
+    }
+
+    fn map(&mut self, parts: &'v [Expression]) -> Result<Val<'v>, Stop> {
+        self.budget.hold(parts.len() * size_of::<Val<'_>>())?;
+        let mut entries: Vec<(Val<'v>, Val<'v>)> = Vec::with_capacity(parts.len() / 2);
+        for pair in parts.chunks_exact(2) {
+            if let [key, value] = pair {
+                entries.push((self.value(key)?, self.value(value)?));
+            }
+        }
+        Ok(Val::Map(entries.into()))
+    }
+
+    fn matches(&mut self, text: &'v Expression, pattern: &Pattern) -> Result<Val<'v>, Stop> {
+        let value = self.value(text)?;
+        let Some(text) = value.as_text() else {
+            return Err(Stop::no_overload(&format!("{}.matches(string)", value.kind().as_str())));
+        };
+        self.budget.spend(pattern.cost.saturating_mul(text.len() as u64))?;
+        Ok(Val::Bool(pattern.regex.is_match(text)))
+    }
+
+    /// Whether one of the conditions has the value that decides. It does whatever the others are: only without it, one that could
+    /// not be evaluated counts.
+    fn first(&mut self, conditions: impl Iterator<Item = &'v Expression>, deciding: bool) -> Result<Val<'v>, Stop> {
+        let mut decision = Decision::new(deciding);
+        for condition in conditions {
+            let truth = self.truth(condition);
+            if decision.is_made_by(truth)? {
+                return Ok(Val::Bool(deciding));
+            }
+        }
+        decision.end()
+    }
+
+    fn go_through(&mut self, through: Macro, parts: &'v [Expression; 2]) -> Result<Val<'v>, Stop> {
+        let [list, each] = parts;
+        let list = self.value(list)?;
+        let elements = elements(&list)?;
+        match through {
+            Macro::All | Macro::Exists => {
+                let deciding = through == Macro::Exists;
+                let mut decision = Decision::new(deciding);
+                for element in elements {
+                    let truth = self.with(element, |this| this.truth(each));
+                    if decision.is_made_by(truth)? {
+                        return Ok(Val::Bool(deciding));
+                    }
+                }
+                decision.end()
+            }
+            Macro::ExistsOne => {
+                let mut found = 0_usize;
+                for element in elements {
+                    found += usize::from(self.with(element, |this| this.truth(each))?);
+                }
+                Ok(Val::Bool(found == 1))
+            }
+            Macro::Filter => {
+                let mut kept = Vec::new();
+                for element in elements {
+                    if self.with(element.clone(), |this| this.truth(each))? {
+                        kept.push(element);
+                    }
+                }
+                Val::list(kept, self.budget)
+            }
+            Macro::Map => {
+                let mut made = Vec::new();
+                for element in elements {
+                    made.push(self.with(element, |this| this.value(each))?);
+                }
+                Val::list(made, self.budget)
+            }
+        }
+    }
+
+    fn map_some(&mut self, parts: &'v [Expression; 3]) -> Result<Val<'v>, Stop> {
+        let [list, condition, each] = parts;
+        let list = self.value(list)?;
+        let mut made = Vec::new();
+        for element in elements(&list)? {
+            let value = self.with(element, |this| if this.truth(condition)? { this.value(each).map(Some) } else { Ok(None) })?;
+            made.extend(value);
+        }
+        Val::list(made, self.budget)
+    }
+
+    /// With the variable of a macro.
+    fn with<T>(&mut self, element: Val<'v>, then: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
+        self.budget.spend(1)?;
+        self.locals.push(element);
+        let result = then(self);
+        self.locals.pop();
+        result
+    }
+}
+
+fn elements<'a, 'v>(list: &'a Val<'v>) -> Result<Box<dyn Iterator<Item = Val<'v>> + 'a>, Stop> {
+    list.elements().ok_or_else(|| Stop::no_overload(&format!("a macro over {}", list.kind().as_str())))
+}
+
+/// What `&&`, `||`, `all` and `exists` come to.
+struct Decision {
+    deciding: bool,
+    error: Option<Stop>,
+}
+
+impl Decision {
+    const fn new(deciding: bool) -> Self {
+        Self { deciding, error: None }
+    }
+
+    fn is_made_by(&mut self, truth: Result<bool, Stop>) -> Result<bool, Stop> {
+        match truth {
+            Ok(value) => Ok(value == self.deciding),
+            Err(Stop::UsedUp) => Err(Stop::UsedUp),
+            Err(error) => {
+                self.error.get_or_insert(error);
+                Ok(false)
+            }
+        }
+    }
+
+    fn end<'v>(self) -> Result<Val<'v>, Stop> {
+        self.error.map_or(Ok(Val::Bool(!self.deciding)), Err)
+    }
+}

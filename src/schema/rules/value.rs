@@ -1,0 +1,213 @@
+//! What an expression works with: the JSON as it is, by reference, and what was made of it.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::budget::{Budget, Stop};
+
+/// A value. A clone costs nothing.
+#[derive(Debug, Clone)]
+pub enum Val<'v> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    /// What is written with a `u`, and a whole number of the JSON that only fits without a sign.
+    Uint(u64),
+    Double(f64),
+    Text(&'v str),
+    Made(Rc<str>),
+    /// An array of the JSON.
+    Array(&'v [Value]),
+    List(Rc<[Val<'v>]>),
+    /// An object of the JSON.
+    Object(&'v serde_json::Map<String, Value>),
+    /// Keys and values.
+    Map(Rc<[(Val<'v>, Val<'v>)]>),
+    /// A type, as a value.
+    Type(&'static str),
+    /// Nanoseconds since 1970.
+    Time(i128),
+    /// Nanoseconds.
+    Span(i128),
+}
+
+impl<'v> From<&'v Value> for Val<'v> {
+    fn from(value: &'v Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(value), _) => Self::Int(value),
+                (None, Some(value)) => Self::Uint(value),
+                (None, None) => Self::Double(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::String(text) => Self::Text(text),
+            Value::Array(items) => Self::Array(items),
+            Value::Object(members) => Self::Object(members),
+        }
+    }
+}
+
+/// Kinds of values, as they are told apart before there are any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// Known only when the rule is evaluated.
+    Any,
+    Null,
+    Bool,
+    Int,
+    Uint,
+    Double,
+    Text,
+    List,
+    Map,
+    /// Of a type.
+    Meta,
+    Time,
+    Span,
+}
+
+impl Type {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "dyn",
+            Self::Null => "null_type",
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::Uint => "uint",
+            Self::Double => "double",
+            Self::Text => "string",
+            Self::List => "list",
+            Self::Map => "map",
+            Self::Meta => "type",
+            Self::Time => "google.protobuf.Timestamp",
+            Self::Span => "google.protobuf.Duration",
+        }
+    }
+
+    /// Whether a value of this kind may be of the other.
+    pub fn may_be(self, other: Self) -> bool {
+        self == other || self == Self::Any || other == Self::Any
+    }
+}
+
+impl Val<'_> {
+    pub const fn kind(&self) -> Type {
+        match self {
+            Self::Null => Type::Null,
+            Self::Bool(_) => Type::Bool,
+            Self::Int(_) => Type::Int,
+            Self::Uint(_) => Type::Uint,
+            Self::Double(_) => Type::Double,
+            Self::Text(_) | Self::Made(_) => Type::Text,
+            Self::Array(_) | Self::List(_) => Type::List,
+            Self::Object(_) | Self::Map(_) => Type::Map,
+            Self::Type(_) => Type::Meta,
+            Self::Time(_) => Type::Time,
+            Self::Span(_) => Type::Span,
+        }
+    }
+
+    pub fn made(text: &str, budget: &mut Budget) -> Result<Self, Stop> {
+        budget.hold(text.len())?;
+        Ok(Self::Made(text.into()))
+    }
+
+    pub fn list(items: Vec<Self>, budget: &mut Budget) -> Result<Self, Stop> {
+        budget.hold(items.len() * size_of::<Self>())?;
+        Ok(Self::List(items.into()))
+    }
+
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Made(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Elements of a list or entries of a map.
+    pub fn len(&self) -> Option<usize> {
+        match self {
+            Self::Array(items) => Some(items.len()),
+            Self::List(items) => Some(items.len()),
+            Self::Object(members) => Some(members.len()),
+            Self::Map(entries) => Some(entries.len()),
+            _ => None,
+        }
+    }
+
+    /// The elements of a list, or the keys of a map; `None` for anything else.
+    pub fn elements(&self) -> Option<Box<dyn Iterator<Item = Self> + '_>> {
+        Some(match self {
+            Self::Array(items) => Box::new(items.iter().map(Self::from)),
+            Self::List(items) => Box::new(items.iter().cloned()),
+            Self::Object(members) => Box::new(members.keys().map(|name| Self::Text(name))),
+            Self::Map(entries) => Box::new(entries.iter().map(|(key, _)| key.clone())),
+            _ => return None,
+        })
+    }
+
+    /// The value of a field or of a key; `None`: it is not there.
+    ///
+    /// # Errors
+    /// For what is no map.
+    pub fn get(&self, key: &Self, budget: &mut Budget) -> Result<Option<Self>, Stop> {
+        match self {
+            Self::Object(members) => Ok(key.as_text().and_then(|name| members.get(name)).map(Self::from)),
+            Self::Map(entries) => {
+                for (known, value) in entries.iter() {
+                    if super::operate::equal(known, key, budget)? {
+                        return Ok(Some(value.clone()));
+                    }
+                }
+                Ok(None)
+            }
+            _ => Err(Stop::no_overload(&format!("a field of {}", self.kind().as_str()))),
+        }
+    }
+
+    /// The element at an index, or the value of a key.
+    pub fn at(&self, index: &Self, budget: &mut Budget) -> Result<Self, Stop> {
+        let found = match self {
+            Self::Object(_) | Self::Map(_) => self.get(index, budget)?,
+            Self::Array(_) | Self::List(_) => {
+                let place = index.as_place().ok_or_else(|| Stop::no_overload(&format!("list[{}]", index.kind().as_str())))?;
+                match self {
+                    Self::Array(items) => items.get(place).map(Self::from),
+                    Self::List(items) => items.get(place).cloned(),
+                    _ => None,
+                }
+            }
+            _ => return Err(Stop::no_overload(&format!("{}[{}]", self.kind().as_str(), index.kind().as_str()))),
+        };
+        found.ok_or_else(|| match index.as_text() {
+            Some(name) => Stop::Error(format!("there is no key {name:?}")),
+            None => Stop::Error(format!("there is no element {}", index.shown())),
+        })
+    }
+
+    /// A whole number as a place in a list. One that is negative or too large is no place, and so beyond the list's end.
+    fn as_place(&self) -> Option<usize> {
+        let beyond = usize::MAX;
+        match *self {
+            Self::Int(place) => Some(usize::try_from(place).unwrap_or(beyond)),
+            Self::Uint(place) => Some(usize::try_from(place).unwrap_or(beyond)),
+            #[expect(clippy::cast_possible_truncation, reason = "a whole double in the range of i64")]
+            Self::Double(place) if place.fract() == 0.0 && place.abs() < 9e15 => {
+                Some(usize::try_from(place as i64).unwrap_or(beyond))
+            }
+            _ => None,
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Int(value) => value.to_string(),
+            Self::Uint(value) => value.to_string(),
+            Self::Double(value) => value.to_string(),
+            _ => format!("of this {}", self.kind().as_str()),
+        }
+    }
+}
