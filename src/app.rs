@@ -24,6 +24,8 @@ use callers::Callers;
 
 /// Tries of a failed call, the first included.
 const MAX_TRIES: u32 = 3;
+/// The same for an item of a job, for which nobody waits.
+const MAX_JOB_TRIES: u32 = 8;
 /// After the grace, how long a reply may take to say that it ends early.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -145,6 +147,7 @@ fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Extract
     let models = models(config, providers, &limits)?;
     let extraction = extract::Config {
         max_tries: MAX_TRIES,
+        max_job_tries: MAX_JOB_TRIES,
         max_wait: config.limits.max_wait,
         max_batch_wait: config.limits.max_batch_wait,
         cache: config.cache.map(|cache| extract::CacheConfig { max_bytes: cache.max_bytes, ttl: cache.ttl }),

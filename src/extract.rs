@@ -34,6 +34,8 @@ use crate::telemetry::ExtractMeters;
 pub struct Config {
     /// Tries of one call that failed, the first included.
     pub max_tries: u32,
+    /// The same for an item of a job.
+    pub max_job_tries: u32,
     /// How long a single waits for a key that its provider has paused.
     pub max_wait: Duration,
     /// The same for an item of a batch.
@@ -55,11 +57,13 @@ pub struct Extractor {
     meters: ExtractMeters,
 }
 
-/// Whether a request has one item or many; decides how long it waits for a paused key.
+/// Whether a request has one item or many, or is a job; decides how long it waits for a paused key, and who goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Single,
     Batch,
+    /// Nobody waits for it: it has all the time there is.
+    Job,
 }
 
 impl Extractor {
@@ -114,10 +118,10 @@ impl Extractor {
         let window = self.limits.max_concurrency().saturating_mul(2);
         let wanted = window.min(concurrency.unwrap_or(usize::MAX)).min(items.unwrap_or(usize::MAX));
         let load = Load {
-            class: Class::Direct,
+            class: if plan.kind == Kind::Job { Class::Job } else { Class::Direct },
             pool: plan.route().limits.pool(),
             items: wanted.max(1),
-            is_single: items == Some(1),
+            is_single: items == Some(1) && plan.kind != Kind::Job,
             has_price: plan.has_price(),
         };
         self.limits.admit(caller, &load).map_err(|refused| refusal(&refused))

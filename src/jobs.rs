@@ -1,8 +1,261 @@
 //! Durable jobs: handed over once, worked off whatever happens to the process, their results kept until they are fetched.
 //!
+//! A job lives in a [`Store`]. The runner feeds its items into the same `extract::run` as a batch's, a page at a time, and records
+//! each result with its event in one transaction; whoever follows a job reads the events from the store, and is woken when there
+//! are more. So nothing is told that is not on the disk, and nothing is told twice.
+//!
 //! Knows nothing of HTTP.
 
+mod create;
+mod feed;
+mod follow;
+mod live;
+mod record;
+mod run;
+mod runner;
 mod sqlite;
 pub mod store;
+mod suspects;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use create::{Created, Creation};
+pub use follow::{Follower, Told};
+pub use live::Pace;
 pub use sqlite::Sqlite;
+
+use crate::extract::Extractor;
+use crate::limits::CallerId;
+use crate::model::{Code, Error, Outcome};
+use live::Live;
+use store::{Event, ItemStatus, Job, JobKey, Millis, Order, Status, Store, StoreError};
+
+/// How jobs are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// How long a job is kept after its end.
+    pub retention: Duration,
+    /// Jobs of one caller that run at a time; the others wait for one of them to end.
+    pub max_running_per_caller: usize,
+}
+
+/// The form in which callers are told, which the layer above knows. All of it is JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    /// An item's result; the text is the id of the request that made the job.
+    pub result: fn(&Outcome, &str) -> Vec<u8>,
+    /// The last event of a job that has ended.
+    pub done: fn(&Job) -> Vec<u8>,
+    /// Why a job could not run; the text is as above.
+    pub problem: fn(&Error, &str) -> Vec<u8>,
+}
+
+/// What ends the work, from the outside in.
+#[derive(Debug, Clone, Default)]
+pub struct Ends {
+    /// Nothing more is taken up.
+    pub draining: CancellationToken,
+    /// What is in flight is given up.
+    pub ended: CancellationToken,
+    /// The work that a shutdown waits for.
+    pub work: TaskTracker,
+}
+
+/// The jobs of the whole process; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Jobs(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    form: Form,
+    store: Arc<dyn Store>,
+    extractor: Arc<Extractor>,
+    ends: Ends,
+    /// What is known of a job beside its store, for as long as it runs or somebody follows it.
+    lives: Mutex<HashMap<JobKey, Weak<Live>>>,
+    orders: mpsc::UnboundedSender<runner::Order>,
+}
+
+impl Jobs {
+    /// Takes up what the process before has left, and then whatever comes.
+    #[must_use]
+    pub fn start(config: Config, form: Form, store: Arc<dyn Store>, extractor: Arc<Extractor>, ends: Ends) -> Self {
+        let (orders, taken) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared { config, form, store, extractor, ends, lives: Mutex::default(), orders });
+        shared.ends.work.spawn(runner::run(Arc::clone(&shared), taken));
+        Self(shared)
+    }
+
+    /// Why no job can be made or worked on now.
+    #[must_use]
+    pub fn unready(&self) -> Option<String> {
+        self.0.store.unready().map(|error| format!("jobs cannot be recorded: {error}"))
+    }
+
+    /// A secret that lives as long as the store.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn secret(&self) -> Result<[u8; 32], StoreError> {
+        self.0.store.secret().await
+    }
+
+    /// A caller's jobs, newest first; `after` is the cursor of the page before.
+    ///
+    /// # Errors
+    /// `invalid_request` for a cursor that is none; when the store fails.
+    pub async fn list(&self, caller: CallerId, after: Option<&str>, limit: u32) -> Result<(Vec<Job>, Option<String>), Error> {
+        let before = after.map(|after| after.parse().map(JobKey).map_err(|_| bad_cursor())).transpose()?;
+        let mut jobs = self.0.store.jobs(self.0.name(caller), before, limit + 1).await.map_err(unavailable)?;
+        let has_more = jobs.len() > limit as usize;
+        jobs.truncate(limit as usize);
+        let next = jobs.last().filter(|_| has_more).map(|job| job.key.0.to_string());
+        Ok((jobs, next))
+    }
+
+    /// A caller's job.
+    ///
+    /// # Errors
+    /// `not_found` when there is none of this id, or it is another caller's.
+    pub async fn get(&self, caller: CallerId, id: &str) -> Result<Job, Error> {
+        let name = self.0.name(caller);
+        let found = self.0.store.job(id.to_owned()).await.map_err(unavailable)?;
+        found.filter(|job| job.caller == name).ok_or_else(|| not_found(id))
+    }
+
+    /// The job of this id, for whoever was given the right to follow it.
+    ///
+    /// # Errors
+    /// `not_found` when there is none.
+    pub async fn get_any(&self, id: &str) -> Result<Job, Error> {
+        self.0.store.job(id.to_owned()).await.map_err(unavailable)?.ok_or_else(|| not_found(id))
+    }
+
+    /// How fast a job goes.
+    #[must_use]
+    pub fn pace(&self, job: &Job) -> Pace {
+        self.0.known(job.key).map(|live| live.pace(job)).unwrap_or_default()
+    }
+
+    /// Ends a job with what is recorded so far. True when there was something to end.
+    ///
+    /// # Errors
+    /// As [`Jobs::get`].
+    pub async fn cancel(&self, caller: CallerId, id: &str) -> Result<(Job, bool), Error> {
+        let job = self.get(caller, id).await?;
+        let live = [Status::Queued, Status::Running];
+        let turned = self.0.store.turn(job.key, &[Status::Queued, Status::Running], Status::Cancelling, now()).await;
+        let is_new = turned.map_err(unavailable)? && live.contains(&job.status);
+        if is_new {
+            self.0.order(runner::Order::Cancel(job.key, job.caller.clone()));
+        }
+        Ok((self.get(caller, id).await?, is_new))
+    }
+
+    /// Lets the items that did not succeed run again.
+    ///
+    /// # Errors
+    /// As [`Jobs::get`]; `conflict` while it runs.
+    pub async fn retry(&self, caller: CallerId, id: &str) -> Result<Job, Error> {
+        let job = self.get(caller, id).await?;
+        let opened = self.0.store.reopen(job.key).await.map_err(unavailable)?;
+        let opened = opened.ok_or_else(|| Error::new(Code::Conflict, "the job has not ended yet; what has failed can run again then"))?;
+        self.0.order(runner::Order::Run(opened.key, opened.caller.clone()));
+        Ok(opened)
+    }
+
+    /// Removes a job and its results.
+    ///
+    /// # Errors
+    /// As [`Jobs::get`]; `conflict` while it runs.
+    pub async fn delete(&self, caller: CallerId, id: &str) -> Result<(), Error> {
+        let job = self.get(caller, id).await?;
+        if !job.status.is_ended() {
+            return Err(Error::new(Code::Conflict, "the job has not ended yet; cancel it first"));
+        }
+        self.0.store.remove(job.key).await.map_err(unavailable)
+    }
+
+    /// Results that are there, after an index or an event's number, depending on the order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn results(
+        &self,
+        job: &Job,
+        order: Order,
+        only: Option<ItemStatus>,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<Event>, Error> {
+        self.0.store.results(job.key, order, only, after, limit).await.map_err(unavailable)
+    }
+
+    /// Follows a job from after an event on.
+    #[must_use]
+    pub fn follow(&self, job: &Job, after: u32) -> Follower {
+        Follower::new(Arc::clone(&self.0), job, after)
+    }
+}
+
+impl Shared {
+    fn name(&self, caller: CallerId) -> String {
+        self.extractor.limits().caller_name(caller)
+    }
+
+    fn order(&self, order: runner::Order) {
+        // Without a runner the process ends.
+        drop(self.orders.send(order));
+    }
+
+    fn known(&self, job: JobKey) -> Option<Arc<Live>> {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner).get(&job).and_then(Weak::upgrade)
+    }
+
+    /// What is known of a job that runs or is followed.
+    fn live(&self, job: &Job) -> Arc<Live> {
+        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(live) = lives.get(&job.key).and_then(Weak::upgrade) {
+            return live;
+        }
+        lives.retain(|_, live| live.strong_count() > 0);
+        let live = Arc::new(Live::new(job.last_event));
+        lives.insert(job.key, Arc::downgrade(&live));
+        live
+    }
+}
+
+/// Now, as the store counts it.
+fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+fn not_found(id: &str) -> Error {
+    let id: String = id.chars().take(64).collect();
+    Error::new(Code::NotFound, format!("there is no job \"{id}\" among this caller's; it may have expired"))
+}
+
+fn bad_cursor() -> Error {
+    Error::invalid("/after", "expected the `next` of the page before")
+}
+
+/// What a caller is told when the store fails.
+fn unavailable(error: StoreError) -> Error {
+    match error {
+        StoreError::Other(_) | StoreError::Corrupt(_) | StoreError::Newer { .. } => {
+            tracing::error!(%error, "the store failed");
+            Error::new(Code::Internal, "the store of jobs failed; the server's log knows more")
+        }
+        StoreError::Full | StoreError::ReadOnly | StoreError::Locked => {
+            Error::new(Code::Overloaded, format!("jobs cannot be recorded now: {error}")).retry_after(Duration::from_secs(10))
+        }
+    }
+}

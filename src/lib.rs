@@ -9,7 +9,7 @@
 //! | 6 | [`app`] | the composition root: configuration to parts to router; bind, run, drain |
 //! | 6 | [`fuzzing`] | what the fuzzers and their property tests drive; not in the binary |
 //! | 5 | [`http`] | routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference |
-//! | 4 | [`jobs`] | durable jobs: what keeps them; the work on them
+//! | 4 | [`jobs`] | durable jobs: make, run, record, follow; their store |
 //! | 3 | [`extract`] | one item: prompt, permit, call, parse, validate, ask again; many items: a stream to a stream |
 //! | 2 | [`schema`] | compile, bound, register, validate; an answer's text to JSON |
 //! | 2 | [`limits`] | fair queue, slots, buckets, backoff |

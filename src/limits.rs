@@ -226,6 +226,23 @@ impl Limits {
         self.0.change(|state, now| state.set_callers(callers, now, SystemTime::now()));
     }
 
+    /// The name of a caller; empty where it has none.
+    #[must_use]
+    pub fn caller_name(&self, caller: CallerId) -> String {
+        self.0.lock().callers.get(&caller).map(|caller| caller.quota.name.clone()).unwrap_or_default()
+    }
+
+    /// The caller of this name, if it may call now.
+    #[must_use]
+    pub fn caller_named(&self, name: &str) -> Option<CallerId> {
+        if name.is_empty() {
+            return Some(CallerId::default());
+        }
+        let state = self.0.lock();
+        let found = state.callers.iter().find(|(_, caller)| caller.quota.name == name && !caller.is_retired);
+        found.map(|(id, _)| *id)
+    }
+
     /// A place in the queue for a request, as large as there is room for.
     ///
     /// Decided once; the items of an admitted request are never refused for want of room.

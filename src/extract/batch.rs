@@ -76,6 +76,12 @@ impl<S> Outcomes<S> {
         self.stopped
     }
 
+    /// Takes up no more: what was not called yet ends as `shutting_down`, what was called ends as it does.
+    pub fn wind_down(&mut self) {
+        self.inputs = None;
+        self.lane.send_home();
+    }
+
     /// Calls in flight.
     pub fn in_flight(&self) -> usize {
         self.lane.in_flight()

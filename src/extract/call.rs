@@ -125,7 +125,7 @@ impl Item<'_> {
     fn time_limit(&self) -> Duration {
         let own = self.ways.now().route.call_timeout;
         let share = if self.ways.has_other() { self.left / 2 } else { self.left };
-        let is_last = self.ways.is_last_try(self.extractor.config.max_tries);
+        let is_last = self.ways.is_last_try(self.plan.max_tries);
         let stalled = self.plan.pace.stalled_after(self.stalls).filter(|_| !is_last);
         [own, stalled].into_iter().flatten().fold(share, Duration::min)
     }
@@ -152,7 +152,7 @@ impl Item<'_> {
         let (asked, status) = (failure.retry_after, failure.status());
         let is_slow = failure.kind == FailureKind::Timeout;
         let said = failure.to_string();
-        let Some(failed) = self.ways.failed(failure, is_slow, self.extractor.config.max_tries)? else { return Ok(()) };
+        let Some(failed) = self.ways.failed(failure, is_slow, self.plan.max_tries)? else { return Ok(()) };
         let delay = backoff::delay(failed, asked, fastrand::f64());
         if delay >= self.left {
             if self.ways.turn_elsewhere(Instant::now() + delay) {

@@ -172,6 +172,7 @@ pub struct Plan {
     pub(super) cache: CacheUse,
     pub(super) coerce: bool,
     pub(super) patience: Patience,
+    pub(super) max_tries: u32,
     pub(super) traceparent: Option<String>,
     pub(super) pace: Pace,
     /// Where its one item's answer is told while it is written.
@@ -186,6 +187,12 @@ pub struct Plan {
 const WORDS_TOKENS: u64 = 80;
 
 impl Plan {
+    /// The schema's text, as it came.
+    #[must_use]
+    pub fn schema_text(&self) -> &str {
+        self.schema.raw().get()
+    }
+
     /// The model that is asked first.
     #[must_use]
     pub const fn route(&self) -> &Route {
@@ -304,7 +311,9 @@ impl Extractor {
             patience: match kind {
                 Kind::Single => Patience::new(self.config.max_wait, MAX_OUTAGE),
                 Kind::Batch => Patience::new(self.config.max_batch_wait, MAX_BATCH_OUTAGE),
+                Kind::Job => Patience::new(Duration::MAX, Duration::MAX),
             },
+            max_tries: if kind == Kind::Job { self.config.max_job_tries } else { self.config.max_tries },
             traceparent,
             pace: Pace::default(),
             preview: None,

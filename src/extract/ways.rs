@@ -144,7 +144,7 @@ impl<'a> Ways<'a> {
     fn go_on(&mut self, denied: Denied) -> Result<(), Error> {
         let at = self.at;
         match denied {
-            Denied::Broke { .. } => return Err(self.refused(denied)),
+            Denied::Broke { .. } | Denied::Left => return Err(self.refused(denied)),
             Denied::NoKey | Denied::TooLarge { .. } => self.of(at).is_over = true,
             Denied::Paused { until } | Denied::Down { until } => self.of(at).not_before = Some(until),
         }
@@ -254,6 +254,7 @@ impl<'a> Ways<'a> {
                 let detail = "this caller's budget for today is used up; it begins anew at midnight UTC";
                 return Error::new(Code::QuotaExceeded, detail).retry_after(wait(until));
             }
+            Denied::Left => return Error::new(Code::ShuttingDown, "the server is shutting down, and this item was not called"),
             Denied::TooLarge { needed, allowed } => {
                 let detail = format!(
                     "a call with this text takes about {needed} tokens, and the provider's limit is {allowed} a minute; split \

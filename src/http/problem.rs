@@ -12,10 +12,11 @@ use crate::model::{Code, Error, Fault};
 pub const fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidJson => StatusCode::BAD_REQUEST,
-        Code::InvalidRequest | Code::InvalidSchema => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::InvalidRequest | Code::InvalidSchema | Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Gone => StatusCode::GONE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Conflict => StatusCode::CONFLICT,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -40,8 +41,10 @@ const fn title(code: Code) -> &'static str {
         Code::Unauthorized => "A key is required",
         Code::Forbidden => "Not allowed",
         Code::NotFound => "Not found",
+        Code::Gone => "No longer there",
         Code::MethodNotAllowed => "Method not allowed",
         Code::Conflict => "In conflict with what is there",
+        Code::IdempotencyMismatch => "The idempotency key belongs to another request",
         Code::PayloadTooLarge => "Too large",
         Code::UnsupportedMediaType => "The content type is not supported",
         Code::QuotaExceeded => "The quota is used up",

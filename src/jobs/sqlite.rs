@@ -11,59 +11,67 @@ mod tests;
 mod write;
 mod writer;
 
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::store::{
-    End, Event, Finished, ItemStatus, Job, JobKey, Millis, NewJob, Order, Pending, Status, Store, StoreError, Stored,
+    Begun, Digest, Due, End, Event, Finished, ItemStatus, Job, JobKey, Millis, NewJob, Order, Pending, Status, Store, StoreError,
+    Stored,
 };
 use tables::refusal;
 use writer::{Patience, Writer};
 
-/// How long a reader waits for the file while it is checkpointed or recovered.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long one connection waits for another, while the file is checkpointed or made smaller.
+const BUSY: Duration = Duration::from_secs(10);
 /// Connections that are kept for readers.
 const READERS: usize = 8;
+/// Pages that are given back to the disk in one transaction.
+const FREED_AT_ONCE: u32 = 2_000;
 
 /// Jobs in a file.
 #[derive(Debug)]
 pub struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
+    /// Locked to the end of the process: a second one would run the same jobs again.
+    _lock: File,
 }
 
 #[derive(Debug)]
 struct Readers {
-    path: std::path::PathBuf,
+    path: PathBuf,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Sqlite {
-    /// Opens the file, or makes it, readable by its owner only. Removes what an upload that broke off has left.
+    /// Opens the file, or makes it, readable by its owner only. Removes what an upload that broke off has left, and counts what a
+    /// process that died had in hand.
     ///
     /// # Errors
     /// When it is another process's, a newer version's, damaged, or cannot be written to.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        make(path)?;
-        let mut connection =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-                .map_err(|error| refusal(&error))?;
-        // Held to the end of the process: a second one would run the same jobs again.
+        let lock = make(&path.with_extension("lock")).map_err(|error| failed(path, &error))?;
+        lock.try_lock().map_err(|_| StoreError::Locked)?;
+        make(path).map_err(|error| failed(path, &error))?;
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| refusal(&error))?;
         connection
             .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;",
+                // The first has to come before the first table.
+                "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
+                 PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;",
             )
             .map_err(|error| refusal(&error))?;
         tables::migrate(&mut connection)?;
-        write::recover(&connection).map_err(|error| refusal(&error))?;
-        if connection.is_readonly("main").unwrap_or(false) {
-            return Err(StoreError::ReadOnly);
-        }
+        let recovery = connection.transaction().map_err(|error| refusal(&error))?;
+        write::recover(&recovery).map_err(|error| refusal(&error))?;
+        recovery.commit().map_err(|error| refusal(&error))?;
         let writer = Writer::start(connection).map_err(|error| StoreError::Other(error.to_string()))?;
-        Ok(Self { writer, readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }) })
+        Ok(Self { writer, readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }), _lock: lock })
     }
 
     fn read<'a, T: Send + 'static>(
@@ -99,26 +107,42 @@ impl Readers {
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {
-        let connection =
-            Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(BUSY)?;
-        Ok(connection)
+        connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
+    /// Gives what was removed back to the disk, and leaves nothing of it in the log.
+    fn tidy(&self) -> rusqlite::Result<()> {
+        let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.execute_batch("PRAGMA secure_delete = ON")?;
+        while connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, u32>(0))? > 0 {
+            connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREED_AT_ONCE})"))?;
+        }
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 }
 
-/// Makes the file if it is not there.
-fn make(path: &Path) -> Result<(), StoreError> {
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    Ok(connection)
+}
+
+/// Opens a file of our own, and makes it if it is not there.
+fn make(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    let made = std::fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    made.map(drop).map_err(|error| match error.kind() {
-        std::io::ErrorKind::StorageFull => StoreError::Full,
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
+    std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
+fn failed(path: &Path, error: &io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::StorageFull => StoreError::Full,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
         _ => StoreError::Other(format!("{}: {error}", path.display())),
-    })
+    }
 }
 
 impl Store for Sqlite {
-    fn begin(&self, job: NewJob) -> Stored<'_, Result<JobKey, Job>> {
+    fn begin(&self, job: NewJob) -> Stored<'_, Begun> {
         self.write(Patience::None, move |connection| write::begin(connection, &job))
     }
 
@@ -126,23 +150,36 @@ impl Store for Sqlite {
         self.write(Patience::None, move |connection| write::add_inputs(connection, job, first, &inputs))
     }
 
-    fn commit(&self, job: JobKey, total: u32) -> Stored<'_, Job> {
-        self.write(Patience::None, move |connection| write::commit(connection, job, total))
+    fn commit(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job> {
+        self.write(Patience::None, move |connection| write::commit(connection, job, total, &digest))
     }
 
     fn remove(&self, job: JobKey) -> Stored<'_, ()> {
         Box::pin(async move {
             while !self.write(Patience::Endless, move |connection| write::remove_some(connection, job)).await? {}
+            let readers = Arc::clone(&self.readers);
+            let tidied = tokio::task::spawn_blocking(move || readers.tidy()).await;
+            if let Ok(Err(error)) = tidied {
+                tracing::warn!(%error, "what was removed could not be given back to the disk yet");
+            }
             Ok(())
         })
     }
 
-    fn job(&self, id: String, caller: String) -> Stored<'_, Option<Job>> {
-        self.read(move |connection| read::job(connection, &id, &caller))
+    fn job(&self, id: String) -> Stored<'_, Option<Job>> {
+        self.read(move |connection| read::job(connection, &id))
+    }
+
+    fn job_of(&self, job: JobKey) -> Stored<'_, Option<Job>> {
+        self.read(move |connection| read::job_of(connection, job).optional())
     }
 
     fn jobs(&self, caller: String, before: Option<JobKey>, limit: u32) -> Stored<'_, Vec<Job>> {
         self.read(move |connection| read::jobs(connection, &caller, before, limit))
+    }
+
+    fn spec(&self, job: JobKey) -> Stored<'_, Option<String>> {
+        self.read(move |connection| read::spec(connection, job))
     }
 
     fn unfinished(&self) -> Stored<'_, Vec<Job>> {
@@ -153,20 +190,48 @@ impl Store for Sqlite {
         self.read(move |connection| read::pending(connection, job, from, limit))
     }
 
-    fn lease(&self, job: JobKey, items: Vec<u32>) -> Stored<'_, ()> {
-        self.write(Patience::Endless, move |connection| write::lease(connection, job, &items))
+    fn suspects(&self, times: u32) -> Stored<'_, Vec<(JobKey, Pending)>> {
+        self.read(move |connection| read::suspects(connection, times))
     }
 
-    fn release(&self, job: JobKey, items: Vec<u32>) -> Stored<'_, ()> {
-        self.write(Patience::None, move |connection| write::release(connection, job, &items))
+    fn take(&self, job: JobKey, until: u32) -> Stored<'_, ()> {
+        self.write(Patience::Endless, move |connection| write::take(connection, job, until))
     }
 
-    fn finish(&self, job: JobKey, items: Vec<Finished>) -> Stored<'_, u32> {
+    fn release(&self, job: JobKey) -> Stored<'_, ()> {
+        self.write(Patience::None, move |connection| write::take(connection, job, 0))
+    }
+
+    fn set_alone(&self, item: Option<(JobKey, u32)>) -> Stored<'_, ()> {
+        self.write(Patience::Endless, move |connection| write::set_alone(connection, item))
+    }
+
+    fn clear(&self, job: JobKey, index: u32) -> Stored<'_, ()> {
+        self.write(Patience::Endless, move |connection| write::clear(connection, job, index))
+    }
+
+    fn lives(&self) -> Stored<'_, ()> {
+        self.write(Patience::Endless, write::forget_deaths)
+    }
+
+    fn rests(&self) -> Stored<'_, ()> {
+        self.write(Patience::None, write::rest)
+    }
+
+    fn finish(&self, job: JobKey, items: Vec<Finished>) -> Stored<'_, Job> {
         self.write(Patience::Endless, move |connection| write::finish(connection, job, &items))
     }
 
-    fn turn(&self, job: JobKey, from: &'static [Status], to: Status, at: Millis, ended: Option<End>) -> Stored<'_, bool> {
-        self.write(Patience::Endless, move |connection| write::turn(connection, job, from, to, at, ended.as_ref()))
+    fn turn(&self, job: JobKey, from: &'static [Status], to: Status, at: Millis) -> Stored<'_, bool> {
+        self.write(Patience::Endless, move |connection| write::turn(connection, job, from, to, at))
+    }
+
+    fn end(&self, job: JobKey, from: Status, end: End) -> Stored<'_, Option<Job>> {
+        self.write(Patience::Endless, move |connection| write::end(connection, job, from, &end))
+    }
+
+    fn reopen(&self, job: JobKey) -> Stored<'_, Option<Job>> {
+        self.write(Patience::None, move |connection| write::reopen(connection, job))
     }
 
     fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>> {
@@ -186,6 +251,18 @@ impl Store for Sqlite {
 
     fn expired(&self, now: Millis) -> Stored<'_, Vec<JobKey>> {
         self.read(move |connection| read::expired(connection, now))
+    }
+
+    fn due(&self, now: Millis) -> Stored<'_, Vec<Due>> {
+        self.read(move |connection| read::due(connection, now))
+    }
+
+    fn told(&self, job: JobKey, again: Option<Millis>) -> Stored<'_, ()> {
+        self.write(Patience::Endless, move |connection| write::told(connection, job, again))
+    }
+
+    fn secret(&self) -> Stored<'_, [u8; 32]> {
+        self.read(read::secret)
     }
 
     fn unready(&self) -> Option<StoreError> {

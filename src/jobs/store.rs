@@ -67,13 +67,13 @@ pub type Millis = i64;
 pub struct NewJob {
     /// `job_…`
     pub id: String,
-    /// Whose it is.
+    /// Whose it is: the name of a caller, empty where there are none.
     pub caller: String,
     /// How to extract, as JSON; the store does not look into it.
     pub spec: String,
     pub metadata: Option<Metadata>,
     pub created_at: Millis,
-    /// The `Idempotency-Key` that it was made with.
+    /// The `Idempotency-Key` that it is made with.
     pub idempotency: Option<Idempotency>,
 }
 
@@ -86,13 +86,24 @@ pub struct Idempotency {
     pub until: Millis,
 }
 
-/// A job as it is kept.
+/// What became of a wish to make a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Begun {
+    /// Its inputs can follow.
+    New(JobKey),
+    /// One was made with the same idempotency key, or its inputs are still coming in.
+    Known(Box<Job>),
+}
+
+/// What identifies a request: the SHA-256 of all that it said.
+pub type Digest = [u8; 32];
+
+/// A job as it is kept, without its spec.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub key: JobKey,
     pub id: String,
     pub caller: String,
-    pub spec: String,
     pub metadata: Option<Metadata>,
     pub status: Status,
     pub counts: Counts,
@@ -104,8 +115,10 @@ pub struct Job {
     pub finished_at: Option<Millis>,
     /// Removed from then on.
     pub expires_at: Option<Millis>,
-    /// Why it could not run, where it could not.
+    /// Why it could not run, where it could not, as JSON.
     pub error: Option<String>,
+    /// Of the request that it was made with.
+    pub digest: Option<Digest>,
 }
 
 /// How many of a job's items ended how.
@@ -130,8 +143,15 @@ impl Counts {
 pub struct Pending {
     pub index: u32,
     pub input: Vec<u8>,
-    /// How often a process took it up and ended without a result for it.
-    pub lost: u32,
+    pub lost: Lost,
+}
+
+/// How often processes died, one after the other, soon after they had begun, and had an item then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lost {
+    pub times: u32,
+    /// How often it was the only one that they had.
+    pub alone: u32,
 }
 
 /// The result of an item, to be recorded.
@@ -212,49 +232,76 @@ pub enum Order {
     Completion,
 }
 
-/// A place where jobs survive the process. Every write is on the disk when its future is done; writes for the work of a running
-/// job wait while the disk is full rather than fail.
+/// A place where jobs survive the process. Every write is on the disk when its future is done; writes for the work of a job wait
+/// while there is no room rather than fail.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Begins a job whose inputs follow. The job that was made with the same idempotency key, if there is one.
-    fn begin(&self, job: NewJob) -> Stored<'_, Result<JobKey, Job>>;
+    /// Begins a job whose inputs follow. Nobody sees it before its [`commit`](Store::commit).
+    fn begin(&self, job: NewJob) -> Stored<'_, Begun>;
 
     /// Adds inputs, in their order.
     fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()>;
 
     /// All inputs are there: from now on the job exists.
-    fn commit(&self, job: JobKey, total: u32) -> Stored<'_, Job>;
+    fn commit(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job>;
 
     /// Removes a job and all that is its own, in pieces.
     fn remove(&self, job: JobKey) -> Stored<'_, ()>;
 
-    /// A caller's job.
-    fn job(&self, id: String, caller: String) -> Stored<'_, Option<Job>>;
+    /// The job of this id, whosever it is.
+    fn job(&self, id: String) -> Stored<'_, Option<Job>>;
+
+    /// The job of this key.
+    fn job_of(&self, job: JobKey) -> Stored<'_, Option<Job>>;
 
     /// A caller's jobs, newest first, older than `before`.
     fn jobs(&self, caller: String, before: Option<JobKey>, limit: u32) -> Stored<'_, Vec<Job>>;
 
+    /// What the job was made with.
+    fn spec(&self, job: JobKey) -> Stored<'_, Option<String>>;
+
     /// All jobs that are to run or running.
     fn unfinished(&self) -> Stored<'_, Vec<Job>>;
 
-    /// Inputs without a result, from `from` on.
+    /// Inputs without a result, from `from` on; about a megabyte at most.
     fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<Pending>>;
 
-    /// Items are taken up: until their result is recorded, the end of the process counts against them.
-    fn lease(&self, job: JobKey, items: Vec<u32>) -> Stored<'_, ()>;
+    /// What was lost at least this often, of any job.
+    fn suspects(&self, times: u32) -> Stored<'_, Vec<(JobKey, Pending)>>;
 
-    /// Items go back without a result, and without counting against them.
-    fn release(&self, job: JobKey, items: Vec<u32>) -> Stored<'_, ()>;
+    /// Inputs before `until` are taken up: those of them that have no result when the process dies are lost with it.
+    fn take(&self, job: JobKey, until: u32) -> Stored<'_, ()>;
 
-    /// Records results, each with its event; what has a result already is left as it is. The number of the last event.
-    fn finish(&self, job: JobKey, items: Vec<Finished>) -> Stored<'_, u32>;
+    /// Nothing of the job is taken up any more.
+    fn release(&self, job: JobKey) -> Stored<'_, ()>;
 
-    /// Moves a job to another state, if it is in one of these; an end has its event. False: it was in another.
-    fn turn(&self, job: JobKey, from: &'static [Status], to: Status, at: Millis, ended: Option<End>) -> Stored<'_, bool>;
+    /// The process has this item in hand and nothing else; `None`: no longer.
+    fn set_alone(&self, item: Option<(JobKey, u32)>) -> Stored<'_, ()>;
 
-    /// Events after a number.
+    /// An item is not suspected any longer.
+    fn clear(&self, job: JobKey, index: u32) -> Stored<'_, ()>;
+
+    /// The process has lived for a while: those before it did not die of what they had.
+    fn lives(&self) -> Stored<'_, ()>;
+
+    /// The process ends, and has nothing in hand.
+    fn rests(&self) -> Stored<'_, ()>;
+
+    /// Records results, each with its event; what has a result already is left as it is. The job as it is then.
+    fn finish(&self, job: JobKey, items: Vec<Finished>) -> Stored<'_, Job>;
+
+    /// Moves a job to another state, if it is in one of these. False: it was in another.
+    fn turn(&self, job: JobKey, from: &'static [Status], to: Status, at: Millis) -> Stored<'_, bool>;
+
+    /// Ends a job, if it is in this state, with its last event. `None`: it was in another.
+    fn end(&self, job: JobKey, from: Status, end: End) -> Stored<'_, Option<Job>>;
+
+    /// Lets the items of an ended job that did not succeed run again. `None`: it has not ended.
+    fn reopen(&self, job: JobKey) -> Stored<'_, Option<Job>>;
+
+    /// Events after a number; about a megabyte at most.
     fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>>;
 
-    /// Results in an order, after an index or an event's number.
+    /// Results in an order, after an index or an event's number; about a megabyte at most.
     fn results(
         &self,
         job: JobKey,
@@ -267,6 +314,15 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Jobs whose time is over.
     fn expired(&self, now: Millis) -> Stored<'_, Vec<JobKey>>;
 
+    /// What is to be told now, the longest due first.
+    fn due(&self, now: Millis) -> Stored<'_, Vec<Due>>;
+
+    /// It was told, or never will be (`None`); or is to be told again.
+    fn told(&self, job: JobKey, again: Option<Millis>) -> Stored<'_, ()>;
+
+    /// A secret that lives as long as the store.
+    fn secret(&self) -> Stored<'_, [u8; 32]>;
+
     /// Why it cannot work now; `None` when it can.
     fn unready(&self) -> Option<StoreError>;
 }
@@ -274,8 +330,21 @@ pub trait Store: Send + Sync + fmt::Debug {
 /// The end of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
+    pub status: Status,
+    pub at: Millis,
+    pub expires_at: Millis,
     /// The last event, as JSON.
     pub body: Vec<u8>,
-    pub expires_at: Millis,
     pub error: Option<String>,
+    /// What is to be told of it, where somebody asked to be.
+    pub webhook: Option<Vec<u8>>,
+}
+
+/// Something that is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    pub job: JobKey,
+    pub body: Vec<u8>,
+    /// How often it was tried.
+    pub tries: u32,
 }

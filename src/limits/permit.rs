@@ -121,6 +121,8 @@ pub enum Denied {
     Broke { until: Instant },
     /// The call would take more tokens than a key may use in a minute.
     TooLarge { needed: u64, allowed: u64 },
+    /// Its request has sent home whoever has not been called yet.
+    Left,
 }
 
 /// At which end of its request's line an item enters.
@@ -171,6 +173,12 @@ impl Lane {
         // Whoever still waits on them is told outside the lock.
         let waiters = self.shared.change(|state, _| state.leave_lines(self.class, self.caller, self.request));
         drop(waiters);
+    }
+
+    /// Tells everyone who waits for the first turn that there will be none; those who have had one go on.
+    pub fn send_home(&self) {
+        let waiters = self.shared.change(|state, _| state.leave_first_turns(self.class, self.caller, self.request));
+        waiters.into_iter().for_each(state::Waiter::send_home);
     }
 }
 

@@ -50,6 +50,14 @@ pub struct Waiter {
 
 type Waiters = Queue<CallerId, Line, Waiter>;
 
+impl Waiter {
+    /// It has left the line, and is told so.
+    pub fn send_home(self) {
+        // Whoever does not wait any longer need not know.
+        drop(self.answer.send(Err(Denied::Left)));
+    }
+}
+
 /// Who waits for a provider.
 #[derive(Debug)]
 pub struct PoolState {
@@ -276,6 +284,18 @@ impl State {
         let lines = first..=Line { request, model: u64::MAX, refused: KeySet::ALL };
         let queues = self.pools.iter_mut().flat_map(|pool| &mut pool.queues);
         queues.flat_map(|queue| queue.remove_all(class, caller, lines.clone())).collect()
+    }
+
+    /// Takes out those of a request that wait for their first turn.
+    pub fn leave_first_turns(&mut self, class: Class, caller: CallerId, request: RequestId) -> Vec<Waiter> {
+        let mut left = Vec::new();
+        for queue in self.pools.iter_mut().flat_map(|pool| &mut pool.queues) {
+            let is_its = |ticket: &Waiting| ticket.class == class && ticket.caller == caller && ticket.line.request == request;
+            let first = queue.iter().filter(|(ticket, waiter)| is_its(ticket) && waiter.turn == Turn::New);
+            let tickets: Vec<_> = first.map(|(ticket, _)| ticket).collect();
+            left.extend(tickets.into_iter().filter_map(|ticket| queue.remove(ticket)));
+        }
+        left
     }
 
     /// A call has ended. True when its model's breaker has opened by it.

@@ -17,8 +17,10 @@ pub enum Code {
     Unauthorized,
     Forbidden,
     NotFound,
+    Gone,
     MethodNotAllowed,
     Conflict,
+    IdempotencyMismatch,
     PayloadTooLarge,
     UnsupportedMediaType,
     QuotaExceeded,
@@ -36,15 +38,17 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the contract's order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidJson,
         Self::InvalidRequest,
         Self::InvalidSchema,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
+        Self::Gone,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::IdempotencyMismatch,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
         Self::QuotaExceeded,
@@ -70,8 +74,10 @@ impl Code {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
+            Self::Gone => "gone",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::QuotaExceeded => "quota_exceeded",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::error::Error;
@@ -139,6 +139,16 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
+/// An item as it is written down: so that it can be read again.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    input: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a Metadata>,
+}
+
 /// One input on its way through the service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
@@ -154,6 +164,17 @@ impl Input {
     #[must_use]
     pub fn new(index: usize, item: Item) -> Self {
         Self { index, id: item.id, metadata: item.metadata, content: Ok(item.content.0) }
+    }
+
+    /// As JSON that reads as the same [`Item`].
+    ///
+    /// # Errors
+    /// Why it cannot be tried.
+    pub fn written(&self) -> Result<Vec<u8>, Error> {
+        let input = self.content.as_ref().map_err(Error::clone)?;
+        let written = Written { id: self.id.as_deref(), input, metadata: self.metadata.as_ref() };
+        // Strings cannot fail to be written.
+        Ok(serde_json::to_vec(&written).unwrap_or_default())
     }
 
     /// An input that could not be read.

@@ -3,11 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::write::place;
-use crate::jobs::store::{Counts, Event, ItemStatus, Job, JobKey, Millis, Order, Pending, Status};
+use crate::jobs::store::{Counts, Due, Event, ItemStatus, Job, JobKey, Lost, Millis, Order, Pending, Status};
 use crate::model::{Usage, Usd};
 
-const JOB: &str = "SELECT key, id, caller, spec, metadata, status, total, succeeded, failed, invalid, cancelled, last_event, \
-                   input_tokens, output_tokens, cost, created_at, started_at, finished_at, expires_at, error FROM jobs";
+const JOB: &str = "SELECT key, id, caller, metadata, status, total, succeeded, failed, invalid, cancelled, last_event, \
+                   input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, created_at, started_at, finished_at, \
+                   expires_at, error, digest FROM jobs";
 
 fn as_job(row: &Row<'_>) -> rusqlite::Result<Job> {
     let count = |name: &str| row.get::<_, u32>(name);
@@ -19,7 +20,6 @@ fn as_job(row: &Row<'_>) -> rusqlite::Result<Job> {
         key: JobKey(row.get("key")?),
         id: row.get("id")?,
         caller: row.get("caller")?,
-        spec: row.get("spec")?,
         metadata: metadata.and_then(|metadata| serde_json::from_str(&metadata).ok()),
         status: Status::ALL.get(usize::from(status)).copied().unwrap_or(Status::Failed),
         counts: Counts {
@@ -30,12 +30,17 @@ fn as_job(row: &Row<'_>) -> rusqlite::Result<Job> {
             cancelled: count("cancelled")?,
         },
         last_event: count("last_event")?,
-        usage: Usage { cost_usd: cost.map(cost_from_store), ..Usage::new(tokens("input_tokens")?, tokens("output_tokens")?) },
+        usage: Usage {
+            cost_usd: cost.map(cost_from_store),
+            ..Usage::new(tokens("input_tokens")?, tokens("output_tokens")?)
+                .of_which(Some(tokens("cached_tokens")?), Some(tokens("reasoning_tokens")?))
+        },
         created_at: row.get("created_at")?,
         started_at: row.get("started_at")?,
         finished_at: row.get("finished_at")?,
         expires_at: row.get("expires_at")?,
         error: row.get("error")?,
+        digest: row.get("digest")?,
     })
 }
 
@@ -52,13 +57,17 @@ pub fn job_of(connection: &Connection, job: JobKey) -> rusqlite::Result<Job> {
     connection.prepare_cached(&format!("{JOB} WHERE key = ?1"))?.query_row([job.0], as_job)
 }
 
-/// The job of this id, whosever it is, and also while it is being uploaded.
+/// Also while it is being uploaded.
 pub fn any_job(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
     connection.prepare_cached(&format!("{JOB} WHERE id = ?1"))?.query_row([id], as_job).optional()
 }
 
-pub fn job(connection: &Connection, id: &str, caller: &str) -> rusqlite::Result<Option<Job>> {
-    Ok(any_job(connection, id)?.filter(|job| job.caller == caller && job.status != Status::Uploading))
+pub fn job(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
+    Ok(any_job(connection, id)?.filter(|job| job.status != Status::Uploading))
+}
+
+pub fn spec(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<String>> {
+    connection.prepare_cached("SELECT body FROM specs WHERE job = ?1")?.query_row([job.0], |row| row.get(0)).optional()
 }
 
 pub fn jobs(connection: &Connection, caller: &str, before: Option<JobKey>, limit: u32) -> rusqlite::Result<Vec<Job>> {
@@ -81,19 +90,46 @@ pub fn expired(connection: &Connection, now: Millis) -> rusqlite::Result<Vec<Job
 }
 
 pub fn pending(connection: &Connection, job: JobKey, from: u32, limit: u32) -> rusqlite::Result<Vec<Pending>> {
-    let sql = "SELECT inputs.place, inputs.body, coalesce(items.lost, 0) FROM inputs LEFT JOIN items USING (place)
+    let sql = "SELECT inputs.place, inputs.body, coalesce(items.lost, 0), coalesce(items.alone, 0) FROM inputs
+               LEFT JOIN items USING (place)
                WHERE inputs.place BETWEEN ?1 AND ?2 AND items.event IS NULL ORDER BY inputs.place LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![place(job, from), place(job, u32::MAX), limit], |row| {
+        let lost = Lost { times: row.get(2)?, alone: row.get(3)? };
+        Ok(Pending { index: number_of(row.get(0)?), input: row.get(1)?, lost })
+    })?;
+    up_to_a_megabyte(rows, |pending| pending.input.len())
+}
+
+pub fn suspects(connection: &Connection, times: u32) -> rusqlite::Result<Vec<(JobKey, Pending)>> {
+    let sql = "SELECT inputs.place, inputs.body, items.lost, items.alone FROM items CROSS JOIN inputs USING (place)
+               WHERE items.lost > 0 AND items.lost >= ?1 AND items.event IS NULL ORDER BY items.place LIMIT 10000";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([times], |row| {
+        let place: i64 = row.get(0)?;
+        let lost = Lost { times: row.get(2)?, alone: row.get(3)? };
+        let job = JobKey(u32::try_from(place >> 32).unwrap_or_default());
+        Ok((job, Pending { index: number_of(place), input: row.get(1)?, lost }))
+    })?;
+    rows.collect()
+}
+
+pub fn due(connection: &Connection, now: Millis) -> rusqlite::Result<Vec<Due>> {
     connection
-        .prepare_cached(sql)?
-        .query_map(params![place(job, from), place(job, u32::MAX), limit], |row| {
-            Ok(Pending { index: number_of(row.get(0)?), input: row.get(1)?, lost: row.get(2)? })
-        })?
+        .prepare_cached("SELECT job, body, tries FROM webhooks WHERE due_at <= ?1 ORDER BY due_at LIMIT 100")?
+        .query_map([now], |row| Ok(Due { job: JobKey(row.get(0)?), body: row.get(1)?, tries: row.get(2)? }))?
         .collect()
+}
+
+pub fn secret(connection: &Connection) -> rusqlite::Result<[u8; 32]> {
+    connection.query_row("SELECT secret FROM process", [], |row| row.get(0))
 }
 
 pub fn events(connection: &Connection, job: JobKey, after: u32, limit: u32) -> rusqlite::Result<Vec<Event>> {
     let sql = "SELECT place, item, status, body FROM events WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3";
-    connection.prepare_cached(sql)?.query_map(params![place(job, after), place(job, u32::MAX), limit], as_event)?.collect()
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![place(job, after), place(job, u32::MAX), limit], as_event)?;
+    up_to_a_megabyte(rows, |event| event.body.len())
 }
 
 pub fn results(
@@ -110,29 +146,21 @@ pub fn results(
         Order::Completion => None,
     };
     let end = end.map_or_else(|| place(job, u32::MAX), |first| first - 1);
-    let only = only.map(|status| status as i64);
-    let values = params![from, end, only, limit];
-    match order {
-        // A result that was replaced (its item was tried again) is not the item's any more.
-        Order::Completion => connection
-            .prepare_cached(
-                "SELECT events.place, events.item, events.status, events.body FROM events
-                 JOIN items ON items.place = ((events.place >> 32) << 32) | events.item
-                 WHERE events.place BETWEEN ?1 AND ?2 AND events.item IS NOT NULL AND items.event = events.place & 4294967295
-                 AND (?3 IS NULL OR events.status = ?3) ORDER BY events.place LIMIT ?4",
-            )?
-            .query_map(values, as_event)?
-            .collect(),
-        Order::Input => connection
-            .prepare_cached(
-                "SELECT events.place, events.item, events.status, events.body FROM items
-                 JOIN events ON events.place = ((items.place >> 32) << 32) | items.event
-                 WHERE items.place BETWEEN ?1 AND ?2 AND items.event IS NOT NULL AND (?3 IS NULL OR events.status = ?3)
-                 ORDER BY items.place LIMIT ?4",
-            )?
-            .query_map(values, as_event)?
-            .collect(),
-    }
+    let (driving, joined) = match order {
+        Order::Input => ("items", "events ON events.place = ((items.place >> 32) << 32) | items.event"),
+        Order::Completion => ("events", "items ON items.place = ((events.place >> 32) << 32) | events.item"),
+    };
+    // As a literal, so that its index is used: those that did not succeed are few.
+    let only = only.map(|status| format!("AND {driving}.status = {}", status as i64)).unwrap_or_default();
+    // CROSS keeps the order of the tables. A result that was replaced (its item ran again) is not the item's any more.
+    let sql = format!(
+        "SELECT events.place, events.item, events.status, events.body FROM {driving} CROSS JOIN {joined}
+         WHERE {driving}.place BETWEEN ?1 AND ?2 {only} AND items.event = events.place & 4294967295
+         ORDER BY {driving}.place LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![from, end, limit], as_event)?;
+    up_to_a_megabyte(rows, |event| event.body.len())
 }
 
 /// The first input from a place on that has no result; looks at the next `within` inputs, or at all of a job that has not ended.
@@ -144,6 +172,23 @@ fn first_without(connection: &Connection, job: JobKey, from: i64, within: Option
     let sql = "SELECT inputs.place FROM inputs LEFT JOIN items USING (place)
                WHERE inputs.place BETWEEN ?1 AND ?2 AND items.event IS NULL ORDER BY inputs.place LIMIT 1";
     connection.prepare_cached(sql)?.query_row(params![from, last], |row| row.get(0)).optional()
+}
+
+/// The first rows, at least one: not much more than a megabyte of them.
+fn up_to_a_megabyte<T>(
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+    size_bytes: impl Fn(&T) -> usize,
+) -> rusqlite::Result<Vec<T>> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let row = row?;
+        bytes += size_bytes(&row);
+        taken.push(row);
+        if bytes >= 1 << 20 {
+            break;
+        }
+    }
+    Ok(taken)
 }
 
 fn as_event(row: &Row<'_>) -> rusqlite::Result<Event> {

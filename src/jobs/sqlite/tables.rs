@@ -10,7 +10,6 @@ const STEPS: [&str; 1] = ["
         key         INTEGER PRIMARY KEY AUTOINCREMENT,
         id          TEXT NOT NULL UNIQUE,
         caller      TEXT NOT NULL,
-        spec        TEXT NOT NULL,
         metadata    TEXT,
         status      INTEGER NOT NULL,
         total       INTEGER NOT NULL DEFAULT 0,
@@ -19,27 +18,47 @@ const STEPS: [&str; 1] = ["
         invalid     INTEGER NOT NULL DEFAULT 0,
         cancelled   INTEGER NOT NULL DEFAULT 0,
         last_event  INTEGER NOT NULL DEFAULT 0,
-        input_tokens  INTEGER NOT NULL DEFAULT 0,
-        output_tokens INTEGER NOT NULL DEFAULT 0,
+        -- Inputs before this one that have no result were taken up by a process, and are its own until it ends.
+        taken       INTEGER NOT NULL DEFAULT 0,
+        input_tokens     INTEGER NOT NULL DEFAULT 0,
+        output_tokens    INTEGER NOT NULL DEFAULT 0,
+        cached_tokens    INTEGER NOT NULL DEFAULT 0,
+        reasoning_tokens INTEGER NOT NULL DEFAULT 0,
         cost        INTEGER,
         created_at  INTEGER NOT NULL,
         started_at  INTEGER,
         finished_at INTEGER,
         expires_at  INTEGER,
         error       TEXT,
+        digest      BLOB,
         idempotency_key   TEXT,
         idempotency_until INTEGER
     ) STRICT;
     CREATE INDEX jobs_of_caller ON jobs (caller, key);
-    CREATE INDEX jobs_unfinished ON jobs (status) WHERE status < 4;
+    CREATE INDEX jobs_unfinished ON jobs (key) WHERE status < 4;
     CREATE INDEX jobs_ending ON jobs (expires_at) WHERE expires_at IS NOT NULL;
     CREATE INDEX jobs_idempotent ON jobs (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
+    -- Apart from the jobs, so that a list of these does not read them.
+    CREATE TABLE specs (job INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
     -- In these, `place` is the job's key times 2^32 and the item's index or the event's number: rows of a job lie together.
     CREATE TABLE inputs (place INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
-    -- Of the items that were ever taken up. `event`: the one with the result; `leased`: a process has it now; `lost`: how many
-    -- processes ended while they had it.
-    CREATE TABLE items (place INTEGER PRIMARY KEY, event INTEGER, leased INTEGER NOT NULL, lost INTEGER NOT NULL DEFAULT 0) STRICT;
+    -- Of the items that have ended, or were lost. `event`, `status`: of the result, if there is one. `lost`: how many processes died
+    -- while they had it, one after the other; `alone`: how many of these had nothing else.
+    CREATE TABLE items (
+        place INTEGER PRIMARY KEY, event INTEGER, status INTEGER, lost INTEGER NOT NULL DEFAULT 0, alone INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX items_not_succeeded ON items (status, place) WHERE status > 0;
+    CREATE INDEX items_lost ON items (place) WHERE lost > 0;
     CREATE TABLE events (place INTEGER PRIMARY KEY, item INTEGER, status INTEGER, body BLOB NOT NULL) STRICT;
+    CREATE INDEX events_not_succeeded ON events (status, place) WHERE status > 0;
+    -- What is still to be told to whoever asked for it, by the job.
+    CREATE TABLE webhooks (job INTEGER PRIMARY KEY, due_at INTEGER NOT NULL, tries INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+    CREATE INDEX webhooks_due ON webhooks (due_at);
+    -- One row. `is_running`: a process has begun and not ended; `alone`: the place of the one item that it has.
+    CREATE TABLE process (
+        only INTEGER PRIMARY KEY CHECK (only = 1), is_running INTEGER NOT NULL, alone INTEGER, secret BLOB NOT NULL
+    ) STRICT;
+    INSERT INTO process VALUES (1, 0, NULL, randomblob(32));
 "];
 
 /// The layout that this program knows.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::jobs::store::{Counts, Idempotency};
+use crate::jobs::store::{Counts, Idempotency, Lost};
 use crate::model::Usage;
 
 /// A folder of its own, gone with the test.
@@ -39,10 +39,24 @@ fn new_job(id: &str) -> NewJob {
 }
 
 async fn made(store: &Sqlite, id: &str, items: u32) -> JobKey {
-    let key = store.begin(new_job(id)).await.unwrap().unwrap();
+    let key = begun(store, new_job(id)).await.unwrap();
     store.add_inputs(key, 0, (0..items).map(|index| index.to_string().into_bytes()).collect()).await.unwrap();
-    store.commit(key, items).await.unwrap();
+    store.commit(key, items, DIGEST).await.unwrap();
     key
+}
+
+const DIGEST: Digest = [7; 32];
+
+/// The new job, or the id of the one that is there.
+async fn begun(store: &Sqlite, job: NewJob) -> Result<JobKey, String> {
+    match store.begin(job).await.unwrap() {
+        Begun::New(key) => Ok(key),
+        Begun::Known(job) => Err(job.id),
+    }
+}
+
+fn end(status: Status) -> End {
+    End { status, at: 3_000, expires_at: 9_000, body: b"{}".to_vec(), error: None, webhook: Some(b"told".to_vec()) }
 }
 
 fn done(index: u32, status: ItemStatus) -> Finished {
@@ -58,13 +72,15 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
     let folder = Folder::new("whole");
     let store = folder.open();
     let job = made(&store, "job_a", 4).await;
-    assert!(store.turn(job, &[Status::Queued], Status::Running, 2_000, None).await.unwrap());
-    assert!(!store.turn(job, &[Status::Queued], Status::Running, 2_000, None).await.unwrap(), "it runs");
+    assert!(store.turn(job, &[Status::Queued], Status::Running, 2_000).await.unwrap());
+    assert!(!store.turn(job, &[Status::Queued], Status::Running, 2_000).await.unwrap(), "it runs");
+    assert_eq!(store.spec(job).await.unwrap().as_deref(), Some("{}"));
     let pending = store.pending(job, 0, 10).await.unwrap();
     assert_eq!(pending.iter().map(|item| item.input.as_slice()).collect::<Vec<_>>(), [b"0", b"1", b"2", b"3"]);
-    store.lease(job, vec![0, 1, 2, 3]).await.unwrap();
-    assert_eq!(store.finish(job, vec![done(2, ItemStatus::Succeeded), done(0, ItemStatus::Failed)]).await.unwrap(), 2);
-    assert_eq!(store.finish(job, vec![done(2, ItemStatus::Failed), done(3, ItemStatus::Succeeded)]).await.unwrap(), 3);
+    store.take(job, 4).await.unwrap();
+    let last = |items| async { store.finish(job, items).await.unwrap().last_event };
+    assert_eq!(last(vec![done(2, ItemStatus::Succeeded), done(0, ItemStatus::Failed)]).await, 2);
+    assert_eq!(last(vec![done(2, ItemStatus::Failed), done(3, ItemStatus::Succeeded)]).await, 3);
     let left = store.pending(job, 0, 10).await.unwrap();
     assert_eq!(left.iter().map(|item| item.index).collect::<Vec<_>>(), [1]);
     let by = async |order, only, after| numbers(&store.results(job, order, only, after, 10).await.unwrap());
@@ -72,20 +88,45 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
     assert_eq!(by(Order::Completion, None, None).await, [(1, Some(2)), (2, Some(0)), (3, Some(3))]);
     assert_eq!(by(Order::Completion, Some(ItemStatus::Failed), None).await, [(2, Some(0))]);
     store.finish(job, vec![done(1, ItemStatus::Invalid)]).await.unwrap();
-    let end = End { body: b"{}".to_vec(), expires_at: 9_000, error: None };
-    assert!(store.turn(job, &[Status::Running], Status::Completed, 3_000, Some(end)).await.unwrap());
+    assert_eq!(store.end(job, Status::Cancelling, end(Status::Cancelled)).await.unwrap(), None, "it runs");
+    assert!(store.end(job, Status::Running, end(Status::Completed)).await.unwrap().is_some());
     assert_eq!(numbers(&store.events(job, 1, 10).await.unwrap()), [(2, Some(0)), (3, Some(3)), (4, Some(1)), (5, None)]);
     assert_eq!(by(Order::Input, None, Some(0)).await, [(4, Some(1)), (1, Some(2)), (3, Some(3))]);
-    let found = store.job("job_a".to_owned(), "ann".to_owned()).await.unwrap().unwrap();
+    let found = store.job("job_a".to_owned()).await.unwrap().unwrap();
     assert_eq!(found.counts, Counts { total: 4, succeeded: 2, failed: 1, invalid: 1, cancelled: 0 });
     assert_eq!((found.status, found.last_event, found.usage.total_tokens), (Status::Completed, 5, 60));
-    assert_eq!((found.started_at, found.finished_at), (Some(2_000), Some(3_000)));
-    assert_eq!(store.job("job_a".to_owned(), "bob".to_owned()).await.unwrap(), None, "it is another's");
+    assert_eq!((found.started_at, found.finished_at, found.digest), (Some(2_000), Some(3_000), Some(DIGEST)));
+    assert_eq!(store.due(2_999).await.unwrap(), []);
+    assert_eq!(store.due(3_000).await.unwrap(), [Due { job, body: b"told".to_vec(), tries: 0 }]);
+    store.told(job, Some(5_000)).await.unwrap();
+    assert_eq!(store.due(4_999).await.unwrap(), []);
+    assert_eq!(store.due(5_000).await.unwrap()[0].tries, 1);
     assert_eq!(store.expired(8_999).await.unwrap(), []);
     assert_eq!(store.expired(9_000).await.unwrap(), [job]);
     store.remove(job).await.unwrap();
     assert_eq!(store.jobs("ann".to_owned(), None, 10).await.unwrap(), []);
     assert_eq!(store.events(job, 0, 10).await.unwrap(), []);
+    assert_eq!(store.due(9_000).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_did_not_succeed_runs_again_and_has_its_new_result() {
+    let folder = Folder::new("retry");
+    let store = folder.open();
+    let job = made(&store, "job_a", 3).await;
+    store.turn(job, &[Status::Queued], Status::Running, 2_000).await.unwrap();
+    assert_eq!(store.reopen(job).await.unwrap(), None, "it runs");
+    let results = [ItemStatus::Succeeded, ItemStatus::Failed, ItemStatus::Cancelled];
+    store.finish(job, (0..).zip(results).map(|(index, status)| done(index, status)).collect()).await.unwrap();
+    store.end(job, Status::Running, end(Status::Completed)).await.unwrap();
+    let open = store.reopen(job).await.unwrap().unwrap();
+    assert_eq!((open.status, open.counts.ended(), open.last_event), (Status::Queued, 1, 4));
+    assert_eq!(store.pending(job, 0, 10).await.unwrap().iter().map(|item| item.index).collect::<Vec<_>>(), [1, 2]);
+    store.finish(job, vec![done(2, ItemStatus::Succeeded), done(1, ItemStatus::Succeeded)]).await.unwrap();
+    let results = store.results(job, Order::Completion, None, None, 10).await.unwrap();
+    assert_eq!(numbers(&results), [(1, Some(0)), (5, Some(2)), (6, Some(1))]);
+    let failed = store.results(job, Order::Completion, Some(ItemStatus::Failed), None, 10).await.unwrap();
+    assert_eq!(failed, [], "the old result is not the item's any more");
 }
 
 #[tokio::test]
@@ -93,21 +134,101 @@ async fn it_survives_the_process_and_an_upload_that_broke_off_does_not() {
     let folder = Folder::new("again");
     let store = folder.open();
     let job = made(&store, "job_a", 3).await;
-    let broken = store.begin(new_job("job_b")).await.unwrap().unwrap();
+    let broken = begun(&store, new_job("job_b")).await.unwrap();
     store.add_inputs(broken, 0, vec![b"x".to_vec()]).await.unwrap();
     assert_eq!(store.jobs("ann".to_owned(), None, 10).await.unwrap().len(), 1, "it is not seen");
-    store.turn(job, &[Status::Queued], Status::Running, 2_000, None).await.unwrap();
-    store.lease(job, vec![0, 1, 2]).await.unwrap();
+    assert!(matches!(Sqlite::open(&folder.file()), Err(StoreError::Locked)), "it belongs to one process");
+    let secret = store.secret().await.unwrap();
+    store.turn(job, &[Status::Queued], Status::Running, 2_000).await.unwrap();
     store.finish(job, vec![done(0, ItemStatus::Succeeded)]).await.unwrap();
-    store.release(job, vec![1]).await.unwrap();
     drop(store);
     let store = folder.open();
+    assert_eq!(store.secret().await.unwrap(), secret);
     assert_eq!(store.unfinished().await.unwrap().iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ["job_a"]);
-    let pending = store.pending(job, 0, 10).await.unwrap();
-    assert_eq!(pending.iter().map(|item| (item.index, item.lost)).collect::<Vec<_>>(), [(1, 0), (2, 1)]);
+    assert_eq!(store.pending(job, 0, 10).await.unwrap().iter().map(|item| item.index).collect::<Vec<_>>(), [1, 2]);
     assert!(store.pending(broken, 0, 10).await.unwrap().is_empty());
-    let next = store.begin(new_job("job_c")).await.unwrap().unwrap();
+    let next = begun(&store, new_job("job_c")).await.unwrap();
     assert!(next > broken, "a number is never used twice");
+}
+
+#[tokio::test]
+async fn what_a_process_had_when_it_died_is_counted_until_one_lives() {
+    let folder = Folder::new("lost");
+    let mut store = folder.open();
+    let job = made(&store, "job_a", 4).await;
+    let lost = async |store: &Sqlite| {
+        let pending = store.pending(job, 0, 10).await.unwrap();
+        pending.iter().map(|item| (item.index, item.lost.times, item.lost.alone)).collect::<Vec<_>>()
+    };
+    for times in 1..=2 {
+        store.take(job, 3).await.unwrap();
+        store.finish(job, vec![done(0, ItemStatus::Succeeded)]).await.unwrap();
+        drop(store);
+        store = folder.open();
+        assert_eq!(lost(&store).await, [(1, times, 0), (2, times, 0), (3, 0, 0)]);
+    }
+    store.set_alone(Some((job, 2))).await.unwrap();
+    drop(store);
+    store = folder.open();
+    let suspects = store.suspects(3).await.unwrap();
+    assert_eq!(suspects.iter().map(|(of, item)| (*of, item.index, item.lost)).collect::<Vec<_>>(), [(
+        job,
+        2,
+        Lost { times: 3, alone: 1 }
+    )]);
+    drop(store);
+    store = folder.open();
+    assert_eq!(lost(&store).await, [(1, 0, 0), (2, 0, 0), (3, 0, 0)], "it died with nothing in hand, so not of these");
+    store.take(job, 4).await.unwrap();
+    store.rests().await.unwrap();
+    drop(store);
+    store = folder.open();
+    assert_eq!(lost(&store).await, [(1, 0, 0), (2, 0, 0), (3, 0, 0)], "it ended, and did not die");
+    store.take(job, 4).await.unwrap();
+    drop(store);
+    store = folder.open();
+    store.lives().await.unwrap();
+    assert_eq!(lost(&store).await, [(1, 0, 0), (2, 0, 0), (3, 0, 0)]);
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_nothing_for_good() {
+    let folder = Folder::new("full");
+    let store = Arc::new(folder.open());
+    let job = made(&store, "job_a", 2).await;
+    let is_full = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let full = {
+        let is_full = Arc::clone(&is_full);
+        move |_: &Connection| match is_full.load(std::sync::atomic::Ordering::SeqCst) {
+            true => Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None)),
+            false => Ok(()),
+        }
+    };
+    let spawn = |store: &Arc<Sqlite>| {
+        let (store, full) = (Arc::clone(store), full.clone());
+        tokio::spawn(async move { store.write(Patience::Endless, full).await })
+    };
+    let waiting = spawn(&store);
+    let refused = async {
+        loop {
+            // Until it is in one transaction with what fails.
+            if let Err(error) = store.add_inputs(job, 100, vec![]).await {
+                return error;
+            }
+        }
+    };
+    assert_eq!(refused.await, StoreError::Full, "who can do without does not wait");
+    assert_eq!(store.unready(), Some(StoreError::Full));
+    let writing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.finish(job, vec![done(0, ItemStatus::Succeeded)]).await }
+    });
+    assert_eq!(store.job("job_a".to_owned()).await.unwrap().unwrap().counts.total, 2, "it can still be read");
+    assert!(!writing.is_finished());
+    is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(writing.await.unwrap().unwrap().counts.succeeded, 1);
+    waiting.await.unwrap().unwrap();
+    assert_eq!(store.unready(), None);
 }
 
 #[tokio::test]
@@ -120,11 +241,11 @@ async fn the_same_idempotency_key_is_the_same_job() {
         idempotency: Some(Idempotency { key: "K".to_owned(), until: at + 100 }),
         ..new_job(id)
     };
-    let first = store.begin(with("job_a", "ann", 1)).await.unwrap().unwrap();
-    store.commit(first, 0).await.unwrap();
-    assert_eq!(store.begin(with("job_b", "ann", 50)).await.unwrap().unwrap_err().id, "job_a");
-    assert!(store.begin(with("job_c", "bob", 50)).await.unwrap().is_ok(), "another caller's");
-    assert!(store.begin(with("job_d", "ann", 101)).await.unwrap().is_ok(), "its time is over");
+    let first = begun(&store, with("job_a", "ann", 1)).await.unwrap();
+    store.commit(first, 0, DIGEST).await.unwrap();
+    assert_eq!(begun(&store, with("job_b", "ann", 50)).await, Err("job_a".to_owned()));
+    assert!(begun(&store, with("job_c", "bob", 50)).await.is_ok(), "another caller's");
+    assert!(begun(&store, with("job_d", "ann", 101)).await.is_ok(), "its time is over");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::read;
-use crate::jobs::store::{End, Finished, ItemStatus, Job, JobKey, Millis, NewJob, Status};
+use crate::jobs::store::{Begun, Digest, End, Finished, ItemStatus, Job, JobKey, Millis, NewJob, Status};
 use crate::model::Usage;
 
 /// Where a row of a job is, in the tables in which they lie together.
@@ -14,7 +14,7 @@ pub fn place(job: JobKey, number: u32) -> i64 {
 /// Rows that one step of a removal takes: about as many as a transaction should hold up the others for.
 const REMOVED_AT_ONCE: u32 = 10_000;
 
-pub fn begin(connection: &Connection, job: &NewJob) -> rusqlite::Result<Result<JobKey, Job>> {
+pub fn begin(connection: &Connection, job: &NewJob) -> rusqlite::Result<Begun> {
     if let Some(idempotency) = &job.idempotency {
         let sql = "SELECT id FROM jobs WHERE caller = ?1 AND idempotency_key = ?2 AND idempotency_until > ?3";
         let found: Option<String> = connection
@@ -24,19 +24,18 @@ pub fn begin(connection: &Connection, job: &NewJob) -> rusqlite::Result<Result<J
         if let Some(id) = found
             && let Some(earlier) = read::any_job(connection, &id)?
         {
-            return Ok(Err(earlier));
+            return Ok(Begun::Known(Box::new(earlier)));
         }
     }
     let metadata = job.metadata.as_ref().and_then(|metadata| serde_json::to_string(metadata).ok());
     connection
         .prepare_cached(
-            "INSERT INTO jobs (id, caller, spec, metadata, status, created_at, idempotency_key, idempotency_until)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO jobs (id, caller, metadata, status, created_at, idempotency_key, idempotency_until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             job.id,
             job.caller,
-            job.spec,
             metadata,
             Status::Uploading as i64,
             job.created_at,
@@ -44,7 +43,8 @@ pub fn begin(connection: &Connection, job: &NewJob) -> rusqlite::Result<Result<J
             job.idempotency.as_ref().map(|idempotency| idempotency.until),
         ])?;
     let key = u32::try_from(connection.last_insert_rowid()).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?;
-    Ok(Ok(JobKey(key)))
+    connection.prepare_cached("INSERT INTO specs (job, body) VALUES (?1, ?2)")?.execute(params![key, job.spec])?;
+    Ok(Begun::New(JobKey(key)))
 }
 
 pub fn add_inputs(connection: &Connection, job: JobKey, first: u32, inputs: &[Vec<u8>]) -> rusqlite::Result<()> {
@@ -55,18 +55,35 @@ pub fn add_inputs(connection: &Connection, job: JobKey, first: u32, inputs: &[Ve
     Ok(())
 }
 
-pub fn commit(connection: &Connection, job: JobKey, total: u32) -> rusqlite::Result<Job> {
-    connection.prepare_cached("UPDATE jobs SET status = ?2, total = ?3 WHERE key = ?1")?.execute(params![
+pub fn commit(connection: &Connection, job: JobKey, total: u32, digest: &Digest) -> rusqlite::Result<Job> {
+    connection.prepare_cached("UPDATE jobs SET status = ?2, total = ?3, digest = ?4 WHERE key = ?1")?.execute(params![
         job.0,
         Status::Queued as i64,
-        total
+        total,
+        digest
     ])?;
     read::job_of(connection, job)
 }
 
-/// What the process before has left: items that it had taken up are free again, and each end of a process counts.
+/// What the process before has left: an upload that broke off goes away; if it died, what it had in hand is lost once more.
 pub fn recover(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("UPDATE items SET leased = 0, lost = lost + 1 WHERE leased = 1 AND event IS NULL", [])?;
+    let (has_died, alone): (bool, Option<i64>) =
+        connection.query_row("SELECT is_running, alone FROM process", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut lost = if has_died { taken(connection)? } else { Vec::new() };
+    lost.extend(alone.filter(|_| has_died));
+    if lost.is_empty() {
+        // One that ends with nothing in hand does not end of what those before it had.
+        forget_deaths(connection)?;
+    }
+    let mut lose = connection.prepare_cached(
+        "INSERT INTO items (place, lost, alone) VALUES (?1, 1, ?2)
+         ON CONFLICT (place) DO UPDATE SET lost = lost + 1, alone = alone + ?2 WHERE event IS NULL",
+    )?;
+    for place in lost {
+        lose.execute(params![place, alone == Some(place)])?;
+    }
+    connection.execute("UPDATE jobs SET taken = 0 WHERE status < 4", [])?;
+    connection.execute("UPDATE process SET is_running = 1, alone = NULL", [])?;
     let uploads: Vec<u32> = connection
         .prepare("SELECT key FROM jobs WHERE status = ?1")?
         .query_map([Status::Uploading as i64], |row| row.get(0))?
@@ -75,6 +92,48 @@ pub fn recover(connection: &Connection) -> rusqlite::Result<()> {
         while !remove_some(connection, JobKey(job))? {}
     }
     Ok(())
+}
+
+/// The places of all that a process had in hand.
+fn taken(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let jobs: Vec<(u32, u32)> = connection
+        .prepare("SELECT key, taken FROM jobs WHERE status < 4 AND taken > 0")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let sql = "SELECT inputs.place FROM inputs LEFT JOIN items USING (place)
+               WHERE inputs.place >= ?1 AND inputs.place < ?2 AND items.event IS NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut places = Vec::new();
+    for (job, until) in jobs {
+        let of_job = statement.query_map([place(JobKey(job), 0), place(JobKey(job), until)], |row| row.get(0))?;
+        places.extend(of_job.collect::<rusqlite::Result<Vec<i64>>>()?);
+    }
+    Ok(places)
+}
+
+/// Nothing that was lost so far is suspected any longer.
+pub fn forget_deaths(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE items SET lost = 0, alone = 0 WHERE lost > 0", []).map(drop)
+}
+
+pub fn clear(connection: &Connection, job: JobKey, index: u32) -> rusqlite::Result<()> {
+    let sql = "UPDATE items SET lost = 0, alone = 0 WHERE place = ?1 AND event IS NULL";
+    connection.prepare_cached(sql)?.execute([place(job, index)]).map(drop)
+}
+
+pub fn set_alone(connection: &Connection, item: Option<(JobKey, u32)>) -> rusqlite::Result<()> {
+    let place = item.map(|(job, index)| place(job, index));
+    connection.prepare_cached("UPDATE process SET alone = ?1")?.execute([place]).map(drop)
+}
+
+pub fn rest(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE jobs SET taken = 0 WHERE status < 4", [])?;
+    connection.execute("UPDATE process SET is_running = 0, alone = NULL", []).map(drop)
+}
+
+/// Says that there is room again.
+pub fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE process SET is_running = is_running")?.execute([]).map(drop)
 }
 
 /// Removes some of what is a job's; true when nothing is left.
@@ -87,39 +146,28 @@ pub fn remove_some(connection: &Connection, job: JobKey) -> rusqlite::Result<boo
             return Ok(false);
         }
     }
-    connection.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([job.0])?;
+    for sql in ["DELETE FROM webhooks WHERE job = ?1", "DELETE FROM specs WHERE job = ?1", "DELETE FROM jobs WHERE key = ?1"] {
+        connection.prepare_cached(sql)?.execute([job.0])?;
+    }
     Ok(true)
 }
 
-pub fn lease(connection: &Connection, job: JobKey, items: &[u32]) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO items (place, leased) VALUES (?1, 1) ON CONFLICT (place) DO UPDATE SET leased = 1";
-    let mut lease = connection.prepare_cached(sql)?;
-    for item in items {
-        lease.execute([place(job, *item)])?;
-    }
-    Ok(())
+pub fn take(connection: &Connection, job: JobKey, until: u32) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE jobs SET taken = ?2 WHERE key = ?1")?.execute([job.0, until]).map(drop)
 }
 
-pub fn release(connection: &Connection, job: JobKey, items: &[u32]) -> rusqlite::Result<()> {
-    let mut release = connection.prepare_cached("UPDATE items SET leased = 0 WHERE place = ?1")?;
-    for item in items {
-        release.execute([place(job, *item)])?;
-    }
-    Ok(())
-}
-
-pub fn finish(connection: &Connection, job: JobKey, items: &[Finished]) -> rusqlite::Result<u32> {
+pub fn finish(connection: &Connection, job: JobKey, items: &[Finished]) -> rusqlite::Result<Job> {
     let mut number: u32 =
         connection.prepare_cached("SELECT last_event FROM jobs WHERE key = ?1")?.query_row([job.0], |row| row.get(0))?;
     let mut claim = connection.prepare_cached(
-        "INSERT INTO items (place, event, leased) VALUES (?1, ?2, 0)
-         ON CONFLICT (place) DO UPDATE SET event = ?2, leased = 0 WHERE event IS NULL",
+        "INSERT INTO items (place, event, status) VALUES (?1, ?2, ?3)
+         ON CONFLICT (place) DO UPDATE SET event = ?2, status = ?3, lost = 0, alone = 0 WHERE event IS NULL",
     )?;
     let mut event = connection.prepare_cached("INSERT INTO events (place, item, status, body) VALUES (?1, ?2, ?3, ?4)")?;
     let mut counts = [0_u32; ItemStatus::ALL.len()];
     let mut usage = Usage::default();
     for item in items {
-        if claim.execute(params![place(job, item.index), number + 1])? == 0 {
+        if claim.execute(params![place(job, item.index), number + 1, item.status as i64])? == 0 {
             tracing::warn!(index = item.index, "a second result for an item is thrown away");
             continue;
         }
@@ -131,12 +179,14 @@ pub fn finish(connection: &Connection, job: JobKey, items: &[Finished]) -> rusql
         usage += item.usage;
     }
     let [succeeded, failed, invalid, cancelled] = counts;
-    let cost = usage.cost_usd.map(read::cost_to_store);
+    let tokens = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+    let part = |part: Option<std::num::NonZeroU64>| tokens(part.map_or(0, std::num::NonZero::get));
     connection
         .prepare_cached(
             "UPDATE jobs SET last_event = ?2, succeeded = succeeded + ?3, failed = failed + ?4, invalid = invalid + ?5,
              cancelled = cancelled + ?6, input_tokens = input_tokens + ?7, output_tokens = output_tokens + ?8,
-             cost = CASE WHEN ?9 IS NULL THEN cost ELSE coalesce(cost, 0) + ?9 END
+             cached_tokens = cached_tokens + ?9, reasoning_tokens = reasoning_tokens + ?10,
+             cost = CASE WHEN ?11 IS NULL THEN cost ELSE coalesce(cost, 0) + ?11 END
              WHERE key = ?1",
         )?
         .execute(params![
@@ -146,36 +196,74 @@ pub fn finish(connection: &Connection, job: JobKey, items: &[Finished]) -> rusql
             failed,
             invalid,
             cancelled,
-            i64::try_from(usage.input_tokens).unwrap_or(i64::MAX),
-            i64::try_from(usage.output_tokens).unwrap_or(i64::MAX),
-            cost,
+            tokens(usage.input_tokens),
+            tokens(usage.output_tokens),
+            part(usage.cached_input_tokens),
+            part(usage.reasoning_tokens),
+            usage.cost_usd.map(read::cost_to_store),
         ])?;
-    Ok(number)
+    read::job_of(connection, job)
 }
 
-pub fn turn(
-    connection: &Connection,
-    job: JobKey,
-    from: &[Status],
-    to: Status,
-    at: Millis,
-    ended: Option<&End>,
-) -> rusqlite::Result<bool> {
+pub fn turn(connection: &Connection, job: JobKey, from: &[Status], to: Status, at: Millis) -> rusqlite::Result<bool> {
     let found = read::job_of(connection, job)?;
     if !from.contains(&found.status) {
         return Ok(false);
     }
-    connection
-        .prepare_cached("UPDATE jobs SET status = ?2, started_at = CASE WHEN ?3 THEN coalesce(started_at, ?4) ELSE started_at END WHERE key = ?1")?
-        .execute(params![job.0, to as i64, to == Status::Running, at])?;
-    if let Some(end) = ended {
-        let number = found.last_event + 1;
-        connection
-            .prepare_cached("INSERT INTO events (place, body) VALUES (?1, ?2)")?
-            .execute(params![place(job, number), end.body])?;
-        connection
-            .prepare_cached("UPDATE jobs SET last_event = ?2, finished_at = ?3, expires_at = ?4, error = ?5 WHERE key = ?1")?
-            .execute(params![job.0, number, at, end.expires_at, end.error])?;
-    }
+    let sql = "UPDATE jobs SET status = ?2, started_at = CASE WHEN ?3 THEN coalesce(started_at, ?4) ELSE started_at END
+               WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute(params![job.0, to as i64, to == Status::Running, at])?;
     Ok(true)
+}
+
+pub fn end(connection: &Connection, job: JobKey, from: Status, end: &End) -> rusqlite::Result<Option<Job>> {
+    let found = read::job_of(connection, job)?;
+    if found.status != from {
+        return Ok(None);
+    }
+    let number = found.last_event + 1;
+    connection
+        .prepare_cached("INSERT INTO events (place, body) VALUES (?1, ?2)")?
+        .execute(params![place(job, number), end.body])?;
+    let sql = "UPDATE jobs SET status = ?2, last_event = ?3, finished_at = ?4, expires_at = ?5, error = ?6, taken = 0 WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute(params![
+        job.0,
+        end.status as i64,
+        number,
+        end.at,
+        end.expires_at,
+        end.error
+    ])?;
+    if let Some(body) = &end.webhook {
+        let sql = "INSERT OR REPLACE INTO webhooks (job, due_at, tries, body) VALUES (?1, ?2, 0, ?3)";
+        connection.prepare_cached(sql)?.execute(params![job.0, end.at, body])?;
+    }
+    Ok(Some(read::job_of(connection, job)?))
+}
+
+pub fn reopen(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Job>> {
+    if !read::job_of(connection, job)?.status.is_ended() {
+        return Ok(None);
+    }
+    connection.execute(
+        "UPDATE items SET event = NULL, status = NULL WHERE place BETWEEN ?1 AND ?2 AND status > 0",
+        [place(job, 0), place(job, u32::MAX)],
+    )?;
+    connection.execute(
+        "UPDATE jobs SET status = ?2, failed = 0, invalid = 0, cancelled = 0, finished_at = NULL, expires_at = NULL, error = NULL
+         WHERE key = ?1",
+        params![job.0, Status::Queued as i64],
+    )?;
+    connection.execute("DELETE FROM webhooks WHERE job = ?1", [job.0])?;
+    Ok(Some(read::job_of(connection, job)?))
+}
+
+pub fn told(connection: &Connection, job: JobKey, again: Option<Millis>) -> rusqlite::Result<()> {
+    let done = match again {
+        Some(at) => connection
+            .prepare_cached("UPDATE webhooks SET due_at = ?2, tries = tries + 1 WHERE job = ?1")?
+            .execute(params![job.0, at]),
+        None => connection.prepare_cached("DELETE FROM webhooks WHERE job = ?1")?.execute([job.0]),
+    };
+    done.map(drop)
 }

@@ -95,22 +95,29 @@ struct Thread {
 impl Thread {
     fn run(mut self) {
         let mut group = Vec::new();
-        // Nothing to do and nobody left who could order anything is the end.
-        while !group.is_empty() || self.waiting.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
-            group = self.write(group);
-            if group.is_empty() {
-                continue;
-            }
-            if self.waiting.is_closed() {
+        loop {
+            if group.is_empty() && !self.is_in_trouble() && self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0 {
+                // Nobody is left who could order anything.
                 return;
             }
-            std::thread::sleep(PAUSE);
             while group.len() < MAX_GROUP
                 && let Ok(order) = self.waiting.try_recv()
             {
                 group.push(order);
             }
+            // With nothing to write it still finds out when there is room again.
+            group = self.write(group);
+            if self.is_in_trouble() {
+                if self.waiting.is_closed() {
+                    return;
+                }
+                std::thread::sleep(PAUSE);
+            }
         }
+    }
+
+    fn is_in_trouble(&self) -> bool {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Writes a group; what is to be tried again.
@@ -138,6 +145,9 @@ impl Thread {
     /// `Err`: nothing was written; which order failed, if it was one, and why.
     fn transaction(&mut self, group: &mut [Order]) -> Result<(), (Option<usize>, StoreError)> {
         let transaction = self.connection.transaction().map_err(|error| (None, refusal(&error)))?;
+        if group.is_empty() {
+            super::write::probe(&transaction).map_err(|error| (None, refusal(&error)))?;
+        }
         for (at, order) in group.iter_mut().enumerate() {
             (order.work)(&transaction).map_err(|error| (Some(at), refusal(&error)))?;
         }

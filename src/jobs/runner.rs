@@ -1,0 +1,171 @@
+//! Which jobs run: all there are, but only so many of one caller at a time, so that none stands behind another's thousand.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::store::{Job, JobKey, Status};
+use super::{Shared, run, suspects};
+
+/// What the runner is told.
+#[derive(Debug)]
+pub enum Order {
+    /// A job is there to run, of this caller.
+    Run(JobKey, String),
+    /// A job is to end with what it has.
+    Cancel(JobKey, String),
+}
+
+/// How often the runner looks for what time alone brings: jobs that have expired, and callers that are configured again.
+const LOOK: Duration = Duration::from_secs(5);
+/// A process that has lived so long has not died soon after its start.
+const SETTLED: Duration = Duration::from_secs(10);
+/// How long to wait before the store is asked again, when it failed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs jobs until the server drains, and then until those that run have ended.
+pub async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
+    let mut runner = Runner { shared: Arc::clone(&shared), waiting: VecDeque::new(), running: HashMap::new(), runs: JoinSet::new() };
+    let draining = shared.ends.draining.clone();
+    if draining.run_until_cancelled(runner.begin()).await.is_some() {
+        runner.work(&mut orders).await;
+    }
+    if let Err(error) = shared.store.rests().await {
+        tracing::warn!(%error, "the store could not be told that nothing is in hand any more");
+    }
+}
+
+struct Runner {
+    shared: Arc<Shared>,
+    waiting: VecDeque<(JobKey, String)>,
+    /// By job: whose it is.
+    running: HashMap<JobKey, String>,
+    runs: JoinSet<JobKey>,
+}
+
+impl Runner {
+    /// What was there before. An item that may end the process goes first, alone.
+    async fn begin(&mut self) {
+        suspects::clear(&self.shared).await;
+        loop {
+            match self.shared.store.unfinished().await {
+                Ok(jobs) => {
+                    self.waiting.extend(jobs.into_iter().filter(is_committed).map(|job| (job.key, job.caller)));
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the jobs that were running cannot be read; trying again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn work(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) {
+        let draining = self.shared.ends.draining.clone();
+        let settled = tokio::time::sleep(SETTLED);
+        tokio::pin!(settled);
+        let (mut look, mut has_settled) = (interval(LOOK), false);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !draining.is_cancelled() {
+            self.start_what_can();
+            tokio::select! {
+                () = draining.cancelled() => {}
+                Some(order) = orders.recv() => self.take(order),
+                Some(ended) = self.runs.join_next() => self.ended(ended),
+                () = &mut settled, if !has_settled => {
+                    has_settled = true;
+                    drop(self.shared.store.lives().await);
+                }
+                _ = look.tick() => self.remove_expired().await,
+            }
+        }
+        while let Some(ended) = self.runs.join_next().await {
+            self.ended(ended);
+        }
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Run(job, caller) => self.waiting.push_back((job, caller)),
+            Order::Cancel(job, caller) => match self.shared.known(job).filter(|_| self.running.contains_key(&job)) {
+                Some(live) => live.cancel.cancel(),
+                // It has nothing to wait for.
+                None => {
+                    self.waiting.retain(|(waiting, _)| *waiting != job);
+                    self.start(job, caller);
+                }
+            },
+        }
+    }
+
+    fn ended(&mut self, ended: Result<JobKey, tokio::task::JoinError>) {
+        match ended {
+            Ok(job) => {
+                self.running.remove(&job);
+            }
+            Err(error) => tracing::error!(%error, "the work on a job panicked; this is a bug; it goes on at the next start"),
+        }
+    }
+
+    /// Starts the jobs of callers that may have another one running, the oldest first.
+    fn start_what_can(&mut self) {
+        let limits = self.shared.extractor.limits().clone();
+        let mut full: HashSet<String> = HashSet::new();
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for caller in self.running.values() {
+            *counts.entry(caller).or_default() += 1;
+        }
+        let mut starting = Vec::new();
+        for (job, caller) in &self.waiting {
+            if full.contains(caller) {
+                continue;
+            }
+            let count = counts.entry(caller).or_default();
+            if *count >= self.shared.config.max_running_per_caller || limits.caller_named(caller).is_none() {
+                full.insert(caller.clone());
+                continue;
+            }
+            *count += 1;
+            starting.push((*job, caller.clone()));
+        }
+        if starting.is_empty() {
+            return;
+        }
+        let started: HashSet<JobKey> = starting.iter().map(|(job, _)| *job).collect();
+        self.waiting.retain(|(job, _)| !started.contains(job));
+        for (job, caller) in starting {
+            self.start(job, caller);
+        }
+    }
+
+    fn start(&mut self, job: JobKey, caller: String) {
+        self.running.insert(job, caller);
+        let shared = Arc::clone(&self.shared);
+        self.runs.spawn(async move {
+            run::to_its_end(&shared, job).await;
+            job
+        });
+    }
+
+    async fn remove_expired(&self) {
+        let expired = match self.shared.store.expired(super::now()).await {
+            Ok(expired) => expired,
+            Err(error) => return tracing::warn!(%error, "the jobs that have expired cannot be read"),
+        };
+        for job in expired {
+            match self.shared.store.remove(job).await {
+                Ok(()) => tracing::info!(job = job.0, "a job has expired, and is removed"),
+                Err(error) => tracing::warn!(%error, "a job that has expired cannot be removed yet"),
+            }
+        }
+    }
+}
+
+fn is_committed(job: &Job) -> bool {
+    job.status != Status::Uploading
+}

@@ -1,0 +1,98 @@
+//! Items that may end the process: each runs by itself, before anything else, and the one that ends it again and again fails.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::Shared;
+use super::run::{self, Prepared};
+use super::store::{JobKey, Lost, Pending, StoreError};
+use crate::extract;
+use crate::model::{Code, Ending, Error, Input, OnError, Outcome, Timing, Usage};
+
+/// An item that so many processes had when they died, one after the other and soon after their start, is suspected.
+const SUSPECTED: u32 = 3;
+/// One that so many had, and nothing else, is not tried any more.
+const POISONOUS: u32 = 3;
+/// So long nothing is taken up first: a process that ends now is ended from outside, and nothing is suspected any longer.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Runs what is suspected, one after the other.
+pub async fn clear(shared: &Arc<Shared>) {
+    if let Err(error) = try_to_clear(shared).await {
+        tracing::error!(%error, "the items that may have ended the process cannot be looked at");
+    }
+}
+
+async fn try_to_clear(shared: &Arc<Shared>) -> Result<(), StoreError> {
+    let mut suspects = shared.store.suspects(SUSPECTED).await?;
+    if suspects.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(items = suspects.len(), "the server died several times soon after its start; the items that it had run one by one");
+    tokio::time::sleep(QUIET).await;
+    let mut prepared = HashMap::new();
+    while !suspects.is_empty() {
+        for (job, item) in suspects {
+            if let std::collections::hash_map::Entry::Vacant(entry) = prepared.entry(job) {
+                entry.insert(run::prepare(shared, job).await?.ok());
+            }
+            // One that cannot be made ready cannot do harm, and fails when it runs.
+            if let Some(Some(prepared)) = prepared.get(&job) {
+                alone(shared, prepared, job, &item).await?;
+            }
+        }
+        // Those that could not be made ready are the only ones that may be left.
+        let left = shared.store.suspects(SUSPECTED).await?;
+        suspects = left.into_iter().filter(|(job, _)| matches!(prepared.get(job), None | Some(Some(_)))).collect();
+    }
+    shared.store.set_alone(None).await
+}
+
+async fn alone(shared: &Arc<Shared>, prepared: &Prepared, job: JobKey, item: &Pending) -> Result<(), StoreError> {
+    let input = run::input(item);
+    let outcome = if item.lost.alone >= POISONOUS {
+        tracing::error!(index = item.index, "an item ends the process each time that it is tried; it is not tried any more");
+        Some(poison(input, item.lost))
+    } else {
+        shared.store.set_alone(Some((job, item.index))).await?;
+        let caller = shared.store.job_of(job).await?.map(|job| job.caller).unwrap_or_default();
+        match shared.extractor.limits().caller_named(&caller) {
+            Some(caller) => extracted(shared, prepared, caller, input).await,
+            None => None,
+        }
+    };
+    let finished = outcome.and_then(|outcome| run::finished(shared, &outcome, &prepared.request_id));
+    match finished {
+        Some(finished) => drop(shared.store.finish(job, vec![finished]).await?),
+        None => shared.store.clear(job, item.index).await?,
+    }
+    Ok(())
+}
+
+/// `None`: it could not be called now.
+async fn extracted(shared: &Arc<Shared>, prepared: &Prepared, caller: crate::limits::CallerId, input: Input) -> Option<Outcome> {
+    let lane = shared.extractor.admit(caller, &prepared.plan, Some(1), None).ok()?;
+    let inputs = futures_util::stream::iter([input]);
+    let plan = Arc::clone(&prepared.plan);
+    extract::run(Arc::clone(&shared.extractor), plan, lane, OnError::Continue, inputs).next().await
+}
+
+fn poison(input: Input, lost: Lost) -> Outcome {
+    let detail = format!(
+        "the server died {} times while it worked on this input, {} of them on nothing else; it is not tried any more",
+        lost.times, lost.alone
+    );
+    Outcome {
+        index: input.index,
+        id: input.id,
+        metadata: input.metadata,
+        ending: Ending::Failed(Error::new(Code::Internal, detail)),
+        attempts: 0,
+        usage: Usage::default(),
+        spent: Vec::new(),
+        timing: Timing::default(),
+    }
+}
