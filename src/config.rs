@@ -14,6 +14,7 @@ mod environment;
 mod error;
 mod file;
 mod headers;
+mod jobs;
 mod keys;
 mod kind;
 mod limits;
@@ -49,6 +50,7 @@ pub use args::Args;
 pub use cache::Cache;
 pub use callers::{Caller, Quota, join_callers, read_callers};
 pub use error::Error;
+pub use jobs::Jobs;
 pub use kind::Kind;
 pub use limits::Limits;
 pub use local::Local;
@@ -83,6 +85,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[cache]`: answers that are kept, to be given again. `None`: none are.
     pub cache: Option<Cache>,
+    /// `[jobs]`: durable jobs.
+    pub jobs: Jobs,
     /// `[log]`: what is logged, and how.
     pub log: Log,
     /// `[local]`: the built-in model.
@@ -151,6 +155,7 @@ impl Config {
         let server = Server::read(server)?;
         let limits = Limits::read(root.child("limits")?)?;
         let cache = Cache::read(root.child("cache")?)?;
+        let jobs = Jobs::read(root.child("jobs")?)?;
         let log = Log::read(root.child("log")?)?;
         let local = Local::read(root.child("local")?)?;
         let providers = providers::read(root.children("providers")?)?;
@@ -175,6 +180,7 @@ impl Config {
             server,
             limits,
             cache,
+            jobs,
             log,
             local,
             providers,

@@ -4,18 +4,22 @@
 //! each result with its event in one transaction; whoever follows a job reads the events from the store, and is woken when there
 //! are more. So nothing is told that is not on the disk, and nothing is told twice.
 //!
-//! Knows nothing of HTTP.
+//! Knows nothing of the server's HTTP.
 
 mod create;
 mod feed;
 mod follow;
+pub mod link;
 mod live;
+mod mac;
 mod record;
 mod run;
 mod runner;
 mod sqlite;
 pub mod store;
 mod suspects;
+mod tell;
+pub mod webhook;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -33,6 +37,7 @@ pub use sqlite::Sqlite;
 use crate::extract::Extractor;
 use crate::limits::CallerId;
 use crate::model::{Code, Error, Outcome};
+use crate::net::Client;
 use live::Live;
 use store::{Event, ItemStatus, Job, JobKey, Millis, Order, Status, Store, StoreError};
 
@@ -54,6 +59,8 @@ pub struct Form {
     pub done: fn(&Job) -> Vec<u8>,
     /// Why a job could not run; the text is as above.
     pub problem: fn(&Error, &str) -> Vec<u8>,
+    /// What a webhook is told when a job has ended.
+    pub webhook: fn(&Job) -> Vec<u8>,
 }
 
 /// What ends the work, from the outside in.
@@ -86,10 +93,18 @@ struct Shared {
 impl Jobs {
     /// Takes up what the process before has left, and then whatever comes.
     #[must_use]
-    pub fn start(config: Config, form: Form, store: Arc<dyn Store>, extractor: Arc<Extractor>, ends: Ends) -> Self {
+    pub fn start(
+        config: Config,
+        form: Form,
+        store: Arc<dyn Store>,
+        extractor: Arc<Extractor>,
+        webhooks: Client,
+        ends: Ends,
+    ) -> Self {
         let (orders, taken) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { config, form, store, extractor, ends, lives: Mutex::default(), orders });
         shared.ends.work.spawn(runner::run(Arc::clone(&shared), taken));
+        shared.ends.work.spawn(tell::run(Arc::clone(&shared), webhooks));
         Self(shared)
     }
 

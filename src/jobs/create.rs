@@ -11,7 +11,7 @@ use super::record::Record;
 use super::store::{Begun, Digest, Idempotency, Job, JobKey, NewJob, Status};
 use super::{Jobs, Shared, now, runner, unavailable};
 use crate::limits::CallerId;
-use crate::model::{Code, Error, Metadata};
+use crate::model::{Code, Error, Metadata, Webhook};
 
 /// Inputs that go to the store together: so many, or so many bytes.
 const CHUNK: usize = 2_000;
@@ -32,6 +32,8 @@ pub struct Creation {
     pub metadata: Option<Metadata>,
     pub request_id: String,
     pub traceparent: Option<String>,
+    /// Where its end is told.
+    pub webhook: Option<Webhook>,
     /// At most 255 characters.
     pub idempotency_key: Option<String>,
 }
@@ -75,7 +77,8 @@ impl Jobs {
 fn digest(creation: &Creation) -> Sha256 {
     let metadata = serde_json::to_string(&creation.metadata).unwrap_or_default();
     let mut digest = Sha256::new();
-    for part in [creation.batch.get(), &metadata] {
+    let webhook = creation.webhook.as_ref().map(Webhook::to_json).unwrap_or_default();
+    for part in [creation.batch.get(), &metadata, &webhook] {
         add(&mut digest, part.as_bytes());
     }
     digest
@@ -90,7 +93,9 @@ fn add(digest: &mut Sha256, part: &[u8]) {
 fn new_job(shared: &Shared, creation: Creation) -> NewJob {
     let created_at = now();
     let until = created_at + i64::try_from(IDEMPOTENT.as_millis()).unwrap_or(i64::MAX);
-    let record = Record { batch: creation.batch, request_id: creation.request_id, traceparent: creation.traceparent };
+    let webhook = creation.webhook.and_then(|webhook| RawValue::from_string(webhook.to_json()).ok());
+    let record =
+        Record { batch: creation.batch, request_id: creation.request_id, traceparent: creation.traceparent, webhook };
     NewJob {
         id: creation.id,
         caller: shared.name(creation.caller),

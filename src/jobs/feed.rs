@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use futures_util::{FutureExt, Stream};
+use futures_util::Stream;
+use tokio::task::JoinSet;
 
 use super::Shared;
 use super::run::input;
@@ -15,7 +16,9 @@ use crate::model::Input;
 /// Inputs that are read at a time.
 const PAGE: u32 = 256;
 
-type Page = Pin<Box<dyn Future<Output = Result<Vec<Pending>, StoreError>> + Send>>;
+type Read = Result<Vec<Pending>, StoreError>;
+/// A page that is being read, whoever waits for it.
+type Page = JoinSet<Read>;
 
 /// The inputs without a result, in their order.
 pub struct Feed {
@@ -41,13 +44,15 @@ impl Feed {
 
 /// Reads a page and marks it as taken up: what is handed out is known to be.
 fn read(shared: Arc<Shared>, job: JobKey, from: u32) -> Page {
-    Box::pin(async move {
+    let mut reading = JoinSet::new();
+    reading.spawn(async move {
         let page = shared.store.pending(job, from, PAGE).await?;
         if let Some(last) = page.last() {
             shared.store.take(job, last.index.saturating_add(1)).await?;
         }
         Ok(page)
-    })
+    });
+    reading
 }
 
 impl Stream for Feed {
@@ -60,19 +65,19 @@ impl Stream for Feed {
                 return Poll::Ready(Some(input(&next)));
             }
             let Some(reading) = &mut this.reading else { return Poll::Ready(None) };
-            let page = ready!(reading.poll_unpin(cx));
-            this.reading = None;
-            match page {
-                Ok(page) => {
+            match ready!(reading.poll_join_next(cx)) {
+                Some(Ok(Ok(page))) => {
                     let next = page.last().map(|last| last.index.saturating_add(1));
-                    this.reading = next.map(|next| read(Arc::clone(&this.shared), this.job, next));
                     this.page = page.into();
-                    if let Some(reading) = &mut this.reading {
-                        // Begins now, and is there when this page is used up.
-                        drop(reading.poll_unpin(cx).is_ready().then(|| ()));
-                    }
+                    // Begins now, and is there when this page is used up.
+                    this.reading = next.map(|next| read(Arc::clone(&this.shared), this.job, next));
                 }
-                Err(error) => *this.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+                Some(Ok(Err(error))) => {
+                    this.reading = None;
+                    *this.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+                // It neither panics nor is it given up while somebody waits.
+                Some(Err(_)) | None => this.reading = None,
             }
         }
     }

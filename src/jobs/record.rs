@@ -10,6 +10,9 @@ pub struct Record {
     pub batch: Box<RawValue>,
     /// The id of the request that made it.
     pub request_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// A webhook, as its caller sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Box<RawValue>>,
 }

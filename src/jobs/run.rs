@@ -263,6 +263,11 @@ impl Run<'_> {
         }
     }
 
+    async fn has_webhook(&self) -> Result<bool, StoreError> {
+        let spec = self.shared.store.spec(self.job.key).await?.unwrap_or_default();
+        Ok(serde_json::from_str::<Record>(&spec).is_ok_and(|record| record.webhook.is_some()))
+    }
+
     /// Ends the job if it is in this state.
     async fn end(&mut self, from: Status, to: Status, error: Option<&Error>) -> Result<bool, StoreError> {
         let Some(job) = self.shared.store.job_of(self.job.key).await? else { return Ok(true) };
@@ -282,7 +287,7 @@ impl Run<'_> {
             expires_at: at.saturating_add(retention),
             body: (self.shared.form.done)(&ended),
             error: ended.error.clone(),
-            webhook: None,
+            webhook: self.has_webhook().await?.then(|| (self.shared.form.webhook)(&ended)),
         };
         let Some(job) = self.shared.store.end(self.job.key, from, end).await? else { return Ok(false) };
         tracing::info!(job = job.id, status = ?job.status, total = job.counts.total, succeeded = job.counts.succeeded, "a job has ended");

@@ -76,7 +76,7 @@ fn no_message_shows_a_secret() {
 const FILES: &[(&str, &str)] = &[
     (
         "lisen = \"x\"",
-        "extractd.toml:1:1: unknown key `lisen` at the top level; did you mean `listen`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, log, local, providers, models, callers",
+        "extractd.toml:1:1: unknown key `lisen` at the top level; did you mean `listen`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, jobs, log, local, providers, models, callers",
     ),
     (
         "[limits]\nmax_queue = 1\nmax_concurency = 2",
@@ -88,7 +88,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[limit]\nx = 1",
-        "extractd.toml:1:2: unknown key `limit` at the top level; did you mean `limits`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, log, local, providers, models, callers",
+        "extractd.toml:1:2: unknown key `limit` at the top level; did you mean `limits`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, jobs, log, local, providers, models, callers",
     ),
     ("limits = 3", "extractd.toml:1:1: `limits` must be a table: [limits]"),
     ("[providers]\nopenai = 1", "extractd.toml:2:1: `providers.openai` must be a table: [providers.openai]"),
@@ -365,6 +365,26 @@ const FILES: &[(&str, &str)] = &[
     (
         "[cache]\nmax_bytes = 1023",
         "extractd.toml:2:1: `cache.max_bytes` must be a whole number from 1024 to 1099511627776, not `1023`",
+    ),
+    (
+        "[jobs]\nretention = \"30d\"",
+        "extractd.toml:2:1: unknown key `retention` in [jobs]; did you mean `retention_ms`? allowed: retention_ms, link_ttl_ms, max_running_per_caller, allow_private_webhooks",
+    ),
+    (
+        "[jobs]\nretention_ms = 0",
+        "extractd.toml:2:1: `jobs.retention_ms` must be a whole number from 1000 to 315360000000, not `0`",
+    ),
+    (
+        "[jobs]\nlink_ttl_ms = 604800001",
+        "extractd.toml:2:1: `jobs.link_ttl_ms` must be a whole number from 1000 to 604800000, not `604800001`",
+    ),
+    (
+        "[jobs]\nmax_running_per_caller = 1001",
+        "extractd.toml:2:1: `jobs.max_running_per_caller` must be a whole number from 1 to 1000, not `1001`",
+    ),
+    (
+        "[jobs]\nallow_private_webhooks = \"yes\"",
+        r#"extractd.toml:2:1: `jobs.allow_private_webhooks` must be true or false, not `"yes"`"#,
     ),
     ("[cache]\nttl_ms = 1000", "extractd.toml:2:1: `cache.ttl_ms` has no effect without `cache.max_bytes`; set that too"),
     (

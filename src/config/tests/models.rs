@@ -1,4 +1,4 @@
-//! Providers' limits and keys, models' fallbacks and prices, and the cache.
+//! Providers' limits and keys, models' fallbacks and prices, the cache and the jobs.
 
 use std::time::Duration;
 
@@ -107,4 +107,15 @@ fn a_cache_is_there_when_it_has_a_size() {
         cache("max_bytes = 1_073_741_824\nttl_ms = 2_592_000_000"),
         Some(Cache { max_bytes: 1 << 30, ttl: Duration::from_hours(30 * 24) })
     );
+}
+
+#[test]
+fn jobs_are_kept_a_month_and_report_to_public_addresses_alone() {
+    let jobs = |text: &str| Start::file(&format!("[jobs]\n{text}")).config().jobs;
+    let default = jobs("");
+    assert_eq!((default.retention, default.link_ttl), (Duration::from_hours(30 * 24), Duration::from_hours(1)));
+    assert_eq!((default.max_running_per_caller.get(), default.allow_private_webhooks), (8, false));
+    let set = jobs("retention_ms = 1000\nlink_ttl_ms = 60_000\nmax_running_per_caller = 1000\nallow_private_webhooks = true");
+    assert_eq!((set.retention, set.link_ttl), (Duration::from_secs(1), Duration::from_mins(1)));
+    assert_eq!((set.max_running_per_caller.get(), set.allow_private_webhooks), (1000, true));
 }

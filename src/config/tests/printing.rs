@@ -13,6 +13,7 @@ fn full() -> Start {
          input_usd_per_million_tokens = 0.15\noutput_usd_per_million_tokens = 1\n\
          [models.\"llama3.1\"]\nprovider = \"local\"\n\
          [cache]\nmax_bytes = 1048576\n\
+         [jobs]\nretention_ms = 604800000\nallow_private_webhooks = true\n\
          [callers.web]\nkey = \"key-of-web-0123\"\nmax_queue = 9\nbudget_usd_per_day = 2.5\n",
     )
     .with_env(&[("EXTRACTD_API_KEYS", "caller-key-one,two"), ("EXTRACTD_MAX_QUEUE", "12")])
@@ -31,9 +32,7 @@ impl Start {
     }
 }
 
-#[test]
-fn each_line_says_where_it_came_from_and_shows_no_secret() {
-    let expected = r#"listen = "127.0.0.1:0" # flag --listen
+const PRINTED: &str = r#"listen = "127.0.0.1:0" # flag --listen
 model = "fast" # file extractd.toml:1
 data_dir = "./data" # default
 # schemas_dir is not set
@@ -60,6 +59,12 @@ max_batch_wait_ms = 600000 # default
 [cache]
 max_bytes = 1048576 # file extractd.toml:27
 ttl_ms = 3600000 # default
+
+[jobs]
+retention_ms = 604800000 # file extractd.toml:29
+link_ttl_ms = 3600000 # default
+max_running_per_caller = 8 # default
+allow_private_webhooks = true # file extractd.toml:30
 
 [log]
 filter = "info" # default
@@ -119,12 +124,12 @@ fallback = [] # default
 # output_usd_per_million_tokens is not set
 
 [callers.web]
-key = "****0123" # file extractd.toml:29
+key = "****0123" # file extractd.toml:32
 # requests_per_minute is not set
 # tokens_per_minute is not set
 # max_concurrency is not set
-max_queue = 9 # file extractd.toml:30
-budget_usd_per_day = 2.5 # file extractd.toml:31
+max_queue = 9 # file extractd.toml:33
+budget_usd_per_day = 2.5 # file extractd.toml:34
 
 # [callers.batch]
 # key_env = "BATCH_KEY" # file callers.toml:2
@@ -144,7 +149,10 @@ budget_usd_per_day = 2.5 # file extractd.toml:31
 # max_queue is not set
 # budget_usd_per_day is not set
 "#;
-    assert_eq!(full().load().expect("valid").print(), expected);
+
+#[test]
+fn each_line_says_where_it_came_from_and_shows_no_secret() {
+    assert_eq!(full().load().expect("valid").print(), PRINTED);
 }
 
 #[test]

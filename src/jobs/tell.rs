@@ -1,0 +1,73 @@
+//! Telling webhooks that jobs have ended: from the store, until each was told or given up, and never in the way of the work.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinSet;
+
+use super::record::Record;
+use super::store::{Due, StoreError};
+use super::webhook::{Delivered, Message, deliver, next_try};
+use super::{Shared, now};
+use crate::model::Webhook;
+use crate::net::Client;
+
+/// How often it looks for what is due.
+const LOOK: Duration = Duration::from_secs(1);
+/// Deliveries at a time.
+const AT_ONCE: usize = 16;
+
+/// Tells what is due until the server drains.
+pub async fn run(shared: Arc<Shared>, client: Client) {
+    let draining = shared.ends.draining.clone();
+    let telling = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match shared.store.due(now()).await {
+                Ok(due) => tell_all(&shared, &client, due).await,
+                Err(error) => tracing::warn!(%error, "the webhooks that are due cannot be read"),
+            }
+        }
+    };
+    // What is being told is told again at the next start.
+    draining.run_until_cancelled(telling).await;
+}
+
+async fn tell_all(shared: &Arc<Shared>, client: &Client, due: Vec<Due>) {
+    let mut telling = JoinSet::new();
+    for due in due {
+        if telling.len() >= AT_ONCE {
+            telling.join_next().await;
+        }
+        let (shared, client) = (Arc::clone(shared), client.clone());
+        telling.spawn(async move {
+            if let Err(error) = tell(&shared, &client, &due).await {
+                tracing::warn!(%error, "what came of a webhook cannot be recorded; it is told again");
+            }
+        });
+    }
+    telling.join_all().await;
+}
+
+async fn tell(shared: &Shared, client: &Client, due: &Due) -> Result<(), StoreError> {
+    let spec = shared.store.spec(due.job).await?.unwrap_or_default();
+    let record = serde_json::from_str::<Record>(&spec).ok();
+    let webhook = record.and_then(|record| serde_json::from_str::<Webhook>(record.webhook?.get()).ok());
+    let job = shared.store.job_of(due.job).await?;
+    let (Some(webhook), Some(job)) = (webhook, job) else { return shared.store.told(due.job, None).await };
+    let id = format!("{}_{}", job.id, job.last_event);
+    let again = match deliver(client, &webhook, Message { id: &id, body: &due.body }, SystemTime::now()).await {
+        Delivered::Done => None,
+        Delivered::Gone => {
+            tracing::warn!(job = job.id, "the webhook wants to be told nothing more");
+            None
+        }
+        Delivered::Failed { why, retry_after } => {
+            let wait = next_try(due.tries + 1, retry_after, fastrand::f64());
+            tracing::warn!(job = job.id, tries = due.tries + 1, why, is_given_up = wait.is_none(), "the webhook could not be told");
+            wait
+        }
+    };
+    let at = again.map(|wait| now().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
+    shared.store.told(due.job, at).await
+}
