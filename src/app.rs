@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config, ModelName};
 use crate::extract::{self, Choice, Extractor, Models, Provided};
 use crate::http::{self, Lifecycle, Parts};
+use crate::jobs::store::Store as _;
+use crate::jobs::{self, Ends, Jobs, Sqlite};
 use crate::limits::{self, KeyQuota, Limits, Pool, PoolId, Rate, Terms};
 use crate::model::Mode;
-use crate::net;
+use crate::net::{self, Reach};
 use crate::provider::{Anthropic, Gemini, Ollama, OpenAi, Provider, Remote, Responses, Wire};
 use crate::schema::Registry;
 use crate::telemetry;
@@ -40,10 +42,14 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let address = listener.local_addr().context("the bound address cannot be read")?;
     let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
     let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
+    let lifecycle = Lifecycle::default();
+    let store = Sqlite::open(&config.data_dir.join(STORE)).with_context(|| {
+        format!("the store of jobs, {}, cannot be used", config.data_dir.join(STORE).display())
+    })?;
+    let link_secret = store.secret().await.context("the store of jobs cannot be read")?;
     let mut callers = Callers::new(&config, extractor.limits().clone());
     callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
     tracing::info!("{}", welcome(&extractor, address));
-    let lifecycle = Lifecycle::default();
     let upkeep = lifecycle.tasks.spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
     let keys = callers.keys();
     let watch = config.callers_file.clone().map(|path| {
@@ -52,8 +58,12 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     });
     let grace = config.server.shutdown_grace;
     let header_timeout = config.server.header_timeout;
+    let jobs = jobs(&config, store, Arc::clone(&extractor), &lifecycle)?;
     let router = http::router(Parts {
         extractor,
+        jobs,
+        link_secret,
+        link_ttl: config.jobs.link_ttl,
         server: config.server,
         limits: config.limits,
         keys,
@@ -74,6 +84,20 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     drop(tokio::time::timeout(FAREWELL, lifecycle.tasks.wait()).await);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The file of the store, in the data folder.
+const STORE: &str = "extractd.db";
+
+fn jobs(config: &Config, store: Sqlite, extractor: Arc<Extractor>, lifecycle: &Lifecycle) -> anyhow::Result<Jobs> {
+    let reach = if config.jobs.allow_private_webhooks { Reach::Anywhere } else { Reach::Public };
+    let webhooks = net::Client::outbound(reach).context("the client for webhooks cannot be set up")?;
+    let settings = jobs::Config {
+        retention: config.jobs.retention,
+        max_running_per_caller: config.jobs.max_running_per_caller.get() as usize,
+    };
+    let ends = Ends { draining: lifecycle.draining.clone(), ended: lifecycle.ended.clone(), work: lifecycle.work.clone() };
+    Ok(Jobs::start(settings, http::job_form(), Arc::new(store), extractor, webhooks, ends))
 }
 
 /// Lets the work in flight finish within the grace, then tells what is left to end.

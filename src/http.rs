@@ -7,6 +7,7 @@ mod connection;
 mod docs;
 mod extract;
 mod guard;
+mod jobs;
 mod json;
 mod lines;
 mod negotiate;
@@ -37,9 +38,11 @@ use utoipa_axum::routes;
 
 pub use connection::serve;
 pub use docs::document;
+pub use jobs::form as job_form;
 
 use crate::config;
 use crate::extract::Extractor;
+use crate::jobs::Jobs;
 pub use guard::Keys;
 
 /// The life of the server, from the outside in: first no new work, then no work at all.
@@ -59,6 +62,11 @@ pub struct Lifecycle {
 #[derive(Debug)]
 pub struct Parts {
     pub extractor: Arc<Extractor>,
+    pub jobs: Jobs,
+    /// Signs links to the events of jobs.
+    pub link_secret: [u8; 32],
+    /// How long such a link holds.
+    pub link_ttl: Duration,
     pub server: config::Server,
     pub limits: config::Limits,
     pub keys: Arc<Keys>,
@@ -70,6 +78,9 @@ pub struct Parts {
 #[derive(Debug)]
 struct Shared {
     extractor: Arc<Extractor>,
+    jobs: Jobs,
+    link_secret: [u8; 32],
+    link_ttl: Duration,
     keys: Arc<Keys>,
     hosts: Vec<String>,
     max_body_bytes: usize,
@@ -92,6 +103,12 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::with_openapi(docs::skeleton())
         .routes(routes!(extract::extract))
         .routes(routes!(batch::extract_batch))
+        .routes(routes!(jobs::create_job, jobs::list_jobs))
+        .routes(routes!(jobs::show_job, jobs::delete_job))
+        .routes(routes!(jobs::job_results))
+        .routes(routes!(jobs::job_events))
+        .routes(routes!(jobs::cancel_job))
+        .routes(routes!(jobs::retry_job))
         .routes(routes!(schemas::list))
         .routes(routes!(schemas::get, schemas::put, schemas::delete))
         .routes(routes!(service::models))
@@ -106,6 +123,9 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
 pub fn router(parts: Parts) -> Router {
     let cors = cors(&parts.server.cors_origins);
     let shared = Arc::new(Shared {
+        jobs: parts.jobs,
+        link_secret: parts.link_secret,
+        link_ttl: parts.link_ttl,
         keys: parts.keys,
         hosts: parts.server.hosts,
         max_body_bytes: parts.server.max_body_bytes,

@@ -4,7 +4,7 @@ use axum::Router;
 use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, tag::TagBuilder};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::model::{CacheUse, Mode, OnError, OnFailure, Rule};
+use crate::model::{CacheUse, Mode, OnError, OnFailure, Rule, Webhook};
 
 /// The document before the routes are in it.
 pub fn skeleton() -> OpenApi {
@@ -20,7 +20,7 @@ pub fn skeleton() -> OpenApi {
     let tag = |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();
     OpenApiBuilder::new()
         .info(info.build())
-        .tags(Some([tag("extraction", "Text to JSON"), tag("schemas", "Schemas by name"), tag("server", "The server itself")]))
+        .tags(Some([tag("extraction", "Text to JSON"), tag("jobs", "Durable jobs"), tag("schemas", "Schemas by name"), tag("server", "The server itself")]))
         .build()
 }
 
@@ -143,8 +143,6 @@ macro_rules! request {
             on_failure: Option<OnFailure>,
             /// Echoed on the reply's top level, never sent to the model.
             metadata: Option<std::collections::HashMap<String, String>>,
-            /// Reply with Server-Sent Events. Default false.
-            stream: Option<bool>,
         }
     };
 }
@@ -153,6 +151,8 @@ request! {
     /// One text, and how to extract from it.
     ExtractRequest {
         input: Content,
+        /// Reply with Server-Sent Events. Default false.
+        stream: Option<bool>,
     }
 }
 
@@ -165,6 +165,22 @@ request! {
         concurrency: Option<u64>,
         /// What becomes of the batch when an item fails. Default `continue`.
         on_error: Option<OnError>,
+        /// Reply with Server-Sent Events. Default false.
+        stream: Option<bool>,
+    }
+}
+
+request! {
+    /// Many texts to be worked off whatever happens, and how to extract from each.
+    JobRequest {
+        inputs: Vec<BatchInput>,
+        /// The most items of this job in flight; 1: one after the other. Default: as many as the global limit allows.
+        #[schema(minimum = 1)]
+        concurrency: Option<u64>,
+        /// What becomes of the job when an item fails. Default `continue`.
+        on_error: Option<OnError>,
+        /// Where the job's end is told.
+        webhook: Option<Webhook>,
     }
 }
 

@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::jobs::{self, SignedLink};
 use super::Shared;
 use super::problem::{self, Failed};
 use crate::limits::{CallerId, Standing};
@@ -171,8 +172,16 @@ fn is_probe(path: &str) -> bool {
 /// Who asks, if they may.
 fn check(shared: &Shared, request: &mut Request) -> Result<CallerId, Error> {
     let caller = caller(shared, request)?;
+    if signed(shared, request.uri()).is_some_and(|signed| signed.is_ok()) {
+        request.extensions_mut().insert(SignedLink);
+    }
     request.extensions_mut().insert(caller);
     Ok(caller)
+}
+
+/// Whether the signature of a link is right; `None`: it has none.
+fn signed(shared: &Shared, uri: &Uri) -> Option<Result<(), Error>> {
+    jobs::signed_by_link(shared, uri.path(), uri.query()?)
 }
 
 fn caller(shared: &Shared, request: &Request) -> Result<CallerId, Error> {
@@ -187,6 +196,7 @@ fn caller(shared: &Shared, request: &Request) -> Result<CallerId, Error> {
     match key.and_then(|(_, key)| shared.keys.caller(key.trim())) {
         Some(caller) => Ok(caller),
         None if is_open(request.uri().path()) => Ok(CallerId::default()),
+        None if sent.is_none() && let Some(signed) = signed(shared, request.uri()) => signed.map(|()| CallerId::default()),
         None => {
             let detail = match sent {
                 None => "send one of the configured keys as `Authorization: Bearer …`",

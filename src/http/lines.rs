@@ -31,13 +31,15 @@ pub struct Lines {
     skipping: bool,
     ended: bool,
     index: usize,
+    /// The number of the line that was read last, from 1.
+    line: usize,
     max_line_bytes: usize,
     upload: Arc<Upload>,
 }
 
 impl Lines {
     pub fn new(body: BodyDataStream, max_line_bytes: usize, upload: Arc<Upload>) -> Self {
-        Self { body, buffer: BytesMut::new(), searched: 0, skipping: false, ended: false, index: 0, max_line_bytes, upload }
+        Self { body, buffer: BytesMut::new(), searched: 0, skipping: false, ended: false, index: 0, line: 0, max_line_bytes, upload }
     }
 
     /// Waits a moment for the first of the body. A client that asks whether it may send (`Expect: 100-continue`) is told so
@@ -95,6 +97,7 @@ impl Lines {
 
     /// The input of a line; `None` for a blank one, or the rest of one that was too long.
     fn read(&mut self, line: &[u8]) -> Option<Input> {
+        self.line += 1;
         if std::mem::take(&mut self.skipping) {
             return None;
         }
@@ -108,7 +111,7 @@ impl Lines {
         Some(match json::parse::<Item>(line) {
             Ok(item) => Input::new(self.next_index(), item),
             Err(error) => {
-                let detail = format!("this line is no input: {}", error.detail.trim_start_matches("the body is "));
+                let detail = format!("line {} is no input: {}", self.line, error.detail.trim_start_matches("the body is "));
                 Input::unreadable(self.next_index(), Error { code: Code::InvalidJson, detail, ..error })
             }
         })
@@ -120,7 +123,9 @@ impl Lines {
     }
 
     fn too_long(&mut self) -> Input {
-        let detail = format!("the line is longer than {} bytes (`server.max_line_bytes`)", self.max_line_bytes);
+        // One that is given up before its end was not counted yet.
+        let line = self.line + usize::from(self.skipping);
+        let detail = format!("line {line} is longer than {} bytes (`server.max_line_bytes`)", self.max_line_bytes);
         Input::unreadable(self.next_index(), Error::new(Code::PayloadTooLarge, detail))
     }
 

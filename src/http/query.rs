@@ -30,11 +30,19 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(percent_decode_str(&spaced).decode_utf8().ok()?.into_owned()))
 }
 
-/// The spec and a batch's own fields from a query: text as it stands, everything else as JSON.
+/// The spec and a batch's own fields from a query.
 ///
 /// # Errors
 /// `invalid_request` with the pointer of the first wrong parameter.
 pub fn batch(query: &str) -> Result<Batch, Error> {
+    json::from_text(&members(query)?)
+}
+
+/// A query as the JSON object that it stands for: text as it stands, everything else as JSON.
+///
+/// # Errors
+/// `invalid_request` with the pointer of the first wrong parameter.
+pub fn members(query: &str) -> Result<String, Error> {
     let mut members = Vec::new();
     for pair in pairs(query) {
         let (name, value) = pair?;
@@ -48,7 +56,7 @@ pub fn batch(query: &str) -> Result<Batch, Error> {
         }
         members.push(format!("{}:{text}", serde_json::Value::from(name.as_ref())));
     }
-    json::from_text(&format!("{{{}}}", members.join(",")))
+    Ok(format!("{{{}}}", members.join(",")))
 }
 
 fn is_text(name: &str, value: &str) -> bool {
@@ -67,6 +75,17 @@ impl Page {
     /// # Errors
     /// `invalid_request` with the pointer of the first wrong parameter.
     pub fn read(query: Option<&str>) -> Result<Self, Error> {
+        Self::read_with(query, |_, _| Ok(false))
+    }
+
+    /// The same where there are other parameters too: `other` says whether it knows one, or what it expects of it.
+    ///
+    /// # Errors
+    /// As [`Page::read`].
+    pub fn read_with(
+        query: Option<&str>,
+        mut other: impl FnMut(&str, &str) -> Result<bool, &'static str>,
+    ) -> Result<Self, Error> {
         let mut page = Self { limit: 100, after: None };
         for pair in pairs(query.unwrap_or_default()) {
             let (name, value) = pair?;
@@ -76,7 +95,12 @@ impl Page {
                     page.limit = limit.ok_or_else(|| Error::invalid("/limit", "expected a whole number from 1 to 1000"))?;
                 }
                 "after" => page.after = Some(value.into_owned()),
-                _ => return Err(Error::invalid(near(&pointer("", &name)), "this path takes no such query parameter")),
+                _ => {
+                    let refuse = |message| Error::invalid(near(&pointer("", &name)), message);
+                    if !other(&name, &value).map_err(refuse)? {
+                        return Err(refuse("this path takes no such query parameter"));
+                    }
+                }
             }
         }
         Ok(page)

@@ -39,6 +39,7 @@ pub async fn readyz(state: State) -> Response {
         reasons.push("the server is shutting down".to_owned());
     }
     reasons.extend(state.extractor.models().default.first.provider.unready());
+    reasons.extend(state.jobs.unready());
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready: reasons.is_empty(), reasons })).into_response()
 }

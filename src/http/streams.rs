@@ -13,7 +13,16 @@ use crate::model::{Ending, Error, Outcome};
 const RETRY: &[u8] = b"retry: 2000\n\n";
 
 /// Appends one event. JSON has no line breaks, so that its data is one line.
-fn event(out: &mut BytesMut, name: &str, id: Option<u64>, data: &impl Serialize) {
+pub fn event(out: &mut BytesMut, name: &str, id: Option<u64>, data: &impl Serialize) {
+    framed(out, name, id, |out| write(out, data));
+}
+
+/// Appends one whose data is JSON already.
+pub fn recorded_event(out: &mut BytesMut, name: &str, id: u32, data: &[u8]) {
+    framed(out, name, Some(id.into()), |out| out.put_slice(data));
+}
+
+fn framed(out: &mut BytesMut, name: &str, id: Option<u64>, data: impl FnOnce(&mut BytesMut)) {
     out.put_slice(b"event: ");
     out.put_slice(name.as_bytes());
     if let Some(id) = id {
@@ -21,17 +30,17 @@ fn event(out: &mut BytesMut, name: &str, id: Option<u64>, data: &impl Serialize)
         out.put_slice(id.to_string().as_bytes());
     }
     out.put_slice(b"\ndata: ");
-    write(out, data);
+    data(out);
     out.put_slice(b"\n\n");
 }
 
 /// Opens a stream of events.
-fn open(out: &mut BytesMut) {
+pub fn open(out: &mut BytesMut) {
     out.put_slice(RETRY);
 }
 
 /// Keeps a quiet stream of events alive.
-fn comment(out: &mut BytesMut) {
+pub fn comment(out: &mut BytesMut) {
     out.put_slice(b": still at work\n\n");
 }
 

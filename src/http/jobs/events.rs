@@ -1,0 +1,145 @@
+//! `GET /v1/jobs/{id}/events`: a job as it goes, from any event on.
+
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use tokio_util::sync::CancellationToken;
+
+use super::super::extract::event_stream;
+use super::super::problem::{Failed, Problem};
+use super::super::query;
+use super::super::streams::{comment, event, open, recorded_event};
+use super::super::State;
+use super::SignedLink;
+use super::view::JobProgress;
+use crate::jobs::{Follower, Told};
+use crate::limits::CallerId;
+use crate::model::{Code, Error, near, pointer};
+
+/// After so long without a byte a comment is sent.
+const QUIET: Duration = Duration::from_secs(15);
+/// A client that takes so long to take what it was sent is let go; it resumes where it was.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// Follows a job: a `result` for each item, `progress` about once a second, `done` last.
+///
+/// The `id` of an event is its number, from 1 without a gap; `Last-Event-ID` (or `?after=`, weaker) goes on after it, also after a
+/// restart of the server. After the number of `done` the reply is 204, which ends an `EventSource`.
+#[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs",
+    params(("id" = String, Path), ("Last-Event-ID" = Option<u32>, Header, description = "Go on after this event"),
+        ("after" = Option<u32>, Query, description = "The same; `Last-Event-ID` wins"),
+        ("signature" = Option<String>, Query, description = "In place of a key: as in the job's `links.events`")),
+    responses((status = 200, body = String, content_type = "text/event-stream"), (status = 204, description = "The job has ended, and nothing follows"),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub async fn job_events(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    signed: Option<Extension<SignedLink>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Failed> {
+    let after = after(&headers, uri.query().unwrap_or_default())?;
+    let job = if signed.is_some() { state.jobs.get_any(&id).await? } else { state.jobs.get(caller, &id).await? };
+    if after > job.last_event {
+        let detail = format!("the job has no event {after}; its last one is {}: begin anew, without `Last-Event-ID`", job.last_event);
+        return Err(Error::new(Code::Gone, detail).into());
+    }
+    if after == job.last_event && job.status.is_ended() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let now = Instant::now();
+    let stream = Stream {
+        follower: state.jobs.follow(&job, after),
+        server_ends: state.lifecycle.ended.clone(),
+        sent_at: None,
+        quiet_since: now,
+    };
+    Ok(event_stream(Body::from_stream(stream::unfold(Some(stream), Stream::next))))
+}
+
+/// The event to go on after.
+fn after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
+    let number = |text: &str| text.parse::<u32>().ok();
+    let mut after = None;
+    for pair in query::pairs(query) {
+        let (name, value) = pair?;
+        match name.as_ref() {
+            "after" => after = Some(number(&value).ok_or_else(|| Error::invalid("/after", "expected an event's number"))?),
+            "signature" => {}
+            _ => return Err(Error::invalid(near(&pointer("", &name)), "this path takes no such query parameter")),
+        }
+    }
+    match headers.get("last-event-id").map(|header| header.to_str().unwrap_or("?").trim()) {
+        None | Some("") => Ok(after.unwrap_or(0)),
+        Some(last) => number(last).ok_or_else(|| {
+            Error::new(Code::InvalidRequest, "`Last-Event-ID` is the number of an event of this job, as its `id:` said")
+        }),
+    }
+}
+
+struct Stream {
+    follower: Follower,
+    server_ends: CancellationToken,
+    /// When the last piece was handed out; `None` before the first.
+    sent_at: Option<Instant>,
+    quiet_since: Instant,
+}
+
+impl Stream {
+    /// The next piece, and what goes on after it.
+    async fn next(this: Option<Self>) -> Option<(Result<Bytes, std::convert::Infallible>, Option<Self>)> {
+        let mut this = this?;
+        let mut out = BytesMut::new();
+        match this.sent_at {
+            None => open(&mut out),
+            // It was asked for more only now.
+            Some(sent_at) if sent_at.elapsed() > STALLED => return None,
+            Some(_) => {}
+        }
+        let goes_on = this.fill(&mut out).await;
+        this.sent_at = Some(Instant::now());
+        (goes_on || !out.is_empty()).then(|| (Ok(out.freeze()), goes_on.then_some(this)))
+    }
+
+    /// Waits until there is something to send. False: nothing follows.
+    async fn fill(&mut self, out: &mut BytesMut) -> bool {
+        let ends = self.server_ends.clone();
+        // The head of the stream does not wait.
+        while out.is_empty() {
+            let told = tokio::select! {
+                told = self.follower.next() => told,
+                () = ends.cancelled() => return false,
+            };
+            match told {
+                Ok(Told::Events(events)) => {
+                    for recorded in events {
+                        let name = if recorded.item.is_some() { "result" } else { "done" };
+                        recorded_event(out, name, recorded.number, &recorded.body);
+                        if recorded.item.is_none() {
+                            return false;
+                        }
+                    }
+                }
+                Ok(Told::Progress(job, pace)) => event(out, "progress", None, &JobProgress::new(&job, pace)),
+                Ok(Told::Quiet) if self.quiet_since.elapsed() >= QUIET => comment(out),
+                Ok(Told::Quiet) => {}
+                // Without `done`: whoever follows comes again, and finds out.
+                Err(error) => {
+                    if let Some(error) = error {
+                        tracing::error!(%error, "the events of a job cannot be read");
+                    }
+                    return false;
+                }
+            }
+        }
+        self.quiet_since = Instant::now();
+        true
+    }
+}
