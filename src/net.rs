@@ -1,8 +1,9 @@
-//! The HTTP client for providers. The only place that knows reqwest.
+//! The HTTP client: for providers, and for URLs that callers name. The only place that knows reqwest.
 //!
 //! It makes one call and says what came of it, whole or as it comes: retries, limits and what an answer means belong to others.
 
 mod frames;
+mod guard;
 mod retry_after;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Certificate;
 
 pub use frames::{Frames, Framing};
+pub use guard::{NotPublic, Reach};
 pub use reqwest::Url;
 pub use retry_after::retry_after;
 
@@ -23,6 +25,11 @@ const MAX_STREAM_BYTES: usize = 16 * MAX_ANSWER_BYTES;
 const FAREWELL: Duration = Duration::from_millis(50);
 /// How long a connection to a provider may stay unused; most servers and proxies close theirs after a minute or more.
 const IDLE: Duration = Duration::from_secs(50);
+/// How long a call to a URL that a caller named may take to connect, and altogether: Standard Webhooks 1.0.0 recommends
+/// 15 to 30 s (section "Request timeouts").
+const OUTBOUND_TIMES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
+/// What is read at most of the answer of such a URL.
+const MAX_OUTBOUND_BYTES: usize = 64 * 1024;
 
 /// How to reach one provider.
 #[derive(Debug, Clone, Default)]
@@ -34,9 +41,13 @@ pub struct Options {
     pub connect_timeout: Option<Duration>,
 }
 
-/// Connections to one provider.
+/// Connections to one provider, or to whatever callers name.
 #[derive(Debug, Clone)]
-pub struct Client(reqwest::Client);
+pub struct Client {
+    http: reqwest::Client,
+    reach: Reach,
+    max_bytes: usize,
+}
 
 /// An answer whose head is here, whatever its status, and whose body is yet to be read.
 #[derive(Debug)]
@@ -45,6 +56,7 @@ pub struct Incoming {
     pub headers: HeaderMap,
     response: reqwest::Response,
     read: usize,
+    max_bytes: usize,
 }
 
 /// What came back, whatever its status.
@@ -64,7 +76,7 @@ pub enum Error {
     /// The connection broke after the request was sent; the provider may have worked, and charged, for it.
     #[error("the connection broke before the answer was whole: {0}")]
     Broken(String),
-    #[error("the answer is longer than {MAX_ANSWER_BYTES} bytes")]
+    #[error("the answer is longer than any that is read")]
     TooLarge,
 }
 
@@ -74,27 +86,37 @@ pub enum Error {
 pub struct SetUpError(#[source] reqwest::Error);
 
 impl Client {
+    /// Connections to one provider.
+    ///
     /// # Errors
     /// When the proxy's address or the system's name resolution is unusable.
     pub fn new(options: Options) -> Result<Self, SetUpError> {
-        // The compiled-in roots, so that an image without certificate files works. An error means that it is set already.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok());
-        let mut builder = reqwest::Client::builder()
-            .tls_certs_only(roots)
-            .default_headers(options.headers)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .pool_idle_timeout(IDLE)
-            .user_agent(concat!("extractd/", env!("CARGO_PKG_VERSION")));
+        let mut builder = builder().default_headers(options.headers).pool_idle_timeout(IDLE);
         if let Some(timeout) = options.connect_timeout {
             builder = builder.connect_timeout(timeout);
         }
         if let Some(proxy) = options.proxy {
             builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(SetUpError)?);
         }
-        builder.build().map(Self).map_err(SetUpError)
+        let http = builder.build().map_err(SetUpError)?;
+        Ok(Self { http, reach: Reach::Anywhere, max_bytes: MAX_STREAM_BYTES })
+    }
+
+    /// Calls to URLs that callers name: within `reach`, through no proxy (which would connect to what it likes), each with a
+    /// connection of its own, in 20 s at most. What is out of reach counts as [`Error::Connect`].
+    ///
+    /// # Errors
+    /// When the system's name resolution is unusable.
+    pub fn outbound(reach: Reach) -> Result<Self, SetUpError> {
+        Self::outbound_within(reach, OUTBOUND_TIMES)
+    }
+
+    fn outbound_within(reach: Reach, (connect, whole): (Duration, Duration)) -> Result<Self, SetUpError> {
+        let mut builder = builder().no_proxy().pool_max_idle_per_host(0).connect_timeout(connect).timeout(whole);
+        if reach == Reach::Public {
+            builder = builder.dns_resolver(guard::PublicOnly);
+        }
+        Ok(Self { http: builder.build().map_err(SetUpError)?, reach, max_bytes: MAX_OUTBOUND_BYTES })
     }
 
     /// Posts a body and waits for the head of the answer.
@@ -105,13 +127,14 @@ impl Client {
     /// # Errors
     /// When no answer came. A status of 400 or 500 is an answer.
     pub async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Result<Incoming, Error> {
-        let sent = self.0.post(url.clone()).headers(headers).body(body).send().await;
+        self.reach.check(url).map_err(|error| Error::Connect(error.to_string()))?;
+        let sent = self.http.post(url.clone()).headers(headers).body(body).send().await;
         let mut response = sent.map_err(|error| {
             let said = innermost(&error);
             if error.is_connect() { Error::Connect(said) } else { Error::Broken(said) }
         })?;
         let headers = std::mem::take(response.headers_mut());
-        Ok(Incoming { status: response.status(), headers, response, read: 0 })
+        Ok(Incoming { status: response.status(), headers, response, read: 0, max_bytes: self.max_bytes })
     }
 }
 
@@ -138,7 +161,7 @@ impl Incoming {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let chunk = self.response.chunk().await.map_err(|error| Error::Broken(innermost(&error)))?;
         self.read += chunk.as_ref().map_or(0, Bytes::len);
-        if self.read > MAX_STREAM_BYTES { Err(Error::TooLarge) } else { Ok(chunk) }
+        if self.read > self.max_bytes { Err(Error::TooLarge) } else { Ok(chunk) }
     }
 
     /// Waits a moment for the end of a body of which nothing more is wanted: only then can the connection be used again.
@@ -146,6 +169,19 @@ impl Incoming {
         let rest = async { while let Ok(Some(_)) = self.chunk().await {} };
         drop(tokio::time::timeout(FAREWELL, rest).await);
     }
+}
+
+/// What is the same for all: it makes the one call that it is told to, and follows nothing.
+fn builder() -> reqwest::ClientBuilder {
+    // The compiled-in roots, so that an image without certificate files works. An error means that it is set already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok());
+    reqwest::Client::builder()
+        .tls_certs_only(roots)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .user_agent(concat!("extractd/", env!("CARGO_PKG_VERSION")))
 }
 
 /// The cause at the bottom, which says what happened; the layers above it only say "error sending request".
