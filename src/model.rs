@@ -13,6 +13,7 @@ mod price;
 mod request;
 mod spec;
 mod subset;
+mod webhook;
 
 pub use bounded::Bounded;
 pub use error::{Attempted, Code, Error, Fault, pointer};
@@ -23,8 +24,9 @@ pub use plain::Plain;
 pub use price::{Price, Usd};
 #[cfg(test)]
 pub use request::request_fields;
-pub use request::{Batch, OnError, Single};
+pub use request::{Batch, JobRequest, OnError, Single};
 pub use spec::{CacheUse, Example, MadeUp, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text};
 pub use subset::{
     Asked, EnumRule, Extra, ExtraRule, Forms, Kinds, Limits, Member, NullRule, ReferenceRule, Shape, Shapes, Strictness, Subset,
 };
+pub use webhook::Webhook;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{check_places, plain};
 use crate::http::readers;
-use crate::model::{Batch, Code, Error, Item, Single, Spec, field_is_text};
+use crate::model::{Batch, Code, Error, Item, JobRequest, Single, Spec, field_is_text};
 
 /// Reads the bytes as each body there is and as a query: what is wrong is told by its place, JSON is never said to be none, and a
 /// query means what the same body means.
@@ -16,6 +16,7 @@ pub fn body(data: &[u8]) {
     let document = plain(data);
     read::<Single>(data, document.as_ref());
     read::<Item>(data, document.as_ref());
+    read::<JobRequest>(data, document.as_ref());
     if let Some(batch) = read::<Batch>(data, document.as_ref())
         && let Some(query) = document.as_ref().and_then(as_query)
     {

@@ -1,4 +1,4 @@
-//! What the two extraction endpoints are sent: the spec, and fields of their own beside it.
+//! What extractions and jobs are asked for with: the spec, and fields of their own beside it.
 //!
 //! Read by hand rather than by `#[serde(flatten)]`, which would buffer the body and lose where an error is.
 
@@ -11,6 +11,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use super::bounded::Bounded;
 use super::input::{Content, Item};
 use super::spec::{Key, Refuse, Spec};
+use super::webhook::Webhook;
 
 /// The body of `POST /v1/extract`.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +48,15 @@ impl Batch {
     pub fn concurrency(&self) -> Option<usize> {
         self.concurrency.map(|n| usize::try_from(n.get()).unwrap_or(usize::MAX))
     }
+}
+
+/// The body of `POST /v1/jobs`; from the query, without `inputs`, where they come as NDJSON.
+#[derive(Debug, Clone, Default)]
+pub struct JobRequest {
+    /// What a batch says too. A job has no `stream`, which stays false.
+    pub batch: Batch,
+    /// Where the job's end is told.
+    pub webhook: Option<Webhook>,
 }
 
 /// The inputs of a JSON body.
@@ -131,6 +141,23 @@ impl Body for Batch {
     }
 }
 
+impl Body for JobRequest {
+    const FIELDS: &[&str] = &["inputs", "concurrency", "on_error", "webhook"];
+
+    fn spec(&mut self) -> &mut Spec {
+        &mut self.batch.spec
+    }
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error> {
+        match field {
+            "webhook" => self.webhook = map.next_value()?,
+            "stream" => return Ok(false),
+            _ => return self.batch.read(field, map),
+        }
+        Ok(true)
+    }
+}
+
 struct BodyVisitor<B>(PhantomData<B>);
 
 impl<'de, B: Body> Visitor<'de> for BodyVisitor<B> {
@@ -169,6 +196,12 @@ impl<'de> Deserialize<'de> for Batch {
     }
 }
 
+impl<'de> Deserialize<'de> for JobRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BodyVisitor(PhantomData))
+    }
+}
+
 /// The fields of each extraction endpoint's body, to hold the documentation against.
 #[cfg(test)]
 #[must_use]
@@ -189,6 +222,29 @@ mod tests {
         assert!(single.spec.temperature().abs() < f64::EPSILON && !single.stream);
         let batch: Batch = serde_json::from_str(r#"{"inputs": [], "schema": "person", "concurrency": null}"#).unwrap();
         assert_eq!((batch.concurrency(), batch.on_error), (None, OnError::Continue));
+    }
+
+    #[test]
+    fn a_job_takes_what_a_batch_takes_and_a_webhook_but_no_stream() {
+        let secret = "whsec_dGhpcyBpcyBubyByZWFsIHNlY3JldCEh";
+        let webhook = format!(r#"{{"url": "https://hooks.example/a", "secret": "{secret}"}}"#);
+        let body = format!(
+            r#"{{"schema": "person", "inputs": ["a"], "concurrency": 2, "on_error": "stop", "seed": 1, "webhook": {webhook}}}"#
+        );
+        let job: JobRequest = serde_json::from_str(&body).unwrap();
+        assert_eq!((job.batch.concurrency(), job.batch.on_error, job.batch.spec.seed), (Some(2), OnError::Stop, Some(1)));
+        assert_eq!(job.batch.inputs.map(|inputs| inputs.len()), Some(1));
+        assert_eq!(job.webhook.unwrap().url().as_str(), "https://hooks.example/a");
+        let without: JobRequest = serde_json::from_str(r#"{"schema": {}, "inputs": [], "webhook": null}"#).unwrap();
+        assert!(without.webhook.is_none());
+        let common = |fields: &[&'static str], other: &str| fields.iter().copied().filter(|f| *f != other).collect::<Vec<_>>();
+        assert_eq!(common(JobRequest::FIELDS, "webhook"), common(Batch::FIELDS, "stream"));
+
+        let error = serde_json::from_str::<JobRequest>(r#"{"stream": false}"#).unwrap_err().to_string();
+        assert!(error.contains("unknown field; the fields here are `schema`") && error.contains("`webhook`"), "{error}");
+        assert!(serde_json::from_str::<Batch>(&format!(r#"{{"webhook": {webhook}}}"#)).is_err());
+        let twice = format!(r#"{{"webhook": {webhook}, "webhook": {webhook}}}"#);
+        assert!(serde_json::from_str::<JobRequest>(&twice).unwrap_err().to_string().contains("given twice"));
     }
 
     #[test]
