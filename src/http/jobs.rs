@@ -1,8 +1,8 @@
 //! `/v1/jobs`: durable jobs.
 
 mod body;
-mod events;
-mod results;
+pub mod events;
+pub mod results;
 mod view;
 
 use std::time::SystemTime;
@@ -13,8 +13,6 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
-pub use events::job_events;
-pub use results::job_results;
 pub use view::{JobList, JobView, form};
 
 use super::guard::{self, RequestId, no_query};

@@ -27,7 +27,7 @@ pub fn sign(secret: &[u8; 32], job_id: &str, expires_at_seconds: u64) -> String 
     format!("{expires}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
-/// Whether a signature opens a job's events at a time, in seconds since 1970. Takes the same time for each wrong one.
+/// Whether a signature opens a job's events at a time, in seconds since 1970. How long it takes says nothing of the right one.
 ///
 /// # Errors
 /// When it was not made by [`sign`] for this job, or its time is over.

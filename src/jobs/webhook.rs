@@ -41,7 +41,7 @@ pub enum Delivered {
     Gone,
     /// Anything else, a redirect too: [`next_try`] says when to try again.
     Failed {
-        /// For the log and the operator: holds neither the URL nor the receiver's words.
+        /// For the log and the operator: no more of the URL than its host.
         why: String,
         /// How long the receiver wants to be left alone.
         retry_after: Option<Duration>,

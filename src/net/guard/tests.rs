@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -31,6 +32,20 @@ fn an_address_is_public_or_not() {
         for address in addresses.split_whitespace() {
             assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_address_is_as_public_as_the_one_that_stands_in_it(bits: u32) {
+        let address = Ipv4Addr::from_bits(bits);
+        let [high, low] = [(bits >> 16) as u16, (bits & 0xffff) as u16];
+        for around in [address.to_ipv6_mapped(), Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low)] {
+            prop_assert_eq!(is_public(around.into()), is_public(address.into()), "{}", around);
+        }
+        let known = address.is_private() || address.is_loopback() || address.is_link_local() || address.is_unspecified()
+            || address.is_multicast() || address.is_broadcast() || address.is_documentation();
+        prop_assert!(!known || !is_public(address.into()), "{}", address);
     }
 }
 
