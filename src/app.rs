@@ -43,9 +43,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
     let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
     let lifecycle = Lifecycle::default();
-    let store = Sqlite::open(&config.data_dir.join(STORE)).with_context(|| {
-        format!("the store of jobs, {}, cannot be used", config.data_dir.join(STORE).display())
-    })?;
+    let store = Sqlite::open(&config.data_dir.join(STORE))
+        .with_context(|| format!("the store of jobs, {}, cannot be used", config.data_dir.join(STORE).display()))?;
     let link_secret = store.secret().await.context("the store of jobs cannot be read")?;
     let mut callers = Callers::new(&config, extractor.limits().clone());
     callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
@@ -64,6 +63,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         jobs,
         link_secret,
         link_ttl: config.jobs.link_ttl,
+        webhooks: reach(&config),
         server: config.server,
         limits: config.limits,
         keys,
@@ -89,9 +89,13 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
 /// The file of the store, in the data folder.
 const STORE: &str = "extractd.db";
 
+/// Where webhooks may lead.
+const fn reach(config: &Config) -> Reach {
+    if config.jobs.allow_private_webhooks { Reach::Anywhere } else { Reach::Public }
+}
+
 fn jobs(config: &Config, store: Sqlite, extractor: Arc<Extractor>, lifecycle: &Lifecycle) -> anyhow::Result<Jobs> {
-    let reach = if config.jobs.allow_private_webhooks { Reach::Anywhere } else { Reach::Public };
-    let webhooks = net::Client::outbound(reach).context("the client for webhooks cannot be set up")?;
+    let webhooks = net::Client::outbound(reach(config)).context("the client for webhooks cannot be set up")?;
     let settings = jobs::Config {
         retention: config.jobs.retention,
         max_running_per_caller: config.jobs.max_running_per_caller.get() as usize,

@@ -43,6 +43,7 @@ pub use jobs::form as job_form;
 use crate::config;
 use crate::extract::Extractor;
 use crate::jobs::Jobs;
+use crate::net::Reach;
 pub use guard::Keys;
 
 /// The life of the server, from the outside in: first no new work, then no work at all.
@@ -67,6 +68,8 @@ pub struct Parts {
     pub link_secret: [u8; 32],
     /// How long such a link holds.
     pub link_ttl: Duration,
+    /// Where webhooks may lead.
+    pub webhooks: Reach,
     pub server: config::Server,
     pub limits: config::Limits,
     pub keys: Arc<Keys>,
@@ -81,6 +84,7 @@ struct Shared {
     jobs: Jobs,
     link_secret: [u8; 32],
     link_ttl: Duration,
+    webhooks: Reach,
     keys: Arc<Keys>,
     hosts: Vec<String>,
     max_body_bytes: usize,
@@ -126,6 +130,7 @@ pub fn router(parts: Parts) -> Router {
         jobs: parts.jobs,
         link_secret: parts.link_secret,
         link_ttl: parts.link_ttl,
+        webhooks: parts.webhooks,
         keys: parts.keys,
         hosts: parts.server.hosts,
         max_body_bytes: parts.server.max_body_bytes,

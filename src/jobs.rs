@@ -181,7 +181,8 @@ impl Jobs {
     pub async fn retry(&self, caller: CallerId, id: &str) -> Result<Job, Error> {
         let job = self.get(caller, id).await?;
         let opened = self.0.store.reopen(job.key).await.map_err(unavailable)?;
-        let opened = opened.ok_or_else(|| Error::new(Code::Conflict, "the job has not ended yet; what has failed can run again then"))?;
+        let opened =
+            opened.ok_or_else(|| Error::new(Code::Conflict, "the job has not ended yet; what has failed can run again then"))?;
         self.0.order(runner::Order::Run(opened.key, opened.caller.clone()));
         Ok(opened)
     }

@@ -1,6 +1,7 @@
 //! What is sent: short texts of one length, so that every call costs the same, and the contract's schema.
 
-use std::io::BufRead;
+use std::io::{BufRead, Write};
+use std::net::TcpStream;
 use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
@@ -42,23 +43,43 @@ fn whole(path: &str, headers: &str, body: &str) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
-/// The head of a batch whose inputs follow as chunks of NDJSON, and whose results are NDJSON too.
-pub fn ndjson_head() -> String {
+/// The head of a request whose inputs follow as chunks of NDJSON.
+fn ndjson_head(path: &str, accept: &str) -> String {
     let schema: String = SCHEMA.bytes().map(|byte| format!("%{byte:02X}")).collect();
     format!(
-        "POST /v1/extract/batch?schema={schema} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
-         accept: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
+        "POST {path}?schema={schema} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
+         accept: {accept}\r\ntransfer-encoding: chunked\r\n\r\n"
     )
 }
 
+/// A whole request without a body.
+pub fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
+}
+
 /// A chunk with these inputs.
-pub fn ndjson_chunk(numbers: Range<usize>) -> String {
+fn ndjson_chunk(numbers: Range<usize>) -> String {
     let lines: String = numbers.map(|number| format!("\"{}\"\n", text(number))).collect();
     format!("{:x}\r\n{lines}\r\n", lines.len())
 }
 
-/// The end of such a batch.
-pub const NDJSON_END: &[u8] = b"0\r\n\r\n";
+/// Lines of one chunk of an upload.
+const CHUNK_LINES: usize = 1_000;
+/// The end of an upload.
+const NDJSON_END: &[u8] = b"0\r\n\r\n";
+
+/// Sends a whole upload of so many lines.
+///
+/// # Errors
+/// When the other side has gone.
+pub fn upload(mut writer: TcpStream, path: &str, accept: &str, lines: usize) -> Result<()> {
+    writer.write_all(ndjson_head(path, accept).as_bytes())?;
+    for start in (0..lines).step_by(CHUNK_LINES) {
+        writer.write_all(ndjson_chunk(start..lines.min(start + CHUNK_LINES)).as_bytes())?;
+    }
+    writer.write_all(NDJSON_END)?;
+    Ok(())
+}
 
 /// Reads a stream of events to its end; `first` is called at the first result.
 ///

@@ -51,6 +51,14 @@ impl Connection {
     /// When no answer comes that has its length.
     pub fn exchange(&mut self, request: &[u8]) -> Result<Answer> {
         self.send(request)?;
+        self.answer()
+    }
+
+    /// Reads the answer to what was sent.
+    ///
+    /// # Errors
+    /// When no answer comes that has its length.
+    pub fn answer(&mut self) -> Result<Answer> {
         let head = self.head()?;
         let mut body = vec![0; head.length.context("the answer has no content-length")?];
         self.0.read_exact(&mut body)?;

@@ -14,7 +14,7 @@
 //! - `options`: what to run; `report`: the table; `statistics`: medians
 //! - `process`: a child, its CPU time and memory; `service`, `simulated`, `bare`: the three children
 //! - `client`: HTTP as cheap as can be; `bodies`: what is sent; `recorder`: what the service sends on
-//! - `throughput`, `all_limits`, `singles`, `latency`, `memory`, `makespan`, `first_event`, `storm`: the parts
+//! - `throughput`, `all_limits`, `singles`, `latency`, `memory`, `makespan`, `first_event`, `jobs`, `storm`: the parts
 
 #![allow(
     clippy::pedantic,
@@ -30,6 +30,7 @@ mod bare;
 mod bodies;
 mod client;
 mod first_event;
+mod jobs;
 mod latency;
 mod makespan;
 mod memory;
@@ -77,6 +78,7 @@ fn measure(options: &Options) -> Result<()> {
             Part::Makespan => makespan::measure(options, &mut report),
             Part::FirstEvent => first_event::measure(options, &mut report),
             Part::Memory => memory::measure(options, &mut report),
+            Part::Jobs => jobs::measure(options, &mut report),
             Part::Storm => storm::measure(options, &mut report),
         };
         if let Err(error) = measured {

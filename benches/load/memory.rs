@@ -1,8 +1,6 @@
 //! What the service's memory grows by for each item that waits behind an upstream which never answers, and its peak while a
 //! million lines of NDJSON stream through.
 
-use std::io::Write;
-use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,8 +17,6 @@ use super::throughput::{micros_each, with_cpu};
 const SINGLES: usize = 8_000;
 const BATCH_ITEMS: usize = 100_000;
 const LINES: usize = 1_000_000;
-/// Lines of one chunk of an upload.
-const CHUNK_LINES: usize = 1_000;
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
@@ -97,18 +93,9 @@ fn stream(service: &Service, lines: usize) -> Result<Duration> {
     let mut connection = Connection::open(&service.address)?;
     let writer = connection.writer()?;
     let started = Instant::now();
-    let uploading = thread::spawn(move || upload(writer, lines));
+    let uploading = thread::spawn(move || bodies::upload(writer, "/v1/extract/batch", "application/x-ndjson", lines));
     bodies::read_ndjson(connection.lines()?, lines)?;
     uploading.join().map_err(|_| anyhow!("the upload panicked"))?.context("the upload")?;
     ensure!(lines > 0, "nothing to send");
     Ok(started.elapsed())
-}
-
-fn upload(mut writer: TcpStream, lines: usize) -> Result<()> {
-    writer.write_all(bodies::ndjson_head().as_bytes())?;
-    for start in (0..lines).step_by(CHUNK_LINES) {
-        writer.write_all(bodies::ndjson_chunk(start..lines.min(start + CHUNK_LINES)).as_bytes())?;
-    }
-    writer.write_all(bodies::NDJSON_END)?;
-    Ok(())
 }

@@ -46,13 +46,15 @@ pub enum Part {
     FirstEvent,
     /// What waiting items take, and a streamed batch of a million.
     Memory,
+    /// A durable job of a million lines.
+    Jobs,
     /// A batch behind limits of requests and tokens, 429s and faults; five minutes.
     Storm,
 }
 
 impl Part {
-    pub const ALL: [Self; 7] =
-        [Self::Throughput, Self::Singles, Self::Latency, Self::Makespan, Self::FirstEvent, Self::Memory, Self::Storm];
+    pub const ALL: [Self; 8] =
+        [Self::Throughput, Self::Singles, Self::Latency, Self::Makespan, Self::FirstEvent, Self::Memory, Self::Jobs, Self::Storm];
 
     pub const fn title(self) -> &'static str {
         match self {
@@ -62,6 +64,7 @@ impl Part {
             Self::Makespan => "makespan",
             Self::FirstEvent => "first event",
             Self::Memory => "memory",
+            Self::Jobs => "jobs",
             Self::Storm => "storm",
         }
     }

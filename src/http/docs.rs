@@ -20,7 +20,12 @@ pub fn skeleton() -> OpenApi {
     let tag = |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();
     OpenApiBuilder::new()
         .info(info.build())
-        .tags(Some([tag("extraction", "Text to JSON"), tag("jobs", "Durable jobs"), tag("schemas", "Schemas by name"), tag("server", "The server itself")]))
+        .tags(Some([
+            tag("extraction", "Text to JSON"),
+            tag("jobs", "Durable jobs"),
+            tag("schemas", "Schemas by name"),
+            tag("server", "The server itself"),
+        ]))
         .build()
 }
 

@@ -13,8 +13,8 @@ use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::jobs::{self, SignedLink};
 use super::Shared;
+use super::jobs::{self, SignedLink};
 use super::problem::{self, Failed};
 use crate::limits::{CallerId, Standing};
 use crate::model::{Code, Error, Timing};
@@ -196,7 +196,11 @@ fn caller(shared: &Shared, request: &Request) -> Result<CallerId, Error> {
     match key.and_then(|(_, key)| shared.keys.caller(key.trim())) {
         Some(caller) => Ok(caller),
         None if is_open(request.uri().path()) => Ok(CallerId::default()),
-        None if sent.is_none() && let Some(signed) = signed(shared, request.uri()) => signed.map(|()| CallerId::default()),
+        None if sent.is_none()
+            && let Some(signed) = signed(shared, request.uri()) =>
+        {
+            signed.map(|()| CallerId::default())
+        }
         None => {
             let detail = match sent {
                 None => "send one of the configured keys as `Authorization: Bearer …`",

@@ -39,7 +39,17 @@ pub struct Lines {
 
 impl Lines {
     pub fn new(body: BodyDataStream, max_line_bytes: usize, upload: Arc<Upload>) -> Self {
-        Self { body, buffer: BytesMut::new(), searched: 0, skipping: false, ended: false, index: 0, line: 0, max_line_bytes, upload }
+        Self {
+            body,
+            buffer: BytesMut::new(),
+            searched: 0,
+            skipping: false,
+            ended: false,
+            index: 0,
+            line: 0,
+            max_line_bytes,
+            upload,
+        }
     }
 
     /// Waits a moment for the first of the body. A client that asks whether it may send (`Expect: 100-continue`) is told so

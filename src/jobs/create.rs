@@ -94,8 +94,7 @@ fn new_job(shared: &Shared, creation: Creation) -> NewJob {
     let created_at = now();
     let until = created_at + i64::try_from(IDEMPOTENT.as_millis()).unwrap_or(i64::MAX);
     let webhook = creation.webhook.and_then(|webhook| RawValue::from_string(webhook.to_json()).ok());
-    let record =
-        Record { batch: creation.batch, request_id: creation.request_id, traceparent: creation.traceparent, webhook };
+    let record = Record { batch: creation.batch, request_id: creation.request_id, traceparent: creation.traceparent, webhook };
     NewJob {
         id: creation.id,
         caller: shared.name(creation.caller),

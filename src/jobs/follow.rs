@@ -7,9 +7,9 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
+use super::Shared;
 use super::live::{Live, Pace};
 use super::store::{Counts, Event, Job, JobKey, StoreError};
-use super::Shared;
 
 /// Events that are read at a time.
 const PAGE: u32 = 500;

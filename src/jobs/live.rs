@@ -87,9 +87,9 @@ impl Live {
             let elapsed = at.elapsed().as_secs_f64();
             (elapsed >= STEP.as_secs_f64()).then(|| f64::from(ended.saturating_sub(before)) / elapsed)
         });
-        let left = rate_per_s.filter(|rate| *rate > 0.0).and_then(|rate| {
-            Duration::try_from_secs_f64(f64::from(job.counts.total.saturating_sub(ended)) / rate).ok()
-        });
+        let left = rate_per_s
+            .filter(|rate| *rate > 0.0)
+            .and_then(|rate| Duration::try_from_secs_f64(f64::from(job.counts.total.saturating_sub(ended)) / rate).ok());
         Pace { in_flight: self.in_flight.load(Ordering::Relaxed), rate_per_s, left }
     }
 }

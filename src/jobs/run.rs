@@ -161,13 +161,11 @@ impl Run<'_> {
         loop {
             let caller = self.shared.extractor.limits().caller_named(&self.job.caller);
             let refused = match caller {
-                Some(caller) => {
-                    match self.shared.extractor.admit(caller, &prepared.plan, None, prepared.batch.concurrency()) {
-                        Ok(lane) => return Ok(lane),
-                        Err(error) if error.retry_after.is_none() => return Err(Stop::Impossible(error)),
-                        Err(error) => error.retry_after,
-                    }
-                }
+                Some(caller) => match self.shared.extractor.admit(caller, &prepared.plan, None, prepared.batch.concurrency()) {
+                    Ok(lane) => return Ok(lane),
+                    Err(error) if error.retry_after.is_none() => return Err(Stop::Impossible(error)),
+                    Err(error) => error.retry_after,
+                },
                 None => None,
             };
             tokio::time::sleep(refused.unwrap_or(ADMISSION).min(ADMISSION)).await;

@@ -29,7 +29,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs jobs until the server drains, and then until those that run have ended.
 pub async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
-    let mut runner = Runner { shared: Arc::clone(&shared), waiting: VecDeque::new(), running: HashMap::new(), runs: JoinSet::new() };
+    let mut runner =
+        Runner { shared: Arc::clone(&shared), waiting: VecDeque::new(), running: HashMap::new(), runs: JoinSet::new() };
     let draining = shared.ends.draining.clone();
     if draining.run_until_cancelled(runner.begin()).await.is_some() {
         runner.work(&mut orders).await;

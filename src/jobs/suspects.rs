@@ -31,7 +31,10 @@ async fn try_to_clear(shared: &Arc<Shared>) -> Result<(), StoreError> {
     if suspects.is_empty() {
         return Ok(());
     }
-    tracing::warn!(items = suspects.len(), "the server died several times soon after its start; the items that it had run one by one");
+    tracing::warn!(
+        items = suspects.len(),
+        "the server died several times soon after its start; the items that it had run one by one"
+    );
     tokio::time::sleep(QUIET).await;
     let mut prepared = HashMap::new();
     while !suspects.is_empty() {

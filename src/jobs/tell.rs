@@ -64,7 +64,13 @@ async fn tell(shared: &Shared, client: &Client, due: &Due) -> Result<(), StoreEr
         }
         Delivered::Failed { why, retry_after } => {
             let wait = next_try(due.tries + 1, retry_after, fastrand::f64());
-            tracing::warn!(job = job.id, tries = due.tries + 1, why, is_given_up = wait.is_none(), "the webhook could not be told");
+            tracing::warn!(
+                job = job.id,
+                tries = due.tries + 1,
+                why,
+                is_given_up = wait.is_none(),
+                "the webhook could not be told"
+            );
             wait
         }
     };

@@ -200,21 +200,25 @@ impl Sending {
 
     /// Sends it, and returns once the head of the response is there.
     pub async fn send(self) -> Response {
+        let target = format!("{:?} {:?}", self.builder.method_ref(), self.builder.uri_ref());
+        self.try_send().await.unwrap_or_else(|| panic!("{target}: no response"))
+    }
+
+    /// The same; `None` when there is nobody, or the connection breaks before the head.
+    pub async fn try_send(self) -> Option<Response> {
         let request = self.builder.body(self.body).expect("the request is well formed");
-        let target = format!("{} {}", request.method(), request.uri());
-        within(LIMIT, &format!("a response to {target}"), async {
-            let stream = TcpStream::connect(self.address).await.expect("the server accepts");
-            stream.set_nodelay(true).unwrap();
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let sending = async {
+            let stream = TcpStream::connect(self.address).await.ok()?;
+            stream.set_nodelay(true).ok()?;
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
             let connection = Connection(tokio::spawn(async move {
                 // How it ended shows in the response.
                 let _ = connection.await;
             }));
-            let response = sender.send_request(request).await.unwrap_or_else(|error| panic!("{target}: {error:?}"));
-            let (head, body) = response.into_parts();
-            Response { status: head.status, headers: head.headers, body, buffer: BytesMut::new(), _connection: connection }
-        })
-        .await
+            let (head, body) = sender.send_request(request).await.ok()?.into_parts();
+            Some(Response { status: head.status, headers: head.headers, body, buffer: BytesMut::new(), _connection: connection })
+        };
+        within(LIMIT, "a response, or none", sending).await
     }
 
     /// Sends it, and reads the whole response.
@@ -320,18 +324,22 @@ impl Response {
 
     /// The next SSE event that has data; `None` at the end.
     pub async fn event(&mut self) -> Option<Event> {
+        let event = self.try_event().await.expect("the body is whole");
+        assert!(event.is_some() || self.buffer.is_empty(), "the last event has no end: {:?}", self.buffer);
+        event
+    }
+
+    /// The same where the connection may break.
+    pub async fn try_event(&mut self) -> Result<Option<Event>, hyper::Error> {
         loop {
             while let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
                 let block = self.buffer.split_to(end);
                 self.buffer.advance(2);
                 if let Some(event) = Event::parse(str::from_utf8(&block).expect("events are UTF-8")) {
-                    return Some(event);
+                    return Ok(Some(event));
                 }
             }
-            let Some(chunk) = self.chunk().await else {
-                assert!(self.buffer.is_empty(), "the last event has no end: {:?}", self.buffer);
-                return None;
-            };
+            let Some(chunk) = self.try_chunk().await? else { return Ok(None) };
             self.buffer.extend_from_slice(&chunk);
         }
     }

@@ -35,6 +35,7 @@ mod errors;
 mod fair;
 mod fallback;
 mod hostile;
+mod jobs;
 mod keys;
 mod layers;
 #[cfg(feature = "local")]

@@ -29,10 +29,19 @@ pub fn binary() -> Command {
     command
 }
 
+/// The binary under test, begun by a shell that says this first.
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_extractd")]);
+    command.env_clear().kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 /// How a server is to be started.
 pub struct Builder {
     environment: Vec<(String, String)>,
     folder: Arc<Folder>,
+    file_limit: Option<u64>,
 }
 
 impl Builder {
@@ -49,6 +58,12 @@ impl Builder {
         self.env("EXTRACTD_CONFIG", path.display())
     }
 
+    /// No file that it writes may be longer: for it, the disk is full then.
+    pub fn limited_to_kilobytes(mut self, kilobytes: u64) -> Self {
+        self.file_limit = Some(kilobytes);
+        self
+    }
+
     /// The folder that the server works in; files put here before the start are there for it.
     pub fn folder(&self) -> &Path {
         &self.folder.0
@@ -57,7 +72,11 @@ impl Builder {
     /// Starts it, and waits until it listens.
     pub async fn start(self) -> Server {
         let turn = turn::beside_others().await;
-        let mut command = binary();
+        let mut command = match self.file_limit {
+            None => binary(),
+            // A write beyond the limit fails, rather than end the process.
+            Some(kilobytes) => shell(&format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", kilobytes * 2)),
+        };
         command.arg("serve").current_dir(self.folder()).envs(self.environment.iter().cloned());
         let mut child = command.spawn().expect("the binary starts");
         let output = Output::default();
@@ -84,7 +103,7 @@ impl Server {
         let folder = Arc::new(Folder::new());
         let data = folder.0.join("data").display().to_string();
         let environment = vec![("EXTRACTD_LISTEN".to_owned(), "127.0.0.1:0".to_owned()), ("EXTRACTD_DATA_DIR".to_owned(), data)];
-        Builder { environment, folder }
+        Builder { environment, folder, file_limit: None }
     }
 
     /// One that asks `upstream`, not yet started.
@@ -124,6 +143,13 @@ impl Server {
         assert!(done.success(), "{kill}");
     }
 
+    /// Its files may be as long as they like again.
+    pub fn unlimited(&self) {
+        let raised =
+            std::process::Command::new("prlimit").args(["--pid", &self.pid().to_string(), "--fsize=unlimited:"]).status();
+        assert!(raised.expect("prlimit, of util-linux").success());
+    }
+
     /// Waits for its end; the exit code, `None` when a signal ended it.
     pub async fn exit(&mut self, limit: Duration) -> Option<i32> {
         within(limit, "the server ends", self.child.wait()).await.unwrap().code()
@@ -133,7 +159,19 @@ impl Server {
     pub async fn restart(mut self) -> Self {
         self.terminate();
         assert_eq!(self.exit(Duration::from_secs(30)).await, Some(0), "{}", self.output());
-        let again = Builder { environment: self.builder.environment.clone(), folder: Arc::clone(&self.builder.folder) };
+        self.again().await
+    }
+
+    /// Kills it, as nobody can be warned of, and starts it anew on the same folder.
+    pub async fn kill_and_restart(mut self) -> Self {
+        self.child.kill().await.expect("the server can be killed");
+        self.again().await
+    }
+
+    /// Starts one that has ended anew on the same folder.
+    async fn again(self) -> Self {
+        let again =
+            Builder { environment: self.builder.environment.clone(), folder: Arc::clone(&self.builder.folder), file_limit: None };
         drop(self);
         again.start().await
     }

@@ -81,6 +81,10 @@ impl Of<'_> {
         let idempotency_key = super::idempotency_key(self.headers)?;
         let traceparent = traceparent(self.headers);
         let plan = self.shared.extractor.plan(batch.spec, Kind::Job, traceparent.clone()).await?;
+        if let Some(webhook) = &webhook {
+            let refused = |error: crate::net::NotPublic| Error::invalid("/webhook/url", error.to_string());
+            self.shared.webhooks.check(webhook.url()).map_err(refused)?;
+        }
         super::not_draining(self.shared)?;
         let mut members: Members<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         members.retain(|name, _| !APART.contains(name));

@@ -11,11 +11,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
+use super::super::State;
 use super::super::extract::event_stream;
 use super::super::problem::{Failed, Problem};
 use super::super::query;
 use super::super::streams::{comment, event, open, recorded_event};
-use super::super::State;
 use super::SignedLink;
 use super::view::JobProgress;
 use crate::jobs::{Follower, Told};
@@ -48,7 +48,8 @@ pub async fn job_events(
     let after = after(&headers, uri.query().unwrap_or_default())?;
     let job = if signed.is_some() { state.jobs.get_any(&id).await? } else { state.jobs.get(caller, &id).await? };
     if after > job.last_event {
-        let detail = format!("the job has no event {after}; its last one is {}: begin anew, without `Last-Event-ID`", job.last_event);
+        let detail =
+            format!("the job has no event {after}; its last one is {}: begin anew, without `Last-Event-ID`", job.last_event);
         return Err(Error::new(Code::Gone, detail).into());
     }
     if after == job.last_event && job.status.is_ended() {

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
 
+use super::super::State;
 use super::super::negotiate::{Wanted, wanted};
 use super::super::problem::{Failed, Problem};
 use super::super::query::Page;
 use super::super::shapes::ItemResult;
-use super::super::State;
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, Order};
 use crate::limits::CallerId;

@@ -104,11 +104,8 @@ pub struct JobView {
 impl JobView {
     pub fn new(job: &Job, pace: Pace, signature: &str) -> Self {
         let itself = format!("/v1/jobs/{}", job.id);
-        let links = JobLinks {
-            results: format!("{itself}/results"),
-            events: format!("{itself}/events?signature={signature}"),
-            itself,
-        };
+        let links =
+            JobLinks { results: format!("{itself}/results"), events: format!("{itself}/events?signature={signature}"), itself };
         let pace = if job.status.is_ended() { Pace::default() } else { pace };
         Self {
             id: job.id.clone(),
@@ -234,4 +231,3 @@ fn tenths(rate: f64) -> f64 {
 fn eta_ms(pace: Pace) -> Option<u64> {
     pace.left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
 }
-

@@ -171,11 +171,10 @@ async fn what_a_process_had_when_it_died_is_counted_until_one_lives() {
     drop(store);
     store = folder.open();
     let suspects = store.suspects(3).await.unwrap();
-    assert_eq!(suspects.iter().map(|(of, item)| (*of, item.index, item.lost)).collect::<Vec<_>>(), [(
-        job,
-        2,
-        Lost { times: 3, alone: 1 }
-    )]);
+    assert_eq!(
+        suspects.iter().map(|(of, item)| (*of, item.index, item.lost)).collect::<Vec<_>>(),
+        [(job, 2, Lost { times: 3, alone: 1 })]
+    );
     drop(store);
     store = folder.open();
     assert_eq!(lost(&store).await, [(1, 0, 0), (2, 0, 0), (3, 0, 0)], "it died with nothing in hand, so not of these");

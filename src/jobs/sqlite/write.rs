@@ -225,15 +225,9 @@ pub fn end(connection: &Connection, job: JobKey, from: Status, end: &End) -> rus
     connection
         .prepare_cached("INSERT INTO events (place, body) VALUES (?1, ?2)")?
         .execute(params![place(job, number), end.body])?;
-    let sql = "UPDATE jobs SET status = ?2, last_event = ?3, finished_at = ?4, expires_at = ?5, error = ?6, taken = 0 WHERE key = ?1";
-    connection.prepare_cached(sql)?.execute(params![
-        job.0,
-        end.status as i64,
-        number,
-        end.at,
-        end.expires_at,
-        end.error
-    ])?;
+    let sql =
+        "UPDATE jobs SET status = ?2, last_event = ?3, finished_at = ?4, expires_at = ?5, error = ?6, taken = 0 WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute(params![job.0, end.status as i64, number, end.at, end.expires_at, end.error])?;
     if let Some(body) = &end.webhook {
         let sql = "INSERT OR REPLACE INTO webhooks (job, due_at, tries, body) VALUES (?1, ?2, 0, ?3)";
         connection.prepare_cached(sql)?.execute(params![job.0, end.at, body])?;
