@@ -444,6 +444,58 @@ fn an_object_is_closed_where_nothing_else_can_be_missing() {
 }
 
 #[test]
+fn a_string_that_only_braces_follow_has_lost_its_quote() {
+    let flat = json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}});
+    mends(
+        &flat,
+        &[
+            (r#"{"a": "one, two. }"#, json!({"a": "one, two."})),
+            ("```json\n{\n  \"a\": \"it's one\n}\n```", json!({"a": "it's one"})),
+        ],
+    );
+    refuses(
+        &flat,
+        &[
+            r#"{"a": "one}"#,
+            r#"{"a": "one { two }"#,
+            r#"{"a": "one }}"#,
+            r#"{"a": "one "two" three }"#,
+            "{\"a\": \"one\ntwo }",
+            r#"{"a": "one, }"#,
+            r#"{"b": "one }"#,
+        ],
+    );
+    let nested = json!({"type": "object", "properties": {"o": flat}, "required": ["o"]});
+    mends(&nested, &[(r#"{"o": {"a": "one } }"#, json!({"o": {"a": "one"}}))]);
+    refuses(&nested, &[r#"{"o": {"a": "one }"#]);
+    let two = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}});
+    refuses(&two, &[r#"{"a": "one }"#]);
+    refuses(&json!({"type": "array", "items": {"type": "string"}}), &[r#"["one ]"#]);
+}
+
+#[test]
+fn an_object_that_its_block_of_code_leaves_open_is_closed() {
+    let flat = json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}, "b": {"type": "boolean"}}});
+    mends(
+        &flat,
+        &[
+            ("So:\n```\n{\n \"b\": true, \"a\": \"x\"\n\n```\nThat is it.", json!({"b": true, "a": "x"})),
+            ("```json\n{\"a\": \"x\", \"b\": true\n```", json!({"a": "x", "b": true})),
+            (r#"{"a": "x", "b": true"#, json!({"a": "x", "b": true})),
+        ],
+    );
+    refuses(
+        &flat,
+        &[
+            "```json\n{\"a\": \"x\"\n```",
+            "```json\n{\"a\": \"x\", \"b\": true,\n```",
+            "```json\n{\"a\": \"x\", \"b\": true\n```\nNo:\n```json\n{\"a\": \"y\", \"b\": true\n```",
+            "```json\n[{\"a\": \"x\", \"b\": true}\n```",
+        ],
+    );
+}
+
+#[test]
 fn what_is_left_out_with_the_closing_brace_is_told() {
     let schema = Schema::compile(r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#).unwrap();
     let repairs = schema.read("So: {'a': 'x'", |value| value, true).unwrap().repairs;
@@ -477,6 +529,13 @@ fn values_of_different_kinds_that_follow_one_another_are_a_list() {
         {"type": "object", "required": ["k"]}, {"type": "array", "items": {"type": "integer"}}]}});
     mends(&kinds, &[("{\"k\": 1}\n[2, 3]", json!([{"k": 1}, [2, 3]]))]);
     refuses(&kinds, &["{\"k\": 1} or [2, 3]"]);
+    let empty = json!({"type": "array", "items": {"anyOf": [{"type": "object"}, {"type": "array"}]}});
+    for (text, expected) in [("{}[]{}", json!([{}, [], {}])), ("[]{}", json!([[], {}]))] {
+        let read = read(&empty, text).unwrap();
+        assert_eq!((read.value, read.repairs.len()), (expected, 1), "{text}: the list in it is no whole answer");
+    }
+    let any = Schema::compile(r#"{"type": "array"}"#).unwrap();
+    assert_eq!(any.read("{} [1]", |value| value, true).unwrap().value, json!([1]));
 }
 
 #[test]
