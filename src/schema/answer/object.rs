@@ -199,7 +199,7 @@ impl<'t> Reader<'t> {
             self.separator(close)?;
         }
         self.cursor.bump();
-        if self.in_objects == 0 && items.len() == 1 && self.repairs.has(repair::BARE_TEXT) {
+        if self.in_objects == 0 && matches!(items.as_slice(), [Value::String(_)]) && self.repairs.has(repair::BARE_TEXT) {
             return Err(Fault::new(opened, "expected a JSON value"));
         }
         Ok(Value::Array(items))

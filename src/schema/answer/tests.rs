@@ -147,6 +147,7 @@ fn syntax_is_mended() {
             r#"{"a": so it is. "b": so it is, a brown fox. "c": x}"#,
             json!({"a": "so it is.", "b": "so it is, a brown fox.", "c": "x"}),
         ),
+        ("[{a: foo}]", json!([{"a": "foo"}])),
         ("{a: one{two words}, b: x{y}z}", json!({"a": "one{two words}", "b": "x{y}z"})),
         (r#"{"a": {"b": 1 // one }, "c": 2}"#, json!({"a": {"b": 1}, "c": 2})),
         (r#"{"a": [1 # one ]}"#, json!({"a": [1]})),

@@ -517,6 +517,48 @@ fn a_text_in_quotes_is_what_is_in_them() {
 }
 
 #[test]
+fn elements_within_elements_are_objects_lists_and_maps() {
+    let schema = json!({"type": "object", "required": ["name", "tags"], "properties": {
+        "name": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}},
+        "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "at": {"anyOf": [{"$ref": "#/$defs/at"}, {"type": "null"}]}},
+        "$defs": {"at": {"type": "object", "required": ["zip"], "properties": {"zip": {"type": "integer"}}}}});
+    mends(
+        &schema,
+        &[
+            (
+                "So:\n<who>\n <name>A &amp; B</name>\n <tags>\n  <tag>x</tag>\n  <tag>y</tag>\n </tags>\n <at><zip>123</zip></at>\n</who>",
+                json!({"name": "A & B", "tags": ["x", "y"], "at": {"zip": 123}}),
+            ),
+            (
+                "<who><Name>A</Name><tags>x</tags><tags>y</tags><counts><entry><key>k</key><value>2</value></entry></counts></who>",
+                json!({"name": "A", "tags": ["x", "y"], "counts": {"k": 2}}),
+            ),
+            (
+                "<?xml version=\"1.0\"?>\n<name>A</name><tags/><counts><k>2</k></counts><at>null</at>",
+                json!({"name": "A", "tags": [], "counts": {"k": 2}, "at": null}),
+            ),
+        ],
+    );
+    refuses(
+        &schema,
+        &[
+            "<who><name>A</name><tags><tag>x</tag>",
+            "<who><name>A</name><tags><tag>x</tag></who></tags>",
+            "<who><name>A <b>B</b></name><tags><tag>x</tag></tags></who>",
+            "<who><name>A</name><tags><tag>x</tag> and <tag>y</tag></tags></who>",
+            "<who><name>A</name><name>B</name><tags><tag>x</tag></tags></who>",
+            "<who><name>A</name><tags><tag>x</tag><note>y</note></tags></who>",
+            "<who><name>A</name><tags><tag>x</tag></tags><other>y</other></who>",
+        ],
+    );
+    let list = json!({"type": "array", "items": {"type": "integer"}});
+    mends(&list, &[("<items><item>1</item><item>2</item></items>", json!([1, 2]))]);
+    refuses(&list, &["<items><item>1</item><item>2</item>", &format!("{}1{}", "<a>".repeat(70), "</a>".repeat(70))]);
+    mends(&json!({"enum": ["ON", "OFF"]}), &[("<?xml version=\"1.0\"?><state>OFF</state>", json!("OFF"))]);
+}
+
+#[test]
 fn numbers_between_commas_are_a_list() {
     let numbers = json!({"type": "array", "items": {"type": "number"}});
     mends(&numbers, &[("4,5,6", json!([4, 5, 6])), ("4.5, 6", json!([4.5, 6])), ("1234,567,89", json!([1234, 567, 89]))]);
