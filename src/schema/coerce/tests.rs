@@ -555,6 +555,9 @@ fn elements_within_elements_are_objects_lists_and_maps() {
     let list = json!({"type": "array", "items": {"type": "integer"}});
     mends(&list, &[("<items><item>1</item><item>2</item></items>", json!([1, 2]))]);
     refuses(&list, &["<items><item>1</item><item>2</item>", &format!("{}1{}", "<a>".repeat(70), "</a>".repeat(70))]);
+    let nullable = json!({"type": "object", "required": ["a"], "properties": {
+        "a": {"type": "integer"}, "b": {"type": ["string", "null"]}}});
+    mends(&nullable, &[("<a>1</a><b>null</b>", json!({"a": 1, "b": null})), ("```xml\n<a>2</a>\n```", json!({"a": 2}))]);
     mends(&json!({"enum": ["ON", "OFF"]}), &[("<?xml version=\"1.0\"?><state>OFF</state>", json!("OFF"))]);
 }
 

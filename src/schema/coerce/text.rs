@@ -18,14 +18,15 @@ const XML: &str = "read from XML elements";
 
 /// What `text` says of the schema's root.
 pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
-    let text = inner(text);
+    let whole = unfenced(text);
+    let text = inner(whole);
     if text.is_empty() || text.len() > MAX_TEXT {
         return None;
     }
     let root = document.target(document.root());
     let (value, note) = if let Some(properties) = root.get("properties").and_then(Value::as_object) {
-        xml::read(document, text).map(|value| (value, XML)).or_else(|| lines(properties, text))?
-    } else if let Some(list) = xml::read(document, text) {
+        xml::read(document, whole).map(|value| (value, XML)).or_else(|| lines(properties, text))?
+    } else if let Some(list) = xml::read(document, whole) {
         (list, XML)
     } else {
         if text.len() > MAX_SCALAR || is_refusal(text) {
@@ -44,8 +45,8 @@ pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
     }
 }
 
-/// The text without a fence or one element around all of it.
-fn inner(text: &str) -> &str {
+/// The text without a fence around all of it, or a prolog of XML before it.
+fn unfenced(text: &str) -> &str {
     let mut text = text.trim();
     if let Some((_, rest)) = text.split_once("?>").filter(|(prolog, _)| prolog.starts_with("<?xml")) {
         text = rest.trim_start();
@@ -55,13 +56,15 @@ fn inner(text: &str) -> &str {
             text = inside.split_once('\n').map_or(inside, |(_, inside)| inside).trim();
         }
     }
-    if let Some((_, inside, rest)) = element(text)
-        && rest.trim().is_empty()
-        && !inside.contains('<')
-    {
-        return inside.trim();
-    }
     text
+}
+
+/// The text without one element around all of it.
+fn inner(text: &str) -> &str {
+    match element(text) {
+        Some((_, inside, rest)) if rest.trim().is_empty() && !inside.contains('<') => inside.trim(),
+        _ => text,
+    }
 }
 
 /// Text that may be one scalar: the schema says which. What may be free text is one line.
@@ -179,10 +182,10 @@ pub fn property<'p>(properties: &'p Map<String, Value>, name: &str) -> Option<&'
     alike.next().filter(|_| alike.next().is_none()).map(String::as_str)
 }
 
-/// A list, an object or a quoted string as JSON writes it; anything else is text, of which the schema says what it is.
+/// `null`, a list, an object or a quoted string as JSON writes it; anything else is text, of which the schema says what it is.
 pub fn told(text: &str) -> Value {
     match serde_json::from_str(text) {
-        Ok(value @ (Value::Array(_) | Value::Object(_) | Value::String(_))) => value,
+        Ok(value @ (Value::Null | Value::Array(_) | Value::Object(_) | Value::String(_))) => value,
         _ => Value::String(bare_text(text).to_owned()),
     }
 }

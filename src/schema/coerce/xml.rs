@@ -52,7 +52,8 @@ fn parsed(text: &str) -> Option<Vec<Element<'_>>> {
             && open.len() < MAX_DEPTH;
         let before = text.get(at..start)?;
         // Text beside elements within one: neither the one nor the other.
-        let is_mixed = open.last().is_some_and(|(around, _)| !around.children.is_empty() || !is_closing) && !before.trim().is_empty();
+        let is_mixed =
+            open.last().is_some_and(|(around, _)| !around.children.is_empty() || !is_closing) && !before.trim().is_empty();
         if !is_name || is_mixed {
             return None;
         }
