@@ -90,6 +90,7 @@ impl Frames {
     fn line(&mut self) -> Option<BytesMut> {
         if self.after_cr && self.buffer.first() == Some(&b'\n') {
             self.buffer.advance(1);
+            self.after_cr = false;
         }
         self.after_cr &= self.buffer.is_empty();
         let rest = self.buffer.get(self.scanned..).unwrap_or_default();
@@ -136,6 +137,7 @@ mod tests {
         for (stream, expected) in [
             ("data: a\n\ndata: b\n\n", vec!["a", "b"]),
             ("data:a\r\n\r\ndata: b\r\n\r\n", vec!["a", "b"]),
+            ("data: a\r\n\ndata: b\r\n\n", vec!["a", "b"]),
             ("data: a\r\rdata:  b\r\r", vec!["a", " b"]),
             ("\u{feff}data: a\n\n", vec!["a"]),
             (": still here\n\nevent: x\nid: 1\nretry: 5\ndata: a\ndata: ü\n\n", vec!["a\nü"]),

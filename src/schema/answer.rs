@@ -10,11 +10,13 @@
 //! Knows no schema (only a predicate), no provider and no HTTP.
 //!
 //! - `scan`: which pieces of the text are worth reading; `reasoning`: which are not; `found`: what came of it
-//! - `object`: the tolerant reader, with `string`, `quote` and `scalar`; `cursor`: the place in the text, white space and comments
+//! - `object`: the tolerant reader, with `member`, `ends`, `string`, `quote` and `scalar`; `cursor`: the place in the text, white space and comments
 //! - `repair`: what was mended, in words
 
 mod cursor;
+mod ends;
 mod found;
+mod member;
 mod object;
 mod quote;
 pub(super) mod reasoning;
@@ -27,6 +29,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde_json::Value;
 
@@ -58,7 +61,7 @@ pub struct NoJson {
     pub unclosed: Option<Box<Unclosed>>,
 }
 
-/// An object of which only closing braces are missing: the text ends behind a whole member, within no array and no string.
+/// An object of which only closing braces are missing: the text, or its block of code, ends behind a whole member, within no array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclosed {
     pub answer: Answer,
@@ -117,14 +120,14 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
         let whole = Candidate { value, span: 0..text.len(), body: 0, repairs, is_strict: false };
         return Ok(Candidates { text, list: vec![whole], is_strict: false, reasoning: false });
     }
-    let found = scan::scan(text);
+    let mut found = scan::scan(text);
+    let unclosed = found.left_open.take().map(|(span, left_open)| Box::new(unclosed(text, span, found.body, *left_open)));
     // Even after a whole candidate: the model was about to correct it, or to add to it.
     if let Some(opened) = found.cut {
-        let unclosed = found.left_open.map(|left_open| Box::new(unclosed(text, opened, found.body, *left_open)));
         return Err(NoJson { unclosed, ..cut(text, opened) });
     }
     if found.list.is_empty() {
-        return Err(nothing(text, &found));
+        return Err(NoJson { unclosed, ..nothing(text, &found) });
     }
     Ok(Candidates { text, list: found.list, is_strict: false, reasoning: found.reasoning })
 }
@@ -319,8 +322,8 @@ fn cut(text: &str, opened: usize) -> NoJson {
     }
 }
 
-fn unclosed(text: &str, opened: usize, body: usize, LeftOpen { value, levels, repairs }: LeftOpen) -> Unclosed {
-    let candidate = Candidate { value, span: opened..text.len(), body, repairs, is_strict: false };
+fn unclosed(text: &str, span: Range<usize>, body: usize, LeftOpen { value, levels, repairs }: LeftOpen) -> Unclosed {
+    let candidate = Candidate { value, span, body, repairs, is_strict: false };
     Unclosed { answer: finish(text, candidate, Repairs::default()), levels }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! - `fit`: one schema and one value; `branch`: `anyOf` and `oneOf`; `object` and `shape`: members, lists and what is wrapped
 //! - `scalar`, `number` and `unit`: from one kind of scalar to another; `choice`: which word of an `enum` is meant; `words`: comparing words
-//! - `text`: an answer without JSON; `at`: where a mend was made, in words
+//! - `text`: an answer without JSON, `xml`: one in elements; `at`: where a mend was made, in words
 
 mod array;
 mod at;
@@ -22,6 +22,7 @@ mod tests;
 mod text;
 mod unit;
 mod words;
+mod xml;
 
 use serde_json::Value;
 

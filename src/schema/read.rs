@@ -32,6 +32,9 @@ impl Schema {
             Err(none) if coerce => return self.prose(text, &none).or_else(|| self.closed(&none, &raised)).ok_or(none),
             Err(none) => return Err(none),
         };
+        if coerce && self.is_list_of_kinds(&candidates) {
+            return Ok(whole(candidates.take_all(), &|value| value));
+        }
         if let Some(valid) = candidates.accepted(|value| self.is_valid(&raised(value.clone()))) {
             return Ok(whole(candidates.take(valid), &raised));
         }
@@ -45,6 +48,22 @@ impl Schema {
         let largest = candidates.largest();
         let read = whole(candidates.take(largest), &raised);
         Ok(Read { faults: self.faults(&read.value), ..read })
+    }
+
+    /// `[1] {"a": 2}`: a list among what follows one another is an element, where the schema takes all of it as a list.
+    fn is_list_of_kinds(&self, candidates: &Candidates<'_>) -> bool {
+        let is_mixed = candidates.values().any(Value::is_array) && candidates.values().any(Value::is_object);
+        is_mixed
+            && candidates.is_sequence()
+            && self.takes_lists()
+            && self.is_valid(&Value::Array(candidates.values().cloned().collect()))
+    }
+
+    /// Whether what the elements of the root may be is said.
+    fn takes_lists(&self) -> bool {
+        let document = Document::new(&self.value, self.draft);
+        let items = document.target(document.root()).get("items");
+        items.is_some_and(|items| items.as_object().is_some_and(|items| !items.is_empty()))
     }
 
     /// The candidate that needs the least mending, the later of two; or all, where a list is wanted and none is one.

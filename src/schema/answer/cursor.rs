@@ -13,6 +13,9 @@ pub struct Cursor<'a> {
     at: usize,
 }
 
+/// The longest last line in which a comment's end is looked for, in bytes.
+const MAX_LAST_LINE: usize = 512;
+
 /// What lay between two tokens.
 #[derive(Debug, Default)]
 pub struct Trivia {
@@ -94,6 +97,16 @@ impl<'a> Cursor<'a> {
         rest.get(..length).unwrap_or_default()
     }
 
+    /// Where the text is one line, its comments end before the next bracket that has space before it: `{"a": 1 // one }`.
+    fn line_comment(&mut self) -> &'a str {
+        let rest = self.rest();
+        let is_last_line = rest.len() <= MAX_LAST_LINE && !rest.contains('\n');
+        let bracket = [" }", " ]"].iter().filter_map(|bracket| rest.find(bracket)).min().filter(|_| is_last_line);
+        let Some(length) = bracket else { return self.skip_past("\n") };
+        self.move_by(length);
+        rest.get(..length).unwrap_or_default()
+    }
+
     fn move_by(&mut self, bytes: usize) {
         self.at += bytes;
         #[cfg(any(test, fuzzing, doc))]
@@ -110,7 +123,7 @@ impl<'a> Cursor<'a> {
             let body = if self.eat("/*") {
                 self.skip_past("*/")
             } else if self.eat("//") || self.eat("#") {
-                self.skip_past("\n")
+                self.line_comment()
             } else {
                 if self.rest() == "/" {
                     self.bump(); // the beginning of a comment

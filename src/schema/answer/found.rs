@@ -29,8 +29,8 @@ pub struct Found {
     pub fault_was_json: bool,
     /// Where the object or array begins in which the text ends.
     pub cut: Option<usize>,
-    /// What that object is, if only its end is missing, and nothing was found before it.
-    pub left_open: Option<Box<LeftOpen>>,
+    /// An object of which only the end is missing, and where it is, if nothing was found before it and nothing broken behind it.
+    pub left_open: Option<(Range<usize>, Box<LeftOpen>)>,
     /// Reasoning was skipped; and the text ends within it.
     pub reasoning: bool,
     pub in_reasoning: bool,

@@ -12,6 +12,8 @@ const MAX_DEPTH: usize = 127;
 
 pub const LEFT_OUT: &str = "\"...\" stands for something that was left out";
 
+const ENDS_EARLY: &str = "the code block ends before the JSON is closed";
+
 /// A value that was read, where it ends, and what was mended in it.
 pub struct Mended {
     pub value: Value,
@@ -75,7 +77,9 @@ pub fn read(text: &str, at: usize, words: Words, room: &mut usize) -> Result<Men
     match read {
         Ok(value) if levels > 0 => {
             let left_open = Some(Box::new(LeftOpen { value, levels, repairs }));
-            Err(Broken { fault: Fault::cut(end), reached: end, was_json, left_open })
+            let is_cut = text.get(end..).unwrap_or_default().trim_matches(is_space).is_empty();
+            let fault = if is_cut { Fault::cut(end) } else { Fault::new(end, ENDS_EARLY) };
+            Err(Broken { fault, reached: end, was_json, left_open })
         }
         Ok(value) => Ok(Mended { value, end, repairs }),
         Err(fault) => Err(Broken { fault, reached: end, was_json, left_open: None }),
@@ -95,18 +99,33 @@ pub(super) struct Reader<'a> {
     pub(super) repairs: Repairs,
     room: &'a mut usize,
     pub(super) words: Words,
-    depth: usize,
+    pub(super) depth: usize,
+    /// The brackets open around the cursor, the innermost in the lowest bit: 1 for an object. As many as there are levels.
+    pub(super) open: u128,
     /// Objects open around the cursor.
     pub(super) in_objects: usize,
     /// Objects that the text ends in.
     left_open: usize,
+    /// The outermost object went on behind its closing brace.
+    pub(super) is_reopened: bool,
     pub(super) was_json: bool,
 }
 
 impl<'t> Reader<'t> {
     fn new(text: &'t str, at: usize, words: Words, room: &'t mut usize) -> Self {
         let repairs = Repairs::default();
-        Self { cursor: Cursor::new(text, at), repairs, room, words, depth: 0, in_objects: 0, left_open: 0, was_json: false }
+        Self {
+            cursor: Cursor::new(text, at),
+            repairs,
+            room,
+            words,
+            depth: 0,
+            open: 0,
+            in_objects: 0,
+            left_open: 0,
+            is_reopened: false,
+            was_json: false,
+        }
     }
 
     fn value(&mut self, place: Place) -> Result<Value, Fault> {
@@ -122,11 +141,16 @@ impl<'t> Reader<'t> {
                 self.was_json = true;
                 Err(Fault::new(at, "it is nested more than 127 levels deep"))
             }
-            Some('{') => self.nested(Self::object),
-            Some('[') => self.nested(Self::array),
+            Some('{') if quote::begins_set(self.cursor) && self.words == Words::Elements => {
+                self.repairs.note(repair::SET);
+                self.nested(0, |reader| reader.array('}'))
+            }
+            Some('{') => self.nested(1, Self::object),
+            Some('[') => self.nested(0, |reader| reader.array(']')),
             Some(',' | '}' | ']') => Err(Fault::new(at, "a value is missing")),
             Some(_) if self.cursor.rest().starts_with("```") => {
-                Err(Fault::new(at, "the code block ends before the JSON is closed"))
+                let string = if place == Place::Member { self.fenced() } else { None };
+                string.map(Value::String).ok_or_else(|| Fault::new(at, ENDS_EARLY))
             }
             Some(c) if quote::is_quote(c) => self.joined(place).map(Value::String),
             Some(_) if is_elision(self.cursor.rest()) => Err(Fault::new(at, LEFT_OUT)),
@@ -151,40 +175,47 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn nested(&mut self, read: impl FnOnce(&mut Self) -> Result<Value, Fault>) -> Result<Value, Fault> {
+    /// `kind`: 1 for an object.
+    fn nested(&mut self, kind: u128, read: impl FnOnce(&mut Self) -> Result<Value, Fault>) -> Result<Value, Fault> {
         self.cursor.bump();
         self.depth += 1;
+        self.open = self.open << 1 | kind;
         let value = read(self)?;
-        self.cursor.bump();
+        self.open >>= 1;
         self.depth -= 1;
         Ok(value)
     }
 
-    /// Reads up to the closing bracket, not including it.
-    fn array(&mut self) -> Result<Value, Fault> {
+    /// Reads up to the closing bracket and over it.
+    fn array(&mut self, close: char) -> Result<Value, Fault> {
         let mut items = Vec::new();
         self.trivia()?;
         let opened = self.cursor.at();
-        while self.cursor.peek() != Some(']') {
+        while self.cursor.peek() != Some(close) {
             items.push(self.value(Place::Element)?);
-            self.separator(']')?;
+            if close == ']' && self.closes_around(close) {
+                return Ok(Value::Array(items));
+            }
+            self.separator(close)?;
         }
-        if self.in_objects == 0 && items.len() == 1 && self.repairs.has(repair::BARE_TEXT) {
+        self.cursor.bump();
+        if self.in_objects == 0 && matches!(items.as_slice(), [Value::String(_)]) && self.repairs.has(repair::BARE_TEXT) {
             return Err(Fault::new(opened, "expected a JSON value"));
         }
         Ok(Value::Array(items))
     }
 
-    /// Reads up to the closing brace, not including it.
+    /// Reads up to the closing brace and over it.
     fn object(&mut self) -> Result<Value, Fault> {
         self.in_objects += 1;
         let mut members = Map::new();
         self.extra_commas()?;
         self.stray_word();
-        while self.cursor.peek() != Some('}') {
-            let key = self.key()?;
-            self.trivia()?;
-            self.colon()?;
+        while !self.ends_object(&members) {
+            let key = self.name()?;
+            if self.is_reopened && members.contains_key(&key) {
+                return Err(Fault::new(self.cursor.at(), "a member that was there before follows behind the closing bracket"));
+            }
             self.trivia()?;
             let value = if matches!(self.cursor.peek(), Some(',' | '}')) {
                 self.repairs.note(repair::NO_VALUE);
@@ -201,92 +232,15 @@ impl<'t> Reader<'t> {
                 self.left_open += 1;
                 break;
             }
+            if self.closes_around('}') {
+                break;
+            }
             self.separator('}')?;
             self.extra_commas()?;
             self.stray_word();
         }
         self.in_objects -= 1;
         Ok(Value::Object(members))
-    }
-
-    /// The text ends behind a whole member, with no array around it. A quote inside a string makes its end unclear.
-    fn is_left_open(&self) -> bool {
-        let rest = self.cursor.rest();
-        self.depth == self.in_objects && rest.trim_matches(is_space).is_empty() && !self.repairs.has(repair::INNER_QUOTE)
-    }
-
-    /// `"a": 1, COMMENT "b": 2`: a word in capitals where a key in quotes begins, or the object ends.
-    fn stray_word(&mut self) {
-        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
-        let word = ahead.skip_while(|c| c.is_ascii_uppercase() || c == '_');
-        let has_space = !ahead.skip_while(char::is_whitespace).is_empty();
-        if word.len() > 2 && has_space && (ahead.peek() == Some('}') || quote::begins_quoted_key(ahead)) {
-            self.repairs.note(repair::STRAY);
-            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
-        }
-    }
-
-    fn key(&mut self) -> Result<String, Fault> {
-        let at = self.cursor.at();
-        let rest = self.cursor.rest();
-        if is_elision(rest) {
-            return Err(Fault::new(at, LEFT_OUT));
-        }
-        if self.cursor.peek().is_some_and(quote::is_quote) && !rest.starts_with("```") {
-            return self.string(Place::Key);
-        }
-        let mut key = self.cursor.skip_while(quote::is_bare_key);
-        if self.cursor.is_at_end() {
-            return Err(Fault::cut(at));
-        }
-        if self.cursor.peek() == Some(' ') && !key.is_empty() {
-            key = self.spaced_key(key);
-        } else if self.cursor.peek() == Some('"') && !key.is_empty() && self.has_colon_behind_quote() {
-            self.cursor.bump();
-        }
-        if key.is_empty() {
-            return Err(Fault::new(at, "expected a key in double quotes or '}'"));
-        }
-        self.repairs.note(repair::BARE_KEY);
-        Ok(key.to_owned())
-    }
-
-    /// `Some key: 1`, up to the colon that has to come; the first word alone if none does.
-    fn spaced_key(&mut self, first: &'t str) -> &'t str {
-        let start = self.cursor.at() - first.len();
-        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
-        ahead.skip_while(|c| quote::is_bare_key(c) || c == ' ');
-        if ahead.peek() != Some(':') {
-            return first;
-        }
-        self.cursor.skip_while(|c| quote::is_bare_key(c) || c == ' ');
-        self.cursor.since(start).trim_end()
-    }
-
-    /// `b": 1`: only the opening quote of a key is missing.
-    fn has_colon_behind_quote(&self) -> bool {
-        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
-        ahead.bump();
-        ahead.trivia();
-        ahead.peek() == Some(':')
-    }
-
-    fn colon(&mut self) -> Result<(), Fault> {
-        let at = self.cursor.at();
-        if self.cursor.eat("=>") || self.cursor.eat("=") {
-            self.repairs.note(repair::COLON);
-        } else if self.cursor.is_at_end() {
-            return Err(Fault::cut(at));
-        } else if self.cursor.previous().is_some_and(|c| quote::is_quote(c) || c.is_whitespace())
-            && self.words == Words::Elements
-            && quote::begins_value(self.cursor)
-        {
-            self.repairs.note(repair::COLON);
-        } else if !self.cursor.eat(":") {
-            return Err(Fault::new(at, "expected ':' after a key"));
-        }
-        self.was_json = true;
-        Ok(())
     }
 
     /// What is between two values, or between the last one and `close`.
@@ -328,7 +282,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    fn trivia(&mut self) -> Result<(), Fault> {
+    pub(super) fn trivia(&mut self) -> Result<(), Fault> {
         let trivia = self.cursor.trivia();
         if let Some(at) = trivia.elision {
             return Err(Fault::new(at, LEFT_OUT));

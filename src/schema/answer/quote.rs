@@ -69,7 +69,12 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
         return Role::Text;
     }
     // `"some"thing"`: nothing that may follow a string begins like this.
-    if between_letters && !open && place == Place::Element && !ends_string(after, place, false) {
+    let is_inside = match place {
+        Place::Key => false,
+        Place::Member => !begins_member(after),
+        Place::Element => true,
+    };
+    if between_letters && !open && is_inside && !ends_string(after, place, false) {
         return Role::Text;
     }
     if open {
@@ -105,6 +110,9 @@ pub fn ends_string(after: Cursor<'_>, place: Place, opens: bool) -> bool {
     ahead.trivia();
     let gap = ahead.at() > after.at();
     let Some(c) = ahead.peek() else { return true };
+    if ahead.rest().starts_with("```") {
+        return !opens; // the end of the block of code
+    }
     let close = if place == Place::Element { ']' } else { '}' };
     if c == close {
         ahead.bump();
@@ -112,6 +120,12 @@ pub fn ends_string(after: Cursor<'_>, place: Place, opens: bool) -> bool {
     }
     match place {
         Place::Key => matches!(c, ':' | '='),
+        // ["a"}, "b": 1}: the list's own bracket is missing
+        Place::Element if c == '}' => {
+            ahead.bump();
+            ahead.trivia();
+            !opens && ahead.peek().is_none_or(|c| matches!(c, ',' | '}' | ']'))
+        }
         Place::Member if ahead.eat(",") => begins_member(ahead),
         Place::Member => gap && c != '}' && begins_member(ahead),
         Place::Element if ahead.eat(",") => {
@@ -149,6 +163,21 @@ pub fn begins_quoted_key(ahead: Cursor<'_>) -> bool {
     }
     ahead.trivia();
     ahead.eat(":")
+}
+
+/// `{"a", "b"}`: a set, of which the first two elements are short strings.
+pub fn begins_set(ahead: Cursor<'_>) -> bool {
+    let mut ahead = ahead.window(LOOKAHEAD);
+    ahead.bump();
+    ahead.skip_while(char::is_whitespace);
+    let is_string = ahead.peek().is_some_and(is_quote) && skip_quoted(&mut ahead) == Some(true);
+    ahead.skip_while(char::is_whitespace);
+    let has_comma = is_string && ahead.eat(",");
+    ahead.skip_while(char::is_whitespace);
+    has_comma && ahead.peek().is_some_and(is_quote) && skip_quoted(&mut ahead) == Some(true) && {
+        ahead.skip_while(char::is_whitespace);
+        matches!(ahead.peek(), Some(',' | '}'))
+    }
 }
 
 /// A key in quotes, its colon and a value come next, for certain.

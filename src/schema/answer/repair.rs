@@ -15,12 +15,15 @@ pub const CONTROL: &str = "escaped a line break or control character in a string
 pub const ESCAPE: &str = "mended an invalid escape in a string";
 pub const ESCAPED: &str = "removed escapes around all the JSON";
 pub const DOUBLED: &str = "removed doubled quotes";
+pub const EARLY_BRACE: &str = "removed a closing brace between two members";
 pub const EXTRA_COMMA: &str = "removed an extra comma";
+pub const FENCED: &str = "read a block of code as a string";
 pub const FENCE: &str = "removed a code fence";
 pub const JOINED: &str = "joined strings";
 pub const INNER_QUOTE: &str = "escaped quotes inside a string";
 pub const LITERAL: &str = "replaced a Python or JavaScript literal";
 pub const MISSING_COMMA: &str = "added a missing comma";
+pub const NO_BRACKET: &str = "added a missing bracket";
 pub const NO_QUOTE: &str = "added a missing quote";
 pub const NO_VALUE: &str = "read a missing value as null";
 pub const NUMBER: &str = "rewrote a number";
@@ -28,6 +31,7 @@ pub const ODD_SPACE: &str = "removed unusual white space";
 pub const REASONING: &str = "removed reasoning";
 pub const SEQUENCE: &str = "put the values into a list";
 pub const SEVERAL: &str = "chose among several JSON values";
+pub const SET: &str = "read a set as a list";
 pub const SINGLE_QUOTES: &str = "replaced single quotes";
 pub const STRAY: &str = "removed a word that is no member";
 pub const SURROGATE: &str = "replaced half a surrogate pair";
@@ -54,9 +58,13 @@ impl Repairs {
         self.0.iter().any(|noted| noted == repair)
     }
 
+    pub fn has_duplicate(&self) -> bool {
+        self.0.iter().any(|noted| noted.starts_with(DUPLICATE))
+    }
+
     /// The last of two values with the same key wins, as in strict JSON; here it is said.
     pub fn note_duplicate(&mut self, key: &str) {
-        if !self.0.iter().any(|noted| noted.starts_with(DUPLICATE)) {
+        if !self.has_duplicate() {
             let shown: String = key.chars().take(SHOWN_KEY).collect();
             self.0.push(Cow::Owned(format!("{DUPLICATE}{shown:?}: kept the last")));
         }

@@ -7,11 +7,11 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::cursor::{Cursor, is_space};
+use super::ends::next_member;
 use super::found::{Candidate, Found};
 use super::object::{self, Broken, Fault, Mended, Words};
-use super::quote;
 use super::reasoning::{self, Mark};
-use super::repair::Repairs;
+use super::repair::{self, Repairs};
 use crate::model::Plain;
 
 /// Bytes that may be read for each byte of the text, beside the pass itself.
@@ -136,16 +136,17 @@ impl Scan<'_> {
             Ok(mended) => self.keep(mended.value, start..mended.end, Some(mended.repairs)),
             Err(broken) if broken.fault.cut => {
                 self.found.cut = Some(start);
-                self.found.left_open = broken.left_open.filter(|_| self.found.list.is_empty());
+                self.left_open(start, broken);
                 false
             }
-            Err(broken) => self.skip_broken(start, &broken),
+            Err(broken) => self.skip_broken(start, broken),
         }
     }
 
-    /// `{"a": "use "}" here"}`: what looks whole up to `end` may have ended in the middle of a string.
+    /// `{"a": "use "}" here"}`, `{"a": 1}, "b": 2}`: what looks whole up to `end` may have ended in the middle.
     fn longer(&mut self, start: usize, end: usize) -> Option<Mended> {
-        Cursor::new(self.text, end).peek().filter(|&c| c == '"')?;
+        let behind = Cursor::new(self.text, end);
+        (behind.peek() == Some('"') || next_member(behind).is_some()).then_some(())?;
         let read = object::read(self.text, start, self.words(start), &mut self.room);
         let reached = match &read {
             Ok(mended) => mended.end,
@@ -159,13 +160,12 @@ impl Scan<'_> {
     fn keep(&mut self, value: Value, span: Range<usize>, repairs: Option<Repairs>) -> bool {
         self.at = span.end;
         // {"a": 1}, "b": 2}: a bracket too many. The value lacks the rest.
-        let mut after = Cursor::new(self.text, span.end);
-        after.skip_while(is_space);
-        let comma = after.at();
-        let has_comma = after.eat(",");
-        after.skip_while(is_space);
-        if has_comma && quote::begins_quoted_key(after) {
-            let fault = Fault::new(comma, "more members follow behind the closing bracket");
+        let after = Cursor::new(self.text, span.end);
+        let has_more = next_member(after).is_some();
+        // {"a": {"b": [1}, "c": 2}}: the bracket was missing elsewhere, so what is in what is not certain.
+        let is_doubtful = repairs.as_ref().is_some_and(|repairs| repairs.has(repair::NO_BRACKET)) && closes_again(after);
+        if has_more || is_doubtful {
+            let fault = Fault::new(span.end, "more members or brackets follow behind the closing bracket");
             return self.skip_to_close(span.end, 1, fault) && self.spend(span.len());
         }
         let is_strict = repairs.is_none();
@@ -175,14 +175,23 @@ impl Scan<'_> {
     }
 
     /// Goes on behind a piece that cannot be read. What is inside broken JSON is no answer; what is behind a bracket in prose may be.
-    fn skip_broken(&mut self, start: usize, broken: &Broken) -> bool {
+    fn skip_broken(&mut self, start: usize, broken: Broken) -> bool {
         let within_budget = self.spend(broken.reached.saturating_sub(start));
         if broken.was_json {
-            return self.skip_to_close(start, 0, broken.fault) && within_budget;
+            let fault = broken.fault;
+            self.left_open(start, broken);
+            return self.skip_to_close(start, 0, fault) && within_budget;
         }
         self.found.note(broken.fault, false);
         self.at = broken.fault.at.max(start + 1);
         within_budget
+    }
+
+    /// Keeps an object without its end, if it is all that there is.
+    fn left_open(&mut self, start: usize, broken: Broken) {
+        let is_only = self.found.list.is_empty() && !self.found.fault_was_json;
+        let span = start..broken.fault.at;
+        self.found.left_open = broken.left_open.filter(|_| is_only).map(|left_open| (span, left_open));
     }
 
     /// Goes on behind the bracket that brings `depth` to 0, counted from `from`; if there is none, behind the paragraph.
@@ -247,6 +256,11 @@ impl Scan<'_> {
             self.found.list.push(Candidate { value, span, body: self.body, repairs: Repairs::default(), is_strict: true });
         }
     }
+}
+
+fn closes_again(mut behind: Cursor<'_>) -> bool {
+    behind.skip_while(is_space);
+    matches!(behind.peek(), Some('}' | ']'))
 }
 
 /// The byte behind the bracket that brings `depth` back to 0, strings in double quotes left out.

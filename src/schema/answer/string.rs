@@ -12,7 +12,7 @@ impl Reader<'_> {
         for triple in ["\"\"\"", "'''"] {
             if place != Place::Key && self.cursor.eat(triple) {
                 self.repairs.note(repair::TRIPLE_QUOTES);
-                return self.triple_quoted(opened, triple);
+                return self.triple_quoted(opened, triple).map(block);
             }
         }
         if let Some(string) = self.doubly_quoted(place) {
@@ -63,6 +63,9 @@ impl Reader<'_> {
             self.repairs.note(repair::INNER_QUOTE);
             string.extend(self.cursor.bump());
         }
+        if !had_quotation && let Some(string) = self.string_before_braces(start, place) {
+            return Ok(string);
+        }
         // Of strings with stray quotes, one that runs over the last bracket was misread, not cut.
         let whole = self.cursor.since(0).trim_end_matches([' ', '\t', '\r', '\n', '`', '~']);
         Err(if had_quotation && whole.ends_with(['}', ']']) { ambiguous(opened) } else { Fault::cut(opened) })
@@ -80,14 +83,50 @@ impl Reader<'_> {
         Err(Fault::cut(opened))
     }
 
+    /// A block of code in fences where a string is wanted, up to a fence behind which the object goes on or ends.
+    pub(super) fn fenced(&mut self) -> Option<String> {
+        let mut ahead = self.cursor;
+        ahead.eat("```").then_some(())?;
+        let info = ahead.skip_while(|c| !matches!(c, '\n' | '`'));
+        (info.len() < quote::LOOKAHEAD && ahead.peek() == Some('\n')).then_some(())?;
+        let start = ahead.at();
+        let whole = self.cursor.whole();
+        let line_ends = ahead.rest().match_indices('\n').map(|(at, _)| start + at + 1);
+        let end = line_ends
+            .skip(1)
+            .find(|&at| whole.get(at..).is_some_and(|line| line.trim_start_matches([' ', '\t']).starts_with("```")))
+            .unwrap_or(whole.len());
+        // What was looked at counts as read.
+        self.cursor = Cursor::new(whole, end);
+        let text = whole.get(start..end)?.to_owned();
+        let mut behind = self.cursor;
+        behind.skip_while(|c| matches!(c, ' ' | '\t' | '`'));
+        let mut next = behind.window(quote::LOOKAHEAD);
+        next.skip_while(char::is_whitespace);
+        matches!(next.peek(), Some(',' | '}')).then(|| {
+            self.repairs.note(repair::FENCED);
+            self.was_json = true;
+            self.cursor = behind;
+            block(text)
+        })
+    }
+
     /// `""key""`, and values like it in an object with such keys; or `""value"`, with one quote too many.
     fn doubly_quoted(&mut self, place: Place) -> Option<String> {
         let mut ahead = self.cursor.window(quote::LOOKAHEAD);
-        ahead.eat("\"\"").then_some(())?;
-        let text = ahead.skip_while(|c| c >= ' ' && c != '\\' && c != '"');
+        let mark = ahead.peek().filter(|mark| matches!(mark, '"' | '\''))?;
+        ahead.bump();
+        let is_doubled = |ahead: &mut Cursor<'_>| ahead.bump() == Some(mark);
+        is_doubled(&mut ahead).then_some(())?;
+        let text = ahead.skip_while(|c| c >= ' ' && c != '\\' && c != mark);
         let is_text = text.starts_with(char::is_alphanumeric) && text.ends_with(|c: char| !c.is_whitespace());
-        let is_single = ahead.eat("\"") && !ahead.eat("\"");
-        let is_usual = is_single || place == Place::Key || self.repairs.has(repair::DOUBLED);
+        let mut behind = ahead;
+        let is_single = is_doubled(&mut behind) && behind.peek() != Some(mark);
+        ahead = behind;
+        if !is_single {
+            ahead.bump();
+        }
+        let is_usual = is_single && mark == '"' || place == Place::Key || self.repairs.has(repair::DOUBLED);
         let is_end = if is_single {
             !ahead.is_at_end() && quote::ends_string(ahead, place, false)
         } else {
@@ -179,6 +218,16 @@ impl Reader<'_> {
         self.cursor.eat(digits);
         Some(code)
     }
+}
+
+/// Text that begins on the line behind its marks, without the line breaks at its ends and the indentation that all its lines have.
+fn block(text: String) -> String {
+    let Some((_, lines)) = text.split_once('\n').filter(|(first, _)| first.trim().is_empty()) else { return text };
+    let lines: Vec<_> = lines.trim_end().lines().collect();
+    let indentation = |line: &&str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let common = lines.iter().filter(|line| !line.trim().is_empty()).map(indentation).min().unwrap_or(0);
+    let outdented: Vec<_> = lines.iter().map(|line| line.get(common..).unwrap_or_default()).collect();
+    outdented.join("\n")
 }
 
 /// An element on a line of its own, whose closing quote is missing, and the comma behind it.

@@ -444,6 +444,58 @@ fn an_object_is_closed_where_nothing_else_can_be_missing() {
 }
 
 #[test]
+fn a_string_that_only_braces_follow_has_lost_its_quote() {
+    let flat = json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}});
+    mends(
+        &flat,
+        &[
+            (r#"{"a": "one, two. }"#, json!({"a": "one, two."})),
+            ("```json\n{\n  \"a\": \"it's one\n}\n```", json!({"a": "it's one"})),
+        ],
+    );
+    refuses(
+        &flat,
+        &[
+            r#"{"a": "one}"#,
+            r#"{"a": "one { two }"#,
+            r#"{"a": "one }}"#,
+            r#"{"a": "one "two" three }"#,
+            "{\"a\": \"one\ntwo }",
+            r#"{"a": "one, }"#,
+            r#"{"b": "one }"#,
+        ],
+    );
+    let nested = json!({"type": "object", "properties": {"o": flat}, "required": ["o"]});
+    mends(&nested, &[(r#"{"o": {"a": "one } }"#, json!({"o": {"a": "one"}}))]);
+    refuses(&nested, &[r#"{"o": {"a": "one }"#]);
+    let two = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}});
+    refuses(&two, &[r#"{"a": "one }"#]);
+    refuses(&json!({"type": "array", "items": {"type": "string"}}), &[r#"["one ]"#]);
+}
+
+#[test]
+fn an_object_that_its_block_of_code_leaves_open_is_closed() {
+    let flat = json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}, "b": {"type": "boolean"}}});
+    mends(
+        &flat,
+        &[
+            ("So:\n```\n{\n \"b\": true, \"a\": \"x\"\n\n```\nThat is it.", json!({"b": true, "a": "x"})),
+            ("```json\n{\"a\": \"x\", \"b\": true\n```", json!({"a": "x", "b": true})),
+            (r#"{"a": "x", "b": true"#, json!({"a": "x", "b": true})),
+        ],
+    );
+    refuses(
+        &flat,
+        &[
+            "```json\n{\"a\": \"x\"\n```",
+            "```json\n{\"a\": \"x\", \"b\": true,\n```",
+            "```json\n{\"a\": \"x\", \"b\": true\n```\nNo:\n```json\n{\"a\": \"y\", \"b\": true\n```",
+            "```json\n[{\"a\": \"x\", \"b\": true}\n```",
+        ],
+    );
+}
+
+#[test]
 fn what_is_left_out_with_the_closing_brace_is_told() {
     let schema = Schema::compile(r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#).unwrap();
     let repairs = schema.read("So: {'a': 'x'", |value| value, true).unwrap().repairs;
@@ -465,6 +517,51 @@ fn a_text_in_quotes_is_what_is_in_them() {
 }
 
 #[test]
+fn elements_within_elements_are_objects_lists_and_maps() {
+    let schema = json!({"type": "object", "required": ["name", "tags"], "properties": {
+        "name": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}},
+        "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "at": {"anyOf": [{"$ref": "#/$defs/at"}, {"type": "null"}]}},
+        "$defs": {"at": {"type": "object", "required": ["zip"], "properties": {"zip": {"type": "integer"}}}}});
+    mends(
+        &schema,
+        &[
+            (
+                "So:\n<who>\n <name>A &amp; B</name>\n <tags>\n  <tag>x</tag>\n  <tag>y</tag>\n </tags>\n <at><zip>123</zip></at>\n</who>",
+                json!({"name": "A & B", "tags": ["x", "y"], "at": {"zip": 123}}),
+            ),
+            (
+                "<who><Name>A</Name><tags>x</tags><tags>y</tags><counts><entry><key>k</key><value>2</value></entry></counts></who>",
+                json!({"name": "A", "tags": ["x", "y"], "counts": {"k": 2}}),
+            ),
+            (
+                "<?xml version=\"1.0\"?>\n<name>A</name><tags/><counts><k>2</k></counts><at>null</at>",
+                json!({"name": "A", "tags": [], "counts": {"k": 2}, "at": null}),
+            ),
+        ],
+    );
+    refuses(
+        &schema,
+        &[
+            "<who><name>A</name><tags><tag>x</tag>",
+            "<who><name>A</name><tags><tag>x</tag></who></tags>",
+            "<who><name>A <b>B</b></name><tags><tag>x</tag></tags></who>",
+            "<who><name>A</name><tags><tag>x</tag> and <tag>y</tag></tags></who>",
+            "<who><name>A</name><name>B</name><tags><tag>x</tag></tags></who>",
+            "<who><name>A</name><tags><tag>x</tag><note>y</note></tags></who>",
+            "<who><name>A</name><tags><tag>x</tag></tags><other>y</other></who>",
+        ],
+    );
+    let list = json!({"type": "array", "items": {"type": "integer"}});
+    mends(&list, &[("<items><item>1</item><item>2</item></items>", json!([1, 2]))]);
+    refuses(&list, &["<items><item>1</item><item>2</item>", &format!("{}1{}", "<a>".repeat(70), "</a>".repeat(70))]);
+    let nullable = json!({"type": "object", "required": ["a"], "properties": {
+        "a": {"type": "integer"}, "b": {"type": ["string", "null"]}}});
+    mends(&nullable, &[("<a>1</a><b>null</b>", json!({"a": 1, "b": null})), ("```xml\n<a>2</a>\n```", json!({"a": 2}))]);
+    mends(&json!({"enum": ["ON", "OFF"]}), &[("<?xml version=\"1.0\"?><state>OFF</state>", json!("OFF"))]);
+}
+
+#[test]
 fn numbers_between_commas_are_a_list() {
     let numbers = json!({"type": "array", "items": {"type": "number"}});
     mends(&numbers, &[("4,5,6", json!([4, 5, 6])), ("4.5, 6", json!([4.5, 6])), ("1234,567,89", json!([1234, 567, 89]))]);
@@ -477,6 +574,13 @@ fn values_of_different_kinds_that_follow_one_another_are_a_list() {
         {"type": "object", "required": ["k"]}, {"type": "array", "items": {"type": "integer"}}]}});
     mends(&kinds, &[("{\"k\": 1}\n[2, 3]", json!([{"k": 1}, [2, 3]]))]);
     refuses(&kinds, &["{\"k\": 1} or [2, 3]"]);
+    let empty = json!({"type": "array", "items": {"anyOf": [{"type": "object"}, {"type": "array"}]}});
+    for (text, expected) in [("{}[]{}", json!([{}, [], {}])), ("[]{}", json!([[], {}]))] {
+        let read = read(&empty, text).unwrap();
+        assert_eq!((read.value, read.repairs.len()), (expected, 1), "{text}: the list in it is no whole answer");
+    }
+    let any = Schema::compile(r#"{"type": "array"}"#).unwrap();
+    assert_eq!(any.read("{} [1]", |value| value, true).unwrap().value, json!([1]));
 }
 
 #[test]

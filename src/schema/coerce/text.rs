@@ -7,22 +7,27 @@ use super::super::walk::Document;
 use super::at::At;
 use super::fit::{Fit, Mended, Mender, Shapes, wanted};
 use super::words::{bare, is_refusal, key_form};
+use super::xml;
 
 /// The longest text that is looked at, in bytes.
 const MAX_TEXT: usize = 64 << 10;
 /// The longest that may be a scalar.
 const MAX_SCALAR: usize = 600;
 const FROM_TEXT: u32 = 4;
+const XML: &str = "read from XML elements";
 
 /// What `text` says of the schema's root.
 pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
-    let text = inner(text);
+    let whole = unfenced(text);
+    let text = inner(whole);
     if text.is_empty() || text.len() > MAX_TEXT {
         return None;
     }
     let root = document.target(document.root());
     let (value, note) = if let Some(properties) = root.get("properties").and_then(Value::as_object) {
-        elements(properties, text).or_else(|| lines(properties, text))?
+        xml::read(document, whole).map(|value| (value, XML)).or_else(|| lines(properties, text))?
+    } else if let Some(list) = xml::read(document, whole) {
+        (list, XML)
     } else {
         if text.len() > MAX_SCALAR || is_refusal(text) {
             return None;
@@ -40,21 +45,26 @@ pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
     }
 }
 
-/// The text without a fence or one element around all of it.
-fn inner(text: &str) -> &str {
+/// The text without a fence around all of it, or a prolog of XML before it.
+fn unfenced(text: &str) -> &str {
     let mut text = text.trim();
+    if let Some((_, rest)) = text.split_once("?>").filter(|(prolog, _)| prolog.starts_with("<?xml")) {
+        text = rest.trim_start();
+    }
     for fence in ["```", "~~~"] {
         if let Some(inside) = text.strip_prefix(fence).and_then(|text| text.strip_suffix(fence)) {
             text = inside.split_once('\n').map_or(inside, |(_, inside)| inside).trim();
         }
     }
-    if let Some((_, inside, rest)) = element(text)
-        && rest.trim().is_empty()
-        && !inside.contains('<')
-    {
-        return inside.trim();
-    }
     text
+}
+
+/// The text without one element around all of it.
+fn inner(text: &str) -> &str {
+    match element(text) {
+        Some((_, inside, rest)) if rest.trim().is_empty() && !inside.contains('<') => inside.trim(),
+        _ => text,
+    }
 }
 
 /// Text that may be one scalar: the schema says which. What may be free text is one line.
@@ -122,28 +132,6 @@ fn last_number(text: &str) -> Option<&str> {
     .then_some(said)
 }
 
-/// `<name>text</name>` for the properties of an object; the text may have no elements in it.
-fn elements(properties: &Map<String, Value>, text: &str) -> Option<(Value, &'static str)> {
-    let mut text = text;
-    if let Some((name, inside, rest)) = element(text)
-        && rest.trim().is_empty()
-        && !properties.contains_key(name)
-    {
-        text = inside.trim();
-    }
-    let mut members = Map::new();
-    let mut rest = text;
-    while let Some(start) = rest.find('<') {
-        let (name, inside, behind) = element(rest.get(start..)?)?;
-        let property = property(properties, name)?;
-        if inside.contains('<') || members.insert(property.to_owned(), told(unescaped(inside).trim())).is_some() {
-            return None;
-        }
-        rest = behind;
-    }
-    (!members.is_empty()).then_some((Value::Object(members), "read from XML elements"))
-}
-
 /// The element with which `text` begins: its name, what is in it, and what is behind it.
 fn element(text: &str) -> Option<(&str, &str, &str)> {
     let (name, rest) = text.strip_prefix('<')?.split_once('>')?;
@@ -152,10 +140,6 @@ fn element(text: &str) -> Option<(&str, &str, &str)> {
     let closing = format!("</{name}>");
     let end = rest.find(&closing).filter(|_| is_name)?;
     Some((name, rest.get(..end)?, rest.get(end + closing.len()..)?))
-}
-
-fn unescaped(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
 }
 
 /// `Name: value` in lines of their own, each property once. A line that could go on a value makes it unclear.
@@ -189,7 +173,7 @@ fn line_member<'p, 't>(properties: &'p Map<String, Value>, line: &'t str) -> Opt
     Some((property(properties, bare(key))?, value))
 }
 
-fn property<'p>(properties: &'p Map<String, Value>, name: &str) -> Option<&'p str> {
+pub fn property<'p>(properties: &'p Map<String, Value>, name: &str) -> Option<&'p str> {
     if let Some((exact, _)) = properties.get_key_value(name) {
         return Some(exact);
     }
@@ -198,10 +182,10 @@ fn property<'p>(properties: &'p Map<String, Value>, name: &str) -> Option<&'p st
     alike.next().filter(|_| alike.next().is_none()).map(String::as_str)
 }
 
-/// A list, an object or a quoted string as JSON writes it; anything else is text, of which the schema says what it is.
-fn told(text: &str) -> Value {
+/// `null`, a list, an object or a quoted string as JSON writes it; anything else is text, of which the schema says what it is.
+pub fn told(text: &str) -> Value {
     match serde_json::from_str(text) {
-        Ok(value @ (Value::Array(_) | Value::Object(_) | Value::String(_))) => value,
+        Ok(value @ (Value::Null | Value::Array(_) | Value::Object(_) | Value::String(_))) => value,
         _ => Value::String(bare_text(text).to_owned()),
     }
 }

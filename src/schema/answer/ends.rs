@@ -1,0 +1,76 @@
+//! Ends that are missing, or come too early, where what was meant is plain.
+
+use serde_json::{Map, Value};
+
+use super::cursor::{Cursor, is_space};
+use super::object::Reader;
+use super::quote::{self, Place};
+use super::repair;
+
+impl Reader<'_> {
+    /// Moves over the closing brace. `{"a": 1}, "b": 2}`: one in the middle of the outermost object is none.
+    pub(super) fn ends_object(&mut self, members: &Map<String, Value>) -> bool {
+        let mut ahead = self.cursor;
+        if !ahead.eat("}") {
+            return false;
+        }
+        if self.depth == 1
+            && !members.is_empty()
+            && let Some(next) = next_member(ahead)
+        {
+            self.repairs.note(repair::EARLY_BRACE);
+            self.is_reopened = true;
+            self.cursor = next;
+            return false;
+        }
+        self.cursor = ahead;
+        true
+    }
+
+    /// `{"a": [1, 2}`, `[{"a": 1]`: the bracket of what is around this closes it too. Only one, and only behind a whole value.
+    pub(super) fn closes_around(&mut self, close: char) -> bool {
+        let mut ahead = self.cursor;
+        ahead.skip_while(char::is_whitespace);
+        let (around, is_within) = if close == ']' { ('}', self.open & 3 == 2) } else { (']', self.open & 3 == 1) };
+        let is_open = self.depth > 1 && is_within && ahead.peek() == Some(around) && !self.repairs.has_duplicate();
+        if is_open {
+            self.repairs.note(repair::NO_BRACKET);
+            self.cursor = ahead;
+        }
+        is_open
+    }
+
+    /// The text, or its block of code, ends behind a whole member, with no array around it. A quote inside a string makes its end unclear.
+    pub(super) fn is_left_open(&self) -> bool {
+        let rest = self.cursor.rest().trim_start_matches(is_space);
+        let ends = rest.is_empty() || rest.starts_with("```") || rest.starts_with("~~~");
+        ends && self.depth == self.in_objects && !self.repairs.has(repair::INNER_QUOTE)
+    }
+
+    /// `{"a": "one line }`: the string that begins at `start` runs to the end of the text, over white space and as many braces as are
+    /// open. What it is without them, if it has no bracket, quote, escape or line break of its own, and no array is around it.
+    pub(super) fn string_before_braces(&mut self, start: usize, place: Place) -> Option<String> {
+        let text = self.cursor.since(start).trim_end_matches(is_space);
+        let text = text.strip_suffix("\n```").unwrap_or(text);
+        let string = text.trim_end_matches(|c: char| c == '}' || c.is_whitespace());
+        let behind = text.get(string.len()..)?;
+        let is_closed = behind.starts_with(char::is_whitespace) && behind.matches('}').count() == self.depth;
+        let is_plain = !string.is_empty()
+            && !string.ends_with(',')
+            && !string
+                .contains(|c: char| c < ' ' || matches!(c, '{' | '}' | '[' | ']' | '\\') || c != '\'' && quote::is_quote(c));
+        (place == Place::Member && self.depth == self.in_objects && is_closed && is_plain).then(|| {
+            self.repairs.note(repair::NO_QUOTE);
+            self.was_json = true;
+            string.to_owned()
+        })
+    }
+}
+
+/// Where the key is that follows behind a closing brace and a comma, with its colon.
+pub fn next_member(mut behind: Cursor<'_>) -> Option<Cursor<'_>> {
+    behind.skip_while(is_space);
+    let has_comma = behind.eat(",");
+    behind.skip_while(is_space);
+    (has_comma && quote::begins_quoted_key(behind)).then_some(behind)
+}

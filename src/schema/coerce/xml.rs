@@ -1,0 +1,141 @@
+//! An answer in elements of XML, one for each property, list element or entry of a map. What is in an attribute is not read.
+
+use serde_json::{Map, Value};
+
+use super::super::walk::Document;
+use super::fit::wanted;
+use super::text::{property, told};
+
+/// Elements one within the other.
+const MAX_DEPTH: usize = 64;
+/// Bytes of a name.
+const MAX_NAME: usize = 64;
+
+/// An element: either text is in it or other elements.
+struct Element<'t> {
+    name: &'t str,
+    text: &'t str,
+    children: Vec<Element<'t>>,
+}
+
+/// What the elements in `text` say of the schema's root. Text beside the outermost ones is left out.
+pub fn read(document: &Document<'_>, text: &str) -> Option<Value> {
+    let elements = parsed(text)?;
+    let root = document.target(document.root());
+    let named = root.get("properties").and_then(Value::as_object);
+    match elements.as_slice() {
+        [] => None,
+        [only] if named.is_none_or(|properties| !properties.contains_key(only.name)) => {
+            (!only.children.is_empty()).then(|| container(document, root, &only.children))?
+        }
+        several => container(document, root, several),
+    }
+}
+
+/// The outermost elements of a text; `None` where one is not closed, or a bracket is no tag.
+fn parsed(text: &str) -> Option<Vec<Element<'_>>> {
+    let mut open: Vec<(Element<'_>, usize)> = Vec::new();
+    let mut outermost = Vec::new();
+    let mut at = 0;
+    while let Some(start) = text.get(at..)?.find('<').map(|start| at + start) {
+        let inside = text.get(start + 1..)?;
+        let end = inside.bytes().take(MAX_NAME + 2).position(|byte| byte == b'>')?;
+        let tag = inside.get(..end)?;
+        let behind = start + end + 2;
+        let (name, is_closing, is_closed) = match (tag.strip_prefix('/'), tag.strip_suffix('/')) {
+            (Some(name), _) => (name, true, true),
+            (None, Some(name)) => (name.trim_end(), false, true),
+            (None, None) => (tag, false, false),
+        };
+        let is_name = name.starts_with(char::is_alphabetic)
+            && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+            && open.len() < MAX_DEPTH;
+        let before = text.get(at..start)?;
+        // Text beside elements within one: neither the one nor the other.
+        let is_mixed =
+            open.last().is_some_and(|(around, _)| !around.children.is_empty() || !is_closing) && !before.trim().is_empty();
+        if !is_name || is_mixed {
+            return None;
+        }
+        if !is_closing {
+            open.push((Element { name, text: "", children: Vec::new() }, behind));
+        }
+        if is_closed {
+            let (mut element, from) = open.pop()?;
+            if element.name != name {
+                return None;
+            }
+            element.text = text.get(from..start).unwrap_or_default().trim();
+            open.last_mut().map_or(&mut outermost, |(around, _)| &mut around.children).push(element);
+        }
+        at = behind;
+    }
+    open.is_empty().then_some(outermost)
+}
+
+/// What an element says of a schema.
+fn value(document: &Document<'_>, schema: &Value, element: &Element<'_>) -> Option<Value> {
+    let schema = document.target(schema);
+    if element.children.is_empty() {
+        let is_container = element.text.is_empty().then(|| wanted(schema).next()).flatten();
+        return Some(match is_container {
+            Some("array") => Value::Array(Vec::new()),
+            Some("object") => Value::Object(Map::new()),
+            _ => told(&unescaped(element.text)),
+        });
+    }
+    let branches = ["anyOf", "oneOf"].iter().find_map(|keyword| schema.get(keyword)?.as_array());
+    match branches {
+        Some(branches) => branches.iter().find_map(|branch| container(document, document.target(branch), &element.children)),
+        None => container(document, schema, &element.children),
+    }
+}
+
+/// What elements say of an object's or a list's schema.
+fn container(document: &Document<'_>, schema: &Value, children: &[Element<'_>]) -> Option<Value> {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        return members(document, properties, children).map(Value::Object);
+    }
+    let is_uniform = children.iter().zip(children.iter().skip(1)).all(|(one, next)| one.name == next.name);
+    if let Some(items) = schema.get("items").filter(|_| is_uniform) {
+        return children.iter().map(|child| value(document, items, child)).collect::<Option<_>>().map(Value::Array);
+    }
+    let entries = schema.get("additionalProperties").filter(|entries| entries.is_object())?;
+    let mut map = Map::new();
+    for child in children {
+        let (name, element) = match child.children.as_slice() {
+            [key, value] if key.name == "key" && value.name == "value" => (key.text, value),
+            _ => (child.name, child),
+        };
+        if map.insert(unescaped(name), value(document, entries, element)?).is_some() {
+            return None;
+        }
+    }
+    Some(Value::Object(map))
+}
+
+/// One property for each element; several of one name are the elements of a list.
+fn members(document: &Document<'_>, properties: &Map<String, Value>, children: &[Element<'_>]) -> Option<Map<String, Value>> {
+    let mut members = Map::new();
+    for child in children {
+        let name = property(properties, child.name)?;
+        let schema = document.target(properties.get(name)?);
+        let items = schema.get("items").filter(|_| children.iter().filter(|other| other.name == child.name).nth(1).is_some());
+        match (items, members.get_mut(name)) {
+            (Some(items), Some(Value::Array(list))) => list.push(value(document, items, child)?),
+            (Some(items), None) => {
+                let first = value(document, items, child)?;
+                members.insert(name.to_owned(), Value::Array(vec![first]));
+            }
+            (None, None) => {
+                members.insert(name.to_owned(), value(document, schema, child)?);
+            }
+            _ => return None,
+        }
+    }
+    Some(members)
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+}
