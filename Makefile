@@ -7,7 +7,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # How long `make fuzz` runs each of its targets.
 SECONDS ?= 60
 
-.PHONY: help run model needs test check fmt openapi demo bench storm fuzz clean
+.PHONY: help run model needs test check fmt openapi demo bench storm soak fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ bench: needs ## what the service adds to the calls it makes, against a simulated
 
 storm: needs ## a batch behind limits of requests and tokens, 429s and faults; five minutes
 	cargo bench --locked --bench load -- --part storm
+
+soak: needs ## 200 kills of a running job, and an hour of load; SOAK_SECONDS=3600
+	SOAK_KILLS=200 SOAK_ITEMS=5000 SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) cargo test --release --locked --no-default-features --test it -- jobs:: --nocapture
 
 fuzz: ## look for bytes that break a promise, SECONDS=60 for each of what reads them; installs nightly Rust and cargo-fuzz
 	@sh .make/fuzz.sh $(SECONDS)

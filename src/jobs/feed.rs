@@ -13,8 +13,8 @@ use super::run::input;
 use super::store::{JobKey, Pending, StoreError};
 use crate::model::Input;
 
-/// Inputs that are read at a time.
-const PAGE: u32 = 256;
+/// Inputs that are read at a time: as many as may be under way, within these.
+const PAGES: std::ops::RangeInclusive<u32> = 16..=256;
 
 type Read = Result<Vec<Pending>, StoreError>;
 /// A page that is being read, whoever waits for it.
@@ -24,6 +24,7 @@ type Page = JoinSet<Read>;
 pub struct Feed {
     shared: Arc<Shared>,
     job: JobKey,
+    page_size: u32,
     page: VecDeque<Pending>,
     /// `None`: nothing is left to read.
     reading: Option<Page>,
@@ -31,9 +32,11 @@ pub struct Feed {
 }
 
 impl Feed {
-    pub fn new(shared: &Arc<Shared>, job: JobKey) -> Self {
-        let reading = Some(read(Arc::clone(shared), job, 0));
-        Self { shared: Arc::clone(shared), job, page: VecDeque::new(), reading, failed: Arc::default() }
+    /// `window`: how many may be under way at a time.
+    pub fn new(shared: &Arc<Shared>, job: JobKey, window: usize) -> Self {
+        let page_size = u32::try_from(window).unwrap_or(u32::MAX).clamp(*PAGES.start(), *PAGES.end());
+        let reading = Some(read(Arc::clone(shared), job, 0, page_size));
+        Self { shared: Arc::clone(shared), job, page_size, page: VecDeque::new(), reading, failed: Arc::default() }
     }
 
     /// Why the stream has ended before its time.
@@ -43,10 +46,10 @@ impl Feed {
 }
 
 /// Reads a page and marks it as taken up: what is handed out is known to be.
-fn read(shared: Arc<Shared>, job: JobKey, from: u32) -> Page {
+fn read(shared: Arc<Shared>, job: JobKey, from: u32, page_size: u32) -> Page {
     let mut reading = JoinSet::new();
     reading.spawn(async move {
-        let page = shared.store.pending(job, from, PAGE).await?;
+        let page = shared.store.pending(job, from, page_size).await?;
         if let Some(last) = page.last() {
             shared.store.take(job, last.index.saturating_add(1)).await?;
         }
@@ -70,7 +73,7 @@ impl Stream for Feed {
                     let next = page.last().map(|last| last.index.saturating_add(1));
                     this.page = page.into();
                     // Begins now, and is there when this page is used up.
-                    this.reading = next.map(|next| read(Arc::clone(&this.shared), this.job, next));
+                    this.reading = next.map(|next| read(Arc::clone(&this.shared), this.job, next, this.page_size));
                 }
                 Some(Ok(Err(error))) => {
                     this.reading = None;

@@ -15,8 +15,9 @@ use crate::extract::{self, Kind, Outcomes, Plan};
 use crate::limits::Lane;
 use crate::model::{Batch, Code, Ending, Error, Input, Item, OnError, Outcome};
 
-/// Results that are recorded together at most.
+/// Results that are recorded together at most: so many, or about so many bytes.
 const GROUP: usize = 256;
+const GROUP_BYTES: usize = 1 << 20;
 /// Groups that may wait for the disk at a time; beyond that no outcome is taken, and so nothing more is called.
 const RECORDINGS: usize = 4;
 /// How often the calls in flight are counted.
@@ -39,90 +40,90 @@ enum Stop {
     Left,
     /// It cannot run.
     Impossible(Error),
-    /// Nothing can be read or recorded any more; it goes on at the next start.
-    Store(StoreError),
-}
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }
 
 /// Works a job off, as far as this process comes.
 pub async fn to_its_end(shared: &Arc<Shared>, job: JobKey) {
-    let found = match shared.store.job_of(job).await {
-        Ok(Some(found)) => found,
-        Ok(None) => return,
-        Err(error) => return tracing::error!(job = job.0, %error, "a job cannot be read; it runs at the next start"),
-    };
-    let live = shared.live(&found);
-    let mut run = Run { shared, live, job: found, request_id: String::new() };
-    if let Err(error) = run.work().await {
-        tracing::error!(job = run.job.id, %error, "the work on a job stops; it goes on at the next start");
+    if let Err(error) = try_to_its_end(shared, job).await {
+        tracing::error!(job = job.0, %error, "the work on a job stops; it goes on at the next start");
     }
+}
+
+async fn try_to_its_end(shared: &Arc<Shared>, job: JobKey) -> Result<(), StoreError> {
+    shared.store.turn(job, &[Status::Queued], Status::Running, now()).await?;
+    let found = shared.store.job_of(job).await?;
+    let Some(found) = found.filter(|job| !job.status.is_ended()) else { return Ok(()) };
+    let (live, prepared) = (shared.live(&found), prepare(shared, job).await?);
+    let mut run = Run { shared, live, job: found, prepared };
+    let done = run.work().await;
     run.live.rests();
+    done
 }
 
 /// A plan for a job's items, and what else it was made with.
 pub struct Prepared {
-    pub plan: Arc<Plan>,
-    pub batch: Batch,
+    /// Or why it cannot run.
+    pub plan: Result<Arc<Plan>, Error>,
+    concurrency: Option<usize>,
+    on_error: OnError,
     pub request_id: String,
+    has_webhook: bool,
 }
 
 /// Makes a job's spec ready.
 ///
 /// # Errors
-/// The store's, or (within) why the job cannot run.
-pub async fn prepare(shared: &Shared, job: JobKey) -> Result<Result<Prepared, Error>, StoreError> {
+/// The store's.
+pub async fn prepare(shared: &Shared, job: JobKey) -> Result<Prepared, StoreError> {
     let spec = shared.store.spec(job).await?.unwrap_or_default();
-    let unreadable = |error: serde_json::Error| {
-        Error::new(Code::Internal, format!("what the job was made with cannot be read by this version of the server: {error}"))
-    };
-    let read = || {
-        let record: Record = serde_json::from_str(&spec)?;
+    let read = |text: &str| {
+        let record: Record = serde_json::from_str(text)?;
         Ok((serde_json::from_str::<Batch>(record.batch.get())?, record))
     };
-    let (mut batch, record) = match read() {
+    let (mut batch, record) = match read(&spec) {
         Ok(read) => read,
-        Err(error) => return Ok(Err(unreadable(error))),
+        Err(error) => return Ok(Prepared::unreadable(&error)),
     };
     let plan = shared.extractor.plan(std::mem::take(&mut batch.spec), Kind::Job, record.traceparent).await;
-    Ok(plan.map(|plan| Prepared { plan: Arc::new(plan), batch, request_id: record.request_id }))
+    Ok(Prepared {
+        plan: plan.map(Arc::new),
+        concurrency: batch.concurrency(),
+        on_error: batch.on_error,
+        request_id: record.request_id,
+        has_webhook: record.webhook.is_some(),
+    })
+}
+
+impl Prepared {
+    fn unreadable(error: &serde_json::Error) -> Self {
+        let detail = format!("what the job was made with cannot be read by this version of the server: {error}");
+        let plan = Err(Error::new(Code::Internal, detail));
+        Self { plan, concurrency: None, on_error: OnError::Continue, request_id: String::new(), has_webhook: false }
+    }
 }
 
 struct Run<'a> {
     shared: &'a Arc<Shared>,
     live: Arc<Live>,
     job: Job,
-    request_id: String,
+    prepared: Prepared,
 }
 
 impl Run<'_> {
     async fn work(&mut self) -> Result<(), StoreError> {
-        let store = &self.shared.store;
-        store.turn(self.job.key, &[Status::Queued], Status::Running, now()).await?;
-        let stop = self.stopped().await?;
-        if stop == Stop::Left {
-            return store.release(self.job.key).await;
-        }
-        let (from, to) = match &stop {
-            Stop::Store(error) => return Err(error.clone()),
-            Stop::Cancelled => (Status::Cancelling, Status::Cancelled),
-            Stop::Failed => (Status::Running, Status::Stopped),
-            Stop::Impossible(_) => (Status::Running, Status::Failed),
-            Stop::Done | Stop::Left => (Status::Running, Status::Completed),
+        let (from, to, error) = match self.stopped().await? {
+            Stop::Left => return self.shared.store.release(self.job.key).await,
+            Stop::Cancelled => (Status::Cancelling, Status::Cancelled, None),
+            Stop::Failed => (Status::Running, Status::Stopped, None),
+            Stop::Impossible(error) => (Status::Running, Status::Failed, Some(error)),
+            Stop::Done => (Status::Running, Status::Completed, None),
         };
-        if matches!(stop, Stop::Cancelled | Stop::Failed) {
+        if matches!(to, Status::Cancelled | Status::Stopped) {
             self.cancel_the_rest().await?;
         }
-        let error = match &stop {
-            Stop::Impossible(error) => Some(error),
-            _ => None,
-        };
-        if !self.end(from, to, error).await? {
-            // Cancelled while the last result came in: nothing is left to cancel.
+        if !self.end(from, to, error.as_ref()).await? {
+            // It was cancelled a moment before its end.
+            self.cancel_the_rest().await?;
             self.end(Status::Cancelling, Status::Cancelled, None).await?;
         }
         Ok(())
@@ -130,53 +131,50 @@ impl Run<'_> {
 
     /// Works until there is a reason to stop.
     async fn stopped(&mut self) -> Result<Stop, StoreError> {
-        let prepared = match prepare(self.shared, self.job.key).await? {
-            Ok(prepared) => prepared,
-            Err(error) => return Ok(Stop::Impossible(error)),
-        };
-        self.request_id.clone_from(&prepared.request_id);
-        let Some(job) = self.shared.store.job_of(self.job.key).await? else { return Ok(Stop::Left) };
-        self.job = job;
         if self.job.status == Status::Cancelling {
             return Ok(Stop::Cancelled);
         }
+        let plan = match &self.prepared.plan {
+            Ok(plan) => Arc::clone(plan),
+            Err(error) => return Ok(Stop::Impossible(error.clone())),
+        };
         // The process before has died in the middle of stopping.
-        if prepared.batch.on_error == OnError::Stop && self.job.counts.failed > 0 {
+        if self.prepared.on_error == OnError::Stop && self.job.counts.failed > 0 {
             return Ok(Stop::Failed);
         }
         let cancelled = self.live.cancel.clone();
         let lane = tokio::select! {
-            lane = self.admitted(&prepared) => lane,
+            lane = self.admitted(&plan) => lane,
             () = cancelled.cancelled() => Err(Stop::Cancelled),
             () = self.shared.ends.draining.cancelled() => Err(Stop::Left),
         };
         match lane {
-            Ok(lane) => self.extract(&prepared, lane).await,
+            Ok(lane) => self.extract(plan, lane).await,
             Err(stop) => Ok(stop),
         }
     }
 
     /// Waits until there is room.
-    async fn admitted(&self, prepared: &Prepared) -> Result<Lane, Stop> {
+    async fn admitted(&self, plan: &Plan) -> Result<Lane, Stop> {
+        let extractor = &self.shared.extractor;
         loop {
-            let caller = self.shared.extractor.limits().caller_named(&self.job.caller);
-            let refused = match caller {
-                Some(caller) => match self.shared.extractor.admit(caller, &prepared.plan, None, prepared.batch.concurrency()) {
-                    Ok(lane) => return Ok(lane),
-                    Err(error) if error.retry_after.is_none() => return Err(Stop::Impossible(error)),
-                    Err(error) => error.retry_after,
-                },
+            let caller = extractor.limits().caller_named(&self.job.caller);
+            let admitted = caller.map(|caller| extractor.admit(caller, plan, None, self.prepared.concurrency));
+            let wait = match admitted {
+                Some(Ok(lane)) => return Ok(lane),
+                Some(Err(error)) if error.retry_after.is_none() => return Err(Stop::Impossible(error)),
+                Some(Err(error)) => error.retry_after,
+                // It is not configured now.
                 None => None,
             };
-            tokio::time::sleep(refused.unwrap_or(ADMISSION).min(ADMISSION)).await;
+            tokio::time::sleep(wait.unwrap_or(ADMISSION).min(ADMISSION)).await;
         }
     }
 
-    async fn extract(&mut self, prepared: &Prepared, lane: Lane) -> Result<Stop, StoreError> {
-        let feed = Feed::new(self.shared, self.job.key);
+    async fn extract(&mut self, plan: Arc<Plan>, lane: Lane) -> Result<Stop, StoreError> {
+        let feed = Feed::new(self.shared, self.job.key, lane.window());
         let failed = feed.failed();
-        let plan = Arc::clone(&prepared.plan);
-        let mut outcomes = extract::run(Arc::clone(&self.shared.extractor), plan, lane, prepared.batch.on_error, feed);
+        let mut outcomes = extract::run(Arc::clone(&self.shared.extractor), plan, lane, self.prepared.on_error, feed);
         let shared = Arc::clone(self.shared);
         let mut recordings = FuturesUnordered::new();
         let stop = self.record(&mut outcomes, &mut recordings, &*shared.store).await?;
@@ -228,11 +226,15 @@ impl Run<'_> {
 
     /// This outcome and those that are there with it, as they are recorded.
     fn group(&self, first: Outcome, outcomes: &mut Outcomes<Feed>) -> Vec<Finished> {
-        let mut group: Vec<_> = finished(self.shared, &first, &self.request_id).into_iter().collect();
+        let mut group: Vec<_> = finished(self.shared, &first, &self.prepared.request_id).into_iter().collect();
+        let mut bytes = 0;
         while group.len() < GROUP
+            && bytes < GROUP_BYTES
             && let Some(Some(outcome)) = outcomes.next().now_or_never()
         {
-            group.extend(finished(self.shared, &outcome, &self.request_id));
+            let finished = finished(self.shared, &outcome, &self.prepared.request_id);
+            bytes += finished.as_ref().map_or(0, |finished| finished.body.len());
+            group.extend(finished);
         }
         group
     }
@@ -254,16 +256,11 @@ impl Run<'_> {
             from = last.index + 1;
             let cancelled = pending.iter().filter_map(|pending| {
                 let Input { index, id, metadata, .. } = input(pending);
-                finished(self.shared, &Outcome::cancelled(index, id, metadata), &self.request_id)
+                finished(self.shared, &Outcome::cancelled(index, id, metadata), &self.prepared.request_id)
             });
             let job = store.finish(self.job.key, cancelled.collect()).await?;
             self.recorded(&job);
         }
-    }
-
-    async fn has_webhook(&self) -> Result<bool, StoreError> {
-        let spec = self.shared.store.spec(self.job.key).await?.unwrap_or_default();
-        Ok(serde_json::from_str::<Record>(&spec).is_ok_and(|record| record.webhook.is_some()))
     }
 
     /// Ends the job if it is in this state.
@@ -276,7 +273,7 @@ impl Run<'_> {
             status: to,
             finished_at: Some(at),
             expires_at: Some(at.saturating_add(retention)),
-            error: error.map(|error| text((self.shared.form.problem)(error, &self.request_id))),
+            error: error.map(|error| text((self.shared.form.problem)(error, &self.prepared.request_id))),
             ..job
         };
         let end = End {
@@ -285,7 +282,7 @@ impl Run<'_> {
             expires_at: at.saturating_add(retention),
             body: (self.shared.form.done)(&ended),
             error: ended.error.clone(),
-            webhook: self.has_webhook().await?.then(|| (self.shared.form.webhook)(&ended)),
+            webhook: self.prepared.has_webhook.then(|| (self.shared.form.webhook)(&ended)),
         };
         let Some(job) = self.shared.store.end(self.job.key, from, end).await? else { return Ok(false) };
         tracing::info!(job = job.id, status = ?job.status, total = job.counts.total, succeeded = job.counts.succeeded, "a job has ended");

@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Runs jobs until the server drains, and then until those that run have ended.
 pub async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
     let mut runner =
-        Runner { shared: Arc::clone(&shared), waiting: VecDeque::new(), running: HashMap::new(), runs: JoinSet::new() };
+        Runner { shared: Arc::clone(&shared), waiting: VecDeque::new(), running: HashMap::new(), again: HashSet::new(), runs: JoinSet::new() };
     let draining = shared.ends.draining.clone();
     if draining.run_until_cancelled(runner.begin()).await.is_some() {
         runner.work(&mut orders).await;
@@ -45,6 +45,8 @@ struct Runner {
     waiting: VecDeque<(JobKey, String)>,
     /// By job: whose it is.
     running: HashMap<JobKey, String>,
+    /// Those that are to run once more: their end may have been asked to be taken back before it was noticed here.
+    again: HashSet<JobKey>,
     runs: JoinSet<JobKey>,
 }
 
@@ -92,6 +94,8 @@ impl Runner {
 
     fn take(&mut self, order: Order) {
         match order {
+            Order::Run(job, _) if self.running.contains_key(&job) => drop(self.again.insert(job)),
+            Order::Run(job, _) if self.waiting.iter().any(|(waiting, _)| *waiting == job) => {}
             Order::Run(job, caller) => self.waiting.push_back((job, caller)),
             Order::Cancel(job, caller) => match self.shared.known(job).filter(|_| self.running.contains_key(&job)) {
                 Some(live) => live.cancel.cancel(),
@@ -107,7 +111,10 @@ impl Runner {
     fn ended(&mut self, ended: Result<JobKey, tokio::task::JoinError>) {
         match ended {
             Ok(job) => {
-                self.running.remove(&job);
+                let caller = self.running.remove(&job);
+                if self.again.remove(&job) {
+                    self.waiting.extend(caller.map(|caller| (job, caller)));
+                }
             }
             Err(error) => tracing::error!(%error, "the work on a job panicked; this is a bug; it goes on at the next start"),
         }

@@ -9,7 +9,8 @@ use futures_util::StreamExt;
 use super::Shared;
 use super::run::{self, Prepared};
 use super::store::{JobKey, Lost, Pending, StoreError};
-use crate::extract;
+use crate::extract::{self, Plan};
+use crate::limits::CallerId;
 use crate::model::{Code, Ending, Error, Input, OnError, Outcome, Timing, Usage};
 
 /// An item that so many processes had when they died, one after the other and soon after their start, is suspected.
@@ -40,21 +41,26 @@ async fn try_to_clear(shared: &Arc<Shared>) -> Result<(), StoreError> {
     while !suspects.is_empty() {
         for (job, item) in suspects {
             if let std::collections::hash_map::Entry::Vacant(entry) = prepared.entry(job) {
-                entry.insert(run::prepare(shared, job).await?.ok());
+                entry.insert(run::prepare(shared, job).await?);
             }
             // One that cannot be made ready cannot do harm, and fails when it runs.
-            if let Some(Some(prepared)) = prepared.get(&job) {
-                alone(shared, prepared, job, &item).await?;
+            if let Some(Prepared { plan: Ok(plan), request_id, .. }) = prepared.get(&job) {
+                alone(shared, plan, request_id, (job, &item)).await?;
             }
         }
         // Those that could not be made ready are the only ones that may be left.
         let left = shared.store.suspects(SUSPECTED).await?;
-        suspects = left.into_iter().filter(|(job, _)| matches!(prepared.get(job), None | Some(Some(_)))).collect();
+        suspects = left.into_iter().filter(|(job, _)| prepared.get(job).is_none_or(|prepared| prepared.plan.is_ok())).collect();
     }
     shared.store.set_alone(None).await
 }
 
-async fn alone(shared: &Arc<Shared>, prepared: &Prepared, job: JobKey, item: &Pending) -> Result<(), StoreError> {
+async fn alone(
+    shared: &Arc<Shared>,
+    plan: &Arc<Plan>,
+    request_id: &str,
+    (job, item): (JobKey, &Pending),
+) -> Result<(), StoreError> {
     let input = run::input(item);
     let outcome = if item.lost.alone >= POISONOUS {
         tracing::error!(index = item.index, "an item ends the process each time that it is tried; it is not tried any more");
@@ -63,11 +69,11 @@ async fn alone(shared: &Arc<Shared>, prepared: &Prepared, job: JobKey, item: &Pe
         shared.store.set_alone(Some((job, item.index))).await?;
         let caller = shared.store.job_of(job).await?.map(|job| job.caller).unwrap_or_default();
         match shared.extractor.limits().caller_named(&caller) {
-            Some(caller) => extracted(shared, prepared, caller, input).await,
+            Some(caller) => extracted(shared, plan, caller, input).await,
             None => None,
         }
     };
-    let finished = outcome.and_then(|outcome| run::finished(shared, &outcome, &prepared.request_id));
+    let finished = outcome.and_then(|outcome| run::finished(shared, &outcome, request_id));
     match finished {
         Some(finished) => drop(shared.store.finish(job, vec![finished]).await?),
         None => shared.store.clear(job, item.index).await?,
@@ -76,11 +82,10 @@ async fn alone(shared: &Arc<Shared>, prepared: &Prepared, job: JobKey, item: &Pe
 }
 
 /// `None`: it could not be called now.
-async fn extracted(shared: &Arc<Shared>, prepared: &Prepared, caller: crate::limits::CallerId, input: Input) -> Option<Outcome> {
-    let lane = shared.extractor.admit(caller, &prepared.plan, Some(1), None).ok()?;
+async fn extracted(shared: &Arc<Shared>, plan: &Arc<Plan>, caller: CallerId, input: Input) -> Option<Outcome> {
+    let lane = shared.extractor.admit(caller, plan, Some(1), None).ok()?;
     let inputs = futures_util::stream::iter([input]);
-    let plan = Arc::clone(&prepared.plan);
-    extract::run(Arc::clone(&shared.extractor), plan, lane, OnError::Continue, inputs).next().await
+    extract::run(Arc::clone(&shared.extractor), Arc::clone(plan), lane, OnError::Continue, inputs).next().await
 }
 
 fn poison(input: Input, lost: Lost) -> Outcome {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod events;
+mod load;
 mod requests;
 mod webhooks;
 
