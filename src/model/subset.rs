@@ -186,29 +186,33 @@ impl Asked {
     /// What a value in this form says, in the caller's. What is not in this form stays as it is.
     #[must_use]
     pub fn raised(&self, value: Value) -> Value {
-        let value = self.unwrapped(value);
-        match &self.shapes {
-            Some(shapes) => shapes.raised(value),
-            None => value,
-        }
+        self.raised_by(value, Shapes::raised)
     }
 
     /// The same, where a null that the caller might have written is taken for absence too.
     #[must_use]
     pub fn raised_without_null(&self, value: Value) -> Value {
-        let value = self.unwrapped(value);
-        match &self.shapes {
-            Some(shapes) => shapes.raised_without_null(value),
-            None => value,
-        }
+        self.raised_by(value, Shapes::raised_without_null)
     }
 
-    fn unwrapped(&self, value: Value) -> Value {
-        match value {
-            Value::Object(mut members) if self.wrapped && members.len() == 1 && members.contains_key("value") => {
-                members.remove("value").unwrap_or_default()
+    /// Whether a value is in this form in all its parts.
+    #[must_use]
+    pub fn is_form_of(&self, value: &Value) -> bool {
+        let within = if self.wrapped { wrapped(value) } else { Some(value) };
+        within.is_some_and(|within| self.shapes.as_ref().is_none_or(|shapes| shapes.is_form_of(within)))
+    }
+
+    /// What is asked for wrapped and comes without is in the caller's form: an empty list is no map there.
+    fn raised_by(&self, mut value: Value, raise: fn(&Shapes, Value) -> Value) -> Value {
+        if self.wrapped {
+            match value.as_object_mut().filter(|members| members.len() == 1).and_then(|members| members.remove("value")) {
+                Some(within) => value = within,
+                None => return value,
             }
-            value => value,
+        }
+        match &self.shapes {
+            Some(shapes) => raise(shapes, value),
+            None => value,
         }
     }
 
@@ -217,6 +221,10 @@ impl Asked {
     pub const fn is_as_it_was(&self) -> bool {
         !self.wrapped && self.shapes.is_none()
     }
+}
+
+fn wrapped(value: &Value) -> Option<&Value> {
+    value.as_object().filter(|members| members.len() == 1)?.get("value")
 }
 
 /// A schema in the form of each mode of a provider.

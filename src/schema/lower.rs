@@ -58,7 +58,8 @@ impl Schema {
     }
 
     /// What an answer in a lowered form says, in the caller's. Of what it may mean, the first that is valid: what its form
-    /// says; the same with each null taken for absence; the answer itself, since a model may answer in the caller's form.
+    /// says; the same with each null taken for absence; the answer itself, since a model may answer in the caller's form. What is
+    /// valid as it stands is changed only if it is in the form that was asked for throughout.
     #[must_use]
     pub fn raised(&self, lowered: &Lowered, value: Value) -> Value {
         let asked = &lowered.asked;
@@ -66,8 +67,11 @@ impl Schema {
             return value;
         }
         let raised = asked.raised(value.clone());
+        if raised == value {
+            return value;
+        }
         if self.is_valid(&raised) {
-            return raised;
+            return if asked.is_form_of(&value) || !self.is_valid(&value) { raised } else { value };
         }
         let without = asked.raised_without_null(value.clone());
         let other = [without, value].into_iter().find(|other| *other != raised && self.is_valid(other));
@@ -123,6 +127,8 @@ struct Lowering<'d, 's> {
     /// What a schema that is referred to is called, by how often it was unrolled already.
     known: HashMap<(*const Value, usize), reference::Known>,
     unrolled: usize,
+    /// The schemas for each part that this one is within.
+    around: Vec<Vec<*const Value>>,
 }
 
 /// Schemas that all hold for one value, less the choices that were made already.
@@ -161,7 +167,13 @@ impl<'d, 's> Lowering<'d, 's> {
             shapes: Vec::new(),
             known: HashMap::new(),
             unrolled: 0,
+            around: Vec::new(),
         }
+    }
+
+    /// How often what refers to itself is written out.
+    fn most_unrolled(&self) -> usize {
+        if self.effort == Effort::Full { MAX_UNROLLED } else { 1 }
     }
 
     fn run(mut self) -> Option<Asked> {
@@ -226,11 +238,25 @@ impl<'d, 's> Lowering<'d, 's> {
     }
 
     fn part_within(&mut self, ask: &Ask<'s>) -> Result<Part, Stop> {
+        let here: Vec<*const Value> = ask.all.iter().map(|schema| std::ptr::from_ref(*schema)).collect();
+        let again = self.around.iter().filter(|around| **around == here).count();
         if let ([schema], false) = (ask.all.as_slice(), ask.here)
             && let Some(reference) = Reference::of(self.document, schema)
+            && (again > 0 || !reference.lacks_properties())
         {
             return self.reference(&reference, ask.level);
         }
+        if again >= self.most_unrolled() && !here.is_empty() {
+            return self.text(&ask.all, ask.level);
+        }
+        self.around.push(here);
+        let part = self.merged(ask);
+        self.around.pop();
+        part
+    }
+
+    /// One part for all that is said, though some of it by reference.
+    fn merged(&mut self, ask: &Ask<'s>) -> Result<Part, Stop> {
         let gathered = Gathered::new(self.document, ask)?;
         if let Some(values) = gathered.values() {
             return self.values(&gathered, &values?, ask.level);
@@ -248,8 +274,18 @@ impl<'d, 's> Lowering<'d, 's> {
             let part = self.any(level)?;
             return Ok(self.described(part, words));
         };
+        let parts = self.each(&types, gathered, level)?;
+        let mut part = self.join(parts)?;
+        if let Some(title) = gathered.title().filter(|_| self.subset.takes("title") && !self.stands_alone(&part)) {
+            part.json.insert("title".to_owned(), title.into());
+        }
+        Ok(self.described(part, words))
+    }
+
+    /// A part for each of these types that a value can have.
+    fn each(&mut self, types: &[&'static str], gathered: &Gathered<'s>, level: usize) -> Result<Vec<Part>, Stop> {
         let mut parts = Vec::new();
-        for name in &types {
+        for name in types {
             let part = match *name {
                 "object" => self.object(gathered, level),
                 "array" => self.array(gathered, level),
@@ -262,11 +298,7 @@ impl<'d, 's> Lowering<'d, 's> {
                 Err(stop) => return Err(stop),
             }
         }
-        let mut part = self.join(parts)?;
-        if let Some(title) = gathered.title().filter(|_| self.subset.takes("title") && !self.stands_alone(&part)) {
-            part.json.insert("title".to_owned(), title.into());
-        }
-        Ok(self.described(part, words))
+        Ok(parts)
     }
 
     /// Any value at all.

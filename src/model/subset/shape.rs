@@ -123,6 +123,12 @@ impl Shapes {
         self.raise(&value, Null::Absence).unwrap_or(value)
     }
 
+    /// Whether a value has the form that is asked for.
+    #[must_use]
+    pub fn is_form_of(&self, value: &Value) -> bool {
+        Fit::new(self, Form::Asked).fits(&self.root, value)
+    }
+
     fn raise(&self, value: &Value, null: Null) -> Option<Value> {
         Raising { fit: Fit::new(self, Form::Asked), null }.any(&self.root, value)
     }

@@ -37,7 +37,8 @@ impl<'s> Lowering<'_, 's> {
             return Ok(None);
         };
         let alone = gathered.has_only_choices() && gathered.choices.len() == 1;
-        if !alone && self.effort == Effort::Little && gathered.types()?.is_some() {
+        let names_types = gathered.all("type").next().is_some();
+        if !alone && self.effort == Effort::Little && gathered.types()?.is_some() && names_types {
             return Ok(None);
         }
         let mut parts = Vec::new();
