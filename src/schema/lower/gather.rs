@@ -99,7 +99,12 @@ impl<'s> Reference<'s> {
         let [(keyword, text, Some(target))] = references.as_slice() else { return None };
         let is_whole = others.all(|name| name == keyword);
         let is_old = document.draft() == Draft::Draft7;
-        (is_whole || is_old).then(|| Self { target, text, notes: note.into_iter().collect(), ignored: (!is_whole).then_some(object) })
+        (is_whole || is_old).then(|| Self {
+            target,
+            text,
+            notes: note.into_iter().collect(),
+            ignored: (!is_whole).then_some(object),
+        })
     }
 
     /// Whether properties are named beside it that what it refers to does not name.

@@ -87,7 +87,8 @@ impl Lowering<'_, '_> {
         if parts.len() < 2 {
             return parts.pop().ok_or(Stop::Never);
         }
-        if parts.iter().any(|part| self.may_be(&part.shape, is_map)) && parts.iter().any(|part| self.may_be(&part.shape, is_list)) {
+        if parts.iter().any(|part| self.may_be(&part.shape, is_map)) && parts.iter().any(|part| self.may_be(&part.shape, is_list))
+        {
             let nothing = self.nothing();
             parts.push(nothing);
         }

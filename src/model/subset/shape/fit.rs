@@ -76,7 +76,9 @@ impl<'s> Fit<'s> {
             }
             (Shape::Entries(_), Value::Array(entries)) => entries.is_empty(),
             (Shape::Entries(_), Value::Object(found)) => found.is_empty(),
-            (Shape::Either(shapes), value) => !shapes.iter().any(|shape| self.fits(shape, value) && !self.leaves_out(shape, value)),
+            (Shape::Either(shapes), value) => {
+                !shapes.iter().any(|shape| self.fits(shape, value) && !self.leaves_out(shape, value))
+            }
             _ => false,
         }
     }
