@@ -195,13 +195,6 @@ impl Asked {
         self.raised_by(value, Shapes::raised_without_null)
     }
 
-    /// Whether a value is in this form in all its parts.
-    #[must_use]
-    pub fn is_form_of(&self, value: &Value) -> bool {
-        let within = if self.wrapped { wrapped(value) } else { Some(value) };
-        within.is_some_and(|within| self.shapes.as_ref().is_none_or(|shapes| shapes.is_form_of(within)))
-    }
-
     /// What is asked for wrapped and comes without is in the caller's form: an empty list is no map there.
     fn raised_by(&self, mut value: Value, raise: fn(&Shapes, Value) -> Value) -> Value {
         if self.wrapped {
@@ -221,10 +214,6 @@ impl Asked {
     pub const fn is_as_it_was(&self) -> bool {
         !self.wrapped && self.shapes.is_none()
     }
-}
-
-fn wrapped(value: &Value) -> Option<&Value> {
-    value.as_object().filter(|members| members.len() == 1)?.get("value")
 }
 
 /// A schema in the form of each mode of a provider.

@@ -70,8 +70,7 @@ impl Schema {
     }
 
     /// What an answer in a lowered form says, in the caller's. Of what it may mean, the first that is valid: what its form
-    /// says; the same with each null taken for absence; the answer itself, since a model may answer in the caller's form. What is
-    /// valid as it stands is changed only if it is in the form that was asked for throughout.
+    /// says; the same with each null taken for absence; the answer itself, since a model may answer in the caller's form.
     #[must_use]
     pub fn raised(&self, lowered: &Lowered, value: Value) -> Value {
         let asked = &lowered.asked;
@@ -79,11 +78,8 @@ impl Schema {
             return value;
         }
         let raised = asked.raised(value.clone());
-        if raised == value {
-            return value;
-        }
         if self.is_valid(&raised) {
-            return if asked.is_form_of(&value) || !self.is_valid(&value) { raised } else { value };
+            return raised;
         }
         let without = asked.raised_without_null(value.clone());
         let other = [without, value].into_iter().find(|other| *other != raised && self.is_valid(other));

@@ -36,7 +36,7 @@ impl<'s> Lowering<'_, 's> {
         let Some(choices) = gathered.choices.iter().find(|choices| is_structural(choices)) else {
             return Ok(None);
         };
-        let alone = gathered.has_only_choices() && gathered.choices.len() == 1;
+        let alone = gathered.has_only_choices() && gathered.choices.len() == 1 && gathered.ignored.is_empty();
         let names_types = gathered.all("type").next().is_some();
         if !alone && self.effort == Effort::Little && gathered.types()?.is_some() && names_types {
             return Ok(None);

@@ -200,7 +200,7 @@ const fn is_map(shape: &Shape) -> bool {
 const fn is_list(shape: &Shape) -> bool {
     match shape {
         Shape::Array(..) => true,
-        Shape::Same(kinds, _) => kinds.has(Kinds(16)),
+        Shape::Same(kinds, _) => kinds.has(Kinds::LIST),
         _ => false,
     }
 }

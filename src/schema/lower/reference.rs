@@ -6,7 +6,7 @@ use super::gather::{Gathered, Reference, named_types};
 use super::part::{Part, Stop};
 use super::words::Words;
 use super::{Ask, Effort, Lowering};
-use crate::model::{Kinds, ReferenceRule, Shape};
+use crate::model::{ExtraRule, Kinds, ReferenceRule, Shape};
 
 /// A schema that is referred to.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ impl<'s> Lowering<'_, 's> {
             return if known.state == State::Never { Err(Stop::Never) } else { Ok(referring(known)) };
         }
         let index = self.shapes.len();
-        self.shapes.push(Shape::same(Kinds::ALL));
+        self.shapes.push(self.sketched(target));
         let name = self.name(to.text, at);
         self.definitions.insert(name.clone(), Value::Null);
         self.known.insert(key, Known { index, name: name.clone(), null: false, state: State::Begun });
@@ -116,6 +116,18 @@ impl<'s> Lowering<'_, 's> {
         let Some(known) = self.known.get_mut(&key) else { return Err(Stop::Full) };
         (known.state, known.null) = (state, null);
         if state == State::Never { Err(Stop::Never) } else { Ok(referring(known)) }
+    }
+
+    /// What its shape is likely to be, for parts within it that refer to it before it is known.
+    fn sketched(&self, target: &'s Value) -> Shape {
+        let any = Shape::same(Kinds::ALL);
+        let Ok(gathered) = Gathered::new(self.document, &Ask::of(target, 0)) else { return any };
+        let Ok(Some(types)) = gathered.types() else { return any };
+        let has_members = types.contains(&"object") && gathered.all("properties").next().is_none();
+        if has_members && self.subset.extra != ExtraRule::Any {
+            return Shape::Entries(Box::new(any));
+        }
+        if types.contains(&"array") { any } else { Shape::same(Kinds::ALL.without(Kinds::LIST)) }
     }
 
     /// The caller's name for it, if it can be told.

@@ -103,7 +103,7 @@ impl<'s> Fit<'s> {
         }
     }
 
-    pub fn fits(&mut self, shape: &Shape, value: &Value) -> bool {
+    fn fits(&mut self, shape: &Shape, value: &Value) -> bool {
         let shape = self.shapes.named(shape);
         if let Shape::Same(kinds, values) = shape {
             return kinds.has(Kinds::of(value)) && (values.is_empty() || values.iter().any(|known| equal(known, value)));
