@@ -288,14 +288,15 @@ impl Extractor {
                 return Err(Error::invalid("/schema", "this field is required: a JSON Schema, or the name of a registered one"));
             }
         };
-        let Choice { first, fallback } = self.models.find(spec.model.as_deref(), &self.limits)?;
+        let choice = self.models.find(spec.model.as_deref(), &self.limits)?;
         check_sizes(&spec)?;
         let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
         let rules = Rules::compiled(std::mem::take(&mut spec.rules)).await?;
+        let (first, fallback) = ways(choice, spec.mode, &schema).await?;
         let plan = Plan {
             kind,
-            first: Way::new(first, spec.mode, &schema),
-            fallback: fallback.into_iter().map(|route| Way::new(route, spec.mode, &schema)).collect(),
+            first,
+            fallback,
             schema,
             rules,
             on_failure: spec.on_failure,
@@ -322,6 +323,20 @@ impl Extractor {
         };
         Ok(plan.identified())
     }
+}
+
+/// The ways to the models; the forms of a large schema are made beside the runtime's workers.
+async fn ways(choice: Choice, mode: Mode, schema: &Arc<Schema>) -> Result<(Way, Vec<Way>), Error> {
+    let is_slow = schema.is_slow_to_lower();
+    let schema = Arc::clone(schema);
+    let ways = move || {
+        let fallback = choice.fallback.into_iter().map(|route| Way::new(route, mode, &schema)).collect();
+        (Way::new(choice.first, mode, &schema), fallback)
+    };
+    if !is_slow {
+        return Ok(ways());
+    }
+    tokio::task::spawn_blocking(ways).await.map_err(|_| Error::new(Code::Internal, "the schema could not be lowered"))
 }
 
 /// How long a single waits for a provider that fails all the time: once for its breaker to let a call through.

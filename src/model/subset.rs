@@ -186,29 +186,26 @@ impl Asked {
     /// What a value in this form says, in the caller's. What is not in this form stays as it is.
     #[must_use]
     pub fn raised(&self, value: Value) -> Value {
-        let value = self.unwrapped(value);
-        match &self.shapes {
-            Some(shapes) => shapes.raised(value),
-            None => value,
-        }
+        self.raised_by(value, Shapes::raised)
     }
 
     /// The same, where a null that the caller might have written is taken for absence too.
     #[must_use]
     pub fn raised_without_null(&self, value: Value) -> Value {
-        let value = self.unwrapped(value);
-        match &self.shapes {
-            Some(shapes) => shapes.raised_without_null(value),
-            None => value,
-        }
+        self.raised_by(value, Shapes::raised_without_null)
     }
 
-    fn unwrapped(&self, value: Value) -> Value {
-        match value {
-            Value::Object(mut members) if self.wrapped && members.len() == 1 && members.contains_key("value") => {
-                members.remove("value").unwrap_or_default()
+    /// What is asked for wrapped and comes without is in the caller's form: an empty list is no map there.
+    fn raised_by(&self, mut value: Value, raise: fn(&Shapes, Value) -> Value) -> Value {
+        if self.wrapped {
+            match value.as_object_mut().filter(|members| members.len() == 1).and_then(|members| members.remove("value")) {
+                Some(within) => value = within,
+                None => return value,
             }
-            value => value,
+        }
+        match &self.shapes {
+            Some(shapes) => raise(shapes, value),
+            None => value,
         }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Schema;
+use super::references::move_references;
 
 /// Where the list is in a value, and what each of its elements has to be.
 #[derive(Debug)]
@@ -60,36 +61,16 @@ fn names(schema: &Value, kind: &str) -> bool {
 fn element(whole: &Value, items: &Value) -> Option<Value> {
     let mut whole = whole.clone();
     let draft = whole.as_object_mut()?.remove("$schema");
-    whole.as_object_mut()?.remove("$id");
-    let mut items = items.clone();
-    (move_references(&mut whole) && move_references(&mut items)).then_some(())?;
+    let id = whole.as_object_mut()?.remove("$id");
+    let id = id.as_ref().and_then(Value::as_str).unwrap_or_default().trim_end_matches('#');
+    let (mut items, to) = (items.clone(), format!("#/$defs/{WHOLE}"));
+    (move_references(&mut whole, id, &to) && move_references(&mut items, id, &to)).then_some(())?;
     let mut schema = Map::new();
     schema.extend(draft.map(|draft| ("$schema".to_owned(), draft)));
     schema.insert("allOf".to_owned(), json!([items]));
     // Both drafts find a reference in it.
     schema.insert("$defs".to_owned(), json!({WHOLE: whole}));
     Some(Value::Object(schema))
-}
-
-/// False if there is a reference, or a name for one, that cannot be moved.
-fn move_references(schema: &mut Value) -> bool {
-    match schema {
-        Value::Object(members) => members.iter_mut().all(|(name, member)| match (name.as_str(), member) {
-            ("$ref", Value::String(reference)) if reference == "#" || reference.starts_with("#/") => {
-                reference.insert_str(1, &format!("/$defs/{WHOLE}"));
-                true
-            }
-            ("$ref" | "$dynamicRef" | "$id" | "$anchor" | "$dynamicAnchor", Value::String(_)) => false,
-            // Here the names are the caller's, and no keywords.
-            ("properties" | "patternProperties" | "dependentSchemas" | "$defs" | "definitions", Value::Object(named)) => {
-                named.values_mut().all(move_references)
-            }
-            ("enum" | "const" | "default" | "examples", _) => true,
-            (_, member) => move_references(member),
-        }),
-        Value::Array(items) => items.iter_mut().all(move_references),
-        _ => true,
-    }
 }
 
 #[cfg(test)]
@@ -140,5 +121,15 @@ mod tests {
         let list = list(&schema).unwrap();
         assert!(list.element.is_valid(&json!({"default": "a", "enum": "b"})));
         assert!(!list.element.is_valid(&json!({"default": 1})) && !list.element.is_valid(&json!({"enum": 1})));
+    }
+
+    #[test]
+    fn a_value_may_look_like_a_reference() {
+        let value = json!({"$ref": "#/$defs/name", "$id": "a"});
+        let schema = json!({"type": "array", "items": {"const": value}, "$defs": {"name": {"enum": [value]}}});
+        let list = list(&schema).unwrap();
+        assert!(
+            list.element.is_valid(&value) && !list.element.is_valid(&json!({"$ref": "#/$defs/whole/$defs/name", "$id": "a"}))
+        );
     }
 }

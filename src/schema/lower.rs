@@ -2,30 +2,34 @@
 //!
 //! The lowered form is never narrower than the caller's: each value that the caller would take has a form in it, and comes back
 //! from it. It is wider where a provider cannot say something; that is then said in words, in a description, and the answer is
-//! held against the caller's own schema. Four things are read as people mean them, not as the standard has them:
+//! held against the caller's own schema. Some things are read as people mean them, not as the standard has them:
 //! a schema that names keywords of a type (`properties`, `items`, `minLength`) but no type means that type; what an object
 //! has beside its `properties` is only asked for if the schema speaks of it (`additionalProperties`, `patternProperties`), and
-//! what a tuple has beside its `prefixItems` likewise; properties of `then` or `else` are optional. An answer that is
-//! otherwise valid is still taken.
+//! what a tuple has beside its `prefixItems` likewise; properties of `then` or `else`, and those beside a `$ref` of draft 7, which
+//! ignores them, are optional. An answer that is otherwise valid is still taken.
 
 mod array;
 mod choice;
+mod count;
 mod gather;
 mod object;
 mod part;
 mod reference;
 mod scalar;
+mod types;
+mod whole;
 mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::value::to_raw_value;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Schema;
 use super::walk::Document;
-use crate::model::{Asked, ExtraRule, Kinds, Limits, NullRule, Shape, Shapes, Strictness, Subset};
+use crate::model::{Asked, ExtraRule, NullRule, Shape, Shapes, Strictness, Subset};
+use count::Count;
 use gather::{Gathered, Reference};
 use part::{Part, Stop};
 use words::Words;
@@ -41,10 +45,18 @@ pub struct Lowered {
 const MAX_PARTS: (usize, usize) = (20, 500);
 /// Parts one within the other, at most; serde_json reads 128 levels of JSON, and a part is up to three.
 const MAX_DEPTH: usize = 40;
+/// The longest schema that is lowered in no time, in bytes.
+const QUICKLY_LOWERED_BYTES: usize = 8 << 10;
 /// How often a schema that refers to itself is written out where that is not taken.
 const MAX_UNROLLED: usize = 3;
 
 impl Schema {
+    /// Whether it may take more than about a millisecond to lower it.
+    #[must_use]
+    pub fn is_slow_to_lower(&self) -> bool {
+        self.raw.get().len() > QUICKLY_LOWERED_BYTES
+    }
+
     /// The schema in the form that `subset` allows; `None` when there is none. Made once, and kept.
     #[must_use]
     pub fn lowered(&self, subset: &'static Subset) -> Option<Lowered> {
@@ -78,7 +90,7 @@ impl Schema {
         if subset.whole {
             let is_object = self.value.get("type").is_some_and(|kind| kind == "object");
             let wrapped = subset.object_root && !is_object;
-            let raw = if wrapped { to_raw_value(&wrap_whole(Value::clone(&self.value))).ok()? } else { self.raw.clone() };
+            let raw = if wrapped { to_raw_value(&whole::wrapped(Value::clone(&self.value))).ok()? } else { self.raw.clone() };
             return Some(Lowered { asked: Arc::new(Asked { raw, strict: false, wrapped, shapes: None }) });
         }
         let document = Document::new(&self.value, self.draft);
@@ -98,19 +110,6 @@ enum Effort {
     Little,
 }
 
-/// What counts towards a subset's limits.
-#[derive(Debug, Clone, Copy, Default)]
-struct Count {
-    parts: usize,
-    properties: usize,
-    enum_values: usize,
-    characters: usize,
-    optional: usize,
-    unions: usize,
-    /// Objects that may have members beside their properties, and parts of any type.
-    open: usize,
-}
-
 struct Lowering<'d, 's> {
     document: &'d Document<'s>,
     subset: &'static Subset,
@@ -123,6 +122,8 @@ struct Lowering<'d, 's> {
     /// What a schema that is referred to is called, by how often it was unrolled already.
     known: HashMap<(*const Value, usize), reference::Known>,
     unrolled: usize,
+    /// The schemas for each part that this one is within.
+    around: Vec<Vec<*const Value>>,
 }
 
 /// Schemas that all hold for one value, less the choices that were made already.
@@ -161,7 +162,13 @@ impl<'d, 's> Lowering<'d, 's> {
             shapes: Vec::new(),
             known: HashMap::new(),
             unrolled: 0,
+            around: Vec::new(),
         }
+    }
+
+    /// How often what refers to itself is written out.
+    fn most_unrolled(&self) -> usize {
+        if self.effort == Effort::Full { MAX_UNROLLED } else { 1 }
     }
 
     fn run(mut self) -> Option<Asked> {
@@ -226,11 +233,25 @@ impl<'d, 's> Lowering<'d, 's> {
     }
 
     fn part_within(&mut self, ask: &Ask<'s>) -> Result<Part, Stop> {
+        let here: Vec<*const Value> = ask.all.iter().map(|schema| std::ptr::from_ref(*schema)).collect();
+        let again = self.around.iter().filter(|around| **around == here).count();
         if let ([schema], false) = (ask.all.as_slice(), ask.here)
             && let Some(reference) = Reference::of(self.document, schema)
+            && (again > 0 || !reference.lacks_properties())
         {
             return self.reference(&reference, ask.level);
         }
+        if again >= self.most_unrolled() && !here.is_empty() {
+            return self.text(&ask.all, ask.level);
+        }
+        self.around.push(here);
+        let part = self.merged(ask);
+        self.around.pop();
+        part
+    }
+
+    /// One part for all that is said, though some of it by reference.
+    fn merged(&mut self, ask: &Ask<'s>) -> Result<Part, Stop> {
         let gathered = Gathered::new(self.document, ask)?;
         if let Some(values) = gathered.values() {
             return self.values(&gathered, &values?, ask.level);
@@ -239,64 +260,6 @@ impl<'d, 's> Lowering<'d, 's> {
             return Ok(part);
         }
         self.types(&gathered, ask.level)
-    }
-
-    /// One part for each type that the value may have.
-    fn types(&mut self, gathered: &Gathered<'s>, level: usize) -> Result<Part, Stop> {
-        let words = Words::general(gathered);
-        let Some(types) = gathered.types()? else {
-            let part = self.any(level)?;
-            return Ok(self.described(part, words));
-        };
-        let mut parts = Vec::new();
-        for name in &types {
-            let part = match *name {
-                "object" => self.object(gathered, level),
-                "array" => self.array(gathered, level),
-                "null" => Ok(Part::null()),
-                name => Ok(self.scalar(name, gathered)),
-            };
-            match part {
-                Ok(part) => parts.push(part),
-                Err(Stop::Never) => {}
-                Err(stop) => return Err(stop),
-            }
-        }
-        let mut part = self.join(parts)?;
-        if let Some(title) = gathered.title().filter(|_| self.subset.takes("title") && !self.stands_alone(&part)) {
-            part.json.insert("title".to_owned(), title.into());
-        }
-        Ok(self.described(part, words))
-    }
-
-    /// Any value at all.
-    fn any(&mut self, level: usize) -> Result<Part, Stop> {
-        if self.subset.any {
-            self.count.open += 1;
-            return Ok(Part::new(Map::new(), Shape::same(Kinds::ALL)).or_null());
-        }
-        let text = self.text(&[], level)?;
-        // Where unions are few, they are kept for what says more.
-        if self.subset.limits.unions < usize::MAX {
-            return Ok(text);
-        }
-        let kinds = ["string", "number", "boolean"].map(Part::typed).into_iter();
-        self.join(kinds.chain([Part::null(), text]).collect())
-    }
-
-    /// A value as its JSON text: what takes any value, and says what it should be in words alone.
-    fn text(&mut self, all: &[&'s Value], level: usize) -> Result<Part, Stop> {
-        if level >= self.subset.limits.levels {
-            return Err(Stop::Deep);
-        }
-        self.count.properties += 1;
-        let mut words = "The value as JSON text".to_owned();
-        for schema in all.iter().filter(|schema| schema.as_object().is_some_and(|schema| !schema.is_empty())) {
-            words.push_str(", valid against the JSON Schema ");
-            words.push_str(&words::shown(schema));
-        }
-        let text = json!({"type": "string", "description": words});
-        Ok(Part::new(self.exactly([("json", text)]), Shape::Text))
     }
 
     /// Whether nothing may stand beside what it says.
@@ -316,54 +279,6 @@ impl<'d, 's> Lowering<'d, 's> {
             part.json.insert("description".to_owned(), words.into());
         }
         part
-    }
-}
-
-impl Count {
-    const fn is_within(&self, limits: &Limits) -> bool {
-        self.properties <= limits.properties
-            && self.enum_values <= limits.enum_values
-            && self.characters <= limits.characters
-            && self.optional <= limits.optional
-            && self.unions <= limits.unions
-    }
-}
-
-fn wrap_whole(mut schema: Value) -> Value {
-    let id = schema.get("$id").and_then(Value::as_str).map(|id| id.trim_end_matches('#').to_owned()).unwrap_or_default();
-    move_references(&mut schema, &id);
-    let mut root = Map::new();
-    // What they say holds for the whole.
-    for keyword in ["$schema", "$id"] {
-        if let Some(said) = schema.as_object_mut().and_then(|schema| schema.shift_remove(keyword)) {
-            root.insert(keyword.to_owned(), said);
-        }
-    }
-    root.insert("type".to_owned(), "object".into());
-    root.insert("properties".to_owned(), json!({"value": schema}));
-    root.insert("required".to_owned(), json!(["value"]));
-    root.insert("additionalProperties".to_owned(), false.into());
-    root.into()
-}
-
-/// What began at the root begins at `/properties/value` once the schema is wrapped.
-fn move_references(schema: &mut Value, id: &str) {
-    match schema {
-        Value::Object(members) => {
-            for (name, member) in members {
-                match member {
-                    Value::String(reference) if name == "$ref" => {
-                        let fragment = reference.strip_prefix(id).unwrap_or(reference);
-                        if matches!(fragment, "" | "#") || fragment.starts_with("#/") {
-                            *reference = format!("#/properties/value{}", fragment.trim_start_matches('#'));
-                        }
-                    }
-                    other => move_references(other, id),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| move_references(item, id)),
-        _ => {}
     }
 }
 

@@ -125,3 +125,30 @@ impl<'s> Check<'_, 's> {
 fn holds_data(keyword: &str) -> bool {
     matches!(keyword, "const" | "enum" | "default" | "examples")
 }
+
+/// Makes the references of a schema that began at the root, whose `$id` is `id`, lead to the same places once it stands at `to`.
+/// False if one is left that leads elsewhere than by a pointer, or there is a name that one could lead to.
+pub fn move_references(schema: &mut Value, id: &str, to: &str) -> bool {
+    match schema {
+        Value::Object(members) => members.iter_mut().fold(true, |moved, (keyword, member)| {
+            moved
+                & match member {
+                    Value::String(reference) if matches!(keyword.as_str(), "$ref" | "$dynamicRef") => {
+                        let fragment = reference.strip_prefix(id).unwrap_or(reference);
+                        let is_pointer = matches!(fragment, "" | "#") || fragment.starts_with("#/");
+                        if is_pointer {
+                            *reference = format!("{to}{}", fragment.trim_start_matches('#'));
+                        }
+                        is_pointer
+                    }
+                    Value::String(_) if matches!(keyword.as_str(), "$id" | "$anchor" | "$dynamicAnchor") => false,
+                    Value::Object(named) if holds_named_schemas(keyword) => {
+                        named.values_mut().fold(true, |moved, part| moved & move_references(part, id, to))
+                    }
+                    member => holds_data(keyword) || move_references(member, id, to),
+                }
+        }),
+        Value::Array(items) => items.iter_mut().fold(true, |moved, item| moved & move_references(item, id, to)),
+        _ => true,
+    }
+}

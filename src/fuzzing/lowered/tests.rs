@@ -31,6 +31,8 @@ fn leaf() -> impl Strategy<Value = Value> {
         json!({"type": "object"}),
         json!({"type": "object", "properties": {}, "additionalProperties": false}),
         json!({"type": "array"}),
+        json!({"type": ["array", "object"]}),
+        json!({"type": ["object", "array", "null"], "additionalProperties": {"type": "integer"}, "items": {"type": "integer"}}),
         // Of what may be null and may be absent, one comes back as the other; so no two items may differ in no more than that.
         json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true}),
         json!({}),

@@ -18,6 +18,7 @@ pub struct Kinds(pub u8);
 
 impl Kinds {
     pub const ALL: Self = Self(0b11_1111);
+    pub const LIST: Self = Self(16);
 
     /// The one of this name: `integer` and `number` are one here. `None` for a name that is none of JSON Schema's.
     #[must_use]
@@ -43,6 +44,11 @@ impl Kinds {
             Value::Array(_) => 16,
             Value::Object(_) => 32,
         })
+    }
+
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     #[must_use]

@@ -36,8 +36,9 @@ impl<'s> Lowering<'_, 's> {
         let Some(choices) = gathered.choices.iter().find(|choices| is_structural(choices)) else {
             return Ok(None);
         };
-        let alone = gathered.has_only_choices() && gathered.choices.len() == 1;
-        if !alone && self.effort == Effort::Little && gathered.types()?.is_some() {
+        let alone = gathered.has_only_choices() && gathered.choices.len() == 1 && gathered.ignored.is_empty();
+        let names_types = gathered.all("type").next().is_some();
+        if !alone && self.effort == Effort::Little && gathered.types()?.is_some() && names_types {
             return Ok(None);
         }
         let mut parts = Vec::new();

@@ -69,6 +69,8 @@ pub struct Choices<'s> {
 pub struct Gathered<'s> {
     pub parts: Vec<&'s Map<String, Value>>,
     pub choices: Vec<Choices<'s>>,
+    /// What stands beside a `$ref` of draft 7, which ignores it, though who wrote it meant it: nothing is narrowed by it.
+    pub ignored: Vec<&'s Map<String, Value>>,
     pub draft: Draft,
 }
 
@@ -78,6 +80,8 @@ pub struct Reference<'s> {
     pub target: &'s Value,
     pub text: &'s str,
     pub notes: Vec<&'s str>,
+    /// What stands beside it in draft 7.
+    pub ignored: Option<&'s Map<String, Value>>,
 }
 
 impl<'s> Reference<'s> {
@@ -93,10 +97,21 @@ impl<'s> Reference<'s> {
         }
         let references = document.references(schema);
         let [(keyword, text, Some(target))] = references.as_slice() else { return None };
-        if document.draft() != Draft::Draft7 && !others.all(|name| name == keyword) {
-            return None;
-        }
-        Some(Self { target, text, notes: note.into_iter().collect() })
+        let is_whole = others.all(|name| name == keyword);
+        let is_old = document.draft() == Draft::Draft7;
+        (is_whole || is_old).then(|| Self {
+            target,
+            text,
+            notes: note.into_iter().collect(),
+            ignored: (!is_whole).then_some(object),
+        })
+    }
+
+    /// Whether properties are named beside it that what it refers to does not name.
+    pub fn lacks_properties(&self) -> bool {
+        let named = |name: &String| self.target.get("properties").is_some_and(|properties| properties.get(name).is_some());
+        let beside = self.ignored.and_then(|beside| beside.get("properties")?.as_object());
+        beside.is_some_and(|beside| !beside.keys().all(named))
     }
 }
 
@@ -106,8 +121,12 @@ pub fn is_annotation(keyword: &str) -> bool {
 }
 
 impl<'s> Gathered<'s> {
+    pub const fn empty(draft: Draft) -> Self {
+        Self { parts: Vec::new(), choices: Vec::new(), ignored: Vec::new(), draft }
+    }
+
     pub fn new(document: &Document<'s>, ask: &Ask<'s>) -> Result<Self, Stop> {
-        let mut gathered = Self { parts: Vec::new(), choices: Vec::new(), draft: document.draft() };
+        let mut gathered = Self::empty(document.draft());
         let (mut todo, mut seen) = (ask.all.clone(), HashSet::new());
         todo.reverse();
         while let Some(schema) = todo.pop() {
@@ -120,6 +139,7 @@ impl<'s> Gathered<'s> {
             // What is referred to comes after what refers to it, so that its words do too.
             todo.extend(targets);
             if is_bare {
+                gathered.ignored.push(object);
                 continue;
             }
             if let Some(all) = object.get("allOf").and_then(Value::as_array) {
@@ -158,31 +178,20 @@ impl<'s> Gathered<'s> {
 
     /// The types that all allow; `None`: any.
     pub fn types(&self) -> Result<Option<Vec<&'static str>>, Stop> {
-        let mut types: Option<Vec<&'static str>> = None;
-        for said in self.all("type") {
-            let names: Vec<&str> = match said {
-                Value::String(name) => vec![name],
-                Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
-                _ => continue,
-            };
-            let has = |name: &str| names.contains(&name) || name == "integer" && names.contains(&"number");
-            let allowed = TYPES.into_iter().filter(|name| has(name));
-            types = Some(match types {
-                None => allowed.collect(),
-                Some(types) => allowed.filter(|name| types.contains(name)).collect(),
-            });
-        }
-        if let Some(types) = &mut types
-            && types.contains(&"number")
-        {
-            types.retain(|name| *name != "integer");
-        }
+        let said = self.all("type").map(named_types);
+        let types = said.reduce(|types, more| types.into_iter().filter(|name| more.contains(name)).collect());
         if types.as_ref().is_some_and(Vec::is_empty) {
             return Err(Stop::Never);
         }
-        Ok(types.or_else(|| {
+        let types = types.or_else(|| {
             let meant = |name: &&str| MEANT.iter().any(|(keyword, kind)| kind == name && self.all(keyword).next().is_some());
             Some(TYPES.into_iter().filter(meant).collect::<Vec<_>>()).filter(|types| !types.is_empty())
+        });
+        Ok(types.map(|mut types| {
+            if types.contains(&"number") {
+                types.retain(|name| *name != "integer");
+            }
+            types
         }))
     }
 
@@ -209,4 +218,10 @@ impl<'s> Gathered<'s> {
         }
         Some(if values.is_empty() { Err(Stop::Never) } else { Ok(values) })
     }
+}
+
+/// The types that a `type` allows.
+pub fn named_types(said: &Value) -> Vec<&'static str> {
+    let names = |name: &str| said == name || said.as_array().is_some_and(|names| names.iter().any(|said| said == name));
+    TYPES.into_iter().filter(|name| names(name) || *name == "integer" && names("number")).collect()
 }

@@ -10,6 +10,9 @@ use super::words::Words;
 use super::{Ask, Lowering, choice};
 use crate::model::{Extra, ExtraRule, Kinds, Member, Shape};
 
+/// Schemas that may hold beside what does, at most, that are looked at for the names of properties.
+const MAX_LOOSE: usize = 256;
+
 /// What an object may have beside its properties.
 enum Others<'s> {
     /// Nothing.
@@ -90,8 +93,7 @@ impl<'s> Lowering<'_, 's> {
     fn properties(&mut self, gathered: &Gathered<'s>, words: &mut Words, level: usize) -> Result<Properties, Stop> {
         let required: HashSet<&str> =
             gathered.all("required").filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
-        let loose = choice::loose(gathered);
-        let loose = if loose.is_empty() { None } else { Some(self.loosely(&loose)?) };
+        let loose = self.loosely(gathered)?;
         let mut properties = Properties::default();
         for name in names(gathered, loose.as_ref()) {
             let all: Vec<&'s Value> = gathered
@@ -124,15 +126,25 @@ impl<'s> Lowering<'_, 's> {
         Ok(properties)
     }
 
-    fn loosely(&self, loose: &[&'s Value]) -> Result<Gathered<'s>, Stop> {
-        let mut gathered = Gathered::new(self.document, &Ask::new(loose.to_vec(), 0))?;
-        // One level of alternatives within alternatives, and no more.
-        let inner: Vec<&Value> =
-            gathered.choices.iter().flat_map(|choices| choices.of).filter(|choice| choice.is_object()).collect();
-        if !inner.is_empty() {
-            gathered.parts.extend(Gathered::new(self.document, &Ask::new(inner, 0))?.parts);
+    /// All that may hold beside what does, also under a condition within a condition; `None`: nothing.
+    fn loosely(&self, gathered: &Gathered<'s>) -> Result<Option<Gathered<'s>>, Stop> {
+        let (mut all, mut seen): (Option<Gathered<'s>>, _) = (None, HashSet::new());
+        let mut next = choice::loose(gathered);
+        let is_closed = gathered.all("additionalProperties").any(|others| others == &Value::Bool(false));
+        let ignored = gathered.ignored.iter().copied().filter(|_| !is_closed);
+        while !next.is_empty() {
+            let inner = Gathered::new(self.document, &Ask::new(next, 0))?;
+            next = choice::loose(&inner);
+            next.retain(|schema| seen.len() < MAX_LOOSE && seen.insert(std::ptr::from_ref::<Value>(schema)));
+            match &mut all {
+                Some(all) => all.parts.extend(inner.parts),
+                None => all = Some(inner),
+            }
         }
-        Ok(gathered)
+        for object in ignored {
+            all.get_or_insert_with(|| Gathered::empty(gathered.draft)).parts.push(object);
+        }
+        Ok(all)
     }
 
     fn property(&mut self, properties: &mut Properties, words: &mut Words, name: &str, mut part: Part, required: bool) {

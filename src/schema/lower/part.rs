@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Lowering;
-use crate::model::{EnumRule, Kinds, NullRule, Shape};
+use crate::model::{EnumRule, Extra, Kinds, NullRule, Shape};
 
 /// Alternatives that are compared with each other, at most.
 const MAX_COMPARED: usize = 64;
@@ -87,6 +87,11 @@ impl Lowering<'_, '_> {
         if parts.len() < 2 {
             return parts.pop().ok_or(Stop::Never);
         }
+        if parts.iter().any(|part| self.may_be(&part.shape, is_map)) && parts.iter().any(|part| self.may_be(&part.shape, is_list))
+        {
+            let nothing = self.nothing();
+            parts.push(nothing);
+        }
         let mut choices: Vec<Value> = Vec::new();
         let (mut shapes, mut notes) = (Vec::new(), Vec::new());
         // Few are compared with each other.
@@ -122,6 +127,29 @@ impl Lowering<'_, '_> {
         };
         let note = Some(notes.join(" ")).filter(|note| !note.is_empty());
         Ok(Part { json, shape, null: takes_null, note })
+    }
+
+    /// The object without members. Beside lists a map that is a list too has to be told apart from them even if it is empty.
+    fn nothing(&mut self) -> Part {
+        if self.subset.empty_objects {
+            return Part::new(self.exactly([]), Shape::Object(Vec::new(), Extra::None));
+        }
+        self.count.properties += 1;
+        let text = json!({"type": "string", "description": "The value as JSON text"});
+        Part::new(self.exactly([("json", text)]), Shape::Text)
+    }
+
+    /// Whether one of the shapes that a value may have is such a one.
+    fn may_be(&self, shape: &Shape, such: fn(&Shape) -> bool) -> bool {
+        match shape {
+            Shape::Either(shapes) => shapes.iter().any(|shape| self.may_be(shape, such)),
+            Shape::Named(index) => self.shapes.get(*index).is_some_and(|named| match named {
+                // What leads on from there was told apart there.
+                Shape::Either(shapes) => shapes.iter().any(such),
+                named => such(named),
+            }),
+            shape => such(shape),
+        }
     }
 
     /// The same, or null.
@@ -162,5 +190,17 @@ impl Lowering<'_, '_> {
             }
         }
         part.or_null()
+    }
+}
+
+const fn is_map(shape: &Shape) -> bool {
+    matches!(shape, Shape::Entries(_))
+}
+
+const fn is_list(shape: &Shape) -> bool {
+    match shape {
+        Shape::Array(..) => true,
+        Shape::Same(kinds, _) => kinds.has(Kinds::LIST),
+        _ => false,
     }
 }

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::gather::Reference;
+use super::gather::{Gathered, Reference, named_types};
 use super::part::{Part, Stop};
 use super::words::Words;
-use super::{Ask, Effort, Lowering, MAX_UNROLLED};
-use crate::model::{Kinds, ReferenceRule, Shape};
+use super::{Ask, Effort, Lowering};
+use crate::model::{ExtraRule, Kinds, ReferenceRule, Shape};
 
 /// A schema that is referred to.
 #[derive(Debug, Clone)]
@@ -32,14 +32,32 @@ impl<'s> Lowering<'_, 's> {
             ReferenceRule::None => self.written_out(to.target, level),
             ReferenceRule::Acyclic | ReferenceRule::Recursive => self.named(to, level),
         }?;
+        let part = self.with_ignored(part, to, level)?;
         let mut words = Words::default();
         to.notes.iter().for_each(|note| words.say(note));
         Ok(self.described(part, words))
     }
 
+    /// Draft 7 ignores the types that are named beside a `$ref`. Where what it refers to names none, they say which are meant.
+    fn with_ignored(&mut self, part: Part, to: &Reference<'s>, level: usize) -> Result<Part, Stop> {
+        let Some(types) = to.ignored.and_then(|ignored| ignored.get("type")) else { return Ok(part) };
+        let target = Gathered::new(self.document, &Ask::of(to.target, level))?;
+        let meant = target.types()?.filter(|_| target.all("type").next().is_none() && target.choices.is_empty());
+        let Some(meant) = meant else { return Ok(part) };
+        let mut types = named_types(types);
+        types.retain(|name| !meant.contains(name));
+        if types.contains(&"number") {
+            types.retain(|name| *name != "integer");
+        }
+        let beside = Gathered { parts: to.ignored.into_iter().collect(), ..Gathered::empty(self.document.draft()) };
+        let mut parts = vec![part];
+        parts.extend(self.each(&types, &beside, level)?);
+        self.join(parts)
+    }
+
     /// How often it is to be written within itself; `None`: not once more.
     fn unrolled(&self, target: &'s Value) -> Option<usize> {
-        let most = if self.effort == Effort::Full { MAX_UNROLLED } else { 1 };
+        let most = self.most_unrolled();
         let begun = |level| self.known.get(&(std::ptr::from_ref(target), level)).is_some_and(|known| known.state == State::Begun);
         let mut at = self.unrolled;
         while begun(at) {
@@ -71,7 +89,7 @@ impl<'s> Lowering<'_, 's> {
             return if known.state == State::Never { Err(Stop::Never) } else { Ok(referring(known)) };
         }
         let index = self.shapes.len();
-        self.shapes.push(Shape::same(Kinds::ALL));
+        self.shapes.push(self.sketched(target));
         let name = self.name(to.text, at);
         self.definitions.insert(name.clone(), Value::Null);
         self.known.insert(key, Known { index, name: name.clone(), null: false, state: State::Begun });
@@ -98,6 +116,18 @@ impl<'s> Lowering<'_, 's> {
         let Some(known) = self.known.get_mut(&key) else { return Err(Stop::Full) };
         (known.state, known.null) = (state, null);
         if state == State::Never { Err(Stop::Never) } else { Ok(referring(known)) }
+    }
+
+    /// What its shape is likely to be, for parts within it that refer to it before it is known.
+    fn sketched(&self, target: &'s Value) -> Shape {
+        let any = Shape::same(Kinds::ALL);
+        let Ok(gathered) = Gathered::new(self.document, &Ask::of(target, 0)) else { return any };
+        let Ok(Some(types)) = gathered.types() else { return any };
+        let has_members = types.contains(&"object") && gathered.all("properties").next().is_none();
+        if has_members && self.subset.extra != ExtraRule::Any {
+            return Shape::Entries(Box::new(any));
+        }
+        if types.contains(&"array") { any } else { Shape::same(Kinds::ALL.without(Kinds::LIST)) }
     }
 
     /// The caller's name for it, if it can be told.

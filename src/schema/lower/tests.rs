@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::model::EnumRule;
 use crate::model::ReferenceRule;
@@ -196,4 +198,74 @@ fn a_form_is_made_once() {
     let schema = Schema::compile(r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#).unwrap();
     let [one, other] = [0; 2].map(|_| schema.lowered(&STRICT).unwrap().asked);
     assert!(Arc::ptr_eq(&one, &other));
+}
+
+#[test]
+fn an_empty_list_is_an_empty_map_only_where_no_list_may_be() {
+    let map = json!({"type": "object", "additionalProperties": {"type": "integer"}});
+    let list = json!({"type": "array", "items": {"type": "integer"}});
+    let schema = json!({"type": "object", "properties": {"either": {"oneOf": [map, list]}, "map": map}});
+    for subset in [&STRICT, &ACYCLIC] {
+        let (_, lowered) = lowered(&schema, subset);
+        for own in [json!({"either": {}, "map": {}}), json!({"either": [], "map": {"a": 1}}), json!({"either": {"a": 1}})] {
+            assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own)), own);
+            assert_eq!(lowered.asked.raised(own.clone()), own);
+        }
+        assert_eq!(lowered.asked.raised(json!({"map": []})), json!({"map": {}}));
+    }
+    let any = json!({"$ref": "#/$defs/object", "$defs": {"object": {"type": "object", "additionalProperties": {"$ref": "#/$defs/any"}},
+        "any": {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/any"}}, {"$ref": "#/$defs/object"}, {"type": "string"}]}}});
+    let own = json!({"a": {}, "b": [{}, [], {"c": {}}]});
+    let (_, any) = lowered(&any, &STRICT);
+    assert_eq!(any.asked.raised(any.asked.lowered(&own)), own);
+    // What had to be wrapped and is not is none of what was asked for.
+    assert_eq!(lowered(&map, &STRICT).1.asked.raised(json!([])), json!([]));
+    assert_eq!(lowered(&map, &STRICT).1.asked.raised(json!({"value": []})), json!({}));
+}
+
+#[test]
+fn conditions_within_conditions_name_their_properties() {
+    let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"],
+        "if": {"properties": {"a": {"const": "x"}}},
+        "then": {"properties": {"b": {"type": "integer"}}, "if": {"required": ["b"]},
+            "else": {"properties": {"c": {"type": "boolean"}}, "anyOf": [{"properties": {"d": {"type": "null"}}}, {"required": ["e"]}]}}});
+    let (json, _) = lowered(&schema, &STRICT);
+    assert_eq!(json["required"], json!(["a", "b", "c", "d", "e"]));
+}
+
+#[test]
+fn what_stands_beside_an_old_reference_widens_what_is_asked_for() {
+    let schema = json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "required": ["n", "p"],
+        "properties": {"n": {"$ref": "#/definitions/range", "type": ["integer", "object"]},
+            "p": {"$ref": "#/definitions/range", "properties": {"step": {"type": "integer"}}}},
+        "definitions": {"range": {"properties": {"min": {"$ref": "#/definitions/range", "type": ["integer", "object"]}}}}});
+    let (json, lowered) = lowered(&schema, &STRICT);
+    assert_eq!(json["properties"]["n"], json!({"anyOf": [{"$ref": "#/$defs/range"}, {"type": "integer"}]}));
+    assert_eq!(json["properties"]["p"]["required"], json!(["min", "step"]));
+    for own in [json!({"n": 1, "p": {"step": 2}}), json!({"n": {"min": 1}, "p": {"min": {"min": 3}}})] {
+        assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own)), own);
+    }
+}
+
+#[test]
+fn what_is_merged_into_itself_is_cut_off() {
+    let schema = json!({"$ref": "#/$defs/node", "$defs": {"node": {"type": "object", "additionalProperties":
+        {"minProperties": 1, "anyOf": [{"type": "string"}, {"$ref": "#/$defs/node"}]}}}});
+    for subset in [&STRICT, &ACYCLIC] {
+        let (json, lowered) = lowered(&schema, subset);
+        let text = json.to_string();
+        assert!(text.len() < 4000, "{}: {text}", subset.name);
+        let own = (0..8).fold(json!({"x": "y"}), |inner, _| json!({"a": inner, "b": "c"}));
+        assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own)), own);
+    }
+}
+
+#[test]
+fn a_value_that_looks_like_a_reference_is_left_as_it_is_where_the_schema_is_wrapped() {
+    let value = json!({"$ref": "#/$defs/d"});
+    let schema = json!({"const": value, "properties": {"const": {"$ref": "#/$defs/d"}}, "$defs": {"d": {"default": value}}});
+    let (json, _) = lowered(&schema, &WHOLE_OBJECT);
+    let inner = &json["properties"]["value"];
+    assert_eq!((&inner["const"], &inner["$defs"]["d"]["default"]), (&value, &value));
+    assert_eq!(inner["properties"]["const"]["$ref"], "#/properties/value/$defs/d");
 }

@@ -60,17 +60,27 @@ impl<'s> Fit<'s> {
     /// The first that fits and leaves nothing out; else the first that fits; else the first of the value's type.
     pub fn choose(&mut self, shapes: &'s [Shape], value: &Value) -> Option<&'s Shape> {
         let fitting: Vec<&'s Shape> = shapes.iter().filter(|shape| self.fits(shape, value)).collect();
-        let whole = fitting.iter().find(|shape| !self.leaves_out(shape, value)).copied();
+        let whole = fitting.iter().copied().find(|shape| !self.leaves_out(shape, value));
         whole.or_else(|| fitting.first().copied()).or_else(|| {
             let mut near = shapes.iter().filter(|shape| self.kinds(shape, 0).has(Kinds::of(value)));
             near.next()
         })
     }
 
-    fn leaves_out(&self, shape: &Shape, value: &Value) -> bool {
-        let (Shape::Object(members, Extra::Left), Value::Object(found)) = (self.shapes.named(shape), value) else { return false };
-        let names = Names::new(members, self.form);
-        found.keys().any(|name| names.find(name).is_none())
+    /// Whether a shape that fits is no more than a last resort: members are lost, or an empty list would have to be a map.
+    fn leaves_out(&mut self, shape: &'s Shape, value: &Value) -> bool {
+        match (self.shapes.named(shape), value) {
+            (Shape::Object(members, Extra::Left), Value::Object(found)) => {
+                let names = Names::new(members, self.form);
+                found.keys().any(|name| names.find(name).is_none())
+            }
+            (Shape::Entries(_), Value::Array(entries)) => entries.is_empty(),
+            (Shape::Entries(_), Value::Object(found)) => found.is_empty(),
+            (Shape::Either(shapes), value) => {
+                !shapes.iter().any(|shape| self.fits(shape, value) && !self.leaves_out(shape, value))
+            }
+            _ => false,
+        }
     }
 
     fn kinds(&self, shape: &Shape, depth: usize) -> Kinds {
