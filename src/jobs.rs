@@ -128,7 +128,7 @@ impl Jobs {
     /// `invalid_request` for a cursor that is none; when the store fails.
     pub async fn list(&self, caller: CallerId, after: Option<&str>, limit: u32) -> Result<(Vec<Job>, Option<String>), Error> {
         let before = after.map(|after| after.parse().map(JobKey).map_err(|_| bad_cursor())).transpose()?;
-        let mut jobs = self.0.store.jobs(self.0.name(caller), before, limit + 1).await.map_err(unavailable)?;
+        let mut jobs = self.0.store.jobs(self.0.name(caller), before, limit + 1).await.map_err(|error| unavailable(&error))?;
         let has_more = jobs.len() > limit as usize;
         jobs.truncate(limit as usize);
         let next = jobs.last().filter(|_| has_more).map(|job| job.key.0.to_string());
@@ -141,7 +141,7 @@ impl Jobs {
     /// `not_found` when there is none of this id, or it is another caller's.
     pub async fn get(&self, caller: CallerId, id: &str) -> Result<Job, Error> {
         let name = self.0.name(caller);
-        let found = self.0.store.job(id.to_owned()).await.map_err(unavailable)?;
+        let found = self.0.store.job(id.to_owned()).await.map_err(|error| unavailable(&error))?;
         found.filter(|job| job.caller == name).ok_or_else(|| not_found(id))
     }
 
@@ -150,7 +150,7 @@ impl Jobs {
     /// # Errors
     /// `not_found` when there is none.
     pub async fn get_any(&self, id: &str) -> Result<Job, Error> {
-        self.0.store.job(id.to_owned()).await.map_err(unavailable)?.ok_or_else(|| not_found(id))
+        self.0.store.job(id.to_owned()).await.map_err(|error| unavailable(&error))?.ok_or_else(|| not_found(id))
     }
 
     /// How fast a job goes.
@@ -167,7 +167,7 @@ impl Jobs {
         let job = self.get(caller, id).await?;
         let live = [Status::Queued, Status::Running];
         let turned = self.0.store.turn(job.key, &[Status::Queued, Status::Running], Status::Cancelling, now()).await;
-        let is_new = turned.map_err(unavailable)? && live.contains(&job.status);
+        let is_new = turned.map_err(|error| unavailable(&error))? && live.contains(&job.status);
         if is_new {
             self.0.order(runner::Order::Cancel(job.key, job.caller.clone()));
         }
@@ -180,7 +180,7 @@ impl Jobs {
     /// As [`Jobs::get`]; `conflict` while it runs.
     pub async fn retry(&self, caller: CallerId, id: &str) -> Result<Job, Error> {
         let job = self.get(caller, id).await?;
-        let opened = self.0.store.reopen(job.key).await.map_err(unavailable)?;
+        let opened = self.0.store.reopen(job.key).await.map_err(|error| unavailable(&error))?;
         let opened =
             opened.ok_or_else(|| Error::new(Code::Conflict, "the job has not ended yet; what has failed can run again then"))?;
         self.0.order(runner::Order::Run(opened.key, opened.caller.clone()));
@@ -196,7 +196,7 @@ impl Jobs {
         if !job.status.is_ended() {
             return Err(Error::new(Code::Conflict, "the job has not ended yet; cancel it first"));
         }
-        self.0.store.remove(job.key).await.map_err(unavailable)
+        self.0.store.remove(job.key).await.map_err(|error| unavailable(&error))
     }
 
     /// Results that are there, after an index or an event's number, depending on the order.
@@ -211,7 +211,7 @@ impl Jobs {
         after: Option<u32>,
         limit: u32,
     ) -> Result<Vec<Event>, Error> {
-        self.0.store.results(job.key, order, only, after, limit).await.map_err(unavailable)
+        self.0.store.results(job.key, order, only, after, limit).await.map_err(|error| unavailable(&error))
     }
 
     /// Follows a job from after an event on.
@@ -264,7 +264,7 @@ fn bad_cursor() -> Error {
 }
 
 /// What a caller is told when the store fails.
-fn unavailable(error: StoreError) -> Error {
+fn unavailable(error: &StoreError) -> Error {
     match error {
         StoreError::Other(_) | StoreError::Corrupt(_) | StoreError::Newer { .. } => {
             tracing::error!(%error, "the store failed");

@@ -157,13 +157,11 @@ fn not_draining(shared: &Shared) -> Result<(), Error> {
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
     let Some(header) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = std::str::from_utf8(header.as_bytes()).ok().map(str::trim).filter(|key| !key.is_empty());
-    match key.filter(|key| key.chars().nth(MAX_KEY_CHARS).is_none()) {
-        Some(key) => Ok(Some(key.to_owned())),
-        None => {
-            let detail = format!("`Idempotency-Key` has to be 1 to {MAX_KEY_CHARS} characters in UTF-8, such as a UUID");
-            Err(Error::new(Code::InvalidRequest, detail))
-        }
-    }
+    let key = key.filter(|key| key.chars().nth(MAX_KEY_CHARS).is_none()).ok_or_else(|| {
+        let detail = format!("`Idempotency-Key` has to be 1 to {MAX_KEY_CHARS} characters in UTF-8, such as a UUID");
+        Error::new(Code::InvalidRequest, detail)
+    })?;
+    Ok(Some(key.to_owned()))
 }
 
 /// Whose events may be followed, where the query has a signature instead of a key. `None`: there is none.

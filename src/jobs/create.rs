@@ -61,7 +61,7 @@ impl Jobs {
         let digest = digest(&creation);
         let new = new_job(shared, creation);
         let inputs = Chunks { inputs, digest, total: 0 };
-        match shared.store.begin(new).await.map_err(unavailable)? {
+        match shared.store.begin(new).await.map_err(|error| unavailable(&error))? {
             Begun::Known(job) => replay(*job, inputs).await,
             Begun::New(key) => {
                 let upload = Upload { shared: Arc::clone(shared), job: Some(key) };
@@ -178,9 +178,9 @@ impl Upload {
             if chunk.is_empty() {
                 break;
             }
-            store.add_inputs(job, first, chunk).await.map_err(unavailable)?;
+            store.add_inputs(job, first, chunk).await.map_err(|error| unavailable(&error))?;
         }
-        let made = store.commit(job, inputs.total, inputs.digest()).await.map_err(unavailable)?;
+        let made = store.commit(job, inputs.total, inputs.digest()).await.map_err(|error| unavailable(&error))?;
         self.job = None;
         Ok(made)
     }

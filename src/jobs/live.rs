@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::store::Job;
 
@@ -33,18 +32,11 @@ pub struct Live {
     in_flight: AtomicU32,
     /// How many items had ended when.
     readings: Mutex<VecDeque<(Instant, u32)>>,
-    /// It is to end with what it has.
-    pub cancel: CancellationToken,
 }
 
 impl Live {
     pub fn new(last_event: u32) -> Self {
-        Self {
-            last_event: watch::Sender::new(last_event),
-            in_flight: AtomicU32::new(0),
-            readings: Mutex::default(),
-            cancel: CancellationToken::new(),
-        }
+        Self { last_event: watch::Sender::new(last_event), in_flight: AtomicU32::new(0), readings: Mutex::default() }
     }
 
     /// The number of the last event that is recorded, and is told when there is another.

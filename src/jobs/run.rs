@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
 use super::live::Live;
@@ -43,18 +44,18 @@ enum Stop {
 }
 
 /// Works a job off, as far as this process comes.
-pub async fn to_its_end(shared: &Arc<Shared>, job: JobKey) {
-    if let Err(error) = try_to_its_end(shared, job).await {
+pub async fn to_its_end(shared: &Arc<Shared>, job: JobKey, cancel: CancellationToken) {
+    if let Err(error) = try_to_its_end(shared, job, cancel).await {
         tracing::error!(job = job.0, %error, "the work on a job stops; it goes on at the next start");
     }
 }
 
-async fn try_to_its_end(shared: &Arc<Shared>, job: JobKey) -> Result<(), StoreError> {
+async fn try_to_its_end(shared: &Arc<Shared>, job: JobKey, cancel: CancellationToken) -> Result<(), StoreError> {
     shared.store.turn(job, &[Status::Queued], Status::Running, now()).await?;
     let found = shared.store.job_of(job).await?;
     let Some(found) = found.filter(|job| !job.status.is_ended()) else { return Ok(()) };
     let (live, prepared) = (shared.live(&found), prepare(shared, job).await?);
-    let mut run = Run { shared, live, job: found, prepared };
+    let mut run = Run { shared, live, cancel, job: found, prepared };
     let done = run.work().await;
     run.live.rests();
     done
@@ -105,6 +106,8 @@ impl Prepared {
 struct Run<'a> {
     shared: &'a Arc<Shared>,
     live: Arc<Live>,
+    /// Cancelled when its caller has cancelled it.
+    cancel: CancellationToken,
     job: Job,
     prepared: Prepared,
 }
@@ -142,7 +145,7 @@ impl Run<'_> {
         if self.prepared.on_error == OnError::Stop && self.job.counts.failed > 0 {
             return Ok(Stop::Failed);
         }
-        let cancelled = self.live.cancel.clone();
+        let cancelled = self.cancel.clone();
         let lane = tokio::select! {
             lane = self.admitted(&plan) => lane,
             () = cancelled.cancelled() => Err(Stop::Cancelled),
@@ -197,7 +200,7 @@ impl Run<'_> {
         recordings: &mut FuturesUnordered<Stored<'s, Job>>,
         store: &'s dyn Store,
     ) -> Result<Stop, StoreError> {
-        let cancelled = self.live.cancel.clone();
+        let cancelled = self.cancel.clone();
         let (draining, ended) = (self.shared.ends.draining.clone(), self.shared.ends.ended.clone());
         let mut is_draining = false;
         let mut count = tokio::time::interval(COUNT);
@@ -214,7 +217,7 @@ impl Run<'_> {
                 }
                 outcome = outcomes.next(), if has_room => {
                     let Some(outcome) = outcome else { return Ok(if is_draining { Stop::Left } else { Stop::Done }) };
-                    let group = self.group(outcome, outcomes);
+                    let group = self.group(&outcome, outcomes);
                     if !group.is_empty() {
                         recordings.push(store.finish(self.job.key, group));
                     }
@@ -225,8 +228,8 @@ impl Run<'_> {
     }
 
     /// This outcome and those that are there with it, as they are recorded.
-    fn group(&self, first: Outcome, outcomes: &mut Outcomes<Feed>) -> Vec<Finished> {
-        let mut group: Vec<_> = finished(self.shared, &first, &self.prepared.request_id).into_iter().collect();
+    fn group(&self, first: &Outcome, outcomes: &mut Outcomes<Feed>) -> Vec<Finished> {
+        let mut group: Vec<_> = finished(self.shared, first, &self.prepared.request_id).into_iter().collect();
         let mut bytes = 0;
         while group.len() < GROUP
             && bytes < GROUP_BYTES

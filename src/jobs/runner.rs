@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::store::{Job, JobKey, Status};
 use super::{Shared, run, suspects};
@@ -29,8 +30,13 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs jobs until the server drains, and then until those that run have ended.
 pub async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
-    let mut runner =
-        Runner { shared: Arc::clone(&shared), waiting: VecDeque::new(), running: HashMap::new(), again: HashSet::new(), runs: JoinSet::new() };
+    let mut runner = Runner {
+        shared: Arc::clone(&shared),
+        waiting: VecDeque::new(),
+        running: HashMap::new(),
+        again: HashSet::new(),
+        runs: JoinSet::new(),
+    };
     let draining = shared.ends.draining.clone();
     if draining.run_until_cancelled(runner.begin()).await.is_some() {
         runner.work(&mut orders).await;
@@ -43,8 +49,8 @@ pub async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>
 struct Runner {
     shared: Arc<Shared>,
     waiting: VecDeque<(JobKey, String)>,
-    /// By job: whose it is.
-    running: HashMap<JobKey, String>,
+    /// By job: whose it is, and what cancels it.
+    running: HashMap<JobKey, (String, CancellationToken)>,
     /// Those that are to run once more: their end may have been asked to be taken back before it was noticed here.
     again: HashSet<JobKey>,
     runs: JoinSet<JobKey>,
@@ -97,8 +103,12 @@ impl Runner {
             Order::Run(job, _) if self.running.contains_key(&job) => drop(self.again.insert(job)),
             Order::Run(job, _) if self.waiting.iter().any(|(waiting, _)| *waiting == job) => {}
             Order::Run(job, caller) => self.waiting.push_back((job, caller)),
-            Order::Cancel(job, caller) => match self.shared.known(job).filter(|_| self.running.contains_key(&job)) {
-                Some(live) => live.cancel.cancel(),
+            Order::Cancel(job, caller) => match self.running.get(&job) {
+                Some((_, cancel)) => {
+                    cancel.cancel();
+                    // It may have been at its end already.
+                    self.again.insert(job);
+                }
                 // It has nothing to wait for.
                 None => {
                     self.waiting.retain(|(waiting, _)| *waiting != job);
@@ -113,7 +123,7 @@ impl Runner {
             Ok(job) => {
                 let caller = self.running.remove(&job);
                 if self.again.remove(&job) {
-                    self.waiting.extend(caller.map(|caller| (job, caller)));
+                    self.waiting.extend(caller.map(|(caller, _)| (job, caller)));
                 }
             }
             Err(error) => tracing::error!(%error, "the work on a job panicked; this is a bug; it goes on at the next start"),
@@ -125,7 +135,7 @@ impl Runner {
         let limits = self.shared.extractor.limits().clone();
         let mut full: HashSet<String> = HashSet::new();
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        for caller in self.running.values() {
+        for (caller, _) in self.running.values() {
             *counts.entry(caller).or_default() += 1;
         }
         let mut starting = Vec::new();
@@ -152,10 +162,11 @@ impl Runner {
     }
 
     fn start(&mut self, job: JobKey, caller: String) {
-        self.running.insert(job, caller);
+        let cancel = CancellationToken::new();
+        self.running.insert(job, (caller, cancel.clone()));
         let shared = Arc::clone(&self.shared);
         self.runs.spawn(async move {
-            run::to_its_end(&shared, job).await;
+            run::to_its_end(&shared, job, cancel).await;
             job
         });
     }

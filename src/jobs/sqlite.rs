@@ -74,10 +74,7 @@ impl Sqlite {
         Ok(Self { writer, readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }), _lock: lock })
     }
 
-    fn read<'a, T: Send + 'static>(
-        &'a self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Stored<'a, T> {
+    fn read<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Stored<'_, T> {
         let readers = Arc::clone(&self.readers);
         Box::pin(async move {
             let done = tokio::task::spawn_blocking(move || readers.run(work)).await;
@@ -85,11 +82,11 @@ impl Sqlite {
         })
     }
 
-    fn write<'a, T: Send + 'static>(
-        &'a self,
+    fn write<T: Send + 'static>(
+        &self,
         patience: Patience,
         work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Stored<'a, T> {
+    ) -> Stored<'_, T> {
         Box::pin(self.writer.run(patience, work))
     }
 }

@@ -62,7 +62,8 @@ const STEPS: [&str; 1] = ["
 "];
 
 /// The layout that this program knows.
-pub const LAYOUT: i64 = STEPS.len() as i64;
+pub const LAYOUT: i64 = 1;
+const _: () = assert!(STEPS.len() == 1, "the number of the last step");
 /// Marks the file as ours: "xtrd".
 const APPLICATION: i64 = 0x7874_7264;
 
@@ -93,12 +94,11 @@ pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 /// What SQLite says, in our words.
 pub fn refusal(error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full,
+        // What the disk says when it has no room is not always "full".
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => StoreError::Full,
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => StoreError::ReadOnly,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(error.to_string()),
-        // What the disk says when it has no room is not always "full".
-        Some(ErrorCode::SystemIoFailure) => StoreError::Full,
         _ => StoreError::Other(error.to_string()),
     }
 }

@@ -198,9 +198,9 @@ async fn a_full_disk_stops_nothing_for_good() {
     let is_full = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let full = {
         let is_full = Arc::clone(&is_full);
-        move |_: &Connection| match is_full.load(std::sync::atomic::Ordering::SeqCst) {
-            true => Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None)),
-            false => Ok(()),
+        move |_: &Connection| {
+            let full = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+            if is_full.load(std::sync::atomic::Ordering::SeqCst) { Err(full()) } else { Ok(()) }
         }
     };
     let spawn = |store: &Arc<Sqlite>| {
@@ -218,14 +218,14 @@ async fn a_full_disk_stops_nothing_for_good() {
     };
     assert_eq!(refused.await, StoreError::Full, "who can do without does not wait");
     assert_eq!(store.unready(), Some(StoreError::Full));
-    let writing = tokio::spawn({
+    let recorded = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.finish(job, vec![done(0, ItemStatus::Succeeded)]).await }
     });
     assert_eq!(store.job("job_a".to_owned()).await.unwrap().unwrap().counts.total, 2, "it can still be read");
-    assert!(!writing.is_finished());
+    assert!(!recorded.is_finished());
     is_full.store(false, std::sync::atomic::Ordering::SeqCst);
-    assert_eq!(writing.await.unwrap().unwrap().counts.succeeded, 1);
+    assert_eq!(recorded.await.unwrap().unwrap().counts.succeeded, 1);
     waiting.await.unwrap().unwrap();
     assert_eq!(store.unready(), None);
 }

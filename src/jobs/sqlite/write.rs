@@ -69,18 +69,18 @@ pub fn commit(connection: &Connection, job: JobKey, total: u32, digest: &Digest)
 pub fn recover(connection: &Connection) -> rusqlite::Result<()> {
     let (has_died, alone): (bool, Option<i64>) =
         connection.query_row("SELECT is_running, alone FROM process", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut lost = if has_died { taken(connection)? } else { Vec::new() };
-    lost.extend(alone.filter(|_| has_died));
-    if lost.is_empty() {
+    let mut places = if has_died { taken(connection)? } else { Vec::new() };
+    places.extend(alone.filter(|_| has_died));
+    if places.is_empty() {
         // One that ends with nothing in hand does not end of what those before it had.
         forget_deaths(connection)?;
     }
-    let mut lose = connection.prepare_cached(
+    let mut count = connection.prepare_cached(
         "INSERT INTO items (place, lost, alone) VALUES (?1, 1, ?2)
          ON CONFLICT (place) DO UPDATE SET lost = lost + 1, alone = alone + ?2 WHERE event IS NULL",
     )?;
-    for place in lost {
-        lose.execute(params![place, alone == Some(place)])?;
+    for place in places {
+        count.execute(params![place, alone == Some(place)])?;
     }
     connection.execute("UPDATE jobs SET taken = 0 WHERE status < 4", [])?;
     connection.execute("UPDATE process SET is_running = 1, alone = NULL", [])?;

@@ -125,7 +125,9 @@ impl Thread {
         let (failed, error) = match self.transaction(&mut group) {
             Ok(()) => {
                 self.tell(None);
-                group.into_iter().for_each(|order| (order.told)(Ok(())));
+                for order in group {
+                    (order.told)(Ok(()));
+                }
                 return Vec::new();
             }
             Err(failed) => failed,
@@ -138,7 +140,9 @@ impl Thread {
         }
         self.tell(Some(error.clone()));
         let (again, done): (Vec<_>, Vec<_>) = group.into_iter().partition(|order| order.patience == Patience::Endless);
-        done.into_iter().for_each(|order| (order.told)(Err(error.clone())));
+        for order in done {
+            (order.told)(Err(error.clone()));
+        }
         again
     }
 

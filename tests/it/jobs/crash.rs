@@ -211,24 +211,23 @@ async fn an_item_that_kills_the_process_fails_and_stops_nobody_else() {
 #[tokio::test]
 async fn a_store_that_cannot_be_used_is_told_at_the_start() {
     let upstream = Upstream::playing();
-    let builder = Server::asking(&upstream);
-    let folder = builder.folder().to_owned();
-    let second = async || {
+    let refusal = async |folder: &std::path::Path| {
         let mut second = crate::server::binary();
-        second.current_dir(&folder).env("EXTRACTD_LISTEN", "127.0.0.1:0").env("EXTRACTD_DATA_DIR", folder.join("data"));
+        second.current_dir(folder).env("EXTRACTD_LISTEN", "127.0.0.1:0").env("EXTRACTD_DATA_DIR", folder.join("data"));
         let ended = second.env("OPENAI_BASE_URL", upstream.url()).env("EXTRACTD_MODEL", "openai/m").arg("serve").output();
         let ended = crate::client::within(LIMIT, "it refuses to start", ended).await.unwrap();
         assert!(!ended.status.success());
         String::from_utf8_lossy(&ended.stderr).into_owned()
     };
-    let server = builder.start().await;
-    let said = second().await;
+    let builder = Server::asking(&upstream);
+    let folder = builder.folder().to_owned();
+    let _server = builder.start().await;
+    let said = refusal(&folder).await;
     assert!(said.contains("another process has the store open"), "{said}");
-    drop(server);
-    eventually(LIMIT, "the first has ended", async || {
-        std::fs::write(folder.join("data/extractd.db"), "no database at all, and longer than its header would be".repeat(10))
-            .unwrap();
-        second().await.contains("is damaged or none of extractd's").then_some(())
-    })
-    .await;
+    let damaged = Server::asking(&upstream);
+    std::fs::create_dir(damaged.folder().join("data")).unwrap();
+    std::fs::write(damaged.folder().join("data/extractd.db"), "this is no database, and longer than a header of one".repeat(10))
+        .unwrap();
+    let said = refusal(damaged.folder()).await;
+    assert!(said.contains("is damaged or none of extractd's") && said.contains("extractd.db"), "{said}");
 }

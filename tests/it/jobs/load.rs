@@ -20,7 +20,11 @@ async fn under_load_with_faults_nothing_is_lost_and_nothing_grows() {
         61 => Reply::error(429, "slow down"),
         _ => Reply::Played.after(Duration::from_millis(2)),
     });
-    let server = asking(&upstream, 16).env("EXTRACTD_LOG", "error").config("[jobs]\nretention_ms = 2000\n").start().await;
+    let server = asking(&upstream, 16)
+        .env("EXTRACTD_LOG", "error,extractd::app=info")
+        .config("[jobs]\nretention_ms = 2000\n")
+        .start()
+        .await;
     let (started, mut rounds, mut early) = (Instant::now(), 0, 0);
     while started.elapsed() < Duration::from_secs(seconds) {
         let job = async {
