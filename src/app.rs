@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -33,45 +34,76 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// When a part cannot be made, or the address cannot be bound.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     prepare_data_dir(&config)?;
-    let metrics = telemetry::start_metrics().context("the metrics cannot be started")?;
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let address = listener.local_addr().context("the bound address cannot be read")?;
-    let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
-    let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
-    let mut callers = Callers::new(&config, extractor.limits().clone());
-    callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
-    tracing::info!("{}", welcome(&extractor, address));
-    let lifecycle = Lifecycle::default();
-    let upkeep = lifecycle.tasks.spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
-    let keys = callers.keys();
-    let watch = config.callers_file.clone().map(|path| {
-        let ended = lifecycle.draining.clone();
-        lifecycle.tasks.spawn(async move { ended.run_until_cancelled_owned(callers.watch(path)).await })
-    });
-    let grace = config.server.shutdown_grace;
-    let header_timeout = config.server.header_timeout;
-    let router = http::router(Parts {
-        extractor,
-        server: config.server,
-        limits: config.limits,
-        keys,
-        lifecycle: lifecycle.clone(),
-        metrics: Some(metrics),
-    });
-    let closing = CancellationToken::new();
-    let serving = tokio::spawn(http::serve(listener, router, header_timeout, lifecycle.clone(), closing.clone()));
-    stop.cancelled().await;
-    drain(&lifecycle, grace).await;
-    closing.cancel();
-    upkeep.abort();
-    drop(watch);
-    // It ends by the token, and a panic in it has been logged.
-    drop(serving.await);
-    lifecycle.tasks.close();
-    // What is still open after the farewell ends with the process.
-    drop(tokio::time::timeout(FAREWELL, lifecycle.tasks.wait()).await);
-    tracing::info!("stopped");
+    let server = Server::bind(config).await?;
+    tracing::info!("{}", welcome(&server.extractor, server.address));
+    server.run(stop).await;
     Ok(())
+}
+
+/// A server that listens, and answers once it is run.
+pub struct Server {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    extractor: Arc<Extractor>,
+    callers: Callers,
+    metrics: PrometheusHandle,
+}
+
+impl Server {
+    /// # Errors
+    /// When a part cannot be made, or the address cannot be bound.
+    pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        let metrics = telemetry::start_metrics().context("the metrics cannot be started")?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+        let address = listener.local_addr().context("the bound address cannot be read")?;
+        let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
+        let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
+        let mut callers = Callers::new(&config, extractor.limits().clone());
+        callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
+        Ok(Self { config, listener, address, extractor, callers, metrics })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop` is cancelled, then drains.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { config, callers, metrics, .. } = self;
+        let lifecycle = Lifecycle::default();
+        let upkeep = lifecycle.tasks.spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
+        let keys = callers.keys();
+        let watch = config.callers_file.map(|path| {
+            let ended = lifecycle.draining.clone();
+            lifecycle.tasks.spawn(async move { ended.run_until_cancelled_owned(callers.watch(path)).await })
+        });
+        let grace = config.server.shutdown_grace;
+        let header_timeout = config.server.header_timeout;
+        let router = http::router(Parts {
+            extractor: self.extractor,
+            server: config.server,
+            limits: config.limits,
+            keys,
+            lifecycle: lifecycle.clone(),
+            metrics: Some(metrics),
+        });
+        let closing = CancellationToken::new();
+        let serving = tokio::spawn(http::serve(self.listener, router, header_timeout, lifecycle.clone(), closing.clone()));
+        stop.cancelled().await;
+        drain(&lifecycle, grace).await;
+        closing.cancel();
+        upkeep.abort();
+        drop(watch);
+        // It ends by the token, and a panic in it has been logged.
+        drop(serving.await);
+        lifecycle.tasks.close();
+        // What is still open after the farewell ends with the process.
+        drop(tokio::time::timeout(FAREWELL, lifecycle.tasks.wait()).await);
+        tracing::info!("stopped");
+    }
 }
 
 /// Lets the work in flight finish within the grace, then tells what is left to end.
@@ -93,7 +125,7 @@ async fn drain(lifecycle: &Lifecycle, grace: Duration) {
 }
 
 /// Histograms keep their raw values until this is called.
-async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle, ended: CancellationToken) {
+async fn upkeep(metrics: PrometheusHandle, ended: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(5));
     while ended.run_until_cancelled(tick.tick()).await.is_some() {
         metrics.run_upkeep();
@@ -181,7 +213,7 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
         value.set_sensitive(true);
         headers.insert(::http::HeaderName::try_from(name.as_str())?, value);
     }
-    let proxy = provider.proxy.as_ref().map(|proxy| proxy.as_str().to_owned());
+    let proxy = provider.proxy.as_ref().map_or(net::Proxy::Environment, |proxy| net::Proxy::At(proxy.as_str().to_owned()));
     let client = net::Client::new(net::Options { headers, proxy, connect_timeout: Some(provider.connect_timeout) })?;
     Ok(Arc::new(Remote::new(wire, client, &base_url, &provider.api_keys, provider.headers.values().cloned().collect())))
 }
