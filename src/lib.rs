@@ -6,6 +6,7 @@
 //!
 //! | layer | module | what lives there |
 //! |---|---|---|
+//! | 6 | [`cli`] | the command line as a client of a running server, or of one within the process |
 //! | 5 | [`app`] | the composition root: configuration to parts to router; bind, run, drain |
 //! | 5 | [`fuzzing`] | what the fuzzers and their property tests drive; not in the binary |
 //! | 4 | [`http`] | routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference |
@@ -25,6 +26,7 @@
 //! A single is a batch of one.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod extract;
 #[cfg(any(test, fuzzing, doc))]

@@ -1,0 +1,90 @@
+//! The server that is asked: one that runs, or one within this process.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::app;
+use crate::config::{Caller, Config, Origin, Quota};
+use crate::net::{Client, Options, Proxy, Url};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Nobody else asks the server within the process: nothing is left to wait for.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Who is to be asked.
+#[derive(Debug)]
+pub enum Host {
+    /// A server that runs, with the key that it wants.
+    Running { url: String, key: Option<String> },
+    /// One with this configuration, within the process, on a free port of the loopback, for this client alone.
+    Own(Box<Config>),
+}
+
+/// A server that can be asked.
+pub struct Asked {
+    pub url: Url,
+    pub key: Option<String>,
+    pub client: Client,
+    own: Option<(CancellationToken, JoinHandle<()>)>,
+}
+
+impl Host {
+    /// # Errors
+    /// When the address is none, or the server within the process cannot be started.
+    pub async fn start(self) -> anyhow::Result<Asked> {
+        match self {
+            Self::Running { url, key } => {
+                let url = address(&url)?;
+                Ok(Asked { url, key, client: client(Proxy::Environment)?, own: None })
+            }
+            Self::Own(config) => own(*config).await,
+        }
+    }
+}
+
+fn address(text: &str) -> anyhow::Result<Url> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => bail!("--server: {text} is no address; it is to look like http://127.0.0.1:8080"),
+    }
+}
+
+fn client(proxy: Proxy) -> anyhow::Result<Client> {
+    Ok(Client::new(Options { proxy, connect_timeout: Some(CONNECT), ..Options::default() })?)
+}
+
+async fn own(mut config: Config) -> anyhow::Result<Asked> {
+    use sha2::{Digest, Sha256};
+    // A key of this run's own, so that no other process of this machine can use it.
+    let key = format!("{}{}", uuid::Uuid::now_v7().simple(), uuid::Uuid::now_v7().simple());
+    let caller = Caller {
+        name: "batch".to_owned(),
+        key_sha256: Sha256::digest(&key).into(),
+        quota: Quota::default(),
+        origin: Origin::Default,
+    };
+    config.listen = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
+    config.callers = vec![caller];
+    config.file_callers = Vec::new();
+    config.callers_file = None;
+    config.server.shutdown_grace = GRACE;
+    let server = app::Server::bind(config).await?;
+    let url = Url::parse(&format!("http://{}", server.address())).context("the address of the server within this process")?;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(server.run(stop.clone()));
+    Ok(Asked { url, key: Some(key), client: client(Proxy::Never)?, own: Some((stop, running)) })
+}
+
+impl Asked {
+    /// Ends the server that is within the process.
+    pub async fn end(self) {
+        if let Some((stop, running)) = self.own {
+            stop.cancel();
+            drop(running.await);
+        }
+    }
+}

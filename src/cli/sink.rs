@@ -1,0 +1,40 @@
+//! Where results go as they come: into the journal, or straight to standard output.
+
+use std::io::{BufWriter, Stdout, Write};
+
+use anyhow::Context;
+use serde_json::{Map, Value};
+
+use super::Line;
+use super::journal::Journal;
+
+#[derive(Debug)]
+pub enum Sink {
+    Journal(Journal),
+    /// As NDJSON, in the order in which they are done.
+    Stream(BufWriter<Stdout>),
+}
+
+impl Sink {
+    /// # Errors
+    /// When it cannot be written.
+    pub fn take(&mut self, line: &Line, has_succeeded: bool, result: &Map<String, Value>) -> anyhow::Result<()> {
+        match self {
+            Self::Journal(journal) => journal.record(line, has_succeeded, result),
+            Self::Stream(out) => {
+                let mut text = serde_json::to_vec(result)?;
+                text.push(b'\n');
+                out.write_all(&text).context("cannot write to standard output")
+            }
+        }
+    }
+
+    /// # Errors
+    /// When it cannot be written.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Journal(journal) => journal.flush(),
+            Self::Stream(out) => out.flush().context("cannot write to standard output"),
+        }
+    }
+}
