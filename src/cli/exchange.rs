@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{anyhow, bail};
 use http::{HeaderMap, HeaderValue, header};
+use indicatif::HumanDuration;
 use serde_json::{Map, Value};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -74,8 +75,11 @@ impl Exchange<'_> {
             };
             tries = if self.progress.done() > before { 1 } else { tries + 1 };
             let wait = lost.wait.unwrap_or(FIRST_WAIT * 2_u32.pow(tries.min(MAX_TRIES) - 1));
-            if !has_answered || tries >= MAX_TRIES || wait > MAX_WAIT {
+            if !has_answered || tries >= MAX_TRIES {
                 bail!("{}: {}", self.asked.url, lost.said);
+            }
+            if wait > MAX_WAIT {
+                bail!("{}: {}; come again in {}", self.asked.url, lost.said, HumanDuration(wait));
             }
             self.progress.tell(&format!("{}; trying again in {:.1} s", lost.said, wait.as_secs_f64()));
             tokio::select! {
@@ -95,13 +99,14 @@ impl Exchange<'_> {
             Ok(incoming) => incoming,
             Err(error) => return Ok(Err(Lost::new(error.to_string()))),
         };
+        *has_answered = true;
         if !incoming.status.is_success() {
             return refused(incoming, &self.asked.url).await.map(Err);
         }
-        if incoming.headers.get(header::CONTENT_TYPE) != Some(&NDJSON) {
+        let media = incoming.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        if !media.starts_with(NDJSON.as_bytes()) {
             bail!("{} does not answer as extractd does; is the address right?", self.asked.url);
         }
-        *has_answered = true;
         self.take_all(incoming.lines()).await
     }
 
@@ -137,7 +142,11 @@ impl Exchange<'_> {
                 ended = self.take(&line)?;
                 next = lines.ready();
             }
-            self.progress.aside(|| self.sink.flush())?;
+            if self.sink.is_on_terminal() {
+                self.progress.aside(|| self.sink.flush())?;
+            } else {
+                self.sink.flush()?;
+            }
             if let Some(ended) = ended {
                 return Ok(ended);
             }

@@ -39,7 +39,8 @@ impl Host {
         match self {
             Self::Running { url, key } => {
                 let url = address(&url)?;
-                Ok(Asked { url, key, client: client(Proxy::Environment)?, own: None })
+                let proxy = if is_loopback(&url) { Proxy::Never } else { Proxy::Environment };
+                Ok(Asked { url, key, client: client(proxy)?, own: None })
             }
             Self::Own(config) => own(*config).await,
         }
@@ -48,9 +49,19 @@ impl Host {
 
 fn address(text: &str) -> anyhow::Result<Url> {
     match Url::parse(text) {
+        // It stands in messages.
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            bail!("--server: put no name and no password into the address; the key stands in EXTRACTD_API_KEY")
+        }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
         _ => bail!("--server: {text} is no address; it is to look like http://127.0.0.1:8080"),
     }
+}
+
+/// A proxy is another machine, and its loopback another one.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn client(proxy: Proxy) -> anyhow::Result<Client> {
@@ -85,6 +96,35 @@ impl Asked {
         if let Some((stop, running)) = self.own {
             stop.cancel();
             drop(running.await);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_or_says_how_it_is_to_look() {
+        for text in ["http://127.0.0.1:8080", "https://extract.example/base/", "http://[::1]:1"] {
+            assert!(address(text).is_ok(), "{text}");
+        }
+        for text in ["127.0.0.1:8080", "localhost:8080", "nowhere", "file:///etc", "", "http://", "http://me:secret-4711@host"] {
+            let said = address(text).unwrap_err().to_string();
+            assert!(said.starts_with("--server: ") && !said.contains("secret-4711"), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_loopback_is_asked_without_a_proxy() {
+        for (text, expected) in [
+            ("http://127.0.0.1:8080", true),
+            ("http://localhost", true),
+            ("http://[::1]:8080", true),
+            ("http://10.0.0.1", false),
+            ("http://localhost.example", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(text).unwrap()), expected, "{text}");
         }
     }
 }

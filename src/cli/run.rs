@@ -72,7 +72,7 @@ impl Run {
                 Ok(SOME_FAILED)
             }
             Err(error) => {
-                run.leave(sink, error.is::<Interrupted>())?;
+                leave(sink, error.is::<Interrupted>())?;
                 Err(error)
             }
         }
@@ -102,7 +102,7 @@ impl Run {
 
     fn sink(&self, kept: Option<Journal>, spec: &Spec) -> anyhow::Result<Sink> {
         let Some(path) = &self.target.journal else {
-            return Ok(Sink::Stream(std::io::BufWriter::new(std::io::stdout())));
+            return Ok(Sink::stream());
         };
         let spec = spec.fingerprint();
         Ok(Sink::Journal(match kept {
@@ -179,20 +179,20 @@ impl Run {
         }
         Ok(if failed > 0 { SOME_FAILED } else { 0 })
     }
+}
 
-    /// Says what is left of a run that did not come to its end.
-    fn leave(&self, sink: Sink, is_interrupted: bool) -> anyhow::Result<()> {
-        let how = if is_interrupted { "interrupted" } else { "broken off" };
-        match sink {
-            Sink::Journal(journal) if journal.done() == 0 => journal.remove()?,
-            Sink::Journal(journal) => eprintln!("extractd: {how}{}", goes_on(&journal)),
-            Sink::Stream(_) if is_interrupted => {
-                eprintln!("extractd: interrupted; with --output or --journal the same command could go on from here");
-            }
-            Sink::Stream(_) => {}
+/// Says what is left of a run that did not come to its end.
+fn leave(sink: Sink, is_interrupted: bool) -> anyhow::Result<()> {
+    let how = if is_interrupted { "interrupted" } else { "broken off" };
+    match sink {
+        Sink::Journal(journal) if journal.done() == 0 => journal.remove()?,
+        Sink::Journal(journal) => eprintln!("extractd: {how}{}", goes_on(&journal)),
+        Sink::Stream(_) if is_interrupted => {
+            eprintln!("extractd: interrupted; with --output or --journal the same command could go on from here");
         }
-        Ok(())
+        Sink::Stream(_) => {}
     }
+    Ok(())
 }
 
 fn goes_on(journal: &Journal) -> String {

@@ -45,7 +45,7 @@ impl Desk {
 
     fn with(environment: impl IntoIterator<Item = (String, String)>) -> Self {
         let desk = Self { folder: Server::bare(), environment: environment.into_iter().collect() };
-        desk.put("person.json", &fixture::schema().to_string());
+        desk.put("person.json", fixture::schema().to_string());
         desk
     }
 

@@ -218,3 +218,27 @@ async fn a_server_that_stays_away_is_given_up_and_nothing_is_lost() {
     check_people(&desk.lines("out.ndjson"), 8);
     check_answered_once(&upstream, 8);
 }
+
+#[tokio::test]
+async fn after_a_server_that_is_busy_at_first() {
+    use tokio::io::AsyncReadExt;
+    let upstream = Upstream::playing();
+    let server = Server::with(&upstream).await;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let desk = Desk::at(&listener.local_addr().unwrap().to_string());
+    desk.put_people(3);
+    let child = desk.start(COMMAND);
+    let (mut client, _) = within(LIMIT, "a request", listener.accept()).await.unwrap();
+    assert!(client.read(&mut [0; 65_536]).await.unwrap() > 0);
+    let problem = r#"{"code": "overloaded", "detail": "the waiting room is full"}"#;
+    let head = format!("HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", problem.len());
+    client.write_all(format!("{head}{problem}").as_bytes()).await.unwrap();
+    let refused = std::time::Instant::now();
+    let (mut again, _) = within(LIMIT, "another request", listener.accept()).await.unwrap();
+    assert!(refused.elapsed() >= Duration::from_millis(900), "not before `Retry-After`: {:?}", refused.elapsed());
+    let mut server = TcpStream::connect(server.address()).await.unwrap();
+    let through = tokio::spawn(async move { tokio::io::copy_bidirectional(&mut again, &mut server).await });
+    ended(child).await.expect(0).says(&["the waiting room is full; trying again in 1.0 s", "3 succeeded"]);
+    check_people(&desk.lines("out.ndjson"), 3);
+    through.abort();
+}
