@@ -16,6 +16,8 @@ use serde_json::{Map, Value};
 use super::Line;
 
 const VERSION: u32 = 1;
+/// How every journal begins.
+const BEGINNING: &[u8] = br#"{"extractd_journal":"#;
 /// More inputs than anybody has: a damaged number must not take all the memory.
 const MAX_INDEX: u64 = 1 << 32;
 
@@ -101,6 +103,13 @@ impl Journal {
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
+        }
+        let mut beginning = Vec::new();
+        let read = (&file).take(BEGINNING.len() as u64).read_to_end(&mut beginning).and_then(|_| (&file).rewind());
+        read.with_context(|| format!("cannot read {}", path.display()))?;
+        // It may have been cut off anywhere.
+        if !BEGINNING.starts_with(&beginning) {
+            bail!("{} is no journal: name another with --journal", path.display());
         }
         let (file, spec) = (BufWriter::new(file), BTreeMap::new());
         Ok(Self { path: path.to_owned(), file, end: 0, spec, entries: Vec::new(), done: 0, failed: 0 })
@@ -232,7 +241,7 @@ impl Journal {
 fn header(line: &[u8]) -> anyhow::Result<BTreeMap<String, String>> {
     match serde_json::from_slice::<Header>(line) {
         Ok(header) if header.extractd_journal == VERSION => Ok(header.spec),
-        _ => bail!("it is no journal of this version; name another with --journal, or remove it"),
+        _ => bail!("it is of another version of extractd; go on with that one, or --restart to begin anew"),
     }
 }
 
@@ -383,11 +392,15 @@ mod tests {
     #[test]
     fn another_file_is_left_as_it_is() {
         let path = path("other");
-        for text in ["my notes\n", "{\"extractd_journal\": 2, \"spec\": {}}\n"] {
+        for text in ["my notes\n", "my notes", "{\"inputs\": []}"] {
             std::fs::write(&path, text).unwrap();
-            assert!(Journal::open(&path).is_err());
+            assert!(Journal::open(&path).is_err() && Journal::create(&path, spec("1")).is_err(), "{text}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
+        let newer = "{\"extractd_journal\":2,\"spec\":{}}\n";
+        std::fs::write(&path, newer).unwrap();
+        assert!(Journal::open(&path).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), newer);
         std::fs::remove_file(path).unwrap();
     }
 }
