@@ -1,8 +1,8 @@
 //! `extractd batch`: the command line as a client of a running server, or of one that it starts within the process.
 //!
-//! One way through, whatever is read and written: a [`source`] gives each input as a line of JSON, a thread reads it ahead of the
-//! [`feed`], which is the body of `POST /v1/extract/batch`; the [`exchange`] takes the results in the order in which they are done
-//! into the [`journal`], and the [`output`] is written from that in input order. It knows the server by its HTTP contract alone.
+//! One way through, whatever is read and written: a source gives each input as a line of JSON; a thread reads them ahead of the feed,
+//! which is the body of `POST /v1/extract/batch`; the exchange takes the results in the order in which they are done into the
+//! journal; and the output is written from that in input order. It knows the server by its HTTP contract alone.
 
 mod args;
 mod exchange;

@@ -130,16 +130,17 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        for (text, said) in [
-            ("[\"a\",\n oops]", "a.json, line 2, column 2: expected value"),
-            ("[\"a\", {\"inptu\": \"b\"}]", "a.json, input 2 (the first is 1): unknown field `inptu`"),
-            ("{\"items\": []}", "a.json: it has no `inputs`"),
-            ("{\"inputs\": {\"inputs\": []}}", "a.json, line 1, column 11: invalid type: map, expected an array"),
-            ("[] []", "a.json, line 1, column 4: trailing characters"),
-            ("3", "a.json, line 1, column 1: invalid type: integer `3`, expected an array of inputs"),
+        for (text, place, said) in [
+            ("[\"a\",\n oops]", "a.json, line 2, column ", "expected value"),
+            ("[\"a\", {\"inptu\": \"b\"}]", "a.json, input 2 (the first is 1): ", "unknown field `inptu`"),
+            ("{\"items\": []}", "a.json: ", "it has no `inputs`"),
+            ("{\"inputs\": {\"inputs\": []}}", "a.json, line 1, column ", "invalid type: map, expected an array"),
+            ("{\"inputs\": [], \"inputs\": []}", "a.json, line 1, column ", "given twice"),
+            ("[] []", "a.json, line 1, column ", "trailing characters"),
+            ("3", "a.json, line 1, column ", "invalid type: integer `3`, expected an array of inputs"),
         ] {
             let error = read(text).unwrap_err();
-            assert!(error.starts_with(said), "{text}: {error}");
+            assert!(error.starts_with(place) && error.contains(said) && !error.contains(" at line "), "{text}: {error}");
         }
     }
 }

@@ -52,14 +52,14 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_input_is_named() {
-        for (bytes, said) in [
-            (&b"\"a\"\n\n{\"input\": \n"[..], "a.ndjson, line 3, column 10: EOF while parsing a value"),
-            (b"\"\xff\"", "a.ndjson, line 1: it is not UTF-8"),
-            (b"\"a\"\n17\n", "a.ndjson, line 2, column 2: invalid type: integer `17`, expected a string, an array"),
-            (b"{\"text\": \"a\"}", "a.ndjson, line 1, column 7: unknown field `text`"),
+        for (bytes, place, said) in [
+            (&b"\"a\"\n\n{\"input\": \n"[..], "a.ndjson, line 3, column ", "EOF while parsing a value"),
+            (b"\"\xff\"", "a.ndjson, line 1: ", "it is not UTF-8"),
+            (b"\"a\"\n17\n", "a.ndjson, line 2, column ", "invalid type: integer `17`, expected a string, an array"),
+            (b"{\"text\": \"a\"}", "a.ndjson, line 1, column ", "unknown field `text`"),
         ] {
             let error = read(bytes).unwrap_err();
-            assert!(error.starts_with(said), "{error}");
+            assert!(error.starts_with(place) && error.contains(said) && !error.contains(" at line "), "{error}");
         }
     }
 }
