@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -37,53 +38,118 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// When a part cannot be made, or the address cannot be bound.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     prepare_data_dir(&config)?;
-    let metrics = telemetry::start_metrics().context("the metrics cannot be started")?;
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let address = listener.local_addr().context("the bound address cannot be read")?;
-    let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
-    let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
-    let lifecycle = Lifecycle::default();
-    let store = Sqlite::open(&config.data_dir.join(STORE))
-        .with_context(|| format!("the store of jobs, {}, cannot be used", config.data_dir.join(STORE).display()))?;
-    let link_secret = store.secret().await.context("the store of jobs cannot be read")?;
-    let mut callers = Callers::new(&config, extractor.limits().clone());
-    callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
-    tracing::info!("{}", welcome(&extractor, address));
-    let upkeep = lifecycle.tasks.spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
-    let keys = callers.keys();
-    let watch = config.callers_file.clone().map(|path| {
-        let ended = lifecycle.draining.clone();
-        lifecycle.tasks.spawn(async move { ended.run_until_cancelled_owned(callers.watch(path)).await })
-    });
-    let grace = config.server.shutdown_grace;
-    let header_timeout = config.server.header_timeout;
-    let jobs = jobs(&config, store, Arc::clone(&extractor), &lifecycle)?;
-    let router = http::router(Parts {
-        extractor,
-        jobs,
-        link_secret,
-        link_ttl: config.jobs.link_ttl,
-        webhooks: reach(&config),
-        server: config.server,
-        limits: config.limits,
-        keys,
-        lifecycle: lifecycle.clone(),
-        metrics: Some(metrics),
-    });
-    let closing = CancellationToken::new();
-    let serving = tokio::spawn(http::serve(listener, router, header_timeout, lifecycle.clone(), closing.clone()));
-    stop.cancelled().await;
-    drain(&lifecycle, grace).await;
-    closing.cancel();
-    upkeep.abort();
-    drop(watch);
-    // It ends by the token, and a panic in it has been logged.
-    drop(serving.await);
-    lifecycle.tasks.close();
-    // What is still open after the farewell ends with the process.
-    drop(tokio::time::timeout(FAREWELL, lifecycle.tasks.wait()).await);
-    tracing::info!("stopped");
+    let server = Server::bind(config, Keeps::Jobs).await?;
+    tracing::info!("{}", welcome(&server.extractor, server.address));
+    server.run(stop).await;
     Ok(())
+}
+
+/// A server that listens, and answers once it is run.
+pub struct Server {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    extractor: Arc<Extractor>,
+    callers: Callers,
+    metrics: PrometheusHandle,
+    store: Sqlite,
+    webhooks: net::Client,
+    link_secret: [u8; 32],
+    /// Removed with it.
+    _scratch: Option<Scratch>,
+}
+
+/// What outlives a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// Its jobs, in the data folder, which is then its own.
+    Jobs,
+    /// Nothing: it is there for one command, beside a server that may be running on the same folder.
+    Nothing,
+}
+
+impl Server {
+    /// # Errors
+    /// When a part cannot be made, or the address cannot be bound.
+    pub async fn bind(config: Config, keeps: Keeps) -> anyhow::Result<Self> {
+        let metrics = telemetry::start_metrics().context("the metrics cannot be started")?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+        let address = listener.local_addr().context("the bound address cannot be read")?;
+        let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
+        let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
+        let scratch =
+            (keeps == Keeps::Nothing).then(Scratch::new).transpose().context("a folder for the while cannot be made")?;
+        let file = scratch.as_ref().map_or(&*config.data_dir, |scratch| &*scratch.0).join(STORE);
+        let store = Sqlite::open(&file).with_context(|| format!("the store of jobs, {}, cannot be used", file.display()))?;
+        let link_secret = store.secret().await.context("the store of jobs cannot be read")?;
+        let webhooks = net::Client::outbound(reach(&config)).context("the client for webhooks cannot be set up")?;
+        let mut callers = Callers::new(&config, extractor.limits().clone());
+        callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
+        Ok(Self { config, listener, address, extractor, callers, metrics, store, webhooks, link_secret, _scratch: scratch })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop` is cancelled, then drains.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { config, callers, metrics, extractor, store, webhooks, link_secret, .. } = self;
+        let lifecycle = Lifecycle::default();
+        let upkeep = lifecycle.tasks.spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
+        let keys = callers.keys();
+        let watch = config.callers_file.clone().map(|path| {
+            let ended = lifecycle.draining.clone();
+            lifecycle.tasks.spawn(async move { ended.run_until_cancelled_owned(callers.watch(path)).await })
+        });
+        let grace = config.server.shutdown_grace;
+        let header_timeout = config.server.header_timeout;
+        let router = http::router(Parts {
+            jobs: jobs(&config, store, webhooks, Arc::clone(&extractor), &lifecycle),
+            link_secret,
+            link_ttl: config.jobs.link_ttl,
+            webhooks: reach(&config),
+            extractor,
+            server: config.server,
+            limits: config.limits,
+            keys,
+            lifecycle: lifecycle.clone(),
+            metrics: Some(metrics),
+        });
+        let closing = CancellationToken::new();
+        let serving = tokio::spawn(http::serve(self.listener, router, header_timeout, lifecycle.clone(), closing.clone()));
+        stop.cancelled().await;
+        drain(&lifecycle, grace).await;
+        closing.cancel();
+        upkeep.abort();
+        drop(watch);
+        // It ends by the token, and a panic in it has been logged.
+        drop(serving.await);
+        lifecycle.tasks.close();
+        // What is still open after the farewell ends with the process.
+        drop(tokio::time::timeout(FAREWELL, lifecycle.tasks.wait()).await);
+        tracing::info!("stopped");
+    }
+}
+
+/// A folder that is gone when this is dropped.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("extractd-{}", uuid::Uuid::now_v7().simple()));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Left behind, it is one more folder of temporary files.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
 }
 
 /// The file of the store, in the data folder.
@@ -94,14 +160,13 @@ const fn reach(config: &Config) -> Reach {
     if config.jobs.allow_private_webhooks { Reach::Anywhere } else { Reach::Public }
 }
 
-fn jobs(config: &Config, store: Sqlite, extractor: Arc<Extractor>, lifecycle: &Lifecycle) -> anyhow::Result<Jobs> {
-    let webhooks = net::Client::outbound(reach(config)).context("the client for webhooks cannot be set up")?;
+fn jobs(config: &Config, store: Sqlite, webhooks: net::Client, extractor: Arc<Extractor>, lifecycle: &Lifecycle) -> Jobs {
     let settings = jobs::Config {
         retention: config.jobs.retention,
         max_running_per_caller: config.jobs.max_running_per_caller.get() as usize,
     };
     let ends = Ends { draining: lifecycle.draining.clone(), ended: lifecycle.ended.clone(), work: lifecycle.work.clone() };
-    Ok(Jobs::start(settings, http::job_form(), Arc::new(store), extractor, webhooks, ends))
+    Jobs::start(settings, http::job_form(), Arc::new(store), extractor, webhooks, ends)
 }
 
 /// Lets the work in flight finish within the grace, then tells what is left to end.
@@ -123,7 +188,7 @@ async fn drain(lifecycle: &Lifecycle, grace: Duration) {
 }
 
 /// Histograms keep their raw values until this is called.
-async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle, ended: CancellationToken) {
+async fn upkeep(metrics: PrometheusHandle, ended: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(5));
     while ended.run_until_cancelled(tick.tick()).await.is_some() {
         metrics.run_upkeep();
@@ -212,7 +277,7 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
         value.set_sensitive(true);
         headers.insert(::http::HeaderName::try_from(name.as_str())?, value);
     }
-    let proxy = provider.proxy.as_ref().map(|proxy| proxy.as_str().to_owned());
+    let proxy = provider.proxy.as_ref().map_or(net::Proxy::Environment, |proxy| net::Proxy::At(proxy.as_str().to_owned()));
     let client = net::Client::new(net::Options { headers, proxy, connect_timeout: Some(provider.connect_timeout) })?;
     Ok(Arc::new(Remote::new(wire, client, &base_url, &provider.api_keys, provider.headers.values().cloned().collect())))
 }

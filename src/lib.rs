@@ -6,6 +6,7 @@
 //!
 //! | layer | module | what lives there |
 //! |---|---|---|
+//! | 7 | [`cli`] | the command line as a client of a running server, or of one within the process |
 //! | 6 | [`app`] | the composition root: configuration to parts to router; bind, run, drain |
 //! | 6 | [`fuzzing`] | what the fuzzers and their property tests drive; not in the binary |
 //! | 5 | [`http`] | routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference |
@@ -26,6 +27,7 @@
 //! A single is a batch of one.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod extract;
 #[cfg(any(test, fuzzing, doc))]

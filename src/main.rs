@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use extractd::config::{Args, Config, Format, Loaded};
-use extractd::{app, telemetry};
+use extractd::{app, cli, telemetry};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -25,6 +25,12 @@ struct Cli {
 enum Command {
     /// Serve (the default)
     Serve,
+    /// Extract from a file or a folder of texts, through a running server or without one
+    ///
+    /// Results are kept as they come: after Ctrl-C, or whatever else ends it, the same command goes on where it stopped. The output
+    /// is in the order of the inputs, and there once it is whole. Exits with 0 if everything succeeded, 1 if some items failed, 2 if
+    /// it could not be done, 130 after Ctrl-C.
+    Batch(Box<cli::Args>),
     /// Print the configuration in force, secrets masked, and where each value came from
     Config,
     /// Print the OpenAPI document
@@ -51,7 +57,10 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         println!("{}", extractd::http::document().to_pretty_json()?);
         return Ok(ExitCode::SUCCESS);
     }
-    let loaded = load(&cli.args)?;
+    if let Some(Command::Batch(args)) = &cli.command {
+        return batch(args, &cli.args);
+    }
+    let loaded = load(&cli.args, |_| true)?;
     match cli.command {
         Some(Command::Config) => {
             print!("{}", loaded.print());
@@ -62,13 +71,17 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn load(args: &Args) -> anyhow::Result<Loaded> {
+/// Variables of the client: they configure no server.
+const CLIENT: [&str; 2] = ["EXTRACTD_SERVER", "EXTRACTD_API_KEY"];
+
+fn load(args: &Args, is_read: impl Fn(&str) -> bool) -> anyhow::Result<Loaded> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    let environment = environment.filter(|(name, _)| is_read(name));
     Ok(Config::load(args, environment, |path: &Path| std::fs::read_to_string(path))?)
 }
 
-fn serve(loaded: Loaded) -> anyhow::Result<ExitCode> {
+fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
     let format = match loaded.config.log.format {
         Format::Text => telemetry::LogFormat::Text,
         Format::Json => telemetry::LogFormat::Json,
@@ -77,13 +90,50 @@ fn serve(loaded: Loaded) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    Ok(())
+}
+
+/// Runs `work` until its end, and tells it when to stop.
+fn block_on<T>(work: impl AsyncFnOnce(CancellationToken) -> T) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
-    runtime.block_on(async {
+    Ok(runtime.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(wait_for_signal(stop.clone()));
-        app::serve(loaded.config, stop).await
-    })?;
+        work(stop).await
+    }))
+}
+
+fn serve(loaded: Loaded) -> anyhow::Result<ExitCode> {
+    start_log(&loaded)?;
+    block_on(async |stop| app::serve(loaded.config, stop).await)??;
     Ok(ExitCode::SUCCESS)
+}
+
+fn batch(batch: &cli::Args, args: &Args) -> anyhow::Result<ExitCode> {
+    let host = match host(batch, args) {
+        Ok(host) => host,
+        Err(error) => {
+            eprintln!("extractd: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    block_on(async |stop| cli::run(batch.clone(), host, args.model.clone(), stop).await)
+}
+
+/// Who is asked: the server that is named, or one of this process's own, which logs only what goes wrong.
+fn host(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::Host> {
+    if let Some(url) = batch.server.clone().filter(|url| !url.is_empty()) {
+        let set = args.set_beside(&["--model", "--log", "--log-format"]);
+        anyhow::ensure!(set.is_empty(), "{} is the server's own: set it where {url} is started", set.join(", "));
+        return Ok(cli::Host::Running { url, key: std::env::var("EXTRACTD_API_KEY").ok().filter(|key| !key.is_empty()) });
+    }
+    let mut args = Args { listen: Some("127.0.0.1:0".to_owned()), ..args.clone() };
+    if std::env::var_os("EXTRACTD_LOG").is_none() {
+        args.log.get_or_insert_with(|| "warn".to_owned());
+    }
+    let loaded = load(&args, |name| !CLIENT.contains(&name))?;
+    start_log(&loaded)?;
+    Ok(cli::Host::Own(Box::new(loaded.config)))
 }
 
 /// SIGTERM, or Ctrl-C. A second one ends the process at once.

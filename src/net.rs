@@ -1,4 +1,4 @@
-//! The HTTP client: for providers, and for URLs that callers name. The only place that knows reqwest.
+//! The HTTP client: for providers, for URLs that callers name, and for the command line. The only place that knows reqwest.
 //!
 //! It makes one call and says what came of it, whole or as it comes: retries, limits and what an answer means belong to others.
 
@@ -36,9 +36,19 @@ const MAX_OUTBOUND_BYTES: usize = 64 * 1024;
 pub struct Options {
     /// Sent with every request; secret values are marked as such.
     pub headers: HeaderMap,
-    /// `None`: the one that the environment names (`HTTPS_PROXY` and its kin), if any.
-    pub proxy: Option<String>,
+    pub proxy: Proxy,
     pub connect_timeout: Option<Duration>,
+}
+
+/// What stands between.
+#[derive(Debug, Clone, Default)]
+pub enum Proxy {
+    /// The one that the environment names (`HTTPS_PROXY` and its kin), if any.
+    #[default]
+    Environment,
+    At(String),
+    /// None, whatever the environment says.
+    Never,
 }
 
 /// Connections to one provider, or to whatever callers name.
@@ -95,8 +105,10 @@ impl Client {
         if let Some(timeout) = options.connect_timeout {
             builder = builder.connect_timeout(timeout);
         }
-        if let Some(proxy) = options.proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(SetUpError)?);
+        match options.proxy {
+            Proxy::Environment => {}
+            Proxy::At(proxy) => builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(SetUpError)?),
+            Proxy::Never => builder = builder.no_proxy(),
         }
         let http = builder.build().map_err(SetUpError)?;
         Ok(Self { http, reach: Reach::Anywhere, max_bytes: MAX_STREAM_BYTES })
@@ -127,6 +139,24 @@ impl Client {
     /// # Errors
     /// When no answer came. A status of 400 or 500 is an answer.
     pub async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Result<Incoming, Error> {
+        self.send(url, headers, body.into()).await
+    }
+
+    /// The same with a body that is sent as it comes into being, while the answer may already be read.
+    ///
+    /// # Cancel safety
+    /// As [`Client::post`].
+    ///
+    /// # Errors
+    /// When no answer came. A status of 400 or 500 is an answer.
+    pub async fn upload<B>(&self, url: &Url, headers: HeaderMap, body: B) -> Result<Incoming, Error>
+    where
+        B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Sync + 'static,
+    {
+        self.send(url, headers, reqwest::Body::wrap(body)).await
+    }
+
+    async fn send(&self, url: &Url, headers: HeaderMap, body: reqwest::Body) -> Result<Incoming, Error> {
         self.reach.check(url).map_err(|error| Error::Connect(error.to_string()))?;
         let sent = self.http.post(url.clone()).headers(headers).body(body).send().await;
         let mut response = sent.map_err(|error| {
@@ -164,10 +194,51 @@ impl Incoming {
         if self.read > self.max_bytes { Err(Error::TooLarge) } else { Ok(chunk) }
     }
 
+    /// The body's lines, as they come, without end.
+    #[must_use]
+    pub fn lines(self) -> Lines {
+        Lines { response: self.response, frames: Frames::new(Framing::Lines) }
+    }
+
     /// Waits a moment for the end of a body of which nothing more is wanted: only then can the connection be used again.
     pub async fn finish(mut self) {
         let rest = async { while let Ok(Some(_)) = self.chunk().await {} };
         drop(tokio::time::timeout(FAREWELL, rest).await);
+    }
+}
+
+/// An answer that is read line by line, however long it is.
+#[derive(Debug)]
+pub struct Lines {
+    response: reqwest::Response,
+    frames: Frames,
+}
+
+impl Lines {
+    /// The next line that is not blank; `None` at the end.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// When the connection breaks before the end, or a line is larger than any answer.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        loop {
+            if let Some(line) = self.ready() {
+                return Ok(Some(line));
+            }
+            let chunk = self.response.chunk().await.map_err(|error| Error::Broken(innermost(&error)))?;
+            let Some(bytes) = chunk else {
+                self.frames.end();
+                return Ok(self.ready());
+            };
+            self.frames.push(&bytes)?;
+        }
+    }
+
+    /// A line that has come already.
+    pub fn ready(&mut self) -> Option<Vec<u8>> {
+        self.frames.message()
     }
 }
 

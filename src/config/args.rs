@@ -40,6 +40,14 @@ pub struct Args {
 }
 
 impl Args {
+    /// The flags that are given, but for those named.
+    #[must_use]
+    pub fn set_beside(&self, but: &[&str]) -> Vec<&'static str> {
+        let config = ("--config", "", self.config.as_deref());
+        let given = self.settings().into_iter().chain([config]).filter(|(flag, _, text)| text.is_some() && !but.contains(flag));
+        given.map(|(flag, _, _)| flag).collect()
+    }
+
     /// Each flag but `--config`, the key that it sets (`providers.*` is the default model's provider), and its text.
     pub(super) fn settings(&self) -> [(&'static str, &'static str, Option<&str>); 9] {
         [

@@ -28,6 +28,7 @@ mod breaker;
 mod cache;
 mod callers;
 mod coerce;
+mod command;
 mod concurrency;
 mod config;
 mod disconnect;

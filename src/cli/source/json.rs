@@ -1,0 +1,146 @@
+//! JSON: an array of inputs, or an object with `inputs`, read as a stream.
+
+use std::fmt;
+use std::io::BufRead;
+
+use anyhow::{Context, anyhow};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::{Each, fault};
+use crate::cli::spec::compact;
+use crate::model::Item;
+
+/// Hands out the inputs, and returns what stands beside them.
+pub fn read(mut reader: impl BufRead, name: &str, each: &mut Each) -> anyhow::Result<Map<String, Value>> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    if reader.fill_buf().with_context(|| format!("cannot read {name}"))?.starts_with(MARK) {
+        reader.consume(MARK.len());
+    }
+    let mut inputs = Inputs { name, each, read: 0, failed: None, beside: Map::new(), found: false };
+    let mut deserializer = serde_json::Deserializer::from_reader(reader);
+    let done = (&mut inputs).deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    let Inputs { failed, beside, found, .. } = inputs;
+    match (done, failed) {
+        (_, Some(error)) => Err(error),
+        (Err(error), None) => Err(anyhow!("{name}, line {}, column {}: {}", error.line(), error.column(), fault(&error))),
+        (Ok(()), None) if !found => {
+            Err(anyhow!("{name}: it has no `inputs`; it is to be an array of them, or an object with one"))
+        }
+        (Ok(()), None) => Ok(beside),
+    }
+}
+
+struct Inputs<'a, 'b> {
+    name: &'a str,
+    each: &'a mut Each<'b>,
+    read: u64,
+    /// Why the reading ended, where it was not for the JSON.
+    failed: Option<anyhow::Error>,
+    beside: Map<String, Value>,
+    found: bool,
+}
+
+impl Inputs<'_, '_> {
+    fn take(&mut self, json: &str) -> anyhow::Result<()> {
+        self.read += 1;
+        if let Err(error) = serde_json::from_str::<Item>(json) {
+            return Err(anyhow!("{}, input {} (the first is 1): {}", self.name, self.read, fault(&error)));
+        }
+        if json.contains(['\n', '\r']) { (self.each)(&compact(json)?) } else { (self.each)(json) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Inputs<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Inputs<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of inputs, or an object with `inputs`")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        self.found = true;
+        while let Some(json) = list.next_element::<Box<RawValue>>()? {
+            if let Err(error) = self.take(json.get()) {
+                self.failed = Some(error);
+                return Err(A::Error::custom("stopped"));
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "inputs" {
+                if self.found {
+                    return Err(A::Error::custom("`inputs` is given twice"));
+                }
+                map.next_value_seed(List(&mut *self))?;
+            } else {
+                self.beside.insert(name, map.next_value()?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `inputs` itself, which is an array and nothing else.
+struct List<'a, 'b, 'c>(&'a mut Inputs<'b, 'c>);
+
+impl<'de> DeserializeSeed<'de> for List<'_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::gather;
+
+    fn read(text: &str) -> Result<Vec<String>, String> {
+        gather(|each| super::read(text.as_bytes(), "a.json", each).map(drop))
+    }
+
+    #[test]
+    fn an_array_or_an_object_with_inputs_is_read() {
+        let inputs = "[\"a\", {\n  \"id\": \"x y\",\n  \"input\": \"b\\n\"\n}]";
+        let expected = ["\"a\"", r#"{"id":"x y","input":"b\n"}"#];
+        assert_eq!(read(&format!("\u{feff}{inputs}")).unwrap(), expected);
+        let mut seen = Vec::new();
+        let mut each = |line: &str| {
+            seen.push(line.to_owned());
+            Ok(())
+        };
+        let text = format!("{{\"seed\": 1, \"inputs\": {inputs}, \"schema\": {{}}}}");
+        let beside = super::read(text.as_bytes(), "a.json", &mut each).unwrap();
+        assert_eq!(serde_json::to_string(&beside).unwrap(), r#"{"seed":1,"schema":{}}"#);
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, place, said) in [
+            ("[\"a\",\n oops]", "a.json, line 2, column ", "expected value"),
+            ("[\"a\", {\"inptu\": \"b\"}]", "a.json, input 2 (the first is 1): ", "unknown field `inptu`"),
+            ("{\"items\": []}", "a.json: ", "it has no `inputs`"),
+            ("{\"inputs\": {\"inputs\": []}}", "a.json, line 1, column ", "invalid type: map, expected an array"),
+            ("{\"inputs\": [], \"inputs\": []}", "a.json, line 1, column ", "given twice"),
+            ("[] []", "a.json, line 1, column ", "trailing characters"),
+            ("3", "a.json, line 1, column ", "invalid type: integer `3`, expected an array of inputs"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.starts_with(place) && error.contains(said) && !error.contains(" at line "), "{text}: {error}");
+        }
+    }
+}
