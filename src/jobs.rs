@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use create::{Created, Creation};
-pub use follow::{Follower, Told};
+pub use follow::{Follower, Page, Told};
 pub use live::Pace;
 pub use sqlite::Sqlite;
 

@@ -86,8 +86,8 @@ pub enum Error {
     /// The connection broke after the request was sent; the provider may have worked, and charged, for it.
     #[error("the connection broke before the answer was whole: {0}")]
     Broken(String),
-    #[error("the answer is longer than any that is read")]
-    TooLarge,
+    #[error("the answer is longer than {0} bytes")]
+    TooLarge(usize),
 }
 
 /// The client could not be built.
@@ -177,7 +177,7 @@ impl Incoming {
         let mut body = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(Error::TooLarge);
+                return Err(Error::TooLarge(MAX_ANSWER_BYTES));
             }
             body.extend_from_slice(&chunk);
         }
@@ -191,7 +191,7 @@ impl Incoming {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let chunk = self.response.chunk().await.map_err(|error| Error::Broken(innermost(&error)))?;
         self.read += chunk.as_ref().map_or(0, Bytes::len);
-        if self.read > self.max_bytes { Err(Error::TooLarge) } else { Ok(chunk) }
+        if self.read > self.max_bytes { Err(Error::TooLarge(self.max_bytes)) } else { Ok(chunk) }
     }
 
     /// The body's lines, as they come, without end.

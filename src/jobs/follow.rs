@@ -20,11 +20,31 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum Told {
     /// At least one. An event without an item is the job's end: nothing follows it.
-    Events(Vec<Event>),
+    Events(Page),
     /// How far the job is; at most once a second, and only when it has changed.
     Progress(Box<Job>, Pace),
     /// Nothing has changed for a second.
     Quiet,
+}
+
+/// Events, one after the other. Those who follow a job at the same pace share them.
+#[derive(Debug)]
+pub struct Page {
+    events: Arc<[Event]>,
+    from: usize,
+}
+
+impl Page {
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        self.events.get(self.from..).unwrap_or_default()
+    }
+
+    /// What of these comes after an event; `None`: they do not go on there.
+    fn after(events: &Arc<[Event]>, after: u32) -> Option<Self> {
+        let from = after.checked_add(1)?.checked_sub(events.first()?.number)? as usize;
+        (from < events.len()).then(|| Self { events: Arc::clone(events), from })
+    }
 }
 
 /// Somebody who follows a job.
@@ -63,12 +83,12 @@ impl Follower {
             }
             let recorded = *self.recorded.borrow_and_update();
             // It may have been recorded before anybody watched.
-            if recorded.max(self.last_event) > self.after {
-                let events = self.shared.store.events(self.job, self.after, PAGE).await.map_err(Some)?;
-                if let Some(last) = events.last() {
-                    self.after = last.number;
-                    return Ok(Told::Events(events));
-                }
+            let last = recorded.max(self.last_event);
+            if last > self.after
+                && let Some(page) = self.read(last - self.after <= PAGE).await.map_err(Some)?
+            {
+                self.after = page.events().last().map_or(last, |event| event.number);
+                return Ok(Told::Events(page));
             }
             tokio::select! {
                 biased;
@@ -77,6 +97,20 @@ impl Follower {
                 _ = self.tick.tick() => return Ok(self.progress().await?.unwrap_or(Told::Quiet)),
             }
         }
+    }
+
+    /// What comes after what it was told. Who is up to date (`is_near`) reads for the others too.
+    async fn read(&self, is_near: bool) -> Result<Option<Page>, StoreError> {
+        let read = || self.shared.store.events(self.job, self.after, PAGE);
+        if !is_near {
+            return Ok(Page::after(&read().await?.into(), self.after));
+        }
+        let mut latest = self.live.latest.lock().await;
+        if let Some(page) = Page::after(&latest, self.after) {
+            return Ok(Some(page));
+        }
+        *latest = read().await?.into();
+        Ok(Page::after(&latest, self.after))
     }
 
     /// How far the job is, if that has changed.

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::store::Job;
+use super::store::{Event, Job};
 
 /// The time over which the rate is told.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -32,11 +32,18 @@ pub struct Live {
     in_flight: AtomicU32,
     /// How many items had ended when.
     readings: Mutex<VecDeque<(Instant, u32)>>,
+    /// The events that were read last, for all who are as far.
+    pub latest: tokio::sync::Mutex<Arc<[Event]>>,
 }
 
 impl Live {
     pub fn new(last_event: u32) -> Self {
-        Self { last_event: watch::Sender::new(last_event), in_flight: AtomicU32::new(0), readings: Mutex::default() }
+        Self {
+            last_event: watch::Sender::new(last_event),
+            in_flight: AtomicU32::new(0),
+            readings: Mutex::default(),
+            latest: tokio::sync::Mutex::new(Arc::new([])),
+        }
     }
 
     /// The number of the last event that is recorded, and is told when there is another.

@@ -103,18 +103,17 @@ impl Runner {
             Order::Run(job, _) if self.running.contains_key(&job) => drop(self.again.insert(job)),
             Order::Run(job, _) if self.waiting.iter().any(|(waiting, _)| *waiting == job) => {}
             Order::Run(job, caller) => self.waiting.push_back((job, caller)),
-            Order::Cancel(job, caller) => match self.running.get(&job) {
-                Some((_, cancel)) => {
+            Order::Cancel(job, caller) => {
+                if let Some((_, cancel)) = self.running.get(&job) {
                     cancel.cancel();
                     // It may have been at its end already.
                     self.again.insert(job);
-                }
-                // It has nothing to wait for.
-                None => {
+                } else {
+                    // It has nothing to wait for.
                     self.waiting.retain(|(waiting, _)| *waiting != job);
                     self.start(job, caller);
                 }
-            },
+            }
         }
     }
 

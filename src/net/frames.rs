@@ -41,7 +41,7 @@ impl Frames {
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let held = self.buffer.len() + self.data.as_ref().map_or(0, Vec::len);
         if held + bytes.len() > MAX_ANSWER_BYTES {
-            return Err(Error::TooLarge);
+            return Err(Error::TooLarge(MAX_ANSWER_BYTES));
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
@@ -172,6 +172,6 @@ mod tests {
         let piece = vec![b'x'; MAX_ANSWER_BYTES / 2];
         assert!(frames.push(b"data: ").is_ok() && frames.push(&piece).is_ok());
         assert!(frames.message().is_none());
-        assert!(matches!(frames.push(&piece), Err(Error::TooLarge)));
+        assert!(matches!(frames.push(&piece), Err(Error::TooLarge(_))));
     }
 }

@@ -54,7 +54,7 @@ impl<'a> Hearing<'a> {
             self.wire.hear(&message, &mut self.draft)?;
             listener.tell(self.draft.text(self.mode));
             if self.draft.content.len() + self.draft.arguments.len() > net::MAX_ANSWER_BYTES {
-                return Err(too_large(&net::Error::TooLarge));
+                return Err(too_large(&net::Error::TooLarge(net::MAX_ANSWER_BYTES)));
             }
         }
         Ok(self.draft.end == End::Over)

@@ -184,7 +184,7 @@ struct Call<'a> {
 fn lost(error: net::Error) -> Failure {
     let kind = match error {
         net::Error::Connect(_) => FailureKind::Connect,
-        net::Error::Broken(_) | net::Error::TooLarge => FailureKind::Broken,
+        net::Error::Broken(_) | net::Error::TooLarge(_) => FailureKind::Broken,
     };
     Failure::new(kind, error.to_string())
 }

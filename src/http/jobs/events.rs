@@ -120,7 +120,7 @@ impl Stream {
             };
             match told {
                 Ok(Told::Events(events)) => {
-                    for recorded in events {
+                    for recorded in events.events() {
                         let name = if recorded.item.is_some() { "result" } else { "done" };
                         recorded_event(out, name, recorded.number, &recorded.body);
                         if recorded.item.is_none() {
