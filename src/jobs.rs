@@ -38,6 +38,7 @@ use crate::extract::Extractor;
 use crate::limits::CallerId;
 use crate::model::{Code, Error, Outcome};
 use crate::net::Client;
+use crate::telemetry::JobMeters;
 use live::Live;
 use store::{Event, ItemStatus, Job, JobKey, Millis, Order, Status, Store, StoreError};
 
@@ -88,6 +89,7 @@ struct Shared {
     /// What is known of a job beside its store, for as long as it runs or somebody follows it.
     lives: Mutex<HashMap<JobKey, Weak<Live>>>,
     orders: mpsc::UnboundedSender<runner::Order>,
+    meters: JobMeters,
 }
 
 impl Jobs {
@@ -102,7 +104,8 @@ impl Jobs {
         ends: Ends,
     ) -> Self {
         let (orders, taken) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared { config, form, store, extractor, ends, lives: Mutex::default(), orders });
+        let shared =
+            Arc::new(Shared { config, form, store, extractor, ends, lives: Mutex::default(), orders, meters: JobMeters::new() });
         shared.ends.work.spawn(runner::run(Arc::clone(&shared), taken));
         shared.ends.work.spawn(tell::run(Arc::clone(&shared), webhooks));
         Self(shared)
@@ -193,10 +196,11 @@ impl Jobs {
     /// As [`Jobs::get`]; `conflict` while it runs.
     pub async fn delete(&self, caller: CallerId, id: &str) -> Result<(), Error> {
         let job = self.get(caller, id).await?;
-        if !job.status.is_ended() {
+        if !self.0.store.hide(job.key).await.map_err(|error| unavailable(&error))? {
             return Err(Error::new(Code::Conflict, "the job has not ended yet; cancel it first"));
         }
-        self.0.store.remove(job.key).await.map_err(|error| unavailable(&error))
+        self.0.remove(job.key);
+        Ok(())
     }
 
     /// Results that are there, after an index or an event's number, depending on the order.
@@ -229,6 +233,16 @@ impl Shared {
     fn order(&self, order: runner::Order) {
         // Without a runner the process ends.
         drop(self.orders.send(order));
+    }
+
+    /// Removes a hidden job, beside the rest of the work; what is not done when the server drains is done after its next start.
+    fn remove(&self, job: JobKey) {
+        let (store, draining) = (Arc::clone(&self.store), self.ends.draining.clone());
+        self.ends.work.spawn(async move {
+            if let Some(Err(error)) = draining.run_until_cancelled(store.remove(job)).await {
+                tracing::warn!(job = job.0, %error, "a job could not be removed; it will be at the next start");
+            }
+        });
     }
 
     fn known(&self, job: JobKey) -> Option<Arc<Live>> {

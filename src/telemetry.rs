@@ -50,6 +50,13 @@ pub const CACHE_BYTES: &str = "extractd_cache_bytes";
 pub const LIMIT_AVAILABLE: &str = "extractd_limit_available";
 /// Items waiting at a limit.
 pub const LIMIT_WAITING: &str = "extractd_limit_waiting";
+/// Durable jobs that are being worked on, and those that wait for others of their caller.
+pub const JOBS_RUNNING: &str = "extractd_jobs_running";
+pub const JOBS_WAITING: &str = "extractd_jobs_waiting";
+/// Results of durable jobs that are on the disk.
+pub const JOB_RESULTS: &str = "extractd_job_results_recorded_total";
+/// Whether jobs can be recorded: 1, or 0 while the disk is full or the store fails.
+pub const STORE_READY: &str = "extractd_store_ready";
 
 /// From half a millisecond to two minutes.
 const SECONDS: [f64; 16] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
@@ -116,6 +123,10 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(RETRIES_ALLOWED, "Retries that ten seconds allow at a provider");
     describe_gauge!(CACHE_ENTRIES, "Results in the cache");
     describe_gauge!(CACHE_BYTES, Unit::Bytes, "What the cache takes");
+    describe_gauge!(JOBS_RUNNING, "Durable jobs that are being worked on");
+    describe_gauge!(JOBS_WAITING, "Durable jobs that wait for others of their caller");
+    describe_counter!(JOB_RESULTS, "Results of durable jobs that are on the disk");
+    describe_gauge!(STORE_READY, "Whether jobs can be recorded: 1, or 0 while the disk is full or the store fails");
     describe_gauge!(LIMIT_IN_USE, "How much of a limit is in use");
     describe_gauge!(LIMIT_AVAILABLE, "How much of a limit could be used at once");
     describe_gauge!(LIMIT_WAITING, "Items waiting at a limit");
@@ -262,6 +273,44 @@ pub fn retry_gauges(provider: &str) -> (Gauge, Gauge) {
 /// The gauges of the cache: entries and bytes.
 pub fn cache_gauges() -> (Gauge, Gauge) {
     (gauge!(CACHE_ENTRIES), gauge!(CACHE_BYTES))
+}
+
+/// What the work on jobs counts, looked up once.
+#[derive(Debug)]
+pub struct JobMeters {
+    running: Gauge,
+    waiting: Gauge,
+    recorded: Counter,
+}
+
+impl JobMeters {
+    #[must_use]
+    pub fn new() -> Self {
+        Self { running: gauge!(JOBS_RUNNING), waiting: gauge!(JOBS_WAITING), recorded: counter!(JOB_RESULTS) }
+    }
+
+    /// So many run, and so many wait.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and exact up to 53 bits")]
+    pub fn stand(&self, running: usize, waiting: usize) {
+        self.running.set(running as f64);
+        self.waiting.set(waiting as f64);
+    }
+
+    /// So many results are on the disk.
+    pub fn recorded(&self, results: usize) {
+        self.recorded.increment(results as u64);
+    }
+}
+
+impl Default for JobMeters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether the store of jobs works.
+pub fn store_gauge() -> Gauge {
+    gauge!(STORE_READY)
 }
 
 /// The gauges of one limit: in use, available, waiting.

@@ -53,6 +53,7 @@ pub async fn metrics(state: State) -> Response {
         waiting.set(as_gauge(reading.waiting));
         available.set(reading.available.map_or(f64::INFINITY, as_gauge));
     }
+    telemetry::store_gauge().set(if state.jobs.unready().is_none() { 1.0 } else { 0.0 });
     let breakers = state.extractor.limits().breakers();
     for BreakerReading { model, state, .. } in breakers.into_iter().filter(|reading| reading.has_metrics) {
         telemetry::breaker_gauge(&model).set(match state {

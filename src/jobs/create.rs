@@ -144,7 +144,7 @@ fn too_many() -> Error {
 
 /// The job that an equal request has made.
 async fn replay<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin>(job: Job, mut inputs: Chunks<S>) -> Result<Created, Error> {
-    if job.status == Status::Uploading {
+    if job.status == Status::Hidden {
         let detail = "the first request with this `Idempotency-Key` is still being received; wait for its answer, or try again in a moment";
         return Err(Error::new(Code::Conflict, detail).retry_after(Duration::from_secs(1)));
     }
@@ -188,12 +188,8 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let Some(job) = self.job.take() else { return };
-        let store = Arc::clone(&self.shared.store);
-        self.shared.ends.work.spawn(async move {
-            if let Err(error) = store.remove(job).await {
-                tracing::warn!(%error, "what an upload that broke off has left is removed at the next start");
-            }
-        });
+        if let Some(job) = self.job.take() {
+            self.shared.remove(job);
+        }
     }
 }

@@ -59,6 +59,9 @@ struct Runner {
 impl Runner {
     /// What was there before. An item that may end the process goes first, alone.
     async fn begin(&mut self) {
+        for job in self.shared.store.abandoned() {
+            self.shared.remove(job);
+        }
         suspects::clear(&self.shared).await;
         loop {
             match self.shared.store.unfinished().await {
@@ -82,6 +85,7 @@ impl Runner {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !draining.is_cancelled() {
             self.start_what_can();
+            self.shared.meters.stand(self.running.len(), self.waiting.len());
             tokio::select! {
                 () = draining.cancelled() => {}
                 Some(order) = orders.recv() => self.take(order),
@@ -176,8 +180,11 @@ impl Runner {
             Err(error) => return tracing::warn!(%error, "the jobs that have expired cannot be read"),
         };
         for job in expired {
-            match self.shared.store.remove(job).await {
-                Ok(()) => tracing::info!(job = job.0, "a job has expired, and is removed"),
+            match self.shared.store.hide(job).await {
+                Ok(_) => {
+                    tracing::info!(job = job.0, "a job has expired, and is removed");
+                    self.shared.remove(job);
+                }
                 Err(error) => tracing::warn!(%error, "a job that has expired cannot be removed yet"),
             }
         }
@@ -185,5 +192,5 @@ impl Runner {
 }
 
 fn is_committed(job: &Job) -> bool {
-    job.status != Status::Uploading
+    job.status != Status::Hidden
 }

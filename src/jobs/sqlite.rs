@@ -38,6 +38,7 @@ const FREED_AT_ONCE: u32 = 2_000;
 pub struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
+    abandoned: Vec<JobKey>,
     /// Locked to the end of the process: a second one would run the same jobs again.
     _lock: File,
 }
@@ -49,8 +50,7 @@ struct Readers {
 }
 
 impl Sqlite {
-    /// Opens the file, or makes it, readable by its owner only. Removes what an upload that broke off has left, and counts what a
-    /// process that died had in hand.
+    /// Opens the file, or makes it, readable by its owner only. Counts what a process that died had in hand.
     ///
     /// # Errors
     /// When it is another process's, a newer version's, damaged, or cannot be written to.
@@ -68,10 +68,11 @@ impl Sqlite {
             .map_err(|error| refusal(&error))?;
         tables::migrate(&mut connection)?;
         let recovery = connection.transaction().map_err(|error| refusal(&error))?;
-        write::recover(&recovery).map_err(|error| refusal(&error))?;
+        let abandoned = write::recover(&recovery).map_err(|error| refusal(&error))?;
         recovery.commit().map_err(|error| refusal(&error))?;
         let writer = Writer::start(connection).map_err(|error| StoreError::Other(error.to_string()))?;
-        Ok(Self { writer, readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }), _lock: lock })
+        let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() });
+        Ok(Self { writer, readers, abandoned, _lock: lock })
     }
 
     fn read<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Stored<'_, T> {
@@ -149,6 +150,14 @@ impl Store for Sqlite {
 
     fn commit(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job> {
         self.write(Patience::None, move |connection| write::commit(connection, job, total, &digest))
+    }
+
+    fn hide(&self, job: JobKey) -> Stored<'_, bool> {
+        self.write(Patience::None, move |connection| write::hide(connection, job))
+    }
+
+    fn abandoned(&self) -> Vec<JobKey> {
+        self.abandoned.clone()
     }
 
     fn remove(&self, job: JobKey) -> Stored<'_, ()> {

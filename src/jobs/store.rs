@@ -13,8 +13,8 @@ pub struct JobKey(pub u32);
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Its inputs are still coming in. Nobody sees it, and a restart removes it.
-    Uploading = 0,
+    /// Its inputs are still coming in, or it is being removed. Nobody sees it, and after a restart it is removed.
+    Hidden = 0,
     Queued = 1,
     Running = 2,
     /// What is in flight ends, then it is cancelled.
@@ -29,7 +29,7 @@ pub enum Status {
 
 impl Status {
     pub const ALL: [Self; 8] = [
-        Self::Uploading,
+        Self::Hidden,
         Self::Queued,
         Self::Running,
         Self::Cancelling,
@@ -243,6 +243,12 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// All inputs are there: from now on the job exists.
     fn commit(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job>;
+
+    /// Nobody sees the job any more; false: it has not ended. What is left of it is to be removed.
+    fn hide(&self, job: JobKey) -> Stored<'_, bool>;
+
+    /// Hidden jobs that the process before has left.
+    fn abandoned(&self) -> Vec<JobKey>;
 
     /// Removes a job and all that is its own, in pieces.
     fn remove(&self, job: JobKey) -> Stored<'_, ()>;

@@ -30,7 +30,7 @@ pub enum JobStatus {
 impl From<Status> for JobStatus {
     fn from(status: Status) -> Self {
         match status {
-            Status::Uploading | Status::Queued => Self::Queued,
+            Status::Hidden | Status::Queued => Self::Queued,
             Status::Running => Self::Running,
             Status::Cancelling => Self::Cancelling,
             Status::Completed => Self::Completed,

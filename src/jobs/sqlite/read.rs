@@ -63,7 +63,7 @@ pub fn any_job(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job
 }
 
 pub fn job(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
-    Ok(any_job(connection, id)?.filter(|job| job.status != Status::Uploading))
+    Ok(any_job(connection, id)?.filter(|job| job.status != Status::Hidden))
 }
 
 pub fn spec(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<String>> {
@@ -74,7 +74,7 @@ pub fn jobs(connection: &Connection, caller: &str, before: Option<JobKey>, limit
     let before = before.map_or(u32::MAX, |before| before.0);
     connection
         .prepare_cached(&format!("{JOB} WHERE caller = ?1 AND key < ?2 AND status != ?3 ORDER BY key DESC LIMIT ?4"))?
-        .query_map(params![caller, before, Status::Uploading as i64, limit], as_job)?
+        .query_map(params![caller, before, Status::Hidden as i64, limit], as_job)?
         .collect()
 }
 

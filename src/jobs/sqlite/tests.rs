@@ -146,6 +146,8 @@ async fn it_survives_the_process_and_an_upload_that_broke_off_does_not() {
     assert_eq!(store.secret().await.unwrap(), secret);
     assert_eq!(store.unfinished().await.unwrap().iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ["job_a"]);
     assert_eq!(store.pending(job, 0, 10).await.unwrap().iter().map(|item| item.index).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(store.abandoned(), [broken]);
+    store.remove(broken).await.unwrap();
     assert!(store.pending(broken, 0, 10).await.unwrap().is_empty());
     let next = begun(&store, new_job("job_c")).await.unwrap();
     assert!(next > broken, "a number is never used twice");

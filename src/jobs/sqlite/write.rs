@@ -37,7 +37,7 @@ pub fn begin(connection: &Connection, job: &NewJob) -> rusqlite::Result<Begun> {
             job.id,
             job.caller,
             metadata,
-            Status::Uploading as i64,
+            Status::Hidden as i64,
             job.created_at,
             job.idempotency.as_ref().map(|idempotency| &idempotency.key),
             job.idempotency.as_ref().map(|idempotency| idempotency.until),
@@ -65,8 +65,8 @@ pub fn commit(connection: &Connection, job: JobKey, total: u32, digest: &Digest)
     read::job_of(connection, job)
 }
 
-/// What the process before has left: an upload that broke off goes away; if it died, what it had in hand is lost once more.
-pub fn recover(connection: &Connection) -> rusqlite::Result<()> {
+/// What the process before has left: if it died, what it had in hand is lost once more. The jobs that are to be removed.
+pub fn recover(connection: &Connection) -> rusqlite::Result<Vec<JobKey>> {
     let (has_died, alone): (bool, Option<i64>) =
         connection.query_row("SELECT is_running, alone FROM process", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut places = if has_died { taken(connection)? } else { Vec::new() };
@@ -84,14 +84,21 @@ pub fn recover(connection: &Connection) -> rusqlite::Result<()> {
     }
     connection.execute("UPDATE jobs SET taken = 0 WHERE status < 4", [])?;
     connection.execute("UPDATE process SET is_running = 1, alone = NULL", [])?;
-    let uploads: Vec<u32> = connection
+    // Who sends the same again makes a new job.
+    connection.execute("UPDATE jobs SET idempotency_key = NULL WHERE status = ?1", [Status::Hidden as i64])?;
+    connection
         .prepare("SELECT key FROM jobs WHERE status = ?1")?
-        .query_map([Status::Uploading as i64], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for job in uploads {
-        while !remove_some(connection, JobKey(job))? {}
+        .query_map([Status::Hidden as i64], |row| row.get(0).map(JobKey))?
+        .collect()
+}
+
+pub fn hide(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
+    if !read::job_of(connection, job)?.status.is_ended() {
+        return Ok(false);
     }
-    Ok(())
+    let sql = "UPDATE jobs SET status = ?2, idempotency_key = NULL, expires_at = NULL WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute(params![job.0, Status::Hidden as i64])?;
+    Ok(true)
 }
 
 /// The places of all that a process had in hand.

@@ -108,7 +108,7 @@ async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, h
     let follower = Follower::start(&job, current);
     let (mut times, mut before) = (Vec::new(), 0);
     for end in 0..ends {
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(..400))).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(..600))).await;
         // At least some of them with something done in between.
         eventually(LIMIT, "it goes on", async || {
             let counts = show(&server, &job).await["counts"].clone();
@@ -133,7 +133,8 @@ async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, h
 #[tokio::test]
 async fn killed_again_and_again_a_job_has_each_result_and_each_event_once() {
     let (kills, items) = (soaked("SOAK_KILLS", 10), soaked("SOAK_ITEMS", 500));
-    let upstream = faulty(Duration::from_millis(60));
+    // So that the job outlives its kills.
+    let upstream = faulty(Duration::from_millis(if kills > 50 { 150 } else { 60 }));
     let (_server, _, times) = ended_again_and_again(&upstream, kills, items, End::Killed).await;
     assert_eq!(times.len(), kills);
     // What was answered is asked again only when the process died before it could record the answer.
