@@ -106,16 +106,18 @@ async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, h
     let job = made(&server, &batch(items)).await;
     let (now, current) = watch::channel((*server).clone());
     let follower = Follower::start(&job, current);
-    let (mut times, mut before) = (Vec::new(), 0);
+    let (mut times, mut before, mut at_work) = (Vec::new(), 0, 0);
     for end in 0..ends {
         tokio::time::sleep(Duration::from_millis(fastrand::u64(..600))).await;
         // At least some of them with something done in between.
         eventually(LIMIT, "it goes on", async || {
-            let counts = show(&server, &job).await["counts"].clone();
-            let done = counts["succeeded"].as_u64().unwrap();
+            let done = show(&server, &job).await["counts"]["succeeded"].as_u64().unwrap();
             (end % 4 > 0 || done > before || done == items as u64).then(|| before = done)
         })
         .await;
+        if before < items as u64 {
+            at_work += 1;
+        }
         times.push(Instant::now());
         server = match how {
             End::Killed => server.kill_and_restart().await,
@@ -123,6 +125,7 @@ async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, h
         };
         now.send_replace((*server).clone());
     }
+    assert!(at_work * 4 >= ends * 3, "only {at_work} of {ends} ends came while there was work");
     let job = ended(&server, &job).await;
     check_events(&follower.all().await, items);
     assert_eq!((&job["status"], &job["counts"]["succeeded"]), (&json!("completed"), &json!(items)), "{job}");
