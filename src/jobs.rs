@@ -22,6 +22,7 @@ mod tell;
 pub mod webhook;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -40,7 +41,7 @@ use crate::model::{Code, Error, Outcome};
 use crate::net::Client;
 use crate::telemetry::JobMeters;
 use live::Live;
-use store::{Event, ItemStatus, Job, JobKey, Millis, Order, Status, Store, StoreError};
+use store::{Event, ItemStatus, Job, JobKey, Millis, Order, Store, StoreError};
 
 /// How jobs are kept.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +90,8 @@ struct Shared {
     /// What is known of a job beside its store, for as long as it runs or somebody follows it.
     lives: Mutex<HashMap<JobKey, Weak<Live>>>,
     orders: mpsc::UnboundedSender<runner::Order>,
+    /// Something was removed whose room is not given back yet.
+    is_untidy: AtomicBool,
     meters: JobMeters,
 }
 
@@ -104,8 +107,17 @@ impl Jobs {
         ends: Ends,
     ) -> Self {
         let (orders, taken) = mpsc::unbounded_channel();
-        let shared =
-            Arc::new(Shared { config, form, store, extractor, ends, lives: Mutex::default(), orders, meters: JobMeters::new() });
+        let shared = Arc::new(Shared {
+            config,
+            form,
+            store,
+            extractor,
+            ends,
+            lives: Mutex::default(),
+            orders,
+            is_untidy: AtomicBool::new(true),
+            meters: JobMeters::new(),
+        });
         shared.ends.work.spawn(runner::run(Arc::clone(&shared), taken));
         shared.ends.work.spawn(tell::run(Arc::clone(&shared), webhooks));
         Self(shared)
@@ -168,26 +180,35 @@ impl Jobs {
     /// As [`Jobs::get`].
     pub async fn cancel(&self, caller: CallerId, id: &str) -> Result<(Job, bool), Error> {
         let job = self.get(caller, id).await?;
-        let live = [Status::Queued, Status::Running];
-        let turned = self.0.store.turn(job.key, &[Status::Queued, Status::Running], Status::Cancelling, now()).await;
-        let is_new = turned.map_err(|error| unavailable(&error))? && live.contains(&job.status);
-        if is_new {
-            self.0.order(runner::Order::Cancel(job.key, job.caller.clone()));
-        }
+        let cancelled = self.0.surely(move |shared| async move {
+            let is_new = shared.store.cancel(job.key).await?;
+            if is_new {
+                shared.order(runner::Order::Cancel(job.key, job.caller));
+            }
+            Ok(is_new)
+        });
+        let is_new = cancelled.await?;
         Ok((self.get(caller, id).await?, is_new))
     }
 
-    /// Lets the items that did not succeed run again.
+    /// Lets the items that did not succeed run again. True when there were any.
     ///
     /// # Errors
     /// As [`Jobs::get`]; `conflict` while it runs.
-    pub async fn retry(&self, caller: CallerId, id: &str) -> Result<Job, Error> {
+    pub async fn retry(&self, caller: CallerId, id: &str) -> Result<(Job, bool), Error> {
         let job = self.get(caller, id).await?;
-        let opened = self.0.store.reopen(job.key).await.map_err(|error| unavailable(&error))?;
-        let opened =
-            opened.ok_or_else(|| Error::new(Code::Conflict, "the job has not ended yet; what has failed can run again then"))?;
-        self.0.order(runner::Order::Run(opened.key, opened.caller.clone()));
-        Ok(opened)
+        if job.status.is_ended() && job.counts.succeeded == job.counts.total {
+            return Ok((job, false));
+        }
+        let opened = self.0.surely(move |shared| async move {
+            let opened = shared.store.reopen(job.key).await?;
+            if let Some(opened) = &opened {
+                shared.order(runner::Order::Run(opened.key, opened.caller.clone()));
+            }
+            Ok(opened)
+        });
+        let conflict = || Error::new(Code::Conflict, "the job has not ended yet; what has failed can run again then");
+        Ok((opened.await?.ok_or_else(conflict)?, true))
     }
 
     /// Removes a job and its results.
@@ -196,11 +217,14 @@ impl Jobs {
     /// As [`Jobs::get`]; `conflict` while it runs.
     pub async fn delete(&self, caller: CallerId, id: &str) -> Result<(), Error> {
         let job = self.get(caller, id).await?;
-        if !self.0.store.hide(job.key).await.map_err(|error| unavailable(&error))? {
-            return Err(Error::new(Code::Conflict, "the job has not ended yet; cancel it first"));
-        }
-        self.0.remove(job.key);
-        Ok(())
+        let hidden = self.0.surely(move |shared| async move {
+            let is_hidden = shared.store.hide(job.key).await?;
+            if is_hidden {
+                shared.remove(job.key);
+            }
+            Ok(is_hidden)
+        });
+        if hidden.await? { Ok(()) } else { Err(Error::new(Code::Conflict, "the job has not ended yet; cancel it first")) }
     }
 
     /// Results that are there, after an index or an event's number, depending on the order.
@@ -227,7 +251,18 @@ impl Jobs {
 
 impl Shared {
     fn name(&self, caller: CallerId) -> String {
-        self.extractor.limits().caller_name(caller)
+        self.extractor.limits().owner(caller)
+    }
+
+    /// Does what has to be done whole, even when nobody waits for it any longer: what is in the store, and who is told of it.
+    async fn surely<T, F>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let done = self.ends.work.spawn(work(Arc::clone(self))).await;
+        let done = done.unwrap_or_else(|_| Err(StoreError::Other("the work on it panicked; this is a bug".to_owned())));
+        done.map_err(|error| unavailable(&error))
     }
 
     fn order(&self, order: runner::Order) {
@@ -236,11 +271,15 @@ impl Shared {
     }
 
     /// Removes a hidden job, beside the rest of the work; what is not done when the server drains is done after its next start.
-    fn remove(&self, job: JobKey) {
-        let (store, draining) = (Arc::clone(&self.store), self.ends.draining.clone());
+    fn remove(self: &Arc<Self>, job: JobKey) {
+        let shared = Arc::clone(self);
         self.ends.work.spawn(async move {
-            if let Some(Err(error)) = draining.run_until_cancelled(store.remove(job)).await {
-                tracing::warn!(job = job.0, %error, "a job could not be removed; it will be at the next start");
+            match shared.ends.draining.run_until_cancelled(shared.store.remove(job)).await {
+                Some(Err(error)) => {
+                    tracing::warn!(job = job.0, %error, "a job could not be removed; it will be at the next start");
+                }
+                Some(Ok(())) => shared.is_untidy.store(true, Ordering::SeqCst),
+                None => {}
             }
         });
     }
@@ -284,7 +323,7 @@ fn unavailable(error: &StoreError) -> Error {
             tracing::error!(%error, "the store failed");
             Error::new(Code::Internal, "the store of jobs failed; the server's log knows more")
         }
-        StoreError::Full | StoreError::ReadOnly | StoreError::Locked => {
+        StoreError::Full | StoreError::ReadOnly | StoreError::Locked | StoreError::Busy => {
             Error::new(Code::Overloaded, format!("jobs cannot be recorded now: {error}")).retry_after(Duration::from_secs(10))
         }
     }

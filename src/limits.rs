@@ -226,20 +226,20 @@ impl Limits {
         self.0.change(|state, now| state.set_callers(callers, now, SystemTime::now()));
     }
 
-    /// The name of a caller; empty where it has none.
+    /// Under what name a caller's things are kept; empty where there are no callers.
     #[must_use]
-    pub fn caller_name(&self, caller: CallerId) -> String {
-        self.0.lock().callers.get(&caller).map(|caller| caller.quota.name.clone()).unwrap_or_default()
+    pub fn owner(&self, caller: CallerId) -> String {
+        self.0.lock().callers.get(&caller).map(|caller| caller.quota.owner.clone()).unwrap_or_default()
     }
 
-    /// The caller of this name, if it may call now.
+    /// The caller whose things are kept under this name, if it may call now.
     #[must_use]
-    pub fn caller_named(&self, name: &str) -> Option<CallerId> {
-        if name.is_empty() {
+    pub fn caller_of(&self, owner: &str) -> Option<CallerId> {
+        if owner.is_empty() {
             return Some(CallerId::default());
         }
         let state = self.0.lock();
-        let found = state.callers.iter().find(|(_, caller)| caller.quota.name == name && !caller.is_retired);
+        let found = state.callers.iter().find(|(_, caller)| caller.quota.owner == owner && !caller.is_retired);
         found.map(|(id, _)| *id)
     }
 

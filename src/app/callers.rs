@@ -103,6 +103,7 @@ fn quota(caller: &config::Caller) -> Quota {
     let config::Quota { requests_per_minute, tokens_per_minute, max_concurrency, max_queue, budget_per_day } = caller.quota;
     Quota {
         name: caller.name.clone(),
+        owner: caller.owner.clone(),
         requests_per_minute,
         tokens_per_minute,
         max_in_flight: max_concurrency,

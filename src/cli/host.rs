@@ -74,6 +74,7 @@ async fn own(mut config: Config) -> anyhow::Result<Asked> {
     let key = format!("{}{}", uuid::Uuid::now_v7().simple(), uuid::Uuid::now_v7().simple());
     let caller = Caller {
         name: "batch".to_owned(),
+        owner: "batch".to_owned(),
         key_sha256: Sha256::digest(&key).into(),
         quota: Quota::default(),
         origin: Origin::Default,

@@ -27,6 +27,9 @@ pub struct Caller {
     /// Up to 64 letters, digits and `.` `_` `-`, beginning with a letter or a digit. The keys of `server.api_keys` are the
     /// callers `key-1`, `key-2` and so on, in their order.
     pub name: String,
+    /// The name under which what belongs to it is kept: its own; of a key of `server.api_keys`, one that goes with the key rather
+    /// than with its place in the list.
+    pub owner: String,
     /// The SHA-256 of what it sends as `Authorization: Bearer …`: of `key`, or of what `key_env` (a variable's name) or
     /// `key_file` (a file that holds nothing else) names; or `key_sha256` itself, in 64 hexadecimal digits. One of them is
     /// required; the key is not kept.
@@ -39,7 +42,7 @@ pub struct Caller {
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, key_sha256: _, quota, origin } = self;
+        let Self { name, owner: _, key_sha256: _, quota, origin } = self;
         f.debug_struct("Caller").field("name", name).field("quota", quota).field("origin", origin).finish_non_exhaustive()
     }
 }
@@ -128,11 +131,17 @@ pub(super) fn of_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Error> {
         return Ok(Vec::new());
     };
     let keys = keys::several(server, key, &setting)?;
-    let caller = |(number, key): (usize, &SecretString)| Caller {
-        name: format!("key-{number}"),
-        key_sha256: sha256(key),
-        quota: Quota::default(),
-        origin: setting.origin.clone(),
+    let caller = |(number, key): (usize, &SecretString)| {
+        let key_sha256 = sha256(key);
+        let owner = key_sha256.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        Caller {
+            name: format!("key-{number}"),
+            // No caller of a section can have such a name.
+            owner: format!("key:{owner:016x}"),
+            key_sha256,
+            quota: Quota::default(),
+            origin: setting.origin.clone(),
+        }
     };
     Ok((1..).zip(&keys).map(caller).collect())
 }
@@ -155,7 +164,7 @@ impl Caller {
         };
         let quota = Quota::read(&mut section)?;
         section.finish()?;
-        Ok(Self { name, key_sha256, quota, origin })
+        Ok(Self { owner: name.clone(), name, key_sha256, quota, origin })
     }
 }
 

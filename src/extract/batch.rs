@@ -144,7 +144,8 @@ impl<S: Inputs> Outcomes<S> {
 
     fn done(&mut self, outcome: Outcome) -> Outcome {
         self.under_way.remove(&outcome.index);
-        if self.on_error == OnError::Stop && matches!(outcome.ending, Ending::Failed(_)) {
+        let has_failed = matches!(&outcome.ending, Ending::Failed(error) if error.code != Code::ShuttingDown);
+        if self.on_error == OnError::Stop && has_failed {
             self.stop();
         }
         outcome

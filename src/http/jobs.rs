@@ -112,7 +112,9 @@ pub async fn cancel_job(
 
 /// Lets the items that failed, are invalid or were cancelled run again. Their new results replace the old ones; the events go on.
 #[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path)),
-    responses((status = 202, body = JobView), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, description = "They run again", body = JobView),
+        (status = 200, description = "All have succeeded", body = JobView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn retry_job(
     state: State,
     Extension(caller): Extension<CallerId>,
@@ -121,8 +123,9 @@ pub async fn retry_job(
 ) -> Result<Response, Failed> {
     no_query(&uri)?;
     not_draining(&state)?;
-    let job = state.jobs.retry(caller, &id).await?;
-    Ok((StatusCode::ACCEPTED, Json(view(&state, &job))).into_response())
+    let (job, is_new) = state.jobs.retry(caller, &id).await?;
+    let status = if is_new { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((status, Json(view(&state, &job))).into_response())
 }
 
 /// Removes a job that has ended, with its inputs and results.

@@ -121,7 +121,9 @@ impl Lines {
         Some(match json::parse::<Item>(line) {
             Ok(item) => Input::new(self.next_index(), item),
             Err(error) => {
-                let detail = format!("line {} is no input: {}", self.line, error.detail.trim_start_matches("the body is "));
+                // A line has but one.
+                let why = error.detail.trim_start_matches("the body is ").replace(" at line 1 column ", " at column ");
+                let detail = format!("line {} is no input: {why}", self.line);
                 Input::unreadable(self.next_index(), Error { code: Code::InvalidJson, detail, ..error })
             }
         })

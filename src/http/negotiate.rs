@@ -49,7 +49,7 @@ fn unsupported(header: &str) -> Error {
     };
     Error::new(
         Code::UnsupportedMediaType,
-        format!("{said}; send `application/json` in UTF-8, or to /v1/extract/batch also `application/x-ndjson`"),
+        format!("{said}; send `application/json` in UTF-8, or to /v1/extract/batch and /v1/jobs also `application/x-ndjson`"),
     )
 }
 

@@ -164,8 +164,13 @@ pub struct Summary {
 
 impl Summary {
     pub fn new(tally: Tally, elapsed: std::time::Duration) -> Self {
+        Self::of(tally.ended(), tally, elapsed)
+    }
+
+    /// Of more items than have ended.
+    pub fn of(total: usize, tally: Tally, elapsed: std::time::Duration) -> Self {
         Self {
-            total: tally.ended(),
+            total,
             succeeded: tally.succeeded,
             failed: tally.failed,
             invalid: tally.invalid,

@@ -76,7 +76,7 @@ pub async fn watch(upload: Weak<Upload>, connection: Connection) {
         let stalled = upload.is_stalled(Instant::now());
         if stalled || upload.is_broken() || connection.has_left() {
             if stalled {
-                tracing::warn!("a client that sends without reading its results was disconnected");
+                tracing::warn!("a client that does not read what it is sent was disconnected");
             }
             connection.close();
             return;

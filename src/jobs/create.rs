@@ -29,6 +29,8 @@ pub struct Creation {
     pub caller: CallerId,
     /// The fields of a batch, without its inputs; the schema itself, not its name.
     pub batch: Box<RawValue>,
+    /// The same as they were sent, to be compared with those of another request.
+    pub sent: String,
     pub metadata: Option<Metadata>,
     pub request_id: String,
     pub traceparent: Option<String>,
@@ -65,9 +67,7 @@ impl Jobs {
             Begun::Known(job) => replay(*job, inputs).await,
             Begun::New(key) => {
                 let upload = Upload { shared: Arc::clone(shared), job: Some(key) };
-                let job = upload.run(key, inputs).await?;
-                shared.order(runner::Order::Run(job.key, job.caller.clone()));
-                Ok(Created { job, is_replay: false })
+                Ok(Created { job: upload.run(key, inputs).await?, is_replay: false })
             }
         }
     }
@@ -78,7 +78,7 @@ fn digest(creation: &Creation) -> Sha256 {
     let metadata = serde_json::to_string(&creation.metadata).unwrap_or_default();
     let mut digest = Sha256::new();
     let webhook = creation.webhook.as_ref().map(Webhook::to_json).unwrap_or_default();
-    for part in [creation.batch.get(), &metadata, &webhook] {
+    for part in [creation.sent.as_str(), &metadata, &webhook] {
         add(&mut digest, part.as_bytes());
     }
     digest
@@ -180,9 +180,18 @@ impl Upload {
             }
             store.add_inputs(job, first, chunk).await.map_err(|error| unavailable(&error))?;
         }
-        let made = store.commit(job, inputs.total, inputs.digest()).await.map_err(|error| unavailable(&error))?;
+        // From here on it may exist, whether its caller still waits or not.
         self.job = None;
-        Ok(made)
+        let (total, digest) = (inputs.total, inputs.digest());
+        let made = self.shared.surely(move |shared| async move {
+            let made = shared.store.commit(job, total, digest).await;
+            match &made {
+                Ok(made) => shared.order(runner::Order::Run(made.key, made.caller.clone())),
+                Err(_) => shared.remove(job),
+            }
+            made
+        });
+        made.await
     }
 }
 

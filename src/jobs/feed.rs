@@ -39,6 +39,11 @@ impl Feed {
         Self { shared: Arc::clone(shared), job, page_size, page: VecDeque::new(), reading, failed: Arc::default() }
     }
 
+    fn fail(&mut self, error: StoreError) {
+        self.reading = None;
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
     /// Why the stream has ended before its time.
     pub fn failed(&self) -> Arc<Mutex<Option<StoreError>>> {
         Arc::clone(&self.failed)
@@ -75,12 +80,8 @@ impl Stream for Feed {
                     // Begins now, and is there when this page is used up.
                     this.reading = next.map(|next| read(Arc::clone(&this.shared), this.job, next, this.page_size));
                 }
-                Some(Ok(Err(error))) => {
-                    this.reading = None;
-                    *this.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                }
-                // It neither panics nor is it given up while somebody waits.
-                Some(Err(_)) | None => this.reading = None,
+                Some(Ok(Err(error))) => this.fail(error),
+                Some(Err(_)) | None => this.fail(StoreError::Other("a read was given up".to_owned())),
             }
         }
     }

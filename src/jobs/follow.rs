@@ -19,7 +19,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// What a follower is told next.
 #[derive(Debug)]
 pub enum Told {
-    /// At least one. An event without an item is the job's end: nothing follows it.
+    /// At least one. An event without an item is an end of the job; nothing follows the last one.
     Events(Page),
     /// How far the job is; at most once a second, and only when it has changed.
     Progress(Box<Job>, Pace),
@@ -32,6 +32,8 @@ pub enum Told {
 pub struct Page {
     events: Arc<[Event]>,
     from: usize,
+    /// The number of the last event that there was when they were read.
+    last: u32,
 }
 
 impl Page {
@@ -40,10 +42,16 @@ impl Page {
         self.events.get(self.from..).unwrap_or_default()
     }
 
+    /// Whether this is the job's end, and not one after which it ran again.
+    #[must_use]
+    pub fn is_end(&self, event: &Event) -> bool {
+        event.item.is_none() && event.number >= self.last
+    }
+
     /// What of these comes after an event; `None`: they do not go on there.
-    fn after(events: &Arc<[Event]>, after: u32) -> Option<Self> {
+    fn after(events: &Arc<[Event]>, after: u32, last: u32) -> Option<Self> {
         let from = after.checked_add(1)?.checked_sub(events.first()?.number)? as usize;
-        (from < events.len()).then(|| Self { events: Arc::clone(events), from })
+        (from < events.len()).then(|| Self { events: Arc::clone(events), from, last })
     }
 }
 
@@ -85,7 +93,7 @@ impl Follower {
             // It may have been recorded before anybody watched.
             let last = recorded.max(self.last_event);
             if last > self.after
-                && let Some(page) = self.read(last - self.after <= PAGE).await.map_err(Some)?
+                && let Some(page) = self.read(last).await.map_err(Some)?
             {
                 self.after = page.events().last().map_or(last, |event| event.number);
                 return Ok(Told::Events(page));
@@ -99,18 +107,18 @@ impl Follower {
         }
     }
 
-    /// What comes after what it was told. Who is up to date (`is_near`) reads for the others too.
-    async fn read(&self, is_near: bool) -> Result<Option<Page>, StoreError> {
+    /// What comes after what it was told, up to `last` and maybe beyond. Who is up to date reads for the others too.
+    async fn read(&self, last: u32) -> Result<Option<Page>, StoreError> {
         let read = || self.shared.store.events(self.job, self.after, PAGE);
-        if !is_near {
-            return Ok(Page::after(&read().await?.into(), self.after));
+        if last - self.after > PAGE {
+            return Ok(Page::after(&read().await?.into(), self.after, last));
         }
         let mut latest = self.live.latest.lock().await;
-        if let Some(page) = Page::after(&latest, self.after) {
+        if let Some(page) = Page::after(&latest, self.after, last) {
             return Ok(Some(page));
         }
         *latest = read().await?.into();
-        Ok(Page::after(&latest, self.after))
+        Ok(Page::after(&latest, self.after, last))
     }
 
     /// How far the job is, if that has changed.

@@ -23,6 +23,10 @@ const GROUP_BYTES: usize = 1 << 20;
 const RECORDINGS: usize = 4;
 /// How often the calls in flight are counted.
 const COUNT: Duration = Duration::from_millis(200);
+/// A store that records nothing for so long, while the server drains, is not waited for.
+const STUCK: Duration = Duration::from_secs(1);
+/// While the server drains: so many such looks without a call in flight, and what is left is left.
+const IDLE: u32 = 5;
 /// Inputs that are cancelled in one transaction.
 const CANCELLED_AT_ONCE: u32 = 2_000;
 /// The longest wait before the waiting room is asked again.
@@ -44,13 +48,10 @@ enum Stop {
 }
 
 /// Works a job off, as far as this process comes.
-pub async fn to_its_end(shared: &Arc<Shared>, job: JobKey, cancel: CancellationToken) {
-    if let Err(error) = try_to_its_end(shared, job, cancel).await {
-        tracing::error!(job = job.0, %error, "the work on a job stops; it goes on at the next start");
-    }
-}
-
-async fn try_to_its_end(shared: &Arc<Shared>, job: JobKey, cancel: CancellationToken) -> Result<(), StoreError> {
+///
+/// # Errors
+/// When something cannot be read or recorded: it can be tried again.
+pub async fn to_its_end(shared: &Arc<Shared>, job: JobKey, cancel: CancellationToken) -> Result<(), StoreError> {
     shared.store.turn(job, &[Status::Queued], Status::Running, now()).await?;
     let found = shared.store.job_of(job).await?;
     let Some(found) = found.filter(|job| !job.status.is_ended()) else { return Ok(()) };
@@ -121,12 +122,12 @@ impl Run<'_> {
             Stop::Impossible(error) => (Status::Running, Status::Failed, Some(error)),
             Stop::Done => (Status::Running, Status::Completed, None),
         };
-        if matches!(to, Status::Cancelled | Status::Stopped) {
-            self.cancel_the_rest().await?;
+        let has_rest = matches!(to, Status::Cancelled | Status::Stopped);
+        if has_rest && !self.cancel_the_rest().await? {
+            return Ok(());
         }
-        if !self.end(from, to, error.as_ref()).await? {
+        if !self.end(from, to, error.as_ref()).await? && self.cancel_the_rest().await? {
             // It was cancelled a moment before its end.
-            self.cancel_the_rest().await?;
             self.end(Status::Cancelling, Status::Cancelled, None).await?;
         }
         Ok(())
@@ -134,6 +135,26 @@ impl Run<'_> {
 
     /// Works until there is a reason to stop.
     async fn stopped(&mut self) -> Result<Stop, StoreError> {
+        let stop = self.worked().await?;
+        let found = self.shared.store.job_of(self.job.key).await?;
+        match (stop, found) {
+            // What was cancelled was an earlier run of it.
+            (Stop::Cancelled, Some(job)) if job.status != Status::Cancelling => {
+                Err(StoreError::Other("it was cancelled before".to_owned()))
+            }
+            (Stop::Done, Some(job)) if job.counts.ended() < job.counts.total => {
+                let why = format!(
+                    "{} of its {} items have no result, and none is left to run",
+                    job.counts.total - job.counts.ended(),
+                    job.counts.total
+                );
+                Err(StoreError::Other(why))
+            }
+            (stop, _) => Ok(stop),
+        }
+    }
+
+    async fn worked(&mut self) -> Result<Stop, StoreError> {
         if self.job.status == Status::Cancelling {
             return Ok(Stop::Cancelled);
         }
@@ -161,7 +182,7 @@ impl Run<'_> {
     async fn admitted(&self, plan: &Plan) -> Result<Lane, Stop> {
         let extractor = &self.shared.extractor;
         loop {
-            let caller = extractor.limits().caller_named(&self.job.caller);
+            let caller = extractor.limits().caller_of(&self.job.caller);
             let admitted = caller.map(|caller| extractor.admit(caller, plan, None, self.prepared.concurrency));
             let wait = match admitted {
                 Some(Ok(lane)) => return Ok(lane),
@@ -184,8 +205,14 @@ impl Run<'_> {
         let has_stopped = outcomes.stopped();
         // What is in flight ends here; what has ended is recorded.
         drop(outcomes);
-        while let Some(recorded) = recordings.next().await {
-            self.recorded(&recorded?);
+        loop {
+            match tokio::time::timeout(STUCK, recordings.next()).await {
+                Ok(Some(recorded)) => self.recorded(&recorded?),
+                Ok(None) => break,
+                // What is not recorded runs again.
+                Err(_) if shared.ends.draining.is_cancelled() && shared.store.unready().is_some() => return Ok(Stop::Left),
+                Err(_) => {}
+            }
         }
         if let Some(error) = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
             return Err(error);
@@ -202,7 +229,7 @@ impl Run<'_> {
     ) -> Result<Stop, StoreError> {
         let cancelled = self.cancel.clone();
         let (draining, ended) = (self.shared.ends.draining.clone(), self.shared.ends.ended.clone());
-        let mut is_draining = false;
+        let (mut is_draining, mut idle) = (false, 0);
         let mut count = tokio::time::interval(COUNT);
         loop {
             let has_room = recordings.len() < RECORDINGS;
@@ -222,7 +249,15 @@ impl Run<'_> {
                         recordings.push(store.finish(self.job.key, group));
                     }
                 }
-                _ = count.tick() => self.live.set_in_flight(outcomes.in_flight()),
+                _ = count.tick() => {
+                    let in_flight = outcomes.in_flight();
+                    self.live.set_in_flight(in_flight);
+                    idle = if is_draining && in_flight == 0 { idle + 1 } else { 0 };
+                    // What is left waits for a provider, and may go on doing so in another process.
+                    if idle >= IDLE {
+                        return Ok(Stop::Left);
+                    }
+                }
             }
         }
     }
@@ -250,13 +285,16 @@ impl Run<'_> {
         self.live.recorded(job);
     }
 
-    /// Gives every input that has no result one that says so.
-    async fn cancel_the_rest(&mut self) -> Result<(), StoreError> {
+    /// Gives every input that has no result one that says so. False: the server ends, and another process goes on.
+    async fn cancel_the_rest(&mut self) -> Result<bool, StoreError> {
         let store = &self.shared.store;
         let mut from = 0;
         loop {
             let pending = store.pending(self.job.key, from, CANCELLED_AT_ONCE).await?;
-            let Some(last) = pending.last() else { return Ok(()) };
+            let Some(last) = pending.last() else { return Ok(true) };
+            if self.shared.ends.draining.is_cancelled() {
+                return Ok(false);
+            }
             from = last.index + 1;
             let cancelled = pending.iter().filter_map(|pending| {
                 let Input { index, id, metadata, .. } = input(pending);

@@ -1,9 +1,12 @@
 //! Which jobs run: all there are, but only so many of one caller at a time, so that none stands behind another's thousand.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -24,7 +27,7 @@ pub enum Order {
 /// How often the runner looks for what time alone brings: jobs that have expired, and callers that are configured again.
 const LOOK: Duration = Duration::from_secs(5);
 /// A process that has lived so long has not died soon after its start.
-const SETTLED: Duration = Duration::from_secs(10);
+pub const SETTLED: Duration = Duration::from_secs(10);
 /// How long to wait before the store is asked again, when it failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -35,12 +38,12 @@ pub async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>
         waiting: VecDeque::new(),
         running: HashMap::new(),
         again: HashSet::new(),
+        later: Vec::new(),
         runs: JoinSet::new(),
+        tidying: JoinSet::new(),
     };
-    let draining = shared.ends.draining.clone();
-    if draining.run_until_cancelled(runner.begin()).await.is_some() {
-        runner.work(&mut orders).await;
-    }
+    runner.begin().await;
+    runner.work(&mut orders).await;
     if let Err(error) = shared.store.rests().await {
         tracing::warn!(%error, "the store could not be told that nothing is in hand any more");
     }
@@ -53,7 +56,10 @@ struct Runner {
     running: HashMap<JobKey, (String, CancellationToken)>,
     /// Those that are to run once more: their end may have been asked to be taken back before it was noticed here.
     again: HashSet<JobKey>,
-    runs: JoinSet<JobKey>,
+    /// Those that stopped for a reason of the server's, and are tried again in a while.
+    later: Vec<(JobKey, String)>,
+    runs: JoinSet<(JobKey, bool)>,
+    tidying: JoinSet<()>,
 }
 
 impl Runner {
@@ -63,10 +69,16 @@ impl Runner {
             self.shared.remove(job);
         }
         suspects::clear(&self.shared).await;
-        loop {
+        while !self.shared.ends.draining.is_cancelled() {
             match self.shared.store.unfinished().await {
                 Ok(jobs) => {
-                    self.waiting.extend(jobs.into_iter().filter(is_committed).map(|job| (job.key, job.caller)));
+                    for Job { key, caller, status, .. } in jobs {
+                        match status {
+                            // It has nothing to wait for.
+                            Status::Cancelling => self.start(key, caller),
+                            _ => self.waiting.push_back((key, caller)),
+                        }
+                    }
                     return;
                 }
                 Err(error) => {
@@ -89,15 +101,13 @@ impl Runner {
             tokio::select! {
                 () = draining.cancelled() => {}
                 Some(order) = orders.recv() => self.take(order),
-                Some(ended) = self.runs.join_next() => self.ended(ended),
-                () = &mut settled, if !has_settled => {
-                    has_settled = true;
-                    drop(self.shared.store.lives().await);
-                }
-                _ = look.tick() => self.remove_expired().await,
+                // A panic is caught within.
+                Some(Ok(ended)) = self.runs.join_next() => self.ended(ended),
+                () = &mut settled, if !has_settled => has_settled = self.shared.store.lives().await.is_ok(),
+                _ = look.tick() => self.look_around().await,
             }
         }
-        while let Some(ended) = self.runs.join_next().await {
+        while let Some(Ok(ended)) = self.runs.join_next().await {
             self.ended(ended);
         }
     }
@@ -121,15 +131,12 @@ impl Runner {
         }
     }
 
-    fn ended(&mut self, ended: Result<JobKey, tokio::task::JoinError>) {
-        match ended {
-            Ok(job) => {
-                let caller = self.running.remove(&job);
-                if self.again.remove(&job) {
-                    self.waiting.extend(caller.map(|(caller, _)| (job, caller)));
-                }
-            }
-            Err(error) => tracing::error!(%error, "the work on a job panicked; this is a bug; it goes on at the next start"),
+    fn ended(&mut self, (job, is_through): (JobKey, bool)) {
+        let caller = self.running.remove(&job).map(|(caller, _)| (job, caller));
+        if self.again.remove(&job) {
+            self.waiting.extend(caller);
+        } else if !is_through {
+            self.later.extend(caller);
         }
     }
 
@@ -147,7 +154,7 @@ impl Runner {
                 continue;
             }
             let count = counts.entry(caller).or_default();
-            if *count >= self.shared.config.max_running_per_caller || limits.caller_named(caller).is_none() {
+            if *count >= self.shared.config.max_running_per_caller || limits.caller_of(caller).is_none() {
                 full.insert(caller.clone());
                 continue;
             }
@@ -169,9 +176,36 @@ impl Runner {
         self.running.insert(job, (caller, cancel.clone()));
         let shared = Arc::clone(&self.shared);
         self.runs.spawn(async move {
-            run::to_its_end(&shared, job, cancel).await;
-            job
+            let run = AssertUnwindSafe(run::to_its_end(&shared, job, cancel)).catch_unwind();
+            let is_through = match run.await {
+                Ok(Ok(())) => true,
+                Ok(Err(error)) => {
+                    tracing::error!(job = job.0, %error, "the work on a job stops; it is tried again in a moment");
+                    false
+                }
+                Err(_) => {
+                    tracing::error!(job = job.0, "the work on a job panicked; this is a bug; it is tried again in a moment");
+                    false
+                }
+            };
+            (job, is_through)
         });
+    }
+
+    /// What time alone brings.
+    async fn look_around(&mut self) {
+        self.waiting.extend(std::mem::take(&mut self.later));
+        self.remove_expired().await;
+        while self.tidying.try_join_next().is_some() {}
+        if self.tidying.is_empty() && self.shared.is_untidy.swap(false, Ordering::SeqCst) {
+            let shared = Arc::clone(&self.shared);
+            self.tidying.spawn(async move {
+                let is_tidy = shared.store.tidy().await.unwrap_or(false);
+                if !is_tidy {
+                    shared.is_untidy.store(true, Ordering::SeqCst);
+                }
+            });
+        }
     }
 
     async fn remove_expired(&self) {
@@ -189,8 +223,4 @@ impl Runner {
             }
         }
     }
-}
-
-fn is_committed(job: &Job) -> bool {
-    job.status != Status::Hidden
 }

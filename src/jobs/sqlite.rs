@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use tokio::sync::Semaphore;
 
 use super::store::{
     Begun, Digest, Due, End, Event, Finished, ItemStatus, Job, JobKey, Millis, NewJob, Order, Pending, Status, Store, StoreError,
@@ -28,10 +29,13 @@ use writer::{Patience, Writer};
 
 /// How long one connection waits for another, while the file is checkpointed or made smaller.
 const BUSY: Duration = Duration::from_secs(10);
-/// Connections that are kept for readers.
+/// Reads at a time, each with a connection of its own.
 const READERS: usize = 8;
-/// Pages that are given back to the disk in one transaction.
-const FREED_AT_ONCE: u32 = 2_000;
+/// Pages that are given back to the disk in one transaction, and transactions of one go.
+const FREED_AT_ONCE: u32 = 1_000;
+const TIDY_STEPS: u32 = 50;
+/// How long tidying waits for the others.
+const TIDY_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Jobs in a file.
 #[derive(Debug)]
@@ -47,6 +51,7 @@ pub struct Sqlite {
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    room: Arc<Semaphore>,
 }
 
 impl Sqlite {
@@ -71,15 +76,29 @@ impl Sqlite {
         let abandoned = write::recover(&recovery).map_err(|error| refusal(&error))?;
         recovery.commit().map_err(|error| refusal(&error))?;
         let writer = Writer::start(connection).map_err(|error| StoreError::Other(error.to_string()))?;
-        let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() });
+        let readers =
+            Arc::new(Readers { path: path.to_owned(), idle: Mutex::default(), room: Arc::new(Semaphore::new(READERS)) });
         Ok(Self { writer, readers, abandoned, _lock: lock })
     }
 
     fn read<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Stored<'_, T> {
+        self.reading(|readers| readers.run(work))
+    }
+
+    /// Off the runtime's workers, and so many at a time as there are connections.
+    fn reading<T: Send + 'static>(&self, work: impl FnOnce(&Readers) -> rusqlite::Result<T> + Send + 'static) -> Stored<'_, T> {
         let readers = Arc::clone(&self.readers);
         Box::pin(async move {
-            let done = tokio::task::spawn_blocking(move || readers.run(work)).await;
-            done.unwrap_or_else(|_| Err(StoreError::Other("a read was given up".to_owned())))
+            let room = Arc::clone(&readers.room).acquire_owned().await;
+            let reading = tokio::task::spawn_blocking(move || {
+                let done = work(&readers);
+                drop(room);
+                done
+            });
+            match reading.await {
+                Ok(done) => done.map_err(|error| refusal(&error)),
+                Err(_) => Err(StoreError::Other("a read was given up".to_owned())),
+            }
         })
     }
 
@@ -93,14 +112,12 @@ impl Sqlite {
 }
 
 impl Readers {
-    fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = idle.map_or_else(|| self.connect(), Ok).map_err(|error| refusal(&error))?;
-        let done = work(&connection).map_err(|error| refusal(&error));
+        let connection = idle.map_or_else(|| self.connect(), Ok)?;
+        let done = work(&connection);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < READERS {
-            idle.push(connection);
-        }
+        idle.push(connection);
         done
     }
 
@@ -108,14 +125,31 @@ impl Readers {
         connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)
     }
 
-    /// Gives what was removed back to the disk, and leaves nothing of it in the log.
-    fn tidy(&self) -> rusqlite::Result<()> {
+    /// Gives some of what was removed back to the disk; at the end, leaves nothing of it in the log. False: there is more to do.
+    fn tidy(&self) -> rusqlite::Result<bool> {
         let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // The others come first.
+        connection.busy_timeout(TIDY_PATIENCE)?;
         connection.execute_batch("PRAGMA secure_delete = ON")?;
-        while connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, u32>(0))? > 0 {
-            connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREED_AT_ONCE})"))?;
+        let free = || connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, u32>(0));
+        let mut left = free()?;
+        for _ in 0..TIDY_STEPS {
+            if left == 0 {
+                let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
+                return Ok(!is_busy);
+            }
+            // A row for each page that is freed.
+            let mut freeing = connection.prepare(&format!("PRAGMA incremental_vacuum({FREED_AT_ONCE})"))?;
+            let mut rows = freeing.query([])?;
+            while rows.next()?.is_some() {}
+            drop(rows);
+            let before = std::mem::replace(&mut left, free()?);
+            if left >= before {
+                // The file was not made so that it can shrink.
+                left = 0;
+            }
         }
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        Ok(false)
     }
 }
 
@@ -163,13 +197,17 @@ impl Store for Sqlite {
     fn remove(&self, job: JobKey) -> Stored<'_, ()> {
         Box::pin(async move {
             while !self.write(Patience::Endless, move |connection| write::remove_some(connection, job)).await? {}
-            let readers = Arc::clone(&self.readers);
-            let tidied = tokio::task::spawn_blocking(move || readers.tidy()).await;
-            if let Ok(Err(error)) = tidied {
-                tracing::warn!(%error, "what was removed could not be given back to the disk yet");
-            }
             Ok(())
         })
+    }
+
+    fn tidy(&self) -> Stored<'_, bool> {
+        self.reading(Readers::tidy)
+    }
+
+    fn cancel(&self, job: JobKey) -> Stored<'_, bool> {
+        const LIVE: [Status; 2] = [Status::Queued, Status::Running];
+        self.write(Patience::None, move |connection| write::turn(connection, job, &LIVE, Status::Cancelling, 0))
     }
 
     fn job(&self, id: String) -> Stored<'_, Option<Job>> {
@@ -217,7 +255,7 @@ impl Store for Sqlite {
     }
 
     fn lives(&self) -> Stored<'_, ()> {
-        self.write(Patience::Endless, write::forget_deaths)
+        self.write(Patience::None, write::forget_deaths)
     }
 
     fn rests(&self) -> Stored<'_, ()> {
@@ -263,8 +301,9 @@ impl Store for Sqlite {
         self.read(move |connection| read::due(connection, now))
     }
 
-    fn told(&self, job: JobKey, again: Option<Millis>) -> Stored<'_, ()> {
-        self.write(Patience::Endless, move |connection| write::told(connection, job, again))
+    fn told(&self, due: &Due, again: Option<Millis>) -> Stored<'_, ()> {
+        let (job, event) = (due.job, due.event);
+        self.write(Patience::Endless, move |connection| write::told(connection, job, event, again))
     }
 
     fn secret(&self) -> Stored<'_, [u8; 32]> {

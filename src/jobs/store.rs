@@ -183,6 +183,8 @@ pub enum StoreError {
     ReadOnly,
     /// Another process has it open.
     Locked,
+    /// Something else is being done with it. It is tried again.
+    Busy,
     /// It was made by a newer version of this program.
     Newer {
         found: i64,
@@ -196,11 +198,10 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("the disk is full; make room, and the work goes on by itself"),
-            Self::ReadOnly => {
-                f.write_str("the store's file cannot be written to; give it back its rights, and the work goes on by itself")
-            }
+            Self::Full => f.write_str("the disk is full; make room on it"),
+            Self::ReadOnly => f.write_str("the store's file cannot be written to; give it back its rights"),
             Self::Locked => f.write_str("another process has the store open; stop it, or use another `data_dir`"),
+            Self::Busy => f.write_str("the store is busy; trying again"),
             Self::Newer { found, known } => {
                 write!(
                     f,
@@ -252,6 +253,12 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Removes a job and all that is its own, in pieces.
     fn remove(&self, job: JobKey) -> Stored<'_, ()>;
+
+    /// Gives some of what was removed back to the disk. False: there is more to do, and it is to be asked for again.
+    fn tidy(&self) -> Stored<'_, bool>;
+
+    /// A job that is to run or running is to end with what it has. False: it was not.
+    fn cancel(&self, job: JobKey) -> Stored<'_, bool>;
 
     /// The job of this id, whosever it is.
     fn job(&self, id: String) -> Stored<'_, Option<Job>>;
@@ -324,7 +331,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn due(&self, now: Millis) -> Stored<'_, Vec<Due>>;
 
     /// It was told, or never will be (`None`); or is to be told again.
-    fn told(&self, job: JobKey, again: Option<Millis>) -> Stored<'_, ()>;
+    fn told(&self, due: &Due, again: Option<Millis>) -> Stored<'_, ()>;
 
     /// A secret that lives as long as the store.
     fn secret(&self) -> Stored<'_, [u8; 32]>;
@@ -350,6 +357,8 @@ pub struct End {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     pub job: JobKey,
+    /// The number of the event that it tells of.
+    pub event: u32,
     pub body: Vec<u8>,
     /// How often it was tried.
     pub tries: u32,

@@ -8,7 +8,8 @@ use futures_util::StreamExt;
 
 use super::Shared;
 use super::run::{self, Prepared};
-use super::store::{JobKey, Lost, Pending, StoreError};
+use super::runner::SETTLED;
+use super::store::{JobKey, Lost, Pending, Status, StoreError};
 use crate::extract::{self, Plan};
 use crate::limits::CallerId;
 use crate::model::{Code, Ending, Error, Input, OnError, Outcome, Timing, Usage};
@@ -36,10 +37,17 @@ async fn try_to_clear(shared: &Arc<Shared>) -> Result<(), StoreError> {
         items = suspects.len(),
         "the server died several times soon after its start; the items that it had run one by one"
     );
-    tokio::time::sleep(QUIET).await;
+    let draining = shared.ends.draining.clone();
     let mut prepared = HashMap::new();
+    let mut quiet = QUIET;
     while !suspects.is_empty() {
         for (job, item) in suspects {
+            // Those that were alone before come last: a process that ends meanwhile did not end of them.
+            quiet += if item.lost.alone > 0 { QUIET * (1 << item.lost.alone.min(POISONOUS)) } else { Duration::ZERO };
+            let has_waited = draining.run_until_cancelled(tokio::time::sleep(std::mem::take(&mut quiet))).await;
+            if has_waited.is_none() {
+                return Ok(());
+            }
             if let std::collections::hash_map::Entry::Vacant(entry) = prepared.entry(job) {
                 entry.insert(run::prepare(shared, job).await?);
             }
@@ -67,9 +75,10 @@ async fn alone(
         Some(poison(input, item.lost))
     } else {
         shared.store.set_alone(Some((job, item.index))).await?;
-        let caller = shared.store.job_of(job).await?.map(|job| job.caller).unwrap_or_default();
-        match shared.extractor.limits().caller_named(&caller) {
-            Some(caller) => extracted(shared, plan, caller, input).await,
+        let found = shared.store.job_of(job).await?.filter(|job| job.status == Status::Running);
+        match found.and_then(|job| shared.extractor.limits().caller_of(&job.caller)) {
+            // One that takes so long has not ended the process soon.
+            Some(caller) => tokio::time::timeout(SETTLED, extracted(shared, plan, caller, input)).await.unwrap_or(None),
             None => None,
         }
     };

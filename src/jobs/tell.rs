@@ -1,12 +1,13 @@
 //! Telling webhooks that jobs have ended: from the store, until each was told or given up, and never in the way of the work.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
 
 use super::record::Record;
-use super::store::{Due, StoreError};
+use super::store::{Due, JobKey, StoreError};
 use super::webhook::{Delivered, Message, deliver, next_try};
 use super::{Shared, now};
 use crate::model::Webhook;
@@ -15,38 +16,47 @@ use crate::net::Client;
 /// How often it looks for what is due.
 const LOOK: Duration = Duration::from_secs(1);
 /// Deliveries at a time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 
 /// Tells what is due until the server drains.
 pub async fn run(shared: Arc<Shared>, client: Client) {
     let draining = shared.ends.draining.clone();
-    let telling = async {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            match shared.store.due(now()).await {
-                Ok(due) => tell_all(&shared, &client, due).await,
-                Err(error) => tracing::warn!(%error, "the webhooks that are due cannot be read"),
-            }
-        }
-    };
-    // What is being told is told again at the next start.
-    draining.run_until_cancelled(telling).await;
+    // What is being told then is told again at the next start.
+    draining.run_until_cancelled(tell_what_is_due(&shared, &client)).await;
 }
 
-async fn tell_all(shared: &Arc<Shared>, client: &Client, due: Vec<Due>) {
+async fn tell_what_is_due(shared: &Arc<Shared>, client: &Client) {
     let mut telling = JoinSet::new();
-    for due in due {
-        if telling.len() >= AT_ONCE {
-            telling.join_next().await;
-        }
-        let (shared, client) = (Arc::clone(shared), client.clone());
-        telling.spawn(async move {
-            if let Err(error) = tell(&shared, &client, &due).await {
-                tracing::warn!(%error, "what came of a webhook cannot be recorded; it is told again");
+    let mut told: HashSet<JobKey> = HashSet::new();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        while let Some(done) = telling.try_join_next() {
+            match done {
+                Ok(job) => drop(told.remove(&job)),
+                // Which one it was is not known; it is told again at the next start.
+                Err(error) => tracing::error!(%error, "telling a webhook panicked; this is a bug"),
             }
-        });
+        }
+        let due = match shared.store.due(now()).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "the webhooks that are due cannot be read");
+                continue;
+            }
+        };
+        for due in due {
+            if telling.len() >= AT_ONCE || !told.insert(due.job) {
+                continue;
+            }
+            let (shared, client) = (Arc::clone(shared), client.clone());
+            telling.spawn(async move {
+                if let Err(error) = tell(&shared, &client, &due).await {
+                    tracing::warn!(%error, "what came of a webhook cannot be recorded; it is told again");
+                }
+                due.job
+            });
+        }
     }
-    telling.join_all().await;
 }
 
 async fn tell(shared: &Shared, client: &Client, due: &Due) -> Result<(), StoreError> {
@@ -54,8 +64,8 @@ async fn tell(shared: &Shared, client: &Client, due: &Due) -> Result<(), StoreEr
     let record = serde_json::from_str::<Record>(&spec).ok();
     let webhook = record.and_then(|record| serde_json::from_str::<Webhook>(record.webhook?.get()).ok());
     let job = shared.store.job_of(due.job).await?;
-    let (Some(webhook), Some(job)) = (webhook, job) else { return shared.store.told(due.job, None).await };
-    let id = format!("{}_{}", job.id, job.last_event);
+    let (Some(webhook), Some(job)) = (webhook, job) else { return shared.store.told(due, None).await };
+    let id = format!("{}_{}", job.id, due.event);
     let again = match deliver(client, &webhook, Message { id: &id, body: &due.body }, SystemTime::now()).await {
         Delivered::Done => None,
         Delivered::Gone => {
@@ -75,5 +85,5 @@ async fn tell(shared: &Shared, client: &Client, due: &Due) -> Result<(), StoreEr
         }
     };
     let at = again.map(|wait| now().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
-    shared.store.told(due.job, at).await
+    shared.store.told(due, at).await
 }

@@ -13,6 +13,8 @@ use crate::model::Usd;
 pub struct Quota {
     /// Its name, for `/v1/limits` and the metrics.
     pub name: String,
+    /// The name under which what belongs to it is kept: of no other caller, now or later.
+    pub owner: String,
     pub requests_per_minute: Option<NonZeroU32>,
     pub tokens_per_minute: Option<NonZeroU32>,
     /// Calls in flight.

@@ -16,7 +16,7 @@ const PREFIX: &str = "whsec_";
 
 /// A webhook in the form of Standard Webhooks. `Debug` shows neither the secret nor the URL's path, which may hold one.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `url` and `secret`")]
 pub struct Webhook {
     /// `http` or `https`, without user and password.
     #[schema(value_type = String, format = "uri", max_length = 2048, example = "https://hooks.example/extractd")]

@@ -23,6 +23,9 @@ use crate::model::{Code, Error, Input, JobRequest};
 /// The fields that are not kept with the spec: each has a place of its own.
 const APART: [&str; 3] = ["inputs", "metadata", "webhook"];
 
+/// The most that a job's metadata may take, in bytes.
+const MAX_METADATA_BYTES: usize = 64 * 1024;
+
 type Members<'a> = BTreeMap<&'a str, &'a RawValue>;
 
 /// Makes a job of a request.
@@ -78,16 +81,23 @@ impl Of<'_> {
     async fn creation(&self, request: JobRequest, text: &str) -> Result<Creation, Error> {
         let JobRequest { mut batch, webhook } = request;
         let metadata = batch.spec.metadata.take();
+        if serde_json::to_vec(&metadata).is_ok_and(|json| json.len() > MAX_METADATA_BYTES) {
+            let message = format!("takes more than {MAX_METADATA_BYTES} bytes, which are read each time that the job is shown");
+            return Err(Error::invalid("/metadata", message));
+        }
         let idempotency_key = super::idempotency_key(self.headers)?;
         let traceparent = traceparent(self.headers);
         let plan = self.shared.extractor.plan(batch.spec, Kind::Job, traceparent.clone()).await?;
         if let Some(webhook) = &webhook {
-            let refused = |error: crate::net::NotPublic| Error::invalid("/webhook/url", error.to_string());
+            let refused = |error: crate::net::NotPublic| {
+                Error::invalid("/webhook/url", format!("{error}; `jobs.allow_private_webhooks` would allow it"))
+            };
             self.shared.webhooks.check(webhook.url()).map_err(refused)?;
         }
         super::not_draining(self.shared)?;
         let mut members: Members<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         members.retain(|name, _| !APART.contains(name));
+        let sent = serde_json::to_string(&members).map_err(|error| unreadable(&error))?;
         // A job keeps the schema that it was made with.
         let schema = RawValue::from_string(plan.schema_text().to_owned()).map_err(|error| unreadable(&error))?;
         members.insert("schema", &schema);
@@ -95,6 +105,7 @@ impl Of<'_> {
             id: super::new_id(),
             caller: self.caller,
             batch: serde_json::value::to_raw_value(&members).map_err(|error| unreadable(&error))?,
+            sent,
             metadata,
             request_id: self.request_id.to_owned(),
             traceparent,

@@ -1,5 +1,6 @@
 //! `GET /v1/jobs/{id}/events`: a job as it goes, from any event on.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
@@ -12,22 +13,25 @@ use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
 use super::super::State;
+use super::super::connection::Connection;
 use super::super::extract::event_stream;
 use super::super::problem::{Failed, Problem};
 use super::super::query;
 use super::super::streams::{comment, event, open, recorded_event};
+use super::super::upload::{self, Upload};
 use super::SignedLink;
 use super::view::JobProgress;
-use crate::jobs::{Follower, Told};
+use crate::jobs::{Follower, Page, Told};
 use crate::limits::CallerId;
 use crate::model::{Code, Error, near, pointer};
 
 /// After so long without a byte a comment is sent.
 const QUIET: Duration = Duration::from_secs(15);
-/// A client that takes so long to take what it was sent is let go; it resumes where it was.
-const STALLED: Duration = Duration::from_secs(30);
+/// What is sent at a time, in bytes, more or less.
+const PIECE_BYTES: usize = 64 * 1024;
 
-/// Follows a job: a `result` for each item, `progress` about once a second, `done` last.
+/// Follows a job: a `result` for each item, `progress` about once a second, `done` last. Where an end was taken back by a retry,
+/// `retried` stands in its place.
 ///
 /// The `id` of an event is its number, from 1 without a gap; `Last-Event-ID` (or `?after=`, weaker) goes on after it, also after a
 /// restart of the server. After the number of `done` the reply is 204, which ends an `EventSource`.
@@ -41,6 +45,7 @@ pub async fn job_events(
     state: State,
     Extension(caller): Extension<CallerId>,
     signed: Option<Extension<SignedLink>>,
+    connection: Option<Extension<Connection>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     uri: Uri,
@@ -48,19 +53,27 @@ pub async fn job_events(
     let after = after(&headers, uri.query().unwrap_or_default())?;
     let job = if signed.is_some() { state.jobs.get_any(&id).await? } else { state.jobs.get(caller, &id).await? };
     if after > job.last_event {
-        let detail =
-            format!("the job has no event {after}; its last one is {}: begin anew, without `Last-Event-ID`", job.last_event);
+        let detail = format!(
+            "the job has no event {after}; its last one is {}: begin anew, without `Last-Event-ID` or `after`",
+            job.last_event
+        );
         return Err(Error::new(Code::Gone, detail).into());
     }
     if after == job.last_event && job.status.is_ended() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let now = Instant::now();
+    let sending = Arc::new(Upload::default());
+    if let Some(Extension(connection)) = connection {
+        // A client that does not read is let go; it resumes where it was.
+        upload::start(&sending, connection, &state.lifecycle.tasks);
+    }
     let stream = Stream {
         follower: state.jobs.follow(&job, after),
         server_ends: state.lifecycle.ended.clone(),
-        sent_at: None,
-        quiet_since: now,
+        page: None,
+        has_begun: false,
+        quiet_since: Instant::now(),
+        sending,
     };
     Ok(event_stream(Body::from_stream(stream::unfold(Some(stream), Stream::next))))
 }
@@ -88,24 +101,25 @@ fn after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
 struct Stream {
     follower: Follower,
     server_ends: CancellationToken,
-    /// When the last piece was handed out; `None` before the first.
-    sent_at: Option<Instant>,
+    /// What was read and not sent yet, and how much of it was.
+    page: Option<(Page, usize)>,
+    has_begun: bool,
     quiet_since: Instant,
+    /// Whether what was sent is taken.
+    sending: Arc<Upload>,
 }
 
 impl Stream {
     /// The next piece, and what goes on after it.
     async fn next(this: Option<Self>) -> Option<(Result<Bytes, std::convert::Infallible>, Option<Self>)> {
         let mut this = this?;
+        this.sending.blocked(None);
         let mut out = BytesMut::new();
-        match this.sent_at {
-            None => open(&mut out),
-            // It was asked for more only now.
-            Some(sent_at) if sent_at.elapsed() > STALLED => return None,
-            Some(_) => {}
+        if !std::mem::replace(&mut this.has_begun, true) {
+            open(&mut out);
         }
         let goes_on = this.fill(&mut out).await;
-        this.sent_at = Some(Instant::now());
+        this.sending.blocked(Some(Instant::now()));
         (goes_on || !out.is_empty()).then(|| (Ok(out.freeze()), goes_on.then_some(this)))
     }
 
@@ -114,20 +128,15 @@ impl Stream {
         let ends = self.server_ends.clone();
         // The head of the stream does not wait.
         while out.is_empty() {
+            if let Some(goes_on) = self.send_page(out) {
+                return goes_on;
+            }
             let told = tokio::select! {
                 told = self.follower.next() => told,
                 () = ends.cancelled() => return false,
             };
             match told {
-                Ok(Told::Events(events)) => {
-                    for recorded in events.events() {
-                        let name = if recorded.item.is_some() { "result" } else { "done" };
-                        recorded_event(out, name, recorded.number, &recorded.body);
-                        if recorded.item.is_none() {
-                            return false;
-                        }
-                    }
-                }
+                Ok(Told::Events(page)) => self.page = Some((page, 0)),
                 Ok(Told::Progress(job, pace)) => event(out, "progress", None, &JobProgress::new(&job, pace)),
                 Ok(Told::Quiet) if self.quiet_since.elapsed() >= QUIET => comment(out),
                 Ok(Told::Quiet) => {}
@@ -142,5 +151,32 @@ impl Stream {
         }
         self.quiet_since = Instant::now();
         true
+    }
+
+    /// Sends a piece of what was read. `None`: there is nothing; else whether anything follows.
+    fn send_page(&mut self, out: &mut BytesMut) -> Option<bool> {
+        let (page, sent) = self.page.as_mut()?;
+        for recorded in page.events().get(*sent..).unwrap_or_default() {
+            if out.len() >= PIECE_BYTES {
+                self.quiet_since = Instant::now();
+                return Some(true);
+            }
+            *sent += 1;
+            let is_end = page.is_end(recorded);
+            let name = match recorded.item {
+                Some(_) => "result",
+                None if is_end => "done",
+                None => "retried",
+            };
+            recorded_event(out, name, recorded.number, &recorded.body);
+            if is_end {
+                return Some(false);
+            }
+        }
+        self.page = None;
+        (!out.is_empty()).then(|| {
+            self.quiet_since = Instant::now();
+            true
+        })
     }
 }

@@ -209,7 +209,7 @@ fn with_done<T>(job: &Job, then: impl FnOnce(JobDone<'_>) -> T) -> T {
     let tally = Tally { succeeded, failed, invalid, cancelled, usage: job.usage };
     let began = job.started_at.unwrap_or(job.created_at);
     let elapsed = job.finished_at.map_or(0, |finished| finished.saturating_sub(began));
-    let summary = Summary::new(tally, Duration::from_millis(u64::try_from(elapsed).unwrap_or(0)));
+    let summary = Summary::of(job.counts.total as usize, tally, Duration::from_millis(u64::try_from(elapsed).unwrap_or(0)));
     let error = job.error.as_ref().and_then(|error| RawValue::from_string(error.clone()).ok());
     then(JobDone { status: job.status.into(), summary, error: error.as_deref(), metadata: job.metadata.as_ref() })
 }

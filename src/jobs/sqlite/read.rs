@@ -79,7 +79,7 @@ pub fn jobs(connection: &Connection, caller: &str, before: Option<JobKey>, limit
 }
 
 pub fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
-    connection.prepare_cached(&format!("{JOB} WHERE status < 4 ORDER BY key"))?.query_map([], as_job)?.collect()
+    connection.prepare_cached(&format!("{JOB} WHERE status < 4 AND status > 0 ORDER BY key"))?.query_map([], as_job)?.collect()
 }
 
 pub fn expired(connection: &Connection, now: Millis) -> rusqlite::Result<Vec<JobKey>> {
@@ -103,7 +103,7 @@ pub fn pending(connection: &Connection, job: JobKey, from: u32, limit: u32) -> r
 
 pub fn suspects(connection: &Connection, times: u32) -> rusqlite::Result<Vec<(JobKey, Pending)>> {
     let sql = "SELECT inputs.place, inputs.body, items.lost, items.alone FROM items CROSS JOIN inputs USING (place)
-               WHERE items.lost > 0 AND items.lost >= ?1 AND items.event IS NULL ORDER BY items.place LIMIT 10000";
+               WHERE items.lost > 0 AND items.lost >= ?1 AND items.event IS NULL ORDER BY items.alone, items.place LIMIT 10000";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([times], |row| {
         let place: i64 = row.get(0)?;
@@ -116,8 +116,8 @@ pub fn suspects(connection: &Connection, times: u32) -> rusqlite::Result<Vec<(Jo
 
 pub fn due(connection: &Connection, now: Millis) -> rusqlite::Result<Vec<Due>> {
     connection
-        .prepare_cached("SELECT job, body, tries FROM webhooks WHERE due_at <= ?1 ORDER BY due_at LIMIT 100")?
-        .query_map([now], |row| Ok(Due { job: JobKey(row.get(0)?), body: row.get(1)?, tries: row.get(2)? }))?
+        .prepare_cached("SELECT job, event, body, tries FROM webhooks WHERE due_at <= ?1 ORDER BY due_at LIMIT 100")?
+        .query_map([now], |row| Ok(Due { job: JobKey(row.get(0)?), event: row.get(1)?, body: row.get(2)?, tries: row.get(3)? }))?
         .collect()
 }
 
@@ -150,8 +150,12 @@ pub fn results(
         Order::Input => ("items", "events ON events.place = ((items.place >> 32) << 32) | items.event"),
         Order::Completion => ("events", "items ON items.place = ((events.place >> 32) << 32) | events.item"),
     };
-    // As a literal, so that its index is used: those that did not succeed are few.
-    let only = only.map(|status| format!("AND {driving}.status = {}", status as i64)).unwrap_or_default();
+    let only = match only {
+        None => String::new(),
+        Some(ItemStatus::Succeeded) => format!("AND {driving}.status = 0"),
+        // In these words, so that the index of those that did not succeed, which are few, is used.
+        Some(status) => format!("AND {driving}.status = {} AND {driving}.status > 0", status as i64),
+    };
     // CROSS keeps the order of the tables. A result that was replaced (its item ran again) is not the item's any more.
     let sql = format!(
         "SELECT events.place, events.item, events.status, events.body FROM {driving} CROSS JOIN {joined}

@@ -52,7 +52,9 @@ const STEPS: [&str; 1] = ["
     CREATE TABLE events (place INTEGER PRIMARY KEY, item INTEGER, status INTEGER, body BLOB NOT NULL) STRICT;
     CREATE INDEX events_not_succeeded ON events (status, place) WHERE status > 0;
     -- What is still to be told to whoever asked for it, by the job.
-    CREATE TABLE webhooks (job INTEGER PRIMARY KEY, due_at INTEGER NOT NULL, tries INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+    CREATE TABLE webhooks (
+        job INTEGER PRIMARY KEY, event INTEGER NOT NULL, due_at INTEGER NOT NULL, tries INTEGER NOT NULL, body BLOB NOT NULL
+    ) STRICT;
     CREATE INDEX webhooks_due ON webhooks (due_at);
     -- One row. `is_running`: a process has begun and not ended; `alone`: the place of the one item that it has.
     CREATE TABLE process (
@@ -97,7 +99,7 @@ pub fn refusal(error: &rusqlite::Error) -> StoreError {
         // What the disk says when it has no room is not always "full".
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => StoreError::Full,
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => StoreError::ReadOnly,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(error.to_string()),
         _ => StoreError::Other(error.to_string()),
     }

@@ -97,8 +97,9 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
     assert_eq!((found.status, found.last_event, found.usage.total_tokens), (Status::Completed, 5, 60));
     assert_eq!((found.started_at, found.finished_at, found.digest), (Some(2_000), Some(3_000), Some(DIGEST)));
     assert_eq!(store.due(2_999).await.unwrap(), []);
-    assert_eq!(store.due(3_000).await.unwrap(), [Due { job, body: b"told".to_vec(), tries: 0 }]);
-    store.told(job, Some(5_000)).await.unwrap();
+    assert_eq!(store.due(3_000).await.unwrap(), [Due { job, event: 5, body: b"told".to_vec(), tries: 0 }]);
+    let due = store.due(3_000).await.unwrap().remove(0);
+    store.told(&due, Some(5_000)).await.unwrap();
     assert_eq!(store.due(4_999).await.unwrap(), []);
     assert_eq!(store.due(5_000).await.unwrap()[0].tries, 1);
     assert_eq!(store.expired(8_999).await.unwrap(), []);
@@ -107,6 +108,8 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
     assert_eq!(store.jobs("ann".to_owned(), None, 10).await.unwrap(), []);
     assert_eq!(store.events(job, 0, 10).await.unwrap(), []);
     assert_eq!(store.due(9_000).await.unwrap(), []);
+    assert!(store.tidy().await.unwrap());
+    assert_eq!(std::fs::metadata(folder.file().with_extension("db-wal")).unwrap().len(), 0, "nothing is left in the log");
 }
 
 #[tokio::test]

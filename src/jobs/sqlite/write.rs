@@ -13,6 +13,7 @@ pub fn place(job: JobKey, number: u32) -> i64 {
 
 /// Rows that one step of a removal takes: about as many as a transaction should hold up the others for.
 const REMOVED_AT_ONCE: u32 = 10_000;
+const REMOVED_BYTES: i64 = 4 << 20;
 
 pub fn begin(connection: &Connection, job: &NewJob) -> rusqlite::Result<Begun> {
     if let Some(idempotency) = &job.idempotency {
@@ -145,11 +146,23 @@ pub fn probe(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Removes some of what is a job's; true when nothing is left.
 pub fn remove_some(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
-    let (first, last) = (place(job, 0), place(job, u32::MAX));
-    for table in ["inputs", "items", "events"] {
-        let sql =
-            format!("DELETE FROM {table} WHERE place IN (SELECT place FROM {table} WHERE place BETWEEN ?1 AND ?2 LIMIT ?3)");
-        if connection.prepare_cached(&sql)?.execute(params![first, last, REMOVED_AT_ONCE])? > 0 {
+    for (table, size) in [("inputs", "length(body)"), ("items", "0"), ("events", "length(body)")] {
+        let sql = format!("SELECT place, {size} FROM {table} WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3");
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement
+            .query_map(params![place(job, 0), place(job, u32::MAX), REMOVED_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (mut last, mut bytes) = (None, 0);
+        for row in rows {
+            let (place, size): (i64, i64) = row?;
+            last = Some(place);
+            bytes += size;
+            if bytes >= REMOVED_BYTES {
+                break;
+            }
+        }
+        if let Some(last) = last {
+            let sql = format!("DELETE FROM {table} WHERE place BETWEEN ?1 AND ?2");
+            connection.prepare_cached(&sql)?.execute([place(job, 0), last])?;
             return Ok(false);
         }
     }
@@ -236,8 +249,8 @@ pub fn end(connection: &Connection, job: JobKey, from: Status, end: &End) -> rus
         "UPDATE jobs SET status = ?2, last_event = ?3, finished_at = ?4, expires_at = ?5, error = ?6, taken = 0 WHERE key = ?1";
     connection.prepare_cached(sql)?.execute(params![job.0, end.status as i64, number, end.at, end.expires_at, end.error])?;
     if let Some(body) = &end.webhook {
-        let sql = "INSERT OR REPLACE INTO webhooks (job, due_at, tries, body) VALUES (?1, ?2, 0, ?3)";
-        connection.prepare_cached(sql)?.execute(params![job.0, end.at, body])?;
+        let sql = "INSERT OR REPLACE INTO webhooks (job, event, due_at, tries, body) VALUES (?1, ?2, ?3, 0, ?4)";
+        connection.prepare_cached(sql)?.execute(params![job.0, number, end.at, body])?;
     }
     Ok(Some(read::job_of(connection, job)?))
 }
@@ -259,12 +272,12 @@ pub fn reopen(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<J
     Ok(Some(read::job_of(connection, job)?))
 }
 
-pub fn told(connection: &Connection, job: JobKey, again: Option<Millis>) -> rusqlite::Result<()> {
+pub fn told(connection: &Connection, job: JobKey, event: u32, again: Option<Millis>) -> rusqlite::Result<()> {
     let done = match again {
         Some(at) => connection
-            .prepare_cached("UPDATE webhooks SET due_at = ?2, tries = tries + 1 WHERE job = ?1")?
-            .execute(params![job.0, at]),
-        None => connection.prepare_cached("DELETE FROM webhooks WHERE job = ?1")?.execute([job.0]),
+            .prepare_cached("UPDATE webhooks SET due_at = ?3, tries = tries + 1 WHERE job = ?1 AND event = ?2")?
+            .execute(params![job.0, event, at]),
+        None => connection.prepare_cached("DELETE FROM webhooks WHERE job = ?1 AND event = ?2")?.execute([job.0, event]),
     };
     done.map(drop)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::tables::refusal;
@@ -14,6 +14,8 @@ use crate::jobs::store::StoreError;
 const MAX_GROUP: usize = 1024;
 /// Writes that may wait.
 const MAX_WAITING: usize = 4096;
+/// The file is its own from the first statement on: one that reads first could find that another has written meanwhile.
+const IMMEDIATE: TransactionBehavior = TransactionBehavior::Immediate;
 /// How long it waits before it tries again what the disk refused.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -133,7 +135,7 @@ impl Thread {
             Err(failed) => failed,
         };
         // One that is wrong by itself does not take the others along.
-        if let Some(at) = failed.filter(|_| !matches!(error, StoreError::Full | StoreError::ReadOnly | StoreError::Locked)) {
+        if let Some(at) = failed.filter(|_| !matches!(error, StoreError::Full | StoreError::ReadOnly | StoreError::Busy)) {
             let order = group.remove(at);
             (order.told)(Err(error));
             return if group.is_empty() { group } else { self.write(group) };
@@ -148,7 +150,7 @@ impl Thread {
 
     /// `Err`: nothing was written; which order failed, if it was one, and why.
     fn transaction(&mut self, group: &mut [Order]) -> Result<(), (Option<usize>, StoreError)> {
-        let transaction = self.connection.transaction().map_err(|error| (None, refusal(&error)))?;
+        let transaction = self.connection.transaction_with_behavior(IMMEDIATE).map_err(|error| (None, refusal(&error)))?;
         if group.is_empty() {
             super::write::probe(&transaction).map_err(|error| (None, refusal(&error)))?;
         }
@@ -161,7 +163,9 @@ impl Thread {
     fn tell(&self, trouble: Option<StoreError>) {
         let mut told = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*told, &trouble) {
-            (None, Some(error)) => tracing::error!(%error, "nothing can be recorded; the work of jobs waits"),
+            (None, Some(error)) => {
+                tracing::error!(%error, "nothing can be recorded; the work of jobs waits, and goes on by itself");
+            }
             (Some(_), None) => tracing::info!("recording again; the work of jobs goes on"),
             _ => {}
         }

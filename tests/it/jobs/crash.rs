@@ -161,6 +161,18 @@ async fn ended_in_good_order_nothing_is_asked_twice() {
 }
 
 #[tokio::test]
+async fn a_job_that_stops_at_its_first_failure_is_not_stopped_by_a_restart() {
+    let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(30)));
+    let server = asking(&upstream, 2).start().await;
+    let job = made(&server, &with(batch(100), json!({"on_error": "stop"}))).await;
+    upstream.wait_for("some are called", LIMIT, |log| log.calls.len() > 10).await;
+    let server = server.restart().await;
+    let job = ended(&server, &job).await;
+    assert_eq!((&job["status"], &job["counts"]["succeeded"]), (&json!("completed"), &json!(100)), "{job}");
+    assert_eq!(upstream.calls(), 100);
+}
+
+#[tokio::test]
 async fn a_full_disk_pauses_the_work_and_loses_nothing() {
     const ITEMS: usize = 3_000;
     let upstream = Upstream::playing();
@@ -176,6 +188,7 @@ async fn a_full_disk_pauses_the_work_and_loses_nothing() {
     assert!(done.as_u64().unwrap() < ITEMS as u64, "{done}");
     let refused = server.post(super::JOBS, &batch(1)).await;
     assert_eq!((refused.status.as_u16(), refused.json()["code"].clone()), (503, json!("overloaded")), "{}", refused.text());
+    assert_eq!(super::post(&server, &path(&job, "/cancel")).await.status, 503, "it is not left waiting");
     assert_eq!(server.extract(&crate::fixture::single(crate::fixture::person(1))).await.status, 200, "the others are served");
     server.unlimited();
     let job = ended(&server, &job).await;

@@ -97,6 +97,22 @@ async fn a_job_belongs_to_its_caller() {
 }
 
 #[tokio::test]
+async fn a_job_goes_with_its_key_and_not_with_the_place_of_the_key() {
+    let upstream = Upstream::playing();
+    let builder = Server::asking(&upstream).env("EXTRACTD_API_KEYS", "first-key,second-key");
+    let folder = builder.folder().join("data");
+    let server = builder.start().await;
+    let job = made(&server.with_key("second-key"), &batch(1)).await;
+    ended(&server.with_key("second-key"), &job).await;
+    let again = Server::asking(&upstream).env("EXTRACTD_API_KEYS", "second-key").env("EXTRACTD_DATA_DIR", folder.display());
+    server.terminate();
+    let mut server = server;
+    server.exit(LIMIT).await;
+    let again = again.start().await;
+    assert_eq!(again.with_key("second-key").get(&path(&job, "")).await.status, 200);
+}
+
+#[tokio::test]
 async fn jobs_are_listed_newest_first_a_page_at_a_time() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
@@ -184,6 +200,8 @@ async fn what_failed_runs_again() {
     assert_eq!(upstream.calls() - calls, 10, "only those");
     check_each_once(&results(&server, &job, "").await, 100);
     assert_eq!(results(&server, &job, "status=failed").await, Vec::<serde_json::Value>::new());
+    let nothing = post(&server, &path(&job, "/retry")).await;
+    assert_eq!((nothing.status.as_u16(), nothing.json()["finished_at"].clone()), (200, second["finished_at"].clone()));
 }
 
 #[tokio::test]
