@@ -137,7 +137,7 @@ async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, h
 async fn killed_again_and_again_a_job_has_each_result_and_each_event_once() {
     let (kills, items) = (soaked("SOAK_KILLS", 10), soaked("SOAK_ITEMS", 500));
     // So that the job outlives its kills.
-    let upstream = faulty(Duration::from_millis(if kills > 50 { 150 } else { 60 }));
+    let upstream = faulty(Duration::from_millis(if kills > 50 { 250 } else { 120 }));
     let (_server, _, times) = ended_again_and_again(&upstream, kills, items, End::Killed).await;
     assert_eq!(times.len(), kills);
     // What was answered is asked again only when the process died before it could record the answer.
@@ -154,7 +154,7 @@ async fn killed_again_and_again_a_job_has_each_result_and_each_event_once() {
 #[tokio::test]
 async fn ended_in_good_order_nothing_is_asked_twice() {
     let (ends, items) = (soaked("SOAK_KILLS", 5).min(50), soaked("SOAK_ITEMS", 400));
-    let upstream = faulty(Duration::from_millis(60));
+    let upstream = faulty(Duration::from_millis(120));
     ended_again_and_again(&upstream, ends, items, End::Terminated).await;
     let twice: Vec<_> = answered(&upstream).into_iter().filter(|(_, answers)| answers.len() > 1).collect();
     assert!(twice.is_empty(), "{twice:?}");
