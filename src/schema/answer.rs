@@ -218,6 +218,14 @@ impl Candidates<'_> {
         self.list.len() > 1 && gaps.all(is_separator)
     }
 
+    /// The text around them: before the first, between two, and behind the last.
+    pub fn gaps(&self) -> impl Iterator<Item = &str> {
+        let starts = self.list.iter().map(|candidate| candidate.span.start).chain([self.text.len()]);
+        let body = self.list.first().map_or(0, |candidate| candidate.body);
+        let ends = [body].into_iter().chain(self.list.iter().map(|candidate| candidate.span.end));
+        ends.zip(starts).map(|(end, start)| self.text.get(end..start).unwrap_or_default())
+    }
+
     /// All of them as one list.
     #[must_use]
     pub fn take_all(mut self) -> Answer {

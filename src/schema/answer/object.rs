@@ -12,6 +12,7 @@ const MAX_DEPTH: usize = 127;
 
 pub const LEFT_OUT: &str = "\"...\" stands for something that was left out";
 
+const TOO_DEEP: &str = "it is nested more than 127 levels deep";
 const ENDS_EARLY: &str = "the code block ends before the JSON is closed";
 
 /// A value that was read, where it ends, and what was mended in it.
@@ -109,6 +110,8 @@ pub(super) struct Reader<'a> {
     /// The outermost object went on behind its closing brace.
     pub(super) is_reopened: bool,
     pub(super) was_json: bool,
+    /// Where the end of a block of code in quotes was last looked for.
+    pub(super) fences_sought: usize,
 }
 
 impl<'t> Reader<'t> {
@@ -125,6 +128,7 @@ impl<'t> Reader<'t> {
             left_open: 0,
             is_reopened: false,
             was_json: false,
+            fences_sought: 0,
         }
     }
 
@@ -135,11 +139,16 @@ impl<'t> Reader<'t> {
             return Err(Fault::new(at, "there are too many values"));
         };
         *self.room = left;
+        if place == Place::Member
+            && let Some(text) = self.type_in_braces()
+        {
+            return Ok(Value::String(text));
+        }
         match self.cursor.peek() {
             None => Err(Fault::cut(at)),
             Some('{' | '[') if self.depth == MAX_DEPTH => {
                 self.was_json = true;
-                Err(Fault::new(at, "it is nested more than 127 levels deep"))
+                Err(Fault::new(at, TOO_DEEP))
             }
             Some('{') if quote::begins_set(self.cursor) && self.words == Words::Elements => {
                 self.repairs.note(repair::SET);
@@ -186,13 +195,33 @@ impl<'t> Reader<'t> {
         Ok(value)
     }
 
+    /// `["a": 1}]`: an object whose opening brace is missing, up to its own closing one and over it.
+    fn unopened(&mut self) -> Result<Value, Fault> {
+        if self.depth == MAX_DEPTH {
+            return Err(Fault::new(self.cursor.at(), TOO_DEEP));
+        }
+        self.repairs.note(repair::NO_BRACKET);
+        self.was_json = true;
+        let around = self.open;
+        // As if within an object, so that no other bracket closes it.
+        self.open = around << 1 | 3;
+        self.depth += 1;
+        let value = self.object()?;
+        self.open = around;
+        self.depth -= 1;
+        Ok(value)
+    }
+
     /// Reads up to the closing bracket and over it.
     fn array(&mut self, close: char) -> Result<Value, Fault> {
         let mut items = Vec::new();
         self.trivia()?;
         let opened = self.cursor.at();
+        if close == ']' && self.closes_around(close) {
+            return Ok(Value::Array(items));
+        }
         while self.cursor.peek() != Some(close) {
-            items.push(self.value(Place::Element)?);
+            items.push(if self.lacks_brace(close) { self.unopened()? } else { self.value(Place::Element)? });
             if close == ']' && self.closes_around(close) {
                 return Ok(Value::Array(items));
             }
@@ -209,6 +238,10 @@ impl<'t> Reader<'t> {
     fn object(&mut self) -> Result<Value, Fault> {
         self.in_objects += 1;
         let mut members = Map::new();
+        if self.closes_around('}') {
+            self.in_objects -= 1;
+            return Ok(Value::Object(members));
+        }
         self.extra_commas()?;
         self.stray_word();
         while !self.ends_object(&members) {
@@ -260,6 +293,10 @@ impl<'t> Reader<'t> {
             Some(c) if c == close => Ok(()),
             // The object's key and its colon, which must follow, decide.
             Some(c) if close == '}' && (quote::is_quote(c) || quote::is_bare_key(c)) => {
+                self.repairs.note(repair::MISSING_COMMA);
+                Ok(())
+            }
+            Some(_) if close == ']' && before.previous() == Some('"') && quote::begins_unquoted_element(self.cursor) => {
                 self.repairs.note(repair::MISSING_COMMA);
                 Ok(())
             }

@@ -13,6 +13,9 @@ const TYPE_NAMES: [&str; 11] =
 
 const LITERALS: [&str; 3] = ["true", "false", "null"];
 
+/// The longest line that is held for a type, in bytes.
+const MAX_TYPE: usize = 1024;
+
 /// What a word without quotes is.
 enum Word {
     Known(Value),
@@ -64,26 +67,45 @@ impl<'t> Reader<'t> {
         let is_several = words.starts_with(char::is_alphabetic) && words.trim_end().contains(' ');
         match ahead.peek() {
             Some('"') if quote::begins_quoted_key(ahead) => has_space && is_several,
-            Some('"') => {
-                ahead.bump();
-                ahead.skip_while(|c| c == ' ');
-                !words.ends_with(' ') && matches!(ahead.peek(), Some(',' | '}' | '\n'))
+            Some('"') => !words.ends_with(' ') && ends_at_quote(ahead),
+            // `one, two, three."`: the closing quote is further on
+            Some(',') if has_space && words.starts_with(char::is_alphabetic) && !is_several => {
+                let more = ahead.skip_while(|c| c.is_alphanumeric() || matches!(c, ',' | ' ' | '.' | '-'));
+                more.ends_with(|c: char| c.is_alphanumeric() || c == '.') && ahead.peek() == Some('"') && ends_at_quote(ahead)
             }
             Some(',' | '}' | '\n') => has_space && is_several,
             _ => false,
         }
     }
 
+    /// `props: {name: string, done: () => void}` on a line of its own: a type with a function in it is text, not values.
+    pub(super) fn type_in_braces(&mut self) -> Option<String> {
+        let is_brace = self.cursor.peek() == Some('{');
+        let line = self.cursor.window(MAX_TYPE).skip_while(|c| c != '\n');
+        let is_type = is_brace && line.contains(") =>") && !line.contains(['\'', '’']);
+        let at = self.cursor.at();
+        let is_member = is_type && self.begins_line(at);
+        let text = is_member.then(|| self.line_from(at)).flatten()?;
+        self.repairs.note(repair::BARE_TEXT);
+        Some(text.to_owned())
+    }
+
     /// The line that begins at `at`, without a comma at its end, if the next one begins a member or ends the object.
     fn line(&mut self, at: usize, place: Place) -> Option<&'t str> {
+        let is_text = self.cursor.whole().get(at..).is_some_and(begins_well);
+        (place == Place::Member && is_text && self.begins_line(at)).then(|| self.line_from(at))?
+    }
+
+    /// The text from `at` to the end of its line, without a comma there, if no value goes on behind it.
+
+    fn line_from(&mut self, at: usize) -> Option<&'t str> {
         let mut ahead = Cursor::new(self.cursor.whole(), at);
-        (place == Place::Member && self.begins_line(at)).then_some(())?;
         let line = ahead.skip_while(|c| c != '\n').trim_end();
         let text = line.strip_suffix(',').unwrap_or(line).trim_end();
         let next = ahead.window(quote::LOOKAHEAD);
         let is_line = !next.is_at_end() && quote::begins_member(next);
         let is_whole = !text.contains(['"', '“', '”', '`']) && !text.contains("...") && !text.contains('…') && is_balanced(text);
-        (is_line && is_whole && begins_well(text)).then(|| {
+        (is_line && is_whole).then(|| {
             self.cursor = Cursor::new(self.cursor.whole(), at + text.len());
             text
         })
@@ -159,6 +181,13 @@ impl<'t> Reader<'t> {
     }
 }
 
+/// The member ends behind the quote that is next.
+fn ends_at_quote(mut ahead: Cursor<'_>) -> bool {
+    ahead.bump();
+    ahead.skip_while(|c| c == ' ');
+    matches!(ahead.peek(), Some(',' | '}' | '\n'))
+}
+
 /// A text without quotes begins like this.
 fn begins_well(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '$' | '€' | '£' | '¥' | '+' | '-' | '/'))
@@ -192,6 +221,7 @@ fn words_in_braces(cursor: Cursor<'_>) -> Option<usize> {
 fn begins_string(cursor: Cursor<'_>, place: Place) -> bool {
     let mut ahead = cursor.window(quote::LOOKAHEAD);
     ahead.bump();
+    ahead.skip_while(char::is_whitespace);
     place == Place::Element && !matches!(ahead.peek(), Some(',' | ']')) || quote::begins_quoted_key(cursor)
 }
 
