@@ -10,9 +10,10 @@
 //! Knows no schema (only a predicate), no provider and no HTTP.
 //!
 //! - `scan`: which pieces of the text are worth reading; `reasoning`: which are not; `found`: what came of it
-//! - `object`: the tolerant reader, with `member`, `ends`, `string`, `quote` and `scalar`; `cursor`: the place in the text, white space and comments
+//! - `object`: the tolerant reader, with `member`, `ends`, `string`, `quote`, `scalar` and `bare`; `cursor`: the place in the text, white space and comments
 //! - `repair`: what was mended, in words
 
+mod bare;
 mod cursor;
 mod ends;
 mod found;

@@ -1,9 +1,9 @@
-//! Ends that are missing, or come too early, where what was meant is plain.
+//! Brackets that are missing, or come too early, where what was meant is plain.
 
 use serde_json::{Map, Value};
 
 use super::cursor::{Cursor, is_space};
-use super::object::{Reader, Words};
+use super::object::{Fault, MAX_DEPTH, Reader, TOO_DEEP, Words};
 use super::quote::{self, Place};
 use super::repair;
 
@@ -44,6 +44,23 @@ impl Reader<'_> {
     pub(super) fn lacks_brace(&self, close: char) -> bool {
         let is_data = self.in_objects > 0 || self.words == Words::Elements;
         close == ']' && is_data && quote::begins_member_for_certain(self.cursor)
+    }
+
+    /// `["a": 1}]`: an object whose opening brace is missing, up to its own closing one and over it.
+    pub(super) fn unopened(&mut self) -> Result<Value, Fault> {
+        if self.depth == MAX_DEPTH {
+            return Err(Fault::new(self.cursor.at(), TOO_DEEP));
+        }
+        self.repairs.note(repair::NO_BRACKET);
+        self.was_json = true;
+        let around = self.open;
+        // As if within an object, so that no other bracket closes it.
+        self.open = around << 1 | 3;
+        self.depth += 1;
+        let value = self.object()?;
+        self.open = around;
+        self.depth -= 1;
+        Ok(value)
     }
 
     /// The text, or its block of code, ends behind a whole member, with no array around it. A quote inside a string makes its end unclear.

@@ -8,11 +8,11 @@ use super::quote::{self, Place};
 use super::repair::{self, Repairs};
 
 /// Levels of nesting, as in `serde_json` (its recursion limit of 128 allows 127).
-const MAX_DEPTH: usize = 127;
+pub const MAX_DEPTH: usize = 127;
 
 pub const LEFT_OUT: &str = "\"...\" stands for something that was left out";
 
-const TOO_DEEP: &str = "it is nested more than 127 levels deep";
+pub const TOO_DEEP: &str = "it is nested more than 127 levels deep";
 const ENDS_EARLY: &str = "the code block ends before the JSON is closed";
 
 /// A value that was read, where it ends, and what was mended in it.
@@ -195,23 +195,6 @@ impl<'t> Reader<'t> {
         Ok(value)
     }
 
-    /// `["a": 1}]`: an object whose opening brace is missing, up to its own closing one and over it.
-    fn unopened(&mut self) -> Result<Value, Fault> {
-        if self.depth == MAX_DEPTH {
-            return Err(Fault::new(self.cursor.at(), TOO_DEEP));
-        }
-        self.repairs.note(repair::NO_BRACKET);
-        self.was_json = true;
-        let around = self.open;
-        // As if within an object, so that no other bracket closes it.
-        self.open = around << 1 | 3;
-        self.depth += 1;
-        let value = self.object()?;
-        self.open = around;
-        self.depth -= 1;
-        Ok(value)
-    }
-
     /// Reads up to the closing bracket and over it.
     fn array(&mut self, close: char) -> Result<Value, Fault> {
         let mut items = Vec::new();
@@ -235,7 +218,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads up to the closing brace and over it.
-    fn object(&mut self) -> Result<Value, Fault> {
+    pub(super) fn object(&mut self) -> Result<Value, Fault> {
         self.in_objects += 1;
         let mut members = Map::new();
         if self.closes_around('}') {
