@@ -214,9 +214,14 @@ impl Candidates<'_> {
     /// Whether they follow one another as the elements of a list would, with nothing but separators between them.
     #[must_use]
     pub fn is_sequence(&self) -> bool {
-        let gaps = self.list.iter().zip(self.list.iter().skip(1));
-        let mut gaps = gaps.map(|(one, next)| self.text.get(one.span.end..next.span.start).unwrap_or_default());
-        self.list.len() > 1 && gaps.all(is_separator)
+        let between = self.list.len().saturating_sub(1);
+        between > 0 && self.gaps().skip(1).take(between).all(is_separator) && !self.has_fragments()
+    }
+
+    /// Whether pieces of other objects stand beside them, so that they are not all that was said.
+    #[must_use]
+    pub fn has_fragments(&self) -> bool {
+        self.gaps().any(|gap| gap.contains(['{', '}']) && gap.contains([':', '"', '\'']))
     }
 
     /// The text around them: before the first, between two, and behind the last.

@@ -85,7 +85,7 @@ impl Schema {
         if self.are_elements(candidates) {
             return Some(Mend::Sequence);
         }
-        let is_whole = if candidates.count() == 1 { Whole::Yes } else { Whole::No };
+        let is_whole = if candidates.count() == 1 && !candidates.has_fragments() { Whole::Yes } else { Whole::No };
         let mut best: Option<(usize, Coerced)> = None;
         for place in candidates.likeliest() {
             let value = raised(candidates.get(place)?.clone());
@@ -104,7 +104,9 @@ impl Schema {
         let count = candidates.count();
         let is_plain = (2..=MAX_ELEMENTS).contains(&count)
             && candidates.values().all(Value::is_object)
-            && candidates.gaps().all(|gap| gap.len() <= MAX_GAP && !has_second_thoughts(gap));
+            && candidates
+                .gaps()
+                .all(|gap| gap.len() <= MAX_GAP && !gap.contains(['{', '}', '[', ']', '"']) && !has_second_thoughts(gap));
         if !is_plain || !self.takes_lists() || self.is_valid(&json!([{}])) {
             return false;
         }

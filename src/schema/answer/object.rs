@@ -279,7 +279,7 @@ impl<'t> Reader<'t> {
                 self.repairs.note(repair::MISSING_COMMA);
                 Ok(())
             }
-            Some(_) if close == ']' && before.previous() == Some('"') && quote::begins_unquoted_element(self.cursor) => {
+            Some(_) if close == ']' && lost_its_quote(before, self.cursor) => {
                 self.repairs.note(repair::MISSING_COMMA);
                 Ok(())
             }
@@ -315,6 +315,12 @@ impl<'t> Reader<'t> {
         }
         Ok(())
     }
+}
+
+/// `["one" two", "three"]`: an element behind another one lacks its comma and its opening quote.
+fn lost_its_quote(before: Cursor<'_>, next: Cursor<'_>) -> bool {
+    let had_comma = before.since(0).ends_with(",\"");
+    before.previous() == Some('"') && !had_comma && next.at() > before.at() && quote::begins_unquoted_element(next)
 }
 
 /// `[12 000]`: one number or two? Nobody knows.

@@ -615,6 +615,9 @@ fn objects_with_a_few_words_between_them_are_a_list() {
         &[
             "{\"k\": \"x\"} was wrong. Corrected: {\"k\": \"y\"}",
             "{\"k\": \"x\"} or {\"k\": \"y\"}",
+            "\"k\": \"w\"}, {\"k\": \"x\"}, {\"k\": \"y\"}]",
+            "{\"k\": \"x\"}, {\"k\" 'w}, {\"k\": \"y\"}]",
+            "[{k\": \"w' }, {\"k\": \"x\"}]",
             "For example {\"k\": \"x\"} and then {\"k\": \"y\"}",
             "One {\"k\": \"x\"} and one {\"k\": \"x\"}",
             "One {\"k\": \"x\"} and one {\"z\": \"y\"}",
