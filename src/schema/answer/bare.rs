@@ -97,7 +97,6 @@ impl<'t> Reader<'t> {
     }
 
     /// The text from `at` to the end of its line, without a comma there, if no value goes on behind it.
-
     fn line_from(&mut self, at: usize) -> Option<&'t str> {
         let mut ahead = Cursor::new(self.cursor.whole(), at);
         let line = ahead.skip_while(|c| c != '\n').trim_end();

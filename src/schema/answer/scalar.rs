@@ -19,7 +19,7 @@ enum Word {
     Unknown,
 }
 
-impl<'t> Reader<'t> {
+impl Reader<'_> {
     pub(super) fn scalar(&mut self, place: Place) -> Result<Value, Fault> {
         let start = self.cursor;
         let word = self.cursor.skip_while(is_word);

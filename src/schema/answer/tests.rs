@@ -153,6 +153,12 @@ fn syntax_is_mended() {
         (r#"{"a": [1 # one ]}"#, json!({"a": [1]})),
         (r#"{""a"": ''x y'', ""b"": ""5""}"#, json!({"a": "x y", "b": "5"})),
         (r#"{"a": "v"alu"e", "b": "x"c: 2}"#, json!({"a": "v\"alu\"e", "b": "x", "c": 2})),
+    ]);
+}
+
+#[test]
+fn what_is_plain_though_a_bracket_a_quote_or_a_colon_is_missing_is_mended() {
+    mends(&[
         (r#"{"a: "x", "b:   "y"}"#, json!({"a": "x", "b": "y"})),
         (r#"{"a": [}"#, json!({"a": []})),
         (r#"{"a": {"b": [ }, "c": 1}"#, json!({"a": {"b": []}, "c": 1})),

@@ -94,7 +94,7 @@ fn value(document: &Document<'_>, schema: &Value, element: &Element<'_>) -> Opti
 /// A number as JSON writes it, where a choice of types has numbers and no text.
 fn number(schema: &Value, text: &str) -> Option<Value> {
     let branches = ["anyOf", "oneOf"].iter().find_map(|keyword| schema.get(keyword)?.as_array())?;
-    let mut kinds = branches.iter().flat_map(|branch| wanted(branch).next());
+    let mut kinds = branches.iter().filter_map(|branch| wanted(branch).next());
     let is_closed = branches.iter().all(|branch| wanted(branch).next().is_some_and(|kind| kind != "string"));
     (is_closed && kinds.any(|kind| matches!(kind, "integer" | "number")))
         .then(|| serde_json::from_str(text).ok())?

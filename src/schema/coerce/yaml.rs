@@ -49,7 +49,9 @@ fn lines(text: &str) -> Option<Vec<Line<'_>>> {
     }
     // The whole may be indented.
     let least = lines.iter().map(|line| line.indent).min()?;
-    lines.iter_mut().for_each(|line| line.indent -= least);
+    for line in &mut lines {
+        line.indent -= least;
+    }
     Some(lines)
 }
 
