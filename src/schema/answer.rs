@@ -10,9 +10,10 @@
 //! Knows no schema (only a predicate), no provider and no HTTP.
 //!
 //! - `scan`: which pieces of the text are worth reading; `reasoning`: which are not; `found`: what came of it
-//! - `object`: the tolerant reader, with `member`, `ends`, `string`, `quote` and `scalar`; `cursor`: the place in the text, white space and comments
+//! - `object`: the tolerant reader, with `member`, `ends`, `string`, `quote`, `scalar` and `bare`; `cursor`: the place in the text, white space and comments
 //! - `repair`: what was mended, in words
 
+mod bare;
 mod cursor;
 mod ends;
 mod found;
@@ -213,9 +214,22 @@ impl Candidates<'_> {
     /// Whether they follow one another as the elements of a list would, with nothing but separators between them.
     #[must_use]
     pub fn is_sequence(&self) -> bool {
-        let gaps = self.list.iter().zip(self.list.iter().skip(1));
-        let mut gaps = gaps.map(|(one, next)| self.text.get(one.span.end..next.span.start).unwrap_or_default());
-        self.list.len() > 1 && gaps.all(is_separator)
+        let between = self.list.len().saturating_sub(1);
+        between > 0 && self.gaps().skip(1).take(between).all(is_separator) && !self.has_fragments()
+    }
+
+    /// Whether pieces of other objects stand beside them, so that they are not all that was said.
+    #[must_use]
+    pub fn has_fragments(&self) -> bool {
+        self.gaps().any(|gap| gap.contains(['{', '}']) && gap.contains([':', '"', '\'']))
+    }
+
+    /// The text around them: before the first, between two, and behind the last.
+    pub fn gaps(&self) -> impl Iterator<Item = &str> {
+        let starts = self.list.iter().map(|candidate| candidate.span.start).chain([self.text.len()]);
+        let body = self.list.first().map_or(0, |candidate| candidate.body);
+        let ends = [body].into_iter().chain(self.list.iter().map(|candidate| candidate.span.end));
+        ends.zip(starts).map(|(end, start)| self.text.get(end..start).unwrap_or_default())
     }
 
     /// All of them as one list.

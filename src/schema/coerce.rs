@@ -6,7 +6,7 @@
 //!
 //! - `fit`: one schema and one value; `branch`: `anyOf` and `oneOf`; `object` and `shape`: members, lists and what is wrapped
 //! - `scalar`, `number` and `unit`: from one kind of scalar to another; `choice`: which word of an `enum` is meant; `words`: comparing words
-//! - `text`: an answer without JSON, `xml`: one in elements; `at`: where a mend was made, in words
+//! - `text`: an answer without JSON, `xml`: one in elements, `yaml`: one in indented lines; `at`: where a mend was made, in words
 
 mod array;
 mod at;
@@ -23,6 +23,7 @@ mod text;
 mod unit;
 mod words;
 mod xml;
+mod yaml;
 
 use serde_json::Value;
 
@@ -30,6 +31,7 @@ use super::Schema;
 use super::walk::Document;
 use at::At;
 use fit::{Fit, Mender, Shapes};
+pub(super) use words::has_second_thoughts;
 
 /// A value that was mended, and is valid.
 #[derive(Debug, Clone, PartialEq)]

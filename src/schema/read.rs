@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Schema;
 use super::answer::{self, Answer, Candidates, NoJson};
-use super::coerce::{Coerced, Whole};
+use super::coerce::{Coerced, Whole, has_second_thoughts};
 use super::walk::Document;
 use crate::model::Fault;
 
@@ -19,6 +19,10 @@ pub struct Read {
     /// What is wrong with the value; empty when it is valid.
     pub faults: Vec<Fault>,
 }
+
+/// Objects that are put together from prose, and bytes of prose between two of them.
+const MAX_ELEMENTS: usize = 32;
+const MAX_GAP: usize = 120;
 
 impl Schema {
     /// Reads the value that `text` means. `raised` brings a parsed value to the caller's form; `coerce`: whether one that is not
@@ -78,7 +82,10 @@ impl Schema {
                 return Some(Mend::All(coerced));
             }
         }
-        let is_whole = if candidates.count() == 1 { Whole::Yes } else { Whole::No };
+        if self.are_elements(candidates) {
+            return Some(Mend::Sequence);
+        }
+        let is_whole = if candidates.count() == 1 && !candidates.has_fragments() { Whole::Yes } else { Whole::No };
         let mut best: Option<(usize, Coerced)> = None;
         for place in candidates.likeliest() {
             let value = raised(candidates.get(place)?.clone());
@@ -89,6 +96,24 @@ impl Schema {
             }
         }
         best.map(|(place, coerced)| Mend::One(place, coerced))
+    }
+
+    /// Different objects, with a few words between them, none of which takes back or replaces another, where the schema wants a list
+    /// of such: `one {"a": 1} and another {"a": 2}`.
+    fn are_elements(&self, candidates: &Candidates<'_>) -> bool {
+        let count = candidates.count();
+        let is_plain = (2..=MAX_ELEMENTS).contains(&count)
+            && candidates.values().all(Value::is_object)
+            && candidates
+                .gaps()
+                .all(|gap| gap.len() <= MAX_GAP && !gap.contains(['{', '}', '[', ']', '"']) && !has_second_thoughts(gap));
+        if !is_plain || !self.takes_lists() || self.is_valid(&json!([{}])) {
+            return false;
+        }
+        let values: Vec<_> = candidates.values().cloned().collect();
+        let is_different =
+            values.iter().enumerate().all(|(place, value)| !values.iter().skip(place + 1).any(|other| other == value));
+        is_different && self.is_valid(&Value::Array(values))
     }
 
     /// An object without its closing brace, where nothing else can be missing: it is valid, and each object that is open has every

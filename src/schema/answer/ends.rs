@@ -1,9 +1,9 @@
-//! Ends that are missing, or come too early, where what was meant is plain.
+//! Brackets that are missing, or come too early, where what was meant is plain.
 
 use serde_json::{Map, Value};
 
 use super::cursor::{Cursor, is_space};
-use super::object::Reader;
+use super::object::{Fault, MAX_DEPTH, Reader, TOO_DEEP, Words};
 use super::quote::{self, Place};
 use super::repair;
 
@@ -40,6 +40,29 @@ impl Reader<'_> {
         is_open
     }
 
+    /// `["a": 1}, {"a": 2}]`: where an element should begin is a key, its colon and a value.
+    pub(super) fn lacks_brace(&self, close: char) -> bool {
+        let is_data = self.in_objects > 0 || self.words == Words::Elements;
+        close == ']' && is_data && quote::begins_member_for_certain(self.cursor)
+    }
+
+    /// `["a": 1}]`: an object whose opening brace is missing, up to its own closing one and over it.
+    pub(super) fn unopened(&mut self) -> Result<Value, Fault> {
+        if self.depth == MAX_DEPTH {
+            return Err(Fault::new(self.cursor.at(), TOO_DEEP));
+        }
+        self.repairs.note(repair::NO_BRACKET);
+        self.was_json = true;
+        let around = self.open;
+        // As if within an object, so that no other bracket closes it.
+        self.open = around << 1 | 3;
+        self.depth += 1;
+        let value = self.object()?;
+        self.open = around;
+        self.depth -= 1;
+        Ok(value)
+    }
+
     /// The text, or its block of code, ends behind a whole member, with no array around it. A quote inside a string makes its end unclear.
     pub(super) fn is_left_open(&self) -> bool {
         let rest = self.cursor.rest().trim_start_matches(is_space);
@@ -67,10 +90,10 @@ impl Reader<'_> {
     }
 }
 
-/// Where the key is that follows behind a closing brace and a comma, with its colon.
+/// Where the key is that follows behind a closing brace and a comma, with its colon; or its value and another brace.
 pub fn next_member(mut behind: Cursor<'_>) -> Option<Cursor<'_>> {
     behind.skip_while(is_space);
     let has_comma = behind.eat(",");
     behind.skip_while(is_space);
-    (has_comma && quote::begins_quoted_key(behind)).then_some(behind)
+    (has_comma && (quote::begins_quoted_key(behind) || quote::begins_last_member(behind))).then_some(behind)
 }

@@ -21,7 +21,7 @@ impl<'t> Reader<'t> {
     pub(super) fn name(&mut self) -> Result<String, Fault> {
         let mut key = self.key()?;
         if self.opens_value(&key) {
-            key.truncate(key.len() - 1);
+            key.truncate(key.trim_end().len() - 1);
             return Ok(key);
         }
         self.trivia()?;
@@ -32,7 +32,8 @@ impl<'t> Reader<'t> {
     /// `{"a:"x"}`: the quote behind the colon is the one before the value. Goes back to it.
     fn opens_value(&mut self, key: &str) -> bool {
         let quote = self.cursor.previous().filter(|&c| quote::is_quote(c));
-        let is_opening = key.len() > 1 && key.ends_with(':') && self.cursor.peek().is_some_and(char::is_alphanumeric);
+        let is_opening =
+            key.trim_end().len() > 1 && key.trim_end().ends_with(':') && self.cursor.peek().is_some_and(char::is_alphanumeric);
         let Some(quote) = quote.filter(|_| is_opening) else { return false };
         self.repairs.note(repair::NO_QUOTE);
         self.was_json = true;

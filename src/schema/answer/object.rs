@@ -8,10 +8,11 @@ use super::quote::{self, Place};
 use super::repair::{self, Repairs};
 
 /// Levels of nesting, as in `serde_json` (its recursion limit of 128 allows 127).
-const MAX_DEPTH: usize = 127;
+pub const MAX_DEPTH: usize = 127;
 
 pub const LEFT_OUT: &str = "\"...\" stands for something that was left out";
 
+pub const TOO_DEEP: &str = "it is nested more than 127 levels deep";
 const ENDS_EARLY: &str = "the code block ends before the JSON is closed";
 
 /// A value that was read, where it ends, and what was mended in it.
@@ -109,6 +110,8 @@ pub(super) struct Reader<'a> {
     /// The outermost object went on behind its closing brace.
     pub(super) is_reopened: bool,
     pub(super) was_json: bool,
+    /// Where the end of a block of code in quotes was last looked for.
+    pub(super) fences_sought: usize,
 }
 
 impl<'t> Reader<'t> {
@@ -125,6 +128,7 @@ impl<'t> Reader<'t> {
             left_open: 0,
             is_reopened: false,
             was_json: false,
+            fences_sought: 0,
         }
     }
 
@@ -135,11 +139,16 @@ impl<'t> Reader<'t> {
             return Err(Fault::new(at, "there are too many values"));
         };
         *self.room = left;
+        if place == Place::Member
+            && let Some(text) = self.type_in_braces()
+        {
+            return Ok(Value::String(text));
+        }
         match self.cursor.peek() {
             None => Err(Fault::cut(at)),
             Some('{' | '[') if self.depth == MAX_DEPTH => {
                 self.was_json = true;
-                Err(Fault::new(at, "it is nested more than 127 levels deep"))
+                Err(Fault::new(at, TOO_DEEP))
             }
             Some('{') if quote::begins_set(self.cursor) && self.words == Words::Elements => {
                 self.repairs.note(repair::SET);
@@ -191,8 +200,11 @@ impl<'t> Reader<'t> {
         let mut items = Vec::new();
         self.trivia()?;
         let opened = self.cursor.at();
+        if close == ']' && self.closes_around(close) {
+            return Ok(Value::Array(items));
+        }
         while self.cursor.peek() != Some(close) {
-            items.push(self.value(Place::Element)?);
+            items.push(if self.lacks_brace(close) { self.unopened()? } else { self.value(Place::Element)? });
             if close == ']' && self.closes_around(close) {
                 return Ok(Value::Array(items));
             }
@@ -206,9 +218,13 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads up to the closing brace and over it.
-    fn object(&mut self) -> Result<Value, Fault> {
+    pub(super) fn object(&mut self) -> Result<Value, Fault> {
         self.in_objects += 1;
         let mut members = Map::new();
+        if self.closes_around('}') {
+            self.in_objects -= 1;
+            return Ok(Value::Object(members));
+        }
         self.extra_commas()?;
         self.stray_word();
         while !self.ends_object(&members) {
@@ -263,6 +279,10 @@ impl<'t> Reader<'t> {
                 self.repairs.note(repair::MISSING_COMMA);
                 Ok(())
             }
+            Some(_) if close == ']' && lost_its_quote(before, self.cursor) => {
+                self.repairs.note(repair::MISSING_COMMA);
+                Ok(())
+            }
             Some(_) if close == ']' && quote::begins_value(self.cursor) && !is_digit_group(before, self.cursor) => {
                 self.repairs.note(repair::MISSING_COMMA);
                 Ok(())
@@ -295,6 +315,12 @@ impl<'t> Reader<'t> {
         }
         Ok(())
     }
+}
+
+/// `["one" two", "three"]`: an element behind another one lacks its comma and its opening quote.
+fn lost_its_quote(before: Cursor<'_>, next: Cursor<'_>) -> bool {
+    let had_comma = before.since(0).ends_with(",\"");
+    before.previous() == Some('"') && !had_comma && next.at() > before.at() && quote::begins_unquoted_element(next)
 }
 
 /// `[12 000]`: one number or two? Nobody knows.

@@ -77,6 +77,9 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
     if between_letters && !open && is_inside && !ends_string(after, place, false) {
         return Role::Text;
     }
+    if place == Place::Key && quote == Some('"') && between_letters && !open && is_quotation_in_key(after) {
+        return Role::Opens;
+    }
     if open {
         return match previous {
             _ if is_key_quote(after) => Role::Key,
@@ -91,6 +94,7 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
     let inches = quote == Some('"')
         && place != Place::Key
         && previous.is_some_and(|c| c.is_ascii_digit())
+        && (place == Place::Member || is_measure(here.since(start)))
         && next.is_some_and(|c| c != '\n');
     if !opens && !plural && !inches || ends_string(after, place, opens) {
         Role::Ends
@@ -99,6 +103,12 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
     } else {
         Role::Text
     }
+}
+
+/// `6`, `1/2`, `5'11` at the end of `text`, but not `item6`.
+fn is_measure(text: &str) -> bool {
+    let word = text.chars().rev().take(LOOKAHEAD).take_while(|c| !c.is_whitespace());
+    !word.take(2).any(char::is_alphabetic)
 }
 
 /// Whether what follows a quote is what follows a string. At the end of the text it is.
@@ -177,6 +187,39 @@ pub fn begins_set(ahead: Cursor<'_>) -> bool {
     has_comma && ahead.peek().is_some_and(is_quote) && skip_quoted(&mut ahead) == Some(true) && {
         ahead.skip_while(char::is_whitespace);
         matches!(ahead.peek(), Some(',' | '}'))
+    }
+}
+
+/// `"key" "value"}`: a key and a short value in quotes, with nothing but the colon missing, and the end of the object.
+pub fn begins_last_member(ahead: Cursor<'_>) -> bool {
+    let mut ahead = ahead.window(LOOKAHEAD);
+    let is_string = |ahead: &mut Cursor<'_>| {
+        let is_short = ahead.peek() == Some('"') && skip_quoted(ahead) == Some(true);
+        is_short && !ahead.skip_while(char::is_whitespace).is_empty()
+    };
+    is_string(&mut ahead) && ahead.peek() == Some('"') && skip_quoted(&mut ahead) == Some(true) && {
+        ahead.skip_while(char::is_whitespace);
+        ahead.peek() == Some('}')
+    }
+}
+
+/// `["one" two", "three"]`: a word with its closing quote alone, and the end of the element.
+pub fn begins_unquoted_element(ahead: Cursor<'_>) -> bool {
+    let mut ahead = ahead.window(LOOKAHEAD);
+    let has_word = !ahead.skip_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-')).is_empty();
+    has_word && ahead.eat("\"") && {
+        ahead.skip_while(char::is_whitespace);
+        matches!(ahead.peek(), Some(',' | ']'))
+    }
+}
+
+/// `"k"e"y": 1`: behind a quote inside a key are the other one, the key's own and its colon.
+fn is_quotation_in_key(after: Cursor<'_>) -> bool {
+    let mut ahead = after.window(LOOKAHEAD);
+    let mut ends_part = || !ahead.skip_while(|c| c.is_alphanumeric() || c == '_').is_empty() && ahead.eat("\"");
+    ends_part() && ends_part() && {
+        ahead.skip_while(char::is_whitespace);
+        ahead.peek() == Some(':')
     }
 }
 

@@ -1,15 +1,11 @@
-//! Numbers, literals, and words that should have had quotes.
+//! Numbers, literals, calls, and which words are none of these.
 
 use serde_json::{Number, Value};
 
 use super::cursor::Cursor;
-use super::object::{Fault, LEFT_OUT, Reader, Words};
+use super::object::{Fault, Reader, Words};
 use super::quote::{self, Place};
 use super::repair;
-
-/// `{name: string, age: number}` shows a form; it has no values.
-const TYPE_NAMES: [&str; 11] =
-    ["string", "number", "integer", "boolean", "array", "object", "str", "int", "float", "bool", "any"];
 
 const LITERALS: [&str; 3] = ["true", "false", "null"];
 
@@ -23,7 +19,7 @@ enum Word {
     Unknown,
 }
 
-impl<'t> Reader<'t> {
+impl Reader<'_> {
     pub(super) fn scalar(&mut self, place: Place) -> Result<Value, Fault> {
         let start = self.cursor;
         let word = self.cursor.skip_while(is_word);
@@ -55,47 +51,6 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// `a: one, two words here, b: 3`: behind this comma is no key, but more of the text: several words, or one before its closing quote.
-    fn goes_on(&self) -> bool {
-        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
-        ahead.bump();
-        let has_space = !ahead.skip_while(|c| c == ' ').is_empty();
-        let words = ahead.skip_while(|c| !matches!(c, ',' | '"' | '\'' | '\n' | ':' | '=' | '{' | '}' | '[' | ']'));
-        let is_several = words.starts_with(char::is_alphabetic) && words.trim_end().contains(' ');
-        match ahead.peek() {
-            Some('"') if quote::begins_quoted_key(ahead) => has_space && is_several,
-            Some('"') => {
-                ahead.bump();
-                ahead.skip_while(|c| c == ' ');
-                !words.ends_with(' ') && matches!(ahead.peek(), Some(',' | '}' | '\n'))
-            }
-            Some(',' | '}' | '\n') => has_space && is_several,
-            _ => false,
-        }
-    }
-
-    /// The line that begins at `at`, without a comma at its end, if the next one begins a member or ends the object.
-    fn line(&mut self, at: usize, place: Place) -> Option<&'t str> {
-        let mut ahead = Cursor::new(self.cursor.whole(), at);
-        (place == Place::Member && self.begins_line(at)).then_some(())?;
-        let line = ahead.skip_while(|c| c != '\n').trim_end();
-        let text = line.strip_suffix(',').unwrap_or(line).trim_end();
-        let next = ahead.window(quote::LOOKAHEAD);
-        let is_line = !next.is_at_end() && quote::begins_member(next);
-        let is_whole = !text.contains(['"', '“', '”', '`']) && !text.contains("...") && !text.contains('…') && is_balanced(text);
-        (is_line && is_whole && begins_well(text)).then(|| {
-            self.cursor = Cursor::new(self.cursor.whole(), at + text.len());
-            text
-        })
-    }
-
-    /// Whether nothing but a key is before `at` on its line.
-    fn begins_line(&self, at: usize) -> bool {
-        let before = self.cursor.whole().get(..at).unwrap_or_default();
-        let mut back = before.chars().rev().take(quote::LOOKAHEAD);
-        back.find(|c| matches!(c, '{' | '[' | ',' | '\n')) == Some('\n')
-    }
-
     /// `ObjectId("5f")`: the one argument of a call, in quotes or a number.
     fn call(&mut self, start: Cursor<'_>) -> Option<Value> {
         self.cursor.eat("(").then_some(())?;
@@ -115,88 +70,18 @@ impl<'t> Reader<'t> {
             value
         })
     }
-
-    /// Reads a string without quotes, up to the comma, bracket, comment or line end behind it.
-    fn bare_text(&mut self, place: Place) -> Result<Value, Fault> {
-        let at = self.cursor.at();
-        let mut braces = 0;
-        loop {
-            self.cursor.skip_while(|c| !matches!(c, ',' | '{' | '}' | ']' | '\n' | '#' | '/' | '"'));
-            let is_comment = self.cursor.previous().is_some_and(char::is_whitespace);
-            match self.cursor.peek() {
-                None => return Err(Fault::cut(at)),
-                Some('"') if place == Place::Member && is_comment && quote::begins_quoted_key(self.cursor) => break,
-                Some('"') => self.cursor.bump(),
-                Some(',') if place == Place::Member && is_group(self.cursor, at) => self.cursor.bump(),
-                Some(',') if place == Place::Member && self.goes_on() => self.cursor.bump(),
-                Some('{') => {
-                    let Some(length) = words_in_braces(self.cursor) else { break };
-                    braces += length;
-                    self.cursor = Cursor::new(self.cursor.whole(), self.cursor.at() + length);
-                    continue;
-                }
-                Some('#') if !is_comment => self.cursor.bump(),
-                Some('/') if !is_comment || !starts_comment(self.cursor) => self.cursor.bump(),
-                Some(_) => break,
-            };
-        }
-        let mut text = self.cursor.since(at).trim_end();
-        if let Some(unquoted) = text.strip_suffix('"').filter(|text| !text.contains('"')) {
-            self.repairs.note(repair::NO_QUOTE);
-            text = unquoted;
-        }
-        if text.contains("...") || text.contains('…') || TYPE_NAMES.contains(&text) {
-            return Err(Fault::new(at, LEFT_OUT));
-        }
-        let is_odd = |c: char| {
-            quote::is_quote(c) || (c == '{' && braces == 0) || matches!(c, '[' | '(' | ')' | '<' | '>' | ';' | '=' | '|' | '\\')
-        };
-        if !begins_well(text) || text.contains(is_odd) || text.contains(": ") {
-            text = self.line(at, place).ok_or_else(|| Fault::new(at, "expected a JSON value"))?;
-        }
-        self.repairs.note(repair::BARE_TEXT);
-        Ok(Value::String(text.to_owned()))
-    }
-}
-
-/// A text without quotes begins like this.
-fn begins_well(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '$' | '€' | '£' | '¥' | '+' | '-' | '/'))
-}
-
-/// Whether its brackets are closed in their order; those of types (`Promise<Post>`) and arrows are not looked at.
-fn is_balanced(text: &str) -> bool {
-    let mut open = Vec::new();
-    text.chars().all(|c| match c {
-        '(' | '[' | '{' => {
-            open.push(c);
-            true
-        }
-        ')' => open.pop() == Some('('),
-        ']' => open.pop() == Some('['),
-        '}' => open.pop() == Some('{'),
-        _ => true,
-    }) && open.is_empty()
-}
-
-/// `words{in braces}`: the bytes of the braces behind a word, with nothing but words in them.
-fn words_in_braces(cursor: Cursor<'_>) -> Option<usize> {
-    cursor.previous().filter(|c| c.is_alphanumeric())?;
-    let mut ahead = cursor.window(quote::LOOKAHEAD);
-    ahead.bump();
-    let words = ahead.skip_while(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-'));
-    (!words.is_empty() && ahead.eat("}")).then(|| words.len() + 2)
 }
 
 /// Whether a quote right behind a word begins the next key or element, rather than ending this one.
 fn begins_string(cursor: Cursor<'_>, place: Place) -> bool {
     let mut ahead = cursor.window(quote::LOOKAHEAD);
     ahead.bump();
+    ahead.skip_while(char::is_whitespace);
     place == Place::Element && !matches!(ahead.peek(), Some(',' | ']')) || quote::begins_quoted_key(cursor)
 }
 
 /// `1,234`: three digits behind a comma that is behind digits, and no key.
-fn is_group(cursor: Cursor<'_>, start: usize) -> bool {
+pub fn is_group(cursor: Cursor<'_>, start: usize) -> bool {
     let is_number = |c: char| c.is_ascii_digit() || matches!(c, ',' | '-' | '+' | '$' | '€' | '£' | '¥' | ' ');
     let before = cursor.since(start);
     let mut ahead = cursor.window(quote::LOOKAHEAD);
@@ -222,7 +107,7 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.')
 }
 
-fn starts_comment(cursor: Cursor<'_>) -> bool {
+pub fn starts_comment(cursor: Cursor<'_>) -> bool {
     cursor.rest().starts_with("//") || cursor.rest().starts_with("/*")
 }
 

@@ -10,6 +10,7 @@ use super::cursor::{Cursor, is_space};
 use super::ends::next_member;
 use super::found::{Candidate, Found};
 use super::object::{self, Broken, Fault, Mended, Words};
+use super::quote;
 use super::reasoning::{self, Mark};
 use super::repair::{self, Repairs};
 use crate::model::Plain;
@@ -163,7 +164,10 @@ impl Scan<'_> {
         let after = Cursor::new(self.text, span.end);
         let has_more = next_member(after).is_some();
         // {"a": {"b": [1}, "c": 2}}: the bracket was missing elsewhere, so what is in what is not certain.
-        let is_doubtful = repairs.as_ref().is_some_and(|repairs| repairs.has(repair::NO_BRACKET)) && closes_again(after);
+        let is_doubtful = repairs.as_ref().is_some_and(|repairs| {
+            let is_twofold = repairs.has_duplicate() && (repairs.has(repair::NO_BRACKET) || repairs.has(repair::NO_QUOTE));
+            is_twofold || repairs.has(repair::NO_BRACKET) && goes_on(after)
+        });
         if has_more || is_doubtful {
             let fault = Fault::new(span.end, "more members or brackets follow behind the closing bracket");
             return self.skip_to_close(span.end, 1, fault) && self.spend(span.len());
@@ -258,9 +262,11 @@ impl Scan<'_> {
     }
 }
 
-fn closes_again(mut behind: Cursor<'_>) -> bool {
+/// More of some JSON follows.
+fn goes_on(mut behind: Cursor<'_>) -> bool {
     behind.skip_while(is_space);
-    matches!(behind.peek(), Some('}' | ']'))
+    let is_fence = behind.rest().starts_with("```");
+    behind.peek().is_some_and(|c| matches!(c, '}' | ']' | '{' | '[' | ',') || quote::is_quote(c) && !is_fence)
 }
 
 /// The byte behind the bracket that brings `depth` back to 0, strings in double quotes left out.

@@ -15,6 +15,11 @@ impl Reader<'_> {
                 return self.triple_quoted(opened, triple).map(block);
             }
         }
+        if place == Place::Member
+            && let Some(string) = self.quoted_fence()
+        {
+            return Ok(string);
+        }
         if let Some(string) = self.doubly_quoted(place) {
             return Ok(string);
         }
@@ -108,6 +113,29 @@ impl Reader<'_> {
             self.was_json = true;
             self.cursor = behind;
             block(text)
+        })
+    }
+
+    /// `"```json {"a": 1}```"`: a block of code with quotes that are not escaped, up to the fence with the string's own quote behind it.
+    fn quoted_fence(&mut self) -> Option<String> {
+        let mut ahead = self.cursor;
+        let start = ahead.at() + 1;
+        (ahead.eat("\"```") && start >= self.fences_sought).then_some(())?;
+        let text = ahead.rest();
+        let length = text.find("```\"");
+        // No byte is looked at twice.
+        self.fences_sought = length.map_or(usize::MAX, |length| ahead.at() + length);
+        ahead = Cursor::new(self.cursor.whole(), ahead.at() + length?);
+        ahead.eat("```");
+        let block = ahead.since(start);
+        ahead.eat("\"");
+        let ends = |at| quote::ends_string(Cursor::new(self.cursor.whole(), at).window(quote::LOOKAHEAD), Place::Member, false);
+        let is_block = block.find('"').is_some_and(|inner| !ends(start + inner + 1)) && !block.contains('\\');
+        (is_block && ends(ahead.at())).then(|| {
+            self.repairs.note(repair::INNER_QUOTE);
+            self.was_json = true;
+            self.cursor = ahead;
+            block.to_owned()
         })
     }
 

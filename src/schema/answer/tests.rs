@@ -153,6 +153,36 @@ fn syntax_is_mended() {
         (r#"{"a": [1 # one ]}"#, json!({"a": [1]})),
         (r#"{""a"": ''x y'', ""b"": ""5""}"#, json!({"a": "x y", "b": "5"})),
         (r#"{"a": "v"alu"e", "b": "x"c: 2}"#, json!({"a": "v\"alu\"e", "b": "x", "c": 2})),
+    ]);
+}
+
+#[test]
+fn what_is_plain_though_a_bracket_a_quote_or_a_colon_is_missing_is_mended() {
+    mends(&[
+        (r#"{"a: "x", "b:   "y"}"#, json!({"a": "x", "b": "y"})),
+        (r#"{"a": [}"#, json!({"a": []})),
+        (r#"{"a": {"b": [ }, "c": 1}"#, json!({"a": {"b": []}, "c": 1})),
+        ("[{]", json!([{}])),
+        (r#"{"l": [{]}"#, json!({"l": [{}]})),
+        (r#"["a": 1}, "b": {"c": [2]}}, {"d": 3}]"#, json!([{"a": 1}, {"b": {"c": [2]}}, {"d": 3}])),
+        (r#"{"l": ["a": 1}]}"#, json!({"l": [{"a": 1}]})),
+        (r#"{"a": one, two, three.",}"#, json!({"a": "one, two, three."})),
+        (r#"{"a": one, two, three", "b": 1}"#, json!({"a": "one, two, three", "b": 1})),
+        (r#"{"k"e"y": "x", "n": 1}"#, json!({"k\"e\"y": "x", "n": 1})),
+        (r#"{"a": "x"}, "b" "y"}"#, json!({"a": "x", "b": "y"})),
+        (r#"["one1" two2", "three"]"#, json!(["one1", "two2", "three"])),
+        (
+            r#"{"l": ["one", "two" three" ], "m": ["a 6" pipe", "b"]}"#,
+            json!({"l": ["one", "two", "three"], "m": ["a 6\" pipe", "b"]}),
+        ),
+        (r#"{"t": "a 2x6" plank", "n": 1}"#, json!({"t": "a 2x6\" plank", "n": 1})),
+        (r#"{"c": "```json {"a": [{"b": 1}]}```", "n": 1}"#, json!({"c": "```json {\"a\": [{\"b\": 1}]}```", "n": 1})),
+        (r#"{"c": "```", "d": "x```",}"#, json!({"c": "```", "d": "x```"})),
+        (r#"{"c": "```js f(\"a\")```", "d": "x```",}"#, json!({"c": "```js f(\"a\")```", "d": "x```"})),
+        (
+            "{\n  kind: form,\n  props: {title: string, done: () => void}\n}",
+            json!({"kind": "form", "props": "{title: string, done: () => void}"}),
+        ),
         (r#"{\"a\": 1, \"b\": \"say \\\"no\\\"\"}"#, json!({"a": 1, "b": "say \"no\""})),
     ]);
 }
@@ -303,8 +333,20 @@ fn broken_json_is_refused_and_what_is_inside_is_no_answer() {
             r#"{"a": {"b": [1}, "c": [1]}}"#,
             r#"{"a": [[1}"#,
             r#"{"a": [1,}"#,
-            r#"{"a": [}"#,
-            "[{]",
+            r#"{"a": [[}"#,
+            r#"{"a": [,}"#,
+            "[{,]",
+            r#"{"a": {"b": [}, "c": [1]}}"#,
+            r#"["a": 1]"#,
+            r#"{"l": [}{"a": 1}]}"#,
+            r#"{"l": [{"a": 1], "b": 2}, {"a": 3}]}"#,
+            r#"{"l": [{"a": "x}, "a": "y"}]}"#,
+            r#"{"l": ["one,"two"]}"#,
+            r#"["a": {"b": 1}]"#,
+            r#"{"k"ey": 1}"#,
+            r#"{"a": one, two", three, "b": 1}"#,
+            r#"{"l": ["one" two three", "four"]}"#,
+            "{\n  type: {name: string, age: number}\n}",
             r#"[{"a": 1, "b": 2, "a": 3]"#,
             r#"{"a": 1}, "a": 2}"#,
             r#"{}, "a": 2}"#,

@@ -78,9 +78,12 @@ impl Decimal {
     fn read(text: &str) -> Option<Self> {
         let point = point(text)?;
         let (whole, fraction) = point.map_or(Some((text, "")), |at| Some((text.get(..at)?, text.get(at + 1..)?)))?;
-        if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let is_fraction = fraction.is_empty() || fraction.split('_').all(is_digits);
+        if !is_fraction || fraction.contains('_') && whole.contains(|c: char| c != '_' && !c.is_ascii_digit()) {
             return None;
         }
+        let fraction = fraction.replace('_', "");
         let groups: Vec<&str> = whole.split(|c: char| !c.is_ascii_digit()).collect();
         let mut separators = whole.chars().filter(|c| !c.is_ascii_digit());
         let separator = separators.next();
@@ -95,7 +98,7 @@ impl Decimal {
         // "01234" is a code, not a number.
         let is_code = whole.len() > 1 && whole.starts_with('0');
         let length = i32::try_from(fraction.len()).ok()?;
-        (is_one_kind && is_grouped && !is_code).then(|| Self { digits: groups.concat() + fraction, fraction: length })
+        (is_one_kind && is_grouped && !is_code).then(|| Self { digits: groups.concat() + &fraction, fraction: length })
     }
 
     /// Times a power of ten.

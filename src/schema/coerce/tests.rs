@@ -584,6 +584,104 @@ fn values_of_different_kinds_that_follow_one_another_are_a_list() {
 }
 
 #[test]
+fn underscores_group_digits_on_both_sides_of_the_point() {
+    let number = json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "number"}}});
+    mends(&number, &[("{\"n\": 1_234.5_6}", json!({"n": 1234.56})), ("{\"n\": \"0.000_1\"}", json!({"n": 0.0001}))]);
+    refuses(&number, &["{\"n\": 1_2.5}", "{\"n\": 1.5_}", "{\"n\": 1.5__6}", "{\"n\": \"1,234.5_6\"}", "{\"n\": \"1.234.5_6\"}"]);
+}
+
+#[test]
+fn empty_brackets_that_are_not_closed_are_held_against_the_schema() {
+    let list = json!({"type": "object", "required": ["l"], "properties": {"l": {"type": "array", "minItems": 1}}});
+    refuses(&list, &["{\"l\": [}"]);
+    let objects = json!({"type": "array", "items": {"type": "object", "required": ["a"]}});
+    refuses(&objects, &["[{]"]);
+}
+
+#[test]
+fn objects_with_a_few_words_between_them_are_a_list() {
+    let list = json!({"type": "array", "items": {"type": "object", "required": ["k"], "properties": {"k": {"type": "string"}}}});
+    let both = json!([{"k": "x"}, {"k": "y"}]);
+    mends(
+        &list,
+        &[
+            ("before {\"k\": \"x\"} some words {\"k\": \"y\"} behind", both.clone()),
+            ("1. The first:\n{\"k\": \"x\"}\n2. The second:\n{'k': 'y'}", both),
+        ],
+    );
+    let long = format!("{{\"k\": \"x\"}} {} {{\"k\": \"y\"}}", "word ".repeat(30));
+    refuses(
+        &list,
+        &[
+            "{\"k\": \"x\"} was wrong. Corrected: {\"k\": \"y\"}",
+            "{\"k\": \"x\"} or {\"k\": \"y\"}",
+            "\"k\": \"w\"}, {\"k\": \"x\"}, {\"k\": \"y\"}]",
+            "{\"k\": \"x\"}, {\"k\" 'w}, {\"k\": \"y\"}]",
+            "[{k\": \"w' }, {\"k\": \"x\"}]",
+            "For example {\"k\": \"x\"} and then {\"k\": \"y\"}",
+            "One {\"k\": \"x\"} and one {\"k\": \"x\"}",
+            "One {\"k\": \"x\"} and one {\"z\": \"y\"}",
+            &long,
+        ],
+    );
+    refuses(&json!({"type": "array", "items": {"type": "object"}}), &["One {\"k\": \"x\"} and one {\"k\": \"y\"}"]);
+}
+
+#[test]
+fn yaml_in_a_closed_block_of_code_is_read() {
+    let schema = json!({"type": "object", "required": ["people"], "properties": {
+        "people": {"type": "array", "items": {"$ref": "#/$defs/who"}}, "place": {"type": "object",
+            "properties": {"city": {"type": "string"}, "zip": {"type": "string"}}}},
+        "$defs": {"who": {"type": "object", "required": ["name"], "additionalProperties": false, "properties": {
+            "name": {"type": "string"}, "age": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}}}}});
+    mends(
+        &schema,
+        &[
+            ("```yaml\npeople:\n  - name: Ann\n```", json!({"people": [{"name": "Ann"}]})),
+            (
+                "Here:\n```yml\n---\n# all of them\npeople:\n- name: 'Ann''s'\n  age: 34 # years\n  tags:\n  - a b\n  - \"c: d\"\n-\n  name: Bob\n  tags: [x, y]\nplace:\n  city: Bern\n\n  zip: 03000\n```\nDone.",
+                json!({"people": [{"name": "Ann's", "age": 34, "tags": ["a b", "c: d"]}, {"name": "Bob", "tags": ["x", "y"]}],
+                    "place": {"city": "Bern", "zip": "03000"}}),
+            ),
+        ],
+    );
+    let deep = format!("```yaml\npeople: \n  {}x\n```", "- ".repeat(1000));
+    refuses(
+        &schema,
+        &[
+            "people:\n  - name: Ann\n  - name: Bob",
+            "```yaml\npeople:\n  - name: Ann",
+            "```yaml\npeople:\n  - name: Ann\n```\n```yaml\npeople:\n  - name: Bob\n```",
+            "```python\npeople:\n  - name: Ann\n```",
+            "```yaml\npeople:\n  - name: Ann\n    and Bob\n```",
+            "```yaml\npeople:\n  - name: Ann\n    name: Bob\n```",
+            "```yaml\npeople:\n  - name: Ann\n age: 3\n```",
+            "```yaml\npeople:\n  - name: |\n      Ann\n```",
+            "```yaml\npeople:\n  - &a\n  - *a\n```",
+            "```yaml\npeople:\n\t- name: Ann\n```",
+            "```yaml\npeople:\n  - name: Ann\n  - ...\n```",
+            "```yaml\npeople:\n```",
+            "```yaml\nnotes: 1\n```",
+            &deep,
+        ],
+    );
+    let list = json!({"type": "array", "items": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}});
+    mends(&list, &[("```yaml\n- n: 1\n- n: 2\n```", json!([{"n": 1}, {"n": 2}]))]);
+    let text = read(&json!({"type": "string"}), "```yaml\n- n: 1\n```");
+    assert!(text.is_none_or(|text| text.value.is_string()));
+}
+
+#[test]
+fn an_element_that_is_a_number_is_one_where_no_text_may_be() {
+    let of = |kinds: [&str; 2]| {
+        let kinds = kinds.map(|kind| json!({"type": kind}));
+        json!({"type": "object", "required": ["a", "b"], "properties": {"a": {"anyOf": kinds}, "b": {"type": "string"}}})
+    };
+    mends(&of(["integer", "boolean"]), &[("<x><a>1</a><b>2</b></x>", json!({"a": 1, "b": "2"}))]);
+    mends(&of(["integer", "string"]), &[("<x><a>1</a><b>2</b></x>", json!({"a": "1", "b": "2"}))]);
+}
+
+#[test]
 fn a_bare_number_is_put_into_no_text() {
     let one = |kind: &str| json!({"type": "object", "required": ["foo"], "properties": {"foo": {"type": kind}}});
     mends(&one("integer"), &[("7", json!({"foo": 7}))]);

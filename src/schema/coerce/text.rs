@@ -7,7 +7,7 @@ use super::super::walk::Document;
 use super::at::At;
 use super::fit::{Fit, Mended, Mender, Shapes, wanted};
 use super::words::{bare, is_refusal, key_form};
-use super::xml;
+use super::{xml, yaml};
 
 /// The longest text that is looked at, in bytes.
 const MAX_TEXT: usize = 64 << 10;
@@ -15,19 +15,24 @@ const MAX_TEXT: usize = 64 << 10;
 const MAX_SCALAR: usize = 600;
 const FROM_TEXT: u32 = 4;
 const XML: &str = "read from XML elements";
+const YAML: &str = "read from YAML";
 
 /// What `text` says of the schema's root.
 pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
     let whole = unfenced(text);
+    let answer = text;
     let text = inner(whole);
     if text.is_empty() || text.len() > MAX_TEXT {
         return None;
     }
     let root = document.target(document.root());
     let (value, note) = if let Some(properties) = root.get("properties").and_then(Value::as_object) {
-        xml::read(document, whole).map(|value| (value, XML)).or_else(|| lines(properties, text))?
+        let elements = || xml::read(document, whole).map(|value| (value, XML));
+        elements().or_else(|| lines(properties, text)).or_else(|| Some((yaml::read(answer)?, YAML)))?
     } else if let Some(list) = xml::read(document, whole) {
         (list, XML)
+    } else if let Some(list) = wanted(root).any(|kind| kind == "array").then(|| yaml::read(answer)).flatten() {
+        (list, YAML)
     } else {
         if text.len() > MAX_SCALAR || is_refusal(text) {
             return None;

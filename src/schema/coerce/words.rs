@@ -48,6 +48,47 @@ pub fn is_doubt(word: &str) -> bool {
     DOUBT.contains(&word.as_str()) || word.ends_with("n't")
 }
 
+/// What says that a value is replaced by another one, or is none of the answer.
+const SECOND_THOUGHTS: [&str; 32] = [
+    "actually",
+    "again",
+    "alternative",
+    "alternatively",
+    "better",
+    "change",
+    "changed",
+    "corrected",
+    "correction",
+    "draft",
+    "error",
+    "example",
+    "expected",
+    "final",
+    "finally",
+    "fix",
+    "fixed",
+    "form",
+    "format",
+    "hmm",
+    "improved",
+    "mistake",
+    "oops",
+    "previous",
+    "revised",
+    "schema",
+    "template",
+    "updated",
+    "version",
+    "wait",
+    "was",
+    "wrong",
+];
+
+/// Whether a text beside values takes one back, or says that it is only an example.
+pub fn has_second_thoughts(text: &str) -> bool {
+    words(text).any(|(_, word)| is_doubt(word) || SECOND_THOUGHTS.contains(&word.to_lowercase().as_str()))
+}
+
 /// The model speaks of itself instead of answering.
 pub fn is_refusal(text: &str) -> bool {
     const SAID: [&str; 16] = [

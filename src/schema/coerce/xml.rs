@@ -81,7 +81,7 @@ fn value(document: &Document<'_>, schema: &Value, element: &Element<'_>) -> Opti
         return Some(match is_container {
             Some("array") => Value::Array(Vec::new()),
             Some("object") => Value::Object(Map::new()),
-            _ => told(&unescaped(element.text)),
+            _ => number(schema, element.text).unwrap_or_else(|| told(&unescaped(element.text))),
         });
     }
     let branches = ["anyOf", "oneOf"].iter().find_map(|keyword| schema.get(keyword)?.as_array());
@@ -89,6 +89,16 @@ fn value(document: &Document<'_>, schema: &Value, element: &Element<'_>) -> Opti
         Some(branches) => branches.iter().find_map(|branch| container(document, document.target(branch), &element.children)),
         None => container(document, schema, &element.children),
     }
+}
+
+/// A number as JSON writes it, where a choice of types has numbers and no text.
+fn number(schema: &Value, text: &str) -> Option<Value> {
+    let branches = ["anyOf", "oneOf"].iter().find_map(|keyword| schema.get(keyword)?.as_array())?;
+    let mut kinds = branches.iter().filter_map(|branch| wanted(branch).next());
+    let is_closed = branches.iter().all(|branch| wanted(branch).next().is_some_and(|kind| kind != "string"));
+    (is_closed && kinds.any(|kind| matches!(kind, "integer" | "number")))
+        .then(|| serde_json::from_str(text).ok())?
+        .map(Value::Number)
 }
 
 /// What elements say of an object's or a list's schema.
