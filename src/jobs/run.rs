@@ -278,7 +278,7 @@ impl Run<'_> {
     }
 
     fn recorded(&mut self, job: &Job) {
-        self.shared.meters.recorded(job.last_event.saturating_sub(self.job.last_event) as usize);
+        self.shared.meters.recorded(job.counts.ended().saturating_sub(self.job.counts.ended()) as usize);
         if job.last_event >= self.job.last_event {
             self.job = job.clone();
         }
