@@ -12,6 +12,7 @@ mod follow;
 pub mod link;
 mod live;
 mod mac;
+mod prepare;
 mod record;
 mod run;
 mod runner;

@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
 use super::live::Live;
-use super::record::Record;
+use super::prepare::{Prepared, prepare};
 use super::store::{End, Finished, ItemStatus, Job, JobKey, Millis, Pending, Status, Store, StoreError, Stored};
 use super::{Shared, now};
-use crate::extract::{self, Kind, Outcomes, Plan};
+use crate::extract::{self, Outcomes, Plan};
 use crate::limits::Lane;
-use crate::model::{Batch, Code, Ending, Error, Input, Item, OnError, Outcome};
+use crate::model::{Code, Ending, Error, Input, Item, OnError, Outcome};
 
 /// Results that are recorded together at most: so many, or about so many bytes.
 const GROUP: usize = 256;
@@ -60,48 +60,6 @@ pub async fn to_its_end(shared: &Arc<Shared>, job: JobKey, cancel: CancellationT
     let done = run.work().await;
     run.live.rests();
     done
-}
-
-/// A plan for a job's items, and what else it was made with.
-pub struct Prepared {
-    /// Or why it cannot run.
-    pub plan: Result<Arc<Plan>, Error>,
-    concurrency: Option<usize>,
-    on_error: OnError,
-    pub request_id: String,
-    has_webhook: bool,
-}
-
-/// Makes a job's spec ready.
-///
-/// # Errors
-/// The store's.
-pub async fn prepare(shared: &Shared, job: JobKey) -> Result<Prepared, StoreError> {
-    let spec = shared.store.spec(job).await?.unwrap_or_default();
-    let read = |text: &str| {
-        let record: Record = serde_json::from_str(text)?;
-        Ok((serde_json::from_str::<Batch>(record.batch.get())?, record))
-    };
-    let (mut batch, record) = match read(&spec) {
-        Ok(read) => read,
-        Err(error) => return Ok(Prepared::unreadable(&error)),
-    };
-    let plan = shared.extractor.plan(std::mem::take(&mut batch.spec), Kind::Job, record.traceparent).await;
-    Ok(Prepared {
-        plan: plan.map(Arc::new),
-        concurrency: batch.concurrency(),
-        on_error: batch.on_error,
-        request_id: record.request_id,
-        has_webhook: record.webhook.is_some(),
-    })
-}
-
-impl Prepared {
-    fn unreadable(error: &serde_json::Error) -> Self {
-        let detail = format!("what the job was made with cannot be read by this version of the server: {error}");
-        let plan = Err(Error::new(Code::Internal, detail));
-        Self { plan, concurrency: None, on_error: OnError::Continue, request_id: String::new(), has_webhook: false }
-    }
 }
 
 struct Run<'a> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::Shared;
-use super::run::{self, Prepared};
+use super::prepare::{Prepared, prepare};
+use super::run;
 use super::runner::SETTLED;
 use super::store::{JobKey, Lost, Pending, Status, StoreError};
 use crate::extract::{self, Plan};
@@ -38,7 +39,7 @@ async fn try_to_clear(shared: &Arc<Shared>) -> Result<(), StoreError> {
         "the server died several times soon after its start; the items that it had run one by one"
     );
     let draining = shared.ends.draining.clone();
-    let mut prepared = HashMap::new();
+    let mut ready = HashMap::new();
     let mut quiet = QUIET;
     while !suspects.is_empty() {
         for (job, item) in suspects {
@@ -48,17 +49,18 @@ async fn try_to_clear(shared: &Arc<Shared>) -> Result<(), StoreError> {
             if has_waited.is_none() {
                 return Ok(());
             }
-            if let std::collections::hash_map::Entry::Vacant(entry) = prepared.entry(job) {
-                entry.insert(run::prepare(shared, job).await?);
+            if let std::collections::hash_map::Entry::Vacant(entry) = ready.entry(job) {
+                entry.insert(prepare(shared, job).await?);
             }
             // One that cannot be made ready cannot do harm, and fails when it runs.
-            if let Some(Prepared { plan: Ok(plan), request_id, .. }) = prepared.get(&job) {
+            if let Some(Prepared { plan: Ok(plan), request_id, .. }) = ready.get(&job) {
                 alone(shared, plan, request_id, (job, &item)).await?;
             }
         }
         // Those that could not be made ready are the only ones that may be left.
         let left = shared.store.suspects(SUSPECTED).await?;
-        suspects = left.into_iter().filter(|(job, _)| prepared.get(job).is_none_or(|prepared| prepared.plan.is_ok())).collect();
+        suspects =
+            left.into_iter().filter(|(job, _)| ready.get(job).is_none_or(|prepared: &Prepared| prepared.plan.is_ok())).collect();
     }
     shared.store.set_alone(None).await
 }
