@@ -80,12 +80,14 @@ impl<'t> Reader<'t> {
 
     /// `props: {name: string, done: () => void}` on a line of its own: a type with a function in it is text, not values.
     pub(super) fn type_in_braces(&mut self) -> Option<String> {
-        let is_brace = self.cursor.peek() == Some('{');
-        let line = self.cursor.window(MAX_TYPE).skip_while(|c| c != '\n');
-        let is_type = is_brace && line.contains(") =>") && !line.contains(['\'', '’']);
         let at = self.cursor.at();
-        let is_member = is_type && self.begins_line(at);
-        let text = is_member.then(|| self.line_from(at)).flatten()?;
+        // Cheapest first: a brace on a line of its own is rare.
+        if self.cursor.peek() != Some('{') || !self.begins_line(at) {
+            return None;
+        }
+        let line = self.cursor.window(MAX_TYPE).skip_while(|c| c != '\n');
+        let is_type = line.contains(") =>") && !line.contains(['\'', '’']);
+        let text = is_type.then(|| self.line_from(at)).flatten()?;
         self.repairs.note(repair::BARE_TEXT);
         Some(text.to_owned())
     }

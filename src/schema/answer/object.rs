@@ -150,7 +150,7 @@ impl<'t> Reader<'t> {
                 self.was_json = true;
                 Err(Fault::new(at, TOO_DEEP))
             }
-            Some('{') if quote::begins_set(self.cursor) && self.words == Words::Elements => {
+            Some('{') if self.words == Words::Elements && quote::begins_set(self.cursor) => {
                 self.repairs.note(repair::SET);
                 self.nested(0, |reader| reader.array('}'))
             }
