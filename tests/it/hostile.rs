@@ -62,7 +62,7 @@ impl Siege {
         let (before, begun) = (self.server.resident_bytes(), Instant::now());
         let result = within(SOON, what, attack).await;
         let grown = self.server.peak_bytes().saturating_sub(before);
-        println!("{what}: {} ms, {} KiB", begun.elapsed().as_millis(), grown / 1024);
+        println!("{what}: {} ms, {} of {mib} MiB", begun.elapsed().as_millis(), grown >> 20);
         assert!(grown <= mib << 20, "{what}: grew by {} KiB, {mib} MiB are allowed", grown / 1024);
         self.serves(what).await;
         result
