@@ -119,7 +119,10 @@ pub struct Left {
 /// Why the model stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finish {
+    /// The model ended its answer by itself.
     Stop,
+    /// The provider does not say, or in words that are not known.
+    Unknown,
     /// It ran into its output limit.
     Length,
     /// It declined, with its own words.

@@ -37,6 +37,8 @@ pub struct Held<'a> {
     pub lowered: Option<&'a Arc<Lowered>>,
     /// Whether it may be mended toward the schema.
     pub coerce: bool,
+    /// No other attempt follows: an answer that the model ended by itself within a list or a string is taken as it is, if it is valid.
+    pub is_last: bool,
     /// What it was extracted from.
     pub input: &'a str,
 }
@@ -57,15 +59,15 @@ pub async fn judge(held: Held<'_>, answer: Answer) -> (Answer, Verdict) {
         return (answer, verdict);
     }
     let (schema, rules, lowered) = (Arc::clone(held.schema), Arc::clone(held.rules), held.lowered.cloned());
-    let coerce = held.coerce;
+    let (coerce, is_last) = (held.coerce, held.is_last);
     let input = if rules.is_empty() { String::new() } else { held.input.to_owned() };
     let text = answer.clone();
     let judged = tokio::task::spawn_blocking(move || {
-        let held = Held { schema: &schema, rules: &rules, lowered: lowered.as_ref(), coerce, input: &input };
+        let held = Held { schema: &schema, rules: &rules, lowered: lowered.as_ref(), coerce, is_last, input: &input };
         let verdict = verdict(held, &answer);
         (answer, verdict)
     });
-    judged.await.unwrap_or_else(|_| (text, wrong("", "the answer could not be checked")))
+    judged.await.unwrap_or_else(|_| (text, wrong("the answer could not be checked")))
 }
 
 fn verdict(held: Held<'_>, answer: &Answer) -> Verdict {
@@ -81,10 +83,15 @@ fn verdict(held: Held<'_>, answer: &Answer) -> Verdict {
             Some(data) if schema.is_valid(&data) => ruled(held, data, Vec::new()),
             _ => Verdict::Truncated,
         },
-        Finish::Stop => match schema.read(&answer.text, raised, held.coerce) {
-            Err(none) => wrong("", &none.message),
-            Ok(Read { value, repairs, faults }) if faults.is_empty() => ruled(held, value, repairs),
-            Ok(Read { value, faults, .. }) => Verdict::Wrong { faults, candidate: Some(value) },
+        finish => match schema.read(&answer.text, raised, held.coerce) {
+            Err(none) => wrong(&none.message),
+            Ok(Read { value, faults, .. }) if !faults.is_empty() => Verdict::Wrong { faults, candidate: Some(value) },
+            Ok(Read { value, repairs, left_open: None, .. }) => ruled(held, value, repairs),
+            // Another attempt may write it whole.
+            Ok(Read { value, repairs, .. }) if held.is_last && *finish == Finish::Stop => ruled(held, value, repairs),
+            Ok(Read { value, left_open: Some(message), .. }) => {
+                Verdict::Wrong { faults: vec![whole(message)], candidate: Some(value) }
+            }
         },
     }
 }
@@ -95,9 +102,13 @@ fn ruled(held: Held<'_>, data: Value, repairs: Vec<String>) -> Verdict {
     if faults.is_empty() { Verdict::Accepted { data, repairs } } else { Verdict::Wrong { faults, candidate: Some(data) } }
 }
 
-fn wrong(pointer: &str, message: &str) -> Verdict {
-    let fault = Fault { pointer: pointer.to_owned(), message: message.to_owned() };
-    Verdict::Wrong { faults: vec![fault], candidate: None }
+fn wrong(message: &str) -> Verdict {
+    Verdict::Wrong { faults: vec![whole(message.to_owned())], candidate: None }
+}
+
+/// A fault of the answer as a whole.
+fn whole(message: String) -> Fault {
+    Fault { pointer: String::new(), message }
 }
 
 #[cfg(test)]
@@ -113,12 +124,17 @@ mod tests {
     }
 
     fn judged_by_rules(schema: &Value, rules: &[(&str, &str)], text: &str, finish: Finish, wrapped: bool) -> Verdict {
+        judged_at(false, schema, rules, text, finish, wrapped)
+    }
+
+    fn judged_at(is_last: bool, schema: &Value, rules: &[(&str, &str)], text: &str, finish: Finish, wrapped: bool) -> Verdict {
         let schema = Arc::new(Schema::compile(&schema.to_string()).unwrap());
         let lowered = schema.lowered(if wrapped { &Subset::OBJECT } else { &Subset::WHOLE }).map(Arc::new);
         let rule = |(expression, message): &(&str, &str)| Rule { expression: (*expression).into(), message: (*message).into() };
         let rules = Arc::new(Rules::compile(rules.iter().map(rule).collect()).unwrap());
         let answer = Answer { text: text.to_owned(), finish, usage: None, mode: Mode::Text, left: Left::default() };
-        verdict(Held { schema: &schema, rules: &rules, lowered: lowered.as_ref(), coerce: true, input: "a text" }, &answer)
+        let held = Held { schema: &schema, rules: &rules, lowered: lowered.as_ref(), coerce: true, is_last, input: "a text" };
+        verdict(held, &answer)
     }
 
     #[test]
@@ -142,6 +158,22 @@ mod tests {
         assert_eq!(judged(&list, "Here: [1] and [1, 2", Finish::Length, false), Verdict::Truncated);
         assert!(matches!(judged(&list, "[1, 2", Finish::Stop, false), Verdict::Wrong { .. }));
         assert!(matches!(judged(&list, "[1, 2]", Finish::Length, false), Verdict::Accepted { .. }));
+    }
+
+    #[test]
+    fn a_list_that_the_model_itself_left_open_is_taken_once_it_will_not_be_asked_again() {
+        let list = json!({"type": "array", "items": {"type": "integer"}});
+        let positive = [("data.all(n, n > 0)", "each is positive")];
+        let judge = |is_last, text: &str, finish| judged_at(is_last, &list, &positive, text, finish, false);
+        let Verdict::Wrong { faults, candidate } = judge(false, "[1, 2", Finish::Stop) else { panic!() };
+        assert!(faults[0].message.contains("is not closed"), "{faults:?}");
+        assert_eq!(candidate, Some(json!([1, 2])));
+        let repairs = vec![answer::ENDED.to_owned()];
+        assert_eq!(judge(true, "[1, 2", Finish::Stop), Verdict::Accepted { data: json!([1, 2]), repairs });
+        assert!(matches!(judge(true, "[1, 2", Finish::Unknown), Verdict::Wrong { .. }), "it may have been cut");
+        assert!(matches!(judge(true, "[1, 0", Finish::Stop), Verdict::Wrong { .. }), "a rule is broken");
+        assert!(matches!(judge(true, "[1, \"x", Finish::Stop), Verdict::Wrong { .. }), "it is not valid");
+        assert_eq!(judge(true, "[1, 2", Finish::Length), Verdict::Truncated);
     }
 
     #[test]

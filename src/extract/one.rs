@@ -180,7 +180,7 @@ impl Item<'_> {
             let is_last = self.attempts >= self.plan.max_attempts;
             let lowered = self.ways.now().lowered.get(&answer.mode);
             let (schema, rules, coerce) = (&self.plan.schema, &self.plan.rules, self.plan.coerce);
-            let held = Held { schema, rules, lowered, coerce, input: text };
+            let held = Held { schema, rules, lowered, coerce, is_last, input: text };
             let (answer, verdict) = judge::judge(held, answer).await;
             match verdict {
                 Verdict::Accepted { data, repairs } => {

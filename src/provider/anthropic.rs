@@ -196,8 +196,9 @@ fn stop(reason: Option<String>, details: Option<StopDetails>, draft: &mut Draft)
             let words = details.and_then(|details| details.explanation);
             Finish::Refusal(words.unwrap_or_else(|| "the provider's classifiers stopped the answer".to_owned()))
         }
-        // `pause_turn` too: it belongs to tools that the server runs, and no such tool is offered.
-        _ => Finish::Stop,
+        "end_turn" | "tool_use" | "stop_sequence" => Finish::Stop,
+        // `pause_turn` belongs to tools that the server runs, and no such tool is offered.
+        _ => Finish::Unknown,
     });
     if reason == "tool_use" && draft.arguments.is_empty() {
         draft.arguments.push_str("{}");

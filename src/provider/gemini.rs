@@ -197,8 +197,9 @@ impl Candidate {
                 let more = self.finish_message.map(|message| format!(": {message}")).unwrap_or_default();
                 Finish::Refusal(format!("the provider stopped the answer ({reason}){more}"))
             }
+            "STOP" => Finish::Stop,
             // An answer that it could not read itself, MALFORMED_FUNCTION_CALL and its kin, is a wrong answer.
-            _ => Finish::Stop,
+            _ => Finish::Unknown,
         });
     }
 }

@@ -171,7 +171,11 @@ impl Wire for Ollama {
         }
         if chunk.done {
             draft.end = End::Over;
-            draft.finish = Some(if chunk.done_reason.as_deref() == Some("length") { Finish::Length } else { Finish::Stop });
+            draft.finish = Some(match chunk.done_reason.as_deref() {
+                Some("length") => Finish::Length,
+                Some("stop") => Finish::Stop,
+                _ => Finish::Unknown,
+            });
             // A prompt that it had already read is not counted again by old versions.
             draft.usage = chunk.eval_count.map(|output| Usage::new(chunk.prompt_eval_count.unwrap_or_default(), output));
         }

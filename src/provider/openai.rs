@@ -216,7 +216,8 @@ impl Completion {
         draft.finish = Some(match reason.as_str() {
             "content_filter" => Finish::filtered(),
             "length" => Finish::Length,
-            _ => Finish::Stop,
+            "stop" | "tool_calls" | "function_call" => Finish::Stop,
+            _ => Finish::Unknown,
         });
     }
 }

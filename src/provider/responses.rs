@@ -171,7 +171,8 @@ impl Response {
         let mut draft = Draft { usage: self.usage.map(Tokens::usage), end: End::Over, ..Draft::default() };
         let reason = self.incomplete_details.and_then(|details| details.reason);
         draft.finish = Some(match (self.status.as_deref(), reason.as_deref()) {
-            (None | Some("completed"), _) => Finish::Stop,
+            (Some("completed"), _) => Finish::Stop,
+            (None, _) => Finish::Unknown,
             (Some("incomplete"), Some("content_filter")) => Finish::filtered(),
             (Some("incomplete"), _) => Finish::Length,
             (Some(status), _) => return Err(Wrong::Format(format!("the response is {status}, not completed"))),

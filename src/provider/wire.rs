@@ -95,7 +95,7 @@ impl Draft {
     pub fn answer(self, mode: Mode, left: Left) -> Answer {
         let (first, other) = if mode == Mode::Tools { (self.arguments, self.content) } else { (self.content, self.arguments) };
         let text = if first.is_empty() { other } else { first };
-        let finish = if self.refusal.is_empty() { self.finish.unwrap_or(Finish::Stop) } else { Finish::Refusal(self.refusal) };
+        let finish = if self.refusal.is_empty() { self.finish.unwrap_or(Finish::Unknown) } else { Finish::Refusal(self.refusal) };
         Answer { text, finish, usage: self.usage, mode, left }
     }
 }

@@ -5,16 +5,18 @@
 //! Three promises: an answer that was cut off is never closed into a shorter one, prose never becomes a value, and
 //! the work is linear in the size of the text.
 //!
-//! An object of which nothing but the closing brace is missing is told as [`Unclosed`]: whether it is whole, the schema knows.
+//! An object of which nothing but the closing brace is missing is told as [`Unclosed`]: whether it is whole, the schema knows. What any
+//! other text lacks at its end is told as [`Ending`]: whether it was to end there, the provider knows.
 //!
 //! Knows no schema (only a predicate), no provider and no HTTP.
 //!
 //! - `scan`: which pieces of the text are worth reading; `reasoning`: which are not; `found`: what came of it
 //! - `object`: the tolerant reader, with `member`, `ends`, `string`, `quote`, `scalar` and `bare`; `cursor`: the place in the text, white space and comments
-//! - `repair`: what was mended, in words
+//! - `ending`: what a text lacks that ends too early; `repair`: what was mended, in words
 
 mod bare;
 mod cursor;
+mod ending;
 mod ends;
 mod found;
 mod member;
@@ -36,6 +38,7 @@ use serde_json::Value;
 
 use crate::model::Plain;
 use cursor::position;
+pub use ending::Ending;
 use found::{Candidate, Found};
 use object::LeftOpen;
 use repair::Repairs;
@@ -60,6 +63,8 @@ pub struct NoJson {
     pub prose: Option<usize>,
     /// What the text says, if all that is missing in it is closing braces of objects.
     pub unclosed: Option<Box<Unclosed>>,
+    /// What the text lacks, if it ends within the only value in it.
+    pub ending: Option<Ending>,
 }
 
 /// An object of which only closing braces are missing: the text, or its block of code, ends behind a whole member, within no array.
@@ -109,7 +114,7 @@ pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJ
 pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     if scan::holds_too_many_values(text) {
         let message = format!("the answer holds more than {} values", scan::MAX_VALUES);
-        return Err(NoJson { message, truncated: false, prose: None, unclosed: None });
+        return Err(NoJson { message, truncated: false, prose: None, unclosed: None, ending: None });
     }
     if let Some(value) = strict(text) {
         let whole = Candidate { value, span: 0..text.len(), body: 0, repairs: Repairs::default(), is_strict: true };
@@ -125,7 +130,7 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     let unclosed = found.left_open.take().map(|(span, left_open)| Box::new(unclosed(text, span, found.body, *left_open)));
     // Even after a whole candidate: the model was about to correct it, or to add to it.
     if let Some(opened) = found.cut {
-        return Err(NoJson { unclosed, ..cut(text, opened) });
+        return Err(NoJson { unclosed, ending: found.ending, ..cut(text, opened) });
     }
     if found.list.is_empty() {
         return Err(NoJson { unclosed, ..nothing(text, &found) });
@@ -153,8 +158,9 @@ pub fn quoted(text: &str) -> Option<String> {
     text.starts_with(quote::is_quote).then(|| object::read_string(text)).flatten()
 }
 
-/// The sentence that says that an object was closed.
+/// The sentences that say that an object was closed, and that the end of a text was made up.
 pub const CLOSED: &str = repair::CLOSED;
+pub const ENDED: &str = repair::ENDED;
 
 /// The values found in a text, in its order.
 pub struct Candidates<'t> {
@@ -333,6 +339,7 @@ fn cut(text: &str, opened: usize) -> NoJson {
         truncated: true,
         prose: None,
         unclosed: None,
+        ending: None,
     }
 }
 
@@ -352,5 +359,5 @@ fn nothing(text: &str, found: &Found) -> NoJson {
         ("the answer holds no JSON object or array".to_owned(), false)
     };
     let prose = (!truncated && found.fault.is_none()).then_some(found.body);
-    NoJson { message, truncated, prose, unclosed: None }
+    NoJson { message, truncated, prose, unclosed: None, ending: None }
 }

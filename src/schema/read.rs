@@ -18,6 +18,8 @@ pub struct Read {
     pub repairs: Vec<String>,
     /// What is wrong with the value; empty when it is valid.
     pub faults: Vec<Fault>,
+    /// Where the text ends within the value, in words: the value is valid, but only whole if the text was to end there.
+    pub left_open: Option<String>,
 }
 
 /// Objects that are put together from prose, and bytes of prose between two of them.
@@ -31,27 +33,34 @@ impl Schema {
     /// # Errors
     /// [`NoJson`] when nothing can be read, or the text ends within a value.
     pub fn read(&self, text: &str, raised: impl Fn(Value) -> Value, coerce: bool) -> Result<Read, NoJson> {
-        let candidates = match answer::candidates(text) {
-            Ok(candidates) => candidates,
-            Err(none) if coerce => return self.prose(text, &none).or_else(|| self.closed(&none, &raised)).ok_or(none),
-            Err(none) => return Err(none),
-        };
+        match answer::candidates(text) {
+            Ok(candidates) => Ok(self.chosen(candidates, &raised, coerce)),
+            Err(none) if coerce => {
+                let read = self.prose(text, &none).or_else(|| self.closed(&none, &raised));
+                read.or_else(|| self.ended(text, &none, raised)).ok_or(none)
+            }
+            Err(none) => Err(none),
+        }
+    }
+
+    /// What is meant by the values found in a text.
+    fn chosen(&self, candidates: Candidates<'_>, raised: &impl Fn(Value) -> Value, coerce: bool) -> Read {
         if coerce && self.is_list_of_kinds(&candidates) {
-            return Ok(whole(candidates.take_all(), &|value| value));
+            return whole(candidates.take_all(), &|value| value);
         }
         if let Some(valid) = candidates.accepted(|value| self.is_valid(&raised(value.clone()))) {
-            return Ok(whole(candidates.take(valid), &raised));
+            return whole(candidates.take(valid), raised);
         }
-        if coerce && let Some(read) = self.coerced_among(&candidates, &raised) {
-            return Ok(match read {
+        if coerce && let Some(read) = self.coerced_among(&candidates, raised) {
+            return match read {
                 Mend::One(place, coerced) => mended(candidates.take(place), coerced),
                 Mend::All(coerced) => mended(candidates.take_all(), coerced),
                 Mend::Sequence => whole(candidates.take_all(), &|value| value),
-            });
+            };
         }
         let largest = candidates.largest();
-        let read = whole(candidates.take(largest), &raised);
-        Ok(Read { faults: self.faults(&read.value), ..read })
+        let read = whole(candidates.take(largest), raised);
+        Read { faults: self.faults(&read.value), ..read }
     }
 
     /// `[1] {"a": 2}`: a list among what follows one another is an element, where the schema takes all of it as a list.
@@ -140,10 +149,19 @@ impl Schema {
         self.is_valid(&read.value).then_some(read)
     }
 
+    /// A text that ends within its value, read as if it were to end there.
+    fn ended(&self, text: &str, none: &NoJson, raised: impl Fn(Value) -> Value) -> Option<Read> {
+        let text = none.ending.as_ref()?.of(text);
+        let mut read = self.chosen(answer::candidates(&text).ok()?, &raised, true);
+        read.repairs.push(answer::ENDED.to_owned());
+        read.left_open = Some(none.message.clone());
+        read.faults.is_empty().then_some(read)
+    }
+
     /// What an answer without JSON says.
     fn prose(&self, text: &str, none: &NoJson) -> Option<Read> {
         let coerced = self.coerced_text(text.get(none.prose?..)?)?;
-        Some(Read { value: coerced.value, repairs: coerced.repairs, faults: Vec::new() })
+        Some(Read { value: coerced.value, repairs: coerced.repairs, faults: Vec::new(), left_open: None })
     }
 }
 
@@ -155,12 +173,12 @@ enum Mend {
 }
 
 fn whole(answer: Answer, raised: &impl Fn(Value) -> Value) -> Read {
-    Read { value: raised(answer.value), repairs: told(answer.repairs), faults: Vec::new() }
+    Read { value: raised(answer.value), repairs: told(answer.repairs), faults: Vec::new(), left_open: None }
 }
 
 fn mended(answer: Answer, coerced: Coerced) -> Read {
     let repairs = [told(answer.repairs), coerced.repairs].concat();
-    Read { value: coerced.value, repairs, faults: Vec::new() }
+    Read { value: coerced.value, repairs, faults: Vec::new(), left_open: None }
 }
 
 fn told(repairs: Vec<Cow<'static, str>>) -> Vec<String> {

@@ -149,6 +149,39 @@ async fn a_truncated_list_is_never_shortened() {
 }
 
 #[tokio::test]
+async fn a_list_that_the_model_left_open_is_asked_again_and_taken_at_last() {
+    let open = || Reply::Text("{\"people\": [\"Ada\", \"Bob\"".into());
+    let upstream =
+        Upstream::saying([open(), Reply::Json(json!({"people": ["Ada", "Bob", "Cleo"]})), open(), open(), open(), open()]);
+    let server = Server::with(&upstream).await;
+    let spec = |more: Value| with(json!({"input": "Ada, Bob, Cleo", "schema": list(), "max_attempts": 2, "cache": "off"}), more);
+    let reply = server.extract(&spec(json!({}))).await.ok();
+    assert_eq!((&reply["data"]["people"][2], &reply["attempts"]), (&json!("Cleo"), &json!(2)));
+    let asked = upstream.log().calls[1].body()["messages"].to_string();
+    assert!(asked.contains("is not closed when the text ends"), "{asked}");
+
+    let reply = server.extract(&spec(json!({}))).await.ok();
+    assert_eq!((&reply["data"], &reply["attempts"]), (&json!({"people": ["Ada", "Bob"]}), &json!(2)));
+    assert_eq!(reply["repairs"], json!(["closed what was left open at the end"]));
+    let refused = server.extract(&spec(json!({"coerce": false}))).await.problem(502, "extraction_failed");
+    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("is not closed"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_list_left_open_is_not_taken_where_nobody_says_that_the_model_ended_it() {
+    let message = json!({"role": "assistant", "content": "{\"people\": [\"Ada\", \"Bob\""});
+    for reason in [Value::Null, json!("abort")] {
+        let body = json!({"id": "c", "object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": reason}]});
+        let upstream = Upstream::start(move |_| Reply::Status(200, Vec::new(), body.to_string()));
+        let server = Server::with(&upstream).await;
+        server
+            .extract(&json!({"input": "Ada, Bob, Cleo", "schema": list(), "mode": "text"}))
+            .await
+            .problem(502, "extraction_failed");
+    }
+}
+
+#[tokio::test]
 async fn without_max_output_tokens_a_cut_answer_is_asked_again_with_twice_the_room() {
     let upstream = Upstream::saying([
         Reply::Truncated("{\"people\": [".into()),

@@ -77,7 +77,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
         ("max_tokens", Finish::Length),
         ("model_context_window_exceeded", Finish::Length),
         ("stop_sequence", Finish::Stop),
-        ("pause_turn", Finish::Stop),
+        ("pause_turn", Finish::Unknown),
         ("refusal", Finish::Refusal("the provider's classifiers stopped the answer".to_owned())),
     ] {
         assert_eq!(of(reason).unwrap().finish, finish, "{reason}");

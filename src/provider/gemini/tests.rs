@@ -81,7 +81,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
         assert!(words.contains(reason), "{words}");
     }
     for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "OTHER"] {
-        assert_eq!(of(reason).unwrap().finish, Finish::Stop, "{reason} is asked again");
+        assert_eq!(of(reason).unwrap().finish, Finish::Unknown, "{reason} is asked again");
     }
     let call =
         json!([{"functionCall": {"name": "extract", "args": {"a": 1}}}, {"functionCall": {"name": "extract", "args": {}}}]);

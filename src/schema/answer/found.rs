@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use super::ending::Ending;
 use super::object::{Fault, LeftOpen};
 use super::repair::Repairs;
 
@@ -31,6 +32,8 @@ pub struct Found {
     pub cut: Option<usize>,
     /// An object of which only the end is missing, and where it is, if nothing was found before it and nothing broken behind it.
     pub left_open: Option<(Range<usize>, Box<LeftOpen>)>,
+    /// What the text lacks that ends here, on the same condition.
+    pub ending: Option<Ending>,
     /// Reasoning was skipped; and the text ends within it.
     pub reasoning: bool,
     pub in_reasoning: bool,

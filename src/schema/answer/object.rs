@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::cursor::{Cursor, is_elision, is_space};
+use super::ending::Ending;
 use super::quote::{self, Place};
 use super::repair::{self, Repairs};
 
@@ -50,6 +51,8 @@ pub struct Broken {
     pub was_json: bool,
     /// Nothing is wrong but that the text ends before some objects are closed.
     pub left_open: Option<Box<LeftOpen>>,
+    /// The text ended first; what it lacks.
+    pub ending: Option<Ending>,
 }
 
 /// An object of which only closing braces are missing: the text ends behind a member that is whole, and within no array.
@@ -74,16 +77,17 @@ pub fn read(text: &str, at: usize, words: Words, room: &mut usize) -> Result<Men
     let mut reader = Reader::new(text, at, words, room);
     let read = reader.value(Place::Element);
     let (end, levels) = (reader.cursor.at(), reader.left_open);
+    let ending = read.as_ref().err().and_then(|&fault| reader.ending(fault));
     let (repairs, was_json) = (reader.repairs, reader.was_json);
     match read {
         Ok(value) if levels > 0 => {
             let left_open = Some(Box::new(LeftOpen { value, levels, repairs }));
             let is_cut = text.get(end..).unwrap_or_default().trim_matches(is_space).is_empty();
             let fault = if is_cut { Fault::cut(end) } else { Fault::new(end, ENDS_EARLY) };
-            Err(Broken { fault, reached: end, was_json, left_open })
+            Err(Broken { fault, reached: end, was_json, left_open, ending: None })
         }
         Ok(value) => Ok(Mended { value, end, repairs }),
-        Err(fault) => Err(Broken { fault, reached: end, was_json, left_open: None }),
+        Err(fault) => Err(Broken { fault, reached: end, was_json, left_open: None, ending }),
     }
 }
 
@@ -107,6 +111,10 @@ pub(super) struct Reader<'a> {
     pub(super) in_objects: usize,
     /// Objects that the text ends in.
     left_open: usize,
+    /// Where the member begins whose name or value is still to come.
+    pub(super) nameless: Option<usize>,
+    /// Where the white space and the comments begin in which the text ends.
+    pub(super) trailing: Option<usize>,
     /// The outermost object went on behind its closing brace.
     pub(super) is_reopened: bool,
     pub(super) was_json: bool,
@@ -126,6 +134,8 @@ impl<'t> Reader<'t> {
             open: 0,
             in_objects: 0,
             left_open: 0,
+            nameless: None,
+            trailing: None,
             is_reopened: false,
             was_json: false,
             fences_sought: 0,
@@ -228,11 +238,15 @@ impl<'t> Reader<'t> {
         self.extra_commas()?;
         self.stray_word();
         while !self.ends_object(&members) {
+            self.nameless = Some(self.cursor.at());
             let key = self.name()?;
             if self.is_reopened && members.contains_key(&key) {
                 return Err(Fault::new(self.cursor.at(), "a member that was there before follows behind the closing bracket"));
             }
             self.trivia()?;
+            if !self.cursor.is_at_end() {
+                self.nameless = None;
+            }
             let value = if matches!(self.cursor.peek(), Some(',' | '}')) {
                 self.repairs.note(repair::NO_VALUE);
                 Value::Null
@@ -303,7 +317,11 @@ impl<'t> Reader<'t> {
     }
 
     pub(super) fn trivia(&mut self) -> Result<(), Fault> {
+        let start = self.cursor.at();
         let trivia = self.cursor.trivia();
+        if self.cursor.is_at_end() {
+            self.trailing.get_or_insert(start);
+        }
         if let Some(at) = trivia.elision {
             return Err(Fault::new(at, LEFT_OUT));
         }

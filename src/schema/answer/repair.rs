@@ -12,6 +12,7 @@ pub const CALL: &str = "took the value out of a call";
 pub const COLON: &str = "mended the colon behind a key";
 pub const COMMENT: &str = "removed a comment";
 pub const CONTROL: &str = "escaped a line break or control character in a string";
+pub const ENDED: &str = "closed what was left open at the end";
 pub const ESCAPE: &str = "mended an invalid escape in a string";
 pub const ESCAPED: &str = "removed escapes around all the JSON";
 pub const DOUBLED: &str = "removed doubled quotes";

@@ -12,7 +12,8 @@ impl Reader<'_> {
         for triple in ["\"\"\"", "'''"] {
             if place != Place::Key && self.cursor.eat(triple) {
                 self.repairs.note(repair::TRIPLE_QUOTES);
-                return self.triple_quoted(opened, triple).map(block);
+                let string = self.triple_quoted(opened, triple);
+                return string.map(block).map_err(|fault| if fault.cut { Fault::cut(opened) } else { fault });
             }
         }
         if place == Place::Member
@@ -30,7 +31,7 @@ impl Reader<'_> {
             '`' => self.repairs.note(repair::BACKTICKS),
             _ => self.repairs.note(repair::TYPOGRAPHIC_QUOTES),
         }
-        self.quoted(opened, quote::closers(mark), place)
+        self.quoted(opened, quote::closers(mark), place).map_err(|fault| if fault.cut { Fault::cut(opened) } else { fault })
     }
 
     fn quoted(&mut self, opened: usize, closers: &[char], place: Place) -> Result<String, Fault> {

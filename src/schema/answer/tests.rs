@@ -409,6 +409,38 @@ fn an_answer_that_was_cut_off_is_never_closed() {
 }
 
 #[test]
+fn what_a_text_lacks_at_its_end_is_known() {
+    let ended = |text: &str| read(text).unwrap_err().ending.map(|ending| ending.of(text));
+    for (text, whole) in [
+        ("{", "{}"),
+        ("[", "[]"),
+        ("[1, 2", "[1, 2]"),
+        ("[1, 2,", "[1, 2,]"),
+        ("[1, 2, // more", "[1, 2,]"),
+        ("So: {\"a\": [{\"b\": \"x", "So: {\"a\": [{\"b\": \"x\"}]}"),
+        ("{'a': ['x', 'y", "{'a': ['x', 'y']}"),
+        ("{\"a\": [\"x]}", "{\"a\": [\"x\"]}"),
+        ("```json\n{\"a\": [\"x]}\n```", "```json\n{\"a\": [\"x\"]}"),
+        ("{\"a\": [\"x}", "{\"a\": [\"x}\"]}"),
+        ("{\"a\": [1], \"b", "{\"a\": [1], }"),
+        ("{\"a\": [1], \"b\": ", "{\"a\": [1], }"),
+        ("{\"a\": \"x\\", "{\"a\": \"x\"}"),
+        ("{\"a\": \"x\\u00", "{\"a\": \"x\"}"),
+        ("{\"a\": \"x\\\\", "{\"a\": \"x\\\\\"}"),
+        ("{\"a\": \"\"\"x", "{\"a\": \"\"\"x\"\"\"}"),
+        ("{\"a\": 1, \"b\": [\"", "{\"a\": 1, \"b\": []}"),
+        ("{a: foo bar", "{a: foo bar}"),
+        ("{\"a\": 1 /* so", "{\"a\": 1}"),
+    ] {
+        assert_eq!(ended(text).as_deref(), Some(whole), "{text}");
+    }
+    // Of several values the last may be a better one, or a part of the first.
+    for text in ["{\"draft\": 1} No, better: {\"a\": [1,", "<think>so {\"a\": [1", "no JSON", ""] {
+        assert_eq!(ended(text), None, "{text}");
+    }
+}
+
+#[test]
 fn repairs_and_faults_are_told_to_people() {
     let repairs = |text: &str| read(text).unwrap().repairs;
     assert_eq!(

@@ -8,7 +8,7 @@ use super::super::{Read, Schema};
 
 fn read(schema: &Value, text: &str) -> Option<Read> {
     let schema = Schema::compile(&schema.to_string()).unwrap();
-    schema.read(text, |value| value, true).ok().filter(|read| read.faults.is_empty())
+    schema.read(text, |value| value, true).ok().filter(|read| read.faults.is_empty() && read.left_open.is_none())
 }
 
 /// Each text means the value, needs mending for it, and is not taken with `coerce` off.
@@ -28,6 +28,17 @@ fn mends(schema: &Value, table: &[(&str, Value)]) {
 
 fn read_value(schema: &Schema, value: &Value) -> Read {
     schema.read(&value.to_string(), |value| value, true).unwrap()
+}
+
+/// Each text means the value if it was to end where it ends.
+#[track_caller]
+fn ends(schema: &Value, table: &[(&str, Value)]) {
+    let schema = Schema::compile(&schema.to_string()).unwrap();
+    for (text, expected) in table {
+        let read = schema.read(text, |value| value, true).unwrap_or_else(|_| panic!("{text} is refused"));
+        assert_eq!((&read.value, read.left_open.is_some()), (expected, true), "{text}");
+        assert!(schema.read(text, |value| value, false).is_err(), "{text} is mended though it may not be");
+    }
 }
 
 #[track_caller]
@@ -441,6 +452,24 @@ fn an_object_is_closed_where_nothing_else_can_be_missing() {
     refuses(&map, &[r#"{"a": "x""#]);
     refuses(&json!({"type": "object"}), &[r#"{"a": "x""#, "{"]);
     refuses(&json!({"type": "array", "items": {"type": "string"}}), &[r#"["a", "b""#]);
+}
+
+#[test]
+fn a_text_that_ends_within_its_value_is_told_with_what_it_says() {
+    let flat = json!({"type": "object", "required": ["names"], "properties": {
+        "names": {"type": "array", "items": {"type": "string"}}, "age": {"type": "integer"}}});
+    ends(
+        &flat,
+        &[
+            ("So: {\"names\": [\"Ann\", \"Bob\"", json!({"names": ["Ann", "Bob"]})),
+            (r#"{"names": ["Ann", "Bob"], "age": "3"#, json!({"names": ["Ann", "Bob"], "age": 3})),
+            (r#"{"names": ["Ann", "Bob"], "ag"#, json!({"names": ["Ann", "Bob"]})),
+        ],
+    );
+    let schema = Schema::compile(&flat.to_string()).unwrap();
+    for text in [r#"{"age": 3, "names"#, r#"{"names": ["Ann"], "age": "old"#] {
+        assert!(schema.read(text, |value| value, true).is_err(), "not valid even so: {text}");
+    }
 }
 
 #[test]
