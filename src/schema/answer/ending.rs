@@ -3,6 +3,7 @@
 use super::cursor::{Cursor, is_space};
 use super::object::{Fault, Reader};
 use super::quote;
+use super::scalar::LITERALS;
 
 /// The longest name without a value that a text may end in, in bytes.
 const MAX_NAME: usize = quote::LOOKAHEAD;
@@ -37,7 +38,11 @@ impl Reader<'_> {
         let triple = ["\"\"\"", "'''"].into_iter().find(|triple| begun.starts_with(triple));
         let mark = begun.chars().next().filter(|&mark| quote::is_quote(mark));
         let Some(mark) = mark else {
-            return close(if begun.is_empty() { self.trailing.unwrap_or(fault.at) } else { text.len() }, "");
+            return match begun.trim_end_matches(is_space) {
+                "" => close(self.trailing.unwrap_or(fault.at), ""),
+                "-" | "+" => close(fault.at, ""),
+                word => close(fault.at + word.len(), rest_of_literal(word)),
+            };
         };
         let closer = quote::closers(mark).first().copied().unwrap_or(mark).to_string();
         let quotes = triple.unwrap_or(&closer);
@@ -47,6 +52,12 @@ impl Reader<'_> {
         let content = without_broken_escape(content);
         if content.is_empty() { close(fault.at, "") } else { close(start + content.len(), quotes) }
     }
+}
+
+/// `tru`: what completes the beginning of a literal.
+fn rest_of_literal(word: &str) -> &'static str {
+    let completed = LITERALS.iter().filter(|_| word.len() > 1).find_map(|literal| literal.strip_prefix(word));
+    completed.unwrap_or_default()
 }
 
 /// `value}]`: a string that runs over just the brackets that are missing, and the end of its block of code, was to end before them.

@@ -7,7 +7,7 @@ use super::object::{Fault, Reader, Words};
 use super::quote::{self, Place};
 use super::repair;
 
-const LITERALS: [&str; 3] = ["true", "false", "null"];
+pub(super) const LITERALS: [&str; 3] = ["true", "false", "null"];
 
 /// What a word without quotes is.
 enum Word {

@@ -430,6 +430,9 @@ fn what_a_text_lacks_at_its_end_is_known() {
         ("{\"a\": \"\"\"x", "{\"a\": \"\"\"x\"\"\"}"),
         ("{\"a\": 1, \"b\": [\"", "{\"a\": 1, \"b\": []}"),
         ("{a: foo bar", "{a: foo bar}"),
+        ("{\"a\": nul", "{\"a\": null}"),
+        ("[1, -", "[1, ]"),
+        ("[1, 2.5", "[1, 2.5]"),
         ("{\"a\": 1 /* so", "{\"a\": 1}"),
     ] {
         assert_eq!(ended(text).as_deref(), Some(whole), "{text}");
