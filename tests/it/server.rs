@@ -41,7 +41,8 @@ fn shell(script: &str) -> Command {
 pub struct Builder {
     environment: Vec<(String, String)>,
     folder: Arc<Folder>,
-    file_limit: Option<u64>,
+    /// The longest file that it may write, in blocks of 512 bytes, as `ulimit` takes it.
+    file_limit: Option<String>,
 }
 
 impl Builder {
@@ -60,7 +61,7 @@ impl Builder {
 
     /// No file that it writes may be longer: for it, the disk is full then.
     pub fn limited_to_kilobytes(mut self, kilobytes: u64) -> Self {
-        self.file_limit = Some(kilobytes);
+        self.file_limit = Some((kilobytes * 2).to_string());
         self
     }
 
@@ -72,10 +73,10 @@ impl Builder {
     /// Starts it, and waits until it listens.
     pub async fn start(self) -> Server {
         let turn = turn::beside_others().await;
-        let mut command = match self.file_limit {
+        let mut command = match &self.file_limit {
             None => binary(),
             // A write beyond the limit fails, rather than end the process.
-            Some(kilobytes) => shell(&format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", kilobytes * 2)),
+            Some(blocks) => shell(&format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\"")),
         };
         command.arg("serve").current_dir(self.folder()).envs(self.environment.iter().cloned());
         let mut child = command.spawn().expect("the binary starts");
@@ -145,9 +146,19 @@ impl Server {
 
     /// Its files may be as long as they like again.
     pub fn unlimited(&self) {
-        let raised =
-            std::process::Command::new("prlimit").args(["--pid", &self.pid().to_string(), "--fsize=unlimited:"]).status();
-        assert!(raised.expect("prlimit, of util-linux").success());
+        self.limit_files("unlimited");
+    }
+
+    /// For it, the disk is full from now on. It was started with a limit, so that a write beyond it fails rather than end the process.
+    pub fn fill_disk(&self) {
+        assert!(self.builder.file_limit.is_some(), "it would be ended by a signal");
+        self.limit_files("1");
+    }
+
+    fn limit_files(&self, bytes: &str) {
+        let (pid, limit) = (self.pid().to_string(), format!("--fsize={bytes}:"));
+        let set = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(set.expect("prlimit, of util-linux").success());
     }
 
     /// Waits for its end; the exit code, `None` when a signal ended it.
@@ -170,8 +181,10 @@ impl Server {
 
     /// Starts one that has ended anew on the same folder.
     async fn again(self) -> Self {
+        // Without the limit, which a running one can be given again.
+        let file_limit = self.builder.file_limit.as_ref().map(|_| "unlimited".to_owned());
         let again =
-            Builder { environment: self.builder.environment.clone(), folder: Arc::clone(&self.builder.folder), file_limit: None };
+            Builder { environment: self.builder.environment.clone(), folder: Arc::clone(&self.builder.folder), file_limit };
         drop(self);
         again.start().await
     }

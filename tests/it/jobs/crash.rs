@@ -97,12 +97,15 @@ fn answered(upstream: &Upstream) -> BTreeMap<usize, Vec<Instant>> {
 #[derive(Clone, Copy, PartialEq)]
 enum End {
     Killed,
+    /// Killed while the disk is full, or soon after there is room again.
+    KilledWhenFull,
     Terminated,
 }
 
 /// Ends the server `ends` times while it works on a job of `items`, and starts it anew. When each end was.
 async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, how: End) -> (Server, Value, Vec<Instant>) {
-    let mut server = asking(upstream, 16).start().await;
+    let builder = asking(upstream, 16);
+    let mut server = if how == End::KilledWhenFull { builder.limited_to_kilobytes(1 << 20) } else { builder }.start().await;
     let job = made(&server, &batch(items)).await;
     let (now, current) = watch::channel((*server).clone());
     let follower = Follower::start(&job, current);
@@ -118,9 +121,17 @@ async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, h
         if before < items as u64 {
             at_work += 1;
         }
+        if how == End::KilledWhenFull {
+            server.fill_disk();
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(..400))).await;
+            if end % 2 == 0 {
+                server.unlimited();
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(..200))).await;
+            }
+        }
         times.push(Instant::now());
         server = match how {
-            End::Killed => server.kill_and_restart().await,
+            End::Killed | End::KilledWhenFull => server.kill_and_restart().await,
             End::Terminated => server.restart().await,
         };
         now.send_replace((*server).clone());
@@ -135,10 +146,18 @@ async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, h
 
 #[tokio::test]
 async fn killed_again_and_again_a_job_has_each_result_and_each_event_once() {
-    let (kills, items) = (soaked("SOAK_KILLS", 10), soaked("SOAK_ITEMS", 500));
+    killed_again_and_again(soaked("SOAK_KILLS", 10), soaked("SOAK_ITEMS", 500), End::Killed).await;
+}
+
+#[tokio::test]
+async fn killed_while_the_disk_is_full_a_job_has_each_result_and_each_event_once() {
+    killed_again_and_again(soaked("SOAK_KILLS", 8), soaked("SOAK_ITEMS", 500), End::KilledWhenFull).await;
+}
+
+async fn killed_again_and_again(kills: usize, items: usize, how: End) {
     // So that the job outlives its kills.
     let upstream = faulty(Duration::from_millis(if kills > 50 { 250 } else { 120 }));
-    let (_server, _, times) = ended_again_and_again(&upstream, kills, items, End::Killed).await;
+    let (_server, _, times) = ended_again_and_again(&upstream, kills, items, how).await;
     assert_eq!(times.len(), kills);
     // What was answered is asked again only when the process died before it could record the answer.
     for (item, answers) in answered(&upstream) {
