@@ -40,7 +40,7 @@ use crate::model::Plain;
 use cursor::position;
 pub use ending::Ending;
 use found::{Candidate, Found};
-use object::LeftOpen;
+use object::{Fault, LeftOpen};
 use repair::Repairs;
 
 /// A JSON value, and what had to be mended to get it.
@@ -135,7 +135,11 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     if found.list.is_empty() {
         return Err(NoJson { unclosed, ..nothing(text, &found) });
     }
-    Ok(Candidates { text, list: found.list, is_strict: false, reasoning: found.reasoning })
+    let found = Candidates { text, list: found.list, is_strict: false, reasoning: found.reasoning };
+    match found.reopened_list() {
+        None => Ok(found),
+        Some(at) => Err(broken(text, Fault::new(at, "more elements follow behind the closing bracket"))),
+    }
 }
 
 /// JSON of which every quote is escaped: what is in a string, without the quotes around it.
@@ -228,6 +232,26 @@ impl Candidates<'_> {
     #[must_use]
     pub fn has_fragments(&self) -> bool {
         self.gaps().any(|gap| gap.contains(['{', '}']) && gap.contains([':', '"', '\'']))
+    }
+
+    /// `[1, 2], {"a": 3}]`: where the first list among them ends before its last element.
+    fn reopened_list(&self) -> Option<usize> {
+        let first = self.list.iter().position(|candidate| candidate.value.is_array())?;
+        let end = self.list.get(first)?.span.end;
+        let (mut has_more, mut depth) = (false, 0_usize);
+        for gap in self.gaps().skip(first + 1) {
+            for c in gap.chars() {
+                match c {
+                    '[' => depth += 1,
+                    ']' if depth > 0 => depth -= 1,
+                    ']' if has_more => return Some(end),
+                    _ => has_more |= c.is_alphanumeric(),
+                }
+            }
+            // Behind each gap but the last is a value.
+            has_more = true;
+        }
+        None
     }
 
     /// The text around them: before the first, between two, and behind the last.
@@ -348,16 +372,22 @@ fn unclosed(text: &str, span: Range<usize>, body: usize, LeftOpen { value, level
     Unclosed { answer: finish(text, candidate, Repairs::default()), levels }
 }
 
+fn broken(text: &str, fault: Fault) -> NoJson {
+    let message = format!("the JSON in the answer is broken at {}: {}", position(text, fault.at), fault.message);
+    NoJson { message, truncated: false, prose: None, unclosed: None, ending: None }
+}
+
 fn nothing(text: &str, found: &Found) -> NoJson {
-    let (message, truncated) = if found.in_reasoning {
-        ("the answer ends within its reasoning, before any JSON".to_owned(), true)
-    } else if let Some(fault) = &found.fault {
-        (format!("the JSON in the answer is broken at {}: {}", position(text, fault.at), fault.message), false)
+    if let Some(fault) = found.fault.filter(|_| !found.in_reasoning) {
+        return broken(text, fault);
+    }
+    let message = if found.in_reasoning {
+        "the answer ends within its reasoning, before any JSON"
     } else if is_blank(text) {
-        ("the answer is empty".to_owned(), false)
+        "the answer is empty"
     } else {
-        ("the answer holds no JSON object or array".to_owned(), false)
+        "the answer holds no JSON object or array"
     };
-    let prose = (!truncated && found.fault.is_none()).then_some(found.body);
-    NoJson { message, truncated, prose, unclosed: None, ending: None }
+    let prose = (!found.in_reasoning).then_some(found.body);
+    NoJson { message: message.to_owned(), truncated: found.in_reasoning, prose, unclosed: None, ending: None }
 }

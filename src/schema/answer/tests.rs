@@ -380,6 +380,24 @@ fn broken_json_is_refused_and_what_is_inside_is_no_answer() {
 }
 
 #[test]
+fn a_list_that_is_closed_before_its_last_element_is_refused() {
+    let read = |text: &str| parse(text, Value::is_array);
+    for text in [
+        r#"[{"a": 1}], {"a": 2}]"#,
+        r#"[{"a": 1}]{"a": 2}]"#,
+        "So:\n[1, 2], 3]",
+        "```json\n[{'a': 1}],\n{'a': 2}\n]\n```",
+        r#"[1, 2], "x", {"a": 2}, [3]]"#,
+    ] {
+        let refused = read(text).unwrap_err();
+        assert!(refused.message.contains("more elements follow"), "{text}: {refused}");
+    }
+    for text in ["[1, 2]]", "[1, 2] as in [3] and [see {\"a\": 1}]", "[see] [1, 2]", "{\"a\": 1}] [1, 2]"] {
+        assert!(read(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn an_answer_that_was_cut_off_is_never_closed() {
     refuses(
         &[
