@@ -13,7 +13,7 @@ use futures_util::task::AtomicWaker;
 use serde_json::Value;
 use tokio::time::Sleep;
 
-use crate::model::{Asked, Mode};
+use crate::model::{Mode, Null};
 use crate::schema::partial::Partial;
 use crate::schema::{List, Lowered, Schema, Whole};
 
@@ -109,7 +109,7 @@ impl Preview {
             (draft.partial.as_ref()?.value()?, draft.form.clone(), draft.attempt, draft.length)
         };
         let data = match form {
-            Some(form) => form.asked.raised(value),
+            Some(form) => form.asked.raised(value, Null::OwnValue),
             None => value,
         };
         Some((News::Partial { attempt, data }, length))
@@ -126,8 +126,9 @@ impl List {
     fn valid(&self, form: Option<&Lowered>, element: Value, coerce: bool) -> Option<Value> {
         let mut meant = match form {
             Some(form) if !form.asked.is_as_it_was() => vec![
-                self.raised(form, element.clone(), Asked::raised),
-                self.raised(form, element.clone(), Asked::raised_without_null),
+                self.raised(form, element.clone(), Null::Value),
+                self.raised(form, element.clone(), Null::OwnValue),
+                self.raised(form, element.clone(), Null::Absence),
                 element,
             ],
             _ => vec![element],
@@ -135,18 +136,20 @@ impl List {
         if let Some(valid) = meant.iter().position(|value| self.element.is_valid(value)) {
             return Some(meant.swap_remove(valid));
         }
-        let mended = meant.first().filter(|_| coerce).and_then(|value| self.element.coerced(value, Whole::No));
+        // As in a whole answer, nulls that no schema asked for are none of what is mended.
+        let nearest = usize::from(meant.len() > 1);
+        let mended = meant.get(nearest).filter(|_| coerce).and_then(|value| self.element.coerced(value, Whole::No));
         mended.map(|mended| mended.value)
     }
 
     /// Raised where it stands, in a value that has nothing else.
-    fn raised(&self, form: &Lowered, element: Value, raise: fn(&Asked, Value) -> Value) -> Value {
+    fn raised(&self, form: &Lowered, element: Value, null: Null) -> Value {
         let path: Vec<_> = wrapper(form.asked.wrapped).chain(self.path.iter().cloned()).collect();
         let around = path
             .into_iter()
             .rev()
             .fold(Value::Array(vec![element]), |inner, name| Value::Object(std::iter::once((name, inner)).collect()));
-        let mut raised = raise(&form.asked, around);
+        let mut raised = form.asked.raised(around, null);
         for name in &self.path {
             raised = raised.get_mut(name).map(Value::take).unwrap_or_default();
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub use shape::{Extra, Kinds, Member, Shape, Shapes};
+pub use shape::{Extra, Kinds, Member, Null, Shape, Shapes};
 
 use super::Mode;
 
@@ -185,18 +185,8 @@ impl Asked {
 
     /// What a value in this form says, in the caller's. What is not in this form stays as it is.
     #[must_use]
-    pub fn raised(&self, value: Value) -> Value {
-        self.raised_by(value, Shapes::raised)
-    }
-
-    /// The same, where a null that the caller might have written is taken for absence too.
-    #[must_use]
-    pub fn raised_without_null(&self, value: Value) -> Value {
-        self.raised_by(value, Shapes::raised_without_null)
-    }
-
-    /// What is asked for wrapped and comes without is in the caller's form: an empty list is no map there.
-    fn raised_by(&self, mut value: Value, raise: fn(&Shapes, Value) -> Value) -> Value {
+    pub fn raised(&self, mut value: Value, null: Null) -> Value {
+        // What is asked for wrapped and comes without is in the caller's form: an empty list is no map there.
         if self.wrapped {
             match value.as_object_mut().filter(|members| members.len() == 1).and_then(|members| members.remove("value")) {
                 Some(within) => value = within,
@@ -204,7 +194,7 @@ impl Asked {
             }
         }
         match &self.shapes {
-            Some(shapes) => raise(shapes, value),
+            Some(shapes) => shapes.raised(value, null),
             None => value,
         }
     }

@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 
 use super::Schema;
 use super::walk::Document;
-use crate::model::{Asked, ExtraRule, NullRule, Shape, Shapes, Strictness, Subset};
+use crate::model::{Asked, ExtraRule, Null, NullRule, Shape, Shapes, Strictness, Subset};
 use count::Count;
 use gather::{Gathered, Reference};
 use part::{Part, Stop};
@@ -69,21 +69,24 @@ impl Schema {
         lowered
     }
 
-    /// What an answer in a lowered form says, in the caller's. Of what it may mean, the first that is valid: what its form
-    /// says; the same with each null taken for absence; the answer itself, since a model may answer in the caller's form.
+    /// What an answer in a lowered form says, in the caller's. Of what it may mean, the first that is valid: its nulls are values,
+    /// some of them, or none; or it is in the caller's form, since a model may answer so.
     #[must_use]
     pub fn raised(&self, lowered: &Lowered, value: Value) -> Value {
         let asked = &lowered.asked;
         if asked.is_as_it_was() {
             return value;
         }
-        let raised = asked.raised(value.clone());
-        if self.is_valid(&raised) {
-            return raised;
+        let form = |null| asked.raised(value.clone(), null);
+        let kept = form(Null::Value);
+        if self.is_valid(&kept) {
+            return kept;
         }
-        let without = asked.raised_without_null(value.clone());
-        let other = [without, value].into_iter().find(|other| *other != raised && self.is_valid(other));
-        other.unwrap_or(raised)
+        // What is mended if none is valid: nulls that no schema asked for are none of it.
+        let own = form(Null::OwnValue);
+        let others = [own.clone(), form(Null::Absence), value];
+        let valid = others.into_iter().find(|other| *other != kept && self.is_valid(other));
+        valid.unwrap_or(own)
     }
 
     fn lower(&self, subset: &'static Subset) -> Option<Lowered> {

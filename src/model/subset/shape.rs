@@ -119,18 +119,8 @@ impl Shapes {
 
     /// A value of the form that is asked for in the caller's.
     #[must_use]
-    pub fn raised(&self, value: Value) -> Value {
-        self.raise(&value, Null::Value).unwrap_or(value)
-    }
-
-    /// The same, where a null that the caller might have written is taken for absence too.
-    #[must_use]
-    pub fn raised_without_null(&self, value: Value) -> Value {
-        self.raise(&value, Null::Absence).unwrap_or(value)
-    }
-
-    fn raise(&self, value: &Value, null: Null) -> Option<Value> {
-        Raising { fit: Fit::new(self, Form::Asked), null }.any(&self.root, value)
+    pub fn raised(&self, value: Value, null: Null) -> Value {
+        Raising { fit: Fit::new(self, Form::Asked), null }.any(&self.root, &value).unwrap_or(value)
     }
 
     /// Whether no value differs.
@@ -234,10 +224,14 @@ impl<'s> Lowering<'s> {
     }
 }
 
-/// What a null says that may be a value and may stand for absence.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Null {
+/// What the null of an optional property says, which was asked for as nullable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Null {
+    /// It is a value.
     Value,
+    /// It is a value where the property's own schema says that null is one, and absence elsewhere.
+    OwnValue,
+    /// It is absence.
     Absence,
 }
 
@@ -274,7 +268,12 @@ impl<'s> Raising<'s> {
         let (asked_names, own_names) = (Names::new(members, Form::Asked), Names::new(members, Form::Own));
         for (name, value) in asked {
             if let Some(member) = asked_names.find(name) {
-                let is_absent = value.is_null() && member.nullable && (!member.null_is_own || self.null == Null::Absence);
+                let may_be_absent = match self.null {
+                    Null::Value => false,
+                    Null::OwnValue => !member.null_is_own,
+                    Null::Absence => true,
+                };
+                let is_absent = value.is_null() && member.nullable && may_be_absent;
                 if !is_absent {
                     let value = self.own(&member.shape, value);
                     own.insert(member.name.clone(), value);

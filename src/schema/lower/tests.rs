@@ -101,9 +101,21 @@ fn optional_is_nullable_and_absence_comes_back() {
     assert_eq!(json["properties"]["b"], json!({"type": ["integer", "null"]}));
     assert_eq!(lowered.asked.lowered(&json!({"a": "x"})), json!({"a": "x", "b": null, "c": null}));
     // A null that is the caller's own stays; one that is not was never there.
-    assert_eq!(lowered.asked.raised(json!({"a": "x", "b": null, "c": null})), json!({"a": "x", "c": null}));
-    assert_eq!(lowered.asked.raised_without_null(json!({"a": "x", "b": null, "c": null})), json!({"a": "x"}));
-    assert_eq!(lowered.asked.raised(json!({"a": "x"})), json!({"a": "x"}));
+    assert_eq!(lowered.asked.raised(json!({"a": "x", "b": null, "c": null}), Null::OwnValue), json!({"a": "x", "c": null}));
+    assert_eq!(lowered.asked.raised(json!({"a": "x", "b": null, "c": null}), Null::Absence), json!({"a": "x"}));
+    assert_eq!(lowered.asked.raised(json!({"a": "x"}), Null::OwnValue), json!({"a": "x"}));
+}
+
+#[test]
+fn a_null_stays_where_the_callers_schema_takes_it() {
+    let schema = json!({"type": "object", "properties": {"k": {"type": "string"}, "n": {"type": "integer"}}, "required": ["k"],
+        "if": {"properties": {"k": {"const": "a"}}}, "then": {"properties": {"x": {"type": ["string", "null"]}}}});
+    let schema = Schema::compile(&schema.to_string()).unwrap();
+    let lowered = schema.lowered(&STRICT).unwrap();
+    for own in [json!({"k": "a", "x": null}), json!({"k": "b", "x": null}), json!({"k": "b", "n": 1, "x": "y"})] {
+        assert_eq!(schema.raised(&lowered, own.clone()), own);
+    }
+    assert_eq!(schema.raised(&lowered, json!({"k": "a", "n": null, "x": "y"})), json!({"k": "a", "x": "y"}));
 }
 
 #[test]
@@ -119,10 +131,10 @@ fn maps_and_texts_come_back_and_the_callers_own_form_is_left_alone() {
         asked,
         json!({"tags": entries, "any": {"json": "{\"deep\":[1]}"}, "additional_properties": [{"key": "other", "value": 5}]})
     );
-    assert_eq!(lowered.asked.raised(asked), own);
-    assert_eq!(lowered.asked.raised(own.clone()), own);
-    assert_eq!(lowered.asked.raised(json!("no object")), json!("no object"));
-    assert_eq!(lowered.asked.raised(json!({"any": {"json": "{no"}}))["any"], json!({"json": "{no"}));
+    assert_eq!(lowered.asked.raised(asked, Null::OwnValue), own);
+    assert_eq!(lowered.asked.raised(own.clone(), Null::OwnValue), own);
+    assert_eq!(lowered.asked.raised(json!("no object"), Null::OwnValue), json!("no object"));
+    assert_eq!(lowered.asked.raised(json!({"any": {"json": "{no"}}), Null::OwnValue)["any"], json!({"json": "{no"}));
 }
 
 #[test]
@@ -134,9 +146,12 @@ fn alternatives_are_told_apart_on_the_way_back() {
     let (json, lowered) = lowered(&schema, &STRICT);
     assert_eq!(json["properties"]["value"]["anyOf"].as_array().unwrap().len(), 2);
     let entries = json!([{"key": "a", "value": "b"}]);
-    assert_eq!(lowered.asked.raised(json!({"value": {"kind": "map", "of": entries}})), json!({"kind": "map", "of": {"a": "b"}}));
     assert_eq!(
-        lowered.asked.raised(json!({"value": {"kind": "list", "of": [entries]}})),
+        lowered.asked.raised(json!({"value": {"kind": "map", "of": entries}}), Null::OwnValue),
+        json!({"kind": "map", "of": {"a": "b"}})
+    );
+    assert_eq!(
+        lowered.asked.raised(json!({"value": {"kind": "list", "of": [entries]}}), Null::OwnValue),
         json!({"kind": "list", "of": [{"a": "b"}]})
     );
 }
@@ -148,12 +163,12 @@ fn what_refers_to_itself_is_unrolled_where_it_has_to_be() {
     let (json, kept) = lowered(&schema, &STRICT);
     assert_eq!(json["properties"]["next"], json!({"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}));
     let own = (0..6).fold(json!({"n": 9}), |next, n| json!({"n": n, "next": next}));
-    assert_eq!(kept.asked.raised(kept.asked.lowered(&own)), own);
+    assert_eq!(kept.asked.raised(kept.asked.lowered(&own), Null::OwnValue), own);
     let (json, unrolled) = lowered(&schema, &ACYCLIC);
     assert_eq!(json["$defs"].as_object().unwrap().len(), MAX_UNROLLED);
     let asked = unrolled.asked.lowered(&own);
     assert!(asked.pointer("/next/next/next/next/json").is_some(), "{asked}");
-    assert_eq!(unrolled.asked.raised(asked), own);
+    assert_eq!(unrolled.asked.raised(asked, Null::OwnValue), own);
 }
 
 #[test]
@@ -186,8 +201,8 @@ fn a_root_that_is_no_object_is_wrapped_and_its_references_follow() {
         let (schema, lowered) = lowered(&list, subset);
         let reference = schema["properties"]["value"]["items"]["$ref"].as_str().unwrap();
         assert_eq!(schema.pointer(reference.trim_start_matches('#')), Some(&json!({"type": "string"})));
-        assert_eq!(lowered.asked.raised(json!({"value": ["a"]})), json!(["a"]));
-        assert_eq!(lowered.asked.raised(json!(["a"])), json!(["a"]));
+        assert_eq!(lowered.asked.raised(json!({"value": ["a"]}), Null::OwnValue), json!(["a"]));
+        assert_eq!(lowered.asked.raised(json!(["a"]), Null::OwnValue), json!(["a"]));
     }
 }
 
@@ -208,19 +223,19 @@ fn an_empty_list_is_an_empty_map_only_where_no_list_may_be() {
     for subset in [&STRICT, &ACYCLIC] {
         let (_, lowered) = lowered(&schema, subset);
         for own in [json!({"either": {}, "map": {}}), json!({"either": [], "map": {"a": 1}}), json!({"either": {"a": 1}})] {
-            assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own)), own);
-            assert_eq!(lowered.asked.raised(own.clone()), own);
+            assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own), Null::OwnValue), own);
+            assert_eq!(lowered.asked.raised(own.clone(), Null::OwnValue), own);
         }
-        assert_eq!(lowered.asked.raised(json!({"map": []})), json!({"map": {}}));
+        assert_eq!(lowered.asked.raised(json!({"map": []}), Null::OwnValue), json!({"map": {}}));
     }
     let any = json!({"$ref": "#/$defs/object", "$defs": {"object": {"type": "object", "additionalProperties": {"$ref": "#/$defs/any"}},
         "any": {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/any"}}, {"$ref": "#/$defs/object"}, {"type": "string"}]}}});
     let own = json!({"a": {}, "b": [{}, [], {"c": {}}]});
     let (_, any) = lowered(&any, &STRICT);
-    assert_eq!(any.asked.raised(any.asked.lowered(&own)), own);
+    assert_eq!(any.asked.raised(any.asked.lowered(&own), Null::OwnValue), own);
     // What had to be wrapped and is not is none of what was asked for.
-    assert_eq!(lowered(&map, &STRICT).1.asked.raised(json!([])), json!([]));
-    assert_eq!(lowered(&map, &STRICT).1.asked.raised(json!({"value": []})), json!({}));
+    assert_eq!(lowered(&map, &STRICT).1.asked.raised(json!([]), Null::OwnValue), json!([]));
+    assert_eq!(lowered(&map, &STRICT).1.asked.raised(json!({"value": []}), Null::OwnValue), json!({}));
 }
 
 #[test]
@@ -243,7 +258,7 @@ fn what_stands_beside_an_old_reference_widens_what_is_asked_for() {
     assert_eq!(json["properties"]["n"], json!({"anyOf": [{"$ref": "#/$defs/range"}, {"type": "integer"}]}));
     assert_eq!(json["properties"]["p"]["required"], json!(["min", "step"]));
     for own in [json!({"n": 1, "p": {"step": 2}}), json!({"n": {"min": 1}, "p": {"min": {"min": 3}}})] {
-        assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own)), own);
+        assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own), Null::OwnValue), own);
     }
 }
 
@@ -256,7 +271,7 @@ fn what_is_merged_into_itself_is_cut_off() {
         let text = json.to_string();
         assert!(text.len() < 4000, "{}: {text}", subset.name);
         let own = (0..8).fold(json!({"x": "y"}), |inner, _| json!({"a": inner, "b": "c"}));
-        assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own)), own);
+        assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own), Null::OwnValue), own);
     }
 }
 
