@@ -37,7 +37,7 @@ pub struct Held<'a> {
     pub lowered: Option<&'a Arc<Lowered>>,
     /// Whether it may be mended toward the schema.
     pub coerce: bool,
-    /// No other attempt follows: an answer that the model ended by itself within a list or a string is taken as it is, if it is valid.
+    /// No other attempt follows: an answer that the model itself ended within its JSON is taken as it is, if it is valid.
     pub is_last: bool,
     /// What it was extracted from.
     pub input: &'a str,

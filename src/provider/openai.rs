@@ -215,8 +215,9 @@ impl Completion {
         draft.end = End::Whole;
         draft.finish = Some(match reason.as_str() {
             "content_filter" => Finish::filtered(),
-            "length" => Finish::Length,
-            "stop" | "tool_calls" | "function_call" => Finish::Stop,
+            "length" | "model_length" => Finish::Length,
+            "stop" | "eos" | "eos_token" => Finish::Stop,
+            // `tool_calls` too: some servers say so of a call that ran into its limit.
             _ => Finish::Unknown,
         });
     }

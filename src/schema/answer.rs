@@ -99,7 +99,8 @@ pub fn strict(text: &str) -> Option<Value> {
 /// caller can say what is wrong with it.
 ///
 /// # Errors
-/// [`NoJson`] when there is no candidate at all, when the text stops within one, or when it holds a million values.
+/// [`NoJson`] when there is no candidate at all, when the text stops within one, when a list is closed before its last element, or
+/// when it holds a million values.
 pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJson> {
     let candidates = candidates(text)?;
     let chosen = if candidates.is_strict() { None } else { candidates.accepted(accepts) };
@@ -238,6 +239,10 @@ impl Candidates<'_> {
     fn reopened_list(&self) -> Option<usize> {
         let first = self.list.iter().position(|candidate| candidate.value.is_array())?;
         let end = self.list.get(first)?.span.end;
+        let gap = self.gaps().nth(first + 1)?.trim_start_matches(cursor::is_space);
+        if !gap.starts_with(',') && !(gap.is_empty() && first + 1 < self.list.len()) {
+            return None;
+        }
         let (mut has_more, mut depth) = (false, 0_usize);
         for gap in self.gaps().skip(first + 1) {
             for c in gap.chars() {

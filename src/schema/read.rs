@@ -31,7 +31,7 @@ impl Schema {
     /// valid may be mended toward the schema. What is valid is never changed.
     ///
     /// # Errors
-    /// [`NoJson`] when nothing can be read, or the text ends within a value.
+    /// [`NoJson`] when nothing can be read, or the text ends within a value and is not valid as it stands.
     pub fn read(&self, text: &str, raised: impl Fn(Value) -> Value, coerce: bool) -> Result<Read, NoJson> {
         match answer::candidates(text) {
             Ok(candidates) => Ok(self.chosen(candidates, &raised, coerce)),
@@ -126,7 +126,7 @@ impl Schema {
     }
 
     /// An object without its closing brace, where nothing else can be missing: it is valid, and each object that is open has every
-    /// property that the schema names for it. Whatever else a text ends in was cut off: a list, a string, a number.
+    /// property that the schema names for it. Whatever else a text ends in may have been cut off: a list, a string, a number.
     fn closed(&self, none: &NoJson, raised: &impl Fn(Value) -> Value) -> Option<Read> {
         let unclosed = none.unclosed.as_deref()?;
         let document = Document::new(&self.value, self.draft);

@@ -227,10 +227,10 @@ impl<'s> Lowering<'s> {
 /// What the null of an optional property says, which was asked for as nullable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Null {
-    /// It is a value.
-    Value,
     /// It is a value where the property's own schema says that null is one, and absence elsewhere.
     OwnValue,
+    /// The same, but a value too in an object that lacks one of those, and so is not in the form that was asked for.
+    Value,
     /// It is absence.
     Absence,
 }
@@ -266,10 +266,12 @@ impl<'s> Raising<'s> {
     fn object(&mut self, members: &'s [Member], extra: &'s Extra, asked: &Map<String, Value>) -> Value {
         let mut own = Map::new();
         let (asked_names, own_names) = (Names::new(members, Form::Asked), Names::new(members, Form::Own));
+        let mut demanded = members.iter().filter(|member| member.required || member.nullable);
+        let is_asked_form = demanded.all(|member| asked.contains_key(&member.asked));
         for (name, value) in asked {
             if let Some(member) = asked_names.find(name) {
                 let may_be_absent = match self.null {
-                    Null::Value => false,
+                    Null::Value => is_asked_form && !member.null_is_own,
                     Null::OwnValue => !member.null_is_own,
                     Null::Absence => true,
                 };

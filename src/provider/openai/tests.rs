@@ -174,7 +174,7 @@ fn a_tools_arguments_are_streamed_and_its_prose_is_not() {
     let other = chunk(&json!({"tool_calls": [{"index": 1, "function": {"name": "extract", "arguments": "{}"}}]}), None);
     let prose = chunk(&json!({"content": "I call the tool."}), None);
     let stream = [&prose, &call("{\"a\""), &call(":1}"), &other, &chunk(&json!({}), Some("tool_calls")), USAGE].concat();
-    check_stream(&ELSEWHERE, &stream, ":\"tool_calls\"", &answer("{\"a\":1}", Finish::Stop, Mode::Tools));
+    check_stream(&ELSEWHERE, &stream, ":\"tool_calls\"", &answer("{\"a\":1}", Finish::Unknown, Mode::Tools));
     let instead = [&chunk(&json!({"content": "{\"a\":1}"}), None), &chunk(&json!({}), Some("stop")), USAGE].concat();
     check_stream(&ELSEWHERE, &instead, "\"stop\"", &answer("{\"a\":1}", Finish::Stop, Mode::Tools));
 }

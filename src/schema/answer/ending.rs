@@ -11,8 +11,8 @@ const MAX_NAME: usize = quote::LOOKAHEAD;
 /// How a text would end that breaks off: kept up to `keep`, with `rest` behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    keep: usize,
-    rest: String,
+    pub(super) keep: usize,
+    pub(super) rest: String,
 }
 
 impl Ending {
@@ -23,35 +23,54 @@ impl Ending {
     }
 }
 
+/// The member around the cursor, by the places where it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun {
+    pub name: usize,
+    /// `None`: its name or its colon is still to come.
+    pub value: Option<usize>,
+}
+
 impl Reader<'_> {
-    /// What would close the string, the lists and the objects that are open where the text ends. A name without a value, and a string
-    /// without a character, say nothing and are left out.
+    /// What would close the string, the lists and the objects that are open where the text ends. A name without a value, an empty
+    /// string and a lone sign say nothing and are left out. `None` where what is open holds more than a value of its own.
     pub(super) fn ending(&self, fault: Fault) -> Option<Ending> {
         let text = self.cursor.whole();
+        let begun = text.get(fault.at..).filter(|_| fault.cut)?;
         let bracket = |level: usize| if self.open >> level & 1 == 1 { '}' } else { ']' };
         let brackets: String = (0..self.depth).map(bracket).collect();
-        let begun = text.get(fault.at..).filter(|_| fault.cut)?;
-        let close = |keep: usize, quotes: &str| Some(Ending { keep, rest: format!("{quotes}{brackets}") });
-        if let Some(at) = self.nameless {
-            return if text.len() - at <= MAX_NAME { close(at, "") } else { None };
+        let close = |keep: usize, rest: &str| Some(Ending { keep, rest: format!("{rest}{brackets}") });
+        let nothing = || match self.begun {
+            Some(Begun { name, value }) if value.is_none_or(|value| value == fault.at) => close(name, ""),
+            _ => close(fault.at, ""),
+        };
+        if begun.trim_matches(is_space).is_empty() && self.begun.is_none_or(|member| member.value.is_some()) {
+            return close(self.trailing.unwrap_or(fault.at), "");
         }
-        let triple = ["\"\"\"", "'''"].into_iter().find(|triple| begun.starts_with(triple));
-        let mark = begun.chars().next().filter(|&mark| quote::is_quote(mark));
-        let Some(mark) = mark else {
+        if let Some(Begun { name, value: None }) = self.begun {
+            let end = self.trailing.map_or(name, |trailing| trailing.min(name));
+            return if is_name(text.get(name..)?) { close(end, "") } else { None };
+        }
+        let Some(mark) = begun.chars().next().filter(|&mark| quote::is_quote(mark)) else {
             return match begun.trim_end_matches(is_space) {
-                "" => close(self.trailing.unwrap_or(fault.at), ""),
-                "-" | "+" => close(fault.at, ""),
+                "-" | "+" => nothing(),
                 word => close(fault.at + word.len(), rest_of_literal(word)),
             };
         };
+        let triple = ["\"\"\"", "'''"].into_iter().find(|triple| begun.starts_with(triple));
         let closer = quote::closers(mark).first().copied().unwrap_or(mark).to_string();
-        let quotes = triple.unwrap_or(&closer);
         let start = fault.at + triple.map_or(mark.len_utf8(), str::len);
         let content = text.get(start..)?;
-        let content = without_brackets(content, &brackets).unwrap_or(content);
+        let content = if triple.is_some() { content } else { own_content(content, &brackets)? };
         let content = without_broken_escape(content);
-        if content.is_empty() { close(fault.at, "") } else { close(start + content.len(), quotes) }
+        if content.is_empty() { nothing() } else { close(start + content.len(), triple.unwrap_or(&closer)) }
     }
+}
+
+/// A name, perhaps with its colon, and nothing that would be lost with it.
+fn is_name(text: &str) -> bool {
+    let name = text.trim_end_matches(|c| is_space(c) || c == ':');
+    text.len() <= MAX_NAME && !name.contains([':', '=', ',', '{', '}', '[', ']', '\n'])
 }
 
 /// `tru`: what completes the beginning of a literal.
@@ -60,14 +79,18 @@ fn rest_of_literal(word: &str) -> &'static str {
     completed.unwrap_or_default()
 }
 
-/// `value}]`: a string that runs over just the brackets that are missing, and the end of its block of code, was to end before them.
-fn without_brackets<'t>(string: &'t str, brackets: &str) -> Option<&'t str> {
-    let string = string.trim_end_matches(is_space);
-    let mut string = string.strip_suffix("```").unwrap_or(string).trim_end_matches(is_space);
+/// What an open string says. `value}]`: one that runs over just the brackets that are missing was to end before them. `None` where
+/// something else follows within it: lines, or brackets that may be its own or not.
+fn own_content<'t>(string: &'t str, brackets: &str) -> Option<&'t str> {
+    let end = string.trim_end_matches(is_space);
+    let unfenced = end.strip_suffix("```").map_or(string, |block| block.trim_end_matches(is_space));
+    let mut before = Some(unfenced.trim_end_matches(is_space));
     for bracket in brackets.chars().rev() {
-        string = string.strip_suffix(bracket)?.trim_end_matches(is_space);
+        before = before.and_then(|text| text.strip_suffix(bracket)).map(|text| text.trim_end_matches(is_space));
     }
-    Some(string)
+    let foreign: &[char] = if before.is_some() { &['{', '[', '}', ']', '\n'] } else { &['}', ']', '\n'] };
+    let content = before.unwrap_or(unfenced);
+    (!content.trim_end_matches(is_space).contains(foreign)).then_some(content)
 }
 
 /// The text without an escape that it ends in.

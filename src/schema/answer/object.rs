@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::cursor::{Cursor, is_elision, is_space};
-use super::ending::Ending;
+use super::ending::{Begun, Ending};
 use super::quote::{self, Place};
 use super::repair::{self, Repairs};
 
@@ -83,8 +83,9 @@ pub fn read(text: &str, at: usize, words: Words, room: &mut usize) -> Result<Men
         Ok(value) if levels > 0 => {
             let left_open = Some(Box::new(LeftOpen { value, levels, repairs }));
             let is_cut = text.get(end..).unwrap_or_default().trim_matches(is_space).is_empty();
+            let ending = is_cut.then(|| Ending { keep: end, rest: "}".repeat(levels) });
             let fault = if is_cut { Fault::cut(end) } else { Fault::new(end, ENDS_EARLY) };
-            Err(Broken { fault, reached: end, was_json, left_open, ending: None })
+            Err(Broken { fault, reached: end, was_json, left_open, ending })
         }
         Ok(value) => Ok(Mended { value, end, repairs }),
         Err(fault) => Err(Broken { fault, reached: end, was_json, left_open: None, ending }),
@@ -111,8 +112,8 @@ pub(super) struct Reader<'a> {
     pub(super) in_objects: usize,
     /// Objects that the text ends in.
     left_open: usize,
-    /// Where the member begins whose name or value is still to come.
-    pub(super) nameless: Option<usize>,
+    /// The member that was begun last.
+    pub(super) begun: Option<Begun>,
     /// Where the white space and the comments begin in which the text ends.
     pub(super) trailing: Option<usize>,
     /// The outermost object went on behind its closing brace.
@@ -134,7 +135,7 @@ impl<'t> Reader<'t> {
             open: 0,
             in_objects: 0,
             left_open: 0,
-            nameless: None,
+            begun: None,
             trailing: None,
             is_reopened: false,
             was_json: false,
@@ -238,14 +239,15 @@ impl<'t> Reader<'t> {
         self.extra_commas()?;
         self.stray_word();
         while !self.ends_object(&members) {
-            self.nameless = Some(self.cursor.at());
+            let name = self.cursor.at();
+            self.begun = Some(Begun { name, value: None });
             let key = self.name()?;
             if self.is_reopened && members.contains_key(&key) {
                 return Err(Fault::new(self.cursor.at(), "a member that was there before follows behind the closing bracket"));
             }
             self.trivia()?;
             if !self.cursor.is_at_end() {
-                self.nameless = None;
+                self.begun = Some(Begun { name, value: Some(self.cursor.at()) });
             }
             let value = if matches!(self.cursor.peek(), Some(',' | '}')) {
                 self.repairs.note(repair::NO_VALUE);

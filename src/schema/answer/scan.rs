@@ -194,7 +194,8 @@ impl Scan<'_> {
     /// Keeps an object without its end, and what any value without its end lacks, if it is all that there is.
     fn left_open(&mut self, start: usize, broken: Broken) {
         let is_only = self.found.list.is_empty() && !self.found.fault_was_json;
-        self.found.ending = broken.ending.filter(|_| is_only);
+        let is_data = broken.was_json || self.words(start) == Words::Elements;
+        self.found.ending = broken.ending.filter(|_| is_only && is_data);
         let span = start..broken.fault.at;
         self.found.left_open = broken.left_open.filter(|_| is_only).map(|left_open| (span, left_open));
     }

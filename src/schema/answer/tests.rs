@@ -439,9 +439,13 @@ fn what_a_text_lacks_at_its_end_is_known() {
         ("{'a': ['x', 'y", "{'a': ['x', 'y']}"),
         ("{\"a\": [\"x]}", "{\"a\": [\"x\"]}"),
         ("```json\n{\"a\": [\"x]}\n```", "```json\n{\"a\": [\"x\"]}"),
-        ("{\"a\": [\"x}", "{\"a\": [\"x}\"]}"),
         ("{\"a\": [1], \"b", "{\"a\": [1], }"),
         ("{\"a\": [1], \"b\": ", "{\"a\": [1], }"),
+        ("{\"a\": [1], \"b\": \"", "{\"a\": [1], }"),
+        ("{\"a\": [1], \"b\": -", "{\"a\": [1], }"),
+        ("{\"a\": [1], // more", "{\"a\": [1],}"),
+        ("{\"a\": [\"see [1", "{\"a\": [\"see [1\"]}"),
+        ("```json\n{\"a\": [\"x\n```", "```json\n{\"a\": [\"x\"]}"),
         ("{\"a\": \"x\\", "{\"a\": \"x\"}"),
         ("{\"a\": \"x\\u00", "{\"a\": \"x\"}"),
         ("{\"a\": \"x\\\\", "{\"a\": \"x\\\\\"}"),
@@ -455,8 +459,20 @@ fn what_a_text_lacks_at_its_end_is_known() {
     ] {
         assert_eq!(ended(text).as_deref(), Some(whole), "{text}");
     }
-    // Of several values the last may be a better one, or a part of the first.
-    for text in ["{\"draft\": 1} No, better: {\"a\": [1,", "<think>so {\"a\": [1", "no JSON", ""] {
+    for text in [
+        // Of several values the last may be a better one, or a part of the first.
+        "{\"draft\": 1} No, better: {\"a\": [1,",
+        "<think>so {\"a\": [1",
+        "no JSON",
+        "",
+        "Sorry, no data :[",
+        // What follows the open string or name is none of it.
+        "{\"a\": \"x\", \"n: 5}",
+        "{\"a\": [\"x\", \"y]}\n\nI hope this helps!",
+        "{a: [\"x\", \"y], b: 5}",
+        "{\"a\": [\"x}",
+        "[\"see [1]",
+    ] {
         assert_eq!(ended(text), None, "{text}");
     }
 }
