@@ -240,7 +240,8 @@ impl Candidates<'_> {
         let first = self.list.iter().position(|candidate| candidate.value.is_array())?;
         let end = self.list.get(first)?.span.end;
         let gap = self.gaps().nth(first + 1)?.trim_start_matches(cursor::is_space);
-        if !gap.starts_with(',') && !(gap.is_empty() && first + 1 < self.list.len()) {
+        let goes_on = gap.starts_with(',') || gap.is_empty() && first + 1 < self.list.len();
+        if !goes_on {
             return None;
         }
         let (mut has_more, mut depth) = (false, 0_usize);
