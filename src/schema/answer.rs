@@ -75,6 +75,13 @@ pub struct Unclosed {
     pub levels: usize,
 }
 
+impl NoJson {
+    /// With nothing to say but this.
+    fn told(message: String) -> Self {
+        Self { message, truncated: false, prose: None, unclosed: None, ending: None }
+    }
+}
+
 impl fmt::Display for NoJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -115,7 +122,7 @@ pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJ
 pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     if scan::holds_too_many_values(text) {
         let message = format!("the answer holds more than {} values", scan::MAX_VALUES);
-        return Err(NoJson { message, truncated: false, prose: None, unclosed: None, ending: None });
+        return Err(NoJson::told(message));
     }
     if let Some(value) = strict(text) {
         let whole = Candidate { value, span: 0..text.len(), body: 0, repairs: Repairs::default(), is_strict: true };
@@ -360,17 +367,12 @@ fn cut(text: &str, opened: usize) -> NoJson {
         Some(b'{') => "object",
         _ => "array",
     };
-    NoJson {
-        message: format!(
-            "the answer stops before its JSON is complete: the {what} opened at {} is not closed when the text ends at {}",
-            position(text, opened),
-            position(text, text.len()),
-        ),
-        truncated: true,
-        prose: None,
-        unclosed: None,
-        ending: None,
-    }
+    let message = format!(
+        "the answer stops before its JSON is complete: the {what} opened at {} is not closed when the text ends at {}",
+        position(text, opened),
+        position(text, text.len()),
+    );
+    NoJson { truncated: true, ..NoJson::told(message) }
 }
 
 fn unclosed(text: &str, span: Range<usize>, body: usize, LeftOpen { value, levels, repairs }: LeftOpen) -> Unclosed {
@@ -379,8 +381,7 @@ fn unclosed(text: &str, span: Range<usize>, body: usize, LeftOpen { value, level
 }
 
 fn broken(text: &str, fault: Fault) -> NoJson {
-    let message = format!("the JSON in the answer is broken at {}: {}", position(text, fault.at), fault.message);
-    NoJson { message, truncated: false, prose: None, unclosed: None, ending: None }
+    NoJson::told(format!("the JSON in the answer is broken at {}: {}", position(text, fault.at), fault.message))
 }
 
 fn nothing(text: &str, found: &Found) -> NoJson {
@@ -395,5 +396,5 @@ fn nothing(text: &str, found: &Found) -> NoJson {
         "the answer holds no JSON object or array"
     };
     let prose = (!found.in_reasoning).then_some(found.body);
-    NoJson { message: message.to_owned(), truncated: found.in_reasoning, prose, unclosed: None, ending: None }
+    NoJson { truncated: found.in_reasoning, prose, ..NoJson::told(message.to_owned()) }
 }

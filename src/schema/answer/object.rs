@@ -40,6 +40,11 @@ impl Fault {
     pub fn cut(at: usize) -> Self {
         Self { at, message: "the text ends here", cut: true }
     }
+
+    /// The same; where the text ended first, told with the place where the value begins that it ends in.
+    pub fn of_what_began_at(self, start: usize) -> Self {
+        if self.cut { Self::cut(start) } else { self }
+    }
 }
 
 /// A failed reading.

@@ -13,7 +13,7 @@ impl Reader<'_> {
             if place != Place::Key && self.cursor.eat(triple) {
                 self.repairs.note(repair::TRIPLE_QUOTES);
                 let string = self.triple_quoted(opened, triple);
-                return string.map(block).map_err(|fault| if fault.cut { Fault::cut(opened) } else { fault });
+                return string.map(block).map_err(|fault| fault.of_what_began_at(opened));
             }
         }
         if place == Place::Member
@@ -31,7 +31,7 @@ impl Reader<'_> {
             '`' => self.repairs.note(repair::BACKTICKS),
             _ => self.repairs.note(repair::TYPOGRAPHIC_QUOTES),
         }
-        self.quoted(opened, quote::closers(mark), place).map_err(|fault| if fault.cut { Fault::cut(opened) } else { fault })
+        self.quoted(opened, quote::closers(mark), place).map_err(|fault| fault.of_what_began_at(opened))
     }
 
     fn quoted(&mut self, opened: usize, closers: &[char], place: Place) -> Result<String, Fault> {

@@ -61,7 +61,7 @@ async fn a_million_keys_and_more() {
     let texts = vec![keys, twice, zeros, "{\"a\": 1} ".repeat(2_000_000), "{'a': 1} ".repeat(2_000_000), "{},".repeat(5_000_000)];
     let siege = siege(texts).await;
     // The answer is held as the provider's bytes, as text, as values, and as the reply: 410 MiB.
-    let answer = ask(&siege, "a million keys", 640, 0, json!({"mode": "tools"})).await;
+    let answer = ask(&siege, "a million keys", 520, 0, json!({"mode": "tools"})).await;
     assert_eq!(answer.ok()["data"].as_object().map(serde_json::Map::len), Some(1_000_000));
     for (what, number) in [("two million keys", 1), ("15 million zeros", 2)] {
         let problem = ask(&siege, what, 250, number, json!({"mode": "tools"})).await.problem(502, "extraction_failed");
@@ -220,7 +220,7 @@ async fn an_answer_that_is_wrong_everywhere_is_asked_again_in_few_words() {
     let row = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["age", "name"]});
     let schema = json!({"type": "object", "properties": {"rows": {"type": "array", "items": row}}});
     // The values of this answer and of the one before, and their faults: 200 to 260 MiB.
-    let answer = ask(&siege, "200,000 faults", 448, 0, json!({"schema": schema, "max_attempts": 3, "mode": "tools"})).await;
+    let answer = ask(&siege, "200,000 faults", 340, 0, json!({"schema": schema, "max_attempts": 3, "mode": "tools"})).await;
     let problem = answer.problem(502, "extraction_failed");
     let faults = problem["errors"].as_array().unwrap().len();
     assert!((1..=20).contains(&faults), "{faults} faults are told");
