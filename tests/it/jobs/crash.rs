@@ -203,6 +203,8 @@ async fn a_full_disk_pauses_the_work_and_loses_nothing() {
     })
     .await;
     assert!(reasons[0].as_str().unwrap().contains("the disk is full"), "{reasons}");
+    // Where something long does not fit, something short may: from now on nothing does.
+    server.fill_disk();
     let done = show(&server, &job).await["counts"]["succeeded"].clone();
     assert!(done.as_u64().unwrap() < ITEMS as u64, "{done}");
     let refused = server.post(super::JOBS, &batch(1)).await;
