@@ -67,19 +67,44 @@ impl Server {
     /// When a part cannot be made, or the address cannot be bound.
     pub async fn bind(config: Config, keeps: Keeps) -> anyhow::Result<Self> {
         let metrics = telemetry::start_metrics().context("the metrics cannot be started")?;
-        let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-        let address = listener.local_addr().context("the bound address cannot be read")?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let address = listener
+            .local_addr()
+            .context("the bound address cannot be read")?;
         let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
         let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
-        let scratch =
-            (keeps == Keeps::Nothing).then(Scratch::new).transpose().context("a folder for the while cannot be made")?;
-        let file = scratch.as_ref().map_or(&*config.data_dir, |scratch| &*scratch.0).join(STORE);
-        let store = Sqlite::open(&file).with_context(|| format!("the store of jobs, {}, cannot be used", file.display()))?;
-        let link_secret = store.secret().await.context("the store of jobs cannot be read")?;
-        let webhooks = net::Client::outbound(reach(&config)).context("the client for webhooks cannot be set up")?;
+        let scratch = (keeps == Keeps::Nothing)
+            .then(Scratch::new)
+            .transpose()
+            .context("a folder for the while cannot be made")?;
+        let file = scratch
+            .as_ref()
+            .map_or(&*config.data_dir, |scratch| &*scratch.0)
+            .join(STORE);
+        let store = Sqlite::open(&file)
+            .with_context(|| format!("the store of jobs, {}, cannot be used", file.display()))?;
+        let link_secret = store
+            .secret()
+            .await
+            .context("the store of jobs cannot be read")?;
+        let webhooks = net::Client::outbound(reach(&config))
+            .context("the client for webhooks cannot be set up")?;
         let mut callers = Callers::new(&config, extractor.limits().clone());
         callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
-        Ok(Self { config, listener, address, extractor, callers, metrics, store, webhooks, link_secret, _scratch: scratch })
+        Ok(Self {
+            config,
+            listener,
+            address,
+            extractor,
+            callers,
+            metrics,
+            store,
+            webhooks,
+            link_secret,
+            _scratch: scratch,
+        })
     }
 
     /// Where it listens.
@@ -90,13 +115,26 @@ impl Server {
 
     /// Answers until `stop` is cancelled, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { config, callers, metrics, extractor, store, webhooks, link_secret, .. } = self;
+        let Self {
+            config,
+            callers,
+            metrics,
+            extractor,
+            store,
+            webhooks,
+            link_secret,
+            ..
+        } = self;
         let lifecycle = Lifecycle::default();
-        let upkeep = lifecycle.tasks.spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
+        let upkeep = lifecycle
+            .tasks
+            .spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
         let keys = callers.keys();
         let watch = config.callers_file.clone().map(|path| {
             let ended = lifecycle.draining.clone();
-            lifecycle.tasks.spawn(async move { ended.run_until_cancelled_owned(callers.watch(path)).await })
+            lifecycle
+                .tasks
+                .spawn(async move { ended.run_until_cancelled_owned(callers.watch(path)).await })
         });
         let grace = config.server.shutdown_grace;
         let header_timeout = config.server.header_timeout;
@@ -113,7 +151,13 @@ impl Server {
             metrics: Some(metrics),
         });
         let closing = CancellationToken::new();
-        let serving = tokio::spawn(http::serve(self.listener, router, header_timeout, lifecycle.clone(), closing.clone()));
+        let serving = tokio::spawn(http::serve(
+            self.listener,
+            router,
+            header_timeout,
+            lifecycle.clone(),
+            closing.clone(),
+        ));
         stop.cancelled().await;
         drain(&lifecycle, grace).await;
         closing.cancel();
@@ -151,16 +195,37 @@ const STORE: &str = "extractd.db";
 
 /// Where webhooks may lead.
 const fn reach(config: &Config) -> Reach {
-    if config.jobs.allow_private_webhooks { Reach::Anywhere } else { Reach::Public }
+    if config.jobs.allow_private_webhooks {
+        Reach::Anywhere
+    } else {
+        Reach::Public
+    }
 }
 
-fn jobs(config: &Config, store: Sqlite, webhooks: net::Client, extractor: Arc<Extractor>, lifecycle: &Lifecycle) -> Jobs {
+fn jobs(
+    config: &Config,
+    store: Sqlite,
+    webhooks: net::Client,
+    extractor: Arc<Extractor>,
+    lifecycle: &Lifecycle,
+) -> Jobs {
     let settings = jobs::Config {
         retention: config.jobs.retention,
         max_running_per_caller: config.jobs.max_running_per_caller.get() as usize,
     };
-    let ends = Ends { draining: lifecycle.draining.clone(), ended: lifecycle.ended.clone(), work: lifecycle.work.clone() };
-    Jobs::start(settings, http::job_form(), Arc::new(store), extractor, webhooks, ends)
+    let ends = Ends {
+        draining: lifecycle.draining.clone(),
+        ended: lifecycle.ended.clone(),
+        work: lifecycle.work.clone(),
+    };
+    Jobs::start(
+        settings,
+        http::job_form(),
+        Arc::new(store),
+        extractor,
+        webhooks,
+        ends,
+    )
 }
 
 /// Lets the work in flight finish within the grace, then tells what is left to end.
@@ -172,11 +237,17 @@ async fn drain(lifecycle: &Lifecycle, grace: Duration) {
         grace_ms = grace.as_millis(),
         "draining: no new work; what is in flight may finish"
     );
-    if tokio::time::timeout(grace, lifecycle.work.wait()).await.is_ok() {
+    if tokio::time::timeout(grace, lifecycle.work.wait())
+        .await
+        .is_ok()
+    {
         lifecycle.ended.cancel();
         return;
     }
-    tracing::warn!(requests = lifecycle.work.len(), "the grace is over; what is left ends now");
+    tracing::warn!(
+        requests = lifecycle.work.len(),
+        "the grace is over; what is left ends now"
+    );
     lifecycle.ended.cancel();
     drop(tokio::time::timeout(FAREWELL, lifecycle.work.wait()).await);
 }
@@ -205,7 +276,11 @@ fn prepare_data_dir(config: &Config) -> anyhow::Result<()> {
 
 fn welcome(extractor: &Extractor, address: SocketAddr) -> String {
     let model = &extractor.models().default.first;
-    let note = model.provider.note().map(|note| format!(" ({note})")).unwrap_or_default();
+    let note = model
+        .provider
+        .note()
+        .map(|note| format!(" ({note})"))
+        .unwrap_or_default();
     format!(
         "listening on http://{address}; the default model is {}{note}; the reference is at http://{address}/docs/",
         model.label()
@@ -218,7 +293,10 @@ pub fn healthcheck(listen: SocketAddr) -> std::process::ExitCode {
     match ask_health(listen) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("extractd: the server on port {} is not healthy: {error}", listen.port());
+            eprintln!(
+                "extractd: the server on port {} is not healthy: {error}",
+                listen.port()
+            );
             std::process::ExitCode::FAILURE
         }
     }
@@ -227,11 +305,20 @@ pub fn healthcheck(listen: SocketAddr) -> std::process::ExitCode {
 fn ask_health(listen: SocketAddr) -> std::io::Result<()> {
     use std::io::{Error, Read, Write};
     const PATIENCE: Duration = Duration::from_secs(3);
-    let ip = if listen.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { listen.ip() };
-    let mut stream = std::net::TcpStream::connect_timeout(&SocketAddr::new(ip, listen.port()), PATIENCE)?;
+    let ip = if listen.ip().is_unspecified() {
+        std::net::Ipv4Addr::LOCALHOST.into()
+    } else {
+        listen.ip()
+    };
+    let mut stream =
+        std::net::TcpStream::connect_timeout(&SocketAddr::new(ip, listen.port()), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let mut answer = [0; 12];
     stream.read_exact(&mut answer)?;
-    if &answer == b"HTTP/1.1 200" { Ok(()) } else { Err(Error::other("it does not answer 200")) }
+    if &answer == b"HTTP/1.1 200" {
+        Ok(())
+    } else {
+        Err(Error::other("it does not answer 200"))
+    }
 }

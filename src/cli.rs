@@ -37,7 +37,11 @@ struct Line {
 
 impl Line {
     fn new(index: u64, json: &str) -> Self {
-        Self { index, hash: hash(json.as_bytes()), json: bytes::Bytes::copy_from_slice(json.as_bytes()) }
+        Self {
+            index,
+            hash: hash(json.as_bytes()),
+            json: bytes::Bytes::copy_from_slice(json.as_bytes()),
+        }
     }
 }
 
@@ -45,5 +49,8 @@ impl Line {
 fn hash(bytes: &[u8]) -> u64 {
     use sha2::{Digest, Sha256};
     let digest: [u8; 32] = Sha256::digest(bytes).into();
-    digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }

@@ -134,19 +134,36 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         read_file: impl Fn(&Path) -> io::Result<String>,
     ) -> Result<Loaded, Error> {
-        let environment = environment.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let environment = environment
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
         let settings = sources::gather(args, &environment, &read_file)?;
         let reader = Reader::new(&environment, &read_file);
         let config = Self::read(Section::root(&reader, settings))?;
         let warnings = budget::warning(&config).into_iter().collect();
-        Ok(Loaded { config, origins: reader.into_record(), warnings })
+        Ok(Loaded {
+            config,
+            origins: reader.into_record(),
+            warnings,
+        })
     }
 
     fn read(mut root: Section<'_>) -> Result<Self, Error> {
-        let [listen_set, model_set, callers_set] = ["listen", "model", "callers_file"].map(|key| root.origin_of(key));
-        let room_set = root.origin_of("limits.max_queue_bytes").max(root.origin_of("server.max_body_bytes"));
-        let listen = root.get("listen", "127.0.0.1:8080", value::text(LISTEN, listen_address))?;
-        let model = root.find("model", value::text("a string", |text| Some(text.to_owned())))?;
+        let [listen_set, model_set, callers_set] =
+            ["listen", "model", "callers_file"].map(|key| root.origin_of(key));
+        let room_set = root
+            .origin_of("limits.max_queue_bytes")
+            .max(root.origin_of("server.max_body_bytes"));
+        let listen = root.get(
+            "listen",
+            "127.0.0.1:8080",
+            value::text(LISTEN, listen_address),
+        )?;
+        let model = root.find(
+            "model",
+            value::text("a string", |text| Some(text.to_owned())),
+        )?;
         let data_dir = root.get("data_dir", "./data", value::path)?;
         let schemas_dir = root.find("schemas_dir", value::path)?;
         let callers_file = root.find("callers_file", value::path)?;
@@ -165,7 +182,11 @@ impl Config {
         root.finish()?;
 
         let of_file = |path: &PathBuf| callers::of_file(reader, path, &callers_set);
-        let file_callers = callers_file.as_ref().map(of_file).transpose()?.unwrap_or_default();
+        let file_callers = callers_file
+            .as_ref()
+            .map(of_file)
+            .transpose()?
+            .unwrap_or_default();
         if join_callers(&callers, &file_callers)?.is_empty() {
             server.check_open(listen, &listen_set)?;
         }
@@ -201,8 +222,14 @@ fn default_model(
         return model_name::check_unset(providers).map(|()| None);
     };
     let names = models.keys().cloned().collect();
-    let model = Known { providers, models: &names }.resolve(&text);
-    model.map(Some).map_err(|why| Error::new(set, format!("`model` {why}")))
+    let model = Known {
+        providers,
+        models: &names,
+    }
+    .resolve(&text);
+    model
+        .map(Some)
+        .map_err(|why| Error::new(set, format!("`model` {why}")))
 }
 
 const LISTEN: &str = "an IP address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:0";

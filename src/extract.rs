@@ -113,25 +113,41 @@ impl Extractor {
     ///
     /// # Errors
     /// `overloaded` when the waiting room is full; `quota_exceeded` when the caller's own is, or its budget is used up.
-    pub fn admit(&self, caller: CallerId, plan: &Plan, items: Option<usize>, concurrency: Option<usize>) -> Result<Lane, Error> {
+    pub fn admit(
+        &self,
+        caller: CallerId,
+        plan: &Plan,
+        items: Option<usize>,
+        concurrency: Option<usize>,
+    ) -> Result<Lane, Error> {
         // Twice what can be in flight, so that a free slot always finds an item that waits.
         let window = self.limits.max_concurrency().saturating_mul(2);
-        let wanted = window.min(concurrency.unwrap_or(usize::MAX)).min(items.unwrap_or(usize::MAX));
+        let wanted = window
+            .min(concurrency.unwrap_or(usize::MAX))
+            .min(items.unwrap_or(usize::MAX));
         let load = Load {
-            class: if plan.kind == Kind::Job { Class::Job } else { Class::Direct },
+            class: if plan.kind == Kind::Job {
+                Class::Job
+            } else {
+                Class::Direct
+            },
             pool: plan.route().limits.pool(),
             items: wanted.max(1),
             is_single: items == Some(1) && plan.kind != Kind::Job,
             has_price: plan.has_price(),
         };
-        self.limits.admit(caller, &load).map_err(|refused| refusal(&refused))
+        self.limits
+            .admit(caller, &load)
+            .map_err(|refused| refusal(&refused))
     }
 }
 
 fn refusal(refused: &Refused) -> Error {
     match *refused {
         Refused::Overloaded { retry_after, .. } => {
-            let detail = format!("the waiting room is full: {refused}; try again in a moment, or send less at a time");
+            let detail = format!(
+                "the waiting room is full: {refused}; try again in a moment, or send less at a time"
+            );
             Error::new(Code::Overloaded, detail).retry_after(retry_after)
         }
         Refused::QuotaUsedUp { retry_after } => {
@@ -145,7 +161,8 @@ fn refusal(refused: &Refused) -> Error {
             Error::new(Code::Forbidden, detail)
         }
         Refused::Broke { retry_after } => {
-            let detail = "this caller's budget for today is used up; it begins anew at midnight UTC";
+            let detail =
+                "this caller's budget for today is used up; it begins anew at midnight UTC";
             Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)
         }
     }

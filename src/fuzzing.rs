@@ -69,7 +69,11 @@ fn depth(value: &Value) -> usize {
 /// What is said is something, and not much.
 fn check_words(words: &str) {
     assert!(!words.trim().is_empty(), "nothing is said");
-    assert!(words.len() <= MOST_WORDS_BYTES, "{} bytes are said", words.len());
+    assert!(
+        words.len() <= MOST_WORDS_BYTES,
+        "{} bytes are said",
+        words.len()
+    );
 }
 
 /// Each place that is named is there, or is one that has to be there.
@@ -79,7 +83,14 @@ fn check_places(error: &Error, document: Option<&Value>) {
         check_words(&fault.message);
         let Some(document) = document else { continue };
         let required = fault.message == "this field is required";
-        let place = if required { fault.pointer.rsplit_once('/').unwrap_or_default().0 } else { &fault.pointer };
-        assert!(document.pointer(place).is_some(), "{place:?} is not there: {error:?}");
+        let place = if required {
+            fault.pointer.rsplit_once('/').unwrap_or_default().0
+        } else {
+            &fault.pointer
+        };
+        assert!(
+            document.pointer(place).is_some(),
+            "{place:?} is not there: {error:?}"
+        );
     }
 }

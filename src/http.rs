@@ -136,7 +136,9 @@ pub fn router(parts: Parts) -> Router {
         max_body_bytes: parts.server.max_body_bytes,
         max_line_bytes: parts.server.max_line_bytes,
         max_ordered_bytes: parts.limits.max_ordered_bytes,
-        room: Arc::new(Semaphore::new(body::kibibytes(parts.limits.max_queue_bytes) as usize)),
+        room: Arc::new(Semaphore::new(
+            body::kibibytes(parts.limits.max_queue_bytes) as usize,
+        )),
         extractor: parts.extractor,
         lifecycle: parts.lifecycle,
         metrics: parts.metrics,
@@ -168,7 +170,10 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.iter().any(|origin| origin == "*") {
         return Some(layer.allow_origin(Any));
     }
-    let origins: Vec<_> = origins.iter().filter_map(|origin| origin.parse::<axum::http::HeaderValue>().ok()).collect();
+    let origins: Vec<_> = origins
+        .iter()
+        .filter_map(|origin| origin.parse::<axum::http::HeaderValue>().ok())
+        .collect();
     Some(layer.allow_origin(origins))
 }
 
@@ -184,8 +189,16 @@ pub(crate) mod readers {
 
     /// NDJSON that comes in these pieces.
     pub fn lines(pieces: &[Vec<u8>], max_line_bytes: usize) -> Lines {
-        let pieces: Vec<_> = pieces.iter().cloned().map(Ok::<_, std::io::Error>).collect();
+        let pieces: Vec<_> = pieces
+            .iter()
+            .cloned()
+            .map(Ok::<_, std::io::Error>)
+            .collect();
         let body = axum::body::Body::from_stream(futures_util::stream::iter(pieces));
-        Lines::new(body.into_data_stream(), max_line_bytes, std::sync::Arc::default())
+        Lines::new(
+            body.into_data_stream(),
+            max_line_bytes,
+            std::sync::Arc::default(),
+        )
     }
 }

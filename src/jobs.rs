@@ -119,15 +119,24 @@ impl Jobs {
             is_untidy: AtomicBool::new(true),
             meters: JobMeters::new(),
         });
-        shared.ends.work.spawn(runner::run(Arc::clone(&shared), taken));
-        shared.ends.work.spawn(tell::run(Arc::clone(&shared), webhooks));
+        shared
+            .ends
+            .work
+            .spawn(runner::run(Arc::clone(&shared), taken));
+        shared
+            .ends
+            .work
+            .spawn(tell::run(Arc::clone(&shared), webhooks));
         Self(shared)
     }
 
     /// Why no job can be made or worked on now.
     #[must_use]
     pub fn unready(&self) -> Option<String> {
-        self.0.store.unready().map(|error| format!("jobs cannot be recorded: {error}"))
+        self.0
+            .store
+            .unready()
+            .map(|error| format!("jobs cannot be recorded: {error}"))
     }
 
     /// A secret that lives as long as the store.
@@ -142,12 +151,27 @@ impl Jobs {
     ///
     /// # Errors
     /// `invalid_request` for a cursor that is none; when the store fails.
-    pub async fn list(&self, caller: CallerId, after: Option<&str>, limit: u32) -> Result<(Vec<Job>, Option<String>), Error> {
-        let before = after.map(|after| after.parse().map(JobKey).map_err(|_| bad_cursor())).transpose()?;
-        let mut jobs = self.0.store.jobs(self.0.name(caller), before, limit + 1).await.map_err(|error| unavailable(&error))?;
+    pub async fn list(
+        &self,
+        caller: CallerId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<Job>, Option<String>), Error> {
+        let before = after
+            .map(|after| after.parse().map(JobKey).map_err(|_| bad_cursor()))
+            .transpose()?;
+        let mut jobs = self
+            .0
+            .store
+            .jobs(self.0.name(caller), before, limit + 1)
+            .await
+            .map_err(|error| unavailable(&error))?;
         let has_more = jobs.len() > limit as usize;
         jobs.truncate(limit as usize);
-        let next = jobs.last().filter(|_| has_more).map(|job| job.key.0.to_string());
+        let next = jobs
+            .last()
+            .filter(|_| has_more)
+            .map(|job| job.key.0.to_string());
         Ok((jobs, next))
     }
 
@@ -157,8 +181,15 @@ impl Jobs {
     /// `not_found` when there is none of this id, or it is another caller's.
     pub async fn get(&self, caller: CallerId, id: &str) -> Result<Job, Error> {
         let name = self.0.name(caller);
-        let found = self.0.store.job(id.to_owned()).await.map_err(|error| unavailable(&error))?;
-        found.filter(|job| job.caller == name).ok_or_else(|| not_found(id))
+        let found = self
+            .0
+            .store
+            .job(id.to_owned())
+            .await
+            .map_err(|error| unavailable(&error))?;
+        found
+            .filter(|job| job.caller == name)
+            .ok_or_else(|| not_found(id))
     }
 
     /// The job of this id, for whoever was given the right to follow it.
@@ -166,13 +197,21 @@ impl Jobs {
     /// # Errors
     /// `not_found` when there is none.
     pub async fn get_any(&self, id: &str) -> Result<Job, Error> {
-        self.0.store.job(id.to_owned()).await.map_err(|error| unavailable(&error))?.ok_or_else(|| not_found(id))
+        self.0
+            .store
+            .job(id.to_owned())
+            .await
+            .map_err(|error| unavailable(&error))?
+            .ok_or_else(|| not_found(id))
     }
 
     /// How fast a job goes.
     #[must_use]
     pub fn pace(&self, job: &Job) -> Pace {
-        self.0.known(job.key).map(|live| live.pace(job)).unwrap_or_default()
+        self.0
+            .known(job.key)
+            .map(|live| live.pace(job))
+            .unwrap_or_default()
     }
 
     /// Ends a job with what is recorded so far. True when there was something to end.
@@ -208,7 +247,12 @@ impl Jobs {
             }
             Ok(opened)
         });
-        let conflict = || Error::new(Code::Conflict, "the job has not ended yet; what has failed can run again then");
+        let conflict = || {
+            Error::new(
+                Code::Conflict,
+                "the job has not ended yet; what has failed can run again then",
+            )
+        };
         Ok((opened.await?.ok_or_else(conflict)?, true))
     }
 
@@ -225,7 +269,14 @@ impl Jobs {
             }
             Ok(is_hidden)
         });
-        if hidden.await? { Ok(()) } else { Err(Error::new(Code::Conflict, "the job has not ended yet; cancel it first")) }
+        if hidden.await? {
+            Ok(())
+        } else {
+            Err(Error::new(
+                Code::Conflict,
+                "the job has not ended yet; cancel it first",
+            ))
+        }
     }
 
     /// Results that are there, after an index or an event's number, depending on the order.
@@ -240,7 +291,11 @@ impl Jobs {
         after: Option<u32>,
         limit: u32,
     ) -> Result<Vec<Event>, Error> {
-        self.0.store.results(job.key, order, only, after, limit).await.map_err(|error| unavailable(&error))
+        self.0
+            .store
+            .results(job.key, order, only, after, limit)
+            .await
+            .map_err(|error| unavailable(&error))
     }
 
     /// Follows a job from after an event on.
@@ -262,7 +317,11 @@ impl Shared {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let done = self.ends.work.spawn(work(Arc::clone(self))).await;
-        let done = done.unwrap_or_else(|_| Err(StoreError::Other("the work on it panicked; this is a bug".to_owned())));
+        let done = done.unwrap_or_else(|_| {
+            Err(StoreError::Other(
+                "the work on it panicked; this is a bug".to_owned(),
+            ))
+        });
         done.map_err(|error| unavailable(&error))
     }
 
@@ -286,7 +345,11 @@ impl Shared {
     }
 
     fn known(&self, job: JobKey) -> Option<Arc<Live>> {
-        self.lives.lock().unwrap_or_else(PoisonError::into_inner).get(&job).and_then(Weak::upgrade)
+        self.lives
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&job)
+            .and_then(Weak::upgrade)
     }
 
     /// What is known of a job that runs or is followed.
@@ -304,13 +367,18 @@ impl Shared {
 
 /// Now, as the store counts it.
 fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }
 
 fn not_found(id: &str) -> Error {
     let id: String = id.chars().take(64).collect();
-    Error::new(Code::NotFound, format!("there is no job \"{id}\" among this caller's; it may have expired"))
+    Error::new(
+        Code::NotFound,
+        format!("there is no job \"{id}\" among this caller's; it may have expired"),
+    )
 }
 
 fn bad_cursor() -> Error {
@@ -322,10 +390,17 @@ fn unavailable(error: &StoreError) -> Error {
     match error {
         StoreError::Other(_) | StoreError::Corrupt(_) | StoreError::Newer { .. } => {
             tracing::error!(%error, "the store failed");
-            Error::new(Code::Internal, "the store of jobs failed; the server's log knows more")
+            Error::new(
+                Code::Internal,
+                "the store of jobs failed; the server's log knows more",
+            )
         }
         StoreError::Full | StoreError::ReadOnly | StoreError::Locked | StoreError::Busy => {
-            Error::new(Code::Overloaded, format!("jobs cannot be recorded now: {error}")).retry_after(Duration::from_secs(10))
+            Error::new(
+                Code::Overloaded,
+                format!("jobs cannot be recorded now: {error}"),
+            )
+            .retry_after(Duration::from_secs(10))
         }
     }
 }

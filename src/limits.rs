@@ -144,8 +144,18 @@ impl Report {
     /// One that used nothing and says no more than this.
     #[must_use]
     pub const fn new(health: Health) -> Self {
-        let remaining = Remaining { requests: None, tokens: None };
-        Self { health, is_crowded: false, spent: Spent::Nothing, pause: None, is_refused: false, remaining }
+        let remaining = Remaining {
+            requests: None,
+            tokens: None,
+        };
+        Self {
+            health,
+            is_crowded: false,
+            spent: Spent::Nothing,
+            pause: None,
+            is_refused: false,
+            remaining,
+        }
     }
 }
 
@@ -190,7 +200,10 @@ impl Shared {
         let has_opened = self.change(|state, now| state.finish(stake, holds, report, now));
         if has_opened {
             let model = self.lock().name_of(&stake.model);
-            tracing::warn!(model, "the model fails all the time; it is left alone for a while");
+            tracing::warn!(
+                model,
+                "the model fails all the time; it is left alone for a while"
+            );
             telemetry::breaker_opened(&model);
         }
     }
@@ -203,7 +216,11 @@ impl Limits {
     /// When the operating system gives no thread.
     pub fn new(config: Config, pools: Vec<Pool>) -> std::io::Result<Self> {
         let state = State::new(config, pools, Instant::now());
-        let shared = Arc::new(Shared { config, state: Mutex::new(state), alarm: alarm::Alarm::default() });
+        let shared = Arc::new(Shared {
+            config,
+            state: Mutex::new(state),
+            alarm: alarm::Alarm::default(),
+        });
         let ringing = Arc::downgrade(&shared);
         shared.alarm.start(move || match ringing.upgrade() {
             Some(shared) => {
@@ -223,13 +240,19 @@ impl Limits {
 
     /// Sets who may call and how much each may use. Balances of those who stay are kept.
     pub fn set_callers(&self, callers: Vec<(CallerId, Quota)>) {
-        self.0.change(|state, now| state.set_callers(callers, now, SystemTime::now()));
+        self.0
+            .change(|state, now| state.set_callers(callers, now, SystemTime::now()));
     }
 
     /// Under what name a caller's things are kept; empty where there are no callers.
     #[must_use]
     pub fn owner(&self, caller: CallerId) -> String {
-        self.0.lock().callers.get(&caller).map(|caller| caller.quota.owner.clone()).unwrap_or_default()
+        self.0
+            .lock()
+            .callers
+            .get(&caller)
+            .map(|caller| caller.quota.owner.clone())
+            .unwrap_or_default()
     }
 
     /// The caller whose things are kept under this name, if it may call now.
@@ -239,7 +262,10 @@ impl Limits {
             return Some(CallerId::default());
         }
         let state = self.0.lock();
-        let found = state.callers.iter().find(|(_, caller)| caller.quota.owner == owner && !caller.is_retired);
+        let found = state
+            .callers
+            .iter()
+            .find(|(_, caller)| caller.quota.owner == owner && !caller.is_retired);
         found.map(|(id, _)| *id)
     }
 
@@ -254,7 +280,13 @@ impl Limits {
         let admitted = state.admit(caller, load, Instant::now())?;
         let counts_tokens = state.counts_tokens(caller);
         drop(state);
-        Ok(Lane::new(Arc::clone(&self.0), load, caller, admitted, counts_tokens))
+        Ok(Lane::new(
+            Arc::clone(&self.0),
+            load,
+            caller,
+            admitted,
+            counts_tokens,
+        ))
     }
 
     /// Counts a retry of a failed call, if the provider's retry budget has room for one.
@@ -262,7 +294,11 @@ impl Limits {
     /// # Errors
     /// How long until it is worth asking again.
     pub fn retry(&self, pool: PoolId) -> Result<(), Duration> {
-        self.0.lock().pools.get_mut(pool.0).map_or(Ok(()), |pool| pool.provider.retries.retry(Instant::now()))
+        self.0
+            .lock()
+            .pools
+            .get_mut(pool.0)
+            .map_or(Ok(()), |pool| pool.provider.retries.retry(Instant::now()))
     }
 
     /// The most calls in flight.

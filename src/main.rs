@@ -78,7 +78,9 @@ fn load(args: &Args, is_read: impl Fn(&str) -> bool) -> anyhow::Result<Loaded> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
     let environment = environment.filter(|(name, _)| is_read(name));
-    Ok(Config::load(args, environment, |path: &Path| std::fs::read_to_string(path))?)
+    Ok(Config::load(args, environment, |path: &Path| {
+        std::fs::read_to_string(path)
+    })?)
 }
 
 fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
@@ -95,7 +97,10 @@ fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
 
 /// Runs `work` until its end, and tells it when to stop.
 fn block_on<T>(work: impl AsyncFnOnce(CancellationToken) -> T) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()?;
     Ok(runtime.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(wait_for_signal(stop.clone()));
@@ -124,10 +129,22 @@ fn batch(batch: &cli::Args, args: &Args) -> anyhow::Result<ExitCode> {
 fn host(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::Host> {
     if let Some(url) = batch.server.clone().filter(|url| !url.is_empty()) {
         let set = args.set_beside(&["--model", "--log", "--log-format"]);
-        anyhow::ensure!(set.is_empty(), "{} is the server's own: set it where {url} is started", set.join(", "));
-        return Ok(cli::Host::Running { url, key: std::env::var("EXTRACTD_API_KEY").ok().filter(|key| !key.is_empty()) });
+        anyhow::ensure!(
+            set.is_empty(),
+            "{} is the server's own: set it where {url} is started",
+            set.join(", ")
+        );
+        return Ok(cli::Host::Running {
+            url,
+            key: std::env::var("EXTRACTD_API_KEY")
+                .ok()
+                .filter(|key| !key.is_empty()),
+        });
     }
-    let mut args = Args { listen: Some("127.0.0.1:0".to_owned()), ..args.clone() };
+    let mut args = Args {
+        listen: Some("127.0.0.1:0".to_owned()),
+        ..args.clone()
+    };
     if std::env::var_os("EXTRACTD_LOG").is_none() {
         args.log.get_or_insert_with(|| "warn".to_owned());
     }
@@ -139,8 +156,12 @@ fn host(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::Host> {
 /// SIGTERM, or Ctrl-C. A second one ends the process at once.
 async fn wait_for_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return };
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
+        return;
+    };
     for _ in 0..2 {
         tokio::select! {
             _ = terminate.recv() => {}

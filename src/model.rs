@@ -25,9 +25,11 @@ pub use price::{Price, Usd};
 #[cfg(test)]
 pub use request::request_fields;
 pub use request::{Batch, JobRequest, OnError, Single};
-pub use spec::{CacheUse, Example, MadeUp, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text};
+pub use spec::{
+    CacheUse, Example, MadeUp, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text,
+};
 pub use subset::{
-    Asked, EnumRule, Extra, ExtraRule, Forms, Kinds, Limits, Member, Null, NullRule, ReferenceRule, Shape, Shapes, Strictness,
-    Subset,
+    Asked, EnumRule, Extra, ExtraRule, Forms, Kinds, Limits, Member, Null, NullRule, ReferenceRule,
+    Shape, Shapes, Strictness, Subset,
 };
 pub use webhook::Webhook;

@@ -101,17 +101,25 @@ impl Client {
     /// # Errors
     /// When the proxy's address or the system's name resolution is unusable.
     pub fn new(options: Options) -> Result<Self, SetUpError> {
-        let mut builder = builder().default_headers(options.headers).pool_idle_timeout(IDLE);
+        let mut builder = builder()
+            .default_headers(options.headers)
+            .pool_idle_timeout(IDLE);
         if let Some(timeout) = options.connect_timeout {
             builder = builder.connect_timeout(timeout);
         }
         match options.proxy {
             Proxy::Environment => {}
-            Proxy::At(proxy) => builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(SetUpError)?),
+            Proxy::At(proxy) => {
+                builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(SetUpError)?)
+            }
             Proxy::Never => builder = builder.no_proxy(),
         }
         let http = builder.build().map_err(SetUpError)?;
-        Ok(Self { http, reach: Reach::Anywhere, max_bytes: MAX_STREAM_BYTES })
+        Ok(Self {
+            http,
+            reach: Reach::Anywhere,
+            max_bytes: MAX_STREAM_BYTES,
+        })
     }
 
     /// Calls to URLs that callers name: within `reach`, through no proxy (which would connect to what it likes), each with a
@@ -123,12 +131,23 @@ impl Client {
         Self::outbound_within(reach, OUTBOUND_TIMES)
     }
 
-    fn outbound_within(reach: Reach, (connect, whole): (Duration, Duration)) -> Result<Self, SetUpError> {
-        let mut builder = builder().no_proxy().pool_max_idle_per_host(0).connect_timeout(connect).timeout(whole);
+    fn outbound_within(
+        reach: Reach,
+        (connect, whole): (Duration, Duration),
+    ) -> Result<Self, SetUpError> {
+        let mut builder = builder()
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .connect_timeout(connect)
+            .timeout(whole);
         if reach == Reach::Public {
             builder = builder.dns_resolver(guard::PublicOnly);
         }
-        Ok(Self { http: builder.build().map_err(SetUpError)?, reach, max_bytes: MAX_OUTBOUND_BYTES })
+        Ok(Self {
+            http: builder.build().map_err(SetUpError)?,
+            reach,
+            max_bytes: MAX_OUTBOUND_BYTES,
+        })
     }
 
     /// Posts a body and waits for the head of the answer.
@@ -138,7 +157,12 @@ impl Client {
     ///
     /// # Errors
     /// When no answer came. A status of 400 or 500 is an answer.
-    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Result<Incoming, Error> {
+    pub async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Incoming, Error> {
         self.send(url, headers, body.into()).await
     }
 
@@ -156,15 +180,38 @@ impl Client {
         self.send(url, headers, reqwest::Body::wrap(body)).await
     }
 
-    async fn send(&self, url: &Url, headers: HeaderMap, body: reqwest::Body) -> Result<Incoming, Error> {
-        self.reach.check(url).map_err(|error| Error::Connect(error.to_string()))?;
-        let sent = self.http.post(url.clone()).headers(headers).body(body).send().await;
+    async fn send(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: reqwest::Body,
+    ) -> Result<Incoming, Error> {
+        self.reach
+            .check(url)
+            .map_err(|error| Error::Connect(error.to_string()))?;
+        let sent = self
+            .http
+            .post(url.clone())
+            .headers(headers)
+            .body(body)
+            .send()
+            .await;
         let mut response = sent.map_err(|error| {
             let said = innermost(&error);
-            if error.is_connect() { Error::Connect(said) } else { Error::Broken(said) }
+            if error.is_connect() {
+                Error::Connect(said)
+            } else {
+                Error::Broken(said)
+            }
         })?;
         let headers = std::mem::take(response.headers_mut());
-        Ok(Incoming { status: response.status(), headers, response, read: 0, max_bytes: self.max_bytes })
+        Ok(Incoming {
+            status: response.status(),
+            headers,
+            response,
+            read: 0,
+            max_bytes: self.max_bytes,
+        })
     }
 }
 
@@ -181,7 +228,11 @@ impl Incoming {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Response { status: self.status, headers: self.headers, body: body.freeze() })
+        Ok(Response {
+            status: self.status,
+            headers: self.headers,
+            body: body.freeze(),
+        })
     }
 
     /// The next bytes of the body; `None` at its end.
@@ -189,15 +240,26 @@ impl Incoming {
     /// # Errors
     /// When the connection breaks before the end, or more came than any answer has.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        let chunk = self.response.chunk().await.map_err(|error| Error::Broken(innermost(&error)))?;
+        let chunk = self
+            .response
+            .chunk()
+            .await
+            .map_err(|error| Error::Broken(innermost(&error)))?;
         self.read += chunk.as_ref().map_or(0, Bytes::len);
-        if self.read > self.max_bytes { Err(Error::TooLarge(self.max_bytes)) } else { Ok(chunk) }
+        if self.read > self.max_bytes {
+            Err(Error::TooLarge(self.max_bytes))
+        } else {
+            Ok(chunk)
+        }
     }
 
     /// The body's lines, as they come, without end.
     #[must_use]
     pub fn lines(self) -> Lines {
-        Lines { response: self.response, frames: Frames::new(Framing::Lines) }
+        Lines {
+            response: self.response,
+            frames: Frames::new(Framing::Lines),
+        }
     }
 
     /// Waits a moment for the end of a body of which nothing more is wanted: only then can the connection be used again.
@@ -227,7 +289,11 @@ impl Lines {
             if let Some(line) = self.ready() {
                 return Ok(Some(line));
             }
-            let chunk = self.response.chunk().await.map_err(|error| Error::Broken(innermost(&error)))?;
+            let chunk = self
+                .response
+                .chunk()
+                .await
+                .map_err(|error| Error::Broken(innermost(&error)))?;
             let Some(bytes) = chunk else {
                 self.frames.end();
                 return Ok(self.ready());
@@ -246,7 +312,9 @@ impl Lines {
 fn builder() -> reqwest::ClientBuilder {
     // The compiled-in roots, so that an image without certificate files works. An error means that it is set already.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok());
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+        .iter()
+        .filter_map(|der| Certificate::from_der(der).ok());
     reqwest::Client::builder()
         .tls_certs_only(roots)
         .redirect(reqwest::redirect::Policy::none())

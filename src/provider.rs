@@ -176,13 +176,23 @@ impl Finish {
 impl Failure {
     #[must_use]
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None, should_retry: None, left: Left::default() }
+        Self {
+            kind,
+            detail: detail.into(),
+            retry_after: None,
+            should_retry: None,
+            left: Left::default(),
+        }
     }
 
     /// The same as a breach of the answer: what is wrong with it has no status of its own.
     #[must_use]
     fn broken(self) -> Self {
-        let kind = if matches!(self.kind, FailureKind::Status(_)) { FailureKind::Broken } else { self.kind };
+        let kind = if matches!(self.kind, FailureKind::Status(_)) {
+            FailureKind::Broken
+        } else {
+            self.kind
+        };
         Self { kind, ..self }
     }
 

@@ -68,12 +68,16 @@ impl Schema {
     /// outside itself, or could not be checked in bounded time.
     pub fn compile(text: &str) -> Result<Self, Error> {
         if text.len() > MAX_TEXT_BYTES {
-            return Err(invalid("", &format!("is longer than {MAX_TEXT_BYTES} bytes")));
+            return Err(invalid(
+                "",
+                &format!("is longer than {MAX_TEXT_BYTES} bytes"),
+            ));
         }
         let value = parsed(text)?;
         let draft = draft(&value)?;
         let mut weight = bounds::check(&value, draft)?;
-        let raw = serde_json::value::to_raw_value(&value).map_err(|error| invalid("", &error.to_string()))?;
+        let raw = serde_json::value::to_raw_value(&value)
+            .map_err(|error| invalid("", &error.to_string()))?;
         let regex_bytes = MAX_REGEX_BYTES / weight.pattern_count.max(1);
         let validator = jsonschema::options()
             .with_draft(draft)
@@ -85,9 +89,19 @@ impl Schema {
             .map_err(|error| explain::refusal(&error))?;
         weight.patterns = Patterns::weigh(&value, draft, regex_bytes);
         let made_up = example::pair(&value);
-        let mut schema =
-            Self { value: Arc::new(value), raw, draft, validator, examples: Vec::new(), weight, lowered: Mutex::default() };
-        let judged = made_up.map(|example| MadeUp { is_valid: schema.is_valid(&example.output), example });
+        let mut schema = Self {
+            value: Arc::new(value),
+            raw,
+            draft,
+            validator,
+            examples: Vec::new(),
+            weight,
+            lowered: Mutex::default(),
+        };
+        let judged = made_up.map(|example| MadeUp {
+            is_valid: schema.is_valid(&example.output),
+            example,
+        });
         schema.examples = judged.into();
         Ok(schema)
     }
@@ -137,10 +151,20 @@ impl Schema {
             return Vec::new();
         }
         if trial.is_explicable() {
-            return self.validator.iter_errors(instance).take(MAX_FAULTS).map(|error| explain::fault(&error)).collect();
+            return self
+                .validator
+                .iter_errors(instance)
+                .take(MAX_FAULTS)
+                .map(|error| explain::fault(&error))
+                .collect();
         }
-        let first = if self.weight.has_choices { None } else { self.validator.validate(instance).err() };
-        let generic = || whole("is not valid against the schema, and too large for its faults to be told");
+        let first = if self.weight.has_choices {
+            None
+        } else {
+            self.validator.validate(instance).err()
+        };
+        let generic =
+            || whole("is not valid against the schema, and too large for its faults to be told");
         vec![first.map_or_else(generic, |error| explain::fault(&error))]
     }
 
@@ -153,34 +177,51 @@ impl Schema {
     }
 
     fn trial<'t>(&'t self, instance: &'t Value) -> Trial<'t> {
-        Trial { weight: &self.weight, schema: &self.value, draft: self.draft, instance }
+        Trial {
+            weight: &self.weight,
+            schema: &self.value,
+            draft: self.draft,
+            instance,
+        }
     }
 }
 
 fn whole(message: &str) -> Fault {
-    Fault { pointer: String::new(), message: message.to_owned() }
+    Fault {
+        pointer: String::new(),
+        message: message.to_owned(),
+    }
 }
 
 /// Reads the text of a schema.
 fn parsed(text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text).map(|Plain(value)| value).map_err(|error| match Beyond::of(&error) {
-        None => invalid("", &error.to_string()),
-        Some(Beyond::Depth) => bounds::too_deep(),
-        Some(Beyond::Number) => {
-            let mut deserializer = serde_json::Deserializer::from_str(text);
-            let read = serde_path_to_error::deserialize::<_, Plain>(&mut deserializer);
-            let at = read.err().map(|error| pointer_to(error.path())).unwrap_or_default();
-            invalid(&at, Beyond::Number.message())
-        }
-    })
+    serde_json::from_str(text)
+        .map(|Plain(value)| value)
+        .map_err(|error| match Beyond::of(&error) {
+            None => invalid("", &error.to_string()),
+            Some(Beyond::Depth) => bounds::too_deep(),
+            Some(Beyond::Number) => {
+                let mut deserializer = serde_json::Deserializer::from_str(text);
+                let read = serde_path_to_error::deserialize::<_, Plain>(&mut deserializer);
+                let at = read
+                    .err()
+                    .map(|error| pointer_to(error.path()))
+                    .unwrap_or_default();
+                invalid(&at, Beyond::Number.message())
+            }
+        })
 }
 
 /// 2020-12 unless `$schema` says draft 7.
 fn draft(schema: &Value) -> Result<Draft, Error> {
-    let Some(said) = schema.get("$schema") else { return Ok(Draft::Draft202012) };
+    let Some(said) = schema.get("$schema") else {
+        return Ok(Draft::Draft202012);
+    };
     match said.as_str().map(|uri| uri.trim_end_matches('#')) {
         Some("https://json-schema.org/draft/2020-12/schema") => Ok(Draft::Draft202012),
-        Some("http://json-schema.org/draft-07/schema" | "https://json-schema.org/draft-07/schema") => Ok(Draft::Draft7),
+        Some(
+            "http://json-schema.org/draft-07/schema" | "https://json-schema.org/draft-07/schema",
+        ) => Ok(Draft::Draft7),
         _ => Err(invalid(
             "/$schema",
             &format!(

@@ -2,7 +2,10 @@
 
 use std::io::IsTerminal;
 
-use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -59,7 +62,10 @@ pub const JOB_RESULTS: &str = "extractd_job_results_recorded_total";
 pub const STORE_READY: &str = "extractd_store_ready";
 
 /// From half a millisecond to two minutes.
-const SECONDS: [f64; 16] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+const SECONDS: [f64; 16] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    120.0,
+];
 
 /// What is logged of llama.cpp unless the filter says otherwise.
 const QUIET_LLAMA: &str = "llama-cpp-2=warn,llama_cpp_2=error";
@@ -75,7 +81,10 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error("the log filter \"{filter}\" is not understood; an example is \"info,extractd=debug\"")]
-    Filter { filter: String, source: tracing_subscriber::filter::ParseError },
+    Filter {
+        filter: String,
+        source: tracing_subscriber::filter::ParseError,
+    },
 }
 
 /// Starts the log, on standard error.
@@ -84,11 +93,20 @@ pub enum LogError {
 /// When the filter is not one.
 pub fn start_log(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let understood = |filter: &str| EnvFilter::builder().parse(filter);
-    let given = understood(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
+    let given = understood(filter).map_err(|source| LogError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })?;
     // llama.cpp tells hundreds of lines about each model that it loads.
-    let parsed = if filter.contains("llama") { given } else { understood(&format!("{filter},{QUIET_LLAMA}")).unwrap_or(given) };
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let parsed = if filter.contains("llama") {
+        given
+    } else {
+        understood(&format!("{filter},{QUIET_LLAMA}")).unwrap_or(given)
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // An error means that a log is there already, as in tests.
     drop(match format {
         LogFormat::Text => builder.try_init(),
@@ -102,31 +120,66 @@ pub fn start_log(filter: &str, format: LogFormat) -> Result<(), LogError> {
 /// # Errors
 /// When they were started before.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    let handle =
-        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?.install_recorder()?;
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .install_recorder()?;
     describe_counter!(ITEMS, "Items that ended, by status");
     describe_counter!(TOKENS, "Model tokens used");
     describe_counter!(CALLS, "Calls to a model that ended");
     describe_counter!(MODEL_TOKENS, "Model tokens used, by model");
-    describe_counter!(MODEL_COST, "What the tokens of a model have cost, in billionths of a US dollar");
-    describe_counter!(ASKED_AGAIN, "Answers that were not valid and were asked again");
-    describe_counter!(FAILED_TRIES, "Calls to a provider that brought no answer, by what followed");
+    describe_counter!(
+        MODEL_COST,
+        "What the tokens of a model have cost, in billionths of a US dollar"
+    );
+    describe_counter!(
+        ASKED_AGAIN,
+        "Answers that were not valid and were asked again"
+    );
+    describe_counter!(
+        FAILED_TRIES,
+        "Calls to a provider that brought no answer, by what followed"
+    );
     describe_counter!(RETRIES_PUT_OFF, "Retries that the retry budget put off");
     describe_counter!(CACHE_LOOKUPS, "Looks into the cache of results");
-    describe_counter!(SHARED, "Items that took the result of an equal one in flight");
-    describe_counter!(BREAKER_OPENED, "Times that a model's circuit breaker opened");
+    describe_counter!(
+        SHARED,
+        "Items that took the result of an equal one in flight"
+    );
+    describe_counter!(
+        BREAKER_OPENED,
+        "Times that a model's circuit breaker opened"
+    );
     describe_histogram!(QUEUED, Unit::Seconds, "Time an item waited for its turn");
-    describe_histogram!(UPSTREAM, Unit::Seconds, "Time an item spent in calls to its provider");
+    describe_histogram!(
+        UPSTREAM,
+        Unit::Seconds,
+        "Time an item spent in calls to its provider"
+    );
     describe_counter!(REQUESTS, "HTTP requests answered, by route and status");
-    describe_gauge!(BREAKER_STATE, "How a model's circuit breaker stands: 0 closed, 0.5 half open, 1 open");
-    describe_gauge!(RETRIES_USED, "Retries of the last ten seconds at a provider");
-    describe_gauge!(RETRIES_ALLOWED, "Retries that ten seconds allow at a provider");
+    describe_gauge!(
+        BREAKER_STATE,
+        "How a model's circuit breaker stands: 0 closed, 0.5 half open, 1 open"
+    );
+    describe_gauge!(
+        RETRIES_USED,
+        "Retries of the last ten seconds at a provider"
+    );
+    describe_gauge!(
+        RETRIES_ALLOWED,
+        "Retries that ten seconds allow at a provider"
+    );
     describe_gauge!(CACHE_ENTRIES, "Results in the cache");
     describe_gauge!(CACHE_BYTES, Unit::Bytes, "What the cache takes");
     describe_gauge!(JOBS_RUNNING, "Durable jobs that are being worked on");
-    describe_gauge!(JOBS_WAITING, "Durable jobs that wait for others of their caller");
+    describe_gauge!(
+        JOBS_WAITING,
+        "Durable jobs that wait for others of their caller"
+    );
     describe_counter!(JOB_RESULTS, "Results of durable jobs that are on the disk");
-    describe_gauge!(STORE_READY, "Whether jobs can be recorded: 1, or 0 while the disk is full or the store fails");
+    describe_gauge!(
+        STORE_READY,
+        "Whether jobs can be recorded: 1, or 0 while the disk is full or the store fails"
+    );
     describe_gauge!(LIMIT_IN_USE, "How much of a limit is in use");
     describe_gauge!(LIMIT_AVAILABLE, "How much of a limit could be used at once");
     describe_gauge!(LIMIT_WAITING, "Items waiting at a limit");
@@ -158,7 +211,10 @@ impl ExtractMeters {
             succeeded: counter!(ITEMS, "status" => "succeeded"),
             invalid: counter!(ITEMS, "status" => "invalid"),
             cancelled: counter!(ITEMS, "status" => "cancelled"),
-            failed: Code::ALL.into_iter().map(|code| (code, counter!(ITEMS, "status" => code.as_str()))).collect(),
+            failed: Code::ALL
+                .into_iter()
+                .map(|code| (code, counter!(ITEMS, "status" => code.as_str())))
+                .collect(),
             input_tokens: counter!(TOKENS, "direction" => "input"),
             output_tokens: counter!(TOKENS, "direction" => "output"),
             asked_again: counter!(ASKED_AGAIN),
@@ -177,7 +233,8 @@ impl ExtractMeters {
             Ending::Invalid(_) => self.invalid.increment(1),
             Ending::Cancelled => self.cancelled.increment(1),
             Ending::Failed(error) => {
-                if let Some((_, counter)) = self.failed.iter().find(|(code, _)| *code == error.code) {
+                if let Some((_, counter)) = self.failed.iter().find(|(code, _)| *code == error.code)
+                {
                     counter.increment(1);
                 }
             }
@@ -267,7 +324,10 @@ pub fn breaker_gauge(model: &str) -> Gauge {
 /// The gauges of one provider's retry budget: used and allowed.
 pub fn retry_gauges(provider: &str) -> (Gauge, Gauge) {
     let labels = [("provider", provider.to_owned())];
-    (gauge!(RETRIES_USED, &labels), gauge!(RETRIES_ALLOWED, &labels))
+    (
+        gauge!(RETRIES_USED, &labels),
+        gauge!(RETRIES_ALLOWED, &labels),
+    )
 }
 
 /// The gauges of the cache: entries and bytes.
@@ -286,11 +346,18 @@ pub struct JobMeters {
 impl JobMeters {
     #[must_use]
     pub fn new() -> Self {
-        Self { running: gauge!(JOBS_RUNNING), waiting: gauge!(JOBS_WAITING), recorded: counter!(JOB_RESULTS) }
+        Self {
+            running: gauge!(JOBS_RUNNING),
+            waiting: gauge!(JOBS_WAITING),
+            recorded: counter!(JOB_RESULTS),
+        }
     }
 
     /// So many run, and so many wait.
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and exact up to 53 bits")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float, and exact up to 53 bits"
+    )]
     pub fn stand(&self, running: usize, waiting: usize) {
         self.running.set(running as f64);
         self.waiting.set(waiting as f64);
@@ -316,5 +383,9 @@ pub fn store_gauge() -> Gauge {
 /// The gauges of one limit: in use, available, waiting.
 pub fn limit_gauges(limit: &'static str, scope: &str) -> [Gauge; 3] {
     let labels = [("limit", limit.to_owned()), ("scope", scope.to_owned())];
-    [gauge!(LIMIT_IN_USE, &labels), gauge!(LIMIT_AVAILABLE, &labels), gauge!(LIMIT_WAITING, &labels)]
+    [
+        gauge!(LIMIT_IN_USE, &labels),
+        gauge!(LIMIT_AVAILABLE, &labels),
+        gauge!(LIMIT_WAITING, &labels),
+    ]
 }

@@ -20,7 +20,9 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let items = options.size(ITEMS);
     let upstream = Simulated::start(&[])?;
     let off = Service::start(&upstream.base_url(), options.in_flight)?;
-    let on = Setup::default().config(config(&upstream.base_url(), options.in_flight)).start()?;
+    let on = Setup::default()
+        .config(config(&upstream.base_url(), options.in_flight))
+        .start()?;
     let (mut ratios, mut cpu_on, mut cpu_off) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=options.rounds() {
         // Texts that no round before had: the cache is there, but never knows the answer.
@@ -29,7 +31,8 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
             let request = bodies::batch_of(numbers.clone(), key);
             with_cpu(&service.process, || run_batch(service, &request, items))
         };
-        let ((took_off, used_off), (took_on, used_on)) = (timed(&off, None)?, timed(&on, Some(KEY))?);
+        let ((took_off, used_off), (took_on, used_on)) =
+            (timed(&off, None)?, timed(&on, Some(KEY))?);
         // The first round opens the connections.
         if round > 0 {
             ratios.push(took_off.as_secs_f64() / took_on.as_secs_f64());
@@ -37,9 +40,24 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
             cpu_on.push(micros_each(used_on, items));
         }
     }
-    report.rounds("batch: throughput, all limits on, of all off", &ratios, "", Aim::AtLeast(0.9));
-    report.rounds("batch, all limits on: CPU an item", &cpu_on, "µs", Aim::None);
-    report.rounds("batch, all limits off: CPU an item", &cpu_off, "µs", Aim::None);
+    report.rounds(
+        "batch: throughput, all limits on, of all off",
+        &ratios,
+        "",
+        Aim::AtLeast(0.9),
+    );
+    report.rounds(
+        "batch, all limits on: CPU an item",
+        &cpu_on,
+        "µs",
+        Aim::None,
+    );
+    report.rounds(
+        "batch, all limits off: CPU an item",
+        &cpu_off,
+        "µs",
+        Aim::None,
+    );
     Ok(())
 }
 

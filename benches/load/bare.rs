@@ -31,13 +31,29 @@ impl Bare {
     /// When it does not start.
     pub fn start(base_url: &str, in_flight: usize, body: &[u8]) -> Result<Self> {
         let mut command = Process::own(NAME)?;
-        command.args([&format!("{base_url}/chat/completions"), &in_flight.to_string(), &body.len().to_string()]);
+        command.args([
+            &format!("{base_url}/chat/completions"),
+            &in_flight.to_string(),
+            &body.len().to_string(),
+        ]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::start(command)?;
-        let mut orders = process.child().stdin.take().context("the bare loop's input")?;
-        let output = process.child().stdout.take().context("the bare loop's output")?;
+        let mut orders = process
+            .child()
+            .stdin
+            .take()
+            .context("the bare loop's input")?;
+        let output = process
+            .child()
+            .stdout
+            .take()
+            .context("the bare loop's output")?;
         orders.write_all(body)?;
-        Ok(Self { process, orders, replies: BufReader::new(output).lines() })
+        Ok(Self {
+            process,
+            orders,
+            replies: BufReader::new(output).lines(),
+        })
     }
 
     /// Makes so many calls; returns how long they took.
@@ -47,7 +63,11 @@ impl Bare {
     pub fn run(&mut self, calls: usize) -> Result<Duration> {
         writeln!(self.orders, "{calls}")?;
         let reply = self.replies.next().context("the bare loop has ended")??;
-        Ok(Duration::from_micros(reply.parse().with_context(|| format!("the bare loop says: {reply}"))?))
+        Ok(Duration::from_micros(
+            reply
+                .parse()
+                .with_context(|| format!("the bare loop says: {reply}"))?,
+        ))
     }
 }
 
@@ -63,9 +83,15 @@ pub fn serve() -> Result<()> {
     let mut input = io::stdin().lock();
     let mut body = vec![0; length.parse()?];
     input.read_exact(&mut body)?;
-    let caller = Caller { client: client()?, url: url.parse()?, body: body.into() };
+    let caller = Caller {
+        client: client()?,
+        url: url.parse()?,
+        body: body.into(),
+    };
     let in_flight: usize = in_flight.parse()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     for order in input.lines() {
         let calls = order?.parse()?;
         let took = runtime.block_on(caller.clone().make(calls, in_flight))?;
@@ -115,8 +141,15 @@ impl Caller {
     }
 
     async fn call(&self) -> Result<()> {
-        let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
-        let response = request.header(AUTHORIZATION, "Bearer sk-simulated").body(self.body.clone()).send().await?;
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json");
+        let response = request
+            .header(AUTHORIZATION, "Bearer sk-simulated")
+            .body(self.body.clone())
+            .send()
+            .await?;
         let status = response.status();
         let body = response.bytes().await?;
         ensure!(status.is_success() && !body.is_empty(), "status {status}");

@@ -11,7 +11,10 @@ const SCHEMA: &str = r#"{"title":"Person","type":"object","properties":{"name":{
 
 /// A text that the simulated model understands.
 pub fn text(number: usize) -> String {
-    format!("John Smith is a {}-year-old software engineer, number {number:07}", 20 + number % 60)
+    format!(
+        "John Smith is a {}-year-old software engineer, number {number:07}",
+        20 + number % 60
+    )
 }
 
 /// A whole request for one extraction.
@@ -27,19 +30,34 @@ pub fn batch(items: usize) -> Vec<u8> {
 
 /// The same with these inputs, from the caller with that key.
 pub fn batch_of(numbers: Range<usize>, key: Option<&str>) -> Vec<u8> {
-    let inputs: Vec<_> = numbers.map(|number| format!("\"{}\"", text(number))).collect();
+    let inputs: Vec<_> = numbers
+        .map(|number| format!("\"{}\"", text(number)))
+        .collect();
     let body = format!(r#"{{"inputs":[{}],"schema":{SCHEMA}}}"#, inputs.join(","));
-    let authorization = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
-    whole("/v1/extract/batch", &format!("content-type: application/json\r\naccept: text/event-stream\r\n{authorization}"), &body)
+    let authorization = key
+        .map(|key| format!("authorization: Bearer {key}\r\n"))
+        .unwrap_or_default();
+    whole(
+        "/v1/extract/batch",
+        &format!("content-type: application/json\r\naccept: text/event-stream\r\n{authorization}"),
+        &body,
+    )
 }
 
 /// A whole request.
 pub fn request(path: &str, content_type: &str, accept: &str, body: &str) -> Vec<u8> {
-    whole(path, &format!("content-type: {content_type}\r\naccept: {accept}\r\n"), body)
+    whole(
+        path,
+        &format!("content-type: {content_type}\r\naccept: {accept}\r\n"),
+        body,
+    )
 }
 
 fn whole(path: &str, headers: &str, body: &str) -> Vec<u8> {
-    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
@@ -59,7 +77,9 @@ pub fn get(path: &str) -> Vec<u8> {
 
 /// A chunk with these inputs.
 fn ndjson_chunk(numbers: Range<usize>) -> String {
-    let lines: String = numbers.map(|number| format!("\"{}\"\n", text(number))).collect();
+    let lines: String = numbers
+        .map(|number| format!("\"{}\"\n", text(number)))
+        .collect();
     format!("{:x}\r\n{lines}\r\n", lines.len())
 }
 
@@ -95,7 +115,10 @@ pub fn read_events(events: impl BufRead, items: usize, first: impl FnOnce()) -> 
             last = line;
         }
     }
-    check_summary(serde_json::from_str(last.trim_start_matches("data: ")).context("the last event")?, items)
+    check_summary(
+        serde_json::from_str(last.trim_start_matches("data: ")).context("the last event")?,
+        items,
+    )
 }
 
 /// Reads a stream of lines to its end.
@@ -112,6 +135,9 @@ pub fn read_ndjson(lines: impl BufRead, items: usize) -> Result<()> {
 }
 
 fn check_summary(summary: Value, items: usize) -> Result<()> {
-    ensure!(summary.get("succeeded") == Some(&json!(items)), "not all of the {items} items succeeded: {summary}");
+    ensure!(
+        summary.get("succeeded") == Some(&json!(items)),
+        "not all of the {items} items succeeded: {summary}"
+    );
     Ok(())
 }

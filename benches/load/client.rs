@@ -23,7 +23,8 @@ impl Connection {
     /// # Errors
     /// When nobody listens.
     pub fn open(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
+        let stream =
+            TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE))?;
         Ok(Self(BufReader::with_capacity(64 * 1024, stream)))
@@ -62,7 +63,10 @@ impl Connection {
         let head = self.head()?;
         let mut body = vec![0; head.length.context("the answer has no content-length")?];
         self.0.read_exact(&mut body)?;
-        Ok(Answer { status: head.status, body })
+        Ok(Answer {
+            status: head.status,
+            body,
+        })
     }
 
     /// Sends a request whose answer has to be a success.
@@ -71,7 +75,12 @@ impl Connection {
     /// With the answer, when it is none.
     pub fn exchange_ok(&mut self, request: &[u8]) -> Result<Answer> {
         let answer = self.exchange(request)?;
-        ensure!(answer.status == 200, "status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+        ensure!(
+            answer.status == 200,
+            "status {}: {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        );
         Ok(answer)
     }
 
@@ -81,21 +90,44 @@ impl Connection {
     /// When it is not a streamed success.
     pub fn lines(&mut self) -> Result<impl BufRead> {
         let head = self.head()?;
-        ensure!(head.status == 200 && head.length.is_none(), "status {}, not a stream", head.status);
-        Ok(BufReader::with_capacity(64 * 1024, Chunks { from: &mut self.0, left: 0, ended: false }))
+        ensure!(
+            head.status == 200 && head.length.is_none(),
+            "status {}, not a stream",
+            head.status
+        );
+        Ok(BufReader::with_capacity(
+            64 * 1024,
+            Chunks {
+                from: &mut self.0,
+                left: 0,
+                ended: false,
+            },
+        ))
     }
 
     fn head(&mut self) -> Result<Head> {
-        let (mut head, mut line) = (Head { status: 0, length: None }, String::new());
+        let (mut head, mut line) = (
+            Head {
+                status: 0,
+                length: None,
+            },
+            String::new(),
+        );
         loop {
             line.clear();
-            ensure!(self.0.read_line(&mut line)? > 0, "the connection was closed before the answer");
+            ensure!(
+                self.0.read_line(&mut line)? > 0,
+                "the connection was closed before the answer"
+            );
             let text = line.trim_end();
             if let Some((name, value)) = text.split_once(':') {
                 if name.eq_ignore_ascii_case("content-length") {
                     head.length = Some(value.trim().parse()?);
                 }
-            } else if let Some(status) = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)) {
+            } else if let Some(status) = text
+                .strip_prefix("HTTP/1.1 ")
+                .and_then(|rest| rest.get(..3))
+            {
                 head.status = status.parse()?;
             } else if text.is_empty() {
                 return Ok(head);

@@ -27,14 +27,27 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     for batch in 0..=options.size(BATCHES) {
         upstream.reset_meter()?;
         let read_at_us = first_event_at_us(&service, &request, items)?;
-        let left_at_us = upstream.meter()?.first_answer_at_us.context("the upstream saw no call")?;
+        let left_at_us = upstream
+            .meter()?
+            .first_answer_at_us
+            .context("the upstream saw no call")?;
         // The first batch opens the connections.
         if batch > 0 {
             waits.push((read_at_us - left_at_us as f64) / 1000.0);
         }
     }
-    report.rounds("first result event after the first answer: median", &waits, "ms", Aim::AtMost(2.0));
-    report.value("first result event after the first answer: 90th percentile", percentile(&waits, 90), "ms", Aim::None);
+    report.rounds(
+        "first result event after the first answer: median",
+        &waits,
+        "ms",
+        Aim::AtMost(2.0),
+    );
+    report.value(
+        "first result event after the first answer: 90th percentile",
+        percentile(&waits, 90),
+        "ms",
+        Aim::None,
+    );
     Ok(())
 }
 
@@ -42,7 +55,11 @@ fn first_event_at_us(service: &Service, request: &[u8], items: usize) -> Result<
     let mut connection = Connection::open(&service.address)?;
     connection.send(request)?;
     let mut first = None;
-    bodies::read_events(connection.lines()?, items, || first = Some(SystemTime::now()))?;
-    let since_epoch = first.context("no result event")?.duration_since(SystemTime::UNIX_EPOCH)?;
+    bodies::read_events(connection.lines()?, items, || {
+        first = Some(SystemTime::now())
+    })?;
+    let since_epoch = first
+        .context("no result event")?
+        .duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(since_epoch.as_secs_f64() * 1e6)
 }

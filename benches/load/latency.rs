@@ -33,9 +33,24 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
             tails.push(percentile(&through, 99) - percentile(&direct, 99));
             direct_medians.push(median(&direct));
         }
-        report.rounds(format!("single, upstream {latency_ms} ms: added, median"), &medians, "ms", Aim::AtMost(0.15));
-        report.rounds(format!("single, upstream {latency_ms} ms: added, 99th percentile"), &tails, "ms", Aim::AtMost(0.5));
-        report.rounds(format!("straight to the upstream of {latency_ms} ms: median"), &direct_medians, "ms", Aim::None);
+        report.rounds(
+            format!("single, upstream {latency_ms} ms: added, median"),
+            &medians,
+            "ms",
+            Aim::AtMost(0.15),
+        );
+        report.rounds(
+            format!("single, upstream {latency_ms} ms: added, 99th percentile"),
+            &tails,
+            "ms",
+            Aim::AtMost(0.5),
+        );
+        report.rounds(
+            format!("straight to the upstream of {latency_ms} ms: median"),
+            &direct_medians,
+            "ms",
+            Aim::None,
+        );
     }
     Ok(())
 }
@@ -55,7 +70,10 @@ impl Pair {
         );
         Ok(Self {
             through: (Connection::open(&service.address)?, bodies::single(0)),
-            direct: (Connection::open(&upstream.address)?, [head.as_bytes(), body].concat()),
+            direct: (
+                Connection::open(&upstream.address)?,
+                [head.as_bytes(), body].concat(),
+            ),
         })
     }
 

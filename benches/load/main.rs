@@ -70,9 +70,8 @@ fn measure(options: &Options) -> Result<()> {
     for part in Part::ALL.into_iter().filter(|part| options.wants(*part)) {
         eprintln!("{} …", part.title());
         let measured = match part {
-            Part::Throughput => {
-                throughput::measure(options, &mut report).and_then(|()| all_limits::measure(options, &mut report))
-            }
+            Part::Throughput => throughput::measure(options, &mut report)
+                .and_then(|()| all_limits::measure(options, &mut report)),
             Part::Singles => singles::measure(options, &mut report),
             Part::Latency => latency::measure(options, &mut report),
             Part::Makespan => makespan::measure(options, &mut report),

@@ -37,7 +37,12 @@ fn waiting_singles(options: &Options, report: &mut Report) -> Result<()> {
     let waiting = (0..singles).map(open).collect::<Result<Vec<_>>>()?;
     let grown = settled(&upstream, &service, options.in_flight)? - before;
     drop(waiting);
-    report.value(format!("memory a waiting single, of {singles}"), grown / singles as f64 / 1024.0, "KiB", Aim::None);
+    report.value(
+        format!("memory a waiting single, of {singles}"),
+        grown / singles as f64 / 1024.0,
+        "KiB",
+        Aim::None,
+    );
     Ok(())
 }
 
@@ -48,8 +53,18 @@ fn waiting_batch(options: &Options, report: &mut Report) -> Result<()> {
     let mut connection = Connection::open(&service.address)?;
     connection.send(&bodies::batch(items))?;
     let grown = settled(&upstream, &service, options.in_flight)? - before;
-    report.value(format!("memory a waiting item of a batch of {items}"), grown / items as f64, "bytes", Aim::None);
-    report.value("  of which the input's text", bodies::text(0).len() as f64, "bytes", Aim::None);
+    report.value(
+        format!("memory a waiting item of a batch of {items}"),
+        grown / items as f64,
+        "bytes",
+        Aim::None,
+    );
+    report.value(
+        "  of which the input's text",
+        bodies::text(0).len() as f64,
+        "bytes",
+        Aim::None,
+    );
     Ok(())
 }
 
@@ -82,10 +97,30 @@ fn streamed(options: &Options, report: &mut Report) -> Result<()> {
     let before = service.process.memory()?;
     let (took, cpu) = with_cpu(&service.process, || stream(&service, lines))?;
     let peak = service.process.peak_memory()?;
-    report.value(format!("{lines} lines of NDJSON: peak memory"), peak / MEBIBYTE, "MiB", Aim::None);
-    report.value("  of which before the first line", before / MEBIBYTE, "MiB", Aim::None);
-    report.value("  CPU an item", micros_each(cpu, lines), "µs", Aim::AtMost(50.0));
-    report.value("  items a second", lines as f64 / took.as_secs_f64(), "/s", Aim::None);
+    report.value(
+        format!("{lines} lines of NDJSON: peak memory"),
+        peak / MEBIBYTE,
+        "MiB",
+        Aim::None,
+    );
+    report.value(
+        "  of which before the first line",
+        before / MEBIBYTE,
+        "MiB",
+        Aim::None,
+    );
+    report.value(
+        "  CPU an item",
+        micros_each(cpu, lines),
+        "µs",
+        Aim::AtMost(50.0),
+    );
+    report.value(
+        "  items a second",
+        lines as f64 / took.as_secs_f64(),
+        "/s",
+        Aim::None,
+    );
     Ok(())
 }
 
@@ -93,9 +128,14 @@ fn stream(service: &Service, lines: usize) -> Result<Duration> {
     let mut connection = Connection::open(&service.address)?;
     let writer = connection.writer()?;
     let started = Instant::now();
-    let uploading = thread::spawn(move || bodies::upload(writer, "/v1/extract/batch", "application/x-ndjson", lines));
+    let uploading = thread::spawn(move || {
+        bodies::upload(writer, "/v1/extract/batch", "application/x-ndjson", lines)
+    });
     bodies::read_ndjson(connection.lines()?, lines)?;
-    uploading.join().map_err(|_| anyhow!("the upload panicked"))?.context("the upload")?;
+    uploading
+        .join()
+        .map_err(|_| anyhow!("the upload panicked"))?
+        .context("the upload")?;
     ensure!(lines > 0, "nothing to send");
     Ok(started.elapsed())
 }

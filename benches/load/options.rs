@@ -53,8 +53,16 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Self; 8] =
-        [Self::Throughput, Self::Singles, Self::Latency, Self::Makespan, Self::FirstEvent, Self::Memory, Self::Jobs, Self::Storm];
+    pub const ALL: [Self; 8] = [
+        Self::Throughput,
+        Self::Singles,
+        Self::Latency,
+        Self::Makespan,
+        Self::FirstEvent,
+        Self::Memory,
+        Self::Jobs,
+        Self::Storm,
+    ];
 
     pub const fn title(self) -> &'static str {
         match self {
@@ -72,7 +80,11 @@ impl Part {
 
 impl Options {
     pub fn wants(&self, part: Part) -> bool {
-        if self.part.is_empty() { part != Part::Storm } else { self.part.contains(&part) }
+        if self.part.is_empty() {
+            part != Part::Storm
+        } else {
+            self.part.contains(&part)
+        }
     }
 
     /// `full`, or with `--quick` a quarter of it: less would not be seen in CPU times, which the kernel tells in steps of 10 ms.

@@ -40,7 +40,10 @@ impl Process {
     /// # Errors
     /// When the program cannot be started.
     pub fn start(mut command: Command) -> Result<Self> {
-        command.spawn().map(Self).with_context(|| format!("{} cannot be started", command.get_program().display()))
+        command
+            .spawn()
+            .map(Self)
+            .with_context(|| format!("{} cannot be started", command.get_program().display()))
     }
 
     pub const fn child(&mut self) -> &mut Child {
@@ -54,8 +57,15 @@ impl Process {
     pub fn cpu(&self) -> Result<Duration> {
         let stat = self.proc("stat")?;
         // The second field is the name in parentheses and may hold spaces; utime and stime are the 14th and the 15th.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-        let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        let fields = stat
+            .rsplit_once(')')
+            .map_or("", |(_, fields)| fields)
+            .split_whitespace();
+        let ticks: f64 = fields
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum();
         Ok(Duration::from_secs_f64(ticks / TICKS_A_SECOND))
     }
 
@@ -111,7 +121,9 @@ pub fn address_in(output: impl Read + Send + 'static) -> Result<String> {
     let mut said = String::new();
     while let Ok(line) = lines.recv_timeout(START) {
         if let Some((_, rest)) = line.split_once("listening on http://") {
-            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | ':'))).unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | ':')))
+                .unwrap_or(rest.len());
             return Ok(rest.get(..end).unwrap_or(rest).to_owned());
         }
         said.push_str(&line);

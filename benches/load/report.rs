@@ -36,13 +36,24 @@ pub struct Report(Vec<Row>);
 impl Report {
     /// One value.
     pub fn value(&mut self, what: impl Into<String>, value: f64, unit: &str, aim: Aim) {
-        self.push(what.into(), format!("{} {unit}", short(value)), value, unit, aim);
+        self.push(
+            what.into(),
+            format!("{} {unit}", short(value)),
+            value,
+            unit,
+            aim,
+        );
     }
 
     /// The median of the rounds, with their range.
     pub fn rounds(&mut self, what: impl Into<String>, rounds: &[f64], unit: &str, aim: Aim) {
         let (value, (least, most)) = (median(rounds), range(rounds));
-        let measured = format!("{} {unit} ({} to {})", short(value), short(least), short(most));
+        let measured = format!(
+            "{} {unit} ({} to {})",
+            short(value),
+            short(least),
+            short(most)
+        );
         self.push(what.into(), measured, value, unit, aim);
     }
 
@@ -50,12 +61,22 @@ impl Report {
     pub fn words(&mut self, what: impl Into<String>, words: String) {
         let what = what.into();
         eprintln!("  {what}: {words}");
-        self.0.push(Row { what, measured: words, aim: String::new(), met: "" });
+        self.0.push(Row {
+            what,
+            measured: words,
+            aim: String::new(),
+            met: "",
+        });
     }
 
     /// A part that could not be measured, and why.
     pub fn failed(&mut self, what: &str, error: &anyhow::Error) {
-        self.0.push(Row { what: what.to_owned(), measured: format!("not measured: {error:#}"), aim: String::new(), met: "?" });
+        self.0.push(Row {
+            what: what.to_owned(),
+            measured: format!("not measured: {error:#}"),
+            aim: String::new(),
+            met: "?",
+        });
     }
 
     fn push(&mut self, what: String, measured: String, value: f64, unit: &str, aim: Aim) {
@@ -70,7 +91,12 @@ impl Report {
             Aim::AtMost(most) => format!("≤ {} {unit}", short(most)),
             Aim::None => String::new(),
         };
-        self.0.push(Row { what, measured, aim, met });
+        self.0.push(Row {
+            what,
+            measured,
+            aim,
+            met,
+        });
     }
 }
 
@@ -86,16 +112,37 @@ fn short(value: f64) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = Row { what: "what".into(), measured: "measured: median (range)".into(), aim: "aim".into(), met: "met" };
+        let head = Row {
+            what: "what".into(),
+            measured: "measured: median (range)".into(),
+            aim: "aim".into(),
+            met: "met",
+        };
         let rows = || std::iter::once(&head).chain(&self.0);
         // A failure is told in a whole sentence, which would make its column as wide as itself.
         let measured = || rows().filter(|row| row.met != "?");
-        let width = |cell: fn(&Row) -> &str| measured().map(|row| cell(row).trim_end().chars().count()).max().unwrap_or_default();
-        let widths = [width(|row| &row.what), width(|row| &row.measured), width(|row| &row.aim)];
+        let width = |cell: fn(&Row) -> &str| {
+            measured()
+                .map(|row| cell(row).trim_end().chars().count())
+                .max()
+                .unwrap_or_default()
+        };
+        let widths = [
+            width(|row| &row.what),
+            width(|row| &row.measured),
+            width(|row| &row.aim),
+        ];
         writeln!(f)?;
         for row in rows() {
             let [what, measured, aim] = widths;
-            writeln!(f, "{:what$}  {:measured$}  {:aim$}  {}", row.what, row.measured.trim_end(), row.aim.trim_end(), row.met)?;
+            writeln!(
+                f,
+                "{:what$}  {:measured$}  {:aim$}  {}",
+                row.what,
+                row.measured.trim_end(),
+                row.aim.trim_end(),
+                row.met
+            )?;
         }
         Ok(())
     }

@@ -27,8 +27,12 @@ pub struct Setup {
 impl Setup {
     /// One that asks the upstream at `base_url`, so many calls at a time, and is told of no other limit.
     pub fn asking(base_url: &str, in_flight: usize) -> Self {
-        let setup = Self::default().argument("--model", "openai/simulated").argument("--max-concurrency", &in_flight.to_string());
-        setup.variable("OPENAI_BASE_URL", base_url).variable("OPENAI_API_KEY", "sk-simulated")
+        let setup = Self::default()
+            .argument("--model", "openai/simulated")
+            .argument("--max-concurrency", &in_flight.to_string());
+        setup
+            .variable("OPENAI_BASE_URL", base_url)
+            .variable("OPENAI_API_KEY", "sk-simulated")
     }
 
     pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
@@ -43,7 +47,10 @@ impl Setup {
 
     /// A configuration file of this text; variables and arguments override it.
     pub fn config(self, text: impl Into<String>) -> Self {
-        Self { config: Some(text.into()), ..self }
+        Self {
+            config: Some(text.into()),
+            ..self
+        }
     }
 
     /// # Errors
@@ -51,7 +58,11 @@ impl Setup {
     pub fn start(self) -> Result<Service> {
         let data_dir = DataDir::new()?;
         let mut command = Process::command(env!("CARGO_BIN_EXE_extractd"));
-        command.args(["--listen", "127.0.0.1:0"]).args(self.arguments).arg("--data-dir").arg(&data_dir.0);
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .args(self.arguments)
+            .arg("--data-dir")
+            .arg(&data_dir.0);
         if let Some(text) = self.config {
             let file = data_dir.0.join("extractd.toml");
             fs::write(&file, text).context("the configuration file")?;
@@ -60,7 +71,11 @@ impl Setup {
         command.envs(self.environment).stderr(Stdio::piped());
         let mut process = Process::start(command)?;
         let log = process.child().stderr.take().context("the service's log")?;
-        Ok(Service { process, address: address_in(log).context("the service")?, _data_dir: data_dir })
+        Ok(Service {
+            process,
+            address: address_in(log).context("the service")?,
+            _data_dir: data_dir,
+        })
     }
 }
 
@@ -78,7 +93,8 @@ impl DataDir {
     fn new() -> Result<Self> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("extractd-bench-{}-{number}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("extractd-bench-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).context("a folder for the service's data")?;
         Ok(Self(path))
     }

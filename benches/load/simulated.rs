@@ -64,8 +64,15 @@ impl Simulated {
         let mut command = Process::own(NAME)?;
         command.args(flags).stdout(Stdio::piped());
         let mut process = Process::start(command)?;
-        let output = process.child().stdout.take().context("the upstream's output")?;
-        Ok(Self { process, address: address_in(output).context("the upstream")? })
+        let output = process
+            .child()
+            .stdout
+            .take()
+            .context("the upstream's output")?;
+        Ok(Self {
+            process,
+            address: address_in(output).context("the upstream")?,
+        })
     }
 
     /// # Errors
@@ -91,6 +98,8 @@ impl Simulated {
     /// # Errors
     /// When it does not answer.
     pub fn reset_meter(&self) -> Result<()> {
-        Connection::open(&self.address)?.exchange(b"POST /meter/reset HTTP/1.1\r\ncontent-length: 0\r\n\r\n").map(drop)
+        Connection::open(&self.address)?
+            .exchange(b"POST /meter/reset HTTP/1.1\r\ncontent-length: 0\r\n\r\n")
+            .map(drop)
     }
 }

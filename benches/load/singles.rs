@@ -26,7 +26,9 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     for round in 1..=options.rounds() {
         let started = Instant::now();
         let numbers = round * calls..(round + 1) * calls;
-        let ((), taken) = with_cpu(&service.process, || run(&service.address, numbers, options.in_flight))?;
+        let ((), taken) = with_cpu(&service.process, || {
+            run(&service.address, numbers, options.in_flight)
+        })?;
         rates.push(calls as f64 / started.elapsed().as_secs_f64());
         cpu.push(micros_each(taken, calls));
     }
@@ -50,6 +52,8 @@ fn run(address: &str, numbers: Range<usize>, clients: usize) -> Result<()> {
     };
     thread::scope(|scope| {
         let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
-        clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
+        clients
+            .into_iter()
+            .try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
     })
 }

@@ -74,11 +74,19 @@ impl Scenario {
 
     /// With `--quick` a minute is enough, but for a window of one minute.
     pub const fn quick_items(self) -> usize {
-        if matches!(self, Self::Window) { 800 } else { self.items() / 6 }
+        if matches!(self, Self::Window) {
+            800
+        } else {
+            self.items() / 6
+        }
     }
 
     const fn tokens_a_call(self) -> usize {
-        if matches!(self, Self::Tokens) { 180 } else { 100 }
+        if matches!(self, Self::Tokens) {
+            180
+        } else {
+            100
+        }
     }
 
     const fn knows_the_limits(self) -> bool {
@@ -115,10 +123,17 @@ impl Scenario {
 
 pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let asked = &options.scenario;
-    let scenarios = Scenario::value_variants().iter().filter(|scenario| asked.is_empty() || asked.contains(scenario));
+    let scenarios = Scenario::value_variants()
+        .iter()
+        .filter(|scenario| asked.is_empty() || asked.contains(scenario));
     let ended: Vec<_> = thread::scope(|scope| {
-        let running: Vec<_> = scenarios.map(|scenario| (*scenario, scope.spawn(|| run::run(*scenario, options)))).collect();
-        running.into_iter().map(|(scenario, running)| (scenario, running.join())).collect()
+        let running: Vec<_> = scenarios
+            .map(|scenario| (*scenario, scope.spawn(|| run::run(*scenario, options))))
+            .collect();
+        running
+            .into_iter()
+            .map(|(scenario, running)| (scenario, running.join()))
+            .collect()
     });
     for (scenario, ended) in ended {
         match ended.map_err(|_| anyhow!("it panicked")).flatten() {
@@ -130,26 +145,98 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
 }
 
 fn tell(scenario: Scenario, ended: &Ended, report: &mut Report) {
-    let aim = |aim| if scenario.knows_the_limits() { aim } else { Aim::None };
+    let aim = |aim| {
+        if scenario.knows_the_limits() {
+            aim
+        } else {
+            Aim::None
+        }
+    };
     let results = &ended.results;
-    report.words(format!("storm, {}: results", scenario.title()), results.to_string());
-    report.value("  inputs without exactly one result, or with another's", results.wrong() as f64, "", Aim::AtMost(0.0));
-    report.value("  items asked again though their answer had arrived", ended.asked_again as f64, "", Aim::AtMost(0.0));
-    report.value("  calls answered 429", ended.refused_percent(), "%", aim(Aim::AtMost(1.0)));
+    report.words(
+        format!("storm, {}: results", scenario.title()),
+        results.to_string(),
+    );
+    report.value(
+        "  inputs without exactly one result, or with another's",
+        results.wrong() as f64,
+        "",
+        Aim::AtMost(0.0),
+    );
+    report.value(
+        "  items asked again though their answer had arrived",
+        ended.asked_again as f64,
+        "",
+        Aim::AtMost(0.0),
+    );
+    report.value(
+        "  calls answered 429",
+        ended.refused_percent(),
+        "%",
+        aim(Aim::AtMost(1.0)),
+    );
     let used = &ended.used;
     let while_waiting = used.while_waiting.open.most() * 100.0;
-    report.value("  quota used while work waited, pauses taken off", while_waiting, "%", aim(Aim::AtLeast(95.0)));
-    report.value("    of the requests", used.while_waiting.open.requests * 100.0, "%", Aim::None);
-    report.value("    of the tokens", used.while_waiting.open.tokens * 100.0, "%", Aim::None);
-    report.value("    with pauses", used.while_waiting.all.most() * 100.0, "%", Aim::None);
-    report.value("    from the first call to the last, pauses taken off", used.whole.open.most() * 100.0, "%", Aim::None);
-    report.value("    from the first call to the last, with pauses", used.whole.all.most() * 100.0, "%", Aim::None);
+    report.value(
+        "  quota used while work waited, pauses taken off",
+        while_waiting,
+        "%",
+        aim(Aim::AtLeast(95.0)),
+    );
+    report.value(
+        "    of the requests",
+        used.while_waiting.open.requests * 100.0,
+        "%",
+        Aim::None,
+    );
+    report.value(
+        "    of the tokens",
+        used.while_waiting.open.tokens * 100.0,
+        "%",
+        Aim::None,
+    );
+    report.value(
+        "    with pauses",
+        used.while_waiting.all.most() * 100.0,
+        "%",
+        Aim::None,
+    );
+    report.value(
+        "    from the first call to the last, pauses taken off",
+        used.whole.open.most() * 100.0,
+        "%",
+        Aim::None,
+    );
+    report.value(
+        "    from the first call to the last, with pauses",
+        used.whole.all.most() * 100.0,
+        "%",
+        Aim::None,
+    );
     report.value("  tokens a call", ended.tokens_a_call, "", Aim::None);
     report.value("  time", ended.took.as_secs_f64(), "s", Aim::None);
     match ended.idle_after {
-        Some(after) => report.value("  until nothing is in use and nobody waits", after.as_secs_f64(), "s", Aim::AtMost(61.0)),
-        None => report.words("  until nothing is in use and nobody waits", format!("NEVER: {}", ended.limits)),
+        Some(after) => report.value(
+            "  until nothing is in use and nobody waits",
+            after.as_secs_f64(),
+            "s",
+            Aim::AtMost(61.0),
+        ),
+        None => report.words(
+            "  until nothing is in use and nobody waits",
+            format!("NEVER: {}", ended.limits),
+        ),
     }
-    report.value("  memory afterwards", ended.memory / MEBIBYTE, "MiB", Aim::None);
-    report.value("  memory, the most", ended.peak_memory / MEBIBYTE, "MiB", Aim::None);
+    report.value(
+        "  memory afterwards",
+        ended.memory / MEBIBYTE,
+        "MiB",
+        Aim::None,
+    );
+    report.value(
+        "  memory, the most",
+        ended.peak_memory / MEBIBYTE,
+        "MiB",
+        Aim::None,
+    );
 }

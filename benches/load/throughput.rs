@@ -20,7 +20,11 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let items = options.size(ITEMS);
     let upstream = Simulated::start(&[])?;
     let service = Service::start(&upstream.base_url(), options.in_flight)?;
-    let mut bare = Bare::start(&upstream.base_url(), options.in_flight, &recorder::upstream_body()?)?;
+    let mut bare = Bare::start(
+        &upstream.base_url(),
+        options.in_flight,
+        &recorder::upstream_body()?,
+    )?;
     let request = bodies::batch(items);
     // Connections and caches are warm, as in a process that serves.
     run_batch(&service, &request, items)?;
@@ -30,12 +34,20 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
         let (bare_took, bare_cpu, upstream_cpu) = {
             let (before, upstream_before) = (bare.process.cpu()?, upstream.process.cpu()?);
             let took = bare.run(items)?;
-            (took, bare.process.cpu()? - before, upstream.process.cpu()? - upstream_before)
+            (
+                took,
+                bare.process.cpu()? - before,
+                upstream.process.cpu()? - upstream_before,
+            )
         };
         let (took, cpu) = with_cpu(&service.process, || run_batch(&service, &request, items))?;
-        rounds.ratios.push(bare_took.as_secs_f64() / took.as_secs_f64());
+        rounds
+            .ratios
+            .push(bare_took.as_secs_f64() / took.as_secs_f64());
         rounds.rates.push(items as f64 / took.as_secs_f64());
-        rounds.bare_rates.push(items as f64 / bare_took.as_secs_f64());
+        rounds
+            .bare_rates
+            .push(items as f64 / bare_took.as_secs_f64());
         rounds.cpu.push(micros_each(cpu, items));
         rounds.bare_cpu.push(micros_each(bare_cpu, items));
         rounds.upstream_cpu.push(micros_each(upstream_cpu, items));
@@ -56,12 +68,27 @@ struct Rounds {
 
 impl Rounds {
     fn tell(&self, report: &mut Report) {
-        report.rounds("batch: throughput, of the bare loop's", &self.ratios, "", Aim::AtLeast(0.8));
+        report.rounds(
+            "batch: throughput, of the bare loop's",
+            &self.ratios,
+            "",
+            Aim::AtLeast(0.8),
+        );
         report.rounds("batch: items a second", &self.rates, "/s", Aim::None);
-        report.rounds("bare loop: calls a second", &self.bare_rates, "/s", Aim::None);
+        report.rounds(
+            "bare loop: calls a second",
+            &self.bare_rates,
+            "/s",
+            Aim::None,
+        );
         report.rounds("batch: CPU an item", &self.cpu, "µs", Aim::AtMost(50.0));
         report.rounds("bare loop: CPU a call", &self.bare_cpu, "µs", Aim::None);
-        report.rounds("simulated upstream: CPU a call", &self.upstream_cpu, "µs", Aim::None);
+        report.rounds(
+            "simulated upstream: CPU a call",
+            &self.upstream_cpu,
+            "µs",
+            Aim::None,
+        );
     }
 }
 

@@ -79,8 +79,12 @@ impl Account {
             let given = pauses.given(limit, self.first_admitted_us, self.last_admitted_us);
             (given > 0.0).then_some(amount / given)
         };
-        let requests = limits.requests.and_then(|limit| share(self.admitted.saturating_sub(1) as f64, limit));
-        let tokens = limits.tokens.and_then(|limit| share((self.tokens - self.last_tokens) as f64, limit));
+        let requests = limits
+            .requests
+            .and_then(|limit| share(self.admitted.saturating_sub(1) as f64, limit));
+        let tokens = limits
+            .tokens
+            .and_then(|limit| share((self.tokens - self.last_tokens) as f64, limit));
         json!({"requests": requests, "tokens": tokens})
     }
 }
@@ -100,7 +104,9 @@ impl Pauses {
 
     /// How long each of them lasts within a span of time.
     fn within(&self, from: u64, until: u64) -> impl Iterator<Item = u64> {
-        self.0.iter().map(move |(begin, end)| (*end).min(until).saturating_sub((*begin).max(from)))
+        self.0
+            .iter()
+            .map(move |(begin, end)| (*end).min(until).saturating_sub((*begin).max(from)))
     }
 
     /// What a limit gives in a span of time to one who keeps to the pauses: rate × time outside of them, and after each what
@@ -108,7 +114,9 @@ impl Pauses {
     fn given(&self, limit: Limit, from: u64, until: u64) -> f64 {
         let in_time = |time_us: u64| f64::from(limit.per_minute) * time_us as f64 / 60e6;
         let open_us = until.saturating_sub(from) - self.within(from, until).sum::<u64>();
-        let saved_up = self.within(from, until).map(|pause_us| in_time(pause_us).min(f64::from(limit.burst)));
+        let saved_up = self
+            .within(from, until)
+            .map(|pause_us| in_time(pause_us).min(f64::from(limit.burst)));
         in_time(open_us) + saved_up.sum::<f64>()
     }
 }

@@ -74,16 +74,25 @@ impl<'a> Question<'a> {
 
     /// The user's messages as plain text, the last one first.
     pub fn user_texts(&self) -> impl Iterator<Item = String> {
-        let asked = self.messages.iter().rev().filter(|message| message.role == "user");
+        let asked = self
+            .messages
+            .iter()
+            .rev()
+            .filter(|message| message.role == "user");
         asked.filter_map(|message| message.content.map(|content| plain(content.get())))
     }
 
     /// The schema that the answer must suit, as sent: of `response_format`, else of the first tool; `None` when it was given in
     /// words or not at all.
     pub fn schema(&self) -> Option<&'a str> {
-        let format = self.response_format.as_ref().and_then(|format| format.json_schema.as_ref());
+        let format = self
+            .response_format
+            .as_ref()
+            .and_then(|format| format.json_schema.as_ref());
         let asked = format.and_then(|format| format.schema);
-        asked.or_else(|| self.function().and_then(|function| function.parameters)).map(RawValue::get)
+        asked
+            .or_else(|| self.function().and_then(|function| function.parameters))
+            .map(RawValue::get)
     }
 
     /// The name of the tool to call; `None` when the answer is to be the message's content.
@@ -92,7 +101,10 @@ impl<'a> Question<'a> {
     }
 
     fn function(&self) -> Option<&Function<'a>> {
-        self.tools.as_ref().and_then(|tools| tools.first()).map(|tool| &tool.function)
+        self.tools
+            .as_ref()
+            .and_then(|tools| tools.first())
+            .map(|tool| &tool.function)
     }
 }
 
@@ -102,7 +114,11 @@ fn plain(content: &str) -> String {
         return serde_json::from_str(content).unwrap_or_default();
     }
     let parts: Vec<Part> = serde_json::from_str(content).unwrap_or_default();
-    parts.iter().filter_map(|part| part.text.as_deref()).collect::<Vec<_>>().join("\n")
+    parts
+        .iter()
+        .filter_map(|part| part.text.as_deref())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What the model says, to be put into a response.
@@ -128,7 +144,13 @@ pub fn completion(number: usize, model: &str, said: &Said) -> Vec<u8> {
 }
 
 /// The body of a response with any `message`.
-pub fn with_message(number: usize, model: &str, message: &Value, finish_reason: &str, (input, output): (u64, u64)) -> Vec<u8> {
+pub fn with_message(
+    number: usize,
+    model: &str,
+    message: &Value,
+    finish_reason: &str,
+    (input, output): (u64, u64),
+) -> Vec<u8> {
     let whole = json!({
         "id": format!("chatcmpl-{number}"), "object": "chat.completion", "created": 1_700_000_000, "model": model,
         "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": finish_reason}],

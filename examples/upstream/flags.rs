@@ -82,7 +82,10 @@ impl Flags {
     pub fn limits(&self) -> Limits {
         let limit = |per_minute, burst: u32| {
             let whole = burst == 0 || self.rate_limit_shape == Shape::Window;
-            (per_minute > 0).then_some(Limit { per_minute, burst: if whole { per_minute } else { burst } })
+            (per_minute > 0).then_some(Limit {
+                per_minute,
+                burst: if whole { per_minute } else { burst },
+            })
         };
         Limits {
             shape: self.rate_limit_shape,

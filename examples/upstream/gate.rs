@@ -55,7 +55,8 @@ impl Gate {
         Self {
             limits,
             counts: flags.tpm_counts,
-            headers: !flags.no_rate_limit_headers && (limits.requests.is_some() || limits.tokens.is_some()),
+            headers: !flags.no_rate_limit_headers
+                && (limits.requests.is_some() || limits.tokens.is_some()),
             retry_after: flags.retry_after,
             storm: Duration::from_millis(flags.storm_ms),
             storm_every: Duration::from_millis(flags.storm_every_ms),
@@ -76,11 +77,20 @@ impl Gate {
         let mut state = lock(&self.state);
         let first_call = *state.first_call.get_or_insert(now);
         if let Some(wait) = self.storm_left(now.saturating_duration_since(first_call)) {
-            return Err(self.refusal(wait, "The server is overloaded. Please try again later.", "requests", Vec::new()));
+            return Err(self.refusal(
+                wait,
+                "The server is overloaded. Please try again later.",
+                "requests",
+                Vec::new(),
+            ));
         }
         let limiter = state.of(key, self.limits, now);
         let admitted = limiter.admit(now, wanted);
-        let headers = if self.headers { limit_headers(limiter.left(now)) } else { Vec::new() };
+        let headers = if self.headers {
+            limit_headers(limiter.left(now))
+        } else {
+            Vec::new()
+        };
         match admitted {
             Ok(reserved) => Ok(Pass { reserved, headers }),
             Err((over, wait)) => {
@@ -88,7 +98,10 @@ impl Gate {
                     Over::Requests => ("requests", "requests per min (RPM)"),
                     Over::Tokens => ("tokens", "tokens per min (TPM)"),
                 };
-                let message = format!("Rate limit reached on {name}. Please try again in {}.", go_duration(wait));
+                let message = format!(
+                    "Rate limit reached on {name}. Please try again in {}.",
+                    go_duration(wait)
+                );
                 Err(self.refusal(wait, &message, kind, headers))
             }
         }
@@ -101,7 +114,9 @@ impl Gate {
             return 0;
         }
         let now = Instant::now();
-        lock(&self.state).of(key, self.limits, now).settle(now, reserved, used);
+        lock(&self.state)
+            .of(key, self.limits, now)
+            .settle(now, reserved, used);
         used as i64 - reserved.tokens as i64
     }
 
@@ -110,12 +125,20 @@ impl Gate {
         if self.storm.is_zero() || self.storm_every.is_zero() {
             return None;
         }
-        let into = Duration::from_nanos((since_first_call.as_nanos() % self.storm_every.as_nanos()) as u64);
+        let into = Duration::from_nanos(
+            (since_first_call.as_nanos() % self.storm_every.as_nanos()) as u64,
+        );
         let quiet = self.storm_every.saturating_sub(self.storm);
         (into >= quiet).then(|| self.storm_every - into)
     }
 
-    fn refusal(&self, wait: Duration, message: &str, kind: &str, mut headers: Vec<(String, String)>) -> Refusal {
+    fn refusal(
+        &self,
+        wait: Duration,
+        message: &str,
+        kind: &str,
+        mut headers: Vec<(String, String)>,
+    ) -> Refusal {
         let seconds = Duration::from_secs(wait.as_nanos().div_ceil(1_000_000_000) as u64);
         let milliseconds = Duration::from_millis(wait.as_nanos().div_ceil(1_000_000) as u64);
         let mut say = |name: &str, value: String| headers.push((name.to_owned(), value));
@@ -131,15 +154,26 @@ impl Gate {
             }
             RetryAfter::Date => {
                 // A date has no fraction of a second: the one told is the next whole one.
-                let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                let date = Duration::from_secs((since_epoch + wait).as_nanos().div_ceil(1_000_000_000) as u64);
-                say("retry-after", httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + date));
+                let since_epoch = SystemTime::now()
+                    .duration_since(SystemTime::UNIX_EPOCH)
+                    .unwrap_or_default();
+                let date = Duration::from_secs(
+                    (since_epoch + wait).as_nanos().div_ceil(1_000_000_000) as u64,
+                );
+                say(
+                    "retry-after",
+                    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + date),
+                );
                 Some(date.saturating_sub(since_epoch))
             }
             RetryAfter::None => None,
         };
         let error = serde_json::json!({"message": message, "type": kind, "param": null, "code": "rate_limit_exceeded"});
-        Refusal { headers, body: serde_json::json!({ "error": error }).to_string(), told }
+        Refusal {
+            headers,
+            body: serde_json::json!({ "error": error }).to_string(),
+            told,
+        }
     }
 }
 
@@ -159,8 +193,14 @@ fn limit_headers([requests, tokens]: [Option<Left>; 2]) -> Vec<(String, String)>
     let mut headers = Vec::with_capacity(6);
     for (kind, left) in [("requests", requests), ("tokens", tokens)] {
         let Some(left) = left else { continue };
-        headers.push((format!("x-ratelimit-limit-{kind}"), left.per_minute.to_string()));
-        headers.push((format!("x-ratelimit-remaining-{kind}"), left.remaining.to_string()));
+        headers.push((
+            format!("x-ratelimit-limit-{kind}"),
+            left.per_minute.to_string(),
+        ));
+        headers.push((
+            format!("x-ratelimit-remaining-{kind}"),
+            left.remaining.to_string(),
+        ));
         headers.push((format!("x-ratelimit-reset-{kind}"), go_duration(left.reset)));
     }
     headers

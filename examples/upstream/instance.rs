@@ -16,7 +16,9 @@ fn build(root: &Value, schema: &Value, depth: usize) -> Value {
         return Value::Null;
     }
     if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
-        let found = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
+        let found = target
+            .strip_prefix('#')
+            .and_then(|pointer| root.pointer(pointer));
         return found.map_or(Value::Null, |found| build(root, found, depth + 1));
     }
     if let Some(value) = schema.get("const").or_else(|| schema.pointer("/enum/0")) {
@@ -38,8 +40,14 @@ fn build(root: &Value, schema: &Value, depth: usize) -> Value {
 }
 
 fn type_of(schema: &Value) -> &str {
-    let named = schema.get("type").and_then(|kind| kind.as_str().or_else(|| kind.get(0)?.as_str()));
-    named.unwrap_or(if schema.get("properties").is_some() { "object" } else { "string" })
+    let named = schema
+        .get("type")
+        .and_then(|kind| kind.as_str().or_else(|| kind.get(0)?.as_str()));
+    named.unwrap_or(if schema.get("properties").is_some() {
+        "object"
+    } else {
+        "string"
+    })
 }
 
 fn object(root: &Value, schema: &Value, depth: usize) -> Value {
@@ -55,11 +63,16 @@ fn object(root: &Value, schema: &Value, depth: usize) -> Value {
 }
 
 fn array(root: &Value, schema: &Value, depth: usize) -> Value {
-    let item = schema.get("items").map_or(Value::Null, |items| build(root, items, depth + 1));
+    let item = schema
+        .get("items")
+        .map_or(Value::Null, |items| build(root, items, depth + 1));
     Value::Array(vec![item; bound(schema, "minItems", 1)])
 }
 
 fn bound(schema: &Value, key: &str, least: usize) -> usize {
-    let set = schema.get(key).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok());
+    let set = schema
+        .get(key)
+        .and_then(Value::as_u64)
+        .and_then(|bound| usize::try_from(bound).ok());
     set.unwrap_or_default().clamp(least, 4096)
 }

@@ -72,7 +72,10 @@ impl Limiter {
             Shape::Bucket => Quota::Bucket(Bucket::full(limit, now)),
             Shape::Window => Quota::Window(Window::empty(limit)),
         };
-        Self { requests: limits.requests.map(quota), tokens: limits.tokens.map(quota) }
+        Self {
+            requests: limits.requests.map(quota),
+            tokens: limits.tokens.map(quota),
+        }
     }
 
     /// Lets a call in that takes so many tokens.
@@ -80,16 +83,30 @@ impl Limiter {
     /// # Errors
     /// When it is over a limit: which, and how long it comes too early. Nothing is taken then.
     pub fn admit(&mut self, now: Instant, tokens: u64) -> Result<Reserved, (Over, Duration)> {
-        let early = |quota: &mut Option<Quota>, cost| quota.as_mut().map_or(Duration::ZERO, |quota| quota.early(now, cost));
-        let (requests, of_tokens) = (early(&mut self.requests, 1), early(&mut self.tokens, tokens));
+        let early = |quota: &mut Option<Quota>, cost| {
+            quota
+                .as_mut()
+                .map_or(Duration::ZERO, |quota| quota.early(now, cost))
+        };
+        let (requests, of_tokens) = (
+            early(&mut self.requests, 1),
+            early(&mut self.tokens, tokens),
+        );
         if !requests.max(of_tokens).is_zero() {
-            let over = if of_tokens > requests { Over::Tokens } else { Over::Requests };
+            let over = if of_tokens > requests {
+                Over::Tokens
+            } else {
+                Over::Requests
+            };
             return Err((over, requests.max(of_tokens)));
         }
         if let Some(requests) = &mut self.requests {
             requests.take(now, 1);
         }
-        let place = self.tokens.as_mut().map_or(0, |quota| quota.take(now, tokens));
+        let place = self
+            .tokens
+            .as_mut()
+            .map_or(0, |quota| quota.take(now, tokens));
         Ok(Reserved { tokens, place })
     }
 
@@ -105,7 +122,8 @@ impl Limiter {
 
     /// What is left of the requests, and of the tokens; `None` without that limit.
     pub fn left(&mut self, now: Instant) -> [Option<Left>; 2] {
-        [&mut self.requests, &mut self.tokens].map(|quota| quota.as_mut().map(|quota| quota.left(now)))
+        [&mut self.requests, &mut self.tokens]
+            .map(|quota| quota.as_mut().map(|quota| quota.left(now)))
     }
 }
 
@@ -153,7 +171,11 @@ struct Bucket {
 
 impl Bucket {
     fn full(limit: Limit, now: Instant) -> Self {
-        Self { limit, level: i128::from(limit.burst) * UNIT, filled: now }
+        Self {
+            limit,
+            level: i128::from(limit.burst) * UNIT,
+            filled: now,
+        }
     }
 
     fn size(&self) -> i128 {
@@ -179,13 +201,18 @@ impl Bucket {
 
     fn settle(&mut self, now: Instant, reserved: Reserved, used: u64) {
         self.fill(now);
-        self.level = (self.level + (i128::from(reserved.tokens) - i128::from(used)) * UNIT).min(self.size());
+        self.level =
+            (self.level + (i128::from(reserved.tokens) - i128::from(used)) * UNIT).min(self.size());
     }
 
     fn left(&mut self, now: Instant) -> Left {
         self.fill(now);
         let remaining = (self.level.max(0) / UNIT) as u64;
-        Left { per_minute: self.limit.per_minute, remaining, reset: self.time_for(self.size() - self.level) }
+        Left {
+            per_minute: self.limit.per_minute,
+            remaining,
+            reset: self.time_for(self.size() - self.level),
+        }
     }
 }
 
@@ -201,11 +228,21 @@ struct Window {
 
 impl Window {
     const fn empty(limit: Limit) -> Self {
-        Self { limit, taken: VecDeque::new(), first: 0, sum: 0 }
+        Self {
+            limit,
+            taken: VecDeque::new(),
+            first: 0,
+            sum: 0,
+        }
     }
 
     fn forget(&mut self, now: Instant) {
-        while let Some((_, cost)) = self.taken.front().copied().filter(|(at, _)| *at + MINUTE <= now) {
+        while let Some((_, cost)) = self
+            .taken
+            .front()
+            .copied()
+            .filter(|(at, _)| *at + MINUTE <= now)
+        {
             self.taken.pop_front();
             self.first += 1;
             self.sum -= cost;
@@ -243,7 +280,10 @@ impl Window {
             self.take(now, lacked);
         }
         // What has left the window already needs no giving back.
-        let place = reserved.place.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+        let place = reserved
+            .place
+            .checked_sub(self.first)
+            .and_then(|place| usize::try_from(place).ok());
         if let Some((_, cost)) = place.and_then(|place| self.taken.get_mut(place)) {
             let spare = reserved.tokens.saturating_sub(used).min(*cost);
             *cost -= spare;
@@ -253,8 +293,14 @@ impl Window {
 
     fn left(&mut self, now: Instant) -> Left {
         self.forget(now);
-        let reset = self.taken.back().map_or(Duration::ZERO, |(at, _)| (*at + MINUTE).saturating_duration_since(now));
+        let reset = self.taken.back().map_or(Duration::ZERO, |(at, _)| {
+            (*at + MINUTE).saturating_duration_since(now)
+        });
         let remaining = u64::from(self.limit.per_minute).saturating_sub(self.sum);
-        Left { per_minute: self.limit.per_minute, remaining, reset }
+        Left {
+            per_minute: self.limit.per_minute,
+            remaining,
+            reset,
+        }
     }
 }

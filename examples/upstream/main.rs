@@ -67,7 +67,12 @@ pub async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, flags.port)).await?;
     println!("listening on http://{}/v1", listener.local_addr()?);
     let (gate, meter) = (Gate::new(&flags), Mutex::new(Meter::new(&flags)));
-    let upstream = Arc::new(Upstream { flags, timer: Timer::start(), gate, meter });
+    let upstream = Arc::new(Upstream {
+        flags,
+        timer: Timer::start(),
+        gate,
+        meter,
+    });
     loop {
         let (stream, _) = listener.accept().await?;
         let upstream = Arc::clone(&upstream);
@@ -93,23 +98,38 @@ impl Upstream {
                 }
             };
             match (request.method(), request.path()) {
-                ("POST", "/v1/chat/completions") => match self.complete(&mut connection, &request).await? {
-                    Then::GoOn => {}
-                    Then::Delivered(delivered) => delivery = Some(delivered),
-                    Then::Reset => {
-                        connection.reset();
-                        return Ok(());
+                ("POST", "/v1/chat/completions") => {
+                    match self.complete(&mut connection, &request).await? {
+                        Then::GoOn => {}
+                        Then::Delivered(delivered) => delivery = Some(delivered),
+                        Then::Reset => {
+                            connection.reset();
+                            return Ok(());
+                        }
                     }
-                },
+                }
                 ("GET", "/meter") => {
                     let report = lock(&self.meter).report().to_string();
-                    connection.send(&wire::response(200, JSON, &[], report.as_bytes())).await?;
+                    connection
+                        .send(&wire::response(200, JSON, &[], report.as_bytes()))
+                        .await?;
                 }
                 ("POST", "/meter/reset") => {
                     lock(&self.meter).reset();
-                    connection.send(&wire::response(200, JSON, &[], b"{}")).await?;
+                    connection
+                        .send(&wire::response(200, JSON, &[], b"{}"))
+                        .await?;
                 }
-                _ => connection.send(&wire::response(404, JSON, &[], br#"{"error":{"message":"no such path"}}"#)).await?,
+                _ => {
+                    connection
+                        .send(&wire::response(
+                            404,
+                            JSON,
+                            &[],
+                            br#"{"error":{"message":"no such path"}}"#,
+                        ))
+                        .await?
+                }
             }
         }
     }
@@ -126,17 +146,38 @@ impl Upstream {
         let arrived = Instant::now();
         let key = key(request);
         let number = lock(&self.meter).arrived(arrived, key);
-        let call = Call { arrived, number, fate: self.flags.behaviour.fate(number) };
+        let call = Call {
+            arrived,
+            number,
+            fate: self.flags.behaviour.fate(number),
+        };
         let question = match Question::parse(&request.body) {
             Ok(question) => question,
-            Err(error) => return self.answer(connection, arrived, 400, &not_a_question(&error)).await,
+            Err(error) => {
+                return self
+                    .answer(connection, arrived, 400, &not_a_question(&error))
+                    .await;
+            }
         };
         let text = self.text(&question);
         // Made before the wait, so that the wait is the whole of the latency.
         let said = say(&question, call.fate);
-        let usage = (prompt::tokens(&question), tokens::count(said.len(), said.as_bytes()).max(1));
-        let room = (self.flags.tpm_counts == TpmCounts::MaxTokens).then(|| prompt::room(&request.body)).flatten();
-        let pass = match self.gate.admit(key, arrived, Cost { prompt: usage.0, completion: usage.1, room }) {
+        let usage = (
+            prompt::tokens(&question),
+            tokens::count(said.len(), said.as_bytes()).max(1),
+        );
+        let room = (self.flags.tpm_counts == TpmCounts::MaxTokens)
+            .then(|| prompt::room(&request.body))
+            .flatten();
+        let pass = match self.gate.admit(
+            key,
+            arrived,
+            Cost {
+                prompt: usage.0,
+                completion: usage.1,
+                room,
+            },
+        ) {
             Ok(pass) => pass,
             Err(refusal) => {
                 lock(&self.meter).refused(key, arrived, refusal.told);
@@ -161,7 +202,8 @@ impl Upstream {
         let then = self.answer(connection, arrived, status, &response).await?;
         let valid = text.filter(|_| call.fate == Fate::Answer);
         let mut meter = lock(&self.meter);
-        let delivery = valid.and_then(|text| Some(meter.texts.as_mut()?.answered(text, Instant::now())));
+        let delivery =
+            valid.and_then(|text| Some(meter.texts.as_mut()?.answered(text, Instant::now())));
         Ok(delivery.map_or(then, Then::Delivered))
     }
 
@@ -171,7 +213,10 @@ impl Upstream {
             return None;
         }
         let text = texts::subject(question.user_texts())?;
-        lock(&self.meter).texts.as_mut().map(|texts| texts.asked(&text))
+        lock(&self.meter)
+            .texts
+            .as_mut()
+            .map(|texts| texts.asked(&text))
     }
 
     /// Lets the latency pass; false when the client went away meanwhile.
@@ -190,7 +235,13 @@ impl Upstream {
         }
     }
 
-    async fn answer(&self, connection: &mut Connection, arrived: Instant, status: u16, response: &[u8]) -> io::Result<Then> {
+    async fn answer(
+        &self,
+        connection: &mut Connection,
+        arrived: Instant,
+        status: u16,
+        response: &[u8],
+    ) -> io::Result<Then> {
         match connection.send(response).await {
             Ok(()) => lock(&self.meter).answered(arrived, status),
             Err(error) => {
@@ -232,12 +283,39 @@ fn say(question: &Question, fate: Fate) -> String {
     }
 }
 
-fn respond(question: &Question, call: Call, content: &str, usage: (u64, u64), headers: &[(String, String)]) -> (u16, Vec<u8>) {
+fn respond(
+    question: &Question,
+    call: Call,
+    content: &str,
+    usage: (u64, u64),
+    headers: &[(String, String)],
+) -> (u16, Vec<u8>) {
     if call.fate == Fate::Error500 {
-        return (500, wire::response(500, JSON, headers, br#"{"error":{"message":"simulated","type":"server_error"}}"#));
+        return (
+            500,
+            wire::response(
+                500,
+                JSON,
+                headers,
+                br#"{"error":{"message":"simulated","type":"server_error"}}"#,
+            ),
+        );
     }
-    let said = Said { content, tool: question.tool(), finish_reason: "stop", usage };
-    (200, wire::response(200, JSON, headers, &chat::completion(call.number, &question.model, &said)))
+    let said = Said {
+        content,
+        tool: question.tool(),
+        finish_reason: "stop",
+        usage,
+    };
+    (
+        200,
+        wire::response(
+            200,
+            JSON,
+            headers,
+            &chat::completion(call.number, &question.model, &said),
+        ),
+    )
 }
 
 fn not_a_question(error: &serde_json::Error) -> Vec<u8> {

@@ -52,7 +52,9 @@ struct Seen {
 impl Meter {
     /// An empty meter.
     pub fn new(flags: &Flags) -> Self {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let (started, started_us) = (Instant::now(), since_epoch.as_micros() as u64);
         Self {
             started,
@@ -84,13 +86,19 @@ impl Meter {
     /// A call was not let in, and was told to wait so long.
     pub fn refused(&mut self, key: &str, at: Instant, told: Option<Duration>) {
         let at_us = self.at_us(at);
-        self.account(key).refused(at_us, told.map(|told| at_us + told.as_micros() as u64));
+        self.account(key)
+            .refused(at_us, told.map(|told| at_us + told.as_micros() as u64));
     }
 
     /// A call was let in.
     pub fn admitted(&mut self, key: &str, at: Instant, pass: &Pass) -> Admitted {
         let (at_us, keep) = (self.at_us(at), self.keep_arrivals);
-        Admitted { at, number: self.account(key).admitted(at_us, pass.reserved.tokens, keep) }
+        Admitted {
+            at,
+            number: self
+                .account(key)
+                .admitted(at_us, pass.reserved.tokens, keep),
+        }
     }
 
     /// A call that was let in had used more tokens than it had taken, or fewer.
@@ -102,10 +110,13 @@ impl Meter {
 
     fn account(&mut self, key: &str) -> &mut Account {
         let keys = &mut self.seen.keys;
-        let place = keys.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
-            keys.push((key.to_owned(), Account::default()));
-            keys.len() - 1
-        });
+        let place = keys
+            .iter()
+            .position(|(known, _)| known == key)
+            .unwrap_or_else(|| {
+                keys.push((key.to_owned(), Account::default()));
+                keys.len() - 1
+            });
         &mut keys[place].1
     }
 
@@ -118,7 +129,8 @@ impl Meter {
         seen.in_flight = seen.in_flight.saturating_sub(1);
         seen.first_answer_at_us.get_or_insert(now_us);
         seen.last_answer_at_us = Some(now_us);
-        seen.latencies_us.push(now.duration_since(arrived).as_micros() as u32);
+        seen.latencies_us
+            .push(now.duration_since(arrived).as_micros() as u32);
         *seen.statuses.entry(status).or_default() += 1;
     }
 
@@ -133,7 +145,11 @@ impl Meter {
         let in_flight = self.seen.in_flight;
         self.since = Instant::now();
         self.texts = self.texts.is_some().then(|| Texts::new(self.since));
-        self.seen = Seen { in_flight, max_in_flight: in_flight, ..Seen::default() };
+        self.seen = Seen {
+            in_flight,
+            max_in_flight: in_flight,
+            ..Seen::default()
+        };
     }
 
     /// All of it as JSON.
@@ -142,7 +158,10 @@ impl Meter {
         let mut sorted = seen.latencies_us.clone();
         sorted.sort_unstable();
         let total: u64 = sorted.iter().map(|us| u64::from(*us)).sum();
-        let accounts = seen.keys.iter().map(|(key, account)| (key.clone(), account.report(self.limits, self.keep_arrivals)));
+        let accounts = seen
+            .keys
+            .iter()
+            .map(|(key, account)| (key.clone(), account.report(self.limits, self.keep_arrivals)));
         json!({
             "calls": seen.calls, "in_flight": seen.in_flight, "max_in_flight": seen.max_in_flight, "aborted": seen.aborted,
             "first_call_at_us": seen.first_call_at_us, "last_call_at_us": seen.last_call_at_us,

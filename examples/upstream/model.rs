@@ -11,7 +11,9 @@ const AGE: &str = "-year-old ";
 /// The answer to a question, as the text of a JSON value.
 pub fn answer(question: &Question) -> String {
     let person = question.user_texts().find_map(|text| person(&text));
-    let schema = question.schema().and_then(|schema| serde_json::from_str::<Value>(schema).ok());
+    let schema = question
+        .schema()
+        .and_then(|schema| serde_json::from_str::<Value>(schema).ok());
     let value = match (schema, person) {
         (None, Some(person)) => Value::Object(person),
         (None, None) => json!({"value": "fixed"}),
@@ -34,18 +36,27 @@ fn fill(mut made_up: Value, person: Map<String, Value>) -> Value {
 pub fn person(text: &str) -> Option<Map<String, Value>> {
     let (before, after) = text.rsplit_once(AGE)?;
     let (before, age) = before.rsplit_once(' ')?;
-    let before = before.strip_suffix(" is a").or_else(|| before.strip_suffix(" is an"))?;
+    let before = before
+        .strip_suffix(" is a")
+        .or_else(|| before.strip_suffix(" is an"))?;
     let name = capitalised(before);
     let occupation = after.split(['\n', '.', '"', '<', '\\', '`']).next()?.trim();
     let person = json!({"name": name, "age": age.parse::<u32>().ok()?, "occupation": occupation});
-    (!name.is_empty()).then(|| person.as_object().cloned()).flatten()
+    (!name.is_empty())
+        .then(|| person.as_object().cloned())
+        .flatten()
 }
 
 /// The capitalised words that a text ends with.
 fn capitalised(text: &str) -> String {
     let letters = |c: char| c.is_alphabetic() || matches!(c, ' ' | '-' | '\'');
-    let words = text.get(text.trim_end_matches(letters).len()..).unwrap_or_default();
-    let mut name: Vec<&str> = words.rsplit(' ').take_while(|word| word.starts_with(char::is_uppercase)).collect();
+    let words = text
+        .get(text.trim_end_matches(letters).len()..)
+        .unwrap_or_default();
+    let mut name: Vec<&str> = words
+        .rsplit(' ')
+        .take_while(|word| word.starts_with(char::is_uppercase))
+        .collect();
     name.reverse();
     name.join(" ")
 }

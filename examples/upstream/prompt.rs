@@ -7,7 +7,13 @@ use super::tokens;
 
 /// The prompt's tokens: those of the text of all messages.
 pub fn tokens(question: &Question) -> u64 {
-    let contents = || question.messages.iter().filter_map(|message| message.content).map(|content| content.get().as_bytes());
+    let contents = || {
+        question
+            .messages
+            .iter()
+            .filter_map(|message| message.content)
+            .map(|content| content.get().as_bytes())
+    };
     let last = contents().next_back().unwrap_or_default();
     tokens::count(contents().map(text_bytes).sum(), last)
 }
@@ -17,7 +23,11 @@ fn text_bytes(json: &[u8]) -> usize {
     // Without the quotes around it.
     let (mut bytes, mut rest) = (json.len().saturating_sub(2), json);
     while let Some(at) = memchr::memchr(b'\\', rest) {
-        let length = if rest.get(at + 1) == Some(&b'u') { 6 } else { 2 };
+        let length = if rest.get(at + 1) == Some(&b'u') {
+            6
+        } else {
+            2
+        };
         bytes = bytes.saturating_sub(length - 1);
         rest = rest.get(at + length..).unwrap_or_default();
     }

@@ -58,7 +58,12 @@ struct Asked {
 impl Texts {
     /// None yet.
     pub fn new(since: Instant) -> Self {
-        Self { since, hasher: RandomState::new(), asked: HashMap::new(), in_doubt: Vec::new() }
+        Self {
+            since,
+            hasher: RandomState::new(),
+            asked: HashMap::new(),
+            in_doubt: Vec::new(),
+        }
     }
 
     /// A call with this text has arrived. Returns its hash.
@@ -67,7 +72,10 @@ impl Texts {
         let asked = self.asked.entry(hash).or_default();
         asked.calls += 1;
         if !asked.answers.is_empty() {
-            asked.again = Some((text.chars().take(MAX_TOLD_CHARS).collect(), asked.answers.clone()));
+            asked.again = Some((
+                text.chars().take(MAX_TOLD_CHARS).collect(),
+                asked.answers.clone(),
+            ));
         }
         hash
     }
@@ -90,11 +98,22 @@ impl Texts {
 
     /// How many texts were asked, answered, and asked again though their answer had arrived; and which those were.
     pub fn report(&self) -> Value {
-        let answered = self.asked.values().filter(|asked| !asked.answers.is_empty()).count();
-        let arrived = |answers: &[usize]| answers.iter().any(|number| self.in_doubt.get(*number) == Some(&false));
+        let answered = self
+            .asked
+            .values()
+            .filter(|asked| !asked.answers.is_empty())
+            .count();
+        let arrived = |answers: &[usize]| {
+            answers
+                .iter()
+                .any(|number| self.in_doubt.get(*number) == Some(&false))
+        };
         let again = || {
             self.asked.values().filter_map(|asked| {
-                let (text, _) = asked.again.as_ref().filter(|(_, answers)| arrived(answers))?;
+                let (text, _) = asked
+                    .again
+                    .as_ref()
+                    .filter(|(_, answers)| arrived(answers))?;
                 Some(json!({"text": text, "calls": asked.calls}))
             })
         };

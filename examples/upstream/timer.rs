@@ -51,7 +51,10 @@ impl Timer {
             let mut waiting = lock(&self.0.waiting);
             waiting.numbers += 1;
             let number = waiting.numbers;
-            let first = waiting.calls.first_key_value().is_none_or(|(first, _)| deadline < first.0);
+            let first = waiting
+                .calls
+                .first_key_value()
+                .is_none_or(|(first, _)| deadline < first.0);
             waiting.calls.insert((deadline, number), sender);
             first
         };
@@ -91,8 +94,16 @@ impl Shared {
         loop {
             let now = Instant::now();
             alarm = match *alarm {
-                None => self.changed.wait(alarm).unwrap_or_else(PoisonError::into_inner),
-                Some(at) if at > now => self.changed.wait_timeout(alarm, at - now).unwrap_or_else(PoisonError::into_inner).0,
+                None => self
+                    .changed
+                    .wait(alarm)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(at) if at > now => {
+                    self.changed
+                        .wait_timeout(alarm, at - now)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
                 Some(_) => {
                     *alarm = None;
                     self.rings.notify_one();

@@ -41,13 +41,17 @@ impl Request {
 
     /// The first header of that name, whatever its case; `None` when it was not sent.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers().find(|(sent, _)| sent.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.headers()
+            .find(|(sent, _)| sent.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// Every header in the order sent.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let lines = self.text().split("\r\n").skip(1);
-        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim()))
+        lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name, value.trim()))
     }
 
     fn request_line(&self) -> &str {
@@ -66,7 +70,10 @@ impl Connection {
     /// When the socket refuses the option.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: BytesMut::with_capacity(8 * 1024) })
+        Ok(Self {
+            stream,
+            buffer: BytesMut::with_capacity(8 * 1024),
+        })
     }
 
     /// The next request, read to its last byte; `None` when the client closed between two requests.
@@ -82,25 +89,42 @@ impl Connection {
                 return Err(invalid("the head is too long"));
             }
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return if self.buffer.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+                return if self.buffer.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                };
             }
         };
         let head = self.buffer.split_to(end).freeze();
         self.buffer.advance(4);
-        let mut request = Request { head, body: Bytes::new() };
-        if request.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
-            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        let mut request = Request {
+            head,
+            body: Bytes::new(),
+        };
+        if request
+            .header("expect")
+            .is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
+        {
+            self.stream
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .await?;
         }
         request.body = self.body(&request).await?;
         Ok(Some(request))
     }
 
     async fn body(&mut self, request: &Request) -> io::Result<Bytes> {
-        if request.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+        if request
+            .header("transfer-encoding")
+            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+        {
             return self.chunked().await;
         }
         let length = request.header("content-length").unwrap_or("0");
-        let length = length.parse().map_err(|_| invalid("content-length is no number"))?;
+        let length = length
+            .parse()
+            .map_err(|_| invalid("content-length is no number"))?;
         self.take(length).await
     }
 
@@ -109,7 +133,8 @@ impl Connection {
         loop {
             let line = self.line().await?;
             let digits = line.split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(digits, 16).map_err(|_| invalid("a chunk's size is no number"))?;
+            let size = usize::from_str_radix(digits, 16)
+                .map_err(|_| invalid("a chunk's size is no number"))?;
             if size == 0 {
                 while !self.line().await?.is_empty() {}
                 return Ok(whole.freeze());
@@ -175,7 +200,12 @@ impl Connection {
 }
 
 /// The head of a response, to be followed by `length` bytes of body. `headers` come after the standard ones.
-pub fn head(status: u16, content_type: &str, length: usize, headers: &[(String, String)]) -> Vec<u8> {
+pub fn head(
+    status: u16,
+    content_type: &str,
+    length: usize,
+    headers: &[(String, String)],
+) -> Vec<u8> {
     let mut head = Vec::with_capacity(160 + length);
     head.extend_from_slice(b"HTTP/1.1 ");
     head.extend_from_slice(status.to_string().as_bytes());
@@ -194,7 +224,12 @@ pub fn head(status: u16, content_type: &str, length: usize, headers: &[(String, 
 }
 
 /// A whole response in one piece, to go out in one write.
-pub fn response(status: u16, content_type: &str, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
+pub fn response(
+    status: u16,
+    content_type: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> Vec<u8> {
     let mut whole = head(status, content_type, body.len(), headers);
     whole.extend_from_slice(body);
     whole

@@ -30,7 +30,13 @@ pub struct Callers {
 
 impl Callers {
     pub fn new(config: &Config, limits: Limits) -> Self {
-        Self { limits, keys: Arc::default(), own: config.callers.as_slice().into(), ids: BTreeMap::new(), is_guarded: false }
+        Self {
+            limits,
+            keys: Arc::default(),
+            own: config.callers.as_slice().into(),
+            ids: BTreeMap::new(),
+            is_guarded: false,
+        }
     }
 
     pub fn keys(&self) -> Arc<Keys> {
@@ -41,9 +47,18 @@ impl Callers {
     pub fn set(&mut self, callers: &[config::Caller]) {
         self.is_guarded |= !callers.is_empty();
         let ids: Vec<_> = callers.iter().map(|caller| self.id(&caller.name)).collect();
-        let quotas = callers.iter().zip(&ids).map(|(caller, id)| (*id, quota(caller)));
+        let quotas = callers
+            .iter()
+            .zip(&ids)
+            .map(|(caller, id)| (*id, quota(caller)));
         self.limits.set_callers(quotas.collect());
-        self.keys.set(callers.iter().zip(&ids).map(|(caller, id)| (caller.key_sha256, *id)).collect());
+        self.keys.set(
+            callers
+                .iter()
+                .zip(&ids)
+                .map(|(caller, id)| (caller.key_sha256, *id))
+                .collect(),
+        );
     }
 
     /// 0 is whoever calls without a key.
@@ -61,7 +76,9 @@ impl Callers {
         loop {
             tick.tick().await;
             let (at, own) = (path.clone(), Arc::clone(&self.own));
-            let Ok(read) = tokio::task::spawn_blocking(move || read(&at, &own)).await else { continue };
+            let Ok(read) = tokio::task::spawn_blocking(move || read(&at, &own)).await else {
+                continue;
+            };
             if known.as_ref() == Some(&read) || seen.as_ref() != Some(&read) {
                 seen = Some(read);
                 continue;
@@ -85,7 +102,9 @@ impl Callers {
     fn check<'a>(&self, read: &'a Read) -> Result<&'a [config::Caller], &'a str> {
         let all = read.as_ref().map_err(String::as_str)?;
         if all.is_empty() && self.is_guarded {
-            return Err("it names nobody, which would let everyone call; restart the server for that");
+            return Err(
+                "it names nobody, which would let everyone call; restart the server for that",
+            );
         }
         Ok(all)
     }
@@ -94,13 +113,24 @@ impl Callers {
 /// Those of the file, joined with the others.
 fn read(path: &Path, own: &[config::Caller]) -> Read {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let of_file = config::read_callers(path, &text, environment, |path| std::fs::read_to_string(path));
-    of_file.and_then(|of_file| config::join_callers(own, &of_file)).map_err(|error| error.to_string())
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let of_file = config::read_callers(path, &text, environment, |path| {
+        std::fs::read_to_string(path)
+    });
+    of_file
+        .and_then(|of_file| config::join_callers(own, &of_file))
+        .map_err(|error| error.to_string())
 }
 
 fn quota(caller: &config::Caller) -> Quota {
-    let config::Quota { requests_per_minute, tokens_per_minute, max_concurrency, max_queue, budget_per_day } = caller.quota;
+    let config::Quota {
+        requests_per_minute,
+        tokens_per_minute,
+        max_concurrency,
+        max_queue,
+        budget_per_day,
+    } = caller.quota;
     Quota {
         name: caller.name.clone(),
         owner: caller.owner.clone(),

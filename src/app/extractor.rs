@@ -23,8 +23,13 @@ pub fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Ext
     let mut providers = BTreeMap::new();
     let mut pools = Vec::new();
     for (name, provider) in &config.providers {
-        let made = remote(provider).with_context(|| format!("the provider {name} cannot be set up"))?;
-        let provided = Provided { provider: made, pool: PoolId(pools.len()), call_timeout: provider.call_timeout };
+        let made =
+            remote(provider).with_context(|| format!("the provider {name} cannot be set up"))?;
+        let provided = Provided {
+            provider: made,
+            pool: PoolId(pools.len()),
+            call_timeout: provider.call_timeout,
+        };
         pools.push(pool(name, provider));
         providers.insert(name.clone(), provided);
     }
@@ -44,14 +49,20 @@ pub fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Ext
         max_job_tries: MAX_JOB_TRIES,
         max_wait: config.limits.max_wait,
         max_batch_wait: config.limits.max_batch_wait,
-        cache: config.cache.map(|cache| extract::CacheConfig { max_bytes: cache.max_bytes, ttl: cache.ttl }),
+        cache: config.cache.map(|cache| extract::CacheConfig {
+            max_bytes: cache.max_bytes,
+            ttl: cache.ttl,
+        }),
     };
     Ok(Extractor::new(extraction, models, limits, registry))
 }
 
 /// The limits of a provider: its keys' quotas, or that of the calls without one.
 fn pool(name: &str, provider: &config::Provider) -> Pool {
-    let quota = KeyQuota { requests: provider.rate.map(rate), tokens_per_minute: provider.tokens_per_minute };
+    let quota = KeyQuota {
+        requests: provider.rate.map(rate),
+        tokens_per_minute: provider.tokens_per_minute,
+    };
     Pool {
         name: name.to_owned(),
         keys: vec![quota; provider.api_keys.len().max(1)],
@@ -61,7 +72,10 @@ fn pool(name: &str, provider: &config::Provider) -> Pool {
 }
 
 const fn rate(rate: config::Rate) -> Rate {
-    Rate { per_minute: rate.requests_per_minute, burst: rate.burst }
+    Rate {
+        per_minute: rate.requests_per_minute,
+        burst: rate.burst,
+    }
 }
 
 fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
@@ -78,9 +92,24 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
         value.set_sensitive(true);
         headers.insert(::http::HeaderName::try_from(name.as_str())?, value);
     }
-    let proxy = provider.proxy.as_ref().map_or(net::Proxy::Environment, |proxy| net::Proxy::At(proxy.as_str().to_owned()));
-    let client = net::Client::new(net::Options { headers, proxy, connect_timeout: Some(provider.connect_timeout) })?;
-    Ok(Arc::new(Remote::new(wire, client, &base_url, &provider.api_keys, provider.headers.values().cloned().collect())))
+    let proxy = provider
+        .proxy
+        .as_ref()
+        .map_or(net::Proxy::Environment, |proxy| {
+            net::Proxy::At(proxy.as_str().to_owned())
+        });
+    let client = net::Client::new(net::Options {
+        headers,
+        proxy,
+        connect_timeout: Some(provider.connect_timeout),
+    })?;
+    Ok(Arc::new(Remote::new(
+        wire,
+        client,
+        &base_url,
+        &provider.api_keys,
+        provider.headers.values().cloned().collect(),
+    )))
 }
 
 fn wire(provider: &config::Provider, base_url: &net::Url) -> Box<dyn Wire> {
@@ -91,43 +120,86 @@ fn wire(provider: &config::Provider, base_url: &net::Url) -> Box<dyn Wire> {
         config::Kind::Anthropic => Box::new(Anthropic::at(path)),
         config::Kind::Gemini => Box::new(Gemini::at(path)),
         config::Kind::Ollama => Box::new(Ollama::at(path)),
-        config::Kind::Azure => Box::new(OpenAi::azure(path, provider.api_version.as_deref().unwrap_or_default())),
+        config::Kind::Azure => Box::new(OpenAi::azure(
+            path,
+            provider.api_version.as_deref().unwrap_or_default(),
+        )),
     }
 }
 
-fn models(config: &Config, providers: BTreeMap<String, Provided>, limits: &Limits) -> anyhow::Result<Models> {
+fn models(
+    config: &Config,
+    providers: BTreeMap<String, Provided>,
+    limits: &Limits,
+) -> anyhow::Result<Models> {
     let route = |provider: &str, model: &str, mode: Mode, terms: Terms| {
-        let provided = providers.get(provider).with_context(|| format!("the provider {provider} is not in this build"))?;
+        let provided = providers
+            .get(provider)
+            .with_context(|| format!("the provider {provider} is not in this build"))?;
         Ok::<_, anyhow::Error>(provided.route(provider, model, mode, terms, limits))
     };
     let configured = |model: &config::Model| {
-        let terms = Terms { max_in_flight: model.max_concurrency.map(|limit| limit.get() as usize), price: model.price };
+        let terms = Terms {
+            max_in_flight: model.max_concurrency.map(|limit| limit.get() as usize),
+            price: model.price,
+        };
         route(&model.provider, &model.model, model.mode, terms)
     };
     // Those with terms of their own first, so that the terms hold however a model is named.
-    let firsts: BTreeMap<_, _> =
-        config.models.iter().map(|(name, model)| Ok((name.clone(), configured(model)?))).collect::<anyhow::Result<_>>()?;
+    let firsts: BTreeMap<_, _> = config
+        .models
+        .iter()
+        .map(|(name, model)| Ok((name.clone(), configured(model)?)))
+        .collect::<anyhow::Result<_>>()?;
     let named_route = |name: &ModelName| match name {
-        ModelName::Direct { provider, model } => route(provider, model, Mode::Auto, Terms::default()),
-        ModelName::Named(name) => firsts.get(name).cloned().with_context(|| format!("the model {name} is not configured")),
+        ModelName::Direct { provider, model } => {
+            route(provider, model, Mode::Auto, Terms::default())
+        }
+        ModelName::Named(name) => firsts
+            .get(name)
+            .cloned()
+            .with_context(|| format!("the model {name} is not configured")),
     };
     let mut named = BTreeMap::new();
     for (name, model) in &config.models {
-        let first = firsts.get(name).cloned().with_context(|| format!("the model {name} is not configured"))?;
-        let fallback = model.fallback.iter().map(named_route).collect::<anyhow::Result<_>>()?;
+        let first = firsts
+            .get(name)
+            .cloned()
+            .with_context(|| format!("the model {name} is not configured"))?;
+        let fallback = model
+            .fallback
+            .iter()
+            .map(named_route)
+            .collect::<anyhow::Result<_>>()?;
         named.insert(name.clone(), Choice { first, fallback });
     }
     let default = match &config.model {
         None => {
-            let first = route(config::LOCAL, &local_model_name(config), Mode::Auto, Terms::default())?;
-            Choice { first, fallback: Vec::new() }
+            let first = route(
+                config::LOCAL,
+                &local_model_name(config),
+                Mode::Auto,
+                Terms::default(),
+            )?;
+            Choice {
+                first,
+                fallback: Vec::new(),
+            }
         }
-        Some(direct @ ModelName::Direct { .. }) => Choice { first: named_route(direct)?, fallback: Vec::new() },
-        Some(ModelName::Named(name)) => {
-            named.get(name).cloned().with_context(|| format!("the model {name} is not configured"))?
-        }
+        Some(direct @ ModelName::Direct { .. }) => Choice {
+            first: named_route(direct)?,
+            fallback: Vec::new(),
+        },
+        Some(ModelName::Named(name)) => named
+            .get(name)
+            .cloned()
+            .with_context(|| format!("the model {name} is not configured"))?,
     };
-    Ok(Models { default, named, providers })
+    Ok(Models {
+        default,
+        named,
+        providers,
+    })
 }
 
 /// Where `make model` puts the built-in model.
@@ -135,8 +207,14 @@ const LOCAL_MODEL_PATH: &str = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// What the built-in model is called: as its file, without the ending.
 fn local_model_name(config: &Config) -> String {
-    let path = config.local.model_path.as_deref().unwrap_or(std::path::Path::new(LOCAL_MODEL_PATH));
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    let path = config
+        .local
+        .model_path
+        .as_deref()
+        .unwrap_or(std::path::Path::new(LOCAL_MODEL_PATH));
+    path.file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 #[cfg(not(feature = "local"))]
@@ -154,11 +232,18 @@ fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(Provided, Pool
     use crate::provider::{Local, LocalOptions};
 
     let is_local = |name: &ModelName| matches!(name, ModelName::Direct { provider, .. } if provider == config::LOCAL);
-    let is_named = config.models.values().any(|model| model.provider == config::LOCAL || model.fallback.iter().any(is_local));
+    let is_named = config
+        .models
+        .values()
+        .any(|model| model.provider == config::LOCAL || model.fallback.iter().any(is_local));
     if config.model.as_ref().is_some_and(|name| !is_local(name)) && !is_named {
         return Ok(None);
     }
-    let model_path = config.local.model_path.clone().unwrap_or_else(|| LOCAL_MODEL_PATH.into());
+    let model_path = config
+        .local
+        .model_path
+        .clone()
+        .unwrap_or_else(|| LOCAL_MODEL_PATH.into());
     anyhow::ensure!(
         model_path.is_file(),
         "the built-in model's file {} is not there; `make model` gets it, `local.model_path` (EXTRACTD_MODEL_PATH) names another, \
@@ -168,7 +253,10 @@ fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(Provided, Pool
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let options = LocalOptions {
         model_path,
-        workers: config.local.threads.map_or(cores, |threads| threads.get() as usize),
+        workers: config
+            .local
+            .threads
+            .map_or(cores, |threads| threads.get() as usize),
         parallel: config.local.parallel.get() as usize,
         context_tokens: config.local.context_tokens.get() as usize,
     };
@@ -178,6 +266,14 @@ fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(Provided, Pool
         max_in_flight: Some(options.max_in_flight()),
         is_adaptive: false,
     };
-    let provider = Local::start(options).context("the built-in model's thread cannot be started")?;
-    Ok(Some((Provided { provider: Arc::new(provider), pool, call_timeout: None }, pool_settings)))
+    let provider =
+        Local::start(options).context("the built-in model's thread cannot be started")?;
+    Ok(Some((
+        Provided {
+            provider: Arc::new(provider),
+            pool,
+            call_timeout: None,
+        },
+        pool_settings,
+    )))
 }

@@ -7,7 +7,10 @@ use super::source;
 
 /// What to read, how to extract, and what to write.
 #[derive(Debug, Clone, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "a terminal shows these texts as they stand")]
+#[expect(
+    clippy::doc_markdown,
+    reason = "a terminal shows these texts as they stand"
+)]
 pub struct Args {
     /// What to read: NDJSON, JSON, CSV, a folder of text files, or - for standard input
     pub file: PathBuf,
@@ -19,10 +22,20 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE", help_heading = "Reading and writing")]
     pub output: Option<PathBuf>,
     /// How the input is written [default: by its name; ndjson for -]
-    #[arg(long, value_enum, value_name = "FORM", help_heading = "Reading and writing")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        help_heading = "Reading and writing"
+    )]
     pub input_format: Option<source::Form>,
     /// How the output is written [default: by its name; ndjson on standard output]
-    #[arg(long, value_enum, value_name = "FORM", help_heading = "Reading and writing")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        help_heading = "Reading and writing"
+    )]
     pub output_format: Option<output::Form>,
     /// CSV: the column of the text [default: text, input, or the only one]
     #[arg(long, value_name = "NAME", help_heading = "Reading and writing")]
@@ -52,7 +65,10 @@ pub struct Args {
 
 /// The spec's fields, each checked by the server.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "a terminal shows these texts as they stand")]
+#[expect(
+    clippy::doc_markdown,
+    reason = "a terminal shows these texts as they stand"
+)]
 #[command(next_help_heading = "How to extract")]
 pub struct Spec {
     /// JSON Schema of the results: a file (NAME.json or a path), the schema itself, or the name of a registered one

@@ -35,7 +35,14 @@ struct State {
 impl Feed {
     pub fn new(lines: mpsc::Receiver<Line>) -> Self {
         let (again, sent) = (VecDeque::new(), HashMap::new());
-        Self(Arc::new(Mutex::new(State { lines, again, sent, next: 0, request: 0, is_read: false })))
+        Self(Arc::new(Mutex::new(State {
+            lines,
+            again,
+            sent,
+            next: 0,
+            request: 0,
+            is_read: false,
+        })))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -51,7 +58,10 @@ impl Feed {
         state.again = again.into();
         state.next = 0;
         state.request += 1;
-        Body { feed: self.clone(), request: state.request }
+        Body {
+            feed: self.clone(),
+            request: state.request,
+        }
     }
 
     /// What the request knows by this index; `None` when it was not sent, or has been answered.
@@ -91,7 +101,10 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut state = self.feed.lock();
         if state.request != self.request {
             return Poll::Ready(None);
@@ -122,7 +135,11 @@ mod tests {
     fn poll(body: &mut Body) -> Poll<Option<String>> {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let polled = http_body::Body::poll_frame(Pin::new(body), &mut cx);
-        polled.map(|frame| frame.map(|frame| String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap()))
+        polled.map(|frame| {
+            frame.map(|frame| {
+                String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap()
+            })
+        })
     }
 
     #[test]
@@ -130,7 +147,9 @@ mod tests {
         let (sender, lines) = mpsc::channel(8);
         let feed = Feed::new(lines);
         for index in [2, 5, 7] {
-            sender.try_send(Line::new(index, &index.to_string())).unwrap();
+            sender
+                .try_send(Line::new(index, &index.to_string()))
+                .unwrap();
         }
         let mut first = feed.body();
         assert_eq!(poll(&mut first), Poll::Ready(Some("2\n5\n7\n".to_owned())));
@@ -140,7 +159,11 @@ mod tests {
         let mut second = feed.body();
         sender.try_send(Line::new(9, "9")).unwrap();
         drop(sender);
-        assert_eq!(poll(&mut first), Poll::Ready(None), "the body of a request that is over gets nothing");
+        assert_eq!(
+            poll(&mut first),
+            Poll::Ready(None),
+            "the body of a request that is over gets nothing"
+        );
         assert_eq!(poll(&mut second), Poll::Ready(Some("2\n7\n9\n".to_owned())));
         assert_eq!(poll(&mut second), Poll::Ready(None));
         assert!(!feed.is_done());

@@ -39,8 +39,17 @@ impl Host {
         match self {
             Self::Running { url, key } => {
                 let url = address(&url)?;
-                let proxy = if is_loopback(&url) { Proxy::Never } else { Proxy::Environment };
-                Ok(Asked { url, key, client: client(proxy)?, own: None })
+                let proxy = if is_loopback(&url) {
+                    Proxy::Never
+                } else {
+                    Proxy::Environment
+                };
+                Ok(Asked {
+                    url,
+                    key,
+                    client: client(proxy)?,
+                    own: None,
+                })
             }
             Self::Own(config) => own(*config).await,
         }
@@ -51,7 +60,9 @@ fn address(text: &str) -> anyhow::Result<Url> {
     match Url::parse(text) {
         // It stands in messages.
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            bail!("--server: put no name and no password into the address; the key stands in EXTRACTD_API_KEY")
+            bail!(
+                "--server: put no name and no password into the address; the key stands in EXTRACTD_API_KEY"
+            )
         }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
         _ => bail!("--server: {text} is no address; it is to look like http://127.0.0.1:8080"),
@@ -61,17 +72,28 @@ fn address(text: &str) -> anyhow::Result<Url> {
 /// A proxy is another machine, and its loopback another one.
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
 
 fn client(proxy: Proxy) -> anyhow::Result<Client> {
-    Ok(Client::new(Options { proxy, connect_timeout: Some(CONNECT), ..Options::default() })?)
+    Ok(Client::new(Options {
+        proxy,
+        connect_timeout: Some(CONNECT),
+        ..Options::default()
+    })?)
 }
 
 async fn own(mut config: Config) -> anyhow::Result<Asked> {
     use sha2::{Digest, Sha256};
     // A key of this run's own, so that no other process of this machine can use it.
-    let key = format!("{}{}", uuid::Uuid::now_v7().simple(), uuid::Uuid::now_v7().simple());
+    let key = format!(
+        "{}{}",
+        uuid::Uuid::now_v7().simple(),
+        uuid::Uuid::now_v7().simple()
+    );
     let caller = Caller {
         name: "batch".to_owned(),
         owner: "batch".to_owned(),
@@ -85,10 +107,16 @@ async fn own(mut config: Config) -> anyhow::Result<Asked> {
     config.callers_file = None;
     config.server.shutdown_grace = GRACE;
     let server = app::Server::bind(config, app::Keeps::Nothing).await?;
-    let url = Url::parse(&format!("http://{}", server.address())).context("the address of the server within this process")?;
+    let url = Url::parse(&format!("http://{}", server.address()))
+        .context("the address of the server within this process")?;
     let stop = CancellationToken::new();
     let running = tokio::spawn(server.run(stop.clone()));
-    Ok(Asked { url, key: Some(key), client: client(Proxy::Never)?, own: Some((stop, running)) })
+    Ok(Asked {
+        url,
+        key: Some(key),
+        client: client(Proxy::Never)?,
+        own: Some((stop, running)),
+    })
 }
 
 impl Asked {
@@ -107,12 +135,27 @@ mod tests {
 
     #[test]
     fn an_address_is_one_or_says_how_it_is_to_look() {
-        for text in ["http://127.0.0.1:8080", "https://extract.example/base/", "http://[::1]:1"] {
+        for text in [
+            "http://127.0.0.1:8080",
+            "https://extract.example/base/",
+            "http://[::1]:1",
+        ] {
             assert!(address(text).is_ok(), "{text}");
         }
-        for text in ["127.0.0.1:8080", "localhost:8080", "nowhere", "file:///etc", "", "http://", "http://me:secret-4711@host"] {
+        for text in [
+            "127.0.0.1:8080",
+            "localhost:8080",
+            "nowhere",
+            "file:///etc",
+            "",
+            "http://",
+            "http://me:secret-4711@host",
+        ] {
             let said = address(text).unwrap_err().to_string();
-            assert!(said.starts_with("--server: ") && !said.contains("secret-4711"), "{said}");
+            assert!(
+                said.starts_with("--server: ") && !said.contains("secret-4711"),
+                "{said}"
+            );
         }
     }
 

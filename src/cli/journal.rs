@@ -75,7 +75,9 @@ impl Journal {
             return Ok(None);
         }
         let mut journal = Self::at(path)?;
-        journal.load().with_context(|| format!("cannot go on from {}", path.display()))?;
+        journal
+            .load()
+            .with_context(|| format!("cannot go on from {}", path.display()))?;
         Ok((journal.done > 0).then_some(journal))
     }
 
@@ -85,8 +87,15 @@ impl Journal {
     /// When it cannot be written, or another process has it.
     pub fn create(path: &Path, spec: BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut journal = Self::at(path)?;
-        journal.file.get_ref().set_len(0).with_context(|| journal.cannot_write())?;
-        let mut line = serde_json::to_vec(&Header { extractd_journal: VERSION, spec: spec.clone() })?;
+        journal
+            .file
+            .get_ref()
+            .set_len(0)
+            .with_context(|| journal.cannot_write())?;
+        let mut line = serde_json::to_vec(&Header {
+            extractd_journal: VERSION,
+            spec: spec.clone(),
+        })?;
         line.push(b'\n');
         journal.spec = spec;
         journal.append(&line)?;
@@ -95,24 +104,46 @@ impl Journal {
     }
 
     fn at(path: &Path) -> anyhow::Result<Self> {
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path);
         let file = opened.with_context(|| format!("cannot write {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("another process is at work on {}; wait for its end", path.display()),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another process is at work on {}; wait for its end",
+                path.display()
+            ),
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
         }
         let mut beginning = Vec::new();
-        let read = (&file).take(BEGINNING.len() as u64).read_to_end(&mut beginning).and_then(|_| (&file).rewind());
+        let read = (&file)
+            .take(BEGINNING.len() as u64)
+            .read_to_end(&mut beginning)
+            .and_then(|_| (&file).rewind());
         read.with_context(|| format!("cannot read {}", path.display()))?;
         // It may have been cut off anywhere.
         if !BEGINNING.starts_with(&beginning) {
-            bail!("{} is no journal: name another with --journal", path.display());
+            bail!(
+                "{} is no journal: name another with --journal",
+                path.display()
+            );
         }
         let (file, spec) = (BufWriter::new(file), BTreeMap::new());
-        Ok(Self { path: path.to_owned(), file, end: 0, spec, entries: Vec::new(), done: 0, failed: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            end: 0,
+            spec,
+            entries: Vec::new(),
+            done: 0,
+            failed: 0,
+        })
     }
 
     fn load(&mut self) -> anyhow::Result<()> {
@@ -126,7 +157,8 @@ impl Journal {
             if number == 1 {
                 self.spec = header(&line)?;
             } else {
-                let (index, entry) = record(&line, self.end).with_context(|| format!("its line {number} is damaged"))?;
+                let (index, entry) = record(&line, self.end)
+                    .with_context(|| format!("its line {number} is damaged"))?;
                 self.enter(index, entry);
             }
             self.end += line.len() as u64;
@@ -142,7 +174,9 @@ impl Journal {
         if at >= self.entries.len() {
             self.entries.resize(at + 1, None);
         }
-        let Some(place) = self.entries.get_mut(at) else { return };
+        let Some(place) = self.entries.get_mut(at) else {
+            return;
+        };
         match place.replace(entry) {
             None => self.done += 1,
             Some(before) => self.failed -= u64::from(!before.has_succeeded),
@@ -154,7 +188,13 @@ impl Journal {
     /// When it was begun with another spec, naming the fields that differ.
     pub fn check(&self, spec: &BTreeMap<String, String>) -> anyhow::Result<()> {
         let differ = |name: &&String| self.spec.get(*name) != spec.get(*name);
-        let mut names: Vec<_> = self.spec.keys().chain(spec.keys()).filter(differ).map(|name| format!("`{name}`")).collect();
+        let mut names: Vec<_> = self
+            .spec
+            .keys()
+            .chain(spec.keys())
+            .filter(differ)
+            .map(|name| format!("`{name}`"))
+            .collect();
         names.sort();
         names.dedup();
         if names.is_empty() {
@@ -172,8 +212,17 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn record(&mut self, line: &Line, has_succeeded: bool, result: &Map<String, Value>) -> anyhow::Result<()> {
-        let entry = Entry { offset: self.end, hash: line.hash, has_succeeded };
+    pub fn record(
+        &mut self,
+        line: &Line,
+        has_succeeded: bool,
+        result: &Map<String, Value>,
+    ) -> anyhow::Result<()> {
+        let entry = Entry {
+            offset: self.end,
+            hash: line.hash,
+            has_succeeded,
+        };
         let mut record = format!("{{\"input\":\"{:016x}\",\"result\":", line.hash).into_bytes();
         serde_json::to_writer(&mut record, result)?;
         record.extend_from_slice(b"}\n");
@@ -183,7 +232,9 @@ impl Journal {
     }
 
     fn append(&mut self, line: &[u8]) -> anyhow::Result<()> {
-        self.file.write_all(line).with_context(|| self.cannot_write())?;
+        self.file
+            .write_all(line)
+            .with_context(|| self.cannot_write())?;
         self.end += line.len() as u64;
         Ok(())
     }
@@ -193,7 +244,9 @@ impl Journal {
     /// # Errors
     /// When it cannot be written.
     pub fn flush(&mut self) -> anyhow::Result<()> {
-        self.file.flush().with_context(|| format!("cannot write {}", self.path.display()))
+        self.file
+            .flush()
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     fn cannot_write(&self) -> String {
@@ -217,7 +270,14 @@ impl Journal {
     /// What is known of the inputs; `again` says whether those that failed are to be asked again.
     pub fn known(&self, again: bool) -> Known {
         let known = |entry: &Entry| (entry.hash, again && !entry.has_succeeded);
-        Known { inputs: self.entries.iter().map(|entry| entry.as_ref().map(known)).collect(), path: self.path.clone() }
+        Known {
+            inputs: self
+                .entries
+                .iter()
+                .map(|entry| entry.as_ref().map(known))
+                .collect(),
+            path: self.path.clone(),
+        }
     }
 
     /// The results in the order of the inputs.
@@ -225,8 +285,14 @@ impl Journal {
     /// # Errors
     /// When it cannot be read.
     pub fn results(&self) -> anyhow::Result<Results<'_>> {
-        let file = File::open(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
-        Ok(Results { entries: self.entries.iter(), reader: BufReader::with_capacity(256 * 1024, file), at: 0, line: Vec::new() })
+        let file = File::open(&self.path)
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(Results {
+            entries: self.entries.iter(),
+            reader: BufReader::with_capacity(256 * 1024, file),
+            at: 0,
+            line: Vec::new(),
+        })
     }
 
     /// Removes the file.
@@ -234,14 +300,17 @@ impl Journal {
     /// # Errors
     /// When it cannot be removed.
     pub fn remove(self) -> anyhow::Result<()> {
-        std::fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))
+        std::fs::remove_file(&self.path)
+            .with_context(|| format!("cannot remove {}", self.path.display()))
     }
 }
 
 fn header(line: &[u8]) -> anyhow::Result<BTreeMap<String, String>> {
     match serde_json::from_slice::<Header>(line) {
         Ok(header) if header.extractd_journal == VERSION => Ok(header.spec),
-        _ => bail!("it is of another version of extractd; go on with that one, or --restart to begin anew"),
+        _ => bail!(
+            "it is of another version of extractd; go on with that one, or --restart to begin anew"
+        ),
     }
 }
 
@@ -252,7 +321,14 @@ fn record(line: &[u8], offset: u64) -> anyhow::Result<(u64, Entry)> {
         bail!("index {}", brief.index);
     }
     let hash = u64::from_str_radix(record.input, 16)?;
-    Ok((brief.index, Entry { offset, hash, has_succeeded: brief.status == "succeeded" }))
+    Ok((
+        brief.index,
+        Entry {
+            offset,
+            hash,
+            has_succeeded: brief.status == "succeeded",
+        },
+    ))
 }
 
 /// What was known of the inputs when the run began.
@@ -269,11 +345,17 @@ impl Known {
     /// # Errors
     /// When it is not the one that was asked before.
     pub fn wants(&self, line: &Line) -> anyhow::Result<bool> {
-        let known = usize::try_from(line.index).ok().and_then(|index| self.inputs.get(index).copied().flatten());
+        let known = usize::try_from(line.index)
+            .ok()
+            .and_then(|index| self.inputs.get(index).copied().flatten());
         match known {
             None => Ok(true),
             Some((hash, again)) if hash == line.hash => Ok(again),
-            Some(_) => bail!("input {} is another than the one that was asked before; {}", line.index, self.advice()),
+            Some(_) => bail!(
+                "input {} is another than the one that was asked before; {}",
+                line.index,
+                self.advice()
+            ),
         }
     }
 
@@ -282,13 +364,19 @@ impl Known {
     pub fn check_total(&self, total: u64) -> anyhow::Result<()> {
         let before = self.inputs.len() as u64;
         if before > total {
-            bail!("there are {total} inputs, and were at least {before} before; {}", self.advice());
+            bail!(
+                "there are {total} inputs, and were at least {before} before; {}",
+                self.advice()
+            );
         }
         Ok(())
     }
 
     fn advice(&self) -> String {
-        format!("{} belongs to other inputs: give those, or --restart to begin anew without it", self.path.display())
+        format!(
+            "{} belongs to other inputs: give those, or --restart to begin anew without it",
+            self.path.display()
+        )
     }
 }
 
@@ -306,8 +394,11 @@ impl Results<'_> {
     /// # Errors
     /// When it cannot be read.
     pub fn next(&mut self) -> anyhow::Result<Option<&str>> {
-        let Some(entry) = self.entries.by_ref().flatten().next() else { return Ok(None) };
-        self.reader.seek_relative(entry.offset.cast_signed() - self.at.cast_signed())?;
+        let Some(entry) = self.entries.by_ref().flatten().next() else {
+            return Ok(None);
+        };
+        self.reader
+            .seek_relative(entry.offset.cast_signed() - self.at.cast_signed())?;
         self.line.clear();
         let read = self.reader.by_ref().read_until(b'\n', &mut self.line)?;
         self.at = entry.offset + read as u64;
@@ -321,11 +412,17 @@ mod tests {
     use super::*;
 
     fn spec(seed: &str) -> BTreeMap<String, String> {
-        BTreeMap::from([("seed".to_owned(), seed.to_owned()), ("schema".to_owned(), "a".to_owned())])
+        BTreeMap::from([
+            ("seed".to_owned(), seed.to_owned()),
+            ("schema".to_owned(), "a".to_owned()),
+        ])
     }
 
     fn result(index: u64, status: &str) -> Map<String, Value> {
-        serde_json::json!({"index": index, "status": status}).as_object().unwrap().clone()
+        serde_json::json!({"index": index, "status": status})
+            .as_object()
+            .unwrap()
+            .clone()
     }
 
     fn path(name: &str) -> PathBuf {
@@ -336,7 +433,13 @@ mod tests {
         let path = path(name);
         let mut journal = Journal::create(&path, spec("1")).unwrap();
         for (index, status) in [(1, "succeeded"), (0, "failed"), (3, "succeeded")] {
-            journal.record(&Line::new(index, &index.to_string()), status == "succeeded", &result(index, status)).unwrap();
+            journal
+                .record(
+                    &Line::new(index, &index.to_string()),
+                    status == "succeeded",
+                    &result(index, status),
+                )
+                .unwrap();
         }
         journal.flush().unwrap();
         path
@@ -347,18 +450,29 @@ mod tests {
         let path = written("cut");
         let whole = std::fs::read(&path).unwrap();
         // Wherever the last record is cut.
-        let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+        let last = whole[..whole.len() - 1]
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .unwrap()
+            + 1;
         for cut in last..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let mut journal = Journal::open(&path).unwrap().unwrap();
             assert_eq!((journal.done(), journal.failed()), (2, 1), "cut at {cut}");
-            journal.record(&Line::new(0, "0"), true, &result(0, "succeeded")).unwrap();
-            journal.record(&Line::new(2, "2"), true, &result(2, "succeeded")).unwrap();
+            journal
+                .record(&Line::new(0, "0"), true, &result(0, "succeeded"))
+                .unwrap();
+            journal
+                .record(&Line::new(2, "2"), true, &result(2, "succeeded"))
+                .unwrap();
             journal.flush().unwrap();
             assert_eq!((journal.done(), journal.failed()), (3, 0));
             let mut results = journal.results().unwrap();
             for index in 0..3 {
-                assert_eq!(results.next().unwrap().unwrap(), format!(r#"{{"index":{index},"status":"succeeded"}}"#));
+                assert_eq!(
+                    results.next().unwrap().unwrap(),
+                    format!(r#"{{"index":{index},"status":"succeeded"}}"#)
+                );
             }
             assert!(results.next().unwrap().is_none());
         }
@@ -369,11 +483,25 @@ mod tests {
     fn what_is_known_is_not_asked_again() {
         let path = written("known");
         let journal = Journal::open(&path).unwrap().unwrap();
-        let wants = |again, index: u64| journal.known(again).wants(&Line::new(index, &index.to_string())).unwrap();
-        assert_eq!([0, 1, 2, 3].map(|index| wants(false, index)), [false, false, true, false]);
-        assert_eq!([0, 1, 2, 3].map(|index| wants(true, index)), [true, false, true, false]);
+        let wants = |again, index: u64| {
+            journal
+                .known(again)
+                .wants(&Line::new(index, &index.to_string()))
+                .unwrap()
+        };
+        assert_eq!(
+            [0, 1, 2, 3].map(|index| wants(false, index)),
+            [false, false, true, false]
+        );
+        assert_eq!(
+            [0, 1, 2, 3].map(|index| wants(true, index)),
+            [true, false, true, false]
+        );
         assert!(journal.known(true).wants(&Line::new(0, "other")).is_err());
-        assert!(journal.known(false).check_total(3).is_err() && journal.known(false).check_total(4).is_ok());
+        assert!(
+            journal.known(false).check_total(3).is_err()
+                && journal.known(false).check_total(4).is_ok()
+        );
         std::fs::remove_file(path).unwrap();
     }
 
@@ -383,7 +511,10 @@ mod tests {
         let journal = Journal::open(&path).unwrap().unwrap();
         assert!(journal.check(&spec("1")).is_ok());
         let said = journal.check(&spec("2")).unwrap_err().to_string();
-        assert!(said.contains("another `seed`;") && said.contains("3 results"), "{said}");
+        assert!(
+            said.contains("another `seed`;") && said.contains("3 results"),
+            "{said}"
+        );
         let said = Journal::open(&path).unwrap_err().to_string();
         assert!(said.contains("another process"), "{said}");
         std::fs::remove_file(path).unwrap();
@@ -394,7 +525,10 @@ mod tests {
         let path = path("other");
         for text in ["my notes\n", "my notes", "{\"inputs\": []}"] {
             std::fs::write(&path, text).unwrap();
-            assert!(Journal::open(&path).is_err() && Journal::create(&path, spec("1")).is_err(), "{text}");
+            assert!(
+                Journal::open(&path).is_err() && Journal::create(&path, spec("1")).is_err(),
+                "{text}"
+            );
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
         let newer = "{\"extractd_journal\":2,\"spec\":{}}\n";

@@ -50,26 +50,42 @@ impl Target {
             (None, Some(path)) => Some(with_ending(path, "partial")),
             (None, None) if form == Form::Ndjson => None,
             (None, None) if source.is_stdin() => {
-                bail!("results have to be kept until all are there: say where with --journal, or write to a file with --output")
+                bail!(
+                    "results have to be kept until all are there: say where with --journal, or write to a file with --output"
+                )
             }
             (None, None) => Some(with_ending(source.path(), "partial")),
         };
-        Ok(Self { path, form, journal })
+        Ok(Self {
+            path,
+            form,
+            journal,
+        })
     }
 
     /// The output as it is called in a sentence.
     pub fn name(&self) -> String {
-        self.path.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string())
+        self.path.as_ref().map_or_else(
+            || "standard output".to_owned(),
+            |path| path.display().to_string(),
+        )
     }
 
     /// Writes it: a file aside, and then renamed, so that one that is there is whole. `properties` are the first columns of a table.
     ///
     /// # Errors
     /// When it cannot be written, or is told to stop.
-    pub fn write(&self, journal: &Journal, properties: &[String], stop: &CancellationToken) -> anyhow::Result<()> {
+    pub fn write(
+        &self,
+        journal: &Journal,
+        properties: &[String],
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let Some(path) = &self.path else {
             let mut out = BufWriter::new(std::io::stdout().lock());
-            self.form.write(journal, properties, &mut out, stop).context("cannot write to standard output")?;
+            self.form
+                .write(journal, properties, &mut out, stop)
+                .context("cannot write to standard output")?;
             return out.flush().context("cannot write to standard output");
         };
         let aside = with_ending(path, "new");
@@ -79,7 +95,9 @@ impl Target {
             out.into_inner()?.sync_all()?;
             anyhow::Ok(std::fs::rename(&aside, path)?)
         };
-        write().inspect_err(|_| drop(std::fs::remove_file(&aside))).with_context(|| format!("cannot write {}", path.display()))
+        write()
+            .inspect_err(|_| drop(std::fs::remove_file(&aside)))
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
@@ -88,7 +106,10 @@ fn guess(path: &Path) -> anyhow::Result<Form> {
         Some("ndjson" | "jsonl") => Ok(Form::Ndjson),
         Some("json") => Ok(Form::Json),
         Some("csv") => Ok(Form::Csv),
-        _ => bail!("the name {} does not tell how it is to be written; say it with --output-format", path.display()),
+        _ => bail!(
+            "the name {} does not tell how it is to be written; say it with --output-format",
+            path.display()
+        ),
     }
 }
 
@@ -112,13 +133,21 @@ impl Form {
         if self == Self::Csv {
             return table::write(journal, properties, out, stop);
         }
-        let (open, between, close) = if self == Self::Json { ("[", ",\n", "]\n") } else { ("", "\n", "\n") };
+        let (open, between, close) = if self == Self::Json {
+            ("[", ",\n", "]\n")
+        } else {
+            ("", "\n", "\n")
+        };
         let mut results = journal.results()?;
         write!(out, "{open}")?;
         let mut is_first = true;
         while let Some(result) = results.next()? {
             check(stop)?;
-            let before = if std::mem::take(&mut is_first) { "" } else { between };
+            let before = if std::mem::take(&mut is_first) {
+                ""
+            } else {
+                between
+            };
             write!(out, "{before}{result}")?;
         }
         if self == Self::Json || !is_first {
@@ -129,5 +158,9 @@ impl Form {
 }
 
 fn check(stop: &CancellationToken) -> anyhow::Result<()> {
-    if stop.is_cancelled() { Err(Interrupted.into()) } else { Ok(()) }
+    if stop.is_cancelled() {
+        Err(Interrupted.into())
+    } else {
+        Ok(())
+    }
 }

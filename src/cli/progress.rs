@@ -46,7 +46,14 @@ impl Progress {
         } else {
             Shown::Lines { next: now + LINE }
         };
-        Self { total, done, failed, cost_usd: 0.0, samples: VecDeque::from([(now, done)]), shown }
+        Self {
+            total,
+            done,
+            failed,
+            cost_usd: 0.0,
+            samples: VecDeque::from([(now, done)]),
+            shown,
+        }
     }
 
     /// Counts a result. One that is asked again was counted before.
@@ -68,7 +75,12 @@ impl Progress {
     pub fn show(&mut self) {
         let now = Instant::now();
         self.samples.push_back((now, self.done));
-        while self.samples.len() > 2 && self.samples.front().is_some_and(|(at, _)| now - *at > WINDOW) {
+        while self.samples.len() > 2
+            && self
+                .samples
+                .front()
+                .is_some_and(|(at, _)| now - *at > WINDOW)
+        {
             self.samples.pop_front();
         }
         match &self.shown {
@@ -120,7 +132,10 @@ impl Progress {
 
     #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
     fn text(&self, rate: Option<f64>) -> String {
-        let of = self.total.map(|total| format!(" of {}", HumanCount(total))).unwrap_or_default();
+        let of = self
+            .total
+            .map(|total| format!(" of {}", HumanCount(total)))
+            .unwrap_or_default();
         let mut parts = vec![format!("{}{of}", HumanCount(self.done))];
         parts.extend(rate.map(|rate| format!("{rate:.*}/s", usize::from(rate < 10.0))));
         if self.failed > 0 {
@@ -131,7 +146,10 @@ impl Progress {
             && rate > 0.0
         {
             let left = total.saturating_sub(self.done) as f64 / rate;
-            parts.push(format!("{} left", HumanDuration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX))));
+            parts.push(format!(
+                "{} left",
+                HumanDuration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX))
+            ));
         }
         parts.join(", ")
     }
@@ -148,7 +166,8 @@ fn bar(total: Option<u64>) -> ProgressBar {
         None => (ProgressBar::no_length(), "{spinner} {msg}"),
     };
     // Both are written as it wants them; else it is drawn in its own way.
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.with_style(style.progress_chars("=> ").tick_chars("|/-\\ "))
 }
 
@@ -161,8 +180,14 @@ mod tests {
         let mut progress = Progress::new(Some(12_000), 1_000, 0, true);
         progress.count(true, 0.25);
         progress.count(false, 0.0);
-        assert_eq!(progress.text(Some(500.0)), "1,002 of 12,000, 500/s, 1 failed, $0.2500, 22 seconds left");
-        assert_eq!(progress.text(Some(0.0)), "1,002 of 12,000, 0.0/s, 1 failed, $0.2500");
+        assert_eq!(
+            progress.text(Some(500.0)),
+            "1,002 of 12,000, 500/s, 1 failed, $0.2500, 22 seconds left"
+        );
+        assert_eq!(
+            progress.text(Some(0.0)),
+            "1,002 of 12,000, 0.0/s, 1 failed, $0.2500"
+        );
         let progress = Progress::new(None, 0, 0, true);
         assert_eq!(progress.text(Some(1.5)), "0, 1.5/s");
         assert_eq!(progress.text(progress.rate()), "0");

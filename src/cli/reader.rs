@@ -62,19 +62,30 @@ pub struct Reading {
 pub fn start(source: Source, known: Known, stop: CancellationToken) -> std::io::Result<Reading> {
     let (sender, lines) = mpsc::channel(AHEAD);
     let (ended, end) = oneshot::channel();
-    std::thread::Builder::new().name("reader".to_owned()).spawn(move || {
-        // Nobody takes the lines any more: the run is over.
-        let read = walk(&source, &known, &stop, |line| sender.blocking_send(line).map_err(|_| Interrupted.into()));
-        drop(ended.send(read.and_then(|counted| alone(counted, &source))));
-    })?;
+    std::thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(move || {
+            // Nobody takes the lines any more: the run is over.
+            let read = walk(&source, &known, &stop, |line| {
+                sender.blocking_send(line).map_err(|_| Interrupted.into())
+            });
+            drop(ended.send(read.and_then(|counted| alone(counted, &source))));
+        })?;
     Ok(Reading { lines, end })
 }
 
 /// What is read only once is being sent when the fields after its inputs are seen.
 fn alone(counted: Counted, source: &Source) -> anyhow::Result<Counted> {
     if source.is_stdin() && !counted.beside.is_empty() {
-        let names: Vec<_> = counted.beside.keys().map(|name| format!("`{name}`")).collect();
-        bail!("standard input has {} beside its inputs: say it with flags, or read from a file", names.join(", "));
+        let names: Vec<_> = counted
+            .beside
+            .keys()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        bail!(
+            "standard input has {} beside its inputs: say it with flags, or read from a file",
+            names.join(", ")
+        );
     }
     Ok(counted)
 }

@@ -29,7 +29,12 @@ const FAILED: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 /// Runs `extractd batch`, and says on standard error what came of it. `model` is who is asked, in place of the server's default.
-pub async fn run(args: Args, host: Host, model: Option<String>, stop: CancellationToken) -> ExitCode {
+pub async fn run(
+    args: Args,
+    host: Host,
+    model: Option<String>,
+    stop: CancellationToken,
+) -> ExitCode {
     let code = match Run::run(args, host, model, stop).await {
         Ok(code) => code,
         Err(error) if error.is::<Interrupted>() => INTERRUPTED,
@@ -50,25 +55,52 @@ struct Run {
 }
 
 impl Run {
-    async fn run(args: Args, host: Host, model: Option<String>, stop: CancellationToken) -> anyhow::Result<u8> {
+    async fn run(
+        args: Args,
+        host: Host,
+        model: Option<String>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<u8> {
         let source = Source::new(&args)?;
         let target = Target::new(&args, &source)?;
-        let run = Self { args, source, target, stop, started: Instant::now() };
+        let run = Self {
+            args,
+            source,
+            target,
+            stop,
+            started: Instant::now(),
+        };
         let kept = run.open()?;
-        let known = kept.as_ref().map(|kept| kept.known(run.args.retry_failed)).unwrap_or_default();
+        let known = kept
+            .as_ref()
+            .map(|kept| kept.known(run.args.retry_failed))
+            .unwrap_or_default();
         let counted = run.count(known.clone()).await?;
-        let beside = counted.as_ref().map(|counted| counted.beside.clone()).unwrap_or_default();
+        let beside = counted
+            .as_ref()
+            .map(|counted| counted.beside.clone())
+            .unwrap_or_default();
         let spec = Spec::new(&run.args.spec, model.as_deref(), &beside)?;
         let mut sink = run.sink(kept, &spec)?;
         let ended = match counted.as_ref().map(|counted| counted.wanted) {
             Some(0) => Ok((End::Done, run.progress(&sink, counted.as_ref()))),
-            _ => run.exchange(host, &spec, known, &mut sink, counted.as_ref()).await,
+            _ => {
+                run.exchange(host, &spec, known, &mut sink, counted.as_ref())
+                    .await
+            }
         };
         match ended {
             Ok((End::Done, progress)) => run.finish(sink, &progress, &spec),
             Ok((End::Stopped, progress)) => {
-                let kept = if let Sink::Journal(journal) = &sink { goes_on(journal) } else { String::new() };
-                eprintln!("extractd: a failed item ended the run after {}{kept}", HumanCount(progress.done()));
+                let kept = if let Sink::Journal(journal) = &sink {
+                    goes_on(journal)
+                } else {
+                    String::new()
+                };
+                eprintln!(
+                    "extractd: a failed item ended the run after {}{kept}",
+                    HumanCount(progress.done())
+                );
                 Ok(SOME_FAILED)
             }
             Err(error) => {
@@ -80,12 +112,17 @@ impl Run {
 
     /// The journal of an earlier run of the same command.
     fn open(&self) -> anyhow::Result<Option<Journal>> {
-        let Some(path) = self.target.journal.as_ref().filter(|_| !self.args.restart) else { return Ok(None) };
+        let Some(path) = self.target.journal.as_ref().filter(|_| !self.args.restart) else {
+            return Ok(None);
+        };
         let kept = Journal::open(path)?;
         if kept.is_none()
             && let Some(output) = self.target.path.as_ref().filter(|output| output.exists())
         {
-            bail!("{} is there already; name another --output, or --restart to make it anew", output.display());
+            bail!(
+                "{} is there already; name another --output, or --restart to make it anew",
+                output.display()
+            );
         }
         Ok(kept)
     }
@@ -96,8 +133,12 @@ impl Run {
             return Ok(None);
         }
         let (source, stop) = (self.source.clone(), self.stop.clone());
-        let counting = tokio::task::spawn_blocking(move || reader::walk(&source, &known, &stop, |_| Ok(())));
-        counting.await.context("the inputs could not be counted")?.map(Some)
+        let counting =
+            tokio::task::spawn_blocking(move || reader::walk(&source, &known, &stop, |_| Ok(())));
+        counting
+            .await
+            .context("the inputs could not be counted")?
+            .map(Some)
     }
 
     fn sink(&self, kept: Option<Journal>, spec: &Spec) -> anyhow::Result<Sink> {
@@ -116,11 +157,18 @@ impl Run {
 
     fn progress(&self, sink: &Sink, counted: Option<&Counted>) -> Progress {
         let (done, failed) = match sink {
-            Sink::Journal(journal) if self.args.retry_failed => (journal.done() - journal.failed(), 0),
+            Sink::Journal(journal) if self.args.retry_failed => {
+                (journal.done() - journal.failed(), 0)
+            }
             Sink::Journal(journal) => (journal.done(), journal.failed()),
             Sink::Stream(_) => (0, 0),
         };
-        Progress::new(counted.map(|counted| counted.total), done, failed, self.args.quiet)
+        Progress::new(
+            counted.map(|counted| counted.total),
+            done,
+            failed,
+            self.args.quiet,
+        )
     }
 
     async fn exchange(
@@ -133,20 +181,34 @@ impl Run {
     ) -> anyhow::Result<(End, Progress)> {
         let mut progress = self.progress(sink, counted);
         if progress.done() > 0 {
-            progress.tell(&format!("going on: {} are done", HumanCount(progress.done())));
+            progress.tell(&format!(
+                "going on: {} are done",
+                HumanCount(progress.done())
+            ));
         }
         let asked = host.start().await?;
         let url = spec.url(&asked.url)?;
-        let reading = reader::start(self.source.clone(), known, self.stop.clone()).context("cannot start a thread")?;
+        let reading = reader::start(self.source.clone(), known, self.stop.clone())
+            .context("cannot start a thread")?;
         let feed = Feed::new(reading.lines);
-        let exchange = Exchange { asked: &asked, url, feed: feed.clone(), sink, progress: &mut progress, stop: &self.stop };
+        let exchange = Exchange {
+            asked: &asked,
+            url,
+            feed: feed.clone(),
+            sink,
+            progress: &mut progress,
+            stop: &self.stop,
+        };
         let end = exchange.run().await;
         progress.end();
         asked.end().await;
         let end = end?;
         // All that it has read is answered, so that it has ended by itself, unless the run was stopped.
         if end == End::Done {
-            reading.end.await.context("the reading thread has ended early")??;
+            reading
+                .end
+                .await
+                .context("the reading thread has ended early")??;
         }
         Ok((end, progress))
     }
@@ -158,7 +220,8 @@ impl Run {
         };
         let mut advice = String::new();
         if let Sink::Journal(journal) = sink {
-            self.target.write(&journal, &spec.properties(), &self.stop)?;
+            self.target
+                .write(&journal, &spec.properties(), &self.stop)?;
             if failed == 0 {
                 journal.remove()?;
             } else {
@@ -183,12 +246,18 @@ impl Run {
 
 /// Says what is left of a run that did not come to its end.
 fn leave(sink: Sink, is_interrupted: bool) -> anyhow::Result<()> {
-    let how = if is_interrupted { "interrupted" } else { "broken off" };
+    let how = if is_interrupted {
+        "interrupted"
+    } else {
+        "broken off"
+    };
     match sink {
         Sink::Journal(journal) if journal.done() == 0 => journal.remove()?,
         Sink::Journal(journal) => eprintln!("extractd: {how}{}", goes_on(&journal)),
         Sink::Stream(_) if is_interrupted => {
-            eprintln!("extractd: interrupted; with --output or --journal the same command could go on from here");
+            eprintln!(
+                "extractd: interrupted; with --output or --journal the same command could go on from here"
+            );
         }
         Sink::Stream(_) => {}
     }
@@ -201,5 +270,9 @@ fn goes_on(journal: &Journal) -> String {
 }
 
 fn took(time: Duration) -> String {
-    if time < Duration::from_mins(1) { format!("{:.1} s", time.as_secs_f64()) } else { HumanDuration(time).to_string() }
+    if time < Duration::from_mins(1) {
+        format!("{:.1} s", time.as_secs_f64())
+    } else {
+        HumanDuration(time).to_string()
+    }
 }

@@ -34,13 +34,19 @@ impl Sink {
 
     /// # Errors
     /// When it cannot be written.
-    pub fn take(&mut self, line: &Line, has_succeeded: bool, result: &Map<String, Value>) -> anyhow::Result<()> {
+    pub fn take(
+        &mut self,
+        line: &Line,
+        has_succeeded: bool,
+        result: &Map<String, Value>,
+    ) -> anyhow::Result<()> {
         match self {
             Self::Journal(journal) => journal.record(line, has_succeeded, result),
             Self::Stream(out) => {
                 let mut text = serde_json::to_vec(result)?;
                 text.push(b'\n');
-                out.write_all(&text).context("cannot write to standard output")
+                out.write_all(&text)
+                    .context("cannot write to standard output")
             }
         }
     }

@@ -49,9 +49,16 @@ impl Source {
             id: args.id_column.clone(),
             delimiter: args.delimiter.unwrap_or(if is_tabbed { '\t' } else { ',' }),
         };
-        let mut source = Self { path, form: Form::Ndjson, columns };
+        let mut source = Self {
+            path,
+            form: Form::Ndjson,
+            columns,
+        };
         if !source.is_stdin() {
-            source.path.metadata().with_context(|| format!("cannot read {}", source.path.display()))?;
+            source
+                .path
+                .metadata()
+                .with_context(|| format!("cannot read {}", source.path.display()))?;
         }
         source.form = match args.input_format {
             Some(form) => form,
@@ -71,7 +78,10 @@ impl Source {
             Some("ndjson" | "jsonl") => Ok(Form::Ndjson),
             Some("json") => Ok(Form::Json),
             Some("csv" | "tsv") => Ok(Form::Csv),
-            _ => bail!("the name {} does not tell how it is written; say it with --input-format", self.path.display()),
+            _ => bail!(
+                "the name {} does not tell how it is written; say it with --input-format",
+                self.path.display()
+            ),
         }
     }
 
@@ -81,7 +91,11 @@ impl Source {
     }
 
     pub fn name(&self) -> String {
-        if self.is_stdin() { "standard input".to_owned() } else { self.path.display().to_string() }
+        if self.is_stdin() {
+            "standard input".to_owned()
+        } else {
+            self.path.display().to_string()
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -108,7 +122,10 @@ impl Source {
         let reader: Box<dyn Read> = if self.is_stdin() {
             Box::new(std::io::stdin())
         } else {
-            Box::new(File::open(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?)
+            Box::new(
+                File::open(&self.path)
+                    .with_context(|| format!("cannot read {}", self.path.display()))?,
+            )
         };
         Ok(BufReader::with_capacity(BUFFER_BYTES, reader))
     }
@@ -117,7 +134,8 @@ impl Source {
 /// What is wrong with a piece of JSON, without its place in that piece.
 fn fault(error: &serde_json::Error) -> String {
     let said = error.to_string();
-    said.rsplit_once(" at line ").map_or(said.clone(), |(what, _)| what.to_owned())
+    said.rsplit_once(" at line ")
+        .map_or(said.clone(), |(what, _)| what.to_owned())
 }
 
 #[cfg(test)]
@@ -125,7 +143,9 @@ mod tests {
     use super::*;
 
     /// What a reader makes of a text.
-    pub fn gather(read: impl FnOnce(&mut Each) -> anyhow::Result<()>) -> Result<Vec<String>, String> {
+    pub fn gather(
+        read: impl FnOnce(&mut Each) -> anyhow::Result<()>,
+    ) -> Result<Vec<String>, String> {
         let mut lines = Vec::new();
         let mut each = |line: &str| {
             lines.push(line.to_owned());

@@ -25,8 +25,15 @@ impl Spec {
     ///
     /// # Errors
     /// When a file that a flag names cannot be read or is no JSON, and without any schema.
-    pub fn new(flags: &args::Spec, model: Option<&str>, beside: &Map<String, Value>) -> anyhow::Result<Self> {
-        let mut fields: BTreeMap<_, _> = beside.iter().map(|(name, value)| (name.clone(), in_query(name, value))).collect();
+    pub fn new(
+        flags: &args::Spec,
+        model: Option<&str>,
+        beside: &Map<String, Value>,
+    ) -> anyhow::Result<Self> {
+        let mut fields: BTreeMap<_, _> = beside
+            .iter()
+            .map(|(name, value)| (name.clone(), in_query(name, value)))
+            .collect();
         // It says in which form the reply comes, which is asked for otherwise.
         fields.remove("stream");
         let plain = [
@@ -43,20 +50,29 @@ impl Spec {
             ("on_error", flags.on_error.as_deref()),
             ("concurrency", flags.concurrency.as_deref()),
         ];
-        fields.extend(plain.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.to_owned()))));
+        fields.extend(
+            plain
+                .into_iter()
+                .filter_map(|(name, text)| Some((name.to_owned(), text?.to_owned()))),
+        );
         if let Some(text) = &flags.instructions {
             fields.insert("instructions".to_owned(), instructions(text)?);
         }
         for (name, path) in [("examples", &flags.examples), ("rules", &flags.rules)] {
             if let Some(path) = path {
-                fields.insert(name.to_owned(), json_file(path).with_context(|| format!("--{name}"))?);
+                fields.insert(
+                    name.to_owned(),
+                    json_file(path).with_context(|| format!("--{name}"))?,
+                );
             }
         }
         if let Some(text) = &flags.schema {
             fields.insert("schema".to_owned(), schema(text).context("--schema")?);
         }
         if !fields.contains_key("schema") {
-            bail!("no schema: give --schema a file, a JSON Schema itself, or the name of a registered one");
+            bail!(
+                "no schema: give --schema a file, a JSON Schema itself, or the name of a registered one"
+            );
         }
         Ok(Self(fields))
     }
@@ -67,7 +83,10 @@ impl Spec {
     /// When the spec is too large for an address.
     pub fn url(&self, server: &Url) -> anyhow::Result<Url> {
         let mut url = server.clone();
-        url.set_path(&format!("{}/v1/extract/batch", server.path().trim_end_matches('/')));
+        url.set_path(&format!(
+            "{}/v1/extract/batch",
+            server.path().trim_end_matches('/')
+        ));
         url.query_pairs_mut().clear().extend_pairs(&self.0);
         let bytes = url.query().map_or(0, str::len);
         if bytes > MAX_QUERY_BYTES {
@@ -81,15 +100,32 @@ impl Spec {
 
     /// A hash of each field that the results depend on.
     pub fn fingerprint(&self) -> BTreeMap<String, String> {
-        let fields = self.0.iter().filter(|(name, _)| !OF_THE_RUN.contains(&name.as_str()));
-        fields.map(|(name, text)| (name.clone(), format!("{:016x}", super::hash(text.as_bytes())))).collect()
+        let fields = self
+            .0
+            .iter()
+            .filter(|(name, _)| !OF_THE_RUN.contains(&name.as_str()));
+        fields
+            .map(|(name, text)| {
+                (
+                    name.clone(),
+                    format!("{:016x}", super::hash(text.as_bytes())),
+                )
+            })
+            .collect()
     }
 
     /// The names of the schema's properties, in their order; none of a schema that is only named.
     pub fn properties(&self) -> Vec<String> {
-        let schema = self.0.get("schema").and_then(|text| serde_json::from_str::<Value>(text).ok());
-        let properties = schema.as_ref().and_then(|schema| schema.get("properties")?.as_object());
-        properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+        let schema = self
+            .0
+            .get("schema")
+            .and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let properties = schema
+            .as_ref()
+            .and_then(|schema| schema.get("properties")?.as_object());
+        properties
+            .map(|properties| properties.keys().cloned().collect())
+            .unwrap_or_default()
     }
 }
 
@@ -102,7 +138,9 @@ fn in_query(name: &str, value: &Value) -> String {
 
 fn instructions(text: &str) -> anyhow::Result<String> {
     match text.strip_prefix('@') {
-        Some(path) => fs::read_to_string(path).with_context(|| format!("--instructions: cannot read {path}")),
+        Some(path) => {
+            fs::read_to_string(path).with_context(|| format!("--instructions: cannot read {path}"))
+        }
         None => Ok(text.to_owned()),
     }
 }
@@ -120,8 +158,10 @@ fn schema(text: &str) -> anyhow::Result<String> {
 }
 
 fn json_file(path: &Path) -> anyhow::Result<String> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    compact(text.trim_start_matches('\u{feff}')).with_context(|| format!("{} is not JSON", path.display()))
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    compact(text.trim_start_matches('\u{feff}'))
+        .with_context(|| format!("{} is not JSON", path.display()))
 }
 
 /// JSON without the white space between its tokens; numbers stay as they are written.
@@ -152,14 +192,26 @@ mod tests {
     #[test]
     fn flags_win_over_the_file_and_what_only_steers_the_run_is_no_other_spec() {
         let beside = serde_json::json!({"schema": {"type": "object"}, "seed": 3, "mode": "text", "stream": true});
-        let flags = args::Spec { mode: Some("tools".to_owned()), concurrency: Some("4".to_owned()), ..args::Spec::default() };
+        let flags = args::Spec {
+            mode: Some("tools".to_owned()),
+            concurrency: Some("4".to_owned()),
+            ..args::Spec::default()
+        };
         let spec = Spec::new(&flags, Some("a/b"), beside.as_object().unwrap()).unwrap();
         let url = spec.url(&Url::parse("http://h:1/base/").unwrap()).unwrap();
         assert_eq!(
             url.as_str(),
             "http://h:1/base/v1/extract/batch?concurrency=4&mode=tools&model=a%2Fb&schema=%7B%22type%22%3A%22object%22%7D&seed=3"
         );
-        let other = args::Spec { concurrency: Some("5".to_owned()), ..flags };
-        assert_eq!(Spec::new(&other, Some("a/b"), beside.as_object().unwrap()).unwrap().fingerprint(), spec.fingerprint());
+        let other = args::Spec {
+            concurrency: Some("5".to_owned()),
+            ..flags
+        };
+        assert_eq!(
+            Spec::new(&other, Some("a/b"), beside.as_object().unwrap())
+                .unwrap()
+                .fingerprint(),
+            spec.fingerprint()
+        );
     }
 }

@@ -2,7 +2,10 @@
 
 /// Flags that configure the server. Each wins over the environment, which wins over the file.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "a terminal shows these texts as they stand")]
+#[expect(
+    clippy::doc_markdown,
+    reason = "a terminal shows these texts as they stand"
+)]
 #[command(next_help_heading = "Configuration")]
 pub struct Args {
     /// TOML file to read; the environment and flags win over it [env: EXTRACTD_CONFIG]
@@ -44,7 +47,11 @@ impl Args {
     #[must_use]
     pub fn set_beside(&self, but: &[&str]) -> Vec<&'static str> {
         let config = ("--config", "", self.config.as_deref());
-        let given = self.settings().into_iter().chain([config]).filter(|(flag, _, text)| text.is_some() && !but.contains(flag));
+        let given = self
+            .settings()
+            .into_iter()
+            .chain([config])
+            .filter(|(flag, _, text)| text.is_some() && !but.contains(flag));
         given.map(|(flag, _, _)| flag).collect()
     }
 
@@ -53,9 +60,21 @@ impl Args {
         [
             ("--listen", "listen", self.listen.as_deref()),
             ("--model", "model", self.model.as_deref()),
-            ("--model-path", "local.model_path", self.model_path.as_deref()),
-            ("--max-concurrency", "limits.max_concurrency", self.max_concurrency.as_deref()),
-            ("--requests-per-minute", "providers.*.requests_per_minute", self.requests_per_minute.as_deref()),
+            (
+                "--model-path",
+                "local.model_path",
+                self.model_path.as_deref(),
+            ),
+            (
+                "--max-concurrency",
+                "limits.max_concurrency",
+                self.max_concurrency.as_deref(),
+            ),
+            (
+                "--requests-per-minute",
+                "providers.*.requests_per_minute",
+                self.requests_per_minute.as_deref(),
+            ),
             ("--data-dir", "data_dir", self.data_dir.as_deref()),
             ("--schemas-dir", "schemas_dir", self.schemas_dir.as_deref()),
             ("--log", "log.filter", self.log.as_deref()),

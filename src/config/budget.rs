@@ -6,7 +6,10 @@ use super::{Config, LOCAL, ModelName};
 /// costs nothing.
 pub(super) fn warning(config: &Config) -> Option<String> {
     let callers = config.callers.iter().chain(&config.file_callers);
-    let limited: Vec<_> = callers.filter(|caller| caller.quota.budget_per_day.is_some()).map(|caller| &*caller.name).collect();
+    let limited: Vec<_> = callers
+        .filter(|caller| caller.quota.budget_per_day.is_some())
+        .map(|caller| &*caller.name)
+        .collect();
     let unpriced = unpriced(config);
     (!limited.is_empty() && !unpriced.is_empty()).then(|| {
         format!(
@@ -20,7 +23,10 @@ pub(super) fn warning(config: &Config) -> Option<String> {
 
 /// The models that the configuration names, each once.
 fn unpriced(config: &Config) -> Vec<String> {
-    let entries = config.models.iter().filter(|(_, model)| model.price.is_none() && model.provider != LOCAL);
+    let entries = config
+        .models
+        .iter()
+        .filter(|(_, model)| model.price.is_none() && model.provider != LOCAL);
     let mut names: Vec<_> = entries.map(|(name, _)| name.clone()).collect();
     let fallbacks = config.models.values().flat_map(|model| &model.fallback);
     for model in config.model.iter().chain(fallbacks) {

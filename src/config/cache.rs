@@ -22,8 +22,13 @@ impl Cache {
         let ttl_set = section.origin_of("ttl_ms");
         let ttl = millis(1000..=2_592_000_000);
         let cache = match section.find("max_bytes", integer(memory()))? {
-            Some(max_bytes) => Some(Self { max_bytes, ttl: section.get("ttl_ms", 3_600_000, ttl)? }),
-            None if section.find("ttl_ms", ttl)?.is_some() => return Err(section.no_effect("ttl_ms", &ttl_set, "max_bytes")),
+            Some(max_bytes) => Some(Self {
+                max_bytes,
+                ttl: section.get("ttl_ms", 3_600_000, ttl)?,
+            }),
+            None if section.find("ttl_ms", ttl)?.is_some() => {
+                return Err(section.no_effect("ttl_ms", &ttl_set, "max_bytes"));
+            }
             None => None,
         };
         section.finish()?;

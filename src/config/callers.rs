@@ -42,8 +42,18 @@ pub struct Caller {
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, owner: _, key_sha256: _, quota, origin } = self;
-        f.debug_struct("Caller").field("name", name).field("quota", quota).field("origin", origin).finish_non_exhaustive()
+        let Self {
+            name,
+            owner: _,
+            key_sha256: _,
+            quota,
+            origin,
+        } = self;
+        f.debug_struct("Caller")
+            .field("name", name)
+            .field("quota", quota)
+            .field("origin", origin)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +88,10 @@ pub fn read_callers(
     environment: impl IntoIterator<Item = (String, String)>,
     read_file: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Vec<Caller>, Error> {
-    let environment: Environment = environment.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let environment: Environment = environment
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
     parse(&Reader::new(&environment, &read_file), path, text)
 }
 
@@ -95,14 +108,18 @@ pub fn join_callers(own: &[Caller], of_file: &[Caller]) -> Result<Vec<Caller>, E
             Entry::Vacant(entry) => entry.insert(&caller.origin),
             Entry::Occupied(entry) => {
                 let place = entry.get().place();
-                return Err(refuse(format!("the caller `{name}` is there already ({place}); each needs a name of its own")));
+                return Err(refuse(format!(
+                    "the caller `{name}` is there already ({place}); each needs a name of its own"
+                )));
             }
         };
         match keys.entry(caller.key_sha256) {
             Entry::Vacant(entry) => entry.insert(caller),
             Entry::Occupied(entry) => {
                 let (other, place) = (&entry.get().name, entry.get().origin.place());
-                let why = format!("the callers `{other}` ({place}) and `{name}` have the same key; each needs one of its own");
+                let why = format!(
+                    "the callers `{other}` ({place}) and `{name}` have the same key; each needs one of its own"
+                );
                 return Err(refuse(why));
             }
         };
@@ -111,7 +128,11 @@ pub fn join_callers(own: &[Caller], of_file: &[Caller]) -> Result<Vec<Caller>, E
 }
 
 /// The callers of `callers_file`, at the start; `named` is where the file was named.
-pub(super) fn of_file(reader: &Reader<'_>, path: &Path, named: &Origin) -> Result<Vec<Caller>, Error> {
+pub(super) fn of_file(
+    reader: &Reader<'_>,
+    path: &Path,
+    named: &Origin,
+) -> Result<Vec<Caller>, Error> {
     let text = reader.read_file(path, named)?;
     parse(reader, path, &text)
 }
@@ -133,7 +154,9 @@ pub(super) fn of_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Error> {
     let keys = keys::several(server, key, &setting)?;
     let caller = |(number, key): (usize, &SecretString)| {
         let key_sha256 = sha256(key);
-        let owner = key_sha256.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        let owner = key_sha256
+            .first_chunk()
+            .map_or(0, |first| u64::from_be_bytes(*first));
         Caller {
             name: format!("key-{number}"),
             // No caller of a section can have such a name.
@@ -148,7 +171,10 @@ pub(super) fn of_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Error> {
 
 /// Reads every `[callers.NAME]`.
 pub(super) fn read(sections: Vec<(String, Section<'_>)>) -> Result<Vec<Caller>, Error> {
-    sections.into_iter().map(|(name, section)| Caller::read(name, section)).collect()
+    sections
+        .into_iter()
+        .map(|(name, section)| Caller::read(name, section))
+        .collect()
 }
 
 impl Caller {
@@ -160,11 +186,20 @@ impl Caller {
             return refuse(&section.header, why);
         }
         let Some(key_sha256) = key_sha256(&mut section)? else {
-            return refuse(&section.header, " has no key; set one of `key`, `key_env`, `key_file` and `key_sha256`");
+            return refuse(
+                &section.header,
+                " has no key; set one of `key`, `key_env`, `key_file` and `key_sha256`",
+            );
         };
         let quota = Quota::read(&mut section)?;
         section.finish()?;
-        Ok(Self { owner: name.clone(), name, key_sha256, quota, origin })
+        Ok(Self {
+            owner: name.clone(),
+            name,
+            key_sha256,
+            quota,
+            origin,
+        })
     }
 }
 
@@ -182,7 +217,9 @@ impl Quota {
 
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    name.len() <= 64 && name.bytes().all(fits) && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+    name.len() <= 64
+        && name.bytes().all(fits)
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 fn key_sha256(section: &mut Section<'_>) -> Result<Option<[u8; 32]>, Error> {
@@ -205,7 +242,11 @@ fn digest(setting: &Setting) -> Parsed<[u8; 32]> {
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: &u8| {
+        char::from(*byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let digits: Vec<_> = text.as_bytes().iter().map(digit).collect::<Option<_>>()?;
     let (pairs, rest) = digits.as_chunks::<2>();
     let bytes: Vec<_> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
@@ -213,6 +254,7 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 }
 
 fn budget(setting: &Setting) -> Parsed<Usd> {
-    let usd = |dollars: f64| Usd::from_dollars(dollars).filter(|usd| *usd > Usd(0) && dollars <= 1e7);
+    let usd =
+        |dollars: f64| Usd::from_dollars(dollars).filter(|usd| *usd > Usd(0) && dollars <= 1e7);
     number("a number of US dollars over 0, up to 10000000", usd)(setting)
 }

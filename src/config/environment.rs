@@ -22,9 +22,15 @@ pub(super) const VARIABLES: [(&str, &str); 24] = [
     ("EXTRACTD_LOG", "log.filter"),
     ("EXTRACTD_LOG_FORMAT", "log.format"),
     ("EXTRACTD_MODEL_PATH", "local.model_path"),
-    ("EXTRACTD_REQUESTS_PER_MINUTE", "providers.*.requests_per_minute"),
+    (
+        "EXTRACTD_REQUESTS_PER_MINUTE",
+        "providers.*.requests_per_minute",
+    ),
     ("EXTRACTD_REQUEST_BURST", "providers.*.request_burst"),
-    ("EXTRACTD_TOKENS_PER_MINUTE", "providers.*.tokens_per_minute"),
+    (
+        "EXTRACTD_TOKENS_PER_MINUTE",
+        "providers.*.tokens_per_minute",
+    ),
     ("OPENAI_API_KEY", "providers.openai.api_key"),
     ("OPENAI_BASE_URL", "providers.openai.base_url"),
     ("ANTHROPIC_API_KEY", "providers.anthropic.api_key"),
@@ -43,7 +49,9 @@ pub(super) fn check(environment: &Environment) -> Result<(), Error> {
             continue;
         };
         if !words().any(|known| known == word) && !from_kubernetes(name, value) {
-            let hint = nearest(word, words()).map_or_else(String::new, |near| format!(" did you mean EXTRACTD_{near}?"));
+            let hint = nearest(word, words()).map_or_else(String::new, |near| {
+                format!(" did you mean EXTRACTD_{near}?")
+            });
             let known: Vec<_> = words().map(|word| format!("EXTRACTD_{word}")).collect();
             return Err(Error::new(
                 &Origin::Environment(name.clone()),
@@ -57,7 +65,9 @@ pub(super) fn check(environment: &Environment) -> Result<(), Error> {
 /// What may follow `EXTRACTD_`.
 fn words() -> impl Iterator<Item = &'static str> {
     let variables = VARIABLES.iter().map(|(name, _)| *name);
-    std::iter::once(CONFIG).chain(variables).filter_map(|name| name.strip_prefix("EXTRACTD_"))
+    std::iter::once(CONFIG)
+        .chain(variables)
+        .filter_map(|name| name.strip_prefix("EXTRACTD_"))
 }
 
 /// Whether Kubernetes injects the variable, into every pod of the namespace, for a service named `extractd` or
@@ -66,5 +76,7 @@ fn words() -> impl Iterator<Item = &'static str> {
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables> (November 2026)
 fn from_kubernetes(name: &str, value: &str) -> bool {
     let guessed = name == "EXTRACTD_PORT" && !value.contains("://");
-    name.split('_').any(|word| word == "SERVICE" || word == "PORT") && !guessed
+    name.split('_')
+        .any(|word| word == "SERVICE" || word == "PORT")
+        && !guessed
 }

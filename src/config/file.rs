@@ -14,14 +14,25 @@ use super::{
 };
 
 /// Reads the file that `named` names.
-pub(super) fn read(path: &str, named: &Origin, read_file: &dyn Fn(&Path) -> io::Result<String>) -> Result<Table, Error> {
-    let text = read_file(Path::new(path)).map_err(|source| Error::Read { place: named.place(), path: path.into(), source })?;
+pub(super) fn read(
+    path: &str,
+    named: &Origin,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Table, Error> {
+    let text = read_file(Path::new(path)).map_err(|source| Error::Read {
+        place: named.place(),
+        path: path.into(),
+        source,
+    })?;
     parse(path, &text)
 }
 
 /// Parses what stands in the file.
 pub(super) fn parse(path: &str, text: &str) -> Result<Table, Error> {
-    let source = Source { path: path.into(), text };
+    let source = Source {
+        path: path.into(),
+        text,
+    };
     match DeTable::parse(text) {
         Ok(table) => source.table(table.into_inner()),
         Err(error) => Err(source.error(&error)),
@@ -38,7 +49,10 @@ impl Source<'_> {
         let mut settings = Table::default();
         for (key, value) in table {
             let offset = key.span().start;
-            let setting = Setting { value: self.value(value, offset)?, origin: self.origin(offset) };
+            let setting = Setting {
+                value: self.value(value, offset)?,
+                origin: self.origin(offset),
+            };
             settings.0.insert(key.into_inner().into_owned(), setting);
         }
         Ok(settings)
@@ -51,14 +65,22 @@ impl Source<'_> {
             // The number itself is not repeated: it may be a key that lacks its quotes.
             leaf => toml::Value::deserialize(ValueDeserializer::from(Spanned::new(span, leaf)))
                 .map(Value::Leaf)
-                .map_err(|_| Error::new(&self.origin(key_offset), "not valid TOML: a number is too large")),
+                .map_err(|_| {
+                    Error::new(
+                        &self.origin(key_offset),
+                        "not valid TOML: a number is too large",
+                    )
+                }),
         }
     }
 
     /// The parser's own words, without the line of the file that it would print: that may hold a secret.
     fn error(&self, error: &toml::de::Error) -> Error {
         let offset = error.span().map_or(0, |span| span.start);
-        Error::new(&self.origin(offset), format!("not valid TOML: {}", error.message().replace('\n', ", ")))
+        Error::new(
+            &self.origin(offset),
+            format!("not valid TOML: {}", error.message().replace('\n', ", ")),
+        )
     }
 
     fn origin(&self, offset: usize) -> Origin {
@@ -66,7 +88,11 @@ impl Source<'_> {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.matches('\n').count() + 1;
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        Origin::File { path: self.path.clone(), line, column }
+        Origin::File {
+            path: self.path.clone(),
+            line,
+            column,
+        }
     }
 }
 
@@ -93,10 +119,22 @@ mod tests {
     #[test]
     fn a_syntax_error_has_its_place_and_shows_no_value() {
         for (text, expected) in [
-            ("a = 1\napi_key = \"sk-secret\nb = 2", "f.toml:2:21: not valid TOML: invalid basic string, expected `\"`"),
-            ("api_key = sk-secret", "f.toml:1:11: not valid TOML: string values must be quoted, expected literal string"),
-            ("[a]\nb = 1\nb = 2", "f.toml:3:1: not valid TOML: duplicate key"),
-            ("[a]\nb = 99999999999999999999", "f.toml:2:1: not valid TOML: a number is too large"),
+            (
+                "a = 1\napi_key = \"sk-secret\nb = 2",
+                "f.toml:2:21: not valid TOML: invalid basic string, expected `\"`",
+            ),
+            (
+                "api_key = sk-secret",
+                "f.toml:1:11: not valid TOML: string values must be quoted, expected literal string",
+            ),
+            (
+                "[a]\nb = 1\nb = 2",
+                "f.toml:3:1: not valid TOML: duplicate key",
+            ),
+            (
+                "[a]\nb = 99999999999999999999",
+                "f.toml:2:1: not valid TOML: a number is too large",
+            ),
         ] {
             let error = parse("f.toml", text).err().expect("refused").to_string();
             assert_eq!(error, expected);

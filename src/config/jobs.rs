@@ -27,7 +27,11 @@ pub struct Jobs {
 impl Jobs {
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
         let jobs = Self {
-            retention: section.get("retention_ms", 2_592_000_000_i64, millis(1000..=315_360_000_000))?,
+            retention: section.get(
+                "retention_ms",
+                2_592_000_000_i64,
+                millis(1000..=315_360_000_000),
+            )?,
             link_ttl: section.get("link_ttl_ms", 3_600_000, millis(1000..=604_800_000))?,
             max_running_per_caller: section.get("max_running_per_caller", 8, count(1000))?,
             allow_private_webhooks: section.get("allow_private_webhooks", false, boolean)?,

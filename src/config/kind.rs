@@ -35,9 +35,18 @@ pub(super) struct Native {
 }
 
 pub(super) const NATIVES: [Native; 3] = [
-    Native { name: "openai", variables: ["OPENAI_API_KEY", "OPENAI_BASE_URL"] },
-    Native { name: "anthropic", variables: ["ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"] },
-    Native { name: "gemini", variables: ["GEMINI_API_KEY", "GEMINI_BASE_URL"] },
+    Native {
+        name: "openai",
+        variables: ["OPENAI_API_KEY", "OPENAI_BASE_URL"],
+    },
+    Native {
+        name: "anthropic",
+        variables: ["ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"],
+    },
+    Native {
+        name: "gemini",
+        variables: ["GEMINI_API_KEY", "GEMINI_BASE_URL"],
+    },
 ];
 
 impl Kind {
@@ -45,7 +54,9 @@ impl Kind {
     /// another server must not be sent there. From the SDKs' sources (November 2026).
     pub(super) fn default_base_url(self, name: &str) -> Option<&'static str> {
         match self {
-            Self::OpenAi | Self::Responses => (name == "openai").then_some("https://api.openai.com/v1"),
+            Self::OpenAi | Self::Responses => {
+                (name == "openai").then_some("https://api.openai.com/v1")
+            }
             Self::Anthropic => Some("https://api.anthropic.com"),
             Self::Gemini => Some("https://generativelanguage.googleapis.com"),
             Self::Ollama => Some("http://127.0.0.1:11434"),

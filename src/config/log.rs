@@ -26,7 +26,11 @@ impl Log {
         let filter = |text: &str| (!text.trim().is_empty()).then(|| text.to_owned());
         let formats = [("text", Format::Text), ("json", Format::Json)];
         let log = Self {
-            filter: section.get("filter", "info", value::text("a level or a filter, such as info,extractd=debug", filter))?,
+            filter: section.get(
+                "filter",
+                "info",
+                value::text("a level or a filter, such as info,extractd=debug", filter),
+            )?,
             format: section.get("format", "text", value::choice(&formats))?,
         };
         section.finish()?;

@@ -51,8 +51,13 @@ impl Known<'_> {
         };
         check_provider(provider, self.providers)?;
         match upstream_name(model) {
-            Some(model) => Ok(ModelName::Direct { provider: provider.to_owned(), model }),
-            None => Err(format!("names no model after `{provider}/`, or one with white space in its name")),
+            Some(model) => Ok(ModelName::Direct {
+                provider: provider.to_owned(),
+                model,
+            }),
+            None => Err(format!(
+                "names no model after `{provider}/`, or one with white space in its name"
+            )),
         }
     }
 
@@ -62,8 +67,14 @@ impl Known<'_> {
         }
         let names: Vec<_> = self.models.iter().map(String::as_str).collect();
         let hint = did_you_mean(text, names.iter().copied());
-        let names = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
-        Err(format!("is `{text}`;{hint} it must be `provider/model`, or the name of a [models.NAME]: {names}"))
+        let names = if names.is_empty() {
+            "there are none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        Err(format!(
+            "is `{text}`;{hint} it must be `provider/model`, or the name of a [models.NAME]: {names}"
+        ))
     }
 }
 
@@ -85,5 +96,9 @@ pub(super) fn provider_in(root: &Table) -> &str {
         return LOCAL;
     };
     let entry = || root.table("models")?.table(model)?.at("provider")?.text();
-    model.split_once('/').map(|(provider, _)| provider).or_else(entry).unwrap_or_default()
+    model
+        .split_once('/')
+        .map(|(provider, _)| provider)
+        .or_else(entry)
+        .unwrap_or_default()
 }

@@ -51,7 +51,10 @@ pub(super) fn read(
     providers: &BTreeMap<String, Provider>,
 ) -> Result<BTreeMap<String, Model>, Error> {
     let names: BTreeSet<_> = sections.iter().map(|(name, _)| name.clone()).collect();
-    let known = Known { providers, models: &names };
+    let known = Known {
+        providers,
+        models: &names,
+    };
     let mut models = BTreeMap::new();
     for (name, section) in sections {
         let model = Model::read(&name, section, &known)?;
@@ -63,25 +66,53 @@ pub(super) fn read(
 impl Model {
     fn read(name: &str, mut section: Section<'_>, known: &Known<'_>) -> Result<Self, Error> {
         if !is_name(name) {
-            let message = format!("[models.{}]: a model's name is letters, digits and . _ : - without a slash", key_text(name));
+            let message = format!(
+                "[models.{}]: a model's name is letters, digits and . _ : - without a slash",
+                key_text(name)
+            );
             return Err(Error::new(&section.origin, message));
         }
         let provider_set = section.origin_of("provider");
-        let provider = section.find("provider", text("the name of a provider", |text| Some(text.to_owned())))?;
-        let model = section.get("model", name, text("a name without white space", upstream_name))?;
+        let provider = section.find(
+            "provider",
+            text("the name of a provider", |text| Some(text.to_owned())),
+        )?;
+        let model = section.get(
+            "model",
+            name,
+            text("a name without white space", upstream_name),
+        )?;
         let mode = section.get("mode", "auto", choice(&MODES))?;
         let fallback = Fallback::read(&mut section)?;
         let max_concurrency = section.find("max_concurrency", concurrency)?;
         let price = price(&mut section)?;
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
-        let missing = || Error::new(&origin, format!("[{header}] has no `provider`; set it to a configured one, or `local`"));
+        let missing = || {
+            Error::new(
+                &origin,
+                format!("[{header}] has no `provider`; set it to a configured one, or `local`"),
+            )
+        };
         let provider = provider.ok_or_else(missing)?;
         let unknown = |why: String| Error::new(&provider_set, format!("`{header}.provider` {why}"));
         check_provider(&provider, known.providers).map_err(unknown)?;
-        let itself = [ModelName::Named(name.to_owned()), ModelName::Direct { provider: provider.clone(), model: model.clone() }];
+        let itself = [
+            ModelName::Named(name.to_owned()),
+            ModelName::Direct {
+                provider: provider.clone(),
+                model: model.clone(),
+            },
+        ];
         let fallback = fallback.resolve(&itself, known)?;
-        Ok(Self { provider, model, mode, fallback, max_concurrency, price })
+        Ok(Self {
+            provider,
+            model,
+            mode,
+            fallback,
+            max_concurrency,
+            price,
+        })
     }
 }
 
@@ -100,24 +131,36 @@ impl Fallback {
         let names = |setting: &Setting| {
             let (names, shown) = list("names of models", |text| Some(text.to_owned()))(setting)?;
             if names.len() > MAX_FALLBACK {
-                return Err(format!("names {} models; at most {MAX_FALLBACK} are allowed", names.len()));
+                return Err(format!(
+                    "names {} models; at most {MAX_FALLBACK} are allowed",
+                    names.len()
+                ));
             }
             Ok((names, shown))
         };
         let names = section.get("fallback", Vec::<String>::new(), names)?;
-        Ok(Self { key: section.name("fallback"), origin, names })
+        Ok(Self {
+            key: section.name("fallback"),
+            origin,
+            names,
+        })
     }
 
     fn resolve(self, itself: &[ModelName], known: &Known<'_>) -> Result<Vec<ModelName>, Error> {
         let mut models = Vec::new();
         for (index, text) in self.names.iter().enumerate() {
-            let refuse = |why: String| Error::new(&self.origin, format!("`{}[{index}]` {why}", self.key));
+            let refuse =
+                |why: String| Error::new(&self.origin, format!("`{}[{index}]` {why}", self.key));
             let model = known.resolve(text).map_err(refuse)?;
             if itself.contains(&model) {
-                return Err(refuse(format!("is `{text}`, the model itself; it must be another one")));
+                return Err(refuse(format!(
+                    "is `{text}`, the model itself; it must be another one"
+                )));
             }
             if models.contains(&model) {
-                return Err(refuse(format!("is `{text}` for the second time; name each model once")));
+                return Err(refuse(format!(
+                    "is `{text}` for the second time; name each model once"
+                )));
             }
             models.push(model);
         }
@@ -126,10 +169,16 @@ impl Fallback {
 }
 
 fn price(section: &mut Section<'_>) -> Result<Option<Price>, Error> {
-    let keys = ["input_usd_per_million_tokens", "output_usd_per_million_tokens"];
+    let keys = [
+        "input_usd_per_million_tokens",
+        "output_usd_per_million_tokens",
+    ];
     let [input_set, output_set] = keys.map(|key| section.origin_of(key));
     let [input_key, output_key] = keys;
-    match (section.find(input_key, of_one_token)?, section.find(output_key, of_one_token)?) {
+    match (
+        section.find(input_key, of_one_token)?,
+        section.find(output_key, of_one_token)?,
+    ) {
         (Some(input), Some(output)) => Ok(Some(Price { input, output })),
         (Some(_), None) => Err(section.no_effect(input_key, &input_set, output_key)),
         (None, Some(_)) => Err(section.no_effect(output_key, &output_set, input_key)),

@@ -36,7 +36,11 @@ pub(super) fn toml(entries: &[InForce]) -> String {
                 // A line break in the file's own path would end the comment.
                 let origin = entry.origin.to_string().replace(char::is_control, "?");
                 // As would one in a value that stands in a comment.
-                let value = if entry.beside { value.to_string().replace('\n', "\n# ") } else { value.to_string() };
+                let value = if entry.beside {
+                    value.to_string().replace('\n', "\n# ")
+                } else {
+                    value.to_string()
+                };
                 writeln!(text, "{mark}{key} = {value} # {origin}")
             }
             None => writeln!(text, "# {key} is not set"),
@@ -48,5 +52,9 @@ pub(super) fn toml(entries: &[InForce]) -> String {
 /// A key as it stands in a file: bare where that is allowed, else quoted.
 pub(super) fn key_text(key: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !key.is_empty() && key.bytes().all(bare) { key.to_owned() } else { toml::Value::from(key).to_string() }
+    if !key.is_empty() && key.bytes().all(bare) {
+        key.to_owned()
+    } else {
+        toml::Value::from(key).to_string()
+    }
 }

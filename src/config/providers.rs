@@ -68,7 +68,9 @@ pub struct Rate {
 const BURSTS_A_MINUTE: u32 = 6000;
 
 /// Reads every `[providers.NAME]`.
-pub(super) fn read(sections: Vec<(String, Section<'_>)>) -> Result<BTreeMap<String, Provider>, Error> {
+pub(super) fn read(
+    sections: Vec<(String, Section<'_>)>,
+) -> Result<BTreeMap<String, Provider>, Error> {
     let mut providers = BTreeMap::new();
     for (name, section) in sections {
         let provider = Provider::read(&name, section)?;
@@ -80,7 +82,10 @@ pub(super) fn read(sections: Vec<(String, Section<'_>)>) -> Result<BTreeMap<Stri
 impl Provider {
     fn read(name: &str, mut section: Section<'_>) -> Result<Self, Error> {
         check_name(name, &section)?;
-        let implied = NATIVES.iter().any(|native| native.name == name).then_some(name);
+        let implied = NATIVES
+            .iter()
+            .any(|native| native.name == name)
+            .then_some(name);
         let kind = or_implied(&mut section, "kind", implied, value::choice(&KINDS))?;
         let implied = kind.and_then(|kind| kind.default_base_url(name));
         let base_url = or_implied(&mut section, "base_url", implied, base_url)?;
@@ -91,16 +96,19 @@ impl Provider {
         let tokens_per_minute = section.find("tokens_per_minute", value::tokens_per_minute)?;
         let max_concurrency = section.find("max_concurrency", value::concurrency)?;
         let adaptive_concurrency = section.get("adaptive_concurrency", true, value::boolean)?;
-        let connect_timeout = section.get("connect_timeout_ms", 10_000, value::millis(1..=600_000))?;
+        let connect_timeout =
+            section.get("connect_timeout_ms", 10_000, value::millis(1..=600_000))?;
         let call_timeout = section.find("timeout_ms", value::millis(1..=3_600_000))?;
         let headers = headers::read(section.child("headers")?)?;
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
         let missing = |what: &str| Error::new(&origin, format!("[{header}] has no {what}"));
         let kinds = || KINDS.map(|(name, _)| name).join(", ");
-        let kind = kind.ok_or_else(|| missing(&format!("`kind`; it must be one of: {}", kinds())))?;
+        let kind =
+            kind.ok_or_else(|| missing(&format!("`kind`; it must be one of: {}", kinds())))?;
         let example = kind.example_base_url();
-        let base_url = base_url.ok_or_else(|| missing(&format!("`base_url`, such as {example}")))?;
+        let base_url =
+            base_url.ok_or_else(|| missing(&format!("`base_url`, such as {example}")))?;
         Ok(Self {
             kind,
             base_url,
@@ -127,12 +135,18 @@ fn check_name(name: &str, section: &Section<'_>) -> Result<(), Error> {
     } else {
         return Ok(());
     };
-    Err(Error::new(&section.origin, format!("[{}]: {why}", section.header)))
+    Err(Error::new(
+        &section.origin,
+        format!("[{}]: {why}", section.header),
+    ))
 }
 
 fn is_name(name: &str) -> bool {
     let begins = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    name.bytes().next().is_some_and(begins) && name.bytes().all(|byte| begins(byte) || matches!(byte, b'_' | b'-'))
+    name.bytes().next().is_some_and(begins)
+        && name
+            .bytes()
+            .all(|byte| begins(byte) || matches!(byte, b'_' | b'-'))
 }
 
 /// The key's value, else what the provider's name implies, else `None`.
@@ -152,16 +166,26 @@ fn or_implied<T>(
 const AZURE_API_VERSION: &str = "2024-10-21";
 
 fn api_version(section: &mut Section<'_>, kind: Option<Kind>) -> Result<Option<String>, Error> {
-    let is_version = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let version =
-        value::text("a date such as 2024-10-21 or 2025-04-01-preview", |text| is_version(text).then(|| text.to_owned()));
+    let is_version = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let version = value::text("a date such as 2024-10-21 or 2025-04-01-preview", |text| {
+        is_version(text).then(|| text.to_owned())
+    });
     if kind == Some(Kind::Azure) {
-        return section.get("api_version", AZURE_API_VERSION, version).map(Some);
+        return section
+            .get("api_version", AZURE_API_VERSION, version)
+            .map(Some);
     }
     match section.take("api_version") {
-        Some(setting) => {
-            Err(section.refuse("api_version", &setting.origin, "has no effect unless `kind` is \"azure\"; take it away"))
-        }
+        Some(setting) => Err(section.refuse(
+            "api_version",
+            &setting.origin,
+            "has no effect unless `kind` is \"azure\"; take it away",
+        )),
         None => Ok(None),
     }
 }
@@ -186,7 +210,14 @@ fn proxy(setting: &Setting) -> Parsed<Url> {
 const MAX_KEYS: usize = 64;
 
 fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
-    let ways = ["api_key", "api_key_env", "api_key_file", "api_keys", "api_keys_env", "api_keys_file"];
+    let ways = [
+        "api_key",
+        "api_key_env",
+        "api_key_file",
+        "api_keys",
+        "api_keys_env",
+        "api_keys_file",
+    ];
     let Some((key, setting)) = section.one_of(&ways)? else {
         section.unset("api_key");
         return Ok(Vec::new());
@@ -204,7 +235,9 @@ fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
 
 fn rate(section: &mut Section<'_>) -> Result<Option<Rate>, Error> {
     let burst_set = section.origin_of("request_burst");
-    let Some(requests_per_minute) = section.find("requests_per_minute", value::requests_per_minute)? else {
+    let Some(requests_per_minute) =
+        section.find("requests_per_minute", value::requests_per_minute)?
+    else {
         return match section.find("request_burst", value::requests_per_minute)? {
             Some(_) => Err(section.no_effect("request_burst", &burst_set, "requests_per_minute")),
             None => Ok(None),
@@ -212,5 +245,8 @@ fn rate(section: &mut Section<'_>) -> Result<Option<Rate>, Error> {
     };
     let default = (requests_per_minute.get() / BURSTS_A_MINUTE).max(1);
     let burst = section.get("request_burst", default, value::requests_per_minute)?;
-    Ok(Some(Rate { requests_per_minute, burst }))
+    Ok(Some(Rate {
+        requests_per_minute,
+        burst,
+    }))
 }

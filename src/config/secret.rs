@@ -25,6 +25,13 @@ pub(super) fn shown_key(text: Option<&str>) -> Parsed<SecretString> {
 /// `****`, with the last four characters of a secret that is long enough to spare them.
 pub(super) fn masked(secret: &SecretString) -> String {
     let text = secret.expose_secret();
-    let shown = text.chars().count().checked_sub(4).filter(|rest| *rest >= 8);
-    format!("****{}", shown.map_or_else(String::new, |rest| text.chars().skip(rest).collect()))
+    let shown = text
+        .chars()
+        .count()
+        .checked_sub(4)
+        .filter(|rest| *rest >= 8);
+    format!(
+        "****{}",
+        shown.map_or_else(String::new, |rest| text.chars().skip(rest).collect())
+    )
 }

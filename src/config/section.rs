@@ -17,12 +17,23 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(environment: &'a Environment, read_file: &'a dyn Fn(&Path) -> io::Result<String>) -> Self {
-        Self { environment, read_file, record: RefCell::default() }
+    pub(super) fn new(
+        environment: &'a Environment,
+        read_file: &'a dyn Fn(&Path) -> io::Result<String>,
+    ) -> Self {
+        Self {
+            environment,
+            read_file,
+            record: RefCell::default(),
+        }
     }
 
     pub(super) fn read_file(&self, path: &Path, named: &Origin) -> Result<String, Error> {
-        (self.read_file)(path).map_err(|source| Error::Read { place: named.place(), path: path.to_owned(), source })
+        (self.read_file)(path).map_err(|source| Error::Read {
+            place: named.place(),
+            path: path.to_owned(),
+            source,
+        })
     }
 
     pub(super) fn into_record(self) -> Vec<InForce> {
@@ -44,12 +55,22 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     pub(super) fn root(reader: &'a Reader<'a>, settings: Table) -> Self {
-        Self { reader, header: String::new(), origin: Origin::Default, settings, known: Vec::new(), beside: false }
+        Self {
+            reader,
+            header: String::new(),
+            origin: Origin::Default,
+            settings,
+            known: Vec::new(),
+            beside: false,
+        }
     }
 
     /// The root of a file that the configuration names, and that is not part of it.
     pub(super) fn beside(reader: &'a Reader<'a>, settings: Table) -> Self {
-        Self { beside: true, ..Self::root(reader, settings) }
+        Self {
+            beside: true,
+            ..Self::root(reader, settings)
+        }
     }
 
     /// The key's value, or the default.
@@ -59,17 +80,25 @@ impl<'a> Section<'a> {
         default: impl Into<toml::Value>,
         parse: impl FnOnce(&Setting) -> Parsed<T>,
     ) -> Result<T, Error> {
-        let setting = self.take(key).unwrap_or_else(|| Setting::leaf(default, Origin::Default));
+        let setting = self
+            .take(key)
+            .unwrap_or_else(|| Setting::leaf(default, Origin::Default));
         self.parse(key, &setting, parse)
     }
 
     /// The key's value, or `None` when nobody set it.
-    pub(super) fn find<T>(&mut self, key: &'static str, parse: impl FnOnce(&Setting) -> Parsed<T>) -> Result<Option<T>, Error> {
+    pub(super) fn find<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&Setting) -> Parsed<T>,
+    ) -> Result<Option<T>, Error> {
         let setting = self.take(key);
         if setting.is_none() {
             self.unset(key);
         }
-        setting.map(|setting| self.parse(key, &setting, parse)).transpose()
+        setting
+            .map(|setting| self.parse(key, &setting, parse))
+            .transpose()
     }
 
     /// Records that nobody set the key, which has no default.
@@ -78,7 +107,10 @@ impl<'a> Section<'a> {
     }
 
     /// Of several keys that say the same in different ways, the one that the last source set.
-    pub(super) fn one_of(&mut self, keys: &[&'static str]) -> Result<Option<(&'static str, Setting)>, Error> {
+    pub(super) fn one_of(
+        &mut self,
+        keys: &[&'static str],
+    ) -> Result<Option<(&'static str, Setting)>, Error> {
         let mut chosen: Option<(&'static str, Setting)> = None;
         for &key in keys {
             let Some(setting) = self.take(key) else {
@@ -87,7 +119,8 @@ impl<'a> Section<'a> {
             match &chosen {
                 Some((other, with)) if with.origin.same_source(&setting.origin) => {
                     let other = self.name(other);
-                    let message = format!("`{}` and `{other}` are both set; keep one", self.name(key));
+                    let message =
+                        format!("`{}` and `{other}` are both set; keep one", self.name(key));
                     return Err(Error::new(&setting.origin, message));
                 }
                 Some((_, with)) if with.origin > setting.origin => {}
@@ -98,8 +131,14 @@ impl<'a> Section<'a> {
     }
 
     /// Parses a setting that was taken, and records it.
-    pub(super) fn parse<T>(&self, key: &str, setting: &Setting, parse: impl FnOnce(&Setting) -> Parsed<T>) -> Result<T, Error> {
-        let (value, shown) = parse(setting).map_err(|why| self.refuse(key, &setting.origin, &why))?;
+    pub(super) fn parse<T>(
+        &self,
+        key: &str,
+        setting: &Setting,
+        parse: impl FnOnce(&Setting) -> Parsed<T>,
+    ) -> Result<T, Error> {
+        let (value, shown) =
+            parse(setting).map_err(|why| self.refuse(key, &setting.origin, &why))?;
         self.record(key, Some(shown), &setting.origin);
         Ok(value)
     }
@@ -112,7 +151,10 @@ impl<'a> Section<'a> {
 
     /// The table under `key`, empty if nobody set it.
     pub(super) fn child(&mut self, key: &'static str) -> Result<Self, Error> {
-        let empty = || Setting { value: Value::Table(Table::default()), origin: Origin::Default };
+        let empty = || Setting {
+            value: Value::Table(Table::default()),
+            origin: Origin::Default,
+        };
         let setting = self.take(key).unwrap_or_else(empty);
         self.begin(self.name(key), setting)
     }
@@ -132,10 +174,18 @@ impl<'a> Section<'a> {
     fn begin(&self, header: String, setting: Setting) -> Result<Self, Error> {
         let origin = setting.origin;
         match setting.value {
-            Value::Table(settings) => {
-                Ok(Self { header, origin, settings, reader: self.reader, known: Vec::new(), beside: self.beside })
-            }
-            Value::Leaf(_) => Err(Error::new(&origin, format!("`{header}` must be a table: [{header}]"))),
+            Value::Table(settings) => Ok(Self {
+                header,
+                origin,
+                settings,
+                reader: self.reader,
+                known: Vec::new(),
+                beside: self.beside,
+            }),
+            Value::Leaf(_) => Err(Error::new(
+                &origin,
+                format!("`{header}` must be a table: [{header}]"),
+            )),
         }
     }
 
@@ -146,7 +196,11 @@ impl<'a> Section<'a> {
 
     /// The error for a key that was set at `origin`, but says nothing as long as `other` is not set.
     pub(super) fn no_effect(&self, key: &str, origin: &Origin, other: &str) -> Error {
-        self.refuse(key, origin, &format!("has no effect without `{}`; set that too", self.name(other)))
+        self.refuse(
+            key,
+            origin,
+            &format!("has no effect without `{}`; set that too", self.name(other)),
+        )
     }
 
     /// All that is in it, for a table whose keys are the user's own.
@@ -156,7 +210,9 @@ impl<'a> Section<'a> {
 
     /// Where a key that is still to be read was set.
     pub(super) fn origin_of(&self, path: &str) -> Origin {
-        self.settings.at(path).map_or(Origin::Default, |setting| setting.origin.clone())
+        self.settings
+            .at(path)
+            .map_or(Origin::Default, |setting| setting.origin.clone())
     }
 
     /// Refuses what was not taken.
@@ -170,7 +226,10 @@ impl<'a> Section<'a> {
         };
         let hint = did_you_mean(key, self.known.iter().copied());
         let allowed = self.known.join(", ");
-        Err(Error::new(&setting.origin, format!("unknown key `{key}` {place};{hint} allowed: {allowed}")))
+        Err(Error::new(
+            &setting.origin,
+            format!("unknown key `{key}` {place};{hint} allowed: {allowed}"),
+        ))
     }
 
     /// The key with its section.
@@ -183,7 +242,13 @@ impl<'a> Section<'a> {
 
     fn record(&self, key: &str, value: Option<toml::Value>, origin: &Origin) {
         let (section, key, origin) = (self.header.clone(), key.to_owned(), origin.clone());
-        let entry = InForce { section, key, value, origin, beside: self.beside };
+        let entry = InForce {
+            section,
+            key,
+            value,
+            origin,
+            beside: self.beside,
+        };
         self.reader.record.borrow_mut().push(entry);
     }
 }

@@ -36,9 +36,21 @@ impl Server {
             allow_anonymous: section.get("allow_anonymous", false, value::boolean)?,
             cors_origins: section.get("cors_origins", none(), value::list(ORIGINS, Url::origin))?,
             hosts: section.get("hosts", none(), value::list(HOSTS, url::host))?,
-            shutdown_grace: section.get("shutdown_grace_ms", 30_000, value::millis(0..=3_600_000))?,
-            max_body_bytes: section.get("max_body_bytes", 64 << 20, value::integer(1 << 10..=16 << 30))?,
-            max_line_bytes: section.get("max_line_bytes", 1 << 20, value::integer(1 << 10..=1 << 30))?,
+            shutdown_grace: section.get(
+                "shutdown_grace_ms",
+                30_000,
+                value::millis(0..=3_600_000),
+            )?,
+            max_body_bytes: section.get(
+                "max_body_bytes",
+                64 << 20,
+                value::integer(1 << 10..=16 << 30),
+            )?,
+            max_line_bytes: section.get(
+                "max_line_bytes",
+                1 << 20,
+                value::integer(1 << 10..=1 << 30),
+            )?,
             header_timeout: section.get("header_timeout_ms", 10_000, value::millis(1..=600_000))?,
         };
         section.finish()?;

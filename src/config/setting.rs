@@ -72,7 +72,10 @@ pub(super) enum Value {
 
 impl Setting {
     pub(super) fn leaf(value: impl Into<toml::Value>, origin: Origin) -> Self {
-        Self { value: Value::Leaf(value.into()), origin }
+        Self {
+            value: Value::Leaf(value.into()),
+            origin,
+        }
     }
 
     pub(super) fn text(&self) -> Option<&str> {
@@ -109,7 +112,9 @@ impl Setting {
     pub(super) fn list(&self) -> Option<Vec<&str>> {
         match self.value.as_leaf()? {
             toml::Value::Array(items) => items.iter().map(toml::Value::as_str).collect(),
-            toml::Value::String(text) if self.origin.is_text() => Some(text.split(',').map(str::trim).collect()),
+            toml::Value::String(text) if self.origin.is_text() => {
+                Some(text.split(',').map(str::trim).collect())
+            }
             _ => None,
         }
     }
@@ -148,9 +153,13 @@ impl Table {
             self.0.insert(path.to_owned(), Setting::leaf(text, origin));
             return;
         };
-        let empty = || Setting { value: Value::Table(Self::default()), origin: origin.clone() };
+        let empty = || Setting {
+            value: Value::Table(Self::default()),
+            origin: origin.clone(),
+        };
         // A leaf where a table belongs stays, and is refused when its section is read.
-        if let Value::Table(table) = &mut self.0.entry(table.to_owned()).or_insert_with(empty).value {
+        if let Value::Table(table) = &mut self.0.entry(table.to_owned()).or_insert_with(empty).value
+        {
             table.set(rest, text, origin);
         }
     }

@@ -44,9 +44,19 @@ pub(super) fn gather(
 }
 
 fn config_file<'a>(args: &'a Args, environment: &'a Environment) -> Option<(&'a str, Origin)> {
-    let flag = args.config.as_deref().map(|path| (path, Origin::Flag("--config")));
+    let flag = args
+        .config
+        .as_deref()
+        .map(|path| (path, Origin::Flag("--config")));
     let variable = environment.get(environment::CONFIG);
-    flag.or_else(|| variable.map(|path| (path.as_str(), Origin::Environment(environment::CONFIG.to_owned()))))
+    flag.or_else(|| {
+        variable.map(|path| {
+            (
+                path.as_str(),
+                Origin::Environment(environment::CONFIG.to_owned()),
+            )
+        })
+    })
 }
 
 impl Sources {
@@ -65,7 +75,11 @@ impl Sources {
                 return Err(Error::new(&setting.origin, NO_RATE));
             }
             // A provider that is not configured is refused together with the model that names it, not made here.
-            if let Some(table) = self.root.table_mut("providers").and_then(|providers| providers.table_mut(&provider)) {
+            if let Some(table) = self
+                .root
+                .table_mut("providers")
+                .and_then(|providers| providers.table_mut(&provider))
+            {
                 table.0.insert(key, setting);
             }
         }

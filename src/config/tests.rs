@@ -20,7 +20,9 @@ struct Start {
 
 impl Start {
     fn file(text: &str) -> Self {
-        Self::default().with_file("extractd.toml", text).with_file("nokeys", "# none\n")
+        Self::default()
+            .with_file("extractd.toml", text)
+            .with_file("nokeys", "# none\n")
     }
 
     fn env(pairs: &[(&str, &str)]) -> Self {
@@ -33,7 +35,11 @@ impl Start {
     }
 
     fn with_env(mut self, pairs: &[(&str, &str)]) -> Self {
-        self.environment.extend(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.environment.extend(
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         self
     }
 
@@ -49,7 +55,8 @@ impl Start {
         }
         let read = |path: &Path| {
             let text = self.files.get(path.to_str().expect("UTF-8"));
-            text.cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+            text.cloned()
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
         };
         Config::load(&args, self.environment.clone(), read)
     }
@@ -59,6 +66,8 @@ impl Start {
     }
 
     fn error(&self) -> String {
-        self.load().expect_err("a refused configuration").to_string()
+        self.load()
+            .expect_err("a refused configuration")
+            .to_string()
     }
 }

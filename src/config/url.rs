@@ -23,7 +23,8 @@ impl Url {
     /// A proxy's URL: `http`, `https`, `socks5` or `socks5h`, with a user if need be, without a path.
     pub(super) fn proxy(text: &str) -> Option<Self> {
         let parts = Parts::of(text)?;
-        let fits = matches!(parts.scheme, "http" | "https" | "socks5" | "socks5h") && matches!(parts.path, "" | "/");
+        let fits = matches!(parts.scheme, "http" | "https" | "socks5" | "socks5h")
+            && matches!(parts.path, "" | "/");
         fits.then(|| Self(text.to_owned()))
     }
 
@@ -70,7 +71,9 @@ impl<'t> Parts<'t> {
             Some((user, address)) => (Some(user), address),
             None => (None, authority),
         };
-        let colon = address.rfind(':').filter(|colon| !address.get(*colon..).is_some_and(|end| end.contains(']')));
+        let colon = address
+            .rfind(':')
+            .filter(|colon| !address.get(*colon..).is_some_and(|end| end.contains(']')));
         let (name, port) = address.split_at(colon.unwrap_or(address.len()));
         let port_fits = port.is_empty() || port.strip_prefix(':')?.parse::<u16>().is_ok();
         (host(name).is_some() && port_fits).then_some(Self { scheme, user, path })
@@ -79,9 +82,15 @@ impl<'t> Parts<'t> {
 
 /// A host's name or IPv4 address, or an IPv6 address in brackets, in lower case.
 pub(super) fn host(text: &str) -> Option<String> {
-    let named = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    let named = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+    };
     let fits = match text.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']')?.parse::<std::net::Ipv6Addr>().is_ok(),
+        Some(rest) => rest
+            .strip_suffix(']')?
+            .parse::<std::net::Ipv6Addr>()
+            .is_ok(),
         None => !text.is_empty() && named(text),
     };
     fits.then(|| text.to_ascii_lowercase())
@@ -94,7 +103,10 @@ mod tests {
     #[test]
     fn a_base_is_http_without_user_query_and_fragment() {
         for (text, expected) in [
-            ("https://api.openai.com/v1", Some("https://api.openai.com/v1")),
+            (
+                "https://api.openai.com/v1",
+                Some("https://api.openai.com/v1"),
+            ),
             ("http://[::1]:8000/v1/", Some("http://[::1]:8000/v1")),
             ("http://vllm:8000", Some("http://vllm:8000")),
             ("api.openai.com/v1", None),
@@ -109,7 +121,11 @@ mod tests {
             ("https://host/v1#x", None),
             ("https://ho st/v1", None),
         ] {
-            assert_eq!(Url::base(text).as_ref().map(Url::as_str), expected, "{text}");
+            assert_eq!(
+                Url::base(text).as_ref().map(Url::as_str),
+                expected,
+                "{text}"
+            );
         }
     }
 
@@ -123,7 +139,10 @@ mod tests {
 
     #[test]
     fn origins_and_hosts_are_lower_case() {
-        assert_eq!(Url::origin("https://App.Example:8443").as_deref(), Some("https://app.example:8443"));
+        assert_eq!(
+            Url::origin("https://App.Example:8443").as_deref(),
+            Some("https://app.example:8443")
+        );
         assert_eq!(Url::origin("https://app.example/"), None);
         assert_eq!(Url::origin("app.example"), None);
         assert_eq!(host("API.example").as_deref(), Some("api.example"));

@@ -8,13 +8,25 @@ use super::setting::Setting;
 pub(super) type Parsed<T> = Result<(T, toml::Value), String>;
 
 /// A whole number in `range`, in whatever number type holds it.
-pub(super) fn integer<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl FnOnce(&Setting) -> Parsed<T> {
+pub(super) fn integer<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl FnOnce(&Setting) -> Parsed<T> {
     move |setting| {
         let number = setting.integer().filter(|number| range.contains(number));
-        number.and_then(|number| Some((T::try_from(number).ok()?, i64::try_from(number).ok()?.into()))).ok_or_else(|| {
-            let (low, high) = (range.start(), range.end());
-            format!("must be a whole number from {low} to {high}, not {}", setting.shown())
-        })
+        number
+            .and_then(|number| {
+                Some((
+                    T::try_from(number).ok()?,
+                    i64::try_from(number).ok()?.into(),
+                ))
+            })
+            .ok_or_else(|| {
+                let (low, high) = (range.start(), range.end());
+                format!(
+                    "must be a whole number from {low} to {high}, not {}",
+                    setting.shown()
+                )
+            })
     }
 }
 
@@ -53,9 +65,14 @@ pub(super) const fn memory() -> RangeInclusive<u64> {
 }
 
 /// A number, whole or not, that `parse` takes; `allowed` says which, after "must be".
-pub(super) fn number<T>(allowed: &str, parse: impl FnOnce(f64) -> Option<T>) -> impl FnOnce(&Setting) -> Parsed<T> {
+pub(super) fn number<T>(
+    allowed: &str,
+    parse: impl FnOnce(f64) -> Option<T>,
+) -> impl FnOnce(&Setting) -> Parsed<T> {
     move |setting| {
-        let parsed = setting.number().and_then(|number| Some((parse(number)?, number.into())));
+        let parsed = setting
+            .number()
+            .and_then(|number| Some((parse(number)?, number.into())));
         parsed.ok_or_else(|| format!("must be {allowed}, not {}", setting.shown()))
     }
 }
@@ -67,14 +84,21 @@ pub(super) fn millis(range: RangeInclusive<u64>) -> impl FnOnce(&Setting) -> Par
 
 /// `true` or `false`.
 pub(super) fn boolean(setting: &Setting) -> Parsed<bool> {
-    let truth = setting.boolean().ok_or_else(|| format!("must be true or false, not {}", setting.shown()))?;
+    let truth = setting
+        .boolean()
+        .ok_or_else(|| format!("must be true or false, not {}", setting.shown()))?;
     Ok((truth, truth.into()))
 }
 
 /// A string that `parse` takes; `allowed` says which, after "must be".
-pub(super) fn text<T>(allowed: &str, parse: impl FnOnce(&str) -> Option<T>) -> impl FnOnce(&Setting) -> Parsed<T> {
+pub(super) fn text<T>(
+    allowed: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> impl FnOnce(&Setting) -> Parsed<T> {
     move |setting| {
-        let parsed = setting.text().and_then(|text| Some((parse(text)?, text.into())));
+        let parsed = setting
+            .text()
+            .and_then(|text| Some((parse(text)?, text.into())));
         parsed.ok_or_else(|| format!("must be {allowed}, not {}", setting.shown()))
     }
 }
@@ -82,18 +106,31 @@ pub(super) fn text<T>(allowed: &str, parse: impl FnOnce(&str) -> Option<T>) -> i
 /// One of a few words.
 pub(super) fn choice<T: Copy>(choices: &[(&str, T)]) -> impl FnOnce(&Setting) -> Parsed<T> {
     move |setting| {
-        let chosen = choices.iter().find(|(word, _)| setting.text() == Some(*word));
-        chosen.map(|(word, value)| (*value, (*word).into())).ok_or_else(|| {
-            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-            format!("must be one of: {}; not {}", words.join(", "), setting.shown())
-        })
+        let chosen = choices
+            .iter()
+            .find(|(word, _)| setting.text() == Some(*word));
+        chosen
+            .map(|(word, value)| (*value, (*word).into()))
+            .ok_or_else(|| {
+                let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+                format!(
+                    "must be one of: {}; not {}",
+                    words.join(", "),
+                    setting.shown()
+                )
+            })
     }
 }
 
 /// Strings that `parse` takes, each.
-pub(super) fn list<T>(allowed: &str, parse: impl Fn(&str) -> Option<T>) -> impl FnOnce(&Setting) -> Parsed<Vec<T>> {
+pub(super) fn list<T>(
+    allowed: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> impl FnOnce(&Setting) -> Parsed<Vec<T>> {
     move |setting| {
-        let items = setting.list().ok_or_else(|| format!("must be an array of strings, not {}", setting.shown()))?;
+        let items = setting
+            .list()
+            .ok_or_else(|| format!("must be an array of strings, not {}", setting.shown()))?;
         let parsed: Result<_, _> = items.iter().map(|item| parse(item).ok_or(item)).collect();
         match parsed {
             Ok(values) => Ok((values, items.into())),
@@ -104,5 +141,7 @@ pub(super) fn list<T>(allowed: &str, parse: impl Fn(&str) -> Option<T>) -> impl 
 
 /// A path, as it stands: a relative one is relative to the process's working directory.
 pub(super) fn path(setting: &Setting) -> Parsed<PathBuf> {
-    text("a path", |text| (!text.is_empty()).then(|| PathBuf::from(text)))(setting)
+    text("a path", |text| {
+        (!text.is_empty()).then(|| PathBuf::from(text))
+    })(setting)
 }

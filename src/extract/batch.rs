@@ -41,7 +41,13 @@ pub struct Outcomes<S> {
 }
 
 /// Starts extracting as the stream is polled.
-pub fn run<S: Inputs>(extractor: Arc<Extractor>, plan: Arc<Plan>, lane: Lane, on_error: OnError, inputs: S) -> Outcomes<S> {
+pub fn run<S: Inputs>(
+    extractor: Arc<Extractor>,
+    plan: Arc<Plan>,
+    lane: Lane,
+    on_error: OnError,
+    inputs: S,
+) -> Outcomes<S> {
     Outcomes {
         extractor,
         plan,
@@ -64,7 +70,13 @@ pub async fn single(extractor: &Extractor, plan: &Plan, lane: &Lane, input: Inpu
 }
 
 /// One item, whatever happens to it.
-async fn guarded(extractor: &Extractor, plan: &Plan, lane: &Lane, place: Option<InLine>, input: Input) -> Outcome {
+async fn guarded(
+    extractor: &Extractor,
+    plan: &Plan,
+    lane: &Lane,
+    place: Option<InLine>,
+    input: Input,
+) -> Outcome {
     let (index, id, metadata) = (input.index, input.id.clone(), input.metadata.clone());
     let work = AssertUnwindSafe(extractor.one(plan, lane, place, input)).catch_unwind();
     work.await.unwrap_or_else(|_| panicked(index, id, metadata))
@@ -102,7 +114,9 @@ impl<S> Drop for Outcomes<S> {
 
 impl<S: Inputs> Outcomes<S> {
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Option<Input>> {
-        let Some(inputs) = &mut self.inputs else { return Poll::Ready(None) };
+        let Some(inputs) = &mut self.inputs else {
+            return Poll::Ready(None);
+        };
         let input = ready!(inputs.poll_next_unpin(cx));
         match input {
             Some(_) => self.pulled += 1,
@@ -115,14 +129,22 @@ impl<S: Inputs> Outcomes<S> {
     /// its outcome is taken.
     fn fill(&mut self, cx: &mut Context<'_>) {
         while self.tasks.len() < self.lane.window() {
-            let Poll::Ready(Some(input)) = self.poll_input(cx) else { return };
+            let Poll::Ready(Some(input)) = self.poll_input(cx) else {
+                return;
+            };
             if self.on_error == OnError::Stop {
-                self.under_way.insert(input.index, (input.id.clone(), input.metadata.clone()));
+                self.under_way
+                    .insert(input.index, (input.id.clone(), input.metadata.clone()));
             }
-            let (extractor, plan, lane) = (Arc::clone(&self.extractor), Arc::clone(&self.plan), Arc::clone(&self.lane));
+            let (extractor, plan, lane) = (
+                Arc::clone(&self.extractor),
+                Arc::clone(&self.plan),
+                Arc::clone(&self.lane),
+            );
             // Here and not in the task, so that items have their turns in the order of the inputs.
             let place = extractor.enter(&plan, &lane, &input);
-            self.tasks.spawn(async move { guarded(&extractor, &plan, &lane, place, input).await });
+            self.tasks
+                .spawn(async move { guarded(&extractor, &plan, &lane, place, input).await });
         }
     }
 
@@ -139,12 +161,17 @@ impl<S: Inputs> Outcomes<S> {
         self.tasks.abort_all();
         self.tasks.detach_all();
         let under_way = std::mem::take(&mut self.under_way);
-        self.cancelled.extend(under_way.into_iter().map(|(index, (id, metadata))| Outcome::cancelled(index, id, metadata)));
+        self.cancelled.extend(
+            under_way
+                .into_iter()
+                .map(|(index, (id, metadata))| Outcome::cancelled(index, id, metadata)),
+        );
     }
 
     fn done(&mut self, outcome: Outcome) -> Outcome {
         self.under_way.remove(&outcome.index);
-        let has_failed = matches!(&outcome.ending, Ending::Failed(error) if error.code != Code::ShuttingDown);
+        let has_failed =
+            matches!(&outcome.ending, Ending::Failed(error) if error.code != Code::ShuttingDown);
         if self.on_error == OnError::Stop && has_failed {
             self.stop();
         }
@@ -161,7 +188,9 @@ impl<S: Inputs> Stream for Outcomes<S> {
             if let Some(outcome) = this.cancelled.pop_front() {
                 return Poll::Ready(Some(outcome));
             }
-            let Some(input) = ready!(this.poll_input(cx)) else { return Poll::Ready(None) };
+            let Some(input) = ready!(this.poll_input(cx)) else {
+                return Poll::Ready(None);
+            };
             let outcome = Outcome::cancelled(input.index, input.id, input.metadata);
             this.extractor.meters.ended(&outcome);
             return Poll::Ready(Some(outcome));
@@ -180,7 +209,10 @@ impl<S: Inputs> Stream for Outcomes<S> {
 
 fn panicked(index: usize, id: Option<String>, metadata: Option<Metadata>) -> Outcome {
     tracing::error!(index, "an extraction panicked; this is a bug");
-    let error = Error::new(Code::Internal, "a bug in the server ended this item; the others are not affected");
+    let error = Error::new(
+        Code::Internal,
+        "a bug in the server ended this item; the others are not affected",
+    );
     Outcome {
         index,
         id,

@@ -27,7 +27,13 @@ struct Kept {
 
 impl Kept {
     fn size_bytes(&self) -> usize {
-        ENTRY_BYTES + self.data.len() + self.repairs.iter().map(|repair| repair.len() + 32).sum::<usize>()
+        ENTRY_BYTES
+            + self.data.len()
+            + self
+                .repairs
+                .iter()
+                .map(|repair| repair.len() + 32)
+                .sum::<usize>()
     }
 }
 
@@ -55,13 +61,21 @@ impl Cache {
             .weigher(|_, kept: &Arc<Kept>| u32::try_from(kept.size_bytes()).unwrap_or(u32::MAX))
             .time_to_live(config.ttl)
             .build();
-        Self { kept, max_bytes: config.max_bytes }
+        Self {
+            kept,
+            max_bytes: config.max_bytes,
+        }
     }
 
     pub fn get(&self, key: &Key) -> Option<Success> {
         let kept = self.kept.get(key)?;
         let data = serde_json::from_slice(&kept.data).ok()?;
-        Some(Success { data, model: Arc::clone(&kept.model), repairs: kept.repairs.clone(), cached: true })
+        Some(Success {
+            data,
+            model: Arc::clone(&kept.model),
+            repairs: kept.repairs.clone(),
+            cached: true,
+        })
     }
 
     pub fn contains(&self, key: &Key) -> bool {
@@ -70,8 +84,14 @@ impl Cache {
 
     pub fn put(&self, key: Key, success: &Success) {
         // A value has only string keys, so it cannot fail.
-        let Ok(data) = serde_json::to_vec(&success.data) else { return };
-        let kept = Kept { data: data.into(), model: Arc::clone(&success.model), repairs: success.repairs.clone() };
+        let Ok(data) = serde_json::to_vec(&success.data) else {
+            return;
+        };
+        let kept = Kept {
+            data: data.into(),
+            model: Arc::clone(&success.model),
+            repairs: success.repairs.clone(),
+        };
         let size_bytes = kept.size_bytes();
         if size_bytes > self.max_bytes {
             self.kept.invalidate(&key);
@@ -85,7 +105,10 @@ impl Cache {
 
     pub fn reading(&self) -> CacheReading {
         self.kept.run_pending_tasks();
-        CacheReading { entries: self.kept.entry_count(), size_bytes: self.kept.weighted_size() }
+        CacheReading {
+            entries: self.kept.entry_count(),
+            size_bytes: self.kept.weighted_size(),
+        }
     }
 }
 
@@ -96,26 +119,46 @@ mod tests {
     use super::*;
 
     fn success(text: &str) -> Success {
-        Success { data: json!({"text": text}), model: "p/m".into(), repairs: vec!["mended".to_owned()], cached: false }
+        Success {
+            data: json!({"text": text}),
+            model: "p/m".into(),
+            repairs: vec!["mended".to_owned()],
+            cached: false,
+        }
     }
 
     #[test]
     fn what_is_put_is_got_and_says_that_it_was_kept() {
-        let cache = Cache::new(CacheConfig { max_bytes: 1 << 20, ttl: Duration::from_secs(60) });
+        let cache = Cache::new(CacheConfig {
+            max_bytes: 1 << 20,
+            ttl: Duration::from_secs(60),
+        });
         cache.put([1; 32], &success("a"));
-        assert_eq!(cache.get(&[1; 32]), Some(Success { cached: true, ..success("a") }));
+        assert_eq!(
+            cache.get(&[1; 32]),
+            Some(Success {
+                cached: true,
+                ..success("a")
+            })
+        );
         assert_eq!(cache.get(&[2; 32]), None);
     }
 
     #[test]
     fn it_keeps_within_its_bytes_and_its_time() {
-        let cache = Cache::new(CacheConfig { max_bytes: 10_000, ttl: Duration::from_millis(50) });
+        let cache = Cache::new(CacheConfig {
+            max_bytes: 10_000,
+            ttl: Duration::from_millis(50),
+        });
         let text = "x".repeat(500);
         for n in 0..200 {
             cache.put([n; 32], &success(&text));
         }
         let reading = cache.reading();
-        assert!(reading.size_bytes <= 10_000 && reading.entries > 0, "{reading:?}");
+        assert!(
+            reading.size_bytes <= 10_000 && reading.entries > 0,
+            "{reading:?}"
+        );
         std::thread::sleep(Duration::from_millis(60));
         assert!((0..200).all(|n| cache.get(&[n; 32]).is_none()));
     }

@@ -18,10 +18,17 @@ enum Called {
 }
 
 impl Item<'_> {
-    pub async fn call(&mut self, text: &str, complaint: Option<&Complaint>) -> Result<Answer, Error> {
+    pub async fn call(
+        &mut self,
+        text: &str,
+        complaint: Option<&Complaint>,
+    ) -> Result<Answer, Error> {
         let mut turn = Turn::New;
         loop {
-            let mut permit = self.ways.permit(text, self.room, turn, &mut self.timing.queued).await?;
+            let mut permit = self
+                .ways
+                .permit(text, self.room, turn, &mut self.timing.queued)
+                .await?;
             turn = Turn::Again;
             let (called, took) = self.try_once(&mut permit, text, complaint).await;
             let failure = match called {
@@ -31,7 +38,11 @@ impl Item<'_> {
                 }
                 Called::OutOfTime => {
                     let health = Health::Timeout { took, is_own: true };
-                    permit.finish(Report { is_crowded: true, spent: Spent::Unknown, ..Report::new(health) });
+                    permit.finish(Report {
+                        is_crowded: true,
+                        spent: Spent::Unknown,
+                        ..Report::new(health)
+                    });
                     return Err(self.out_of_time(""));
                 }
                 Called::Failed(failure) => failure,
@@ -43,7 +54,10 @@ impl Item<'_> {
             match then.action {
                 Action::Again => permit.finish(report),
                 Action::Pause(asked) => {
-                    permit.finish(Report { pause: Some(pause(asked)), ..report });
+                    permit.finish(Report {
+                        pause: Some(pause(asked)),
+                        ..report
+                    });
                     self.ways.pause(failure);
                 }
                 Action::OtherKey(code) => {
@@ -66,7 +80,12 @@ impl Item<'_> {
     }
 
     /// One call, within the time that it may take.
-    async fn try_once(&mut self, permit: &mut Permit, text: &str, complaint: Option<&Complaint>) -> (Called, Duration) {
+    async fn try_once(
+        &mut self,
+        permit: &mut Permit,
+        text: &str,
+        complaint: Option<&Complaint>,
+    ) -> (Called, Duration) {
         let (plan, way) = (self.plan, self.ways.now());
         let on_text = |mode, text: &str| {
             if let Some(preview) = &plan.preview {
@@ -124,10 +143,21 @@ impl Item<'_> {
     /// until it is clear that it takes much longer than the others of its request.
     fn time_limit(&self) -> Duration {
         let own = self.ways.now().route.call_timeout;
-        let share = if self.ways.has_other() { self.left / 2 } else { self.left };
+        let share = if self.ways.has_other() {
+            self.left / 2
+        } else {
+            self.left
+        };
         let is_last = self.ways.is_last_try(self.plan.max_tries);
-        let stalled = self.plan.pace.stalled_after(self.stalls).filter(|_| !is_last);
-        [own, stalled].into_iter().flatten().fold(share, Duration::min)
+        let stalled = self
+            .plan
+            .pace
+            .stalled_after(self.stalls)
+            .filter(|_| !is_last);
+        [own, stalled]
+            .into_iter()
+            .flatten()
+            .fold(share, Duration::min)
     }
 
     fn answered(&mut self, answer: &Answer) -> Report {
@@ -144,7 +174,11 @@ impl Item<'_> {
                 Spent::Tokens(usage)
             }
         };
-        Report { spent, remaining: remaining(answer.left), ..Report::new(Health::Success) }
+        Report {
+            spent,
+            remaining: remaining(answer.left),
+            ..Report::new(Health::Success)
+        }
     }
 
     /// Waits until a failed call may be tried again, or turns to another model.
@@ -152,27 +186,41 @@ impl Item<'_> {
         let (asked, status) = (failure.retry_after, failure.status());
         let is_slow = failure.kind == FailureKind::Timeout;
         let said = failure.to_string();
-        let Some(failed) = self.ways.failed(failure, is_slow, self.plan.max_tries)? else { return Ok(()) };
+        let Some(failed) = self.ways.failed(failure, is_slow, self.plan.max_tries)? else {
+            return Ok(());
+        };
         let delay = backoff::delay(failed, asked, fastrand::f64());
         if delay >= self.left {
             if self.ways.turn_elsewhere(Instant::now() + delay) {
                 return Ok(());
             }
             let error = self.out_of_time(&format!("; the last call failed: {said}"));
-            return Err(Error { upstream_status: status, ..error });
+            return Err(Error {
+                upstream_status: status,
+                ..error
+            });
         }
         self.left -= delay;
         tokio::time::sleep(delay).await;
         // So many may fail that trying all of them again at once would make it worse.
-        while let Err(wait) = self.extractor.limits.retry(self.ways.now().route.limits.pool()) {
+        while let Err(wait) = self
+            .extractor
+            .limits
+            .retry(self.ways.now().route.limits.pool())
+        {
             if self.ways.turn_elsewhere(Instant::now() + wait) {
                 return Ok(());
             }
             self.extractor.meters.retry_put_off();
             let wait = backoff::delay(failed, Some(wait), fastrand::f64());
             if !self.ways.is_put_off(wait) {
-                let detail = format!("so many calls fail that this one could not be tried again; the last time: {said}");
-                return Err(Error { upstream_status: status, ..Error::new(Code::UpstreamError, detail) });
+                let detail = format!(
+                    "so many calls fail that this one could not be tried again; the last time: {said}"
+                );
+                return Err(Error {
+                    upstream_status: status,
+                    ..Error::new(Code::UpstreamError, detail)
+                });
             }
             self.timing.queued += wait;
             tokio::time::sleep(wait).await;
@@ -191,16 +239,36 @@ impl Item<'_> {
 }
 
 fn report(then: Consequence, left: Left) -> Report {
-    let spent = if then.may_be_charged { Spent::Unknown } else { Spent::Nothing };
-    let Consequence { health, is_crowded, is_key_refused: is_refused, .. } = then;
-    Report { is_crowded, spent, is_refused, remaining: remaining(left), ..Report::new(health) }
+    let spent = if then.may_be_charged {
+        Spent::Unknown
+    } else {
+        Spent::Nothing
+    };
+    let Consequence {
+        health,
+        is_crowded,
+        is_key_refused: is_refused,
+        ..
+    } = then;
+    Report {
+        is_crowded,
+        spent,
+        is_refused,
+        remaining: remaining(left),
+        ..Report::new(health)
+    }
 }
 
 /// For how long a key is to pause. A wait of nothing, or a date that has passed, says no more than the status.
 fn pause(asked: Option<Duration>) -> Pause {
-    asked.filter(|wait| !wait.is_zero()).map_or(Pause::Unsaid, |wait| Pause::Until(Instant::now() + wait))
+    asked
+        .filter(|wait| !wait.is_zero())
+        .map_or(Pause::Unsaid, |wait| Pause::Until(Instant::now() + wait))
 }
 
 const fn remaining(left: Left) -> Remaining {
-    Remaining { requests: left.requests, tokens: left.tokens }
+    Remaining {
+        requests: left.requests,
+        tokens: left.tokens,
+    }
 }

@@ -56,7 +56,12 @@ impl Flights {
             return Seat(flight);
         }
         let boards_again = Arc::clone(&self.0);
-        let flight = Arc::new(Flight { key, boards: boards_again, state: Mutex::new(State::Waiting), changed: Notify::new() });
+        let flight = Arc::new(Flight {
+            key,
+            boards: boards_again,
+            state: Mutex::new(State::Waiting),
+            changed: Notify::new(),
+        });
         boards.insert(key, Arc::downgrade(&flight));
         Seat(flight)
     }
@@ -71,7 +76,10 @@ impl Drop for Flight {
     fn drop(&mut self) {
         let mut boards = lock(&self.boards);
         // Another flight may have the key by now.
-        if boards.get(&self.key).is_some_and(|flight| flight.strong_count() == 0) {
+        if boards
+            .get(&self.key)
+            .is_some_and(|flight| flight.strong_count() == 0)
+        {
             boards.remove(&self.key);
         }
     }
@@ -92,7 +100,8 @@ impl Seat {
 
     /// Waits until another one is called.
     pub async fn taken_off(&self) {
-        self.until(|state| (!matches!(state, State::Waiting)).then_some(())).await;
+        self.until(|state| (!matches!(state, State::Waiting)).then_some(()))
+            .await;
     }
 
     /// Waits for the end of the one that is called; `None`: it left, and the flight is open again.
@@ -156,7 +165,12 @@ mod tests {
     const KEY: Key = [7; 32];
 
     fn success() -> Success {
-        Success { data: json!(1), model: "m".into(), repairs: Vec::new(), cached: false }
+        Success {
+            data: json!(1),
+            model: "m".into(),
+            repairs: Vec::new(),
+            cached: false,
+        }
     }
 
     #[tokio::test]

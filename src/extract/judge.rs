@@ -58,16 +58,33 @@ pub async fn judge(held: Held<'_>, answer: Answer) -> (Answer, Verdict) {
         let verdict = verdict(held, &answer);
         return (answer, verdict);
     }
-    let (schema, rules, lowered) = (Arc::clone(held.schema), Arc::clone(held.rules), held.lowered.cloned());
+    let (schema, rules, lowered) = (
+        Arc::clone(held.schema),
+        Arc::clone(held.rules),
+        held.lowered.cloned(),
+    );
     let (coerce, is_last) = (held.coerce, held.is_last);
-    let input = if rules.is_empty() { String::new() } else { held.input.to_owned() };
+    let input = if rules.is_empty() {
+        String::new()
+    } else {
+        held.input.to_owned()
+    };
     let text = answer.clone();
     let judged = tokio::task::spawn_blocking(move || {
-        let held = Held { schema: &schema, rules: &rules, lowered: lowered.as_ref(), coerce, is_last, input: &input };
+        let held = Held {
+            schema: &schema,
+            rules: &rules,
+            lowered: lowered.as_ref(),
+            coerce,
+            is_last,
+            input: &input,
+        };
         let verdict = verdict(held, &answer);
         (answer, verdict)
     });
-    judged.await.unwrap_or_else(|_| (text, wrong("the answer could not be checked")))
+    judged
+        .await
+        .unwrap_or_else(|_| (text, wrong("the answer could not be checked")))
 }
 
 fn verdict(held: Held<'_>, answer: &Answer) -> Verdict {
@@ -85,13 +102,28 @@ fn verdict(held: Held<'_>, answer: &Answer) -> Verdict {
         },
         finish => match schema.read(&answer.text, raised, held.coerce) {
             Err(none) => wrong(&none.message),
-            Ok(Read { value, faults, .. }) if !faults.is_empty() => Verdict::Wrong { faults, candidate: Some(value) },
-            Ok(Read { value, repairs, left_open: None, .. }) => ruled(held, value, repairs),
+            Ok(Read { value, faults, .. }) if !faults.is_empty() => Verdict::Wrong {
+                faults,
+                candidate: Some(value),
+            },
+            Ok(Read {
+                value,
+                repairs,
+                left_open: None,
+                ..
+            }) => ruled(held, value, repairs),
             // Another attempt may write it whole.
-            Ok(Read { value, repairs, .. }) if held.is_last && *finish == Finish::Stop => ruled(held, value, repairs),
-            Ok(Read { value, left_open: Some(message), .. }) => {
-                Verdict::Wrong { faults: vec![whole(message)], candidate: Some(value) }
+            Ok(Read { value, repairs, .. }) if held.is_last && *finish == Finish::Stop => {
+                ruled(held, value, repairs)
             }
+            Ok(Read {
+                value,
+                left_open: Some(message),
+                ..
+            }) => Verdict::Wrong {
+                faults: vec![whole(message)],
+                candidate: Some(value),
+            },
         },
     }
 }
@@ -99,16 +131,29 @@ fn verdict(held: Held<'_>, answer: &Answer) -> Verdict {
 /// What becomes of an object that is valid against the schema.
 fn ruled(held: Held<'_>, data: Value, repairs: Vec<String>) -> Verdict {
     let faults = held.rules.faults(&data, held.input);
-    if faults.is_empty() { Verdict::Accepted { data, repairs } } else { Verdict::Wrong { faults, candidate: Some(data) } }
+    if faults.is_empty() {
+        Verdict::Accepted { data, repairs }
+    } else {
+        Verdict::Wrong {
+            faults,
+            candidate: Some(data),
+        }
+    }
 }
 
 fn wrong(message: &str) -> Verdict {
-    Verdict::Wrong { faults: vec![whole(message.to_owned())], candidate: None }
+    Verdict::Wrong {
+        faults: vec![whole(message.to_owned())],
+        candidate: None,
+    }
 }
 
 /// A fault of the answer as a whole.
 fn whole(message: String) -> Fault {
-    Fault { pointer: String::new(), message }
+    Fault {
+        pointer: String::new(),
+        message,
+    }
 }
 
 #[cfg(test)]
@@ -123,17 +168,52 @@ mod tests {
         judged_by_rules(schema, &[], text, finish, wrapped)
     }
 
-    fn judged_by_rules(schema: &Value, rules: &[(&str, &str)], text: &str, finish: Finish, wrapped: bool) -> Verdict {
+    fn judged_by_rules(
+        schema: &Value,
+        rules: &[(&str, &str)],
+        text: &str,
+        finish: Finish,
+        wrapped: bool,
+    ) -> Verdict {
         judged_at(false, schema, rules, text, finish, wrapped)
     }
 
-    fn judged_at(is_last: bool, schema: &Value, rules: &[(&str, &str)], text: &str, finish: Finish, wrapped: bool) -> Verdict {
+    fn judged_at(
+        is_last: bool,
+        schema: &Value,
+        rules: &[(&str, &str)],
+        text: &str,
+        finish: Finish,
+        wrapped: bool,
+    ) -> Verdict {
         let schema = Arc::new(Schema::compile(&schema.to_string()).unwrap());
-        let lowered = schema.lowered(if wrapped { &Subset::OBJECT } else { &Subset::WHOLE }).map(Arc::new);
-        let rule = |(expression, message): &(&str, &str)| Rule { expression: (*expression).into(), message: (*message).into() };
+        let lowered = schema
+            .lowered(if wrapped {
+                &Subset::OBJECT
+            } else {
+                &Subset::WHOLE
+            })
+            .map(Arc::new);
+        let rule = |(expression, message): &(&str, &str)| Rule {
+            expression: (*expression).into(),
+            message: (*message).into(),
+        };
         let rules = Arc::new(Rules::compile(rules.iter().map(rule).collect()).unwrap());
-        let answer = Answer { text: text.to_owned(), finish, usage: None, mode: Mode::Text, left: Left::default() };
-        let held = Held { schema: &schema, rules: &rules, lowered: lowered.as_ref(), coerce: true, is_last, input: "a text" };
+        let answer = Answer {
+            text: text.to_owned(),
+            finish,
+            usage: None,
+            mode: Mode::Text,
+            left: Left::default(),
+        };
+        let held = Held {
+            schema: &schema,
+            rules: &rules,
+            lowered: lowered.as_ref(),
+            coerce: true,
+            is_last,
+            input: "a text",
+        };
         verdict(held, &answer)
     }
 
@@ -142,55 +222,117 @@ mod tests {
         let list = json!({"type": "array", "items": {"type": "integer"}});
         let rules = [("data.all(n, n > 0)", "each is positive")];
         let judge = |text: &str, finish| judged_by_rules(&list, &rules, text, finish, true);
-        let fault = |message: &str| vec![Fault { pointer: String::new(), message: message.to_owned() }];
-        let broken = Verdict::Wrong { faults: fault("each is positive"), candidate: Some(json!([1, 0])) };
+        let fault = |message: &str| {
+            vec![Fault {
+                pointer: String::new(),
+                message: message.to_owned(),
+            }]
+        };
+        let broken = Verdict::Wrong {
+            faults: fault("each is positive"),
+            candidate: Some(json!([1, 0])),
+        };
         assert_eq!(judge(r#"{"value": [1, 0]}"#, Finish::Stop), broken);
         assert_eq!(judge(r#"{"value": [1, 0]}"#, Finish::Length), broken);
-        assert_eq!(judge(r#"{"value": [1]}"#, Finish::Stop), Verdict::Accepted { data: json!([1]), repairs: vec![] });
-        let Verdict::Wrong { faults, .. } = judge(r#"{"value": [0, "x"]}"#, Finish::Stop) else { panic!() };
+        assert_eq!(
+            judge(r#"{"value": [1]}"#, Finish::Stop),
+            Verdict::Accepted {
+                data: json!([1]),
+                repairs: vec![]
+            }
+        );
+        let Verdict::Wrong { faults, .. } = judge(r#"{"value": [0, "x"]}"#, Finish::Stop) else {
+            panic!()
+        };
         assert_eq!(faults.len(), 1, "the schema's alone: {faults:?}");
     }
 
     #[test]
     fn a_cut_off_list_is_never_taken_for_a_whole_one() {
         let list = json!({"type": "array", "items": {"type": "integer"}});
-        assert_eq!(judged(&list, "[1, 2", Finish::Length, false), Verdict::Truncated);
-        assert_eq!(judged(&list, "Here: [1] and [1, 2", Finish::Length, false), Verdict::Truncated);
-        assert!(matches!(judged(&list, "[1, 2", Finish::Stop, false), Verdict::Wrong { .. }));
-        assert!(matches!(judged(&list, "[1, 2]", Finish::Length, false), Verdict::Accepted { .. }));
+        assert_eq!(
+            judged(&list, "[1, 2", Finish::Length, false),
+            Verdict::Truncated
+        );
+        assert_eq!(
+            judged(&list, "Here: [1] and [1, 2", Finish::Length, false),
+            Verdict::Truncated
+        );
+        assert!(matches!(
+            judged(&list, "[1, 2", Finish::Stop, false),
+            Verdict::Wrong { .. }
+        ));
+        assert!(matches!(
+            judged(&list, "[1, 2]", Finish::Length, false),
+            Verdict::Accepted { .. }
+        ));
     }
 
     #[test]
     fn a_list_that_the_model_itself_left_open_is_taken_once_it_will_not_be_asked_again() {
         let list = json!({"type": "array", "items": {"type": "integer"}});
         let positive = [("data.all(n, n > 0)", "each is positive")];
-        let judge = |is_last, text: &str, finish| judged_at(is_last, &list, &positive, text, finish, false);
-        let Verdict::Wrong { faults, candidate } = judge(false, "[1, 2", Finish::Stop) else { panic!() };
+        let judge =
+            |is_last, text: &str, finish| judged_at(is_last, &list, &positive, text, finish, false);
+        let Verdict::Wrong { faults, candidate } = judge(false, "[1, 2", Finish::Stop) else {
+            panic!()
+        };
         assert!(faults[0].message.contains("is not closed"), "{faults:?}");
         assert_eq!(candidate, Some(json!([1, 2])));
         let repairs = vec![answer::ENDED.to_owned()];
-        assert_eq!(judge(true, "[1, 2", Finish::Stop), Verdict::Accepted { data: json!([1, 2]), repairs });
-        assert!(matches!(judge(true, "[1, 2", Finish::Unknown), Verdict::Wrong { .. }), "it may have been cut");
-        assert!(matches!(judge(true, "[1, 0", Finish::Stop), Verdict::Wrong { .. }), "a rule is broken");
-        assert!(matches!(judge(true, "[1, \"x", Finish::Stop), Verdict::Wrong { .. }), "it is not valid");
+        assert_eq!(
+            judge(true, "[1, 2", Finish::Stop),
+            Verdict::Accepted {
+                data: json!([1, 2]),
+                repairs
+            }
+        );
+        assert!(
+            matches!(judge(true, "[1, 2", Finish::Unknown), Verdict::Wrong { .. }),
+            "it may have been cut"
+        );
+        assert!(
+            matches!(judge(true, "[1, 0", Finish::Stop), Verdict::Wrong { .. }),
+            "a rule is broken"
+        );
+        assert!(
+            matches!(judge(true, "[1, \"x", Finish::Stop), Verdict::Wrong { .. }),
+            "it is not valid"
+        );
         assert_eq!(judge(true, "[1, 2", Finish::Length), Verdict::Truncated);
     }
 
     #[test]
     fn a_wrapped_value_is_unwrapped_and_an_objects_own_value_is_not() {
         let list = json!({"type": "array"});
-        let one = Verdict::Accepted { data: json!([1]), repairs: vec![] };
+        let one = Verdict::Accepted {
+            data: json!([1]),
+            repairs: vec![],
+        };
         assert_eq!(judged(&list, r#"{"value": [1]}"#, Finish::Stop, true), one);
         assert_eq!(judged(&list, "[1]", Finish::Stop, true), one);
         let object = json!({"type": "object", "required": ["value"]});
-        let whole = Verdict::Accepted { data: json!({"value": 1}), repairs: vec![] };
-        assert_eq!(judged(&object, r#"{"value": 1}"#, Finish::Stop, false), whole);
+        let whole = Verdict::Accepted {
+            data: json!({"value": 1}),
+            repairs: vec![],
+        };
+        assert_eq!(
+            judged(&object, r#"{"value": 1}"#, Finish::Stop, false),
+            whole
+        );
     }
 
     #[test]
     fn what_is_wrong_has_its_pointer_and_the_candidate() {
         let schema = json!({"properties": {"age": {"type": "integer"}}});
-        let Verdict::Wrong { faults, candidate } = judged(&schema, r#"{"age": "x"}"#, Finish::Stop, false) else { panic!() };
-        assert_eq!((faults[0].pointer.as_str(), candidate), ("/age", Some(json!({"age": "x"}))));
+        let Verdict::Wrong { faults, candidate } =
+            judged(&schema, r#"{"age": "x"}"#, Finish::Stop, false)
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (faults[0].pointer.as_str(), candidate),
+            ("/age", Some(json!({"age": "x"})))
+        );
     }
 }

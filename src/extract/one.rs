@@ -9,7 +9,8 @@ use super::ways::Ways;
 use super::{Extractor, Kind, Plan};
 use crate::limits::{InLine, Lane, Turn};
 use crate::model::{
-    Attempted, CacheUse, Code, Ending, Error, Fault, Input, Invalid, ModelUsage, OnFailure, Outcome, Success, Timing, Usage,
+    Attempted, CacheUse, Code, Ending, Error, Fault, Input, Invalid, ModelUsage, OnFailure,
+    Outcome, Success, Timing, Usage,
 };
 use crate::provider::{Answer, Complaint};
 
@@ -23,7 +24,13 @@ impl Extractor {
     ///
     /// # Cancel safety
     /// Dropping the future gives back its permit and its place in the queue, and stops the call.
-    pub(super) async fn one(&self, plan: &Plan, lane: &Lane, place: Option<InLine>, input: Input) -> Outcome {
+    pub(super) async fn one(
+        &self,
+        plan: &Plan,
+        lane: &Lane,
+        place: Option<InLine>,
+        input: Input,
+    ) -> Outcome {
         let started = Instant::now();
         let mut item = Item {
             extractor: self,
@@ -39,7 +46,9 @@ impl Extractor {
         };
         let ended = match &input.content {
             Err(error) => Err(error.clone()),
-            Ok(text) if is_blank(text) => Err(Error::invalid(format!("/inputs/{}", input.index), BLANK)),
+            Ok(text) if is_blank(text) => {
+                Err(Error::invalid(format!("/inputs/{}", input.index), BLANK))
+            }
             Ok(text) => item.extract_or_share(text).await,
         };
         item.timing.total = started.elapsed();
@@ -84,9 +93,17 @@ pub fn is_blank(text: &str) -> bool {
 fn failed(mut error: Error, on_failure: OnFailure) -> Ending {
     let wants_nearest = on_failure == OnFailure::Best && error.code == Code::ExtractionFailed;
     match error.attempted.as_deref_mut().filter(|_| wants_nearest) {
-        Some(Attempted { candidate: Some(candidate), model, .. }) => {
+        Some(Attempted {
+            candidate: Some(candidate),
+            model,
+            ..
+        }) => {
             let candidate = std::mem::take(candidate);
-            Ending::Invalid(Invalid { candidate, errors: std::mem::take(&mut error.errors), model: model.take() })
+            Ending::Invalid(Invalid {
+                candidate,
+                errors: std::mem::take(&mut error.errors),
+                model: model.take(),
+            })
         }
         _ => Ending::Failed(error),
     }
@@ -114,7 +131,9 @@ pub(super) struct Item<'a> {
 impl Item<'_> {
     /// Takes the result of an equal item, from the cache or from one that is being called right now; else calls.
     async fn extract_or_share(&mut self, text: &str) -> Result<Success, Error> {
-        let Some(key) = self.plan.key(text) else { return self.extract(text).await };
+        let Some(key) = self.plan.key(text) else {
+            return self.extract(text).await;
+        };
         if self.plan.cache == CacheUse::Use
             && let Some(found) = self.extractor.cached(&key)
         {
@@ -146,7 +165,10 @@ impl Item<'_> {
             self.timing.queued += waiting.elapsed();
             if let Some(landed) = landed {
                 self.extractor.meters.shared();
-                return Result::clone(&landed).map(|success| Success { cached: true, ..success });
+                return Result::clone(&landed).map(|success| Success {
+                    cached: true,
+                    ..success
+                });
             }
         }
     }
@@ -155,7 +177,11 @@ impl Item<'_> {
     fn is_shared(&self, ended: &Result<Success, Error>) -> bool {
         let Err(error) = ended else { return true };
         let gave_up = self.plan.kind == Kind::Single && error.retry_after.is_some();
-        !gave_up && !matches!(error.code, Code::QuotaExceeded | Code::ShuttingDown | Code::Internal)
+        !gave_up
+            && !matches!(
+                error.code,
+                Code::QuotaExceeded | Code::ShuttingDown | Code::Internal
+            )
     }
 
     fn keep(&self, key: Key, ended: &Result<Success, Error>) {
@@ -172,7 +198,10 @@ impl Item<'_> {
             self.attempts += 1;
             let answer = match self.call(text, complaint.as_ref()).await {
                 // More room than the model has is a bad request to it; what it wrote was cut off all the same.
-                Err(Error { upstream_status: Some(400 | 422), .. }) if cut.is_some() => {
+                Err(Error {
+                    upstream_status: Some(400 | 422),
+                    ..
+                }) if cut.is_some() => {
                     return Err(self.truncated(cut.unwrap_or_default()));
                 }
                 called => called?,
@@ -180,31 +209,57 @@ impl Item<'_> {
             let is_last = self.attempts >= self.plan.max_attempts;
             let lowered = self.ways.now().lowered.get(&answer.mode);
             let (schema, rules, coerce) = (&self.plan.schema, &self.plan.rules, self.plan.coerce);
-            let held = Held { schema, rules, lowered, coerce, is_last, input: text };
+            let held = Held {
+                schema,
+                rules,
+                lowered,
+                coerce,
+                is_last,
+                input: text,
+            };
             let (answer, verdict) = judge::judge(held, answer).await;
             match verdict {
                 Verdict::Accepted { data, repairs } => {
-                    return Ok(Success { data, model: Arc::clone(&self.ways.now().label), repairs, cached: false });
+                    return Ok(Success {
+                        data,
+                        model: Arc::clone(&self.ways.now().label),
+                        repairs,
+                        cached: false,
+                    });
                 }
                 Verdict::Refused(words) => {
                     let detail = format!("the model declined: {words}");
                     return Err(self.failed(Code::ModelRefused, detail, answer.text));
                 }
-                Verdict::Truncated if is_last || self.plan.max_output_tokens.is_some() => return Err(self.truncated(answer.text)),
+                Verdict::Truncated if is_last || self.plan.max_output_tokens.is_some() => {
+                    return Err(self.truncated(answer.text));
+                }
                 Verdict::Truncated => {
                     self.make_room(&answer);
                     cut = Some(answer.text);
                 }
                 Verdict::Wrong { faults, candidate } => {
-                    let is_nearer = nearest.as_ref().is_none_or(|nearest| faults.len() <= nearest.errors.len());
+                    let is_nearer = nearest
+                        .as_ref()
+                        .is_none_or(|nearest| faults.len() <= nearest.errors.len());
                     if let Some(candidate) = candidate.filter(|_| is_nearer) {
                         let model = Some(Arc::clone(&self.ways.now().label));
-                        nearest = Some(Invalid { candidate, errors: faults.clone(), model });
+                        nearest = Some(Invalid {
+                            candidate,
+                            errors: faults.clone(),
+                            model,
+                        });
                     }
                     if is_last {
                         return Err(self.never_valid(faults, nearest, answer.text));
                     }
-                    (complaint, cut) = (Some(Complaint { answer: answer.text, faults }), None);
+                    (complaint, cut) = (
+                        Some(Complaint {
+                            answer: answer.text,
+                            faults,
+                        }),
+                        None,
+                    );
                 }
             }
             self.extractor.meters.asked_again();
@@ -213,8 +268,15 @@ impl Item<'_> {
 
     /// Twice the room that was too small.
     fn make_room(&mut self, answer: &Answer) {
-        let used = answer.usage.and_then(|usage| u32::try_from(usage.output_tokens).ok()).filter(|used| *used > 0);
-        self.room = Some(self.room.or(used).map_or(UNKNOWN_ROOM, |room| room.saturating_mul(2)));
+        let used = answer
+            .usage
+            .and_then(|usage| u32::try_from(usage.output_tokens).ok())
+            .filter(|used| *used > 0);
+        self.room = Some(
+            self.room
+                .or(used)
+                .map_or(UNKNOWN_ROOM, |room| room.saturating_mul(2)),
+        );
     }
 
     fn truncated(&self, raw: String) -> Error {
@@ -228,10 +290,23 @@ impl Item<'_> {
 
     /// No attempt's answer was valid: what was wrong with the nearest, or, if there was no object at all, with the last.
     fn never_valid(&self, last: Vec<Fault>, nearest: Option<Invalid>, raw: String) -> Error {
-        let attempts = if self.attempts == 1 { "attempt" } else { "attempts" };
-        let of = if nearest.is_some() { "candidate, which came nearest" } else { "last" };
-        let detail = format!("no answer was valid in {} {attempts}; `errors` says what was wrong with the {of}", self.attempts);
-        let mut error = self.failed(Code::ExtractionFailed, detail, raw).with_errors(last);
+        let attempts = if self.attempts == 1 {
+            "attempt"
+        } else {
+            "attempts"
+        };
+        let of = if nearest.is_some() {
+            "candidate, which came nearest"
+        } else {
+            "last"
+        };
+        let detail = format!(
+            "no answer was valid in {} {attempts}; `errors` says what was wrong with the {of}",
+            self.attempts
+        );
+        let mut error = self
+            .failed(Code::ExtractionFailed, detail, raw)
+            .with_errors(last);
         if let (Some(attempted), Some(nearest)) = (&mut error.attempted, nearest) {
             error.errors = nearest.errors;
             attempted.candidate = Some(nearest.candidate);
@@ -242,7 +317,14 @@ impl Item<'_> {
 
     fn failed(&self, code: Code, detail: String, mut raw: String) -> Error {
         raw.truncate(raw.floor_char_boundary(MAX_RAW_BYTES));
-        let attempted = Attempted { attempts: self.attempts, raw: Some(raw), ..Attempted::default() };
-        Error { attempted: Some(Box::new(attempted)), ..Error::new(code, detail) }
+        let attempted = Attempted {
+            attempts: self.attempts,
+            raw: Some(raw),
+            ..Attempted::default()
+        };
+        Error {
+            attempted: Some(Box::new(attempted)),
+            ..Error::new(code, detail)
+        }
     }
 }

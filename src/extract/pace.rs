@@ -19,7 +19,10 @@ pub struct Pace {
 
 impl Pace {
     pub fn answered(&self, took: Duration) {
-        self.slowest_us.fetch_max(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.slowest_us.fetch_max(
+            u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
         self.answers.fetch_add(1, Ordering::Relaxed);
     }
 

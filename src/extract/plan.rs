@@ -11,7 +11,9 @@ use super::pace::Pace;
 use super::preview::{Preview, Watch};
 use super::{Extractor, Kind};
 use crate::limits::{self, Limits, Patience, PoolId, Terms, guess_tokens};
-use crate::model::{CacheUse, Code, Error, Example, Fault, Forms, Mode, OnFailure, Price, SchemaSource, Spec};
+use crate::model::{
+    CacheUse, Code, Error, Example, Fault, Forms, Mode, OnFailure, Price, SchemaSource, Spec,
+};
 use crate::provider::{Provider, Template};
 use crate::schema::{Lowered, Rules, Schema};
 
@@ -73,9 +75,14 @@ impl Models {
     /// # Errors
     /// `invalid_request` at `/model`, with what is known.
     pub fn find(&self, name: Option<&str>, limits: &Limits) -> Result<Choice, Error> {
-        let Some(name) = name else { return Ok(self.default.clone()) };
+        let Some(name) = name else {
+            return Ok(self.default.clone());
+        };
         if name.len() > MAX_NAME_BYTES {
-            return Err(Error::invalid("/model", format!("a model's name has at most {MAX_NAME_BYTES} bytes")));
+            return Err(Error::invalid(
+                "/model",
+                format!("a model's name has at most {MAX_NAME_BYTES} bytes"),
+            ));
         }
         if let Some(choice) = self.named.get(name) {
             return Ok(choice.clone());
@@ -86,17 +93,36 @@ impl Models {
         let (provider_name, model) = name.split_once('/').unwrap_or((name, ""));
         match self.providers.get(provider_name) {
             Some(provided) if !model.is_empty() && provider_name != LOCAL => {
-                let first = provided.route(provider_name, model, Mode::Auto, Terms::default(), limits);
-                Ok(Choice { first, fallback: Vec::new() })
+                let first =
+                    provided.route(provider_name, model, Mode::Auto, Terms::default(), limits);
+                Ok(Choice {
+                    first,
+                    fallback: Vec::new(),
+                })
             }
-            _ => Err(Error::invalid("/model", format!("the model \"{name}\" is not known; known are {}", self.known()))),
+            _ => Err(Error::invalid(
+                "/model",
+                format!(
+                    "the model \"{name}\" is not known; known are {}",
+                    self.known()
+                ),
+            )),
         }
     }
 
     fn known(&self) -> String {
-        let mut known: Vec<_> = self.named.keys().map(|name| format!("\"{name}\"")).collect();
+        let mut known: Vec<_> = self
+            .named
+            .keys()
+            .map(|name| format!("\"{name}\""))
+            .collect();
         known.push(format!("\"{}\" (the default)", self.default.first.label()));
-        known.extend(self.providers.keys().filter(|name| *name != LOCAL).map(|name| format!("\"{name}/…\"")));
+        known.extend(
+            self.providers
+                .keys()
+                .filter(|name| *name != LOCAL)
+                .map(|name| format!("\"{name}/…\"")),
+        );
         known.join(", ")
     }
 }
@@ -104,7 +130,14 @@ impl Models {
 impl Provided {
     /// The way to one of the provider's models. The terms of who names it first hold for all.
     #[must_use]
-    pub fn route(&self, provider_name: &str, model: &str, mode: Mode, terms: Terms, limits: &Limits) -> Route {
+    pub fn route(
+        &self,
+        provider_name: &str,
+        model: &str,
+        mode: Mode,
+        terms: Terms,
+        limits: &Limits,
+    ) -> Route {
         let known = limits.model(self.pool, model, terms);
         Route {
             provider_name: provider_name.to_owned(),
@@ -149,7 +182,14 @@ impl Way {
                 lowered.insert(*mode, Arc::new(form));
             }
         }
-        Self { label: route.label().into(), mode: wanted, route, template: Template::default(), lowered, forms }
+        Self {
+            label: route.label().into(),
+            mode: wanted,
+            route,
+            template: Template::default(),
+            lowered,
+            forms,
+        }
     }
 }
 
@@ -211,7 +251,9 @@ impl Plan {
 
     /// The first is 0, then come the fallbacks.
     pub(super) fn way(&self, at: usize) -> &Way {
-        at.checked_sub(1).and_then(|at| self.fallback.get(at)).unwrap_or(&self.first)
+        at.checked_sub(1)
+            .and_then(|at| self.fallback.get(at))
+            .unwrap_or(&self.first)
     }
 
     /// Whether it is known what each of its calls costs: what is built in costs nothing.
@@ -223,10 +265,14 @@ impl Plan {
     /// A guess at the tokens of the prompt for a text.
     pub(super) fn guessed_tokens(&self, text: &str) -> u64 {
         let frame = self.frame_tokens.get_or_init(|| {
-            let examples =
-                self.examples.iter().map(|example| guess_tokens(&example.input.0) + guess_tokens(&example.output.to_string()));
+            let examples = self.examples.iter().map(|example| {
+                guess_tokens(&example.input.0) + guess_tokens(&example.output.to_string())
+            });
             let instructions = self.instructions.as_deref().map_or(0, guess_tokens);
-            WORDS_TOKENS + guess_tokens(self.schema.raw().get()) + instructions + examples.sum::<u64>()
+            WORDS_TOKENS
+                + guess_tokens(self.schema.raw().get())
+                + instructions
+                + examples.sum::<u64>()
         });
         frame + guess_tokens(text)
     }
@@ -265,8 +311,19 @@ impl Plan {
         }
         // Not `on_failure`: it only says what is made of the same end.
         let lengths = (self.examples.len(), self.rules.sources().count());
-        let numbers = (lengths, self.max_attempts, self.timeout, self.temperature.to_bits(), self.max_output_tokens, self.seed);
-        add(&format!("{} {} {numbers:?}", self.instructions.is_some(), self.coerce));
+        let numbers = (
+            lengths,
+            self.max_attempts,
+            self.timeout,
+            self.temperature.to_bits(),
+            self.max_output_tokens,
+            self.seed,
+        );
+        add(&format!(
+            "{} {} {numbers:?}",
+            self.instructions.is_some(),
+            self.coerce
+        ));
         self.identity = Some(digest);
         self
     }
@@ -277,15 +334,32 @@ impl Extractor {
     ///
     /// # Errors
     /// `invalid_schema` or `invalid_request`, with pointers into the spec.
-    pub async fn plan(&self, mut spec: Spec, kind: Kind, traceparent: Option<String>) -> Result<Plan, Error> {
+    pub async fn plan(
+        &self,
+        mut spec: Spec,
+        kind: Kind,
+        traceparent: Option<String>,
+    ) -> Result<Plan, Error> {
         let schema = match &spec.schema {
-            Some(SchemaSource::Inline(raw)) => self.schemas.get(raw.get()).await.map_err(|error| error.below("/schema"))?,
+            Some(SchemaSource::Inline(raw)) => self
+                .schemas
+                .get(raw.get())
+                .await
+                .map_err(|error| error.below("/schema"))?,
             Some(SchemaSource::Named(name)) => match self.registry.get(name) {
                 Some(entry) => entry.schema,
-                None => return Err(Error::invalid("/schema", format!("no schema is registered under the name \"{name}\""))),
+                None => {
+                    return Err(Error::invalid(
+                        "/schema",
+                        format!("no schema is registered under the name \"{name}\""),
+                    ));
+                }
             },
             None => {
-                return Err(Error::invalid("/schema", "this field is required: a JSON Schema, or the name of a registered one"));
+                return Err(Error::invalid(
+                    "/schema",
+                    "this field is required: a JSON Schema, or the name of a registered one",
+                ));
             }
         };
         let choice = self.models.find(spec.model.as_deref(), &self.limits)?;
@@ -314,7 +388,11 @@ impl Extractor {
                 Kind::Batch => Patience::new(self.config.max_batch_wait, MAX_BATCH_OUTAGE),
                 Kind::Job => Patience::new(Duration::MAX, Duration::MAX),
             },
-            max_tries: if kind == Kind::Job { self.config.max_job_tries } else { self.config.max_tries },
+            max_tries: if kind == Kind::Job {
+                self.config.max_job_tries
+            } else {
+                self.config.max_tries
+            },
             traceparent,
             pace: Pace::default(),
             preview: None,
@@ -330,13 +408,19 @@ async fn ways(choice: Choice, mode: Mode, schema: &Arc<Schema>) -> Result<(Way, 
     let is_slow = schema.is_slow_to_lower();
     let schema = Arc::clone(schema);
     let ways = move || {
-        let fallback = choice.fallback.into_iter().map(|route| Way::new(route, mode, &schema)).collect();
+        let fallback = choice
+            .fallback
+            .into_iter()
+            .map(|route| Way::new(route, mode, &schema))
+            .collect();
         (Way::new(choice.first, mode, &schema), fallback)
     };
     if !is_slow {
         return Ok(ways());
     }
-    tokio::task::spawn_blocking(ways).await.map_err(|_| Error::new(Code::Internal, "the schema could not be lowered"))
+    tokio::task::spawn_blocking(ways)
+        .await
+        .map_err(|_| Error::new(Code::Internal, "the schema could not be lowered"))
 }
 
 /// How long a single waits for a provider that fails all the time: once for its breaker to let a call through.
@@ -348,9 +432,17 @@ const MAX_BATCH_OUTAGE: Duration = Duration::from_secs(30);
 const MAX_WORDS_BYTES: usize = 1 << 20;
 
 fn check_sizes(spec: &Spec) -> Result<(), Error> {
-    let too_long =
-        |at: &str| Err(Error::invalid(at, format!("takes more than {MAX_WORDS_BYTES} bytes, which go out with every item")));
-    if spec.instructions.as_ref().is_some_and(|instructions| instructions.len() > MAX_WORDS_BYTES) {
+    let too_long = |at: &str| {
+        Err(Error::invalid(
+            at,
+            format!("takes more than {MAX_WORDS_BYTES} bytes, which go out with every item"),
+        ))
+    };
+    if spec
+        .instructions
+        .as_ref()
+        .is_some_and(|instructions| instructions.len() > MAX_WORDS_BYTES)
+    {
         return too_long("/instructions");
     }
     let mut bytes = 0;
@@ -364,7 +456,10 @@ fn check_sizes(spec: &Spec) -> Result<(), Error> {
 }
 
 /// Checks the outputs beside the runtime's workers: they may be large, and the schema costly.
-async fn check_examples(examples: Vec<Example>, schema: &Arc<Schema>) -> Result<Vec<Example>, Error> {
+async fn check_examples(
+    examples: Vec<Example>,
+    schema: &Arc<Schema>,
+) -> Result<Vec<Example>, Error> {
     if examples.is_empty() {
         return Ok(examples);
     }
@@ -374,10 +469,18 @@ async fn check_examples(examples: Vec<Example>, schema: &Arc<Schema>) -> Result<
         (examples, faults)
     });
     let Ok((examples, faults)) = checked.await else {
-        return Err(Error::new(Code::Internal, "the examples could not be checked"));
+        return Err(Error::new(
+            Code::Internal,
+            "the examples could not be checked",
+        ));
     };
-    let Some(first) = faults.first() else { return Ok(examples) };
-    let detail = format!("{}: an example's output must be valid against the schema: {}", first.pointer, first.message);
+    let Some(first) = faults.first() else {
+        return Ok(examples);
+    };
+    let detail = format!(
+        "{}: an example's output must be valid against the schema: {}",
+        first.pointer, first.message
+    );
     Err(Error::new(Code::InvalidRequest, detail).with_errors(faults))
 }
 

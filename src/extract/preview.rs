@@ -23,7 +23,11 @@ pub enum News {
     /// The object as far as it is known.
     Partial { attempt: u32, data: Value },
     /// An element of its list, finished and valid.
-    Item { attempt: u32, index: usize, data: Value },
+    Item {
+        attempt: u32,
+        index: usize,
+        data: Value,
+    },
 }
 
 /// A version of the whole goes out at most so often, for each byte of it: about a megabyte a second.
@@ -55,7 +59,12 @@ pub struct Preview {
 impl Preview {
     /// May take milliseconds for a large schema.
     pub fn new(schema: &Schema, coerce: bool) -> Self {
-        Self { coerce, list: List::of(schema), takes_list: schema.may_be_list(), ..Self::default() }
+        Self {
+            coerce,
+            list: List::of(schema),
+            takes_list: schema.may_be_list(),
+            ..Self::default()
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Draft> {
@@ -64,7 +73,11 @@ impl Preview {
 
     /// A call goes out: what was written before is no part of its answer.
     pub fn begin(&self, attempt: u32, lowered: &BTreeMap<Mode, Arc<Lowered>>) {
-        *self.lock() = Draft { attempt, lowered: lowered.clone(), ..Draft::default() };
+        *self.lock() = Draft {
+            attempt,
+            lowered: lowered.clone(),
+            ..Draft::default()
+        };
     }
 
     /// More of the answer, asked for in this mode.
@@ -74,10 +87,16 @@ impl Preview {
         let partial = draft.partial.get_or_insert_with(|| {
             draft.form = draft.lowered.get(&mode).cloned();
             let is_wrapped = draft.form.as_ref().is_some_and(|form| form.asked.wrapped);
-            let path = self.list.as_ref().map(|list| wrapper(is_wrapped).chain(list.path.iter().cloned()).collect());
+            let path = self.list.as_ref().map(|list| {
+                wrapper(is_wrapped)
+                    .chain(list.path.iter().cloned())
+                    .collect()
+            });
             Partial::new(path, self.takes_list && !is_wrapped)
         });
-        draft.length = draft.length.saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        draft.length = draft
+            .length
+            .saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));
         draft.is_news |= partial.push(text);
         if draft.is_news || partial.has_finished() {
             self.reader.wake();
@@ -94,7 +113,11 @@ impl Preview {
                 (finished, draft.form.clone(), draft.attempt)
             };
             if let Some(data) = list.valid(form.as_deref(), finished.value, self.coerce) {
-                return Some(News::Item { attempt, index: finished.index, data });
+                return Some(News::Item {
+                    attempt,
+                    index: finished.index,
+                    data,
+                });
             }
         }
     }
@@ -106,7 +129,12 @@ impl Preview {
             if !std::mem::take(&mut draft.is_news) {
                 return None;
             }
-            (draft.partial.as_ref()?.value()?, draft.form.clone(), draft.attempt, draft.length)
+            (
+                draft.partial.as_ref()?.value()?,
+                draft.form.clone(),
+                draft.attempt,
+                draft.length,
+            )
         };
         let data = match form {
             Some(form) => form.asked.raised(value, Null::OwnValue),
@@ -138,17 +166,24 @@ impl List {
         }
         // As in a whole answer, nulls that no schema asked for are none of what is mended.
         let nearest = usize::from(meant.len() > 1);
-        let mended = meant.get(nearest).filter(|_| coerce).and_then(|value| self.element.coerced(value, Whole::No));
+        let mended = meant
+            .get(nearest)
+            .filter(|_| coerce)
+            .and_then(|value| self.element.coerced(value, Whole::No));
         mended.map(|mended| mended.value)
     }
 
     /// Raised where it stands, in a value that has nothing else.
     fn raised(&self, form: &Lowered, element: Value, null: Null) -> Value {
-        let path: Vec<_> = wrapper(form.asked.wrapped).chain(self.path.iter().cloned()).collect();
+        let path: Vec<_> = wrapper(form.asked.wrapped)
+            .chain(self.path.iter().cloned())
+            .collect();
         let around = path
             .into_iter()
             .rev()
-            .fold(Value::Array(vec![element]), |inner, name| Value::Object(std::iter::once((name, inner)).collect()));
+            .fold(Value::Array(vec![element]), |inner, name| {
+                Value::Object(std::iter::once((name, inner)).collect())
+            });
         let mut raised = form.asked.raised(around, null);
         for name in &self.path {
             raised = raised.get_mut(name).map(Value::take).unwrap_or_default();
@@ -168,12 +203,18 @@ pub struct Watch {
 
 impl Watch {
     pub fn new(preview: Arc<Preview>) -> Self {
-        Self { preview, pause: Box::pin(tokio::time::sleep(Duration::ZERO)), is_pausing: false }
+        Self {
+            preview,
+            pause: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            is_pausing: false,
+        }
     }
 
     /// What was not told yet, when the end is known: each finished element, and no more versions of the whole than one.
     pub fn rest(&mut self) -> Option<News> {
-        self.preview.item().or_else(|| self.preview.partial().map(|(news, _)| news))
+        self.preview
+            .item()
+            .or_else(|| self.preview.partial().map(|(news, _)| news))
     }
 }
 
@@ -190,8 +231,12 @@ impl Stream for Watch {
             return Poll::Pending;
         }
         self.is_pausing = false;
-        let Some((news, length)) = self.preview.partial() else { return Poll::Pending };
-        self.pause.as_mut().reset((Instant::now() + PER_BYTE * length).into());
+        let Some((news, length)) = self.preview.partial() else {
+            return Poll::Pending;
+        };
+        self.pause
+            .as_mut()
+            .reset((Instant::now() + PER_BYTE * length).into());
         self.is_pausing = true;
         Poll::Ready(Some(news))
     }
@@ -207,7 +252,10 @@ mod tests {
 
     const MODE: Mode = Mode::Tools;
 
-    fn preview(schema: &Value, subset: &'static Subset) -> (Arc<Preview>, Watch, BTreeMap<Mode, Arc<Lowered>>) {
+    fn preview(
+        schema: &Value,
+        subset: &'static Subset,
+    ) -> (Arc<Preview>, Watch, BTreeMap<Mode, Arc<Lowered>>) {
         let schema = Schema::compile(&schema.to_string()).unwrap();
         let preview = Arc::new(Preview::new(&schema, true));
         let forms = BTreeMap::from([(MODE, Arc::new(schema.lowered(subset).unwrap()))]);
@@ -220,7 +268,11 @@ mod tests {
     }
 
     fn item(attempt: u32, index: usize, data: Value) -> News {
-        News::Item { attempt, index, data }
+        News::Item {
+            attempt,
+            index,
+            data,
+        }
     }
 
     fn partial(attempt: u32, data: Value) -> News {
@@ -233,11 +285,23 @@ mod tests {
         assert!(watch.next().now_or_never().is_none(), "nothing is known");
         preview.push(MODE, r#"{"value": [{"name": "Ada"}, {"na"#);
         assert_eq!(watch.next().await, Some(item(1, 0, json!({"name": "Ada"}))));
-        assert_eq!(watch.next().await, Some(partial(1, json!([{"name": "Ada"}, {}]))));
+        assert_eq!(
+            watch.next().await,
+            Some(partial(1, json!([{"name": "Ada"}, {}])))
+        );
         preview.push(MODE, r#"me": "Bo"}, {"age": 3}, {"name": "Cy"}]}"#);
         assert_eq!(watch.next().await, Some(item(1, 1, json!({"name": "Bo"}))));
-        assert_eq!(watch.next().await, Some(item(1, 3, json!({"name": "Cy"}))), "what is not valid is not told");
-        assert!(watch.next().await.is_some_and(|news| matches!(news, News::Partial { .. })));
+        assert_eq!(
+            watch.next().await,
+            Some(item(1, 3, json!({"name": "Cy"}))),
+            "what is not valid is not told"
+        );
+        assert!(
+            watch
+                .next()
+                .await
+                .is_some_and(|news| matches!(news, News::Partial { .. }))
+        );
         assert_eq!(watch.rest(), None);
     }
 
@@ -249,7 +313,10 @@ mod tests {
         preview.begin(2, &forms);
         preview.push(MODE, r#"[{"name": "Al"}, "#);
         assert_eq!(watch.next().await, Some(item(2, 0, json!({"name": "Al"}))));
-        assert_eq!(watch.next().await, Some(partial(2, json!([{"name": "Al"}]))));
+        assert_eq!(
+            watch.next().await,
+            Some(partial(2, json!([{"name": "Al"}])))
+        );
     }
 
     #[tokio::test]
@@ -260,12 +327,20 @@ mod tests {
             preview.push(MODE, &json!({"name": number}).to_string());
         }
         for number in 0..1_000 {
-            assert_eq!(watch.next().await, Some(item(1, number, json!({"name": number}))));
+            assert_eq!(
+                watch.next().await,
+                Some(item(1, number, json!({"name": number})))
+            );
         }
-        let Some(News::Partial { data, .. }) = watch.next().await else { panic!("one version") };
+        let Some(News::Partial { data, .. }) = watch.next().await else {
+            panic!("one version")
+        };
         assert_eq!(data.as_array().unwrap().len(), 1_000);
         preview.push(MODE, ",{");
-        assert!(watch.next().now_or_never().is_none(), "not at once again, for it is long");
+        assert!(
+            watch.next().now_or_never().is_none(),
+            "not at once again, for it is long"
+        );
         assert!(watch.next().await.is_some());
     }
 }

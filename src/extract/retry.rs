@@ -63,14 +63,35 @@ pub fn consequence(failure: &Failure, took: Duration) -> Consequence {
 
 fn row(failure: &Failure, took: Duration) -> Consequence {
     use Health::{Neutral, Success};
-    let plain = |action, health| Consequence { action, health, is_crowded: false, may_be_charged: false, is_key_refused: false };
-    let useless = |code| Consequence { is_key_refused: true, ..plain(Action::OtherKey(code), Neutral) };
-    let crowded = |action| Consequence { is_crowded: true, ..plain(action, Neutral) };
-    let lost = |health| Consequence { may_be_charged: true, ..plain(Action::Retry, health) };
+    let plain = |action, health| Consequence {
+        action,
+        health,
+        is_crowded: false,
+        may_be_charged: false,
+        is_key_refused: false,
+    };
+    let useless = |code| Consequence {
+        is_key_refused: true,
+        ..plain(Action::OtherKey(code), Neutral)
+    };
+    let crowded = |action| Consequence {
+        is_crowded: true,
+        ..plain(action, Neutral)
+    };
+    let lost = |health| Consequence {
+        may_be_charged: true,
+        ..plain(Action::Retry, health)
+    };
     match failure.kind {
         FailureKind::Connect => plain(Action::Retry, Health::Failure),
         FailureKind::Broken => lost(Health::Failure),
-        FailureKind::Timeout => Consequence { is_crowded: true, ..lost(Health::Timeout { took, is_own: false }) },
+        FailureKind::Timeout => Consequence {
+            is_crowded: true,
+            ..lost(Health::Timeout {
+                took,
+                is_own: false,
+            })
+        },
         FailureKind::Adapted => plain(Action::Again, Success),
         FailureKind::Busy => plain(Action::Pause(failure.retry_after), Neutral),
         FailureKind::Exhausted => useless(Code::UpstreamRateLimited),
@@ -78,7 +99,9 @@ fn row(failure: &Failure, took: Duration) -> Consequence {
         FailureKind::Unusable => plain(Action::Fail(Code::UpstreamError), Neutral),
         FailureKind::Status(status) => match status {
             429 => crowded(Action::Pause(failure.retry_after)),
-            503 | 529 if failure.retry_after.is_some() => crowded(Action::Pause(failure.retry_after)),
+            503 | 529 if failure.retry_after.is_some() => {
+                crowded(Action::Pause(failure.retry_after))
+            }
             503 | 529 => crowded(Action::Retry),
             401 | 403 => useless(Code::UpstreamUnauthorized),
             408 | 409 => plain(Action::Retry, Neutral),
@@ -98,7 +121,10 @@ mod tests {
     const TOOK: Duration = Duration::from_secs(3);
 
     fn failure(kind: FailureKind, retry_after: Option<Duration>) -> Failure {
-        Failure { retry_after, ..Failure::new(kind, "") }
+        Failure {
+            retry_after,
+            ..Failure::new(kind, "")
+        }
     }
 
     #[test]
@@ -129,29 +155,69 @@ mod tests {
             (501, None, failed, neutral, false),
         ] {
             let row = consequence(&failure(FailureKind::Status(status), asked), TOOK);
-            let expected =
-                Consequence { action, health, is_crowded, may_be_charged: false, is_key_refused: matches!(status, 401 | 403) };
+            let expected = Consequence {
+                action,
+                health,
+                is_crowded,
+                may_be_charged: false,
+                is_key_refused: matches!(status, 401 | 403),
+            };
             assert_eq!(row, expected, "{status}");
         }
         for (kind, action, health, is_crowded, may_be_charged) in [
             (FailureKind::Connect, Action::Retry, bad, false, false),
             (FailureKind::Broken, Action::Retry, bad, false, true),
-            (FailureKind::Timeout, Action::Retry, Health::Timeout { took: TOOK, is_own: false }, true, true),
-            (FailureKind::Exhausted, Action::OtherKey(Code::UpstreamRateLimited), neutral, false, false),
+            (
+                FailureKind::Timeout,
+                Action::Retry,
+                Health::Timeout {
+                    took: TOOK,
+                    is_own: false,
+                },
+                true,
+                true,
+            ),
+            (
+                FailureKind::Exhausted,
+                Action::OtherKey(Code::UpstreamRateLimited),
+                neutral,
+                false,
+                false,
+            ),
         ] {
             let is_key_refused = kind == FailureKind::Exhausted;
-            let expected = Consequence { action, health, is_crowded, may_be_charged, is_key_refused };
-            assert_eq!(consequence(&failure(kind, None), TOOK), expected, "{kind:?}");
+            let expected = Consequence {
+                action,
+                health,
+                is_crowded,
+                may_be_charged,
+                is_key_refused,
+            };
+            assert_eq!(
+                consequence(&failure(kind, None), TOOK),
+                expected,
+                "{kind:?}"
+            );
         }
     }
 
     #[test]
     fn the_providers_own_word_is_obeyed() {
         let said = |kind, should_retry| {
-            consequence(&Failure { should_retry: Some(should_retry), ..Failure::new(kind, "") }, TOOK).action
+            consequence(
+                &Failure {
+                    should_retry: Some(should_retry),
+                    ..Failure::new(kind, "")
+                },
+                TOOK,
+            )
+            .action
         };
         assert_eq!(said(FailureKind::Status(400), true), Action::Retry);
-        assert_eq!(said(FailureKind::Status(500), false), Action::Fail(Code::UpstreamError));
+        assert_eq!(
+            said(FailureKind::Status(500), false),
+            Action::Fail(Code::UpstreamError)
+        );
         assert_eq!(said(FailureKind::Status(429), true), Action::Pause(None));
     }
 }

@@ -63,19 +63,25 @@ impl<'a> Ways<'a> {
     }
 
     fn of(&mut self, at: usize) -> &mut Progress {
-        at.checked_sub(1).and_then(|at| self.fallback.get_mut(at)).unwrap_or(&mut self.first)
+        at.checked_sub(1)
+            .and_then(|at| self.fallback.get_mut(at))
+            .unwrap_or(&mut self.first)
     }
 
     /// Those that are worth trying, in their order.
     fn open(&self) -> impl Iterator<Item = (usize, &Progress)> {
-        let all = std::iter::once(&self.first).chain(&self.fallback).enumerate();
+        let all = std::iter::once(&self.first)
+            .chain(&self.fallback)
+            .enumerate();
         all.filter(|(_, progress)| !progress.is_over)
     }
 
     /// Another one that can be had now.
     fn elsewhere(&self) -> Option<usize> {
         let now = Instant::now();
-        let mut open = self.open().filter(|(at, progress)| *at != self.at && progress.not_before.is_none_or(|at| at <= now));
+        let mut open = self.open().filter(|(at, progress)| {
+            *at != self.at && progress.not_before.is_none_or(|at| at <= now)
+        });
         open.next().map(|(at, _)| at)
     }
 
@@ -99,9 +105,21 @@ impl<'a> Ways<'a> {
 
     /// Enters the line of the model that is asked now.
     pub fn enter(&self, text: &str, room: Option<u32>, turn: Turn) -> InLine {
-        let patience = if self.is_patient { self.patience } else { Patience::NONE };
-        let progress = self.at.checked_sub(1).and_then(|at| self.fallback.get(at)).unwrap_or(&self.first);
-        let guessed = if self.lane.counts_tokens() { self.plan.guessed_tokens(text) } else { 0 };
+        let patience = if self.is_patient {
+            self.patience
+        } else {
+            Patience::NONE
+        };
+        let progress = self
+            .at
+            .checked_sub(1)
+            .and_then(|at| self.fallback.get(at))
+            .unwrap_or(&self.first);
+        let guessed = if self.lane.counts_tokens() {
+            self.plan.guessed_tokens(text)
+        } else {
+            0
+        };
         self.lane.enter(&Ask {
             model: &self.now().route.limits,
             turn,
@@ -117,7 +135,13 @@ impl<'a> Ways<'a> {
     ///
     /// # Errors
     /// When the item will not wait as long as it would have to, or there is nothing left to try.
-    pub async fn permit(&mut self, text: &str, room: Option<u32>, turn: Turn, queued: &mut Duration) -> Result<Permit, Error> {
+    pub async fn permit(
+        &mut self,
+        text: &str,
+        room: Option<u32>,
+        turn: Turn,
+        queued: &mut Duration,
+    ) -> Result<Permit, Error> {
         loop {
             let place = self.place(text, room, turn);
             let waiting = Instant::now();
@@ -146,13 +170,18 @@ impl<'a> Ways<'a> {
         match denied {
             Denied::Broke { .. } | Denied::Left => return Err(self.refused(denied)),
             Denied::NoKey | Denied::TooLarge { .. } => self.of(at).is_over = true,
-            Denied::Paused { until } | Denied::Down { until } => self.of(at).not_before = Some(until),
+            Denied::Paused { until } | Denied::Down { until } => {
+                self.of(at).not_before = Some(until)
+            }
         }
         if let Some(next) = self.elsewhere() {
             self.at = next;
             return Ok(());
         }
-        let first = self.open().min_by_key(|(_, progress)| progress.not_before).map(|(at, _)| at);
+        let first = self
+            .open()
+            .min_by_key(|(_, progress)| progress.not_before)
+            .map(|(at, _)| at);
         match first {
             Some(first) if !self.is_patient => {
                 (self.at, self.is_patient) = (first, true);
@@ -183,7 +212,12 @@ impl<'a> Ways<'a> {
 
     /// Whether a failure of the next call would be the last.
     pub fn is_last_try(&self, max_tries: u32) -> bool {
-        let (at, failed) = (self.at, self.open().find(|(at, _)| *at == self.at).map_or(0, |(_, progress)| progress.failed));
+        let (at, failed) = (
+            self.at,
+            self.open()
+                .find(|(at, _)| *at == self.at)
+                .map_or(0, |(_, progress)| progress.failed),
+        );
         failed + 1 >= max_tries && self.open().all(|(other, _)| other == at)
     }
 
@@ -208,7 +242,12 @@ impl<'a> Ways<'a> {
     ///
     /// # Errors
     /// When that was the last try of the last model.
-    pub fn failed(&mut self, failure: Failure, is_slow: bool, max_tries: u32) -> Result<Option<u32>, Error> {
+    pub fn failed(
+        &mut self,
+        failure: Failure,
+        is_slow: bool,
+        max_tries: u32,
+    ) -> Result<Option<u32>, Error> {
         let (at, next) = (self.at, self.elsewhere());
         let progress = self.of(at);
         progress.failed += 1;
@@ -220,7 +259,11 @@ impl<'a> Ways<'a> {
         }
         progress.is_over = true;
         let Some(next) = next.or_else(|| self.open().next().map(|(at, _)| at)) else {
-            let times = if failed == 1 { "once".to_owned() } else { format!("{failed} times in a row") };
+            let times = if failed == 1 {
+                "once".to_owned()
+            } else {
+                format!("{failed} times in a row")
+            };
             let detail = format!("the provider failed {times}; the last time: {failure}");
             return Err(upstream(Code::UpstreamError, detail, &failure));
         };
@@ -247,14 +290,23 @@ impl<'a> Ways<'a> {
                 Error::new(Code::UpstreamRateLimited, said(detail)).retry_after(wait(until))
             }
             Denied::Down { until } => {
-                let detail = format!("the provider fails all the time and is left alone for another {}", seconds(until));
+                let detail = format!(
+                    "the provider fails all the time and is left alone for another {}",
+                    seconds(until)
+                );
                 Error::new(Code::UpstreamError, said(detail)).retry_after(wait(until))
             }
             Denied::Broke { until } => {
-                let detail = "this caller's budget for today is used up; it begins anew at midnight UTC";
+                let detail =
+                    "this caller's budget for today is used up; it begins anew at midnight UTC";
                 return Error::new(Code::QuotaExceeded, detail).retry_after(wait(until));
             }
-            Denied::Left => return Error::new(Code::ShuttingDown, "the server is shutting down, and this item was not called"),
+            Denied::Left => {
+                return Error::new(
+                    Code::ShuttingDown,
+                    "the server is shutting down, and this item was not called",
+                );
+            }
             Denied::TooLarge { needed, allowed } => {
                 let detail = format!(
                     "a call with this text takes about {needed} tokens, and the provider's limit is {allowed} a minute; split \
@@ -264,21 +316,35 @@ impl<'a> Ways<'a> {
             }
             Denied::NoKey => match last {
                 Some((code, failure)) => upstream(*code, explain(*code, failure), failure),
-                None => Error::new(Code::UpstreamUnauthorized, "the provider has refused every key"),
+                None => Error::new(
+                    Code::UpstreamUnauthorized,
+                    "the provider has refused every key",
+                ),
             },
         };
-        Error { upstream_status: last.and_then(|(_, failure)| failure.status()), ..error }
+        Error {
+            upstream_status: last.and_then(|(_, failure)| failure.status()),
+            ..error
+        }
     }
 }
 
 pub fn upstream(code: Code, detail: String, failure: &Failure) -> Error {
-    Error { upstream_status: failure.status(), retry_after: failure.retry_after, ..Error::new(code, detail) }
+    Error {
+        upstream_status: failure.status(),
+        retry_after: failure.retry_after,
+        ..Error::new(code, detail)
+    }
 }
 
 pub fn explain(code: Code, failure: &Failure) -> String {
     match code {
-        Code::UpstreamUnauthorized => format!("the provider does not accept the configured key: {failure}"),
-        Code::UpstreamRateLimited => format!("the quota of the configured key is used up: {failure}"),
+        Code::UpstreamUnauthorized => {
+            format!("the provider does not accept the configured key: {failure}")
+        }
+        Code::UpstreamRateLimited => {
+            format!("the quota of the configured key is used up: {failure}")
+        }
         _ => format!("the provider refused the call: {failure}"),
     }
 }

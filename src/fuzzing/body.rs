@@ -20,7 +20,8 @@ pub fn body(data: &[u8]) {
     if let Some(batch) = read::<Batch>(data, document.as_ref())
         && let Some(query) = document.as_ref().and_then(as_query)
     {
-        let other = readers::batch(&query).unwrap_or_else(|error| panic!("{error:?}: taken as a body, and not as {query}"));
+        let other = readers::batch(&query)
+            .unwrap_or_else(|error| panic!("{error:?}: taken as a body, and not as {query}"));
         assert_eq!(meaning(&batch), meaning(&other), "{query}");
     }
     if let Err(error) = readers::batch(&String::from_utf8_lossy(data)) {
@@ -30,7 +31,9 @@ pub fn body(data: &[u8]) {
 }
 
 fn read<T: DeserializeOwned>(data: &[u8], document: Option<&Value>) -> Option<T> {
-    readers::parse(data).map_err(|error| check(&error, document)).ok()
+    readers::parse(data)
+        .map_err(|error| check(&error, document))
+        .ok()
 }
 
 fn check(error: &Error, document: Option<&Value>) {
@@ -45,11 +48,17 @@ fn check(error: &Error, document: Option<&Value>) {
 /// The body of a batch as a query; `None` if it has what a query cannot say.
 fn as_query(document: &Value) -> Option<String> {
     let mut query = String::new();
-    for (name, value) in document.as_object()?.iter().filter(|(name, _)| *name != "inputs") {
+    for (name, value) in document
+        .as_object()?
+        .iter()
+        .filter(|(name, _)| *name != "inputs")
+    {
         let text = match value {
             Value::Null => return None,
             // Text that begins like a schema is one.
-            Value::String(text) if name == "schema" => (!text.trim_start().starts_with('{')).then(|| text.clone())?,
+            Value::String(text) if name == "schema" => {
+                (!text.trim_start().starts_with('{')).then(|| text.clone())?
+            }
             Value::String(text) if field_is_text(name) => text.clone(),
             other => other.to_string(),
         };
@@ -62,8 +71,22 @@ fn as_query(document: &Value) -> Option<String> {
 /// What a batch says but for its inputs, and the white space within its schema.
 fn meaning(batch: &Batch) -> String {
     let spec = &batch.spec;
-    let Spec { instructions, model, mode, seed, metadata, examples, .. } = spec;
-    let numbers = (spec.max_attempts(), spec.timeout(), spec.temperature(), spec.max_output_tokens(), batch.concurrency());
+    let Spec {
+        instructions,
+        model,
+        mode,
+        seed,
+        metadata,
+        examples,
+        ..
+    } = spec;
+    let numbers = (
+        spec.max_attempts(),
+        spec.timeout(),
+        spec.temperature(),
+        spec.max_output_tokens(),
+        batch.concurrency(),
+    );
     format!(
         "{instructions:?} {model:?} {mode:?} {seed:?} {metadata:?} {examples:?} {numbers:?} {:?} {}",
         batch.on_error, batch.stream

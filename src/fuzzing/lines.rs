@@ -11,10 +11,16 @@ use crate::model::{Code, Input, Item};
 
 /// Reads the bytes as NDJSON, in pieces and at once: the first says how long a line may be, the second how the pieces are cut.
 pub fn lines(data: &[u8]) {
-    let [longest, cut, body @ ..] = data else { return };
+    let [longest, cut, body @ ..] = data else {
+        return;
+    };
     let max_line_bytes = 4 + usize::from(*longest);
     let expected = reference(body, max_line_bytes);
-    for pieces in [pieces(body, body.len()), pieces(body, 1), uneven(body, *cut)] {
+    for pieces in [
+        pieces(body, body.len()),
+        pieces(body, 1),
+        uneven(body, *cut),
+    ] {
         let inputs = read(&pieces, max_line_bytes);
         let told: Vec<_> = inputs.iter().map(told).collect();
         assert_eq!(told, expected, "in {} pieces", pieces.len());
@@ -39,11 +45,19 @@ fn told(input: &Input) -> Result<String, Code> {
 fn reference(body: &[u8], max_line_bytes: usize) -> Vec<Result<String, Code>> {
     let mut inputs = Vec::new();
     for line in body.split(|byte| *byte == b'\n') {
-        let line = if inputs.is_empty() { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+        let line = if inputs.is_empty() {
+            line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
+        } else {
+            line
+        };
         if line.len() > max_line_bytes {
             inputs.push(Err(Code::PayloadTooLarge));
         } else if !line.trim_ascii().is_empty() {
-            inputs.push(readers::parse::<Item>(line).map(|item| item.content.0).map_err(|_| Code::InvalidJson));
+            inputs.push(
+                readers::parse::<Item>(line)
+                    .map(|item| item.content.0)
+                    .map_err(|_| Code::InvalidJson),
+            );
         }
     }
     inputs
@@ -71,11 +85,18 @@ fn read(pieces: &[Vec<u8>], max_line_bytes: usize) -> Vec<Input> {
     let mut lines = pin!(readers::lines(pieces, max_line_bytes));
     let mut inputs = Vec::new();
     loop {
-        match lines.as_mut().poll_next(&mut Context::from_waker(Waker::noop())) {
+        match lines
+            .as_mut()
+            .poll_next(&mut Context::from_waker(Waker::noop()))
+        {
             Poll::Ready(Some(input)) => inputs.push(input),
             Poll::Ready(None) => return inputs,
             Poll::Pending => panic!("it waits for what is there"),
         }
-        assert!(lines.held() <= max_line_bytes + MARK_BYTES + largest, "{} bytes are held", lines.held());
+        assert!(
+            lines.held() <= max_line_bytes + MARK_BYTES + largest,
+            "{} bytes are held",
+            lines.held()
+        );
     }
 }

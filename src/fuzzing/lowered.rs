@@ -11,8 +11,8 @@ use super::schema::compile;
 use super::{depth, plain};
 use crate::model::Subset;
 use crate::provider::subsets::{
-    ANTHROPIC_STRICT, ANTHROPIC_TOOLS, AZURE_STRICT, COMPATIBLE, GEMINI_JSON_SCHEMA, GEMINI_SCHEMA, LLAMA_CPP, OPENAI_LOOSE,
-    OPENAI_STRICT,
+    ANTHROPIC_STRICT, ANTHROPIC_TOOLS, AZURE_STRICT, COMPATIBLE, GEMINI_JSON_SCHEMA, GEMINI_SCHEMA,
+    LLAMA_CPP, OPENAI_LOOSE, OPENAI_STRICT,
 };
 use crate::schema::Schema;
 
@@ -33,25 +33,45 @@ const TABLES: [(&Subset, rules::Rules); 9] = [
 /// no more can be promised than that its forms meet the rules; what is told of a value's way back, `tests` sees to.
 pub fn lowered(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0);
-    let Some(schema) = compile(parts.next().unwrap_or_default()) else { return };
+    let Some(schema) = compile(parts.next().unwrap_or_default()) else {
+        return;
+    };
     let given = parts.next().and_then(plain);
-    let instances: Vec<Value> = given.into_iter().chain(instance::some(&schema, 2)).collect();
+    let instances: Vec<Value> = given
+        .into_iter()
+        .chain(instance::some(&schema, 2))
+        .collect();
     for (subset, rules) in TABLES {
         if let Err(wrong) = check(&schema, subset, rules, &[]) {
             panic!("{}: {wrong}\n{}", subset.name, schema.raw().get());
         }
-        let Some(lowered) = schema.lowered(subset) else { continue };
+        let Some(lowered) = schema.lowered(subset) else {
+            continue;
+        };
         for instance in &instances {
             let back = schema.raised(&lowered, lowered.asked.lowered(instance));
-            assert!(depth(&back) <= depth(instance) + 130, "{instance} comes back as {back}");
-            assert!(depth(&schema.raised(&lowered, instance.clone())) <= depth(instance) + 130, "{instance}");
+            assert!(
+                depth(&back) <= depth(instance) + 130,
+                "{instance} comes back as {back}"
+            );
+            assert!(
+                depth(&schema.raised(&lowered, instance.clone())) <= depth(instance) + 130,
+                "{instance}"
+            );
         }
     }
 }
 
 /// What is wrong with a schema's form; false when it has none.
-fn check(schema: &Schema, subset: &'static Subset, rules: rules::Rules, instances: &[Value]) -> Result<bool, String> {
-    let Some(lowered) = schema.lowered(subset) else { return Ok(false) };
+fn check(
+    schema: &Schema,
+    subset: &'static Subset,
+    rules: rules::Rules,
+    instances: &[Value],
+) -> Result<bool, String> {
+    let Some(lowered) = schema.lowered(subset) else {
+        return Ok(false);
+    };
     let asked = &lowered.asked;
     let text = asked.raw.get();
     let json: Value = serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"))?;
@@ -68,11 +88,15 @@ fn check(schema: &Schema, subset: &'static Subset, rules: rules::Rules, instance
         if let Ok(validator) = &validator
             && let Some(fault) = validator.faults(&there).first()
         {
-            return Err(format!("not valid: {fault:?}: {instance} is {there}\n{text}"));
+            return Err(format!(
+                "not valid: {fault:?}: {instance} is {there}\n{text}"
+            ));
         }
         let back = schema.raised(&lowered, there.clone());
         if let Some(fault) = schema.faults(&back).first() {
-            return Err(format!("comes back wrong: {fault:?}: {instance} is {there}, and comes back as {back}\n{text}"));
+            return Err(format!(
+                "comes back wrong: {fault:?}: {instance} is {there}, and comes back as {back}\n{text}"
+            ));
         }
         // In the caller's own form it stays valid, though what looks like what was asked for is taken for that.
         let own = schema.raised(&lowered, instance.clone());
@@ -83,7 +107,12 @@ fn check(schema: &Schema, subset: &'static Subset, rules: rules::Rules, instance
     match validator {
         Ok(_) => Ok(true),
         // What the service itself would not take may still be fine; too large, say.
-        Err(error) if error.detail.contains("more than") || error.detail.contains("regular expression") => Ok(true),
+        Err(error)
+            if error.detail.contains("more than")
+                || error.detail.contains("regular expression") =>
+        {
+            Ok(true)
+        }
         Err(error) => Err(format!("no schema: {error}\n{text}")),
     }
 }

@@ -10,7 +10,10 @@ use crate::schema::Rules;
 pub fn rules(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0);
     let expression = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
-    let rule = Rule { expression, message: "wrong".to_owned() };
+    let rule = Rule {
+        expression,
+        message: "wrong".to_owned(),
+    };
     let sent = json!({"rules": [{"expression": rule.expression, "message": rule.message}]});
     let rules = match Rules::compile(vec![rule]) {
         Ok(rules) => rules,
@@ -20,8 +23,17 @@ pub fn rules(data: &[u8]) {
         }
     };
     let given = parts.next().and_then(plain);
-    let some = [json!(null), json!(-1.5), json!("a"), json!({"a": {"a": [1, "b"]}, "b": ""}), json!([1, [2, {"a": 3}]])];
-    given.into_iter().chain(some).for_each(|data| check(&rules, &data));
+    let some = [
+        json!(null),
+        json!(-1.5),
+        json!("a"),
+        json!({"a": {"a": [1, "b"]}, "b": ""}),
+        json!([1, [2, {"a": 3}]]),
+    ];
+    given
+        .into_iter()
+        .chain(some)
+        .for_each(|data| check(&rules, &data));
 }
 
 fn check(rules: &Rules, data: &Value) {
@@ -30,6 +42,9 @@ fn check(rules: &Rules, data: &Value) {
     assert_eq!(faults, rules.faults(data, "a text"));
     for fault in &faults {
         check_words(&fault.message);
-        assert!(data.pointer(&fault.pointer).is_some(), "{fault:?} is not there");
+        assert!(
+            data.pointer(&fault.pointer).is_some(),
+            "{fault:?} is not there"
+        );
     }
 }

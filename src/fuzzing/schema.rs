@@ -9,7 +9,9 @@ use crate::schema::Schema;
 /// Compiles what is before the first NUL, and holds against it what is behind: both JSON, or as hostile as it likes.
 pub fn schema(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0);
-    let Some(schema) = compile(parts.next().unwrap_or_default()) else { return };
+    let Some(schema) = compile(parts.next().unwrap_or_default()) else {
+        return;
+    };
     let again = Schema::compile(schema.raw().get()).expect("its own text is a schema");
     assert_eq!(again.value(), schema.value());
     let given = parts.next().and_then(plain);
@@ -20,7 +22,10 @@ pub fn schema(data: &[u8]) {
         assert!(faults.len() <= 20, "{} faults", faults.len());
         for fault in &faults {
             check_words(&fault.message);
-            assert!(instance.pointer(&fault.pointer).is_some(), "{fault:?} is not there");
+            assert!(
+                instance.pointer(&fault.pointer).is_some(),
+                "{fault:?} is not there"
+            );
         }
     }
 }
@@ -37,7 +42,10 @@ pub fn made_up(data: &[u8]) {
         assert!(values(output) <= 64, "{} values", values(output));
         // Each value has a name of the schema and a few words.
         let most = 64 * (data.len() + 256);
-        assert!(output.to_string().len() <= most && example.example.input.0.len() <= most, "{output}");
+        assert!(
+            output.to_string().len() <= most && example.example.input.0.len() <= most,
+            "{output}"
+        );
     }
 }
 
@@ -45,7 +53,10 @@ pub(super) fn compile(text: &[u8]) -> Option<Schema> {
     let text = String::from_utf8_lossy(text);
     match Schema::compile(&text) {
         Ok(schema) => {
-            assert_eq!(plain(text.as_bytes()).as_ref(), Some(schema.value().as_ref()));
+            assert_eq!(
+                plain(text.as_bytes()).as_ref(),
+                Some(schema.value().as_ref())
+            );
             assert_eq!(schema.raw().get(), schema.value().to_string());
             Some(schema)
         }
@@ -59,7 +70,9 @@ pub(super) fn compile(text: &[u8]) -> Option<Schema> {
 }
 
 fn some_instances() -> [Value; 6] {
-    let nested = |levels: usize, wrap: fn(Value) -> Value| (0..levels).fold(json!(0), |inner, _| wrap(inner));
+    let nested = |levels: usize, wrap: fn(Value) -> Value| {
+        (0..levels).fold(json!(0), |inner, _| wrap(inner))
+    };
     [
         json!(null),
         json!(-1.5),

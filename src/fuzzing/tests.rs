@@ -9,7 +9,9 @@ use super::TARGETS;
 
 /// The corpus of a target: each file with its bytes.
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|file| file.unwrap().path())
@@ -160,14 +162,21 @@ const TOKENS: [&str; 124] = [
 ];
 
 fn soup() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(select(&TOKENS[..]), 0..40).prop_map(|tokens| tokens.concat().into_bytes())
+    prop::collection::vec(select(&TOKENS[..]), 0..40)
+        .prop_map(|tokens| tokens.concat().into_bytes())
 }
 
 /// A file of the corpus with some of it replaced, doubled or taken out.
 fn mutated(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
-    let files: Vec<_> = corpus(target).into_iter().map(|(_, bytes)| bytes).filter(|bytes| bytes.len() < 10_000).collect();
-    let piece =
-        prop_oneof![select(&TOKENS[..]).prop_map(|token| token.as_bytes().to_vec()), prop::collection::vec(any::<u8>(), 0..4)];
+    let files: Vec<_> = corpus(target)
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .filter(|bytes| bytes.len() < 10_000)
+        .collect();
+    let piece = prop_oneof![
+        select(&TOKENS[..]).prop_map(|token| token.as_bytes().to_vec()),
+        prop::collection::vec(any::<u8>(), 0..4)
+    ];
     let edit = (any::<Index>(), 0..12_usize, piece, 0..4_usize);
     (select(files), prop::collection::vec(edit, 0..6)).prop_map(|(mut bytes, edits)| {
         for (at, length, piece, times) in edits {

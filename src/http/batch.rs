@@ -59,10 +59,19 @@ pub async fn extract_batch(
     let shared = state.0;
     let connection = request.extensions().get::<Connection>().cloned();
     let (head, body) = request.into_parts();
-    let asked = Asked { headers: head.headers, caller, request_id, shared };
+    let asked = Asked {
+        headers: head.headers,
+        caller,
+        request_id,
+        shared,
+    };
     match negotiate::sent(&asked.headers)? {
         Sent::Json => asked.json(body, &head.uri).await,
-        Sent::Ndjson => asked.ndjson(body, head.uri.query().unwrap_or_default(), connection).await,
+        Sent::Ndjson => {
+            asked
+                .ndjson(body, head.uri.query().unwrap_or_default(), connection)
+                .await
+        }
     }
 }
 
@@ -75,7 +84,13 @@ struct Asked {
 
 impl Asked {
     async fn json(self, body: Body, uri: &axum::http::Uri) -> Result<Response, Failed> {
-        let whole = body::read(&self.shared, &self.headers, body, self.shared.max_body_bytes).await?;
+        let whole = body::read(
+            &self.shared,
+            &self.headers,
+            body,
+            self.shared.max_body_bytes,
+        )
+        .await?;
         let mut batch: Batch = json::parse(&whole.bytes)?;
         let bytes = whole.bytes.len();
         drop(whole.bytes);
@@ -83,7 +98,12 @@ impl Asked {
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = batch.inputs.take().ok_or_else(missing)?;
         let total = inputs.len();
-        let inputs = futures_util::stream::iter(inputs.into_iter().enumerate().map(|(index, item)| Input::new(index, item)));
+        let inputs = futures_util::stream::iter(
+            inputs
+                .into_iter()
+                .enumerate()
+                .map(|(index, item)| Input::new(index, item)),
+        );
         let wanted = negotiate::wanted(&self.headers, batch.stream);
         if wanted == Wanted::Json && bytes > self.shared.max_ordered_bytes {
             return Err(too_large_to_hold().into());
@@ -92,11 +112,20 @@ impl Asked {
         self.reply(batch, wanted, inputs, Some(total), held).await
     }
 
-    async fn ndjson(self, body: Body, query: &str, connection: Option<Connection>) -> Result<Response, Failed> {
+    async fn ndjson(
+        self,
+        body: Body,
+        query: &str,
+        connection: Option<Connection>,
+    ) -> Result<Response, Failed> {
         let batch = query::batch(query)?;
         let wanted = negotiate::wanted(&self.headers, batch.stream);
         let upload = Arc::new(Upload::default());
-        let mut lines = Lines::new(body.into_data_stream(), self.shared.max_line_bytes, Arc::clone(&upload));
+        let mut lines = Lines::new(
+            body.into_data_stream(),
+            self.shared.max_line_bytes,
+            Arc::clone(&upload),
+        );
         if let Some(connection) = connection {
             upload::start(&upload, connection, &self.shared.lifecycle.tasks);
         }
@@ -107,9 +136,19 @@ impl Asked {
         self.reply(batch, wanted, lines, None, held).await
     }
 
-    fn held(&self, room: Option<tokio::sync::OwnedSemaphorePermit>, upload: Option<Arc<Upload>>) -> Held {
+    fn held(
+        &self,
+        room: Option<tokio::sync::OwnedSemaphorePermit>,
+        upload: Option<Arc<Upload>>,
+    ) -> Held {
         let lifecycle = &self.shared.lifecycle;
-        Held { room, work: lifecycle.work.token(), server_ends: lifecycle.ended.clone().cancelled_owned(), upload, watch: None }
+        Held {
+            room,
+            work: lifecycle.work.token(),
+            server_ends: lifecycle.ended.clone().cancelled_owned(),
+            upload,
+            watch: None,
+        }
     }
 
     async fn reply<S: Inputs + 'static>(
@@ -123,22 +162,58 @@ impl Asked {
         let shared = &self.shared;
         let (concurrency, on_error) = (batch.concurrency(), batch.on_error);
         let metadata = batch.spec.metadata.take();
-        let plan = shared.extractor.plan(batch.spec, Kind::Batch, guard::traceparent(&self.headers)).await?;
+        let plan = shared
+            .extractor
+            .plan(batch.spec, Kind::Batch, guard::traceparent(&self.headers))
+            .await?;
         let lane = admit(shared, self.caller, &plan, total, concurrency)?;
-        let outcomes = run(Arc::clone(&shared.extractor), Arc::new(plan), lane, on_error, inputs);
-        let about = About { id: guard::new_id("bat"), request_id: self.request_id, metadata };
+        let outcomes = run(
+            Arc::clone(&shared.extractor),
+            Arc::new(plan),
+            lane,
+            on_error,
+            inputs,
+        );
+        let about = About {
+            id: guard::new_id("bat"),
+            request_id: self.request_id,
+            metadata,
+        };
         Ok(match wanted {
             Wanted::Json => {
-                let mut reply = Reply::new(outcomes, Ordered::new(shared.max_ordered_bytes), about, total, held);
+                let mut reply = Reply::new(
+                    outcomes,
+                    Ordered::new(shared.max_ordered_bytes),
+                    about,
+                    total,
+                    held,
+                );
                 reply.read_inputs(shared.max_ordered_bytes).await?;
                 typed("application/json", Body::new(reply))
             }
-            Wanted::Sse => event_stream(Body::new(Reply::new(outcomes, Events::default(), about, total, held))),
-            Wanted::Ndjson => typed("application/x-ndjson", Body::new(Reply::new(outcomes, NdLines, about, total, held))),
+            Wanted::Sse => event_stream(Body::new(Reply::new(
+                outcomes,
+                Events::default(),
+                about,
+                total,
+                held,
+            ))),
+            Wanted::Ndjson => typed(
+                "application/x-ndjson",
+                Body::new(Reply::new(outcomes, NdLines, about, total, held)),
+            ),
         })
     }
 }
 
 fn typed(media: &'static str, body: Body) -> Response {
-    ([(CONTENT_TYPE.as_str(), media), ("cache-control", "no-store"), ("x-accel-buffering", "no")], body).into_response()
+    (
+        [
+            (CONTENT_TYPE.as_str(), media),
+            ("cache-control", "no-store"),
+            ("x-accel-buffering", "no"),
+        ],
+        body,
+    )
+        .into_response()
 }

@@ -35,18 +35,36 @@ pub fn kibibytes(bytes: usize) -> u32 {
 ///
 /// # Errors
 /// `payload_too_large`, `invalid_json` when it breaks off or trickles, `overloaded` when all bodies together take too much.
-pub async fn read(shared: &Shared, headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Whole, Error> {
+pub async fn read(
+    shared: &Shared,
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+) -> Result<Whole, Error> {
     let mut stream = body.into_data_stream();
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let mut room = take_room(shared, 1)?;
-    let mut read = BytesMut::with_capacity(announced.unwrap_or_default().min(max_bytes).min(64 * 1024));
+    let mut read =
+        BytesMut::with_capacity(announced.unwrap_or_default().min(max_bytes).min(64 * 1024));
     let mut is_too_large = announced.is_some_and(|announced| announced > max_bytes);
     let begun = Instant::now();
     while !is_too_large {
         let until = begun + PATIENCE + worth(read.len());
-        let chunk = match tokio::time::timeout_at(until.min(Instant::now() + PATIENCE), stream.next()).await {
+        let chunk = match tokio::time::timeout_at(
+            until.min(Instant::now() + PATIENCE),
+            stream.next(),
+        )
+        .await
+        {
             Ok(Some(Ok(chunk))) => chunk,
-            Ok(None) => return Ok(Whole { bytes: read.freeze(), room }),
+            Ok(None) => {
+                return Ok(Whole {
+                    bytes: read.freeze(),
+                    room,
+                });
+            }
             Ok(Some(Err(error))) => return Err(broken(read.len(), &innermost(&error))),
             Err(_) => return Err(too_slow(read.len())),
         };
@@ -74,8 +92,14 @@ fn worth(bytes: usize) -> Duration {
 }
 
 fn too_slow(bytes: usize) -> Error {
-    let why = format!("nothing came for {} s, or less than {SLOWEST} bytes a second did", PATIENCE.as_secs());
-    broken(bytes, &format!("{why}; send it faster, or in smaller requests"))
+    let why = format!(
+        "nothing came for {} s, or less than {SLOWEST} bytes a second did",
+        PATIENCE.as_secs()
+    );
+    broken(
+        bytes,
+        &format!("{why}; send it faster, or in smaller requests"),
+    )
 }
 
 /// What hyper says of it, below what axum says.
@@ -84,7 +108,10 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 fn broken(bytes: usize, why: &str) -> Error {
-    Error::new(Code::InvalidJson, format!("the body broke off after {bytes} bytes: {why}"))
+    Error::new(
+        Code::InvalidJson,
+        format!("the body broke off after {bytes} bytes: {why}"),
+    )
 }
 
 pub fn too_large(max_bytes: usize) -> Error {

@@ -56,7 +56,9 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -64,7 +66,9 @@ pub async fn serve(
         };
         match accepted {
             Ok((socket, _)) => {
-                lifecycle.tasks.spawn(answer(server.clone(), socket, router.clone(), stop.clone()));
+                lifecycle
+                    .tasks
+                    .spawn(answer(server.clone(), socket, router.clone(), stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -74,11 +78,19 @@ pub async fn serve(
     }
 }
 
-async fn answer(server: hyper::server::conn::http1::Builder, socket: TcpStream, router: Router, stop: CancellationToken) {
+async fn answer(
+    server: hyper::server::conn::http1::Builder,
+    socket: TcpStream,
+    router: Router,
+    stop: CancellationToken,
+) {
     // Answers are small and waited for: an error here costs only latency.
     drop(socket.set_nodelay(true));
     let socket = Arc::new(socket);
-    let connection = Connection { socket: Arc::clone(&socket), closing: CancellationToken::new() };
+    let connection = Connection {
+        socket: Arc::clone(&socket),
+        closing: CancellationToken::new(),
+    };
     let closing = connection.closing.clone();
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(connection.clone());
@@ -114,7 +126,9 @@ async fn linger(socket: &TcpStream) {
     let mut nowhere = vec![0; 16 * 1024];
     let until = tokio::time::Instant::now() + LINGER;
     while tokio::time::Instant::now() < until {
-        let Ok(Ok(())) = tokio::time::timeout(LINGER_IDLE, socket.readable()).await else { return };
+        let Ok(Ok(())) = tokio::time::timeout(LINGER_IDLE, socket.readable()).await else {
+            return;
+        };
         match socket.try_read(&mut nowhere) {
             Ok(0) => return,
             Ok(_) => {}
@@ -129,7 +143,11 @@ async fn linger(socket: &TcpStream) {
 struct Socket(Arc<TcpStream>);
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
             match self.0.try_read(buffer.initialize_unfilled()) {
@@ -145,7 +163,11 @@ impl AsyncRead for Socket {
 }
 
 impl Socket {
-    fn poll_out<T>(&self, cx: &mut Context<'_>, write: impl Fn(&TcpStream) -> io::Result<T>) -> Poll<io::Result<T>> {
+    fn poll_out<T>(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
         loop {
             ready!(self.0.poll_write_ready(cx))?;
             match write(&self.0) {
@@ -157,11 +179,19 @@ impl Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_out(cx, |socket| socket.try_write(bytes))
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         self.poll_out(cx, |socket| socket.try_write_vectored(bytes))
     }
 

@@ -1,14 +1,19 @@
 //! The reference: the OpenAPI document, made from the code, and a page that shows it without the internet.
 
 use axum::Router;
-use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, tag::TagBuilder};
+use utoipa::openapi::{
+    ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, tag::TagBuilder,
+};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::model::{CacheUse, Mode, OnError, OnFailure, Rule, Webhook};
 
 /// The document before the routes are in it.
 pub fn skeleton() -> OpenApi {
-    let license = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
+    let license = LicenseBuilder::new()
+        .name("Apache-2.0")
+        .identifier(Some("Apache-2.0"))
+        .build();
     let info = InfoBuilder::new()
         .title("extractd")
         .version(env!("CARGO_PKG_VERSION"))
@@ -17,7 +22,12 @@ pub fn skeleton() -> OpenApi {
         ))
         .license(Some(license))
         .contact(Some(ContactBuilder::new().name(Some("extractd")).url(Some("https://extractd.dev")).build()));
-    let tag = |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();
+    let tag = |name: &str, description: &str| {
+        TagBuilder::new()
+            .name(name)
+            .description(Some(description))
+            .build()
+    };
     OpenApiBuilder::new()
         .info(info.build())
         .tags(Some([
@@ -37,8 +47,13 @@ pub fn document() -> OpenApi {
 
 /// `/openapi.json` and `/docs`.
 pub fn reference<S: Clone + Send + Sync + 'static>(document: &OpenApi) -> Router<S> {
-    let config = Config::default().try_it_out_enabled(true).validator_url("none");
-    SwaggerUi::new("/docs").url("/openapi.json", document.clone()).config(config).into()
+    let config = Config::default()
+        .try_it_out_enabled(true)
+        .validator_url("none");
+    SwaggerUi::new("/docs")
+        .url("/openapi.json", document.clone())
+        .config(config)
+        .into()
 }
 
 /// A JSON Schema, or the name of a registered one.
@@ -200,7 +215,10 @@ mod tests {
     fn the_committed_document_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
         let committed = std::fs::read_to_string(path).unwrap();
-        assert!(committed.trim() == document().to_pretty_json().unwrap(), "run `make openapi` and commit openapi/openapi.json");
+        assert!(
+            committed.trim() == document().to_pretty_json().unwrap(),
+            "run `make openapi` and commit openapi/openapi.json"
+        );
     }
 
     /// What the document says of a body is what the code reads.
@@ -210,11 +228,23 @@ mod tests {
         for (path, fields) in crate::model::request_fields() {
             let content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"].clone();
             let schema = match content["$ref"].as_str() {
-                Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap().clone(),
+                Some(reference) => document
+                    .pointer(reference.trim_start_matches('#'))
+                    .unwrap()
+                    .clone(),
                 None => content,
             };
-            let documented: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
-            assert_eq!(documented, fields.iter().map(|field| (*field).to_owned()).collect(), "{path}");
+            let documented: BTreeSet<_> = schema["properties"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect();
+            assert_eq!(
+                documented,
+                fields.iter().map(|field| (*field).to_owned()).collect(),
+                "{path}"
+            );
         }
     }
 }

@@ -55,23 +55,54 @@ pub async fn extract(
         return Err(Error::new(Code::UnsupportedMediaType, detail).into());
     }
     let whole = body::read(shared, &parts.headers, body, shared.max_body_bytes).await?;
-    let Single { mut spec, input, stream } = json::parse(&whole.bytes)?;
+    let Single {
+        mut spec,
+        input,
+        stream,
+    } = json::parse(&whole.bytes)?;
     guard::no_query(&parts.uri)?;
-    let content = input.ok_or_else(|| Error::invalid("/input", "this field is required: the text to extract from"))?;
+    let content = input.ok_or_else(|| {
+        Error::invalid("/input", "this field is required: the text to extract from")
+    })?;
     if is_blank(&content.0) {
         return Err(Error::invalid("/input", BLANK).into());
     }
     let metadata = spec.metadata.take();
-    let mut plan = shared.extractor.plan(spec, Kind::Single, guard::traceparent(&parts.headers)).await?;
+    let mut plan = shared
+        .extractor
+        .plan(spec, Kind::Single, guard::traceparent(&parts.headers))
+        .await?;
     let lane = admit(shared, caller, &plan, Some(1), None)?;
     let input = Input::new(0, Item::from(content));
-    let about = About { id: guard::new_id("ext"), request_id, metadata };
+    let about = About {
+        id: guard::new_id("ext"),
+        request_id,
+        metadata,
+    };
     if negotiate::wanted(&parts.headers, stream) == Wanted::Sse {
         let extractor = Arc::clone(&shared.extractor);
         let server_ends = shared.lifecycle.ended.clone().cancelled_owned();
-        let held = Held { room: Some(whole.room), work, server_ends, upload: None, watch: Some(plan.watch().await) };
-        let events = run(extractor, Arc::new(plan), lane, OnError::Continue, futures_util::stream::iter([input]));
-        return Ok(event_stream(Body::new(Reply::new(events, OneEvent::default(), about, Some(1), held))));
+        let held = Held {
+            room: Some(whole.room),
+            work,
+            server_ends,
+            upload: None,
+            watch: Some(plan.watch().await),
+        };
+        let events = run(
+            extractor,
+            Arc::new(plan),
+            lane,
+            OnError::Continue,
+            futures_util::stream::iter([input]),
+        );
+        return Ok(event_stream(Body::new(Reply::new(
+            events,
+            OneEvent::default(),
+            about,
+            Some(1),
+            held,
+        ))));
     }
     tokio::select! {
         outcome = single(&shared.extractor, &plan, &lane, input) => Ok(reply(outcome, &about)),
@@ -110,6 +141,10 @@ pub fn admit(
 }
 
 pub fn event_stream(body: Body) -> Response {
-    let headers = [(CONTENT_TYPE.as_str(), "text/event-stream"), ("cache-control", "no-store"), ("x-accel-buffering", "no")];
+    let headers = [
+        (CONTENT_TYPE.as_str(), "text/event-stream"),
+        ("cache-control", "no-store"),
+        ("x-accel-buffering", "no"),
+    ];
     (headers, body).into_response()
 }

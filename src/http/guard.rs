@@ -45,7 +45,13 @@ impl Keys {
     fn caller(&self, key: &str) -> Option<CallerId> {
         let digest: Digest256 = Sha256::digest(key).into();
         let keys = self.read();
-        keys.iter().fold(None, |found, (known, caller)| if bool::from(known.ct_eq(&digest)) { Some(*caller) } else { found })
+        keys.iter().fold(None, |found, (known, caller)| {
+            if bool::from(known.ct_eq(&digest)) {
+                Some(*caller)
+            } else {
+                found
+            }
+        })
     }
 }
 
@@ -60,7 +66,10 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let sane = |id: &&HeaderValue| {
         (1..=128).contains(&id.len())
-            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte))
+            && id
+                .as_bytes()
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte))
     };
     match headers.get(REQUEST_ID).filter(sane) {
         Some(id) => id.clone(),
@@ -74,21 +83,38 @@ pub fn new_id(prefix: &str) -> String {
 }
 
 /// Wraps every route.
-pub async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+pub async fn guard(
+    State(shared): State<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let text: Arc<str> = id.to_str().unwrap_or_default().into();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    request.extensions_mut().insert(RequestId(Arc::clone(&text)));
+    request
+        .extensions_mut()
+        .insert(RequestId(Arc::clone(&text)));
     let checked = check(&shared, &mut request);
-    let caller = checked.as_ref().ok().copied().filter(|caller| *caller != CallerId::default());
+    let caller = checked
+        .as_ref()
+        .ok()
+        .copied()
+        .filter(|caller| *caller != CallerId::default());
     let response = match checked {
         Err(error) => Failed::from(error).into_response(),
-        Ok(_) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!(request_id = %text, "a request panicked; this is a bug");
-            Failed::from(Error::new(Code::Internal, "a bug in the server ended this request; its log knows more")).into_response()
-        }),
+        Ok(_) => AssertUnwindSafe(next.run(request))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| {
+                tracing::error!(request_id = %text, "a request panicked; this is a bug");
+                Failed::from(Error::new(
+                    Code::Internal,
+                    "a bug in the server ended this request; its log knows more",
+                ))
+                .into_response()
+            }),
     };
     let mut response = as_problem(response, &text);
     let timing = response.extensions().get::<Timing>().copied();
@@ -107,7 +133,9 @@ pub async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next
 /// How the caller stands (draft-ietf-httpapi-ratelimit-headers-10): its quotas of a minute, and what is left of them.
 fn quota_headers(headers: &mut HeaderMap, standing: &Standing) {
     let windows = [("requests", standing.requests), ("tokens", standing.tokens)];
-    let windows = windows.into_iter().filter_map(|(name, window)| Some((name, window?)));
+    let windows = windows
+        .into_iter()
+        .filter_map(|(name, window)| Some((name, window?)));
     let (mut policy, mut left) = (Vec::new(), Vec::new());
     for (name, window) in windows {
         policy.push(format!("\"{name}\";q={};w=60", window.limit));
@@ -118,8 +146,9 @@ fn quota_headers(headers: &mut HeaderMap, standing: &Standing) {
         ));
     }
     for (name, items) in [("ratelimit-policy", policy), ("ratelimit", left)] {
-        if let Some(value) =
-            Some(items.join(", ")).filter(|text| !text.is_empty()).and_then(|text| HeaderValue::try_from(text).ok())
+        if let Some(value) = Some(items.join(", "))
+            .filter(|text| !text.is_empty())
+            .and_then(|text| HeaderValue::try_from(text).ok())
         {
             headers.insert(name, value);
         }
@@ -130,7 +159,10 @@ fn server_timing(timing: Option<Timing>, elapsed: Duration) -> HeaderValue {
     let text = match timing {
         Some(timing) => {
             let (queue, upstream) = (millis(timing.queued), millis(timing.upstream));
-            format!("queue;dur={queue}, upstream;dur={upstream}, total;dur={}", millis(elapsed))
+            format!(
+                "queue;dur={queue}, upstream;dur={upstream}, total;dur={}",
+                millis(elapsed)
+            )
         }
         None => format!("total;dur={}", millis(elapsed)),
     };
@@ -138,7 +170,10 @@ fn server_timing(timing: Option<Timing>, elapsed: Duration) -> HeaderValue {
 }
 
 /// Milliseconds, to the microsecond.
-#[expect(clippy::cast_precision_loss, reason = "microseconds of centuries fit into 53 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of centuries fit into 53 bits"
+)]
 pub fn millis(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
@@ -150,18 +185,34 @@ fn as_problem(mut response: Response, request_id: &str) -> Response {
     }
     let is_bare = response.headers().get("content-type").is_none();
     let (code, detail) = match response.status() {
-        StatusCode::NOT_FOUND if is_bare => (Code::NotFound, "there is nothing under this path; /docs lists what there is"),
+        StatusCode::NOT_FOUND if is_bare => (
+            Code::NotFound,
+            "there is nothing under this path; /docs lists what there is",
+        ),
         // The router's own word on a path that is no UTF-8.
-        StatusCode::BAD_REQUEST => (Code::NotFound, "there is nothing under this path: it is not UTF-8"),
-        StatusCode::METHOD_NOT_ALLOWED => (Code::MethodNotAllowed, "this path has other methods; `Allow` names them"),
+        StatusCode::BAD_REQUEST => (
+            Code::NotFound,
+            "there is nothing under this path: it is not UTF-8",
+        ),
+        StatusCode::METHOD_NOT_ALLOWED => (
+            Code::MethodNotAllowed,
+            "this path has other methods; `Allow` names them",
+        ),
         _ => return response,
     };
-    problem::respond(&Error::new(code, detail), request_id, response.headers().get(ALLOW))
+    problem::respond(
+        &Error::new(code, detail),
+        request_id,
+        response.headers().get(ALLOW),
+    )
 }
 
 /// Paths that need no key. The files of the page and of the reference belong to them.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/" | "/healthz" | "/readyz" | "/version" | "/openapi.json" | "/docs") || path.starts_with("/docs/")
+    matches!(
+        path,
+        "/" | "/healthz" | "/readyz" | "/version" | "/openapi.json" | "/docs"
+    ) || path.starts_with("/docs/")
 }
 
 /// Paths that are asked by machines which call the server by its address.
@@ -191,8 +242,13 @@ fn caller(shared: &Shared, request: &Request) -> Result<CallerId, Error> {
         }
         return Ok(CallerId::default());
     }
-    let sent = request.headers().get(AUTHORIZATION).and_then(|header| header.to_str().ok());
-    let key = sent.and_then(|sent| sent.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let sent = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|header| header.to_str().ok());
+    let key = sent
+        .and_then(|sent| sent.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match key.and_then(|(_, key)| shared.keys.caller(key.trim())) {
         Some(caller) => Ok(caller),
         None if is_open(request.uri().path()) => Ok(CallerId::default()),
@@ -214,8 +270,16 @@ fn caller(shared: &Shared, request: &Request) -> Result<CallerId, Error> {
 /// Without keys only the loopback and configured names are answered, so that a page in a browser on this machine cannot
 /// reach the server under a name of its own (DNS rebinding).
 fn check_host(shared: &Shared, request: &Request) -> Result<(), Error> {
-    let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let host = header.or(request.uri().authority().map(axum::http::uri::Authority::as_str)).map(str::to_ascii_lowercase);
+    let header = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok());
+    let host = header
+        .or(request
+            .uri()
+            .authority()
+            .map(axum::http::uri::Authority::as_str))
+        .map(str::to_ascii_lowercase);
     let name = host.as_deref().map(without_port);
     match name {
         Some(name) if is_loopback(name) || shared.hosts.iter().any(|known| known == name) => Ok(()),
@@ -223,7 +287,8 @@ fn check_host(shared: &Shared, request: &Request) -> Result<(), Error> {
             Code::Forbidden,
             format!(
                 "the host name {} is not answered while no keys are configured; add it to `server.hosts` (EXTRACTD_HOSTS), or configure keys",
-                host.as_deref().map_or("(none)".to_owned(), |host| format!("\"{host}\"")),
+                host.as_deref()
+                    .map_or("(none)".to_owned(), |host| format!("\"{host}\"")),
             ),
         )),
     }
@@ -237,7 +302,10 @@ fn without_port(host: &str) -> &str {
 }
 
 fn is_loopback(name: &str) -> bool {
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    name == "localhost"
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// The caller's trace (W3C Trace Context, version 00), if it is one.
@@ -245,14 +313,23 @@ pub fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let parts: Vec<_> = text.split('-').collect();
     let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
-    let is_hex = parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let is_hex = parts
+        .iter()
+        .all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()));
     (lengths == [2, 32, 16, 2] && is_hex).then(|| text.to_owned())
 }
 
 /// Refuses a query on a path that takes none.
 pub fn no_query(uri: &Uri) -> Result<(), Error> {
-    match uri.query().and_then(|query| super::query::pairs(query).next()).transpose()? {
+    match uri
+        .query()
+        .and_then(|query| super::query::pairs(query).next())
+        .transpose()?
+    {
         None => Ok(()),
-        Some((name, _)) => Err(Error::invalid(crate::model::pointer("", &name), "this path takes no such query parameter")),
+        Some((name, _)) => Err(Error::invalid(
+            crate::model::pointer("", &name),
+            "this path takes no such query parameter",
+        )),
     }
 }

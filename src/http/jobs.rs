@@ -60,9 +60,16 @@ pub async fn create_job(
     let _work = state.lifecycle.work.token();
     let created = body::create(&state, caller, &request_id, request).await?;
     let view = view(&state, &created.job);
-    let mut response = (StatusCode::ACCEPTED, [(LOCATION, view.links.itself.clone())], Json(view)).into_response();
+    let mut response = (
+        StatusCode::ACCEPTED,
+        [(LOCATION, view.links.itself.clone())],
+        Json(view),
+    )
+        .into_response();
     if created.is_replay {
-        response.headers_mut().insert(REPLAYED, axum::http::HeaderValue::from_static("true"));
+        response
+            .headers_mut()
+            .insert(REPLAYED, axum::http::HeaderValue::from_static("true"));
     }
     Ok(response)
 }
@@ -72,12 +79,23 @@ pub async fn create_job(
     params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Entries of a page, 100 if not said"),
         ("after" = Option<String>, Query, description = "The `next` of the page before")),
     responses((status = 200, body = JobList), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub async fn list_jobs(state: State, Extension(caller): Extension<CallerId>, uri: Uri) -> Result<Json<JobList>, Failed> {
+pub async fn list_jobs(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    uri: Uri,
+) -> Result<Json<JobList>, Failed> {
     let page = Page::read(uri.query())?;
     let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
-    let (jobs, next) = state.jobs.list(caller, page.after.as_deref(), limit).await?;
+    let (jobs, next) = state
+        .jobs
+        .list(caller, page.after.as_deref(), limit)
+        .await?;
     let data = jobs.iter().map(|job| view(&state, job)).collect();
-    Ok(Json(JobList { data, has_more: next.is_some(), next }))
+    Ok(Json(JobList {
+        data,
+        has_more: next.is_some(),
+        next,
+    }))
 }
 
 /// A job as it stands.
@@ -106,7 +124,11 @@ pub async fn cancel_job(
 ) -> Result<Response, Failed> {
     no_query(&uri)?;
     let (job, is_new) = state.jobs.cancel(caller, &id).await?;
-    let status = if is_new { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let status = if is_new {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
     Ok((status, Json(view(&state, &job))).into_response())
 }
 
@@ -124,7 +146,11 @@ pub async fn retry_job(
     no_query(&uri)?;
     not_draining(&state)?;
     let (job, is_new) = state.jobs.retry(caller, &id).await?;
-    let status = if is_new { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let status = if is_new {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
     Ok((status, Json(view(&state, &job))).into_response())
 }
 
@@ -149,17 +175,29 @@ fn view(shared: &Shared, job: &Job) -> JobView {
 }
 
 fn now_seconds() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 fn not_draining(shared: &Shared) -> Result<(), Error> {
-    if shared.lifecycle.draining.is_cancelled() { Err(shutting_down()) } else { Ok(()) }
+    if shared.lifecycle.draining.is_cancelled() {
+        Err(shutting_down())
+    } else {
+        Ok(())
+    }
 }
 
 /// The `Idempotency-Key`, if one was sent.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
-    let Some(header) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = std::str::from_utf8(header.as_bytes()).ok().map(str::trim).filter(|key| !key.is_empty());
+    let Some(header) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = std::str::from_utf8(header.as_bytes())
+        .ok()
+        .map(str::trim)
+        .filter(|key| !key.is_empty());
     let key = key.filter(|key| key.chars().nth(MAX_KEY_CHARS).is_none()).ok_or_else(|| {
         let detail = format!("`Idempotency-Key` has to be 1 to {MAX_KEY_CHARS} characters in UTF-8, such as a UUID");
         Error::new(Code::InvalidRequest, detail)
@@ -170,7 +208,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
 /// Whose events may be followed, where the query has a signature instead of a key. `None`: there is none.
 pub fn signed_by_link(shared: &Shared, path: &str, query: &str) -> Option<Result<(), Error>> {
     let id = path.strip_prefix("/v1/jobs/")?.strip_suffix("/events")?;
-    let signature = super::query::pairs(query).filter_map(Result::ok).find(|(name, _)| name == "signature")?.1;
+    let signature = super::query::pairs(query)
+        .filter_map(Result::ok)
+        .find(|(name, _)| name == "signature")?
+        .1;
     let verified = link::verify(&shared.link_secret, id, &signature, now_seconds());
     Some(verified.map_err(|error| Error::new(Code::Forbidden, error.to_string())))
 }

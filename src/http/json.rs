@@ -16,7 +16,9 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 }
 
 fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Error {
-    let beyond = Beyond::of(first).map(Beyond::message).or_else(|| no_name(first));
+    let beyond = Beyond::of(first)
+        .map(Beyond::message)
+        .or_else(|| no_name(first));
     if !first.is_data() && beyond.is_none() {
         return not_json(bytes, first);
     }
@@ -30,7 +32,10 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Erro
             if let Some(beyond) = beyond {
                 return Error::invalid(at, beyond);
             }
-            match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+            match message
+                .strip_prefix("missing field `")
+                .and_then(|rest| rest.strip_suffix('`'))
+            {
                 Some(field) => Error::invalid(pointer(&at, field), "this field is required"),
                 None => Error::invalid(at, message),
             }
@@ -41,14 +46,20 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Erro
 
 /// Where one of several names is expected, serde_json calls a number or an array a fault of syntax.
 fn no_name(error: &serde_json::Error) -> Option<&'static str> {
-    error.to_string().starts_with("expected value").then_some("this value is of the wrong type; a string is expected")
+    error
+        .to_string()
+        .starts_with("expected value")
+        .then_some("this value is of the wrong type; a string is expected")
 }
 
 fn not_json(bytes: &[u8], error: &serde_json::Error) -> Error {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Error::new(Code::InvalidJson, "the body is empty; send a JSON object");
     }
-    Error::new(Code::InvalidJson, brief(&format!("the body is not JSON: {error}")))
+    Error::new(
+        Code::InvalidJson,
+        brief(&format!("the body is not JSON: {error}")),
+    )
 }
 
 /// Reads a value that was JSON already, from a query.
@@ -62,7 +73,10 @@ pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
 /// serde_json's words without the line and column, which a pointer says better, and without Rust's names.
 fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let text = text.rfind(" at line ").and_then(|end| text.get(..end)).unwrap_or(&text);
+    let text = text
+        .rfind(" at line ")
+        .and_then(|end| text.get(..end))
+        .unwrap_or(&text);
     match text.strip_suffix("expected i64") {
         Some(text) => format!("{}expected a whole number of 64 bits", brief(text)),
         None => brief(text).into_owned(),
@@ -87,7 +101,12 @@ mod tests {
             assert_eq!(error.code, Code::InvalidJson, "{body}");
             assert!(error.detail.contains(words), "{error}");
         }
-        assert_eq!(parse::<Batch>(b"{\"instructions\": \"\xff\"}").unwrap_err().code, Code::InvalidJson);
+        assert_eq!(
+            parse::<Batch>(b"{\"instructions\": \"\xff\"}")
+                .unwrap_err()
+                .code,
+            Code::InvalidJson
+        );
     }
 
     #[test]
@@ -102,7 +121,11 @@ mod tests {
         ] {
             let error = parse::<Batch>(body.as_bytes()).unwrap_err();
             assert_eq!(error.code, Code::InvalidRequest);
-            assert!(error.detail.len() + error.errors[0].pointer.len() < 2000, "{}", error.detail.len());
+            assert!(
+                error.detail.len() + error.errors[0].pointer.len() < 2000,
+                "{}",
+                error.detail.len()
+            );
         }
     }
 
@@ -115,11 +138,20 @@ mod tests {
         for (body, at) in [
             (r#"{"inptus": []}"#, "/inptus"),
             (r#"{"inputs": ["a", 3]}"#, "/inputs/1"),
-            (r#"{"inputs": ["a", {"id": 3, "input": "a"}]}"#, "/inputs/1/id"),
+            (
+                r#"{"inputs": ["a", {"id": 3, "input": "a"}]}"#,
+                "/inputs/1/id",
+            ),
             (r#"{"inputs": [{"inputs": "a"}]}"#, "/inputs/0/inputs"),
-            (r#"{"inputs": [[{"type": "text", "text": 3}]]}"#, "/inputs/0/0/text"),
+            (
+                r#"{"inputs": [[{"type": "text", "text": 3}]]}"#,
+                "/inputs/0/0/text",
+            ),
             (r#"{"max_attempts": 0}"#, "/max_attempts"),
-            (r#"{"examples": [{"input": "a", "output": 1, "x~/": 1}]}"#, "/examples/0/x~0~1"),
+            (
+                r#"{"examples": [{"input": "a", "output": 1, "x~/": 1}]}"#,
+                "/examples/0/x~0~1",
+            ),
             (r#"{"metadata": {"a": 1}}"#, "/metadata/a"),
             (r#"{"concurrency": 0}"#, "/concurrency"),
             (r#"{"seed": 1, "seed": 1}"#, "/seed"),
@@ -128,21 +160,48 @@ mod tests {
             (r#"{"inputs": ["a", [[[]]]]}"#, "/inputs/1/0/0"),
             ("[]", ""),
         ] {
-            assert_eq!(pointer(parse::<Batch>(body.as_bytes()).unwrap_err()), at, "{body}");
+            assert_eq!(
+                pointer(parse::<Batch>(body.as_bytes()).unwrap_err()),
+                at,
+                "{body}"
+            );
         }
         for (body, at) in [
             (r#"{"seed": 1e400}"#, "/seed"),
             (r#"{"temperature": -1e999}"#, "/temperature"),
-            (r#"{"examples": [{"input": "a", "output": [1, 1e400]}]}"#, "/examples/0/output/1"),
+            (
+                r#"{"examples": [{"input": "a", "output": [1, 1e400]}]}"#,
+                "/examples/0/output/1",
+            ),
         ] {
             let error = parse::<Batch>(body.as_bytes()).unwrap_err();
             assert!(error.detail.contains("64-bit"), "{error}");
             assert_eq!(pointer(error), at, "{body}");
         }
-        assert!(parse::<Single>(br#"{"seed": 0.5}"#).unwrap_err().detail.ends_with("expected a whole number of 64 bits"));
-        let deep = format!(r#"{{"examples": [{{"input": "a", "output": {}{}}}]}}"#, "[".repeat(1000), "]".repeat(1000));
-        assert!(parse::<Batch>(deep.as_bytes()).unwrap_err().detail.contains("nested too deeply"));
-        assert_eq!(pointer(parse::<Single>(br#"{"inputs": []}"#).unwrap_err()), "/inputs");
-        assert_eq!(pointer(parse::<Item>(br#"{"id": "a"}"#).unwrap_err()), "/input");
+        assert!(
+            parse::<Single>(br#"{"seed": 0.5}"#)
+                .unwrap_err()
+                .detail
+                .ends_with("expected a whole number of 64 bits")
+        );
+        let deep = format!(
+            r#"{{"examples": [{{"input": "a", "output": {}{}}}]}}"#,
+            "[".repeat(1000),
+            "]".repeat(1000)
+        );
+        assert!(
+            parse::<Batch>(deep.as_bytes())
+                .unwrap_err()
+                .detail
+                .contains("nested too deeply")
+        );
+        assert_eq!(
+            pointer(parse::<Single>(br#"{"inputs": []}"#).unwrap_err()),
+            "/inputs"
+        );
+        assert_eq!(
+            pointer(parse::<Item>(br#"{"id": "a"}"#).unwrap_err()),
+            "/input"
+        );
     }
 }

@@ -122,22 +122,39 @@ impl Lines {
             Ok(item) => Input::new(self.next_index(), item),
             Err(error) => {
                 // A line has but one.
-                let why = error.detail.trim_start_matches("the body is ").replace(" at line 1 column ", " at column ");
+                let why = error
+                    .detail
+                    .trim_start_matches("the body is ")
+                    .replace(" at line 1 column ", " at column ");
                 let detail = format!("line {} is no input: {why}", self.line);
-                Input::unreadable(self.next_index(), Error { code: Code::InvalidJson, detail, ..error })
+                Input::unreadable(
+                    self.next_index(),
+                    Error {
+                        code: Code::InvalidJson,
+                        detail,
+                        ..error
+                    },
+                )
             }
         })
     }
 
     /// The length of the byte order mark before the first input.
     fn mark_of(&self, line: &[u8]) -> usize {
-        if self.index == 0 && line.starts_with(MARK) { MARK.len() } else { 0 }
+        if self.index == 0 && line.starts_with(MARK) {
+            MARK.len()
+        } else {
+            0
+        }
     }
 
     fn too_long(&mut self) -> Input {
         // One that is given up before its end was not counted yet.
         let line = self.line + usize::from(self.skipping);
-        let detail = format!("line {line} is longer than {} bytes (`server.max_line_bytes`)", self.max_line_bytes);
+        let detail = format!(
+            "line {line} is longer than {} bytes (`server.max_line_bytes`)",
+            self.max_line_bytes
+        );
         Input::unreadable(self.next_index(), Error::new(Code::PayloadTooLarge, detail))
     }
 
@@ -190,10 +207,15 @@ mod tests {
     use super::*;
 
     fn read(chunks: Vec<Vec<u8>>, max_line_bytes: usize) -> Vec<(usize, Result<String, Code>)> {
-        let body = Body::from_stream(futures_util::stream::iter(chunks.into_iter().map(Ok::<_, std::io::Error>)));
+        let body = Body::from_stream(futures_util::stream::iter(
+            chunks.into_iter().map(Ok::<_, std::io::Error>),
+        ));
         let lines = Lines::new(body.into_data_stream(), max_line_bytes, Arc::default());
         let inputs = futures_util::FutureExt::now_or_never(lines.collect::<Vec<_>>()).unwrap();
-        inputs.into_iter().map(|input| (input.index, input.content.map_err(|error| error.code))).collect()
+        inputs
+            .into_iter()
+            .map(|input| (input.index, input.content.map_err(|error| error.code)))
+            .collect()
     }
 
     #[test]

@@ -25,18 +25,34 @@ pub enum Wanted {
 /// # Errors
 /// `unsupported_media_type`, with what is supported.
 pub fn sent(headers: &HeaderMap) -> Result<Sent, Error> {
-    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
-        let detail = format!("the content encoding {encoding:?} is not supported; send the body as it is");
+    if let Some(encoding) = headers
+        .get(CONTENT_ENCODING)
+        .filter(|encoding| *encoding != "identity")
+    {
+        let detail =
+            format!("the content encoding {encoding:?} is not supported; send the body as it is");
         return Err(Error::new(Code::UnsupportedMediaType, detail));
     }
-    let header = headers.get(CONTENT_TYPE).and_then(|header| header.to_str().ok()).unwrap_or_default();
-    let mut parts = header.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let header = headers
+        .get(CONTENT_TYPE)
+        .and_then(|header| header.to_str().ok())
+        .unwrap_or_default();
+    let mut parts = header
+        .split(';')
+        .map(|part| part.trim().to_ascii_lowercase());
     let media = parts.next().unwrap_or_default();
-    let other_charset = parts.any(|part| part.strip_prefix("charset=").is_some_and(|set| set.trim_matches('"') != "utf-8"));
+    let other_charset = parts.any(|part| {
+        part.strip_prefix("charset=")
+            .is_some_and(|set| set.trim_matches('"') != "utf-8")
+    });
     match media.as_str() {
         _ if other_charset => Err(unsupported(header)),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Sent::Ndjson),
-        json if json == "application/json" || json.starts_with("application/") && json.ends_with("+json") => Ok(Sent::Json),
+        json if json == "application/json"
+            || json.starts_with("application/") && json.ends_with("+json") =>
+        {
+            Ok(Sent::Json)
+        }
         _ => Err(unsupported(header)),
     }
 }
@@ -49,21 +65,32 @@ fn unsupported(header: &str) -> Error {
     };
     Error::new(
         Code::UnsupportedMediaType,
-        format!("{said}; send `application/json` in UTF-8, or to /v1/extract/batch and /v1/jobs also `application/x-ndjson`"),
+        format!(
+            "{said}; send `application/json` in UTF-8, or to /v1/extract/batch and /v1/jobs also `application/x-ndjson`"
+        ),
     )
 }
 
 /// The reply's form, by `Accept`: the first that names NDJSON or SSE. Else SSE if the body says `stream`, else JSON.
 pub fn wanted(headers: &HeaderMap, stream: bool) -> Wanted {
-    let accepted = headers.get_all(ACCEPT).iter().filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(','));
+    let accepted = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|header| header.split(','));
     for media in accepted {
         let mut parts = media.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let refused = parts.any(|part| part.strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0)));
+        let refused = parts.any(|part| {
+            part.strip_prefix("q=")
+                .is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0))
+        });
         match name.as_str() {
             _ if refused => {}
             "text/event-stream" => return Wanted::Sse,
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => return Wanted::Ndjson,
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
+                return Wanted::Ndjson;
+            }
             _ => {}
         }
     }
@@ -85,15 +112,36 @@ mod tests {
             ("*/*", true, Wanted::Sse),
             ("application/json", false, Wanted::Json),
             ("text/event-stream", false, Wanted::Sse),
-            ("application/json, application/x-ndjson", true, Wanted::Ndjson),
+            (
+                "application/json, application/x-ndjson",
+                true,
+                Wanted::Ndjson,
+            ),
             ("text/event-stream;q=0, */*", false, Wanted::Json),
         ] {
-            assert_eq!(wanted(&headers(ACCEPT, accept), stream), expected, "{accept}");
+            assert_eq!(
+                wanted(&headers(ACCEPT, accept), stream),
+                expected,
+                "{accept}"
+            );
         }
-        assert_eq!(sent(&headers(CONTENT_TYPE, "application/json; charset=UTF-8")), Ok(Sent::Json));
-        assert_eq!(sent(&headers(CONTENT_TYPE, "application/x-ndjson")), Ok(Sent::Ndjson));
-        for wrong in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1"] {
-            assert_eq!(sent(&headers(CONTENT_TYPE, wrong)).unwrap_err().code, Code::UnsupportedMediaType);
+        assert_eq!(
+            sent(&headers(CONTENT_TYPE, "application/json; charset=UTF-8")),
+            Ok(Sent::Json)
+        );
+        assert_eq!(
+            sent(&headers(CONTENT_TYPE, "application/x-ndjson")),
+            Ok(Sent::Ndjson)
+        );
+        for wrong in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/json; charset=latin1",
+        ] {
+            assert_eq!(
+                sent(&headers(CONTENT_TYPE, wrong)).unwrap_err().code,
+                Code::UnsupportedMediaType
+            );
         }
         assert!(sent(&HeaderMap::new()).is_err());
     }

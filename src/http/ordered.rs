@@ -18,7 +18,11 @@ pub struct Ordered {
 
 impl Ordered {
     pub const fn new(max_bytes: usize) -> Self {
-        Self { results: Vec::new(), bytes: 0, max_bytes }
+        Self {
+            results: Vec::new(),
+            bytes: 0,
+            max_bytes,
+        }
     }
 }
 

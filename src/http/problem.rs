@@ -12,7 +12,9 @@ use crate::model::{Code, Error, Fault};
 pub const fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidJson => StatusCode::BAD_REQUEST,
-        Code::InvalidRequest | Code::InvalidSchema | Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::InvalidRequest | Code::InvalidSchema | Code::IdempotencyMismatch => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
@@ -27,7 +29,9 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::OutputTruncated
         | Code::UpstreamError
         | Code::UpstreamUnauthorized => StatusCode::BAD_GATEWAY,
-        Code::Overloaded | Code::UpstreamRateLimited | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Overloaded | Code::UpstreamRateLimited | Code::ShuttingDown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -102,7 +106,10 @@ impl<'a> Problem<'a> {
     pub fn new(error: &'a Error, request_id: &'a str) -> Self {
         let attempted = error.attempted.as_deref();
         Self {
-            kind: format!("https://extractd.dev/problems/{}", error.code.as_str().replace('_', "-")),
+            kind: format!(
+                "https://extractd.dev/problems/{}",
+                error.code.as_str().replace('_', "-")
+            ),
             title: title(error.code),
             status: status(error.code).as_u16(),
             code: error.code,
@@ -112,7 +119,9 @@ impl<'a> Problem<'a> {
             raw: attempted.and_then(|attempted| attempted.raw.as_deref()),
             candidate: attempted.and_then(|attempted| attempted.candidate.as_ref()),
             upstream_status: error.upstream_status,
-            retry_after_ms: error.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            retry_after_ms: error
+                .retry_after
+                .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             request_id,
         }
     }
@@ -142,7 +151,10 @@ pub fn respond(error: &Error, request_id: &str, allow: Option<&HeaderValue>) -> 
     let body = serde_json::to_vec(&Problem::new(error, request_id)).unwrap_or_default();
     let mut response = (status(error.code), body).into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     if let Some(wait) = error.retry_after {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, seconds.into());

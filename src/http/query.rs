@@ -13,13 +13,21 @@ use crate::model::{Batch, Error, field_is_text, near, pointer};
 /// # Errors
 /// `invalid_request` for one that is not UTF-8.
 pub fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), Error>> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(name).ok_or_else(|| Error::invalid("", "the name of a query parameter is not UTF-8"))?;
-        let value = decode(value)
-            .ok_or_else(|| Error::invalid(near(&pointer("", &name)), "the value of this query parameter is not UTF-8"))?;
-        Ok((name, value))
-    })
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode(name)
+                .ok_or_else(|| Error::invalid("", "the name of a query parameter is not UTF-8"))?;
+            let value = decode(value).ok_or_else(|| {
+                Error::invalid(
+                    near(&pointer("", &name)),
+                    "the value of this query parameter is not UTF-8",
+                )
+            })?;
+            Ok((name, value))
+        })
 }
 
 fn decode(text: &str) -> Option<Cow<'_, str>> {
@@ -27,7 +35,9 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(text));
     }
     let spaced = text.replace('+', " ");
-    Some(Cow::Owned(percent_decode_str(&spaced).decode_utf8().ok()?.into_owned()))
+    Some(Cow::Owned(
+        percent_decode_str(&spaced).decode_utf8().ok()?.into_owned(),
+    ))
 }
 
 /// The spec and a batch's own fields from a query.
@@ -47,9 +57,16 @@ pub fn members(query: &str) -> Result<String, Error> {
     for pair in pairs(query) {
         let (name, value) = pair?;
         if name == "inputs" {
-            return Err(Error::invalid("/inputs", "the inputs are the lines of the body"));
+            return Err(Error::invalid(
+                "/inputs",
+                "the inputs are the lines of the body",
+            ));
         }
-        let text = if is_text(&name, &value) { serde_json::Value::from(value.as_ref()).to_string() } else { value.into_owned() };
+        let text = if is_text(&name, &value) {
+            serde_json::Value::from(value.as_ref()).to_string()
+        } else {
+            value.into_owned()
+        };
         if serde_json::from_str::<&RawValue>(&text).is_err() {
             let message = "the value of this query parameter has to be JSON, URL-encoded";
             return Err(Error::invalid(near(&pointer("", &name)), message));
@@ -86,13 +103,21 @@ impl Page {
         query: Option<&str>,
         mut other: impl FnMut(&str, &str) -> Result<bool, &'static str>,
     ) -> Result<Self, Error> {
-        let mut page = Self { limit: 100, after: None };
+        let mut page = Self {
+            limit: 100,
+            after: None,
+        };
         for pair in pairs(query.unwrap_or_default()) {
             let (name, value) = pair?;
             match name.as_ref() {
                 "limit" => {
-                    let limit = value.parse().ok().filter(|limit| (1..=1000).contains(limit));
-                    page.limit = limit.ok_or_else(|| Error::invalid("/limit", "expected a whole number from 1 to 1000"))?;
+                    let limit = value
+                        .parse()
+                        .ok()
+                        .filter(|limit| (1..=1000).contains(limit));
+                    page.limit = limit.ok_or_else(|| {
+                        Error::invalid("/limit", "expected a whole number from 1 to 1000")
+                    })?;
                 }
                 "after" => page.after = Some(value.into_owned()),
                 _ => {
@@ -117,7 +142,10 @@ mod tests {
         let batch = batch("schema=%7B%22type%22%3A%22object%22%7D&instructions=be+brief%21&concurrency=2&on_error=stop").unwrap();
         assert!(matches!(batch.spec.schema, Some(SchemaSource::Inline(_))));
         assert_eq!(batch.spec.instructions.as_deref(), Some("be brief!"));
-        assert_eq!((batch.concurrency(), batch.on_error), (Some(2), OnError::Stop));
+        assert_eq!(
+            (batch.concurrency(), batch.on_error),
+            (Some(2), OnError::Stop)
+        );
         let named = super::batch("schema=person").unwrap();
         assert!(matches!(named.spec.schema, Some(SchemaSource::Named(name)) if name == "person"));
     }
@@ -137,7 +165,16 @@ mod tests {
         ] {
             assert_eq!(batch(query).unwrap_err().errors[0].pointer, at, "{query}");
         }
-        assert_eq!(Page::read(Some("limit=0")).unwrap_err().errors[0].pointer, "/limit");
-        assert_eq!(Page::read(Some("limit=5&after=x")).unwrap(), Page { limit: 5, after: Some("x".to_owned()) });
+        assert_eq!(
+            Page::read(Some("limit=0")).unwrap_err().errors[0].pointer,
+            "/limit"
+        );
+        assert_eq!(
+            Page::read(Some("limit=5&after=x")).unwrap(),
+            Page {
+                limit: 5,
+                after: Some("x".to_owned())
+            }
+        );
     }
 }

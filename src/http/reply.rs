@@ -96,7 +96,13 @@ pub struct Held {
 }
 
 impl<S: Inputs, K: Sink> Reply<S, K> {
-    pub fn new(outcomes: Outcomes<S>, sink: K, about: About, total: Option<usize>, held: Held) -> Self {
+    pub fn new(
+        outcomes: Outcomes<S>,
+        sink: K,
+        about: About,
+        total: Option<usize>,
+        held: Held,
+    ) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.reset();
@@ -126,7 +132,9 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
     /// # Errors
     /// `payload_too_large` when it cannot.
     pub async fn read_inputs(&mut self, max_bytes: usize) -> Result<(), Error> {
-        let Some(upload) = self.upload.clone() else { return Ok(()) };
+        let Some(upload) = self.upload.clone() else {
+            return Ok(());
+        };
         let reading = std::future::poll_fn(|cx| {
             loop {
                 let polled = self.outcomes.poll_next_unpin(cx);
@@ -141,7 +149,9 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
                 }
             }
         });
-        tokio::time::timeout(READ_FIRST, reading).await.unwrap_or(Ok(()))
+        tokio::time::timeout(READ_FIRST, reading)
+            .await
+            .unwrap_or(Ok(()))
     }
 
     fn take(&mut self, outcome: &Outcome, out: &mut BytesMut) {
@@ -182,10 +192,24 @@ impl<S: Inputs, K: Sink> Reply<S, K> {
     }
 
     fn end(&mut self, out: &mut BytesMut) {
-        if self.upload.as_ref().is_some_and(|upload| upload.is_broken()) {
-            return self.fail(&Error::new(Code::InvalidJson, "the request's body broke off; what came before is answered"), out);
+        if self
+            .upload
+            .as_ref()
+            .is_some_and(|upload| upload.is_broken())
+        {
+            return self.fail(
+                &Error::new(
+                    Code::InvalidJson,
+                    "the request's body broke off; what came before is answered",
+                ),
+                out,
+            );
         }
-        let status = if self.outcomes.stopped() { BatchStatus::Stopped } else { BatchStatus::Completed };
+        let status = if self.outcomes.stopped() {
+            BatchStatus::Stopped
+        } else {
+            BatchStatus::Completed
+        };
         let summary = Summary::new(self.tally, self.started.elapsed());
         self.sink.end(&self.about, status, summary, out);
         self.ended = true;
@@ -236,7 +260,10 @@ impl<S: Inputs, K: Sink> http_body::Body for Reply<S, K> {
     type Data = Chunk;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Chunk>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Chunk>, Self::Error>>> {
         let this = &mut *self;
         if let Some(upload) = &this.upload {
             upload.blocked(None);
@@ -257,7 +284,11 @@ impl<S: Inputs, K: Sink> http_body::Body for Reply<S, K> {
             }
         }
         if out.is_empty() {
-            return if this.ended { Poll::Ready(None) } else { Poll::Pending };
+            return if this.ended {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            };
         }
         this.quiet_since = Instant::now();
         if let Some(upload) = &this.upload {
@@ -268,6 +299,9 @@ impl<S: Inputs, K: Sink> http_body::Body for Reply<S, K> {
 }
 
 pub fn shutting_down() -> Error {
-    Error::new(Code::ShuttingDown, "the server is shutting down; send the request again to another one, or in a moment")
-        .retry_after(Duration::from_secs(1))
+    Error::new(
+        Code::ShuttingDown,
+        "the server is shutting down; send the request again to another one, or in a moment",
+    )
+    .retry_after(Duration::from_secs(1))
 }

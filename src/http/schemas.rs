@@ -44,15 +44,26 @@ pub struct SchemaList {
     responses((status = 200, body = SchemaList), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, Failed> {
     let page = Page::read(uri.query())?;
-    let (entries, has_more) = state.extractor.registry().list(page.after.as_deref(), page.limit);
-    let next = if has_more { entries.last().map(|(name, _)| name.clone()) } else { None };
+    let (entries, has_more) = state
+        .extractor
+        .registry()
+        .list(page.after.as_deref(), page.limit);
+    let next = if has_more {
+        entries.last().map(|(name, _)| name.clone())
+    } else {
+        None
+    };
     let data = entries.into_iter().map(|(name, entry)| SchemaEntry {
         name,
         hash: entry.hash,
         updated_at: humantime::format_rfc3339_millis(entry.updated_at).to_string(),
         source: entry.source,
     });
-    Ok(Json(SchemaList { data: data.collect(), has_more, next }))
+    Ok(Json(SchemaList {
+        data: data.collect(),
+        has_more,
+        next,
+    }))
 }
 
 /// The schema itself.
@@ -61,8 +72,16 @@ pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, Failed> {
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn get(state: State, Path(name): Path<String>, uri: Uri) -> Result<Response, Failed> {
     no_query(&uri)?;
-    let entry = state.extractor.registry().get(&name).ok_or_else(|| unknown(&name))?;
-    Ok(([(CONTENT_TYPE, "application/schema+json")], entry.schema.raw().get().to_owned()).into_response())
+    let entry = state
+        .extractor
+        .registry()
+        .get(&name)
+        .ok_or_else(|| unknown(&name))?;
+    Ok((
+        [(CONTENT_TYPE, "application/schema+json")],
+        entry.schema.raw().get().to_owned(),
+    )
+        .into_response())
 }
 
 /// Registers a schema under a name; the body is the bare JSON Schema.
@@ -77,28 +96,53 @@ pub async fn put(
 ) -> Result<Response, Failed> {
     let (head, body) = request.into_parts();
     if negotiate::sent(&head.headers)? != Sent::Json {
-        return Err(Error::new(Code::UnsupportedMediaType, "a schema is sent as `application/json`").into());
+        return Err(Error::new(
+            Code::UnsupportedMediaType,
+            "a schema is sent as `application/json`",
+        )
+        .into());
     }
     let whole = body::read(&state, &head.headers, body, state.max_body_bytes).await?;
     serde_json::from_slice::<serde::de::IgnoredAny>(&whole.bytes)
         .map_err(|error| Error::new(Code::InvalidJson, format!("the body is not JSON: {error}")))?;
-    let text = std::str::from_utf8(&whole.bytes)
-        .map_err(|error| Error::new(Code::InvalidJson, format!("the body is not UTF-8: {error}")))?;
+    let text = std::str::from_utf8(&whole.bytes).map_err(|error| {
+        Error::new(Code::InvalidJson, format!("the body is not UTF-8: {error}"))
+    })?;
     no_query(&head.uri)?;
     let is_new = state.extractor.registry().put(&name, text).await?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let stored = state.extractor.registry().get(&name).map(|entry| entry.schema.raw().get().to_owned()).unwrap_or_default();
+    let status = if is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let stored = state
+        .extractor
+        .registry()
+        .get(&name)
+        .map(|entry| entry.schema.raw().get().to_owned())
+        .unwrap_or_default();
     Ok((status, [(CONTENT_TYPE, "application/schema+json")], stored).into_response())
 }
 
 /// Removes a schema.
 #[utoipa::path(delete, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path)),
     responses((status = 204, description = "Removed"), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub async fn delete(state: State, Path(name): Path<String>, uri: Uri) -> Result<StatusCode, Failed> {
+pub async fn delete(
+    state: State,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<StatusCode, Failed> {
     no_query(&uri)?;
-    if state.extractor.registry().delete(&name).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(&name).into()) }
+    if state.extractor.registry().delete(&name).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(unknown(&name).into())
+    }
 }
 
 fn unknown(name: &str) -> Error {
-    Error::new(Code::NotFound, format!("no schema is registered under the name \"{name}\""))
+    Error::new(
+        Code::NotFound,
+        format!("no schema is registered under the name \"{name}\""),
+    )
 }

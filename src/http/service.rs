@@ -40,29 +40,54 @@ pub async fn readyz(state: State) -> Response {
     }
     reasons.extend(state.extractor.models().default.first.provider.unready());
     reasons.extend(state.jobs.unready());
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready: reasons.is_empty(), reasons })).into_response()
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+        }),
+    )
+        .into_response()
 }
 
 /// Metrics in Prometheus' text form.
 #[utoipa::path(get, path = "/metrics", tag = "server", responses((status = 200, body = String)))]
 pub async fn metrics(state: State) -> Response {
     for reading in state.extractor.limits().readings() {
-        let [in_use, available, waiting] = telemetry::limit_gauges(kind(reading.kind), reading.scope.as_deref().unwrap_or("all"));
+        let [in_use, available, waiting] = telemetry::limit_gauges(
+            kind(reading.kind),
+            reading.scope.as_deref().unwrap_or("all"),
+        );
         in_use.set(as_gauge(reading.in_use));
         waiting.set(as_gauge(reading.waiting));
         available.set(reading.available.map_or(f64::INFINITY, as_gauge));
     }
-    telemetry::store_gauge().set(if state.jobs.unready().is_none() { 1.0 } else { 0.0 });
+    telemetry::store_gauge().set(if state.jobs.unready().is_none() {
+        1.0
+    } else {
+        0.0
+    });
     let breakers = state.extractor.limits().breakers();
-    for BreakerReading { model, state, .. } in breakers.into_iter().filter(|reading| reading.has_metrics) {
+    for BreakerReading { model, state, .. } in
+        breakers.into_iter().filter(|reading| reading.has_metrics)
+    {
         telemetry::breaker_gauge(&model).set(match state {
             BreakerState::Closed => 0.0,
             BreakerState::HalfOpen => 0.5,
             BreakerState::Open => 1.0,
         });
     }
-    for RetryReading { provider, used, allowed } in state.extractor.limits().retries() {
+    for RetryReading {
+        provider,
+        used,
+        allowed,
+    } in state.extractor.limits().retries()
+    {
         let (in_use, limit) = telemetry::retry_gauges(&provider);
         in_use.set(f64::from(used));
         limit.set(f64::from(allowed));
@@ -72,11 +97,18 @@ pub async fn metrics(state: State) -> Response {
         entries.set(as_gauge(reading.entries));
         bytes.set(as_gauge(reading.size_bytes));
     }
-    let text = state.metrics.as_ref().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
+    let text = state
+        .metrics
+        .as_ref()
+        .map(metrics_exporter_prometheus::PrometheusHandle::render)
+        .unwrap_or_default();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and exact up to 53 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float, and exact up to 53 bits"
+)]
 const fn as_gauge(value: u64) -> f64 {
     value as f64
 }
@@ -94,8 +126,16 @@ pub struct Version {
 /// The version.
 #[utoipa::path(get, path = "/version", tag = "server", responses((status = 200, body = Version)))]
 pub async fn version() -> Json<Version> {
-    let features = if cfg!(feature = "local") { vec!["local"] } else { Vec::new() };
-    Json(Version { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION"), features })
+    let features = if cfg!(feature = "local") {
+        vec!["local"]
+    } else {
+        Vec::new()
+    };
+    Json(Version {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        features,
+    })
 }
 
 /// A model that can be asked.
@@ -130,7 +170,10 @@ pub struct ModelList {
 pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, Failed> {
     no_query(&uri)?;
     let models = state.extractor.models();
-    let created = state.started_at.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let created = state
+        .started_at
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs());
     let default = models.default.first.label();
     let model = |id: String, route: &Route| Model {
         default: route.label() == default,
@@ -142,11 +185,18 @@ pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, Failed> {
         modes: route.provider.modes().to_vec(),
         note: route.provider.note(),
     };
-    let mut data: Vec<_> = models.named.iter().map(|(name, choice)| model(name.clone(), &choice.first)).collect();
+    let mut data: Vec<_> = models
+        .named
+        .iter()
+        .map(|(name, choice)| model(name.clone(), &choice.first))
+        .collect();
     if !data.iter().any(|model| model.default) {
         data.insert(0, model(default.clone(), &models.default.first));
     }
-    Ok(Json(ModelList { object: "list", data }))
+    Ok(Json(ModelList {
+        object: "list",
+        data,
+    }))
 }
 
 /// A limit as it stands.
@@ -233,15 +283,35 @@ pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, Failed> {
         },
         opens_in_ms: reading.opens_in.map(millis),
     });
-    let retries = all.retries().into_iter().map(|RetryReading { provider, used, allowed }| RetryView { provider, used, allowed });
-    let budgets = all.budgets().into_iter().map(|(caller, limit_usd, spent_usd)| BudgetView { caller, limit_usd, spent_usd });
+    let retries = all.retries().into_iter().map(
+        |RetryReading {
+             provider,
+             used,
+             allowed,
+         }| RetryView {
+            provider,
+            used,
+            allowed,
+        },
+    );
+    let budgets = all
+        .budgets()
+        .into_iter()
+        .map(|(caller, limit_usd, spent_usd)| BudgetView {
+            caller,
+            limit_usd,
+            spent_usd,
+        });
     let cache = state.extractor.cache();
     Ok(Json(LimitList {
         limits: all.readings().into_iter().map(limit).collect(),
         breakers: breakers.collect(),
         retries: retries.collect(),
         budgets: budgets.collect(),
-        cache: cache.map(|reading| CacheView { entries: reading.entries, size_bytes: reading.size_bytes }),
+        cache: cache.map(|reading| CacheView {
+            entries: reading.entries,
+            size_bytes: reading.size_bytes,
+        }),
     }))
 }
 
@@ -258,7 +328,11 @@ fn limit(reading: Reading) -> Limit {
     let kind = kind(reading.kind);
     let scope = reading.scope.unwrap_or_else(|| "all".to_owned());
     Limit {
-        name: if scope == "all" { kind.to_owned() } else { format!("{scope}/{kind}") },
+        name: if scope == "all" {
+            kind.to_owned()
+        } else {
+            format!("{scope}/{kind}")
+        },
         kind,
         scope,
         limit: reading.limit,

@@ -41,7 +41,11 @@ pub struct Times {
 
 impl From<Timing> for Times {
     fn from(timing: Timing) -> Self {
-        Self { queued_ms: millis(timing.queued), upstream_ms: millis(timing.upstream), total_ms: millis(timing.total) }
+        Self {
+            queued_ms: millis(timing.queued),
+            upstream_ms: millis(timing.upstream),
+            total_ms: millis(timing.total),
+        }
     }
 }
 
@@ -99,12 +103,20 @@ pub struct ItemResult<'a> {
 impl<'a> ItemResult<'a> {
     /// An item of a batch.
     pub fn of_batch(outcome: &'a Outcome, request_id: &'a str) -> Self {
-        Self { index: Some(outcome.index), id: outcome.id.as_deref(), ..Self::new(outcome, request_id) }
+        Self {
+            index: Some(outcome.index),
+            id: outcome.id.as_deref(),
+            ..Self::new(outcome, request_id)
+        }
     }
 
     /// A single under its own id.
     pub fn of_single(outcome: &'a Outcome, about: &'a About) -> Self {
-        Self { id: Some(&about.id), metadata: about.metadata.as_ref(), ..Self::new(outcome, &about.request_id) }
+        Self {
+            id: Some(&about.id),
+            metadata: about.metadata.as_ref(),
+            ..Self::new(outcome, &about.request_id)
+        }
     }
 
     fn new(outcome: &'a Outcome, request_id: &'a str) -> Self {

@@ -5,7 +5,10 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::reply::{About, Sink};
-use super::shapes::{BatchStatus, Done, ItemResult, LastLine, ListItem, Partial, Progress, SingleDone, Summary, write};
+use super::shapes::{
+    BatchStatus, Done, ItemResult, LastLine, ListItem, Partial, Progress, SingleDone, Summary,
+    write,
+};
 use crate::extract::News;
 use crate::model::{Ending, Error, Outcome};
 
@@ -57,7 +60,12 @@ impl Sink for Events {
 
     fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut) {
         self.number += 1;
-        event(out, "result", Some(self.number), &ItemResult::of_batch(outcome, &about.request_id));
+        event(
+            out,
+            "result",
+            Some(self.number),
+            &ItemResult::of_batch(outcome, &about.request_id),
+        );
     }
 
     fn progress(&mut self, progress: Progress, out: &mut BytesMut) {
@@ -69,7 +77,16 @@ impl Sink for Events {
     }
 
     fn end(&mut self, about: &About, status: BatchStatus, summary: Summary, out: &mut BytesMut) {
-        event(out, "done", None, &Done { status, summary, metadata: about.metadata.as_ref() });
+        event(
+            out,
+            "done",
+            None,
+            &Done {
+                status,
+                summary,
+                metadata: about.metadata.as_ref(),
+            },
+        );
     }
 
     fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {
@@ -88,12 +105,22 @@ impl Sink for NdLines {
     }
 
     fn end(&mut self, about: &About, status: BatchStatus, summary: Summary, out: &mut BytesMut) {
-        write(out, &LastLine { status, summary, metadata: about.metadata.as_ref() });
+        write(
+            out,
+            &LastLine {
+                status,
+                summary,
+                metadata: about.metadata.as_ref(),
+            },
+        );
         out.put_u8(b'\n');
     }
 
     fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {
-        write(out, &serde_json::json!({"error": Problem::new(error, &about.request_id)}));
+        write(
+            out,
+            &serde_json::json!({"error": Problem::new(error, &about.request_id)}),
+        );
         out.put_u8(b'\n');
     }
 }
@@ -111,19 +138,46 @@ impl Sink for OneEvent {
 
     fn news(&mut self, news: &News, out: &mut BytesMut) {
         match news {
-            News::Partial { attempt, data } => event(out, "partial", None, &Partial { data, attempt: *attempt }),
-            News::Item { attempt, index, data } => {
-                event(out, "item", None, &ListItem { index: *index, data, attempt: *attempt });
+            News::Partial { attempt, data } => event(
+                out,
+                "partial",
+                None,
+                &Partial {
+                    data,
+                    attempt: *attempt,
+                },
+            ),
+            News::Item {
+                attempt,
+                index,
+                data,
+            } => {
+                event(
+                    out,
+                    "item",
+                    None,
+                    &ListItem {
+                        index: *index,
+                        data,
+                        attempt: *attempt,
+                    },
+                );
             }
         }
     }
 
     fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut) {
         let result = ItemResult::of_single(outcome, about);
-        self.done = Some(SingleDone { status: result.status, usage: outcome.usage, timing: outcome.timing.into() });
+        self.done = Some(SingleDone {
+            status: result.status,
+            usage: outcome.usage,
+            timing: outcome.timing.into(),
+        });
         match &outcome.ending {
             Ending::Failed(error) => self.fail(about, error, out),
-            Ending::Succeeded(_) | Ending::Invalid(_) | Ending::Cancelled => event(out, "result", None, &result),
+            Ending::Succeeded(_) | Ending::Invalid(_) | Ending::Cancelled => {
+                event(out, "result", None, &result)
+            }
         }
     }
 

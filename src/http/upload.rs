@@ -54,11 +54,17 @@ impl Upload {
 
     /// A piece of the reply was handed to the connection, or (`None`) the connection asks for more.
     pub fn blocked(&self, since: Option<Instant>) {
-        *self.blocked_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        *self
+            .blocked_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     fn is_stalled(&self, now: Instant) -> bool {
-        let since = *self.blocked_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *self
+            .blocked_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         since.is_some_and(|since| now.duration_since(since) >= STALLED)
     }
 }
@@ -69,7 +75,9 @@ pub async fn watch(upload: Weak<Upload>, connection: Connection) {
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        let Some(upload) = upload.upgrade() else { return };
+        let Some(upload) = upload.upgrade() else {
+            return;
+        };
         if upload.has_ended() && !upload.is_broken() {
             return;
         }

@@ -62,12 +62,27 @@ impl Jobs {
         let shared = &self.0;
         let digest = digest(&creation);
         let new = new_job(shared, creation);
-        let inputs = Chunks { inputs, digest, total: 0 };
-        match shared.store.begin(new).await.map_err(|error| unavailable(&error))? {
+        let inputs = Chunks {
+            inputs,
+            digest,
+            total: 0,
+        };
+        match shared
+            .store
+            .begin(new)
+            .await
+            .map_err(|error| unavailable(&error))?
+        {
             Begun::Known(job) => replay(*job, inputs).await,
             Begun::New(key) => {
-                let upload = Upload { shared: Arc::clone(shared), job: Some(key) };
-                Ok(Created { job: upload.run(key, inputs).await?, is_replay: false })
+                let upload = Upload {
+                    shared: Arc::clone(shared),
+                    job: Some(key),
+                };
+                Ok(Created {
+                    job: upload.run(key, inputs).await?,
+                    is_replay: false,
+                })
             }
         }
     }
@@ -77,7 +92,11 @@ impl Jobs {
 fn digest(creation: &Creation) -> Sha256 {
     let metadata = serde_json::to_string(&creation.metadata).unwrap_or_default();
     let mut digest = Sha256::new();
-    let webhook = creation.webhook.as_ref().map(Webhook::to_json).unwrap_or_default();
+    let webhook = creation
+        .webhook
+        .as_ref()
+        .map(Webhook::to_json)
+        .unwrap_or_default();
     for part in [creation.sent.as_str(), &metadata, &webhook] {
         add(&mut digest, part.as_bytes());
     }
@@ -93,15 +112,24 @@ fn add(digest: &mut Sha256, part: &[u8]) {
 fn new_job(shared: &Shared, creation: Creation) -> NewJob {
     let created_at = now();
     let until = created_at + i64::try_from(IDEMPOTENT.as_millis()).unwrap_or(i64::MAX);
-    let webhook = creation.webhook.and_then(|webhook| RawValue::from_string(webhook.to_json()).ok());
-    let record = Record { batch: creation.batch, request_id: creation.request_id, traceparent: creation.traceparent, webhook };
+    let webhook = creation
+        .webhook
+        .and_then(|webhook| RawValue::from_string(webhook.to_json()).ok());
+    let record = Record {
+        batch: creation.batch,
+        request_id: creation.request_id,
+        traceparent: creation.traceparent,
+        webhook,
+    };
     NewJob {
         id: creation.id,
         caller: shared.name(creation.caller),
         spec: serde_json::to_string(&record).unwrap_or_default(),
         metadata: creation.metadata,
         created_at,
-        idempotency: creation.idempotency_key.map(|key| Idempotency { key, until }),
+        idempotency: creation
+            .idempotency_key
+            .map(|key| Idempotency { key, until }),
     }
 }
 
@@ -118,7 +146,9 @@ impl<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin> Chunks<S> {
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
             let next = tokio::time::timeout(PATIENCE, self.inputs.next()).await;
-            let Some(input) = next.map_err(|_| too_slow(self.total))? else { break };
+            let Some(input) = next.map_err(|_| too_slow(self.total))? else {
+                break;
+            };
             let input = input?;
             add(&mut self.digest, &input);
             self.total = self.total.checked_add(1).ok_or_else(too_many)?;
@@ -134,23 +164,35 @@ impl<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin> Chunks<S> {
 }
 
 fn too_slow(after: u32) -> Error {
-    let detail = format!("nothing came for {} s after input {after}; nothing was kept, send it again", PATIENCE.as_secs());
+    let detail = format!(
+        "nothing came for {} s after input {after}; nothing was kept, send it again",
+        PATIENCE.as_secs()
+    );
     Error::new(Code::InvalidJson, detail)
 }
 
 fn too_many() -> Error {
-    Error::new(Code::PayloadTooLarge, format!("a job has at most {} inputs; make more than one", u32::MAX))
+    Error::new(
+        Code::PayloadTooLarge,
+        format!("a job has at most {} inputs; make more than one", u32::MAX),
+    )
 }
 
 /// The job that an equal request has made.
-async fn replay<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin>(job: Job, mut inputs: Chunks<S>) -> Result<Created, Error> {
+async fn replay<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin>(
+    job: Job,
+    mut inputs: Chunks<S>,
+) -> Result<Created, Error> {
     if job.status == Status::Hidden {
         let detail = "the first request with this `Idempotency-Key` is still being received; wait for its answer, or try again in a moment";
         return Err(Error::new(Code::Conflict, detail).retry_after(Duration::from_secs(1)));
     }
     while !inputs.next().await?.is_empty() {}
     if job.digest == Some(inputs.digest()) {
-        return Ok(Created { job, is_replay: true });
+        return Ok(Created {
+            job,
+            is_replay: true,
+        });
     }
     let detail = format!(
         "this `Idempotency-Key` made the job {} of another body; use a new key for another job, or send the same body again",
@@ -178,7 +220,10 @@ impl Upload {
             if chunk.is_empty() {
                 break;
             }
-            store.add_inputs(job, first, chunk).await.map_err(|error| unavailable(&error))?;
+            store
+                .add_inputs(job, first, chunk)
+                .await
+                .map_err(|error| unavailable(&error))?;
         }
         // From here on it may exist, whether its caller still waits or not.
         self.job = None;

@@ -34,9 +34,18 @@ pub struct Feed {
 impl Feed {
     /// `window`: how many may be under way at a time.
     pub fn new(shared: &Arc<Shared>, job: JobKey, window: usize) -> Self {
-        let page_size = u32::try_from(window).unwrap_or(u32::MAX).clamp(*PAGES.start(), *PAGES.end());
+        let page_size = u32::try_from(window)
+            .unwrap_or(u32::MAX)
+            .clamp(*PAGES.start(), *PAGES.end());
         let reading = Some(read(Arc::clone(shared), job, 0, page_size));
-        Self { shared: Arc::clone(shared), job, page_size, page: VecDeque::new(), reading, failed: Arc::default() }
+        Self {
+            shared: Arc::clone(shared),
+            job,
+            page_size,
+            page: VecDeque::new(),
+            reading,
+            failed: Arc::default(),
+        }
     }
 
     fn fail(&mut self, error: StoreError) {
@@ -72,16 +81,21 @@ impl Stream for Feed {
             if let Some(next) = this.page.pop_front() {
                 return Poll::Ready(Some(input(&next)));
             }
-            let Some(reading) = &mut this.reading else { return Poll::Ready(None) };
+            let Some(reading) = &mut this.reading else {
+                return Poll::Ready(None);
+            };
             match ready!(reading.poll_join_next(cx)) {
                 Some(Ok(Ok(page))) => {
                     let next = page.last().map(|last| last.index.saturating_add(1));
                     this.page = page.into();
                     // Begins now, and is there when this page is used up.
-                    this.reading = next.map(|next| read(Arc::clone(&this.shared), this.job, next, this.page_size));
+                    this.reading = next
+                        .map(|next| read(Arc::clone(&this.shared), this.job, next, this.page_size));
                 }
                 Some(Ok(Err(error))) => this.fail(error),
-                Some(Err(_)) | None => this.fail(StoreError::Other("a read was given up".to_owned())),
+                Some(Err(_)) | None => {
+                    this.fail(StoreError::Other("a read was given up".to_owned()))
+                }
             }
         }
     }

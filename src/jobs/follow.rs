@@ -51,7 +51,11 @@ impl Page {
     /// What of these comes after an event; `None`: they do not go on there.
     fn after(events: &Arc<[Event]>, after: u32, last: u32) -> Option<Self> {
         let from = after.checked_add(1)?.checked_sub(events.first()?.number)? as usize;
-        (from < events.len()).then(|| Self { events: Arc::clone(events), from, last })
+        (from < events.len()).then(|| Self {
+            events: Arc::clone(events),
+            from,
+            last,
+        })
     }
 }
 
@@ -75,7 +79,16 @@ impl Follower {
         let live = shared.live(job);
         let mut tick = interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { recorded: live.watch(), live, shared, job: job.key, last_event: job.last_event, after, tick, told: None }
+        Self {
+            recorded: live.watch(),
+            live,
+            shared,
+            job: job.key,
+            last_event: job.last_event,
+            after,
+            tick,
+            told: None,
+        }
     }
 
     /// Waits for what comes next.
@@ -123,7 +136,13 @@ impl Follower {
 
     /// How far the job is, if that has changed.
     async fn progress(&mut self) -> Result<Option<Told>, Option<StoreError>> {
-        let job = self.shared.store.job_of(self.job).await.map_err(Some)?.ok_or(None)?;
+        let job = self
+            .shared
+            .store
+            .job_of(self.job)
+            .await
+            .map_err(Some)?
+            .ok_or(None)?;
         self.last_event = job.last_event;
         let pace = self.live.pace(&job);
         let now = (job.counts, pace.in_flight);

@@ -23,7 +23,9 @@ pub enum LinkError {
 #[must_use]
 pub fn sign(secret: &[u8; 32], job_id: &str, expires_at_seconds: u64) -> String {
     let expires = expires_at_seconds.to_string();
-    let tag = mac(secret, &message(&expires, job_id)).finalize().into_bytes();
+    let tag = mac(secret, &message(&expires, job_id))
+        .finalize()
+        .into_bytes();
     format!("{expires}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
@@ -31,12 +33,23 @@ pub fn sign(secret: &[u8; 32], job_id: &str, expires_at_seconds: u64) -> String 
 ///
 /// # Errors
 /// When it was not made by [`sign`] for this job, or its time is over.
-pub fn verify(secret: &[u8; 32], job_id: &str, signature: &str, now_seconds: u64) -> Result<(), LinkError> {
+pub fn verify(
+    secret: &[u8; 32],
+    job_id: &str,
+    signature: &str,
+    now_seconds: u64,
+) -> Result<(), LinkError> {
     let (expires, tag) = signature.split_once('.').ok_or(LinkError::Forged)?;
     let tag = URL_SAFE_NO_PAD.decode(tag).map_err(|_| LinkError::Forged)?;
-    mac(secret, &message(expires, job_id)).verify_slice(&tag).map_err(|_| LinkError::Forged)?;
+    mac(secret, &message(expires, job_id))
+        .verify_slice(&tag)
+        .map_err(|_| LinkError::Forged)?;
     let expires_at: u64 = expires.parse().map_err(|_| LinkError::Forged)?;
-    if now_seconds < expires_at { Ok(()) } else { Err(LinkError::Expired) }
+    if now_seconds < expires_at {
+        Ok(())
+    } else {
+        Err(LinkError::Expired)
+    }
 }
 
 /// The time, which has no line break when it was signed, comes first: no two links have the same message.
@@ -53,12 +66,22 @@ mod tests {
     #[test]
     fn a_signature_opens_its_job_until_it_expires() {
         let signature = sign(&SECRET, "job_1", 1000);
-        for (now, expected) in [(0, Ok(())), (999, Ok(())), (1000, Err(LinkError::Expired)), (u64::MAX, Err(LinkError::Expired))]
-        {
+        for (now, expected) in [
+            (0, Ok(())),
+            (999, Ok(())),
+            (1000, Err(LinkError::Expired)),
+            (u64::MAX, Err(LinkError::Expired)),
+        ] {
             assert_eq!(verify(&SECRET, "job_1", &signature, now), expected, "{now}");
         }
-        assert_eq!(verify(&SECRET, "job_2", &signature, 0), Err(LinkError::Forged));
-        assert_eq!(verify(&[8; 32], "job_1", &signature, 0), Err(LinkError::Forged));
+        assert_eq!(
+            verify(&SECRET, "job_2", &signature, 0),
+            Err(LinkError::Forged)
+        );
+        assert_eq!(
+            verify(&[8; 32], "job_1", &signature, 0),
+            Err(LinkError::Forged)
+        );
         let longest = sign(&SECRET, "", u64::MAX);
         assert_eq!(verify(&SECRET, "", &longest, u64::MAX - 1), Ok(()));
     }
@@ -67,25 +90,50 @@ mod tests {
     fn it_can_stand_in_a_query() {
         for time in 0..100 {
             let signature = sign(&SECRET, "job_1", time);
-            assert!(signature.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{signature}");
+            assert!(
+                signature
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
+                "{signature}"
+            );
         }
     }
 
     /// Computed with Python's `hmac`.
     #[test]
     fn it_stays_the_same_over_versions() {
-        assert_eq!(sign(&SECRET, "job_1", 1_800_000_000), "1800000000.B3_LKoO13eOe2mAgwTDWBapgdsJMdTsinHPYfu2jejs");
+        assert_eq!(
+            sign(&SECRET, "job_1", 1_800_000_000),
+            "1800000000.B3_LKoO13eOe2mAgwTDWBapgdsJMdTsinHPYfu2jejs"
+        );
     }
 
     #[test]
     fn nothing_else_opens_it() {
         let signature = sign(&SECRET, "job_1", 1000);
         let (_, tag) = signature.split_once('.').unwrap();
-        let others = ["", ".", "1000", "1000.", &format!("1001.{tag}"), &format!("+1000.{tag}"), &format!("01000.{tag}"), tag]
-            .map(str::to_owned);
-        let padded = [format!("{signature}="), format!("{signature}A"), signature[..signature.len() - 1].to_owned()];
+        let others = [
+            "",
+            ".",
+            "1000",
+            "1000.",
+            &format!("1001.{tag}"),
+            &format!("+1000.{tag}"),
+            &format!("01000.{tag}"),
+            tag,
+        ]
+        .map(str::to_owned);
+        let padded = [
+            format!("{signature}="),
+            format!("{signature}A"),
+            signature[..signature.len() - 1].to_owned(),
+        ];
         for wrong in others.into_iter().chain(padded) {
-            assert_eq!(verify(&SECRET, "job_1", &wrong, 0), Err(LinkError::Forged), "{wrong}");
+            assert_eq!(
+                verify(&SECRET, "job_1", &wrong, 0),
+                Err(LinkError::Forged),
+                "{wrong}"
+            );
         }
         // Each character counts, the last one's spare bits too.
         for at in 0..signature.len() {
@@ -93,7 +141,11 @@ mod tests {
                 let mut bytes = signature.clone().into_bytes();
                 if std::mem::replace(&mut bytes[at], other) != other {
                     let changed = String::from_utf8(bytes).unwrap();
-                    assert_eq!(verify(&SECRET, "job_1", &changed, 0), Err(LinkError::Forged), "{changed}");
+                    assert_eq!(
+                        verify(&SECRET, "job_1", &changed, 0),
+                        Err(LinkError::Forged),
+                        "{changed}"
+                    );
                 }
             }
         }

@@ -70,25 +70,40 @@ impl Live {
     }
 
     pub fn set_in_flight(&self, calls: usize) {
-        self.in_flight.store(u32::try_from(calls).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.in_flight
+            .store(u32::try_from(calls).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     /// It does not run any longer.
     pub fn rests(&self) {
         self.set_in_flight(0);
-        self.readings.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.readings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     pub fn pace(&self, job: &Job) -> Pace {
         let ended = job.counts.ended();
-        let first = self.readings.lock().unwrap_or_else(PoisonError::into_inner).front().copied();
+        let first = self
+            .readings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .front()
+            .copied();
         let rate_per_s = first.and_then(|(at, before)| {
             let elapsed = at.elapsed().as_secs_f64();
-            (elapsed >= STEP.as_secs_f64()).then(|| f64::from(ended.saturating_sub(before)) / elapsed)
+            (elapsed >= STEP.as_secs_f64())
+                .then(|| f64::from(ended.saturating_sub(before)) / elapsed)
         });
-        let left = rate_per_s
-            .filter(|rate| *rate > 0.0)
-            .and_then(|rate| Duration::try_from_secs_f64(f64::from(job.counts.total.saturating_sub(ended)) / rate).ok());
-        Pace { in_flight: self.in_flight.load(Ordering::Relaxed), rate_per_s, left }
+        let left = rate_per_s.filter(|rate| *rate > 0.0).and_then(|rate| {
+            Duration::try_from_secs_f64(f64::from(job.counts.total.saturating_sub(ended)) / rate)
+                .ok()
+        });
+        Pace {
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            rate_per_s,
+            left,
+        }
     }
 }

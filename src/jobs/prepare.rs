@@ -32,7 +32,14 @@ pub async fn prepare(shared: &Shared, job: JobKey) -> Result<Prepared, StoreErro
         Ok(read) => read,
         Err(error) => return Ok(Prepared::unreadable(&error)),
     };
-    let plan = shared.extractor.plan(std::mem::take(&mut batch.spec), Kind::Job, record.traceparent).await;
+    let plan = shared
+        .extractor
+        .plan(
+            std::mem::take(&mut batch.spec),
+            Kind::Job,
+            record.traceparent,
+        )
+        .await;
     Ok(Prepared {
         plan: plan.map(Arc::new),
         concurrency: batch.concurrency(),
@@ -44,8 +51,16 @@ pub async fn prepare(shared: &Shared, job: JobKey) -> Result<Prepared, StoreErro
 
 impl Prepared {
     fn unreadable(error: &serde_json::Error) -> Self {
-        let detail = format!("what the job was made with cannot be read by this version of the server: {error}");
+        let detail = format!(
+            "what the job was made with cannot be read by this version of the server: {error}"
+        );
         let plan = Err(Error::new(Code::Internal, detail));
-        Self { plan, concurrency: None, on_error: OnError::Continue, request_id: String::new(), has_webhook: false }
+        Self {
+            plan,
+            concurrency: None,
+            on_error: OnError::Continue,
+            request_id: String::new(),
+            has_webhook: false,
+        }
     }
 }

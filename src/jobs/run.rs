@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::feed::Feed;
 use super::live::Live;
 use super::prepare::{Prepared, prepare};
-use super::store::{End, Finished, ItemStatus, Job, JobKey, Millis, Pending, Status, Store, StoreError, Stored};
+use super::store::{
+    End, Finished, ItemStatus, Job, JobKey, Millis, Pending, Status, Store, StoreError, Stored,
+};
 use super::{Shared, now};
 use crate::extract::{self, Outcomes, Plan};
 use crate::limits::Lane;
@@ -51,12 +53,27 @@ enum Stop {
 ///
 /// # Errors
 /// When something cannot be read or recorded: it can be tried again.
-pub async fn to_its_end(shared: &Arc<Shared>, job: JobKey, cancel: CancellationToken) -> Result<(), StoreError> {
-    shared.store.turn(job, &[Status::Queued], Status::Running, now()).await?;
+pub async fn to_its_end(
+    shared: &Arc<Shared>,
+    job: JobKey,
+    cancel: CancellationToken,
+) -> Result<(), StoreError> {
+    shared
+        .store
+        .turn(job, &[Status::Queued], Status::Running, now())
+        .await?;
     let found = shared.store.job_of(job).await?;
-    let Some(found) = found.filter(|job| !job.status.is_ended()) else { return Ok(()) };
+    let Some(found) = found.filter(|job| !job.status.is_ended()) else {
+        return Ok(());
+    };
     let (live, prepared) = (shared.live(&found), prepare(shared, job).await?);
-    let mut run = Run { shared, live, cancel, job: found, prepared };
+    let mut run = Run {
+        shared,
+        live,
+        cancel,
+        job: found,
+        prepared,
+    };
     let done = run.work().await;
     run.live.rests();
     done
@@ -86,7 +103,8 @@ impl Run<'_> {
         }
         if !self.end(from, to, error.as_ref()).await? && self.cancel_the_rest().await? {
             // It was cancelled a moment before its end.
-            self.end(Status::Cancelling, Status::Cancelled, None).await?;
+            self.end(Status::Cancelling, Status::Cancelled, None)
+                .await?;
         }
         Ok(())
     }
@@ -141,10 +159,13 @@ impl Run<'_> {
         let extractor = &self.shared.extractor;
         loop {
             let caller = extractor.limits().caller_of(&self.job.caller);
-            let admitted = caller.map(|caller| extractor.admit(caller, plan, None, self.prepared.concurrency));
+            let admitted =
+                caller.map(|caller| extractor.admit(caller, plan, None, self.prepared.concurrency));
             let wait = match admitted {
                 Some(Ok(lane)) => return Ok(lane),
-                Some(Err(error)) if error.retry_after.is_none() => return Err(Stop::Impossible(error)),
+                Some(Err(error)) if error.retry_after.is_none() => {
+                    return Err(Stop::Impossible(error));
+                }
                 Some(Err(error)) => error.retry_after,
                 // It is not configured now.
                 None => None,
@@ -156,10 +177,18 @@ impl Run<'_> {
     async fn extract(&mut self, plan: Arc<Plan>, lane: Lane) -> Result<Stop, StoreError> {
         let feed = Feed::new(self.shared, self.job.key, lane.window());
         let failed = feed.failed();
-        let mut outcomes = extract::run(Arc::clone(&self.shared.extractor), plan, lane, self.prepared.on_error, feed);
+        let mut outcomes = extract::run(
+            Arc::clone(&self.shared.extractor),
+            plan,
+            lane,
+            self.prepared.on_error,
+            feed,
+        );
         let shared = Arc::clone(self.shared);
         let mut recordings = FuturesUnordered::new();
-        let stop = self.record(&mut outcomes, &mut recordings, &*shared.store).await?;
+        let stop = self
+            .record(&mut outcomes, &mut recordings, &*shared.store)
+            .await?;
         let has_stopped = outcomes.stopped();
         // What is in flight ends here; what has ended is recorded.
         drop(outcomes);
@@ -168,14 +197,26 @@ impl Run<'_> {
                 Ok(Some(recorded)) => self.recorded(&recorded?),
                 Ok(None) => break,
                 // What is not recorded runs again.
-                Err(_) if shared.ends.draining.is_cancelled() && shared.store.unready().is_some() => return Ok(Stop::Left),
+                Err(_)
+                    if shared.ends.draining.is_cancelled() && shared.store.unready().is_some() =>
+                {
+                    return Ok(Stop::Left);
+                }
                 Err(_) => {}
             }
         }
-        if let Some(error) = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+        if let Some(error) = failed
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take()
+        {
             return Err(error);
         }
-        Ok(if stop == Stop::Done && has_stopped { Stop::Failed } else { stop })
+        Ok(if stop == Stop::Done && has_stopped {
+            Stop::Failed
+        } else {
+            stop
+        })
     }
 
     /// Records outcomes as they come.
@@ -186,7 +227,10 @@ impl Run<'_> {
         store: &'s dyn Store,
     ) -> Result<Stop, StoreError> {
         let cancelled = self.cancel.clone();
-        let (draining, ended) = (self.shared.ends.draining.clone(), self.shared.ends.ended.clone());
+        let (draining, ended) = (
+            self.shared.ends.draining.clone(),
+            self.shared.ends.ended.clone(),
+        );
         let (mut is_draining, mut idle) = (false, 0);
         let mut count = tokio::time::interval(COUNT);
         loop {
@@ -222,7 +266,9 @@ impl Run<'_> {
 
     /// This outcome and those that are there with it, as they are recorded.
     fn group(&self, first: &Outcome, outcomes: &mut Outcomes<Feed>) -> Vec<Finished> {
-        let mut group: Vec<_> = finished(self.shared, first, &self.prepared.request_id).into_iter().collect();
+        let mut group: Vec<_> = finished(self.shared, first, &self.prepared.request_id)
+            .into_iter()
+            .collect();
         let mut bytes = 0;
         while group.len() < GROUP
             && bytes < GROUP_BYTES
@@ -236,7 +282,9 @@ impl Run<'_> {
     }
 
     fn recorded(&mut self, job: &Job) {
-        self.shared.meters.recorded(job.counts.ended().saturating_sub(self.job.counts.ended()) as usize);
+        self.shared
+            .meters
+            .recorded(job.counts.ended().saturating_sub(self.job.counts.ended()) as usize);
         if job.last_event >= self.job.last_event {
             self.job = job.clone();
         }
@@ -249,14 +297,25 @@ impl Run<'_> {
         let mut from = 0;
         loop {
             let pending = store.pending(self.job.key, from, CANCELLED_AT_ONCE).await?;
-            let Some(last) = pending.last() else { return Ok(true) };
+            let Some(last) = pending.last() else {
+                return Ok(true);
+            };
             if self.shared.ends.draining.is_cancelled() {
                 return Ok(false);
             }
             from = last.index + 1;
             let cancelled = pending.iter().filter_map(|pending| {
-                let Input { index, id, metadata, .. } = input(pending);
-                finished(self.shared, &Outcome::cancelled(index, id, metadata), &self.prepared.request_id)
+                let Input {
+                    index,
+                    id,
+                    metadata,
+                    ..
+                } = input(pending);
+                finished(
+                    self.shared,
+                    &Outcome::cancelled(index, id, metadata),
+                    &self.prepared.request_id,
+                )
             });
             let job = store.finish(self.job.key, cancelled.collect()).await?;
             self.recorded(&job);
@@ -264,16 +323,25 @@ impl Run<'_> {
     }
 
     /// Ends the job if it is in this state.
-    async fn end(&mut self, from: Status, to: Status, error: Option<&Error>) -> Result<bool, StoreError> {
-        let Some(job) = self.shared.store.job_of(self.job.key).await? else { return Ok(true) };
+    async fn end(
+        &mut self,
+        from: Status,
+        to: Status,
+        error: Option<&Error>,
+    ) -> Result<bool, StoreError> {
+        let Some(job) = self.shared.store.job_of(self.job.key).await? else {
+            return Ok(true);
+        };
         let at = now();
-        let retention = Millis::try_from(self.shared.config.retention.as_millis()).unwrap_or(Millis::MAX);
+        let retention =
+            Millis::try_from(self.shared.config.retention.as_millis()).unwrap_or(Millis::MAX);
         let text = |json: Vec<u8>| String::from_utf8(json).unwrap_or_default();
         let ended = Job {
             status: to,
             finished_at: Some(at),
             expires_at: Some(at.saturating_add(retention)),
-            error: error.map(|error| text((self.shared.form.problem)(error, &self.prepared.request_id))),
+            error: error
+                .map(|error| text((self.shared.form.problem)(error, &self.prepared.request_id))),
             ..job
         };
         let end = End {
@@ -282,9 +350,14 @@ impl Run<'_> {
             expires_at: at.saturating_add(retention),
             body: (self.shared.form.done)(&ended),
             error: ended.error.clone(),
-            webhook: self.prepared.has_webhook.then(|| (self.shared.form.webhook)(&ended)),
+            webhook: self
+                .prepared
+                .has_webhook
+                .then(|| (self.shared.form.webhook)(&ended)),
         };
-        let Some(job) = self.shared.store.end(self.job.key, from, end).await? else { return Ok(false) };
+        let Some(job) = self.shared.store.end(self.job.key, from, end).await? else {
+            return Ok(false);
+        };
         tracing::info!(job = job.id, status = ?job.status, total = job.counts.total, succeeded = job.counts.succeeded, "a job has ended");
         self.recorded(&job);
         Ok(true)
@@ -301,7 +374,12 @@ pub fn finished(shared: &Shared, outcome: &Outcome, request_id: &str) -> Option<
         Ending::Cancelled => ItemStatus::Cancelled,
     };
     let index = u32::try_from(outcome.index).unwrap_or(u32::MAX);
-    Some(Finished { index, status, body: (shared.form.result)(outcome, request_id), usage: outcome.usage })
+    Some(Finished {
+        index,
+        status,
+        body: (shared.form.result)(outcome, request_id),
+        usage: outcome.usage,
+    })
 }
 
 /// An input as it was written down.
@@ -310,7 +388,8 @@ pub fn input(pending: &Pending) -> Input {
     match serde_json::from_slice::<Item>(&pending.input) {
         Ok(item) => Input::new(index, item),
         Err(error) => {
-            let detail = format!("the stored input cannot be read by this version of the server: {error}");
+            let detail =
+                format!("the stored input cannot be read by this version of the server: {error}");
             Input::unreadable(index, Error::new(Code::Internal, detail))
         }
     }

@@ -72,7 +72,13 @@ impl Runner {
         while !self.shared.ends.draining.is_cancelled() {
             match self.shared.store.unfinished().await {
                 Ok(jobs) => {
-                    for Job { key, caller, status, .. } in jobs {
+                    for Job {
+                        key,
+                        caller,
+                        status,
+                        ..
+                    } in jobs
+                    {
                         match status {
                             // It has nothing to wait for.
                             Status::Cancelling => self.start(key, caller),
@@ -97,7 +103,9 @@ impl Runner {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !draining.is_cancelled() {
             self.start_what_can();
-            self.shared.meters.stand(self.running.len(), self.waiting.len());
+            self.shared
+                .meters
+                .stand(self.running.len(), self.waiting.len());
             tokio::select! {
                 () = draining.cancelled() => {}
                 Some(order) = orders.recv() => self.take(order),
@@ -154,7 +162,9 @@ impl Runner {
                 continue;
             }
             let count = counts.entry(caller).or_default();
-            if *count >= self.shared.config.max_running_per_caller || limits.caller_of(caller).is_none() {
+            if *count >= self.shared.config.max_running_per_caller
+                || limits.caller_of(caller).is_none()
+            {
                 full.insert(caller.clone());
                 continue;
             }
@@ -211,7 +221,9 @@ impl Runner {
     async fn remove_expired(&self) {
         let expired = match self.shared.store.expired(super::now()).await {
             Ok(expired) => expired,
-            Err(error) => return tracing::warn!(%error, "the jobs that have expired cannot be read"),
+            Err(error) => {
+                return tracing::warn!(%error, "the jobs that have expired cannot be read");
+            }
         };
         for job in expired {
             match self.shared.store.hide(job).await {
@@ -219,7 +231,9 @@ impl Runner {
                     tracing::info!(job = job.0, "a job has expired, and is removed");
                     self.shared.remove(job);
                 }
-                Err(error) => tracing::warn!(%error, "a job that has expired cannot be removed yet"),
+                Err(error) => {
+                    tracing::warn!(%error, "a job that has expired cannot be removed yet")
+                }
             }
         }
     }

@@ -21,8 +21,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::Semaphore;
 
 use super::store::{
-    Begun, Digest, Due, End, Event, Finished, ItemStatus, Job, JobKey, Millis, NewJob, Order, Pending, Status, Store, StoreError,
-    Stored,
+    Begun, Digest, Due, End, Event, Finished, ItemStatus, Job, JobKey, Millis, NewJob, Order,
+    Pending, Status, Store, StoreError, Stored,
 };
 use tables::refusal;
 use writer::{Patience, Writer};
@@ -63,7 +63,8 @@ impl Sqlite {
         let lock = make(&path.with_extension("lock")).map_err(|error| failed(path, &error))?;
         lock.try_lock().map_err(|_| StoreError::Locked)?;
         make(path).map_err(|error| failed(path, &error))?;
-        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| refusal(&error))?;
+        let mut connection =
+            connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| refusal(&error))?;
         connection
             .execute_batch(
                 // The first has to come before the first table.
@@ -75,18 +76,33 @@ impl Sqlite {
         let recovery = connection.transaction().map_err(|error| refusal(&error))?;
         let abandoned = write::recover(&recovery).map_err(|error| refusal(&error))?;
         recovery.commit().map_err(|error| refusal(&error))?;
-        let writer = Writer::start(connection).map_err(|error| StoreError::Other(error.to_string()))?;
-        let readers =
-            Arc::new(Readers { path: path.to_owned(), idle: Mutex::default(), room: Arc::new(Semaphore::new(READERS)) });
-        Ok(Self { writer, readers, abandoned, _lock: lock })
+        let writer =
+            Writer::start(connection).map_err(|error| StoreError::Other(error.to_string()))?;
+        let readers = Arc::new(Readers {
+            path: path.to_owned(),
+            idle: Mutex::default(),
+            room: Arc::new(Semaphore::new(READERS)),
+        });
+        Ok(Self {
+            writer,
+            readers,
+            abandoned,
+            _lock: lock,
+        })
     }
 
-    fn read<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Stored<'_, T> {
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Stored<'_, T> {
         self.reading(|readers| readers.run(work))
     }
 
     /// Off the runtime's workers, and so many at a time as there are connections.
-    fn reading<T: Send + 'static>(&self, work: impl FnOnce(&Readers) -> rusqlite::Result<T> + Send + 'static) -> Stored<'_, T> {
+    fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Readers) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Stored<'_, T> {
         let readers = Arc::clone(&self.readers);
         Box::pin(async move {
             let room = Arc::clone(&readers.room).acquire_owned().await;
@@ -113,7 +129,11 @@ impl Sqlite {
 
 impl Readers {
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let connection = idle.map_or_else(|| self.connect(), Ok)?;
         let done = work(&connection);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,11 +155,15 @@ impl Readers {
         let mut left = free()?;
         for _ in 0..TIDY_STEPS {
             if left == 0 {
-                let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
+                let is_busy =
+                    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                        row.get::<_, bool>(0)
+                    })?;
                 return Ok(!is_busy);
             }
             // A row for each page that is freed.
-            let mut freeing = connection.prepare(&format!("PRAGMA incremental_vacuum({FREED_AT_ONCE})"))?;
+            let mut freeing =
+                connection.prepare(&format!("PRAGMA incremental_vacuum({FREED_AT_ONCE})"))?;
             let mut rows = freeing.query([])?;
             while rows.next()?.is_some() {}
             drop(rows);
@@ -162,7 +186,13 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 /// Opens a file of our own, and makes it if it is not there.
 fn make(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+    std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn failed(path: &Path, error: &io::Error) -> StoreError {
@@ -175,19 +205,27 @@ fn failed(path: &Path, error: &io::Error) -> StoreError {
 
 impl Store for Sqlite {
     fn begin(&self, job: NewJob) -> Stored<'_, Begun> {
-        self.write(Patience::None, move |connection| write::begin(connection, &job))
+        self.write(Patience::None, move |connection| {
+            write::begin(connection, &job)
+        })
     }
 
     fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()> {
-        self.write(Patience::None, move |connection| write::add_inputs(connection, job, first, &inputs))
+        self.write(Patience::None, move |connection| {
+            write::add_inputs(connection, job, first, &inputs)
+        })
     }
 
     fn commit(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job> {
-        self.write(Patience::None, move |connection| write::commit(connection, job, total, &digest))
+        self.write(Patience::None, move |connection| {
+            write::commit(connection, job, total, &digest)
+        })
     }
 
     fn hide(&self, job: JobKey) -> Stored<'_, bool> {
-        self.write(Patience::None, move |connection| write::hide(connection, job))
+        self.write(Patience::None, move |connection| {
+            write::hide(connection, job)
+        })
     }
 
     fn abandoned(&self) -> Vec<JobKey> {
@@ -196,7 +234,12 @@ impl Store for Sqlite {
 
     fn remove(&self, job: JobKey) -> Stored<'_, ()> {
         Box::pin(async move {
-            while !self.write(Patience::Endless, move |connection| write::remove_some(connection, job)).await? {}
+            while !self
+                .write(Patience::Endless, move |connection| {
+                    write::remove_some(connection, job)
+                })
+                .await?
+            {}
             Ok(())
         })
     }
@@ -207,7 +250,9 @@ impl Store for Sqlite {
 
     fn cancel(&self, job: JobKey) -> Stored<'_, bool> {
         const LIVE: [Status; 2] = [Status::Queued, Status::Running];
-        self.write(Patience::None, move |connection| write::turn(connection, job, &LIVE, Status::Cancelling, 0))
+        self.write(Patience::None, move |connection| {
+            write::turn(connection, job, &LIVE, Status::Cancelling, 0)
+        })
     }
 
     fn job(&self, id: String) -> Stored<'_, Option<Job>> {
@@ -239,19 +284,27 @@ impl Store for Sqlite {
     }
 
     fn take(&self, job: JobKey, until: u32) -> Stored<'_, ()> {
-        self.write(Patience::Endless, move |connection| write::take(connection, job, until))
+        self.write(Patience::Endless, move |connection| {
+            write::take(connection, job, until)
+        })
     }
 
     fn release(&self, job: JobKey) -> Stored<'_, ()> {
-        self.write(Patience::None, move |connection| write::take(connection, job, 0))
+        self.write(Patience::None, move |connection| {
+            write::take(connection, job, 0)
+        })
     }
 
     fn set_alone(&self, item: Option<(JobKey, u32)>) -> Stored<'_, ()> {
-        self.write(Patience::Endless, move |connection| write::set_alone(connection, item))
+        self.write(Patience::Endless, move |connection| {
+            write::set_alone(connection, item)
+        })
     }
 
     fn clear(&self, job: JobKey, index: u32) -> Stored<'_, ()> {
-        self.write(Patience::Endless, move |connection| write::clear(connection, job, index))
+        self.write(Patience::Endless, move |connection| {
+            write::clear(connection, job, index)
+        })
     }
 
     fn lives(&self) -> Stored<'_, ()> {
@@ -263,19 +316,33 @@ impl Store for Sqlite {
     }
 
     fn finish(&self, job: JobKey, items: Vec<Finished>) -> Stored<'_, Job> {
-        self.write(Patience::Endless, move |connection| write::finish(connection, job, &items))
+        self.write(Patience::Endless, move |connection| {
+            write::finish(connection, job, &items)
+        })
     }
 
-    fn turn(&self, job: JobKey, from: &'static [Status], to: Status, at: Millis) -> Stored<'_, bool> {
-        self.write(Patience::Endless, move |connection| write::turn(connection, job, from, to, at))
+    fn turn(
+        &self,
+        job: JobKey,
+        from: &'static [Status],
+        to: Status,
+        at: Millis,
+    ) -> Stored<'_, bool> {
+        self.write(Patience::Endless, move |connection| {
+            write::turn(connection, job, from, to, at)
+        })
     }
 
     fn end(&self, job: JobKey, from: Status, end: End) -> Stored<'_, Option<Job>> {
-        self.write(Patience::Endless, move |connection| write::end(connection, job, from, &end))
+        self.write(Patience::Endless, move |connection| {
+            write::end(connection, job, from, &end)
+        })
     }
 
     fn reopen(&self, job: JobKey) -> Stored<'_, Option<Job>> {
-        self.write(Patience::None, move |connection| write::reopen(connection, job))
+        self.write(Patience::None, move |connection| {
+            write::reopen(connection, job)
+        })
     }
 
     fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>> {
@@ -303,7 +370,9 @@ impl Store for Sqlite {
 
     fn told(&self, due: &Due, again: Option<Millis>) -> Stored<'_, ()> {
         let (job, event) = (due.job, due.event);
-        self.write(Patience::Endless, move |connection| write::told(connection, job, event, again))
+        self.write(Patience::Endless, move |connection| {
+            write::told(connection, job, event, again)
+        })
     }
 
     fn secret(&self) -> Stored<'_, [u8; 32]> {

@@ -42,7 +42,10 @@ impl Status {
     /// Whether it has come to its end.
     #[must_use]
     pub const fn is_ended(self) -> bool {
-        matches!(self, Self::Completed | Self::Stopped | Self::Cancelled | Self::Failed)
+        matches!(
+            self,
+            Self::Completed | Self::Stopped | Self::Cancelled | Self::Failed
+        )
     }
 }
 
@@ -56,7 +59,12 @@ pub enum ItemStatus {
 }
 
 impl ItemStatus {
-    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Invalid, Self::Cancelled];
+    pub const ALL: [Self; 4] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Invalid,
+        Self::Cancelled,
+    ];
 }
 
 /// Milliseconds since 1970, UTC.
@@ -199,8 +207,12 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("the disk is full; make room on it"),
-            Self::ReadOnly => f.write_str("the store's file cannot be written to; give it back its rights"),
-            Self::Locked => f.write_str("another process has the store open; stop it, or use another `data_dir`"),
+            Self::ReadOnly => {
+                f.write_str("the store's file cannot be written to; give it back its rights")
+            }
+            Self::Locked => f.write_str(
+                "another process has the store open; stop it, or use another `data_dir`",
+            ),
             Self::Busy => f.write_str("the store is busy; trying again"),
             Self::Newer { found, known } => {
                 write!(
@@ -303,7 +315,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn finish(&self, job: JobKey, items: Vec<Finished>) -> Stored<'_, Job>;
 
     /// Moves a job to another state, if it is in one of these. False: it was in another.
-    fn turn(&self, job: JobKey, from: &'static [Status], to: Status, at: Millis) -> Stored<'_, bool>;
+    fn turn(
+        &self,
+        job: JobKey,
+        from: &'static [Status],
+        to: Status,
+        at: Millis,
+    ) -> Stored<'_, bool>;
 
     /// Ends a job, if it is in this state, with its last event. `None`: it was in another.
     fn end(&self, job: JobKey, from: Status, end: End) -> Stored<'_, Option<Job>>;

@@ -44,8 +44,14 @@ async fn try_to_clear(shared: &Arc<Shared>) -> Result<(), StoreError> {
     while !suspects.is_empty() {
         for (job, item) in suspects {
             // Those that were alone before come last: a process that ends meanwhile did not end of them.
-            quiet += if item.lost.alone > 0 { QUIET * (1 << item.lost.alone.min(POISONOUS)) } else { Duration::ZERO };
-            let has_waited = draining.run_until_cancelled(tokio::time::sleep(std::mem::take(&mut quiet))).await;
+            quiet += if item.lost.alone > 0 {
+                QUIET * (1 << item.lost.alone.min(POISONOUS))
+            } else {
+                Duration::ZERO
+            };
+            let has_waited = draining
+                .run_until_cancelled(tokio::time::sleep(std::mem::take(&mut quiet)))
+                .await;
             if has_waited.is_none() {
                 return Ok(());
             }
@@ -53,14 +59,25 @@ async fn try_to_clear(shared: &Arc<Shared>) -> Result<(), StoreError> {
                 entry.insert(prepare(shared, job).await?);
             }
             // One that cannot be made ready cannot do harm, and fails when it runs.
-            if let Some(Prepared { plan: Ok(plan), request_id, .. }) = ready.get(&job) {
+            if let Some(Prepared {
+                plan: Ok(plan),
+                request_id,
+                ..
+            }) = ready.get(&job)
+            {
                 alone(shared, plan, request_id, (job, &item)).await?;
             }
         }
         // Those that could not be made ready are the only ones that may be left.
         let left = shared.store.suspects(SUSPECTED).await?;
-        suspects =
-            left.into_iter().filter(|(job, _)| ready.get(job).is_none_or(|prepared: &Prepared| prepared.plan.is_ok())).collect();
+        suspects = left
+            .into_iter()
+            .filter(|(job, _)| {
+                ready
+                    .get(job)
+                    .is_none_or(|prepared: &Prepared| prepared.plan.is_ok())
+            })
+            .collect();
     }
     shared.store.set_alone(None).await
 }
@@ -73,14 +90,23 @@ async fn alone(
 ) -> Result<(), StoreError> {
     let input = run::input(item);
     let outcome = if item.lost.alone >= POISONOUS {
-        tracing::error!(index = item.index, "an item ends the process each time that it is tried; it is not tried any more");
+        tracing::error!(
+            index = item.index,
+            "an item ends the process each time that it is tried; it is not tried any more"
+        );
         Some(poison(input, item.lost))
     } else {
         shared.store.set_alone(Some((job, item.index))).await?;
-        let found = shared.store.job_of(job).await?.filter(|job| job.status == Status::Running);
+        let found = shared
+            .store
+            .job_of(job)
+            .await?
+            .filter(|job| job.status == Status::Running);
         match found.and_then(|job| shared.extractor.limits().caller_of(&job.caller)) {
             // One that takes so long has not ended the process soon.
-            Some(caller) => tokio::time::timeout(SETTLED, extracted(shared, plan, caller, input)).await.unwrap_or(None),
+            Some(caller) => tokio::time::timeout(SETTLED, extracted(shared, plan, caller, input))
+                .await
+                .unwrap_or(None),
             None => None,
         }
     };
@@ -93,10 +119,23 @@ async fn alone(
 }
 
 /// `None`: it could not be called now.
-async fn extracted(shared: &Arc<Shared>, plan: &Arc<Plan>, caller: CallerId, input: Input) -> Option<Outcome> {
+async fn extracted(
+    shared: &Arc<Shared>,
+    plan: &Arc<Plan>,
+    caller: CallerId,
+    input: Input,
+) -> Option<Outcome> {
     let lane = shared.extractor.admit(caller, plan, Some(1), None).ok()?;
     let inputs = futures_util::stream::iter([input]);
-    extract::run(Arc::clone(&shared.extractor), Arc::clone(plan), lane, OnError::Continue, inputs).next().await
+    extract::run(
+        Arc::clone(&shared.extractor),
+        Arc::clone(plan),
+        lane,
+        OnError::Continue,
+        inputs,
+    )
+    .next()
+    .await
 }
 
 fn poison(input: Input, lost: Lost) -> Outcome {

@@ -22,7 +22,9 @@ const AT_ONCE: usize = 64;
 pub async fn run(shared: Arc<Shared>, client: Client) {
     let draining = shared.ends.draining.clone();
     // What is being told then is told again at the next start.
-    draining.run_until_cancelled(tell_what_is_due(&shared, &client)).await;
+    draining
+        .run_until_cancelled(tell_what_is_due(&shared, &client))
+        .await;
 }
 
 async fn tell_what_is_due(shared: &Arc<Shared>, client: &Client) {
@@ -62,11 +64,24 @@ async fn tell_what_is_due(shared: &Arc<Shared>, client: &Client) {
 async fn tell(shared: &Shared, client: &Client, due: &Due) -> Result<(), StoreError> {
     let spec = shared.store.spec(due.job).await?.unwrap_or_default();
     let record = serde_json::from_str::<Record>(&spec).ok();
-    let webhook = record.and_then(|record| serde_json::from_str::<Webhook>(record.webhook?.get()).ok());
+    let webhook =
+        record.and_then(|record| serde_json::from_str::<Webhook>(record.webhook?.get()).ok());
     let job = shared.store.job_of(due.job).await?;
-    let (Some(webhook), Some(job)) = (webhook, job) else { return shared.store.told(due, None).await };
+    let (Some(webhook), Some(job)) = (webhook, job) else {
+        return shared.store.told(due, None).await;
+    };
     let id = format!("{}_{}", job.id, due.event);
-    let again = match deliver(client, &webhook, Message { id: &id, body: &due.body }, SystemTime::now()).await {
+    let again = match deliver(
+        client,
+        &webhook,
+        Message {
+            id: &id,
+            body: &due.body,
+        },
+        SystemTime::now(),
+    )
+    .await
+    {
         Delivered::Done => None,
         Delivered::Gone => {
             tracing::warn!(job = job.id, "the webhook wants to be told nothing more");
@@ -84,6 +99,7 @@ async fn tell(shared: &Shared, client: &Client, due: &Due) -> Result<(), StoreEr
             wait
         }
     };
-    let at = again.map(|wait| now().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
+    let at =
+        again.map(|wait| now().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
     shared.store.told(due, at).await
 }

@@ -53,13 +53,24 @@ pub enum Delivered {
 ///
 /// # Cancel safety
 /// Dropped, the receiver may have had the message; it gets it again, with the same id, at the next try.
-pub async fn deliver(client: &Client, webhook: &Webhook, message: Message<'_>, now: SystemTime) -> Delivered {
-    let failed = |why: String| Delivered::Failed { why, retry_after: None };
+pub async fn deliver(
+    client: &Client,
+    webhook: &Webhook,
+    message: Message<'_>,
+    now: SystemTime,
+) -> Delivered {
+    let failed = |why: String| Delivered::Failed {
+        why,
+        retry_after: None,
+    };
     let headers = match headers(webhook.key(), message, now) {
         Ok(headers) => headers,
         Err(error) => return failed(format!("the message's id cannot be sent: {error}")),
     };
-    match client.post(webhook.url(), headers, message.body.to_vec()).await {
+    match client
+        .post(webhook.url(), headers, message.body.to_vec())
+        .await
+    {
         Err(error) => failed(error.to_string()),
         Ok(answer) => {
             let (status, retry_after) = (answer.status, net::retry_after(&answer.headers, now));
@@ -68,7 +79,10 @@ pub async fn deliver(client: &Client, webhook: &Webhook, message: Message<'_>, n
             match status.as_u16() {
                 200..=299 => Delivered::Done,
                 410 => Delivered::Gone,
-                _ => Delivered::Failed { why: format!("the receiver answered {status}"), retry_after },
+                _ => Delivered::Failed {
+                    why: format!("the receiver answered {status}"),
+                    retry_after,
+                },
             }
         }
     }
@@ -83,14 +97,23 @@ pub fn next_try(tries: u32, retry_after: Option<Duration>, random: f64) -> Optio
     if tries >= MAX_TRIES {
         return None;
     }
-    let step = FIRST_STEP.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1))).min(LONGEST_STEP);
+    let step = FIRST_STEP
+        .saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)))
+        .min(LONGEST_STEP);
     let wait = step.mul_f64(1.0 - JITTER + 2.0 * JITTER * random);
     Some(wait.max(retry_after.unwrap_or_default().min(LONGEST_STEP)))
 }
 
 /// What goes with the body, its signature among it.
-fn headers(key: &[u8], message: Message<'_>, now: SystemTime) -> Result<HeaderMap, InvalidHeaderValue> {
-    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+fn headers(
+    key: &[u8],
+    message: Message<'_>,
+    now: SystemTime,
+) -> Result<HeaderMap, InvalidHeaderValue> {
+    let seconds = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let signature = signature(key, message, seconds);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -104,7 +127,10 @@ fn headers(key: &[u8], message: Message<'_>, now: SystemTime) -> Result<HeaderMa
 fn signature(key: &[u8], Message { id, body }: Message<'_>, seconds: u64) -> String {
     let seconds = seconds.to_string();
     let signed: [&[u8]; 5] = [id.as_bytes(), b".", seconds.as_bytes(), b".", body];
-    format!("v1,{}", STANDARD.encode(mac(key, &signed).finalize().into_bytes()))
+    format!(
+        "v1,{}",
+        STANDARD.encode(mac(key, &signed).finalize().into_bytes())
+    )
 }
 
 #[cfg(test)]

@@ -15,11 +15,19 @@ pub struct Adaptive {
 
 impl Adaptive {
     pub const fn new(cap: usize) -> Self {
-        Self { cap, limit: as_float(cap), lowered_at: None }
+        Self {
+            cap,
+            limit: as_float(cap),
+            lowered_at: None,
+        }
     }
 
     /// Calls that may be in flight now, at least 1.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to the cap")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 1 to the cap"
+    )]
     pub const fn limit(&self) -> usize {
         self.limit.ceil() as usize
     }

@@ -47,8 +47,19 @@ impl Lane {
         (request, window): (RequestId, usize),
         counts_tokens: bool,
     ) -> Self {
-        let Load { class, is_single, .. } = *load;
-        Self { shared, class, caller, request, flying: Arc::new(()), counts_tokens, is_single, window }
+        let Load {
+            class, is_single, ..
+        } = *load;
+        Self {
+            shared,
+            class,
+            caller,
+            request,
+            flying: Arc::new(()),
+            counts_tokens,
+            is_single,
+            window,
+        }
     }
 
     /// Whether the request has but one item.

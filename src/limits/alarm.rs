@@ -33,7 +33,9 @@ impl Alarm {
     /// Starts the thread; it calls `ring` at each moment set, and now and then, until that returns false.
     pub fn start(&self, ring: impl Fn() -> bool + Send + 'static) -> std::io::Result<()> {
         let clock = Arc::clone(&self.0);
-        std::thread::Builder::new().name("extractd-alarm".to_owned()).spawn(move || while clock.wait() && rings(&ring) {})?;
+        std::thread::Builder::new()
+            .name("extractd-alarm".to_owned())
+            .spawn(move || while clock.wait() && rings(&ring) {})?;
         Ok(())
     }
 }
@@ -55,7 +57,10 @@ impl Clock {
                 next.take_if(|at| *at <= now);
                 return true;
             }
-            (next, _) = self.changed.wait_timeout(next, at - now).unwrap_or_else(PoisonError::into_inner);
+            (next, _) = self
+                .changed
+                .wait_timeout(next, at - now)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

@@ -26,7 +26,8 @@ pub fn pause(nth: u32) -> Duration {
 }
 
 fn step(nth: u32) -> Duration {
-    BASE.saturating_mul(2_u32.saturating_pow(nth.saturating_sub(1))).min(CAP)
+    BASE.saturating_mul(2_u32.saturating_pow(nth.saturating_sub(1)))
+        .min(CAP)
 }
 
 #[cfg(test)]

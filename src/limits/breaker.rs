@@ -81,20 +81,28 @@ struct Opened {
 
 impl Breaker {
     pub fn new(now: Instant) -> Self {
-        Self { seen: Rolling::new(now), in_a_row: 0, opened: None }
+        Self {
+            seen: Rolling::new(now),
+            in_a_row: 0,
+            opened: None,
+        }
     }
 
     pub fn state(&self, now: Instant) -> State {
         match &self.opened {
             None => State::Closed,
-            Some(opened) if opened.until > now => State::Open { until: opened.until },
+            Some(opened) if opened.until > now => State::Open {
+                until: opened.until,
+            },
             Some(_) => State::HalfOpen,
         }
     }
 
     /// Whether one more call may go out.
     pub fn lets_through(&self, now: Instant) -> bool {
-        let Some(opened) = &self.opened else { return true };
+        let Some(opened) = &self.opened else {
+            return true;
+        };
         opened.until <= now && opened.probes.now() + opened.succeeded + opened.failed < PROBES
     }
 
@@ -153,20 +161,26 @@ impl Breaker {
     /// Whoever allows less time than the provider usually takes learns nothing about its health.
     pub fn weighed(&mut self, health: Health, now: Instant) -> Health {
         match health {
-            Health::Timeout { took, .. } if took < MIN_TIMEOUT || took < self.all(now).slowest * 2 => Health::Neutral,
+            Health::Timeout { took, .. }
+                if took < MIN_TIMEOUT || took < self.all(now).slowest * 2 =>
+            {
+                Health::Neutral
+            }
             health => health,
         }
     }
 
     /// The last ten seconds.
     fn all(&mut self, now: Instant) -> Seen {
-        self.seen.recent(now).fold(Seen::default(), |all, seen| Seen {
-            succeeded: all.succeeded + seen.succeeded,
-            failed: all.failed + seen.failed,
-            timed_out: all.timed_out + seen.timed_out,
-            stalled: all.stalled + seen.stalled,
-            slowest: all.slowest.max(seen.slowest),
-        })
+        self.seen
+            .recent(now)
+            .fold(Seen::default(), |all, seen| Seen {
+                succeeded: all.succeeded + seen.succeeded,
+                failed: all.failed + seen.failed,
+                timed_out: all.timed_out + seen.timed_out,
+                stalled: all.stalled + seen.stalled,
+                slowest: all.slowest.max(seen.slowest),
+            })
     }
 
     /// Whether as many calls time out as load would explain: one of ten. A few that are stuck are no load.
@@ -182,7 +196,13 @@ impl Breaker {
     }
 
     fn open(&mut self, length: Duration, now: Instant) {
-        self.opened = Some(Opened { until: now + length, length, probes: Count::default(), succeeded: 0, failed: 0 });
+        self.opened = Some(Opened {
+            until: now + length,
+            length,
+            probes: Count::default(),
+            succeeded: 0,
+            failed: 0,
+        });
         self.seen.clear();
         self.in_a_row = 0;
     }
@@ -200,9 +220,18 @@ mod tests {
     fn most_of_many_open_it_and_two_of_three_probes_close_it() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
-        let of_ten = |n: u64, failed: u64| if n % 10 >= 10 - failed { Health::Failure } else { Health::Success };
+        let of_ten = |n: u64, failed: u64| {
+            if n % 10 >= 10 - failed {
+                Health::Failure
+            } else {
+                Health::Success
+            }
+        };
         for n in 0..1_000 {
-            assert!(!breaker.record(of_ten(n, 5), start, after(start, n)), "half of them");
+            assert!(
+                !breaker.record(of_ten(n, 5), start, after(start, n)),
+                "half of them"
+            );
         }
         let later = after(start, 20_000);
         let opened = (0..1_000).find(|n| breaker.record(of_ten(n * 7, 7), later, later));
@@ -228,11 +257,21 @@ mod tests {
             assert!(!breaker.record(Health::Success, start, after(start, n)));
         }
         for n in 0..200 {
-            let health = if n % 15 == 14 { Health::Success } else { Health::Failure };
-            assert!(!breaker.record(health, start, after(start, 5_000 + n)), "never fifteen in a row");
+            let health = if n % 15 == 14 {
+                Health::Success
+            } else {
+                Health::Failure
+            };
+            assert!(
+                !breaker.record(health, start, after(start, 5_000 + n)),
+                "never fifteen in a row"
+            );
         }
         breaker.record(Health::Success, start, after(start, 5_200));
-        assert!((0..15).all(|n| breaker.record(Health::Failure, start, after(start, 5_300)) == (n == 14)));
+        assert!(
+            (0..15)
+                .all(|n| breaker.record(Health::Failure, start, after(start, 5_300)) == (n == 14))
+        );
     }
 
     #[test]
@@ -244,20 +283,34 @@ mod tests {
             breaker.record(Health::Failure, now, now);
         }
         for seconds in [5, 10, 20, 40, 60, 60] {
-            assert_eq!(breaker.state(now), State::Open { until: now + Duration::from_secs(seconds) });
+            assert_eq!(
+                breaker.state(now),
+                State::Open {
+                    until: now + Duration::from_secs(seconds)
+                }
+            );
             now += Duration::from_secs(seconds);
             assert_eq!(breaker.state(now), State::HalfOpen);
-            assert!(!breaker.record(Health::Failure, start, now), "one that was called before it opened");
+            assert!(
+                !breaker.record(Health::Failure, start, now),
+                "one that was called before it opened"
+            );
             assert!(!breaker.record(Health::Failure, now, now), "one of three");
             assert!(breaker.record(Health::Failure, now, now), "two of three");
             assert!(!breaker.record(Health::Failure, now, now), "the third");
         }
         now += Duration::from_secs(60);
-        assert!(breaker.record(timeout(1_000, false), now, now), "one that was not answered");
+        assert!(
+            breaker.record(timeout(1_000, false), now, now),
+            "one that was not answered"
+        );
     }
 
     const fn timeout(ms: u64, is_own: bool) -> Health {
-        Health::Timeout { took: Duration::from_millis(ms), is_own }
+        Health::Timeout {
+            took: Duration::from_millis(ms),
+            is_own,
+        }
     }
 
     #[test]
@@ -268,16 +321,30 @@ mod tests {
             breaker.record(health, start, start)
         };
         let mut breaker = Breaker::new(start);
-        assert!(!record(&mut breaker, timeout(200, false)), "too short to say anything");
-        assert!(!record(&mut breaker, timeout(1_000, true)), "an impatient caller");
+        assert!(
+            !record(&mut breaker, timeout(200, false)),
+            "too short to say anything"
+        );
+        assert!(
+            !record(&mut breaker, timeout(1_000, true)),
+            "an impatient caller"
+        );
         assert!(record(&mut breaker, timeout(1_000, false)));
         let mut healthy = Breaker::new(start);
         healthy.record(Health::Success, start, start);
         assert!(!record(&mut healthy, timeout(1_000, false)));
         let mut slow = Breaker::new(start);
         slow.record(Health::Success, start, after(start, 2_000));
-        assert_eq!(slow.weighed(timeout(3_000, false), after(start, 3_000)), Health::Neutral, "it usually takes as long");
-        assert_ne!(slow.weighed(timeout(3_000, false), after(start, 20_000)), Health::Neutral, "that is long ago");
+        assert_eq!(
+            slow.weighed(timeout(3_000, false), after(start, 3_000)),
+            Health::Neutral,
+            "it usually takes as long"
+        );
+        assert_ne!(
+            slow.weighed(timeout(3_000, false), after(start, 20_000)),
+            Health::Neutral,
+            "that is long ago"
+        );
     }
 
     #[test]

@@ -84,11 +84,24 @@ pub struct Bucket {
 impl Bucket {
     /// A full one. `pace` is the share of the rate at which it fills.
     pub fn new(rate: Rate, pace: f64, now: Instant) -> Self {
-        let clock = Hand { start: now, elapsed_ns: Arc::default() };
+        let clock = Hand {
+            start: now,
+            elapsed_ns: Arc::default(),
+        };
         let interval = interval(rate).div_f64(pace);
-        let quota = Quota::with_period(interval).unwrap_or(Quota::per_minute(rate.per_minute)).allow_burst(rate.burst);
+        let quota = Quota::with_period(interval)
+            .unwrap_or(Quota::per_minute(rate.per_minute))
+            .allow_burst(rate.burst);
         let cells = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
-        Self { rate, interval, clock, cells, empty_until: now, left: rate.burst.get(), taken_at: now }
+        Self {
+            rate,
+            interval,
+            clock,
+            cells,
+            empty_until: now,
+            left: rate.burst.get(),
+            taken_at: now,
+        }
     }
 
     /// Takes one.
@@ -140,9 +153,12 @@ impl Bucket {
         if now < self.empty_until {
             return 0;
         }
-        let back = now.saturating_duration_since(self.taken_at).as_nanos() / self.interval.as_nanos().max(1);
+        let back = now.saturating_duration_since(self.taken_at).as_nanos()
+            / self.interval.as_nanos().max(1);
         let back = u32::try_from(back).unwrap_or(u32::MAX);
-        self.left.saturating_add(back).clamp(1, self.rate.burst.get())
+        self.left
+            .saturating_add(back)
+            .clamp(1, self.rate.burst.get())
     }
 }
 
@@ -160,7 +176,10 @@ mod tests {
     use super::*;
 
     fn rate(per_minute: u32, burst: u32) -> Rate {
-        Rate { per_minute: NonZeroU32::new(per_minute).unwrap(), burst: NonZeroU32::new(burst).unwrap() }
+        Rate {
+            per_minute: NonZeroU32::new(per_minute).unwrap(),
+            burst: NonZeroU32::new(burst).unwrap(),
+        }
     }
 
     proptest! {

@@ -35,7 +35,10 @@ impl Quota {
     #[must_use]
     pub fn room(&self) -> Option<usize> {
         let is_paced = self.requests_per_minute.is_some() || self.tokens_per_minute.is_some();
-        let paced = is_paced.then(|| self.requests_per_minute.map_or(MAX_QUEUE, |requests| requests.get() as usize));
+        let paced = is_paced.then(|| {
+            self.requests_per_minute
+                .map_or(MAX_QUEUE, |requests| requests.get() as usize)
+        });
         self.max_queue.map(|room| room.get() as usize).or(paced)
     }
 }
@@ -52,12 +55,19 @@ struct Spending {
 
 impl Spending {
     fn new(now: Instant, wall: SystemTime) -> Self {
-        Self { spent: Usd(0), reserved: Usd(0), day_ends: now + until_midnight(wall) }
+        Self {
+            spent: Usd(0),
+            reserved: Usd(0),
+            day_ends: now + until_midnight(wall),
+        }
     }
 
     fn pass(&mut self, now: Instant) {
         if now >= self.day_ends {
-            *self = Self { reserved: self.reserved, ..Self::new(now, SystemTime::now()) };
+            *self = Self {
+                reserved: self.reserved,
+                ..Self::new(now, SystemTime::now())
+            };
         }
     }
 
@@ -68,7 +78,11 @@ impl Spending {
 
 /// The time to the next midnight, UTC.
 fn until_midnight(wall: SystemTime) -> Duration {
-    let today = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() % DAY.as_secs();
+    let today = wall
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+        % DAY.as_secs();
     DAY.saturating_sub(Duration::from_secs(today))
 }
 
@@ -123,10 +137,14 @@ impl Caller {
     pub fn set(&mut self, quota: Quota, now: Instant) {
         self.is_retired = false;
         if self.quota.requests_per_minute != quota.requests_per_minute {
-            self.requests = quota.requests_per_minute.map(|per_minute| Bucket::new(rate(per_minute), 1.0, now));
+            self.requests = quota
+                .requests_per_minute
+                .map(|per_minute| Bucket::new(rate(per_minute), 1.0, now));
         }
         if self.quota.tokens_per_minute != quota.tokens_per_minute {
-            self.tokens = quota.tokens_per_minute.map(|per_minute| Tokens::new(per_minute, 1.0, now));
+            self.tokens = quota
+                .tokens_per_minute
+                .map(|per_minute| Tokens::new(per_minute, 1.0, now));
         }
         self.quota = quota;
     }
@@ -152,18 +170,39 @@ impl Caller {
 
     /// How many of its items could go out now, as far as its own quota is concerned.
     pub fn ready(&mut self, now: Instant) -> usize {
-        if self.hold(Charge { requests: 1, ..Charge::default() }, now).is_some() {
+        if self
+            .hold(
+                Charge {
+                    requests: 1,
+                    ..Charge::default()
+                },
+                now,
+            )
+            .is_some()
+        {
             return 0;
         }
-        let limit = self.quota.max_in_flight.map(|limit| (limit.get() as usize).saturating_sub(self.in_flight.now()));
-        let requests = self.requests.as_ref().map(|requests| requests.available(now) as usize);
-        limit.into_iter().chain(requests).min().unwrap_or(usize::MAX)
+        let limit = self
+            .quota
+            .max_in_flight
+            .map(|limit| (limit.get() as usize).saturating_sub(self.in_flight.now()));
+        let requests = self
+            .requests
+            .as_ref()
+            .map(|requests| requests.available(now) as usize);
+        limit
+            .into_iter()
+            .chain(requests)
+            .min()
+            .unwrap_or(usize::MAX)
     }
 
     /// Room for so many more items, of which so many go out at once; `None`: no limit of its own.
     pub fn room(&self, ready: usize) -> Option<usize> {
         let waiting = self.admitted.saturating_sub(self.in_flight.now());
-        self.quota.room().map(|room| room.saturating_add(ready).saturating_sub(waiting))
+        self.quota
+            .room()
+            .map(|room| room.saturating_add(ready).saturating_sub(waiting))
     }
 
     /// What keeps the next item from going out, if anything does.
@@ -171,15 +210,30 @@ impl Caller {
         if let Some(until) = self.broke(now) {
             return Some(Hold::Broke(until));
         }
-        if self.quota.budget_per_day.is_some_and(|per_day| self.spending.with_reserved() >= per_day) {
+        if self
+            .quota
+            .budget_per_day
+            .is_some_and(|per_day| self.spending.with_reserved() >= per_day)
+        {
             // What is in flight may turn out cheaper than what is reserved for it.
             return Some(Hold::Own);
         }
-        if self.quota.max_in_flight.is_some_and(|limit| self.in_flight.now() >= limit.get() as usize) {
+        if self
+            .quota
+            .max_in_flight
+            .is_some_and(|limit| self.in_flight.now() >= limit.get() as usize)
+        {
             return Some(Hold::Own);
         }
-        let requests = self.requests.as_ref().filter(|_| charge.requests > 0).and_then(|requests| requests.wait(now));
-        let tokens = self.tokens.as_ref().and_then(|tokens| tokens.wait(charge.tokens, now));
+        let requests = self
+            .requests
+            .as_ref()
+            .filter(|_| charge.requests > 0)
+            .and_then(|requests| requests.wait(now));
+        let tokens = self
+            .tokens
+            .as_ref()
+            .and_then(|tokens| tokens.wait(charge.tokens, now));
         requests.max(tokens).map(Hold::Until)
     }
 
@@ -215,22 +269,40 @@ impl Caller {
             limit: bucket.rate().per_minute.get().into(),
             left: bucket.available(now).into(),
             reset: bucket.wait(now).map_or(Duration::ZERO, |until| until - now),
-            debt: u64::from(bucket.rate().burst.get().saturating_sub(bucket.available(now))),
+            debt: u64::from(
+                bucket
+                    .rate()
+                    .burst
+                    .get()
+                    .saturating_sub(bucket.available(now)),
+            ),
         });
         let tokens = self.tokens.as_ref().map(|bucket| Window {
             limit: bucket.per_minute().get().into(),
             left: bucket.available(now),
-            reset: bucket.wait(1, now).map_or(Duration::ZERO, |until| until - now),
+            reset: bucket
+                .wait(1, now)
+                .map_or(Duration::ZERO, |until| until - now),
             debt: bucket.in_use(now),
         });
-        let budget = self.quota.budget_per_day.map(|per_day| (per_day, self.spending.with_reserved()));
-        Standing { requests, tokens, budget }
+        let budget = self
+            .quota
+            .budget_per_day
+            .map(|per_day| (per_day, self.spending.with_reserved()));
+        Standing {
+            requests,
+            tokens,
+            budget,
+        }
     }
 }
 
 /// A second's worth may go out at once.
 fn rate(per_minute: NonZeroU32) -> Rate {
-    Rate { per_minute, burst: NonZeroU32::new(per_minute.get() / 60).unwrap_or(NonZeroU32::MIN) }
+    Rate {
+        per_minute,
+        burst: NonZeroU32::new(per_minute.get() / 60).unwrap_or(NonZeroU32::MIN),
+    }
 }
 
 /// A quota as it stands.
@@ -260,7 +332,10 @@ mod tests {
     use super::*;
 
     fn quota() -> Quota {
-        Quota { budget_per_day: Some(Usd(100)), ..Quota::default() }
+        Quota {
+            budget_per_day: Some(Usd(100)),
+            ..Quota::default()
+        }
     }
 
     #[test]
@@ -268,18 +343,37 @@ mod tests {
         let start = Instant::now();
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 3600 - 60);
         let mut caller = Caller::new(quota(), start, wall);
-        let charge = Charge { requests: 1, tokens: 0, cost: Usd(100) };
+        let charge = Charge {
+            requests: 1,
+            tokens: 0,
+            cost: Usd(100),
+        };
         assert_eq!(caller.hold(charge, start), None);
         caller.take(charge, start);
         let flying = caller.in_flight.take();
-        assert_eq!(caller.hold(charge, start), Some(Hold::Own), "it may come back");
-        caller.settle(charge, Charge { requests: 1, tokens: 0, cost: Usd(40) }, start);
+        assert_eq!(
+            caller.hold(charge, start),
+            Some(Hold::Own),
+            "it may come back"
+        );
+        caller.settle(
+            charge,
+            Charge {
+                requests: 1,
+                tokens: 0,
+                cost: Usd(40),
+            },
+            start,
+        );
         drop(flying);
         assert_eq!(caller.hold(charge, start), None);
         caller.take(charge, start);
         assert_eq!(caller.hold(charge, start), Some(Hold::Own));
         caller.settle(charge, charge, start);
-        assert_eq!(caller.hold(charge, start), Some(Hold::Broke(start + Duration::from_secs(60))));
+        assert_eq!(
+            caller.hold(charge, start),
+            Some(Hold::Broke(start + Duration::from_secs(60)))
+        );
         assert_eq!(caller.hold(charge, start + Duration::from_secs(60)), None);
     }
 
@@ -289,12 +383,23 @@ mod tests {
         let midnight = start + Duration::from_secs(60);
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 3600 - 60);
         let mut caller = Caller::new(quota(), start, wall);
-        let charge = Charge { requests: 1, tokens: 0, cost: Usd(70) };
+        let charge = Charge {
+            requests: 1,
+            tokens: 0,
+            cost: Usd(70),
+        };
         caller.take(charge, start);
         assert_eq!(caller.hold(charge, midnight), None);
         caller.take(charge, midnight);
         caller.settle(charge, charge, midnight);
-        caller.settle(charge, Charge { cost: Usd(20), ..charge }, midnight);
+        caller.settle(
+            charge,
+            Charge {
+                cost: Usd(20),
+                ..charge
+            },
+            midnight,
+        );
         assert_eq!(caller.standing(midnight).budget, Some((Usd(100), Usd(90))));
     }
 
@@ -302,10 +407,20 @@ mod tests {
     fn a_changed_quota_keeps_what_was_spent() {
         let start = Instant::now();
         let mut caller = Caller::new(quota(), start, SystemTime::now());
-        let charge = Charge { requests: 1, tokens: 0, cost: Usd(100) };
+        let charge = Charge {
+            requests: 1,
+            tokens: 0,
+            cost: Usd(100),
+        };
         caller.take(charge, start);
         caller.settle(charge, charge, start);
-        caller.set(Quota { budget_per_day: Some(Usd(150)), ..Quota::default() }, start);
+        caller.set(
+            Quota {
+                budget_per_day: Some(Usd(150)),
+                ..Quota::default()
+            },
+            start,
+        );
         assert_eq!(caller.standing(start).budget, Some((Usd(150), Usd(100))));
         assert!(caller.broke(start).is_none());
         caller.set(Quota::default(), start);

@@ -63,7 +63,10 @@ impl Guess {
     #[must_use]
     pub fn at_most(self, most: u64) -> Self {
         let input = self.input.min(most);
-        Self { input, output: self.output.min(most - input) }
+        Self {
+            input,
+            output: self.output.min(most - input),
+        }
     }
 
     #[must_use]
@@ -81,11 +84,26 @@ impl Estimate {
         reason = "tokens of one call"
     )]
     pub fn of(&self, guessed: u64, max_output: Option<u32>) -> Guess {
-        let ratio = if self.guessed_input > 0.0 { self.input / self.guessed_input } else { 1.0 };
+        let ratio = if self.guessed_input > 0.0 {
+            self.input / self.guessed_input
+        } else {
+            1.0
+        };
         let max_output = u64::from(max_output.unwrap_or(u32::MAX));
-        let output = if self.calls > 0.0 { (self.output / self.calls).ceil() as u64 } else { max_output };
-        let output = if output == u64::from(u32::MAX) { UNKNOWN_OUTPUT.into() } else { output };
-        Guess { input: (guessed as f64 * ratio).ceil() as u64, output: output.min(max_output) }
+        let output = if self.calls > 0.0 {
+            (self.output / self.calls).ceil() as u64
+        } else {
+            max_output
+        };
+        let output = if output == u64::from(u32::MAX) {
+            UNKNOWN_OUTPUT.into()
+        } else {
+            output
+        };
+        Guess {
+            input: (guessed as f64 * ratio).ceil() as u64,
+            output: output.min(max_output),
+        }
     }
 
     /// A call of so many `guessed` tokens took these.
@@ -104,7 +122,12 @@ impl Estimate {
 }
 
 #[cfg(test)]
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the counts are small")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the counts are small"
+)]
 mod tests {
     use super::*;
 
@@ -113,31 +136,67 @@ mod tests {
         // Counts of OpenAI's o200k vocabulary lie within these.
         for (text, least, most) in [
             ("John Smith is a 30-year-old software engineer", 8, 16),
-            ("The patient was admitted with chest pain and shortness of breath lasting three days.", 13, 22),
-            ("Wir bestätigen hiermit den Eingang Ihrer Kündigung zum nächstmöglichen Termin.", 13, 27),
+            (
+                "The patient was admitted with chest pain and shortness of breath lasting three days.",
+                13,
+                22,
+            ),
+            (
+                "Wir bestätigen hiermit den Eingang Ihrer Kündigung zum nächstmöglichen Termin.",
+                13,
+                27,
+            ),
             ("{\"name\": \"Ada\", \"age\": 36}", 9, 20),
             ("", 0, 0),
         ] {
-            assert!((least..=most).contains(&tokens(text)), "{text}: {}", tokens(text));
+            assert!(
+                (least..=most).contains(&tokens(text)),
+                "{text}: {}",
+                tokens(text)
+            );
         }
         let base64 = "QmFzZTY0IGlzIG5vdCB0ZXh0IGFuZCBoYXMgbm8gd29yZHMgaW4gaXQgYXQgYWxs".repeat(20);
         let real = base64.len() as f64 / 1.5;
         let guessed = tokens(&base64) as f64;
-        assert!((0.7..1.3).contains(&(guessed / real)), "{guessed} of {real}");
+        assert!(
+            (0.7..1.3).contains(&(guessed / real)),
+            "{guessed} of {real}"
+        );
     }
 
     #[test]
     fn the_first_answer_corrects_it_and_a_stream_of_them_settles_it() {
         let mut estimate = Estimate::default();
-        assert_eq!(estimate.of(100, None), Guess { input: 100, output: 256 });
-        assert_eq!(estimate.of(100, Some(4_000)), Guess { input: 100, output: 4_000 });
+        assert_eq!(
+            estimate.of(100, None),
+            Guess {
+                input: 100,
+                output: 256
+            }
+        );
+        assert_eq!(
+            estimate.of(100, Some(4_000)),
+            Guess {
+                input: 100,
+                output: 4_000
+            }
+        );
         estimate.learn(100, 150, 20);
-        assert_eq!(estimate.of(100, Some(4_000)), Guess { input: 150, output: 20 });
+        assert_eq!(
+            estimate.of(100, Some(4_000)),
+            Guess {
+                input: 150,
+                output: 20
+            }
+        );
         assert_eq!(estimate.of(100, Some(7)).output, 7);
         for n in 0..1000 {
             estimate.learn(100, 130 + n % 3, 30 + n % 11);
         }
         let guess = estimate.of(100, None);
-        assert!((130..=132).contains(&guess.input) && (34..=37).contains(&guess.output), "{guess:?}");
+        assert!(
+            (130..=132).contains(&guess.input) && (34..=37).contains(&guess.output),
+            "{guess:?}"
+        );
     }
 }

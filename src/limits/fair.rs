@@ -87,14 +87,31 @@ impl<K: Copy + Ord> Turns<K> {
             start = start.max(until);
         }
         let is_fresh = is_fresh && start - self.now <= self.typical;
-        self.place(key, Place { start: (!is_fresh).then_some(start), arrival: self.arrivals, is_parked: false });
+        self.place(
+            key,
+            Place {
+                start: (!is_fresh).then_some(start),
+                arrival: self.arrivals,
+                is_parked: false,
+            },
+        );
     }
 
     fn place(&mut self, key: K, place: Place) {
         match place {
-            Place { is_parked: true, .. } => {}
-            Place { start: None, arrival, .. } => drop(self.fresh.insert(arrival, key)),
-            Place { start: Some(start), arrival, .. } => drop(self.backlog.insert((start, arrival, key))),
+            Place {
+                is_parked: true, ..
+            } => {}
+            Place {
+                start: None,
+                arrival,
+                ..
+            } => drop(self.fresh.insert(arrival, key)),
+            Place {
+                start: Some(start),
+                arrival,
+                ..
+            } => drop(self.backlog.insert((start, arrival, key))),
         }
         self.places.insert(key, place);
     }
@@ -103,22 +120,38 @@ impl<K: Copy + Ord> Turns<K> {
     fn first(&self) -> Option<K> {
         let fresh = self.fresh.first_key_value().map(|(_, key)| *key);
         let backlog = self.backlog.first().map(|(_, _, key)| *key);
-        if self.last_was_fresh { backlog.or(fresh) } else { fresh.or(backlog) }
+        if self.last_was_fresh {
+            backlog.or(fresh)
+        } else {
+            fresh.or(backlog)
+        }
     }
 
     fn remove(&mut self, key: K) -> Option<Place> {
         let place = self.places.remove(&key)?;
         match place {
-            Place { is_parked: true, .. } => {}
-            Place { start: None, arrival, .. } => drop(self.fresh.remove(&arrival)),
-            Place { start: Some(start), arrival, .. } => drop(self.backlog.remove(&(start, arrival, key))),
+            Place {
+                is_parked: true, ..
+            } => {}
+            Place {
+                start: None,
+                arrival,
+                ..
+            } => drop(self.fresh.remove(&arrival)),
+            Place {
+                start: Some(start),
+                arrival,
+                ..
+            } => drop(self.backlog.remove(&(start, arrival, key))),
         }
         Some(place)
     }
 
     /// `key` has no more; what it was served beyond its turn is remembered until the others are as far.
     fn leave(&mut self, key: K) {
-        if let Some(Place { start: Some(start), .. }) = self.remove(key)
+        if let Some(Place {
+            start: Some(start), ..
+        }) = self.remove(key)
             && start > self.now
         {
             self.owing.insert(key, start);
@@ -128,34 +161,69 @@ impl<K: Copy + Ord> Turns<K> {
 
     /// `key` was served an item of this cost.
     fn serve(&mut self, key: K, cost: u64) {
-        let Some(Place { start, .. }) = self.remove(key) else { return };
+        let Some(Place { start, .. }) = self.remove(key) else {
+            return;
+        };
         self.last_was_fresh = start.is_none();
         self.now = self.now.max(start.unwrap_or(self.now));
         self.typical = (self.typical.saturating_mul(15).saturating_add(cost) / 16).max(1);
-        while let Some((until, paid)) = self.debts.first().copied().filter(|(until, _)| *until <= self.now) {
+        while let Some((until, paid)) = self
+            .debts
+            .first()
+            .copied()
+            .filter(|(until, _)| *until <= self.now)
+        {
             self.debts.remove(&(until, paid));
             self.owing.remove(&paid);
         }
         self.arrivals += 1;
         let start = start.unwrap_or(self.now).saturating_add(cost);
-        self.place(key, Place { start: Some(start), arrival: self.arrivals, is_parked: false });
+        self.place(
+            key,
+            Place {
+                start: Some(start),
+                arrival: self.arrivals,
+                is_parked: false,
+            },
+        );
     }
 
     fn park(&mut self, key: K) {
         if let Some(place) = self.remove(key) {
-            self.places.insert(key, Place { is_parked: true, ..place });
+            self.places.insert(
+                key,
+                Place {
+                    is_parked: true,
+                    ..place
+                },
+            );
         }
     }
 
     /// It stands where it stood, but for what it could not have used.
     fn unpark(&mut self, key: K) {
-        if let Some(place) = self.places.get(&key).copied().filter(|place| place.is_parked) {
-            self.place(key, Place { start: place.start.map(|start| start.max(self.now)), is_parked: false, ..place });
+        if let Some(place) = self
+            .places
+            .get(&key)
+            .copied()
+            .filter(|place| place.is_parked)
+        {
+            self.place(
+                key,
+                Place {
+                    start: place.start.map(|start| start.max(self.now)),
+                    is_parked: false,
+                    ..place
+                },
+            );
         }
     }
 
     fn parked(&self) -> impl Iterator<Item = K> {
-        self.places.iter().filter(|(_, place)| place.is_parked).map(|(key, _)| *key)
+        self.places
+            .iter()
+            .filter(|(_, place)| place.is_parked)
+            .map(|(key, _)| *key)
     }
 }
 
@@ -208,7 +276,10 @@ struct Callers<C, L, T> {
 
 impl<C, L, T> Default for Callers<C, L, T> {
     fn default() -> Self {
-        Self { turns: Turns::default(), callers: BTreeMap::new() }
+        Self {
+            turns: Turns::default(),
+            callers: BTreeMap::new(),
+        }
     }
 }
 
@@ -216,7 +287,10 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Callers<C, L, T> {
     fn push(&mut self, caller: C, line: L, entry: Entry, item: (u64, T)) {
         let is_fresh = entry == Entry::Single;
         self.turns.enter(caller, is_fresh);
-        let own = self.callers.entry(caller).or_insert_with(|| Lines { turns: Turns::default(), lines: BTreeMap::new() });
+        let own = self.callers.entry(caller).or_insert_with(|| Lines {
+            turns: Turns::default(),
+            lines: BTreeMap::new(),
+        });
         let is_new = !own.lines.contains_key(&line);
         own.turns.enter(line, is_fresh);
         let waiting = own.lines.entry(line).or_default();
@@ -231,7 +305,12 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Callers<C, L, T> {
     }
 
     /// Takes items out of a line; the line and the caller go when they have no more.
-    fn take<O>(&mut self, caller: C, line: L, take: impl FnOnce(&mut VecDeque<(u64, T)>) -> O) -> Option<O> {
+    fn take<O>(
+        &mut self,
+        caller: C,
+        line: L,
+        take: impl FnOnce(&mut VecDeque<(u64, T)>) -> O,
+    ) -> Option<O> {
         let own = self.callers.get_mut(&caller)?;
         let waiting = own.lines.get_mut(&line)?;
         let taken = take(waiting);
@@ -277,7 +356,13 @@ pub struct Queue<C, L, T> {
 
 impl<C, L, T> Default for Queue<C, L, T> {
     fn default() -> Self {
-        Self { turns: Turns::default(), direct: Callers::default(), jobs: Callers::default(), tickets: 0, len: 0 }
+        Self {
+            turns: Turns::default(),
+            direct: Callers::default(),
+            jobs: Callers::default(),
+            tickets: 0,
+            len: 0,
+        }
     }
 }
 
@@ -298,14 +383,26 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         }
     }
 
-    pub fn push(&mut self, class: Class, caller: C, line: L, entry: Entry, item: T) -> Ticket<C, L> {
+    pub fn push(
+        &mut self,
+        class: Class,
+        caller: C,
+        line: L,
+        entry: Entry,
+        item: T,
+    ) -> Ticket<C, L> {
         self.tickets += 1;
         self.len += 1;
         let number = self.tickets;
         self.turns.enter(class, false);
         self.turns.unpark(class);
         self.class(class).push(caller, line, entry, (number, item));
-        Ticket { class, caller, line, number }
+        Ticket {
+            class,
+            caller,
+            line,
+            number,
+        }
     }
 
     /// Offers the items whose turn it is, one after the other, until one is taken or rejected; `None` when none is left that
@@ -337,7 +434,9 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
                 queue.charge(caller, line, cost);
                 self.turns.serve(class, class.charge(cost));
             }
-            let (_, item) = self.class(class).take(caller, line, VecDeque::pop_front)??;
+            let (_, item) = self
+                .class(class)
+                .take(caller, line, VecDeque::pop_front)??;
             self.forget(class, 1);
             return Some((item, result));
         }
@@ -358,20 +457,33 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
     /// Takes out an item that no longer waits; `None` if its turn has come already.
     pub fn remove(&mut self, ticket: Ticket<C, L>) -> Option<T> {
         let out = |waiting: &mut VecDeque<(u64, T)>| {
-            let at = waiting.iter().position(|(number, _)| *number == ticket.number)?;
+            let at = waiting
+                .iter()
+                .position(|(number, _)| *number == ticket.number)?;
             waiting.remove(at)
         };
-        let (_, item) = self.class(ticket.class).take(ticket.caller, ticket.line, out)??;
+        let (_, item) = self
+            .class(ticket.class)
+            .take(ticket.caller, ticket.line, out)??;
         self.forget(ticket.class, 1);
         Some(item)
     }
 
     /// Takes out every item of some lines of a caller.
-    pub fn remove_all(&mut self, class: Class, caller: C, lines: impl std::ops::RangeBounds<L>) -> Vec<T> {
+    pub fn remove_all(
+        &mut self,
+        class: Class,
+        caller: C,
+        lines: impl std::ops::RangeBounds<L>,
+    ) -> Vec<T> {
         let queue = self.class(class);
-        let Some(own) = queue.callers.get(&caller) else { return Vec::new() };
+        let Some(own) = queue.callers.get(&caller) else {
+            return Vec::new();
+        };
         let lines: Vec<_> = own.lines.range(lines).map(|(line, _)| *line).collect();
-        let waiting = lines.into_iter().filter_map(|line| queue.take(caller, line, std::mem::take));
+        let waiting = lines
+            .into_iter()
+            .filter_map(|line| queue.take(caller, line, std::mem::take));
         let items: Vec<_> = waiting.flatten().map(|(_, item)| item).collect();
         if !items.is_empty() {
             self.forget(class, items.len());
@@ -407,10 +519,27 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
     /// Every waiting item, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Ticket<C, L>, &T)> {
         let classes = [(Class::Direct, &self.direct), (Class::Job, &self.jobs)].into_iter();
-        let callers = classes.flat_map(|(class, queue)| queue.callers.iter().map(move |(caller, own)| (class, *caller, own)));
-        let lines = callers.flat_map(|(class, caller, own)| own.lines.iter().map(move |line| (class, caller, line)));
+        let callers = classes.flat_map(|(class, queue)| {
+            queue
+                .callers
+                .iter()
+                .map(move |(caller, own)| (class, *caller, own))
+        });
+        let lines = callers.flat_map(|(class, caller, own)| {
+            own.lines.iter().map(move |line| (class, caller, line))
+        });
         lines.flat_map(|(class, caller, (line, waiting))| {
-            waiting.iter().map(move |(number, item)| (Ticket { class, caller, line: *line, number: *number }, item))
+            waiting.iter().map(move |(number, item)| {
+                (
+                    Ticket {
+                        class,
+                        caller,
+                        line: *line,
+                        number: *number,
+                    },
+                    item,
+                )
+            })
         })
     }
 }
@@ -477,7 +606,10 @@ mod tests {
                 }
             }
         }
-        assert!(single <= batch + 20_000, "{single} of the singles, {batch} of the batch");
+        assert!(
+            single <= batch + 20_000,
+            "{single} of the singles, {batch} of the batch"
+        );
     }
 
     #[test]
@@ -538,7 +670,10 @@ mod tests {
                 push(&mut queue, 1, narrow, line);
             }
         }
-        assert!(served.iter().all(|times| (29..=31).contains(times)), "{served:?}");
+        assert!(
+            served.iter().all(|times| (29..=31).contains(times)),
+            "{served:?}"
+        );
     }
 
     #[test]
@@ -565,7 +700,12 @@ mod tests {
         let mut queue = Numbers::default();
         for caller in [1, 2] {
             for line in [10, 20] {
-                push(&mut queue, caller, line, u32::from(caller) * 100 + u32::from(line));
+                push(
+                    &mut queue,
+                    caller,
+                    line,
+                    u32::from(caller) * 100 + u32::from(line),
+                );
             }
         }
         let offer = |caller: u8, item: &u32| match (caller, *item) {
@@ -577,7 +717,10 @@ mod tests {
         assert!(queue.next(offer).is_none() && queue.is_idle());
         assert_eq!(queue.len(), 3);
         queue.unpark_caller(1);
-        assert_eq!([pop(&mut queue), pop(&mut queue), pop(&mut queue)], [Some(110), Some(120), None]);
+        assert_eq!(
+            [pop(&mut queue), pop(&mut queue), pop(&mut queue)],
+            [Some(110), Some(120), None]
+        );
         queue.unpark_lines(|line| line == 20);
         assert_eq!([pop(&mut queue), pop(&mut queue)], [Some(220), None]);
         assert!(queue.len() == 0 && queue.turns.places.is_empty());

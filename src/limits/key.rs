@@ -54,7 +54,9 @@ impl Key {
     pub fn new(quota: KeyQuota, now: Instant) -> Self {
         Self {
             requests: quota.requests.map(|rate| Bucket::new(rate, HELD_BACK, now)),
-            tokens: quota.tokens_per_minute.map(|rate| Tokens::new(rate, HELD_BACK, now)),
+            tokens: quota
+                .tokens_per_minute
+                .map(|rate| Tokens::new(rate, HELD_BACK, now)),
             paused_until: None,
             pauses: 0,
             paused_at: None,
@@ -100,7 +102,9 @@ impl Key {
     pub fn wait(&self, tokens: u64, now: Instant) -> Option<Instant> {
         let waits = [
             self.paused(now),
-            self.requests.as_ref().and_then(|requests| requests.wait(now)),
+            self.requests
+                .as_ref()
+                .and_then(|requests| requests.wait(now)),
             self.tokens.as_ref().and_then(|own| own.wait(tokens, now)),
         ];
         waits.into_iter().flatten().max()
@@ -135,7 +139,9 @@ impl Key {
         if self.paused(now).is_some() {
             return 0;
         }
-        self.requests.as_ref().map_or(usize::MAX, |requests| requests.available(now) as usize)
+        self.requests
+            .as_ref()
+            .map_or(usize::MAX, |requests| requests.available(now) as usize)
     }
 }
 
@@ -168,6 +174,11 @@ mod tests {
         let mut keys = KeySet::default();
         keys.insert(0);
         keys.insert(63);
-        assert_eq!((0..70).filter(|key| keys.contains(*key)).collect::<Vec<_>>(), [0, 63]);
+        assert_eq!(
+            (0..70)
+                .filter(|key| keys.contains(*key))
+                .collect::<Vec<_>>(),
+            [0, 63]
+        );
     }
 }

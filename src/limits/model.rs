@@ -43,9 +43,27 @@ pub(super) struct Known {
 
 impl Model {
     /// `label` is `provider/model`, for the metrics.
-    pub(super) fn new(id: u64, pool: PoolId, queue: usize, terms: Terms, label: &str, now: Instant) -> Self {
-        let known = Known { breaker: Breaker::new(now), estimate: Estimate::default() };
-        Self { id, queue, pool, terms, in_flight: Count::default(), meters: CallMeters::new(label), known: Mutex::new(known) }
+    pub(super) fn new(
+        id: u64,
+        pool: PoolId,
+        queue: usize,
+        terms: Terms,
+        label: &str,
+        now: Instant,
+    ) -> Self {
+        let known = Known {
+            breaker: Breaker::new(now),
+            estimate: Estimate::default(),
+        };
+        Self {
+            id,
+            queue,
+            pool,
+            terms,
+            in_flight: Count::default(),
+            meters: CallMeters::new(label),
+            known: Mutex::new(known),
+        }
     }
 
     /// What has been learned about it.
@@ -60,8 +78,18 @@ impl Model {
 
     /// A call has ended.
     pub(super) fn count(&self, spent: Spent) {
-        let usage = if let Spent::Tokens(usage) = spent { usage } else { Usage::default() };
-        self.meters.ended(usage, self.terms.price.map(|price| price.of(usage)).unwrap_or_default());
+        let usage = if let Spent::Tokens(usage) = spent {
+            usage
+        } else {
+            Usage::default()
+        };
+        self.meters.ended(
+            usage,
+            self.terms
+                .price
+                .map(|price| price.of(usage))
+                .unwrap_or_default(),
+        );
     }
 
     #[must_use]

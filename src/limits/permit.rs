@@ -43,7 +43,14 @@ struct Granted {
 
 impl Permit {
     pub(super) fn new(holds: Holds, stake: Stake, flying: Arc<()>, shared: Arc<Shared>) -> Self {
-        Self(Box::new(Granted { holds: Some(holds), stake, has_begun: false, report: None, shared, _flying: flying }))
+        Self(Box::new(Granted {
+            holds: Some(holds),
+            stake,
+            has_begun: false,
+            report: None,
+            shared,
+            _flying: flying,
+        }))
     }
 
     /// The call goes out now: from here on it may be worked for, and charged.
@@ -83,7 +90,10 @@ pub struct Patience {
 
 impl Patience {
     /// Of an item that has somewhere else to go.
-    pub const NONE: Self = Self { paused: Duration::ZERO, down: Duration::ZERO };
+    pub const NONE: Self = Self {
+        paused: Duration::ZERO,
+        down: Duration::ZERO,
+    };
 
     #[must_use]
     pub const fn new(paused: Duration, down: Duration) -> Self {
@@ -156,28 +166,39 @@ impl Lane {
         let shared = Arc::clone(&self.shared);
         let entered = shared.lock().enter(self, ask, Instant::now());
         let standing = match entered {
-            Entered::Granted(holds, stake) => {
-                Standing::Told(Some(Ok(Permit::new(holds, stake, Arc::clone(&self.flying), Arc::clone(&shared)))))
-            }
+            Entered::Granted(holds, stake) => Standing::Told(Some(Ok(Permit::new(
+                holds,
+                stake,
+                Arc::clone(&self.flying),
+                Arc::clone(&shared),
+            )))),
             Entered::Denied(denied) => Standing::Told(Some(Err(denied))),
             Entered::Waiting(ticket, answered) => {
                 shared.dispatch();
                 Standing::Waiting(ticket, answered)
             }
         };
-        InLine { shared, model: Arc::clone(ask.model), standing }
+        InLine {
+            shared,
+            model: Arc::clone(ask.model),
+            standing,
+        }
     }
 
     /// Gives up every place in line, so that nothing more of this request goes out.
     pub fn leave(&self) {
         // Whoever still waits on them is told outside the lock.
-        let waiters = self.shared.change(|state, _| state.leave_lines(self.class, self.caller, self.request));
+        let waiters = self
+            .shared
+            .change(|state, _| state.leave_lines(self.class, self.caller, self.request));
         drop(waiters);
     }
 
     /// Tells everyone who waits for the first turn that there will be none; those who have had one go on.
     pub fn send_home(&self) {
-        let waiters = self.shared.change(|state, _| state.leave_first_turns(self.class, self.caller, self.request));
+        let waiters = self
+            .shared
+            .change(|state, _| state.leave_first_turns(self.class, self.caller, self.request));
         waiters.into_iter().for_each(state::Waiter::send_home);
     }
 }
@@ -204,7 +225,11 @@ impl InLine {
     /// The place of an item that has been told already.
     #[must_use]
     pub fn told(&self, told: Result<Permit, Denied>) -> Self {
-        Self { shared: Arc::clone(&self.shared), model: Arc::clone(&self.model), standing: Standing::Told(Some(told)) }
+        Self {
+            shared: Arc::clone(&self.shared),
+            model: Arc::clone(&self.model),
+            standing: Standing::Told(Some(told)),
+        }
     }
 }
 

@@ -67,8 +67,16 @@ pub struct Provider {
 
 impl Provider {
     pub fn new(pool: Pool, max_concurrency: usize, now: Instant) -> Self {
-        let cap = pool.max_in_flight.unwrap_or(max_concurrency).min(max_concurrency);
-        let keys: Vec<_> = pool.keys.into_iter().take(KeySet::MAX).map(|quota| Key::new(quota, now)).collect();
+        let cap = pool
+            .max_in_flight
+            .unwrap_or(max_concurrency)
+            .min(max_concurrency);
+        let keys: Vec<_> = pool
+            .keys
+            .into_iter()
+            .take(KeySet::MAX)
+            .map(|quota| Key::new(quota, now))
+            .collect();
         Self {
             name: pool.name,
             keys,
@@ -93,20 +101,32 @@ impl Provider {
 
     /// The most tokens that a call can ever have; `None`: no limit.
     pub fn largest(&self) -> Option<u64> {
-        let limits = self.keys.iter().map(|key| key.tokens.as_ref().map(|tokens| u64::from(tokens.per_minute().get())));
-        limits.max_by_key(|limit| limit.unwrap_or(u64::MAX)).flatten()
+        let limits = self.keys.iter().map(|key| {
+            key.tokens
+                .as_ref()
+                .map(|tokens| u64::from(tokens.per_minute().get()))
+        });
+        limits
+            .max_by_key(|limit| limit.unwrap_or(u64::MAX))
+            .flatten()
     }
 
     /// The keys that are worth trying: those that the provider has not refused, or else all.
     fn usable(&self, now: Instant) -> impl Iterator<Item = (usize, &Key)> {
         let all_closed = self.keys.iter().all(|key| key.is_closed(now));
-        self.keys.iter().enumerate().filter(move |(_, key)| all_closed || !key.is_closed(now))
+        self.keys
+            .iter()
+            .enumerate()
+            .filter(move |(_, key)| all_closed || !key.is_closed(now))
     }
 
     /// When every key that has not refused the item is paused: until the first is not.
     pub fn paused(&self, refused: KeySet, now: Instant) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
-        for (_, key) in self.usable(now).filter(|(number, _)| !refused.contains(*number)) {
+        for (_, key) in self
+            .usable(now)
+            .filter(|(number, _)| !refused.contains(*number))
+        {
             let until = key.paused(now)?;
             earliest = Some(earliest.map_or(until, |earlier| earlier.min(until)));
         }
@@ -119,21 +139,36 @@ impl Provider {
 
     /// How many calls could go out now, as far as its keys and its own limit are concerned.
     pub fn ready(&self, now: Instant) -> usize {
-        let keys = self.keys.iter().fold(0_usize, |sum, key| sum.saturating_add(key.ready(now)));
-        self.limit().map_or(keys, |limit| keys.min(limit.saturating_sub(self.in_flight.now())))
+        let keys = self
+            .keys
+            .iter()
+            .fold(0_usize, |sum, key| sum.saturating_add(key.ready(now)));
+        self.limit().map_or(keys, |limit| {
+            keys.min(limit.saturating_sub(self.in_flight.now()))
+        })
     }
 
     /// The key for a call: each in its turn, of those that can take it.
     fn choose(&self, asked: &Asked<'_>, now: Instant) -> Result<usize, Refusal> {
-        let candidates = || self.usable(now).filter(|(number, _)| !asked.refused.contains(*number));
+        let candidates = || {
+            self.usable(now)
+                .filter(|(number, _)| !asked.refused.contains(*number))
+        };
         let ready = candidates().filter(|(_, key)| key.wait(asked.guess.total(), now).is_none());
         // The next after the one used last.
         if let Some((number, _)) = ready.min_by_key(|(number, _)| (*number <= self.last, *number)) {
             return Ok(number);
         }
-        match candidates().filter_map(|(_, key)| key.wait(asked.guess.total(), now)).min() {
+        match candidates()
+            .filter_map(|(_, key)| key.wait(asked.guess.total(), now))
+            .min()
+        {
             // Others may go out with a key that has refused only this item.
-            Some(earliest) if self.usable(now).any(|(number, _)| asked.refused.contains(number)) => {
+            Some(earliest)
+                if self
+                    .usable(now)
+                    .any(|(number, _)| asked.refused.contains(number)) =>
+            {
                 Err(Refusal::Line(Some(earliest)))
             }
             Some(earliest) => Err(Refusal::Everyone(Some(earliest))),
@@ -149,14 +184,21 @@ impl Provider {
         slots: &Arc<Semaphore>,
         now: Instant,
     ) -> Result<(Holds, usize), Refusal> {
-        if self.limit().is_some_and(|limit| self.in_flight.now() >= limit) {
+        if self
+            .limit()
+            .is_some_and(|limit| self.in_flight.now() >= limit)
+        {
             return Err(Refusal::Everyone(None));
         }
         if slots.available_permits() == 0 {
             return Err(Refusal::Everyone(None));
         }
         let model = asked.model;
-        if model.terms.max_in_flight.is_some_and(|limit| model.in_flight.now() >= limit) {
+        if model
+            .terms
+            .max_in_flight
+            .is_some_and(|limit| model.in_flight.now() >= limit)
+        {
             return Err(Refusal::Model);
         }
         let known = model.known();
@@ -166,7 +208,10 @@ impl Provider {
                 breaker::State::Closed | breaker::State::HalfOpen => None,
             }));
         }
-        let charge = Charge { requests: u8::from(asked.turn == Turn::New), ..charge(model, asked.guess) };
+        let charge = Charge {
+            requests: u8::from(asked.turn == Turn::New),
+            ..charge(model, asked.guess)
+        };
         let mut caller = caller;
         if let Some(caller) = &mut caller {
             match caller.hold(charge, now) {
@@ -177,9 +222,12 @@ impl Provider {
             }
         }
         let number = self.choose(asked, now)?;
-        let slot = Arc::clone(slots).try_acquire_owned().map_err(|_| Refusal::Everyone(None))?;
+        let slot = Arc::clone(slots)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::Everyone(None))?;
         if let Some(key) = self.keys.get_mut(number) {
-            key.take(asked.guess.total(), now).map_err(|until| Refusal::Everyone(Some(until)))?;
+            key.take(asked.guess.total(), now)
+                .map_err(|until| Refusal::Everyone(Some(until)))?;
         }
         self.last = number;
         if asked.is_first_try {
@@ -189,13 +237,38 @@ impl Provider {
             caller.take(charge, now);
             caller.in_flight.take()
         });
-        let (provider, of_model, probe) = (self.in_flight.take(), model.in_flight.take(), known.breaker.probe());
-        Ok((Holds { slot, provider, model: of_model, caller: own, probe }, number))
+        let (provider, of_model, probe) = (
+            self.in_flight.take(),
+            model.in_flight.take(),
+            known.breaker.probe(),
+        );
+        Ok((
+            Holds {
+                slot,
+                provider,
+                model: of_model,
+                caller: own,
+                probe,
+            },
+            number,
+        ))
     }
 
     /// What a call's end says about the provider and its key.
-    pub fn learn(&mut self, stake: &Stake, used: u64, report: &Report, is_crowded: bool, now: Instant) {
-        let Stake { key: number, guess, began, .. } = *stake;
+    pub fn learn(
+        &mut self,
+        stake: &Stake,
+        used: u64,
+        report: &Report,
+        is_crowded: bool,
+        now: Instant,
+    ) {
+        let Stake {
+            key: number,
+            guess,
+            began,
+            ..
+        } = *stake;
         let in_flight = self.in_flight.now();
         if let Some(adaptive) = &mut self.adaptive {
             if is_crowded {
@@ -204,7 +277,9 @@ impl Provider {
                 adaptive.raise(in_flight);
             }
         }
-        let Some(key) = self.keys.get_mut(number) else { return };
+        let Some(key) = self.keys.get_mut(number) else {
+            return;
+        };
         if let Some(tokens) = &mut key.tokens {
             tokens.settle(guess.total(), used, now);
         }
@@ -223,5 +298,13 @@ impl Provider {
 /// What a call's tokens are charged to its caller.
 pub fn charge(model: &Model, guess: Guess) -> Charge {
     let usage = crate::model::Usage::new(guess.input, guess.output);
-    Charge { requests: 0, tokens: guess.total(), cost: model.terms.price.map(|price| price.of(usage)).unwrap_or_default() }
+    Charge {
+        requests: 0,
+        tokens: guess.total(),
+        cost: model
+            .terms
+            .price
+            .map(|price| price.of(usage))
+            .unwrap_or_default(),
+    }
 }

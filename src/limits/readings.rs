@@ -81,7 +81,11 @@ impl Limits {
         let mut state = self.0.lock();
         let budgets = state.pools.iter_mut().map(|PoolState { provider, .. }| {
             let (used, allowed) = provider.retries.reading(now);
-            RetryReading { provider: provider.name.clone(), used, allowed }
+            RetryReading {
+                provider: provider.name.clone(),
+                used,
+                allowed,
+            }
         });
         budgets.collect()
     }
@@ -90,10 +94,14 @@ impl Limits {
     #[must_use]
     pub fn budgets(&self) -> Vec<(String, Usd, Usd)> {
         let (now, state) = (Instant::now(), self.0.lock());
-        let budgets = state.callers.values().filter(|caller| !caller.is_gone()).filter_map(|caller| {
-            let (limit, spent) = caller.standing(now).budget?;
-            Some((caller.quota.name.clone(), limit, spent))
-        });
+        let budgets = state
+            .callers
+            .values()
+            .filter(|caller| !caller.is_gone())
+            .filter_map(|caller| {
+                let (limit, spent) = caller.standing(now).budget?;
+                Some((caller.quota.name.clone(), limit, spent))
+            });
         budgets.collect()
     }
 
@@ -101,27 +109,45 @@ impl Limits {
     #[must_use]
     pub fn standing(&self, caller: CallerId) -> Option<Standing> {
         let state = self.0.lock();
-        state.callers.get(&caller).filter(|own| !own.is_gone()).map(|own| own.standing(Instant::now()))
+        state
+            .callers
+            .get(&caller)
+            .filter(|own| !own.is_gone())
+            .map(|own| own.standing(Instant::now()))
     }
 }
 
 impl State {
     /// As a result names it: `provider/model`.
     pub fn name_of(&self, model: &Arc<Model>) -> String {
-        let found = self.models.iter().find(|(_, known)| Arc::ptr_eq(known, model));
-        let provider = self.pools.get(model.pool().0).map_or("", |pool| pool.provider.name.as_str());
+        let found = self
+            .models
+            .iter()
+            .find(|(_, known)| Arc::ptr_eq(known, model));
+        let provider = self
+            .pools
+            .get(model.pool().0)
+            .map_or("", |pool| pool.provider.name.as_str());
         format!("{provider}/{}", found.map_or("?", |((_, name), _)| name))
     }
 
     fn breakers(&self, now: Instant) -> Vec<BreakerReading> {
         let named = self.models.iter().map(|((pool, name), model)| {
-            let provider = self.pools.get(pool.0).map_or("", |pool| pool.provider.name.as_str());
+            let provider = self
+                .pools
+                .get(pool.0)
+                .map_or("", |pool| pool.provider.name.as_str());
             let (state, opens_in) = match model.known().breaker.state(now) {
                 breaker::State::Closed => (BreakerState::Closed, None),
                 breaker::State::Open { until } => (BreakerState::Open, Some(until - now)),
                 breaker::State::HalfOpen => (BreakerState::HalfOpen, None),
             };
-            BreakerReading { model: format!("{provider}/{name}"), state, opens_in, has_metrics: model.has_metrics() }
+            BreakerReading {
+                model: format!("{provider}/{name}"),
+                state,
+                opens_in,
+                has_metrics: model.has_metrics(),
+            }
         });
         named.collect()
     }
@@ -129,27 +155,58 @@ impl State {
     fn readings(&self, now: Instant) -> Vec<Reading> {
         let waiting: usize = self.pools.iter().map(PoolState::waiting).sum();
         let mut readings = vec![
-            reading(Kind::Concurrency, None, Some(self.config.max_concurrency), self.in_flight(), waiting),
-            reading(Kind::Queue, None, Some(self.config.max_queue), self.queued(), waiting),
+            reading(
+                Kind::Concurrency,
+                None,
+                Some(self.config.max_concurrency),
+                self.in_flight(),
+                waiting,
+            ),
+            reading(
+                Kind::Queue,
+                None,
+                Some(self.config.max_queue),
+                self.queued(),
+                waiting,
+            ),
         ];
         for pool in &self.pools {
             pool.read(now, &mut readings);
         }
         for ((_, name), model) in &self.models {
             if let Some(limit) = model.terms.max_in_flight {
-                let provider = self.pools.get(model.pool().0).map_or("", |pool| pool.provider.name.as_str());
+                let provider = self
+                    .pools
+                    .get(model.pool().0)
+                    .map_or("", |pool| pool.provider.name.as_str());
                 let scope = Some(format!("{provider}/{name}"));
-                readings.push(reading(Kind::Concurrency, scope, Some(limit), model.in_flight.now(), 0));
+                readings.push(reading(
+                    Kind::Concurrency,
+                    scope,
+                    Some(limit),
+                    model.in_flight.now(),
+                    0,
+                ));
             }
         }
         for caller in self.callers.values().filter(|caller| !caller.is_gone()) {
             let scope = || Some(format!("caller:{}", caller.quota.name));
             if let Some(limit) = caller.quota.max_in_flight {
-                readings.push(reading(Kind::Concurrency, scope(), Some(limit.get() as usize), caller.in_flight.now(), 0));
+                readings.push(reading(
+                    Kind::Concurrency,
+                    scope(),
+                    Some(limit.get() as usize),
+                    caller.in_flight.now(),
+                    0,
+                ));
             }
             let standing = caller.standing(now);
-            for (kind, window) in [(Kind::RequestsPerMinute, standing.requests), (Kind::TokensPerMinute, standing.tokens)] {
-                readings.extend(window.map(|window| window_reading(kind, scope(), Some(window), 0)));
+            for (kind, window) in [
+                (Kind::RequestsPerMinute, standing.requests),
+                (Kind::TokensPerMinute, standing.tokens),
+            ] {
+                readings
+                    .extend(window.map(|window| window_reading(kind, scope(), Some(window), 0)));
             }
             if let Some(room) = caller.quota.room() {
                 let queued = caller.admitted.saturating_sub(caller.in_flight.now());
@@ -166,31 +223,68 @@ impl PoolState {
         let is_lowered = provider.adaptive.as_ref().is_some_and(Adaptive::is_lowered);
         if provider.max_in_flight.is_some() || is_lowered {
             let scope = Some(provider.name.clone());
-            readings.push(reading(Kind::Concurrency, scope, provider.limit(), provider.in_flight.now(), waiting));
+            readings.push(reading(
+                Kind::Concurrency,
+                scope,
+                provider.limit(),
+                provider.in_flight.now(),
+                waiting,
+            ));
         }
         let is_only = provider.keys.len() == 1;
         for (number, key) in (1..).zip(&provider.keys) {
-            let scope = || Some(if is_only { provider.name.clone() } else { format!("{}#{number}", provider.name) });
+            let scope = || {
+                Some(if is_only {
+                    provider.name.clone()
+                } else {
+                    format!("{}#{number}", provider.name)
+                })
+            };
             let is_paused = key.paused(now).is_some();
             let requests = key.requests.as_ref().map(|bucket| {
                 let available = u64::from(bucket.available(now));
                 let debt = u64::from(bucket.rate().burst.get()).saturating_sub(available);
                 let left = if is_paused { 0 } else { available };
-                Window { limit: bucket.rate().per_minute.get().into(), left, reset: Duration::ZERO, debt }
+                Window {
+                    limit: bucket.rate().per_minute.get().into(),
+                    left,
+                    reset: Duration::ZERO,
+                    debt,
+                }
             });
             let tokens = key.tokens.as_ref().map(|bucket| {
                 let left = if is_paused { 0 } else { bucket.available(now) };
-                Window { limit: bucket.per_minute().get().into(), left, reset: Duration::ZERO, debt: bucket.in_use(now) }
+                Window {
+                    limit: bucket.per_minute().get().into(),
+                    left,
+                    reset: Duration::ZERO,
+                    debt: bucket.in_use(now),
+                }
             });
-            readings.push(window_reading(Kind::RequestsPerMinute, scope(), requests, waiting));
+            readings.push(window_reading(
+                Kind::RequestsPerMinute,
+                scope(),
+                requests,
+                waiting,
+            ));
             if tokens.is_some() {
-                readings.push(window_reading(Kind::TokensPerMinute, scope(), tokens, waiting));
+                readings.push(window_reading(
+                    Kind::TokensPerMinute,
+                    scope(),
+                    tokens,
+                    waiting,
+                ));
             }
         }
     }
 }
 
-fn window_reading(kind: Kind, scope: Option<String>, window: Option<Window>, waiting: usize) -> Reading {
+fn window_reading(
+    kind: Kind,
+    scope: Option<String>,
+    window: Option<Window>,
+    waiting: usize,
+) -> Reading {
     Reading {
         kind,
         scope,
@@ -201,7 +295,13 @@ fn window_reading(kind: Kind, scope: Option<String>, window: Option<Window>, wai
     }
 }
 
-fn reading(kind: Kind, scope: Option<String>, limit: Option<usize>, in_use: usize, waiting: usize) -> Reading {
+fn reading(
+    kind: Kind,
+    scope: Option<String>,
+    limit: Option<usize>,
+    in_use: usize,
+    waiting: usize,
+) -> Reading {
     Reading {
         kind,
         scope,

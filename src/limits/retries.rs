@@ -43,9 +43,17 @@ impl Retries {
 
     /// Retries of the last ten seconds, and how many are allowed.
     pub fn reading(&mut self, now: Instant) -> (u32, u32) {
-        let (first, again) =
-            self.0.recent(now).fold((0_u32, 0_u32), |(first, again), tries| (first + tries.first, again + tries.again));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fifth of a u32")]
+        let (first, again) = self
+            .0
+            .recent(now)
+            .fold((0_u32, 0_u32), |(first, again), tries| {
+                (first + tries.first, again + tries.again)
+            });
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a fifth of a u32"
+        )]
         let share = (f64::from(first) * SHARE) as u32;
         (again, share.saturating_add(FLOOR))
     }
@@ -62,8 +70,14 @@ mod tests {
         for _ in 0..1000 {
             retries.first_try(start);
         }
-        assert_eq!((0..1000).filter(|_| retries.retry(start).is_ok()).count(), 230);
+        assert_eq!(
+            (0..1000).filter(|_| retries.retry(start).is_ok()).count(),
+            230
+        );
         let later = start + Duration::from_secs(11);
-        assert_eq!((0..1000).filter(|_| retries.retry(later).is_ok()).count(), 30);
+        assert_eq!(
+            (0..1000).filter(|_| retries.retry(later).is_ok()).count(),
+            30
+        );
     }
 }

@@ -16,7 +16,11 @@ pub struct Rolling<T> {
 
 impl<T: Copy + Default> Rolling<T> {
     pub fn new(start: Instant) -> Self {
-        Self { start, step: 0, sums: [T::default(); STEPS] }
+        Self {
+            start,
+            step: 0,
+            sums: [T::default(); STEPS],
+        }
     }
 
     /// The sum of this second, to be added to.
@@ -38,7 +42,9 @@ impl<T: Copy + Default> Rolling<T> {
 
     fn pass(&mut self, now: Instant) {
         let step = now.saturating_duration_since(self.start).as_secs();
-        let passed = usize::try_from(step.saturating_sub(self.step)).unwrap_or(STEPS).min(STEPS);
+        let passed = usize::try_from(step.saturating_sub(self.step))
+            .unwrap_or(STEPS)
+            .min(STEPS);
         self.step = self.step.max(step);
         for _ in 0..passed {
             self.sums.rotate_right(1);

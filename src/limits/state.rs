@@ -102,8 +102,10 @@ pub enum Entered {
 
 impl State {
     pub fn new(config: Config, pools: Vec<Pool>, now: Instant) -> Self {
-        let pool =
-            |pool| PoolState { provider: Provider::new(pool, config.max_concurrency, now), queues: vec![Waiters::default()] };
+        let pool = |pool| PoolState {
+            provider: Provider::new(pool, config.max_concurrency, now),
+            queues: vec![Waiters::default()],
+        };
         let queues = (0..pools.len()).map(|pool| (pool, 0)).collect();
         Self {
             config,
@@ -139,20 +141,34 @@ impl State {
             self.models.retain(|_, model| Arc::strong_count(model) > 1);
         }
         self.model_ids += 1;
-        let provider = self.pools.get(pool.0).map_or("", |pool| pool.provider.name.as_str());
-        let known = if self.model_ids <= MAX_LABELS { name } else { "(other)" };
+        let provider = self
+            .pools
+            .get(pool.0)
+            .map_or("", |pool| pool.provider.name.as_str());
+        let known = if self.model_ids <= MAX_LABELS {
+            name
+        } else {
+            "(other)"
+        };
         let label = format!("{provider}/{known}");
-        let queue = if terms.max_in_flight.is_some() { self.add_queue(pool) } else { 0 };
+        let queue = if terms.max_in_flight.is_some() {
+            self.add_queue(pool)
+        } else {
+            0
+        };
         let model = Arc::new(Model::new(self.model_ids, pool, queue, terms, &label, now));
         if self.models.len() < MAX_MODELS {
-            self.models.insert((pool, name.to_owned()), Arc::clone(&model));
+            self.models
+                .insert((pool, name.to_owned()), Arc::clone(&model));
         }
         model
     }
 
     /// Only configured models have a limit, and so a queue, of their own.
     fn add_queue(&mut self, pool: PoolId) -> usize {
-        let Some(state) = self.pools.get_mut(pool.0) else { return 0 };
+        let Some(state) = self.pools.get_mut(pool.0) else {
+            return 0;
+        };
         state.queues.push(Waiters::default());
         let queue = state.queues.len() - 1;
         self.queues.push((pool.0, queue));
@@ -166,16 +182,35 @@ impl State {
             caller.is_retired = true;
         }
         for (id, quota) in callers {
-            self.callers.entry(id).or_insert_with(|| Caller::new(Quota::default(), now, wall)).set(quota, now);
+            self.callers
+                .entry(id)
+                .or_insert_with(|| Caller::new(Quota::default(), now, wall))
+                .set(quota, now);
             self.unpark_caller(id);
         }
     }
 
     /// Admits a request with as large a part of `wanted` as there is room for.
-    pub fn admit(&mut self, caller: CallerId, load: &Load, now: Instant) -> Result<(RequestId, usize), Refused> {
-        let Load { pool, items: wanted, has_price, .. } = *load;
+    pub fn admit(
+        &mut self,
+        caller: CallerId,
+        load: &Load,
+        now: Instant,
+    ) -> Result<(RequestId, usize), Refused> {
+        let Load {
+            pool,
+            items: wanted,
+            has_price,
+            ..
+        } = *load;
         // Who waits there for a reason of its own leaves the slots to others.
-        let ready = self.pools.get(pool.0).map_or(0, |pool| if pool.is_idle() { pool.provider.ready(now) } else { 0 });
+        let ready = self.pools.get(pool.0).map_or(0, |pool| {
+            if pool.is_idle() {
+                pool.provider.ready(now)
+            } else {
+                0
+            }
+        });
         let mut ready = ready.min(self.slots.available_permits());
         let mut own_room = usize::MAX;
         if let Some(own) = self.callers.get_mut(&caller) {
@@ -183,7 +218,9 @@ impl State {
                 return Err(Refused::NoPrice);
             }
             if let Some(until) = own.broke(now) {
-                return Err(Refused::Broke { retry_after: until - now });
+                return Err(Refused::Broke {
+                    retry_after: until - now,
+                });
             }
             ready = ready.min(own.ready(now));
             own_room = own.room(ready).unwrap_or(usize::MAX);
@@ -191,12 +228,25 @@ impl State {
         let waiting = self.queued();
         let room = (self.config.max_queue + ready).saturating_sub(waiting);
         if room == 0 {
-            return Err(Refused::Overloaded { waiting, max_queue: self.config.max_queue, retry_after: RETRY_SOON });
+            return Err(Refused::Overloaded {
+                waiting,
+                max_queue: self.config.max_queue,
+                retry_after: RETRY_SOON,
+            });
         }
         if own_room == 0 {
-            let standing = self.callers.get(&caller).map(|own| own.standing(now)).unwrap_or_default();
-            let resets = [standing.requests, standing.tokens].into_iter().flatten().map(|window| window.reset);
-            return Err(Refused::QuotaUsedUp { retry_after: resets.max().unwrap_or_default().max(RETRY_SOON) });
+            let standing = self
+                .callers
+                .get(&caller)
+                .map(|own| own.standing(now))
+                .unwrap_or_default();
+            let resets = [standing.requests, standing.tokens]
+                .into_iter()
+                .flatten()
+                .map(|window| window.reset);
+            return Err(Refused::QuotaUsedUp {
+                retry_after: resets.max().unwrap_or_default().max(RETRY_SOON),
+            });
         }
         let window = wanted.min(room).min(own_room);
         self.admitted += window;
@@ -224,21 +274,42 @@ impl State {
     /// Lets an item go out, or puts it in line, or tells it that it will not go out at all.
     pub fn enter(&mut self, lane: &Lane, ask: &Ask<'_>, now: Instant) -> Entered {
         let (model, caller) = (ask.model, lane.caller);
-        let Some(pool) = self.pools.get_mut(model.pool.0) else { return Entered::Denied(Denied::NoKey) };
+        let Some(pool) = self.pools.get_mut(model.pool.0) else {
+            return Entered::Denied(Denied::NoKey);
+        };
         let largest = pool.provider.largest();
         // By what was sent, and not by what was learned: else one answer that was too long would refuse all that come after.
-        let needed = ask.guessed.saturating_add(ask.max_output.unwrap_or_default().into());
+        let needed = ask
+            .guessed
+            .saturating_add(ask.max_output.unwrap_or_default().into());
         if let Some(allowed) = largest.filter(|allowed| needed > *allowed) {
             return Entered::Denied(Denied::TooLarge { needed, allowed });
         }
-        let guess = model.guess(ask.guessed, ask.max_output).at_most(largest.unwrap_or(u64::MAX));
+        let guess = model
+            .guess(ask.guessed, ask.max_output)
+            .at_most(largest.unwrap_or(u64::MAX));
         let PoolState { provider, queues } = pool;
-        let Some(queue) = queues.get_mut(model.queue) else { return Entered::Denied(Denied::NoKey) };
+        let Some(queue) = queues.get_mut(model.queue) else {
+            return Entered::Denied(Denied::NoKey);
+        };
         if queue.is_idle() {
-            let asked = Asked { model, turn: ask.turn, is_first_try: ask.is_first_try, guess, refused: ask.refused };
+            let asked = Asked {
+                model,
+                turn: ask.turn,
+                is_first_try: ask.is_first_try,
+                guess,
+                refused: ask.refused,
+            };
             match provider.grant(&asked, self.callers.get_mut(&caller), &self.slots, now) {
                 Ok((holds, key)) => {
-                    let stake = Stake { key, model: Arc::clone(model), caller, guess, guessed: ask.guessed, began: now };
+                    let stake = Stake {
+                        key,
+                        model: Arc::clone(model),
+                        caller,
+                        guess,
+                        guessed: ask.guessed,
+                        began: now,
+                    };
                     return Entered::Granted(holds, stake);
                 }
                 Err(Refusal::Denied(denied)) => return Entered::Denied(denied),
@@ -265,46 +336,104 @@ impl State {
             Turn::New if lane.is_single() => Entry::Single,
             Turn::New => Entry::Back,
         };
-        let of_model = Line { request: lane.request, model: model.id, refused: ask.refused };
-        Entered::Waiting(queue.push(lane.class, caller, of_model, entry, waiter), answered)
+        let of_model = Line {
+            request: lane.request,
+            model: model.id,
+            refused: ask.refused,
+        };
+        Entered::Waiting(
+            queue.push(lane.class, caller, of_model, entry, waiter),
+            answered,
+        )
     }
 
     /// Takes an item out of its line. False when its turn has come already.
     pub fn stop_waiting(&mut self, model: &Model, ticket: Waiting) -> bool {
-        self.queue(model).is_some_and(|queue| queue.remove(ticket).is_some())
+        self.queue(model)
+            .is_some_and(|queue| queue.remove(ticket).is_some())
     }
 
     fn queue(&mut self, model: &Model) -> Option<&mut Waiters> {
-        self.pools.get_mut(model.pool.0)?.queues.get_mut(model.queue)
+        self.pools
+            .get_mut(model.pool.0)?
+            .queues
+            .get_mut(model.queue)
     }
 
     /// Takes every item of a request out of its lines.
-    pub fn leave_lines(&mut self, class: Class, caller: CallerId, request: RequestId) -> Vec<Waiter> {
-        let first = Line { request, model: 0, refused: KeySet::default() };
-        let lines = first..=Line { request, model: u64::MAX, refused: KeySet::ALL };
+    pub fn leave_lines(
+        &mut self,
+        class: Class,
+        caller: CallerId,
+        request: RequestId,
+    ) -> Vec<Waiter> {
+        let first = Line {
+            request,
+            model: 0,
+            refused: KeySet::default(),
+        };
+        let lines = first..=Line {
+            request,
+            model: u64::MAX,
+            refused: KeySet::ALL,
+        };
         let queues = self.pools.iter_mut().flat_map(|pool| &mut pool.queues);
-        queues.flat_map(|queue| queue.remove_all(class, caller, lines.clone())).collect()
+        queues
+            .flat_map(|queue| queue.remove_all(class, caller, lines.clone()))
+            .collect()
     }
 
     /// Takes out those of a request that wait for their first turn.
-    pub fn leave_first_turns(&mut self, class: Class, caller: CallerId, request: RequestId) -> Vec<Waiter> {
+    pub fn leave_first_turns(
+        &mut self,
+        class: Class,
+        caller: CallerId,
+        request: RequestId,
+    ) -> Vec<Waiter> {
         let mut left = Vec::new();
         for queue in self.pools.iter_mut().flat_map(|pool| &mut pool.queues) {
-            let is_its = |ticket: &Waiting| ticket.class == class && ticket.caller == caller && ticket.line.request == request;
-            let first = queue.iter().filter(|(ticket, waiter)| is_its(ticket) && waiter.turn == Turn::New);
+            let is_its = |ticket: &Waiting| {
+                ticket.class == class && ticket.caller == caller && ticket.line.request == request
+            };
+            let first = queue
+                .iter()
+                .filter(|(ticket, waiter)| is_its(ticket) && waiter.turn == Turn::New);
             let tickets: Vec<_> = first.map(|(ticket, _)| ticket).collect();
-            left.extend(tickets.into_iter().filter_map(|ticket| queue.remove(ticket)));
+            left.extend(
+                tickets
+                    .into_iter()
+                    .filter_map(|ticket| queue.remove(ticket)),
+            );
         }
         left
     }
 
     /// A call has ended. True when its model's breaker has opened by it.
-    pub fn finish(&mut self, stake: &Stake, holds: Option<Holds>, report: &Report, now: Instant) -> bool {
-        let Stake { model, caller, guess, guessed, began, .. } = stake;
+    pub fn finish(
+        &mut self,
+        stake: &Stake,
+        holds: Option<Holds>,
+        report: &Report,
+        now: Instant,
+    ) -> bool {
+        let Stake {
+            model,
+            caller,
+            guess,
+            guessed,
+            began,
+            ..
+        } = stake;
         let used = match report.spent {
             Spent::Nothing => Charge::default(),
             Spent::Unknown => charge(model, *guess),
-            Spent::Tokens(usage) => charge(model, Guess { input: usage.input_tokens, output: usage.output_tokens }),
+            Spent::Tokens(usage) => charge(
+                model,
+                Guess {
+                    input: usage.input_tokens,
+                    output: usage.output_tokens,
+                },
+            ),
         };
         if let Some(own) = self.callers.get_mut(caller) {
             own.settle(charge(model, *guess), used, now);
@@ -314,7 +443,9 @@ impl State {
             if let Spent::Tokens(usage) = report.spent
                 && *guessed > 0
             {
-                known.estimate.learn(*guessed, usage.input_tokens, usage.output_tokens);
+                known
+                    .estimate
+                    .learn(*guessed, usage.input_tokens, usage.output_tokens);
             }
             let was_closed = known.breaker.state(now) == breaker::State::Closed;
             let health = known.breaker.weighed(report.health, now);
@@ -328,10 +459,12 @@ impl State {
             (opened, !was_closed, is_crowded)
         };
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
-            pool.provider.learn(stake, used.tokens, report, is_crowded, now);
+            pool.provider
+                .learn(stake, used.tokens, report, is_crowded, now);
             // Before anyone else may go out.
             drop(holds);
-            let may_be_paused = (report.pause.is_some() || report.is_refused) && pool.provider.is_any_paused(now);
+            let may_be_paused =
+                (report.pause.is_some() || report.is_refused) && pool.provider.is_any_paused(now);
             if may_be_paused || opened {
                 pool.tell_impatient(now);
             }
@@ -339,7 +472,11 @@ impl State {
                 queue.unpark_lines(|line| line.model == model.id);
             }
         }
-        if self.callers.get(caller).is_some_and(Caller::waits_for_its_own) {
+        if self
+            .callers
+            .get(caller)
+            .is_some_and(Caller::waits_for_its_own)
+        {
             self.unpark_caller(*caller);
         }
         opened
@@ -355,32 +492,71 @@ impl State {
             let turn = self.turn % self.queues.len();
             self.turn = turn + 1;
             idle += 1;
-            let Some((at, number)) = self.queues.get(turn).copied() else { break };
-            let Some(PoolState { provider, queues }) = self.pools.get_mut(at) else { break };
-            let Some(queue) = queues.get_mut(number).filter(|queue| !queue.is_idle()) else { continue };
+            let Some((at, number)) = self.queues.get(turn).copied() else {
+                break;
+            };
+            let Some(PoolState { provider, queues }) = self.pools.get_mut(at) else {
+                break;
+            };
+            let Some(queue) = queues.get_mut(number).filter(|queue| !queue.is_idle()) else {
+                continue;
+            };
             let (callers, wakes, slots) = (&mut self.callers, &mut self.wakes, &self.slots);
-            let (counts_tokens, largest) = (provider.counts_tokens(), provider.largest().unwrap_or(u64::MAX));
+            let (counts_tokens, largest) = (
+                provider.counts_tokens(),
+                provider.largest().unwrap_or(u64::MAX),
+            );
             let served = queue.next(|caller, waiter| {
                 // By what is known now, which may be more than when it entered.
-                let guess = waiter.model.guess(waiter.guessed, waiter.max_output).at_most(largest);
-                let Waiter { model, guessed, turn, is_first_try, refused, .. } = waiter;
-                let asked = Asked { model, turn: *turn, is_first_try: *is_first_try, guess, refused: *refused };
+                let guess = waiter
+                    .model
+                    .guess(waiter.guessed, waiter.max_output)
+                    .at_most(largest);
+                let Waiter {
+                    model,
+                    guessed,
+                    turn,
+                    is_first_try,
+                    refused,
+                    ..
+                } = waiter;
+                let asked = Asked {
+                    model,
+                    turn: *turn,
+                    is_first_try: *is_first_try,
+                    guess,
+                    refused: *refused,
+                };
                 let granted = provider.grant(&asked, callers.get_mut(&caller), slots, now);
                 if let Err(Refusal::Line(_) | Refusal::Everyone(_)) = &granted
-                    && let Some(denied) = impatience(provider, model, waiter.patience, *refused, now)
+                    && let Some(denied) =
+                        impatience(provider, model, waiter.patience, *refused, now)
                 {
                     return Offer::Reject(Err(denied));
                 }
                 match granted {
                     Ok((holds, key)) => {
-                        let cost = if counts_tokens { guess.total().max(1) } else { 1 };
-                        let stake = Stake { key, model: Arc::clone(model), caller, guess, guessed: *guessed, began: now };
+                        let cost = if counts_tokens {
+                            guess.total().max(1)
+                        } else {
+                            1
+                        };
+                        let stake = Stake {
+                            key,
+                            model: Arc::clone(model),
+                            caller,
+                            guess,
+                            guessed: *guessed,
+                            began: now,
+                        };
                         Offer::Take(Ok((holds, stake)), cost)
                     }
                     Err(Refusal::Denied(denied)) => Offer::Reject(Err(denied)),
                     Err(Refusal::Model) => Offer::Stop,
                     Err(Refusal::Line(until)) => {
-                        wakes.extend(until.map(|until| (until, Wake::Model(PoolId(at), waiter.model.id))));
+                        wakes.extend(
+                            until.map(|until| (until, Wake::Model(PoolId(at), waiter.model.id))),
+                        );
                         Offer::ParkLine
                     }
                     Err(Refusal::Caller(until)) => {
@@ -393,10 +569,13 @@ impl State {
                     }
                 }
             });
-            let Some((waiter, served)) = served else { continue };
+            let Some((waiter, served)) = served else {
+                continue;
+            };
             idle = 0;
             let flying = waiter.flying.upgrade().unwrap_or_default();
-            let answer = served.map(|(holds, stake)| Permit::new(holds, stake, flying, Arc::clone(shared)));
+            let answer =
+                served.map(|(holds, stake)| Permit::new(holds, stake, flying, Arc::clone(shared)));
             if let Err(Ok(permit)) = waiter.answer.send(answer) {
                 self.unclaimed.push(permit);
             }
@@ -414,7 +593,12 @@ impl State {
             match wake {
                 Wake::Caller(caller) => self.unpark_caller(caller),
                 Wake::Model(pool, model) => {
-                    for queue in self.pools.get_mut(pool.0).into_iter().flat_map(|pool| &mut pool.queues) {
+                    for queue in self
+                        .pools
+                        .get_mut(pool.0)
+                        .into_iter()
+                        .flat_map(|pool| &mut pool.queues)
+                    {
                         queue.unpark_lines(|line| line.model == model);
                     }
                 }
@@ -450,7 +634,13 @@ impl PoolState {
         let Self { provider, queues } = self;
         for queue in queues {
             let denied = queue.iter().filter_map(|(ticket, waiter)| {
-                let denied = impatience(provider, &waiter.model, waiter.patience, waiter.refused, now)?;
+                let denied = impatience(
+                    provider,
+                    &waiter.model,
+                    waiter.patience,
+                    waiter.refused,
+                    now,
+                )?;
                 Some((ticket, denied))
             });
             let denied: Vec<_> = denied.collect();
@@ -465,15 +655,28 @@ impl PoolState {
 }
 
 /// What an item is told that will not wait for as long as it would have to.
-fn impatience(provider: &Provider, model: &Model, patience: Patience, refused: KeySet, now: Instant) -> Option<Denied> {
-    if let Some(until) = provider.paused(refused, now).filter(|until| !patience.covers_pause(now, *until)) {
+fn impatience(
+    provider: &Provider,
+    model: &Model,
+    patience: Patience,
+    refused: KeySet,
+    now: Instant,
+) -> Option<Denied> {
+    if let Some(until) = provider
+        .paused(refused, now)
+        .filter(|until| !patience.covers_pause(now, *until))
+    {
         return Some(Denied::Paused { until });
     }
     let breaker = &model.known().breaker;
     match breaker.state(now) {
-        breaker::State::Open { until } if !patience.covers_outage(now, until) => Some(Denied::Down { until }),
+        breaker::State::Open { until } if !patience.covers_outage(now, until) => {
+            Some(Denied::Down { until })
+        }
         breaker::State::HalfOpen if patience == Patience::NONE && !breaker.lets_through(now) => {
-            Some(Denied::Down { until: now + RETRY_SOON })
+            Some(Denied::Down {
+                until: now + RETRY_SOON,
+            })
         }
         _ => None,
     }
@@ -481,6 +684,13 @@ fn impatience(provider: &Provider, model: &Model, patience: Patience, refused: K
 
 /// What the client's leaving says of the provider: nothing.
 pub const fn left(has_begun: bool) -> Report {
-    let spent = if has_begun { Spent::Unknown } else { Spent::Nothing };
-    Report { spent, ..Report::new(Health::Neutral) }
+    let spent = if has_begun {
+        Spent::Unknown
+    } else {
+        Spent::Nothing
+    };
+    Report {
+        spent,
+        ..Report::new(Health::Neutral)
+    }
 }

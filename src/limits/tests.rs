@@ -15,19 +15,41 @@ fn n32(n: u32) -> Option<NonZeroU32> {
 }
 
 fn pool(keys: Vec<KeyQuota>, max_in_flight: Option<usize>) -> Pool {
-    Pool { name: "test".to_owned(), keys, max_in_flight, is_adaptive: false }
+    Pool {
+        name: "test".to_owned(),
+        keys,
+        max_in_flight,
+        is_adaptive: false,
+    }
 }
 
 fn with(max_concurrency: usize, max_queue: usize, pools: Vec<Pool>) -> Limits {
-    Limits::new(Config { max_concurrency, max_queue }, pools).unwrap()
+    Limits::new(
+        Config {
+            max_concurrency,
+            max_queue,
+        },
+        pools,
+    )
+    .unwrap()
 }
 
 fn limits(max_concurrency: usize, max_queue: usize) -> Limits {
-    with(max_concurrency, max_queue, vec![pool(vec![KeyQuota::default()], None)])
+    with(
+        max_concurrency,
+        max_queue,
+        vec![pool(vec![KeyQuota::default()], None)],
+    )
 }
 
 fn load(items: usize) -> Load {
-    Load { class: Class::Direct, pool: POOL, items, is_single: items == 1, has_price: true }
+    Load {
+        class: Class::Direct,
+        pool: POOL,
+        items,
+        is_single: items == 1,
+        has_price: true,
+    }
 }
 
 fn lane(limits: &Limits, caller: CallerId, wanted: usize) -> Lane {
@@ -56,7 +78,9 @@ fn in_use(limits: &Limits) -> (u64, u64, u64) {
 }
 
 async fn waits(place: &mut (impl Future + Unpin)) -> bool {
-    tokio::time::timeout(Duration::from_millis(5), place).await.is_err()
+    tokio::time::timeout(Duration::from_millis(5), place)
+        .await
+        .is_err()
 }
 
 #[tokio::test]
@@ -106,10 +130,27 @@ async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
     let waiting = [lane.enter(&ask(&model)), lane.enter(&ask(&model))];
     let [first, _second] = waiting;
     let until = Instant::now() + Duration::from_millis(100);
-    first.await.unwrap().finish(Report { pause: Some(Pause::Until(until)), ..Report::new(Health::Neutral) });
+    first.await.unwrap().finish(Report {
+        pause: Some(Pause::Until(until)),
+        ..Report::new(Health::Neutral)
+    });
     let brief = Patience::new(Duration::from_millis(20), Duration::ZERO);
-    assert_eq!(lane.enter(&Ask { patience: brief, ..ask(&model) }).await.unwrap_err(), Denied::Paused { until });
-    let _permit = lane.enter(&Ask { turn: Turn::Again, ..ask(&model) }).await.unwrap();
+    assert_eq!(
+        lane.enter(&Ask {
+            patience: brief,
+            ..ask(&model)
+        })
+        .await
+        .unwrap_err(),
+        Denied::Paused { until }
+    );
+    let _permit = lane
+        .enter(&Ask {
+            turn: Turn::Again,
+            ..ask(&model)
+        })
+        .await
+        .unwrap();
     assert!(Instant::now() >= until);
 }
 
@@ -119,9 +160,15 @@ async fn a_pause_that_begins_while_an_item_waits_reaches_it() {
     let (lane, model) = (lane(&limits, ANYONE, 3), model(&limits));
     let held = lane.enter(&ask(&model)).await.unwrap();
     let patience = Patience::new(Duration::from_millis(20), Duration::ZERO);
-    let mut waiting = lane.enter(&Ask { patience, ..ask(&model) });
+    let mut waiting = lane.enter(&Ask {
+        patience,
+        ..ask(&model)
+    });
     assert!(waits(&mut waiting).await);
-    held.finish(Report { pause: Some(Pause::Until(Instant::now() + Duration::from_secs(5))), ..Report::new(Health::Neutral) });
+    held.finish(Report {
+        pause: Some(Pause::Until(Instant::now() + Duration::from_secs(5))),
+        ..Report::new(Health::Neutral)
+    });
     assert!(waiting.await.is_err());
 }
 
@@ -135,24 +182,43 @@ async fn a_pool_or_a_model_with_slots_of_its_own_leaves_the_rest_to_the_others()
     assert!(waits(&mut lane.enter(&ask(&narrow))).await);
     let wide = limits.model(PoolId(1), "m", Terms::default());
     assert!(lane.enter(&ask(&wide)).await.is_ok());
-    let capped = limits.model(PoolId(1), "capped", Terms { max_in_flight: Some(1), price: None });
+    let capped = limits.model(
+        PoolId(1),
+        "capped",
+        Terms {
+            max_in_flight: Some(1),
+            price: None,
+        },
+    );
     let held = lane.enter(&ask(&capped)).await.unwrap();
     let mut waiting = lane.enter(&ask(&capped));
     assert!(waits(&mut waiting).await);
-    assert!(lane.enter(&ask(&wide)).await.is_ok(), "the other model is not held up");
+    assert!(
+        lane.enter(&ask(&wide)).await.is_ok(),
+        "the other model is not held up"
+    );
     drop(held);
     assert!(waiting.await.is_ok());
 }
 
 #[tokio::test]
 async fn each_key_has_its_own_buckets_and_a_paused_one_is_passed_over() {
-    let rate = Rate { per_minute: NonZeroU32::new(60).unwrap(), burst: NonZeroU32::new(2).unwrap() };
-    let quota = KeyQuota { requests: Some(rate), tokens_per_minute: None };
+    let rate = Rate {
+        per_minute: NonZeroU32::new(60).unwrap(),
+        burst: NonZeroU32::new(2).unwrap(),
+    };
+    let quota = KeyQuota {
+        requests: Some(rate),
+        tokens_per_minute: None,
+    };
     let limits = with(10, 100, vec![pool(vec![quota, quota], None)]);
     let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
     let first = lane.enter(&ask(&model)).await.unwrap();
     let paused = first.key();
-    first.finish(Report { pause: Some(Pause::Until(Instant::now() + Duration::from_secs(60))), ..Report::new(Health::Neutral) });
+    first.finish(Report {
+        pause: Some(Pause::Until(Instant::now() + Duration::from_secs(60))),
+        ..Report::new(Health::Neutral)
+    });
     for _ in 0..2 {
         assert_ne!(lane.enter(&ask(&model)).await.unwrap().key(), paused);
     }
@@ -166,37 +232,94 @@ async fn a_refused_key_is_passed_over_and_without_another_the_item_is_told() {
     let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
     let mut refused = KeySet::default();
     for _ in 0..2 {
-        let permit = lane.enter(&Ask { refused, ..ask(&model) }).await.unwrap();
+        let permit = lane
+            .enter(&Ask {
+                refused,
+                ..ask(&model)
+            })
+            .await
+            .unwrap();
         refused.insert(permit.key());
-        permit.finish(Report { is_refused: true, ..Report::new(Health::Neutral) });
+        permit.finish(Report {
+            is_refused: true,
+            ..Report::new(Health::Neutral)
+        });
     }
-    assert_eq!(lane.enter(&Ask { refused, ..ask(&model) }).await.unwrap_err(), Denied::NoKey);
-    assert!(lane.enter(&ask(&model)).await.is_ok(), "another item finds out for itself");
+    assert_eq!(
+        lane.enter(&Ask {
+            refused,
+            ..ask(&model)
+        })
+        .await
+        .unwrap_err(),
+        Denied::NoKey
+    );
+    assert!(
+        lane.enter(&ask(&model)).await.is_ok(),
+        "another item finds out for itself"
+    );
 }
 
 #[tokio::test]
 async fn tokens_are_reserved_and_settled() {
-    let quota = KeyQuota { requests: None, tokens_per_minute: n32(60_000) };
+    let quota = KeyQuota {
+        requests: None,
+        tokens_per_minute: n32(60_000),
+    };
     let limits = with(10, 100, vec![pool(vec![quota], None)]);
     let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
     assert!(lane.counts_tokens());
-    let large = Ask { guessed: 50_000, max_output: Some(20_000), ..ask(&model) };
-    assert_eq!(lane.enter(&large).await.unwrap_err(), Denied::TooLarge { needed: 70_000, allowed: 60_000 });
-    let owing = Ask { guessed: 5_000, max_output: Some(100), ..ask(&model) };
+    let large = Ask {
+        guessed: 50_000,
+        max_output: Some(20_000),
+        ..ask(&model)
+    };
+    assert_eq!(
+        lane.enter(&large).await.unwrap_err(),
+        Denied::TooLarge {
+            needed: 70_000,
+            allowed: 60_000
+        }
+    );
+    let owing = Ask {
+        guessed: 5_000,
+        max_output: Some(100),
+        ..ask(&model)
+    };
     let mut first = lane.enter(&owing).await.unwrap();
     let mut waiting = lane.enter(&owing);
     assert!(waits(&mut waiting).await, "5,100 of 990 are owed");
     first.begin();
     let spent = Spent::Tokens(Usage::new(200, 10));
-    first.finish(Report { spent, ..Report::new(Health::Success) });
+    first.finish(Report {
+        spent,
+        ..Report::new(Health::Success)
+    });
     let mut second = waiting.await.unwrap();
     second.begin();
     // What may have been worked for stays charged; what never went out does not.
     drop(second);
-    let tokens = |limits: &Limits| limits.readings().into_iter().find(|row| row.kind == Kind::TokensPerMinute).unwrap();
-    assert!((100..=1_000).contains(&tokens(&limits).in_use), "{:?}", tokens(&limits));
+    let tokens = |limits: &Limits| {
+        limits
+            .readings()
+            .into_iter()
+            .find(|row| row.kind == Kind::TokensPerMinute)
+            .unwrap()
+    };
+    assert!(
+        (100..=1_000).contains(&tokens(&limits).in_use),
+        "{:?}",
+        tokens(&limits)
+    );
     let after = tokens(&limits).in_use;
-    drop(lane.enter(&Ask { guessed: 1, ..ask(&model) }).await.unwrap());
+    drop(
+        lane.enter(&Ask {
+            guessed: 1,
+            ..ask(&model)
+        })
+        .await
+        .unwrap(),
+    );
     assert!(tokens(&limits).in_use <= after);
 }
 
@@ -205,10 +328,20 @@ async fn a_model_that_is_down_is_left_alone_by_those_who_have_somewhere_else_to_
     let limits = limits(10, 100);
     let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
     for _ in 0..5 {
-        lane.enter(&ask(&model)).await.unwrap().finish(Report::new(Health::Failure));
+        lane.enter(&ask(&model))
+            .await
+            .unwrap()
+            .finish(Report::new(Health::Failure));
     }
     let nowhere = Patience::NONE;
-    assert!(matches!(lane.enter(&Ask { patience: nowhere, ..ask(&model) }).await, Err(Denied::Down { .. })));
+    assert!(matches!(
+        lane.enter(&Ask {
+            patience: nowhere,
+            ..ask(&model)
+        })
+        .await,
+        Err(Denied::Down { .. })
+    ));
     assert!(waits(&mut lane.enter(&ask(&model))).await);
     let other = limits.model(POOL, "other", Terms::default());
     assert!(lane.enter(&ask(&other)).await.is_ok());
@@ -228,23 +361,72 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
         ..Quota::default()
     };
     limits.set_callers(vec![(caller, quota.clone())]);
-    let price = Price { input: Usd::from_dollars(0.01).unwrap(), output: Usd::default() };
-    let model = limits.model(POOL, "m", Terms { max_in_flight: None, price: Some(price) });
+    let price = Price {
+        input: Usd::from_dollars(0.01).unwrap(),
+        output: Usd::default(),
+    };
+    let model = limits.model(
+        POOL,
+        "m",
+        Terms {
+            max_in_flight: None,
+            price: Some(price),
+        },
+    );
     let own = lane(&limits, caller, 9);
     assert_eq!(own.window(), 3, "one goes out at once, two wait");
-    assert!(matches!(limits.admit(caller, &load(1)), Err(Refused::QuotaUsedUp { .. })));
-    let mut held = own.enter(&Ask { guessed: 10, ..ask(&model) }).await.unwrap();
-    let mut waiting = own.enter(&Ask { guessed: 10, ..ask(&model) });
+    assert!(matches!(
+        limits.admit(caller, &load(1)),
+        Err(Refused::QuotaUsedUp { .. })
+    ));
+    let mut held = own
+        .enter(&Ask {
+            guessed: 10,
+            ..ask(&model)
+        })
+        .await
+        .unwrap();
+    let mut waiting = own.enter(&Ask {
+        guessed: 10,
+        ..ask(&model)
+    });
     assert!(waits(&mut waiting).await, "one at a time");
     let other = lane(&limits, ANYONE, 1);
-    assert!(other.enter(&ask(&model)).await.is_ok(), "others are not held up");
+    assert!(
+        other.enter(&ask(&model)).await.is_ok(),
+        "others are not held up"
+    );
     held.begin();
-    held.finish(Report { spent: Spent::Tokens(Usage::new(100, 0)), ..Report::new(Health::Success) });
-    assert!(matches!(waiting.await, Err(Denied::Broke { .. })), "a dollar is spent");
+    held.finish(Report {
+        spent: Spent::Tokens(Usage::new(100, 0)),
+        ..Report::new(Health::Success)
+    });
+    assert!(
+        matches!(waiting.await, Err(Denied::Broke { .. })),
+        "a dollar is spent"
+    );
     drop(own);
-    assert!(matches!(limits.admit(caller, &load(1)), Err(Refused::Broke { .. })));
-    assert!(matches!(limits.admit(caller, &Load { has_price: false, ..load(1) }), Err(Refused::NoPrice)));
-    limits.set_callers(vec![(caller, Quota { budget_per_day: None, ..quota })]);
+    assert!(matches!(
+        limits.admit(caller, &load(1)),
+        Err(Refused::Broke { .. })
+    ));
+    assert!(matches!(
+        limits.admit(
+            caller,
+            &Load {
+                has_price: false,
+                ..load(1)
+            }
+        ),
+        Err(Refused::NoPrice)
+    ));
+    limits.set_callers(vec![(
+        caller,
+        Quota {
+            budget_per_day: None,
+            ..quota
+        },
+    )]);
     assert!(limits.admit(caller, &load(1)).is_ok());
     limits.set_callers(vec![]);
     assert!(limits.budgets().is_empty());
@@ -254,7 +436,13 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
 async fn a_paced_caller_goes_on_when_its_bucket_has_more() {
     let limits = limits(10, 100);
     let caller = CallerId(7);
-    limits.set_callers(vec![(caller, Quota { requests_per_minute: n32(1200), ..Quota::default() })]);
+    limits.set_callers(vec![(
+        caller,
+        Quota {
+            requests_per_minute: n32(1200),
+            ..Quota::default()
+        },
+    )]);
     let (own, model) = (lane(&limits, caller, 50), model(&limits));
     let started = Instant::now();
     let mut places: Vec<_> = (0..25).map(|_| own.enter(&ask(&model))).collect();
@@ -262,7 +450,11 @@ async fn a_paced_caller_goes_on_when_its_bucket_has_more() {
         drop(place.await.unwrap());
     }
     // 20 at once, and 20 a second.
-    assert!(started.elapsed() >= Duration::from_millis(240), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() >= Duration::from_millis(240),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 /// Tasks that come, wait, hold, fail and leave at random moments, under every kind of limit: no permit is lost, none is given
@@ -271,27 +463,63 @@ async fn a_paced_caller_goes_on_when_its_bucket_has_more() {
 async fn no_wake_up_is_lost() {
     const ROUNDS: usize = 200_000;
     const AT_A_TIME: usize = 500;
-    let rate = Rate { per_minute: NonZeroU32::new(100_000_000).unwrap(), burst: NonZeroU32::new(100).unwrap() };
-    let key = KeyQuota { requests: Some(rate), tokens_per_minute: n32(1_000_000_000) };
-    let limits = with(6, ROUNDS, vec![pool(vec![key; 2], Some(4)), pool(vec![KeyQuota::default()], None)]);
-    let quota =
-        Quota { requests_per_minute: n32(10_000_000), max_in_flight: n32(2), max_queue: n32(u32::MAX), ..Quota::default() };
+    let rate = Rate {
+        per_minute: NonZeroU32::new(100_000_000).unwrap(),
+        burst: NonZeroU32::new(100).unwrap(),
+    };
+    let key = KeyQuota {
+        requests: Some(rate),
+        tokens_per_minute: n32(1_000_000_000),
+    };
+    let limits = with(
+        6,
+        ROUNDS,
+        vec![
+            pool(vec![key; 2], Some(4)),
+            pool(vec![KeyQuota::default()], None),
+        ],
+    );
+    let quota = Quota {
+        requests_per_minute: n32(10_000_000),
+        max_in_flight: n32(2),
+        max_queue: n32(u32::MAX),
+        ..Quota::default()
+    };
     limits.set_callers((1..4).map(|id| (CallerId(id), quota.clone())).collect());
     let models: Vec<_> = (0..4)
         .map(|n| {
-            let terms = Terms { max_in_flight: (n % 2 == 0).then_some(2), price: None };
+            let terms = Terms {
+                max_in_flight: (n % 2 == 0).then_some(2),
+                price: None,
+            };
             limits.model(PoolId(n % 2), &n.to_string(), terms)
         })
         .collect();
     let flying = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     let one = |n: usize| {
-        let class = if n.is_multiple_of(3) { Class::Job } else { Class::Direct };
+        let class = if n.is_multiple_of(3) {
+            Class::Job
+        } else {
+            Class::Direct
+        };
         let model = Arc::clone(&models[n % models.len()]);
-        let lane = limits.admit(CallerId(n as u64 % 5), &Load { class, pool: model.pool(), ..load(1) }).unwrap();
+        let lane = limits
+            .admit(
+                CallerId(n as u64 % 5),
+                &Load {
+                    class,
+                    pool: model.pool(),
+                    ..load(1)
+                },
+            )
+            .unwrap();
         let flying = Arc::clone(&flying);
         async move {
-            let wait = lane.enter(&Ask { guessed: 50, ..ask(&model) });
+            let wait = lane.enter(&Ask {
+                guessed: 50,
+                ..ask(&model)
+            });
             let permit = match n % 7 {
                 0 => match tokio::time::timeout(Duration::from_micros(n as u64 % 50), wait).await {
                     Ok(permit) => permit,
@@ -306,7 +534,10 @@ async fn no_wake_up_is_lost() {
             flying.fetch_sub(1, Ordering::SeqCst);
             if !n.is_multiple_of(11) {
                 let spent = Spent::Tokens(Usage::new(40, 20));
-                permit.finish(Report { spent, ..Report::new(Health::Success) });
+                permit.finish(Report {
+                    spent,
+                    ..Report::new(Health::Success)
+                });
             }
         }
     };
@@ -319,9 +550,15 @@ async fn no_wake_up_is_lost() {
         }
         while tasks.join_next().await.transpose().unwrap().is_some() {}
     };
-    tokio::time::timeout(Duration::from_secs(120), all).await.expect("every task ends");
+    tokio::time::timeout(Duration::from_secs(120), all)
+        .await
+        .expect("every task ends");
     assert_eq!(in_use(&limits), (0, 0, 0));
-    for row in limits.readings().iter().filter(|row| row.kind == Kind::Concurrency) {
+    for row in limits
+        .readings()
+        .iter()
+        .filter(|row| row.kind == Kind::Concurrency)
+    {
         assert_eq!((row.in_use, row.waiting), (0, 0), "{row:?}");
     }
 }

@@ -27,7 +27,13 @@ impl Tokens {
     pub fn new(per_minute: NonZeroU32, pace: f64, now: Instant) -> Self {
         let per_second = f64::from(per_minute.get()) * pace / 60.0;
         let burst = (per_second * BURST_S).max(1.0);
-        Self { per_minute, per_second, burst, balance: burst, at: now }
+        Self {
+            per_minute,
+            per_second,
+            burst,
+            balance: burst,
+            at: now,
+        }
     }
 
     pub const fn per_minute(&self) -> NonZeroU32 {
@@ -45,7 +51,8 @@ impl Tokens {
     pub fn wait(&self, needed: u64, now: Instant) -> Option<Instant> {
         let missing = as_float(needed).min(self.burst) - self.balance(now);
         // A nanosecond's worth is rounding.
-        (missing > self.per_second * 1e-9).then(|| now + Duration::from_secs_f64(missing / self.per_second).min(LOOK_AGAIN))
+        (missing > self.per_second * 1e-9)
+            .then(|| now + Duration::from_secs_f64(missing / self.per_second).min(LOOK_AGAIN))
     }
 
     pub fn take(&mut self, tokens: u64, now: Instant) {
@@ -67,25 +74,41 @@ impl Tokens {
     }
 
     /// What could go out now, in tokens.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and at most a u32's")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and at most a u32's"
+    )]
     pub fn available(&self, now: Instant) -> u64 {
         self.balance(now).max(0.0) as u64
     }
 
     /// What is missing from a full bucket, debts included.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative; saturates"
+    )]
     pub fn in_use(&self, now: Instant) -> u64 {
         (self.burst - self.balance(now)).max(0.0) as u64
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "tokens of one call are far fewer than 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "tokens of one call are far fewer than 2^53"
+)]
 const fn as_float(tokens: u64) -> f64 {
     tokens as f64
 }
 
 #[cfg(test)]
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the counts are small")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the counts are small"
+)]
 mod tests {
     use proptest::prelude::*;
 
@@ -93,10 +116,15 @@ mod tests {
 
     /// A taker that is always there, with calls of (used, reserved, latency); returns what was used and how long it took.
     fn run(bucket: &mut Tokens, start: Instant, calls: &[(u64, u64, u64)]) -> Vec<(Instant, u64)> {
-        let (mut now, mut went, mut flying) = (start, Vec::new(), Vec::<(Instant, u64, u64)>::new());
+        let (mut now, mut went, mut flying) =
+            (start, Vec::new(), Vec::<(Instant, u64, u64)>::new());
         for (used, reserved, latency_ms) in calls {
             while let Some(until) = bucket.wait(*reserved, now) {
-                let settled = flying.iter().map(|(at, ..)| *at).min().filter(|at| *at < until);
+                let settled = flying
+                    .iter()
+                    .map(|(at, ..)| *at)
+                    .min()
+                    .filter(|at| *at < until);
                 now = settled.unwrap_or(until);
                 flying.retain(|(at, reserved, used)| {
                     if *at <= now {
@@ -164,7 +192,10 @@ mod tests {
         assert_eq!(bucket.wait(2_000, start), None);
         bucket.take(2_000, start);
         // 1,000 were there: 1,000 are owed, and 1,000 have to be there again.
-        assert_eq!(bucket.wait(2_000, start), Some(start + Duration::from_secs(2)));
+        assert_eq!(
+            bucket.wait(2_000, start),
+            Some(start + Duration::from_secs(2))
+        );
         bucket.settle(2_000, 100, start);
         assert_eq!((bucket.available(start), bucket.in_use(start)), (900, 100));
         bucket.lower_to(7, start);

@@ -12,7 +12,11 @@ impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
     /// `None` when `value` is outside the range.
     #[must_use]
     pub const fn new(value: u64) -> Option<Self> {
-        if value < MIN || value > MAX { None } else { Some(Self(value)) }
+        if value < MIN || value > MAX {
+            None
+        } else {
+            Some(Self(value))
+        }
     }
 
     #[must_use]
@@ -36,12 +40,16 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX>
             }
 
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
-                Bounded::new(value).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(value), &self))
+                Bounded::new(value)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(value), &self))
             }
 
             fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
                 let refused = || E::invalid_value(de::Unexpected::Signed(value), &self);
-                u64::try_from(value).ok().and_then(Bounded::new).ok_or_else(refused)
+                u64::try_from(value)
+                    .ok()
+                    .and_then(Bounded::new)
+                    .ok_or_else(refused)
             }
         }
 
@@ -58,7 +66,9 @@ mod tests {
         type Attempts = Bounded<1, 10>;
         assert_eq!(serde_json::from_str::<Attempts>("10").unwrap().get(), 10);
         for wrong in ["0", "11", "-1", "1.5", "\"3\""] {
-            let error = serde_json::from_str::<Attempts>(wrong).unwrap_err().to_string();
+            let error = serde_json::from_str::<Attempts>(wrong)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("a whole number from 1 to 10"), "{error}");
         }
     }

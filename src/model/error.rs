@@ -138,15 +138,28 @@ pub struct Error {
 impl Error {
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None, upstream_status: None, attempted: None }
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            upstream_status: None,
+            attempted: None,
+        }
     }
 
     /// An error about one place in the request, given as a JSON Pointer.
     #[must_use]
     pub fn at(code: Code, pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        let fault = Fault { pointer: pointer.into(), message: message.into() };
+        let fault = Fault {
+            pointer: pointer.into(),
+            message: message.into(),
+        };
         let detail = said(&fault);
-        Self { errors: vec![fault], ..Self::new(code, detail) }
+        Self {
+            errors: vec![fault],
+            ..Self::new(code, detail)
+        }
     }
 
     /// The request has a wrong field; shorthand for [`Error::at`] with `invalid_request`.
@@ -181,7 +194,11 @@ impl Error {
 }
 
 fn said(fault: &Fault) -> String {
-    if fault.pointer.is_empty() { fault.message.clone() } else { format!("{}: {}", fault.pointer, fault.message) }
+    if fault.pointer.is_empty() {
+        fault.message.clone()
+    } else {
+        format!("{}: {}", fault.pointer, fault.message)
+    }
 }
 
 impl fmt::Display for Error {

@@ -13,10 +13,16 @@ use super::spec::Metadata;
 pub struct Content(pub String);
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a content part such as {\"type\": \"text\", \"text\": \"…\"}")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a content part such as {\"type\": \"text\", \"text\": \"…\"}"
+)]
 struct Part {
     #[serde(rename = "type")]
-    #[expect(dead_code, reason = "read only to be checked: `text` is the one kind there is")]
+    #[expect(
+        dead_code,
+        reason = "read only to be checked: `text` is the one kind there is"
+    )]
     kind: PartKind,
     text: String,
 }
@@ -27,7 +33,8 @@ enum PartKind {
     Text,
 }
 
-const CONTENT: &str = "a string, or an array of content parts such as {\"type\": \"text\", \"text\": \"…\"}";
+const CONTENT: &str =
+    "a string, or an array of content parts such as {\"type\": \"text\", \"text\": \"…\"}";
 
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -82,7 +89,11 @@ const MAX_ID_CHARS: usize = 255;
 
 impl From<Content> for Item {
     fn from(content: Content) -> Self {
-        Self { id: None, content, metadata: None }
+        Self {
+            id: None,
+            content,
+            metadata: None,
+        }
     }
 }
 
@@ -111,7 +122,11 @@ impl<'de> Deserialize<'de> for Item {
 
             fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Item, A::Error> {
                 let fields = Fields::deserialize(de::value::MapAccessDeserializer::new(fields))?;
-                Ok(Item { id: fields.id.map(|id| id.0), content: fields.input, metadata: fields.metadata })
+                Ok(Item {
+                    id: fields.id.map(|id| id.0),
+                    content: fields.input,
+                    metadata: fields.metadata,
+                })
             }
         }
 
@@ -133,7 +148,9 @@ impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let id = String::deserialize(deserializer)?;
         if id.chars().nth(MAX_ID_CHARS).is_some() {
-            return Err(de::Error::custom(format!("an id has at most {MAX_ID_CHARS} characters")));
+            return Err(de::Error::custom(format!(
+                "an id has at most {MAX_ID_CHARS} characters"
+            )));
         }
         Ok(Self(id))
     }
@@ -163,7 +180,12 @@ pub struct Input {
 impl Input {
     #[must_use]
     pub fn new(index: usize, item: Item) -> Self {
-        Self { index, id: item.id, metadata: item.metadata, content: Ok(item.content.0) }
+        Self {
+            index,
+            id: item.id,
+            metadata: item.metadata,
+            content: Ok(item.content.0),
+        }
     }
 
     /// As JSON that reads as the same [`Item`].
@@ -172,7 +194,11 @@ impl Input {
     /// Why it cannot be tried.
     pub fn written(&self) -> Result<Vec<u8>, Error> {
         let input = self.content.as_ref().map_err(Error::clone)?;
-        let written = Written { id: self.id.as_deref(), input, metadata: self.metadata.as_ref() };
+        let written = Written {
+            id: self.id.as_deref(),
+            input,
+            metadata: self.metadata.as_ref(),
+        };
         // Strings cannot fail to be written.
         Ok(serde_json::to_vec(&written).unwrap_or_default())
     }
@@ -180,7 +206,12 @@ impl Input {
     /// An input that could not be read.
     #[must_use]
     pub fn unreadable(index: usize, error: Error) -> Self {
-        Self { index, id: None, metadata: None, content: Err(error) }
+        Self {
+            index,
+            id: None,
+            metadata: None,
+            content: Err(error),
+        }
     }
 }
 
@@ -196,7 +227,10 @@ mod tests {
         assert_eq!(read(parts).unwrap().content.0, "a\n\nb");
         let object = format!(r#"{{"id":"x","input":{parts},"metadata":{{"k":"v"}}}}"#);
         let item = read(&object).unwrap();
-        assert_eq!((item.id.as_deref(), item.content.0.as_str()), (Some("x"), "a\n\nb"));
+        assert_eq!(
+            (item.id.as_deref(), item.content.0.as_str()),
+            (Some("x"), "a\n\nb")
+        );
     }
 
     #[test]

@@ -35,7 +35,14 @@ impl Usage {
     #[must_use]
     pub const fn new(input_tokens: u64, output_tokens: u64) -> Self {
         let total_tokens = input_tokens.saturating_add(output_tokens);
-        Self { input_tokens, output_tokens, total_tokens, cached_input_tokens: None, reasoning_tokens: None, cost_usd: None }
+        Self {
+            input_tokens,
+            output_tokens,
+            total_tokens,
+            cached_input_tokens: None,
+            reasoning_tokens: None,
+            cost_usd: None,
+        }
     }
 
     /// With what is known of its parts.
@@ -43,13 +50,20 @@ impl Usage {
     pub fn of_which(self, cached_input_tokens: Option<u64>, reasoning_tokens: Option<u64>) -> Self {
         let [cached_input_tokens, reasoning_tokens] =
             [cached_input_tokens, reasoning_tokens].map(|tokens| tokens.and_then(NonZeroU64::new));
-        Self { cached_input_tokens, reasoning_tokens, ..self }
+        Self {
+            cached_input_tokens,
+            reasoning_tokens,
+            ..self
+        }
     }
 
     /// With what it costs at a price.
     #[must_use]
     pub fn at(self, price: Option<Price>) -> Self {
-        Self { cost_usd: price.map(|price| price.of(self)), ..self }
+        Self {
+            cost_usd: price.map(|price| price.of(self)),
+            ..self
+        }
     }
 }
 
@@ -67,7 +81,12 @@ impl std::ops::AddAssign for Usage {
         let reasoning_tokens = sum(self.reasoning_tokens, other.reasoning_tokens);
         let input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         let output_tokens = self.output_tokens.saturating_add(other.output_tokens);
-        *self = Self { cached_input_tokens, reasoning_tokens, cost_usd, ..Self::new(input_tokens, output_tokens) };
+        *self = Self {
+            cached_input_tokens,
+            reasoning_tokens,
+            cost_usd,
+            ..Self::new(input_tokens, output_tokens)
+        };
     }
 }
 
@@ -86,7 +105,10 @@ impl ModelUsage {
     pub fn add(all: &mut Vec<Self>, model: &Arc<str>, usage: Usage) {
         match all.iter_mut().find(|known| known.model == *model) {
             Some(known) => known.usage += usage,
-            None => all.push(Self { model: Arc::clone(model), usage }),
+            None => all.push(Self {
+                model: Arc::clone(model),
+                usage,
+            }),
         }
     }
 }
@@ -161,7 +183,11 @@ impl Outcome {
             attempts: 0,
             usage: Usage::new(0, 0),
             spent: Vec::new(),
-            timing: Timing { queued: Duration::ZERO, upstream: Duration::ZERO, total: Duration::ZERO },
+            timing: Timing {
+                queued: Duration::ZERO,
+                upstream: Duration::ZERO,
+                total: Duration::ZERO,
+            },
         }
     }
 }

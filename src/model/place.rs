@@ -37,8 +37,14 @@ pub fn near(pointer: &str) -> &str {
         return pointer;
     }
     // A pointer that ends before a slash names something that is there.
-    let bytes = pointer.as_bytes().get(..=MAX_POINTER_BYTES).unwrap_or_default();
-    let end = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+    let bytes = pointer
+        .as_bytes()
+        .get(..=MAX_POINTER_BYTES)
+        .unwrap_or_default();
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .unwrap_or_default();
     pointer.get(..end).unwrap_or_default()
 }
 
@@ -49,8 +55,12 @@ pub fn brief(message: &str) -> Cow<'_, str> {
         return Cow::Borrowed(message);
     }
     let half = MAX_MESSAGE_BYTES / 2;
-    let head = message.get(..message.floor_char_boundary(half)).unwrap_or_default();
-    let tail = message.get(message.ceil_char_boundary(message.len() - half)..).unwrap_or_default();
+    let head = message
+        .get(..message.floor_char_boundary(half))
+        .unwrap_or_default();
+    let tail = message
+        .get(message.ceil_char_boundary(message.len() - half)..)
+        .unwrap_or_default();
     Cow::Owned(format!("{head} … {tail}"))
 }
 
@@ -93,14 +103,18 @@ mod tests {
     fn a_long_pointer_ends_at_a_place_above() {
         assert_eq!(near("/a/b"), "/a/b");
         assert_eq!(near(&format!("/a/{}", "é".repeat(1000))), "/a");
-        assert_eq!(near(&format!("/{}/a", "b".repeat(1023))), format!("/{}", "b".repeat(1023)));
+        assert_eq!(
+            near(&format!("/{}/a", "b".repeat(1023))),
+            format!("/{}", "b".repeat(1023))
+        );
         assert_eq!(near(&format!("/{}", "b".repeat(1024))), "");
         assert_eq!(near(&"/a".repeat(1000)), "/a".repeat(512));
     }
 
     #[test]
     fn what_json_allows_and_nobody_holds_is_known() {
-        let of = |text: &str| Beyond::of(&serde_json::from_str::<serde_json::Value>(text).unwrap_err());
+        let of =
+            |text: &str| Beyond::of(&serde_json::from_str::<serde_json::Value>(text).unwrap_err());
         assert_eq!(of("[1e400]"), Some(Beyond::Number));
         assert_eq!(of(&"[".repeat(200)), Some(Beyond::Depth));
         assert_eq!(of("[1e"), None);
@@ -111,6 +125,9 @@ mod tests {
         assert_eq!(brief("short"), "short");
         let long = format!("from {} to", "é".repeat(1000));
         let told = brief(&long);
-        assert!(told.starts_with("from é") && told.ends_with("é to") && told.len() < 320, "{told}");
+        assert!(
+            told.starts_with("from é") && told.ends_with("é to") && told.len() < 320,
+            "{told}"
+        );
     }
 }

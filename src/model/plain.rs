@@ -39,7 +39,9 @@ impl<'de> Deserialize<'de> for Plain {
             }
 
             fn visit_f64<E>(self, value: f64) -> Result<Plain, E> {
-                Ok(Plain(Number::from_f64(value).map_or(Value::Null, Value::Number)))
+                Ok(Plain(
+                    Number::from_f64(value).map_or(Value::Null, Value::Number),
+                ))
             }
 
             fn visit_str<E>(self, value: &str) -> Result<Plain, E> {
@@ -84,9 +86,23 @@ mod tests {
             r#"{"$serde_json::private::Number":"1"}"#,
             r#"{"b":null,"a":[true,-1,18446744073709551615,1.5,"é"]}"#,
         ] {
-            assert_eq!(serde_json::from_str::<Plain>(text).unwrap().0.to_string(), text);
+            assert_eq!(
+                serde_json::from_str::<Plain>(text).unwrap().0.to_string(),
+                text
+            );
         }
-        assert_eq!(serde_json::from_str::<Plain>(r#"{"a":1,"a":2}"#).unwrap().0.to_string(), r#"{"a":2}"#);
-        assert!(serde_json::from_str::<Plain>(&"[".repeat(128)).unwrap_err().to_string().contains("recursion"));
+        assert_eq!(
+            serde_json::from_str::<Plain>(r#"{"a":1,"a":2}"#)
+                .unwrap()
+                .0
+                .to_string(),
+            r#"{"a":2}"#
+        );
+        assert!(
+            serde_json::from_str::<Plain>(&"[".repeat(128))
+                .unwrap_err()
+                .to_string()
+                .contains("recursion")
+        );
     }
 }

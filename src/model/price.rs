@@ -14,13 +14,21 @@ impl Usd {
 
     /// `None` for what is negative, infinite or no number.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, not negative, and saturating")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rounded, not negative, and saturating"
+    )]
     pub fn from_dollars(dollars: f64) -> Option<Self> {
-        (dollars.is_finite() && dollars >= 0.0).then(|| Self((dollars * Self::PER_DOLLAR).round() as u64))
+        (dollars.is_finite() && dollars >= 0.0)
+            .then(|| Self((dollars * Self::PER_DOLLAR).round() as u64))
     }
 
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "for reading; exact up to nine thousand dollars")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "for reading; exact up to nine thousand dollars"
+    )]
     pub fn dollars(self) -> f64 {
         self.0 as f64 / Self::PER_DOLLAR
     }
@@ -66,7 +74,10 @@ mod tests {
     #[test]
     fn a_price_is_exact_over_millions_of_tokens() {
         let per_million = |dollars: f64| Usd::from_dollars(dollars / 1e6).unwrap();
-        let price = Price { input: per_million(0.15), output: per_million(0.6) };
+        let price = Price {
+            input: per_million(0.15),
+            output: per_million(0.6),
+        };
         assert!((price.of(Usage::new(10_000_000, 1_000_000)).dollars() - 2.1).abs() < 1e-12);
         assert_eq!(Usd::from_dollars(-1.0), None);
         assert_eq!(Usd::from_dollars(f64::NAN), None);

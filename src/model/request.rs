@@ -46,7 +46,8 @@ impl Batch {
     /// The most items of this batch in flight; `None`: as many as the global limit allows.
     #[must_use]
     pub fn concurrency(&self) -> Option<usize> {
-        self.concurrency.map(|n| usize::try_from(n.get()).unwrap_or(usize::MAX))
+        self.concurrency
+            .map(|n| usize::try_from(n.get()).unwrap_or(usize::MAX))
     }
 }
 
@@ -81,7 +82,9 @@ impl<'de> Deserialize<'de> for Items {
                 let mut items = Vec::new();
                 while let Some(item) = list.next_element()? {
                     if items.len() == MAX_ITEMS {
-                        let message = format!("has more than {MAX_ITEMS} inputs; send them as NDJSON, which has no limit");
+                        let message = format!(
+                            "has more than {MAX_ITEMS} inputs; send them as NDJSON, which has no limit"
+                        );
                         return Err(A::Error::custom(message));
                     }
                     items.push(item);
@@ -176,7 +179,9 @@ impl<'de, B: Body> Visitor<'de> for BodyVisitor<B> {
             }
             if !body.spec().read(&key.0, &mut map)? && !body.read(&key.0, &mut map)? {
                 let known = [Spec::FIELDS, B::FIELDS].concat().join("`, `");
-                map.next_value_seed(Refuse(&format!("unknown field; the fields here are `{known}`")))?;
+                map.next_value_seed(Refuse(&format!(
+                    "unknown field; the fields here are `{known}`"
+                )))?;
             }
             seen.push(key);
         }
@@ -206,7 +211,10 @@ impl<'de> Deserialize<'de> for JobRequest {
 #[cfg(test)]
 #[must_use]
 pub fn request_fields() -> [(&'static str, Vec<&'static str>); 2] {
-    [("/v1/extract", [Spec::FIELDS, Single::FIELDS].concat()), ("/v1/extract/batch", [Spec::FIELDS, Batch::FIELDS].concat())]
+    [
+        ("/v1/extract", [Spec::FIELDS, Single::FIELDS].concat()),
+        ("/v1/extract/batch", [Spec::FIELDS, Batch::FIELDS].concat()),
+    ]
 }
 
 /// Whether anything but an object is refused is seen here, and the messages; where an error is, in `http::json`.
@@ -220,8 +228,13 @@ mod tests {
         assert_eq!(single.spec.max_attempts(), 3);
         assert_eq!(single.spec.timeout().as_millis(), 120_000);
         assert!(single.spec.temperature().abs() < f64::EPSILON && !single.stream);
-        let batch: Batch = serde_json::from_str(r#"{"inputs": [], "schema": "person", "concurrency": null}"#).unwrap();
-        assert_eq!((batch.concurrency(), batch.on_error), (None, OnError::Continue));
+        let batch: Batch =
+            serde_json::from_str(r#"{"inputs": [], "schema": "person", "concurrency": null}"#)
+                .unwrap();
+        assert_eq!(
+            (batch.concurrency(), batch.on_error),
+            (None, OnError::Continue)
+        );
     }
 
     #[test]
@@ -232,25 +245,59 @@ mod tests {
             r#"{{"schema": "person", "inputs": ["a"], "concurrency": 2, "on_error": "stop", "seed": 1, "webhook": {webhook}}}"#
         );
         let job: JobRequest = serde_json::from_str(&body).unwrap();
-        assert_eq!((job.batch.concurrency(), job.batch.on_error, job.batch.spec.seed), (Some(2), OnError::Stop, Some(1)));
+        assert_eq!(
+            (
+                job.batch.concurrency(),
+                job.batch.on_error,
+                job.batch.spec.seed
+            ),
+            (Some(2), OnError::Stop, Some(1))
+        );
         assert_eq!(job.batch.inputs.map(|inputs| inputs.len()), Some(1));
-        assert_eq!(job.webhook.unwrap().url().as_str(), "https://hooks.example/a");
-        let without: JobRequest = serde_json::from_str(r#"{"schema": {}, "inputs": [], "webhook": null}"#).unwrap();
+        assert_eq!(
+            job.webhook.unwrap().url().as_str(),
+            "https://hooks.example/a"
+        );
+        let without: JobRequest =
+            serde_json::from_str(r#"{"schema": {}, "inputs": [], "webhook": null}"#).unwrap();
         assert!(without.webhook.is_none());
-        let common = |fields: &[&'static str], other: &str| fields.iter().copied().filter(|f| *f != other).collect::<Vec<_>>();
-        assert_eq!(common(JobRequest::FIELDS, "webhook"), common(Batch::FIELDS, "stream"));
+        let common = |fields: &[&'static str], other: &str| {
+            fields
+                .iter()
+                .copied()
+                .filter(|f| *f != other)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            common(JobRequest::FIELDS, "webhook"),
+            common(Batch::FIELDS, "stream")
+        );
 
-        let error = serde_json::from_str::<JobRequest>(r#"{"stream": false}"#).unwrap_err().to_string();
-        assert!(error.contains("unknown field; the fields here are `schema`") && error.contains("`webhook`"), "{error}");
+        let error = serde_json::from_str::<JobRequest>(r#"{"stream": false}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("unknown field; the fields here are `schema`")
+                && error.contains("`webhook`"),
+            "{error}"
+        );
         assert!(serde_json::from_str::<Batch>(&format!(r#"{{"webhook": {webhook}}}"#)).is_err());
         let twice = format!(r#"{{"webhook": {webhook}, "webhook": {webhook}}}"#);
-        assert!(serde_json::from_str::<JobRequest>(&twice).unwrap_err().to_string().contains("given twice"));
+        assert!(
+            serde_json::from_str::<JobRequest>(&twice)
+                .unwrap_err()
+                .to_string()
+                .contains("given twice")
+        );
     }
 
     #[test]
     fn a_wrong_field_says_so() {
         for (json, words) in [
-            (r#"{"inptu": "a"}"#, "unknown field; the fields here are `schema`"),
+            (
+                r#"{"inptu": "a"}"#,
+                "unknown field; the fields here are `schema`",
+            ),
             (r#"{"seed": 1, "seed": 2}"#, "given twice"),
             (r#"{"max_attempts": 11}"#, "a whole number from 1 to 10"),
             (r#"{"temperature": 2.1}"#, "a number from 0 to 2"),
@@ -258,7 +305,9 @@ mod tests {
             (r#"{"schema": 3}"#, "expected a JSON Schema"),
             ("[]", "expected a JSON object"),
         ] {
-            let error = serde_json::from_str::<Single>(json).unwrap_err().to_string();
+            let error = serde_json::from_str::<Single>(json)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(words), "{json}: {error}");
         }
     }

@@ -29,14 +29,31 @@ impl<'de> Deserialize<'de> for SchemaSource {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         match raw.get().as_bytes().first() {
             Some(b'{') => Ok(Self::Inline(raw)),
-            Some(b'"') => serde_json::from_str(raw.get()).map(Self::Named).map_err(de::Error::custom),
-            _ => Err(de::Error::custom("expected a JSON Schema (an object), or the name of a registered one (a string)")),
+            Some(b'"') => serde_json::from_str(raw.get())
+                .map(Self::Named)
+                .map_err(de::Error::custom),
+            _ => Err(de::Error::custom(
+                "expected a JSON Schema (an object), or the name of a registered one (a string)",
+            )),
         }
     }
 }
 
 /// How the structure is asked of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Deserialize,
+    serde::Serialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// What the provider is best at; another one if it refuses that.
@@ -115,7 +132,11 @@ pub struct Rule {
     #[schema(max_length = 4096, example = "data.end >= data.start")]
     pub expression: String,
     /// What a broken rule means, for the model and for the caller.
-    #[schema(min_length = 1, max_length = 500, example = "the end must not be before the start")]
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        example = "the end must not be before the start"
+    )]
     pub message: String,
 }
 
@@ -140,7 +161,9 @@ impl<'de> Deserialize<'de> for Temperature {
         if (0.0..=2.0).contains(&value) {
             Ok(Self(value))
         } else {
-            Err(de::Error::custom(format!("invalid value: {value}, expected a number from 0 to 2")))
+            Err(de::Error::custom(format!(
+                "invalid value: {value}, expected a number from 0 to 2"
+            )))
         }
     }
 }
@@ -175,7 +198,8 @@ impl Spec {
     /// How often the model may be asked for one item: 1 to 10, 3 if nothing was said.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
-        self.max_attempts.map_or(3, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
+        self.max_attempts
+            .map_or(3, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
     }
 
     /// One item's time in calls and backoff: 1 ms to an hour, two minutes if nothing was said.
@@ -193,7 +217,8 @@ impl Spec {
     /// The most tokens that an answer may have; `None`: the provider's own limit.
     #[must_use]
     pub fn max_output_tokens(&self) -> Option<u32> {
-        self.max_output_tokens.and_then(|n| u32::try_from(n.get()).ok())
+        self.max_output_tokens
+            .and_then(|n| u32::try_from(n.get()).ok())
     }
 
     /// Whether an answer may be mended toward the schema: yes, if nothing was said.
@@ -203,7 +228,11 @@ impl Spec {
     }
 
     /// Reads the value of `field` if it is one of the spec's.
-    pub(super) fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error> {
+    pub(super) fn read<'de, A: MapAccess<'de>>(
+        &mut self,
+        field: &str,
+        map: &mut A,
+    ) -> Result<bool, A::Error> {
         match field {
             "schema" => self.schema = Some(map.next_value()?),
             "instructions" => self.instructions = map.next_value()?,
@@ -248,7 +277,10 @@ impl Spec {
 /// Whether a query parameter of this name is plain text rather than JSON (a `schema` is either).
 #[must_use]
 pub fn field_is_text(field: &str) -> bool {
-    matches!(field, "instructions" | "model" | "mode" | "cache" | "on_error" | "on_failure")
+    matches!(
+        field,
+        "instructions" | "model" | "mode" | "cache" | "on_error" | "on_failure"
+    )
 }
 
 /// A value that fails to be read with a message of its own: how an unknown field is refused at its own place.

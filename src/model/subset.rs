@@ -16,7 +16,10 @@ use super::Mode;
 /// What is asked in the terms of a subset never has `allOf`, `oneOf` or `not`, whatever a provider says of them: they are merged,
 /// made `anyOf`, or told in words.
 #[derive(Debug, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "the columns of a table, each a yes or a no")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the columns of a table, each a yes or a no"
+)]
 pub struct Subset {
     /// For logs.
     pub name: &'static str,
@@ -154,7 +157,11 @@ impl Subset {
         otherwise: None,
     };
     /// The same, where the answer is always an object.
-    pub const OBJECT: Self = Self { name: "object", object_root: true, ..Self::WHOLE };
+    pub const OBJECT: Self = Self {
+        name: "object",
+        object_root: true,
+        ..Self::WHOLE
+    };
 
     #[must_use]
     pub fn takes(&self, keyword: &str) -> bool {
@@ -179,8 +186,15 @@ impl Asked {
     /// A value of the caller's form in this one: what an answer should look like.
     #[must_use]
     pub fn lowered(&self, value: &Value) -> Value {
-        let value = self.shapes.as_ref().map_or_else(|| value.clone(), |shapes| shapes.lowered(value));
-        if self.wrapped { serde_json::json!({"value": value}) } else { value }
+        let value = self
+            .shapes
+            .as_ref()
+            .map_or_else(|| value.clone(), |shapes| shapes.lowered(value));
+        if self.wrapped {
+            serde_json::json!({"value": value})
+        } else {
+            value
+        }
     }
 
     /// What a value in this form says, in the caller's. What is not in this form stays as it is.
@@ -188,7 +202,11 @@ impl Asked {
     pub fn raised(&self, mut value: Value, null: Null) -> Value {
         // What is asked for wrapped and comes without is in the caller's form: an empty list is no map there.
         if self.wrapped {
-            match value.as_object_mut().filter(|members| members.len() == 1).and_then(|members| members.remove("value")) {
+            match value
+                .as_object_mut()
+                .filter(|members| members.len() == 1)
+                .and_then(|members| members.remove("value"))
+            {
                 Some(within) => value = within,
                 None => return value,
             }

@@ -55,12 +55,15 @@ impl<'de> Deserialize<'de> for Target {
         if text.len() > MAX_URL_BYTES {
             return Err(D::Error::custom(TOO_LONG));
         }
-        let url = Url::parse(&text).map_err(|error| D::Error::custom(format!("expected an http or https URL: {error}")))?;
+        let url = Url::parse(&text)
+            .map_err(|error| D::Error::custom(format!("expected an http or https URL: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(D::Error::custom("expected an http or https URL"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(D::Error::custom("the URL has a user or a password; the signature says who is calling"));
+            return Err(D::Error::custom(
+                "the URL has a user or a password; the signature says who is calling",
+            ));
         }
         // Percent-encoded, it may be longer; it has to be readable again as it stands.
         if url.as_str().len() > MAX_URL_BYTES {
@@ -84,7 +87,9 @@ struct Secret(SecretSlice<u8>);
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let key = text.strip_prefix(PREFIX).and_then(|encoded| STANDARD.decode(encoded).ok());
+        let key = text
+            .strip_prefix(PREFIX)
+            .and_then(|encoded| STANDARD.decode(encoded).ok());
         let key = key.filter(|key| (24..=64).contains(&key.len())).ok_or_else(|| {
             D::Error::custom("expected `whsec_` and 24 to 64 random bytes in base64: echo whsec_$(openssl rand -base64 32)")
         })?;
@@ -112,16 +117,25 @@ mod tests {
         for (url, as_kept) in [
             ("https://hooks.example/a?b=c", "https://hooks.example/a?b=c"),
             ("HTTP://Hooks.Example:80", "http://hooks.example/"),
-            ("https://bücher.example/é", "https://xn--bcher-kva.example/%C3%A9"),
+            (
+                "https://bücher.example/é",
+                "https://xn--bcher-kva.example/%C3%A9",
+            ),
             ("http://127.1:8080/", "http://127.0.0.1:8080/"),
         ] {
             let webhook = read(url, SECRET).unwrap();
             assert_eq!(webhook.url().as_str(), as_kept);
             let again: Webhook = serde_json::from_str(&webhook.to_json()).unwrap();
-            assert_eq!((again.url(), again.key()), (webhook.url(), b"this is no real secret!!".as_slice()));
+            assert_eq!(
+                (again.url(), again.key()),
+                (webhook.url(), b"this is no real secret!!".as_slice())
+            );
         }
         for bytes in [24, 32, 64] {
-            assert_eq!(read("https://a.example", &encoded(bytes)).unwrap().key(), vec![7; bytes]);
+            assert_eq!(
+                read("https://a.example", &encoded(bytes)).unwrap().key(),
+                vec![7; bytes]
+            );
         }
     }
 
@@ -131,7 +145,10 @@ mod tests {
         assert!(read(&long, SECRET).is_ok());
         for (url, words) in [
             (format!("{long}x").as_str(), "longer than 2048"),
-            (&format!("https://a.example/{}", "é".repeat(900)), "longer than 2048"),
+            (
+                &format!("https://a.example/{}", "é".repeat(900)),
+                "longer than 2048",
+            ),
             ("", "expected an http or https URL"),
             ("hooks.example/a", "expected an http or https URL"),
             ("https://", "expected an http or https URL"),
@@ -160,26 +177,46 @@ mod tests {
             &encoded(65),
         ] {
             let error = read("https://a.example/", secret).unwrap_err();
-            assert!(error.contains("24 to 64 random bytes in base64"), "{secret}: {error}");
-            assert!(!error.contains("hush") && !error.contains("dGhpcy"), "{error}");
+            assert!(
+                error.contains("24 to 64 random bytes in base64"),
+                "{secret}: {error}"
+            );
+            assert!(
+                !error.contains("hush") && !error.contains("dGhpcy"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn both_fields_are_there_and_no_other() {
         for (json, words) in [
-            (format!(r#"{{"secret": "{SECRET}"}}"#), "missing field `url`"),
-            (r#"{"url": "https://a.example/"}"#.to_owned(), "missing field `secret`"),
-            (format!(r#"{{"url": "https://a.example/", "secret": "{SECRET}", "events": []}}"#), "unknown field `events`"),
+            (
+                format!(r#"{{"secret": "{SECRET}"}}"#),
+                "missing field `url`",
+            ),
+            (
+                r#"{"url": "https://a.example/"}"#.to_owned(),
+                "missing field `secret`",
+            ),
+            (
+                format!(r#"{{"url": "https://a.example/", "secret": "{SECRET}", "events": []}}"#),
+                "unknown field `events`",
+            ),
         ] {
-            let error = serde_json::from_str::<Webhook>(&json).unwrap_err().to_string();
+            let error = serde_json::from_str::<Webhook>(&json)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(words), "{json}: {error}");
         }
     }
 
     #[test]
     fn debug_shows_where_it_leads_and_no_secret() {
-        let shown = format!("{:?}", read("https://hooks.example:8443/hush?token=hush", SECRET).unwrap());
+        let shown = format!(
+            "{:?}",
+            read("https://hooks.example:8443/hush?token=hush", SECRET).unwrap()
+        );
         assert!(shown.contains("https://hooks.example:8443"), "{shown}");
         for secret in ["hush", "dGhpcy", "real secret", "116, 104"] {
             assert!(!shown.contains(secret), "{shown}");

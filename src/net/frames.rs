@@ -33,7 +33,15 @@ impl Frames {
     #[must_use]
     pub fn new(framing: Framing) -> Self {
         let (buffer, scanned, data) = (BytesMut::new(), 0, None);
-        Self { framing, buffer, scanned, data, after_cr: false, is_first_line: true, is_ended: false }
+        Self {
+            framing,
+            buffer,
+            scanned,
+            data,
+            after_cr: false,
+            is_first_line: true,
+            is_ended: false,
+        }
     }
 
     /// # Errors
@@ -71,7 +79,9 @@ impl Frames {
     }
 
     fn field(&mut self, line: &[u8]) {
-        let Some(value) = line.strip_prefix(b"data") else { return };
+        let Some(value) = line.strip_prefix(b"data") else {
+            return;
+        };
         let value = match value {
             [] => value,
             [b':', b' ', value @ ..] | [b':', value @ ..] => value,
@@ -129,7 +139,10 @@ mod tests {
         }
         frames.end();
         messages.extend(std::iter::from_fn(|| frames.message()));
-        messages.into_iter().map(|message| String::from_utf8(message).unwrap()).collect()
+        messages
+            .into_iter()
+            .map(|message| String::from_utf8(message).unwrap())
+            .collect()
     }
 
     #[test]
@@ -140,18 +153,32 @@ mod tests {
             ("data: a\r\n\ndata: b\r\n\n", vec!["a", "b"]),
             ("data: a\r\rdata:  b\r\r", vec!["a", " b"]),
             ("\u{feff}data: a\n\n", vec!["a"]),
-            (": still here\n\nevent: x\nid: 1\nretry: 5\ndata: a\ndata: ü\n\n", vec!["a\nü"]),
-            ("data\n\ndatabase: no\n\ndata: last, without its end", vec!["", "last, without its end"]),
+            (
+                ": still here\n\nevent: x\nid: 1\nretry: 5\ndata: a\ndata: ü\n\n",
+                vec!["a\nü"],
+            ),
+            (
+                "data\n\ndatabase: no\n\ndata: last, without its end",
+                vec!["", "last, without its end"],
+            ),
             ("event: only a name\n\n", vec![]),
             ("", vec![]),
         ] {
             let bytes = stream.as_bytes();
             for cut in 0..=bytes.len() {
                 let (before, after) = bytes.split_at(cut);
-                assert_eq!(read(Framing::Events, &[before, after]), expected, "{stream:?} cut at {cut}");
+                assert_eq!(
+                    read(Framing::Events, &[before, after]),
+                    expected,
+                    "{stream:?} cut at {cut}"
+                );
             }
             let single: Vec<_> = bytes.chunks(1).collect();
-            assert_eq!(read(Framing::Events, &single), expected, "{stream:?} byte by byte");
+            assert_eq!(
+                read(Framing::Events, &single),
+                expected,
+                "{stream:?} byte by byte"
+            );
         }
     }
 
@@ -162,7 +189,11 @@ mod tests {
             let (before, after) = bytes.split_at(cut);
             let lines: Vec<_> = read(Framing::Lines, &[before, after]);
             let lines: Vec<_> = lines.iter().map(|line| line.trim_end()).collect();
-            assert_eq!(lines, ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"], "cut at {cut}");
+            assert_eq!(
+                lines,
+                ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"],
+                "cut at {cut}"
+            );
         }
     }
 

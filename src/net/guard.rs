@@ -58,9 +58,16 @@ impl Resolve for PublicOnly {
 }
 
 /// The public ones of a name's addresses.
-fn public(name: &str, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, NotPublic> {
+fn public(
+    name: &str,
+    found: impl Iterator<Item = SocketAddr>,
+) -> Result<Vec<SocketAddr>, NotPublic> {
     let addresses: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
-    if addresses.is_empty() { Err(NotPublic(name.to_owned())) } else { Ok(addresses) }
+    if addresses.is_empty() {
+        Err(NotPublic(name.to_owned()))
+    } else {
+        Ok(addresses)
+    }
 }
 
 fn is_public(address: IpAddr) -> bool {
@@ -74,12 +81,16 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    !SPECIAL_V4.iter().any(|(block, bits)| address.to_bits() >> (32 - bits) == block.to_bits() >> (32 - bits))
+    !SPECIAL_V4
+        .iter()
+        .any(|(block, bits)| address.to_bits() >> (32 - bits) == block.to_bits() >> (32 - bits))
 }
 
 /// Of all that is assigned, only 2000::/3 is for the whole Internet.
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let within = |(block, bits): &(Ipv6Addr, u32)| address.to_bits() >> (128 - bits) == block.to_bits() >> (128 - bits);
+    let within = |(block, bits): &(Ipv6Addr, u32)| {
+        address.to_bits() >> (128 - bits) == block.to_bits() >> (128 - bits)
+    };
     within(&GLOBAL_V6) && !SPECIAL_V6.iter().any(within)
 }
 

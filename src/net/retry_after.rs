@@ -13,10 +13,15 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|n| *n >= 0.0);
-    let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number("retry-after"));
+    let seconds = number("retry-after-ms")
+        .map(|ms| ms / 1000.0)
+        .or_else(|| number("retry-after"));
     let wait = match seconds {
         Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(MAX_RETRY_AFTER),
-        None => httpdate::parse_http_date(text("retry-after")?).ok()?.duration_since(now).unwrap_or_default(),
+        None => httpdate::parse_http_date(text("retry-after")?)
+            .ok()?
+            .duration_since(now)
+            .unwrap_or_default(),
     };
     Some(wait.min(MAX_RETRY_AFTER))
 }
@@ -40,7 +45,11 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            assert_eq!(retry_after(&headers, now), wait_ms.map(Duration::from_millis), "{name}: {value}");
+            assert_eq!(
+                retry_after(&headers, now),
+                wait_ms.map(Duration::from_millis),
+                "{name}: {value}"
+            );
         }
     }
 }

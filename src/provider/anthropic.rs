@@ -27,7 +27,13 @@ impl Anthropic {
     /// The server at a base URL with this path.
     #[must_use]
     pub fn at(base_path: &str) -> Self {
-        Self { path: if after(base_path, "v1/").is_empty() { "messages" } else { "v1/messages" } }
+        Self {
+            path: if after(base_path, "v1/").is_empty() {
+                "messages"
+            } else {
+                "v1/messages"
+            },
+        }
     }
 }
 
@@ -69,7 +75,10 @@ struct Tool<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Choice {
-    Tool { name: &'static str, disable_parallel_tool_use: bool },
+    Tool {
+        name: &'static str,
+        disable_parallel_tool_use: bool,
+    },
 }
 
 /// The most tokens of an answer, by how a model's name begins: the field is required, and this is what each model has. Any other
@@ -88,9 +97,19 @@ const MAX_TOKENS: [(&str, u32); 8] = [
 const LEAST_MAX_TOKENS: u32 = 4_096;
 
 fn max_tokens(request: &Request<'_>, form: Form) -> u32 {
-    let known =
-        || MAX_TOKENS.iter().find(|(name, _)| request.model.starts_with(name)).map_or(LEAST_MAX_TOKENS, |(_, most)| *most);
-    let default = || if form.lessons.has(Lesson::OutputLimit) { LEAST_MAX_TOKENS } else { known() };
+    let known = || {
+        MAX_TOKENS
+            .iter()
+            .find(|(name, _)| request.model.starts_with(name))
+            .map_or(LEAST_MAX_TOKENS, |(_, most)| *most)
+    };
+    let default = || {
+        if form.lessons.has(Lesson::OutputLimit) {
+            LEAST_MAX_TOKENS
+        } else {
+            known()
+        }
+    };
     request.max_output_tokens.unwrap_or_else(default)
 }
 
@@ -178,7 +197,10 @@ impl Tokens {
         let known = draft.usage.unwrap_or_default();
         let read = self.input_tokens.map(|input| {
             let cached = self.cache_read_input_tokens.unwrap_or_default();
-            (input + self.cache_creation_input_tokens.unwrap_or_default() + cached, cached)
+            (
+                input + self.cache_creation_input_tokens.unwrap_or_default() + cached,
+                cached,
+            )
         });
         let known_cached = known.cached_input_tokens.map_or(0, std::num::NonZero::get);
         let (input, cached) = read.unwrap_or((known.input_tokens, known_cached));
@@ -194,7 +216,9 @@ fn stop(reason: Option<String>, details: Option<StopDetails>, draft: &mut Draft)
         "max_tokens" | "model_context_window_exceeded" => Finish::Length,
         "refusal" => {
             let words = details.and_then(|details| details.explanation);
-            Finish::Refusal(words.unwrap_or_else(|| "the provider's classifiers stopped the answer".to_owned()))
+            Finish::Refusal(
+                words.unwrap_or_else(|| "the provider's classifiers stopped the answer".to_owned()),
+            )
         }
         "end_turn" | "tool_use" | "stop_sequence" => Finish::Stop,
         // `pause_turn` belongs to tools that the server runs, and no such tool is offered.
@@ -238,19 +262,31 @@ impl Wire for Anthropic {
         let shows = |mode| matches!(mode, Mode::JsonSchema | Mode::Tools);
         let Question { root, messages, .. } = Question::new(request, form, shows);
         let mut messages = messages.into_iter();
-        let system = messages.next().map(|message| message.content).unwrap_or_default();
+        let system = messages
+            .next()
+            .map(|message| message.content)
+            .unwrap_or_default();
         let is_tool = form.mode == Mode::Tools;
         json(&Body {
             model: request.model,
             max_tokens: max_tokens(request, form),
             // Its scale ends at 1.
-            temperature: (!form.lessons.has(Lesson::Temperature)).then_some(request.temperature.min(1.0)),
+            temperature: (!form.lessons.has(Lesson::Temperature))
+                .then_some(request.temperature.min(1.0)),
             system,
             messages: messages.collect(),
-            output_config: (form.mode == Mode::JsonSchema)
-                .then_some(OutputConfig { format: Format::JsonSchema { schema: root } }),
-            tools: is_tool.then_some([Tool { name: TOOL, description: TOOL_DESCRIPTION, input_schema: root }]),
-            tool_choice: is_tool.then_some(Choice::Tool { name: TOOL, disable_parallel_tool_use: true }),
+            output_config: (form.mode == Mode::JsonSchema).then_some(OutputConfig {
+                format: Format::JsonSchema { schema: root },
+            }),
+            tools: is_tool.then_some([Tool {
+                name: TOOL,
+                description: TOOL_DESCRIPTION,
+                input_schema: root,
+            }]),
+            tool_choice: is_tool.then_some(Choice::Tool {
+                name: TOOL,
+                disable_parallel_tool_use: true,
+            }),
             stream: form.stream,
         })
     }
@@ -268,7 +304,9 @@ impl Wire for Anthropic {
         for block in reply.content {
             match block {
                 Block::Text { text } => draft.content.push_str(&text),
-                Block::ToolUse { input } if draft.arguments.is_empty() => draft.arguments = input.to_string(),
+                Block::ToolUse { input } if draft.arguments.is_empty() => {
+                    draft.arguments = input.to_string()
+                }
                 Block::ToolUse { .. } | Block::Other => {}
             }
         }
@@ -283,8 +321,12 @@ impl Wire for Anthropic {
                     tokens.add_to(draft);
                 }
             }
-            Event::ContentBlockDelta { delta: Delta::Text { text } } => draft.content.push_str(&text),
-            Event::ContentBlockDelta { delta: Delta::InputJson { partial_json } } => draft.arguments.push_str(&partial_json),
+            Event::ContentBlockDelta {
+                delta: Delta::Text { text },
+            } => draft.content.push_str(&text),
+            Event::ContentBlockDelta {
+                delta: Delta::InputJson { partial_json },
+            } => draft.arguments.push_str(&partial_json),
             Event::MessageDelta { delta, usage } => {
                 if let Some(tokens) = usage {
                     tokens.add_to(draft);
@@ -293,7 +335,10 @@ impl Wire for Anthropic {
             }
             Event::MessageStop => draft.end = End::Over,
             Event::Error => return Err(Wrong::Error(self.complaint(message))),
-            Event::ContentBlockDelta { delta: Delta::Other } | Event::Other => {}
+            Event::ContentBlockDelta {
+                delta: Delta::Other,
+            }
+            | Event::Other => {}
         }
         Ok(())
     }
@@ -302,11 +347,26 @@ impl Wire for Anthropic {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         let error = said::error_in(&value);
         let message = said::words(error, body);
-        let kind = error.get("type").and_then(Value::as_str).unwrap_or_default();
+        let kind = error
+            .get("type")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let is_used_up = kind == "billing_error" || message.contains("credit balance is too low");
-        let meaning = if is_used_up { Meaning::Exhausted } else { Meaning::Status };
-        let status = STATUSES.iter().find(|(name, _)| *name == kind).map(|(_, status)| *status);
-        Said { message, meaning, status, retry_after: None }
+        let meaning = if is_used_up {
+            Meaning::Exhausted
+        } else {
+            Meaning::Status
+        };
+        let status = STATUSES
+            .iter()
+            .find(|(name, _)| *name == kind)
+            .map(|(_, status)| *status);
+        Said {
+            message,
+            meaning,
+            status,
+            retry_after: None,
+        }
     }
 
     fn vocabulary(&self) -> &'static Vocabulary {
@@ -334,8 +394,20 @@ const STATUSES: [(&str, u16); 10] = [
 
 /// From issue threads, 2026-11.
 const VOCABULARY: Vocabulary = Vocabulary {
-    schema: &["format.schema", "input_schema", "schema is", "too complex", "invalid schema", "json schema"],
-    json_schema: &["output_config", "output_format", "output format", "structured output"],
+    schema: &[
+        "format.schema",
+        "input_schema",
+        "schema is",
+        "too complex",
+        "invalid schema",
+        "json schema",
+    ],
+    json_schema: &[
+        "output_config",
+        "output_format",
+        "output format",
+        "structured output",
+    ],
     tools: &["tool"],
     json_object: &[],
     in_a_500: &[],

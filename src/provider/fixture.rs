@@ -6,39 +6,71 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use super::hearing::tests::heard;
-use super::{Answer, Complaint, Form, Left, Lesson, Lessons, Request, Schema, Template, Wire, Wrong};
+use super::{
+    Answer, Complaint, Form, Left, Lesson, Lessons, Request, Schema, Template, Wire, Wrong,
+};
 use crate::model::{Asked, Content, Example, Fault, Forms, Mode};
 
 pub const MODES: [Mode; 4] = [Mode::JsonSchema, Mode::Tools, Mode::JsonObject, Mode::Text];
 
 pub fn form(mode: Mode) -> Form {
-    Form { mode, stream: false, lessons: Lessons::default() }
+    Form {
+        mode,
+        stream: false,
+        lessons: Lessons::default(),
+    }
 }
 
 /// A form in which the server is known not to take this.
 pub fn without(mode: Mode, lesson: Lesson) -> Form {
     let mut lessons = Lessons::default();
     assert!(lessons.add(lesson) && !lessons.add(lesson));
-    Form { mode, stream: false, lessons }
+    Form {
+        mode,
+        stream: false,
+        lessons,
+    }
 }
 
 pub fn forms(schema: &Value, wrapped: bool) -> Forms {
     let mut forms = Forms::default();
     for mode in MODES.into_iter().filter(|mode| *mode != Mode::Text) {
-        forms.set(mode, Arc::new(Asked { raw: to_raw_value(schema).unwrap(), strict: true, wrapped, shapes: None }));
+        forms.set(
+            mode,
+            Arc::new(Asked {
+                raw: to_raw_value(schema).unwrap(),
+                strict: true,
+                wrapped,
+                shapes: None,
+            }),
+        );
     }
     forms
 }
 
 pub fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
     let raw = to_raw_value(schema).unwrap();
-    let examples = [Example { input: Content("Ann".to_owned()), output: json!({"name": "Ann"}) }];
-    let faults = vec![Fault { pointer: "/name".to_owned(), message: "is missing".to_owned() }];
-    let complaint = Complaint { answer: String::new(), faults };
+    let examples = [Example {
+        input: Content("Ann".to_owned()),
+        output: json!({"name": "Ann"}),
+    }];
+    let faults = vec![Fault {
+        pointer: "/name".to_owned(),
+        message: "is missing".to_owned(),
+    }];
+    let complaint = Complaint {
+        answer: String::new(),
+        faults,
+    };
     then(&Request {
         model: "m",
         mode: Mode::Auto,
-        schema: Schema { value: &Arc::new(schema.clone()), raw: &raw, forms: &forms(schema, false), examples: &[] },
+        schema: Schema {
+            value: &Arc::new(schema.clone()),
+            raw: &raw,
+            forms: &forms(schema, false),
+            examples: &[],
+        },
         instructions: Some("Names only."),
         examples: &examples,
         input: "Bob \"the\" builder",
@@ -55,12 +87,15 @@ pub fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> 
 
 /// The body that a wire sends.
 pub fn encoded(wire: &dyn Wire, schema: &Value, form: Form) -> Value {
-    with_request(schema, |request| serde_json::from_slice(&wire.encode(request, form)).unwrap())
+    with_request(schema, |request| {
+        serde_json::from_slice(&wire.encode(request, form)).unwrap()
+    })
 }
 
 /// What a wire makes of a whole body.
 pub fn decoded(wire: &dyn Wire, body: &Value, mode: Mode) -> Result<Answer, Wrong> {
-    wire.decode(body.to_string().as_bytes()).map(|draft| draft.answer(mode, Left::default()))
+    wire.decode(body.to_string().as_bytes())
+        .map(|draft| draft.answer(mode, Left::default()))
 }
 
 /// What a wire makes of a stream of these messages.
@@ -70,15 +105,30 @@ pub fn streamed(wire: &dyn Wire, messages: &[Value], mode: Mode) -> Result<Answe
 
 /// Server-sent events.
 pub fn stream(messages: &[Value]) -> String {
-    messages.iter().map(|message| format!("data: {message}\n\n")).collect::<Vec<_>>().concat()
+    messages
+        .iter()
+        .map(|message| format!("data: {message}\n\n"))
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// Text, finish and usage, without what a wire does not decide.
 pub fn answer(text: &str, finish: super::Finish, usage: crate::model::Usage, mode: Mode) -> Answer {
-    Answer { text: text.to_owned(), finish, usage: Some(usage), mode, left: Left::default() }
+    Answer {
+        text: text.to_owned(),
+        finish,
+        usage: Some(usage),
+        mode,
+        left: Left::default(),
+    }
 }
 
 /// The roles and texts of messages.
 pub fn roles(messages: &Value) -> Vec<&str> {
-    messages.as_array().unwrap().iter().map(|message| message["role"].as_str().unwrap()).collect()
+    messages
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["role"].as_str().unwrap())
+        .collect()
 }

@@ -27,8 +27,12 @@ impl Gemini {
     /// The server at a base URL with this path.
     #[must_use]
     pub fn at(base_path: &str) -> Self {
-        let has_version = ["v1beta/", "v1/"].iter().any(|version| after(base_path, version).is_empty());
-        Self { version: if has_version { "" } else { "v1beta/" } }
+        let has_version = ["v1beta/", "v1/"]
+            .iter()
+            .any(|version| after(base_path, version).is_empty());
+        Self {
+            version: if has_version { "" } else { "v1beta/" },
+        }
     }
 }
 
@@ -108,7 +112,12 @@ impl From<Message> for Content {
             Role::User => Some("user"),
             Role::Assistant => Some("model"),
         };
-        Self { role, parts: [TextPart { text: message.content }] }
+        Self {
+            role,
+            parts: [TextPart {
+                text: message.content,
+            }],
+        }
     }
 }
 
@@ -175,26 +184,40 @@ impl Tokens {
     fn usage(&self) -> Usage {
         let input = self.prompt_token_count + self.tool_use_prompt_token_count;
         let output = self.candidates_token_count + self.thoughts_token_count.unwrap_or_default();
-        Usage::new(input, output).of_which(self.cached_content_token_count, self.thoughts_token_count)
+        Usage::new(input, output)
+            .of_which(self.cached_content_token_count, self.thoughts_token_count)
     }
 }
 
 impl Candidate {
     fn add_to(self, draft: &mut Draft) {
-        for part in self.content.and_then(|content| content.parts).into_iter().flatten().filter(|part| !part.thought) {
+        for part in self
+            .content
+            .and_then(|content| content.parts)
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.thought)
+        {
             draft.content.push_str(&part.text.unwrap_or_default());
             if let Some(call) = part.function_call
                 && draft.arguments.is_empty()
             {
-                draft.arguments = call.args.map_or_else(|| "{}".to_owned(), |arguments| arguments.to_string());
+                draft.arguments = call
+                    .args
+                    .map_or_else(|| "{}".to_owned(), |arguments| arguments.to_string());
             }
         }
-        let Some(reason) = self.finish_reason else { return };
+        let Some(reason) = self.finish_reason else {
+            return;
+        };
         draft.end = End::Whole;
         draft.finish = Some(match reason.as_str() {
             "MAX_TOKENS" => Finish::Length,
             reason if DECLINED.contains(&reason) => {
-                let more = self.finish_message.map(|message| format!(": {message}")).unwrap_or_default();
+                let more = self
+                    .finish_message
+                    .map(|message| format!(": {message}"))
+                    .unwrap_or_default();
                 Finish::Refusal(format!("the provider stopped the answer ({reason}){more}"))
             }
             "STOP" => Finish::Stop,
@@ -205,7 +228,14 @@ impl Candidate {
 }
 
 /// Ends that are a refusal: <https://ai.google.dev/api/generate-content#FinishReason>, read 2026-11.
-const DECLINED: [&str; 6] = ["SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"];
+const DECLINED: [&str; 6] = [
+    "SAFETY",
+    "RECITATION",
+    "LANGUAGE",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+];
 
 impl Wire for Gemini {
     fn path(&self, model: &str, stream: bool) -> Option<Cow<'static, str>> {
@@ -213,7 +243,11 @@ impl Wire for Gemini {
             Some((kind @ ("models" | "tunedModels"), name)) => (kind, name),
             _ => ("models", model),
         };
-        let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        let method = if stream {
+            "streamGenerateContent?alt=sse"
+        } else {
+            "generateContent"
+        };
         Some(format!("{}{kind}/{}:{method}", self.version, segment(name)?).into())
     }
 
@@ -238,21 +272,42 @@ impl Wire for Gemini {
         let shows = |mode| matches!(mode, Mode::JsonSchema | Mode::Tools);
         let Question { root, messages, .. } = Question::new(request, form, shows);
         let mut contents = messages.into_iter().map(Content::from);
-        let empty = || Content { role: None, parts: [TextPart { text: String::new() }] };
+        let empty = || Content {
+            role: None,
+            parts: [TextPart {
+                text: String::new(),
+            }],
+        };
         let system_instruction = contents.next().unwrap_or_else(empty);
-        let function = Function { name: TOOL, description: TOOL_DESCRIPTION, parameters_json_schema: root };
-        let calling = Calling { mode: "ANY", allowed_function_names: [TOOL] };
+        let function = Function {
+            name: TOOL,
+            description: TOOL_DESCRIPTION,
+            parameters_json_schema: root,
+        };
+        let calling = Calling {
+            mode: "ANY",
+            allowed_function_names: [TOOL],
+        };
         let is_tool = form.mode == Mode::Tools;
         json(&Body {
             system_instruction,
             contents: contents.collect(),
-            tools: is_tool.then_some([Tools { function_declarations: [function] }]),
-            tool_config: is_tool.then_some(ToolConfig { function_calling_config: calling }),
+            tools: is_tool.then_some([Tools {
+                function_declarations: [function],
+            }]),
+            tool_config: is_tool.then_some(ToolConfig {
+                function_calling_config: calling,
+            }),
             generation_config: Config {
-                temperature: (!form.lessons.has(Lesson::Temperature)).then_some(request.temperature),
-                seed: request.seed.filter(|_| !form.lessons.has(Lesson::Seed)).map(|seed| seed.rem_euclid(SEEDS)),
+                temperature: (!form.lessons.has(Lesson::Temperature))
+                    .then_some(request.temperature),
+                seed: request
+                    .seed
+                    .filter(|_| !form.lessons.has(Lesson::Seed))
+                    .map(|seed| seed.rem_euclid(SEEDS)),
                 max_output_tokens: request.max_output_tokens,
-                response_mime_type: matches!(form.mode, Mode::JsonSchema | Mode::JsonObject).then_some("application/json"),
+                response_mime_type: matches!(form.mode, Mode::JsonSchema | Mode::JsonObject)
+                    .then_some("application/json"),
                 response_json_schema: (form.mode == Mode::JsonSchema).then_some(root),
             },
         })
@@ -262,23 +317,31 @@ impl Wire for Gemini {
         let mut draft = Draft::default();
         self.hear(body, &mut draft)?;
         match draft.end {
-            End::Open => Err(Wrong::Format("the answer has no finished candidate".to_owned())),
+            End::Open => Err(Wrong::Format(
+                "the answer has no finished candidate".to_owned(),
+            )),
             End::Whole | End::Over => Ok(draft),
         }
     }
 
     fn hear(&self, message: &[u8], draft: &mut Draft) -> Result<(), Wrong> {
-        let reply: Reply =
-            serde_json::from_slice(message).map_err(|error| Wrong::Format(format!("the answer is not Gemini's: {error}")))?;
+        let reply: Reply = serde_json::from_slice(message)
+            .map_err(|error| Wrong::Format(format!("the answer is not Gemini's: {error}")))?;
         if reply.error.is_some() {
             return Err(Wrong::Error(self.complaint(message)));
         }
         if let Some(tokens) = reply.usage_metadata {
             draft.usage = Some(tokens.usage());
         }
-        if let Some(Feedback { block_reason: Some(reason), block_reason_message: words }) = reply.prompt_feedback {
+        if let Some(Feedback {
+            block_reason: Some(reason),
+            block_reason_message: words,
+        }) = reply.prompt_feedback
+        {
             let more = words.map(|words| format!(": {words}")).unwrap_or_default();
-            draft.finish = Some(Finish::Refusal(format!("the provider does not take the text ({reason}){more}")));
+            draft.finish = Some(Finish::Refusal(format!(
+                "the provider does not take the text ({reason}){more}"
+            )));
             draft.end = End::Whole;
         }
         if let Some(candidate) = reply.candidates.into_iter().flatten().next() {
@@ -290,11 +353,29 @@ impl Wire for Gemini {
     fn complaint(&self, body: &[u8]) -> Said {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         let error = said::error_in(&value);
-        let details = || error.get("details").and_then(Value::as_array).into_iter().flatten();
-        let violations = || details().filter_map(|detail| detail.get("violations")?.as_array()).flatten();
-        let is_daily =
-            |violation: &Value| violation.get("quotaId").and_then(Value::as_str).is_some_and(|id| id.contains("PerDay"));
-        let meaning = if details().any(|detail| detail.get("reason").is_some_and(|reason| reason == "API_KEY_INVALID")) {
+        let details = || {
+            error
+                .get("details")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+        };
+        let violations = || {
+            details()
+                .filter_map(|detail| detail.get("violations")?.as_array())
+                .flatten()
+        };
+        let is_daily = |violation: &Value| {
+            violation
+                .get("quotaId")
+                .and_then(Value::as_str)
+                .is_some_and(|id| id.contains("PerDay"))
+        };
+        let meaning = if details().any(|detail| {
+            detail
+                .get("reason")
+                .is_some_and(|reason| reason == "API_KEY_INVALID")
+        }) {
             Meaning::BadKey
         } else if violations().any(is_daily) {
             Meaning::Exhausted
@@ -303,7 +384,12 @@ impl Wire for Gemini {
         };
         let delay = details().find_map(|detail| detail.get("retryDelay")?.as_str());
         let message = said::words(error, body);
-        Said { message, meaning, status: said::numbered(error.get("code")), retry_after: delay.and_then(duration) }
+        Said {
+            message,
+            meaning,
+            status: said::numbered(error.get("code")),
+            retry_after: delay.and_then(duration),
+        }
     }
 
     fn vocabulary(&self) -> &'static Vocabulary {
@@ -317,15 +403,27 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// A duration as protocol buffers write it: `34.07s`.
 fn duration(text: &str) -> Option<Duration> {
     let seconds: f64 = text.strip_suffix('s')?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok().map(|wait| wait.min(MAX_WAIT))
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .map(|wait| wait.min(MAX_WAIT))
 }
 
 /// From issue threads, 2026-11.
 const VOCABULARY: Vocabulary = Vocabulary {
     schema: &["schema"],
-    json_schema: &["json mode", "response_mime_type", "responsemimetype", "response mime type"],
+    json_schema: &[
+        "json mode",
+        "response_mime_type",
+        "responsemimetype",
+        "response mime type",
+    ],
     tools: &["function", "tool"],
-    json_object: &["json mode", "response_mime_type", "responsemimetype", "response mime type"],
+    json_object: &[
+        "json mode",
+        "response_mime_type",
+        "responsemimetype",
+        "response mime type",
+    ],
     in_a_500: &[],
 };
 

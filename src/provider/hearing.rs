@@ -14,7 +14,11 @@ pub struct Listener<'a> {
 
 impl<'a> Listener<'a> {
     pub const fn new(on_text: Option<OnText<'a>>, mode: Mode) -> Self {
-        Self { on_text, mode, told: 0 }
+        Self {
+            on_text,
+            mode,
+            told: 0,
+        }
     }
 
     /// Tells what is new in the text.
@@ -38,14 +42,23 @@ pub struct Hearing<'a> {
 
 impl<'a> Hearing<'a> {
     pub fn new(wire: &'a dyn Wire, mode: Mode) -> Self {
-        Self { wire, mode, frames: Frames::new(wire.framing()), draft: Draft::default() }
+        Self {
+            wire,
+            mode,
+            frames: Frames::new(wire.framing()),
+            draft: Draft::default(),
+        }
     }
 
     /// Takes the next bytes, `None` at the end of all. True: nothing follows that matters.
     ///
     /// # Errors
     /// When they are no answer, or say that something went wrong.
-    pub fn take(&mut self, bytes: Option<&[u8]>, listener: &mut Listener<'_>) -> Result<bool, Wrong> {
+    pub fn take(
+        &mut self,
+        bytes: Option<&[u8]>,
+        listener: &mut Listener<'_>,
+    ) -> Result<bool, Wrong> {
         match bytes {
             Some(bytes) => self.frames.push(bytes).map_err(|error| too_large(&error))?,
             None => self.frames.end(),
@@ -66,7 +79,9 @@ impl<'a> Hearing<'a> {
     /// When the stream ended before the provider said that the answer is whole.
     pub fn finish(self) -> Result<Draft, Wrong> {
         match self.draft.end {
-            End::Open => Err(Wrong::Format("the stream ended before the answer was whole".to_owned())),
+            End::Open => Err(Wrong::Format(
+                "the stream ended before the answer was whole".to_owned(),
+            )),
             End::Whole | End::Over => Ok(self.draft),
         }
     }
@@ -93,8 +108,14 @@ pub mod tests {
         let on_text = |_: Mode, text: &str| told.lock().unwrap().push(text.to_owned());
         let mut listener = Listener::new(Some(&on_text), mode);
         let mut hearing = Hearing::new(wire, mode);
-        let whole = pieces.into_iter().map(Some).chain([None]).try_for_each(|piece| hearing.take(piece, &mut listener).map(drop));
-        let answer = whole.and_then(|()| hearing.finish()).map(|draft| draft.answer(mode, Left::default()));
+        let whole = pieces
+            .into_iter()
+            .map(Some)
+            .chain([None])
+            .try_for_each(|piece| hearing.take(piece, &mut listener).map(drop));
+        let answer = whole
+            .and_then(|()| hearing.finish())
+            .map(|draft| draft.answer(mode, Left::default()));
         if let Ok(answer) = &answer {
             listener.tell(&answer.text);
         }
@@ -116,7 +137,9 @@ pub mod tests {
             check(&[before, after], &format!("cut at {cut}"));
         }
         check(&bytes.chunks(1).collect::<Vec<_>>(), "byte by byte");
-        let whole_from = stream.find(whole_from).expect("the end mark is in the stream");
+        let whole_from = stream
+            .find(whole_from)
+            .expect("the end mark is in the stream");
         for end in 0..=whole_from {
             let (answer, _) = heard(wire, expected.mode, [&bytes[..end]]);
             assert!(answer.is_err(), "ended at {end}: {answer:?}");

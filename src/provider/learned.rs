@@ -32,18 +32,35 @@ impl Learned {
     /// The form that the server takes, as far as that is known: of `modes`, the best first, one that is open.
     pub fn form(&self, request: &Request<'_>, modes: &[Mode]) -> Form {
         let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Model { mut refused_modes, lessons } = memory.models.get(request.model).copied().unwrap_or_default();
+        let Model {
+            mut refused_modes,
+            lessons,
+        } = memory
+            .models
+            .get(request.model)
+            .copied()
+            .unwrap_or_default();
         if !memory.schemas.is_empty() {
-            refused_modes |= memory.schemas.get(&schema_key(request)).copied().unwrap_or_default();
+            refused_modes |= memory
+                .schemas
+                .get(&schema_key(request))
+                .copied()
+                .unwrap_or_default();
         }
         let mode = match request.mode {
             Mode::Auto => {
-                let open = |mode: &&Mode| refused_modes & bit(**mode) == 0 && request.schema.forms.of(**mode).is_some();
+                let open = |mode: &&Mode| {
+                    refused_modes & bit(**mode) == 0 && request.schema.forms.of(**mode).is_some()
+                };
                 modes.iter().find(open).copied().unwrap_or(Mode::Text)
             }
             mode => mode,
         };
-        Form { mode, stream: request.on_text.is_some() && !lessons.has(Lesson::Stream), lessons }
+        Form {
+            mode,
+            stream: request.on_text.is_some() && !lessons.has(Lesson::Stream),
+            lessons,
+        }
     }
 
     /// Remembers a lesson. False when it was known already and so does not help.

@@ -5,14 +5,20 @@ use http::{HeaderMap, HeaderName};
 use super::Left;
 
 const REMAINING_REQUESTS: [(HeaderName, HeaderName); 2] = [
-    (HeaderName::from_static("x-ratelimit-limit-requests"), HeaderName::from_static("x-ratelimit-remaining-requests")),
+    (
+        HeaderName::from_static("x-ratelimit-limit-requests"),
+        HeaderName::from_static("x-ratelimit-remaining-requests"),
+    ),
     (
         HeaderName::from_static("anthropic-ratelimit-requests-limit"),
         HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
     ),
 ];
 const REMAINING_TOKENS: [(HeaderName, HeaderName); 2] = [
-    (HeaderName::from_static("x-ratelimit-limit-tokens"), HeaderName::from_static("x-ratelimit-remaining-tokens")),
+    (
+        HeaderName::from_static("x-ratelimit-limit-tokens"),
+        HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    ),
     (
         HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
         HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
@@ -27,10 +33,15 @@ pub fn left(headers: &HeaderMap) -> Left {
     let read = |names: &[(HeaderName, HeaderName)]| {
         names.iter().find_map(|(limit, remaining)| {
             let remaining = u64::try_from(number(remaining)?).ok()?;
-            number(limit).is_none_or(|limit| limit > 0).then_some(remaining)
+            number(limit)
+                .is_none_or(|limit| limit > 0)
+                .then_some(remaining)
         })
     };
-    Left { requests: read(&REMAINING_REQUESTS), tokens: read(&REMAINING_TOKENS) }
+    Left {
+        requests: read(&REMAINING_REQUESTS),
+        tokens: read(&REMAINING_TOKENS),
+    }
 }
 
 #[cfg(test)]
@@ -50,12 +61,21 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             let name = |what: &str| match name {
-                "x-ratelimit" => HeaderName::try_from(format!("x-ratelimit-{what}-tokens")).unwrap(),
+                "x-ratelimit" => {
+                    HeaderName::try_from(format!("x-ratelimit-{what}-tokens")).unwrap()
+                }
                 _ => HeaderName::try_from(format!("anthropic-ratelimit-tokens-{what}")).unwrap(),
             };
             headers.insert(name("limit"), limit.parse().unwrap());
             headers.insert(name("remaining"), remaining.parse().unwrap());
-            assert_eq!(left(&headers), Left { requests: None, tokens: expected }, "{limit} {remaining}");
+            assert_eq!(
+                left(&headers),
+                Left {
+                    requests: None,
+                    tokens: expected
+                },
+                "{limit} {remaining}"
+            );
         }
     }
 }

@@ -152,33 +152,56 @@ impl Engine {
     /// See [`LoadError`].
     pub fn load(path: &Path, options: Options) -> Result<Self, LoadError> {
         let model = Arc::new(load::model(path)?);
-        let not_a_model = || LoadError::NotAModel { path: path.to_owned() };
+        let not_a_model = || LoadError::NotAModel {
+            path: path.to_owned(),
+        };
         let vocabulary = vocabulary::environment(&model).ok_or_else(not_a_model)?;
         let grammars = Grammars::new(&vocabulary).map_err(|_| not_a_model())?;
         let longest = vocabulary.tok_trie().max_token_len();
-        let trained = usize::try_from(model.n_ctx_train()).unwrap_or(usize::MAX).max(SMALLEST_CONTEXT);
+        let trained = usize::try_from(model.n_ctx_train())
+            .unwrap_or(usize::MAX)
+            .max(SMALLEST_CONTEXT);
         let context_tokens = options.context_tokens.clamp(SMALLEST_CONTEXT, trained);
         let workers = options.workers.clamp(1, MOST_SLOTS);
         let slots = options.parallel.clamp(1, MOST_SLOTS).div_ceil(workers);
         let size = Size { workers, slots };
         let chat = Chat::new(Arc::clone(&model), longest);
         let source = Source::new(Arc::clone(&model), &vocabulary);
-        let preparer = Preparer { chat, grammars, source, context_tokens };
+        let preparer = Preparer {
+            chat,
+            grammars,
+            source,
+            context_tokens,
+        };
         let jobs = Arc::new(Queue::new(options.queue));
         let stop = Arc::new(AtomicBool::new(false));
-        let mut engine = Self { model, context_tokens, jobs, stop, threads: Vec::new() };
+        let mut engine = Self {
+            model,
+            context_tokens,
+            jobs,
+            stop,
+            threads: Vec::new(),
+        };
         engine.start(preparer, &vocabulary, size)?;
         Ok(engine)
     }
 
-    fn start(&mut self, preparer: Preparer, vocabulary: &TokEnv, size: Size) -> Result<(), LoadError> {
+    fn start(
+        &mut self,
+        preparer: Preparer,
+        vocabulary: &TokEnv,
+        size: Size,
+    ) -> Result<(), LoadError> {
         let no_thread = |error: std::io::Error| LoadError::Context(error.to_string());
         let (sender, receiver) = sync_channel(size.workers * size.slots);
         let ready = Arc::new(Mutex::new(receiver));
         for _ in 0..size.workers {
             let (report, started) = channel();
             let work = self.work(Arc::clone(&ready), vocabulary.clone(), size, report);
-            let thread = std::thread::Builder::new().name("model".to_owned()).spawn(work).map_err(no_thread)?;
+            let thread = std::thread::Builder::new()
+                .name("model".to_owned())
+                .spawn(work)
+                .map_err(no_thread)?;
             self.threads.push(thread);
             let died = |_| LoadError::Context("the model's thread died".to_owned());
             started.recv().map_err(died)??;
@@ -186,8 +209,11 @@ impl Engine {
         drop(ready);
         let closing = Closing(Arc::clone(&self.jobs));
         let prepare = move || preparer.run(&closing.0, &sender);
-        let builder = std::thread::Builder::new().name("model-prepare".to_owned()).stack_size(prepare::STACK_BYTES);
-        self.threads.push(builder.spawn(prepare).map_err(no_thread)?);
+        let builder = std::thread::Builder::new()
+            .name("model-prepare".to_owned())
+            .stack_size(prepare::STACK_BYTES);
+        self.threads
+            .push(builder.spawn(prepare).map_err(no_thread)?);
         Ok(())
     }
 
@@ -199,7 +225,11 @@ impl Engine {
         size: Size,
         report: Sender<Result<(), LoadError>>,
     ) -> impl FnOnce() + Send + 'static {
-        let (model, stop, context_tokens) = (Arc::clone(&self.model), Arc::clone(&self.stop), self.context_tokens);
+        let (model, stop, context_tokens) = (
+            Arc::clone(&self.model),
+            Arc::clone(&self.stop),
+            self.context_tokens,
+        );
         let closing = Closing(Arc::clone(&self.jobs));
         move || {
             let _closing = closing;
@@ -229,18 +259,27 @@ impl Engine {
     ) -> Result<Completion, GenerateError> {
         let (whole, answer) = oneshot::channel();
         let reply = Reply { whole, pieces };
-        self.jobs.push(Job { request, reply }).map_err(|refused| match refused {
-            Refused::Full => GenerateError::Overloaded,
-            Refused::Closed => GenerateError::Stopped,
-        })?;
+        self.jobs
+            .push(Job { request, reply })
+            .map_err(|refused| match refused {
+                Refused::Full => GenerateError::Overloaded,
+                Refused::Closed => GenerateError::Stopped,
+            })?;
         answer.await.unwrap_or(Err(GenerateError::Stopped))
     }
 
     /// The name that the file gives its model, else its architecture.
     #[must_use]
     pub fn model_name(&self) -> String {
-        let value = |key| self.model.meta_val_str(key).ok().filter(|name| !name.is_empty());
-        value("general.name").or_else(|| value("general.architecture")).unwrap_or_default()
+        let value = |key| {
+            self.model
+                .meta_val_str(key)
+                .ok()
+                .filter(|name| !name.is_empty())
+        };
+        value("general.name")
+            .or_else(|| value("general.architecture"))
+            .unwrap_or_default()
     }
 
     /// Tokens of prompt and answer together, for each answer.

@@ -57,21 +57,34 @@ impl Local {
     /// When the operating system gives no thread.
     pub fn start(options: Options) -> std::io::Result<Self> {
         let (report, loaded) = watch::channel(None);
-        std::thread::Builder::new().name("extractd-load".to_owned()).spawn(move || {
-            let result = load(&options);
-            if let Err(error) = &result {
-                tracing::error!(%error, "the built-in model cannot be used");
-            }
-            report.send_replace(Some(result.map(Arc::new)));
-        })?;
+        std::thread::Builder::new()
+            .name("extractd-load".to_owned())
+            .spawn(move || {
+                let result = load(&options);
+                if let Err(error) = &result {
+                    tracing::error!(%error, "the built-in model cannot be used");
+                }
+                report.send_replace(Some(result.map(Arc::new)));
+            })?;
         Ok(Self(loaded))
     }
 
     async fn engine(&self) -> Result<Arc<Engine>, Failure> {
         let mut loaded = self.0.clone();
-        let stopped = || Failure::new(FailureKind::Unusable, "loading the built-in model was given up");
-        let state = loaded.wait_for(Option::is_some).await.map_err(|_| stopped())?.clone();
-        state.ok_or_else(stopped)?.map_err(|error| Failure::new(FailureKind::Unusable, error))
+        let stopped = || {
+            Failure::new(
+                FailureKind::Unusable,
+                "loading the built-in model was given up",
+            )
+        };
+        let state = loaded
+            .wait_for(Option::is_some)
+            .await
+            .map_err(|_| stopped())?
+            .clone();
+        state
+            .ok_or_else(stopped)?
+            .map_err(|error| Failure::new(FailureKind::Unusable, error))
     }
 
     async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
@@ -79,7 +92,9 @@ impl Local {
         let mode = request.mode.or(Mode::JsonSchema);
         let Some(on_text) = request.on_text else {
             let completion = engine.generate(question(request), None).await;
-            return completion.map(|completion| answer(completion, mode)).map_err(|error| failure(&error));
+            return completion
+                .map(|completion| answer(completion, mode))
+                .map_err(|error| failure(&error));
         };
         let (sender, mut pieces) = mpsc::unbounded_channel();
         let mut told = 0;
@@ -130,15 +145,34 @@ fn load(options: &Options) -> Result<Engine, String> {
 
 fn question(request: &Request<'_>) -> llama::Request {
     // At this size a model needs to see the shape, even with a value that is not quite valid.
-    let made_up = request.schema.examples.iter().map(|made_up| &made_up.example).filter(|_| request.examples.is_empty());
+    let made_up = request
+        .schema
+        .examples
+        .iter()
+        .map(|made_up| &made_up.example)
+        .filter(|_| request.examples.is_empty());
     let examples = request.examples.iter().chain(made_up);
-    let prompt = prompt(request.schema.value, request.instructions, examples, request.input);
+    let prompt = prompt(
+        request.schema.value,
+        request.instructions,
+        examples,
+        request.input,
+    );
     let mut turns = prompt.turns;
     if let Some(complaint) = request.complaint {
-        turns.push(Turn { role: Role::Assistant, text: shortened(&complaint.answer).into() });
-        turns.push(Turn { role: Role::User, text: complaint_text(complaint).into() });
+        turns.push(Turn {
+            role: Role::Assistant,
+            text: shortened(&complaint.answer).into(),
+        });
+        turns.push(Turn {
+            role: Role::User,
+            text: complaint_text(complaint).into(),
+        });
     }
-    #[expect(clippy::cast_possible_truncation, reason = "a temperature from 0 to 2 needs no more")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a temperature from 0 to 2 needs no more"
+    )]
     let temperature = request.temperature as f32;
     llama::Request {
         system: prompt.system,
@@ -146,7 +180,9 @@ fn question(request: &Request<'_>) -> llama::Request {
         schema: (request.mode != Mode::Text).then(|| Arc::clone(request.schema.value)),
         source: Some(request.input.into()),
         temperature,
-        seed: request.seed.and_then(|seed| u32::try_from(seed.rem_euclid(1 << 32)).ok()),
+        seed: request
+            .seed
+            .and_then(|seed| u32::try_from(seed.rem_euclid(1 << 32)).ok()),
         max_tokens: Some(request.max_output_tokens.unwrap_or(MAX_ANSWER_TOKENS) as usize),
     }
 }
@@ -158,7 +194,10 @@ fn answer(completion: Completion, mode: Mode) -> Answer {
             llama::Finish::Stop => Finish::Stop,
             llama::Finish::Length => Finish::Length,
         },
-        usage: Some(Usage::new(completion.input_tokens as u64, completion.output_tokens as u64)),
+        usage: Some(Usage::new(
+            completion.input_tokens as u64,
+            completion.output_tokens as u64,
+        )),
         mode,
         left: Left::default(),
     }

@@ -27,7 +27,13 @@ impl Ollama {
     /// The server at a base URL with this path.
     #[must_use]
     pub fn at(base_path: &str) -> Self {
-        Self { path: if after(base_path, "api/").is_empty() { "chat" } else { "api/chat" } }
+        Self {
+            path: if after(base_path, "api/").is_empty() {
+                "chat"
+            } else {
+                "api/chat"
+            },
+        }
     }
 }
 
@@ -123,8 +129,13 @@ impl Wire for Ollama {
 
     fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
         // `format` only constrains; the model has to be told.
-        let Question { root, messages, .. } = Question::new(request, form, |mode| mode == Mode::Tools);
-        let function = Function { name: TOOL, description: TOOL_DESCRIPTION, parameters: root };
+        let Question { root, messages, .. } =
+            Question::new(request, form, |mode| mode == Mode::Tools);
+        let function = Function {
+            name: TOOL,
+            description: TOOL_DESCRIPTION,
+            parameters: root,
+        };
         json(&Body {
             model: request.model,
             messages,
@@ -138,7 +149,8 @@ impl Wire for Ollama {
             // There is no way to force a call.
             tools: (form.mode == Mode::Tools).then_some([Tool::Function { function }]),
             options: Options {
-                temperature: (!form.lessons.has(Lesson::Temperature)).then_some(request.temperature),
+                temperature: (!form.lessons.has(Lesson::Temperature))
+                    .then_some(request.temperature),
                 seed: request.seed.filter(|_| !form.lessons.has(Lesson::Seed)),
                 num_predict: request.max_output_tokens,
             },
@@ -159,15 +171,24 @@ impl Wire for Ollama {
     }
 
     fn hear(&self, message: &[u8], draft: &mut Draft) -> Result<(), Wrong> {
-        let chunk: Chunk =
-            serde_json::from_slice(message).map_err(|error| Wrong::Format(format!("the answer is not Ollama's: {error}")))?;
+        let chunk: Chunk = serde_json::from_slice(message)
+            .map_err(|error| Wrong::Format(format!("the answer is not Ollama's: {error}")))?;
         if chunk.error.is_some() {
             return Err(Wrong::Error(self.complaint(message)));
         }
         if let Some(reply) = chunk.message {
             draft.content.push_str(&reply.content);
-            let called = reply.tool_calls.into_iter().flatten().next().filter(|_| draft.arguments.is_empty());
-            draft.arguments.push_str(called.as_ref().map_or("", |call| call.function.arguments.get()));
+            let called = reply
+                .tool_calls
+                .into_iter()
+                .flatten()
+                .next()
+                .filter(|_| draft.arguments.is_empty());
+            draft.arguments.push_str(
+                called
+                    .as_ref()
+                    .map_or("", |call| call.function.arguments.get()),
+            );
         }
         if chunk.done {
             draft.end = End::Over;
@@ -177,14 +198,21 @@ impl Wire for Ollama {
                 _ => Finish::Unknown,
             });
             // A prompt that it had already read is not counted again by old versions.
-            draft.usage = chunk.eval_count.map(|output| Usage::new(chunk.prompt_eval_count.unwrap_or_default(), output));
+            draft.usage = chunk
+                .eval_count
+                .map(|output| Usage::new(chunk.prompt_eval_count.unwrap_or_default(), output));
         }
         Ok(())
     }
 
     fn complaint(&self, body: &[u8]) -> Said {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
-        Said { message: said::words(said::error_in(&value), body), meaning: Meaning::Status, status: None, retry_after: None }
+        Said {
+            message: said::words(said::error_in(&value), body),
+            meaning: Meaning::Status,
+            status: None,
+            retry_after: None,
+        }
     }
 
     fn vocabulary(&self) -> &'static Vocabulary {

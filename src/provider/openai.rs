@@ -48,14 +48,22 @@ pub fn is_own(host: &str) -> bool {
 }
 
 /// Domains of Azure's.
-const AZURE: [&str; 3] = [".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"];
+const AZURE: [&str; 3] = [
+    ".openai.azure.com",
+    ".cognitiveservices.azure.com",
+    ".services.ai.azure.com",
+];
 
 impl OpenAi {
     /// The quirks of the server behind a host name.
     #[must_use]
     pub fn at(host: &str) -> Self {
         let own = is_own(host);
-        Self { shows_schema: own, completion_tokens: own, door: Door::Plain }
+        Self {
+            shows_schema: own,
+            completion_tokens: own,
+            door: Door::Plain,
+        }
     }
 
     /// Azure, at a base URL with this path.
@@ -64,10 +72,21 @@ impl OpenAi {
         let door = if after(base_path, "openai/v1/").is_empty() {
             Door::AzureV1
         } else {
-            let before = if after(base_path, "openai/").is_empty() { "deployments/" } else { "openai/deployments/" };
-            Door::AzureDeployments { before, api_version: api_version.to_owned() }
+            let before = if after(base_path, "openai/").is_empty() {
+                "deployments/"
+            } else {
+                "openai/deployments/"
+            };
+            Door::AzureDeployments {
+                before,
+                api_version: api_version.to_owned(),
+            }
         };
-        Self { shows_schema: true, completion_tokens: true, door }
+        Self {
+            shows_schema: true,
+            completion_tokens: true,
+            door,
+        }
     }
 }
 
@@ -185,16 +204,21 @@ struct CompletionTokens {
 
 impl Tokens {
     fn usage(self) -> Usage {
-        let cached = self.prompt_tokens_details.and_then(|details| details.cached_tokens);
-        let reasoning = self.completion_tokens_details.and_then(|details| details.reasoning_tokens);
+        let cached = self
+            .prompt_tokens_details
+            .and_then(|details| details.cached_tokens);
+        let reasoning = self
+            .completion_tokens_details
+            .and_then(|details| details.reasoning_tokens);
         Usage::new(self.prompt_tokens, self.completion_tokens).of_which(cached, reasoning)
     }
 }
 
 impl Completion {
     fn read(body: &[u8]) -> Result<Self, Wrong> {
-        let completion: Self = serde_json::from_slice(body)
-            .map_err(|error| Wrong::Format(format!("the answer is not a chat completion: {error}")))?;
+        let completion: Self = serde_json::from_slice(body).map_err(|error| {
+            Wrong::Format(format!("the answer is not a chat completion: {error}"))
+        })?;
         match completion.error {
             Some(error) if !error.is_null() => Err(Wrong::Error(said(&error, body))),
             _ => Ok(completion),
@@ -206,11 +230,26 @@ impl Completion {
         if let Some(tokens) = self.usage {
             draft.usage = Some(tokens.usage());
         }
-        let Some(Choice { message, finish_reason }) = self.choices.into_iter().flatten().next() else { return };
+        let Some(Choice {
+            message,
+            finish_reason,
+        }) = self.choices.into_iter().flatten().next()
+        else {
+            return;
+        };
         draft.content.push_str(&message.content.unwrap_or_default());
         draft.refusal.push_str(&message.refusal.unwrap_or_default());
-        let called = message.tool_calls.into_iter().flatten().next().filter(|call| call.index == 0);
-        draft.arguments.push_str(&called.and_then(|call| call.function.arguments).unwrap_or_default());
+        let called = message
+            .tool_calls
+            .into_iter()
+            .flatten()
+            .next()
+            .filter(|call| call.index == 0);
+        draft.arguments.push_str(
+            &called
+                .and_then(|call| call.function.arguments)
+                .unwrap_or_default(),
+        );
         let Some(reason) = finish_reason else { return };
         draft.end = End::Whole;
         draft.finish = Some(match reason.as_str() {
@@ -226,7 +265,8 @@ impl Completion {
 /// What an error object says, or the whole `body` if it is none. Responses has the same.
 pub fn said(error: &Value, body: &[u8]) -> Said {
     let message = said::words(error, body);
-    let codes = [error.get("code"), error.get("type")].map(|code| code.and_then(Value::as_str).unwrap_or_default());
+    let codes = [error.get("code"), error.get("type")]
+        .map(|code| code.and_then(Value::as_str).unwrap_or_default());
     let is = |names: &[&str]| codes.iter().any(|code| names.contains(code));
     let meaning = if is(&USED_UP) {
         Meaning::Exhausted
@@ -237,12 +277,24 @@ pub fn said(error: &Value, body: &[u8]) -> Said {
     } else {
         Meaning::Status
     };
-    let named = STATUSES.iter().find(|(name, _)| codes.contains(name)).map(|(_, status)| *status);
-    Said { message, meaning, status: said::numbered(error.get("code")).or(named), retry_after: None }
+    let named = STATUSES
+        .iter()
+        .find(|(name, _)| codes.contains(name))
+        .map(|(_, status)| *status);
+    Said {
+        message,
+        meaning,
+        status: said::numbered(error.get("code")).or(named),
+        retry_after: None,
+    }
 }
 
 /// Codes of a key that is used up: <https://platform.openai.com/docs/guides/error-codes>, read 2026-11.
-const USED_UP: [&str; 3] = ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];
+const USED_UP: [&str; 3] = [
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+];
 /// Codes of a filter for texts: Azure's <https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter> and OpenAI's own
 /// (read 2026-11).
 const DECLINED: [&str; 2] = ["content_filter", "content_policy_violation"];
@@ -261,9 +313,16 @@ impl Wire for OpenAi {
     fn path(&self, model: &str, _: bool) -> Option<Cow<'static, str>> {
         match &self.door {
             Door::Plain | Door::AzureV1 => Some("chat/completions".into()),
-            Door::AzureDeployments { before, api_version } => {
-                Some(format!("{before}{}/chat/completions?api-version={api_version}", segment(model)?).into())
-            }
+            Door::AzureDeployments {
+                before,
+                api_version,
+            } => Some(
+                format!(
+                    "{before}{}/chat/completions?api-version={api_version}",
+                    segment(model)?
+                )
+                .into(),
+            ),
         }
     }
 
@@ -292,16 +351,29 @@ impl Wire for OpenAi {
 
     fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
         let shows = |mode| self.shows_schema && matches!(mode, Mode::JsonSchema | Mode::Tools);
-        let Question { root, strict, messages } = Question::new(request, form, shows);
+        let Question {
+            root,
+            strict,
+            messages,
+        } = Question::new(request, form, shows);
         let completion_tokens = self.completion_tokens != form.lessons.has(Lesson::OutputLimit);
         let (response_format, tools) = match form.mode {
             Mode::JsonSchema => {
-                let json_schema = JsonSchema { name: schema_name(request), strict, schema: root };
+                let json_schema = JsonSchema {
+                    name: schema_name(request),
+                    strict,
+                    schema: root,
+                };
                 (Some(ResponseFormat::JsonSchema { json_schema }), None)
             }
             Mode::JsonObject => (Some(ResponseFormat::JsonObject), None),
             Mode::Tools => {
-                let function = Function { name: TOOL, description: TOOL_DESCRIPTION, strict, parameters: root };
+                let function = Function {
+                    name: TOOL,
+                    description: TOOL_DESCRIPTION,
+                    strict,
+                    parameters: root,
+                };
                 (None, Some([Tool::Function { function }]))
             }
             Mode::Auto | Mode::Text => (None, None),
@@ -314,11 +386,16 @@ impl Wire for OpenAi {
             max_tokens: request.max_output_tokens.filter(|_| !completion_tokens),
             max_completion_tokens: request.max_output_tokens.filter(|_| completion_tokens),
             response_format,
-            tool_choice: tools.is_some().then(|| value!({"type": "function", "function": {"name": TOOL}})),
+            tool_choice: tools
+                .is_some()
+                .then(|| value!({"type": "function", "function": {"name": TOOL}})),
             tools,
             stream: form.stream.then_some(true),
-            stream_options: (form.stream && !form.lessons.has(Lesson::StreamUsage))
-                .then_some(StreamOptions { include_usage: true }),
+            stream_options: (form.stream && !form.lessons.has(Lesson::StreamUsage)).then_some(
+                StreamOptions {
+                    include_usage: true,
+                },
+            ),
         };
         json(&body)
     }
@@ -364,10 +441,29 @@ pub const VOCABULARY: Vocabulary = Vocabulary {
         "transform json schema",
         "required for format",
     ],
-    json_schema: &["response_format", "response format", "text.format", "json_schema", "structured output", "guided"],
+    json_schema: &[
+        "response_format",
+        "response format",
+        "text.format",
+        "json_schema",
+        "structured output",
+        "guided",
+    ],
     tools: &["tool", "function"],
-    json_object: &["response_format", "response format", "text.format", "json_object", "json mode"],
-    in_a_500: &["response_format", "json_schema", "json schema", "tools param", "param: tools"],
+    json_object: &[
+        "response_format",
+        "response format",
+        "text.format",
+        "json_object",
+        "json mode",
+    ],
+    in_a_500: &[
+        "response_format",
+        "json_schema",
+        "json schema",
+        "tools param",
+        "param: tools",
+    ],
 };
 
 #[cfg(test)]

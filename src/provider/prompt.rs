@@ -45,23 +45,43 @@ const MAX_SHOWN_BYTES: usize = 16 * 1024;
 /// seven with two.)
 #[must_use]
 pub fn messages(request: &Request<'_>, shown: Shown<'_>) -> Vec<Message> {
-    let made_up = request.schema.examples.iter().filter(|made_up| made_up.is_valid).map(|made_up| &made_up.example);
+    let made_up = request
+        .schema
+        .examples
+        .iter()
+        .filter(|made_up| made_up.is_valid)
+        .map(|made_up| &made_up.example);
     let made_up = made_up.filter(|_| shown.schema.is_some() && request.examples.is_empty());
-    let mut messages = vec![Message { role: Role::System, content: system(request, shown) }];
+    let mut messages = vec![Message {
+        role: Role::System,
+        content: system(request, shown),
+    }];
     for example in request.examples.iter().chain(made_up) {
         messages.push(text(&example.input.0));
-        messages.push(Message { role: Role::Assistant, content: output(example, shown) });
+        messages.push(Message {
+            role: Role::Assistant,
+            content: output(example, shown),
+        });
     }
     messages.push(text(request.input));
     if let Some(complaint) = request.complaint {
-        messages.push(Message { role: Role::Assistant, content: shortened(&complaint.answer).to_owned() });
-        messages.push(Message { role: Role::User, content: complaint_text(complaint) });
+        messages.push(Message {
+            role: Role::Assistant,
+            content: shortened(&complaint.answer).to_owned(),
+        });
+        messages.push(Message {
+            role: Role::User,
+            content: complaint_text(complaint),
+        });
     }
     messages
 }
 
 fn output(example: &Example, shown: Shown<'_>) -> String {
-    shown.form.map_or_else(|| example.output.to_string(), |form| form.lowered(&example.output).to_string())
+    shown.form.map_or_else(
+        || example.output.to_string(),
+        |form| form.lowered(&example.output).to_string(),
+    )
 }
 
 fn system(request: &Request<'_>, shown: Shown<'_>) -> String {
@@ -78,7 +98,10 @@ fn system(request: &Request<'_>, shown: Shown<'_>) -> String {
 }
 
 fn text(content: &str) -> Message {
-    Message { role: Role::User, content: fenced(content) }
+    Message {
+        role: Role::User,
+        content: fenced(content),
+    }
 }
 
 /// The text between its fences. One that closes the fence by itself would come out of it, and is kept from that.
@@ -95,7 +118,11 @@ pub fn fenced(text: &str) -> String {
 pub fn complaint_text(complaint: &super::Complaint) -> String {
     let mut words = "That answer is not valid:\n".to_owned();
     for fault in &complaint.faults {
-        let at = if fault.pointer.is_empty() { "the whole answer" } else { &fault.pointer };
+        let at = if fault.pointer.is_empty() {
+            "the whole answer"
+        } else {
+            &fault.pointer
+        };
         // Writing to a string cannot fail.
         let _ = writeln!(words, "- {at}: {}", fault.message);
     }
@@ -109,5 +136,7 @@ pub fn shortened(answer: &str) -> &str {
     if answer.trim().is_empty() {
         return "(nothing)";
     }
-    answer.get(..answer.floor_char_boundary(MAX_SHOWN_BYTES)).unwrap_or(answer)
+    answer
+        .get(..answer.floor_char_boundary(MAX_SHOWN_BYTES))
+        .unwrap_or(answer)
 }

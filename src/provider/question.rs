@@ -27,18 +27,40 @@ impl<'a> Question<'a> {
         let asked = request.schema.forms.of(form.mode);
         let root: &RawValue = asked.map_or(request.schema.raw, |asked| &asked.raw);
         let schema = (!is_shown(form.mode)).then(|| root.get());
-        let words = Shown { schema, form: asked.map(AsRef::as_ref) };
-        Self { root, strict: asked.is_some_and(|asked| asked.strict), messages: prompt::messages(request, words) }
+        let words = Shown {
+            schema,
+            form: asked.map(AsRef::as_ref),
+        };
+        Self {
+            root,
+            strict: asked.is_some_and(|asked| asked.strict),
+            messages: prompt::messages(request, words),
+        }
     }
 }
 
 /// A name for the schema. OpenAI allows letters, digits, `_` and `-`, up to 64.
 #[must_use]
 pub fn schema_name(request: &Request<'_>) -> String {
-    let title = request.schema.value.get("title").and_then(Value::as_str).unwrap_or_default();
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let title = request
+        .schema
+        .value
+        .get("title")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let allowed = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' {
+            c
+        } else {
+            '_'
+        }
+    };
     let name: String = title.chars().take(64).map(allowed).collect();
-    if name.is_empty() { "extraction".to_owned() } else { name }
+    if name.is_empty() {
+        "extraction".to_owned()
+    } else {
+        name
+    }
 }
 
 /// A body of plain data as JSON.

@@ -10,7 +10,10 @@ use super::hearing::{Hearing, Listener};
 use super::learned::Learned;
 use super::left::left;
 use super::lesson::lesson;
-use super::{Answer, BoxFuture, Draft, Failure, FailureKind, Form, Meaning, Provider, Request, Said, Wire, Wrong};
+use super::{
+    Answer, BoxFuture, Draft, Failure, FailureKind, Form, Meaning, Provider, Request, Said, Wire,
+    Wrong,
+};
 use crate::model::{Mode, Subset};
 use crate::net::{self, Client, Incoming, Url};
 
@@ -33,9 +36,17 @@ const MAX_SAID_BYTES: usize = 500;
 
 impl Remote {
     #[must_use]
-    pub fn new(wire: Box<dyn Wire>, client: Client, base_url: &Url, keys: &[SecretString], headers: Vec<SecretString>) -> Self {
+    pub fn new(
+        wire: Box<dyn Wire>,
+        client: Client,
+        base_url: &Url,
+        keys: &[SecretString],
+        headers: Vec<SecretString>,
+    ) -> Self {
         let (name, before) = wire.key_header();
-        let sent = keys.iter().filter_map(|key| HeaderValue::try_from([before, key.expose_secret()].concat()).ok());
+        let sent = keys
+            .iter()
+            .filter_map(|key| HeaderValue::try_from([before, key.expose_secret()].concat()).ok());
         let sent = sent.map(|mut key| {
             key.set_sensitive(true);
             key
@@ -54,10 +65,22 @@ impl Remote {
     async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let form = self.learned.form(request, self.wire.modes());
         let url = self.url(request, form)?;
-        let template = if request.complaint.is_none() { request.template.filled(&*self.wire, request, form) } else { None };
+        let template = if request.complaint.is_none() {
+            request.template.filled(&*self.wire, request, form)
+        } else {
+            None
+        };
         let body = template.unwrap_or_else(|| self.wire.encode(request, form));
-        let mut incoming = self.client.post(&url, self.headers(request), body).await.map_err(lost)?;
-        let call = Call { request, form, headers: std::mem::take(&mut incoming.headers) };
+        let mut incoming = self
+            .client
+            .post(&url, self.headers(request), body)
+            .await
+            .map_err(lost)?;
+        let call = Call {
+            request,
+            form,
+            headers: std::mem::take(&mut incoming.headers),
+        };
         let mut listener = Listener::new(request.on_text, form.mode);
         let found = if incoming.status != StatusCode::OK {
             let response = incoming.whole().await.map_err(lost)?;
@@ -66,7 +89,8 @@ impl Remote {
         } else if form.stream && !is_json(&call.headers) {
             self.listen(form, incoming, &mut listener).await?
         } else {
-            self.wire.decode(&incoming.whole().await.map_err(lost)?.body)
+            self.wire
+                .decode(&incoming.whole().await.map_err(lost)?.body)
         };
         match found {
             Ok(draft) => {
@@ -74,10 +98,15 @@ impl Remote {
                 listener.tell(&answer.text);
                 Ok(answer)
             }
-            Err(Wrong::Format(wrong)) => Err(Failure::new(FailureKind::Broken, self.without_secrets(&wrong))),
+            Err(Wrong::Format(wrong)) => Err(Failure::new(
+                FailureKind::Broken,
+                self.without_secrets(&wrong),
+            )),
             Err(Wrong::Error(said)) => match said.status {
                 Some(status) => self.refused(&call, status, &said),
-                None => self.refused(&call, StatusCode::OK.as_u16(), &said).map_err(Failure::broken),
+                None => self
+                    .refused(&call, StatusCode::OK.as_u16(), &said)
+                    .map_err(Failure::broken),
             },
         }
     }
@@ -109,11 +138,17 @@ impl Remote {
         let (request, form) = (call.request, call.form);
         let words = self.without_secrets(&said.message);
         if said.meaning == Meaning::Declined {
-            let refused = Draft { refusal: words, ..Draft::default() };
+            let refused = Draft {
+                refusal: words,
+                ..Draft::default()
+            };
             return Ok(refused.answer(form.mode, left(&call.headers)));
         }
-        let lesson =
-            if matches!(status, 400 | 422 | 500 | 501) { lesson(status, said, form, self.wire.vocabulary()) } else { None };
+        let lesson = if matches!(status, 400 | 422 | 500 | 501) {
+            lesson(status, said, form, self.wire.vocabulary())
+        } else {
+            None
+        };
         let kind = match (lesson, said.meaning) {
             (Some(lesson), _) if self.learned.learn(request, form, lesson) => {
                 tracing::info!(
@@ -131,13 +166,23 @@ impl Remote {
             (_, Meaning::BadKey) => FailureKind::Status(401),
             _ => FailureKind::Status(status),
         };
-        let should_retry = match call.headers.get("x-should-retry").map(HeaderValue::as_bytes) {
+        let should_retry = match call
+            .headers
+            .get("x-should-retry")
+            .map(HeaderValue::as_bytes)
+        {
             Some(b"true") => Some(true),
             Some(b"false") => Some(false),
             _ => None,
         };
         let retry_after = net::retry_after(&call.headers, SystemTime::now()).or(said.retry_after);
-        Err(Failure { kind, detail: format!("{status}: {words}"), retry_after, should_retry, left: left(&call.headers) })
+        Err(Failure {
+            kind,
+            detail: format!("{status}: {words}"),
+            retry_after,
+            should_retry,
+            left: left(&call.headers),
+        })
     }
 
     fn url(&self, request: &Request<'_>, form: Form) -> Result<Url, Failure> {
@@ -145,7 +190,9 @@ impl Remote {
             let detail = "the provider has its models in the path, and this name cannot stand there; check `model`";
             Failure::new(FailureKind::Unusable, detail)
         })?;
-        let (path, query) = path.split_once('?').map_or((&*path, None), |(path, query)| (path, Some(query)));
+        let (path, query) = path
+            .split_once('?')
+            .map_or((&*path, None), |(path, query)| (path, Some(query)));
         let mut url = self.base_url.clone();
         url.set_path(&[self.base_url.path().trim_end_matches('/'), "/", path].concat());
         url.set_query(query);
@@ -158,15 +205,24 @@ impl Remote {
         if let Some(key) = self.keys.get(request.key) {
             headers.insert(self.key_header.clone(), key.clone());
         }
-        if let Some(trace) = request.traceparent.and_then(|trace| HeaderValue::from_str(trace).ok()) {
+        if let Some(trace) = request
+            .traceparent
+            .and_then(|trace| HeaderValue::from_str(trace).ok())
+        {
             headers.insert("traceparent", trace);
         }
         headers
     }
 
     fn without_secrets(&self, message: &str) -> String {
-        let secrets = self.secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
-        let mut clean = secrets.fold(message.to_owned(), |message, secret| message.replace(secret, "****"));
+        let secrets = self
+            .secrets
+            .iter()
+            .map(ExposeSecret::expose_secret)
+            .filter(|secret| !secret.is_empty());
+        let mut clean = secrets.fold(message.to_owned(), |message, secret| {
+            message.replace(secret, "****")
+        });
         clean.truncate(clean.floor_char_boundary(MAX_SAID_BYTES));
         clean
     }
@@ -191,8 +247,13 @@ fn lost(error: net::Error) -> Failure {
 
 /// Whether the server answers with the whole at once, though it was asked for a stream.
 fn is_json(headers: &HeaderMap) -> bool {
-    let name = headers.get(CONTENT_TYPE).and_then(|name| name.to_str().ok()).unwrap_or_default();
-    name.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"))
+    let name = headers
+        .get(CONTENT_TYPE)
+        .and_then(|name| name.to_str().ok())
+        .unwrap_or_default();
+    name.split(';')
+        .next()
+        .is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"))
 }
 
 impl Provider for Remote {

@@ -26,7 +26,9 @@ impl Responses {
     /// The quirks of the server behind a host name.
     #[must_use]
     pub fn at(host: &str) -> Self {
-        Self { shows_schema: openai::is_own(host) }
+        Self {
+            shows_schema: openai::is_own(host),
+        }
     }
 }
 
@@ -60,13 +62,22 @@ struct Text<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Format<'a> {
     JsonObject,
-    JsonSchema { name: String, strict: bool, schema: &'a RawValue },
+    JsonSchema {
+        name: String,
+        strict: bool,
+        schema: &'a RawValue,
+    },
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Tool<'a> {
-    Function { name: &'static str, description: &'static str, strict: bool, parameters: &'a RawValue },
+    Function {
+        name: &'static str,
+        description: &'static str,
+        strict: bool,
+        parameters: &'a RawValue,
+    },
 }
 
 #[derive(Serialize)]
@@ -146,7 +157,11 @@ enum Event {
     Refusal { delta: String },
     #[serde(rename = "response.function_call_arguments.delta")]
     Arguments { delta: String },
-    #[serde(rename = "response.completed", alias = "response.incomplete", alias = "response.failed")]
+    #[serde(
+        rename = "response.completed",
+        alias = "response.incomplete",
+        alias = "response.failed"
+    )]
     Ended { response: Response },
     #[serde(rename = "error")]
     Error,
@@ -156,8 +171,12 @@ enum Event {
 
 impl Tokens {
     fn usage(self) -> Usage {
-        let cached = self.input_tokens_details.and_then(|details| details.cached_tokens);
-        let reasoning = self.output_tokens_details.and_then(|details| details.reasoning_tokens);
+        let cached = self
+            .input_tokens_details
+            .and_then(|details| details.cached_tokens);
+        let reasoning = self
+            .output_tokens_details
+            .and_then(|details| details.reasoning_tokens);
         Usage::new(self.input_tokens, self.output_tokens).of_which(cached, reasoning)
     }
 }
@@ -168,23 +187,36 @@ impl Response {
         if let Some(error) = self.error.filter(|error| !error.is_null()) {
             return Err(Wrong::Error(openai::said(&error, body)));
         }
-        let mut draft = Draft { usage: self.usage.map(Tokens::usage), end: End::Over, ..Draft::default() };
+        let mut draft = Draft {
+            usage: self.usage.map(Tokens::usage),
+            end: End::Over,
+            ..Draft::default()
+        };
         let reason = self.incomplete_details.and_then(|details| details.reason);
         draft.finish = Some(match (self.status.as_deref(), reason.as_deref()) {
             (Some("completed"), _) => Finish::Stop,
             (None, _) => Finish::Unknown,
             (Some("incomplete"), Some("content_filter")) => Finish::filtered(),
             (Some("incomplete"), _) => Finish::Length,
-            (Some(status), _) => return Err(Wrong::Format(format!("the response is {status}, not completed"))),
+            (Some(status), _) => {
+                return Err(Wrong::Format(format!(
+                    "the response is {status}, not completed"
+                )));
+            }
         });
-        for item in self.output.ok_or_else(|| Wrong::Format("the response has no output".to_owned()))? {
+        for item in self
+            .output
+            .ok_or_else(|| Wrong::Format("the response has no output".to_owned()))?
+        {
             match item {
                 Item::Message { content } => content.into_iter().for_each(|part| match part {
                     Part::OutputText { text } => draft.content.push_str(&text),
                     Part::Refusal { refusal } => draft.refusal.push_str(&refusal),
                     Part::Other => {}
                 }),
-                Item::FunctionCall { arguments } if draft.arguments.is_empty() => draft.arguments = arguments,
+                Item::FunctionCall { arguments } if draft.arguments.is_empty() => {
+                    draft.arguments = arguments
+                }
                 Item::FunctionCall { .. } | Item::Other => {}
             }
         }
@@ -216,9 +248,17 @@ impl Wire for Responses {
 
     fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
         let shows = |mode| self.shows_schema && matches!(mode, Mode::JsonSchema | Mode::Tools);
-        let Question { root, strict, messages } = Question::new(request, form, shows);
+        let Question {
+            root,
+            strict,
+            messages,
+        } = Question::new(request, form, shows);
         let format = match form.mode {
-            Mode::JsonSchema => Some(Format::JsonSchema { name: schema_name(request), strict, schema: root }),
+            Mode::JsonSchema => Some(Format::JsonSchema {
+                name: schema_name(request),
+                strict,
+                schema: root,
+            }),
             Mode::JsonObject => Some(Format::JsonObject),
             Mode::Auto | Mode::Tools | Mode::Text => None,
         };
@@ -229,7 +269,12 @@ impl Wire for Responses {
             temperature: (!form.lessons.has(Lesson::Temperature)).then_some(request.temperature),
             max_output_tokens: request.max_output_tokens,
             text: format.map(|format| Text { format }),
-            tools: is_tool.then_some([Tool::Function { name: TOOL, description: TOOL_DESCRIPTION, strict, parameters: root }]),
+            tools: is_tool.then_some([Tool::Function {
+                name: TOOL,
+                description: TOOL_DESCRIPTION,
+                strict,
+                parameters: root,
+            }]),
             tool_choice: is_tool.then_some(Choice::Function { name: TOOL }),
             parallel_tool_calls: is_tool.then_some(false),
             store: false,
@@ -238,7 +283,8 @@ impl Wire for Responses {
     }
 
     fn decode(&self, body: &[u8]) -> Result<Draft, Wrong> {
-        let response: Response = serde_json::from_slice(body).map_err(|error| no_response(&error))?;
+        let response: Response =
+            serde_json::from_slice(body).map_err(|error| no_response(&error))?;
         response.draft(body)
     }
 

@@ -47,13 +47,27 @@ pub fn words(error: &Value, body: &[u8]) -> String {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let words = text(error.get("message"))
         .or_else(|| text(Some(error)))
-        .or_else(|| error.get("detail").map(|detail| text(Some(detail)).unwrap_or_else(|| detail.to_string())))
-        .unwrap_or_else(|| String::from_utf8_lossy(body.get(..MAX_TEXT_BYTES).unwrap_or(body)).trim().to_owned());
-    if words.is_empty() { "(no message)".to_owned() } else { words }
+        .or_else(|| {
+            error
+                .get("detail")
+                .map(|detail| text(Some(detail)).unwrap_or_else(|| detail.to_string()))
+        })
+        .unwrap_or_else(|| {
+            String::from_utf8_lossy(body.get(..MAX_TEXT_BYTES).unwrap_or(body))
+                .trim()
+                .to_owned()
+        });
+    if words.is_empty() {
+        "(no message)".to_owned()
+    } else {
+        words
+    }
 }
 
 /// A code that is an HTTP status of an error.
 #[must_use]
 pub fn numbered(code: Option<&Value>) -> Option<u16> {
-    code.and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code))
+    code.and_then(Value::as_u64)
+        .and_then(|code| u16::try_from(code).ok())
+        .filter(|code| (400..600).contains(code))
 }

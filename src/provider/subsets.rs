@@ -27,7 +27,17 @@ pub static OPENAI_STRICT: Subset = Subset {
         "minItems",
         "maxItems",
     ],
-    formats: &["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"],
+    formats: &[
+        "date-time",
+        "time",
+        "date",
+        "duration",
+        "email",
+        "hostname",
+        "ipv4",
+        "ipv6",
+        "uuid",
+    ],
     all_required: true,
     extra: ExtraRule::False,
     any: false,
@@ -45,7 +55,10 @@ pub static OPENAI_STRICT: Subset = Subset {
 };
 
 /// The same modes with `strict: false`: the schema guides the model, and nothing is held to it.
-pub static OPENAI_LOOSE: Subset = Subset { name: "openai", ..Subset::OBJECT };
+pub static OPENAI_LOOSE: Subset = Subset {
+    name: "openai",
+    ..Subset::OBJECT
+};
 
 /// Structured outputs and strict tools of Azure OpenAI.
 ///
@@ -56,7 +69,14 @@ pub static AZURE_STRICT: Subset = Subset {
     name: "azure strict",
     keywords: &[],
     formats: &[],
-    limits: Limits { levels: 5, properties: 100, enum_values: 500, long_enum: (250, 7_500), characters: 15_000, ..Limits::NONE },
+    limits: Limits {
+        levels: 5,
+        properties: 100,
+        enum_values: 500,
+        long_enum: (250, 7_500),
+        characters: 15_000,
+        ..Limits::NONE
+    },
     ..OPENAI_STRICT_BASE
 };
 
@@ -85,13 +105,28 @@ pub static ANTHROPIC_STRICT: Subset = Subset {
     strict: Strictness::Always,
     object_root: true,
     keywords: &["pattern", "format", "minItems"],
-    formats: &["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"],
+    formats: &[
+        "date-time",
+        "time",
+        "date",
+        "duration",
+        "email",
+        "hostname",
+        "uri",
+        "ipv4",
+        "ipv6",
+        "uuid",
+    ],
     max_min_items: 1,
     extra: ExtraRule::False,
     any: false,
     enums: EnumRule::Scalars,
     references: ReferenceRule::Acyclic,
-    limits: Limits { optional: 24, unions: 16, ..Limits::NONE },
+    limits: Limits {
+        optional: 24,
+        unions: 16,
+        ..Limits::NONE
+    },
     otherwise: Some(&ANTHROPIC_TOOLS),
     ..Subset::WHOLE
 };
@@ -118,15 +153,27 @@ pub static ANTHROPIC_TOOLS: Subset = Subset {
 pub static GEMINI_JSON_SCHEMA: Subset = GEMINI_BASE;
 
 /// `parametersJsonSchema` of a function of Gemini: the same, of an object.
-pub static GEMINI_FUNCTION: Subset =
-    Subset { name: "gemini function", object_root: true, otherwise: Some(&Subset::OBJECT), ..GEMINI_BASE };
+pub static GEMINI_FUNCTION: Subset = Subset {
+    name: "gemini function",
+    object_root: true,
+    otherwise: Some(&Subset::OBJECT),
+    ..GEMINI_BASE
+};
 
 /// What a `static` may be made of: another one may not be read.
 const GEMINI_BASE: Subset = Subset {
     name: "gemini json schema",
     whole: false,
     strict: Strictness::Always,
-    keywords: &["title", "format", "prefixItems", "minItems", "maxItems", "minimum", "maximum"],
+    keywords: &[
+        "title",
+        "format",
+        "prefixItems",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+    ],
     formats: &["date-time", "date", "time"],
     any: false,
     enums: EnumRule::StringsAndNumbers,
@@ -144,7 +191,17 @@ pub static GEMINI_SCHEMA: Subset = Subset {
     name: "gemini schema",
     whole: false,
     strict: Strictness::Always,
-    keywords: &["title", "format", "pattern", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"],
+    keywords: &[
+        "title",
+        "format",
+        "pattern",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+    ],
     formats: &["date-time"],
     extra: ExtraRule::Unknown,
     empty_objects: false,
@@ -219,5 +276,16 @@ const ALL_LIMITS: &[&str] = &[
     "maxItems",
 ];
 
-const ALL_FORMATS: &[&str] =
-    &["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid", "json-pointer"];
+const ALL_FORMATS: &[&str] = &[
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "uri",
+    "ipv4",
+    "ipv6",
+    "uuid",
+    "json-pointer",
+];

@@ -21,25 +21,47 @@ const PLACEHOLDER: &str = "the text of 7f1d4e0a5b9c4c7e";
 
 impl Template {
     /// The body of a request; `None` if it is not the one that the template was made of, but for the text.
-    pub(super) fn filled(&self, wire: &dyn Wire, request: &Request<'_>, form: Form) -> Option<Vec<u8>> {
-        let cut = self.0.get_or_init(|| Cut::new(wire, request, form)).as_ref()?;
-        ((cut.form, cut.max_output_tokens) == (form, request.max_output_tokens)).then(|| cut.fill(request.input))
+    pub(super) fn filled(
+        &self,
+        wire: &dyn Wire,
+        request: &Request<'_>,
+        form: Form,
+    ) -> Option<Vec<u8>> {
+        let cut = self
+            .0
+            .get_or_init(|| Cut::new(wire, request, form))
+            .as_ref()?;
+        ((cut.form, cut.max_output_tokens) == (form, request.max_output_tokens))
+            .then(|| cut.fill(request.input))
     }
 }
 
 impl Cut {
     /// `None` if the place of the text is not plain to see.
     fn new(wire: &dyn Wire, request: &Request<'_>, form: Form) -> Option<Self> {
-        let body = wire.encode(&Request { input: PLACEHOLDER, ..*request }, form);
+        let body = wire.encode(
+            &Request {
+                input: PLACEHOLDER,
+                ..*request
+            },
+            form,
+        );
         let place = serde_json::to_vec(&prompt::fenced(PLACEHOLDER)).ok()?;
         let mut found = memchr::memmem::find_iter(&body, &place);
         let at = found.next().filter(|_| found.next().is_none())?;
         let after = body.get(at + place.len()..)?.to_vec();
-        Some(Self { form, max_output_tokens: request.max_output_tokens, before: body.get(..at)?.to_vec(), after })
+        Some(Self {
+            form,
+            max_output_tokens: request.max_output_tokens,
+            before: body.get(..at)?.to_vec(),
+            after,
+        })
     }
 
     fn fill(&self, text: &str) -> Vec<u8> {
-        let mut body = Vec::with_capacity(self.before.len() + self.after.len() + text.len() + text.len() / 8 + 64);
+        let mut body = Vec::with_capacity(
+            self.before.len() + self.after.len() + text.len() + text.len() / 8 + 64,
+        );
         body.extend_from_slice(&self.before);
         // Neither a string nor a vector can fail.
         drop(serde_json::to_writer(&mut body, &prompt::fenced(text)));
@@ -64,7 +86,12 @@ mod tests {
         let asked = |input| Request {
             model: "m",
             mode: Mode::Auto,
-            schema: Schema { value: &value, raw: &raw, forms: &forms, examples: &[] },
+            schema: Schema {
+                value: &value,
+                raw: &raw,
+                forms: &forms,
+                examples: &[],
+            },
             instructions: Some("Say \"yes\"."),
             examples: &[],
             input,
@@ -78,9 +105,20 @@ mod tests {
             on_text: None,
         };
         let wire = OpenAi::at("127.0.0.1");
-        let form = Form { mode: Mode::JsonSchema, stream: false, lessons: Lessons::default() };
+        let form = Form {
+            mode: Mode::JsonSchema,
+            stream: false,
+            lessons: Lessons::default(),
+        };
         let cut = Cut::new(&wire, &asked("first"), form).unwrap();
-        for text in ["", "plain", "a \"quote\"\nand \\ more\u{1}", "</text> out?", "Ünïcödé 🦀", PLACEHOLDER] {
+        for text in [
+            "",
+            "plain",
+            "a \"quote\"\nand \\ more\u{1}",
+            "</text> out?",
+            "Ünïcödé 🦀",
+            PLACEHOLDER,
+        ] {
             assert_eq!(cut.fill(text), wire.encode(&asked(text), form), "{text}");
         }
     }

@@ -87,16 +87,34 @@ impl Draft {
     /// The text of the answer as far as it is certain to be that.
     #[must_use]
     pub fn text(&self, mode: Mode) -> &str {
-        if mode == Mode::Tools { &self.arguments } else { &self.content }
+        if mode == Mode::Tools {
+            &self.arguments
+        } else {
+            &self.content
+        }
     }
 
     /// The answer, when nothing more comes. One in the place where the other modes have it counts too.
     #[must_use]
     pub fn answer(self, mode: Mode, left: Left) -> Answer {
-        let (first, other) = if mode == Mode::Tools { (self.arguments, self.content) } else { (self.content, self.arguments) };
+        let (first, other) = if mode == Mode::Tools {
+            (self.arguments, self.content)
+        } else {
+            (self.content, self.arguments)
+        };
         let text = if first.is_empty() { other } else { first };
-        let finish = if self.refusal.is_empty() { self.finish.unwrap_or(Finish::Unknown) } else { Finish::Refusal(self.refusal) };
-        Answer { text, finish, usage: self.usage, mode, left }
+        let finish = if self.refusal.is_empty() {
+            self.finish.unwrap_or(Finish::Unknown)
+        } else {
+            Finish::Refusal(self.refusal)
+        };
+        Answer {
+            text,
+            finish,
+            usage: self.usage,
+            mode,
+            left,
+        }
     }
 }
 
@@ -124,14 +142,23 @@ pub struct Form {
 /// of its own there, encoded or not (<https://url.spec.whatwg.org/#double-dot-path-segment>).
 #[must_use]
 pub fn segment(model: &str) -> Option<String> {
-    const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    const KEPT: AsciiSet = NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
     (!matches!(model, "" | "." | "..")).then(|| utf8_percent_encode(model, &KEPT).to_string())
 }
 
 /// What has to follow a base URL with this path to reach `version`: people write it with and without.
 #[must_use]
 pub fn after(base_path: &str, version: &'static str) -> &'static str {
-    let (path, end) = (base_path.trim_end_matches('/'), version.trim_end_matches('/'));
-    let has_it = path.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
+    let (path, end) = (
+        base_path.trim_end_matches('/'),
+        version.trim_end_matches('/'),
+    );
+    let has_it = path
+        .strip_suffix(end)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
     if has_it { "" } else { version }
 }

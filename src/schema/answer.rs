@@ -78,7 +78,13 @@ pub struct Unclosed {
 impl NoJson {
     /// With nothing to say but this.
     fn told(message: String) -> Self {
-        Self { message, truncated: false, prose: None, unclosed: None, ending: None }
+        Self {
+            message,
+            truncated: false,
+            prose: None,
+            unclosed: None,
+            ending: None,
+        }
     }
 }
 
@@ -110,7 +116,11 @@ pub fn strict(text: &str) -> Option<Value> {
 /// when it holds a million values.
 pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJson> {
     let candidates = candidates(text)?;
-    let chosen = if candidates.is_strict() { None } else { candidates.accepted(accepts) };
+    let chosen = if candidates.is_strict() {
+        None
+    } else {
+        candidates.accepted(accepts)
+    };
     let chosen = chosen.unwrap_or_else(|| candidates.largest());
     Ok(candidates.take(chosen))
 }
@@ -125,38 +135,85 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
         return Err(NoJson::told(message));
     }
     if let Some(value) = strict(text) {
-        let whole = Candidate { value, span: 0..text.len(), body: 0, repairs: Repairs::default(), is_strict: true };
-        return Ok(Candidates { text, list: vec![whole], is_strict: true, reasoning: false });
+        let whole = Candidate {
+            value,
+            span: 0..text.len(),
+            body: 0,
+            repairs: Repairs::default(),
+            is_strict: true,
+        };
+        return Ok(Candidates {
+            text,
+            list: vec![whole],
+            is_strict: true,
+            reasoning: false,
+        });
     }
     if let Some(value) = unescaped(text) {
         let mut repairs = Repairs::default();
         repairs.note(repair::ESCAPED);
-        let whole = Candidate { value, span: 0..text.len(), body: 0, repairs, is_strict: false };
-        return Ok(Candidates { text, list: vec![whole], is_strict: false, reasoning: false });
+        let whole = Candidate {
+            value,
+            span: 0..text.len(),
+            body: 0,
+            repairs,
+            is_strict: false,
+        };
+        return Ok(Candidates {
+            text,
+            list: vec![whole],
+            is_strict: false,
+            reasoning: false,
+        });
     }
     let mut found = scan::scan(text);
-    let unclosed = found.left_open.take().map(|(span, left_open)| Box::new(unclosed(text, span, found.body, *left_open)));
+    let unclosed = found
+        .left_open
+        .take()
+        .map(|(span, left_open)| Box::new(unclosed(text, span, found.body, *left_open)));
     // Even after a whole candidate: the model was about to correct it, or to add to it.
     if let Some(opened) = found.cut {
-        return Err(NoJson { unclosed, ending: found.ending, ..cut(text, opened) });
+        return Err(NoJson {
+            unclosed,
+            ending: found.ending,
+            ..cut(text, opened)
+        });
     }
     if found.list.is_empty() {
-        return Err(NoJson { unclosed, ..nothing(text, &found) });
+        return Err(NoJson {
+            unclosed,
+            ..nothing(text, &found)
+        });
     }
-    let found = Candidates { text, list: found.list, is_strict: false, reasoning: found.reasoning };
+    let found = Candidates {
+        text,
+        list: found.list,
+        is_strict: false,
+        reasoning: found.reasoning,
+    };
     match found.reopened_list() {
         None => Ok(found),
-        Some(at) => Err(broken(text, Fault::new(at, "more elements follow behind the closing bracket"))),
+        Some(at) => Err(broken(
+            text,
+            Fault::new(at, "more elements follow behind the closing bracket"),
+        )),
     }
 }
 
 /// JSON of which every quote is escaped: what is in a string, without the quotes around it.
 fn unescaped(text: &str) -> Option<Value> {
     let text = text.trim_matches(cursor::is_space);
-    if !text.strip_prefix(['{', '['])?.trim_start().starts_with("\\\"") {
+    if !text
+        .strip_prefix(['{', '['])?
+        .trim_start()
+        .starts_with("\\\"")
+    {
         return None;
     }
-    let lines = text.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+    let lines = text
+        .replace('\n', "\\n")
+        .replace('\r', "\\r")
+        .replace('\t', "\\t");
     strict(&serde_json::from_str::<String>(&format!("\"{lines}\"")).ok()?)
 }
 
@@ -167,7 +224,9 @@ pub fn quoted(text: &str) -> Option<String> {
         let inner = serde_json::from_str::<String>(&format!("\"{text}\"")).ok()?;
         return serde_json::from_str(&inner).ok();
     }
-    text.starts_with(quote::is_quote).then(|| object::read_string(text)).flatten()
+    text.starts_with(quote::is_quote)
+        .then(|| object::read_string(text))
+        .flatten()
 }
 
 /// The sentences that say that an object was closed, and that the end of a text was made up.
@@ -207,14 +266,21 @@ impl Candidates<'_> {
     pub fn likeliest(&self) -> impl Iterator<Item = usize> {
         let of_kind = |is_strict| {
             let places = self.list.iter().enumerate().rev();
-            places.filter(move |(_, candidate)| candidate.is_strict == is_strict).map(|(place, _)| place).take(MAX_TRIED)
+            places
+                .filter(move |(_, candidate)| candidate.is_strict == is_strict)
+                .map(|(place, _)| place)
+                .take(MAX_TRIED)
         };
         of_kind(true).chain(of_kind(false))
     }
 
     /// The likeliest one that is accepted; at most 32 are tried.
     pub fn accepted(&self, accepts: impl Fn(&Value) -> bool) -> Option<usize> {
-        self.likeliest().find(|&place| self.list.get(place).is_some_and(|candidate| accepts(&candidate.value)))
+        self.likeliest().find(|&place| {
+            self.list
+                .get(place)
+                .is_some_and(|candidate| accepts(&candidate.value))
+        })
     }
 
     #[must_use]
@@ -225,8 +291,14 @@ impl Candidates<'_> {
     /// The one with the longest text.
     #[must_use]
     pub fn largest(&self) -> usize {
-        let lengths = self.list.iter().map(|candidate| candidate.span.len()).enumerate();
-        lengths.max_by_key(|&(_, length)| length).map_or(0, |(place, _)| place)
+        let lengths = self
+            .list
+            .iter()
+            .map(|candidate| candidate.span.len())
+            .enumerate();
+        lengths
+            .max_by_key(|&(_, length)| length)
+            .map_or(0, |(place, _)| place)
     }
 
     /// Whether they follow one another as the elements of a list would, with nothing but separators between them.
@@ -239,14 +311,21 @@ impl Candidates<'_> {
     /// Whether pieces of other objects stand beside them, so that they are not all that was said.
     #[must_use]
     pub fn has_fragments(&self) -> bool {
-        self.gaps().any(|gap| gap.contains(['{', '}']) && gap.contains([':', '"', '\'']))
+        self.gaps()
+            .any(|gap| gap.contains(['{', '}']) && gap.contains([':', '"', '\'']))
     }
 
     /// `[1, 2], {"a": 3}]`: where the first list among them ends before its last element.
     fn reopened_list(&self) -> Option<usize> {
-        let first = self.list.iter().position(|candidate| candidate.value.is_array())?;
+        let first = self
+            .list
+            .iter()
+            .position(|candidate| candidate.value.is_array())?;
         let end = self.list.get(first)?.span.end;
-        let gap = self.gaps().nth(first + 1)?.trim_start_matches(cursor::is_space);
+        let gap = self
+            .gaps()
+            .nth(first + 1)?
+            .trim_start_matches(cursor::is_space);
         let goes_on = gap.starts_with(',') || gap.is_empty() && first + 1 < self.list.len();
         if !goes_on {
             return None;
@@ -269,16 +348,26 @@ impl Candidates<'_> {
 
     /// The text around them: before the first, between two, and behind the last.
     pub fn gaps(&self) -> impl Iterator<Item = &str> {
-        let starts = self.list.iter().map(|candidate| candidate.span.start).chain([self.text.len()]);
+        let starts = self
+            .list
+            .iter()
+            .map(|candidate| candidate.span.start)
+            .chain([self.text.len()]);
         let body = self.list.first().map_or(0, |candidate| candidate.body);
-        let ends = [body].into_iter().chain(self.list.iter().map(|candidate| candidate.span.end));
-        ends.zip(starts).map(|(end, start)| self.text.get(end..start).unwrap_or_default())
+        let ends = [body]
+            .into_iter()
+            .chain(self.list.iter().map(|candidate| candidate.span.end));
+        ends.zip(starts)
+            .map(|(end, start)| self.text.get(end..start).unwrap_or_default())
     }
 
     /// All of them as one list.
     #[must_use]
     pub fn take_all(mut self) -> Answer {
-        let first = self.list.first().map_or(0, |candidate| candidate.span.start);
+        let first = self
+            .list
+            .first()
+            .map_or(0, |candidate| candidate.span.start);
         let last = self.list.last().map_or(0, |candidate| candidate.span.end);
         let mut repairs = Repairs::default();
         let mut values = Vec::with_capacity(self.list.len());
@@ -305,7 +394,10 @@ impl Candidates<'_> {
         let mut repairs = Repairs::default();
         if self.is_strict || place >= self.list.len() {
             let value = self.list.pop().map(|whole| whole.value).unwrap_or_default();
-            return Answer { value, repairs: repairs.into_vec() };
+            return Answer {
+                value,
+                repairs: repairs.into_vec(),
+            };
         }
         if self.reasoning {
             repairs.note(repair::REASONING);
@@ -320,9 +412,16 @@ impl Candidates<'_> {
 /// White space, commas, list marks, fences: what stands between two elements and says nothing.
 fn is_separator(gap: &str) -> bool {
     gap.lines().all(|line| {
-        let line = line.trim_matches(|c: char| cursor::is_space(c) || matches!(c, ',' | ';' | '-' | '*' | '.' | ')' | '•'));
-        let is_comment = line.starts_with("//") || line.starts_with('#') || (line.starts_with("/*") && line.ends_with("*/"));
-        line.is_empty() || is_comment || is_fence(line) || line.bytes().all(|byte| byte.is_ascii_digit())
+        let line = line.trim_matches(|c: char| {
+            cursor::is_space(c) || matches!(c, ',' | ';' | '-' | '*' | '.' | ')' | '•')
+        });
+        let is_comment = line.starts_with("//")
+            || line.starts_with('#')
+            || (line.starts_with("/*") && line.ends_with("*/"));
+        line.is_empty()
+            || is_comment
+            || is_fence(line)
+            || line.bytes().all(|byte| byte.is_ascii_digit())
     })
 }
 
@@ -331,26 +430,41 @@ fn is_separator(gap: &str) -> bool {
 /// # Errors
 /// As [`parse`].
 #[cfg(any(test, fuzzing, doc))]
-pub fn parse_counted(text: &str, accepts: impl Fn(&Value) -> bool) -> (Result<Answer, NoJson>, usize) {
+pub fn parse_counted(
+    text: &str,
+    accepts: impl Fn(&Value) -> bool,
+) -> (Result<Answer, NoJson>, usize) {
     cursor::BYTES_READ.set(0);
     (parse(text, accepts), cursor::BYTES_READ.get())
 }
 
 /// Adds what was left out around the chosen candidate to its own repairs.
 fn finish(text: &str, candidate: Candidate, mut repairs: Repairs) -> Answer {
-    let around =
-        [text.get(candidate.body..candidate.span.start).unwrap_or_default(), text.get(candidate.span.end..).unwrap_or_default()];
-    if around.iter().any(|part| part.lines().any(|line| !is_blank(line) && !is_fence(line))) {
+    let around = [
+        text.get(candidate.body..candidate.span.start)
+            .unwrap_or_default(),
+        text.get(candidate.span.end..).unwrap_or_default(),
+    ];
+    if around
+        .iter()
+        .any(|part| part.lines().any(|line| !is_blank(line) && !is_fence(line)))
+    {
         repairs.note(repair::AROUND);
     } else if around.iter().any(|part| !is_blank(part)) {
         repairs.note(repair::FENCE);
     } else if text.starts_with('\u{feff}') {
         repairs.note(repair::BYTE_ORDER_MARK);
-    } else if !around.iter().all(|part| part.trim_matches([' ', '\t', '\r', '\n']).is_empty()) {
+    } else if !around
+        .iter()
+        .all(|part| part.trim_matches([' ', '\t', '\r', '\n']).is_empty())
+    {
         repairs.note(repair::ODD_SPACE);
     }
     repairs.extend(candidate.repairs);
-    Answer { value: candidate.value, repairs: repairs.into_vec() }
+    Answer {
+        value: candidate.value,
+        repairs: repairs.into_vec(),
+    }
 }
 
 fn is_blank(text: &str) -> bool {
@@ -372,16 +486,41 @@ fn cut(text: &str, opened: usize) -> NoJson {
         position(text, opened),
         position(text, text.len()),
     );
-    NoJson { truncated: true, ..NoJson::told(message) }
+    NoJson {
+        truncated: true,
+        ..NoJson::told(message)
+    }
 }
 
-fn unclosed(text: &str, span: Range<usize>, body: usize, LeftOpen { value, levels, repairs }: LeftOpen) -> Unclosed {
-    let candidate = Candidate { value, span, body, repairs, is_strict: false };
-    Unclosed { answer: finish(text, candidate, Repairs::default()), levels }
+fn unclosed(
+    text: &str,
+    span: Range<usize>,
+    body: usize,
+    LeftOpen {
+        value,
+        levels,
+        repairs,
+    }: LeftOpen,
+) -> Unclosed {
+    let candidate = Candidate {
+        value,
+        span,
+        body,
+        repairs,
+        is_strict: false,
+    };
+    Unclosed {
+        answer: finish(text, candidate, Repairs::default()),
+        levels,
+    }
 }
 
 fn broken(text: &str, fault: Fault) -> NoJson {
-    NoJson::told(format!("the JSON in the answer is broken at {}: {}", position(text, fault.at), fault.message))
+    NoJson::told(format!(
+        "the JSON in the answer is broken at {}: {}",
+        position(text, fault.at),
+        fault.message
+    ))
 }
 
 fn nothing(text: &str, found: &Found) -> NoJson {
@@ -396,5 +535,9 @@ fn nothing(text: &str, found: &Found) -> NoJson {
         "the answer holds no JSON object or array"
     };
     let prose = (!found.in_reasoning).then_some(found.body);
-    NoJson { truncated: found.in_reasoning, prose, ..NoJson::told(message.to_owned()) }
+    NoJson {
+        truncated: found.in_reasoning,
+        prose,
+        ..NoJson::told(message.to_owned())
+    }
 }

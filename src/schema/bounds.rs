@@ -39,7 +39,10 @@ pub fn check(schema: &Value, draft: Draft) -> Result<Weight, Error> {
     size.measure(schema, 0, 0)?;
     let document = Document::new(schema, draft);
     references::check(&document)?;
-    let mut fan_out = FanOut { document: &document, seen: HashMap::new() };
+    let mut fan_out = FanOut {
+        document: &document,
+        seen: HashMap::new(),
+    };
     let most = fan_out.check_all(schema)?;
     Ok(Weight {
         fan_out: most.subschemas,
@@ -75,22 +78,37 @@ impl Size {
             return Err(too_deep());
         }
         if self.nodes > MAX_NODES {
-            return Err(invalid("", &format!("has more than {MAX_NODES} parts; a long `enum` is better checked afterwards")));
+            return Err(invalid(
+                "",
+                &format!(
+                    "has more than {MAX_NODES} parts; a long `enum` is better checked afterwards"
+                ),
+            ));
         }
         if self.pointer_bytes > MAX_POINTER_BYTES {
-            return Err(invalid("", "has names that are too long for what is nested below them"));
+            return Err(invalid(
+                "",
+                "has names that are too long for what is nested below them",
+            ));
         }
         match value {
-            Value::Array(items) => items.iter().try_for_each(|item| self.measure(item, depth + 1, pointer_bytes + 6)),
+            Value::Array(items) => items
+                .iter()
+                .try_for_each(|item| self.measure(item, depth + 1, pointer_bytes + 6)),
             Value::Object(members) => members.iter().try_for_each(|(name, member)| {
                 match name.as_str() {
                     "pattern" => self.patterns += 1,
-                    "patternProperties" => self.patterns += member.as_object().map_or(0, serde_json::Map::len),
+                    "patternProperties" => {
+                        self.patterns += member.as_object().map_or(0, serde_json::Map::len)
+                    }
                     "anyOf" | "oneOf" => self.has_choices = true,
                     _ => {}
                 }
                 if self.patterns > MAX_PATTERNS {
-                    return Err(invalid("", &format!("has more than {MAX_PATTERNS} regular expressions")));
+                    return Err(invalid(
+                        "",
+                        &format!("has more than {MAX_PATTERNS} regular expressions"),
+                    ));
                 }
                 self.measure(member, depth + 1, pointer_bytes + 1 + name.len())
             }),
@@ -139,8 +157,18 @@ impl<'s> FanOut<'_, 's> {
                     ),
                 ));
             }
-            todo.extend(self.document.parts(schema).into_iter().map(|(_, part)| part));
-            todo.extend(self.document.references(schema).into_iter().filter_map(|(.., target)| target));
+            todo.extend(
+                self.document
+                    .parts(schema)
+                    .into_iter()
+                    .map(|(_, part)| part),
+            );
+            todo.extend(
+                self.document
+                    .references(schema)
+                    .into_iter()
+                    .filter_map(|(.., target)| target),
+            );
         }
         Ok(most)
     }
@@ -153,8 +181,18 @@ impl<'s> FanOut<'_, 's> {
             return Err(self.too_long_a_chain(schema));
         }
         self.seen.insert(std::ptr::from_ref(schema), None);
-        let mut counted = Counted { subschemas: 1 + cost::of_enum(schema), faults: Faults::of(schema), chain: 1, names: 0 };
-        for (_, part) in self.document.applied(schema).into_iter().filter(|(applies, _)| applies.is_here()) {
+        let mut counted = Counted {
+            subschemas: 1 + cost::of_enum(schema),
+            faults: Faults::of(schema),
+            chain: 1,
+            names: 0,
+        };
+        for (_, part) in self
+            .document
+            .applied(schema)
+            .into_iter()
+            .filter(|(applies, _)| applies.is_here())
+        {
             if self.seen.get(&std::ptr::from_ref(part)) == Some(&None) {
                 return Err(self.ring(schema, part));
             }
@@ -173,25 +211,36 @@ impl<'s> FanOut<'_, 's> {
     /// `schema` leads to `part`, from which it was come to.
     fn ring(&self, schema: &'s Value, part: &'s Value) -> Error {
         let references = self.document.references(schema).into_iter();
-        let mut back = references.filter(|(.., target)| target.is_some_and(|target| std::ptr::eq(target, part)));
+        let mut back = references
+            .filter(|(.., target)| target.is_some_and(|target| std::ptr::eq(target, part)));
         let keyword = back.next().map_or("$ref", |(keyword, ..)| keyword);
-        let message = format!("this `{keyword}` comes back to itself without looking at any part of the value");
+        let message = format!(
+            "this `{keyword}` comes back to itself without looking at any part of the value"
+        );
         invalid(&pointer(&self.document.locate(schema), keyword), &message)
     }
 
     fn too_long_a_chain(&self, schema: &Value) -> Error {
-        let message = format!("leads through more than {MAX_CHAIN} references, `allOf` or their like, one within the other");
+        let message = format!(
+            "leads through more than {MAX_CHAIN} references, `allOf` or their like, one within the other"
+        );
         invalid(&self.document.locate(schema), &message)
     }
 
     /// Whether some instance could take long: the schema refers to itself, or its parts multiply on the way down.
     fn has_open_cost(&self, root: &'s Value) -> bool {
         let mut paths = HashMap::new();
-        self.paths(root, &mut paths, 0).is_none_or(|paths| paths > MAX_FAN_OUT)
+        self.paths(root, &mut paths, 0)
+            .is_none_or(|paths| paths > MAX_FAN_OUT)
     }
 
     /// How many ways lead from `schema` down to any part; `None`: endlessly many, or too far down to be counted.
-    fn paths(&self, schema: &'s Value, seen: &mut HashMap<*const Value, Option<u64>>, depth: u32) -> Option<u64> {
+    fn paths(
+        &self,
+        schema: &'s Value,
+        seen: &mut HashMap<*const Value, Option<u64>>,
+        depth: u32,
+    ) -> Option<u64> {
         if let Some(known) = seen.get(&std::ptr::from_ref(schema)) {
             return *known;
         }

@@ -50,7 +50,10 @@ impl Cache {
     }
 
     fn insert(&self, text: Box<str>, schema: Arc<Schema>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).keep(text, schema);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keep(text, schema);
     }
 }
 

@@ -75,9 +75,15 @@ impl Schema {
     }
 
     fn checked(&self, fit: Fit) -> Option<Coerced> {
-        let Fit::Mended(mended) = fit else { return None };
+        let Fit::Mended(mended) = fit else {
+            return None;
+        };
         let valid = self.is_valid(&mended.value);
-        valid.then(|| Coerced { value: mended.value, cost: mended.cost, repairs: at::told(&mended.notes) })
+        valid.then(|| Coerced {
+            value: mended.value,
+            cost: mended.cost,
+            repairs: at::told(&mended.notes),
+        })
     }
 }
 

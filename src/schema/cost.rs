@@ -52,7 +52,9 @@ impl Weight {
     const fn evaluations(&self, values: u64, text_bytes: u64) -> u64 {
         // A name is matched once more for `additionalProperties` or its like.
         let matched = (2 * self.patterns.all).saturating_mul(values.saturating_add(text_bytes));
-        self.fan_out.saturating_mul(values.saturating_add(matched)).saturating_mul(1 + self.names)
+        self.fan_out
+            .saturating_mul(values.saturating_add(matched))
+            .saturating_mul(1 + self.names)
     }
 }
 
@@ -66,29 +68,55 @@ pub struct Faults {
 impl Faults {
     /// What `schema` itself can find wrong with one value: something for each keyword, and each name that is required.
     pub fn of(schema: &Value) -> Self {
-        let Some(keywords) = schema.as_object() else { return Self { count: 1, bytes: FAULT_BYTES } };
+        let Some(keywords) = schema.as_object() else {
+            return Self {
+                count: 1,
+                bytes: FAULT_BYTES,
+            };
+        };
         let listed = |list: &Value| list.as_array().map_or(0, Vec::len);
         let required = keywords.get("required").map_or(0, listed);
-        let dependent =
-            ["dependentRequired", "dependencies"].into_iter().filter_map(|keyword| keywords.get(keyword)?.as_object());
+        let dependent = ["dependentRequired", "dependencies"]
+            .into_iter()
+            .filter_map(|keyword| keywords.get(keyword)?.as_object());
         let dependent: usize = dependent.flat_map(Map::values).map(listed).sum();
         let count = (keywords.len() + required + dependent) as u64;
         // What a fault repeats of the schema.
-        let repeated =
-            ["not", "pattern", "format", "required", "contentEncoding", "contentMediaType", "dependentRequired", "dependencies"];
-        let repeated: u64 =
-            repeated.iter().filter_map(|keyword| keywords.get(*keyword)).map(|value| Size::of(value).memory()).sum();
-        Self { count, bytes: count * FAULT_BYTES + repeated }
+        let repeated = [
+            "not",
+            "pattern",
+            "format",
+            "required",
+            "contentEncoding",
+            "contentMediaType",
+            "dependentRequired",
+            "dependencies",
+        ];
+        let repeated: u64 = repeated
+            .iter()
+            .filter_map(|keyword| keywords.get(*keyword))
+            .map(|value| Size::of(value).memory())
+            .sum();
+        Self {
+            count,
+            bytes: count * FAULT_BYTES + repeated,
+        }
     }
 
     #[must_use]
     pub fn max(self, other: Self) -> Self {
-        Self { count: self.count.max(other.count), bytes: self.bytes.max(other.bytes) }
+        Self {
+            count: self.count.max(other.count),
+            bytes: self.bytes.max(other.bytes),
+        }
     }
 
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
-        Self { count: self.count.saturating_add(other.count), bytes: self.bytes.saturating_add(other.bytes) }
+        Self {
+            count: self.count.saturating_add(other.count),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
     }
 }
 
@@ -118,13 +146,18 @@ impl Trial<'_> {
         if !self.weight.is_open && self.evaluations_at_most() <= MAX_EVALUATIONS {
             return true;
         }
-        self.counted().is_some_and(|cost| cost.evaluations <= MAX_EVALUATIONS)
+        self.counted()
+            .is_some_and(|cost| cost.evaluations <= MAX_EVALUATIONS)
     }
 
     /// Whether all that is wrong can be collected, which jsonschema does before it tells the first.
     pub fn is_explicable(&self) -> bool {
-        !self.weight.is_open && !self.weight.has_choices && self.faults_bytes_at_most() <= MAX_FAULTS_BYTES
-            || self.counted().is_some_and(|cost| cost.faults_bytes <= MAX_FAULTS_BYTES)
+        !self.weight.is_open
+            && !self.weight.has_choices
+            && self.faults_bytes_at_most() <= MAX_FAULTS_BYTES
+            || self
+                .counted()
+                .is_some_and(|cost| cost.faults_bytes <= MAX_FAULTS_BYTES)
     }
 
     /// Quickly, and far too much for most.
@@ -137,7 +170,9 @@ impl Trial<'_> {
         let Faults { count, bytes } = self.weight.faults;
         let of_a_value = bytes.saturating_add(count.saturating_mul(self.pointer_bytes()));
         // What can be wrong with a value can be wrong with a name, by as many subschemas.
-        of_a_value.saturating_mul(Size::of(self.instance).values).saturating_mul(1 + self.weight.names)
+        of_a_value
+            .saturating_mul(Size::of(self.instance).values)
+            .saturating_mul(1 + self.weight.names)
     }
 
     /// The pointers of a fault.
@@ -149,7 +184,9 @@ impl Trial<'_> {
     fn counted(&self) -> Option<Cost> {
         let document = Document::new(self.schema, self.draft);
         let mut count = Count::new(&document, &self.weight.patterns, self.pointer_bytes());
-        count.of(self.schema, self.instance, 0).filter(|cost| cost.links <= MAX_LINKS)
+        count
+            .of(self.schema, self.instance, 0)
+            .filter(|cost| cost.links <= MAX_LINKS)
     }
 }
 
@@ -169,7 +206,9 @@ impl Size {
 
     /// What it takes as a value.
     const fn memory(&self) -> u64 {
-        self.values.saturating_mul(VALUE_BYTES).saturating_add(self.text_bytes)
+        self.values
+            .saturating_mul(VALUE_BYTES)
+            .saturating_add(self.text_bytes)
     }
 
     fn add(&mut self, value: &Value) {
@@ -190,15 +229,24 @@ impl Size {
 
 fn longest_pointer(instance: &Value) -> usize {
     match instance {
-        Value::Array(items) => items.iter().map(longest_pointer).max().map_or(0, |longest| longest + 8),
-        Value::Object(members) => {
-            members.iter().map(|(name, member)| 1 + name.len() + longest_pointer(member)).max().unwrap_or_default()
-        }
+        Value::Array(items) => items
+            .iter()
+            .map(longest_pointer)
+            .max()
+            .map_or(0, |longest| longest + 8),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| 1 + name.len() + longest_pointer(member))
+            .max()
+            .unwrap_or_default(),
         _ => 0,
     }
 }
 
 /// What the entries of an `enum` cost.
 pub fn of_enum(schema: &Value) -> u64 {
-    schema.get("enum").and_then(Value::as_array).map_or(0, |entries| (entries.len() / ENUM_ENTRIES) as u64)
+    schema
+        .get("enum")
+        .and_then(Value::as_array)
+        .map_or(0, |entries| (entries.len() / ENUM_ENTRIES) as u64)
 }

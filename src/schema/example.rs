@@ -50,11 +50,26 @@ const WORDS: [(&str, [&str; 2]); 28] = [
 
 /// Two texts with their right answers.
 pub fn pair(schema: &Value) -> [Example; 2] {
-    let mut first = Inventor { root: schema, values: 0, variant: 0 };
-    let name = schema.get("title").and_then(Value::as_str).unwrap_or("value");
+    let mut first = Inventor {
+        root: schema,
+        values: 0,
+        variant: 0,
+    };
+    let name = schema
+        .get("title")
+        .and_then(Value::as_str)
+        .unwrap_or("value");
     let one = first.invent(schema, name, 0);
-    let two = Inventor { root: schema, values: 0, variant: 1 }.invent(schema, name, 0);
-    [(listed(&one), one), (told(&two), two)].map(|(text, output)| Example { input: Content(text), output })
+    let two = Inventor {
+        root: schema,
+        values: 0,
+        variant: 1,
+    }
+    .invent(schema, name, 0);
+    [(listed(&one), one), (told(&two), two)].map(|(text, output)| Example {
+        input: Content(text),
+        output,
+    })
 }
 
 struct Inventor<'schema> {
@@ -79,8 +94,12 @@ impl Inventor<'_> {
             "object" => self.object(schema, depth),
             "array" => self.array(schema, name, depth),
             "integer" => Value::Number(self.number(schema, name).into()),
-            #[expect(clippy::cast_precision_loss, reason = "a made-up number may be rounded")]
-            "number" => Number::from_f64(self.number(schema, name) as f64 + 0.5).map_or(Value::Null, Value::Number),
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a made-up number may be rounded"
+            )]
+            "number" => Number::from_f64(self.number(schema, name) as f64 + 0.5)
+                .map_or(Value::Null, Value::Number),
             "boolean" => Value::Bool(self.variant == 0),
             "null" => Value::Null,
             _ => Value::String(self.words(schema, name)),
@@ -89,31 +108,56 @@ impl Inventor<'_> {
 
     /// What the schema itself offers, if it is short.
     fn given(&self, schema: &Value) -> Option<Value> {
-        let choice = |values: &Vec<Value>, index: usize| values.get(index.checked_rem(values.len())?).cloned();
+        let choice = |values: &Vec<Value>, index: usize| {
+            values.get(index.checked_rem(values.len())?).cloned()
+        };
         let enumerated = schema.get("enum").and_then(Value::as_array);
         let examples = schema.get("examples").and_then(Value::as_array);
         // From the end: what is listed first is what the model guesses anyway.
-        let from_end = |values: &Vec<Value>| choice(values, (2 * values.len()).saturating_sub(1 + self.variant));
-        let given = schema.get("const").cloned().or_else(|| enumerated.and_then(from_end));
+        let from_end = |values: &Vec<Value>| {
+            choice(values, (2 * values.len()).saturating_sub(1 + self.variant))
+        };
+        let given = schema
+            .get("const")
+            .cloned()
+            .or_else(|| enumerated.and_then(from_end));
         let given = given.or_else(|| examples.and_then(|values| choice(values, self.variant)));
-        given.filter(|value| !value.is_array() && !value.is_object() && value.to_string().chars().count() <= LONGEST_CHARS)
+        given.filter(|value| {
+            !value.is_array()
+                && !value.is_object()
+                && value.to_string().chars().count() <= LONGEST_CHARS
+        })
     }
 
     /// The schema that this one refers to, or its first choice.
     fn elsewhere(&self, schema: &Value) -> Option<Value> {
-        if let Some(pointer) = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#')) {
+        if let Some(pointer) = schema
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|target| target.strip_prefix('#'))
+        {
             return self.root.pointer(pointer).cloned();
         }
         if schema.get("properties").is_some() || schema.get("type").is_some() {
             return None;
         }
-        let choices = ["anyOf", "oneOf", "allOf"].iter().find_map(|keyword| schema.get(keyword)?.as_array());
-        choices?.iter().find(|choice| kind(choice) != "null").cloned()
+        let choices = ["anyOf", "oneOf", "allOf"]
+            .iter()
+            .find_map(|keyword| schema.get(keyword)?.as_array());
+        choices?
+            .iter()
+            .find(|choice| kind(choice) != "null")
+            .cloned()
     }
 
     fn object(&mut self, schema: &Value, depth: usize) -> Value {
         let mut members = Map::new();
-        for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        for (name, property) in schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             if self.values >= MOST_VALUES {
                 break;
             }
@@ -126,7 +170,11 @@ impl Inventor<'_> {
     fn array(&mut self, schema: &Value, name: &str, depth: usize) -> Value {
         let items = schema.get("items").unwrap_or(&Value::Null);
         let variant = self.variant;
-        let variants: &[usize] = if kind(items) == "object" && variant == 1 { &[1] } else { &[0, 1] };
+        let variants: &[usize] = if kind(items) == "object" && variant == 1 {
+            &[1]
+        } else {
+            &[0, 1]
+        };
         let mut values = Vec::new();
         for variant in variants {
             self.variant = *variant;
@@ -161,11 +209,19 @@ impl Inventor<'_> {
             _ => None,
         };
         let word = last_word(name);
-        let by_name = || WORDS.iter().find(|(known, _)| word == *known || word.strip_suffix('s') == Some(known));
+        let by_name = || {
+            WORDS
+                .iter()
+                .find(|(known, _)| word == *known || word.strip_suffix('s') == Some(known))
+        };
         let known = by_format.or_else(|| by_name().map(|(_, values)| *values));
         match known.and_then(|values| values.get(self.variant).copied()) {
             Some(value) => value.to_owned(),
-            None => format!("{} {}", if self.variant == 0 { "first" } else { "second" }, label(name)),
+            None => format!(
+                "{} {}",
+                if self.variant == 0 { "first" } else { "second" },
+                label(name)
+            ),
         }
     }
 }
@@ -174,7 +230,10 @@ impl Inventor<'_> {
 fn kind(schema: &Value) -> &str {
     let named = match schema.get("type") {
         Some(Value::String(name)) => Some(name.as_str()),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).find(|name| *name != "null"),
+        Some(Value::Array(names)) => names
+            .iter()
+            .filter_map(Value::as_str)
+            .find(|name| *name != "null"),
         _ => None,
     };
     let has = |keyword| schema.get(keyword).is_some();
@@ -194,13 +253,21 @@ fn label(name: &str) -> String {
         if character.is_uppercase() && label.chars().last().is_some_and(char::is_lowercase) {
             label.push(' ');
         }
-        if matches!(character, '_' | '-') { label.push(' ') } else { label.extend(character.to_lowercase()) }
+        if matches!(character, '_' | '-') {
+            label.push(' ')
+        } else {
+            label.extend(character.to_lowercase())
+        }
     }
     label
 }
 
 fn last_word(name: &str) -> String {
-    label(name).split(' ').next_back().unwrap_or_default().to_owned()
+    label(name)
+        .split(' ')
+        .next_back()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The values alone: "Maria Lopez, 34, history teacher".
@@ -216,9 +283,16 @@ fn listed(value: &Value) -> String {
 fn told(value: &Value) -> String {
     match value {
         Value::Object(members) => {
-            let mut parts: Vec<_> = members.iter().map(|(name, value)| part(name, value)).collect();
+            let mut parts: Vec<_> = members
+                .iter()
+                .map(|(name, value)| part(name, value))
+                .collect();
             let last = parts.pop().unwrap_or_default();
-            let sentence = if parts.is_empty() { last } else { format!("{} and {last}", parts.join(", ")) };
+            let sentence = if parts.is_empty() {
+                last
+            } else {
+                format!("{} and {last}", parts.join(", "))
+            };
             format!("T{}.", sentence.strip_prefix('t').unwrap_or(&sentence))
         }
         Value::Array(items) => join(items.iter().map(told), " "),
@@ -229,7 +303,9 @@ fn told(value: &Value) -> String {
 fn part(name: &str, value: &Value) -> String {
     match value {
         Value::Object(members) => {
-            let inner = members.iter().map(|(name, value)| format!("the {} {}", label(name), listed(value)));
+            let inner = members
+                .iter()
+                .map(|(name, value)| format!("the {} {}", label(name), listed(value)));
             format!("the {} has {}", label(name), join(inner, ", "))
         }
         other => format!("the {} is {}", label(name), listed(other)),

@@ -13,7 +13,10 @@ const MAX_SHOWN_BYTES: usize = 150;
 
 /// What is wrong with an instance.
 pub fn fault(error: &ValidationError<'_>) -> Fault {
-    Fault { pointer: near(error.instance_path().as_str()).to_owned(), message: message(error) }
+    Fault {
+        pointer: near(error.instance_path().as_str()).to_owned(),
+        message: message(error),
+    }
 }
 
 /// What jsonschema has against a schema; it says little of a regular expression.
@@ -23,7 +26,10 @@ pub fn refusal(error: &ValidationError<'_>) -> Error {
     if is_regex && short(error).is_none_or(|message| message.contains("regex")) {
         let message = "not a regular expression that can be used here: it has to run in linear time, so without look-around and \
                        backreferences, and must not grow too large";
-        return invalid(at, &format!("{} is {message}", brief(&error.instance().to_string())));
+        return invalid(
+            at,
+            &format!("{} is {message}", brief(&error.instance().to_string())),
+        );
     }
     invalid(at, &message(error))
 }
@@ -68,7 +74,10 @@ struct Short {
 
 impl Short {
     const fn new(max_bytes: usize) -> Self {
-        Self { text: String::new(), max_bytes }
+        Self {
+            text: String::new(),
+            max_bytes,
+        }
     }
 }
 
@@ -77,6 +86,10 @@ impl Write for Short {
         let room = self.max_bytes - self.text.len();
         let taken = more.floor_char_boundary(room);
         self.text.push_str(more.get(..taken).unwrap_or_default());
-        if taken == more.len() { Ok(()) } else { Err(fmt::Error) }
+        if taken == more.len() {
+            Ok(())
+        } else {
+            Err(fmt::Error)
+        }
     }
 }

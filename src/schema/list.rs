@@ -27,11 +27,17 @@ impl List {
         let (path, items) = if names(root, "array") {
             (Vec::new(), root.get("items")?)
         } else {
-            let lists = root.get("properties")?.as_object()?.iter().filter_map(|(name, member)| {
-                let items = resolved(whole, member).filter(|member| names(member, "array"))?.get("items")?;
-                resolved(whole, items).filter(|element| names(element, "object"))?;
-                Some((vec![name.clone()], items))
-            });
+            let lists = root
+                .get("properties")?
+                .as_object()?
+                .iter()
+                .filter_map(|(name, member)| {
+                    let items = resolved(whole, member)
+                        .filter(|member| names(member, "array"))?
+                        .get("items")?;
+                    resolved(whole, items).filter(|element| names(element, "object"))?;
+                    Some((vec![name.clone()], items))
+                });
             let mut lists = lists;
             let first = lists.next()?;
             if lists.next().is_some() {
@@ -40,14 +46,19 @@ impl List {
             first
         };
         let element = element(whole, items)?;
-        Some(Self { path, element: Schema::compile(&element.to_string()).ok()? })
+        Some(Self {
+            path,
+            element: Schema::compile(&element.to_string()).ok()?,
+        })
     }
 }
 
 /// Where the references of a schema lead.
 fn resolved<'s>(whole: &'s Value, mut schema: &'s Value) -> Option<&'s Value> {
     for _ in 0..MAX_CHAIN {
-        let Some(reference) = schema.get("$ref") else { return Some(schema) };
+        let Some(reference) = schema.get("$ref") else {
+            return Some(schema);
+        };
         schema = whole.pointer(reference.as_str()?.strip_prefix('#')?)?;
     }
     None
@@ -62,7 +73,11 @@ fn element(whole: &Value, items: &Value) -> Option<Value> {
     let mut whole = whole.clone();
     let draft = whole.as_object_mut()?.remove("$schema");
     let id = whole.as_object_mut()?.remove("$id");
-    let id = id.as_ref().and_then(Value::as_str).unwrap_or_default().trim_end_matches('#');
+    let id = id
+        .as_ref()
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .trim_end_matches('#');
     let (mut items, to) = (items.clone(), format!("#/$defs/{WHOLE}"));
     (move_references(&mut whole, id, &to) && move_references(&mut items, id, &to)).then_some(())?;
     let mut schema = Map::new();
@@ -86,12 +101,23 @@ mod tests {
         let person = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
         let people = json!({"type": "array", "items": person, "minItems": 2});
         let root = list(&people).unwrap();
-        assert!(root.path.is_empty() && root.element.is_valid(&json!({"name": "Ada"})) && !root.element.is_valid(&json!({})));
-        assert!(list(&json!({"type": "array", "items": {"type": "integer"}})).unwrap().element.is_valid(&json!(1)));
+        assert!(
+            root.path.is_empty()
+                && root.element.is_valid(&json!({"name": "Ada"}))
+                && !root.element.is_valid(&json!({}))
+        );
+        assert!(
+            list(&json!({"type": "array", "items": {"type": "integer"}}))
+                .unwrap()
+                .element
+                .is_valid(&json!(1))
+        );
         let tags = json!({"type": "array", "items": {"type": "string"}});
         let member = json!({"type": "object", "properties": {"people": people, "tags": tags}});
         assert_eq!(list(&member).unwrap().path, ["people"]);
-        assert!(list(&json!({"type": "object", "properties": {"a": people, "b": people}})).is_none());
+        assert!(
+            list(&json!({"type": "object", "properties": {"a": people, "b": people}})).is_none()
+        );
         assert!(list(&person).is_none());
     }
 
@@ -106,8 +132,15 @@ mod tests {
                 }
             });
             let list = list(&schema).unwrap();
-            assert!(list.element.is_valid(&json!({"name": 1, "below": [{"name": 2}]})), "{definitions}");
-            assert!(!list.element.is_valid(&json!({"name": 1, "below": [{}]})), "{definitions}");
+            assert!(
+                list.element
+                    .is_valid(&json!({"name": 1, "below": [{"name": 2}]})),
+                "{definitions}"
+            );
+            assert!(
+                !list.element.is_valid(&json!({"name": 1, "below": [{}]})),
+                "{definitions}"
+            );
         }
     }
 
@@ -120,7 +153,10 @@ mod tests {
         });
         let list = list(&schema).unwrap();
         assert!(list.element.is_valid(&json!({"default": "a", "enum": "b"})));
-        assert!(!list.element.is_valid(&json!({"default": 1})) && !list.element.is_valid(&json!({"enum": 1})));
+        assert!(
+            !list.element.is_valid(&json!({"default": 1}))
+                && !list.element.is_valid(&json!({"enum": 1}))
+        );
     }
 
     #[test]
@@ -129,7 +165,10 @@ mod tests {
         let schema = json!({"type": "array", "items": {"const": value}, "$defs": {"name": {"enum": [value]}}});
         let list = list(&schema).unwrap();
         assert!(
-            list.element.is_valid(&value) && !list.element.is_valid(&json!({"$ref": "#/$defs/whole/$defs/name", "$id": "a"}))
+            list.element.is_valid(&value)
+                && !list
+                    .element
+                    .is_valid(&json!({"$ref": "#/$defs/whole/$defs/name", "$id": "a"}))
         );
     }
 }

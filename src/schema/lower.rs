@@ -60,7 +60,10 @@ impl Schema {
     /// The schema in the form that `subset` allows; `None` when there is none. Made once, and kept.
     #[must_use]
     pub fn lowered(&self, subset: &'static Subset) -> Option<Lowered> {
-        let mut kept = self.lowered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut kept = self
+            .lowered
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((_, known)) = kept.iter().find(|(known, _)| std::ptr::eq(*known, subset)) {
             return known.clone();
         }
@@ -85,7 +88,9 @@ impl Schema {
         // What is mended if none is valid: nulls that no schema asked for are none of it.
         let own = form(Null::OwnValue);
         let others = [own.clone(), form(Null::Absence), value];
-        let valid = others.into_iter().find(|other| *other != kept && self.is_valid(other));
+        let valid = others
+            .into_iter()
+            .find(|other| *other != kept && self.is_valid(other));
         valid.unwrap_or(own)
     }
 
@@ -93,14 +98,28 @@ impl Schema {
         if subset.whole {
             let is_object = self.value.get("type").is_some_and(|kind| kind == "object");
             let wrapped = subset.object_root && !is_object;
-            let raw = if wrapped { to_raw_value(&whole::wrapped(Value::clone(&self.value))).ok()? } else { self.raw.clone() };
-            return Some(Lowered { asked: Arc::new(Asked { raw, strict: false, wrapped, shapes: None }) });
+            let raw = if wrapped {
+                to_raw_value(&whole::wrapped(Value::clone(&self.value))).ok()?
+            } else {
+                self.raw.clone()
+            };
+            return Some(Lowered {
+                asked: Arc::new(Asked {
+                    raw,
+                    strict: false,
+                    wrapped,
+                    shapes: None,
+                }),
+            });
         }
         let document = Document::new(&self.value, self.draft);
         // Written out at length first; if that is too much, as short as it goes.
-        let asked =
-            [Effort::Full, Effort::Little].into_iter().find_map(|effort| Lowering::new(self, &document, subset, effort).run());
-        asked.map(|asked| Lowered { asked: Arc::new(asked) })
+        let asked = [Effort::Full, Effort::Little]
+            .into_iter()
+            .find_map(|effort| Lowering::new(self, &document, subset, effort).run());
+        asked.map(|asked| Lowered {
+            asked: Arc::new(asked),
+        })
     }
 }
 
@@ -142,17 +161,30 @@ struct Ask<'s> {
 
 impl<'s> Ask<'s> {
     const fn new(all: Vec<&'s Value>, level: usize) -> Self {
-        Self { all, chosen: Vec::new(), level, here: false }
+        Self {
+            all,
+            chosen: Vec::new(),
+            level,
+            here: false,
+        }
     }
 
     /// A schema itself, and not a reference to it.
     fn of(schema: &'s Value, level: usize) -> Self {
-        Self { here: true, ..Self::new(vec![schema], level) }
+        Self {
+            here: true,
+            ..Self::new(vec![schema], level)
+        }
     }
 }
 
 impl<'d, 's> Lowering<'d, 's> {
-    fn new(schema: &Schema, document: &'d Document<'s>, subset: &'static Subset, effort: Effort) -> Self {
+    fn new(
+        schema: &Schema,
+        document: &'d Document<'s>,
+        subset: &'static Subset,
+        effort: Effort,
+    ) -> Self {
         let (bytes, least) = MAX_PARTS;
         Self {
             most_parts: least + schema.raw.get().len() / bytes,
@@ -171,7 +203,11 @@ impl<'d, 's> Lowering<'d, 's> {
 
     /// How often what refers to itself is written out.
     fn most_unrolled(&self) -> usize {
-        if self.effort == Effort::Full { MAX_UNROLLED } else { 1 }
+        if self.effort == Effort::Full {
+            MAX_UNROLLED
+        } else {
+            1
+        }
     }
 
     fn run(mut self) -> Option<Asked> {
@@ -182,25 +218,40 @@ impl<'d, 's> Lowering<'d, 's> {
         if wrapped {
             // One level further in.
             let (count, definitions, shapes) = Default::default();
-            self = Self { count, definitions, shapes, known: HashMap::new(), ..self };
+            self = Self {
+                count,
+                definitions,
+                shapes,
+                known: HashMap::new(),
+                ..self
+            };
             part = self.part(&Ask::of(root, 1)).ok()?;
             self.count.properties += 1;
             part.json = self.wrap(part.json);
         }
         if !self.definitions.is_empty() {
-            part.json.insert("$defs".to_owned(), Value::Object(self.definitions));
+            part.json
+                .insert("$defs".to_owned(), Value::Object(self.definitions));
         }
         if !self.count.is_within(&self.subset.limits) {
             return None;
         }
-        let shapes = Shapes { root: part.shape, named: self.shapes };
+        let shapes = Shapes {
+            root: part.shape,
+            named: self.shapes,
+        };
         let shapes = Some(shapes).filter(|shapes| !shapes.are_same());
         let strict = match self.subset.strict {
             Strictness::Never => false,
             Strictness::Always => true,
             Strictness::IfClosed => self.count.optional == 0 && self.count.open == 0,
         };
-        Some(Asked { raw: to_raw_value(&part.json).ok()?, strict, wrapped, shapes })
+        Some(Asked {
+            raw: to_raw_value(&part.json).ok()?,
+            strict,
+            wrapped,
+            shapes,
+        })
     }
 
     fn wrap(&self, value: Map<String, Value>) -> Map<String, Value> {
@@ -212,7 +263,13 @@ impl<'d, 's> Lowering<'d, 's> {
         let mut json = Map::new();
         json.insert("type".to_owned(), "object".into());
         let required: Vec<Value> = properties.iter().map(|(name, _)| (*name).into()).collect();
-        json.insert("properties".to_owned(), properties.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect());
+        json.insert(
+            "properties".to_owned(),
+            properties
+                .into_iter()
+                .map(|(name, schema)| (name.to_owned(), schema))
+                .collect(),
+        );
         json.insert("required".to_owned(), required.into());
         if self.subset.extra != ExtraRule::Unknown {
             json.insert("additionalProperties".to_owned(), false.into());
@@ -236,7 +293,11 @@ impl<'d, 's> Lowering<'d, 's> {
     }
 
     fn part_within(&mut self, ask: &Ask<'s>) -> Result<Part, Stop> {
-        let here: Vec<*const Value> = ask.all.iter().map(|schema| std::ptr::from_ref(*schema)).collect();
+        let here: Vec<*const Value> = ask
+            .all
+            .iter()
+            .map(|schema| std::ptr::from_ref(*schema))
+            .collect();
         let again = self.around.iter().filter(|around| **around == here).count();
         if let ([schema], false) = (ask.all.as_slice(), ask.here)
             && let Some(reference) = Reference::of(self.document, schema)
@@ -272,7 +333,10 @@ impl<'d, 's> Lowering<'d, 's> {
 
     /// With these words in its description; where none can stand, they go to whoever holds it.
     fn described(&self, mut part: Part, words: Words) -> Part {
-        let Some(words) = words.into_text(part.json.get("description").and_then(Value::as_str)) else { return part };
+        let Some(words) = words.into_text(part.json.get("description").and_then(Value::as_str))
+        else {
+            return part;
+        };
         if self.stands_alone(&part) {
             part.note = Some(match part.note {
                 Some(note) => format!("{words} {note}"),

@@ -57,7 +57,10 @@ enum Expects {
 
 #[derive(Debug)]
 enum Open {
-    Object { members: Map<String, Value>, key: Option<String> },
+    Object {
+        members: Map<String, Value>,
+        key: Option<String>,
+    },
     Array(Vec<Value>),
 }
 
@@ -87,7 +90,9 @@ impl Partial {
                 return knows_more;
             }
             if self.open.is_empty() {
-                let Some(begin) = self.prose.step(c, self.takes_list) else { continue };
+                let Some(begin) = self.prose.step(c, self.takes_list) else {
+                    continue;
+                };
                 knows_more = true;
                 match begin {
                     Begin::Object => {
@@ -101,7 +106,11 @@ impl Partial {
             // A character may end one token and begin another.
             while let Some(read) = token {
                 knows_more |= self.take(read);
-                token = if self.is_lost || self.open.is_empty() { None } else { self.lexer.again() };
+                token = if self.is_lost || self.open.is_empty() {
+                    None
+                } else {
+                    self.lexer.again()
+                };
             }
             knows_more |= self.expects == Expects::Value && self.lexer.in_string();
         }
@@ -187,7 +196,10 @@ impl Partial {
     }
 
     fn closes(&self, mark: char) -> bool {
-        matches!((self.open.last(), mark), (Some(Open::Object { .. }), '}') | (Some(Open::Array(_)), ']'))
+        matches!(
+            (self.open.last(), mark),
+            (Some(Open::Object { .. }), '}') | (Some(Open::Array(_)), ']')
+        )
     }
 
     const fn first_of(open: &Open) -> Expects {
@@ -207,7 +219,10 @@ impl Partial {
             return;
         }
         let open = match bracket {
-            '{' => Open::Object { members: Map::new(), key: None },
+            '{' => Open::Object {
+                members: Map::new(),
+                key: None,
+            },
             _ => Open::Array(Vec::new()),
         };
         self.expects = Self::first_of(&open);
@@ -245,7 +260,10 @@ impl Partial {
             },
             Some(Open::Array(items)) => {
                 if is_watched {
-                    self.finished.push_back(Finished { index: items.len(), value: value.clone() });
+                    self.finished.push_back(Finished {
+                        index: items.len(),
+                        value: value.clone(),
+                    });
                 }
                 items.push(value);
             }
@@ -254,9 +272,14 @@ impl Partial {
 
     /// Whether the innermost container is the list that is watched.
     fn is_in_list(&self) -> bool {
-        let (Some(path), Some((Open::Array(_), outer))) = (&self.list, self.open.split_last()) else { return false };
+        let (Some(path), Some((Open::Array(_), outer))) = (&self.list, self.open.split_last())
+        else {
+            return false;
+        };
         path.len() == outer.len()
-            && outer.iter().zip(path).all(|(open, name)| matches!(open, Open::Object { key: Some(key), .. } if key == name))
+            && outer.iter().zip(path).all(
+                |(open, name)| matches!(open, Open::Object { key: Some(key), .. } if key == name),
+            )
     }
 }
 

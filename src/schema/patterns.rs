@@ -42,14 +42,18 @@ impl Patterns {
                     match (name.as_str(), member) {
                         ("pattern", Value::String(pattern)) => self.add(pattern, draft, max_bytes),
                         ("patternProperties", Value::Object(named)) => {
-                            named.keys().for_each(|pattern| self.add(pattern, draft, max_bytes));
+                            named
+                                .keys()
+                                .for_each(|pattern| self.add(pattern, draft, max_bytes));
                         }
                         _ => {}
                     }
                     self.collect(member, draft, max_bytes);
                 }
             }
-            Value::Array(items) => items.iter().for_each(|item| self.collect(item, draft, max_bytes)),
+            Value::Array(items) => items
+                .iter()
+                .for_each(|item| self.collect(item, draft, max_bytes)),
             _ => {}
         }
     }
@@ -57,7 +61,10 @@ impl Patterns {
     fn add(&mut self, pattern: &str, draft: Draft, max_bytes: usize) {
         let cost = *self.costs.entry(pattern.into()).or_insert_with(|| {
             let fits = |size: &usize| *size < max_bytes && compiles(pattern, draft, *size);
-            let size = SIZES.into_iter().find(|size| fits(size)).unwrap_or(max_bytes);
+            let size = SIZES
+                .into_iter()
+                .find(|size| fits(size))
+                .unwrap_or(max_bytes);
             evaluations(size)
         });
         self.all = self.all.saturating_add(cost);
@@ -71,11 +78,16 @@ pub const fn evaluations(size_bytes: usize) -> u64 {
 
 /// How jsonschema is to treat regular expressions: in linear time, and none larger than `max_bytes`.
 pub fn options(max_bytes: usize) -> PatternOptions<jsonschema::Regex> {
-    PatternOptions::regex().size_limit(max_bytes).dfa_size_limit(max_bytes)
+    PatternOptions::regex()
+        .size_limit(max_bytes)
+        .dfa_size_limit(max_bytes)
 }
 
 /// Asked of jsonschema, which translates an expression before it compiles it.
 fn compiles(pattern: &str, draft: Draft, max_bytes: usize) -> bool {
-    let options = jsonschema::options().with_draft(draft).with_pattern_options(options(max_bytes)).offline();
+    let options = jsonschema::options()
+        .with_draft(draft)
+        .with_pattern_options(options(max_bytes))
+        .offline();
     options.build(&json!({"pattern": pattern})).is_ok()
 }

@@ -32,11 +32,18 @@ impl Schema {
     ///
     /// # Errors
     /// [`NoJson`] when nothing can be read, or the text ends within a value and is not valid as it stands.
-    pub fn read(&self, text: &str, raised: impl Fn(Value) -> Value, coerce: bool) -> Result<Read, NoJson> {
+    pub fn read(
+        &self,
+        text: &str,
+        raised: impl Fn(Value) -> Value,
+        coerce: bool,
+    ) -> Result<Read, NoJson> {
         match answer::candidates(text) {
             Ok(candidates) => Ok(self.chosen(candidates, &raised, coerce)),
             Err(none) if coerce => {
-                let read = self.prose(text, &none).or_else(|| self.closed(&none, &raised));
+                let read = self
+                    .prose(text, &none)
+                    .or_else(|| self.closed(&none, &raised));
                 read.or_else(|| self.ended(text, &none, raised)).ok_or(none)
             }
             Err(none) => Err(none),
@@ -44,7 +51,12 @@ impl Schema {
     }
 
     /// What is meant by the values found in a text.
-    fn chosen(&self, candidates: Candidates<'_>, raised: &impl Fn(Value) -> Value, coerce: bool) -> Read {
+    fn chosen(
+        &self,
+        candidates: Candidates<'_>,
+        raised: &impl Fn(Value) -> Value,
+        coerce: bool,
+    ) -> Read {
         if coerce && self.is_list_of_kinds(&candidates) {
             return whole(candidates.take_all(), &|value| value);
         }
@@ -60,12 +72,16 @@ impl Schema {
         }
         let largest = candidates.largest();
         let read = whole(candidates.take(largest), raised);
-        Read { faults: self.faults(&read.value), ..read }
+        Read {
+            faults: self.faults(&read.value),
+            ..read
+        }
     }
 
     /// `[1] {"a": 2}`: a list among what follows one another is an element, where the schema takes all of it as a list.
     fn is_list_of_kinds(&self, candidates: &Candidates<'_>) -> bool {
-        let is_mixed = candidates.values().any(Value::is_array) && candidates.values().any(Value::is_object);
+        let is_mixed =
+            candidates.values().any(Value::is_array) && candidates.values().any(Value::is_object);
         is_mixed
             && candidates.is_sequence()
             && self.takes_lists()
@@ -80,7 +96,11 @@ impl Schema {
     }
 
     /// The candidate that needs the least mending, the later of two; or all, where a list is wanted and none is one.
-    fn coerced_among(&self, candidates: &Candidates<'_>, raised: &impl Fn(Value) -> Value) -> Option<Mend> {
+    fn coerced_among(
+        &self,
+        candidates: &Candidates<'_>,
+        raised: &impl Fn(Value) -> Value,
+    ) -> Option<Mend> {
         if candidates.is_sequence() {
             let all = Value::Array(candidates.values().cloned().collect());
             if self.is_valid(&all) {
@@ -94,12 +114,18 @@ impl Schema {
         if self.are_elements(candidates) {
             return Some(Mend::Sequence);
         }
-        let is_whole = if candidates.count() == 1 && !candidates.has_fragments() { Whole::Yes } else { Whole::No };
+        let is_whole = if candidates.count() == 1 && !candidates.has_fragments() {
+            Whole::Yes
+        } else {
+            Whole::No
+        };
         let mut best: Option<(usize, Coerced)> = None;
         for place in candidates.likeliest() {
             let value = raised(candidates.get(place)?.clone());
             if let Some(coerced) = self.coerced(&value, is_whole)
-                && best.as_ref().is_none_or(|(_, known)| coerced.cost < known.cost)
+                && best
+                    .as_ref()
+                    .is_none_or(|(_, known)| coerced.cost < known.cost)
             {
                 best = Some((place, coerced));
             }
@@ -113,15 +139,19 @@ impl Schema {
         let count = candidates.count();
         let is_plain = (2..=MAX_ELEMENTS).contains(&count)
             && candidates.values().all(Value::is_object)
-            && candidates
-                .gaps()
-                .all(|gap| gap.len() <= MAX_GAP && !gap.contains(['{', '}', '[', ']', '"']) && !has_second_thoughts(gap));
+            && candidates.gaps().all(|gap| {
+                gap.len() <= MAX_GAP
+                    && !gap.contains(['{', '}', '[', ']', '"'])
+                    && !has_second_thoughts(gap)
+            });
         if !is_plain || !self.takes_lists() || self.is_valid(&json!([{}])) {
             return false;
         }
         let values: Vec<_> = candidates.values().cloned().collect();
-        let is_different =
-            values.iter().enumerate().all(|(place, value)| !values.iter().skip(place + 1).any(|other| other == value));
+        let is_different = values
+            .iter()
+            .enumerate()
+            .all(|(place, value)| !values.iter().skip(place + 1).any(|other| other == value));
         is_different && self.is_valid(&Value::Array(values))
     }
 
@@ -134,8 +164,10 @@ impl Schema {
         for level in 1..=unclosed.levels {
             let named = document.target(schema);
             let properties = named.get("properties")?.as_object()?;
-            let is_map =
-                named.get("patternProperties").is_some() || named.get("additionalProperties").is_some_and(Value::is_object);
+            let is_map = named.get("patternProperties").is_some()
+                || named
+                    .get("additionalProperties")
+                    .is_some_and(Value::is_object);
             let members = value.as_object().filter(|_| !properties.is_empty())?;
             if is_map || !properties.keys().all(|name| members.contains_key(name)) {
                 return None;
@@ -161,7 +193,12 @@ impl Schema {
     /// What an answer without JSON says.
     fn prose(&self, text: &str, none: &NoJson) -> Option<Read> {
         let coerced = self.coerced_text(text.get(none.prose?..)?)?;
-        Some(Read { value: coerced.value, repairs: coerced.repairs, faults: Vec::new(), left_open: None })
+        Some(Read {
+            value: coerced.value,
+            repairs: coerced.repairs,
+            faults: Vec::new(),
+            left_open: None,
+        })
     }
 }
 
@@ -173,12 +210,22 @@ enum Mend {
 }
 
 fn whole(answer: Answer, raised: &impl Fn(Value) -> Value) -> Read {
-    Read { value: raised(answer.value), repairs: told(answer.repairs), faults: Vec::new(), left_open: None }
+    Read {
+        value: raised(answer.value),
+        repairs: told(answer.repairs),
+        faults: Vec::new(),
+        left_open: None,
+    }
 }
 
 fn mended(answer: Answer, coerced: Coerced) -> Read {
     let repairs = [told(answer.repairs), coerced.repairs].concat();
-    Read { value: coerced.value, repairs, faults: Vec::new(), left_open: None }
+    Read {
+        value: coerced.value,
+        repairs,
+        faults: Vec::new(),
+        left_open: None,
+    }
 }
 
 fn told(repairs: Vec<Cow<'static, str>>) -> Vec<String> {

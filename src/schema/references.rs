@@ -15,13 +15,22 @@ use crate::model::{Error, pointer};
 
 /// Refuses what leads outside, or nowhere, or to one of two places.
 pub fn check(document: &Document<'_>) -> Result<(), Error> {
-    let mut check = Check { document, seen: HashSet::new(), names: HashMap::new(), references: Vec::new(), inner_id: None };
+    let mut check = Check {
+        document,
+        seen: HashSet::new(),
+        names: HashMap::new(),
+        references: Vec::new(),
+        inner_id: None,
+    };
     check.schema(document.root(), "")?;
     // What is referred to is a schema, though it may stand where no schema is looked for.
     let mut followed = 0;
     while let Some(reference) = check.references.get(followed) {
         followed += 1;
-        if let Some(target) = reference.target.filter(|target| !check.seen.contains(&std::ptr::from_ref(*target))) {
+        if let Some(target) = reference
+            .target
+            .filter(|target| !check.seen.contains(&std::ptr::from_ref(*target)))
+        {
             let at = reference.fragment().unwrap_or_default();
             check.schema(target, &at)?;
         }
@@ -49,7 +58,12 @@ impl Reference<'_> {
     /// The JSON Pointer that the reference is, if it is one.
     fn fragment(&self) -> Option<String> {
         let (_, fragment) = self.text.split_once('#')?;
-        Some(percent_encoding::percent_decode_str(fragment).decode_utf8().ok()?.into_owned())
+        Some(
+            percent_encoding::percent_decode_str(fragment)
+                .decode_utf8()
+                .ok()?
+                .into_owned(),
+        )
     }
 }
 
@@ -62,20 +76,24 @@ impl<'s> Check<'_, 's> {
         match schema {
             Value::Object(members) => {
                 self.own(schema, at)?;
-                for (keyword, member) in members.iter().filter(|(keyword, _)| !holds_data(keyword)) {
+                for (keyword, member) in members.iter().filter(|(keyword, _)| !holds_data(keyword))
+                {
                     let at = pointer(at, keyword);
                     match member {
                         Value::Object(named) if holds_named_schemas(keyword) => {
-                            named.iter().try_for_each(|(name, part)| self.schema(part, &pointer(&at, name)))?;
+                            named.iter().try_for_each(|(name, part)| {
+                                self.schema(part, &pointer(&at, name))
+                            })?;
                         }
                         _ => self.schema(member, &at)?,
                     }
                 }
                 Ok(())
             }
-            Value::Array(items) => {
-                items.iter().enumerate().try_for_each(|(index, item)| self.schema(item, &pointer(at, &index.to_string())))
-            }
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, item)| self.schema(item, &pointer(at, &index.to_string()))),
             _ => Ok(()),
         }
     }
@@ -86,19 +104,32 @@ impl<'s> Check<'_, 's> {
         let is_root = std::ptr::eq(schema, document.root());
         let text = |keyword: &str| schema.get(keyword).and_then(Value::as_str);
         if !is_root && text("$schema").is_some() && draft(schema).ok() != Some(document.draft()) {
-            return Err(invalid(&pointer(at, "$schema"), "a part cannot be of another draft than the whole; say it at the root"));
+            return Err(invalid(
+                &pointer(at, "$schema"),
+                "a part cannot be of another draft than the whole; say it at the root",
+            ));
         }
-        if !is_root && text("$id").is_some_and(|id| !(document.draft() == Draft::Draft7 && id.starts_with('#'))) {
+        if !is_root
+            && text("$id")
+                .is_some_and(|id| !(document.draft() == Draft::Draft7 && id.starts_with('#')))
+        {
             self.inner_id.get_or_insert_with(|| pointer(at, "$id"));
         }
         for name in document.names(schema) {
             let place = std::ptr::from_ref(schema);
             if *self.names.entry(name).or_insert(place) != place {
-                return Err(invalid(at, &format!("another part of this schema is named \"{name}\" too")));
+                return Err(invalid(
+                    at,
+                    &format!("another part of this schema is named \"{name}\" too"),
+                ));
             }
         }
         for (keyword, text, target) in document.references(schema) {
-            self.references.push(Reference { at: pointer(at, keyword), text, target });
+            self.references.push(Reference {
+                at: pointer(at, keyword),
+                text,
+                target,
+            });
         }
         Ok(())
     }
@@ -109,7 +140,11 @@ impl<'s> Check<'_, 's> {
                            to the part as `#/$defs/…` or by an `$anchor`";
             return Err(invalid(at, message));
         }
-        match self.references.iter().find(|reference| reference.target.is_none()) {
+        match self
+            .references
+            .iter()
+            .find(|reference| reference.target.is_none())
+        {
             None => Ok(()),
             Some(Reference { at, text, .. }) => {
                 let message = format!(
@@ -133,7 +168,9 @@ pub fn move_references(schema: &mut Value, id: &str, to: &str) -> bool {
         Value::Object(members) => members.iter_mut().fold(true, |moved, (keyword, member)| {
             moved
                 & match member {
-                    Value::String(reference) if matches!(keyword.as_str(), "$ref" | "$dynamicRef") => {
+                    Value::String(reference)
+                        if matches!(keyword.as_str(), "$ref" | "$dynamicRef") =>
+                    {
                         let fragment = reference.strip_prefix(id).unwrap_or(reference);
                         let is_pointer = matches!(fragment, "" | "#") || fragment.starts_with("#/");
                         if is_pointer {
@@ -141,14 +178,20 @@ pub fn move_references(schema: &mut Value, id: &str, to: &str) -> bool {
                         }
                         is_pointer
                     }
-                    Value::String(_) if matches!(keyword.as_str(), "$id" | "$anchor" | "$dynamicAnchor") => false,
-                    Value::Object(named) if holds_named_schemas(keyword) => {
-                        named.values_mut().fold(true, |moved, part| moved & move_references(part, id, to))
+                    Value::String(_)
+                        if matches!(keyword.as_str(), "$id" | "$anchor" | "$dynamicAnchor") =>
+                    {
+                        false
                     }
+                    Value::Object(named) if holds_named_schemas(keyword) => named
+                        .values_mut()
+                        .fold(true, |moved, part| moved & move_references(part, id, to)),
                     member => holds_data(keyword) || move_references(member, id, to),
                 }
         }),
-        Value::Array(items) => items.iter_mut().fold(true, |moved, item| moved & move_references(item, id, to)),
+        Value::Array(items) => items
+            .iter_mut()
+            .fold(true, |moved, item| moved & move_references(item, id, to)),
         _ => true,
     }
 }

@@ -38,10 +38,15 @@ pub struct Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     #[error("cannot read {path}")]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path} is not a schema that can be served: {source}")]
     Schema { path: PathBuf, source: Error },
-    #[error("{path}: a schema's name has 1 to 64 of a-z, 0-9, _ and -, and begins with a letter or digit")]
+    #[error(
+        "{path}: a schema's name has 1 to 64 of a-z, 0-9, _ and -, and begins with a letter or digit"
+    )]
     Name { path: PathBuf },
 }
 
@@ -68,20 +73,34 @@ impl Registry {
         if let Some(folder) = folder {
             read_dir(folder, Source::Folder, &mut entries)?;
         }
-        Ok(Self { entries: RwLock::new(entries), writing: Mutex::default(), dir })
+        Ok(Self {
+            entries: RwLock::new(entries),
+            writing: Mutex::default(),
+            dir,
+        })
     }
 
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Entry> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     /// Up to `limit` entries in the order of their names, after the name given, and whether there are more.
     #[must_use]
     pub fn list(&self, after: Option<&str>, limit: usize) -> (Vec<(String, Entry)>, bool) {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let mut rest = entries.iter().skip_while(|(name, _)| after.is_some_and(|after| name.as_str() <= after));
-        let page = rest.by_ref().take(limit).map(|(name, entry)| (name.clone(), entry.clone())).collect();
+        let mut rest = entries
+            .iter()
+            .skip_while(|(name, _)| after.is_some_and(|after| name.as_str() <= after));
+        let page = rest
+            .by_ref()
+            .take(limit)
+            .map(|(name, entry)| (name.clone(), entry.clone()))
+            .collect();
         (page, rest.next().is_some())
     }
 
@@ -101,9 +120,16 @@ impl Registry {
         }
         let schema = cache::compile(text).await?;
         self.change(name, move |registry, name| {
-            write_whole(&registry.dir, &registry.path(name), schema.raw().get().as_bytes())?;
+            write_whole(
+                &registry.dir,
+                &registry.path(name),
+                schema.raw().get().as_bytes(),
+            )?;
             let entry = Entry::new(schema, SystemTime::now(), Source::Api);
-            Ok(registry.entries_mut().insert(name.to_owned(), entry).is_none())
+            Ok(registry
+                .entries_mut()
+                .insert(name.to_owned(), entry)
+                .is_none())
         })
         .await
     }
@@ -134,14 +160,19 @@ impl Registry {
     ) -> Result<bool, Error> {
         let (registry, name) = (Arc::clone(self), name.to_owned());
         let changed = tokio::task::spawn_blocking(move || {
-            let _writing = registry.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _writing = registry
+                .writing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             registry.refuse_the_folders(&name)?;
             work(&registry, &name).map_err(|error| {
                 tracing::error!(%error, name, "a registered schema could not be written or removed");
                 Error::new(Code::Internal, "the schema could not be stored; the server's log says why")
             })
         });
-        changed.await.unwrap_or_else(|_| Err(Error::new(Code::Internal, "the schema could not be stored")))
+        changed
+            .await
+            .unwrap_or_else(|_| Err(Error::new(Code::Internal, "the schema could not be stored")))
     }
 
     fn entries_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Entry>> {
@@ -150,9 +181,14 @@ impl Registry {
 
     fn refuse_the_folders(&self, name: &str) -> Result<(), Error> {
         match self.get(name) {
-            Some(Entry { source: Source::Folder, .. }) => Err(Error::new(
+            Some(Entry {
+                source: Source::Folder,
+                ..
+            }) => Err(Error::new(
                 Code::Conflict,
-                format!("the schema `{name}` comes from the configured folder and is changed there, not over HTTP"),
+                format!(
+                    "the schema `{name}` comes from the configured folder and is changed there, not over HTTP"
+                ),
             )),
             _ => Ok(()),
         }
@@ -166,7 +202,12 @@ impl Registry {
 impl Entry {
     fn new(schema: Schema, updated_at: SystemTime, source: Source) -> Self {
         let hash = hexadecimal(&Sha256::digest(schema.raw().get()));
-        Self { schema: Arc::new(schema), hash, updated_at, source }
+        Self {
+            schema: Arc::new(schema),
+            hash,
+            updated_at,
+            source,
+        }
     }
 }
 
@@ -182,10 +223,16 @@ fn hexadecimal(bytes: &[u8]) -> String {
 /// `[a-z0-9][a-z0-9_-]{0,63}`
 fn is_name(name: &str) -> bool {
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= 64 && name.starts_with(letter) && name.chars().all(|c| letter(c) || c == '_' || c == '-')
+    name.len() <= 64
+        && name.starts_with(letter)
+        && name.chars().all(|c| letter(c) || c == '_' || c == '-')
 }
 
-fn read_dir(dir: &Path, source: Source, entries: &mut BTreeMap<String, Entry>) -> Result<(), RegistryError> {
+fn read_dir(
+    dir: &Path,
+    source: Source,
+    entries: &mut BTreeMap<String, Entry>,
+) -> Result<(), RegistryError> {
     let read = |path: &Path| {
         let path = path.to_owned();
         move |source| RegistryError::Read { path, source }
@@ -195,12 +242,21 @@ fn read_dir(dir: &Path, source: Source, entries: &mut BTreeMap<String, Entry>) -
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
-        let name = path.file_stem().and_then(|stem| stem.to_str()).filter(|name| is_name(name));
-        let Some(name) = name else { return Err(RegistryError::Name { path }) };
+        let name = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .filter(|name| is_name(name));
+        let Some(name) = name else {
+            return Err(RegistryError::Name { path });
+        };
         let text = std::fs::read_to_string(&path).map_err(read(&path))?;
-        let updated_at = path.metadata().and_then(|metadata| metadata.modified()).map_err(read(&path))?;
+        let updated_at = path
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .map_err(read(&path))?;
         let name = name.to_owned();
-        let schema = Schema::compile(&text).map_err(|source| RegistryError::Schema { path, source })?;
+        let schema =
+            Schema::compile(&text).map_err(|source| RegistryError::Schema { path, source })?;
         entries.insert(name, Entry::new(schema, updated_at, source));
     }
     Ok(())

@@ -76,8 +76,13 @@ impl Rules {
         let mut patterns = MAX_PATTERNS;
         let compiled = rules.into_iter().enumerate().map(|(index, rule)| {
             let expression = compile(&rule.expression, &mut patterns);
-            let expression = expression.map_err(|wrong| refusal(index, &rule.expression, &wrong))?;
-            Ok(Compiled { pointer: place(&expression), expression, rule })
+            let expression =
+                expression.map_err(|wrong| refusal(index, &rule.expression, &wrong))?;
+            Ok(Compiled {
+                pointer: place(&expression),
+                expression,
+                rule,
+            })
         });
         let rules = compiled.collect::<Result<Vec<_>, Error>>()?;
         let mut weight = Weight::default();
@@ -98,7 +103,10 @@ impl Rules {
             return Self::compile(rules).map(Arc::new);
         }
         let compiled = tokio::task::spawn_blocking(move || Self::compile(rules));
-        compiled.await.unwrap_or_else(|_| Err(Error::invalid("/rules", "could not be compiled"))).map(Arc::new)
+        compiled
+            .await
+            .unwrap_or_else(|_| Err(Error::invalid("/rules", "could not be compiled")))
+            .map(Arc::new)
     }
 
     /// The rules as they were sent.
@@ -115,7 +123,10 @@ impl Rules {
     #[must_use]
     pub fn faults(&self, data: &Value, input: &str) -> Vec<Fault> {
         let mut budget = Budget::new();
-        let faults = self.rules.iter().filter_map(|compiled| compiled.fault(data, input, &mut budget));
+        let faults = self
+            .rules
+            .iter()
+            .filter_map(|compiled| compiled.fault(data, input, &mut budget));
         faults.take(MAX_FAULTS).collect()
     }
 
@@ -147,36 +158,62 @@ impl Compiled {
             Err(stop) => {
                 let why = match stop {
                     Stop::Error(why) => why,
-                    Stop::UsedUp => "the rules take too much work with an answer or a text of this size".to_owned(),
+                    Stop::UsedUp => {
+                        "the rules take too much work with an answer or a text of this size"
+                            .to_owned()
+                    }
                 };
                 let expression = brief(&self.rule.expression);
-                format!("{} (the rule `{expression}` cannot be evaluated: {})", self.rule.message, brief(&why))
+                format!(
+                    "{} (the rule `{expression}` cannot be evaluated: {})",
+                    self.rule.message,
+                    brief(&why)
+                )
             }
         };
         let mut at = self.pointer.as_str();
         while data.pointer(at).is_none() {
             at = at.rsplit_once('/').unwrap_or_default().0;
         }
-        Some(Fault { pointer: at.to_owned(), message })
+        Some(Fault {
+            pointer: at.to_owned(),
+            message,
+        })
     }
 }
 
 fn check_sizes(rules: &[Rule]) -> Result<(), Error> {
     if rules.len() > MAX_RULES {
-        return Err(Error::invalid("/rules", format!("has more than {MAX_RULES} rules; `&&` makes one of several")));
+        return Err(Error::invalid(
+            "/rules",
+            format!("has more than {MAX_RULES} rules; `&&` makes one of several"),
+        ));
     }
     let mut bytes = 0;
     for (index, rule) in rules.iter().enumerate() {
-        let refuse = |field: &str, what: String| Err(Error::invalid(format!("/rules/{index}/{field}"), what));
+        let refuse = |field: &str, what: String| {
+            Err(Error::invalid(format!("/rules/{index}/{field}"), what))
+        };
         bytes += rule.expression.len();
         if rule.expression.len() > MAX_EXPRESSION_BYTES {
-            return refuse("expression", format!("is longer than {MAX_EXPRESSION_BYTES} bytes"));
+            return refuse(
+                "expression",
+                format!("is longer than {MAX_EXPRESSION_BYTES} bytes"),
+            );
         }
         if bytes > MAX_TOTAL_BYTES {
-            return refuse("expression", format!("with this one, the rules are longer than {MAX_TOTAL_BYTES} bytes together"));
+            return refuse(
+                "expression",
+                format!(
+                    "with this one, the rules are longer than {MAX_TOTAL_BYTES} bytes together"
+                ),
+            );
         }
         if rule.message.trim().is_empty() {
-            return refuse("message", "is empty; it tells the model and the caller what a broken rule means".to_owned());
+            return refuse(
+                "message",
+                "is empty; it tells the model and the caller what a broken rule means".to_owned(),
+            );
         }
         if rule.message.len() > MAX_WORDS_BYTES {
             return refuse("message", format!("is longer than {MAX_WORDS_BYTES} bytes"));
@@ -188,9 +225,16 @@ fn check_sizes(rules: &[Rule]) -> Result<(), Error> {
 /// Reads an expression that can be a condition.
 fn compile(text: &str, patterns: &mut usize) -> Result<Expression, Wrong> {
     let expression = parse::parse(text, patterns)?;
-    let refuse = |what: &str| Err(Wrong::new(expression.at, format!("a rule has to be true or false, and this is {what}")));
+    let refuse = |what: &str| {
+        Err(Wrong::new(
+            expression.at,
+            format!("a rule has to be true or false, and this is {what}"),
+        ))
+    };
     match (check::kind(&expression)?, &expression.kind) {
-        (Type::Any, Kind::Binary(operator, _)) if !operator.decides() => refuse(&format!("what `{}` gives", operator.as_str())),
+        (Type::Any, Kind::Binary(operator, _)) if !operator.decides() => {
+            refuse(&format!("what `{}` gives", operator.as_str()))
+        }
         (Type::Bool | Type::Any, _) => Ok(expression),
         (kind, _) => refuse(&format!("a {}", kind.as_str())),
     }
@@ -199,7 +243,12 @@ fn compile(text: &str, patterns: &mut usize) -> Result<Expression, Wrong> {
 fn refusal(index: usize, text: &str, wrong: &Wrong) -> Error {
     let before = text.get(..wrong.at).unwrap_or(text);
     let line = 1 + before.matches('\n').count();
-    let column = 1 + before.rsplit('\n').next().unwrap_or_default().chars().count();
+    let column = 1 + before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count();
     let message = format!("{} (line {line}, column {column})", brief(&wrong.message));
     Error::invalid(format!("/rules/{index}/expression"), message)
 }
@@ -210,7 +259,9 @@ impl Weight {
         self.step(depth);
         match &expression.kind {
             // These may go through what they are given.
-            Kind::Call(..) | Kind::Binary(Operator::Equal | Operator::Unequal | Operator::In | Operator::Add, _) => {
+            Kind::Call(..)
+            | Kind::Binary(Operator::Equal | Operator::Unequal | Operator::In | Operator::Add, _) =>
+            {
                 self.step(depth + 1);
             }
             Kind::Loop(..) | Kind::MapSome(_) => {
@@ -222,7 +273,10 @@ impl Weight {
             }
             _ => {}
         }
-        expression.parts().into_iter().for_each(|part| self.add(part, depth));
+        expression
+            .parts()
+            .into_iter()
+            .for_each(|part| self.add(part, depth));
     }
 
     fn step(&mut self, depth: usize) {
@@ -253,19 +307,30 @@ fn place(expression: &Expression) -> String {
     let mut paths = Vec::new();
     collect(expression, &mut paths);
     let mut paths = paths.into_iter();
-    let Some(mut common) = paths.next() else { return String::new() };
+    let Some(mut common) = paths.next() else {
+        return String::new();
+    };
     for path in paths {
-        let shared = common.iter().zip(&path).take_while(|(one, other)| one == other).count();
+        let shared = common
+            .iter()
+            .zip(&path)
+            .take_while(|(one, other)| one == other)
+            .count();
         common.truncate(shared);
     }
-    let pointer = common.iter().fold(String::new(), |at, step| pointer(&at, step));
+    let pointer = common
+        .iter()
+        .fold(String::new(), |at, step| pointer(&at, step));
     near(&pointer).to_owned()
 }
 
 fn collect(expression: &Expression, paths: &mut Vec<Vec<String>>) {
     match path(expression) {
         Some(path) => paths.push(path),
-        None => expression.parts().into_iter().for_each(|part| collect(part, paths)),
+        None => expression
+            .parts()
+            .into_iter()
+            .for_each(|part| collect(part, paths)),
     }
 }
 
@@ -275,8 +340,20 @@ fn path(expression: &Expression) -> Option<Vec<String>> {
         Kind::Data => return Some(Vec::new()),
         Kind::Field(of, name) | Kind::Has(of, name) => (of.as_ref(), name.to_string()),
         Kind::Index(parts) => match parts.as_ref() {
-            [of, Expression { kind: Kind::Text(name), .. }] => (of, name.to_string()),
-            [of, Expression { kind: Kind::Int(place), .. }] => (of, place.to_string()),
+            [
+                of,
+                Expression {
+                    kind: Kind::Text(name),
+                    ..
+                },
+            ] => (of, name.to_string()),
+            [
+                of,
+                Expression {
+                    kind: Kind::Int(place),
+                    ..
+                },
+            ] => (of, place.to_string()),
             _ => return None,
         },
         _ => return None,

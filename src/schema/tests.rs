@@ -19,14 +19,38 @@ fn refusal(schema: &Value) -> Error {
 fn what_is_no_schema_is_refused_where_it_is_wrong() {
     for (schema, at, words) in [
         (json!({"type": "strin"}), "/type", "strin"),
-        (json!({"properties": {"age": {"type": 3}}}), "/properties/age/type", "3"),
+        (
+            json!({"properties": {"age": {"type": 3}}}),
+            "/properties/age/type",
+            "3",
+        ),
         (json!({"pattern": "("}), "/pattern", "("),
         (json!({"pattern": "(?=a)"}), "/pattern", "(?=a)"),
-        (json!({"pattern": "^((a|bc){1,1000}){1,1000}$"}), "/pattern", "1000"),
-        (json!({"$schema": "http://json-schema.org/draft-04/schema#"}), "/$schema", "not supported"),
-        (json!({"$ref": "https://example.com/a.json"}), "/$ref", "nothing is fetched"),
-        (json!({"$ref": "file:///etc/passwd"}), "/$ref", "nothing is fetched"),
-        (json!({"items": {"$ref": "other.json"}}), "/items/$ref", "nothing is fetched"),
+        (
+            json!({"pattern": "^((a|bc){1,1000}){1,1000}$"}),
+            "/pattern",
+            "1000",
+        ),
+        (
+            json!({"$schema": "http://json-schema.org/draft-04/schema#"}),
+            "/$schema",
+            "not supported",
+        ),
+        (
+            json!({"$ref": "https://example.com/a.json"}),
+            "/$ref",
+            "nothing is fetched",
+        ),
+        (
+            json!({"$ref": "file:///etc/passwd"}),
+            "/$ref",
+            "nothing is fetched",
+        ),
+        (
+            json!({"items": {"$ref": "other.json"}}),
+            "/items/$ref",
+            "nothing is fetched",
+        ),
         (json!({"$ref": "#/$defs/none"}), "/$ref", "leads nowhere"),
         (json!({"$ref": "#"}), "/$ref", "comes back to itself"),
         (
@@ -57,7 +81,11 @@ fn what_would_take_for_ever_is_refused_or_measured() {
     assert!(refusal(&doubling(14, |next| next)).detail.contains("ways"));
     let deep = (0..100).fold(json!({}), |inner, _| json!({"items": inner}));
     assert!(refusal(&deep).detail.contains("levels deep"));
-    assert!(refusal(&json!({"enum": vec![1; 60_000]})).detail.contains("parts"));
+    assert!(
+        refusal(&json!({"enum": vec![1; 60_000]}))
+            .detail
+            .contains("parts")
+    );
 
     let nested = compile(&doubling(25, |next| json!({"properties": {"a": next}}))).unwrap();
     let deep = (0..25).fold(json!("x"), |inner, _| json!({"a": inner}));
@@ -65,22 +93,38 @@ fn what_would_take_for_ever_is_refused_or_measured() {
     assert!(nested.faults(&deep)[0].message.contains("bounded time"));
     assert!(!nested.is_valid(&deep));
     let own = json!({"anyOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}, {"type": "string"}]});
-    assert!(compile(&own).unwrap().faults(&deep)[0].message.contains("bounded time"));
+    assert!(
+        compile(&own).unwrap().faults(&deep)[0]
+            .message
+            .contains("bounded time")
+    );
     assert!(started.elapsed().as_secs() < 5);
 }
 
 #[test]
 fn a_long_chain_of_references_is_refused_and_not_followed() {
     let chain = |links: usize| {
-        let link = |n: usize| (format!("d{n}"), json!({"$ref": format!("#/$defs/d{}", n + 1)}));
+        let link = |n: usize| {
+            (
+                format!("d{n}"),
+                json!({"$ref": format!("#/$defs/d{}", n + 1)}),
+            )
+        };
         let mut defs: serde_json::Map<_, _> = (0..links).map(link).collect();
-        defs.insert(format!("d{links}"), json!({"type": "array", "items": {"$ref": "#/$defs/d0"}}));
+        defs.insert(
+            format!("d{links}"),
+            json!({"type": "array", "items": {"$ref": "#/$defs/d0"}}),
+        );
         json!({"$ref": "#/$defs/d0", "$defs": defs})
     };
     assert!(refusal(&chain(9000)).detail.contains("references"));
     let deep = |levels| (0..levels).fold(json!([]), |inner, _| json!([inner]));
     assert!(compile(&chain(20)).unwrap().is_valid(&deep(40)));
-    assert!(compile(&chain(20)).unwrap().faults(&deep(120))[0].message.contains("nested too deeply"));
+    assert!(
+        compile(&chain(20)).unwrap().faults(&deep(120))[0]
+            .message
+            .contains("nested too deeply")
+    );
 }
 
 #[test]
@@ -88,7 +132,10 @@ fn a_recursive_schema_is_followed() {
     let tree = json!({"type": "object", "required": ["name"], "properties":
         {"name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#"}}}});
     let tree = compile(&tree).unwrap();
-    let leaf = (0..30).fold(json!({"name": "leaf"}), |inner, _| json!({"name": "n", "children": [inner]}));
+    let leaf = (0..30).fold(
+        json!({"name": "leaf"}),
+        |inner, _| json!({"name": "n", "children": [inner]}),
+    );
     assert!(tree.is_valid(&leaf));
     let faults = tree.faults(&json!({"name": "a", "children": [{"children": []}]}));
     assert_eq!(faults[0].pointer, "/children/0");
@@ -96,8 +143,12 @@ fn a_recursive_schema_is_followed() {
 
 #[test]
 fn format_asserts_in_both_drafts_and_ids_are_followed() {
-    for draft in [json!("https://json-schema.org/draft/2020-12/schema"), json!("http://json-schema.org/draft-07/schema#")] {
-        let schema = compile(&json!({"$schema": draft, "type": "string", "format": "date"})).unwrap();
+    for draft in [
+        json!("https://json-schema.org/draft/2020-12/schema"),
+        json!("http://json-schema.org/draft-07/schema#"),
+    ] {
+        let schema =
+            compile(&json!({"$schema": draft, "type": "string", "format": "date"})).unwrap();
         assert!(schema.is_valid(&json!("2026-11-22")) && !schema.is_valid(&json!("yesterday")));
     }
     let named = json!({"$id": "https://example.com/root", "properties": {"a": {"$ref": "#word"}},
@@ -112,7 +163,9 @@ fn faults_have_pointers_and_stay_small() {
     let faults = schema.faults(&json!({"a": "x".repeat(5000)}));
     assert_eq!(faults[0].pointer, "/a");
     assert!(faults[0].message.len() < 400);
-    let many: serde_json::Map<_, _> = (0..100).map(|n| (n.to_string(), json!("long text"))).collect();
+    let many: serde_json::Map<_, _> = (0..100)
+        .map(|n| (n.to_string(), json!("long text")))
+        .collect();
     assert_eq!(schema.faults(&many.into()).len(), MAX_FAULTS);
 }
 
@@ -124,14 +177,40 @@ async fn registered_schemas_survive_and_the_folders_cannot_be_changed() {
     std::fs::write(folder.join("fixed.json"), r#"{"type": "object"}"#).unwrap();
     let open = || Arc::new(Registry::open(Some(&folder), &data).unwrap());
     let registry = open();
-    assert!(registry.put("person", r#"{"type": "object"}"#).await.unwrap());
-    assert!(!registry.put("person", r#"{"type": "string"}"#).await.unwrap());
-    assert_eq!(registry.put("fixed", "{}").await.unwrap_err().code, Code::Conflict);
-    assert_eq!(registry.put("../evil", "{}").await.unwrap_err().code, Code::InvalidRequest);
-    assert_eq!(registry.put("bad", r#"{"type": 1}"#).await.unwrap_err().code, Code::InvalidSchema);
+    assert!(
+        registry
+            .put("person", r#"{"type": "object"}"#)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !registry
+            .put("person", r#"{"type": "string"}"#)
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        registry.put("fixed", "{}").await.unwrap_err().code,
+        Code::Conflict
+    );
+    assert_eq!(
+        registry.put("../evil", "{}").await.unwrap_err().code,
+        Code::InvalidRequest
+    );
+    assert_eq!(
+        registry
+            .put("bad", r#"{"type": 1}"#)
+            .await
+            .unwrap_err()
+            .code,
+        Code::InvalidSchema
+    );
 
     let registry = open();
-    assert_eq!(registry.get("person").unwrap().schema.value().as_ref(), &json!({"type": "string"}));
+    assert_eq!(
+        registry.get("person").unwrap().schema.value().as_ref(),
+        &json!({"type": "string"})
+    );
     let (page, more) = registry.list(None, 1);
     assert_eq!((page[0].0.as_str(), more), ("fixed", true));
     assert!(registry.delete("person").await.unwrap() && !registry.delete("person").await.unwrap());

@@ -67,7 +67,9 @@ const KEYWORDS: [(&str, Holds, Applies<'static>); 25] = [
 
 /// Whether the members of this keyword's value are schemas, whatever they are called.
 pub fn holds_named_schemas(keyword: &str) -> bool {
-    KEYWORDS.iter().any(|(known, holds, _)| *known == keyword && matches!(holds, Holds::Named))
+    KEYWORDS
+        .iter()
+        .any(|(known, holds, _)| *known == keyword && matches!(holds, Holds::Named))
 }
 
 /// A schema's document: its subschemas, and what its references mean.
@@ -83,11 +85,21 @@ pub struct Document<'s> {
 
 impl<'s> Document<'s> {
     pub fn new(root: &'s Value, draft: Draft) -> Self {
-        let id = root.get("$id").and_then(Value::as_str).map(|id| id.trim_end_matches('#'));
-        let mut document = Self { root, draft, id, anchors: HashMap::new() };
+        let id = root
+            .get("$id")
+            .and_then(Value::as_str)
+            .map(|id| id.trim_end_matches('#'));
+        let mut document = Self {
+            root,
+            draft,
+            id,
+            anchors: HashMap::new(),
+        };
         let mut todo = vec![root];
         while let Some(schema) = todo.pop() {
-            document.anchors.extend(document.names(schema).map(|name| (name, schema)));
+            document
+                .anchors
+                .extend(document.names(schema).map(|name| (name, schema)));
             todo.extend(document.parts(schema).into_iter().map(|(_, part)| part));
         }
         document
@@ -113,19 +125,27 @@ impl<'s> Document<'s> {
 
     /// The schemas within `schema`, definitions too, but not what it refers to.
     pub fn parts(&self, schema: &'s Value) -> Vec<(Applies<'s>, &'s Value)> {
-        let Some(object) = schema.as_object() else { return Vec::new() };
+        let Some(object) = schema.as_object() else {
+            return Vec::new();
+        };
         if self.is_bare_reference(object) {
             return Vec::new();
         }
         let mut parts = Vec::new();
         for (keyword, holds, applies) in KEYWORDS {
-            let Some(value) = object.get(keyword) else { continue };
+            let Some(value) = object.get(keyword) else {
+                continue;
+            };
             match (holds, value) {
-                (Holds::Many, Value::Array(many)) => parts.extend(many.iter().map(|part| (applies, part))),
-                (Holds::Named, Value::Object(named)) => parts.extend(named.iter().map(|(name, part)| match applies {
-                    Applies::Member(_) => (Applies::Member(name.as_str()), part),
-                    other => (other, part),
-                })),
+                (Holds::Many, Value::Array(many)) => {
+                    parts.extend(many.iter().map(|part| (applies, part)))
+                }
+                (Holds::Named, Value::Object(named)) => {
+                    parts.extend(named.iter().map(|(name, part)| match applies {
+                        Applies::Member(_) => (Applies::Member(name.as_str()), part),
+                        other => (other, part),
+                    }))
+                }
                 (Holds::One | Holds::Many, _) => parts.push((applies, value)),
                 (Holds::Named, _) => {}
             }
@@ -137,7 +157,9 @@ impl<'s> Document<'s> {
     /// What `schema` refers to, or itself.
     pub fn target(&self, mut schema: &'s Value) -> &'s Value {
         for _ in 0..8 {
-            let Some((.., Some(target))) = self.references(schema).into_iter().next() else { break };
+            let Some((.., Some(target))) = self.references(schema).into_iter().next() else {
+                break;
+            };
             schema = target;
         }
         schema
@@ -158,7 +180,11 @@ impl<'s> Document<'s> {
     pub fn applied(&self, schema: &'s Value) -> Vec<(Applies<'s>, &'s Value)> {
         let mut applied = self.parts(schema);
         applied.retain(|(applies, _)| *applies != Applies::Nowhere);
-        applied.extend(self.references(schema).into_iter().filter_map(|(.., target)| Some((Applies::Here, target?))));
+        applied.extend(
+            self.references(schema)
+                .into_iter()
+                .filter_map(|(.., target)| Some((Applies::Here, target?))),
+        );
         applied
     }
 
@@ -169,10 +195,13 @@ impl<'s> Document<'s> {
                 return Some(at.to_owned());
             }
             match value {
-                Value::Object(members) => members.iter().find_map(|(name, member)| search(member, part, &pointer(at, name))),
-                Value::Array(items) => {
-                    items.iter().enumerate().find_map(|(index, item)| search(item, part, &pointer(at, &index.to_string())))
-                }
+                Value::Object(members) => members
+                    .iter()
+                    .find_map(|(name, member)| search(member, part, &pointer(at, name))),
+                Value::Array(items) => items
+                    .iter()
+                    .enumerate()
+                    .find_map(|(index, item)| search(item, part, &pointer(at, &index.to_string()))),
                 _ => None,
             }
         }
@@ -187,7 +216,9 @@ impl<'s> Document<'s> {
         if fragment.is_empty() {
             return Some(self.root);
         }
-        let fragment = percent_encoding::percent_decode_str(fragment).decode_utf8().ok()?;
+        let fragment = percent_encoding::percent_decode_str(fragment)
+            .decode_utf8()
+            .ok()?;
         match fragment.strip_prefix('/') {
             Some(_) => self.root.pointer(&fragment),
             None => self.anchors.get(fragment.as_ref()).copied(),

@@ -20,7 +20,9 @@ const A_CALL: Duration = Duration::from_millis(40);
 
 async fn serve(upstream: &Upstream, more: &str) -> Server {
     let limits = format!("\n[limits]\nmax_concurrency = {CAP}");
-    Server::configured(&(one_provider(&upstream.url(), more) + &limits)).start().await
+    Server::configured(&(one_provider(&upstream.url(), more) + &limits))
+        .start()
+        .await
 }
 
 /// Takes so many calls at a time, and answers 429 to more; how many can be changed while it runs.
@@ -47,7 +49,10 @@ impl Narrow {
 
     /// A run that is long enough for the service to find its way, and the share of calls that were refused afterwards.
     async fn refused(&self, server: &Server) -> f64 {
-        let running = server.open("/v1/extract/batch", "text/event-stream", &batch(100_000)).await.expect(200);
+        let running = server
+            .open("/v1/extract/batch", "text/event-stream", &batch(100_000))
+            .await
+            .expect(200);
         // The time is what is tested here: a pause of half a second follows each refusal.
         sleep(Duration::from_secs(5)).await;
         let from = self.upstream.calls();
@@ -55,7 +60,10 @@ impl Narrow {
         drop(running);
         server.wait_until_idle(LIMIT).await;
         // A call that was taken takes longer than one that was not.
-        let at_once = |call: &&Call| call.ended.is_some_and(|(ended, _)| ended - call.arrived < A_CALL / 2);
+        let at_once = |call: &&Call| {
+            call.ended
+                .is_some_and(|(ended, _)| ended - call.arrived < A_CALL / 2)
+        };
         self.upstream.seen(|log| {
             let calls = &log.calls[from..];
             calls.iter().filter(at_once).count() as f64 / calls.len() as f64
@@ -64,7 +72,8 @@ impl Narrow {
 }
 
 #[tokio::test]
-async fn a_provider_that_takes_few_calls_at_a_time_refuses_far_fewer_and_gets_more_once_it_takes_more() {
+async fn a_provider_that_takes_few_calls_at_a_time_refuses_far_fewer_and_gets_more_once_it_takes_more()
+ {
     let (narrow, other) = (Narrow::new(), Narrow::new());
     let mut adaptive = serve(&narrow.upstream, "adaptive_concurrency = true").await;
     let mut fixed = serve(&other.upstream, "adaptive_concurrency = false").await;
@@ -72,11 +81,24 @@ async fn a_provider_that_takes_few_calls_at_a_time_refuses_far_fewer_and_gets_mo
     fixed.rest();
     let (with, without) = tokio::join!(narrow.refused(&adaptive), other.refused(&fixed));
     assert!(without > 0.5, "there was trouble: {:.1} %", without * 100.0);
-    assert!(with < without / 3.0, "{:.1} % were refused, and {:.1} % without", with * 100.0, without * 100.0);
+    assert!(
+        with < without / 3.0,
+        "{:.1} % were refused, and {:.1} % without",
+        with * 100.0,
+        without * 100.0
+    );
 
     narrow.taken.store(1_000, Ordering::Relaxed);
-    let running = adaptive.open("/v1/extract/batch", "text/event-stream", &batch(100_000)).await.expect(200);
-    narrow.upstream.wait_for("as many as before are in flight", LIMIT, |log| log.in_flight == CAP).await;
+    let running = adaptive
+        .open("/v1/extract/batch", "text/event-stream", &batch(100_000))
+        .await
+        .expect(200);
+    narrow
+        .upstream
+        .wait_for("as many as before are in flight", LIMIT, |log| {
+            log.in_flight == CAP
+        })
+        .await;
     drop(running);
 }
 
@@ -84,7 +106,9 @@ async fn a_provider_that_takes_few_calls_at_a_time_refuses_far_fewer_and_gets_mo
 async fn allowed(server: &Server) -> u64 {
     let answer = server.get("/v1/limits").await.ok();
     let rows = answer["limits"].as_array().unwrap();
-    let row = rows.iter().find(|row| row["kind"] == "concurrency" && row["scope"].as_str().is_some_and(|scope| scope == "first"));
+    let row = rows.iter().find(|row| {
+        row["kind"] == "concurrency" && row["scope"].as_str().is_some_and(|scope| scope == "first")
+    });
     row.map_or(CAP as u64, |row| row["limit"].as_u64().unwrap())
 }
 
@@ -92,10 +116,23 @@ async fn allowed(server: &Server) -> u64 {
 async fn after(reply: impl Fn() -> Reply + Send + Sync + 'static) -> u64 {
     let gate = Gate::closed();
     let held = gate.clone();
-    let upstream = Upstream::start(move |call| if call.index == 19 { reply() } else { Reply::Played.behind(&held) });
+    let upstream = Upstream::start(move |call| {
+        if call.index == 19 {
+            reply()
+        } else {
+            Reply::Played.behind(&held)
+        }
+    });
     let server = serve(&upstream, "").await;
-    let running = server.open("/v1/extract/batch", "text/event-stream", &batch(20)).await.expect(200);
-    upstream.wait_for("one of twenty has ended", LIMIT, |log| log.calls.len() >= 20 && log.calls[19].ended.is_some()).await;
+    let running = server
+        .open("/v1/extract/batch", "text/event-stream", &batch(20))
+        .await
+        .expect(200);
+    upstream
+        .wait_for("one of twenty has ended", LIMIT, |log| {
+            log.calls.len() >= 20 && log.calls[19].ended.is_some()
+        })
+        .await;
     eventually(LIMIT, "the service has seen it", async || {
         let row = server.limit("concurrency").await.unwrap();
         (row["in_use"] == 19 || upstream.calls() > 20).then_some(())
@@ -126,7 +163,14 @@ async fn one_429_of_a_lone_call_leaves_room_for_many() {
     });
     let server = serve(&upstream, "").await;
     server.extract(&single(person(1))).await.ok();
-    let running = server.open("/v1/extract/batch", "text/event-stream", &batch(100)).await.expect(200);
-    upstream.wait_for("some are in flight", Duration::from_secs(10), |log| log.in_flight >= 8).await;
+    let running = server
+        .open("/v1/extract/batch", "text/event-stream", &batch(100))
+        .await
+        .expect(200);
+    upstream
+        .wait_for("some are in flight", Duration::from_secs(10), |log| {
+            log.in_flight >= 8
+        })
+        .await;
     drop(running);
 }

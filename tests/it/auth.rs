@@ -8,7 +8,10 @@ use crate::server::{Server, binary};
 use crate::upstream::Upstream;
 
 async fn guarded(upstream: &Upstream) -> Server {
-    Server::asking(upstream).env("EXTRACTD_API_KEYS", "key-a, key-b").start().await
+    Server::asking(upstream)
+        .env("EXTRACTD_API_KEYS", "key-a, key-b")
+        .start()
+        .await
 }
 
 fn bearer(client: &Client, key: &str) -> Client {
@@ -20,9 +23,24 @@ async fn each_configured_key_opens() {
     let upstream = Upstream::playing();
     let server = guarded(&upstream).await;
     for key in ["key-a", "key-b"] {
-        assert_eq!(bearer(&server, key).extract(&single(fixture::person(1))).await.ok()["data"], fixture::found(1), "{key}");
+        assert_eq!(
+            bearer(&server, key)
+                .extract(&single(fixture::person(1)))
+                .await
+                .ok()["data"],
+            fixture::found(1),
+            "{key}"
+        );
     }
-    assert_eq!(server.with_header("authorization", "bearer key-a").get("/v1/models").await.status, 200, "the scheme has no case");
+    assert_eq!(
+        server
+            .with_header("authorization", "bearer key-a")
+            .get("/v1/models")
+            .await
+            .status,
+        200,
+        "the scheme has no case"
+    );
 }
 
 #[tokio::test]
@@ -30,17 +48,38 @@ async fn no_key_or_a_wrong_one_is_unauthorized_everywhere() {
     let upstream = Upstream::playing();
     let server = guarded(&upstream).await;
     let mut clients = vec![server.clone()];
-    clients.extend(["", "key-c", "key-", "key-aa", "KEY-A", "key-a key-b", "key-a,key-b"].map(|key| bearer(&server, key)));
+    clients.extend(
+        [
+            "",
+            "key-c",
+            "key-",
+            "key-aa",
+            "KEY-A",
+            "key-a key-b",
+            "key-a,key-b",
+        ]
+        .map(|key| bearer(&server, key)),
+    );
     clients.push(server.with_header("authorization", "Basic a2V5LWE="));
     clients.push(server.with_header("authorization", "key-a"));
     for client in clients {
         for path in ["/v1/models", "/v1/limits", "/v1/schemas", "/metrics"] {
             let answer = client.get(path).await;
             answer.problem(401, "unauthorized");
-            assert!(answer.header("www-authenticate").starts_with("Bearer"), "{path}: {:?}", answer.headers);
+            assert!(
+                answer.header("www-authenticate").starts_with("Bearer"),
+                "{path}: {:?}",
+                answer.headers
+            );
         }
-        client.extract(&single("Ada")).await.problem(401, "unauthorized");
-        client.batch(&fixture::batch(1)).await.problem(401, "unauthorized");
+        client
+            .extract(&single("Ada"))
+            .await
+            .problem(401, "unauthorized");
+        client
+            .batch(&fixture::batch(1))
+            .await
+            .problem(401, "unauthorized");
     }
     assert_eq!(upstream.calls(), 0);
 }
@@ -51,7 +90,10 @@ async fn the_key_is_asked_for_before_anything_else_is_said() {
     let server = guarded(&upstream).await;
     server.get("/v1/nothing").await.problem(401, "unauthorized");
     server.get("/v1/extract").await.problem(401, "unauthorized");
-    let broken = server.request(Method::POST, "/v1/extract").header("content-type", "text/plain").bytes("{");
+    let broken = server
+        .request(Method::POST, "/v1/extract")
+        .header("content-type", "text/plain")
+        .bytes("{");
     broken.answer().await.problem(401, "unauthorized");
 }
 
@@ -72,7 +114,11 @@ async fn a_refusal_never_repeats_the_key() {
     let server = guarded(&upstream).await;
     let answer = bearer(&server, "almost-a-key-4711").get("/v1/models").await;
     answer.problem(401, "unauthorized");
-    assert!(!answer.text().contains("almost-a-key-4711"), "{}", answer.text());
+    assert!(
+        !answer.text().contains("almost-a-key-4711"),
+        "{}",
+        answer.text()
+    );
     assert!(!server.output().contains("almost-a-key-4711"));
 }
 
@@ -81,7 +127,10 @@ async fn the_callers_key_is_not_sent_to_the_provider() {
     let upstream = Upstream::playing();
     let server = guarded(&upstream).await;
     bearer(&server, "key-a").extract(&single("Ada")).await.ok();
-    assert_eq!(upstream.log().calls[0].header("authorization"), Some("Bearer sk-test"));
+    assert_eq!(
+        upstream.log().calls[0].header("authorization"),
+        Some("Bearer sk-test")
+    );
 }
 
 #[tokio::test]
@@ -101,9 +150,20 @@ async fn without_keys_it_does_not_start_on_an_open_address() {
         .current_dir(folder.folder())
         .env("EXTRACTD_LISTEN", "0.0.0.0:0")
         .env("EXTRACTD_DATA_DIR", folder.folder().join("data"));
-    command.env("OPENAI_API_KEY", "sk-test").env("EXTRACTD_MODEL", "openai/test-model");
-    let ended = crate::client::within(crate::client::LIMIT, "the start is refused", command.output()).await.unwrap();
+    command
+        .env("OPENAI_API_KEY", "sk-test")
+        .env("EXTRACTD_MODEL", "openai/test-model");
+    let ended = crate::client::within(
+        crate::client::LIMIT,
+        "the start is refused",
+        command.output(),
+    )
+    .await
+    .unwrap();
     assert!(!ended.status.success());
     let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(said.contains("EXTRACTD_API_KEYS") && said.contains("EXTRACTD_ALLOW_ANONYMOUS"), "it says what to do: {said}");
+    assert!(
+        said.contains("EXTRACTD_API_KEYS") && said.contains("EXTRACTD_ALLOW_ANONYMOUS"),
+        "it says what to do: {said}"
+    );
 }

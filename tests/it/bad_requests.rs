@@ -30,7 +30,13 @@ struct Bad {
 }
 
 impl Bad {
-    fn new(what: &'static str, path: &str, body: impl Into<Vec<u8>>, status: u16, code: &'static str) -> Self {
+    fn new(
+        what: &'static str,
+        path: &str,
+        body: impl Into<Vec<u8>>,
+        status: u16,
+        code: &'static str,
+    ) -> Self {
         let content_type = Some("application/json");
         Self {
             what,
@@ -94,30 +100,58 @@ async fn check(kinds: Vec<Bad>, at_least: usize) {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     for bad in kinds {
-        let mut request = server.request(bad.method.clone(), &bad.path).bytes(bad.body.clone());
+        let mut request = server
+            .request(bad.method.clone(), &bad.path)
+            .bytes(bad.body.clone());
         if let Some(content_type) = bad.content_type {
             request = request.header("content-type", content_type);
         }
         let begun = Instant::now();
         let answer = request.answer().await;
         check_one(&bad, &answer);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{}: took {:?}", bad.what, begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{}: took {:?}",
+            bad.what,
+            begun.elapsed()
+        );
     }
     assert_eq!(upstream.calls(), 0, "nobody is called");
-    assert_eq!(server.extract(&fixture::single(fixture::person(1))).await.ok()["data"], fixture::found(1), "it still answers");
+    assert_eq!(
+        server
+            .extract(&fixture::single(fixture::person(1)))
+            .await
+            .ok()["data"],
+        fixture::found(1),
+        "it still answers"
+    );
 }
 
 fn check_one(bad: &Bad, answer: &Answer) {
     println!("{}: {} {}", bad.what, answer.status, answer.text());
-    let expected = bad.codes.iter().find(|(status, _)| answer.status == *status);
-    let (status, code) =
-        expected.unwrap_or_else(|| panic!("{}: {} is none of {:?}: {}", bad.what, answer.status, bad.codes, answer.text()));
+    let expected = bad
+        .codes
+        .iter()
+        .find(|(status, _)| answer.status == *status);
+    let (status, code) = expected.unwrap_or_else(|| {
+        panic!(
+            "{}: {} is none of {:?}: {}",
+            bad.what,
+            answer.status,
+            bad.codes,
+            answer.text()
+        )
+    });
     let problem = answer.problem(*status, code);
     if let Some(pointer) = bad.pointer {
         check_pointer(&problem, pointer);
     }
     for words in bad.says {
-        assert!(problem.to_string().contains(words), "{}: says {words:?}: {problem}", bad.what);
+        assert!(
+            problem.to_string().contains(words),
+            "{}: says {words:?}: {problem}",
+            bad.what
+        );
     }
 }
 
@@ -127,26 +161,113 @@ async fn on_the_way_to_the_handler() {
     let upload = |query: &str| format!("{BATCH}?{query}");
     check(
         vec![
-            Bad::new("no such path", "/v1/extrakt", body.clone(), 404, "not_found"),
-            Bad::new("no such version", "/v2/extract", body.clone(), 404, "not_found"),
-            Bad::new("a path below", "/v1/extract/one", body.clone(), 404, "not_found"),
-            Bad::new("GET of an action", EXTRACT, "", 405, "method_not_allowed").method(Method::GET).content_type(None),
-            Bad::new("PUT of an action", EXTRACT, body.clone(), 405, "method_not_allowed").method(Method::PUT),
-            Bad::new("DELETE of a batch", BATCH, "", 405, "method_not_allowed").method(Method::DELETE).content_type(None),
-            Bad::new("POST of a view", "/v1/limits", "{}", 405, "method_not_allowed"),
-            Bad::new("the method comes before the type", EXTRACT, body.clone(), 405, "method_not_allowed")
-                .method(Method::PATCH)
-                .content_type(Some("text/plain")),
-            Bad::new("no content type", EXTRACT, body.clone(), 415, "unsupported_media_type").content_type(None),
-            Bad::new("plain text", EXTRACT, body.clone(), 415, "unsupported_media_type").content_type(Some("text/plain")),
-            Bad::new("a form, as curl -d sends it", EXTRACT, body.clone(), 415, "unsupported_media_type")
-                .content_type(Some("application/x-www-form-urlencoded")),
-            Bad::new("NDJSON to a single", EXTRACT, body.clone(), 415, "unsupported_media_type")
-                .content_type(Some("application/x-ndjson")),
-            Bad::new("a type that is no type", BATCH, body.clone(), 415, "unsupported_media_type").content_type(Some("json")),
-            Bad::new("the type comes before the body", EXTRACT, "{", 415, "unsupported_media_type")
-                .content_type(Some("text/plain")),
-            Bad::new("an unknown query parameter", "/v1/extract?verbose=1", body.clone(), 422, "invalid_request").at("/verbose"),
+            Bad::new(
+                "no such path",
+                "/v1/extrakt",
+                body.clone(),
+                404,
+                "not_found",
+            ),
+            Bad::new(
+                "no such version",
+                "/v2/extract",
+                body.clone(),
+                404,
+                "not_found",
+            ),
+            Bad::new(
+                "a path below",
+                "/v1/extract/one",
+                body.clone(),
+                404,
+                "not_found",
+            ),
+            Bad::new("GET of an action", EXTRACT, "", 405, "method_not_allowed")
+                .method(Method::GET)
+                .content_type(None),
+            Bad::new(
+                "PUT of an action",
+                EXTRACT,
+                body.clone(),
+                405,
+                "method_not_allowed",
+            )
+            .method(Method::PUT),
+            Bad::new("DELETE of a batch", BATCH, "", 405, "method_not_allowed")
+                .method(Method::DELETE)
+                .content_type(None),
+            Bad::new(
+                "POST of a view",
+                "/v1/limits",
+                "{}",
+                405,
+                "method_not_allowed",
+            ),
+            Bad::new(
+                "the method comes before the type",
+                EXTRACT,
+                body.clone(),
+                405,
+                "method_not_allowed",
+            )
+            .method(Method::PATCH)
+            .content_type(Some("text/plain")),
+            Bad::new(
+                "no content type",
+                EXTRACT,
+                body.clone(),
+                415,
+                "unsupported_media_type",
+            )
+            .content_type(None),
+            Bad::new(
+                "plain text",
+                EXTRACT,
+                body.clone(),
+                415,
+                "unsupported_media_type",
+            )
+            .content_type(Some("text/plain")),
+            Bad::new(
+                "a form, as curl -d sends it",
+                EXTRACT,
+                body.clone(),
+                415,
+                "unsupported_media_type",
+            )
+            .content_type(Some("application/x-www-form-urlencoded")),
+            Bad::new(
+                "NDJSON to a single",
+                EXTRACT,
+                body.clone(),
+                415,
+                "unsupported_media_type",
+            )
+            .content_type(Some("application/x-ndjson")),
+            Bad::new(
+                "a type that is no type",
+                BATCH,
+                body.clone(),
+                415,
+                "unsupported_media_type",
+            )
+            .content_type(Some("json")),
+            Bad::new(
+                "the type comes before the body",
+                EXTRACT,
+                "{",
+                415,
+                "unsupported_media_type",
+            )
+            .content_type(Some("text/plain")),
+            Bad::new(
+                "an unknown query parameter",
+                "/v1/extract?verbose=1",
+                body.clone(),
+                422,
+                "invalid_request",
+            )
+            .at("/verbose"),
             Bad::new(
                 "an unknown query parameter of a batch",
                 "/v1/extract/batch?verbose=1",
@@ -163,17 +284,35 @@ async fn on_the_way_to_the_handler() {
                 "invalid_request",
             )
             .at("/concurrency"),
-            Bad::new("an unknown query parameter of a view", "/v1/models?verbose=1", "", 422, "invalid_request")
-                .method(Method::GET)
-                .content_type(None)
-                .at("/verbose"),
-            Bad::new("NDJSON without a schema", &upload("mode=text"), "\"Ada\"\n", 422, "invalid_request")
-                .content_type(Some("application/x-ndjson"))
-                .at("/schema"),
-            Bad::new("NDJSON with a schema that is not JSON", &upload("schema=%7B"), "\"Ada\"\n", 422, "invalid_request")
-                .or(422, "invalid_schema")
-                .content_type(Some("application/x-ndjson"))
-                .at("/schema"),
+            Bad::new(
+                "an unknown query parameter of a view",
+                "/v1/models?verbose=1",
+                "",
+                422,
+                "invalid_request",
+            )
+            .method(Method::GET)
+            .content_type(None)
+            .at("/verbose"),
+            Bad::new(
+                "NDJSON without a schema",
+                &upload("mode=text"),
+                "\"Ada\"\n",
+                422,
+                "invalid_request",
+            )
+            .content_type(Some("application/x-ndjson"))
+            .at("/schema"),
+            Bad::new(
+                "NDJSON with a schema that is not JSON",
+                &upload("schema=%7B"),
+                "\"Ada\"\n",
+                422,
+                "invalid_request",
+            )
+            .or(422, "invalid_schema")
+            .content_type(Some("application/x-ndjson"))
+            .at("/schema"),
             Bad::new(
                 "NDJSON with a schema that is none",
                 &upload("schema=%7B%22type%22%3A%22objekt%22%7D"),
@@ -217,19 +356,49 @@ async fn bodies_that_are_not_json() {
             invalid("white space", b" \n "),
             invalid("a word", b"hello"),
             invalid("cut off", b"{\"input\": \"Ada\", \"schema\": {").says(&["line 1", "column"]),
-            invalid("a missing comma on line 3", b"{\n  \"input\": \"Ada\"\n  \"schema\": {}\n}").says(&["line 3", "column 3"]),
+            invalid(
+                "a missing comma on line 3",
+                b"{\n  \"input\": \"Ada\"\n  \"schema\": {}\n}",
+            )
+            .says(&["line 3", "column 3"]),
             invalid("a trailing comma", b"{\"input\": \"Ada\",}").says(&["line 1", "column 17"]),
             invalid("single quotes", b"{'input': 'Ada'}"),
             invalid("a comment", b"{\"input\": \"Ada\" /* who */}"),
-            invalid("something after it", b"{\"input\": \"Ada\", \"schema\": {}} {}"),
-            invalid("invalid UTF-8", b"{\"input\": \"\xff\xfe\", \"schema\": {}}"),
-            invalid("half a surrogate", b"{\"input\": \"\\ud800\", \"schema\": {}}"),
-            invalid("a raw newline in a string", b"{\"input\": \"A\nda\", \"schema\": {}}").says(&["line 2"]),
-            invalid("NaN", b"{\"input\": \"Ada\", \"schema\": {}, \"temperature\": NaN}"),
-            invalid("a number beyond all", b"{\"input\": \"Ada\", \"schema\": {}, \"temperature\": 1e999}")
-                .or(422, "invalid_request"),
+            invalid(
+                "something after it",
+                b"{\"input\": \"Ada\", \"schema\": {}} {}",
+            ),
+            invalid(
+                "invalid UTF-8",
+                b"{\"input\": \"\xff\xfe\", \"schema\": {}}",
+            ),
+            invalid(
+                "half a surrogate",
+                b"{\"input\": \"\\ud800\", \"schema\": {}}",
+            ),
+            invalid(
+                "a raw newline in a string",
+                b"{\"input\": \"A\nda\", \"schema\": {}}",
+            )
+            .says(&["line 2"]),
+            invalid(
+                "NaN",
+                b"{\"input\": \"Ada\", \"schema\": {}, \"temperature\": NaN}",
+            ),
+            invalid(
+                "a number beyond all",
+                b"{\"input\": \"Ada\", \"schema\": {}, \"temperature\": 1e999}",
+            )
+            .or(422, "invalid_request"),
             invalid("a depth bomb", deep.as_bytes()),
-            Bad::new("a batch cut off", BATCH, "{\"inputs\": [\"a\", ", 400, "invalid_json").says(&["line 1"]),
+            Bad::new(
+                "a batch cut off",
+                BATCH,
+                "{\"inputs\": [\"a\", ",
+                400,
+                "invalid_json",
+            )
+            .says(&["line 1"]),
         ],
         16,
     )
@@ -238,7 +407,9 @@ async fn bodies_that_are_not_json() {
 
 #[tokio::test]
 async fn fields_of_a_single() {
-    let bare = |what, body: Value, pointer| Bad::new(what, EXTRACT, body.to_string(), 422, "invalid_request").at(pointer);
+    let bare = |what, body: Value, pointer| {
+        Bad::new(what, EXTRACT, body.to_string(), 422, "invalid_request").at(pointer)
+    };
     check(
         vec![
             bare("an array", json!([]), ""),
@@ -316,24 +487,87 @@ async fn fields_of_a_batch() {
     };
     check(
         vec![
-            Bad::new("no inputs", BATCH, json!({"schema": {}}).to_string(), 422, "invalid_request").at("/inputs"),
+            Bad::new(
+                "no inputs",
+                BATCH,
+                json!({"schema": {}}).to_string(),
+                422,
+                "invalid_request",
+            )
+            .at("/inputs"),
             Bad::batch("a single's input", json!({"input": "Ada"}), "/input"),
-            Bad::batch("inputs that are no array", json!({"inputs": "Ada"}), "/inputs"),
+            Bad::batch(
+                "inputs that are no array",
+                json!({"inputs": "Ada"}),
+                "/inputs",
+            ),
             input("a number", 3, json!(17), "/inputs/3"),
             input("null", 0, json!(null), "/inputs/0"),
-            input("an item without input", 2, json!({"id": "x"}), "/inputs/2/input"),
-            input("an item's input of the wrong type", 2, json!({"input": false}), "/inputs/2/input"),
-            input("an item with an unknown field", 4, json!({"input": "a", "idd": "x"}), "/inputs/4/idd"),
-            input("an id that is no text", 1, json!({"input": "a", "id": 7}), "/inputs/1/id"),
-            input("an id that is too long", 1, json!({"input": "a", "id": "x".repeat(256)}), "/inputs/1/id"),
-            input("an item's metadata of numbers", 1, json!({"input": "a", "metadata": {"k": 1}}), "/inputs/1/metadata/k"),
-            input("a part of an unknown type", 1, json!([{"type": "smell"}]), "/inputs/1/0/type"),
+            input(
+                "an item without input",
+                2,
+                json!({"id": "x"}),
+                "/inputs/2/input",
+            ),
+            input(
+                "an item's input of the wrong type",
+                2,
+                json!({"input": false}),
+                "/inputs/2/input",
+            ),
+            input(
+                "an item with an unknown field",
+                4,
+                json!({"input": "a", "idd": "x"}),
+                "/inputs/4/idd",
+            ),
+            input(
+                "an id that is no text",
+                1,
+                json!({"input": "a", "id": 7}),
+                "/inputs/1/id",
+            ),
+            input(
+                "an id that is too long",
+                1,
+                json!({"input": "a", "id": "x".repeat(256)}),
+                "/inputs/1/id",
+            ),
+            input(
+                "an item's metadata of numbers",
+                1,
+                json!({"input": "a", "metadata": {"k": 1}}),
+                "/inputs/1/metadata/k",
+            ),
+            input(
+                "a part of an unknown type",
+                1,
+                json!([{"type": "smell"}]),
+                "/inputs/1/0/type",
+            ),
             Bad::batch("no concurrency", json!({"concurrency": 0}), "/concurrency"),
-            Bad::batch("negative concurrency", json!({"concurrency": -1}), "/concurrency"),
-            Bad::batch("an unknown on_error", json!({"on_error": "explode"}), "/on_error").says(&["continue", "stop"]),
+            Bad::batch(
+                "negative concurrency",
+                json!({"concurrency": -1}),
+                "/concurrency",
+            ),
+            Bad::batch(
+                "an unknown on_error",
+                json!({"on_error": "explode"}),
+                "/on_error",
+            )
+            .says(&["continue", "stop"]),
             Bad::batch("stream as number", json!({"stream": 1}), "/stream"),
-            Bad::batch("an unknown schema's name", json!({"schema": "nobody-registered-this"}), "/schema"),
-            Bad::batch("a job's field", json!({"webhook": {"url": "http://localhost/"}}), "/webhook"),
+            Bad::batch(
+                "an unknown schema's name",
+                json!({"schema": "nobody-registered-this"}),
+                "/schema",
+            ),
+            Bad::batch(
+                "a job's field",
+                json!({"webhook": {"url": "http://localhost/"}}),
+                "/webhook",
+            ),
         ],
         18,
     )
@@ -347,7 +581,10 @@ fn fan_out(levels: usize) -> Value {
         let next = json!({"$ref": format!("#/$defs/l{}", level + 1)});
         definitions.insert(format!("l{level}"), json!({"anyOf": [next, next]}));
     }
-    definitions.insert(format!("l{levels}"), json!({"type": "string", "const": "never"}));
+    definitions.insert(
+        format!("l{levels}"),
+        json!({"type": "string", "const": "never"}),
+    );
     json!({"$ref": "#/$defs/l0", "$defs": definitions})
 }
 
@@ -358,7 +595,13 @@ fn nested(depth: usize) -> String {
 #[tokio::test]
 async fn schemas() {
     let raw = |what, schema: &str| {
-        Bad::new(what, EXTRACT, format!("{{\"input\": \"Ada\", \"schema\": {schema}}}"), 422, "invalid_schema")
+        Bad::new(
+            what,
+            EXTRACT,
+            format!("{{\"input\": \"Ada\", \"schema\": {schema}}}"),
+            422,
+            "invalid_schema",
+        )
     };
     let property = |schema: Value| json!({"type": "object", "properties": {"age": schema}});
     check(
@@ -431,30 +674,106 @@ async fn paths_of_schemas() {
     };
     check(
         vec![
-            put("a name in capitals", "Person", &schema, 422, "invalid_request"),
-            put("a name that begins with a dash", "-person", &schema, 422, "invalid_request"),
-            put("a name that is too long", &"p".repeat(65), &schema, 422, "invalid_request"),
+            put(
+                "a name in capitals",
+                "Person",
+                &schema,
+                422,
+                "invalid_request",
+            ),
+            put(
+                "a name that begins with a dash",
+                "-person",
+                &schema,
+                422,
+                "invalid_request",
+            ),
+            put(
+                "a name that is too long",
+                &"p".repeat(65),
+                &schema,
+                422,
+                "invalid_request",
+            ),
             put("a name with a dot", "a.b", &schema, 422, "invalid_request"),
-            put("a schema that is none", "person", "{\"type\": \"objekt\"}", 422, "invalid_schema").at("/type"),
-            put("a schema that is not JSON", "person", "{", 400, "invalid_json"),
-            put("a schema as text", "person", &schema, 415, "unsupported_media_type").content_type(Some("text/plain")),
-            Bad::new("an unknown schema", "/v1/schemas/nobody", "", 404, "not_found").method(Method::GET).content_type(None),
-            Bad::new("an unknown schema to delete", "/v1/schemas/nobody", "", 404, "not_found")
-                .method(Method::DELETE)
-                .content_type(None),
-            Bad::new("POST to a schema", "/v1/schemas/person", schema.clone(), 405, "method_not_allowed"),
-            Bad::new("an unknown query parameter", "/v1/schemas?page=2", "", 422, "invalid_request")
-                .method(Method::GET)
-                .content_type(None)
-                .at("/page"),
-            Bad::new("a limit of nothing", "/v1/schemas?limit=0", "", 422, "invalid_request")
-                .method(Method::GET)
-                .content_type(None)
-                .at("/limit"),
-            Bad::new("a limit beyond", "/v1/schemas?limit=1001", "", 422, "invalid_request")
-                .method(Method::GET)
-                .content_type(None)
-                .at("/limit"),
+            put(
+                "a schema that is none",
+                "person",
+                "{\"type\": \"objekt\"}",
+                422,
+                "invalid_schema",
+            )
+            .at("/type"),
+            put(
+                "a schema that is not JSON",
+                "person",
+                "{",
+                400,
+                "invalid_json",
+            ),
+            put(
+                "a schema as text",
+                "person",
+                &schema,
+                415,
+                "unsupported_media_type",
+            )
+            .content_type(Some("text/plain")),
+            Bad::new(
+                "an unknown schema",
+                "/v1/schemas/nobody",
+                "",
+                404,
+                "not_found",
+            )
+            .method(Method::GET)
+            .content_type(None),
+            Bad::new(
+                "an unknown schema to delete",
+                "/v1/schemas/nobody",
+                "",
+                404,
+                "not_found",
+            )
+            .method(Method::DELETE)
+            .content_type(None),
+            Bad::new(
+                "POST to a schema",
+                "/v1/schemas/person",
+                schema.clone(),
+                405,
+                "method_not_allowed",
+            ),
+            Bad::new(
+                "an unknown query parameter",
+                "/v1/schemas?page=2",
+                "",
+                422,
+                "invalid_request",
+            )
+            .method(Method::GET)
+            .content_type(None)
+            .at("/page"),
+            Bad::new(
+                "a limit of nothing",
+                "/v1/schemas?limit=0",
+                "",
+                422,
+                "invalid_request",
+            )
+            .method(Method::GET)
+            .content_type(None)
+            .at("/limit"),
+            Bad::new(
+                "a limit beyond",
+                "/v1/schemas?limit=1001",
+                "",
+                422,
+                "invalid_request",
+            )
+            .method(Method::GET)
+            .content_type(None)
+            .at("/limit"),
         ],
         13,
     )
@@ -474,11 +793,19 @@ async fn a_405_says_which_methods_there_are() {
 async fn all_wrong_fields_are_told_at_once_or_at_least_one_of_them() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
-    let body = fixture::with(fixture::single("Ada"), json!({"max_attempts": 0, "mode": "magic"}));
+    let body = fixture::with(
+        fixture::single("Ada"),
+        json!({"max_attempts": 0, "mode": "magic"}),
+    );
     let problem = server.extract(&body).await.problem(422, "invalid_request");
     let errors = problem["errors"].as_array().unwrap();
     assert!(!errors.is_empty(), "{problem}");
-    assert!(errors.iter().all(|error| error["pointer"] == "/max_attempts" || error["pointer"] == "/mode"), "{problem}");
+    assert!(
+        errors
+            .iter()
+            .all(|error| error["pointer"] == "/max_attempts" || error["pointer"] == "/mode"),
+        "{problem}"
+    );
 }
 
 #[tokio::test]
@@ -510,15 +837,26 @@ async fn a_body_that_does_not_say_how_long_it_is_ends_at_the_limit() {
         endless.extend_from_slice(b"\r\n");
     }
     let answer = server.raw(&endless, Duration::from_secs(10)).await;
-    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("payload_too_large"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 413") && answer.contains("payload_too_large"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_http_gets_a_4xx_or_a_closed_connection() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
-    let long_header = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\nx-long: {}\r\n\r\n", server.address(), "a".repeat(2_000_000));
-    let many_headers = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\n{}\r\n", server.address(), "x: y\r\n".repeat(20_000));
+    let long_header = format!(
+        "GET /healthz HTTP/1.1\r\nhost: {}\r\nx-long: {}\r\n\r\n",
+        server.address(),
+        "a".repeat(2_000_000)
+    );
+    let many_headers = format!(
+        "GET /healthz HTTP/1.1\r\nhost: {}\r\n{}\r\n",
+        server.address(),
+        "x: y\r\n".repeat(20_000)
+    );
     for bytes in [
         "hello\r\n\r\n",
         "POST /v1/extract HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
@@ -526,7 +864,10 @@ async fn what_is_no_http_gets_a_4xx_or_a_closed_connection() {
         &many_headers,
     ] {
         let answer = server.raw(bytes.as_bytes(), Duration::from_secs(5)).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{answer}"
+        );
     }
     assert_eq!(server.get("/healthz").await.status, 200, "it still answers");
 }

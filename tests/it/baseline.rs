@@ -84,8 +84,17 @@ impl Stage {
             true => stormy_reply(call.index),
             false => Reply::Played.behind(&held),
         });
-        let server = Server::asking(&upstream).env("EXTRACTD_MODEL", "main").config(CONFIG).start().await;
-        Self { upstream, server, is_stormy, gate }
+        let server = Server::asking(&upstream)
+            .env("EXTRACTD_MODEL", "main")
+            .config(CONFIG)
+            .start()
+            .await;
+        Self {
+            upstream,
+            server,
+            is_stormy,
+            gate,
+        }
     }
 
     fn client(&self) -> Client {
@@ -98,7 +107,10 @@ impl Stage {
         let mut crowd = JoinSet::new();
         for _ in 0..clients {
             let place = Arc::clone(&places).acquire_owned().await.unwrap();
-            let (client, mut rng) = (self.server.with_key(KEYS[rng.usize(..KEYS.len())]), rng.fork());
+            let (client, mut rng) = (
+                self.server.with_key(KEYS[rng.usize(..KEYS.len())]),
+                rng.fork(),
+            );
             crowd.spawn(async move {
                 let stays = Duration::from_micros(rng.u64(0..80_000));
                 // That it left is the point; what it has got is none.
@@ -120,7 +132,11 @@ impl Stage {
             loop {
                 let limits = client.get("/v1/limits").await.ok();
                 let rows = limits["limits"].as_array().unwrap();
-                let busy: Vec<_> = rows.iter().filter(|row| row["in_use"] != 0 || row["waiting"] != 0).cloned().collect();
+                let busy: Vec<_> = rows
+                    .iter()
+                    .filter(|row| row["in_use"] != 0 || row["waiting"] != 0)
+                    .cloned()
+                    .collect();
                 if busy.is_empty() {
                     return limits;
                 }
@@ -128,17 +144,32 @@ impl Stage {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        let Ok(limits) = timeout(SOON, rest).await else { panic!("not given back within {SOON:?}: {last}") };
-        for row in limits["limits"].as_array().unwrap().iter().filter(|row| !row["limit"].is_null()) {
+        let Ok(limits) = timeout(SOON, rest).await else {
+            panic!("not given back within {SOON:?}: {last}")
+        };
+        for row in limits["limits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| !row["limit"].is_null())
+        {
             assert!(row["available"].as_u64() > Some(0), "{row}");
         }
-        assert!(limits["cache"]["size_bytes"].as_u64() <= Some(CACHE_BYTES), "{}", limits["cache"]);
+        assert!(
+            limits["cache"]["size_bytes"].as_u64() <= Some(CACHE_BYTES),
+            "{}",
+            limits["cache"]
+        );
         for budget in limits["budgets"].as_array().into_iter().flatten() {
             // What was reserved for calls in flight is settled: what is left is what calls have used, or may have.
             assert!(budget["spent_usd"].as_f64() < Some(5.0), "{budget}");
         }
         // The provider hears of it a moment later.
-        self.upstream.wait_for("no call is left that nobody waits for", SOON, |log| log.in_flight == 0).await;
+        self.upstream
+            .wait_for("no call is left that nobody waits for", SOON, |log| {
+                log.in_flight == 0
+            })
+            .await;
     }
 }
 
@@ -162,7 +193,11 @@ fn stormy_reply(index: usize) -> Reply {
 
 /// The item of a visitor: one of a few that many ask for, or its own.
 fn item(rng: &mut Rng) -> usize {
-    if rng.bool() { rng.usize(..5) } else { rng.usize(1_000..1_000_000) }
+    if rng.bool() {
+        rng.usize(..5)
+    } else {
+        rng.usize(1_000..1_000_000)
+    }
 }
 
 fn spec(rng: &mut Rng) -> Value {
@@ -181,11 +216,19 @@ async fn visit(client: &Client, rng: &mut Rng) {
     let kind = rng.u8(..6);
     if kind < 2 {
         let body = with(single(person(item(rng))), spec(rng));
-        let accept = if kind == 0 { "application/json" } else { "text/event-stream" };
+        let accept = if kind == 0 {
+            "application/json"
+        } else {
+            "text/event-stream"
+        };
         drain(client.open("/v1/extract", accept, &body).await).await;
         return;
     }
-    let accept = ["application/json", "text/event-stream", "application/x-ndjson"][rng.usize(..3)];
+    let accept = [
+        "application/json",
+        "text/event-stream",
+        "application/x-ndjson",
+    ][rng.usize(..3)];
     if kind < 5 {
         let inputs: Vec<_> = (0..rng.usize(1..80)).map(|_| person(item(rng))).collect();
         let mut body = with(json!({"inputs": inputs, "schema": schema()}), spec(rng));
@@ -199,7 +242,9 @@ async fn visit(client: &Client, rng: &mut Rng) {
         return;
     }
     // An upload that pauses, and may never end.
-    let lines: Vec<_> = (0..rng.usize(1..60)).map(|_| Value::from(person(item(rng))).to_string()).collect();
+    let lines: Vec<_> = (0..rng.usize(1..60))
+        .map(|_| Value::from(person(item(rng))).to_string())
+        .collect();
     let (ends, pause) = (rng.bool(), Duration::from_micros(rng.u64(..2_000)));
     let body = stream::unfold(lines.into_iter(), move |mut lines| async move {
         match lines.next() {
@@ -212,7 +257,10 @@ async fn visit(client: &Client, rng: &mut Rng) {
         }
     });
     let path = format!("/v1/extract/batch?{}&timeout_ms=500", schema_query());
-    let request = client.request(Method::POST, &path).header("content-type", "application/x-ndjson").header("accept", accept);
+    let request = client
+        .request(Method::POST, &path)
+        .header("content-type", "application/x-ndjson")
+        .header("accept", accept);
     drain(request.stream(Box::pin(body)).send().await).await;
 }
 
@@ -233,9 +281,18 @@ async fn a_thousand_clients_that_left_at_any_moment_leave_nothing_behind() {
     stage.storm(&mut rng, 300).await;
     stage.until_at_rest().await;
     let second = stage.server.resident_bytes();
-    eprintln!("resident: {warm} after warm-up, {first} after a round, {second} after another; {} calls", stage.upstream.calls());
-    assert!(first.saturating_sub(warm) <= 16 << 20, "{first} bytes after a round, {warm} after the first clients");
-    assert!(second.saturating_sub(first) <= 8 << 20, "{second} bytes after another round, {first} before");
+    eprintln!(
+        "resident: {warm} after warm-up, {first} after a round, {second} after another; {} calls",
+        stage.upstream.calls()
+    );
+    assert!(
+        first.saturating_sub(warm) <= 16 << 20,
+        "{first} bytes after a round, {warm} after the first clients"
+    );
+    assert!(
+        second.saturating_sub(first) <= 8 << 20,
+        "{second} bytes after another round, {first} before"
+    );
 
     // The provider is well again, and answers when it is told to.
     stage.is_stormy.store(false, Ordering::Relaxed);
@@ -244,7 +301,10 @@ async fn a_thousand_clients_that_left_at_any_moment_leave_nothing_behind() {
     let body = json!({"inputs": inputs, "schema": schema(), "model": "openai/well"});
     let before = stage.upstream.calls();
     let test = async {
-        stage.upstream.wait_for("full concurrency", LIMIT, |log| log.in_flight == SLOTS).await;
+        stage
+            .upstream
+            .wait_for("full concurrency", LIMIT, |log| log.in_flight == SLOTS)
+            .await;
         stage.gate.open();
     };
     let (reply, ()) = tokio::join!(client.batch(&body), test);
@@ -262,7 +322,11 @@ async fn a_thousand_clients_that_left_at_any_moment_leave_nothing_behind() {
             eventually(LIMIT, "an answer", answered).await;
         }
         let body = json!({"inputs": (0..5).map(person).collect::<Vec<_>>(), "schema": schema()});
-        assert_eq!(client.batch(&body).await.ok()["summary"]["succeeded"], 5, "{key}");
+        assert_eq!(
+            client.batch(&body).await.ok()["summary"]["succeeded"],
+            5,
+            "{key}"
+        );
     }
     stage.until_at_rest().await;
 }

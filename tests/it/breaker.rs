@@ -12,7 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::client::{LIMIT, within};
-use crate::fixture::{Nobody, batch, check_each_once, model, one_provider, person, provider, single, with};
+use crate::fixture::{
+    Nobody, batch, check_each_once, model, one_provider, person, provider, single, with,
+};
 use crate::server::Server;
 use crate::upstream::{Call, Gate, Reply, Upstream};
 
@@ -23,7 +25,9 @@ const OPEN: Duration = Duration::from_secs(5);
 async fn pair(first: &str, second: &Upstream) -> Server {
     let models = model("main", "first", "fallback = [\"spare\"]") + &model("spare", "second", "");
     let providers = provider("first", first, "") + &provider("second", &second.url(), "");
-    Server::configured(&format!("model = \"main\"\n{providers}{models}")).start().await
+    Server::configured(&format!("model = \"main\"\n{providers}{models}"))
+        .start()
+        .await
 }
 
 fn ask(number: usize) -> Value {
@@ -31,7 +35,11 @@ fn ask(number: usize) -> Value {
 }
 
 /// Asks for so many items one after the other; how long it took, and who answered.
-async fn one_by_one(server: &Server, numbers: std::ops::Range<usize>, more: Value) -> (Duration, Vec<String>) {
+async fn one_by_one(
+    server: &Server,
+    numbers: std::ops::Range<usize>,
+    more: Value,
+) -> (Duration, Vec<String>) {
     let begun = Instant::now();
     let mut who = Vec::new();
     for number in numbers {
@@ -64,7 +72,10 @@ async fn a_closed_port_costs_a_few_tries_at_the_beginning_and_then_nothing() {
     one_by_one(&server, 0..3, json!({})).await;
     // A try each would cost half a minute of backoff.
     let (took, who) = one_by_one(&server, 3..43, json!({})).await;
-    assert!(took < Duration::from_secs(3), "forty requests took {took:?}");
+    assert!(
+        took < Duration::from_secs(3),
+        "forty requests took {took:?}"
+    );
     assert!(who.iter().all(|who| who == "second/spare-1"), "{who:?}");
 }
 
@@ -76,7 +87,10 @@ async fn a_provider_that_stalls_costs_one_timeout_at_the_beginning_and_then_noth
     let (took, _) = one_by_one(&server, 0..1, allowed.clone()).await;
     assert!(took < Duration::from_secs(2), "{took:?}");
     let (took, who) = one_by_one(&server, 1..31, allowed).await;
-    assert!(took < Duration::from_secs(2), "thirty requests took {took:?}");
+    assert!(
+        took < Duration::from_secs(2),
+        "thirty requests took {took:?}"
+    );
     assert_eq!((first.calls(), who.len()), (1, 30));
 }
 
@@ -87,13 +101,18 @@ async fn a_body_that_breaks_off_counts_as_a_failure() {
     let (_, who) = one_by_one(&server, 0..20, json!({})).await;
     assert!(who.iter().all(|who| who == "second/spare-1"), "{who:?}");
     // Three tries each would be 60.
-    assert!(first.calls() < 10, "it is left alone after a few: {} calls", first.calls());
+    assert!(
+        first.calls() < 10,
+        "it is left alone after a few: {} calls",
+        first.calls()
+    );
 }
 
 // Asked now and then.
 
 #[tokio::test]
-async fn at_most_three_probes_are_let_through_at_a_time_the_others_do_not_wait_for_them_and_it_closes_after_their_success() {
+async fn at_most_three_probes_are_let_through_at_a_time_the_others_do_not_wait_for_them_and_it_closes_after_their_success()
+ {
     let (phase, gate) = (Phase::default(), Gate::closed());
     let (seen, held) = (phase.clone(), gate.clone());
     let first = Upstream::start(move |_| match seen.now() {
@@ -125,23 +144,46 @@ async fn at_most_three_probes_are_let_through_at_a_time_the_others_do_not_wait_f
         }
         unreachable!("there are numbers enough");
     };
-    let next = within(Duration::from_secs(20), "three probes are under way", half_open).await;
+    let next = within(
+        Duration::from_secs(20),
+        "three probes are under way",
+        half_open,
+    )
+    .await;
     let log = first.log();
     let alone = log.calls[asked].arrived - log.calls[asked - 1].ended_at();
     assert!(alone >= OPEN, "left alone for {alone:?}");
-    let (took, who) =
-        within(Duration::from_secs(20), "nobody waits for them", one_by_one(&server, next..next + 20, json!({}))).await;
+    let (took, who) = within(
+        Duration::from_secs(20),
+        "nobody waits for them",
+        one_by_one(&server, next..next + 20, json!({})),
+    )
+    .await;
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert!(who.iter().all(|who| who == "second/spare-1"), "{who:?}");
-    assert_eq!((first.calls() - asked, first.seen(|log| log.in_flight)), (3, 3), "three and no more");
+    assert_eq!(
+        (first.calls() - asked, first.seen(|log| log.in_flight)),
+        (3, 3),
+        "three and no more"
+    );
     phase.set(2);
     gate.open();
     for probe in probes.join_all().await {
         assert_eq!(probe.unwrap().ok()["model"], "first/main-1");
     }
     // As many as want to.
-    let reply = server.batch(&with(batch(12), json!({"cache": "off"}))).await.ok();
-    assert!(reply["results"].as_array().unwrap().iter().all(|result| result["model"] == "first/main-1"), "{reply}");
+    let reply = server
+        .batch(&with(batch(12), json!({"cache": "off"})))
+        .await
+        .ok();
+    assert!(
+        reply["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|result| result["model"] == "first/main-1"),
+        "{reply}"
+    );
     assert!(first.seen(|log| log.max_in_flight) > 3, "it is closed");
 }
 
@@ -158,13 +200,22 @@ async fn a_stalled_provider_is_asked_again_by_three_at_most_and_the_others_do_no
     for number in 1..21 {
         let client = server.clone();
         requests.spawn(async move {
-            client.extract(&with(ask(number), json!({"timeout_ms": 6_000}))).await.ok();
+            client
+                .extract(&with(ask(number), json!({"timeout_ms": 6_000})))
+                .await
+                .ok();
             begun.elapsed()
         });
     }
     let took = requests.join_all().await;
-    let slow = took.iter().filter(|took| **took > Duration::from_secs(2)).count();
-    assert!(slow <= 3, "{slow} of 20 waited for a provider that does not answer: {took:?}");
+    let slow = took
+        .iter()
+        .filter(|took| **took > Duration::from_secs(2))
+        .count();
+    assert!(
+        slow <= 3,
+        "{slow} of 20 waited for a provider that does not answer: {took:?}"
+    );
     assert!(first.calls() <= 1 + 3, "{} calls", first.calls());
 }
 
@@ -179,14 +230,28 @@ async fn stays_closed(what: &str, reply: impl Fn(&Call) -> Reply + Send + Sync +
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
     let limits = server.get("/v1/limits").await.ok();
-    let breaker = limits["breakers"].as_array().unwrap().iter().find(|row| row["model"] == "first/main-1").unwrap().clone();
-    assert_eq!(breaker["state"], "closed", "{what}: after {} calls", first.calls());
+    let breaker = limits["breakers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["model"] == "first/main-1")
+        .unwrap()
+        .clone();
+    assert_eq!(
+        breaker["state"],
+        "closed",
+        "{what}: after {} calls",
+        first.calls()
+    );
 }
 
 #[tokio::test]
 async fn refusals_of_requests_do_not_open_it() {
     for status in [400, 404, 413, 422] {
-        stays_closed(&status.to_string(), move |_| Reply::error(status, "not like this")).await;
+        stays_closed(&status.to_string(), move |_| {
+            Reply::error(status, "not like this")
+        })
+        .await;
     }
 }
 
@@ -206,21 +271,38 @@ async fn four_failures_of_ten_do_not_open_it() {
     let config = one_provider(&upstream.url(), "") + "\n[limits]\nmax_concurrency = 8";
     let server = Server::configured(&config).start().await;
     let summary = server.batch(&batch(ITEMS)).await.ok()["summary"].clone();
-    assert_eq!(upstream.calls(), ITEMS, "none was given up without a call: {summary}");
+    assert_eq!(
+        upstream.calls(),
+        ITEMS,
+        "none was given up without a call: {summary}"
+    );
     let failed = (0..ITEMS).filter(|number| by_chance(*number)).count();
-    assert_eq!((&summary["failed"], failed > ITEMS / 3), (&json!(failed), true), "{summary}");
+    assert_eq!(
+        (&summary["failed"], failed > ITEMS / 3),
+        (&json!(failed), true),
+        "{summary}"
+    );
 }
 
 #[tokio::test]
 async fn rate_limits_do_not_open_it() {
-    stays_closed("429", |_| Reply::error(429, "slow down").with_header("retry-after-ms", 1)).await;
-    stays_closed("503", |_| Reply::error(503, "busy").with_header("retry-after-ms", 1)).await;
+    stays_closed("429", |_| {
+        Reply::error(429, "slow down").with_header("retry-after-ms", 1)
+    })
+    .await;
+    stays_closed("503", |_| {
+        Reply::error(503, "busy").with_header("retry-after-ms", 1)
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn invalid_answers_and_refusals_of_the_model_do_not_open_it() {
     stays_closed("invalid", |_| Reply::Text("I cannot say.".to_owned())).await;
-    stays_closed("refusal", |_| Reply::Refusal("I would rather not.".to_owned())).await;
+    stays_closed("refusal", |_| {
+        Reply::Refusal("I would rather not.".to_owned())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -230,7 +312,9 @@ async fn an_impatient_caller_does_not_open_it_for_the_others() {
     let server = pair(&first.url(), &second).await;
     for number in 0..40 {
         // The fallback may have answered in time.
-        server.extract(&with(ask(number), json!({"timeout_ms": 1}))).await;
+        server
+            .extract(&with(ask(number), json!({"timeout_ms": 1})))
+            .await;
     }
     let (_, who) = one_by_one(&server, 40..45, json!({})).await;
     assert!(who.iter().all(|who| who == "first/main-1"), "{who:?}");
@@ -239,12 +323,24 @@ async fn an_impatient_caller_does_not_open_it_for_the_others() {
 #[tokio::test]
 async fn an_impatient_caller_leaves_the_others_their_slots() {
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(100)));
-    let server = Server::configured(&one_provider(&upstream.url(), "")).start().await;
+    let server = Server::configured(&one_provider(&upstream.url(), ""))
+        .start()
+        .await;
     for number in 0..20 {
-        server.extract(&with(ask(number), json!({"timeout_ms": 1}))).await.problem(504, "timeout");
+        server
+            .extract(&with(ask(number), json!({"timeout_ms": 1})))
+            .await
+            .problem(504, "timeout");
     }
-    assert_eq!(server.batch(&batch(64)).await.ok()["summary"]["succeeded"], 64);
-    assert!(upstream.seen(|log| log.max_in_flight) >= 48, "{} at a time", upstream.seen(|log| log.max_in_flight));
+    assert_eq!(
+        server.batch(&batch(64)).await.ok()["summary"]["succeeded"],
+        64
+    );
+    assert!(
+        upstream.seen(|log| log.max_in_flight) >= 48,
+        "{} at a time",
+        upstream.seen(|log| log.max_in_flight)
+    );
 }
 
 #[tokio::test]
@@ -258,9 +354,13 @@ async fn callers_that_leave_do_not_open_it() {
     for number in 0..30 {
         let client = server.clone();
         let request = tokio::spawn(async move { client.extract(&ask(number)).await });
-        first.wait_for("it is called", LIMIT, |log| log.calls.len() > number).await;
+        first
+            .wait_for("it is called", LIMIT, |log| log.calls.len() > number)
+            .await;
         request.abort();
-        first.wait_for("it is gone", LIMIT, |log| log.in_flight == 0).await;
+        first
+            .wait_for("it is gone", LIMIT, |log| log.in_flight == 0)
+            .await;
     }
     let (_, who) = one_by_one(&server, 30..33, json!({})).await;
     assert!(who.iter().all(|who| who == "first/main-1"), "{who:?}");
@@ -274,38 +374,72 @@ fn outage(well: Duration, down: impl Fn() -> Reply + Send + Sync + 'static) -> U
     Upstream::light(move |call| {
         let since = call.arrived - *first.get_or_init(|| call.arrived);
         let is_down = (well..well + Duration::from_secs(3)).contains(&since);
-        if is_down { down() } else { Reply::Played.after(Duration::from_millis(40)) }
+        if is_down {
+            down()
+        } else {
+            Reply::Played.after(Duration::from_millis(40))
+        }
     })
 }
 
 async fn survived(what: &str, upstream: Upstream, items: usize) {
-    let mut server = Server::configured(&one_provider(&upstream.url(), "")).start().await;
+    let mut server = Server::configured(&one_provider(&upstream.url(), ""))
+        .start()
+        .await;
     server.rest();
     let reply = within(LIMIT, what, server.batch(&batch(items))).await.ok();
     let results = reply["results"].as_array().unwrap();
     check_each_once(results, items);
-    let lost: Vec<_> = results.iter().filter(|result| result["status"] != "succeeded").collect();
-    assert!(lost.is_empty(), "{what}: {} of {items} items lost, such as {}", lost.len(), lost[0]);
+    let lost: Vec<_> = results
+        .iter()
+        .filter(|result| result["status"] != "succeeded")
+        .collect();
+    assert!(
+        lost.is_empty(),
+        "{what}: {} of {items} items lost, such as {}",
+        lost.len(),
+        lost[0]
+    );
 }
 
 #[tokio::test]
 async fn a_batch_survives_an_outage_of_three_seconds_without_losing_an_item() {
     let none = Duration::ZERO;
     tokio::join!(
-        survived("from the beginning, 500", outage(none, || Reply::error(500, "down")), 200),
-        survived("from the beginning, reset", outage(none, || Reply::Reset), 200),
-        survived("in the midst, 500", outage(Duration::from_millis(1_200), || Reply::error(500, "down")), 2_500),
+        survived(
+            "from the beginning, 500",
+            outage(none, || Reply::error(500, "down")),
+            200
+        ),
+        survived(
+            "from the beginning, reset",
+            outage(none, || Reply::Reset),
+            200
+        ),
+        survived(
+            "in the midst, 500",
+            outage(Duration::from_millis(1_200), || Reply::error(500, "down")),
+            2_500
+        ),
     );
 }
 
 #[tokio::test]
 async fn a_batch_against_a_provider_that_stays_dead_ends_within_40_seconds() {
     let nobody = Nobody::new();
-    let mut server = Server::configured(&one_provider(&nobody.url(), "")).start().await;
+    let mut server = Server::configured(&one_provider(&nobody.url(), ""))
+        .start()
+        .await;
     server.rest();
     let begun = Instant::now();
-    let reply = within(LIMIT, "it ends", server.batch(&batch(500))).await.ok();
-    assert!(begun.elapsed() < Duration::from_secs(42), "{:?}", begun.elapsed());
+    let reply = within(LIMIT, "it ends", server.batch(&batch(500)))
+        .await
+        .ok();
+    assert!(
+        begun.elapsed() < Duration::from_secs(42),
+        "{:?}",
+        begun.elapsed()
+    );
     let results = reply["results"].as_array().unwrap();
     check_each_once(results, 500);
     for result in results {
@@ -321,9 +455,14 @@ async fn a_single_waits_once_for_a_dead_provider_to_be_asked_again() {
         1 => Reply::Played,
         _ => Reply::error(500, "down").with_header("x-should-retry", false),
     });
-    let mut server = Server::configured(&one_provider(&upstream.url(), "")).start().await;
+    let mut server = Server::configured(&one_provider(&upstream.url(), ""))
+        .start()
+        .await;
     for number in 0..5 {
-        server.extract(&ask(number)).await.problem(502, "upstream_error");
+        server
+            .extract(&ask(number))
+            .await
+            .problem(502, "upstream_error");
     }
     server.rest();
     is_well.set(1);

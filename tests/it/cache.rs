@@ -22,7 +22,10 @@ fn numbered(call: usize) -> Value {
 }
 
 async fn caching(upstream: &Upstream, settings: &str) -> Server {
-    Server::asking(upstream).config(&format!("[cache]\n{settings}\n")).start().await
+    Server::asking(upstream)
+        .config(&format!("[cache]\n{settings}\n"))
+        .start()
+        .await
 }
 
 async fn ask(client: &Client, more: Value) -> Value {
@@ -31,32 +34,58 @@ async fn ask(client: &Client, more: Value) -> Value {
 
 #[track_caller]
 fn check_called(result: &Value, call: usize) {
-    assert_eq!((&result["data"], &result["cached"]), (&numbered(call), &json!(false)), "{result}");
-    assert_eq!((&result["attempts"], &result["usage"]["total_tokens"]), (&json!(1), &json!(15)), "{result}");
+    assert_eq!(
+        (&result["data"], &result["cached"]),
+        (&numbered(call), &json!(false)),
+        "{result}"
+    );
+    assert_eq!(
+        (&result["attempts"], &result["usage"]["total_tokens"]),
+        (&json!(1), &json!(15)),
+        "{result}"
+    );
 }
 
 #[track_caller]
 fn check_cached(result: &Value, call: usize) {
     assert_eq!(result["status"], "succeeded", "{result}");
-    assert_eq!((&result["data"], &result["cached"]), (&numbered(call), &json!(true)), "{result}");
+    assert_eq!(
+        (&result["data"], &result["cached"]),
+        (&numbered(call), &json!(true)),
+        "{result}"
+    );
     assert_eq!(result["model"], "openai/test-model", "{result}");
     assert_eq!(result["attempts"], 0, "the model was not asked: {result}");
     for field in ["input_tokens", "output_tokens", "total_tokens"] {
         assert_eq!(result["usage"][field], 0, "{result}");
     }
-    assert!(result["usage"].get("cost_usd").is_none_or(|cost| cost.as_f64() == Some(0.0)), "{result}");
+    assert!(
+        result["usage"]
+            .get("cost_usd")
+            .is_none_or(|cost| cost.as_f64() == Some(0.0)),
+        "{result}"
+    );
 }
 
 #[tokio::test]
 async fn it_is_off_unless_it_is_configured() {
     let upstream = numbering();
     let server = Server::with(&upstream).await;
-    for (call, more) in
-        [json!({}), json!({"cache": "use"}), json!({"cache": "refresh"}), json!({"cache": "use"})].into_iter().enumerate()
+    for (call, more) in [
+        json!({}),
+        json!({"cache": "use"}),
+        json!({"cache": "refresh"}),
+        json!({"cache": "use"}),
+    ]
+    .into_iter()
+    .enumerate()
     {
         check_called(&ask(&server, more).await, call);
     }
-    assert!(server.get("/v1/limits").await.ok().get("cache").is_none(), "there is nothing to show");
+    assert!(
+        server.get("/v1/limits").await.ok().get("cache").is_none(),
+        "there is nothing to show"
+    );
 }
 
 #[tokio::test]
@@ -65,23 +94,48 @@ async fn a_later_equal_item_is_answered_without_a_call() {
     let server = caching(&upstream, "max_bytes = 1000000").await;
     check_called(&ask(&server, json!({})).await, 0);
     check_cached(&ask(&server, json!({})).await, 0);
-    check_cached(&ask(&server, json!({"cache": "use", "metadata": {"ticket": "4711"}})).await, 0);
+    check_cached(
+        &ask(
+            &server,
+            json!({"cache": "use", "metadata": {"ticket": "4711"}}),
+        )
+        .await,
+        0,
+    );
     // In every form.
     let body = json!({"inputs": [{"id": "a", "input": person(X)}, person(X), person(X + 1)], "schema": fixture::schema()});
     let reply = server.batch(&body).await.ok();
     check_cached(&reply["results"][0], 0);
     check_cached(&reply["results"][1], 0);
     check_called(&reply["results"][2], 1);
-    assert_eq!(reply["summary"]["usage"]["total_tokens"], 15, "{}", reply["summary"]);
-    let events = server.open("/v1/extract", "text/event-stream", &single(person(X + 1))).await.expect(200).events().await;
-    check_cached(&events.iter().find(|event| event.name == "result").unwrap().data, 1);
+    assert_eq!(
+        reply["summary"]["usage"]["total_tokens"], 15,
+        "{}",
+        reply["summary"]
+    );
+    let events = server
+        .open("/v1/extract", "text/event-stream", &single(person(X + 1)))
+        .await
+        .expect(200)
+        .events()
+        .await;
+    check_cached(
+        &events
+            .iter()
+            .find(|event| event.name == "result")
+            .unwrap()
+            .data,
+        1,
+    );
     assert_eq!(upstream.calls(), 2);
 }
 
 #[tokio::test]
 async fn callers_share_it() {
     let upstream = numbering();
-    let server = Server::asking(&upstream).env("EXTRACTD_API_KEYS", "key-a,key-b").config("[cache]\nmax_bytes = 1000000\n");
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_API_KEYS", "key-a,key-b")
+        .config("[cache]\nmax_bytes = 1000000\n");
     let server = server.start().await;
     check_called(&ask(&server.with_key("key-a"), json!({})).await, 0);
     check_cached(&ask(&server.with_key("key-b"), json!({})).await, 0);
@@ -92,7 +146,8 @@ async fn an_item_that_differs_in_anything_that_matters_is_called() {
     let upstream = numbering();
     let server = caching(&upstream, "max_bytes = 1000000").await;
     check_called(&ask(&server, json!({})).await, 0);
-    let example = json!([{"input": "Rex, four", "output": {"name": "Rex", "age": 4, "occupation": "guard"}}]);
+    let example =
+        json!([{"input": "Rex, four", "output": {"name": "Rex", "age": 4, "occupation": "guard"}}]);
     let mut looser = fixture::schema();
     looser["properties"]["age"] = json!({"type": "integer", "minimum": 0});
     let differences = [
@@ -108,11 +163,19 @@ async fn an_item_that_differs_in_anything_that_matters_is_called() {
     ];
     for (call, difference) in (1..).zip(differences) {
         let result = ask(&server, difference.clone()).await;
-        assert_eq!((&result["cached"], &result["data"]), (&json!(false), &numbered(call)), "{difference}");
+        assert_eq!(
+            (&result["cached"], &result["data"]),
+            (&json!(false), &numbered(call)),
+            "{difference}"
+        );
     }
     let calls = upstream.calls();
     for _ in 0..2 {
-        assert_eq!(ask(&server, json!({"temperature": 0.5})).await["cached"], false, "not meant to be the same each time");
+        assert_eq!(
+            ask(&server, json!({"temperature": 0.5})).await["cached"],
+            false,
+            "not meant to be the same each time"
+        );
     }
     assert_eq!(upstream.calls(), calls + 2);
     check_cached(&ask(&server, json!({})).await, 0);
@@ -122,7 +185,13 @@ async fn an_item_that_differs_in_anything_that_matters_is_called() {
 async fn a_registered_schema_that_was_replaced_is_another() {
     let upstream = numbering();
     let server = caching(&upstream, "max_bytes = 1000000").await;
-    let put = async |schema: Value| server.request(http::Method::PUT, "/v1/schemas/person").json(&schema).answer().await;
+    let put = async |schema: Value| {
+        server
+            .request(http::Method::PUT, "/v1/schemas/person")
+            .json(&schema)
+            .answer()
+            .await
+    };
     assert_eq!(put(fixture::schema()).await.status, 201);
     let named = json!({"schema": "person"});
     check_called(&ask(&server, named.clone()).await, 0);
@@ -194,8 +263,16 @@ async fn a_failure_is_not_kept() {
         index => Reply::Json(numbered(index)),
     });
     let server = caching(&upstream, "max_bytes = 1000000").await;
-    let body = with(single(person(X)), json!({"max_attempts": 1, "max_output_tokens": 50}));
-    for code in ["upstream_error", "extraction_failed", "model_refused", "output_truncated"] {
+    let body = with(
+        single(person(X)),
+        json!({"max_attempts": 1, "max_output_tokens": 50}),
+    );
+    for code in [
+        "upstream_error",
+        "extraction_failed",
+        "model_refused",
+        "output_truncated",
+    ] {
         server.extract(&body).await.problem(502, code);
     }
     check_called(&server.extract(&body).await.ok(), 4);
@@ -204,12 +281,24 @@ async fn a_failure_is_not_kept() {
 
 #[tokio::test]
 async fn what_had_to_be_mended_is_told_again() {
-    let upstream = Upstream::saying([Reply::Text(format!("Here you are:\n```json\n{}\n```", fixture::right()))]);
+    let upstream = Upstream::saying([Reply::Text(format!(
+        "Here you are:\n```json\n{}\n```",
+        fixture::right()
+    ))]);
     let server = caching(&upstream, "max_bytes = 1000000").await;
     let body = with(single(person(X)), json!({"mode": "text"}));
-    let (first, second) = (server.extract(&body).await.ok(), server.extract(&body).await.ok());
-    assert_eq!((&first["cached"], &second["cached"]), (&json!(false), &json!(true)));
-    assert_eq!((&second["data"], &second["repairs"]), (&fixture::right(), &first["repairs"]));
+    let (first, second) = (
+        server.extract(&body).await.ok(),
+        server.extract(&body).await.ok(),
+    );
+    assert_eq!(
+        (&first["cached"], &second["cached"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(
+        (&second["data"], &second["repairs"]),
+        (&fixture::right(), &first["repairs"])
+    );
 }
 
 #[tokio::test]
@@ -219,10 +308,18 @@ async fn a_cached_answer_takes_nothing_of_the_callers_quota() {
     let server = Server::asking(&upstream).config(config).start().await;
     let slow = server.with_key("key-slow");
     check_called(&ask(&slow, json!({})).await, 0);
-    let left = async || slow.limit_of("requests_per_minute", "caller:slow").await.unwrap()["available"].clone();
+    let left = async || {
+        slow.limit_of("requests_per_minute", "caller:slow")
+            .await
+            .unwrap()["available"]
+            .clone()
+    };
     // Not even a turn, while none is left.
     check_cached(&ask(&slow, json!({})).await, 0);
-    eventually(LIMIT, "another call may go out", async || (left().await == 1).then_some(())).await;
+    eventually(LIMIT, "another call may go out", async || {
+        (left().await == 1).then_some(())
+    })
+    .await;
     check_cached(&ask(&slow, json!({})).await, 0);
     assert_eq!(left().await, 1, "nothing was called");
 }
@@ -236,7 +333,10 @@ async fn it_is_bounded_in_bytes_and_shown() {
     let ask = async |first: usize, count: usize| {
         let inputs: Vec<_> = (first..first + count).map(person).collect();
         let body = json!({"inputs": inputs, "schema": {"type": "object"}, "concurrency": 8});
-        let mut lines = server.open("/v1/extract/batch", "application/x-ndjson", &body).await.expect(200);
+        let mut lines = server
+            .open("/v1/extract/batch", "application/x-ndjson", &body)
+            .await
+            .expect(200);
         let mut succeeded = 0;
         while let Some(line) = lines.line().await {
             succeeded += usize::from(line["status"] == "succeeded");
@@ -249,11 +349,17 @@ async fn it_is_bounded_in_bytes_and_shown() {
     // A hundred megabytes more.
     ask(400, 500).await;
     let cache = server.get("/v1/limits").await.ok()["cache"].clone();
-    let (entries, bytes) = (cache["entries"].as_u64().unwrap(), cache["size_bytes"].as_u64().unwrap());
+    let (entries, bytes) = (
+        cache["entries"].as_u64().unwrap(),
+        cache["size_bytes"].as_u64().unwrap(),
+    );
     assert!((MAX_BYTES / 2..=MAX_BYTES).contains(&bytes), "{cache}");
     assert!((10..=21).contains(&entries), "{cache}");
     let grown = server.resident_bytes().saturating_sub(warm);
-    assert!(grown <= 24 << 20, "{grown} bytes more than after the first four hundred");
+    assert!(
+        grown <= 24 << 20,
+        "{grown} bytes more than after the first four hundred"
+    );
 }
 
 #[tokio::test]
@@ -262,7 +368,13 @@ async fn an_answer_larger_than_the_cache_is_given_all_the_same() {
     let server = caching(&upstream, "max_bytes = 1024").await;
     let body = json!({"input": "large", "schema": {"type": "object"}});
     for _ in 0..3 {
-        assert_eq!(server.extract(&body).await.ok()["data"]["text"].as_str().unwrap().len(), 10_000);
+        assert_eq!(
+            server.extract(&body).await.ok()["data"]["text"]
+                .as_str()
+                .unwrap()
+                .len(),
+            10_000
+        );
     }
     let cache = server.get("/v1/limits").await.ok()["cache"].clone();
     assert!(cache["size_bytes"].as_u64() <= Some(1024), "{cache}");

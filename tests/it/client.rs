@@ -21,7 +21,11 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits for `future`; fails the test with `what` after `limit`.
 #[track_caller]
-pub fn within<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+pub fn within<T>(
+    limit: Duration,
+    what: &str,
+    future: impl Future<Output = T>,
+) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
     async move {
         match timeout(limit, future).await {
@@ -33,7 +37,11 @@ pub fn within<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -
 
 /// Asks again and again until `question` gives an answer; fails the test with `what` after `limit`.
 #[track_caller]
-pub fn eventually<T>(limit: Duration, what: &str, mut question: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
+pub fn eventually<T>(
+    limit: Duration,
+    what: &str,
+    mut question: impl AsyncFnMut() -> Option<T>,
+) -> impl Future<Output = T> {
     within(limit, what, async move {
         loop {
             if let Some(value) = question().await {
@@ -56,7 +64,10 @@ type Body = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, headers: Vec::new() }
+        Self {
+            address,
+            headers: Vec::new(),
+        }
     }
 
     /// The same with one more header on each request.
@@ -79,13 +90,21 @@ impl Client {
     /// Starts a request.
     pub fn request(&self, method: Method, path: &str) -> Sending {
         let mut builder = Request::builder().method(method).uri(path);
-        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        if !self
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+        {
             builder = builder.header("host", self.address.to_string());
         }
         for (name, value) in &self.headers {
             builder = builder.header(name, value);
         }
-        Sending { address: self.address, builder, body: empty() }
+        Sending {
+            address: self.address,
+            builder,
+            body: empty(),
+        }
     }
 
     /// `GET path`, whole.
@@ -110,33 +129,50 @@ impl Client {
 
     /// A POST of JSON whose answer is read as it comes.
     pub async fn open(&self, path: &str, accept: &str, body: &Value) -> Response {
-        self.request(Method::POST, path).header("accept", accept).json(body).send().await
+        self.request(Method::POST, path)
+            .header("accept", accept)
+            .json(body)
+            .send()
+            .await
     }
 
     /// A row of `GET /v1/limits`, the first of that kind; `None` when there is none.
     pub async fn limit(&self, kind: &str) -> Option<Value> {
         let answer = self.get("/v1/limits").await;
-        let limits = answer.ok()["limits"].as_array().expect("limits is an array").clone();
+        let limits = answer.ok()["limits"]
+            .as_array()
+            .expect("limits is an array")
+            .clone();
         limits.into_iter().find(|limit| limit["kind"] == kind)
     }
 
     /// The row of `GET /v1/limits` of that kind and scope (`all`, `caller:NAME`); `None` when there is none.
     pub async fn limit_of(&self, kind: &str, scope: &str) -> Option<Value> {
-        let limits = self.get("/v1/limits").await.ok()["limits"].as_array().expect("limits is an array").clone();
-        limits.into_iter().find(|limit| limit["kind"] == kind && limit["scope"] == scope)
+        let limits = self.get("/v1/limits").await.ok()["limits"]
+            .as_array()
+            .expect("limits is an array")
+            .clone();
+        limits
+            .into_iter()
+            .find(|limit| limit["kind"] == kind && limit["scope"] == scope)
     }
 
     /// Waits until nothing is in flight and nobody waits.
     pub async fn wait_until_idle(&self, limit: Duration) {
-        eventually(limit, "nothing in flight and nobody waiting in /v1/limits", async || {
-            let answer = self.get("/v1/limits").await;
-            let limits = answer.ok()["limits"].as_array().unwrap().clone();
-            let busy = limits.iter().any(|limit| {
-                limit["waiting"].as_u64().unwrap_or(0) > 0
-                    || (limit["kind"] == "concurrency" || limit["kind"] == "queue") && limit["in_use"].as_u64() != Some(0)
-            });
-            (!busy).then_some(())
-        })
+        eventually(
+            limit,
+            "nothing in flight and nobody waiting in /v1/limits",
+            async || {
+                let answer = self.get("/v1/limits").await;
+                let limits = answer.ok()["limits"].as_array().unwrap().clone();
+                let busy = limits.iter().any(|limit| {
+                    limit["waiting"].as_u64().unwrap_or(0) > 0
+                        || (limit["kind"] == "concurrency" || limit["kind"] == "queue")
+                            && limit["in_use"].as_u64() != Some(0)
+                });
+                (!busy).then_some(())
+            },
+        )
         .await;
     }
 
@@ -146,7 +182,8 @@ impl Client {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let (mut reader, mut writer) = stream.split();
         let mut got = Vec::new();
-        let read = async { while let Ok(Ok(1..)) = timeout(quiet, reader.read_buf(&mut got)).await {} };
+        let read =
+            async { while let Ok(Ok(1..)) = timeout(quiet, reader.read_buf(&mut got)).await {} };
         let write = async {
             // A server that refuses may close before it has read everything.
             let _ = writer.write_all(bytes).await;
@@ -176,19 +213,26 @@ impl Sending {
 
     /// A JSON body with its content type.
     pub fn json(self, body: &Value) -> Self {
-        self.header("content-type", "application/json").bytes(body.to_string())
+        self.header("content-type", "application/json")
+            .bytes(body.to_string())
     }
 
     /// A body as it is; the content type is the caller's.
     pub fn bytes(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = Full::new(body.into()).map_err(|never| match never {}).boxed();
+        self.body = Full::new(body.into())
+            .map_err(|never| match never {})
+            .boxed();
         self
     }
 
     /// An NDJSON body of these lines, with its content type.
     pub fn lines(self, lines: impl IntoIterator<Item: AsRef<str>>) -> Self {
-        let body: String = lines.into_iter().map(|line| format!("{}\n", line.as_ref())).collect();
-        self.header("content-type", "application/x-ndjson").bytes(body)
+        let body: String = lines
+            .into_iter()
+            .map(|line| format!("{}\n", line.as_ref()))
+            .collect();
+        self.header("content-type", "application/x-ndjson")
+            .bytes(body)
     }
 
     /// A body that is sent as it comes.
@@ -200,23 +244,41 @@ impl Sending {
 
     /// Sends it, and returns once the head of the response is there.
     pub async fn send(self) -> Response {
-        let target = format!("{:?} {:?}", self.builder.method_ref(), self.builder.uri_ref());
-        self.try_send().await.unwrap_or_else(|| panic!("{target}: no response"))
+        let target = format!(
+            "{:?} {:?}",
+            self.builder.method_ref(),
+            self.builder.uri_ref()
+        );
+        self.try_send()
+            .await
+            .unwrap_or_else(|| panic!("{target}: no response"))
     }
 
     /// The same; `None` when there is nobody, or the connection breaks before the head.
     pub async fn try_send(self) -> Option<Response> {
-        let request = self.builder.body(self.body).expect("the request is well formed");
+        let request = self
+            .builder
+            .body(self.body)
+            .expect("the request is well formed");
         let sending = async {
             let stream = TcpStream::connect(self.address).await.ok()?;
             stream.set_nodelay(true).ok()?;
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                    .await
+                    .ok()?;
             let connection = Connection(tokio::spawn(async move {
                 // How it ended shows in the response.
                 let _ = connection.await;
             }));
             let (head, body) = sender.send_request(request).await.ok()?.into_parts();
-            Some(Response { status: head.status, headers: head.headers, body, buffer: BytesMut::new(), _connection: connection })
+            Some(Response {
+                status: head.status,
+                headers: head.headers,
+                body,
+                buffer: BytesMut::new(),
+                _connection: connection,
+            })
         };
         within(LIMIT, "a response, or none", sending).await
     }
@@ -261,7 +323,9 @@ impl Response {
 
     /// A header as text, empty when it is not there.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// More bytes; `None` at the body's end. Fails the test when the body breaks off.
@@ -293,7 +357,11 @@ impl Response {
             }
         };
         within(2 * LIMIT, "the whole of the body", read).await;
-        Answer { status: self.status, headers: self.headers, body: body.freeze() }
+        Answer {
+            status: self.status,
+            headers: self.headers,
+            body: body.freeze(),
+        }
     }
 
     /// The next line that is not blank, as JSON; `None` at the end.
@@ -306,7 +374,11 @@ impl Response {
                 }
             }
             let Some(chunk) = self.chunk().await else {
-                assert!(self.buffer.is_empty(), "the last line has no end: {:?}", self.buffer);
+                assert!(
+                    self.buffer.is_empty(),
+                    "the last line has no end: {:?}",
+                    self.buffer
+                );
                 return None;
             };
             self.buffer.extend_from_slice(&chunk);
@@ -325,7 +397,11 @@ impl Response {
     /// The next SSE event that has data; `None` at the end.
     pub async fn event(&mut self) -> Option<Event> {
         let event = self.try_event().await.expect("the body is whole");
-        assert!(event.is_some() || self.buffer.is_empty(), "the last event has no end: {:?}", self.buffer);
+        assert!(
+            event.is_some() || self.buffer.is_empty(),
+            "the last event has no end: {:?}",
+            self.buffer
+        );
         event
     }
 
@@ -335,11 +411,14 @@ impl Response {
             while let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
                 let block = self.buffer.split_to(end);
                 self.buffer.advance(2);
-                if let Some(event) = Event::parse(str::from_utf8(&block).expect("events are UTF-8")) {
+                if let Some(event) = Event::parse(str::from_utf8(&block).expect("events are UTF-8"))
+                {
                     return Ok(Some(event));
                 }
             }
-            let Some(chunk) = self.try_chunk().await? else { return Ok(None) };
+            let Some(chunk) = self.try_chunk().await? else {
+                return Ok(None);
+            };
             self.buffer.extend_from_slice(&chunk);
         }
     }
@@ -392,7 +471,8 @@ impl Event {
         }
         (!data.is_empty()).then(|| {
             let data = data.join("\n");
-            let data = serde_json::from_str(&data).unwrap_or_else(|error| panic!("{error}: the data is JSON: {data}"));
+            let data = serde_json::from_str(&data)
+                .unwrap_or_else(|error| panic!("{error}: the data is JSON: {data}"));
             Self { name, id, data }
         })
     }
@@ -412,7 +492,9 @@ pub struct Answer {
 impl Answer {
     /// A header as text, empty when it is not there.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// The body as text.
@@ -423,7 +505,8 @@ impl Answer {
     /// The body as JSON, whatever the status.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {} {:?}", self.status, self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {} {:?}", self.status, self.text()))
     }
 
     /// The body of a 200, as JSON.
@@ -437,10 +520,19 @@ impl Answer {
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "expected {code}: {}", self.text());
-        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text());
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.text()
+        );
         let problem = self.json();
         check_problem(&problem, status, code);
-        assert_eq!(problem["request_id"], self.header("x-request-id"), "{problem}");
+        assert_eq!(
+            problem["request_id"],
+            self.header("x-request-id"),
+            "{problem}"
+        );
         assert_ne!(self.header("x-request-id"), "");
         problem
     }
@@ -451,14 +543,33 @@ impl Answer {
 pub fn check_problem(problem: &Value, status: u16, code: &str) {
     assert_eq!(problem["code"], code, "{problem}");
     assert_eq!(problem["status"], status, "{problem}");
-    assert_eq!(problem["type"], format!("https://extractd.dev/problems/{}", code.replace('_', "-")), "{problem}");
+    assert_eq!(
+        problem["type"],
+        format!("https://extractd.dev/problems/{}", code.replace('_', "-")),
+        "{problem}"
+    );
     for field in ["title", "detail", "request_id"] {
-        assert!(problem[field].as_str().is_some_and(|text| !text.trim().is_empty()), "{field} says something: {problem}");
+        assert!(
+            problem[field]
+                .as_str()
+                .is_some_and(|text| !text.trim().is_empty()),
+            "{field} says something: {problem}"
+        );
     }
     for error in problem["errors"].as_array().into_iter().flatten() {
-        assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
-        let pointer = error["pointer"].as_str().unwrap_or_else(|| panic!("each error has its pointer: {problem}"));
-        assert!(pointer.is_empty() || pointer.starts_with('/'), "{pointer:?} is a JSON pointer: {problem}");
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{problem}"
+        );
+        let pointer = error["pointer"]
+            .as_str()
+            .unwrap_or_else(|| panic!("each error has its pointer: {problem}"));
+        assert!(
+            pointer.is_empty() || pointer.starts_with('/'),
+            "{pointer:?} is a JSON pointer: {problem}"
+        );
     }
 }
 
@@ -466,5 +577,8 @@ pub fn check_problem(problem: &Value, status: u16, code: &str) {
 #[track_caller]
 pub fn check_pointer(problem: &Value, pointer: &str) {
     let mut errors = problem["errors"].as_array().into_iter().flatten();
-    assert!(errors.any(|error| error["pointer"] == pointer), "{pointer:?} is among the errors: {problem}");
+    assert!(
+        errors.any(|error| error["pointer"] == pointer),
+        "{pointer:?} is among the errors: {problem}"
+    );
 }

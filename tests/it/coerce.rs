@@ -12,8 +12,17 @@ async fn an_answer_is_mended_toward_the_schema_and_the_reply_says_where() {
     let upstream = Upstream::start(move |_| Reply::Json(answer.clone()));
     let server = Server::with(&upstream).await;
     let reply = server.extract(&single(fixture::person(1))).await.ok();
-    assert_eq!(reply["data"], json!({"name": "Ada", "age": 36, "occupation": "engineer"}));
-    assert_eq!(reply["repairs"], json!(["/name: renamed from \"Name\"", "/age: read \"36 years\" as 36"]));
+    assert_eq!(
+        reply["data"],
+        json!({"name": "Ada", "age": 36, "occupation": "engineer"})
+    );
+    assert_eq!(
+        reply["repairs"],
+        json!([
+            "/name: renamed from \"Name\"",
+            "/age: read \"36 years\" as 36"
+        ])
+    );
     assert_eq!(reply["attempts"], 1);
 }
 
@@ -22,7 +31,16 @@ async fn with_coerce_false_it_is_asked_again_instead() {
     let answer = json!({"name": "Ada", "age": "36", "occupation": "engineer"});
     let upstream = Upstream::start(move |_| Reply::Json(answer.clone()));
     let server = Server::with(&upstream).await;
-    let spec = with(single(fixture::person(1)), json!({"coerce": false, "max_attempts": 2}));
-    let problem = server.extract(&spec).await.problem(502, "extraction_failed");
-    assert_eq!((&problem["attempts"], &problem["errors"][0]["pointer"]), (&json!(2), &json!("/age")));
+    let spec = with(
+        single(fixture::person(1)),
+        json!({"coerce": false, "max_attempts": 2}),
+    );
+    let problem = server
+        .extract(&spec)
+        .await
+        .problem(502, "extraction_failed");
+    assert_eq!(
+        (&problem["attempts"], &problem["errors"][0]["pointer"]),
+        (&json!(2), &json!("/age"))
+    );
 }

@@ -44,7 +44,10 @@ impl Desk {
     }
 
     fn with(environment: impl IntoIterator<Item = (String, String)>) -> Self {
-        let desk = Self { folder: Server::bare(), environment: environment.into_iter().collect() };
+        let desk = Self {
+            folder: Server::bare(),
+            environment: environment.into_iter().collect(),
+        };
         desk.put("person.json", fixture::schema().to_string());
         desk
     }
@@ -61,7 +64,9 @@ impl Desk {
 
     /// `people.ndjson` with so many of `fixture::person`.
     fn put_people(&self, count: usize) {
-        let lines: Vec<_> = (0..count).map(|number| Value::from(fixture::person(number)).to_string()).collect();
+        let lines: Vec<_> = (0..count)
+            .map(|number| Value::from(fixture::person(number)).to_string())
+            .collect();
         self.put("people.ndjson", lines.join("\n"));
     }
 
@@ -75,14 +80,21 @@ impl Desk {
 
     fn command(&self, arguments: &str) -> Command {
         let mut command = binary();
-        command.arg("batch").args(arguments.split_whitespace()).current_dir(self.folder.folder());
+        command
+            .arg("batch")
+            .args(arguments.split_whitespace())
+            .current_dir(self.folder.folder());
         command.envs(self.environment.iter().cloned());
         command
     }
 
     /// Runs `extractd batch` to its end.
     async fn run(&self, arguments: &str) -> Ran {
-        Ran::of(within(LIMIT, "the command ends", self.command(arguments).output()).await.unwrap())
+        Ran::of(
+            within(LIMIT, "the command ends", self.command(arguments).output())
+                .await
+                .unwrap(),
+        )
     }
 
     fn start(&self, arguments: &str) -> Child {
@@ -106,14 +118,21 @@ impl Desk {
 }
 
 fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("JSON: {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("JSON: {line}")))
+        .collect()
 }
 
 /// Fails the test unless they are those of `fixture::person`, in order.
 #[track_caller]
 fn check_people(results: &[Value], count: usize) {
-    let found: Vec<_> = results.iter().map(|result| (result["index"].as_u64().unwrap(), result["data"].clone())).collect();
-    let expected: Vec<_> = (0..count).map(|number| (number as u64, fixture::found(number))).collect();
+    let found: Vec<_> = results
+        .iter()
+        .map(|result| (result["index"].as_u64().unwrap(), result["data"].clone()))
+        .collect();
+    let expected: Vec<_> = (0..count)
+        .map(|number| (number as u64, fixture::found(number)))
+        .collect();
     assert_eq!(found, expected);
 }
 
@@ -127,7 +146,11 @@ struct Ran {
 impl Ran {
     fn of(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code(), out: text(&output.stdout), said: text(&output.stderr) }
+        Self {
+            code: output.status.code(),
+            out: text(&output.stdout),
+            said: text(&output.stderr),
+        }
     }
 
     #[track_caller]
@@ -147,11 +170,22 @@ impl Ran {
 
 fn signal(child: &Child, name: &str) {
     let kill = format!("kill -{name} {}", child.id().expect("it runs"));
-    assert!(std::process::Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
+    assert!(
+        std::process::Command::new("/bin/sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap()
+            .success(),
+        "{kill}"
+    );
 }
 
 async fn ended(child: Child) -> Ran {
-    Ran::of(within(LIMIT, "the command ends", child.wait_with_output()).await.unwrap())
+    Ran::of(
+        within(LIMIT, "the command ends", child.wait_with_output())
+            .await
+            .unwrap(),
+    )
 }
 
 #[tokio::test]
@@ -159,12 +193,27 @@ async fn without_a_server_it_works_by_itself() {
     let upstream = Upstream::playing();
     let desk = Desk::alone(&upstream);
     desk.put_people(20);
-    let ran = desk.run("people.ndjson --schema person.json -o out.ndjson").await.expect(0);
+    let ran = desk
+        .run("people.ndjson --schema person.json -o out.ndjson")
+        .await
+        .expect(0);
     check_people(&desk.lines("out.ndjson"), 20);
-    assert!(ran.said.contains("20 succeeded") && ran.said.lines().count() == 1, "{}", ran.said);
+    assert!(
+        ran.said.contains("20 succeeded") && ran.said.lines().count() == 1,
+        "{}",
+        ran.said
+    );
     assert!(!desk.has("data"), "it keeps nothing of its own");
-    let model = desk.run("people.ndjson --schema person.json --model openai/other -o other.ndjson").await.expect(0);
-    assert_eq!(desk.lines("other.ndjson")[0]["model"], "openai/other", "{}", model.said);
+    let model = desk
+        .run("people.ndjson --schema person.json --model openai/other -o other.ndjson")
+        .await
+        .expect(0);
+    assert_eq!(
+        desk.lines("other.ndjson")[0]["model"],
+        "openai/other",
+        "{}",
+        model.said
+    );
 }
 
 #[tokio::test]
@@ -172,31 +221,66 @@ async fn without_a_server_what_is_wrong_with_the_configuration_is_told() {
     let upstream = Upstream::playing();
     let mut desk = Desk::alone(&upstream);
     desk.put_people(1);
-    desk.run("people.ndjson --schema person.json --model nobody/nothing").await.expect(2).says(&["--model", "nobody"]);
-    desk.environment.retain(|(name, _)| name != "EXTRACTD_MODEL");
-    desk.run("people.ndjson --schema person.json").await.expect(2).says(&["EXTRACTD_MODEL"]);
+    desk.run("people.ndjson --schema person.json --model nobody/nothing")
+        .await
+        .expect(2)
+        .says(&["--model", "nobody"]);
+    desk.environment
+        .retain(|(name, _)| name != "EXTRACTD_MODEL");
+    desk.run("people.ndjson --schema person.json")
+        .await
+        .expect(2)
+        .says(&["EXTRACTD_MODEL"]);
 }
 
 #[tokio::test]
 async fn each_field_of_the_spec_has_a_flag() {
-    let upstream = Upstream::start(|call| if call.item() == Some(0) { Reply::Json(fixture::wrong()) } else { Reply::Played });
+    let upstream = Upstream::start(|call| {
+        if call.item() == Some(0) {
+            Reply::Json(fixture::wrong())
+        } else {
+            Reply::Played
+        }
+    });
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);
     desk.put_people(2);
     desk.put("how.txt", "Mind the umlauts.");
-    desk.put("examples.json", json!([{"input": "Rex, 4", "output": {"name": "Rex", "age": 4, "occupation": "dog"}}]).to_string());
-    desk.put("rules.json", r#"[{"expression": "data.age < 200", "message": "nobody is that old"}]"#);
+    desk.put(
+        "examples.json",
+        json!([{"input": "Rex, 4", "output": {"name": "Rex", "age": 4, "occupation": "dog"}}])
+            .to_string(),
+    );
+    desk.put(
+        "rules.json",
+        r#"[{"expression": "data.age < 200", "message": "nobody is that old"}]"#,
+    );
     let flags = "people.ndjson -o out.ndjson --schema person.json --instructions @how.txt --examples examples.json --rules rules.json \
                  --mode tools --max-attempts 1 --temperature 0.25 --seed 11 --max-output-tokens 64 --timeout-ms 9000 --cache off \
                  --coerce false --on-failure best --on-error continue --concurrency 1 --model openai/test-model";
-    desk.run(flags).await.expect(1).says(&["1 succeeded, 1 failed"]);
-    assert_eq!(desk.lines("out.ndjson")[0]["status"], "invalid", "--on-failure best");
+    desk.run(flags)
+        .await
+        .expect(1)
+        .says(&["1 succeeded, 1 failed"]);
+    assert_eq!(
+        desk.lines("out.ndjson")[0]["status"],
+        "invalid",
+        "--on-failure best"
+    );
     let log = upstream.log();
     assert_eq!(log.items(), [0, 1], "one after the other, one attempt each");
     let sent = log.calls[0].body();
-    assert_eq!((&sent["temperature"], &sent["seed"], &sent["model"]), (&json!(0.25), &json!(11), &json!("test-model")));
+    assert_eq!(
+        (&sent["temperature"], &sent["seed"], &sent["model"]),
+        (&json!(0.25), &json!(11), &json!("test-model"))
+    );
     let prompt = log.calls[0].prompt();
-    assert!(sent["tools"].is_array() && prompt.contains("Mind the umlauts.") && prompt.contains("Rex, 4"), "{sent}");
+    assert!(
+        sent["tools"].is_array()
+            && prompt.contains("Mind the umlauts.")
+            && prompt.contains("Rex, 4"),
+        "{sent}"
+    );
 }
 
 #[tokio::test]
@@ -206,15 +290,33 @@ async fn what_the_server_refuses_is_told_by_its_flag() {
     let desk = Desk::asking(&server);
     desk.put_people(2);
     for (flags, words) in [
-        ("--schema person.json --max-attempts 99", vec!["--max-attempts: ", "1 to 10"]),
-        ("--schema nobody -o out.ndjson", vec!["--schema: ", "nobody"]),
-        (r#"--schema {"type":"nothing"}"#, vec!["--schema, at /type: "]),
-        ("--schema person.json --max-concurrency 3", vec!["--max-concurrency is the server's own"]),
+        (
+            "--schema person.json --max-attempts 99",
+            vec!["--max-attempts: ", "1 to 10"],
+        ),
+        (
+            "--schema nobody -o out.ndjson",
+            vec!["--schema: ", "nobody"],
+        ),
+        (
+            r#"--schema {"type":"nothing"}"#,
+            vec!["--schema, at /type: "],
+        ),
+        (
+            "--schema person.json --max-concurrency 3",
+            vec!["--max-concurrency is the server's own"],
+        ),
         ("", vec!["no schema", "--schema"]),
-        ("--schema not-there.json", vec!["cannot read not-there.json"]),
+        (
+            "--schema not-there.json",
+            vec!["cannot read not-there.json"],
+        ),
         ("--schema people.ndjson", vec!["people.ndjson is not JSON"]),
     ] {
-        desk.run(&format!("people.ndjson {flags}")).await.expect(2).says(&words);
+        desk.run(&format!("people.ndjson {flags}"))
+            .await
+            .expect(2)
+            .says(&words);
     }
     assert_eq!(upstream.calls(), 0);
     assert!(!desk.has("out.ndjson") && !desk.has("out.ndjson.partial"));
@@ -223,15 +325,28 @@ async fn what_the_server_refuses_is_told_by_its_flag() {
 #[tokio::test]
 async fn the_key_is_sent() {
     let upstream = Upstream::playing();
-    let server = Server::asking(&upstream).env("EXTRACTD_API_KEYS", "right-4711").start().await;
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_API_KEYS", "right-4711")
+        .start()
+        .await;
     let mut desk = Desk::asking(&server);
     desk.put_people(1);
-    desk.run("people.ndjson --schema person.json").await.expect(2).says(&["Authorization"]);
-    desk.environment.push(("EXTRACTD_API_KEY".to_owned(), "wrong-4711".to_owned()));
-    let ran = desk.run("people.ndjson --schema person.json").await.expect(2);
+    desk.run("people.ndjson --schema person.json")
+        .await
+        .expect(2)
+        .says(&["Authorization"]);
+    desk.environment
+        .push(("EXTRACTD_API_KEY".to_owned(), "wrong-4711".to_owned()));
+    let ran = desk
+        .run("people.ndjson --schema person.json")
+        .await
+        .expect(2);
     assert!(!ran.said.contains("wrong-4711"), "{}", ran.said);
-    desk.environment.push(("EXTRACTD_API_KEY".to_owned(), "right-4711".to_owned()));
-    desk.run("people.ndjson --schema person.json").await.expect(0);
+    desk.environment
+        .push(("EXTRACTD_API_KEY".to_owned(), "right-4711".to_owned()));
+    desk.run("people.ndjson --schema person.json")
+        .await
+        .expect(0);
 }
 
 #[tokio::test]
@@ -241,23 +356,49 @@ async fn a_server_that_is_not_there_is_told_at_once() {
     let desk = Desk::at(url.trim_start_matches("http://").trim_end_matches("/v1"));
     desk.put_people(1);
     let begun = std::time::Instant::now();
-    desk.run("people.ndjson --schema person.json -o out.ndjson").await.expect(2).says(&["cannot connect", "http://127.0.0.1"]);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    assert!(!desk.has("out.ndjson.partial"), "nothing is there to go on from");
-    desk.run("people.ndjson --schema person.json --server nowhere").await.expect(2).says(&["nowhere is no address"]);
+    desk.run("people.ndjson --schema person.json -o out.ndjson")
+        .await
+        .expect(2)
+        .says(&["cannot connect", "http://127.0.0.1"]);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(
+        !desk.has("out.ndjson.partial"),
+        "nothing is there to go on from"
+    );
+    desk.run("people.ndjson --schema person.json --server nowhere")
+        .await
+        .expect(2)
+        .says(&["nowhere is no address"]);
 }
 
 #[tokio::test]
 async fn on_error_stop_ends_it_at_the_first_failure() {
-    let upstream = Upstream::start(|call| if call.item() == Some(2) { Reply::error(400, "no") } else { Reply::Played });
+    let upstream = Upstream::start(|call| {
+        if call.item() == Some(2) {
+            Reply::error(400, "no")
+        } else {
+            Reply::Played
+        }
+    });
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);
     desk.put_people(50);
-    let command = "people.ndjson --schema person.json -o out.ndjson --concurrency 1 --on-error stop";
-    desk.run(command).await.expect(1).says(&["a failed item ended the run after 3", "goes on"]);
+    let command =
+        "people.ndjson --schema person.json -o out.ndjson --concurrency 1 --on-error stop";
+    desk.run(command)
+        .await
+        .expect(1)
+        .says(&["a failed item ended the run after 3", "goes on"]);
     assert_eq!(upstream.log().items(), [0, 1, 2]);
     assert!(!desk.has("out.ndjson"), "it is not whole");
-    desk.run(command).await.expect(1).says(&["49 succeeded, 1 failed"]);
+    desk.run(command)
+        .await
+        .expect(1)
+        .says(&["49 succeeded, 1 failed"]);
     assert_eq!(upstream.calls(), 50);
 }
 
@@ -267,9 +408,14 @@ async fn a_run_without_inputs_is_a_whole_one() {
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);
     desk.put("none.ndjson", "\n\n");
-    for (name, expected) in [("out.ndjson", ""), ("out.json", "[]\n"), ("out.csv", "index,id,status,error,name,age,occupation\n")]
-    {
-        desk.run(&format!("none.ndjson --schema person.json -o {name}")).await.expect(0);
+    for (name, expected) in [
+        ("out.ndjson", ""),
+        ("out.json", "[]\n"),
+        ("out.csv", "index,id,status,error,name,age,occupation\n"),
+    ] {
+        desk.run(&format!("none.ndjson --schema person.json -o {name}"))
+            .await
+            .expect(0);
         assert_eq!(desk.read(name), expected);
     }
 }
@@ -284,6 +430,8 @@ async fn piped(mut command: Command, text: &str) -> Ran {
 }
 
 fn has_only(folder: &Path, ending: &str) -> bool {
-    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.into_iter().all(|name| !name.ends_with(ending))
 }

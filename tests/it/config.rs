@@ -9,13 +9,24 @@ use crate::server::{Builder, Server, binary};
 /// Runs the binary to its end in a folder of its own.
 async fn run(folder: &Builder, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = binary();
-    command.args(arguments).current_dir(folder.folder()).env("EXTRACTD_LISTEN", "127.0.0.1:0");
-    command.env("EXTRACTD_DATA_DIR", folder.folder().join("data")).envs(environment.iter().copied());
-    within(LIMIT, "the binary ends", command.output()).await.unwrap()
+    command
+        .args(arguments)
+        .current_dir(folder.folder())
+        .env("EXTRACTD_LISTEN", "127.0.0.1:0");
+    command
+        .env("EXTRACTD_DATA_DIR", folder.folder().join("data"))
+        .envs(environment.iter().copied());
+    within(LIMIT, "the binary ends", command.output())
+        .await
+        .unwrap()
 }
 
 fn said(output: &Output) -> String {
-    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 fn file(folder: &Path, text: &str) -> PathBuf {
@@ -41,22 +52,40 @@ async fn config_prints_what_is_in_force_with_secrets_masked() {
         assert!(printed.contains(value), "{value} is in force:\n{printed}");
     }
     for secret in ["sk-very-secret-4711", "caller-secret-4711"] {
-        assert!(!said(&output).contains(secret), "{secret} is masked:\n{printed}");
+        assert!(
+            !said(&output).contains(secret),
+            "{secret} is masked:\n{printed}"
+        );
     }
 }
 
 #[tokio::test]
 async fn config_says_where_each_value_came_from() {
     let folder = Server::bare();
-    let environment =
-        [("OPENAI_API_KEY", "sk-test"), ("EXTRACTD_MODEL", "openai/test-model"), ("EXTRACTD_MAX_CONCURRENCY", "4711")];
+    let environment = [
+        ("OPENAI_API_KEY", "sk-test"),
+        ("EXTRACTD_MODEL", "openai/test-model"),
+        ("EXTRACTD_MAX_CONCURRENCY", "4711"),
+    ];
     let output = run(&folder, &["config"], &environment).await;
     let printed = String::from_utf8_lossy(&output.stdout);
     let line = |value: &str| {
-        printed.lines().find(|line| line.contains(value)).unwrap_or_else(|| panic!("{value} in\n{printed}")).to_owned()
+        printed
+            .lines()
+            .find(|line| line.contains(value))
+            .unwrap_or_else(|| panic!("{value} in\n{printed}"))
+            .to_owned()
     };
-    assert!(line("= 4711").contains("EXTRACTD_MAX_CONCURRENCY"), "{}", line("= 4711"));
-    assert!(line("openai/test-model").contains("EXTRACTD_MODEL"), "{}", line("openai/test-model"));
+    assert!(
+        line("= 4711").contains("EXTRACTD_MAX_CONCURRENCY"),
+        "{}",
+        line("= 4711")
+    );
+    assert!(
+        line("openai/test-model").contains("EXTRACTD_MODEL"),
+        "{}",
+        line("openai/test-model")
+    );
     assert!(line("100000").contains("default"), "{}", line("100000"));
 }
 
@@ -65,12 +94,27 @@ async fn a_wrong_key_in_the_file_names_file_line_and_what_is_allowed() {
     let folder = Server::bare();
     let path = file(folder.folder(), "# a comment\n\nnonsense_key = 1\n");
     let path = path.to_str().unwrap();
-    for arguments in [["--config", path, "serve"], ["serve", "--config", path], ["config", "--config", path]] {
-        let output = run(&folder, &arguments, &[("OPENAI_API_KEY", "sk-test"), ("EXTRACTD_MODEL", "openai/m")]).await;
+    for arguments in [
+        ["--config", path, "serve"],
+        ["serve", "--config", path],
+        ["config", "--config", path],
+    ] {
+        let output = run(
+            &folder,
+            &arguments,
+            &[
+                ("OPENAI_API_KEY", "sk-test"),
+                ("EXTRACTD_MODEL", "openai/m"),
+            ],
+        )
+        .await;
         let said = said(&output);
         assert!(!output.status.success(), "{arguments:?}: {said}");
         assert!(said.contains("extractd-test.toml"), "the file: {said}");
-        assert!(said.contains("line 3") || said.contains("toml:3"), "the line: {said}");
+        assert!(
+            said.contains("line 3") || said.contains("toml:3"),
+            "the line: {said}"
+        );
         assert!(said.contains("nonsense_key"), "the key: {said}");
         assert!(said.contains("listen"), "what is allowed: {said}");
     }
@@ -82,17 +126,36 @@ async fn a_wrong_key_in_the_file_of_callers_names_file_line_and_what_is_allowed(
     let callers = folder.folder().join("callers.toml");
     let path = file(folder.folder(), "callers_file = \"callers.toml\"\n");
     for command in ["serve", "config"] {
-        std::fs::write(&callers, "[callers.web]\nkey = \"caller-secret-4711\"\nmax_queu = 1\n").unwrap();
+        std::fs::write(
+            &callers,
+            "[callers.web]\nkey = \"caller-secret-4711\"\nmax_queu = 1\n",
+        )
+        .unwrap();
         let output = run(&folder, &["--config", path.to_str().unwrap(), command], &[]).await;
         let said = said(&output);
         assert!(!output.status.success(), "{said}");
-        assert!(said.contains("callers.toml:3:1") && said.contains("max_queue"), "{said}");
+        assert!(
+            said.contains("callers.toml:3:1") && said.contains("max_queue"),
+            "{said}"
+        );
         assert!(!said.contains("caller-secret-4711"), "{said}");
     }
-    std::fs::write(&callers, "[callers.web]\nkey = \"caller-secret-4711\"\nmax_queue = 4711\n").unwrap();
-    let output = run(&folder, &["--config", path.to_str().unwrap(), "config"], &[]).await;
+    std::fs::write(
+        &callers,
+        "[callers.web]\nkey = \"caller-secret-4711\"\nmax_queue = 4711\n",
+    )
+    .unwrap();
+    let output = run(
+        &folder,
+        &["--config", path.to_str().unwrap(), "config"],
+        &[],
+    )
+    .await;
     let said = said(&output);
-    assert!(output.status.success() && said.contains("max_queue = 4711 # file callers.toml:3"), "{said}");
+    assert!(
+        output.status.success() && said.contains("max_queue = 4711 # file callers.toml:3"),
+        "{said}"
+    );
     assert!(!said.contains("caller-secret"), "{said}");
 }
 
@@ -100,12 +163,30 @@ async fn a_wrong_key_in_the_file_of_callers_names_file_line_and_what_is_allowed(
 async fn a_file_that_is_no_toml_or_not_there_stops_the_start() {
     let folder = Server::bare();
     let path = file(folder.folder(), "listen = \n");
-    let output = run(&folder, &["serve"], &[("EXTRACTD_CONFIG", path.to_str().unwrap())]).await;
+    let output = run(
+        &folder,
+        &["serve"],
+        &[("EXTRACTD_CONFIG", path.to_str().unwrap())],
+    )
+    .await;
     assert!(!output.status.success());
-    assert!(said(&output).contains("extractd-test.toml"), "{}", said(&output));
-    let output = run(&folder, &["serve"], &[("EXTRACTD_CONFIG", "not-there.toml")]).await;
+    assert!(
+        said(&output).contains("extractd-test.toml"),
+        "{}",
+        said(&output)
+    );
+    let output = run(
+        &folder,
+        &["serve"],
+        &[("EXTRACTD_CONFIG", "not-there.toml")],
+    )
+    .await;
     assert!(!output.status.success());
-    assert!(said(&output).contains("not-there.toml"), "{}", said(&output));
+    assert!(
+        said(&output).contains("not-there.toml"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[tokio::test]
@@ -126,10 +207,18 @@ async fn a_wrong_value_in_the_environment_names_the_variable() {
         ("OPENAI_BASE_URL", "not a url"),
         ("EXTRACTD_MAX_CONCURENCY", "3"),
     ] {
-        let environment = [("OPENAI_API_KEY", "sk-test"), ("EXTRACTD_MODEL", "openai/test-model"), (name, value)];
+        let environment = [
+            ("OPENAI_API_KEY", "sk-test"),
+            ("EXTRACTD_MODEL", "openai/test-model"),
+            (name, value),
+        ];
         let output = run(&folder, &["serve"], &environment).await;
         assert!(!output.status.success(), "{name}={value}");
-        assert!(said(&output).contains(name), "{name}={value}: {}", said(&output));
+        assert!(
+            said(&output).contains(name),
+            "{name}={value}: {}",
+            said(&output)
+        );
     }
 }
 
@@ -139,7 +228,11 @@ async fn a_provider_without_a_default_model_is_refused_naming_it() {
     for name in ["OPENAI_API_KEY", "OPENAI_BASE_URL"] {
         let output = run(&folder, &["serve"], &[(name, "http://127.0.0.1:9/v1")]).await;
         assert!(!output.status.success(), "{name}");
-        assert!(said(&output).contains("EXTRACTD_MODEL") && said(&output).contains("openai"), "{}", said(&output));
+        assert!(
+            said(&output).contains("EXTRACTD_MODEL") && said(&output).contains("openai"),
+            "{}",
+            said(&output)
+        );
     }
 }
 

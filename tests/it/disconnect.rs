@@ -24,22 +24,49 @@ struct Stage {
 impl Stage {
     /// Four slots; the upstream answers nothing but the item 9999.
     async fn set() -> Self {
-        let upstream = Upstream::start(|call| if call.item() == Some(9999) { Reply::Played } else { Reply::Stall });
-        let server = Server::asking(&upstream).env("EXTRACTD_MAX_CONCURRENCY", 4).start().await;
+        let upstream = Upstream::start(|call| {
+            if call.item() == Some(9999) {
+                Reply::Played
+            } else {
+                Reply::Stall
+            }
+        });
+        let server = Server::asking(&upstream)
+            .env("EXTRACTD_MAX_CONCURRENCY", 4)
+            .start()
+            .await;
         Self { upstream, server }
     }
 
     async fn until_called(&self, calls: usize) {
-        self.upstream.wait_for("the calls are in flight", LIMIT, |log| log.in_flight == calls).await;
+        self.upstream
+            .wait_for("the calls are in flight", LIMIT, |log| {
+                log.in_flight == calls
+            })
+            .await;
     }
 
     /// The client has gone: checks that everything stops.
     async fn check_stopped(self, calls: usize) {
-        self.upstream.wait_for("every call is aborted", SOON, |log| log.in_flight == 0 && log.aborted == calls).await;
+        self.upstream
+            .wait_for("every call is aborted", SOON, |log| {
+                log.in_flight == 0 && log.aborted == calls
+            })
+            .await;
         self.server.wait_until_idle(SOON).await;
         // Whatever still waited would go out before this one.
-        assert_eq!(self.server.extract(&single(fixture::person(9999))).await.ok()["data"], fixture::found(9999));
-        assert_eq!(self.upstream.calls(), calls + 1, "nothing that waited was called");
+        assert_eq!(
+            self.server
+                .extract(&single(fixture::person(9999)))
+                .await
+                .ok()["data"],
+            fixture::found(9999)
+        );
+        assert_eq!(
+            self.upstream.calls(),
+            calls + 1,
+            "nothing that waited was called"
+        );
     }
 }
 
@@ -64,24 +91,41 @@ async fn while_a_single_waits_for_its_turn() {
     stage.until_called(4).await;
     let client = stage.server.clone();
     let waiting = tokio::spawn(async move { client.extract(&single("Ada")).await });
-    crate::client::eventually(LIMIT, "one waits", async || (waits(&stage.server).await > 0).then_some(())).await;
+    crate::client::eventually(LIMIT, "one waits", async || {
+        (waits(&stage.server).await > 0).then_some(())
+    })
+    .await;
     waiting.abort();
-    crate::client::eventually(SOON, "none waits", async || (waits(&stage.server).await == 0).then_some(())).await;
+    crate::client::eventually(SOON, "none waits", async || {
+        (waits(&stage.server).await == 0).then_some(())
+    })
+    .await;
     drop(requests);
     stage.check_stopped(4).await;
 }
 
 async fn waits(server: &Server) -> u64 {
-    let rows = server.get("/v1/limits").await.ok()["limits"].as_array().unwrap().clone();
-    rows.iter().filter_map(|row| row["waiting"].as_u64()).max().unwrap_or(0)
+    let rows = server.get("/v1/limits").await.ok()["limits"]
+        .as_array()
+        .unwrap()
+        .clone();
+    rows.iter()
+        .filter_map(|row| row["waiting"].as_u64())
+        .max()
+        .unwrap_or(0)
 }
 
 #[tokio::test]
 async fn while_a_single_is_streamed() {
     let stage = Stage::set().await;
     let client = stage.server.clone();
-    let request =
-        tokio::spawn(async move { client.open("/v1/extract", "text/event-stream", &single("Ada")).await.whole().await });
+    let request = tokio::spawn(async move {
+        client
+            .open("/v1/extract", "text/event-stream", &single("Ada"))
+            .await
+            .whole()
+            .await
+    });
     stage.until_called(1).await;
     request.abort();
     stage.check_stopped(1).await;
@@ -93,7 +137,9 @@ async fn while_a_single_waits_for_its_next_try() {
     let server = Server::with(&upstream).await;
     let client = server.clone();
     let request = tokio::spawn(async move { client.extract(&single("Ada")).await });
-    upstream.wait_for("the first try has failed", LIMIT, |log| log.answered == 1).await;
+    upstream
+        .wait_for("the first try has failed", LIMIT, |log| log.answered == 1)
+        .await;
     request.abort();
     server.wait_until_idle(SOON).await;
     // The time is what is tested here: the next try would go out after one second.
@@ -103,7 +149,11 @@ async fn while_a_single_waits_for_its_next_try() {
 
 async fn leave_batch(accept: &str) {
     let stage = Stage::set().await;
-    let response = stage.server.open("/v1/extract/batch", accept, &batch(500)).await.expect(200);
+    let response = stage
+        .server
+        .open("/v1/extract/batch", accept, &batch(500))
+        .await
+        .expect(200);
     stage.until_called(4).await;
     drop(response);
     stage.check_stopped(4).await;
@@ -128,18 +178,35 @@ async fn while_a_batch_is_streamed_as_lines() {
 async fn upload(stage: &Stage, lines: usize, accept: &str) -> (mpsc::Sender<Bytes>, Response) {
     let (sender, received) = mpsc::channel::<Bytes>(1024);
     for number in 0..lines {
-        sender.send(format!("{}\n", Value::from(fixture::person(number))).into()).await.unwrap();
+        sender
+            .send(format!("{}\n", Value::from(fixture::person(number))).into())
+            .await
+            .unwrap();
     }
-    let body = futures_util::stream::unfold(received, async |mut received| received.recv().await.map(|line| (line, received)));
-    let request = stage.server.request(Method::POST, &format!("/v1/extract/batch?{}", schema_query()));
-    let response =
-        request.header("content-type", "application/x-ndjson").header("accept", accept).stream(body).send().await.expect(200);
+    let body = futures_util::stream::unfold(received, async |mut received| {
+        received.recv().await.map(|line| (line, received))
+    });
+    let request = stage.server.request(
+        Method::POST,
+        &format!("/v1/extract/batch?{}", schema_query()),
+    );
+    let response = request
+        .header("content-type", "application/x-ndjson")
+        .header("accept", accept)
+        .stream(body)
+        .send()
+        .await
+        .expect(200);
     (sender, response)
 }
 
 #[tokio::test]
 async fn while_lines_are_still_uploaded() {
-    for accept in ["application/x-ndjson", "text/event-stream", "application/json"] {
+    for accept in [
+        "application/x-ndjson",
+        "text/event-stream",
+        "application/json",
+    ] {
         let stage = Stage::set().await;
         let (sender, response) = upload(&stage, 3, accept).await;
         stage.until_called(3).await;
@@ -153,7 +220,10 @@ async fn while_lines_are_still_uploaded() {
 async fn while_half_a_line_is_uploaded_and_more_wait() {
     let stage = Stage::set().await;
     let (sender, response) = upload(&stage, 200, "application/x-ndjson").await;
-    sender.send(Bytes::from_static(b"\"half a li")).await.unwrap();
+    sender
+        .send(Bytes::from_static(b"\"half a li"))
+        .await
+        .unwrap();
     stage.until_called(4).await;
     drop(response);
     drop(sender);
@@ -171,17 +241,29 @@ async fn while_the_request_is_still_uploaded() {
         body
     );
     // Nothing is to be answered to half a request; the connection closes after this while.
-    stage.server.raw(head.as_bytes(), Duration::from_millis(200)).await;
+    stage
+        .server
+        .raw(head.as_bytes(), Duration::from_millis(200))
+        .await;
     stage.check_stopped(0).await;
 }
 
 #[tokio::test]
 async fn and_a_client_that_stays_is_not_disturbed_by_one_that_leaves() {
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(20)));
-    let server = Server::asking(&upstream).env("EXTRACTD_MAX_CONCURRENCY", 4).start().await;
-    let leaving = server.open("/v1/extract/batch", "text/event-stream", &batch(200)).await;
-    let staying = server.open("/v1/extract/batch", "application/json", &batch(40)).await;
-    upstream.wait_for("both are at work", LIMIT, |log| log.answered >= 10).await;
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_MAX_CONCURRENCY", 4)
+        .start()
+        .await;
+    let leaving = server
+        .open("/v1/extract/batch", "text/event-stream", &batch(200))
+        .await;
+    let staying = server
+        .open("/v1/extract/batch", "application/json", &batch(40))
+        .await;
+    upstream
+        .wait_for("both are at work", LIMIT, |log| log.answered >= 10)
+        .await;
     drop(leaving);
     assert_eq!(staying.whole().await.ok()["summary"]["succeeded"], 40);
     server.wait_until_idle(SOON).await;

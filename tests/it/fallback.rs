@@ -26,8 +26,14 @@ impl Pair {
     }
 
     async fn with(first: Upstream, second: Upstream) -> Self {
-        let server = Server::configured(&pair(&first.url(), &second.url())).start().await;
-        Self { first, second, server }
+        let server = Server::configured(&pair(&first.url(), &second.url()))
+            .start()
+            .await;
+        Self {
+            first,
+            second,
+            server,
+        }
     }
 
     fn calls(&self) -> (usize, usize) {
@@ -38,7 +44,10 @@ impl Pair {
 fn pair(first: &str, second: &str) -> String {
     let models = model("main", "first", "fallback = [\"spare\"]") + &model("spare", "second", "");
     let first = provider("first", first, "api_keys = [\"sk-key-a\", \"sk-key-b\"]");
-    format!("model = \"main\"\n{first}{}{models}", provider("second", second, "api_key = \"sk-spare\""))
+    format!(
+        "model = \"main\"\n{first}{}{models}",
+        provider("second", second, "api_key = \"sk-spare\"")
+    )
 }
 
 /// With an explicit mode a refusal cannot be taken for a provider that does not know it.
@@ -49,10 +58,18 @@ fn ask() -> Value {
 // What leads to the next model.
 
 /// The first model does always the same; the answer comes from the second, after `calls` to the first.
-async fn answered_elsewhere(what: &str, calls: usize, reply: impl Fn(&Call) -> Reply + Send + Sync + 'static) {
+async fn answered_elsewhere(
+    what: &str,
+    calls: usize,
+    reply: impl Fn(&Call) -> Reply + Send + Sync + 'static,
+) {
     let pair = Pair::new(Upstream::start(reply)).await;
     let reply = within(LIMIT, what, pair.server.extract(&ask())).await.ok();
-    assert_eq!((&reply["data"], &reply["model"]), (&found(1), &json!("second/spare-1")), "{what}");
+    assert_eq!(
+        (&reply["data"], &reply["model"]),
+        (&found(1), &json!("second/spare-1")),
+        "{what}"
+    );
     assert_eq!(reply["attempts"], 1, "{what}: another model is no attempt");
     assert_eq!(pair.calls(), (calls, 1), "{what}");
 }
@@ -74,17 +91,29 @@ async fn three_failures_lead_to_the_next_model() {
 #[tokio::test]
 async fn a_refused_connection_leads_to_the_next_model() {
     let (nobody, second) = (Nobody::new(), Upstream::playing());
-    let server = Server::configured(&pair(&nobody.url(), &second.url())).start().await;
+    let server = Server::configured(&pair(&nobody.url(), &second.url()))
+        .start()
+        .await;
     assert_eq!(server.extract(&ask()).await.ok()["model"], "second/spare-1");
 }
 
 #[tokio::test]
 async fn a_429_with_every_key_paused_leads_to_the_next_model_at_once() {
     let begun = Instant::now();
-    answered_elsewhere("429", 2, |_| Reply::error(429, "slow down").with_header("retry-after", 30)).await;
+    answered_elsewhere("429", 2, |_| {
+        Reply::error(429, "slow down").with_header("retry-after", 30)
+    })
+    .await;
     answered_elsewhere("429 without a time", 2, |_| Reply::error(429, "slow down")).await;
-    answered_elsewhere("503 with a time", 2, |_| Reply::error(503, "busy").with_header("retry-after", 30)).await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    answered_elsewhere("503 with a time", 2, |_| {
+        Reply::error(503, "busy").with_header("retry-after", 30)
+    })
+    .await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -97,7 +126,10 @@ async fn an_exhausted_quota_leads_to_the_next_model() {
 
 #[tokio::test]
 async fn keys_that_are_not_accepted_lead_to_the_next_model() {
-    answered_elsewhere("401", 2, |_| Reply::error(401, "Incorrect API key provided")).await;
+    answered_elsewhere("401", 2, |_| {
+        Reply::error(401, "Incorrect API key provided")
+    })
+    .await;
     answered_elsewhere("403", 2, |_| Reply::error(403, "not in your country")).await;
 }
 
@@ -105,36 +137,61 @@ async fn keys_that_are_not_accepted_lead_to_the_next_model() {
 async fn a_call_that_stalls_leads_to_the_next_model_within_the_items_time() {
     let pair = Pair::new(Upstream::start(|_| Reply::Stall)).await;
     let begun = Instant::now();
-    let reply = pair.server.extract(&with(ask(), json!({"timeout_ms": 2_000}))).await.ok();
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let reply = pair
+        .server
+        .extract(&with(ask(), json!({"timeout_ms": 2_000})))
+        .await
+        .ok();
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(reply["model"], "second/spare-1");
     assert_eq!(pair.calls(), (1, 1));
-    pair.first.wait_for("the stalled call is aborted", LIMIT, |log| log.aborted == 1).await;
+    pair.first
+        .wait_for("the stalled call is aborted", LIMIT, |log| log.aborted == 1)
+        .await;
 }
 
 #[tokio::test]
 async fn a_providers_own_timeout_leads_to_the_next_model() {
     let (first, second) = (Upstream::start(|_| Reply::Stall), Upstream::playing());
-    let config = pair(&first.url(), &second.url()).replacen("api_keys", "timeout_ms = 600\napi_keys", 1);
+    let config =
+        pair(&first.url(), &second.url()).replacen("api_keys", "timeout_ms = 600\napi_keys", 1);
     let server = Server::configured(&config).start().await;
     let begun = Instant::now();
     assert_eq!(server.extract(&ask()).await.ok()["model"], "second/spare-1");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(first.calls(), 1);
 }
 
 #[tokio::test]
 async fn a_wait_longer_than_the_items_time_leads_to_the_next_model() {
-    answered_elsewhere("500", 1, |_| Reply::error(500, "oops").with_header("retry-after", 300)).await;
+    answered_elsewhere("500", 1, |_| {
+        Reply::error(500, "oops").with_header("retry-after", 300)
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_text_too_long_for_one_models_tokens_goes_to_the_next() {
     let (first, second) = (Upstream::playing(), Upstream::playing());
-    let config = pair(&first.url(), &second.url()).replacen("api_keys", "tokens_per_minute = 500\napi_keys", 1);
+    let config = pair(&first.url(), &second.url()).replacen(
+        "api_keys",
+        "tokens_per_minute = 500\napi_keys",
+        1,
+    );
     let server = Server::configured(&config).start().await;
     let text = format!("{} {}", "So much to read here. ".repeat(200), person(1));
-    assert_eq!(server.extract(&single(text)).await.ok()["model"], "second/spare-1");
+    assert_eq!(
+        server.extract(&single(text)).await.ok()["model"],
+        "second/spare-1"
+    );
     assert_eq!(first.calls(), 0);
 }
 
@@ -142,7 +199,12 @@ async fn a_text_too_long_for_one_models_tokens_goes_to_the_next() {
 async fn fallbacks_are_asked_in_their_order_and_theirs_are_not_meant() {
     let down = || Upstream::start(|_| Reply::error(401, "Incorrect API key provided"));
     let (first, second, third, fourth) = (down(), down(), Upstream::playing(), Upstream::playing());
-    let upstreams = [("first", &first), ("second", &second), ("third", &third), ("fourth", &fourth)];
+    let upstreams = [
+        ("first", &first),
+        ("second", &second),
+        ("third", &third),
+        ("fourth", &fourth),
+    ];
     let mut config = "model = \"main\"\n".to_owned();
     for (name, upstream) in upstreams {
         config += &provider(name, &upstream.url(), &format!("api_key = \"sk-{name}\""));
@@ -152,9 +214,16 @@ async fn fallbacks_are_asked_in_their_order_and_theirs_are_not_meant() {
     config += &model("last", "fourth", "");
     let server = Server::configured(&config).start().await;
     assert_eq!(server.extract(&ask()).await.ok()["model"], "third/direct");
-    assert_eq!(upstreams.map(|(_, upstream)| upstream.calls()), [1, 1, 1, 0]);
+    assert_eq!(
+        upstreams.map(|(_, upstream)| upstream.calls()),
+        [1, 1, 1, 0]
+    );
     assert_eq!(third.log().calls[0].body()["model"], "direct");
-    assert_eq!(third.log().calls[0].header("authorization"), Some("Bearer sk-third"), "with the keys of its own provider");
+    assert_eq!(
+        third.log().calls[0].header("authorization"),
+        Some("Bearer sk-third"),
+        "with the keys of its own provider"
+    );
 }
 
 #[tokio::test]
@@ -162,15 +231,30 @@ async fn when_nobody_can_answer_it_is_the_last_ones_failure() {
     let first = Upstream::start(|_| Reply::error(401, "Incorrect API key provided"));
     let second = Upstream::start(|_| Reply::error(500, "the disk is full"));
     let pair = Pair::with(first, second).await;
-    let problem = pair.server.extract(&ask()).await.problem(502, "upstream_error");
-    assert!(problem["detail"].as_str().unwrap().contains("the disk is full"), "{problem}");
+    let problem = pair
+        .server
+        .extract(&ask())
+        .await
+        .problem(502, "upstream_error");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("the disk is full"),
+        "{problem}"
+    );
     assert_eq!(pair.calls(), (2, 3));
 }
 
 // What does not.
 
 /// The first model does always the same, and nobody else is asked.
-async fn asked_nowhere_else(what: &str, body: &Value, code: (u16, &str), reply: impl Fn() -> Reply + Send + Sync + 'static) {
+async fn asked_nowhere_else(
+    what: &str,
+    body: &Value,
+    code: (u16, &str),
+    reply: impl Fn() -> Reply + Send + Sync + 'static,
+) {
     let pair = Pair::new(Upstream::start(move |_| reply())).await;
     pair.server.extract(body).await.problem(code.0, code.1);
     assert_eq!(pair.second.calls(), 0, "{what}");
@@ -186,13 +270,22 @@ async fn a_refusal_of_the_request_leads_nowhere_else() {
 
 #[tokio::test]
 async fn an_invalid_answer_leads_nowhere_else() {
-    asked_nowhere_else("invalid", &ask(), (502, "extraction_failed"), || Reply::Json(wrong())).await;
-    asked_nowhere_else("no JSON", &ask(), (502, "extraction_failed"), || Reply::Text("I cannot say.".to_owned())).await;
+    asked_nowhere_else("invalid", &ask(), (502, "extraction_failed"), || {
+        Reply::Json(wrong())
+    })
+    .await;
+    asked_nowhere_else("no JSON", &ask(), (502, "extraction_failed"), || {
+        Reply::Text("I cannot say.".to_owned())
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_model_that_declines_leads_nowhere_else() {
-    asked_nowhere_else("refusal", &ask(), (502, "model_refused"), || Reply::Refusal("I would rather not.".to_owned())).await;
+    asked_nowhere_else("refusal", &ask(), (502, "model_refused"), || {
+        Reply::Refusal("I would rather not.".to_owned())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -200,7 +293,13 @@ async fn an_answer_that_was_cut_off_leads_nowhere_else() {
     let cut = || Reply::Truncated("{\"name\": \"Ada".to_owned());
     asked_nowhere_else("cut", &ask(), (502, "output_truncated"), cut).await;
     let bounded = with(ask(), json!({"max_output_tokens": 100}));
-    asked_nowhere_else("cut within its bounds", &bounded, (502, "output_truncated"), cut).await;
+    asked_nowhere_else(
+        "cut within its bounds",
+        &bounded,
+        (502, "output_truncated"),
+        cut,
+    )
+    .await;
 }
 
 // What it costs, and whom.
@@ -215,8 +314,9 @@ async fn usage_adds_up_and_is_told_for_each_model() {
         0 => Reply::Used(wrong().to_string(), 200, 20),
         _ => Reply::Used(found(1).to_string(), 300, 30),
     });
-    let prices =
-        |input: u32, output: u32| format!("input_usd_per_million_tokens = {input}\noutput_usd_per_million_tokens = {output}");
+    let prices = |input: u32, output: u32| {
+        format!("input_usd_per_million_tokens = {input}\noutput_usd_per_million_tokens = {output}")
+    };
     let fallback = format!("fallback = [\"spare\"]\n{}", prices(10, 100));
     let config = [
         "model = \"main\"\n".to_owned(),
@@ -226,11 +326,22 @@ async fn usage_adds_up_and_is_told_for_each_model() {
         model("spare", "second", &prices(1, 5)),
     ];
     let server = Server::configured(&config.concat()).start().await;
-    let reply = server.extract(&with(single(person(1)), json!({"max_attempts": 5}))).await.ok();
-    assert_eq!((&reply["model"], &reply["attempts"]), (&json!("second/spare-1"), &json!(3)));
+    let reply = server
+        .extract(&with(single(person(1)), json!({"max_attempts": 5})))
+        .await
+        .ok();
+    assert_eq!(
+        (&reply["model"], &reply["attempts"]),
+        (&json!("second/spare-1"), &json!(3))
+    );
     check_usage(&reply["usage"], (600, 60), 0.002 + 0.000_75);
-    let by_model = reply["usage_by_model"].as_array().expect("what was spent where");
-    let models: Vec<_> = by_model.iter().map(|entry| entry["model"].as_str().unwrap()).collect();
+    let by_model = reply["usage_by_model"]
+        .as_array()
+        .expect("what was spent where");
+    let models: Vec<_> = by_model
+        .iter()
+        .map(|entry| entry["model"].as_str().unwrap())
+        .collect();
     assert_eq!(models, ["first/main-1", "second/spare-1"], "{by_model:?}");
     check_usage(&by_model[0], (100, 10), 0.002);
     check_usage(&by_model[1], (500, 50), 0.000_75);
@@ -238,9 +349,19 @@ async fn usage_adds_up_and_is_told_for_each_model() {
 
 #[track_caller]
 fn check_usage(usage: &Value, (input, output): (u64, u64), cost_usd: f64) {
-    let tokens = [&usage["input_tokens"], &usage["output_tokens"], &usage["total_tokens"]];
-    assert_eq!(tokens, [&json!(input), &json!(output), &json!(input + output)], "{usage}");
-    let cost = usage["cost_usd"].as_f64().unwrap_or_else(|| panic!("it has a price: {usage}"));
+    let tokens = [
+        &usage["input_tokens"],
+        &usage["output_tokens"],
+        &usage["total_tokens"],
+    ];
+    assert_eq!(
+        tokens,
+        [&json!(input), &json!(output), &json!(input + output)],
+        "{usage}"
+    );
+    let cost = usage["cost_usd"]
+        .as_f64()
+        .unwrap_or_else(|| panic!("it has a price: {usage}"));
     assert!((cost - cost_usd).abs() < 1e-9, "{cost_usd}: {usage}");
 }
 
@@ -250,7 +371,9 @@ async fn a_batch_tells_for_each_item_who_answered_and_adds_up_what_all_cost() {
     // Every other item cannot be had from the first; one fails at both, after an answer that cost.
     let is_first = AtomicBool::new(true);
     let first = Upstream::start(move |call| match call.item() {
-        Some(3) if is_first.swap(false, Ordering::Relaxed) => Reply::Used(wrong().to_string(), 1_000, 100),
+        Some(3) if is_first.swap(false, Ordering::Relaxed) => {
+            Reply::Used(wrong().to_string(), 1_000, 100)
+        }
         Some(item) if item % 2 == 1 => Reply::error(500, "oops"),
         _ => Reply::Used(found(call.item().unwrap()).to_string(), 100, 10),
     });
@@ -266,34 +389,78 @@ async fn a_batch_tells_for_each_item_who_answered_and_adds_up_what_all_cost() {
         model("spare", "second", price),
     ];
     let server = Server::configured(&config.concat()).start().await;
-    let reply = server.batch(&with(batch(10), json!({"mode": "tools"}))).await.ok();
+    let reply = server
+        .batch(&with(batch(10), json!({"mode": "tools"})))
+        .await
+        .ok();
     let results = reply["results"].as_array().unwrap();
-    for (number, result) in results.iter().enumerate().filter(|(number, _)| *number != 3) {
-        let (who, tokens) = if number % 2 == 1 { ("second/spare-1", (200, 20)) } else { ("first/main-1", (100, 10)) };
-        assert_eq!((&result["model"], &result["data"]), (&json!(who), &found(number)), "{result}");
-        check_usage(&result["usage"], tokens, (tokens.0 * 2 + tokens.1 * 4) as f64 / 1e6);
+    for (number, result) in results
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| *number != 3)
+    {
+        let (who, tokens) = if number % 2 == 1 {
+            ("second/spare-1", (200, 20))
+        } else {
+            ("first/main-1", (100, 10))
+        };
+        assert_eq!(
+            (&result["model"], &result["data"]),
+            (&json!(who), &found(number)),
+            "{result}"
+        );
+        check_usage(
+            &result["usage"],
+            tokens,
+            (tokens.0 * 2 + tokens.1 * 4) as f64 / 1e6,
+        );
     }
     let failed = &results[3];
     assert_eq!(failed["error"]["code"], "upstream_error", "{failed}");
     check_usage(&failed["usage"], (1_000, 100), 0.002_4);
-    assert_eq!(failed["usage_by_model"].as_array().map(Vec::len), Some(1), "{failed}");
+    assert_eq!(
+        failed["usage_by_model"].as_array().map(Vec::len),
+        Some(1),
+        "{failed}"
+    );
     let summary = &reply["summary"];
     let input = 5 * 100 + 4 * 200 + 1_000;
-    check_usage(&summary["usage"], (input, input / 10), (input * 2 + input / 10 * 4) as f64 / 1e6);
+    check_usage(
+        &summary["usage"],
+        (input, input / 10),
+        (input * 2 + input / 10 * 4) as f64 / 1e6,
+    );
 }
 
 // The item's time.
 
 #[tokio::test]
 async fn the_time_of_an_item_covers_all_the_models_that_it_asks() {
-    let pair = Pair::with(Upstream::start(|_| Reply::Stall), Upstream::start(|_| Reply::Stall)).await;
+    let pair = Pair::with(
+        Upstream::start(|_| Reply::Stall),
+        Upstream::start(|_| Reply::Stall),
+    )
+    .await;
     let begun = Instant::now();
-    pair.server.extract(&with(ask(), json!({"timeout_ms": 1_500}))).await.problem(504, "timeout");
-    assert!(begun.elapsed() >= Duration::from_millis(1_450), "all of it: {:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(3), "and no more: {:?}", begun.elapsed());
+    pair.server
+        .extract(&with(ask(), json!({"timeout_ms": 1_500})))
+        .await
+        .problem(504, "timeout");
+    assert!(
+        begun.elapsed() >= Duration::from_millis(1_450),
+        "all of it: {:?}",
+        begun.elapsed()
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "and no more: {:?}",
+        begun.elapsed()
+    );
     assert_eq!(pair.calls(), (1, 1), "both had their chance");
     let aborted = |upstream: &Upstream| upstream.log().calls[0].is(Ending::Aborted);
-    pair.second.wait_for("the call is aborted", LIMIT, |log| log.aborted == 1).await;
+    pair.second
+        .wait_for("the call is aborted", LIMIT, |log| log.aborted == 1)
+        .await;
     assert!(aborted(&pair.first) && aborted(&pair.second));
 }
 
@@ -301,8 +468,15 @@ async fn the_time_of_an_item_covers_all_the_models_that_it_asks() {
 async fn a_slow_model_that_answers_in_time_is_not_given_up() {
     let first = Upstream::start(|_| Reply::Played.after(Duration::from_millis(400)));
     let pair = Pair::new(first).await;
-    let reply = pair.server.extract(&with(ask(), json!({"timeout_ms": 4_000}))).await.ok();
-    assert_eq!((&reply["model"], pair.calls()), (&json!("first/main-1"), (1, 0)));
+    let reply = pair
+        .server
+        .extract(&with(ask(), json!({"timeout_ms": 4_000})))
+        .await
+        .ok();
+    assert_eq!(
+        (&reply["model"], pair.calls()),
+        (&json!("first/main-1"), (1, 0))
+    );
 }
 
 #[tokio::test]
@@ -314,7 +488,10 @@ async fn the_first_model_is_asked_again_once_it_is_well() {
         false => Reply::error(429, "slow down").with_header("retry-after-ms", 200),
     });
     let pair = Pair::new(first).await;
-    assert_eq!(pair.server.extract(&ask()).await.ok()["model"], "second/spare-1");
+    assert_eq!(
+        pair.server.extract(&ask()).await.ok()["model"],
+        "second/spare-1"
+    );
     is_well.store(true, Ordering::Relaxed);
     let again = async {
         for number in 2.. {
@@ -323,13 +500,19 @@ async fn the_first_model_is_asked_again_once_it_is_well() {
             }
         }
     };
-    within(Duration::from_secs(10), "the first model answers again", again).await;
+    within(
+        Duration::from_secs(10),
+        "the first model answers again",
+        again,
+    )
+    .await;
 }
 
 // Limits of their own.
 
 #[tokio::test]
-async fn the_limits_of_a_model_and_of_a_provider_are_reached_and_never_exceeded_and_hold_up_nobody_else() {
+async fn the_limits_of_a_model_and_of_a_provider_are_reached_and_never_exceeded_and_hold_up_nobody_else()
+ {
     let gate = Gate::closed();
     let held = gate.clone();
     let shared = Upstream::start(move |call| match call.body()["model"].as_str() {
@@ -346,8 +529,15 @@ async fn the_limits_of_a_model_and_of_a_provider_are_reached_and_never_exceeded_
         model("elsewhere", "other", ""),
     ];
     let server = Server::configured(&config.concat()).start().await;
-    let narrow = server.open("/v1/extract/batch", "text/event-stream", &batch(30)).await.expect(200);
-    shared.wait_for("the narrow model is at its limit", LIMIT, |log| log.in_flight == 2).await;
+    let narrow = server
+        .open("/v1/extract/batch", "text/event-stream", &batch(30))
+        .await
+        .expect(200);
+    shared
+        .wait_for("the narrow model is at its limit", LIMIT, |log| {
+            log.in_flight == 2
+        })
+        .await;
     // While the narrow one is stuck at its limit, the others are served in full.
     let asking = |name: &str| with(batch(60), json!({"model": name, "cache": "off"}));
     let (wide, elsewhere) = (asking("wide"), asking("elsewhere"));
@@ -355,18 +545,44 @@ async fn the_limits_of_a_model_and_of_a_provider_are_reached_and_never_exceeded_
         tokio::join!(server.batch(&wide), server.batch(&elsewhere))
     })
     .await;
-    assert_eq!((&wide.ok()["summary"]["succeeded"], &elsewhere.ok()["summary"]["succeeded"]), (&json!(60), &json!(60)));
-    assert_eq!(shared.seen(|log| log.max_in_flight), 5, "the provider's limit, two of them the narrow model's");
+    assert_eq!(
+        (
+            &wide.ok()["summary"]["succeeded"],
+            &elsewhere.ok()["summary"]["succeeded"]
+        ),
+        (&json!(60), &json!(60))
+    );
+    assert_eq!(
+        shared.seen(|log| log.max_in_flight),
+        5,
+        "the provider's limit, two of them the narrow model's"
+    );
     assert_eq!(other.seen(|log| log.max_in_flight), 3);
     gate.open();
     assert_eq!(narrow.events().await.last().unwrap().data["succeeded"], 30);
     let log = shared.log();
-    let narrow: Vec<_> = log.calls.into_iter().filter(|call| call.body()["model"] == "narrow-1").collect();
-    assert_eq!(crate::concurrency::most_at_once(&narrow), 2, "the model's limit");
+    let narrow: Vec<_> = log
+        .calls
+        .into_iter()
+        .filter(|call| call.body()["model"] == "narrow-1")
+        .collect();
+    assert_eq!(
+        crate::concurrency::most_at_once(&narrow),
+        2,
+        "the model's limit"
+    );
     let rows = server.get("/v1/limits").await.ok();
-    let limits: Vec<_> = rows["limits"].as_array().unwrap().iter().filter(|row| row["kind"] == "concurrency").collect();
+    let limits: Vec<_> = rows["limits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["kind"] == "concurrency")
+        .collect();
     for limit in [20, 5, 3, 2] {
-        assert!(limits.iter().any(|row| row["limit"] == limit), "{limit} is shown: {limits:?}");
+        assert!(
+            limits.iter().any(|row| row["limit"] == limit),
+            "{limit} is shown: {limits:?}"
+        );
     }
     assert_eq!(fixture::found(0)["age"], 20);
 }

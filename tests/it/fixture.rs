@@ -4,13 +4,48 @@ use serde_json::{Value, json};
 
 /// The seven people of the article, each with name, age and occupation.
 pub const PEOPLE: [(&str, &str, u64, &str); 7] = [
-    ("John Smith is a 30-year-old software engineer", "John Smith", 30, "software engineer"),
-    ("Sarah Johnson is a 25-year-old data scientist", "Sarah Johnson", 25, "data scientist"),
-    ("Mike Davis is a 35-year-old product manager", "Mike Davis", 35, "product manager"),
-    ("Lisa Wilson is a 28-year-old UX designer", "Lisa Wilson", 28, "UX designer"),
-    ("Tom Brown is a 32-year-old DevOps engineer", "Tom Brown", 32, "DevOps engineer"),
-    ("Emma Garcia is a 27-year-old frontend developer", "Emma Garcia", 27, "frontend developer"),
-    ("David Lee is a 33-year-old backend developer", "David Lee", 33, "backend developer"),
+    (
+        "John Smith is a 30-year-old software engineer",
+        "John Smith",
+        30,
+        "software engineer",
+    ),
+    (
+        "Sarah Johnson is a 25-year-old data scientist",
+        "Sarah Johnson",
+        25,
+        "data scientist",
+    ),
+    (
+        "Mike Davis is a 35-year-old product manager",
+        "Mike Davis",
+        35,
+        "product manager",
+    ),
+    (
+        "Lisa Wilson is a 28-year-old UX designer",
+        "Lisa Wilson",
+        28,
+        "UX designer",
+    ),
+    (
+        "Tom Brown is a 32-year-old DevOps engineer",
+        "Tom Brown",
+        32,
+        "DevOps engineer",
+    ),
+    (
+        "Emma Garcia is a 27-year-old frontend developer",
+        "Emma Garcia",
+        27,
+        "frontend developer",
+    ),
+    (
+        "David Lee is a 33-year-old backend developer",
+        "David Lee",
+        33,
+        "backend developer",
+    ),
 ];
 
 /// The contract's schema.
@@ -22,7 +57,10 @@ pub fn schema() -> Value {
 
 /// A text that tells of somebody and carries its number where the upstream's log finds it.
 pub fn person(number: usize) -> String {
-    format!("[item-{number}] Ada Byron is a {}-year-old tester of part {number}", age(number))
+    format!(
+        "[item-{number}] Ada Byron is a {}-year-old tester of part {number}",
+        age(number)
+    )
 }
 
 /// What the simulated model finds in `person(number)`.
@@ -46,8 +84,12 @@ pub fn batch(count: usize) -> Value {
 
 /// `body` with the fields of `more`.
 pub fn with(mut body: Value, more: Value) -> Value {
-    let Value::Object(more) = more else { panic!("the fields are an object") };
-    body.as_object_mut().expect("the body is an object").extend(more);
+    let Value::Object(more) = more else {
+        panic!("the fields are an object")
+    };
+    body.as_object_mut()
+        .expect("the body is an object")
+        .extend(more);
     body
 }
 
@@ -69,7 +111,13 @@ pub fn schema_query() -> String {
 /// Text as it stands in a query.
 pub fn encoded(text: &str) -> String {
     text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }
 
@@ -78,11 +126,21 @@ pub fn encoded(text: &str) -> String {
 pub fn check_each_once<'a>(results: impl IntoIterator<Item = &'a Value>, count: usize) {
     let mut seen = vec![0; count];
     for result in results {
-        let index = result["index"].as_u64().unwrap_or_else(|| panic!("an index: {result}"));
+        let index = result["index"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("an index: {result}"));
         seen[usize::try_from(index).unwrap()] += 1;
     }
-    let wrong: Vec<_> = seen.iter().enumerate().filter(|(_, times)| **times != 1).take(10).collect();
-    assert!(wrong.is_empty(), "each index once, but (index, times): {wrong:?}");
+    let wrong: Vec<_> = seen
+        .iter()
+        .enumerate()
+        .filter(|(_, times)| **times != 1)
+        .take(10)
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "each index once, but (index, times): {wrong:?}"
+    );
 }
 
 /// `[providers.NAME]` of a server that speaks chat completions, with more lines of its own.
@@ -97,7 +155,11 @@ pub fn model(name: &str, provider: &str, more: &str) -> String {
 
 /// A configuration with one provider, and its one model as the default.
 pub fn one_provider(url: &str, more: &str) -> String {
-    format!("model = \"main\"\n{}{}", provider("first", url, more), model("main", "first", ""))
+    format!(
+        "model = \"main\"\n{}{}",
+        provider("first", url, more),
+        model("main", "first", "")
+    )
 }
 
 /// The body of a completion whose answer is `value`, with its usage: input and output tokens.
@@ -105,7 +167,8 @@ pub fn completion(value: &Value, (input, output): (u64, u64)) -> String {
     let message = json!({"role": "assistant", "content": value.to_string()});
     let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
     let usage = json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output});
-    json!({"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice], "usage": usage}).to_string()
+    json!({"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice], "usage": usage})
+        .to_string()
 }
 
 /// An address that refuses every connection, for as long as this lives.
@@ -114,8 +177,11 @@ pub struct Nobody(socket2::Socket);
 impl Nobody {
     /// Takes a free port without listening on it.
     pub fn new() -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket
+            .bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())
+            .unwrap();
         Self(socket)
     }
 

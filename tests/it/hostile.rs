@@ -48,7 +48,13 @@ impl Siege {
 
     /// One whose provider does as `script` says.
     async fn answering(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
-        let upstream = Upstream::start(move |call| if call.item() == Some(NEXT) { Reply::Played } else { script(call) });
+        let upstream = Upstream::start(move |call| {
+            if call.item() == Some(NEXT) {
+                Reply::Played
+            } else {
+                script(call)
+            }
+        });
         let server = Server::with(&upstream).await;
         let siege = Self { upstream, server };
         // Whatever is made once, by the first request, is there.
@@ -62,18 +68,37 @@ impl Siege {
         let (before, begun) = (self.server.resident_bytes(), Instant::now());
         let result = within(SOON, what, attack).await;
         let grown = self.server.peak_bytes().saturating_sub(before);
-        println!("{what}: {} ms, {} of {mib} MiB", begun.elapsed().as_millis(), grown >> 20);
-        assert!(grown <= mib << 20, "{what}: grew by {} KiB, {mib} MiB are allowed", grown / 1024);
+        println!(
+            "{what}: {} ms, {} of {mib} MiB",
+            begun.elapsed().as_millis(),
+            grown >> 20
+        );
+        assert!(
+            grown <= mib << 20,
+            "{what}: grew by {} KiB, {mib} MiB are allowed",
+            grown / 1024
+        );
         self.serves(what).await;
         result
     }
 
     /// An attack that is answered with this problem, in few words.
-    async fn refused(&self, what: &str, mib: u64, request: Sending, status: u16, code: &str) -> Value {
+    async fn refused(
+        &self,
+        what: &str,
+        mib: u64,
+        request: Sending,
+        status: u16,
+        code: &str,
+    ) -> Value {
         let answer = self.attack(what, mib, request.answer()).await;
         let problem = answer.problem(status, code);
         println!("  {problem}");
-        assert!(answer.body.len() < 16 * 1024, "{what}: the problem has {} bytes", answer.body.len());
+        assert!(
+            answer.body.len() < 16 * 1024,
+            "{what}: the problem has {} bytes",
+            answer.body.len()
+        );
         problem
     }
 
@@ -90,7 +115,10 @@ impl Siege {
 
     /// A POST with this body.
     fn post(&self, path: &str, content_type: &str, body: impl Into<bytes::Bytes>) -> Sending {
-        self.server.request(Method::POST, path).header("content-type", content_type).bytes(body)
+        self.server
+            .request(Method::POST, path)
+            .header("content-type", content_type)
+            .bytes(body)
     }
 
     /// A single with this body.
@@ -105,17 +133,26 @@ impl Siege {
 
     /// A schema to be registered.
     fn put(&self, name: &str, schema: impl Into<bytes::Bytes>) -> Sending {
-        self.server.request(Method::PUT, &format!("/v1/schemas/{name}")).header("content-type", JSON).bytes(schema)
+        self.server
+            .request(Method::PUT, &format!("/v1/schemas/{name}"))
+            .header("content-type", JSON)
+            .bytes(schema)
     }
 
     /// What came back for these bytes: to the end of the connection, or until nothing came for a second.
     async fn raw(&self, what: &str, mib: u64, bytes: &[u8]) -> String {
-        self.attack(what, mib, self.server.raw(bytes, Duration::from_secs(1))).await
+        self.attack(what, mib, self.server.raw(bytes, Duration::from_secs(1)))
+            .await
     }
 
     /// Calls other than those that `serves` makes.
     fn calls(&self) -> usize {
-        self.upstream.seen(|log| log.calls.iter().filter(|call| call.item() != Some(NEXT)).count())
+        self.upstream.seen(|log| {
+            log.calls
+                .iter()
+                .filter(|call| call.item() != Some(NEXT))
+                .count()
+        })
     }
 }
 
@@ -134,6 +171,8 @@ fn deep_object(key: &str) -> String {
 
 /// An object of a million members.
 fn million_keys(value: &str) -> String {
-    let members: Vec<_> = (0..1_000_000).map(|n| format!("\"k{n}\":{value}")).collect();
+    let members: Vec<_> = (0..1_000_000)
+        .map(|n| format!("\"k{n}\":{value}"))
+        .collect();
     format!("{{{}}}", members.join(","))
 }

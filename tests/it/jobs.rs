@@ -24,12 +24,18 @@ async fn made(client: &Client, body: &Value) -> Value {
     let answer = client.post(JOBS, body).await;
     assert_eq!(answer.status, 202, "{}", answer.text());
     let job = answer.json();
-    assert_eq!(answer.header("location"), job["links"]["self"].as_str().unwrap());
+    assert_eq!(
+        answer.header("location"),
+        job["links"]["self"].as_str().unwrap()
+    );
     job
 }
 
 fn path(job: &Value, rest: &str) -> String {
-    format!("/v1/jobs/{}{rest}", job["id"].as_str().expect("a job has an id"))
+    format!(
+        "/v1/jobs/{}{rest}",
+        job["id"].as_str().expect("a job has an id")
+    )
 }
 
 async fn show(client: &Client, job: &Value) -> Value {
@@ -53,8 +59,17 @@ async fn ended(client: &Client, job: &Value) -> Value {
 async fn results(client: &Client, job: &Value, query: &str) -> Vec<Value> {
     let (mut results, mut after) = (Vec::new(), String::new());
     loop {
-        let page = client.get(&path(job, &format!("/results?{query}{after}"))).await.ok();
-        results.extend(page["data"].as_array().expect("a page has data").iter().cloned());
+        let page = client
+            .get(&path(job, &format!("/results?{query}{after}")))
+            .await
+            .ok();
+        results.extend(
+            page["data"]
+                .as_array()
+                .expect("a page has data")
+                .iter()
+                .cloned(),
+        );
         if page["has_more"] == false {
             return results;
         }

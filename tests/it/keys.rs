@@ -17,22 +17,32 @@ const AT_ONCE: Duration = Duration::from_millis(300);
 
 /// `api_keys` of so many: `sk-key-a`, `sk-key-b`, …
 fn keys(count: u8) -> String {
-    let keys: Vec<_> = (b'a'..b'a' + count).map(|letter| format!("\"sk-key-{}\"", char::from(letter))).collect();
+    let keys: Vec<_> = (b'a'..b'a' + count)
+        .map(|letter| format!("\"sk-key-{}\"", char::from(letter)))
+        .collect();
     format!("api_keys = [{}]", keys.join(", "))
 }
 
 /// The letter of the key that a call came with.
 fn key(call: &Call) -> char {
     let bearer = call.header("authorization").expect("it comes with a key");
-    bearer.strip_prefix("Bearer sk-key-").and_then(|key| key.chars().next()).unwrap_or_else(|| panic!("one of ours: {bearer}"))
+    bearer
+        .strip_prefix("Bearer sk-key-")
+        .and_then(|key| key.chars().next())
+        .unwrap_or_else(|| panic!("one of ours: {bearer}"))
 }
 
 fn with_key(log: &Log, letter: char) -> Vec<&Call> {
-    log.calls.iter().filter(|call| key(call) == letter).collect()
+    log.calls
+        .iter()
+        .filter(|call| key(call) == letter)
+        .collect()
 }
 
 async fn asking(upstream: &Upstream, more: &str) -> Server {
-    Server::configured(&one_provider(&upstream.url(), more)).start().await
+    Server::configured(&one_provider(&upstream.url(), more))
+        .start()
+        .await
 }
 
 /// With an explicit mode a refusal cannot be taken for a provider that does not know it.
@@ -49,11 +59,17 @@ fn exhausted(status: u16) -> Reply {
 async fn calls_are_spread_over_the_keys() {
     let upstream = Upstream::playing();
     let server = asking(&upstream, &keys(4)).await;
-    assert_eq!(server.batch(&batch(80)).await.ok()["summary"]["succeeded"], 80);
+    assert_eq!(
+        server.batch(&batch(80)).await.ok()["summary"]["succeeded"],
+        80
+    );
     let log = upstream.log();
     for letter in 'a'..='d' {
         let calls = with_key(&log, letter).len();
-        assert!((10..=30).contains(&calls), "{calls} of 80 calls with the key {letter}");
+        assert!(
+            (10..=30).contains(&calls),
+            "{calls} of 80 calls with the key {letter}"
+        );
     }
 }
 
@@ -62,15 +78,28 @@ async fn two_keys_have_twice_the_rate_of_one_and_each_keeps_to_its_own() {
     const COUNT: usize = 100;
     let upstream = Upstream::playing();
     // Ten at once and 20 a second with each.
-    let server = asking(&upstream, &format!("{}\nrequests_per_minute = 1200\nrequest_burst = 10", keys(2))).await;
-    assert_eq!(server.batch(&batch(COUNT)).await.ok()["summary"]["succeeded"], COUNT);
+    let server = asking(
+        &upstream,
+        &format!(
+            "{}\nrequests_per_minute = 1200\nrequest_burst = 10",
+            keys(2)
+        ),
+    )
+    .await;
+    assert_eq!(
+        server.batch(&batch(COUNT)).await.ok()["summary"]["succeeded"],
+        COUNT
+    );
     let log = upstream.log();
     let arrivals = log.arrivals();
     let took = arrivals[COUNT - 1] - arrivals[0];
     // Two seconds with both keys, four and a half with one.
     assert!(took < Duration::from_secs(3), "{took:?}");
     for letter in ['a', 'b'] {
-        let arrivals: Vec<_> = with_key(&log, letter).iter().map(|call| call.arrived).collect();
+        let arrivals: Vec<_> = with_key(&log, letter)
+            .iter()
+            .map(|call| call.arrived)
+            .collect();
         crate::rate::check_every_window(&arrivals, 1_200, 10);
     }
 }
@@ -78,14 +107,23 @@ async fn two_keys_have_twice_the_rate_of_one_and_each_keeps_to_its_own() {
 #[tokio::test]
 async fn each_key_has_its_own_rows_of_limits() {
     let upstream = Upstream::playing();
-    let limits = format!("{}\nrequests_per_minute = 1200\ntokens_per_minute = 50000", keys(2));
+    let limits = format!(
+        "{}\nrequests_per_minute = 1200\ntokens_per_minute = 50000",
+        keys(2)
+    );
     let server = asking(&upstream, &limits).await;
     let answer = server.get("/v1/limits").await;
     let rows = answer.ok()["limits"].as_array().unwrap().clone();
-    for (kind, limit) in [("requests_per_minute", 1_200), ("tokens_per_minute", 50_000)] {
+    for (kind, limit) in [
+        ("requests_per_minute", 1_200),
+        ("tokens_per_minute", 50_000),
+    ] {
         let of_kind: Vec<_> = rows.iter().filter(|row| row["kind"] == kind).collect();
         assert_eq!(of_kind.len(), 2, "{of_kind:?}");
-        assert!(of_kind.iter().all(|row| row["limit"] == limit), "{of_kind:?}");
+        assert!(
+            of_kind.iter().all(|row| row["limit"] == limit),
+            "{of_kind:?}"
+        );
         assert_ne!(of_kind[0]["scope"], of_kind[1]["scope"]);
     }
     assert!(!answer.text().contains("sk-key"), "{}", answer.text());
@@ -103,7 +141,10 @@ async fn a_429_pauses_its_key_alone_and_until_its_time() {
     let log = upstream.log();
     let (paused, refused_at) = (key(&log.calls[0]), log.calls[0].ended_at());
     let other = log.calls[1].arrived - refused_at;
-    assert!(log.calls.len() == 2 && key(&log.calls[1]) != paused, "the other key is used");
+    assert!(
+        log.calls.len() == 2 && key(&log.calls[1]) != paused,
+        "the other key is used"
+    );
     assert!(other < AT_ONCE, "at once: {other:?}");
     let again = async {
         for number in 1.. {
@@ -135,7 +176,10 @@ async fn with_every_key_paused_the_first_that_may_is_used() {
     assert_eq!(log.calls.len(), 3);
     assert_eq!(key(&log.calls[2]), 'b');
     let refused = with_key(&log, 'b')[0].ended_at();
-    assert!(log.calls[2].arrived - refused >= Duration::from_millis(400), "not before its time");
+    assert!(
+        log.calls[2].arrived - refused >= Duration::from_millis(400),
+        "not before its time"
+    );
 }
 
 #[tokio::test]
@@ -151,7 +195,11 @@ async fn a_refused_key_is_replaced_without_waiting_and_passed_over_afterwards() 
         }
         let log = upstream.log();
         assert_eq!(log.calls.len(), 13, "{status}: one call in vain");
-        let refused = log.calls.iter().position(|call| key(call) == 'b').expect("its turn came");
+        let refused = log
+            .calls
+            .iter()
+            .position(|call| key(call) == 'b')
+            .expect("its turn came");
         let next = &log.calls[refused + 1];
         assert_eq!(next.item(), log.calls[refused].item(), "{status}");
         let waited = next.arrived - log.calls[refused].ended_at();
@@ -162,7 +210,13 @@ async fn a_refused_key_is_replaced_without_waiting_and_passed_over_afterwards() 
 #[tokio::test]
 async fn an_exhausted_key_is_replaced_without_waiting_and_passed_over_afterwards() {
     for status in [402, 429] {
-        let upstream = Upstream::start(move |call| if key(call) == 'b' { exhausted(status) } else { Reply::Played });
+        let upstream = Upstream::start(move |call| {
+            if key(call) == 'b' {
+                exhausted(status)
+            } else {
+                Reply::Played
+            }
+        });
         let server = asking(&upstream, &keys(2)).await;
         for number in 0..10 {
             server.extract(&ask(number)).await.ok();
@@ -185,12 +239,20 @@ async fn a_402_is_an_exhausted_quota_in_whatever_words() {
     assert_eq!(upstream.calls(), 7);
 }
 
-async fn every_key_once(reply: impl Fn() -> Reply + Send + Sync + 'static, status: u16, code: &str) {
+async fn every_key_once(
+    reply: impl Fn() -> Reply + Send + Sync + 'static,
+    status: u16,
+    code: &str,
+) {
     let upstream = Upstream::start(move |_| reply());
     let server = asking(&upstream, &keys(3)).await;
     let begun = Instant::now();
     let problem = server.extract(&ask(0)).await.problem(status, code);
-    assert!(begun.elapsed() < Duration::from_secs(5), "without waiting: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "without waiting: {:?}",
+        begun.elapsed()
+    );
     let mut used: Vec<_> = upstream.log().calls.iter().map(key).collect();
     used.sort_unstable();
     assert_eq!(used, ['a', 'b', 'c'], "{problem}");
@@ -198,8 +260,18 @@ async fn every_key_once(reply: impl Fn() -> Reply + Send + Sync + 'static, statu
 
 #[tokio::test]
 async fn when_no_key_is_accepted_each_was_tried_once() {
-    every_key_once(|| Reply::error(401, "Incorrect API key provided"), 502, "upstream_unauthorized").await;
-    every_key_once(|| Reply::error(403, "Country not supported"), 502, "upstream_unauthorized").await;
+    every_key_once(
+        || Reply::error(401, "Incorrect API key provided"),
+        502,
+        "upstream_unauthorized",
+    )
+    .await;
+    every_key_once(
+        || Reply::error(403, "Country not supported"),
+        502,
+        "upstream_unauthorized",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -210,9 +282,13 @@ async fn when_every_quota_is_exhausted_each_key_was_tried_once() {
 
 #[tokio::test]
 async fn a_provider_whose_keys_were_all_refused_is_asked_again_by_the_next_request() {
-    let upstream = Upstream::saying((0..2).map(|_| Reply::error(401, "Incorrect API key provided")));
+    let upstream =
+        Upstream::saying((0..2).map(|_| Reply::error(401, "Incorrect API key provided")));
     let server = asking(&upstream, &keys(2)).await;
-    server.extract(&ask(0)).await.problem(502, "upstream_unauthorized");
+    server
+        .extract(&ask(0))
+        .await
+        .problem(502, "upstream_unauthorized");
     server.extract(&ask(1)).await.ok();
 }
 
@@ -227,16 +303,30 @@ async fn an_item_that_waits_for_a_paused_key_holds_up_nobody_who_can_use_another
         ('a', Some(1)) => Reply::Played.behind(&second),
         _ => Reply::Played,
     });
-    let server = asking(&upstream, &format!("{}\nadaptive_concurrency = false", keys(2))).await;
+    let server = asking(
+        &upstream,
+        &format!("{}\nadaptive_concurrency = false", keys(2)),
+    )
+    .await;
     let start = |number| {
         let client = server.clone();
         tokio::spawn(async move { client.extract(&ask(number)).await })
     };
-    let with_a = |log: &Log, number| with_key(log, 'a').iter().any(|call| call.item() == Some(number));
+    let with_a = |log: &Log, number| {
+        with_key(log, 'a')
+            .iter()
+            .any(|call| call.item() == Some(number))
+    };
     let held_up = start(0);
-    upstream.wait_for("the item 0 is called with a", LIMIT, |log| with_a(log, 0)).await;
+    upstream
+        .wait_for("the item 0 is called with a", LIMIT, |log| with_a(log, 0))
+        .await;
     let beside = start(1);
-    upstream.wait_for("the item 1 is called with a", LIMIT, |log| with_a(log, 1) && !with_key(log, 'b').is_empty()).await;
+    upstream
+        .wait_for("the item 1 is called with a", LIMIT, |log| {
+            with_a(log, 1) && !with_key(log, 'b').is_empty()
+        })
+        .await;
     refusal.open();
     // Told before the other answer is.
     let waits = async || (server.limit_of("queue", "all").await?["waiting"] == 1).then_some(());
@@ -249,15 +339,26 @@ async fn an_item_that_waits_for_a_paused_key_holds_up_nobody_who_can_use_another
             server.extract(&ask(number)).await.ok();
         }
     };
-    within(Duration::from_secs(10), "the key a serves the others while the item 0 waits for b", others).await;
+    within(
+        Duration::from_secs(10),
+        "the key a serves the others while the item 0 waits for b",
+        others,
+    )
+    .await;
     held_up.abort();
 }
 
 /// What the provider says of the items 0 to 8, with the key that it was called with in it.
 fn telling(call: &Call) -> Reply {
-    let secret = call.header("authorization").unwrap().trim_start_matches("Bearer ").to_owned();
+    let secret = call
+        .header("authorization")
+        .unwrap()
+        .trim_start_matches("Bearer ")
+        .to_owned();
     let said = format!("Incorrect API key provided: {secret}. You can find your key at {secret}");
-    let plain = |status, text: String| Reply::Status(status, vec![("x-echo".to_owned(), secret.clone())], text);
+    let plain = |status, text: String| {
+        Reply::Status(status, vec![("x-echo".to_owned(), secret.clone())], text)
+    };
     let reply = match call.item().unwrap() {
         0 => Reply::error(400, &said),
         1 => Reply::error(500, &said),
@@ -266,7 +367,10 @@ fn telling(call: &Call) -> Reply {
         4 => plain(500, said),
         // Where a long text is cut off, in the middle of the key.
         5 => plain(400, format!("{}{secret}", "x".repeat(480))),
-        6 => plain(422, json!({"detail": [{"msg": said, "input": secret}]}).to_string()),
+        6 => plain(
+            422,
+            json!({"detail": [{"msg": said, "input": secret}]}).to_string(),
+        ),
         7 => plain(200, json!({"choices": said}).to_string()),
         _ => plain(200, format!("\"{secret}\"")),
     };
@@ -275,21 +379,37 @@ fn telling(call: &Call) -> Reply {
 
 #[tokio::test]
 async fn no_key_is_told_in_an_error_a_result_a_view_or_the_log() {
-    const KEYS: [&str; 2] = ["sk-key-a-0123456789-very-secret", "sk-key-b-9876543210-very-secret"];
+    const KEYS: [&str; 2] = [
+        "sk-key-a-0123456789-very-secret",
+        "sk-key-b-9876543210-very-secret",
+    ];
     let upstream = Upstream::start(telling);
     let config = one_provider(&upstream.url(), &format!("api_keys = {KEYS:?}"));
-    let server = Server::configured(&config).env("EXTRACTD_LOG", "trace").start().await;
-    let mut told = server.batch(&with(batch(9), json!({"mode": "tools"}))).await.text().to_owned();
+    let server = Server::configured(&config)
+        .env("EXTRACTD_LOG", "trace")
+        .start()
+        .await;
+    let mut told = server
+        .batch(&with(batch(9), json!({"mode": "tools"})))
+        .await
+        .text()
+        .to_owned();
     told.push_str(server.extract(&ask(0)).await.text());
     for view in ["/v1/limits", "/v1/models", "/metrics", "/readyz"] {
         told.push_str(server.request(Method::GET, view).answer().await.text());
     }
     told.push_str(&server.output());
-    assert!(told.contains("Incorrect API key provided"), "what the provider said is passed on: {told}");
+    assert!(
+        told.contains("Incorrect API key provided"),
+        "what the provider said is passed on: {told}"
+    );
     for secret in KEYS {
         // A part of it is as bad.
         let part = &secret[..10];
-        let leaks: Vec<_> = told.match_indices(part).map(|(at, _)| &told[at.saturating_sub(200)..at + part.len()]).collect();
+        let leaks: Vec<_> = told
+            .match_indices(part)
+            .map(|(at, _)| &told[at.saturating_sub(200)..at + part.len()])
+            .collect();
         assert!(leaks.is_empty(), "{part} in {leaks:#?}");
     }
 }
@@ -306,10 +426,21 @@ async fn a_model_at_another_provider_is_not_held_up_by_paused_keys() {
         model("other", "second", ""),
     ];
     let server = Server::configured(&config.concat()).start().await;
-    let waiting = server.open("/v1/extract/batch", "text/event-stream", &batch(200)).await.expect(200);
-    paused.wait_for("both keys are paused", LIMIT, |log| log.answered >= 2).await;
+    let waiting = server
+        .open("/v1/extract/batch", "text/event-stream", &batch(200))
+        .await
+        .expect(200);
+    paused
+        .wait_for("both keys are paused", LIMIT, |log| log.answered >= 2)
+        .await;
     let body = with(batch(20), json!({"model": "other"}));
-    let reply = within(Duration::from_secs(10), "the other model answers", server.batch(&body)).await.ok();
+    let reply = within(
+        Duration::from_secs(10),
+        "the other model answers",
+        server.batch(&body),
+    )
+    .await
+    .ok();
     assert_eq!(reply["summary"]["succeeded"], 20);
     drop(waiting);
     assert_eq!(fixture::found(1), reply["results"][1]["data"]);

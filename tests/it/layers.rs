@@ -55,10 +55,20 @@ fn files() -> Vec<(PathBuf, String, String)> {
     paths
         .into_iter()
         .map(|path| {
-            let first = path.strip_prefix(&root).unwrap().iter().next().unwrap().to_str().unwrap();
+            let first = path
+                .strip_prefix(&root)
+                .unwrap()
+                .iter()
+                .next()
+                .unwrap()
+                .to_str()
+                .unwrap();
             let module = first.trim_end_matches(".rs").to_owned();
             let text = std::fs::read_to_string(&path).unwrap();
-            let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            let code: Vec<_> = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .collect();
             (path, module, code.join("\n"))
         })
         .filter(|(_, module, _)| module != "lib")
@@ -67,9 +77,17 @@ fn files() -> Vec<(PathBuf, String, String)> {
 
 /// The top-level modules that a file names after `crate::`, in braces too.
 fn uses(code: &str) -> Vec<String> {
-    let name = |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let name = |text: &str| {
+        text.trim()
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
+    };
     let mut modules = Vec::new();
-    for (at, prefix) in code.match_indices("crate::").chain(code.match_indices("extractd::")) {
+    for (at, prefix) in code
+        .match_indices("crate::")
+        .chain(code.match_indices("extractd::"))
+    {
         let rest = &code[at + prefix.len()..];
         match rest.strip_prefix('{') {
             Some(many) => modules.extend(many.split_once('}').unwrap().0.split(',').map(name)),
@@ -85,30 +103,50 @@ fn every_edge_points_downward() {
     let layers: BTreeMap<_, _> = LAYERS.into_iter().collect();
     let mut edges = 0;
     for (path, module, code) in files() {
-        let layer = layers.get(module.as_str()).unwrap_or_else(|| panic!("{module} has no layer: give it one in {}", file!()));
+        let layer = layers
+            .get(module.as_str())
+            .unwrap_or_else(|| panic!("{module} has no layer: give it one in {}", file!()));
         for used in uses(&code) {
-            let below = layers.get(used.as_str()).unwrap_or_else(|| panic!("{}: crate::{used} is no module", path.display()));
-            assert!(used == module || below < layer, "{} may not use crate::{used}", path.display());
+            let below = layers
+                .get(used.as_str())
+                .unwrap_or_else(|| panic!("{}: crate::{used} is no module", path.display()));
+            assert!(
+                used == module || below < layer,
+                "{} may not use crate::{used}",
+                path.display()
+            );
             edges += 1;
         }
     }
-    assert!(edges > 50, "only {edges} edges were found: is this test still reading the sources?");
+    assert!(
+        edges > 50,
+        "only {edges} edges were found: is this test still reading the sources?"
+    );
 }
 
 #[test]
 fn each_library_is_known_by_its_layer_alone() {
     for (path, module, code) in files() {
         for (library, owners) in OWNERS {
-            let named = code.contains(&format!("{library}::")) || code.contains(&format!("use {library}"));
-            assert!(!named || owners.contains(&module.as_str()), "{} may not know {library}", path.display());
+            let named =
+                code.contains(&format!("{library}::")) || code.contains(&format!("use {library}"));
+            assert!(
+                !named || owners.contains(&module.as_str()),
+                "{} may not know {library}",
+                path.display()
+            );
         }
     }
 }
 
 #[test]
 fn no_file_and_no_layer_table_is_left_behind() {
-    let map = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let map =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
     for (module, layer) in LAYERS.into_iter().filter(|(module, _)| *module != "main") {
-        assert!(map.contains(&format!("| {layer} | [`{module}`] |")), "lib.rs says that {module} is layer {layer}");
+        assert!(
+            map.contains(&format!("| {layer} | [`{module}`] |")),
+            "lib.rs says that {module} is layer {layer}"
+        );
     }
 }

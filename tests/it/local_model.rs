@@ -13,10 +13,17 @@ use crate::server::Server;
 const LOAD: Duration = Duration::from_secs(120);
 
 async fn loaded() -> Server {
-    let path = std::env::var("EXTRACTD_MODEL_PATH").expect("EXTRACTD_MODEL_PATH names the model's file; `make model` gets it");
+    let path = std::env::var("EXTRACTD_MODEL_PATH")
+        .expect("EXTRACTD_MODEL_PATH names the model's file; `make model` gets it");
     let path = std::path::absolute(path).unwrap();
-    let server = Server::bare().env("EXTRACTD_MODEL_PATH", path.display()).start().await;
-    eventually(LOAD, "the model is loaded", async || (server.get("/readyz").await.status == 200).then_some(())).await;
+    let server = Server::bare()
+        .env("EXTRACTD_MODEL_PATH", path.display())
+        .start()
+        .await;
+    eventually(LOAD, "the model is loaded", async || {
+        (server.get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
     server
 }
 
@@ -28,7 +35,11 @@ fn body() -> Value {
 fn check_person(result: &Value) {
     let index = usize::try_from(result["index"].as_u64().unwrap()).unwrap();
     let (text, name, age, occupation) = PEOPLE[index];
-    assert_eq!(result["data"], json!({"name": name, "age": age, "occupation": occupation}), "{text}: {result}");
+    assert_eq!(
+        result["data"],
+        json!({"name": name, "age": age, "occupation": occupation}),
+        "{text}: {result}"
+    );
 }
 
 #[tokio::test]
@@ -43,8 +54,17 @@ async fn all_seven_people_are_right_in_order() {
 #[tokio::test]
 async fn all_seven_people_are_right_streamed() {
     let server = loaded().await;
-    let events = server.open("/v1/extract/batch", "text/event-stream", &body()).await.expect(200).events().await;
-    let results: Vec<_> = events.iter().filter(|event| event.name == "result").map(|event| &event.data).collect();
+    let events = server
+        .open("/v1/extract/batch", "text/event-stream", &body())
+        .await
+        .expect(200)
+        .events()
+        .await;
+    let results: Vec<_> = events
+        .iter()
+        .filter(|event| event.name == "result")
+        .map(|event| &event.data)
+        .collect();
     check_each_once(results.iter().copied(), PEOPLE.len());
     results.into_iter().for_each(check_person);
 }
@@ -53,11 +73,20 @@ async fn all_seven_people_are_right_streamed() {
 async fn it_is_the_default_and_says_what_it_is_for() {
     let server = loaded().await;
     let models = server.get("/v1/models").await.ok();
-    let default = models["data"].as_array().unwrap().iter().find(|model| model["default"] == true).expect("a default").clone();
+    let default = models["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|model| model["default"] == true)
+        .expect("a default")
+        .clone();
     assert_eq!(default["provider"], "local", "{models}");
     let reply = server.extract(&fixture::single(PEOPLE[0].0)).await.ok();
     assert_eq!(reply["model"], default["id"]);
-    assert!(reply["usage"]["output_tokens"].as_u64().unwrap() > 0, "{reply}");
+    assert!(
+        reply["usage"]["output_tokens"].as_u64().unwrap() > 0,
+        "{reply}"
+    );
 }
 
 #[tokio::test]
@@ -65,8 +94,14 @@ async fn a_client_that_leaves_stops_it_between_tokens() {
     let server = loaded().await;
     let story = json!({"type": "object", "properties": {"story": {"type": "string", "minLength": 4_000}}, "required": ["story"]});
     let inputs: Vec<_> = (0..20).map(fixture::person).collect();
-    let response =
-        server.open("/v1/extract/batch", "text/event-stream", &json!({"inputs": inputs, "schema": story})).await.expect(200);
+    let response = server
+        .open(
+            "/v1/extract/batch",
+            "text/event-stream",
+            &json!({"inputs": inputs, "schema": story}),
+        )
+        .await
+        .expect(200);
     let busy = async || (server.limit("concurrency").await?["in_use"].as_u64()? > 0).then_some(());
     eventually(LIMIT, "it is at work", busy).await;
     drop(response);

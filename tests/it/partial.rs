@@ -25,18 +25,32 @@ fn pieces(text: &[&str]) -> Vec<String> {
 }
 
 async fn next(response: &mut Response) -> Event {
-    within(LIMIT, "the next event", response.event()).await.expect("the stream goes on")
+    within(LIMIT, "the next event", response.event())
+        .await
+        .expect("the stream goes on")
 }
 
 /// The data of the events of this name.
 fn of<'e>(events: &'e [Event], name: &str) -> Vec<&'e Value> {
-    events.iter().filter(|event| event.name == name).map(|event| &event.data).collect()
+    events
+        .iter()
+        .filter(|event| event.name == name)
+        .map(|event| &event.data)
+        .collect()
 }
 
 #[tokio::test]
 async fn the_first_element_is_there_while_the_second_is_being_written() {
     for (mode, text) in [
-        ("json_schema", [r#"{"people": [{"name": "Ada"#, r#"", "age": 36}, {"na"#, r#"me": "Bo", "age": 4"#, "1}]}"]),
+        (
+            "json_schema",
+            [
+                r#"{"people": [{"name": "Ada"#,
+                r#"", "age": 36}, {"na"#,
+                r#"me": "Bo", "age": 4"#,
+                "1}]}",
+            ],
+        ),
         (
             "text",
             [
@@ -57,20 +71,44 @@ async fn the_first_element_is_there_while_the_second_is_being_written() {
         let event = next(&mut events).await;
         assert_eq!(
             (event.name.as_str(), &event.data),
-            ("partial", &json!({"data": {"people": [{"name": "Ada"}]}, "attempt": 1}))
+            (
+                "partial",
+                &json!({"data": {"people": [{"name": "Ada"}]}, "attempt": 1})
+            )
         );
         gate.let_through(1);
         let event = next(&mut events).await;
         let ada = json!({"name": "Ada", "age": 36});
-        assert_eq!((event.name.as_str(), &event.data), ("item", &json!({"index": 0, "data": ada, "attempt": 1})));
-        assert_eq!(upstream.seen(|log| log.in_flight), 1, "the second is still being written");
-        assert_eq!(next(&mut events).await.data["data"], json!({"people": [ada, {}]}));
+        assert_eq!(
+            (event.name.as_str(), &event.data),
+            ("item", &json!({"index": 0, "data": ada, "attempt": 1}))
+        );
+        assert_eq!(
+            upstream.seen(|log| log.in_flight),
+            1,
+            "the second is still being written"
+        );
+        assert_eq!(
+            next(&mut events).await.data["data"],
+            json!({"people": [ada, {}]})
+        );
         gate.open();
         let rest = events.events().await;
-        assert_eq!(of(&rest, "item"), [&json!({"index": 1, "data": {"name": "Bo", "age": 41}, "attempt": 1})]);
-        let [.., result, done] = rest.as_slice() else { panic!("{rest:?}") };
-        assert_eq!((result.name.as_str(), done.name.as_str()), ("result", "done"));
-        assert_eq!(result.data["data"], json!({"people": [ada, {"name": "Bo", "age": 41}]}));
+        assert_eq!(
+            of(&rest, "item"),
+            [&json!({"index": 1, "data": {"name": "Bo", "age": 41}, "attempt": 1})]
+        );
+        let [.., result, done] = rest.as_slice() else {
+            panic!("{rest:?}")
+        };
+        assert_eq!(
+            (result.name.as_str(), done.name.as_str()),
+            ("result", "done")
+        );
+        assert_eq!(
+            result.data["data"],
+            json!({"people": [ada, {"name": "Bo", "age": 41}]})
+        );
         assert_eq!(done.data["usage"]["total_tokens"], 15);
         server.wait_until_idle(LIMIT).await;
     }
@@ -78,16 +116,40 @@ async fn the_first_element_is_there_while_the_second_is_being_written() {
 
 #[tokio::test]
 async fn a_list_that_is_asked_for_within_an_object_is_told_as_the_list_that_it_is() {
-    let text = [r#"{"value": ["#, r#"{"name": "Ada"}, {"#, r#""name": "Bo"}]}"#];
-    let upstream = Upstream::start(move |_| Reply::Streamed(pieces(&text), Gate::open_from_the_start(), true));
+    let text = [
+        r#"{"value": ["#,
+        r#"{"name": "Ada"}, {"#,
+        r#""name": "Bo"}]}"#,
+    ];
+    let upstream =
+        Upstream::start(move |_| Reply::Streamed(pieces(&text), Gate::open_from_the_start(), true));
     let server = Server::with(&upstream).await;
     for mode in ["tools", "json_schema", "json_object"] {
-        let body = with(ask(&people()["properties"]["people"]), json!({"mode": mode, "cache": "off"}));
-        let events = server.open("/v1/extract", "*/*", &body).await.expect(200).events().await;
-        let items: Vec<_> = of(&events, "item").into_iter().map(|item| item["data"]["name"].as_str().unwrap()).collect();
+        let body = with(
+            ask(&people()["properties"]["people"]),
+            json!({"mode": mode, "cache": "off"}),
+        );
+        let events = server
+            .open("/v1/extract", "*/*", &body)
+            .await
+            .expect(200)
+            .events()
+            .await;
+        let items: Vec<_> = of(&events, "item")
+            .into_iter()
+            .map(|item| item["data"]["name"].as_str().unwrap())
+            .collect();
         assert_eq!(items, ["Ada", "Bo"], "{mode}: {events:?}");
-        assert!(of(&events, "partial").iter().all(|partial| partial["data"].is_array()), "{mode}: {events:?}");
-        assert_eq!(of(&events, "result")[0]["data"], json!([{"name": "Ada"}, {"name": "Bo"}]));
+        assert!(
+            of(&events, "partial")
+                .iter()
+                .all(|partial| partial["data"].is_array()),
+            "{mode}: {events:?}"
+        );
+        assert_eq!(
+            of(&events, "result")[0]["data"],
+            json!([{"name": "Ada"}, {"name": "Bo"}])
+        );
     }
 }
 
@@ -96,11 +158,22 @@ async fn an_answer_that_is_asked_again_begins_anew() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |call| {
-        let end = if call.index == 0 { r#"{"age": 1}]}"# } else { r#"{"name": "Bo"}]}"# };
-        Reply::Streamed(pieces(&[r#"{"people": [{"name": "Ada"}, "#, end]), held.clone(), true)
+        let end = if call.index == 0 {
+            r#"{"age": 1}]}"#
+        } else {
+            r#"{"name": "Bo"}]}"#
+        };
+        Reply::Streamed(
+            pieces(&[r#"{"people": [{"name": "Ada"}, "#, end]),
+            held.clone(),
+            true,
+        )
     });
     let server = Server::with(&upstream).await;
-    let mut events = server.open("/v1/extract", "*/*", &ask(&people())).await.expect(200);
+    let mut events = server
+        .open("/v1/extract", "*/*", &ask(&people()))
+        .await
+        .expect(200);
     let ada = |attempt| json!({"index": 0, "data": {"name": "Ada"}, "attempt": attempt});
     gate.let_through(1);
     // What is not told when the next attempt begins is not told any more.
@@ -108,8 +181,17 @@ async fn an_answer_that_is_asked_again_begins_anew() {
     assert_eq!((first.name.as_str(), &first.data), ("item", &ada(1)));
     gate.open();
     let events = events.events().await;
-    assert_eq!(of(&events, "item"), [&ada(2), &json!({"index": 1, "data": {"name": "Bo"}, "attempt": 2})]);
-    assert_eq!(of(&events, "result")[0]["data"], json!({"people": [{"name": "Ada"}, {"name": "Bo"}]}));
+    assert_eq!(
+        of(&events, "item"),
+        [
+            &ada(2),
+            &json!({"index": 1, "data": {"name": "Bo"}, "attempt": 2})
+        ]
+    );
+    assert_eq!(
+        of(&events, "result")[0]["data"],
+        json!({"people": [{"name": "Ada"}, {"name": "Bo"}]})
+    );
     assert_eq!(of(&events, "result")[0]["attempts"], 2);
 }
 
@@ -117,13 +199,29 @@ async fn an_answer_that_is_asked_again_begins_anew() {
 async fn a_stream_that_is_cut_is_no_answer_and_is_tried_again() {
     let gate = Gate::open_from_the_start();
     let upstream = Upstream::start(move |call| {
-        Reply::Streamed(pieces(&[r#"{"people": [{"name": "Ada"}"#, "]}"]), gate.clone(), call.index > 0)
+        Reply::Streamed(
+            pieces(&[r#"{"people": [{"name": "Ada"}"#, "]}"]),
+            gate.clone(),
+            call.index > 0,
+        )
     });
     let server = Server::with(&upstream).await;
-    let events = server.open("/v1/extract", "*/*", &ask(&people())).await.expect(200).events().await;
+    let events = server
+        .open("/v1/extract", "*/*", &ask(&people()))
+        .await
+        .expect(200)
+        .events()
+        .await;
     assert_eq!(upstream.calls(), 2);
-    assert_eq!(of(&events, "result")[0]["attempts"], 1, "the model was not asked anything else: {events:?}");
-    assert_eq!(of(&events, "result")[0]["data"], json!({"people": [{"name": "Ada"}]}));
+    assert_eq!(
+        of(&events, "result")[0]["attempts"],
+        1,
+        "the model was not asked anything else: {events:?}"
+    );
+    assert_eq!(
+        of(&events, "result")[0]["data"],
+        json!({"people": [{"name": "Ada"}]})
+    );
 }
 
 #[tokio::test]
@@ -131,21 +229,38 @@ async fn a_provider_that_does_not_stream_gives_the_same_end() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let body = with(single(fixture::person(3)), json!({"stream": true}));
-    let events = server.open("/v1/extract", "*/*", &body).await.expect(200).events().await;
+    let events = server
+        .open("/v1/extract", "*/*", &body)
+        .await
+        .expect(200)
+        .events()
+        .await;
     assert_eq!(of(&events, "result")[0]["data"], fixture::found(3));
-    assert!(of(&events, "partial").iter().all(|partial| partial["data"].is_object()), "{events:?}");
+    assert!(
+        of(&events, "partial")
+            .iter()
+            .all(|partial| partial["data"].is_object()),
+        "{events:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_stops_the_stream_from_upstream() {
     let gate = Gate::closed();
     let held = gate.clone();
-    let upstream = Upstream::start(move |_| Reply::Streamed(pieces(&[r#"{"people": ["#, "]}"]), held.clone(), true));
+    let upstream = Upstream::start(move |_| {
+        Reply::Streamed(pieces(&[r#"{"people": ["#, "]}"]), held.clone(), true)
+    });
     let server = Server::with(&upstream).await;
-    let mut events = server.open("/v1/extract", "*/*", &ask(&people())).await.expect(200);
+    let mut events = server
+        .open("/v1/extract", "*/*", &ask(&people()))
+        .await
+        .expect(200);
     gate.let_through(1);
     next(&mut events).await;
     drop(events);
-    upstream.wait_for("the call is aborted", LIMIT, |log| log.aborted == 1).await;
+    upstream
+        .wait_for("the call is aborted", LIMIT, |log| log.aborted == 1)
+        .await;
     server.wait_until_idle(LIMIT).await;
 }

@@ -43,12 +43,30 @@ pub fn check_every_window(arrivals: &[Instant], per_minute: u32, burst: u32) {
 #[test]
 fn the_yardstick_sees_a_single_call_too_many() {
     let start = Instant::now();
-    let at = |times: &[u64]| times.iter().map(|ms| start + Duration::from_millis(*ms)).collect::<Vec<_>>();
-    assert_eq!(earliness(&at(&[0, 100, 200, 350, 450]), 600, 1), Duration::ZERO);
-    assert_eq!(earliness(&at(&[0, 100, 130, 300]), 600, 1), Duration::from_millis(70));
+    let at = |times: &[u64]| {
+        times
+            .iter()
+            .map(|ms| start + Duration::from_millis(*ms))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        earliness(&at(&[0, 100, 200, 350, 450]), 600, 1),
+        Duration::ZERO
+    );
+    assert_eq!(
+        earliness(&at(&[0, 100, 130, 300]), 600, 1),
+        Duration::from_millis(70)
+    );
     assert_eq!(earliness(&at(&[0, 0, 0, 100, 200]), 600, 3), Duration::ZERO);
-    assert_eq!(earliness(&at(&[0, 0, 0, 0, 200]), 600, 3), Duration::from_millis(100));
-    assert_eq!(earliness(&at(&[0, 500, 500]), 600, 1), Duration::from_millis(100), "an idle time saves nothing up");
+    assert_eq!(
+        earliness(&at(&[0, 0, 0, 0, 200]), 600, 3),
+        Duration::from_millis(100)
+    );
+    assert_eq!(
+        earliness(&at(&[0, 500, 500]), 600, 1),
+        Duration::from_millis(100),
+        "an idle time saves nothing up"
+    );
 }
 
 /// Fails the test unless so many calls with work always waiting took at most 1/0.95 of the time that the rate asks for.
@@ -101,12 +119,22 @@ async fn at_60000_a_minute_the_default_burst_is_10_ms_of_the_rate() {
 async fn a_configured_burst_goes_out_at_once_and_no_more() {
     let _turn = turn::alone().await;
     let upstream = Upstream::playing();
-    let server = limited(&upstream, 600).env("EXTRACTD_REQUEST_BURST", 5).start().await;
-    assert_eq!(server.batch(&batch(15)).await.ok()["summary"]["succeeded"], 15);
+    let server = limited(&upstream, 600)
+        .env("EXTRACTD_REQUEST_BURST", 5)
+        .start()
+        .await;
+    assert_eq!(
+        server.batch(&batch(15)).await.ok()["summary"]["succeeded"],
+        15
+    );
     let arrivals = upstream.log().arrivals();
     check_every_window(&arrivals, 600, 5);
     check_used(&arrivals, 600, 5);
-    assert!(arrivals[4] - arrivals[0] < Duration::from_millis(90), "five at once: {:?}", arrivals[4] - arrivals[0]);
+    assert!(
+        arrivals[4] - arrivals[0] < Duration::from_millis(90),
+        "five at once: {:?}",
+        arrivals[4] - arrivals[0]
+    );
 }
 
 #[tokio::test]
@@ -115,10 +143,21 @@ async fn a_slow_upstream_does_not_save_up_calls() {
     let gate = Gate::closed();
     let held = gate.clone();
     // The first two calls hold both slots for longer than ten calls take at this rate.
-    let upstream = Upstream::start(move |call| if call.index < 2 { Reply::Played.behind(&held) } else { Reply::Played });
-    let server = limited(&upstream, 1_200).env("EXTRACTD_MAX_CONCURRENCY", 2).start().await;
+    let upstream = Upstream::start(move |call| {
+        if call.index < 2 {
+            Reply::Played.behind(&held)
+        } else {
+            Reply::Played
+        }
+    });
+    let server = limited(&upstream, 1_200)
+        .env("EXTRACTD_MAX_CONCURRENCY", 2)
+        .start()
+        .await;
     let test = async {
-        upstream.wait_for("both slots taken", LIMIT, |log| log.in_flight == 2).await;
+        upstream
+            .wait_for("both slots taken", LIMIT, |log| log.in_flight == 2)
+            .await;
         // The time is what is tested here: half a second without a slot.
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(upstream.calls(), 2);
@@ -152,8 +191,18 @@ async fn the_rate_holds_for_all_callers_together() {
     let upstream = Upstream::playing();
     let server = limited(&upstream, 1_200).start().await;
     let (one, two, beside) = (batch(15), batch(15), single(fixture::person(99)));
-    let (one, two, beside) = tokio::join!(server.batch(&one), server.batch(&two), server.extract(&beside));
-    assert_eq!((&one.ok()["summary"]["succeeded"], &two.ok()["summary"]["succeeded"]), (&15.into(), &15.into()));
+    let (one, two, beside) = tokio::join!(
+        server.batch(&one),
+        server.batch(&two),
+        server.extract(&beside)
+    );
+    assert_eq!(
+        (
+            &one.ok()["summary"]["succeeded"],
+            &two.ok()["summary"]["succeeded"]
+        ),
+        (&15.into(), &15.into())
+    );
     beside.ok();
     let arrivals = upstream.log().arrivals();
     check_every_window(&arrivals, 1_200, 1);
@@ -163,7 +212,13 @@ async fn the_rate_holds_for_all_callers_together() {
 #[tokio::test]
 async fn the_limit_is_shown() {
     let upstream = Upstream::playing();
-    let server = limited(&upstream, 600).env("EXTRACTD_REQUEST_BURST", 7).start().await;
-    let row = server.limit("requests_per_minute").await.expect("a row for it");
+    let server = limited(&upstream, 600)
+        .env("EXTRACTD_REQUEST_BURST", 7)
+        .start()
+        .await;
+    let row = server
+        .limit("requests_per_minute")
+        .await
+        .expect("a row for it");
     assert_eq!(row["limit"], 600, "{row}");
 }

@@ -70,20 +70,38 @@ async fn a_200_that_is_no_completion_is_never_a_result() {
 #[tokio::test]
 async fn statuses_that_say_the_request_is_wrong_are_not_tried_again() {
     for status in [400, 404, 413, 422] {
-        let problem = not_tried_again(Reply::error(status, "the moon is in the wrong house"), 502, "upstream_error").await;
+        let problem = not_tried_again(
+            Reply::error(status, "the moon is in the wrong house"),
+            502,
+            "upstream_error",
+        )
+        .await;
         let text = problem.to_string();
-        assert!(text.contains(&status.to_string()), "it carries the provider's status: {text}");
-        assert!(text.contains("the moon is in the wrong house"), "and what it said: {text}");
+        assert!(
+            text.contains(&status.to_string()),
+            "it carries the provider's status: {text}"
+        );
+        assert!(
+            text.contains("the moon is in the wrong house"),
+            "and what it said: {text}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_wrong_key_is_not_tried_again() {
     for status in [401, 403] {
-        let problem =
-            not_tried_again(Reply::error(status, "Incorrect API key provided: sk-test."), 502, "upstream_unauthorized").await;
+        let problem = not_tried_again(
+            Reply::error(status, "Incorrect API key provided: sk-test."),
+            502,
+            "upstream_unauthorized",
+        )
+        .await;
         let text = problem.to_string();
-        assert!(text.contains(&status.to_string()), "it carries the provider's status: {text}");
+        assert!(
+            text.contains(&status.to_string()),
+            "it carries the provider's status: {text}"
+        );
         assert!(!text.contains("sk-test"), "without the key: {text}");
     }
 }
@@ -100,8 +118,17 @@ async fn an_exhausted_quota_is_not_tried_again() {
 
 #[tokio::test]
 async fn x_should_retry_is_obeyed_over_the_table() {
-    not_tried_again(Reply::error(500, "no").with_header("x-should-retry", false), 502, "upstream_error").await;
-    tried_again("400", Reply::error(400, "again").with_header("x-should-retry", true)).await;
+    not_tried_again(
+        Reply::error(500, "no").with_header("x-should-retry", false),
+        502,
+        "upstream_error",
+    )
+    .await;
+    tried_again(
+        "400",
+        Reply::error(400, "again").with_header("x-should-retry", true),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -111,14 +138,22 @@ async fn a_call_is_tried_three_times() {
     let problem = server.extract(&ask()).await.problem(502, "upstream_error");
     assert_eq!(upstream.calls(), 3);
     let text = problem.to_string();
-    assert!(text.contains("500") && text.contains("the disk is full"), "status and words of the provider: {text}");
+    assert!(
+        text.contains("500") && text.contains("the disk is full"),
+        "status and words of the provider: {text}"
+    );
 }
 
 #[tokio::test]
 async fn a_provider_that_nobody_answers_for_is_an_upstream_error() {
     // A port that was free a moment ago; nobody listens there.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let server = Server::asking_at(&format!("http://{nobody}/v1")).start().await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let server = Server::asking_at(&format!("http://{nobody}/v1"))
+        .start()
+        .await;
     server.extract(&ask()).await.problem(502, "upstream_error");
 }
 
@@ -131,17 +166,28 @@ async fn the_backoff_of_a_failure_honours_retry_after_as_its_least() {
     let log = upstream.log();
     let waited = log.calls[1].arrived - log.calls[0].ended_at();
     assert!(waited >= Duration::from_secs(1), "{waited:?}");
-    assert!(waited <= Duration::from_millis(1_100) + AT_ONCE, "a tenth more at most: {waited:?}");
+    assert!(
+        waited <= Duration::from_millis(1_100) + AT_ONCE,
+        "a tenth more at most: {waited:?}"
+    );
 }
 
 #[tokio::test]
 async fn no_call_goes_out_before_retry_after_in_seconds_has_passed() {
-    check_pause(|| Reply::error(429, "slow down").with_header("retry-after", 1), Duration::from_secs(1)).await;
+    check_pause(
+        || Reply::error(429, "slow down").with_header("retry-after", 1),
+        Duration::from_secs(1),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn no_call_goes_out_before_retry_after_ms_has_passed() {
-    let reply = || Reply::error(429, "slow down").with_header("retry-after-ms", 350).with_header("retry-after", 1);
+    let reply = || {
+        Reply::error(429, "slow down")
+            .with_header("retry-after-ms", 350)
+            .with_header("retry-after", 1)
+    };
     check_pause(reply, Duration::from_millis(350)).await;
 }
 
@@ -149,15 +195,31 @@ async fn no_call_goes_out_before_retry_after_ms_has_passed() {
 /// and the rest follows.
 async fn check_pause(reply: impl Fn() -> Reply + Send + Sync + 'static, pause: Duration) {
     let _turn = turn::alone().await;
-    let upstream = Upstream::start(move |call| if call.index == 0 { reply() } else { Reply::Played });
-    let server = Server::asking(&upstream).env("EXTRACTD_MAX_CONCURRENCY", 1).start().await;
+    let upstream = Upstream::start(move |call| {
+        if call.index == 0 {
+            reply()
+        } else {
+            Reply::Played
+        }
+    });
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_MAX_CONCURRENCY", 1)
+        .start()
+        .await;
     let summary = server.batch(&batch(5)).await.ok()["summary"].clone();
     assert_eq!(summary["succeeded"], 5, "{summary}");
     let log = upstream.log();
     let waited = log.calls[1].arrived - log.calls[0].ended_at();
     assert!(waited >= pause, "called after {waited:?} of {pause:?}");
-    assert!(waited <= pause + AT_ONCE, "moved again only after {waited:?} of {pause:?}");
-    assert_eq!(log.items(), [0, 0, 1, 2, 3, 4], "the item goes back to the front");
+    assert!(
+        waited <= pause + AT_ONCE,
+        "moved again only after {waited:?} of {pause:?}"
+    );
+    assert_eq!(
+        log.items(),
+        [0, 0, 1, 2, 3, 4],
+        "the item goes back to the front"
+    );
 }
 
 #[tokio::test]
@@ -171,12 +233,18 @@ async fn no_call_goes_out_before_a_retry_after_date_has_passed() {
             return Reply::Played;
         }
         let until = SystemTime::now() + Duration::from_secs(2);
-        Reply::error(429, "slow down").with_header("retry-after", httpdate::fmt_http_date(*kept.get_or_init(|| until)))
+        Reply::error(429, "slow down").with_header(
+            "retry-after",
+            httpdate::fmt_http_date(*kept.get_or_init(|| until)),
+        )
     });
     let server = Server::with(&upstream).await;
     server.extract(&ask()).await.ok();
     let date = httpdate::parse_http_date(&httpdate::fmt_http_date(*date.get().unwrap())).unwrap();
-    let late = upstream.log().calls[1].arrived_at.duration_since(date).expect("not before the date");
+    let late = upstream.log().calls[1]
+        .arrived_at
+        .duration_since(date)
+        .expect("not before the date");
     assert!(late <= AT_ONCE, "{late:?} after the date");
 }
 
@@ -187,7 +255,10 @@ async fn a_429_pauses_everybody_who_uses_the_key() {
         0 => Reply::error(429, "slow down").with_header("retry-after", 1),
         _ => Reply::Played.after(Duration::from_millis(5)),
     });
-    let server = Server::asking(&upstream).env("EXTRACTD_MAX_CONCURRENCY", 4).start().await;
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_MAX_CONCURRENCY", 4)
+        .start()
+        .await;
     let (body, beside) = (batch(40), single(fixture::person(41)));
     let (answer, beside) = tokio::join!(server.batch(&body), server.extract(&beside));
     assert_eq!(answer.ok()["summary"]["succeeded"], 40);
@@ -196,23 +267,45 @@ async fn a_429_pauses_everybody_who_uses_the_key() {
     let paused = log.calls[0].ended_at();
     // What was on its way when the 429 went out cannot be called back.
     let on_the_way = Duration::from_millis(50);
-    let during =
-        log.arrivals().into_iter().filter(|at| *at > paused + on_the_way && *at < paused + Duration::from_secs(1)).count();
+    let during = log
+        .arrivals()
+        .into_iter()
+        .filter(|at| *at > paused + on_the_way && *at < paused + Duration::from_secs(1))
+        .count();
     assert_eq!(during, 0, "calls during the pause");
-    let next = log.arrivals().into_iter().find(|at| *at >= paused + Duration::from_secs(1)).expect("the queue moves again");
-    assert!(next <= paused + Duration::from_secs(1) + AT_ONCE, "{:?} after the 429", next - paused);
+    let next = log
+        .arrivals()
+        .into_iter()
+        .find(|at| *at >= paused + Duration::from_secs(1))
+        .expect("the queue moves again");
+    assert!(
+        next <= paused + Duration::from_secs(1) + AT_ONCE,
+        "{:?} after the 429",
+        next - paused
+    );
 }
 
 #[tokio::test]
 async fn after_a_pause_the_queue_flows_at_its_rate() {
     let _turn = turn::alone().await;
-    let upstream = Upstream::saying([Reply::error(429, "slow down").with_header("retry-after-ms", 600)]);
-    let server = Server::asking(&upstream).env("EXTRACTD_REQUESTS_PER_MINUTE", 1_200).start().await;
-    assert_eq!(server.batch(&batch(10)).await.ok()["summary"]["succeeded"], 10);
+    let upstream =
+        Upstream::saying([Reply::error(429, "slow down").with_header("retry-after-ms", 600)]);
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_REQUESTS_PER_MINUTE", 1_200)
+        .start()
+        .await;
+    assert_eq!(
+        server.batch(&batch(10)).await.ok()["summary"]["succeeded"],
+        10
+    );
     let arrivals = upstream.log().arrivals();
     // 50 ms apart, less what the upstream's stamps may be off.
     let (first, last) = (arrivals[1], arrivals[10]);
-    assert!(last - first >= Duration::from_millis(9 * 50 - 15), "no burst after the pause: {:?}", last - first);
+    assert!(
+        last - first >= Duration::from_millis(9 * 50 - 15),
+        "no burst after the pause: {:?}",
+        last - first
+    );
 }
 
 #[tokio::test]
@@ -235,7 +328,10 @@ async fn a_503_with_retry_after_costs_no_try() {
 
 #[tokio::test]
 async fn a_429_without_retry_after_is_waited_out_too() {
-    let upstream = Upstream::saying([Reply::error(429, "slow down"), Reply::error(429, "slow down")]);
+    let upstream = Upstream::saying([
+        Reply::error(429, "slow down"),
+        Reply::error(429, "slow down"),
+    ]);
     let server = Server::with(&upstream).await;
     server.extract(&ask()).await.ok();
     assert_eq!(upstream.calls(), 3);
@@ -243,19 +339,34 @@ async fn a_429_without_retry_after_is_waited_out_too() {
 
 #[tokio::test]
 async fn a_pause_longer_than_a_single_may_wait_is_rate_limited_at_once() {
-    let upstream = Upstream::start(|_| Reply::error(429, "come back tomorrow").with_header("retry-after", 86_400));
+    let upstream = Upstream::start(|_| {
+        Reply::error(429, "come back tomorrow").with_header("retry-after", 86_400)
+    });
     let server = Server::with(&upstream).await;
-    let problem = server.extract(&ask()).await.problem(503, "upstream_rate_limited");
+    let problem = server
+        .extract(&ask())
+        .await
+        .problem(503, "upstream_rate_limited");
     assert_eq!(upstream.calls(), 1);
-    assert!(problem.to_string().contains("come back tomorrow"), "{problem}");
+    assert!(
+        problem.to_string().contains("come back tomorrow"),
+        "{problem}"
+    );
 }
 
 #[tokio::test]
 async fn a_call_that_stalls_ends_in_a_timeout_and_is_aborted() {
     let upstream = Upstream::start(|_| Reply::Stall);
     let server = Server::with(&upstream).await;
-    server.extract(&with(ask(), json!({"timeout_ms": 300}))).await.problem(504, "timeout");
-    upstream.wait_for("the call is aborted", Duration::from_secs(1), |log| log.aborted == 1 && log.in_flight == 0).await;
+    server
+        .extract(&with(ask(), json!({"timeout_ms": 300})))
+        .await
+        .problem(504, "timeout");
+    upstream
+        .wait_for("the call is aborted", Duration::from_secs(1), |log| {
+            log.aborted == 1 && log.in_flight == 0
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -264,10 +375,16 @@ async fn the_timeout_covers_backoff_and_attempts_together() {
     let upstream = Upstream::start(|_| Reply::error(500, "oops").with_header("retry-after", 30));
     let server = Server::with(&upstream).await;
     let begun = tokio::time::Instant::now();
-    let answer = server.extract(&with(ask(), json!({"timeout_ms": 600}))).await;
+    let answer = server
+        .extract(&with(ask(), json!({"timeout_ms": 600})))
+        .await;
     let code = answer.json()["code"].clone();
     assert!(code == "timeout" || code == "upstream_error", "{code}");
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(upstream.calls(), 1);
 }
 
@@ -275,11 +392,25 @@ async fn the_timeout_covers_backoff_and_attempts_together() {
 async fn waiting_for_its_turn_does_not_count_toward_the_timeout() {
     let gate = crate::upstream::Gate::closed();
     let held = gate.clone();
-    let upstream = Upstream::start(move |call| if call.index == 0 { Reply::Played.behind(&held) } else { Reply::Played });
-    let server = Server::asking(&upstream).env("EXTRACTD_MAX_CONCURRENCY", 1).start().await;
-    let (slow, quick) = (single("first"), with(single(fixture::person(7)), json!({"timeout_ms": 200})));
+    let upstream = Upstream::start(move |call| {
+        if call.index == 0 {
+            Reply::Played.behind(&held)
+        } else {
+            Reply::Played
+        }
+    });
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_MAX_CONCURRENCY", 1)
+        .start()
+        .await;
+    let (slow, quick) = (
+        single("first"),
+        with(single(fixture::person(7)), json!({"timeout_ms": 200})),
+    );
     let test = async {
-        upstream.wait_for("the slot is taken", LIMIT, |log| log.in_flight == 1).await;
+        upstream
+            .wait_for("the slot is taken", LIMIT, |log| log.in_flight == 1)
+            .await;
         let release = async {
             // The time is what is tested here: longer than the second one's timeout.
             tokio::time::sleep(Duration::from_millis(600)).await;
@@ -290,24 +421,49 @@ async fn waiting_for_its_turn_does_not_count_toward_the_timeout() {
     let (first, second) = tokio::join!(server.extract(&slow), test);
     first.ok();
     let reply = second.ok();
-    assert!(reply["timing"]["queued_ms"].as_f64().unwrap() >= 300.0, "{reply}");
+    assert!(
+        reply["timing"]["queued_ms"].as_f64().unwrap() >= 300.0,
+        "{reply}"
+    );
 }
 
 #[tokio::test]
 async fn waiting_after_a_429_does_not_count_toward_the_timeout() {
     let upstream = Upstream::saying([Reply::error(429, "slow down").with_header("retry-after", 1)]);
     let server = Server::with(&upstream).await;
-    server.extract(&with(ask(), json!({"timeout_ms": 500}))).await.ok();
+    server
+        .extract(&with(ask(), json!({"timeout_ms": 500})))
+        .await
+        .ok();
     assert_eq!(upstream.calls(), 2);
 }
 
 #[tokio::test]
 async fn a_try_that_stalls_does_not_hold_up_the_other_items() {
-    let upstream = Upstream::start(|call| if call.item() == Some(1) { Reply::Stall } else { Reply::Json(right()) });
+    let upstream = Upstream::start(|call| {
+        if call.item() == Some(1) {
+            Reply::Stall
+        } else {
+            Reply::Json(right())
+        }
+    });
     let server = Server::with(&upstream).await;
-    let reply = server.batch(&with(batch(4), json!({"timeout_ms": 400}))).await.ok();
+    let reply = server
+        .batch(&with(batch(4), json!({"timeout_ms": 400})))
+        .await
+        .ok();
     assert_eq!(reply["results"][1]["error"]["code"], "timeout", "{reply}");
     assert_eq!(reply["summary"]["succeeded"], 3);
-    upstream.wait_for("the call is aborted", Duration::from_secs(1), |log| log.in_flight == 0).await;
-    assert!(upstream.log().calls.iter().any(|call| call.is(Ending::Aborted)));
+    upstream
+        .wait_for("the call is aborted", Duration::from_secs(1), |log| {
+            log.in_flight == 0
+        })
+        .await;
+    assert!(
+        upstream
+            .log()
+            .calls
+            .iter()
+            .any(|call| call.is(Ending::Aborted))
+    );
 }

@@ -9,15 +9,24 @@ use crate::server::Server;
 use crate::upstream::Upstream;
 
 async fn put(client: &Client, name: &str, schema: &Value) -> Answer {
-    client.request(Method::PUT, &format!("/v1/schemas/{name}")).json(schema).answer().await
+    client
+        .request(Method::PUT, &format!("/v1/schemas/{name}"))
+        .json(schema)
+        .answer()
+        .await
 }
 
 async fn delete(client: &Client, name: &str) -> Answer {
-    client.request(Method::DELETE, &format!("/v1/schemas/{name}")).answer().await
+    client
+        .request(Method::DELETE, &format!("/v1/schemas/{name}"))
+        .answer()
+        .await
 }
 
 async fn extract_with(client: &Client, name: &str) -> Answer {
-    client.extract(&json!({"input": fixture::person(1), "schema": name})).await
+    client
+        .extract(&json!({"input": fixture::person(1), "schema": name}))
+        .await
 }
 
 #[tokio::test]
@@ -25,11 +34,25 @@ async fn a_schema_that_was_put_answers_to_its_name() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     assert_eq!(put(&server, "person", &schema()).await.status, 201, "new");
-    assert_eq!(put(&server, "person", &schema()).await.status, 200, "replaced");
-    assert_eq!(server.get("/v1/schemas/person").await.ok(), schema(), "the bare schema");
-    assert_eq!(extract_with(&server, "person").await.ok()["data"], fixture::found(1));
+    assert_eq!(
+        put(&server, "person", &schema()).await.status,
+        200,
+        "replaced"
+    );
+    assert_eq!(
+        server.get("/v1/schemas/person").await.ok(),
+        schema(),
+        "the bare schema"
+    );
+    assert_eq!(
+        extract_with(&server, "person").await.ok()["data"],
+        fixture::found(1)
+    );
     let body = json!({"inputs": [fixture::person(2)], "schema": "person"});
-    assert_eq!(server.batch(&body).await.ok()["results"][0]["data"], fixture::found(2));
+    assert_eq!(
+        server.batch(&body).await.ok()["results"][0]["data"],
+        fixture::found(2)
+    );
 }
 
 #[tokio::test]
@@ -37,11 +60,17 @@ async fn the_bare_schema_comes_back_as_it_was_sent() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let text = r#"{"zeta": 1, "type": "object", "$comment": "order and unknown words stay", "alpha": [1.0, 10000000000000001]}"#;
-    let request = server.request(Method::PUT, "/v1/schemas/odd").header("content-type", "application/json").bytes(text);
+    let request = server
+        .request(Method::PUT, "/v1/schemas/odd")
+        .header("content-type", "application/json")
+        .bytes(text);
     assert_eq!(request.answer().await.status, 201);
     let back = server.get("/v1/schemas/odd").await;
     assert_eq!(back.ok(), serde_json::from_str::<Value>(text).unwrap());
-    assert_eq!(back.json().as_object().unwrap().keys().collect::<Vec<_>>(), ["zeta", "type", "$comment", "alpha"]);
+    assert_eq!(
+        back.json().as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["zeta", "type", "$comment", "alpha"]
+    );
 }
 
 #[tokio::test]
@@ -53,14 +82,26 @@ async fn the_list_says_name_hash_time_and_source() {
     put(&server, "a", &json!({"type": "string"})).await;
     put(&server, "c", &schema()).await;
     let list = server.get("/v1/schemas").await.ok();
-    assert_eq!((&list["has_more"], &list["next"]), (&json!(false), &Value::Null), "{list}");
+    assert_eq!(
+        (&list["has_more"], &list["next"]),
+        (&json!(false), &Value::Null),
+        "{list}"
+    );
     let rows = list["data"].as_array().unwrap();
     assert_eq!(rows.len(), 3);
     for row in rows {
-        let fields: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let fields: Vec<_> = row
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         assert_eq!(fields, ["name", "hash", "updated_at", "source"]);
         let time = row["updated_at"].as_str().unwrap();
-        assert!(time.starts_with("20") && time.contains('T') && time.ends_with('Z'), "RFC 3339 in UTC: {time}");
+        assert!(
+            time.starts_with("20") && time.contains('T') && time.ends_with('Z'),
+            "RFC 3339 in UTC: {time}"
+        );
     }
     let hash = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap()["hash"].clone();
     assert_eq!(hash("b"), hash("c"), "the same schema has the same hash");
@@ -77,11 +118,19 @@ async fn the_list_comes_in_pages() {
     let (mut names, mut path, mut pages) = (Vec::new(), "/v1/schemas?limit=2".to_owned(), 0);
     loop {
         let page = server.get(&path).await.ok();
-        names.extend(page["data"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned()));
+        names.extend(
+            page["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| row["name"].as_str().unwrap().to_owned()),
+        );
         pages += 1;
         assert!(pages <= 3, "{page}");
         match page["next"].as_str() {
-            Some(cursor) => path = format!("/v1/schemas?limit=2&after={}", fixture::encoded(cursor)),
+            Some(cursor) => {
+                path = format!("/v1/schemas?limit=2&after={}", fixture::encoded(cursor))
+            }
             None => break,
         }
     }
@@ -97,9 +146,17 @@ async fn a_deleted_schema_is_gone() {
     put(&server, "person", &schema()).await;
     let deleted = delete(&server, "person").await;
     assert_eq!((deleted.status.as_u16(), deleted.text()), (204, ""));
-    server.get("/v1/schemas/person").await.problem(404, "not_found");
+    server
+        .get("/v1/schemas/person")
+        .await
+        .problem(404, "not_found");
     delete(&server, "person").await.problem(404, "not_found");
-    check_pointer(&extract_with(&server, "person").await.problem(422, "invalid_request"), "/schema");
+    check_pointer(
+        &extract_with(&server, "person")
+            .await
+            .problem(422, "invalid_request"),
+        "/schema",
+    );
 }
 
 #[tokio::test]
@@ -121,8 +178,14 @@ async fn what_was_put_survives_a_restart() {
     delete(&server, "gone").await;
     let server = server.restart().await;
     assert_eq!(server.get("/v1/schemas/person").await.ok(), schema());
-    server.get("/v1/schemas/gone").await.problem(404, "not_found");
-    assert_eq!(extract_with(&server, "person").await.ok()["data"], fixture::found(1));
+    server
+        .get("/v1/schemas/gone")
+        .await
+        .problem(404, "not_found");
+    assert_eq!(
+        extract_with(&server, "person").await.ok()["data"],
+        fixture::found(1)
+    );
 }
 
 #[tokio::test]
@@ -133,30 +196,56 @@ async fn schemas_of_the_folder_are_there_from_the_start_and_stay_as_they_are() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("person.json"), schema().to_string()).unwrap();
     std::fs::write(folder.join("notes.txt"), "no schema").unwrap();
-    let server = server.env("EXTRACTD_SCHEMAS_DIR", folder.display()).start().await;
+    let server = server
+        .env("EXTRACTD_SCHEMAS_DIR", folder.display())
+        .start()
+        .await;
     assert_eq!(server.get("/v1/schemas/person").await.ok(), schema());
-    assert_eq!(extract_with(&server, "person").await.ok()["data"], fixture::found(1));
-    put(&server, "person", &schema()).await.problem(409, "conflict");
+    assert_eq!(
+        extract_with(&server, "person").await.ok()["data"],
+        fixture::found(1)
+    );
+    put(&server, "person", &schema())
+        .await
+        .problem(409, "conflict");
     delete(&server, "person").await.problem(409, "conflict");
     put(&server, "own", &schema()).await;
     let list = server.get("/v1/schemas").await.ok();
     let rows = list["data"].as_array().unwrap();
-    let source = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap()["source"].clone();
+    let source =
+        |name: &str| rows.iter().find(|row| row["name"] == name).unwrap()["source"].clone();
     assert_eq!(rows.len(), 2);
-    assert_ne!(source("person"), source("own"), "the list says where each comes from");
+    assert_ne!(
+        source("person"),
+        source("own"),
+        "the list says where each comes from"
+    );
 }
 
 #[tokio::test]
 async fn a_broken_schema_in_the_folder_stops_the_start_and_is_named() {
     let builder = Server::bare();
-    std::fs::write(builder.folder().join("broken.json"), "{\"type\": \"objekt\"}").unwrap();
+    std::fs::write(
+        builder.folder().join("broken.json"),
+        "{\"type\": \"objekt\"}",
+    )
+    .unwrap();
     let mut command = crate::server::binary();
-    command.arg("serve").env("EXTRACTD_LISTEN", "127.0.0.1:0").env("EXTRACTD_DATA_DIR", builder.folder().join("data"));
+    command
+        .arg("serve")
+        .env("EXTRACTD_LISTEN", "127.0.0.1:0")
+        .env("EXTRACTD_DATA_DIR", builder.folder().join("data"));
     command
         .env("EXTRACTD_SCHEMAS_DIR", builder.folder())
         .env("OPENAI_API_KEY", "sk-test")
         .env("EXTRACTD_MODEL", "openai/test-model");
-    let ended = crate::client::within(crate::client::LIMIT, "the start is refused", command.output()).await.unwrap();
+    let ended = crate::client::within(
+        crate::client::LIMIT,
+        "the start is refused",
+        command.output(),
+    )
+    .await
+    .unwrap();
     assert!(!ended.status.success());
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("broken.json"), "{said}");
@@ -170,6 +259,9 @@ async fn the_data_folder_is_readable_by_its_owner_only() {
     let data = builder.folder().join("data");
     let server = builder.start().await;
     put(&server, "person", &schema()).await;
-    let mode = std::fs::metadata(&data).expect("it has been made").permissions().mode();
+    let mode = std::fs::metadata(&data)
+        .expect("it has been made")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }

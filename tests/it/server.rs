@@ -21,7 +21,12 @@ const START: Duration = Duration::from_secs(60);
 /// The binary under test.
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_extractd"));
-    command.env_clear().kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env_clear()
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     // A coverage build says where its counts go.
     if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
         command.env("LLVM_PROFILE_FILE", profile);
@@ -33,7 +38,12 @@ pub fn binary() -> Command {
 fn shell(script: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script, env!("CARGO_BIN_EXE_extractd")]);
-    command.env_clear().kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env_clear()
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -76,16 +86,32 @@ impl Builder {
         let mut command = match &self.file_limit {
             None => binary(),
             // A write beyond the limit fails, rather than end the process.
-            Some(blocks) => shell(&format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\"")),
+            Some(blocks) => shell(&format!(
+                "trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\""
+            )),
         };
-        command.arg("serve").current_dir(self.folder()).envs(self.environment.iter().cloned());
+        command
+            .arg("serve")
+            .current_dir(self.folder())
+            .envs(self.environment.iter().cloned());
         let mut child = command.spawn().expect("the binary starts");
         let output = Output::default();
         output.follow(child.stderr.take().unwrap());
         output.follow(child.stdout.take().unwrap());
-        let address = within(START, "the server says where it listens", output.address(&mut child)).await;
+        let address = within(
+            START,
+            "the server says where it listens",
+            output.address(&mut child),
+        )
+        .await;
         let client = Client::new(address.parse().expect("the address is one"));
-        Server { client, child, output, builder: self, turn: Some(turn) }
+        Server {
+            client,
+            child,
+            output,
+            builder: self,
+            turn: Some(turn),
+        }
     }
 }
 
@@ -103,8 +129,15 @@ impl Server {
     pub fn bare() -> Builder {
         let folder = Arc::new(Folder::new());
         let data = folder.0.join("data").display().to_string();
-        let environment = vec![("EXTRACTD_LISTEN".to_owned(), "127.0.0.1:0".to_owned()), ("EXTRACTD_DATA_DIR".to_owned(), data)];
-        Builder { environment, folder, file_limit: None }
+        let environment = vec![
+            ("EXTRACTD_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("EXTRACTD_DATA_DIR".to_owned(), data),
+        ];
+        Builder {
+            environment,
+            folder,
+            file_limit: None,
+        }
     }
 
     /// One that asks `upstream`, not yet started.
@@ -114,7 +147,10 @@ impl Server {
 
     /// One whose provider is at a base URL, not yet started.
     pub fn asking_at(url: &str) -> Builder {
-        Self::bare().env("OPENAI_BASE_URL", url).env("OPENAI_API_KEY", "sk-test").env("EXTRACTD_MODEL", "openai/test-model")
+        Self::bare()
+            .env("OPENAI_BASE_URL", url)
+            .env("OPENAI_API_KEY", "sk-test")
+            .env("EXTRACTD_MODEL", "openai/test-model")
     }
 
     /// One with this configuration file, not yet started.
@@ -140,7 +176,10 @@ impl Server {
     /// Asks it to drain and end.
     pub fn terminate(&self) {
         let kill = format!("kill -TERM {}", self.pid());
-        let done = std::process::Command::new("/bin/sh").args(["-c", &kill]).status().expect("a shell");
+        let done = std::process::Command::new("/bin/sh")
+            .args(["-c", &kill])
+            .status()
+            .expect("a shell");
         assert!(done.success(), "{kill}");
     }
 
@@ -151,25 +190,38 @@ impl Server {
 
     /// For it, the disk is full from now on. It was started with a limit, so that a write beyond it fails rather than end the process.
     pub fn fill_disk(&self) {
-        assert!(self.builder.file_limit.is_some(), "it would be ended by a signal");
+        assert!(
+            self.builder.file_limit.is_some(),
+            "it would be ended by a signal"
+        );
         self.limit_files("1");
     }
 
     fn limit_files(&self, bytes: &str) {
         let (pid, limit) = (self.pid().to_string(), format!("--fsize={bytes}:"));
-        let set = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        let set = std::process::Command::new("prlimit")
+            .args(["--pid", &pid, &limit])
+            .status();
         assert!(set.expect("prlimit, of util-linux").success());
     }
 
     /// Waits for its end; the exit code, `None` when a signal ended it.
     pub async fn exit(&mut self, limit: Duration) -> Option<i32> {
-        within(limit, "the server ends", self.child.wait()).await.unwrap().code()
+        within(limit, "the server ends", self.child.wait())
+            .await
+            .unwrap()
+            .code()
     }
 
     /// Ends it and starts it anew on the same folder.
     pub async fn restart(mut self) -> Self {
         self.terminate();
-        assert_eq!(self.exit(Duration::from_secs(30)).await, Some(0), "{}", self.output());
+        assert_eq!(
+            self.exit(Duration::from_secs(30)).await,
+            Some(0),
+            "{}",
+            self.output()
+        );
         self.again().await
     }
 
@@ -182,9 +234,16 @@ impl Server {
     /// Starts one that has ended anew on the same folder.
     async fn again(self) -> Self {
         // Without the limit, which a running one can be given again.
-        let file_limit = self.builder.file_limit.as_ref().map(|_| "unlimited".to_owned());
-        let again =
-            Builder { environment: self.builder.environment.clone(), folder: Arc::clone(&self.builder.folder), file_limit };
+        let file_limit = self
+            .builder
+            .file_limit
+            .as_ref()
+            .map(|_| "unlimited".to_owned());
+        let again = Builder {
+            environment: self.builder.environment.clone(),
+            folder: Arc::clone(&self.builder.folder),
+            file_limit,
+        };
         drop(self);
         again.start().await
     }
@@ -211,9 +270,18 @@ impl Server {
     }
 
     fn status_bytes(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is there");
-        let line = status.lines().find(|line| line.starts_with(name)).expect("it says how much memory it has");
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("the process is there");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with(name))
+            .expect("it says how much memory it has");
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
     }
 }
 
@@ -242,7 +310,10 @@ struct Output {
 
 impl Default for Output {
     fn default() -> Self {
-        Self { lines: Arc::default(), changed: watch::Sender::new(()) }
+        Self {
+            lines: Arc::default(),
+            changed: watch::Sender::new(()),
+        }
     }
 }
 
@@ -274,8 +345,13 @@ impl Output {
 
     fn find_address(&self) -> Option<String> {
         let lines = self.lines.lock().unwrap();
-        let after = lines.iter().find_map(|line| line.split_once("listening on http://"))?.1;
-        let end = after.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ':'))).unwrap_or(after.len());
+        let after = lines
+            .iter()
+            .find_map(|line| line.split_once("listening on http://"))?
+            .1;
+        let end = after
+            .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ':')))
+            .unwrap_or(after.len());
         Some(after[..end].to_owned())
     }
 }
@@ -286,7 +362,11 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("extractd-it-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "extractd-it-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).expect("the folder can be made");
         Self(path)

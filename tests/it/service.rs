@@ -26,7 +26,12 @@ async fn it_says_that_it_is_alive_and_takes_work() {
 async fn its_version_is_the_crates() {
     let (_upstream, server) = running().await;
     let version = server.get("/version").await;
-    assert_eq!(version.ok()["version"], env!("CARGO_PKG_VERSION"), "{}", version.text());
+    assert_eq!(
+        version.ok()["version"],
+        env!("CARGO_PKG_VERSION"),
+        "{}",
+        version.text()
+    );
 }
 
 #[tokio::test]
@@ -34,13 +39,30 @@ async fn the_models_have_openais_list_shape() {
     let (_upstream, server) = running().await;
     let models = server.get("/v1/models").await.ok();
     assert_eq!(models["object"], "list");
-    let model = models["data"].as_array().unwrap().iter().find(|model| model["default"] == true).expect("one is the default");
+    let model = models["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|model| model["default"] == true)
+        .expect("one is the default");
     assert_eq!(
         (&model["id"], &model["object"], &model["provider"]),
-        (&json!("openai/test-model"), &json!("model"), &json!("openai"))
+        (
+            &json!("openai/test-model"),
+            &json!("model"),
+            &json!("openai")
+        )
     );
-    assert!(model["created"].is_u64() && model["owned_by"].is_string(), "{model}");
-    let modes: Vec<_> = model["modes"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(
+        model["created"].is_u64() && model["owned_by"].is_string(),
+        "{model}"
+    );
+    let modes: Vec<_> = model["modes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     for mode in ["json_schema", "tools", "json_object", "text"] {
         assert!(modes.contains(&mode), "{modes:?}");
     }
@@ -51,21 +73,64 @@ async fn the_limits_show_what_is_used_and_what_waits() {
     let gate = crate::upstream::Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
-    let server = Server::asking(&upstream).env("EXTRACTD_MAX_CONCURRENCY", 3).start().await;
-    let batch = server.open("/v1/extract/batch", "*/*", &fixture::batch(20)).await.expect(200);
-    upstream.wait_for("three in flight", crate::client::LIMIT, |log| log.in_flight == 3).await;
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_MAX_CONCURRENCY", 3)
+        .start()
+        .await;
+    let batch = server
+        .open("/v1/extract/batch", "*/*", &fixture::batch(20))
+        .await
+        .expect(200);
+    upstream
+        .wait_for("three in flight", crate::client::LIMIT, |log| {
+            log.in_flight == 3
+        })
+        .await;
     let answer = server.get("/v1/limits").await.ok();
     for row in answer["limits"].as_array().unwrap() {
-        let fields: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(fields, ["name", "kind", "scope", "limit", "in_use", "available", "waiting"], "{row}");
+        let fields: Vec<_> = row
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                "name",
+                "kind",
+                "scope",
+                "limit",
+                "in_use",
+                "available",
+                "waiting"
+            ],
+            "{row}"
+        );
         assert!(
-            ["concurrency", "requests_per_minute", "tokens_per_minute", "queue"].contains(&row["kind"].as_str().unwrap()),
+            [
+                "concurrency",
+                "requests_per_minute",
+                "tokens_per_minute",
+                "queue"
+            ]
+            .contains(&row["kind"].as_str().unwrap()),
             "{row}"
         );
     }
     let concurrency = server.limit("concurrency").await.unwrap();
-    assert_eq!((&concurrency["limit"], &concurrency["in_use"], &concurrency["available"]), (&json!(3), &json!(3), &json!(0)));
-    assert!(concurrency["waiting"].as_u64().unwrap() >= 1, "{concurrency}");
+    assert_eq!(
+        (
+            &concurrency["limit"],
+            &concurrency["in_use"],
+            &concurrency["available"]
+        ),
+        (&json!(3), &json!(3), &json!(0))
+    );
+    assert!(
+        concurrency["waiting"].as_u64().unwrap() >= 1,
+        "{concurrency}"
+    );
     let queue = server.limit("queue").await.expect("a row for the queue");
     assert_eq!(queue["limit"], 100_000, "{queue}");
     gate.open();
@@ -79,12 +144,25 @@ async fn the_metrics_are_prometheus_text() {
     server.extract(&single(fixture::person(1))).await.ok();
     let metrics = server.get("/metrics").await;
     assert_eq!(metrics.status, 200);
-    assert!(metrics.header("content-type").starts_with("text/plain"), "{:?}", metrics.headers);
-    let samples: Vec<_> = metrics.text().lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    assert!(
+        metrics.header("content-type").starts_with("text/plain"),
+        "{:?}",
+        metrics.headers
+    );
+    let samples: Vec<_> = metrics
+        .text()
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .collect();
     assert!(samples.len() >= 3, "{}", metrics.text());
     for sample in samples {
-        let (name, value) = sample.rsplit_once(' ').unwrap_or_else(|| panic!("a sample: {sample}"));
-        assert!(name.starts_with("extractd_") || name.starts_with("process_"), "{sample}");
+        let (name, value) = sample
+            .rsplit_once(' ')
+            .unwrap_or_else(|| panic!("a sample: {sample}"));
+        assert!(
+            name.starts_with("extractd_") || name.starts_with("process_"),
+            "{sample}"
+        );
         assert!(value.parse::<f64>().is_ok(), "{sample}");
     }
 }
@@ -93,9 +171,19 @@ async fn the_metrics_are_prometheus_text() {
 async fn the_openapi_document_is_3_1_and_names_every_path() {
     let (_upstream, server) = running().await;
     let document = server.get("/openapi.json").await;
-    assert!(document.header("content-type").starts_with("application/json"), "{:?}", document.headers);
+    assert!(
+        document
+            .header("content-type")
+            .starts_with("application/json"),
+        "{:?}",
+        document.headers
+    );
     let document = document.ok();
-    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."), "{}", document["openapi"]);
+    assert!(
+        document["openapi"].as_str().unwrap().starts_with("3.1."),
+        "{}",
+        document["openapi"]
+    );
     let operations = [
         ("/v1/extract", "post"),
         ("/v1/extract/batch", "post"),
@@ -112,7 +200,10 @@ async fn the_openapi_document_is_3_1_and_names_every_path() {
     ];
     for (path, method) in operations {
         let operation = &document["paths"][path][method];
-        assert!(operation["responses"].is_object(), "{method} {path}: {operation}");
+        assert!(
+            operation["responses"].is_object(),
+            "{method} {path}: {operation}"
+        );
     }
     check_references(&document, &document);
 }
@@ -120,15 +211,22 @@ async fn the_openapi_document_is_3_1_and_names_every_path() {
 /// Fails the test when a local reference of the document leads nowhere.
 fn check_references(document: &Value, part: &Value) {
     if let Some(target) = part.get("$ref").and_then(Value::as_str) {
-        let pointer = target.strip_prefix('#').unwrap_or_else(|| panic!("{target} leads outside"));
-        assert!(document.pointer(pointer).is_some(), "{target} leads nowhere");
+        let pointer = target
+            .strip_prefix('#')
+            .unwrap_or_else(|| panic!("{target} leads outside"));
+        assert!(
+            document.pointer(pointer).is_some(),
+            "{target} leads nowhere"
+        );
     }
     match part {
         Value::Object(fields) => fields
             .iter()
             .filter(|(name, _)| *name != "example" && *name != "examples")
             .for_each(|(_, field)| check_references(document, field)),
-        Value::Array(elements) => elements.iter().for_each(|element| check_references(document, element)),
+        Value::Array(elements) => elements
+            .iter()
+            .for_each(|element| check_references(document, element)),
         _ => {}
     }
 }
@@ -167,24 +265,46 @@ async fn the_reference_works_offline() {
         page = server.get(&path).await;
     }
     assert_eq!(page.status, 200, "{path}");
-    assert!(page.header("content-type").starts_with("text/html"), "{:?}", page.headers);
+    assert!(
+        page.header("content-type").starts_with("text/html"),
+        "{:?}",
+        page.headers
+    );
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let resources = resources(page.text());
     for resource in &resources {
-        assert!(!resource.starts_with("//") && !resource.contains("://"), "{resource} is elsewhere");
-        let target =
-            if resource.starts_with('/') { resource.clone() } else { format!("{folder}/{}", resource.trim_start_matches("./")) };
+        assert!(
+            !resource.starts_with("//") && !resource.contains("://"),
+            "{resource} is elsewhere"
+        );
+        let target = if resource.starts_with('/') {
+            resource.clone()
+        } else {
+            format!("{folder}/{}", resource.trim_start_matches("./"))
+        };
         assert_eq!(server.get(&target).await.status, 200, "{target}");
     }
-    assert!(!resources.is_empty() || page.text().contains("/v1/extract"), "the page shows something: {}", page.text());
+    assert!(
+        !resources.is_empty() || page.text().contains("/v1/extract"),
+        "the page shows something: {}",
+        page.text()
+    );
 }
 
 /// What a page loads: `src` of anything, `href` of `link`.
 fn resources(page: &str) -> Vec<String> {
     let tags = page.split('<').filter(|tag| !tag.starts_with("a "));
-    let attributes = tags.flat_map(|tag| ["src=\"", "href=\""].into_iter().filter_map(move |name| tag.split_once(name)));
-    let targets = attributes.filter_map(|(_, after)| after.split_once('"')).map(|(target, _)| target.to_owned());
-    targets.filter(|target| !target.starts_with("data:") && !target.starts_with('#')).collect()
+    let attributes = tags.flat_map(|tag| {
+        ["src=\"", "href=\""]
+            .into_iter()
+            .filter_map(move |name| tag.split_once(name))
+    });
+    let targets = attributes
+        .filter_map(|(_, after)| after.split_once('"'))
+        .map(|(target, _)| target.to_owned());
+    targets
+        .filter(|target| !target.starts_with("data:") && !target.starts_with('#'))
+        .collect()
 }
 
 #[tokio::test]
@@ -193,13 +313,27 @@ async fn every_reply_has_a_request_id_the_callers_if_it_is_sane() {
     let mut seen = std::collections::HashSet::new();
     for path in ["/healthz", "/v1/models", "/v1/nothing", "/openapi.json"] {
         let id = server.get(path).await.header("x-request-id").to_owned();
-        assert!(id.len() >= 8 && seen.insert(id.clone()), "{path}: {id:?} is its own");
+        assert!(
+            id.len() >= 8 && seen.insert(id.clone()),
+            "{path}: {id:?} is its own"
+        );
     }
-    let theirs = server.with_header("x-request-id", "their-id_1.2:3").extract(&single("Ada")).await;
+    let theirs = server
+        .with_header("x-request-id", "their-id_1.2:3")
+        .extract(&single("Ada"))
+        .await;
     assert_eq!(theirs.header("x-request-id"), "their-id_1.2:3");
     for odd in ["a b", "<script>", &"x".repeat(5_000), "", "\"quoted\""] {
-        let id = server.with_header("x-request-id", odd).get("/healthz").await.header("x-request-id").to_owned();
-        assert!(id != odd && id.len() >= 8, "{odd:?} is replaced, not echoed: {id:?}");
+        let id = server
+            .with_header("x-request-id", odd)
+            .get("/healthz")
+            .await
+            .header("x-request-id")
+            .to_owned();
+        assert!(
+            id != odd && id.len() >= 8,
+            "{odd:?} is replaced, not echoed: {id:?}"
+        );
     }
 }
 
@@ -209,27 +343,64 @@ async fn server_timing_says_where_the_time_went() {
     let answer = server.extract(&single("Ada")).await;
     let timing = answer.header("server-timing");
     for part in ["queue", "upstream", "total"] {
-        let found = timing.split(',').map(str::trim).find(|metric| metric.split(';').next() == Some(part));
-        let duration = found.and_then(|metric| metric.split_once("dur=")).and_then(|(_, dur)| dur.parse::<f64>().ok());
-        assert!(duration.is_some_and(|dur| dur >= 0.0), "{part} in {timing:?}");
+        let found = timing
+            .split(',')
+            .map(str::trim)
+            .find(|metric| metric.split(';').next() == Some(part));
+        let duration = found
+            .and_then(|metric| metric.split_once("dur="))
+            .and_then(|(_, dur)| dur.parse::<f64>().ok());
+        assert!(
+            duration.is_some_and(|dur| dur >= 0.0),
+            "{part} in {timing:?}"
+        );
     }
-    assert!(server.get("/v1/nothing").await.header("server-timing").contains("total"), "every reply carries it");
+    assert!(
+        server
+            .get("/v1/nothing")
+            .await
+            .header("server-timing")
+            .contains("total"),
+        "every reply carries it"
+    );
 }
 
-const LOOPBACK: [&str; 5] = ["localhost", "localhost:8080", "127.0.0.1", "[::1]:8080", "127.0.0.1:1"];
+const LOOPBACK: [&str; 5] = [
+    "localhost",
+    "localhost:8080",
+    "127.0.0.1",
+    "[::1]:8080",
+    "127.0.0.1:1",
+];
 
 #[tokio::test]
 async fn only_the_loopbacks_own_names_are_answered() {
     let (upstream, server) = running().await;
     for host in LOOPBACK {
-        assert_eq!(server.with_header("host", host).get("/v1/models").await.status, 200, "{host}");
+        assert_eq!(
+            server
+                .with_header("host", host)
+                .get("/v1/models")
+                .await
+                .status,
+            200,
+            "{host}"
+        );
     }
-    for host in
-        ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.nip.io", "10.0.0.1", "localhost@evil.example"]
-    {
+    for host in [
+        "evil.example",
+        "evil.example:8080",
+        "localhost.evil.example",
+        "127.0.0.1.nip.io",
+        "10.0.0.1",
+        "localhost@evil.example",
+    ] {
         let stranger = server.with_header("host", host);
         stranger.get("/v1/models").await.problem(403, "forbidden");
-        stranger.extract(&single("Ada")).await.problem(403, "forbidden");
+        stranger
+            .extract(&single("Ada"))
+            .await
+            .problem(403, "forbidden");
     }
     assert_eq!(upstream.calls(), 0);
 }
@@ -237,15 +408,37 @@ async fn only_the_loopbacks_own_names_are_answered() {
 #[tokio::test]
 async fn a_configured_host_is_answered_too() {
     let upstream = Upstream::playing();
-    let server = Server::asking(&upstream).env("EXTRACTD_HOSTS", "extract.example,other.example").start().await;
-    for host in ["extract.example", "other.example:8080", "EXTRACT.example", "localhost"] {
-        assert_eq!(server.with_header("host", host).get("/v1/models").await.status, 200, "{host}");
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_HOSTS", "extract.example,other.example")
+        .start()
+        .await;
+    for host in [
+        "extract.example",
+        "other.example:8080",
+        "EXTRACT.example",
+        "localhost",
+    ] {
+        assert_eq!(
+            server
+                .with_header("host", host)
+                .get("/v1/models")
+                .await
+                .status,
+            200,
+            "{host}"
+        );
     }
-    server.with_header("host", "evil.example").get("/v1/models").await.problem(403, "forbidden");
+    server
+        .with_header("host", "evil.example")
+        .get("/v1/models")
+        .await
+        .problem(403, "forbidden");
 }
 
 async fn preflight(client: &Client, origin: &str) -> Answer {
-    let request = client.request(Method::OPTIONS, "/v1/extract").header("origin", origin);
+    let request = client
+        .request(Method::OPTIONS, "/v1/extract")
+        .header("origin", origin);
     request
         .header("access-control-request-method", "POST")
         .header("access-control-request-headers", "content-type")
@@ -256,22 +449,53 @@ async fn preflight(client: &Client, origin: &str) -> Answer {
 #[tokio::test]
 async fn cors_is_off_unless_origins_are_configured() {
     let (_upstream, server) = running().await;
-    assert_eq!(preflight(&server, "https://app.example").await.header("access-control-allow-origin"), "");
-    let answer = server.with_header("origin", "https://app.example").get("/v1/models").await;
+    assert_eq!(
+        preflight(&server, "https://app.example")
+            .await
+            .header("access-control-allow-origin"),
+        ""
+    );
+    let answer = server
+        .with_header("origin", "https://app.example")
+        .get("/v1/models")
+        .await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
 }
 
 #[tokio::test]
 async fn configured_origins_are_allowed_and_no_others() {
     let upstream = Upstream::playing();
-    let server = Server::asking(&upstream).env("EXTRACTD_CORS_ORIGINS", "https://app.example").start().await;
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_CORS_ORIGINS", "https://app.example")
+        .start()
+        .await;
     let allowed = preflight(&server, "https://app.example").await;
     assert!(allowed.status.is_success(), "{}", allowed.status);
-    assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example");
-    assert!(allowed.header("access-control-allow-methods").contains("POST"), "{:?}", allowed.headers);
-    assert_ne!(preflight(&server, "https://evil.example").await.header("access-control-allow-origin"), "https://evil.example");
-    let answer = server.with_header("origin", "https://app.example").get("/v1/models").await;
-    assert_eq!(answer.header("access-control-allow-origin"), "https://app.example");
+    assert_eq!(
+        allowed.header("access-control-allow-origin"),
+        "https://app.example"
+    );
+    assert!(
+        allowed
+            .header("access-control-allow-methods")
+            .contains("POST"),
+        "{:?}",
+        allowed.headers
+    );
+    assert_ne!(
+        preflight(&server, "https://evil.example")
+            .await
+            .header("access-control-allow-origin"),
+        "https://evil.example"
+    );
+    let answer = server
+        .with_header("origin", "https://app.example")
+        .get("/v1/models")
+        .await;
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        "https://app.example"
+    );
 }
 
 #[tokio::test]
@@ -286,7 +510,11 @@ async fn a_traceparent_is_honoured_and_passed_upstream() {
     for call in &calls {
         let passed = call.header("traceparent").expect("it is passed on");
         let fields: Vec<_> = passed.split('-').collect();
-        assert_eq!((fields.len(), fields[0], fields[1]), (4, "00", trace), "{passed}");
+        assert_eq!(
+            (fields.len(), fields[0], fields[1]),
+            (4, "00", trace),
+            "{passed}"
+        );
     }
 }
 
@@ -297,14 +525,26 @@ async fn the_log_tells_no_input_output_or_key() {
         Reply::Text("broken output-4712".into()),
         Reply::error(500, "x"),
     ]);
-    let server = Server::asking(&upstream).env("EXTRACTD_LOG", "trace").start().await;
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_LOG", "trace")
+        .start()
+        .await;
     let body = json!({"input": "input-4711", "schema": {"type": "object"}, "instructions": "instruction-4711"});
     server.extract(&body).await.ok();
     server.extract(&body).await.ok();
-    server.extract(&json!({"input": "input-4711", "schema": {}, "unknown": 1})).await.problem(422, "invalid_request");
+    server
+        .extract(&json!({"input": "input-4711", "schema": {}, "unknown": 1}))
+        .await
+        .problem(422, "invalid_request");
     let log = server.output();
     assert!(log.contains("listening on"), "there is a log: {log}");
-    for secret in ["input-4711", "output-4711", "output-4712", "instruction-4711", "sk-test"] {
+    for secret in [
+        "input-4711",
+        "output-4711",
+        "output-4712",
+        "instruction-4711",
+        "sk-test",
+    ] {
         assert!(!log.contains(secret), "{secret:?} is in the log");
     }
 }
@@ -312,12 +552,18 @@ async fn the_log_tells_no_input_output_or_key() {
 #[tokio::test]
 async fn the_log_can_be_json() {
     let upstream = Upstream::playing();
-    let server = Server::asking(&upstream).env("EXTRACTD_LOG_FORMAT", "json").start().await;
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_LOG_FORMAT", "json")
+        .start()
+        .await;
     server.extract(&single("Ada")).await.ok();
     let log = server.output();
     assert!(!log.is_empty());
     for line in log.lines() {
-        assert!(serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()), "{line}");
+        assert!(
+            serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()),
+            "{line}"
+        );
     }
 }
 

@@ -24,12 +24,17 @@ async fn gated() -> (Upstream, Server, Gate) {
 async fn one_in_flight(upstream: &Upstream, server: &Server) -> JoinHandle<Answer> {
     let client = Client::clone(server);
     let request = tokio::spawn(async move { client.extract(&single(fixture::person(1))).await });
-    upstream.wait_for("one is in flight", LIMIT, |log| log.in_flight == 1).await;
+    upstream
+        .wait_for("one is in flight", LIMIT, |log| log.in_flight == 1)
+        .await;
     request
 }
 
 async fn until_draining(server: &Server) {
-    eventually(PROMPTLY, "readyz says that it drains", async || (server.get("/readyz").await.status == 503).then_some(())).await;
+    eventually(PROMPTLY, "readyz says that it drains", async || {
+        (server.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -42,7 +47,9 @@ async fn idle_it_ends_at_once() {
 #[tokio::test]
 async fn an_idle_connection_does_not_hold_it_up() {
     let (_upstream, mut server, _gate) = gated().await;
-    let connection = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    let connection = tokio::net::TcpStream::connect(server.address())
+        .await
+        .unwrap();
     let kept = server.request(http::Method::GET, "/healthz").send().await;
     server.terminate();
     assert_eq!(server.exit(PROMPTLY).await, Some(0), "{}", server.output());
@@ -56,12 +63,23 @@ async fn what_is_in_flight_finishes_and_new_work_is_refused() {
     server.terminate();
     until_draining(&server).await;
     assert!(
-        server.get("/readyz").await.text().contains("drain") || server.get("/readyz").await.text().contains("shut"),
+        server.get("/readyz").await.text().contains("drain")
+            || server.get("/readyz").await.text().contains("shut"),
         "it says why"
     );
-    assert_eq!(server.get("/healthz").await.status, 200, "it is alive while it drains");
-    server.extract(&single("too late")).await.problem(503, "shutting_down");
-    server.batch(&fixture::batch(2)).await.problem(503, "shutting_down");
+    assert_eq!(
+        server.get("/healthz").await.status,
+        200,
+        "it is alive while it drains"
+    );
+    server
+        .extract(&single("too late"))
+        .await
+        .problem(503, "shutting_down");
+    server
+        .batch(&fixture::batch(2))
+        .await
+        .problem(503, "shutting_down");
     gate.open();
     assert_eq!(request.await.unwrap().ok()["data"], fixture::found(1));
     assert_eq!(server.exit(PROMPTLY).await, Some(0), "{}", server.output());
@@ -71,33 +89,60 @@ async fn what_is_in_flight_finishes_and_new_work_is_refused() {
 #[tokio::test]
 async fn a_stream_in_flight_ends_with_done() {
     let (upstream, mut server, gate) = gated().await;
-    let response = server.open("/v1/extract/batch", "text/event-stream", &fixture::batch(10)).await.expect(200);
-    upstream.wait_for("ten in flight", LIMIT, |log| log.in_flight == 10).await;
+    let response = server
+        .open(
+            "/v1/extract/batch",
+            "text/event-stream",
+            &fixture::batch(10),
+        )
+        .await
+        .expect(200);
+    upstream
+        .wait_for("ten in flight", LIMIT, |log| log.in_flight == 10)
+        .await;
     server.terminate();
     until_draining(&server).await;
     gate.open();
     let events = response.events().await;
     let done = events.last().unwrap();
-    assert_eq!((done.name.as_str(), &done.data["succeeded"]), ("done", &json!(10)));
+    assert_eq!(
+        (done.name.as_str(), &done.data["succeeded"]),
+        ("done", &json!(10))
+    );
     assert_eq!(server.exit(PROMPTLY).await, Some(0), "{}", server.output());
 }
 
 #[tokio::test]
 async fn the_grace_ends_what_would_not() {
     let upstream = Upstream::start(|_| Reply::Stall);
-    let mut server = Server::asking(&upstream).env("EXTRACTD_SHUTDOWN_GRACE_MS", 500).start().await;
+    let mut server = Server::asking(&upstream)
+        .env("EXTRACTD_SHUTDOWN_GRACE_MS", 500)
+        .start()
+        .await;
     let client = server.clone();
     let stuck = tokio::spawn(async move {
-        let request = client.request(http::Method::POST, "/v1/extract/batch").header("accept", "text/event-stream");
+        let request = client
+            .request(http::Method::POST, "/v1/extract/batch")
+            .header("accept", "text/event-stream");
         let mut response = request.json(&fixture::batch(2)).send().await;
         // A closed connection or a last word are both fine; what counts is that it ends.
         while let Ok(Some(_)) = response.try_chunk().await {}
     });
-    upstream.wait_for("two are in flight", LIMIT, |log| log.in_flight == 2).await;
+    upstream
+        .wait_for("two are in flight", LIMIT, |log| log.in_flight == 2)
+        .await;
     let begun = Instant::now();
     server.terminate();
     server.exit(Duration::from_millis(500) + PROMPTLY).await;
-    assert!(begun.elapsed() >= Duration::from_millis(400), "it waited for them: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_millis(400),
+        "it waited for them: {:?}",
+        begun.elapsed()
+    );
     stuck.await.unwrap();
-    upstream.wait_for("the calls are aborted", Duration::from_secs(1), |log| log.in_flight == 0).await;
+    upstream
+        .wait_for("the calls are aborted", Duration::from_secs(1), |log| {
+            log.in_flight == 0
+        })
+        .await;
 }

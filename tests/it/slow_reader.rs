@@ -27,12 +27,18 @@ const BOUND_BYTES: u64 = 64 * 1024 * 1024;
 const STILL: Duration = Duration::from_secs(1);
 
 /// The upload's lines, counted as they are taken from the test.
-fn lines(sent: &Arc<AtomicUsize>) -> impl futures_util::Stream<Item = Bytes> + Send + Sync + 'static + use<> {
+fn lines(
+    sent: &Arc<AtomicUsize>,
+) -> impl futures_util::Stream<Item = Bytes> + Send + Sync + 'static + use<> {
     let sent = Arc::clone(sent);
     futures_util::stream::iter((0..LINES / 100).map(move |block| {
         sent.store((block + 1) * 100, Ordering::Relaxed);
         let lines = (block * 100..(block + 1) * 100).map(|line| {
-            let text = if line % EACH == 0 { format!("line {line}") } else { String::new() };
+            let text = if line % EACH == 0 {
+                format!("line {line}")
+            } else {
+                String::new()
+            };
             format!("\"{text:300}\"\n")
         });
         lines.collect::<String>().into()
@@ -75,29 +81,59 @@ async fn a_stalled_reader_costs_bounded_memory_and_loses_nothing() {
     let upstream = Upstream::light(move |_| Reply::Json(answer.clone()));
     let server = Server::with(&upstream).await;
     let sent = Arc::new(AtomicUsize::new(0));
-    let schema = json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
+    let schema =
+        json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
     let before = server.resident_bytes();
 
     let path = format!("/v1/extract/batch?schema={}", encoded(&schema.to_string()));
-    let request = server.request(Method::POST, &path).header("content-type", "application/x-ndjson");
-    let response = request.header("accept", "application/x-ndjson").stream(lines(&sent)).send().await.expect(200);
+    let request = server
+        .request(Method::POST, &path)
+        .header("content-type", "application/x-ndjson");
+    let response = request
+        .header("accept", "application/x-ndjson")
+        .stream(lines(&sent))
+        .send()
+        .await
+        .expect(200);
     until_still(&sent, &upstream).await;
-    assert!(upstream.calls() < LINES / EACH, "the server did not call on regardless");
-    assert!(sent.load(Ordering::Relaxed) < LINES, "the server did not read on regardless");
+    assert!(
+        upstream.calls() < LINES / EACH,
+        "the server did not call on regardless"
+    );
+    assert!(
+        sent.load(Ordering::Relaxed) < LINES,
+        "the server did not read on regardless"
+    );
     let grown = server.resident_bytes().saturating_sub(before);
-    assert!(grown < BOUND_BYTES, "{grown} bytes more while the reader stalls");
+    assert!(
+        grown < BOUND_BYTES,
+        "{grown} bytes more while the reader stalls"
+    );
 
-    let mut results = within(Duration::from_secs(150), "everything comes through", read_on(response)).await;
+    let mut results = within(
+        Duration::from_secs(150),
+        "everything comes through",
+        read_on(response),
+    )
+    .await;
     let summary = results.pop().unwrap()["summary"].clone();
     check_each_once(&results, LINES);
     for result in &results {
         let index = usize::try_from(result["index"].as_u64().unwrap()).unwrap();
-        let expected = if index % EACH == 0 { json!("succeeded") } else { json!("failed") };
+        let expected = if index % EACH == 0 {
+            json!("succeeded")
+        } else {
+            json!("failed")
+        };
         assert_eq!(result["status"], expected, "{result}");
     }
     assert_eq!(
         (&summary["total"], &summary["succeeded"], &summary["failed"]),
-        (&json!(LINES), &json!(LINES / EACH), &json!(LINES - LINES / EACH))
+        (
+            &json!(LINES),
+            &json!(LINES / EACH),
+            &json!(LINES - LINES / EACH)
+        )
     );
     assert_eq!(upstream.calls(), LINES / EACH);
     let grown = server.resident_bytes().saturating_sub(before);
@@ -108,12 +144,20 @@ async fn a_stalled_reader_costs_bounded_memory_and_loses_nothing() {
 async fn calls_of_a_stalled_reader_do_not_time_out() {
     // More results than sockets and buffers hold; the calls that are in flight when the reader stops still end well.
     let answer = json!({"text": "t".repeat(50_000)});
-    let upstream = Upstream::light(move |_| Reply::Json(answer.clone()).after(Duration::from_millis(20)));
-    let server = Server::asking(&upstream).env("EXTRACTD_MAX_CONCURRENCY", 16).start().await;
+    let upstream =
+        Upstream::light(move |_| Reply::Json(answer.clone()).after(Duration::from_millis(20)));
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_MAX_CONCURRENCY", 16)
+        .start()
+        .await;
     let inputs: Vec<_> = (0..600).map(|number| format!("line {number}")).collect();
-    let schema = json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
+    let schema =
+        json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
     let body = json!({"inputs": inputs, "schema": schema, "timeout_ms": 1_500});
-    let response = server.open("/v1/extract/batch", "application/x-ndjson", &body).await.expect(200);
+    let response = server
+        .open("/v1/extract/batch", "application/x-ndjson", &body)
+        .await
+        .expect(200);
     until_still(&AtomicUsize::new(0), &upstream).await;
     // The time is what is tested here: longer than an item's timeout.
     sleep(Duration::from_secs(2)).await;

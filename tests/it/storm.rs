@@ -28,8 +28,15 @@ const COMPLETION_TOKENS: u64 = 4;
 /// An item's time in calls: a stalled one is given up after it.
 const TIMEOUT_MS: u64 = 2_000;
 
-const BEHAVIOUR: Behaviour =
-    Behaviour { latency_ms: 20.0, jitter: 60.0, resets: 0.02, stalls: 0.02, invalid: 0.05, errors_500: 0.0, seed: 1 };
+const BEHAVIOUR: Behaviour = Behaviour {
+    latency_ms: 20.0,
+    jitter: 60.0,
+    resets: 0.02,
+    stalls: 0.02,
+    invalid: 0.05,
+    errors_500: 0.0,
+    seed: 1,
+};
 
 /// The provider: limits, and what it did with each call, by the call's index.
 struct Provider {
@@ -41,25 +48,44 @@ struct Provider {
 impl Provider {
     fn new() -> Self {
         // At once what is due in a second.
-        let limit = |per_minute| Some(Limit { per_minute, burst: per_minute / 60 });
-        let limits = Limits { shape: Shape::Bucket, requests: limit(REQUESTS_PER_MINUTE), tokens: limit(TOKENS_PER_MINUTE) };
-        Self { limiter: Limiter::new(limits, Instant::now().into_std()), fates: Vec::new() }
+        let limit = |per_minute| {
+            Some(Limit {
+                per_minute,
+                burst: per_minute / 60,
+            })
+        };
+        let limits = Limits {
+            shape: Shape::Bucket,
+            requests: limit(REQUESTS_PER_MINUTE),
+            tokens: limit(TOKENS_PER_MINUTE),
+        };
+        Self {
+            limiter: Limiter::new(limits, Instant::now().into_std()),
+            fates: Vec::new(),
+        }
     }
 
     fn reply(&mut self, call: &Call) -> Reply {
         let prompt = call.prompt();
         let prompt_tokens = tokens::count(prompt.len(), prompt.as_bytes());
-        if let Err((_, wait)) = self.limiter.admit(call.arrived.into_std(), prompt_tokens + COMPLETION_TOKENS) {
+        if let Err((_, wait)) = self
+            .limiter
+            .admit(call.arrived.into_std(), prompt_tokens + COMPLETION_TOKENS)
+        {
             self.fates.push(None);
             // To the millisecond: who does not know the limits comes back at once, and is refused again and again.
-            let refusal = Reply::error(429, "rate limit reached").with_header("retry-after", wait.as_secs_f64().ceil());
+            let refusal = Reply::error(429, "rate limit reached")
+                .with_header("retry-after", wait.as_secs_f64().ceil());
             return refusal.with_header("retry-after-ms", wait.as_nanos().div_ceil(1_000_000));
         }
         let fate = BEHAVIOUR.fate(call.index);
         self.fates.push(Some(fate));
-        let say = |answer: &Value| Reply::Used(answer.to_string(), prompt_tokens, COMPLETION_TOKENS);
+        let say =
+            |answer: &Value| Reply::Used(answer.to_string(), prompt_tokens, COMPLETION_TOKENS);
         let reply = match fate {
-            Fate::Answer => say(&found(call.item().expect("the call is for a numbered item"))),
+            Fate::Answer => say(&found(
+                call.item().expect("the call is for a numbered item"),
+            )),
             Fate::Invalid => say(&json!({"age": "many"})),
             Fate::Reset => Reply::Reset,
             Fate::Stall => return Reply::Stall,
@@ -71,7 +97,13 @@ impl Provider {
 
 /// Texts of many lengths, and a schema so small that they are a good part of the prompt.
 fn body() -> Value {
-    let text = |item: usize| format!("{}. {}", fixture::person(item), "and so on ".repeat(item * 37 % 50));
+    let text = |item: usize| {
+        format!(
+            "{}. {}",
+            fixture::person(item),
+            "and so on ".repeat(item * 37 % 50)
+        )
+    };
     json!({
         "inputs": (0..ITEMS).map(text).collect::<Vec<_>>(),
         "schema": {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]},
@@ -89,13 +121,17 @@ fn asked_again(log: &Log, fates: &[Option<Fate>]) -> Vec<usize> {
     let mut answered: HashMap<usize, Instant> = HashMap::new();
     for (call, fate) in log.calls.iter().zip(fates) {
         if *fate == Some(Fate::Answer) && call.is(Ending::Answered) {
-            let first = answered.entry(call.item().unwrap()).or_insert(call.ended_at());
+            let first = answered
+                .entry(call.item().unwrap())
+                .or_insert(call.ended_at());
             *first = call.ended_at().min(*first);
         }
     }
     let again = log.calls.iter().filter(|call| {
         let item = call.item().unwrap();
-        answered.get(&item).is_some_and(|answered| *answered < call.arrived)
+        answered
+            .get(&item)
+            .is_some_and(|answered| *answered < call.arrived)
     });
     again.map(|call| call.item().unwrap()).collect()
 }
@@ -116,20 +152,46 @@ async fn in_a_storm_each_input_gets_one_result_and_hardly_a_call_is_refused() {
 
     let results = reply["results"].as_array().unwrap();
     check_each_once(results, ITEMS);
-    let (succeeded, failed): (Vec<_>, Vec<_>) = results.iter().partition(|result| result["status"] == "succeeded");
+    let (succeeded, failed): (Vec<_>, Vec<_>) = results
+        .iter()
+        .partition(|result| result["status"] == "succeeded");
     for result in &succeeded {
-        assert_eq!(result["data"], found(result["index"].as_u64().unwrap() as usize), "{result}");
+        assert_eq!(
+            result["data"],
+            found(result["index"].as_u64().unwrap() as usize),
+            "{result}"
+        );
     }
     for result in &failed {
-        assert_eq!((&result["status"], &result["error"]["code"]), (&json!("failed"), &json!("timeout")), "{result}");
+        assert_eq!(
+            (&result["status"], &result["error"]["code"]),
+            (&json!("failed"), &json!("timeout")),
+            "{result}"
+        );
     }
-    assert!(failed.len() <= ITEMS / 20, "{} of {ITEMS} failed, but only 2 % of the calls stall", failed.len());
+    assert!(
+        failed.len() <= ITEMS / 20,
+        "{} of {ITEMS} failed, but only 2 % of the calls stall",
+        failed.len()
+    );
 
     let log = upstream.log();
     let fates = provider.lock().unwrap().fates.clone();
-    assert_eq!(asked_again(&log, &fates), [0_usize; 0], "asked again though their answer had arrived");
+    assert_eq!(
+        asked_again(&log, &fates),
+        [0_usize; 0],
+        "asked again though their answer had arrived"
+    );
     let refused = fates.iter().filter(|fate| fate.is_none()).count();
-    assert!(refused * 100 < fates.len(), "{refused} of {} calls were over a limit", fates.len());
+    assert!(
+        refused * 100 < fates.len(),
+        "{refused} of {} calls were over a limit",
+        fates.len()
+    );
     server.wait_until_idle(LIMIT).await;
-    upstream.wait_for("no call is left behind", Duration::from_secs(5), |log| log.in_flight == 0).await;
+    upstream
+        .wait_for("no call is left behind", Duration::from_secs(5), |log| {
+            log.in_flight == 0
+        })
+        .await;
 }

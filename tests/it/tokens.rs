@@ -22,12 +22,19 @@ async fn limited(url: &str, per_minute: u32) -> Server {
 
 /// The right answer to a numbered item, with its usage.
 fn used(call: &Call, usage: (u64, u64)) -> Reply {
-    Reply::Used(found(call.item().expect("the call is for a numbered item")).to_string(), usage.0, usage.1)
+    Reply::Used(
+        found(call.item().expect("the call is for a numbered item")).to_string(),
+        usage.0,
+        usage.1,
+    )
 }
 
 /// The same, with what the provider says of its own limit of tokens.
 fn saying_left(call: &Call, usage: (u64, u64), limit: i64, remaining: i64) -> Reply {
-    let body = completion(&found(call.item().expect("the call is for a numbered item")), usage);
+    let body = completion(
+        &found(call.item().expect("the call is for a numbered item")),
+        usage,
+    );
     Reply::Status(200, Vec::new(), body)
         .with_header("x-ratelimit-limit-tokens", limit)
         .with_header("x-ratelimit-remaining-tokens", remaining)
@@ -35,8 +42,13 @@ fn saying_left(call: &Call, usage: (u64, u64), limit: i64, remaining: i64) -> Re
 
 /// Tokens that could go out now.
 async fn available(server: &Server) -> u64 {
-    let row = server.limit("tokens_per_minute").await.expect("a row for the tokens");
-    row["available"].as_u64().unwrap_or_else(|| panic!("a number: {row}"))
+    let row = server
+        .limit("tokens_per_minute")
+        .await
+        .expect("a row for the tokens");
+    row["available"]
+        .as_u64()
+        .unwrap_or_else(|| panic!("a number: {row}"))
 }
 
 // The rate.
@@ -58,7 +70,10 @@ async fn run(items: usize, usage: impl Fn(u64) -> u64 + Send + Sync + 'static) -
         used(call, (input, 20)).after(Duration::from_millis(30))
     });
     let server = limited(&upstream.url(), PER_MINUTE).await;
-    let reply = server.batch(&with(batch(items), json!({"max_output_tokens": 8_000}))).await.ok();
+    let reply = server
+        .batch(&with(batch(items), json!({"max_output_tokens": 8_000})))
+        .await
+        .ok();
     assert_eq!(reply["summary"]["succeeded"], items, "{}", reply["summary"]);
     taken.lock().unwrap().clone()
 }
@@ -72,14 +87,21 @@ fn check_kept(taken: &[Took]) {
         for (at, tokens) in &taken[number..] {
             used += tokens;
             let allowed = PER_SECOND * ((*at - *start).as_secs_f64() + 1.0) + most;
-            assert!(used as f64 <= allowed, "{used} tokens within {:?}, where {allowed} are allowed", *at - *start);
+            assert!(
+                used as f64 <= allowed,
+                "{used} tokens within {:?}, where {allowed} are allowed",
+                *at - *start
+            );
         }
     }
 }
 
 /// What went out after the burst of the beginning.
 fn steady(taken: &[Took]) -> &[Took] {
-    let burst = taken.iter().take_while(|(at, _)| *at < taken[0].0 + Duration::from_secs(1)).count();
+    let burst = taken
+        .iter()
+        .take_while(|(at, _)| *at < taken[0].0 + Duration::from_secs(1))
+        .count();
     &taken[burst..]
 }
 
@@ -88,8 +110,14 @@ fn steady(taken: &[Took]) -> &[Took] {
 fn check_used(taken: &[Took]) {
     let (last, counted) = taken.split_last().unwrap();
     let took = last.0 - counted[0].0;
-    let used = counted.iter().map(|(_, tokens)| tokens).sum::<u64>() as f64 / took.as_secs_f64() / PER_SECOND;
-    assert!(used >= 0.95, "only {:.1} % of the rate used, over {took:?}", used * 100.0);
+    let used = counted.iter().map(|(_, tokens)| tokens).sum::<u64>() as f64
+        / took.as_secs_f64()
+        / PER_SECOND;
+    assert!(
+        used >= 0.95,
+        "only {:.1} % of the rate used, over {took:?}",
+        used * 100.0
+    );
 }
 
 #[tokio::test]
@@ -110,7 +138,14 @@ async fn the_rate_is_used_and_kept_where_calls_take_a_fifth_of_what_their_bytes_
 async fn the_rate_is_used_and_kept_where_some_calls_take_ten_times_what_others_do() {
     // One that took little may be the first that is known of: what it misleads to is made up for.
     let calls = AtomicU64::new(0);
-    let taken = run(130, move |_| if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { 50 } else { 500 }).await;
+    let taken = run(130, move |_| {
+        if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            50
+        } else {
+            500
+        }
+    })
+    .await;
     check_kept(steady(&taken));
     check_used(steady(&taken));
 }
@@ -123,7 +158,10 @@ const SLOW: u32 = 6_000;
 const SOON: Duration = Duration::from_secs(10);
 
 fn ask() -> Value {
-    with(single(person(1)), json!({"max_output_tokens": 4_000, "mode": "tools"}))
+    with(
+        single(person(1)),
+        json!({"max_output_tokens": 4_000, "mode": "tools"}),
+    )
 }
 
 async fn given_back(what: &str, failure: Reply) {
@@ -131,7 +169,11 @@ async fn given_back(what: &str, failure: Reply) {
     let server = limited(&upstream.url(), SLOW).await;
     let begun = Instant::now();
     server.extract(&ask()).await.ok();
-    assert!(begun.elapsed() < SOON, "{what}: the second call waited for the first one's tokens: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < SOON,
+        "{what}: the second call waited for the first one's tokens: {:?}",
+        begun.elapsed()
+    );
     assert_eq!(upstream.calls(), 2, "{what}");
 }
 
@@ -139,7 +181,11 @@ async fn given_back(what: &str, failure: Reply) {
 async fn a_call_that_fails_without_usage_gives_its_tokens_back() {
     given_back("500", Reply::error(500, "oops")).await;
     given_back("503", Reply::error(503, "busy")).await;
-    given_back("429", Reply::error(429, "slow down").with_header("retry-after-ms", 20)).await;
+    given_back(
+        "429",
+        Reply::error(429, "slow down").with_header("retry-after-ms", 20),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -148,8 +194,15 @@ async fn a_call_that_cannot_connect_gives_its_tokens_back() {
     let server = limited(&nobody.url(), SLOW).await;
     let begun = Instant::now();
     server.extract(&ask()).await.problem(502, "upstream_error");
-    assert!(begun.elapsed() < SOON, "a try waited for the last one's tokens: {:?}", begun.elapsed());
-    eventually(SOON, "tokens are there again", async || (available(&server).await > 0).then_some(())).await;
+    assert!(
+        begun.elapsed() < SOON,
+        "a try waited for the last one's tokens: {:?}",
+        begun.elapsed()
+    );
+    eventually(SOON, "tokens are there again", async || {
+        (available(&server).await > 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -177,7 +230,13 @@ async fn an_answer_gives_back_what_it_did_not_use() {
     let server = limited(&upstream.url(), SLOW).await;
     let begun = Instant::now();
     for number in 0..3 {
-        server.extract(&with(single(person(number)), json!({"max_output_tokens": 4_000}))).await.ok();
+        server
+            .extract(&with(
+                single(person(number)),
+                json!({"max_output_tokens": 4_000}),
+            ))
+            .await
+            .ok();
     }
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
@@ -189,17 +248,31 @@ async fn a_text_that_takes_more_than_a_minutes_limit_is_refused_at_once_with_the
     let upstream = Upstream::playing();
     let server = limited(&upstream.url(), 2_000).await;
     let text = "These are the words of a text that is much too long. ".repeat(400);
-    let refused = within(Duration::from_secs(5), "it is refused at once", server.extract(&single(text.as_str()))).await;
+    let refused = within(
+        Duration::from_secs(5),
+        "it is refused at once",
+        server.extract(&single(text.as_str())),
+    )
+    .await;
     let problem = refused.problem(413, "payload_too_large");
     let detail = problem["detail"].as_str().unwrap();
-    let numbers: Vec<u64> = detail.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
-    assert!(numbers.contains(&2_000) && numbers.iter().any(|number| *number > 2_000), "what it takes and the limit: {detail}");
+    let numbers: Vec<u64> = detail
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    assert!(
+        numbers.contains(&2_000) && numbers.iter().any(|number| *number > 2_000),
+        "what it takes and the limit: {detail}"
+    );
     assert_eq!(upstream.calls(), 0);
 
     let inputs = json!({"inputs": [person(0), text, person(2)], "schema": fixture::schema()});
     let reply = server.batch(&inputs).await.ok();
     crate::client::check_problem(&reply["results"][1]["error"], 413, "payload_too_large");
-    assert_eq!(reply["summary"]["succeeded"], 2, "the others are not affected: {reply}");
+    assert_eq!(
+        reply["summary"]["succeeded"], 2,
+        "the others are not affected: {reply}"
+    );
 }
 
 // What the provider's headers say.
@@ -214,14 +287,20 @@ async fn a_provider_that_says_that_nothing_is_left_is_asked_more_slowly() {
     }
     let arrivals = upstream.log().arrivals();
     let took = arrivals[5] - arrivals[0];
-    assert!(took >= Duration::from_millis(450), "five times a hundred tokens had to come back first: {took:?}");
+    assert!(
+        took >= Duration::from_millis(450),
+        "five times a hundred tokens had to come back first: {took:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_provider_that_says_that_much_is_left_is_not_asked_faster() {
     let upstream = Upstream::start(|call| saying_left(call, (60, 40), 10_000_000, 9_999_999));
     let server = limited(&upstream.url(), 120_000).await;
-    assert_eq!(server.batch(&batch(50)).await.ok()["summary"]["succeeded"], 50);
+    assert_eq!(
+        server.batch(&batch(50)).await.ok()["summary"]["succeeded"],
+        50
+    );
     let arrivals = upstream.log().arrivals();
     // 5,000 tokens at 2,000 a second, of which a second's were there, and the last call.
     let took = arrivals[49] - arrivals[0];
@@ -235,7 +314,10 @@ async fn limits_of_0_and_minus_1_are_none() {
         let server = limited(&upstream.url(), 60_000).await;
         server.extract(&single(person(1))).await.ok();
         let left = available(&server).await;
-        assert!(left >= 300, "of 500 that may go out at once 100 were used, but {left} are left after a limit of {limit}");
+        assert!(
+            left >= 300,
+            "of 500 that may go out at once 100 were used, but {left} are left after a limit of {limit}"
+        );
     }
 }
 
@@ -245,15 +327,45 @@ async fn limits_of_0_and_minus_1_are_none() {
 async fn the_limit_of_tokens_is_shown() {
     let upstream = Upstream::playing();
     let server = limited(&upstream.url(), PER_MINUTE).await;
-    let row = server.limit("tokens_per_minute").await.expect("a row for it");
-    assert_eq!((&row["limit"], &row["in_use"], &row["waiting"]), (&json!(PER_MINUTE), &json!(0), &json!(0)), "{row}");
-    assert!(row["scope"].as_str().unwrap().contains("first"), "it belongs to the provider: {row}");
+    let row = server
+        .limit("tokens_per_minute")
+        .await
+        .expect("a row for it");
+    assert_eq!(
+        (&row["limit"], &row["in_use"], &row["waiting"]),
+        (&json!(PER_MINUTE), &json!(0), &json!(0)),
+        "{row}"
+    );
+    assert!(
+        row["scope"].as_str().unwrap().contains("first"),
+        "it belongs to the provider: {row}"
+    );
 
-    let by_variable = Server::asking(&upstream).env("EXTRACTD_TOKENS_PER_MINUTE", 12_345).start().await;
-    assert_eq!(by_variable.limit("tokens_per_minute").await.expect("a row for it")["limit"], 12_345);
-    let unlimited = Server::with(&upstream).await.request(Method::GET, "/v1/limits").answer().await.ok();
+    let by_variable = Server::asking(&upstream)
+        .env("EXTRACTD_TOKENS_PER_MINUTE", 12_345)
+        .start()
+        .await;
+    assert_eq!(
+        by_variable
+            .limit("tokens_per_minute")
+            .await
+            .expect("a row for it")["limit"],
+        12_345
+    );
+    let unlimited = Server::with(&upstream)
+        .await
+        .request(Method::GET, "/v1/limits")
+        .answer()
+        .await
+        .ok();
     let limits = unlimited["limits"].as_array().unwrap();
-    let rows = limits.iter().filter(|row| row["kind"] == "tokens_per_minute");
-    assert!(rows.clone().all(|row| row["limit"].is_null()), "unlimited is null: {:?}", rows.collect::<Vec<_>>());
+    let rows = limits
+        .iter()
+        .filter(|row| row["kind"] == "tokens_per_minute");
+    assert!(
+        rows.clone().all(|row| row["limit"].is_null()),
+        "unlimited is null: {:?}",
+        rows.collect::<Vec<_>>()
+    );
     server.wait_until_idle(LIMIT).await;
 }

@@ -39,7 +39,12 @@ pub async fn alone() -> Turn {
 
 async fn take(places: u32) -> Turn {
     let permit = match HELD.get() {
-        0 => Some(TURNS.acquire_many(places).await.expect("it is never closed")),
+        0 => Some(
+            TURNS
+                .acquire_many(places)
+                .await
+                .expect("it is never closed"),
+        ),
         _ => None,
     };
     HELD.set(HELD.get() + 1);

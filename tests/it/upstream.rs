@@ -74,7 +74,11 @@ impl Upstream {
 
     /// One that says `replies` in turn, and after the last plays the model.
     pub fn saying(replies: impl IntoIterator<Item = Reply>) -> Self {
-        let replies = Mutex::new(replies.into_iter().collect::<std::collections::VecDeque<_>>());
+        let replies = Mutex::new(
+            replies
+                .into_iter()
+                .collect::<std::collections::VecDeque<_>>(),
+        );
         Self::start(move |_| replies.lock().unwrap().pop_front().unwrap_or(Reply::Played))
     }
 
@@ -84,14 +88,22 @@ impl Upstream {
     }
 
     fn run(script: Script, keep: Keep) -> Self {
-        let shared = Arc::new(Shared { script, keep, log: Mutex::default(), changed: watch::Sender::new(()) });
+        let shared = Arc::new(Shared {
+            script,
+            keep,
+            log: Mutex::default(),
+            changed: watch::Sender::new(()),
+        });
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&shared);
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 tokio::select! {
                     () = play::accept(tokio::net::TcpListener::from_std(listener).unwrap(), served) => {}
@@ -99,7 +111,11 @@ impl Upstream {
                 }
             });
         });
-        Self { address, shared, _stop: stop }
+        Self {
+            address,
+            shared,
+            _stop: stop,
+        }
     }
 
     /// The base URL that a provider's SDK takes.

@@ -22,7 +22,9 @@ async fn asking(upstream: &Upstream, kind: Kind) -> Server {
         kind.name(),
         base_url(upstream, kind)
     );
-    Server::configured(&format!("model = \"p/m\"\n{provider}")).start().await
+    Server::configured(&format!("model = \"p/m\"\n{provider}"))
+        .start()
+        .await
 }
 
 fn says(body: &Value) -> Reply {
@@ -41,8 +43,13 @@ fn answers(kind: Kind, data: &Value) -> Reply {
 fn usage(kind: Kind, calls: u64) -> Value {
     let (input, cached, output) = speak::TOKENS;
     let (input, cached, output) = (input * calls, cached * calls, output * calls);
-    let usage = json!({"input_tokens": input, "output_tokens": output, "total_tokens": input + output});
-    if kind.is_plain() { usage } else { with(usage, json!({"cached_input_tokens": cached})) }
+    let usage =
+        json!({"input_tokens": input, "output_tokens": output, "total_tokens": input + output});
+    if kind.is_plain() {
+        usage
+    } else {
+        with(usage, json!({"cached_input_tokens": cached}))
+    }
 }
 
 #[tokio::test]
@@ -51,12 +58,23 @@ async fn an_answer_comes_with_its_usage_by_the_providers_own_path_and_key() {
         let upstream = Upstream::saying([answers(kind, &right())]);
         let server = asking(&upstream, kind).await;
         let reply = server.extract(&single("Ada")).await.ok();
-        assert_eq!((&reply["data"], &reply["model"]), (&right(), &json!("p/m")), "{kind:?}");
+        assert_eq!(
+            (&reply["data"], &reply["model"]),
+            (&right(), &json!("p/m")),
+            "{kind:?}"
+        );
         assert_eq!(reply["usage"], usage(kind, 1), "{kind:?}");
         let call = &upstream.log().calls[0];
         let (header, key) = kind.key();
-        assert_eq!((call.target.as_str(), call.header(header)), (kind.target(false), Some(key)), "{kind:?}");
-        assert_eq!(call.header("anthropic-version").is_some(), kind == Kind::Anthropic);
+        assert_eq!(
+            (call.target.as_str(), call.header(header)),
+            (kind.target(false), Some(key)),
+            "{kind:?}"
+        );
+        assert_eq!(
+            call.header("anthropic-version").is_some(),
+            kind == Kind::Anthropic
+        );
         assert!(call.body().to_string().contains("Ada"), "{kind:?}");
     }
 }
@@ -64,11 +82,21 @@ async fn an_answer_comes_with_its_usage_by_the_providers_own_path_and_key() {
 #[tokio::test]
 async fn a_tools_arguments_are_an_answer() {
     for kind in KINDS {
-        let upstream = Upstream::saying([says(&kind.whole(&right().to_string(), Place::Tool, Stop::End))]);
+        let upstream = Upstream::saying([says(&kind.whole(
+            &right().to_string(),
+            Place::Tool,
+            Stop::End,
+        ))]);
         let server = asking(&upstream, kind).await;
-        let reply = server.extract(&with(single("Ada"), json!({"mode": "tools"}))).await.ok();
+        let reply = server
+            .extract(&with(single("Ada"), json!({"mode": "tools"})))
+            .await
+            .ok();
         assert_eq!(reply["data"], right(), "{kind:?}");
-        assert!(upstream.log().calls[0].body().get("tools").is_some(), "{kind:?}");
+        assert!(
+            upstream.log().calls[0].body().get("tools").is_some(),
+            "{kind:?}"
+        );
     }
 }
 
@@ -78,9 +106,16 @@ async fn a_wrong_answer_is_asked_again_with_what_was_wrong() {
         let upstream = Upstream::saying([answers(kind, &wrong()), answers(kind, &right())]);
         let server = asking(&upstream, kind).await;
         let reply = server.extract(&single("Ada")).await.ok();
-        assert_eq!((&reply["data"], &reply["attempts"]), (&right(), &json!(2)), "{kind:?}");
+        assert_eq!(
+            (&reply["data"], &reply["attempts"]),
+            (&right(), &json!(2)),
+            "{kind:?}"
+        );
         assert_eq!(reply["usage"], usage(kind, 2), "{kind:?}");
-        assert!(upstream.log().calls[1].body().to_string().contains("/age"), "{kind:?}: the complaint");
+        assert!(
+            upstream.log().calls[1].body().to_string().contains("/age"),
+            "{kind:?}: the complaint"
+        );
     }
 }
 
@@ -97,7 +132,10 @@ async fn a_refusal_and_a_truncation_are_told_apart() {
         }
         let upstream = Upstream::saying([says(&kind.whole("", Place::Content, Stop::Refused))]);
         let server = asking(&upstream, kind).await;
-        server.extract(&single("Ada")).await.problem(502, "model_refused");
+        server
+            .extract(&single("Ada"))
+            .await
+            .problem(502, "model_refused");
         assert_eq!(upstream.calls(), 1, "{kind:?}");
     }
 }
@@ -106,25 +144,59 @@ async fn a_refusal_and_a_truncation_are_told_apart() {
 async fn an_error_body_becomes_the_code_that_it_means() {
     for kind in KINDS {
         let upstream = Upstream::start(move |_| refuses(kind, 401, "bad key sk-test"));
-        let problem = asking(&upstream, kind).await.extract(&single("Ada")).await.problem(502, "upstream_unauthorized");
+        let problem = asking(&upstream, kind)
+            .await
+            .extract(&single("Ada"))
+            .await
+            .problem(502, "upstream_unauthorized");
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("bad key ****"), "{kind:?}: {detail}");
         let upstream = Upstream::start(move |_| refuses(kind, 404, "no such model"));
-        let problem = asking(&upstream, kind).await.extract(&single("Ada")).await.problem(502, "upstream_error");
-        assert!(problem["detail"].as_str().unwrap().contains("no such model"), "{kind:?}: {problem}");
-        assert_eq!((upstream.calls(), &problem["upstream_status"]), (1, &json!(404)), "{kind:?}");
+        let problem = asking(&upstream, kind)
+            .await
+            .extract(&single("Ada"))
+            .await
+            .problem(502, "upstream_error");
+        assert!(
+            problem["detail"]
+                .as_str()
+                .unwrap()
+                .contains("no such model"),
+            "{kind:?}: {problem}"
+        );
+        assert_eq!(
+            (upstream.calls(), &problem["upstream_status"]),
+            (1, &json!(404)),
+            "{kind:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_passes_is_tried_again() {
     for kind in KINDS {
-        let cut = kind.whole(&right().to_string(), Place::Content, Stop::End).to_string();
-        let cut = format!("HTTP/1.1 200 -\r\ncontent-type: application/json\r\n\r\n{}", &cut[..cut.len() / 2]);
-        let upstream =
-            Upstream::saying([refuses(kind, 503, "overloaded"), Reply::RawCut(cut.into_bytes()), answers(kind, &right())]);
-        let reply = asking(&upstream, kind).await.extract(&single("Ada")).await.ok();
-        assert_eq!((&reply["data"], upstream.calls()), (&right(), 3), "{kind:?}");
+        let cut = kind
+            .whole(&right().to_string(), Place::Content, Stop::End)
+            .to_string();
+        let cut = format!(
+            "HTTP/1.1 200 -\r\ncontent-type: application/json\r\n\r\n{}",
+            &cut[..cut.len() / 2]
+        );
+        let upstream = Upstream::saying([
+            refuses(kind, 503, "overloaded"),
+            Reply::RawCut(cut.into_bytes()),
+            answers(kind, &right()),
+        ]);
+        let reply = asking(&upstream, kind)
+            .await
+            .extract(&single("Ada"))
+            .await
+            .ok();
+        assert_eq!(
+            (&reply["data"], upstream.calls()),
+            (&right(), 3),
+            "{kind:?}"
+        );
     }
 }
 
@@ -134,7 +206,9 @@ async fn a_mode_that_the_server_refuses_falls_to_the_next() {
         let words = match kind {
             Kind::Anthropic => "output_config.format: Extra inputs are not permitted",
             Kind::Gemini => "JSON mode is not enabled for models/m",
-            Kind::OpenAi | Kind::Responses | Kind::Ollama | Kind::Azure => "response_format json_schema is not supported",
+            Kind::OpenAi | Kind::Responses | Kind::Ollama | Kind::Azure => {
+                "response_format json_schema is not supported"
+            }
         };
         let upstream = Upstream::start(move |call| match call.body().get("tools") {
             None => refuses(kind, 400, words),
@@ -142,7 +216,11 @@ async fn a_mode_that_the_server_refuses_falls_to_the_next() {
         });
         let server = asking(&upstream, kind).await;
         for _ in 0..2 {
-            assert_eq!(server.extract(&single("Ada")).await.ok()["data"], right(), "{kind:?}");
+            assert_eq!(
+                server.extract(&single("Ada")).await.ok()["data"],
+                right(),
+                "{kind:?}"
+            );
         }
         assert_eq!(upstream.calls(), 3, "{kind:?}: it is remembered");
     }
@@ -153,19 +231,46 @@ async fn a_models_name_cannot_lead_to_another_path() {
     for kind in KINDS {
         let upstream = Upstream::start(move |_| answers(kind, &right()));
         let server = asking(&upstream, kind).await;
-        for model in ["../../admin", "..", "%2e%2e", "a/../../b?key=x#y", "m:delete"] {
-            let answer = server.extract(&with(single(format!("Ada {model}")), json!({"model": format!("p/{model}")}))).await;
-            assert!(matches!(answer.status.as_u16(), 200 | 502), "{kind:?}: {}", answer.text());
+        for model in [
+            "../../admin",
+            "..",
+            "%2e%2e",
+            "a/../../b?key=x#y",
+            "m:delete",
+        ] {
+            let answer = server
+                .extract(&with(
+                    single(format!("Ada {model}")),
+                    json!({"model": format!("p/{model}")}),
+                ))
+                .await;
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 502),
+                "{kind:?}: {}",
+                answer.text()
+            );
         }
-        let path = |target: &str| target.split('?').next().unwrap().split('/').map(str::to_owned).collect::<Vec<_>>();
+        let path = |target: &str| {
+            target
+                .split('?')
+                .next()
+                .unwrap()
+                .split('/')
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
         let expected = path(kind.target(false));
         for call in upstream.log().calls {
             let found = path(&call.target);
             assert_eq!(found.len(), expected.len(), "{kind:?}: {}", call.target);
             for (found, expected) in found.iter().zip(&expected) {
                 // The model's own segment is `m`, or `m:` and a method.
-                let own = expected.strip_prefix('m').filter(|rest| rest.is_empty() || rest.starts_with(':'));
-                let fits = own.map_or(found == expected, |rest| found.ends_with(rest) && found != "..");
+                let own = expected
+                    .strip_prefix('m')
+                    .filter(|rest| rest.is_empty() || rest.starts_with(':'));
+                let fits = own.map_or(found == expected, |rest| {
+                    found.ends_with(rest) && found != ".."
+                });
                 assert!(fits, "{kind:?}: {}", call.target);
             }
         }

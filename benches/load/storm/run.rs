@@ -41,10 +41,16 @@ impl Ended {
 }
 
 pub fn run(scenario: Scenario, options: &Options) -> Result<Ended> {
-    let items = if options.quick { scenario.quick_items() } else { scenario.items() };
+    let items = if options.quick {
+        scenario.quick_items()
+    } else {
+        scenario.items()
+    };
     let request = texts::batch(items, scenario.tokens_a_call())?;
     let upstream = upstream(scenario, options)?;
-    let service = scenario.setup(&upstream.base_url(), options.in_flight).start()?;
+    let service = scenario
+        .setup(&upstream.base_url(), options.in_flight)
+        .start()?;
     let (started, stop) = (Instant::now(), AtomicBool::new(false));
     let (results, waiting) = thread::scope(|scope| {
         let watching = scope.spawn(|| watch::waiting(&service, &stop));
@@ -52,16 +58,23 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Ended> {
         stop.store(true, Ordering::Relaxed);
         (results, watching.join())
     });
-    let (results, waiting) = (results?, waiting.map_err(|_| anyhow!("the watch panicked"))??);
+    let (results, waiting) = (
+        results?,
+        waiting.map_err(|_| anyhow!("the watch panicked"))??,
+    );
     let took = started.elapsed();
     let (idle_after, limits) = watch::until_idle(&service)?;
     let meter = upstream.meter()?;
     let accounts: Vec<&Account> = meter.keys.values().collect();
-    let sum = |count: fn(&Account) -> usize| accounts.iter().map(|account| count(account)).sum::<usize>();
+    let sum =
+        |count: fn(&Account) -> usize| accounts.iter().map(|account| count(account)).sum::<usize>();
     let tokens: i64 = accounts.iter().map(|account| account.tokens).sum();
     Ok(Ended {
         results,
-        asked_again: meter.texts.context("the upstream kept no texts")?.asked_again,
+        asked_again: meter
+            .texts
+            .context("the upstream kept no texts")?
+            .asked_again,
         calls: sum(|account| account.calls),
         refused: sum(|account| account.refused),
         tokens_a_call: tokens as f64 / sum(|account| account.admitted).max(1) as f64,
@@ -82,7 +95,13 @@ fn upstream(scenario: Scenario, options: &Options) -> Result<Simulated> {
         format!("--rate-limit-tpm={TOKENS_PER_MINUTE}"),
         format!("--rate-limit-tpm-burst={}", at_once(TOKENS_PER_MINUTE)),
     ];
-    let faults = ["--latency-ms=200", "--jitter=600", "--resets=0.02", "--stalls=0.02", "--invalid=0.05"];
+    let faults = [
+        "--latency-ms=200",
+        "--jitter=600",
+        "--resets=0.02",
+        "--stalls=0.02",
+        "--invalid=0.05",
+    ];
     let mut flags = vec!["--arrivals", "--texts"];
     flags.extend(limits.iter().map(String::as_str));
     flags.extend(faults);
@@ -124,8 +143,15 @@ impl fmt::Display for Results {
 fn read(service: &Service, request: &[u8], items: usize) -> Result<Results> {
     let mut connection = Connection::open(&service.address)?;
     connection.send(request)?;
-    let (mut seen, mut results) =
-        (vec![0_usize; items], Results { by_status: BTreeMap::new(), not_one: 0, mistaken: 0, total: items });
+    let (mut seen, mut results) = (
+        vec![0_usize; items],
+        Results {
+            by_status: BTreeMap::new(),
+            not_one: 0,
+            mistaken: 0,
+            total: items,
+        },
+    );
     let mut summary = false;
     for line in connection.lines()?.lines() {
         let line: Value = serde_json::from_str(&line?).context("a line of the reply")?;
@@ -133,14 +159,25 @@ fn read(service: &Service, request: &[u8], items: usize) -> Result<Results> {
             summary = true;
             continue;
         }
-        let index = line["index"].as_u64().and_then(|index| usize::try_from(index).ok()).context("a result has no index")?;
-        *seen.get_mut(index).context("a result of an input that was not sent")? += 1;
+        let index = line["index"]
+            .as_u64()
+            .and_then(|index| usize::try_from(index).ok())
+            .context("a result has no index")?;
+        *seen
+            .get_mut(index)
+            .context("a result of an input that was not sent")? += 1;
         let status = line["status"].as_str().unwrap_or_default();
         if status == "succeeded" && line["data"] != texts::found(index) {
             results.mistaken += 1;
         }
-        let code = line["error"]["code"].as_str().map(|code| format!(" ({code})")).unwrap_or_default();
-        *results.by_status.entry(format!("{status}{code}")).or_default() += 1;
+        let code = line["error"]["code"]
+            .as_str()
+            .map(|code| format!(" ({code})"))
+            .unwrap_or_default();
+        *results
+            .by_status
+            .entry(format!("{status}{code}"))
+            .or_default() += 1;
     }
     ensure!(summary, "the reply broke off");
     results.not_one = seen.iter().filter(|times| **times != 1).count();

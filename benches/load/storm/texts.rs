@@ -15,8 +15,8 @@ const TOKENS_BESIDE_THE_PROMPT: f64 = 5.0;
 const TIMEOUT_MS: u64 = 15_000;
 
 const WORDS: [&str; 16] = [
-    "order", "arrived", "late", "again", "invoice", "was", "wrong", "please", "send", "the", "missing", "parts", "before",
-    "Friday", "thank", "you",
+    "order", "arrived", "late", "again", "invoice", "was", "wrong", "please", "send", "the",
+    "missing", "parts", "before", "Friday", "thank", "you",
 ];
 
 /// The parts of the body that are the same in each run. Small, so that the texts are a good part of a prompt.
@@ -34,10 +34,16 @@ fn spec() -> Value {
 /// When the service does not show what it sends for a text.
 pub fn batch(items: usize, tokens_a_call: usize) -> Result<Vec<u8>> {
     let beside = beside_the_text()? as f64;
-    let wanted = ((tokens_a_call as f64 - TOKENS_BESIDE_THE_PROMPT) * BYTES_A_TOKEN - beside).max(0.0) as usize;
+    let wanted = ((tokens_a_call as f64 - TOKENS_BESIDE_THE_PROMPT) * BYTES_A_TOKEN - beside)
+        .max(0.0) as usize;
     let mut body = spec();
     body["inputs"] = (0..items).map(|index| text(index, wanted)).collect();
-    Ok(bodies::request("/v1/extract/batch", "application/json", "application/x-ndjson", &body.to_string()))
+    Ok(bodies::request(
+        "/v1/extract/batch",
+        "application/json",
+        "application/x-ndjson",
+        &body.to_string(),
+    ))
 }
 
 /// What the service must find in the text of this index.
@@ -63,9 +69,21 @@ fn beside_the_text() -> Result<usize> {
     let sent = text(0, 100);
     let mut body = spec();
     body["input"] = json!(sent);
-    let request = bodies::request("/v1/extract", "application/json", "application/json", &body.to_string());
-    let call: Value = serde_json::from_slice(&recorder::upstream_body_of(&request)?).context("the service's call")?;
-    let messages = call["messages"].as_array().context("the call has no messages")?;
-    let prompt: usize = messages.iter().filter_map(|message| message["content"].as_str()).map(str::len).sum();
+    let request = bodies::request(
+        "/v1/extract",
+        "application/json",
+        "application/json",
+        &body.to_string(),
+    );
+    let call: Value = serde_json::from_slice(&recorder::upstream_body_of(&request)?)
+        .context("the service's call")?;
+    let messages = call["messages"]
+        .as_array()
+        .context("the call has no messages")?;
+    let prompt: usize = messages
+        .iter()
+        .filter_map(|message| message["content"].as_str())
+        .map(str::len)
+        .sum();
     Ok(prompt.saturating_sub(sent.len()))
 }

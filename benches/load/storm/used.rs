@@ -35,9 +35,16 @@ pub struct Used {
 
 /// What all keys together used.
 pub fn used(accounts: &[&Account], waiting: &[Span]) -> Used {
-    let whole: Vec<_> = accounts.iter().filter_map(|account| span(account)).map(|span| vec![span]).collect();
+    let whole: Vec<_> = accounts
+        .iter()
+        .filter_map(|account| span(account))
+        .map(|span| vec![span])
+        .collect();
     let waiting = vec![waiting.to_vec(); accounts.len()];
-    Used { whole: shares(accounts, &whole), while_waiting: shares(accounts, &waiting) }
+    Used {
+        whole: shares(accounts, &whole),
+        while_waiting: shares(accounts, &waiting),
+    }
 }
 
 fn shares(accounts: &[&Account], spans: &[Vec<Span>]) -> Shares {
@@ -45,16 +52,26 @@ fn shares(accounts: &[&Account], spans: &[Vec<Span>]) -> Shares {
     for (account, spans) in accounts.iter().zip(spans) {
         for span in spans {
             // Half open: a call at the end of a span belongs to what comes after.
-            let within = admitted(account).iter().filter(|(at, _)| (span.0..span.1).contains(at));
-            let (count, sum) = within.fold((0, 0), |(count, sum), (_, tokens)| (count + 1, sum + tokens));
+            let within = admitted(account)
+                .iter()
+                .filter(|(at, _)| (span.0..span.1).contains(at));
+            let (count, sum) = within.fold((0, 0), |(count, sum), (_, tokens)| {
+                (count + 1, sum + tokens)
+            });
             (requests, tokens) = (requests + count, tokens + sum);
             all.add(span.1 - span.0);
             open.add(span.1 - span.0 - pauses(account, *span).sum::<u64>());
             pauses(account, *span).for_each(|pause_us| open.add_pause(pause_us));
         }
     }
-    let of = |given: Given| Share { requests: f64::from(requests) / given.requests, tokens: tokens as f64 / given.tokens };
-    Shares { all: of(all), open: of(open) }
+    let of = |given: Given| Share {
+        requests: f64::from(requests) / given.requests,
+        tokens: tokens as f64 / given.tokens,
+    };
+    Shares {
+        all: of(all),
+        open: of(open),
+    }
 }
 
 /// What the limits give.
@@ -88,5 +105,7 @@ fn span(account: &Account) -> Option<Span> {
 /// How long each ordered pause lasts within a span.
 fn pauses(account: &Account, span: Span) -> impl Iterator<Item = u64> {
     let pauses = account.pauses_us.as_deref().unwrap_or_default();
-    pauses.iter().map(move |pause| pause.1.min(span.1).saturating_sub(pause.0.max(span.0)))
+    pauses
+        .iter()
+        .map(move |pause| pause.1.min(span.1).saturating_sub(pause.0.max(span.0)))
 }

@@ -26,7 +26,9 @@ pub fn waiting(service: &Service, stop: &AtomicBool) -> Result<Vec<Span>> {
     let mut connection = Connection::open(&service.address)?;
     let (mut spans, mut open): (Vec<Span>, Option<Span>) = (Vec::new(), None);
     while !stop.load(Ordering::Relaxed) {
-        let at_us = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_micros() as u64;
+        let at_us = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)?
+            .as_micros() as u64;
         let waits = sum(&limits(&mut connection)?, "waiting") > 0;
         open = match (open, waits) {
             (None, true) => Some((at_us, at_us)),
@@ -69,5 +71,9 @@ fn limits(connection: &mut Connection) -> Result<Value> {
 }
 
 fn sum(rows: &Value, field: &str) -> u64 {
-    rows.as_array().into_iter().flatten().filter_map(|row| row[field].as_u64()).sum()
+    rows.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|row| row[field].as_u64())
+        .sum()
 }

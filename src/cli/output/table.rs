@@ -16,22 +16,41 @@ const OWN: [&str; 4] = ["index", "id", "status", "error"];
 /// A table with more is no table: `data` is then a map with keys of its own in each.
 const MAX_COLUMNS: usize = 10_000;
 
-pub fn write(journal: &Journal, properties: &[String], out: &mut impl Write, stop: &CancellationToken) -> anyhow::Result<()> {
+pub fn write(
+    journal: &Journal,
+    properties: &[String],
+    out: &mut impl Write,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let members = members(journal, properties, stop)?;
     let mut rows = csv::Writer::from_writer(out);
     let has_bare = members.is_bare.then_some("data");
     let names = members.names.iter().map(|name| column(name));
-    rows.write_record(OWN.iter().map(|name| Cow::Borrowed(*name)).chain(names).chain(has_bare.map(Cow::Borrowed)).map(bytes))?;
+    rows.write_record(
+        OWN.iter()
+            .map(|name| Cow::Borrowed(*name))
+            .chain(names)
+            .chain(has_bare.map(Cow::Borrowed))
+            .map(bytes),
+    )?;
     let mut results = journal.results()?;
     while let Some(result) = results.next()? {
         check(stop)?;
         let result: Map<String, Value> = serde_json::from_str(result)?;
         let data = result.get("data");
-        let member = |name: &String| data.and_then(Value::as_object).and_then(|data| data.get(name));
+        let member = |name: &String| {
+            data.and_then(Value::as_object)
+                .and_then(|data| data.get(name))
+        };
         let own = ["index", "id", "status"].map(|name| cell(result.get(name)));
         let bare = has_bare.map(|_| cell(data.filter(|data| !data.is_object())));
         let cells = own.into_iter().chain([error(&result).into()]);
-        rows.write_record(cells.chain(members.names.iter().map(|name| cell(member(name)))).chain(bare).map(bytes))?;
+        rows.write_record(
+            cells
+                .chain(members.names.iter().map(|name| cell(member(name))))
+                .chain(bare)
+                .map(bytes),
+        )?;
     }
     Ok(rows.flush()?)
 }
@@ -47,8 +66,15 @@ struct Members {
     is_bare: bool,
 }
 
-fn members(journal: &Journal, properties: &[String], stop: &CancellationToken) -> anyhow::Result<Members> {
-    let mut members = Members { names: properties.to_vec(), is_bare: false };
+fn members(
+    journal: &Journal,
+    properties: &[String],
+    stop: &CancellationToken,
+) -> anyhow::Result<Members> {
+    let mut members = Members {
+        names: properties.to_vec(),
+        is_bare: false,
+    };
     let mut seen: HashSet<_> = properties.iter().cloned().collect();
     let mut results = journal.results()?;
     while let Some(result) = results.next()? {
@@ -56,7 +82,11 @@ fn members(journal: &Journal, properties: &[String], stop: &CancellationToken) -
         let result: Map<String, Value> = serde_json::from_str(result)?;
         match result.get("data") {
             Some(Value::Object(data)) => {
-                for name in data.keys().filter(|name| !seen.contains(*name)).collect::<Vec<_>>() {
+                for name in data
+                    .keys()
+                    .filter(|name| !seen.contains(*name))
+                    .collect::<Vec<_>>()
+                {
                     seen.insert(name.clone());
                     members.names.push(name.clone());
                 }
@@ -65,7 +95,9 @@ fn members(journal: &Journal, properties: &[String], stop: &CancellationToken) -
             None => {}
         }
         if members.names.len() > MAX_COLUMNS {
-            bail!("the results have more than {MAX_COLUMNS} different members; take --output-format ndjson");
+            bail!(
+                "the results have more than {MAX_COLUMNS} different members; take --output-format ndjson"
+            );
         }
     }
     Ok(members)
@@ -73,7 +105,11 @@ fn members(journal: &Journal, properties: &[String], stop: &CancellationToken) -
 
 /// A member that is called as a column of every table keeps its column apart.
 fn column(name: &str) -> Cow<'_, str> {
-    if OWN.contains(&name) || name == "data" { format!("data.{name}").into() } else { name.into() }
+    if OWN.contains(&name) || name == "data" {
+        format!("data.{name}").into()
+    } else {
+        name.into()
+    }
 }
 
 /// Text as it stands, `null` as nothing, everything else as JSON.
@@ -87,11 +123,24 @@ fn cell(value: Option<&Value>) -> Cow<'_, str> {
 
 /// Why a result is none.
 fn error(result: &Map<String, Value>) -> String {
-    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |value: &Value, name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     if let Some(error) = result.get("error") {
         return format!("{}: {}", text(error, "code"), text(error, "detail"));
     }
-    let faults = result.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let faults: Vec<_> = faults.iter().map(|fault| format!("{}: {}", text(fault, "pointer"), text(fault, "message"))).collect();
+    let faults = result
+        .get("errors")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let faults: Vec<_> = faults
+        .iter()
+        .map(|fault| format!("{}: {}", text(fault, "pointer"), text(fault, "message")))
+        .collect();
     faults.join("; ")
 }

@@ -19,7 +19,9 @@ pub fn read(folder: &Path, each: &mut Each) -> anyhow::Result<()> {
     files.sort();
     for path in files {
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let Ok(text) = String::from_utf8(bytes) else { bail!("{} is not UTF-8", path.display()) };
+        let Ok(text) = String::from_utf8(bytes) else {
+            bail!("{} is not UTF-8", path.display())
+        };
         let id = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy();
         each(&json!({"id": id, "input": text.trim_start_matches('\u{feff}')}).to_string())?;
     }
@@ -37,7 +39,11 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
         }
         if kind.is_dir() {
             find(&path, files)?;
-        } else if path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) && path.is_file() {
+        } else if path
+            .extension()
+            .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
+            && path.is_file()
+        {
             files.push(path);
         }
     }

@@ -13,21 +13,48 @@ use crate::cli::spec::compact;
 use crate::model::Item;
 
 /// Hands out the inputs, and returns what stands beside them.
-pub fn read(mut reader: impl BufRead, name: &str, each: &mut Each) -> anyhow::Result<Map<String, Value>> {
+pub fn read(
+    mut reader: impl BufRead,
+    name: &str,
+    each: &mut Each,
+) -> anyhow::Result<Map<String, Value>> {
     const MARK: &[u8] = b"\xef\xbb\xbf";
-    if reader.fill_buf().with_context(|| format!("cannot read {name}"))?.starts_with(MARK) {
+    if reader
+        .fill_buf()
+        .with_context(|| format!("cannot read {name}"))?
+        .starts_with(MARK)
+    {
         reader.consume(MARK.len());
     }
-    let mut inputs = Inputs { name, each, read: 0, failed: None, beside: Map::new(), found: false };
+    let mut inputs = Inputs {
+        name,
+        each,
+        read: 0,
+        failed: None,
+        beside: Map::new(),
+        found: false,
+    };
     let mut deserializer = serde_json::Deserializer::from_reader(reader);
-    let done = (&mut inputs).deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    let Inputs { failed, beside, found, .. } = inputs;
+    let done = (&mut inputs)
+        .deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end());
+    let Inputs {
+        failed,
+        beside,
+        found,
+        ..
+    } = inputs;
     match (done, failed) {
         (_, Some(error)) => Err(error),
-        (Err(error), None) => Err(anyhow!("{name}, line {}, column {}: {}", error.line(), error.column(), fault(&error))),
-        (Ok(()), None) if !found => {
-            Err(anyhow!("{name}: it has no `inputs`; it is to be an array of them, or an object with one"))
-        }
+        (Err(error), None) => Err(anyhow!(
+            "{name}, line {}, column {}: {}",
+            error.line(),
+            error.column(),
+            fault(&error)
+        )),
+        (Ok(()), None) if !found => Err(anyhow!(
+            "{name}: it has no `inputs`; it is to be an array of them, or an object with one"
+        )),
         (Ok(()), None) => Ok(beside),
     }
 }
@@ -46,9 +73,18 @@ impl Inputs<'_, '_> {
     fn take(&mut self, json: &str) -> anyhow::Result<()> {
         self.read += 1;
         if let Err(error) = serde_json::from_str::<Item>(json) {
-            return Err(anyhow!("{}, input {} (the first is 1): {}", self.name, self.read, fault(&error)));
+            return Err(anyhow!(
+                "{}, input {} (the first is 1): {}",
+                self.name,
+                self.read,
+                fault(&error)
+            ));
         }
-        if json.contains(['\n', '\r']) { (self.each)(&compact(json)?) } else { (self.each)(json) }
+        if json.contains(['\n', '\r']) {
+            (self.each)(&compact(json)?)
+        } else {
+            (self.each)(json)
+        }
     }
 }
 
@@ -124,23 +160,49 @@ mod tests {
         };
         let text = format!("{{\"seed\": 1, \"inputs\": {inputs}, \"schema\": {{}}}}");
         let beside = super::read(text.as_bytes(), "a.json", &mut each).unwrap();
-        assert_eq!(serde_json::to_string(&beside).unwrap(), r#"{"seed":1,"schema":{}}"#);
+        assert_eq!(
+            serde_json::to_string(&beside).unwrap(),
+            r#"{"seed":1,"schema":{}}"#
+        );
         assert_eq!(seen, expected);
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         for (text, place, said) in [
-            ("[\"a\",\n oops]", "a.json, line 2, column ", "expected value"),
-            ("[\"a\", {\"inptu\": \"b\"}]", "a.json, input 2 (the first is 1): ", "unknown field `inptu`"),
+            (
+                "[\"a\",\n oops]",
+                "a.json, line 2, column ",
+                "expected value",
+            ),
+            (
+                "[\"a\", {\"inptu\": \"b\"}]",
+                "a.json, input 2 (the first is 1): ",
+                "unknown field `inptu`",
+            ),
             ("{\"items\": []}", "a.json: ", "it has no `inputs`"),
-            ("{\"inputs\": {\"inputs\": []}}", "a.json, line 1, column ", "invalid type: map, expected an array"),
-            ("{\"inputs\": [], \"inputs\": []}", "a.json, line 1, column ", "given twice"),
+            (
+                "{\"inputs\": {\"inputs\": []}}",
+                "a.json, line 1, column ",
+                "invalid type: map, expected an array",
+            ),
+            (
+                "{\"inputs\": [], \"inputs\": []}",
+                "a.json, line 1, column ",
+                "given twice",
+            ),
             ("[] []", "a.json, line 1, column ", "trailing characters"),
-            ("3", "a.json, line 1, column ", "invalid type: integer `3`, expected an array of inputs"),
+            (
+                "3",
+                "a.json, line 1, column ",
+                "invalid type: integer `3`, expected an array of inputs",
+            ),
         ] {
             let error = read(text).unwrap_err();
-            assert!(error.starts_with(place) && error.contains(said) && !error.contains(" at line "), "{text}: {error}");
+            assert!(
+                error.starts_with(place) && error.contains(said) && !error.contains(" at line "),
+                "{text}: {error}"
+            );
         }
     }
 }

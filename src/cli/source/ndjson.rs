@@ -14,7 +14,10 @@ pub fn read(mut reader: impl BufRead, name: &str, each: &mut Each) -> anyhow::Re
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
-        let read = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
+        let read = reader
+            .by_ref()
+            .take(MAX_LINE_BYTES)
+            .read_until(b'\n', &mut line);
         let read = read.with_context(|| format!("cannot read {name}"))?;
         if read == 0 {
             break;
@@ -22,13 +25,24 @@ pub fn read(mut reader: impl BufRead, name: &str, each: &mut Each) -> anyhow::Re
         if read as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") {
             bail!("{name}, line {number}: it is longer than {MAX_LINE_BYTES} bytes");
         }
-        let Ok(text) = std::str::from_utf8(&line) else { bail!("{name}, line {number}: it is not UTF-8") };
-        let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text }.trim_ascii();
+        let Ok(text) = std::str::from_utf8(&line) else {
+            bail!("{name}, line {number}: it is not UTF-8")
+        };
+        let text = if number == 1 {
+            text.trim_start_matches('\u{feff}')
+        } else {
+            text
+        }
+        .trim_ascii();
         if text.is_empty() {
             continue;
         }
         if let Err(error) = serde_json::from_str::<Item>(text) {
-            bail!("{name}, line {number}, column {}: {}", error.column(), fault(&error));
+            bail!(
+                "{name}, line {number}, column {}: {}",
+                error.column(),
+                fault(&error)
+            );
         }
         each(text)?;
     }
@@ -46,20 +60,38 @@ mod tests {
     #[test]
     fn each_line_is_an_input() {
         let text = "\u{feff}\"a\"\r\n\n  \n{\"id\": \"x\", \"input\": \"ü\"} \n\"last\"";
-        assert_eq!(read(text.as_bytes()).unwrap(), ["\"a\"", "{\"id\": \"x\", \"input\": \"ü\"}", "\"last\""]);
+        assert_eq!(
+            read(text.as_bytes()).unwrap(),
+            ["\"a\"", "{\"id\": \"x\", \"input\": \"ü\"}", "\"last\""]
+        );
         assert!(read(b"").unwrap().is_empty());
     }
 
     #[test]
     fn a_line_that_is_no_input_is_named() {
         for (bytes, place, said) in [
-            (&b"\"a\"\n\n{\"input\": \n"[..], "a.ndjson, line 3, column ", "EOF while parsing a value"),
+            (
+                &b"\"a\"\n\n{\"input\": \n"[..],
+                "a.ndjson, line 3, column ",
+                "EOF while parsing a value",
+            ),
             (b"\"\xff\"", "a.ndjson, line 1: ", "it is not UTF-8"),
-            (b"\"a\"\n17\n", "a.ndjson, line 2, column ", "invalid type: integer `17`, expected a string, an array"),
-            (b"{\"text\": \"a\"}", "a.ndjson, line 1, column ", "unknown field `text`"),
+            (
+                b"\"a\"\n17\n",
+                "a.ndjson, line 2, column ",
+                "invalid type: integer `17`, expected a string, an array",
+            ),
+            (
+                b"{\"text\": \"a\"}",
+                "a.ndjson, line 1, column ",
+                "unknown field `text`",
+            ),
         ] {
             let error = read(bytes).unwrap_err();
-            assert!(error.starts_with(place) && error.contains(said) && !error.contains(" at line "), "{error}");
+            assert!(
+                error.starts_with(place) && error.contains(said) && !error.contains(" at line "),
+                "{error}"
+            );
         }
     }
 }

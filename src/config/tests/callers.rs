@@ -17,7 +17,8 @@ fn sha256(key: &str) -> [u8; 32] {
 
 fn hex(key: &str) -> String {
     let halves = sha256(key);
-    let [high, low] = [&halves[..16], &halves[16..]].map(|half| u128::from_be_bytes(half.try_into().expect("16 bytes")));
+    let [high, low] = [&halves[..16], &halves[16..]]
+        .map(|half| u128::from_be_bytes(half.try_into().expect("16 bytes")));
     format!("{high:032x}{low:032x}")
 }
 
@@ -26,7 +27,10 @@ fn names(callers: &[Caller]) -> Vec<&str> {
 }
 
 fn read(text: &str) -> Result<Vec<Caller>, Error> {
-    let environment = [("BATCH_KEY".to_owned(), "key-of-batch".to_owned()), ("EMPTY".to_owned(), String::new())];
+    let environment = [
+        ("BATCH_KEY".to_owned(), "key-of-batch".to_owned()),
+        ("EMPTY".to_owned(), String::new()),
+    ];
     let file = |path: &Path| match path.to_str() {
         Some("key") => Ok("key-of-file\n".to_owned()),
         _ => Err(io::ErrorKind::NotFound.into()),
@@ -45,8 +49,22 @@ fn each_way_to_say_a_key_ends_as_its_digest() {
     let callers = read(&text).expect("valid");
     assert_eq!(names(&callers), ["a", "b", "c.1", "d", "e"]);
     let digests: Vec<_> = callers.iter().map(|caller| caller.key_sha256).collect();
-    assert_eq!(digests, ["key-of-a", "key-of-batch", "key-of-file", "key-of-d", "key-of-e"].map(sha256));
-    assert!(hex("key-of-batch").starts_with(OF_BATCH), "{}", hex("key-of-batch"));
+    assert_eq!(
+        digests,
+        [
+            "key-of-a",
+            "key-of-batch",
+            "key-of-file",
+            "key-of-d",
+            "key-of-e"
+        ]
+        .map(sha256)
+    );
+    assert!(
+        hex("key-of-batch").starts_with(OF_BATCH),
+        "{}",
+        hex("key-of-batch")
+    );
 }
 
 #[test]
@@ -56,11 +74,24 @@ fn a_quota_has_five_limits_and_none_by_default() {
                 max_queue = 4\nbudget_usd_per_day = 2.5\n\
                 [callers.c]\nkey = \"k3\"\nbudget_usd_per_day = 10";
     let callers = read(text).expect("valid");
-    let [a, b, c] = callers.as_slice() else { panic!("three callers") };
+    let [a, b, c] = callers.as_slice() else {
+        panic!("three callers")
+    };
     assert_eq!(a.quota, Quota::default());
-    let counts = [b.quota.requests_per_minute, b.quota.tokens_per_minute, b.quota.max_concurrency, b.quota.max_queue];
-    assert_eq!(counts.map(|count| count.map_or(0, u32::from)), [60, 1_000_000_000, 3, 4]);
-    assert_eq!((b.quota.budget_per_day, c.quota.budget_per_day), (Usd::from_dollars(2.5), Usd::from_dollars(10.0)));
+    let counts = [
+        b.quota.requests_per_minute,
+        b.quota.tokens_per_minute,
+        b.quota.max_concurrency,
+        b.quota.max_queue,
+    ];
+    assert_eq!(
+        counts.map(|count| count.map_or(0, u32::from)),
+        [60, 1_000_000_000, 3, 4]
+    );
+    assert_eq!(
+        (b.quota.budget_per_day, c.quota.budget_per_day),
+        (Usd::from_dollars(2.5), Usd::from_dollars(10.0))
+    );
 }
 
 #[test]
@@ -125,26 +156,49 @@ fn the_file_of_callers_is_refused_with_its_place_and_what_is_allowed() {
 #[test]
 fn only_64_hexadecimal_digits_are_a_digest() {
     let right = hex("key");
-    for wrong in [&right[1..], &format!("{right}0"), &format!("+{}", &right[1..]), &format!("{}g", &right[1..]), &"é".repeat(32)]
-    {
-        assert!(read(&format!("[callers.a]\nkey_sha256 = \"{wrong}\"")).is_err(), "{wrong}");
+    for wrong in [
+        &right[1..],
+        &format!("{right}0"),
+        &format!("+{}", &right[1..]),
+        &format!("{}g", &right[1..]),
+        &"é".repeat(32),
+    ] {
+        assert!(
+            read(&format!("[callers.a]\nkey_sha256 = \"{wrong}\"")).is_err(),
+            "{wrong}"
+        );
     }
     assert!(read(&format!("[callers.a]\nkey_sha256 = \"{right}\"")).is_ok());
 }
 
 #[test]
 fn callers_come_from_the_keys_the_configuration_and_the_file() {
-    let start = Start::file("callers_file = \"more.toml\"\n[callers.web]\nkey = \"key-of-web\"\nmax_queue = 5")
-        .with_file("more.toml", "[callers.batch]\nkey = \"key-of-batch\"")
-        .with_env(&[("EXTRACTD_API_KEYS", "key-a,key-b")]);
+    let start = Start::file(
+        "callers_file = \"more.toml\"\n[callers.web]\nkey = \"key-of-web\"\nmax_queue = 5",
+    )
+    .with_file("more.toml", "[callers.batch]\nkey = \"key-of-batch\"")
+    .with_env(&[("EXTRACTD_API_KEYS", "key-a,key-b")]);
     let config = start.config();
     assert_eq!(names(&config.callers), ["key-1", "key-2", "web"]);
     assert_eq!(
-        config.callers.iter().map(|caller| caller.key_sha256).collect::<Vec<_>>(),
+        config
+            .callers
+            .iter()
+            .map(|caller| caller.key_sha256)
+            .collect::<Vec<_>>(),
         ["key-a", "key-b", "key-of-web"].map(sha256)
     );
-    assert_eq!((config.callers[0].quota, config.callers[2].quota.max_queue.map(u32::from)), (Quota::default(), Some(5)));
-    assert_eq!((names(&config.file_callers), config.callers_file), (vec!["batch"], Some("more.toml".into())));
+    assert_eq!(
+        (
+            config.callers[0].quota,
+            config.callers[2].quota.max_queue.map(u32::from)
+        ),
+        (Quota::default(), Some(5))
+    );
+    assert_eq!(
+        (names(&config.file_callers), config.callers_file),
+        (vec!["batch"], Some("more.toml".into()))
+    );
 
     let joined = join_callers(&config.callers, &config.file_callers).expect("no clash");
     assert_eq!(names(&joined), ["key-1", "key-2", "web", "batch"]);
@@ -161,9 +215,15 @@ fn the_environment_names_another_file_of_callers() {
 #[test]
 fn the_start_reads_the_file_of_callers_and_refuses_what_is_wrong_in_it() {
     let start = Start::file("\ncallers_file = \"more.toml\"");
-    assert_eq!(start.error(), "extractd.toml:2:1: cannot read the file more.toml");
+    assert_eq!(
+        start.error(),
+        "extractd.toml:2:1: cannot read the file more.toml"
+    );
     let wrong = start.with_file("more.toml", "[callers.a]\nkey = \"k\"\nmax_queue = -1");
-    assert_eq!(wrong.error(), "more.toml:3:1: `callers.a.max_queue` must be a whole number from 1 to 10000000, not `-1`");
+    assert_eq!(
+        wrong.error(),
+        "more.toml:3:1: `callers.a.max_queue` must be a whole number from 1 to 10000000, not `-1`"
+    );
 }
 
 #[test]
@@ -195,10 +255,18 @@ fn a_name_or_a_key_is_one_callers() {
             "[callers.key-1]\nkey = \"y\"",
             "more.toml:1:10: the caller `key-1` is there already (EXTRACTD_API_KEYS); each needs a name of its own",
         ),
-        ("x,y,x", "", "EXTRACTD_API_KEYS: `server.api_keys` holds the same key twice"),
+        (
+            "x,y,x",
+            "",
+            "EXTRACTD_API_KEYS: `server.api_keys` holds the same key twice",
+        ),
     ] {
         let start = Start::file(file).with_file("more.toml", more);
-        let start = if keys.is_empty() { start } else { start.with_env(&[("EXTRACTD_API_KEYS", keys)]) };
+        let start = if keys.is_empty() {
+            start
+        } else {
+            start.with_env(&[("EXTRACTD_API_KEYS", keys)])
+        };
         assert_eq!(start.error(), expected, "{keys} {more}");
     }
 }
@@ -206,12 +274,22 @@ fn a_name_or_a_key_is_one_callers() {
 #[test]
 fn an_open_address_needs_a_caller_wherever_it_stands() {
     let open = "listen = \"0.0.0.0:8080\"\n";
-    let with = |rest: &str| Start::file(&format!("{open}{rest}")).with_file("none.toml", "# nobody yet\n[callers]\n");
-    let with = |rest: &str| with(rest).with_file("one.toml", "[callers.a]\nkey = \"k\"").load();
+    let with = |rest: &str| {
+        Start::file(&format!("{open}{rest}")).with_file("none.toml", "# nobody yet\n[callers]\n")
+    };
+    let with = |rest: &str| {
+        with(rest)
+            .with_file("one.toml", "[callers.a]\nkey = \"k\"")
+            .load()
+    };
     assert!(with("[callers.a]\nkey = \"k\"").is_ok());
     assert!(with("callers_file = \"one.toml\"").is_ok());
     assert!(with("[server]\napi_keys = [\"k\"]").is_ok());
-    for nobody in ["callers_file = \"none.toml\"", "[server]\napi_keys = []", ""] {
+    for nobody in [
+        "callers_file = \"none.toml\"",
+        "[server]\napi_keys = []",
+        "",
+    ] {
         let error = with(nobody).expect_err(nobody).to_string();
         assert!(error.contains("there are no callers"), "{nobody}: {error}");
     }
@@ -229,19 +307,42 @@ fn a_budget_without_a_price_is_said_aloud() {
     );
     assert_eq!(
         warnings(&text),
-        ["`budget_usd_per_day` (callers: web) counts only models that have a price, and these have none: fast, openai/gpt, \
-          openai/x; set `input_usd_per_million_tokens` and `output_usd_per_million_tokens` in a [models.NAME] for each"]
+        [
+            "`budget_usd_per_day` (callers: web) counts only models that have a price, and these have none: fast, openai/gpt, \
+          openai/x; set `input_usd_per_million_tokens` and `output_usd_per_million_tokens` in a [models.NAME] for each"
+        ]
     );
-    assert_eq!(warnings(&format!("model = \"fast\"\n{caller}{openai}{fast}{price}")), [""; 0], "each has a price");
-    assert_eq!(warnings(&format!("model = \"fast\"\n{openai}{fast}")), [""; 0], "nobody has a budget");
-    assert_eq!(warnings(caller), [""; 0], "the built-in model costs nothing");
-    let of_file =
-        Start::file(&format!("model = \"fast\"\ncallers_file = \"more.toml\"\n{openai}{fast}")).with_file("more.toml", caller);
-    assert_eq!(of_file.load().expect("valid").warnings.len(), 1, "a caller of the file counts too");
+    assert_eq!(
+        warnings(&format!("model = \"fast\"\n{caller}{openai}{fast}{price}")),
+        [""; 0],
+        "each has a price"
+    );
+    assert_eq!(
+        warnings(&format!("model = \"fast\"\n{openai}{fast}")),
+        [""; 0],
+        "nobody has a budget"
+    );
+    assert_eq!(
+        warnings(caller),
+        [""; 0],
+        "the built-in model costs nothing"
+    );
+    let of_file = Start::file(&format!(
+        "model = \"fast\"\ncallers_file = \"more.toml\"\n{openai}{fast}"
+    ))
+    .with_file("more.toml", caller);
+    assert_eq!(
+        of_file.load().expect("valid").warnings.len(),
+        1,
+        "a caller of the file counts too"
+    );
 }
 
 #[test]
 fn debug_shows_no_digest() {
     let shown = format!("{:?}", read("[callers.a]\nkey = \"k\"").expect("valid"));
-    assert!(shown.contains("Caller { name: \"a\"") && !shown.contains(&sha256("k")[0].to_string()), "{shown}");
+    assert!(
+        shown.contains("Caller { name: \"a\"") && !shown.contains(&sha256("k")[0].to_string()),
+        "{shown}"
+    );
 }

@@ -27,7 +27,10 @@ fn the_environment_is_refused_with_the_variable_and_what_is_allowed() {
 #[test]
 fn a_flag_is_refused_by_its_name() {
     let start = Start::default().with_args(|args| args.max_concurrency = Some("0".to_owned()));
-    assert_eq!(start.error(), "--max-concurrency: `limits.max_concurrency` must be a whole number from 1 to 100000, not `0`");
+    assert_eq!(
+        start.error(),
+        "--max-concurrency: `limits.max_concurrency` must be a whole number from 1 to 100000, not `0`"
+    );
     let start = Start::default().with_args(|args| args.requests_per_minute = Some("9".to_owned()));
     assert_eq!(
         start.error(),
@@ -40,15 +43,26 @@ fn a_flag_is_refused_by_its_name() {
 
 #[test]
 fn a_file_that_cannot_be_read_carries_the_reason() {
-    let error = Start::env(&[("EXTRACTD_CONFIG", "nope.toml")]).load().expect_err("refused");
-    assert_eq!(error.source().expect("a source").to_string(), "entity not found");
+    let error = Start::env(&[("EXTRACTD_CONFIG", "nope.toml")])
+        .load()
+        .expect_err("refused");
+    assert_eq!(
+        error.source().expect("a source").to_string(),
+        "entity not found"
+    );
 }
 
 #[test]
 fn no_message_shows_a_secret() {
-    for value in
-        ["sk-hush hush", "\"sk-hush", "\"sk-hush\"\"", "[\"sk-hush\"]", "{ k = \"sk-hush\" }", "hush-1", "123456789012345678901"]
-    {
+    for value in [
+        "sk-hush hush",
+        "\"sk-hush",
+        "\"sk-hush\"\"",
+        "[\"sk-hush\"]",
+        "{ k = \"sk-hush\" }",
+        "hush-1",
+        "123456789012345678901",
+    ] {
         for key in [
             "providers.x.api_key",
             "providers.x.api_key_env",
@@ -62,12 +76,19 @@ fn no_message_shows_a_secret() {
             "callers.x.key_env",
             "callers.x.key_sha256",
         ] {
-            for line in [format!("{key} = {value}"), format!("{key} = \"{value}\""), format!("{key} = [{value}]")] {
+            for line in [
+                format!("{key} = {value}"),
+                format!("{key} = \"{value}\""),
+                format!("{key} = [{value}]"),
+            ] {
                 let Err(error) = Start::file(&line).load() else {
                     continue;
                 };
                 let shown = format!("{error} {error:?}");
-                assert!(!shown.contains("hush") && !shown.contains("12345678"), "{line}\n{shown}");
+                assert!(
+                    !shown.contains("hush") && !shown.contains("12345678"),
+                    "{line}\n{shown}"
+                );
             }
         }
     }
@@ -90,8 +111,14 @@ const FILES: &[(&str, &str)] = &[
         "[limit]\nx = 1",
         "extractd.toml:1:2: unknown key `limit` at the top level; did you mean `limits`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, jobs, log, local, providers, models, callers",
     ),
-    ("limits = 3", "extractd.toml:1:1: `limits` must be a table: [limits]"),
-    ("[providers]\nopenai = 1", "extractd.toml:2:1: `providers.openai` must be a table: [providers.openai]"),
+    (
+        "limits = 3",
+        "extractd.toml:1:1: `limits` must be a table: [limits]",
+    ),
+    (
+        "[providers]\nopenai = 1",
+        "extractd.toml:2:1: `providers.openai` must be a table: [providers.openai]",
+    ),
     (
         "[limits]\nmax_concurrency = 0",
         "extractd.toml:2:1: `limits.max_concurrency` must be a whole number from 1 to 100000, not `0`",
@@ -100,8 +127,14 @@ const FILES: &[(&str, &str)] = &[
         "[limits]\nmax_concurrency = \"64\"",
         r#"extractd.toml:2:1: `limits.max_concurrency` must be a whole number from 1 to 100000, not `"64"`"#,
     ),
-    ("[limits]\nmax_queue = 1.5", "extractd.toml:2:1: `limits.max_queue` must be a whole number from 1 to 10000000, not `1.5`"),
-    ("[limits]\nmax_wait_ms = -1", "extractd.toml:2:1: `limits.max_wait_ms` must be a whole number from 0 to 3600000, not `-1`"),
+    (
+        "[limits]\nmax_queue = 1.5",
+        "extractd.toml:2:1: `limits.max_queue` must be a whole number from 1 to 10000000, not `1.5`",
+    ),
+    (
+        "[limits]\nmax_wait_ms = -1",
+        "extractd.toml:2:1: `limits.max_wait_ms` must be a whole number from 0 to 3600000, not `-1`",
+    ),
     (
         "listen = \"localhost\"",
         r#"extractd.toml:1:1: `listen` must be an IP address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:0, not `"localhost"`"#,
@@ -110,12 +143,18 @@ const FILES: &[(&str, &str)] = &[
         "listen = 8080",
         "extractd.toml:1:1: `listen` must be an IP address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:0, not `8080`",
     ),
-    ("data_dir = \"\"", r#"extractd.toml:1:1: `data_dir` must be a path, not `""`"#),
+    (
+        "data_dir = \"\"",
+        r#"extractd.toml:1:1: `data_dir` must be a path, not `""`"#,
+    ),
     (
         "[server]\nallow_anonymous = \"true\"",
         r#"extractd.toml:2:1: `server.allow_anonymous` must be true or false, not `"true"`"#,
     ),
-    ("[server]\nhosts = \"a\"", r#"extractd.toml:2:1: `server.hosts` must be an array of strings, not `"a"`"#),
+    (
+        "[server]\nhosts = \"a\"",
+        r#"extractd.toml:2:1: `server.hosts` must be an array of strings, not `"a"`"#,
+    ),
     (
         "[server]\ncors_origins = [\"https://a.example/\"]",
         "extractd.toml:2:1: `server.cors_origins` must be origins such as https://app.example, without a path, or *, not `https://a.example/`",
@@ -124,17 +163,26 @@ const FILES: &[(&str, &str)] = &[
         "[server]\nhosts = [\"a:80\"]",
         "extractd.toml:2:1: `server.hosts` must be host names without a port, such as api.example, not `a:80`",
     ),
-    ("[server]\napi_keys = [\"a\", \"\"]", "extractd.toml:2:1: `server.api_keys` holds an empty key"),
+    (
+        "[server]\napi_keys = [\"a\", \"\"]",
+        "extractd.toml:2:1: `server.api_keys` holds an empty key",
+    ),
     (
         "[server]\napi_keys = [\"sec ret\"]",
         "extractd.toml:2:1: `server.api_keys` holds a key with white space or a character that is not ASCII",
     ),
-    ("[server]\napi_keys = [12345678]", "extractd.toml:2:1: `server.api_keys` must be an array of strings"),
+    (
+        "[server]\napi_keys = [12345678]",
+        "extractd.toml:2:1: `server.api_keys` must be an array of strings",
+    ),
     (
         "[server]\napi_keys = [\"a\"]\napi_keys_file = \"f\"",
         "extractd.toml:3:1: `server.api_keys_file` and `server.api_keys` are both set; keep one",
     ),
-    ("[server]\napi_keys_file = \"nokeys\"", "extractd.toml:2:1: the file of `server.api_keys_file` holds no key"),
+    (
+        "[server]\napi_keys_file = \"nokeys\"",
+        "extractd.toml:2:1: the file of `server.api_keys_file` holds no key",
+    ),
     (
         "[server]\nmax_body_bytes = 2147483648",
         "extractd.toml:2:1: `limits.max_queue_bytes` is 1073741824, less than `server.max_body_bytes`, 2147483648: a body of that size would never be admitted; raise the one or lower the other",
@@ -143,12 +191,18 @@ const FILES: &[(&str, &str)] = &[
         "[limits]\nmax_queue_bytes = 1024",
         "extractd.toml:2:1: `limits.max_queue_bytes` is 1024, less than `server.max_body_bytes`, 67108864: a body of that size would never be admitted; raise the one or lower the other",
     ),
-    ("[log]\nformat = \"xml\"", r#"extractd.toml:2:1: `log.format` must be one of: text, json; not `"xml"`"#),
+    (
+        "[log]\nformat = \"xml\"",
+        r#"extractd.toml:2:1: `log.format` must be one of: text, json; not `"xml"`"#,
+    ),
     (
         "[log]\nfilter = \" \"",
         r#"extractd.toml:2:1: `log.filter` must be a level or a filter, such as info,extractd=debug, not `" "`"#,
     ),
-    ("[local]\nthreads = 0", "extractd.toml:2:1: `local.threads` must be a whole number from 1 to 1024, not `0`"),
+    (
+        "[local]\nthreads = 0",
+        "extractd.toml:2:1: `local.threads` must be a whole number from 1 to 1024, not `0`",
+    ),
     (
         "listen = \"0.0.0.0:8080\"",
         "extractd.toml:1:1: `listen` is 0.0.0.0:8080, which is not loopback, and there are no callers: set EXTRACTD_API_KEYS (`server.api_keys`) or add a [callers.NAME], or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone",
@@ -165,7 +219,10 @@ const FILES: &[(&str, &str)] = &[
         "[providers.x]\nbase_url = \"http://x\"",
         "extractd.toml:1:12: [providers.x] has no `kind`; it must be one of: openai, openai_responses, anthropic, gemini, ollama, azure",
     ),
-    ("[providers.x]\nkind = \"openai\"", "extractd.toml:1:12: [providers.x] has no `base_url`, such as http://localhost:8000/v1"),
+    (
+        "[providers.x]\nkind = \"openai\"",
+        "extractd.toml:1:12: [providers.x] has no `base_url`, such as http://localhost:8000/v1",
+    ),
     (
         "[providers.x]\nkind = \"claude\"",
         r#"extractd.toml:2:1: `providers.x.kind` must be one of: openai, openai_responses, anthropic, gemini, ollama, azure; not `"claude"`"#,
@@ -190,12 +247,18 @@ const FILES: &[(&str, &str)] = &[
         "[providers.openai]\nproxy = \"proxy:3128\"",
         "extractd.toml:2:1: `providers.openai.proxy` must be an http://, https://, socks5:// or socks5h:// URL without a path, such as http://proxy:3128",
     ),
-    ("[providers.openai]\napi_key = \"\"", "extractd.toml:2:1: `providers.openai.api_key` holds an empty key"),
+    (
+        "[providers.openai]\napi_key = \"\"",
+        "extractd.toml:2:1: `providers.openai.api_key` holds an empty key",
+    ),
     (
         "[providers.openai]\napi_key = \"sk-sec ret\"",
         "extractd.toml:2:1: `providers.openai.api_key` holds a key with white space or a character that is not ASCII",
     ),
-    ("[providers.openai]\napi_key = 12345678", "extractd.toml:2:1: `providers.openai.api_key` must be a string"),
+    (
+        "[providers.openai]\napi_key = 12345678",
+        "extractd.toml:2:1: `providers.openai.api_key` must be a string",
+    ),
     (
         "[providers.openai]\napi_key = \"a\"\napi_key_env = \"B\"",
         "extractd.toml:3:1: `providers.openai.api_key_env` and `providers.openai.api_key` are both set; keep one",
@@ -216,8 +279,14 @@ const FILES: &[(&str, &str)] = &[
         "[providers.openai]\napi_keys_file = \"a\"\napi_keys_env = \"B\"",
         "extractd.toml:2:1: `providers.openai.api_keys_file` and `providers.openai.api_keys_env` are both set; keep one",
     ),
-    ("[providers.openai]\napi_keys = \"a,b\"", "extractd.toml:2:1: `providers.openai.api_keys` must be an array of strings"),
-    ("[providers.openai]\napi_keys = [\"a\", \"a\"]", "extractd.toml:2:1: `providers.openai.api_keys` holds the same key twice"),
+    (
+        "[providers.openai]\napi_keys = \"a,b\"",
+        "extractd.toml:2:1: `providers.openai.api_keys` must be an array of strings",
+    ),
+    (
+        "[providers.openai]\napi_keys = [\"a\", \"a\"]",
+        "extractd.toml:2:1: `providers.openai.api_keys` holds the same key twice",
+    ),
     (
         "[providers.openai]\napi_keys_env = \"NOPE\"",
         "extractd.toml:2:1: `providers.openai.api_keys_env` names a variable that is not set",
@@ -242,7 +311,10 @@ const FILES: &[(&str, &str)] = &[
         "[providers.openai]\ntimeout_ms = 0",
         "extractd.toml:2:1: `providers.openai.timeout_ms` must be a whole number from 1 to 3600000, not `0`",
     ),
-    ("[providers.openai]\napi_key_file = \"nope\"", "extractd.toml:2:1: cannot read the file nope"),
+    (
+        "[providers.openai]\napi_key_file = \"nope\"",
+        "extractd.toml:2:1: cannot read the file nope",
+    ),
     (
         "[providers.openai]\nheaders = { \"a b\" = \"x\" }",
         r#"extractd.toml:2:13: `providers.openai.headers."a b"` is not the name of a header"#,
@@ -295,13 +367,22 @@ const FILES: &[(&str, &str)] = &[
         "model = \"vlm/x\"\n[providers.vllm]\nkind=\"openai\"\nbase_url=\"http://x\"",
         "extractd.toml:1:1: `model` names the unknown provider `vlm`; did you mean `vllm`? known: local, vllm",
     ),
-    ("model = \"local/\"", "extractd.toml:1:1: `model` names no model after `local/`, or one with white space in its name"),
-    ("model = \"local/a b\"", "extractd.toml:1:1: `model` names no model after `local/`, or one with white space in its name"),
+    (
+        "model = \"local/\"",
+        "extractd.toml:1:1: `model` names no model after `local/`, or one with white space in its name",
+    ),
+    (
+        "model = \"local/a b\"",
+        "extractd.toml:1:1: `model` names no model after `local/`, or one with white space in its name",
+    ),
     (
         "[models.\"a/b\"]\nprovider = \"local\"",
         r#"extractd.toml:1:9: [models."a/b"]: a model's name is letters, digits and . _ : - without a slash"#,
     ),
-    ("[models.a]\nmodel = \"x\"", "extractd.toml:1:9: [models.a] has no `provider`; set it to a configured one, or `local`"),
+    (
+        "[models.a]\nmodel = \"x\"",
+        "extractd.toml:1:9: [models.a] has no `provider`; set it to a configured one, or `local`",
+    ),
     (
         "[models.a]\nprovider = \"gemini\"",
         "extractd.toml:2:1: `models.a.provider` names the provider `gemini`, which is not configured: set GEMINI_API_KEY or GEMINI_BASE_URL, or add [providers.gemini]",
@@ -386,7 +467,10 @@ const FILES: &[(&str, &str)] = &[
         "[jobs]\nallow_private_webhooks = \"yes\"",
         r#"extractd.toml:2:1: `jobs.allow_private_webhooks` must be true or false, not `"yes"`"#,
     ),
-    ("[cache]\nttl_ms = 1000", "extractd.toml:2:1: `cache.ttl_ms` has no effect without `cache.max_bytes`; set that too"),
+    (
+        "[cache]\nttl_ms = 1000",
+        "extractd.toml:2:1: `cache.ttl_ms` has no effect without `cache.max_bytes`; set that too",
+    ),
     (
         "[cache]\nmax_bytes = 1024\nttl_ms = 999",
         "extractd.toml:3:1: `cache.ttl_ms` must be a whole number from 1000 to 2592000000, not `999`",
@@ -398,19 +482,38 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 const VARIABLES: &[(&[(&str, &str)], &str)] = &[
-    (&[("EXTRACTD_LISTN", "x")], "EXTRACTD_LISTN: unknown variable; did you mean EXTRACTD_LISTEN? known: …"),
-    (&[("EXTRACTD_PORT", "9000")], "EXTRACTD_PORT: unknown variable; known: …"),
-    (&[("EXTRACTD_WHATEVER_ELSE", "9000")], "EXTRACTD_WHATEVER_ELSE: unknown variable; known: …"),
+    (
+        &[("EXTRACTD_LISTN", "x")],
+        "EXTRACTD_LISTN: unknown variable; did you mean EXTRACTD_LISTEN? known: …",
+    ),
+    (
+        &[("EXTRACTD_PORT", "9000")],
+        "EXTRACTD_PORT: unknown variable; known: …",
+    ),
+    (
+        &[("EXTRACTD_WHATEVER_ELSE", "9000")],
+        "EXTRACTD_WHATEVER_ELSE: unknown variable; known: …",
+    ),
     (
         &[("EXTRACTD_TOKENS_PER_MINUTE", "1")],
         "EXTRACTD_TOKENS_PER_MINUTE: limits the default model's provider, but no provider's model is the default: set `model` to one, or take this limit away (the built-in model has none)",
     ),
     (
-        &[("EXTRACTD_TOKENS_PER_MINUTE", "few"), ("EXTRACTD_MODEL", "openai/x"), ("OPENAI_API_KEY", "k")],
+        &[
+            ("EXTRACTD_TOKENS_PER_MINUTE", "few"),
+            ("EXTRACTD_MODEL", "openai/x"),
+            ("OPENAI_API_KEY", "k"),
+        ],
         "EXTRACTD_TOKENS_PER_MINUTE: `providers.openai.tokens_per_minute` must be a whole number from 1 to 1000000000, not `few`",
     ),
-    (&[("EXTRACTD_CALLERS_FILE", "nope.toml")], "EXTRACTD_CALLERS_FILE: cannot read the file nope.toml"),
-    (&[("EXTRACTD_API_KEYS", "hush-1,hush-1")], "EXTRACTD_API_KEYS: `server.api_keys` holds the same key twice"),
+    (
+        &[("EXTRACTD_CALLERS_FILE", "nope.toml")],
+        "EXTRACTD_CALLERS_FILE: cannot read the file nope.toml",
+    ),
+    (
+        &[("EXTRACTD_API_KEYS", "hush-1,hush-1")],
+        "EXTRACTD_API_KEYS: `server.api_keys` holds the same key twice",
+    ),
     (
         &[("EXTRACTD_MAX_CONCURRENCY", "many")],
         "EXTRACTD_MAX_CONCURRENCY: `limits.max_concurrency` must be a whole number from 1 to 100000, not `many`",
@@ -419,7 +522,10 @@ const VARIABLES: &[(&[(&str, &str)], &str)] = &[
         &[("EXTRACTD_ALLOW_ANONYMOUS", "yes")],
         "EXTRACTD_ALLOW_ANONYMOUS: `server.allow_anonymous` must be true or false, not `yes`",
     ),
-    (&[("EXTRACTD_API_KEYS", "a,,b")], "EXTRACTD_API_KEYS: `server.api_keys` holds an empty key"),
+    (
+        &[("EXTRACTD_API_KEYS", "a,,b")],
+        "EXTRACTD_API_KEYS: `server.api_keys` holds an empty key",
+    ),
     (
         &[("EXTRACTD_API_KEYS", "sec ret")],
         "EXTRACTD_API_KEYS: `server.api_keys` holds a key with white space or a character that is not ASCII",
@@ -441,21 +547,37 @@ const VARIABLES: &[(&[(&str, &str)], &str)] = &[
         "EXTRACTD_REQUESTS_PER_MINUTE: limits the default model's provider, but no provider's model is the default: set `model` to one, or take this limit away (the built-in model has none)",
     ),
     (
-        &[("EXTRACTD_REQUEST_BURST", "10"), ("EXTRACTD_MODEL", "local/x")],
+        &[
+            ("EXTRACTD_REQUEST_BURST", "10"),
+            ("EXTRACTD_MODEL", "local/x"),
+        ],
         "EXTRACTD_REQUEST_BURST: limits the default model's provider, but no provider's model is the default: set `model` to one, or take this limit away (the built-in model has none)",
     ),
     (
-        &[("EXTRACTD_REQUESTS_PER_MINUTE", "10"), ("EXTRACTD_MODEL", "openai/x")],
+        &[
+            ("EXTRACTD_REQUESTS_PER_MINUTE", "10"),
+            ("EXTRACTD_MODEL", "openai/x"),
+        ],
         "EXTRACTD_MODEL: `model` names the provider `openai`, which is not configured: set OPENAI_API_KEY or OPENAI_BASE_URL, or add [providers.openai]",
     ),
     (
-        &[("EXTRACTD_REQUEST_BURST", "10"), ("EXTRACTD_MODEL", "openai/x"), ("OPENAI_API_KEY", "k")],
+        &[
+            ("EXTRACTD_REQUEST_BURST", "10"),
+            ("EXTRACTD_MODEL", "openai/x"),
+            ("OPENAI_API_KEY", "k"),
+        ],
         "EXTRACTD_REQUEST_BURST: `providers.openai.request_burst` has no effect without `providers.openai.requests_per_minute`; set that too",
     ),
-    (&[("EXTRACTD_CONFIG", "nope.toml")], "EXTRACTD_CONFIG: cannot read the file nope.toml"),
+    (
+        &[("EXTRACTD_CONFIG", "nope.toml")],
+        "EXTRACTD_CONFIG: cannot read the file nope.toml",
+    ),
     (
         &[("EXTRACTD_LISTEN", "[::]:80")],
         "EXTRACTD_LISTEN: `listen` is [::]:80, which is not loopback, and there are no callers: set EXTRACTD_API_KEYS (`server.api_keys`) or add a [callers.NAME], or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone",
     ),
-    (&[("EXTRACTD_LOG_FORMAT", "xml")], "EXTRACTD_LOG_FORMAT: `log.format` must be one of: text, json; not `xml`"),
+    (
+        &[("EXTRACTD_LOG_FORMAT", "xml")],
+        "EXTRACTD_LOG_FORMAT: `log.format` must be one of: text, json; not `xml`",
+    ),
 ];

@@ -31,23 +31,57 @@ fn without_any_source_the_defaults_are_in_force() {
     assert_eq!(config.limits.max_ordered_bytes, 256 * 1024 * 1024);
     assert_eq!(config.limits.max_wait, Duration::from_mins(1));
     assert_eq!(config.limits.max_batch_wait, Duration::from_mins(10));
-    assert_eq!((config.log.filter.as_str(), config.log.format), ("info", Format::Text));
-    assert_eq!((config.local.model_path, config.local.threads), (None, None));
-    assert_eq!((config.local.parallel.get(), config.local.context_tokens.get()), (4, 2048));
+    assert_eq!(
+        (config.log.filter.as_str(), config.log.format),
+        ("info", Format::Text)
+    );
+    assert_eq!(
+        (config.local.model_path, config.local.threads),
+        (None, None)
+    );
+    assert_eq!(
+        (
+            config.local.parallel.get(),
+            config.local.context_tokens.get()
+        ),
+        (4, 2048)
+    );
     assert!(config.providers.is_empty() && config.models.is_empty());
 }
 
 #[test]
 fn the_environment_wins_over_the_file_and_a_flag_over_both() {
-    let mut start = Start::file("listen = \"127.0.0.1:1\"\n[limits]\nmax_concurrency = 1\nmax_queue = 7");
-    assert_eq!((start.config().listen.port(), start.config().limits.max_concurrency.get()), (1, 1));
-    start = start.with_env(&[("EXTRACTD_LISTEN", "localhost:2"), ("EXTRACTD_MAX_CONCURRENCY", "2")]);
-    assert_eq!((start.config().listen.port(), start.config().limits.max_concurrency.get()), (2, 2));
+    let mut start =
+        Start::file("listen = \"127.0.0.1:1\"\n[limits]\nmax_concurrency = 1\nmax_queue = 7");
+    assert_eq!(
+        (
+            start.config().listen.port(),
+            start.config().limits.max_concurrency.get()
+        ),
+        (1, 1)
+    );
+    start = start.with_env(&[
+        ("EXTRACTD_LISTEN", "localhost:2"),
+        ("EXTRACTD_MAX_CONCURRENCY", "2"),
+    ]);
+    assert_eq!(
+        (
+            start.config().listen.port(),
+            start.config().limits.max_concurrency.get()
+        ),
+        (2, 2)
+    );
     start = start.with_args(|args| {
         args.listen = Some("[::1]:3".to_owned());
         args.max_concurrency = Some("3".to_owned());
     });
-    assert_eq!((start.config().listen.port(), start.config().limits.max_concurrency.get()), (3, 3));
+    assert_eq!(
+        (
+            start.config().listen.port(),
+            start.config().limits.max_concurrency.get()
+        ),
+        (3, 3)
+    );
     assert_eq!(start.config().limits.max_queue.get(), 7);
 }
 
@@ -67,7 +101,10 @@ fn an_empty_variable_counts_as_unset() {
     let more = [("EXTRACTD_CONFIG", "")];
     let loaded = Start::env(&names).with_env(&more).load().expect("valid");
     assert!(loaded.warnings.is_empty());
-    assert_eq!(loaded.print(), Start::default().load().expect("valid").print());
+    assert_eq!(
+        loaded.print(),
+        Start::default().load().expect("valid").print()
+    );
 }
 
 /// Section 7 of the contract, variable by variable.
@@ -114,7 +151,10 @@ fn each_variable_reaches_its_key() {
         ("EXTRACTD_CALLERS_FILE", "/callers.toml"),
         ("EXTRACTD_API_KEYS", "key-a, key-b"),
         ("EXTRACTD_ALLOW_ANONYMOUS", "true"),
-        ("EXTRACTD_CORS_ORIGINS", "https://a.example,http://localhost:3000"),
+        (
+            "EXTRACTD_CORS_ORIGINS",
+            "https://a.example,http://localhost:3000",
+        ),
         ("EXTRACTD_HOSTS", "a.example"),
         ("EXTRACTD_SHUTDOWN_GRACE_MS", "0"),
         ("EXTRACTD_MAX_CONCURRENCY", "8"),
@@ -133,28 +173,67 @@ fn each_variable_reaches_its_key() {
         ("GEMINI_BASE_URL", "http://gemini:9"),
     ];
     assert_eq!(pairs.map(|(name, _)| name), VARIABLES.map(|(name, _)| name));
-    let config = Start::env(&pairs).with_file("/callers.toml", "[callers.web]\nkey = \"key-c\"").config();
-    let model = ModelName::Direct { provider: "openai".to_owned(), model: "ft:org/model".to_owned() };
-    assert_eq!((config.listen.to_string().as_str(), config.model), ("0.0.0.0:0", Some(model)));
-    assert_eq!((config.data_dir.to_str(), config.schemas_dir), (Some("/data"), Some("/schemas".into())));
-    let callers: Vec<_> = config.callers.iter().chain(&config.file_callers).map(|caller| caller.name.as_str()).collect();
-    assert_eq!((callers, config.server.allow_anonymous), (vec!["key-1", "key-2", "web"], true));
-    assert_eq!(config.server.cors_origins, ["https://a.example", "http://localhost:3000"]);
-    assert_eq!((config.server.hosts, config.server.shutdown_grace), (vec!["a.example".to_owned()], Duration::ZERO));
-    assert_eq!((config.limits.max_concurrency.get(), config.limits.max_queue.get()), (8, 9));
-    assert_eq!((config.log.filter.as_str(), config.log.format), ("debug", Format::Json));
+    let config = Start::env(&pairs)
+        .with_file("/callers.toml", "[callers.web]\nkey = \"key-c\"")
+        .config();
+    let model = ModelName::Direct {
+        provider: "openai".to_owned(),
+        model: "ft:org/model".to_owned(),
+    };
+    assert_eq!(
+        (config.listen.to_string().as_str(), config.model),
+        ("0.0.0.0:0", Some(model))
+    );
+    assert_eq!(
+        (config.data_dir.to_str(), config.schemas_dir),
+        (Some("/data"), Some("/schemas".into()))
+    );
+    let callers: Vec<_> = config
+        .callers
+        .iter()
+        .chain(&config.file_callers)
+        .map(|caller| caller.name.as_str())
+        .collect();
+    assert_eq!(
+        (callers, config.server.allow_anonymous),
+        (vec!["key-1", "key-2", "web"], true)
+    );
+    assert_eq!(
+        config.server.cors_origins,
+        ["https://a.example", "http://localhost:3000"]
+    );
+    assert_eq!(
+        (config.server.hosts, config.server.shutdown_grace),
+        (vec!["a.example".to_owned()], Duration::ZERO)
+    );
+    assert_eq!(
+        (
+            config.limits.max_concurrency.get(),
+            config.limits.max_queue.get()
+        ),
+        (8, 9)
+    );
+    assert_eq!(
+        (config.log.filter.as_str(), config.log.format),
+        ("debug", Format::Json)
+    );
     assert_eq!(config.local.model_path, Some("/m.gguf".into()));
     let openai = &config.providers["openai"];
     assert_eq!(openai.base_url.as_str(), "http://mock:9/v1");
     assert_eq!(key_of(openai), "sk-1");
     let rate = openai.rate.expect("a rate");
-    assert_eq!((rate.requests_per_minute.get(), rate.burst.get()), (60_000, 3));
+    assert_eq!(
+        (rate.requests_per_minute.get(), rate.burst.get()),
+        (60_000, 3)
+    );
     assert_eq!(openai.tokens_per_minute.map(u32::from), Some(70_000));
 }
 
 /// The one key that a provider has.
 fn key_of(provider: &Provider) -> &str {
-    let [key] = provider.api_keys.as_slice() else { panic!("{} keys", provider.api_keys.len()) };
+    let [key] = provider.api_keys.as_slice() else {
+        panic!("{} keys", provider.api_keys.len())
+    };
     key.expose_secret()
 }
 
@@ -170,7 +249,12 @@ fn each_flag_reaches_its_key() {
                 --requests-per-minute=3 --data-dir=d --schemas-dir=s --log=warn --log-format=json";
     let Cli { args } = Cli::try_parse_from(line.split_whitespace()).expect("flags");
     assert!(args.settings().iter().all(|(_, _, text)| text.is_some()));
-    let start = Start { args, ..Start::default() }.with_file("c.toml", "").with_env(&[("OPENAI_API_KEY", "k")]);
+    let start = Start {
+        args,
+        ..Start::default()
+    }
+    .with_file("c.toml", "")
+    .with_env(&[("OPENAI_API_KEY", "k")]);
     let printed = start.load().expect("valid").print();
     for line in [
         "listen = \"127.0.0.1:1\" # flag --listen",
@@ -184,7 +268,10 @@ fn each_flag_reaches_its_key() {
         "filter = \"warn\" # flag --log",
         "format = \"json\" # flag --log-format",
     ] {
-        assert!(printed.lines().any(|printed| printed == line), "{line} in:\n{printed}");
+        assert!(
+            printed.lines().any(|printed| printed == line),
+            "{line} in:\n{printed}"
+        );
     }
 }
 
@@ -203,24 +290,43 @@ fn providers_and_models_of_the_file() {
     let config = start.config();
     assert_eq!(config.model, Some(ModelName::Named("fast".to_owned())));
     let vllm = &config.providers["vllm"];
-    assert_eq!((vllm.kind, vllm.connect_timeout), (Kind::OpenAi, Duration::from_secs(10)));
+    assert_eq!(
+        (vllm.kind, vllm.connect_timeout),
+        (Kind::OpenAi, Duration::from_secs(10))
+    );
     assert_eq!(key_of(vllm), "k-file");
     assert_eq!(vllm.headers["x-team"].expose_secret(), "a b");
-    assert_eq!(vllm.proxy.as_ref().map(super::super::Url::as_str), Some("http://me:pw@proxy:3128"));
-    assert_eq!(vllm.rate.map(|rate| rate.burst.get()), Some(5), "the burst is the default model's provider's");
+    assert_eq!(
+        vllm.proxy.as_ref().map(super::super::Url::as_str),
+        Some("http://me:pw@proxy:3128")
+    );
+    assert_eq!(
+        vllm.rate.map(|rate| rate.burst.get()),
+        Some(5),
+        "the burst is the default model's provider's"
+    );
     let other = &config.providers["other"];
     assert_eq!(key_of(other), "k-env");
     assert_eq!(other.rate, None);
     let (fast, llama) = (&config.models["fast"], &config.models["llama3.1"]);
-    assert_eq!((fast.provider.as_str(), fast.model.as_str(), fast.mode), ("vllm", "org/fast-8b", Mode::Tools));
-    assert_eq!((llama.provider.as_str(), llama.model.as_str(), llama.mode), ("local", "llama3.1", Mode::Auto));
+    assert_eq!(
+        (fast.provider.as_str(), fast.model.as_str(), fast.mode),
+        ("vllm", "org/fast-8b", Mode::Tools)
+    );
+    assert_eq!(
+        (llama.provider.as_str(), llama.model.as_str(), llama.mode),
+        ("local", "llama3.1", Mode::Auto)
+    );
 }
 
 #[test]
 fn the_default_burst_is_ten_milliseconds_of_the_rate_and_at_least_one() {
     for (requests, burst) in [(1, 1), (5_999, 1), (12_000, 2), (600_000, 100)] {
-        let file = format!("model = \"openai/m\"\n[providers.openai]\nrequests_per_minute = {requests}");
-        let Rate { burst: actual, .. } = Start::file(&file).config().providers["openai"].rate.expect("a rate");
+        let file =
+            format!("model = \"openai/m\"\n[providers.openai]\nrequests_per_minute = {requests}");
+        let Rate { burst: actual, .. } = Start::file(&file).config().providers["openai"]
+            .rate
+            .expect("a rate");
         assert_eq!(actual.get(), burst, "{requests}");
     }
 }
@@ -228,11 +334,19 @@ fn the_default_burst_is_ten_milliseconds_of_the_rate_and_at_least_one() {
 #[test]
 fn a_key_of_a_later_source_replaces_one_given_in_another_way() {
     let file = "model = \"openai/m\"\n[server]\napi_keys_file = \"keys\"\n[providers.openai]\napi_key_env = \"MINE\"";
-    let start = Start::file(file).with_file("keys", "# ours\nkey-1\r\n\nkey-2\n").with_env(&[("MINE", "sk-mine")]);
+    let start = Start::file(file)
+        .with_file("keys", "# ours\nkey-1\r\n\nkey-2\n")
+        .with_env(&[("MINE", "sk-mine")]);
     let key = |start: &Start| key_of(&start.config().providers["openai"]).to_owned();
-    assert_eq!((key(&start), start.config().callers.len()), ("sk-mine".to_owned(), 2));
+    assert_eq!(
+        (key(&start), start.config().callers.len()),
+        ("sk-mine".to_owned(), 2)
+    );
     let start = start.with_env(&[("OPENAI_API_KEY", "sk-env"), ("EXTRACTD_API_KEYS", "one")]);
-    assert_eq!((key(&start), start.config().callers.len()), ("sk-env".to_owned(), 1));
+    assert_eq!(
+        (key(&start), start.config().callers.len()),
+        ("sk-env".to_owned(), 1)
+    );
 }
 
 #[test]
@@ -259,8 +373,16 @@ fn a_provider_is_there_once_its_key_or_its_base_url_is_set() {
         ("OPENAI_API_KEY", "sk-oai"),
     ]);
     let config = start.config();
-    let of = |name: &str| (config.providers[name].kind, config.providers[name].base_url.as_str());
-    assert_eq!(of("anthropic"), (Kind::Anthropic, "https://api.anthropic.com"));
+    let of = |name: &str| {
+        (
+            config.providers[name].kind,
+            config.providers[name].base_url.as_str(),
+        )
+    };
+    assert_eq!(
+        of("anthropic"),
+        (Kind::Anthropic, "https://api.anthropic.com")
+    );
     assert_eq!(of("gemini"), (Kind::Gemini, "https://g.example"));
     assert_eq!(of("openai"), (Kind::OpenAi, "https://api.openai.com/v1"));
     assert_eq!(key_of(&config.providers["anthropic"]), "sk-ant");
@@ -277,15 +399,39 @@ fn each_kind_has_its_base_url_where_there_is_but_one() {
     let config = Start::file(file).config();
     for (name, kind, base_url, api_version) in [
         ("claude", Kind::Anthropic, "https://api.anthropic.com", None),
-        ("g", Kind::Gemini, "https://generativelanguage.googleapis.com", None),
+        (
+            "g",
+            Kind::Gemini,
+            "https://generativelanguage.googleapis.com",
+            None,
+        ),
         ("box", Kind::Ollama, "http://127.0.0.1:11434", None),
         ("openai", Kind::Responses, "https://api.openai.com/v1", None),
-        ("az", Kind::Azure, "https://r.openai.azure.com", Some("2024-10-21")),
-        ("az2", Kind::Azure, "https://r.openai.azure.com", Some("2025-04-01-preview")),
-        ("gemini", Kind::OpenAi, "https://generativelanguage.googleapis.com/v1beta/openai", None),
+        (
+            "az",
+            Kind::Azure,
+            "https://r.openai.azure.com",
+            Some("2024-10-21"),
+        ),
+        (
+            "az2",
+            Kind::Azure,
+            "https://r.openai.azure.com",
+            Some("2025-04-01-preview"),
+        ),
+        (
+            "gemini",
+            Kind::OpenAi,
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+            None,
+        ),
     ] {
         let provider = &config.providers[name];
-        let found = (provider.kind, provider.base_url.as_str(), provider.api_version.as_deref());
+        let found = (
+            provider.kind,
+            provider.base_url.as_str(),
+            provider.api_version.as_deref(),
+        );
         assert_eq!(found, (kind, base_url, api_version), "{name}");
     }
 }

@@ -157,14 +157,22 @@ fn each_line_says_where_it_came_from_and_shows_no_secret() {
 
 #[test]
 fn the_printed_file_gives_the_same_configuration() {
-    let openai =
-        Start::env(&[("OPENAI_API_KEY", "sk-0123456789"), ("EXTRACTD_MODEL", "openai/gpt"), ("EXTRACTD_REQUEST_BURST", "2")])
-            .with_args(|args| args.requests_per_minute = Some("600".to_owned()));
-    let odd = Start::file("data_dir = \"a \\\"b\\\"\\n# \\\\ é\"\n[local]\nthreads = 2\n[log]\nfilter = \"info,x=debug\"");
+    let openai = Start::env(&[
+        ("OPENAI_API_KEY", "sk-0123456789"),
+        ("EXTRACTD_MODEL", "openai/gpt"),
+        ("EXTRACTD_REQUEST_BURST", "2"),
+    ])
+    .with_args(|args| args.requests_per_minute = Some("600".to_owned()));
+    let odd = Start::file(
+        "data_dir = \"a \\\"b\\\"\\n# \\\\ é\"\n[local]\nthreads = 2\n[log]\nfilter = \"info,x=debug\"",
+    );
     for start in [Start::default(), full(), openai, odd] {
         let first = start.load().expect("valid");
         let printed = first.print();
-        let again = Start::file(&printed).with_callers().load().unwrap_or_else(|error| panic!("{error}:\n{printed}"));
+        let again = Start::file(&printed)
+            .with_callers()
+            .load()
+            .unwrap_or_else(|error| panic!("{error}:\n{printed}"));
         assert!(printed.parse::<toml::Table>().is_ok());
         assert_eq!(unplaced(&again.config), unplaced(&first.config));
     }
@@ -186,7 +194,14 @@ fn unplaced(config: &Config) -> String {
 fn neither_debug_nor_print_shows_a_secret() {
     let loaded = full().load().expect("valid");
     let shown = format!("{loaded:?}\n{}", loaded.print());
-    for secret in ["0123456789", "hush", "short", "caller-key", "\"two\"", "key-of-"] {
+    for secret in [
+        "0123456789",
+        "hush",
+        "short",
+        "caller-key",
+        "\"two\"",
+        "key-of-",
+    ] {
         assert!(!shown.contains(secret), "{secret}");
     }
 }

@@ -17,22 +17,33 @@ fn is_scalar(value: &Value) -> bool {
 }
 
 fn says_its_type<'s>(walk: &mut Walk<'s>, object: &'s Map<String, Value>, at: &str) {
-    if !["type", "anyOf", "$ref"].iter().any(|keyword| object.contains_key(*keyword)) {
+    if !["type", "anyOf", "$ref"]
+        .iter()
+        .any(|keyword| object.contains_key(*keyword))
+    {
         walk.fail(at, "does not say what it is");
     }
-    if has_type(object, "array") && !object.contains_key("items") && !object.contains_key("prefixItems") {
+    if has_type(object, "array")
+        && !object.contains_key("items")
+        && !object.contains_key("prefixItems")
+    {
         walk.fail(at, "does not say what its items are");
     }
 }
 
 fn is_closed<'s>(walk: &mut Walk<'s>, object: &'s Map<String, Value>, at: &str) {
-    if has_type(object, "object") && object.get("additionalProperties") != Some(&Value::Bool(false)) {
+    if has_type(object, "object") && object.get("additionalProperties") != Some(&Value::Bool(false))
+    {
         walk.fail(at, "is not closed");
     }
 }
 
 fn has_scalar_enum<'s>(walk: &mut Walk<'s>, object: &'s Map<String, Value>, at: &str) {
-    if object.get("enum").and_then(Value::as_array).is_some_and(|values| !values.iter().all(is_scalar)) {
+    if object
+        .get("enum")
+        .and_then(Value::as_array)
+        .is_some_and(|values| !values.iter().all(is_scalar))
+    {
         walk.fail(at, "has an `enum` of more than scalars");
     }
 }
@@ -41,29 +52,66 @@ fn strict<'s>(walk: &mut Walk<'s>, object: &'s Map<String, Value>, at: &str) {
     says_its_type(walk, object, at);
     is_closed(walk, object, at);
     has_scalar_enum(walk, object, at);
-    let names: HashSet<&str> =
-        object.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-    let required: HashSet<&str> =
-        object.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let names: HashSet<&str> = object
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let required: HashSet<&str> = object
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     if names != required {
         walk.fail(at, "does not require all its properties");
     }
-    let strings = object.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let (count, characters) = strings.fold((0, 0), |(count, sum), text| (count + 1, sum + text.chars().count()));
+    let strings = object
+        .get("enum")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    let (count, characters) = strings.fold((0, 0), |(count, sum), text| {
+        (count + 1, sum + text.chars().count())
+    });
     if count > 250 && characters > 15_000 {
         walk.fail(at, "has an `enum` that is too long");
     }
-    let formats = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
-    if object.get("format").and_then(Value::as_str).is_some_and(|format| !formats.contains(&format)) {
+    let formats = [
+        "date-time",
+        "time",
+        "date",
+        "duration",
+        "email",
+        "hostname",
+        "ipv4",
+        "ipv6",
+        "uuid",
+    ];
+    if object
+        .get("format")
+        .and_then(Value::as_str)
+        .is_some_and(|format| !formats.contains(&format))
+    {
         walk.fail(at, "has an unknown `format`");
     }
 }
 
 pub fn root_is_object(schema: &Value) -> Vec<String> {
-    let is_one =
-        schema["type"] == "object" && ["anyOf", "oneOf", "allOf", "$ref"].iter().all(|keyword| schema.get(keyword).is_none());
+    let is_one = schema["type"] == "object"
+        && ["anyOf", "oneOf", "allOf", "$ref"]
+            .iter()
+            .all(|keyword| schema.get(keyword).is_none());
     let is_wrapped = schema["type"] == "object";
-    if is_one || is_wrapped { Vec::new() } else { vec!["the root is no object".to_owned()] }
+    if is_one || is_wrapped {
+        Vec::new()
+    } else {
+        vec!["the root is no object".to_owned()]
+    }
 }
 
 pub fn openai(schema: &Value) -> Vec<String> {
@@ -101,8 +149,18 @@ pub fn openai(schema: &Value) -> Vec<String> {
 }
 
 pub fn azure(schema: &Value) -> Vec<String> {
-    const KEYWORDS: &[&str] =
-        &["type", "description", "properties", "required", "additionalProperties", "items", "enum", "anyOf", "$ref", "$defs"];
+    const KEYWORDS: &[&str] = &[
+        "type",
+        "description",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "enum",
+        "anyOf",
+        "$ref",
+        "$defs",
+    ];
     let mut walk = Walk::over(schema, KEYWORDS, strict);
     walk.broken.extend(root_is_object(schema));
     walk.most("properties", walk.properties, 100);
@@ -145,7 +203,13 @@ pub fn anthropic(schema: &Value) -> Vec<String> {
 
 pub fn anthropic_tools(schema: &Value) -> Vec<String> {
     let mut walk = Walk::over(schema, GENEROUS, |walk, object, at| {
-        for name in object.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name) {
+        for name in object
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name)
+        {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
             if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) {
                 walk.fail(at, &format!("has a property {name:?}"));
@@ -179,7 +243,11 @@ pub fn gemini_json_schema(schema: &Value) -> Vec<String> {
     let mut walk = Walk::over(schema, KEYWORDS, |walk, object, at| {
         says_its_type(walk, object, at);
         let of_strings = |value: &Value| value.is_string() || value.is_number();
-        if object.get("enum").and_then(Value::as_array).is_some_and(|values| !values.iter().all(of_strings)) {
+        if object
+            .get("enum")
+            .and_then(Value::as_array)
+            .is_some_and(|values| !values.iter().all(of_strings))
+        {
             walk.fail(at, "has an `enum` of more than strings and numbers");
         }
     });
@@ -212,16 +280,28 @@ pub fn gemini_schema(schema: &Value) -> Vec<String> {
         if object.contains_key("anyOf") && object.len() > 1 {
             walk.fail(at, "has something beside `anyOf`");
         }
-        if object.get("type").is_some_and(|kind| kind == "null" || kind.is_array()) {
+        if object
+            .get("type")
+            .is_some_and(|kind| kind == "null" || kind.is_array())
+        {
             walk.fail(at, "has a `type` of JSON Schema alone");
         }
-        if has_type(object, "object") && object.get("properties").and_then(Value::as_object).is_none_or(Map::is_empty) {
+        if has_type(object, "object")
+            && object
+                .get("properties")
+                .and_then(Value::as_object)
+                .is_none_or(Map::is_empty)
+        {
             walk.fail(at, "is an object without properties");
         }
         if object.contains_key("enum") && !has_type(object, "string") {
             walk.fail(at, "has an `enum` of no strings");
         }
-        if has_type(object, "string") && object.get("format").is_some_and(|format| format != "date-time" && format != "enum") {
+        if has_type(object, "string")
+            && object
+                .get("format")
+                .is_some_and(|format| format != "date-time" && format != "enum")
+        {
             walk.fail(at, "has an unknown `format`");
         }
     });
@@ -261,13 +341,21 @@ pub fn llama_cpp(schema: &Value) -> Vec<String> {
         if object.contains_key("prefixItems") {
             walk.fail(at, "has `prefixItems`");
         }
-        if object.get("pattern").and_then(Value::as_str).is_some_and(|text| !text.starts_with('^') || !text.ends_with('$')) {
+        if object
+            .get("pattern")
+            .and_then(Value::as_str)
+            .is_some_and(|text| !text.starts_with('^') || !text.ends_with('$'))
+        {
             walk.fail(at, "has a `pattern` that is not anchored");
         }
         if object.contains_key("minimum") && !has_type(object, "integer") {
             walk.fail(at, "has a limit of a number");
         }
-        if object.get("format").is_some_and(|format| !["date", "time", "date-time", "uuid"].iter().any(|known| format == known)) {
+        if object.get("format").is_some_and(|format| {
+            !["date", "time", "date-time", "uuid"]
+                .iter()
+                .any(|known| format == known)
+        }) {
             walk.fail(at, "has an unknown `format`");
         }
     });
@@ -284,12 +372,22 @@ pub fn compatible(schema: &Value) -> Vec<String> {
 pub fn standard(schema: Value) -> Value {
     match schema {
         Value::Object(mut members) => {
-            let is_nullable = members.get("nullable") == Some(&Value::Bool(true)) && members.contains_key("type");
+            let is_nullable =
+                members.get("nullable") == Some(&Value::Bool(true)) && members.contains_key("type");
             if is_nullable {
                 members.remove("nullable");
             }
-            let inner = Value::Object(members.into_iter().map(|(name, member)| (name, standard(member))).collect());
-            if is_nullable { json!({"anyOf": [inner, {"type": "null"}]}) } else { inner }
+            let inner = Value::Object(
+                members
+                    .into_iter()
+                    .map(|(name, member)| (name, standard(member)))
+                    .collect(),
+            );
+            if is_nullable {
+                json!({"anyOf": [inner, {"type": "null"}]})
+            } else {
+                inner
+            }
         }
         Value::Array(items) => items.into_iter().map(standard).collect(),
         other => other,

@@ -47,11 +47,17 @@ fn leaf() -> impl Strategy<Value = Value> {
 fn object(inner: impl Strategy<Value = Value> + Clone) -> impl Strategy<Value = Value> {
     let names = select(vec!["a", "b", "c d", "ü", "json", "key", "value"]);
     let properties = prop::collection::btree_map(names, (inner.clone(), any::<bool>()), 1..4);
-    let others =
-        prop_oneof![3 => Just(None), 3 => Just(Some(json!(false))), 1 => Just(Some(json!(true))), 2 => inner.prop_map(Some)];
+    let others = prop_oneof![3 => Just(None), 3 => Just(Some(json!(false))), 1 => Just(Some(json!(true))), 2 => inner.prop_map(Some)];
     (properties, others).prop_map(|(properties, others)| {
-        let required: Vec<_> = properties.iter().filter(|(_, (_, required))| *required).map(|(name, _)| *name).collect();
-        let schemas: BTreeMap<_, _> = properties.iter().map(|(name, (schema, _))| (*name, schema)).collect();
+        let required: Vec<_> = properties
+            .iter()
+            .filter(|(_, (_, required))| *required)
+            .map(|(name, _)| *name)
+            .collect();
+        let schemas: BTreeMap<_, _> = properties
+            .iter()
+            .map(|(name, (schema, _))| (*name, schema))
+            .collect();
         let mut object = json!({"type": "object", "properties": schemas, "required": required});
         if let Some(others) = others {
             object["additionalProperties"] = others;
@@ -92,7 +98,11 @@ fn schema() -> impl Strategy<Value = Value> {
         ]
     });
     part.prop_map(|part| {
-        let mut root = if part.is_object() { part } else { json!({"allOf": [part]}) };
+        let mut root = if part.is_object() {
+            part
+        } else {
+            json!({"allOf": [part]})
+        };
         root["$defs"] = json!({
             "word": {"type": "string", "maxLength": 20},
             "tree": {"type": "object", "required": ["name"], "properties": {
@@ -132,13 +142,21 @@ fn what_is_made_of_a_small_schema_is_small_and_soon_made() {
         "type": "object", "properties": {"c": {"allOf": [{"$ref": format!("#/$defs/d{}", n + 1)}, {"title": "x"}]}}})
     };
     let mut defs: serde_json::Map<_, _> = (0..20).map(|n| (format!("d{n}"), step(n))).collect();
-    defs.insert("d20".to_owned(), json!({"type": "object", "properties": {"again": {"$ref": "#/$defs/d0"}}}));
-    let schema = Schema::compile(&json!({"$ref": "#/$defs/d0", "$defs": defs}).to_string()).unwrap();
+    defs.insert(
+        "d20".to_owned(),
+        json!({"type": "object", "properties": {"again": {"$ref": "#/$defs/d0"}}}),
+    );
+    let schema =
+        Schema::compile(&json!({"$ref": "#/$defs/d0", "$defs": defs}).to_string()).unwrap();
     let started = std::time::Instant::now();
     for (subset, rules) in TABLES {
         check(&schema, subset, rules, &[]).unwrap();
         if let Some(lowered) = schema.lowered(subset) {
-            assert!(lowered.asked.raw.get().len() < 100 * schema.raw().get().len(), "{}", subset.name);
+            assert!(
+                lowered.asked.raw.get().len() < 100 * schema.raw().get().len(),
+                "{}",
+                subset.name
+            );
         }
     }
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());

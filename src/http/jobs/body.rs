@@ -32,9 +32,19 @@ type Members<'a> = BTreeMap<&'a str, &'a RawValue>;
 ///
 /// # Errors
 /// Whatever is wrong with it.
-pub async fn create(shared: &Shared, caller: CallerId, request_id: &str, request: Request) -> Result<Created, Error> {
+pub async fn create(
+    shared: &Shared,
+    caller: CallerId,
+    request_id: &str,
+    request: Request,
+) -> Result<Created, Error> {
     let (head, body) = request.into_parts();
-    let of = Of { shared, caller, request_id, headers: &head.headers };
+    let of = Of {
+        shared,
+        caller,
+        request_id,
+        headers: &head.headers,
+    };
     match negotiate::sent(&head.headers)? {
         Sent::Json => of.json(body, &head.uri).await,
         Sent::Ndjson => of.ndjson(body, head.uri.query().unwrap_or_default()).await,
@@ -59,8 +69,15 @@ impl Of<'_> {
         let creation = self.creation(request, text).await?;
         let room = whole.room;
         drop(whole.bytes);
-        let inputs = inputs.into_iter().enumerate().map(|(index, item)| Input::new(index, item).written());
-        let created = self.shared.jobs.create(creation, stream::iter(inputs)).await;
+        let inputs = inputs
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| Input::new(index, item).written());
+        let created = self
+            .shared
+            .jobs
+            .create(creation, stream::iter(inputs))
+            .await;
         drop(room);
         created
     }
@@ -70,11 +87,18 @@ impl Of<'_> {
         let request: JobRequest = json::from_text(&text)?;
         let creation = self.creation(request, &text).await?;
         let upload = Arc::new(Upload::default());
-        let mut lines = Lines::new(body.into_data_stream(), self.shared.max_line_bytes, Arc::clone(&upload));
+        let mut lines = Lines::new(
+            body.into_data_stream(),
+            self.shared.max_line_bytes,
+            Arc::clone(&upload),
+        );
         if self.headers.contains_key(EXPECT) {
             lines.begin().await;
         }
-        self.shared.jobs.create(creation, written(lines, upload)).await
+        self.shared
+            .jobs
+            .create(creation, written(lines, upload))
+            .await
     }
 
     /// Checks everything but the inputs. `text` is an object of the request's fields.
@@ -82,24 +106,35 @@ impl Of<'_> {
         let JobRequest { mut batch, webhook } = request;
         let metadata = batch.spec.metadata.take();
         if serde_json::to_vec(&metadata).is_ok_and(|json| json.len() > MAX_METADATA_BYTES) {
-            let message = format!("takes more than {MAX_METADATA_BYTES} bytes, which are read each time that the job is shown");
+            let message = format!(
+                "takes more than {MAX_METADATA_BYTES} bytes, which are read each time that the job is shown"
+            );
             return Err(Error::invalid("/metadata", message));
         }
         let idempotency_key = super::idempotency_key(self.headers)?;
         let traceparent = traceparent(self.headers);
-        let plan = self.shared.extractor.plan(batch.spec, Kind::Job, traceparent.clone()).await?;
+        let plan = self
+            .shared
+            .extractor
+            .plan(batch.spec, Kind::Job, traceparent.clone())
+            .await?;
         if let Some(webhook) = &webhook {
             let refused = |error: crate::net::NotPublic| {
-                Error::invalid("/webhook/url", format!("{error}; `jobs.allow_private_webhooks` would allow it"))
+                Error::invalid(
+                    "/webhook/url",
+                    format!("{error}; `jobs.allow_private_webhooks` would allow it"),
+                )
             };
             self.shared.webhooks.check(webhook.url()).map_err(refused)?;
         }
         super::not_draining(self.shared)?;
-        let mut members: Members<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+        let mut members: Members<'_> =
+            serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         members.retain(|name, _| !APART.contains(name));
         let sent = serde_json::to_string(&members).map_err(|error| unreadable(&error))?;
         // A job keeps the schema that it was made with.
-        let schema = RawValue::from_string(plan.schema_text().to_owned()).map_err(|error| unreadable(&error))?;
+        let schema = RawValue::from_string(plan.schema_text().to_owned())
+            .map_err(|error| unreadable(&error))?;
         members.insert("schema", &schema);
         Ok(Creation {
             id: super::new_id(),
@@ -118,14 +153,26 @@ impl Of<'_> {
 /// What was read a moment ago cannot be read again.
 fn unreadable(error: &serde_json::Error) -> Error {
     tracing::error!(%error, "the fields of a job cannot be written down; this is a bug");
-    Error::new(Code::Internal, "the fields of the job cannot be written down")
+    Error::new(
+        Code::Internal,
+        "the fields of the job cannot be written down",
+    )
 }
 
 /// The lines as they are kept. The first that is no input ends them, and so does a body that breaks off.
-fn written(lines: Lines, upload: Arc<Upload>) -> impl Stream<Item = Result<Vec<u8>, Error>> + Unpin {
+fn written(
+    lines: Lines,
+    upload: Arc<Upload>,
+) -> impl Stream<Item = Result<Vec<u8>, Error>> + Unpin {
     let broken = stream::once(async move {
         let detail = "the body broke off before its end; nothing was kept, send it again";
-        upload.is_broken().then(|| Err(Error::new(Code::InvalidJson, detail)))
+        upload
+            .is_broken()
+            .then(|| Err(Error::new(Code::InvalidJson, detail)))
     });
-    Box::pin(lines.map(|input| input.written()).chain(broken.filter_map(std::future::ready)))
+    Box::pin(
+        lines
+            .map(|input| input.written())
+            .chain(broken.filter_map(std::future::ready)),
+    )
 }

@@ -51,7 +51,11 @@ pub async fn job_events(
     uri: Uri,
 ) -> Result<Response, Failed> {
     let after = after(&headers, uri.query().unwrap_or_default())?;
-    let job = if signed.is_some() { state.jobs.get_any(&id).await? } else { state.jobs.get(caller, &id).await? };
+    let job = if signed.is_some() {
+        state.jobs.get_any(&id).await?
+    } else {
+        state.jobs.get(caller, &id).await?
+    };
     if after > job.last_event {
         let detail = format!(
             "the job has no event {after}; its last one is {}: begin anew, without `Last-Event-ID` or `after`",
@@ -75,7 +79,10 @@ pub async fn job_events(
         quiet_since: Instant::now(),
         sending,
     };
-    Ok(event_stream(Body::from_stream(stream::unfold(Some(stream), Stream::next))))
+    Ok(event_stream(Body::from_stream(stream::unfold(
+        Some(stream),
+        Stream::next,
+    ))))
 }
 
 /// The event to go on after.
@@ -85,15 +92,31 @@ fn after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
     for pair in query::pairs(query) {
         let (name, value) = pair?;
         match name.as_ref() {
-            "after" => after = Some(number(&value).ok_or_else(|| Error::invalid("/after", "expected an event's number"))?),
+            "after" => {
+                after = Some(
+                    number(&value)
+                        .ok_or_else(|| Error::invalid("/after", "expected an event's number"))?,
+                )
+            }
             "signature" => {}
-            _ => return Err(Error::invalid(near(&pointer("", &name)), "this path takes no such query parameter")),
+            _ => {
+                return Err(Error::invalid(
+                    near(&pointer("", &name)),
+                    "this path takes no such query parameter",
+                ));
+            }
         }
     }
-    match headers.get("last-event-id").map(|header| header.to_str().unwrap_or("?").trim()) {
+    match headers
+        .get("last-event-id")
+        .map(|header| header.to_str().unwrap_or("?").trim())
+    {
         None | Some("") => Ok(after.unwrap_or(0)),
         Some(last) => number(last).ok_or_else(|| {
-            Error::new(Code::InvalidRequest, "`Last-Event-ID` is the number of an event of this job, as its `id:` said")
+            Error::new(
+                Code::InvalidRequest,
+                "`Last-Event-ID` is the number of an event of this job, as its `id:` said",
+            )
         }),
     }
 }
@@ -111,7 +134,9 @@ struct Stream {
 
 impl Stream {
     /// The next piece, and what goes on after it.
-    async fn next(this: Option<Self>) -> Option<(Result<Bytes, std::convert::Infallible>, Option<Self>)> {
+    async fn next(
+        this: Option<Self>,
+    ) -> Option<(Result<Bytes, std::convert::Infallible>, Option<Self>)> {
         let mut this = this?;
         this.sending.blocked(None);
         let mut out = BytesMut::new();
@@ -137,7 +162,9 @@ impl Stream {
             };
             match told {
                 Ok(Told::Events(page)) => self.page = Some((page, 0)),
-                Ok(Told::Progress(job, pace)) => event(out, "progress", None, &JobProgress::new(&job, pace)),
+                Ok(Told::Progress(job, pace)) => {
+                    event(out, "progress", None, &JobProgress::new(&job, pace))
+                }
                 Ok(Told::Quiet) if self.quiet_since.elapsed() >= QUIET => comment(out),
                 Ok(Told::Quiet) => {}
                 // Without `done`: whoever follows comes again, and finds out.

@@ -73,14 +73,29 @@ pub async fn job_results(
         }
         Ok(true)
     })?;
-    let after = page.after.as_deref().map(|after| after.parse::<u32>().map_err(|_| bad_cursor())).transpose()?;
+    let after = page
+        .after
+        .as_deref()
+        .map(|after| after.parse::<u32>().map_err(|_| bad_cursor()))
+        .transpose()?;
     let job = state.jobs.get(caller, &id).await?;
-    let wants = Wants { jobs: state.jobs.clone(), job, order, only };
+    let wants = Wants {
+        jobs: state.jobs.clone(),
+        job,
+        order,
+        only,
+    };
     match wanted(&headers, false) {
-        Wanted::Ndjson => Ok(([(CONTENT_TYPE, "application/x-ndjson")], wants.all(after)).into_response()),
+        Wanted::Ndjson => {
+            Ok(([(CONTENT_TYPE, "application/x-ndjson")], wants.all(after)).into_response())
+        }
         Wanted::Json | Wanted::Sse => {
             let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
-            Ok(([(CONTENT_TYPE, "application/json")], wants.page(after, limit).await?).into_response())
+            Ok((
+                [(CONTENT_TYPE, "application/json")],
+                wants.page(after, limit).await?,
+            )
+                .into_response())
         }
     }
 }
@@ -94,7 +109,9 @@ struct Wants {
 
 impl Wants {
     async fn read(&self, after: Option<u32>, limit: u32) -> Result<Vec<Event>, Error> {
-        self.jobs.results(&self.job, self.order, self.only, after, limit).await
+        self.jobs
+            .results(&self.job, self.order, self.only, after, limit)
+            .await
     }
 
     /// The cursor behind a result.
@@ -130,7 +147,9 @@ impl Wants {
     fn all(self, after: Option<u32>) -> Body {
         let pages = stream::try_unfold((self, after), |(wants, after)| async move {
             let results = wants.read(after, PAGE).await?;
-            let Some(last) = results.last().map(|last| wants.cursor(last)) else { return Ok(None) };
+            let Some(last) = results.last().map(|last| wants.cursor(last)) else {
+                return Ok(None);
+            };
             let mut out = BytesMut::new();
             for event in &results {
                 out.put_slice(&event.body);

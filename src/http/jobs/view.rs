@@ -55,10 +55,24 @@ pub struct JobCounts {
 
 impl JobCounts {
     fn new(counts: Counts, pace: Pace) -> Self {
-        let Counts { total, succeeded, failed, invalid, cancelled } = counts;
+        let Counts {
+            total,
+            succeeded,
+            failed,
+            invalid,
+            cancelled,
+        } = counts;
         let left = total.saturating_sub(counts.ended());
         let in_flight = pace.in_flight.min(left);
-        Self { total, succeeded, failed, invalid, cancelled, in_flight, queued: left - in_flight }
+        Self {
+            total,
+            succeeded,
+            failed,
+            invalid,
+            cancelled,
+            in_flight,
+            queued: left - in_flight,
+        }
     }
 }
 
@@ -104,9 +118,16 @@ pub struct JobView {
 impl JobView {
     pub fn new(job: &Job, pace: Pace, signature: &str) -> Self {
         let itself = format!("/v1/jobs/{}", job.id);
-        let links =
-            JobLinks { results: format!("{itself}/results"), events: format!("{itself}/events?signature={signature}"), itself };
-        let pace = if job.status.is_ended() { Pace::default() } else { pace };
+        let links = JobLinks {
+            results: format!("{itself}/results"),
+            events: format!("{itself}/events?signature={signature}"),
+            itself,
+        };
+        let pace = if job.status.is_ended() {
+            Pace::default()
+        } else {
+            pace
+        };
         Self {
             id: job.id.clone(),
             status: job.status.into(),
@@ -118,7 +139,10 @@ impl JobView {
             started_at: job.started_at.map(time),
             finished_at: job.finished_at.map(time),
             expires_at: job.expires_at.map(time),
-            error: job.error.as_ref().and_then(|error| RawValue::from_string(error.clone()).ok()),
+            error: job
+                .error
+                .as_ref()
+                .and_then(|error| RawValue::from_string(error.clone()).ok()),
             metadata: job.metadata.clone(),
             links,
         }
@@ -204,14 +228,41 @@ pub fn form() -> Form {
 }
 
 fn with_done<T>(job: &Job, then: impl FnOnce(JobDone<'_>) -> T) -> T {
-    let Counts { succeeded, failed, invalid, cancelled, .. } = job.counts;
-    let [succeeded, failed, invalid, cancelled] = [succeeded, failed, invalid, cancelled].map(|count| count as usize);
-    let tally = Tally { succeeded, failed, invalid, cancelled, usage: job.usage };
+    let Counts {
+        succeeded,
+        failed,
+        invalid,
+        cancelled,
+        ..
+    } = job.counts;
+    let [succeeded, failed, invalid, cancelled] =
+        [succeeded, failed, invalid, cancelled].map(|count| count as usize);
+    let tally = Tally {
+        succeeded,
+        failed,
+        invalid,
+        cancelled,
+        usage: job.usage,
+    };
     let began = job.started_at.unwrap_or(job.created_at);
-    let elapsed = job.finished_at.map_or(0, |finished| finished.saturating_sub(began));
-    let summary = Summary::of(job.counts.total as usize, tally, Duration::from_millis(u64::try_from(elapsed).unwrap_or(0)));
-    let error = job.error.as_ref().and_then(|error| RawValue::from_string(error.clone()).ok());
-    then(JobDone { status: job.status.into(), summary, error: error.as_deref(), metadata: job.metadata.as_ref() })
+    let elapsed = job
+        .finished_at
+        .map_or(0, |finished| finished.saturating_sub(began));
+    let summary = Summary::of(
+        job.counts.total as usize,
+        tally,
+        Duration::from_millis(u64::try_from(elapsed).unwrap_or(0)),
+    );
+    let error = job
+        .error
+        .as_ref()
+        .and_then(|error| RawValue::from_string(error.clone()).ok());
+    then(JobDone {
+        status: job.status.into(),
+        summary,
+        error: error.as_deref(),
+        metadata: job.metadata.as_ref(),
+    })
 }
 
 /// What is written here has only string keys, so it cannot fail.
@@ -220,7 +271,9 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 }
 
 fn time(at: Millis) -> String {
-    let at = UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(at).unwrap_or(0))).unwrap_or(SystemTime::UNIX_EPOCH);
+    let at = UNIX_EPOCH
+        .checked_add(Duration::from_millis(u64::try_from(at).unwrap_or(0)))
+        .unwrap_or(SystemTime::UNIX_EPOCH);
     humantime::format_rfc3339_millis(at).to_string()
 }
 
@@ -229,5 +282,6 @@ fn tenths(rate: f64) -> f64 {
 }
 
 fn eta_ms(pace: Pace) -> Option<u64> {
-    pace.left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    pace.left
+        .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
 }

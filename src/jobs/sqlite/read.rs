@@ -3,7 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::write::place;
-use crate::jobs::store::{Counts, Due, Event, ItemStatus, Job, JobKey, Lost, Millis, Order, Pending, Status};
+use crate::jobs::store::{
+    Counts, Due, Event, ItemStatus, Job, JobKey, Lost, Millis, Order, Pending, Status,
+};
 use crate::model::{Usage, Usd};
 
 const JOB: &str = "SELECT key, id, caller, metadata, status, total, succeeded, failed, invalid, cancelled, last_event, \
@@ -12,7 +14,10 @@ const JOB: &str = "SELECT key, id, caller, metadata, status, total, succeeded, f
 
 fn as_job(row: &Row<'_>) -> rusqlite::Result<Job> {
     let count = |name: &str| row.get::<_, u32>(name);
-    let tokens = |name: &str| row.get::<_, i64>(name).map(|tokens| u64::try_from(tokens).unwrap_or(0));
+    let tokens = |name: &str| {
+        row.get::<_, i64>(name)
+            .map(|tokens| u64::try_from(tokens).unwrap_or(0))
+    };
     let cost: Option<i64> = row.get("cost")?;
     let metadata: Option<String> = row.get("metadata")?;
     let status: u8 = row.get("status")?;
@@ -21,7 +26,10 @@ fn as_job(row: &Row<'_>) -> rusqlite::Result<Job> {
         id: row.get("id")?,
         caller: row.get("caller")?,
         metadata: metadata.and_then(|metadata| serde_json::from_str(&metadata).ok()),
-        status: Status::ALL.get(usize::from(status)).copied().unwrap_or(Status::Failed),
+        status: Status::ALL
+            .get(usize::from(status))
+            .copied()
+            .unwrap_or(Status::Failed),
         counts: Counts {
             total: count("total")?,
             succeeded: count("succeeded")?,
@@ -32,8 +40,10 @@ fn as_job(row: &Row<'_>) -> rusqlite::Result<Job> {
         last_event: count("last_event")?,
         usage: Usage {
             cost_usd: cost.map(cost_from_store),
-            ..Usage::new(tokens("input_tokens")?, tokens("output_tokens")?)
-                .of_which(Some(tokens("cached_tokens")?), Some(tokens("reasoning_tokens")?))
+            ..Usage::new(tokens("input_tokens")?, tokens("output_tokens")?).of_which(
+                Some(tokens("cached_tokens")?),
+                Some(tokens("reasoning_tokens")?),
+            )
         },
         created_at: row.get("created_at")?,
         started_at: row.get("started_at")?,
@@ -54,12 +64,17 @@ fn cost_from_store(cost: i64) -> Usd {
 }
 
 pub fn job_of(connection: &Connection, job: JobKey) -> rusqlite::Result<Job> {
-    connection.prepare_cached(&format!("{JOB} WHERE key = ?1"))?.query_row([job.0], as_job)
+    connection
+        .prepare_cached(&format!("{JOB} WHERE key = ?1"))?
+        .query_row([job.0], as_job)
 }
 
 /// Also while it is being uploaded.
 pub fn any_job(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
-    connection.prepare_cached(&format!("{JOB} WHERE id = ?1"))?.query_row([id], as_job).optional()
+    connection
+        .prepare_cached(&format!("{JOB} WHERE id = ?1"))?
+        .query_row([id], as_job)
+        .optional()
 }
 
 pub fn job(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
@@ -67,19 +82,37 @@ pub fn job(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
 }
 
 pub fn spec(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<String>> {
-    connection.prepare_cached("SELECT body FROM specs WHERE job = ?1")?.query_row([job.0], |row| row.get(0)).optional()
+    connection
+        .prepare_cached("SELECT body FROM specs WHERE job = ?1")?
+        .query_row([job.0], |row| row.get(0))
+        .optional()
 }
 
-pub fn jobs(connection: &Connection, caller: &str, before: Option<JobKey>, limit: u32) -> rusqlite::Result<Vec<Job>> {
+pub fn jobs(
+    connection: &Connection,
+    caller: &str,
+    before: Option<JobKey>,
+    limit: u32,
+) -> rusqlite::Result<Vec<Job>> {
     let before = before.map_or(u32::MAX, |before| before.0);
     connection
-        .prepare_cached(&format!("{JOB} WHERE caller = ?1 AND key < ?2 AND status != ?3 ORDER BY key DESC LIMIT ?4"))?
-        .query_map(params![caller, before, Status::Hidden as i64, limit], as_job)?
+        .prepare_cached(&format!(
+            "{JOB} WHERE caller = ?1 AND key < ?2 AND status != ?3 ORDER BY key DESC LIMIT ?4"
+        ))?
+        .query_map(
+            params![caller, before, Status::Hidden as i64, limit],
+            as_job,
+        )?
         .collect()
 }
 
 pub fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
-    connection.prepare_cached(&format!("{JOB} WHERE status < 4 AND status > 0 ORDER BY key"))?.query_map([], as_job)?.collect()
+    connection
+        .prepare_cached(&format!(
+            "{JOB} WHERE status < 4 AND status > 0 ORDER BY key"
+        ))?
+        .query_map([], as_job)?
+        .collect()
 }
 
 pub fn expired(connection: &Connection, now: Millis) -> rusqlite::Result<Vec<JobKey>> {
@@ -89,15 +122,30 @@ pub fn expired(connection: &Connection, now: Millis) -> rusqlite::Result<Vec<Job
         .collect()
 }
 
-pub fn pending(connection: &Connection, job: JobKey, from: u32, limit: u32) -> rusqlite::Result<Vec<Pending>> {
+pub fn pending(
+    connection: &Connection,
+    job: JobKey,
+    from: u32,
+    limit: u32,
+) -> rusqlite::Result<Vec<Pending>> {
     let sql = "SELECT inputs.place, inputs.body, coalesce(items.lost, 0), coalesce(items.alone, 0) FROM inputs
                LEFT JOIN items USING (place)
                WHERE inputs.place BETWEEN ?1 AND ?2 AND items.event IS NULL ORDER BY inputs.place LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![place(job, from), place(job, u32::MAX), limit], |row| {
-        let lost = Lost { times: row.get(2)?, alone: row.get(3)? };
-        Ok(Pending { index: number_of(row.get(0)?), input: row.get(1)?, lost })
-    })?;
+    let rows = statement.query_map(
+        params![place(job, from), place(job, u32::MAX), limit],
+        |row| {
+            let lost = Lost {
+                times: row.get(2)?,
+                alone: row.get(3)?,
+            };
+            Ok(Pending {
+                index: number_of(row.get(0)?),
+                input: row.get(1)?,
+                lost,
+            })
+        },
+    )?;
     up_to_a_megabyte(rows, |pending| pending.input.len())
 }
 
@@ -107,9 +155,19 @@ pub fn suspects(connection: &Connection, times: u32) -> rusqlite::Result<Vec<(Jo
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([times], |row| {
         let place: i64 = row.get(0)?;
-        let lost = Lost { times: row.get(2)?, alone: row.get(3)? };
+        let lost = Lost {
+            times: row.get(2)?,
+            alone: row.get(3)?,
+        };
         let job = JobKey(u32::try_from(place >> 32).unwrap_or_default());
-        Ok((job, Pending { index: number_of(place), input: row.get(1)?, lost }))
+        Ok((
+            job,
+            Pending {
+                index: number_of(place),
+                input: row.get(1)?,
+                lost,
+            },
+        ))
     })?;
     rows.collect()
 }
@@ -125,10 +183,18 @@ pub fn secret(connection: &Connection) -> rusqlite::Result<[u8; 32]> {
     connection.query_row("SELECT secret FROM process", [], |row| row.get(0))
 }
 
-pub fn events(connection: &Connection, job: JobKey, after: u32, limit: u32) -> rusqlite::Result<Vec<Event>> {
+pub fn events(
+    connection: &Connection,
+    job: JobKey,
+    after: u32,
+    limit: u32,
+) -> rusqlite::Result<Vec<Event>> {
     let sql = "SELECT place, item, status, body FROM events WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![place(job, after), place(job, u32::MAX), limit], as_event)?;
+    let rows = statement.query_map(
+        params![place(job, after), place(job, u32::MAX), limit],
+        as_event,
+    )?;
     up_to_a_megabyte(rows, |event| event.body.len())
 }
 
@@ -147,14 +213,23 @@ pub fn results(
     };
     let end = end.map_or_else(|| place(job, u32::MAX), |first| first - 1);
     let (driving, joined) = match order {
-        Order::Input => ("items", "events ON events.place = ((items.place >> 32) << 32) | items.event"),
-        Order::Completion => ("events", "items ON items.place = ((events.place >> 32) << 32) | events.item"),
+        Order::Input => (
+            "items",
+            "events ON events.place = ((items.place >> 32) << 32) | items.event",
+        ),
+        Order::Completion => (
+            "events",
+            "items ON items.place = ((events.place >> 32) << 32) | events.item",
+        ),
     };
     let only = match only {
         None => String::new(),
         Some(ItemStatus::Succeeded) => format!("AND {driving}.status = 0"),
         // In these words, so that the index of those that did not succeed, which are few, is used.
-        Some(status) => format!("AND {driving}.status = {} AND {driving}.status > 0", status as i64),
+        Some(status) => format!(
+            "AND {driving}.status = {} AND {driving}.status > 0",
+            status as i64
+        ),
     };
     // CROSS keeps the order of the tables. A result that was replaced (its item ran again) is not the item's any more.
     let sql = format!(
@@ -168,14 +243,22 @@ pub fn results(
 }
 
 /// The first input from a place on that has no result; looks at the next `within` inputs, or at all of a job that has not ended.
-fn first_without(connection: &Connection, job: JobKey, from: i64, within: Option<u32>) -> rusqlite::Result<Option<i64>> {
+fn first_without(
+    connection: &Connection,
+    job: JobKey,
+    from: i64,
+    within: Option<u32>,
+) -> rusqlite::Result<Option<i64>> {
     if job_of(connection, job)?.status.is_ended() {
         return Ok(None);
     }
     let last = within.map_or_else(|| place(job, u32::MAX), |within| from + i64::from(within));
     let sql = "SELECT inputs.place FROM inputs LEFT JOIN items USING (place)
                WHERE inputs.place BETWEEN ?1 AND ?2 AND items.event IS NULL ORDER BY inputs.place LIMIT 1";
-    connection.prepare_cached(sql)?.query_row(params![from, last], |row| row.get(0)).optional()
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![from, last], |row| row.get(0))
+        .optional()
 }
 
 /// The first rows, at least one: not much more than a megabyte of them.
@@ -199,7 +282,11 @@ fn as_event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let item: Option<u32> = row.get(1)?;
     let status: Option<u8> = row.get(2)?;
     let status = status.and_then(|status| ItemStatus::ALL.get(usize::from(status)).copied());
-    Ok(Event { number: number_of(row.get(0)?), item: item.zip(status), body: row.get(3)? })
+    Ok(Event {
+        number: number_of(row.get(0)?),
+        item: item.zip(status),
+        body: row.get(3)?,
+    })
 }
 
 /// The lower half of a place.

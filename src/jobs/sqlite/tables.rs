@@ -72,23 +72,40 @@ const APPLICATION: i64 = 0x7874_7264;
 /// Brings the file to the newest layout.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let number = |connection: &Connection, name: &str| {
-        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).map_err(|error| refusal(&error))
+        connection
+            .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
+            .map_err(|error| refusal(&error))
     };
-    let (found, application) = (number(connection, "user_version")?, number(connection, "application_id")?);
-    let is_empty: bool =
-        connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0)).map_err(|error| refusal(&error))?;
+    let (found, application) = (
+        number(connection, "user_version")?,
+        number(connection, "application_id")?,
+    );
+    let is_empty: bool = connection
+        .query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
+            row.get(0)
+        })
+        .map_err(|error| refusal(&error))?;
     if !is_empty && application != APPLICATION {
-        return Err(StoreError::Corrupt("it is a database of another program".to_owned()));
+        return Err(StoreError::Corrupt(
+            "it is a database of another program".to_owned(),
+        ));
     }
     if found > LAYOUT {
-        return Err(StoreError::Newer { found, known: LAYOUT });
+        return Err(StoreError::Newer {
+            found,
+            known: LAYOUT,
+        });
     }
     let transaction = connection.transaction().map_err(|error| refusal(&error))?;
     for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        transaction.execute_batch(step).map_err(|error| refusal(&error))?;
+        transaction
+            .execute_batch(step)
+            .map_err(|error| refusal(&error))?;
     }
     transaction
-        .execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {LAYOUT};"))
+        .execute_batch(&format!(
+            "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {LAYOUT};"
+        ))
         .map_err(|error| refusal(&error))?;
     transaction.commit().map_err(|error| refusal(&error))
 }
@@ -98,9 +115,13 @@ pub fn refusal(error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         // What the disk says when it has no room is not always "full".
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => StoreError::Full,
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => StoreError::ReadOnly,
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            StoreError::ReadOnly
+        }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(error.to_string()),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Corrupt(error.to_string())
+        }
         _ => StoreError::Other(error.to_string()),
     }
 }

@@ -7,7 +7,8 @@ struct Folder(std::path::PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("extractd-store-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("extractd-store-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -40,7 +41,16 @@ fn new_job(id: &str) -> NewJob {
 
 async fn made(store: &Sqlite, id: &str, items: u32) -> JobKey {
     let key = begun(store, new_job(id)).await.unwrap();
-    store.add_inputs(key, 0, (0..items).map(|index| index.to_string().into_bytes()).collect()).await.unwrap();
+    store
+        .add_inputs(
+            key,
+            0,
+            (0..items)
+                .map(|index| index.to_string().into_bytes())
+                .collect(),
+        )
+        .await
+        .unwrap();
     store.commit(key, items, DIGEST).await.unwrap();
     key
 }
@@ -56,15 +66,30 @@ async fn begun(store: &Sqlite, job: NewJob) -> Result<JobKey, String> {
 }
 
 fn end(status: Status) -> End {
-    End { status, at: 3_000, expires_at: 9_000, body: b"{}".to_vec(), error: None, webhook: Some(b"told".to_vec()) }
+    End {
+        status,
+        at: 3_000,
+        expires_at: 9_000,
+        body: b"{}".to_vec(),
+        error: None,
+        webhook: Some(b"told".to_vec()),
+    }
 }
 
 fn done(index: u32, status: ItemStatus) -> Finished {
-    Finished { index, status, body: format!("r{index}").into_bytes(), usage: Usage::new(10, 5) }
+    Finished {
+        index,
+        status,
+        body: format!("r{index}").into_bytes(),
+        usage: Usage::new(10, 5),
+    }
 }
 
 fn numbers(events: &[Event]) -> Vec<(u32, Option<u32>)> {
-    events.iter().map(|event| (event.number, event.item.map(|(index, _)| index))).collect()
+    events
+        .iter()
+        .map(|event| (event.number, event.item.map(|(index, _)| index)))
+        .collect()
 }
 
 #[tokio::test]
@@ -72,32 +97,120 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
     let folder = Folder::new("whole");
     let store = folder.open();
     let job = made(&store, "job_a", 4).await;
-    assert!(store.turn(job, &[Status::Queued], Status::Running, 2_000).await.unwrap());
-    assert!(!store.turn(job, &[Status::Queued], Status::Running, 2_000).await.unwrap(), "it runs");
+    assert!(
+        store
+            .turn(job, &[Status::Queued], Status::Running, 2_000)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .turn(job, &[Status::Queued], Status::Running, 2_000)
+            .await
+            .unwrap(),
+        "it runs"
+    );
     assert_eq!(store.spec(job).await.unwrap().as_deref(), Some("{}"));
     let pending = store.pending(job, 0, 10).await.unwrap();
-    assert_eq!(pending.iter().map(|item| item.input.as_slice()).collect::<Vec<_>>(), [b"0", b"1", b"2", b"3"]);
+    assert_eq!(
+        pending
+            .iter()
+            .map(|item| item.input.as_slice())
+            .collect::<Vec<_>>(),
+        [b"0", b"1", b"2", b"3"]
+    );
     store.take(job, 4).await.unwrap();
     let last = |items| async { store.finish(job, items).await.unwrap().last_event };
-    assert_eq!(last(vec![done(2, ItemStatus::Succeeded), done(0, ItemStatus::Failed)]).await, 2);
-    assert_eq!(last(vec![done(2, ItemStatus::Failed), done(3, ItemStatus::Succeeded)]).await, 3);
+    assert_eq!(
+        last(vec![
+            done(2, ItemStatus::Succeeded),
+            done(0, ItemStatus::Failed)
+        ])
+        .await,
+        2
+    );
+    assert_eq!(
+        last(vec![
+            done(2, ItemStatus::Failed),
+            done(3, ItemStatus::Succeeded)
+        ])
+        .await,
+        3
+    );
     let left = store.pending(job, 0, 10).await.unwrap();
     assert_eq!(left.iter().map(|item| item.index).collect::<Vec<_>>(), [1]);
-    let by = async |order, only, after| numbers(&store.results(job, order, only, after, 10).await.unwrap());
-    assert_eq!(by(Order::Input, None, None).await, [(2, Some(0))], "before the first that is not done");
-    assert_eq!(by(Order::Completion, None, None).await, [(1, Some(2)), (2, Some(0)), (3, Some(3))]);
-    assert_eq!(by(Order::Completion, Some(ItemStatus::Failed), None).await, [(2, Some(0))]);
-    store.finish(job, vec![done(1, ItemStatus::Invalid)]).await.unwrap();
-    assert_eq!(store.end(job, Status::Cancelling, end(Status::Cancelled)).await.unwrap(), None, "it runs");
-    assert!(store.end(job, Status::Running, end(Status::Completed)).await.unwrap().is_some());
-    assert_eq!(numbers(&store.events(job, 1, 10).await.unwrap()), [(2, Some(0)), (3, Some(3)), (4, Some(1)), (5, None)]);
-    assert_eq!(by(Order::Input, None, Some(0)).await, [(4, Some(1)), (1, Some(2)), (3, Some(3))]);
+    let by = async |order, only, after| {
+        numbers(&store.results(job, order, only, after, 10).await.unwrap())
+    };
+    assert_eq!(
+        by(Order::Input, None, None).await,
+        [(2, Some(0))],
+        "before the first that is not done"
+    );
+    assert_eq!(
+        by(Order::Completion, None, None).await,
+        [(1, Some(2)), (2, Some(0)), (3, Some(3))]
+    );
+    assert_eq!(
+        by(Order::Completion, Some(ItemStatus::Failed), None).await,
+        [(2, Some(0))]
+    );
+    store
+        .finish(job, vec![done(1, ItemStatus::Invalid)])
+        .await
+        .unwrap();
+    assert_eq!(
+        store
+            .end(job, Status::Cancelling, end(Status::Cancelled))
+            .await
+            .unwrap(),
+        None,
+        "it runs"
+    );
+    assert!(
+        store
+            .end(job, Status::Running, end(Status::Completed))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(
+        numbers(&store.events(job, 1, 10).await.unwrap()),
+        [(2, Some(0)), (3, Some(3)), (4, Some(1)), (5, None)]
+    );
+    assert_eq!(
+        by(Order::Input, None, Some(0)).await,
+        [(4, Some(1)), (1, Some(2)), (3, Some(3))]
+    );
     let found = store.job("job_a".to_owned()).await.unwrap().unwrap();
-    assert_eq!(found.counts, Counts { total: 4, succeeded: 2, failed: 1, invalid: 1, cancelled: 0 });
-    assert_eq!((found.status, found.last_event, found.usage.total_tokens), (Status::Completed, 5, 60));
-    assert_eq!((found.started_at, found.finished_at, found.digest), (Some(2_000), Some(3_000), Some(DIGEST)));
+    assert_eq!(
+        found.counts,
+        Counts {
+            total: 4,
+            succeeded: 2,
+            failed: 1,
+            invalid: 1,
+            cancelled: 0
+        }
+    );
+    assert_eq!(
+        (found.status, found.last_event, found.usage.total_tokens),
+        (Status::Completed, 5, 60)
+    );
+    assert_eq!(
+        (found.started_at, found.finished_at, found.digest),
+        (Some(2_000), Some(3_000), Some(DIGEST))
+    );
     assert_eq!(store.due(2_999).await.unwrap(), []);
-    assert_eq!(store.due(3_000).await.unwrap(), [Due { job, event: 5, body: b"told".to_vec(), tries: 0 }]);
+    assert_eq!(
+        store.due(3_000).await.unwrap(),
+        [Due {
+            job,
+            event: 5,
+            body: b"told".to_vec(),
+            tries: 0
+        }]
+    );
     let due = store.due(3_000).await.unwrap().remove(0);
     store.told(&due, Some(5_000)).await.unwrap();
     assert_eq!(store.due(4_999).await.unwrap(), []);
@@ -109,7 +222,13 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
     assert_eq!(store.events(job, 0, 10).await.unwrap(), []);
     assert_eq!(store.due(9_000).await.unwrap(), []);
     assert!(store.tidy().await.unwrap());
-    assert_eq!(std::fs::metadata(folder.file().with_extension("db-wal")).unwrap().len(), 0, "nothing is left in the log");
+    assert_eq!(
+        std::fs::metadata(folder.file().with_extension("db-wal"))
+            .unwrap()
+            .len(),
+        0,
+        "nothing is left in the log"
+    );
 }
 
 #[tokio::test]
@@ -117,18 +236,67 @@ async fn what_did_not_succeed_runs_again_and_has_its_new_result() {
     let folder = Folder::new("retry");
     let store = folder.open();
     let job = made(&store, "job_a", 3).await;
-    store.turn(job, &[Status::Queued], Status::Running, 2_000).await.unwrap();
+    store
+        .turn(job, &[Status::Queued], Status::Running, 2_000)
+        .await
+        .unwrap();
     assert_eq!(store.reopen(job).await.unwrap(), None, "it runs");
-    let results = [ItemStatus::Succeeded, ItemStatus::Failed, ItemStatus::Cancelled];
-    store.finish(job, (0..).zip(results).map(|(index, status)| done(index, status)).collect()).await.unwrap();
-    store.end(job, Status::Running, end(Status::Completed)).await.unwrap();
+    let results = [
+        ItemStatus::Succeeded,
+        ItemStatus::Failed,
+        ItemStatus::Cancelled,
+    ];
+    store
+        .finish(
+            job,
+            (0..)
+                .zip(results)
+                .map(|(index, status)| done(index, status))
+                .collect(),
+        )
+        .await
+        .unwrap();
+    store
+        .end(job, Status::Running, end(Status::Completed))
+        .await
+        .unwrap();
     let open = store.reopen(job).await.unwrap().unwrap();
-    assert_eq!((open.status, open.counts.ended(), open.last_event), (Status::Queued, 1, 4));
-    assert_eq!(store.pending(job, 0, 10).await.unwrap().iter().map(|item| item.index).collect::<Vec<_>>(), [1, 2]);
-    store.finish(job, vec![done(2, ItemStatus::Succeeded), done(1, ItemStatus::Succeeded)]).await.unwrap();
-    let results = store.results(job, Order::Completion, None, None, 10).await.unwrap();
-    assert_eq!(numbers(&results), [(1, Some(0)), (5, Some(2)), (6, Some(1))]);
-    let failed = store.results(job, Order::Completion, Some(ItemStatus::Failed), None, 10).await.unwrap();
+    assert_eq!(
+        (open.status, open.counts.ended(), open.last_event),
+        (Status::Queued, 1, 4)
+    );
+    assert_eq!(
+        store
+            .pending(job, 0, 10)
+            .await
+            .unwrap()
+            .iter()
+            .map(|item| item.index)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
+    store
+        .finish(
+            job,
+            vec![
+                done(2, ItemStatus::Succeeded),
+                done(1, ItemStatus::Succeeded),
+            ],
+        )
+        .await
+        .unwrap();
+    let results = store
+        .results(job, Order::Completion, None, None, 10)
+        .await
+        .unwrap();
+    assert_eq!(
+        numbers(&results),
+        [(1, Some(0)), (5, Some(2)), (6, Some(1))]
+    );
+    let failed = store
+        .results(job, Order::Completion, Some(ItemStatus::Failed), None, 10)
+        .await
+        .unwrap();
     assert_eq!(failed, [], "the old result is not the item's any more");
 }
 
@@ -138,17 +306,51 @@ async fn it_survives_the_process_and_an_upload_that_broke_off_does_not() {
     let store = folder.open();
     let job = made(&store, "job_a", 3).await;
     let broken = begun(&store, new_job("job_b")).await.unwrap();
-    store.add_inputs(broken, 0, vec![b"x".to_vec()]).await.unwrap();
-    assert_eq!(store.jobs("ann".to_owned(), None, 10).await.unwrap().len(), 1, "it is not seen");
-    assert!(matches!(Sqlite::open(&folder.file()), Err(StoreError::Locked)), "it belongs to one process");
+    store
+        .add_inputs(broken, 0, vec![b"x".to_vec()])
+        .await
+        .unwrap();
+    assert_eq!(
+        store.jobs("ann".to_owned(), None, 10).await.unwrap().len(),
+        1,
+        "it is not seen"
+    );
+    assert!(
+        matches!(Sqlite::open(&folder.file()), Err(StoreError::Locked)),
+        "it belongs to one process"
+    );
     let secret = store.secret().await.unwrap();
-    store.turn(job, &[Status::Queued], Status::Running, 2_000).await.unwrap();
-    store.finish(job, vec![done(0, ItemStatus::Succeeded)]).await.unwrap();
+    store
+        .turn(job, &[Status::Queued], Status::Running, 2_000)
+        .await
+        .unwrap();
+    store
+        .finish(job, vec![done(0, ItemStatus::Succeeded)])
+        .await
+        .unwrap();
     drop(store);
     let store = folder.open();
     assert_eq!(store.secret().await.unwrap(), secret);
-    assert_eq!(store.unfinished().await.unwrap().iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ["job_a"]);
-    assert_eq!(store.pending(job, 0, 10).await.unwrap().iter().map(|item| item.index).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        store
+            .unfinished()
+            .await
+            .unwrap()
+            .iter()
+            .map(|job| job.id.as_str())
+            .collect::<Vec<_>>(),
+        ["job_a"]
+    );
+    assert_eq!(
+        store
+            .pending(job, 0, 10)
+            .await
+            .unwrap()
+            .iter()
+            .map(|item| item.index)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
     assert_eq!(store.abandoned(), [broken]);
     store.remove(broken).await.unwrap();
     assert!(store.pending(broken, 0, 10).await.unwrap().is_empty());
@@ -163,31 +365,51 @@ async fn what_a_process_had_when_it_died_is_counted_until_one_lives() {
     let job = made(&store, "job_a", 4).await;
     let lost = async |store: &Sqlite| {
         let pending = store.pending(job, 0, 10).await.unwrap();
-        pending.iter().map(|item| (item.index, item.lost.times, item.lost.alone)).collect::<Vec<_>>()
+        pending
+            .iter()
+            .map(|item| (item.index, item.lost.times, item.lost.alone))
+            .collect::<Vec<_>>()
     };
     for times in 1..=2 {
         store.take(job, 3).await.unwrap();
-        store.finish(job, vec![done(0, ItemStatus::Succeeded)]).await.unwrap();
+        store
+            .finish(job, vec![done(0, ItemStatus::Succeeded)])
+            .await
+            .unwrap();
         drop(store);
         store = folder.open();
-        assert_eq!(lost(&store).await, [(1, times, 0), (2, times, 0), (3, 0, 0)]);
+        assert_eq!(
+            lost(&store).await,
+            [(1, times, 0), (2, times, 0), (3, 0, 0)]
+        );
     }
     store.set_alone(Some((job, 2))).await.unwrap();
     drop(store);
     store = folder.open();
     let suspects = store.suspects(3).await.unwrap();
     assert_eq!(
-        suspects.iter().map(|(of, item)| (*of, item.index, item.lost)).collect::<Vec<_>>(),
+        suspects
+            .iter()
+            .map(|(of, item)| (*of, item.index, item.lost))
+            .collect::<Vec<_>>(),
         [(job, 2, Lost { times: 3, alone: 1 })]
     );
     drop(store);
     store = folder.open();
-    assert_eq!(lost(&store).await, [(1, 0, 0), (2, 0, 0), (3, 0, 0)], "it died with nothing in hand, so not of these");
+    assert_eq!(
+        lost(&store).await,
+        [(1, 0, 0), (2, 0, 0), (3, 0, 0)],
+        "it died with nothing in hand, so not of these"
+    );
     store.take(job, 4).await.unwrap();
     store.rests().await.unwrap();
     drop(store);
     store = folder.open();
-    assert_eq!(lost(&store).await, [(1, 0, 0), (2, 0, 0), (3, 0, 0)], "it ended, and did not die");
+    assert_eq!(
+        lost(&store).await,
+        [(1, 0, 0), (2, 0, 0), (3, 0, 0)],
+        "it ended, and did not die"
+    );
     store.take(job, 4).await.unwrap();
     drop(store);
     store = folder.open();
@@ -204,8 +426,17 @@ async fn a_full_disk_stops_nothing_for_good() {
     let full = {
         let is_full = Arc::clone(&is_full);
         move |_: &Connection| {
-            let full = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
-            if is_full.load(std::sync::atomic::Ordering::SeqCst) { Err(full()) } else { Ok(()) }
+            let full = || {
+                rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+                    None,
+                )
+            };
+            if is_full.load(std::sync::atomic::Ordering::SeqCst) {
+                Err(full())
+            } else {
+                Ok(())
+            }
         }
     };
     let spawn = |store: &Arc<Sqlite>| {
@@ -221,13 +452,31 @@ async fn a_full_disk_stops_nothing_for_good() {
             }
         }
     };
-    assert_eq!(refused.await, StoreError::Full, "who can do without does not wait");
+    assert_eq!(
+        refused.await,
+        StoreError::Full,
+        "who can do without does not wait"
+    );
     assert_eq!(store.unready(), Some(StoreError::Full));
     let recorded = tokio::spawn({
         let store = Arc::clone(&store);
-        async move { store.finish(job, vec![done(0, ItemStatus::Succeeded)]).await }
+        async move {
+            store
+                .finish(job, vec![done(0, ItemStatus::Succeeded)])
+                .await
+        }
     });
-    assert_eq!(store.job("job_a".to_owned()).await.unwrap().unwrap().counts.total, 2, "it can still be read");
+    assert_eq!(
+        store
+            .job("job_a".to_owned())
+            .await
+            .unwrap()
+            .unwrap()
+            .counts
+            .total,
+        2,
+        "it can still be read"
+    );
     assert!(!recorded.is_finished());
     is_full.store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(recorded.await.unwrap().unwrap().counts.succeeded, 1);
@@ -242,28 +491,62 @@ async fn the_same_idempotency_key_is_the_same_job() {
     let with = |id: &str, caller: &str, at| NewJob {
         caller: caller.to_owned(),
         created_at: at,
-        idempotency: Some(Idempotency { key: "K".to_owned(), until: at + 100 }),
+        idempotency: Some(Idempotency {
+            key: "K".to_owned(),
+            until: at + 100,
+        }),
         ..new_job(id)
     };
     let first = begun(&store, with("job_a", "ann", 1)).await.unwrap();
     store.commit(first, 0, DIGEST).await.unwrap();
-    assert_eq!(begun(&store, with("job_b", "ann", 50)).await, Err("job_a".to_owned()));
-    assert!(begun(&store, with("job_c", "bob", 50)).await.is_ok(), "another caller's");
-    assert!(begun(&store, with("job_d", "ann", 101)).await.is_ok(), "its time is over");
+    assert_eq!(
+        begun(&store, with("job_b", "ann", 50)).await,
+        Err("job_a".to_owned())
+    );
+    assert!(
+        begun(&store, with("job_c", "bob", 50)).await.is_ok(),
+        "another caller's"
+    );
+    assert!(
+        begun(&store, with("job_d", "ann", 101)).await.is_ok(),
+        "its time is over"
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_store_of_ours_is_refused_with_the_reason() {
     let folder = Folder::new("refused");
-    std::fs::write(folder.file(), b"this is no database, and long enough to be read as a header of one").unwrap();
-    assert!(matches!(Sqlite::open(&folder.file()), Err(StoreError::Corrupt(_))));
+    std::fs::write(
+        folder.file(),
+        b"this is no database, and long enough to be read as a header of one",
+    )
+    .unwrap();
+    assert!(matches!(
+        Sqlite::open(&folder.file()),
+        Err(StoreError::Corrupt(_))
+    ));
     std::fs::remove_file(folder.file()).unwrap();
-    Connection::open(folder.file()).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
-    assert!(matches!(Sqlite::open(&folder.file()), Err(StoreError::Corrupt(_))));
+    Connection::open(folder.file())
+        .unwrap()
+        .execute_batch("CREATE TABLE other (a)")
+        .unwrap();
+    assert!(matches!(
+        Sqlite::open(&folder.file()),
+        Err(StoreError::Corrupt(_))
+    ));
     std::fs::remove_file(folder.file()).unwrap();
     drop(folder.open());
-    Connection::open(folder.file()).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
-    assert_eq!(Sqlite::open(&folder.file()).unwrap_err(), StoreError::Newer { found: 99, known: tables::LAYOUT });
+    Connection::open(folder.file())
+        .unwrap()
+        .execute_batch("PRAGMA user_version = 99")
+        .unwrap();
+    assert_eq!(
+        Sqlite::open(&folder.file()).unwrap_err(),
+        StoreError::Newer {
+            found: 99,
+            known: tables::LAYOUT
+        }
+    );
 }
 
 #[tokio::test]
@@ -275,11 +558,21 @@ async fn many_results_at_once_are_recorded_each_once() {
     let mut writes = tokio::task::JoinSet::new();
     for index in 0..ITEMS {
         let store = Arc::clone(&store);
-        writes.spawn(async move { store.finish(job, vec![done(index, ItemStatus::Succeeded)]).await.unwrap() });
+        writes.spawn(async move {
+            store
+                .finish(job, vec![done(index, ItemStatus::Succeeded)])
+                .await
+                .unwrap()
+        });
     }
     writes.join_all().await;
     let events = store.events(job, 0, ITEMS + 1).await.unwrap();
-    assert!(events.iter().zip(1..).all(|(event, number)| event.number == number));
+    assert!(
+        events
+            .iter()
+            .zip(1..)
+            .all(|(event, number)| event.number == number)
+    );
     let mut items: Vec<_> = events.iter().map(|event| event.item.unwrap().0).collect();
     items.sort_unstable();
     assert!(items.into_iter().eq(0..ITEMS));

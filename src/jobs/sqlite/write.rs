@@ -3,7 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::read;
-use crate::jobs::store::{Begun, Digest, End, Finished, ItemStatus, Job, JobKey, Millis, NewJob, Status};
+use crate::jobs::store::{
+    Begun, Digest, End, Finished, ItemStatus, Job, JobKey, Millis, NewJob, Status,
+};
 use crate::model::Usage;
 
 /// Where a row of a job is, in the tables in which they lie together.
@@ -20,7 +22,10 @@ pub fn begin(connection: &Connection, job: &NewJob) -> rusqlite::Result<Begun> {
         let sql = "SELECT id FROM jobs WHERE caller = ?1 AND idempotency_key = ?2 AND idempotency_until > ?3";
         let found: Option<String> = connection
             .prepare_cached(sql)?
-            .query_row(params![job.caller, idempotency.key, job.created_at], |row| row.get(0))
+            .query_row(
+                params![job.caller, idempotency.key, job.created_at],
+                |row| row.get(0),
+            )
             .optional()?;
         if let Some(id) = found
             && let Some(earlier) = read::any_job(connection, &id)?
@@ -28,7 +33,10 @@ pub fn begin(connection: &Connection, job: &NewJob) -> rusqlite::Result<Begun> {
             return Ok(Begun::Known(Box::new(earlier)));
         }
     }
-    let metadata = job.metadata.as_ref().and_then(|metadata| serde_json::to_string(metadata).ok());
+    let metadata = job
+        .metadata
+        .as_ref()
+        .and_then(|metadata| serde_json::to_string(metadata).ok());
     connection
         .prepare_cached(
             "INSERT INTO jobs (id, caller, metadata, status, created_at, idempotency_key, idempotency_until)
@@ -43,34 +51,51 @@ pub fn begin(connection: &Connection, job: &NewJob) -> rusqlite::Result<Begun> {
             job.idempotency.as_ref().map(|idempotency| &idempotency.key),
             job.idempotency.as_ref().map(|idempotency| idempotency.until),
         ])?;
-    let key = u32::try_from(connection.last_insert_rowid()).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?;
-    connection.prepare_cached("INSERT INTO specs (job, body) VALUES (?1, ?2)")?.execute(params![key, job.spec])?;
+    let key = u32::try_from(connection.last_insert_rowid())
+        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?;
+    connection
+        .prepare_cached("INSERT INTO specs (job, body) VALUES (?1, ?2)")?
+        .execute(params![key, job.spec])?;
     Ok(Begun::New(JobKey(key)))
 }
 
-pub fn add_inputs(connection: &Connection, job: JobKey, first: u32, inputs: &[Vec<u8>]) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare_cached("INSERT INTO inputs (place, body) VALUES (?1, ?2)")?;
+pub fn add_inputs(
+    connection: &Connection,
+    job: JobKey,
+    first: u32,
+    inputs: &[Vec<u8>],
+) -> rusqlite::Result<()> {
+    let mut insert =
+        connection.prepare_cached("INSERT INTO inputs (place, body) VALUES (?1, ?2)")?;
     for (index, input) in (first..).zip(inputs) {
         insert.execute(params![place(job, index), input])?;
     }
     Ok(())
 }
 
-pub fn commit(connection: &Connection, job: JobKey, total: u32, digest: &Digest) -> rusqlite::Result<Job> {
-    connection.prepare_cached("UPDATE jobs SET status = ?2, total = ?3, digest = ?4 WHERE key = ?1")?.execute(params![
-        job.0,
-        Status::Queued as i64,
-        total,
-        digest
-    ])?;
+pub fn commit(
+    connection: &Connection,
+    job: JobKey,
+    total: u32,
+    digest: &Digest,
+) -> rusqlite::Result<Job> {
+    connection
+        .prepare_cached("UPDATE jobs SET status = ?2, total = ?3, digest = ?4 WHERE key = ?1")?
+        .execute(params![job.0, Status::Queued as i64, total, digest])?;
     read::job_of(connection, job)
 }
 
 /// What the process before has left: if it died, what it had in hand is lost once more. The jobs that are to be removed.
 pub fn recover(connection: &Connection) -> rusqlite::Result<Vec<JobKey>> {
     let (has_died, alone): (bool, Option<i64>) =
-        connection.query_row("SELECT is_running, alone FROM process", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut places = if has_died { taken(connection)? } else { Vec::new() };
+        connection.query_row("SELECT is_running, alone FROM process", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let mut places = if has_died {
+        taken(connection)?
+    } else {
+        Vec::new()
+    };
     places.extend(alone.filter(|_| has_died));
     if places.is_empty() {
         // One that ends with nothing in hand does not end of what those before it had.
@@ -86,7 +111,10 @@ pub fn recover(connection: &Connection) -> rusqlite::Result<Vec<JobKey>> {
     connection.execute("UPDATE jobs SET taken = 0 WHERE status < 4", [])?;
     connection.execute("UPDATE process SET is_running = 1, alone = NULL", [])?;
     // Who sends the same again makes a new job.
-    connection.execute("UPDATE jobs SET idempotency_key = NULL WHERE status = ?1", [Status::Hidden as i64])?;
+    connection.execute(
+        "UPDATE jobs SET idempotency_key = NULL WHERE status = ?1",
+        [Status::Hidden as i64],
+    )?;
     connection
         .prepare("SELECT key FROM jobs WHERE status = ?1")?
         .query_map([Status::Hidden as i64], |row| row.get(0).map(JobKey))?
@@ -97,8 +125,11 @@ pub fn hide(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
     if !read::job_of(connection, job)?.status.is_ended() {
         return Ok(false);
     }
-    let sql = "UPDATE jobs SET status = ?2, idempotency_key = NULL, expires_at = NULL WHERE key = ?1";
-    connection.prepare_cached(sql)?.execute(params![job.0, Status::Hidden as i64])?;
+    let sql =
+        "UPDATE jobs SET status = ?2, idempotency_key = NULL, expires_at = NULL WHERE key = ?1";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![job.0, Status::Hidden as i64])?;
     Ok(true)
 }
 
@@ -113,7 +144,10 @@ fn taken(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut places = Vec::new();
     for (job, until) in jobs {
-        let of_job = statement.query_map([place(JobKey(job), 0), place(JobKey(job), until)], |row| row.get(0))?;
+        let of_job = statement
+            .query_map([place(JobKey(job), 0), place(JobKey(job), until)], |row| {
+                row.get(0)
+            })?;
         places.extend(of_job.collect::<rusqlite::Result<Vec<i64>>>()?);
     }
     Ok(places)
@@ -121,36 +155,57 @@ fn taken(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
 
 /// Nothing that was lost so far is suspected any longer.
 pub fn forget_deaths(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("UPDATE items SET lost = 0, alone = 0 WHERE lost > 0", []).map(drop)
+    connection
+        .execute("UPDATE items SET lost = 0, alone = 0 WHERE lost > 0", [])
+        .map(drop)
 }
 
 pub fn clear(connection: &Connection, job: JobKey, index: u32) -> rusqlite::Result<()> {
     let sql = "UPDATE items SET lost = 0, alone = 0 WHERE place = ?1 AND event IS NULL";
-    connection.prepare_cached(sql)?.execute([place(job, index)]).map(drop)
+    connection
+        .prepare_cached(sql)?
+        .execute([place(job, index)])
+        .map(drop)
 }
 
 pub fn set_alone(connection: &Connection, item: Option<(JobKey, u32)>) -> rusqlite::Result<()> {
     let place = item.map(|(job, index)| place(job, index));
-    connection.prepare_cached("UPDATE process SET alone = ?1")?.execute([place]).map(drop)
+    connection
+        .prepare_cached("UPDATE process SET alone = ?1")?
+        .execute([place])
+        .map(drop)
 }
 
 pub fn rest(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("UPDATE jobs SET taken = 0 WHERE status < 4", [])?;
-    connection.execute("UPDATE process SET is_running = 0, alone = NULL", []).map(drop)
+    connection
+        .execute("UPDATE process SET is_running = 0, alone = NULL", [])
+        .map(drop)
 }
 
 /// Says that there is room again.
 pub fn probe(connection: &Connection) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE process SET is_running = is_running")?.execute([]).map(drop)
+    connection
+        .prepare_cached("UPDATE process SET is_running = is_running")?
+        .execute([])
+        .map(drop)
 }
 
 /// Removes some of what is a job's; true when nothing is left.
 pub fn remove_some(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
-    for (table, size) in [("inputs", "length(body)"), ("items", "0"), ("events", "length(body)")] {
-        let sql = format!("SELECT place, {size} FROM {table} WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3");
+    for (table, size) in [
+        ("inputs", "length(body)"),
+        ("items", "0"),
+        ("events", "length(body)"),
+    ] {
+        let sql = format!(
+            "SELECT place, {size} FROM {table} WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3"
+        );
         let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement
-            .query_map(params![place(job, 0), place(job, u32::MAX), REMOVED_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = statement.query_map(
+            params![place(job, 0), place(job, u32::MAX), REMOVED_AT_ONCE],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
         let (mut last, mut bytes) = (None, 0);
         for row in rows {
             let (place, size): (i64, i64) = row?;
@@ -162,37 +217,61 @@ pub fn remove_some(connection: &Connection, job: JobKey) -> rusqlite::Result<boo
         }
         if let Some(last) = last {
             let sql = format!("DELETE FROM {table} WHERE place BETWEEN ?1 AND ?2");
-            connection.prepare_cached(&sql)?.execute([place(job, 0), last])?;
+            connection
+                .prepare_cached(&sql)?
+                .execute([place(job, 0), last])?;
             return Ok(false);
         }
     }
-    for sql in ["DELETE FROM webhooks WHERE job = ?1", "DELETE FROM specs WHERE job = ?1", "DELETE FROM jobs WHERE key = ?1"] {
+    for sql in [
+        "DELETE FROM webhooks WHERE job = ?1",
+        "DELETE FROM specs WHERE job = ?1",
+        "DELETE FROM jobs WHERE key = ?1",
+    ] {
         connection.prepare_cached(sql)?.execute([job.0])?;
     }
     Ok(true)
 }
 
 pub fn take(connection: &Connection, job: JobKey, until: u32) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE jobs SET taken = ?2 WHERE key = ?1")?.execute([job.0, until]).map(drop)
+    connection
+        .prepare_cached("UPDATE jobs SET taken = ?2 WHERE key = ?1")?
+        .execute([job.0, until])
+        .map(drop)
 }
 
 pub fn finish(connection: &Connection, job: JobKey, items: &[Finished]) -> rusqlite::Result<Job> {
-    let mut number: u32 =
-        connection.prepare_cached("SELECT last_event FROM jobs WHERE key = ?1")?.query_row([job.0], |row| row.get(0))?;
+    let mut number: u32 = connection
+        .prepare_cached("SELECT last_event FROM jobs WHERE key = ?1")?
+        .query_row([job.0], |row| row.get(0))?;
     let mut claim = connection.prepare_cached(
         "INSERT INTO items (place, event, status) VALUES (?1, ?2, ?3)
          ON CONFLICT (place) DO UPDATE SET event = ?2, status = ?3, lost = 0, alone = 0 WHERE event IS NULL",
     )?;
-    let mut event = connection.prepare_cached("INSERT INTO events (place, item, status, body) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut event = connection
+        .prepare_cached("INSERT INTO events (place, item, status, body) VALUES (?1, ?2, ?3, ?4)")?;
     let mut counts = [0_u32; ItemStatus::ALL.len()];
     let mut usage = Usage::default();
     for item in items {
-        if claim.execute(params![place(job, item.index), number + 1, item.status as i64])? == 0 {
-            tracing::warn!(index = item.index, "a second result for an item is thrown away");
+        if claim.execute(params![
+            place(job, item.index),
+            number + 1,
+            item.status as i64
+        ])? == 0
+        {
+            tracing::warn!(
+                index = item.index,
+                "a second result for an item is thrown away"
+            );
             continue;
         }
         number += 1;
-        event.execute(params![place(job, number), item.index, item.status as i64, item.body])?;
+        event.execute(params![
+            place(job, number),
+            item.index,
+            item.status as i64,
+            item.body
+        ])?;
         if let Some(count) = counts.get_mut(item.status as usize) {
             *count += 1;
         }
@@ -225,18 +304,34 @@ pub fn finish(connection: &Connection, job: JobKey, items: &[Finished]) -> rusql
     read::job_of(connection, job)
 }
 
-pub fn turn(connection: &Connection, job: JobKey, from: &[Status], to: Status, at: Millis) -> rusqlite::Result<bool> {
+pub fn turn(
+    connection: &Connection,
+    job: JobKey,
+    from: &[Status],
+    to: Status,
+    at: Millis,
+) -> rusqlite::Result<bool> {
     let found = read::job_of(connection, job)?;
     if !from.contains(&found.status) {
         return Ok(false);
     }
     let sql = "UPDATE jobs SET status = ?2, started_at = CASE WHEN ?3 THEN coalesce(started_at, ?4) ELSE started_at END
                WHERE key = ?1";
-    connection.prepare_cached(sql)?.execute(params![job.0, to as i64, to == Status::Running, at])?;
+    connection.prepare_cached(sql)?.execute(params![
+        job.0,
+        to as i64,
+        to == Status::Running,
+        at
+    ])?;
     Ok(true)
 }
 
-pub fn end(connection: &Connection, job: JobKey, from: Status, end: &End) -> rusqlite::Result<Option<Job>> {
+pub fn end(
+    connection: &Connection,
+    job: JobKey,
+    from: Status,
+    end: &End,
+) -> rusqlite::Result<Option<Job>> {
     let found = read::job_of(connection, job)?;
     if found.status != from {
         return Ok(None);
@@ -245,12 +340,20 @@ pub fn end(connection: &Connection, job: JobKey, from: Status, end: &End) -> rus
     connection
         .prepare_cached("INSERT INTO events (place, body) VALUES (?1, ?2)")?
         .execute(params![place(job, number), end.body])?;
-    let sql =
-        "UPDATE jobs SET status = ?2, last_event = ?3, finished_at = ?4, expires_at = ?5, error = ?6, taken = 0 WHERE key = ?1";
-    connection.prepare_cached(sql)?.execute(params![job.0, end.status as i64, number, end.at, end.expires_at, end.error])?;
+    let sql = "UPDATE jobs SET status = ?2, last_event = ?3, finished_at = ?4, expires_at = ?5, error = ?6, taken = 0 WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute(params![
+        job.0,
+        end.status as i64,
+        number,
+        end.at,
+        end.expires_at,
+        end.error
+    ])?;
     if let Some(body) = &end.webhook {
         let sql = "INSERT OR REPLACE INTO webhooks (job, event, due_at, tries, body) VALUES (?1, ?2, ?3, 0, ?4)";
-        connection.prepare_cached(sql)?.execute(params![job.0, number, end.at, body])?;
+        connection
+            .prepare_cached(sql)?
+            .execute(params![job.0, number, end.at, body])?;
     }
     Ok(Some(read::job_of(connection, job)?))
 }
@@ -272,12 +375,21 @@ pub fn reopen(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<J
     Ok(Some(read::job_of(connection, job)?))
 }
 
-pub fn told(connection: &Connection, job: JobKey, event: u32, again: Option<Millis>) -> rusqlite::Result<()> {
+pub fn told(
+    connection: &Connection,
+    job: JobKey,
+    event: u32,
+    again: Option<Millis>,
+) -> rusqlite::Result<()> {
     let done = match again {
         Some(at) => connection
-            .prepare_cached("UPDATE webhooks SET due_at = ?3, tries = tries + 1 WHERE job = ?1 AND event = ?2")?
+            .prepare_cached(
+                "UPDATE webhooks SET due_at = ?3, tries = tries + 1 WHERE job = ?1 AND event = ?2",
+            )?
             .execute(params![job.0, event, at]),
-        None => connection.prepare_cached("DELETE FROM webhooks WHERE job = ?1 AND event = ?2")?.execute([job.0, event]),
+        None => connection
+            .prepare_cached("DELETE FROM webhooks WHERE job = ?1 AND event = ?2")?
+            .execute([job.0, event]),
     };
     done.map(drop)
 }

@@ -46,7 +46,9 @@ pub struct Writer {
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("trouble", &self.trouble).finish_non_exhaustive()
+        f.debug_struct("Writer")
+            .field("trouble", &self.trouble)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,14 +56,23 @@ impl Writer {
     pub fn start(connection: Connection) -> std::io::Result<Self> {
         let (orders, waiting) = mpsc::channel(MAX_WAITING);
         let trouble = Arc::new(Mutex::new(None));
-        let thread = Thread { connection, waiting, trouble: Arc::clone(&trouble) };
-        std::thread::Builder::new().name("store".to_owned()).spawn(move || thread.run())?;
+        let thread = Thread {
+            connection,
+            waiting,
+            trouble: Arc::clone(&trouble),
+        };
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || thread.run())?;
         Ok(Self { orders, trouble })
     }
 
     /// Why nothing can be written now.
     pub fn trouble(&self) -> Option<StoreError> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Does this in a transaction. It may be done more than once, where an earlier transaction could not be committed.
@@ -81,7 +92,14 @@ impl Writer {
         // Whoever does not wait any longer is told nothing.
         let told_to = Box::new(move |done| drop(sender.send(done)));
         let stopped = || StoreError::Other("the store has stopped".to_owned());
-        self.orders.send(Order { patience, work, told: told_to }).await.map_err(|_| stopped())?;
+        self.orders
+            .send(Order {
+                patience,
+                work,
+                told: told_to,
+            })
+            .await
+            .map_err(|_| stopped())?;
         told.await.map_err(|_| stopped())??;
         let made = made.lock().unwrap_or_else(PoisonError::into_inner).take();
         made.ok_or_else(stopped)
@@ -98,7 +116,10 @@ impl Thread {
     fn run(mut self) {
         let mut group = Vec::new();
         loop {
-            if group.is_empty() && !self.is_in_trouble() && self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0 {
+            if group.is_empty()
+                && !self.is_in_trouble()
+                && self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0
+            {
                 // Nobody is left who could order anything.
                 return;
             }
@@ -119,7 +140,10 @@ impl Thread {
     }
 
     fn is_in_trouble(&self) -> bool {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
     }
 
     /// Writes a group; what is to be tried again.
@@ -135,13 +159,24 @@ impl Thread {
             Err(failed) => failed,
         };
         // One that is wrong by itself does not take the others along.
-        if let Some(at) = failed.filter(|_| !matches!(error, StoreError::Full | StoreError::ReadOnly | StoreError::Busy)) {
+        if let Some(at) = failed.filter(|_| {
+            !matches!(
+                error,
+                StoreError::Full | StoreError::ReadOnly | StoreError::Busy
+            )
+        }) {
             let order = group.remove(at);
             (order.told)(Err(error));
-            return if group.is_empty() { group } else { self.write(group) };
+            return if group.is_empty() {
+                group
+            } else {
+                self.write(group)
+            };
         }
         self.tell(Some(error.clone()));
-        let (again, done): (Vec<_>, Vec<_>) = group.into_iter().partition(|order| order.patience == Patience::Endless);
+        let (again, done): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .partition(|order| order.patience == Patience::Endless);
         for order in done {
             (order.told)(Err(error.clone()));
         }
@@ -150,14 +185,19 @@ impl Thread {
 
     /// `Err`: nothing was written; which order failed, if it was one, and why.
     fn transaction(&mut self, group: &mut [Order]) -> Result<(), (Option<usize>, StoreError)> {
-        let transaction = self.connection.transaction_with_behavior(IMMEDIATE).map_err(|error| (None, refusal(&error)))?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(IMMEDIATE)
+            .map_err(|error| (None, refusal(&error)))?;
         if group.is_empty() {
             super::write::probe(&transaction).map_err(|error| (None, refusal(&error)))?;
         }
         for (at, order) in group.iter_mut().enumerate() {
             (order.work)(&transaction).map_err(|error| (Some(at), refusal(&error)))?;
         }
-        transaction.commit().map_err(|error| (None, refusal(&error)))
+        transaction
+            .commit()
+            .map_err(|error| (None, refusal(&error)))
     }
 
     fn tell(&self, trouble: Option<StoreError>) {

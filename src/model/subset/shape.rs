@@ -114,13 +114,21 @@ impl Shapes {
     /// A value of the caller's form in the one that is asked for.
     #[must_use]
     pub fn lowered(&self, value: &Value) -> Value {
-        Lowering { fit: Fit::new(self, Form::Own) }.any(&self.root, value)
+        Lowering {
+            fit: Fit::new(self, Form::Own),
+        }
+        .any(&self.root, value)
     }
 
     /// A value of the form that is asked for in the caller's.
     #[must_use]
     pub fn raised(&self, value: Value, null: Null) -> Value {
-        Raising { fit: Fit::new(self, Form::Asked), null }.any(&self.root, &value).unwrap_or(value)
+        Raising {
+            fit: Fit::new(self, Form::Asked),
+            null,
+        }
+        .any(&self.root, &value)
+        .unwrap_or(value)
     }
 
     /// Whether no value differs.
@@ -156,7 +164,9 @@ impl Shape {
             Self::Array(first, items) => first.iter().chain([&**items]).all(Self::is_same),
             Self::Either(shapes) => shapes.iter().all(Self::is_same),
             Self::Object(members, extra) => {
-                let is_same = |member: &Member| member.name == member.asked && !member.nullable && member.shape.is_same();
+                let is_same = |member: &Member| {
+                    member.name == member.asked && !member.nullable && member.shape.is_same()
+                };
                 members.iter().all(is_same)
                     && match extra {
                         Extra::None | Extra::Left => true,
@@ -177,9 +187,11 @@ impl<'s> Lowering<'s> {
         match (self.fit.shapes.named(shape), value) {
             (Shape::Object(members, extra), Value::Object(own)) => self.object(members, extra, own),
             (Shape::Entries(shape), Value::Object(own)) => self.entries(shape, own.iter()),
-            (Shape::Array(first, items), Value::Array(own)) => {
-                own.iter().enumerate().map(|(at, item)| self.any(first.get(at).unwrap_or(items), item)).collect()
-            }
+            (Shape::Array(first, items), Value::Array(own)) => own
+                .iter()
+                .enumerate()
+                .map(|(at, item)| self.any(first.get(at).unwrap_or(items), item))
+                .collect(),
             (Shape::Either(shapes), value) => match self.fit.choose(shapes, value) {
                 Some(shape) => self.any(shape, value),
                 None => value.clone(),
@@ -189,7 +201,12 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    fn object(&mut self, members: &'s [Member], extra: &'s Extra, own: &Map<String, Value>) -> Value {
+    fn object(
+        &mut self,
+        members: &'s [Member],
+        extra: &'s Extra,
+        own: &Map<String, Value>,
+    ) -> Value {
         let mut asked = Map::new();
         for member in members {
             match own.get(&member.name) {
@@ -208,7 +225,10 @@ impl<'s> Lowering<'s> {
         match extra {
             Extra::None | Extra::Left => {}
             Extra::Same(shape) => {
-                let extras = own.iter().filter(is_extra).map(|(name, value)| (name.clone(), self.any(shape, value)));
+                let extras = own
+                    .iter()
+                    .filter(is_extra)
+                    .map(|(name, value)| (name.clone(), self.any(shape, value)));
                 asked.extend(extras.collect::<Vec<_>>());
             }
             Extra::Entries(name, shape) => {
@@ -219,8 +239,13 @@ impl<'s> Lowering<'s> {
         Value::Object(asked)
     }
 
-    fn entries<'v>(&mut self, shape: &'s Shape, own: impl Iterator<Item = (&'v String, &'v Value)>) -> Value {
-        own.map(|(name, value)| json!({"key": name, "value": self.any(shape, value)})).collect()
+    fn entries<'v>(
+        &mut self,
+        shape: &'s Shape,
+        own: impl Iterator<Item = (&'v String, &'v Value)>,
+    ) -> Value {
+        own.map(|(name, value)| json!({"key": name, "value": self.any(shape, value)}))
+            .collect()
     }
 }
 
@@ -244,11 +269,19 @@ impl<'s> Raising<'s> {
     /// `None`: it stays as it is.
     fn any(&mut self, shape: &'s Shape, value: &Value) -> Option<Value> {
         match (self.fit.shapes.named(shape), value) {
-            (Shape::Object(members, extra), Value::Object(asked)) => Some(self.object(members, extra, asked)),
-            (Shape::Entries(shape), Value::Array(entries)) => self.entries(shape, entries).map(Value::Object),
+            (Shape::Object(members, extra), Value::Object(asked)) => {
+                Some(self.object(members, extra, asked))
+            }
+            (Shape::Entries(shape), Value::Array(entries)) => {
+                self.entries(shape, entries).map(Value::Object)
+            }
             (Shape::Array(first, items), Value::Array(asked)) => {
                 let raised = asked.iter().enumerate();
-                Some(raised.map(|(at, item)| self.own(first.get(at).unwrap_or(items), item)).collect())
+                Some(
+                    raised
+                        .map(|(at, item)| self.own(first.get(at).unwrap_or(items), item))
+                        .collect(),
+                )
             }
             (Shape::Either(shapes), value) => {
                 let shape = self.fit.choose(shapes, value)?;
@@ -263,10 +296,20 @@ impl<'s> Raising<'s> {
         self.any(shape, value).unwrap_or_else(|| value.clone())
     }
 
-    fn object(&mut self, members: &'s [Member], extra: &'s Extra, asked: &Map<String, Value>) -> Value {
+    fn object(
+        &mut self,
+        members: &'s [Member],
+        extra: &'s Extra,
+        asked: &Map<String, Value>,
+    ) -> Value {
         let mut own = Map::new();
-        let (asked_names, own_names) = (Names::new(members, Form::Asked), Names::new(members, Form::Own));
-        let mut demanded = members.iter().filter(|member| member.required || member.nullable);
+        let (asked_names, own_names) = (
+            Names::new(members, Form::Asked),
+            Names::new(members, Form::Own),
+        );
+        let mut demanded = members
+            .iter()
+            .filter(|member| member.required || member.nullable);
         let is_asked_form = demanded.all(|member| asked.contains_key(&member.asked));
         for (name, value) in asked {
             if let Some(member) = asked_names.find(name) {
@@ -302,7 +345,9 @@ impl<'s> Raising<'s> {
                     let value = self.own(shape, value);
                     own.insert(name.clone(), value);
                 }
-                (None, Extra::None | Extra::Left, value) => drop(own.insert(name.clone(), value.clone())),
+                (None, Extra::None | Extra::Left, value) => {
+                    drop(own.insert(name.clone(), value.clone()))
+                }
             }
         }
         Value::Object(own)
@@ -323,6 +368,9 @@ impl<'s> Raising<'s> {
 
 /// The value that a JSON text says.
 fn read(members: &Map<String, Value>) -> Option<Value> {
-    let text = members.get("json").filter(|_| members.len() == 1)?.as_str()?;
+    let text = members
+        .get("json")
+        .filter(|_| members.len() == 1)?
+        .as_str()?;
     serde_json::from_str(text).ok().map(|Plain(value)| value)
 }

@@ -24,10 +24,22 @@ fn an_address_is_public_or_not() {
              169.254.169.254 172.16.0.0 172.31.255.255 192.0.0.1 192.0.2.1 192.88.99.1 192.168.0.0 192.168.255.255 198.18.0.0 \
              198.19.255.255 198.51.100.1 203.0.113.1 224.0.0.1 239.255.255.255 240.0.0.0 255.255.255.255",
         ),
-        (false, ":: ::1 fe80::1 febf::1 fec0::1 fc00::1 fd00:ec2::254 ff02::1 100::1 2001:db8::1 2001:2::1 3fff::1 5f00::1"),
-        (false, "::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 ::127.0.0.1 ::8.8.8.8 ::ffff:0:8.8.8.8"),
-        (false, "64:ff9b::127.0.0.1 64:ff9b::10.0.0.1 64:ff9b:1::8.8.8.8 64:ff9b:0:1::8.8.8.8"),
-        (false, "2002:7f00:1:: 2002:a9fe:a9fe::1 2002:808:808:: 2001::7f00:1 2001:0:4136:e378:8000:63bf:3fff:fdd2"),
+        (
+            false,
+            ":: ::1 fe80::1 febf::1 fec0::1 fc00::1 fd00:ec2::254 ff02::1 100::1 2001:db8::1 2001:2::1 3fff::1 5f00::1",
+        ),
+        (
+            false,
+            "::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 ::127.0.0.1 ::8.8.8.8 ::ffff:0:8.8.8.8",
+        ),
+        (
+            false,
+            "64:ff9b::127.0.0.1 64:ff9b::10.0.0.1 64:ff9b:1::8.8.8.8 64:ff9b:0:1::8.8.8.8",
+        ),
+        (
+            false,
+            "2002:7f00:1:: 2002:a9fe:a9fe::1 2002:808:808:: 2001::7f00:1 2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        ),
     ] {
         for address in addresses.split_whitespace() {
             assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
@@ -77,21 +89,47 @@ fn an_address_in_a_url_is_known_in_each_of_its_forms() {
         assert!(Reach::Public.check(&url).is_err(), "{url}");
         assert_eq!(Reach::Anywhere.check(&url), Ok(()), "{url}");
     }
-    for host in ["8.8.8.8", "134744072", "[2606:4700:4700::1111]", "hooks.example", "localhost"] {
+    for host in [
+        "8.8.8.8",
+        "134744072",
+        "[2606:4700:4700::1111]",
+        "hooks.example",
+        "localhost",
+    ] {
         let url = Url::parse(&format!("https://{host}/")).unwrap();
-        assert_eq!(Reach::Public.check(&url), Ok(()), "{url}: a name is judged when it is looked up");
+        assert_eq!(
+            Reach::Public.check(&url),
+            Ok(()),
+            "{url}: a name is judged when it is looked up"
+        );
     }
-    let error = Reach::Public.check(&Url::parse("http://127.1/").unwrap()).unwrap_err();
-    assert_eq!(error.to_string(), "127.0.0.1 is not on the public Internet, and nothing else is called");
+    let error = Reach::Public
+        .check(&Url::parse("http://127.1/").unwrap())
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "127.0.0.1 is not on the public Internet, and nothing else is called"
+    );
 }
 
 #[test]
 fn of_a_names_addresses_only_the_public_ones_are_left() {
-    let addresses = |text: &str| text.split_whitespace().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect::<Vec<_>>();
+    let addresses = |text: &str| {
+        text.split_whitespace()
+            .map(|ip| SocketAddr::new(ip.parse().unwrap(), 0))
+            .collect::<Vec<_>>()
+    };
     let mixed = addresses("10.0.0.1 8.8.8.8 ::1 2606:4700:4700::1111 169.254.169.254");
-    assert_eq!(public("a.example", mixed.into_iter()), Ok(addresses("8.8.8.8 2606:4700:4700::1111")));
+    assert_eq!(
+        public("a.example", mixed.into_iter()),
+        Ok(addresses("8.8.8.8 2606:4700:4700::1111"))
+    );
     for none in ["", "127.0.0.1", "192.168.1.1 fd00::1"] {
-        assert_eq!(public("a.example", addresses(none).into_iter()), Err(NotPublic("a.example".to_owned())), "{none}");
+        assert_eq!(
+            public("a.example", addresses(none).into_iter()),
+            Err(NotPublic("a.example".to_owned())),
+            "{none}"
+        );
     }
 }
 
@@ -107,8 +145,14 @@ async fn what_is_not_public_is_never_connected_to() {
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
         let (listener, url) = server(host).await;
         let client = Client::outbound(Reach::Public).unwrap();
-        let error = client.post(&url, HeaderMap::new(), Vec::new()).await.unwrap_err();
-        assert!(matches!(&error, Error::Connect(why) if why.contains("not on the public Internet")), "{host}: {error}");
+        let error = client
+            .post(&url, HeaderMap::new(), Vec::new())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::Connect(why) if why.contains("not on the public Internet")),
+            "{host}: {error}"
+        );
         let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
         assert!(accepted.is_err(), "{host}: there was a connection");
     }
@@ -118,20 +162,36 @@ async fn what_is_not_public_is_never_connected_to() {
 async fn where_anything_may_be_called_it_is() {
     let (listener, url) = server("localhost").await;
     let client = Client::outbound(Reach::Anywhere).unwrap();
-    let call = tokio::spawn(async move { client.post(&url, HeaderMap::new(), b"hello".to_vec()).await.unwrap().status });
+    let call = tokio::spawn(async move {
+        client
+            .post(&url, HeaderMap::new(), b"hello".to_vec())
+            .await
+            .unwrap()
+            .status
+    });
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut seen = vec![0; 1024];
     assert!(stream.read(&mut seen).await.unwrap() > 0);
-    stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .unwrap();
     assert_eq!(call.await.unwrap(), 202);
 }
 
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up() {
     let (listener, url) = server("127.0.0.1").await;
-    let client = Client::outbound_within(Reach::Anywhere, (Duration::from_secs(5), Duration::from_millis(100))).unwrap();
+    let client = Client::outbound_within(
+        Reach::Anywhere,
+        (Duration::from_secs(5), Duration::from_millis(100)),
+    )
+    .unwrap();
     let start = Instant::now();
-    let (error, stream) = tokio::join!(client.post(&url, HeaderMap::new(), Vec::new()), listener.accept());
+    let (error, stream) = tokio::join!(
+        client.post(&url, HeaderMap::new(), Vec::new()),
+        listener.accept()
+    );
     assert!(matches!(error.unwrap_err(), Error::Broken(_)));
     assert!(start.elapsed() < Duration::from_secs(5));
     drop(stream);
@@ -148,7 +208,13 @@ async fn an_endless_answer_is_not_read_to_its_end() {
         // Ends when the client closes the connection.
         while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
     });
-    let incoming = client.post(&url, HeaderMap::new(), Vec::new()).await.unwrap();
+    let incoming = client
+        .post(&url, HeaderMap::new(), Vec::new())
+        .await
+        .unwrap();
     assert!(matches!(incoming.whole().await, Err(Error::TooLarge(_))));
-    tokio::time::timeout(Duration::from_secs(10), sender).await.expect("the connection is closed").unwrap();
+    tokio::time::timeout(Duration::from_secs(10), sender)
+        .await
+        .expect("the connection is closed")
+        .unwrap();
 }

@@ -1,9 +1,14 @@
-#![expect(clippy::needless_pass_by_value, reason = "a value that is written where it is used reads best")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a value that is written where it is used reads best"
+)]
 
 use serde_json::json;
 
 use super::*;
-use crate::provider::fixture::{answer, decoded, encoded, form, roles, stream, streamed, with_request, without};
+use crate::provider::fixture::{
+    answer, decoded, encoded, form, roles, stream, streamed, with_request, without,
+};
 use crate::provider::hearing::tests::check_stream;
 use crate::provider::lesson::lesson;
 
@@ -30,30 +35,72 @@ fn each_mode_has_its_own_form() {
     let person = json!({"type": "object"});
     let of = |mode| encoded(&wire(), &person, form(mode));
     let json_schema = of(Mode::JsonSchema);
-    assert_eq!(json_schema["output_config"], json!({"format": {"type": "json_schema", "schema": person}}));
-    assert_eq!(roles(&json_schema["messages"]), ["user", "assistant", "user", "assistant", "user"]);
-    assert_eq!(json_schema["messages"][3]["content"], "(nothing)", "an empty message is refused");
-    assert!(json_schema["system"].as_str().unwrap().contains("Names only."));
-    assert!(!json_schema["system"].as_str().unwrap().contains("JSON Schema:"));
-    assert_eq!((&json_schema["max_tokens"], &json_schema["temperature"]), (&json!(50), &json!(0.0)));
+    assert_eq!(
+        json_schema["output_config"],
+        json!({"format": {"type": "json_schema", "schema": person}})
+    );
+    assert_eq!(
+        roles(&json_schema["messages"]),
+        ["user", "assistant", "user", "assistant", "user"]
+    );
+    assert_eq!(
+        json_schema["messages"][3]["content"], "(nothing)",
+        "an empty message is refused"
+    );
+    assert!(
+        json_schema["system"]
+            .as_str()
+            .unwrap()
+            .contains("Names only.")
+    );
+    assert!(
+        !json_schema["system"]
+            .as_str()
+            .unwrap()
+            .contains("JSON Schema:")
+    );
+    assert_eq!(
+        (&json_schema["max_tokens"], &json_schema["temperature"]),
+        (&json!(50), &json!(0.0))
+    );
     assert_eq!(json_schema.get("seed"), None);
     let tools = of(Mode::Tools);
     assert_eq!(tools["tools"][0]["input_schema"], person);
     let choice = json!({"type": "tool", "name": tools["tools"][0]["name"], "disable_parallel_tool_use": true});
-    assert_eq!((&tools["tool_choice"], tools.get("output_config")), (&choice, None));
+    assert_eq!(
+        (&tools["tool_choice"], tools.get("output_config")),
+        (&choice, None)
+    );
     let text = of(Mode::Text);
     assert!(text["system"].as_str().unwrap().contains("JSON Schema:"));
     assert!(text.get("output_config").is_none() && text.get("tools").is_none());
-    for (base_path, path) in [("/", "v1/messages"), ("/v1", "messages"), ("/anthropic/", "v1/messages"), ("/xv1", "v1/messages")]
-    {
-        assert_eq!(Anthropic::at(base_path).path("m", true).as_deref(), Some(path), "{base_path}");
+    for (base_path, path) in [
+        ("/", "v1/messages"),
+        ("/v1", "messages"),
+        ("/anthropic/", "v1/messages"),
+        ("/xv1", "v1/messages"),
+    ] {
+        assert_eq!(
+            Anthropic::at(base_path).path("m", true).as_deref(),
+            Some(path),
+            "{base_path}"
+        );
     }
 }
 
 #[test]
 fn the_room_for_an_answer_is_the_models_own() {
     let room = |model: &str, form| {
-        with_request(&json!({}), |request| max_tokens(&Request { model, max_output_tokens: None, ..*request }, form))
+        with_request(&json!({}), |request| {
+            max_tokens(
+                &Request {
+                    model,
+                    max_output_tokens: None,
+                    ..*request
+                },
+                form,
+            )
+        })
     };
     for (model, expected) in [
         ("claude-3-haiku-20240307", 4_096),
@@ -66,31 +113,49 @@ fn the_room_for_an_answer_is_the_models_own() {
     ] {
         assert_eq!(room(model, form(Mode::Text)), expected, "{model}");
     }
-    assert_eq!(room("claude-next", without(Mode::Text, Lesson::OutputLimit)), 4_096);
+    assert_eq!(
+        room("claude-next", without(Mode::Text, Lesson::OutputLimit)),
+        4_096
+    );
 }
 
 #[test]
 fn an_answer_is_read_with_its_finish_and_usage() {
     let of = |reason| decoded(&wire(), &reply(text("{}"), reason), Mode::JsonSchema);
-    assert_eq!(of("end_turn"), Ok(answer("{}", Finish::Stop, usage(), Mode::JsonSchema)));
+    assert_eq!(
+        of("end_turn"),
+        Ok(answer("{}", Finish::Stop, usage(), Mode::JsonSchema))
+    );
     for (reason, finish) in [
         ("max_tokens", Finish::Length),
         ("model_context_window_exceeded", Finish::Length),
         ("stop_sequence", Finish::Stop),
         ("pause_turn", Finish::Unknown),
-        ("refusal", Finish::Refusal("the provider's classifiers stopped the answer".to_owned())),
+        (
+            "refusal",
+            Finish::Refusal("the provider's classifiers stopped the answer".to_owned()),
+        ),
     ] {
         assert_eq!(of(reason).unwrap().finish, finish, "{reason}");
     }
     let mut refused = reply(json!([]), "refusal");
-    refused["stop_details"] = json!({"type": "refusal", "category": "cyber", "explanation": "It asks for malware."});
+    refused["stop_details"] =
+        json!({"type": "refusal", "category": "cyber", "explanation": "It asks for malware."});
     let refused = decoded(&wire(), &refused, Mode::JsonSchema).unwrap();
-    assert_eq!(refused.finish, Finish::Refusal("It asks for malware.".to_owned()));
-    let call =
-        json!([{"type": "text", "text": "I call it."}, {"type": "tool_use", "id": "t", "name": "extract", "input": {"a": 1}}]);
+    assert_eq!(
+        refused.finish,
+        Finish::Refusal("It asks for malware.".to_owned())
+    );
+    let call = json!([{"type": "text", "text": "I call it."}, {"type": "tool_use", "id": "t", "name": "extract", "input": {"a": 1}}]);
     let called = decoded(&wire(), &reply(call, "tool_use"), Mode::Tools);
-    assert_eq!(called, Ok(answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools)));
-    assert!(matches!(decoded(&wire(), &json!({"hello": 1}), Mode::Text), Err(Wrong::Format(_))));
+    assert_eq!(
+        called,
+        Ok(answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools))
+    );
+    assert!(matches!(
+        decoded(&wire(), &json!({"hello": 1}), Mode::Text),
+        Err(Wrong::Format(_))
+    ));
 }
 
 /// A stream as the documentation has them, with these deltas.
@@ -102,7 +167,11 @@ fn events(deltas: &[Value], reason: &str) -> Vec<Value> {
         json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
         json!({"type": "ping"}),
     ];
-    events.extend(deltas.iter().map(|delta| json!({"type": "content_block_delta", "index": 0, "delta": delta})));
+    events.extend(
+        deltas
+            .iter()
+            .map(|delta| json!({"type": "content_block_delta", "index": 0, "delta": delta})),
+    );
     events.extend([
         json!({"type": "content_block_stop", "index": 0}),
         json!({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": null}, "usage": {"output_tokens": 503}}),
@@ -115,18 +184,44 @@ fn events(deltas: &[Value], reason: &str) -> Vec<Value> {
 fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
     let says = |text: &str| json!({"type": "text_delta", "text": text});
     let thinks = json!({"type": "thinking_delta", "thinking": "Hm."});
-    let whole = stream(&events(&[thinks, says("{\"a\":"), says("\"ü\"}")], "end_turn"));
-    check_stream(&wire(), &whole, "\"end_turn\"", &answer("{\"a\":\"ü\"}", Finish::Stop, usage(), Mode::JsonSchema));
+    let whole = stream(&events(
+        &[thinks, says("{\"a\":"), says("\"ü\"}")],
+        "end_turn",
+    ));
+    check_stream(
+        &wire(),
+        &whole,
+        "\"end_turn\"",
+        &answer("{\"a\":\"ü\"}", Finish::Stop, usage(), Mode::JsonSchema),
+    );
     let part = |json: &str| json!({"type": "input_json_delta", "partial_json": json});
-    let called = stream(&events(&[part(""), part("{\"a\""), part(":1}")], "tool_use"));
-    check_stream(&wire(), &called, "\"tool_use\"", &answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools));
+    let called = stream(&events(
+        &[part(""), part("{\"a\""), part(":1}")],
+        "tool_use",
+    ));
+    check_stream(
+        &wire(),
+        &called,
+        "\"tool_use\"",
+        &answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools),
+    );
     let nothing = streamed(&wire(), &events(&[part("")], "tool_use"), Mode::Tools).unwrap();
     assert_eq!(nothing.text, "{}", "a tool that is called with nothing");
     let cut = streamed(&wire(), &events(&[says("{")], "max_tokens"), Mode::Text);
     assert_eq!(cut.unwrap().finish, Finish::Length);
-    let overloaded = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
-    let Err(Wrong::Error(said)) = streamed(&wire(), &[events(&[], "x")[0].clone(), overloaded], Mode::Text) else { panic!() };
-    assert_eq!((said.message.as_str(), said.status), ("Overloaded", Some(529)));
+    let overloaded =
+        json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
+    let Err(Wrong::Error(said)) = streamed(
+        &wire(),
+        &[events(&[], "x")[0].clone(), overloaded],
+        Mode::Text,
+    ) else {
+        panic!()
+    };
+    assert_eq!(
+        (said.message.as_str(), said.status),
+        ("Overloaded", Some(529))
+    );
 }
 
 #[test]
@@ -135,28 +230,69 @@ fn what_a_server_refuses_is_understood() {
         let error = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"});
         wire().complaint(error.to_string().as_bytes())
     };
-    let of = |message: &str, mode| lesson(400, &said("invalid_request_error", message), form(mode), wire().vocabulary());
+    let of = |message: &str, mode| {
+        lesson(
+            400,
+            &said("invalid_request_error", message),
+            form(mode),
+            wire().vocabulary(),
+        )
+    };
     for (message, mode, expected) in [
-        ("output_config.format: Extra inputs are not permitted", Mode::JsonSchema, Some(Lesson::Mode)),
-        ("'claude-opus-4' does not support output format.", Mode::JsonSchema, Some(Lesson::Mode)),
+        (
+            "output_config.format: Extra inputs are not permitted",
+            Mode::JsonSchema,
+            Some(Lesson::Mode),
+        ),
+        (
+            "'claude-opus-4' does not support output format.",
+            Mode::JsonSchema,
+            Some(Lesson::Mode),
+        ),
         (
             "output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false",
             Mode::JsonSchema,
             Some(Lesson::Schema),
         ),
-        ("tools.0.custom.input_schema: JSON schema is invalid", Mode::Tools, Some(Lesson::Schema)),
-        ("Thinking may not be enabled when tool_choice forces tool use.", Mode::Tools, Some(Lesson::Mode)),
-        ("`temperature` is deprecated for this model.", Mode::JsonSchema, Some(Lesson::Temperature)),
+        (
+            "tools.0.custom.input_schema: JSON schema is invalid",
+            Mode::Tools,
+            Some(Lesson::Schema),
+        ),
+        (
+            "Thinking may not be enabled when tool_choice forces tool use.",
+            Mode::Tools,
+            Some(Lesson::Mode),
+        ),
+        (
+            "`temperature` is deprecated for this model.",
+            Mode::JsonSchema,
+            Some(Lesson::Temperature),
+        ),
         (
             "max_tokens: 64000 > 8192, which is the maximum allowed number of output tokens for claude-x",
             Mode::Text,
             Some(Lesson::OutputLimit),
         ),
-        ("prompt is too long: 210000 tokens > 200000 maximum", Mode::JsonSchema, None),
+        (
+            "prompt is too long: 210000 tokens > 200000 maximum",
+            Mode::JsonSchema,
+            None,
+        ),
     ] {
         assert_eq!(of(message, mode), expected, "{message}");
     }
-    let poor = said("invalid_request_error", "Your credit balance is too low to access the Anthropic API.");
+    let poor = said(
+        "invalid_request_error",
+        "Your credit balance is too low to access the Anthropic API.",
+    );
     assert_eq!(poor.meaning, Meaning::Exhausted);
-    assert_eq!(said("rate_limit_error", "This request would exceed your rate limit").meaning, Meaning::Status);
+    assert_eq!(
+        said(
+            "rate_limit_error",
+            "This request would exceed your rate limit"
+        )
+        .meaning,
+        Meaning::Status
+    );
 }

@@ -1,4 +1,7 @@
-#![expect(clippy::needless_pass_by_value, reason = "a value that is written where it is used reads best")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a value that is written where it is used reads best"
+)]
 
 use serde_json::json;
 
@@ -37,8 +40,16 @@ fn each_mode_has_its_own_form() {
     let config = json!({"temperature": 0.0, "seed": 7, "maxOutputTokens": 50, "responseMimeType": "application/json",
         "responseJsonSchema": person});
     assert_eq!(json_schema["generationConfig"], config);
-    assert_eq!(roles(&json_schema["contents"]), ["user", "model", "user", "model", "user"]);
-    assert!(json_schema["systemInstruction"]["parts"][0]["text"].as_str().unwrap().contains("Names only."));
+    assert_eq!(
+        roles(&json_schema["contents"]),
+        ["user", "model", "user", "model", "user"]
+    );
+    assert!(
+        json_schema["systemInstruction"]["parts"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("Names only.")
+    );
     let tools = of(Mode::Tools);
     let function = &tools["tools"][0]["functionDeclarations"][0];
     assert_eq!(function["parametersJsonSchema"], person);
@@ -46,77 +57,167 @@ fn each_mode_has_its_own_form() {
     assert_eq!(tools["toolConfig"]["functionCallingConfig"], calling);
     assert_eq!(tools["generationConfig"].get("responseMimeType"), None);
     let object = of(Mode::JsonObject);
-    assert_eq!(object["generationConfig"]["responseMimeType"], "application/json");
+    assert_eq!(
+        object["generationConfig"]["responseMimeType"],
+        "application/json"
+    );
     assert_eq!(object["generationConfig"].get("responseJsonSchema"), None);
-    assert!(object["systemInstruction"]["parts"][0]["text"].as_str().unwrap().contains("JSON Schema:"));
-    assert_eq!(of(Mode::Text)["generationConfig"].get("responseMimeType"), None);
+    assert!(
+        object["systemInstruction"]["parts"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("JSON Schema:")
+    );
+    assert_eq!(
+        of(Mode::Text)["generationConfig"].get("responseMimeType"),
+        None
+    );
 }
 
 #[test]
 fn the_model_stands_in_the_path_and_cannot_leave_it() {
     for (base_path, model, stream, path) in [
-        ("/", "gemini-2.5-flash", false, Some("v1beta/models/gemini-2.5-flash:generateContent")),
-        ("/v1beta", "gemini-2.5-flash", true, Some("models/gemini-2.5-flash:streamGenerateContent?alt=sse")),
-        ("/v1/", "models/gemini-2.5-flash", false, Some("models/gemini-2.5-flash:generateContent")),
-        ("/", "tunedModels/mine", false, Some("v1beta/tunedModels/mine:generateContent")),
-        ("/", "../../x", false, Some("v1beta/models/..%2F..%2Fx:generateContent")),
-        ("/", "a?b#c", false, Some("v1beta/models/a%3Fb%23c:generateContent")),
-        ("/", "x:delete", false, Some("v1beta/models/x%3Adelete:generateContent")),
-        ("/", "%2e%2e", false, Some("v1beta/models/%252e%252e:generateContent")),
+        (
+            "/",
+            "gemini-2.5-flash",
+            false,
+            Some("v1beta/models/gemini-2.5-flash:generateContent"),
+        ),
+        (
+            "/v1beta",
+            "gemini-2.5-flash",
+            true,
+            Some("models/gemini-2.5-flash:streamGenerateContent?alt=sse"),
+        ),
+        (
+            "/v1/",
+            "models/gemini-2.5-flash",
+            false,
+            Some("models/gemini-2.5-flash:generateContent"),
+        ),
+        (
+            "/",
+            "tunedModels/mine",
+            false,
+            Some("v1beta/tunedModels/mine:generateContent"),
+        ),
+        (
+            "/",
+            "../../x",
+            false,
+            Some("v1beta/models/..%2F..%2Fx:generateContent"),
+        ),
+        (
+            "/",
+            "a?b#c",
+            false,
+            Some("v1beta/models/a%3Fb%23c:generateContent"),
+        ),
+        (
+            "/",
+            "x:delete",
+            false,
+            Some("v1beta/models/x%3Adelete:generateContent"),
+        ),
+        (
+            "/",
+            "%2e%2e",
+            false,
+            Some("v1beta/models/%252e%252e:generateContent"),
+        ),
         ("/", "..", false, None),
         ("/", "models/..", false, None),
         ("/", "", false, None),
     ] {
-        assert_eq!(Gemini::at(base_path).path(model, stream).as_deref(), path, "{base_path} {model}");
+        assert_eq!(
+            Gemini::at(base_path).path(model, stream).as_deref(),
+            path,
+            "{base_path} {model}"
+        );
     }
 }
 
 #[test]
 fn an_answer_is_read_with_its_finish_and_usage() {
     let of = |finish| decoded(&wire(), &reply(text("{}"), Some(finish)), Mode::JsonSchema);
-    assert_eq!(of("STOP"), Ok(answer("{}", Finish::Stop, usage(), Mode::JsonSchema)));
+    assert_eq!(
+        of("STOP"),
+        Ok(answer("{}", Finish::Stop, usage(), Mode::JsonSchema))
+    );
     assert_eq!(of("MAX_TOKENS").unwrap().finish, Finish::Length);
     for reason in DECLINED {
-        let Finish::Refusal(words) = of(reason).unwrap().finish else { panic!("{reason}") };
+        let Finish::Refusal(words) = of(reason).unwrap().finish else {
+            panic!("{reason}")
+        };
         assert!(words.contains(reason), "{words}");
     }
     for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "OTHER"] {
-        assert_eq!(of(reason).unwrap().finish, Finish::Unknown, "{reason} is asked again");
+        assert_eq!(
+            of(reason).unwrap().finish,
+            Finish::Unknown,
+            "{reason} is asked again"
+        );
     }
-    let call =
-        json!([{"functionCall": {"name": "extract", "args": {"a": 1}}}, {"functionCall": {"name": "extract", "args": {}}}]);
+    let call = json!([{"functionCall": {"name": "extract", "args": {"a": 1}}}, {"functionCall": {"name": "extract", "args": {}}}]);
     let called = decoded(&wire(), &reply(call, Some("STOP")), Mode::Tools);
-    assert_eq!(called, Ok(answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools)));
+    assert_eq!(
+        called,
+        Ok(answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools))
+    );
     let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 7}});
     let blocked = decoded(&wire(), &blocked, Mode::Text).unwrap();
-    assert!(matches!(blocked.finish, Finish::Refusal(words) if words.contains("PROHIBITED_CONTENT")));
+    assert!(
+        matches!(blocked.finish, Finish::Refusal(words) if words.contains("PROHIBITED_CONTENT"))
+    );
     assert_eq!(blocked.usage, Some(Usage::new(7, 0)));
     let empty = json!({"candidates": [{"finishReason": "SAFETY", "finishMessage": "Blocked."}]});
     assert!(
         matches!(decoded(&wire(), &empty, Mode::Text).unwrap().finish, Finish::Refusal(words) if words.ends_with(": Blocked."))
     );
-    for body in [json!({}), json!({"candidates": []}), reply(text("{}"), None)] {
-        assert!(matches!(decoded(&wire(), &body, Mode::Text), Err(Wrong::Format(_))), "{body}");
+    for body in [
+        json!({}),
+        json!({"candidates": []}),
+        reply(text("{}"), None),
+    ] {
+        assert!(
+            matches!(decoded(&wire(), &body, Mode::Text), Err(Wrong::Format(_))),
+            "{body}"
+        );
     }
 }
 
 #[test]
 fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
-    let chunks = [reply(text("{\"a\":"), None), reply(text("\"ü\"}"), None), reply(json!([{"text": ""}]), Some("STOP"))];
+    let chunks = [
+        reply(text("{\"a\":"), None),
+        reply(text("\"ü\"}"), None),
+        reply(json!([{"text": ""}]), Some("STOP")),
+    ];
     let expected = answer("{\"a\":\"ü\"}", Finish::Stop, usage(), Mode::JsonSchema);
     check_stream(&wire(), &stream(&chunks), "\"STOP\"", &expected);
     let call = json!([{"functionCall": {"name": "extract", "args": {"a": 1}}}]);
     let expected = answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools);
-    check_stream(&wire(), &stream(&[reply(call, Some("STOP"))]), "\"STOP\"", &expected);
+    check_stream(
+        &wire(),
+        &stream(&[reply(call, Some("STOP"))]),
+        "\"STOP\"",
+        &expected,
+    );
     let error = json!({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}});
-    let Err(Wrong::Error(said)) = streamed(&wire(), &[chunks[0].clone(), error], Mode::Text) else { panic!() };
-    assert_eq!((said.message.as_str(), said.status), ("The model is overloaded.", Some(503)));
+    let Err(Wrong::Error(said)) = streamed(&wire(), &[chunks[0].clone(), error], Mode::Text) else {
+        panic!()
+    };
+    assert_eq!(
+        (said.message.as_str(), said.status),
+        ("The model is overloaded.", Some(503))
+    );
 }
 
 #[test]
 fn what_a_server_refuses_is_understood() {
     let said = |code: u16, message: &str, details: Value| {
-        let error = json!({"error": {"code": code, "message": message, "status": "S", "details": details}});
+        let error =
+            json!({"error": {"code": code, "message": message, "status": "S", "details": details}});
         wire().complaint(error.to_string().as_bytes())
     };
     let minute = json!([
@@ -124,28 +225,71 @@ fn what_a_server_refuses_is_understood() {
          "violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "quotaValue": "15"}]},
         {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.074824224s"}]);
     let limited = said(429, "You exceeded your current quota", minute);
-    assert_eq!((limited.meaning, limited.retry_after.map(|wait| wait.as_millis())), (Meaning::Status, Some(34_074)));
-    let day = json!([{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]);
-    assert_eq!(said(429, "You exceeded your current quota", day).meaning, Meaning::Exhausted);
-    let key = json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]);
-    assert_eq!(said(400, "API key not valid. Please pass a valid API key.", key).meaning, Meaning::BadKey);
+    assert_eq!(
+        (
+            limited.meaning,
+            limited.retry_after.map(|wait| wait.as_millis())
+        ),
+        (Meaning::Status, Some(34_074))
+    );
+    let day =
+        json!([{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]);
+    assert_eq!(
+        said(429, "You exceeded your current quota", day).meaning,
+        Meaning::Exhausted
+    );
+    let key =
+        json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]);
+    assert_eq!(
+        said(400, "API key not valid. Please pass a valid API key.", key).meaning,
+        Meaning::BadKey
+    );
     let in_a_list = wire().complaint(br#"[{"error": {"code": 400, "message": "Bad."}}]"#);
     assert_eq!(in_a_list.message, "Bad.");
-    let of = |message: &str, mode| lesson(400, &said(400, message, json!([])), form(mode), wire().vocabulary());
+    let of = |message: &str, mode| {
+        lesson(
+            400,
+            &said(400, message, json!([])),
+            form(mode),
+            wire().vocabulary(),
+        )
+    };
     for (message, mode, expected) in [
-        ("JSON mode is not enabled for models/gemma-3", Mode::JsonSchema, Some(Lesson::Mode)),
-        ("Function calling is not enabled for models/gemma-3", Mode::Tools, Some(Lesson::Mode)),
+        (
+            "JSON mode is not enabled for models/gemma-3",
+            Mode::JsonSchema,
+            Some(Lesson::Mode),
+        ),
+        (
+            "Function calling is not enabled for models/gemma-3",
+            Mode::Tools,
+            Some(Lesson::Mode),
+        ),
         (
             "The specified schema produces a constraint that has too many states for serving.",
             Mode::JsonSchema,
             Some(Lesson::Schema),
         ),
-        ("The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", Mode::JsonSchema, None),
+        (
+            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+            Mode::JsonSchema,
+            None,
+        ),
     ] {
         assert_eq!(of(message, mode), expected, "{message}");
     }
-    for (text, millis) in [("2s", Some(2_000)), ("0.5s", Some(500)), ("-3s", None), ("NaNs", None), ("2", None), ("1e99s", None)]
-    {
-        assert_eq!(duration(text).map(|wait| wait.as_millis()), millis, "{text}");
+    for (text, millis) in [
+        ("2s", Some(2_000)),
+        ("0.5s", Some(500)),
+        ("-3s", None),
+        ("NaNs", None),
+        ("2", None),
+        ("1e99s", None),
+    ] {
+        assert_eq!(
+            duration(text).map(|wait| wait.as_millis()),
+            millis,
+            "{text}"
+        );
     }
 }

@@ -47,31 +47,47 @@ impl Chat {
     /// Takes the template of the model; one it lacks, or that llama.cpp does not know, is replaced by `ChatML`.
     pub fn new(model: Arc<LlamaModel>, longest_token_bytes: usize) -> Self {
         let own = model.chat_template(None).ok();
-        let template = own.filter(|template| render_with(&model, template, &["system", "user"]).is_some());
+        let template =
+            own.filter(|template| render_with(&model, template, &["system", "user"]).is_some());
         if template.is_none() {
-            tracing::warn!("the model file has no chat template that llama.cpp knows: ChatML is used");
+            tracing::warn!(
+                "the model file has no chat template that llama.cpp knows: ChatML is used"
+            );
         }
-        Self { model, template, longest_token_bytes: longest_token_bytes.max(1) }
+        Self {
+            model,
+            template,
+            longest_token_bytes: longest_token_bytes.max(1),
+        }
     }
 
     /// The prompt, up to the place where the answer begins.
     ///
     /// # Errors
     /// [`TooLong`], when the texts alone cannot fit into `limit` tokens.
-    pub fn tokens(&self, system: &str, turns: &[Turn], limit: usize) -> Result<Vec<LlamaToken>, TooLong> {
+    pub fn tokens(
+        &self,
+        system: &str,
+        turns: &[Turn],
+        limit: usize,
+    ) -> Result<Vec<LlamaToken>, TooLong> {
         let texts = || std::iter::once(system).chain(turns.iter().map(|turn| &*turn.text));
         let least = texts().map(str::len).sum::<usize>() / self.longest_token_bytes;
         if least > limit {
             return Err(TooLong { tokens: least });
         }
-        let roles: Vec<_> = std::iter::once("system").chain(turns.iter().map(|turn| name(turn.role))).collect();
+        let roles: Vec<_> = std::iter::once("system")
+            .chain(turns.iter().map(|turn| name(turn.role)))
+            .collect();
         let pieces = self.render(&roles);
         let vocab = self.model.vocab();
         let mut tokens = Vec::new();
         let mut texts = texts();
         for piece in pieces {
             match piece {
-                Piece::Template(text) => tokens.extend(vocab.tokenize(text.as_bytes(), false, true)),
+                Piece::Template(text) => {
+                    tokens.extend(vocab.tokenize(text.as_bytes(), false, true))
+                }
                 Piece::Text => {
                     let text = texts.next().unwrap_or_default();
                     tokens.extend(vocab.tokenize(text.as_bytes(), false, false));
@@ -85,7 +101,10 @@ impl Chat {
     }
 
     fn render(&self, roles: &[&str]) -> Vec<Piece> {
-        let own = self.template.as_ref().and_then(|template| render_with(&self.model, template, roles));
+        let own = self
+            .template
+            .as_ref()
+            .and_then(|template| render_with(&self.model, template, roles));
         own.unwrap_or_else(|| chatml(roles))
     }
 }
@@ -104,9 +123,16 @@ fn name(role: Role) -> &'static str {
 }
 
 /// `None` when llama.cpp does not know the template, or the template drops, doubles or reorders a message.
-fn render_with(model: &LlamaModel, template: &LlamaChatTemplate, roles: &[&str]) -> Option<Vec<Piece>> {
+fn render_with(
+    model: &LlamaModel,
+    template: &LlamaChatTemplate,
+    roles: &[&str],
+) -> Option<Vec<Piece>> {
     let marked = |index| format!("{PLACEHOLDER}{index}{PLACEHOLDER}");
-    let messages = roles.iter().enumerate().map(|(index, role)| LlamaChatMessage::new((*role).into(), marked(index)));
+    let messages = roles
+        .iter()
+        .enumerate()
+        .map(|(index, role)| LlamaChatMessage::new((*role).into(), marked(index)));
     let messages: Vec<_> = messages.collect::<Result<_, _>>().ok()?;
     let rendered = model.apply_chat_template(template, &messages, true).ok()?;
     let mut rest = rendered.as_str();
@@ -117,7 +143,9 @@ fn render_with(model: &LlamaModel, template: &LlamaChatTemplate, roles: &[&str])
         rest = after;
     }
     pieces.push(Piece::Template(rest.to_owned()));
-    let whole = pieces.iter().all(|piece| !matches!(piece, Piece::Template(text) if text.contains(PLACEHOLDER)));
+    let whole = pieces
+        .iter()
+        .all(|piece| !matches!(piece, Piece::Template(text) if text.contains(PLACEHOLDER)));
     whole.then_some(pieces)
 }
 

@@ -41,12 +41,19 @@ impl Grammars {
     /// # Errors
     /// The library's words, when it cannot take the model's vocabulary.
     pub fn new(vocabulary: &TokEnv) -> Result<Self, String> {
-        let capabilities = InferenceCapabilities { ff_tokens: true, ..InferenceCapabilities::default() };
+        let capabilities = InferenceCapabilities {
+            ff_tokens: true,
+            ..InferenceCapabilities::default()
+        };
         let slices = llguidance::earley::SlicedBiasComputer::json_slices();
-        let mut factory = ParserFactory::new(vocabulary, capabilities, &slices).map_err(|error| error.to_string())?;
+        let mut factory = ParserFactory::new(vocabulary, capabilities, &slices)
+            .map_err(|error| error.to_string())?;
         factory.quiet();
         *factory.limits_mut() = limits();
-        Ok(Self { factory, kept: VecDeque::new() })
+        Ok(Self {
+            factory,
+            kept: VecDeque::new(),
+        })
     }
 
     /// A fresh grammar for one answer, compiled once for each schema. `None` when the schema cannot be taken.
@@ -60,7 +67,10 @@ impl Grammars {
         }
         let found = self.kept.iter().position(|kept| kept.schema == key);
         let kept = found.and_then(|index| self.kept.remove(index));
-        let kept = kept.unwrap_or_else(|| Kept { schema: key, grammar: self.compile(schema) });
+        let kept = kept.unwrap_or_else(|| Kept {
+            schema: key,
+            grammar: self.compile(schema),
+        });
         let grammar = kept.grammar.as_ref().map(Matcher::deep_clone);
         self.kept.truncate(KEPT - 1);
         self.kept.push_front(kept);
@@ -69,14 +79,20 @@ impl Grammars {
 
     fn compile(&self, schema: &Value) -> Option<Matcher> {
         let grammar = TopLevelGrammar::from_json_schema(with_options(closed(schema))?);
-        let compiled = catch_unwind(AssertUnwindSafe(|| Matcher::new(self.factory.create_parser(grammar))));
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            Matcher::new(self.factory.create_parser(grammar))
+        }));
         let Ok(matcher) = compiled else {
-            tracing::warn!("compiling a schema into a grammar panicked: its answers are decoded freely");
+            tracing::warn!(
+                "compiling a schema into a grammar panicked: its answers are decoded freely"
+            );
             return None;
         };
         if matcher.is_error() {
             // The library's message can quote the schema, which is a caller's and does not belong into the log.
-            tracing::debug!("a schema cannot be made into a grammar: its answers are decoded freely");
+            tracing::debug!(
+                "a schema cannot be made into a grammar: its answers are decoded freely"
+            );
             return None;
         }
         Some(matcher)
@@ -85,7 +101,12 @@ impl Grammars {
 
 /// The library's defaults are for a trusted caller: half a gigabyte of lexer states for one answer.
 fn limits() -> ParserLimits {
-    ParserLimits { max_lexer_states: 20_000, max_grammar_size: 200_000, verbose_errors: false, ..ParserLimits::default() }
+    ParserLimits {
+        max_lexer_states: 20_000,
+        max_grammar_size: 200_000,
+        verbose_errors: false,
+        ..ParserLimits::default()
+    }
 }
 
 /// Compact output, and what the library does not know (`not`, `if`, …) left to the validator.
@@ -118,7 +139,9 @@ fn is_shallow(value: &Value) -> bool {
         }
         match value {
             Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
-            Value::Object(members) => open.extend(members.values().map(|member| (member, depth + 1))),
+            Value::Object(members) => {
+                open.extend(members.values().map(|member| (member, depth + 1)))
+            }
             _ => {}
         }
     }
@@ -131,24 +154,44 @@ fn is_shallow(value: &Value) -> bool {
 /// the open schema too. Objects that are composed (`allOf`, `$ref`, …) stay as they are, since closing a part could
 /// contradict another.
 fn closed(schema: &Value) -> Value {
-    const COMPOSED: [&str; 7] = ["allOf", "anyOf", "oneOf", "not", "if", "$ref", "$dynamicRef"];
-    const OPENED: [&str; 4] = ["additionalProperties", "patternProperties", "unevaluatedProperties", "minProperties"];
+    const COMPOSED: [&str; 7] = [
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "$ref",
+        "$dynamicRef",
+    ];
+    const OPENED: [&str; 4] = [
+        "additionalProperties",
+        "patternProperties",
+        "unevaluatedProperties",
+        "minProperties",
+    ];
     let Value::Object(members) = schema else {
         return schema.clone();
     };
-    if COMPOSED.iter().any(|keyword| members.contains_key(*keyword)) {
+    if COMPOSED
+        .iter()
+        .any(|keyword| members.contains_key(*keyword))
+    {
         return schema.clone();
     }
     let mut members = members.clone();
     for keyword in ["properties", "$defs", "definitions"] {
         if let Some(Value::Object(schemas)) = members.get_mut(keyword) {
-            schemas.values_mut().for_each(|schema| *schema = closed(schema));
+            schemas
+                .values_mut()
+                .for_each(|schema| *schema = closed(schema));
         }
     }
     if let Some(items) = members.get_mut("items") {
         *items = closed(items);
     }
-    if members.contains_key("properties") && !OPENED.iter().any(|keyword| members.contains_key(*keyword)) {
+    if members.contains_key("properties")
+        && !OPENED.iter().any(|keyword| members.contains_key(*keyword))
+    {
         members.insert("additionalProperties".to_owned(), Value::Bool(false));
     }
     Value::Object(members)
@@ -164,7 +207,10 @@ mod tests {
         let open = json!({"properties": {"a": {"items": {"properties": {"b": true}}}, "c": {"allOf": [{"properties": {}}]}}});
         let closed = closed(&open);
         assert_eq!(closed["additionalProperties"], json!(false));
-        assert_eq!(closed["properties"]["a"]["items"]["additionalProperties"], json!(false));
+        assert_eq!(
+            closed["properties"]["a"]["items"]["additionalProperties"],
+            json!(false)
+        );
         assert_eq!(closed["properties"]["c"], open["properties"]["c"]);
     }
 

@@ -70,17 +70,29 @@ pub fn backend() -> Option<&'static LlamaBackend> {
 /// See [`LoadError`].
 pub fn model(path: &Path) -> Result<LlamaModel, LoadError> {
     processor()?;
-    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| LoadError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     if !file.metadata().map_err(unreadable)?.is_file() {
         return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
     }
-    let not_a_model = || LoadError::NotAModel { path: path.to_owned() };
-    let backend = backend().ok_or_else(|| LoadError::Context("llama.cpp is already in use".to_owned()))?;
-    let model = LlamaModel::load_from_file(backend, path, &LlamaModelParams::default()).map_err(|_| not_a_model())?;
-    let architecture = model.meta_val_str("general.architecture").map_err(|_| not_a_model())?;
+    let not_a_model = || LoadError::NotAModel {
+        path: path.to_owned(),
+    };
+    let backend =
+        backend().ok_or_else(|| LoadError::Context("llama.cpp is already in use".to_owned()))?;
+    let model = LlamaModel::load_from_file(backend, path, &LlamaModelParams::default())
+        .map_err(|_| not_a_model())?;
+    let architecture = model
+        .meta_val_str("general.architecture")
+        .map_err(|_| not_a_model())?;
     if !generates(&architecture) {
-        return Err(LoadError::NotGenerative { path: path.to_owned(), architecture });
+        return Err(LoadError::NotGenerative {
+            path: path.to_owned(),
+            architecture,
+        });
     }
     Ok(model)
 }
@@ -89,7 +101,11 @@ pub fn model(path: &Path) -> Result<LlamaModel, LoadError> {
 ///
 /// # Errors
 /// [`LoadError::Context`].
-pub fn context(model: &LlamaModel, slots: usize, tokens: usize) -> Result<LlamaContext<'_>, LoadError> {
+pub fn context(
+    model: &LlamaModel,
+    slots: usize,
+    tokens: usize,
+) -> Result<LlamaContext<'_>, LoadError> {
     // Making two contexts of one model at a time is not sound (llama-cpp-2 0.1.160, `LlamaModel::new_context`).
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,8 +118,11 @@ pub fn context(model: &LlamaModel, slots: usize, tokens: usize) -> Result<LlamaC
         .with_kv_unified(true)
         .with_n_threads(1)
         .with_n_threads_batch(1);
-    let backend = backend().ok_or_else(|| LoadError::Context("llama.cpp is already in use".to_owned()))?;
-    model.new_context(backend, params).map_err(|error| LoadError::Context(error.to_string()))
+    let backend =
+        backend().ok_or_else(|| LoadError::Context("llama.cpp is already in use".to_owned()))?;
+    model
+        .new_context(backend, params)
+        .map_err(|error| LoadError::Context(error.to_string()))
 }
 
 /// llama.cpp is compiled for a fixed set of instructions (see `.cargo/config.toml`) and would die of an unknown one.
@@ -125,5 +144,6 @@ fn processor() -> Result<(), LoadError> {
 
 /// Encoders, and pairs of encoder and decoder, do not continue a text.
 fn generates(architecture: &str) -> bool {
-    !architecture.contains("bert") && !["t5", "t5encoder", "clip", "wavtokenizer-dec"].contains(&architecture)
+    !architecture.contains("bert")
+        && !["t5", "t5encoder", "clip", "wavtokenizer-dec"].contains(&architecture)
 }

@@ -52,7 +52,11 @@ impl Preparer {
             }
             let Job { request, reply } = job;
             let done = catch_unwind(AssertUnwindSafe(|| self.prepare(&request)));
-            let failed = || Err(GenerateError::Failed("preparing the request panicked".to_owned()));
+            let failed = || {
+                Err(GenerateError::Failed(
+                    "preparing the request panicked".to_owned(),
+                ))
+            };
             match done.unwrap_or_else(|_| failed()) {
                 Ok(parts) => {
                     if prepared.send(parts.with(reply)).is_err() {
@@ -68,21 +72,37 @@ impl Preparer {
     fn prepare(&mut self, request: &Request) -> Result<Parts, GenerateError> {
         let limit = self.longest_prompt(request.max_tokens);
         let too_long = |tokens| GenerateError::InputTooLong { tokens, limit };
-        let prompt = self.chat.tokens(&request.system, &request.turns, limit).map_err(|long| too_long(long.tokens))?;
+        let prompt = self
+            .chat
+            .tokens(&request.system, &request.turns, limit)
+            .map_err(|long| too_long(long.tokens))?;
         if prompt.len() > limit {
             return Err(too_long(prompt.len()));
         }
         let room = self.context_tokens - prompt.len();
         let max_tokens = request.max_tokens.unwrap_or(room).clamp(1, room.max(1));
-        let grammar = request.schema.as_deref().and_then(|schema| self.grammars.get(schema));
+        let grammar = request
+            .schema
+            .as_deref()
+            .and_then(|schema| self.grammars.get(schema));
         let seed = request.seed.map_or_else(random_seed, u64::from);
-        let strange = request.source.as_deref().map(|text| self.source.strange_to(text));
-        Ok(Parts { prompt, grammar, max_tokens, sampler: Sampler::new(request.temperature, seed).avoiding(strange) })
+        let strange = request
+            .source
+            .as_deref()
+            .map(|text| self.source.strange_to(text));
+        Ok(Parts {
+            prompt,
+            grammar,
+            max_tokens,
+            sampler: Sampler::new(request.temperature, seed).avoiding(strange),
+        })
     }
 
     /// The answer gets an eighth of the context at least, or what the caller asks for, up to a half.
     fn longest_prompt(&self, max_tokens: Option<usize>) -> usize {
-        let answer = max_tokens.unwrap_or(self.context_tokens / 8).clamp(1, (self.context_tokens / 2).max(1));
+        let answer = max_tokens
+            .unwrap_or(self.context_tokens / 8)
+            .clamp(1, (self.context_tokens / 2).max(1));
         self.context_tokens.saturating_sub(answer)
     }
 }
@@ -96,8 +116,19 @@ struct Parts {
 
 impl Parts {
     fn with(self, reply: Reply) -> Prepared {
-        let Self { prompt, grammar, sampler, max_tokens } = self;
-        Prepared { prompt, grammar, sampler, max_tokens, reply }
+        let Self {
+            prompt,
+            grammar,
+            sampler,
+            max_tokens,
+        } = self;
+        Prepared {
+            prompt,
+            grammar,
+            sampler,
+            max_tokens,
+            reply,
+        }
     }
 }
 

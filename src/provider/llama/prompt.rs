@@ -27,10 +27,23 @@ pub struct Prompt {
 
 /// The prompt for one text, with texts and their right answers as examples.
 #[must_use]
-pub fn prompt<'e>(schema: &Value, instructions: Option<&str>, examples: impl Iterator<Item = &'e Example>, text: &str) -> Prompt {
-    let worked = examples.flat_map(|example| [question(&example.input.0), turn(Role::Assistant, example.output.to_string())]);
+pub fn prompt<'e>(
+    schema: &Value,
+    instructions: Option<&str>,
+    examples: impl Iterator<Item = &'e Example>,
+    text: &str,
+) -> Prompt {
+    let worked = examples.flat_map(|example| {
+        [
+            question(&example.input.0),
+            turn(Role::Assistant, example.output.to_string()),
+        ]
+    });
     let turns = worked.chain([question(text)]).collect();
-    Prompt { system: system(schema, instructions).into(), turns }
+    Prompt {
+        system: system(schema, instructions).into(),
+        turns,
+    }
 }
 
 fn system(schema: &Value, instructions: Option<&str>) -> String {
@@ -54,12 +67,26 @@ fn question(text: &str) -> Turn {
 }
 
 fn turn(role: Role, text: String) -> Turn {
-    Turn { role, text: text.into() }
+    Turn {
+        role,
+        text: text.into(),
+    }
 }
 
 /// The described properties of the outermost object (or of the objects of an outermost array).
 fn descriptions(schema: &Value) -> Vec<(&str, &str)> {
-    let object = schema.get("items").filter(|_| schema.get("properties").is_none()).unwrap_or(schema);
-    let properties = object.get("properties").and_then(Value::as_object).into_iter().flatten();
-    properties.filter_map(|(name, property)| Some((name.as_str(), property.get("description")?.as_str()?))).collect()
+    let object = schema
+        .get("items")
+        .filter(|_| schema.get("properties").is_none())
+        .unwrap_or(schema);
+    let properties = object
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    properties
+        .filter_map(|(name, property)| {
+            Some((name.as_str(), property.get("description")?.as_str()?))
+        })
+        .collect()
 }

@@ -37,8 +37,15 @@ impl<T: Abandoned> Queue<T> {
     /// An empty room with that many places, one at least.
     pub fn new(places: usize) -> Self {
         let places = places.max(1);
-        let room = Room { jobs: VecDeque::new(), open: true };
-        Self { room: Mutex::new(room), changed: Condvar::new(), places }
+        let room = Room {
+            jobs: VecDeque::new(),
+            open: true,
+        };
+        Self {
+            room: Mutex::new(room),
+            changed: Condvar::new(),
+            places,
+        }
     }
 
     /// Puts a job at the end; never blocks.
@@ -71,7 +78,10 @@ impl<T: Abandoned> Queue<T> {
             if let Some(job) = room.jobs.pop_front() {
                 return Some(job);
             }
-            room = self.changed.wait(room).unwrap_or_else(PoisonError::into_inner);
+            room = self
+                .changed
+                .wait(room)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -18,7 +18,11 @@ pub struct Sampler {
 impl Sampler {
     /// A temperature of 0 (or less, or not a number) is greedy, and then the seed does not matter.
     pub fn new(temperature: f32, seed: u64) -> Self {
-        Self { temperature, random: seed, strange: None }
+        Self {
+            temperature,
+            random: seed,
+            strange: None,
+        }
     }
 
     /// Makes tokens less likely that the answer should rather not have, by [`STRANGENESS`].
@@ -29,7 +33,11 @@ impl Sampler {
     /// The next token among those that the mask allows; all are allowed without a mask. `None` when it allows none.
     pub fn pick(&mut self, logits: &[f32], mask: Option<&SimpleVob>) -> Option<LlamaToken> {
         let (best, highest) = self.likeliest(logits, mask)?;
-        let id = if self.temperature > 0.0 { self.draw(logits, mask, highest).unwrap_or(best) } else { best };
+        let id = if self.temperature > 0.0 {
+            self.draw(logits, mask, highest).unwrap_or(best)
+        } else {
+            best
+        };
         i32::try_from(id).ok().map(LlamaToken)
     }
 
@@ -61,12 +69,38 @@ impl Sampler {
         drawn
     }
 
-    fn each_allowed(&self, logits: &[f32], mask: Option<&SimpleVob>, mut visit: impl FnMut(usize, f32)) {
-        let strange = |id| self.strange.as_ref().is_some_and(|strange| id < strange.len() && strange.get(id));
-        let mut visit = |id, logit: &f32| visit(id, if strange(id) { logit - STRANGENESS } else { *logit });
+    fn each_allowed(
+        &self,
+        logits: &[f32],
+        mask: Option<&SimpleVob>,
+        mut visit: impl FnMut(usize, f32),
+    ) {
+        let strange = |id| {
+            self.strange
+                .as_ref()
+                .is_some_and(|strange| id < strange.len() && strange.get(id))
+        };
+        let mut visit = |id, logit: &f32| {
+            visit(
+                id,
+                if strange(id) {
+                    logit - STRANGENESS
+                } else {
+                    *logit
+                },
+            )
+        };
         match mask {
-            Some(mask) => mask.iter_set_entries(|id| logits.get(id).into_iter().for_each(|logit| visit(id, logit))),
-            None => logits.iter().enumerate().for_each(|(id, logit)| visit(id, logit)),
+            Some(mask) => mask.iter_set_entries(|id| {
+                logits
+                    .get(id)
+                    .into_iter()
+                    .for_each(|logit| visit(id, logit))
+            }),
+            None => logits
+                .iter()
+                .enumerate()
+                .for_each(|(id, logit)| visit(id, logit)),
         }
     }
 
@@ -103,7 +137,9 @@ mod tests {
         let mask = SimpleVob::from_slice(&[true, false, true, false]);
         let draw = |seed| {
             let mut sampler = Sampler::new(1.0, seed);
-            (0..50).map(|_| sampler.pick(&LOGITS, Some(&mask))).collect::<Vec<_>>()
+            (0..50)
+                .map(|_| sampler.pick(&LOGITS, Some(&mask)))
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert!(draw(7).contains(&Some(LlamaToken(0))));

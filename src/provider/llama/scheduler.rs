@@ -47,10 +47,22 @@ struct Due {
 
 impl<'model> Scheduler<'model> {
     /// A scheduler with that many slots, which the context must have been made for.
-    pub fn new(context: LlamaContext<'model>, vocabulary: TokEnv, slots: usize, reuses: bool) -> Self {
+    pub fn new(
+        context: LlamaContext<'model>,
+        vocabulary: TokEnv,
+        slots: usize,
+        reuses: bool,
+    ) -> Self {
         let batch = LlamaBatch::new(CHUNK, 1);
         let slots = std::iter::repeat_with(Slot::default).take(slots).collect();
-        Self { context, batch, vocabulary, slots, admissions: 0, reuses }
+        Self {
+            context,
+            batch,
+            vocabulary,
+            slots,
+            admissions: 0,
+            reuses,
+        }
     }
 
     /// Works until `prepared` is closed or `stop` is set. Answers in work are dropped then.
@@ -93,14 +105,25 @@ impl<'model> Scheduler<'model> {
             let fresh = self.admissions.saturating_sub(slot.last_used) < forgotten;
             if fresh { self.unshared(slot) } else { 0 }
         };
-        let free = self.slots.iter().enumerate().filter(|(_, slot)| slot.answer.is_none());
-        free.min_by_key(|(_, slot)| (worth(slot), slot.last_used)).map(|(index, _)| index)
+        let free = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.answer.is_none());
+        free.min_by_key(|(_, slot)| (worth(slot), slot.last_used))
+            .map(|(index, _)| index)
     }
 
     /// How many of a slot's tokens no other slot holds.
     fn unshared(&self, slot: &Slot) -> usize {
-        let others = self.slots.iter().filter(|other| !std::ptr::eq(*other, slot));
-        let shared = others.map(|other| common(&slot.cached, &other.cached)).max().unwrap_or(0);
+        let others = self
+            .slots
+            .iter()
+            .filter(|other| !std::ptr::eq(*other, slot));
+        let shared = others
+            .map(|other| common(&slot.cached, &other.cached))
+            .max()
+            .unwrap_or(0);
         slot.cached.len() - shared
     }
 
@@ -111,8 +134,14 @@ impl<'model> Scheduler<'model> {
         }
         self.admissions += 1;
         let admissions = self.admissions;
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        let keep = if self.reuses { common(&slot.cached, answer.reusable()) } else { 0 };
+        let Some(slot) = self.slots.get_mut(index) else {
+            return;
+        };
+        let keep = if self.reuses {
+            common(&slot.cached, answer.reusable())
+        } else {
+            0
+        };
         slot.last_used = admissions;
         slot.answer = Some(answer);
         self.cut(index, keep);
@@ -120,7 +149,9 @@ impl<'model> Scheduler<'model> {
 
     /// Forgets a slot's tokens from `keep` on.
     fn cut(&mut self, index: usize, keep: usize) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
+        let Some(slot) = self.slots.get_mut(index) else {
+            return;
+        };
         if slot.cached.len() == keep {
             return;
         }
@@ -137,10 +168,16 @@ impl<'model> Scheduler<'model> {
         if self.batch.n_tokens() == 0 {
             return Ok(());
         }
-        self.context.decode(&mut self.batch).map_err(|error| error.to_string())?;
+        self.context
+            .decode(&mut self.batch)
+            .map_err(|error| error.to_string())?;
         for Due { slot, index } in due {
-            let Some(slot) = self.slots.get_mut(slot) else { continue };
-            let Some(mut answer) = slot.answer.take() else { continue };
+            let Some(slot) = self.slots.get_mut(slot) else {
+                continue;
+            };
+            let Some(mut answer) = slot.answer.take() else {
+                continue;
+            };
             match answer.advance(self.context.get_logits_ith(index), &self.vocabulary) {
                 Progress::More => slot.answer = Some(answer),
                 Progress::Done(finish) => answer.finish(finish, &self.vocabulary),
@@ -152,8 +189,15 @@ impl<'model> Scheduler<'model> {
     /// Puts into the batch the answers' tokens that are not decoded yet: short rests first, then the oldest prompts.
     fn fill_batch(&mut self) -> Result<Vec<Due>, String> {
         self.batch.clear();
-        let mut order: Vec<_> = (0..self.slots.len()).filter(|index| self.rest(*index) > 0).collect();
-        order.sort_by_key(|index| (self.rest(*index) > CHUNK / 4, self.slots.get(*index).map(|slot| slot.last_used)));
+        let mut order: Vec<_> = (0..self.slots.len())
+            .filter(|index| self.rest(*index) > 0)
+            .collect();
+        order.sort_by_key(|index| {
+            (
+                self.rest(*index) > CHUNK / 4,
+                self.slots.get(*index).map(|slot| slot.last_used),
+            )
+        });
         // All prefixes are taken over before anything is put: what is put now is in no cache yet.
         order.retain(|index| self.take_over_prefix(*index));
         let mut due = Vec::new();
@@ -165,24 +209,37 @@ impl<'model> Scheduler<'model> {
     }
 
     fn rest(&self, index: usize) -> usize {
-        let Some(slot) = self.slots.get(index) else { return 0 };
-        slot.answer.as_ref().map_or(0, |answer| answer.tokens.len() - slot.cached.len())
+        let Some(slot) = self.slots.get(index) else {
+            return 0;
+        };
+        slot.answer
+            .as_ref()
+            .map_or(0, |answer| answer.tokens.len() - slot.cached.len())
     }
 
     /// Puts up to `room` tokens of an answer into the batch, and returns their number.
     fn put(&mut self, index: usize, room: usize, due: &mut Vec<Due>) -> Result<usize, String> {
-        let Some(slot) = self.slots.get_mut(index) else { return Ok(0) };
-        let Some(answer) = &slot.answer else { return Ok(0) };
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Ok(0);
+        };
+        let Some(answer) = &slot.answer else {
+            return Ok(0);
+        };
         let begin = slot.cached.len();
         let end = answer.tokens.len().min(begin + room);
         let sequence = sequence(index);
         for (position, token) in answer.tokens.iter().enumerate().take(end).skip(begin) {
             let last = position + 1 == answer.tokens.len();
             if last {
-                due.push(Due { slot: index, index: self.batch.n_tokens() });
+                due.push(Due {
+                    slot: index,
+                    index: self.batch.n_tokens(),
+                });
             }
             let place = i32::try_from(position).map_err(|error| error.to_string())?;
-            self.batch.add(*token, place, &[sequence], last).map_err(|error| error.to_string())?;
+            self.batch
+                .add(*token, place, &[sequence], last)
+                .map_err(|error| error.to_string())?;
             slot.cached.push(*token);
         }
         Ok(end - begin)
@@ -191,7 +248,11 @@ impl<'model> Scheduler<'model> {
     /// Copies the longest known beginning of a prompt from another slot. `false` when an older answer is just
     /// computing it, which is waited for.
     fn take_over_prefix(&mut self, index: usize) -> bool {
-        let Some((slot, answer)) = self.slots.get(index).and_then(|slot| Some((slot, slot.answer.as_ref()?))) else {
+        let Some((slot, answer)) = self
+            .slots
+            .get(index)
+            .and_then(|slot| Some((slot, slot.answer.as_ref()?)))
+        else {
             return false;
         };
         let wanted = answer.reusable();
@@ -199,10 +260,20 @@ impl<'model> Scheduler<'model> {
             return true;
         }
         let known = slot.cached.len();
-        let others = || self.slots.iter().enumerate().filter(|(other, _)| *other != index);
-        let at_hand = others().map(|(other, from)| (common(&from.cached, wanted), other)).max().unwrap_or((0, index));
+        let others = || {
+            self.slots
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != index)
+        };
+        let at_hand = others()
+            .map(|(other, from)| (common(&from.cached, wanted), other))
+            .max()
+            .unwrap_or((0, index));
         let older = others().filter(|(_, other)| other.last_used < slot.last_used);
-        let coming = older.filter_map(|(_, other)| Some(common(other.answer.as_ref()?.reusable(), wanted))).max();
+        let coming = older
+            .filter_map(|(_, other)| Some(common(other.answer.as_ref()?.reusable(), wanted)))
+            .max();
         let best = known.max(at_hand.0);
         if coming.is_some_and(|coming| coming >= best + WORTH_WAITING) {
             return false;
@@ -214,11 +285,17 @@ impl<'model> Scheduler<'model> {
     }
 
     fn copy(&mut self, from: usize, to: usize, tokens: usize) {
-        let copied: Vec<_> =
-            self.slots.get(from).map(|slot| slot.cached.iter().take(tokens).copied().collect()).unwrap_or_default();
+        let copied: Vec<_> = self
+            .slots
+            .get(from)
+            .map(|slot| slot.cached.iter().take(tokens).copied().collect())
+            .unwrap_or_default();
         self.cut(to, 0);
         let end = u32::try_from(tokens).ok();
-        if self.context.kv_cache_seq_cp(sequence(from), sequence(to), Some(0), end).is_ok()
+        if self
+            .context
+            .kv_cache_seq_cp(sequence(from), sequence(to), Some(0), end)
+            .is_ok()
             && let Some(slot) = self.slots.get_mut(to)
         {
             slot.cached = copied;
@@ -257,7 +334,9 @@ fn look(prepared: &Mutex<Receiver<Prepared>>) -> Result<Prepared, TryRecvError> 
 fn clear(context: &mut LlamaContext<'_>, index: usize, keep: usize) -> bool {
     let keep = u32::try_from(keep).ok().filter(|keep| *keep > 0);
     let sequence = u32::try_from(index).ok();
-    context.clear_kv_cache_seq(sequence, keep, None).unwrap_or(false)
+    context
+        .clear_kv_cache_seq(sequence, keep, None)
+        .unwrap_or(false)
 }
 
 /// llama.cpp's number of a slot's sequence.
@@ -267,5 +346,8 @@ fn sequence(index: usize) -> i32 {
 
 /// The length of the common beginning.
 fn common(left: &[LlamaToken], right: &[LlamaToken]) -> usize {
-    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+    left.iter()
+        .zip(right)
+        .take_while(|(left, right)| left == right)
+        .count()
 }

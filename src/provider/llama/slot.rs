@@ -82,7 +82,13 @@ pub enum Progress {
 impl Answer {
     /// Begins an answer: what its grammar forces at the start is written at once.
     pub fn new(prepared: Prepared) -> (Self, Progress) {
-        let Prepared { prompt, grammar, sampler, max_tokens, reply } = prepared;
+        let Prepared {
+            prompt,
+            grammar,
+            sampler,
+            max_tokens,
+            reply,
+        } = prepared;
         let (prompt_tokens, constrained) = (prompt.len(), grammar.is_some());
         let mut answer = Self {
             tokens: prompt,
@@ -106,7 +112,9 @@ impl Answer {
 
     /// The prompt without its last token, which must be decoded again for its logits.
     pub fn reusable(&self) -> &[LlamaToken] {
-        self.tokens.get(..self.prompt_tokens.saturating_sub(1)).unwrap_or_default()
+        self.tokens
+            .get(..self.prompt_tokens.saturating_sub(1))
+            .unwrap_or_default()
     }
 
     /// Picks the next token by the logits, and writes what it forces.
@@ -134,11 +142,14 @@ impl Answer {
 
     /// Tells what was written since the last time, in whole characters.
     fn tell(&mut self, vocabulary: &TokEnv) {
-        let Some(pieces) = &self.reply.pieces else { return };
+        let Some(pieces) = &self.reply.pieces else {
+            return;
+        };
         let new = self.tokens.get(self.told..).unwrap_or_default();
         let ids: Vec<_> = new.iter().copied().filter_map(vocabulary::id).collect();
         self.told = self.tokens.len();
-        self.rest.extend(vocabulary.tok_trie().decode_ext(&ids, false));
+        self.rest
+            .extend(vocabulary.tok_trie().decode_ext(&ids, false));
         let whole = match std::str::from_utf8(&self.rest) {
             Ok(text) => text.len(),
             Err(error) => error.valid_up_to(),
@@ -154,7 +165,12 @@ impl Answer {
 
     /// The tokens that the grammar allows next. `None` when all are.
     fn mask(&mut self) -> Option<SimpleVob> {
-        let mask = self.grammar.as_mut()?.compute_mask().ok().filter(|mask| !mask.is_zero());
+        let mask = self
+            .grammar
+            .as_mut()?
+            .compute_mask()
+            .ok()
+            .filter(|mask| !mask.is_zero());
         if mask.is_none() {
             self.set_free();
         }
@@ -165,7 +181,12 @@ impl Answer {
     fn write_forced(&mut self) -> Progress {
         if let Some(grammar) = &mut self.grammar {
             let forced = grammar.consume_ff_tokens();
-            self.tokens.extend(forced.into_iter().filter_map(|id| i32::try_from(id).ok()).map(LlamaToken));
+            self.tokens.extend(
+                forced
+                    .into_iter()
+                    .filter_map(|id| i32::try_from(id).ok())
+                    .map(LlamaToken),
+            );
             if grammar.is_error() {
                 self.set_free();
             } else if grammar.is_stopped() {
@@ -197,7 +218,8 @@ impl Answer {
         let text = match std::str::from_utf8(&bytes) {
             Ok(text) => text.to_owned(),
             Err(error) if error.error_len().is_none() => {
-                String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default()).into_owned()
+                String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default())
+                    .into_owned()
             }
             Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
         };

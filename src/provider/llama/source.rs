@@ -23,7 +23,11 @@ impl Source {
         let mut words = trie.alloc_token_set();
         for id in (0..trie.vocab_size()).filter_map(|id| u32::try_from(id).ok()) {
             let bytes = trie.token(id);
-            if bytes.iter().any(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()) && !bytes.contains(&b'"') {
+            if bytes
+                .iter()
+                .any(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii())
+                && !bytes.contains(&b'"')
+            {
                 words.allow_token(id);
             }
         }
@@ -35,10 +39,15 @@ impl Source {
         let mut strange = self.words.clone();
         let mut allow = |text: &str| {
             let tokens = self.model.vocab().tokenize(text.as_bytes(), false, false);
-            tokens.into_iter().filter_map(vocabulary::id).for_each(|id| strange.disallow_token(id));
+            tokens
+                .into_iter()
+                .filter_map(vocabulary::id)
+                .for_each(|id| strange.disallow_token(id));
         };
         allow(text);
-        text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).for_each(&mut allow);
+        text.split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .for_each(&mut allow);
         strange
     }
 }

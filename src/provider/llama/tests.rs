@@ -12,19 +12,61 @@ use super::{Engine, Finish, GenerateError, LoadError, Options, Request};
 use crate::model::{Content, Example};
 
 const PEOPLE: [(&str, &str, i64, &str); 7] = [
-    ("John Smith is a 30-year-old software engineer", "John Smith", 30, "software engineer"),
-    ("Sarah Johnson is a 25-year-old data scientist", "Sarah Johnson", 25, "data scientist"),
-    ("Mike Davis is a 35-year-old product manager", "Mike Davis", 35, "product manager"),
-    ("Lisa Wilson is a 28-year-old UX designer", "Lisa Wilson", 28, "UX designer"),
-    ("Tom Brown is a 32-year-old DevOps engineer", "Tom Brown", 32, "DevOps engineer"),
-    ("Emma Garcia is a 27-year-old frontend developer", "Emma Garcia", 27, "frontend developer"),
-    ("David Lee is a 33-year-old backend developer", "David Lee", 33, "backend developer"),
+    (
+        "John Smith is a 30-year-old software engineer",
+        "John Smith",
+        30,
+        "software engineer",
+    ),
+    (
+        "Sarah Johnson is a 25-year-old data scientist",
+        "Sarah Johnson",
+        25,
+        "data scientist",
+    ),
+    (
+        "Mike Davis is a 35-year-old product manager",
+        "Mike Davis",
+        35,
+        "product manager",
+    ),
+    (
+        "Lisa Wilson is a 28-year-old UX designer",
+        "Lisa Wilson",
+        28,
+        "UX designer",
+    ),
+    (
+        "Tom Brown is a 32-year-old DevOps engineer",
+        "Tom Brown",
+        32,
+        "DevOps engineer",
+    ),
+    (
+        "Emma Garcia is a 27-year-old frontend developer",
+        "Emma Garcia",
+        27,
+        "frontend developer",
+    ),
+    (
+        "David Lee is a 33-year-old backend developer",
+        "David Lee",
+        33,
+        "backend developer",
+    ),
 ];
 
-const OPTIONS: Options = Options { workers: 2, parallel: 4, context_tokens: 1024, queue: 16 };
+const OPTIONS: Options = Options {
+    workers: 2,
+    parallel: 4,
+    context_tokens: 1024,
+    queue: 16,
+};
 
 fn path() -> PathBuf {
-    std::env::var_os("EXTRACTD_MODEL_PATH").expect("EXTRACTD_MODEL_PATH names the model's file; `make model` gets it").into()
+    std::env::var_os("EXTRACTD_MODEL_PATH")
+        .expect("EXTRACTD_MODEL_PATH names the model's file; `make model` gets it")
+        .into()
 }
 
 fn engine(options: Options) -> Arc<Engine> {
@@ -37,9 +79,15 @@ fn person() -> Value {
 }
 
 fn request(schema: &Value, text: &str) -> Request {
-    let example = |text: &str, output| Example { input: Content(text.to_owned()), output };
+    let example = |text: &str, output| Example {
+        input: Content(text.to_owned()),
+        output,
+    };
     let examples = [
-        example("Maria Lopez, 34, history teacher", json!({"name": "Maria Lopez", "age": 34, "occupation": "history teacher"})),
+        example(
+            "Maria Lopez, 34, history teacher",
+            json!({"name": "Maria Lopez", "age": 34, "occupation": "history teacher"}),
+        ),
         example(
             "The name is Ken Tanaka, the age is 47 and the occupation is taxi driver.",
             json!({"name": "Ken Tanaka", "age": 47, "occupation": "taxi driver"}),
@@ -58,7 +106,12 @@ fn request(schema: &Value, text: &str) -> Request {
 }
 
 fn free(text: &str, max_tokens: usize) -> Request {
-    Request { schema: None, source: None, max_tokens: Some(max_tokens), ..request(&json!({"type": "string"}), text) }
+    Request {
+        schema: None,
+        source: None,
+        max_tokens: Some(max_tokens),
+        ..request(&json!({"type": "string"}), text)
+    }
 }
 
 fn expected(index: usize) -> Value {
@@ -70,12 +123,26 @@ fn expected(index: usize) -> Value {
 async fn seven_people_are_right_alone_and_together() {
     let engine = engine(OPTIONS);
     for (index, person_) in PEOPLE.iter().enumerate() {
-        let done = engine.generate(request(&person(), person_.0), None).await.unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&done.text).unwrap(), expected(index));
-        assert!(done.constrained && done.finish == Finish::Stop && done.input_tokens > 50 && done.output_tokens > 5);
+        let done = engine
+            .generate(request(&person(), person_.0), None)
+            .await
+            .unwrap();
+        assert_eq!(
+            serde_json::from_str::<Value>(&done.text).unwrap(),
+            expected(index)
+        );
+        assert!(
+            done.constrained
+                && done.finish == Finish::Stop
+                && done.input_tokens > 50
+                && done.output_tokens > 5
+        );
     }
     for parallel in [1, 2, 4, 7] {
-        let engine = self::engine(Options { parallel, ..OPTIONS });
+        let engine = self::engine(Options {
+            parallel,
+            ..OPTIONS
+        });
         let mut tasks = JoinSet::new();
         for (index, person_) in PEOPLE.iter().enumerate() {
             let (engine, request) = (Arc::clone(&engine), request(&person(), person_.0));
@@ -83,85 +150,170 @@ async fn seven_people_are_right_alone_and_together() {
         }
         while let Some(done) = tasks.join_next().await {
             let (index, done) = done.unwrap();
-            assert_eq!(serde_json::from_str::<Value>(&done.text).unwrap(), expected(index), "parallel {parallel}");
+            assert_eq!(
+                serde_json::from_str::<Value>(&done.text).unwrap(),
+                expected(index),
+                "parallel {parallel}"
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn a_dropped_future_frees_its_slot() {
-    let engine = engine(Options { workers: 1, parallel: 1, queue: 1, ..OPTIONS });
+    let engine = engine(Options {
+        workers: 1,
+        parallel: 1,
+        queue: 1,
+        ..OPTIONS
+    });
     for _ in 0..5 {
         let endless = json!({"type": "array", "items": {"type": "integer"}, "minItems": 1_000_000});
-        let long = engine.generate(Request { max_tokens: Some(800), ..request(&endless, "Count.") }, None);
-        assert!(tokio::time::timeout(Duration::from_millis(300), long).await.is_err(), "it ended by itself");
+        let long = engine.generate(
+            Request {
+                max_tokens: Some(800),
+                ..request(&endless, "Count.")
+            },
+            None,
+        );
+        assert!(
+            tokio::time::timeout(Duration::from_millis(300), long)
+                .await
+                .is_err(),
+            "it ended by itself"
+        );
     }
     let started = Instant::now();
-    let done = tokio::time::timeout(Duration::from_secs(30), engine.generate(request(&person(), PEOPLE[0].0), None)).await;
+    let done = tokio::time::timeout(
+        Duration::from_secs(30),
+        engine.generate(request(&person(), PEOPLE[0].0), None),
+    )
+    .await;
     assert!(done.unwrap().is_ok());
     println!("after five cancelled answers: {:?}", started.elapsed());
 }
 
 #[tokio::test]
 async fn a_full_queue_says_so_and_has_room_again() {
-    let engine = engine(Options { workers: 1, parallel: 1, queue: 2, ..OPTIONS });
+    let engine = engine(Options {
+        workers: 1,
+        parallel: 1,
+        queue: 2,
+        ..OPTIONS
+    });
     let mut tasks = JoinSet::new();
     for _ in 0..12 {
         let engine = Arc::clone(&engine);
-        tasks.spawn(async move { engine.generate(free("Tell me a very long story.", 400), None).await });
+        tasks.spawn(async move {
+            engine
+                .generate(free("Tell me a very long story.", 400), None)
+                .await
+        });
     }
     let first = tasks.join_next().await.unwrap().unwrap();
     assert_eq!(first, Err(GenerateError::Overloaded));
     tasks.shutdown().await;
-    let done = tokio::time::timeout(Duration::from_secs(30), engine.generate(request(&person(), PEOPLE[0].0), None)).await;
+    let done = tokio::time::timeout(
+        Duration::from_secs(30),
+        engine.generate(request(&person(), PEOPLE[0].0), None),
+    )
+    .await;
     assert!(done.unwrap().is_ok());
 }
 
 #[tokio::test]
 async fn hostile_schemas_are_survived_quickly() {
     let engine = engine(OPTIONS);
-    let many: Vec<_> = (0..100_000).map(|index| format!("choice number {index}")).collect();
-    let some: Vec<_> = (0..8_000).map(|index| format!("choice number {index}")).collect();
+    let many: Vec<_> = (0..100_000)
+        .map(|index| format!("choice number {index}"))
+        .collect();
+    let some: Vec<_> = (0..8_000)
+        .map(|index| format!("choice number {index}"))
+        .collect();
     let mut deep = json!({"type": "string"});
     for _ in 0..90 {
         deep = json!({"type": "object", "properties": {"a": deep}, "required": ["a"]});
     }
-    let wide: serde_json::Map<_, _> = (0..3000).map(|index| (format!("p{index}"), json!({"type": "string"}))).collect();
+    let wide: serde_json::Map<_, _> = (0..3000)
+        .map(|index| (format!("p{index}"), json!({"type": "string"})))
+        .collect();
     let fan = json!({"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}, {"$ref": "#/$defs/b"}]},
         "b": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "integer"}]}}, "$ref": "#/$defs/a"});
     let bombs: serde_json::Map<_, _> = (0..30)
         .map(|index| {
             let next = format!("#/$defs/d{}", index + 1);
-            (format!("d{index}"), json!({"allOf": [{"$ref": next}, {"$ref": next}]}))
+            (
+                format!("d{index}"),
+                json!({"allOf": [{"$ref": next}, {"$ref": next}]}),
+            )
         })
         .chain([("d30".to_owned(), json!({"type": "string"}))])
         .collect();
     let schemas = [
-        ("pattern", json!({"type": "string", "pattern": "(a{1,1000}){1,1000}"})),
-        ("pattern2", json!({"type": "string", "pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"})),
-        ("pattern3", json!({"type": "string", "pattern": "(a|b|ab)*c{500}(x|y){0,500}z"})),
-        ("look-around", json!({"type": "string", "pattern": "(?=a)b(?!c)"})),
-        ("minLength", json!({"type": "string", "minLength": 1_000_000_000})),
-        ("maxLength", json!({"type": "string", "maxLength": 1_000_000_000_u64})),
+        (
+            "pattern",
+            json!({"type": "string", "pattern": "(a{1,1000}){1,1000}"}),
+        ),
+        (
+            "pattern2",
+            json!({"type": "string", "pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"}),
+        ),
+        (
+            "pattern3",
+            json!({"type": "string", "pattern": "(a|b|ab)*c{500}(x|y){0,500}z"}),
+        ),
+        (
+            "look-around",
+            json!({"type": "string", "pattern": "(?=a)b(?!c)"}),
+        ),
+        (
+            "minLength",
+            json!({"type": "string", "minLength": 1_000_000_000}),
+        ),
+        (
+            "maxLength",
+            json!({"type": "string", "maxLength": 1_000_000_000_u64}),
+        ),
         ("enum 100k", json!({"enum": many})),
         ("enum 8k", json!({"enum": some})),
         ("deep", deep),
         ("wide", json!({"type": "object", "properties": wide})),
-        ("recursive", json!({"type": "object", "properties": {"child": {"$ref": "#"}}})),
+        (
+            "recursive",
+            json!({"type": "object", "properties": {"child": {"$ref": "#"}}}),
+        ),
         ("only itself", json!({"$ref": "#"})),
         ("fan", fan),
         ("bomb", json!({"$defs": bombs, "$ref": "#/$defs/d0"})),
-        ("maxItems", json!({"type": "array", "items": {"type": "integer"}, "maxItems": 1_000_000_000})),
-        ("minItems", json!({"type": "array", "items": {"type": "integer"}, "minItems": 1_000_000_000})),
+        (
+            "maxItems",
+            json!({"type": "array", "items": {"type": "integer"}, "maxItems": 1_000_000_000}),
+        ),
+        (
+            "minItems",
+            json!({"type": "array", "items": {"type": "integer"}, "minItems": 1_000_000_000}),
+        ),
         (
             "unsupported",
             json!({"type": "object", "properties": {"a": {"type": "string"}}, "dependentRequired": {"a": ["b"]}, "not": {}}),
         ),
-        ("contradiction", json!({"type": "string", "minLength": 5, "maxLength": 2})),
+        (
+            "contradiction",
+            json!({"type": "string", "minLength": 5, "maxLength": 2}),
+        ),
         ("remote", json!({"$ref": "https://example.com/schema.json"})),
-        ("multipleOf", json!({"type": "number", "multipleOf": 1e-300})),
-        ("range", json!({"type": "integer", "minimum": -1e300, "maximum": 1e300})),
-        ("guidance", json!({"type": "string", "x-guidance": {"whitespace_pattern": "(a{1,1000}){1,1000}"}})),
+        (
+            "multipleOf",
+            json!({"type": "number", "multipleOf": 1e-300}),
+        ),
+        (
+            "range",
+            json!({"type": "integer", "minimum": -1e300, "maximum": 1e300}),
+        ),
+        (
+            "guidance",
+            json!({"type": "string", "x-guidance": {"whitespace_pattern": "(a{1,1000}){1,1000}"}}),
+        ),
         ("false", json!(false)),
         ("true", json!(true)),
         ("empty", json!({})),
@@ -169,7 +321,10 @@ async fn hostile_schemas_are_survived_quickly() {
     ];
     for (name, schema) in schemas {
         let started = Instant::now();
-        let request = Request { max_tokens: Some(12), ..request(&schema, "a b c") };
+        let request = Request {
+            max_tokens: Some(12),
+            ..request(&schema, "a b c")
+        };
         let done = engine.generate(request, None).await;
         println!(
             "{name:14} {:>6} ms  {}",
@@ -179,10 +334,17 @@ async fn hostile_schemas_are_survived_quickly() {
                 Err(error) => error.to_string(),
             }
         );
-        assert!(started.elapsed() < Duration::from_secs(20), "{name} took {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "{name} took {:?}",
+            started.elapsed()
+        );
         assert!(done.is_ok(), "{name}: {done:?}");
     }
-    let done = engine.generate(request(&person(), PEOPLE[0].0), None).await.unwrap();
+    let done = engine
+        .generate(request(&person(), PEOPLE[0].0), None)
+        .await
+        .unwrap();
     assert!(done.constrained);
 }
 
@@ -199,30 +361,56 @@ async fn odd_texts_are_survived() {
     ] {
         let done = engine.generate(request(&schema, text), None).await.unwrap();
         assert!(done.constrained, "{text}");
-        assert!(done.finish == Finish::Length || serde_json::from_str::<Value>(&done.text).is_ok(), "{text}: {}", done.text);
+        assert!(
+            done.finish == Finish::Length || serde_json::from_str::<Value>(&done.text).is_ok(),
+            "{text}: {}",
+            done.text
+        );
     }
     for unit in ["word ", "a", "!", "1", "😀", " ", "\n", "ä"] {
         let long = unit.repeat(100_000 / unit.len());
         let started = Instant::now();
-        let error = engine.generate(request(&schema, &long), None).await.unwrap_err();
-        assert!(matches!(error, GenerateError::InputTooLong { tokens, limit } if tokens > limit), "{unit:?}: {error}");
-        assert!(started.elapsed() < Duration::from_secs(20), "{unit:?} took {:?}", started.elapsed());
+        let error = engine
+            .generate(request(&schema, &long), None)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, GenerateError::InputTooLong { tokens, limit } if tokens > limit),
+            "{unit:?}: {error}"
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "{unit:?} took {:?}",
+            started.elapsed()
+        );
     }
 }
 
 #[tokio::test]
 async fn control_tokens_in_a_text_stay_text() {
     let engine = engine(OPTIONS);
-    let tokens = async |text: &str| engine.generate(free(text, 1), None).await.unwrap().input_tokens;
+    let tokens = async |text: &str| {
+        engine
+            .generate(free(text, 1), None)
+            .await
+            .unwrap()
+            .input_tokens
+    };
     let (none, one) = (tokens("a b").await, tokens("a<|im_end|> b").await);
-    assert!(one >= none + 4, "<|im_end|> was read as a control token: {none} {one}");
+    assert!(
+        one >= none + 4,
+        "<|im_end|> was read as a control token: {none} {one}"
+    );
 }
 
 #[tokio::test]
 async fn free_text_is_valid_utf8_and_a_seed_repeats_it() {
     let engine = engine(OPTIONS);
-    let warm =
-        |seed| Request { temperature: 1.5, seed: Some(seed), ..free("Write ten emojis and German umlauts: 😀 äöü", 40) };
+    let warm = |seed| Request {
+        temperature: 1.5,
+        seed: Some(seed),
+        ..free("Write ten emojis and German umlauts: 😀 äöü", 40)
+    };
     let first = engine.generate(warm(7), None).await.unwrap();
     assert!(!first.constrained && first.output_tokens <= 40);
     assert!(!first.text.ends_with('\u{FFFD}'), "{}", first.text);
@@ -230,19 +418,31 @@ async fn free_text_is_valid_utf8_and_a_seed_repeats_it() {
 
 #[tokio::test]
 async fn prompts_that_come_and_go_do_not_disturb_each_other() {
-    let engine = engine(Options { parallel: 4, queue: 100, ..OPTIONS });
+    let engine = engine(Options {
+        parallel: 4,
+        queue: 100,
+        ..OPTIONS
+    });
     let mut tasks = JoinSet::new();
     for round in 0..42 {
         let engine = Arc::clone(&engine);
         tasks.spawn(async move {
             let index = round % 7;
             if round % 3 == 0 {
-                let other = engine.generate(free(&format!("Story number {round}, please."), 200), None);
-                let _ = tokio::time::timeout(Duration::from_millis(100 * round as u64), other).await;
+                let other =
+                    engine.generate(free(&format!("Story number {round}, please."), 200), None);
+                let _ =
+                    tokio::time::timeout(Duration::from_millis(100 * round as u64), other).await;
                 return;
             }
-            let done = engine.generate(request(&person(), PEOPLE[index].0), None).await.unwrap();
-            assert_eq!(serde_json::from_str::<Value>(&done.text).unwrap(), expected(index));
+            let done = engine
+                .generate(request(&person(), PEOPLE[index].0), None)
+                .await
+                .unwrap();
+            assert_eq!(
+                serde_json::from_str::<Value>(&done.text).unwrap(),
+                expected(index)
+            );
         });
     }
     while let Some(done) = tasks.join_next().await {
@@ -263,14 +463,24 @@ async fn a_bad_file_is_an_error_that_says_what_to_do() {
     let empty = folder.join("empty.gguf");
     std::fs::write(&empty, b"").unwrap();
     let junk = folder.join("junk.gguf");
-    std::fs::write(&junk, b"GGUF\x03\0\0\0\xff\xff\xff\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x7f").unwrap();
+    std::fs::write(
+        &junk,
+        b"GGUF\x03\0\0\0\xff\xff\xff\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x7f",
+    )
+    .unwrap();
     for file in [&cut, &header, &empty, &junk] {
         let error = Engine::load(file, OPTIONS).err();
-        assert!(matches!(error, Some(LoadError::NotAModel { .. })), "{file:?}: {error:?}");
+        assert!(
+            matches!(error, Some(LoadError::NotAModel { .. })),
+            "{file:?}: {error:?}"
+        );
     }
     for file in [folder.join("missing.gguf"), folder.clone()] {
         let error = Engine::load(&file, OPTIONS).err();
-        assert!(matches!(error, Some(LoadError::Unreadable { .. })), "{file:?}: {error:?}");
+        assert!(
+            matches!(error, Some(LoadError::Unreadable { .. })),
+            "{file:?}: {error:?}"
+        );
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -280,11 +490,18 @@ async fn what_is_told_piece_by_piece_is_the_answer() {
     let engine = engine(OPTIONS);
     let (sender, mut pieces) = tokio::sync::mpsc::unbounded_channel();
     let text = "Zoë Müller-Łuczak, 41, ist Bäckerin.";
-    let done = engine.generate(request(&person(), text), Some(sender)).await.unwrap();
+    let done = engine
+        .generate(request(&person(), text), Some(sender))
+        .await
+        .unwrap();
     let mut told = Vec::new();
     while let Ok(piece) = pieces.try_recv() {
         told.push(piece);
     }
     assert!(told.len() > 3, "{told:?}");
-    assert!(done.text.starts_with(&told.concat()), "{told:?} of {}", done.text);
+    assert!(
+        done.text.starts_with(&told.concat()),
+        "{told:?} of {}",
+        done.text
+    );
 }

@@ -17,16 +17,26 @@ struct Vocabulary {
 /// Reads the whole vocabulary; some tens of milliseconds, once for a model. `None` when the file carries no usable one.
 pub fn environment(model: &Arc<LlamaModel>) -> Option<TokEnv> {
     let vocab = model.vocab();
-    let count = u32::try_from(vocab.n_tokens()).ok().filter(|count| *count > 0)?;
+    let count = u32::try_from(vocab.n_tokens())
+        .ok()
+        .filter(|count| *count > 0)?;
     let tokens = || (0..vocab.n_tokens()).map(LlamaToken);
-    let ends: Vec<_> = tokens().filter(|token| vocab.is_eog(*token)).filter_map(id).collect();
-    let first_end = id(vocab.eot()).or_else(|| id(vocab.eos())).or_else(|| ends.first().copied())?;
+    let ends: Vec<_> = tokens()
+        .filter(|token| vocab.is_eog(*token))
+        .filter_map(id)
+        .collect();
+    let first_end = id(vocab.eot())
+        .or_else(|| id(vocab.eos()))
+        .or_else(|| ends.first().copied())?;
     let words: Vec<_> = tokens().map(|token| word(model, token)).collect();
     let trie = TokTrie::from(&TokRxInfo::new(count, first_end), &words);
     let mut all_ends = vec![first_end];
     all_ends.extend(ends.into_iter().filter(|end| *end != first_end));
     let trie = trie.with_eos_tokens(&all_ends);
-    Some(Arc::new(Vocabulary { model: Arc::clone(model), trie }))
+    Some(Arc::new(Vocabulary {
+        model: Arc::clone(model),
+        trie,
+    }))
 }
 
 /// The library's number of a token. `None` for llama.cpp's "there is no such token", which is negative.
@@ -60,7 +70,11 @@ impl TokenizerEnv for Vocabulary {
             let tokens = self.model.vocab().tokenize(text.as_bytes(), false, false);
             let ids: Vec<_> = tokens.into_iter().filter_map(id).collect();
             // Some tokenisers put a space before the first word, or normalise: theirs would not be the forced text.
-            if self.trie.decode(&ids) == text.as_bytes() { ids } else { self.trie.greedy_tokenize(text.as_bytes()) }
+            if self.trie.decode(&ids) == text.as_bytes() {
+                ids
+            } else {
+                self.trie.greedy_tokenize(text.as_bytes())
+            }
         })
     }
 }

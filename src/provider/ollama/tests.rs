@@ -1,4 +1,7 @@
-#![expect(clippy::needless_pass_by_value, reason = "a value that is written where it is used reads best")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a value that is written where it is used reads best"
+)]
 
 use serde_json::json;
 
@@ -13,14 +16,18 @@ fn wire() -> Ollama {
 
 /// A line as the reference has them.
 fn line(message: Value, more: Value) -> Value {
-    let mut line =
-        json!({"model": "llama3.2", "created_at": "2023-08-04T08:52:19.385406455-07:00", "message": message, "done": false});
-    line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let mut line = json!({"model": "llama3.2", "created_at": "2023-08-04T08:52:19.385406455-07:00", "message": message, "done": false});
+    line.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     line
 }
 
 fn says(text: &str) -> Value {
-    line(json!({"role": "assistant", "content": text, "images": null}), json!({}))
+    line(
+        json!({"role": "assistant", "content": text, "images": null}),
+        json!({}),
+    )
 }
 
 fn done(text: &str, reason: &str) -> Value {
@@ -30,7 +37,11 @@ fn done(text: &str, reason: &str) -> Value {
 }
 
 fn lines(lines: &[Value]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>().concat()
+    lines
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 #[test]
@@ -38,37 +49,104 @@ fn each_mode_has_its_own_form() {
     let person = json!({"type": "object"});
     let of = |mode| encoded(&wire(), &person, form(mode));
     let json_schema = of(Mode::JsonSchema);
-    assert_eq!((&json_schema["format"], &json_schema["stream"]), (&person, &json!(false)));
-    assert_eq!(json_schema["options"], json!({"temperature": 0.0, "seed": 7, "num_predict": 50}));
-    assert_eq!(json_schema["truncate"], json!(false), "a text that is too long is refused");
-    assert_eq!(roles(&json_schema["messages"]), ["system", "user", "assistant", "user", "assistant", "user"]);
-    assert!(json_schema["messages"][0]["content"].as_str().unwrap().contains("JSON Schema:"));
+    assert_eq!(
+        (&json_schema["format"], &json_schema["stream"]),
+        (&person, &json!(false))
+    );
+    assert_eq!(
+        json_schema["options"],
+        json!({"temperature": 0.0, "seed": 7, "num_predict": 50})
+    );
+    assert_eq!(
+        json_schema["truncate"],
+        json!(false),
+        "a text that is too long is refused"
+    );
+    assert_eq!(
+        roles(&json_schema["messages"]),
+        ["system", "user", "assistant", "user", "assistant", "user"]
+    );
+    assert!(
+        json_schema["messages"][0]["content"]
+            .as_str()
+            .unwrap()
+            .contains("JSON Schema:")
+    );
     let tools = of(Mode::Tools);
-    assert_eq!((&tools["tools"][0]["function"]["parameters"], tools.get("format")), (&person, None));
+    assert_eq!(
+        (
+            &tools["tools"][0]["function"]["parameters"],
+            tools.get("format")
+        ),
+        (&person, None)
+    );
     assert_eq!(of(Mode::JsonObject)["format"], "json");
     assert!(of(Mode::Text).get("format").is_none());
-    for (base_path, path) in [("/", "api/chat"), ("/api", "chat"), ("/box/api/", "chat"), ("/box", "api/chat")] {
-        assert_eq!(Ollama::at(base_path).path("m", true).as_deref(), Some(path), "{base_path}");
+    for (base_path, path) in [
+        ("/", "api/chat"),
+        ("/api", "chat"),
+        ("/box/api/", "chat"),
+        ("/box", "api/chat"),
+    ] {
+        assert_eq!(
+            Ollama::at(base_path).path("m", true).as_deref(),
+            Some(path),
+            "{base_path}"
+        );
     }
 }
 
 #[test]
 fn an_answer_is_read_with_its_finish_and_usage() {
     let usage = Usage::new(26, 282);
-    assert_eq!(decoded(&wire(), &done("{}", "stop"), Mode::Text), Ok(answer("{}", Finish::Stop, usage, Mode::Text)));
-    assert_eq!(decoded(&wire(), &done("{", "length"), Mode::Text).unwrap().finish, Finish::Length);
+    assert_eq!(
+        decoded(&wire(), &done("{}", "stop"), Mode::Text),
+        Ok(answer("{}", Finish::Stop, usage, Mode::Text))
+    );
+    assert_eq!(
+        decoded(&wire(), &done("{", "length"), Mode::Text)
+            .unwrap()
+            .finish,
+        Finish::Length
+    );
     let mut call = done("", "stop");
-    call["message"]["tool_calls"] = json!([{"function": {"name": "extract", "arguments": {"a": 1}}}]);
-    assert_eq!(decoded(&wire(), &call, Mode::Tools), Ok(answer("{\"a\":1}", Finish::Stop, usage, Mode::Tools)));
-    assert!(matches!(decoded(&wire(), &says("{}"), Mode::Text), Err(Wrong::Format(_))), "not done");
-    assert!(matches!(decoded(&wire(), &json!({"error": "out of memory"}), Mode::Text), Err(Wrong::Error(_))));
+    call["message"]["tool_calls"] =
+        json!([{"function": {"name": "extract", "arguments": {"a": 1}}}]);
+    assert_eq!(
+        decoded(&wire(), &call, Mode::Tools),
+        Ok(answer("{\"a\":1}", Finish::Stop, usage, Mode::Tools))
+    );
+    assert!(
+        matches!(
+            decoded(&wire(), &says("{}"), Mode::Text),
+            Err(Wrong::Format(_))
+        ),
+        "not done"
+    );
+    assert!(matches!(
+        decoded(&wire(), &json!({"error": "out of memory"}), Mode::Text),
+        Err(Wrong::Error(_))
+    ));
 }
 
 #[test]
 fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
-    let thought = line(json!({"role": "assistant", "content": "", "thinking": "Hm."}), json!({}));
-    let whole = lines(&[thought.clone(), says("{\"a\":"), says("\"ü\"}"), done("", "stop")]);
-    let expected = answer("{\"a\":\"ü\"}", Finish::Stop, Usage::new(26, 282), Mode::JsonSchema);
+    let thought = line(
+        json!({"role": "assistant", "content": "", "thinking": "Hm."}),
+        json!({}),
+    );
+    let whole = lines(&[
+        thought.clone(),
+        says("{\"a\":"),
+        says("\"ü\"}"),
+        done("", "stop"),
+    ]);
+    let expected = answer(
+        "{\"a\":\"ü\"}",
+        Finish::Stop,
+        Usage::new(26, 282),
+        Mode::JsonSchema,
+    );
     check_stream(&wire(), &whole, "4535599000}", &expected);
     let call = line(
         json!({"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "extract", "arguments": {"a": 1}}}]}),
@@ -77,21 +155,56 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
     let called = lines(&[call, done("", "stop")]);
     let expected = answer("{\"a\":1}", Finish::Stop, Usage::new(26, 282), Mode::Tools);
     check_stream(&wire(), &called, "4535599000}", &expected);
-    let broken = lines(&[says("{"), json!({"error": "an error was encountered while running the model"})]);
-    assert!(matches!(heard(&wire(), Mode::Text, [broken.as_bytes()]).0, Err(Wrong::Error(_))));
+    let broken = lines(&[
+        says("{"),
+        json!({"error": "an error was encountered while running the model"}),
+    ]);
+    assert!(matches!(
+        heard(&wire(), Mode::Text, [broken.as_bytes()]).0,
+        Err(Wrong::Error(_))
+    ));
 }
 
 #[test]
 fn what_a_server_refuses_is_understood() {
     let said = |message: &str| wire().complaint(json!({"error": message}).to_string().as_bytes());
     for (status, message, mode, expected) in [
-        (400, "registry.ollama.ai/library/gemma:2b does not support tools", Mode::Tools, Some(Lesson::Mode)),
-        (500, "invalid JSON schema in format", Mode::JsonSchema, Some(Lesson::Schema)),
-        (500, "failed to load model vocabulary required for format", Mode::JsonSchema, None),
-        (400, "the input length exceeds the context length", Mode::JsonSchema, None),
-        (500, "llama runner process has terminated", Mode::JsonSchema, None),
+        (
+            400,
+            "registry.ollama.ai/library/gemma:2b does not support tools",
+            Mode::Tools,
+            Some(Lesson::Mode),
+        ),
+        (
+            500,
+            "invalid JSON schema in format",
+            Mode::JsonSchema,
+            Some(Lesson::Schema),
+        ),
+        (
+            500,
+            "failed to load model vocabulary required for format",
+            Mode::JsonSchema,
+            None,
+        ),
+        (
+            400,
+            "the input length exceeds the context length",
+            Mode::JsonSchema,
+            None,
+        ),
+        (
+            500,
+            "llama runner process has terminated",
+            Mode::JsonSchema,
+            None,
+        ),
     ] {
-        assert_eq!(lesson(status, &said(message), form(mode), wire().vocabulary()), expected, "{message}");
+        assert_eq!(
+            lesson(status, &said(message), form(mode), wire().vocabulary()),
+            expected,
+            "{message}"
+        );
     }
     assert_eq!(said("model 'x' not found").message, "model 'x' not found");
 }

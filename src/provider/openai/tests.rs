@@ -8,7 +8,11 @@ use crate::provider::hearing::tests::{check_stream, heard};
 use crate::provider::lesson::lesson;
 use crate::provider::{Answer, Left, Lessons, Schema};
 
-const ELSEWHERE: OpenAi = OpenAi { shows_schema: false, completion_tokens: false, door: Door::Plain };
+const ELSEWHERE: OpenAi = OpenAi {
+    shows_schema: false,
+    completion_tokens: false,
+    door: Door::Plain,
+};
 
 fn encoded(wire: &OpenAi, schema: &Value, form: Form) -> Value {
     fixture::encoded(wire, schema, form)
@@ -20,28 +24,87 @@ fn decoded(body: &Value, mode: Mode) -> Result<Answer, Wrong> {
 
 #[test]
 fn a_question_has_the_text_the_example_and_the_complaint() {
-    let body = encoded(&ELSEWHERE, &json!({"type": "object", "title": "A person"}), form(Mode::JsonSchema));
-    let roles: Vec<_> = body["messages"].as_array().unwrap().iter().map(|message| message["role"].as_str().unwrap()).collect();
-    assert_eq!(roles, ["system", "user", "assistant", "user", "assistant", "user"]);
-    assert!(body["messages"][0]["content"].as_str().unwrap().contains("Names only."));
-    assert!(body["messages"][0]["content"].as_str().unwrap().contains(r#"{"type":"object","title":"A person"}"#));
-    assert!(body["messages"][3]["content"].as_str().unwrap().contains("Bob \"the\" builder"));
-    assert!(body["messages"][5]["content"].as_str().unwrap().contains("/name: is missing"));
+    let body = encoded(
+        &ELSEWHERE,
+        &json!({"type": "object", "title": "A person"}),
+        form(Mode::JsonSchema),
+    );
+    let roles: Vec<_> = body["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["role"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        roles,
+        ["system", "user", "assistant", "user", "assistant", "user"]
+    );
+    assert!(
+        body["messages"][0]["content"]
+            .as_str()
+            .unwrap()
+            .contains("Names only.")
+    );
+    assert!(
+        body["messages"][0]["content"]
+            .as_str()
+            .unwrap()
+            .contains(r#"{"type":"object","title":"A person"}"#)
+    );
+    assert!(
+        body["messages"][3]["content"]
+            .as_str()
+            .unwrap()
+            .contains("Bob \"the\" builder")
+    );
+    assert!(
+        body["messages"][5]["content"]
+            .as_str()
+            .unwrap()
+            .contains("/name: is missing")
+    );
     assert_eq!(body["response_format"]["json_schema"]["name"], "A_person");
-    assert_eq!((&body["temperature"], &body["seed"], &body["max_tokens"]), (&json!(0.0), &json!(7), &json!(50)));
+    assert_eq!(
+        (&body["temperature"], &body["seed"], &body["max_tokens"]),
+        (&json!(0.0), &json!(7), &json!(50))
+    );
 }
 
 #[test]
 fn each_mode_has_its_own_form() {
     let person = json!({"type": "object"});
-    let json_schema = encoded(&OpenAi::at("api.openai.com"), &person, form(Mode::JsonSchema));
-    assert_eq!(json_schema["response_format"]["json_schema"], json!({"name": "extraction", "strict": true, "schema": person}));
-    assert!(!json_schema["messages"][0]["content"].as_str().unwrap().contains("JSON Schema:"));
-    assert_eq!((&json_schema["max_completion_tokens"], json_schema.get("max_tokens")), (&json!(50), None));
+    let json_schema = encoded(
+        &OpenAi::at("api.openai.com"),
+        &person,
+        form(Mode::JsonSchema),
+    );
+    assert_eq!(
+        json_schema["response_format"]["json_schema"],
+        json!({"name": "extraction", "strict": true, "schema": person})
+    );
+    assert!(
+        !json_schema["messages"][0]["content"]
+            .as_str()
+            .unwrap()
+            .contains("JSON Schema:")
+    );
+    assert_eq!(
+        (
+            &json_schema["max_completion_tokens"],
+            json_schema.get("max_tokens")
+        ),
+        (&json!(50), None)
+    );
     let tools = encoded(&ELSEWHERE, &person, form(Mode::Tools));
     assert_eq!(tools["tools"][0]["function"]["parameters"], person);
-    assert_eq!(tools["tool_choice"]["function"]["name"], tools["tools"][0]["function"]["name"]);
-    assert_eq!(encoded(&ELSEWHERE, &person, form(Mode::JsonObject))["response_format"], json!({"type": "json_object"}));
+    assert_eq!(
+        tools["tool_choice"]["function"]["name"],
+        tools["tools"][0]["function"]["name"]
+    );
+    assert_eq!(
+        encoded(&ELSEWHERE, &person, form(Mode::JsonObject))["response_format"],
+        json!({"type": "json_object"})
+    );
     let text = encoded(&ELSEWHERE, &person, form(Mode::Text));
     assert!(text.get("response_format").is_none() && text.get("tools").is_none());
 }
@@ -63,27 +126,57 @@ fn an_answer_is_read_with_its_finish_and_usage() {
     );
     let cut = decoded(&body(json!({"content": "{"}), "length"), Mode::JsonSchema).unwrap();
     assert_eq!(cut.finish, Finish::Length);
-    let refused = decoded(&body(json!({"content": null, "refusal": "no"}), "stop"), Mode::JsonSchema).unwrap();
+    let refused = decoded(
+        &body(json!({"content": null, "refusal": "no"}), "stop"),
+        Mode::JsonSchema,
+    )
+    .unwrap();
     assert_eq!(refused.finish, Finish::Refusal("no".to_owned()));
     let call = json!({"content": null, "tool_calls": [{"function": {"name": "extract", "arguments": "{\"a\":1}"}}]});
-    assert_eq!(decoded(&body(call, "tool_calls"), Mode::Tools).unwrap().text, "{\"a\":1}");
+    assert_eq!(
+        decoded(&body(call, "tool_calls"), Mode::Tools)
+            .unwrap()
+            .text,
+        "{\"a\":1}"
+    );
     assert!(decoded(&json!({"choices": []}), Mode::Text).is_err());
     assert!(decoded(&json!({"hello": 1}), Mode::Text).is_err());
 }
 
 #[test]
 fn what_a_server_refuses_is_understood() {
-    let openai = |message: &str| ELSEWHERE.complaint(json!({"error": {"message": message}}).to_string().as_bytes());
+    let openai = |message: &str| {
+        ELSEWHERE.complaint(
+            json!({"error": {"message": message}})
+                .to_string()
+                .as_bytes(),
+        )
+    };
     for (status, message, mode, expected) in [
-        (400, "'response_format.type' must be 'text' or 'json_object'", Mode::JsonSchema, Some(Lesson::Mode)),
+        (
+            400,
+            "'response_format.type' must be 'text' or 'json_object'",
+            Mode::JsonSchema,
+            Some(Lesson::Mode),
+        ),
         (
             400,
             "Invalid schema for response_format 'P': 'additionalProperties' is required",
             Mode::JsonSchema,
             Some(Lesson::Schema),
         ),
-        (400, "JSON schema conversion failed: unresolved $ref", Mode::Tools, Some(Lesson::Schema)),
-        (400, "This model does not support tools", Mode::Tools, Some(Lesson::Mode)),
+        (
+            400,
+            "JSON schema conversion failed: unresolved $ref",
+            Mode::Tools,
+            Some(Lesson::Schema),
+        ),
+        (
+            400,
+            "This model does not support tools",
+            Mode::Tools,
+            Some(Lesson::Mode),
+        ),
         (
             400,
             "Unsupported value: 'temperature' does not support 0 with this model.",
@@ -96,34 +189,67 @@ fn what_a_server_refuses_is_understood() {
             Mode::Text,
             Some(Lesson::OutputLimit),
         ),
-        (400, "This model's maximum context length is 8192 tokens", Mode::JsonSchema, None),
+        (
+            400,
+            "This model's maximum context length is 8192 tokens",
+            Mode::JsonSchema,
+            None,
+        ),
         (
             500,
             "1 validation error: ('body', 'response_format', 'type') Input should be 'text'",
             Mode::JsonSchema,
             Some(Lesson::Mode),
         ),
-        (500, "The tool server had an error while processing your request", Mode::Tools, None),
+        (
+            500,
+            "The tool server had an error while processing your request",
+            Mode::Tools,
+            None,
+        ),
     ] {
-        assert_eq!(lesson(status, &openai(message), form(mode), &VOCABULARY), expected, "{message}");
+        assert_eq!(
+            lesson(status, &openai(message), form(mode), &VOCABULARY),
+            expected,
+            "{message}"
+        );
     }
     let quota = json!({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}});
-    assert_eq!(ELSEWHERE.complaint(quota.to_string().as_bytes()).meaning, Meaning::Exhausted);
-    assert_eq!(ELSEWHERE.complaint(b"<html>bad gateway</html>").message, "<html>bad gateway</html>");
-    assert_eq!(ELSEWHERE.complaint(br#"{"detail": "Not Found"}"#).message, "Not Found");
+    assert_eq!(
+        ELSEWHERE.complaint(quota.to_string().as_bytes()).meaning,
+        Meaning::Exhausted
+    );
+    assert_eq!(
+        ELSEWHERE.complaint(b"<html>bad gateway</html>").message,
+        "<html>bad gateway</html>"
+    );
+    assert_eq!(
+        ELSEWHERE.complaint(br#"{"detail": "Not Found"}"#).message,
+        "Not Found"
+    );
 }
 
 #[test]
 fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
     let schema = std::sync::Arc::new(json!({"type": "array"}));
     let raw = to_raw_value(&*schema).unwrap();
-    let example =
-        |output: Value, is_valid| MadeUp { example: Example { input: Content("made up".to_owned()), output }, is_valid };
+    let example = |output: Value, is_valid| MadeUp {
+        example: Example {
+            input: Content("made up".to_owned()),
+            output,
+        },
+        is_valid,
+    };
     let examples = [example(json!([1]), true), example(json!(2), false)];
     let request = Request {
         model: "m",
         mode: Mode::Auto,
-        schema: Schema { value: &schema, raw: &raw, forms: &forms(&schema, true), examples: &examples },
+        schema: Schema {
+            value: &schema,
+            raw: &raw,
+            forms: &forms(&schema, true),
+            examples: &examples,
+        },
         instructions: None,
         examples: &[],
         input: "text",
@@ -136,12 +262,20 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
         key: 0,
         on_text: None,
     };
-    let said = |wire: OpenAi, mode| -> Value { serde_json::from_slice(&wire.encode(&request, form(mode))).unwrap() };
+    let said = |wire: OpenAi, mode| -> Value {
+        serde_json::from_slice(&wire.encode(&request, form(mode))).unwrap()
+    };
     let elsewhere = said(ELSEWHERE, Mode::JsonObject);
     assert_eq!(elsewhere["messages"].as_array().unwrap().len(), 4);
     assert_eq!(elsewhere["messages"][2]["content"], r#"{"value":[1]}"#);
     assert_eq!(said(ELSEWHERE, Mode::Text)["messages"][2]["content"], "[1]");
-    assert_eq!(said(OpenAi::at("api.openai.com"), Mode::Tools)["messages"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        said(OpenAi::at("api.openai.com"), Mode::Tools)["messages"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 /// A chunk of a streamed completion.
@@ -159,71 +293,194 @@ fn answer(text: &str, finish: Finish, mode: Mode) -> Answer {
 
 #[test]
 fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
-    let (start, end) = (chunk(&json!({"role": "assistant", "content": "", "refusal": null}), None), "data: [DONE]\n\n");
+    let (start, end) = (
+        chunk(
+            &json!({"role": "assistant", "content": "", "refusal": null}),
+            None,
+        ),
+        "data: [DONE]\n\n",
+    );
     let piece = |text: &str| chunk(&json!({"content": text}), None);
     let stop = chunk(&json!({}), Some("stop"));
-    let stream = [&start, &piece("{\"a\":"), &piece("\"ü\"}"), &stop, USAGE, end].concat();
-    check_stream(&ELSEWHERE, &stream, "\"stop\"", &answer("{\"a\":\"ü\"}", Finish::Stop, Mode::JsonSchema));
+    let stream = [
+        &start,
+        &piece("{\"a\":"),
+        &piece("\"ü\"}"),
+        &stop,
+        USAGE,
+        end,
+    ]
+    .concat();
+    check_stream(
+        &ELSEWHERE,
+        &stream,
+        "\"stop\"",
+        &answer("{\"a\":\"ü\"}", Finish::Stop, Mode::JsonSchema),
+    );
     let cut = [&piece("{"), &chunk(&json!({}), Some("length")), USAGE, end].concat();
-    check_stream(&ELSEWHERE, &cut, "\"length\"", &answer("{", Finish::Length, Mode::Text));
+    check_stream(
+        &ELSEWHERE,
+        &cut,
+        "\"length\"",
+        &answer("{", Finish::Length, Mode::Text),
+    );
 }
 
 #[test]
 fn a_tools_arguments_are_streamed_and_its_prose_is_not() {
-    let call = |arguments: &str| chunk(&json!({"tool_calls": [{"index": 0, "function": {"arguments": arguments}}]}), None);
-    let other = chunk(&json!({"tool_calls": [{"index": 1, "function": {"name": "extract", "arguments": "{}"}}]}), None);
+    let call = |arguments: &str| {
+        chunk(
+            &json!({"tool_calls": [{"index": 0, "function": {"arguments": arguments}}]}),
+            None,
+        )
+    };
+    let other = chunk(
+        &json!({"tool_calls": [{"index": 1, "function": {"name": "extract", "arguments": "{}"}}]}),
+        None,
+    );
     let prose = chunk(&json!({"content": "I call the tool."}), None);
-    let stream = [&prose, &call("{\"a\""), &call(":1}"), &other, &chunk(&json!({}), Some("tool_calls")), USAGE].concat();
-    check_stream(&ELSEWHERE, &stream, ":\"tool_calls\"", &answer("{\"a\":1}", Finish::Unknown, Mode::Tools));
-    let instead = [&chunk(&json!({"content": "{\"a\":1}"}), None), &chunk(&json!({}), Some("stop")), USAGE].concat();
-    check_stream(&ELSEWHERE, &instead, "\"stop\"", &answer("{\"a\":1}", Finish::Stop, Mode::Tools));
+    let stream = [
+        &prose,
+        &call("{\"a\""),
+        &call(":1}"),
+        &other,
+        &chunk(&json!({}), Some("tool_calls")),
+        USAGE,
+    ]
+    .concat();
+    check_stream(
+        &ELSEWHERE,
+        &stream,
+        ":\"tool_calls\"",
+        &answer("{\"a\":1}", Finish::Unknown, Mode::Tools),
+    );
+    let instead = [
+        &chunk(&json!({"content": "{\"a\":1}"}), None),
+        &chunk(&json!({}), Some("stop")),
+        USAGE,
+    ]
+    .concat();
+    check_stream(
+        &ELSEWHERE,
+        &instead,
+        "\"stop\"",
+        &answer("{\"a\":1}", Finish::Stop, Mode::Tools),
+    );
 }
 
 #[test]
 fn a_streamed_refusal_and_a_streamed_error_are_what_they_would_be_whole() {
     let no = |text: &str| chunk(&json!({"refusal": text}), None);
-    let refused = [&no("I "), &no("won't."), &chunk(&json!({}), Some("stop")), USAGE].concat();
-    check_stream(&ELSEWHERE, &refused, "\"stop\"", &answer("", Finish::Refusal("I won't.".to_owned()), Mode::JsonSchema));
+    let refused = [
+        &no("I "),
+        &no("won't."),
+        &chunk(&json!({}), Some("stop")),
+        USAGE,
+    ]
+    .concat();
+    check_stream(
+        &ELSEWHERE,
+        &refused,
+        "\"stop\"",
+        &answer("", Finish::Refusal("I won't.".to_owned()), Mode::JsonSchema),
+    );
     for (error, status) in [
-        (json!({"error": {"message": "too many", "type": "requests", "code": "rate_limit_exceeded"}}), Some(429)),
-        (json!({"error": {"message": "down", "code": 502}, "choices": [{"delta": {}, "finish_reason": "error"}]}), Some(502)),
+        (
+            json!({"error": {"message": "too many", "type": "requests", "code": "rate_limit_exceeded"}}),
+            Some(429),
+        ),
+        (
+            json!({"error": {"message": "down", "code": 502}, "choices": [{"delta": {}, "finish_reason": "error"}]}),
+            Some(502),
+        ),
         (json!({"error": {"message": "gone"}}), None),
     ] {
-        let stream = [chunk(&json!({"content": "{"}), None), format!("data: {error}\n\n")].concat();
+        let stream = [
+            chunk(&json!({"content": "{"}), None),
+            format!("data: {error}\n\n"),
+        ]
+        .concat();
         let (answer, told) = heard(&ELSEWHERE, Mode::JsonSchema, [stream.as_bytes()]);
-        let Err(Wrong::Error(said)) = answer else { panic!("{answer:?}") };
-        assert_eq!((said.status, told), (status, vec!["{".to_owned()]), "{error}");
+        let Err(Wrong::Error(said)) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(
+            (said.status, told),
+            (status, vec!["{".to_owned()]),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn a_server_that_does_not_stream_is_understood() {
-    let streamed = |lessons| Form { stream: true, lessons, ..form(Mode::JsonSchema) };
-    let body = encoded(&ELSEWHERE, &json!({"type": "object"}), streamed(Lessons::default()));
-    assert_eq!((&body["stream"], &body["stream_options"]), (&json!(true), &json!({"include_usage": true})));
+    let streamed = |lessons| Form {
+        stream: true,
+        lessons,
+        ..form(Mode::JsonSchema)
+    };
+    let body = encoded(
+        &ELSEWHERE,
+        &json!({"type": "object"}),
+        streamed(Lessons::default()),
+    );
+    assert_eq!(
+        (&body["stream"], &body["stream_options"]),
+        (&json!(true), &json!({"include_usage": true}))
+    );
     let learned = |message: &str| {
-        let said = ELSEWHERE.complaint(json!({"error": {"message": message}}).to_string().as_bytes());
+        let said = ELSEWHERE.complaint(
+            json!({"error": {"message": message}})
+                .to_string()
+                .as_bytes(),
+        );
         lesson(400, &said, streamed(Lessons::default()), &VOCABULARY)
     };
-    assert_eq!(learned("Unrecognized request argument supplied: stream_options"), Some(Lesson::StreamUsage));
-    assert_eq!(learned("Your organization must be verified to stream this model."), Some(Lesson::Stream));
+    assert_eq!(
+        learned("Unrecognized request argument supplied: stream_options"),
+        Some(Lesson::StreamUsage)
+    );
+    assert_eq!(
+        learned("Your organization must be verified to stream this model."),
+        Some(Lesson::Stream)
+    );
     let mut lessons = Lessons::default();
     assert!(lessons.add(Lesson::StreamUsage) && !lessons.add(Lesson::StreamUsage));
-    assert!(encoded(&ELSEWHERE, &json!({"type": "object"}), streamed(lessons)).get("stream_options").is_none());
+    assert!(
+        encoded(&ELSEWHERE, &json!({"type": "object"}), streamed(lessons))
+            .get("stream_options")
+            .is_none()
+    );
 }
 
 #[test]
 fn azure_has_the_deployment_in_the_path_or_the_model_in_the_body() {
     for (base_path, model, path) in [
-        ("/", "gpt-4o", Some("openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21")),
-        ("/openai/", "gpt-4o", Some("deployments/gpt-4o/chat/completions?api-version=2024-10-21")),
+        (
+            "/",
+            "gpt-4o",
+            Some("openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"),
+        ),
+        (
+            "/openai/",
+            "gpt-4o",
+            Some("deployments/gpt-4o/chat/completions?api-version=2024-10-21"),
+        ),
         ("/openai/v1/", "gpt-4o", Some("chat/completions")),
-        ("/", "../../x?y", Some("openai/deployments/..%2F..%2Fx%3Fy/chat/completions?api-version=2024-10-21")),
+        (
+            "/",
+            "../../x?y",
+            Some("openai/deployments/..%2F..%2Fx%3Fy/chat/completions?api-version=2024-10-21"),
+        ),
         ("/", "..", None),
         ("/", ".", None),
     ] {
         let azure = OpenAi::azure(base_path, "2024-10-21");
-        assert_eq!(azure.path(model, true).as_deref(), path, "{base_path} {model}");
+        assert_eq!(
+            azure.path(model, true).as_deref(),
+            path,
+            "{base_path} {model}"
+        );
         assert_eq!(azure.key_header(), ("api-key", ""));
     }
 }
@@ -232,10 +489,16 @@ fn azure_has_the_deployment_in_the_path_or_the_model_in_the_body() {
 fn azures_filter_is_a_refusal_and_reasoning_is_counted() {
     let filtered = json!({"error": {"message": "The response was filtered due to the prompt triggering the content management policy.",
         "type": null, "param": "prompt", "code": "content_filter", "status": 400}});
-    assert_eq!(ELSEWHERE.complaint(filtered.to_string().as_bytes()).meaning, Meaning::Declined);
+    assert_eq!(
+        ELSEWHERE.complaint(filtered.to_string().as_bytes()).meaning,
+        Meaning::Declined
+    );
     let usage = json!({"prompt_tokens": 30, "completion_tokens": 40, "prompt_tokens_details": {"cached_tokens": 20},
         "completion_tokens_details": {"reasoning_tokens": 35, "audio_tokens": 0}});
     let body = json!({"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}], "usage": usage});
     let answer = decoded(&body, Mode::Text).unwrap();
-    assert_eq!(answer.usage, Some(Usage::new(30, 40).of_which(Some(20), Some(35))));
+    assert_eq!(
+        answer.usage,
+        Some(Usage::new(30, 40).of_which(Some(20), Some(35)))
+    );
 }

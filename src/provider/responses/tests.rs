@@ -1,4 +1,7 @@
-#![expect(clippy::needless_pass_by_value, reason = "a value that is written where it is used reads best")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a value that is written where it is used reads best"
+)]
 
 use serde_json::json;
 
@@ -22,7 +25,10 @@ fn response(output: Value, status: &str, more: Value) -> Value {
                   "output_tokens_details": {"reasoning_tokens": 64}, "total_tokens": 123},
     });
     response["output"].as_array_mut().unwrap().push(output);
-    response.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    response
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     response
 }
 
@@ -39,45 +45,100 @@ fn each_mode_has_its_own_form() {
     let person = json!({"type": "object", "title": "A person"});
     let of = |mode| encoded(&WIRE, &person, form(mode));
     let json_schema = of(Mode::JsonSchema);
-    let format = json!({"type": "json_schema", "name": "A_person", "strict": true, "schema": person});
+    let format =
+        json!({"type": "json_schema", "name": "A_person", "strict": true, "schema": person});
     assert_eq!(json_schema["text"], json!({"format": format}));
-    assert_eq!(roles(&json_schema["input"]), ["system", "user", "assistant", "user", "assistant", "user"]);
-    assert_eq!((&json_schema["max_output_tokens"], &json_schema["store"]), (&json!(50), &json!(false)));
-    assert_eq!((&json_schema["stream"], json_schema.get("seed")), (&json!(false), None), "there is no seed");
+    assert_eq!(
+        roles(&json_schema["input"]),
+        ["system", "user", "assistant", "user", "assistant", "user"]
+    );
+    assert_eq!(
+        (&json_schema["max_output_tokens"], &json_schema["store"]),
+        (&json!(50), &json!(false))
+    );
+    assert_eq!(
+        (&json_schema["stream"], json_schema.get("seed")),
+        (&json!(false), None),
+        "there is no seed"
+    );
     let tools = of(Mode::Tools);
-    assert_eq!((&tools["tools"][0]["type"], &tools["tools"][0]["parameters"]), (&json!("function"), &person));
-    assert_eq!(tools["tool_choice"], json!({"type": "function", "name": tools["tools"][0]["name"]}));
-    assert_eq!((&tools["parallel_tool_calls"], tools.get("text")), (&json!(false), None));
+    assert_eq!(
+        (&tools["tools"][0]["type"], &tools["tools"][0]["parameters"]),
+        (&json!("function"), &person)
+    );
+    assert_eq!(
+        tools["tool_choice"],
+        json!({"type": "function", "name": tools["tools"][0]["name"]})
+    );
+    assert_eq!(
+        (&tools["parallel_tool_calls"], tools.get("text")),
+        (&json!(false), None)
+    );
     let object = of(Mode::JsonObject);
     assert_eq!(object["text"], json!({"format": {"type": "json_object"}}));
-    assert!(object["input"][0]["content"].as_str().unwrap().contains("JSON Schema:"));
+    assert!(
+        object["input"][0]["content"]
+            .as_str()
+            .unwrap()
+            .contains("JSON Schema:")
+    );
     assert!(of(Mode::Text).get("text").is_none());
 }
 
 #[test]
 fn an_answer_is_read_with_its_finish_and_usage() {
-    let of = |output, status, more| decoded(&WIRE, &response(output, status, more), Mode::JsonSchema);
-    assert_eq!(of(text("{}"), "completed", json!({})), Ok(answer("{}", Finish::Stop, usage(), Mode::JsonSchema)));
+    let of =
+        |output, status, more| decoded(&WIRE, &response(output, status, more), Mode::JsonSchema);
+    assert_eq!(
+        of(text("{}"), "completed", json!({})),
+        Ok(answer("{}", Finish::Stop, usage(), Mode::JsonSchema))
+    );
     let cut = json!({"incomplete_details": {"reason": "max_output_tokens"}});
-    assert_eq!(of(text("{"), "incomplete", cut).unwrap().finish, Finish::Length);
+    assert_eq!(
+        of(text("{"), "incomplete", cut).unwrap().finish,
+        Finish::Length
+    );
     let filtered = json!({"incomplete_details": {"reason": "content_filter"}});
-    assert_eq!(of(text("{"), "incomplete", filtered).unwrap().finish, Finish::filtered());
+    assert_eq!(
+        of(text("{"), "incomplete", filtered).unwrap().finish,
+        Finish::filtered()
+    );
     let refusal = message(json!({"type": "refusal", "refusal": "No."}));
-    assert_eq!(of(refusal, "completed", json!({})).unwrap().finish, Finish::Refusal("No.".to_owned()));
+    assert_eq!(
+        of(refusal, "completed", json!({})).unwrap().finish,
+        Finish::Refusal("No.".to_owned())
+    );
     let call = json!({"type": "function_call", "id": "fc_1", "call_id": "c", "name": "extract", "arguments": "{\"a\":1}"});
     let called = decoded(&WIRE, &response(call, "completed", json!({})), Mode::Tools);
-    assert_eq!(called, Ok(answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools)));
+    assert_eq!(
+        called,
+        Ok(answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools))
+    );
 }
 
 #[test]
 fn what_is_no_answer_is_none() {
     let failed = json!({"error": {"code": "server_error", "message": "The model failed."}});
-    let Err(Wrong::Error(said)) = decoded(&WIRE, &response(json!({"type": "new"}), "failed", failed), Mode::Text) else {
+    let Err(Wrong::Error(said)) = decoded(
+        &WIRE,
+        &response(json!({"type": "new"}), "failed", failed),
+        Mode::Text,
+    ) else {
         panic!()
     };
-    assert_eq!((said.message.as_str(), said.status), ("The model failed.", Some(500)));
-    for body in [json!({}), json!([]), response(json!({"type": "new"}), "cancelled", json!({}))] {
-        assert!(matches!(decoded(&WIRE, &body, Mode::Text), Err(Wrong::Format(_))), "{body}");
+    assert_eq!(
+        (said.message.as_str(), said.status),
+        ("The model failed.", Some(500))
+    );
+    for body in [
+        json!({}),
+        json!([]),
+        response(json!({"type": "new"}), "cancelled", json!({})),
+    ] {
+        assert!(
+            matches!(decoded(&WIRE, &body, Mode::Text), Err(Wrong::Format(_))),
+            "{body}"
+        );
     }
     let quota = br#"{"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}}"#;
     assert_eq!(WIRE.complaint(quota).meaning, Meaning::Exhausted);
@@ -100,20 +161,45 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
     let expected = answer("{\"a\":\"ü\"}", Finish::Stop, usage(), Mode::JsonSchema);
     check_stream(&WIRE, &stream(&whole), "\"total_tokens\":123}}}", &expected);
     let call = json!({"type": "function_call", "call_id": "c", "name": "extract", "arguments": "{\"a\":1}"});
-    let arguments =
-        [delta("function_call_arguments", "{\"a\""), delta("function_call_arguments", ":1}"), completed(call.clone())];
+    let arguments = [
+        delta("function_call_arguments", "{\"a\""),
+        delta("function_call_arguments", ":1}"),
+        completed(call.clone()),
+    ];
     let expected = answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools);
-    check_stream(&WIRE, &stream(&arguments), "{\"type\":\"response.completed", &expected);
-    assert_eq!(streamed(&WIRE, &[created.clone(), completed(call)], Mode::Tools), Ok(expected), "whole at its end only");
+    check_stream(
+        &WIRE,
+        &stream(&arguments),
+        "{\"type\":\"response.completed",
+        &expected,
+    );
+    assert_eq!(
+        streamed(&WIRE, &[created.clone(), completed(call)], Mode::Tools),
+        Ok(expected),
+        "whole at its end only"
+    );
     let refusal = message(json!({"type": "refusal", "refusal": "No."}));
-    let refused = streamed(&WIRE, &[delta("refusal", "No"), delta("refusal", "."), completed(refusal)], Mode::Text);
+    let refused = streamed(
+        &WIRE,
+        &[
+            delta("refusal", "No"),
+            delta("refusal", "."),
+            completed(refusal),
+        ],
+        Mode::Text,
+    );
     assert_eq!(refused.unwrap().finish, Finish::Refusal("No.".to_owned()));
     for error in [
         json!({"type": "error", "code": "rate_limit_exceeded", "message": "Slow down.", "param": null}),
         json!({"type": "error", "error": {"type": "tokens", "code": "rate_limit_exceeded", "message": "Slow down."}}),
         json!({"type": "response.failed", "response": {"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "Slow down."}}}),
     ] {
-        let Err(Wrong::Error(said)) = streamed(&WIRE, &[created.clone(), error], Mode::Text) else { panic!() };
-        assert_eq!((said.message.as_str(), said.status), ("Slow down.", Some(429)));
+        let Err(Wrong::Error(said)) = streamed(&WIRE, &[created.clone(), error], Mode::Text) else {
+            panic!()
+        };
+        assert_eq!(
+            (said.message.as_str(), said.status),
+            ("Slow down.", Some(429))
+        );
     }
 }

@@ -9,8 +9,10 @@ use super::repair;
 use super::scalar::{is_group, starts_comment};
 
 /// `{name: string, age: number}` shows a form; it has no values.
-const TYPE_NAMES: [&str; 11] =
-    ["string", "number", "integer", "boolean", "array", "object", "str", "int", "float", "bool", "any"];
+const TYPE_NAMES: [&str; 11] = [
+    "string", "number", "integer", "boolean", "array", "object", "str", "int", "float", "bool",
+    "any",
+];
 
 /// The longest line that is held for a type, in bytes.
 const MAX_TYPE: usize = 1024;
@@ -21,16 +23,27 @@ impl<'t> Reader<'t> {
         let at = self.cursor.at();
         let mut braces = 0;
         loop {
-            self.cursor.skip_while(|c| !matches!(c, ',' | '{' | '}' | ']' | '\n' | '#' | '/' | '"'));
+            self.cursor
+                .skip_while(|c| !matches!(c, ',' | '{' | '}' | ']' | '\n' | '#' | '/' | '"'));
             let is_comment = self.cursor.previous().is_some_and(char::is_whitespace);
             match self.cursor.peek() {
                 None => return Err(Fault::cut(at)),
-                Some('"') if place == Place::Member && is_comment && quote::begins_quoted_key(self.cursor) => break,
+                Some('"')
+                    if place == Place::Member
+                        && is_comment
+                        && quote::begins_quoted_key(self.cursor) =>
+                {
+                    break;
+                }
                 Some('"') => self.cursor.bump(),
-                Some(',') if place == Place::Member && is_group(self.cursor, at) => self.cursor.bump(),
+                Some(',') if place == Place::Member && is_group(self.cursor, at) => {
+                    self.cursor.bump()
+                }
                 Some(',') if place == Place::Member && self.goes_on() => self.cursor.bump(),
                 Some('{') => {
-                    let Some(length) = words_in_braces(self.cursor) else { break };
+                    let Some(length) = words_in_braces(self.cursor) else {
+                        break;
+                    };
                     braces += length;
                     self.cursor = Cursor::new(self.cursor.whole(), self.cursor.at() + length);
                     continue;
@@ -49,10 +62,14 @@ impl<'t> Reader<'t> {
             return Err(Fault::new(at, LEFT_OUT));
         }
         let is_odd = |c: char| {
-            quote::is_quote(c) || (c == '{' && braces == 0) || matches!(c, '[' | '(' | ')' | '<' | '>' | ';' | '=' | '|' | '\\')
+            quote::is_quote(c)
+                || (c == '{' && braces == 0)
+                || matches!(c, '[' | '(' | ')' | '<' | '>' | ';' | '=' | '|' | '\\')
         };
         if !begins_well(text) || text.contains(is_odd) || text.contains(": ") {
-            text = self.line(at, place).ok_or_else(|| Fault::new(at, "expected a JSON value"))?;
+            text = self
+                .line(at, place)
+                .ok_or_else(|| Fault::new(at, "expected a JSON value"))?;
         }
         self.repairs.note(repair::BARE_TEXT);
         Ok(Value::String(text.to_owned()))
@@ -63,15 +80,23 @@ impl<'t> Reader<'t> {
         let mut ahead = self.cursor.window(quote::LOOKAHEAD);
         ahead.bump();
         let has_space = !ahead.skip_while(|c| c == ' ').is_empty();
-        let words = ahead.skip_while(|c| !matches!(c, ',' | '"' | '\'' | '\n' | ':' | '=' | '{' | '}' | '[' | ']'));
+        let words = ahead.skip_while(|c| {
+            !matches!(
+                c,
+                ',' | '"' | '\'' | '\n' | ':' | '=' | '{' | '}' | '[' | ']'
+            )
+        });
         let is_several = words.starts_with(char::is_alphabetic) && words.trim_end().contains(' ');
         match ahead.peek() {
             Some('"') if quote::begins_quoted_key(ahead) => has_space && is_several,
             Some('"') => !words.ends_with(' ') && ends_at_quote(ahead),
             // `one, two, three."`: the closing quote is further on
             Some(',') if has_space && words.starts_with(char::is_alphabetic) && !is_several => {
-                let more = ahead.skip_while(|c| c.is_alphanumeric() || matches!(c, ',' | ' ' | '.' | '-'));
-                more.ends_with(|c: char| c.is_alphanumeric() || c == '.') && ahead.peek() == Some('"') && ends_at_quote(ahead)
+                let more =
+                    ahead.skip_while(|c| c.is_alphanumeric() || matches!(c, ',' | ' ' | '.' | '-'));
+                more.ends_with(|c: char| c.is_alphanumeric() || c == '.')
+                    && ahead.peek() == Some('"')
+                    && ends_at_quote(ahead)
             }
             Some(',' | '}' | '\n') => has_space && is_several,
             _ => false,
@@ -105,7 +130,10 @@ impl<'t> Reader<'t> {
         let text = line.strip_suffix(',').unwrap_or(line).trim_end();
         let next = ahead.window(quote::LOOKAHEAD);
         let is_line = !next.is_at_end() && quote::begins_member(next);
-        let is_whole = !text.contains(['"', '“', '”', '`']) && !text.contains("...") && !text.contains('…') && is_balanced(text);
+        let is_whole = !text.contains(['"', '“', '”', '`'])
+            && !text.contains("...")
+            && !text.contains('…')
+            && is_balanced(text);
         (is_line && is_whole).then(|| {
             self.cursor = Cursor::new(self.cursor.whole(), at + text.len());
             text
@@ -129,7 +157,9 @@ fn ends_at_quote(mut ahead: Cursor<'_>) -> bool {
 
 /// A text without quotes begins like this.
 fn begins_well(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '$' | '€' | '£' | '¥' | '+' | '-' | '/'))
+    text.starts_with(|c: char| {
+        c.is_alphanumeric() || matches!(c, '$' | '€' | '£' | '¥' | '+' | '-' | '/')
+    })
 }
 
 /// Whether its brackets are closed in their order; those of types (`Promise<Post>`) and arrows are not looked at.

@@ -28,13 +28,23 @@ pub struct Trivia {
 impl<'a> Cursor<'a> {
     /// `at` is a character boundary; anywhere else is the end of the text.
     pub fn new(text: &'a str, at: usize) -> Self {
-        Self { text, at: if text.is_char_boundary(at) { at } else { text.len() } }
+        Self {
+            text,
+            at: if text.is_char_boundary(at) {
+                at
+            } else {
+                text.len()
+            },
+        }
     }
 
     /// The same place in a text that ends `bytes` from here at the latest.
     pub fn window(&self, bytes: usize) -> Self {
         let end = self.text.floor_char_boundary(self.at.saturating_add(bytes));
-        Self { text: self.text.get(..end).unwrap_or(self.text), at: self.at }
+        Self {
+            text: self.text.get(..end).unwrap_or(self.text),
+            at: self.at,
+        }
     }
 
     /// The text that it is a place in.
@@ -101,8 +111,14 @@ impl<'a> Cursor<'a> {
     fn line_comment(&mut self) -> &'a str {
         let rest = self.rest();
         let is_last_line = rest.len() <= MAX_LAST_LINE && !rest.contains('\n');
-        let bracket = [" }", " ]"].iter().filter_map(|bracket| rest.find(bracket)).min().filter(|_| is_last_line);
-        let Some(length) = bracket else { return self.skip_past("\n") };
+        let bracket = [" }", " ]"]
+            .iter()
+            .filter_map(|bracket| rest.find(bracket))
+            .min()
+            .filter(|_| is_last_line);
+        let Some(length) = bracket else {
+            return self.skip_past("\n");
+        };
         self.move_by(length);
         rest.get(..length).unwrap_or_default()
     }
@@ -152,6 +168,12 @@ pub fn is_elision(text: &str) -> bool {
 pub fn position(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
     format!("line {line}, column {column}")
 }

@@ -37,19 +37,38 @@ impl Reader<'_> {
     pub(super) fn ending(&self, fault: Fault) -> Option<Ending> {
         let text = self.cursor.whole();
         let begun = text.get(fault.at..).filter(|_| fault.cut)?;
-        let bracket = |level: usize| if self.open >> level & 1 == 1 { '}' } else { ']' };
+        let bracket = |level: usize| {
+            if self.open >> level & 1 == 1 {
+                '}'
+            } else {
+                ']'
+            }
+        };
         let brackets: String = (0..self.depth).map(bracket).collect();
-        let close = |keep: usize, rest: &str| Some(Ending { keep, rest: format!("{rest}{brackets}") });
+        let close = |keep: usize, rest: &str| {
+            Some(Ending {
+                keep,
+                rest: format!("{rest}{brackets}"),
+            })
+        };
         let nothing = || match self.begun {
-            Some(Begun { name, value }) if value.is_none_or(|value| value == fault.at) => close(name, ""),
+            Some(Begun { name, value }) if value.is_none_or(|value| value == fault.at) => {
+                close(name, "")
+            }
             _ => close(fault.at, ""),
         };
-        if begun.trim_matches(is_space).is_empty() && self.begun.is_none_or(|member| member.value.is_some()) {
+        if begun.trim_matches(is_space).is_empty()
+            && self.begun.is_none_or(|member| member.value.is_some())
+        {
             return close(self.trailing.unwrap_or(fault.at), "");
         }
         if let Some(Begun { name, value: None }) = self.begun {
             let end = self.trailing.map_or(name, |trailing| trailing.min(name));
-            return if is_name(text.get(name..)?) { close(end, "") } else { None };
+            return if is_name(text.get(name..)?) {
+                close(end, "")
+            } else {
+                None
+            };
         }
         let Some(mark) = begun.chars().next().filter(|&mark| quote::is_quote(mark)) else {
             return match begun.trim_end_matches(is_space) {
@@ -57,13 +76,27 @@ impl Reader<'_> {
                 word => close(fault.at + word.len(), rest_of_literal(word)),
             };
         };
-        let triple = ["\"\"\"", "'''"].into_iter().find(|triple| begun.starts_with(triple));
-        let closer = quote::closers(mark).first().copied().unwrap_or(mark).to_string();
+        let triple = ["\"\"\"", "'''"]
+            .into_iter()
+            .find(|triple| begun.starts_with(triple));
+        let closer = quote::closers(mark)
+            .first()
+            .copied()
+            .unwrap_or(mark)
+            .to_string();
         let start = fault.at + triple.map_or(mark.len_utf8(), str::len);
         let content = text.get(start..)?;
-        let content = if triple.is_some() { content } else { own_content(content, &brackets)? };
+        let content = if triple.is_some() {
+            content
+        } else {
+            own_content(content, &brackets)?
+        };
         let content = without_broken_escape(content);
-        if content.is_empty() { nothing() } else { close(start + content.len(), triple.unwrap_or(&closer)) }
+        if content.is_empty() {
+            nothing()
+        } else {
+            close(start + content.len(), triple.unwrap_or(&closer))
+        }
     }
 }
 
@@ -75,7 +108,10 @@ fn is_name(text: &str) -> bool {
 
 /// `tru`: what completes the beginning of a literal.
 fn rest_of_literal(word: &str) -> &'static str {
-    let completed = LITERALS.iter().filter(|_| word.len() > 1).find_map(|literal| literal.strip_prefix(word));
+    let completed = LITERALS
+        .iter()
+        .filter(|_| word.len() > 1)
+        .find_map(|literal| literal.strip_prefix(word));
     completed.unwrap_or_default()
 }
 
@@ -83,12 +119,20 @@ fn rest_of_literal(word: &str) -> &'static str {
 /// something else follows within it: lines, or brackets that may be its own or not.
 fn own_content<'t>(string: &'t str, brackets: &str) -> Option<&'t str> {
     let end = string.trim_end_matches(is_space);
-    let unfenced = end.strip_suffix("```").map_or(string, |block| block.trim_end_matches(is_space));
+    let unfenced = end
+        .strip_suffix("```")
+        .map_or(string, |block| block.trim_end_matches(is_space));
     let mut before = Some(unfenced.trim_end_matches(is_space));
     for bracket in brackets.chars().rev() {
-        before = before.and_then(|text| text.strip_suffix(bracket)).map(|text| text.trim_end_matches(is_space));
+        before = before
+            .and_then(|text| text.strip_suffix(bracket))
+            .map(|text| text.trim_end_matches(is_space));
     }
-    let foreign: &[char] = if before.is_some() { &['{', '[', '}', ']', '\n'] } else { &['}', ']', '\n'] };
+    let foreign: &[char] = if before.is_some() {
+        &['{', '[', '}', ']', '\n']
+    } else {
+        &['}', ']', '\n']
+    };
     let content = before.unwrap_or(unfenced);
     (!content.trim_end_matches(is_space).contains(foreign)).then_some(content)
 }
@@ -96,11 +140,24 @@ fn own_content<'t>(string: &'t str, brackets: &str) -> Option<&'t str> {
 /// The text without an escape that it ends in.
 fn without_broken_escape(string: &str) -> &str {
     let tail = string.floor_char_boundary(string.len().saturating_sub(8));
-    let last = string.get(tail..).and_then(|end| end.rfind('\\')).map(|at| tail + at);
+    let last = string
+        .get(tail..)
+        .and_then(|end| end.rfind('\\'))
+        .map(|at| tail + at);
     let Some(last) = last else { return string };
-    let backslashes = string.get(..=last).unwrap_or_default().bytes().rev().take_while(|&byte| byte == b'\\').count();
+    let backslashes = string
+        .get(..=last)
+        .unwrap_or_default()
+        .bytes()
+        .rev()
+        .take_while(|&byte| byte == b'\\')
+        .count();
     let mut escape = Cursor::new(string, last + 1);
     let is_unicode = escape.eat("u") && escape.rest().len() < 4;
     let is_broken = backslashes % 2 == 1 && (last + 1 == string.len() || is_unicode);
-    if is_broken { string.get(..last).unwrap_or_default() } else { string }
+    if is_broken {
+        string.get(..last).unwrap_or_default()
+    } else {
+        string
+    }
 }

@@ -31,8 +31,15 @@ impl Reader<'_> {
     pub(super) fn closes_around(&mut self, close: char) -> bool {
         let mut ahead = self.cursor;
         ahead.skip_while(char::is_whitespace);
-        let (around, is_within) = if close == ']' { ('}', self.open & 3 == 2) } else { (']', self.open & 3 == 1) };
-        let is_open = self.depth > 1 && is_within && ahead.peek() == Some(around) && !self.repairs.has_duplicate();
+        let (around, is_within) = if close == ']' {
+            ('}', self.open & 3 == 2)
+        } else {
+            (']', self.open & 3 == 1)
+        };
+        let is_open = self.depth > 1
+            && is_within
+            && ahead.peek() == Some(around)
+            && !self.repairs.has_duplicate();
         if is_open {
             self.repairs.note(repair::NO_BRACKET);
             self.cursor = ahead;
@@ -77,16 +84,22 @@ impl Reader<'_> {
         let text = text.strip_suffix("\n```").unwrap_or(text);
         let string = text.trim_end_matches(|c: char| c == '}' || c.is_whitespace());
         let behind = text.get(string.len()..)?;
-        let is_closed = behind.starts_with(char::is_whitespace) && behind.matches('}').count() == self.depth;
+        let is_closed =
+            behind.starts_with(char::is_whitespace) && behind.matches('}').count() == self.depth;
         let is_plain = !string.is_empty()
             && !string.ends_with(',')
-            && !string
-                .contains(|c: char| c < ' ' || matches!(c, '{' | '}' | '[' | ']' | '\\') || c != '\'' && quote::is_quote(c));
-        (place == Place::Member && self.depth == self.in_objects && is_closed && is_plain).then(|| {
-            self.repairs.note(repair::NO_QUOTE);
-            self.was_json = true;
-            string.to_owned()
-        })
+            && !string.contains(|c: char| {
+                c < ' '
+                    || matches!(c, '{' | '}' | '[' | ']' | '\\')
+                    || c != '\'' && quote::is_quote(c)
+            });
+        (place == Place::Member && self.depth == self.in_objects && is_closed && is_plain).then(
+            || {
+                self.repairs.note(repair::NO_QUOTE);
+                self.was_json = true;
+                string.to_owned()
+            },
+        )
     }
 }
 
@@ -95,5 +108,6 @@ pub fn next_member(mut behind: Cursor<'_>) -> Option<Cursor<'_>> {
     behind.skip_while(is_space);
     let has_comma = behind.eat(",");
     behind.skip_while(is_space);
-    (has_comma && (quote::begins_quoted_key(behind) || quote::begins_last_member(behind))).then_some(behind)
+    (has_comma && (quote::begins_quoted_key(behind) || quote::begins_last_member(behind)))
+        .then_some(behind)
 }

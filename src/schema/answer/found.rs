@@ -44,7 +44,10 @@ pub struct Found {
 impl Found {
     /// What was found so far is no answer.
     pub fn forget(&mut self) {
-        *self = Self { reasoning: self.reasoning, ..Self::default() };
+        *self = Self {
+            reasoning: self.reasoning,
+            ..Self::default()
+        };
     }
 
     pub fn note(&mut self, fault: Fault, was_json: bool) {

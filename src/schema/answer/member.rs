@@ -11,7 +11,10 @@ impl<'t> Reader<'t> {
         let mut ahead = self.cursor.window(quote::LOOKAHEAD);
         let word = ahead.skip_while(|c| c.is_ascii_uppercase() || c == '_');
         let has_space = !ahead.skip_while(char::is_whitespace).is_empty();
-        if word.len() > 2 && has_space && (ahead.peek() == Some('}') || quote::begins_quoted_key(ahead)) {
+        if word.len() > 2
+            && has_space
+            && (ahead.peek() == Some('}') || quote::begins_quoted_key(ahead))
+        {
             self.repairs.note(repair::STRAY);
             self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
         }
@@ -32,9 +35,12 @@ impl<'t> Reader<'t> {
     /// `{"a:"x"}`: the quote behind the colon is the one before the value. Goes back to it.
     fn opens_value(&mut self, key: &str) -> bool {
         let quote = self.cursor.previous().filter(|&c| quote::is_quote(c));
-        let is_opening =
-            key.trim_end().len() > 1 && key.trim_end().ends_with(':') && self.cursor.peek().is_some_and(char::is_alphanumeric);
-        let Some(quote) = quote.filter(|_| is_opening) else { return false };
+        let is_opening = key.trim_end().len() > 1
+            && key.trim_end().ends_with(':')
+            && self.cursor.peek().is_some_and(char::is_alphanumeric);
+        let Some(quote) = quote.filter(|_| is_opening) else {
+            return false;
+        };
         self.repairs.note(repair::NO_QUOTE);
         self.was_json = true;
         self.cursor = Cursor::new(self.cursor.whole(), self.cursor.at() - quote.len_utf8());
@@ -56,7 +62,10 @@ impl<'t> Reader<'t> {
         }
         if self.cursor.peek() == Some(' ') && !key.is_empty() {
             key = self.spaced_key(key);
-        } else if self.cursor.peek() == Some('"') && !key.is_empty() && self.has_colon_behind_quote() {
+        } else if self.cursor.peek() == Some('"')
+            && !key.is_empty()
+            && self.has_colon_behind_quote()
+        {
             self.cursor.bump();
         }
         if key.is_empty() {
@@ -74,7 +83,8 @@ impl<'t> Reader<'t> {
         if ahead.peek() != Some(':') {
             return first;
         }
-        self.cursor.skip_while(|c| quote::is_bare_key(c) || c == ' ');
+        self.cursor
+            .skip_while(|c| quote::is_bare_key(c) || c == ' ');
         self.cursor.since(start).trim_end()
     }
 
@@ -92,7 +102,10 @@ impl<'t> Reader<'t> {
             self.repairs.note(repair::COLON);
         } else if self.cursor.is_at_end() {
             return Err(Fault::cut(at));
-        } else if self.cursor.previous().is_some_and(|c| quote::is_quote(c) || c.is_whitespace())
+        } else if self
+            .cursor
+            .previous()
+            .is_some_and(|c| quote::is_quote(c) || c.is_whitespace())
             && self.words == Words::Elements
             && quote::begins_value(self.cursor)
         {

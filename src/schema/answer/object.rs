@@ -34,11 +34,19 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(at: usize, message: &'static str) -> Self {
-        Self { at, message, cut: false }
+        Self {
+            at,
+            message,
+            cut: false,
+        }
     }
 
     pub fn cut(at: usize) -> Self {
-        Self { at, message: "the text ends here", cut: true }
+        Self {
+            at,
+            message: "the text ends here",
+            cut: true,
+        }
     }
 
     /// The same; where the text ended first, told with the place where the value begins that it ends in.
@@ -86,14 +94,45 @@ pub fn read(text: &str, at: usize, words: Words, room: &mut usize) -> Result<Men
     let (repairs, was_json) = (reader.repairs, reader.was_json);
     match read {
         Ok(value) if levels > 0 => {
-            let left_open = Some(Box::new(LeftOpen { value, levels, repairs }));
-            let is_cut = text.get(end..).unwrap_or_default().trim_matches(is_space).is_empty();
-            let ending = is_cut.then(|| Ending { keep: end, rest: "}".repeat(levels) });
-            let fault = if is_cut { Fault::cut(end) } else { Fault::new(end, ENDS_EARLY) };
-            Err(Broken { fault, reached: end, was_json, left_open, ending })
+            let left_open = Some(Box::new(LeftOpen {
+                value,
+                levels,
+                repairs,
+            }));
+            let is_cut = text
+                .get(end..)
+                .unwrap_or_default()
+                .trim_matches(is_space)
+                .is_empty();
+            let ending = is_cut.then(|| Ending {
+                keep: end,
+                rest: "}".repeat(levels),
+            });
+            let fault = if is_cut {
+                Fault::cut(end)
+            } else {
+                Fault::new(end, ENDS_EARLY)
+            };
+            Err(Broken {
+                fault,
+                reached: end,
+                was_json,
+                left_open,
+                ending,
+            })
         }
-        Ok(value) => Ok(Mended { value, end, repairs }),
-        Err(fault) => Err(Broken { fault, reached: end, was_json, left_open: None, ending }),
+        Ok(value) => Ok(Mended {
+            value,
+            end,
+            repairs,
+        }),
+        Err(fault) => Err(Broken {
+            fault,
+            reached: end,
+            was_json,
+            left_open: None,
+            ending,
+        }),
     }
 }
 
@@ -174,8 +213,14 @@ impl<'t> Reader<'t> {
             Some('[') => self.nested(0, |reader| reader.array(']')),
             Some(',' | '}' | ']') => Err(Fault::new(at, "a value is missing")),
             Some(_) if self.cursor.rest().starts_with("```") => {
-                let string = if place == Place::Member { self.fenced() } else { None };
-                string.map(Value::String).ok_or_else(|| Fault::new(at, ENDS_EARLY))
+                let string = if place == Place::Member {
+                    self.fenced()
+                } else {
+                    None
+                };
+                string
+                    .map(Value::String)
+                    .ok_or_else(|| Fault::new(at, ENDS_EARLY))
             }
             Some(c) if quote::is_quote(c) => self.joined(place).map(Value::String),
             Some(_) if is_elision(self.cursor.rest()) => Err(Fault::new(at, LEFT_OUT)),
@@ -201,7 +246,11 @@ impl<'t> Reader<'t> {
     }
 
     /// `kind`: 1 for an object.
-    fn nested(&mut self, kind: u128, read: impl FnOnce(&mut Self) -> Result<Value, Fault>) -> Result<Value, Fault> {
+    fn nested(
+        &mut self,
+        kind: u128,
+        read: impl FnOnce(&mut Self) -> Result<Value, Fault>,
+    ) -> Result<Value, Fault> {
         self.cursor.bump();
         self.depth += 1;
         self.open = self.open << 1 | kind;
@@ -220,14 +269,21 @@ impl<'t> Reader<'t> {
             return Ok(Value::Array(items));
         }
         while self.cursor.peek() != Some(close) {
-            items.push(if self.lacks_brace(close) { self.unopened()? } else { self.value(Place::Element)? });
+            items.push(if self.lacks_brace(close) {
+                self.unopened()?
+            } else {
+                self.value(Place::Element)?
+            });
             if close == ']' && self.closes_around(close) {
                 return Ok(Value::Array(items));
             }
             self.separator(close)?;
         }
         self.cursor.bump();
-        if self.in_objects == 0 && matches!(items.as_slice(), [Value::String(_)]) && self.repairs.has(repair::BARE_TEXT) {
+        if self.in_objects == 0
+            && matches!(items.as_slice(), [Value::String(_)])
+            && self.repairs.has(repair::BARE_TEXT)
+        {
             return Err(Fault::new(opened, "expected a JSON value"));
         }
         Ok(Value::Array(items))
@@ -248,11 +304,17 @@ impl<'t> Reader<'t> {
             self.begun = Some(Begun { name, value: None });
             let key = self.name()?;
             if self.is_reopened && members.contains_key(&key) {
-                return Err(Fault::new(self.cursor.at(), "a member that was there before follows behind the closing bracket"));
+                return Err(Fault::new(
+                    self.cursor.at(),
+                    "a member that was there before follows behind the closing bracket",
+                ));
             }
             self.trivia()?;
             if !self.cursor.is_at_end() {
-                self.begun = Some(Begun { name, value: Some(self.cursor.at()) });
+                self.begun = Some(Begun {
+                    name,
+                    value: Some(self.cursor.at()),
+                });
             }
             let value = if matches!(self.cursor.peek(), Some(',' | '}')) {
                 self.repairs.note(repair::NO_VALUE);
@@ -304,7 +366,11 @@ impl<'t> Reader<'t> {
                 self.repairs.note(repair::MISSING_COMMA);
                 Ok(())
             }
-            Some(_) if close == ']' && quote::begins_value(self.cursor) && !is_digit_group(before, self.cursor) => {
+            Some(_)
+                if close == ']'
+                    && quote::begins_value(self.cursor)
+                    && !is_digit_group(before, self.cursor) =>
+            {
                 self.repairs.note(repair::MISSING_COMMA);
                 Ok(())
             }
@@ -345,7 +411,10 @@ impl<'t> Reader<'t> {
 /// `["one" two", "three"]`: an element behind another one lacks its comma and its opening quote.
 fn lost_its_quote(before: Cursor<'_>, next: Cursor<'_>) -> bool {
     let had_comma = before.since(0).ends_with(",\"");
-    before.previous() == Some('"') && !had_comma && next.at() > before.at() && quote::begins_unquoted_element(next)
+    before.previous() == Some('"')
+        && !had_comma
+        && next.at() > before.at()
+        && quote::begins_unquoted_element(next)
 }
 
 /// `[12 000]`: one number or two? Nobody knows.

@@ -64,7 +64,8 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
     let quote = after.bump();
     let next = after.peek();
     let is_single = matches!(quote, Some('\'' | '’' | '‘'));
-    let between_letters = previous.is_some_and(char::is_alphanumeric) && next.is_some_and(char::is_alphabetic);
+    let between_letters =
+        previous.is_some_and(char::is_alphanumeric) && next.is_some_and(char::is_alphabetic);
     if is_single && between_letters {
         return Role::Text;
     }
@@ -77,7 +78,12 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
     if between_letters && !open && is_inside && !ends_string(after, place, false) {
         return Role::Text;
     }
-    if place == Place::Key && quote == Some('"') && between_letters && !open && is_quotation_in_key(after) {
+    if place == Place::Key
+        && quote == Some('"')
+        && between_letters
+        && !open
+        && is_quotation_in_key(after)
+    {
         return Role::Opens;
     }
     if open {
@@ -88,7 +94,9 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
         };
     }
     let opens = place != Place::Key
-        && previous.is_none_or(|c| c.is_whitespace() || matches!(c, '(' | '[' | '{' | '-' | '–' | '—' | '/' | ':' | '='))
+        && previous.is_none_or(|c| {
+            c.is_whitespace() || matches!(c, '(' | '[' | '{' | '-' | '–' | '—' | '/' | ':' | '=')
+        })
         && next.is_some_and(|c| !c.is_whitespace());
     let plural = is_single && place != Place::Key && previous == Some('s') && next == Some(' ');
     let inches = quote == Some('"')
@@ -107,7 +115,11 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
 
 /// `6`, `1/2`, `5'11` at the end of `text`, but not `item6`.
 fn is_measure(text: &str) -> bool {
-    let word = text.chars().rev().take(LOOKAHEAD).take_while(|c| !c.is_whitespace());
+    let word = text
+        .chars()
+        .rev()
+        .take(LOOKAHEAD)
+        .take_while(|c| !c.is_whitespace());
     !word.take(2).any(char::is_alphabetic)
 }
 
@@ -140,7 +152,10 @@ pub fn ends_string(after: Cursor<'_>, place: Place, opens: bool) -> bool {
         Place::Member => gap && c != '}' && begins_member(ahead),
         Place::Element if ahead.eat(",") => {
             ahead.trivia();
-            ahead.is_at_end() || ahead.peek() == Some(']') || is_elision(ahead.rest()) || begins_value(ahead)
+            ahead.is_at_end()
+                || ahead.peek() == Some(']')
+                || is_elision(ahead.rest())
+                || begins_value(ahead)
         }
         Place::Element => gap && begins_value(ahead),
     }
@@ -152,7 +167,9 @@ pub fn begins_member(mut ahead: Cursor<'_>) -> bool {
     match ahead.peek() {
         None | Some('}') => return true,
         Some(c) if is_quote(c) => {
-            let Some(is_short) = skip_quoted(&mut ahead) else { return false };
+            let Some(is_short) = skip_quoted(&mut ahead) else {
+                return false;
+            };
             if !is_short {
                 return true;
             }
@@ -206,7 +223,9 @@ pub fn begins_last_member(ahead: Cursor<'_>) -> bool {
 /// `["one" two", "three"]`: a word with its closing quote alone, and the end of the element.
 pub fn begins_unquoted_element(ahead: Cursor<'_>) -> bool {
     let mut ahead = ahead.window(LOOKAHEAD);
-    let has_word = !ahead.skip_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-')).is_empty();
+    let has_word = !ahead
+        .skip_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
+        .is_empty();
     has_word && ahead.eat("\"") && {
         ahead.skip_while(char::is_whitespace);
         matches!(ahead.peek(), Some(',' | ']'))
@@ -216,7 +235,12 @@ pub fn begins_unquoted_element(ahead: Cursor<'_>) -> bool {
 /// `"k"e"y": 1`: behind a quote inside a key are the other one, the key's own and its colon.
 fn is_quotation_in_key(after: Cursor<'_>) -> bool {
     let mut ahead = after.window(LOOKAHEAD);
-    let mut ends_part = || !ahead.skip_while(|c| c.is_alphanumeric() || c == '_').is_empty() && ahead.eat("\"");
+    let mut ends_part = || {
+        !ahead
+            .skip_while(|c| c.is_alphanumeric() || c == '_')
+            .is_empty()
+            && ahead.eat("\"")
+    };
     ends_part() && ends_part() && {
         ahead.skip_while(char::is_whitespace);
         ahead.peek() == Some(':')
@@ -227,7 +251,8 @@ fn is_quotation_in_key(after: Cursor<'_>) -> bool {
 pub fn begins_member_for_certain(ahead: Cursor<'_>) -> bool {
     let mut ahead = ahead.window(LOOKAHEAD);
     let mut name = ahead;
-    let is_opening = name.bump().is_some_and(is_quote) && name.peek().is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let is_opening = name.bump().is_some_and(is_quote)
+        && name.peek().is_some_and(|c| c.is_alphanumeric() || c == '_');
     if !is_opening || skip_quoted(&mut ahead) != Some(true) {
         return false;
     }

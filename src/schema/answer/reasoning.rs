@@ -13,17 +13,27 @@ const MARKS: [(&str, &str); 5] = [
 /// A mark at the beginning of a text; its length in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    Opening { length: usize, closing: &'static str },
-    Closing { length: usize },
+    Opening {
+        length: usize,
+        closing: &'static str,
+    },
+    Closing {
+        length: usize,
+    },
 }
 
 /// The mark with which `text` begins.
 pub fn mark_at(text: &str) -> Option<Mark> {
     MARKS.iter().find_map(|&(opening, closing)| {
         if begins_with(text, opening) {
-            Some(Mark::Opening { length: opening.len(), closing })
+            Some(Mark::Opening {
+                length: opening.len(),
+                closing,
+            })
         } else if begins_with(text, closing) {
-            Some(Mark::Closing { length: closing.len() })
+            Some(Mark::Closing {
+                length: closing.len(),
+            })
         } else {
             None
         }
@@ -32,7 +42,10 @@ pub fn mark_at(text: &str) -> Option<Mark> {
 
 /// The byte behind the first `closing` mark in `text`.
 pub fn end_of(text: &str, closing: &str) -> Option<usize> {
-    let found = text.as_bytes().windows(closing.len()).position(|window| window.eq_ignore_ascii_case(closing.as_bytes()));
+    let found = text
+        .as_bytes()
+        .windows(closing.len())
+        .position(|window| window.eq_ignore_ascii_case(closing.as_bytes()));
     found.map(|start| start + closing.len())
 }
 
@@ -40,9 +53,16 @@ pub fn end_of(text: &str, closing: &str) -> Option<usize> {
 pub fn first_closing(text: &str) -> Option<usize> {
     text.match_indices(['<', '['])
         .map(|(at, _)| at)
-        .find(|&at| matches!(mark_at(text.get(at..).unwrap_or_default()), Some(Mark::Closing { .. })))
+        .find(|&at| {
+            matches!(
+                mark_at(text.get(at..).unwrap_or_default()),
+                Some(Mark::Closing { .. })
+            )
+        })
 }
 
 fn begins_with(text: &str, mark: &str) -> bool {
-    text.as_bytes().get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark.as_bytes()))
+    text.as_bytes()
+        .get(..mark.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(mark.as_bytes()))
 }

@@ -67,7 +67,8 @@ impl Repairs {
     pub fn note_duplicate(&mut self, key: &str) {
         if !self.has_duplicate() {
             let shown: String = key.chars().take(SHOWN_KEY).collect();
-            self.0.push(Cow::Owned(format!("{DUPLICATE}{shown:?}: kept the last")));
+            self.0
+                .push(Cow::Owned(format!("{DUPLICATE}{shown:?}: kept the last")));
         }
     }
 

@@ -25,14 +25,20 @@ impl Reader<'_> {
         let word = self.cursor.skip_while(is_word);
         if self.cursor.is_at_end() {
             // A literal is whole; a number may have been cut in the middle.
-            let literal = if place == Place::Member && LITERALS.contains(&word) { serde_json::from_str(word).ok() } else { None };
+            let literal = if place == Place::Member && LITERALS.contains(&word) {
+                serde_json::from_str(word).ok()
+            } else {
+                None
+            };
             return literal.ok_or_else(|| Fault::cut(start.at()));
         }
         // Outside of objects, a bare word is prose.
         let may_be_text = self.in_objects > 0 || self.words == Words::Elements;
         let is_cut_number = place == Place::Member && is_group(self.cursor, start.at());
-        let is_quoted_behind = may_be_text && self.cursor.peek() == Some('"') && !begins_string(self.cursor, place);
-        let ends = (!may_be_text || word_ends(self.cursor, place)) && !is_cut_number && !is_quoted_behind;
+        let is_quoted_behind =
+            may_be_text && self.cursor.peek() == Some('"') && !begins_string(self.cursor, place);
+        let ends =
+            (!may_be_text || word_ends(self.cursor, place)) && !is_cut_number && !is_quoted_behind;
         match classify(word) {
             Word::OutOfRange if ends => Err(Fault::new(start.at(), "the number is out of range")),
             Word::Known(value) if ends => Ok(value),
@@ -55,9 +61,14 @@ impl Reader<'_> {
     fn call(&mut self, start: Cursor<'_>) -> Option<Value> {
         self.cursor.eat("(").then_some(())?;
         let has_name = self.cursor.since(start.at()).len() > 1;
-        let inside = self.cursor.window(quote::LOOKAHEAD).skip_while(|c| !matches!(c, ')' | '\n' | '\\'));
+        let inside = self
+            .cursor
+            .window(quote::LOOKAHEAD)
+            .skip_while(|c| !matches!(c, ')' | '\n' | '\\'));
         let argument = inside.trim();
-        let text = ['"', '\''].iter().find_map(|&mark| argument.strip_prefix(mark)?.strip_suffix(mark));
+        let text = ['"', '\'']
+            .iter()
+            .find_map(|&mark| argument.strip_prefix(mark)?.strip_suffix(mark));
         let value = match text {
             Some(text) if !text.contains(quote::is_quote) => Value::String(text.to_owned()),
             Some(_) => return None,
@@ -77,12 +88,14 @@ fn begins_string(cursor: Cursor<'_>, place: Place) -> bool {
     let mut ahead = cursor.window(quote::LOOKAHEAD);
     ahead.bump();
     ahead.skip_while(char::is_whitespace);
-    place == Place::Element && !matches!(ahead.peek(), Some(',' | ']')) || quote::begins_quoted_key(cursor)
+    place == Place::Element && !matches!(ahead.peek(), Some(',' | ']'))
+        || quote::begins_quoted_key(cursor)
 }
 
 /// `1,234`: three digits behind a comma that is behind digits, and no key.
 pub fn is_group(cursor: Cursor<'_>, start: usize) -> bool {
-    let is_number = |c: char| c.is_ascii_digit() || matches!(c, ',' | '-' | '+' | '$' | '€' | '£' | '¥' | ' ');
+    let is_number =
+        |c: char| c.is_ascii_digit() || matches!(c, ',' | '-' | '+' | '$' | '€' | '£' | '¥' | ' ');
     let before = cursor.since(start);
     let mut ahead = cursor.window(quote::LOOKAHEAD);
     ahead.bump();
@@ -131,7 +144,9 @@ fn classify(word: &str) -> Word {
         "null" => Word::Known(Value::Null),
         "True" | "TRUE" => Word::Mended(Value::Bool(true), repair::LITERAL),
         "False" | "FALSE" => Word::Mended(Value::Bool(false), repair::LITERAL),
-        "None" | "Null" | "NULL" | "undefined" | "NaN" | "nan" => Word::Mended(Value::Null, repair::LITERAL),
+        "None" | "Null" | "NULL" | "undefined" | "NaN" | "nan" => {
+            Word::Mended(Value::Null, repair::LITERAL)
+        }
         "Infinity" | "-Infinity" | "+Infinity" | "inf" | "-inf" => Word::OutOfRange,
         _ => number(word),
     }
@@ -141,7 +156,9 @@ fn number(word: &str) -> Word {
     if let Ok(number) = serde_json::from_str::<Number>(word) {
         return Word::Known(Value::Number(number));
     }
-    let Some(rewritten) = rewrite(word) else { return Word::Unknown };
+    let Some(rewritten) = rewrite(word) else {
+        return Word::Unknown;
+    };
     match serde_json::from_str::<Number>(&rewritten) {
         Ok(number) => Word::Mended(Value::Number(number), repair::NUMBER),
         // The rewritten form is well-formed.
@@ -155,9 +172,15 @@ fn rewrite(word: &str) -> Option<String> {
         Some(rest) => ("-", rest),
         None => ("", word.strip_prefix('+').unwrap_or(word)),
     };
-    if let Some(hex) = unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X")) {
+    if let Some(hex) = unsigned
+        .strip_prefix("0x")
+        .or_else(|| unsigned.strip_prefix("0X"))
+    {
         let is_hex = !hex.starts_with('+');
-        return u64::from_str_radix(hex, 16).ok().filter(|_| is_hex).map(|value| format!("{sign}{value}"));
+        return u64::from_str_radix(hex, 16)
+            .ok()
+            .filter(|_| is_hex)
+            .map(|value| format!("{sign}{value}"));
     }
     let split = unsigned.find(['e', 'E']).unwrap_or(unsigned.len());
     let (mantissa, exponent) = unsigned.split_at_checked(split)?;

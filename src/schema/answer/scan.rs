@@ -27,13 +27,27 @@ pub const MAX_VALUES: usize = 1_000_000;
 /// Whether strict JSON of this text could hold more values than are read.
 pub fn holds_too_many_values(text: &str) -> bool {
     // Each value but the first follows one of these.
-    text.len() > MAX_VALUES && memchr::memchr3_iter(b',', b'[', b'{', text.as_bytes()).nth(MAX_VALUES).is_some()
+    text.len() > MAX_VALUES
+        && memchr::memchr3_iter(b',', b'[', b'{', text.as_bytes())
+            .nth(MAX_VALUES)
+            .is_some()
 }
 
 /// Finds the candidates in `text`, which is not strict JSON as a whole.
 pub fn scan(text: &str) -> Found {
-    let budget = text.len().saturating_mul(BUDGET_PER_BYTE).saturating_add(1024);
-    let mut scan = Scan { text, at: 0, body: 0, fence: None, budget, room: MAX_VALUES, found: Found::default() };
+    let budget = text
+        .len()
+        .saturating_mul(BUDGET_PER_BYTE)
+        .saturating_add(1024);
+    let mut scan = Scan {
+        text,
+        at: 0,
+        body: 0,
+        fence: None,
+        budget,
+        room: MAX_VALUES,
+        found: Found::default(),
+    };
     while scan.step() {}
     scan.end_of_fence(text.len());
     if scan.found.list.is_empty() && scan.found.cut.is_none() && !scan.found.in_reasoning {
@@ -63,7 +77,12 @@ impl Scan<'_> {
     /// Goes on to the next place of interest and past it; false at the end.
     fn step(&mut self) -> bool {
         let rest = self.rest();
-        let Some(next) = rest.bytes().position(|byte| matches!(byte, b'{' | b'[' | b'<' | b'`' | b'~')) else { return false };
+        let Some(next) = rest
+            .bytes()
+            .position(|byte| matches!(byte, b'{' | b'[' | b'<' | b'`' | b'~'))
+        else {
+            return false;
+        };
         self.at += next;
         let rest = self.rest();
         if let Some(mark) = reasoning::mark_at(rest) {
@@ -90,7 +109,10 @@ impl Scan<'_> {
         self.found.reasoning = true;
         match mark {
             Mark::Opening { length, closing } => {
-                let end = reasoning::end_of(self.text.get(self.at + length..).unwrap_or_default(), closing);
+                let end = reasoning::end_of(
+                    self.text.get(self.at + length..).unwrap_or_default(),
+                    closing,
+                );
                 let Some(end) = end else {
                     self.found.in_reasoning = true;
                     return false;
@@ -113,9 +135,12 @@ impl Scan<'_> {
     /// A word without quotes is meant as one where the JSON begins the text, or a block of code.
     fn words(&self, start: usize) -> Words {
         let before = |from: usize| self.text.get(from..start).unwrap_or_default();
-        let begins_block =
-            self.fence.is_some_and(|(line, count)| count == self.found.list.len() && before(line).chars().all(is_space));
-        if begins_block || (before(self.body).len() < LEADING_SPACE && before(self.body).chars().all(is_space)) {
+        let begins_block = self.fence.is_some_and(|(line, count)| {
+            count == self.found.list.len() && before(line).chars().all(is_space)
+        });
+        if begins_block
+            || (before(self.body).len() < LEADING_SPACE && before(self.body).chars().all(is_space))
+        {
             Words::Elements
         } else {
             Words::Prose
@@ -165,15 +190,25 @@ impl Scan<'_> {
         let has_more = next_member(after).is_some();
         // {"a": {"b": [1}, "c": 2}}: the bracket was missing elsewhere, so what is in what is not certain.
         let is_doubtful = repairs.as_ref().is_some_and(|repairs| {
-            let is_twofold = repairs.has_duplicate() && (repairs.has(repair::NO_BRACKET) || repairs.has(repair::NO_QUOTE));
+            let is_twofold = repairs.has_duplicate()
+                && (repairs.has(repair::NO_BRACKET) || repairs.has(repair::NO_QUOTE));
             is_twofold || repairs.has(repair::NO_BRACKET) && goes_on(after)
         });
         if has_more || is_doubtful {
-            let fault = Fault::new(span.end, "more members or brackets follow behind the closing bracket");
+            let fault = Fault::new(
+                span.end,
+                "more members or brackets follow behind the closing bracket",
+            );
             return self.skip_to_close(span.end, 1, fault) && self.spend(span.len());
         }
         let is_strict = repairs.is_none();
-        let candidate = Candidate { value, span, body: self.body, repairs: repairs.unwrap_or_default(), is_strict };
+        let candidate = Candidate {
+            value,
+            span,
+            body: self.body,
+            repairs: repairs.unwrap_or_default(),
+            is_strict,
+        };
         self.found.list.push(candidate);
         true
     }
@@ -197,7 +232,10 @@ impl Scan<'_> {
         let is_data = broken.was_json || self.words(start) == Words::Elements;
         self.found.ending = broken.ending.filter(|_| is_only && is_data);
         let span = start..broken.fault.at;
-        self.found.left_open = broken.left_open.filter(|_| is_only).map(|left_open| (span, left_open));
+        self.found.left_open = broken
+            .left_open
+            .filter(|_| is_only)
+            .map(|left_open| (span, left_open));
     }
 
     /// Goes on behind the bracket that brings `depth` to 0, counted from `from`; if there is none, behind the paragraph.
@@ -210,8 +248,13 @@ impl Scan<'_> {
             (length, length)
         } else {
             let behind = self.text.get(fault.at.max(from)..).unwrap_or_default();
-            let ends = ["\n\n", "\n\r\n", "\n```", "\n~~~"].iter().filter_map(|end| behind.find(end));
-            let end = ends.chain(reasoning::first_closing(behind)).min().unwrap_or(behind.len());
+            let ends = ["\n\n", "\n\r\n", "\n```", "\n~~~"]
+                .iter()
+                .filter_map(|end| behind.find(end));
+            let end = ends
+                .chain(reasoning::first_closing(behind))
+                .min()
+                .unwrap_or(behind.len());
             (rest.len() - behind.len() + end, rest.len())
         };
         self.at = from + length.max(1);
@@ -233,12 +276,19 @@ impl Scan<'_> {
     /// A code fence begins or ends a block; any other run of its characters is prose.
     fn fence_line(&mut self) {
         let mut cursor = Cursor::new(self.text, self.at);
-        let line_start = self.text.get(..self.at).unwrap_or_default().trim_end_matches(' ');
+        let line_start = self
+            .text
+            .get(..self.at)
+            .unwrap_or_default()
+            .trim_end_matches(' ');
         let mark = cursor.peek();
         let length = cursor.skip_while(|c| Some(c) == mark).len();
         let is_fence = length >= 3 && (line_start.is_empty() || line_start.ends_with('\n'));
         if is_fence && !self.end_of_fence(self.at) {
-            let line = cursor.rest().find('\n').map_or(self.text.len(), |end| cursor.at() + end);
+            let line = cursor
+                .rest()
+                .find('\n')
+                .map_or(self.text.len(), |end| cursor.at() + end);
             self.fence = Some((line, self.found.list.len()));
         }
         self.at = cursor.at();
@@ -246,7 +296,9 @@ impl Scan<'_> {
 
     /// A block without an object or array may hold a scalar. False if none was open.
     fn end_of_fence(&mut self, end: usize) -> bool {
-        let Some((start, count)) = self.fence.take() else { return false };
+        let Some((start, count)) = self.fence.take() else {
+            return false;
+        };
         if count == self.found.list.len() && self.found.cut.is_none() {
             self.scalar(start..end);
         }
@@ -256,10 +308,18 @@ impl Scan<'_> {
     fn scalar(&mut self, range: Range<usize>) {
         let text = self.text.get(range.clone()).unwrap_or_default();
         let trimmed = text.trim_matches(is_space);
-        if let Ok(value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_))) = serde_json::from_str(trimmed) {
+        if let Ok(value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_))) =
+            serde_json::from_str(trimmed)
+        {
             let start = range.start + (text.len() - text.trim_start_matches(is_space).len());
             let span = start..start + trimmed.len();
-            self.found.list.push(Candidate { value, span, body: self.body, repairs: Repairs::default(), is_strict: true });
+            self.found.list.push(Candidate {
+                value,
+                span,
+                body: self.body,
+                repairs: Repairs::default(),
+                is_strict: true,
+            });
         }
     }
 }
@@ -268,7 +328,9 @@ impl Scan<'_> {
 fn goes_on(mut behind: Cursor<'_>) -> bool {
     behind.skip_while(is_space);
     let is_fence = behind.rest().starts_with("```");
-    behind.peek().is_some_and(|c| matches!(c, '}' | ']' | '{' | '[' | ',') || quote::is_quote(c) && !is_fence)
+    behind.peek().is_some_and(|c| {
+        matches!(c, '}' | ']' | '{' | '[' | ',') || quote::is_quote(c) && !is_fence
+    })
 }
 
 /// The byte behind the bracket that brings `depth` back to 0, strings in double quotes left out.

@@ -13,7 +13,9 @@ impl Reader<'_> {
             if place != Place::Key && self.cursor.eat(triple) {
                 self.repairs.note(repair::TRIPLE_QUOTES);
                 let string = self.triple_quoted(opened, triple);
-                return string.map(block).map_err(|fault| fault.of_what_began_at(opened));
+                return string
+                    .map(block)
+                    .map_err(|fault| fault.of_what_began_at(opened));
             }
         }
         if place == Place::Member
@@ -24,14 +26,17 @@ impl Reader<'_> {
         if let Some(string) = self.doubly_quoted(place) {
             return Ok(string);
         }
-        let Some(mark) = self.cursor.bump() else { return Err(Fault::cut(opened)) };
+        let Some(mark) = self.cursor.bump() else {
+            return Err(Fault::cut(opened));
+        };
         match mark {
             '"' => {}
             '\'' => self.repairs.note(repair::SINGLE_QUOTES),
             '`' => self.repairs.note(repair::BACKTICKS),
             _ => self.repairs.note(repair::TYPOGRAPHIC_QUOTES),
         }
-        self.quoted(opened, quote::closers(mark), place).map_err(|fault| fault.of_what_began_at(opened))
+        self.quoted(opened, quote::closers(mark), place)
+            .map_err(|fault| fault.of_what_began_at(opened))
     }
 
     fn quoted(&mut self, opened: usize, closers: &[char], place: Place) -> Result<String, Fault> {
@@ -40,19 +45,30 @@ impl Reader<'_> {
         let mut in_quotation = false;
         let mut had_quotation = false;
         while self.text_until(closers, &mut string)? {
-            if place == Place::Member && string.trim_end().ends_with(',') && quote::begins_member_for_certain(self.cursor) {
+            if place == Place::Member
+                && string.trim_end().ends_with(',')
+                && quote::begins_member_for_certain(self.cursor)
+            {
                 // "New York, "zip": "…": the closing quote is missing, and the comma is the one between the members.
                 self.repairs.note(repair::NO_QUOTE);
                 self.was_json = true;
                 string.truncate(string.trim_end().len() - 1);
-                return if in_quotation { Err(ambiguous(opened)) } else { Ok(string) };
+                return if in_quotation {
+                    Err(ambiguous(opened))
+                } else {
+                    Ok(string)
+                };
             }
             match quote::role(self.cursor, start, place, in_quotation) {
                 Role::Ends => {
                     self.cursor.bump();
                     // A key is known by its colon: "the "x" axis" in prose is none.
                     self.was_json |= place != Place::Key;
-                    return if in_quotation { Err(ambiguous(opened)) } else { Ok(string) };
+                    return if in_quotation {
+                        Err(ambiguous(opened))
+                    } else {
+                        Ok(string)
+                    };
                 }
                 Role::Key => return Err(ambiguous(opened)),
                 Role::Opens if place == Place::Element && ends_line_with_comma(&string) => {
@@ -73,8 +89,15 @@ impl Reader<'_> {
             return Ok(string);
         }
         // Of strings with stray quotes, one that runs over the last bracket was misread, not cut.
-        let whole = self.cursor.since(0).trim_end_matches([' ', '\t', '\r', '\n', '`', '~']);
-        Err(if had_quotation && whole.ends_with(['}', ']']) { ambiguous(opened) } else { Fault::cut(opened) })
+        let whole = self
+            .cursor
+            .since(0)
+            .trim_end_matches([' ', '\t', '\r', '\n', '`', '~']);
+        Err(if had_quotation && whole.ends_with(['}', ']']) {
+            ambiguous(opened)
+        } else {
+            Fault::cut(opened)
+        })
     }
 
     fn triple_quoted(&mut self, opened: usize, triple: &str) -> Result<String, Fault> {
@@ -97,10 +120,17 @@ impl Reader<'_> {
         (info.len() < quote::LOOKAHEAD && ahead.peek() == Some('\n')).then_some(())?;
         let start = ahead.at();
         let whole = self.cursor.whole();
-        let line_ends = ahead.rest().match_indices('\n').map(|(at, _)| start + at + 1);
+        let line_ends = ahead
+            .rest()
+            .match_indices('\n')
+            .map(|(at, _)| start + at + 1);
         let end = line_ends
             .skip(1)
-            .find(|&at| whole.get(at..).is_some_and(|line| line.trim_start_matches([' ', '\t']).starts_with("```")))
+            .find(|&at| {
+                whole
+                    .get(at..)
+                    .is_some_and(|line| line.trim_start_matches([' ', '\t']).starts_with("```"))
+            })
             .unwrap_or(whole.len());
         // What was looked at counts as read.
         self.cursor = Cursor::new(whole, end);
@@ -130,8 +160,17 @@ impl Reader<'_> {
         ahead.eat("```");
         let block = ahead.since(start);
         ahead.eat("\"");
-        let ends = |at| quote::ends_string(Cursor::new(self.cursor.whole(), at).window(quote::LOOKAHEAD), Place::Member, false);
-        let is_block = block.find('"').is_some_and(|inner| !ends(start + inner + 1)) && !block.contains('\\');
+        let ends = |at| {
+            quote::ends_string(
+                Cursor::new(self.cursor.whole(), at).window(quote::LOOKAHEAD),
+                Place::Member,
+                false,
+            )
+        };
+        let is_block = block
+            .find('"')
+            .is_some_and(|inner| !ends(start + inner + 1))
+            && !block.contains('\\');
         (is_block && ends(ahead.at())).then(|| {
             self.repairs.note(repair::INNER_QUOTE);
             self.was_json = true;
@@ -148,14 +187,16 @@ impl Reader<'_> {
         let is_doubled = |ahead: &mut Cursor<'_>| ahead.bump() == Some(mark);
         is_doubled(&mut ahead).then_some(())?;
         let text = ahead.skip_while(|c| c >= ' ' && c != '\\' && c != mark);
-        let is_text = text.starts_with(char::is_alphanumeric) && text.ends_with(|c: char| !c.is_whitespace());
+        let is_text =
+            text.starts_with(char::is_alphanumeric) && text.ends_with(|c: char| !c.is_whitespace());
         let mut behind = ahead;
         let is_single = is_doubled(&mut behind) && behind.peek() != Some(mark);
         ahead = behind;
         if !is_single {
             ahead.bump();
         }
-        let is_usual = is_single && mark == '"' || place == Place::Key || self.repairs.has(repair::DOUBLED);
+        let is_usual =
+            is_single && mark == '"' || place == Place::Key || self.repairs.has(repair::DOUBLED);
         let is_end = if is_single {
             !ahead.is_at_end() && quote::ends_string(ahead, place, false)
         } else {
@@ -173,7 +214,10 @@ impl Reader<'_> {
     /// Moves the text before the next one of `closers` into `string`; false at the end of the text.
     fn text_until(&mut self, closers: &[char], string: &mut String) -> Result<bool, Fault> {
         loop {
-            string.push_str(self.cursor.skip_while(|c| c >= ' ' && c != '\\' && !closers.contains(&c)));
+            string.push_str(
+                self.cursor
+                    .skip_while(|c| c >= ' ' && c != '\\' && !closers.contains(&c)),
+            );
             match self.cursor.peek() {
                 None => return Ok(false),
                 Some('\\') => self.escape(string)?,
@@ -189,7 +233,9 @@ impl Reader<'_> {
     fn escape(&mut self, string: &mut String) -> Result<(), Fault> {
         let at = self.cursor.at();
         self.cursor.bump();
-        let Some(c) = self.cursor.peek() else { return Err(Fault::cut(at)) };
+        let Some(c) = self.cursor.peek() else {
+            return Err(Fault::cut(at));
+        };
         let meant = match c {
             '"' | '\\' | '/' => c,
             'b' => '\u{8}',
@@ -219,7 +265,9 @@ impl Reader<'_> {
         let at = self.cursor.at();
         self.cursor.bump();
         let Some(unit) = self.hex4() else {
-            if self.cursor.rest().len() < 4 && self.cursor.rest().chars().all(|c| c.is_ascii_hexdigit()) {
+            if self.cursor.rest().len() < 4
+                && self.cursor.rest().chars().all(|c| c.is_ascii_hexdigit())
+            {
                 return Err(Fault::cut(at));
             }
             self.repairs.note(repair::ESCAPE);
@@ -230,7 +278,9 @@ impl Reader<'_> {
         if (0xd800..0xdc00).contains(&unit) {
             let first_only = self.cursor;
             match self.cursor.eat("\\u").then(|| self.hex4()).flatten() {
-                Some(low @ 0xdc00..0xe000) => code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00),
+                Some(low @ 0xdc00..0xe000) => {
+                    code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)
+                }
                 _ => self.cursor = first_only,
             }
         }
@@ -242,7 +292,11 @@ impl Reader<'_> {
     }
 
     fn hex4(&mut self) -> Option<u32> {
-        let digits = self.cursor.rest().get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        let digits = self
+            .cursor
+            .rest()
+            .get(..4)
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         let code = u32::from_str_radix(digits, 16).ok()?;
         self.cursor.eat(digits);
         Some(code)
@@ -251,20 +305,40 @@ impl Reader<'_> {
 
 /// Text that begins on the line behind its marks, without the line breaks at its ends and the indentation that all its lines have.
 fn block(text: String) -> String {
-    let Some((_, lines)) = text.split_once('\n').filter(|(first, _)| first.trim().is_empty()) else { return text };
+    let Some((_, lines)) = text
+        .split_once('\n')
+        .filter(|(first, _)| first.trim().is_empty())
+    else {
+        return text;
+    };
     let lines: Vec<_> = lines.trim_end().lines().collect();
     let indentation = |line: &&str| line.len() - line.trim_start_matches([' ', '\t']).len();
-    let common = lines.iter().filter(|line| !line.trim().is_empty()).map(indentation).min().unwrap_or(0);
-    let outdented: Vec<_> = lines.iter().map(|line| line.get(common..).unwrap_or_default()).collect();
+    let common = lines
+        .iter()
+        .filter(|line| !line.trim().is_empty())
+        .map(indentation)
+        .min()
+        .unwrap_or(0);
+    let outdented: Vec<_> = lines
+        .iter()
+        .map(|line| line.get(common..).unwrap_or_default())
+        .collect();
     outdented.join("\n")
 }
 
 /// An element on a line of its own, whose closing quote is missing, and the comma behind it.
 fn ends_line_with_comma(string: &str) -> bool {
     let text = string.trim_end();
-    text.ends_with(',') && string.get(text.len()..).is_some_and(|space| space.contains('\n')) && !text.contains('\n')
+    text.ends_with(',')
+        && string
+            .get(text.len()..)
+            .is_some_and(|space| space.contains('\n'))
+        && !text.contains('\n')
 }
 
 fn ambiguous(opened: usize) -> Fault {
-    Fault::new(opened, "this string has quotes in it that are not escaped, and it is not clear where it ends")
+    Fault::new(
+        opened,
+        "this string has quotes in it that are not escaped, and it is not clear where it ends",
+    )
 }

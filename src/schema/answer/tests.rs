@@ -53,7 +53,10 @@ fn strict_json_is_returned_unchanged_even_if_not_accepted() {
     ];
     for text in texts {
         let answer = parse(text, |_| false).unwrap();
-        assert_eq!(answer.value.to_string(), serde_json::from_str::<Value>(text).unwrap().to_string());
+        assert_eq!(
+            answer.value.to_string(),
+            serde_json::from_str::<Value>(text).unwrap().to_string()
+        );
         assert!(answer.repairs.is_empty());
     }
 }
@@ -63,31 +66,73 @@ fn syntax_is_mended() {
     mends(&[
         (r#"{"a":1,}"#, json!({"a": 1})),
         (r#"{"a":[1,2,],}"#, json!({"a": [1, 2]})),
-        (r#"{"t":"a,}b // not # comment","n":1,}"#, json!({"t": "a,}b // not # comment", "n": 1})),
-        (r#"{"t":"```json\n{}\n```","n":1,}"#, json!({"t": "```json\n{}\n```", "n": 1})),
-        (r#"{"t":"<think>no</think>",}"#, json!({"t": "<think>no</think>"})),
+        (
+            r#"{"t":"a,}b // not # comment","n":1,}"#,
+            json!({"t": "a,}b // not # comment", "n": 1}),
+        ),
+        (
+            r#"{"t":"```json\n{}\n```","n":1,}"#,
+            json!({"t": "```json\n{}\n```", "n": 1}),
+        ),
+        (
+            r#"{"t":"<think>no</think>",}"#,
+            json!({"t": "<think>no</think>"}),
+        ),
         (r#"{,"a":1,,"b":2}"#, json!({"a": 1, "b": 2})),
         (r#"{"a":1 "b":2}"#, json!({"a": 1, "b": 2})),
-        ("{\"a\":\"x\"\n\"b\":[\"y\" \"z\" {\"c\":1} {\"c\":2}]}", json!({"a": "x", "b": ["y", "z", {"c": 1}, {"c": 2}]})),
-        (r#"{"a":"x""b":["y""z"]}"#, json!({"a": "x", "b": ["y", "z"]})),
+        (
+            "{\"a\":\"x\"\n\"b\":[\"y\" \"z\" {\"c\":1} {\"c\":2}]}",
+            json!({"a": "x", "b": ["y", "z", {"c": 1}, {"c": 2}]}),
+        ),
+        (
+            r#"{"a":"x""b":["y""z"]}"#,
+            json!({"a": "x", "b": ["y", "z"]}),
+        ),
         ("{\"a\":[1\n2 3]}", json!({"a": [1, 2, 3]})),
         ("{a: 1\n b: 2}", json!({"a": 1, "b": 2})),
         ("{a: 1 b: 2}", json!({"a": 1, "b": 2})),
-        ("{'a': 'x', 'b': ['y', 'z']}", json!({"a": "x", "b": ["y", "z"]})),
+        (
+            "{'a': 'x', 'b': ['y', 'z']}",
+            json!({"a": "x", "b": ["y", "z"]}),
+        ),
         (
             "{'a': 'it\\'s', 'b': 'it's', 'c': 'the dogs' bone', 'd': 'say \"no\"'}",
             json!({"a": "it's", "b": "it's", "c": "the dogs' bone", "d": "say \"no\""}),
         ),
-        ("{“a”: “x, y”, ‘b’: ‘it’s’, „c“: „z“, «d»: «w»}", json!({"a": "x, y", "b": "it’s", "c": "z", "d": "w"})),
+        (
+            "{“a”: “x, y”, ‘b’: ‘it’s’, „c“: „z“, «d»: «w»}",
+            json!({"a": "x, y", "b": "it’s", "c": "z", "d": "w"}),
+        ),
         (r#"{"a": "a “b” c",}"#, json!({"a": "a “b” c"})),
         ("{`a`: `x\ny`}", json!({"a": "x\ny"})),
-        (r"{a: 1, $b: 2, c-d: 3, é.f: 4, 5: 6}", json!({"a": 1, "$b": 2, "c-d": 3, "é.f": 4, "5": 6})),
-        ("{\"a\": 1, // one\n # two\n \"b\": /* three */ 2}", json!({"a": 1, "b": 2})),
-        ("{\"a\": \"x\" // one\n, \"b\": [1, # two\n 2 // three\n]}", json!({"a": "x", "b": [1, 2]})),
-        ("{\"a\": \"http://x.org/#y\", }", json!({"a": "http://x.org/#y"})),
-        ("{\"a\": \"one\ntwo\tthree\u{1}\"}", json!({"a": "one\ntwo\tthree\u{1}"})),
-        (r#"{"a": "\d+\.\w \' C:\users\x"}"#, json!({"a": r"\d+\.\w ' C:\users\x"})),
-        (r#"{"a": "\ud83d\ude00 \ud83d", }"#, json!({"a": "😀 \u{fffd}"})),
+        (
+            r"{a: 1, $b: 2, c-d: 3, é.f: 4, 5: 6}",
+            json!({"a": 1, "$b": 2, "c-d": 3, "é.f": 4, "5": 6}),
+        ),
+        (
+            "{\"a\": 1, // one\n # two\n \"b\": /* three */ 2}",
+            json!({"a": 1, "b": 2}),
+        ),
+        (
+            "{\"a\": \"x\" // one\n, \"b\": [1, # two\n 2 // three\n]}",
+            json!({"a": "x", "b": [1, 2]}),
+        ),
+        (
+            "{\"a\": \"http://x.org/#y\", }",
+            json!({"a": "http://x.org/#y"}),
+        ),
+        (
+            "{\"a\": \"one\ntwo\tthree\u{1}\"}",
+            json!({"a": "one\ntwo\tthree\u{1}"}),
+        ),
+        (
+            r#"{"a": "\d+\.\w \' C:\users\x"}"#,
+            json!({"a": r"\d+\.\w ' C:\users\x"}),
+        ),
+        (
+            r#"{"a": "\ud83d\ude00 \ud83d", }"#,
+            json!({"a": "😀 \u{fffd}"}),
+        ),
         (r#"{"a": "\u00e9\n\/\"\\", }"#, json!({"a": "é\n/\"\\"})),
         (
             r#"{"a": True, "b": False, "c": None, "d": undefined, "e": NaN, "f": TRUE}"#,
@@ -102,57 +147,141 @@ fn syntax_is_mended() {
         ("\u{a0}{\"a\":1}\u{a0}", json!({"a": 1})),
         (r#"{"a" => 1, b = 2}"#, json!({"a": 1, "b": 2})),
         (r#"{"a":1,"b":2,"a":3,}"#, json!({"a": 3, "b": 2})),
-        ("{\"a\": \"\"\"x \"y\"\nz\"\"\", \"b\": '''it's'''}", json!({"a": "x \"y\"\nz", "b": "it's"})),
+        (
+            "{\"a\": \"\"\"x \"y\"\nz\"\"\", \"b\": '''it's'''}",
+            json!({"a": "x \"y\"\nz", "b": "it's"}),
+        ),
         (
             r#"{"a":18446744073709551615,"b":1e30,"c":123456789012345678901234567890,}"#,
             json!({"a": u64::MAX, "b": 1e30, "c": 123_456_789_012_345_678_901_234_567_890.0}),
         ),
-        (r#"{"a":"","b":"x ","c":[""," "],}"#, json!({"a": "", "b": "x ", "c": ["", " "]})),
-        (r#"{"a":"(","b":"{","c":"[",}"#, json!({"a": "(", "b": "{", "c": "["})),
-        (r#"{"a": , "b": {"c": 1}, "d": }"#, json!({"a": null, "b": {"c": 1}, "d": null})),
-        (r#"{"total": 1,234, "net": -$12,345.60, "n": 7}"#, json!({"total": "1,234", "net": "-$12,345.60", "n": 7})),
+        (
+            r#"{"a":"","b":"x ","c":[""," "],}"#,
+            json!({"a": "", "b": "x ", "c": ["", " "]}),
+        ),
+        (
+            r#"{"a":"(","b":"{","c":"[",}"#,
+            json!({"a": "(", "b": "{", "c": "["}),
+        ),
+        (
+            r#"{"a": , "b": {"c": 1}, "d": }"#,
+            json!({"a": null, "b": {"c": 1}, "d": null}),
+        ),
+        (
+            r#"{"total": 1,234, "net": -$12,345.60, "n": 7}"#,
+            json!({"total": "1,234", "net": "-$12,345.60", "n": 7}),
+        ),
         (
             r#"{"id": ObjectId("5f0c"), "price": Decimal('1.50'), "n": NumberLong(7)}"#,
             json!({"id": "5f0c", "price": "1.50", "n": 7}),
         ),
-        (r#"{a: two words "b": 1}"#, json!({"a": "two words", "b": 1})),
-        (r#"{"a" 1, "b" "x", "c" [2]}"#, json!({"a": 1, "b": "x", "c": [2]})),
-        ("{'a': 'one ' + 'two', \"b\": \"x\" +\n \"y\"}", json!({"a": "one two", "b": "xy"})),
-        (r#"{a": 1, "b": red", c": 42", "d": "x"}"#, json!({"a": 1, "b": "red", "c": "42", "d": "x"})),
-        ("{full name: Ann, 'home city': Bern}", json!({"full name": "Ann", "home city": "Bern"})),
-        (r#"{"city": "Bern, "zip": "3000", "n": [1]}"#, json!({"city": "Bern", "zip": "3000", "n": [1]})),
+        (
+            r#"{a: two words "b": 1}"#,
+            json!({"a": "two words", "b": 1}),
+        ),
+        (
+            r#"{"a" 1, "b" "x", "c" [2]}"#,
+            json!({"a": 1, "b": "x", "c": [2]}),
+        ),
+        (
+            "{'a': 'one ' + 'two', \"b\": \"x\" +\n \"y\"}",
+            json!({"a": "one two", "b": "xy"}),
+        ),
+        (
+            r#"{a": 1, "b": red", c": 42", "d": "x"}"#,
+            json!({"a": 1, "b": "red", "c": "42", "d": "x"}),
+        ),
+        (
+            "{full name: Ann, 'home city': Bern}",
+            json!({"full name": "Ann", "home city": "Bern"}),
+        ),
+        (
+            r#"{"city": "Bern, "zip": "3000", "n": [1]}"#,
+            json!({"city": "Bern", "zip": "3000", "n": [1]}),
+        ),
         ("{\"a\":\"foo,\n\"b\":5}", json!({"a": "foo", "b": 5})),
-        ("{\"l\": [\n\"one,\n\"two\"\n]}", json!({"l": ["one", "two"]})),
-        (r#"{"l": [1, "semi"colon"]}"#, json!({"l": [1, "semi\"colon"]})),
-        (r#"{""a"": [{""b c"": ""5"", ""d"": oak}]}"#, json!({"a": [{"b c": "5", "d": "oak"}]})),
+        (
+            "{\"l\": [\n\"one,\n\"two\"\n]}",
+            json!({"l": ["one", "two"]}),
+        ),
+        (
+            r#"{"l": [1, "semi"colon"]}"#,
+            json!({"l": [1, "semi\"colon"]}),
+        ),
+        (
+            r#"{""a"": [{""b c"": ""5"", ""d"": oak}]}"#,
+            json!({"a": [{"b c": "5", "d": "oak"}]}),
+        ),
         (r#"{"a": ""x", "b": 1}"#, json!({"a": "x", "b": 1})),
         ("{`a´: `b´}", json!({"a": "b"})),
-        ("{re: /a-b.css/, path: /etc/hosts}", json!({"re": "/a-b.css/", "path": "/etc/hosts"})),
-        (r#"{"a": true, NOTE_HERE "b": "x" END }"#, json!({"a": true, "b": "x"})),
-        (r#"{"NOTE": 1, NOTE: 2, ID: 3}"#, json!({"NOTE": 2, "ID": 3})),
-        ("{\"c\": ```js\n  f(`a`, {\n    b: \"c\"});\n```,\n\"n\": 1}", json!({"c": "f(`a`, {\n  b: \"c\"});", "n": 1})),
-        ("{\"c\": \"\"\"\n    if a:\n      b(\"c\")\n  \"\"\"}", json!({"c": "if a:\n  b(\"c\")"})),
+        (
+            "{re: /a-b.css/, path: /etc/hosts}",
+            json!({"re": "/a-b.css/", "path": "/etc/hosts"}),
+        ),
+        (
+            r#"{"a": true, NOTE_HERE "b": "x" END }"#,
+            json!({"a": true, "b": "x"}),
+        ),
+        (
+            r#"{"NOTE": 1, NOTE: 2, ID: 3}"#,
+            json!({"NOTE": 2, "ID": 3}),
+        ),
+        (
+            "{\"c\": ```js\n  f(`a`, {\n    b: \"c\"});\n```,\n\"n\": 1}",
+            json!({"c": "f(`a`, {\n  b: \"c\"});", "n": 1}),
+        ),
+        (
+            "{\"c\": \"\"\"\n    if a:\n      b(\"c\")\n  \"\"\"}",
+            json!({"c": "if a:\n  b(\"c\")"}),
+        ),
         (
             "{\n  sig: f(a: T, b: U[]): Promise<V>,\n  path: /a/[id]\n}",
             json!({"sig": "f(a: T, b: U[]): Promise<V>", "path": "/a/[id]"}),
         ),
         (r#"{"l": [1, "x"}"#, json!({"l": [1, "x"]})),
-        (r#"{"a": {"l": ["x1"}, "b": [{"c": 1}, {"c": 2]}"#, json!({"a": {"l": ["x1"]}, "b": [{"c": 1}, {"c": 2}]})),
-        (r#"{"l": ["x1"}, "m": ["x2"]}"#, json!({"l": ["x1"], "m": ["x2"]})),
-        (r#"{"a": 1}, "b": {"c": 2}}"#, json!({"a": 1, "b": {"c": 2}})),
-        ("{'a': 1}, 'b': 2}, 'c': 3}", json!({"a": 1, "b": 2, "c": 3})),
+        (
+            r#"{"a": {"l": ["x1"}, "b": [{"c": 1}, {"c": 2]}"#,
+            json!({"a": {"l": ["x1"]}, "b": [{"c": 1}, {"c": 2}]}),
+        ),
+        (
+            r#"{"l": ["x1"}, "m": ["x2"]}"#,
+            json!({"l": ["x1"], "m": ["x2"]}),
+        ),
+        (
+            r#"{"a": 1}, "b": {"c": 2}}"#,
+            json!({"a": 1, "b": {"c": 2}}),
+        ),
+        (
+            "{'a': 1}, 'b': 2}, 'c': 3}",
+            json!({"a": 1, "b": 2, "c": 3}),
+        ),
         (r#"{"a:"x", "b:"y"}"#, json!({"a": "x", "b": "y"})),
-        (r#"{"a": one, two.", "b": 1}"#, json!({"a": "one, two.", "b": 1})),
+        (
+            r#"{"a": one, two.", "b": 1}"#,
+            json!({"a": "one, two.", "b": 1}),
+        ),
         (
             r#"{"a": so it is. "b": so it is, a brown fox. "c": x}"#,
             json!({"a": "so it is.", "b": "so it is, a brown fox.", "c": "x"}),
         ),
         ("[{a: foo}]", json!([{"a": "foo"}])),
-        ("{a: one{two words}, b: x{y}z}", json!({"a": "one{two words}", "b": "x{y}z"})),
-        (r#"{"a": {"b": 1 // one }, "c": 2}"#, json!({"a": {"b": 1}, "c": 2})),
+        (
+            "{a: one{two words}, b: x{y}z}",
+            json!({"a": "one{two words}", "b": "x{y}z"}),
+        ),
+        (
+            r#"{"a": {"b": 1 // one }, "c": 2}"#,
+            json!({"a": {"b": 1}, "c": 2}),
+        ),
         (r#"{"a": [1 # one ]}"#, json!({"a": [1]})),
-        (r#"{""a"": ''x y'', ""b"": ""5""}"#, json!({"a": "x y", "b": "5"})),
-        (r#"{"a": "v"alu"e", "b": "x"c: 2}"#, json!({"a": "v\"alu\"e", "b": "x", "c": 2})),
+        (
+            r#"{""a"": ''x y'', ""b"": ""5""}"#,
+            json!({"a": "x y", "b": "5"}),
+        ),
+        (
+            r#"{"a": "v"alu"e", "b": "x"c: 2}"#,
+            json!({"a": "v\"alu\"e", "b": "x", "c": 2}),
+        ),
     ]);
 }
 
@@ -161,29 +290,59 @@ fn what_is_plain_though_a_bracket_a_quote_or_a_colon_is_missing_is_mended() {
     mends(&[
         (r#"{"a: "x", "b:   "y"}"#, json!({"a": "x", "b": "y"})),
         (r#"{"a": [}"#, json!({"a": []})),
-        (r#"{"a": {"b": [ }, "c": 1}"#, json!({"a": {"b": []}, "c": 1})),
+        (
+            r#"{"a": {"b": [ }, "c": 1}"#,
+            json!({"a": {"b": []}, "c": 1}),
+        ),
         ("[{]", json!([{}])),
         (r#"{"l": [{]}"#, json!({"l": [{}]})),
-        (r#"["a": 1}, "b": {"c": [2]}}, {"d": 3}]"#, json!([{"a": 1}, {"b": {"c": [2]}}, {"d": 3}])),
+        (
+            r#"["a": 1}, "b": {"c": [2]}}, {"d": 3}]"#,
+            json!([{"a": 1}, {"b": {"c": [2]}}, {"d": 3}]),
+        ),
         (r#"{"l": ["a": 1}]}"#, json!({"l": [{"a": 1}]})),
-        (r#"{"a": one, two, three.",}"#, json!({"a": "one, two, three."})),
-        (r#"{"a": one, two, three", "b": 1}"#, json!({"a": "one, two, three", "b": 1})),
+        (
+            r#"{"a": one, two, three.",}"#,
+            json!({"a": "one, two, three."}),
+        ),
+        (
+            r#"{"a": one, two, three", "b": 1}"#,
+            json!({"a": "one, two, three", "b": 1}),
+        ),
         (r#"{"k"e"y": "x", "n": 1}"#, json!({"k\"e\"y": "x", "n": 1})),
         (r#"{"a": "x"}, "b" "y"}"#, json!({"a": "x", "b": "y"})),
-        (r#"["one1" two2", "three"]"#, json!(["one1", "two2", "three"])),
+        (
+            r#"["one1" two2", "three"]"#,
+            json!(["one1", "two2", "three"]),
+        ),
         (
             r#"{"l": ["one", "two" three" ], "m": ["a 6" pipe", "b"]}"#,
             json!({"l": ["one", "two", "three"], "m": ["a 6\" pipe", "b"]}),
         ),
-        (r#"{"t": "a 2x6" plank", "n": 1}"#, json!({"t": "a 2x6\" plank", "n": 1})),
-        (r#"{"c": "```json {"a": [{"b": 1}]}```", "n": 1}"#, json!({"c": "```json {\"a\": [{\"b\": 1}]}```", "n": 1})),
-        (r#"{"c": "```", "d": "x```",}"#, json!({"c": "```", "d": "x```"})),
-        (r#"{"c": "```js f(\"a\")```", "d": "x```",}"#, json!({"c": "```js f(\"a\")```", "d": "x```"})),
+        (
+            r#"{"t": "a 2x6" plank", "n": 1}"#,
+            json!({"t": "a 2x6\" plank", "n": 1}),
+        ),
+        (
+            r#"{"c": "```json {"a": [{"b": 1}]}```", "n": 1}"#,
+            json!({"c": "```json {\"a\": [{\"b\": 1}]}```", "n": 1}),
+        ),
+        (
+            r#"{"c": "```", "d": "x```",}"#,
+            json!({"c": "```", "d": "x```"}),
+        ),
+        (
+            r#"{"c": "```js f(\"a\")```", "d": "x```",}"#,
+            json!({"c": "```js f(\"a\")```", "d": "x```"}),
+        ),
         (
             "{\n  kind: form,\n  props: {title: string, done: () => void}\n}",
             json!({"kind": "form", "props": "{title: string, done: () => void}"}),
         ),
-        (r#"{\"a\": 1, \"b\": \"say \\\"no\\\"\"}"#, json!({"a": 1, "b": "say \"no\""})),
+        (
+            r#"{\"a\": 1, \"b\": \"say \\\"no\\\"\"}"#,
+            json!({"a": 1, "b": "say \"no\""}),
+        ),
     ]);
 }
 
@@ -194,32 +353,98 @@ fn words_without_quotes_are_text_inside_objects_only() {
             "{name: Ann Lee, age: 34, born: 1990-02-03, tags: [red, dark blue]}",
             json!({"name": "Ann Lee", "age": 34, "born": "1990-02-03", "tags": ["red", "dark blue"]}),
         ),
-        ("{\"price\": $12.50, \"weight\": 5 kg, \"zip\": 01234}", json!({"price": "$12.50", "weight": "5 kg", "zip": "01234"})),
-        ("{\"population\": 12 000, \"parts\": [1 000, 2 m]}", json!({"population": "12 000", "parts": ["1 000", "2 m"]})),
-        ("{\"url\": https://x.org/a, \"time\": 12:30 // noon\n}", json!({"url": "https://x.org/a", "time": "12:30"})),
+        (
+            "{\"price\": $12.50, \"weight\": 5 kg, \"zip\": 01234}",
+            json!({"price": "$12.50", "weight": "5 kg", "zip": "01234"}),
+        ),
+        (
+            "{\"population\": 12 000, \"parts\": [1 000, 2 m]}",
+            json!({"population": "12 000", "parts": ["1 000", "2 m"]}),
+        ),
+        (
+            "{\"url\": https://x.org/a, \"time\": 12:30 // noon\n}",
+            json!({"url": "https://x.org/a", "time": "12:30"}),
+        ),
     ]);
-    refuses(&[r#"{"a": 1, note "b": 2}"#, r#"{"a": "x" true}"#, r#"{"a": ""x"", y}"#], false);
-    refuses(&["[sic]", "They [red, blue] said", "{name: string, age: number}", "{name: <name>}", "{a: f(x)}"], false);
+    refuses(
+        &[
+            r#"{"a": 1, note "b": 2}"#,
+            r#"{"a": "x" true}"#,
+            r#"{"a": ""x"", y}"#,
+        ],
+        false,
+    );
+    refuses(
+        &[
+            "[sic]",
+            "They [red, blue] said",
+            "{name: string, age: number}",
+            "{name: <name>}",
+            "{a: f(x)}",
+        ],
+        false,
+    );
 }
 
 #[test]
 fn quotes_inside_strings_are_kept_where_the_end_is_clear() {
     mends(&[
-        (r#"{"t":"he said "hi" to me","n":1}"#, json!({"t": "he said \"hi\" to me", "n": 1})),
-        (r#"{"t":"he said "hi", then left","n":1}"#, json!({"t": "he said \"hi\", then left", "n": 1})),
-        (r#"{"t":"he said "hi", "bye" and left","n":1}"#, json!({"t": "he said \"hi\", \"bye\" and left", "n": 1})),
-        (r#"{"t":""Hello" is a greeting"}"#, json!({"t": "\"Hello\" is a greeting"})),
-        (r#"{"t":"a greeting: "Hello"","n":1}"#, json!({"t": "a greeting: \"Hello\"", "n": 1})),
-        (r#"{"t":["he said "hi", "bye" and left", "x"]}"#, json!({"t": ["he said \"hi\", \"bye\" and left", "x"]})),
-        (r#"{"t":"use "}" here","n":1}"#, json!({"t": "use \"}\" here", "n": 1})),
-        (r##"{"t":"ranked "#1" of all","n":1}"##, json!({"t": "ranked \"#1\" of all", "n": 1})),
-        ("{\"t\":\"see \"//x\" there\",\n\"n\":1}", json!({"t": "see \"//x\" there", "n": 1})),
-        (r#"{"t":"a 6" pipe","n":1}"#, json!({"t": "a 6\" pipe", "n": 1})),
-        (r"{“t”: “he said “hi” to me”}", json!({"t": "he said “hi” to me"})),
-        (r#"{"t":"the (so-called) "expert" said \"no\"","n":1}"#, json!({"t": "the (so-called) \"expert\" said \"no\"", "n": 1})),
+        (
+            r#"{"t":"he said "hi" to me","n":1}"#,
+            json!({"t": "he said \"hi\" to me", "n": 1}),
+        ),
+        (
+            r#"{"t":"he said "hi", then left","n":1}"#,
+            json!({"t": "he said \"hi\", then left", "n": 1}),
+        ),
+        (
+            r#"{"t":"he said "hi", "bye" and left","n":1}"#,
+            json!({"t": "he said \"hi\", \"bye\" and left", "n": 1}),
+        ),
+        (
+            r#"{"t":""Hello" is a greeting"}"#,
+            json!({"t": "\"Hello\" is a greeting"}),
+        ),
+        (
+            r#"{"t":"a greeting: "Hello"","n":1}"#,
+            json!({"t": "a greeting: \"Hello\"", "n": 1}),
+        ),
+        (
+            r#"{"t":["he said "hi", "bye" and left", "x"]}"#,
+            json!({"t": ["he said \"hi\", \"bye\" and left", "x"]}),
+        ),
+        (
+            r#"{"t":"use "}" here","n":1}"#,
+            json!({"t": "use \"}\" here", "n": 1}),
+        ),
+        (
+            r##"{"t":"ranked "#1" of all","n":1}"##,
+            json!({"t": "ranked \"#1\" of all", "n": 1}),
+        ),
+        (
+            "{\"t\":\"see \"//x\" there\",\n\"n\":1}",
+            json!({"t": "see \"//x\" there", "n": 1}),
+        ),
+        (
+            r#"{"t":"a 6" pipe","n":1}"#,
+            json!({"t": "a 6\" pipe", "n": 1}),
+        ),
+        (
+            r"{“t”: “he said “hi” to me”}",
+            json!({"t": "he said “hi” to me"}),
+        ),
+        (
+            r#"{"t":"the (so-called) "expert" said \"no\"","n":1}"#,
+            json!({"t": "the (so-called) \"expert\" said \"no\"", "n": 1}),
+        ),
     ]);
     refuses(
-        &[r#"{"a":"x", oops, "b":"y"}"#, r#"["a" oops, "b"]"#, r#"{"a":["foo, "bar", "baz"]}"#, r#"{"a":"x ", oops, "b":"y"}"#],
+        &[
+            r#"{"a":"x", oops, "b":"y"}"#,
+            r#"["a" oops, "b"]"#,
+            r#"{"a":["foo, "bar", "baz"]}"#,
+            r#"{"a":"x ", oops, "b":"y"}"#,
+        ],
         false,
     );
 }
@@ -263,17 +488,26 @@ fn text_around_the_json_is_removed() {
     ];
     mends(&texts.map(|text| (text, a.clone())));
     mends(&[
-        ("```json\n{\"code\": \"\n```js\nf()\n```\n\"}\n```", json!({"code": "\n```js\nf()\n```\n"})),
-        ("Here: {\"t\": \"a </think> b\"}", json!({"t": "a </think> b"})),
+        (
+            "```json\n{\"code\": \"\n```js\nf()\n```\n\"}\n```",
+            json!({"code": "\n```js\nf()\n```\n"}),
+        ),
+        (
+            "Here: {\"t\": \"a </think> b\"}",
+            json!({"t": "a </think> b"}),
+        ),
         ("Here: {'t': 'a <think> b'}", json!({"t": "a <think> b"})),
     ]);
 }
 
 #[test]
 fn a_list_of_words_that_begins_the_text_or_a_block_is_one() {
-    for text in
-        ["[red, dark blue]", "[red,dark blue] are the colours.", "So:\n```\n[red, dark blue]\n```", "[\nred,\ndark blue\n]"]
-    {
+    for text in [
+        "[red, dark blue]",
+        "[red,dark blue] are the colours.",
+        "So:\n```\n[red, dark blue]\n```",
+        "[\nred,\ndark blue\n]",
+    ] {
         let answer = parse(text, Value::is_array).unwrap();
         assert_eq!(answer.value, json!(["red", "dark blue"]), "{text}");
     }
@@ -284,10 +518,21 @@ fn the_schema_chooses() {
     let choose = |text: &str, keys| parse(text, has(keys)).unwrap().value;
     assert_eq!(choose("{\"a\":1} {\"b\":2}", &["a"]), json!({"a": 1}));
     assert_eq!(choose("{\"a\":1} {\"b\":2}", &["b"]), json!({"b": 2}));
-    assert_eq!(choose("{\"a\":1} {\"a\":2} {\"b\":2}", &["a"]), json!({"a": 2}));
-    assert_eq!(choose("{\"a\":1} {'a':2}", &["a"]), json!({"a": 1}), "strict before mended");
+    assert_eq!(
+        choose("{\"a\":1} {\"a\":2} {\"b\":2}", &["a"]),
+        json!({"a": 2})
+    );
+    assert_eq!(
+        choose("{\"a\":1} {'a':2}", &["a"]),
+        json!({"a": 1}),
+        "strict before mended"
+    );
     assert_eq!(choose("{\"b\":1} {'a':2}", &["a"]), json!({"a": 2}));
-    assert_eq!(choose("{\"b\":1} {\"b\":2,\"c\":3} {\"b\":4} [5]", &["a"]), json!({"b": 2, "c": 3}), "none: the largest");
+    assert_eq!(
+        choose("{\"b\":1} {\"b\":2,\"c\":3} {\"b\":4} [5]", &["a"]),
+        json!({"b": 2, "c": 3}),
+        "none: the largest"
+    );
     let many = format!("{{\"a\":1,\"b\":2}} {}", "[1] ".repeat(500));
     assert_eq!(choose(&many, &["z"]), json!({"a": 1, "b": 2}));
     let list = parse("Here: [{\"a\":1},{\"a\":2},]", Value::is_array).unwrap();
@@ -302,7 +547,11 @@ fn scalars_are_read_where_they_stand_alone() {
         ("The answer:\n```\ntrue\n```\n", json!(true)),
         ("\u{feff}\"x\"", json!("x")),
     ] {
-        assert_eq!(parse(text, |value| value == &expected).unwrap().value, expected, "{text}");
+        assert_eq!(
+            parse(text, |value| value == &expected).unwrap().value,
+            expected,
+            "{text}"
+        );
     }
 }
 
@@ -390,9 +639,17 @@ fn a_list_that_is_closed_before_its_last_element_is_refused() {
         r#"[1, 2], "x", {"a": 2}, [3]]"#,
     ] {
         let refused = read(text).unwrap_err();
-        assert!(refused.message.contains("more elements follow"), "{text}: {refused}");
+        assert!(
+            refused.message.contains("more elements follow"),
+            "{text}: {refused}"
+        );
     }
-    for text in ["[1, 2]]", "[1, 2] as in [3] and [see {\"a\": 1}]", "[see] [1, 2]", "{\"a\": 1}] [1, 2]"] {
+    for text in [
+        "[1, 2]]",
+        "[1, 2] as in [3] and [see {\"a\": 1}]",
+        "[see] [1, 2]",
+        "{\"a\": 1}] [1, 2]",
+    ] {
         assert!(read(text).is_ok(), "{text}");
     }
 }
@@ -482,20 +739,42 @@ fn repairs_and_faults_are_told_to_people() {
     let repairs = |text: &str| read(text).unwrap().repairs;
     assert_eq!(
         repairs("So:\n```json\n{'a': 'x', 'b': 'y',}\n```"),
-        ["removed text around the JSON", "replaced single quotes", "removed a trailing comma"]
+        [
+            "removed text around the JSON",
+            "replaced single quotes",
+            "removed a trailing comma"
+        ]
     );
     assert_eq!(repairs("```json\n{\"a\":1}\n```"), ["removed a code fence"]);
     assert_eq!(repairs("<think>x</think>{\"a\":1}"), ["removed reasoning"]);
     assert_eq!(repairs("\u{feff}{\"a\":1}"), ["removed a byte order mark"]);
-    assert_eq!(repairs("{\"a\":1,\"a\":2,\"b\":1,\"b\":2,}"), ["duplicate key \"a\": kept the last", "removed a trailing comma"]);
-    assert_eq!(repairs("{\"b\":1}\n{\"a\":1}"), ["chose among several JSON values", "removed text around the JSON"]);
+    assert_eq!(
+        repairs("{\"a\":1,\"a\":2,\"b\":1,\"b\":2,}"),
+        [
+            "duplicate key \"a\": kept the last",
+            "removed a trailing comma"
+        ]
+    );
+    assert_eq!(
+        repairs("{\"b\":1}\n{\"a\":1}"),
+        [
+            "chose among several JSON values",
+            "removed text around the JSON"
+        ]
+    );
     let message = |text: &str| read(text).unwrap_err().message;
-    assert_eq!(message("{\n  \"é\" ?}"), "the JSON in the answer is broken at line 2, column 7: expected ':' after a key");
+    assert_eq!(
+        message("{\n  \"é\" ?}"),
+        "the JSON in the answer is broken at line 2, column 7: expected ':' after a key"
+    );
     assert_eq!(
         message("x: {\n \"a\": [1,"),
         "the answer stops before its JSON is complete: the object opened at line 1, column 4 is not closed when the text ends at line 2, column 10"
     );
-    assert_eq!(message("I can't."), "the answer holds no JSON object or array");
+    assert_eq!(
+        message("I can't."),
+        "the answer holds no JSON object or array"
+    );
 }
 
 #[test]
@@ -521,12 +800,22 @@ fn depth_is_limited_as_in_serde_json() {
 
 #[test]
 fn a_million_values_are_not_read() {
-    let many = [",0", "[],", "{\"a\":1},", "\"\" ", "1 ", "a:1,"].map(|piece| piece.repeat(1_000_001));
+    let many =
+        [",0", "[],", "{\"a\":1},", "\"\" ", "1 ", "a:1,"].map(|piece| piece.repeat(1_000_001));
     for text in many {
-        for text in [format!("[0{text}]"), format!("So: [\n0 {text}]"), format!("So: {{a: 1, b: [{text}], c: 'x'}}")] {
+        for text in [
+            format!("[0{text}]"),
+            format!("So: [\n0 {text}]"),
+            format!("So: {{a: 1, b: [{text}], c: 'x'}}"),
+        ] {
             assert!(parse(&text, |_| true).is_err(), "{} …", &text[..20]);
         }
     }
     let prose = "A sentence, and another one that has no comma in it. ".repeat(60_000);
-    assert_eq!(parse(&format!("{prose}{{\"a\": 1}}"), |_| true).unwrap().value, json!({"a": 1}));
+    assert_eq!(
+        parse(&format!("{prose}{{\"a\": 1}}"), |_| true)
+            .unwrap()
+            .value,
+        json!({"a": 1})
+    );
 }

@@ -5,7 +5,12 @@ use serde_json::Value;
 use super::at::At;
 use super::fit::{Fit, Mended, Mender, Shapes};
 
-pub fn fit<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, items: &[Value], at: &At<'_>) -> Option<Fit> {
+pub fn fit<'s>(
+    work: &mut Mender<'_, 's>,
+    schema: &'s Value,
+    items: &[Value],
+    at: &At<'_>,
+) -> Option<Fit> {
     let list = |keyword: &str| schema.get(keyword).and_then(Value::as_array);
     let first = list("prefixItems").or_else(|| list("items"));
     let rest = match (schema.get("items"), first) {
@@ -14,9 +19,15 @@ pub fn fit<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, items: &[Value], at
     };
     let mut mended: Option<Mended> = None;
     for (index, item) in items.iter().enumerate() {
-        let Some(schema) = first.and_then(|first| first.get(index)).or(rest) else { break };
+        let Some(schema) = first.and_then(|first| first.get(index)).or(rest) else {
+            break;
+        };
         if let Fit::Mended(element) = work.fit(schema, item, &at.element(index), Shapes::Inward)? {
-            let list = mended.get_or_insert_with(|| Mended { value: Value::Null, cost: 0, notes: Vec::new() });
+            let list = mended.get_or_insert_with(|| Mended {
+                value: Value::Null,
+                cost: 0,
+                notes: Vec::new(),
+            });
             if list.value.is_null() {
                 list.value = Value::Array(items.to_vec());
             }

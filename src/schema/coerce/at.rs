@@ -19,16 +19,25 @@ enum Step<'a> {
 }
 
 impl At<'static> {
-    pub const ROOT: Self = At { parent: None, step: Step::Root };
+    pub const ROOT: Self = At {
+        parent: None,
+        step: Step::Root,
+    };
 }
 
 impl<'a> At<'a> {
     pub const fn member(&'a self, name: &'a str) -> Self {
-        Self { parent: Some(self), step: Step::Member(name) }
+        Self {
+            parent: Some(self),
+            step: Step::Member(name),
+        }
     }
 
     pub const fn element(&'a self, index: usize) -> Self {
-        Self { parent: Some(self), step: Step::Element(index) }
+        Self {
+            parent: Some(self),
+            step: Step::Element(index),
+        }
     }
 
     /// The name of the member that this is, or is an element of.

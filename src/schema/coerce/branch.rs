@@ -7,7 +7,13 @@ use super::choice;
 use super::fit::{Fit, Mended, Mender, Shapes};
 
 /// Fits `value` to the branch that takes the least mending; where two need as much and differ in what they make of it, to none.
-pub fn choose<'s>(work: &mut Mender<'_, 's>, branches: &'s [Value], value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
+pub fn choose<'s>(
+    work: &mut Mender<'_, 's>,
+    branches: &'s [Value],
+    value: &Value,
+    at: &At<'_>,
+    shapes: Shapes,
+) -> Option<Fit> {
     let mut best: Option<Mended> = None;
     let mut is_tie = false;
     for branch in branches {
@@ -24,7 +30,9 @@ pub fn choose<'s>(work: &mut Mender<'_, 's>, branches: &'s [Value], value: &Valu
     // Words of which each has a branch of its own: all are looked at together, with what is said of them.
     if let Some(named) = named(branches) {
         let chosen = choice::choose(&named, value, at);
-        let is_word = best.as_ref().is_none_or(|best| named.iter().any(|(word, _)| **word == best.value));
+        let is_word = best
+            .as_ref()
+            .is_none_or(|best| named.iter().any(|(word, _)| **word == best.value));
         if is_word && (chosen.is_some() || value.is_string()) {
             return chosen.map(Fit::Mended);
         }
@@ -38,7 +46,10 @@ fn named(branches: &[Value]) -> Option<Vec<(&Value, Option<&str>)>> {
         .iter()
         .filter_map(|branch| {
             let text = |keyword| branch.get(keyword).and_then(Value::as_str);
-            Some((branch.get("const")?, text("title").or_else(|| text("description"))))
+            Some((
+                branch.get("const")?,
+                text("title").or_else(|| text("description")),
+            ))
         })
         .collect();
     (named.len() > 1).then_some(named)

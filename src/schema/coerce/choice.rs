@@ -31,7 +31,15 @@ pub fn choose(listed: &[(&Value, Option<&str>)], value: &Value, at: &At<'_>) -> 
         // 2 for "2", and the other way round.
         scalar if !scalar.is_object() && !scalar.is_array() => {
             let text = scalar.to_string();
-            (only(listed.iter().filter(|(listed, _)| listed.as_str() == Some(&text)).map(|(value, _)| *value))?, SPELLED)
+            (
+                only(
+                    listed
+                        .iter()
+                        .filter(|(listed, _)| listed.as_str() == Some(&text))
+                        .map(|(value, _)| *value),
+                )?,
+                SPELLED,
+            )
         }
         _ => return None,
     };
@@ -41,34 +49,55 @@ pub fn choose(listed: &[(&Value, Option<&str>)], value: &Value, at: &At<'_>) -> 
 
 fn in_words<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<(&'s Value, u32)> {
     let text = bare(text);
-    let words = || listed.iter().filter_map(|(value, _)| Some((*value, value.as_str()?)));
-    let trimmed = || words().filter(|(_, word)| word.trim() == text).map(|(value, _)| value);
+    let words = || {
+        listed
+            .iter()
+            .filter_map(|(value, _)| Some((*value, value.as_str()?)))
+    };
+    let trimmed = || {
+        words()
+            .filter(|(_, word)| word.trim() == text)
+            .map(|(value, _)| value)
+    };
     if trimmed().next().is_some() {
         return only(trimmed()).map(|value| (value, SPELLED));
     }
     let form = key_form(text);
     if !form.is_empty() {
-        let mut same: Vec<_> = words().filter(|(_, word)| key_form(word) == form).map(|(value, _)| value).collect();
+        let mut same: Vec<_> = words()
+            .filter(|(_, word)| key_form(word) == form)
+            .map(|(value, _)| value)
+            .collect();
         // Numbers with signs, and words of marks alone, have no form.
         let is_signed = words().any(|(_, word)| has_sign(word));
         let is_exact = |word: &str| word.to_lowercase() == text.to_lowercase();
         same.retain(|value| {
-            value.as_str().is_some_and(|word| !(is_signed && (has_sign(word) || has_sign(text))) || is_exact(word))
+            value.as_str().is_some_and(|word| {
+                !(is_signed && (has_sign(word) || has_sign(text))) || is_exact(word)
+            })
         });
         if !same.is_empty() {
             return only(same.into_iter()).map(|value| (value, SPELLED));
         }
-        let told = listed.iter().filter(|(_, about)| about.is_some_and(|about| key_form(about) == form)).map(|(value, _)| *value);
+        let told = listed
+            .iter()
+            .filter(|(_, about)| about.is_some_and(|about| key_form(about) == form))
+            .map(|(value, _)| *value);
         if let Some(value) = only(told) {
             return Some((value, SPELLED));
         }
     }
-    let others = listed.iter().map(|(value, _)| *value).filter(|value| match value {
-        Value::Bool(listed) => truth(text) == Some(*listed),
-        Value::Null => says_nothing(&Value::String(text.to_owned())),
-        Value::Number(_) => serde_json::from_str::<Value>(text).is_ok_and(|read| equal(&read, value)),
-        _ => false,
-    });
+    let others = listed
+        .iter()
+        .map(|(value, _)| *value)
+        .filter(|value| match value {
+            Value::Bool(listed) => truth(text) == Some(*listed),
+            Value::Null => says_nothing(&Value::String(text.to_owned())),
+            Value::Number(_) => {
+                serde_json::from_str::<Value>(text).is_ok_and(|read| equal(&read, value))
+            }
+            _ => false,
+        });
     if let Some(value) = only(others) {
         return Some((value, SPELLED));
     }
@@ -87,9 +116,15 @@ fn among<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<&'s Val
     }
     let exact = |word: &str, found: &str| word == found;
     let in_any_case = |word: &str, found: &str| key_form(word) == key_form(found);
-    let candidates: Vec<_> = listed.iter().filter_map(|(value, _)| Some((*value, value.as_str()?))).collect();
-    let ways: &[fn(&str, &str) -> bool] =
-        if candidates.iter().any(|(_, word)| has_sign(word)) { &[exact] } else { &[exact, in_any_case] };
+    let candidates: Vec<_> = listed
+        .iter()
+        .filter_map(|(value, _)| Some((*value, value.as_str()?)))
+        .collect();
+    let ways: &[fn(&str, &str) -> bool] = if candidates.iter().any(|(_, word)| has_sign(word)) {
+        &[exact]
+    } else {
+        &[exact, in_any_case]
+    };
     for &is_same in ways {
         match find(&candidates, text, is_same) {
             Found::None => {}
@@ -107,7 +142,11 @@ enum Found<'s> {
 }
 
 /// Goes through the text word by word, taking the longest listed one at each place.
-fn find<'s>(candidates: &[(&'s Value, &str)], text: &str, is_same: fn(&str, &str) -> bool) -> Found<'s> {
+fn find<'s>(
+    candidates: &[(&'s Value, &str)],
+    text: &str,
+    is_same: fn(&str, &str) -> bool,
+) -> Found<'s> {
     let places: Vec<_> = words(text).collect();
     let (mut found, mut has_doubt, mut at) = (None, false, 0);
     while let Some(&(start, word)) = places.get(at) {

@@ -30,7 +30,11 @@ pub struct Mended {
 
 impl Mended {
     pub fn new(value: Value, cost: u32, note: String) -> Self {
-        Self { value, cost, notes: vec![note] }
+        Self {
+            value,
+            cost,
+            notes: vec![note],
+        }
     }
 }
 
@@ -53,7 +57,13 @@ pub struct Mender<'d, 's> {
 
 impl<'d, 's> Mender<'d, 's> {
     pub fn new(document: &'d Document<'s>, value: &Value) -> Self {
-        Self { document, budget: count(value).saturating_mul(VISITS_PER_VALUE).saturating_add(LEAST_VISITS), depth: 0 }
+        Self {
+            document,
+            budget: count(value)
+                .saturating_mul(VISITS_PER_VALUE)
+                .saturating_add(LEAST_VISITS),
+            depth: 0,
+        }
     }
 
     #[cfg(any(test, fuzzing, doc))]
@@ -70,7 +80,13 @@ impl<'d, 's> Mender<'d, 's> {
 
     /// How `value` fits `schema`; `None`: it does not, whatever is done. What is said to fit may still break a keyword that is not
     /// looked at here.
-    pub fn fit(&mut self, schema: &'s Value, value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
+    pub fn fit(
+        &mut self,
+        schema: &'s Value,
+        value: &Value,
+        at: &At<'_>,
+        shapes: Shapes,
+    ) -> Option<Fit> {
         self.spend(1)?;
         if self.depth >= MAX_DEPTH {
             return None;
@@ -88,42 +104,80 @@ impl<'d, 's> Mender<'d, 's> {
     }
 
     /// What the schema says itself, then what it refers to, each on what the one before made of the value.
-    fn all(&mut self, schema: &'s Value, value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
+    fn all(
+        &mut self,
+        schema: &'s Value,
+        value: &Value,
+        at: &At<'_>,
+        shapes: Shapes,
+    ) -> Option<Fit> {
         // In draft 7 what stands beside `$ref` is ignored.
         let is_bare = self.document.draft() == Draft::Draft7 && schema.get("$ref").is_some();
-        let mut so_far = if is_bare { Fit::AsIs } else { self.own(schema, value, at, shapes)? };
-        let references = self.document.references(schema).into_iter().filter_map(|(.., target)| target);
-        let parts = schema.get("allOf").filter(|_| !is_bare).and_then(Value::as_array).into_iter().flatten();
+        let mut so_far = if is_bare {
+            Fit::AsIs
+        } else {
+            self.own(schema, value, at, shapes)?
+        };
+        let references = self
+            .document
+            .references(schema)
+            .into_iter()
+            .filter_map(|(.., target)| target);
+        let parts = schema
+            .get("allOf")
+            .filter(|_| !is_bare)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         for part in references.chain(parts) {
-            so_far = self.then(so_far, value, |work, value| work.fit(part, value, at, shapes))?;
+            so_far = self.then(so_far, value, |work, value| {
+                work.fit(part, value, at, shapes)
+            })?;
         }
         if is_bare {
             return Some(so_far);
         }
         for keyword in ["anyOf", "oneOf"] {
             if let Some(branches) = schema.get(keyword).and_then(Value::as_array) {
-                so_far = self.then(so_far, value, |work, value| branch::choose(work, branches, value, at, shapes))?;
+                so_far = self.then(so_far, value, |work, value| {
+                    branch::choose(work, branches, value, at, shapes)
+                })?;
             }
         }
         Some(so_far)
     }
 
     /// Goes on with what is there of `value`.
-    fn then(&mut self, so_far: Fit, value: &Value, next: impl FnOnce(&mut Self, &Value) -> Option<Fit>) -> Option<Fit> {
+    fn then(
+        &mut self,
+        so_far: Fit,
+        value: &Value,
+        next: impl FnOnce(&mut Self, &Value) -> Option<Fit>,
+    ) -> Option<Fit> {
         match so_far {
             Fit::AsIs => next(self, value),
             Fit::Mended(first) => Some(Fit::Mended(match next(self, &first.value)? {
                 Fit::AsIs => first,
                 Fit::Mended(second) => {
                     let notes = [first.notes, second.notes].concat();
-                    Mended { value: second.value, cost: first.cost + second.cost, notes }
+                    Mended {
+                        value: second.value,
+                        cost: first.cost + second.cost,
+                        notes,
+                    }
                 }
             })),
         }
     }
 
     /// By the keywords of `schema` alone.
-    fn own(&mut self, schema: &'s Value, value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
+    fn own(
+        &mut self,
+        schema: &'s Value,
+        value: &Value,
+        at: &At<'_>,
+        shapes: Shapes,
+    ) -> Option<Fit> {
         if let Some(choices) = choice::listed(schema) {
             self.spend(choices.len() / 16)?;
             if choices.iter().any(|listed| equal(listed, value)) {
@@ -140,15 +194,16 @@ impl<'d, 's> Mender<'d, 's> {
         match value {
             Value::Object(members) => {
                 let fit = object::fit(self, schema, members, at);
-                let is_close = fit.as_ref().is_some_and(|fit| !matches!(fit, Fit::Mended(mended) if mended.cost >= object::FAR));
+                let is_close = fit.as_ref().is_some_and(
+                    |fit| !matches!(fit, Fit::Mended(mended) if mended.cost >= object::FAR),
+                );
                 if is_close {
                     return fit;
                 }
                 nearer(fit, shape::reshaped(self, schema, value, at, shapes))
             }
-            Value::Array(items) => {
-                array::fit(self, schema, items, at).or_else(|| shape::reshaped(self, schema, value, at, shapes))
-            }
+            Value::Array(items) => array::fit(self, schema, items, at)
+                .or_else(|| shape::reshaped(self, schema, value, at, shapes)),
             _ => Some(Fit::AsIs),
         }
     }
@@ -156,7 +211,9 @@ impl<'d, 's> Mender<'d, 's> {
 
 fn nearer(one: Option<Fit>, other: Option<Fit>) -> Option<Fit> {
     match (one, other) {
-        (Some(Fit::Mended(one)), Some(Fit::Mended(other))) => Some(Fit::Mended(if other.cost < one.cost { other } else { one })),
+        (Some(Fit::Mended(one)), Some(Fit::Mended(other))) => {
+            Some(Fit::Mended(if other.cost < one.cost { other } else { one }))
+        }
         (one, other) => one.or(other),
     }
 }
@@ -171,7 +228,11 @@ fn has_type(schema: &Value, value: &Value) -> bool {
 pub fn wanted(schema: &Value) -> impl Iterator<Item = &str> {
     let kind = schema.get("type");
     let one = kind.and_then(Value::as_str);
-    let many = kind.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let many = kind
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     one.into_iter().chain(many)
 }
 
@@ -193,9 +254,13 @@ fn is_whole(number: &Number) -> bool {
 }
 
 /// As JSON Schema compares: 1 is 1.0.
-#[expect(clippy::float_cmp, reason = "equal numbers in two forms, not nearly equal ones")]
+#[expect(
+    clippy::float_cmp,
+    reason = "equal numbers in two forms, not nearly equal ones"
+)]
 pub fn equal(one: &Value, other: &Value) -> bool {
-    one == other || matches!((one.as_f64(), other.as_f64()), (Some(one), Some(other)) if one == other)
+    one == other
+        || matches!((one.as_f64(), other.as_f64()), (Some(one), Some(other)) if one == other)
 }
 
 /// Values in a value, itself included; a long text counts as several.

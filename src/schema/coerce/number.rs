@@ -16,9 +16,15 @@ pub fn read(text: &str, schema: &Value, name: &str) -> Option<Value> {
     }
     let (is_negative, rest) = sign(text);
     let (has_currency, rest) = currency_before(rest);
-    let (is_negative, rest) = if is_negative { (true, rest) } else { sign(rest) };
+    let (is_negative, rest) = if is_negative {
+        (true, rest)
+    } else {
+        sign(rest)
+    };
     let length = rest.find(|c: char| !is_of_number(c)).unwrap_or(rest.len());
-    let digits = rest.get(..length)?.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let digits = rest
+        .get(..length)?
+        .trim_end_matches(|c: char| !c.is_ascii_digit());
     let behind = rest.get(digits.len()..)?;
     let (digits, exponent, behind) = exponent(digits, behind);
     let scale = unit::read(behind, has_currency, schema, name)?;
@@ -27,8 +33,12 @@ pub fn read(text: &str, schema: &Value, name: &str) -> Option<Value> {
         Scale::Power(power) => decimal.times(power + exponent)?,
         Scale::None => decimal.times(exponent)?,
     };
-    let number: Number = serde_json::from_str(&format!("{}{decimal}", if is_negative { "-" } else { "" })).ok()?;
-    number.as_f64().is_some_and(f64::is_finite).then_some(Value::Number(number))
+    let number: Number =
+        serde_json::from_str(&format!("{}{decimal}", if is_negative { "-" } else { "" })).ok()?;
+    number
+        .as_f64()
+        .is_some_and(f64::is_finite)
+        .then_some(Value::Number(number))
 }
 
 fn is_of_number(c: char) -> bool {
@@ -45,23 +55,39 @@ fn sign(text: &str) -> (bool, &str) {
             return (true, rest.trim_start());
         }
     }
-    (false, text.strip_prefix(['+', '#']).unwrap_or(text).trim_start())
+    (
+        false,
+        text.strip_prefix(['+', '#']).unwrap_or(text).trim_start(),
+    )
 }
 
 fn currency_before(text: &str) -> (bool, &str) {
-    let letters = text.find(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '−' | '+')).unwrap_or(text.len());
+    let letters = text
+        .find(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '−' | '+'))
+        .unwrap_or(text.len());
     let (before, rest) = text.split_at_checked(letters).unwrap_or(("", text));
-    if !before.is_empty() && unit::is_currency(before.trim()) { (true, rest) } else { (false, text) }
+    if !before.is_empty() && unit::is_currency(before.trim()) {
+        (true, rest)
+    } else {
+        (false, text)
+    }
 }
 
 /// `e5` behind the digits.
 fn exponent<'t>(digits: &'t str, behind: &'t str) -> (&'t str, i32, &'t str) {
     let none = (digits, 0, behind);
-    let Some(power) = behind.strip_prefix(['e', 'E']) else { return none };
+    let Some(power) = behind.strip_prefix(['e', 'E']) else {
+        return none;
+    };
     let unsigned = power.strip_prefix(['+', '-']).unwrap_or(power);
-    let length = unsigned.find(|c: char| !c.is_ascii_digit()).unwrap_or(unsigned.len());
+    let length = unsigned
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(unsigned.len());
     let signed = power.len() - unsigned.len() + length;
-    match (power.get(..signed).and_then(|power| power.parse().ok()), power.get(signed..)) {
+    match (
+        power.get(..signed).and_then(|power| power.parse().ok()),
+        power.get(signed..),
+    ) {
         (Some(power), Some(rest)) if (-300..=300).contains(&power) => (digits, power, rest),
         _ => none,
     }
@@ -77,10 +103,15 @@ impl Decimal {
     /// `1,234.5`, `1 234,5`, `1.234.567`: groups of three, and a point where it can be nothing else.
     fn read(text: &str) -> Option<Self> {
         let point = point(text)?;
-        let (whole, fraction) = point.map_or(Some((text, "")), |at| Some((text.get(..at)?, text.get(at + 1..)?)))?;
-        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let (whole, fraction) = point.map_or(Some((text, "")), |at| {
+            Some((text.get(..at)?, text.get(at + 1..)?))
+        })?;
+        let is_digits =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         let is_fraction = fraction.is_empty() || fraction.split('_').all(is_digits);
-        if !is_fraction || fraction.contains('_') && whole.contains(|c: char| c != '_' && !c.is_ascii_digit()) {
+        if !is_fraction
+            || fraction.contains('_') && whole.contains(|c: char| c != '_' && !c.is_ascii_digit())
+        {
             return None;
         }
         let fraction = fraction.replace('_', "");
@@ -91,14 +122,19 @@ impl Decimal {
         let is_grouped = match groups.as_slice() {
             [only] => !only.is_empty() || !fraction.is_empty(),
             [first, rest @ ..] => {
-                (1..=3).contains(&first.len()) && !first.starts_with('0') && rest.iter().all(|group| group.len() == 3)
+                (1..=3).contains(&first.len())
+                    && !first.starts_with('0')
+                    && rest.iter().all(|group| group.len() == 3)
             }
             [] => false,
         };
         // "01234" is a code, not a number.
         let is_code = whole.len() > 1 && whole.starts_with('0');
         let length = i32::try_from(fraction.len()).ok()?;
-        (is_one_kind && is_grouped && !is_code).then(|| Self { digits: groups.concat() + &fraction, fraction: length })
+        (is_one_kind && is_grouped && !is_code).then(|| Self {
+            digits: groups.concat() + &fraction,
+            fraction: length,
+        })
     }
 
     /// Times a power of ten.
@@ -119,7 +155,11 @@ impl std::fmt::Display for Decimal {
         let whole = whole.trim_start_matches('0');
         let behind = behind.trim_end_matches('0');
         let point = if behind.is_empty() { "" } else { "." };
-        write!(f, "{}{point}{behind}", if whole.is_empty() { "0" } else { whole })
+        write!(
+            f,
+            "{}{point}{behind}",
+            if whole.is_empty() { "0" } else { whole }
+        )
     }
 }
 

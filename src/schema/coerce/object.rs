@@ -26,7 +26,12 @@ struct Members<'s> {
 
 impl<'s> Members<'s> {
     fn of(schema: &'s Value) -> Self {
-        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let required = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
         Self {
             properties: schema.get("properties").and_then(Value::as_object),
             additional: schema.get("additionalProperties"),
@@ -56,18 +61,34 @@ impl<'s> Members<'s> {
             let is_first = !spelled.contains_key(&form);
             spelled.insert(form, is_first.then_some(key));
         }
-        let meant = |form: String, key: Option<&'m str>| Some((key?, missing.get(&form).copied()??));
-        spelled.into_iter().filter_map(|(form, key)| meant(form, key)).collect()
+        let meant =
+            |form: String, key: Option<&'m str>| Some((key?, missing.get(&form).copied()??));
+        spelled
+            .into_iter()
+            .filter_map(|(form, key)| meant(form, key))
+            .collect()
     }
 }
 
-pub fn fit<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, members: &Map<String, Value>, at: &At<'_>) -> Option<Fit> {
+pub fn fit<'s>(
+    work: &mut Mender<'_, 's>,
+    schema: &'s Value,
+    members: &Map<String, Value>,
+    at: &At<'_>,
+) -> Option<Fit> {
     let wanted = Members::of(schema);
-    let mut made = Mended { value: Value::Null, cost: 0, notes: Vec::new() };
+    let mut made = Mended {
+        value: Value::Null,
+        cost: 0,
+        notes: Vec::new(),
+    };
     let mut object = Map::new();
     let mut renamed = HashMap::new();
     if let Some(properties) = wanted.properties {
-        let known = members.keys().filter(|key| properties.contains_key(*key)).count();
+        let known = members
+            .keys()
+            .filter(|key| properties.contains_key(*key))
+            .count();
         if known < properties.len() && known < members.len() {
             work.spend((properties.len() + members.len()) / 4)?;
             renamed = wanted.renamed(members);
@@ -78,7 +99,10 @@ pub fn fit<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, members: &Map<Strin
         let name = renamed.get(key.as_str()).copied().unwrap_or(key);
         if name != key {
             made.cost = made.cost.saturating_add(RENAMED);
-            made.notes.push(at.member(name).note(&format!("renamed from {}", shown(&Value::String(key.clone())))));
+            made.notes.push(at.member(name).note(&format!(
+                "renamed from {}",
+                shown(&Value::String(key.clone()))
+            )));
         }
         let part = match wanted.property(name) {
             Some(part) => part,
@@ -88,7 +112,10 @@ pub fn fit<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, members: &Map<Strin
         let is_asked_for = wanted.property(name).is_some();
         if part == &Value::Bool(false) && !is_asked_for {
             made.cost = made.cost.saturating_add(DROPPED);
-            made.notes.push(at.member(name).note("removed: the schema allows no such member"));
+            made.notes.push(
+                at.member(name)
+                    .note("removed: the schema allows no such member"),
+            );
             continue;
         }
         match work.fit(part, value, &at.member(name), Shapes::Any) {
@@ -102,12 +129,19 @@ pub fn fit<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, members: &Map<Strin
             }
             None if says_nothing(value) && !wanted.required.contains(&name) => {
                 made.cost = made.cost.saturating_add(LEFT_OUT);
-                made.notes.push(at.member(name).note(&format!("left out: {} is no value for it", shown(value))));
+                made.notes.push(
+                    at.member(name)
+                        .note(&format!("left out: {} is no value for it", shown(value))),
+                );
             }
             None => return None,
         }
     }
-    if !wanted.required.iter().all(|name| object.contains_key(*name)) {
+    if !wanted
+        .required
+        .iter()
+        .all(|name| object.contains_key(*name))
+    {
         return None;
     }
     if made.notes.is_empty() {

@@ -13,7 +13,9 @@ const NULLED: u32 = 2;
 /// `value` as one of the types `kind`, said in another way; `None` where that would be a guess.
 pub fn converted(schema: &Value, value: &Value, kind: &str, at: &At<'_>) -> Option<Mended> {
     let (made, cost) = match (kind, value) {
-        ("number" | "integer", Value::String(text)) => (number::read(text, schema, at.name())?, CHEAP),
+        ("number" | "integer", Value::String(text)) => {
+            (number::read(text, schema, at.name())?, CHEAP)
+        }
         ("boolean", Value::String(text)) => (Value::Bool(truth(text)?), CHEAP),
         ("boolean", Value::Number(number)) => match number.as_u64()? {
             0 => (Value::Bool(false), NULLED),
@@ -21,7 +23,9 @@ pub fn converted(schema: &Value, value: &Value, kind: &str, at: &At<'_>) -> Opti
             _ => return None,
         },
         ("null", value) if says_nothing(value) => (Value::Null, NULLED),
-        ("string", Value::Number(number)) if is_exact(number) => (Value::String(number.to_string()), CHEAP),
+        ("string", Value::Number(number)) if is_exact(number) => {
+            (Value::String(number.to_string()), CHEAP)
+        }
         ("string", Value::Bool(truth)) => (Value::String(truth.to_string()), NULLED),
         _ => return None,
     };
@@ -31,12 +35,20 @@ pub fn converted(schema: &Value, value: &Value, kind: &str, at: &At<'_>) -> Opti
 
 /// Whether a number is written as it came.
 fn is_exact(number: &serde_json::Number) -> bool {
-    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|float| float.abs() < 1e15 && float.abs() > 1e-4)
+    number.is_i64()
+        || number.is_u64()
+        || number
+            .as_f64()
+            .is_some_and(|float| float.abs() < 1e15 && float.abs() > 1e-4)
 }
 
 /// A yes or a no.
 pub fn truth(text: &str) -> Option<bool> {
-    match bare(text).trim_end_matches(['.', '!']).to_lowercase().as_str() {
+    match bare(text)
+        .trim_end_matches(['.', '!'])
+        .to_lowercase()
+        .as_str()
+    {
         "true" | "yes" | "y" | "on" | "1" => Some(true),
         "false" | "no" | "n" | "off" | "0" => Some(false),
         _ => None,
@@ -69,7 +81,9 @@ pub fn says_nothing(value: &Value) -> bool {
     ];
     match value {
         Value::Null => true,
-        Value::String(text) => NOTHING.contains(&bare(text).trim_end_matches('.').to_lowercase().as_str()),
+        Value::String(text) => {
+            NOTHING.contains(&bare(text).trim_end_matches('.').to_lowercase().as_str())
+        }
         _ => false,
     }
 }

@@ -14,8 +14,16 @@ const WRAPPED: u32 = 4;
 const PUT_IN: u32 = 5;
 
 /// A value of a type that the schema does not want, in one that it does.
-pub fn converted<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
-    let mut ways: Vec<Mended> = wanted(schema).filter_map(|kind| scalar::converted(schema, value, kind, at)).collect();
+pub fn converted<'s>(
+    work: &mut Mender<'_, 's>,
+    schema: &'s Value,
+    value: &Value,
+    at: &At<'_>,
+    shapes: Shapes,
+) -> Option<Fit> {
+    let mut ways: Vec<Mended> = wanted(schema)
+        .filter_map(|kind| scalar::converted(schema, value, kind, at))
+        .collect();
     ways.retain(|way| has_bounds(schema, &way.value));
     match reshaped(work, schema, value, at, shapes) {
         Some(Fit::Mended(way)) => ways.push(way),
@@ -26,7 +34,13 @@ pub fn converted<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value
 }
 
 /// The value with a wrapper taken away or put around it, if the schema then fits.
-pub fn reshaped<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value, at: &At<'_>, shapes: Shapes) -> Option<Fit> {
+pub fn reshaped<'s>(
+    work: &mut Mender<'_, 's>,
+    schema: &'s Value,
+    value: &Value,
+    at: &At<'_>,
+    shapes: Shapes,
+) -> Option<Fit> {
     if shapes == Shapes::None {
         return None;
     }
@@ -34,7 +48,9 @@ pub fn reshaped<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value,
     let is_scalar = !value.is_object() && !value.is_array();
     let mut try_it = |work: &mut Mender<'_, 's>, other: &Value, cost: u32, what: &str| {
         let fit = work.fit(schema, other, at, Shapes::None);
-        if let Some(fit) = fit.filter(|fit| is_implied(schema, other) && !(cost == PUT_IN && is_far(fit, is_scalar))) {
+        if let Some(fit) = fit
+            .filter(|fit| is_implied(schema, other) && !(cost == PUT_IN && is_far(fit, is_scalar)))
+        {
             let note = at.note(what);
             ways.push(match fit {
                 Fit::AsIs => Mended::new(other.clone(), cost, note),
@@ -54,7 +70,12 @@ pub fn reshaped<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value,
             } else if wants(schema, "array")
                 && let Some(items) = listed(schema, text)
             {
-                try_it(work, &items, DECODED, &format!("read {} as a list", shown(value)));
+                try_it(
+                    work,
+                    &items,
+                    DECODED,
+                    &format!("read {} as a list", shown(value)),
+                );
             }
         }
         Value::Array(items) => {
@@ -64,11 +85,19 @@ pub fn reshaped<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value,
         }
         Value::Object(members) => {
             if let Some((name, inner)) = wrapped(schema, members) {
-                let what = format!("took the value out of {}", shown(&Value::String(name.to_owned())));
+                let what = format!(
+                    "took the value out of {}",
+                    shown(&Value::String(name.to_owned()))
+                );
                 match inner {
                     Value::String(text) => {
                         let inner = decoded(text);
-                        try_it(work, inner.as_ref().unwrap_or(&members[name]), UNWRAPPED, &what);
+                        try_it(
+                            work,
+                            inner.as_ref().unwrap_or(&members[name]),
+                            UNWRAPPED,
+                            &what,
+                        );
                     }
                     inner => try_it(work, inner, UNWRAPPED, &what),
                 }
@@ -76,7 +105,12 @@ pub fn reshaped<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value,
         }
         _ => {}
     }
-    if shapes == Shapes::Any && wants(schema, "array") && !value.is_array() && !value.is_null() && !is_several(schema, value) {
+    if shapes == Shapes::Any
+        && wants(schema, "array")
+        && !value.is_array()
+        && !value.is_null()
+        && !is_several(schema, value)
+    {
         try_it(work, &json!([value]), WRAPPED, "made it a list of one");
     }
     // In a list, a bare element may be anything.
@@ -87,7 +121,10 @@ pub fn reshaped<'s>(work: &mut Mender<'_, 's>, schema: &'s Value, value: &Value,
             work,
             &json!({ name: value }),
             PUT_IN,
-            &format!("made it the one member {}", shown(&Value::String(name.to_owned()))),
+            &format!(
+                "made it the one member {}",
+                shown(&Value::String(name.to_owned()))
+            ),
         );
     }
     nearest(ways).map(Fit::Mended)
@@ -113,7 +150,9 @@ fn nearest(ways: Vec<Mended>) -> Option<Mended> {
     let least = ways.iter().map(|way| way.cost).min()?;
     let mut nearest = ways.into_iter().filter(|way| way.cost == least);
     let first = nearest.next()?;
-    nearest.all(|other| other.value == first.value).then_some(first)
+    nearest
+        .all(|other| other.value == first.value)
+        .then_some(first)
 }
 
 fn wants(schema: &Value, kind: &str) -> bool {
@@ -123,7 +162,9 @@ fn wants(schema: &Value, kind: &str) -> bool {
 
 /// Whether a number made from words is within what the schema allows: outside, it was misread.
 fn has_bounds(schema: &Value, value: &Value) -> bool {
-    let Some(number) = value.as_f64() else { return true };
+    let Some(number) = value.as_f64() else {
+        return true;
+    };
     let bound = |keyword| schema.get(keyword).and_then(Value::as_f64);
     bound("minimum").is_none_or(|least| number >= least)
         && bound("maximum").is_none_or(|most| number <= most)
@@ -137,7 +178,9 @@ fn decoded(text: &str) -> Option<Value> {
     if !inner.starts_with(['{', '[', '`']) {
         return None;
     }
-    let value = answer::parse(inner, |value| value.is_object() || value.is_array()).ok()?.value;
+    let value = answer::parse(inner, |value| value.is_object() || value.is_array())
+        .ok()?
+        .value;
     (value.is_object() || value.is_array()).then_some(value)
 }
 
@@ -145,21 +188,40 @@ fn decoded(text: &str) -> Option<Value> {
 fn listed(schema: &Value, text: &str) -> Option<Value> {
     let items = schema.get("items")?;
     let is_closed = items.get("enum").is_some()
-        || (wanted(items).next().is_some() && wanted(items).all(|kind| matches!(kind, "number" | "integer" | "boolean")));
-    let separators = [";", "\n", ", "].into_iter().find(|separator| text.contains(separator));
-    let parts = text.split(separators.filter(|_| is_closed)?).map(|part| Value::String(bare(part).to_owned()));
+        || (wanted(items).next().is_some()
+            && wanted(items).all(|kind| matches!(kind, "number" | "integer" | "boolean")));
+    let separators = [";", "\n", ", "]
+        .into_iter()
+        .find(|separator| text.contains(separator));
+    let parts = text
+        .split(separators.filter(|_| is_closed)?)
+        .map(|part| Value::String(bare(part).to_owned()));
     Some(Value::Array(parts.collect()))
 }
 
 /// Whether a string that is to be one element reads like several.
 fn is_several(schema: &Value, value: &Value) -> bool {
-    let is_text = schema.get("items").is_none_or(|items| wanted(items).next().is_none_or(|kind| kind == "string"));
-    let Value::String(text) = value else { return false };
-    is_text && (text.contains([',', ';', '\n', '|', '/', '&']) || text.contains(" and ") || scalar::says_nothing(value))
+    let is_text = schema
+        .get("items")
+        .is_none_or(|items| wanted(items).next().is_none_or(|kind| kind == "string"));
+    let Value::String(text) = value else {
+        return false;
+    };
+    is_text
+        && (text.contains([',', ';', '\n', '|', '/', '&'])
+            || text.contains(" and ")
+            || scalar::says_nothing(value))
 }
 
 /// Names around the arguments of a call, and what stands beside them.
-const ARGUMENTS: [&str; 6] = ["arguments", "parameters", "args", "params", "input", "properties"];
+const ARGUMENTS: [&str; 6] = [
+    "arguments",
+    "parameters",
+    "args",
+    "params",
+    "input",
+    "properties",
+];
 const BESIDE: [&str; 13] = [
     "name",
     "type",
@@ -178,18 +240,28 @@ const BESIDE: [&str; 13] = [
 
 /// What is in a wrapper: the one member, or the arguments of a call.
 fn wrapped<'m>(schema: &Value, members: &'m Map<String, Value>) -> Option<(&'m str, &'m Value)> {
-    let is_property = |name: &str| schema.get("properties").and_then(|properties| properties.get(name)).is_some();
+    let is_property = |name: &str| {
+        schema
+            .get("properties")
+            .and_then(|properties| properties.get(name))
+            .is_some()
+    };
     let mut all = members.iter();
     let (name, inner) = if let (Some(only), None) = (all.next(), all.next()) {
         only
     } else {
-        if let Some(arguments) = members.get("function").and_then(|function| function.get("arguments")) {
+        if let Some(arguments) = members
+            .get("function")
+            .and_then(|function| function.get("arguments"))
+        {
             return Some(("function", arguments));
         }
         let is_call = |name: &str| ARGUMENTS.contains(&name);
         let mut others = members.keys().filter(|name| !is_call(name));
         let arguments = members.iter().find(|(name, _)| is_call(name))?;
-        others.all(|name| BESIDE.contains(&name.as_str())).then_some(arguments)?
+        others
+            .all(|name| BESIDE.contains(&name.as_str()))
+            .then_some(arguments)?
     };
     let is_schema = name == "properties" && holds_schemas(inner);
     (!is_property(name) && !is_schema).then_some((name, inner))
@@ -197,8 +269,14 @@ fn wrapped<'m>(schema: &Value, members: &'m Map<String, Value>) -> Option<(&'m s
 
 /// The model repeated the schema instead of answering.
 fn holds_schemas(properties: &Value) -> bool {
-    let is_schema = |value: &Value| ["type", "$ref", "enum", "anyOf", "items"].iter().any(|keyword| value.get(keyword).is_some());
-    properties.as_object().is_none_or(|members| members.is_empty() || members.values().any(is_schema))
+    let is_schema = |value: &Value| {
+        ["type", "$ref", "enum", "anyOf", "items"]
+            .iter()
+            .any(|keyword| value.get(keyword).is_some())
+    };
+    properties
+        .as_object()
+        .is_none_or(|members| members.is_empty() || members.values().any(is_schema))
 }
 
 /// The one property of an object schema, required, if `value` may be meant as it: a text is not, it may be anything.
@@ -206,7 +284,9 @@ fn only_property<'s>(schema: &'s Value, value: &Value) -> Option<&'s str> {
     let properties = schema.get("properties")?.as_object()?;
     let (name, _) = properties.iter().next().filter(|_| properties.len() == 1)?;
     let required = schema.get("required")?.as_array()?;
-    let is_required = required.iter().any(|required| required.as_str() == Some(name));
+    let is_required = required
+        .iter()
+        .any(|required| required.as_str() == Some(name));
     let is_there = value.get(name).is_some();
     let may_be = value.is_number() || value.is_boolean() || value.is_object() || value.is_array();
     (is_required && may_be && !is_there).then_some(name)

@@ -8,7 +8,10 @@ use super::super::{Read, Schema};
 
 fn read(schema: &Value, text: &str) -> Option<Read> {
     let schema = Schema::compile(&schema.to_string()).unwrap();
-    schema.read(text, |value| value, true).ok().filter(|read| read.faults.is_empty() && read.left_open.is_none())
+    schema
+        .read(text, |value| value, true)
+        .ok()
+        .filter(|read| read.faults.is_empty() && read.left_open.is_none())
 }
 
 /// Each text means the value, needs mending for it, and is not taken with `coerce` off.
@@ -20,14 +23,19 @@ fn mends(schema: &Value, table: &[(&str, Value)]) {
         assert_eq!(&read.value, expected, "{text}");
         assert!(!read.repairs.is_empty(), "{text}");
         let strict = compiled.read(text, |value| value, false);
-        assert!(strict.is_err() || strict.is_ok_and(|read| !read.faults.is_empty()), "{text} is mended though it may not be");
+        assert!(
+            strict.is_err() || strict.is_ok_and(|read| !read.faults.is_empty()),
+            "{text} is mended though it may not be"
+        );
         let again = read_value(&compiled, &read.value);
         assert_eq!((again.value, again.repairs), (read.value, vec![]), "{text}");
     }
 }
 
 fn read_value(schema: &Schema, value: &Value) -> Read {
-    schema.read(&value.to_string(), |value| value, true).unwrap()
+    schema
+        .read(&value.to_string(), |value| value, true)
+        .unwrap()
 }
 
 /// Each text means the value if it was to end where it ends.
@@ -35,9 +43,18 @@ fn read_value(schema: &Schema, value: &Value) -> Read {
 fn ends(schema: &Value, table: &[(&str, Value)]) {
     let schema = Schema::compile(&schema.to_string()).unwrap();
     for (text, expected) in table {
-        let read = schema.read(text, |value| value, true).unwrap_or_else(|_| panic!("{text} is refused"));
-        assert_eq!((&read.value, read.left_open.is_some()), (expected, true), "{text}");
-        assert!(schema.read(text, |value| value, false).is_err(), "{text} is mended though it may not be");
+        let read = schema
+            .read(text, |value| value, true)
+            .unwrap_or_else(|_| panic!("{text} is refused"));
+        assert_eq!(
+            (&read.value, read.left_open.is_some()),
+            (expected, true),
+            "{text}"
+        );
+        assert!(
+            schema.read(text, |value| value, false).is_err(),
+            "{text} is mended though it may not be"
+        );
     }
 }
 
@@ -82,8 +99,14 @@ fn numbers_are_read_with_separators_currencies_and_units() {
         ("−6", json!(-6)),
         ("18446744073709551615", json!(u64::MAX)),
     ];
-    let table: Vec<_> = table.into_iter().map(|(text, number)| (json!(text).to_string(), number)).collect();
-    let table: Vec<_> = table.iter().map(|(text, number)| (text.as_str(), number.clone())).collect();
+    let table: Vec<_> = table
+        .into_iter()
+        .map(|(text, number)| (json!(text).to_string(), number))
+        .collect();
+    let table: Vec<_> = table
+        .iter()
+        .map(|(text, number)| (text.as_str(), number.clone()))
+        .collect();
     mends(&json!({"type": "number"}), &table);
 }
 
@@ -121,11 +144,31 @@ fn what_may_be_another_number_is_none() {
         "0x1f",
     ];
     let texts: Vec<_> = texts.iter().map(|text| json!(text).to_string()).collect();
-    refuses(&json!({"type": "number"}), &texts.iter().map(String::as_str).collect::<Vec<_>>());
-    refuses(&json!({"type": "integer"}), &["\"3.7\"", "3.7", "\"2,50\"", "true", "[1, 2]", "{\"a\": 1, \"b\": 2}"]);
-    refuses(&json!({"type": "number", "maximum": 1}), &["\"80%\"", "\"80\""]);
-    let named =
-        |name: &str, text: &str| (json!({"properties": {name: {"type": "number"}}}), format!("{{\"{name}\": \"{text}\"}}"));
+    refuses(
+        &json!({"type": "number"}),
+        &texts.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    refuses(
+        &json!({"type": "integer"}),
+        &[
+            "\"3.7\"",
+            "3.7",
+            "\"2,50\"",
+            "true",
+            "[1, 2]",
+            "{\"a\": 1, \"b\": 2}",
+        ],
+    );
+    refuses(
+        &json!({"type": "number", "maximum": 1}),
+        &["\"80%\"", "\"80\""],
+    );
+    let named = |name: &str, text: &str| {
+        (
+            json!({"properties": {name: {"type": "number"}}}),
+            format!("{{\"{name}\": \"{text}\"}}"),
+        )
+    };
     for (name, text) in [
         ("duration_seconds", "5 minutes"),
         ("heightCm", "1.8 m"),
@@ -136,9 +179,12 @@ fn what_may_be_another_number_is_none() {
         let (schema, text) = named(name, text);
         refuses(&schema, &[&text]);
     }
-    for (name, text, number) in
-        [("duration_seconds", "90 seconds", 90), ("age", "8 years", 8), ("share_percent", "40%", 40), ("weight", "70 kg", 70)]
-    {
+    for (name, text, number) in [
+        ("duration_seconds", "90 seconds", 90),
+        ("age", "8 years", 8),
+        ("share_percent", "40%", 40),
+        ("weight", "70 kg", 70),
+    ] {
         let (schema, text) = named(name, text);
         mends(&schema, &[(&text, json!({name: number}))]);
     }
@@ -148,21 +194,54 @@ fn what_may_be_another_number_is_none() {
 fn truths_nothings_and_texts_are_read_as_what_is_wanted() {
     mends(
         &json!({"type": "boolean"}),
-        &[("\"Yes\"", json!(true)), ("\"false\"", json!(false)), ("\"no.\"", json!(false)), ("1", json!(true))],
+        &[
+            ("\"Yes\"", json!(true)),
+            ("\"false\"", json!(false)),
+            ("\"no.\"", json!(false)),
+            ("1", json!(true)),
+        ],
     );
-    refuses(&json!({"type": "boolean"}), &["\"perhaps\"", "2", "\"yes and no\"", "null"]);
+    refuses(
+        &json!({"type": "boolean"}),
+        &["\"perhaps\"", "2", "\"yes and no\"", "null"],
+    );
     mends(
         &json!({"type": ["integer", "null"]}),
-        &[("\"N/A\"", json!(null)), ("\"unknown\"", json!(null)), ("\"12\"", json!(12))],
+        &[
+            ("\"N/A\"", json!(null)),
+            ("\"unknown\"", json!(null)),
+            ("\"12\"", json!(12)),
+        ],
     );
-    mends(&json!({"type": "string"}), &[("41", json!("41")), ("[\"x\"]", json!("x"))]);
-    refuses(&json!({"type": "string"}), &["null", "[\"x\", \"y\"]", "{\"a\": 1, \"b\": 2}", "12345678901234567890123"]);
+    mends(
+        &json!({"type": "string"}),
+        &[("41", json!("41")), ("[\"x\"]", json!("x"))],
+    );
+    refuses(
+        &json!({"type": "string"}),
+        &[
+            "null",
+            "[\"x\", \"y\"]",
+            "{\"a\": 1, \"b\": 2}",
+            "12345678901234567890123",
+        ],
+    );
     let optional = json!({"properties": {"n": {"type": "integer"}, "s": {"type": "string"}}, "required": ["s"]});
     mends(
         &optional,
-        &[("{\"n\": null, \"s\": \"x\"}", json!({"s": "x"})), ("{\"n\": \"unknown\", \"s\": \"x\"}", json!({"s": "x"}))],
+        &[
+            ("{\"n\": null, \"s\": \"x\"}", json!({"s": "x"})),
+            ("{\"n\": \"unknown\", \"s\": \"x\"}", json!({"s": "x"})),
+        ],
     );
-    refuses(&optional, &["{\"n\": 1, \"s\": null}", "{\"n\": \"many\", \"s\": \"x\"}", "{\"n\": 1}"]);
+    refuses(
+        &optional,
+        &[
+            "{\"n\": 1, \"s\": null}",
+            "{\"n\": \"many\", \"s\": \"x\"}",
+            "{\"n\": 1}",
+        ],
+    );
 }
 
 #[test]
@@ -193,11 +272,28 @@ fn a_word_of_a_list_is_known_in_another_form() {
             "null",
         ],
     );
-    mends(&json!({"enum": [1, 2, "3", true]}), &[("\"2\"", json!(2)), ("3", json!("3")), ("\"yes\"", json!(true))]);
+    mends(
+        &json!({"enum": [1, 2, "3", true]}),
+        &[
+            ("\"2\"", json!(2)),
+            ("3", json!("3")),
+            ("\"yes\"", json!(true)),
+        ],
+    );
     refuses(&json!({"enum": ["A", "A+", "a-"]}), &["\"a+-\"", "\"b\""]);
-    mends(&json!({"enum": ["A", "A+", "a-"]}), &[("\"a+\"", json!("A+"))]);
+    mends(
+        &json!({"enum": ["A", "A+", "a-"]}),
+        &[("\"a+\"", json!("A+"))],
+    );
     let described = json!({"oneOf": [{"const": "de", "title": "German"}, {"const": "fr", "description": "French, of any kind"}]});
-    mends(&described, &[("\"german\"", json!("de")), ("\"French of any kind\"", json!("fr")), ("\"DE\"", json!("de"))]);
+    mends(
+        &described,
+        &[
+            ("\"german\"", json!("de")),
+            ("\"French of any kind\"", json!("fr")),
+            ("\"DE\"", json!("de")),
+        ],
+    );
     refuses(&described, &["\"de or fr\"", "\"English\""]);
 }
 
@@ -209,17 +305,27 @@ fn keys_are_known_in_another_spelling() {
         &[
             (r#"{"fullName": "Ann", "Age": 3}"#, ann.clone()),
             (r#"{"Full Name": "Ann", "**age**": "3"}"#, ann.clone()),
-            (r#"{"full-name": "Ann", "age": 3, "note": "x"}"#, ann.clone()),
+            (
+                r#"{"full-name": "Ann", "age": 3, "note": "x"}"#,
+                ann.clone(),
+            ),
         ],
     );
     refuses(
         &person(),
-        &[r#"{"fullName": "Ann", "FULL_NAME": "Bo", "age": 3}"#, r#"{"name": "Ann", "age": 3}"#, r#"{"full_name": "Ann"}"#],
+        &[
+            r#"{"fullName": "Ann", "FULL_NAME": "Bo", "age": 3}"#,
+            r#"{"name": "Ann", "age": 3}"#,
+            r#"{"full_name": "Ann"}"#,
+        ],
     );
     let twins = json!({"required": ["a_b"], "properties": {"a_b": {"type": "integer"}, "aB": {"type": "integer"}}});
     refuses(&twins, &[r#"{"AB": 1}"#]);
     let map = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": {"type": "integer"}});
-    mends(&map, &[(r#"{"A": "1", "b": "2"}"#, json!({"A": 1, "b": 2}))]);
+    mends(
+        &map,
+        &[(r#"{"A": "1", "b": "2"}"#, json!({"A": 1, "b": 2}))],
+    );
 }
 
 #[test]
@@ -245,14 +351,23 @@ fn wrappers_are_taken_away_and_lists_of_one_made() {
     let other = r#"{"full_name": "Bo", "age": 4}"#;
     refuses(
         &person(),
-        &[&format!("[{inner}, {other}]"), &format!(r#"{{"a": {inner}, "b": {other}}}"#), &person().to_string(), "[]", "{}"],
+        &[
+            &format!("[{inner}, {other}]"),
+            &format!(r#"{{"a": {inner}, "b": {other}}}"#),
+            &person().to_string(),
+            "[]",
+            "{}",
+        ],
     );
     let people = json!({"type": "array", "items": person()});
     mends(
         &people,
         &[
             (inner, json!([ann])),
-            (&format!(r#"{{"people": [{inner}, {other}]}}"#), json!([ann, {"full_name": "Bo", "age": 4}])),
+            (
+                &format!(r#"{{"people": [{inner}, {other}]}}"#),
+                json!([ann, {"full_name": "Bo", "age": 4}]),
+            ),
             (&format!("[[{inner}]]"), json!([ann])),
             (&json!(format!("[{inner}]")).to_string(), json!([ann])),
         ],
@@ -261,8 +376,14 @@ fn wrappers_are_taken_away_and_lists_of_one_made() {
         &json!({"properties": {"tags": {"type": "array", "items": {"type": "string"}}}}),
         &[("{\"tags\": \"red\"}", json!({"tags": ["red"]}))],
     );
-    refuses(&json!({"type": "array", "items": {"type": "string"}}), &["\"red, blue\"", "\"red and blue\"", "null", "\"none\""]);
-    mends(&json!({"type": "array", "items": {"type": "integer"}}), &[("\"4, 5, 6\"", json!([4, 5, 6]))]);
+    refuses(
+        &json!({"type": "array", "items": {"type": "string"}}),
+        &["\"red, blue\"", "\"red and blue\"", "null", "\"none\""],
+    );
+    mends(
+        &json!({"type": "array", "items": {"type": "integer"}}),
+        &[("\"4, 5, 6\"", json!([4, 5, 6]))],
+    );
     refuses(
         &json!({"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}),
         &["[1, 2]"],
@@ -275,8 +396,7 @@ fn wrappers_are_taken_away_and_lists_of_one_made() {
 
 #[test]
 fn objects_one_after_the_other_are_a_list_and_never_a_part_of_one() {
-    let points =
-        json!({"type": "array", "items": {"type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}}});
+    let points = json!({"type": "array", "items": {"type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}}});
     let both = json!([{"x": 1}, {"x": 2}]);
     for text in [
         "{\"x\": 1}\n{\"x\": 2}",
@@ -289,8 +409,19 @@ fn objects_one_after_the_other_are_a_list_and_never_a_part_of_one() {
     ] {
         mends(&points, &[(text, both.clone())]);
     }
-    let lines = (0..500).map(|x| json!({ "x": x }).to_string()).collect::<Vec<_>>().join("\n");
-    assert_eq!(read(&points, &lines).unwrap().value.as_array().unwrap().len(), 500);
+    let lines = (0..500)
+        .map(|x| json!({ "x": x }).to_string())
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert_eq!(
+        read(&points, &lines)
+            .unwrap()
+            .value
+            .as_array()
+            .unwrap()
+            .len(),
+        500
+    );
     refuses(
         &points,
         &[
@@ -308,10 +439,28 @@ fn of_branches_the_nearest_is_taken_and_none_of_two_that_are_as_near() {
         {"type": "object", "required": ["kind", "radius"], "properties": {"kind": {"const": "circle"}, "radius": {"type": "number"}}},
         {"type": "object", "required": ["kind", "side"], "properties": {"kind": {"const": "square"}, "side": {"type": "number"}}},
     ]});
-    mends(&shape, &[(r#"{"kind": "Square", "side": "3 cm"}"#, json!({"kind": "square", "side": 3}))]);
-    refuses(&shape, &[r#"{"kind": "circle", "side": "3"}"#, r#"{"kind": "triangle", "side": 3}"#]);
-    mends(&json!({"anyOf": [{"type": "integer"}, {"type": "null"}]}), &[("\"8\"", json!(8)), ("\"none\"", json!(null))]);
-    refuses(&json!({"anyOf": [{"type": "integer"}, {"type": "boolean"}]}), &["\"1\""]);
+    mends(
+        &shape,
+        &[(
+            r#"{"kind": "Square", "side": "3 cm"}"#,
+            json!({"kind": "square", "side": 3}),
+        )],
+    );
+    refuses(
+        &shape,
+        &[
+            r#"{"kind": "circle", "side": "3"}"#,
+            r#"{"kind": "triangle", "side": 3}"#,
+        ],
+    );
+    mends(
+        &json!({"anyOf": [{"type": "integer"}, {"type": "null"}]}),
+        &[("\"8\"", json!(8)), ("\"none\"", json!(null))],
+    );
+    refuses(
+        &json!({"anyOf": [{"type": "integer"}, {"type": "boolean"}]}),
+        &["\"1\""],
+    );
     let tree = json!({"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "required": ["v"], "properties": {
         "v": {"type": "integer"}, "next": {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]}}}}});
     mends(
@@ -322,7 +471,10 @@ fn of_branches_the_nearest_is_taken_and_none_of_two_that_are_as_near() {
         )],
     );
     let both = json!({"allOf": [{"properties": {"a": {"type": "integer"}}, "required": ["a"]}, {"properties": {"b": {"type": "boolean"}}, "required": ["b"]}]});
-    mends(&both, &[(r#"{"A": "1", "b": "yes"}"#, json!({"a": 1, "b": true}))]);
+    mends(
+        &both,
+        &[(r#"{"A": "1", "b": "yes"}"#, json!({"a": 1, "b": true}))],
+    );
     let draft7 = json!({"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "integer"}, {"type": "boolean"}], "type": "array"});
     mends(&draft7, &[(r#"["1", "no"]"#, json!([1, false]))]);
 }
@@ -355,20 +507,54 @@ fn lines_elements_and_scalars_are_read_from_text() {
             "<full_name>Ann <b>Lee</b></full_name><age>3</age>",
         ],
     );
-    mends(&json!({"type": "integer"}), &[("The total is 1,250.", json!(1250)), ("12 apples", json!(12))]);
+    mends(
+        &json!({"type": "integer"}),
+        &[
+            ("The total is 1,250.", json!(1250)),
+            ("12 apples", json!(12)),
+        ],
+    );
     refuses(
         &json!({"type": "integer"}),
-        &["There are 3 or 4.", "Of 10 there are 3.", "It is not 3.", "I'm sorry, I cannot count to 3."],
+        &[
+            "There are 3 or 4.",
+            "Of 10 there are 3.",
+            "It is not 3.",
+            "I'm sorry, I cannot count to 3.",
+        ],
     );
     mends(
         &json!({"type": "boolean"}),
-        &[("Yes, it does.", json!(true)), ("The answer is false.", json!(false)), ("True", json!(true))],
+        &[
+            ("Yes, it does.", json!(true)),
+            ("The answer is false.", json!(false)),
+            ("True", json!(true)),
+        ],
     );
-    refuses(&json!({"type": "boolean"}), &["Yes and no", "It is not true", "That is true of most of them", "I don't know"]);
-    mends(&json!({"type": "string"}), &[("Rosa Parks", json!("Rosa Parks")), ("'Rosa'", json!("Rosa"))]);
+    refuses(
+        &json!({"type": "boolean"}),
+        &[
+            "Yes and no",
+            "It is not true",
+            "That is true of most of them",
+            "I don't know",
+        ],
+    );
+    mends(
+        &json!({"type": "string"}),
+        &[
+            ("Rosa Parks", json!("Rosa Parks")),
+            ("'Rosa'", json!("Rosa")),
+        ],
+    );
     refuses(
         &json!({"type": "string"}),
-        &["I'm sorry, I can't help with that.", "}", "one\ntwo", "As an AI model, I do not know."],
+        &[
+            "I'm sorry, I can't help with that.",
+            "}",
+            "one\ntwo",
+            "As an AI model, I do not know.",
+        ],
     );
 }
 
@@ -397,12 +583,22 @@ fn what_is_valid_is_never_changed() {
     let loose = json!({"properties": {"age": {}, "n": {"type": ["string", "integer"]}}});
     let text = r#"{"age": "3 years", "Age": 1, "n": "7", "x": {"y": "yes"}}"#;
     let read = read(&loose, text).unwrap();
-    assert_eq!((read.value.to_string(), read.repairs), (serde_json::from_str::<Value>(text).unwrap().to_string(), vec![]));
+    assert_eq!(
+        (read.value.to_string(), read.repairs),
+        (
+            serde_json::from_str::<Value>(text).unwrap().to_string(),
+            vec![]
+        )
+    );
 }
 
 #[test]
 fn repairs_say_where_and_what() {
-    let read = read(&person(), r#"{"fullName": "Ann", "age": "3 years", "note": 1,}"#).unwrap();
+    let read = read(
+        &person(),
+        r#"{"fullName": "Ann", "age": "3 years", "note": 1,}"#,
+    )
+    .unwrap();
     assert_eq!(
         read.repairs,
         [
@@ -415,18 +611,26 @@ fn repairs_say_where_and_what() {
     let list = json!({"type": "array", "items": {"type": "integer"}});
     let many: Vec<_> = (0..300).map(|n| n.to_string()).collect();
     let read = super::tests::read(&list, &json!(many).to_string()).unwrap();
-    assert_eq!((read.repairs.len(), read.repairs[100].as_str()), (101, "and 200 more of the kind"));
+    assert_eq!(
+        (read.repairs.len(), read.repairs[100].as_str()),
+        (101, "and 200 more of the kind")
+    );
 }
 
 #[test]
 fn an_object_is_closed_where_nothing_else_can_be_missing() {
-    let flat =
-        json!({"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}});
+    let flat = json!({"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}});
     mends(
         &flat,
         &[
-            (r#"{"age": 3, "name": "Ann""#, json!({"age": 3, "name": "Ann"})),
-            ("So:\n{\"name\": \"Ann\", \"age\": 3\n", json!({"name": "Ann", "age": 3})),
+            (
+                r#"{"age": 3, "name": "Ann""#,
+                json!({"age": 3, "name": "Ann"}),
+            ),
+            (
+                "So:\n{\"name\": \"Ann\", \"age\": 3\n",
+                json!({"name": "Ann", "age": 3}),
+            ),
         ],
     );
     refuses(
@@ -445,13 +649,31 @@ fn an_object_is_closed_where_nothing_else_can_be_missing() {
     );
     let nested = json!({"type": "object", "properties": {"id": {"type": "string"}, "who": {"$ref": "#/$defs/who"}}, "required": ["who"],
         "$defs": {"who": flat}});
-    mends(&nested, &[(r#"{"id": "x", "who": {"age": 3, "name": "Ann""#, json!({"id": "x", "who": {"age": 3, "name": "Ann"}}))]);
-    refuses(&nested, &[r#"{"id": "x", "who": {"name": "Ann""#, r#"{"who": {"age": 3, "name": "Ann"}"#]);
-    refuses(&nested, &[r#"{"id": "x", "who": {"age": 3, "name": "A"}, "who": {"name": "Ann""#]);
+    mends(
+        &nested,
+        &[(
+            r#"{"id": "x", "who": {"age": 3, "name": "Ann""#,
+            json!({"id": "x", "who": {"age": 3, "name": "Ann"}}),
+        )],
+    );
+    refuses(
+        &nested,
+        &[
+            r#"{"id": "x", "who": {"name": "Ann""#,
+            r#"{"who": {"age": 3, "name": "Ann"}"#,
+        ],
+    );
+    refuses(
+        &nested,
+        &[r#"{"id": "x", "who": {"age": 3, "name": "A"}, "who": {"name": "Ann""#],
+    );
     let map = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}});
     refuses(&map, &[r#"{"a": "x""#]);
     refuses(&json!({"type": "object"}), &[r#"{"a": "x""#, "{"]);
-    refuses(&json!({"type": "array", "items": {"type": "string"}}), &[r#"["a", "b""#]);
+    refuses(
+        &json!({"type": "array", "items": {"type": "string"}}),
+        &[r#"["a", "b""#],
+    );
 }
 
 #[test]
@@ -461,25 +683,41 @@ fn a_text_that_ends_within_its_value_is_told_with_what_it_says() {
     ends(
         &flat,
         &[
-            ("So: {\"names\": [\"Ann\", \"Bob\"", json!({"names": ["Ann", "Bob"]})),
-            (r#"{"names": ["Ann", "Bob"], "age": "3"#, json!({"names": ["Ann", "Bob"], "age": 3})),
-            (r#"{"names": ["Ann", "Bob"], "ag"#, json!({"names": ["Ann", "Bob"]})),
+            (
+                "So: {\"names\": [\"Ann\", \"Bob\"",
+                json!({"names": ["Ann", "Bob"]}),
+            ),
+            (
+                r#"{"names": ["Ann", "Bob"], "age": "3"#,
+                json!({"names": ["Ann", "Bob"], "age": 3}),
+            ),
+            (
+                r#"{"names": ["Ann", "Bob"], "ag"#,
+                json!({"names": ["Ann", "Bob"]}),
+            ),
         ],
     );
     let schema = Schema::compile(&flat.to_string()).unwrap();
     for text in [r#"{"age": 3, "names"#, r#"{"names": ["Ann"], "age": "old"#] {
-        assert!(schema.read(text, |value| value, true).is_err(), "not valid even so: {text}");
+        assert!(
+            schema.read(text, |value| value, true).is_err(),
+            "not valid even so: {text}"
+        );
     }
 }
 
 #[test]
 fn a_string_that_only_braces_follow_has_lost_its_quote() {
-    let flat = json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}});
+    let flat =
+        json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}});
     mends(
         &flat,
         &[
             (r#"{"a": "one, two. }"#, json!({"a": "one, two."})),
-            ("```json\n{\n  \"a\": \"it's one\n}\n```", json!({"a": "it's one"})),
+            (
+                "```json\n{\n  \"a\": \"it's one\n}\n```",
+                json!({"a": "it's one"}),
+            ),
         ],
     );
     refuses(
@@ -495,11 +733,18 @@ fn a_string_that_only_braces_follow_has_lost_its_quote() {
         ],
     );
     let nested = json!({"type": "object", "properties": {"o": flat}, "required": ["o"]});
-    mends(&nested, &[(r#"{"o": {"a": "one } }"#, json!({"o": {"a": "one"}}))]);
+    mends(
+        &nested,
+        &[(r#"{"o": {"a": "one } }"#, json!({"o": {"a": "one"}}))],
+    );
     refuses(&nested, &[r#"{"o": {"a": "one }"#]);
-    let two = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}});
+    let two =
+        json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}});
     refuses(&two, &[r#"{"a": "one }"#]);
-    refuses(&json!({"type": "array", "items": {"type": "string"}}), &[r#"["one ]"#]);
+    refuses(
+        &json!({"type": "array", "items": {"type": "string"}}),
+        &[r#"["one ]"#],
+    );
 }
 
 #[test]
@@ -508,8 +753,14 @@ fn an_object_that_its_block_of_code_leaves_open_is_closed() {
     mends(
         &flat,
         &[
-            ("So:\n```\n{\n \"b\": true, \"a\": \"x\"\n\n```\nThat is it.", json!({"b": true, "a": "x"})),
-            ("```json\n{\"a\": \"x\", \"b\": true\n```", json!({"a": "x", "b": true})),
+            (
+                "So:\n```\n{\n \"b\": true, \"a\": \"x\"\n\n```\nThat is it.",
+                json!({"b": true, "a": "x"}),
+            ),
+            (
+                "```json\n{\"a\": \"x\", \"b\": true\n```",
+                json!({"a": "x", "b": true}),
+            ),
             (r#"{"a": "x", "b": true"#, json!({"a": "x", "b": true})),
         ],
     );
@@ -526,9 +777,20 @@ fn an_object_that_its_block_of_code_leaves_open_is_closed() {
 
 #[test]
 fn what_is_left_out_with_the_closing_brace_is_told() {
-    let schema = Schema::compile(r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#).unwrap();
-    let repairs = schema.read("So: {'a': 'x'", |value| value, true).unwrap().repairs;
-    assert_eq!(repairs, ["removed text around the JSON", "replaced single quotes", "closed an object that was left open"]);
+    let schema =
+        Schema::compile(r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#).unwrap();
+    let repairs = schema
+        .read("So: {'a': 'x'", |value| value, true)
+        .unwrap()
+        .repairs;
+    assert_eq!(
+        repairs,
+        [
+            "removed text around the JSON",
+            "replaced single quotes",
+            "closed an object that was left open"
+        ]
+    );
 }
 
 #[test]
@@ -582,19 +844,47 @@ fn elements_within_elements_are_objects_lists_and_maps() {
         ],
     );
     let list = json!({"type": "array", "items": {"type": "integer"}});
-    mends(&list, &[("<items><item>1</item><item>2</item></items>", json!([1, 2]))]);
-    refuses(&list, &["<items><item>1</item><item>2</item>", &format!("{}1{}", "<a>".repeat(70), "</a>".repeat(70))]);
+    mends(
+        &list,
+        &[("<items><item>1</item><item>2</item></items>", json!([1, 2]))],
+    );
+    refuses(
+        &list,
+        &[
+            "<items><item>1</item><item>2</item>",
+            &format!("{}1{}", "<a>".repeat(70), "</a>".repeat(70)),
+        ],
+    );
     let nullable = json!({"type": "object", "required": ["a"], "properties": {
         "a": {"type": "integer"}, "b": {"type": ["string", "null"]}}});
-    mends(&nullable, &[("<a>1</a><b>null</b>", json!({"a": 1, "b": null})), ("```xml\n<a>2</a>\n```", json!({"a": 2}))]);
-    mends(&json!({"enum": ["ON", "OFF"]}), &[("<?xml version=\"1.0\"?><state>OFF</state>", json!("OFF"))]);
+    mends(
+        &nullable,
+        &[
+            ("<a>1</a><b>null</b>", json!({"a": 1, "b": null})),
+            ("```xml\n<a>2</a>\n```", json!({"a": 2})),
+        ],
+    );
+    mends(
+        &json!({"enum": ["ON", "OFF"]}),
+        &[("<?xml version=\"1.0\"?><state>OFF</state>", json!("OFF"))],
+    );
 }
 
 #[test]
 fn numbers_between_commas_are_a_list() {
     let numbers = json!({"type": "array", "items": {"type": "number"}});
-    mends(&numbers, &[("4,5,6", json!([4, 5, 6])), ("4.5, 6", json!([4.5, 6])), ("1234,567,89", json!([1234, 567, 89]))]);
-    refuses(&numbers, &["1,234,567", "4,5", "4, x, 6", "1, 2, ...", "1,2,"]);
+    mends(
+        &numbers,
+        &[
+            ("4,5,6", json!([4, 5, 6])),
+            ("4.5, 6", json!([4.5, 6])),
+            ("1234,567,89", json!([1234, 567, 89])),
+        ],
+    );
+    refuses(
+        &numbers,
+        &["1,234,567", "4,5", "4, x, 6", "1, 2, ...", "1,2,"],
+    );
 }
 
 #[test]
@@ -603,20 +893,44 @@ fn values_of_different_kinds_that_follow_one_another_are_a_list() {
         {"type": "object", "required": ["k"]}, {"type": "array", "items": {"type": "integer"}}]}});
     mends(&kinds, &[("{\"k\": 1}\n[2, 3]", json!([{"k": 1}, [2, 3]]))]);
     refuses(&kinds, &["{\"k\": 1} or [2, 3]"]);
-    let empty = json!({"type": "array", "items": {"anyOf": [{"type": "object"}, {"type": "array"}]}});
+    let empty =
+        json!({"type": "array", "items": {"anyOf": [{"type": "object"}, {"type": "array"}]}});
     for (text, expected) in [("{}[]{}", json!([{}, [], {}])), ("[]{}", json!([[], {}]))] {
         let read = read(&empty, text).unwrap();
-        assert_eq!((read.value, read.repairs.len()), (expected, 1), "{text}: the list in it is no whole answer");
+        assert_eq!(
+            (read.value, read.repairs.len()),
+            (expected, 1),
+            "{text}: the list in it is no whole answer"
+        );
     }
     let any = Schema::compile(r#"{"type": "array"}"#).unwrap();
-    assert_eq!(any.read("{} [1]", |value| value, true).unwrap().value, json!([1]));
+    assert_eq!(
+        any.read("{} [1]", |value| value, true).unwrap().value,
+        json!([1])
+    );
 }
 
 #[test]
 fn underscores_group_digits_on_both_sides_of_the_point() {
-    let number = json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "number"}}});
-    mends(&number, &[("{\"n\": 1_234.5_6}", json!({"n": 1234.56})), ("{\"n\": \"0.000_1\"}", json!({"n": 0.0001}))]);
-    refuses(&number, &["{\"n\": 1_2.5}", "{\"n\": 1.5_}", "{\"n\": 1.5__6}", "{\"n\": \"1,234.5_6\"}", "{\"n\": \"1.234.5_6\"}"]);
+    let number =
+        json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "number"}}});
+    mends(
+        &number,
+        &[
+            ("{\"n\": 1_234.5_6}", json!({"n": 1234.56})),
+            ("{\"n\": \"0.000_1\"}", json!({"n": 0.0001})),
+        ],
+    );
+    refuses(
+        &number,
+        &[
+            "{\"n\": 1_2.5}",
+            "{\"n\": 1.5_}",
+            "{\"n\": 1.5__6}",
+            "{\"n\": \"1,234.5_6\"}",
+            "{\"n\": \"1.234.5_6\"}",
+        ],
+    );
 }
 
 #[test]
@@ -634,8 +948,14 @@ fn objects_with_a_few_words_between_them_are_a_list() {
     mends(
         &list,
         &[
-            ("before {\"k\": \"x\"} some words {\"k\": \"y\"} behind", both.clone()),
-            ("1. The first:\n{\"k\": \"x\"}\n2. The second:\n{'k': 'y'}", both),
+            (
+                "before {\"k\": \"x\"} some words {\"k\": \"y\"} behind",
+                both.clone(),
+            ),
+            (
+                "1. The first:\n{\"k\": \"x\"}\n2. The second:\n{'k': 'y'}",
+                both,
+            ),
         ],
     );
     let long = format!("{{\"k\": \"x\"}} {} {{\"k\": \"y\"}}", "word ".repeat(30));
@@ -653,7 +973,10 @@ fn objects_with_a_few_words_between_them_are_a_list() {
             &long,
         ],
     );
-    refuses(&json!({"type": "array", "items": {"type": "object"}}), &["One {\"k\": \"x\"} and one {\"k\": \"y\"}"]);
+    refuses(
+        &json!({"type": "array", "items": {"type": "object"}}),
+        &["One {\"k\": \"x\"} and one {\"k\": \"y\"}"],
+    );
 }
 
 #[test]
@@ -666,7 +989,10 @@ fn yaml_in_a_closed_block_of_code_is_read() {
     mends(
         &schema,
         &[
-            ("```yaml\npeople:\n  - name: Ann\n```", json!({"people": [{"name": "Ann"}]})),
+            (
+                "```yaml\npeople:\n  - name: Ann\n```",
+                json!({"people": [{"name": "Ann"}]}),
+            ),
             (
                 "Here:\n```yml\n---\n# all of them\npeople:\n- name: 'Ann''s'\n  age: 34 # years\n  tags:\n  - a b\n  - \"c: d\"\n-\n  name: Bob\n  tags: [x, y]\nplace:\n  city: Bern\n\n  zip: 03000\n```\nDone.",
                 json!({"people": [{"name": "Ann's", "age": 34, "tags": ["a b", "c: d"]}, {"name": "Bob", "tags": ["x", "y"]}],
@@ -695,7 +1021,10 @@ fn yaml_in_a_closed_block_of_code_is_read() {
         ],
     );
     let list = json!({"type": "array", "items": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}});
-    mends(&list, &[("```yaml\n- n: 1\n- n: 2\n```", json!([{"n": 1}, {"n": 2}]))]);
+    mends(
+        &list,
+        &[("```yaml\n- n: 1\n- n: 2\n```", json!([{"n": 1}, {"n": 2}]))],
+    );
     let text = read(&json!({"type": "string"}), "```yaml\n- n: 1\n```");
     assert!(text.is_none_or(|text| text.value.is_string()));
 }
@@ -706,13 +1035,22 @@ fn an_element_that_is_a_number_is_one_where_no_text_may_be() {
         let kinds = kinds.map(|kind| json!({"type": kind}));
         json!({"type": "object", "required": ["a", "b"], "properties": {"a": {"anyOf": kinds}, "b": {"type": "string"}}})
     };
-    mends(&of(["integer", "boolean"]), &[("<x><a>1</a><b>2</b></x>", json!({"a": 1, "b": "2"}))]);
-    mends(&of(["integer", "string"]), &[("<x><a>1</a><b>2</b></x>", json!({"a": "1", "b": "2"}))]);
+    mends(
+        &of(["integer", "boolean"]),
+        &[("<x><a>1</a><b>2</b></x>", json!({"a": 1, "b": "2"}))],
+    );
+    mends(
+        &of(["integer", "string"]),
+        &[("<x><a>1</a><b>2</b></x>", json!({"a": "1", "b": "2"}))],
+    );
 }
 
 #[test]
 fn a_bare_number_is_put_into_no_text() {
     let one = |kind: &str| json!({"type": "object", "required": ["foo"], "properties": {"foo": {"type": kind}}});
     mends(&one("integer"), &[("7", json!({"foo": 7}))]);
-    refuses(&one("string"), &["7", "```json\n7\n```", "true", "The answer:\n```\n7\n```"]);
+    refuses(
+        &one("string"),
+        &["7", "```json\n7\n```", "true", "The answer:\n```\n7\n```"],
+    );
 }

@@ -26,12 +26,19 @@ pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
         return None;
     }
     let root = document.target(document.root());
-    let (value, note) = if let Some(properties) = root.get("properties").and_then(Value::as_object) {
+    let (value, note) = if let Some(properties) = root.get("properties").and_then(Value::as_object)
+    {
         let elements = || xml::read(document, whole).map(|value| (value, XML));
-        elements().or_else(|| lines(properties, text)).or_else(|| Some((yaml::read(answer)?, YAML)))?
+        elements()
+            .or_else(|| lines(properties, text))
+            .or_else(|| Some((yaml::read(answer)?, YAML)))?
     } else if let Some(list) = xml::read(document, whole) {
         (list, XML)
-    } else if let Some(list) = wanted(root).any(|kind| kind == "array").then(|| yaml::read(answer)).flatten() {
+    } else if let Some(list) = wanted(root)
+        .any(|kind| kind == "array")
+        .then(|| yaml::read(answer))
+        .flatten()
+    {
         (list, YAML)
     } else {
         if text.len() > MAX_SCALAR || is_refusal(text) {
@@ -45,7 +52,11 @@ pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
         Fit::AsIs => Some(Fit::Mended(Mended::new(value, FROM_TEXT, note))),
         Fit::Mended(mended) => {
             let notes = [vec![note], mended.notes].concat();
-            Some(Fit::Mended(Mended { value: mended.value, cost: mended.cost.saturating_add(FROM_TEXT), notes }))
+            Some(Fit::Mended(Mended {
+                value: mended.value,
+                cost: mended.cost.saturating_add(FROM_TEXT),
+                notes,
+            }))
         }
     }
 }
@@ -53,12 +64,21 @@ pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
 /// The text without a fence around all of it, or a prolog of XML before it.
 fn unfenced(text: &str) -> &str {
     let mut text = text.trim();
-    if let Some((_, rest)) = text.split_once("?>").filter(|(prolog, _)| prolog.starts_with("<?xml")) {
+    if let Some((_, rest)) = text
+        .split_once("?>")
+        .filter(|(prolog, _)| prolog.starts_with("<?xml"))
+    {
         text = rest.trim_start();
     }
     for fence in ["```", "~~~"] {
-        if let Some(inside) = text.strip_prefix(fence).and_then(|text| text.strip_suffix(fence)) {
-            text = inside.split_once('\n').map_or(inside, |(_, inside)| inside).trim();
+        if let Some(inside) = text
+            .strip_prefix(fence)
+            .and_then(|text| text.strip_suffix(fence))
+        {
+            text = inside
+                .split_once('\n')
+                .map_or(inside, |(_, inside)| inside)
+                .trim();
         }
     }
     text
@@ -75,19 +95,28 @@ fn inner(text: &str) -> &str {
 /// Text that may be one scalar: the schema says which. What may be free text is one line.
 fn scalar(schema: &Value, text: &str) -> Option<Value> {
     let value = Value::String(text.to_owned());
-    if super::choice::listed(schema).is_some() || schema.get("anyOf").is_some() || schema.get("oneOf").is_some() {
+    if super::choice::listed(schema).is_some()
+        || schema.get("anyOf").is_some()
+        || schema.get("oneOf").is_some()
+    {
         return Some(value);
     }
     let is_line = !text.contains('\n');
     let text = called(text);
     let value = Value::String(text.to_owned());
-    match wanted(schema).find(|kind| *kind != "null").or_else(|| wanted(schema).next())? {
+    match wanted(schema)
+        .find(|kind| *kind != "null")
+        .or_else(|| wanted(schema).next())?
+    {
         "null" => Some(value),
         "array" => numbers(text),
-        "string" => (is_line && text.contains(char::is_alphanumeric))
-            .then(|| Value::String(answer::quoted(text).unwrap_or_else(|| bare_text(text).to_owned()))),
+        "string" => (is_line && text.contains(char::is_alphanumeric)).then(|| {
+            Value::String(answer::quoted(text).unwrap_or_else(|| bare_text(text).to_owned()))
+        }),
         "number" | "integer" => Some(Value::String(last_number(text)?.to_owned())),
-        "boolean" => truth_in(text).filter(|_| is_line).map(|word| Value::String(word.to_owned())),
+        "boolean" => truth_in(text)
+            .filter(|_| is_line)
+            .map(|word| Value::String(word.to_owned())),
         _ => None,
     }
 }
@@ -95,10 +124,18 @@ fn scalar(schema: &Value, text: &str) -> Option<Value> {
 /// `1, 2, 3`, where the commas cannot be those of one number.
 fn numbers(text: &str) -> Option<Value> {
     let parts: Vec<_> = text.split(',').map(str::trim).collect();
-    let is_grouped = parts.iter().skip(1).all(|part| part.split('.').next().is_some_and(|whole| whole.len() == 3));
+    let is_grouped = parts
+        .iter()
+        .skip(1)
+        .all(|part| part.split('.').next().is_some_and(|whole| whole.len() == 3));
     let is_list = parts.len() > 2 && !is_grouped || parts.len() == 2 && text.contains(", ");
-    let numbers = parts.into_iter().map(|part| serde_json::from_str(part).ok().map(Value::Number));
-    numbers.collect::<Option<Vec<_>>>().filter(|_| is_list).map(Value::Array)
+    let numbers = parts
+        .into_iter()
+        .map(|part| serde_json::from_str(part).ok().map(Value::Number));
+    numbers
+        .collect::<Option<Vec<_>>>()
+        .filter(|_| is_list)
+        .map(Value::Array)
 }
 
 /// The only yes or no of a sentence, where it begins or ends it.
@@ -113,9 +150,17 @@ fn truth_in(text: &str) -> Option<&str> {
 
 /// What is in the brackets of a call: `callback(42);`.
 fn called(text: &str) -> &str {
-    let inside = text.trim_end_matches(';').strip_suffix(')').and_then(|text| text.split_once('('));
+    let inside = text
+        .trim_end_matches(';')
+        .strip_suffix(')')
+        .and_then(|text| text.split_once('('));
     match inside {
-        Some((name, inside)) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$')) => {
+        Some((name, inside))
+            if !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$')) =>
+        {
             inside.trim()
         }
         _ => text,
@@ -140,8 +185,11 @@ fn last_number(text: &str) -> Option<&str> {
 /// The element with which `text` begins: its name, what is in it, and what is behind it.
 fn element(text: &str) -> Option<(&str, &str, &str)> {
     let (name, rest) = text.strip_prefix('<')?.split_once('>')?;
-    let is_name =
-        !name.is_empty() && name.len() <= 64 && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let is_name = !name.is_empty()
+        && name.len() <= 64
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
     let closing = format!("</{name}>");
     let end = rest.find(&closing).filter(|_| is_name)?;
     Some((name, rest.get(..end)?, rest.get(end + closing.len()..)?))
@@ -160,18 +208,31 @@ fn lines(properties: &Map<String, Value>, text: &str) -> Option<(Value, &'static
                     return None;
                 }
             }
-            None if line.is_empty() || line.chars().all(|c| matches!(c, '-' | '=' | '*' | '`' | '~')) => is_inside = false,
+            None if line.is_empty()
+                || line
+                    .chars()
+                    .all(|c| matches!(c, '-' | '=' | '*' | '`' | '~')) =>
+            {
+                is_inside = false
+            }
             None if is_inside => return None,
             None => {}
         }
     }
-    let is_clear = members.len() > 1 || (members.len() == properties.len() && text.lines().count() == 1);
+    let is_clear =
+        members.len() > 1 || (members.len() == properties.len() && text.lines().count() == 1);
     is_clear.then_some((Value::Object(members), "read from lines of text"))
 }
 
-fn line_member<'p, 't>(properties: &'p Map<String, Value>, line: &'t str) -> Option<(&'p str, &'t str)> {
+fn line_member<'p, 't>(
+    properties: &'p Map<String, Value>,
+    line: &'t str,
+) -> Option<(&'p str, &'t str)> {
     let line = line.trim_start_matches(['-', '*', '•', '>', ' ']);
-    let line = line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(['.', ')']).trim_start();
+    let line = line
+        .trim_start_matches(|c: char| c.is_ascii_digit())
+        .trim_start_matches(['.', ')'])
+        .trim_start();
     let line = line.trim_end_matches(',');
     let (key, value) = line.split_once(':').or_else(|| line.split_once(" = "))?;
     let value = value.trim_start_matches('*').trim();
@@ -184,7 +245,10 @@ pub fn property<'p>(properties: &'p Map<String, Value>, name: &str) -> Option<&'
     }
     let form = key_form(name);
     let mut alike = properties.keys().filter(|known| key_form(known) == form);
-    alike.next().filter(|_| alike.next().is_none()).map(String::as_str)
+    alike
+        .next()
+        .filter(|_| alike.next().is_none())
+        .map(String::as_str)
 }
 
 /// `null`, a list, an object or a quoted string as JSON writes it; anything else is text, of which the schema says what it is.
@@ -197,9 +261,19 @@ pub fn told(text: &str) -> Value {
 
 /// Without the quotes or marks of emphasis around all of it.
 fn bare_text(text: &str) -> &str {
-    for (open, close) in [("**", "**"), ("\"", "\""), ("'", "'"), ("`", "`"), ("`", "´"), ("`", "'"), ("“", "”"), ("‘", "’")]
-    {
-        if let Some(inside) = text.strip_prefix(open).and_then(|text| text.strip_suffix(close))
+    for (open, close) in [
+        ("**", "**"),
+        ("\"", "\""),
+        ("'", "'"),
+        ("`", "`"),
+        ("`", "´"),
+        ("`", "'"),
+        ("“", "”"),
+        ("‘", "’"),
+    ] {
+        if let Some(inside) = text
+            .strip_prefix(open)
+            .and_then(|text| text.strip_suffix(close))
             && !inside.contains(close)
         {
             return inside;

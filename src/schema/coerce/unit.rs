@@ -13,8 +13,8 @@ pub enum Scale {
 }
 
 const CURRENCIES: [&str; 27] = [
-    "$", "us$", "a$", "c$", "hk$", "r$", "€", "£", "¥", "₹", "₽", "₩", "₺", "usd", "eur", "gbp", "jpy", "cny", "inr", "chf",
-    "cad", "aud", "sek", "nok", "dkk", "pln", "brl",
+    "$", "us$", "a$", "c$", "hk$", "r$", "€", "£", "¥", "₹", "₽", "₩", "₺", "usd", "eur", "gbp",
+    "jpy", "cny", "inr", "chf", "cad", "aud", "sek", "nok", "dkk", "pln", "brl",
 ];
 
 pub fn is_currency(text: &str) -> bool {
@@ -51,8 +51,17 @@ const MEASURES: [&[&[&str]]; 5] = [
         &["lb", "lbs", "pound", "pounds"],
         &["oz", "ounce", "ounces"],
     ],
-    &[&["b", "byte", "bytes"], &["kb", "kib"], &["mb", "mib"], &["gb", "gib"], &["tb", "tib"]],
-    &[&["cents", "cent", "¢", "ct"], &["dollar", "dollars", "usd", "$", "euro", "euros", "eur", "€"]],
+    &[
+        &["b", "byte", "bytes"],
+        &["kb", "kib"],
+        &["mb", "mib"],
+        &["gb", "gib"],
+        &["tb", "tib"],
+    ],
+    &[
+        &["cents", "cent", "¢", "ct"],
+        &["dollar", "dollars", "usd", "$", "euro", "euros", "eur", "€"],
+    ],
 ];
 
 /// Words that make another number of it, or say that it is not exact.
@@ -112,7 +121,12 @@ pub fn read(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Opt
     if behind.is_empty() {
         return Some(Scale::None);
     }
-    if behind == "%" || matches!(behind.to_lowercase().as_str(), "percent" | "per cent" | "pct") {
+    if behind == "%"
+        || matches!(
+            behind.to_lowercase().as_str(),
+            "percent" | "per cent" | "pct"
+        )
+    {
         return is_percentage(schema, name).then_some(Scale::None);
     }
     if is_adjacent && matches!(behind, "st" | "nd" | "rd" | "th") {
@@ -133,10 +147,19 @@ pub fn read(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Opt
         (_, "trillion" | "trillions") => Some(12),
         _ => None,
     };
-    if power.is_none() && matches!(first, "M" | "B" | "T" | "G" | "bn" | "mn" | "tn" | "K" | "k") {
+    if power.is_none()
+        && matches!(
+            first,
+            "M" | "B" | "T" | "G" | "bn" | "mn" | "tn" | "K" | "k"
+        )
+    {
         return None;
     }
-    let rest = if power.is_some() { parts.collect::<Vec<_>>().join(" ") } else { behind.to_owned() };
+    let rest = if power.is_some() {
+        parts.collect::<Vec<_>>().join(" ")
+    } else {
+        behind.to_owned()
+    };
     is_harmless(&rest, schema, name).then_some(power.map_or(Scale::None, Scale::Power))
 }
 
@@ -148,22 +171,44 @@ fn is_harmless(text: &str, schema: &Value, name: &str) -> bool {
     let is_word = |c: char| c.is_alphabetic() || matches!(c, ' ' | '²' | '³' | 'µ' | '-');
     let text = text.to_lowercase();
     let mut all = text.split_whitespace();
-    let is_short = all.clone().count() <= 3 && text.starts_with(char::is_alphabetic) && text.chars().all(is_word);
-    is_short && !all.clone().any(|word| CHANGES.contains(&word)) && all.next().is_none_or(|unit| !is_another(unit, schema, name))
+    let is_short = all.clone().count() <= 3
+        && text.starts_with(char::is_alphabetic)
+        && text.chars().all(is_word);
+    is_short
+        && !all.clone().any(|word| CHANGES.contains(&word))
+        && all
+            .next()
+            .is_none_or(|unit| !is_another(unit, schema, name))
 }
 
 /// Whether something of the same kind and another size is asked for.
 fn is_another(unit: &str, schema: &Value, name: &str) -> bool {
-    let spelled: String = name.chars().flat_map(|c| [c.is_uppercase().then_some(' '), Some(c)]).flatten().collect();
-    let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    let asked = format!("{spelled} {description}").replace(['_', '-', '/'], " ").to_lowercase();
+    let spelled: String = name
+        .chars()
+        .flat_map(|c| [c.is_uppercase().then_some(' '), Some(c)])
+        .flatten()
+        .collect();
+    let description = schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let asked = format!("{spelled} {description}")
+        .replace(['_', '-', '/'], " ")
+        .to_lowercase();
     MEASURES.iter().any(|kind| {
-        let Some(meant) = kind.iter().find(|names| names.contains(&unit)) else { return false };
+        let Some(meant) = kind.iter().find(|names| names.contains(&unit)) else {
+            return false;
+        };
         let is_named = |names: &&&[&str]| {
-            words(&asked).any(|(_, word)| word.len() > 1 && names.contains(&word) || names.first() == Some(&word))
+            words(&asked).any(|(_, word)| {
+                word.len() > 1 && names.contains(&word) || names.first() == Some(&word)
+            })
         };
         let is_said = is_named(&meant);
-        let has_other = kind.iter().filter(|names| names != &meant).any(|names| is_named(&names));
+        let has_other = kind
+            .iter()
+            .filter(|names| names != &meant)
+            .any(|names| is_named(&names));
         let is_young = words(&asked).any(|(_, word)| word == "age")
             && !meant.contains(&"year")
             && kind.iter().any(|names| names.contains(&"year"));
@@ -173,12 +218,27 @@ fn is_another(unit: &str, schema: &Value, name: &str) -> bool {
 
 /// 12% is 12 where a percentage is wanted, and 0.12 where a share of one is.
 fn is_percentage(schema: &Value, name: &str) -> bool {
-    const SHARES: [&str; 8] = ["ratio", "fraction", "probability", "proportion", "confidence", "share", "factor", "likelihood"];
-    let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    const SHARES: [&str; 8] = [
+        "ratio",
+        "fraction",
+        "probability",
+        "proportion",
+        "confidence",
+        "share",
+        "factor",
+        "likelihood",
+    ];
+    let description = schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let asked = format!("{name} {description}").to_lowercase();
-    let is_small = ["maximum", "exclusiveMaximum"]
-        .iter()
-        .any(|keyword| schema.get(keyword).and_then(Value::as_f64).is_some_and(|most| most <= 1.0));
+    let is_small = ["maximum", "exclusiveMaximum"].iter().any(|keyword| {
+        schema
+            .get(keyword)
+            .and_then(Value::as_f64)
+            .is_some_and(|most| most <= 1.0)
+    });
     let is_named = asked.contains("percent") || asked.contains("pct") || asked.contains('%');
     !is_small && (is_named || !SHARES.iter().any(|share| asked.contains(share)))
 }

@@ -2,12 +2,21 @@
 
 /// A key without case and separators: `First Name`, `first_name` and `firstName` are one.
 pub fn key_form(key: &str) -> String {
-    key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    key.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// A text without the white space, quotes and marks of emphasis around it.
 pub fn bare(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '*' | '“' | '”' | '‘' | '’' | '«' | '»'))
+    text.trim_matches(|c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '"' | '\'' | '`' | '*' | '“' | '”' | '‘' | '’' | '«' | '»'
+            )
+    })
 }
 
 /// What says that the words beside it are not what is meant, or that there is a second choice.
@@ -86,7 +95,8 @@ const SECOND_THOUGHTS: [&str; 32] = [
 
 /// Whether a text beside values takes one back, or says that it is only an example.
 pub fn has_second_thoughts(text: &str) -> bool {
-    words(text).any(|(_, word)| is_doubt(word) || SECOND_THOUGHTS.contains(&word.to_lowercase().as_str()))
+    words(text)
+        .any(|(_, word)| is_doubt(word) || SECOND_THOUGHTS.contains(&word.to_lowercase().as_str()))
 }
 
 /// The model speaks of itself instead of answering.

@@ -39,7 +39,10 @@ fn parsed(text: &str) -> Option<Vec<Element<'_>>> {
     let mut at = 0;
     while let Some(start) = text.get(at..)?.find('<').map(|start| at + start) {
         let inside = text.get(start + 1..)?;
-        let end = inside.bytes().take(MAX_NAME + 2).position(|byte| byte == b'>')?;
+        let end = inside
+            .bytes()
+            .take(MAX_NAME + 2)
+            .position(|byte| byte == b'>')?;
         let tag = inside.get(..end)?;
         let behind = start + end + 2;
         let (name, is_closing, is_closed) = match (tag.strip_prefix('/'), tag.strip_suffix('/')) {
@@ -48,17 +51,28 @@ fn parsed(text: &str) -> Option<Vec<Element<'_>>> {
             (None, None) => (tag, false, false),
         };
         let is_name = name.starts_with(char::is_alphabetic)
-            && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+            && name
+                .chars()
+                .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
             && open.len() < MAX_DEPTH;
         let before = text.get(at..start)?;
         // Text beside elements within one: neither the one nor the other.
-        let is_mixed =
-            open.last().is_some_and(|(around, _)| !around.children.is_empty() || !is_closing) && !before.trim().is_empty();
+        let is_mixed = open
+            .last()
+            .is_some_and(|(around, _)| !around.children.is_empty() || !is_closing)
+            && !before.trim().is_empty();
         if !is_name || is_mixed {
             return None;
         }
         if !is_closing {
-            open.push((Element { name, text: "", children: Vec::new() }, behind));
+            open.push((
+                Element {
+                    name,
+                    text: "",
+                    children: Vec::new(),
+                },
+                behind,
+            ));
         }
         if is_closed {
             let (mut element, from) = open.pop()?;
@@ -66,7 +80,9 @@ fn parsed(text: &str) -> Option<Vec<Element<'_>>> {
                 return None;
             }
             element.text = text.get(from..start).unwrap_or_default().trim();
-            open.last_mut().map_or(&mut outermost, |(around, _)| &mut around.children).push(element);
+            open.last_mut()
+                .map_or(&mut outermost, |(around, _)| &mut around.children)
+                .push(element);
         }
         at = behind;
     }
@@ -77,25 +93,37 @@ fn parsed(text: &str) -> Option<Vec<Element<'_>>> {
 fn value(document: &Document<'_>, schema: &Value, element: &Element<'_>) -> Option<Value> {
     let schema = document.target(schema);
     if element.children.is_empty() {
-        let is_container = element.text.is_empty().then(|| wanted(schema).next()).flatten();
+        let is_container = element
+            .text
+            .is_empty()
+            .then(|| wanted(schema).next())
+            .flatten();
         return Some(match is_container {
             Some("array") => Value::Array(Vec::new()),
             Some("object") => Value::Object(Map::new()),
             _ => number(schema, element.text).unwrap_or_else(|| told(&unescaped(element.text))),
         });
     }
-    let branches = ["anyOf", "oneOf"].iter().find_map(|keyword| schema.get(keyword)?.as_array());
+    let branches = ["anyOf", "oneOf"]
+        .iter()
+        .find_map(|keyword| schema.get(keyword)?.as_array());
     match branches {
-        Some(branches) => branches.iter().find_map(|branch| container(document, document.target(branch), &element.children)),
+        Some(branches) => branches
+            .iter()
+            .find_map(|branch| container(document, document.target(branch), &element.children)),
         None => container(document, schema, &element.children),
     }
 }
 
 /// A number as JSON writes it, where a choice of types has numbers and no text.
 fn number(schema: &Value, text: &str) -> Option<Value> {
-    let branches = ["anyOf", "oneOf"].iter().find_map(|keyword| schema.get(keyword)?.as_array())?;
+    let branches = ["anyOf", "oneOf"]
+        .iter()
+        .find_map(|keyword| schema.get(keyword)?.as_array())?;
     let mut kinds = branches.iter().filter_map(|branch| wanted(branch).next());
-    let is_closed = branches.iter().all(|branch| wanted(branch).next().is_some_and(|kind| kind != "string"));
+    let is_closed = branches
+        .iter()
+        .all(|branch| wanted(branch).next().is_some_and(|kind| kind != "string"));
     (is_closed && kinds.any(|kind| matches!(kind, "integer" | "number")))
         .then(|| serde_json::from_str(text).ok())?
         .map(Value::Number)
@@ -106,18 +134,30 @@ fn container(document: &Document<'_>, schema: &Value, children: &[Element<'_>]) 
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
         return members(document, properties, children).map(Value::Object);
     }
-    let is_uniform = children.iter().zip(children.iter().skip(1)).all(|(one, next)| one.name == next.name);
+    let is_uniform = children
+        .iter()
+        .zip(children.iter().skip(1))
+        .all(|(one, next)| one.name == next.name);
     if let Some(items) = schema.get("items").filter(|_| is_uniform) {
-        return children.iter().map(|child| value(document, items, child)).collect::<Option<_>>().map(Value::Array);
+        return children
+            .iter()
+            .map(|child| value(document, items, child))
+            .collect::<Option<_>>()
+            .map(Value::Array);
     }
-    let entries = schema.get("additionalProperties").filter(|entries| entries.is_object())?;
+    let entries = schema
+        .get("additionalProperties")
+        .filter(|entries| entries.is_object())?;
     let mut map = Map::new();
     for child in children {
         let (name, element) = match child.children.as_slice() {
             [key, value] if key.name == "key" && value.name == "value" => (key.text, value),
             _ => (child.name, child),
         };
-        if map.insert(unescaped(name), value(document, entries, element)?).is_some() {
+        if map
+            .insert(unescaped(name), value(document, entries, element)?)
+            .is_some()
+        {
             return None;
         }
     }
@@ -125,12 +165,22 @@ fn container(document: &Document<'_>, schema: &Value, children: &[Element<'_>]) 
 }
 
 /// One property for each element; several of one name are the elements of a list.
-fn members(document: &Document<'_>, properties: &Map<String, Value>, children: &[Element<'_>]) -> Option<Map<String, Value>> {
+fn members(
+    document: &Document<'_>,
+    properties: &Map<String, Value>,
+    children: &[Element<'_>],
+) -> Option<Map<String, Value>> {
     let mut members = Map::new();
     for child in children {
         let name = property(properties, child.name)?;
         let schema = document.target(properties.get(name)?);
-        let items = schema.get("items").filter(|_| children.iter().filter(|other| other.name == child.name).nth(1).is_some());
+        let items = schema.get("items").filter(|_| {
+            children
+                .iter()
+                .filter(|other| other.name == child.name)
+                .nth(1)
+                .is_some()
+        });
         match (items, members.get_mut(name)) {
             (Some(items), Some(Value::Array(list))) => list.push(value(document, items, child)?),
             (Some(items), None) => {
@@ -147,5 +197,9 @@ fn members(document: &Document<'_>, properties: &Map<String, Value>, children: &
 }
 
 fn unescaped(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&")
 }

@@ -14,7 +14,10 @@ const MAX_KEY: usize = 64;
 
 /// The map or list in the only block of code in `text`.
 pub fn read(text: &str) -> Option<Value> {
-    let mut lines = Lines { list: lines(block(text)?)?, at: 0 };
+    let mut lines = Lines {
+        list: lines(block(text)?)?,
+        at: 0,
+    };
     let value = lines.block(0, 0)?;
     (lines.at == lines.list.len()).then_some(value)
 }
@@ -24,7 +27,9 @@ fn block(text: &str) -> Option<&str> {
     let mut parts = text.split("```");
     let (_, block, _) = (parts.next()?, parts.next()?, parts.next()?);
     let (info, inside) = block.split_once('\n')?;
-    let is_yaml = ["", "yaml", "yml"].iter().any(|name| info.trim().eq_ignore_ascii_case(name));
+    let is_yaml = ["", "yaml", "yml"]
+        .iter()
+        .any(|name| info.trim().eq_ignore_ascii_case(name));
     (parts.next().is_none() && is_yaml && block.ends_with('\n')).then_some(inside)
 }
 
@@ -44,7 +49,10 @@ fn lines(text: &str) -> Option<Vec<Line<'_>>> {
             return None;
         }
         if !text.is_empty() && !text.starts_with('#') && !is_mark {
-            lines.push(Line { indent: whole.len() - whole.trim_start_matches(' ').len(), text });
+            lines.push(Line {
+                indent: whole.len() - whole.trim_start_matches(' ').len(),
+                text,
+            });
         }
     }
     // The whole may be indented.
@@ -67,18 +75,29 @@ impl<'t> Lines<'t> {
 
     /// The map or list that begins at the next line, which is indented by `least` or more.
     fn block(&mut self, least: usize, depth: usize) -> Option<Value> {
-        let first = self.next().filter(|line| line.indent >= least && depth < MAX_DEPTH)?;
-        if element(first.text).is_some() { self.list(first.indent, depth) } else { self.map(first.indent, depth) }
+        let first = self
+            .next()
+            .filter(|line| line.indent >= least && depth < MAX_DEPTH)?;
+        if element(first.text).is_some() {
+            self.list(first.indent, depth)
+        } else {
+            self.map(first.indent, depth)
+        }
     }
 
     fn map(&mut self, indent: usize, depth: usize) -> Option<Value> {
         let mut members = Map::new();
-        while let Some(line) = self.next().filter(|line| line.indent == indent && element(line.text).is_none()) {
+        while let Some(line) = self
+            .next()
+            .filter(|line| line.indent == indent && element(line.text).is_none())
+        {
             let (key, text) = member(line.text)?;
             self.at += 1;
             let value = if text.is_empty() {
                 // A list may be as far in as its key.
-                let is_list = self.next().is_some_and(|next| next.indent == indent && element(next.text).is_some());
+                let is_list = self
+                    .next()
+                    .is_some_and(|next| next.indent == indent && element(next.text).is_some());
                 self.block(if is_list { indent } else { indent + 1 }, depth + 1)?
             } else {
                 scalar(text)?
@@ -92,7 +111,10 @@ impl<'t> Lines<'t> {
 
     fn list(&mut self, indent: usize, depth: usize) -> Option<Value> {
         let mut items = Vec::new();
-        while let Some((line, text)) = self.next().and_then(|line| Some((line, element(line.text)?))) {
+        while let Some((line, text)) = self
+            .next()
+            .and_then(|line| Some((line, element(line.text)?)))
+        {
             if line.indent != indent {
                 break;
             }
@@ -101,12 +123,19 @@ impl<'t> Lines<'t> {
                 // What is behind the dash is the first line of the element.
                 let inner = indent + line.text.len() - text.len();
                 if let Some(place) = self.list.get_mut(self.at) {
-                    *place = Line { indent: inner, text };
+                    *place = Line {
+                        indent: inner,
+                        text,
+                    };
                 }
                 self.block(inner, depth + 1)?
             } else {
                 self.at += 1;
-                if text.is_empty() { self.block(indent + 1, depth + 1)? } else { scalar(text)? }
+                if text.is_empty() {
+                    self.block(indent + 1, depth + 1)?
+                } else {
+                    scalar(text)?
+                }
             });
         }
         self.ends(indent).then_some(Value::Array(items))
@@ -126,11 +155,18 @@ fn element(text: &str) -> Option<&str> {
 
 /// The key and what is behind its colon.
 fn member(text: &str) -> Option<(&str, &str)> {
-    let (key, value) = text.split_once(": ").or_else(|| Some((text.strip_suffix(':')?, "")))?;
-    let unquoted = ['"', '\''].iter().find_map(|&mark| key.strip_prefix(mark)?.strip_suffix(mark)).unwrap_or(key);
+    let (key, value) = text
+        .split_once(": ")
+        .or_else(|| Some((text.strip_suffix(':')?, "")))?;
+    let unquoted = ['"', '\'']
+        .iter()
+        .find_map(|&mark| key.strip_prefix(mark)?.strip_suffix(mark))
+        .unwrap_or(key);
     let is_key = !unquoted.is_empty()
         && unquoted.len() <= MAX_KEY
-        && unquoted.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ' | '/'));
+        && unquoted
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ' | '/'));
     is_key.then(|| (unquoted, without_comment(value.trim_start())))
 }
 
@@ -139,7 +175,10 @@ fn without_comment(text: &str) -> &str {
         return "";
     }
     let is_quoted = text.starts_with(['"', '\'']);
-    text.split_once(" #").filter(|_| !is_quoted).map_or(text, |(text, _)| text).trim_end()
+    text.split_once(" #")
+        .filter(|_| !is_quoted)
+        .map_or(text, |(text, _)| text)
+        .trim_end()
 }
 
 /// A scalar on one line; `None` for all that YAML would read in another way.
@@ -157,7 +196,11 @@ fn scalar(text: &str) -> Option<Value> {
         if inside.contains(['[', ']', '{', '}', '"', '\'', ':', '#']) {
             return None;
         }
-        return inside.split(',').map(|item| scalar(item.trim())).collect::<Option<_>>().map(Value::Array);
+        return inside
+            .split(',')
+            .map(|item| scalar(item.trim()))
+            .collect::<Option<_>>()
+            .map(Value::Array);
     }
     let is_plain = !text.is_empty()
         && !text.starts_with(|c| "|>&*!%@`{}]?,".contains(c))

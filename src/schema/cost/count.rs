@@ -56,8 +56,21 @@ impl OfText {
 impl<'d, 's> Count<'d, 's> {
     /// `pointer_bytes`: what the pointers of a fault take.
     pub fn new(document: &'d Document<'s>, patterns: &'d Patterns, pointer_bytes: u64) -> Self {
-        let (parts, names, sizes, seen) = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
-        Self { document, patterns, pointer_bytes, parts, names, sizes, seen }
+        let (parts, names, sizes, seen) = (
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+        );
+        Self {
+            document,
+            patterns,
+            pointer_bytes,
+            parts,
+            names,
+            sizes,
+            seen,
+        }
     }
 
     /// What it costs to hold `instance` against `schema`. `None`: there are too many pairs, or they are nested too deeply.
@@ -74,7 +87,11 @@ impl<'d, 's> Count<'d, 's> {
         for (applies, inner) in &part.applied {
             for value in targets(*applies, instance) {
                 let of_inner = self.of(inner, value, depth + 1)?;
-                let told = if *applies == Applies::Either { of_inner.copied_bytes } else { of_inner.faults_bytes };
+                let told = if *applies == Applies::Either {
+                    of_inner.copied_bytes
+                } else {
+                    of_inner.faults_bytes
+                };
                 cost.evaluations = cost.evaluations.saturating_add(of_inner.evaluations);
                 cost.faults_bytes = cost.faults_bytes.saturating_add(told);
                 cost.copied_bytes = cost.copied_bytes.saturating_add(of_inner.copied_bytes);
@@ -89,21 +106,49 @@ impl<'d, 's> Count<'d, 's> {
     fn alone(&mut self, part: &Part<'_>, instance: &Value) -> Cost {
         let (mut evaluations, mut faults) = (part.evaluations, part.faults);
         match instance {
-            Value::String(text) => evaluations = evaluations.saturating_add(part.pattern.saturating_mul(text.len() as u64)),
+            Value::String(text) => {
+                evaluations =
+                    evaluations.saturating_add(part.pattern.saturating_mul(text.len() as u64))
+            }
             Value::Object(members) => {
-                let (count, bytes): (u64, u64) = (members.len() as u64, members.keys().map(|name| name.len() as u64).sum());
+                let (count, bytes): (u64, u64) = (
+                    members.len() as u64,
+                    members.keys().map(|name| name.len() as u64).sum(),
+                );
                 let names = part.names.evaluations.saturating_mul(count);
-                evaluations = evaluations.saturating_add(names).saturating_add(part.names.for_a_byte.saturating_mul(bytes));
-                let OfText { faults: Faults { count: each, bytes: taken }, .. } = part.names;
+                evaluations = evaluations
+                    .saturating_add(names)
+                    .saturating_add(part.names.for_a_byte.saturating_mul(bytes));
+                let OfText {
+                    faults:
+                        Faults {
+                            count: each,
+                            bytes: taken,
+                        },
+                    ..
+                } = part.names;
                 // Each fault of a name has a copy of it.
-                let taken = taken.saturating_mul(count).saturating_add(each.saturating_mul(bytes));
-                faults = faults.and(Faults { count: each.saturating_mul(count), bytes: taken });
+                let taken = taken
+                    .saturating_mul(count)
+                    .saturating_add(each.saturating_mul(bytes));
+                faults = faults.and(Faults {
+                    count: each.saturating_mul(count),
+                    bytes: taken,
+                });
             }
             _ => {}
         }
-        let faults_bytes = faults.bytes.saturating_add(faults.count.saturating_mul(self.pointer_bytes));
-        let copied_bytes = faults_bytes.saturating_add(faults.count.saturating_mul(self.memory(instance)));
-        Cost { evaluations, faults_bytes, copied_bytes, links: 1 }
+        let faults_bytes = faults
+            .bytes
+            .saturating_add(faults.count.saturating_mul(self.pointer_bytes));
+        let copied_bytes =
+            faults_bytes.saturating_add(faults.count.saturating_mul(self.memory(instance)));
+        Cost {
+            evaluations,
+            faults_bytes,
+            copied_bytes,
+            links: 1,
+        }
     }
 
     /// What a value takes; of an array or object, counted once. Recurses as deep as the instance is nested.
@@ -118,10 +163,14 @@ impl<'d, 's> Count<'d, 's> {
         }
         let inner: u64 = match value {
             Value::Array(items) => items.iter().map(|item| self.memory(item)).sum(),
-            Value::Object(members) => members.iter().map(|(name, member)| name.len() as u64 + self.memory(member)).sum(),
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, member)| name.len() as u64 + self.memory(member))
+                .sum(),
             _ => 0,
         };
-        self.sizes.insert(std::ptr::from_ref(value), VALUE_BYTES + inner);
+        self.sizes
+            .insert(std::ptr::from_ref(value), VALUE_BYTES + inner);
         VALUE_BYTES + inner
     }
 
@@ -136,21 +185,33 @@ impl<'d, 's> Count<'d, 's> {
             pattern: self.pattern(schema),
             names: self.of_names(schema),
         });
-        self.parts.insert(std::ptr::from_ref(schema), Rc::clone(&part));
+        self.parts
+            .insert(std::ptr::from_ref(schema), Rc::clone(&part));
         part
     }
 
     fn pattern(&self, schema: &Value) -> u64 {
-        schema.get("pattern").and_then(Value::as_str).map_or(0, |pattern| self.patterns.cost(pattern))
+        schema
+            .get("pattern")
+            .and_then(Value::as_str)
+            .map_or(0, |pattern| self.patterns.cost(pattern))
     }
 
     /// What `schema` asks of each name of an object.
     fn of_names(&mut self, schema: &'s Value) -> OfText {
         let mut cost = OfText::default();
-        let patterns = schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        let patterns = schema
+            .get("patternProperties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(Map::keys);
         for pattern in patterns {
             // Once more by `additionalProperties` or its like.
-            cost.add(OfText { evaluations: 2, faults: Faults::default(), for_a_byte: 2 * self.patterns.cost(pattern) });
+            cost.add(OfText {
+                evaluations: 2,
+                faults: Faults::default(),
+                for_a_byte: 2 * self.patterns.cost(pattern),
+            });
         }
         if let Some(names) = schema.get("propertyNames") {
             cost.add(self.of_text(names));
@@ -163,8 +224,17 @@ impl<'d, 's> Count<'d, 's> {
         if let Some(known) = self.names.get(&std::ptr::from_ref(schema)) {
             return *known;
         }
-        let mut cost = OfText { evaluations: 1 + of_enum(schema), faults: Faults::of(schema), for_a_byte: self.pattern(schema) };
-        for (_, part) in self.document.applied(schema).into_iter().filter(|(applies, _)| applies.is_here()) {
+        let mut cost = OfText {
+            evaluations: 1 + of_enum(schema),
+            faults: Faults::of(schema),
+            for_a_byte: self.pattern(schema),
+        };
+        for (_, part) in self
+            .document
+            .applied(schema)
+            .into_iter()
+            .filter(|(applies, _)| applies.is_here())
+        {
             cost.add(self.of_text(part));
         }
         self.names.insert(std::ptr::from_ref(schema), cost);

@@ -9,13 +9,24 @@ use super::words::Words;
 use super::{Ask, Lowering};
 use crate::model::{Kinds, Shape};
 
-const LIMITS: [&str; 6] = ["minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains"];
+const LIMITS: [&str; 6] = [
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "contains",
+    "minContains",
+    "maxContains",
+];
 
 impl<'s> Lowering<'_, 's> {
     pub fn array(&mut self, gathered: &Gathered<'s>, level: usize) -> Result<Part, Stop> {
         let mut part = Part::typed("array");
         let mut words = Words::default();
-        let first = if gathered.draft == Draft::Draft7 { "items" } else { "prefixItems" };
+        let first = if gathered.draft == Draft::Draft7 {
+            "items"
+        } else {
+            "prefixItems"
+        };
         let first = gathered.all(first).find_map(Value::as_array);
         let (mut shapes, mut parts) = (Vec::new(), Vec::new());
         for schema in first.into_iter().flatten() {
@@ -29,25 +40,38 @@ impl<'s> Lowering<'_, 's> {
             }
         }
         let others = self.others(gathered, first.is_some(), level)?;
-        let shape = others.as_ref().map_or(Shape::same(Kinds::ALL), |part| part.shape.clone());
+        let shape = others
+            .as_ref()
+            .map_or(Shape::same(Kinds::ALL), |part| part.shape.clone());
         if let Some(note) = others.as_ref().and_then(|part| part.note.clone()) {
             words.limit(format!("items: {note}"));
         }
         if parts.is_empty() {
             // Nothing may be in it: whatever is said of its items.
             let items = others.unwrap_or_else(|| Part::typed("string"));
-            if matches!(items.shape, Shape::Same(..)) && gathered.all("items").any(|items| items == &Value::Bool(false)) {
+            if matches!(items.shape, Shape::Same(..))
+                && gathered
+                    .all("items")
+                    .any(|items| items == &Value::Bool(false))
+            {
                 words.limit("empty".to_owned());
             }
             part.json.insert("items".to_owned(), items.json.into());
         } else if self.subset.takes("prefixItems") {
-            let first: Vec<Value> = parts.into_iter().map(|part| Value::Object(part.json)).collect();
+            let first: Vec<Value> = parts
+                .into_iter()
+                .map(|part| Value::Object(part.json))
+                .collect();
             part.json.insert("prefixItems".to_owned(), first.into());
             if let Some(others) = others {
                 part.json.insert("items".to_owned(), others.json.into());
             }
         } else {
-            words.limit(format!("its first {} items, in this order: {}", parts.len(), told(&parts)));
+            words.limit(format!(
+                "its first {} items, in this order: {}",
+                parts.len(),
+                told(&parts)
+            ));
             let items = self.join(parts.into_iter().chain(others).collect())?;
             part.json.insert("items".to_owned(), items.json.into());
         }
@@ -57,9 +81,21 @@ impl<'s> Lowering<'_, 's> {
     }
 
     /// What is asked of the items beyond the first; `None`: nothing is said of them, or there are none.
-    fn others(&mut self, gathered: &Gathered<'s>, has_first: bool, level: usize) -> Result<Option<Part>, Stop> {
-        let keyword = if has_first && gathered.draft == Draft::Draft7 { "additionalItems" } else { "items" };
-        let all: Vec<&Value> = gathered.all(keyword).filter(|items| !items.is_array()).collect();
+    fn others(
+        &mut self,
+        gathered: &Gathered<'s>,
+        has_first: bool,
+        level: usize,
+    ) -> Result<Option<Part>, Stop> {
+        let keyword = if has_first && gathered.draft == Draft::Draft7 {
+            "additionalItems"
+        } else {
+            "items"
+        };
+        let all: Vec<&Value> = gathered
+            .all(keyword)
+            .filter(|items| !items.is_array())
+            .collect();
         if all.is_empty() && has_first {
             return Ok(None);
         }
@@ -74,7 +110,11 @@ impl<'s> Lowering<'_, 's> {
 /// What each of them is, in a few words.
 fn told(parts: &[Part]) -> String {
     let told = parts.iter().map(|part| {
-        let description = part.json.get("description").and_then(Value::as_str).or(part.note.as_deref());
+        let description = part
+            .json
+            .get("description")
+            .and_then(Value::as_str)
+            .or(part.note.as_deref());
         match (description, part.json.get("enum"), part.json.get("type")) {
             (Some(words), ..) => words.to_owned(),
             (None, Some(values), _) => format!("one of {}", super::words::shown(values)),

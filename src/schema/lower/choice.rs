@@ -9,14 +9,19 @@ use super::{Ask, Effort, Lowering};
 
 /// Whether the alternatives say what a value looks like, and not only which members it has to have.
 pub fn is_structural(choices: &Choices<'_>) -> bool {
-    let says =
-        |keyword: &String| !is_annotation(keyword) && !matches!(keyword.as_str(), "required" | "not" | "dependentRequired");
+    let says = |keyword: &String| {
+        !is_annotation(keyword)
+            && !matches!(keyword.as_str(), "required" | "not" | "dependentRequired")
+    };
     let looks = |choice: &Value| match choice {
         Value::Object(choice) => choice.keys().any(says),
         other => other == &Value::Bool(false),
     };
     let takes_any = |choice: &Value| {
-        choice == &Value::Bool(true) || choice.as_object().is_some_and(|choice| choice.keys().all(|name| is_annotation(name)))
+        choice == &Value::Bool(true)
+            || choice
+                .as_object()
+                .is_some_and(|choice| choice.keys().all(|name| is_annotation(name)))
     };
     choices.of.iter().any(looks) && !choices.of.iter().any(takes_any)
 }
@@ -24,19 +29,33 @@ pub fn is_structural(choices: &Choices<'_>) -> bool {
 /// What may hold beside what does: what is under a condition, and alternatives that are not told apart.
 pub fn loose<'s>(gathered: &Gathered<'s>) -> Vec<&'s Value> {
     let conditions = gathered.all("then").chain(gathered.all("else"));
-    let dependent = gathered.all("dependentSchemas").chain(gathered.all("dependencies"));
-    let dependent = dependent.filter_map(Value::as_object).flat_map(serde_json::Map::values);
+    let dependent = gathered
+        .all("dependentSchemas")
+        .chain(gathered.all("dependencies"));
+    let dependent = dependent
+        .filter_map(Value::as_object)
+        .flat_map(serde_json::Map::values);
     let choices = gathered.choices.iter().flat_map(|choices| choices.of);
-    conditions.chain(dependent).chain(choices).filter(|schema| schema.is_object()).collect()
+    conditions
+        .chain(dependent)
+        .chain(choices)
+        .filter(|schema| schema.is_object())
+        .collect()
 }
 
 impl<'s> Lowering<'_, 's> {
     /// `None`: there are no alternatives that have to be told apart.
     pub fn choice(&mut self, ask: &Ask<'s>, gathered: &Gathered<'s>) -> Result<Option<Part>, Stop> {
-        let Some(choices) = gathered.choices.iter().find(|choices| is_structural(choices)) else {
+        let Some(choices) = gathered
+            .choices
+            .iter()
+            .find(|choices| is_structural(choices))
+        else {
             return Ok(None);
         };
-        let alone = gathered.has_only_choices() && gathered.choices.len() == 1 && gathered.ignored.is_empty();
+        let alone = gathered.has_only_choices()
+            && gathered.choices.len() == 1
+            && gathered.ignored.is_empty();
         let names_types = gathered.all("type").next().is_some();
         if !alone && self.effort == Effort::Little && gathered.types()?.is_some() && names_types {
             return Ok(None);
@@ -48,8 +67,15 @@ impl<'s> Lowering<'_, 's> {
             } else {
                 let mut chosen = ask.chosen.clone();
                 chosen.push(std::ptr::from_ref(choices.array));
-                let all = std::iter::once(choice).chain(ask.all.iter().copied()).collect();
-                Ask { all, chosen, level: ask.level, here: true }
+                let all = std::iter::once(choice)
+                    .chain(ask.all.iter().copied())
+                    .collect();
+                Ask {
+                    all,
+                    chosen,
+                    level: ask.level,
+                    here: true,
+                }
             };
             match self.part(&ask) {
                 Ok(part) => parts.push(part),

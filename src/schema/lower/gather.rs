@@ -30,7 +30,9 @@ const ANNOTATIONS: [&str; 17] = [
     "nullable",
 ];
 
-const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "object", "array", "null"];
+const TYPES: [&str; 7] = [
+    "string", "integer", "number", "boolean", "object", "array", "null",
+];
 
 /// Keywords that mean a type where none is named.
 const MEANT: [(&str, &str); 20] = [
@@ -90,13 +92,17 @@ impl<'s> Reference<'s> {
         let mut others = object.keys().filter(|name| !is_annotation(name));
         let note = object.get("description").and_then(Value::as_str);
         if let Some(all) = object.get("allOf").and_then(Value::as_array) {
-            let only = all.first().filter(|_| all.len() == 1 && others.all(|name| name == "allOf"))?;
+            let only = all
+                .first()
+                .filter(|_| all.len() == 1 && others.all(|name| name == "allOf"))?;
             let mut inner = Self::of(document, only)?;
             inner.notes.extend(note);
             return Some(inner);
         }
         let references = document.references(schema);
-        let [(keyword, text, Some(target))] = references.as_slice() else { return None };
+        let [(keyword, text, Some(target))] = references.as_slice() else {
+            return None;
+        };
         let is_whole = others.all(|name| name == keyword);
         let is_old = document.draft() == Draft::Draft7;
         (is_whole || is_old).then(|| Self {
@@ -109,8 +115,14 @@ impl<'s> Reference<'s> {
 
     /// Whether properties are named beside it that what it refers to does not name.
     pub fn lacks_properties(&self) -> bool {
-        let named = |name: &String| self.target.get("properties").is_some_and(|properties| properties.get(name).is_some());
-        let beside = self.ignored.and_then(|beside| beside.get("properties")?.as_object());
+        let named = |name: &String| {
+            self.target
+                .get("properties")
+                .is_some_and(|properties| properties.get(name).is_some())
+        };
+        let beside = self
+            .ignored
+            .and_then(|beside| beside.get("properties")?.as_object());
         beside.is_some_and(|beside| !beside.keys().all(named))
     }
 }
@@ -122,7 +134,12 @@ pub fn is_annotation(keyword: &str) -> bool {
 
 impl<'s> Gathered<'s> {
     pub const fn empty(draft: Draft) -> Self {
-        Self { parts: Vec::new(), choices: Vec::new(), ignored: Vec::new(), draft }
+        Self {
+            parts: Vec::new(),
+            choices: Vec::new(),
+            ignored: Vec::new(),
+            draft,
+        }
     }
 
     pub fn new(document: &Document<'s>, ask: &Ask<'s>) -> Result<Self, Stop> {
@@ -133,8 +150,17 @@ impl<'s> Gathered<'s> {
             if schema == &Value::Bool(false) {
                 return Err(Stop::Never);
             }
-            let Some(object) = schema.as_object().filter(|_| seen.insert(std::ptr::from_ref(schema))) else { continue };
-            let targets: Vec<_> = document.references(schema).into_iter().filter_map(|(.., target)| target).collect();
+            let Some(object) = schema
+                .as_object()
+                .filter(|_| seen.insert(std::ptr::from_ref(schema)))
+            else {
+                continue;
+            };
+            let targets: Vec<_> = document
+                .references(schema)
+                .into_iter()
+                .filter_map(|(.., target)| target)
+                .collect();
             let is_bare = document.draft() == Draft::Draft7 && object.contains_key("$ref");
             // What is referred to comes after what refers to it, so that its words do too.
             todo.extend(targets);
@@ -147,7 +173,9 @@ impl<'s> Gathered<'s> {
             }
             for keyword in ["anyOf", "oneOf"] {
                 if let Some(array) = object.get(keyword)
-                    && let Some(of) = array.as_array().filter(|_| !ask.chosen.contains(&std::ptr::from_ref(array)))
+                    && let Some(of) = array
+                        .as_array()
+                        .filter(|_| !ask.chosen.contains(&std::ptr::from_ref(array)))
                 {
                     gathered.choices.push(Choices { keyword, array, of });
                 }
@@ -172,20 +200,32 @@ impl<'s> Gathered<'s> {
 
     /// Whether nothing is said but of choices and in words.
     pub fn has_only_choices(&self) -> bool {
-        let says_nothing = |name: &String| is_annotation(name) || matches!(name.as_str(), "anyOf" | "oneOf" | "allOf" | "$ref");
+        let says_nothing = |name: &String| {
+            is_annotation(name) || matches!(name.as_str(), "anyOf" | "oneOf" | "allOf" | "$ref")
+        };
         self.parts.iter().all(|part| part.keys().all(says_nothing))
     }
 
     /// The types that all allow; `None`: any.
     pub fn types(&self) -> Result<Option<Vec<&'static str>>, Stop> {
         let said = self.all("type").map(named_types);
-        let types = said.reduce(|types, more| types.into_iter().filter(|name| more.contains(name)).collect());
+        let types = said.reduce(|types, more| {
+            types
+                .into_iter()
+                .filter(|name| more.contains(name))
+                .collect()
+        });
         if types.as_ref().is_some_and(Vec::is_empty) {
             return Err(Stop::Never);
         }
         let types = types.or_else(|| {
-            let meant = |name: &&str| MEANT.iter().any(|(keyword, kind)| kind == name && self.all(keyword).next().is_some());
-            Some(TYPES.into_iter().filter(meant).collect::<Vec<_>>()).filter(|types| !types.is_empty())
+            let meant = |name: &&str| {
+                MEANT
+                    .iter()
+                    .any(|(keyword, kind)| kind == name && self.all(keyword).next().is_some())
+            };
+            Some(TYPES.into_iter().filter(meant).collect::<Vec<_>>())
+                .filter(|types| !types.is_empty())
         });
         Ok(types.map(|mut types| {
             if types.contains(&"number") {
@@ -198,11 +238,18 @@ impl<'s> Gathered<'s> {
     /// The only values that are allowed, if they are listed.
     pub fn values(&self) -> Option<Result<Vec<&'s Value>, Stop>> {
         let mut listed = self.parts.iter().flat_map(|part| {
-            let values = part.get("enum").and_then(Value::as_array).map(|values| values.iter().collect::<Vec<_>>());
-            values.into_iter().chain(part.get("const").map(|value| vec![value]))
+            let values = part
+                .get("enum")
+                .and_then(Value::as_array)
+                .map(|values| values.iter().collect::<Vec<_>>());
+            values
+                .into_iter()
+                .chain(part.get("const").map(|value| vec![value]))
         });
         let first = listed.next()?;
-        let rest: Vec<HashSet<String>> = listed.map(|list| list.into_iter().map(Value::to_string).collect()).collect();
+        let rest: Vec<HashSet<String>> = listed
+            .map(|list| list.into_iter().map(Value::to_string).collect())
+            .collect();
         let types = match self.types() {
             Ok(types) => types.filter(|_| self.all("type").next().is_some()),
             Err(stop) => return Some(Err(stop)),
@@ -210,18 +257,32 @@ impl<'s> Gathered<'s> {
         let mut values: Vec<&Value> = Vec::new();
         let mut seen = HashSet::new();
         for value in first {
-            let is_typed = types.as_ref().is_none_or(|types| types.iter().any(|kind| words::is_of(value, kind)));
+            let is_typed = types
+                .as_ref()
+                .is_none_or(|types| types.iter().any(|kind| words::is_of(value, kind)));
             let text = value.to_string();
             if is_typed && rest.iter().all(|list| list.contains(&text)) && seen.insert(text) {
                 values.push(value);
             }
         }
-        Some(if values.is_empty() { Err(Stop::Never) } else { Ok(values) })
+        Some(if values.is_empty() {
+            Err(Stop::Never)
+        } else {
+            Ok(values)
+        })
     }
 }
 
 /// The types that a `type` allows.
 pub fn named_types(said: &Value) -> Vec<&'static str> {
-    let names = |name: &str| said == name || said.as_array().is_some_and(|names| names.iter().any(|said| said == name));
-    TYPES.into_iter().filter(|name| names(name) || *name == "integer" && names("number")).collect()
+    let names = |name: &str| {
+        said == name
+            || said
+                .as_array()
+                .is_some_and(|names| names.iter().any(|said| said == name))
+    };
+    TYPES
+        .into_iter()
+        .filter(|name| names(name) || *name == "integer" && names("number"))
+        .collect()
 }

@@ -47,15 +47,23 @@ impl<'s> Lowering<'_, 's> {
         let mut words = Words::default();
         let properties = self.properties(gathered, &mut words, level)?;
         let others = others(gathered, properties.members.is_empty());
-        let has_none = properties.members.is_empty() && matches!(others, Others::None | Others::Unsaid);
+        let has_none =
+            properties.members.is_empty() && matches!(others, Others::None | Others::Unsaid);
         if has_none && !self.subset.empty_objects {
             return self.text(&[], level);
         }
-        if properties.members.is_empty() && self.subset.extra != ExtraRule::Any && matches!(others, Others::Some(_)) {
+        if properties.members.is_empty()
+            && self.subset.extra != ExtraRule::Any
+            && matches!(others, Others::Some(_))
+        {
             return self.entries(gathered, &others, level);
         }
         let mut part = Part::typed("object");
-        let Properties { json: mut properties, mut required, members } = properties;
+        let Properties {
+            json: mut properties,
+            mut required,
+            members,
+        } = properties;
         let extra = match (&others, self.subset.extra) {
             (Others::None, _) => Extra::None,
             (Others::Unsaid, ExtraRule::Any) => Extra::Same(Box::new(Shape::same(Kinds::ALL))),
@@ -63,12 +71,21 @@ impl<'s> Lowering<'_, 's> {
             (Others::Some(_), ExtraRule::Any) => {
                 let value = self.other(&others, level + 1)?;
                 let is_any = value.json.is_empty();
-                part.json.insert("additionalProperties".to_owned(), if is_any { true.into() } else { Value::Object(value.json) });
+                part.json.insert(
+                    "additionalProperties".to_owned(),
+                    if is_any {
+                        true.into()
+                    } else {
+                        Value::Object(value.json)
+                    },
+                );
                 Extra::Same(Box::new(value.shape))
             }
             (Others::Some(_), ExtraRule::False | ExtraRule::Unknown) => {
                 let list = self.entries(gathered, &others, level + 1)?;
-                let Shape::Entries(shape) = list.shape else { return Err(Stop::Full) };
+                let Shape::Entries(shape) = list.shape else {
+                    return Err(Stop::Full);
+                };
                 let name = free_name(&properties);
                 properties.insert(name.clone(), list.json.into());
                 required.push(name.clone().into());
@@ -81,8 +98,11 @@ impl<'s> Lowering<'_, 's> {
             part.json.insert("required".to_owned(), required.into());
         }
         self.count.open += usize::from(!matches!(others, Others::None));
-        if self.subset.extra == ExtraRule::False || self.subset.extra == ExtraRule::Any && matches!(others, Others::None) {
-            part.json.insert("additionalProperties".to_owned(), false.into());
+        if self.subset.extra == ExtraRule::False
+            || self.subset.extra == ExtraRule::Any && matches!(others, Others::None)
+        {
+            part.json
+                .insert("additionalProperties".to_owned(), false.into());
         }
         let named = ["minProperties", "maxProperties", "propertyNames"];
         self.limits(&mut part, &mut words, gathered, &named);
@@ -90,9 +110,18 @@ impl<'s> Lowering<'_, 's> {
         Ok(self.described(part, words))
     }
 
-    fn properties(&mut self, gathered: &Gathered<'s>, words: &mut Words, level: usize) -> Result<Properties, Stop> {
-        let required: HashSet<&str> =
-            gathered.all("required").filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
+    fn properties(
+        &mut self,
+        gathered: &Gathered<'s>,
+        words: &mut Words,
+        level: usize,
+    ) -> Result<Properties, Stop> {
+        let required: HashSet<&str> = gathered
+            .all("required")
+            .filter_map(Value::as_array)
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let loose = self.loosely(gathered)?;
         let mut properties = Properties::default();
         for name in names(gathered, loose.as_ref()) {
@@ -101,22 +130,38 @@ impl<'s> Lowering<'_, 's> {
                 .filter_map(|named| named.get(name))
                 .filter(|schema| *schema != &Value::Bool(true))
                 .collect();
-            let is_said = gathered.all("properties").any(|named| named.get(name).is_some());
+            let is_said = gathered
+                .all("properties")
+                .any(|named| named.get(name).is_some());
             let part = match &loose {
-                Some(loose) if !is_said && loose.all("properties").any(|named| named.get(name).is_some()) => {
-                    let either: Vec<&'s Value> = loose.all("properties").filter_map(|named| named.get(name)).collect();
+                Some(loose)
+                    if !is_said
+                        && loose
+                            .all("properties")
+                            .any(|named| named.get(name).is_some()) =>
+                {
+                    let either: Vec<&'s Value> = loose
+                        .all("properties")
+                        .filter_map(|named| named.get(name))
+                        .collect();
                     self.either(&either, level + 1)
                 }
                 _ if is_said => self.part(&Ask::new(all, level + 1)),
                 _ => {
-                    let others = gathered.all("additionalProperties").filter(|schema| schema.is_object()).collect();
+                    let others = gathered
+                        .all("additionalProperties")
+                        .filter(|schema| schema.is_object())
+                        .collect();
                     self.part(&Ask::new(others, level + 1))
                 }
             };
             match part {
                 // What another alternative allows is not allowed here for sure.
                 Ok(part) => {
-                    let part = Part { null: part.null && is_said, ..part };
+                    let part = Part {
+                        null: part.null && is_said,
+                        ..part
+                    };
                     self.property(&mut properties, words, name, part, required.contains(name));
                 }
                 Err(Stop::Never) if !required.contains(name) => {}
@@ -130,31 +175,46 @@ impl<'s> Lowering<'_, 's> {
     fn loosely(&self, gathered: &Gathered<'s>) -> Result<Option<Gathered<'s>>, Stop> {
         let (mut all, mut seen): (Option<Gathered<'s>>, _) = (None, HashSet::new());
         let mut next = choice::loose(gathered);
-        let is_closed = gathered.all("additionalProperties").any(|others| others == &Value::Bool(false));
+        let is_closed = gathered
+            .all("additionalProperties")
+            .any(|others| others == &Value::Bool(false));
         let ignored = gathered.ignored.iter().copied().filter(|_| !is_closed);
         while !next.is_empty() {
             let inner = Gathered::new(self.document, &Ask::new(next, 0))?;
             next = choice::loose(&inner);
-            next.retain(|schema| seen.len() < MAX_LOOSE && seen.insert(std::ptr::from_ref::<Value>(schema)));
+            next.retain(|schema| {
+                seen.len() < MAX_LOOSE && seen.insert(std::ptr::from_ref::<Value>(schema))
+            });
             match &mut all {
                 Some(all) => all.parts.extend(inner.parts),
                 None => all = Some(inner),
             }
         }
         for object in ignored {
-            all.get_or_insert_with(|| Gathered::empty(gathered.draft)).parts.push(object);
+            all.get_or_insert_with(|| Gathered::empty(gathered.draft))
+                .parts
+                .push(object);
         }
         Ok(all)
     }
 
-    fn property(&mut self, properties: &mut Properties, words: &mut Words, name: &str, mut part: Part, required: bool) {
+    fn property(
+        &mut self,
+        properties: &mut Properties,
+        words: &mut Words,
+        name: &str,
+        mut part: Part,
+        required: bool,
+    ) {
         if let Some(note) = part.note.take() {
             words.limit(format!("`{name}`: {note}"));
         }
         let asked = self.asked_name(name, &properties.json);
         self.count.properties += 1;
         self.count.characters += asked.chars().count();
-        let is_left_out = !required && !self.subset.all_required && self.count.optional < self.subset.limits.optional;
+        let is_left_out = !required
+            && !self.subset.all_required
+            && self.count.optional < self.subset.limits.optional;
         let null_is_own = part.null;
         let nullable = !required && !is_left_out;
         if nullable {
@@ -165,18 +225,33 @@ impl<'s> Lowering<'_, 's> {
         } else {
             properties.required.push(asked.clone().into());
         }
-        properties.json.insert(asked.clone(), Value::Object(part.json));
-        let member = Member { name: name.to_owned(), asked, shape: part.shape, required, nullable, null_is_own };
+        properties
+            .json
+            .insert(asked.clone(), Value::Object(part.json));
+        let member = Member {
+            name: name.to_owned(),
+            asked,
+            shape: part.shape,
+            required,
+            nullable,
+            null_is_own,
+        };
         properties.members.push(member);
     }
 
     /// The name under which a property is asked for.
     fn asked_name(&self, name: &str, taken: &Map<String, Value>) -> String {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-        if !self.subset.plain_names || !name.is_empty() && name.len() <= 64 && name.chars().all(allowed) {
+        if !self.subset.plain_names
+            || !name.is_empty() && name.len() <= 64 && name.chars().all(allowed)
+        {
             return name.to_owned();
         }
-        let plain: String = name.chars().take(48).map(|c| if allowed(c) { c } else { '_' }).collect();
+        let plain: String = name
+            .chars()
+            .take(48)
+            .map(|c| if allowed(c) { c } else { '_' })
+            .collect();
         let mut number = 1;
         loop {
             let asked = format!("{plain}_{number}");
@@ -189,7 +264,9 @@ impl<'s> Lowering<'_, 's> {
 
     /// What any other member is.
     fn other(&mut self, others: &Others<'s>, level: usize) -> Result<Part, Stop> {
-        let Others::Some(options) = others else { return self.any(level) };
+        let Others::Some(options) = others else {
+            return self.any(level);
+        };
         let mut parts = Vec::new();
         for all in options {
             match self.part(&Ask::new(all.clone(), level)) {
@@ -198,11 +275,20 @@ impl<'s> Lowering<'_, 's> {
                 Err(stop) => return Err(stop),
             }
         }
-        if options.is_empty() { self.any(level) } else { self.join(parts) }
+        if options.is_empty() {
+            self.any(level)
+        } else {
+            self.join(parts)
+        }
     }
 
     /// A list of `key` and `value`, since the keys are not known.
-    fn entries(&mut self, gathered: &Gathered<'s>, others: &Others<'s>, level: usize) -> Result<Part, Stop> {
+    fn entries(
+        &mut self,
+        gathered: &Gathered<'s>,
+        others: &Others<'s>,
+        level: usize,
+    ) -> Result<Part, Stop> {
         if level >= self.subset.limits.levels {
             return Err(Stop::Deep);
         }
@@ -218,7 +304,12 @@ impl<'s> Lowering<'_, 's> {
             .all("propertyNames")
             .filter_map(|names| super::words::limit("propertyNames", names))
             .for_each(|limit| of_key.limit(limit));
-        for pattern in gathered.all("patternProperties").filter_map(Value::as_object).flat_map(Map::keys).take(8) {
+        for pattern in gathered
+            .all("patternProperties")
+            .filter_map(Value::as_object)
+            .flat_map(Map::keys)
+            .take(8)
+        {
             of_key.limit(format!("may match {pattern}"));
         }
         key = self.described(key, of_key);
@@ -232,8 +323,8 @@ impl<'s> Lowering<'_, 's> {
         words.limit("the members of an object, each as its key and its value".to_owned());
         for (keyword, own) in [("minItems", "minProperties"), ("maxItems", "maxProperties")] {
             for limit in gathered.all(own) {
-                let is_taken =
-                    self.subset.takes(keyword) && (keyword == "maxItems" || limit.as_u64() <= Some(self.subset.max_min_items));
+                let is_taken = self.subset.takes(keyword)
+                    && (keyword == "maxItems" || limit.as_u64() <= Some(self.subset.max_min_items));
                 if is_taken && gathered.all("properties").next().is_none() {
                     part.json.insert(keyword.to_owned(), limit.clone());
                 } else {
@@ -249,26 +340,58 @@ impl<'s> Lowering<'_, 's> {
 /// The properties in their order, and then what is only required or only under a condition.
 fn names<'s>(gathered: &Gathered<'s>, loose: Option<&Gathered<'s>>) -> Vec<&'s str> {
     let of = |gathered: &Gathered<'s>| {
-        gathered.all("properties").filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str).collect::<Vec<_>>()
+        gathered
+            .all("properties")
+            .filter_map(Value::as_object)
+            .flat_map(Map::keys)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
     };
     let mut seen = HashSet::new();
-    let mut names: Vec<&'s str> = of(gathered).into_iter().chain(loose.map(of).unwrap_or_default()).collect();
+    let mut names: Vec<&'s str> = of(gathered)
+        .into_iter()
+        .chain(loose.map(of).unwrap_or_default())
+        .collect();
     names.retain(|name| seen.insert(*name));
     let listed = |gathered: &Gathered<'s>| {
-        gathered.all("required").filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect::<Vec<_>>()
+        gathered
+            .all("required")
+            .filter_map(Value::as_array)
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
     };
-    names.extend(listed(gathered).into_iter().chain(loose.map(listed).unwrap_or_default()).filter(|name| seen.insert(*name)));
+    names.extend(
+        listed(gathered)
+            .into_iter()
+            .chain(loose.map(listed).unwrap_or_default())
+            .filter(|name| seen.insert(*name)),
+    );
     names
 }
 
 fn others<'s>(gathered: &Gathered<'s>, has_no_properties: bool) -> Others<'s> {
-    let said: Vec<&Value> = gathered.all("additionalProperties").chain(gathered.all("unevaluatedProperties")).collect();
-    let patterns = gathered.all("patternProperties").filter_map(Value::as_object).flat_map(Map::values);
+    let said: Vec<&Value> = gathered
+        .all("additionalProperties")
+        .chain(gathered.all("unevaluatedProperties"))
+        .collect();
+    let patterns = gathered
+        .all("patternProperties")
+        .filter_map(Value::as_object)
+        .flat_map(Map::values);
     let mut options: Vec<Vec<&Value>> = patterns.map(|schema| vec![schema]).collect();
     if said.contains(&&Value::Bool(false)) {
-        return if options.is_empty() { Others::None } else { Others::Some(options) };
+        return if options.is_empty() {
+            Others::None
+        } else {
+            Others::Some(options)
+        };
     }
-    let schemas: Vec<&Value> = said.iter().copied().filter(|schema| schema.is_object()).collect();
+    let schemas: Vec<&Value> = said
+        .iter()
+        .copied()
+        .filter(|schema| schema.is_object())
+        .collect();
     if !said.is_empty() {
         if schemas.is_empty() {
             return Others::Some(Vec::new());
@@ -276,7 +399,11 @@ fn others<'s>(gathered: &Gathered<'s>, has_no_properties: bool) -> Others<'s> {
         options.push(schemas);
     }
     if options.is_empty() {
-        return if has_no_properties { Others::Some(Vec::new()) } else { Others::Unsaid };
+        return if has_no_properties {
+            Others::Some(Vec::new())
+        } else {
+            Others::Unsaid
+        };
     }
     Others::Some(options)
 }

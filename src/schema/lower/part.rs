@@ -31,7 +31,12 @@ pub struct Part {
 
 impl Part {
     pub const fn new(json: Map<String, Value>, shape: Shape) -> Self {
-        Self { json, shape, null: false, note: None }
+        Self {
+            json,
+            shape,
+            null: false,
+            note: None,
+        }
     }
 
     pub fn or_null(self) -> Self {
@@ -71,23 +76,34 @@ impl Lowering<'_, '_> {
             parts.retain(|part| !part.is_null());
             let rest = match parts.len() {
                 // Nothing but null: a type beside which it can stand, and the word for it.
-                0 => Part { note: None, ..Part::typed("string") },
+                0 => Part {
+                    note: None,
+                    ..Part::typed("string")
+                },
                 1 => parts.remove(0),
                 _ => self.join(parts)?,
             };
             let shape = Shape::Either(vec![Shape::same(Kinds(1)), rest.shape.clone()]);
             let shape = if let Shape::Same(kinds, values) = &rest.shape {
-                let values = if values.is_empty() { Vec::new() } else { values.iter().cloned().chain([Value::Null]).collect() };
+                let values = if values.is_empty() {
+                    Vec::new()
+                } else {
+                    values.iter().cloned().chain([Value::Null]).collect()
+                };
                 Shape::Same(Kinds(kinds.0 | 1), values)
             } else {
                 shape
             };
-            return Ok(Part { shape, ..self.nullable(rest) });
+            return Ok(Part {
+                shape,
+                ..self.nullable(rest)
+            });
         }
         if parts.len() < 2 {
             return parts.pop().ok_or(Stop::Never);
         }
-        if parts.iter().any(|part| self.may_be(&part.shape, is_map)) && parts.iter().any(|part| self.may_be(&part.shape, is_list))
+        if parts.iter().any(|part| self.may_be(&part.shape, is_map))
+            && parts.iter().any(|part| self.may_be(&part.shape, is_list))
         {
             let nothing = self.nothing();
             parts.push(nothing);
@@ -116,7 +132,11 @@ impl Lowering<'_, '_> {
             }
             notes.extend(part.note);
         }
-        let shape = if shapes.len() == 1 { shapes.remove(0) } else { Shape::Either(shapes) };
+        let shape = if shapes.len() == 1 {
+            shapes.remove(0)
+        } else {
+            Shape::Either(shapes)
+        };
         let json = if let [Value::Object(only)] = choices.as_mut_slice() {
             std::mem::take(only)
         } else {
@@ -126,7 +146,12 @@ impl Lowering<'_, '_> {
             json
         };
         let note = Some(notes.join(" ")).filter(|note| !note.is_empty());
-        Ok(Part { json, shape, null: takes_null, note })
+        Ok(Part {
+            json,
+            shape,
+            null: takes_null,
+            note,
+        })
     }
 
     /// The object without members. Beside lists a map that is a list too has to be told apart from them even if it is empty.
@@ -170,7 +195,12 @@ impl Lowering<'_, '_> {
             return part.or_null();
         }
         let enum_takes_null = matches!(self.subset.enums, EnumRule::Any | EnumRule::Scalars);
-        let kind = part.json.get("type").and_then(Value::as_str).filter(|_| self.subset.type_lists).map(str::to_owned);
+        let kind = part
+            .json
+            .get("type")
+            .and_then(Value::as_str)
+            .filter(|_| self.subset.type_lists)
+            .map(str::to_owned);
         match kind {
             Some(kind) if enum_takes_null || !part.json.contains_key("enum") => {
                 self.count.unions += 1;
@@ -185,7 +215,8 @@ impl Lowering<'_, '_> {
                 } else {
                     self.count.unions += 1;
                     let json = std::mem::take(&mut part.json);
-                    part.json.insert("anyOf".to_owned(), json!([json, {"type": "null"}]));
+                    part.json
+                        .insert("anyOf".to_owned(), json!([json, {"type": "null"}]));
                 }
             }
         }

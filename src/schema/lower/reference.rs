@@ -40,16 +40,23 @@ impl<'s> Lowering<'_, 's> {
 
     /// Draft 7 ignores the types that are named beside a `$ref`. Where what it refers to names none, they say which are meant.
     fn with_ignored(&mut self, part: Part, to: &Reference<'s>, level: usize) -> Result<Part, Stop> {
-        let Some(types) = to.ignored.and_then(|ignored| ignored.get("type")) else { return Ok(part) };
+        let Some(types) = to.ignored.and_then(|ignored| ignored.get("type")) else {
+            return Ok(part);
+        };
         let target = Gathered::new(self.document, &Ask::of(to.target, level))?;
-        let meant = target.types()?.filter(|_| target.all("type").next().is_none() && target.choices.is_empty());
+        let meant = target
+            .types()?
+            .filter(|_| target.all("type").next().is_none() && target.choices.is_empty());
         let Some(meant) = meant else { return Ok(part) };
         let mut types = named_types(types);
         types.retain(|name| !meant.contains(name));
         if types.contains(&"number") {
             types.retain(|name| *name != "integer");
         }
-        let beside = Gathered { parts: to.ignored.into_iter().collect(), ..Gathered::empty(self.document.draft()) };
+        let beside = Gathered {
+            parts: to.ignored.into_iter().collect(),
+            ..Gathered::empty(self.document.draft())
+        };
         let mut parts = vec![part];
         parts.extend(self.each(&types, &beside, level)?);
         self.join(parts)
@@ -58,7 +65,11 @@ impl<'s> Lowering<'_, 's> {
     /// How often it is to be written within itself; `None`: not once more.
     fn unrolled(&self, target: &'s Value) -> Option<usize> {
         let most = self.most_unrolled();
-        let begun = |level| self.known.get(&(std::ptr::from_ref(target), level)).is_some_and(|known| known.state == State::Begun);
+        let begun = |level| {
+            self.known
+                .get(&(std::ptr::from_ref(target), level))
+                .is_some_and(|known| known.state == State::Begun)
+        };
         let mut at = self.unrolled;
         while begun(at) {
             at += 1;
@@ -69,9 +80,19 @@ impl<'s> Lowering<'_, 's> {
     fn written_out(&mut self, target: &'s Value, level: usize) -> Result<Part, Stop> {
         // The second time, what does not fit any more is cut off.
         let is_late = self.effort == Effort::Little && self.count.parts > self.most_parts / 2;
-        let Some(at) = self.unrolled(target).filter(|_| !is_late) else { return self.text(&[target], level) };
+        let Some(at) = self.unrolled(target).filter(|_| !is_late) else {
+            return self.text(&[target], level);
+        };
         let key = (std::ptr::from_ref(target), at);
-        self.known.insert(key, Known { index: 0, name: String::new(), null: false, state: State::Begun });
+        self.known.insert(
+            key,
+            Known {
+                index: 0,
+                name: String::new(),
+                null: false,
+                state: State::Begun,
+            },
+        );
         let before = std::mem::replace(&mut self.unrolled, at);
         let part = self.part(&Ask::of(target, level));
         self.unrolled = before;
@@ -82,17 +103,35 @@ impl<'s> Lowering<'_, 's> {
     fn named(&mut self, to: &Reference<'s>, level: usize) -> Result<Part, Stop> {
         let target = to.target;
         let is_recursive = self.subset.references == ReferenceRule::Recursive;
-        let at = if is_recursive { Some(0) } else { self.unrolled(target) };
-        let Some(at) = at else { return self.text(&[target], level) };
+        let at = if is_recursive {
+            Some(0)
+        } else {
+            self.unrolled(target)
+        };
+        let Some(at) = at else {
+            return self.text(&[target], level);
+        };
         let key = (std::ptr::from_ref(target), at);
         if let Some(known) = self.known.get(&key) {
-            return if known.state == State::Never { Err(Stop::Never) } else { Ok(referring(known)) };
+            return if known.state == State::Never {
+                Err(Stop::Never)
+            } else {
+                Ok(referring(known))
+            };
         }
         let index = self.shapes.len();
         self.shapes.push(self.sketched(target));
         let name = self.name(to.text, at);
         self.definitions.insert(name.clone(), Value::Null);
-        self.known.insert(key, Known { index, name: name.clone(), null: false, state: State::Begun });
+        self.known.insert(
+            key,
+            Known {
+                index,
+                name: name.clone(),
+                null: false,
+                state: State::Begun,
+            },
+        );
         let before = std::mem::replace(&mut self.unrolled, at);
         // Levels are counted within a definition.
         let part = self.part(&Ask::of(target, 0));
@@ -113,28 +152,46 @@ impl<'s> Lowering<'_, 's> {
             }
             Err(stop) => return Err(stop),
         };
-        let Some(known) = self.known.get_mut(&key) else { return Err(Stop::Full) };
+        let Some(known) = self.known.get_mut(&key) else {
+            return Err(Stop::Full);
+        };
         (known.state, known.null) = (state, null);
-        if state == State::Never { Err(Stop::Never) } else { Ok(referring(known)) }
+        if state == State::Never {
+            Err(Stop::Never)
+        } else {
+            Ok(referring(known))
+        }
     }
 
     /// What its shape is likely to be, for parts within it that refer to it before it is known.
     fn sketched(&self, target: &'s Value) -> Shape {
         let any = Shape::same(Kinds::ALL);
-        let Ok(gathered) = Gathered::new(self.document, &Ask::of(target, 0)) else { return any };
-        let Ok(Some(types)) = gathered.types() else { return any };
+        let Ok(gathered) = Gathered::new(self.document, &Ask::of(target, 0)) else {
+            return any;
+        };
+        let Ok(Some(types)) = gathered.types() else {
+            return any;
+        };
         let has_members = types.contains(&"object") && gathered.all("properties").next().is_none();
         if has_members && self.subset.extra != ExtraRule::Any {
             return Shape::Entries(Box::new(any));
         }
-        if types.contains(&"array") { any } else { Shape::same(Kinds::ALL.without(Kinds::LIST)) }
+        if types.contains(&"array") {
+            any
+        } else {
+            Shape::same(Kinds::ALL.without(Kinds::LIST))
+        }
     }
 
     /// The caller's name for it, if it can be told.
     fn name(&self, reference: &str, at: usize) -> String {
         let last = reference.rsplit(['/', '#']).next().unwrap_or_default();
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        let mut name: String = last.chars().take(50).map(|c| if allowed(c) { c } else { '_' }).collect();
+        let mut name: String = last
+            .chars()
+            .take(50)
+            .map(|c| if allowed(c) { c } else { '_' })
+            .collect();
         if name.is_empty() {
             name.push_str("root");
         }
@@ -154,5 +211,8 @@ impl<'s> Lowering<'_, 's> {
 fn referring(known: &Known) -> Part {
     let mut json = Map::new();
     json.insert("$ref".to_owned(), format!("#/$defs/{}", known.name).into());
-    Part { null: known.null, ..Part::new(json, Shape::Named(known.index)) }
+    Part {
+        null: known.null,
+        ..Part::new(json, Shape::Named(known.index))
+    }
 }

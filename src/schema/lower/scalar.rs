@@ -10,7 +10,13 @@ use crate::model::{EnumRule, Kinds, Shape};
 
 /// What limits a value of a type.
 const OF_STRING: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
-const OF_NUMBER: [&str; 5] = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
+const OF_NUMBER: [&str; 5] = [
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+];
 
 impl<'s> Lowering<'_, 's> {
     pub fn scalar(&mut self, name: &str, gathered: &Gathered<'s>) -> Part {
@@ -26,7 +32,13 @@ impl<'s> Lowering<'_, 's> {
     }
 
     /// Puts each of these keywords where it is taken, and into words where not.
-    pub fn limits(&self, part: &mut Part, words: &mut Words, gathered: &Gathered<'s>, keywords: &[&'static str]) {
+    pub fn limits(
+        &self,
+        part: &mut Part,
+        words: &mut Words,
+        gathered: &Gathered<'s>,
+        keywords: &[&'static str],
+    ) {
         let is_integer = part.json.get("type").is_some_and(|kind| kind == "integer");
         for keyword in keywords {
             for value in gathered.all(keyword) {
@@ -36,7 +48,8 @@ impl<'s> Lowering<'_, 's> {
                 } else if let Some(limit) = words::limit(keyword, value) {
                     words.limit(limit);
                     if is_free && *keyword == "minItems" && self.subset.takes(keyword) {
-                        part.json.insert((*keyword).to_owned(), self.subset.max_min_items.into());
+                        part.json
+                            .insert((*keyword).to_owned(), self.subset.max_min_items.into());
                     }
                 }
             }
@@ -46,37 +59,68 @@ impl<'s> Lowering<'_, 's> {
     fn takes(&self, keyword: &str, value: &Value, is_integer: bool) -> bool {
         self.subset.takes(keyword)
             && match keyword {
-                "format" => value.as_str().is_some_and(|format| self.subset.formats.contains(&format)),
+                "format" => value
+                    .as_str()
+                    .is_some_and(|format| self.subset.formats.contains(&format)),
                 "pattern" => {
-                    let is_anchored = |pattern: &str| pattern.starts_with('^') && pattern.ends_with('$');
-                    value.as_str().is_some_and(|pattern| !self.subset.anchored_patterns || is_anchored(pattern))
+                    let is_anchored =
+                        |pattern: &str| pattern.starts_with('^') && pattern.ends_with('$');
+                    value.as_str().is_some_and(|pattern| {
+                        !self.subset.anchored_patterns || is_anchored(pattern)
+                    })
                 }
-                "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => is_integer || !self.subset.integer_limits_only,
-                "minItems" => value.as_u64().is_some_and(|least| least <= self.subset.max_min_items),
+                "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => {
+                    is_integer || !self.subset.integer_limits_only
+                }
+                "minItems" => value
+                    .as_u64()
+                    .is_some_and(|least| least <= self.subset.max_min_items),
                 _ => true,
             }
     }
 
     /// One of the values that are listed.
-    pub fn values(&mut self, gathered: &Gathered<'s>, values: &[&'s Value], level: usize) -> Result<Part, Stop> {
+    pub fn values(
+        &mut self,
+        gathered: &Gathered<'s>,
+        values: &[&'s Value],
+        level: usize,
+    ) -> Result<Part, Stop> {
         let words = Words::general(gathered);
-        let of =
-            |wanted: fn(&Value) -> bool| -> Vec<&'s Value> { values.iter().copied().filter(|value| wanted(value)).collect() };
+        let of = |wanted: fn(&Value) -> bool| -> Vec<&'s Value> {
+            values
+                .iter()
+                .copied()
+                .filter(|value| wanted(value))
+                .collect()
+        };
         let is_container = |value: &Value| value.is_array() || value.is_object();
         let mut parts = Vec::new();
         if self.subset.enums == EnumRule::Any && values.iter().any(|value| is_container(value)) {
-            let kinds = values.iter().fold(0, |kinds, value| kinds | Kinds::of(value).0);
+            let kinds = values
+                .iter()
+                .fold(0, |kinds, value| kinds | Kinds::of(value).0);
             let mut json = Map::new();
             json.insert("enum".to_owned(), values.iter().copied().cloned().collect());
             let part = Part::new(json, Shape::Same(Kinds(kinds), Vec::new()));
-            let part = Part { null: values.iter().any(|value| value.is_null()), ..part };
+            let part = Part {
+                null: values.iter().any(|value| value.is_null()),
+                ..part
+            };
             return Ok(self.described(part, words));
         }
-        for (kind, values) in
-            [("string", of(Value::is_string)), ("number", of(Value::is_number)), ("boolean", of(Value::is_boolean))]
-        {
-            let kind =
-                if kind == "number" && values.iter().all(|value| value.is_i64() || value.is_u64()) { "integer" } else { kind };
+        for (kind, values) in [
+            ("string", of(Value::is_string)),
+            ("number", of(Value::is_number)),
+            ("boolean", of(Value::is_boolean)),
+        ] {
+            let kind = if kind == "number"
+                && values.iter().all(|value| value.is_i64() || value.is_u64())
+            {
+                "integer"
+            } else {
+                kind
+            };
             if !values.is_empty() {
                 parts.push(self.listed(kind, &values));
             }
@@ -107,7 +151,11 @@ impl<'s> Lowering<'_, 's> {
         if let Shape::Same(_, known) = &mut part.shape {
             known.clone_from(&owned);
         }
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        };
         let characters: usize = owned.iter().map(|value| text(value).chars().count()).sum();
         let limits = &self.subset.limits;
         let (many, most) = limits.long_enum;

@@ -26,8 +26,14 @@ static ACYCLIC: Subset = Subset {
 };
 
 fn lowered(schema: &Value, subset: &'static Subset) -> (Value, Lowered) {
-    let lowered = Schema::compile(&schema.to_string()).unwrap().lowered(subset).expect("it has a form");
-    (serde_json::from_str(lowered.asked.raw.get()).unwrap(), lowered)
+    let lowered = Schema::compile(&schema.to_string())
+        .unwrap()
+        .lowered(subset)
+        .expect("it has a form");
+    (
+        serde_json::from_str(lowered.asked.raw.get()).unwrap(),
+        lowered,
+    )
 }
 
 /// The form of a property's schema, which the property has in an object that requires it.
@@ -42,13 +48,31 @@ fn property(schema: &Value) -> Value {
 #[test]
 fn what_is_not_taken_is_said_in_words() {
     for (schema, words) in [
-        (json!({"type": "array", "items": {"type": "string"}, "minItems": 3}), "at least 3 items"),
-        (json!({"type": "string", "pattern": "^a+$", "description": "A word."}), "A word. (matches the regular expression ^a+$)"),
+        (
+            json!({"type": "array", "items": {"type": "string"}, "minItems": 3}),
+            "at least 3 items",
+        ),
+        (
+            json!({"type": "string", "pattern": "^a+$", "description": "A word."}),
+            "A word. (matches the regular expression ^a+$)",
+        ),
         (json!({"type": "string", "format": "date"}), "format: date"),
-        (json!({"type": "integer", "minimum": 1, "exclusiveMaximum": 9}), "at least 1; less than 9"),
-        (json!({"type": "number", "multipleOf": 0.5}), "a multiple of 0.5"),
-        (json!({"type": "string", "not": {"const": "x"}}), r#"must not be valid against {"const":"x"}"#),
-        (json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true}), "no item twice"),
+        (
+            json!({"type": "integer", "minimum": 1, "exclusiveMaximum": 9}),
+            "at least 1; less than 9",
+        ),
+        (
+            json!({"type": "number", "multipleOf": 0.5}),
+            "a multiple of 0.5",
+        ),
+        (
+            json!({"type": "string", "not": {"const": "x"}}),
+            r#"must not be valid against {"const":"x"}"#,
+        ),
+        (
+            json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true}),
+            "no item twice",
+        ),
         (json!({"type": "string", "default": "x"}), r#"default: "x""#),
     ] {
         let part = property(&schema);
@@ -56,8 +80,14 @@ fn what_is_not_taken_is_said_in_words() {
     }
     let object = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["a", "b"],
         "dependentRequired": {"a": ["b"]}, "if": {"required": ["a"]}, "then": {"required": ["b"]}});
-    let words = property(&object)["description"].as_str().unwrap().to_owned();
-    assert!(words.contains("with `a` comes `b`") && words.contains("if valid against"), "{words}");
+    let words = property(&object)["description"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        words.contains("with `a` comes `b`") && words.contains("if valid against"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -65,23 +95,44 @@ fn each_keyword_has_its_form() {
     let text = json!({"type": "object", "properties": {"json": {"type": "string", "description": "The value as JSON text"}},
         "required": ["json"], "additionalProperties": false});
     for (schema, form) in [
-        (json!({"const": "a"}), json!({"type": "string", "enum": ["a"]})),
-        (json!({"enum": ["a", null]}), json!({"type": ["string", "null"], "enum": ["a", null]})),
-        (json!({"enum": [1, "a"]}), json!({"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "integer", "enum": [1]}]})),
-        (json!({"type": ["string", "null"]}), json!({"type": ["string", "null"]})),
+        (
+            json!({"const": "a"}),
+            json!({"type": "string", "enum": ["a"]}),
+        ),
+        (
+            json!({"enum": ["a", null]}),
+            json!({"type": ["string", "null"], "enum": ["a", null]}),
+        ),
+        (
+            json!({"enum": [1, "a"]}),
+            json!({"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "integer", "enum": [1]}]}),
+        ),
+        (
+            json!({"type": ["string", "null"]}),
+            json!({"type": ["string", "null"]}),
+        ),
         (
             json!({"oneOf": [{"type": "string"}, {"type": "integer"}]}),
             json!({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
         ),
-        (json!({"allOf": [{"type": ["string", "integer"]}, {"type": ["string", "null"]}]}), json!({"type": "string"})),
-        (json!({"allOf": [{"$ref": "#/$defs/d"}]}), json!({"$ref": "#/$defs/d"})),
+        (
+            json!({"allOf": [{"type": ["string", "integer"]}, {"type": ["string", "null"]}]}),
+            json!({"type": "string"}),
+        ),
+        (
+            json!({"allOf": [{"$ref": "#/$defs/d"}]}),
+            json!({"$ref": "#/$defs/d"}),
+        ),
         (
             json!({"type": "object", "additionalProperties": {"type": "integer"}}),
             json!({"type": "array", "description": "the members of an object, each as its key and its value", "items": {"type": "object",
                 "properties": {"key": {"type": "string"}, "value": {"type": "integer"}}, "required": ["key", "value"],
                 "additionalProperties": false}}),
         ),
-        (json!({}), json!({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}, text, {"type": "null"}]})),
+        (
+            json!({}),
+            json!({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}, text, {"type": "null"}]}),
+        ),
         (
             json!({"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": false}),
             json!({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
@@ -98,12 +149,31 @@ fn optional_is_nullable_and_absence_comes_back() {
         "required": ["a"]});
     let (json, lowered) = lowered(&schema, &STRICT);
     assert_eq!(json["required"], json!(["a", "b", "c"]));
-    assert_eq!(json["properties"]["b"], json!({"type": ["integer", "null"]}));
-    assert_eq!(lowered.asked.lowered(&json!({"a": "x"})), json!({"a": "x", "b": null, "c": null}));
+    assert_eq!(
+        json["properties"]["b"],
+        json!({"type": ["integer", "null"]})
+    );
+    assert_eq!(
+        lowered.asked.lowered(&json!({"a": "x"})),
+        json!({"a": "x", "b": null, "c": null})
+    );
     // A null that is the caller's own stays; one that is not was never there.
-    assert_eq!(lowered.asked.raised(json!({"a": "x", "b": null, "c": null}), Null::OwnValue), json!({"a": "x", "c": null}));
-    assert_eq!(lowered.asked.raised(json!({"a": "x", "b": null, "c": null}), Null::Absence), json!({"a": "x"}));
-    assert_eq!(lowered.asked.raised(json!({"a": "x"}), Null::OwnValue), json!({"a": "x"}));
+    assert_eq!(
+        lowered
+            .asked
+            .raised(json!({"a": "x", "b": null, "c": null}), Null::OwnValue),
+        json!({"a": "x", "c": null})
+    );
+    assert_eq!(
+        lowered
+            .asked
+            .raised(json!({"a": "x", "b": null, "c": null}), Null::Absence),
+        json!({"a": "x"})
+    );
+    assert_eq!(
+        lowered.asked.raised(json!({"a": "x"}), Null::OwnValue),
+        json!({"a": "x"})
+    );
 }
 
 #[test]
@@ -112,10 +182,17 @@ fn a_null_stays_where_the_callers_schema_takes_it() {
         "if": {"properties": {"k": {"const": "a"}}}, "then": {"properties": {"x": {"type": ["string", "null"]}}}});
     let schema = Schema::compile(&schema.to_string()).unwrap();
     let lowered = schema.lowered(&STRICT).unwrap();
-    for own in [json!({"k": "a", "x": null}), json!({"k": "b", "x": null}), json!({"k": "b", "n": 1, "x": "y"})] {
+    for own in [
+        json!({"k": "a", "x": null}),
+        json!({"k": "b", "x": null}),
+        json!({"k": "b", "n": 1, "x": "y"}),
+    ] {
         assert_eq!(schema.raised(&lowered, own.clone()), own);
     }
-    assert_eq!(schema.raised(&lowered, json!({"k": "a", "n": null, "x": "y"})), json!({"k": "a", "x": "y"}));
+    assert_eq!(
+        schema.raised(&lowered, json!({"k": "a", "n": null, "x": "y"})),
+        json!({"k": "a", "x": "y"})
+    );
 }
 
 #[test]
@@ -124,17 +201,29 @@ fn maps_and_texts_come_back_and_the_callers_own_form_is_left_alone() {
         "required": ["any"], "additionalProperties": {"type": "integer"}});
     let own = json!({"tags": {"a": 1, "b": {"c": [null]}}, "any": {"deep": [1]}, "other": 5});
     let (json, lowered) = lowered(&schema, &STRICT);
-    assert_eq!(json["properties"]["additional_properties"]["items"]["properties"]["value"], json!({"type": "integer"}));
+    assert_eq!(
+        json["properties"]["additional_properties"]["items"]["properties"]["value"],
+        json!({"type": "integer"})
+    );
     let asked = lowered.asked.lowered(&own);
-    let entries = json!([{"key": "a", "value": 1}, {"key": "b", "value": {"json": "{\"c\":[null]}"}}]);
+    let entries =
+        json!([{"key": "a", "value": 1}, {"key": "b", "value": {"json": "{\"c\":[null]}"}}]);
     assert_eq!(
         asked,
         json!({"tags": entries, "any": {"json": "{\"deep\":[1]}"}, "additional_properties": [{"key": "other", "value": 5}]})
     );
     assert_eq!(lowered.asked.raised(asked, Null::OwnValue), own);
     assert_eq!(lowered.asked.raised(own.clone(), Null::OwnValue), own);
-    assert_eq!(lowered.asked.raised(json!("no object"), Null::OwnValue), json!("no object"));
-    assert_eq!(lowered.asked.raised(json!({"any": {"json": "{no"}}), Null::OwnValue)["any"], json!({"json": "{no"}));
+    assert_eq!(
+        lowered.asked.raised(json!("no object"), Null::OwnValue),
+        json!("no object")
+    );
+    assert_eq!(
+        lowered
+            .asked
+            .raised(json!({"any": {"json": "{no"}}), Null::OwnValue)["any"],
+        json!({"json": "{no"})
+    );
 }
 
 #[test]
@@ -144,14 +233,26 @@ fn alternatives_are_told_apart_on_the_way_back() {
         {"type": "object", "properties": {"kind": {"const": "list"}, "of": {"type": "array", "items": {"type": "object"}}}, "required": ["kind"]},
     ]});
     let (json, lowered) = lowered(&schema, &STRICT);
-    assert_eq!(json["properties"]["value"]["anyOf"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        json["properties"]["value"]["anyOf"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
     let entries = json!([{"key": "a", "value": "b"}]);
     assert_eq!(
-        lowered.asked.raised(json!({"value": {"kind": "map", "of": entries}}), Null::OwnValue),
+        lowered.asked.raised(
+            json!({"value": {"kind": "map", "of": entries}}),
+            Null::OwnValue
+        ),
         json!({"kind": "map", "of": {"a": "b"}})
     );
     assert_eq!(
-        lowered.asked.raised(json!({"value": {"kind": "list", "of": [entries]}}), Null::OwnValue),
+        lowered.asked.raised(
+            json!({"value": {"kind": "list", "of": [entries]}}),
+            Null::OwnValue
+        ),
         json!({"kind": "list", "of": [{"a": "b"}]})
     );
 }
@@ -161,22 +262,38 @@ fn what_refers_to_itself_is_unrolled_where_it_has_to_be() {
     let schema = json!({"$ref": "#/$defs/node", "$defs": {"node": {"type": "object", "required": ["n"],
         "properties": {"n": {"type": "integer"}, "next": {"$ref": "#/$defs/node"}}}}});
     let (json, kept) = lowered(&schema, &STRICT);
-    assert_eq!(json["properties"]["next"], json!({"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}));
+    assert_eq!(
+        json["properties"]["next"],
+        json!({"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]})
+    );
     let own = (0..6).fold(json!({"n": 9}), |next, n| json!({"n": n, "next": next}));
-    assert_eq!(kept.asked.raised(kept.asked.lowered(&own), Null::OwnValue), own);
+    assert_eq!(
+        kept.asked.raised(kept.asked.lowered(&own), Null::OwnValue),
+        own
+    );
     let (json, unrolled) = lowered(&schema, &ACYCLIC);
     assert_eq!(json["$defs"].as_object().unwrap().len(), MAX_UNROLLED);
     let asked = unrolled.asked.lowered(&own);
-    assert!(asked.pointer("/next/next/next/next/json").is_some(), "{asked}");
+    assert!(
+        asked.pointer("/next/next/next/next/json").is_some(),
+        "{asked}"
+    );
     assert_eq!(unrolled.asked.raised(asked, Null::OwnValue), own);
 }
 
 #[test]
 fn what_no_value_can_be_has_no_form() {
     let schema = json!({"type": "object", "properties": {"a": {"type": "string", "enum": [1]}}, "required": ["a"]});
-    assert!(Schema::compile(&schema.to_string()).unwrap().lowered(&STRICT).is_none());
-    let (json, _) =
-        lowered(&json!({"type": "object", "properties": {"a": false, "b": {"type": "string"}}, "required": ["b"]}), &STRICT);
+    assert!(
+        Schema::compile(&schema.to_string())
+            .unwrap()
+            .lowered(&STRICT)
+            .is_none()
+    );
+    let (json, _) = lowered(
+        &json!({"type": "object", "properties": {"a": false, "b": {"type": "string"}}, "required": ["b"]}),
+        &STRICT,
+    );
     assert_eq!(json["required"], json!(["b"]));
 }
 
@@ -190,7 +307,10 @@ fn draft_7_is_read_as_draft_7() {
     assert_eq!(json["$defs"]["d"], json!({"type": "boolean"}));
     assert_eq!(json["properties"]["r"], json!({"$ref": "#/$defs/d"}));
     let words = json["description"].as_str().unwrap();
-    assert!(words.contains("`r`: of draft 7") && words.contains("with `t` comes `r`"), "{words}");
+    assert!(
+        words.contains("`r`: of draft 7") && words.contains("with `t` comes `r`"),
+        "{words}"
+    );
     assert_eq!(json["properties"]["t"]["items"], json!({"type": "string"}));
 }
 
@@ -199,10 +319,23 @@ fn a_root_that_is_no_object_is_wrapped_and_its_references_follow() {
     let list = json!({"type": "array", "items": {"$ref": "#/$defs/p"}, "$defs": {"p": {"type": "string"}}});
     for subset in [&STRICT, &WHOLE_OBJECT] {
         let (schema, lowered) = lowered(&list, subset);
-        let reference = schema["properties"]["value"]["items"]["$ref"].as_str().unwrap();
-        assert_eq!(schema.pointer(reference.trim_start_matches('#')), Some(&json!({"type": "string"})));
-        assert_eq!(lowered.asked.raised(json!({"value": ["a"]}), Null::OwnValue), json!(["a"]));
-        assert_eq!(lowered.asked.raised(json!(["a"]), Null::OwnValue), json!(["a"]));
+        let reference = schema["properties"]["value"]["items"]["$ref"]
+            .as_str()
+            .unwrap();
+        assert_eq!(
+            schema.pointer(reference.trim_start_matches('#')),
+            Some(&json!({"type": "string"}))
+        );
+        assert_eq!(
+            lowered
+                .asked
+                .raised(json!({"value": ["a"]}), Null::OwnValue),
+            json!(["a"])
+        );
+        assert_eq!(
+            lowered.asked.raised(json!(["a"]), Null::OwnValue),
+            json!(["a"])
+        );
     }
 }
 
@@ -210,7 +343,8 @@ static WHOLE_OBJECT: Subset = Subset::OBJECT;
 
 #[test]
 fn a_form_is_made_once() {
-    let schema = Schema::compile(r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#).unwrap();
+    let schema =
+        Schema::compile(r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#).unwrap();
     let [one, other] = [0; 2].map(|_| schema.lowered(&STRICT).unwrap().asked);
     assert!(Arc::ptr_eq(&one, &other));
 }
@@ -219,23 +353,51 @@ fn a_form_is_made_once() {
 fn an_empty_list_is_an_empty_map_only_where_no_list_may_be() {
     let map = json!({"type": "object", "additionalProperties": {"type": "integer"}});
     let list = json!({"type": "array", "items": {"type": "integer"}});
-    let schema = json!({"type": "object", "properties": {"either": {"oneOf": [map, list]}, "map": map}});
+    let schema =
+        json!({"type": "object", "properties": {"either": {"oneOf": [map, list]}, "map": map}});
     for subset in [&STRICT, &ACYCLIC] {
         let (_, lowered) = lowered(&schema, subset);
-        for own in [json!({"either": {}, "map": {}}), json!({"either": [], "map": {"a": 1}}), json!({"either": {"a": 1}})] {
-            assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own), Null::OwnValue), own);
+        for own in [
+            json!({"either": {}, "map": {}}),
+            json!({"either": [], "map": {"a": 1}}),
+            json!({"either": {"a": 1}}),
+        ] {
+            assert_eq!(
+                lowered
+                    .asked
+                    .raised(lowered.asked.lowered(&own), Null::OwnValue),
+                own
+            );
             assert_eq!(lowered.asked.raised(own.clone(), Null::OwnValue), own);
         }
-        assert_eq!(lowered.asked.raised(json!({"map": []}), Null::OwnValue), json!({"map": {}}));
+        assert_eq!(
+            lowered.asked.raised(json!({"map": []}), Null::OwnValue),
+            json!({"map": {}})
+        );
     }
     let any = json!({"$ref": "#/$defs/object", "$defs": {"object": {"type": "object", "additionalProperties": {"$ref": "#/$defs/any"}},
         "any": {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/any"}}, {"$ref": "#/$defs/object"}, {"type": "string"}]}}});
     let own = json!({"a": {}, "b": [{}, [], {"c": {}}]});
     let (_, any) = lowered(&any, &STRICT);
-    assert_eq!(any.asked.raised(any.asked.lowered(&own), Null::OwnValue), own);
+    assert_eq!(
+        any.asked.raised(any.asked.lowered(&own), Null::OwnValue),
+        own
+    );
     // What had to be wrapped and is not is none of what was asked for.
-    assert_eq!(lowered(&map, &STRICT).1.asked.raised(json!([]), Null::OwnValue), json!([]));
-    assert_eq!(lowered(&map, &STRICT).1.asked.raised(json!({"value": []}), Null::OwnValue), json!({}));
+    assert_eq!(
+        lowered(&map, &STRICT)
+            .1
+            .asked
+            .raised(json!([]), Null::OwnValue),
+        json!([])
+    );
+    assert_eq!(
+        lowered(&map, &STRICT)
+            .1
+            .asked
+            .raised(json!({"value": []}), Null::OwnValue),
+        json!({})
+    );
 }
 
 #[test]
@@ -255,10 +417,21 @@ fn what_stands_beside_an_old_reference_widens_what_is_asked_for() {
             "p": {"$ref": "#/definitions/range", "properties": {"step": {"type": "integer"}}}},
         "definitions": {"range": {"properties": {"min": {"$ref": "#/definitions/range", "type": ["integer", "object"]}}}}});
     let (json, lowered) = lowered(&schema, &STRICT);
-    assert_eq!(json["properties"]["n"], json!({"anyOf": [{"$ref": "#/$defs/range"}, {"type": "integer"}]}));
+    assert_eq!(
+        json["properties"]["n"],
+        json!({"anyOf": [{"$ref": "#/$defs/range"}, {"type": "integer"}]})
+    );
     assert_eq!(json["properties"]["p"]["required"], json!(["min", "step"]));
-    for own in [json!({"n": 1, "p": {"step": 2}}), json!({"n": {"min": 1}, "p": {"min": {"min": 3}}})] {
-        assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own), Null::OwnValue), own);
+    for own in [
+        json!({"n": 1, "p": {"step": 2}}),
+        json!({"n": {"min": 1}, "p": {"min": {"min": 3}}}),
+    ] {
+        assert_eq!(
+            lowered
+                .asked
+                .raised(lowered.asked.lowered(&own), Null::OwnValue),
+            own
+        );
     }
 }
 
@@ -271,7 +444,12 @@ fn what_is_merged_into_itself_is_cut_off() {
         let text = json.to_string();
         assert!(text.len() < 4000, "{}: {text}", subset.name);
         let own = (0..8).fold(json!({"x": "y"}), |inner, _| json!({"a": inner, "b": "c"}));
-        assert_eq!(lowered.asked.raised(lowered.asked.lowered(&own), Null::OwnValue), own);
+        assert_eq!(
+            lowered
+                .asked
+                .raised(lowered.asked.lowered(&own), Null::OwnValue),
+            own
+        );
     }
 }
 
@@ -281,6 +459,12 @@ fn a_value_that_looks_like_a_reference_is_left_as_it_is_where_the_schema_is_wrap
     let schema = json!({"const": value, "properties": {"const": {"$ref": "#/$defs/d"}}, "$defs": {"d": {"default": value}}});
     let (json, _) = lowered(&schema, &WHOLE_OBJECT);
     let inner = &json["properties"]["value"];
-    assert_eq!((&inner["const"], &inner["$defs"]["d"]["default"]), (&value, &value));
-    assert_eq!(inner["properties"]["const"]["$ref"], "#/properties/value/$defs/d");
+    assert_eq!(
+        (&inner["const"], &inner["$defs"]["d"]["default"]),
+        (&value, &value)
+    );
+    assert_eq!(
+        inner["properties"]["const"]["$ref"],
+        "#/properties/value/$defs/d"
+    );
 }

@@ -18,14 +18,22 @@ impl<'s> Lowering<'_, 's> {
         };
         let parts = self.each(&types, gathered, level)?;
         let mut part = self.join(parts)?;
-        if let Some(title) = gathered.title().filter(|_| self.subset.takes("title") && !self.stands_alone(&part)) {
+        if let Some(title) = gathered
+            .title()
+            .filter(|_| self.subset.takes("title") && !self.stands_alone(&part))
+        {
             part.json.insert("title".to_owned(), title.into());
         }
         Ok(self.described(part, words))
     }
 
     /// A part for each of these types that a value can have.
-    pub fn each(&mut self, types: &[&'static str], gathered: &Gathered<'s>, level: usize) -> Result<Vec<Part>, Stop> {
+    pub fn each(
+        &mut self,
+        types: &[&'static str],
+        gathered: &Gathered<'s>,
+        level: usize,
+    ) -> Result<Vec<Part>, Stop> {
         let mut parts = Vec::new();
         for name in types {
             let part = match *name {
@@ -65,7 +73,10 @@ impl<'s> Lowering<'_, 's> {
         }
         self.count.properties += 1;
         let mut words = "The value as JSON text".to_owned();
-        for schema in all.iter().filter(|schema| schema.as_object().is_some_and(|schema| !schema.is_empty())) {
+        for schema in all
+            .iter()
+            .filter(|schema| schema.as_object().is_some_and(|schema| !schema.is_empty()))
+        {
             words.push_str(", valid against the JSON Schema ");
             words.push_str(&words::shown(schema));
         }

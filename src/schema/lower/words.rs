@@ -34,7 +34,10 @@ impl Words {
     /// What holds of a value whatever its type: the caller's description, and what no provider takes.
     pub fn general(gathered: &Gathered<'_>) -> Self {
         let mut words = Self::default();
-        gathered.description().into_iter().for_each(|text| words.say(text));
+        gathered
+            .description()
+            .into_iter()
+            .for_each(|text| words.say(text));
         for part in &gathered.parts {
             for (keyword, value) in *part {
                 if let Some(limit) = general(keyword, value, part) {
@@ -42,8 +45,16 @@ impl Words {
                 }
             }
         }
-        for choices in gathered.choices.iter().filter(|choices| !choice::is_structural(choices)) {
-            let how = if choices.keyword == "oneOf" { "exactly one" } else { "at least one" };
+        for choices in gathered
+            .choices
+            .iter()
+            .filter(|choices| !choice::is_structural(choices))
+        {
+            let how = if choices.keyword == "oneOf" {
+                "exactly one"
+            } else {
+                "at least one"
+            };
             words.limit(format!("{how} of these holds: {}", shown(choices.array)));
         }
         words
@@ -52,8 +63,14 @@ impl Words {
     /// Beside what is there already; `None` when there is nothing to say.
     pub fn into_text(self, already: Option<&str>) -> Option<String> {
         let mut text = self.said.join(" ");
-        let already = already.filter(|already| !already.is_empty() && *already != text).map(str::to_owned);
-        let limits = already.into_iter().chain(self.limits).collect::<Vec<_>>().join("; ");
+        let already = already
+            .filter(|already| !already.is_empty() && *already != text)
+            .map(str::to_owned);
+        let limits = already
+            .into_iter()
+            .chain(self.limits)
+            .collect::<Vec<_>>()
+            .join("; ");
         if text.is_empty() {
             text = limits;
         } else if !limits.is_empty() {
@@ -75,7 +92,8 @@ pub fn is_of(value: &Value, kind: &str) -> bool {
         Value::Null => kind == "null",
         Value::Bool(_) => kind == "boolean",
         Value::Number(number) => {
-            kind == "number" || kind == "integer" && number.as_f64().is_none_or(|number| number.fract() == 0.0)
+            kind == "number"
+                || kind == "integer" && number.as_f64().is_none_or(|number| number.fract() == 0.0)
         }
         Value::String(_) => kind == "string",
         Value::Array(_) => kind == "array",
@@ -90,21 +108,37 @@ fn general(keyword: &str, value: &Value, part: &Map<String, Value>) -> Option<St
             let side = |keyword| part.get(keyword).map(shown);
             match (side("then"), side("else")) {
                 (None, None) => return None,
-                (Some(then), None) => format!("if valid against {}, then valid against {then}", shown(value)),
-                (None, Some(other)) => format!("valid against {other}, unless valid against {}", shown(value)),
+                (Some(then), None) => format!(
+                    "if valid against {}, then valid against {then}",
+                    shown(value)
+                ),
+                (None, Some(other)) => format!(
+                    "valid against {other}, unless valid against {}",
+                    shown(value)
+                ),
                 (Some(then), Some(other)) => {
-                    format!("if valid against {}, then valid against {then}, else against {other}", shown(value))
+                    format!(
+                        "if valid against {}, then valid against {then}, else against {other}",
+                        shown(value)
+                    )
                 }
             }
         }
         "dependentRequired" | "dependentSchemas" | "dependencies" => {
-            let dependent = value.as_object()?.iter().map(|(name, what)| match what.as_array() {
-                Some(names) => {
-                    let names: Vec<_> = names.iter().filter_map(Value::as_str).map(|name| format!("`{name}`")).collect();
-                    format!("with `{name}` comes {}", names.join(", "))
-                }
-                None => format!("with `{name}` it is valid against {}", shown(what)),
-            });
+            let dependent = value
+                .as_object()?
+                .iter()
+                .map(|(name, what)| match what.as_array() {
+                    Some(names) => {
+                        let names: Vec<_> = names
+                            .iter()
+                            .filter_map(Value::as_str)
+                            .map(|name| format!("`{name}`"))
+                            .collect();
+                        format!("with `{name}` comes {}", names.join(", "))
+                    }
+                    None => format!("with `{name}` it is valid against {}", shown(what)),
+                });
             dependent.collect::<Vec<_>>().join("; ")
         }
         "default" => format!("default: {}", shown(value)),
@@ -121,7 +155,11 @@ fn general(keyword: &str, value: &Value, part: &Map<String, Value>) -> Option<St
 
 /// A limit of a type in words; `None` for a keyword that is none.
 pub fn limit(keyword: &str, value: &Value) -> Option<String> {
-    let text = || value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = || {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
     debug_assert!(!is_annotation(keyword), "{keyword}");
     Some(match keyword {
         "minLength" => format!("at least {value} characters"),

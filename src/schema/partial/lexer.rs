@@ -84,7 +84,10 @@ impl Lexer {
                 self.text.push(*quote);
                 let (quote, space) = (*quote, std::mem::take(space));
                 self.text.push_str(&space);
-                self.state = State::String { quote, escape: Escape::None };
+                self.state = State::String {
+                    quote,
+                    escape: Escape::None,
+                };
                 self.in_string_step(c, quote, Escape::None)
             }
             State::Word => {
@@ -141,11 +144,17 @@ impl Lexer {
         match c {
             '{' | '}' | '[' | ']' | ':' | ',' => Some(Token::Mark(c)),
             '"' | '\'' => {
-                self.state = State::String { quote: c, escape: Escape::None };
+                self.state = State::String {
+                    quote: c,
+                    escape: Escape::None,
+                };
                 None
             }
             '\u{201c}' => {
-                self.state = State::String { quote: '\u{201d}', escape: Escape::None };
+                self.state = State::String {
+                    quote: '\u{201d}',
+                    escape: Escape::None,
+                };
                 None
             }
             '/' => {
@@ -172,7 +181,10 @@ impl Lexer {
             Escape::None if c == '\\' => next = Escape::Begun,
             Escape::None if c == quote => {
                 self.end_pair();
-                self.state = State::AfterQuote { quote, space: String::new() };
+                self.state = State::AfterQuote {
+                    quote,
+                    space: String::new(),
+                };
                 return None;
             }
             Escape::None => self.push(c),
@@ -187,16 +199,24 @@ impl Lexer {
                 _ => return Some(Token::Lost),
             },
             Escape::Unicode { digits, unit } => {
-                let Some(digit) = c.to_digit(16).and_then(|digit| u16::try_from(digit).ok()) else { return Some(Token::Lost) };
+                let Some(digit) = c.to_digit(16).and_then(|digit| u16::try_from(digit).ok()) else {
+                    return Some(Token::Lost);
+                };
                 let unit = (unit << 4) | digit;
                 if digits < 3 {
-                    next = Escape::Unicode { digits: digits + 1, unit };
+                    next = Escape::Unicode {
+                        digits: digits + 1,
+                        unit,
+                    };
                 } else {
                     self.push_unit(unit);
                 }
             }
         }
-        self.state = State::String { quote, escape: next };
+        self.state = State::String {
+            quote,
+            escape: next,
+        };
         None
     }
 
@@ -208,22 +228,29 @@ impl Lexer {
     fn push_unit(&mut self, unit: u16) {
         match (self.high.take(), unit) {
             (Some(high), 0xdc00..=0xdfff) => {
-                self.text.extend(char::decode_utf16([high, unit]).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+                self.text.extend(
+                    char::decode_utf16([high, unit])
+                        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)),
+                );
             }
             (before, 0xd800..=0xdbff) => {
-                self.text.extend(before.map(|_| char::REPLACEMENT_CHARACTER));
+                self.text
+                    .extend(before.map(|_| char::REPLACEMENT_CHARACTER));
                 self.high = Some(unit);
             }
             (before, unit) => {
-                self.text.extend(before.map(|_| char::REPLACEMENT_CHARACTER));
-                self.text.push(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER));
+                self.text
+                    .extend(before.map(|_| char::REPLACEMENT_CHARACTER));
+                self.text
+                    .push(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER));
             }
         }
     }
 
     /// A half pair without its other half.
     fn end_pair(&mut self) {
-        self.text.extend(self.high.take().map(|_| char::REPLACEMENT_CHARACTER));
+        self.text
+            .extend(self.high.take().map(|_| char::REPLACEMENT_CHARACTER));
     }
 }
 

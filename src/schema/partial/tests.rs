@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use super::*;
 
 fn read(text: &str, list: Option<&[&str]>) -> Partial {
-    let mut partial = Partial::new(list.map(|path| path.iter().map(ToString::to_string).collect()), true);
+    let mut partial = Partial::new(
+        list.map(|path| path.iter().map(ToString::to_string).collect()),
+        true,
+    );
     partial.push(text);
     partial
 }
@@ -36,12 +39,21 @@ fn strings_grow_and_numbers_appear_once_they_are_whole() {
         (r#"{"name": "Ad\ud83e"#, Some(json!({"name": "Ad"}))),
         (r#"{"name": "Ad\ud83e\udd80"#, Some(json!({"name": "Ad🦀"}))),
         (r#"{"name": "Ada", "age": 3"#, Some(json!({"name": "Ada"}))),
-        (r#"{"name": "Ada", "age": 36,"#, Some(json!({"name": "Ada", "age": 36}))),
+        (
+            r#"{"name": "Ada", "age": 36,"#,
+            Some(json!({"name": "Ada", "age": 36})),
+        ),
         (r#"{"name": "Ada", "on": tru"#, Some(json!({"name": "Ada"}))),
         (r#"{"tags": ["a", "b"#, Some(json!({"tags": ["a", "b"]}))),
-        (r#"{"a": {"b": [1, {"c": "#, Some(json!({"a": {"b": [1, {}]}}))),
+        (
+            r#"{"a": {"b": [1, {"c": "#,
+            Some(json!({"a": {"b": [1, {}]}})),
+        ),
         ("[1, 2", Some(json!([1]))),
-        ("[\"a\", {\"b\": null}] and more", Some(json!(["a", {"b": null}]))),
+        (
+            "[\"a\", {\"b\": null}] and more",
+            Some(json!(["a", {"b": null}])),
+        ),
     ] {
         assert_eq!(known(text), expected, "{text}");
     }
@@ -50,20 +62,39 @@ fn strings_grow_and_numbers_appear_once_they_are_whole() {
 #[test]
 fn what_a_model_writes_besides_strict_json_is_read_too() {
     for (text, expected) in [
-        ("{'name': 'Ada', age: 36, \"on\": True, }", json!({"name": "Ada", "age": 36, "on": true})),
-        ("{\"a\": 1 // one\n, /* two */ \"b\": 2}", json!({"a": 1, "b": 2})),
+        (
+            "{'name': 'Ada', age: 36, \"on\": True, }",
+            json!({"name": "Ada", "age": 36, "on": true}),
+        ),
+        (
+            "{\"a\": 1 // one\n, /* two */ \"b\": 2}",
+            json!({"a": 1, "b": 2}),
+        ),
         ("{\"a\": \"x\"\n \"b\": \"y\"}", json!({"a": "x", "b": "y"})),
-        ("{\"a\": \"he said \"no\" twice\"}", json!({"a": "he said \"no\" twice"})),
+        (
+            "{\"a\": \"he said \"no\" twice\"}",
+            json!({"a": "he said \"no\" twice"}),
+        ),
         ("{\"a\": \"two\nlines\"}", json!({"a": "two\nlines"})),
-        ("<think>{\"a\": 0} or [2]?</think>{\"a\": 1}", json!({"a": 1})),
-        ("[THINK]{}[/THINK] [see below] [ {\"a\": 1}]", json!([{"a": 1}])),
+        (
+            "<think>{\"a\": 0} or [2]?</think>{\"a\": 1}",
+            json!({"a": 1}),
+        ),
+        (
+            "[THINK]{}[/THINK] [see below] [ {\"a\": 1}]",
+            json!([{"a": 1}]),
+        ),
         ("As asked [1]: {\"a\": 1}", json!([1])),
     ] {
         assert_eq!(known(text), Some(expected), "{text}");
     }
     let mut object = Partial::new(None, false);
     object.push("As asked [1]: {\"a\": 1}");
-    assert_eq!(object.value(), Some(json!({"a": 1})), "a list is not expected");
+    assert_eq!(
+        object.value(),
+        Some(json!({"a": 1})),
+        "a list is not expected"
+    );
 }
 
 #[test]
@@ -82,13 +113,23 @@ fn what_it_does_not_understand_makes_it_stand_still() {
 
 #[test]
 fn each_element_of_the_list_is_told_when_it_is_finished() {
-    let people = r#"{"note": ["x"], "people": [{"name": "Ada", "tags": ["a", "b"]}, {"name": "Bo"}, {"na"#;
-    let expected = [json!({"name": "Ada", "tags": ["a", "b"]}), json!({"name": "Bo"})];
+    let people =
+        r#"{"note": ["x"], "people": [{"name": "Ada", "tags": ["a", "b"]}, {"name": "Bo"}, {"na"#;
+    let expected = [
+        json!({"name": "Ada", "tags": ["a", "b"]}),
+        json!({"name": "Bo"}),
+    ];
     assert_eq!(finished(read(people, Some(&["people"]))), expected);
     assert_eq!(finished(read(people, Some(&["value"]))), [] as [Value; 0]);
-    assert_eq!(finished(read("[1, \"a\", [2], 3", Some(&[]))), [json!(1), json!("a"), json!([2])]);
     assert_eq!(
-        finished(read(r#"{"value": {"people": [{"name": "Ada"}]}}"#, Some(&["value", "people"]))),
+        finished(read("[1, \"a\", [2], 3", Some(&[]))),
+        [json!(1), json!("a"), json!([2])]
+    );
+    assert_eq!(
+        finished(read(
+            r#"{"value": {"people": [{"name": "Ada"}]}}"#,
+            Some(&["value", "people"])
+        )),
         [json!({"name": "Ada"})]
     );
 }
@@ -98,11 +139,15 @@ fn grows(earlier: &Value, later: &Value) -> bool {
     match (earlier, later) {
         (Value::String(earlier), Value::String(later)) => later.starts_with(earlier.as_str()),
         (Value::Array(earlier), Value::Array(later)) => {
-            earlier.len() <= later.len() && earlier.iter().zip(later).all(|(earlier, later)| grows(earlier, later))
+            earlier.len() <= later.len()
+                && earlier
+                    .iter()
+                    .zip(later)
+                    .all(|(earlier, later)| grows(earlier, later))
         }
-        (Value::Object(earlier), Value::Object(later)) => {
-            earlier.iter().all(|(name, earlier)| later.get(name).is_some_and(|later| grows(earlier, later)))
-        }
+        (Value::Object(earlier), Value::Object(later)) => earlier
+            .iter()
+            .all(|(name, earlier)| later.get(name).is_some_and(|later| grows(earlier, later))),
         _ => earlier == later,
     }
 }
@@ -118,14 +163,20 @@ fn container() -> impl Strategy<Value = Value> {
     let value = scalar.prop_recursive(5, 40, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::vec(("\\PC{0,8}", inner), 0..6).prop_map(|members| Value::Object(members.into_iter().collect())),
+            prop::collection::vec(("\\PC{0,8}", inner), 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     });
-    value.prop_filter("an object or a list of what is no literal without quotes", |value| match value {
-        Value::Object(_) => true,
-        Value::Array(items) => items.first().is_none_or(|first| !matches!(first, Value::Null | Value::Bool(_))),
-        _ => false,
-    })
+    value.prop_filter(
+        "an object or a list of what is no literal without quotes",
+        |value| match value {
+            Value::Object(_) => true,
+            Value::Array(items) => items
+                .first()
+                .is_none_or(|first| !matches!(first, Value::Null | Value::Bool(_))),
+            _ => false,
+        },
+    )
 }
 
 proptest! {

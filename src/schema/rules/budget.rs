@@ -32,7 +32,10 @@ pub struct Budget {
 
 impl Budget {
     pub const fn new() -> Self {
-        Self { steps: MAX_STEPS, bytes: MAX_BYTES }
+        Self {
+            steps: MAX_STEPS,
+            bytes: MAX_BYTES,
+        }
     }
 
     pub fn spend(&mut self, steps: u64) -> Result<(), Stop> {

@@ -11,10 +11,16 @@ use super::value::{Type, Val};
 /// # Errors
 /// Where an operation has no such operands, whatever `data` is.
 pub fn kind(expression: &Expression) -> Result<Type, Wrong> {
-    let kinds = expression.parts().into_iter().map(kind).collect::<Result<Vec<_>, _>>()?;
+    let kinds = expression
+        .parts()
+        .into_iter()
+        .map(kind)
+        .collect::<Result<Vec<_>, _>>()?;
     let of = |index: usize| kinds.get(index).copied().unwrap_or(Type::Any);
     let refuse = |what: &str| Err(Wrong::new(expression.at, format!("there is no `{what}`")));
-    let conditions = |sign: &str, from: usize, to: usize| match (from..to).find(|index| !of(*index).may_be(Type::Bool)) {
+    let conditions = |sign: &str, from: usize, to: usize| match (from..to)
+        .find(|index| !of(*index).may_be(Type::Bool))
+    {
         Some(index) => refuse(&format!("{sign} of {}", of(index).as_str())),
         None => Ok(Type::Bool),
     };
@@ -27,10 +33,16 @@ pub fn kind(expression: &Expression) -> Result<Type, Wrong> {
         Kind::Type(_) => Ok(Type::Meta),
         Kind::List(_) => Ok(Type::List),
         Kind::Map(_) => Ok(Type::Map),
-        Kind::Field(..) | Kind::Has(..) if !of(0).may_be(Type::Map) => refuse(&format!("a field of {}", of(0).as_str())),
-        Kind::Index(_) if !of(0).may_be(Type::Map) && !of(0).may_be(Type::List) => refuse(&format!("{}[…]", of(0).as_str())),
+        Kind::Field(..) | Kind::Has(..) if !of(0).may_be(Type::Map) => {
+            refuse(&format!("a field of {}", of(0).as_str()))
+        }
+        Kind::Index(_) if !of(0).may_be(Type::Map) && !of(0).may_be(Type::List) => {
+            refuse(&format!("{}[…]", of(0).as_str()))
+        }
         Kind::Data | Kind::Local(_) | Kind::Field(..) | Kind::Index(_) => Ok(Type::Any),
-        Kind::Matches(..) if !of(0).may_be(Type::Text) => refuse(&format!("{}.matches(string)", of(0).as_str())),
+        Kind::Matches(..) if !of(0).may_be(Type::Text) => {
+            refuse(&format!("{}.matches(string)", of(0).as_str()))
+        }
         Kind::Bool(_) | Kind::Has(..) | Kind::Matches(..) => Ok(Type::Bool),
         Kind::Not(_) => conditions("!", 0, 1),
         Kind::And(parts) => conditions("&&", 0, parts.len()),
@@ -41,7 +53,11 @@ pub fn kind(expression: &Expression) -> Result<Type, Wrong> {
         },
         Kind::Binary(operator, _) => {
             let (Some(left), Some(right)) = (sample(of(0)), sample(of(1))) else {
-                return Ok(if operator.decides() { Type::Bool } else { Type::Any });
+                return Ok(if operator.decides() {
+                    Type::Bool
+                } else {
+                    Type::Any
+                });
             };
             match binary(*operator, &left, &right, &mut Budget::new()) {
                 Ok(Val::Int(_)) if of(0) != of(1) => Ok(Type::Any),
@@ -56,14 +72,20 @@ pub fn kind(expression: &Expression) -> Result<Type, Wrong> {
         }
         Kind::Call(function, _) if !function.takes(&kinds) => refuse(&function.written(&kinds)),
         Kind::Call(function, _) => Ok(function.gives),
-        Kind::Loop(..) | Kind::MapSome(_) if !of(0).may_be(Type::List) && !of(0).may_be(Type::Map) => {
+        Kind::Loop(..) | Kind::MapSome(_)
+            if !of(0).may_be(Type::List) && !of(0).may_be(Type::Map) =>
+        {
             refuse(&format!("a macro over {}", of(0).as_str()))
         }
         Kind::Loop(through, _) => {
             if through.takes_condition() {
                 conditions("a macro's condition", 1, 2)?;
             }
-            Ok(if matches!(through, Macro::Filter | Macro::Map) { Type::List } else { Type::Bool })
+            Ok(if matches!(through, Macro::Filter | Macro::Map) {
+                Type::List
+            } else {
+                Type::Bool
+            })
         }
         Kind::MapSome(_) => conditions("a macro's condition", 1, 2).map(|_| Type::List),
     }

@@ -20,7 +20,12 @@ pub struct Evaluation<'v, 'b> {
 
 impl<'v, 'b> Evaluation<'v, 'b> {
     pub const fn new(data: &'v Value, input: &'v str, budget: &'b mut Budget) -> Self {
-        Self { data, input, locals: Vec::new(), budget }
+        Self {
+            data,
+            input,
+            locals: Vec::new(),
+            budget,
+        }
     }
 
     /// Whether a condition holds.
@@ -30,7 +35,10 @@ impl<'v, 'b> Evaluation<'v, 'b> {
     pub fn truth(&mut self, condition: &'v Expression) -> Result<bool, Stop> {
         match self.value(condition)? {
             Val::Bool(value) => Ok(value),
-            value => Err(Stop::Error(format!("a condition is a {}, not a bool", value.kind().as_str()))),
+            value => Err(Stop::Error(format!(
+                "a condition is a {}, not a bool",
+                value.kind().as_str()
+            ))),
         }
     }
 
@@ -48,7 +56,11 @@ impl<'v, 'b> Evaluation<'v, 'b> {
             Kind::Input => Ok(Val::Text(self.input)),
             Kind::Local(local) => Ok(self.locals.get(*local).cloned().unwrap_or(Val::Null)),
             Kind::Field(of, name) => self.field(of, name),
-            Kind::Has(of, name) => Ok(Val::Bool(self.value(of)?.get(&Val::Text(name), self.budget)?.is_some())),
+            Kind::Has(of, name) => Ok(Val::Bool(
+                self.value(of)?
+                    .get(&Val::Text(name), self.budget)?
+                    .is_some(),
+            )),
             Kind::Index(parts) => self.element(parts),
             Kind::Not(operand) => self.truth(operand).map(|value| Val::Bool(!value)),
             Kind::Negate(operand) => negate(&self.value(operand)?),
@@ -61,7 +73,11 @@ impl<'v, 'b> Evaluation<'v, 'b> {
             }
             Kind::Choice(parts) => {
                 let [condition, then, other] = parts.as_ref();
-                if self.truth(condition)? { self.value(then) } else { self.value(other) }
+                if self.truth(condition)? {
+                    self.value(then)
+                } else {
+                    self.value(other)
+                }
             }
             Kind::List(parts) => {
                 let items = self.values(parts)?;
@@ -84,7 +100,11 @@ impl<'v, 'b> Evaluation<'v, 'b> {
 
     fn field(&mut self, of: &'v Expression, name: &'v str) -> Result<Val<'v>, Stop> {
         let found = self.value(of)?.get(&Val::Text(name), self.budget)?;
-        found.ok_or_else(|| Stop::Error(format!("the field `{name}` is not there; `has(…)` tells whether it is")))
+        found.ok_or_else(|| {
+            Stop::Error(format!(
+                "the field `{name}` is not there; `has(…)` tells whether it is"
+            ))
+        })
     }
 
     fn element(&mut self, parts: &'v [Expression; 2]) -> Result<Val<'v>, Stop> {
@@ -107,15 +127,23 @@ impl<'v, 'b> Evaluation<'v, 'b> {
     fn matches(&mut self, text: &'v Expression, pattern: &Pattern) -> Result<Val<'v>, Stop> {
         let value = self.value(text)?;
         let Some(text) = value.as_text() else {
-            return Err(Stop::no_overload(&format!("{}.matches(string)", value.kind().as_str())));
+            return Err(Stop::no_overload(&format!(
+                "{}.matches(string)",
+                value.kind().as_str()
+            )));
         };
-        self.budget.spend(pattern.cost.saturating_mul(text.len() as u64))?;
+        self.budget
+            .spend(pattern.cost.saturating_mul(text.len() as u64))?;
         Ok(Val::Bool(pattern.regex.is_match(text)))
     }
 
     /// Whether one of the conditions has the value that decides. It does whatever the others are: only without it, one that could
     /// not be evaluated counts.
-    fn first(&mut self, conditions: impl Iterator<Item = &'v Expression>, deciding: bool) -> Result<Val<'v>, Stop> {
+    fn first(
+        &mut self,
+        conditions: impl Iterator<Item = &'v Expression>,
+        deciding: bool,
+    ) -> Result<Val<'v>, Stop> {
         let mut decision = Decision::new(deciding);
         for condition in conditions {
             let truth = self.truth(condition);
@@ -173,14 +201,24 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         let list = self.value(list)?;
         let mut made = Vec::new();
         for element in elements(&list)? {
-            let value = self.with(element, |this| if this.truth(condition)? { this.value(each).map(Some) } else { Ok(None) })?;
+            let value = self.with(element, |this| {
+                if this.truth(condition)? {
+                    this.value(each).map(Some)
+                } else {
+                    Ok(None)
+                }
+            })?;
             made.extend(value);
         }
         Val::list(made, self.budget)
     }
 
     /// With the variable of a macro.
-    fn with<T>(&mut self, element: Val<'v>, then: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
+    fn with<T>(
+        &mut self,
+        element: Val<'v>,
+        then: impl FnOnce(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
         self.budget.spend(1)?;
         self.locals.push(element);
         let result = then(self);
@@ -190,7 +228,8 @@ impl<'v, 'b> Evaluation<'v, 'b> {
 }
 
 fn elements<'a, 'v>(list: &'a Val<'v>) -> Result<Box<dyn Iterator<Item = Val<'v>> + 'a>, Stop> {
-    list.elements().ok_or_else(|| Stop::no_overload(&format!("a macro over {}", list.kind().as_str())))
+    list.elements()
+        .ok_or_else(|| Stop::no_overload(&format!("a macro over {}", list.kind().as_str())))
 }
 
 /// What `&&`, `||`, `all` and `exists` come to.
@@ -201,7 +240,10 @@ struct Decision {
 
 impl Decision {
     const fn new(deciding: bool) -> Self {
-        Self { deciding, error: None }
+        Self {
+            deciding,
+            error: None,
+        }
     }
 
     fn is_made_by(&mut self, truth: Result<bool, Stop>) -> Result<bool, Stop> {

@@ -41,47 +41,147 @@ const TIME: &[Type] = &[Type::Time];
 const TIMES: &[Type] = &[Type::Time, Type::Span];
 const SIZED: &[Type] = &[Type::Text, Type::List, Type::Map];
 const NUMERIC: &[Type] = &[Type::Int, Type::Uint, Type::Double, Type::Text, Type::Time];
-const PRINTED: &[Type] = &[Type::Text, Type::Int, Type::Uint, Type::Double, Type::Bool, Type::Time, Type::Span];
+const PRINTED: &[Type] = &[
+    Type::Text,
+    Type::Int,
+    Type::Uint,
+    Type::Double,
+    Type::Bool,
+    Type::Time,
+    Type::Span,
+];
 
-const fn function(name: &'static str, style: Style, takes: &'static [&'static [Type]], gives: Type, run: Run) -> Function {
-    Function { name, style, takes, gives, run }
+const fn function(
+    name: &'static str,
+    style: Style,
+    takes: &'static [&'static [Type]],
+    gives: Type,
+    run: Run,
+) -> Function {
+    Function {
+        name,
+        style,
+        takes,
+        gives,
+        run,
+    }
 }
 
 /// CEL's own; `lowerAscii`, `upperAscii` and `trim` of its strings extension; `sum`, `min` and `max` as Kubernetes has them.
 static FUNCTIONS: [Function; 30] = [
     function("size", Style::Both, &[SIZED], Type::Int, size),
-    function("contains", Style::Member, &[TEXT, TEXT], Type::Bool, |v, b| {
-        texts(v, b, |text, part| memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some())
+    function(
+        "contains",
+        Style::Member,
+        &[TEXT, TEXT],
+        Type::Bool,
+        |v, b| {
+            texts(v, b, |text, part| {
+                memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some()
+            })
+        },
+    ),
+    function(
+        "startsWith",
+        Style::Member,
+        &[TEXT, TEXT],
+        Type::Bool,
+        |v, b| texts(v, b, |text, part| text.starts_with(part)),
+    ),
+    function(
+        "endsWith",
+        Style::Member,
+        &[TEXT, TEXT],
+        Type::Bool,
+        |v, b| texts(v, b, |text, part| text.ends_with(part)),
+    ),
+    function("lowerAscii", Style::Member, &[TEXT], Type::Text, |v, b| {
+        Val::made(&text(v).to_ascii_lowercase(), b)
     }),
-    function("startsWith", Style::Member, &[TEXT, TEXT], Type::Bool, |v, b| texts(v, b, |text, part| text.starts_with(part))),
-    function("endsWith", Style::Member, &[TEXT, TEXT], Type::Bool, |v, b| texts(v, b, |text, part| text.ends_with(part))),
-    function("lowerAscii", Style::Member, &[TEXT], Type::Text, |v, b| Val::made(&text(v).to_ascii_lowercase(), b)),
-    function("upperAscii", Style::Member, &[TEXT], Type::Text, |v, b| Val::made(&text(v).to_ascii_uppercase(), b)),
-    function("trim", Style::Member, &[TEXT], Type::Text, |v, b| Val::made(text(v).trim(), b)),
+    function("upperAscii", Style::Member, &[TEXT], Type::Text, |v, b| {
+        Val::made(&text(v).to_ascii_uppercase(), b)
+    }),
+    function("trim", Style::Member, &[TEXT], Type::Text, |v, b| {
+        Val::made(text(v).trim(), b)
+    }),
     function("int", Style::Global, &[NUMERIC], Type::Int, int),
     function("uint", Style::Global, &[NUMERIC], Type::Uint, uint),
     function("double", Style::Global, &[NUMERIC], Type::Double, double),
     function("string", Style::Global, &[PRINTED], Type::Text, string),
-    function("bool", Style::Global, &[&[Type::Bool, Type::Text]], Type::Bool, boolean),
-    function("type", Style::Global, &[ANY], Type::Meta, |v, _| Ok(Val::Type(first(v).kind().as_str()))),
+    function(
+        "bool",
+        Style::Global,
+        &[&[Type::Bool, Type::Text]],
+        Type::Bool,
+        boolean,
+    ),
+    function("type", Style::Global, &[ANY], Type::Meta, |v, _| {
+        Ok(Val::Type(first(v).kind().as_str()))
+    }),
     function("dyn", Style::Global, &[ANY], Type::Any, |v, _| Ok(first(v))),
     function("sum", Style::Member, &[LIST], Type::Any, sum),
-    function("min", Style::Member, &[LIST], Type::Any, |v, b| extreme(v, Operator::Less, b)),
-    function("max", Style::Member, &[LIST], Type::Any, |v, b| extreme(v, Operator::Greater, b)),
-    function("timestamp", Style::Global, &[&[Type::Text, Type::Time, Type::Int]], Type::Time, |v, _| time::timestamp(&first(v))),
-    function("duration", Style::Global, &[&[Type::Text, Type::Span]], Type::Span, |v, _| time::duration(&first(v))),
-    function("getFullYear", Style::Member, &[TIME], Type::Int, |v, _| time::part(&first(v), time::Part::Year)),
-    function("getMonth", Style::Member, &[TIME], Type::Int, |v, _| time::part(&first(v), time::Part::Month)),
-    function("getDate", Style::Member, &[TIME], Type::Int, |v, _| time::part(&first(v), time::Part::Date)),
-    function("getDayOfMonth", Style::Member, &[TIME], Type::Int, |v, _| time::part(&first(v), time::Part::DayOfMonth)),
-    function("getDayOfWeek", Style::Member, &[TIME], Type::Int, |v, _| time::part(&first(v), time::Part::DayOfWeek)),
-    function("getDayOfYear", Style::Member, &[TIME], Type::Int, |v, _| time::part(&first(v), time::Part::DayOfYear)),
-    function("getHours", Style::Member, &[TIMES], Type::Int, |v, _| time::part(&first(v), time::Part::Hours)),
-    function("getMinutes", Style::Member, &[TIMES], Type::Int, |v, _| time::part(&first(v), time::Part::Minutes)),
-    function("getSeconds", Style::Member, &[TIMES], Type::Int, |v, _| time::part(&first(v), time::Part::Seconds)),
-    function("getMilliseconds", Style::Member, &[TIMES], Type::Int, |v, _| time::part(&first(v), time::Part::Milliseconds)),
+    function("min", Style::Member, &[LIST], Type::Any, |v, b| {
+        extreme(v, Operator::Less, b)
+    }),
+    function("max", Style::Member, &[LIST], Type::Any, |v, b| {
+        extreme(v, Operator::Greater, b)
+    }),
+    function(
+        "timestamp",
+        Style::Global,
+        &[&[Type::Text, Type::Time, Type::Int]],
+        Type::Time,
+        |v, _| time::timestamp(&first(v)),
+    ),
+    function(
+        "duration",
+        Style::Global,
+        &[&[Type::Text, Type::Span]],
+        Type::Span,
+        |v, _| time::duration(&first(v)),
+    ),
+    function("getFullYear", Style::Member, &[TIME], Type::Int, |v, _| {
+        time::part(&first(v), time::Part::Year)
+    }),
+    function("getMonth", Style::Member, &[TIME], Type::Int, |v, _| {
+        time::part(&first(v), time::Part::Month)
+    }),
+    function("getDate", Style::Member, &[TIME], Type::Int, |v, _| {
+        time::part(&first(v), time::Part::Date)
+    }),
+    function(
+        "getDayOfMonth",
+        Style::Member,
+        &[TIME],
+        Type::Int,
+        |v, _| time::part(&first(v), time::Part::DayOfMonth),
+    ),
+    function("getDayOfWeek", Style::Member, &[TIME], Type::Int, |v, _| {
+        time::part(&first(v), time::Part::DayOfWeek)
+    }),
+    function("getDayOfYear", Style::Member, &[TIME], Type::Int, |v, _| {
+        time::part(&first(v), time::Part::DayOfYear)
+    }),
+    function("getHours", Style::Member, &[TIMES], Type::Int, |v, _| {
+        time::part(&first(v), time::Part::Hours)
+    }),
+    function("getMinutes", Style::Member, &[TIMES], Type::Int, |v, _| {
+        time::part(&first(v), time::Part::Minutes)
+    }),
+    function("getSeconds", Style::Member, &[TIMES], Type::Int, |v, _| {
+        time::part(&first(v), time::Part::Seconds)
+    }),
+    function(
+        "getMilliseconds",
+        Style::Member,
+        &[TIMES],
+        Type::Int,
+        |v, _| time::part(&first(v), time::Part::Milliseconds),
+    ),
     // With its pattern in place, the parser makes something else of it; here only for what is said of a wrong call.
-    function("matches", Style::Both, &[TEXT, TEXT], Type::Bool, |_, _| Ok(Val::Bool(false))),
+    function("matches", Style::Both, &[TEXT, TEXT], Type::Bool, |_, _| {
+        Ok(Val::Bool(false))
+    }),
 ];
 
 /// Names that the language has and that are taken for functions.
@@ -93,17 +193,37 @@ const MACROS: [&str; 6] = ["has", "all", "exists", "exists_one", "filter", "map"
 /// What is wrong with the call.
 pub fn find(name: &str, style: Style, arguments: usize) -> Result<&'static Function, String> {
     let Some(function) = FUNCTIONS.iter().find(|function| function.name == name) else {
-        let names: Vec<_> = FUNCTIONS.iter().map(|function| function.name).chain(MACROS).collect();
-        return Err(format!("the function `{name}` is not known; known are {}", names.join(", ")));
+        let names: Vec<_> = FUNCTIONS
+            .iter()
+            .map(|function| function.name)
+            .chain(MACROS)
+            .collect();
+        return Err(format!(
+            "the function `{name}` is not known; known are {}",
+            names.join(", ")
+        ));
     };
     if function.style != Style::Both && function.style != style {
-        let form = if function.style == Style::Global { "name(x)" } else { "x.name()" };
-        return Err(format!("`{name}` is called as `{}`", form.replace("name", name)));
+        let form = if function.style == Style::Global {
+            "name(x)"
+        } else {
+            "x.name()"
+        };
+        return Err(format!(
+            "`{name}` is called as `{}`",
+            form.replace("name", name)
+        ));
     }
     if function.takes.len() != arguments {
         let more = usize::from(style == Style::Member);
-        let (takes, has) = (function.takes.len() - more.min(function.takes.len()), arguments - more.min(arguments));
-        return Err(format!("`{name}` takes {takes} {}, not {has}", if takes == 1 { "argument" } else { "arguments" }));
+        let (takes, has) = (
+            function.takes.len() - more.min(function.takes.len()),
+            arguments - more.min(arguments),
+        );
+        return Err(format!(
+            "`{name}` takes {takes} {}, not {has}",
+            if takes == 1 { "argument" } else { "arguments" }
+        ));
     }
     Ok(function)
 }
@@ -111,7 +231,10 @@ pub fn find(name: &str, style: Style, arguments: usize) -> Result<&'static Funct
 impl Function {
     /// Whether it can take values of these types.
     pub fn takes(&self, kinds: &[Type]) -> bool {
-        self.takes.iter().zip(kinds).all(|(takes, kind)| takes.iter().any(|taken| taken.may_be(*kind)))
+        self.takes
+            .iter()
+            .zip(kinds)
+            .all(|(takes, kind)| takes.iter().any(|taken| taken.may_be(*kind)))
     }
 
     pub fn call<'v>(&self, values: &[Val<'v>], budget: &mut Budget) -> Result<Val<'v>, Stop> {
@@ -126,7 +249,9 @@ impl Function {
     pub fn written(&self, kinds: &[Type]) -> String {
         let names: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
         match (self.style, names.split_first()) {
-            (Style::Member, Some((receiver, rest))) => format!("{receiver}.{}({})", self.name, rest.join(", ")),
+            (Style::Member, Some((receiver, rest))) => {
+                format!("{receiver}.{}({})", self.name, rest.join(", "))
+            }
             _ => format!("{}({})", self.name, names.join(", ")),
         }
     }
@@ -140,7 +265,11 @@ fn text<'a>(values: &'a [Val<'_>]) -> &'a str {
     values.first().and_then(Val::as_text).unwrap_or_default()
 }
 
-fn texts<'v>(values: &[Val<'v>], budget: &mut Budget, of: fn(&str, &str) -> bool) -> Result<Val<'v>, Stop> {
+fn texts<'v>(
+    values: &[Val<'v>],
+    budget: &mut Budget,
+    of: fn(&str, &str) -> bool,
+) -> Result<Val<'v>, Stop> {
     let part = values.get(1).and_then(Val::as_text).unwrap_or_default();
     budget.read(text(values).len())?;
     Ok(Val::Bool(of(text(values), part)))
@@ -163,7 +292,10 @@ fn cannot<T>(value: &Val<'_>, into: &str) -> Result<T, Stop> {
         Val::Int(value) => value.to_string(),
         Val::Uint(value) => value.to_string(),
         Val::Double(value) => value.to_string(),
-        _ => format!("{:?}", crate::model::brief(value.as_text().unwrap_or_default())),
+        _ => format!(
+            "{:?}",
+            crate::model::brief(value.as_text().unwrap_or_default())
+        ),
     };
     Err(Stop::Error(format!("{shown} cannot be made {into}")))
 }
@@ -171,7 +303,10 @@ fn cannot<T>(value: &Val<'_>, into: &str) -> Result<T, Stop> {
 /// The whole number of a value, cut toward zero.
 fn whole(value: &Val<'_>) -> Option<i128> {
     match value {
-        #[expect(clippy::cast_possible_truncation, reason = "cutting is what it does; 64 bits are checked by the caller")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "cutting is what it does; 64 bits are checked by the caller"
+        )]
         Val::Double(value) => value.is_finite().then_some(*value as i128),
         Val::Time(nanos) => Some(nanos.div_euclid(1_000_000_000)),
         Val::Int(value) => Some((*value).into()),
@@ -183,13 +318,15 @@ fn whole(value: &Val<'_>) -> Option<i128> {
 fn int<'v>(values: &[Val<'v>], _: &mut Budget) -> Result<Val<'v>, Stop> {
     let value = first(values);
     let int = whole(&value).and_then(|whole| i64::try_from(whole).ok());
-    int.map(Val::Int).map_or_else(|| cannot(&value, "an int"), Ok)
+    int.map(Val::Int)
+        .map_or_else(|| cannot(&value, "an int"), Ok)
 }
 
 fn uint<'v>(values: &[Val<'v>], _: &mut Budget) -> Result<Val<'v>, Stop> {
     let value = first(values);
     let uint = whole(&value).and_then(|whole| u64::try_from(whole).ok());
-    uint.map(Val::Uint).map_or_else(|| cannot(&value, "a uint"), Ok)
+    uint.map(Val::Uint)
+        .map_or_else(|| cannot(&value, "a uint"), Ok)
 }
 
 fn double<'v>(values: &[Val<'v>], _: &mut Budget) -> Result<Val<'v>, Stop> {
@@ -198,7 +335,9 @@ fn double<'v>(values: &[Val<'v>], _: &mut Budget) -> Result<Val<'v>, Stop> {
         Some(number) => Some(number.as_double()),
         None => value.as_text().and_then(|text| text.parse().ok()),
     };
-    double.map(Val::Double).map_or_else(|| cannot(&value, "a double"), Ok)
+    double
+        .map(Val::Double)
+        .map_or_else(|| cannot(&value, "a double"), Ok)
 }
 
 fn string<'v>(values: &[Val<'v>], budget: &mut Budget) -> Result<Val<'v>, Stop> {
@@ -232,7 +371,10 @@ fn sum<'v>(values: &[Val<'v>], budget: &mut Budget) -> Result<Val<'v>, Stop> {
     for element in list.elements().into_iter().flatten() {
         budget.spend(1)?;
         if Number::of(&element).is_none() && element.kind() != Type::Span {
-            return Err(Stop::no_overload(&format!("sum() of a list with a {}", element.kind().as_str())));
+            return Err(Stop::no_overload(&format!(
+                "sum() of a list with a {}",
+                element.kind().as_str()
+            )));
         }
         sum = Some(match sum {
             None => element,
@@ -255,5 +397,7 @@ fn extreme<'v>(values: &[Val<'v>], better: Operator, budget: &mut Budget) -> Res
             found = Some(element);
         }
     }
-    found.ok_or_else(|| Stop::Error("an empty list has neither a least nor a greatest element".to_owned()))
+    found.ok_or_else(|| {
+        Stop::Error("an empty list has neither a least nor a greatest element".to_owned())
+    })
 }

@@ -7,13 +7,19 @@ use super::budget::{Budget, Stop};
 use super::syntax::Operator;
 use super::value::{Type, Val};
 
-pub fn binary<'v>(operator: Operator, left: &Val<'v>, right: &Val<'v>, budget: &mut Budget) -> Result<Val<'v>, Stop> {
-    let ordered = |budget: &mut Budget, is: fn(Ordering) -> bool| match compare(left, right, budget)? {
-        Order::Known(order) => Ok(Val::Bool(is(order))),
-        // It is neither less nor greater.
-        Order::Nan => Ok(Val::Bool(false)),
-        Order::None => Err(no_operator(left.kind(), operator, right.kind())),
-    };
+pub fn binary<'v>(
+    operator: Operator,
+    left: &Val<'v>,
+    right: &Val<'v>,
+    budget: &mut Budget,
+) -> Result<Val<'v>, Stop> {
+    let ordered =
+        |budget: &mut Budget, is: fn(Ordering) -> bool| match compare(left, right, budget)? {
+            Order::Known(order) => Ok(Val::Bool(is(order))),
+            // It is neither less nor greater.
+            Order::Nan => Ok(Val::Bool(false)),
+            Order::None => Err(no_operator(left.kind(), operator, right.kind())),
+        };
     match operator {
         Operator::Equal => Ok(Val::Bool(equal(left, right, budget)?)),
         Operator::Unequal => Ok(Val::Bool(!equal(left, right, budget)?)),
@@ -22,26 +28,39 @@ pub fn binary<'v>(operator: Operator, left: &Val<'v>, right: &Val<'v>, budget: &
         Operator::Greater => ordered(budget, Ordering::is_gt),
         Operator::GreaterOrEqual => ordered(budget, Ordering::is_ge),
         Operator::In => is_in(left, right, budget).map(Val::Bool),
-        Operator::Add | Operator::Subtract | Operator::Multiply | Operator::Divide | Operator::Remainder => {
-            calculate(operator, left, right, budget)
-        }
+        Operator::Add
+        | Operator::Subtract
+        | Operator::Multiply
+        | Operator::Divide
+        | Operator::Remainder => calculate(operator, left, right, budget),
     }
 }
 
 fn no_operator(left: Type, operator: Operator, right: Type) -> Stop {
-    Stop::no_overload(&format!("{} {} {}", left.as_str(), operator.as_str(), right.as_str()))
+    Stop::no_overload(&format!(
+        "{} {} {}",
+        left.as_str(),
+        operator.as_str(),
+        right.as_str()
+    ))
 }
 
 pub fn equal(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Result<bool, Stop> {
     budget.spend(1)?;
     match (left.kind(), right.kind()) {
         (Type::Null, Type::Null) => Ok(true),
-        (Type::Meta, Type::Meta) => Ok(matches!((left, right), (Val::Type(left), Val::Type(right)) if left == right)),
+        (Type::Meta, Type::Meta) => {
+            Ok(matches!((left, right), (Val::Type(left), Val::Type(right)) if left == right))
+        }
         (Type::List, Type::List) => {
             if left.len() != right.len() {
                 return Ok(false);
             }
-            let pairs = left.elements().into_iter().flatten().zip(right.elements().into_iter().flatten());
+            let pairs = left
+                .elements()
+                .into_iter()
+                .flatten()
+                .zip(right.elements().into_iter().flatten());
             for (left, right) in pairs {
                 if !equal(&left, &right, budget)? {
                     return Ok(false);
@@ -54,14 +73,20 @@ pub fn equal(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Result<boo
                 return Ok(false);
             }
             for key in left.elements().into_iter().flatten() {
-                let (Some(left), Some(right)) = (left.get(&key, budget)?, right.get(&key, budget)?) else { return Ok(false) };
+                let (Some(left), Some(right)) = (left.get(&key, budget)?, right.get(&key, budget)?)
+                else {
+                    return Ok(false);
+                };
                 if !equal(&left, &right, budget)? {
                     return Ok(false);
                 }
             }
             Ok(true)
         }
-        _ => Ok(matches!(compare(left, right, budget)?, Order::Known(Ordering::Equal))),
+        _ => Ok(matches!(
+            compare(left, right, budget)?,
+            Order::Known(Ordering::Equal)
+        )),
     }
 }
 
@@ -81,7 +106,9 @@ fn compare(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Result<Order
     }
     Ok(match (left, right) {
         (Val::Bool(left), Val::Bool(right)) => Order::Known(left.cmp(right)),
-        (Val::Time(left), Val::Time(right)) | (Val::Span(left), Val::Span(right)) => Order::Known(left.cmp(right)),
+        (Val::Time(left), Val::Time(right)) | (Val::Span(left), Val::Span(right)) => {
+            Order::Known(left.cmp(right))
+        }
         _ => match (Number::of(left), Number::of(right)) {
             (Some(left), Some(right)) => left.compare(right).map_or(Order::Nan, Order::Known),
             _ => Order::None,
@@ -93,7 +120,9 @@ fn is_in(item: &Val<'_>, of: &Val<'_>, budget: &mut Budget) -> Result<bool, Stop
     if of.kind() == Type::Map {
         return Ok(of.get(item, budget)?.is_some());
     }
-    let Some(elements) = of.elements() else { return Err(no_operator(item.kind(), Operator::In, of.kind())) };
+    let Some(elements) = of.elements() else {
+        return Err(no_operator(item.kind(), Operator::In, of.kind()));
+    };
     for element in elements {
         if equal(&element, item, budget)? {
             return Ok(true);
@@ -119,7 +148,10 @@ impl Number {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a double is the nearest there is")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a double is the nearest there is"
+    )]
     pub const fn as_double(self) -> f64 {
         match self {
             Self::Whole(value) => value as f64,
@@ -139,29 +171,61 @@ impl Number {
 
 /// A whole number against a double, exactly. `None` for what is no number.
 fn against(whole: i128, double: f64) -> Option<Ordering> {
-    #[expect(clippy::cast_possible_truncation, reason = "a cast keeps within the range, which is far beyond 64 bits")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a cast keeps within the range, which is far beyond 64 bits"
+    )]
     let floor = double.floor() as i128;
     if double.is_nan() {
         return None;
     }
     let is_above = double.fract() != 0.0;
-    Some(whole.cmp(&floor).then(if is_above { Ordering::Less } else { Ordering::Equal }))
+    Some(whole.cmp(&floor).then(if is_above {
+        Ordering::Less
+    } else {
+        Ordering::Equal
+    }))
 }
 
-fn calculate<'v>(operator: Operator, left: &Val<'v>, right: &Val<'v>, budget: &mut Budget) -> Result<Val<'v>, Stop> {
+fn calculate<'v>(
+    operator: Operator,
+    left: &Val<'v>,
+    right: &Val<'v>,
+    budget: &mut Budget,
+) -> Result<Val<'v>, Stop> {
     match (left, right) {
-        (Val::Int(left), Val::Int(right)) => whole(operator, i128::from(*left), i128::from(*right), Type::Int),
-        (Val::Uint(left), Val::Uint(right)) => whole(operator, i128::from(*left), i128::from(*right), Type::Uint),
-        (Val::Time(time), Val::Span(span)) if operator == Operator::Add => super::time::time(*time + *span),
-        (Val::Span(span), Val::Time(time)) if operator == Operator::Add => super::time::time(*time + *span),
-        (Val::Time(time), Val::Span(span)) if operator == Operator::Subtract => super::time::time(*time - *span),
-        (Val::Time(left), Val::Time(right)) if operator == Operator::Subtract => super::time::span(*left - *right),
-        (Val::Span(left), Val::Span(right)) if operator == Operator::Add => super::time::span(*left + *right),
-        (Val::Span(left), Val::Span(right)) if operator == Operator::Subtract => super::time::span(*left - *right),
+        (Val::Int(left), Val::Int(right)) => {
+            whole(operator, i128::from(*left), i128::from(*right), Type::Int)
+        }
+        (Val::Uint(left), Val::Uint(right)) => {
+            whole(operator, i128::from(*left), i128::from(*right), Type::Uint)
+        }
+        (Val::Time(time), Val::Span(span)) if operator == Operator::Add => {
+            super::time::time(*time + *span)
+        }
+        (Val::Span(span), Val::Time(time)) if operator == Operator::Add => {
+            super::time::time(*time + *span)
+        }
+        (Val::Time(time), Val::Span(span)) if operator == Operator::Subtract => {
+            super::time::time(*time - *span)
+        }
+        (Val::Time(left), Val::Time(right)) if operator == Operator::Subtract => {
+            super::time::span(*left - *right)
+        }
+        (Val::Span(left), Val::Span(right)) if operator == Operator::Add => {
+            super::time::span(*left + *right)
+        }
+        (Val::Span(left), Val::Span(right)) if operator == Operator::Subtract => {
+            super::time::span(*left - *right)
+        }
         _ => match (Number::of(left), Number::of(right)) {
-            (Some(Number::Whole(left)), Some(Number::Whole(right))) => whole(operator, left, right, Type::Any),
-            (Some(left_number), Some(right_number)) => double(operator, left_number.as_double(), right_number.as_double())
-                .ok_or_else(|| no_operator(left.kind(), operator, right.kind())),
+            (Some(Number::Whole(left)), Some(Number::Whole(right))) => {
+                whole(operator, left, right, Type::Any)
+            }
+            (Some(left_number), Some(right_number)) => {
+                double(operator, left_number.as_double(), right_number.as_double())
+                    .ok_or_else(|| no_operator(left.kind(), operator, right.kind()))
+            }
             _ if operator == Operator::Add => join(left, right, budget),
             _ => Err(no_operator(left.kind(), operator, right.kind())),
         },
@@ -178,9 +242,22 @@ fn whole<'v>(operator: Operator, left: i128, right: i128, kind: Type) -> Result<
         Operator::Divide => left.checked_div(right),
         _ => left.checked_rem(right),
     };
-    let int = result.filter(|_| kind != Type::Uint).and_then(|result| i64::try_from(result).ok()).map(Val::Int);
-    let uint = || result.filter(|_| kind != Type::Int).and_then(|result| u64::try_from(result).ok()).map(Val::Uint);
-    int.or_else(uint).ok_or_else(|| Stop::Error(format!("the result of `{}` does not fit into 64 bits", operator.as_str())))
+    let int = result
+        .filter(|_| kind != Type::Uint)
+        .and_then(|result| i64::try_from(result).ok())
+        .map(Val::Int);
+    let uint = || {
+        result
+            .filter(|_| kind != Type::Int)
+            .and_then(|result| u64::try_from(result).ok())
+            .map(Val::Uint)
+    };
+    int.or_else(uint).ok_or_else(|| {
+        Stop::Error(format!(
+            "the result of `{}` does not fit into 64 bits",
+            operator.as_str()
+        ))
+    })
 }
 
 fn double<'v>(operator: Operator, left: f64, right: f64) -> Option<Val<'v>> {
@@ -204,14 +281,21 @@ fn join<'v>(left: &Val<'v>, right: &Val<'v>, budget: &mut Budget) -> Result<Val<
     let length = left.len().unwrap_or_default() + right.len().unwrap_or_default();
     budget.spend(length as u64)?;
     budget.hold(length * size_of::<Val<'_>>())?;
-    Ok(Val::List(left.elements().into_iter().flatten().chain(right.elements().into_iter().flatten()).collect()))
+    Ok(Val::List(
+        left.elements()
+            .into_iter()
+            .flatten()
+            .chain(right.elements().into_iter().flatten())
+            .collect(),
+    ))
 }
 
 pub fn negate<'v>(value: &Val<'v>) -> Result<Val<'v>, Stop> {
     match value {
-        Val::Int(value) => {
-            value.checked_neg().map(Val::Int).ok_or_else(|| Stop::Error("the result of `-` does not fit into 64 bits".to_owned()))
-        }
+        Val::Int(value) => value
+            .checked_neg()
+            .map(Val::Int)
+            .ok_or_else(|| Stop::Error("the result of `-` does not fit into 64 bits".to_owned())),
         Val::Double(value) => Ok(Val::Double(-value)),
         _ => Err(Stop::no_overload(&format!("-{}", value.kind().as_str()))),
     }

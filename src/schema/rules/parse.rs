@@ -29,18 +29,37 @@ const RESERVED: [&str; 17] = [
 ];
 
 /// Types that have a name.
-const TYPES: [&str; 9] = ["bool", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
+const TYPES: [&str; 9] = [
+    "bool",
+    "double",
+    "int",
+    "list",
+    "map",
+    "null_type",
+    "string",
+    "type",
+    "uint",
+];
 
 /// Reads a whole expression.
 ///
 /// # Errors
 /// When it is none, names what is not known, or is nested too deeply, or has more regular expressions than are left.
 pub fn parse(text: &str, patterns: &mut usize) -> Result<Expression, Wrong> {
-    let mut parser = Parser { tokens: tokens(text)?, next: 0, nesting: 0, locals: Vec::new(), patterns };
+    let mut parser = Parser {
+        tokens: tokens(text)?,
+        next: 0,
+        nesting: 0,
+        locals: Vec::new(),
+        patterns,
+    };
     let expression = parser.expression()?;
     match parser.peek() {
         Token::End => Ok(expression),
-        token => Err(Wrong::new(parser.at(), format!("{} is not expected after a whole expression", shown(token)))),
+        token => Err(Wrong::new(
+            parser.at(),
+            format!("{} is not expected after a whole expression", shown(token)),
+        )),
     }
 }
 
@@ -56,11 +75,16 @@ struct Parser<'p> {
 
 impl Parser<'_> {
     fn peek(&self) -> &Token {
-        self.tokens.get(self.next).map_or(&Token::End, |(_, token)| token)
+        self.tokens
+            .get(self.next)
+            .map_or(&Token::End, |(_, token)| token)
     }
 
     fn at(&self) -> usize {
-        self.tokens.get(self.next).or(self.tokens.last()).map_or(0, |(at, _)| *at)
+        self.tokens
+            .get(self.next)
+            .or(self.tokens.last())
+            .map_or(0, |(at, _)| *at)
     }
 
     fn take(&mut self) -> Token {
@@ -79,12 +103,18 @@ impl Parser<'_> {
         if self.takes(sign) {
             return Ok(());
         }
-        Err(Wrong::new(self.at(), format!("`{sign}` is expected here, not {}", shown(self.peek()))))
+        Err(Wrong::new(
+            self.at(),
+            format!("`{sign}` is expected here, not {}", shown(self.peek())),
+        ))
     }
 
     fn expression(&mut self) -> Result<Expression, Wrong> {
         if self.nesting >= MAX_NESTING {
-            return Err(Wrong::new(self.at(), format!("this is nested more than {MAX_NESTING} levels deep")));
+            return Err(Wrong::new(
+                self.at(),
+                format!("this is nested more than {MAX_NESTING} levels deep"),
+            ));
         }
         self.nesting += 1;
         let condition = self.binary(0)?;
@@ -106,7 +136,9 @@ impl Parser<'_> {
         let mut left = self.unary()?;
         loop {
             let at = self.at();
-            let Some((between, strength)) = between(self.peek()).filter(|(_, strength)| *strength >= least) else {
+            let Some((between, strength)) =
+                between(self.peek()).filter(|(_, strength)| *strength >= least)
+            else {
                 return Ok(left);
             };
             self.next += 1;
@@ -119,7 +151,9 @@ impl Parser<'_> {
                     match between {
                         Between::And => Kind::And(vec![left, right]),
                         Between::Or => Kind::Or(vec![left, right]),
-                        Between::Operator(operator) => Kind::Binary(operator, Box::new([left, right])),
+                        Between::Operator(operator) => {
+                            Kind::Binary(operator, Box::new([left, right]))
+                        }
                     }
                 }
             };
@@ -139,7 +173,9 @@ impl Parser<'_> {
                 signs -= 1;
                 let at = self.at() - 1;
                 self.next += 1;
-                let value = 0_i64.checked_sub_unsigned(value).ok_or_else(|| too_large(at))?;
+                let value = 0_i64
+                    .checked_sub_unsigned(value)
+                    .ok_or_else(|| too_large(at))?;
                 let number = Expression::new(at, Kind::Int(value))?;
                 self.members(number)?
             }
@@ -151,7 +187,11 @@ impl Parser<'_> {
         for sign in (start..start + signs).rev() {
             let at = self.tokens.get(sign).map_or(0, |(at, _)| *at);
             let operand_box = Box::new(operand);
-            let kind = if first == Token::Sign("!") { Kind::Not(operand_box) } else { Kind::Negate(operand_box) };
+            let kind = if first == Token::Sign("!") {
+                Kind::Not(operand_box)
+            } else {
+                Kind::Negate(operand_box)
+            };
             operand = Expression::new(at, kind)?;
         }
         Ok(operand)
@@ -171,8 +211,15 @@ impl Parser<'_> {
                 return Ok(inner);
             }
             Token::Sign("[") => Kind::List(self.list("]", Self::expression)?.into_iter().collect()),
-            Token::Sign("{") => Kind::Map(self.list("}", Self::entry)?.into_iter().flatten().collect()),
-            token => return Err(Wrong::new(at, format!("a value is expected here, not {}", shown(&token)))),
+            Token::Sign("{") => {
+                Kind::Map(self.list("}", Self::entry)?.into_iter().flatten().collect())
+            }
+            token => {
+                return Err(Wrong::new(
+                    at,
+                    format!("a value is expected here, not {}", shown(&token)),
+                ));
+            }
         };
         Expression::new(at, kind)
     }
@@ -202,7 +249,13 @@ impl Parser<'_> {
     fn unknown(&self, at: usize, name: &str) -> Wrong {
         let mut known = vec!["`data`".to_owned(), "`input`".to_owned()];
         known.extend(self.locals.iter().map(|local| format!("`{local}`")));
-        Wrong::new(at, format!("the variable `{name}` is not known; here are {}", known.join(", ")))
+        Wrong::new(
+            at,
+            format!(
+                "the variable `{name}` is not known; here are {}",
+                known.join(", ")
+            ),
+        )
     }
 
     fn call(&mut self, at: usize, name: &str) -> Result<Expression, Wrong> {
@@ -218,16 +271,28 @@ impl Parser<'_> {
         self.function(at, name, Style::Global, arguments)
     }
 
-    fn function(&mut self, at: usize, name: &str, style: Style, mut arguments: Vec<Expression>) -> Result<Expression, Wrong> {
+    fn function(
+        &mut self,
+        at: usize,
+        name: &str,
+        style: Style,
+        mut arguments: Vec<Expression>,
+    ) -> Result<Expression, Wrong> {
         if name == "matches" && arguments.len() == 2 {
             let (pattern, text) = (arguments.pop(), arguments.pop());
             if let (Some(pattern), Some(text)) = (pattern, text) {
                 let left = self.patterns.checked_sub(1);
-                *self.patterns = left.ok_or_else(|| Wrong::new(at, "the rules have too many regular expressions together"))?;
-                return Expression::new(at, Kind::Matches(Box::new(text), Box::new(pattern::compile(&pattern)?)));
+                *self.patterns = left.ok_or_else(|| {
+                    Wrong::new(at, "the rules have too many regular expressions together")
+                })?;
+                return Expression::new(
+                    at,
+                    Kind::Matches(Box::new(text), Box::new(pattern::compile(&pattern)?)),
+                );
             }
         }
-        let function = functions::find(name, style, arguments.len()).map_err(|message| Wrong::new(at, message))?;
+        let function = functions::find(name, style, arguments.len())
+            .map_err(|message| Wrong::new(at, message))?;
         Expression::new(at, Kind::Call(function, arguments))
     }
 
@@ -242,9 +307,16 @@ impl Parser<'_> {
             } else if self.takes(".") {
                 let at = self.at();
                 let Token::Name(name) = self.take() else {
-                    return Err(Wrong::new(at, "a field's name is expected after `.`; any other name goes into `[\"…\"]`"));
+                    return Err(Wrong::new(
+                        at,
+                        "a field's name is expected after `.`; any other name goes into `[\"…\"]`",
+                    ));
                 };
-                value = if self.takes("(") { self.method(at, &name, value)? } else { field(at, value, name)? };
+                value = if self.takes("(") {
+                    self.method(at, &name, value)?
+                } else {
+                    field(at, value, name)?
+                };
             } else {
                 return Ok(value);
             }
@@ -260,7 +332,12 @@ impl Parser<'_> {
         let variable_at = self.at();
         let variable = match self.take() {
             Token::Name(variable) if !is_kept(&variable) => variable,
-            _ => return Err(Wrong::new(variable_at, format!("`{name}` takes the name of a variable first"))),
+            _ => {
+                return Err(Wrong::new(
+                    variable_at,
+                    format!("`{name}` takes the name of a variable first"),
+                ));
+            }
         };
         self.expect(",")?;
         self.locals.push(variable);
@@ -271,13 +348,22 @@ impl Parser<'_> {
             (Some(value), Some(condition), None) if through == Macro::Map => {
                 Kind::MapSome(Box::new([receiver, condition, value]))
             }
-            _ => return Err(Wrong::new(at, format!("`{name}` takes the name of a variable and an expression"))),
+            _ => {
+                return Err(Wrong::new(
+                    at,
+                    format!("`{name}` takes the name of a variable and an expression"),
+                ));
+            }
         };
         Expression::new(at, kind)
     }
 
     /// What is separated by commas, up to `end`, which is taken too.
-    fn list<T>(&mut self, end: &'static str, item: impl Fn(&mut Self) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+    fn list<T>(
+        &mut self,
+        end: &'static str,
+        item: impl Fn(&mut Self) -> Result<T, Wrong>,
+    ) -> Result<Vec<T>, Wrong> {
         let mut items = Vec::new();
         while !self.takes(end) {
             items.push(item(self)?);
@@ -335,7 +421,10 @@ fn with(mut parts: Vec<Expression>, part: Expression) -> Vec<Expression> {
 
 fn field(at: usize, of: Expression, name: String) -> Result<Expression, Wrong> {
     if matches!(name.as_str(), "true" | "false" | "null" | "in") {
-        return Err(Wrong::new(at, format!("`{name}` is kept by the language; write `[\"{name}\"]`")));
+        return Err(Wrong::new(
+            at,
+            format!("`{name}` is kept by the language; write `[\"{name}\"]`"),
+        ));
     }
     Expression::new(at, Kind::Field(Box::new(of), name.into()))
 }
@@ -345,7 +434,10 @@ fn is_kept(name: &str) -> bool {
 }
 
 fn too_large(at: usize) -> Wrong {
-    Wrong::new(at, "this whole number does not fit into 64 bits with a sign; an unsigned one ends in `u`")
+    Wrong::new(
+        at,
+        "this whole number does not fit into 64 bits with a sign; an unsigned one ends in `u`",
+    )
 }
 
 fn shown(token: &Token) -> String {

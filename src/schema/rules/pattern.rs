@@ -22,12 +22,25 @@ pub struct Pattern {
 pub fn compile(pattern: &Expression) -> Result<Pattern, Wrong> {
     let at = pattern.at;
     let Kind::Text(text) = &pattern.kind else {
-        return Err(Wrong::new(at, "the regular expression of `matches` has to be written as a string"));
+        return Err(Wrong::new(
+            at,
+            "the regular expression of `matches` has to be written as a string",
+        ));
     };
-    let compiled = |bytes: usize| RegexBuilder::new(text).size_limit(bytes).dfa_size_limit(bytes).build();
+    let compiled = |bytes: usize| {
+        RegexBuilder::new(text)
+            .size_limit(bytes)
+            .dfa_size_limit(bytes)
+            .build()
+    };
     for bytes in PATTERN_BYTES {
         match compiled(bytes) {
-            Ok(regex) => return Ok(Pattern { regex, cost: STEPS * patterns::evaluations(bytes) }),
+            Ok(regex) => {
+                return Ok(Pattern {
+                    regex,
+                    cost: STEPS * patterns::evaluations(bytes),
+                });
+            }
             Err(regex::Error::CompiledTooBig(_)) => {}
             Err(_) => {
                 let message = "this is no regular expression that can be used here: it has to run in linear time, so without \
@@ -36,5 +49,8 @@ pub fn compile(pattern: &Expression) -> Result<Pattern, Wrong> {
             }
         }
     }
-    Err(Wrong::new(at, "this regular expression is too large once compiled; repeat less in it"))
+    Err(Wrong::new(
+        at,
+        "this regular expression is too large once compiled; repeat less in it",
+    ))
 }

@@ -71,7 +71,10 @@ pub enum Operator {
 impl Operator {
     /// Whether it gives true or false.
     pub const fn decides(self) -> bool {
-        !matches!(self, Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::Remainder)
+        !matches!(
+            self,
+            Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::Remainder
+        )
     }
 
     pub const fn as_str(self) -> &'static str {
@@ -126,11 +129,23 @@ impl Expression {
     /// # Errors
     /// When it would be too deep.
     pub fn new(at: usize, kind: Kind) -> Result<Self, Wrong> {
-        let below = kind.parts().into_iter().map(|part| part.depth).max().unwrap_or_default();
+        let below = kind
+            .parts()
+            .into_iter()
+            .map(|part| part.depth)
+            .max()
+            .unwrap_or_default();
         if below >= MAX_DEPTH {
-            return Err(Wrong::new(at, format!("the expression has more than {MAX_DEPTH} levels here")));
+            return Err(Wrong::new(
+                at,
+                format!("the expression has more than {MAX_DEPTH} levels here"),
+            ));
         }
-        Ok(Self { kind, at, depth: below + 1 })
+        Ok(Self {
+            kind,
+            at,
+            depth: below + 1,
+        })
     }
 
     pub fn parts(&self) -> Vec<&Self> {
@@ -151,14 +166,22 @@ impl Kind {
             | Self::Data
             | Self::Input
             | Self::Local(_) => Vec::new(),
-            Self::Field(part, _) | Self::Has(part, _) | Self::Matches(part, _) | Self::Not(part) | Self::Negate(part) => {
+            Self::Field(part, _)
+            | Self::Has(part, _)
+            | Self::Matches(part, _)
+            | Self::Not(part)
+            | Self::Negate(part) => {
                 vec![part]
             }
-            Self::Index(parts) | Self::Binary(_, parts) | Self::Loop(_, parts) => parts.iter().collect(),
-            Self::Choice(parts) | Self::MapSome(parts) => parts.iter().collect(),
-            Self::And(parts) | Self::Or(parts) | Self::List(parts) | Self::Map(parts) | Self::Call(_, parts) => {
+            Self::Index(parts) | Self::Binary(_, parts) | Self::Loop(_, parts) => {
                 parts.iter().collect()
             }
+            Self::Choice(parts) | Self::MapSome(parts) => parts.iter().collect(),
+            Self::And(parts)
+            | Self::Or(parts)
+            | Self::List(parts)
+            | Self::Map(parts)
+            | Self::Call(_, parts) => parts.iter().collect(),
         }
     }
 }

@@ -33,12 +33,24 @@ pub enum Part {
 
 pub fn time<'v>(nanos: i128) -> Result<Val<'v>, Stop> {
     let within = (FIRST..=LAST).contains(&nanos);
-    if within { Ok(Val::Time(nanos)) } else { Err(Stop::Error("a timestamp is outside the years 1 to 9999".to_owned())) }
+    if within {
+        Ok(Val::Time(nanos))
+    } else {
+        Err(Stop::Error(
+            "a timestamp is outside the years 1 to 9999".to_owned(),
+        ))
+    }
 }
 
 pub fn span<'v>(nanos: i128) -> Result<Val<'v>, Stop> {
     let within = nanos.abs() <= LONGEST;
-    if within { Ok(Val::Span(nanos)) } else { Err(Stop::Error("a duration is longer than 10,000 years".to_owned())) }
+    if within {
+        Ok(Val::Span(nanos))
+    } else {
+        Err(Stop::Error(
+            "a duration is longer than 10,000 years".to_owned(),
+        ))
+    }
 }
 
 /// Of RFC 3339 text, or of seconds since 1970.
@@ -46,27 +58,47 @@ pub fn timestamp<'v>(value: &Val<'v>) -> Result<Val<'v>, Stop> {
     if let Val::Int(seconds) = value {
         return time(i128::from(*seconds) * SECOND);
     }
-    let Some(text) = value.as_text() else { return Ok(value.clone()) };
+    let Some(text) = value.as_text() else {
+        return Ok(value.clone());
+    };
     let wrong = || {
         let shown = crate::model::brief(text).into_owned();
-        Stop::Error(format!("{shown:?} is no timestamp as \"2026-01-31T12:00:00Z\" is one"))
+        Stop::Error(format!(
+            "{shown:?} is no timestamp as \"2026-01-31T12:00:00Z\" is one"
+        ))
     };
     time(read(text).ok_or_else(wrong)?)
 }
 
 fn digits(text: &str, at: usize, count: usize) -> Option<i128> {
     let digits = text.get(at..at + count)?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| digits.parse().ok())?
 }
 
 /// RFC 3339, section 5.6.
 fn read(text: &str) -> Option<i128> {
-    let (year, month, day) = (digits(text, 0, 4)?, digits(text, 5, 2)?, digits(text, 8, 2)?);
-    let (hour, minute, second) = (digits(text, 11, 2)?, digits(text, 14, 2)?, digits(text, 17, 2)?);
+    let (year, month, day) = (
+        digits(text, 0, 4)?,
+        digits(text, 5, 2)?,
+        digits(text, 8, 2)?,
+    );
+    let (hour, minute, second) = (
+        digits(text, 11, 2)?,
+        digits(text, 14, 2)?,
+        digits(text, 17, 2)?,
+    );
     let signs = |at: usize, sign: &str| text.get(at..=at).is_some_and(|found| sign.contains(found));
-    let is_well_formed = signs(4, "-") && signs(7, "-") && signs(10, "Tt ") && signs(13, ":") && signs(16, ":");
-    let is_in_range =
-        (1..=12).contains(&month) && day >= 1 && day <= days_of(year, month) && hour < 24 && minute < 60 && second < 60;
+    let is_well_formed =
+        signs(4, "-") && signs(7, "-") && signs(10, "Tt ") && signs(13, ":") && signs(16, ":");
+    let is_in_range = (1..=12).contains(&month)
+        && day >= 1
+        && day <= days_of(year, month)
+        && hour < 24
+        && minute < 60
+        && second < 60;
     if !is_well_formed || !is_in_range {
         return None;
     }
@@ -75,7 +107,9 @@ fn read(text: &str) -> Option<i128> {
         None => (0, rest),
         Some(fraction) => {
             let length = fraction.find(|c: char| !c.is_ascii_digit())?;
-            let (digits, zone) = fraction.split_at_checked(length).filter(|_| (1..=9).contains(&length))?;
+            let (digits, zone) = fraction
+                .split_at_checked(length)
+                .filter(|_| (1..=9).contains(&length))?;
             (format!("{digits:0<9}").parse().ok()?, zone)
         }
     };
@@ -85,10 +119,13 @@ fn read(text: &str) -> Option<i128> {
             let (hours, minutes) = (digits(zone, 1, 2)?, digits(zone, 4, 2)?);
             let is_offset = zone.len() == 6 && zone.get(3..4)? == ":" && hours < 24 && minutes < 60;
             let sign = if zone.starts_with('-') { -1 } else { 1 };
-            (is_offset && zone.starts_with(['+', '-'])).then_some(sign * (hours * 3600 + minutes * 60))?
+            (is_offset && zone.starts_with(['+', '-']))
+                .then_some(sign * (hours * 3600 + minutes * 60))?
         }
     };
-    let seconds = days_since_1970(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second - offset;
+    let seconds =
+        days_since_1970(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second
+            - offset;
     Some(seconds * SECOND + nanos)
 }
 
@@ -163,19 +200,32 @@ pub fn part<'v>(value: &Val<'v>, part: Part) -> Result<Val<'v>, Stop> {
 
 /// As `1h30m`, `-1.5s`: a number and a unit, once or more.
 pub fn duration<'v>(value: &Val<'v>) -> Result<Val<'v>, Stop> {
-    let Some(text) = value.as_text() else { return Ok(value.clone()) };
+    let Some(text) = value.as_text() else {
+        return Ok(value.clone());
+    };
     let wrong = || {
         let shown = crate::model::brief(text).into_owned();
         Stop::Error(format!("{shown:?} is no duration as \"1h30m\" is one"))
     };
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let nanos = if unsigned == "0" { 0 } else { length(unsigned).ok_or_else(wrong)? };
+    let nanos = if unsigned == "0" {
+        0
+    } else {
+        length(unsigned).ok_or_else(wrong)?
+    };
     span(if text.starts_with('-') { -nanos } else { nanos })
 }
 
 fn length(mut text: &str) -> Option<i128> {
-    const UNITS: [(&str, i128); 7] =
-        [("ns", 1), ("us", 1_000), ("µs", 1_000), ("ms", 1_000_000), ("s", SECOND), ("m", 60 * SECOND), ("h", 3600 * SECOND)];
+    const UNITS: [(&str, i128); 7] = [
+        ("ns", 1),
+        ("us", 1_000),
+        ("µs", 1_000),
+        ("ms", 1_000_000),
+        ("s", SECOND),
+        ("m", 60 * SECOND),
+        ("h", 3600 * SECOND),
+    ];
     let mut nanos = 0_i128;
     if text.is_empty() || text.len() > 100 {
         return None;
@@ -183,13 +233,20 @@ fn length(mut text: &str) -> Option<i128> {
     while !text.is_empty() {
         let (number, rest) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.')?);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() && fraction.is_empty() || fraction.contains('.') || fraction.len() > 12 {
+        if whole.is_empty() && fraction.is_empty() || fraction.contains('.') || fraction.len() > 12
+        {
             return None;
         }
         let (unit, size) = UNITS.into_iter().find(|(unit, _)| rest.starts_with(unit))?;
-        let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        let whole: i128 = if whole.is_empty() {
+            0
+        } else {
+            whole.parse().ok()?
+        };
         let part: i128 = format!("{fraction:0<12}").parse().ok()?;
-        nanos = nanos.checked_add(whole.checked_mul(size)?)?.checked_add(part * size / 1_000_000_000_000)?;
+        nanos = nanos
+            .checked_add(whole.checked_mul(size)?)?
+            .checked_add(part * size / 1_000_000_000_000)?;
         text = rest.strip_prefix(unit)?;
     }
     Some(nanos)
@@ -197,7 +254,11 @@ fn length(mut text: &str) -> Option<i128> {
 
 fn fraction(nanos: i128) -> String {
     let digits = format!(".{nanos:09}");
-    if nanos == 0 { String::new() } else { digits.trim_end_matches('0').to_owned() }
+    if nanos == 0 {
+        String::new()
+    } else {
+        digits.trim_end_matches('0').to_owned()
+    }
 }
 
 /// As RFC 3339 in UTC.

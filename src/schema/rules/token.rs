@@ -11,7 +11,10 @@ pub struct Wrong {
 
 impl Wrong {
     pub fn new(at: usize, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { at, message: message.into() }
+        Self {
+            at,
+            message: message.into(),
+        }
     }
 }
 
@@ -28,8 +31,10 @@ pub enum Token {
 }
 
 /// Longer ones first.
-const SIGNS: [&str; 23] =
-    ["==", "!=", "<=", ">=", "&&", "||", "(", ")", "[", "]", "{", "}", ",", ".", "?", ":", "<", ">", "+", "-", "*", "/", "%"];
+const SIGNS: [&str; 23] = [
+    "==", "!=", "<=", ">=", "&&", "||", "(", ")", "[", "]", "{", "}", ",", ".", "?", ":", "<", ">",
+    "+", "-", "*", "/", "%",
+];
 
 /// Each token with the offset of its first byte; the last is [`Token::End`].
 pub fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Wrong> {
@@ -80,7 +85,9 @@ impl<'t> Scan<'t> {
     fn token(&mut self) -> Result<Token, Wrong> {
         let rest = self.rest();
         let mut chars = rest.chars();
-        let Some(first) = chars.next() else { return Ok(Token::End) };
+        let Some(first) = chars.next() else {
+            return Ok(Token::End);
+        };
         let second = chars.next().unwrap_or_default();
         match first {
             '"' | '\'' => self.string(false),
@@ -88,7 +95,10 @@ impl<'t> Scan<'t> {
                 self.take(1);
                 self.string(true)
             }
-            'b' | 'B' if matches!(second, '"' | '\'') => Err(Wrong::new(self.at, "bytes are not supported; JSON has none")),
+            'b' | 'B' if matches!(second, '"' | '\'') => Err(Wrong::new(
+                self.at,
+                "bytes are not supported; JSON has none",
+            )),
             'a'..='z' | 'A'..='Z' | '_' => Ok(Token::Name(self.take_while(is_of_name).to_owned())),
             '0'..='9' => self.number(),
             '.' if second.is_ascii_digit() => self.number(),
@@ -102,7 +112,13 @@ impl<'t> Scan<'t> {
                     self.take(sign.len());
                     Ok(Token::Sign(sign))
                 }
-                None => Err(Wrong::new(self.at, format!("the character {first:?} has no meaning here{}", advice(first)))),
+                None => Err(Wrong::new(
+                    self.at,
+                    format!(
+                        "the character {first:?} has no meaning here{}",
+                        advice(first)
+                    ),
+                )),
             },
         }
     }
@@ -114,7 +130,8 @@ impl<'t> Scan<'t> {
         if rest.starts_with("0x") || rest.starts_with("0X") {
             self.take(2);
             let digits = self.take_while(|c| c.is_ascii_hexdigit());
-            let value = u64::from_str_radix(digits, 16).map_err(|_| wrong("no hexadecimal number of 64 bits"))?;
+            let value = u64::from_str_radix(digits, 16)
+                .map_err(|_| wrong("no hexadecimal number of 64 bits"))?;
             return self.whole(value, start);
         }
         let whole = self.take_while(|c| c.is_ascii_digit());
@@ -137,7 +154,8 @@ impl<'t> Scan<'t> {
         if is_double {
             let text = self.text.get(start..self.at).unwrap_or_default();
             let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
-            let value = value.ok_or_else(|| wrong("beyond what a 64-bit floating-point number can hold"))?;
+            let value = value
+                .ok_or_else(|| wrong("beyond what a 64-bit floating-point number can hold"))?;
             return self.end_number(Token::Double(value), start);
         }
         let value = whole.parse().map_err(|_| wrong("beyond 64 bits"))?;
@@ -164,7 +182,11 @@ impl<'t> Scan<'t> {
         let rest = self.rest();
         let quote = if rest.starts_with('"') { "\"" } else { "'" };
         let triple = quote.repeat(3);
-        let end = if rest.starts_with(&triple) { triple.as_str() } else { quote };
+        let end = if rest.starts_with(&triple) {
+            triple.as_str()
+        } else {
+            quote
+        };
         self.take(end.len());
         let mut text = String::new();
         loop {
@@ -176,7 +198,10 @@ impl<'t> Scan<'t> {
             match rest.chars().next() {
                 None => return Err(Wrong::new(start, "this string has no end")),
                 Some('\n' | '\r') if end.len() == 1 => {
-                    return Err(Wrong::new(start, "this string has no end on its line; three quotes allow line breaks"));
+                    return Err(Wrong::new(
+                        start,
+                        "this string has no end on its line; three quotes allow line breaks",
+                    ));
                 }
                 Some('\\') if !is_raw => text.push(self.escape()?),
                 // In a raw string, a backslash keeps a quote from ending it, and stays.
@@ -209,14 +234,25 @@ impl<'t> Scan<'t> {
             'x' | 'X' => return self.code(at, 2, 16),
             'u' => return self.code(at, 4, 16),
             'U' => return self.code(at, 8, 16),
-            _ => return Err(Wrong::new(at, "this backslash begins no escape; a backslash itself is \\\\")),
+            _ => {
+                return Err(Wrong::new(
+                    at,
+                    "this backslash begins no escape; a backslash itself is \\\\",
+                ));
+            }
         })
     }
 
     fn code(&mut self, at: usize, digits: usize, radix: u32) -> Result<char, Wrong> {
-        let digits = self.rest().get(..digits).filter(|digits| digits.chars().all(|c| c.is_digit(radix))).unwrap_or_default();
+        let digits = self
+            .rest()
+            .get(..digits)
+            .filter(|digits| digits.chars().all(|c| c.is_digit(radix)))
+            .unwrap_or_default();
         self.take(digits.len());
-        let code = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
+        let code = u32::from_str_radix(digits, radix)
+            .ok()
+            .and_then(char::from_u32);
         code.ok_or_else(|| Wrong::new(at, "this escape names no character"))
     }
 }

@@ -155,7 +155,10 @@ impl Val<'_> {
     /// For what is no map.
     pub fn get(&self, key: &Self, budget: &mut Budget) -> Result<Option<Self>, Stop> {
         match self {
-            Self::Object(members) => Ok(key.as_text().and_then(|name| members.get(name)).map(Self::from)),
+            Self::Object(members) => Ok(key
+                .as_text()
+                .and_then(|name| members.get(name))
+                .map(Self::from)),
             Self::Map(entries) => {
                 for (known, value) in entries.iter() {
                     if super::operate::equal(known, key, budget)? {
@@ -164,7 +167,10 @@ impl Val<'_> {
                 }
                 Ok(None)
             }
-            _ => Err(Stop::no_overload(&format!("a field of {}", self.kind().as_str()))),
+            _ => Err(Stop::no_overload(&format!(
+                "a field of {}",
+                self.kind().as_str()
+            ))),
         }
     }
 
@@ -173,14 +179,22 @@ impl Val<'_> {
         let found = match self {
             Self::Object(_) | Self::Map(_) => self.get(index, budget)?,
             Self::Array(_) | Self::List(_) => {
-                let place = index.as_place().ok_or_else(|| Stop::no_overload(&format!("list[{}]", index.kind().as_str())))?;
+                let place = index.as_place().ok_or_else(|| {
+                    Stop::no_overload(&format!("list[{}]", index.kind().as_str()))
+                })?;
                 match self {
                     Self::Array(items) => items.get(place).map(Self::from),
                     Self::List(items) => items.get(place).cloned(),
                     _ => None,
                 }
             }
-            _ => return Err(Stop::no_overload(&format!("{}[{}]", self.kind().as_str(), index.kind().as_str()))),
+            _ => {
+                return Err(Stop::no_overload(&format!(
+                    "{}[{}]",
+                    self.kind().as_str(),
+                    index.kind().as_str()
+                )));
+            }
         };
         found.ok_or_else(|| match index.as_text() {
             Some(name) => Stop::Error(format!("there is no key {name:?}")),
@@ -194,7 +208,10 @@ impl Val<'_> {
         match *self {
             Self::Int(place) => Some(usize::try_from(place).unwrap_or(beyond)),
             Self::Uint(place) => Some(usize::try_from(place).unwrap_or(beyond)),
-            #[expect(clippy::cast_possible_truncation, reason = "a whole double in the range of i64")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a whole double in the range of i64"
+            )]
             Self::Double(place) if place.fract() == 0.0 && place.abs() < 9e15 => {
                 Some(usize::try_from(place as i64).unwrap_or(beyond))
             }

@@ -10,7 +10,12 @@ const SOON: Duration = Duration::from_secs(20);
 /// On a stack as small as the runtime's threads have.
 fn on_a_thread(test: impl FnOnce() + Send + 'static) {
     let begun = Instant::now();
-    std::thread::Builder::new().stack_size(2 << 20).spawn(test).unwrap().join().unwrap();
+    std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(test)
+        .unwrap()
+        .join()
+        .unwrap();
     assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
 }
 
@@ -30,12 +35,19 @@ fn recursion_is_measured_before_it_overflows_the_stack() {
             |inner| json!({"dependentSchemas": {"a": inner}}),
         ];
         for wrap in wraps {
-            for leaf in [json!({"items": {"$ref": "#"}, "type": "string"}), json!({"additionalProperties": {"$ref": "#"}})] {
+            for leaf in [
+                json!({"items": {"$ref": "#"}, "type": "string"}),
+                json!({"additionalProperties": {"$ref": "#"}}),
+            ] {
                 let schema = compile(&nested(30, leaf, wrap)).unwrap();
-                for instance in
-                    [nested(126, json!([]), |inner| json!([inner])), nested(126, json!({}), |inner| json!({"a": inner}))]
-                {
-                    assert_eq!(schema.faults(&instance).is_empty(), schema.is_valid(&instance));
+                for instance in [
+                    nested(126, json!([]), |inner| json!([inner])),
+                    nested(126, json!({}), |inner| json!({"a": inner})),
+                ] {
+                    assert_eq!(
+                        schema.faults(&instance).is_empty(),
+                        schema.is_valid(&instance)
+                    );
                 }
             }
         }
@@ -49,20 +61,45 @@ fn faults_are_counted_before_they_are_collected() {
         let required = compile(&json!({"items": {"required": names}})).unwrap();
         let faults = required.faults(&vec![json!({}); 300_000].into());
         assert_eq!((faults.len(), faults[0].pointer.as_str()), (1, "/0"));
-        assert!(faults[0].message.contains("\"k0\" is a required property"), "{faults:?}");
+        assert!(
+            faults[0].message.contains("\"k0\" is a required property"),
+            "{faults:?}"
+        );
 
-        let consts: Vec<_> = (0..9000).map(|n| json!({"const": format!("k{n}")})).collect();
+        let consts: Vec<_> = (0..9000)
+            .map(|n| json!({"const": format!("k{n}")}))
+            .collect();
         let choice = compile(&json!({"additionalProperties": {"anyOf": consts}})).unwrap();
         let many: serde_json::Map<_, _> = (0..500).map(|n| (n.to_string(), json!("x"))).collect();
-        assert!(choice.faults(&many.into())[0].message.contains("too large for its faults"));
-        assert_eq!(choice.faults(&json!({"a": "x", "b": "k1", "c": 2})).len(), 2, "of a few, each is told");
+        assert!(
+            choice.faults(&many.into())[0]
+                .message
+                .contains("too large for its faults")
+        );
+        assert_eq!(
+            choice.faults(&json!({"a": "x", "b": "k1", "c": 2})).len(),
+            2,
+            "of a few, each is told"
+        );
 
-        let names = compile(&json!({"properties": {"q": {"$ref": "#"}}, "propertyNames": {"anyOf": consts}})).unwrap();
-        let many: serde_json::Map<_, _> = (0..100_000).map(|n| (n.to_string(), json!("x"))).collect();
-        assert!(names.faults(&many.into())[0].message.contains("bounded time"));
+        let names = compile(
+            &json!({"properties": {"q": {"$ref": "#"}}, "propertyNames": {"anyOf": consts}}),
+        )
+        .unwrap();
+        let many: serde_json::Map<_, _> =
+            (0..100_000).map(|n| (n.to_string(), json!("x"))).collect();
+        assert!(
+            names.faults(&many.into())[0]
+                .message
+                .contains("bounded time")
+        );
 
         let types = compile(&json!({"anyOf": vec![json!({"type": "string"}); 9000]})).unwrap();
-        assert!(types.faults(&vec![1; 100_000].into())[0].message.contains("too large for its faults"));
+        assert!(
+            types.faults(&vec![1; 100_000].into())[0]
+                .message
+                .contains("too large for its faults")
+        );
         assert!(types.faults(&json!([1]))[0].message.contains("anyOf"));
 
         let values: Vec<_> = (0..40_000).map(|n| format!("value {n}")).collect();
@@ -72,17 +109,28 @@ fn faults_are_counted_before_they_are_collected() {
         let each =
             compile(&json!({"allOf": vec![json!({"propertyNames": {"anyOf": vec![json!({"const": "a"}); 90]}}); 90]})).unwrap();
         let many: serde_json::Map<_, _> = (0..5000).map(|n| (n.to_string(), json!("x"))).collect();
-        assert!(each.faults(&many.into())[0].message.contains("bounded time"));
+        assert!(
+            each.faults(&many.into())[0]
+                .message
+                .contains("bounded time")
+        );
 
-        let below = compile(&json!({"additionalProperties": {"items": {"type": "integer"}}})).unwrap();
+        let below =
+            compile(&json!({"additionalProperties": {"items": {"type": "integer"}}})).unwrap();
         let faults = below.faults(&json!({"k".repeat(400_000): vec!["x"; 2000]}));
-        assert_eq!((faults.len(), faults[0].pointer.as_str()), (1, ""), "the place above, whose pointer is short");
+        assert_eq!(
+            (faults.len(), faults[0].pointer.as_str()),
+            (1, ""),
+            "the place above, whose pointer is short"
+        );
     });
 }
 
 #[test]
 fn long_names_do_not_multiply() {
-    let inner: serde_json::Map<_, _> = (0..10_000).map(|n| (format!("a{n}"), json!({"type": "string"}))).collect();
+    let inner: serde_json::Map<_, _> = (0..10_000)
+        .map(|n| (format!("a{n}"), json!({"type": "string"})))
+        .collect();
     let error = refusal(&json!({"properties": {"k".repeat(400_000): {"properties": inner}}}));
     assert!(error.detail.contains("names that are too long"), "{error}");
     assert!(compile(&json!({"properties": {"k".repeat(400_000): {"type": "string"}}})).is_ok());
@@ -96,17 +144,40 @@ fn a_pattern_costs_what_it_is_large_and_the_text_is_long() {
     on_a_thread(|| {
         let text = json!("ab".repeat(1 << 19));
         for pattern in ["(?:a|b|ab){3000}[d-z]", "[ab]*a[ab]{1000}[d-z]"] {
-            let large = compile(&json!({"properties": {"a": {"pattern": pattern}, "b": {"type": "string"}}})).unwrap();
-            assert!(large.faults(&json!({"a": text}))[0].message.contains("bounded time"), "{pattern}");
-            assert!(large.is_valid(&json!({"b": text})), "only what is matched counts: {pattern}");
-            assert!(large.faults(&json!({"a": "abab"}))[0].message.contains("does not match"), "{pattern}");
+            let large = compile(
+                &json!({"properties": {"a": {"pattern": pattern}, "b": {"type": "string"}}}),
+            )
+            .unwrap();
+            assert!(
+                large.faults(&json!({"a": text}))[0]
+                    .message
+                    .contains("bounded time"),
+                "{pattern}"
+            );
+            assert!(
+                large.is_valid(&json!({"b": text})),
+                "only what is matched counts: {pattern}"
+            );
+            assert!(
+                large.faults(&json!({"a": "abab"}))[0]
+                    .message
+                    .contains("does not match"),
+                "{pattern}"
+            );
             assert!(large.is_slow_for(20_000), "{pattern}");
         }
-        let patterns: serde_json::Map<_, _> =
-            (0..200).map(|n| (format!("(?:a|b|ab){{{}}}[d-z]", 50 + n % 50), json!({}))).collect();
+        let patterns: serde_json::Map<_, _> = (0..200)
+            .map(|n| (format!("(?:a|b|ab){{{}}}[d-z]", 50 + n % 50), json!({})))
+            .collect();
         let named = compile(&json!({"patternProperties": patterns})).unwrap();
-        let many: serde_json::Map<_, _> = (0..50_000).map(|n| (format!("ab{n:b}"), json!(1))).collect();
-        assert!(named.faults(&many.into())[0].message.contains("bounded time"));
+        let many: serde_json::Map<_, _> = (0..50_000)
+            .map(|n| (format!("ab{n:b}"), json!(1)))
+            .collect();
+        assert!(
+            named.faults(&many.into())[0]
+                .message
+                .contains("bounded time")
+        );
         let small = compile(&json!({"items": {"pattern": "^[a-z]+@[a-z]+$"}})).unwrap();
         assert!(small.is_valid(&vec!["someone@example"; 10_000].into()));
         assert!(!small.is_slow_for(1000));
@@ -126,22 +197,39 @@ fn a_part_means_by_its_references_what_the_whole_means() {
     real.insert("l24".to_owned(), json!({"type": "string"}));
     let inner = json!({"$id": "http://b/", "$defs": real, "$ref": "#/$defs/l0"});
     for (schema, at) in [
-        (json!({"$defs": seeming, "properties": {"q": inner}}), "/properties/q/$id"),
-        (json!({"properties": {"const": {"$id": "x", "$ref": "#"}}}), "/properties/const/$id"),
-        (json!({"const": {"$id": "x", "items": {"$ref": "#"}}, "items": {"$ref": "#/const"}}), "/const/$id"),
-        (json!({"items": {"$schema": "https://json-schema.org/draft/2019-09/schema", "$recursiveRef": "#"}}), "/items/$schema"),
-        (json!({"$defs": {"a": {"$anchor": "x"}, "b": {"$dynamicAnchor": "x"}}, "items": {"$ref": "#x"}}), "/$defs/b"),
+        (
+            json!({"$defs": seeming, "properties": {"q": inner}}),
+            "/properties/q/$id",
+        ),
+        (
+            json!({"properties": {"const": {"$id": "x", "$ref": "#"}}}),
+            "/properties/const/$id",
+        ),
+        (
+            json!({"const": {"$id": "x", "items": {"$ref": "#"}}, "items": {"$ref": "#/const"}}),
+            "/const/$id",
+        ),
+        (
+            json!({"items": {"$schema": "https://json-schema.org/draft/2019-09/schema", "$recursiveRef": "#"}}),
+            "/items/$schema",
+        ),
+        (
+            json!({"$defs": {"a": {"$anchor": "x"}, "b": {"$dynamicAnchor": "x"}}, "items": {"$ref": "#x"}}),
+            "/$defs/b",
+        ),
     ] {
         assert_eq!(refusal(&schema).errors[0].pointer, at, "{schema}");
     }
-    assert!(compile(&json!({"items": {"$id": "x", "type": "string"}})).is_ok(), "without references nothing can be mistaken");
+    assert!(
+        compile(&json!({"items": {"$id": "x", "type": "string"}})).is_ok(),
+        "without references nothing can be mistaken"
+    );
     let old = json!({"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": {"$ref": "#word"}},
         "definitions": {"w": {"$id": "#word", "type": "string"}}});
     assert!(!compile(&old).unwrap().is_valid(&json!({"a": 1})));
     let named = json!({"properties": {"const": {"$ref": "#/$defs/none"}}});
     assert_eq!(refusal(&named).errors[0].pointer, "/properties/const/$ref");
-    let elsewhere =
-        json!({"components": {"schemas": {"default": {"type": "string"}}}, "items": {"$ref": "#/components/schemas/default"}});
+    let elsewhere = json!({"components": {"schemas": {"default": {"type": "string"}}}, "items": {"$ref": "#/components/schemas/default"}});
     assert!(!compile(&elsewhere).unwrap().is_valid(&json!([1])));
 }
 
@@ -154,7 +242,10 @@ fn what_a_bare_reference_leads_to_is_looked_at() {
             definitions.insert(format!("l{level}"), json!({"anyOf": [next, next]}));
         }
         definitions.insert(format!("l{levels}"), json!({"type": "string"}));
-        definitions.insert("root".to_owned(), json!({"properties": {"a": {"$ref": "#/definitions/l0"}}}));
+        definitions.insert(
+            "root".to_owned(),
+            json!({"properties": {"a": {"$ref": "#/definitions/l0"}}}),
+        );
         json!({"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/definitions/root", "definitions": definitions})
     };
     assert!(refusal(&fan_out(15)).detail.contains("ways"));
@@ -163,23 +254,61 @@ fn what_a_bare_reference_leads_to_is_looked_at() {
 
 #[test]
 fn numbers_beyond_all_are_refused_where_they_stand() {
-    for (schema, at) in
-        [(r#"{"maximum": 1e400}"#, "/maximum"), (r#"{"properties": {"a": {"enum": [1, -1e999]}}}"#, "/properties/a/enum/1")]
-    {
+    for (schema, at) in [
+        (r#"{"maximum": 1e400}"#, "/maximum"),
+        (
+            r#"{"properties": {"a": {"enum": [1, -1e999]}}}"#,
+            "/properties/a/enum/1",
+        ),
+    ] {
         let error = Schema::compile(schema).unwrap_err();
-        assert_eq!((error.code, error.errors[0].pointer.as_str()), (Code::InvalidSchema, at));
+        assert_eq!(
+            (error.code, error.errors[0].pointer.as_str()),
+            (Code::InvalidSchema, at)
+        );
         assert!(error.detail.contains("64-bit"), "{error}");
     }
-    for schema in [r#"{"multipleOf": 0}"#, r#"{"multipleOf": -0}"#, r#"{"multipleOf": 1e-400}"#, r#"{"minLength": -1}"#] {
+    for schema in [
+        r#"{"multipleOf": 0}"#,
+        r#"{"multipleOf": -0}"#,
+        r#"{"multipleOf": 1e-400}"#,
+        r#"{"minLength": -1}"#,
+    ] {
         assert!(Schema::compile(schema).is_err(), "{schema}");
     }
-    let odd =
-        [json!(1e308), json!(-1e308), json!(5e-324), json!(-0.0), json!(u64::MAX), json!(i64::MIN), json!(1e30), json!("a")];
-    for keyword in ["multipleOf", "maximum", "exclusiveMinimum", "minLength", "maxItems", "minContains"] {
-        for number in ["1e30", "1000000000000000000000000000000", "18446744073709551616", "1e308"] {
-            let Ok(schema) = Schema::compile(&format!("{{\"{keyword}\": {number}}}")) else { continue };
+    let odd = [
+        json!(1e308),
+        json!(-1e308),
+        json!(5e-324),
+        json!(-0.0),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(1e30),
+        json!("a"),
+    ];
+    for keyword in [
+        "multipleOf",
+        "maximum",
+        "exclusiveMinimum",
+        "minLength",
+        "maxItems",
+        "minContains",
+    ] {
+        for number in [
+            "1e30",
+            "1000000000000000000000000000000",
+            "18446744073709551616",
+            "1e308",
+        ] {
+            let Ok(schema) = Schema::compile(&format!("{{\"{keyword}\": {number}}}")) else {
+                continue;
+            };
             for instance in &odd {
-                assert_eq!(schema.faults(instance).is_empty(), schema.is_valid(instance), "{keyword} {number} {instance}");
+                assert_eq!(
+                    schema.faults(instance).is_empty(),
+                    schema.is_valid(instance),
+                    "{keyword} {number} {instance}"
+                );
             }
         }
     }
@@ -192,5 +321,10 @@ fn a_long_value_is_not_quoted_whole() {
     for fault in &faults {
         assert!(fault.message.len() < 400, "{fault:?}");
     }
-    assert!(faults.iter().any(|fault| fault.message.ends_with("is not of type \"integer\"")), "{faults:?}");
+    assert!(
+        faults
+            .iter()
+            .any(|fault| fault.message.ends_with("is not of type \"integer\"")),
+        "{faults:?}"
+    );
 }

@@ -39,11 +39,21 @@ async fn after_ctrl_c() {
     gate.let_through(10);
     desk.wait_for_results(JOURNAL, 10).await;
     signal(&child, "INT");
-    ended(child).await.expect(130).says(&["10 results are kept in out.ndjson.partial", "the same command goes on"]);
+    ended(child).await.expect(130).says(&[
+        "10 results are kept in out.ndjson.partial",
+        "the same command goes on",
+    ]);
     assert!(!desk.has("out.ndjson"));
-    upstream.wait_for("what was in flight is given up", LIMIT, |log| log.in_flight == 0).await;
+    upstream
+        .wait_for("what was in flight is given up", LIMIT, |log| {
+            log.in_flight == 0
+        })
+        .await;
     gate.open();
-    desk.run(COMMAND).await.expect(0).says(&["going on: 10 are done", "30 succeeded"]);
+    desk.run(COMMAND)
+        .await
+        .expect(0)
+        .says(&["going on: 10 are done", "30 succeeded"]);
     check_people(&desk.lines("out.ndjson"), 30);
     check_answered_once(&upstream, 30);
     assert!(!desk.has(JOURNAL));
@@ -59,9 +69,16 @@ async fn after_kill_9_with_a_line_that_was_not_written_to_its_end() {
     desk.wait_for_results(JOURNAL, 10).await;
     signal(&child, "KILL");
     assert_eq!(ended(child).await.code, None);
-    upstream.wait_for("what was in flight is given up", LIMIT, |log| log.in_flight == 0).await;
+    upstream
+        .wait_for("what was in flight is given up", LIMIT, |log| {
+            log.in_flight == 0
+        })
+        .await;
     let kept = desk.read(JOURNAL);
-    desk.put(JOURNAL, format!("{kept}{}", &kept.lines().last().unwrap()[..40]));
+    desk.put(
+        JOURNAL,
+        format!("{kept}{}", &kept.lines().last().unwrap()[..40]),
+    );
     gate.open();
     desk.run(COMMAND).await.expect(0);
     check_people(&desk.lines("out.ndjson"), 30);
@@ -81,7 +98,11 @@ async fn without_a_server_too() {
     signal(&child, "INT");
     ended(child).await.expect(130);
     gate.open();
-    upstream.wait_for("what was in flight is given up", LIMIT, |log| log.in_flight == 0).await;
+    upstream
+        .wait_for("what was in flight is given up", LIMIT, |log| {
+            log.in_flight == 0
+        })
+        .await;
     desk.run(COMMAND).await.expect(0);
     check_people(&desk.lines("out.ndjson"), 10);
     check_answered_once(&upstream, 10);
@@ -97,33 +118,64 @@ async fn not_with_another_spec_or_other_inputs_but_from_the_beginning() {
     desk.wait_for_results(JOURNAL, 2).await;
     signal(&child, "INT");
     ended(child).await.expect(130);
-    upstream.wait_for("what was in flight is given up", LIMIT, |log| log.in_flight == 0).await;
+    upstream
+        .wait_for("what was in flight is given up", LIMIT, |log| {
+            log.in_flight == 0
+        })
+        .await;
     let calls = upstream.calls();
     let kept = desk.read(JOURNAL);
-    desk.run(&format!("{COMMAND} --seed 3")).await.expect(2).says(&["another `seed`", "--restart", "2 results"]);
+    desk.run(&format!("{COMMAND} --seed 3"))
+        .await
+        .expect(2)
+        .says(&["another `seed`", "--restart", "2 results"]);
     let people = desk.read("people.ndjson");
     desk.put("people.ndjson", people.replace("Ada", "Eva"));
-    desk.run(COMMAND).await.expect(2).says(&["is another than", "--restart"]);
+    desk.run(COMMAND)
+        .await
+        .expect(2)
+        .says(&["is another than", "--restart"]);
     desk.put("people.ndjson", "");
-    desk.run(COMMAND).await.expect(2).says(&["there are 0 inputs", "--restart"]);
-    assert_eq!((upstream.calls(), desk.read(JOURNAL)), (calls, kept), "nothing was asked, nothing is lost");
+    desk.run(COMMAND)
+        .await
+        .expect(2)
+        .says(&["there are 0 inputs", "--restart"]);
+    assert_eq!(
+        (upstream.calls(), desk.read(JOURNAL)),
+        (calls, kept),
+        "nothing was asked, nothing is lost"
+    );
     desk.put("people.ndjson", people);
     gate.open();
-    desk.run(&format!("{COMMAND} --seed 3 --restart")).await.expect(0);
+    desk.run(&format!("{COMMAND} --seed 3 --restart"))
+        .await
+        .expect(0);
     assert_eq!(upstream.calls(), calls + 5, "all of them");
     check_people(&desk.lines("out.ndjson"), 5);
-    desk.run(COMMAND).await.expect(2).says(&["out.ndjson is there already", "--restart"]);
+    desk.run(COMMAND)
+        .await
+        .expect(2)
+        .says(&["out.ndjson is there already", "--restart"]);
 }
 
 #[tokio::test]
 async fn with_more_inputs_than_before() {
-    let upstream = Upstream::start(|call| if call.item() == Some(0) { Reply::error(400, "no") } else { Reply::Played });
+    let upstream = Upstream::start(|call| {
+        if call.item() == Some(0) {
+            Reply::error(400, "no")
+        } else {
+            Reply::Played
+        }
+    });
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);
     desk.put_people(3);
     desk.run(COMMAND).await.expect(1);
     desk.put_people(5);
-    desk.run(COMMAND).await.expect(1).says(&["4 succeeded, 1 failed"]);
+    desk.run(COMMAND)
+        .await
+        .expect(1)
+        .says(&["4 succeeded, 1 failed"]);
     assert_eq!((upstream.calls(), desk.lines("out.ndjson").len()), (5, 5));
 }
 
@@ -132,17 +184,31 @@ async fn those_that_failed_are_asked_again_when_wanted() {
     let broken = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let is_broken = Arc::clone(&broken);
     let upstream = Upstream::start(move |call| {
-        let fails = is_broken.load(std::sync::atomic::Ordering::SeqCst) && call.item().is_some_and(|item| item % 4 == 0);
-        if fails { Reply::error(400, "no") } else { Reply::Played }
+        let fails = is_broken.load(std::sync::atomic::Ordering::SeqCst)
+            && call.item().is_some_and(|item| item % 4 == 0);
+        if fails {
+            Reply::error(400, "no")
+        } else {
+            Reply::Played
+        }
     });
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);
     desk.put_people(10);
-    desk.run(COMMAND).await.expect(1).says(&["7 succeeded, 3 failed"]);
+    desk.run(COMMAND)
+        .await
+        .expect(1)
+        .says(&["7 succeeded, 3 failed"]);
     broken.store(false, std::sync::atomic::Ordering::SeqCst);
-    desk.run(COMMAND).await.expect(1).says(&["7 succeeded, 3 failed"]);
+    desk.run(COMMAND)
+        .await
+        .expect(1)
+        .says(&["7 succeeded, 3 failed"]);
     assert_eq!(upstream.calls(), 10, "what failed is a result too");
-    desk.run(&format!("{COMMAND} --retry-failed")).await.expect(0).says(&["10 succeeded"]);
+    desk.run(&format!("{COMMAND} --retry-failed"))
+        .await
+        .expect(0)
+        .says(&["10 succeeded"]);
     assert_eq!(upstream.calls(), 13);
     check_people(&desk.lines("out.ndjson"), 10);
     assert!(!desk.has(JOURNAL));
@@ -156,8 +222,14 @@ async fn two_at_once_do_not_write_into_each_other() {
     let child = desk.start(COMMAND);
     gate.let_through(1);
     desk.wait_for_results(JOURNAL, 1).await;
-    desk.run(COMMAND).await.expect(2).says(&["another process is at work"]);
-    desk.run(&format!("{COMMAND} --restart")).await.expect(2).says(&["another process is at work"]);
+    desk.run(COMMAND)
+        .await
+        .expect(2)
+        .says(&["another process is at work"]);
+    desk.run(&format!("{COMMAND} --restart"))
+        .await
+        .expect(2)
+        .says(&["another process is at work"]);
     gate.open();
     ended(child).await.expect(0);
     check_people(&desk.lines("out.ndjson"), 3);
@@ -194,9 +266,16 @@ async fn after_the_connection_broke_with_what_is_missing() {
     gate.let_through(10);
     desk.wait_for_results(JOURNAL, 10).await;
     breaks.notify_waiters();
-    upstream.wait_for("what was in flight is given up", LIMIT, |log| log.in_flight == 0).await;
+    upstream
+        .wait_for("what was in flight is given up", LIMIT, |log| {
+            log.in_flight == 0
+        })
+        .await;
     gate.open();
-    ended(child).await.expect(0).says(&["trying again", "30 succeeded"]);
+    ended(child)
+        .await
+        .expect(0)
+        .says(&["trying again", "30 succeeded"]);
     check_people(&desk.lines("out.ndjson"), 30);
     check_answered_once(&upstream, 30);
 }
@@ -211,10 +290,19 @@ async fn a_server_that_stays_away_is_given_up_and_nothing_is_lost() {
     gate.let_through(3);
     desk.wait_for_results(JOURNAL, 3).await;
     breaks.notify_waiters();
-    ended(child).await.expect(2).says(&["trying again", "cannot connect", "3 results are kept"]);
-    upstream.wait_for("what was in flight is given up", LIMIT, |log| log.in_flight == 0).await;
+    ended(child)
+        .await
+        .expect(2)
+        .says(&["trying again", "cannot connect", "3 results are kept"]);
+    upstream
+        .wait_for("what was in flight is given up", LIMIT, |log| {
+            log.in_flight == 0
+        })
+        .await;
     gate.open();
-    desk.run(&format!("{COMMAND} --server http://{}", server.address())).await.expect(0);
+    desk.run(&format!("{COMMAND} --server http://{}", server.address()))
+        .await
+        .expect(0);
     check_people(&desk.lines("out.ndjson"), 8);
     check_answered_once(&upstream, 8);
 }
@@ -231,14 +319,30 @@ async fn after_a_server_that_is_busy_at_first() {
     let (mut client, _) = within(LIMIT, "a request", listener.accept()).await.unwrap();
     assert!(client.read(&mut [0; 65_536]).await.unwrap() > 0);
     let problem = r#"{"code": "overloaded", "detail": "the waiting room is full"}"#;
-    let head = format!("HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", problem.len());
-    client.write_all(format!("{head}{problem}").as_bytes()).await.unwrap();
+    let head = format!(
+        "HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        problem.len()
+    );
+    client
+        .write_all(format!("{head}{problem}").as_bytes())
+        .await
+        .unwrap();
     let refused = std::time::Instant::now();
-    let (mut again, _) = within(LIMIT, "another request", listener.accept()).await.unwrap();
-    assert!(refused.elapsed() >= Duration::from_millis(900), "not before `Retry-After`: {:?}", refused.elapsed());
+    let (mut again, _) = within(LIMIT, "another request", listener.accept())
+        .await
+        .unwrap();
+    assert!(
+        refused.elapsed() >= Duration::from_millis(900),
+        "not before `Retry-After`: {:?}",
+        refused.elapsed()
+    );
     let mut server = TcpStream::connect(server.address()).await.unwrap();
-    let through = tokio::spawn(async move { tokio::io::copy_bidirectional(&mut again, &mut server).await });
-    ended(child).await.expect(0).says(&["the waiting room is full; trying again in 1.0 s", "3 succeeded"]);
+    let through =
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut again, &mut server).await });
+    ended(child).await.expect(0).says(&[
+        "the waiting room is full; trying again in 1.0 s",
+        "3 succeeded",
+    ]);
     check_people(&desk.lines("out.ndjson"), 3);
     through.abort();
 }

@@ -19,7 +19,12 @@ const LENIENT: Duration = Duration::from_secs(60);
 
 /// Sends `begin` at once and then the bytes of `rest` one by one, for ever around; reads meanwhile, to the end of the connection.
 /// What came, and how long it took.
-async fn drip(address: SocketAddr, begin: &[u8], rest: &[u8], pause: Duration) -> (String, Duration) {
+async fn drip(
+    address: SocketAddr,
+    begin: &[u8],
+    rest: &[u8],
+    pause: Duration,
+) -> (String, Duration) {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let (mut reader, mut writer) = stream.split();
@@ -47,7 +52,13 @@ async fn heads_that_trickle_are_not_waited_for() {
     let builder = Server::asking(&upstream);
     let config = builder.folder().join("slow.toml");
     std::fs::write(&config, "[server]\nheader_timeout_ms = 2000\n").unwrap();
-    let siege = Siege { upstream, server: builder.env("EXTRACTD_CONFIG", config.display()).start().await };
+    let siege = Siege {
+        upstream,
+        server: builder
+            .env("EXTRACTD_CONFIG", config.display())
+            .start()
+            .await,
+    };
     let address = siege.server.address();
     let begin = format!("POST {EXTRACT} HTTP/1.1\r\nhost: {address}\r\nx-slow: ");
     let attack = async {
@@ -65,14 +76,26 @@ async fn heads_that_trickle_are_not_waited_for() {
         let served = async {
             for _ in 0..10 {
                 sleep(Duration::from_millis(100)).await;
-                within(Duration::from_secs(10), "others are served", siege.server.extract(&single(person(1)))).await.ok();
+                within(
+                    Duration::from_secs(10),
+                    "others are served",
+                    siege.server.extract(&single(person(1))),
+                )
+                .await
+                .ok();
             }
         };
         tokio::join!(futures_util::future::join_all(kinds), served).0
     };
     for (answer, took) in siege.attack("400 slow heads", 64, attack).await {
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
-        assert!(took < Duration::from_secs(25), "it was closed after {took:?}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{answer}"
+        );
+        assert!(
+            took < Duration::from_secs(25),
+            "it was closed after {took:?}"
+        );
     }
 }
 
@@ -81,31 +104,56 @@ async fn bodies_that_trickle_are_not_waited_for() {
     let siege = Siege::begin().await;
     let address = siege.server.address();
     let head = |method: &str, path: &str, framing: &str| {
-        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: {JSON}\r\n{framing}\r\n\r\n")
+        format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: {JSON}\r\n{framing}\r\n\r\n"
+        )
     };
     let length = "content-length: 100000";
     let heads = [
         (head("POST", EXTRACT, length), &b" "[..], 100),
         (head("POST", BATCH, length), b" ", 100),
         (head("PUT", "/v1/schemas/slow", length), b" ", 100),
-        (head("POST", EXTRACT, "transfer-encoding: chunked"), b"1\r\n \r\n", 20),
+        (
+            head("POST", EXTRACT, "transfer-encoding: chunked"),
+            b"1\r\n \r\n",
+            20,
+        ),
         // Nothing after the head, and nothing after much.
         (head("POST", EXTRACT, length), b" ", 600_000),
-        (head("POST", EXTRACT, length) + &" ".repeat(9000), b" ", 600_000),
+        (
+            head("POST", EXTRACT, length) + &" ".repeat(9000),
+            b" ",
+            600_000,
+        ),
     ];
     // The attack takes as long as the server's patience, so it has no limit of its own.
     siege.server.forget_peak();
     let before = siege.server.resident_bytes();
-    let attacks = heads.iter().map(|(head, rest, pause)| drip(address, head.as_bytes(), rest, Duration::from_millis(*pause)));
+    let attacks = heads.iter().map(|(head, rest, pause)| {
+        drip(
+            address,
+            head.as_bytes(),
+            rest,
+            Duration::from_millis(*pause),
+        )
+    });
     let honest = async {
         // Three seconds for what could be sent at once is slow, and not too slow.
         let body = single(person(1)).to_string();
-        let request = siege.server.request(http::Method::POST, EXTRACT).header("content-type", JSON);
-        let pieces: Vec<_> = body.as_bytes().chunks(body.len() / 30 + 1).map(bytes::Bytes::copy_from_slice).collect();
-        let slowly = futures_util::StreamExt::then(futures_util::stream::iter(pieces), async |piece| {
-            sleep(Duration::from_millis(100)).await;
-            piece
-        });
+        let request = siege
+            .server
+            .request(http::Method::POST, EXTRACT)
+            .header("content-type", JSON);
+        let pieces: Vec<_> = body
+            .as_bytes()
+            .chunks(body.len() / 30 + 1)
+            .map(bytes::Bytes::copy_from_slice)
+            .collect();
+        let slowly =
+            futures_util::StreamExt::then(futures_util::stream::iter(pieces), async |piece| {
+                sleep(Duration::from_millis(100)).await;
+                piece
+            });
         request.stream(slowly).answer().await.ok();
     };
     let (answers, ()) = tokio::join!(futures_util::future::join_all(attacks), honest);
@@ -113,9 +161,18 @@ async fn bodies_that_trickle_are_not_waited_for() {
     assert!(grown < 32 << 20, "{grown} bytes");
     for ((head, ..), (answer, took)) in heads.iter().zip(answers) {
         let line = head.lines().next().unwrap();
-        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("\"invalid_json\""), "{line}: {answer:?} after {took:?}");
-        assert!(answer.contains("500 bytes a second"), "it says what was too little: {answer}");
-        assert!(took + Duration::from_secs(1) >= PATIENCE && took < LENIENT, "{line}: {took:?}");
+        assert!(
+            answer.starts_with("HTTP/1.1 400") && answer.contains("\"invalid_json\""),
+            "{line}: {answer:?} after {took:?}"
+        );
+        assert!(
+            answer.contains("500 bytes a second"),
+            "it says what was too little: {answer}"
+        );
+        assert!(
+            took + Duration::from_secs(1) >= PATIENCE && took < LENIENT,
+            "{line}: {took:?}"
+        );
     }
     siege.serves("slow bodies").await;
     assert_eq!(siege.calls(), 1);
@@ -131,10 +188,27 @@ async fn lines_may_come_as_slowly_as_they_are_written() {
         schema_query()
     );
     let line = format!("\"{}\"\n", person(1));
-    let pieces: String = line.bytes().map(|byte| format!("1\r\n{}\r\n", char::from(byte))).collect();
+    let pieces: String = line
+        .bytes()
+        .map(|byte| format!("1\r\n{}\r\n", char::from(byte)))
+        .collect();
     let body = pieces + "0\r\n\r\n";
-    let attacks = (0..20).map(|_| drip(address, head.as_bytes(), body.as_bytes(), Duration::from_millis(5)));
-    for (answer, _) in siege.attack("20 slow uploads", 32, futures_util::future::join_all(attacks)).await {
+    let attacks = (0..20).map(|_| {
+        drip(
+            address,
+            head.as_bytes(),
+            body.as_bytes(),
+            Duration::from_millis(5),
+        )
+    });
+    for (answer, _) in siege
+        .attack(
+            "20 slow uploads",
+            32,
+            futures_util::future::join_all(attacks),
+        )
+        .await
+    {
         assert!(answer.contains("\"succeeded\":1"), "{answer}");
     }
 }

@@ -18,12 +18,20 @@ use crate::upstream::{Call, Ending, Reply, Upstream};
 
 /// A number that `make soak` makes larger.
 fn soaked(name: &str, short: usize) -> usize {
-    std::env::var(name).ok().map_or(short, |value| value.parse().expect("a number"))
+    std::env::var(name)
+        .ok()
+        .map_or(short, |value| value.parse().expect("a number"))
 }
 
 /// A provider with faults, slow enough that a job outlives its kills.
 fn faulty(latency: Duration) -> Upstream {
-    Upstream::start(move |call| if is_faulty(call) { fault(call) } else { Reply::Played.after(latency) })
+    Upstream::start(move |call| {
+        if is_faulty(call) {
+            fault(call)
+        } else {
+            Reply::Played.after(latency)
+        }
+    })
 }
 
 fn is_faulty(call: &Call) -> bool {
@@ -31,7 +39,11 @@ fn is_faulty(call: &Call) -> bool {
 }
 
 fn fault(call: &Call) -> Reply {
-    if call.index % 50 == 7 { Reply::error(500, "oops") } else { Reply::Reset }
+    if call.index % 50 == 7 {
+        Reply::error(500, "oops")
+    } else {
+        Reply::Reset
+    }
 }
 
 /// Follows a job over every restart, and keeps the events that have a number.
@@ -54,21 +66,44 @@ impl Follower {
 
     /// All events, once the last was seen.
     async fn all(self) -> Vec<(u32, String, Value)> {
-        crate::client::within(LIMIT, "the follower sees the end", self.task).await.unwrap();
-        Arc::into_inner(self.seen).expect("nobody follows any more").into_inner().unwrap()
+        crate::client::within(LIMIT, "the follower sees the end", self.task)
+            .await
+            .unwrap();
+        Arc::into_inner(self.seen)
+            .expect("nobody follows any more")
+            .into_inner()
+            .unwrap()
     }
 }
 
 /// Follows as far as the connection goes; false when the end was seen.
-async fn follow(server: &watch::Receiver<Client>, path: &str, seen: &Mutex<Vec<(u32, String, Value)>>) -> bool {
+async fn follow(
+    server: &watch::Receiver<Client>,
+    path: &str,
+    seen: &Mutex<Vec<(u32, String, Value)>>,
+) -> bool {
     let client = server.borrow().clone();
-    let last = seen.lock().unwrap().last().map_or(0, |(number, ..)| *number);
-    let request = client.request(Method::GET, path).header("last-event-id", &last.to_string());
-    let Some(mut response) = request.try_send().await.filter(|response| response.status == 200) else { return true };
+    let last = seen
+        .lock()
+        .unwrap()
+        .last()
+        .map_or(0, |(number, ..)| *number);
+    let request = client
+        .request(Method::GET, path)
+        .header("last-event-id", &last.to_string());
+    let Some(mut response) = request
+        .try_send()
+        .await
+        .filter(|response| response.status == 200)
+    else {
+        return true;
+    };
     while let Ok(Some(event)) = response.try_event().await {
         let Some(id) = event.id else { continue };
         let is_done = event.name == "done";
-        seen.lock().unwrap().push((id.parse().unwrap(), event.name, event.data));
+        seen.lock()
+            .unwrap()
+            .push((id.parse().unwrap(), event.name, event.data));
         if is_done {
             return false;
         }
@@ -79,16 +114,33 @@ async fn follow(server: &watch::Receiver<Client>, path: &str, seen: &Mutex<Vec<(
 /// Fails the test unless each event was seen once, in order, and each input has one result.
 fn check_events(events: &[(u32, String, Value)], items: usize) {
     let numbers: Vec<_> = events.iter().map(|(number, ..)| *number as usize).collect();
-    assert_eq!(numbers, (1..=items + 1).collect::<Vec<_>>(), "each event once, without a gap");
-    check_each_once(events.iter().filter(|(_, name, _)| name == "result").map(|(.., result)| result), items);
+    assert_eq!(
+        numbers,
+        (1..=items + 1).collect::<Vec<_>>(),
+        "each event once, without a gap"
+    );
+    check_each_once(
+        events
+            .iter()
+            .filter(|(_, name, _)| name == "result")
+            .map(|(.., result)| result),
+        items,
+    );
 }
 
 /// When calls were answered as they should be, by item.
 fn answered(upstream: &Upstream) -> BTreeMap<usize, Vec<Instant>> {
     upstream.seen(|log| {
         let mut answered: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for call in log.calls.iter().filter(|call| call.is(Ending::Answered) && !is_faulty(call)) {
-            answered.entry(call.item().unwrap()).or_default().push(call.ended_at());
+        for call in log
+            .calls
+            .iter()
+            .filter(|call| call.is(Ending::Answered) && !is_faulty(call))
+        {
+            answered
+                .entry(call.item().unwrap())
+                .or_default()
+                .push(call.ended_at());
         }
         answered
     })
@@ -103,9 +155,20 @@ enum End {
 }
 
 /// Ends the server `ends` times while it works on a job of `items`, and starts it anew. When each end was.
-async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, how: End) -> (Server, Value, Vec<Instant>) {
+async fn ended_again_and_again(
+    upstream: &Upstream,
+    ends: usize,
+    items: usize,
+    how: End,
+) -> (Server, Value, Vec<Instant>) {
     let builder = asking(upstream, 16);
-    let mut server = if how == End::KilledWhenFull { builder.limited_to_kilobytes(1 << 20) } else { builder }.start().await;
+    let mut server = if how == End::KilledWhenFull {
+        builder.limited_to_kilobytes(1 << 20)
+    } else {
+        builder
+    }
+    .start()
+    .await;
     let job = made(&server, &batch(items)).await;
     let (now, current) = watch::channel((*server).clone());
     let follower = Follower::start(&job, current);
@@ -114,7 +177,9 @@ async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, h
         tokio::time::sleep(Duration::from_millis(fastrand::u64(..600))).await;
         // At least some of them with something done in between.
         eventually(LIMIT, "it goes on", async || {
-            let done = show(&server, &job).await["counts"]["succeeded"].as_u64().unwrap();
+            let done = show(&server, &job).await["counts"]["succeeded"]
+                .as_u64()
+                .unwrap();
             (end % 4 > 0 || done > before || done == items as u64).then(|| before = done)
         })
         .await;
@@ -136,22 +201,39 @@ async fn ended_again_and_again(upstream: &Upstream, ends: usize, items: usize, h
         };
         now.send_replace((*server).clone());
     }
-    assert!(at_work * 4 >= ends * 3, "only {at_work} of {ends} ends came while there was work");
+    assert!(
+        at_work * 4 >= ends * 3,
+        "only {at_work} of {ends} ends came while there was work"
+    );
     let job = ended(&server, &job).await;
     check_events(&follower.all().await, items);
-    assert_eq!((&job["status"], &job["counts"]["succeeded"]), (&json!("completed"), &json!(items)), "{job}");
+    assert_eq!(
+        (&job["status"], &job["counts"]["succeeded"]),
+        (&json!("completed"), &json!(items)),
+        "{job}"
+    );
     check_each_once(&results(&server, &job, "limit=1000").await, items);
     (server, job, times)
 }
 
 #[tokio::test]
 async fn killed_again_and_again_a_job_has_each_result_and_each_event_once() {
-    killed_again_and_again(soaked("SOAK_KILLS", 10), soaked("SOAK_ITEMS", 500), End::Killed).await;
+    killed_again_and_again(
+        soaked("SOAK_KILLS", 10),
+        soaked("SOAK_ITEMS", 500),
+        End::Killed,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn killed_while_the_disk_is_full_a_job_has_each_result_and_each_event_once() {
-    killed_again_and_again(soaked("SOAK_KILLS", 8), soaked("SOAK_ITEMS", 500), End::KilledWhenFull).await;
+    killed_again_and_again(
+        soaked("SOAK_KILLS", 8),
+        soaked("SOAK_ITEMS", 500),
+        End::KilledWhenFull,
+    )
+    .await;
 }
 
 async fn killed_again_and_again(kills: usize, items: usize, how: End) {
@@ -163,9 +245,13 @@ async fn killed_again_and_again(kills: usize, items: usize, how: End) {
     for (item, answers) in answered(&upstream) {
         for answer in &answers[..answers.len() - 1] {
             let died = times.iter().any(|time| {
-                *time + Duration::from_millis(500) > *answer && time.saturating_duration_since(*answer) < Duration::from_secs(2)
+                *time + Duration::from_millis(500) > *answer
+                    && time.saturating_duration_since(*answer) < Duration::from_secs(2)
             });
-            assert!(died, "item {item} was answered and asked again, and no kill was near");
+            assert!(
+                died,
+                "item {item} was answered and asked again, and no kill was near"
+            );
         }
     }
 }
@@ -175,7 +261,10 @@ async fn ended_in_good_order_nothing_is_asked_twice() {
     let (ends, items) = (soaked("SOAK_KILLS", 5).min(50), soaked("SOAK_ITEMS", 400));
     let upstream = faulty(Duration::from_millis(120));
     ended_again_and_again(&upstream, ends, items, End::Terminated).await;
-    let twice: Vec<_> = answered(&upstream).into_iter().filter(|(_, answers)| answers.len() > 1).collect();
+    let twice: Vec<_> = answered(&upstream)
+        .into_iter()
+        .filter(|(_, answers)| answers.len() > 1)
+        .collect();
     assert!(twice.is_empty(), "{twice:?}");
 }
 
@@ -184,10 +273,16 @@ async fn a_job_that_stops_at_its_first_failure_is_not_stopped_by_a_restart() {
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(30)));
     let server = asking(&upstream, 2).start().await;
     let job = made(&server, &with(batch(100), json!({"on_error": "stop"}))).await;
-    upstream.wait_for("some are called", LIMIT, |log| log.calls.len() > 10).await;
+    upstream
+        .wait_for("some are called", LIMIT, |log| log.calls.len() > 10)
+        .await;
     let server = server.restart().await;
     let job = ended(&server, &job).await;
-    assert_eq!((&job["status"], &job["counts"]["succeeded"]), (&json!("completed"), &json!(100)), "{job}");
+    assert_eq!(
+        (&job["status"], &job["counts"]["succeeded"]),
+        (&json!("completed"), &json!(100)),
+        "{job}"
+    );
     assert_eq!(upstream.calls(), 100);
 }
 
@@ -195,38 +290,79 @@ async fn a_job_that_stops_at_its_first_failure_is_not_stopped_by_a_restart() {
 async fn a_full_disk_pauses_the_work_and_loses_nothing() {
     const ITEMS: usize = 3_000;
     let upstream = Upstream::playing();
-    let server = asking(&upstream, 16).limited_to_kilobytes(2_048).start().await;
+    let server = asking(&upstream, 16)
+        .limited_to_kilobytes(2_048)
+        .start()
+        .await;
     let job = made(&server, &batch(ITEMS)).await;
     let reasons = eventually(LIMIT, "the disk is full", async || {
         let ready = server.get("/readyz").await;
         (ready.status == 503).then(|| ready.json()["reasons"].clone())
     })
     .await;
-    assert!(reasons[0].as_str().unwrap().contains("the disk is full"), "{reasons}");
+    assert!(
+        reasons[0].as_str().unwrap().contains("the disk is full"),
+        "{reasons}"
+    );
     // Where something long does not fit, something short may: from now on nothing does.
     server.fill_disk();
     let done = show(&server, &job).await["counts"]["succeeded"].clone();
     assert!(done.as_u64().unwrap() < ITEMS as u64, "{done}");
     let refused = server.post(super::JOBS, &batch(1)).await;
-    assert_eq!((refused.status.as_u16(), refused.json()["code"].clone()), (503, json!("overloaded")), "{}", refused.text());
-    assert_eq!(super::post(&server, &path(&job, "/cancel")).await.status, 503, "it is not left waiting");
-    assert_eq!(server.extract(&crate::fixture::single(crate::fixture::person(1))).await.status, 200, "the others are served");
+    assert_eq!(
+        (refused.status.as_u16(), refused.json()["code"].clone()),
+        (503, json!("overloaded")),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(
+        super::post(&server, &path(&job, "/cancel")).await.status,
+        503,
+        "it is not left waiting"
+    );
+    assert_eq!(
+        server
+            .extract(&crate::fixture::single(crate::fixture::person(1)))
+            .await
+            .status,
+        200,
+        "the others are served"
+    );
     server.unlimited();
     let job = ended(&server, &job).await;
     assert_eq!(job["counts"]["succeeded"], ITEMS, "{job}");
     check_each_once(&results(&server, &job, "limit=1000").await, ITEMS);
     assert_eq!(server.get("/readyz").await.status, 200);
-    let twice: Vec<_> = answered(&upstream).into_iter().filter(|(_, answers)| answers.len() > 1).collect();
-    assert!(twice.len() <= 1, "only what was asked for by itself: {twice:?}");
+    let twice: Vec<_> = answered(&upstream)
+        .into_iter()
+        .filter(|(_, answers)| answers.len() > 1)
+        .collect();
+    assert!(
+        twice.len() <= 1,
+        "only what was asked for by itself: {twice:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_item_that_kills_the_process_fails_and_stops_nobody_else() {
     const POISON: usize = 30;
-    let upstream = Upstream::start(|call| if call.item() == Some(POISON) { Reply::Stall } else { Reply::Played });
+    let upstream = Upstream::start(|call| {
+        if call.item() == Some(POISON) {
+            Reply::Stall
+        } else {
+            Reply::Played
+        }
+    });
     let mut server = asking(&upstream, 4).start().await;
     let job = made(&server, &with(batch(60), json!({"timeout_ms": 3_600_000}))).await;
-    let calls = || upstream.seen(|log| log.calls.iter().filter(|call| call.item() == Some(POISON)).count());
+    let calls = || {
+        upstream.seen(|log| {
+            log.calls
+                .iter()
+                .filter(|call| call.item() == Some(POISON))
+                .count()
+        })
+    };
     let mut deaths = 0;
     // It dies when the poison is called, each time.
     while eventually(LIMIT, "it is called, or the job ends", async || {
@@ -240,9 +376,16 @@ async fn an_item_that_kills_the_process_fails_and_stops_nobody_else() {
         server = server.kill_and_restart().await;
     }
     let job = ended(&server, &job).await;
-    assert_eq!((&job["counts"]["succeeded"], &job["counts"]["failed"]), (&json!(59), &json!(1)), "{job}");
+    assert_eq!(
+        (&job["counts"]["succeeded"], &job["counts"]["failed"]),
+        (&json!(59), &json!(1)),
+        "{job}"
+    );
     let failed = results(&server, &job, "status=failed").await;
-    assert_eq!((&failed[0]["index"], &failed[0]["error"]["code"]), (&json!(POISON), &json!("internal")));
+    assert_eq!(
+        (&failed[0]["index"], &failed[0]["error"]["code"]),
+        (&json!(POISON), &json!("internal"))
+    );
     assert_eq!(deaths, 6, "three times among others, and three times alone");
 }
 
@@ -251,9 +394,18 @@ async fn a_store_that_cannot_be_used_is_told_at_the_start() {
     let upstream = Upstream::playing();
     let refusal = async |folder: &std::path::Path| {
         let mut second = crate::server::binary();
-        second.current_dir(folder).env("EXTRACTD_LISTEN", "127.0.0.1:0").env("EXTRACTD_DATA_DIR", folder.join("data"));
-        let ended = second.env("OPENAI_BASE_URL", upstream.url()).env("EXTRACTD_MODEL", "openai/m").arg("serve").output();
-        let ended = crate::client::within(LIMIT, "it refuses to start", ended).await.unwrap();
+        second
+            .current_dir(folder)
+            .env("EXTRACTD_LISTEN", "127.0.0.1:0")
+            .env("EXTRACTD_DATA_DIR", folder.join("data"));
+        let ended = second
+            .env("OPENAI_BASE_URL", upstream.url())
+            .env("EXTRACTD_MODEL", "openai/m")
+            .arg("serve")
+            .output();
+        let ended = crate::client::within(LIMIT, "it refuses to start", ended)
+            .await
+            .unwrap();
         assert!(!ended.status.success());
         String::from_utf8_lossy(&ended.stderr).into_owned()
     };
@@ -261,11 +413,20 @@ async fn a_store_that_cannot_be_used_is_told_at_the_start() {
     let folder = builder.folder().to_owned();
     let _server = builder.start().await;
     let said = refusal(&folder).await;
-    assert!(said.contains("another process has the store open"), "{said}");
+    assert!(
+        said.contains("another process has the store open"),
+        "{said}"
+    );
     let damaged = Server::asking(&upstream);
     std::fs::create_dir(damaged.folder().join("data")).unwrap();
-    std::fs::write(damaged.folder().join("data/extractd.db"), "this is no database, and longer than a header of one".repeat(10))
-        .unwrap();
+    std::fs::write(
+        damaged.folder().join("data/extractd.db"),
+        "this is no database, and longer than a header of one".repeat(10),
+    )
+    .unwrap();
     let said = refusal(damaged.folder()).await;
-    assert!(said.contains("is damaged or none of extractd's") && said.contains("extractd.db"), "{said}");
+    assert!(
+        said.contains("is damaged or none of extractd's") && said.contains("extractd.db"),
+        "{said}"
+    );
 }

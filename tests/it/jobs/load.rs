@@ -13,7 +13,9 @@ const SLACK_BYTES: u64 = 32 << 20;
 
 #[tokio::test]
 async fn under_load_with_faults_nothing_is_lost_and_nothing_grows() {
-    let seconds = std::env::var("SOAK_SECONDS").ok().map_or(5, |seconds| seconds.parse().expect("a number"));
+    let seconds = std::env::var("SOAK_SECONDS")
+        .ok()
+        .map_or(5, |seconds| seconds.parse().expect("a number"));
     let upstream = Upstream::light(|call| match call.index % 100 {
         13 => Reply::error(500, "oops"),
         47 => Reply::Reset,
@@ -33,7 +35,12 @@ async fn under_load_with_faults_nothing_is_lost_and_nothing_grows() {
             check_each_once(&results, 200);
             assert!(results.iter().all(|result| result["status"] == "succeeded"));
         };
-        let many = async { assert_eq!(server.batch(&batch(100)).await.ok()["summary"]["total"], json!(100)) };
+        let many = async {
+            assert_eq!(
+                server.batch(&batch(100)).await.ok()["summary"]["total"],
+                json!(100)
+            )
+        };
         let one = async { assert_eq!(server.extract(&single(person(rounds))).await.status, 200) };
         tokio::join!(job, many, one);
         rounds += 1;
@@ -44,5 +51,8 @@ async fn under_load_with_faults_nothing_is_lost_and_nothing_grows() {
     server.wait_until_idle(Duration::from_secs(30)).await;
     assert!(rounds >= 3, "only {rounds} rounds");
     let late = server.resident_bytes();
-    assert!(late <= early + early / 4 + SLACK_BYTES, "{early} bytes early on, {late} at the end, after {rounds} rounds");
+    assert!(
+        late <= early + early / 4 + SLACK_BYTES,
+        "{early} bytes early on, {late} at the end, after {rounds} rounds"
+    );
 }

@@ -18,20 +18,40 @@ async fn a_job_runs_by_itself_and_keeps_its_results() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let job = made(&server, &with(batch(300), json!({"metadata": {"k": "v"}}))).await;
-    assert!(["queued", "running"].contains(&job["status"].as_str().unwrap()), "{job}");
+    assert!(
+        ["queued", "running"].contains(&job["status"].as_str().unwrap()),
+        "{job}"
+    );
     assert_eq!(job["counts"]["total"], 300);
     let job = ended(&server, &job).await;
-    assert_eq!((&job["status"], &job["metadata"]), (&json!("completed"), &json!({"k": "v"})));
+    assert_eq!(
+        (&job["status"], &job["metadata"]),
+        (&json!("completed"), &json!({"k": "v"}))
+    );
     let counts = json!({"total": 300, "succeeded": 300, "failed": 0, "invalid": 0, "cancelled": 0, "in_flight": 0, "queued": 0});
     assert_eq!(job["counts"], counts);
-    assert!(job["usage"]["total_tokens"].as_u64().unwrap() > 0 && job["expires_at"].is_string(), "{job}");
+    assert!(
+        job["usage"]["total_tokens"].as_u64().unwrap() > 0 && job["expires_at"].is_string(),
+        "{job}"
+    );
     let in_order = results(&server, &job, "limit=70").await;
     assert_eq!(in_order.len(), 300);
     for (index, result) in in_order.iter().enumerate() {
-        assert_eq!((&result["index"], &result["data"]), (&json!(index), &found(index)), "{result}");
+        assert_eq!(
+            (&result["index"], &result["data"]),
+            (&json!(index), &found(index)),
+            "{result}"
+        );
     }
-    check_each_once(&results(&server, &job, "order=completion&limit=1000").await, 300);
-    let lines = server.request(Method::GET, &path(&job, "/results")).header("accept", "application/x-ndjson").send().await;
+    check_each_once(
+        &results(&server, &job, "order=completion&limit=1000").await,
+        300,
+    );
+    let lines = server
+        .request(Method::GET, &path(&job, "/results"))
+        .header("accept", "application/x-ndjson")
+        .send()
+        .await;
     assert_eq!(lines.expect(200).lines().await, in_order);
     assert_eq!(upstream.calls(), 300);
 }
@@ -41,20 +61,48 @@ async fn one_of_lines_is_the_same_and_is_named_where_it_is_wrong() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let target = format!("{JOBS}?{}", schema_query());
-    let send = async |lines: Vec<String>| server.request(Method::POST, &target).lines(lines).answer().await;
-    let good: Vec<_> = (0..5_000).map(|index| json!({"id": format!("i{index}"), "input": person(index)}).to_string()).collect();
+    let send = async |lines: Vec<String>| {
+        server
+            .request(Method::POST, &target)
+            .lines(lines)
+            .answer()
+            .await
+    };
+    let good: Vec<_> = (0..5_000)
+        .map(|index| json!({"id": format!("i{index}"), "input": person(index)}).to_string())
+        .collect();
     let answer = send(good.clone()).await;
     assert_eq!(answer.status, 202, "{}", answer.text());
     let job = ended(&server, &answer.json()).await;
     let results = results(&server, &job, "limit=1000").await;
     check_each_once(&results, 5_000);
-    assert_eq!((&results[4321]["id"], &results[4321]["data"]), (&json!("i4321"), &found(4321)));
+    assert_eq!(
+        (&results[4321]["id"], &results[4321]["data"]),
+        (&json!("i4321"), &found(4321))
+    );
     let mut bad = good;
     bad[3_000] = "{\"input\": 3}".to_owned();
     let refused = send(bad).await;
-    assert_eq!((refused.status.as_u16(), refused.json()["code"].clone()), (400, json!("invalid_json")));
-    assert!(refused.json()["detail"].as_str().unwrap().contains("line 3001"), "{}", refused.text());
-    assert_eq!(server.get(JOBS).await.ok()["data"].as_array().unwrap().len(), 1, "it left nothing");
+    assert_eq!(
+        (refused.status.as_u16(), refused.json()["code"].clone()),
+        (400, json!("invalid_json"))
+    );
+    assert!(
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("line 3001"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(
+        server.get(JOBS).await.ok()["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1,
+        "it left nothing"
+    );
 }
 
 #[tokio::test]
@@ -64,13 +112,27 @@ async fn a_body_that_breaks_off_leaves_nothing() {
     let line = Bytes::from(format!("{}\n", json!(person(0))).repeat(3_000));
     let never = futures_util::StreamExt::chain(stream::iter([line]), stream::pending());
     let request = server.request(Method::POST, &format!("{JOBS}?{}", schema_query()));
-    let sending = request.header("content-type", "application/x-ndjson").header("idempotency-key", "K").stream(never).send();
-    assert!(tokio::time::timeout(Duration::from_secs(1), sending).await.is_err(), "it waits for the rest");
+    let sending = request
+        .header("content-type", "application/x-ndjson")
+        .header("idempotency-key", "K")
+        .stream(never)
+        .send();
+    assert!(
+        tokio::time::timeout(Duration::from_secs(1), sending)
+            .await
+            .is_err(),
+        "it waits for the rest"
+    );
     assert_eq!(server.get(JOBS).await.ok()["data"], json!([]));
     // The key is free again, too.
     let again = with(batch(1), json!({}));
     eventually(LIMIT, "what was kept is gone", async || {
-        let answer = server.request(Method::POST, JOBS).header("idempotency-key", "K").json(&again).answer().await;
+        let answer = server
+            .request(Method::POST, JOBS)
+            .header("idempotency-key", "K")
+            .json(&again)
+            .answer()
+            .await;
         (answer.status == 202).then_some(())
     })
     .await;
@@ -79,18 +141,31 @@ async fn a_body_that_breaks_off_leaves_nothing() {
 #[tokio::test]
 async fn a_job_belongs_to_its_caller() {
     let upstream = Upstream::playing();
-    let server = Server::asking(&upstream).env("EXTRACTD_API_KEYS", "first-key,second-key").start().await;
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_API_KEYS", "first-key,second-key")
+        .start()
+        .await;
     let (ann, bob) = (server.with_key("first-key"), server.with_key("second-key"));
     let job = made(&ann, &batch(1)).await;
     ended(&ann, &job).await;
     for rest in ["", "/results", "/events"] {
         let answer = bob.get(&path(&job, rest)).await;
-        assert_eq!((answer.status.as_u16(), answer.json()["code"].clone()), (404, json!("not_found")), "{rest}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["code"].clone()),
+            (404, json!("not_found")),
+            "{rest}"
+        );
     }
     for rest in ["/cancel", "/retry"] {
         assert_eq!(post(&bob, &path(&job, rest)).await.status, 404, "{rest}");
     }
-    assert_eq!(bob.request(Method::DELETE, &path(&job, "")).answer().await.status, 404);
+    assert_eq!(
+        bob.request(Method::DELETE, &path(&job, ""))
+            .answer()
+            .await
+            .status,
+        404
+    );
     assert_eq!(bob.get(JOBS).await.ok()["data"], json!([]));
     assert_eq!(ann.get(JOBS).await.ok()["data"][0]["id"], job["id"]);
     assert_eq!(server.get(&path(&job, "")).await.status, 401);
@@ -104,12 +179,21 @@ async fn a_job_goes_with_its_key_and_not_with_the_place_of_the_key() {
     let server = builder.start().await;
     let job = made(&server.with_key("second-key"), &batch(1)).await;
     ended(&server.with_key("second-key"), &job).await;
-    let again = Server::asking(&upstream).env("EXTRACTD_API_KEYS", "second-key").env("EXTRACTD_DATA_DIR", folder.display());
+    let again = Server::asking(&upstream)
+        .env("EXTRACTD_API_KEYS", "second-key")
+        .env("EXTRACTD_DATA_DIR", folder.display());
     server.terminate();
     let mut server = server;
     server.exit(LIMIT).await;
     let again = again.start().await;
-    assert_eq!(again.with_key("second-key").get(&path(&job, "")).await.status, 200);
+    assert_eq!(
+        again
+            .with_key("second-key")
+            .get(&path(&job, ""))
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -122,13 +206,37 @@ async fn jobs_are_listed_newest_first_a_page_at_a_time() {
     }
     ids.reverse();
     let first = server.get("/v1/jobs?limit=3").await.ok();
-    let listed =
-        |page: &serde_json::Value| page["data"].as_array().unwrap().iter().map(|job| job["id"].clone()).collect::<Vec<_>>();
-    assert_eq!((listed(&first), &first["has_more"]), (ids[..3].to_vec(), &json!(true)));
-    let second = server.get(&format!("/v1/jobs?limit=3&after={}", first["next"].as_str().unwrap())).await.ok();
-    assert_eq!((listed(&second), &second["has_more"], &second["next"]), (ids[3..].to_vec(), &json!(false), &json!(null)));
+    let listed = |page: &serde_json::Value| {
+        page["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|job| job["id"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (listed(&first), &first["has_more"]),
+        (ids[..3].to_vec(), &json!(true))
+    );
+    let second = server
+        .get(&format!(
+            "/v1/jobs?limit=3&after={}",
+            first["next"].as_str().unwrap()
+        ))
+        .await
+        .ok();
+    assert_eq!(
+        (listed(&second), &second["has_more"], &second["next"]),
+        (ids[3..].to_vec(), &json!(false), &json!(null))
+    );
     let refused = server.get("/v1/jobs?after=x").await;
-    assert_eq!((refused.status.as_u16(), refused.json()["errors"][0]["pointer"].clone()), (422, json!("/after")));
+    assert_eq!(
+        (
+            refused.status.as_u16(),
+            refused.json()["errors"][0]["pointer"].clone()
+        ),
+        (422, json!("/after"))
+    );
 }
 
 #[tokio::test]
@@ -136,16 +244,34 @@ async fn the_same_key_and_body_make_one_job() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let send = async |key: &str, body: &serde_json::Value| {
-        server.request(Method::POST, JOBS).header("idempotency-key", key).json(body).answer().await
+        server
+            .request(Method::POST, JOBS)
+            .header("idempotency-key", key)
+            .json(body)
+            .answer()
+            .await
     };
     let first = send("K", &batch(3)).await;
-    assert_eq!((first.status.as_u16(), first.header("idempotent-replayed")), (202, ""));
+    assert_eq!(
+        (first.status.as_u16(), first.header("idempotent-replayed")),
+        (202, "")
+    );
     let second = send("K", &batch(3)).await;
-    assert_eq!((second.status.as_u16(), second.header("idempotent-replayed")), (202, "true"));
+    assert_eq!(
+        (second.status.as_u16(), second.header("idempotent-replayed")),
+        (202, "true")
+    );
     assert_eq!(second.json()["id"], first.json()["id"]);
-    for other in [batch(4), with(batch(3), json!({"max_attempts": 2})), with(batch(3), json!({"metadata": {"a": "b"}}))] {
+    for other in [
+        batch(4),
+        with(batch(3), json!({"max_attempts": 2})),
+        with(batch(3), json!({"metadata": {"a": "b"}})),
+    ] {
         let answer = send("K", &other).await;
-        assert_eq!((answer.status.as_u16(), answer.json()["code"].clone()), (422, json!("idempotency_mismatch")));
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["code"].clone()),
+            (422, json!("idempotency_mismatch"))
+        );
     }
     assert_ne!(send("L", &batch(3)).await.json()["id"], first.json()["id"]);
     assert_eq!(send(&"x".repeat(256), &batch(3)).await.status, 422);
@@ -156,19 +282,39 @@ async fn the_same_key_and_body_make_one_job() {
 async fn a_cancelled_job_keeps_what_is_finished() {
     let gate = Gate::closed();
     let held = gate.clone();
-    let upstream = Upstream::start(move |call| if call.item() == Some(0) { Reply::Played } else { Reply::Played.behind(&held) });
+    let upstream = Upstream::start(move |call| {
+        if call.item() == Some(0) {
+            Reply::Played
+        } else {
+            Reply::Played.behind(&held)
+        }
+    });
     let server = asking(&upstream, 4).start().await;
     let job = made(&server, &batch(1_000)).await;
-    eventually(LIMIT, "one is finished and four are under way", async || {
-        let counts = show(&server, &job).await["counts"].clone();
-        (counts["succeeded"] == 1 && counts["in_flight"] == 4).then_some(())
-    })
+    eventually(
+        LIMIT,
+        "one is finished and four are under way",
+        async || {
+            let counts = show(&server, &job).await["counts"].clone();
+            (counts["succeeded"] == 1 && counts["in_flight"] == 4).then_some(())
+        },
+    )
     .await;
     let cancelled = post(&server, &path(&job, "/cancel")).await;
-    assert_eq!((cancelled.status.as_u16(), cancelled.json()["status"].clone()), (202, json!("cancelling")));
+    assert_eq!(
+        (
+            cancelled.status.as_u16(),
+            cancelled.json()["status"].clone()
+        ),
+        (202, json!("cancelling"))
+    );
     let job = ended(&server, &job).await;
     assert_eq!(
-        (&job["status"], &job["counts"]["succeeded"], &job["counts"]["cancelled"]),
+        (
+            &job["status"],
+            &job["counts"]["succeeded"],
+            &job["counts"]["cancelled"]
+        ),
         (&json!("cancelled"), &json!(1), &json!(999))
     );
     check_each_once(&results(&server, &job, "limit=1000").await, 1_000);
@@ -183,34 +329,72 @@ async fn what_failed_runs_again() {
     let is_mended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mended = std::sync::Arc::clone(&is_mended);
     let upstream = Upstream::start(move |call| {
-        let fails = call.item().unwrap() % 10 == 3 && !mended.load(std::sync::atomic::Ordering::SeqCst);
-        if fails { Reply::error(422, "no") } else { Reply::Played }
+        let fails =
+            call.item().unwrap() % 10 == 3 && !mended.load(std::sync::atomic::Ordering::SeqCst);
+        if fails {
+            Reply::error(422, "no")
+        } else {
+            Reply::Played
+        }
     });
     let server = Server::with(&upstream).await;
     let job = made(&server, &with(batch(100), json!({"mode": "tools"}))).await;
     let first = ended(&server, &job).await;
-    assert_eq!((&first["status"], &first["counts"]["failed"]), (&json!("completed"), &json!(10)));
+    assert_eq!(
+        (&first["status"], &first["counts"]["failed"]),
+        (&json!("completed"), &json!(10))
+    );
     let failed = results(&server, &job, "status=failed").await;
-    assert!(failed.iter().all(|result| result["error"]["code"] == "upstream_error"), "{failed:?}");
+    assert!(
+        failed
+            .iter()
+            .all(|result| result["error"]["code"] == "upstream_error"),
+        "{failed:?}"
+    );
     is_mended.store(true, std::sync::atomic::Ordering::SeqCst);
     let calls = upstream.calls();
     assert_eq!(post(&server, &path(&job, "/retry")).await.status, 202);
     let second = ended(&server, &job).await;
-    assert_eq!((&second["counts"]["failed"], &second["counts"]["succeeded"]), (&json!(0), &json!(100)));
+    assert_eq!(
+        (&second["counts"]["failed"], &second["counts"]["succeeded"]),
+        (&json!(0), &json!(100))
+    );
     assert_eq!(upstream.calls() - calls, 10, "only those");
     check_each_once(&results(&server, &job, "").await, 100);
-    assert_eq!(results(&server, &job, "status=failed").await, Vec::<serde_json::Value>::new());
+    assert_eq!(
+        results(&server, &job, "status=failed").await,
+        Vec::<serde_json::Value>::new()
+    );
     let nothing = post(&server, &path(&job, "/retry")).await;
-    assert_eq!((nothing.status.as_u16(), nothing.json()["finished_at"].clone()), (200, second["finished_at"].clone()));
+    assert_eq!(
+        (
+            nothing.status.as_u16(),
+            nothing.json()["finished_at"].clone()
+        ),
+        (200, second["finished_at"].clone())
+    );
 }
 
 #[tokio::test]
 async fn the_first_failure_can_stop_a_job() {
-    let upstream = Upstream::start(|call| if call.item() == Some(5) { Reply::error(422, "no") } else { Reply::Played });
+    let upstream = Upstream::start(|call| {
+        if call.item() == Some(5) {
+            Reply::error(422, "no")
+        } else {
+            Reply::Played
+        }
+    });
     let server = asking(&upstream, 1).start().await;
-    let job = made(&server, &with(batch(500), json!({"on_error": "stop", "mode": "tools"}))).await;
+    let job = made(
+        &server,
+        &with(batch(500), json!({"on_error": "stop", "mode": "tools"})),
+    )
+    .await;
     let job = ended(&server, &job).await;
-    assert_eq!((&job["status"], &job["counts"]["failed"]), (&json!("stopped"), &json!(1)));
+    assert_eq!(
+        (&job["status"], &job["counts"]["failed"]),
+        (&json!("stopped"), &json!(1))
+    );
     check_each_once(&results(&server, &job, "limit=1000").await, 500);
     assert!(upstream.calls() < 20, "{}", upstream.calls());
 }
@@ -222,7 +406,12 @@ async fn a_job_is_removed_when_it_has_ended() {
     let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
     let server = Server::with(&upstream).await;
     let job = made(&server, &batch(2)).await;
-    let delete = async || server.request(Method::DELETE, &path(&job, "")).answer().await;
+    let delete = async || {
+        server
+            .request(Method::DELETE, &path(&job, ""))
+            .answer()
+            .await
+    };
     assert_eq!(delete().await.status, 409);
     assert_eq!(post(&server, &path(&job, "/retry")).await.status, 409);
     gate.open();
@@ -239,8 +428,15 @@ async fn what_has_expired_is_gone_from_the_disk() {
     let data = server.folder().join("data");
     let server = server.start().await;
     let secret = "a text that nobody may keep";
-    let job = made(&server, &with(batch(1), json!({"inputs": [secret, person(1)]}))).await;
-    eventually(LIMIT, "the job is gone", async || (server.get(&path(&job, "")).await.status == 404).then_some(())).await;
+    let job = made(
+        &server,
+        &with(batch(1), json!({"inputs": [secret, person(1)]})),
+    )
+    .await;
+    eventually(LIMIT, "the job is gone", async || {
+        (server.get(&path(&job, "")).await.status == 404).then_some(())
+    })
+    .await;
     eventually(LIMIT, "so is its text", async || {
         let holds = |name: &str| {
             let bytes = std::fs::read(data.join(name)).unwrap_or_default();
@@ -257,10 +453,21 @@ async fn a_job_keeps_the_schema_that_it_was_made_with() {
     let held = gate.clone();
     let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
     let server = asking(&upstream, 1).start().await;
-    let put = async |schema: serde_json::Value| server.request(Method::PUT, "/v1/schemas/person").json(&schema).answer().await;
+    let put = async |schema: serde_json::Value| {
+        server
+            .request(Method::PUT, "/v1/schemas/person")
+            .json(&schema)
+            .answer()
+            .await
+    };
     assert_eq!(put(crate::fixture::schema()).await.status, 201);
     let job = made(&server, &with(batch(3), json!({"schema": "person"}))).await;
-    assert_eq!(put(json!({"type": "object", "required": ["other"]})).await.status, 200);
+    assert_eq!(
+        put(json!({"type": "object", "required": ["other"]}))
+            .await
+            .status,
+        200
+    );
     let server = server.kill_and_restart().await;
     gate.open();
     let job = ended(&server, &job).await;
@@ -274,14 +481,32 @@ async fn a_wrong_request_is_refused_before_anything_is_kept() {
     for (body, status, pointer) in [
         (json!({"inputs": ["a"]}), 422, "/schema"),
         (with(batch(1), json!({"stream": true})), 422, "/stream"),
-        (with(batch(1), json!({"webhook": {"url": "ftp://a"}})), 422, "/webhook/url"),
-        (with(batch(1), json!({"inputs": ["a", 3]})), 422, "/inputs/1"),
+        (
+            with(batch(1), json!({"webhook": {"url": "ftp://a"}})),
+            422,
+            "/webhook/url",
+        ),
+        (
+            with(batch(1), json!({"inputs": ["a", 3]})),
+            422,
+            "/inputs/1",
+        ),
         (with(batch(1), json!({"model": "nobody"})), 422, "/model"),
     ] {
         let answer = server.post(JOBS, &body).await;
-        assert_eq!((answer.status.as_u16(), answer.json()["errors"][0]["pointer"].clone()), (status, json!(pointer)), "{body}");
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.json()["errors"][0]["pointer"].clone()
+            ),
+            (status, json!(pointer)),
+            "{body}"
+        );
     }
     assert_eq!(server.get(JOBS).await.ok()["data"], json!([]));
     let empty = ended(&server, &made(&server, &batch(0)).await).await;
-    assert_eq!((&empty["status"], &empty["counts"]["total"]), (&json!("completed"), &json!(0)));
+    assert_eq!(
+        (&empty["status"], &empty["counts"]["total"]),
+        (&json!("completed"), &json!(0))
+    );
 }

@@ -24,17 +24,26 @@ struct Receiver {
 
 impl Receiver {
     async fn start(status: &'static str) -> Self {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
                 let mut got = Vec::new();
-                while !is_whole(&got) && socket.read_buf(&mut got).await.is_ok_and(|read| read > 0) {}
+                while !is_whole(&got) && socket.read_buf(&mut got).await.is_ok_and(|read| read > 0)
+                {
+                }
                 kept.lock().unwrap().push(String::from_utf8(got).unwrap());
                 let _ = socket
-                    .write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").as_bytes())
+                    .write_all(
+                        format!(
+                            "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                        )
+                        .as_bytes(),
+                    )
                     .await;
             }
         });
@@ -42,19 +51,27 @@ impl Receiver {
     }
 
     async fn told(&self) -> String {
-        eventually(Duration::from_secs(30), "the webhook is told", async || self.seen.lock().unwrap().first().cloned()).await
+        eventually(Duration::from_secs(30), "the webhook is told", async || {
+            self.seen.lock().unwrap().first().cloned()
+        })
+        .await
     }
 }
 
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
     header(head, "content-length").is_some_and(|length| body.len() >= length.parse().unwrap())
 }
 
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines()
-        .find_map(|line| line.split_once(": ").filter(|(given, _)| given.eq_ignore_ascii_case(name)))
+        .find_map(|line| {
+            line.split_once(": ")
+                .filter(|(given, _)| given.eq_ignore_ascii_case(name))
+        })
         .map(|(_, value)| value)
 }
 
@@ -62,22 +79,43 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 async fn the_end_of_a_job_is_told_and_signed() {
     let upstream = Upstream::playing();
     let receiver = Receiver::start("204 No Content").await;
-    let server = Server::asking(&upstream).config("[jobs]\nallow_private_webhooks = true\n").start().await;
-    let job =
-        made(&server, &with(batch(3), json!({"webhook": {"url": receiver.url, "secret": SECRET}, "metadata": {"k": "v"}}))).await;
+    let server = Server::asking(&upstream)
+        .config("[jobs]\nallow_private_webhooks = true\n")
+        .start()
+        .await;
+    let job = made(
+        &server,
+        &with(
+            batch(3),
+            json!({"webhook": {"url": receiver.url, "secret": SECRET}, "metadata": {"k": "v"}}),
+        ),
+    )
+    .await;
     let told = receiver.told().await;
     let (head, body) = told.split_once("\r\n\r\n").unwrap();
     let said: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(
-        (&said["type"], &said["data"]["id"], &said["data"]["succeeded"]),
+        (
+            &said["type"],
+            &said["data"]["id"],
+            &said["data"]["succeeded"]
+        ),
         (&json!("job.completed"), &job["id"], &json!(3))
     );
     assert_eq!(said["data"]["metadata"], json!({"k": "v"}));
-    let (id, at) = (header(head, "webhook-id").unwrap(), header(head, "webhook-timestamp").unwrap());
-    let key = base64::engine::general_purpose::STANDARD.decode(&SECRET[6..]).unwrap();
+    let (id, at) = (
+        header(head, "webhook-id").unwrap(),
+        header(head, "webhook-timestamp").unwrap(),
+    );
+    let key = base64::engine::general_purpose::STANDARD
+        .decode(&SECRET[6..])
+        .unwrap();
     let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
     mac.update(format!("{id}.{at}.{body}").as_bytes());
-    let expected = format!("v1,{}", base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes()));
+    let expected = format!(
+        "v1,{}",
+        base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
+    );
     assert_eq!(header(head, "webhook-signature"), Some(expected.as_str()));
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(receiver.seen.lock().unwrap().len(), 1, "once is enough");
@@ -90,13 +128,22 @@ async fn a_webhook_that_leads_inside_is_never_called() {
     let server = Server::with(&upstream).await;
     let hook = json!({"webhook": {"url": receiver.url, "secret": SECRET}});
     let refused = server.post("/v1/jobs", &with(batch(1), hook)).await;
-    assert_eq!((refused.status.as_u16(), refused.json()["errors"][0]["pointer"].clone()), (422, json!("/webhook/url")));
+    assert_eq!(
+        (
+            refused.status.as_u16(),
+            refused.json()["errors"][0]["pointer"].clone()
+        ),
+        (422, json!("/webhook/url"))
+    );
     // A name is looked up only when it is called.
     let port = receiver.url.rsplit(':').next().unwrap();
     let named = json!({"webhook": {"url": format!("http://localhost:{port}"), "secret": SECRET}});
     ended(&server, &made(&server, &with(batch(1), named)).await).await;
     eventually(Duration::from_secs(30), "it is tried", async || {
-        server.output().contains("the webhook could not be told").then_some(())
+        server
+            .output()
+            .contains("the webhook could not be told")
+            .then_some(())
     })
     .await;
     assert!(receiver.seen.lock().unwrap().is_empty());

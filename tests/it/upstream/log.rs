@@ -43,7 +43,10 @@ impl Call {
             arrived: Instant::now(),
             arrived_at: SystemTime::now(),
             target: format!("{} {}", request.method(), request.path()),
-            headers: request.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            headers: request
+                .headers()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             raw: request.body.clone(),
             ended: None,
         }
@@ -56,7 +59,10 @@ impl Call {
 
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(sent, _)| sent.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(sent, _)| sent.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The request's body.
@@ -75,7 +81,11 @@ impl Call {
         let messages = body["messages"].as_array().expect("messages is an array");
         let contents = messages.iter().map(|message| match &message["content"] {
             Value::String(text) => text.clone(),
-            Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
+            Value::Array(parts) => parts
+                .iter()
+                .filter_map(|part| part["text"].as_str())
+                .collect::<Vec<_>>()
+                .join("\n"),
             other => other.to_string(),
         });
         contents.collect::<Vec<_>>().join("\n")
@@ -86,14 +96,19 @@ impl Call {
         let question = Question::parse(&self.raw).ok()?;
         question.user_texts().find_map(|text| {
             let (_, after) = text.rsplit_once("item-")?;
-            let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+            let digits = after
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(after.len());
             after[..digits].parse().ok()
         })
     }
 
     /// The schema that it sent in `response_format` or as a tool's parameters.
     pub fn schema(&self) -> Option<Value> {
-        Question::parse(&self.raw).ok()?.schema().and_then(|schema| serde_json::from_str(schema).ok())
+        Question::parse(&self.raw)
+            .ok()?
+            .schema()
+            .and_then(|schema| serde_json::from_str(schema).ok())
     }
 
     pub(super) fn raw(&self) -> Bytes {
@@ -134,6 +149,9 @@ impl Log {
 
     /// The item numbers in the order of arrival.
     pub fn items(&self) -> Vec<usize> {
-        self.calls.iter().map(|call| call.item().expect("the call is for a numbered item")).collect()
+        self.calls
+            .iter()
+            .map(|call| call.item().expect("the call is for a numbered item"))
+            .collect()
     }
 }

@@ -74,8 +74,16 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                     }
                     connection.send(piece).await?;
                 }
-                entry.end(if is_whole { Ending::Answered } else { Ending::Broken });
-                return if is_whole { connection.send(STREAM_END).await } else { Ok(()) };
+                entry.end(if is_whole {
+                    Ending::Answered
+                } else {
+                    Ending::Broken
+                });
+                return if is_whole {
+                    connection.send(STREAM_END).await
+                } else {
+                    Ok(())
+                };
             }
             Played::Reset => {
                 entry.end(Ending::Broken);
@@ -107,7 +115,11 @@ impl<'a> Entry<'a> {
         log.max_in_flight = log.max_in_flight.max(log.in_flight);
         drop(log);
         shared.changed.send_replace(());
-        Self { shared, index: call.index, told: false }
+        Self {
+            shared,
+            index: call.index,
+            told: false,
+        }
     }
 
     fn end(mut self, how: Ending) {
@@ -166,11 +178,16 @@ async fn prepare(mut reply: Reply, call: &Call) -> Played {
 
 fn put(reply: Reply, call: &Call) -> Played {
     match reply {
-        Reply::Status(status, headers, body) => Played::Whole(wire::response(status, JSON, &headers, body.as_bytes())),
-        Reply::Reset => Played::Reset,
-        Reply::WrongContentType => {
-            Played::Whole(wire::response(200, "text/html", &[], b"<html><body>Welcome to the proxy</body></html>"))
+        Reply::Status(status, headers, body) => {
+            Played::Whole(wire::response(status, JSON, &headers, body.as_bytes()))
         }
+        Reply::Reset => Played::Reset,
+        Reply::WrongContentType => Played::Whole(wire::response(
+            200,
+            "text/html",
+            &[],
+            b"<html><body>Welcome to the proxy</body></html>",
+        )),
         Reply::Raw(bytes) => Played::Whole(bytes),
         Reply::RawCut(bytes) => Played::Cut(bytes),
         Reply::Endless(head, piece) => Played::Endless(head, piece),
@@ -182,10 +199,20 @@ fn put(reply: Reply, call: &Call) -> Played {
 fn complete(reply: Reply, call: &Call) -> Played {
     let raw = call.raw();
     let Ok(question) = Question::parse(&raw) else {
-        return Played::Whole(wire::response(400, JSON, &[], br#"{"error":{"message":"not a chat-completions request"}}"#));
+        return Played::Whole(wire::response(
+            400,
+            JSON,
+            &[],
+            br#"{"error":{"message":"not a chat-completions request"}}"#,
+        ));
     };
     let say = |content: &str, finish_reason, usage| {
-        let said = Said { content, tool: question.tool(), finish_reason, usage };
+        let said = Said {
+            content,
+            tool: question.tool(),
+            finish_reason,
+            usage,
+        };
         chat::completion(call.index, &question.model, &said)
     };
     let whole = |body: Vec<u8>| Played::Whole(wire::response(200, JSON, &[], &body));
@@ -197,14 +224,28 @@ fn complete(reply: Reply, call: &Call) -> Played {
         Reply::Truncated(text) => whole(say(&text, "length", (10, 100))),
         Reply::Refusal(words) => {
             let message = json!({"role": "assistant", "content": null, "refusal": words});
-            whole(chat::with_message(call.index, &question.model, &message, "stop", (10, 5)))
+            whole(chat::with_message(
+                call.index,
+                &question.model,
+                &message,
+                "stop",
+                (10, 5),
+            ))
         }
         Reply::Streamed(pieces, gate, is_whole) => {
-            let pieces = pieces.iter().map(|piece| streamed(piece, question.tool())).collect();
+            let pieces = pieces
+                .iter()
+                .map(|piece| streamed(piece, question.tool()))
+                .collect();
             Played::Streamed(pieces, gate, is_whole)
         }
         Reply::CutBody => {
-            let mut bytes = wire::response(200, JSON, &[], &say(&model::answer(&question), "stop", (10, 5)));
+            let mut bytes = wire::response(
+                200,
+                JSON,
+                &[],
+                &say(&model::answer(&question), "stop", (10, 5)),
+            );
             bytes.truncate(bytes.len() - 40);
             Played::Cut(bytes)
         }
@@ -212,7 +253,10 @@ fn complete(reply: Reply, call: &Call) -> Played {
             let body = say(&model::answer(&question), "stop", (10, 5));
             Played::Pieces(wire::head(200, JSON, body.len(), &[]), pause, body)
         }
-        other => unreachable!("put and prepare have resolved the others: {:?}", std::mem::discriminant(&other)),
+        other => unreachable!(
+            "put and prepare have resolved the others: {:?}",
+            std::mem::discriminant(&other)
+        ),
     }
 }
 
@@ -220,9 +264,15 @@ fn complete(reply: Reply, call: &Call) -> Played {
 fn streamed(piece: &str, tool: Option<&str>) -> Vec<u8> {
     let delta = match tool {
         None => json!({"content": piece}),
-        Some(name) => json!({"tool_calls": [{"index": 0, "function": {"name": name, "arguments": piece}}]}),
+        Some(name) => {
+            json!({"tool_calls": [{"index": 0, "function": {"name": name, "arguments": piece}}]})
+        }
     };
-    format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": delta}]})).into_bytes()
+    format!(
+        "data: {}\n\n",
+        json!({"choices": [{"index": 0, "delta": delta}]})
+    )
+    .into_bytes()
 }
 
 /// How a stream that is whole ends.

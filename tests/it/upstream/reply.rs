@@ -56,7 +56,9 @@ impl Reply {
 
     /// The same with one more header.
     pub fn with_header(self, name: &str, value: impl ToString) -> Self {
-        let Self::Status(status, mut headers, body) = self else { panic!("only a Status takes headers") };
+        let Self::Status(status, mut headers, body) = self else {
+            panic!("only a Status takes headers")
+        };
         headers.push((name.to_owned(), value.to_string()));
         Self::Status(status, headers, body)
     }

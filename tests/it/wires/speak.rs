@@ -13,7 +13,14 @@ pub enum Kind {
     Azure,
 }
 
-pub const KINDS: [Kind; 6] = [Kind::OpenAi, Kind::Responses, Kind::Anthropic, Kind::Gemini, Kind::Ollama, Kind::Azure];
+pub const KINDS: [Kind; 6] = [
+    Kind::OpenAi,
+    Kind::Responses,
+    Kind::Anthropic,
+    Kind::Gemini,
+    Kind::Ollama,
+    Kind::Azure,
+];
 
 /// Where the answer's text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +69,9 @@ impl Kind {
             (Self::Gemini, false) => "POST /v1beta/models/m:generateContent",
             (Self::Gemini, true) => "POST /v1beta/models/m:streamGenerateContent?alt=sse",
             (Self::Ollama, _) => "POST /api/chat",
-            (Self::Azure, _) => "POST /openai/deployments/m/chat/completions?api-version=2024-10-21",
+            (Self::Azure, _) => {
+                "POST /openai/deployments/m/chat/completions?api-version=2024-10-21"
+            }
         }
     }
 
@@ -108,9 +117,17 @@ impl Kind {
                 pieces.iter().map(chunk).chain([last, usage]).collect()
             }
             Self::Responses => {
-                let kind = if place == Place::Tool { "function_call_arguments" } else { "output_text" };
+                let kind = if place == Place::Tool {
+                    "function_call_arguments"
+                } else {
+                    "output_text"
+                };
                 let delta = |piece: &&str| json!({"type": format!("response.{kind}.delta"), "delta": piece});
-                let kind = if stop == Stop::Length { "response.incomplete" } else { "response.completed" };
+                let kind = if stop == Stop::Length {
+                    "response.incomplete"
+                } else {
+                    "response.completed"
+                };
                 let end = json!({"type": kind, "response": response(&text, place, stop)});
                 pieces.iter().map(delta).chain([end]).collect()
             }
@@ -126,8 +143,15 @@ impl Kind {
                     json!({"type": "content_block_delta", "index": 0, "delta": delta})
                 };
                 let start = json!({"type": "message_start", "message": whole});
-                let stop = [json!({"type": "message_delta", "delta": end, "usage": usage}), json!({"type": "message_stop"})];
-                [start].into_iter().chain(pieces.iter().map(delta)).chain(stop).collect()
+                let stop = [
+                    json!({"type": "message_delta", "delta": end, "usage": usage}),
+                    json!({"type": "message_stop"}),
+                ];
+                [start]
+                    .into_iter()
+                    .chain(pieces.iter().map(delta))
+                    .chain(stop)
+                    .collect()
             }
             // Arguments come whole.
             Self::Gemini if place == Place::Tool => vec![candidate(&text, place, Some(stop))],
@@ -136,7 +160,10 @@ impl Kind {
                 let first = first.iter().map(|piece| candidate(piece, place, None));
                 first.chain([candidate(last, place, Some(stop))]).collect()
             }
-            Self::Ollama if place == Place::Tool => vec![ollama(&text, place, None), ollama("", Place::Content, Some(stop))],
+            Self::Ollama if place == Place::Tool => vec![
+                ollama(&text, place, None),
+                ollama("", Place::Content, Some(stop)),
+            ],
             Self::Ollama => {
                 let pieces = pieces.iter().map(|piece| ollama(piece, place, None));
                 pieces.chain([ollama("", place, Some(stop))]).collect()
@@ -147,23 +174,35 @@ impl Kind {
     /// Messages as they go over the wire.
     pub fn framed(self, messages: &[Value]) -> String {
         match self {
-            Self::Ollama => messages.iter().map(|message| format!("{message}\n")).collect(),
+            Self::Ollama => messages
+                .iter()
+                .map(|message| format!("{message}\n"))
+                .collect(),
             Self::OpenAi | Self::Azure => Self::Gemini.framed(messages) + "data: [DONE]\n\n",
-            Self::Responses | Self::Anthropic | Self::Gemini => {
-                messages.iter().map(|message| format!("data: {message}\n\n")).collect()
-            }
+            Self::Responses | Self::Anthropic | Self::Gemini => messages
+                .iter()
+                .map(|message| format!("data: {message}\n\n"))
+                .collect(),
         }
     }
 
     pub fn stream_type(self) -> &'static str {
-        if self == Self::Ollama { "application/x-ndjson" } else { "text/event-stream" }
+        if self == Self::Ollama {
+            "application/x-ndjson"
+        } else {
+            "text/event-stream"
+        }
     }
 
     /// A refusal of the call: the status that it comes with, and its body.
     pub fn error(self, status: u16, words: &str) -> (u16, Value) {
         let error = match self {
             Self::OpenAi | Self::Azure | Self::Responses => {
-                let code = if status == 429 { "rate_limit_exceeded" } else { "server_error" };
+                let code = if status == 429 {
+                    "rate_limit_exceeded"
+                } else {
+                    "server_error"
+                };
                 json!({"error": {"message": words, "type": "simulated", "param": null, "code": code}})
             }
             Self::Anthropic => {
@@ -184,7 +223,9 @@ impl Kind {
                     json!({"error": {"code": 400, "message": words, "status": "INVALID_ARGUMENT", "details": details}}),
                 );
             }
-            Self::Gemini => json!({"error": {"code": status, "message": words, "status": "UNAVAILABLE"}}),
+            Self::Gemini => {
+                json!({"error": {"code": status, "message": words, "status": "UNAVAILABLE"}})
+            }
             Self::Ollama => json!({"error": words}),
         };
         (status, error)
@@ -209,15 +250,18 @@ fn chat(text: &str, place: Place, stop: Stop, field: &str) -> Value {
     let mut reply = match place {
         Place::Content => json!({"role": "assistant", "content": text}),
         Place::Tool => {
-            let call =
-                json!({"index": 0, "id": "call_1", "type": "function", "function": {"name": "extract", "arguments": text}});
+            let call = json!({"index": 0, "id": "call_1", "type": "function", "function": {"name": "extract", "arguments": text}});
             json!({"role": "assistant", "content": null, "tool_calls": [call]})
         }
     };
     if stop == Stop::Refused {
         reply = json!({"role": "assistant", "content": null, "refusal": "I'd rather not."});
     }
-    let finish = if stop == Stop::Length { "length" } else { "stop" };
+    let finish = if stop == Stop::Length {
+        "length"
+    } else {
+        "stop"
+    };
     let choice = json!({"index": 0, field: reply, "finish_reason": finish});
     let (input, cached, output) = TOKENS;
     let usage = json!({"prompt_tokens": input, "completion_tokens": output, "prompt_tokens_details": {"cached_tokens": cached}});
@@ -226,9 +270,15 @@ fn chat(text: &str, place: Place, stop: Stop, field: &str) -> Value {
 
 fn response(text: &str, place: Place, stop: Stop) -> Value {
     let item = match (place, stop) {
-        (_, Stop::Refused) => json!({"type": "message", "content": [{"type": "refusal", "refusal": "I'd rather not."}]}),
-        (Place::Tool, _) => json!({"type": "function_call", "call_id": "c", "name": "extract", "arguments": text}),
-        (Place::Content, _) => json!({"type": "message", "content": [{"type": "output_text", "text": text}]}),
+        (_, Stop::Refused) => {
+            json!({"type": "message", "content": [{"type": "refusal", "refusal": "I'd rather not."}]})
+        }
+        (Place::Tool, _) => {
+            json!({"type": "function_call", "call_id": "c", "name": "extract", "arguments": text})
+        }
+        (Place::Content, _) => {
+            json!({"type": "message", "content": [{"type": "output_text", "text": text}]})
+        }
     };
     let (input, cached, output) = TOKENS;
     let usage = json!({"input_tokens": input, "input_tokens_details": {"cached_tokens": cached}, "output_tokens": output});
@@ -242,7 +292,9 @@ fn response(text: &str, place: Place, stop: Stop) -> Value {
 fn message(text: &str, place: Place, stop: Stop) -> Value {
     let block = match place {
         Place::Content => json!({"type": "text", "text": text}),
-        Place::Tool => json!({"type": "tool_use", "id": "t", "name": "extract", "input": arguments(text)}),
+        Place::Tool => {
+            json!({"type": "tool_use", "id": "t", "name": "extract", "input": arguments(text)})
+        }
     };
     let reason = match (stop, place) {
         (Stop::Refused, _) => "refusal",
@@ -285,7 +337,11 @@ fn ollama(text: &str, place: Place, stop: Option<Stop>) -> Value {
     match stop {
         None => json!({"model": "m", "message": reply, "done": false}),
         Some(stop) => {
-            let reason = if stop == Stop::Length { "length" } else { "stop" };
+            let reason = if stop == Stop::Length {
+                "length"
+            } else {
+                "stop"
+            };
             json!({"model": "m", "message": reply, "done": true, "done_reason": reason,
                    "prompt_eval_count": input, "eval_count": output})
         }

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use extractd::model::{Asked, Forms, Mode};
 use extractd::net;
 use extractd::provider::{
-    Answer, Anthropic, Failure, FailureKind, Finish, Gemini, Ollama, OpenAi, Provider, Remote, Request, Responses, Schema,
-    Template, Wire,
+    Answer, Anthropic, Failure, FailureKind, Finish, Gemini, Ollama, OpenAi, Provider, Remote,
+    Request, Responses, Schema, Template, Wire,
 };
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
@@ -26,7 +26,13 @@ fn remote(upstream: &Upstream, kind: Kind) -> Remote {
         Kind::Ollama => Box::new(Ollama::at(base_url.path())),
         Kind::Azure => Box::new(OpenAi::azure(base_url.path(), "2024-10-21")),
     };
-    Remote::new(wire, net::Client::new(net::Options::default()).unwrap(), &base_url, &["sk-test".into()], vec![])
+    Remote::new(
+        wire,
+        net::Client::new(net::Options::default()).unwrap(),
+        &base_url,
+        &["sk-test".into()],
+        vec![],
+    )
 }
 
 /// Asks once, streamed; what came of it, and the pieces of text that were told.
@@ -35,7 +41,15 @@ async fn ask(remote: &Remote, mode: Mode) -> (Result<Answer, Failure>, Vec<Strin
     let raw = to_raw_value(&*value).unwrap();
     let mut forms = Forms::default();
     for mode in [Mode::JsonSchema, Mode::Tools, Mode::JsonObject] {
-        forms.set(mode, std::sync::Arc::new(Asked { raw: raw.clone(), strict: false, wrapped: false, shapes: None }));
+        forms.set(
+            mode,
+            std::sync::Arc::new(Asked {
+                raw: raw.clone(),
+                strict: false,
+                wrapped: false,
+                shapes: None,
+            }),
+        );
     }
     let told = Mutex::new(Vec::new());
     let on_text = |_: Mode, text: &str| told.lock().unwrap().push(text.to_owned());
@@ -43,7 +57,12 @@ async fn ask(remote: &Remote, mode: Mode) -> (Result<Answer, Failure>, Vec<Strin
         .call(&Request {
             model: "m",
             mode,
-            schema: Schema { value: &value, raw: &raw, forms: &forms, examples: &[] },
+            schema: Schema {
+                value: &value,
+                raw: &raw,
+                forms: &forms,
+                examples: &[],
+            },
             instructions: None,
             examples: &[],
             input: "Ada",
@@ -62,11 +81,21 @@ async fn ask(remote: &Remote, mode: Mode) -> (Result<Answer, Failure>, Vec<Strin
 
 /// A 200 whose body goes on until the connection is closed: whoever cuts it leaves no other trace.
 fn until_closed(kind: Kind, body: &str) -> Reply {
-    Reply::RawCut(format!("HTTP/1.1 200 -\r\ncontent-type: {}\r\n\r\n{body}", kind.stream_type()).into_bytes())
+    Reply::RawCut(
+        format!(
+            "HTTP/1.1 200 -\r\ncontent-type: {}\r\n\r\n{body}",
+            kind.stream_type()
+        )
+        .into_bytes(),
+    )
 }
 
 fn whole(kind: Kind, body: &str) -> Reply {
-    let head = format!("HTTP/1.1 200 -\r\ncontent-type: {}\r\ncontent-length: {}\r\n\r\n", kind.stream_type(), body.len());
+    let head = format!(
+        "HTTP/1.1 200 -\r\ncontent-type: {}\r\ncontent-length: {}\r\n\r\n",
+        kind.stream_type(),
+        body.len()
+    );
     Reply::Raw([head.as_bytes(), body.as_bytes()].concat())
 }
 
@@ -80,19 +109,40 @@ fn pieces(text: &str) -> [&str; 3] {
 async fn a_streamed_answer_is_the_whole_one_and_is_told_while_it_comes() {
     let text = right().to_string();
     for kind in KINDS {
-        for (mode, place) in [(Mode::JsonSchema, Place::Content), (Mode::Tools, Place::Tool)] {
+        for (mode, place) in [
+            (Mode::JsonSchema, Place::Content),
+            (Mode::Tools, Place::Tool),
+        ] {
             let stream = kind.framed(&kind.stream(&pieces(&text), place, Stop::End));
-            let upstream = Upstream::saying([whole(kind, &stream), says(&kind.whole(&text, place, Stop::End))]);
+            let upstream = Upstream::saying([
+                whole(kind, &stream),
+                says(&kind.whole(&text, place, Stop::End)),
+            ]);
             let remote = remote(&upstream, kind);
             let (streamed, told) = ask(&remote, mode).await;
             let (at_once, told_at_once) = ask(&remote, mode).await;
-            assert_eq!(streamed, at_once, "{kind:?}: what does not stream is the same");
-            assert_eq!((streamed.unwrap().text, told.concat()), (text.clone(), text.clone()), "{kind:?}");
-            let comes_in_pieces = place == Place::Content || !matches!(kind, Kind::Gemini | Kind::Ollama);
-            assert_eq!((told.len(), told_at_once.len()), (if comes_in_pieces { 3 } else { 1 }, 1), "{kind:?}");
+            assert_eq!(
+                streamed, at_once,
+                "{kind:?}: what does not stream is the same"
+            );
+            assert_eq!(
+                (streamed.unwrap().text, told.concat()),
+                (text.clone(), text.clone()),
+                "{kind:?}"
+            );
+            let comes_in_pieces =
+                place == Place::Content || !matches!(kind, Kind::Gemini | Kind::Ollama);
+            assert_eq!(
+                (told.len(), told_at_once.len()),
+                (if comes_in_pieces { 3 } else { 1 }, 1),
+                "{kind:?}"
+            );
             let call = &upstream.log().calls[0];
             assert_eq!(call.target, kind.target(true));
-            assert!(kind == Kind::Gemini || call.body()["stream"] == json!(true), "{kind:?}");
+            assert!(
+                kind == Kind::Gemini || call.body()["stream"] == json!(true),
+                "{kind:?}"
+            );
         }
     }
 }
@@ -103,16 +153,32 @@ async fn a_stream_that_is_cut_is_never_an_answer() {
     for kind in KINDS {
         let messages = kind.stream(&pieces(&text), Place::Content, Stop::End);
         // The last message that counts says that it is the end.
-        let counted = messages.len() - usize::from(matches!(kind, Kind::OpenAi | Kind::Azure | Kind::Anthropic));
+        let counted = messages.len()
+            - usize::from(matches!(kind, Kind::OpenAi | Kind::Azure | Kind::Anthropic));
         for kept in 0..counted {
-            let body = kind.framed(&messages[..kept]).replace("data: [DONE]\n\n", "");
+            let body = kind
+                .framed(&messages[..kept])
+                .replace("data: [DONE]\n\n", "");
             let upstream = Upstream::saying([until_closed(kind, &body)]);
             let (called, _) = ask(&remote(&upstream, kind), Mode::JsonSchema).await;
-            assert_eq!(called.unwrap_err().kind, FailureKind::Broken, "{kind:?}: {kept} of {} messages", messages.len());
+            assert_eq!(
+                called.unwrap_err().kind,
+                FailureKind::Broken,
+                "{kind:?}: {kept} of {} messages",
+                messages.len()
+            );
         }
         let body = kind.framed(&messages);
         let upstream = Upstream::saying([until_closed(kind, &body)]);
-        assert_eq!(ask(&remote(&upstream, kind), Mode::JsonSchema).await.0.unwrap().text, text, "{kind:?}");
+        assert_eq!(
+            ask(&remote(&upstream, kind), Mode::JsonSchema)
+                .await
+                .0
+                .unwrap()
+                .text,
+            text,
+            "{kind:?}"
+        );
     }
 }
 
@@ -123,7 +189,11 @@ async fn a_streamed_truncation_and_a_streamed_refusal_are_what_they_are_whole() 
         let refused = kind.framed(&kind.stream(&[""], Place::Content, Stop::Refused));
         let upstream = Upstream::saying([whole(kind, &cut), whole(kind, &refused)]);
         let remote = remote(&upstream, kind);
-        assert_eq!(ask(&remote, Mode::JsonSchema).await.0.unwrap().finish, Finish::Length, "{kind:?}");
+        assert_eq!(
+            ask(&remote, Mode::JsonSchema).await.0.unwrap().finish,
+            Finish::Length,
+            "{kind:?}"
+        );
         if !kind.is_plain() {
             let finish = ask(&remote, Mode::JsonSchema).await.0.unwrap().finish;
             assert!(matches!(finish, Finish::Refusal(_)), "{kind:?}: {finish:?}");
@@ -139,11 +209,21 @@ async fn an_error_in_a_stream_is_what_it_would_be_as_a_body() {
             messages.truncate(1);
             messages.push(kind.error_event(status, "too much, sk-test"));
             let upstream = Upstream::saying([whole(kind, &kind.framed(&messages))]);
-            let failure = ask(&remote(&upstream, kind), Mode::JsonSchema).await.0.unwrap_err();
+            let failure = ask(&remote(&upstream, kind), Mode::JsonSchema)
+                .await
+                .0
+                .unwrap_err();
             // Ollama has no code for it.
-            let expected = if kind == Kind::Ollama { FailureKind::Broken } else { FailureKind::Status(status) };
+            let expected = if kind == Kind::Ollama {
+                FailureKind::Broken
+            } else {
+                FailureKind::Status(status)
+            };
             assert_eq!(failure.kind, expected, "{kind:?}");
-            assert!(failure.detail.contains("too much, ****"), "{kind:?}: {failure}");
+            assert!(
+                failure.detail.contains("too much, ****"),
+                "{kind:?}: {failure}"
+            );
         }
     }
 }
@@ -154,14 +234,27 @@ async fn who_refuses_to_stream_is_asked_without() {
     for kind in KINDS {
         let answer = kind.whole(&text, Place::Content, Stop::End);
         let upstream = Upstream::start(move |call| {
-            let is_streamed = call.target.contains("stream") || call.body()["stream"] == json!(true);
-            if is_streamed { refuses(kind, 400, "streaming is not supported") } else { says(&answer) }
+            let is_streamed =
+                call.target.contains("stream") || call.body()["stream"] == json!(true);
+            if is_streamed {
+                refuses(kind, 400, "streaming is not supported")
+            } else {
+                says(&answer)
+            }
         });
         let remote = remote(&upstream, kind);
         let (refused, told) = ask(&remote, Mode::JsonSchema).await;
-        assert_eq!((refused.unwrap_err().kind, told.len()), (FailureKind::Adapted, 0), "{kind:?}");
+        assert_eq!(
+            (refused.unwrap_err().kind, told.len()),
+            (FailureKind::Adapted, 0),
+            "{kind:?}"
+        );
         let (answered, told) = ask(&remote, Mode::JsonSchema).await;
-        assert_eq!((answered.unwrap().text, told), (text.clone(), vec![text.clone()]), "{kind:?}");
+        assert_eq!(
+            (answered.unwrap().text, told),
+            (text.clone(), vec![text.clone()]),
+            "{kind:?}"
+        );
     }
 }
 
@@ -171,14 +264,36 @@ async fn a_single_is_streamed_to_its_caller_and_a_cut_stream_is_tried_again() {
     for kind in KINDS {
         let messages = kind.stream(&pieces(&text), Place::Content, Stop::End);
         let cut = kind.framed(&messages[..1]).replace("data: [DONE]\n\n", "");
-        let upstream = Upstream::saying([until_closed(kind, &cut), whole(kind, &kind.framed(&messages))]);
+        let upstream = Upstream::saying([
+            until_closed(kind, &cut),
+            whole(kind, &kind.framed(&messages)),
+        ]);
         let server = asking(&upstream, kind).await;
-        let mut events = server.open("/v1/extract", "text/event-stream", &single("Ada")).await.expect(200).events().await;
+        let mut events = server
+            .open("/v1/extract", "text/event-stream", &single("Ada"))
+            .await
+            .expect(200)
+            .events()
+            .await;
         let (done, result) = (events.pop().unwrap(), events.pop().unwrap());
-        assert_eq!((result.name.as_str(), done.name.as_str()), ("result", "done"), "{kind:?}: {events:?}");
-        assert_eq!((&result.data["data"], &result.data["usage"]), (&right(), &super::usage(kind, 1)), "{kind:?}");
-        assert!(!events.is_empty() && events.iter().all(|event| event.name == "partial"), "{kind:?}: {events:?}");
+        assert_eq!(
+            (result.name.as_str(), done.name.as_str()),
+            ("result", "done"),
+            "{kind:?}: {events:?}"
+        );
+        assert_eq!(
+            (&result.data["data"], &result.data["usage"]),
+            (&right(), &super::usage(kind, 1)),
+            "{kind:?}"
+        );
+        assert!(
+            !events.is_empty() && events.iter().all(|event| event.name == "partial"),
+            "{kind:?}: {events:?}"
+        );
         let calls = upstream.log().calls;
-        assert!(calls.len() == 2 && calls.iter().all(|call| call.target == kind.target(true)), "{kind:?}");
+        assert!(
+            calls.len() == 2 && calls.iter().all(|call| call.target == kind.target(true)),
+            "{kind:?}"
+        );
     }
 }

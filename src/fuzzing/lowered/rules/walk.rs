@@ -46,17 +46,26 @@ impl<'s> Walk<'s> {
     }
 
     fn schema(&mut self, schema: &'s Value, at: &str, level: usize, each: Each<'s>) {
-        let Some(object) = schema.as_object() else { return self.fail(at, "is no object") };
+        let Some(object) = schema.as_object() else {
+            return self.fail(at, "is no object");
+        };
         for keyword in object.keys() {
             if !self.keywords.contains(&keyword.as_str()) {
                 self.fail(at, &format!("has `{keyword}`"));
             }
         }
         if let Some(reference) = object.get("$ref").and_then(Value::as_str) {
-            if object.keys().any(|keyword| keyword != "$ref" && keyword != "$defs") {
+            if object
+                .keys()
+                .any(|keyword| keyword != "$ref" && keyword != "$defs")
+            {
                 self.fail(at, "has something beside `$ref`");
             }
-            if self.root.pointer(reference.trim_start_matches('#')).is_none() {
+            if self
+                .root
+                .pointer(reference.trim_start_matches('#'))
+                .is_none()
+            {
                 self.fail(at, "leads nowhere");
             }
         }
@@ -69,26 +78,49 @@ impl<'s> Walk<'s> {
         }
         if let Some(values) = object.get("enum").and_then(Value::as_array) {
             self.enum_values += values.len();
-            let strings: usize = values.iter().filter_map(Value::as_str).map(|text| text.chars().count()).sum();
+            let strings: usize = values
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|text| text.chars().count())
+                .sum();
             self.characters += strings;
             if values.is_empty() {
                 self.fail(at, "has an empty `enum`");
             }
         }
-        let required: HashSet<&str> =
-            object.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-        for (name, part) in object.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let required: HashSet<&str> = object
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        for (name, part) in object
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             self.properties += 1;
             self.characters += name.chars().count();
             self.optional += usize::from(!required.contains(name.as_str()));
             self.schema(part, &format!("{at}/properties/{name}"), level, each);
         }
         for name in required {
-            if object.get("properties").and_then(|properties| properties.get(name)).is_none() {
+            if object
+                .get("properties")
+                .and_then(|properties| properties.get(name))
+                .is_none()
+            {
                 self.fail(at, &format!("requires `{name}`, which is no property"));
             }
         }
-        for (name, part) in object.get("$defs").and_then(Value::as_object).into_iter().flatten() {
+        for (name, part) in object
+            .get("$defs")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             self.characters += name.chars().count();
             self.schema(part, &format!("{at}/$defs/{name}"), 0, each);
         }
@@ -98,7 +130,13 @@ impl<'s> Walk<'s> {
             }
         }
         for keyword in ["anyOf", "prefixItems"] {
-            for (index, part) in object.get(keyword).and_then(Value::as_array).into_iter().flatten().enumerate() {
+            for (index, part) in object
+                .get(keyword)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .enumerate()
+            {
                 self.schema(part, &format!("{at}/{keyword}/{index}"), level, each);
             }
         }
@@ -113,19 +151,26 @@ impl<'s> Walk<'s> {
 
 /// Whether a value of this type is taken.
 pub fn has_type(object: &Map<String, Value>, name: &str) -> bool {
-    object
-        .get("type")
-        .is_some_and(|kind| kind == name || kind.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == name)))
+    object.get("type").is_some_and(|kind| {
+        kind == name
+            || kind
+                .as_array()
+                .is_some_and(|kinds| kinds.iter().any(|kind| kind == name))
+    })
 }
 
 /// Whether a definition leads to itself.
 pub fn is_recursive(schema: &Value) -> Option<String> {
     fn references<'s>(value: &'s Value, found: &mut Vec<&'s str>) {
         match value {
-            Value::Object(members) => members.iter().for_each(|(name, member)| match member.as_str() {
-                Some(text) if name == "$ref" => found.push(text),
-                _ => references(member, found),
-            }),
+            Value::Object(members) => {
+                members
+                    .iter()
+                    .for_each(|(name, member)| match member.as_str() {
+                        Some(text) if name == "$ref" => found.push(text),
+                        _ => references(member, found),
+                    })
+            }
             Value::Array(items) => items.iter().for_each(|item| references(item, found)),
             _ => {}
         }
@@ -136,7 +181,10 @@ pub fn is_recursive(schema: &Value) -> Option<String> {
         while let Some(next) = todo.pop() {
             let mut found = Vec::new();
             references(definitions.get(next)?, &mut found);
-            for reference in found.iter().filter_map(|text| text.strip_prefix("#/$defs/")) {
+            for reference in found
+                .iter()
+                .filter_map(|text| text.strip_prefix("#/$defs/"))
+            {
                 if reference == name {
                     return Some(format!("{name} leads to itself"));
                 }

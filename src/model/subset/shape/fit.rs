@@ -18,7 +18,11 @@ pub enum Form {
 
 impl Form {
     fn name(self, member: &Member) -> &str {
-        if self == Self::Own { &member.name } else { &member.asked }
+        if self == Self::Own {
+            &member.name
+        } else {
+            &member.asked
+        }
     }
 }
 
@@ -33,7 +37,12 @@ impl<'s> Names<'s> {
         if members.len() <= 16 {
             return Self::Few(members, form);
         }
-        Self::Many(members.iter().map(|member| (form.name(member), member)).collect())
+        Self::Many(
+            members
+                .iter()
+                .map(|member| (form.name(member), member))
+                .collect(),
+        )
     }
 
     pub fn find(&self, name: &str) -> Option<&'s Member> {
@@ -54,15 +63,28 @@ pub struct Fit<'s> {
 
 impl<'s> Fit<'s> {
     pub fn new(shapes: &'s Shapes, form: Form) -> Self {
-        Self { shapes, form, known: HashMap::new(), looks: 0 }
+        Self {
+            shapes,
+            form,
+            known: HashMap::new(),
+            looks: 0,
+        }
     }
 
     /// The first that fits and leaves nothing out; else the first that fits; else the first of the value's type.
     pub fn choose(&mut self, shapes: &'s [Shape], value: &Value) -> Option<&'s Shape> {
-        let fitting: Vec<&'s Shape> = shapes.iter().filter(|shape| self.fits(shape, value)).collect();
-        let whole = fitting.iter().copied().find(|shape| !self.leaves_out(shape, value));
+        let fitting: Vec<&'s Shape> = shapes
+            .iter()
+            .filter(|shape| self.fits(shape, value))
+            .collect();
+        let whole = fitting
+            .iter()
+            .copied()
+            .find(|shape| !self.leaves_out(shape, value));
         whole.or_else(|| fitting.first().copied()).or_else(|| {
-            let mut near = shapes.iter().filter(|shape| self.kinds(shape, 0).has(Kinds::of(value)));
+            let mut near = shapes
+                .iter()
+                .filter(|shape| self.kinds(shape, 0).has(Kinds::of(value)));
             near.next()
         })
     }
@@ -76,9 +98,9 @@ impl<'s> Fit<'s> {
             }
             (Shape::Entries(_), Value::Array(entries)) => entries.is_empty(),
             (Shape::Entries(_), Value::Object(found)) => found.is_empty(),
-            (Shape::Either(shapes), value) => {
-                !shapes.iter().any(|shape| self.fits(shape, value) && !self.leaves_out(shape, value))
-            }
+            (Shape::Either(shapes), value) => !shapes
+                .iter()
+                .any(|shape| self.fits(shape, value) && !self.leaves_out(shape, value)),
             _ => false,
         }
     }
@@ -96,9 +118,11 @@ impl<'s> Fit<'s> {
                     Kinds(32)
                 }
             }
-            Shape::Either(shapes) if depth < 8 => {
-                Kinds(shapes.iter().fold(0, |kinds, shape| kinds | self.kinds(shape, depth + 1).0))
-            }
+            Shape::Either(shapes) if depth < 8 => Kinds(
+                shapes
+                    .iter()
+                    .fold(0, |kinds, shape| kinds | self.kinds(shape, depth + 1).0),
+            ),
             Shape::Either(_) | Shape::Named(_) => Kinds::ALL,
         }
     }
@@ -106,7 +130,8 @@ impl<'s> Fit<'s> {
     fn fits(&mut self, shape: &Shape, value: &Value) -> bool {
         let shape = self.shapes.named(shape);
         if let Shape::Same(kinds, values) = shape {
-            return kinds.has(Kinds::of(value)) && (values.is_empty() || values.iter().any(|known| equal(known, value)));
+            return kinds.has(Kinds::of(value))
+                && (values.is_empty() || values.iter().any(|known| equal(known, value)));
         }
         let place = (std::ptr::from_ref(shape), std::ptr::from_ref(value));
         if let Some(known) = self.known.get(&place) {
@@ -117,14 +142,19 @@ impl<'s> Fit<'s> {
             return true;
         }
         let fits = match (shape, value) {
-            (Shape::Object(members, extra), Value::Object(found)) => self.object(members, extra, found),
+            (Shape::Object(members, extra), Value::Object(found)) => {
+                self.object(members, extra, found)
+            }
             (Shape::Entries(shape), Value::Object(found)) if self.form == Form::Own => {
                 found.values().all(|value| self.fits(shape, value))
             }
-            (Shape::Entries(shape), Value::Array(entries)) if self.form == Form::Asked => self.entries(shape, entries),
-            (Shape::Array(first, items), Value::Array(found)) => {
-                found.iter().enumerate().all(|(at, item)| self.fits(first.get(at).unwrap_or(items), item))
+            (Shape::Entries(shape), Value::Array(entries)) if self.form == Form::Asked => {
+                self.entries(shape, entries)
             }
+            (Shape::Array(first, items), Value::Array(found)) => found
+                .iter()
+                .enumerate()
+                .all(|(at, item)| self.fits(first.get(at).unwrap_or(items), item)),
             (Shape::Either(shapes), value) => shapes.iter().any(|shape| self.fits(shape, value)),
             (Shape::Text, _) if self.form == Form::Own => true,
             (Shape::Text, Value::Object(found)) => super::read(found).is_some(),
@@ -150,18 +180,24 @@ impl<'s> Fit<'s> {
         match (extra, self.form) {
             (Extra::None, _) | (Extra::Left, Form::Asked) => others.next().is_none(),
             (Extra::Left, Form::Own) => true,
-            (Extra::Same(shape), _) | (Extra::Entries(_, shape), Form::Own) => others.all(|(_, value)| self.fits(shape, value)),
-            (Extra::Entries(name, shape), Form::Asked) => others.all(|(other, value)| match value {
-                Value::Array(entries) if other == name => self.entries(shape, entries),
-                _ => false,
-            }),
+            (Extra::Same(shape), _) | (Extra::Entries(_, shape), Form::Own) => {
+                others.all(|(_, value)| self.fits(shape, value))
+            }
+            (Extra::Entries(name, shape), Form::Asked) => {
+                others.all(|(other, value)| match value {
+                    Value::Array(entries) if other == name => self.entries(shape, entries),
+                    _ => false,
+                })
+            }
         }
     }
 
     fn entries(&mut self, shape: &Shape, entries: &[Value]) -> bool {
         entries.iter().all(|entry| match entry.as_object() {
             Some(entry) if entry.len() == 2 && entry.get("key").is_some_and(Value::is_string) => {
-                entry.get("value").is_some_and(|value| self.fits(shape, value))
+                entry
+                    .get("value")
+                    .is_some_and(|value| self.fits(shape, value))
             }
             _ => false,
         })
@@ -171,7 +207,9 @@ impl<'s> Fit<'s> {
 /// As JSON Schema has it: 1 is 1.0.
 fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || one.as_f64() == other.as_f64()
+        }
         (one, other) => one == other,
     }
 }

@@ -36,7 +36,9 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn container() -> impl Strategy<Value = Value> {
-    value().prop_filter("objects and arrays", |value| value.is_object() || value.is_array())
+    value().prop_filter("objects and arrays", |value| {
+        value.is_object() || value.is_array()
+    })
 }
 
 /// How a model might write it.
@@ -52,17 +54,32 @@ struct Style {
 }
 
 fn style() -> impl Strategy<Value = Style> {
-    let comments = prop::sample::select(vec!["", " ", "\n", " // it's \"one\"\n", "/* [two, { */", " # three\n", "\u{a0}"]);
-    (prop::sample::select(vec!['"', '\'', '`', '“']), any::<[bool; 4]>(), comments, prop::sample::select(vec![",", " , ", ",\n"]))
-        .prop_map(|(quote, [python, trailing_comma, bare_keys, raw_lines], comment, comma)| Style {
-            quote,
-            python,
-            trailing_comma,
-            comment,
-            bare_keys,
-            raw_lines,
-            comma,
-        })
+    let comments = prop::sample::select(vec![
+        "",
+        " ",
+        "\n",
+        " // it's \"one\"\n",
+        "/* [two, { */",
+        " # three\n",
+        "\u{a0}",
+    ]);
+    (
+        prop::sample::select(vec!['"', '\'', '`', '“']),
+        any::<[bool; 4]>(),
+        comments,
+        prop::sample::select(vec![",", " , ", ",\n"]),
+    )
+        .prop_map(
+            |(quote, [python, trailing_comma, bare_keys, raw_lines], comment, comma)| Style {
+                quote,
+                python,
+                trailing_comma,
+                comment,
+                bare_keys,
+                raw_lines,
+                comma,
+            },
+        )
 }
 
 impl Style {
@@ -114,22 +131,29 @@ impl Style {
             match c {
                 '\\' => out.push_str("\\\\"),
                 '\n' if !self.raw_lines => out.push_str("\\n"),
-                '"' | '”' | '“' | '‟' if matches!(self.quote, '"' | '“') => out.extend(['\\', c]),
+                '"' | '”' | '“' | '‟' if matches!(self.quote, '"' | '“') => {
+                    out.extend(['\\', c])
+                }
                 '`' | '´' if self.quote == '`' => out.extend(['\\', c]),
                 _ if c == self.quote => out.extend(['\\', c]),
                 _ => out.push(c),
             }
         }
-        out.push(if self.quote == '“' { '”' } else { self.quote });
+        out.push(if self.quote == '“' {
+            '”'
+        } else {
+            self.quote
+        });
     }
 }
 
 /// Pieces of which hostile texts are made.
 fn shards() -> impl Strategy<Value = String> {
     let shard = prop::sample::select(vec![
-        "{", "}", "[", "]", ",", ":", "\"", "'", "`", "```", "\n```\n", "~~~", "“", "”", "\\", "\\u", "d83d", "\n", "\n\n", " ",
-        "\u{a0}", "\u{feff}", "a", "\"a\"", "\"a\":", "1", "-", ".", "...", "e9", "true", "None", "//", "/*", "*/", "#",
-        "<think>", "</think>", "<", "\"\"\"", "'''", "é", "😀", "=>", "\0",
+        "{", "}", "[", "]", ",", ":", "\"", "'", "`", "```", "\n```\n", "~~~", "“", "”", "\\",
+        "\\u", "d83d", "\n", "\n\n", " ", "\u{a0}", "\u{feff}", "a", "\"a\"", "\"a\":", "1", "-",
+        ".", "...", "e9", "true", "None", "//", "/*", "*/", "#", "<think>", "</think>", "<",
+        "\"\"\"", "'''", "é", "😀", "=>", "\0",
     ]);
     prop::collection::vec(shard, 0..60).prop_map(|shards| shards.concat())
 }

@@ -22,7 +22,9 @@ fn schemas() -> Vec<Schema> {
         json!({"enum": ["a", "b", 1]}),
         json!({}),
     ];
-    all.iter().map(|schema| Schema::compile(&schema.to_string()).unwrap()).collect()
+    all.iter()
+        .map(|schema| Schema::compile(&schema.to_string()).unwrap())
+        .collect()
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -64,7 +66,12 @@ fn value() -> impl Strategy<Value = Value> {
         let members = prop::collection::vec((key.clone(), inner.clone()), 0..5);
         prop_oneof![
             prop::collection::vec(inner, 0..5).prop_map(Value::from),
-            members.prop_map(|members| Value::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+            members.prop_map(|members| Value::Object(
+                members
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect()
+            )),
         ]
     })
 }
@@ -110,22 +117,45 @@ proptest! {
 #[test]
 fn the_work_is_bounded_by_the_size() {
     let schemas = schemas();
-    let nested = |open: &str, depth: usize, close: &str| format!("{}\"x\"{}", open.repeat(depth), close.repeat(depth));
-    let strings = (0..40).fold("1".to_owned(), |text, _| if text.len() < 20_000 { format!("[{}]", json!(text)) } else { text });
+    let nested = |open: &str, depth: usize, close: &str| {
+        format!("{}\"x\"{}", open.repeat(depth), close.repeat(depth))
+    };
+    let strings = (0..40).fold("1".to_owned(), |text, _| {
+        if text.len() < 20_000 {
+            format!("[{}]", json!(text))
+        } else {
+            text
+        }
+    });
     let texts = [
         nested("[", 100, "]"),
         nested("{\"a\": ", 100, "}"),
         nested("{\"a\": [", 60, "]}"),
         nested("{\"data\": ", 100, "}"),
         strings,
-        format!("[{}]", "{\"ID\": \"x\", \"a\": [\"y\"]},".repeat(2000).trim_end_matches(',')),
-        format!("{{{}}}", (0..3000).map(|n| format!("\"k{n}\": \"{n}\"")).collect::<Vec<_>>().join(",")),
+        format!(
+            "[{}]",
+            "{\"ID\": \"x\", \"a\": [\"y\"]},"
+                .repeat(2000)
+                .trim_end_matches(',')
+        ),
+        format!(
+            "{{{}}}",
+            (0..3000)
+                .map(|n| format!("\"k{n}\": \"{n}\""))
+                .collect::<Vec<_>>()
+                .join(",")
+        ),
     ];
     for text in texts {
         let value: Value = serde_json::from_str(&text).unwrap();
         for schema in &schemas {
             let (_, visits) = schema.coerced_counted(&value);
-            assert!(visits <= 48 * text.len() + 4096, "{visits} visits for {} bytes", text.len());
+            assert!(
+                visits <= 48 * text.len() + 4096,
+                "{visits} visits for {} bytes",
+                text.len()
+            );
         }
     }
 }

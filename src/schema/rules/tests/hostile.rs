@@ -4,7 +4,12 @@ use super::*;
 
 /// Runs on a stack that is an eighth of what the runtime's workers have.
 fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
-    std::thread::Builder::new().stack_size(256 * 1024).spawn(work).unwrap().join().unwrap();
+    std::thread::Builder::new()
+        .stack_size(256 * 1024)
+        .spawn(work)
+        .unwrap()
+        .join()
+        .unwrap();
 }
 
 #[track_caller]
@@ -17,7 +22,8 @@ fn within(limit: Duration, work: impl FnOnce()) {
 #[test]
 fn what_is_deep_is_refused_before_it_takes_the_stack() {
     on_a_small_stack(|| {
-        let repeated = |text: &str, end: &str| format!("{}true{}", text.repeat(1300), end.repeat(1300));
+        let repeated =
+            |text: &str, end: &str| format!("{}true{}", text.repeat(1300), end.repeat(1300));
         for expression in [
             repeated("(", ")"),
             repeated("[", "]"),
@@ -34,7 +40,10 @@ fn what_is_deep_is_refused_before_it_takes_the_stack() {
         ] {
             let error = refused(&expression);
             let words = &error.detail;
-            assert!(words.contains("levels") || words.contains("expected"), "{words}");
+            assert!(
+                words.contains("levels") || words.contains("expected"),
+                "{words}"
+            );
         }
         // What is long and not deep.
         let long = format!("true{}", "&&true".repeat(680));
@@ -57,7 +66,9 @@ fn what_takes_too_long_ends_within_the_budget() {
     let numbers: Vec<_> = (0..10_000).collect();
     let data = json!({"n": numbers, "text": "ab".repeat(250_000), "objects": vec![json!({"a": 1, "b": [1, 2, 3]}); 1000]});
     let input = "ab".repeat(500_000);
-    let doubling = (0..20).fold("data.text".to_owned(), |all, _| format!("[{all}].map(t, t + t)[0]"));
+    let doubling = (0..20).fold("data.text".to_owned(), |all, _| {
+        format!("[{all}].map(t, t + t)[0]")
+    });
     for expression in [
         "data.n.all(a, data.n.all(b, a + b >= 0))",
         "data.n.all(a, data.n.all(b, data.n.all(c, data.n.all(d, true))))",
@@ -75,18 +86,36 @@ fn what_takes_too_long_ends_within_the_budget() {
     ] {
         let rules = rules(&[expression]);
         within(Duration::from_secs(3), || {
-            let fault = rules.faults(&data, &input).pop().unwrap_or_else(|| panic!("{expression} is cheap"));
-            assert!(fault.message.contains("too much work"), "{expression}: {}", fault.message);
+            let fault = rules
+                .faults(&data, &input)
+                .pop()
+                .unwrap_or_else(|| panic!("{expression} is cheap"));
+            assert!(
+                fault.message.contains("too much work"),
+                "{expression}: {}",
+                fault.message
+            );
         });
     }
     // Together they have one budget.
     let many = rules(&["data.n.all(a, data.n.all(b, true))"; 100]);
-    within(Duration::from_secs(3), || assert_eq!(many.faults(&data, "").len(), 20));
+    within(Duration::from_secs(3), || {
+        assert_eq!(many.faults(&data, "").len(), 20)
+    });
     // What is large and not hostile has room enough.
-    let fine = rules(&["data.n.all(a, a >= 0)", "data.objects.all(o, o.b.sum() == 6 && o.a > 0)", "input.size() > 10"]);
+    let fine = rules(&[
+        "data.n.all(a, a >= 0)",
+        "data.objects.all(o, o.b.sum() == 6 && o.a > 0)",
+        "input.size() > 10",
+    ]);
     assert_eq!(fine.faults(&data, &input), []);
-    assert!(fine.is_slow_for(100_000, 0) && !fine.is_slow_for(50, 0) && fine.is_slow_for(50, 1 << 20));
-    for open in ["[1, 2].all(a, a > 0)", "data.n.map(a, [a, a]).all(b, b != [])"] {
+    assert!(
+        fine.is_slow_for(100_000, 0) && !fine.is_slow_for(50, 0) && fine.is_slow_for(50, 1 << 20)
+    );
+    for open in [
+        "[1, 2].all(a, a > 0)",
+        "data.n.map(a, [a, a]).all(b, b != [])",
+    ] {
         assert!(rules(&[open]).is_slow_for(2, 0), "{open}");
     }
     assert!(!Rules::default().is_slow_for(1 << 30, 1 << 30));
@@ -97,11 +126,15 @@ fn what_takes_too_long_ends_within_the_budget() {
 
 #[test]
 fn compiling_takes_little() {
-    let patterns: Vec<_> = (0..30).map(|n| format!("input.matches('(?:a|b|{n}){{200}}')")).collect();
+    let patterns: Vec<_> = (0..30)
+        .map(|n| format!("input.matches('(?:a|b|{n}){{200}}')"))
+        .collect();
     let patterns: Vec<_> = patterns.iter().map(String::as_str).collect();
     within(Duration::from_secs(2), || drop(rules(&patterns)));
     let list = format!("[{}] == data", "1,".repeat(2000));
-    within(Duration::from_secs(2), || drop(rules(&vec![list.as_str(); 16])));
+    within(Duration::from_secs(2), || {
+        drop(rules(&vec![list.as_str(); 16]))
+    });
 }
 
 /// Pieces of which something like a rule is made.
@@ -183,7 +216,8 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 20, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::hash_map("[a-b]", inner, 0..3).prop_map(|members| Value::Object(members.into_iter().collect())),
+            prop::collection::hash_map("[a-b]", inner, 0..3)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     })
 }
