@@ -1,7 +1,7 @@
 //! The composition root: makes the parts from the configuration, joins them, runs the server, and drains it.
 
-mod callers;
-mod extractor;
+mod build_extractor;
+mod caller_reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::extract::Extractor;
+use crate::extraction::Extractor;
 use crate::http::{self, Lifecycle, Parts};
 use crate::jobs::store::Store as _;
-use crate::jobs::{self, Ends, Jobs, Sqlite};
+use crate::jobs::{self, Jobs, Shutdown, Sqlite};
 use crate::net::{self, Reach};
 use crate::schema::Registry;
 use crate::telemetry;
-use callers::Callers;
-use extractor::extractor;
+use build_extractor::extractor;
+use caller_reload::Callers;
 
 /// After the grace, how long a reply may take to say that it ends early.
-const FAREWELL: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves until `stop` is cancelled, then drains.
 ///
@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// When a part cannot be made, or the address cannot be bound.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     prepare_data_dir(&config)?;
-    let server = Server::bind(config, Keeps::Jobs).await?;
+    let server = Server::bind(config, Persistence::Jobs).await?;
     tracing::info!("{}", welcome(&server.extractor, server.address));
     server.run(stop).await;
     Ok(())
@@ -55,17 +55,17 @@ pub struct Server {
 
 /// What outlives a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeps {
+pub enum Persistence {
     /// Its jobs, in the data folder, which is then its own.
     Jobs,
     /// Nothing: it is there for one command, beside a server that may be running on the same folder.
-    Nothing,
+    Ephemeral,
 }
 
 impl Server {
     /// # Errors
     /// When a part cannot be made, or the address cannot be bound.
-    pub async fn bind(config: Config, keeps: Keeps) -> anyhow::Result<Self> {
+    pub async fn bind(config: Config, keeps: Persistence) -> anyhow::Result<Self> {
         let metrics = telemetry::start_metrics().context("the metrics cannot be started")?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -75,7 +75,7 @@ impl Server {
             .context("the bound address cannot be read")?;
         let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
         let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
-        let scratch = (keeps == Keeps::Nothing)
+        let scratch = (keeps == Persistence::Ephemeral)
             .then(Scratch::new)
             .transpose()
             .context("a folder for the while cannot be made")?;
@@ -167,7 +167,7 @@ impl Server {
         drop(serving.await);
         lifecycle.tasks.close();
         // What is still open after the farewell ends with the process.
-        drop(tokio::time::timeout(FAREWELL, lifecycle.tasks.wait()).await);
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, lifecycle.tasks.wait()).await);
         tracing::info!("stopped");
     }
 }
@@ -213,7 +213,7 @@ fn jobs(
         retention: config.jobs.retention,
         max_running_per_caller: config.jobs.max_running_per_caller.get() as usize,
     };
-    let ends = Ends {
+    let ends = Shutdown {
         draining: lifecycle.draining.clone(),
         ended: lifecycle.ended.clone(),
         work: lifecycle.work.clone(),
@@ -249,7 +249,7 @@ async fn drain(lifecycle: &Lifecycle, grace: Duration) {
         "the grace is over; what is left ends now"
     );
     lifecycle.ended.cancel();
-    drop(tokio::time::timeout(FAREWELL, lifecycle.work.wait()).await);
+    drop(tokio::time::timeout(CLOSE_TIMEOUT, lifecycle.work.wait()).await);
 }
 
 /// Histograms keep their raw values until this is called.
@@ -290,7 +290,7 @@ fn welcome(extractor: &Extractor, address: SocketAddr) -> String {
 /// Asks the server at this address whether it is alive. Success when it says so.
 #[must_use]
 pub fn healthcheck(listen: SocketAddr) -> std::process::ExitCode {
-    match ask_health(listen) {
+    match check_health(listen) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!(
@@ -302,7 +302,7 @@ pub fn healthcheck(listen: SocketAddr) -> std::process::ExitCode {
     }
 }
 
-fn ask_health(listen: SocketAddr) -> std::io::Result<()> {
+fn check_health(listen: SocketAddr) -> std::io::Result<()> {
     use std::io::{Error, Read, Write};
     const PATIENCE: Duration = Duration::from_secs(3);
     let ip = if listen.ip().is_unspecified() {

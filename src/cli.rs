@@ -5,21 +5,21 @@
 //! journal; and the output is written from that in input order. It knows the server by its HTTP contract alone.
 
 mod args;
-mod exchange;
-mod feed;
-mod host;
-mod journal;
+mod checkpoint;
 mod output;
 mod progress;
 mod reader;
+mod result_sink;
 mod run;
-mod sink;
 mod source;
-mod spec;
+mod spec_file;
+mod target_server;
+mod transfer;
+mod upload_queue;
 
 pub use args::Args;
-pub use host::Host;
 pub use run::run;
+pub use target_server::TargetServer;
 
 /// It was told to stop.
 #[derive(Debug, thiserror::Error)]

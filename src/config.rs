@@ -7,7 +7,6 @@
 //! This module knows nothing of the parts that it configures; each is handed its own section by value.
 
 mod args;
-mod budget;
 mod cache;
 mod callers;
 mod environment;
@@ -16,22 +15,23 @@ mod file;
 mod headers;
 mod jobs;
 mod keys;
-mod kind;
 mod limits;
 mod local;
 mod log;
-mod missing;
+mod mask;
 mod model_name;
 mod models;
+mod parsers;
 mod print;
+mod provider_hint;
 mod providers;
-mod secret;
 mod section;
 mod server;
 mod setting;
 mod sources;
 mod url;
-mod value;
+mod warnings;
+mod wire_kind;
 
 #[cfg(test)]
 mod tests;
@@ -51,7 +51,6 @@ pub use cache::Cache;
 pub use callers::{Caller, Quota, join_callers, read_callers};
 pub use error::Error;
 pub use jobs::Jobs;
-pub use kind::Kind;
 pub use limits::Limits;
 pub use local::Local;
 pub use log::{Format, Log};
@@ -62,6 +61,7 @@ pub use providers::{LOCAL, Provider, Rate};
 pub use server::Server;
 pub use setting::Origin;
 pub use url::Url;
+pub use wire_kind::WireKind;
 
 /// The whole configuration, for the composition root alone: it hands each part its section.
 #[derive(Debug, Clone)]
@@ -141,7 +141,7 @@ impl Config {
         let settings = sources::gather(args, &environment, &read_file)?;
         let reader = Reader::new(&environment, &read_file);
         let config = Self::read(Section::root(&reader, settings))?;
-        let warnings = budget::warning(&config).into_iter().collect();
+        let warnings = warnings::warning(&config).into_iter().collect();
         Ok(Loaded {
             config,
             origins: reader.into_record(),
@@ -158,15 +158,15 @@ impl Config {
         let listen = root.get(
             "listen",
             "127.0.0.1:8080",
-            value::text(LISTEN, listen_address),
+            parsers::text(LISTEN, listen_address),
         )?;
         let model = root.find(
             "model",
-            value::text("a string", |text| Some(text.to_owned())),
+            parsers::text("a string", |text| Some(text.to_owned())),
         )?;
-        let data_dir = root.get("data_dir", "./data", value::path)?;
-        let schemas_dir = root.find("schemas_dir", value::path)?;
-        let callers_file = root.find("callers_file", value::path)?;
+        let data_dir = root.get("data_dir", "./data", parsers::path)?;
+        let schemas_dir = root.find("schemas_dir", parsers::path)?;
+        let callers_file = root.find("callers_file", parsers::path)?;
         let mut server = root.child("server")?;
         let mut callers = callers::of_keys(&mut server)?;
         let server = Server::read(server)?;

@@ -32,7 +32,7 @@ pub use stream::stream;
 
 use serde_json::Value;
 
-use crate::model::{Error, Plain};
+use crate::types::{Error, StrictJson};
 
 /// A target with its name, which is that of its binary and of its folder in the corpus.
 pub type Target = (&'static str, fn(&[u8]));
@@ -54,7 +54,9 @@ const MOST_WORDS_BYTES: usize = 4096;
 
 /// JSON as it stands, if it is some.
 fn plain(text: &[u8]) -> Option<Value> {
-    serde_json::from_slice(text).ok().map(|Plain(value)| value)
+    serde_json::from_slice(text)
+        .ok()
+        .map(|StrictJson(value)| value)
 }
 
 /// Levels of arrays and objects.

@@ -2,25 +2,25 @@
 //! axum or a status code; how an item is extracted is not known here.
 
 mod batch;
-mod body;
 mod connection;
-mod docs;
+mod content_negotiation;
 mod extract;
 mod guard;
+mod index;
 mod jobs;
-mod json;
-mod lines;
-mod negotiate;
-mod ordered;
-mod page;
+mod json_array_writer;
+mod json_body;
+mod ndjson_reader;
+mod openapi;
+mod ops;
 mod problem;
 mod query;
-mod reply;
+mod request_body;
+mod response_stream;
+mod responses;
 mod schemas;
-mod service;
-mod shapes;
+mod stall_watchdog;
 mod streams;
-mod upload;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -37,11 +37,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use connection::serve;
-pub use docs::document;
 pub use jobs::form as job_form;
+pub use openapi::document;
 
 use crate::config;
-use crate::extract::Extractor;
+use crate::extraction::Extractor;
 use crate::jobs::Jobs;
 use crate::net::Reach;
 pub use guard::Keys;
@@ -104,7 +104,7 @@ const CORS_MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// Every route: the table of contents.
 fn routes() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::with_openapi(docs::skeleton())
+    OpenApiRouter::with_openapi(openapi::skeleton())
         .routes(routes!(extract::extract))
         .routes(routes!(batch::extract_batch))
         .routes(routes!(jobs::create_job, jobs::list_jobs))
@@ -115,12 +115,12 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(jobs::retry_job))
         .routes(routes!(schemas::list))
         .routes(routes!(schemas::get, schemas::put, schemas::delete))
-        .routes(routes!(service::models))
-        .routes(routes!(service::limits))
-        .routes(routes!(service::healthz))
-        .routes(routes!(service::readyz))
-        .routes(routes!(service::metrics))
-        .routes(routes!(service::version))
+        .routes(routes!(ops::models))
+        .routes(routes!(ops::limits))
+        .routes(routes!(ops::healthz))
+        .routes(routes!(ops::readyz))
+        .routes(routes!(ops::metrics))
+        .routes(routes!(ops::version))
 }
 
 /// The whole service as one tower service.
@@ -137,7 +137,7 @@ pub fn router(parts: Parts) -> Router {
         max_line_bytes: parts.server.max_line_bytes,
         max_ordered_bytes: parts.limits.max_ordered_bytes,
         room: Arc::new(Semaphore::new(
-            body::kibibytes(parts.limits.max_queue_bytes) as usize,
+            request_body::kibibytes(parts.limits.max_queue_bytes) as usize,
         )),
         extractor: parts.extractor,
         lifecycle: parts.lifecycle,
@@ -146,8 +146,8 @@ pub fn router(parts: Parts) -> Router {
     });
     let (router, document) = routes().split_for_parts();
     let router = router
-        .merge(docs::reference(&document))
-        .route("/", axum::routing::get(page::index))
+        .merge(openapi::reference(&document))
+        .route("/", axum::routing::get(index::index))
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::clone(&shared))
         .layer(axum::middleware::from_fn_with_state(shared, guard::guard));
@@ -183,19 +183,19 @@ type Chunk = Bytes;
 /// What reads the bytes of a request, for the fuzzers.
 #[cfg(any(test, fuzzing, doc))]
 pub(crate) mod readers {
-    pub use super::json::parse;
-    pub use super::lines::Lines;
+    pub use super::json_body::parse;
+    pub use super::ndjson_reader::NdjsonReader;
     pub use super::query::batch;
 
     /// NDJSON that comes in these pieces.
-    pub fn lines(pieces: &[Vec<u8>], max_line_bytes: usize) -> Lines {
+    pub fn lines(pieces: &[Vec<u8>], max_line_bytes: usize) -> NdjsonReader {
         let pieces: Vec<_> = pieces
             .iter()
             .cloned()
             .map(Ok::<_, std::io::Error>)
             .collect();
         let body = axum::body::Body::from_stream(futures_util::stream::iter(pieces));
-        Lines::new(
+        NdjsonReader::new(
             body.into_data_stream(),
             max_line_bytes,
             std::sync::Arc::default(),

@@ -6,21 +6,21 @@
 //!
 //! Knows nothing of the server's HTTP.
 
+mod crash_quarantine;
 mod create;
-mod feed;
-mod follow;
-pub mod link;
-mod live;
-mod mac;
-mod prepare;
-mod record;
-mod run;
-mod runner;
+mod event_follower;
+mod hmac;
+mod input_stream;
+mod job_run;
+mod job_scheduler;
+mod job_spec;
+mod load_job;
+mod progress;
+pub mod signed_link;
 mod sqlite;
 pub mod store;
-mod suspects;
-mod tell;
 pub mod webhook;
+mod webhook_delivery;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,17 +32,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use create::{Created, Creation};
-pub use follow::{Follower, Page, Told};
-pub use live::Pace;
+pub use event_follower::{FollowEvent, Follower, Page};
+pub use progress::JobRate;
 pub use sqlite::Sqlite;
 
-use crate::extract::Extractor;
+use crate::extraction::Extractor;
 use crate::limits::CallerId;
-use crate::model::{Code, Error, Outcome};
 use crate::net::Client;
 use crate::telemetry::JobMeters;
-use live::Live;
-use store::{Event, ItemStatus, Job, JobKey, Millis, Order, Store, StoreError};
+use crate::types::{Code, Error, Outcome};
+use progress::JobProgress;
+use store::{Event, ItemStatus, Job, JobKey, Millis, ResultOrder, Store, StoreError};
 
 /// How jobs are kept.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,7 @@ pub struct Config {
 
 /// The form in which callers are told, which the layer above knows. All of it is JSON.
 #[derive(Debug, Clone, Copy)]
-pub struct Form {
+pub struct Renderers {
     /// An item's result; the text is the id of the request that made the job.
     pub result: fn(&Outcome, &str) -> Vec<u8>,
     /// The last event of a job that has ended.
@@ -68,7 +68,7 @@ pub struct Form {
 
 /// What ends the work, from the outside in.
 #[derive(Debug, Clone, Default)]
-pub struct Ends {
+pub struct Shutdown {
     /// Nothing more is taken up.
     pub draining: CancellationToken,
     /// What is in flight is given up.
@@ -84,13 +84,13 @@ pub struct Jobs(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    form: Form,
+    form: Renderers,
     store: Arc<dyn Store>,
     extractor: Arc<Extractor>,
-    ends: Ends,
+    ends: Shutdown,
     /// What is known of a job beside its store, for as long as it runs or somebody follows it.
-    lives: Mutex<HashMap<JobKey, Weak<Live>>>,
-    orders: mpsc::UnboundedSender<runner::Order>,
+    lives: Mutex<HashMap<JobKey, Weak<JobProgress>>>,
+    orders: mpsc::UnboundedSender<job_scheduler::JobCommand>,
     /// Something was removed whose room is not given back yet.
     is_untidy: AtomicBool,
     meters: JobMeters,
@@ -101,11 +101,11 @@ impl Jobs {
     #[must_use]
     pub fn start(
         config: Config,
-        form: Form,
+        form: Renderers,
         store: Arc<dyn Store>,
         extractor: Arc<Extractor>,
         webhooks: Client,
-        ends: Ends,
+        ends: Shutdown,
     ) -> Self {
         let (orders, taken) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -122,20 +122,20 @@ impl Jobs {
         shared
             .ends
             .work
-            .spawn(runner::run(Arc::clone(&shared), taken));
+            .spawn(job_scheduler::run(Arc::clone(&shared), taken));
         shared
             .ends
             .work
-            .spawn(tell::run(Arc::clone(&shared), webhooks));
+            .spawn(webhook_delivery::run(Arc::clone(&shared), webhooks));
         Self(shared)
     }
 
     /// Why no job can be made or worked on now.
     #[must_use]
-    pub fn unready(&self) -> Option<String> {
+    pub fn not_ready_reason(&self) -> Option<String> {
         self.0
             .store
-            .unready()
+            .not_ready_reason()
             .map(|error| format!("jobs cannot be recorded: {error}"))
     }
 
@@ -207,7 +207,7 @@ impl Jobs {
 
     /// How fast a job goes.
     #[must_use]
-    pub fn pace(&self, job: &Job) -> Pace {
+    pub fn pace(&self, job: &Job) -> JobRate {
         self.0
             .known(job.key)
             .map(|live| live.pace(job))
@@ -223,7 +223,7 @@ impl Jobs {
         let cancelled = self.0.surely(move |shared| async move {
             let is_new = shared.store.cancel(job.key).await?;
             if is_new {
-                shared.order(runner::Order::Cancel(job.key, job.caller));
+                shared.order(job_scheduler::JobCommand::Cancel(job.key, job.caller));
             }
             Ok(is_new)
         });
@@ -241,9 +241,12 @@ impl Jobs {
             return Ok((job, false));
         }
         let opened = self.0.surely(move |shared| async move {
-            let opened = shared.store.reopen(job.key).await?;
+            let opened = shared.store.requeue_failed(job.key).await?;
             if let Some(opened) = &opened {
-                shared.order(runner::Order::Run(opened.key, opened.caller.clone()));
+                shared.order(job_scheduler::JobCommand::Run(
+                    opened.key,
+                    opened.caller.clone(),
+                ));
             }
             Ok(opened)
         });
@@ -263,7 +266,7 @@ impl Jobs {
     pub async fn delete(&self, caller: CallerId, id: &str) -> Result<(), Error> {
         let job = self.get(caller, id).await?;
         let hidden = self.0.surely(move |shared| async move {
-            let is_hidden = shared.store.hide(job.key).await?;
+            let is_hidden = shared.store.soft_delete(job.key).await?;
             if is_hidden {
                 shared.remove(job.key);
             }
@@ -286,7 +289,7 @@ impl Jobs {
     pub async fn results(
         &self,
         job: &Job,
-        order: Order,
+        order: ResultOrder,
         only: Option<ItemStatus>,
         after: Option<u32>,
         limit: u32,
@@ -325,7 +328,7 @@ impl Shared {
         done.map_err(|error| unavailable(&error))
     }
 
-    fn order(&self, order: runner::Order) {
+    fn order(&self, order: job_scheduler::JobCommand) {
         // Without a runner the process ends.
         drop(self.orders.send(order));
     }
@@ -344,7 +347,7 @@ impl Shared {
         });
     }
 
-    fn known(&self, job: JobKey) -> Option<Arc<Live>> {
+    fn known(&self, job: JobKey) -> Option<Arc<JobProgress>> {
         self.lives
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -353,13 +356,13 @@ impl Shared {
     }
 
     /// What is known of a job that runs or is followed.
-    fn live(&self, job: &Job) -> Arc<Live> {
+    fn live(&self, job: &Job) -> Arc<JobProgress> {
         let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(live) = lives.get(&job.key).and_then(Weak::upgrade) {
             return live;
         }
         lives.retain(|_, live| live.strong_count() > 0);
-        let live = Arc::new(Live::new(job.last_event));
+        let live = Arc::new(JobProgress::new(job.last_event));
         lives.insert(job.key, Arc::downgrade(&live));
         live
     }

@@ -11,33 +11,33 @@
 //! | 6 | [`fuzzing`] | what the fuzzers and their property tests drive; not in the binary |
 //! | 5 | [`http`] | routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference |
 //! | 4 | [`jobs`] | durable jobs: make, run, record, follow; their store |
-//! | 3 | [`extract`] | one item: prompt, permit, call, parse, validate, ask again; many items: a stream to a stream |
+//! | 3 | [`extraction`] | one item: prompt, permit, call, parse, validate, ask again; many items: a stream to a stream |
 //! | 2 | [`schema`] | compile, bound, register, validate; an answer's text to JSON |
 //! | 2 | [`limits`] | fair queue, slots, buckets, backoff |
 //! | 2 | [`provider`] | one trait, a file for each wire format, the model built in |
 //! | 1 | [`config`] | file, environment and flags to parsed types |
 //! | 1 | [`net`] | the HTTP client |
 //! | 1 | [`telemetry`] | logs and metrics, and every name in them |
-//! | 0 | [`model`] | the contract's own types |
+//! | 0 | [`types`] | the contract's own types |
 //!
 //! # The way of a request
-//! `http` reads a body into one `Spec` and a stream of `Input`s. `extract::run` pulls them as its window moves; for each,
+//! `http` reads a body into one `Spec` and a stream of `Input`s. `extraction::run` pulls them as its window moves; for each,
 //! `Extractor::one` takes a permit from `limits`, calls the `provider`, has `schema` read and judge the answer, and asks again
-//! with what was wrong. The outcomes are one stream, and `http::reply` sends it in one of three forms: ordered, SSE, NDJSON.
+//! with what was wrong. The outcomes are one stream, and `http::response_stream` sends it in one of three forms: ordered, SSE, NDJSON.
 //! A single is a batch of one.
 
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod extract;
+pub mod extraction;
 #[cfg(any(test, fuzzing, doc))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
 pub mod jobs;
 pub mod limits;
-pub mod model;
 pub mod net;
 pub mod provider;
 pub mod schema;
 pub mod telemetry;
+pub mod types;

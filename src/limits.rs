@@ -11,44 +11,44 @@
 
 mod adaptive;
 mod admission;
-mod alarm;
+mod api_key_limits;
 pub mod backoff;
 mod breaker;
-mod bucket;
-mod caller;
-mod count;
-mod estimate;
-mod fair;
-mod key;
-mod model;
+mod caller_quota;
+mod fair_queue;
+mod model_limits;
 mod permit;
-mod pool;
-mod readings;
-mod retries;
-mod rolling;
-mod state;
-mod tokens;
+mod provider_limits;
+mod raii_counter;
+mod request_bucket;
+mod retry_budget;
+mod rolling_window;
+mod scheduler;
+mod snapshot;
+mod timer;
+mod token_bucket;
+mod token_estimator;
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-pub use admission::{Lane, Refused};
+pub use admission::{Admission, Refused};
+pub use api_key_limits::KeySet;
 pub use breaker::Health;
-pub use bucket::Rate;
-pub use caller::{Quota, Standing, Window};
-pub use estimate::tokens as guess_tokens;
-pub use fair::Class;
-pub use key::KeySet;
-pub use model::{Model, Terms};
-pub use permit::{Ask, Denied, InLine, Patience, Permit, Turn};
-pub use readings::{BreakerReading, BreakerState, Kind, Reading, RetryReading};
+pub use caller_quota::{Quota, QuotaStatus, Window};
+pub use fair_queue::Class;
+pub use model_limits::{Model, ModelLimits};
+pub use permit::{Denied, PendingPermit, Permit, PermitRequest, Priority, WaitBudget};
+pub use request_bucket::Rate;
+pub use snapshot::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBudgetSnapshot};
+pub use token_estimator::estimate_tokens as guess_tokens;
 
-use crate::model::Usage;
 use crate::telemetry;
-use permit::Stake;
-use pool::Holds;
-use state::State;
+use crate::types::Usage;
+use permit::CallCharge;
+use provider_limits::HeldResources;
+use scheduler::State;
 
 /// The limits of the whole process.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +89,7 @@ pub struct CallerId(pub u64);
 
 /// A request that wants to be let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Load {
+pub struct AdmissionRequest {
     pub class: Class,
     /// Where its calls go at first.
     pub pool: PoolId,
@@ -103,7 +103,7 @@ pub struct Load {
 
 /// What a call has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spent {
+pub enum UsageReport {
     /// It was refused, or never sent: what was reserved comes back.
     Nothing,
     /// It may have been worked for, and charged: what was reserved stays taken.
@@ -113,7 +113,7 @@ pub enum Spent {
 
 /// What a provider's headers say is left of its own limits. `None`: they do not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Remaining {
+pub struct RemainingQuota {
     pub requests: Option<u64>,
     pub tokens: Option<u64>,
 }
@@ -128,30 +128,30 @@ pub enum Pause {
 
 /// What became of a call, as far as limits are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
+pub struct CallReport {
     pub health: Health,
     /// The provider has too much to do.
     pub is_crowded: bool,
-    pub spent: Spent,
+    pub spent: UsageReport,
     /// The provider wants no call with this key for now.
     pub pause: Option<Pause>,
     /// The provider does not take this key, or its quota is used up for good.
     pub is_refused: bool,
-    pub remaining: Remaining,
+    pub remaining: RemainingQuota,
 }
 
-impl Report {
+impl CallReport {
     /// One that used nothing and says no more than this.
     #[must_use]
     pub const fn new(health: Health) -> Self {
-        let remaining = Remaining {
+        let remaining = RemainingQuota {
             requests: None,
             tokens: None,
         };
         Self {
             health,
             is_crowded: false,
-            spent: Spent::Nothing,
+            spent: UsageReport::Nothing,
             pause: None,
             is_refused: false,
             remaining,
@@ -167,7 +167,7 @@ pub struct Limits(Arc<Shared>);
 struct Shared {
     config: Config,
     state: Mutex<State>,
-    alarm: alarm::Alarm,
+    alarm: timer::Timer,
 }
 
 impl Shared {
@@ -196,7 +196,12 @@ impl Shared {
         changed
     }
 
-    fn finish(self: &Arc<Self>, stake: &Stake, holds: Option<Holds>, report: &Report) {
+    fn finish(
+        self: &Arc<Self>,
+        stake: &CallCharge,
+        holds: Option<HeldResources>,
+        report: &CallReport,
+    ) {
         let has_opened = self.change(|state, now| state.finish(stake, holds, report, now));
         if has_opened {
             let model = self.lock().name_of(&stake.model);
@@ -219,7 +224,7 @@ impl Limits {
         let shared = Arc::new(Shared {
             config,
             state: Mutex::new(state),
-            alarm: alarm::Alarm::default(),
+            alarm: timer::Timer::default(),
         });
         let ringing = Arc::downgrade(&shared);
         shared.alarm.start(move || match ringing.upgrade() {
@@ -234,7 +239,7 @@ impl Limits {
 
     /// The model of this name at a provider: the same one for everybody who asks it. The `terms` are those of the first.
     #[must_use]
-    pub fn model(&self, pool: PoolId, name: &str, terms: Terms) -> Arc<Model> {
+    pub fn model(&self, pool: PoolId, name: &str, terms: ModelLimits) -> Arc<Model> {
         self.0.lock().model(pool, name, terms, Instant::now())
     }
 
@@ -275,12 +280,12 @@ impl Limits {
     ///
     /// # Errors
     /// [`Refused`] when there is no room for a single item.
-    pub fn admit(&self, caller: CallerId, load: &Load) -> Result<Lane, Refused> {
+    pub fn admit(&self, caller: CallerId, load: &AdmissionRequest) -> Result<Admission, Refused> {
         let mut state = self.0.lock();
         let admitted = state.admit(caller, load, Instant::now())?;
         let counts_tokens = state.counts_tokens(caller);
         drop(state);
-        Ok(Lane::new(
+        Ok(Admission::new(
             Arc::clone(&self.0),
             load,
             caller,

@@ -126,7 +126,7 @@ fn batch(batch: &cli::Args, args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Who is asked: the server that is named, or one of this process's own, which logs only what goes wrong.
-fn host(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::Host> {
+fn host(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::TargetServer> {
     if let Some(url) = batch.server.clone().filter(|url| !url.is_empty()) {
         let set = args.set_beside(&["--model", "--log", "--log-format"]);
         anyhow::ensure!(
@@ -134,7 +134,7 @@ fn host(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::Host> {
             "{} is the server's own: set it where {url} is started",
             set.join(", ")
         );
-        return Ok(cli::Host::Running {
+        return Ok(cli::TargetServer::Running {
             url,
             key: std::env::var("EXTRACTD_API_KEY")
                 .ok()
@@ -150,7 +150,7 @@ fn host(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::Host> {
     }
     let loaded = load(&args, |name| !CLIENT.contains(&name))?;
     start_log(&loaded)?;
-    Ok(cli::Host::Own(Box::new(loaded.config)))
+    Ok(cli::TargetServer::Own(Box::new(loaded.config)))
 }
 
 /// SIGTERM, or Ctrl-C. A second one ends the process at once.

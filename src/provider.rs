@@ -4,27 +4,27 @@
 //! stands once, in `remote`. Knows nothing of limits, of retries, or of validating.
 
 mod anthropic;
-#[cfg(test)]
-mod fixture;
+mod capability_cache;
+pub mod dialects;
+mod error_body;
 mod gemini;
-mod hearing;
-mod learned;
-mod left;
-mod lesson;
+mod http_provider;
 #[cfg(feature = "local")]
 mod llama;
 #[cfg(feature = "local")]
-mod local;
+mod local_provider;
 mod ollama;
 mod openai;
+mod openai_responses;
 pub mod prompt;
-mod question;
-mod remote;
-mod responses;
-mod said;
-pub mod subsets;
-mod template;
-mod wire;
+mod rate_limit_headers;
+mod request_parts;
+mod request_template;
+mod stream_decoder;
+#[cfg(test)]
+mod test_fixture;
+mod unsupported_feature;
+mod wire_format;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,22 +34,22 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use anthropic::Anthropic;
+pub use error_body::{ErrorClass, UpstreamErrorBody};
 pub use gemini::Gemini;
-pub use lesson::{Lesson, Lessons, Vocabulary};
+pub use http_provider::HttpProvider;
 #[cfg(feature = "local")]
-pub use local::{Local, Options as LocalOptions};
+pub use local_provider::{LocalOptions, LocalProvider};
 pub use ollama::Ollama;
-pub use openai::{Door, OpenAi};
-pub use remote::Remote;
-pub use responses::Responses;
-pub use said::{Meaning, Said};
-pub use template::Template;
-pub use wire::{Draft, End, Form, Wire, Wrong};
+pub use openai::{Endpoint, OpenAi};
+pub use openai_responses::Responses;
+pub use request_template::RequestTemplate;
+pub use unsupported_feature::{ErrorPatterns, Unsupported, UnsupportedSet};
+pub use wire_format::{DecodeError, PartialAnswer, RequestShape, StreamEnd, WireFormat};
 
-use crate::model::{Example, Fault, Forms, MadeUp, Mode, Subset, Usage};
+use crate::types::{Dialect, Example, FieldError, LoweredByMode, Mode, SyntheticExample, Usage};
 
 /// Hears the text of an answer piece by piece, while it is written.
-pub type OnText<'a> = &'a (dyn Fn(Mode, &str) + Send + Sync);
+pub type TextSink<'a> = &'a (dyn Fn(Mode, &str) + Send + Sync);
 
 /// One question to a model.
 #[derive(Clone, Copy)]
@@ -63,19 +63,19 @@ pub struct Request<'a> {
     /// The text to extract from.
     pub input: &'a str,
     /// What was wrong with the last answer, if this is not the first attempt.
-    pub complaint: Option<&'a Complaint>,
+    pub complaint: Option<&'a ValidationFeedback>,
     pub temperature: f64,
     pub max_output_tokens: Option<u32>,
     pub seed: Option<i64>,
     /// Where the parts that all items have in common are kept, encoded.
-    pub template: &'a Template,
+    pub template: &'a RequestTemplate,
     /// The caller's trace, passed on (W3C Trace Context).
     pub traceparent: Option<&'a str>,
     /// Which of the provider's keys to call with, from 0.
     pub key: usize,
     /// Where it is set, the answer is asked for piece by piece. The pieces together are the answer's text; those of a call that
     /// fails are worth nothing.
-    pub on_text: Option<OnText<'a>>,
+    pub on_text: Option<TextSink<'a>>,
 }
 
 /// What a provider has to know of a schema.
@@ -85,16 +85,16 @@ pub struct Schema<'a> {
     /// The same as compact JSON.
     pub raw: &'a RawValue,
     /// The form in which each mode takes it.
-    pub forms: &'a Forms,
+    pub forms: &'a LoweredByMode,
     /// Worked examples for a model that needs some where the caller brings none.
-    pub examples: &'a [MadeUp],
+    pub examples: &'a [SyntheticExample],
 }
 
 /// What was wrong with an answer, to ask again.
 #[derive(Debug, Clone)]
-pub struct Complaint {
+pub struct ValidationFeedback {
     pub answer: String,
-    pub faults: Vec<Fault>,
+    pub faults: Vec<FieldError>,
 }
 
 /// What a model answered.
@@ -106,12 +106,12 @@ pub struct Answer {
     pub usage: Option<Usage>,
     /// How it was asked for; never `auto`.
     pub mode: Mode,
-    pub left: Left,
+    pub left: RemainingQuota,
 }
 
 /// What the provider's headers say is left of its limits for this key. `None`: they do not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Left {
+pub struct RemainingQuota {
     pub requests: Option<u64>,
     pub tokens: Option<u64>,
 }
@@ -140,7 +140,7 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The provider's own word (`x-should-retry`).
     pub should_retry: Option<bool>,
-    pub left: Left,
+    pub left: RemainingQuota,
 }
 
 /// What kind of failure a call met. What follows from it stands in `extract::retry`.
@@ -181,7 +181,7 @@ impl Failure {
             detail: detail.into(),
             retry_after: None,
             should_retry: None,
-            left: Left::default(),
+            left: RemainingQuota::default(),
         }
     }
 
@@ -218,7 +218,7 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     fn modes(&self) -> &'static [Mode];
 
     /// What a mode takes of JSON Schema.
-    fn subset(&self, mode: Mode) -> &'static Subset;
+    fn subset(&self, mode: Mode) -> &'static Dialect;
 
     /// What a person should know before using it.
     fn note(&self) -> Option<&'static str> {

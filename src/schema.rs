@@ -4,21 +4,21 @@
 //! validating against it stays quick. Knows nothing of providers and limits.
 
 pub mod answer;
-mod bounds;
 mod cache;
 mod coerce;
-mod cost;
-mod example;
-mod explain;
-mod list;
+mod document;
+mod error_messages;
+mod example_generator;
 mod lower;
+mod parse_answer;
 pub mod partial;
 mod patterns;
-mod read;
 mod references;
 mod registry;
 mod rules;
-mod walk;
+mod schema_limits;
+mod streamed_list;
+mod validation_cost;
 
 use std::sync::{Arc, Mutex};
 
@@ -28,16 +28,18 @@ use serde_json::value::RawValue;
 
 pub use cache::Cache;
 pub use coerce::{Coerced, Whole};
-pub use list::List;
 pub use lower::Lowered;
-pub use read::Read;
+pub use parse_answer::ParsedAnswer;
 pub use registry::{Entry, Registry, RegistryError, Source};
 pub use rules::Rules;
+pub use streamed_list::StreamedList;
 
-use crate::model::{Beyond, Error, Fault, MadeUp, Plain, Subset, pointer_to};
-use cost::Trial;
-use explain::invalid;
+use crate::types::{
+    Dialect, Error, FieldError, StrictJson, SyntheticExample, Unrepresentable, pointer_to,
+};
+use error_messages::invalid;
 use patterns::Patterns;
+use validation_cost::Trial;
 
 /// A compiled schema. Shared by all the items of a request.
 #[derive(Debug)]
@@ -47,10 +49,10 @@ pub struct Schema {
     raw: Box<RawValue>,
     draft: Draft,
     validator: Validator,
-    examples: Vec<MadeUp>,
-    weight: cost::Weight,
+    examples: Vec<SyntheticExample>,
+    weight: validation_cost::Weight,
     /// Its forms for those subsets that were asked for.
-    lowered: Mutex<Vec<(&'static Subset, Option<Lowered>)>>,
+    lowered: Mutex<Vec<(&'static Dialect, Option<Lowered>)>>,
 }
 
 /// Most faults reported for one answer: what is asked again stays small.
@@ -75,7 +77,7 @@ impl Schema {
         }
         let value = parsed(text)?;
         let draft = draft(&value)?;
-        let mut weight = bounds::check(&value, draft)?;
+        let mut weight = schema_limits::check(&value, draft)?;
         let raw = serde_json::value::to_raw_value(&value)
             .map_err(|error| invalid("", &error.to_string()))?;
         let regex_bytes = MAX_REGEX_BYTES / weight.pattern_count.max(1);
@@ -86,9 +88,9 @@ impl Schema {
             .with_pattern_options(patterns::options(regex_bytes))
             .offline()
             .build(&value)
-            .map_err(|error| explain::refusal(&error))?;
+            .map_err(|error| error_messages::refusal(&error))?;
         weight.patterns = Patterns::weigh(&value, draft, regex_bytes);
-        let made_up = example::pair(&value);
+        let made_up = example_generator::pair(&value);
         let mut schema = Self {
             value: Arc::new(value),
             raw,
@@ -98,7 +100,7 @@ impl Schema {
             weight,
             lowered: Mutex::default(),
         };
-        let judged = made_up.map(|example| MadeUp {
+        let judged = made_up.map(|example| SyntheticExample {
             is_valid: schema.is_valid(&example.output),
             example,
         });
@@ -118,7 +120,7 @@ impl Schema {
 
     /// Two worked examples, made up from the names and types of its properties.
     #[must_use]
-    pub fn examples(&self) -> &[MadeUp] {
+    pub fn examples(&self) -> &[SyntheticExample] {
         &self.examples
     }
 
@@ -140,7 +142,7 @@ impl Schema {
     /// What is wrong with `instance`, at most twenty faults; empty when it is valid. Of an instance with which very much could be
     /// wrong, one fault or only that there is one.
     #[must_use]
-    pub fn faults(&self, instance: &Value) -> Vec<Fault> {
+    pub fn faults(&self, instance: &Value) -> Vec<FieldError> {
         let trial = self.trial(instance);
         if !trial.is_affordable() {
             return vec![whole(
@@ -155,7 +157,7 @@ impl Schema {
                 .validator
                 .iter_errors(instance)
                 .take(MAX_FAULTS)
-                .map(|error| explain::fault(&error))
+                .map(|error| error_messages::fault(&error))
                 .collect();
         }
         let first = if self.weight.has_choices {
@@ -165,7 +167,7 @@ impl Schema {
         };
         let generic =
             || whole("is not valid against the schema, and too large for its faults to be told");
-        vec![first.map_or_else(generic, |error| explain::fault(&error))]
+        vec![first.map_or_else(generic, |error| error_messages::fault(&error))]
     }
 
     /// Whether judging an instance of this many bytes may keep a thread busy for longer than about a millisecond.
@@ -186,8 +188,8 @@ impl Schema {
     }
 }
 
-fn whole(message: &str) -> Fault {
-    Fault {
+fn whole(message: &str) -> FieldError {
+    FieldError {
         pointer: String::new(),
         message: message.to_owned(),
     }
@@ -196,18 +198,18 @@ fn whole(message: &str) -> Fault {
 /// Reads the text of a schema.
 fn parsed(text: &str) -> Result<Value, Error> {
     serde_json::from_str(text)
-        .map(|Plain(value)| value)
-        .map_err(|error| match Beyond::of(&error) {
+        .map(|StrictJson(value)| value)
+        .map_err(|error| match Unrepresentable::of(&error) {
             None => invalid("", &error.to_string()),
-            Some(Beyond::Depth) => bounds::too_deep(),
-            Some(Beyond::Number) => {
+            Some(Unrepresentable::Depth) => schema_limits::too_deep(),
+            Some(Unrepresentable::Number) => {
                 let mut deserializer = serde_json::Deserializer::from_str(text);
-                let read = serde_path_to_error::deserialize::<_, Plain>(&mut deserializer);
+                let read = serde_path_to_error::deserialize::<_, StrictJson>(&mut deserializer);
                 let at = read
                     .err()
                     .map(|error| pointer_to(error.path()))
                     .unwrap_or_default();
-                invalid(&at, Beyond::Number.message())
+                invalid(&at, Unrepresentable::Number.message())
             }
         })
 }

@@ -9,7 +9,7 @@ use metrics::{
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::model::{Code, Ending, Outcome, Usage, Usd};
+use crate::types::{Code, ItemOutcome, Outcome, Usage, Usd};
 
 /// Items that ended; `status` is `succeeded`, `invalid`, `cancelled`, or the error's code.
 pub const ITEMS: &str = "extractd_items_total";
@@ -229,10 +229,10 @@ impl ExtractMeters {
 
     pub fn ended(&self, outcome: &Outcome) {
         match &outcome.ending {
-            Ending::Succeeded(_) => self.succeeded.increment(1),
-            Ending::Invalid(_) => self.invalid.increment(1),
-            Ending::Cancelled => self.cancelled.increment(1),
-            Ending::Failed(error) => {
+            ItemOutcome::Succeeded(_) => self.succeeded.increment(1),
+            ItemOutcome::Invalid(_) => self.invalid.increment(1),
+            ItemOutcome::Cancelled => self.cancelled.increment(1),
+            ItemOutcome::Failed(error) => {
                 if let Some((_, counter)) = self.failed.iter().find(|(code, _)| *code == error.code)
                 {
                     counter.increment(1);

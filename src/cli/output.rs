@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Interrupted;
 use super::args::Args;
-use super::journal::Journal;
+use super::checkpoint::Journal;
 use super::source::Source;
 
 /// How the output is written.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::journal::Known;
+use super::checkpoint::Known;
 use super::source::Source;
 use super::{Interrupted, Line};
 

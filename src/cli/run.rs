@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::Interrupted;
 use super::args::Args;
-use super::exchange::{End, Exchange};
-use super::feed::Feed;
-use super::host::Host;
-use super::journal::{Journal, Known};
+use super::checkpoint::{Journal, Known};
 use super::output::Target;
 use super::progress::Progress;
 use super::reader::{self, Counted};
-use super::sink::Sink;
+use super::result_sink::ResultSink;
 use super::source::Source;
-use super::spec::Spec;
+use super::spec_file::Spec;
+use super::target_server::TargetServer;
+use super::transfer::{End, Exchange};
+use super::upload_queue::UploadQueue;
 
 /// Some items did not succeed.
 const SOME_FAILED: u8 = 1;
@@ -31,7 +31,7 @@ const INTERRUPTED: u8 = 130;
 /// Runs `extractd batch`, and says on standard error what came of it. `model` is who is asked, in place of the server's default.
 pub async fn run(
     args: Args,
-    host: Host,
+    host: TargetServer,
     model: Option<String>,
     stop: CancellationToken,
 ) -> ExitCode {
@@ -57,7 +57,7 @@ struct Run {
 impl Run {
     async fn run(
         args: Args,
-        host: Host,
+        host: TargetServer,
         model: Option<String>,
         stop: CancellationToken,
     ) -> anyhow::Result<u8> {
@@ -92,7 +92,7 @@ impl Run {
         match ended {
             Ok((End::Done, progress)) => run.finish(sink, &progress, &spec),
             Ok((End::Stopped, progress)) => {
-                let kept = if let Sink::Journal(journal) = &sink {
+                let kept = if let ResultSink::Journal(journal) = &sink {
                     goes_on(journal)
                 } else {
                     String::new()
@@ -141,12 +141,12 @@ impl Run {
             .map(Some)
     }
 
-    fn sink(&self, kept: Option<Journal>, spec: &Spec) -> anyhow::Result<Sink> {
+    fn sink(&self, kept: Option<Journal>, spec: &Spec) -> anyhow::Result<ResultSink> {
         let Some(path) = &self.target.journal else {
-            return Ok(Sink::stream());
+            return Ok(ResultSink::stream());
         };
         let spec = spec.fingerprint();
-        Ok(Sink::Journal(match kept {
+        Ok(ResultSink::Journal(match kept {
             Some(journal) => {
                 journal.check(&spec)?;
                 journal
@@ -155,13 +155,13 @@ impl Run {
         }))
     }
 
-    fn progress(&self, sink: &Sink, counted: Option<&Counted>) -> Progress {
+    fn progress(&self, sink: &ResultSink, counted: Option<&Counted>) -> Progress {
         let (done, failed) = match sink {
-            Sink::Journal(journal) if self.args.retry_failed => {
+            ResultSink::Journal(journal) if self.args.retry_failed => {
                 (journal.done() - journal.failed(), 0)
             }
-            Sink::Journal(journal) => (journal.done(), journal.failed()),
-            Sink::Stream(_) => (0, 0),
+            ResultSink::Journal(journal) => (journal.done(), journal.failed()),
+            ResultSink::Stream(_) => (0, 0),
         };
         Progress::new(
             counted.map(|counted| counted.total),
@@ -173,10 +173,10 @@ impl Run {
 
     async fn exchange(
         &self,
-        host: Host,
+        host: TargetServer,
         spec: &Spec,
         known: Known,
-        sink: &mut Sink,
+        sink: &mut ResultSink,
         counted: Option<&Counted>,
     ) -> anyhow::Result<(End, Progress)> {
         let mut progress = self.progress(sink, counted);
@@ -190,7 +190,7 @@ impl Run {
         let url = spec.url(&asked.url)?;
         let reading = reader::start(self.source.clone(), known, self.stop.clone())
             .context("cannot start a thread")?;
-        let feed = Feed::new(reading.lines);
+        let feed = UploadQueue::new(reading.lines);
         let exchange = Exchange {
             asked: &asked,
             url,
@@ -213,13 +213,13 @@ impl Run {
         Ok((end, progress))
     }
 
-    fn finish(&self, sink: Sink, progress: &Progress, spec: &Spec) -> anyhow::Result<u8> {
+    fn finish(&self, sink: ResultSink, progress: &Progress, spec: &Spec) -> anyhow::Result<u8> {
         let (done, failed) = match &sink {
-            Sink::Journal(journal) => (journal.done(), journal.failed()),
-            Sink::Stream(_) => (progress.done(), progress.failed()),
+            ResultSink::Journal(journal) => (journal.done(), journal.failed()),
+            ResultSink::Stream(_) => (progress.done(), progress.failed()),
         };
         let mut advice = String::new();
-        if let Sink::Journal(journal) = sink {
+        if let ResultSink::Journal(journal) = sink {
             self.target
                 .write(&journal, &spec.properties(), &self.stop)?;
             if failed == 0 {
@@ -245,21 +245,21 @@ impl Run {
 }
 
 /// Says what is left of a run that did not come to its end.
-fn leave(sink: Sink, is_interrupted: bool) -> anyhow::Result<()> {
+fn leave(sink: ResultSink, is_interrupted: bool) -> anyhow::Result<()> {
     let how = if is_interrupted {
         "interrupted"
     } else {
         "broken off"
     };
     match sink {
-        Sink::Journal(journal) if journal.done() == 0 => journal.remove()?,
-        Sink::Journal(journal) => eprintln!("extractd: {how}{}", goes_on(&journal)),
-        Sink::Stream(_) if is_interrupted => {
+        ResultSink::Journal(journal) if journal.done() == 0 => journal.remove()?,
+        ResultSink::Journal(journal) => eprintln!("extractd: {how}{}", goes_on(&journal)),
+        ResultSink::Stream(_) if is_interrupted => {
             eprintln!(
                 "extractd: interrupted; with --output or --journal the same command could go on from here"
             );
         }
-        Sink::Stream(_) => {}
+        ResultSink::Stream(_) => {}
     }
     Ok(())
 }

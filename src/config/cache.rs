@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{
     error::Error,
+    parsers::{integer, memory, millis},
     section::Section,
-    value::{integer, memory, millis},
 };
 
 /// The cache of answers, in memory.

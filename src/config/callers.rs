@@ -11,14 +11,14 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use crate::model::Usd;
+use crate::types::Usd;
 
 use super::{
     error::Error,
     file, keys,
+    parsers::{Parsed, concurrency, number, queue, requests_per_minute, tokens_per_minute},
     section::{Reader, Section},
     setting::{Environment, Origin, Setting},
-    value::{Parsed, concurrency, number, queue, requests_per_minute, tokens_per_minute},
 };
 
 /// Somebody who may call. `Debug` leaves the digest out.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use super::{error::Error, secret, section::Section, setting::Setting, value::Parsed};
+use super::{error::Error, mask, parsers::Parsed, section::Section, setting::Setting};
 
 /// Reads them all; names come out in lower case.
 pub(super) fn read(mut section: Section<'_>) -> Result<BTreeMap<String, SecretString>, Error> {
@@ -44,6 +44,6 @@ fn header_value(setting: &Setting) -> Parsed<SecretString> {
         return Err("must be ASCII without line breaks and without blanks at its ends".to_owned());
     }
     let value = SecretString::from(text);
-    let shown = secret::masked(&value).into();
+    let shown = mask::masked(&value).into();
     Ok((value, shown))
 }

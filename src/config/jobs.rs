@@ -4,8 +4,8 @@ use std::{num::NonZeroU32, time::Duration};
 
 use super::{
     error::Error,
+    parsers::{boolean, count, millis},
     section::Section,
-    value::{boolean, count, millis},
 };
 
 /// How long jobs are kept, how many run, and where they may report to.

@@ -6,10 +6,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     error::Error,
-    secret,
+    mask,
+    parsers::{self, Parsed},
     section::Section,
     setting::Setting,
-    value::{self, Parsed},
 };
 
 /// A text that holds keys, and what holds it.
@@ -25,9 +25,9 @@ pub(super) fn one(
     setting: &Setting,
 ) -> Result<SecretString, Error> {
     let (holder, parsed) = match holder(section, key, setting)? {
-        None => return section.parse(key, setting, |setting| secret::shown_key(setting.text())),
-        Some(Holder::Variable(text)) => ("variable", secret::key(&text)),
-        Some(Holder::File(text)) => ("file", secret::key(text.trim())),
+        None => return section.parse(key, setting, |setting| mask::shown_key(setting.text())),
+        Some(Holder::Variable(text)) => ("variable", mask::key(&text)),
+        Some(Holder::File(text)) => ("file", mask::key(text.trim())),
     };
     parsed.map_err(|why| refuse(section, key, setting, holder, &why))
 }
@@ -72,7 +72,7 @@ fn holder(section: &Section<'_>, key: &str, setting: &Setting) -> Result<Option<
         return Ok(Some(Holder::Variable(text.clone())));
     }
     if key.ends_with("_file") {
-        let path = section.parse(key, setting, value::path)?;
+        let path = section.parse(key, setting, parsers::path)?;
         return section
             .reader
             .read_file(&path, &setting.origin)
@@ -105,14 +105,14 @@ fn variable(setting: &Setting) -> Parsed<String> {
 
 fn shown_keys(setting: &Setting) -> Parsed<Vec<SecretString>> {
     let keys = distinct(setting.list().ok_or("must be an array of strings")?)?;
-    let shown = keys.iter().map(secret::masked).collect::<Vec<_>>();
+    let shown = keys.iter().map(mask::masked).collect::<Vec<_>>();
     Ok((keys, shown.into()))
 }
 
 fn distinct<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Vec<SecretString>, String> {
     let keys = texts
         .into_iter()
-        .map(secret::key)
+        .map(mask::key)
         .collect::<Result<Vec<_>, _>>()?;
     let different: BTreeSet<_> = keys.iter().map(SecretString::expose_secret).collect();
     if different.len() < keys.len() {

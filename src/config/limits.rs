@@ -4,9 +4,9 @@ use std::{num::NonZeroU32, time::Duration};
 
 use super::{
     error::Error,
+    parsers::{concurrency, integer, memory, millis, queue},
     section::Section,
     setting::Origin,
-    value::{concurrency, integer, memory, millis, queue},
 };
 
 /// The limits of the whole process. A provider's own rate stands with the provider.

@@ -4,8 +4,8 @@ use std::{num::NonZeroU32, path::PathBuf};
 
 use super::{
     error::Error,
+    parsers::{count, path},
     section::Section,
-    value::{count, path},
 };
 
 /// The built-in model, which runs in this process.

@@ -1,6 +1,6 @@
 //! `[log]`: what is logged, and how.
 
-use super::{error::Error, section::Section, value};
+use super::{error::Error, parsers, section::Section};
 
 /// The log.
 #[derive(Debug, Clone)]
@@ -29,9 +29,9 @@ impl Log {
             filter: section.get(
                 "filter",
                 "info",
-                value::text("a level or a filter, such as info,extractd=debug", filter),
+                parsers::text("a level or a filter, such as info,extractd=debug", filter),
             )?,
-            format: section.get("format", "text", value::choice(&formats))?,
+            format: section.get("format", "text", parsers::choice(&formats))?,
         };
         section.finish()?;
         Ok(log)

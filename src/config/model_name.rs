@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     error::{Error, did_you_mean},
-    missing::check_provider,
     models::upstream_name,
+    provider_hint::check_provider,
     providers::{LOCAL, Provider},
     setting::Table,
 };

@@ -5,17 +5,17 @@ use std::{
     num::NonZeroU32,
 };
 
-use crate::model::{Mode, Price, Usd};
+use crate::types::{Mode, Price, Usd};
 
 use super::{
     error::Error,
-    missing::check_provider,
     model_name::{Known, ModelName},
+    parsers::{Parsed, choice, concurrency, list, number, text},
     print::key_text,
+    provider_hint::check_provider,
     providers::Provider,
     section::Section,
     setting::{Origin, Setting},
-    value::{Parsed, choice, concurrency, list, number, text},
 };
 
 /// A model that requests can name.

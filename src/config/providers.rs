@@ -7,11 +7,11 @@ use secrecy::SecretString;
 use super::{
     error::Error,
     headers, keys,
-    kind::{KINDS, Kind, NATIVES},
+    parsers::{self, Parsed},
     section::Section,
     setting::{Origin, Setting},
     url::Url,
-    value::{self, Parsed},
+    wire_kind::{KINDS, NATIVES, WireKind},
 };
 
 /// The provider that is always there: the built-in model.
@@ -21,7 +21,7 @@ pub const LOCAL: &str = "local";
 #[derive(Debug, Clone)]
 pub struct Provider {
     /// `kind`: its wire format. Required, but for the providers named `openai`, `anthropic` and `gemini`.
-    pub kind: Kind,
+    pub kind: WireKind,
     /// `base_url`: what its SDK takes, `http` or `https`, without a slash at its end. The kinds `anthropic`, `gemini` and `ollama`,
     /// and the provider named `openai`, have a default.
     pub base_url: Url,
@@ -86,19 +86,19 @@ impl Provider {
             .iter()
             .any(|native| native.name == name)
             .then_some(name);
-        let kind = or_implied(&mut section, "kind", implied, value::choice(&KINDS))?;
+        let kind = or_implied(&mut section, "kind", implied, parsers::choice(&KINDS))?;
         let implied = kind.and_then(|kind| kind.default_base_url(name));
         let base_url = or_implied(&mut section, "base_url", implied, base_url)?;
         let api_version = api_version(&mut section, kind)?;
         let api_keys = api_keys(&mut section)?;
         let proxy = section.find("proxy", proxy)?;
         let rate = rate(&mut section)?;
-        let tokens_per_minute = section.find("tokens_per_minute", value::tokens_per_minute)?;
-        let max_concurrency = section.find("max_concurrency", value::concurrency)?;
-        let adaptive_concurrency = section.get("adaptive_concurrency", true, value::boolean)?;
+        let tokens_per_minute = section.find("tokens_per_minute", parsers::tokens_per_minute)?;
+        let max_concurrency = section.find("max_concurrency", parsers::concurrency)?;
+        let adaptive_concurrency = section.get("adaptive_concurrency", true, parsers::boolean)?;
         let connect_timeout =
-            section.get("connect_timeout_ms", 10_000, value::millis(1..=600_000))?;
-        let call_timeout = section.find("timeout_ms", value::millis(1..=3_600_000))?;
+            section.get("connect_timeout_ms", 10_000, parsers::millis(1..=600_000))?;
+        let call_timeout = section.find("timeout_ms", parsers::millis(1..=3_600_000))?;
         let headers = headers::read(section.child("headers")?)?;
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
@@ -165,17 +165,17 @@ fn or_implied<T>(
 /// The latest that is not a preview: <https://learn.microsoft.com/azure/ai-services/openai/reference> (November 2026)
 const AZURE_API_VERSION: &str = "2024-10-21";
 
-fn api_version(section: &mut Section<'_>, kind: Option<Kind>) -> Result<Option<String>, Error> {
+fn api_version(section: &mut Section<'_>, kind: Option<WireKind>) -> Result<Option<String>, Error> {
     let is_version = |text: &str| {
         !text.is_empty()
             && text
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
-    let version = value::text("a date such as 2024-10-21 or 2025-04-01-preview", |text| {
+    let version = parsers::text("a date such as 2024-10-21 or 2025-04-01-preview", |text| {
         is_version(text).then(|| text.to_owned())
     });
-    if kind == Some(Kind::Azure) {
+    if kind == Some(WireKind::Azure) {
         return section
             .get("api_version", AZURE_API_VERSION, version)
             .map(Some);
@@ -236,15 +236,15 @@ fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
 fn rate(section: &mut Section<'_>) -> Result<Option<Rate>, Error> {
     let burst_set = section.origin_of("request_burst");
     let Some(requests_per_minute) =
-        section.find("requests_per_minute", value::requests_per_minute)?
+        section.find("requests_per_minute", parsers::requests_per_minute)?
     else {
-        return match section.find("request_burst", value::requests_per_minute)? {
+        return match section.find("request_burst", parsers::requests_per_minute)? {
             Some(_) => Err(section.no_effect("request_burst", &burst_set, "requests_per_minute")),
             None => Ok(None),
         };
     };
     let default = (requests_per_minute.get() / BURSTS_A_MINUTE).max(1);
-    let burst = section.get("request_burst", default, value::requests_per_minute)?;
+    let burst = section.get("request_burst", default, parsers::requests_per_minute)?;
     Ok(Some(Rate {
         requests_per_minute,
         burst,

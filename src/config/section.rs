@@ -4,9 +4,9 @@ use std::{cell::RefCell, collections::BTreeMap, io, path::Path};
 
 use super::{
     error::{Error, did_you_mean},
+    parsers::Parsed,
     print::{InForce, key_text},
     setting::{Environment, Origin, Setting, Table, Value},
-    value::Parsed,
 };
 
 /// The outside that a section may ask, and the record of what was read.

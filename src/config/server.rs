@@ -4,10 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::{
     error::Error,
+    parsers,
     section::Section,
     setting::Origin,
     url::{self, Url},
-    value,
 };
 
 /// How the server meets its callers.
@@ -33,25 +33,33 @@ impl Server {
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
         let none = Vec::<String>::new;
         let server = Self {
-            allow_anonymous: section.get("allow_anonymous", false, value::boolean)?,
-            cors_origins: section.get("cors_origins", none(), value::list(ORIGINS, Url::origin))?,
-            hosts: section.get("hosts", none(), value::list(HOSTS, url::host))?,
+            allow_anonymous: section.get("allow_anonymous", false, parsers::boolean)?,
+            cors_origins: section.get(
+                "cors_origins",
+                none(),
+                parsers::list(ORIGINS, Url::origin),
+            )?,
+            hosts: section.get("hosts", none(), parsers::list(HOSTS, url::host))?,
             shutdown_grace: section.get(
                 "shutdown_grace_ms",
                 30_000,
-                value::millis(0..=3_600_000),
+                parsers::millis(0..=3_600_000),
             )?,
             max_body_bytes: section.get(
                 "max_body_bytes",
                 64 << 20,
-                value::integer(1 << 10..=16 << 30),
+                parsers::integer(1 << 10..=16 << 30),
             )?,
             max_line_bytes: section.get(
                 "max_line_bytes",
                 1 << 20,
-                value::integer(1 << 10..=1 << 30),
+                parsers::integer(1 << 10..=1 << 30),
             )?,
-            header_timeout: section.get("header_timeout_ms", 10_000, value::millis(1..=600_000))?,
+            header_timeout: section.get(
+                "header_timeout_ms",
+                10_000,
+                parsers::millis(1..=600_000),
+            )?,
         };
         section.finish()?;
         Ok(server)

@@ -9,15 +9,15 @@ use serde_json::Value;
 
 use super::schema::compile;
 use super::{depth, plain};
-use crate::model::Subset;
-use crate::provider::subsets::{
+use crate::provider::dialects::{
     ANTHROPIC_STRICT, ANTHROPIC_TOOLS, AZURE_STRICT, COMPATIBLE, GEMINI_JSON_SCHEMA, GEMINI_SCHEMA,
     LLAMA_CPP, OPENAI_LOOSE, OPENAI_STRICT,
 };
 use crate::schema::Schema;
+use crate::types::Dialect;
 
 /// The tables, each with the rules by which its provider is known to judge.
-const TABLES: [(&Subset, rules::Rules); 9] = [
+const TABLES: [(&Dialect, rules::Rules); 9] = [
     (&OPENAI_STRICT, rules::openai),
     (&OPENAI_LOOSE, rules::root_is_object),
     (&AZURE_STRICT, rules::azure),
@@ -65,7 +65,7 @@ pub fn lowered(data: &[u8]) {
 /// What is wrong with a schema's form; false when it has none.
 fn check(
     schema: &Schema,
-    subset: &'static Subset,
+    subset: &'static Dialect,
     rules: rules::Rules,
     instances: &[Value],
 ) -> Result<bool, String> {

@@ -10,20 +10,20 @@ use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::response::{IntoResponse, Response};
 
 use super::connection::Connection;
+use super::content_negotiation::{self, RequestFormat, ResponseFormat};
 use super::extract::{admit, event_stream};
 use super::guard::{self, RequestId};
-use super::lines::Lines;
-use super::negotiate::{self, Sent, Wanted};
-use super::ordered::Ordered;
-use super::problem::{Failed, Problem};
-use super::reply::{About, Held, Reply, too_large_to_hold};
-use super::shapes::BatchResult;
-use super::streams::{Events, NdLines};
-use super::upload::{self, Upload};
-use super::{Shared, State, body, json, query};
-use crate::extract::{Inputs, Kind, run};
+use super::json_array_writer::JsonArrayWriter;
+use super::ndjson_reader::NdjsonReader;
+use super::problem::{ApiError, Problem};
+use super::response_stream::{Reply, ResponseContext, StreamResources, too_large_to_hold};
+use super::responses::BatchResult;
+use super::stall_watchdog::{self, StallWatchdog};
+use super::streams::{NdjsonEncoder, SseEncoder};
+use super::{Shared, State, json_body, query, request_body};
+use crate::extraction::{Inputs, RequestClass, run};
 use crate::limits::CallerId;
-use crate::model::{Batch, Error, Input};
+use crate::types::{Batch, Error, Input};
 
 /// Extracts from many texts.
 ///
@@ -34,7 +34,7 @@ use crate::model::{Batch, Error, Input};
 #[utoipa::path(
     post, path = "/v1/extract/batch", tag = "extraction",
     request_body(content(
-        (super::docs::BatchRequest = "application/json", example = json!({
+        (super::openapi::BatchRequest = "application/json", example = json!({
             "inputs": ["John Smith is a 30-year-old software engineer", "Sarah Johnson is a 25-year-old data scientist"],
             "schema": {
             "title": "Person", "type": "object",
@@ -55,19 +55,19 @@ pub async fn extract_batch(
     Extension(caller): Extension<CallerId>,
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
-) -> Result<Response, Failed> {
+) -> Result<Response, ApiError> {
     let shared = state.0;
     let connection = request.extensions().get::<Connection>().cloned();
     let (head, body) = request.into_parts();
-    let asked = Asked {
+    let asked = BatchRequest {
         headers: head.headers,
         caller,
         request_id,
         shared,
     };
-    match negotiate::sent(&asked.headers)? {
-        Sent::Json => asked.json(body, &head.uri).await,
-        Sent::Ndjson => {
+    match content_negotiation::request_format(&asked.headers)? {
+        RequestFormat::Json => asked.json(body, &head.uri).await,
+        RequestFormat::Ndjson => {
             asked
                 .ndjson(body, head.uri.query().unwrap_or_default(), connection)
                 .await
@@ -75,23 +75,23 @@ pub async fn extract_batch(
     }
 }
 
-struct Asked {
+struct BatchRequest {
     shared: Arc<Shared>,
     headers: HeaderMap,
     caller: CallerId,
     request_id: Arc<str>,
 }
 
-impl Asked {
-    async fn json(self, body: Body, uri: &axum::http::Uri) -> Result<Response, Failed> {
-        let whole = body::read(
+impl BatchRequest {
+    async fn json(self, body: Body, uri: &axum::http::Uri) -> Result<Response, ApiError> {
+        let whole = request_body::read(
             &self.shared,
             &self.headers,
             body,
             self.shared.max_body_bytes,
         )
         .await?;
-        let mut batch: Batch = json::parse(&whole.bytes)?;
+        let mut batch: Batch = json_body::parse(&whole.bytes)?;
         let bytes = whole.bytes.len();
         drop(whole.bytes);
         guard::no_query(uri)?;
@@ -104,8 +104,8 @@ impl Asked {
                 .enumerate()
                 .map(|(index, item)| Input::new(index, item)),
         );
-        let wanted = negotiate::wanted(&self.headers, batch.stream);
-        if wanted == Wanted::Json && bytes > self.shared.max_ordered_bytes {
+        let wanted = content_negotiation::wanted(&self.headers, batch.stream);
+        if wanted == ResponseFormat::Json && bytes > self.shared.max_ordered_bytes {
             return Err(too_large_to_hold().into());
         }
         let held = self.held(Some(whole.room), None);
@@ -117,17 +117,17 @@ impl Asked {
         body: Body,
         query: &str,
         connection: Option<Connection>,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, ApiError> {
         let batch = query::batch(query)?;
-        let wanted = negotiate::wanted(&self.headers, batch.stream);
-        let upload = Arc::new(Upload::default());
-        let mut lines = Lines::new(
+        let wanted = content_negotiation::wanted(&self.headers, batch.stream);
+        let upload = Arc::new(StallWatchdog::default());
+        let mut lines = NdjsonReader::new(
             body.into_data_stream(),
             self.shared.max_line_bytes,
             Arc::clone(&upload),
         );
         if let Some(connection) = connection {
-            upload::start(&upload, connection, &self.shared.lifecycle.tasks);
+            stall_watchdog::start(&upload, connection, &self.shared.lifecycle.tasks);
         }
         if self.headers.contains_key(EXPECT) {
             lines.begin().await;
@@ -139,10 +139,10 @@ impl Asked {
     fn held(
         &self,
         room: Option<tokio::sync::OwnedSemaphorePermit>,
-        upload: Option<Arc<Upload>>,
-    ) -> Held {
+        upload: Option<Arc<StallWatchdog>>,
+    ) -> StreamResources {
         let lifecycle = &self.shared.lifecycle;
-        Held {
+        StreamResources {
             room,
             work: lifecycle.work.token(),
             server_ends: lifecycle.ended.clone().cancelled_owned(),
@@ -154,17 +154,21 @@ impl Asked {
     async fn reply<S: Inputs + 'static>(
         self,
         mut batch: Batch,
-        wanted: Wanted,
+        wanted: ResponseFormat,
         inputs: S,
         total: Option<usize>,
-        held: Held,
-    ) -> Result<Response, Failed> {
+        held: StreamResources,
+    ) -> Result<Response, ApiError> {
         let shared = &self.shared;
         let (concurrency, on_error) = (batch.concurrency(), batch.on_error);
         let metadata = batch.spec.metadata.take();
         let plan = shared
             .extractor
-            .plan(batch.spec, Kind::Batch, guard::traceparent(&self.headers))
+            .prepare(
+                batch.spec,
+                RequestClass::Batch,
+                guard::traceparent(&self.headers),
+            )
             .await?;
         let lane = admit(shared, self.caller, &plan, total, concurrency)?;
         let outcomes = run(
@@ -174,16 +178,16 @@ impl Asked {
             on_error,
             inputs,
         );
-        let about = About {
+        let about = ResponseContext {
             id: guard::new_id("bat"),
             request_id: self.request_id,
             metadata,
         };
         Ok(match wanted {
-            Wanted::Json => {
+            ResponseFormat::Json => {
                 let mut reply = Reply::new(
                     outcomes,
-                    Ordered::new(shared.max_ordered_bytes),
+                    JsonArrayWriter::new(shared.max_ordered_bytes),
                     about,
                     total,
                     held,
@@ -191,16 +195,16 @@ impl Asked {
                 reply.read_inputs(shared.max_ordered_bytes).await?;
                 typed("application/json", Body::new(reply))
             }
-            Wanted::Sse => event_stream(Body::new(Reply::new(
+            ResponseFormat::Sse => event_stream(Body::new(Reply::new(
                 outcomes,
-                Events::default(),
+                SseEncoder::default(),
                 about,
                 total,
                 held,
             ))),
-            Wanted::Ndjson => typed(
+            ResponseFormat::Ndjson => typed(
                 "application/x-ndjson",
-                Body::new(Reply::new(outcomes, NdLines, about, total, held)),
+                Body::new(Reply::new(outcomes, NdjsonEncoder, about, total, held)),
             ),
         })
     }

@@ -9,16 +9,16 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 
+use super::content_negotiation::{self, RequestFormat, ResponseFormat};
 use super::guard::{self, RequestId};
-use super::negotiate::{self, Sent, Wanted};
-use super::problem::{Failed, Problem};
-use super::reply::{About, Held, Reply, shutting_down};
-use super::shapes::{ItemResult, write};
-use super::streams::OneEvent;
-use super::{Shared, State, body, json};
-use crate::extract::{BLANK, Kind, Plan, is_blank, run, single};
-use crate::limits::{CallerId, Lane};
-use crate::model::{Code, Ending, Error, Input, Item, OnError, Outcome, Single};
+use super::problem::{ApiError, Problem};
+use super::response_stream::{Reply, ResponseContext, StreamResources, shutting_down};
+use super::responses::{ItemResult, write};
+use super::streams::SingleSse;
+use super::{Shared, State, json_body, request_body};
+use crate::extraction::{BLANK, PreparedRequest, RequestClass, is_blank, run, single};
+use crate::limits::{Admission, CallerId};
+use crate::types::{Code, Error, Input, Item, ItemOutcome, OnError, Outcome, Single};
 
 /// Extracts from one text.
 ///
@@ -27,7 +27,7 @@ use crate::model::{Code, Ending, Error, Input, Item, OnError, Outcome, Single};
 /// one list of objects, `item` (an element that is finished and valid) while the model writes; `result` or `error`; then `done`.
 #[utoipa::path(
     post, path = "/v1/extract", tag = "extraction",
-    request_body(content = super::docs::ExtractRequest, content_type = "application/json", example = json!({
+    request_body(content = super::openapi::ExtractRequest, content_type = "application/json", example = json!({
         "input": "John Smith is a 30-year-old software engineer",
         "schema": {
             "title": "Person", "type": "object",
@@ -46,20 +46,20 @@ pub async fn extract(
     Extension(caller): Extension<CallerId>,
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
-) -> Result<Response, Failed> {
+) -> Result<Response, ApiError> {
     let shared = &state.0;
     let work = shared.lifecycle.work.token();
     let (parts, body) = request.into_parts();
-    if negotiate::sent(&parts.headers)? != Sent::Json {
+    if content_negotiation::request_format(&parts.headers)? != RequestFormat::Json {
         let detail = "one text is sent as `application/json`; NDJSON goes to /v1/extract/batch";
         return Err(Error::new(Code::UnsupportedMediaType, detail).into());
     }
-    let whole = body::read(shared, &parts.headers, body, shared.max_body_bytes).await?;
+    let whole = request_body::read(shared, &parts.headers, body, shared.max_body_bytes).await?;
     let Single {
         mut spec,
         input,
         stream,
-    } = json::parse(&whole.bytes)?;
+    } = json_body::parse(&whole.bytes)?;
     guard::no_query(&parts.uri)?;
     let content = input.ok_or_else(|| {
         Error::invalid("/input", "this field is required: the text to extract from")
@@ -70,24 +70,28 @@ pub async fn extract(
     let metadata = spec.metadata.take();
     let mut plan = shared
         .extractor
-        .plan(spec, Kind::Single, guard::traceparent(&parts.headers))
+        .prepare(
+            spec,
+            RequestClass::Single,
+            guard::traceparent(&parts.headers),
+        )
         .await?;
     let lane = admit(shared, caller, &plan, Some(1), None)?;
     let input = Input::new(0, Item::from(content));
-    let about = About {
+    let about = ResponseContext {
         id: guard::new_id("ext"),
         request_id,
         metadata,
     };
-    if negotiate::wanted(&parts.headers, stream) == Wanted::Sse {
+    if content_negotiation::wanted(&parts.headers, stream) == ResponseFormat::Sse {
         let extractor = Arc::clone(&shared.extractor);
         let server_ends = shared.lifecycle.ended.clone().cancelled_owned();
-        let held = Held {
+        let held = StreamResources {
             room: Some(whole.room),
             work,
             server_ends,
             upload: None,
-            watch: Some(plan.watch().await),
+            watch: Some(plan.stream_partials().await),
         };
         let events = run(
             extractor,
@@ -98,7 +102,7 @@ pub async fn extract(
         );
         return Ok(event_stream(Body::new(Reply::new(
             events,
-            OneEvent::default(),
+            SingleSse::default(),
             about,
             Some(1),
             held,
@@ -111,10 +115,10 @@ pub async fn extract(
 }
 
 /// The response for a single that is done.
-fn reply(mut outcome: Outcome, about: &About) -> Response {
+fn reply(mut outcome: Outcome, about: &ResponseContext) -> Response {
     let timing = outcome.timing;
-    let mut response = match std::mem::replace(&mut outcome.ending, Ending::Cancelled) {
-        Ending::Failed(error) => Failed::from(error).into_response(),
+    let mut response = match std::mem::replace(&mut outcome.ending, ItemOutcome::Cancelled) {
+        ItemOutcome::Failed(error) => ApiError::from(error).into_response(),
         ending => {
             outcome.ending = ending;
             let mut json = BytesMut::with_capacity(512);
@@ -130,10 +134,10 @@ fn reply(mut outcome: Outcome, about: &About) -> Response {
 pub fn admit(
     shared: &Shared,
     caller: CallerId,
-    plan: &Plan,
+    plan: &PreparedRequest,
     items: Option<usize>,
     concurrency: Option<usize>,
-) -> Result<Lane, Error> {
+) -> Result<Admission, Error> {
     if shared.lifecycle.draining.is_cancelled() {
         return Err(shutting_down());
     }

@@ -15,10 +15,10 @@ use subtle::ConstantTimeEq;
 
 use super::Shared;
 use super::jobs::{self, SignedLink};
-use super::problem::{self, Failed};
-use crate::limits::{CallerId, Standing};
-use crate::model::{Code, Error, Timing};
+use super::problem::{self, ApiError};
+use crate::limits::{CallerId, QuotaStatus};
 use crate::telemetry;
+use crate::types::{Code, Error, Timing};
 
 /// A key's SHA-256.
 type Digest256 = [u8; 32];
@@ -103,13 +103,13 @@ pub async fn guard(
         .copied()
         .filter(|caller| *caller != CallerId::default());
     let response = match checked {
-        Err(error) => Failed::from(error).into_response(),
+        Err(error) => ApiError::from(error).into_response(),
         Ok(_) => AssertUnwindSafe(next.run(request))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| {
                 tracing::error!(request_id = %text, "a request panicked; this is a bug");
-                Failed::from(Error::new(
+                ApiError::from(Error::new(
                     Code::Internal,
                     "a bug in the server ended this request; its log knows more",
                 ))
@@ -131,7 +131,7 @@ pub async fn guard(
 }
 
 /// How the caller stands (draft-ietf-httpapi-ratelimit-headers-10): its quotas of a minute, and what is left of them.
-fn quota_headers(headers: &mut HeaderMap, standing: &Standing) {
+fn quota_headers(headers: &mut HeaderMap, standing: &QuotaStatus) {
     let windows = [("requests", standing.requests), ("tokens", standing.tokens)];
     let windows = windows
         .into_iter()
@@ -180,7 +180,7 @@ pub fn millis(duration: Duration) -> f64 {
 
 /// Gives a failure its body.
 fn as_problem(mut response: Response, request_id: &str) -> Response {
-    if let Some(Failed(error)) = response.extensions_mut().remove::<Failed>() {
+    if let Some(ApiError(error)) = response.extensions_mut().remove::<ApiError>() {
         return problem::respond(&error, request_id, None);
     }
     let is_bare = response.headers().get("content-type").is_none();
@@ -328,7 +328,7 @@ pub fn no_query(uri: &Uri) -> Result<(), Error> {
     {
         None => Ok(()),
         Some((name, _)) => Err(Error::invalid(
-            crate::model::pointer("", &name),
+            crate::types::pointer("", &name),
             "this path takes no such query parameter",
         )),
     }

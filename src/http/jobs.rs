@@ -16,14 +16,14 @@ use axum::{Extension, Json};
 pub use view::{JobList, JobView, form};
 
 use super::guard::{self, RequestId, no_query};
-use super::problem::{Failed, Problem};
-use super::query::Page;
-use super::reply::shutting_down;
+use super::problem::{ApiError, Problem};
+use super::query::PageQuery;
+use super::response_stream::shutting_down;
 use super::{Shared, State};
-use crate::jobs::link;
+use crate::jobs::signed_link;
 use crate::jobs::store::Job;
 use crate::limits::CallerId;
-use crate::model::{Code, Error};
+use crate::types::{Code, Error};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -38,7 +38,7 @@ const MAX_KEY_CHARS: usize = 255;
     post, path = "/v1/jobs", tag = "jobs",
     params(("Idempotency-Key" = Option<String>, Header, description = "Two requests with the same key (at most 255 characters, known for 24 hours) make one job")),
     request_body(content(
-        (super::docs::JobRequest = "application/json", example = json!({
+        (super::openapi::JobRequest = "application/json", example = json!({
             "inputs": ["John Smith is a 30-year-old software engineer", "Sarah Johnson is a 25-year-old data scientist"],
             "schema": {
             "title": "Person", "type": "object",
@@ -56,7 +56,7 @@ pub async fn create_job(
     Extension(caller): Extension<CallerId>,
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
-) -> Result<Response, Failed> {
+) -> Result<Response, ApiError> {
     let _work = state.lifecycle.work.token();
     let created = body::create(&state, caller, &request_id, request).await?;
     let view = view(&state, &created.job);
@@ -83,8 +83,8 @@ pub async fn list_jobs(
     state: State,
     Extension(caller): Extension<CallerId>,
     uri: Uri,
-) -> Result<Json<JobList>, Failed> {
-    let page = Page::read(uri.query())?;
+) -> Result<Json<JobList>, ApiError> {
+    let page = PageQuery::read(uri.query())?;
     let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
     let (jobs, next) = state
         .jobs
@@ -106,7 +106,7 @@ pub async fn show_job(
     Extension(caller): Extension<CallerId>,
     Path(id): Path<String>,
     uri: Uri,
-) -> Result<Json<JobView>, Failed> {
+) -> Result<Json<JobView>, ApiError> {
     no_query(&uri)?;
     Ok(Json(view(&state, &state.jobs.get(caller, &id).await?)))
 }
@@ -121,7 +121,7 @@ pub async fn cancel_job(
     Extension(caller): Extension<CallerId>,
     Path(id): Path<String>,
     uri: Uri,
-) -> Result<Response, Failed> {
+) -> Result<Response, ApiError> {
     no_query(&uri)?;
     let (job, is_new) = state.jobs.cancel(caller, &id).await?;
     let status = if is_new {
@@ -142,7 +142,7 @@ pub async fn retry_job(
     Extension(caller): Extension<CallerId>,
     Path(id): Path<String>,
     uri: Uri,
-) -> Result<Response, Failed> {
+) -> Result<Response, ApiError> {
     no_query(&uri)?;
     not_draining(&state)?;
     let (job, is_new) = state.jobs.retry(caller, &id).await?;
@@ -162,7 +162,7 @@ pub async fn delete_job(
     Extension(caller): Extension<CallerId>,
     Path(id): Path<String>,
     uri: Uri,
-) -> Result<StatusCode, Failed> {
+) -> Result<StatusCode, ApiError> {
     no_query(&uri)?;
     state.jobs.delete(caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -170,7 +170,7 @@ pub async fn delete_job(
 
 fn view(shared: &Shared, job: &Job) -> JobView {
     let expires = now_seconds().saturating_add(shared.link_ttl.as_secs());
-    let signature = link::sign(&shared.link_secret, &job.id, expires);
+    let signature = signed_link::sign(&shared.link_secret, &job.id, expires);
     JobView::new(job, shared.jobs.pace(job), &signature)
 }
 
@@ -212,7 +212,7 @@ pub fn signed_by_link(shared: &Shared, path: &str, query: &str) -> Option<Result
         .filter_map(Result::ok)
         .find(|(name, _)| name == "signature")?
         .1;
-    let verified = link::verify(&shared.link_secret, id, &signature, now_seconds());
+    let verified = signed_link::verify(&shared.link_secret, id, &signature, now_seconds());
     Some(verified.map_err(|error| Error::new(Code::Forbidden, error.to_string())))
 }
 

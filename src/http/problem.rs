@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{Code, Error, Fault};
+use crate::types::{Code, Error, FieldError};
 
 /// The HTTP status of each code.
 pub const fn status(code: Code) -> StatusCode {
@@ -80,9 +80,9 @@ pub struct Problem<'a> {
     /// One sentence that says what is wrong and what to do.
     detail: &'a str,
     /// Each single fault, with a JSON Pointer to its place.
-    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     #[schema(required = false)]
-    errors: &'a [Fault],
+    errors: &'a [FieldError],
     /// How often the model was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<u32>,
@@ -129,15 +129,15 @@ impl<'a> Problem<'a> {
 
 /// What a handler ends with when it fails. The guard makes the response of it, for it knows the request's id.
 #[derive(Debug, Clone)]
-pub struct Failed(pub Box<Error>);
+pub struct ApiError(pub Box<Error>);
 
-impl From<Error> for Failed {
+impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         Self(Box::new(error))
     }
 }
 
-impl IntoResponse for Failed {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = status(self.0.code).into_response();
         response.extensions_mut().insert(self);

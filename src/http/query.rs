@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 
-use super::json;
-use crate::model::{Batch, Error, field_is_text, near, pointer};
+use super::json_body;
+use crate::types::{Batch, Error, field_is_text, pointer, truncate_pointer};
 
 /// Names and values, decoded.
 ///
@@ -22,7 +22,7 @@ pub fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, 
                 .ok_or_else(|| Error::invalid("", "the name of a query parameter is not UTF-8"))?;
             let value = decode(value).ok_or_else(|| {
                 Error::invalid(
-                    near(&pointer("", &name)),
+                    truncate_pointer(&pointer("", &name)),
                     "the value of this query parameter is not UTF-8",
                 )
             })?;
@@ -45,7 +45,7 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
 /// # Errors
 /// `invalid_request` with the pointer of the first wrong parameter.
 pub fn batch(query: &str) -> Result<Batch, Error> {
-    json::from_text(&members(query)?)
+    json_body::from_text(&members(query)?)
 }
 
 /// A query as the JSON object that it stands for: text as it stands, everything else as JSON.
@@ -69,7 +69,10 @@ pub fn members(query: &str) -> Result<String, Error> {
         };
         if serde_json::from_str::<&RawValue>(&text).is_err() {
             let message = "the value of this query parameter has to be JSON, URL-encoded";
-            return Err(Error::invalid(near(&pointer("", &name)), message));
+            return Err(Error::invalid(
+                truncate_pointer(&pointer("", &name)),
+                message,
+            ));
         }
         members.push(format!("{}:{text}", serde_json::Value::from(name.as_ref())));
     }
@@ -82,13 +85,13 @@ fn is_text(name: &str, value: &str) -> bool {
 
 /// Which part of a list is wanted.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct PageQuery {
     /// 1 to 1000, 100 if nothing was said.
     pub limit: usize,
     pub after: Option<String>,
 }
 
-impl Page {
+impl PageQuery {
     /// # Errors
     /// `invalid_request` with the pointer of the first wrong parameter.
     pub fn read(query: Option<&str>) -> Result<Self, Error> {
@@ -121,7 +124,8 @@ impl Page {
                 }
                 "after" => page.after = Some(value.into_owned()),
                 _ => {
-                    let refuse = |message| Error::invalid(near(&pointer("", &name)), message);
+                    let refuse =
+                        |message| Error::invalid(truncate_pointer(&pointer("", &name)), message);
                     if !other(&name, &value).map_err(refuse)? {
                         return Err(refuse("this path takes no such query parameter"));
                     }
@@ -135,7 +139,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{OnError, SchemaSource};
+    use crate::types::{OnError, SchemaSource};
 
     #[test]
     fn a_spec_comes_through_a_query() {
@@ -166,12 +170,12 @@ mod tests {
             assert_eq!(batch(query).unwrap_err().errors[0].pointer, at, "{query}");
         }
         assert_eq!(
-            Page::read(Some("limit=0")).unwrap_err().errors[0].pointer,
+            PageQuery::read(Some("limit=0")).unwrap_err().errors[0].pointer,
             "/limit"
         );
         assert_eq!(
-            Page::read(Some("limit=5&after=x")).unwrap(),
-            Page {
+            PageQuery::read(Some("limit=5&after=x")).unwrap(),
+            PageQuery {
                 limit: 5,
                 after: Some("x".to_owned())
             }

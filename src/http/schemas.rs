@@ -8,14 +8,14 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 
+use super::content_negotiation::{self, RequestFormat};
 use super::guard::no_query;
-use super::negotiate::{self, Sent};
-use super::problem::{Failed, Problem};
-use super::query::Page;
-use super::{State, body};
+use super::problem::{ApiError, Problem};
+use super::query::PageQuery;
+use super::{State, request_body};
 use crate::limits::CallerId;
-use crate::model::{Code, Error};
 use crate::schema::Source;
+use crate::types::{Code, Error};
 
 /// A registered schema, without its text.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -42,8 +42,8 @@ pub struct SchemaList {
     params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Entries of a page, 100 if not said"),
         ("after" = Option<String>, Query, description = "The `next` of the page before")),
     responses((status = 200, body = SchemaList), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, Failed> {
-    let page = Page::read(uri.query())?;
+pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, ApiError> {
+    let page = PageQuery::read(uri.query())?;
     let (entries, has_more) = state
         .extractor
         .registry()
@@ -70,7 +70,7 @@ pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, Failed> {
 #[utoipa::path(get, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path)),
     responses((status = 200, description = "The JSON Schema", body = serde_json::Value),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub async fn get(state: State, Path(name): Path<String>, uri: Uri) -> Result<Response, Failed> {
+pub async fn get(state: State, Path(name): Path<String>, uri: Uri) -> Result<Response, ApiError> {
     no_query(&uri)?;
     let entry = state
         .extractor
@@ -93,16 +93,16 @@ pub async fn put(
     Path(name): Path<String>,
     _: Extension<CallerId>,
     request: Request<Body>,
-) -> Result<Response, Failed> {
+) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
-    if negotiate::sent(&head.headers)? != Sent::Json {
+    if content_negotiation::request_format(&head.headers)? != RequestFormat::Json {
         return Err(Error::new(
             Code::UnsupportedMediaType,
             "a schema is sent as `application/json`",
         )
         .into());
     }
-    let whole = body::read(&state, &head.headers, body, state.max_body_bytes).await?;
+    let whole = request_body::read(&state, &head.headers, body, state.max_body_bytes).await?;
     serde_json::from_slice::<serde::de::IgnoredAny>(&whole.bytes)
         .map_err(|error| Error::new(Code::InvalidJson, format!("the body is not JSON: {error}")))?;
     let text = std::str::from_utf8(&whole.bytes).map_err(|error| {
@@ -131,7 +131,7 @@ pub async fn delete(
     state: State,
     Path(name): Path<String>,
     uri: Uri,
-) -> Result<StatusCode, Failed> {
+) -> Result<StatusCode, ApiError> {
     no_query(&uri)?;
     if state.extractor.registry().delete(&name).await? {
         Ok(StatusCode::NO_CONTENT)

@@ -4,13 +4,13 @@ use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
 use super::problem::Problem;
-use super::reply::{About, Sink};
-use super::shapes::{
+use super::response_stream::{Encoder, ResponseContext};
+use super::responses::{
     BatchStatus, Done, ItemResult, LastLine, ListItem, Partial, Progress, SingleDone, Summary,
     write,
 };
-use crate::extract::News;
-use crate::model::{Ending, Error, Outcome};
+use crate::extraction::PartialEvent;
+use crate::types::{Error, ItemOutcome, Outcome};
 
 /// How long a browser waits before it connects again, as the first line of every stream of events says.
 const RETRY: &[u8] = b"retry: 2000\n\n";
@@ -49,16 +49,16 @@ pub fn comment(out: &mut BytesMut) {
 
 /// An event for each outcome, numbered from 1; now and then the progress; `done` last.
 #[derive(Debug, Default)]
-pub struct Events {
+pub struct SseEncoder {
     number: u64,
 }
 
-impl Sink for Events {
-    fn begin(&mut self, _: &About, out: &mut BytesMut) {
+impl Encoder for SseEncoder {
+    fn begin(&mut self, _: &ResponseContext, out: &mut BytesMut) {
         open(out);
     }
 
-    fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut) {
+    fn outcome(&mut self, about: &ResponseContext, outcome: &Outcome, out: &mut BytesMut) {
         self.number += 1;
         event(
             out,
@@ -76,7 +76,13 @@ impl Sink for Events {
         comment(out);
     }
 
-    fn end(&mut self, about: &About, status: BatchStatus, summary: Summary, out: &mut BytesMut) {
+    fn end(
+        &mut self,
+        about: &ResponseContext,
+        status: BatchStatus,
+        summary: Summary,
+        out: &mut BytesMut,
+    ) {
         event(
             out,
             "done",
@@ -89,22 +95,28 @@ impl Sink for Events {
         );
     }
 
-    fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {
+    fn fail(&mut self, about: &ResponseContext, error: &Error, out: &mut BytesMut) {
         event(out, "error", None, &Problem::new(error, &about.request_id));
     }
 }
 
 /// A line for each outcome; the last has the summary. A stream without it broke.
 #[derive(Debug, Default)]
-pub struct NdLines;
+pub struct NdjsonEncoder;
 
-impl Sink for NdLines {
-    fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut) {
+impl Encoder for NdjsonEncoder {
+    fn outcome(&mut self, about: &ResponseContext, outcome: &Outcome, out: &mut BytesMut) {
         write(out, &ItemResult::of_batch(outcome, &about.request_id));
         out.put_u8(b'\n');
     }
 
-    fn end(&mut self, about: &About, status: BatchStatus, summary: Summary, out: &mut BytesMut) {
+    fn end(
+        &mut self,
+        about: &ResponseContext,
+        status: BatchStatus,
+        summary: Summary,
+        out: &mut BytesMut,
+    ) {
         write(
             out,
             &LastLine {
@@ -116,7 +128,7 @@ impl Sink for NdLines {
         out.put_u8(b'\n');
     }
 
-    fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {
+    fn fail(&mut self, about: &ResponseContext, error: &Error, out: &mut BytesMut) {
         write(
             out,
             &serde_json::json!({"error": Problem::new(error, &about.request_id)}),
@@ -127,18 +139,18 @@ impl Sink for NdLines {
 
 /// A single as events: `partial` and `item` while the answer is written, `result` or `error`, then `done`.
 #[derive(Debug, Default)]
-pub struct OneEvent {
+pub struct SingleSse {
     done: Option<SingleDone>,
 }
 
-impl Sink for OneEvent {
-    fn begin(&mut self, _: &About, out: &mut BytesMut) {
+impl Encoder for SingleSse {
+    fn begin(&mut self, _: &ResponseContext, out: &mut BytesMut) {
         open(out);
     }
 
-    fn news(&mut self, news: &News, out: &mut BytesMut) {
+    fn news(&mut self, news: &PartialEvent, out: &mut BytesMut) {
         match news {
-            News::Partial { attempt, data } => event(
+            PartialEvent::Partial { attempt, data } => event(
                 out,
                 "partial",
                 None,
@@ -147,7 +159,7 @@ impl Sink for OneEvent {
                     attempt: *attempt,
                 },
             ),
-            News::Item {
+            PartialEvent::Item {
                 attempt,
                 index,
                 data,
@@ -166,7 +178,7 @@ impl Sink for OneEvent {
         }
     }
 
-    fn outcome(&mut self, about: &About, outcome: &Outcome, out: &mut BytesMut) {
+    fn outcome(&mut self, about: &ResponseContext, outcome: &Outcome, out: &mut BytesMut) {
         let result = ItemResult::of_single(outcome, about);
         self.done = Some(SingleDone {
             status: result.status,
@@ -174,8 +186,8 @@ impl Sink for OneEvent {
             timing: outcome.timing.into(),
         });
         match &outcome.ending {
-            Ending::Failed(error) => self.fail(about, error, out),
-            Ending::Succeeded(_) | Ending::Invalid(_) | Ending::Cancelled => {
+            ItemOutcome::Failed(error) => self.fail(about, error, out),
+            ItemOutcome::Succeeded(_) | ItemOutcome::Invalid(_) | ItemOutcome::Cancelled => {
                 event(out, "result", None, &result)
             }
         }
@@ -185,13 +197,13 @@ impl Sink for OneEvent {
         comment(out);
     }
 
-    fn end(&mut self, _: &About, _: BatchStatus, _: Summary, out: &mut BytesMut) {
+    fn end(&mut self, _: &ResponseContext, _: BatchStatus, _: Summary, out: &mut BytesMut) {
         if let Some(done) = &self.done {
             event(out, "done", None, done);
         }
     }
 
-    fn fail(&mut self, about: &About, error: &Error, out: &mut BytesMut) {
+    fn fail(&mut self, about: &ResponseContext, error: &Error, out: &mut BytesMut) {
         event(out, "error", None, &Problem::new(error, &about.request_id));
     }
 }

@@ -7,11 +7,11 @@ use futures_util::{Stream, StreamExt};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::record::Record;
-use super::store::{Begun, Digest, Idempotency, Job, JobKey, NewJob, Status};
-use super::{Jobs, Shared, now, runner, unavailable};
+use super::job_spec::JobSpec;
+use super::store::{BeginOutcome, Digest, Idempotency, Job, JobKey, NewJob, Status};
+use super::{Jobs, Shared, job_scheduler, now, unavailable};
 use crate::limits::CallerId;
-use crate::model::{Code, Error, Metadata, Webhook};
+use crate::types::{Code, Error, Metadata, Webhook};
 
 /// Inputs that go to the store together: so many, or so many bytes.
 const CHUNK: usize = 2_000;
@@ -69,12 +69,12 @@ impl Jobs {
         };
         match shared
             .store
-            .begin(new)
+            .create_uploading(new)
             .await
             .map_err(|error| unavailable(&error))?
         {
-            Begun::Known(job) => replay(*job, inputs).await,
-            Begun::New(key) => {
+            BeginOutcome::Known(job) => replay(*job, inputs).await,
+            BeginOutcome::New(key) => {
                 let upload = Upload {
                     shared: Arc::clone(shared),
                     job: Some(key),
@@ -115,7 +115,7 @@ fn new_job(shared: &Shared, creation: Creation) -> NewJob {
     let webhook = creation
         .webhook
         .and_then(|webhook| RawValue::from_string(webhook.to_json()).ok());
-    let record = Record {
+    let record = JobSpec {
         batch: creation.batch,
         request_id: creation.request_id,
         traceparent: creation.traceparent,
@@ -229,9 +229,12 @@ impl Upload {
         self.job = None;
         let (total, digest) = (inputs.total, inputs.digest());
         let made = self.shared.surely(move |shared| async move {
-            let made = shared.store.commit(job, total, digest).await;
+            let made = shared.store.finalize(job, total, digest).await;
             match &made {
-                Ok(made) => shared.order(runner::Order::Run(made.key, made.caller.clone())),
+                Ok(made) => shared.order(job_scheduler::JobCommand::Run(
+                    made.key,
+                    made.caller.clone(),
+                )),
                 Err(_) => shared.remove(job),
             }
             made

@@ -4,12 +4,12 @@
 //! at a time cost hardly more than one. A write is done when its commit is on the disk. Reads have connections of their own and
 //! wait for nobody.
 
-mod read;
-mod tables;
+mod commands;
+mod migrations;
+mod queries;
 #[cfg(test)]
 mod tests;
-mod write;
-mod writer;
+mod write_thread;
 
 use std::fs::File;
 use std::io;
@@ -21,11 +21,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::Semaphore;
 
 use super::store::{
-    Begun, Digest, Due, End, Event, Finished, ItemStatus, Job, JobKey, Millis, NewJob, Order,
-    Pending, Status, Store, StoreError, Stored,
+    BeginOutcome, Digest, Event, FinishedItem, ItemStatus, Job, JobEnd, JobKey, Millis, NewJob,
+    PendingDelivery, PendingItem, ResultOrder, Status, Store, StoreError, Stored,
 };
-use tables::refusal;
-use writer::{Patience, Writer};
+use migrations::store_error;
+use write_thread::{RetryPolicy, Writer};
 
 /// How long one connection waits for another, while the file is checkpointed or made smaller.
 const BUSY: Duration = Duration::from_secs(10);
@@ -63,19 +63,21 @@ impl Sqlite {
         let lock = make(&path.with_extension("lock")).map_err(|error| failed(path, &error))?;
         lock.try_lock().map_err(|_| StoreError::Locked)?;
         make(path).map_err(|error| failed(path, &error))?;
-        let mut connection =
-            connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| refusal(&error))?;
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .map_err(|error| store_error(&error))?;
         connection
             .execute_batch(
                 // The first has to come before the first table.
                 "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
                  PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;",
             )
-            .map_err(|error| refusal(&error))?;
-        tables::migrate(&mut connection)?;
-        let recovery = connection.transaction().map_err(|error| refusal(&error))?;
-        let abandoned = write::recover(&recovery).map_err(|error| refusal(&error))?;
-        recovery.commit().map_err(|error| refusal(&error))?;
+            .map_err(|error| store_error(&error))?;
+        migrations::migrate(&mut connection)?;
+        let recovery = connection
+            .transaction()
+            .map_err(|error| store_error(&error))?;
+        let abandoned = commands::recover(&recovery).map_err(|error| store_error(&error))?;
+        recovery.commit().map_err(|error| store_error(&error))?;
         let writer =
             Writer::start(connection).map_err(|error| StoreError::Other(error.to_string()))?;
         let readers = Arc::new(Readers {
@@ -112,7 +114,7 @@ impl Sqlite {
                 done
             });
             match reading.await {
-                Ok(done) => done.map_err(|error| refusal(&error)),
+                Ok(done) => done.map_err(|error| store_error(&error)),
                 Err(_) => Err(StoreError::Other("a read was given up".to_owned())),
             }
         })
@@ -120,7 +122,7 @@ impl Sqlite {
 
     fn write<T: Send + 'static>(
         &self,
-        patience: Patience,
+        patience: RetryPolicy,
         work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {
         Box::pin(self.writer.run(patience, work))
@@ -204,39 +206,39 @@ fn failed(path: &Path, error: &io::Error) -> StoreError {
 }
 
 impl Store for Sqlite {
-    fn begin(&self, job: NewJob) -> Stored<'_, Begun> {
-        self.write(Patience::None, move |connection| {
-            write::begin(connection, &job)
+    fn create_uploading(&self, job: NewJob) -> Stored<'_, BeginOutcome> {
+        self.write(RetryPolicy::None, move |connection| {
+            commands::create_uploading(connection, &job)
         })
     }
 
     fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()> {
-        self.write(Patience::None, move |connection| {
-            write::add_inputs(connection, job, first, &inputs)
+        self.write(RetryPolicy::None, move |connection| {
+            commands::add_inputs(connection, job, first, &inputs)
         })
     }
 
-    fn commit(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job> {
-        self.write(Patience::None, move |connection| {
-            write::commit(connection, job, total, &digest)
+    fn finalize(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job> {
+        self.write(RetryPolicy::None, move |connection| {
+            commands::finalize(connection, job, total, &digest)
         })
     }
 
-    fn hide(&self, job: JobKey) -> Stored<'_, bool> {
-        self.write(Patience::None, move |connection| {
-            write::hide(connection, job)
+    fn soft_delete(&self, job: JobKey) -> Stored<'_, bool> {
+        self.write(RetryPolicy::None, move |connection| {
+            commands::soft_delete(connection, job)
         })
     }
 
-    fn abandoned(&self) -> Vec<JobKey> {
+    fn orphaned(&self) -> Vec<JobKey> {
         self.abandoned.clone()
     }
 
     fn remove(&self, job: JobKey) -> Stored<'_, ()> {
         Box::pin(async move {
             while !self
-                .write(Patience::Endless, move |connection| {
-                    write::remove_some(connection, job)
+                .write(RetryPolicy::Endless, move |connection| {
+                    commands::remove_some(connection, job)
                 })
                 .await?
             {}
@@ -244,142 +246,142 @@ impl Store for Sqlite {
         })
     }
 
-    fn tidy(&self) -> Stored<'_, bool> {
+    fn vacuum_step(&self) -> Stored<'_, bool> {
         self.reading(Readers::tidy)
     }
 
     fn cancel(&self, job: JobKey) -> Stored<'_, bool> {
         const LIVE: [Status; 2] = [Status::Queued, Status::Running];
-        self.write(Patience::None, move |connection| {
-            write::turn(connection, job, &LIVE, Status::Cancelling, 0)
+        self.write(RetryPolicy::None, move |connection| {
+            commands::transition(connection, job, &LIVE, Status::Cancelling, 0)
         })
     }
 
     fn job(&self, id: String) -> Stored<'_, Option<Job>> {
-        self.read(move |connection| read::job(connection, &id))
+        self.read(move |connection| queries::job(connection, &id))
     }
 
-    fn job_of(&self, job: JobKey) -> Stored<'_, Option<Job>> {
-        self.read(move |connection| read::job_of(connection, job).optional())
+    fn job_by_key(&self, job: JobKey) -> Stored<'_, Option<Job>> {
+        self.read(move |connection| queries::job_of(connection, job).optional())
     }
 
     fn jobs(&self, caller: String, before: Option<JobKey>, limit: u32) -> Stored<'_, Vec<Job>> {
-        self.read(move |connection| read::jobs(connection, &caller, before, limit))
+        self.read(move |connection| queries::jobs(connection, &caller, before, limit))
     }
 
     fn spec(&self, job: JobKey) -> Stored<'_, Option<String>> {
-        self.read(move |connection| read::spec(connection, job))
+        self.read(move |connection| queries::spec(connection, job))
     }
 
     fn unfinished(&self) -> Stored<'_, Vec<Job>> {
-        self.read(read::unfinished)
+        self.read(queries::unfinished)
     }
 
-    fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<Pending>> {
-        self.read(move |connection| read::pending(connection, job, from, limit))
+    fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<PendingItem>> {
+        self.read(move |connection| queries::pending(connection, job, from, limit))
     }
 
-    fn suspects(&self, times: u32) -> Stored<'_, Vec<(JobKey, Pending)>> {
-        self.read(move |connection| read::suspects(connection, times))
+    fn crash_suspects(&self, times: u32) -> Stored<'_, Vec<(JobKey, PendingItem)>> {
+        self.read(move |connection| queries::crash_suspects(connection, times))
     }
 
-    fn take(&self, job: JobKey, until: u32) -> Stored<'_, ()> {
-        self.write(Patience::Endless, move |connection| {
-            write::take(connection, job, until)
+    fn lease_until(&self, job: JobKey, until: u32) -> Stored<'_, ()> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::lease_until(connection, job, until)
         })
     }
 
-    fn release(&self, job: JobKey) -> Stored<'_, ()> {
-        self.write(Patience::None, move |connection| {
-            write::take(connection, job, 0)
+    fn release_lease(&self, job: JobKey) -> Stored<'_, ()> {
+        self.write(RetryPolicy::None, move |connection| {
+            commands::lease_until(connection, job, 0)
         })
     }
 
-    fn set_alone(&self, item: Option<(JobKey, u32)>) -> Stored<'_, ()> {
-        self.write(Patience::Endless, move |connection| {
-            write::set_alone(connection, item)
+    fn set_isolated(&self, item: Option<(JobKey, u32)>) -> Stored<'_, ()> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::set_isolated(connection, item)
         })
     }
 
-    fn clear(&self, job: JobKey, index: u32) -> Stored<'_, ()> {
-        self.write(Patience::Endless, move |connection| {
-            write::clear(connection, job, index)
+    fn clear_suspicion(&self, job: JobKey, index: u32) -> Stored<'_, ()> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::clear_suspicion(connection, job, index)
         })
     }
 
-    fn lives(&self) -> Stored<'_, ()> {
-        self.write(Patience::None, write::forget_deaths)
+    fn mark_healthy(&self) -> Stored<'_, ()> {
+        self.write(RetryPolicy::None, commands::clear_crash_counts)
     }
 
-    fn rests(&self) -> Stored<'_, ()> {
-        self.write(Patience::None, write::rest)
+    fn mark_clean_shutdown(&self) -> Stored<'_, ()> {
+        self.write(RetryPolicy::None, commands::mark_clean_shutdown)
     }
 
-    fn finish(&self, job: JobKey, items: Vec<Finished>) -> Stored<'_, Job> {
-        self.write(Patience::Endless, move |connection| {
-            write::finish(connection, job, &items)
+    fn record_results(&self, job: JobKey, items: Vec<FinishedItem>) -> Stored<'_, Job> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::record_results(connection, job, &items)
         })
     }
 
-    fn turn(
+    fn transition(
         &self,
         job: JobKey,
         from: &'static [Status],
         to: Status,
         at: Millis,
     ) -> Stored<'_, bool> {
-        self.write(Patience::Endless, move |connection| {
-            write::turn(connection, job, from, to, at)
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::transition(connection, job, from, to, at)
         })
     }
 
-    fn end(&self, job: JobKey, from: Status, end: End) -> Stored<'_, Option<Job>> {
-        self.write(Patience::Endless, move |connection| {
-            write::end(connection, job, from, &end)
+    fn complete(&self, job: JobKey, from: Status, end: JobEnd) -> Stored<'_, Option<Job>> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::complete(connection, job, from, &end)
         })
     }
 
-    fn reopen(&self, job: JobKey) -> Stored<'_, Option<Job>> {
-        self.write(Patience::None, move |connection| {
-            write::reopen(connection, job)
+    fn requeue_failed(&self, job: JobKey) -> Stored<'_, Option<Job>> {
+        self.write(RetryPolicy::None, move |connection| {
+            commands::requeue_failed(connection, job)
         })
     }
 
     fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>> {
-        self.read(move |connection| read::events(connection, job, after, limit))
+        self.read(move |connection| queries::events(connection, job, after, limit))
     }
 
     fn results(
         &self,
         job: JobKey,
-        order: Order,
+        order: ResultOrder,
         only: Option<ItemStatus>,
         after: Option<u32>,
         limit: u32,
     ) -> Stored<'_, Vec<Event>> {
-        self.read(move |connection| read::results(connection, job, order, only, after, limit))
+        self.read(move |connection| queries::results(connection, job, order, only, after, limit))
     }
 
     fn expired(&self, now: Millis) -> Stored<'_, Vec<JobKey>> {
-        self.read(move |connection| read::expired(connection, now))
+        self.read(move |connection| queries::expired(connection, now))
     }
 
-    fn due(&self, now: Millis) -> Stored<'_, Vec<Due>> {
-        self.read(move |connection| read::due(connection, now))
+    fn due_webhooks(&self, now: Millis) -> Stored<'_, Vec<PendingDelivery>> {
+        self.read(move |connection| queries::due_webhooks(connection, now))
     }
 
-    fn told(&self, due: &Due, again: Option<Millis>) -> Stored<'_, ()> {
+    fn record_delivery(&self, due: &PendingDelivery, again: Option<Millis>) -> Stored<'_, ()> {
         let (job, event) = (due.job, due.event);
-        self.write(Patience::Endless, move |connection| {
-            write::told(connection, job, event, again)
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::record_delivery(connection, job, event, again)
         })
     }
 
     fn secret(&self) -> Stored<'_, [u8; 32]> {
-        self.read(read::secret)
+        self.read(queries::secret)
     }
 
-    fn unready(&self) -> Option<StoreError> {
+    fn not_ready_reason(&self) -> Option<StoreError> {
         self.writer.trouble()
     }
 }

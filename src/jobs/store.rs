@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::model::{Metadata, Usage};
+use crate::types::{Metadata, Usage};
 
 /// A job as its store numbers it, from 1; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,7 +96,7 @@ pub struct Idempotency {
 
 /// What became of a wish to make a job.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Begun {
+pub enum BeginOutcome {
     /// Its inputs can follow.
     New(JobKey),
     /// One was made with the same idempotency key, or its inputs are still coming in.
@@ -114,7 +114,7 @@ pub struct Job {
     pub caller: String,
     pub metadata: Option<Metadata>,
     pub status: Status,
-    pub counts: Counts,
+    pub counts: ItemCounts,
     /// The number of its last event; 0: none yet.
     pub last_event: u32,
     pub usage: Usage,
@@ -131,7 +131,7 @@ pub struct Job {
 
 /// How many of a job's items ended how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct ItemCounts {
     pub total: u32,
     pub succeeded: u32,
     pub failed: u32,
@@ -139,7 +139,7 @@ pub struct Counts {
     pub cancelled: u32,
 }
 
-impl Counts {
+impl ItemCounts {
     #[must_use]
     pub const fn ended(self) -> u32 {
         self.succeeded + self.failed + self.invalid + self.cancelled
@@ -148,15 +148,15 @@ impl Counts {
 
 /// An input that has no result yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
+pub struct PendingItem {
     pub index: u32,
     pub input: Vec<u8>,
-    pub lost: Lost,
+    pub lost: CrashCount,
 }
 
 /// How often processes died, one after the other, soon after they had begun, and had an item then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lost {
+pub struct CrashCount {
     pub times: u32,
     /// How often it was the only one that they had.
     pub alone: u32,
@@ -164,7 +164,7 @@ pub struct Lost {
 
 /// The result of an item, to be recorded.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
+pub struct FinishedItem {
     pub index: u32,
     pub status: ItemStatus,
     /// The result, as JSON; the store does not look into it.
@@ -238,7 +238,7 @@ pub type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 
 /// The order in which results are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum ResultOrder {
     /// Of the inputs; it ends before the first that has no result yet.
     Input,
     /// In which they were recorded.
@@ -249,25 +249,25 @@ pub enum Order {
 /// while there is no room rather than fail.
 pub trait Store: Send + Sync + fmt::Debug {
     /// Begins a job whose inputs follow. Nobody sees it before its [`commit`](Store::commit).
-    fn begin(&self, job: NewJob) -> Stored<'_, Begun>;
+    fn create_uploading(&self, job: NewJob) -> Stored<'_, BeginOutcome>;
 
     /// Adds inputs, in their order.
     fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()>;
 
     /// All inputs are there: from now on the job exists.
-    fn commit(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job>;
+    fn finalize(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job>;
 
     /// Nobody sees the job any more; false: it has not ended. What is left of it is to be removed.
-    fn hide(&self, job: JobKey) -> Stored<'_, bool>;
+    fn soft_delete(&self, job: JobKey) -> Stored<'_, bool>;
 
     /// Hidden jobs that the process before has left.
-    fn abandoned(&self) -> Vec<JobKey>;
+    fn orphaned(&self) -> Vec<JobKey>;
 
     /// Removes a job and all that is its own, in pieces.
     fn remove(&self, job: JobKey) -> Stored<'_, ()>;
 
     /// Gives some of what was removed back to the disk. False: there is more to do, and it is to be asked for again.
-    fn tidy(&self) -> Stored<'_, bool>;
+    fn vacuum_step(&self) -> Stored<'_, bool>;
 
     /// A job that is to run or running is to end with what it has. False: it was not.
     fn cancel(&self, job: JobKey) -> Stored<'_, bool>;
@@ -276,7 +276,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn job(&self, id: String) -> Stored<'_, Option<Job>>;
 
     /// The job of this key.
-    fn job_of(&self, job: JobKey) -> Stored<'_, Option<Job>>;
+    fn job_by_key(&self, job: JobKey) -> Stored<'_, Option<Job>>;
 
     /// A caller's jobs, newest first, older than `before`.
     fn jobs(&self, caller: String, before: Option<JobKey>, limit: u32) -> Stored<'_, Vec<Job>>;
@@ -288,34 +288,34 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn unfinished(&self) -> Stored<'_, Vec<Job>>;
 
     /// Inputs without a result, from `from` on; about a megabyte at most.
-    fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<Pending>>;
+    fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<PendingItem>>;
 
     /// What was lost at least this often, of any job.
-    fn suspects(&self, times: u32) -> Stored<'_, Vec<(JobKey, Pending)>>;
+    fn crash_suspects(&self, times: u32) -> Stored<'_, Vec<(JobKey, PendingItem)>>;
 
     /// Inputs before `until` are taken up: those of them that have no result when the process dies are lost with it.
-    fn take(&self, job: JobKey, until: u32) -> Stored<'_, ()>;
+    fn lease_until(&self, job: JobKey, until: u32) -> Stored<'_, ()>;
 
     /// Nothing of the job is taken up any more.
-    fn release(&self, job: JobKey) -> Stored<'_, ()>;
+    fn release_lease(&self, job: JobKey) -> Stored<'_, ()>;
 
     /// The process has this item in hand and nothing else; `None`: no longer.
-    fn set_alone(&self, item: Option<(JobKey, u32)>) -> Stored<'_, ()>;
+    fn set_isolated(&self, item: Option<(JobKey, u32)>) -> Stored<'_, ()>;
 
     /// An item is not suspected any longer.
-    fn clear(&self, job: JobKey, index: u32) -> Stored<'_, ()>;
+    fn clear_suspicion(&self, job: JobKey, index: u32) -> Stored<'_, ()>;
 
     /// The process has lived for a while: those before it did not die of what they had.
-    fn lives(&self) -> Stored<'_, ()>;
+    fn mark_healthy(&self) -> Stored<'_, ()>;
 
     /// The process ends, and has nothing in hand.
-    fn rests(&self) -> Stored<'_, ()>;
+    fn mark_clean_shutdown(&self) -> Stored<'_, ()>;
 
     /// Records results, each with its event; what has a result already is left as it is. The job as it is then.
-    fn finish(&self, job: JobKey, items: Vec<Finished>) -> Stored<'_, Job>;
+    fn record_results(&self, job: JobKey, items: Vec<FinishedItem>) -> Stored<'_, Job>;
 
     /// Moves a job to another state, if it is in one of these. False: it was in another.
-    fn turn(
+    fn transition(
         &self,
         job: JobKey,
         from: &'static [Status],
@@ -324,10 +324,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> Stored<'_, bool>;
 
     /// Ends a job, if it is in this state, with its last event. `None`: it was in another.
-    fn end(&self, job: JobKey, from: Status, end: End) -> Stored<'_, Option<Job>>;
+    fn complete(&self, job: JobKey, from: Status, end: JobEnd) -> Stored<'_, Option<Job>>;
 
     /// Lets the items of an ended job that did not succeed run again. `None`: it has not ended.
-    fn reopen(&self, job: JobKey) -> Stored<'_, Option<Job>>;
+    fn requeue_failed(&self, job: JobKey) -> Stored<'_, Option<Job>>;
 
     /// Events after a number; about a megabyte at most.
     fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>>;
@@ -336,7 +336,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn results(
         &self,
         job: JobKey,
-        order: Order,
+        order: ResultOrder,
         only: Option<ItemStatus>,
         after: Option<u32>,
         limit: u32,
@@ -346,21 +346,21 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn expired(&self, now: Millis) -> Stored<'_, Vec<JobKey>>;
 
     /// What is to be told now, the longest due first.
-    fn due(&self, now: Millis) -> Stored<'_, Vec<Due>>;
+    fn due_webhooks(&self, now: Millis) -> Stored<'_, Vec<PendingDelivery>>;
 
     /// It was told, or never will be (`None`); or is to be told again.
-    fn told(&self, due: &Due, again: Option<Millis>) -> Stored<'_, ()>;
+    fn record_delivery(&self, due: &PendingDelivery, again: Option<Millis>) -> Stored<'_, ()>;
 
     /// A secret that lives as long as the store.
     fn secret(&self) -> Stored<'_, [u8; 32]>;
 
     /// Why it cannot work now; `None` when it can.
-    fn unready(&self) -> Option<StoreError>;
+    fn not_ready_reason(&self) -> Option<StoreError>;
 }
 
 /// The end of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct End {
+pub struct JobEnd {
     pub status: Status,
     pub at: Millis,
     pub expires_at: Millis,
@@ -373,7 +373,7 @@ pub struct End {
 
 /// Something that is to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
+pub struct PendingDelivery {
     pub job: JobKey,
     /// The number of the event that it tells of.
     pub event: u32,

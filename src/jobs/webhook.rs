@@ -11,9 +11,9 @@ use hmac::Mac as _;
 use http::header::{CONTENT_TYPE, InvalidHeaderValue};
 use http::{HeaderMap, HeaderValue};
 
-use super::mac::mac;
-use crate::model::Webhook;
+use super::hmac::mac;
 use crate::net::{self, Client};
+use crate::types::Webhook;
 
 /// The first step of the waits between tries; each is twice as long as the one before, up to [`LONGEST_STEP`].
 const FIRST_STEP: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ pub struct Message<'a> {
 
 /// What came of a try.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivered {
+pub enum DeliveryOutcome {
     /// It was taken, with a status of 2xx.
     Done,
     /// 410: the receiver wants no more of them, not this one either.
@@ -53,13 +53,13 @@ pub enum Delivered {
 ///
 /// # Cancel safety
 /// Dropped, the receiver may have had the message; it gets it again, with the same id, at the next try.
-pub async fn deliver(
+pub async fn send_webhook(
     client: &Client,
     webhook: &Webhook,
     message: Message<'_>,
     now: SystemTime,
-) -> Delivered {
-    let failed = |why: String| Delivered::Failed {
+) -> DeliveryOutcome {
+    let failed = |why: String| DeliveryOutcome::Failed {
         why,
         retry_after: None,
     };
@@ -77,9 +77,9 @@ pub async fn deliver(
             // The head says all; a receiver that is still writing is not cut off at once.
             answer.finish().await;
             match status.as_u16() {
-                200..=299 => Delivered::Done,
-                410 => Delivered::Gone,
-                _ => Delivered::Failed {
+                200..=299 => DeliveryOutcome::Done,
+                410 => DeliveryOutcome::Gone,
+                _ => DeliveryOutcome::Failed {
                     why: format!("the receiver answered {status}"),
                     retry_after,
                 },

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fair::Class;
-use super::state::RequestId;
-use super::{CallerId, Load, Shared};
+use super::fair_queue::Class;
+use super::scheduler::RequestId;
+use super::{AdmissionRequest, CallerId, Shared};
 
 /// Why a request is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum Refused {
 
 /// One admitted request's place among the others. Dropping it gives the place back.
 #[derive(Debug)]
-pub struct Lane {
+pub struct Admission {
     pub(super) shared: Arc<Shared>,
     pub(super) class: Class,
     pub(super) caller: CallerId,
@@ -39,15 +39,15 @@ pub struct Lane {
     window: usize,
 }
 
-impl Lane {
+impl Admission {
     pub(super) fn new(
         shared: Arc<Shared>,
-        load: &Load,
+        load: &AdmissionRequest,
         caller: CallerId,
         (request, window): (RequestId, usize),
         counts_tokens: bool,
     ) -> Self {
-        let Load {
+        let AdmissionRequest {
             class, is_single, ..
         } = *load;
         Self {
@@ -86,8 +86,8 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for Admission {
     fn drop(&mut self) {
-        self.shared.lock().leave(self.caller, self.window);
+        self.shared.lock().release_window(self.caller, self.window);
     }
 }

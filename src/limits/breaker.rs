@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::count::{Count, Counted};
-use super::rolling::Rolling;
+use super::raii_counter::{CountGuard, RaiiCounter};
+use super::rolling_window::RollingWindow;
 
 /// Calls of the last ten seconds from which on their ratio says something.
 const MIN_VOLUME: u32 = 20;
@@ -36,7 +36,7 @@ pub enum Health {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+struct OutcomeCounts {
     succeeded: u32,
     failed: u32,
     timed_out: u32,
@@ -45,7 +45,7 @@ struct Seen {
     slowest: Duration,
 }
 
-impl Seen {
+impl OutcomeCounts {
     /// Whether more than half failed, and that cannot well be chance: by two standard deviations.
     fn is_mostly_failure(self) -> bool {
         let all = self.succeeded + self.failed;
@@ -64,17 +64,17 @@ pub enum State {
 
 #[derive(Debug)]
 pub struct Breaker {
-    seen: Rolling<Seen>,
+    seen: RollingWindow<OutcomeCounts>,
     /// Failures since the last success.
     in_a_row: u32,
-    opened: Option<Opened>,
+    opened: Option<OpenPeriod>,
 }
 
 #[derive(Debug)]
-struct Opened {
+struct OpenPeriod {
     until: Instant,
     length: Duration,
-    probes: Count,
+    probes: RaiiCounter,
     succeeded: usize,
     failed: usize,
 }
@@ -82,7 +82,7 @@ struct Opened {
 impl Breaker {
     pub fn new(now: Instant) -> Self {
         Self {
-            seen: Rolling::new(now),
+            seen: RollingWindow::new(now),
             in_a_row: 0,
             opened: None,
         }
@@ -107,7 +107,7 @@ impl Breaker {
     }
 
     /// What a call that goes out now holds until it ends; `None` when it is not a probe.
-    pub fn probe(&self) -> Option<Counted> {
+    pub fn probe(&self) -> Option<CountGuard> {
         self.opened.as_ref().map(|opened| opened.probes.take())
     }
 
@@ -149,7 +149,7 @@ impl Breaker {
                 seen.failed += 1;
                 seen.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
                 seen.stalled += u32::from(matches!(health, Health::Timeout { is_own: false, .. }));
-                let tripped = self.tripped(now);
+                let tripped = self.should_open(now);
                 if tripped {
                     self.open(OPEN, now);
                 }
@@ -159,10 +159,10 @@ impl Breaker {
     }
 
     /// Whoever allows less time than the provider usually takes learns nothing about its health.
-    pub fn weighed(&mut self, health: Health, now: Instant) -> Health {
+    pub fn discount_short_timeout(&mut self, health: Health, now: Instant) -> Health {
         match health {
             Health::Timeout { took, .. }
-                if took < MIN_TIMEOUT || took < self.all(now).slowest * 2 =>
+                if took < MIN_TIMEOUT || took < self.totals(now).slowest * 2 =>
             {
                 Health::Neutral
             }
@@ -171,10 +171,10 @@ impl Breaker {
     }
 
     /// The last ten seconds.
-    fn all(&mut self, now: Instant) -> Seen {
+    fn totals(&mut self, now: Instant) -> OutcomeCounts {
         self.seen
             .recent(now)
-            .fold(Seen::default(), |all, seen| Seen {
+            .fold(OutcomeCounts::default(), |all, seen| OutcomeCounts {
                 succeeded: all.succeeded + seen.succeeded,
                 failed: all.failed + seen.failed,
                 timed_out: all.timed_out + seen.timed_out,
@@ -185,21 +185,21 @@ impl Breaker {
 
     /// Whether as many calls time out as load would explain: one of ten. A few that are stuck are no load.
     pub fn is_slow(&mut self, now: Instant) -> bool {
-        let all = self.all(now);
+        let all = self.totals(now);
         all.timed_out * 10 >= all.succeeded
     }
 
-    fn tripped(&mut self, now: Instant) -> bool {
-        let all = self.all(now);
+    fn should_open(&mut self, now: Instant) -> bool {
+        let all = self.totals(now);
         let none_succeeded = all.succeeded == 0 && (all.stalled > 0 || all.failed >= ALL_FAILED);
         none_succeeded || self.in_a_row >= IN_A_ROW || all.is_mostly_failure()
     }
 
     fn open(&mut self, length: Duration, now: Instant) {
-        self.opened = Some(Opened {
+        self.opened = Some(OpenPeriod {
             until: now + length,
             length,
-            probes: Count::default(),
+            probes: RaiiCounter::default(),
             succeeded: 0,
             failed: 0,
         });
@@ -317,7 +317,7 @@ mod tests {
     fn one_timeout_opens_it_where_nothing_else_is_known() {
         let start = Instant::now();
         let record = |breaker: &mut Breaker, health| {
-            let health = breaker.weighed(health, start);
+            let health = breaker.discount_short_timeout(health, start);
             breaker.record(health, start, start)
         };
         let mut breaker = Breaker::new(start);
@@ -336,12 +336,12 @@ mod tests {
         let mut slow = Breaker::new(start);
         slow.record(Health::Success, start, after(start, 2_000));
         assert_eq!(
-            slow.weighed(timeout(3_000, false), after(start, 3_000)),
+            slow.discount_short_timeout(timeout(3_000, false), after(start, 3_000)),
             Health::Neutral,
             "it usually takes as long"
         );
         assert_ne!(
-            slow.weighed(timeout(3_000, false), after(start, 20_000)),
+            slow.discount_short_timeout(timeout(3_000, false), after(start, 20_000)),
             Health::Neutral,
             "that is long ago"
         );

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::estimate::Guess;
-use super::key::KeySet;
-use super::model::Model;
-use super::pool::Holds;
-use super::state::{self, Entered, Waiting};
-use super::{CallerId, Lane, Report, Shared};
+use super::api_key_limits::KeySet;
+use super::model_limits::Model;
+use super::provider_limits::HeldResources;
+use super::scheduler::{self, EnterResult, Waiting};
+use super::token_estimator::TokenEstimate;
+use super::{Admission, CallReport, CallerId, Shared};
 
 /// What a call was let out with.
 #[derive(Debug)]
-pub struct Stake {
+pub struct CallCharge {
     pub key: usize,
     pub model: Arc<Model>,
     pub caller: CallerId,
-    pub guess: Guess,
+    pub guess: TokenEstimate,
     pub guessed: u64,
     pub began: Instant,
 }
@@ -33,16 +33,21 @@ pub struct Permit(Box<Granted>);
 /// On the heap: who waits for it has room for the handle only.
 #[derive(Debug)]
 struct Granted {
-    holds: Option<Holds>,
-    stake: Stake,
+    holds: Option<HeldResources>,
+    stake: CallCharge,
     has_begun: bool,
-    report: Option<Report>,
+    report: Option<CallReport>,
     shared: Arc<Shared>,
     _flying: Arc<()>,
 }
 
 impl Permit {
-    pub(super) fn new(holds: Holds, stake: Stake, flying: Arc<()>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        holds: HeldResources,
+        stake: CallCharge,
+        flying: Arc<()>,
+        shared: Arc<Shared>,
+    ) -> Self {
         Self(Box::new(Granted {
             holds: Some(holds),
             stake,
@@ -65,16 +70,19 @@ impl Permit {
     }
 
     /// The call has ended so. The slot goes to the next, and what was reserved is settled.
-    pub fn finish(mut self, report: Report) {
+    pub fn release(mut self, report: CallReport) {
         self.0.report = Some(report);
     }
 }
 
 impl Drop for Granted {
     fn drop(&mut self) {
-        let report = self.report.take().unwrap_or(state::left(self.has_begun));
+        let report = self
+            .report
+            .take()
+            .unwrap_or(scheduler::cancelled_report(self.has_begun));
         if self.has_begun {
-            self.stake.model.count(report.spent);
+            self.stake.model.record_usage(report.spent);
         }
         self.shared.finish(&self.stake, self.holds.take(), &report);
     }
@@ -83,12 +91,12 @@ impl Drop for Granted {
 /// How long an item will wait: for keys that its provider has paused, all its waits after a 429 together; and for a provider that
 /// is down, each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct WaitBudget {
     paused: Duration,
     down: Duration,
 }
 
-impl Patience {
+impl WaitBudget {
     /// Of an item that has somewhere else to go.
     pub const NONE: Self = Self {
         paused: Duration::ZERO,
@@ -113,7 +121,7 @@ impl Patience {
     }
 
     /// The item has waited so long for a key that was paused.
-    pub fn waited(&mut self, time: Duration) {
+    pub fn consume(&mut self, time: Duration) {
         self.paused = self.paused.saturating_sub(time);
     }
 }
@@ -124,31 +132,31 @@ pub enum Denied {
     /// All of the provider's keys are paused for longer than the item will wait.
     Paused { until: Instant },
     /// The model fails all the time, and is left alone for longer than the item will wait.
-    Down { until: Instant },
+    CircuitOpen { until: Instant },
     /// The provider has refused the item every key.
-    NoKey,
+    NoUsableKey,
     /// The caller's budget is used up until then.
-    Broke { until: Instant },
+    BudgetExhausted { until: Instant },
     /// The call would take more tokens than a key may use in a minute.
     TooLarge { needed: u64, allowed: u64 },
     /// Its request has sent home whoever has not been called yet.
-    Left,
+    Cancelled,
 }
 
 /// At which end of its request's line an item enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    New,
+pub enum Priority {
+    First,
     /// It has had its turn, and has to be called again: it is first again.
-    Again,
+    Requeued,
 }
 
 /// What an item asks for.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
+pub struct PermitRequest<'a> {
     pub model: &'a Arc<Model>,
-    pub turn: Turn,
-    pub patience: Patience,
+    pub turn: Priority,
+    pub patience: WaitBudget,
     /// What [`super::estimate::tokens`] says of its prompt; 0 where [`Lane::counts_tokens`] says no.
     pub guessed: u64,
     pub max_output: Option<u32>,
@@ -158,27 +166,27 @@ pub struct Ask<'a> {
     pub is_first_try: bool,
 }
 
-impl Lane {
+impl Admission {
     /// Enters the line for all that a call needs, which is taken together; the future has it once it is this item's turn.
     /// Items that enter one after the other have their turns in that order.
     #[must_use = "dropping it leaves the line"]
-    pub fn enter(&self, ask: &Ask<'_>) -> InLine {
+    pub fn enter(&self, ask: &PermitRequest<'_>) -> PendingPermit {
         let shared = Arc::clone(&self.shared);
         let entered = shared.lock().enter(self, ask, Instant::now());
         let standing = match entered {
-            Entered::Granted(holds, stake) => Standing::Told(Some(Ok(Permit::new(
+            EnterResult::Granted(holds, stake) => QueueState::Resolved(Some(Ok(Permit::new(
                 holds,
                 stake,
                 Arc::clone(&self.flying),
                 Arc::clone(&shared),
             )))),
-            Entered::Denied(denied) => Standing::Told(Some(Err(denied))),
-            Entered::Waiting(ticket, answered) => {
+            EnterResult::Denied(denied) => QueueState::Resolved(Some(Err(denied))),
+            EnterResult::Waiting(ticket, answered) => {
                 shared.dispatch();
-                Standing::Waiting(ticket, answered)
+                QueueState::Waiting(ticket, answered)
             }
         };
-        InLine {
+        PendingPermit {
             shared,
             model: Arc::clone(ask.model),
             standing,
@@ -186,27 +194,27 @@ impl Lane {
     }
 
     /// Gives up every place in line, so that nothing more of this request goes out.
-    pub fn leave(&self) {
+    pub fn cancel_all(&self) {
         // Whoever still waits on them is told outside the lock.
         let waiters = self
             .shared
-            .change(|state, _| state.leave_lines(self.class, self.caller, self.request));
+            .change(|state, _| state.remove_request(self.class, self.caller, self.request));
         drop(waiters);
     }
 
     /// Tells everyone who waits for the first turn that there will be none; those who have had one go on.
-    pub fn send_home(&self) {
+    pub fn reject_unstarted(&self) {
         let waiters = self
             .shared
-            .change(|state, _| state.leave_first_turns(self.class, self.caller, self.request));
-        waiters.into_iter().for_each(state::Waiter::send_home);
+            .change(|state, _| state.remove_unstarted(self.class, self.caller, self.request));
+        waiters.into_iter().for_each(scheduler::Waiter::reject);
     }
 }
 
 #[derive(Debug)]
-enum Standing {
+enum QueueState {
     /// `None` once the answer was taken.
-    Told(Option<Result<Permit, Denied>>),
+    Resolved(Option<Result<Permit, Denied>>),
     Waiting(Waiting, oneshot::Receiver<Result<Permit, Denied>>),
 }
 
@@ -215,44 +223,44 @@ enum Standing {
 /// # Cancel safety
 /// Dropping it leaves the line; a permit that was just handed over goes back.
 #[derive(Debug)]
-pub struct InLine {
+pub struct PendingPermit {
     shared: Arc<Shared>,
     model: Arc<Model>,
-    standing: Standing,
+    standing: QueueState,
 }
 
-impl InLine {
+impl PendingPermit {
     /// The place of an item that has been told already.
     #[must_use]
-    pub fn told(&self, told: Result<Permit, Denied>) -> Self {
+    pub fn resolved(&self, told: Result<Permit, Denied>) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
             model: Arc::clone(&self.model),
-            standing: Standing::Told(Some(told)),
+            standing: QueueState::Resolved(Some(told)),
         }
     }
 }
 
-impl Future for InLine {
+impl Future for PendingPermit {
     type Output = Result<Permit, Denied>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let told = match &mut self.standing {
-            Standing::Told(told) => told.take().unwrap_or(Err(Denied::NoKey)),
-            Standing::Waiting(_, answered) => match ready!(Pin::new(answered).poll(cx)) {
+            QueueState::Resolved(told) => told.take().unwrap_or(Err(Denied::NoUsableKey)),
+            QueueState::Waiting(_, answered) => match ready!(Pin::new(answered).poll(cx)) {
                 Ok(told) => told,
                 // Its request has left the line and is about to drop it.
                 Err(_) => return Poll::Pending,
             },
         };
-        self.standing = Standing::Told(None);
+        self.standing = QueueState::Resolved(None);
         Poll::Ready(told)
     }
 }
 
-impl Drop for InLine {
+impl Drop for PendingPermit {
     fn drop(&mut self) {
-        if let Standing::Waiting(ticket, _) = &self.standing {
+        if let QueueState::Waiting(ticket, _) = &self.standing {
             let has_left = self.shared.lock().stop_waiting(&self.model, *ticket);
             if has_left {
                 // What stood behind it may need less.

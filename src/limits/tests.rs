@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::model::{Price, Usd};
+use crate::types::{Price, Usd};
 
 const ANYONE: CallerId = CallerId(0);
 const POOL: PoolId = PoolId(0);
-const PATIENT: Patience = Patience::new(Duration::from_secs(60), Duration::from_secs(60));
+const PATIENT: WaitBudget = WaitBudget::new(Duration::from_secs(60), Duration::from_secs(60));
 
 fn n32(n: u32) -> Option<NonZeroU32> {
     NonZeroU32::new(n)
@@ -42,8 +42,8 @@ fn limits(max_concurrency: usize, max_queue: usize) -> Limits {
     )
 }
 
-fn load(items: usize) -> Load {
-    Load {
+fn load(items: usize) -> AdmissionRequest {
+    AdmissionRequest {
         class: Class::Direct,
         pool: POOL,
         items,
@@ -52,18 +52,18 @@ fn load(items: usize) -> Load {
     }
 }
 
-fn lane(limits: &Limits, caller: CallerId, wanted: usize) -> Lane {
+fn lane(limits: &Limits, caller: CallerId, wanted: usize) -> Admission {
     limits.admit(caller, &load(wanted)).unwrap()
 }
 
 fn model(limits: &Limits) -> Arc<Model> {
-    limits.model(POOL, "m", Terms::default())
+    limits.model(POOL, "m", ModelLimits::default())
 }
 
-fn ask(model: &Arc<Model>) -> Ask<'_> {
-    Ask {
+fn ask(model: &Arc<Model>) -> PermitRequest<'_> {
+    PermitRequest {
         model,
-        turn: Turn::New,
+        turn: Priority::First,
         patience: PATIENT,
         guessed: 0,
         max_output: None,
@@ -130,13 +130,13 @@ async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
     let waiting = [lane.enter(&ask(&model)), lane.enter(&ask(&model))];
     let [first, _second] = waiting;
     let until = Instant::now() + Duration::from_millis(100);
-    first.await.unwrap().finish(Report {
+    first.await.unwrap().release(CallReport {
         pause: Some(Pause::Until(until)),
-        ..Report::new(Health::Neutral)
+        ..CallReport::new(Health::Neutral)
     });
-    let brief = Patience::new(Duration::from_millis(20), Duration::ZERO);
+    let brief = WaitBudget::new(Duration::from_millis(20), Duration::ZERO);
     assert_eq!(
-        lane.enter(&Ask {
+        lane.enter(&PermitRequest {
             patience: brief,
             ..ask(&model)
         })
@@ -145,8 +145,8 @@ async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
         Denied::Paused { until }
     );
     let _permit = lane
-        .enter(&Ask {
-            turn: Turn::Again,
+        .enter(&PermitRequest {
+            turn: Priority::Requeued,
             ..ask(&model)
         })
         .await
@@ -159,15 +159,15 @@ async fn a_pause_that_begins_while_an_item_waits_reaches_it() {
     let limits = limits(1, 100);
     let (lane, model) = (lane(&limits, ANYONE, 3), model(&limits));
     let held = lane.enter(&ask(&model)).await.unwrap();
-    let patience = Patience::new(Duration::from_millis(20), Duration::ZERO);
-    let mut waiting = lane.enter(&Ask {
+    let patience = WaitBudget::new(Duration::from_millis(20), Duration::ZERO);
+    let mut waiting = lane.enter(&PermitRequest {
         patience,
         ..ask(&model)
     });
     assert!(waits(&mut waiting).await);
-    held.finish(Report {
+    held.release(CallReport {
         pause: Some(Pause::Until(Instant::now() + Duration::from_secs(5))),
-        ..Report::new(Health::Neutral)
+        ..CallReport::new(Health::Neutral)
     });
     assert!(waiting.await.is_err());
 }
@@ -180,12 +180,12 @@ async fn a_pool_or_a_model_with_slots_of_its_own_leaves_the_rest_to_the_others()
     let narrow = model(&limits);
     let _held = lane.enter(&ask(&narrow)).await.unwrap();
     assert!(waits(&mut lane.enter(&ask(&narrow))).await);
-    let wide = limits.model(PoolId(1), "m", Terms::default());
+    let wide = limits.model(PoolId(1), "m", ModelLimits::default());
     assert!(lane.enter(&ask(&wide)).await.is_ok());
     let capped = limits.model(
         PoolId(1),
         "capped",
-        Terms {
+        ModelLimits {
             max_in_flight: Some(1),
             price: None,
         },
@@ -215,9 +215,9 @@ async fn each_key_has_its_own_buckets_and_a_paused_one_is_passed_over() {
     let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
     let first = lane.enter(&ask(&model)).await.unwrap();
     let paused = first.key();
-    first.finish(Report {
+    first.release(CallReport {
         pause: Some(Pause::Until(Instant::now() + Duration::from_secs(60))),
-        ..Report::new(Health::Neutral)
+        ..CallReport::new(Health::Neutral)
     });
     for _ in 0..2 {
         assert_ne!(lane.enter(&ask(&model)).await.unwrap().key(), paused);
@@ -233,26 +233,26 @@ async fn a_refused_key_is_passed_over_and_without_another_the_item_is_told() {
     let mut refused = KeySet::default();
     for _ in 0..2 {
         let permit = lane
-            .enter(&Ask {
+            .enter(&PermitRequest {
                 refused,
                 ..ask(&model)
             })
             .await
             .unwrap();
         refused.insert(permit.key());
-        permit.finish(Report {
+        permit.release(CallReport {
             is_refused: true,
-            ..Report::new(Health::Neutral)
+            ..CallReport::new(Health::Neutral)
         });
     }
     assert_eq!(
-        lane.enter(&Ask {
+        lane.enter(&PermitRequest {
             refused,
             ..ask(&model)
         })
         .await
         .unwrap_err(),
-        Denied::NoKey
+        Denied::NoUsableKey
     );
     assert!(
         lane.enter(&ask(&model)).await.is_ok(),
@@ -269,7 +269,7 @@ async fn tokens_are_reserved_and_settled() {
     let limits = with(10, 100, vec![pool(vec![quota], None)]);
     let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
     assert!(lane.counts_tokens());
-    let large = Ask {
+    let large = PermitRequest {
         guessed: 50_000,
         max_output: Some(20_000),
         ..ask(&model)
@@ -281,7 +281,7 @@ async fn tokens_are_reserved_and_settled() {
             allowed: 60_000
         }
     );
-    let owing = Ask {
+    let owing = PermitRequest {
         guessed: 5_000,
         max_output: Some(100),
         ..ask(&model)
@@ -290,10 +290,10 @@ async fn tokens_are_reserved_and_settled() {
     let mut waiting = lane.enter(&owing);
     assert!(waits(&mut waiting).await, "5,100 of 990 are owed");
     first.begin();
-    let spent = Spent::Tokens(Usage::new(200, 10));
-    first.finish(Report {
+    let spent = UsageReport::Tokens(Usage::new(200, 10));
+    first.release(CallReport {
         spent,
-        ..Report::new(Health::Success)
+        ..CallReport::new(Health::Success)
     });
     let mut second = waiting.await.unwrap();
     second.begin();
@@ -303,7 +303,7 @@ async fn tokens_are_reserved_and_settled() {
         limits
             .readings()
             .into_iter()
-            .find(|row| row.kind == Kind::TokensPerMinute)
+            .find(|row| row.kind == LimitKind::TokensPerMinute)
             .unwrap()
     };
     assert!(
@@ -313,7 +313,7 @@ async fn tokens_are_reserved_and_settled() {
     );
     let after = tokens(&limits).in_use;
     drop(
-        lane.enter(&Ask {
+        lane.enter(&PermitRequest {
             guessed: 1,
             ..ask(&model)
         })
@@ -331,19 +331,19 @@ async fn a_model_that_is_down_is_left_alone_by_those_who_have_somewhere_else_to_
         lane.enter(&ask(&model))
             .await
             .unwrap()
-            .finish(Report::new(Health::Failure));
+            .release(CallReport::new(Health::Failure));
     }
-    let nowhere = Patience::NONE;
+    let nowhere = WaitBudget::NONE;
     assert!(matches!(
-        lane.enter(&Ask {
+        lane.enter(&PermitRequest {
             patience: nowhere,
             ..ask(&model)
         })
         .await,
-        Err(Denied::Down { .. })
+        Err(Denied::CircuitOpen { .. })
     ));
     assert!(waits(&mut lane.enter(&ask(&model))).await);
-    let other = limits.model(POOL, "other", Terms::default());
+    let other = limits.model(POOL, "other", ModelLimits::default());
     assert!(lane.enter(&ask(&other)).await.is_ok());
     assert_eq!(limits.breakers()[0].state, BreakerState::Open);
 }
@@ -368,7 +368,7 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
     let model = limits.model(
         POOL,
         "m",
-        Terms {
+        ModelLimits {
             max_in_flight: None,
             price: Some(price),
         },
@@ -380,13 +380,13 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
         Err(Refused::QuotaUsedUp { .. })
     ));
     let mut held = own
-        .enter(&Ask {
+        .enter(&PermitRequest {
             guessed: 10,
             ..ask(&model)
         })
         .await
         .unwrap();
-    let mut waiting = own.enter(&Ask {
+    let mut waiting = own.enter(&PermitRequest {
         guessed: 10,
         ..ask(&model)
     });
@@ -397,12 +397,12 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
         "others are not held up"
     );
     held.begin();
-    held.finish(Report {
-        spent: Spent::Tokens(Usage::new(100, 0)),
-        ..Report::new(Health::Success)
+    held.release(CallReport {
+        spent: UsageReport::Tokens(Usage::new(100, 0)),
+        ..CallReport::new(Health::Success)
     });
     assert!(
-        matches!(waiting.await, Err(Denied::Broke { .. })),
+        matches!(waiting.await, Err(Denied::BudgetExhausted { .. })),
         "a dollar is spent"
     );
     drop(own);
@@ -413,7 +413,7 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
     assert!(matches!(
         limits.admit(
             caller,
-            &Load {
+            &AdmissionRequest {
                 has_price: false,
                 ..load(1)
             }
@@ -488,7 +488,7 @@ async fn no_wake_up_is_lost() {
     limits.set_callers((1..4).map(|id| (CallerId(id), quota.clone())).collect());
     let models: Vec<_> = (0..4)
         .map(|n| {
-            let terms = Terms {
+            let terms = ModelLimits {
                 max_in_flight: (n % 2 == 0).then_some(2),
                 price: None,
             };
@@ -507,7 +507,7 @@ async fn no_wake_up_is_lost() {
         let lane = limits
             .admit(
                 CallerId(n as u64 % 5),
-                &Load {
+                &AdmissionRequest {
                     class,
                     pool: model.pool(),
                     ..load(1)
@@ -516,7 +516,7 @@ async fn no_wake_up_is_lost() {
             .unwrap();
         let flying = Arc::clone(&flying);
         async move {
-            let wait = lane.enter(&Ask {
+            let wait = lane.enter(&PermitRequest {
                 guessed: 50,
                 ..ask(&model)
             });
@@ -533,10 +533,10 @@ async fn no_wake_up_is_lost() {
             tokio::task::yield_now().await;
             flying.fetch_sub(1, Ordering::SeqCst);
             if !n.is_multiple_of(11) {
-                let spent = Spent::Tokens(Usage::new(40, 20));
-                permit.finish(Report {
+                let spent = UsageReport::Tokens(Usage::new(40, 20));
+                permit.release(CallReport {
                     spent,
-                    ..Report::new(Health::Success)
+                    ..CallReport::new(Health::Success)
                 });
             }
         }
@@ -557,7 +557,7 @@ async fn no_wake_up_is_lost() {
     for row in limits
         .readings()
         .iter()
-        .filter(|row| row.kind == Kind::Concurrency)
+        .filter(|row| row.kind == LimitKind::Concurrency)
     {
         assert_eq!((row.in_use, row.waiting), (0, 0), "{row:?}");
     }

@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::lesson::Vocabulary;
+use super::dialects::{ANTHROPIC_STRICT, ANTHROPIC_TOOLS};
 use super::prompt::Message;
-use super::question::{Question, TOOL, TOOL_DESCRIPTION, json};
-use super::subsets::{ANTHROPIC_STRICT, ANTHROPIC_TOOLS};
-use super::wire::after;
-use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong, said};
-use crate::model::{Mode, Subset, Usage};
+use super::request_parts::{RequestParts, TOOL, TOOL_DESCRIPTION, json};
+use super::unsupported_feature::ErrorPatterns;
+use super::wire_format::after;
+use super::{
+    DecodeError, ErrorClass, Finish, PartialAnswer, Request, RequestShape, StreamEnd, Unsupported,
+    UpstreamErrorBody, WireFormat, error_body,
+};
+use crate::types::{Dialect, Mode, Usage};
 
 /// Messages.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +99,7 @@ const MAX_TOKENS: [(&str, u32); 8] = [
 /// So many does every model have.
 const LEAST_MAX_TOKENS: u32 = 4_096;
 
-fn max_tokens(request: &Request<'_>, form: Form) -> u32 {
+fn max_tokens(request: &Request<'_>, form: RequestShape) -> u32 {
     let known = || {
         MAX_TOKENS
             .iter()
@@ -104,7 +107,7 @@ fn max_tokens(request: &Request<'_>, form: Form) -> u32 {
             .map_or(LEAST_MAX_TOKENS, |(_, most)| *most)
     };
     let default = || {
-        if form.lessons.has(Lesson::OutputLimit) {
+        if form.lessons.has(Unsupported::OutputLimit) {
             LEAST_MAX_TOKENS
         } else {
             known()
@@ -193,7 +196,7 @@ struct Stopped {
 
 impl Tokens {
     /// Adds to what is known: a stream says first what was read, and at its end what was written.
-    fn add_to(&self, draft: &mut Draft) {
+    fn add_to(&self, draft: &mut PartialAnswer) {
         let known = draft.usage.unwrap_or_default();
         let read = self.input_tokens.map(|input| {
             let cached = self.cache_read_input_tokens.unwrap_or_default();
@@ -209,9 +212,9 @@ impl Tokens {
     }
 }
 
-fn stop(reason: Option<String>, details: Option<StopDetails>, draft: &mut Draft) {
+fn stop(reason: Option<String>, details: Option<StopDetails>, draft: &mut PartialAnswer) {
     let Some(reason) = reason else { return };
-    draft.end = End::Whole;
+    draft.end = StreamEnd::Whole;
     draft.finish = Some(match reason.as_str() {
         "max_tokens" | "model_context_window_exceeded" => Finish::Length,
         "refusal" => {
@@ -229,11 +232,11 @@ fn stop(reason: Option<String>, details: Option<StopDetails>, draft: &mut Draft)
     }
 }
 
-fn no_message(error: &serde_json::Error) -> Wrong {
-    Wrong::Format(format!("the answer is not a message: {error}"))
+fn no_message(error: &serde_json::Error) -> DecodeError {
+    DecodeError::Format(format!("the answer is not a message: {error}"))
 }
 
-impl Wire for Anthropic {
+impl WireFormat for Anthropic {
     fn path(&self, _: &str, _: bool) -> Option<Cow<'static, str>> {
         Some(self.path.into())
     }
@@ -250,17 +253,17 @@ impl Wire for Anthropic {
         &[Mode::JsonSchema, Mode::Tools, Mode::Text]
     }
 
-    fn subset(&self, mode: Mode) -> &'static Subset {
+    fn subset(&self, mode: Mode) -> &'static Dialect {
         match mode {
-            Mode::Auto | Mode::Text | Mode::JsonObject => &Subset::WHOLE,
+            Mode::Auto | Mode::Text | Mode::JsonObject => &Dialect::WHOLE,
             Mode::JsonSchema => &ANTHROPIC_STRICT,
             Mode::Tools => &ANTHROPIC_TOOLS,
         }
     }
 
-    fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
+    fn encode(&self, request: &Request<'_>, form: RequestShape) -> Vec<u8> {
         let shows = |mode| matches!(mode, Mode::JsonSchema | Mode::Tools);
-        let Question { root, messages, .. } = Question::new(request, form, shows);
+        let RequestParts { root, messages, .. } = RequestParts::new(request, form, shows);
         let mut messages = messages.into_iter();
         let system = messages
             .next()
@@ -271,7 +274,7 @@ impl Wire for Anthropic {
             model: request.model,
             max_tokens: max_tokens(request, form),
             // Its scale ends at 1.
-            temperature: (!form.lessons.has(Lesson::Temperature))
+            temperature: (!form.lessons.has(Unsupported::Temperature))
                 .then_some(request.temperature.min(1.0)),
             system,
             messages: messages.collect(),
@@ -291,13 +294,13 @@ impl Wire for Anthropic {
         })
     }
 
-    fn decode(&self, body: &[u8]) -> Result<Draft, Wrong> {
+    fn decode(&self, body: &[u8]) -> Result<PartialAnswer, DecodeError> {
         let reply: Reply = match serde_json::from_slice(body) {
             Ok(reply) => reply,
-            Err(_) if is_error(body) => return Err(Wrong::Error(self.complaint(body))),
+            Err(_) if is_error(body) => return Err(DecodeError::Error(self.decode_error(body))),
             Err(error) => return Err(no_message(&error)),
         };
-        let mut draft = Draft::default();
+        let mut draft = PartialAnswer::default();
         if let Some(tokens) = reply.usage {
             tokens.add_to(&mut draft);
         }
@@ -314,7 +317,7 @@ impl Wire for Anthropic {
         Ok(draft)
     }
 
-    fn hear(&self, message: &[u8], draft: &mut Draft) -> Result<(), Wrong> {
+    fn decode_event(&self, message: &[u8], draft: &mut PartialAnswer) -> Result<(), DecodeError> {
         match serde_json::from_slice(message).map_err(|error| no_message(&error))? {
             Event::MessageStart { message } => {
                 if let Some(tokens) = message.usage {
@@ -333,8 +336,8 @@ impl Wire for Anthropic {
                 }
                 stop(delta.stop_reason, delta.stop_details, draft);
             }
-            Event::MessageStop => draft.end = End::Over,
-            Event::Error => return Err(Wrong::Error(self.complaint(message))),
+            Event::MessageStop => draft.end = StreamEnd::Over,
+            Event::Error => return Err(DecodeError::Error(self.decode_error(message))),
             Event::ContentBlockDelta {
                 delta: Delta::Other,
             }
@@ -343,25 +346,25 @@ impl Wire for Anthropic {
         Ok(())
     }
 
-    fn complaint(&self, body: &[u8]) -> Said {
+    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
-        let error = said::error_in(&value);
-        let message = said::words(error, body);
+        let error = error_body::error_in(&value);
+        let message = error_body::error_message(error, body);
         let kind = error
             .get("type")
             .and_then(Value::as_str)
             .unwrap_or_default();
         let is_used_up = kind == "billing_error" || message.contains("credit balance is too low");
         let meaning = if is_used_up {
-            Meaning::Exhausted
+            ErrorClass::Exhausted
         } else {
-            Meaning::Status
+            ErrorClass::Status
         };
         let status = STATUSES
             .iter()
             .find(|(name, _)| *name == kind)
             .map(|(_, status)| *status);
-        Said {
+        UpstreamErrorBody {
             message,
             meaning,
             status,
@@ -369,7 +372,7 @@ impl Wire for Anthropic {
         }
     }
 
-    fn vocabulary(&self) -> &'static Vocabulary {
+    fn vocabulary(&self) -> &'static ErrorPatterns {
         &VOCABULARY
     }
 }
@@ -393,7 +396,7 @@ const STATUSES: [(&str, u16); 10] = [
 ];
 
 /// From issue threads, 2026-11.
-const VOCABULARY: Vocabulary = Vocabulary {
+const VOCABULARY: ErrorPatterns = ErrorPatterns {
     schema: &[
         "format.schema",
         "input_schema",

@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::lesson::Vocabulary;
+use super::dialects::{GEMINI_FUNCTION, GEMINI_JSON_SCHEMA};
 use super::prompt::{Message, Role};
-use super::question::{Question, TOOL, TOOL_DESCRIPTION, json};
-use super::subsets::{GEMINI_FUNCTION, GEMINI_JSON_SCHEMA};
-use super::wire::{after, segment};
-use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong, said};
-use crate::model::{Mode, Subset, Usage};
+use super::request_parts::{RequestParts, TOOL, TOOL_DESCRIPTION, json};
+use super::unsupported_feature::ErrorPatterns;
+use super::wire_format::{after, segment};
+use super::{
+    DecodeError, ErrorClass, Finish, PartialAnswer, Request, RequestShape, StreamEnd, Unsupported,
+    UpstreamErrorBody, WireFormat, error_body,
+};
+use crate::types::{Dialect, Mode, Usage};
 
 /// `generateContent` and `streamGenerateContent`.
 #[derive(Debug, Clone, Copy)]
@@ -190,7 +193,7 @@ impl Tokens {
 }
 
 impl Candidate {
-    fn add_to(self, draft: &mut Draft) {
+    fn add_to(self, draft: &mut PartialAnswer) {
         for part in self
             .content
             .and_then(|content| content.parts)
@@ -210,7 +213,7 @@ impl Candidate {
         let Some(reason) = self.finish_reason else {
             return;
         };
-        draft.end = End::Whole;
+        draft.end = StreamEnd::Whole;
         draft.finish = Some(match reason.as_str() {
             "MAX_TOKENS" => Finish::Length,
             reason if DECLINED.contains(&reason) => {
@@ -237,7 +240,7 @@ const DECLINED: [&str; 6] = [
     "SPII",
 ];
 
-impl Wire for Gemini {
+impl WireFormat for Gemini {
     fn path(&self, model: &str, stream: bool) -> Option<Cow<'static, str>> {
         let (kind, name) = match model.split_once('/') {
             Some((kind @ ("models" | "tunedModels"), name)) => (kind, name),
@@ -259,18 +262,18 @@ impl Wire for Gemini {
         &[Mode::JsonSchema, Mode::Tools, Mode::JsonObject, Mode::Text]
     }
 
-    fn subset(&self, mode: Mode) -> &'static Subset {
+    fn subset(&self, mode: Mode) -> &'static Dialect {
         match mode {
-            Mode::Auto | Mode::Text => &Subset::WHOLE,
+            Mode::Auto | Mode::Text => &Dialect::WHOLE,
             Mode::JsonSchema => &GEMINI_JSON_SCHEMA,
             Mode::Tools => &GEMINI_FUNCTION,
-            Mode::JsonObject => &Subset::OBJECT,
+            Mode::JsonObject => &Dialect::OBJECT,
         }
     }
 
-    fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
+    fn encode(&self, request: &Request<'_>, form: RequestShape) -> Vec<u8> {
         let shows = |mode| matches!(mode, Mode::JsonSchema | Mode::Tools);
-        let Question { root, messages, .. } = Question::new(request, form, shows);
+        let RequestParts { root, messages, .. } = RequestParts::new(request, form, shows);
         let mut contents = messages.into_iter().map(Content::from);
         let empty = || Content {
             role: None,
@@ -299,11 +302,11 @@ impl Wire for Gemini {
                 function_calling_config: calling,
             }),
             generation_config: Config {
-                temperature: (!form.lessons.has(Lesson::Temperature))
+                temperature: (!form.lessons.has(Unsupported::Temperature))
                     .then_some(request.temperature),
                 seed: request
                     .seed
-                    .filter(|_| !form.lessons.has(Lesson::Seed))
+                    .filter(|_| !form.lessons.has(Unsupported::Seed))
                     .map(|seed| seed.rem_euclid(SEEDS)),
                 max_output_tokens: request.max_output_tokens,
                 response_mime_type: matches!(form.mode, Mode::JsonSchema | Mode::JsonObject)
@@ -313,22 +316,22 @@ impl Wire for Gemini {
         })
     }
 
-    fn decode(&self, body: &[u8]) -> Result<Draft, Wrong> {
-        let mut draft = Draft::default();
-        self.hear(body, &mut draft)?;
+    fn decode(&self, body: &[u8]) -> Result<PartialAnswer, DecodeError> {
+        let mut draft = PartialAnswer::default();
+        self.decode_event(body, &mut draft)?;
         match draft.end {
-            End::Open => Err(Wrong::Format(
+            StreamEnd::Open => Err(DecodeError::Format(
                 "the answer has no finished candidate".to_owned(),
             )),
-            End::Whole | End::Over => Ok(draft),
+            StreamEnd::Whole | StreamEnd::Over => Ok(draft),
         }
     }
 
-    fn hear(&self, message: &[u8], draft: &mut Draft) -> Result<(), Wrong> {
+    fn decode_event(&self, message: &[u8], draft: &mut PartialAnswer) -> Result<(), DecodeError> {
         let reply: Reply = serde_json::from_slice(message)
-            .map_err(|error| Wrong::Format(format!("the answer is not Gemini's: {error}")))?;
+            .map_err(|error| DecodeError::Format(format!("the answer is not Gemini's: {error}")))?;
         if reply.error.is_some() {
-            return Err(Wrong::Error(self.complaint(message)));
+            return Err(DecodeError::Error(self.decode_error(message)));
         }
         if let Some(tokens) = reply.usage_metadata {
             draft.usage = Some(tokens.usage());
@@ -342,7 +345,7 @@ impl Wire for Gemini {
             draft.finish = Some(Finish::Refusal(format!(
                 "the provider does not take the text ({reason}){more}"
             )));
-            draft.end = End::Whole;
+            draft.end = StreamEnd::Whole;
         }
         if let Some(candidate) = reply.candidates.into_iter().flatten().next() {
             candidate.add_to(draft);
@@ -350,9 +353,9 @@ impl Wire for Gemini {
         Ok(())
     }
 
-    fn complaint(&self, body: &[u8]) -> Said {
+    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
-        let error = said::error_in(&value);
+        let error = error_body::error_in(&value);
         let details = || {
             error
                 .get("details")
@@ -376,23 +379,23 @@ impl Wire for Gemini {
                 .get("reason")
                 .is_some_and(|reason| reason == "API_KEY_INVALID")
         }) {
-            Meaning::BadKey
+            ErrorClass::BadKey
         } else if violations().any(is_daily) {
-            Meaning::Exhausted
+            ErrorClass::Exhausted
         } else {
-            Meaning::Status
+            ErrorClass::Status
         };
         let delay = details().find_map(|detail| detail.get("retryDelay")?.as_str());
-        let message = said::words(error, body);
-        Said {
+        let message = error_body::error_message(error, body);
+        UpstreamErrorBody {
             message,
             meaning,
-            status: said::numbered(error.get("code")),
+            status: error_body::http_status_of(error.get("code")),
             retry_after: delay.and_then(duration),
         }
     }
 
-    fn vocabulary(&self) -> &'static Vocabulary {
+    fn vocabulary(&self) -> &'static ErrorPatterns {
         &VOCABULARY
     }
 }
@@ -409,7 +412,7 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// From issue threads, 2026-11.
-const VOCABULARY: Vocabulary = Vocabulary {
+const VOCABULARY: ErrorPatterns = ErrorPatterns {
     schema: &["schema"],
     json_schema: &[
         "json mode",

@@ -9,15 +9,15 @@
 //! its slot in the model within a step. This module must not know prompts' wording ([`prompt`] does), HTTP or limits.
 
 mod chat;
+mod copy_bias;
 mod grammar;
-mod load;
+mod loader;
 mod prepare;
 pub mod prompt;
 mod queue;
-mod sample;
+mod sampler;
 mod scheduler;
 mod slot;
-mod source;
 mod vocabulary;
 
 use std::path::Path;
@@ -31,16 +31,16 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use toktrie::TokEnv;
 
-pub use chat::{Role, Turn};
-pub use load::LoadError;
+pub use chat::{ChatTurn, Role};
+pub use loader::LoadError;
 
 use chat::Chat;
+use copy_bias::CopyBias;
 use grammar::Grammars;
-use prepare::{Job, Preparer};
-use queue::{Queue, Refused};
+use prepare::{PrepareJob, Preparer};
+use queue::{Queue, QueueFull};
 use scheduler::Scheduler;
-use slot::{Prepared, Reply};
-use source::Source;
+use slot::{Prepared, ReplySender};
 
 /// The KV cache takes sequences' numbers below 256 (llama.cpp's `LLAMA_MAX_SEQ`); more than 64 never pay on a processor.
 const MOST_SLOTS: usize = 64;
@@ -69,7 +69,7 @@ pub struct Request {
     /// The task. What requests have in common belongs here and into the first turns: it is computed once.
     pub system: Arc<str>,
     /// Worked examples, and the question at the end.
-    pub turns: Vec<Turn>,
+    pub turns: Vec<ChatTurn>,
     /// The JSON Schema that the answer is held to. `None` for free text.
     pub schema: Option<Arc<Value>>,
     /// The text that values are copied from: words that it does not have become less likely. `None` for no such text.
@@ -140,7 +140,7 @@ struct Size {
 pub struct Engine {
     model: Arc<LlamaModel>,
     context_tokens: usize,
-    jobs: Arc<Queue<Job>>,
+    jobs: Arc<Queue<PrepareJob>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -151,7 +151,7 @@ impl Engine {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(path: &Path, options: Options) -> Result<Self, LoadError> {
-        let model = Arc::new(load::model(path)?);
+        let model = Arc::new(loader::model(path)?);
         let not_a_model = || LoadError::NotAModel {
             path: path.to_owned(),
         };
@@ -166,7 +166,7 @@ impl Engine {
         let slots = options.parallel.clamp(1, MOST_SLOTS).div_ceil(workers);
         let size = Size { workers, slots };
         let chat = Chat::new(Arc::clone(&model), longest);
-        let source = Source::new(Arc::clone(&model), &vocabulary);
+        let source = CopyBias::new(Arc::clone(&model), &vocabulary);
         let preparer = Preparer {
             chat,
             grammars,
@@ -234,7 +234,7 @@ impl Engine {
         move || {
             let _closing = closing;
             let reuses = !model.is_recurrent() && !model.is_hybrid();
-            match load::context(&model, size.slots, context_tokens) {
+            match loader::context(&model, size.slots, context_tokens) {
                 Ok(context) => {
                     let mut scheduler = Scheduler::new(context, vocabulary, size.slots, reuses);
                     let _ = report.send(Ok(()));
@@ -258,12 +258,12 @@ impl Engine {
         pieces: Option<mpsc::UnboundedSender<String>>,
     ) -> Result<Completion, GenerateError> {
         let (whole, answer) = oneshot::channel();
-        let reply = Reply { whole, pieces };
+        let reply = ReplySender { whole, pieces };
         self.jobs
-            .push(Job { request, reply })
+            .push(PrepareJob { request, reply })
             .map_err(|refused| match refused {
-                Refused::Full => GenerateError::Overloaded,
-                Refused::Closed => GenerateError::Stopped,
+                QueueFull::Full => GenerateError::Overloaded,
+                QueueFull::Closed => GenerateError::Stopped,
             })?;
         answer.await.unwrap_or(Err(GenerateError::Stopped))
     }
@@ -301,7 +301,7 @@ impl Drop for Engine {
 }
 
 /// Closes the waiting room when a thread ends, by a panic too, so that nobody waits for an answer that will not come.
-struct Closing(Arc<Queue<Job>>);
+struct Closing(Arc<Queue<PrepareJob>>);
 
 impl Drop for Closing {
     fn drop(&mut self) {

@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::lesson::Vocabulary;
+use super::dialects::LLAMA_CPP;
 use super::prompt::Message;
-use super::question::{Question, TOOL, TOOL_DESCRIPTION, json};
-use super::subsets::LLAMA_CPP;
-use super::wire::after;
-use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong, said};
-use crate::model::{Mode, Subset, Usage};
+use super::request_parts::{RequestParts, TOOL, TOOL_DESCRIPTION, json};
+use super::unsupported_feature::ErrorPatterns;
+use super::wire_format::after;
+use super::{
+    DecodeError, ErrorClass, Finish, PartialAnswer, Request, RequestShape, StreamEnd, Unsupported,
+    UpstreamErrorBody, WireFormat, error_body,
+};
 use crate::net::Framing;
+use crate::types::{Dialect, Mode, Usage};
 
 /// `/api/chat`.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +113,7 @@ struct CalledFunction {
     arguments: Box<RawValue>,
 }
 
-impl Wire for Ollama {
+impl WireFormat for Ollama {
     fn path(&self, _: &str, _: bool) -> Option<Cow<'static, str>> {
         Some(self.path.into())
     }
@@ -119,18 +122,18 @@ impl Wire for Ollama {
         &[Mode::JsonSchema, Mode::Tools, Mode::JsonObject, Mode::Text]
     }
 
-    fn subset(&self, mode: Mode) -> &'static Subset {
+    fn subset(&self, mode: Mode) -> &'static Dialect {
         match mode {
-            Mode::Auto | Mode::Text => &Subset::WHOLE,
+            Mode::Auto | Mode::Text => &Dialect::WHOLE,
             Mode::JsonSchema => &LLAMA_CPP,
-            Mode::Tools | Mode::JsonObject => &Subset::OBJECT,
+            Mode::Tools | Mode::JsonObject => &Dialect::OBJECT,
         }
     }
 
-    fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
+    fn encode(&self, request: &Request<'_>, form: RequestShape) -> Vec<u8> {
         // `format` only constrains; the model has to be told.
-        let Question { root, messages, .. } =
-            Question::new(request, form, |mode| mode == Mode::Tools);
+        let RequestParts { root, messages, .. } =
+            RequestParts::new(request, form, |mode| mode == Mode::Tools);
         let function = Function {
             name: TOOL,
             description: TOOL_DESCRIPTION,
@@ -149,20 +152,22 @@ impl Wire for Ollama {
             // There is no way to force a call.
             tools: (form.mode == Mode::Tools).then_some([Tool::Function { function }]),
             options: Options {
-                temperature: (!form.lessons.has(Lesson::Temperature))
+                temperature: (!form.lessons.has(Unsupported::Temperature))
                     .then_some(request.temperature),
-                seed: request.seed.filter(|_| !form.lessons.has(Lesson::Seed)),
+                seed: request
+                    .seed
+                    .filter(|_| !form.lessons.has(Unsupported::Seed)),
                 num_predict: request.max_output_tokens,
             },
         })
     }
 
-    fn decode(&self, body: &[u8]) -> Result<Draft, Wrong> {
-        let mut draft = Draft::default();
-        self.hear(body, &mut draft)?;
+    fn decode(&self, body: &[u8]) -> Result<PartialAnswer, DecodeError> {
+        let mut draft = PartialAnswer::default();
+        self.decode_event(body, &mut draft)?;
         match draft.end {
-            End::Open => Err(Wrong::Format("the answer is not done".to_owned())),
-            End::Whole | End::Over => Ok(draft),
+            StreamEnd::Open => Err(DecodeError::Format("the answer is not done".to_owned())),
+            StreamEnd::Whole | StreamEnd::Over => Ok(draft),
         }
     }
 
@@ -170,11 +175,11 @@ impl Wire for Ollama {
         Framing::Lines
     }
 
-    fn hear(&self, message: &[u8], draft: &mut Draft) -> Result<(), Wrong> {
+    fn decode_event(&self, message: &[u8], draft: &mut PartialAnswer) -> Result<(), DecodeError> {
         let chunk: Chunk = serde_json::from_slice(message)
-            .map_err(|error| Wrong::Format(format!("the answer is not Ollama's: {error}")))?;
+            .map_err(|error| DecodeError::Format(format!("the answer is not Ollama's: {error}")))?;
         if chunk.error.is_some() {
-            return Err(Wrong::Error(self.complaint(message)));
+            return Err(DecodeError::Error(self.decode_error(message)));
         }
         if let Some(reply) = chunk.message {
             draft.content.push_str(&reply.content);
@@ -191,7 +196,7 @@ impl Wire for Ollama {
             );
         }
         if chunk.done {
-            draft.end = End::Over;
+            draft.end = StreamEnd::Over;
             draft.finish = Some(match chunk.done_reason.as_deref() {
                 Some("length") => Finish::Length,
                 Some("stop") => Finish::Stop,
@@ -205,23 +210,23 @@ impl Wire for Ollama {
         Ok(())
     }
 
-    fn complaint(&self, body: &[u8]) -> Said {
+    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
-        Said {
-            message: said::words(said::error_in(&value), body),
-            meaning: Meaning::Status,
+        UpstreamErrorBody {
+            message: error_body::error_message(error_body::error_in(&value), body),
+            meaning: ErrorClass::Status,
             status: None,
             retry_after: None,
         }
     }
 
-    fn vocabulary(&self) -> &'static Vocabulary {
+    fn vocabulary(&self) -> &'static ErrorPatterns {
         &VOCABULARY
     }
 }
 
 /// From its source and issue threads, 2026-11.
-const VOCABULARY: Vocabulary = Vocabulary {
+const VOCABULARY: ErrorPatterns = ErrorPatterns {
     schema: &["grammar", "json schema", "invalid format"],
     json_schema: &["format"],
     tools: &["tool"],

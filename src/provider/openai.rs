@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json as value};
 
-use super::lesson::Vocabulary;
+use super::dialects::{AZURE_STRICT, COMPATIBLE, OPENAI_STRICT};
 use super::prompt::Message;
-use super::question::{Question, TOOL, TOOL_DESCRIPTION, json, schema_name};
-use super::subsets::{AZURE_STRICT, COMPATIBLE, OPENAI_STRICT};
-use super::wire::{after, segment};
-use super::{Draft, End, Finish, Form, Lesson, Meaning, Request, Said, Wire, Wrong, said};
-use crate::model::{Mode, Subset, Usage};
+use super::request_parts::{RequestParts, TOOL, TOOL_DESCRIPTION, json, schema_name};
+use super::unsupported_feature::ErrorPatterns;
+use super::wire_format::{after, segment};
+use super::{
+    DecodeError, ErrorClass, Finish, PartialAnswer, Request, RequestShape, StreamEnd, Unsupported,
+    UpstreamErrorBody, WireFormat, error_body,
+};
+use crate::types::{Dialect, Mode, Usage};
 
 /// Chat Completions; what differs between its speakers is data.
 #[derive(Debug, Clone)]
@@ -24,12 +27,12 @@ pub struct OpenAi {
     pub shows_schema: bool,
     /// OpenAI's newer models refuse `max_tokens`; most other servers know nothing else.
     pub completion_tokens: bool,
-    pub door: Door,
+    pub door: Endpoint,
 }
 
 /// Where it is reached, and how the key is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Door {
+pub enum Endpoint {
     /// As OpenAI's own.
     Plain,
     /// Azure's, with the model in the body: <https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle>, read 2026-11.
@@ -62,7 +65,7 @@ impl OpenAi {
         Self {
             shows_schema: own,
             completion_tokens: own,
-            door: Door::Plain,
+            door: Endpoint::Plain,
         }
     }
 
@@ -70,14 +73,14 @@ impl OpenAi {
     #[must_use]
     pub fn azure(base_path: &str, api_version: &str) -> Self {
         let door = if after(base_path, "openai/v1/").is_empty() {
-            Door::AzureV1
+            Endpoint::AzureV1
         } else {
             let before = if after(base_path, "openai/").is_empty() {
                 "deployments/"
             } else {
                 "openai/deployments/"
             };
-            Door::AzureDeployments {
+            Endpoint::AzureDeployments {
                 before,
                 api_version: api_version.to_owned(),
             }
@@ -215,18 +218,18 @@ impl Tokens {
 }
 
 impl Completion {
-    fn read(body: &[u8]) -> Result<Self, Wrong> {
+    fn read(body: &[u8]) -> Result<Self, DecodeError> {
         let completion: Self = serde_json::from_slice(body).map_err(|error| {
-            Wrong::Format(format!("the answer is not a chat completion: {error}"))
+            DecodeError::Format(format!("the answer is not a chat completion: {error}"))
         })?;
         match completion.error {
-            Some(error) if !error.is_null() => Err(Wrong::Error(said(&error, body))),
+            Some(error) if !error.is_null() => Err(DecodeError::Error(said(&error, body))),
             _ => Ok(completion),
         }
     }
 
     /// Adds what it holds.
-    fn add_to(self, draft: &mut Draft) {
+    fn add_to(self, draft: &mut PartialAnswer) {
         if let Some(tokens) = self.usage {
             draft.usage = Some(tokens.usage());
         }
@@ -251,7 +254,7 @@ impl Completion {
                 .unwrap_or_default(),
         );
         let Some(reason) = finish_reason else { return };
-        draft.end = End::Whole;
+        draft.end = StreamEnd::Whole;
         draft.finish = Some(match reason.as_str() {
             "content_filter" => Finish::filtered(),
             "length" | "model_length" => Finish::Length,
@@ -263,28 +266,28 @@ impl Completion {
 }
 
 /// What an error object says, or the whole `body` if it is none. Responses has the same.
-pub fn said(error: &Value, body: &[u8]) -> Said {
-    let message = said::words(error, body);
+pub fn said(error: &Value, body: &[u8]) -> UpstreamErrorBody {
+    let message = error_body::error_message(error, body);
     let codes = [error.get("code"), error.get("type")]
         .map(|code| code.and_then(Value::as_str).unwrap_or_default());
     let is = |names: &[&str]| codes.iter().any(|code| names.contains(code));
     let meaning = if is(&USED_UP) {
-        Meaning::Exhausted
+        ErrorClass::Exhausted
     } else if is(&DECLINED) {
-        Meaning::Declined
+        ErrorClass::Declined
     } else if message.starts_with("Request too large") {
-        Meaning::TooLarge
+        ErrorClass::TooLarge
     } else {
-        Meaning::Status
+        ErrorClass::Status
     };
     let named = STATUSES
         .iter()
         .find(|(name, _)| codes.contains(name))
         .map(|(_, status)| *status);
-    Said {
+    UpstreamErrorBody {
         message,
         meaning,
-        status: said::numbered(error.get("code")).or(named),
+        status: error_body::http_status_of(error.get("code")).or(named),
         retry_after: None,
     }
 }
@@ -309,11 +312,11 @@ const STATUSES: [(&str, u16); 7] = [
     ("overloaded_error", 503),
 ];
 
-impl Wire for OpenAi {
+impl WireFormat for OpenAi {
     fn path(&self, model: &str, _: bool) -> Option<Cow<'static, str>> {
         match &self.door {
-            Door::Plain | Door::AzureV1 => Some("chat/completions".into()),
-            Door::AzureDeployments {
+            Endpoint::Plain | Endpoint::AzureV1 => Some("chat/completions".into()),
+            Endpoint::AzureDeployments {
                 before,
                 api_version,
             } => Some(
@@ -328,8 +331,8 @@ impl Wire for OpenAi {
 
     fn key_header(&self) -> (&'static str, &'static str) {
         match self.door {
-            Door::Plain => ("authorization", "Bearer "),
-            Door::AzureV1 | Door::AzureDeployments { .. } => ("api-key", ""),
+            Endpoint::Plain => ("authorization", "Bearer "),
+            Endpoint::AzureV1 | Endpoint::AzureDeployments { .. } => ("api-key", ""),
         }
     }
 
@@ -337,26 +340,27 @@ impl Wire for OpenAi {
         &[Mode::JsonSchema, Mode::Tools, Mode::JsonObject, Mode::Text]
     }
 
-    fn subset(&self, mode: Mode) -> &'static Subset {
+    fn subset(&self, mode: Mode) -> &'static Dialect {
         match mode {
-            Mode::Auto | Mode::Text => &Subset::WHOLE,
-            Mode::JsonObject => &Subset::OBJECT,
+            Mode::Auto | Mode::Text => &Dialect::WHOLE,
+            Mode::JsonObject => &Dialect::OBJECT,
             Mode::JsonSchema | Mode::Tools if self.shows_schema => match self.door {
-                Door::Plain => &OPENAI_STRICT,
-                Door::AzureV1 | Door::AzureDeployments { .. } => &AZURE_STRICT,
+                Endpoint::Plain => &OPENAI_STRICT,
+                Endpoint::AzureV1 | Endpoint::AzureDeployments { .. } => &AZURE_STRICT,
             },
             Mode::JsonSchema | Mode::Tools => &COMPATIBLE,
         }
     }
 
-    fn encode(&self, request: &Request<'_>, form: Form) -> Vec<u8> {
+    fn encode(&self, request: &Request<'_>, form: RequestShape) -> Vec<u8> {
         let shows = |mode| self.shows_schema && matches!(mode, Mode::JsonSchema | Mode::Tools);
-        let Question {
+        let RequestParts {
             root,
             strict,
             messages,
-        } = Question::new(request, form, shows);
-        let completion_tokens = self.completion_tokens != form.lessons.has(Lesson::OutputLimit);
+        } = RequestParts::new(request, form, shows);
+        let completion_tokens =
+            self.completion_tokens != form.lessons.has(Unsupported::OutputLimit);
         let (response_format, tools) = match form.mode {
             Mode::JsonSchema => {
                 let json_schema = JsonSchema {
@@ -381,8 +385,11 @@ impl Wire for OpenAi {
         let body = Body {
             model: request.model,
             messages,
-            temperature: (!form.lessons.has(Lesson::Temperature)).then_some(request.temperature),
-            seed: request.seed.filter(|_| !form.lessons.has(Lesson::Seed)),
+            temperature: (!form.lessons.has(Unsupported::Temperature))
+                .then_some(request.temperature),
+            seed: request
+                .seed
+                .filter(|_| !form.lessons.has(Unsupported::Seed)),
             max_tokens: request.max_output_tokens.filter(|_| !completion_tokens),
             max_completion_tokens: request.max_output_tokens.filter(|_| completion_tokens),
             response_format,
@@ -391,7 +398,7 @@ impl Wire for OpenAi {
                 .then(|| value!({"type": "function", "function": {"name": TOOL}})),
             tools,
             stream: form.stream.then_some(true),
-            stream_options: (form.stream && !form.lessons.has(Lesson::StreamUsage)).then_some(
+            stream_options: (form.stream && !form.lessons.has(Unsupported::StreamUsage)).then_some(
                 StreamOptions {
                     include_usage: true,
                 },
@@ -400,37 +407,37 @@ impl Wire for OpenAi {
         json(&body)
     }
 
-    fn decode(&self, body: &[u8]) -> Result<Draft, Wrong> {
+    fn decode(&self, body: &[u8]) -> Result<PartialAnswer, DecodeError> {
         let completion = Completion::read(body)?;
         if completion.choices.as_ref().is_none_or(Vec::is_empty) {
-            return Err(Wrong::Format("the answer has no choices".to_owned()));
+            return Err(DecodeError::Format("the answer has no choices".to_owned()));
         }
-        let mut draft = Draft::default();
+        let mut draft = PartialAnswer::default();
         completion.add_to(&mut draft);
         Ok(draft)
     }
 
-    fn hear(&self, message: &[u8], draft: &mut Draft) -> Result<(), Wrong> {
+    fn decode_event(&self, message: &[u8], draft: &mut PartialAnswer) -> Result<(), DecodeError> {
         match message.trim_ascii() {
-            b"[DONE]" => draft.end = End::Over,
+            b"[DONE]" => draft.end = StreamEnd::Over,
             chunk => Completion::read(chunk)?.add_to(draft),
         }
         Ok(())
     }
 
-    fn complaint(&self, body: &[u8]) -> Said {
+    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
-        said(said::error_in(&value), body)
+        said(error_body::error_in(&value), body)
     }
 
-    fn vocabulary(&self) -> &'static Vocabulary {
+    fn vocabulary(&self) -> &'static ErrorPatterns {
         &VOCABULARY
     }
 }
 
 /// OpenAI, vLLM, llama.cpp, Ollama, Groq (from their sources and issue threads, 2026-11). llama-cpp-python and older llama.cpp
 /// servers answer 500 to a mode that they do not know.
-pub const VOCABULARY: Vocabulary = Vocabulary {
+pub const VOCABULARY: ErrorPatterns = ErrorPatterns {
     schema: &[
         "invalid schema",
         "schema conversion",

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::Request;
-use crate::model::{Asked, Example};
+use crate::types::{Example, LoweredSchema};
 
 /// Who says something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -30,7 +30,7 @@ pub struct Shown<'a> {
     /// The schema that the answer is held to, as JSON; `None` where the provider shows it to the model by itself.
     pub schema: Option<&'a str>,
     /// The form in which outputs are asked for, where it is not the caller's.
-    pub form: Option<&'a Asked>,
+    pub form: Option<&'a LoweredSchema>,
 }
 
 const TASK: &str = "Extract the data that the user's text contains, as JSON that is valid against the schema. \
@@ -115,7 +115,7 @@ pub fn fenced(text: &str) -> String {
 
 /// What was wrong, for the model that is asked again.
 #[must_use]
-pub fn complaint_text(complaint: &super::Complaint) -> String {
+pub fn complaint_text(complaint: &super::ValidationFeedback) -> String {
     let mut words = "That answer is not valid:\n".to_owned();
     for fault in &complaint.faults {
         let at = if fault.pointer.is_empty() {

@@ -14,21 +14,21 @@
 //! - `object`: the tolerant reader, with `member`, `ends`, `string`, `quote`, `scalar` and `bare`; `cursor`: the place in the text, white space and comments
 //! - `ending`: what a text lacks that ends too early; `repair`: what was mended, in words
 
-mod bare;
+mod bracket_recovery;
+mod candidate_scanner;
+mod completion;
 mod cursor;
-mod ending;
-mod ends;
-mod found;
-mod member;
-mod object;
+mod key;
 mod quote;
 pub(super) mod reasoning;
 mod repair;
 mod scalar;
-mod scan;
+mod scan_result;
 mod string;
 #[cfg(test)]
 mod tests;
+mod tolerant_parser;
+mod unquoted_text;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -36,12 +36,12 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use crate::model::Plain;
+use crate::types::StrictJson;
+pub use completion::Completion;
 use cursor::position;
-pub use ending::Ending;
-use found::{Candidate, Found};
-use object::{Fault, LeftOpen};
 use repair::Repairs;
+use scan_result::{Candidate, Found};
+use tolerant_parser::{ParseFault, UnclosedPolicy};
 
 /// A JSON value, and what had to be mended to get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct NoJson {
     /// What the text says, if all that is missing in it is closing braces of objects.
     pub unclosed: Option<Box<Unclosed>>,
     /// What the text lacks, if it ends within the only value in it.
-    pub ending: Option<Ending>,
+    pub ending: Option<Completion>,
 }
 
 /// An object of which only closing braces are missing: the text, or its block of code, ends behind a whole member, within no array.
@@ -99,10 +99,12 @@ impl std::error::Error for NoJson {}
 /// The value of a text that is strict JSON as a whole and holds no more than a million values.
 #[must_use]
 pub fn strict(text: &str) -> Option<Value> {
-    if scan::holds_too_many_values(text) {
+    if candidate_scanner::holds_too_many_values(text) {
         return None;
     }
-    serde_json::from_str(text).ok().map(|Plain(value)| value)
+    serde_json::from_str(text)
+        .ok()
+        .map(|StrictJson(value)| value)
 }
 
 /// Reads the JSON value that `text` means. `accepts` says whether a value is valid for the caller; it decides among several
@@ -130,8 +132,11 @@ pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJ
 /// # Errors
 /// As [`parse`].
 pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
-    if scan::holds_too_many_values(text) {
-        let message = format!("the answer holds more than {} values", scan::MAX_VALUES);
+    if candidate_scanner::holds_too_many_values(text) {
+        let message = format!(
+            "the answer holds more than {} values",
+            candidate_scanner::MAX_VALUES
+        );
         return Err(NoJson::told(message));
     }
     if let Some(value) = strict(text) {
@@ -166,7 +171,7 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
             reasoning: false,
         });
     }
-    let mut found = scan::scan(text);
+    let mut found = candidate_scanner::scan(text);
     let unclosed = found
         .left_open
         .take()
@@ -195,7 +200,7 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
         None => Ok(found),
         Some(at) => Err(broken(
             text,
-            Fault::new(at, "more elements follow behind the closing bracket"),
+            ParseFault::new(at, "more elements follow behind the closing bracket"),
         )),
     }
 }
@@ -225,7 +230,7 @@ pub fn quoted(text: &str) -> Option<String> {
         return serde_json::from_str(&inner).ok();
     }
     text.starts_with(quote::is_quote)
-        .then(|| object::read_string(text))
+        .then(|| tolerant_parser::read_string(text))
         .flatten()
 }
 
@@ -496,11 +501,11 @@ fn unclosed(
     text: &str,
     span: Range<usize>,
     body: usize,
-    LeftOpen {
+    UnclosedPolicy {
         value,
         levels,
         repairs,
-    }: LeftOpen,
+    }: UnclosedPolicy,
 ) -> Unclosed {
     let candidate = Candidate {
         value,
@@ -515,7 +520,7 @@ fn unclosed(
     }
 }
 
-fn broken(text: &str, fault: Fault) -> NoJson {
+fn broken(text: &str, fault: ParseFault) -> NoJson {
     NoJson::told(format!(
         "the JSON in the answer is broken at {}: {}",
         position(text, fault.at),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Schema;
-use crate::model::Error;
+use crate::types::Error;
 
 /// Schemas in each of the two generations.
 const GENERATION: usize = 64;

@@ -8,30 +8,30 @@
 //! - `scalar`, `number` and `unit`: from one kind of scalar to another; `choice`: which word of an `enum` is meant; `words`: comparing words
 //! - `text`: an answer without JSON, `xml`: one in elements, `yaml`: one in indented lines; `at`: where a mend was made, in words
 
+mod any_of;
 mod array;
-mod at;
-mod branch;
-mod choice;
-mod fit;
+mod enum_match;
+mod matcher;
 mod number;
 mod object;
+mod path;
 mod scalar;
-mod shape;
 #[cfg(test)]
 mod tests;
 mod text;
-mod unit;
-mod words;
+mod text_normalize;
+mod units;
+mod wrapping;
 mod xml;
 mod yaml;
 
 use serde_json::Value;
 
 use super::Schema;
-use super::walk::Document;
-use at::At;
-use fit::{Fit, Mender, Shapes};
-pub(super) use words::has_second_thoughts;
+use super::document::Document;
+use matcher::{Coercer, Match, Shapes};
+use path::Path;
+pub(super) use text_normalize::has_second_thoughts;
 
 /// A value that was mended, and is valid.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,12 +57,12 @@ impl Schema {
     #[must_use]
     pub fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
         let document = Document::new(&self.value, self.draft);
-        let mut work = Mender::new(&document, value);
+        let mut work = Coercer::new(&document, value);
         let shapes = match whole {
             Whole::Yes => Shapes::Any,
             Whole::No => Shapes::Inward,
         };
-        let fit = work.fit(&self.value, value, &At::ROOT, shapes);
+        let fit = work.fit(&self.value, value, &Path::ROOT, shapes);
         self.checked(fit?)
     }
 
@@ -74,15 +74,15 @@ impl Schema {
         self.checked(fit?)
     }
 
-    fn checked(&self, fit: Fit) -> Option<Coerced> {
-        let Fit::Mended(mended) = fit else {
+    fn checked(&self, fit: Match) -> Option<Coerced> {
+        let Match::Mended(mended) = fit else {
             return None;
         };
         let valid = self.is_valid(&mended.value);
         valid.then(|| Coerced {
             value: mended.value,
             cost: mended.cost,
-            repairs: at::told(&mended.notes),
+            repairs: path::told(&mended.notes),
         })
     }
 }
@@ -93,9 +93,9 @@ impl Schema {
     #[must_use]
     pub fn coerced_counted(&self, value: &Value) -> (Option<Coerced>, usize) {
         let document = Document::new(&self.value, self.draft);
-        let mut work = Mender::new(&document, value);
+        let mut work = Coercer::new(&document, value);
         let before = work.budget();
-        let fit = work.fit(&self.value, value, &At::ROOT, Shapes::Any);
+        let fit = work.fit(&self.value, value, &Path::ROOT, Shapes::Any);
         let visits = before - work.budget();
         (fit.and_then(|fit| self.checked(fit)), visits)
     }

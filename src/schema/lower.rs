@@ -10,15 +10,15 @@
 
 mod array;
 mod choice;
-mod count;
-mod gather;
+mod description;
+mod lowered_node;
+mod merged_schema;
 mod object;
-mod part;
 mod reference;
 mod scalar;
+mod size_counter;
 mod types;
-mod whole;
-mod words;
+mod wrap_root;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,17 +27,20 @@ use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 
 use super::Schema;
-use super::walk::Document;
-use crate::model::{Asked, ExtraRule, Null, NullRule, Shape, Shapes, Strictness, Subset};
-use count::Count;
-use gather::{Gathered, Reference};
-use part::{Part, Stop};
-use words::Words;
+use super::document::Document;
+use crate::types::{
+    Dialect, ExtraRule, LoweredSchema, NullPolicy, NullRule, Strictness, ValueMapping,
+    ValueMappings,
+};
+use description::Description;
+use lowered_node::{LoweredNode, LoweringError};
+use merged_schema::{MergedSchema, Reference};
+use size_counter::SizeCounter;
 
 /// A schema that was lowered to a subset.
 #[derive(Debug, Clone)]
 pub struct Lowered {
-    pub asked: Arc<Asked>,
+    pub asked: Arc<LoweredSchema>,
 }
 
 /// For how many bytes of the caller's schema the lowered one may have a part, and how many in any case: what is merged and unrolled
@@ -59,7 +62,7 @@ impl Schema {
 
     /// The schema in the form that `subset` allows; `None` when there is none. Made once, and kept.
     #[must_use]
-    pub fn lowered(&self, subset: &'static Subset) -> Option<Lowered> {
+    pub fn lowered(&self, subset: &'static Dialect) -> Option<Lowered> {
         let mut kept = self
             .lowered
             .lock()
@@ -81,30 +84,30 @@ impl Schema {
             return value;
         }
         let form = |null| asked.raised(value.clone(), null);
-        let kept = form(Null::Value);
+        let kept = form(NullPolicy::Value);
         if self.is_valid(&kept) {
             return kept;
         }
         // What is mended if none is valid: nulls that no schema asked for are none of it.
-        let own = form(Null::OwnValue);
-        let others = [own.clone(), form(Null::Absence), value];
+        let own = form(NullPolicy::OwnValue);
+        let others = [own.clone(), form(NullPolicy::Absence), value];
         let valid = others
             .into_iter()
             .find(|other| *other != kept && self.is_valid(other));
         valid.unwrap_or(own)
     }
 
-    fn lower(&self, subset: &'static Subset) -> Option<Lowered> {
+    fn lower(&self, subset: &'static Dialect) -> Option<Lowered> {
         if subset.whole {
             let is_object = self.value.get("type").is_some_and(|kind| kind == "object");
             let wrapped = subset.object_root && !is_object;
             let raw = if wrapped {
-                to_raw_value(&whole::wrapped(Value::clone(&self.value))).ok()?
+                to_raw_value(&wrap_root::wrapped(Value::clone(&self.value))).ok()?
             } else {
                 self.raw.clone()
             };
             return Some(Lowered {
-                asked: Arc::new(Asked {
+                asked: Arc::new(LoweredSchema {
                     raw,
                     strict: false,
                     wrapped,
@@ -134,13 +137,13 @@ enum Effort {
 
 struct Lowering<'d, 's> {
     document: &'d Document<'s>,
-    subset: &'static Subset,
+    subset: &'static Dialect,
     effort: Effort,
     most_parts: usize,
-    count: Count,
+    count: SizeCounter,
     depth: usize,
     definitions: Map<String, Value>,
-    shapes: Vec<Shape>,
+    shapes: Vec<ValueMapping>,
     /// What a schema that is referred to is called, by how often it was unrolled already.
     known: HashMap<(*const Value, usize), reference::Known>,
     unrolled: usize,
@@ -182,7 +185,7 @@ impl<'d, 's> Lowering<'d, 's> {
     fn new(
         schema: &Schema,
         document: &'d Document<'s>,
-        subset: &'static Subset,
+        subset: &'static Dialect,
         effort: Effort,
     ) -> Self {
         let (bytes, least) = MAX_PARTS;
@@ -191,7 +194,7 @@ impl<'d, 's> Lowering<'d, 's> {
             document,
             subset,
             effort,
-            count: Count::default(),
+            count: SizeCounter::default(),
             depth: 0,
             definitions: Map::new(),
             shapes: Vec::new(),
@@ -210,7 +213,7 @@ impl<'d, 's> Lowering<'d, 's> {
         }
     }
 
-    fn run(mut self) -> Option<Asked> {
+    fn run(mut self) -> Option<LoweredSchema> {
         let root = self.document.root();
         let mut part = self.part(&Ask::of(root, 0)).ok()?;
         let is_object = part.json.get("type").is_some_and(|kind| kind == "object");
@@ -236,7 +239,7 @@ impl<'d, 's> Lowering<'d, 's> {
         if !self.count.is_within(&self.subset.limits) {
             return None;
         }
-        let shapes = Shapes {
+        let shapes = ValueMappings {
             root: part.shape,
             named: self.shapes,
         };
@@ -246,7 +249,7 @@ impl<'d, 's> Lowering<'d, 's> {
             Strictness::Always => true,
             Strictness::IfClosed => self.count.optional == 0 && self.count.open == 0,
         };
-        Some(Asked {
+        Some(LoweredSchema {
             raw: to_raw_value(&part.json).ok()?,
             strict,
             wrapped,
@@ -278,10 +281,10 @@ impl<'d, 's> Lowering<'d, 's> {
     }
 
     /// What all of these schemas ask of one value.
-    fn part(&mut self, ask: &Ask<'s>) -> Result<Part, Stop> {
+    fn part(&mut self, ask: &Ask<'s>) -> Result<LoweredNode, LoweringError> {
         self.count.parts += 1;
         if self.count.parts > self.most_parts {
-            return Err(Stop::Full);
+            return Err(LoweringError::Full);
         }
         if self.depth >= MAX_DEPTH {
             return self.text(&ask.all, ask.level);
@@ -292,7 +295,7 @@ impl<'d, 's> Lowering<'d, 's> {
         part
     }
 
-    fn part_within(&mut self, ask: &Ask<'s>) -> Result<Part, Stop> {
+    fn part_within(&mut self, ask: &Ask<'s>) -> Result<LoweredNode, LoweringError> {
         let here: Vec<*const Value> = ask
             .all
             .iter()
@@ -315,8 +318,8 @@ impl<'d, 's> Lowering<'d, 's> {
     }
 
     /// One part for all that is said, though some of it by reference.
-    fn merged(&mut self, ask: &Ask<'s>) -> Result<Part, Stop> {
-        let gathered = Gathered::new(self.document, ask)?;
+    fn merged(&mut self, ask: &Ask<'s>) -> Result<LoweredNode, LoweringError> {
+        let gathered = MergedSchema::new(self.document, ask)?;
         if let Some(values) = gathered.values() {
             return self.values(&gathered, &values?, ask.level);
         }
@@ -327,12 +330,12 @@ impl<'d, 's> Lowering<'d, 's> {
     }
 
     /// Whether nothing may stand beside what it says.
-    fn stands_alone(&self, part: &Part) -> bool {
+    fn stands_alone(&self, part: &LoweredNode) -> bool {
         part.is_bare() || self.subset.null == NullRule::Flag && part.json.contains_key("anyOf")
     }
 
     /// With these words in its description; where none can stand, they go to whoever holds it.
-    fn described(&self, mut part: Part, words: Words) -> Part {
+    fn described(&self, mut part: LoweredNode, words: Description) -> LoweredNode {
         let Some(words) = words.into_text(part.json.get("description").and_then(Value::as_str))
         else {
             return part;

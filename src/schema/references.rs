@@ -9,9 +9,9 @@ use std::collections::{HashMap, HashSet};
 use jsonschema::Draft;
 use serde_json::Value;
 
-use super::walk::{Document, holds_named_schemas};
+use super::document::{Document, holds_named_schemas};
 use super::{draft, invalid};
-use crate::model::{Error, pointer};
+use crate::types::{Error, pointer};
 
 /// Refuses what leads outside, or nowhere, or to one of two places.
 pub fn check(document: &Document<'_>) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 
 use super::{Schema, cache};
-use crate::model::{Code, Error};
+use crate::types::{Code, Error};
 
 /// Where a registered schema comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]

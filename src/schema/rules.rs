@@ -5,15 +5,15 @@
 //! bound the steps of an evaluation nor the depth of a parse. Here both are counted, and JSON is worked with where it is.
 
 mod budget;
-mod check;
 mod evaluate;
 mod functions;
-mod operate;
+mod lexer;
+mod operators;
 mod parse;
 mod pattern;
 mod syntax;
 mod time;
-mod token;
+mod type_check;
 mod value;
 
 #[cfg(test)]
@@ -24,11 +24,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::MAX_FAULTS;
-use crate::model::{Error, Fault, Rule, brief, near, pointer};
-use budget::{Budget, Stop};
+use crate::types::{Error, FieldError, Rule, pointer, truncate_for_display, truncate_pointer};
+use budget::{Budget, EvalError};
 use evaluate::Evaluation;
+use lexer::SyntaxError;
 use syntax::{Expression, Kind, Operator};
-use token::Wrong;
 use value::Type;
 
 /// Most rules of a request.
@@ -121,7 +121,7 @@ impl Rules {
 
     /// Which rules `data` breaks that was extracted from `input`, at most twenty.
     #[must_use]
-    pub fn faults(&self, data: &Value, input: &str) -> Vec<Fault> {
+    pub fn faults(&self, data: &Value, input: &str) -> Vec<FieldError> {
         let mut budget = Budget::new();
         let faults = self
             .rules
@@ -151,23 +151,23 @@ impl Rules {
 }
 
 impl Compiled {
-    fn fault(&self, data: &Value, input: &str, budget: &mut Budget) -> Option<Fault> {
+    fn fault(&self, data: &Value, input: &str, budget: &mut Budget) -> Option<FieldError> {
         let message = match Evaluation::new(data, input, budget).truth(&self.expression) {
             Ok(true) => return None,
             Ok(false) => self.rule.message.clone(),
             Err(stop) => {
                 let why = match stop {
-                    Stop::Error(why) => why,
-                    Stop::UsedUp => {
+                    EvalError::Error(why) => why,
+                    EvalError::UsedUp => {
                         "the rules take too much work with an answer or a text of this size"
                             .to_owned()
                     }
                 };
-                let expression = brief(&self.rule.expression);
+                let expression = truncate_for_display(&self.rule.expression);
                 format!(
                     "{} (the rule `{expression}` cannot be evaluated: {})",
                     self.rule.message,
-                    brief(&why)
+                    truncate_for_display(&why)
                 )
             }
         };
@@ -175,7 +175,7 @@ impl Compiled {
         while data.pointer(at).is_none() {
             at = at.rsplit_once('/').unwrap_or_default().0;
         }
-        Some(Fault {
+        Some(FieldError {
             pointer: at.to_owned(),
             message,
         })
@@ -223,15 +223,15 @@ fn check_sizes(rules: &[Rule]) -> Result<(), Error> {
 }
 
 /// Reads an expression that can be a condition.
-fn compile(text: &str, patterns: &mut usize) -> Result<Expression, Wrong> {
+fn compile(text: &str, patterns: &mut usize) -> Result<Expression, SyntaxError> {
     let expression = parse::parse(text, patterns)?;
     let refuse = |what: &str| {
-        Err(Wrong::new(
+        Err(SyntaxError::new(
             expression.at,
             format!("a rule has to be true or false, and this is {what}"),
         ))
     };
-    match (check::kind(&expression)?, &expression.kind) {
+    match (type_check::kind(&expression)?, &expression.kind) {
         (Type::Any, Kind::Binary(operator, _)) if !operator.decides() => {
             refuse(&format!("what `{}` gives", operator.as_str()))
         }
@@ -240,7 +240,7 @@ fn compile(text: &str, patterns: &mut usize) -> Result<Expression, Wrong> {
     }
 }
 
-fn refusal(index: usize, text: &str, wrong: &Wrong) -> Error {
+fn refusal(index: usize, text: &str, wrong: &SyntaxError) -> Error {
     let before = text.get(..wrong.at).unwrap_or(text);
     let line = 1 + before.matches('\n').count();
     let column = 1 + before
@@ -249,7 +249,10 @@ fn refusal(index: usize, text: &str, wrong: &Wrong) -> Error {
         .unwrap_or_default()
         .chars()
         .count();
-    let message = format!("{} (line {line}, column {column})", brief(&wrong.message));
+    let message = format!(
+        "{} (line {line}, column {column})",
+        truncate_for_display(&wrong.message)
+    );
     Error::invalid(format!("/rules/{index}/expression"), message)
 }
 
@@ -321,7 +324,7 @@ fn place(expression: &Expression) -> String {
     let pointer = common
         .iter()
         .fold(String::new(), |at, step| pointer(&at, step));
-    near(&pointer).to_owned()
+    truncate_pointer(&pointer).to_owned()
 }
 
 fn collect(expression: &Expression, paths: &mut Vec<Vec<String>>) {

@@ -3,7 +3,7 @@ mod hostile;
 use serde_json::json;
 
 use super::*;
-use crate::model::Code;
+use crate::types::Code;
 
 fn compile(schema: &Value) -> Result<Schema, Error> {
     Schema::compile(&schema.to_string())

@@ -11,14 +11,14 @@ const LAYERS: [(&str, u8); 14] = [
     ("fuzzing", 6),
     ("http", 5),
     ("jobs", 4),
-    ("extract", 3),
+    ("extraction", 3),
     ("schema", 2),
     ("limits", 2),
     ("provider", 2),
     ("config", 1),
     ("net", 1),
     ("telemetry", 1),
-    ("model", 0),
+    ("types", 0),
 ];
 
 /// A library and the one layer that may know it.
@@ -28,7 +28,7 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("reqwest", &["net"]),
     ("governor", &["limits"]),
     ("jsonschema", &["schema"]),
-    ("moka", &["extract"]),
+    ("moka", &["extraction"]),
     ("regex", &["schema"]),
     ("rusqlite", &["jobs"]),
     ("llama_cpp_2", &["provider"]),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::check;
-use crate::cli::journal::Journal;
+use crate::cli::checkpoint::Journal;
 
 /// What is known of every result.
 const OWN: [&str; 4] = ["index", "id", "status", "error"];

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{Each, fault};
-use crate::cli::spec::compact;
-use crate::model::Item;
+use crate::cli::spec_file::compact;
+use crate::types::Item;
 
 /// Hands out the inputs, and returns what stands beside them.
 pub fn read(

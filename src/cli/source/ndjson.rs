@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 use anyhow::{Context, bail};
 
 use super::{Each, fault};
-use crate::model::Item;
+use crate::types::Item;
 
 /// The longest line; a server takes far less (`server.max_line_bytes`).
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;

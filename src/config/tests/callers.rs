@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Start;
 use crate::config::{Caller, Error, Quota, join_callers, read_callers};
-use crate::model::Usd;
+use crate::types::Usd;
 
 /// What `printf %s key-of-batch | sha256sum` says.
 const OF_BATCH: &str = "58083815";

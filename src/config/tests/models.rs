@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::Start;
 use crate::config::{Cache, ModelName};
-use crate::model::{Price, Usage, Usd};
+use crate::types::{Price, Usage, Usd};
 
 fn openai(text: &str) -> Start {
     Start::file(&format!("model = \"openai/m\"\n[providers.openai]\n{text}"))

@@ -4,8 +4,8 @@ use clap::Parser;
 use secrecy::ExposeSecret as _;
 
 use super::{Args, Start};
-use crate::config::{Format, Kind, ModelName, Provider, Rate, environment::VARIABLES};
-use crate::model::Mode;
+use crate::config::{Format, ModelName, Provider, Rate, WireKind, environment::VARIABLES};
+use crate::types::Mode;
 
 #[test]
 fn without_any_source_the_defaults_are_in_force() {
@@ -292,7 +292,7 @@ fn providers_and_models_of_the_file() {
     let vllm = &config.providers["vllm"];
     assert_eq!(
         (vllm.kind, vllm.connect_timeout),
-        (Kind::OpenAi, Duration::from_secs(10))
+        (WireKind::OpenAi, Duration::from_secs(10))
     );
     assert_eq!(key_of(vllm), "k-file");
     assert_eq!(vllm.headers["x-team"].expose_secret(), "a b");
@@ -381,10 +381,13 @@ fn a_provider_is_there_once_its_key_or_its_base_url_is_set() {
     };
     assert_eq!(
         of("anthropic"),
-        (Kind::Anthropic, "https://api.anthropic.com")
+        (WireKind::Anthropic, "https://api.anthropic.com")
     );
-    assert_eq!(of("gemini"), (Kind::Gemini, "https://g.example"));
-    assert_eq!(of("openai"), (Kind::OpenAi, "https://api.openai.com/v1"));
+    assert_eq!(of("gemini"), (WireKind::Gemini, "https://g.example"));
+    assert_eq!(
+        of("openai"),
+        (WireKind::OpenAi, "https://api.openai.com/v1")
+    );
     assert_eq!(key_of(&config.providers["anthropic"]), "sk-ant");
     assert!(config.providers["gemini"].api_keys.is_empty());
 }
@@ -398,30 +401,40 @@ fn each_kind_has_its_base_url_where_there_is_but_one() {
                 [providers.gemini]\nkind = \"openai\"\nbase_url = \"https://generativelanguage.googleapis.com/v1beta/openai\"\n";
     let config = Start::file(file).config();
     for (name, kind, base_url, api_version) in [
-        ("claude", Kind::Anthropic, "https://api.anthropic.com", None),
+        (
+            "claude",
+            WireKind::Anthropic,
+            "https://api.anthropic.com",
+            None,
+        ),
         (
             "g",
-            Kind::Gemini,
+            WireKind::Gemini,
             "https://generativelanguage.googleapis.com",
             None,
         ),
-        ("box", Kind::Ollama, "http://127.0.0.1:11434", None),
-        ("openai", Kind::Responses, "https://api.openai.com/v1", None),
+        ("box", WireKind::Ollama, "http://127.0.0.1:11434", None),
+        (
+            "openai",
+            WireKind::Responses,
+            "https://api.openai.com/v1",
+            None,
+        ),
         (
             "az",
-            Kind::Azure,
+            WireKind::Azure,
             "https://r.openai.azure.com",
             Some("2024-10-21"),
         ),
         (
             "az2",
-            Kind::Azure,
+            WireKind::Azure,
             "https://r.openai.azure.com",
             Some("2025-04-01-preview"),
         ),
         (
             "gemini",
-            Kind::OpenAi,
+            WireKind::OpenAi,
             "https://generativelanguage.googleapis.com/v1beta/openai",
             None,
         ),

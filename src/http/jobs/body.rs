@@ -10,15 +10,15 @@ use axum::http::header::EXPECT;
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::value::RawValue;
 
+use super::super::content_negotiation::{self, RequestFormat};
 use super::super::guard::{no_query, traceparent};
-use super::super::lines::Lines;
-use super::super::negotiate::{self, Sent};
-use super::super::upload::Upload;
-use super::super::{Shared, body, json, query};
-use crate::extract::Kind;
+use super::super::ndjson_reader::NdjsonReader;
+use super::super::stall_watchdog::StallWatchdog;
+use super::super::{Shared, json_body, query, request_body};
+use crate::extraction::RequestClass;
 use crate::jobs::{Created, Creation};
 use crate::limits::CallerId;
-use crate::model::{Code, Error, Input, JobRequest};
+use crate::types::{Code, Error, Input, JobRequest};
 
 /// The fields that are not kept with the spec: each has a place of its own.
 const APART: [&str; 3] = ["inputs", "metadata", "webhook"];
@@ -45,9 +45,9 @@ pub async fn create(
         request_id,
         headers: &head.headers,
     };
-    match negotiate::sent(&head.headers)? {
-        Sent::Json => of.json(body, &head.uri).await,
-        Sent::Ndjson => of.ndjson(body, head.uri.query().unwrap_or_default()).await,
+    match content_negotiation::request_format(&head.headers)? {
+        RequestFormat::Json => of.json(body, &head.uri).await,
+        RequestFormat::Ndjson => of.ndjson(body, head.uri.query().unwrap_or_default()).await,
     }
 }
 
@@ -60,8 +60,9 @@ struct Of<'a> {
 
 impl Of<'_> {
     async fn json(self, body: Body, uri: &axum::http::Uri) -> Result<Created, Error> {
-        let whole = body::read(self.shared, self.headers, body, self.shared.max_body_bytes).await?;
-        let mut request: JobRequest = json::parse(&whole.bytes)?;
+        let whole =
+            request_body::read(self.shared, self.headers, body, self.shared.max_body_bytes).await?;
+        let mut request: JobRequest = json_body::parse(&whole.bytes)?;
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = request.batch.inputs.take().ok_or_else(missing)?;
@@ -84,10 +85,10 @@ impl Of<'_> {
 
     async fn ndjson(self, body: Body, query: &str) -> Result<Created, Error> {
         let text = query::members(query)?;
-        let request: JobRequest = json::from_text(&text)?;
+        let request: JobRequest = json_body::from_text(&text)?;
         let creation = self.creation(request, &text).await?;
-        let upload = Arc::new(Upload::default());
-        let mut lines = Lines::new(
+        let upload = Arc::new(StallWatchdog::default());
+        let mut lines = NdjsonReader::new(
             body.into_data_stream(),
             self.shared.max_line_bytes,
             Arc::clone(&upload),
@@ -116,7 +117,7 @@ impl Of<'_> {
         let plan = self
             .shared
             .extractor
-            .plan(batch.spec, Kind::Job, traceparent.clone())
+            .prepare(batch.spec, RequestClass::Job, traceparent.clone())
             .await?;
         if let Some(webhook) = &webhook {
             let refused = |error: crate::net::NotPublic| {
@@ -161,8 +162,8 @@ fn unreadable(error: &serde_json::Error) -> Error {
 
 /// The lines as they are kept. The first that is no input ends them, and so does a body that breaks off.
 fn written(
-    lines: Lines,
-    upload: Arc<Upload>,
+    lines: NdjsonReader,
+    upload: Arc<StallWatchdog>,
 ) -> impl Stream<Item = Result<Vec<u8>, Error>> + Unpin {
     let broken = stream::once(async move {
         let detail = "the body broke off before its end; nothing was kept, send it again";

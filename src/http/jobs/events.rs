@@ -15,15 +15,15 @@ use tokio_util::sync::CancellationToken;
 use super::super::State;
 use super::super::connection::Connection;
 use super::super::extract::event_stream;
-use super::super::problem::{Failed, Problem};
+use super::super::problem::{ApiError, Problem};
 use super::super::query;
+use super::super::stall_watchdog::{self, StallWatchdog};
 use super::super::streams::{comment, event, open, recorded_event};
-use super::super::upload::{self, Upload};
 use super::SignedLink;
 use super::view::JobProgress;
-use crate::jobs::{Follower, Page, Told};
+use crate::jobs::{FollowEvent, Follower, Page};
 use crate::limits::CallerId;
-use crate::model::{Code, Error, near, pointer};
+use crate::types::{Code, Error, pointer, truncate_pointer};
 
 /// After so long without a byte a comment is sent.
 const QUIET: Duration = Duration::from_secs(15);
@@ -49,7 +49,7 @@ pub async fn job_events(
     Path(id): Path<String>,
     headers: HeaderMap,
     uri: Uri,
-) -> Result<Response, Failed> {
+) -> Result<Response, ApiError> {
     let after = after(&headers, uri.query().unwrap_or_default())?;
     let job = if signed.is_some() {
         state.jobs.get_any(&id).await?
@@ -66,12 +66,12 @@ pub async fn job_events(
     if after == job.last_event && job.status.is_ended() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let sending = Arc::new(Upload::default());
+    let sending = Arc::new(StallWatchdog::default());
     if let Some(Extension(connection)) = connection {
         // A client that does not read is let go; it resumes where it was.
-        upload::start(&sending, connection, &state.lifecycle.tasks);
+        stall_watchdog::start(&sending, connection, &state.lifecycle.tasks);
     }
-    let stream = Stream {
+    let stream = JobEventStream {
         follower: state.jobs.follow(&job, after),
         server_ends: state.lifecycle.ended.clone(),
         page: None,
@@ -81,7 +81,7 @@ pub async fn job_events(
     };
     Ok(event_stream(Body::from_stream(stream::unfold(
         Some(stream),
-        Stream::next,
+        JobEventStream::next,
     ))))
 }
 
@@ -101,7 +101,7 @@ fn after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
             "signature" => {}
             _ => {
                 return Err(Error::invalid(
-                    near(&pointer("", &name)),
+                    truncate_pointer(&pointer("", &name)),
                     "this path takes no such query parameter",
                 ));
             }
@@ -121,7 +121,7 @@ fn after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
     }
 }
 
-struct Stream {
+struct JobEventStream {
     follower: Follower,
     server_ends: CancellationToken,
     /// What was read and not sent yet, and how much of it was.
@@ -129,10 +129,10 @@ struct Stream {
     has_begun: bool,
     quiet_since: Instant,
     /// Whether what was sent is taken.
-    sending: Arc<Upload>,
+    sending: Arc<StallWatchdog>,
 }
 
-impl Stream {
+impl JobEventStream {
     /// The next piece, and what goes on after it.
     async fn next(
         this: Option<Self>,
@@ -161,12 +161,12 @@ impl Stream {
                 () = ends.cancelled() => return false,
             };
             match told {
-                Ok(Told::Events(page)) => self.page = Some((page, 0)),
-                Ok(Told::Progress(job, pace)) => {
+                Ok(FollowEvent::Events(page)) => self.page = Some((page, 0)),
+                Ok(FollowEvent::Progress(job, pace)) => {
                     event(out, "progress", None, &JobProgress::new(&job, pace))
                 }
-                Ok(Told::Quiet) if self.quiet_since.elapsed() >= QUIET => comment(out),
-                Ok(Told::Quiet) => {}
+                Ok(FollowEvent::Quiet) if self.quiet_since.elapsed() >= QUIET => comment(out),
+                Ok(FollowEvent::Quiet) => {}
                 // Without `done`: whoever follows comes again, and finds out.
                 Err(error) => {
                     if let Some(error) = error {

@@ -10,14 +10,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
 
 use super::super::State;
-use super::super::negotiate::{Wanted, wanted};
-use super::super::problem::{Failed, Problem};
-use super::super::query::Page;
-use super::super::shapes::ItemResult;
+use super::super::content_negotiation::{ResponseFormat, wanted};
+use super::super::problem::{ApiError, Problem};
+use super::super::query::PageQuery;
+use super::super::responses::ItemResult;
 use crate::jobs::Jobs;
-use crate::jobs::store::{Event, ItemStatus, Job, Order};
+use crate::jobs::store::{Event, ItemStatus, Job, ResultOrder};
 use crate::limits::CallerId;
-use crate::model::Error;
+use crate::types::Error;
 
 /// Results that are read at a time for NDJSON.
 const PAGE: u32 = 1_000;
@@ -49,14 +49,14 @@ pub async fn job_results(
     Path(id): Path<String>,
     headers: HeaderMap,
     uri: Uri,
-) -> Result<Response, Failed> {
-    let (mut order, mut only) = (Order::Input, None);
-    let page = Page::read_with(uri.query(), |name, value| {
+) -> Result<Response, ApiError> {
+    let (mut order, mut only) = (ResultOrder::Input, None);
+    let page = PageQuery::read_with(uri.query(), |name, value| {
         match name {
             "order" => {
                 order = match value {
-                    "input" => Order::Input,
-                    "completion" => Order::Completion,
+                    "input" => ResultOrder::Input,
+                    "completion" => ResultOrder::Completion,
                     _ => return Err("expected `input` or `completion`"),
                 }
             }
@@ -86,10 +86,10 @@ pub async fn job_results(
         only,
     };
     match wanted(&headers, false) {
-        Wanted::Ndjson => {
+        ResponseFormat::Ndjson => {
             Ok(([(CONTENT_TYPE, "application/x-ndjson")], wants.all(after)).into_response())
         }
-        Wanted::Json | Wanted::Sse => {
+        ResponseFormat::Json | ResponseFormat::Sse => {
             let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
             Ok((
                 [(CONTENT_TYPE, "application/json")],
@@ -103,7 +103,7 @@ pub async fn job_results(
 struct Wants {
     jobs: Jobs,
     job: Job,
-    order: Order,
+    order: ResultOrder,
     only: Option<ItemStatus>,
 }
 
@@ -117,8 +117,8 @@ impl Wants {
     /// The cursor behind a result.
     fn cursor(&self, event: &Event) -> u32 {
         match self.order {
-            Order::Input => event.item.map_or(0, |(index, _)| index),
-            Order::Completion => event.number,
+            ResultOrder::Input => event.item.map_or(0, |(index, _)| index),
+            ResultOrder::Completion => event.number,
         }
     }
 

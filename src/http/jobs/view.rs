@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::super::problem::Problem;
-use super::super::shapes::{ItemResult, Summary};
-use crate::jobs::store::{Counts, Job, Millis, Status};
-use crate::jobs::{Form, Pace};
-use crate::model::{Metadata, Tally, Usage};
+use super::super::responses::{ItemResult, Summary};
+use crate::jobs::store::{ItemCounts, Job, Millis, Status};
+use crate::jobs::{JobRate, Renderers};
+use crate::types::{Counts, Metadata, Usage};
 
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -54,8 +54,8 @@ pub struct JobCounts {
 }
 
 impl JobCounts {
-    fn new(counts: Counts, pace: Pace) -> Self {
-        let Counts {
+    fn new(counts: ItemCounts, pace: JobRate) -> Self {
+        let ItemCounts {
             total,
             succeeded,
             failed,
@@ -116,7 +116,7 @@ pub struct JobView {
 }
 
 impl JobView {
-    pub fn new(job: &Job, pace: Pace, signature: &str) -> Self {
+    pub fn new(job: &Job, pace: JobRate, signature: &str) -> Self {
         let itself = format!("/v1/jobs/{}", job.id);
         let links = JobLinks {
             results: format!("{itself}/results"),
@@ -124,7 +124,7 @@ impl JobView {
             itself,
         };
         let pace = if job.status.is_ended() {
-            Pace::default()
+            JobRate::default()
         } else {
             pace
         };
@@ -169,7 +169,7 @@ pub struct JobProgress {
 }
 
 impl JobProgress {
-    pub fn new(job: &Job, pace: Pace) -> Self {
+    pub fn new(job: &Job, pace: JobRate) -> Self {
         Self {
             counts: JobCounts::new(job.counts, pace),
             rate_per_s: pace.rate_per_s.map(tenths),
@@ -193,7 +193,7 @@ struct JobDone<'a> {
 
 /// What a webhook is sent, in the form that Standard Webhooks recommends.
 #[derive(Serialize)]
-struct Told<'a> {
+struct JobResultContext<'a> {
     #[serde(rename = "type")]
     kind: String,
     timestamp: String,
@@ -209,15 +209,15 @@ struct TellsOf<'a> {
 
 /// The form in which results are kept and told.
 #[must_use]
-pub fn form() -> Form {
-    Form {
+pub fn form() -> Renderers {
+    Renderers {
         result: |outcome, request_id| json(&ItemResult::of_batch(outcome, request_id)),
         done: |job| with_done(job, |done| json(&done)),
         problem: |error, request_id| json(&Problem::new(error, request_id)),
         webhook: |job| {
             with_done(job, |done| {
                 let status = serde_json::to_value(done.status).unwrap_or_default();
-                json(&Told {
+                json(&JobResultContext {
                     kind: format!("job.{}", status.as_str().unwrap_or_default()),
                     timestamp: time(job.finished_at.unwrap_or(job.created_at)),
                     data: TellsOf { id: &job.id, done },
@@ -228,7 +228,7 @@ pub fn form() -> Form {
 }
 
 fn with_done<T>(job: &Job, then: impl FnOnce(JobDone<'_>) -> T) -> T {
-    let Counts {
+    let ItemCounts {
         succeeded,
         failed,
         invalid,
@@ -237,7 +237,7 @@ fn with_done<T>(job: &Job, then: impl FnOnce(JobDone<'_>) -> T) -> T {
     } = job.counts;
     let [succeeded, failed, invalid, cancelled] =
         [succeeded, failed, invalid, cancelled].map(|count| count as usize);
-    let tally = Tally {
+    let tally = Counts {
         succeeded,
         failed,
         invalid,
@@ -281,7 +281,7 @@ fn tenths(rate: f64) -> f64 {
     (rate * 10.0).round() / 10.0
 }
 
-fn eta_ms(pace: Pace) -> Option<u64> {
+fn eta_ms(pace: JobRate) -> Option<u64> {
     pace.left
         .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::jobs::store::{Counts, Idempotency, Lost};
-use crate::model::Usage;
+use crate::jobs::store::{CrashCount, Idempotency, ItemCounts};
+use crate::types::Usage;
 
 /// A folder of its own, gone with the test.
 struct Folder(std::path::PathBuf);
@@ -51,7 +51,7 @@ async fn made(store: &Sqlite, id: &str, items: u32) -> JobKey {
         )
         .await
         .unwrap();
-    store.commit(key, items, DIGEST).await.unwrap();
+    store.finalize(key, items, DIGEST).await.unwrap();
     key
 }
 
@@ -59,14 +59,14 @@ const DIGEST: Digest = [7; 32];
 
 /// The new job, or the id of the one that is there.
 async fn begun(store: &Sqlite, job: NewJob) -> Result<JobKey, String> {
-    match store.begin(job).await.unwrap() {
-        Begun::New(key) => Ok(key),
-        Begun::Known(job) => Err(job.id),
+    match store.create_uploading(job).await.unwrap() {
+        BeginOutcome::New(key) => Ok(key),
+        BeginOutcome::Known(job) => Err(job.id),
     }
 }
 
-fn end(status: Status) -> End {
-    End {
+fn end(status: Status) -> JobEnd {
+    JobEnd {
         status,
         at: 3_000,
         expires_at: 9_000,
@@ -76,8 +76,8 @@ fn end(status: Status) -> End {
     }
 }
 
-fn done(index: u32, status: ItemStatus) -> Finished {
-    Finished {
+fn done(index: u32, status: ItemStatus) -> FinishedItem {
+    FinishedItem {
         index,
         status,
         body: format!("r{index}").into_bytes(),
@@ -99,13 +99,13 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
     let job = made(&store, "job_a", 4).await;
     assert!(
         store
-            .turn(job, &[Status::Queued], Status::Running, 2_000)
+            .transition(job, &[Status::Queued], Status::Running, 2_000)
             .await
             .unwrap()
     );
     assert!(
         !store
-            .turn(job, &[Status::Queued], Status::Running, 2_000)
+            .transition(job, &[Status::Queued], Status::Running, 2_000)
             .await
             .unwrap(),
         "it runs"
@@ -119,8 +119,8 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
             .collect::<Vec<_>>(),
         [b"0", b"1", b"2", b"3"]
     );
-    store.take(job, 4).await.unwrap();
-    let last = |items| async { store.finish(job, items).await.unwrap().last_event };
+    store.lease_until(job, 4).await.unwrap();
+    let last = |items| async { store.record_results(job, items).await.unwrap().last_event };
     assert_eq!(
         last(vec![
             done(2, ItemStatus::Succeeded),
@@ -143,25 +143,25 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
         numbers(&store.results(job, order, only, after, 10).await.unwrap())
     };
     assert_eq!(
-        by(Order::Input, None, None).await,
+        by(ResultOrder::Input, None, None).await,
         [(2, Some(0))],
         "before the first that is not done"
     );
     assert_eq!(
-        by(Order::Completion, None, None).await,
+        by(ResultOrder::Completion, None, None).await,
         [(1, Some(2)), (2, Some(0)), (3, Some(3))]
     );
     assert_eq!(
-        by(Order::Completion, Some(ItemStatus::Failed), None).await,
+        by(ResultOrder::Completion, Some(ItemStatus::Failed), None).await,
         [(2, Some(0))]
     );
     store
-        .finish(job, vec![done(1, ItemStatus::Invalid)])
+        .record_results(job, vec![done(1, ItemStatus::Invalid)])
         .await
         .unwrap();
     assert_eq!(
         store
-            .end(job, Status::Cancelling, end(Status::Cancelled))
+            .complete(job, Status::Cancelling, end(Status::Cancelled))
             .await
             .unwrap(),
         None,
@@ -169,7 +169,7 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
     );
     assert!(
         store
-            .end(job, Status::Running, end(Status::Completed))
+            .complete(job, Status::Running, end(Status::Completed))
             .await
             .unwrap()
             .is_some()
@@ -179,13 +179,13 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
         [(2, Some(0)), (3, Some(3)), (4, Some(1)), (5, None)]
     );
     assert_eq!(
-        by(Order::Input, None, Some(0)).await,
+        by(ResultOrder::Input, None, Some(0)).await,
         [(4, Some(1)), (1, Some(2)), (3, Some(3))]
     );
     let found = store.job("job_a".to_owned()).await.unwrap().unwrap();
     assert_eq!(
         found.counts,
-        Counts {
+        ItemCounts {
             total: 4,
             succeeded: 2,
             failed: 1,
@@ -201,27 +201,27 @@ async fn a_job_is_worked_off_and_its_events_have_no_gap() {
         (found.started_at, found.finished_at, found.digest),
         (Some(2_000), Some(3_000), Some(DIGEST))
     );
-    assert_eq!(store.due(2_999).await.unwrap(), []);
+    assert_eq!(store.due_webhooks(2_999).await.unwrap(), []);
     assert_eq!(
-        store.due(3_000).await.unwrap(),
-        [Due {
+        store.due_webhooks(3_000).await.unwrap(),
+        [PendingDelivery {
             job,
             event: 5,
             body: b"told".to_vec(),
             tries: 0
         }]
     );
-    let due = store.due(3_000).await.unwrap().remove(0);
-    store.told(&due, Some(5_000)).await.unwrap();
-    assert_eq!(store.due(4_999).await.unwrap(), []);
-    assert_eq!(store.due(5_000).await.unwrap()[0].tries, 1);
+    let due = store.due_webhooks(3_000).await.unwrap().remove(0);
+    store.record_delivery(&due, Some(5_000)).await.unwrap();
+    assert_eq!(store.due_webhooks(4_999).await.unwrap(), []);
+    assert_eq!(store.due_webhooks(5_000).await.unwrap()[0].tries, 1);
     assert_eq!(store.expired(8_999).await.unwrap(), []);
     assert_eq!(store.expired(9_000).await.unwrap(), [job]);
     store.remove(job).await.unwrap();
     assert_eq!(store.jobs("ann".to_owned(), None, 10).await.unwrap(), []);
     assert_eq!(store.events(job, 0, 10).await.unwrap(), []);
-    assert_eq!(store.due(9_000).await.unwrap(), []);
-    assert!(store.tidy().await.unwrap());
+    assert_eq!(store.due_webhooks(9_000).await.unwrap(), []);
+    assert!(store.vacuum_step().await.unwrap());
     assert_eq!(
         std::fs::metadata(folder.file().with_extension("db-wal"))
             .unwrap()
@@ -237,17 +237,17 @@ async fn what_did_not_succeed_runs_again_and_has_its_new_result() {
     let store = folder.open();
     let job = made(&store, "job_a", 3).await;
     store
-        .turn(job, &[Status::Queued], Status::Running, 2_000)
+        .transition(job, &[Status::Queued], Status::Running, 2_000)
         .await
         .unwrap();
-    assert_eq!(store.reopen(job).await.unwrap(), None, "it runs");
+    assert_eq!(store.requeue_failed(job).await.unwrap(), None, "it runs");
     let results = [
         ItemStatus::Succeeded,
         ItemStatus::Failed,
         ItemStatus::Cancelled,
     ];
     store
-        .finish(
+        .record_results(
             job,
             (0..)
                 .zip(results)
@@ -257,10 +257,10 @@ async fn what_did_not_succeed_runs_again_and_has_its_new_result() {
         .await
         .unwrap();
     store
-        .end(job, Status::Running, end(Status::Completed))
+        .complete(job, Status::Running, end(Status::Completed))
         .await
         .unwrap();
-    let open = store.reopen(job).await.unwrap().unwrap();
+    let open = store.requeue_failed(job).await.unwrap().unwrap();
     assert_eq!(
         (open.status, open.counts.ended(), open.last_event),
         (Status::Queued, 1, 4)
@@ -276,7 +276,7 @@ async fn what_did_not_succeed_runs_again_and_has_its_new_result() {
         [1, 2]
     );
     store
-        .finish(
+        .record_results(
             job,
             vec![
                 done(2, ItemStatus::Succeeded),
@@ -286,7 +286,7 @@ async fn what_did_not_succeed_runs_again_and_has_its_new_result() {
         .await
         .unwrap();
     let results = store
-        .results(job, Order::Completion, None, None, 10)
+        .results(job, ResultOrder::Completion, None, None, 10)
         .await
         .unwrap();
     assert_eq!(
@@ -294,7 +294,13 @@ async fn what_did_not_succeed_runs_again_and_has_its_new_result() {
         [(1, Some(0)), (5, Some(2)), (6, Some(1))]
     );
     let failed = store
-        .results(job, Order::Completion, Some(ItemStatus::Failed), None, 10)
+        .results(
+            job,
+            ResultOrder::Completion,
+            Some(ItemStatus::Failed),
+            None,
+            10,
+        )
         .await
         .unwrap();
     assert_eq!(failed, [], "the old result is not the item's any more");
@@ -321,11 +327,11 @@ async fn it_survives_the_process_and_an_upload_that_broke_off_does_not() {
     );
     let secret = store.secret().await.unwrap();
     store
-        .turn(job, &[Status::Queued], Status::Running, 2_000)
+        .transition(job, &[Status::Queued], Status::Running, 2_000)
         .await
         .unwrap();
     store
-        .finish(job, vec![done(0, ItemStatus::Succeeded)])
+        .record_results(job, vec![done(0, ItemStatus::Succeeded)])
         .await
         .unwrap();
     drop(store);
@@ -351,7 +357,7 @@ async fn it_survives_the_process_and_an_upload_that_broke_off_does_not() {
             .collect::<Vec<_>>(),
         [1, 2]
     );
-    assert_eq!(store.abandoned(), [broken]);
+    assert_eq!(store.orphaned(), [broken]);
     store.remove(broken).await.unwrap();
     assert!(store.pending(broken, 0, 10).await.unwrap().is_empty());
     let next = begun(&store, new_job("job_c")).await.unwrap();
@@ -371,9 +377,9 @@ async fn what_a_process_had_when_it_died_is_counted_until_one_lives() {
             .collect::<Vec<_>>()
     };
     for times in 1..=2 {
-        store.take(job, 3).await.unwrap();
+        store.lease_until(job, 3).await.unwrap();
         store
-            .finish(job, vec![done(0, ItemStatus::Succeeded)])
+            .record_results(job, vec![done(0, ItemStatus::Succeeded)])
             .await
             .unwrap();
         drop(store);
@@ -383,16 +389,16 @@ async fn what_a_process_had_when_it_died_is_counted_until_one_lives() {
             [(1, times, 0), (2, times, 0), (3, 0, 0)]
         );
     }
-    store.set_alone(Some((job, 2))).await.unwrap();
+    store.set_isolated(Some((job, 2))).await.unwrap();
     drop(store);
     store = folder.open();
-    let suspects = store.suspects(3).await.unwrap();
+    let suspects = store.crash_suspects(3).await.unwrap();
     assert_eq!(
         suspects
             .iter()
             .map(|(of, item)| (*of, item.index, item.lost))
             .collect::<Vec<_>>(),
-        [(job, 2, Lost { times: 3, alone: 1 })]
+        [(job, 2, CrashCount { times: 3, alone: 1 })]
     );
     drop(store);
     store = folder.open();
@@ -401,8 +407,8 @@ async fn what_a_process_had_when_it_died_is_counted_until_one_lives() {
         [(1, 0, 0), (2, 0, 0), (3, 0, 0)],
         "it died with nothing in hand, so not of these"
     );
-    store.take(job, 4).await.unwrap();
-    store.rests().await.unwrap();
+    store.lease_until(job, 4).await.unwrap();
+    store.mark_clean_shutdown().await.unwrap();
     drop(store);
     store = folder.open();
     assert_eq!(
@@ -410,10 +416,10 @@ async fn what_a_process_had_when_it_died_is_counted_until_one_lives() {
         [(1, 0, 0), (2, 0, 0), (3, 0, 0)],
         "it ended, and did not die"
     );
-    store.take(job, 4).await.unwrap();
+    store.lease_until(job, 4).await.unwrap();
     drop(store);
     store = folder.open();
-    store.lives().await.unwrap();
+    store.mark_healthy().await.unwrap();
     assert_eq!(lost(&store).await, [(1, 0, 0), (2, 0, 0), (3, 0, 0)]);
 }
 
@@ -441,7 +447,7 @@ async fn a_full_disk_stops_nothing_for_good() {
     };
     let spawn = |store: &Arc<Sqlite>| {
         let (store, full) = (Arc::clone(store), full.clone());
-        tokio::spawn(async move { store.write(Patience::Endless, full).await })
+        tokio::spawn(async move { store.write(RetryPolicy::Endless, full).await })
     };
     let waiting = spawn(&store);
     let refused = async {
@@ -457,12 +463,12 @@ async fn a_full_disk_stops_nothing_for_good() {
         StoreError::Full,
         "who can do without does not wait"
     );
-    assert_eq!(store.unready(), Some(StoreError::Full));
+    assert_eq!(store.not_ready_reason(), Some(StoreError::Full));
     let recorded = tokio::spawn({
         let store = Arc::clone(&store);
         async move {
             store
-                .finish(job, vec![done(0, ItemStatus::Succeeded)])
+                .record_results(job, vec![done(0, ItemStatus::Succeeded)])
                 .await
         }
     });
@@ -481,7 +487,7 @@ async fn a_full_disk_stops_nothing_for_good() {
     is_full.store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(recorded.await.unwrap().unwrap().counts.succeeded, 1);
     waiting.await.unwrap().unwrap();
-    assert_eq!(store.unready(), None);
+    assert_eq!(store.not_ready_reason(), None);
 }
 
 #[tokio::test]
@@ -498,7 +504,7 @@ async fn the_same_idempotency_key_is_the_same_job() {
         ..new_job(id)
     };
     let first = begun(&store, with("job_a", "ann", 1)).await.unwrap();
-    store.commit(first, 0, DIGEST).await.unwrap();
+    store.finalize(first, 0, DIGEST).await.unwrap();
     assert_eq!(
         begun(&store, with("job_b", "ann", 50)).await,
         Err("job_a".to_owned())
@@ -544,7 +550,7 @@ async fn what_is_no_store_of_ours_is_refused_with_the_reason() {
         Sqlite::open(&folder.file()).unwrap_err(),
         StoreError::Newer {
             found: 99,
-            known: tables::LAYOUT
+            known: migrations::LAYOUT
         }
     );
 }
@@ -560,7 +566,7 @@ async fn many_results_at_once_are_recorded_each_once() {
         let store = Arc::clone(&store);
         writes.spawn(async move {
             store
-                .finish(job, vec![done(index, ItemStatus::Succeeded)])
+                .record_results(job, vec![done(index, ItemStatus::Succeeded)])
                 .await
                 .unwrap()
         });

@@ -92,7 +92,7 @@ fn what_the_receiver_asks_for_is_waited_for_within_half_an_hour() {
 }
 
 /// Delivers to a server that answers so, and tells what it was sent.
-async fn delivered(answer: &'static [u8]) -> (Delivered, String) {
+async fn delivered(answer: &'static [u8]) -> (DeliveryOutcome, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let webhook = webhook(&format!(
         "http://{}/hook?a=b",
@@ -111,7 +111,8 @@ async fn delivered(answer: &'static [u8]) -> (Delivered, String) {
         String::from_utf8(request).unwrap()
     };
     let client = Client::outbound(Reach::Anywhere).unwrap();
-    let (delivered, request) = tokio::join!(deliver(&client, &webhook, MESSAGE, now()), server);
+    let (delivered, request) =
+        tokio::join!(send_webhook(&client, &webhook, MESSAGE, now()), server);
     let again = tokio::time::timeout(Duration::from_millis(20), listener.accept()).await;
     assert!(again.is_err(), "one delivery is one call");
     (delivered, request)
@@ -120,7 +121,7 @@ async fn delivered(answer: &'static [u8]) -> (Delivered, String) {
 #[tokio::test]
 async fn the_receiver_can_check_what_it_gets() {
     let (done, request) = delivered(b"HTTP/1.1 204 No Content\r\n\r\n").await;
-    assert_eq!(done, Delivered::Done);
+    assert_eq!(done, DeliveryOutcome::Done);
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /hook?a=b HTTP/1.1\r\n"), "{head}");
     let header = |name: &str| {
@@ -147,26 +148,26 @@ async fn the_receiver_can_check_what_it_gets() {
 
 #[tokio::test]
 async fn only_2xx_is_done_and_only_410_is_for_ever() {
-    let failed = |why: &str, seconds: Option<u64>| Delivered::Failed {
+    let failed = |why: &str, seconds: Option<u64>| DeliveryOutcome::Failed {
         why: format!("the receiver answered {why}"),
         retry_after: seconds.map(Duration::from_secs),
     };
-    let cases: [(&[u8], Delivered); 9] = [
+    let cases: [(&[u8], DeliveryOutcome); 9] = [
         (
             b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-            Delivered::Done,
+            DeliveryOutcome::Done,
         ),
         (
             b"HTTP/1.1 299 Fine\r\ncontent-length: 0\r\n\r\n",
-            Delivered::Done,
+            DeliveryOutcome::Done,
         ),
         (
             b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\ncut off",
-            Delivered::Done,
+            DeliveryOutcome::Done,
         ),
         (
             b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n",
-            Delivered::Gone,
+            DeliveryOutcome::Gone,
         ),
         (
             b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
@@ -203,7 +204,7 @@ async fn only_2xx_is_done_and_only_410_is_for_ever() {
 async fn no_answer_is_a_failure_that_tells_no_secret() {
     for answer in [b"".as_slice(), b"no HTTP at all\r\n\r\n"] {
         let (
-            Delivered::Failed {
+            DeliveryOutcome::Failed {
                 why,
                 retry_after: None,
             },
@@ -223,14 +224,14 @@ async fn no_answer_is_a_failure_that_tells_no_secret() {
 async fn what_is_not_public_is_not_told_anything() {
     let client = Client::outbound(Reach::Public).unwrap();
     let start = Instant::now();
-    let delivered = deliver(
+    let delivered = send_webhook(
         &client,
         &webhook("http://169.254.169.254/latest/meta-data"),
         MESSAGE,
         now(),
     )
     .await;
-    let Delivered::Failed { why, .. } = delivered else {
+    let DeliveryOutcome::Failed { why, .. } = delivered else {
         panic!("{delivered:?}")
     };
     assert!(

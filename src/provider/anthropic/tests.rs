@@ -6,11 +6,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::provider::fixture::{
+use crate::provider::stream_decoder::tests::check_stream;
+use crate::provider::test_fixture::{
     answer, decoded, encoded, form, roles, stream, streamed, with_request, without,
 };
-use crate::provider::hearing::tests::check_stream;
-use crate::provider::lesson::lesson;
+use crate::provider::unsupported_feature::unsupported_in;
 
 fn wire() -> Anthropic {
     Anthropic::at("/")
@@ -114,7 +114,7 @@ fn the_room_for_an_answer_is_the_models_own() {
         assert_eq!(room(model, form(Mode::Text)), expected, "{model}");
     }
     assert_eq!(
-        room("claude-next", without(Mode::Text, Lesson::OutputLimit)),
+        room("claude-next", without(Mode::Text, Unsupported::OutputLimit)),
         4_096
     );
 }
@@ -154,7 +154,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
     );
     assert!(matches!(
         decoded(&wire(), &json!({"hello": 1}), Mode::Text),
-        Err(Wrong::Format(_))
+        Err(DecodeError::Format(_))
     ));
 }
 
@@ -211,7 +211,7 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
     assert_eq!(cut.unwrap().finish, Finish::Length);
     let overloaded =
         json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
-    let Err(Wrong::Error(said)) = streamed(
+    let Err(DecodeError::Error(said)) = streamed(
         &wire(),
         &[events(&[], "x")[0].clone(), overloaded],
         Mode::Text,
@@ -228,10 +228,10 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
 fn what_a_server_refuses_is_understood() {
     let said = |kind: &str, message: &str| {
         let error = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"});
-        wire().complaint(error.to_string().as_bytes())
+        wire().decode_error(error.to_string().as_bytes())
     };
     let of = |message: &str, mode| {
-        lesson(
+        unsupported_in(
             400,
             &said("invalid_request_error", message),
             form(mode),
@@ -242,37 +242,37 @@ fn what_a_server_refuses_is_understood() {
         (
             "output_config.format: Extra inputs are not permitted",
             Mode::JsonSchema,
-            Some(Lesson::Mode),
+            Some(Unsupported::Mode),
         ),
         (
             "'claude-opus-4' does not support output format.",
             Mode::JsonSchema,
-            Some(Lesson::Mode),
+            Some(Unsupported::Mode),
         ),
         (
             "output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false",
             Mode::JsonSchema,
-            Some(Lesson::Schema),
+            Some(Unsupported::Schema),
         ),
         (
             "tools.0.custom.input_schema: JSON schema is invalid",
             Mode::Tools,
-            Some(Lesson::Schema),
+            Some(Unsupported::Schema),
         ),
         (
             "Thinking may not be enabled when tool_choice forces tool use.",
             Mode::Tools,
-            Some(Lesson::Mode),
+            Some(Unsupported::Mode),
         ),
         (
             "`temperature` is deprecated for this model.",
             Mode::JsonSchema,
-            Some(Lesson::Temperature),
+            Some(Unsupported::Temperature),
         ),
         (
             "max_tokens: 64000 > 8192, which is the maximum allowed number of output tokens for claude-x",
             Mode::Text,
-            Some(Lesson::OutputLimit),
+            Some(Unsupported::OutputLimit),
         ),
         (
             "prompt is too long: 210000 tokens > 200000 maximum",
@@ -286,13 +286,13 @@ fn what_a_server_refuses_is_understood() {
         "invalid_request_error",
         "Your credit balance is too low to access the Anthropic API.",
     );
-    assert_eq!(poor.meaning, Meaning::Exhausted);
+    assert_eq!(poor.meaning, ErrorClass::Exhausted);
     assert_eq!(
         said(
             "rate_limit_error",
             "This request would exceed your rate limit"
         )
         .meaning,
-        Meaning::Status
+        ErrorClass::Status
     );
 }

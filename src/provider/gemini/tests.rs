@@ -6,9 +6,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::provider::fixture::{answer, decoded, encoded, form, roles, stream, streamed};
-use crate::provider::hearing::tests::check_stream;
-use crate::provider::lesson::lesson;
+use crate::provider::stream_decoder::tests::check_stream;
+use crate::provider::test_fixture::{answer, decoded, encoded, form, roles, stream, streamed};
+use crate::provider::unsupported_feature::unsupported_in;
 
 fn wire() -> Gemini {
     Gemini::at("/")
@@ -180,7 +180,10 @@ fn an_answer_is_read_with_its_finish_and_usage() {
         reply(text("{}"), None),
     ] {
         assert!(
-            matches!(decoded(&wire(), &body, Mode::Text), Err(Wrong::Format(_))),
+            matches!(
+                decoded(&wire(), &body, Mode::Text),
+                Err(DecodeError::Format(_))
+            ),
             "{body}"
         );
     }
@@ -204,7 +207,8 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
         &expected,
     );
     let error = json!({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}});
-    let Err(Wrong::Error(said)) = streamed(&wire(), &[chunks[0].clone(), error], Mode::Text) else {
+    let Err(DecodeError::Error(said)) = streamed(&wire(), &[chunks[0].clone(), error], Mode::Text)
+    else {
         panic!()
     };
     assert_eq!(
@@ -218,7 +222,7 @@ fn what_a_server_refuses_is_understood() {
     let said = |code: u16, message: &str, details: Value| {
         let error =
             json!({"error": {"code": code, "message": message, "status": "S", "details": details}});
-        wire().complaint(error.to_string().as_bytes())
+        wire().decode_error(error.to_string().as_bytes())
     };
     let minute = json!([
         {"@type": "type.googleapis.com/google.rpc.QuotaFailure",
@@ -230,24 +234,24 @@ fn what_a_server_refuses_is_understood() {
             limited.meaning,
             limited.retry_after.map(|wait| wait.as_millis())
         ),
-        (Meaning::Status, Some(34_074))
+        (ErrorClass::Status, Some(34_074))
     );
     let day =
         json!([{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]);
     assert_eq!(
         said(429, "You exceeded your current quota", day).meaning,
-        Meaning::Exhausted
+        ErrorClass::Exhausted
     );
     let key =
         json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]);
     assert_eq!(
         said(400, "API key not valid. Please pass a valid API key.", key).meaning,
-        Meaning::BadKey
+        ErrorClass::BadKey
     );
-    let in_a_list = wire().complaint(br#"[{"error": {"code": 400, "message": "Bad."}}]"#);
+    let in_a_list = wire().decode_error(br#"[{"error": {"code": 400, "message": "Bad."}}]"#);
     assert_eq!(in_a_list.message, "Bad.");
     let of = |message: &str, mode| {
-        lesson(
+        unsupported_in(
             400,
             &said(400, message, json!([])),
             form(mode),
@@ -258,17 +262,17 @@ fn what_a_server_refuses_is_understood() {
         (
             "JSON mode is not enabled for models/gemma-3",
             Mode::JsonSchema,
-            Some(Lesson::Mode),
+            Some(Unsupported::Mode),
         ),
         (
             "Function calling is not enabled for models/gemma-3",
             Mode::Tools,
-            Some(Lesson::Mode),
+            Some(Unsupported::Mode),
         ),
         (
             "The specified schema produces a constraint that has too many states for serving.",
             Mode::JsonSchema,
-            Some(Lesson::Schema),
+            Some(Unsupported::Schema),
         ),
         (
             "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",

@@ -22,7 +22,7 @@ pub enum Role {
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub struct ChatTurn {
     /// Who speaks.
     pub role: Role,
     /// What is said; any text, also an empty one.
@@ -68,7 +68,7 @@ impl Chat {
     pub fn tokens(
         &self,
         system: &str,
-        turns: &[Turn],
+        turns: &[ChatTurn],
         limit: usize,
     ) -> Result<Vec<LlamaToken>, TooLong> {
         let texts = || std::iter::once(system).chain(turns.iter().map(|turn| &*turn.text));

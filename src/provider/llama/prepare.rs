@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::SyncSender;
 
 use super::chat::Chat;
+use super::copy_bias::CopyBias;
 use super::grammar::Grammars;
 use super::queue::{Abandoned, Queue};
-use super::sample::Sampler;
-use super::slot::{Prepared, Reply};
-use super::source::Source;
+use super::sampler::Sampler;
+use super::slot::{Prepared, ReplySender};
 use super::{GenerateError, Request};
 
 /// The stack of the preparing thread. Tokenisers and the schema compiler recurse over what a caller sends; only the pages
@@ -18,14 +18,14 @@ use super::{GenerateError, Request};
 pub const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// A request in the waiting room.
-pub struct Job {
+pub struct PrepareJob {
     /// What is asked.
     pub request: Request,
     /// Where the answer goes.
-    pub reply: Reply,
+    pub reply: ReplySender,
 }
 
-impl Abandoned for Job {
+impl Abandoned for PrepareJob {
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
@@ -38,19 +38,19 @@ pub struct Preparer {
     /// Schema to grammar.
     pub grammars: Grammars,
     /// Words to tokens.
-    pub source: Source,
+    pub source: CopyBias,
     /// Prompt and answer together.
     pub context_tokens: usize,
 }
 
 impl Preparer {
     /// Works until the waiting room or the scheduler is closed.
-    pub fn run(mut self, jobs: &Queue<Job>, prepared: &SyncSender<Prepared>) {
+    pub fn run(mut self, jobs: &Queue<PrepareJob>, prepared: &SyncSender<Prepared>) {
         while let Some(job) = jobs.pop() {
             if job.is_abandoned() {
                 continue;
             }
-            let Job { request, reply } = job;
+            let PrepareJob { request, reply } = job;
             let done = catch_unwind(AssertUnwindSafe(|| self.prepare(&request)));
             let failed = || {
                 Err(GenerateError::Failed(
@@ -115,7 +115,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn with(self, reply: Reply) -> Prepared {
+    fn with(self, reply: ReplySender) -> Prepared {
         let Self {
             prompt,
             grammar,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Role, Turn};
-use crate::model::Example;
+use super::{ChatTurn, Role};
+use crate::types::Example;
 
 /// "Word for word" keeps the model from writing `Software Engineer` for "software engineer".
 const TASK: &str = "Copy the facts of each text into JSON, word for word.";
@@ -22,7 +22,7 @@ pub struct Prompt {
     /// The task.
     pub system: Arc<str>,
     /// Worked examples, and the text at the end.
-    pub turns: Vec<Turn>,
+    pub turns: Vec<ChatTurn>,
 }
 
 /// The prompt for one text, with texts and their right answers as examples.
@@ -62,12 +62,12 @@ fn system(schema: &Value, instructions: Option<&str>) -> String {
     system
 }
 
-fn question(text: &str) -> Turn {
+fn question(text: &str) -> ChatTurn {
     turn(Role::User, format!("Text: {text}\nJSON:"))
 }
 
-fn turn(role: Role, text: String) -> Turn {
-    Turn {
+fn turn(role: Role, text: String) -> ChatTurn {
+    ChatTurn {
         role,
         text: text.into(),
     }

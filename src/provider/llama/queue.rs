@@ -14,7 +14,7 @@ pub trait Abandoned {
 
 /// Why a job was not taken.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum QueueFull {
     /// Every place is taken by a caller who still waits.
     Full,
     /// The model has stopped; no job will ever be taken again.
@@ -52,16 +52,16 @@ impl<T: Abandoned> Queue<T> {
     ///
     /// # Errors
     /// [`Refused`], when no place is free or the room is closed.
-    pub fn push(&self, job: T) -> Result<(), Refused> {
+    pub fn push(&self, job: T) -> Result<(), QueueFull> {
         let mut room = self.lock();
         if !room.open {
-            return Err(Refused::Closed);
+            return Err(QueueFull::Closed);
         }
         if room.jobs.len() >= self.places {
             room.jobs.retain(|waiting| !waiting.is_abandoned());
         }
         if room.jobs.len() >= self.places {
-            return Err(Refused::Full);
+            return Err(QueueFull::Full);
         }
         room.jobs.push_back(job);
         self.changed.notify_one();
@@ -105,9 +105,9 @@ impl<T: Abandoned> Queue<T> {
 mod tests {
     use super::*;
 
-    struct Job(bool);
+    struct QueuedRequest(bool);
 
-    impl Abandoned for Job {
+    impl Abandoned for QueuedRequest {
         fn is_abandoned(&self) -> bool {
             self.0
         }
@@ -116,18 +116,18 @@ mod tests {
     #[test]
     fn a_full_room_turns_out_the_abandoned_first() {
         let queue = Queue::new(2);
-        assert_eq!(queue.push(Job(true)), Ok(()));
-        assert_eq!(queue.push(Job(false)), Ok(()));
-        assert_eq!(queue.push(Job(false)), Ok(()));
-        assert_eq!(queue.push(Job(false)), Err(Refused::Full));
+        assert_eq!(queue.push(QueuedRequest(true)), Ok(()));
+        assert_eq!(queue.push(QueuedRequest(false)), Ok(()));
+        assert_eq!(queue.push(QueuedRequest(false)), Ok(()));
+        assert_eq!(queue.push(QueuedRequest(false)), Err(QueueFull::Full));
     }
 
     #[test]
     fn a_closed_room_takes_and_gives_nothing() {
         let queue = Queue::new(2);
-        assert_eq!(queue.push(Job(false)), Ok(()));
+        assert_eq!(queue.push(QueuedRequest(false)), Ok(()));
         queue.close();
         assert!(queue.pop().is_none());
-        assert_eq!(queue.push(Job(false)), Err(Refused::Closed));
+        assert_eq!(queue.push(QueuedRequest(false)), Err(QueueFull::Closed));
     }
 }

@@ -15,7 +15,7 @@ use llama_cpp_2::token::LlamaToken;
 use toktrie::TokEnv;
 
 use super::GenerateError;
-use super::slot::{Answer, Prepared, Progress, Slot};
+use super::slot::{Prepared, Slot, SlotAnswer, SlotProgress};
 
 /// Prompt tokens in one step, at most. A step of this size takes some tenths of a second on two cores, and cancelling
 /// waits for its end.
@@ -39,7 +39,7 @@ pub struct Scheduler<'model> {
 }
 
 /// Where an answer's next tokens lie in the batch.
-struct Due {
+struct DueWork {
     slot: usize,
     /// The batch's index of the token whose logits choose the next one.
     index: i32,
@@ -128,8 +128,8 @@ impl<'model> Scheduler<'model> {
     }
 
     fn admit(&mut self, index: usize, prepared: Prepared) {
-        let (answer, progress) = Answer::new(prepared);
-        if let Progress::Done(finish) = progress {
+        let (answer, progress) = SlotAnswer::new(prepared);
+        if let SlotProgress::Done(finish) = progress {
             return answer.finish(finish, &self.vocabulary);
         }
         self.admissions += 1;
@@ -171,7 +171,7 @@ impl<'model> Scheduler<'model> {
         self.context
             .decode(&mut self.batch)
             .map_err(|error| error.to_string())?;
-        for Due { slot, index } in due {
+        for DueWork { slot, index } in due {
             let Some(slot) = self.slots.get_mut(slot) else {
                 continue;
             };
@@ -179,15 +179,15 @@ impl<'model> Scheduler<'model> {
                 continue;
             };
             match answer.advance(self.context.get_logits_ith(index), &self.vocabulary) {
-                Progress::More => slot.answer = Some(answer),
-                Progress::Done(finish) => answer.finish(finish, &self.vocabulary),
+                SlotProgress::More => slot.answer = Some(answer),
+                SlotProgress::Done(finish) => answer.finish(finish, &self.vocabulary),
             }
         }
         Ok(())
     }
 
     /// Puts into the batch the answers' tokens that are not decoded yet: short rests first, then the oldest prompts.
-    fn fill_batch(&mut self) -> Result<Vec<Due>, String> {
+    fn fill_batch(&mut self) -> Result<Vec<DueWork>, String> {
         self.batch.clear();
         let mut order: Vec<_> = (0..self.slots.len())
             .filter(|index| self.rest(*index) > 0)
@@ -218,7 +218,7 @@ impl<'model> Scheduler<'model> {
     }
 
     /// Puts up to `room` tokens of an answer into the batch, and returns their number.
-    fn put(&mut self, index: usize, room: usize, due: &mut Vec<Due>) -> Result<usize, String> {
+    fn put(&mut self, index: usize, room: usize, due: &mut Vec<DueWork>) -> Result<usize, String> {
         let Some(slot) = self.slots.get_mut(index) else {
             return Ok(0);
         };
@@ -231,7 +231,7 @@ impl<'model> Scheduler<'model> {
         for (position, token) in answer.tokens.iter().enumerate().take(end).skip(begin) {
             let last = position + 1 == answer.tokens.len();
             if last {
-                due.push(Due {
+                due.push(DueWork {
                     slot: index,
                     index: self.batch.n_tokens(),
                 });

@@ -7,19 +7,19 @@ use llguidance::Matcher;
 use tokio::sync::{mpsc, oneshot};
 use toktrie::{SimpleVob, TokEnv};
 
-use super::sample::Sampler;
+use super::sampler::Sampler;
 use super::vocabulary;
 use super::{Completion, Finish, GenerateError};
 
 /// Where the answer goes.
 #[derive(Debug)]
-pub struct Reply {
+pub struct ReplySender {
     pub whole: oneshot::Sender<Result<Completion, GenerateError>>,
     /// Its text as it is written, where somebody wants that.
     pub pieces: Option<mpsc::UnboundedSender<String>>,
 }
 
-impl Reply {
+impl ReplySender {
     /// Whether nobody waits for it any more.
     pub fn is_closed(&self) -> bool {
         self.whole.is_closed()
@@ -37,7 +37,7 @@ pub struct Slot {
     /// The tokens that the cache holds for this sequence; they stay after the answer, for the next prompt that begins so.
     pub cached: Vec<LlamaToken>,
     /// The answer in work. `None` when the slot is free.
-    pub answer: Option<Answer>,
+    pub answer: Option<SlotAnswer>,
     /// The admission that last used it, counted from 1; 0 when none did.
     pub last_used: u64,
 }
@@ -53,11 +53,11 @@ pub struct Prepared {
     /// The answer may have this many tokens, one at least.
     pub max_tokens: usize,
     /// Where the answer goes.
-    pub reply: Reply,
+    pub reply: ReplySender,
 }
 
 /// An answer in work.
-pub struct Answer {
+pub struct SlotAnswer {
     /// The prompt and what was written so far; what the slot has not cached yet is decoded next.
     pub tokens: Vec<LlamaToken>,
     prompt_tokens: usize,
@@ -65,23 +65,23 @@ pub struct Answer {
     grammar: Option<Matcher>,
     constrained: bool,
     sampler: Sampler,
-    reply: Reply,
+    reply: ReplySender,
     /// So many of the tokens have been told; what they end in, within a character.
     told: usize,
     rest: Vec<u8>,
 }
 
 /// Whether an answer goes on.
-pub enum Progress {
+pub enum SlotProgress {
     /// It needs another step.
     More,
     /// It is complete, or has no room left.
     Done(Finish),
 }
 
-impl Answer {
+impl SlotAnswer {
     /// Begins an answer: what its grammar forces at the start is written at once.
-    pub fn new(prepared: Prepared) -> (Self, Progress) {
+    pub fn new(prepared: Prepared) -> (Self, SlotProgress) {
         let Prepared {
             prompt,
             grammar,
@@ -118,16 +118,16 @@ impl Answer {
     }
 
     /// Picks the next token by the logits, and writes what it forces.
-    pub fn advance(&mut self, logits: &[f32], vocabulary: &TokEnv) -> Progress {
+    pub fn advance(&mut self, logits: &[f32], vocabulary: &TokEnv) -> SlotProgress {
         let mask = self.mask();
         let Some(token) = self.sampler.pick(logits, mask.as_ref()) else {
-            return Progress::Done(Finish::Stop);
+            return SlotProgress::Done(Finish::Stop);
         };
         let Some(id) = vocabulary::id(token) else {
-            return Progress::Done(Finish::Stop);
+            return SlotProgress::Done(Finish::Stop);
         };
         if vocabulary.tok_trie().eos_tokens().contains(&id) {
-            return Progress::Done(Finish::Stop);
+            return SlotProgress::Done(Finish::Stop);
         }
         self.tokens.push(token);
         if let Some(grammar) = &mut self.grammar
@@ -178,7 +178,7 @@ impl Answer {
     }
 
     /// Writes the tokens that the grammar leaves no choice about.
-    fn write_forced(&mut self) -> Progress {
+    fn write_forced(&mut self) -> SlotProgress {
         if let Some(grammar) = &mut self.grammar {
             let forced = grammar.consume_ff_tokens();
             self.tokens.extend(
@@ -190,14 +190,14 @@ impl Answer {
             if grammar.is_error() {
                 self.set_free();
             } else if grammar.is_stopped() {
-                return Progress::Done(Finish::Stop);
+                return SlotProgress::Done(Finish::Stop);
             }
         }
         if self.written() >= self.max_tokens {
             self.tokens.truncate(self.prompt_tokens + self.max_tokens);
-            return Progress::Done(Finish::Length);
+            return SlotProgress::Done(Finish::Length);
         }
-        Progress::More
+        SlotProgress::More
     }
 
     /// A grammar that became too complex is given up; the rest is decoded freely.

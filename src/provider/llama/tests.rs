@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::prompt::prompt;
 use super::{Engine, Finish, GenerateError, LoadError, Options, Request};
-use crate::model::{Content, Example};
+use crate::types::{Content, Example};
 
 const PEOPLE: [(&str, &str, i64, &str); 7] = [
     (

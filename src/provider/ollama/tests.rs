@@ -6,9 +6,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::provider::fixture::{answer, decoded, encoded, form, roles};
-use crate::provider::hearing::tests::{check_stream, heard};
-use crate::provider::lesson::lesson;
+use crate::provider::stream_decoder::tests::{check_stream, heard};
+use crate::provider::test_fixture::{answer, decoded, encoded, form, roles};
+use crate::provider::unsupported_feature::unsupported_in;
 
 fn wire() -> Ollama {
     Ollama::at("/")
@@ -119,13 +119,13 @@ fn an_answer_is_read_with_its_finish_and_usage() {
     assert!(
         matches!(
             decoded(&wire(), &says("{}"), Mode::Text),
-            Err(Wrong::Format(_))
+            Err(DecodeError::Format(_))
         ),
         "not done"
     );
     assert!(matches!(
         decoded(&wire(), &json!({"error": "out of memory"}), Mode::Text),
-        Err(Wrong::Error(_))
+        Err(DecodeError::Error(_))
     ));
 }
 
@@ -161,25 +161,26 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
     ]);
     assert!(matches!(
         heard(&wire(), Mode::Text, [broken.as_bytes()]).0,
-        Err(Wrong::Error(_))
+        Err(DecodeError::Error(_))
     ));
 }
 
 #[test]
 fn what_a_server_refuses_is_understood() {
-    let said = |message: &str| wire().complaint(json!({"error": message}).to_string().as_bytes());
+    let said =
+        |message: &str| wire().decode_error(json!({"error": message}).to_string().as_bytes());
     for (status, message, mode, expected) in [
         (
             400,
             "registry.ollama.ai/library/gemma:2b does not support tools",
             Mode::Tools,
-            Some(Lesson::Mode),
+            Some(Unsupported::Mode),
         ),
         (
             500,
             "invalid JSON schema in format",
             Mode::JsonSchema,
-            Some(Lesson::Schema),
+            Some(Unsupported::Schema),
         ),
         (
             500,
@@ -201,7 +202,7 @@ fn what_a_server_refuses_is_understood() {
         ),
     ] {
         assert_eq!(
-            lesson(status, &said(message), form(mode), wire().vocabulary()),
+            unsupported_in(status, &said(message), form(mode), wire().vocabulary()),
             expected,
             "{message}"
         );

@@ -2,24 +2,24 @@ use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use super::*;
-use crate::model::{Content, Example, MadeUp};
-use crate::provider::fixture::{self, form, forms};
-use crate::provider::hearing::tests::{check_stream, heard};
-use crate::provider::lesson::lesson;
-use crate::provider::{Answer, Left, Lessons, Schema};
+use crate::provider::stream_decoder::tests::{check_stream, heard};
+use crate::provider::test_fixture::{self, form, forms};
+use crate::provider::unsupported_feature::unsupported_in;
+use crate::provider::{Answer, RemainingQuota, Schema, UnsupportedSet};
+use crate::types::{Content, Example, SyntheticExample};
 
 const ELSEWHERE: OpenAi = OpenAi {
     shows_schema: false,
     completion_tokens: false,
-    door: Door::Plain,
+    door: Endpoint::Plain,
 };
 
-fn encoded(wire: &OpenAi, schema: &Value, form: Form) -> Value {
-    fixture::encoded(wire, schema, form)
+fn encoded(wire: &OpenAi, schema: &Value, form: RequestShape) -> Value {
+    test_fixture::encoded(wire, schema, form)
 }
 
-fn decoded(body: &Value, mode: Mode) -> Result<Answer, Wrong> {
-    fixture::decoded(&ELSEWHERE, body, mode)
+fn decoded(body: &Value, mode: Mode) -> Result<Answer, DecodeError> {
+    test_fixture::decoded(&ELSEWHERE, body, mode)
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
             finish: Finish::Stop,
             usage: Some(Usage::new(3, 4)),
             mode: Mode::JsonSchema,
-            left: Left::default()
+            left: RemainingQuota::default()
         }
     );
     let cut = decoded(&body(json!({"content": "{"}), "length"), Mode::JsonSchema).unwrap();
@@ -146,7 +146,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
 #[test]
 fn what_a_server_refuses_is_understood() {
     let openai = |message: &str| {
-        ELSEWHERE.complaint(
+        ELSEWHERE.decode_error(
             json!({"error": {"message": message}})
                 .to_string()
                 .as_bytes(),
@@ -157,37 +157,37 @@ fn what_a_server_refuses_is_understood() {
             400,
             "'response_format.type' must be 'text' or 'json_object'",
             Mode::JsonSchema,
-            Some(Lesson::Mode),
+            Some(Unsupported::Mode),
         ),
         (
             400,
             "Invalid schema for response_format 'P': 'additionalProperties' is required",
             Mode::JsonSchema,
-            Some(Lesson::Schema),
+            Some(Unsupported::Schema),
         ),
         (
             400,
             "JSON schema conversion failed: unresolved $ref",
             Mode::Tools,
-            Some(Lesson::Schema),
+            Some(Unsupported::Schema),
         ),
         (
             400,
             "This model does not support tools",
             Mode::Tools,
-            Some(Lesson::Mode),
+            Some(Unsupported::Mode),
         ),
         (
             400,
             "Unsupported value: 'temperature' does not support 0 with this model.",
             Mode::JsonSchema,
-            Some(Lesson::Temperature),
+            Some(Unsupported::Temperature),
         ),
         (
             400,
             "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
             Mode::Text,
-            Some(Lesson::OutputLimit),
+            Some(Unsupported::OutputLimit),
         ),
         (
             400,
@@ -199,7 +199,7 @@ fn what_a_server_refuses_is_understood() {
             500,
             "1 validation error: ('body', 'response_format', 'type') Input should be 'text'",
             Mode::JsonSchema,
-            Some(Lesson::Mode),
+            Some(Unsupported::Mode),
         ),
         (
             500,
@@ -209,22 +209,24 @@ fn what_a_server_refuses_is_understood() {
         ),
     ] {
         assert_eq!(
-            lesson(status, &openai(message), form(mode), &VOCABULARY),
+            unsupported_in(status, &openai(message), form(mode), &VOCABULARY),
             expected,
             "{message}"
         );
     }
     let quota = json!({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}});
     assert_eq!(
-        ELSEWHERE.complaint(quota.to_string().as_bytes()).meaning,
-        Meaning::Exhausted
+        ELSEWHERE.decode_error(quota.to_string().as_bytes()).meaning,
+        ErrorClass::Exhausted
     );
     assert_eq!(
-        ELSEWHERE.complaint(b"<html>bad gateway</html>").message,
+        ELSEWHERE.decode_error(b"<html>bad gateway</html>").message,
         "<html>bad gateway</html>"
     );
     assert_eq!(
-        ELSEWHERE.complaint(br#"{"detail": "Not Found"}"#).message,
+        ELSEWHERE
+            .decode_error(br#"{"detail": "Not Found"}"#)
+            .message,
         "Not Found"
     );
 }
@@ -233,7 +235,7 @@ fn what_a_server_refuses_is_understood() {
 fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
     let schema = std::sync::Arc::new(json!({"type": "array"}));
     let raw = to_raw_value(&*schema).unwrap();
-    let example = |output: Value, is_valid| MadeUp {
+    let example = |output: Value, is_valid| SyntheticExample {
         example: Example {
             input: Content("made up".to_owned()),
             output,
@@ -257,7 +259,7 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
         temperature: 0.0,
         max_output_tokens: None,
         seed: None,
-        template: &crate::provider::Template::default(),
+        template: &crate::provider::RequestTemplate::default(),
         traceparent: None,
         key: 0,
         on_text: None,
@@ -288,7 +290,7 @@ fn chunk(delta: &Value, finish: Option<&str>) -> String {
 const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n";
 
 fn answer(text: &str, finish: Finish, mode: Mode) -> Answer {
-    fixture::answer(text, finish, Usage::new(3, 4), mode)
+    test_fixture::answer(text, finish, Usage::new(3, 4), mode)
 }
 
 #[test]
@@ -401,7 +403,7 @@ fn a_streamed_refusal_and_a_streamed_error_are_what_they_would_be_whole() {
         ]
         .concat();
         let (answer, told) = heard(&ELSEWHERE, Mode::JsonSchema, [stream.as_bytes()]);
-        let Err(Wrong::Error(said)) = answer else {
+        let Err(DecodeError::Error(said)) = answer else {
             panic!("{answer:?}")
         };
         assert_eq!(
@@ -414,7 +416,7 @@ fn a_streamed_refusal_and_a_streamed_error_are_what_they_would_be_whole() {
 
 #[test]
 fn a_server_that_does_not_stream_is_understood() {
-    let streamed = |lessons| Form {
+    let streamed = |lessons| RequestShape {
         stream: true,
         lessons,
         ..form(Mode::JsonSchema)
@@ -422,30 +424,30 @@ fn a_server_that_does_not_stream_is_understood() {
     let body = encoded(
         &ELSEWHERE,
         &json!({"type": "object"}),
-        streamed(Lessons::default()),
+        streamed(UnsupportedSet::default()),
     );
     assert_eq!(
         (&body["stream"], &body["stream_options"]),
         (&json!(true), &json!({"include_usage": true}))
     );
     let learned = |message: &str| {
-        let said = ELSEWHERE.complaint(
+        let said = ELSEWHERE.decode_error(
             json!({"error": {"message": message}})
                 .to_string()
                 .as_bytes(),
         );
-        lesson(400, &said, streamed(Lessons::default()), &VOCABULARY)
+        unsupported_in(400, &said, streamed(UnsupportedSet::default()), &VOCABULARY)
     };
     assert_eq!(
         learned("Unrecognized request argument supplied: stream_options"),
-        Some(Lesson::StreamUsage)
+        Some(Unsupported::StreamUsage)
     );
     assert_eq!(
         learned("Your organization must be verified to stream this model."),
-        Some(Lesson::Stream)
+        Some(Unsupported::Stream)
     );
-    let mut lessons = Lessons::default();
-    assert!(lessons.add(Lesson::StreamUsage) && !lessons.add(Lesson::StreamUsage));
+    let mut lessons = UnsupportedSet::default();
+    assert!(lessons.add(Unsupported::StreamUsage) && !lessons.add(Unsupported::StreamUsage));
     assert!(
         encoded(&ELSEWHERE, &json!({"type": "object"}), streamed(lessons))
             .get("stream_options")
@@ -490,8 +492,10 @@ fn azures_filter_is_a_refusal_and_reasoning_is_counted() {
     let filtered = json!({"error": {"message": "The response was filtered due to the prompt triggering the content management policy.",
         "type": null, "param": "prompt", "code": "content_filter", "status": 400}});
     assert_eq!(
-        ELSEWHERE.complaint(filtered.to_string().as_bytes()).meaning,
-        Meaning::Declined
+        ELSEWHERE
+            .decode_error(filtered.to_string().as_bytes())
+            .meaning,
+        ErrorClass::Declined
     );
     let usage = json!({"prompt_tokens": 30, "completion_tokens": 40, "prompt_tokens_details": {"cached_tokens": 20},
         "completion_tokens_details": {"reasoning_tokens": 35, "audio_tokens": 0}});

@@ -12,7 +12,7 @@ const MAX_KEY_LOOKED_AT: usize = 64;
 
 /// Where a string stands, which decides what may follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum QuoteContext {
     Key,
     Member,
     Element,
@@ -20,7 +20,7 @@ pub enum Place {
 
 /// What a quote inside a string is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum QuoteRole {
     /// It ends the string.
     Ends,
     /// It belongs to the text, like an apostrophe.
@@ -58,7 +58,7 @@ pub fn is_bare_key(c: char) -> bool {
 ///
 /// What follows a closing quote in correct JSON always ends the string. Only when it does not may a quote be text, and then only one
 /// that looks like it: a quotation has space before and none after its opening quote, and must be closed.
-pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
+pub fn role(here: Cursor<'_>, start: usize, place: QuoteContext, open: bool) -> QuoteRole {
     let previous = here.previous().filter(|_| here.at() > start);
     let mut after = here.window(LOOKAHEAD);
     let quote = after.bump();
@@ -67,49 +67,50 @@ pub fn role(here: Cursor<'_>, start: usize, place: Place, open: bool) -> Role {
     let between_letters =
         previous.is_some_and(char::is_alphanumeric) && next.is_some_and(char::is_alphabetic);
     if is_single && between_letters {
-        return Role::Text;
+        return QuoteRole::Text;
     }
     // `"some"thing"`: nothing that may follow a string begins like this.
     let is_inside = match place {
-        Place::Key => false,
-        Place::Member => !begins_member(after),
-        Place::Element => true,
+        QuoteContext::Key => false,
+        QuoteContext::Member => !begins_member(after),
+        QuoteContext::Element => true,
     };
     if between_letters && !open && is_inside && !ends_string(after, place, false) {
-        return Role::Text;
+        return QuoteRole::Text;
     }
-    if place == Place::Key
+    if place == QuoteContext::Key
         && quote == Some('"')
         && between_letters
         && !open
         && is_quotation_in_key(after)
     {
-        return Role::Opens;
+        return QuoteRole::Opens;
     }
     if open {
         return match previous {
-            _ if is_key_quote(after) => Role::Key,
-            Some(c) if c.is_whitespace() => Role::Ends,
-            _ => Role::Closes,
+            _ if is_key_quote(after) => QuoteRole::Key,
+            Some(c) if c.is_whitespace() => QuoteRole::Ends,
+            _ => QuoteRole::Closes,
         };
     }
-    let opens = place != Place::Key
+    let opens = place != QuoteContext::Key
         && previous.is_none_or(|c| {
             c.is_whitespace() || matches!(c, '(' | '[' | '{' | '-' | '–' | '—' | '/' | ':' | '=')
         })
         && next.is_some_and(|c| !c.is_whitespace());
-    let plural = is_single && place != Place::Key && previous == Some('s') && next == Some(' ');
+    let plural =
+        is_single && place != QuoteContext::Key && previous == Some('s') && next == Some(' ');
     let inches = quote == Some('"')
-        && place != Place::Key
+        && place != QuoteContext::Key
         && previous.is_some_and(|c| c.is_ascii_digit())
-        && (place == Place::Member || is_measure(here.since(start)))
+        && (place == QuoteContext::Member || is_measure(here.since(start)))
         && next.is_some_and(|c| c != '\n');
     if !opens && !plural && !inches || ends_string(after, place, opens) {
-        Role::Ends
+        QuoteRole::Ends
     } else if opens {
-        Role::Opens
+        QuoteRole::Opens
     } else {
-        Role::Text
+        QuoteRole::Text
     }
 }
 
@@ -124,7 +125,7 @@ fn is_measure(text: &str) -> bool {
 }
 
 /// Whether what follows a quote is what follows a string. At the end of the text it is.
-pub fn ends_string(after: Cursor<'_>, place: Place, opens: bool) -> bool {
+pub fn ends_string(after: Cursor<'_>, place: QuoteContext, opens: bool) -> bool {
     if after.rest().starts_with('#') || after.rest().starts_with("//") {
         return false; // "ranked "#1" of all": a comment has space before it
     }
@@ -135,29 +136,33 @@ pub fn ends_string(after: Cursor<'_>, place: Place, opens: bool) -> bool {
     if ahead.rest().starts_with("```") {
         return !opens; // the end of the block of code
     }
-    let close = if place == Place::Element { ']' } else { '}' };
+    let close = if place == QuoteContext::Element {
+        ']'
+    } else {
+        '}'
+    };
     if c == close {
         ahead.bump();
         return !(opens && ahead.peek().is_some_and(is_quote)); // "a "}" is a brace"
     }
     match place {
-        Place::Key => matches!(c, ':' | '='),
+        QuoteContext::Key => matches!(c, ':' | '='),
         // ["a"}, "b": 1}: the list's own bracket is missing
-        Place::Element if c == '}' => {
+        QuoteContext::Element if c == '}' => {
             ahead.bump();
             ahead.trivia();
             !opens && ahead.peek().is_none_or(|c| matches!(c, ',' | '}' | ']'))
         }
-        Place::Member if ahead.eat(",") => begins_member(ahead),
-        Place::Member => gap && c != '}' && begins_member(ahead),
-        Place::Element if ahead.eat(",") => {
+        QuoteContext::Member if ahead.eat(",") => begins_member(ahead),
+        QuoteContext::Member => gap && c != '}' && begins_member(ahead),
+        QuoteContext::Element if ahead.eat(",") => {
             ahead.trivia();
             ahead.is_at_end()
                 || ahead.peek() == Some(']')
                 || is_elision(ahead.rest())
                 || begins_value(ahead)
         }
-        Place::Element => gap && begins_value(ahead),
+        QuoteContext::Element => gap && begins_value(ahead),
     }
 }
 

@@ -12,7 +12,7 @@ const MARKS: [(&str, &str); 5] = [
 
 /// A mark at the beginning of a text; its length in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
+pub enum ReasoningTag {
     Opening {
         length: usize,
         closing: &'static str,
@@ -23,15 +23,15 @@ pub enum Mark {
 }
 
 /// The mark with which `text` begins.
-pub fn mark_at(text: &str) -> Option<Mark> {
+pub fn mark_at(text: &str) -> Option<ReasoningTag> {
     MARKS.iter().find_map(|&(opening, closing)| {
         if begins_with(text, opening) {
-            Some(Mark::Opening {
+            Some(ReasoningTag::Opening {
                 length: opening.len(),
                 closing,
             })
         } else if begins_with(text, closing) {
-            Some(Mark::Closing {
+            Some(ReasoningTag::Closing {
                 length: closing.len(),
             })
         } else {
@@ -56,7 +56,7 @@ pub fn first_closing(text: &str) -> Option<usize> {
         .find(|&at| {
             matches!(
                 mark_at(text.get(at..).unwrap_or_default()),
-                Some(Mark::Closing { .. })
+                Some(ReasoningTag::Closing { .. })
             )
         })
 }

@@ -3,9 +3,9 @@
 use serde_json::{Number, Value};
 
 use super::cursor::Cursor;
-use super::object::{Fault, Reader, Words};
-use super::quote::{self, Place};
+use super::quote::{self, QuoteContext};
 use super::repair;
+use super::tolerant_parser::{ParseFault, Reader, Words};
 
 pub(super) const LITERALS: [&str; 3] = ["true", "false", "null"];
 
@@ -20,27 +20,29 @@ enum Word {
 }
 
 impl Reader<'_> {
-    pub(super) fn scalar(&mut self, place: Place) -> Result<Value, Fault> {
+    pub(super) fn scalar(&mut self, place: QuoteContext) -> Result<Value, ParseFault> {
         let start = self.cursor;
         let word = self.cursor.skip_while(is_word);
         if self.cursor.is_at_end() {
             // A literal is whole; a number may have been cut in the middle.
-            let literal = if place == Place::Member && LITERALS.contains(&word) {
+            let literal = if place == QuoteContext::Member && LITERALS.contains(&word) {
                 serde_json::from_str(word).ok()
             } else {
                 None
             };
-            return literal.ok_or_else(|| Fault::cut(start.at()));
+            return literal.ok_or_else(|| ParseFault::cut(start.at()));
         }
         // Outside of objects, a bare word is prose.
         let may_be_text = self.in_objects > 0 || self.words == Words::Elements;
-        let is_cut_number = place == Place::Member && is_group(self.cursor, start.at());
+        let is_cut_number = place == QuoteContext::Member && is_group(self.cursor, start.at());
         let is_quoted_behind =
             may_be_text && self.cursor.peek() == Some('"') && !begins_string(self.cursor, place);
         let ends =
             (!may_be_text || word_ends(self.cursor, place)) && !is_cut_number && !is_quoted_behind;
         match classify(word) {
-            Word::OutOfRange if ends => Err(Fault::new(start.at(), "the number is out of range")),
+            Word::OutOfRange if ends => {
+                Err(ParseFault::new(start.at(), "the number is out of range"))
+            }
             Word::Known(value) if ends => Ok(value),
             Word::Mended(value, repair) if ends => {
                 self.repairs.note(repair);
@@ -53,7 +55,7 @@ impl Reader<'_> {
                 self.cursor = start;
                 self.bare_text(place)
             }
-            _ => Err(Fault::new(start.at(), "expected a JSON value")),
+            _ => Err(ParseFault::new(start.at(), "expected a JSON value")),
         }
     }
 
@@ -84,11 +86,11 @@ impl Reader<'_> {
 }
 
 /// Whether a quote right behind a word begins the next key or element, rather than ending this one.
-fn begins_string(cursor: Cursor<'_>, place: Place) -> bool {
+fn begins_string(cursor: Cursor<'_>, place: QuoteContext) -> bool {
     let mut ahead = cursor.window(quote::LOOKAHEAD);
     ahead.bump();
     ahead.skip_while(char::is_whitespace);
-    place == Place::Element && !matches!(ahead.peek(), Some(',' | ']'))
+    place == QuoteContext::Element && !matches!(ahead.peek(), Some(',' | ']'))
         || quote::begins_quoted_key(cursor)
 }
 
@@ -125,14 +127,14 @@ pub fn starts_comment(cursor: Cursor<'_>) -> bool {
 }
 
 /// Nothing that belongs to the word follows it ("12 apples").
-fn word_ends(after: Cursor<'_>, place: Place) -> bool {
+fn word_ends(after: Cursor<'_>, place: QuoteContext) -> bool {
     let mut after = after.window(quote::LOOKAHEAD);
     after.skip_while(|c| matches!(c, ' ' | '\t' | '\u{a0}'));
     match after.peek() {
         None | Some(',' | '}' | ']' | '\r' | '\n' | '#') => true,
         Some('/') => starts_comment(after),
         Some(c) if quote::is_quote(c) => true,
-        Some(_) if place == Place::Member => quote::begins_member(after),
+        Some(_) if place == QuoteContext::Member => quote::begins_member(after),
         Some(_) => quote::begins_value(after),
     }
 }

@@ -1,16 +1,16 @@
 //! Strings: any kind of quote around them, quotes and line breaks inside, and escapes that JSON does not have.
 
 use super::cursor::Cursor;
-use super::object::{Fault, Reader};
-use super::quote::{self, Place, Role};
+use super::quote::{self, QuoteContext, QuoteRole};
 use super::repair;
+use super::tolerant_parser::{ParseFault, Reader};
 
 impl Reader<'_> {
     /// Reads the string whose opening quote is next.
-    pub(super) fn string(&mut self, place: Place) -> Result<String, Fault> {
+    pub(super) fn string(&mut self, place: QuoteContext) -> Result<String, ParseFault> {
         let opened = self.cursor.at();
         for triple in ["\"\"\"", "'''"] {
-            if place != Place::Key && self.cursor.eat(triple) {
+            if place != QuoteContext::Key && self.cursor.eat(triple) {
                 self.repairs.note(repair::TRIPLE_QUOTES);
                 let string = self.triple_quoted(opened, triple);
                 return string
@@ -18,7 +18,7 @@ impl Reader<'_> {
                     .map_err(|fault| fault.of_what_began_at(opened));
             }
         }
-        if place == Place::Member
+        if place == QuoteContext::Member
             && let Some(string) = self.quoted_fence()
         {
             return Ok(string);
@@ -27,7 +27,7 @@ impl Reader<'_> {
             return Ok(string);
         }
         let Some(mark) = self.cursor.bump() else {
-            return Err(Fault::cut(opened));
+            return Err(ParseFault::cut(opened));
         };
         match mark {
             '"' => {}
@@ -39,13 +39,18 @@ impl Reader<'_> {
             .map_err(|fault| fault.of_what_began_at(opened))
     }
 
-    fn quoted(&mut self, opened: usize, closers: &[char], place: Place) -> Result<String, Fault> {
+    fn quoted(
+        &mut self,
+        opened: usize,
+        closers: &[char],
+        place: QuoteContext,
+    ) -> Result<String, ParseFault> {
         let start = self.cursor.at();
         let mut string = String::new();
         let mut in_quotation = false;
         let mut had_quotation = false;
         while self.text_until(closers, &mut string)? {
-            if place == Place::Member
+            if place == QuoteContext::Member
                 && string.trim_end().ends_with(',')
                 && quote::begins_member_for_certain(self.cursor)
             {
@@ -60,26 +65,28 @@ impl Reader<'_> {
                 };
             }
             match quote::role(self.cursor, start, place, in_quotation) {
-                Role::Ends => {
+                QuoteRole::Ends => {
                     self.cursor.bump();
                     // A key is known by its colon: "the "x" axis" in prose is none.
-                    self.was_json |= place != Place::Key;
+                    self.was_json |= place != QuoteContext::Key;
                     return if in_quotation {
                         Err(ambiguous(opened))
                     } else {
                         Ok(string)
                     };
                 }
-                Role::Key => return Err(ambiguous(opened)),
-                Role::Opens if place == Place::Element && ends_line_with_comma(&string) => {
+                QuoteRole::Key => return Err(ambiguous(opened)),
+                QuoteRole::Opens
+                    if place == QuoteContext::Element && ends_line_with_comma(&string) =>
+                {
                     self.repairs.note(repair::NO_QUOTE);
                     self.was_json = true;
                     string.truncate(string.trim_end().len() - 1);
                     return Ok(string);
                 }
-                Role::Opens => in_quotation = true,
-                Role::Closes => in_quotation = false,
-                Role::Text => {}
+                QuoteRole::Opens => in_quotation = true,
+                QuoteRole::Closes => in_quotation = false,
+                QuoteRole::Text => {}
             }
             had_quotation = true;
             self.repairs.note(repair::INNER_QUOTE);
@@ -96,11 +103,11 @@ impl Reader<'_> {
         Err(if had_quotation && whole.ends_with(['}', ']']) {
             ambiguous(opened)
         } else {
-            Fault::cut(opened)
+            ParseFault::cut(opened)
         })
     }
 
-    fn triple_quoted(&mut self, opened: usize, triple: &str) -> Result<String, Fault> {
+    fn triple_quoted(&mut self, opened: usize, triple: &str) -> Result<String, ParseFault> {
         let mut string = String::new();
         while self.text_until(&['"', '\''], &mut string)? {
             if self.cursor.eat(triple) {
@@ -109,7 +116,7 @@ impl Reader<'_> {
             }
             string.extend(self.cursor.bump());
         }
-        Err(Fault::cut(opened))
+        Err(ParseFault::cut(opened))
     }
 
     /// A block of code in fences where a string is wanted, up to a fence behind which the object goes on or ends.
@@ -163,7 +170,7 @@ impl Reader<'_> {
         let ends = |at| {
             quote::ends_string(
                 Cursor::new(self.cursor.whole(), at).window(quote::LOOKAHEAD),
-                Place::Member,
+                QuoteContext::Member,
                 false,
             )
         };
@@ -180,7 +187,7 @@ impl Reader<'_> {
     }
 
     /// `""key""`, and values like it in an object with such keys; or `""value"`, with one quote too many.
-    fn doubly_quoted(&mut self, place: Place) -> Option<String> {
+    fn doubly_quoted(&mut self, place: QuoteContext) -> Option<String> {
         let mut ahead = self.cursor.window(quote::LOOKAHEAD);
         let mark = ahead.peek().filter(|mark| matches!(mark, '"' | '\''))?;
         ahead.bump();
@@ -195,8 +202,9 @@ impl Reader<'_> {
         if !is_single {
             ahead.bump();
         }
-        let is_usual =
-            is_single && mark == '"' || place == Place::Key || self.repairs.has(repair::DOUBLED);
+        let is_usual = is_single && mark == '"'
+            || place == QuoteContext::Key
+            || self.repairs.has(repair::DOUBLED);
         let is_end = if is_single {
             !ahead.is_at_end() && quote::ends_string(ahead, place, false)
         } else {
@@ -212,7 +220,7 @@ impl Reader<'_> {
     }
 
     /// Moves the text before the next one of `closers` into `string`; false at the end of the text.
-    fn text_until(&mut self, closers: &[char], string: &mut String) -> Result<bool, Fault> {
+    fn text_until(&mut self, closers: &[char], string: &mut String) -> Result<bool, ParseFault> {
         loop {
             string.push_str(
                 self.cursor
@@ -230,11 +238,11 @@ impl Reader<'_> {
         }
     }
 
-    fn escape(&mut self, string: &mut String) -> Result<(), Fault> {
+    fn escape(&mut self, string: &mut String) -> Result<(), ParseFault> {
         let at = self.cursor.at();
         self.cursor.bump();
         let Some(c) = self.cursor.peek() else {
-            return Err(Fault::cut(at));
+            return Err(ParseFault::cut(at));
         };
         let meant = match c {
             '"' | '\\' | '/' => c,
@@ -261,14 +269,14 @@ impl Reader<'_> {
     }
 
     /// The cursor is at the `u`.
-    fn unicode_escape(&mut self, string: &mut String) -> Result<(), Fault> {
+    fn unicode_escape(&mut self, string: &mut String) -> Result<(), ParseFault> {
         let at = self.cursor.at();
         self.cursor.bump();
         let Some(unit) = self.hex4() else {
             if self.cursor.rest().len() < 4
                 && self.cursor.rest().chars().all(|c| c.is_ascii_hexdigit())
             {
-                return Err(Fault::cut(at));
+                return Err(ParseFault::cut(at));
             }
             self.repairs.note(repair::ESCAPE);
             string.push_str("\\u");
@@ -336,8 +344,8 @@ fn ends_line_with_comma(string: &str) -> bool {
         && !text.contains('\n')
 }
 
-fn ambiguous(opened: usize) -> Fault {
-    Fault::new(
+fn ambiguous(opened: usize) -> ParseFault {
+    ParseFault::new(
         opened,
         "this string has quotes in it that are not escaped, and it is not clear where it ends",
     )

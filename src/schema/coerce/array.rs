@@ -2,28 +2,30 @@
 
 use serde_json::Value;
 
-use super::at::At;
-use super::fit::{Fit, Mended, Mender, Shapes};
+use super::matcher::{Coercer, Coercion, Match, Shapes};
+use super::path::Path;
 
 pub fn fit<'s>(
-    work: &mut Mender<'_, 's>,
+    work: &mut Coercer<'_, 's>,
     schema: &'s Value,
     items: &[Value],
-    at: &At<'_>,
-) -> Option<Fit> {
+    at: &Path<'_>,
+) -> Option<Match> {
     let list = |keyword: &str| schema.get(keyword).and_then(Value::as_array);
     let first = list("prefixItems").or_else(|| list("items"));
     let rest = match (schema.get("items"), first) {
         (Some(Value::Array(_)), _) => schema.get("additionalItems"),
         (items, _) => items,
     };
-    let mut mended: Option<Mended> = None;
+    let mut mended: Option<Coercion> = None;
     for (index, item) in items.iter().enumerate() {
         let Some(schema) = first.and_then(|first| first.get(index)).or(rest) else {
             break;
         };
-        if let Fit::Mended(element) = work.fit(schema, item, &at.element(index), Shapes::Inward)? {
-            let list = mended.get_or_insert_with(|| Mended {
+        if let Match::Mended(element) =
+            work.fit(schema, item, &at.element(index), Shapes::Inward)?
+        {
+            let list = mended.get_or_insert_with(|| Coercion {
                 value: Value::Null,
                 cost: 0,
                 notes: Vec::new(),
@@ -38,5 +40,5 @@ pub fn fit<'s>(
             list.notes.extend(element.notes);
         }
     }
-    Some(mended.map_or(Fit::AsIs, Fit::Mended))
+    Some(mended.map_or(Match::AsIs, Match::Mended))
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Number, Value};
 
-use super::unit::{self, Scale};
-use super::words::bare;
+use super::text_normalize::bare;
+use super::units::{self, Scale};
 
 /// The longest text that is looked at, in bytes.
 const MAX_TEXT: usize = 64;
@@ -27,7 +27,7 @@ pub fn read(text: &str, schema: &Value, name: &str) -> Option<Value> {
         .trim_end_matches(|c: char| !c.is_ascii_digit());
     let behind = rest.get(digits.len()..)?;
     let (digits, exponent, behind) = exponent(digits, behind);
-    let scale = unit::read(behind, has_currency, schema, name)?;
+    let scale = units::read(behind, has_currency, schema, name)?;
     let decimal = Decimal::read(digits)?;
     let decimal = match scale {
         Scale::Power(power) => decimal.times(power + exponent)?,
@@ -66,7 +66,7 @@ fn currency_before(text: &str) -> (bool, &str) {
         .find(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '−' | '+'))
         .unwrap_or(text.len());
     let (before, rest) = text.split_at_checked(letters).unwrap_or(("", text));
-    if !before.is_empty() && unit::is_currency(before.trim()) {
+    if !before.is_empty() && units::is_currency(before.trim()) {
         (true, rest)
     } else {
         (false, text)

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::at::{At, shown};
-use super::fit::{Fit, Mended, Mender, Shapes};
+use super::matcher::{Coercer, Coercion, Match, Shapes};
+use super::path::{Path, shown};
 use super::scalar::says_nothing;
-use super::words::key_form;
+use super::text_normalize::key_form;
 
 const RENAMED: u32 = 1;
 const LEFT_OUT: u32 = 2;
@@ -71,13 +71,13 @@ impl<'s> Members<'s> {
 }
 
 pub fn fit<'s>(
-    work: &mut Mender<'_, 's>,
+    work: &mut Coercer<'_, 's>,
     schema: &'s Value,
     members: &Map<String, Value>,
-    at: &At<'_>,
-) -> Option<Fit> {
+    at: &Path<'_>,
+) -> Option<Match> {
     let wanted = Members::of(schema);
-    let mut made = Mended {
+    let mut made = Coercion {
         value: Value::Null,
         cost: 0,
         notes: Vec::new(),
@@ -119,10 +119,10 @@ pub fn fit<'s>(
             continue;
         }
         match work.fit(part, value, &at.member(name), Shapes::Any) {
-            Some(Fit::AsIs) => {
+            Some(Match::AsIs) => {
                 object.insert(name.to_owned(), value.clone());
             }
-            Some(Fit::Mended(mended)) => {
+            Some(Match::Mended(mended)) => {
                 made.cost = made.cost.saturating_add(mended.cost);
                 made.notes.extend(mended.notes);
                 object.insert(name.to_owned(), mended.value);
@@ -145,8 +145,8 @@ pub fn fit<'s>(
         return None;
     }
     if made.notes.is_empty() {
-        return Some(Fit::AsIs);
+        return Some(Match::AsIs);
     }
     made.value = Value::Object(object);
-    Some(Fit::Mended(made))
+    Some(Match::Mended(made))
 }

@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use super::at::{At, shown};
-use super::fit::Mended;
+use super::matcher::Coercion;
 use super::number;
-use super::words::bare;
+use super::path::{Path, shown};
+use super::text_normalize::bare;
 
 const CHEAP: u32 = 1;
 const NULLED: u32 = 2;
 
 /// `value` as one of the types `kind`, said in another way; `None` where that would be a guess.
-pub fn converted(schema: &Value, value: &Value, kind: &str, at: &At<'_>) -> Option<Mended> {
+pub fn converted(schema: &Value, value: &Value, kind: &str, at: &Path<'_>) -> Option<Coercion> {
     let (made, cost) = match (kind, value) {
         ("number" | "integer", Value::String(text)) => {
             (number::read(text, schema, at.name())?, CHEAP)
@@ -30,7 +30,7 @@ pub fn converted(schema: &Value, value: &Value, kind: &str, at: &At<'_>) -> Opti
         _ => return None,
     };
     let note = at.note(&format!("read {} as {}", shown(value), shown(&made)));
-    Some(Mended::new(made, cost, note))
+    Some(Coercion::new(made, cost, note))
 }
 
 /// Whether a number is written as it came.

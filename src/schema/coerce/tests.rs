@@ -4,9 +4,9 @@ mod properties;
 
 use serde_json::{Value, json};
 
-use super::super::{Read, Schema};
+use super::super::{ParsedAnswer, Schema};
 
-fn read(schema: &Value, text: &str) -> Option<Read> {
+fn read(schema: &Value, text: &str) -> Option<ParsedAnswer> {
     let schema = Schema::compile(&schema.to_string()).unwrap();
     schema
         .read(text, |value| value, true)
@@ -32,7 +32,7 @@ fn mends(schema: &Value, table: &[(&str, Value)]) {
     }
 }
 
-fn read_value(schema: &Schema, value: &Value) -> Read {
+fn read_value(schema: &Schema, value: &Value) -> ParsedAnswer {
     schema
         .read(&value.to_string(), |value| value, true)
         .unwrap()

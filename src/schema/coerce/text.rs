@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::super::answer;
-use super::super::walk::Document;
-use super::at::At;
-use super::fit::{Fit, Mended, Mender, Shapes, wanted};
-use super::words::{bare, is_refusal, key_form};
+use super::super::document::Document;
+use super::matcher::{Coercer, Coercion, Match, Shapes, wanted};
+use super::path::Path;
+use super::text_normalize::{bare, is_refusal, key_form};
 use super::{xml, yaml};
 
 /// The longest text that is looked at, in bytes.
@@ -18,7 +18,7 @@ const XML: &str = "read from XML elements";
 const YAML: &str = "read from YAML";
 
 /// What `text` says of the schema's root.
-pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
+pub fn read(document: &Document<'_>, text: &str) -> Option<Match> {
     let whole = unfenced(text);
     let answer = text;
     let text = inner(whole);
@@ -46,13 +46,13 @@ pub fn read(document: &Document<'_>, text: &str) -> Option<Fit> {
         }
         (scalar(root, text)?, "read from the text")
     };
-    let mut work = Mender::new(document, &value);
-    let note = At::ROOT.note(note);
-    match work.fit(document.root(), &value, &At::ROOT, Shapes::None)? {
-        Fit::AsIs => Some(Fit::Mended(Mended::new(value, FROM_TEXT, note))),
-        Fit::Mended(mended) => {
+    let mut work = Coercer::new(document, &value);
+    let note = Path::ROOT.note(note);
+    match work.fit(document.root(), &value, &Path::ROOT, Shapes::None)? {
+        Match::AsIs => Some(Match::Mended(Coercion::new(value, FROM_TEXT, note))),
+        Match::Mended(mended) => {
             let notes = [vec![note], mended.notes].concat();
-            Some(Fit::Mended(Mended {
+            Some(Match::Mended(Coercion {
                 value: mended.value,
                 cost: mended.cost.saturating_add(FROM_TEXT),
                 notes,
@@ -95,7 +95,7 @@ fn inner(text: &str) -> &str {
 /// Text that may be one scalar: the schema says which. What may be free text is one line.
 fn scalar(schema: &Value, text: &str) -> Option<Value> {
     let value = Value::String(text.to_owned());
-    if super::choice::listed(schema).is_some()
+    if super::enum_match::listed(schema).is_some()
         || schema.get("anyOf").is_some()
         || schema.get("oneOf").is_some()
     {
@@ -140,10 +140,10 @@ fn numbers(text: &str) -> Option<Value> {
 
 /// The only yes or no of a sentence, where it begins or ends it.
 fn truth_in(text: &str) -> Option<&str> {
-    let said = || super::words::words(text).map(|(_, word)| word);
+    let said = || super::text_normalize::words(text).map(|(_, word)| word);
     let mut truths = said().filter(|word| super::scalar::truth(word).is_some());
     let (truth, other) = (truths.next()?, truths.next());
-    let has_doubt = said().any(|word| word != truth && super::words::is_doubt(word));
+    let has_doubt = said().any(|word| word != truth && super::text_normalize::is_doubt(word));
     let is_at_an_end = said().next() == Some(truth) || said().last() == Some(truth);
     (other.is_none() && !has_doubt && is_at_an_end).then_some(truth)
 }
@@ -178,7 +178,8 @@ fn last_number(text: &str) -> Option<&str> {
     let (before, said) = text.split_at_checked(start)?;
     (!before.contains(is_digit)
         && !said.contains('\n')
-        && !super::words::words(before).any(|(_, word)| super::words::is_doubt(word)))
+        && !super::text_normalize::words(before)
+            .any(|(_, word)| super::text_normalize::is_doubt(word)))
     .then_some(said)
 }
 

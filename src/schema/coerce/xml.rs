@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::super::walk::Document;
-use super::fit::wanted;
+use super::super::document::Document;
+use super::matcher::wanted;
 use super::text::{property, told};
 
 /// Elements one within the other.

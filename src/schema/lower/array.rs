@@ -3,11 +3,11 @@
 use jsonschema::Draft;
 use serde_json::{Value, json};
 
-use super::gather::Gathered;
-use super::part::{Part, Stop};
-use super::words::Words;
+use super::description::Description;
+use super::lowered_node::{LoweredNode, LoweringError};
+use super::merged_schema::MergedSchema;
 use super::{Ask, Lowering};
-use crate::model::{Kinds, Shape};
+use crate::types::{TypeSet, ValueMapping};
 
 const LIMITS: [&str; 6] = [
     "minItems",
@@ -19,9 +19,13 @@ const LIMITS: [&str; 6] = [
 ];
 
 impl<'s> Lowering<'_, 's> {
-    pub fn array(&mut self, gathered: &Gathered<'s>, level: usize) -> Result<Part, Stop> {
-        let mut part = Part::typed("array");
-        let mut words = Words::default();
+    pub fn array(
+        &mut self,
+        gathered: &MergedSchema<'s>,
+        level: usize,
+    ) -> Result<LoweredNode, LoweringError> {
+        let mut part = LoweredNode::typed("array");
+        let mut words = Description::default();
         let first = if gathered.draft == Draft::Draft7 {
             "items"
         } else {
@@ -35,21 +39,21 @@ impl<'s> Lowering<'_, 's> {
                     shapes.push(item.shape.clone());
                     parts.push(item);
                 }
-                Err(Stop::Never) => break,
+                Err(LoweringError::Never) => break,
                 Err(stop) => return Err(stop),
             }
         }
         let others = self.others(gathered, first.is_some(), level)?;
         let shape = others
             .as_ref()
-            .map_or(Shape::same(Kinds::ALL), |part| part.shape.clone());
+            .map_or(ValueMapping::same(TypeSet::ALL), |part| part.shape.clone());
         if let Some(note) = others.as_ref().and_then(|part| part.note.clone()) {
             words.limit(format!("items: {note}"));
         }
         if parts.is_empty() {
             // Nothing may be in it: whatever is said of its items.
-            let items = others.unwrap_or_else(|| Part::typed("string"));
-            if matches!(items.shape, Shape::Same(..))
+            let items = others.unwrap_or_else(|| LoweredNode::typed("string"));
+            if matches!(items.shape, ValueMapping::Same(..))
                 && gathered
                     .all("items")
                     .any(|items| items == &Value::Bool(false))
@@ -76,17 +80,17 @@ impl<'s> Lowering<'_, 's> {
             part.json.insert("items".to_owned(), items.json.into());
         }
         self.limits(&mut part, &mut words, gathered, &LIMITS);
-        part.shape = Shape::Array(shapes, Box::new(shape));
+        part.shape = ValueMapping::Array(shapes, Box::new(shape));
         Ok(self.described(part, words))
     }
 
     /// What is asked of the items beyond the first; `None`: nothing is said of them, or there are none.
     fn others(
         &mut self,
-        gathered: &Gathered<'s>,
+        gathered: &MergedSchema<'s>,
         has_first: bool,
         level: usize,
-    ) -> Result<Option<Part>, Stop> {
+    ) -> Result<Option<LoweredNode>, LoweringError> {
         let keyword = if has_first && gathered.draft == Draft::Draft7 {
             "additionalItems"
         } else {
@@ -101,14 +105,14 @@ impl<'s> Lowering<'_, 's> {
         }
         match self.part(&Ask::new(all, level)) {
             Ok(part) => Ok(Some(part)),
-            Err(Stop::Never) => Ok(None),
+            Err(LoweringError::Never) => Ok(None),
             Err(stop) => Err(stop),
         }
     }
 }
 
 /// What each of them is, in a few words.
-fn told(parts: &[Part]) -> String {
+fn told(parts: &[LoweredNode]) -> String {
     let told = parts.iter().map(|part| {
         let description = part
             .json
@@ -117,9 +121,9 @@ fn told(parts: &[Part]) -> String {
             .or(part.note.as_deref());
         match (description, part.json.get("enum"), part.json.get("type")) {
             (Some(words), ..) => words.to_owned(),
-            (None, Some(values), _) => format!("one of {}", super::words::shown(values)),
-            (None, None, Some(kind)) => super::words::shown(kind),
-            _ => super::words::shown(&json!(part.json)),
+            (None, Some(values), _) => format!("one of {}", super::description::shown(values)),
+            (None, None, Some(kind)) => super::description::shown(kind),
+            _ => super::description::shown(&json!(part.json)),
         }
     });
     told.collect::<Vec<_>>().join(", ")

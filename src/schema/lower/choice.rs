@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::gather::{Choices, Gathered, is_annotation};
-use super::part::{Part, Stop};
-use super::words::Words;
+use super::description::Description;
+use super::lowered_node::{LoweredNode, LoweringError};
+use super::merged_schema::{Choices, MergedSchema, is_annotation};
 use super::{Ask, Effort, Lowering};
 
 /// Whether the alternatives say what a value looks like, and not only which members it has to have.
@@ -27,7 +27,7 @@ pub fn is_structural(choices: &Choices<'_>) -> bool {
 }
 
 /// What may hold beside what does: what is under a condition, and alternatives that are not told apart.
-pub fn loose<'s>(gathered: &Gathered<'s>) -> Vec<&'s Value> {
+pub fn loose<'s>(gathered: &MergedSchema<'s>) -> Vec<&'s Value> {
     let conditions = gathered.all("then").chain(gathered.all("else"));
     let dependent = gathered
         .all("dependentSchemas")
@@ -45,7 +45,11 @@ pub fn loose<'s>(gathered: &Gathered<'s>) -> Vec<&'s Value> {
 
 impl<'s> Lowering<'_, 's> {
     /// `None`: there are no alternatives that have to be told apart.
-    pub fn choice(&mut self, ask: &Ask<'s>, gathered: &Gathered<'s>) -> Result<Option<Part>, Stop> {
+    pub fn choice(
+        &mut self,
+        ask: &Ask<'s>,
+        gathered: &MergedSchema<'s>,
+    ) -> Result<Option<LoweredNode>, LoweringError> {
         let Some(choices) = gathered
             .choices
             .iter()
@@ -79,22 +83,26 @@ impl<'s> Lowering<'_, 's> {
             };
             match self.part(&ask) {
                 Ok(part) => parts.push(part),
-                Err(Stop::Never) => {}
+                Err(LoweringError::Never) => {}
                 Err(stop) => return Err(stop),
             }
         }
         let part = self.join(parts)?;
-        let words = Words::general(gathered);
+        let words = Description::general(gathered);
         Ok(Some(self.described(part, words)))
     }
 
     /// A part for what one of these asks.
-    pub fn either(&mut self, schemas: &[&'s Value], level: usize) -> Result<Part, Stop> {
+    pub fn either(
+        &mut self,
+        schemas: &[&'s Value],
+        level: usize,
+    ) -> Result<LoweredNode, LoweringError> {
         let mut parts = Vec::new();
         for schema in schemas {
             match self.part(&Ask::new(vec![*schema], level)) {
                 Ok(part) => parts.push(part),
-                Err(Stop::Never) => {}
+                Err(LoweringError::Never) => {}
                 Err(stop) => return Err(stop),
             }
         }

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::gather::Gathered;
-use super::part::{Part, Stop};
-use super::words::Words;
+use super::description::Description;
+use super::lowered_node::{LoweredNode, LoweringError};
+use super::merged_schema::MergedSchema;
 use super::{Ask, Lowering, choice};
-use crate::model::{Extra, ExtraRule, Kinds, Member, Shape};
+use crate::types::{Extra, ExtraRule, Member, TypeSet, ValueMapping};
 
 /// Schemas that may hold beside what does, at most, that are looked at for the names of properties.
 const MAX_LOOSE: usize = 256;
@@ -32,19 +32,29 @@ struct Properties {
 }
 
 impl<'s> Lowering<'_, 's> {
-    pub fn object(&mut self, gathered: &Gathered<'s>, level: usize) -> Result<Part, Stop> {
+    pub fn object(
+        &mut self,
+        gathered: &MergedSchema<'s>,
+        level: usize,
+    ) -> Result<LoweredNode, LoweringError> {
         if level >= self.subset.limits.levels {
-            return Err(Stop::Deep);
+            return Err(LoweringError::Deep);
         }
         match self.object_within(gathered, level) {
             // What is below the deepest level goes into a text, and a text is an object.
-            Err(Stop::Deep) if level + 1 == self.subset.limits.levels => self.text(&[], level),
+            Err(LoweringError::Deep) if level + 1 == self.subset.limits.levels => {
+                self.text(&[], level)
+            }
             part => part,
         }
     }
 
-    fn object_within(&mut self, gathered: &Gathered<'s>, level: usize) -> Result<Part, Stop> {
-        let mut words = Words::default();
+    fn object_within(
+        &mut self,
+        gathered: &MergedSchema<'s>,
+        level: usize,
+    ) -> Result<LoweredNode, LoweringError> {
+        let mut words = Description::default();
         let properties = self.properties(gathered, &mut words, level)?;
         let others = others(gathered, properties.members.is_empty());
         let has_none =
@@ -58,7 +68,7 @@ impl<'s> Lowering<'_, 's> {
         {
             return self.entries(gathered, &others, level);
         }
-        let mut part = Part::typed("object");
+        let mut part = LoweredNode::typed("object");
         let Properties {
             json: mut properties,
             mut required,
@@ -66,7 +76,9 @@ impl<'s> Lowering<'_, 's> {
         } = properties;
         let extra = match (&others, self.subset.extra) {
             (Others::None, _) => Extra::None,
-            (Others::Unsaid, ExtraRule::Any) => Extra::Same(Box::new(Shape::same(Kinds::ALL))),
+            (Others::Unsaid, ExtraRule::Any) => {
+                Extra::Same(Box::new(ValueMapping::same(TypeSet::ALL)))
+            }
             (Others::Unsaid, _) => Extra::Left,
             (Others::Some(_), ExtraRule::Any) => {
                 let value = self.other(&others, level + 1)?;
@@ -83,8 +95,8 @@ impl<'s> Lowering<'_, 's> {
             }
             (Others::Some(_), ExtraRule::False | ExtraRule::Unknown) => {
                 let list = self.entries(gathered, &others, level + 1)?;
-                let Shape::Entries(shape) = list.shape else {
-                    return Err(Stop::Full);
+                let ValueMapping::Entries(shape) = list.shape else {
+                    return Err(LoweringError::Full);
                 };
                 let name = free_name(&properties);
                 properties.insert(name.clone(), list.json.into());
@@ -106,16 +118,16 @@ impl<'s> Lowering<'_, 's> {
         }
         let named = ["minProperties", "maxProperties", "propertyNames"];
         self.limits(&mut part, &mut words, gathered, &named);
-        part.shape = Shape::Object(members, extra);
+        part.shape = ValueMapping::Object(members, extra);
         Ok(self.described(part, words))
     }
 
     fn properties(
         &mut self,
-        gathered: &Gathered<'s>,
-        words: &mut Words,
+        gathered: &MergedSchema<'s>,
+        words: &mut Description,
         level: usize,
-    ) -> Result<Properties, Stop> {
+    ) -> Result<Properties, LoweringError> {
         let required: HashSet<&str> = gathered
             .all("required")
             .filter_map(Value::as_array)
@@ -158,13 +170,13 @@ impl<'s> Lowering<'_, 's> {
             match part {
                 // What another alternative allows is not allowed here for sure.
                 Ok(part) => {
-                    let part = Part {
+                    let part = LoweredNode {
                         null: part.null && is_said,
                         ..part
                     };
                     self.property(&mut properties, words, name, part, required.contains(name));
                 }
-                Err(Stop::Never) if !required.contains(name) => {}
+                Err(LoweringError::Never) if !required.contains(name) => {}
                 Err(stop) => return Err(stop),
             }
         }
@@ -172,15 +184,18 @@ impl<'s> Lowering<'_, 's> {
     }
 
     /// All that may hold beside what does, also under a condition within a condition; `None`: nothing.
-    fn loosely(&self, gathered: &Gathered<'s>) -> Result<Option<Gathered<'s>>, Stop> {
-        let (mut all, mut seen): (Option<Gathered<'s>>, _) = (None, HashSet::new());
+    fn loosely(
+        &self,
+        gathered: &MergedSchema<'s>,
+    ) -> Result<Option<MergedSchema<'s>>, LoweringError> {
+        let (mut all, mut seen): (Option<MergedSchema<'s>>, _) = (None, HashSet::new());
         let mut next = choice::loose(gathered);
         let is_closed = gathered
             .all("additionalProperties")
             .any(|others| others == &Value::Bool(false));
         let ignored = gathered.ignored.iter().copied().filter(|_| !is_closed);
         while !next.is_empty() {
-            let inner = Gathered::new(self.document, &Ask::new(next, 0))?;
+            let inner = MergedSchema::new(self.document, &Ask::new(next, 0))?;
             next = choice::loose(&inner);
             next.retain(|schema| {
                 seen.len() < MAX_LOOSE && seen.insert(std::ptr::from_ref::<Value>(schema))
@@ -191,7 +206,7 @@ impl<'s> Lowering<'_, 's> {
             }
         }
         for object in ignored {
-            all.get_or_insert_with(|| Gathered::empty(gathered.draft))
+            all.get_or_insert_with(|| MergedSchema::empty(gathered.draft))
                 .parts
                 .push(object);
         }
@@ -201,9 +216,9 @@ impl<'s> Lowering<'_, 's> {
     fn property(
         &mut self,
         properties: &mut Properties,
-        words: &mut Words,
+        words: &mut Description,
         name: &str,
-        mut part: Part,
+        mut part: LoweredNode,
         required: bool,
     ) {
         if let Some(note) = part.note.take() {
@@ -263,7 +278,7 @@ impl<'s> Lowering<'_, 's> {
     }
 
     /// What any other member is.
-    fn other(&mut self, others: &Others<'s>, level: usize) -> Result<Part, Stop> {
+    fn other(&mut self, others: &Others<'s>, level: usize) -> Result<LoweredNode, LoweringError> {
         let Others::Some(options) = others else {
             return self.any(level);
         };
@@ -271,7 +286,7 @@ impl<'s> Lowering<'_, 's> {
         for all in options {
             match self.part(&Ask::new(all.clone(), level)) {
                 Ok(part) => parts.push(part),
-                Err(Stop::Never) => {}
+                Err(LoweringError::Never) => {}
                 Err(stop) => return Err(stop),
             }
         }
@@ -285,24 +300,24 @@ impl<'s> Lowering<'_, 's> {
     /// A list of `key` and `value`, since the keys are not known.
     fn entries(
         &mut self,
-        gathered: &Gathered<'s>,
+        gathered: &MergedSchema<'s>,
         others: &Others<'s>,
         level: usize,
-    ) -> Result<Part, Stop> {
+    ) -> Result<LoweredNode, LoweringError> {
         if level >= self.subset.limits.levels {
-            return Err(Stop::Deep);
+            return Err(LoweringError::Deep);
         }
         let value = match self.other(others, level + 1) {
             // No value is valid, so there are no entries.
-            Err(Stop::Never) => Part::typed("string"),
+            Err(LoweringError::Never) => LoweredNode::typed("string"),
             part => part?,
         };
         self.count.properties += 2;
-        let mut key = Part::typed("string");
-        let mut of_key = Words::default();
+        let mut key = LoweredNode::typed("string");
+        let mut of_key = Description::default();
         gathered
             .all("propertyNames")
-            .filter_map(|names| super::words::limit("propertyNames", names))
+            .filter_map(|names| super::description::limit("propertyNames", names))
             .for_each(|limit| of_key.limit(limit));
         for pattern in gathered
             .all("patternProperties")
@@ -313,13 +328,13 @@ impl<'s> Lowering<'_, 's> {
             of_key.limit(format!("may match {pattern}"));
         }
         key = self.described(key, of_key);
-        let mut part = Part::typed("array");
+        let mut part = LoweredNode::typed("array");
         let mut items = self.exactly([("key", key.json.into()), ("value", value.json.into())]);
         if let Some(note) = value.note {
             items.insert("description".to_owned(), note.into());
         }
         part.json.insert("items".to_owned(), items.into());
-        let mut words = Words::default();
+        let mut words = Description::default();
         words.limit("the members of an object, each as its key and its value".to_owned());
         for (keyword, own) in [("minItems", "minProperties"), ("maxItems", "maxProperties")] {
             for limit in gathered.all(own) {
@@ -328,18 +343,18 @@ impl<'s> Lowering<'_, 's> {
                 if is_taken && gathered.all("properties").next().is_none() {
                     part.json.insert(keyword.to_owned(), limit.clone());
                 } else {
-                    words.limit(super::words::limit(own, limit).unwrap_or_default());
+                    words.limit(super::description::limit(own, limit).unwrap_or_default());
                 }
             }
         }
-        part.shape = Shape::Entries(Box::new(value.shape));
+        part.shape = ValueMapping::Entries(Box::new(value.shape));
         Ok(self.described(part, words))
     }
 }
 
 /// The properties in their order, and then what is only required or only under a condition.
-fn names<'s>(gathered: &Gathered<'s>, loose: Option<&Gathered<'s>>) -> Vec<&'s str> {
-    let of = |gathered: &Gathered<'s>| {
+fn names<'s>(gathered: &MergedSchema<'s>, loose: Option<&MergedSchema<'s>>) -> Vec<&'s str> {
+    let of = |gathered: &MergedSchema<'s>| {
         gathered
             .all("properties")
             .filter_map(Value::as_object)
@@ -353,7 +368,7 @@ fn names<'s>(gathered: &Gathered<'s>, loose: Option<&Gathered<'s>>) -> Vec<&'s s
         .chain(loose.map(of).unwrap_or_default())
         .collect();
     names.retain(|name| seen.insert(*name));
-    let listed = |gathered: &Gathered<'s>| {
+    let listed = |gathered: &MergedSchema<'s>| {
         gathered
             .all("required")
             .filter_map(Value::as_array)
@@ -370,7 +385,7 @@ fn names<'s>(gathered: &Gathered<'s>, loose: Option<&Gathered<'s>>) -> Vec<&'s s
     names
 }
 
-fn others<'s>(gathered: &Gathered<'s>, has_no_properties: bool) -> Others<'s> {
+fn others<'s>(gathered: &MergedSchema<'s>, has_no_properties: bool) -> Others<'s> {
     let said: Vec<&Value> = gathered
         .all("additionalProperties")
         .chain(gathered.all("unevaluatedProperties"))

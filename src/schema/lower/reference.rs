@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::gather::{Gathered, Reference, named_types};
-use super::part::{Part, Stop};
-use super::words::Words;
+use super::description::Description;
+use super::lowered_node::{LoweredNode, LoweringError};
+use super::merged_schema::{MergedSchema, Reference, named_types};
 use super::{Ask, Effort, Lowering};
-use crate::model::{ExtraRule, Kinds, ReferenceRule, Shape};
+use crate::types::{ExtraRule, ReferenceRule, TypeSet, ValueMapping};
 
 /// A schema that is referred to.
 #[derive(Debug, Clone)]
@@ -27,23 +27,32 @@ enum State {
 }
 
 impl<'s> Lowering<'_, 's> {
-    pub fn reference(&mut self, to: &Reference<'s>, level: usize) -> Result<Part, Stop> {
+    pub fn reference(
+        &mut self,
+        to: &Reference<'s>,
+        level: usize,
+    ) -> Result<LoweredNode, LoweringError> {
         let part = match self.subset.references {
             ReferenceRule::None => self.written_out(to.target, level),
             ReferenceRule::Acyclic | ReferenceRule::Recursive => self.named(to, level),
         }?;
         let part = self.with_ignored(part, to, level)?;
-        let mut words = Words::default();
+        let mut words = Description::default();
         to.notes.iter().for_each(|note| words.say(note));
         Ok(self.described(part, words))
     }
 
     /// Draft 7 ignores the types that are named beside a `$ref`. Where what it refers to names none, they say which are meant.
-    fn with_ignored(&mut self, part: Part, to: &Reference<'s>, level: usize) -> Result<Part, Stop> {
+    fn with_ignored(
+        &mut self,
+        part: LoweredNode,
+        to: &Reference<'s>,
+        level: usize,
+    ) -> Result<LoweredNode, LoweringError> {
         let Some(types) = to.ignored.and_then(|ignored| ignored.get("type")) else {
             return Ok(part);
         };
-        let target = Gathered::new(self.document, &Ask::of(to.target, level))?;
+        let target = MergedSchema::new(self.document, &Ask::of(to.target, level))?;
         let meant = target
             .types()?
             .filter(|_| target.all("type").next().is_none() && target.choices.is_empty());
@@ -53,9 +62,9 @@ impl<'s> Lowering<'_, 's> {
         if types.contains(&"number") {
             types.retain(|name| *name != "integer");
         }
-        let beside = Gathered {
+        let beside = MergedSchema {
             parts: to.ignored.into_iter().collect(),
-            ..Gathered::empty(self.document.draft())
+            ..MergedSchema::empty(self.document.draft())
         };
         let mut parts = vec![part];
         parts.extend(self.each(&types, &beside, level)?);
@@ -77,7 +86,11 @@ impl<'s> Lowering<'_, 's> {
         (at < most).then_some(at)
     }
 
-    fn written_out(&mut self, target: &'s Value, level: usize) -> Result<Part, Stop> {
+    fn written_out(
+        &mut self,
+        target: &'s Value,
+        level: usize,
+    ) -> Result<LoweredNode, LoweringError> {
         // The second time, what does not fit any more is cut off.
         let is_late = self.effort == Effort::Little && self.count.parts > self.most_parts / 2;
         let Some(at) = self.unrolled(target).filter(|_| !is_late) else {
@@ -100,7 +113,7 @@ impl<'s> Lowering<'_, 's> {
         part
     }
 
-    fn named(&mut self, to: &Reference<'s>, level: usize) -> Result<Part, Stop> {
+    fn named(&mut self, to: &Reference<'s>, level: usize) -> Result<LoweredNode, LoweringError> {
         let target = to.target;
         let is_recursive = self.subset.references == ReferenceRule::Recursive;
         let at = if is_recursive {
@@ -114,7 +127,7 @@ impl<'s> Lowering<'_, 's> {
         let key = (std::ptr::from_ref(target), at);
         if let Some(known) = self.known.get(&key) {
             return if known.state == State::Never {
-                Err(Stop::Never)
+                Err(LoweringError::Never)
             } else {
                 Ok(referring(known))
             };
@@ -146,27 +159,27 @@ impl<'s> Lowering<'_, 's> {
                 }
                 (State::Done, null)
             }
-            Err(Stop::Never) => {
+            Err(LoweringError::Never) => {
                 self.definitions.shift_remove(&name);
                 (State::Never, false)
             }
             Err(stop) => return Err(stop),
         };
         let Some(known) = self.known.get_mut(&key) else {
-            return Err(Stop::Full);
+            return Err(LoweringError::Full);
         };
         (known.state, known.null) = (state, null);
         if state == State::Never {
-            Err(Stop::Never)
+            Err(LoweringError::Never)
         } else {
             Ok(referring(known))
         }
     }
 
     /// What its shape is likely to be, for parts within it that refer to it before it is known.
-    fn sketched(&self, target: &'s Value) -> Shape {
-        let any = Shape::same(Kinds::ALL);
-        let Ok(gathered) = Gathered::new(self.document, &Ask::of(target, 0)) else {
+    fn sketched(&self, target: &'s Value) -> ValueMapping {
+        let any = ValueMapping::same(TypeSet::ALL);
+        let Ok(gathered) = MergedSchema::new(self.document, &Ask::of(target, 0)) else {
             return any;
         };
         let Ok(Some(types)) = gathered.types() else {
@@ -174,12 +187,12 @@ impl<'s> Lowering<'_, 's> {
         };
         let has_members = types.contains(&"object") && gathered.all("properties").next().is_none();
         if has_members && self.subset.extra != ExtraRule::Any {
-            return Shape::Entries(Box::new(any));
+            return ValueMapping::Entries(Box::new(any));
         }
         if types.contains(&"array") {
             any
         } else {
-            Shape::same(Kinds::ALL.without(Kinds::LIST))
+            ValueMapping::same(TypeSet::ALL.without(TypeSet::LIST))
         }
     }
 
@@ -208,11 +221,11 @@ impl<'s> Lowering<'_, 's> {
     }
 }
 
-fn referring(known: &Known) -> Part {
+fn referring(known: &Known) -> LoweredNode {
     let mut json = Map::new();
     json.insert("$ref".to_owned(), format!("#/$defs/{}", known.name).into());
-    Part {
+    LoweredNode {
         null: known.null,
-        ..Part::new(json, Shape::Named(known.index))
+        ..LoweredNode::new(json, ValueMapping::Named(known.index))
     }
 }

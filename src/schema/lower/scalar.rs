@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::Lowering;
-use super::gather::Gathered;
-use super::part::{Part, Stop};
-use super::words::{self, Words};
-use crate::model::{EnumRule, Kinds, Shape};
+use super::description::{self, Description};
+use super::lowered_node::{LoweredNode, LoweringError};
+use super::merged_schema::MergedSchema;
+use crate::types::{EnumRule, TypeSet, ValueMapping};
 
 /// What limits a value of a type.
 const OF_STRING: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
@@ -19,9 +19,9 @@ const OF_NUMBER: [&str; 5] = [
 ];
 
 impl<'s> Lowering<'_, 's> {
-    pub fn scalar(&mut self, name: &str, gathered: &Gathered<'s>) -> Part {
-        let mut part = Part::typed(name);
-        let mut words = Words::default();
+    pub fn scalar(&mut self, name: &str, gathered: &MergedSchema<'s>) -> LoweredNode {
+        let mut part = LoweredNode::typed(name);
+        let mut words = Description::default();
         let keywords: &[&str] = match name {
             "string" => &OF_STRING,
             "integer" | "number" => &OF_NUMBER,
@@ -34,9 +34,9 @@ impl<'s> Lowering<'_, 's> {
     /// Puts each of these keywords where it is taken, and into words where not.
     pub fn limits(
         &self,
-        part: &mut Part,
-        words: &mut Words,
-        gathered: &Gathered<'s>,
+        part: &mut LoweredNode,
+        words: &mut Description,
+        gathered: &MergedSchema<'s>,
         keywords: &[&'static str],
     ) {
         let is_integer = part.json.get("type").is_some_and(|kind| kind == "integer");
@@ -45,7 +45,7 @@ impl<'s> Lowering<'_, 's> {
                 let is_free = part.json.get(*keyword).is_none_or(|said| said == value);
                 if is_free && self.takes(keyword, value, is_integer) {
                     part.json.insert((*keyword).to_owned(), value.clone());
-                } else if let Some(limit) = words::limit(keyword, value) {
+                } else if let Some(limit) = description::limit(keyword, value) {
                     words.limit(limit);
                     if is_free && *keyword == "minItems" && self.subset.takes(keyword) {
                         part.json
@@ -82,11 +82,11 @@ impl<'s> Lowering<'_, 's> {
     /// One of the values that are listed.
     pub fn values(
         &mut self,
-        gathered: &Gathered<'s>,
+        gathered: &MergedSchema<'s>,
         values: &[&'s Value],
         level: usize,
-    ) -> Result<Part, Stop> {
-        let words = Words::general(gathered);
+    ) -> Result<LoweredNode, LoweringError> {
+        let words = Description::general(gathered);
         let of = |wanted: fn(&Value) -> bool| -> Vec<&'s Value> {
             values
                 .iter()
@@ -99,11 +99,11 @@ impl<'s> Lowering<'_, 's> {
         if self.subset.enums == EnumRule::Any && values.iter().any(|value| is_container(value)) {
             let kinds = values
                 .iter()
-                .fold(0, |kinds, value| kinds | Kinds::of(value).0);
+                .fold(0, |kinds, value| kinds | TypeSet::of(value).0);
             let mut json = Map::new();
             json.insert("enum".to_owned(), values.iter().copied().cloned().collect());
-            let part = Part::new(json, Shape::Same(Kinds(kinds), Vec::new()));
-            let part = Part {
+            let part = LoweredNode::new(json, ValueMapping::Same(TypeSet(kinds), Vec::new()));
+            let part = LoweredNode {
                 null: values.iter().any(|value| value.is_null()),
                 ..part
             };
@@ -126,13 +126,13 @@ impl<'s> Lowering<'_, 's> {
             }
         }
         if values.iter().any(|value| value.is_null()) {
-            parts.push(Part::null());
+            parts.push(LoweredNode::null());
         }
         let containers = of(|value| value.is_array() || value.is_object());
         if !containers.is_empty() {
             let text = self.text(&[], level)?;
-            let mut words = Words::default();
-            let shown: Vec<_> = containers.into_iter().map(words::shown).collect();
+            let mut words = Description::default();
+            let shown: Vec<_> = containers.into_iter().map(description::shown).collect();
             words.limit(format!("one of: {}", shown.join(", ")));
             parts.push(self.described(text, words));
         }
@@ -140,15 +140,15 @@ impl<'s> Lowering<'_, 's> {
         Ok(self.described(part, words))
     }
 
-    fn listed(&mut self, kind: &str, values: &[&Value]) -> Part {
-        let mut part = Part::typed(kind);
+    fn listed(&mut self, kind: &str, values: &[&Value]) -> LoweredNode {
+        let mut part = LoweredNode::typed(kind);
         let is_taken = match self.subset.enums {
             EnumRule::Any | EnumRule::Scalars => true,
             EnumRule::StringsAndNumbers => kind != "boolean",
             EnumRule::Strings => kind == "string",
         };
         let owned: Vec<Value> = values.iter().copied().cloned().collect();
-        if let Shape::Same(_, known) = &mut part.shape {
+        if let ValueMapping::Same(_, known) = &mut part.shape {
             known.clone_from(&owned);
         }
         let text = |value: &Value| {
@@ -170,7 +170,7 @@ impl<'s> Lowering<'_, 's> {
             return part;
         }
         let has_all = kind == "boolean" && owned.len() > 1;
-        let mut words = Words::default();
+        let mut words = Description::default();
         if !has_all {
             let shown: Vec<_> = owned.iter().map(text).collect();
             words.limit(format!("one of: {}", shown.join(", ")));

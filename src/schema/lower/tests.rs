@@ -1,11 +1,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::EnumRule;
-use crate::model::ReferenceRule;
+use crate::types::EnumRule;
+use crate::types::ReferenceRule;
 
 /// Takes little: what OpenAI's strict mode takes, but for the keywords that limit a value.
-static STRICT: Subset = Subset {
+static STRICT: Dialect = Dialect {
     name: "strict",
     whole: false,
     strict: Strictness::Always,
@@ -14,18 +14,18 @@ static STRICT: Subset = Subset {
     extra: ExtraRule::False,
     any: false,
     enums: EnumRule::Scalars,
-    ..Subset::WHOLE
+    ..Dialect::WHOLE
 };
-static ACYCLIC: Subset = Subset {
+static ACYCLIC: Dialect = Dialect {
     references: ReferenceRule::Acyclic,
     extra: ExtraRule::False,
     any: false,
     enums: EnumRule::Scalars,
     whole: false,
-    ..Subset::WHOLE
+    ..Dialect::WHOLE
 };
 
-fn lowered(schema: &Value, subset: &'static Subset) -> (Value, Lowered) {
+fn lowered(schema: &Value, subset: &'static Dialect) -> (Value, Lowered) {
     let lowered = Schema::compile(&schema.to_string())
         .unwrap()
         .lowered(subset)
@@ -159,19 +159,22 @@ fn optional_is_nullable_and_absence_comes_back() {
     );
     // A null that is the caller's own stays; one that is not was never there.
     assert_eq!(
-        lowered
-            .asked
-            .raised(json!({"a": "x", "b": null, "c": null}), Null::OwnValue),
+        lowered.asked.raised(
+            json!({"a": "x", "b": null, "c": null}),
+            NullPolicy::OwnValue
+        ),
         json!({"a": "x", "c": null})
     );
     assert_eq!(
         lowered
             .asked
-            .raised(json!({"a": "x", "b": null, "c": null}), Null::Absence),
+            .raised(json!({"a": "x", "b": null, "c": null}), NullPolicy::Absence),
         json!({"a": "x"})
     );
     assert_eq!(
-        lowered.asked.raised(json!({"a": "x"}), Null::OwnValue),
+        lowered
+            .asked
+            .raised(json!({"a": "x"}), NullPolicy::OwnValue),
         json!({"a": "x"})
     );
 }
@@ -212,16 +215,18 @@ fn maps_and_texts_come_back_and_the_callers_own_form_is_left_alone() {
         asked,
         json!({"tags": entries, "any": {"json": "{\"deep\":[1]}"}, "additional_properties": [{"key": "other", "value": 5}]})
     );
-    assert_eq!(lowered.asked.raised(asked, Null::OwnValue), own);
-    assert_eq!(lowered.asked.raised(own.clone(), Null::OwnValue), own);
+    assert_eq!(lowered.asked.raised(asked, NullPolicy::OwnValue), own);
+    assert_eq!(lowered.asked.raised(own.clone(), NullPolicy::OwnValue), own);
     assert_eq!(
-        lowered.asked.raised(json!("no object"), Null::OwnValue),
+        lowered
+            .asked
+            .raised(json!("no object"), NullPolicy::OwnValue),
         json!("no object")
     );
     assert_eq!(
         lowered
             .asked
-            .raised(json!({"any": {"json": "{no"}}), Null::OwnValue)["any"],
+            .raised(json!({"any": {"json": "{no"}}), NullPolicy::OwnValue)["any"],
         json!({"json": "{no"})
     );
 }
@@ -244,14 +249,14 @@ fn alternatives_are_told_apart_on_the_way_back() {
     assert_eq!(
         lowered.asked.raised(
             json!({"value": {"kind": "map", "of": entries}}),
-            Null::OwnValue
+            NullPolicy::OwnValue
         ),
         json!({"kind": "map", "of": {"a": "b"}})
     );
     assert_eq!(
         lowered.asked.raised(
             json!({"value": {"kind": "list", "of": [entries]}}),
-            Null::OwnValue
+            NullPolicy::OwnValue
         ),
         json!({"kind": "list", "of": [{"a": "b"}]})
     );
@@ -268,7 +273,8 @@ fn what_refers_to_itself_is_unrolled_where_it_has_to_be() {
     );
     let own = (0..6).fold(json!({"n": 9}), |next, n| json!({"n": n, "next": next}));
     assert_eq!(
-        kept.asked.raised(kept.asked.lowered(&own), Null::OwnValue),
+        kept.asked
+            .raised(kept.asked.lowered(&own), NullPolicy::OwnValue),
         own
     );
     let (json, unrolled) = lowered(&schema, &ACYCLIC);
@@ -278,7 +284,7 @@ fn what_refers_to_itself_is_unrolled_where_it_has_to_be() {
         asked.pointer("/next/next/next/next/json").is_some(),
         "{asked}"
     );
-    assert_eq!(unrolled.asked.raised(asked, Null::OwnValue), own);
+    assert_eq!(unrolled.asked.raised(asked, NullPolicy::OwnValue), own);
 }
 
 #[test]
@@ -329,17 +335,17 @@ fn a_root_that_is_no_object_is_wrapped_and_its_references_follow() {
         assert_eq!(
             lowered
                 .asked
-                .raised(json!({"value": ["a"]}), Null::OwnValue),
+                .raised(json!({"value": ["a"]}), NullPolicy::OwnValue),
             json!(["a"])
         );
         assert_eq!(
-            lowered.asked.raised(json!(["a"]), Null::OwnValue),
+            lowered.asked.raised(json!(["a"]), NullPolicy::OwnValue),
             json!(["a"])
         );
     }
 }
 
-static WHOLE_OBJECT: Subset = Subset::OBJECT;
+static WHOLE_OBJECT: Dialect = Dialect::OBJECT;
 
 #[test]
 fn a_form_is_made_once() {
@@ -365,13 +371,15 @@ fn an_empty_list_is_an_empty_map_only_where_no_list_may_be() {
             assert_eq!(
                 lowered
                     .asked
-                    .raised(lowered.asked.lowered(&own), Null::OwnValue),
+                    .raised(lowered.asked.lowered(&own), NullPolicy::OwnValue),
                 own
             );
-            assert_eq!(lowered.asked.raised(own.clone(), Null::OwnValue), own);
+            assert_eq!(lowered.asked.raised(own.clone(), NullPolicy::OwnValue), own);
         }
         assert_eq!(
-            lowered.asked.raised(json!({"map": []}), Null::OwnValue),
+            lowered
+                .asked
+                .raised(json!({"map": []}), NullPolicy::OwnValue),
             json!({"map": {}})
         );
     }
@@ -380,7 +388,8 @@ fn an_empty_list_is_an_empty_map_only_where_no_list_may_be() {
     let own = json!({"a": {}, "b": [{}, [], {"c": {}}]});
     let (_, any) = lowered(&any, &STRICT);
     assert_eq!(
-        any.asked.raised(any.asked.lowered(&own), Null::OwnValue),
+        any.asked
+            .raised(any.asked.lowered(&own), NullPolicy::OwnValue),
         own
     );
     // What had to be wrapped and is not is none of what was asked for.
@@ -388,14 +397,14 @@ fn an_empty_list_is_an_empty_map_only_where_no_list_may_be() {
         lowered(&map, &STRICT)
             .1
             .asked
-            .raised(json!([]), Null::OwnValue),
+            .raised(json!([]), NullPolicy::OwnValue),
         json!([])
     );
     assert_eq!(
         lowered(&map, &STRICT)
             .1
             .asked
-            .raised(json!({"value": []}), Null::OwnValue),
+            .raised(json!({"value": []}), NullPolicy::OwnValue),
         json!({})
     );
 }
@@ -429,7 +438,7 @@ fn what_stands_beside_an_old_reference_widens_what_is_asked_for() {
         assert_eq!(
             lowered
                 .asked
-                .raised(lowered.asked.lowered(&own), Null::OwnValue),
+                .raised(lowered.asked.lowered(&own), NullPolicy::OwnValue),
             own
         );
     }
@@ -447,7 +456,7 @@ fn what_is_merged_into_itself_is_cut_off() {
         assert_eq!(
             lowered
                 .asked
-                .raised(lowered.asked.lowered(&own), Null::OwnValue),
+                .raised(lowered.asked.lowered(&own), NullPolicy::OwnValue),
             own
         );
     }

@@ -3,15 +3,19 @@
 use serde_json::{Map, Value, json};
 
 use super::Lowering;
-use super::gather::Gathered;
-use super::part::{Part, Stop};
-use super::words::{self, Words};
-use crate::model::{Kinds, Shape};
+use super::description::{self, Description};
+use super::lowered_node::{LoweredNode, LoweringError};
+use super::merged_schema::MergedSchema;
+use crate::types::{TypeSet, ValueMapping};
 
 impl<'s> Lowering<'_, 's> {
     /// One part for each type that the value may have.
-    pub fn types(&mut self, gathered: &Gathered<'s>, level: usize) -> Result<Part, Stop> {
-        let words = Words::general(gathered);
+    pub fn types(
+        &mut self,
+        gathered: &MergedSchema<'s>,
+        level: usize,
+    ) -> Result<LoweredNode, LoweringError> {
+        let words = Description::general(gathered);
         let Some(types) = gathered.types()? else {
             let part = self.any(level)?;
             return Ok(self.described(part, words));
@@ -31,20 +35,20 @@ impl<'s> Lowering<'_, 's> {
     pub fn each(
         &mut self,
         types: &[&'static str],
-        gathered: &Gathered<'s>,
+        gathered: &MergedSchema<'s>,
         level: usize,
-    ) -> Result<Vec<Part>, Stop> {
+    ) -> Result<Vec<LoweredNode>, LoweringError> {
         let mut parts = Vec::new();
         for name in types {
             let part = match *name {
                 "object" => self.object(gathered, level),
                 "array" => self.array(gathered, level),
-                "null" => Ok(Part::null()),
+                "null" => Ok(LoweredNode::null()),
                 name => Ok(self.scalar(name, gathered)),
             };
             match part {
                 Ok(part) => parts.push(part),
-                Err(Stop::Never) => {}
+                Err(LoweringError::Never) => {}
                 Err(stop) => return Err(stop),
             }
         }
@@ -52,24 +56,26 @@ impl<'s> Lowering<'_, 's> {
     }
 
     /// Any value at all.
-    pub fn any(&mut self, level: usize) -> Result<Part, Stop> {
+    pub fn any(&mut self, level: usize) -> Result<LoweredNode, LoweringError> {
         if self.subset.any {
             self.count.open += 1;
-            return Ok(Part::new(Map::new(), Shape::same(Kinds::ALL)).or_null());
+            return Ok(LoweredNode::new(Map::new(), ValueMapping::same(TypeSet::ALL)).or_null());
         }
         let text = self.text(&[], level)?;
         // Where unions are few, they are kept for what says more.
         if self.subset.limits.unions < usize::MAX {
             return Ok(text);
         }
-        let kinds = ["string", "number", "boolean"].map(Part::typed).into_iter();
-        self.join(kinds.chain([Part::null(), text]).collect())
+        let kinds = ["string", "number", "boolean"]
+            .map(LoweredNode::typed)
+            .into_iter();
+        self.join(kinds.chain([LoweredNode::null(), text]).collect())
     }
 
     /// A value as its JSON text: what takes any value, and says what it should be in words alone.
-    pub fn text(&mut self, all: &[&'s Value], level: usize) -> Result<Part, Stop> {
+    pub fn text(&mut self, all: &[&'s Value], level: usize) -> Result<LoweredNode, LoweringError> {
         if level >= self.subset.limits.levels {
-            return Err(Stop::Deep);
+            return Err(LoweringError::Deep);
         }
         self.count.properties += 1;
         let mut words = "The value as JSON text".to_owned();
@@ -78,9 +84,12 @@ impl<'s> Lowering<'_, 's> {
             .filter(|schema| schema.as_object().is_some_and(|schema| !schema.is_empty()))
         {
             words.push_str(", valid against the JSON Schema ");
-            words.push_str(&words::shown(schema));
+            words.push_str(&description::shown(schema));
         }
         let text = json!({"type": "string", "description": words});
-        Ok(Part::new(self.exactly([("json", text)]), Shape::Text))
+        Ok(LoweredNode::new(
+            self.exactly([("json", text)]),
+            ValueMapping::Text,
+        ))
     }
 }

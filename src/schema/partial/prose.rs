@@ -1,6 +1,6 @@
 //! What comes before the value: words, fences, reasoning.
 
-use crate::schema::answer::reasoning::{self, Mark};
+use crate::schema::answer::reasoning::{self, ReasoningTag};
 
 /// Longer than any mark of reasoning, in bytes.
 const MAX_MARK: usize = 16;
@@ -52,7 +52,8 @@ impl Prose {
             }
             _ if !self.tail.is_empty() => {
                 self.tail.push(c);
-                if let Some(Mark::Opening { closing, .. }) = reasoning::mark_at(&self.tail) {
+                if let Some(ReasoningTag::Opening { closing, .. }) = reasoning::mark_at(&self.tail)
+                {
                     (self.closing, self.may_be_list) = (Some(closing), false);
                     self.tail.clear();
                 } else if self.tail.len() > MAX_MARK {

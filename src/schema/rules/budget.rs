@@ -9,14 +9,14 @@ const BYTES_PER_STEP: usize = 128;
 
 /// Why an expression has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stop {
+pub enum EvalError {
     /// What is wrong. `false && …` and `true || …` pass over it.
     Error(String),
     /// The budget is used up; nothing passes over that.
     UsedUp,
 }
 
-impl Stop {
+impl EvalError {
     /// An operation that the values' types do not have.
     pub fn no_overload(what: &str) -> Self {
         Self::Error(format!("there is no `{what}`"))
@@ -38,20 +38,20 @@ impl Budget {
         }
     }
 
-    pub fn spend(&mut self, steps: u64) -> Result<(), Stop> {
-        self.steps = self.steps.checked_sub(steps).ok_or(Stop::UsedUp)?;
+    pub fn spend(&mut self, steps: u64) -> Result<(), EvalError> {
+        self.steps = self.steps.checked_sub(steps).ok_or(EvalError::UsedUp)?;
         Ok(())
     }
 
     /// For going through a text.
-    pub fn read(&mut self, bytes: usize) -> Result<(), Stop> {
+    pub fn read(&mut self, bytes: usize) -> Result<(), EvalError> {
         self.spend((bytes / BYTES_PER_STEP) as u64)
     }
 
     /// For making something of so many bytes.
-    pub fn hold(&mut self, bytes: usize) -> Result<(), Stop> {
+    pub fn hold(&mut self, bytes: usize) -> Result<(), EvalError> {
         self.read(bytes)?;
-        self.bytes = self.bytes.checked_sub(bytes).ok_or(Stop::UsedUp)?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or(EvalError::UsedUp)?;
         Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::budget::{Budget, Stop};
-use super::operate::{binary, negate};
+use super::budget::{Budget, EvalError};
+use super::operators::{binary, negate};
 use super::pattern::Pattern;
 use super::syntax::{Expression, Kind, Macro};
-use super::value::Val;
+use super::value::CelValue;
 
 /// What an expression is evaluated with.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Evaluation<'v, 'b> {
     data: &'v Value,
     input: &'v str,
     /// The variables of the macros around.
-    locals: Vec<Val<'v>>,
+    locals: Vec<CelValue<'v>>,
     budget: &'b mut Budget,
 }
 
@@ -32,37 +32,37 @@ impl<'v, 'b> Evaluation<'v, 'b> {
     ///
     /// # Errors
     /// When it has no value, or one that is no boolean.
-    pub fn truth(&mut self, condition: &'v Expression) -> Result<bool, Stop> {
+    pub fn truth(&mut self, condition: &'v Expression) -> Result<bool, EvalError> {
         match self.value(condition)? {
-            Val::Bool(value) => Ok(value),
-            value => Err(Stop::Error(format!(
+            CelValue::Bool(value) => Ok(value),
+            value => Err(EvalError::Error(format!(
                 "a condition is a {}, not a bool",
                 value.kind().as_str()
             ))),
         }
     }
 
-    fn value(&mut self, expression: &'v Expression) -> Result<Val<'v>, Stop> {
+    fn value(&mut self, expression: &'v Expression) -> Result<CelValue<'v>, EvalError> {
         self.budget.spend(1)?;
         match &expression.kind {
-            Kind::Null => Ok(Val::Null),
-            Kind::Bool(value) => Ok(Val::Bool(*value)),
-            Kind::Int(value) => Ok(Val::Int(*value)),
-            Kind::Uint(value) => Ok(Val::Uint(*value)),
-            Kind::Double(value) => Ok(Val::Double(*value)),
-            Kind::Text(text) => Ok(Val::Text(text)),
-            Kind::Type(name) => Ok(Val::Type(name)),
+            Kind::Null => Ok(CelValue::Null),
+            Kind::Bool(value) => Ok(CelValue::Bool(*value)),
+            Kind::Int(value) => Ok(CelValue::Int(*value)),
+            Kind::Uint(value) => Ok(CelValue::Uint(*value)),
+            Kind::Double(value) => Ok(CelValue::Double(*value)),
+            Kind::Text(text) => Ok(CelValue::Text(text)),
+            Kind::Type(name) => Ok(CelValue::Type(name)),
             Kind::Data => Ok(self.data.into()),
-            Kind::Input => Ok(Val::Text(self.input)),
-            Kind::Local(local) => Ok(self.locals.get(*local).cloned().unwrap_or(Val::Null)),
+            Kind::Input => Ok(CelValue::Text(self.input)),
+            Kind::Local(local) => Ok(self.locals.get(*local).cloned().unwrap_or(CelValue::Null)),
             Kind::Field(of, name) => self.field(of, name),
-            Kind::Has(of, name) => Ok(Val::Bool(
+            Kind::Has(of, name) => Ok(CelValue::Bool(
                 self.value(of)?
-                    .get(&Val::Text(name), self.budget)?
+                    .get(&CelValue::Text(name), self.budget)?
                     .is_some(),
             )),
             Kind::Index(parts) => self.element(parts),
-            Kind::Not(operand) => self.truth(operand).map(|value| Val::Bool(!value)),
+            Kind::Not(operand) => self.truth(operand).map(|value| CelValue::Bool(!value)),
             Kind::Negate(operand) => negate(&self.value(operand)?),
             Kind::And(parts) => self.first(parts.iter(), false),
             Kind::Or(parts) => self.first(parts.iter(), true),
@@ -81,7 +81,7 @@ impl<'v, 'b> Evaluation<'v, 'b> {
             }
             Kind::List(parts) => {
                 let items = self.values(parts)?;
-                Val::list(items, self.budget)
+                CelValue::list(items, self.budget)
             }
             Kind::Map(parts) => self.map(parts),
             Kind::Call(function, parts) => {
@@ -94,47 +94,51 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         }
     }
 
-    fn values(&mut self, parts: &'v [Expression]) -> Result<Vec<Val<'v>>, Stop> {
+    fn values(&mut self, parts: &'v [Expression]) -> Result<Vec<CelValue<'v>>, EvalError> {
         parts.iter().map(|part| self.value(part)).collect()
     }
 
-    fn field(&mut self, of: &'v Expression, name: &'v str) -> Result<Val<'v>, Stop> {
-        let found = self.value(of)?.get(&Val::Text(name), self.budget)?;
+    fn field(&mut self, of: &'v Expression, name: &'v str) -> Result<CelValue<'v>, EvalError> {
+        let found = self.value(of)?.get(&CelValue::Text(name), self.budget)?;
         found.ok_or_else(|| {
-            Stop::Error(format!(
+            EvalError::Error(format!(
                 "the field `{name}` is not there; `has(…)` tells whether it is"
             ))
         })
     }
 
-    fn element(&mut self, parts: &'v [Expression; 2]) -> Result<Val<'v>, Stop> {
+    fn element(&mut self, parts: &'v [Expression; 2]) -> Result<CelValue<'v>, EvalError> {
         let [of, index] = parts;
         let (of, index) = (self.value(of)?, self.value(index)?);
         of.at(&index, self.budget)
     }
 
-    fn map(&mut self, parts: &'v [Expression]) -> Result<Val<'v>, Stop> {
-        self.budget.hold(parts.len() * size_of::<Val<'_>>())?;
-        let mut entries: Vec<(Val<'v>, Val<'v>)> = Vec::with_capacity(parts.len() / 2);
+    fn map(&mut self, parts: &'v [Expression]) -> Result<CelValue<'v>, EvalError> {
+        self.budget.hold(parts.len() * size_of::<CelValue<'_>>())?;
+        let mut entries: Vec<(CelValue<'v>, CelValue<'v>)> = Vec::with_capacity(parts.len() / 2);
         for pair in parts.chunks_exact(2) {
             if let [key, value] = pair {
                 entries.push((self.value(key)?, self.value(value)?));
             }
         }
-        Ok(Val::Map(entries.into()))
+        Ok(CelValue::Map(entries.into()))
     }
 
-    fn matches(&mut self, text: &'v Expression, pattern: &Pattern) -> Result<Val<'v>, Stop> {
+    fn matches(
+        &mut self,
+        text: &'v Expression,
+        pattern: &Pattern,
+    ) -> Result<CelValue<'v>, EvalError> {
         let value = self.value(text)?;
         let Some(text) = value.as_text() else {
-            return Err(Stop::no_overload(&format!(
+            return Err(EvalError::no_overload(&format!(
                 "{}.matches(string)",
                 value.kind().as_str()
             )));
         };
         self.budget
             .spend(pattern.cost.saturating_mul(text.len() as u64))?;
-        Ok(Val::Bool(pattern.regex.is_match(text)))
+        Ok(CelValue::Bool(pattern.regex.is_match(text)))
     }
 
     /// Whether one of the conditions has the value that decides. It does whatever the others are: only without it, one that could
@@ -143,18 +147,22 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         &mut self,
         conditions: impl Iterator<Item = &'v Expression>,
         deciding: bool,
-    ) -> Result<Val<'v>, Stop> {
+    ) -> Result<CelValue<'v>, EvalError> {
         let mut decision = Decision::new(deciding);
         for condition in conditions {
             let truth = self.truth(condition);
             if decision.is_made_by(truth)? {
-                return Ok(Val::Bool(deciding));
+                return Ok(CelValue::Bool(deciding));
             }
         }
         decision.end()
     }
 
-    fn go_through(&mut self, through: Macro, parts: &'v [Expression; 2]) -> Result<Val<'v>, Stop> {
+    fn go_through(
+        &mut self,
+        through: Macro,
+        parts: &'v [Expression; 2],
+    ) -> Result<CelValue<'v>, EvalError> {
         let [list, each] = parts;
         let list = self.value(list)?;
         let elements = elements(&list)?;
@@ -165,7 +173,7 @@ impl<'v, 'b> Evaluation<'v, 'b> {
                 for element in elements {
                     let truth = self.with(element, |this| this.truth(each));
                     if decision.is_made_by(truth)? {
-                        return Ok(Val::Bool(deciding));
+                        return Ok(CelValue::Bool(deciding));
                     }
                 }
                 decision.end()
@@ -175,7 +183,7 @@ impl<'v, 'b> Evaluation<'v, 'b> {
                 for element in elements {
                     found += usize::from(self.with(element, |this| this.truth(each))?);
                 }
-                Ok(Val::Bool(found == 1))
+                Ok(CelValue::Bool(found == 1))
             }
             Macro::Filter => {
                 let mut kept = Vec::new();
@@ -184,19 +192,19 @@ impl<'v, 'b> Evaluation<'v, 'b> {
                         kept.push(element);
                     }
                 }
-                Val::list(kept, self.budget)
+                CelValue::list(kept, self.budget)
             }
             Macro::Map => {
                 let mut made = Vec::new();
                 for element in elements {
                     made.push(self.with(element, |this| this.value(each))?);
                 }
-                Val::list(made, self.budget)
+                CelValue::list(made, self.budget)
             }
         }
     }
 
-    fn map_some(&mut self, parts: &'v [Expression; 3]) -> Result<Val<'v>, Stop> {
+    fn map_some(&mut self, parts: &'v [Expression; 3]) -> Result<CelValue<'v>, EvalError> {
         let [list, condition, each] = parts;
         let list = self.value(list)?;
         let mut made = Vec::new();
@@ -210,15 +218,15 @@ impl<'v, 'b> Evaluation<'v, 'b> {
             })?;
             made.extend(value);
         }
-        Val::list(made, self.budget)
+        CelValue::list(made, self.budget)
     }
 
     /// With the variable of a macro.
     fn with<T>(
         &mut self,
-        element: Val<'v>,
-        then: impl FnOnce(&mut Self) -> Result<T, Stop>,
-    ) -> Result<T, Stop> {
+        element: CelValue<'v>,
+        then: impl FnOnce(&mut Self) -> Result<T, EvalError>,
+    ) -> Result<T, EvalError> {
         self.budget.spend(1)?;
         self.locals.push(element);
         let result = then(self);
@@ -227,15 +235,17 @@ impl<'v, 'b> Evaluation<'v, 'b> {
     }
 }
 
-fn elements<'a, 'v>(list: &'a Val<'v>) -> Result<Box<dyn Iterator<Item = Val<'v>> + 'a>, Stop> {
+fn elements<'a, 'v>(
+    list: &'a CelValue<'v>,
+) -> Result<Box<dyn Iterator<Item = CelValue<'v>> + 'a>, EvalError> {
     list.elements()
-        .ok_or_else(|| Stop::no_overload(&format!("a macro over {}", list.kind().as_str())))
+        .ok_or_else(|| EvalError::no_overload(&format!("a macro over {}", list.kind().as_str())))
 }
 
 /// What `&&`, `||`, `all` and `exists` come to.
 struct Decision {
     deciding: bool,
-    error: Option<Stop>,
+    error: Option<EvalError>,
 }
 
 impl Decision {
@@ -246,10 +256,10 @@ impl Decision {
         }
     }
 
-    fn is_made_by(&mut self, truth: Result<bool, Stop>) -> Result<bool, Stop> {
+    fn is_made_by(&mut self, truth: Result<bool, EvalError>) -> Result<bool, EvalError> {
         match truth {
             Ok(value) => Ok(value == self.deciding),
-            Err(Stop::UsedUp) => Err(Stop::UsedUp),
+            Err(EvalError::UsedUp) => Err(EvalError::UsedUp),
             Err(error) => {
                 self.error.get_or_insert(error);
                 Ok(false)
@@ -257,7 +267,7 @@ impl Decision {
         }
     }
 
-    fn end<'v>(self) -> Result<Val<'v>, Stop> {
-        self.error.map_or(Ok(Val::Bool(!self.deciding)), Err)
+    fn end<'v>(self) -> Result<CelValue<'v>, EvalError> {
+        self.error.map_or(Ok(CelValue::Bool(!self.deciding)), Err)
     }
 }

@@ -1,10 +1,10 @@
 //! The functions of expressions, in one table.
 
-use super::budget::{Budget, Stop};
-use super::operate::{Number, binary};
+use super::budget::{Budget, EvalError};
+use super::operators::{Number, binary};
 use super::syntax::Operator;
 use super::time;
-use super::value::{Type, Val};
+use super::value::{CelValue, Type};
 
 /// How a function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Style {
     Both,
 }
 
-type Run = for<'v> fn(&[Val<'v>], &mut Budget) -> Result<Val<'v>, Stop>;
+type Run = for<'v> fn(&[CelValue<'v>], &mut Budget) -> Result<CelValue<'v>, EvalError>;
 
 /// A function. What it is called on is its first argument.
 pub struct Function {
@@ -96,13 +96,13 @@ static FUNCTIONS: [Function; 30] = [
         |v, b| texts(v, b, |text, part| text.ends_with(part)),
     ),
     function("lowerAscii", Style::Member, &[TEXT], Type::Text, |v, b| {
-        Val::made(&text(v).to_ascii_lowercase(), b)
+        CelValue::made(&text(v).to_ascii_lowercase(), b)
     }),
     function("upperAscii", Style::Member, &[TEXT], Type::Text, |v, b| {
-        Val::made(&text(v).to_ascii_uppercase(), b)
+        CelValue::made(&text(v).to_ascii_uppercase(), b)
     }),
     function("trim", Style::Member, &[TEXT], Type::Text, |v, b| {
-        Val::made(text(v).trim(), b)
+        CelValue::made(text(v).trim(), b)
     }),
     function("int", Style::Global, &[NUMERIC], Type::Int, int),
     function("uint", Style::Global, &[NUMERIC], Type::Uint, uint),
@@ -116,7 +116,7 @@ static FUNCTIONS: [Function; 30] = [
         boolean,
     ),
     function("type", Style::Global, &[ANY], Type::Meta, |v, _| {
-        Ok(Val::Type(first(v).kind().as_str()))
+        Ok(CelValue::Type(first(v).kind().as_str()))
     }),
     function("dyn", Style::Global, &[ANY], Type::Any, |v, _| Ok(first(v))),
     function("sum", Style::Member, &[LIST], Type::Any, sum),
@@ -180,7 +180,7 @@ static FUNCTIONS: [Function; 30] = [
     ),
     // With its pattern in place, the parser makes something else of it; here only for what is said of a wrong call.
     function("matches", Style::Both, &[TEXT, TEXT], Type::Bool, |_, _| {
-        Ok(Val::Bool(false))
+        Ok(CelValue::Bool(false))
     }),
 ];
 
@@ -237,10 +237,14 @@ impl Function {
             .all(|(takes, kind)| takes.iter().any(|taken| taken.may_be(*kind)))
     }
 
-    pub fn call<'v>(&self, values: &[Val<'v>], budget: &mut Budget) -> Result<Val<'v>, Stop> {
-        let kinds: Vec<_> = values.iter().map(Val::kind).collect();
+    pub fn call<'v>(
+        &self,
+        values: &[CelValue<'v>],
+        budget: &mut Budget,
+    ) -> Result<CelValue<'v>, EvalError> {
+        let kinds: Vec<_> = values.iter().map(CelValue::kind).collect();
         if !self.takes(&kinds) {
-            return Err(Stop::no_overload(&self.written(&kinds)));
+            return Err(EvalError::no_overload(&self.written(&kinds)));
         }
         (self.run)(values, budget)
     }
@@ -257,25 +261,31 @@ impl Function {
     }
 }
 
-fn first<'v>(values: &[Val<'v>]) -> Val<'v> {
-    values.first().cloned().unwrap_or(Val::Null)
+fn first<'v>(values: &[CelValue<'v>]) -> CelValue<'v> {
+    values.first().cloned().unwrap_or(CelValue::Null)
 }
 
-fn text<'a>(values: &'a [Val<'_>]) -> &'a str {
-    values.first().and_then(Val::as_text).unwrap_or_default()
+fn text<'a>(values: &'a [CelValue<'_>]) -> &'a str {
+    values
+        .first()
+        .and_then(CelValue::as_text)
+        .unwrap_or_default()
 }
 
 fn texts<'v>(
-    values: &[Val<'v>],
+    values: &[CelValue<'v>],
     budget: &mut Budget,
     of: fn(&str, &str) -> bool,
-) -> Result<Val<'v>, Stop> {
-    let part = values.get(1).and_then(Val::as_text).unwrap_or_default();
+) -> Result<CelValue<'v>, EvalError> {
+    let part = values
+        .get(1)
+        .and_then(CelValue::as_text)
+        .unwrap_or_default();
     budget.read(text(values).len())?;
-    Ok(Val::Bool(of(text(values), part)))
+    Ok(CelValue::Bool(of(text(values), part)))
 }
 
-fn size<'v>(values: &[Val<'v>], budget: &mut Budget) -> Result<Val<'v>, Stop> {
+fn size<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let value = first(values);
     let size = match value.as_text() {
         Some(text) => {
@@ -284,94 +294,94 @@ fn size<'v>(values: &[Val<'v>], budget: &mut Budget) -> Result<Val<'v>, Stop> {
         }
         None => value.len().unwrap_or_default(),
     };
-    Ok(Val::Int(i64::try_from(size).unwrap_or(i64::MAX)))
+    Ok(CelValue::Int(i64::try_from(size).unwrap_or(i64::MAX)))
 }
 
-fn cannot<T>(value: &Val<'_>, into: &str) -> Result<T, Stop> {
+fn cannot<T>(value: &CelValue<'_>, into: &str) -> Result<T, EvalError> {
     let shown = match value {
-        Val::Int(value) => value.to_string(),
-        Val::Uint(value) => value.to_string(),
-        Val::Double(value) => value.to_string(),
+        CelValue::Int(value) => value.to_string(),
+        CelValue::Uint(value) => value.to_string(),
+        CelValue::Double(value) => value.to_string(),
         _ => format!(
             "{:?}",
-            crate::model::brief(value.as_text().unwrap_or_default())
+            crate::types::truncate_for_display(value.as_text().unwrap_or_default())
         ),
     };
-    Err(Stop::Error(format!("{shown} cannot be made {into}")))
+    Err(EvalError::Error(format!("{shown} cannot be made {into}")))
 }
 
 /// The whole number of a value, cut toward zero.
-fn whole(value: &Val<'_>) -> Option<i128> {
+fn whole(value: &CelValue<'_>) -> Option<i128> {
     match value {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "cutting is what it does; 64 bits are checked by the caller"
         )]
-        Val::Double(value) => value.is_finite().then_some(*value as i128),
-        Val::Time(nanos) => Some(nanos.div_euclid(1_000_000_000)),
-        Val::Int(value) => Some((*value).into()),
-        Val::Uint(value) => Some((*value).into()),
+        CelValue::Double(value) => value.is_finite().then_some(*value as i128),
+        CelValue::Time(nanos) => Some(nanos.div_euclid(1_000_000_000)),
+        CelValue::Int(value) => Some((*value).into()),
+        CelValue::Uint(value) => Some((*value).into()),
         _ => value.as_text()?.parse().ok(),
     }
 }
 
-fn int<'v>(values: &[Val<'v>], _: &mut Budget) -> Result<Val<'v>, Stop> {
+fn int<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let value = first(values);
     let int = whole(&value).and_then(|whole| i64::try_from(whole).ok());
-    int.map(Val::Int)
+    int.map(CelValue::Int)
         .map_or_else(|| cannot(&value, "an int"), Ok)
 }
 
-fn uint<'v>(values: &[Val<'v>], _: &mut Budget) -> Result<Val<'v>, Stop> {
+fn uint<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let value = first(values);
     let uint = whole(&value).and_then(|whole| u64::try_from(whole).ok());
-    uint.map(Val::Uint)
+    uint.map(CelValue::Uint)
         .map_or_else(|| cannot(&value, "a uint"), Ok)
 }
 
-fn double<'v>(values: &[Val<'v>], _: &mut Budget) -> Result<Val<'v>, Stop> {
+fn double<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let value = first(values);
     let double = match Number::of(&value) {
         Some(number) => Some(number.as_double()),
         None => value.as_text().and_then(|text| text.parse().ok()),
     };
     double
-        .map(Val::Double)
+        .map(CelValue::Double)
         .map_or_else(|| cannot(&value, "a double"), Ok)
 }
 
-fn string<'v>(values: &[Val<'v>], budget: &mut Budget) -> Result<Val<'v>, Stop> {
+fn string<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let value = first(values);
     let written = match &value {
-        Val::Int(value) => value.to_string(),
-        Val::Uint(value) => value.to_string(),
-        Val::Double(value) => value.to_string(),
-        Val::Bool(value) => value.to_string(),
-        Val::Time(nanos) => time::written(*nanos),
-        Val::Span(nanos) => time::seconds(*nanos),
+        CelValue::Int(value) => value.to_string(),
+        CelValue::Uint(value) => value.to_string(),
+        CelValue::Double(value) => value.to_string(),
+        CelValue::Bool(value) => value.to_string(),
+        CelValue::Time(nanos) => time::written(*nanos),
+        CelValue::Span(nanos) => time::seconds(*nanos),
         _ => return Ok(value),
     };
-    Val::made(&written, budget)
+    CelValue::made(&written, budget)
 }
 
-fn boolean<'v>(values: &[Val<'v>], _: &mut Budget) -> Result<Val<'v>, Stop> {
+fn boolean<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let value = first(values);
     match value.as_text() {
         None => Ok(value),
-        Some("true" | "True" | "TRUE" | "t" | "1") => Ok(Val::Bool(true)),
-        Some("false" | "False" | "FALSE" | "f" | "0") => Ok(Val::Bool(false)),
+        Some("true" | "True" | "TRUE" | "t" | "1") => Ok(CelValue::Bool(true)),
+        Some("false" | "False" | "FALSE" | "f" | "0") => Ok(CelValue::Bool(false)),
         Some(_) => cannot(&value, "a bool"),
     }
 }
 
 /// Of numbers or durations; 0 of an empty list.
-fn sum<'v>(values: &[Val<'v>], budget: &mut Budget) -> Result<Val<'v>, Stop> {
+fn sum<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let list = first(values);
     let mut sum = None;
     for element in list.elements().into_iter().flatten() {
         budget.spend(1)?;
         if Number::of(&element).is_none() && element.kind() != Type::Span {
-            return Err(Stop::no_overload(&format!(
+            return Err(EvalError::no_overload(&format!(
                 "sum() of a list with a {}",
                 element.kind().as_str()
             )));
@@ -381,23 +391,30 @@ fn sum<'v>(values: &[Val<'v>], budget: &mut Budget) -> Result<Val<'v>, Stop> {
             Some(sum) => binary(Operator::Add, &sum, &element, budget)?,
         });
     }
-    Ok(sum.unwrap_or(Val::Int(0)))
+    Ok(sum.unwrap_or(CelValue::Int(0)))
 }
 
-fn extreme<'v>(values: &[Val<'v>], better: Operator, budget: &mut Budget) -> Result<Val<'v>, Stop> {
+fn extreme<'v>(
+    values: &[CelValue<'v>],
+    better: Operator,
+    budget: &mut Budget,
+) -> Result<CelValue<'v>, EvalError> {
     let list = first(values);
-    let mut found: Option<Val<'v>> = None;
+    let mut found: Option<CelValue<'v>> = None;
     for element in list.elements().into_iter().flatten() {
         budget.spend(1)?;
         let is_better = match &found {
             None => true,
-            Some(found) => matches!(binary(better, &element, found, budget)?, Val::Bool(true)),
+            Some(found) => matches!(
+                binary(better, &element, found, budget)?,
+                CelValue::Bool(true)
+            ),
         };
         if is_better {
             found = Some(element);
         }
     }
     found.ok_or_else(|| {
-        Stop::Error("an empty list has neither a least nor a greatest element".to_owned())
+        EvalError::Error("an empty list has neither a least nor a greatest element".to_owned())
     })
 }

@@ -1,9 +1,9 @@
 //! Tokens to a tree. What a name means is settled here: an unknown one is refused.
 
 use super::functions::{self, Style};
+use super::lexer::{SyntaxError, Token, tokens};
 use super::pattern;
 use super::syntax::{Expression, Kind, Macro, Operator};
-use super::token::{Token, Wrong, tokens};
 
 /// Brackets, arguments and choices within each other.
 const MAX_NESTING: usize = 40;
@@ -45,7 +45,7 @@ const TYPES: [&str; 9] = [
 ///
 /// # Errors
 /// When it is none, names what is not known, or is nested too deeply, or has more regular expressions than are left.
-pub fn parse(text: &str, patterns: &mut usize) -> Result<Expression, Wrong> {
+pub fn parse(text: &str, patterns: &mut usize) -> Result<Expression, SyntaxError> {
     let mut parser = Parser {
         tokens: tokens(text)?,
         next: 0,
@@ -56,7 +56,7 @@ pub fn parse(text: &str, patterns: &mut usize) -> Result<Expression, Wrong> {
     let expression = parser.expression()?;
     match parser.peek() {
         Token::End => Ok(expression),
-        token => Err(Wrong::new(
+        token => Err(SyntaxError::new(
             parser.at(),
             format!("{} is not expected after a whole expression", shown(token)),
         )),
@@ -99,19 +99,19 @@ impl Parser<'_> {
         is_next
     }
 
-    fn expect(&mut self, sign: &'static str) -> Result<(), Wrong> {
+    fn expect(&mut self, sign: &'static str) -> Result<(), SyntaxError> {
         if self.takes(sign) {
             return Ok(());
         }
-        Err(Wrong::new(
+        Err(SyntaxError::new(
             self.at(),
             format!("`{sign}` is expected here, not {}", shown(self.peek())),
         ))
     }
 
-    fn expression(&mut self) -> Result<Expression, Wrong> {
+    fn expression(&mut self) -> Result<Expression, SyntaxError> {
         if self.nesting >= MAX_NESTING {
-            return Err(Wrong::new(
+            return Err(SyntaxError::new(
                 self.at(),
                 format!("this is nested more than {MAX_NESTING} levels deep"),
             ));
@@ -132,7 +132,7 @@ impl Parser<'_> {
     }
 
     /// Operands with operators between them that bind at least as strongly as `least`.
-    fn binary(&mut self, least: u8) -> Result<Expression, Wrong> {
+    fn binary(&mut self, least: u8) -> Result<Expression, SyntaxError> {
         let mut left = self.unary()?;
         loop {
             let at = self.at();
@@ -161,7 +161,7 @@ impl Parser<'_> {
         }
     }
 
-    fn unary(&mut self) -> Result<Expression, Wrong> {
+    fn unary(&mut self) -> Result<Expression, SyntaxError> {
         let (start, first) = (self.next, self.peek().clone());
         while matches!(first, Token::Sign("!" | "-")) && *self.peek() == first {
             self.next += 1;
@@ -197,7 +197,7 @@ impl Parser<'_> {
         Ok(operand)
     }
 
-    fn primary(&mut self) -> Result<Expression, Wrong> {
+    fn primary(&mut self) -> Result<Expression, SyntaxError> {
         let at = self.at();
         let kind = match self.take() {
             Token::Int(value) => Kind::Int(i64::try_from(value).map_err(|_| too_large(at))?),
@@ -215,7 +215,7 @@ impl Parser<'_> {
                 Kind::Map(self.list("}", Self::entry)?.into_iter().flatten().collect())
             }
             token => {
-                return Err(Wrong::new(
+                return Err(SyntaxError::new(
                     at,
                     format!("a value is expected here, not {}", shown(&token)),
                 ));
@@ -225,7 +225,7 @@ impl Parser<'_> {
     }
 
     /// What follows a name that stands by itself.
-    fn named(&mut self, at: usize, name: &str) -> Result<Expression, Wrong> {
+    fn named(&mut self, at: usize, name: &str) -> Result<Expression, SyntaxError> {
         if self.takes("(") {
             return self.call(at, name);
         }
@@ -246,10 +246,10 @@ impl Parser<'_> {
         Expression::new(at, kind)
     }
 
-    fn unknown(&self, at: usize, name: &str) -> Wrong {
+    fn unknown(&self, at: usize, name: &str) -> SyntaxError {
         let mut known = vec!["`data`".to_owned(), "`input`".to_owned()];
         known.extend(self.locals.iter().map(|local| format!("`{local}`")));
-        Wrong::new(
+        SyntaxError::new(
             at,
             format!(
                 "the variable `{name}` is not known; here are {}",
@@ -258,13 +258,16 @@ impl Parser<'_> {
         )
     }
 
-    fn call(&mut self, at: usize, name: &str) -> Result<Expression, Wrong> {
+    fn call(&mut self, at: usize, name: &str) -> Result<Expression, SyntaxError> {
         if name == "has" {
             let field = self.expression()?;
             self.expect(")")?;
             return match field.kind {
                 Kind::Field(of, name) => Expression::new(at, Kind::Has(of, name)),
-                _ => Err(Wrong::new(at, "`has` takes a field, as in `has(data.end)`")),
+                _ => Err(SyntaxError::new(
+                    at,
+                    "`has` takes a field, as in `has(data.end)`",
+                )),
             };
         }
         let arguments = self.list(")", Self::expression)?;
@@ -277,13 +280,13 @@ impl Parser<'_> {
         name: &str,
         style: Style,
         mut arguments: Vec<Expression>,
-    ) -> Result<Expression, Wrong> {
+    ) -> Result<Expression, SyntaxError> {
         if name == "matches" && arguments.len() == 2 {
             let (pattern, text) = (arguments.pop(), arguments.pop());
             if let (Some(pattern), Some(text)) = (pattern, text) {
                 let left = self.patterns.checked_sub(1);
                 *self.patterns = left.ok_or_else(|| {
-                    Wrong::new(at, "the rules have too many regular expressions together")
+                    SyntaxError::new(at, "the rules have too many regular expressions together")
                 })?;
                 return Expression::new(
                     at,
@@ -292,12 +295,12 @@ impl Parser<'_> {
             }
         }
         let function = functions::find(name, style, arguments.len())
-            .map_err(|message| Wrong::new(at, message))?;
+            .map_err(|message| SyntaxError::new(at, message))?;
         Expression::new(at, Kind::Call(function, arguments))
     }
 
     /// Fields, elements and calls after a value.
-    fn members(&mut self, mut value: Expression) -> Result<Expression, Wrong> {
+    fn members(&mut self, mut value: Expression) -> Result<Expression, SyntaxError> {
         loop {
             let at = self.at();
             if self.takes("[") {
@@ -307,7 +310,7 @@ impl Parser<'_> {
             } else if self.takes(".") {
                 let at = self.at();
                 let Token::Name(name) = self.take() else {
-                    return Err(Wrong::new(
+                    return Err(SyntaxError::new(
                         at,
                         "a field's name is expected after `.`; any other name goes into `[\"…\"]`",
                     ));
@@ -323,7 +326,12 @@ impl Parser<'_> {
         }
     }
 
-    fn method(&mut self, at: usize, name: &str, receiver: Expression) -> Result<Expression, Wrong> {
+    fn method(
+        &mut self,
+        at: usize,
+        name: &str,
+        receiver: Expression,
+    ) -> Result<Expression, SyntaxError> {
         let Some(through) = Macro::of(name) else {
             let mut arguments = vec![receiver];
             arguments.extend(self.list(")", Self::expression)?);
@@ -333,7 +341,7 @@ impl Parser<'_> {
         let variable = match self.take() {
             Token::Name(variable) if !is_kept(&variable) => variable,
             _ => {
-                return Err(Wrong::new(
+                return Err(SyntaxError::new(
                     variable_at,
                     format!("`{name}` takes the name of a variable first"),
                 ));
@@ -349,7 +357,7 @@ impl Parser<'_> {
                 Kind::MapSome(Box::new([receiver, condition, value]))
             }
             _ => {
-                return Err(Wrong::new(
+                return Err(SyntaxError::new(
                     at,
                     format!("`{name}` takes the name of a variable and an expression"),
                 ));
@@ -362,8 +370,8 @@ impl Parser<'_> {
     fn list<T>(
         &mut self,
         end: &'static str,
-        item: impl Fn(&mut Self) -> Result<T, Wrong>,
-    ) -> Result<Vec<T>, Wrong> {
+        item: impl Fn(&mut Self) -> Result<T, SyntaxError>,
+    ) -> Result<Vec<T>, SyntaxError> {
         let mut items = Vec::new();
         while !self.takes(end) {
             items.push(item(self)?);
@@ -375,7 +383,7 @@ impl Parser<'_> {
         Ok(items)
     }
 
-    fn entry(&mut self) -> Result<[Expression; 2], Wrong> {
+    fn entry(&mut self) -> Result<[Expression; 2], SyntaxError> {
         let key = self.expression()?;
         self.expect(":")?;
         Ok([key, self.expression()?])
@@ -419,9 +427,9 @@ fn with(mut parts: Vec<Expression>, part: Expression) -> Vec<Expression> {
     parts
 }
 
-fn field(at: usize, of: Expression, name: String) -> Result<Expression, Wrong> {
+fn field(at: usize, of: Expression, name: String) -> Result<Expression, SyntaxError> {
     if matches!(name.as_str(), "true" | "false" | "null" | "in") {
-        return Err(Wrong::new(
+        return Err(SyntaxError::new(
             at,
             format!("`{name}` is kept by the language; write `[\"{name}\"]`"),
         ));
@@ -433,8 +441,8 @@ fn is_kept(name: &str) -> bool {
     matches!(name, "true" | "false" | "null" | "in") || RESERVED.contains(&name)
 }
 
-fn too_large(at: usize) -> Wrong {
-    Wrong::new(
+fn too_large(at: usize) -> SyntaxError {
+    SyntaxError::new(
         at,
         "this whole number does not fit into 64 bits with a sign; an unsigned one ends in `u`",
     )

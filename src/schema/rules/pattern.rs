@@ -2,8 +2,8 @@
 
 use regex::{Regex, RegexBuilder};
 
+use super::lexer::SyntaxError;
 use super::syntax::{Expression, Kind};
-use super::token::Wrong;
 use crate::schema::patterns;
 
 /// What a regular expression may take once it is compiled, in bytes: the sizes that are told apart.
@@ -19,10 +19,10 @@ pub struct Pattern {
 }
 
 /// Compiled when the rule is: so it is bounded, and a wrong one is refused at once.
-pub fn compile(pattern: &Expression) -> Result<Pattern, Wrong> {
+pub fn compile(pattern: &Expression) -> Result<Pattern, SyntaxError> {
     let at = pattern.at;
     let Kind::Text(text) = &pattern.kind else {
-        return Err(Wrong::new(
+        return Err(SyntaxError::new(
             at,
             "the regular expression of `matches` has to be written as a string",
         ));
@@ -45,11 +45,11 @@ pub fn compile(pattern: &Expression) -> Result<Pattern, Wrong> {
             Err(_) => {
                 let message = "this is no regular expression that can be used here: it has to run in linear time, so without \
                                look-around and backreferences";
-                return Err(Wrong::new(at, message));
+                return Err(SyntaxError::new(at, message));
             }
         }
     }
-    Err(Wrong::new(
+    Err(SyntaxError::new(
         at,
         "this regular expression is too large once compiled; repeat less in it",
     ))

@@ -1,8 +1,8 @@
 //! An expression as a tree, no deeper than [`MAX_DEPTH`].
 
 use super::functions::Function;
+use super::lexer::SyntaxError;
 use super::pattern::Pattern;
-use super::token::Wrong;
 
 /// Levels of a tree. A level of evaluation takes well under a kilobyte of a stack.
 const MAX_DEPTH: u8 = 96;
@@ -128,7 +128,7 @@ impl Expression {
     ///
     /// # Errors
     /// When it would be too deep.
-    pub fn new(at: usize, kind: Kind) -> Result<Self, Wrong> {
+    pub fn new(at: usize, kind: Kind) -> Result<Self, SyntaxError> {
         let below = kind
             .parts()
             .into_iter()
@@ -136,7 +136,7 @@ impl Expression {
             .max()
             .unwrap_or_default();
         if below >= MAX_DEPTH {
-            return Err(Wrong::new(
+            return Err(SyntaxError::new(
                 at,
                 format!("the expression has more than {MAX_DEPTH} levels here"),
             ));

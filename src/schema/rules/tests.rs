@@ -20,7 +20,7 @@ fn rules(expressions: &[&str]) -> Rules {
 }
 
 /// What a rule says of data: `Ok` for met, `Err` with its fault.
-fn judged(expression: &str, data: &Value) -> Result<(), Fault> {
+fn judged(expression: &str, data: &Value) -> Result<(), FieldError> {
     rules(&[expression])
         .faults(data, "Ada Byron, 36, tester")
         .pop()

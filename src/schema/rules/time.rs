@@ -1,7 +1,7 @@
 //! Timestamps and durations, as nanoseconds. In UTC alone.
 
-use super::budget::Stop;
-use super::value::Val;
+use super::budget::EvalError;
+use super::value::CelValue;
 
 const SECOND: i128 = 1_000_000_000;
 const DAY_SECONDS: i128 = 86_400;
@@ -31,39 +31,39 @@ pub enum Part {
     Milliseconds,
 }
 
-pub fn time<'v>(nanos: i128) -> Result<Val<'v>, Stop> {
+pub fn time<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
     let within = (FIRST..=LAST).contains(&nanos);
     if within {
-        Ok(Val::Time(nanos))
+        Ok(CelValue::Time(nanos))
     } else {
-        Err(Stop::Error(
+        Err(EvalError::Error(
             "a timestamp is outside the years 1 to 9999".to_owned(),
         ))
     }
 }
 
-pub fn span<'v>(nanos: i128) -> Result<Val<'v>, Stop> {
+pub fn span<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
     let within = nanos.abs() <= LONGEST;
     if within {
-        Ok(Val::Span(nanos))
+        Ok(CelValue::Span(nanos))
     } else {
-        Err(Stop::Error(
+        Err(EvalError::Error(
             "a duration is longer than 10,000 years".to_owned(),
         ))
     }
 }
 
 /// Of RFC 3339 text, or of seconds since 1970.
-pub fn timestamp<'v>(value: &Val<'v>) -> Result<Val<'v>, Stop> {
-    if let Val::Int(seconds) = value {
+pub fn timestamp<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
+    if let CelValue::Int(seconds) = value {
         return time(i128::from(*seconds) * SECOND);
     }
     let Some(text) = value.as_text() else {
         return Ok(value.clone());
     };
     let wrong = || {
-        let shown = crate::model::brief(text).into_owned();
-        Stop::Error(format!(
+        let shown = crate::types::truncate_for_display(text).into_owned();
+        EvalError::Error(format!(
             "{shown:?} is no timestamp as \"2026-01-31T12:00:00Z\" is one"
         ))
     };
@@ -170,11 +170,11 @@ fn date(day: i128) -> (i128, i128, i128, i128) {
     (year, month, left + 1, day_of_year)
 }
 
-pub fn part<'v>(value: &Val<'v>, part: Part) -> Result<Val<'v>, Stop> {
+pub fn part<'v>(value: &CelValue<'v>, part: Part) -> Result<CelValue<'v>, EvalError> {
     let (nanos, is_span) = match value {
-        Val::Time(nanos) => (*nanos, false),
-        Val::Span(nanos) => (*nanos, true),
-        _ => return Err(Stop::no_overload(value.kind().as_str())),
+        CelValue::Time(nanos) => (*nanos, false),
+        CelValue::Span(nanos) => (*nanos, true),
+        _ => return Err(EvalError::no_overload(value.kind().as_str())),
     };
     let day = nanos.div_euclid(DAY_SECONDS * SECOND);
     let (year, month, date, day_of_year) = date(day);
@@ -195,17 +195,17 @@ pub fn part<'v>(value: &Val<'v>, part: Part) -> Result<Val<'v>, Stop> {
         Part::Seconds => nanos.div_euclid(SECOND).rem_euclid(60),
         Part::Milliseconds => nanos.div_euclid(1_000_000).rem_euclid(1000),
     };
-    Ok(Val::Int(i64::try_from(number).unwrap_or_default()))
+    Ok(CelValue::Int(i64::try_from(number).unwrap_or_default()))
 }
 
 /// As `1h30m`, `-1.5s`: a number and a unit, once or more.
-pub fn duration<'v>(value: &Val<'v>) -> Result<Val<'v>, Stop> {
+pub fn duration<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
     let Some(text) = value.as_text() else {
         return Ok(value.clone());
     };
     let wrong = || {
-        let shown = crate::model::brief(text).into_owned();
-        Stop::Error(format!("{shown:?} is no duration as \"1h30m\" is one"))
+        let shown = crate::types::truncate_for_display(text).into_owned();
+        EvalError::Error(format!("{shown:?} is no duration as \"1h30m\" is one"))
     };
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let nanos = if unsigned == "0" {

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::budget::{Budget, Stop};
+use super::budget::{Budget, EvalError};
 
 /// A value. A clone costs nothing.
 #[derive(Debug, Clone)]
-pub enum Val<'v> {
+pub enum CelValue<'v> {
     Null,
     Bool(bool),
     Int(i64),
@@ -19,11 +19,11 @@ pub enum Val<'v> {
     Made(Rc<str>),
     /// An array of the JSON.
     Array(&'v [Value]),
-    List(Rc<[Val<'v>]>),
+    List(Rc<[CelValue<'v>]>),
     /// An object of the JSON.
     Object(&'v serde_json::Map<String, Value>),
     /// Keys and values.
-    Map(Rc<[(Val<'v>, Val<'v>)]>),
+    Map(Rc<[(CelValue<'v>, CelValue<'v>)]>),
     /// A type, as a value.
     Type(&'static str),
     /// Nanoseconds since 1970.
@@ -32,7 +32,7 @@ pub enum Val<'v> {
     Span(i128),
 }
 
-impl<'v> From<&'v Value> for Val<'v> {
+impl<'v> From<&'v Value> for CelValue<'v> {
     fn from(value: &'v Value) -> Self {
         match value {
             Value::Null => Self::Null,
@@ -92,7 +92,7 @@ impl Type {
     }
 }
 
-impl Val<'_> {
+impl CelValue<'_> {
     pub const fn kind(&self) -> Type {
         match self {
             Self::Null => Type::Null,
@@ -109,12 +109,12 @@ impl Val<'_> {
         }
     }
 
-    pub fn made(text: &str, budget: &mut Budget) -> Result<Self, Stop> {
+    pub fn made(text: &str, budget: &mut Budget) -> Result<Self, EvalError> {
         budget.hold(text.len())?;
         Ok(Self::Made(text.into()))
     }
 
-    pub fn list(items: Vec<Self>, budget: &mut Budget) -> Result<Self, Stop> {
+    pub fn list(items: Vec<Self>, budget: &mut Budget) -> Result<Self, EvalError> {
         budget.hold(items.len() * size_of::<Self>())?;
         Ok(Self::List(items.into()))
     }
@@ -153,7 +153,7 @@ impl Val<'_> {
     ///
     /// # Errors
     /// For what is no map.
-    pub fn get(&self, key: &Self, budget: &mut Budget) -> Result<Option<Self>, Stop> {
+    pub fn get(&self, key: &Self, budget: &mut Budget) -> Result<Option<Self>, EvalError> {
         match self {
             Self::Object(members) => Ok(key
                 .as_text()
@@ -161,13 +161,13 @@ impl Val<'_> {
                 .map(Self::from)),
             Self::Map(entries) => {
                 for (known, value) in entries.iter() {
-                    if super::operate::equal(known, key, budget)? {
+                    if super::operators::equal(known, key, budget)? {
                         return Ok(Some(value.clone()));
                     }
                 }
                 Ok(None)
             }
-            _ => Err(Stop::no_overload(&format!(
+            _ => Err(EvalError::no_overload(&format!(
                 "a field of {}",
                 self.kind().as_str()
             ))),
@@ -175,12 +175,12 @@ impl Val<'_> {
     }
 
     /// The element at an index, or the value of a key.
-    pub fn at(&self, index: &Self, budget: &mut Budget) -> Result<Self, Stop> {
+    pub fn at(&self, index: &Self, budget: &mut Budget) -> Result<Self, EvalError> {
         let found = match self {
             Self::Object(_) | Self::Map(_) => self.get(index, budget)?,
             Self::Array(_) | Self::List(_) => {
                 let place = index.as_place().ok_or_else(|| {
-                    Stop::no_overload(&format!("list[{}]", index.kind().as_str()))
+                    EvalError::no_overload(&format!("list[{}]", index.kind().as_str()))
                 })?;
                 match self {
                     Self::Array(items) => items.get(place).map(Self::from),
@@ -189,7 +189,7 @@ impl Val<'_> {
                 }
             }
             _ => {
-                return Err(Stop::no_overload(&format!(
+                return Err(EvalError::no_overload(&format!(
                     "{}[{}]",
                     self.kind().as_str(),
                     index.kind().as_str()
@@ -197,8 +197,8 @@ impl Val<'_> {
             }
         };
         found.ok_or_else(|| match index.as_text() {
-            Some(name) => Stop::Error(format!("there is no key {name:?}")),
-            None => Stop::Error(format!("there is no element {}", index.shown())),
+            Some(name) => EvalError::Error(format!("there is no key {name:?}")),
+            None => EvalError::Error(format!("there is no element {}", index.shown())),
         })
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Mutex;
 
-use extractd::model::{Asked, Forms, Mode};
 use extractd::net;
 use extractd::provider::{
-    Answer, Anthropic, Failure, FailureKind, Finish, Gemini, Ollama, OpenAi, Provider, Remote,
-    Request, Responses, Schema, Template, Wire,
+    Answer, Anthropic, Failure, FailureKind, Finish, Gemini, HttpProvider, Ollama, OpenAi,
+    Provider, Request, RequestTemplate, Responses, Schema, WireFormat,
 };
+use extractd::types::{LoweredByMode, LoweredSchema, Mode};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
@@ -16,9 +16,9 @@ use super::{asking, base_url, refuses, says};
 use crate::fixture::{right, single};
 use crate::upstream::{Reply, Upstream};
 
-fn remote(upstream: &Upstream, kind: Kind) -> Remote {
+fn remote(upstream: &Upstream, kind: Kind) -> HttpProvider {
     let base_url = net::Url::parse(&base_url(upstream, kind)).unwrap();
-    let wire: Box<dyn Wire> = match kind {
+    let wire: Box<dyn WireFormat> = match kind {
         Kind::OpenAi => Box::new(OpenAi::at("127.0.0.1")),
         Kind::Responses => Box::new(Responses::at("127.0.0.1")),
         Kind::Anthropic => Box::new(Anthropic::at(base_url.path())),
@@ -26,7 +26,7 @@ fn remote(upstream: &Upstream, kind: Kind) -> Remote {
         Kind::Ollama => Box::new(Ollama::at(base_url.path())),
         Kind::Azure => Box::new(OpenAi::azure(base_url.path(), "2024-10-21")),
     };
-    Remote::new(
+    HttpProvider::new(
         wire,
         net::Client::new(net::Options::default()).unwrap(),
         &base_url,
@@ -36,14 +36,14 @@ fn remote(upstream: &Upstream, kind: Kind) -> Remote {
 }
 
 /// Asks once, streamed; what came of it, and the pieces of text that were told.
-async fn ask(remote: &Remote, mode: Mode) -> (Result<Answer, Failure>, Vec<String>) {
+async fn ask(remote: &HttpProvider, mode: Mode) -> (Result<Answer, Failure>, Vec<String>) {
     let value = std::sync::Arc::new(json!({"type": "object"}));
     let raw = to_raw_value(&*value).unwrap();
-    let mut forms = Forms::default();
+    let mut forms = LoweredByMode::default();
     for mode in [Mode::JsonSchema, Mode::Tools, Mode::JsonObject] {
         forms.set(
             mode,
-            std::sync::Arc::new(Asked {
+            std::sync::Arc::new(LoweredSchema {
                 raw: raw.clone(),
                 strict: false,
                 wrapped: false,
@@ -70,7 +70,7 @@ async fn ask(remote: &Remote, mode: Mode) -> (Result<Answer, Failure>, Vec<Strin
             temperature: 0.0,
             max_output_tokens: None,
             seed: None,
-            template: &Template::default(),
+            template: &RequestTemplate::default(),
             traceparent: None,
             key: 0,
             on_text: Some(&on_text),

@@ -1,0 +1,281 @@
+//! Makes what extracts from the configuration: providers, their limits, and the models.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::config::{self, Config, ModelName};
+use crate::extraction::{self, Extractor, ModelRoute, Models, ProviderEntry};
+use crate::limits::{self, KeyQuota, Limits, ModelLimits, Pool, PoolId, Rate};
+use crate::net;
+use crate::provider::{
+    Anthropic, Gemini, HttpProvider, Ollama, OpenAi, Provider, Responses, WireFormat,
+};
+use crate::schema::Registry;
+use crate::types::Mode;
+
+/// Tries of a failed call, the first included.
+const MAX_TRIES: u32 = 3;
+/// The same for an item of a job, for which nobody waits.
+const MAX_JOB_TRIES: u32 = 8;
+
+/// Everything that extracts: providers, limits and models, as configured.
+pub fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Extractor> {
+    let mut providers = BTreeMap::new();
+    let mut pools = Vec::new();
+    for (name, provider) in &config.providers {
+        let made =
+            remote(provider).with_context(|| format!("the provider {name} cannot be set up"))?;
+        let provided = ProviderEntry {
+            provider: made,
+            pool: PoolId(pools.len()),
+            call_timeout: provider.call_timeout,
+        };
+        pools.push(pool(name, provider));
+        providers.insert(name.clone(), provided);
+    }
+    let local = local(config, PoolId(pools.len()))?;
+    if let Some((provided, pool)) = &local {
+        pools.push(pool.clone());
+        providers.insert(config::LOCAL.to_owned(), provided.clone());
+    }
+    let limits = limits::Config {
+        max_concurrency: config.limits.max_concurrency.get() as usize,
+        max_queue: config.limits.max_queue.get() as usize,
+    };
+    let limits = Limits::new(limits, pools).context("the limits' thread cannot be started")?;
+    let models = models(config, providers, &limits)?;
+    let extraction = extraction::Config {
+        max_tries: MAX_TRIES,
+        max_job_tries: MAX_JOB_TRIES,
+        max_wait: config.limits.max_wait,
+        max_batch_wait: config.limits.max_batch_wait,
+        cache: config.cache.map(|cache| extraction::CacheConfig {
+            max_bytes: cache.max_bytes,
+            ttl: cache.ttl,
+        }),
+    };
+    Ok(Extractor::new(extraction, models, limits, registry))
+}
+
+/// The limits of a provider: its keys' quotas, or that of the calls without one.
+fn pool(name: &str, provider: &config::Provider) -> Pool {
+    let quota = KeyQuota {
+        requests: provider.rate.map(rate),
+        tokens_per_minute: provider.tokens_per_minute,
+    };
+    Pool {
+        name: name.to_owned(),
+        keys: vec![quota; provider.api_keys.len().max(1)],
+        max_in_flight: provider.max_concurrency.map(|limit| limit.get() as usize),
+        is_adaptive: provider.adaptive_concurrency,
+    }
+}
+
+const fn rate(rate: config::Rate) -> Rate {
+    Rate {
+        per_minute: rate.requests_per_minute,
+        burst: rate.burst,
+    }
+}
+
+fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
+    use secrecy::ExposeSecret;
+    let base_url = net::Url::parse(provider.base_url.as_str()).context("the base URL is none")?;
+    let wire = wire(provider, &base_url);
+    let mut headers = ::http::HeaderMap::new();
+    for (name, value) in wire.headers() {
+        headers.insert(*name, ::http::HeaderValue::from_static(value));
+    }
+    for (name, value) in &provider.headers {
+        let mut value = ::http::HeaderValue::from_str(value.expose_secret())
+            .with_context(|| format!("the header {name} has a value that cannot be sent"))?;
+        value.set_sensitive(true);
+        headers.insert(::http::HeaderName::try_from(name.as_str())?, value);
+    }
+    let proxy = provider
+        .proxy
+        .as_ref()
+        .map_or(net::Proxy::Environment, |proxy| {
+            net::Proxy::At(proxy.as_str().to_owned())
+        });
+    let client = net::Client::new(net::Options {
+        headers,
+        proxy,
+        connect_timeout: Some(provider.connect_timeout),
+    })?;
+    Ok(Arc::new(HttpProvider::new(
+        wire,
+        client,
+        &base_url,
+        &provider.api_keys,
+        provider.headers.values().cloned().collect(),
+    )))
+}
+
+fn wire(provider: &config::Provider, base_url: &net::Url) -> Box<dyn WireFormat> {
+    let (host, path) = (base_url.host_str().unwrap_or_default(), base_url.path());
+    match provider.kind {
+        config::WireKind::OpenAi => Box::new(OpenAi::at(host)),
+        config::WireKind::Responses => Box::new(Responses::at(host)),
+        config::WireKind::Anthropic => Box::new(Anthropic::at(path)),
+        config::WireKind::Gemini => Box::new(Gemini::at(path)),
+        config::WireKind::Ollama => Box::new(Ollama::at(path)),
+        config::WireKind::Azure => Box::new(OpenAi::azure(
+            path,
+            provider.api_version.as_deref().unwrap_or_default(),
+        )),
+    }
+}
+
+fn models(
+    config: &Config,
+    providers: BTreeMap<String, ProviderEntry>,
+    limits: &Limits,
+) -> anyhow::Result<Models> {
+    let route = |provider: &str, model: &str, mode: Mode, terms: ModelLimits| {
+        let provided = providers
+            .get(provider)
+            .with_context(|| format!("the provider {provider} is not in this build"))?;
+        Ok::<_, anyhow::Error>(provided.route(provider, model, mode, terms, limits))
+    };
+    let configured = |model: &config::Model| {
+        let terms = ModelLimits {
+            max_in_flight: model.max_concurrency.map(|limit| limit.get() as usize),
+            price: model.price,
+        };
+        route(&model.provider, &model.model, model.mode, terms)
+    };
+    // Those with terms of their own first, so that the terms hold however a model is named.
+    let firsts: BTreeMap<_, _> = config
+        .models
+        .iter()
+        .map(|(name, model)| Ok((name.clone(), configured(model)?)))
+        .collect::<anyhow::Result<_>>()?;
+    let named_route = |name: &ModelName| match name {
+        ModelName::Direct { provider, model } => {
+            route(provider, model, Mode::Auto, ModelLimits::default())
+        }
+        ModelName::Named(name) => firsts
+            .get(name)
+            .cloned()
+            .with_context(|| format!("the model {name} is not configured")),
+    };
+    let mut named = BTreeMap::new();
+    for (name, model) in &config.models {
+        let first = firsts
+            .get(name)
+            .cloned()
+            .with_context(|| format!("the model {name} is not configured"))?;
+        let fallback = model
+            .fallback
+            .iter()
+            .map(named_route)
+            .collect::<anyhow::Result<_>>()?;
+        named.insert(name.clone(), ModelRoute { first, fallback });
+    }
+    let default = match &config.model {
+        None => {
+            let first = route(
+                config::LOCAL,
+                &local_model_name(config),
+                Mode::Auto,
+                ModelLimits::default(),
+            )?;
+            ModelRoute {
+                first,
+                fallback: Vec::new(),
+            }
+        }
+        Some(direct @ ModelName::Direct { .. }) => ModelRoute {
+            first: named_route(direct)?,
+            fallback: Vec::new(),
+        },
+        Some(ModelName::Named(name)) => named
+            .get(name)
+            .cloned()
+            .with_context(|| format!("the model {name} is not configured"))?,
+    };
+    Ok(Models {
+        default,
+        named,
+        providers,
+    })
+}
+
+/// Where `make model` puts the built-in model.
+const LOCAL_MODEL_PATH: &str = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// What the built-in model is called: as its file, without the ending.
+fn local_model_name(config: &Config) -> String {
+    let path = config
+        .local
+        .model_path
+        .as_deref()
+        .unwrap_or(std::path::Path::new(LOCAL_MODEL_PATH));
+    path.file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(not(feature = "local"))]
+fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(ProviderEntry, Pool)>> {
+    let wanted = config.model.is_none();
+    anyhow::ensure!(
+        !wanted,
+        "this build has no model built in, and no provider is configured; set OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY or GEMINI_API_KEY, and EXTRACTD_MODEL"
+    );
+    Ok(None)
+}
+
+#[cfg(feature = "local")]
+fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(ProviderEntry, Pool)>> {
+    use crate::provider::{LocalOptions, LocalProvider};
+
+    let is_local = |name: &ModelName| matches!(name, ModelName::Direct { provider, .. } if provider == config::LOCAL);
+    let is_named = config
+        .models
+        .values()
+        .any(|model| model.provider == config::LOCAL || model.fallback.iter().any(is_local));
+    if config.model.as_ref().is_some_and(|name| !is_local(name)) && !is_named {
+        return Ok(None);
+    }
+    let model_path = config
+        .local
+        .model_path
+        .clone()
+        .unwrap_or_else(|| LOCAL_MODEL_PATH.into());
+    anyhow::ensure!(
+        model_path.is_file(),
+        "the built-in model's file {} is not there; `make model` gets it, `local.model_path` (EXTRACTD_MODEL_PATH) names another, \
+         or configure a provider (OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY or GEMINI_API_KEY, and EXTRACTD_MODEL)",
+        model_path.display()
+    );
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let options = LocalOptions {
+        model_path,
+        workers: config
+            .local
+            .threads
+            .map_or(cores, |threads| threads.get() as usize),
+        parallel: config.local.parallel.get() as usize,
+        context_tokens: config.local.context_tokens.get() as usize,
+    };
+    let pool_settings = Pool {
+        name: config::LOCAL.to_owned(),
+        keys: vec![KeyQuota::default()],
+        max_in_flight: Some(options.max_in_flight()),
+        is_adaptive: false,
+    };
+    let provider =
+        LocalProvider::start(options).context("the built-in model's thread cannot be started")?;
+    Ok(Some((
+        ProviderEntry {
+            provider: Arc::new(provider),
+            pool,
+            call_timeout: None,
+        },
+        pool_settings,
+    )))
+}

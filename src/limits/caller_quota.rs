@@ -1,0 +1,440 @@
+//! What one caller may use: its own buckets, its own share of the slots, its own part of the waiting room, and its budget.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::raii_counter::RaiiCounter;
+use super::request_bucket::{Rate, RequestBucket};
+use super::token_bucket::TokenBucket;
+use crate::types::Usd;
+
+/// What a caller may use. `None`: as much as there is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// Its name, for `/v1/limits` and the metrics.
+    pub name: String,
+    /// The name under which what belongs to it is kept: of no other caller, now or later.
+    pub owner: String,
+    pub requests_per_minute: Option<NonZeroU32>,
+    pub tokens_per_minute: Option<NonZeroU32>,
+    /// Calls in flight.
+    pub max_in_flight: Option<NonZeroU32>,
+    /// Items that may wait for their turn.
+    pub max_queue: Option<NonZeroU32>,
+    /// What its calls may cost in a day (UTC).
+    pub budget_per_day: Option<Usd>,
+}
+
+/// Waiting items of a caller whose quota has no number of its own for them, and none of requests.
+const MAX_QUEUE: usize = 100;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Quota {
+    /// Items that may wait: as said, else what a minute's quota of requests could serve. `None`: as many as there is room for.
+    #[must_use]
+    pub fn room(&self) -> Option<usize> {
+        let is_paced = self.requests_per_minute.is_some() || self.tokens_per_minute.is_some();
+        let paced = is_paced.then(|| {
+            self.requests_per_minute
+                .map_or(MAX_QUEUE, |requests| requests.get() as usize)
+        });
+        self.max_queue.map(|room| room.get() as usize).or(paced)
+    }
+}
+
+/// What a caller's calls cost. It is kept whether there is a budget or not: one that is given later, or again, finds it.
+#[derive(Debug)]
+struct BudgetSpending {
+    /// Of calls that have ended today.
+    spent: Usd,
+    /// For calls in flight, whenever they went out.
+    reserved: Usd,
+    day_ends: Instant,
+}
+
+impl BudgetSpending {
+    fn new(now: Instant, wall: SystemTime) -> Self {
+        Self {
+            spent: Usd(0),
+            reserved: Usd(0),
+            day_ends: now + until_midnight(wall),
+        }
+    }
+
+    fn pass(&mut self, now: Instant) {
+        if now >= self.day_ends {
+            *self = Self {
+                reserved: self.reserved,
+                ..Self::new(now, SystemTime::now())
+            };
+        }
+    }
+
+    const fn with_reserved(&self) -> Usd {
+        self.spent.saturating_add(self.reserved)
+    }
+}
+
+/// The time to the next midnight, UTC.
+fn until_midnight(wall: SystemTime) -> Duration {
+    let today = wall
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+        % DAY.as_secs();
+    DAY.saturating_sub(Duration::from_secs(today))
+}
+
+/// Why a caller's item cannot go out now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocked {
+    Until(Instant),
+    /// A call of its own has to end first.
+    Own,
+    /// The budget is used up until then.
+    Broke(Instant),
+}
+
+/// What a call takes of its caller's quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Charge {
+    /// 1, or 0 for a call that is made again: a provider's failures are not its caller's.
+    pub requests: u8,
+    pub tokens: u64,
+    pub cost: Usd,
+}
+
+#[derive(Debug)]
+pub struct Caller {
+    pub quota: Quota,
+    requests: Option<RequestBucket>,
+    tokens: Option<TokenBucket>,
+    spending: BudgetSpending,
+    pub in_flight: RaiiCounter,
+    /// What its admitted requests may have under way together.
+    pub admitted: usize,
+    /// It is no longer configured, but it may come back.
+    pub is_retired: bool,
+}
+
+impl Caller {
+    pub fn new(quota: Quota, now: Instant, wall: SystemTime) -> Self {
+        let mut caller = Self {
+            quota: Quota::default(),
+            requests: None,
+            tokens: None,
+            spending: BudgetSpending::new(now, wall),
+            in_flight: RaiiCounter::default(),
+            admitted: 0,
+            is_retired: false,
+        };
+        caller.set(quota, now);
+        caller
+    }
+
+    /// Another quota; what is not changed keeps its balance.
+    pub fn set(&mut self, quota: Quota, now: Instant) {
+        self.is_retired = false;
+        if self.quota.requests_per_minute != quota.requests_per_minute {
+            self.requests = quota
+                .requests_per_minute
+                .map(|per_minute| RequestBucket::new(rate(per_minute), 1.0, now));
+        }
+        if self.quota.tokens_per_minute != quota.tokens_per_minute {
+            self.tokens = quota
+                .tokens_per_minute
+                .map(|per_minute| TokenBucket::new(per_minute, 1.0, now));
+        }
+        self.quota = quota;
+    }
+
+    /// Whether it is not configured, and nothing of it is under way.
+    pub const fn is_gone(&self) -> bool {
+        self.is_retired && self.admitted == 0
+    }
+
+    /// Whether an item may be reserved tokens or dollars.
+    pub const fn counts_tokens(&self) -> bool {
+        self.tokens.is_some() || self.has_budget()
+    }
+
+    pub const fn has_budget(&self) -> bool {
+        self.quota.budget_per_day.is_some()
+    }
+
+    /// Whether the end of one of its calls may let another go out.
+    pub const fn has_waiting_items(&self) -> bool {
+        self.quota.max_in_flight.is_some() || self.tokens.is_some() || self.has_budget()
+    }
+
+    /// How many of its items could go out now, as far as its own quota is concerned.
+    pub fn ready(&mut self, now: Instant) -> usize {
+        if self
+            .blocked(
+                Charge {
+                    requests: 1,
+                    ..Charge::default()
+                },
+                now,
+            )
+            .is_some()
+        {
+            return 0;
+        }
+        let limit = self
+            .quota
+            .max_in_flight
+            .map(|limit| (limit.get() as usize).saturating_sub(self.in_flight.now()));
+        let requests = self
+            .requests
+            .as_ref()
+            .map(|requests| requests.available(now) as usize);
+        limit
+            .into_iter()
+            .chain(requests)
+            .min()
+            .unwrap_or(usize::MAX)
+    }
+
+    /// Room for so many more items, of which so many go out at once; `None`: no limit of its own.
+    pub fn room(&self, ready: usize) -> Option<usize> {
+        let waiting = self.admitted.saturating_sub(self.in_flight.now());
+        self.quota
+            .room()
+            .map(|room| room.saturating_add(ready).saturating_sub(waiting))
+    }
+
+    /// What keeps the next item from going out, if anything does.
+    pub fn blocked(&mut self, charge: Charge, now: Instant) -> Option<Blocked> {
+        if let Some(until) = self.budget_exhausted_until(now) {
+            return Some(Blocked::Broke(until));
+        }
+        if self
+            .quota
+            .budget_per_day
+            .is_some_and(|per_day| self.spending.with_reserved() >= per_day)
+        {
+            // What is in flight may turn out cheaper than what is reserved for it.
+            return Some(Blocked::Own);
+        }
+        if self
+            .quota
+            .max_in_flight
+            .is_some_and(|limit| self.in_flight.now() >= limit.get() as usize)
+        {
+            return Some(Blocked::Own);
+        }
+        let requests = self
+            .requests
+            .as_ref()
+            .filter(|_| charge.requests > 0)
+            .and_then(|requests| requests.wait(now));
+        let tokens = self
+            .tokens
+            .as_ref()
+            .and_then(|tokens| tokens.wait(charge.tokens, now));
+        requests.max(tokens).map(Blocked::Until)
+    }
+
+    /// When the budget is used up: until when.
+    pub fn budget_exhausted_until(&mut self, now: Instant) -> Option<Instant> {
+        let per_day = self.quota.budget_per_day?;
+        self.spending.pass(now);
+        (self.spending.spent >= per_day).then_some(self.spending.day_ends)
+    }
+
+    pub fn take(&mut self, charge: Charge, now: Instant) {
+        if let Some(requests) = self.requests.as_mut().filter(|_| charge.requests > 0) {
+            // `hold` has seen that there is one.
+            let _ = requests.take(now);
+        }
+        if let Some(tokens) = &mut self.tokens {
+            tokens.take(charge.tokens, now);
+        }
+        self.spending.reserved = self.spending.reserved.saturating_add(charge.cost);
+    }
+
+    pub fn settle(&mut self, reserved: Charge, used: Charge, now: Instant) {
+        if let Some(tokens) = &mut self.tokens {
+            tokens.settle(reserved.tokens, used.tokens, now);
+        }
+        self.spending.pass(now);
+        self.spending.reserved = self.spending.reserved.saturating_sub(reserved.cost);
+        self.spending.spent = self.spending.spent.saturating_add(used.cost);
+    }
+
+    pub fn quota_status(&self, now: Instant) -> QuotaStatus {
+        let requests = self.requests.as_ref().map(|bucket| Window {
+            limit: bucket.rate().per_minute.get().into(),
+            left: bucket.available(now).into(),
+            reset: bucket.wait(now).map_or(Duration::ZERO, |until| until - now),
+            debt: u64::from(
+                bucket
+                    .rate()
+                    .burst
+                    .get()
+                    .saturating_sub(bucket.available(now)),
+            ),
+        });
+        let tokens = self.tokens.as_ref().map(|bucket| Window {
+            limit: bucket.per_minute().get().into(),
+            left: bucket.available(now),
+            reset: bucket
+                .wait(1, now)
+                .map_or(Duration::ZERO, |until| until - now),
+            debt: bucket.in_use(now),
+        });
+        let budget = self
+            .quota
+            .budget_per_day
+            .map(|per_day| (per_day, self.spending.with_reserved()));
+        QuotaStatus {
+            requests,
+            tokens,
+            budget,
+        }
+    }
+}
+
+/// A second's worth may go out at once.
+fn rate(per_minute: NonZeroU32) -> Rate {
+    Rate {
+        per_minute,
+        burst: NonZeroU32::new(per_minute.get() / 60).unwrap_or(NonZeroU32::MIN),
+    }
+}
+
+/// A quota as it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Of a minute.
+    pub limit: u64,
+    /// What could go out now.
+    pub left: u64,
+    /// When there is something again; zero when there is.
+    pub reset: Duration,
+    /// What is missing from a full bucket.
+    pub debt: u64,
+}
+
+/// How a caller stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QuotaStatus {
+    pub requests: Option<Window>,
+    pub tokens: Option<Window>,
+    /// Of a day, and what of it is spent or reserved.
+    pub budget: Option<(Usd, Usd)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quota() -> Quota {
+        Quota {
+            budget_per_day: Some(Usd(100)),
+            ..Quota::default()
+        }
+    }
+
+    #[test]
+    fn a_budget_ends_at_midnight() {
+        let start = Instant::now();
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 3600 - 60);
+        let mut caller = Caller::new(quota(), start, wall);
+        let charge = Charge {
+            requests: 1,
+            tokens: 0,
+            cost: Usd(100),
+        };
+        assert_eq!(caller.blocked(charge, start), None);
+        caller.take(charge, start);
+        let flying = caller.in_flight.take();
+        assert_eq!(
+            caller.blocked(charge, start),
+            Some(Blocked::Own),
+            "it may come back"
+        );
+        caller.settle(
+            charge,
+            Charge {
+                requests: 1,
+                tokens: 0,
+                cost: Usd(40),
+            },
+            start,
+        );
+        drop(flying);
+        assert_eq!(caller.blocked(charge, start), None);
+        caller.take(charge, start);
+        assert_eq!(caller.blocked(charge, start), Some(Blocked::Own));
+        caller.settle(charge, charge, start);
+        assert_eq!(
+            caller.blocked(charge, start),
+            Some(Blocked::Broke(start + Duration::from_secs(60)))
+        );
+        assert_eq!(
+            caller.blocked(charge, start + Duration::from_secs(60)),
+            None
+        );
+    }
+
+    #[test]
+    fn what_is_in_flight_at_midnight_counts_for_the_day_on_which_it_ends() {
+        let start = Instant::now();
+        let midnight = start + Duration::from_secs(60);
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 3600 - 60);
+        let mut caller = Caller::new(quota(), start, wall);
+        let charge = Charge {
+            requests: 1,
+            tokens: 0,
+            cost: Usd(70),
+        };
+        caller.take(charge, start);
+        assert_eq!(caller.blocked(charge, midnight), None);
+        caller.take(charge, midnight);
+        caller.settle(charge, charge, midnight);
+        caller.settle(
+            charge,
+            Charge {
+                cost: Usd(20),
+                ..charge
+            },
+            midnight,
+        );
+        assert_eq!(
+            caller.quota_status(midnight).budget,
+            Some((Usd(100), Usd(90)))
+        );
+    }
+
+    #[test]
+    fn a_changed_quota_keeps_what_was_spent() {
+        let start = Instant::now();
+        let mut caller = Caller::new(quota(), start, SystemTime::now());
+        let charge = Charge {
+            requests: 1,
+            tokens: 0,
+            cost: Usd(100),
+        };
+        caller.take(charge, start);
+        caller.settle(charge, charge, start);
+        caller.set(
+            Quota {
+                budget_per_day: Some(Usd(150)),
+                ..Quota::default()
+            },
+            start,
+        );
+        assert_eq!(
+            caller.quota_status(start).budget,
+            Some((Usd(150), Usd(100)))
+        );
+        assert!(caller.budget_exhausted_until(start).is_none());
+        caller.set(Quota::default(), start);
+        assert!(caller.budget_exhausted_until(start).is_none());
+        caller.set(quota(), start);
+        assert!(caller.budget_exhausted_until(start).is_some());
+    }
+}

@@ -1,0 +1,20 @@
+//! A count that cannot leak: it is the number of tokens alive.
+
+use std::sync::Arc;
+
+#[derive(Debug, Default)]
+pub struct RaiiCounter(Arc<()>);
+
+/// Counted while it lives.
+#[derive(Debug)]
+pub struct CountGuard(#[expect(dead_code, reason = "held, not read")] Arc<()>);
+
+impl RaiiCounter {
+    pub fn take(&self) -> CountGuard {
+        CountGuard(Arc::clone(&self.0))
+    }
+
+    pub fn now(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+}

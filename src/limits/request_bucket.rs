@@ -1,0 +1,214 @@
+//! The requests bucket of one provider key: governor's GCRA, with the time as an argument.
+//!
+//! governor's own waiting keeps no order and sleeps on a timer of its own, and its `per_minute(60)` lets 119 through
+//! in the first minute (a full burst, and the refill): here the burst is small and said apart, and the queue waits.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock, Reference};
+use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+/// In any time t at most `burst + per_minute × t` calls go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub per_minute: NonZeroU32,
+    pub burst: NonZeroU32,
+}
+
+/// A clock that stands where it was last set.
+#[derive(Debug, Clone)]
+struct ManualClock {
+    start: Instant,
+    elapsed_ns: Arc<AtomicU64>,
+}
+
+impl ManualClock {
+    fn set(&self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.start).as_nanos();
+        // 584 years fit into 64 bits.
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        self.elapsed_ns.fetch_max(elapsed, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Elapsed(u64);
+
+impl std::ops::Add<Nanos> for Elapsed {
+    type Output = Self;
+
+    fn add(self, rhs: Nanos) -> Self {
+        Self(self.0.saturating_add(rhs.into()))
+    }
+}
+
+impl Reference for Elapsed {
+    fn duration_since(&self, earlier: Self) -> Nanos {
+        self.0.saturating_sub(earlier.0).into()
+    }
+
+    fn saturating_sub(&self, duration: Nanos) -> Self {
+        Self(self.0.saturating_sub(duration.into()))
+    }
+}
+
+impl Clock for ManualClock {
+    type Instant = Elapsed;
+
+    fn now(&self) -> Elapsed {
+        Elapsed(self.elapsed_ns.load(Ordering::Relaxed))
+    }
+}
+
+/// A bucket of requests.
+#[derive(Debug)]
+pub struct RequestBucket {
+    rate: Rate,
+    /// The time in which one comes back.
+    interval: Duration,
+    clock: ManualClock,
+    cells: RateLimiter<NotKeyed, InMemoryState, ManualClock, StateInformationMiddleware>,
+    /// Nothing is there before this moment, as far as is known.
+    empty_until: Instant,
+    /// Cells that were left when the last was taken, and when that was.
+    left: u32,
+    taken_at: Instant,
+}
+
+impl RequestBucket {
+    /// A full one. `pace` is the share of the rate at which it fills.
+    pub fn new(rate: Rate, pace: f64, now: Instant) -> Self {
+        let clock = ManualClock {
+            start: now,
+            elapsed_ns: Arc::default(),
+        };
+        let interval = interval(rate).div_f64(pace);
+        let quota = Quota::with_period(interval)
+            .unwrap_or(Quota::per_minute(rate.per_minute))
+            .allow_burst(rate.burst);
+        let cells = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
+        Self {
+            rate,
+            interval,
+            clock,
+            cells,
+            empty_until: now,
+            left: rate.burst.get(),
+            taken_at: now,
+        }
+    }
+
+    /// Takes one.
+    ///
+    /// # Errors
+    /// When there is none: the moment at which there is.
+    pub fn take(&mut self, now: Instant) -> Result<(), Instant> {
+        if now < self.empty_until {
+            return Err(self.empty_until);
+        }
+        self.clock.set(now);
+        match self.cells.check() {
+            Ok(state) => {
+                self.left = state.remaining_burst_capacity();
+                self.taken_at = now;
+                if self.left == 0 {
+                    self.empty_until = now + self.interval;
+                }
+                Ok(())
+            }
+            Err(refusal) => {
+                self.left = 0;
+                self.empty_until = now + refusal.wait_time_from(self.clock.now());
+                Err(self.empty_until)
+            }
+        }
+    }
+
+    /// `None`: one is there. Else the moment at which there is.
+    pub fn wait(&self, now: Instant) -> Option<Instant> {
+        (now < self.empty_until).then_some(self.empty_until)
+    }
+
+    /// The provider says that none is left: what is there goes.
+    pub fn empty(&mut self, now: Instant) {
+        for _ in 0..self.available(now) {
+            if self.take(now).is_err() {
+                break;
+            }
+        }
+    }
+
+    pub const fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// How many could go out now.
+    pub fn available(&self, now: Instant) -> u32 {
+        if now < self.empty_until {
+            return 0;
+        }
+        let back = now.saturating_duration_since(self.taken_at).as_nanos()
+            / self.interval.as_nanos().max(1);
+        let back = u32::try_from(back).unwrap_or(u32::MAX);
+        self.left
+            .saturating_add(back)
+            .clamp(1, self.rate.burst.get())
+    }
+}
+
+/// Rounded up to the nanosecond: rounded down, as governor's `per_minute` does, it would come to more than the rate.
+fn interval(rate: Rate) -> Duration {
+    const MINUTE_NS: u64 = 60_000_000_000;
+    Duration::from_nanos(MINUTE_NS.div_ceil(rate.per_minute.get().into()))
+}
+
+#[cfg(test)]
+#[allow(clippy::cast_precision_loss, reason = "the counts are small")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rate(per_minute: u32, burst: u32) -> Rate {
+        Rate {
+            per_minute: NonZeroU32::new(per_minute).unwrap(),
+            burst: NonZeroU32::new(burst).unwrap(),
+        }
+    }
+
+    proptest! {
+        /// A taker that comes at each moment it was told takes the whole rate, and never more than burst + rate × t.
+        #[test]
+        fn the_whole_rate_and_never_more(per_minute in 1_u32..1_000_000, burst in 1_u32..50, late_us in 0_u64..50) {
+            let start = Instant::now();
+            let mut bucket = RequestBucket::new(rate(per_minute, burst), 1.0, start);
+            let (mut now, mut taken) = (start, Vec::new());
+            for _ in 0..500 {
+                match bucket.take(now) {
+                    Ok(()) => taken.push(now),
+                    Err(at) => {
+                        prop_assert!(at > now);
+                        now = at + Duration::from_micros(late_us);
+                    }
+                }
+            }
+            let per_ns = f64::from(per_minute) / 60e9;
+            for (n, at) in taken.iter().enumerate() {
+                for (m, earlier) in taken.iter().enumerate().take(n + 1).step_by(7) {
+                    let allowed = f64::from(burst) + per_ns * (*at - *earlier).as_nanos() as f64;
+                    prop_assert!((n - m + 1) as f64 <= allowed + 1e-3, "{} in {:?}", n - m + 1, *at - *earlier);
+                }
+            }
+            if late_us == 0 {
+                let whole = f64::from(burst) + per_ns * (now - start).as_nanos() as f64;
+                prop_assert!(taken.len() as f64 >= whole - 1.5, "{} of {whole}", taken.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The retry budget of a provider: what keeps its trouble from being multiplied.
+
+use std::time::{Duration, Instant};
+
+use super::rolling_window::{RollingWindow, STEP};
+
+/// Retries allowed for each first try of the last ten seconds.
+const SHARE: f64 = 0.2;
+/// Retries that are always allowed, in ten seconds: a few a second.
+const FLOOR: u32 = 30;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct CallCounts {
+    first: u32,
+    again: u32,
+}
+
+/// First tries and retries of the last ten seconds.
+#[derive(Debug)]
+pub struct RetryBudget(RollingWindow<CallCounts>);
+
+impl RetryBudget {
+    pub fn new(now: Instant) -> Self {
+        Self(RollingWindow::new(now))
+    }
+
+    pub fn first_try(&mut self, now: Instant) {
+        self.0.now(now).first += 1;
+    }
+
+    /// Counts a retry, if there is room for one.
+    ///
+    /// # Errors
+    /// How long until it is worth asking again.
+    pub fn retry(&mut self, now: Instant) -> Result<(), Duration> {
+        let (used, allowed) = self.usage(now);
+        if used < allowed {
+            self.0.now(now).again += 1;
+            return Ok(());
+        }
+        Err(STEP)
+    }
+
+    /// Retries of the last ten seconds, and how many are allowed.
+    pub fn usage(&mut self, now: Instant) -> (u32, u32) {
+        let (first, again) = self
+            .0
+            .recent(now)
+            .fold((0_u32, 0_u32), |(first, again), tries| {
+                (first + tries.first, again + tries.again)
+            });
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a fifth of a u32"
+        )]
+        let share = (f64::from(first) * SHARE) as u32;
+        (again, share.saturating_add(FLOOR))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifth_of_the_first_tries_and_a_floor() {
+        let start = Instant::now();
+        let mut retries = RetryBudget::new(start);
+        for _ in 0..1000 {
+            retries.first_try(start);
+        }
+        assert_eq!(
+            (0..1000).filter(|_| retries.retry(start).is_ok()).count(),
+            230
+        );
+        let later = start + Duration::from_secs(11);
+        assert_eq!(
+            (0..1000).filter(|_| retries.retry(later).is_ok()).count(),
+            30
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! Sums over the last ten seconds, in steps of one.
+
+use std::time::{Duration, Instant};
+
+/// How many steps are kept.
+const STEPS: usize = 10;
+pub const STEP: Duration = Duration::from_secs(1);
+
+/// A sum of `T` over the last ten seconds. Time is an argument.
+#[derive(Debug)]
+pub struct RollingWindow<T> {
+    start: Instant,
+    step: u64,
+    sums: [T; STEPS],
+}
+
+impl<T: Copy + Default> RollingWindow<T> {
+    pub fn new(start: Instant) -> Self {
+        Self {
+            start,
+            step: 0,
+            sums: [T::default(); STEPS],
+        }
+    }
+
+    /// The sum of this second, to be added to.
+    pub fn now(&mut self, now: Instant) -> &mut T {
+        self.pass(now);
+        let [newest, ..] = &mut self.sums;
+        newest
+    }
+
+    /// The sums of each of the last ten seconds, the newest first.
+    pub fn recent(&mut self, now: Instant) -> impl Iterator<Item = T> {
+        self.pass(now);
+        self.sums.into_iter()
+    }
+
+    pub fn clear(&mut self) {
+        self.sums = [T::default(); STEPS];
+    }
+
+    fn pass(&mut self, now: Instant) {
+        let step = now.saturating_duration_since(self.start).as_secs();
+        let passed = usize::try_from(step.saturating_sub(self.step))
+            .unwrap_or(STEPS)
+            .min(STEPS);
+        self.step = self.step.max(step);
+        for _ in 0..passed {
+            self.sums.rotate_right(1);
+            let [newest, ..] = &mut self.sums;
+            *newest = T::default();
+        }
+    }
+}

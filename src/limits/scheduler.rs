@@ -1,0 +1,710 @@
+//! What the limits know, behind one lock. Time is an argument throughout.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::{Semaphore, oneshot};
+
+use super::admission::{Admission, Refused};
+use super::api_key_limits::KeySet;
+use super::breaker::{self, Health};
+use super::caller_quota::{Caller, Charge, Quota};
+use super::fair_queue::{Class, Decision, Queue, QueueEnd, Ticket};
+use super::model_limits::{MAX_LABELS, Model, ModelLimits};
+use super::permit::{CallCharge, Denied, Permit, PermitRequest, Priority, WaitBudget};
+use super::provider_limits::{GrantRequest, HeldResources, ProviderLimits, Refusal, charge};
+use super::token_estimator::TokenEstimate;
+use super::{
+    AdmissionRequest, CallReport, CallerId, Config, Pool, PoolId, RETRY_SOON, Shared, UsageReport,
+};
+
+/// One request (a single or a batch).
+pub type RequestId = u64;
+
+/// The items of a request that ask the same model, and can use the same of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueueKey {
+    pub request: RequestId,
+    pub model: u64,
+    pub refused: KeySet,
+}
+
+/// Where an item waits.
+pub type Waiting = Ticket<CallerId, QueueKey>;
+
+/// Models that are remembered without being used; a caller may name any.
+const MAX_MODELS: usize = 1000;
+
+#[derive(Debug)]
+pub struct Waiter {
+    model: Arc<Model>,
+    turn: Priority,
+    is_first_try: bool,
+    patience: WaitBudget,
+    guessed: u64,
+    max_output: Option<u32>,
+    refused: KeySet,
+    /// Becomes the permit's, so that its lane can count what is in flight.
+    flying: Weak<()>,
+    answer: oneshot::Sender<Result<Permit, Denied>>,
+}
+
+type Waiters = Queue<CallerId, QueueKey, Waiter>;
+
+impl Waiter {
+    /// It has left the line, and is told so.
+    pub fn reject(self) {
+        // Whoever does not wait any longer need not know.
+        drop(self.answer.send(Err(Denied::Cancelled)));
+    }
+}
+
+/// Who waits for a provider.
+#[derive(Debug)]
+pub struct PoolState {
+    pub provider: ProviderLimits,
+    /// The first is that of the models without a limit of their own; each of the others is one model's.
+    queues: Vec<Waiters>,
+}
+
+/// What may go out again at a moment of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wake {
+    Caller(CallerId),
+    Model(PoolId, u64),
+}
+
+#[derive(Debug)]
+pub struct State {
+    pub config: Config,
+    slots: Arc<Semaphore>,
+    pub pools: Vec<PoolState>,
+    pub callers: BTreeMap<CallerId, Caller>,
+    pub models: BTreeMap<(PoolId, String), Arc<Model>>,
+    wakes: BTreeSet<(Instant, Wake)>,
+    /// Every queue: its pool, and its number there.
+    queues: Vec<(usize, usize)>,
+    /// Which of them is asked first for the next free slot.
+    turn: usize,
+    /// What the admitted requests may have under way together.
+    admitted: usize,
+    requests: RequestId,
+    model_ids: u64,
+    /// Permits that nobody took, to be dropped outside the lock.
+    unclaimed: Vec<Permit>,
+}
+
+/// Whether an item has its permit, waits for it, or is told that it gets none.
+pub enum EnterResult {
+    Granted(HeldResources, CallCharge),
+    Waiting(Waiting, oneshot::Receiver<Result<Permit, Denied>>),
+    Denied(Denied),
+}
+
+impl State {
+    pub fn new(config: Config, pools: Vec<Pool>, now: Instant) -> Self {
+        let pool = |pool| PoolState {
+            provider: ProviderLimits::new(pool, config.max_concurrency, now),
+            queues: vec![Waiters::default()],
+        };
+        let queues = (0..pools.len()).map(|pool| (pool, 0)).collect();
+        Self {
+            config,
+            slots: Arc::new(Semaphore::new(config.max_concurrency)),
+            pools: pools.into_iter().map(pool).collect(),
+            callers: BTreeMap::new(),
+            models: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            queues,
+            turn: 0,
+            admitted: 0,
+            requests: 0,
+            model_ids: 0,
+            unclaimed: Vec::new(),
+        }
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.config.max_concurrency - self.slots.available_permits()
+    }
+
+    /// Items that are admitted and not in flight.
+    pub fn queued(&self) -> usize {
+        self.admitted.saturating_sub(self.in_flight())
+    }
+
+    /// The model of this name, the same for all who ask it.
+    pub fn model(
+        &mut self,
+        pool: PoolId,
+        name: &str,
+        terms: ModelLimits,
+        now: Instant,
+    ) -> Arc<Model> {
+        if let Some(known) = self.models.get(&(pool, name.to_owned())) {
+            return Arc::clone(known);
+        }
+        if self.models.len() >= MAX_MODELS {
+            self.models.retain(|_, model| Arc::strong_count(model) > 1);
+        }
+        self.model_ids += 1;
+        let provider = self
+            .pools
+            .get(pool.0)
+            .map_or("", |pool| pool.provider.name.as_str());
+        let known = if self.model_ids <= MAX_LABELS {
+            name
+        } else {
+            "(other)"
+        };
+        let label = format!("{provider}/{known}");
+        let queue = if terms.max_in_flight.is_some() {
+            self.add_queue(pool)
+        } else {
+            0
+        };
+        let model = Arc::new(Model::new(self.model_ids, pool, queue, terms, &label, now));
+        if self.models.len() < MAX_MODELS {
+            self.models
+                .insert((pool, name.to_owned()), Arc::clone(&model));
+        }
+        model
+    }
+
+    /// Only configured models have a limit, and so a queue, of their own.
+    fn add_queue(&mut self, pool: PoolId) -> usize {
+        let Some(state) = self.pools.get_mut(pool.0) else {
+            return 0;
+        };
+        state.queues.push(Waiters::default());
+        let queue = state.queues.len() - 1;
+        self.queues.push((pool.0, queue));
+        queue
+    }
+
+    /// Sets what each caller may use. Who is no longer there keeps its quota for what it still has under way, and what it has
+    /// spent today; nobody is forgotten, for there are no more of them than ever had a name in the configuration.
+    pub fn set_callers(&mut self, callers: Vec<(CallerId, Quota)>, now: Instant, wall: SystemTime) {
+        for caller in self.callers.values_mut() {
+            caller.is_retired = true;
+        }
+        for (id, quota) in callers {
+            self.callers
+                .entry(id)
+                .or_insert_with(|| Caller::new(Quota::default(), now, wall))
+                .set(quota, now);
+            self.unpark_caller(id);
+        }
+    }
+
+    /// Admits a request with as large a part of `wanted` as there is room for.
+    pub fn admit(
+        &mut self,
+        caller: CallerId,
+        load: &AdmissionRequest,
+        now: Instant,
+    ) -> Result<(RequestId, usize), Refused> {
+        let AdmissionRequest {
+            pool,
+            items: wanted,
+            has_price,
+            ..
+        } = *load;
+        // Who waits there for a reason of its own leaves the slots to others.
+        let ready = self.pools.get(pool.0).map_or(0, |pool| {
+            if pool.is_idle() {
+                pool.provider.ready(now)
+            } else {
+                0
+            }
+        });
+        let mut ready = ready.min(self.slots.available_permits());
+        let mut own_room = usize::MAX;
+        if let Some(own) = self.callers.get_mut(&caller) {
+            if own.has_budget() && !has_price {
+                return Err(Refused::NoPrice);
+            }
+            if let Some(until) = own.budget_exhausted_until(now) {
+                return Err(Refused::Broke {
+                    retry_after: until - now,
+                });
+            }
+            ready = ready.min(own.ready(now));
+            own_room = own.room(ready).unwrap_or(usize::MAX);
+        }
+        let waiting = self.queued();
+        let room = (self.config.max_queue + ready).saturating_sub(waiting);
+        if room == 0 {
+            return Err(Refused::Overloaded {
+                waiting,
+                max_queue: self.config.max_queue,
+                retry_after: RETRY_SOON,
+            });
+        }
+        if own_room == 0 {
+            let standing = self
+                .callers
+                .get(&caller)
+                .map(|own| own.quota_status(now))
+                .unwrap_or_default();
+            let resets = [standing.requests, standing.tokens]
+                .into_iter()
+                .flatten()
+                .map(|window| window.reset);
+            return Err(Refused::QuotaUsedUp {
+                retry_after: resets.max().unwrap_or_default().max(RETRY_SOON),
+            });
+        }
+        let window = wanted.min(room).min(own_room);
+        self.admitted += window;
+        if let Some(own) = self.callers.get_mut(&caller) {
+            own.admitted += window;
+        }
+        self.requests += 1;
+        Ok((self.requests, window))
+    }
+
+    /// A request of this window has ended.
+    pub fn release_window(&mut self, caller: CallerId, window: usize) {
+        self.admitted -= window;
+        if let Some(own) = self.callers.get_mut(&caller) {
+            own.admitted -= window;
+        }
+    }
+
+    /// Whether an item's tokens have to be guessed.
+    pub fn counts_tokens(&self, caller: CallerId) -> bool {
+        self.pools.iter().any(|pool| pool.provider.counts_tokens())
+            || self.callers.get(&caller).is_some_and(Caller::counts_tokens)
+    }
+
+    /// Lets an item go out, or puts it in line, or tells it that it will not go out at all.
+    pub fn enter(
+        &mut self,
+        lane: &Admission,
+        ask: &PermitRequest<'_>,
+        now: Instant,
+    ) -> EnterResult {
+        let (model, caller) = (ask.model, lane.caller);
+        let Some(pool) = self.pools.get_mut(model.pool.0) else {
+            return EnterResult::Denied(Denied::NoUsableKey);
+        };
+        let largest = pool.provider.largest();
+        // By what was sent, and not by what was learned: else one answer that was too long would refuse all that come after.
+        let needed = ask
+            .guessed
+            .saturating_add(ask.max_output.unwrap_or_default().into());
+        if let Some(allowed) = largest.filter(|allowed| needed > *allowed) {
+            return EnterResult::Denied(Denied::TooLarge { needed, allowed });
+        }
+        let guess = model
+            .estimate(ask.guessed, ask.max_output)
+            .at_most(largest.unwrap_or(u64::MAX));
+        let PoolState { provider, queues } = pool;
+        let Some(queue) = queues.get_mut(model.queue) else {
+            return EnterResult::Denied(Denied::NoUsableKey);
+        };
+        if queue.is_idle() {
+            let asked = GrantRequest {
+                model,
+                turn: ask.turn,
+                is_first_try: ask.is_first_try,
+                guess,
+                refused: ask.refused,
+            };
+            match provider.grant(&asked, self.callers.get_mut(&caller), &self.slots, now) {
+                Ok((holds, key)) => {
+                    let stake = CallCharge {
+                        key,
+                        model: Arc::clone(model),
+                        caller,
+                        guess,
+                        guessed: ask.guessed,
+                        began: now,
+                    };
+                    return EnterResult::Granted(holds, stake);
+                }
+                Err(Refusal::Denied(denied)) => return EnterResult::Denied(denied),
+                Err(_) => {}
+            }
+        }
+        if let Some(denied) = denial_if_over_budget(provider, model, ask.patience, ask.refused, now)
+        {
+            return EnterResult::Denied(denied);
+        }
+        let (answer, answered) = oneshot::channel();
+        let waiter = Waiter {
+            model: Arc::clone(model),
+            turn: ask.turn,
+            is_first_try: ask.is_first_try,
+            patience: ask.patience,
+            guessed: ask.guessed,
+            max_output: ask.max_output,
+            refused: ask.refused,
+            flying: Arc::downgrade(&lane.flying),
+            answer,
+        };
+        let entry = match ask.turn {
+            Priority::Requeued => QueueEnd::Front,
+            Priority::First if lane.is_single() => QueueEnd::Single,
+            Priority::First => QueueEnd::Back,
+        };
+        let of_model = QueueKey {
+            request: lane.request,
+            model: model.id,
+            refused: ask.refused,
+        };
+        EnterResult::Waiting(
+            queue.push(lane.class, caller, of_model, entry, waiter),
+            answered,
+        )
+    }
+
+    /// Takes an item out of its line. False when its turn has come already.
+    pub fn stop_waiting(&mut self, model: &Model, ticket: Waiting) -> bool {
+        self.queue(model)
+            .is_some_and(|queue| queue.remove(ticket).is_some())
+    }
+
+    fn queue(&mut self, model: &Model) -> Option<&mut Waiters> {
+        self.pools
+            .get_mut(model.pool.0)?
+            .queues
+            .get_mut(model.queue)
+    }
+
+    /// Takes every item of a request out of its lines.
+    pub fn remove_request(
+        &mut self,
+        class: Class,
+        caller: CallerId,
+        request: RequestId,
+    ) -> Vec<Waiter> {
+        let first = QueueKey {
+            request,
+            model: 0,
+            refused: KeySet::default(),
+        };
+        let lines = first..=QueueKey {
+            request,
+            model: u64::MAX,
+            refused: KeySet::ALL,
+        };
+        let queues = self.pools.iter_mut().flat_map(|pool| &mut pool.queues);
+        queues
+            .flat_map(|queue| queue.remove_all(class, caller, lines.clone()))
+            .collect()
+    }
+
+    /// Takes out those of a request that wait for their first turn.
+    pub fn remove_unstarted(
+        &mut self,
+        class: Class,
+        caller: CallerId,
+        request: RequestId,
+    ) -> Vec<Waiter> {
+        let mut left = Vec::new();
+        for queue in self.pools.iter_mut().flat_map(|pool| &mut pool.queues) {
+            let is_its = |ticket: &Waiting| {
+                ticket.class == class && ticket.caller == caller && ticket.line.request == request
+            };
+            let first = queue
+                .iter()
+                .filter(|(ticket, waiter)| is_its(ticket) && waiter.turn == Priority::First);
+            let tickets: Vec<_> = first.map(|(ticket, _)| ticket).collect();
+            left.extend(
+                tickets
+                    .into_iter()
+                    .filter_map(|ticket| queue.remove(ticket)),
+            );
+        }
+        left
+    }
+
+    /// A call has ended. True when its model's breaker has opened by it.
+    pub fn finish(
+        &mut self,
+        stake: &CallCharge,
+        holds: Option<HeldResources>,
+        report: &CallReport,
+        now: Instant,
+    ) -> bool {
+        let CallCharge {
+            model,
+            caller,
+            guess,
+            guessed,
+            began,
+            ..
+        } = stake;
+        let used = match report.spent {
+            UsageReport::Nothing => Charge::default(),
+            UsageReport::Unknown => charge(model, *guess),
+            UsageReport::Tokens(usage) => charge(
+                model,
+                TokenEstimate {
+                    input: usage.input_tokens,
+                    output: usage.output_tokens,
+                },
+            ),
+        };
+        if let Some(own) = self.callers.get_mut(caller) {
+            own.settle(charge(model, *guess), used, now);
+        }
+        let (opened, may_change, is_crowded) = {
+            let mut known = model.known();
+            if let UsageReport::Tokens(usage) = report.spent
+                && *guessed > 0
+            {
+                known
+                    .estimate
+                    .learn(*guessed, usage.input_tokens, usage.output_tokens);
+            }
+            let was_closed = known.breaker.state(now) == breaker::State::Closed;
+            let health = known.breaker.discount_short_timeout(report.health, now);
+            let opened = known.breaker.record(health, *began, now);
+            let is_crowded = match (report.health, health) {
+                // The caller was impatient.
+                (Health::Timeout { .. }, Health::Neutral) => false,
+                (Health::Timeout { .. }, _) => known.breaker.is_slow(now),
+                _ => report.is_crowded,
+            };
+            (opened, !was_closed, is_crowded)
+        };
+        if let Some(pool) = self.pools.get_mut(model.pool.0) {
+            pool.provider
+                .learn(stake, used.tokens, report, is_crowded, now);
+            // Before anyone else may go out.
+            drop(holds);
+            let may_be_paused =
+                (report.pause.is_some() || report.is_refused) && pool.provider.is_any_paused(now);
+            if may_be_paused || opened {
+                pool.deny_over_budget(now);
+            }
+            if may_change && let Some(queue) = pool.queues.get_mut(model.queue) {
+                queue.unpark_lines(|line| line.model == model.id);
+            }
+        }
+        if self
+            .callers
+            .get(caller)
+            .is_some_and(Caller::has_waiting_items)
+        {
+            self.unpark_caller(*caller);
+        }
+        opened
+    }
+
+    /// Gives out what can go out now, a slot to each pool in turn. Returns when to look again, if time alone will help.
+    pub fn dispatch(&mut self, now: Instant, shared: &Arc<Shared>) -> Option<Instant> {
+        self.wake(now);
+        let mut next = None::<Instant>;
+        let mut sooner = |at: Instant| next = Some(next.map_or(at, |earlier| earlier.min(at)));
+        let mut idle = 0;
+        while idle < self.queues.len() {
+            let turn = self.turn % self.queues.len();
+            self.turn = turn + 1;
+            idle += 1;
+            let Some((at, number)) = self.queues.get(turn).copied() else {
+                break;
+            };
+            let Some(PoolState { provider, queues }) = self.pools.get_mut(at) else {
+                break;
+            };
+            let Some(queue) = queues.get_mut(number).filter(|queue| !queue.is_idle()) else {
+                continue;
+            };
+            let (callers, wakes, slots) = (&mut self.callers, &mut self.wakes, &self.slots);
+            let (counts_tokens, largest) = (
+                provider.counts_tokens(),
+                provider.largest().unwrap_or(u64::MAX),
+            );
+            let served = queue.next(|caller, waiter| {
+                // By what is known now, which may be more than when it entered.
+                let guess = waiter
+                    .model
+                    .estimate(waiter.guessed, waiter.max_output)
+                    .at_most(largest);
+                let Waiter {
+                    model,
+                    guessed,
+                    turn,
+                    is_first_try,
+                    refused,
+                    ..
+                } = waiter;
+                let asked = GrantRequest {
+                    model,
+                    turn: *turn,
+                    is_first_try: *is_first_try,
+                    guess,
+                    refused: *refused,
+                };
+                let granted = provider.grant(&asked, callers.get_mut(&caller), slots, now);
+                if let Err(Refusal::Line(_) | Refusal::Everyone(_)) = &granted
+                    && let Some(denied) =
+                        denial_if_over_budget(provider, model, waiter.patience, *refused, now)
+                {
+                    return Decision::Reject(Err(denied));
+                }
+                match granted {
+                    Ok((holds, key)) => {
+                        let cost = if counts_tokens {
+                            guess.total().max(1)
+                        } else {
+                            1
+                        };
+                        let stake = CallCharge {
+                            key,
+                            model: Arc::clone(model),
+                            caller,
+                            guess,
+                            guessed: *guessed,
+                            began: now,
+                        };
+                        Decision::Take(Ok((holds, stake)), cost)
+                    }
+                    Err(Refusal::Denied(denied)) => Decision::Reject(Err(denied)),
+                    Err(Refusal::Model) => Decision::Stop,
+                    Err(Refusal::Line(until)) => {
+                        wakes.extend(
+                            until.map(|until| (until, Wake::Model(PoolId(at), waiter.model.id))),
+                        );
+                        Decision::ParkLine
+                    }
+                    Err(Refusal::Caller(until)) => {
+                        wakes.extend(until.map(|until| (until, Wake::Caller(caller))));
+                        Decision::ParkCaller
+                    }
+                    Err(Refusal::Everyone(until)) => {
+                        until.into_iter().for_each(&mut sooner);
+                        Decision::Stop
+                    }
+                }
+            });
+            let Some((waiter, served)) = served else {
+                continue;
+            };
+            idle = 0;
+            let flying = waiter.flying.upgrade().unwrap_or_default();
+            let answer =
+                served.map(|(holds, stake)| Permit::new(holds, stake, flying, Arc::clone(shared)));
+            if let Err(Ok(permit)) = waiter.answer.send(answer) {
+                self.unclaimed.push(permit);
+            }
+        }
+        if let Some((at, _)) = self.wakes.first() {
+            sooner(*at);
+        }
+        next
+    }
+
+    /// Unparks what has waited for this moment.
+    fn wake(&mut self, now: Instant) {
+        while let Some((_, wake)) = self.wakes.first().copied().filter(|(at, _)| *at <= now) {
+            self.wakes.pop_first();
+            match wake {
+                Wake::Caller(caller) => self.unpark_caller(caller),
+                Wake::Model(pool, model) => {
+                    for queue in self
+                        .pools
+                        .get_mut(pool.0)
+                        .into_iter()
+                        .flat_map(|pool| &mut pool.queues)
+                    {
+                        queue.unpark_lines(|line| line.model == model);
+                    }
+                }
+            }
+        }
+    }
+
+    fn unpark_caller(&mut self, caller: CallerId) {
+        for queue in self.pools.iter_mut().flat_map(|pool| &mut pool.queues) {
+            queue.unpark_caller(caller);
+        }
+    }
+
+    /// Permits that could not be handed over; the caller drops them once the lock is free.
+    pub fn take_unclaimed(&mut self) -> Vec<Permit> {
+        std::mem::take(&mut self.unclaimed)
+    }
+}
+
+impl PoolState {
+    /// Whether nothing waits here but what is parked.
+    fn is_idle(&self) -> bool {
+        self.queues.iter().all(Waiters::is_idle)
+    }
+
+    /// Items that wait for this provider.
+    pub fn waiting(&self) -> usize {
+        self.queues.iter().map(Waiters::len).sum()
+    }
+
+    /// Tells those whom a pause or an open breaker keeps waiting for longer than they will.
+    fn deny_over_budget(&mut self, now: Instant) {
+        let Self { provider, queues } = self;
+        for queue in queues {
+            let denied = queue.iter().filter_map(|(ticket, waiter)| {
+                let denied = denial_if_over_budget(
+                    provider,
+                    &waiter.model,
+                    waiter.patience,
+                    waiter.refused,
+                    now,
+                )?;
+                Some((ticket, denied))
+            });
+            let denied: Vec<_> = denied.collect();
+            for (ticket, denied) in denied {
+                if let Some(waiter) = queue.remove(ticket) {
+                    // It may have left at this moment; then there is nobody to tell.
+                    drop(waiter.answer.send(Err(denied)));
+                }
+            }
+        }
+    }
+}
+
+/// What an item is told that will not wait for as long as it would have to.
+fn denial_if_over_budget(
+    provider: &ProviderLimits,
+    model: &Model,
+    patience: WaitBudget,
+    refused: KeySet,
+    now: Instant,
+) -> Option<Denied> {
+    if let Some(until) = provider
+        .paused(refused, now)
+        .filter(|until| !patience.covers_pause(now, *until))
+    {
+        return Some(Denied::Paused { until });
+    }
+    let breaker = &model.known().breaker;
+    match breaker.state(now) {
+        breaker::State::Open { until } if !patience.covers_outage(now, until) => {
+            Some(Denied::CircuitOpen { until })
+        }
+        breaker::State::HalfOpen if patience == WaitBudget::NONE && !breaker.lets_through(now) => {
+            Some(Denied::CircuitOpen {
+                until: now + RETRY_SOON,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// What the client's leaving says of the provider: nothing.
+pub const fn cancelled_report(has_begun: bool) -> CallReport {
+    let spent = if has_begun {
+        UsageReport::Unknown
+    } else {
+        UsageReport::Nothing
+    };
+    CallReport {
+        spent,
+        ..CallReport::new(Health::Neutral)
+    }
+}

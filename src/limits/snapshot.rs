@@ -1,0 +1,319 @@
+//! Every limit as it stands, for `/v1/limits` and the metrics.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::adaptive::Adaptive;
+use super::breaker;
+use super::caller_quota::{QuotaStatus, Window};
+use super::model_limits::Model;
+use super::scheduler::{PoolState, State};
+use super::{CallerId, Limits};
+use crate::types::Usd;
+
+/// One limit as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitSnapshot {
+    pub kind: LimitKind,
+    /// The provider, key, model or caller that it belongs to; `None`: the whole process.
+    pub scope: Option<String>,
+    /// `None`: unlimited.
+    pub limit: Option<u64>,
+    pub in_use: u64,
+    /// `None`: unlimited.
+    pub available: Option<u64>,
+    pub waiting: u64,
+}
+
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKind {
+    Concurrency,
+    RequestsPerMinute,
+    TokensPerMinute,
+    Queue,
+}
+
+/// How the breaker of a model stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerSnapshot {
+    /// `provider/model`.
+    pub model: String,
+    pub state: BreakerState,
+    /// Until a call is let through to see whether it is better, if it is open.
+    pub opens_in: Option<Duration>,
+    /// Whether it has metrics of its own: not those beyond the first hundred, which only callers have named.
+    pub has_metrics: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+/// How the retry budget of a provider stands: the last ten seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryBudgetSnapshot {
+    pub provider: String,
+    pub used: u32,
+    pub allowed: u32,
+}
+
+impl Limits {
+    /// Every limit as it stands now.
+    #[must_use]
+    pub fn readings(&self) -> Vec<LimitSnapshot> {
+        self.0.lock().readings(Instant::now())
+    }
+
+    /// The breakers of the models that were asked so far.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<BreakerSnapshot> {
+        self.0.lock().breakers(Instant::now())
+    }
+
+    /// The retry budget of each provider.
+    #[must_use]
+    pub fn retries(&self) -> Vec<RetryBudgetSnapshot> {
+        let now = Instant::now();
+        let mut state = self.0.lock();
+        let budgets = state.pools.iter_mut().map(|PoolState { provider, .. }| {
+            let (used, allowed) = provider.retries.usage(now);
+            RetryBudgetSnapshot {
+                provider: provider.name.clone(),
+                used,
+                allowed,
+            }
+        });
+        budgets.collect()
+    }
+
+    /// The budget of each caller that has one: its name, what a day allows, and what is spent or reserved.
+    #[must_use]
+    pub fn budgets(&self) -> Vec<(String, Usd, Usd)> {
+        let (now, state) = (Instant::now(), self.0.lock());
+        let budgets = state
+            .callers
+            .values()
+            .filter(|caller| !caller.is_gone())
+            .filter_map(|caller| {
+                let (limit, spent) = caller.quota_status(now).budget?;
+                Some((caller.quota.name.clone(), limit, spent))
+            });
+        budgets.collect()
+    }
+
+    /// How a caller stands; `None`: it has no quota.
+    #[must_use]
+    pub fn standing(&self, caller: CallerId) -> Option<QuotaStatus> {
+        let state = self.0.lock();
+        state
+            .callers
+            .get(&caller)
+            .filter(|own| !own.is_gone())
+            .map(|own| own.quota_status(Instant::now()))
+    }
+}
+
+impl State {
+    /// As a result names it: `provider/model`.
+    pub fn name_of(&self, model: &Arc<Model>) -> String {
+        let found = self
+            .models
+            .iter()
+            .find(|(_, known)| Arc::ptr_eq(known, model));
+        let provider = self
+            .pools
+            .get(model.pool().0)
+            .map_or("", |pool| pool.provider.name.as_str());
+        format!("{provider}/{}", found.map_or("?", |((_, name), _)| name))
+    }
+
+    fn breakers(&self, now: Instant) -> Vec<BreakerSnapshot> {
+        let named = self.models.iter().map(|((pool, name), model)| {
+            let provider = self
+                .pools
+                .get(pool.0)
+                .map_or("", |pool| pool.provider.name.as_str());
+            let (state, opens_in) = match model.known().breaker.state(now) {
+                breaker::State::Closed => (BreakerState::Closed, None),
+                breaker::State::Open { until } => (BreakerState::Open, Some(until - now)),
+                breaker::State::HalfOpen => (BreakerState::HalfOpen, None),
+            };
+            BreakerSnapshot {
+                model: format!("{provider}/{name}"),
+                state,
+                opens_in,
+                has_metrics: model.has_metrics(),
+            }
+        });
+        named.collect()
+    }
+
+    fn readings(&self, now: Instant) -> Vec<LimitSnapshot> {
+        let waiting: usize = self.pools.iter().map(PoolState::waiting).sum();
+        let mut readings = vec![
+            reading(
+                LimitKind::Concurrency,
+                None,
+                Some(self.config.max_concurrency),
+                self.in_flight(),
+                waiting,
+            ),
+            reading(
+                LimitKind::Queue,
+                None,
+                Some(self.config.max_queue),
+                self.queued(),
+                waiting,
+            ),
+        ];
+        for pool in &self.pools {
+            pool.read(now, &mut readings);
+        }
+        for ((_, name), model) in &self.models {
+            if let Some(limit) = model.terms.max_in_flight {
+                let provider = self
+                    .pools
+                    .get(model.pool().0)
+                    .map_or("", |pool| pool.provider.name.as_str());
+                let scope = Some(format!("{provider}/{name}"));
+                readings.push(reading(
+                    LimitKind::Concurrency,
+                    scope,
+                    Some(limit),
+                    model.in_flight.now(),
+                    0,
+                ));
+            }
+        }
+        for caller in self.callers.values().filter(|caller| !caller.is_gone()) {
+            let scope = || Some(format!("caller:{}", caller.quota.name));
+            if let Some(limit) = caller.quota.max_in_flight {
+                readings.push(reading(
+                    LimitKind::Concurrency,
+                    scope(),
+                    Some(limit.get() as usize),
+                    caller.in_flight.now(),
+                    0,
+                ));
+            }
+            let standing = caller.quota_status(now);
+            for (kind, window) in [
+                (LimitKind::RequestsPerMinute, standing.requests),
+                (LimitKind::TokensPerMinute, standing.tokens),
+            ] {
+                readings
+                    .extend(window.map(|window| window_reading(kind, scope(), Some(window), 0)));
+            }
+            if let Some(room) = caller.quota.room() {
+                let queued = caller.admitted.saturating_sub(caller.in_flight.now());
+                readings.push(reading(
+                    LimitKind::Queue,
+                    scope(),
+                    Some(room),
+                    queued,
+                    queued,
+                ));
+            }
+        }
+        readings
+    }
+}
+
+impl PoolState {
+    fn read(&self, now: Instant, readings: &mut Vec<LimitSnapshot>) {
+        let (provider, waiting) = (&self.provider, self.waiting());
+        let is_lowered = provider.adaptive.as_ref().is_some_and(Adaptive::is_lowered);
+        if provider.max_in_flight.is_some() || is_lowered {
+            let scope = Some(provider.name.clone());
+            readings.push(reading(
+                LimitKind::Concurrency,
+                scope,
+                provider.limit(),
+                provider.in_flight.now(),
+                waiting,
+            ));
+        }
+        let is_only = provider.keys.len() == 1;
+        for (number, key) in (1..).zip(&provider.keys) {
+            let scope = || {
+                Some(if is_only {
+                    provider.name.clone()
+                } else {
+                    format!("{}#{number}", provider.name)
+                })
+            };
+            let is_paused = key.paused(now).is_some();
+            let requests = key.requests.as_ref().map(|bucket| {
+                let available = u64::from(bucket.available(now));
+                let debt = u64::from(bucket.rate().burst.get()).saturating_sub(available);
+                let left = if is_paused { 0 } else { available };
+                Window {
+                    limit: bucket.rate().per_minute.get().into(),
+                    left,
+                    reset: Duration::ZERO,
+                    debt,
+                }
+            });
+            let tokens = key.tokens.as_ref().map(|bucket| {
+                let left = if is_paused { 0 } else { bucket.available(now) };
+                Window {
+                    limit: bucket.per_minute().get().into(),
+                    left,
+                    reset: Duration::ZERO,
+                    debt: bucket.in_use(now),
+                }
+            });
+            readings.push(window_reading(
+                LimitKind::RequestsPerMinute,
+                scope(),
+                requests,
+                waiting,
+            ));
+            if tokens.is_some() {
+                readings.push(window_reading(
+                    LimitKind::TokensPerMinute,
+                    scope(),
+                    tokens,
+                    waiting,
+                ));
+            }
+        }
+    }
+}
+
+fn window_reading(
+    kind: LimitKind,
+    scope: Option<String>,
+    window: Option<Window>,
+    waiting: usize,
+) -> LimitSnapshot {
+    LimitSnapshot {
+        kind,
+        scope,
+        limit: window.map(|window| window.limit),
+        in_use: window.map_or(0, |window| window.debt),
+        available: window.map(|window| window.left),
+        waiting: waiting as u64,
+    }
+}
+
+fn reading(
+    kind: LimitKind,
+    scope: Option<String>,
+    limit: Option<usize>,
+    in_use: usize,
+    waiting: usize,
+) -> LimitSnapshot {
+    LimitSnapshot {
+        kind,
+        scope,
+        limit: limit.map(|n| n as u64),
+        in_use: in_use as u64,
+        available: limit.map(|n| n.saturating_sub(in_use) as u64),
+        waiting: waiting as u64,
+    }
+}

@@ -1,0 +1,357 @@
+//! One pass over an answer, which finds the pieces that may be the JSON meant.
+//!
+//! Every reading continues behind what it read, so the pass is linear; where a broken piece has to be read twice, a budget keeps it so.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::bracket_recovery::next_member;
+use super::cursor::{Cursor, is_space};
+use super::quote;
+use super::reasoning::{self, ReasoningTag};
+use super::repair::{self, Repairs};
+use super::scan_result::{Candidate, Found};
+use super::tolerant_parser::{self, Broken, ParseFault, RepairedValue, Words};
+use crate::types::StrictJson;
+
+/// Bytes that may be read for each byte of the text, beside the pass itself.
+const BUDGET_PER_BYTE: usize = 8;
+
+/// White space before the JSON that begins a text, in bytes.
+const LEADING_SPACE: usize = 1024;
+
+/// Values that are read from one answer, strictly and tolerantly each: a value takes 80 bytes of memory, and two of the text.
+pub const MAX_VALUES: usize = 1_000_000;
+
+/// Whether strict JSON of this text could hold more values than are read.
+pub fn holds_too_many_values(text: &str) -> bool {
+    // Each value but the first follows one of these.
+    text.len() > MAX_VALUES
+        && memchr::memchr3_iter(b',', b'[', b'{', text.as_bytes())
+            .nth(MAX_VALUES)
+            .is_some()
+}
+
+/// Finds the candidates in `text`, which is not strict JSON as a whole.
+pub fn scan(text: &str) -> Found {
+    let budget = text
+        .len()
+        .saturating_mul(BUDGET_PER_BYTE)
+        .saturating_add(1024);
+    let mut scan = Scan {
+        text,
+        at: 0,
+        body: 0,
+        fence: None,
+        budget,
+        room: MAX_VALUES,
+        found: Found::default(),
+    };
+    while scan.step() {}
+    scan.end_of_fence(text.len());
+    if scan.found.list.is_empty() && scan.found.cut.is_none() && !scan.found.in_reasoning {
+        scan.scalar(scan.body..text.len());
+    }
+    if !scan.found.fault_was_json && !text.trim_start().starts_with(['{', '[']) {
+        scan.found.fault = None; // a bracket in prose is no broken JSON
+    }
+    scan.found.body = scan.body;
+    scan.found
+}
+
+struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+    /// Where the text begins that is not reasoning.
+    body: usize,
+    /// Where the content of the open code fence begins, and how many candidates there were before it.
+    fence: Option<(usize, usize)>,
+    budget: usize,
+    /// Values that may still be read tolerantly.
+    room: usize,
+    found: Found,
+}
+
+impl Scan<'_> {
+    /// Goes on to the next place of interest and past it; false at the end.
+    fn step(&mut self) -> bool {
+        let rest = self.rest();
+        let Some(next) = rest
+            .bytes()
+            .position(|byte| matches!(byte, b'{' | b'[' | b'<' | b'`' | b'~'))
+        else {
+            return false;
+        };
+        self.at += next;
+        let rest = self.rest();
+        if let Some(mark) = reasoning::mark_at(rest) {
+            return self.mark(mark);
+        }
+        match rest.as_bytes().first() {
+            Some(b'{' | b'[') => self.candidate(),
+            Some(b'`' | b'~') => {
+                self.fence_line();
+                true
+            }
+            _ => {
+                self.at += 1;
+                true
+            }
+        }
+    }
+
+    fn rest(&self) -> &str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn mark(&mut self, mark: ReasoningTag) -> bool {
+        self.found.reasoning = true;
+        match mark {
+            ReasoningTag::Opening { length, closing } => {
+                let end = reasoning::end_of(
+                    self.text.get(self.at + length..).unwrap_or_default(),
+                    closing,
+                );
+                let Some(end) = end else {
+                    self.found.in_reasoning = true;
+                    return false;
+                };
+                self.at += length + end;
+            }
+            // Its opening mark was in the prompt: all before it is reasoning.
+            ReasoningTag::Closing { length } => {
+                self.found.forget();
+                self.fence = None;
+                self.at += length;
+            }
+        }
+        if self.found.list.is_empty() {
+            self.body = self.at;
+        }
+        true
+    }
+
+    /// A word without quotes is meant as one where the JSON begins the text, or a block of code.
+    fn words(&self, start: usize) -> Words {
+        let before = |from: usize| self.text.get(from..start).unwrap_or_default();
+        let begins_block = self.fence.is_some_and(|(line, count)| {
+            count == self.found.list.len() && before(line).chars().all(is_space)
+        });
+        if begins_block
+            || (before(self.body).len() < LEADING_SPACE && before(self.body).chars().all(is_space))
+        {
+            Words::Elements
+        } else {
+            Words::Prose
+        }
+    }
+
+    /// Reads the object or array here; false if the text ends within it.
+    fn candidate(&mut self) -> bool {
+        let start = self.at;
+        let mut strict = serde_json::Deserializer::from_str(self.rest()).into_iter::<StrictJson>();
+        if let Some(Ok(StrictJson(value))) = strict.next() {
+            let end = start + strict.byte_offset();
+            return match self.longer(start, end) {
+                Some(mended) => self.keep(mended.value, start..mended.end, Some(mended.repairs)),
+                None => self.budget > 0 && self.keep(value, start..end, None),
+            };
+        }
+        match tolerant_parser::read(self.text, start, self.words(start), &mut self.room) {
+            Ok(mended) => self.keep(mended.value, start..mended.end, Some(mended.repairs)),
+            Err(broken) if broken.fault.cut => {
+                self.found.cut = Some(start);
+                self.left_open(start, broken);
+                false
+            }
+            Err(broken) => self.skip_broken(start, broken),
+        }
+    }
+
+    /// `{"a": "use "}" here"}`, `{"a": 1}, "b": 2}`: what looks whole up to `end` may have ended in the middle.
+    fn longer(&mut self, start: usize, end: usize) -> Option<RepairedValue> {
+        let behind = Cursor::new(self.text, end);
+        (behind.peek() == Some('"') || next_member(behind).is_some()).then_some(())?;
+        let read = tolerant_parser::read(self.text, start, self.words(start), &mut self.room);
+        let reached = match &read {
+            Ok(mended) => mended.end,
+            Err(broken) => broken.reached,
+        };
+        let within_budget = self.spend(reached.saturating_sub(start));
+        read.ok().filter(|mended| within_budget && mended.end > end)
+    }
+
+    /// `repairs`: of a mended value.
+    fn keep(&mut self, value: Value, span: Range<usize>, repairs: Option<Repairs>) -> bool {
+        self.at = span.end;
+        // {"a": 1}, "b": 2}: a bracket too many. The value lacks the rest.
+        let after = Cursor::new(self.text, span.end);
+        let has_more = next_member(after).is_some();
+        // {"a": {"b": [1}, "c": 2}}: the bracket was missing elsewhere, so what is in what is not certain.
+        let is_doubtful = repairs.as_ref().is_some_and(|repairs| {
+            let is_twofold = repairs.has_duplicate()
+                && (repairs.has(repair::NO_BRACKET) || repairs.has(repair::NO_QUOTE));
+            is_twofold || repairs.has(repair::NO_BRACKET) && goes_on(after)
+        });
+        if has_more || is_doubtful {
+            let fault = ParseFault::new(
+                span.end,
+                "more members or brackets follow behind the closing bracket",
+            );
+            return self.skip_to_close(span.end, 1, fault) && self.spend(span.len());
+        }
+        let is_strict = repairs.is_none();
+        let candidate = Candidate {
+            value,
+            span,
+            body: self.body,
+            repairs: repairs.unwrap_or_default(),
+            is_strict,
+        };
+        self.found.list.push(candidate);
+        true
+    }
+
+    /// Goes on behind a piece that cannot be read. What is inside broken JSON is no answer; what is behind a bracket in prose may be.
+    fn skip_broken(&mut self, start: usize, broken: Broken) -> bool {
+        let within_budget = self.spend(broken.reached.saturating_sub(start));
+        if broken.was_json {
+            let fault = broken.fault;
+            self.left_open(start, broken);
+            return self.skip_to_close(start, 0, fault) && within_budget;
+        }
+        self.found.note(broken.fault, false);
+        self.at = broken.fault.at.max(start + 1);
+        within_budget
+    }
+
+    /// Keeps an object without its end, and what any value without its end lacks, if it is all that there is.
+    fn left_open(&mut self, start: usize, broken: Broken) {
+        let is_only = self.found.list.is_empty() && !self.found.fault_was_json;
+        let is_data = broken.was_json || self.words(start) == Words::Elements;
+        self.found.ending = broken.ending.filter(|_| is_only && is_data);
+        let span = start..broken.fault.at;
+        self.found.left_open = broken
+            .left_open
+            .filter(|_| is_only)
+            .map(|left_open| (span, left_open));
+    }
+
+    /// Goes on behind the bracket that brings `depth` to 0, counted from `from`; if there is none, behind the paragraph.
+    fn skip_to_close(&mut self, from: usize, depth: usize, fault: ParseFault) -> bool {
+        self.found.note(fault, true);
+        let rest = self.text.get(from..).unwrap_or_default();
+        // A bracket before the fault was one in a string that could be read, but not by this simple count.
+        let closed = closing_bracket(rest, depth).filter(|&length| from + length > fault.at);
+        let (length, cost) = if let Some(length) = closed {
+            (length, length)
+        } else {
+            let behind = self.text.get(fault.at.max(from)..).unwrap_or_default();
+            let ends = ["\n\n", "\n\r\n", "\n```", "\n~~~"]
+                .iter()
+                .filter_map(|end| behind.find(end));
+            let end = ends
+                .chain(reasoning::first_closing(behind))
+                .min()
+                .unwrap_or(behind.len());
+            (rest.len() - behind.len() + end, rest.len())
+        };
+        self.at = from + length.max(1);
+        self.spend(cost)
+    }
+
+    /// False if too much of the text was read again and again.
+    fn spend(&mut self, bytes: usize) -> bool {
+        self.budget = self.budget.saturating_sub(bytes);
+        if self.budget == 0 {
+            let fault = ParseFault::new(self.at, "there are too many broken pieces before this");
+            self.found.forget();
+            self.found.note(fault, true);
+            self.fence = None;
+        }
+        self.budget > 0
+    }
+
+    /// A code fence begins or ends a block; any other run of its characters is prose.
+    fn fence_line(&mut self) {
+        let mut cursor = Cursor::new(self.text, self.at);
+        let line_start = self
+            .text
+            .get(..self.at)
+            .unwrap_or_default()
+            .trim_end_matches(' ');
+        let mark = cursor.peek();
+        let length = cursor.skip_while(|c| Some(c) == mark).len();
+        let is_fence = length >= 3 && (line_start.is_empty() || line_start.ends_with('\n'));
+        if is_fence && !self.end_of_fence(self.at) {
+            let line = cursor
+                .rest()
+                .find('\n')
+                .map_or(self.text.len(), |end| cursor.at() + end);
+            self.fence = Some((line, self.found.list.len()));
+        }
+        self.at = cursor.at();
+    }
+
+    /// A block without an object or array may hold a scalar. False if none was open.
+    fn end_of_fence(&mut self, end: usize) -> bool {
+        let Some((start, count)) = self.fence.take() else {
+            return false;
+        };
+        if count == self.found.list.len() && self.found.cut.is_none() {
+            self.scalar(start..end);
+        }
+        true
+    }
+
+    fn scalar(&mut self, range: Range<usize>) {
+        let text = self.text.get(range.clone()).unwrap_or_default();
+        let trimmed = text.trim_matches(is_space);
+        if let Ok(value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_))) =
+            serde_json::from_str(trimmed)
+        {
+            let start = range.start + (text.len() - text.trim_start_matches(is_space).len());
+            let span = start..start + trimmed.len();
+            self.found.list.push(Candidate {
+                value,
+                span,
+                body: self.body,
+                repairs: Repairs::default(),
+                is_strict: true,
+            });
+        }
+    }
+}
+
+/// More of some JSON follows.
+fn goes_on(mut behind: Cursor<'_>) -> bool {
+    behind.skip_while(is_space);
+    let is_fence = behind.rest().starts_with("```");
+    behind.peek().is_some_and(|c| {
+        matches!(c, '}' | ']' | '{' | '[' | ',') || quote::is_quote(c) && !is_fence
+    })
+}
+
+/// The byte behind the bracket that brings `depth` back to 0, strings in double quotes left out.
+fn closing_bracket(text: &str, mut depth: usize) -> Option<usize> {
+    let mut in_string = false;
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'\n' => in_string = false,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}

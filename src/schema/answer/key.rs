@@ -1,0 +1,122 @@
+//! Keys, with the quotes, colons and commas that are missing or too many around them.
+
+use super::cursor::{Cursor, is_elision};
+use super::quote::{self, QuoteContext};
+use super::repair;
+use super::tolerant_parser::{LEFT_OUT, ParseFault, Reader, Words};
+
+impl<'t> Reader<'t> {
+    /// `"a": 1, COMMENT "b": 2`: a word in capitals where a key in quotes begins, or the object ends.
+    pub(super) fn stray_word(&mut self) {
+        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
+        let word = ahead.skip_while(|c| c.is_ascii_uppercase() || c == '_');
+        let has_space = !ahead.skip_while(char::is_whitespace).is_empty();
+        if word.len() > 2
+            && has_space
+            && (ahead.peek() == Some('}') || quote::begins_quoted_key(ahead))
+        {
+            self.repairs.note(repair::STRAY);
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+        }
+    }
+
+    /// A key and the colon behind it.
+    pub(super) fn name(&mut self) -> Result<String, ParseFault> {
+        let mut key = self.key()?;
+        if self.opens_value(&key) {
+            key.truncate(key.trim_end().len() - 1);
+            return Ok(key);
+        }
+        self.trivia()?;
+        self.colon()?;
+        Ok(key)
+    }
+
+    /// `{"a:"x"}`: the quote behind the colon is the one before the value. Goes back to it.
+    fn opens_value(&mut self, key: &str) -> bool {
+        let quote = self.cursor.previous().filter(|&c| quote::is_quote(c));
+        let is_opening = key.trim_end().len() > 1
+            && key.trim_end().ends_with(':')
+            && self.cursor.peek().is_some_and(char::is_alphanumeric);
+        let Some(quote) = quote.filter(|_| is_opening) else {
+            return false;
+        };
+        self.repairs.note(repair::NO_QUOTE);
+        self.was_json = true;
+        self.cursor = Cursor::new(self.cursor.whole(), self.cursor.at() - quote.len_utf8());
+        true
+    }
+
+    fn key(&mut self) -> Result<String, ParseFault> {
+        let at = self.cursor.at();
+        let rest = self.cursor.rest();
+        if is_elision(rest) {
+            return Err(ParseFault::new(at, LEFT_OUT));
+        }
+        if self.cursor.peek().is_some_and(quote::is_quote) && !rest.starts_with("```") {
+            return self.string(QuoteContext::Key);
+        }
+        let mut key = self.cursor.skip_while(quote::is_bare_key);
+        if self.cursor.is_at_end() {
+            return Err(ParseFault::cut(at));
+        }
+        if self.cursor.peek() == Some(' ') && !key.is_empty() {
+            key = self.spaced_key(key);
+        } else if self.cursor.peek() == Some('"')
+            && !key.is_empty()
+            && self.has_colon_behind_quote()
+        {
+            self.cursor.bump();
+        }
+        if key.is_empty() {
+            return Err(ParseFault::new(
+                at,
+                "expected a key in double quotes or '}'",
+            ));
+        }
+        self.repairs.note(repair::BARE_KEY);
+        Ok(key.to_owned())
+    }
+
+    /// `Some key: 1`, up to the colon that has to come; the first word alone if none does.
+    fn spaced_key(&mut self, first: &'t str) -> &'t str {
+        let start = self.cursor.at() - first.len();
+        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
+        ahead.skip_while(|c| quote::is_bare_key(c) || c == ' ');
+        if ahead.peek() != Some(':') {
+            return first;
+        }
+        self.cursor
+            .skip_while(|c| quote::is_bare_key(c) || c == ' ');
+        self.cursor.since(start).trim_end()
+    }
+
+    /// `b": 1`: only the opening quote of a key is missing.
+    fn has_colon_behind_quote(&self) -> bool {
+        let mut ahead = self.cursor.window(quote::LOOKAHEAD);
+        ahead.bump();
+        ahead.trivia();
+        ahead.peek() == Some(':')
+    }
+
+    fn colon(&mut self) -> Result<(), ParseFault> {
+        let at = self.cursor.at();
+        if self.cursor.eat("=>") || self.cursor.eat("=") {
+            self.repairs.note(repair::COLON);
+        } else if self.cursor.is_at_end() {
+            return Err(ParseFault::cut(at));
+        } else if self
+            .cursor
+            .previous()
+            .is_some_and(|c| quote::is_quote(c) || c.is_whitespace())
+            && self.words == Words::Elements
+            && quote::begins_value(self.cursor)
+        {
+            self.repairs.note(repair::COLON);
+        } else if !self.cursor.eat(":") {
+            return Err(ParseFault::new(at, "expected ':' after a key"));
+        }
+        self.was_json = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,432 @@
+//! The tolerant reader: objects and arrays as a person would read them. It mends, and says so, or fails. What the text leaves open
+//! is broken; where only braces are missing, it is told as [`LeftOpen`].
+
+use serde_json::{Map, Value};
+
+use super::completion::{Completion, IncompleteToken};
+use super::cursor::{Cursor, is_elision, is_space};
+use super::quote::{self, QuoteContext};
+use super::repair::{self, Repairs};
+
+/// Levels of nesting, as in `serde_json` (its recursion limit of 128 allows 127).
+pub const MAX_DEPTH: usize = 127;
+
+pub const LEFT_OUT: &str = "\"...\" stands for something that was left out";
+
+pub const TOO_DEEP: &str = "it is nested more than 127 levels deep";
+const ENDS_EARLY: &str = "the code block ends before the JSON is closed";
+
+/// A value that was read, where it ends, and what was mended in it.
+pub struct RepairedValue {
+    pub value: Value,
+    pub end: usize,
+    pub repairs: Repairs,
+}
+
+/// Why a text is not a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParseFault {
+    pub at: usize,
+    pub message: &'static str,
+    /// The text ended first.
+    pub cut: bool,
+}
+
+impl ParseFault {
+    pub fn new(at: usize, message: &'static str) -> Self {
+        Self {
+            at,
+            message,
+            cut: false,
+        }
+    }
+
+    pub fn cut(at: usize) -> Self {
+        Self {
+            at,
+            message: "the text ends here",
+            cut: true,
+        }
+    }
+
+    /// The same; where the text ended first, told with the place where the value begins that it ends in.
+    pub fn of_what_began_at(self, start: usize) -> Self {
+        if self.cut { Self::cut(start) } else { self }
+    }
+}
+
+/// A failed reading.
+pub struct Broken {
+    pub fault: ParseFault,
+    /// How far the reader came.
+    pub reached: usize,
+    /// It was meant as JSON (a quoted string or a key was read), so what is inside it is no answer of its own.
+    pub was_json: bool,
+    /// Nothing is wrong but that the text ends before some objects are closed.
+    pub left_open: Option<Box<UnclosedPolicy>>,
+    /// The text ended first; what it lacks.
+    pub ending: Option<Completion>,
+}
+
+/// An object of which only closing braces are missing: the text ends behind a member that is whole, and within no array.
+pub struct UnclosedPolicy {
+    pub value: Value,
+    /// How many objects are open: the outermost, its last member, and so on.
+    pub levels: usize,
+    pub repairs: Repairs,
+}
+
+/// What a word without quotes is outside of all objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// `[sic]`: what is in brackets within a sentence.
+    Prose,
+    /// `[red, blue]` at the start of the text or of a block of code: an element, where there is more than one.
+    Elements,
+}
+
+/// Reads the object or array that begins at `at`. `room` is how many values there may be, and is less by those that were read.
+pub fn read(
+    text: &str,
+    at: usize,
+    words: Words,
+    room: &mut usize,
+) -> Result<RepairedValue, Broken> {
+    let mut reader = Reader::new(text, at, words, room);
+    let read = reader.value(QuoteContext::Element);
+    let (end, levels) = (reader.cursor.at(), reader.left_open);
+    let ending = read.as_ref().err().and_then(|&fault| reader.ending(fault));
+    let (repairs, was_json) = (reader.repairs, reader.was_json);
+    match read {
+        Ok(value) if levels > 0 => {
+            let left_open = Some(Box::new(UnclosedPolicy {
+                value,
+                levels,
+                repairs,
+            }));
+            let is_cut = text
+                .get(end..)
+                .unwrap_or_default()
+                .trim_matches(is_space)
+                .is_empty();
+            let ending = is_cut.then(|| Completion {
+                keep: end,
+                rest: "}".repeat(levels),
+            });
+            let fault = if is_cut {
+                ParseFault::cut(end)
+            } else {
+                ParseFault::new(end, ENDS_EARLY)
+            };
+            Err(Broken {
+                fault,
+                reached: end,
+                was_json,
+                left_open,
+                ending,
+            })
+        }
+        Ok(value) => Ok(RepairedValue {
+            value,
+            end,
+            repairs,
+        }),
+        Err(fault) => Err(Broken {
+            fault,
+            reached: end,
+            was_json,
+            left_open: None,
+            ending,
+        }),
+    }
+}
+
+/// The one string that `text` is as a whole, in quotes of any kind, or several that are added up.
+pub fn read_string(text: &str) -> Option<String> {
+    let mut room = 1;
+    let mut reader = Reader::new(text, 0, Words::Prose, &mut room);
+    let string = reader.joined(QuoteContext::Element).ok()?;
+    reader.cursor.is_at_end().then_some(string)
+}
+
+pub(super) struct Reader<'a> {
+    pub(super) cursor: Cursor<'a>,
+    pub(super) repairs: Repairs,
+    room: &'a mut usize,
+    pub(super) words: Words,
+    pub(super) depth: usize,
+    /// The brackets open around the cursor, the innermost in the lowest bit: 1 for an object. As many as there are levels.
+    pub(super) open: u128,
+    /// Objects open around the cursor.
+    pub(super) in_objects: usize,
+    /// Objects that the text ends in.
+    left_open: usize,
+    /// The member that was begun last.
+    pub(super) begun: Option<IncompleteToken>,
+    /// Where the white space and the comments begin in which the text ends.
+    pub(super) trailing: Option<usize>,
+    /// The outermost object went on behind its closing brace.
+    pub(super) is_reopened: bool,
+    pub(super) was_json: bool,
+    /// Where the end of a block of code in quotes was last looked for.
+    pub(super) fences_sought: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn new(text: &'t str, at: usize, words: Words, room: &'t mut usize) -> Self {
+        let repairs = Repairs::default();
+        Self {
+            cursor: Cursor::new(text, at),
+            repairs,
+            room,
+            words,
+            depth: 0,
+            open: 0,
+            in_objects: 0,
+            left_open: 0,
+            begun: None,
+            trailing: None,
+            is_reopened: false,
+            was_json: false,
+            fences_sought: 0,
+        }
+    }
+
+    fn value(&mut self, place: QuoteContext) -> Result<Value, ParseFault> {
+        let at = self.cursor.at();
+        let Some(left) = self.room.checked_sub(1) else {
+            self.was_json = true;
+            return Err(ParseFault::new(at, "there are too many values"));
+        };
+        *self.room = left;
+        if place == QuoteContext::Member
+            && let Some(text) = self.type_in_braces()
+        {
+            return Ok(Value::String(text));
+        }
+        match self.cursor.peek() {
+            None => Err(ParseFault::cut(at)),
+            Some('{' | '[') if self.depth == MAX_DEPTH => {
+                self.was_json = true;
+                Err(ParseFault::new(at, TOO_DEEP))
+            }
+            Some('{') if self.words == Words::Elements && quote::begins_set(self.cursor) => {
+                self.repairs.note(repair::SET);
+                self.nested(0, |reader| reader.array('}'))
+            }
+            Some('{') => self.nested(1, Self::object),
+            Some('[') => self.nested(0, |reader| reader.array(']')),
+            Some(',' | '}' | ']') => Err(ParseFault::new(at, "a value is missing")),
+            Some(_) if self.cursor.rest().starts_with("```") => {
+                let string = if place == QuoteContext::Member {
+                    self.fenced()
+                } else {
+                    None
+                };
+                string
+                    .map(Value::String)
+                    .ok_or_else(|| ParseFault::new(at, ENDS_EARLY))
+            }
+            Some(c) if quote::is_quote(c) => self.joined(place).map(Value::String),
+            Some(_) if is_elision(self.cursor.rest()) => Err(ParseFault::new(at, LEFT_OUT)),
+            Some(_) => self.scalar(place),
+        }
+    }
+
+    /// A string, or several that are added up: `"a" + "b"`.
+    fn joined(&mut self, place: QuoteContext) -> Result<String, ParseFault> {
+        let mut whole = self.string(place)?;
+        loop {
+            let mut ahead = self.cursor.window(quote::LOOKAHEAD);
+            ahead.trivia();
+            let is_sum = ahead.eat("+");
+            ahead.trivia();
+            if !is_sum || !ahead.peek().is_some_and(quote::is_quote) {
+                return Ok(whole);
+            }
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+            self.repairs.note(repair::JOINED);
+            whole.push_str(&self.string(place)?);
+        }
+    }
+
+    /// `kind`: 1 for an object.
+    fn nested(
+        &mut self,
+        kind: u128,
+        read: impl FnOnce(&mut Self) -> Result<Value, ParseFault>,
+    ) -> Result<Value, ParseFault> {
+        self.cursor.bump();
+        self.depth += 1;
+        self.open = self.open << 1 | kind;
+        let value = read(self)?;
+        self.open >>= 1;
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    /// Reads up to the closing bracket and over it.
+    fn array(&mut self, close: char) -> Result<Value, ParseFault> {
+        let mut items = Vec::new();
+        self.trivia()?;
+        let opened = self.cursor.at();
+        if close == ']' && self.closes_around(close) {
+            return Ok(Value::Array(items));
+        }
+        while self.cursor.peek() != Some(close) {
+            items.push(if self.lacks_brace(close) {
+                self.unopened()?
+            } else {
+                self.value(QuoteContext::Element)?
+            });
+            if close == ']' && self.closes_around(close) {
+                return Ok(Value::Array(items));
+            }
+            self.separator(close)?;
+        }
+        self.cursor.bump();
+        if self.in_objects == 0
+            && matches!(items.as_slice(), [Value::String(_)])
+            && self.repairs.has(repair::BARE_TEXT)
+        {
+            return Err(ParseFault::new(opened, "expected a JSON value"));
+        }
+        Ok(Value::Array(items))
+    }
+
+    /// Reads up to the closing brace and over it.
+    pub(super) fn object(&mut self) -> Result<Value, ParseFault> {
+        self.in_objects += 1;
+        let mut members = Map::new();
+        if self.closes_around('}') {
+            self.in_objects -= 1;
+            return Ok(Value::Object(members));
+        }
+        self.extra_commas()?;
+        self.stray_word();
+        while !self.ends_object(&members) {
+            let name = self.cursor.at();
+            self.begun = Some(IncompleteToken { name, value: None });
+            let key = self.name()?;
+            if self.is_reopened && members.contains_key(&key) {
+                return Err(ParseFault::new(
+                    self.cursor.at(),
+                    "a member that was there before follows behind the closing bracket",
+                ));
+            }
+            self.trivia()?;
+            if !self.cursor.is_at_end() {
+                self.begun = Some(IncompleteToken {
+                    name,
+                    value: Some(self.cursor.at()),
+                });
+            }
+            let value = if matches!(self.cursor.peek(), Some(',' | '}')) {
+                self.repairs.note(repair::NO_VALUE);
+                Value::Null
+            } else {
+                self.value(QuoteContext::Member)?
+            };
+            if members.contains_key(&key) {
+                self.repairs.note_duplicate(&key);
+            }
+            let is_new = members.insert(key, value).is_none();
+            if is_new && self.is_left_open() {
+                self.repairs.note(repair::CLOSED);
+                self.left_open += 1;
+                break;
+            }
+            if self.closes_around('}') {
+                break;
+            }
+            self.separator('}')?;
+            self.extra_commas()?;
+            self.stray_word();
+        }
+        self.in_objects -= 1;
+        Ok(Value::Object(members))
+    }
+
+    /// What is between two values, or between the last one and `close`.
+    fn separator(&mut self, close: char) -> Result<(), ParseFault> {
+        let before = self.cursor;
+        self.trivia()?;
+        let at = self.cursor.at();
+        if self.cursor.eat(",") {
+            self.trivia()?;
+            if self.cursor.peek() == Some(close) {
+                self.repairs.note(repair::TRAILING_COMMA);
+            }
+            return Ok(());
+        }
+        match self.cursor.peek() {
+            None => Err(ParseFault::cut(at)),
+            Some(c) if c == close => Ok(()),
+            // The object's key and its colon, which must follow, decide.
+            Some(c) if close == '}' && (quote::is_quote(c) || quote::is_bare_key(c)) => {
+                self.repairs.note(repair::MISSING_COMMA);
+                Ok(())
+            }
+            Some(_) if close == ']' && lost_its_quote(before, self.cursor) => {
+                self.repairs.note(repair::MISSING_COMMA);
+                Ok(())
+            }
+            Some(_)
+                if close == ']'
+                    && quote::begins_value(self.cursor)
+                    && !is_digit_group(before, self.cursor) =>
+            {
+                self.repairs.note(repair::MISSING_COMMA);
+                Ok(())
+            }
+            Some(_) if close == '}' => {
+                Err(ParseFault::new(at, "expected ',' or '}' after a value"))
+            }
+            Some(_) => Err(ParseFault::new(at, "expected ',' or ']' after a value")),
+        }
+    }
+
+    /// In an object an extra comma means nothing; in an array it may stand for an element.
+    fn extra_commas(&mut self) -> Result<(), ParseFault> {
+        self.trivia()?;
+        while self.cursor.eat(",") {
+            self.repairs.note(repair::EXTRA_COMMA);
+            self.trivia()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn trivia(&mut self) -> Result<(), ParseFault> {
+        let start = self.cursor.at();
+        let trivia = self.cursor.trivia();
+        if self.cursor.is_at_end() {
+            self.trailing.get_or_insert(start);
+        }
+        if let Some(at) = trivia.elision {
+            return Err(ParseFault::new(at, LEFT_OUT));
+        }
+        if trivia.comment {
+            self.repairs.note(repair::COMMENT);
+        }
+        if trivia.odd_space {
+            self.repairs.note(repair::ODD_SPACE);
+        }
+        Ok(())
+    }
+}
+
+/// `["one" two", "three"]`: an element behind another one lacks its comma and its opening quote.
+fn lost_its_quote(before: Cursor<'_>, next: Cursor<'_>) -> bool {
+    let had_comma = before.since(0).ends_with(",\"");
+    before.previous() == Some('"')
+        && !had_comma
+        && next.at() > before.at()
+        && quote::begins_unquoted_element(next)
+}
+
+/// `[12 000]`: one number or two? Nobody knows.
+fn is_digit_group(before: Cursor<'_>, mut next: Cursor<'_>) -> bool {
+    let follows_digit = before.previous().is_some_and(|c| c.is_ascii_digit());
+    let same_line = !next.since(before.at()).contains('\n');
+    follows_digit && same_line && next.skip_while(|c| c.is_ascii_digit()).len() == 3
+}

@@ -1,0 +1,244 @@
+//! What stands behind a number: a unit that can be left out, a word that multiplies, or something that changes its meaning.
+
+use serde_json::Value;
+
+use super::text_normalize::words;
+
+/// By what a number is multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    None,
+    /// Of ten.
+    Power(i32),
+}
+
+const CURRENCIES: [&str; 27] = [
+    "$", "us$", "a$", "c$", "hk$", "r$", "€", "£", "¥", "₹", "₽", "₩", "₺", "usd", "eur", "gbp",
+    "jpy", "cny", "inr", "chf", "cad", "aud", "sek", "nok", "dkk", "pln", "brl",
+];
+
+pub fn is_currency(text: &str) -> bool {
+    CURRENCIES.contains(&text.to_lowercase().as_str())
+}
+
+/// Units of one kind and of different size: to leave one out is safe only where no other is asked for.
+const MEASURES: [&[&[&str]]; 5] = [
+    &[
+        &["ms", "millisecond", "milliseconds", "millis"],
+        &["s", "sec", "secs", "second", "seconds"],
+        &["min", "mins", "minute", "minutes"],
+        &["h", "hr", "hrs", "hour", "hours"],
+        &["d", "day", "days"],
+        &["week", "weeks", "wk", "wks"],
+        &["month", "months", "mo"],
+        &["year", "years", "yr", "yrs", "yo", "y"],
+    ],
+    &[
+        &["mm", "millimeter", "millimeters", "millimetres"],
+        &["cm", "centimeter", "centimeters", "centimetres"],
+        &["m", "meter", "meters", "metre", "metres"],
+        &["km", "kilometer", "kilometers", "kilometres", "kms"],
+        &["in", "inch", "inches"],
+        &["ft", "foot", "feet"],
+        &["mi", "mile", "miles"],
+        &["yd", "yard", "yards"],
+    ],
+    &[
+        &["mg", "milligram", "milligrams"],
+        &["g", "gram", "grams"],
+        &["kg", "kilo", "kilos", "kilogram", "kilograms", "kgs"],
+        &["t", "ton", "tons", "tonne", "tonnes"],
+        &["lb", "lbs", "pound", "pounds"],
+        &["oz", "ounce", "ounces"],
+    ],
+    &[
+        &["b", "byte", "bytes"],
+        &["kb", "kib"],
+        &["mb", "mib"],
+        &["gb", "gib"],
+        &["tb", "tib"],
+    ],
+    &[
+        &["cents", "cent", "¢", "ct"],
+        &["dollar", "dollars", "usd", "$", "euro", "euros", "eur", "€"],
+    ],
+];
+
+/// Words that make another number of it, or say that it is not exact.
+const CHANGES: [&str; 46] = [
+    "hundred",
+    "hundreds",
+    "dozen",
+    "dozens",
+    "lakh",
+    "lakhs",
+    "crore",
+    "crores",
+    "score",
+    "gross",
+    "pair",
+    "pairs",
+    "half",
+    "quarter",
+    "quarters",
+    "third",
+    "thirds",
+    "or",
+    "to",
+    "and",
+    "of",
+    "per",
+    "than",
+    "less",
+    "more",
+    "fewer",
+    "least",
+    "most",
+    "at",
+    "plus",
+    "minus",
+    "times",
+    "ago",
+    "by",
+    "up",
+    "about",
+    "approximately",
+    "approx",
+    "around",
+    "roughly",
+    "nearly",
+    "almost",
+    "over",
+    "under",
+    "out",
+    "x",
+];
+
+/// What the text behind a number does to it; `None`: it is not clear.
+pub fn read(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Option<Scale> {
+    let is_adjacent = !behind.starts_with(char::is_whitespace);
+    let behind = behind.trim().trim_end_matches(['.', '!', ',']);
+    if behind.is_empty() {
+        return Some(Scale::None);
+    }
+    if behind == "%"
+        || matches!(
+            behind.to_lowercase().as_str(),
+            "percent" | "per cent" | "pct"
+        )
+    {
+        return is_percentage(schema, name).then_some(Scale::None);
+    }
+    if is_adjacent && matches!(behind, "st" | "nd" | "rd" | "th") {
+        return Some(Scale::None);
+    }
+    if matches!(behind, ".-" | ",-" | "-" | "/-") && has_currency {
+        return Some(Scale::None);
+    }
+    let mut parts = behind.split_whitespace();
+    let first = parts.next().unwrap_or_default();
+    let power = match (first, first.to_lowercase().as_str()) {
+        ("k" | "K", _) if is_adjacent => Some(3),
+        (_, "thousand") => Some(3),
+        ("M", _) | (_, "mn" | "mm") if has_currency => Some(6),
+        (_, "million" | "millions" | "mio") => Some(6),
+        ("B", _) | (_, "bn") if has_currency => Some(9),
+        (_, "billion" | "billions") => Some(9),
+        (_, "trillion" | "trillions") => Some(12),
+        _ => None,
+    };
+    if power.is_none()
+        && matches!(
+            first,
+            "M" | "B" | "T" | "G" | "bn" | "mn" | "tn" | "K" | "k"
+        )
+    {
+        return None;
+    }
+    let rest = if power.is_some() {
+        parts.collect::<Vec<_>>().join(" ")
+    } else {
+        behind.to_owned()
+    };
+    is_harmless(&rest, schema, name).then_some(power.map_or(Scale::None, Scale::Power))
+}
+
+/// At most three words, none of which says something of the number itself, and no measure other than the one asked for.
+fn is_harmless(text: &str, schema: &Value, name: &str) -> bool {
+    if is_currency(text) || matches!(text, "°" | "°C" | "°F" | "°K" | "") {
+        return true;
+    }
+    let is_word = |c: char| c.is_alphabetic() || matches!(c, ' ' | '²' | '³' | 'µ' | '-');
+    let text = text.to_lowercase();
+    let mut all = text.split_whitespace();
+    let is_short = all.clone().count() <= 3
+        && text.starts_with(char::is_alphabetic)
+        && text.chars().all(is_word);
+    is_short
+        && !all.clone().any(|word| CHANGES.contains(&word))
+        && all
+            .next()
+            .is_none_or(|unit| !is_another(unit, schema, name))
+}
+
+/// Whether something of the same kind and another size is asked for.
+fn is_another(unit: &str, schema: &Value, name: &str) -> bool {
+    let spelled: String = name
+        .chars()
+        .flat_map(|c| [c.is_uppercase().then_some(' '), Some(c)])
+        .flatten()
+        .collect();
+    let description = schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let asked = format!("{spelled} {description}")
+        .replace(['_', '-', '/'], " ")
+        .to_lowercase();
+    MEASURES.iter().any(|kind| {
+        let Some(meant) = kind.iter().find(|names| names.contains(&unit)) else {
+            return false;
+        };
+        let is_named = |names: &&&[&str]| {
+            words(&asked).any(|(_, word)| {
+                word.len() > 1 && names.contains(&word) || names.first() == Some(&word)
+            })
+        };
+        let is_said = is_named(&meant);
+        let has_other = kind
+            .iter()
+            .filter(|names| names != &meant)
+            .any(|names| is_named(&names));
+        let is_young = words(&asked).any(|(_, word)| word == "age")
+            && !meant.contains(&"year")
+            && kind.iter().any(|names| names.contains(&"year"));
+        !is_said && (has_other || is_young)
+    })
+}
+
+/// 12% is 12 where a percentage is wanted, and 0.12 where a share of one is.
+fn is_percentage(schema: &Value, name: &str) -> bool {
+    const SHARES: [&str; 8] = [
+        "ratio",
+        "fraction",
+        "probability",
+        "proportion",
+        "confidence",
+        "share",
+        "factor",
+        "likelihood",
+    ];
+    let description = schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let asked = format!("{name} {description}").to_lowercase();
+    let is_small = ["maximum", "exclusiveMaximum"].iter().any(|keyword| {
+        schema
+            .get(keyword)
+            .and_then(Value::as_f64)
+            .is_some_and(|most| most <= 1.0)
+    });
+    let is_named = asked.contains("percent") || asked.contains("pct") || asked.contains('%');
+    !is_small && (is_named || !SHARES.iter().any(|share| asked.contains(share)))
+}

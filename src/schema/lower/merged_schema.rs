@@ -1,0 +1,288 @@
+//! All that is said of one value: by a schema, by what it refers to, and by its `allOf`.
+
+use std::collections::HashSet;
+
+use jsonschema::Draft;
+use serde_json::{Map, Value};
+
+use super::lowered_node::LoweringError;
+use super::{Ask, description};
+use crate::schema::document::Document;
+
+/// Keywords that say nothing of which values are valid.
+const ANNOTATIONS: [&str; 17] = [
+    "$schema",
+    "$id",
+    "$anchor",
+    "$dynamicAnchor",
+    "$comment",
+    "$defs",
+    "definitions",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "example",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "$vocabulary",
+    "nullable",
+];
+
+const TYPES: [&str; 7] = [
+    "string", "integer", "number", "boolean", "object", "array", "null",
+];
+
+/// Keywords that mean a type where none is named.
+const MEANT: [(&str, &str); 20] = [
+    ("properties", "object"),
+    ("required", "object"),
+    ("additionalProperties", "object"),
+    ("patternProperties", "object"),
+    ("propertyNames", "object"),
+    ("minProperties", "object"),
+    ("maxProperties", "object"),
+    ("items", "array"),
+    ("prefixItems", "array"),
+    ("contains", "array"),
+    ("minItems", "array"),
+    ("maxItems", "array"),
+    ("uniqueItems", "array"),
+    ("pattern", "string"),
+    ("format", "string"),
+    ("minLength", "string"),
+    ("maxLength", "string"),
+    ("minimum", "number"),
+    ("maximum", "number"),
+    ("multipleOf", "number"),
+];
+
+/// Several alternatives.
+#[derive(Debug, Clone, Copy)]
+pub struct Choices<'s> {
+    pub keyword: &'static str,
+    pub array: &'s Value,
+    pub of: &'s [Value],
+}
+
+/// The schemas that hold for one value, none of which refers to another or has an `allOf` any more.
+#[derive(Debug)]
+pub struct MergedSchema<'s> {
+    pub parts: Vec<&'s Map<String, Value>>,
+    pub choices: Vec<Choices<'s>>,
+    /// What stands beside a `$ref` of draft 7, which ignores it, though who wrote it meant it: nothing is narrowed by it.
+    pub ignored: Vec<&'s Map<String, Value>>,
+    pub draft: Draft,
+}
+
+/// What a schema refers to, if it says nothing else but in words.
+#[derive(Debug)]
+pub struct Reference<'s> {
+    pub target: &'s Value,
+    pub text: &'s str,
+    pub notes: Vec<&'s str>,
+    /// What stands beside it in draft 7.
+    pub ignored: Option<&'s Map<String, Value>>,
+}
+
+impl<'s> Reference<'s> {
+    pub fn of(document: &Document<'s>, schema: &'s Value) -> Option<Self> {
+        let object = schema.as_object()?;
+        let mut others = object.keys().filter(|name| !is_annotation(name));
+        let note = object.get("description").and_then(Value::as_str);
+        if let Some(all) = object.get("allOf").and_then(Value::as_array) {
+            let only = all
+                .first()
+                .filter(|_| all.len() == 1 && others.all(|name| name == "allOf"))?;
+            let mut inner = Self::of(document, only)?;
+            inner.notes.extend(note);
+            return Some(inner);
+        }
+        let references = document.references(schema);
+        let [(keyword, text, Some(target))] = references.as_slice() else {
+            return None;
+        };
+        let is_whole = others.all(|name| name == keyword);
+        let is_old = document.draft() == Draft::Draft7;
+        (is_whole || is_old).then(|| Self {
+            target,
+            text,
+            notes: note.into_iter().collect(),
+            ignored: (!is_whole).then_some(object),
+        })
+    }
+
+    /// Whether properties are named beside it that what it refers to does not name.
+    pub fn lacks_properties(&self) -> bool {
+        let named = |name: &String| {
+            self.target
+                .get("properties")
+                .is_some_and(|properties| properties.get(name).is_some())
+        };
+        let beside = self
+            .ignored
+            .and_then(|beside| beside.get("properties")?.as_object());
+        beside.is_some_and(|beside| !beside.keys().all(named))
+    }
+}
+
+/// Whether a keyword says nothing of which values are valid.
+pub fn is_annotation(keyword: &str) -> bool {
+    ANNOTATIONS.contains(&keyword)
+}
+
+impl<'s> MergedSchema<'s> {
+    pub const fn empty(draft: Draft) -> Self {
+        Self {
+            parts: Vec::new(),
+            choices: Vec::new(),
+            ignored: Vec::new(),
+            draft,
+        }
+    }
+
+    pub fn new(document: &Document<'s>, ask: &Ask<'s>) -> Result<Self, LoweringError> {
+        let mut gathered = Self::empty(document.draft());
+        let (mut todo, mut seen) = (ask.all.clone(), HashSet::new());
+        todo.reverse();
+        while let Some(schema) = todo.pop() {
+            if schema == &Value::Bool(false) {
+                return Err(LoweringError::Never);
+            }
+            let Some(object) = schema
+                .as_object()
+                .filter(|_| seen.insert(std::ptr::from_ref(schema)))
+            else {
+                continue;
+            };
+            let targets: Vec<_> = document
+                .references(schema)
+                .into_iter()
+                .filter_map(|(.., target)| target)
+                .collect();
+            let is_bare = document.draft() == Draft::Draft7 && object.contains_key("$ref");
+            // What is referred to comes after what refers to it, so that its words do too.
+            todo.extend(targets);
+            if is_bare {
+                gathered.ignored.push(object);
+                continue;
+            }
+            if let Some(all) = object.get("allOf").and_then(Value::as_array) {
+                todo.extend(all.iter().rev());
+            }
+            for keyword in ["anyOf", "oneOf"] {
+                if let Some(array) = object.get(keyword)
+                    && let Some(of) = array
+                        .as_array()
+                        .filter(|_| !ask.chosen.contains(&std::ptr::from_ref(array)))
+                {
+                    gathered.choices.push(Choices { keyword, array, of });
+                }
+            }
+            gathered.parts.push(object);
+        }
+        Ok(gathered)
+    }
+
+    /// What a keyword says, wherever it stands.
+    pub fn all(&self, keyword: &'s str) -> impl Iterator<Item = &'s Value> + use<'_, 's> {
+        self.parts.iter().filter_map(move |part| part.get(keyword))
+    }
+
+    pub fn title(&self) -> Option<&'s str> {
+        self.parts.first()?.get("title")?.as_str()
+    }
+
+    pub fn description(&self) -> Option<&'s str> {
+        self.all("description").find_map(Value::as_str)
+    }
+
+    /// Whether nothing is said but of choices and in words.
+    pub fn has_only_choices(&self) -> bool {
+        let says_nothing = |name: &String| {
+            is_annotation(name) || matches!(name.as_str(), "anyOf" | "oneOf" | "allOf" | "$ref")
+        };
+        self.parts.iter().all(|part| part.keys().all(says_nothing))
+    }
+
+    /// The types that all allow; `None`: any.
+    pub fn types(&self) -> Result<Option<Vec<&'static str>>, LoweringError> {
+        let said = self.all("type").map(named_types);
+        let types = said.reduce(|types, more| {
+            types
+                .into_iter()
+                .filter(|name| more.contains(name))
+                .collect()
+        });
+        if types.as_ref().is_some_and(Vec::is_empty) {
+            return Err(LoweringError::Never);
+        }
+        let types = types.or_else(|| {
+            let meant = |name: &&str| {
+                MEANT
+                    .iter()
+                    .any(|(keyword, kind)| kind == name && self.all(keyword).next().is_some())
+            };
+            Some(TYPES.into_iter().filter(meant).collect::<Vec<_>>())
+                .filter(|types| !types.is_empty())
+        });
+        Ok(types.map(|mut types| {
+            if types.contains(&"number") {
+                types.retain(|name| *name != "integer");
+            }
+            types
+        }))
+    }
+
+    /// The only values that are allowed, if they are listed.
+    pub fn values(&self) -> Option<Result<Vec<&'s Value>, LoweringError>> {
+        let mut listed = self.parts.iter().flat_map(|part| {
+            let values = part
+                .get("enum")
+                .and_then(Value::as_array)
+                .map(|values| values.iter().collect::<Vec<_>>());
+            values
+                .into_iter()
+                .chain(part.get("const").map(|value| vec![value]))
+        });
+        let first = listed.next()?;
+        let rest: Vec<HashSet<String>> = listed
+            .map(|list| list.into_iter().map(Value::to_string).collect())
+            .collect();
+        let types = match self.types() {
+            Ok(types) => types.filter(|_| self.all("type").next().is_some()),
+            Err(stop) => return Some(Err(stop)),
+        };
+        let mut values: Vec<&Value> = Vec::new();
+        let mut seen = HashSet::new();
+        for value in first {
+            let is_typed = types
+                .as_ref()
+                .is_none_or(|types| types.iter().any(|kind| description::is_of(value, kind)));
+            let text = value.to_string();
+            if is_typed && rest.iter().all(|list| list.contains(&text)) && seen.insert(text) {
+                values.push(value);
+            }
+        }
+        Some(if values.is_empty() {
+            Err(LoweringError::Never)
+        } else {
+            Ok(values)
+        })
+    }
+}
+
+/// The types that a `type` allows.
+pub fn named_types(said: &Value) -> Vec<&'static str> {
+    let names = |name: &str| {
+        said == name
+            || said
+                .as_array()
+                .is_some_and(|names| names.iter().any(|said| said == name))
+    };
+    TYPES
+        .into_iter()
+        .filter(|name| names(name) || *name == "integer" && names("number"))
+        .collect()
+}

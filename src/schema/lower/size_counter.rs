@@ -1,0 +1,26 @@
+//! How much a lowered schema holds in all.
+
+use crate::types::Limits;
+
+/// What counts towards a subset's limits.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SizeCounter {
+    pub parts: usize,
+    pub properties: usize,
+    pub enum_values: usize,
+    pub characters: usize,
+    pub optional: usize,
+    pub unions: usize,
+    /// Objects that may have members beside their properties, and parts of any type.
+    pub open: usize,
+}
+
+impl SizeCounter {
+    pub const fn is_within(&self, limits: &Limits) -> bool {
+        self.properties <= limits.properties
+            && self.enum_values <= limits.enum_values
+            && self.characters <= limits.characters
+            && self.optional <= limits.optional
+            && self.unions <= limits.unions
+    }
+}

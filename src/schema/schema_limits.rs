@@ -1,0 +1,258 @@
+//! Keeps a schema from costing more than it should: its size and depth, its references, and the work of validating.
+//!
+//! Eighteen levels of `{"anyOf": [{"$ref": next}, {"$ref": next}]}` fit on a page and take a validator a second, 25 a
+//! minute: each level doubles the work. What can be seen in the schema alone is refused when it comes in; where the work
+//! depends on the instance (a schema that refers to itself), each instance is measured before it is validated: see `cost`.
+
+use std::collections::{HashMap, HashSet};
+
+use jsonschema::Draft;
+use serde_json::Value;
+
+use super::document::Document;
+use super::invalid;
+use super::patterns::Patterns;
+use super::references;
+use super::validation_cost::{self, Faults, Weight};
+use crate::types::{Error, pointer};
+
+/// Levels of JSON in a schema. jsonschema itself overflows a 2 MB stack at 2,000; serde_json stops at 128.
+const MAX_DEPTH: usize = 64;
+/// JSON values in a schema, each entry of an `enum` too.
+const MAX_NODES: usize = 50_000;
+/// The JSON Pointers of all parts of a schema together, in bytes: jsonschema keeps each, and a long name is in the pointer of
+/// everything below it.
+const MAX_POINTER_BYTES: usize = 16 << 20;
+/// Regular expressions in a schema, which share a few megabytes.
+const MAX_PATTERNS: usize = 200;
+/// Subschemas that may look at one and the same value.
+pub const MAX_FAN_OUT: u64 = 10_000;
+/// References, `allOf` and their like one within the other, before any part of the value is looked at.
+const MAX_CHAIN: u32 = 32;
+
+/// Checks a schema as it comes in, and weighs it.
+pub fn check(schema: &Value, draft: Draft) -> Result<Weight, Error> {
+    if !schema.is_object() {
+        return Err(invalid("", "a JSON Schema is an object"));
+    }
+    let mut size = Size::default();
+    size.measure(schema, 0, 0)?;
+    let document = Document::new(schema, draft);
+    references::check(&document)?;
+    let mut fan_out = FanOut {
+        document: &document,
+        seen: HashMap::new(),
+    };
+    let most = fan_out.check_all(schema)?;
+    Ok(Weight {
+        fan_out: most.subschemas,
+        faults: most.faults,
+        names: most.names,
+        is_open: fan_out.has_open_cost(schema),
+        has_choices: size.has_choices,
+        pointer_bytes: size.longest_pointer_bytes,
+        patterns: Patterns::default(),
+        pattern_count: size.patterns,
+    })
+}
+
+pub fn too_deep() -> Error {
+    invalid("", &format!("is nested more than {MAX_DEPTH} levels deep"))
+}
+
+#[derive(Default)]
+struct Size {
+    nodes: usize,
+    patterns: usize,
+    pointer_bytes: usize,
+    longest_pointer_bytes: usize,
+    has_choices: bool,
+}
+
+impl Size {
+    fn measure(&mut self, value: &Value, depth: usize, pointer_bytes: usize) -> Result<(), Error> {
+        self.nodes += 1;
+        self.pointer_bytes += pointer_bytes;
+        self.longest_pointer_bytes = self.longest_pointer_bytes.max(pointer_bytes);
+        if depth > MAX_DEPTH {
+            return Err(too_deep());
+        }
+        if self.nodes > MAX_NODES {
+            return Err(invalid(
+                "",
+                &format!(
+                    "has more than {MAX_NODES} parts; a long `enum` is better checked afterwards"
+                ),
+            ));
+        }
+        if self.pointer_bytes > MAX_POINTER_BYTES {
+            return Err(invalid(
+                "",
+                "has names that are too long for what is nested below them",
+            ));
+        }
+        match value {
+            Value::Array(items) => items
+                .iter()
+                .try_for_each(|item| self.measure(item, depth + 1, pointer_bytes + 6)),
+            Value::Object(members) => members.iter().try_for_each(|(name, member)| {
+                match name.as_str() {
+                    "pattern" => self.patterns += 1,
+                    "patternProperties" => {
+                        self.patterns += member.as_object().map_or(0, serde_json::Map::len)
+                    }
+                    "anyOf" | "oneOf" => self.has_choices = true,
+                    _ => {}
+                }
+                if self.patterns > MAX_PATTERNS {
+                    return Err(invalid(
+                        "",
+                        &format!("has more than {MAX_PATTERNS} regular expressions"),
+                    ));
+                }
+                self.measure(member, depth + 1, pointer_bytes + 1 + name.len())
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Counts the subschemas that look at one value.
+struct FanOut<'d, 's> {
+    document: &'d Document<'s>,
+    /// `None` while it is being counted: to meet it then is a ring, and only a reference can lead there.
+    seen: HashMap<*const Value, Option<Counted>>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Counted {
+    subschemas: u64,
+    /// What they can find wrong with one value.
+    faults: Faults,
+    /// The longest chain among them.
+    chain: u32,
+    /// Of any part: the subschemas that look at the name of a member.
+    names: u64,
+}
+
+impl<'s> FanOut<'_, 's> {
+    /// The most of any part.
+    fn check_all(&mut self, root: &'s Value) -> Result<Counted, Error> {
+        let (mut todo, mut seen, mut most) = (vec![root], HashSet::new(), Counted::default());
+        while let Some(schema) = todo.pop() {
+            if !seen.insert(std::ptr::from_ref(schema)) {
+                continue;
+            }
+            let counted = self.count(schema, 0)?;
+            most.subschemas = most.subschemas.max(counted.subschemas);
+            most.faults = most.faults.max(counted.faults);
+            if let Some(names) = schema.get("propertyNames") {
+                most.names = most.names.max(self.count(names, 0)?.subschemas);
+            }
+            if counted.subschemas > MAX_FAN_OUT {
+                return Err(invalid(
+                    &self.document.locate(schema),
+                    &format!(
+                        "checks one value in more than {MAX_FAN_OUT} ways: nested `anyOf`, `oneOf`, `allOf` or `$ref` multiply"
+                    ),
+                ));
+            }
+            todo.extend(
+                self.document
+                    .parts(schema)
+                    .into_iter()
+                    .map(|(_, part)| part),
+            );
+            todo.extend(
+                self.document
+                    .references(schema)
+                    .into_iter()
+                    .filter_map(|(.., target)| target),
+            );
+        }
+        Ok(most)
+    }
+
+    fn count(&mut self, schema: &'s Value, depth: u32) -> Result<Counted, Error> {
+        if let Some(Some(counted)) = self.seen.get(&std::ptr::from_ref(schema)) {
+            return Ok(*counted);
+        }
+        if depth > MAX_CHAIN {
+            return Err(self.too_long_a_chain(schema));
+        }
+        self.seen.insert(std::ptr::from_ref(schema), None);
+        let mut counted = Counted {
+            subschemas: 1 + validation_cost::of_enum(schema),
+            faults: Faults::of(schema),
+            chain: 1,
+            names: 0,
+        };
+        for (_, part) in self
+            .document
+            .applied(schema)
+            .into_iter()
+            .filter(|(applies, _)| applies.is_here())
+        {
+            if self.seen.get(&std::ptr::from_ref(part)) == Some(&None) {
+                return Err(self.ring(schema, part));
+            }
+            let of_part = self.count(part, depth + 1)?;
+            counted.subschemas = counted.subschemas.saturating_add(of_part.subschemas);
+            counted.faults = counted.faults.and(of_part.faults);
+            counted.chain = counted.chain.max(of_part.chain + 1);
+        }
+        if counted.chain > MAX_CHAIN {
+            return Err(self.too_long_a_chain(schema));
+        }
+        self.seen.insert(std::ptr::from_ref(schema), Some(counted));
+        Ok(counted)
+    }
+
+    /// `schema` leads to `part`, from which it was come to.
+    fn ring(&self, schema: &'s Value, part: &'s Value) -> Error {
+        let references = self.document.references(schema).into_iter();
+        let mut back = references
+            .filter(|(.., target)| target.is_some_and(|target| std::ptr::eq(target, part)));
+        let keyword = back.next().map_or("$ref", |(keyword, ..)| keyword);
+        let message = format!(
+            "this `{keyword}` comes back to itself without looking at any part of the value"
+        );
+        invalid(&pointer(&self.document.locate(schema), keyword), &message)
+    }
+
+    fn too_long_a_chain(&self, schema: &Value) -> Error {
+        let message = format!(
+            "leads through more than {MAX_CHAIN} references, `allOf` or their like, one within the other"
+        );
+        invalid(&self.document.locate(schema), &message)
+    }
+
+    /// Whether some instance could take long: the schema refers to itself, or its parts multiply on the way down.
+    fn has_open_cost(&self, root: &'s Value) -> bool {
+        let mut paths = HashMap::new();
+        self.paths(root, &mut paths, 0)
+            .is_none_or(|paths| paths > MAX_FAN_OUT)
+    }
+
+    /// How many ways lead from `schema` down to any part; `None`: endlessly many, or too far down to be counted.
+    fn paths(
+        &self,
+        schema: &'s Value,
+        seen: &mut HashMap<*const Value, Option<u64>>,
+        depth: u32,
+    ) -> Option<u64> {
+        if let Some(known) = seen.get(&std::ptr::from_ref(schema)) {
+            return *known;
+        }
+        if depth > validation_cost::MAX_LINKS {
+            return None;
+        }
+        seen.insert(std::ptr::from_ref(schema), None);
+        let mut paths = 1_u64;
+        for (_, part) in self.document.applied(schema) {
+            paths = paths.saturating_add(self.paths(part, seen, depth + 1)?);
+        }
+        seen.insert(std::ptr::from_ref(schema), Some(paths));
+        Some(paths)
+    }
+}

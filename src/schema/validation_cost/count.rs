@@ -1,0 +1,253 @@
+//! The cost of an instance to the last pair of subschema and value.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use super::{Cost, Faults, MAX_LINKS, VALUE_BYTES, of_enum};
+use crate::schema::document::{Applies, Document};
+use crate::schema::patterns::Patterns;
+
+/// Pairs of subschema and value that are counted.
+const MAX_PAIRS: usize = 500_000;
+
+type Place = (*const Value, *const Value);
+
+/// Counts each pair of schema and value once, so that counting is quick where validating would not be.
+pub struct Count<'d, 's> {
+    document: &'d Document<'s>,
+    patterns: &'d Patterns,
+    pointer_bytes: u64,
+    parts: HashMap<*const Value, Rc<Part<'s>>>,
+    names: HashMap<*const Value, OfText>,
+    /// What the arrays and objects of the instance take.
+    sizes: HashMap<*const Value, u64>,
+    seen: HashMap<Place, Cost>,
+}
+
+/// A subschema, as far as it matters here.
+struct Part<'s> {
+    applied: Vec<(Applies<'s>, &'s Value)>,
+    evaluations: u64,
+    faults: Faults,
+    /// For each byte of a string.
+    pattern: u64,
+    /// For each name of a member, and each byte of it.
+    names: OfText,
+}
+
+/// What a text costs: as a whole, and for each byte.
+#[derive(Debug, Clone, Copy, Default)]
+struct OfText {
+    evaluations: u64,
+    faults: Faults,
+    for_a_byte: u64,
+}
+
+impl OfText {
+    fn add(&mut self, other: Self) {
+        self.evaluations = self.evaluations.saturating_add(other.evaluations);
+        self.faults = self.faults.and(other.faults);
+        self.for_a_byte = self.for_a_byte.saturating_add(other.for_a_byte);
+    }
+}
+
+impl<'d, 's> Count<'d, 's> {
+    /// `pointer_bytes`: what the pointers of a fault take.
+    pub fn new(document: &'d Document<'s>, patterns: &'d Patterns, pointer_bytes: u64) -> Self {
+        let (parts, names, sizes, seen) = (
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+        );
+        Self {
+            document,
+            patterns,
+            pointer_bytes,
+            parts,
+            names,
+            sizes,
+            seen,
+        }
+    }
+
+    /// What it costs to hold `instance` against `schema`. `None`: there are too many pairs, or they are nested too deeply.
+    pub fn of(&mut self, schema: &'s Value, instance: &Value, depth: u32) -> Option<Cost> {
+        let place = (std::ptr::from_ref(schema), std::ptr::from_ref(instance));
+        if let Some(known) = self.seen.get(&place) {
+            return Some(*known);
+        }
+        if self.seen.len() > MAX_PAIRS || depth > MAX_LINKS {
+            return None;
+        }
+        let part = self.part(schema);
+        let mut cost = self.alone(&part, instance);
+        for (applies, inner) in &part.applied {
+            for value in targets(*applies, instance) {
+                let of_inner = self.of(inner, value, depth + 1)?;
+                let told = if *applies == Applies::Either {
+                    of_inner.copied_bytes
+                } else {
+                    of_inner.faults_bytes
+                };
+                cost.evaluations = cost.evaluations.saturating_add(of_inner.evaluations);
+                cost.faults_bytes = cost.faults_bytes.saturating_add(told);
+                cost.copied_bytes = cost.copied_bytes.saturating_add(of_inner.copied_bytes);
+                cost.links = cost.links.max(of_inner.links + 1);
+            }
+        }
+        self.seen.insert(place, cost);
+        Some(cost)
+    }
+
+    /// What a subschema costs without those that it holds.
+    fn alone(&mut self, part: &Part<'_>, instance: &Value) -> Cost {
+        let (mut evaluations, mut faults) = (part.evaluations, part.faults);
+        match instance {
+            Value::String(text) => {
+                evaluations =
+                    evaluations.saturating_add(part.pattern.saturating_mul(text.len() as u64))
+            }
+            Value::Object(members) => {
+                let (count, bytes): (u64, u64) = (
+                    members.len() as u64,
+                    members.keys().map(|name| name.len() as u64).sum(),
+                );
+                let names = part.names.evaluations.saturating_mul(count);
+                evaluations = evaluations
+                    .saturating_add(names)
+                    .saturating_add(part.names.for_a_byte.saturating_mul(bytes));
+                let OfText {
+                    faults:
+                        Faults {
+                            count: each,
+                            bytes: taken,
+                        },
+                    ..
+                } = part.names;
+                // Each fault of a name has a copy of it.
+                let taken = taken
+                    .saturating_mul(count)
+                    .saturating_add(each.saturating_mul(bytes));
+                faults = faults.and(Faults {
+                    count: each.saturating_mul(count),
+                    bytes: taken,
+                });
+            }
+            _ => {}
+        }
+        let faults_bytes = faults
+            .bytes
+            .saturating_add(faults.count.saturating_mul(self.pointer_bytes));
+        let copied_bytes =
+            faults_bytes.saturating_add(faults.count.saturating_mul(self.memory(instance)));
+        Cost {
+            evaluations,
+            faults_bytes,
+            copied_bytes,
+            links: 1,
+        }
+    }
+
+    /// What a value takes; of an array or object, counted once. Recurses as deep as the instance is nested.
+    fn memory(&mut self, value: &Value) -> u64 {
+        match value {
+            Value::Array(_) | Value::Object(_) => {}
+            Value::String(text) => return VALUE_BYTES + text.len() as u64,
+            _ => return VALUE_BYTES,
+        }
+        if let Some(known) = self.sizes.get(&std::ptr::from_ref(value)) {
+            return *known;
+        }
+        let inner: u64 = match value {
+            Value::Array(items) => items.iter().map(|item| self.memory(item)).sum(),
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, member)| name.len() as u64 + self.memory(member))
+                .sum(),
+            _ => 0,
+        };
+        self.sizes
+            .insert(std::ptr::from_ref(value), VALUE_BYTES + inner);
+        VALUE_BYTES + inner
+    }
+
+    fn part(&mut self, schema: &'s Value) -> Rc<Part<'s>> {
+        if let Some(part) = self.parts.get(&std::ptr::from_ref(schema)) {
+            return Rc::clone(part);
+        }
+        let part = Rc::new(Part {
+            applied: self.document.applied(schema),
+            evaluations: 1 + of_enum(schema),
+            faults: Faults::of(schema),
+            pattern: self.pattern(schema),
+            names: self.of_names(schema),
+        });
+        self.parts
+            .insert(std::ptr::from_ref(schema), Rc::clone(&part));
+        part
+    }
+
+    fn pattern(&self, schema: &Value) -> u64 {
+        schema
+            .get("pattern")
+            .and_then(Value::as_str)
+            .map_or(0, |pattern| self.patterns.cost(pattern))
+    }
+
+    /// What `schema` asks of each name of an object.
+    fn of_names(&mut self, schema: &'s Value) -> OfText {
+        let mut cost = OfText::default();
+        let patterns = schema
+            .get("patternProperties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(Map::keys);
+        for pattern in patterns {
+            // Once more by `additionalProperties` or its like.
+            cost.add(OfText {
+                evaluations: 2,
+                faults: Faults::default(),
+                for_a_byte: 2 * self.patterns.cost(pattern),
+            });
+        }
+        if let Some(names) = schema.get("propertyNames") {
+            cost.add(self.of_text(names));
+        }
+        cost
+    }
+
+    /// What `schema` asks of a text. Recurses through what applies to the very same value, which is no ring and not deep.
+    fn of_text(&mut self, schema: &'s Value) -> OfText {
+        if let Some(known) = self.names.get(&std::ptr::from_ref(schema)) {
+            return *known;
+        }
+        let mut cost = OfText {
+            evaluations: 1 + of_enum(schema),
+            faults: Faults::of(schema),
+            for_a_byte: self.pattern(schema),
+        };
+        for (_, part) in self
+            .document
+            .applied(schema)
+            .into_iter()
+            .filter(|(applies, _)| applies.is_here())
+        {
+            cost.add(self.of_text(part));
+        }
+        self.names.insert(std::ptr::from_ref(schema), cost);
+        cost
+    }
+}
+
+fn targets<'v>(applies: Applies<'_>, instance: &'v Value) -> Vec<&'v Value> {
+    match (applies, instance) {
+        (Applies::Here | Applies::Either, value) => vec![value],
+        (Applies::Member(name), Value::Object(members)) => members.get(name).into_iter().collect(),
+        (Applies::Inside, Value::Object(members)) => members.values().collect(),
+        (Applies::Inside, Value::Array(items)) => items.iter().collect(),
+        _ => Vec::new(),
+    }
+}

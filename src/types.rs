@@ -1,0 +1,36 @@
+//! The contract's own types: what a caller sends ([`Spec`], [`Input`]), and what an item ends with
+//! ([`Outcome`], [`Usage`], [`Error`]).
+//!
+//! The lowest layer: it knows nothing of HTTP, providers, limits or stores.
+
+mod bounded;
+mod dialect;
+mod error;
+mod input;
+mod json_pointer;
+mod outcome;
+mod price;
+mod request;
+mod spec;
+mod strict_json;
+mod webhook;
+
+pub use bounded::Bounded;
+pub use dialect::{
+    Dialect, EnumRule, Extra, ExtraRule, Limits, LoweredByMode, LoweredSchema, Member, NullPolicy,
+    NullRule, ReferenceRule, Strictness, TypeSet, ValueMapping, ValueMappings,
+};
+pub use error::{AttemptInfo, Code, Error, FieldError, pointer};
+pub use input::{Content, Input, Item};
+pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
+pub use outcome::{Counts, Invalid, ItemOutcome, ModelUsage, Outcome, Success, Timing, Usage};
+pub use price::{Price, Usd};
+#[cfg(test)]
+pub use request::request_fields;
+pub use request::{Batch, JobRequest, OnError, Single};
+pub use spec::{
+    CacheUse, Example, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, SyntheticExample,
+    field_is_text,
+};
+pub use strict_json::StrictJson;
+pub use webhook::Webhook;

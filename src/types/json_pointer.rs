@@ -1,0 +1,134 @@
+//! Saying where something is wrong, and what, in few bytes: a name or a value that a caller sends may be a megabyte.
+
+use std::borrow::Cow;
+
+use serde_path_to_error::{Path, Segment};
+
+use super::error::pointer;
+
+/// Longest message of a fault, in bytes.
+const MAX_MESSAGE_BYTES: usize = 300;
+/// Longest pointer of a fault, in bytes.
+const MAX_POINTER_BYTES: usize = 1024;
+
+/// The JSON Pointer of a place, or of one above it where it would be too long.
+#[must_use]
+pub fn pointer_to(path: &Path) -> String {
+    let mut at = String::new();
+    for segment in path {
+        let next = match segment {
+            Segment::Seq { index } => pointer(&at, &index.to_string()),
+            Segment::Map { key } if key.len() <= MAX_POINTER_BYTES => pointer(&at, key),
+            Segment::Map { .. } => return at,
+            Segment::Enum { .. } | Segment::Unknown => continue,
+        };
+        if next.len() > MAX_POINTER_BYTES {
+            return at;
+        }
+        at = next;
+    }
+    at
+}
+
+/// The place that `pointer` names, or one above it whose pointer is not too long.
+#[must_use]
+pub fn truncate_pointer(pointer: &str) -> &str {
+    if pointer.len() <= MAX_POINTER_BYTES {
+        return pointer;
+    }
+    // A pointer that ends before a slash names something that is there.
+    let bytes = pointer
+        .as_bytes()
+        .get(..=MAX_POINTER_BYTES)
+        .unwrap_or_default();
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .unwrap_or_default();
+    pointer.get(..end).unwrap_or_default()
+}
+
+/// The head and the tail of a message that is too long.
+#[must_use]
+pub fn truncate_for_display(message: &str) -> Cow<'_, str> {
+    if message.len() <= MAX_MESSAGE_BYTES {
+        return Cow::Borrowed(message);
+    }
+    let half = MAX_MESSAGE_BYTES / 2;
+    let head = message
+        .get(..message.floor_char_boundary(half))
+        .unwrap_or_default();
+    let tail = message
+        .get(message.ceil_char_boundary(message.len() - half)..)
+        .unwrap_or_default();
+    Cow::Owned(format!("{head} … {tail}"))
+}
+
+/// What JSON allows and is not read here. serde_json calls it a fault of syntax.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unrepresentable {
+    /// A number that is larger than a double can hold.
+    Number,
+    /// More than 127 levels of nesting.
+    Depth,
+}
+
+impl Unrepresentable {
+    #[must_use]
+    pub fn of(error: &serde_json::Error) -> Option<Self> {
+        let message = error.to_string();
+        if message.starts_with("number out of range") {
+            Some(Self::Number)
+        } else if message.starts_with("recursion limit exceeded") {
+            Some(Self::Depth)
+        } else {
+            None
+        }
+    }
+
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Number => "this number is beyond what a 64-bit floating-point number can hold",
+            Self::Depth => "this is nested too deeply; at most 127 levels are read",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_pointer_ends_at_a_place_above() {
+        assert_eq!(truncate_pointer("/a/b"), "/a/b");
+        assert_eq!(truncate_pointer(&format!("/a/{}", "é".repeat(1000))), "/a");
+        assert_eq!(
+            truncate_pointer(&format!("/{}/a", "b".repeat(1023))),
+            format!("/{}", "b".repeat(1023))
+        );
+        assert_eq!(truncate_pointer(&format!("/{}", "b".repeat(1024))), "");
+        assert_eq!(truncate_pointer(&"/a".repeat(1000)), "/a".repeat(512));
+    }
+
+    #[test]
+    fn what_json_allows_and_nobody_holds_is_known() {
+        let of = |text: &str| {
+            Unrepresentable::of(&serde_json::from_str::<serde_json::Value>(text).unwrap_err())
+        };
+        assert_eq!(of("[1e400]"), Some(Unrepresentable::Number));
+        assert_eq!(of(&"[".repeat(200)), Some(Unrepresentable::Depth));
+        assert_eq!(of("[1e"), None);
+    }
+
+    #[test]
+    fn a_long_message_keeps_its_ends() {
+        assert_eq!(truncate_for_display("short"), "short");
+        let long = format!("from {} to", "é".repeat(1000));
+        let told = truncate_for_display(&long);
+        assert!(
+            told.starts_with("from é") && told.ends_with("é to") && told.len() < 320,
+            "{told}"
+        );
+    }
+}
