@@ -34,7 +34,7 @@ RUN install -d -m 0700 /out/data
 FROM python:3.13-slim AS model
 ARG FEATURES=local
 WORKDIR /out
-COPY .make/model.sh /model.sh
+COPY scripts/model.sh /model.sh
 RUN mkdir models \
  && case ",$FEATURES," in *,local,*) sh /model.sh models/SmolLM2-135M-Instruct.Q4_1.gguf ;; esac
 
