@@ -56,8 +56,8 @@ openapi: needs ## regenerate openapi/openapi.json from the code
 
 demo: needs model ## run seven people through the service in five ways, timed (EXTRACTD_URL: a running service)
 	cargo build --release --locked
-	cargo build --release --locked --example upstream
-	python3 examples/demo.py --extractd $(BUILT)/extractd --upstream $(BUILT)/examples/upstream --model $(MODEL)
+	cargo build --release --locked -p upstream-sim
+	python3 examples/demo.py --extractd $(BUILT)/extractd --upstream $(BUILT)/upstream-sim --model $(MODEL)
 
 bench: needs ## measure what the service adds to the calls it makes, against a simulated provider
 	cargo bench --locked --bench load

@@ -309,7 +309,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", default=os.environ.get("EXTRACTD_URL"), help=f"a running service [EXTRACTD_URL; {DEFAULT_URL}]")
     parser.add_argument("--extractd", default=str(release / "extractd"), help="the service's binary")
-    parser.add_argument("--upstream", default=str(release / "examples" / "upstream"), help="the simulated provider's binary")
+    parser.add_argument("--upstream", default=str(release / "upstream-sim"), help="the simulated provider's binary")
     model = root / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
     parser.add_argument("--model", default=str(model), help="the built-in model's file")
     parser.add_argument("--latency-ms", type=float, default=850, help="how long the simulated model takes [850]")

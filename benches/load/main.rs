@@ -44,8 +44,6 @@ mod singles;
 mod statistics;
 mod storm;
 mod throughput;
-#[path = "../../examples/upstream/main.rs"]
-mod upstream;
 
 use anyhow::Result;
 use clap::Parser;
@@ -60,7 +58,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<()> {
     match std::env::args().next().as_deref() {
         Some(bare::NAME) => bare::serve(),
-        Some(simulated::NAME) => upstream::main(),
+        Some(simulated::NAME) => upstream_sim::metered::main(),
         _ => measure(&Options::parse()),
     }
 }

@@ -14,7 +14,8 @@ mod client;
 mod fixture;
 mod server;
 mod turn;
-mod upstream;
+
+use upstream_sim::scripted as upstream;
 
 mod adaptive;
 mod admission;

@@ -15,9 +15,11 @@ use crate::client::LIMIT;
 use crate::fixture::{self, check_each_once};
 use crate::server::Server;
 use crate::turn;
-use crate::upstream::behaviour::{Behaviour, Fate};
-use crate::upstream::limiter::{Limit, Limiter, Limits, Shape};
-use crate::upstream::{Call, Ending, Log, Reply, Upstream, tokens};
+use upstream_sim::tokens;
+
+use crate::upstream::{Call, Ending, Log, Reply, Upstream};
+use upstream_sim::behaviour::{Behaviour, Fate};
+use upstream_sim::limiter::{Limit, Limiter, Limits, Shape};
 
 /// At 160 tokens each some ten seconds.
 const ITEMS: usize = 600;

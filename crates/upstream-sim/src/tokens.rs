@@ -1,6 +1,6 @@
 //! How many tokens a text has, near enough for a limit: 4.2 bytes each, give or take a tenth, always the same for the same text.
 
-use super::behaviour::share;
+use crate::behaviour::share;
 
 /// English and JSON as GPT-4o's tokenizer cuts them are between 3.5 and 5.
 const BYTES_A_TOKEN: f64 = 4.2;

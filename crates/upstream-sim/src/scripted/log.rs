@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::chat::Question;
+use crate::chat::Question;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Call {
 }
 
 impl Call {
-    pub(super) fn new(index: usize, request: &super::wire::Request) -> Self {
+    pub(super) fn new(index: usize, request: &crate::wire::Request) -> Self {
         Self {
             index,
             arrived: Instant::now(),

@@ -2,8 +2,8 @@
 
 use clap::{Parser, ValueEnum};
 
-use super::behaviour::Behaviour;
-use super::limiter::{Limit, Limits, Shape};
+use crate::behaviour::Behaviour;
+use crate::limiter::{Limit, Limits, Shape};
 
 /// A simulated OpenAI-compatible provider: latency, limits for each key, faults, and a meter of what it saw.
 #[derive(Parser)]

@@ -1,15 +1,24 @@
 //! The parts of the simulated provider that decide by arithmetic, on their own: what a limit lets through, what was used of it,
 //! which texts were asked again.
 
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by panicking"
+)]
+
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::account::Account;
-use super::behaviour::{Behaviour, Fate};
-use super::limiter::{Left, Limit, Limiter, Limits, Over, Shape};
-use super::texts::{self, Texts};
-use super::tokens;
+use upstream_sim::account::Account;
+use upstream_sim::behaviour::{Behaviour, Fate};
+use upstream_sim::limiter::{Left, Limit, Limiter, Limits, Over, Shape};
+use upstream_sim::texts::{self, Texts};
+use upstream_sim::tokens;
 
 #[test]
 fn faults_come_in_their_shares_and_latencies_in_their_range() {

@@ -1,39 +1,9 @@
-//! A simulated provider, compatible with OpenAI's chat completions, for the benchmarks and the demo: it plays a model with a set
-//! latency, limits for each key and faults, and counts what it saw.
-//!
-//!     cargo run --release --example upstream -- --latency-ms 850
-//!
-//! prints `listening on http://127.0.0.1:PORT/v1`. `GET /meter` tells what it saw, `POST /meter/reset` starts anew. Loopback
-//! only.
-//!
-//! - `flags`: what it can be told; `wire`: HTTP; `chat`: the wire form; `model`, `instance`: what the model says
-//! - `prompt`, `tokens`: what a call costs; `gate`, `limiter`: who is let in
-//! - `behaviour`, `timer`: what becomes of those who are
-//! - `meter`, `account`, `texts`: what was seen
+//! The simulated provider as a server of its own: it plays a model with a set latency, rate limits per key and faults, and
+//! counts what it saw. `GET /meter` reports it, `POST /meter/reset` starts anew. Loopback only.
 
-#![allow(
-    clippy::pedantic,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a tool for measuring, not the service"
-)]
-
-mod account;
-mod behaviour;
-mod chat;
 mod flags;
-mod gate;
-mod instance;
-mod limiter;
 mod meter;
-mod model;
-mod prompt;
-mod texts;
-mod timer;
-mod tokens;
-mod wire;
+mod rate_gate;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -43,14 +13,16 @@ use std::time::Instant;
 use clap::Parser;
 use tokio::net::{TcpListener, TcpStream};
 
-use behaviour::Fate;
-use chat::{Question, Said};
-use flags::{Flags, TpmCounts};
-use gate::{Cost, Gate};
+use crate::behaviour::Fate;
+use crate::chat::{Question, Said};
+use crate::texts::Delivery;
+use crate::timer::Timer;
+use crate::wire::{Connection, Request};
+use crate::{chat, model, prompt, texts, tokens, wire};
+pub use flags::Flags;
+use flags::TpmCounts;
 use meter::Meter;
-use texts::Delivery;
-use timer::Timer;
-use wire::{Connection, Request};
+use rate_gate::{Cost, Gate};
 
 const JSON: &str = "application/json";
 
@@ -61,6 +33,10 @@ struct Upstream {
     meter: Mutex<Meter>,
 }
 
+/// Parses the command line and serves until the process ends.
+///
+/// # Errors
+/// When the port cannot be bound.
 #[tokio::main(flavor = "current_thread")]
 pub async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();

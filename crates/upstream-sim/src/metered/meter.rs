@@ -6,11 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Map, Value, json};
 
-use super::account::Account;
 use super::flags::Flags;
-use super::gate::Pass;
-use super::limiter::Limits;
-use super::texts::Texts;
+use super::rate_gate::Pass;
+use crate::account::Account;
+use crate::limiter::Limits;
+use crate::texts::Texts;
 
 /// Counts and times since the start or the last reset.
 pub struct Meter {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::limiter::{Limit, Limits};
+use crate::limiter::{Limit, Limits};
 
 /// The counts of a key.
 #[derive(Default)]

@@ -9,10 +9,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::chat::{self, Question, Said};
 use super::log::{Call, Ending};
-use super::wire::{self, Connection};
-use super::{Gate, Keep, Reply, Shared, model};
+use super::{Gate, Keep, Reply, Shared};
+use crate::chat::{self, Question, Said};
+use crate::model;
+use crate::wire::{self, Connection};
 
 const JSON: &str = "application/json";
 

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::flags::{Flags, RetryAfter, TpmCounts};
-use super::limiter::{Left, Limiter, Limits, Over, Reserved};
 use super::lock;
+use crate::limiter::{Left, Limiter, Limits, Over, Reserved};
 
 /// What a call takes of a limit of tokens.
 #[derive(Clone, Copy)]

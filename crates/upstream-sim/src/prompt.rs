@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::chat::Question;
-use super::tokens;
+use crate::chat::Question;
+use crate::tokens;
 
 /// The prompt's tokens: those of the text of all messages.
 pub fn tokens(question: &Question) -> u64 {

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::chat::Question;
-use super::instance;
+use crate::chat::Question;
+use crate::instance;
 
 const AGE: &str = "-year-old ";
 

@@ -1,28 +1,9 @@
 //! The scripted provider: an OpenAI-compatible server inside the test, on a thread of its own so that a busy test does not bend
 //! its clock. A script decides what becomes of each call; a log keeps what was seen, and can be waited on.
 
-#[path = "../../examples/upstream/account.rs"]
-mod account;
-#[path = "../../examples/upstream/behaviour.rs"]
-pub mod behaviour;
-#[path = "../../examples/upstream/chat.rs"]
-mod chat;
-#[path = "../../examples/upstream/instance.rs"]
-pub mod instance;
-#[path = "../../examples/upstream/limiter.rs"]
-pub mod limiter;
 mod log;
-#[path = "../../examples/upstream/model.rs"]
-mod model;
-mod parts;
 mod play;
 mod reply;
-#[path = "../../examples/upstream/texts.rs"]
-mod texts;
-#[path = "../../examples/upstream/tokens.rs"]
-pub mod tokens;
-#[path = "../../examples/upstream/wire.rs"]
-mod wire;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -33,8 +14,6 @@ use tokio::sync::{oneshot, watch};
 
 pub use log::{Call, Ending, Log};
 pub use reply::{Gate, Reply};
-
-use crate::client::within;
 
 /// Decides what becomes of a call. It sees the call as it arrived.
 type Script = Box<dyn Fn(&Call) -> Reply + Send + Sync>;
@@ -141,11 +120,11 @@ impl Upstream {
     /// Waits until `condition` holds; fails the test with `what` when it does not within `limit`.
     pub async fn wait_for(&self, what: &str, limit: Duration, condition: impl Fn(&Log) -> bool) {
         let mut changed = self.shared.changed.subscribe();
-        within(limit, what, async {
+        let seen = tokio::time::timeout(limit, async {
             while !self.seen(&condition) {
                 changed.changed().await.unwrap();
             }
-        })
-        .await;
+        });
+        assert!(seen.await.is_ok(), "not within {limit:?}: {what}");
     }
 }
