@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::client::{LIMIT, eventually};
-use crate::fixture::{batch, one_provider, person, single};
-use crate::server::Server;
+use crate::support::client::{LIMIT, eventually};
+use crate::support::fixture::{batch, one_provider, person, single};
+use crate::support::server::Server;
 use crate::upstream::{Call, Gate, Reply, Upstream};
 
 /// As many as the service makes at a time where nothing keeps it from that.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::client::{Answer, LIMIT, eventually};
-use crate::fixture::{self, batch, single};
-use crate::server::Server;
+use crate::support::client::{Answer, LIMIT, eventually};
+use crate::support::fixture::{self, batch, single};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 /// One slot, taken; two places to wait, taken. Everything waits for the gate.

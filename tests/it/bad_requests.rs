@@ -7,9 +7,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::client::{Answer, check_pointer};
-use crate::fixture::{self, schema_query};
-use crate::server::Server;
+use crate::support::client::{Answer, check_pointer};
+use crate::support::fixture::{self, schema_query};
+use crate::support::server::Server;
 use crate::upstream::Upstream;
 
 const EXTRACT: &str = "/v1/extract";

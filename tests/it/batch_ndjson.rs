@@ -5,9 +5,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::client::{Answer, Client, Sending, check_pointer, check_problem};
-use crate::fixture::{self, check_each_once, encoded, schema_query};
-use crate::server::Server;
+use crate::support::client::{Answer, Client, Sending, check_pointer, check_problem};
+use crate::support::fixture::{self, check_each_once, encoded, schema_query};
+use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 const NDJSON: &str = "application/x-ndjson";

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::client::{check_pointer, check_problem};
-use crate::fixture::{self, PEOPLE, batch, with};
-use crate::server::Server;
+use crate::support::client::{check_pointer, check_problem};
+use crate::support::fixture::{self, PEOPLE, batch, with};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 #[tokio::test]

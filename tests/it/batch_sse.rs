@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::Response;
-use crate::fixture::{self, batch, check_each_once, with};
-use crate::server::Server;
-use crate::turn;
+use crate::support::client::Response;
+use crate::support::fixture::{self, batch, check_each_once, with};
+use crate::support::server::Server;
+use crate::support::test_lock;
 use crate::upstream::{Gate, Reply, Upstream};
 
 const SSE: &str = "text/event-stream";
@@ -160,7 +160,7 @@ async fn each_input_gets_exactly_one_result_failed_ones_too() {
 
 #[tokio::test]
 async fn progress_comes_at_most_once_a_second_and_adds_up() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(100)));
     let server = Server::asking(&upstream)
         .env("EXTRACTD_MAX_CONCURRENCY", 2)
@@ -270,5 +270,5 @@ async fn what_is_wrong_with_the_request_is_said_as_a_status() {
         .await
         .whole()
         .await;
-    crate::client::check_pointer(&answer.problem(422, "invalid_request"), "/concurrency");
+    crate::support::client::check_pointer(&answer.problem(422, "invalid_request"), "/concurrency");
 }

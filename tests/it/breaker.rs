@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::client::{LIMIT, within};
-use crate::fixture::{
+use crate::support::client::{LIMIT, within};
+use crate::support::fixture::{
     Nobody, batch, check_each_once, model, one_provider, person, provider, single, with,
 };
-use crate::server::Server;
+use crate::support::server::Server;
 use crate::upstream::{Call, Gate, Reply, Upstream};
 
 /// How long it stays open at first.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, LIMIT, eventually};
-use crate::fixture::{self, person, single, with};
-use crate::server::Server;
+use crate::support::client::{Client, LIMIT, eventually};
+use crate::support::fixture::{self, person, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 /// The item that is asked for again and again.

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::client::{Answer, Client, LIMIT, check_problem, eventually};
 use crate::concurrency::most_at_once;
-use crate::fixture::{self, batch, single, with};
-use crate::server::Server;
+use crate::support::client::{Answer, Client, LIMIT, check_problem, eventually};
+use crate::support::fixture::{self, batch, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Call, Gate, Reply, Upstream};
 
 /// Items from here on are of the other caller.

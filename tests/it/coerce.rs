@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::fixture::{self, single, with};
-use crate::server::Server;
+use crate::support::fixture::{self, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! `extractd batch`: the command line as a client of a running server, or by itself without one.
 
-mod forms;
-mod going_on;
+mod file_formats;
+mod resume;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
-use crate::client::{LIMIT, eventually, within};
-use crate::fixture::{self, Nobody};
-use crate::server::{Builder, Server, binary};
+use crate::support::client::{LIMIT, eventually, within};
+use crate::support::fixture::{self, Nobody};
+use crate::support::server::{Builder, Server, binary};
 use crate::upstream::{Reply, Upstream};
 
 /// A folder with a schema, and the command to be run in it.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::fixture::{self, batch, single, with};
-use crate::server::Server;
+use crate::support::fixture::{self, batch, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 /// Answers after a while, so that calls overlap.

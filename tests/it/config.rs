@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::client::{LIMIT, within};
-use crate::server::{Builder, Server, binary};
+use crate::support::client::{LIMIT, within};
+use crate::support::server::{Builder, Server, binary};
 
 /// Runs the binary to its end in a folder of its own.
 async fn run(folder: &Builder, arguments: &[&str], environment: &[(&str, &str)]) -> Output {

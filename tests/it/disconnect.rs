@@ -8,9 +8,9 @@ use http::Method;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::client::{LIMIT, Response};
-use crate::fixture::{self, batch, schema_query, single};
-use crate::server::Server;
+use crate::support::client::{LIMIT, Response};
+use crate::support::fixture::{self, batch, schema_query, single};
+use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 /// So soon the upstream must see it.
@@ -91,12 +91,12 @@ async fn while_a_single_waits_for_its_turn() {
     stage.until_called(4).await;
     let client = stage.server.clone();
     let waiting = tokio::spawn(async move { client.extract(&single("Ada")).await });
-    crate::client::eventually(LIMIT, "one waits", async || {
+    crate::support::client::eventually(LIMIT, "one waits", async || {
         (waits(&stage.server).await > 0).then_some(())
     })
     .await;
     waiting.abort();
-    crate::client::eventually(SOON, "none waits", async || {
+    crate::support::client::eventually(SOON, "none waits", async || {
         (waits(&stage.server).await == 0).then_some(())
     })
     .await;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::client::LIMIT;
-use crate::fixture::{self, single, with};
-use crate::server::Server;
+use crate::support::client::LIMIT;
+use crate::support::fixture::{self, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 /// A server over a provider that does `reply` with each call, asked one single with `more`.
@@ -167,10 +167,11 @@ async fn overloaded() {
                 .await;
         }
     }
-    let first = crate::client::within(LIMIT, "one of three is refused", requests.join_next())
-        .await
-        .unwrap()
-        .unwrap();
+    let first =
+        crate::support::client::within(LIMIT, "one of three is refused", requests.join_next())
+            .await
+            .unwrap()
+            .unwrap();
     first.problem(503, "overloaded");
     gate.open();
     for answer in requests.join_all().await {
@@ -262,7 +263,7 @@ async fn shutting_down() {
         .await;
     server.terminate();
     let draining = async || (server.get("/readyz").await.status == 503).then_some(());
-    crate::client::eventually(Duration::from_secs(5), "it drains", draining).await;
+    crate::support::client::eventually(Duration::from_secs(5), "it drains", draining).await;
     server
         .extract(&single("too late"))
         .await

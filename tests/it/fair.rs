@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::{Client, LIMIT, Response, eventually};
-use crate::fixture::{self, batch, single};
-use crate::server::Server;
+use crate::support::client::{Client, LIMIT, Response, eventually};
+use crate::support::fixture::{self, batch, single};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 const SLOTS: usize = 2;

@@ -8,9 +8,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::client::{LIMIT, within};
-use crate::fixture::{self, Nobody, batch, found, model, person, provider, single, with, wrong};
-use crate::server::Server;
+use crate::support::client::{LIMIT, within};
+use crate::support::fixture::{
+    self, Nobody, batch, found, model, person, provider, single, with, wrong,
+};
+use crate::support::server::Server;
 use crate::upstream::{Call, Ending, Gate, Reply, Upstream};
 
 /// `main` at `first`, and `spare` at `second`, who answers in its place. What both are asked is seen.

@@ -11,8 +11,8 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
-use crate::client::{Answer, Client, eventually};
-use crate::server::{Builder, Server};
+use crate::support::client::{Answer, Client, eventually};
+use crate::support::server::{Builder, Server};
 use crate::upstream::Upstream;
 
 const JOBS: &str = "/v1/jobs";

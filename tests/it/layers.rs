@@ -1,9 +1,10 @@
-//! The layers hold: a module uses only what stands below it.
+//! The layers hold: a module uses only modules of lower layers, no two files import each other, and a library is known only where
+//! it belongs. `docs/architecture.md` has the reasons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The layer of each module; the same table stands in `lib.rs`. A new module has to be given its layer.
+/// Layer of each module of the service. The same table stands in `src/lib.rs`. A new module has to be given its layer.
 const LAYERS: [(&str, u8); 14] = [
     ("main", 8),
     ("cli", 7),
@@ -21,7 +22,7 @@ const LAYERS: [(&str, u8); 14] = [
     ("types", 0),
 ];
 
-/// A library and the one layer that may know it.
+/// Libraries, and the modules that may use them.
 const OWNERS: [(&str, &[&str]); 11] = [
     ("axum", &["http", "fuzzing"]),
     ("StatusCode", &["http", "net", "provider"]),
@@ -36,117 +37,317 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("indicatif", &["cli"]),
 ];
 
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+/// Import cycles among files that are allowed, each as the common prefix of its files and their number. The list may only shrink.
+const ALLOWED_CYCLES: [(&str, usize); 0] = [];
+
+/// A source file: its module path (`["jobs", "store"]`; empty for the crate root) and its text without comments and tests.
+struct Source {
+    path: PathBuf,
+    module: Vec<String>,
+    code: String,
+}
+
+impl Source {
+    /// Name of its top-level module.
+    fn top(&self) -> &str {
+        &self.module[0]
+    }
+}
+
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, found);
+            rust_files(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }
 }
 
-/// Each source file with its module and its text without comments.
-fn files() -> Vec<(PathBuf, String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// Reads the sources below `root`, a folder with a `lib.rs`, except test modules and the crate root.
+fn sources(root: &Path) -> Vec<Source> {
     let mut paths = Vec::new();
-    sources(&root, &mut paths);
-    paths
-        .into_iter()
-        .map(|path| {
-            let first = path
-                .strip_prefix(&root)
-                .unwrap()
-                .iter()
-                .next()
-                .unwrap()
-                .to_str()
-                .unwrap();
-            let module = first.trim_end_matches(".rs").to_owned();
-            let text = std::fs::read_to_string(&path).unwrap();
-            let code: Vec<_> = text
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .collect();
-            (path, module, code.join("\n"))
-        })
-        .filter(|(_, module, _)| module != "lib")
-        .collect()
+    rust_files(root, &mut paths);
+    paths.sort();
+    let read = |path: PathBuf| {
+        let relative = path.strip_prefix(root).unwrap().with_extension("");
+        let module: Vec<String> = relative
+            .iter()
+            .map(|part| part.to_str().unwrap().to_owned())
+            .collect();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let code: Vec<_> = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect();
+        let code = code.join("\n");
+        Source { path, module, code }
+    };
+    let mut sources: Vec<_> = paths.into_iter().map(read).collect();
+    sources.retain(|source| source.top() != "lib" && !source.module.iter().any(|m| m == "tests"));
+    sources
 }
 
-/// The top-level modules that a file names after `crate::`, in braces too.
-fn uses(code: &str) -> Vec<String> {
-    let name = |text: &str| {
-        text.trim()
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .collect::<String>()
-    };
-    let mut modules = Vec::new();
-    for (at, prefix) in code
-        .match_indices("crate::")
-        .chain(code.match_indices("extractd::"))
-    {
-        let rest = &code[at + prefix.len()..];
-        match rest.strip_prefix('{') {
-            Some(many) => modules.extend(many.split_once('}').unwrap().0.split(',').map(name)),
-            None => modules.push(name(rest)),
+fn service() -> Vec<Source> {
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+}
+
+/// Every path in a source that begins with `crate`, `extractd`, `super` or `self`, as absolute module segments. Braces are
+/// expanded, nested ones too.
+fn paths(source: &Source) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    let code = &source.code;
+    for prefix in ["crate::", "extractd::", "super::", "self::"] {
+        for (at, _) in code.match_indices(prefix) {
+            let before = code[..at].chars().next_back();
+            if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '$') {
+                continue;
+            }
+            let mut base = match prefix {
+                "super::" => source.module[..source.module.len() - 1].to_vec(),
+                "self::" => source.module.clone(),
+                _ => Vec::new(),
+            };
+            let mut rest = &code[at + prefix.len()..];
+            while let Some(after) = rest.strip_prefix("super::") {
+                base.pop();
+                rest = after;
+            }
+            expand(&base, rest, &mut found);
         }
     }
-    modules.retain(|module| !module.is_empty());
-    modules
+    found
+}
+
+/// Adds the paths that the use tree at the beginning of `text` names. Returns the text behind the tree.
+fn expand<'t>(base: &[String], text: &'t str, found: &mut Vec<Vec<String>>) -> &'t str {
+    let text = text.trim_start();
+    if let Some(mut inner) = text.strip_prefix('{') {
+        loop {
+            inner = inner.trim_start();
+            if let Some(rest) = inner.strip_prefix('}') {
+                return rest;
+            }
+            if let Some(rest) = inner.strip_prefix(',') {
+                inner = rest;
+                continue;
+            }
+            let rest = expand(base, inner, found);
+            if rest.len() == inner.len() {
+                return rest;
+            }
+            inner = rest;
+        }
+    }
+    let end = text
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let mut path = base.to_vec();
+    if !name.is_empty() && name != "self" {
+        path.push(name.to_owned());
+    }
+    match rest.strip_prefix("::") {
+        Some(rest) if !name.is_empty() => expand(&path, rest, found),
+        _ => {
+            found.push(path);
+            let alias = rest.trim_start().strip_prefix("as ");
+            alias.map_or(rest, |rest| {
+                rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_')
+            })
+        }
+    }
+}
+
+/// Edges among files: from the index of each source to those of the files that it names. A path belongs to its deepest module.
+fn edges(sources: &[Source]) -> Vec<BTreeSet<usize>> {
+    let index: BTreeMap<_, _> = sources
+        .iter()
+        .enumerate()
+        .map(|(at, source)| (source.module.clone(), at))
+        .collect();
+    let target = |path: &[String]| {
+        (1..=path.len())
+            .rev()
+            .find_map(|length| index.get(&path[..length]).copied())
+    };
+    let edge = |(at, source): (usize, &Source)| {
+        let mut named: BTreeSet<_> = paths(source)
+            .iter()
+            .filter_map(|path| target(path))
+            .collect();
+        // A root also names its children without a prefix: `pub use child::Type`.
+        for (other, child) in sources.iter().enumerate() {
+            let is_child = child.module.len() == source.module.len() + 1
+                && child.module.starts_with(&source.module);
+            let name = child.module.last().unwrap();
+            if is_child && names(&source.code, name) {
+                named.insert(other);
+            }
+        }
+        named.remove(&at);
+        named
+    };
+    sources.iter().enumerate().map(edge).collect()
+}
+
+/// Returns true if `code` has a path that begins with `name::`.
+fn names(code: &str, name: &str) -> bool {
+    let prefix = format!("{name}::");
+    code.match_indices(&prefix).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':')
+    })
+}
+
+/// Groups of files that import each other, directly or through others.
+fn cycles(edges: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
+    let reach = |start: usize| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![start]);
+        while let Some(at) = open.pop() {
+            for next in &edges[at] {
+                if seen.insert(*next) {
+                    open.push(*next);
+                }
+            }
+        }
+        seen
+    };
+    let reachable: Vec<_> = (0..edges.len()).map(reach).collect();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for at in (0..edges.len()).filter(|at| reachable[*at].contains(at)) {
+        let group = groups
+            .iter_mut()
+            .find(|group| reachable[group[0]].contains(&at) && reachable[at].contains(&group[0]));
+        match group {
+            Some(group) => group.push(at),
+            None => groups.push(vec![at]),
+        }
+    }
+    groups
 }
 
 #[test]
-fn every_edge_points_downward() {
+fn every_import_points_to_a_lower_layer() {
     let layers: BTreeMap<_, _> = LAYERS.into_iter().collect();
-    let mut edges = 0;
-    for (path, module, code) in files() {
+    let mut imports = 0;
+    for source in service() {
+        let top = source.top();
         let layer = layers
-            .get(module.as_str())
-            .unwrap_or_else(|| panic!("{module} has no layer: give it one in {}", file!()));
-        for used in uses(&code) {
+            .get(top)
+            .unwrap_or_else(|| panic!("{top} has no layer: give it one in {}", file!()));
+        for path in paths(&source) {
+            let Some(used) = path.first() else { continue };
+            let path = source.path.display();
             let below = layers
                 .get(used.as_str())
-                .unwrap_or_else(|| panic!("{}: crate::{used} is no module", path.display()));
+                .unwrap_or_else(|| panic!("{path}: crate::{used} is no module"));
             assert!(
-                used == module || below < layer,
-                "{} may not use crate::{used}",
-                path.display()
+                used == top || below < layer,
+                "{path} may not use crate::{used}"
             );
-            edges += 1;
+            imports += 1;
         }
     }
     assert!(
-        edges > 50,
-        "only {edges} edges were found: is this test still reading the sources?"
+        imports > 50,
+        "only {imports} imports were found: does this test still read the sources?"
     );
 }
 
 #[test]
-fn each_library_is_known_by_its_layer_alone() {
-    for (path, module, code) in files() {
+fn no_files_import_each_other() {
+    let mut found = BTreeMap::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut trees = vec![root.join("src")];
+    for entry in std::fs::read_dir(root.join("crates")).unwrap() {
+        trees.push(entry.unwrap().path().join("src"));
+    }
+    for tree in trees {
+        let sources = sources(&tree);
+        for group in cycles(&edges(&sources)) {
+            let names: Vec<_> = group
+                .iter()
+                .map(|at| {
+                    sources[*at]
+                        .path
+                        .strip_prefix(root)
+                        .unwrap()
+                        .display()
+                        .to_string()
+                })
+                .collect();
+            let first = names[0].split('/').collect::<Vec<_>>();
+            let common = (0..first.len())
+                .take_while(|at| {
+                    names
+                        .iter()
+                        .all(|name| name.split('/').nth(*at) == Some(first[*at]))
+                })
+                .map(|at| first[at])
+                .collect::<Vec<_>>()
+                .join("/");
+            found.insert((common, names.len()), names);
+        }
+    }
+    let allowed: BTreeSet<_> = ALLOWED_CYCLES
+        .into_iter()
+        .map(|(prefix, files)| (prefix.to_owned(), files))
+        .collect();
+    let unexpected: Vec<_> = found
+        .iter()
+        .filter(|(cycle, _)| !allowed.contains(cycle))
+        .collect();
+    assert!(
+        unexpected.is_empty(),
+        "import cycles that the list does not have: {unexpected:#?}"
+    );
+    let gone: Vec<_> = allowed
+        .iter()
+        .filter(|cycle| !found.contains_key(cycle))
+        .collect();
+    assert!(
+        gone.is_empty(),
+        "cycles that are gone, remove them from the list: {gone:?}"
+    );
+}
+
+#[test]
+fn each_library_is_used_only_by_its_owner() {
+    for source in service() {
         for (library, owners) in OWNERS {
-            let named =
-                code.contains(&format!("{library}::")) || code.contains(&format!("use {library}"));
+            let named = source.code.contains(&format!("{library}::"))
+                || source.code.contains(&format!("use {library}"));
             assert!(
-                !named || owners.contains(&module.as_str()),
-                "{} may not know {library}",
-                path.display()
+                !named || owners.contains(&source.top()),
+                "{} may not use {library}",
+                source.path.display()
             );
         }
     }
 }
 
 #[test]
-fn no_file_and_no_layer_table_is_left_behind() {
+fn the_documentation_of_the_crate_has_the_same_layers() {
     let map =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
     for (module, layer) in LAYERS.into_iter().filter(|(module, _)| *module != "main") {
         assert!(
             map.contains(&format!("| {layer} | [`{module}`] |")),
-            "lib.rs says that {module} is layer {layer}"
+            "src/lib.rs does not say that {module} is layer {layer}"
         );
     }
+}
+
+#[test]
+fn nested_braces_are_read() {
+    let source = Source {
+        path: PathBuf::new(),
+        module: vec!["a".into(), "b".into()],
+        code: "use crate::{x::{y, z::W as V}, q}; use super::c::{self, D};".into(),
+    };
+    let found: Vec<_> = paths(&source).iter().map(|path| path.join("::")).collect();
+    assert_eq!(found, ["x::y", "x::z::W", "q", "a::c", "a::c::D"]);
 }

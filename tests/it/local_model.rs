@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::client::{LIMIT, eventually};
-use crate::fixture::{self, PEOPLE, check_each_once};
-use crate::server::Server;
+use crate::support::client::{LIMIT, eventually};
+use crate::support::fixture::{self, PEOPLE, check_each_once};
+use crate::support::server::Server;
 
 /// Loading 98 MB and warming up, in a debug build.
 const LOAD: Duration = Duration::from_secs(120);

@@ -10,24 +10,18 @@
     reason = "a test says what is wrong by panicking"
 )]
 
-mod client;
-mod fixture;
-mod server;
-mod turn;
-
-use upstream_sim::scripted as upstream;
-
 mod adaptive;
 mod admission;
-mod auth;
+mod adversarial;
 mod bad_requests;
-mod baseline;
 mod batch_ndjson;
 mod batch_ordered;
 mod batch_sse;
 mod breaker;
 mod cache;
+mod caller_auth;
 mod callers;
+mod callers_reload;
 mod coerce;
 mod command;
 mod concurrency;
@@ -36,26 +30,28 @@ mod disconnect;
 mod errors;
 mod fair;
 mod fallback;
-mod hostile;
 mod jobs;
-mod keys;
 mod layers;
 #[cfg(feature = "local")]
 mod local_model;
 mod modes;
+mod no_leaks;
+mod ops_endpoints;
 mod partial;
+mod provider_keys;
 mod rate;
-mod reask;
-mod reload;
-mod retries;
-mod retry;
+mod retry_budget;
+mod retry_policy;
 mod rules;
 mod schemas;
-mod service;
 mod shutdown;
 mod single;
 mod single_flight;
 mod slow_reader;
 mod storm;
+mod support;
 mod tokens;
-mod wires;
+mod validation_retry;
+mod wire_formats;
+
+use upstream_sim::scripted as upstream;

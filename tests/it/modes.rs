@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{right, single, with};
-use crate::server::Server;
+use crate::support::fixture::{right, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Call, Reply, Upstream};
 
 /// Asks once in `mode`; the call's body and all that the model was told.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Event, LIMIT, Response, within};
-use crate::fixture::{self, single, with};
-use crate::server::Server;
+use crate::support::client::{Event, LIMIT, Response, within};
+use crate::support::fixture::{self, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 fn people() -> Value {

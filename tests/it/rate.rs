@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::LIMIT;
-use crate::fixture::{self, batch, single};
-use crate::server::{Builder, Server};
-use crate::turn;
+use crate::support::client::LIMIT;
+use crate::support::fixture::{self, batch, single};
+use crate::support::server::{Builder, Server};
+use crate::support::test_lock;
 use crate::upstream::{Gate, Reply, Upstream};
 
 /// A call is stamped when the upstream has read it, which on a shared machine may be this much later for one call than for the
@@ -88,7 +88,7 @@ fn limited(upstream: &Upstream, per_minute: u32) -> Builder {
 }
 
 async fn check_rate(per_minute: u32, burst: u32) {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let upstream = Upstream::playing();
     let server = limited(&upstream, per_minute).start().await;
     let count = usize::try_from(burst + per_minute * 3 / 60).unwrap();
@@ -117,7 +117,7 @@ async fn at_60000_a_minute_the_default_burst_is_10_ms_of_the_rate() {
 
 #[tokio::test]
 async fn a_configured_burst_goes_out_at_once_and_no_more() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let upstream = Upstream::playing();
     let server = limited(&upstream, 600)
         .env("EXTRACTD_REQUEST_BURST", 5)
@@ -139,7 +139,7 @@ async fn a_configured_burst_goes_out_at_once_and_no_more() {
 
 #[tokio::test]
 async fn a_slow_upstream_does_not_save_up_calls() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let gate = Gate::closed();
     let held = gate.clone();
     // The first two calls hold both slots for longer than ten calls take at this rate.
@@ -171,7 +171,7 @@ async fn a_slow_upstream_does_not_save_up_calls() {
 
 #[tokio::test]
 async fn each_attempt_and_each_try_takes_from_the_bucket() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let upstream = Upstream::start(|call| match call.index {
         2 => Reply::error(500, "oops"),
         index if index % 3 == 0 => Reply::Json(fixture::wrong()),
@@ -187,7 +187,7 @@ async fn each_attempt_and_each_try_takes_from_the_bucket() {
 
 #[tokio::test]
 async fn the_rate_holds_for_all_callers_together() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let upstream = Upstream::playing();
     let server = limited(&upstream, 1_200).start().await;
     let (one, two, beside) = (batch(15), batch(15), single(fixture::person(99)));

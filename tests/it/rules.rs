@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, check_pointer, check_problem};
-use crate::fixture::{encoded, with};
-use crate::server::Server;
+use crate::support::client::{Answer, check_pointer, check_problem};
+use crate::support::fixture::{encoded, with};
+use crate::support::server::Server;
 use crate::upstream::{Call, Reply, Upstream};
 
 const NDJSON: &str = "application/x-ndjson";

@@ -3,9 +3,9 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client, check_pointer};
-use crate::fixture::{self, schema};
-use crate::server::Server;
+use crate::support::client::{Answer, Client, check_pointer};
+use crate::support::fixture::{self, schema};
+use crate::support::server::Server;
 use crate::upstream::Upstream;
 
 async fn put(client: &Client, name: &str, schema: &Value) -> Answer {
@@ -230,7 +230,7 @@ async fn a_broken_schema_in_the_folder_stops_the_start_and_is_named() {
         "{\"type\": \"objekt\"}",
     )
     .unwrap();
-    let mut command = crate::server::binary();
+    let mut command = crate::support::server::binary();
     command
         .arg("serve")
         .env("EXTRACTD_LISTEN", "127.0.0.1:0")
@@ -239,8 +239,8 @@ async fn a_broken_schema_in_the_folder_stops_the_start_and_is_named() {
         .env("EXTRACTD_SCHEMAS_DIR", builder.folder())
         .env("OPENAI_API_KEY", "sk-test")
         .env("EXTRACTD_MODEL", "openai/test-model");
-    let ended = crate::client::within(
-        crate::client::LIMIT,
+    let ended = crate::support::client::within(
+        crate::support::client::LIMIT,
         "the start is refused",
         command.output(),
     )

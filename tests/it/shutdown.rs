@@ -6,9 +6,9 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::client::{Answer, Client, LIMIT, eventually};
-use crate::fixture::{self, single};
-use crate::server::Server;
+use crate::support::client::{Answer, Client, LIMIT, eventually};
+use crate::support::fixture::{self, single};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 const PROMPTLY: Duration = Duration::from_secs(5);

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{self, PEOPLE, single, with};
-use crate::server::Server;
+use crate::support::fixture::{self, PEOPLE, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 #[tokio::test]
@@ -298,7 +298,7 @@ async fn streamed_a_failure_is_an_error_event_and_done() {
         .await;
     let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
     assert_eq!(names, ["error", "done"], "{events:?}");
-    crate::client::check_problem(&events[0].data, 502, "upstream_unauthorized");
+    crate::support::client::check_problem(&events[0].data, 502, "upstream_unauthorized");
     assert_eq!(events[1].data["status"], "failed");
 }
 

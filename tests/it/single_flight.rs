@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::client::{Answer, Client, LIMIT, check_problem, eventually};
-use crate::fixture::{self, batch, found, person, schema, single, with};
-use crate::server::Server;
+use crate::support::client::{Answer, Client, LIMIT, check_problem, eventually};
+use crate::support::fixture::{self, batch, found, person, schema, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 /// The item that many ask for.

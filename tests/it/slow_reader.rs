@@ -10,9 +10,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::client::{LIMIT, Response, within};
-use crate::fixture::{check_each_once, encoded};
-use crate::server::Server;
+use crate::support::client::{LIMIT, Response, within};
+use crate::support::fixture::{check_each_once, encoded};
+use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 /// Lines in all; each tenth is for the model, the others are blank inputs, which cost nothing upstream and a result each

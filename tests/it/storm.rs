@@ -11,10 +11,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::client::LIMIT;
-use crate::fixture::{self, check_each_once};
-use crate::server::Server;
-use crate::turn;
+use crate::support::client::LIMIT;
+use crate::support::fixture::{self, check_each_once};
+use crate::support::server::Server;
+use crate::support::test_lock;
 use upstream_sim::tokens;
 
 use crate::upstream::{Call, Ending, Log, Reply, Upstream};
@@ -140,7 +140,7 @@ fn asked_again(log: &Log, fates: &[Option<Fate>]) -> Vec<usize> {
 
 #[tokio::test]
 async fn in_a_storm_each_input_gets_one_result_and_hardly_a_call_is_refused() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let provider = Arc::new(Mutex::new(Provider::new()));
     let script = Arc::clone(&provider);
     let upstream = Upstream::start(move |call| script.lock().unwrap().reply(call));

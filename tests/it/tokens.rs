@@ -9,9 +9,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::client::{LIMIT, eventually, within};
-use crate::fixture::{self, batch, completion, found, one_provider, person, single, with};
-use crate::server::Server;
+use crate::support::client::{LIMIT, eventually, within};
+use crate::support::fixture::{self, batch, completion, found, one_provider, person, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Call, Reply, Upstream};
 
 /// A tokens' limit of one key at `url`.
@@ -268,7 +268,7 @@ async fn a_text_that_takes_more_than_a_minutes_limit_is_refused_at_once_with_the
 
     let inputs = json!({"inputs": [person(0), text, person(2)], "schema": fixture::schema()});
     let reply = server.batch(&inputs).await.ok();
-    crate::client::check_problem(&reply["results"][1]["error"], 413, "payload_too_large");
+    crate::support::client::check_problem(&reply["results"][1]["error"], 413, "payload_too_large");
     assert_eq!(
         reply["summary"]["succeeded"], 2,
         "the others are not affected: {reply}"

@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{LIMIT, asking, ended, made, path, results, show};
-use crate::client::{Client, eventually};
-use crate::fixture::{batch, check_each_once, with};
-use crate::server::Server;
+use crate::support::client::{Client, eventually};
+use crate::support::fixture::{batch, check_each_once, with};
+use crate::support::server::Server;
 use crate::upstream::{Call, Ending, Reply, Upstream};
 
 /// A number that `make soak` makes larger.
@@ -66,7 +66,7 @@ impl Follower {
 
     /// All events, once the last was seen.
     async fn all(self) -> Vec<(u32, String, Value)> {
-        crate::client::within(LIMIT, "the follower sees the end", self.task)
+        crate::support::client::within(LIMIT, "the follower sees the end", self.task)
             .await
             .unwrap();
         Arc::into_inner(self.seen)
@@ -322,7 +322,9 @@ async fn a_full_disk_pauses_the_work_and_loses_nothing() {
     );
     assert_eq!(
         server
-            .extract(&crate::fixture::single(crate::fixture::person(1)))
+            .extract(&crate::support::fixture::single(
+                crate::support::fixture::person(1)
+            ))
             .await
             .status,
         200,
@@ -393,7 +395,7 @@ async fn an_item_that_kills_the_process_fails_and_stops_nobody_else() {
 async fn a_store_that_cannot_be_used_is_told_at_the_start() {
     let upstream = Upstream::playing();
     let refusal = async |folder: &std::path::Path| {
-        let mut second = crate::server::binary();
+        let mut second = crate::support::server::binary();
         second
             .current_dir(folder)
             .env("EXTRACTD_LISTEN", "127.0.0.1:0")
@@ -403,7 +405,7 @@ async fn a_store_that_cannot_be_used_is_told_at_the_start() {
             .env("EXTRACTD_MODEL", "openai/m")
             .arg("serve")
             .output();
-        let ended = crate::client::within(LIMIT, "it refuses to start", ended)
+        let ended = crate::support::client::within(LIMIT, "it refuses to start", ended)
             .await
             .unwrap();
         assert!(!ended.status.success());

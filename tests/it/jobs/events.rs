@@ -6,9 +6,9 @@ use http::Method;
 use serde_json::json;
 
 use super::{asking, ended, made, path, post};
-use crate::client::{Client, Event, Response};
-use crate::fixture::{batch, check_each_once, with};
-use crate::server::Server;
+use crate::support::client::{Client, Event, Response};
+use crate::support::fixture::{batch, check_each_once, with};
+use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 async fn follow(client: &Client, job: &serde_json::Value, after: usize) -> Response {

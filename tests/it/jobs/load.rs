@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{asking, ended, made, results};
-use crate::fixture::{batch, check_each_once, person, single};
+use crate::support::fixture::{batch, check_each_once, person, single};
 use crate::upstream::{Reply, Upstream};
 
 /// Room for what an allocator keeps.

@@ -8,9 +8,9 @@ use http::Method;
 use serde_json::json;
 
 use super::{JOBS, LIMIT, asking, ended, made, path, post, results, show};
-use crate::client::eventually;
-use crate::fixture::{batch, check_each_once, found, person, schema_query, with};
-use crate::server::Server;
+use crate::support::client::eventually;
+use crate::support::fixture::{batch, check_each_once, found, person, schema_query, with};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 #[tokio::test]
@@ -460,7 +460,7 @@ async fn a_job_keeps_the_schema_that_it_was_made_with() {
             .answer()
             .await
     };
-    assert_eq!(put(crate::fixture::schema()).await.status, 201);
+    assert_eq!(put(crate::support::fixture::schema()).await.status, 201);
     let job = made(&server, &with(batch(3), json!({"schema": "person"}))).await;
     assert_eq!(
         put(json!({"type": "object", "required": ["other"]}))

@@ -9,9 +9,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{ended, made};
-use crate::client::eventually;
-use crate::fixture::{batch, with};
-use crate::server::Server;
+use crate::support::client::eventually;
+use crate::support::fixture::{batch, with};
+use crate::support::server::Server;
 use crate::upstream::Upstream;
 
 const SECRET: &str = "whsec_dGhpcyBpcyBubyByZWFsIHNlY3JldCEh";

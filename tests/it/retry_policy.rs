@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::client::LIMIT;
-use crate::fixture::{self, batch, right, single, with};
-use crate::server::Server;
-use crate::turn;
+use crate::support::client::LIMIT;
+use crate::support::fixture::{self, batch, right, single, with};
+use crate::support::server::Server;
+use crate::support::test_lock;
 use crate::upstream::{Ending, Reply, Upstream};
 
 /// The queue moves again this soon after a pause.
@@ -159,7 +159,7 @@ async fn a_provider_that_nobody_answers_for_is_an_upstream_error() {
 
 #[tokio::test]
 async fn the_backoff_of_a_failure_honours_retry_after_as_its_least() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let upstream = Upstream::saying([Reply::error(500, "oops").with_header("retry-after", 1)]);
     let server = Server::with(&upstream).await;
     server.extract(&ask()).await.ok();
@@ -194,7 +194,7 @@ async fn no_call_goes_out_before_retry_after_ms_has_passed() {
 /// One slot and five items; the first call is told to wait. Nothing goes out during the pause, then the same item is the first,
 /// and the rest follows.
 async fn check_pause(reply: impl Fn() -> Reply + Send + Sync + 'static, pause: Duration) {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let upstream = Upstream::start(move |call| {
         if call.index == 0 {
             reply()
@@ -224,7 +224,7 @@ async fn check_pause(reply: impl Fn() -> Reply + Send + Sync + 'static, pause: D
 
 #[tokio::test]
 async fn no_call_goes_out_before_a_retry_after_date_has_passed() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     // Dates have whole seconds; taken when the call comes, it is one to two seconds away.
     let date = std::sync::Arc::new(std::sync::OnceLock::new());
     let kept = date.clone();
@@ -250,7 +250,7 @@ async fn no_call_goes_out_before_a_retry_after_date_has_passed() {
 
 #[tokio::test]
 async fn a_429_pauses_everybody_who_uses_the_key() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let upstream = Upstream::start(|call| match call.index {
         0 => Reply::error(429, "slow down").with_header("retry-after", 1),
         _ => Reply::Played.after(Duration::from_millis(5)),
@@ -287,7 +287,7 @@ async fn a_429_pauses_everybody_who_uses_the_key() {
 
 #[tokio::test]
 async fn after_a_pause_the_queue_flows_at_its_rate() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let upstream =
         Upstream::saying([Reply::error(429, "slow down").with_header("retry-after-ms", 600)]);
     let server = Server::asking(&upstream)
@@ -371,7 +371,7 @@ async fn a_call_that_stalls_ends_in_a_timeout_and_is_aborted() {
 
 #[tokio::test]
 async fn the_timeout_covers_backoff_and_attempts_together() {
-    let _turn = turn::alone().await;
+    let _lock = test_lock::exclusive().await;
     let upstream = Upstream::start(|_| Reply::error(500, "oops").with_header("retry-after", 30));
     let server = Server::with(&upstream).await;
     let begun = tokio::time::Instant::now();

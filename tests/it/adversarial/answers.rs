@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Siege, deep_array, deep_object, million_keys};
-use crate::client::Answer;
-use crate::fixture::person;
+use crate::support::client::Answer;
+use crate::support::fixture::person;
 use crate::upstream::Reply;
 
 /// What judging one hostile answer may cost, beside the answer itself.
@@ -22,7 +22,7 @@ async fn siege(texts: Vec<String>) -> Siege {
 /// Asks for the answer of that number once.
 async fn ask(siege: &Siege, what: &str, mib: u64, number: usize, more: Value) -> Answer {
     let body = json!({"input": person(number), "schema": {"type": "object"}, "max_attempts": 1});
-    let body = crate::fixture::with(body, more).to_string();
+    let body = crate::support::fixture::with(body, more).to_string();
     siege.attack(what, mib, siege.single(body).answer()).await
 }
 

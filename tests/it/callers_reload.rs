@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, LIMIT, Response, eventually};
-use crate::fixture::{self, batch, person, single, with};
-use crate::server::{Builder, Server};
+use crate::support::client::{Client, LIMIT, Response, eventually};
+use crate::support::fixture::{self, batch, person, single, with};
+use crate::support::server::{Builder, Server};
 use crate::upstream::{Gate, Reply, Upstream};
 
 /// So soon a change is in force.
@@ -235,7 +235,7 @@ async fn a_connection_that_is_kept_open_is_asked_for_a_right_key_each_time() {
             "GET /v1/models HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer key-a\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = vec![0; 16 * 1024];
-        let read = crate::client::within(LIMIT, "an answer", stream.read(&mut answer))
+        let read = crate::support::client::within(LIMIT, "an answer", stream.read(&mut answer))
             .await
             .unwrap();
         String::from_utf8_lossy(&answer[..read])

@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-use crate::client::{Client, within};
-use crate::turn::{self, Turn};
+use crate::support::client::{Client, within};
+use crate::support::test_lock::{self, TestLock};
 use crate::upstream::Upstream;
 
 /// A cold debug binary on a busy machine needs a while.
@@ -82,7 +82,7 @@ impl Builder {
 
     /// Starts it, and waits until it listens.
     pub async fn start(self) -> Server {
-        let turn = turn::beside_others().await;
+        let lock = test_lock::shared().await;
         let mut command = match &self.file_limit {
             None => binary(),
             // A write beyond the limit fails, rather than end the process.
@@ -110,7 +110,7 @@ impl Builder {
             child,
             output,
             builder: self,
-            turn: Some(turn),
+            lock: Some(lock),
         }
     }
 }
@@ -121,7 +121,7 @@ pub struct Server {
     child: Child,
     output: Output,
     builder: Builder,
-    turn: Option<Turn>,
+    lock: Option<TestLock>,
 }
 
 impl Server {
@@ -165,7 +165,7 @@ impl Server {
 
     /// Lets tests that measure begin: from now on this one does little but wait.
     pub fn rest(&mut self) {
-        self.turn = None;
+        self.lock = None;
     }
 
     /// Its process id.

@@ -1,7 +1,7 @@
 //! HTTP that is none, or could be read in two ways: heads without end, two lengths, nonsense for chunks.
 
 use super::{BATCH, EXTRACT, JSON, NDJSON, Siege};
-use crate::fixture::{person, schema_query, single};
+use crate::support::fixture::{person, schema_query, single};
 
 const MIB: u64 = 32;
 

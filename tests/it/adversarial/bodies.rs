@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{BATCH, DEEP, EXTRACT, JSON, NDJSON, Siege, deep_array, deep_object, million_keys};
-use crate::client::check_pointer;
-use crate::fixture::{self, schema_query};
-use crate::server::Server;
+use crate::support::client::check_pointer;
+use crate::support::fixture::{self, schema_query};
+use crate::support::server::Server;
 use crate::upstream::Upstream;
 
 const MIB: usize = 1 << 20;

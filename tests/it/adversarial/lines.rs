@@ -5,8 +5,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{BATCH, NDJSON, SOON, Siege, deep_array, deep_object};
-use crate::client::{Response, Sending, check_problem, within};
-use crate::fixture::{self, check_each_once, person, schema_query};
+use crate::support::client::{Response, Sending, check_problem, within};
+use crate::support::fixture::{self, check_each_once, person, schema_query};
 
 /// An upload whose results come as lines.
 fn upload(siege: &Siege) -> Sending {

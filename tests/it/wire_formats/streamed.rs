@@ -11,9 +11,9 @@ use extractd::types::{LoweredByMode, LoweredSchema, Mode};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
-use super::speak::{KINDS, Kind, Place, Stop};
+use super::wire_fixtures::{KINDS, Kind, Place, Stop};
 use super::{asking, base_url, refuses, says};
-use crate::fixture::{right, single};
+use crate::support::fixture::{right, single};
 use crate::upstream::{Reply, Upstream};
 
 fn remote(upstream: &Upstream, kind: Kind) -> HttpProvider {

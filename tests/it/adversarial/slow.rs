@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{BATCH, EXTRACT, JSON, NDJSON, Siege};
-use crate::client::within;
-use crate::fixture::{person, schema_query, single};
-use crate::server::Server;
+use crate::support::client::within;
+use crate::support::fixture::{person, schema_query, single};
+use crate::support::server::Server;
 use crate::upstream::Upstream;
 
 /// How long the server waits for a body that trickles, and some time to do it on a busy machine.

@@ -3,9 +3,9 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client};
-use crate::fixture::{self, single};
-use crate::server::Server;
+use crate::support::client::{Answer, Client};
+use crate::support::fixture::{self, single};
+use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 async fn running() -> (Upstream, Server) {
@@ -82,7 +82,7 @@ async fn the_limits_show_what_is_used_and_what_waits() {
         .await
         .expect(200);
     upstream
-        .wait_for("three in flight", crate::client::LIMIT, |log| {
+        .wait_for("three in flight", crate::support::client::LIMIT, |log| {
             log.in_flight == 3
         })
         .await;
@@ -135,7 +135,7 @@ async fn the_limits_show_what_is_used_and_what_waits() {
     assert_eq!(queue["limit"], 100_000, "{queue}");
     gate.open();
     batch.whole().await.ok();
-    server.wait_until_idle(crate::client::LIMIT).await;
+    server.wait_until_idle(crate::support::client::LIMIT).await;
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use http::Method;
 
-use crate::client::Client;
-use crate::fixture::{self, single};
-use crate::server::{Server, binary};
+use crate::support::client::Client;
+use crate::support::fixture::{self, single};
+use crate::support::server::{Server, binary};
 use crate::upstream::Upstream;
 
 async fn guarded(upstream: &Upstream) -> Server {
@@ -153,8 +153,8 @@ async fn without_keys_it_does_not_start_on_an_open_address() {
     command
         .env("OPENAI_API_KEY", "sk-test")
         .env("EXTRACTD_MODEL", "openai/test-model");
-    let ended = crate::client::within(
-        crate::client::LIMIT,
+    let ended = crate::support::client::within(
+        crate::support::client::LIMIT,
         "the start is refused",
         command.output(),
     )

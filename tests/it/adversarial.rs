@@ -17,9 +17,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::client::{Sending, within};
-use crate::fixture::{self, person, single, with};
-use crate::server::Server;
+use crate::support::client::{Sending, within};
+use crate::support::fixture::{self, person, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Call, Reply, Upstream};
 
 const EXTRACT: &str = "/v1/extract";

@@ -1,14 +1,14 @@
 //! An extraction is the same whatever the provider speaks: each scenario over each wire format.
 
-mod speak;
 mod streamed;
+mod wire_fixtures;
 
 use serde_json::{Value, json};
 
-use crate::fixture::{right, single, with, wrong};
-use crate::server::Server;
+use crate::support::fixture::{right, single, with, wrong};
+use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
-use speak::{KINDS, Kind, Place, Stop};
+use wire_fixtures::{KINDS, Kind, Place, Stop};
 
 /// The base URL of an upstream that speaks this.
 fn base_url(upstream: &Upstream, kind: Kind) -> String {
@@ -41,7 +41,7 @@ fn answers(kind: Kind, data: &Value) -> Reply {
 }
 
 fn usage(kind: Kind, calls: u64) -> Value {
-    let (input, cached, output) = speak::TOKENS;
+    let (input, cached, output) = wire_fixtures::TOKENS;
     let (input, cached, output) = (input * calls, cached * calls, output * calls);
     let usage =
         json!({"input_tokens": input, "output_tokens": output, "total_tokens": input + output});

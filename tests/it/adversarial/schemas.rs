@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{EXTRACT, JSON, NDJSON, SOON, Siege};
-use crate::client::{check_pointer, within};
-use crate::fixture::{encoded, person};
+use crate::support::client::{check_pointer, within};
+use crate::support::fixture::{encoded, person};
 use crate::upstream::Reply;
 
 /// What a hostile schema may cost: most of it is the request itself, as text, as a value and compiled.
@@ -418,7 +418,7 @@ async fn many_at_a_time_leave_room_for_others() {
             for _ in 0..5 {
                 siege
                     .server
-                    .extract(&crate::fixture::single(person(super::NEXT)))
+                    .extract(&crate::support::fixture::single(person(super::NEXT)))
                     .await
                     .ok();
             }

@@ -7,9 +7,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::client::{LIMIT, eventually, within};
-use crate::fixture::{self, batch, model, one_provider, person, provider, single, with};
-use crate::server::Server;
+use crate::support::client::{LIMIT, eventually, within};
+use crate::support::fixture::{self, batch, model, one_provider, person, provider, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Call, Gate, Log, Reply, Upstream};
 
 /// Sooner than any backoff or pause that these tests let happen.

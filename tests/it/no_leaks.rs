@@ -15,9 +15,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Client, LIMIT, eventually};
-use crate::fixture::{self, person, schema, schema_query, single, with};
-use crate::server::Server;
+use crate::support::client::{Client, LIMIT, eventually};
+use crate::support::fixture::{self, person, schema, schema_query, single, with};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 const SEED: u64 = 20_261_122;
@@ -264,7 +264,7 @@ async fn visit(client: &Client, rng: &mut Rng) {
     drain(request.stream(Box::pin(body)).send().await).await;
 }
 
-async fn drain(mut response: crate::client::Response) {
+async fn drain(mut response: crate::support::client::Response) {
     while let Ok(Some(_)) = response.try_chunk().await {}
 }
 

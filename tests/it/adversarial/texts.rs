@@ -6,9 +6,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{BATCH, EXTRACT, JSON, NDJSON, Siege};
-use crate::client::check_pointer;
-use crate::fixture::{self, person, schema, schema_query, single, with};
-use crate::server::Server;
+use crate::support::client::check_pointer;
+use crate::support::fixture::{self, person, schema, schema_query, single, with};
+use crate::support::server::Server;
 use crate::upstream::Upstream;
 
 const MIB: u64 = 32;

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::client::check_pointer;
-use crate::fixture::{self, right, single, with, wrong};
-use crate::server::Server;
+use crate::support::client::check_pointer;
+use crate::support::fixture::{self, right, single, with, wrong};
+use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn in_a_batch_the_failed_item_says_its_attempts_and_usage() {
     let server = Server::with(&upstream).await;
     let reply = server.batch(&fixture::batch(2)).await.ok();
     let failed = &reply["results"][1];
-    crate::client::check_problem(&failed["error"], 502, "extraction_failed");
+    crate::support::client::check_problem(&failed["error"], 502, "extraction_failed");
     assert_eq!(
         (
             &failed["status"],

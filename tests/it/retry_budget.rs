@@ -7,9 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::client::LIMIT;
-use crate::fixture::{batch, check_each_once, model, one_provider, person, provider, single, with};
-use crate::server::Server;
+use crate::support::client::LIMIT;
+use crate::support::fixture::{
+    batch, check_each_once, model, one_provider, person, provider, single, with,
+};
+use crate::support::server::Server;
 use crate::upstream::{Ending, Log, Reply, Upstream};
 
 /// Retries that are always allowed, in ten seconds.

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{BATCH, NDJSON, Siege};
-use crate::client::check_pointer;
-use crate::fixture::{encoded, person, schema, schema_query};
+use crate::support::client::check_pointer;
+use crate::support::fixture::{encoded, person, schema, schema_query};
 use crate::upstream::Reply;
 
 const MIB: u64 = 48;

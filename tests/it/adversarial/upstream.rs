@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{SOON, Siege};
-use crate::client::within;
-use crate::fixture::{self, person};
+use crate::support::client::within;
+use crate::support::fixture::{self, person};
 use crate::upstream::Reply;
 
 /// A response with this body, which says of itself what `headers` say.
@@ -30,7 +30,7 @@ fn completion(data: &Value) -> String {
     json!({"choices": [{"message": {"role": "assistant", "content": data.to_string()}, "finish_reason": "stop"}]}).to_string()
 }
 
-fn ask(siege: &Siege, number: usize) -> crate::client::Sending {
+fn ask(siege: &Siege, number: usize) -> crate::support::client::Sending {
     let body = fixture::with(
         fixture::single(person(number)),
         json!({"mode": "text", "model": format!("openai/model-{number}")}),

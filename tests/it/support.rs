@@ -1,0 +1,6 @@
+//! The harness of the tests: the server under test, an HTTP client, fixtures, and the lock for tests that measure time.
+
+pub mod client;
+pub mod fixture;
+pub mod server;
+pub mod test_lock;
