@@ -24,10 +24,10 @@ pub use item::{BLANK, is_blank};
 pub use partial_stream::{PartialEvent, PartialStream};
 pub use prepared_request::{ModelEndpoint, ModelRoute, Models, PreparedRequest, ProviderEntry};
 
-use crate::limits::{Admission, AdmissionRequest, CallerId, Class, Limits, Refused};
 use crate::schema::{self, Registry};
 use crate::telemetry::ExtractMeters;
 use crate::types::{Code, Error, Success};
+use throttle::{Admission, AdmissionRequest, CallerId, Class, Limits, Refused};
 
 /// How often and how long an item is tried.
 #[derive(Debug, Clone, Copy)]
@@ -160,7 +160,7 @@ fn refusal(refused: &Refused) -> Error {
                           model with a price";
             Error::new(Code::Forbidden, detail)
         }
-        Refused::Broke { retry_after } => {
+        Refused::BudgetExhausted { retry_after } => {
             let detail =
                 "this caller's budget for today is used up; it begins anew at midnight UTC";
             Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)

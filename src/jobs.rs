@@ -37,12 +37,12 @@ pub use progress::JobRate;
 pub use sqlite::Sqlite;
 
 use crate::extraction::Extractor;
-use crate::limits::CallerId;
 use crate::net::Client;
 use crate::telemetry::JobMeters;
 use crate::types::{Code, Error, Outcome};
 use progress::JobProgress;
 use store::{Event, ItemStatus, Job, JobKey, Millis, ResultOrder, Store, StoreError};
+use throttle::CallerId;
 
 /// How jobs are kept.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,6 @@
 //! | 4 | [`jobs`] | durable jobs: make, run, record, follow; their store |
 //! | 3 | [`extraction`] | one item: prompt, permit, call, parse, validate, ask again; many items: a stream to a stream |
 //! | 2 | [`schema`] | compile, bound, register, validate; an answer's text to JSON |
-//! | 2 | [`limits`] | fair queue, slots, buckets, backoff |
 //! | 2 | [`provider`] | one trait, a file for each wire format, the model built in |
 //! | 1 | [`config`] | file, environment and flags to parsed types |
 //! | 1 | [`net`] | the HTTP client |
@@ -35,7 +34,6 @@ pub mod extraction;
 pub mod fuzzing;
 pub mod http;
 pub mod jobs;
-pub mod limits;
 pub mod net;
 pub mod provider;
 pub mod schema;

@@ -9,7 +9,9 @@ use metrics::{
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::types::{Code, ItemOutcome, Outcome, Usage, Usd};
+use throttle::{ModelObserver, Observer, TokenUsage, Usd};
+
+use crate::types::{Code, ItemOutcome, Outcome};
 
 /// Items that ended; `status` is `succeeded`, `invalid`, `cancelled`, or the error's code.
 pub const ITEMS: &str = "extractd_items_total";
@@ -289,6 +291,33 @@ pub struct CallMeters {
     cost: Counter,
 }
 
+/// The metrics of the limits.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitObserver;
+
+impl Observer for LimitObserver {
+    fn model(&self, label: &str) -> Box<dyn ModelObserver> {
+        Box::new(CallMeters::new(label))
+    }
+
+    fn circuit_opened(&self, label: &str) {
+        tracing::warn!(
+            model = label,
+            "circuit breaker open: most calls to the model fail; no calls until a probe succeeds"
+        );
+        counter!(BREAKER_OPENED, "model" => label.to_owned()).increment(1);
+    }
+}
+
+impl ModelObserver for CallMeters {
+    fn call_ended(&self, usage: TokenUsage, cost: Usd) {
+        self.calls.increment(1);
+        self.input_tokens.increment(usage.input);
+        self.output_tokens.increment(usage.output);
+        self.cost.increment(cost.0 / 1_000);
+    }
+}
+
 impl CallMeters {
     /// `model` is `provider/model`.
     #[must_use]
@@ -301,19 +330,6 @@ impl CallMeters {
             cost: counter!(MODEL_COST, "model" => model.to_owned()),
         }
     }
-
-    /// A call has ended, and used so much.
-    pub fn ended(&self, usage: Usage, cost: Usd) {
-        self.calls.increment(1);
-        self.input_tokens.increment(usage.input_tokens);
-        self.output_tokens.increment(usage.output_tokens);
-        self.cost.increment(cost.0 / 1_000);
-    }
-}
-
-/// A model's breaker has opened.
-pub fn breaker_opened(model: &str) {
-    counter!(BREAKER_OPENED, "model" => model.to_owned()).increment(1);
 }
 
 /// The gauge of one model's breaker.

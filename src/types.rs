@@ -9,7 +9,6 @@ mod error;
 mod input;
 mod json_pointer;
 mod outcome;
-mod price;
 mod request;
 mod spec;
 mod strict_json;
@@ -24,7 +23,6 @@ pub use error::{AttemptInfo, Code, Error, FieldError, pointer};
 pub use input::{Content, Input, Item};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
 pub use outcome::{Counts, Invalid, ItemOutcome, ModelUsage, Outcome, Success, Timing, Usage};
-pub use price::{Price, Usd};
 #[cfg(test)]
 pub use request::request_fields;
 pub use request::{Batch, JobRequest, OnError, Single};
@@ -33,4 +31,5 @@ pub use spec::{
     field_is_text,
 };
 pub use strict_json::StrictJson;
+pub use throttle::{Price, Usd};
 pub use webhook::Webhook;

@@ -7,13 +7,14 @@ use anyhow::Context;
 
 use crate::config::{self, Config, ModelName};
 use crate::extraction::{self, Extractor, ModelRoute, Models, ProviderEntry};
-use crate::limits::{self, KeyQuota, Limits, ModelLimits, Pool, PoolId, Rate};
 use crate::net;
 use crate::provider::{
     Anthropic, Gemini, HttpProvider, Ollama, OpenAi, Provider, Responses, WireFormat,
 };
 use crate::schema::Registry;
+use crate::telemetry::LimitObserver;
 use crate::types::Mode;
+use throttle::{KeyQuota, Limits, ModelLimits, Pool, PoolId, Rate};
 
 /// Tries of a failed call, the first included.
 const MAX_TRIES: u32 = 3;
@@ -40,11 +41,12 @@ pub fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Ext
         pools.push(pool.clone());
         providers.insert(config::LOCAL.to_owned(), provided.clone());
     }
-    let limits = limits::Config {
+    let limits = throttle::Config {
         max_concurrency: config.limits.max_concurrency.get() as usize,
         max_queue: config.limits.max_queue.get() as usize,
     };
-    let limits = Limits::new(limits, pools).context("the limits' thread cannot be started")?;
+    let limits = Limits::new(limits, pools, Arc::new(LimitObserver))
+        .context("the limits' thread cannot be started")?;
     let models = models(config, providers, &limits)?;
     let extraction = extraction::Config {
         max_tries: MAX_TRIES,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::{self, Config};
 use crate::http::Keys;
-use crate::limits::{CallerId, Limits, Quota};
+use throttle::{CallerId, Limits, Quota};
 
 /// How often the file is looked at: by its contents, so that whatever way it is replaced in (a rename, a mounted volume that
 /// is switched) is seen, and that of the key files that it names. What is read twice alike is in force: a file that is being

@@ -14,8 +14,8 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::task::JoinSet;
 
 use super::{Extractor, PreparedRequest};
-use crate::limits::{Admission, PendingPermit};
 use crate::types::{Code, Error, Input, ItemOutcome, Metadata, OnError, Outcome, Timing, Usage};
+use throttle::{Admission, PendingPermit};
 
 /// Where the inputs of a request come from, in their order.
 pub trait Inputs: Stream<Item = Input> + Send + Unpin {}

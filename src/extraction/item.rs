@@ -7,12 +7,12 @@ use super::routing::RouteCursor;
 use super::single_flight::Key;
 use super::validate_answer::{self, ValidationInput, Verdict};
 use super::{Extractor, PreparedRequest, RequestClass};
-use crate::limits::{Admission, PendingPermit, Priority};
 use crate::provider::{Answer, ValidationFeedback};
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, FieldError, Input, Invalid, ItemOutcome, ModelUsage,
     OnFailure, Outcome, Success, Timing, Usage,
 };
+use throttle::{Admission, PendingPermit, Permit, Priority};
 
 /// The longest answer that is passed on as `raw`, in bytes.
 const MAX_RAW_BYTES: usize = 64 * 1024;
@@ -144,43 +144,65 @@ impl ItemRun<'_> {
     /// Takes the result of an equal item, from the cache or from one that is being called right now; else calls.
     async fn extract_or_share(&mut self, text: &str) -> Result<Success, Error> {
         let Some(key) = self.plan.cache_key(text) else {
-            return self.extract(text).await;
+            return self.extract(text, None).await;
         };
         if self.plan.cache == CacheUse::Use
             && let Some(found) = self.extractor.cached(&key)
         {
             return Ok(found);
         }
-        let seat = self.extractor.flights.join(key);
+        let ticket = self.extractor.flights.join(key);
         loop {
-            let mut place = self.ways.place(text, self.room, Priority::First);
-            let waiting = Instant::now();
-            // Its turn first: then the wait for the others is never begun.
-            let told = tokio::select! {
-                biased;
-                told = &mut place => Some(told),
-                () = seat.led() => None,
-            };
-            self.timing.queued += waiting.elapsed();
-            if let Some(told) = told
-                && let Some(flying) = seat.lead()
+            let acquired = self
+                .ways
+                .acquire(
+                    text,
+                    self.room,
+                    Priority::First,
+                    &mut self.timing.queued,
+                    ticket.led(),
+                )
+                .await;
+            if let Some(acquired) = acquired.transpose()
+                && let Some(leader) = ticket.lead()
             {
-                self.ways.set_pending(place.resolved(told));
-                let ended = self.extract(text).await;
+                let ended = match acquired {
+                    Ok(permit) => self.extract(text, Some(permit)).await,
+                    Err(error) => Err(error),
+                };
                 self.cache_success(key, &ended);
-                flying.complete(&ended, self.is_shareable(&ended));
+                leader.complete(&ended, self.is_shareable(&ended));
                 return ended;
             }
-            drop(place);
+            // Another equal item is being called: its result is this item's, too.
             let waiting = Instant::now();
-            let landed = seat.outcome().await;
+            let shared = ticket.outcome().await;
             self.timing.queued += waiting.elapsed();
-            if let Some(landed) = landed {
+            if let Some(shared) = shared {
                 self.extractor.meters.shared();
-                return Result::clone(&landed).map(|success| Success {
+                return Result::clone(&shared).map(|success| Success {
                     cached: true,
                     ..success
                 });
+            }
+        }
+    }
+
+    /// Waits for the permit of the next call.
+    ///
+    /// # Errors
+    /// As [`RouteCursor::acquire`].
+    pub async fn acquire(&mut self, text: &str, priority: Priority) -> Result<Permit, Error> {
+        // Not cancelled by anything, so the first round returns.
+        loop {
+            let queued = &mut self.timing.queued;
+            let never = std::future::pending();
+            let acquired = self
+                .ways
+                .acquire(text, self.room, priority, queued, never)
+                .await?;
+            if let Some(permit) = acquired {
+                return Ok(permit);
             }
         }
     }
@@ -203,12 +225,12 @@ impl ItemRun<'_> {
     }
 
     /// Asks until an answer is valid or the attempts are used up.
-    async fn extract(&mut self, text: &str) -> Result<Success, Error> {
+    async fn extract(&mut self, text: &str, mut permit: Option<Permit>) -> Result<Success, Error> {
         let (mut complaint, mut cut) = (None, None);
         let mut nearest: Option<Invalid> = None;
         loop {
             self.attempts += 1;
-            let answer = match self.call(text, complaint.as_ref()).await {
+            let answer = match self.call(text, complaint.as_ref(), permit.take()).await {
                 // More room than the model has is a bad request to it; what it wrote was cut off all the same.
                 Err(Error {
                     upstream_status: Some(400 | 422),

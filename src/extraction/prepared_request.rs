@@ -10,13 +10,13 @@ use super::partial_stream::{PartialPublisher, PartialStream};
 use super::single_flight::Key;
 use super::straggler_detector::StragglerDetector;
 use super::{Extractor, RequestClass};
-use crate::limits::{self, Limits, ModelLimits, PoolId, WaitBudget, guess_tokens};
 use crate::provider::{Provider, RequestTemplate};
 use crate::schema::{Lowered, Rules, Schema};
 use crate::types::{
     CacheUse, Code, Error, Example, FieldError, LoweredByMode, Mode, OnFailure, Price,
     SchemaSource, Spec,
 };
+use throttle::{Limits, ModelLimits, PoolId, WaitBudget, estimate_tokens};
 
 /// A provider as it was configured.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub struct ModelEndpoint {
     /// Used where the spec says `auto`.
     pub mode: Mode,
     /// The model as the limits know it.
-    pub limits: Arc<limits::Model>,
+    pub limits: Arc<throttle::Model>,
     /// What its tokens cost; `None`: not known.
     pub price: Option<Price>,
     pub call_timeout: Option<Duration>,
@@ -273,15 +273,15 @@ impl PreparedRequest {
     pub(super) fn estimated_tokens(&self, text: &str) -> u64 {
         let frame = self.frame_tokens.get_or_init(|| {
             let examples = self.examples.iter().map(|example| {
-                guess_tokens(&example.input.0) + guess_tokens(&example.output.to_string())
+                estimate_tokens(&example.input.0) + estimate_tokens(&example.output.to_string())
             });
-            let instructions = self.instructions.as_deref().map_or(0, guess_tokens);
+            let instructions = self.instructions.as_deref().map_or(0, estimate_tokens);
             WORDS_TOKENS
-                + guess_tokens(self.schema.raw().get())
+                + estimate_tokens(self.schema.raw().get())
                 + instructions
                 + examples.sum::<u64>()
         });
-        frame + guess_tokens(text)
+        frame + estimate_tokens(text)
     }
 
     /// What makes an item with this text equal to others; `None`: nothing does.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::limits::Health;
 use crate::provider::{Failure, FailureKind};
 use crate::types::Code;
+use throttle::Health;
 
 /// What to do after a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

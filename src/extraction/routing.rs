@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::PreparedRequest;
 use super::prepared_request::Target;
-use crate::limits::{
-    Admission, Denied, KeySet, PendingPermit, Permit, PermitRequest, Priority, WaitBudget,
-};
 use crate::provider::Failure;
 use crate::types::{Code, Error};
+use throttle::{
+    Admission, Denied, KeySet, PendingPermit, Permit, PermitRequest, Priority, WaitBudget,
+};
 
 /// How one of the models fares for this item.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,19 +96,6 @@ impl<'a> RouteCursor<'a> {
         self.fallback().is_some()
     }
 
-    /// Enters the line, or keeps the place that there is already.
-    pub fn place(&mut self, text: &str, room: Option<u32>, turn: Priority) -> PendingPermit {
-        match self.pending.take() {
-            Some(place) => place,
-            None => self.enqueue(text, room, turn),
-        }
-    }
-
-    /// Stands where it has been told what becomes of it.
-    pub fn set_pending(&mut self, place: PendingPermit) {
-        self.pending = Some(place);
-    }
-
     /// Enters the line of the model that is asked now.
     pub fn enqueue(&self, text: &str, room: Option<u32>, turn: Priority) -> PendingPermit {
         let patience = if self.is_patient {
@@ -128,45 +115,56 @@ impl<'a> RouteCursor<'a> {
         };
         self.lane.enter(&PermitRequest {
             model: &self.current().route.limits,
-            turn,
-            patience,
-            guessed,
+            priority: turn,
+            wait_budget: patience,
+            text_tokens: guessed,
             max_output: room,
             refused: progress.refused,
-            is_first_try: !progress.was_called,
+            is_first_call: !progress.was_called,
         })
     }
 
-    /// Waits for the permit of a call, to whichever model can be had first in their order. Adds the time to `queued`.
+    /// Waits for the permit of a call to the first target that can be called, in the order of the route. Adds the time to
+    /// `queued`. Returns `None` if `cancelled` resolves first.
     ///
     /// # Errors
-    /// When the item will not wait as long as it would have to, or there is nothing left to try.
+    /// When the item will not wait as long as it would have to, or no target is left.
     pub async fn acquire(
         &mut self,
         text: &str,
-        room: Option<u32>,
-        turn: Priority,
+        max_output: Option<u32>,
+        priority: Priority,
         queued: &mut Duration,
-    ) -> Result<Permit, Error> {
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<Option<Permit>, Error> {
+        let mut cancelled = std::pin::pin!(cancelled);
         loop {
-            let place = self.place(text, room, turn);
-            let waiting = Instant::now();
-            let told = place.await;
-            let waited = waiting.elapsed();
+            let pending = match self.pending.take() {
+                Some(pending) => pending,
+                None => self.enqueue(text, max_output, priority),
+            };
+            let started = Instant::now();
+            // The permit first: an item whose turn has come is not cancelled.
+            let granted = tokio::select! {
+                biased;
+                granted = pending => Some(granted),
+                () = &mut cancelled => None,
+            };
+            let waited = started.elapsed();
             *queued += waited;
             if std::mem::take(&mut self.was_paused) {
                 self.patience.consume(waited);
             }
-            let denied = match told {
-                Ok(permit) => {
+            match granted {
+                None => return Ok(None),
+                Some(Ok(permit)) => {
                     let at = self.at;
                     self.progress_of(at).was_called = true;
                     self.is_patient = self.fallback.is_empty();
-                    return Ok(permit);
+                    return Ok(Some(permit));
                 }
-                Err(denied) => denied,
-            };
-            self.switch_after_denial(denied)?;
+                Some(Err(denied)) => self.switch_after_denial(denied)?,
+            }
         }
     }
 

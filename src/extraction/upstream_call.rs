@@ -5,13 +5,11 @@ use std::time::{Duration, Instant};
 use super::item::ItemRun;
 use super::retry_policy::{self, Action, Consequence};
 use super::routing::{failure_detail, upstream_error};
-use crate::limits::{
-    CallReport, Health, Pause, Permit, Priority, RemainingQuota, UsageReport, backoff,
-};
 use crate::provider::{
     Answer, Failure, FailureKind, Request, Schema, TextSink, ValidationFeedback,
 };
 use crate::types::{Code, Error, ModelUsage};
+use throttle::{CallReport, Health, Pause, Permit, Priority, RemainingQuota, UsageReport, backoff};
 
 /// What came of one call.
 enum CallOutcome {
@@ -22,17 +20,20 @@ enum CallOutcome {
 }
 
 impl ItemRun<'_> {
+    /// Calls until an answer arrives, switching keys and targets as the retry table says. `first` is the permit of the first
+    /// call, if the item has it already.
     pub async fn call(
         &mut self,
         text: &str,
         complaint: Option<&ValidationFeedback>,
+        mut first: Option<Permit>,
     ) -> Result<Answer, Error> {
         let mut turn = Priority::First;
         loop {
-            let mut permit = self
-                .ways
-                .acquire(text, self.room, turn, &mut self.timing.queued)
-                .await?;
+            let mut permit = match first.take() {
+                Some(permit) => permit,
+                None => self.acquire(text, turn).await?,
+            };
             turn = Priority::Requeued;
             let (called, took) = self.call_once(&mut permit, text, complaint).await;
             let failure = match called {
@@ -43,7 +44,7 @@ impl ItemRun<'_> {
                 CallOutcome::OutOfTime => {
                     let health = Health::Timeout { took, is_own: true };
                     permit.release(CallReport {
-                        is_crowded: true,
+                        is_overload: true,
                         spent: UsageReport::Unknown,
                         ..CallReport::new(health)
                     });
@@ -179,7 +180,7 @@ impl ItemRun<'_> {
                 if !self.plan.fallback.is_empty() {
                     ModelUsage::add(&mut self.spent, &way.label, used);
                 }
-                UsageReport::Tokens(usage)
+                UsageReport::Tokens(usage.tokens())
             }
         };
         CallReport {
@@ -257,12 +258,12 @@ fn failure_report(then: Consequence, left: crate::provider::RemainingQuota) -> C
     };
     let Consequence {
         health,
-        is_crowded,
+        is_crowded: is_overload,
         is_key_refused: is_refused,
         ..
     } = then;
     CallReport {
-        is_crowded,
+        is_overload,
         spent,
         is_refused,
         remaining: remaining(left),
@@ -274,7 +275,9 @@ fn failure_report(then: Consequence, left: crate::provider::RemainingQuota) -> C
 fn pause(asked: Option<Duration>) -> Pause {
     asked
         .filter(|wait| !wait.is_zero())
-        .map_or(Pause::Unsaid, |wait| Pause::Until(Instant::now() + wait))
+        .map_or(Pause::Unspecified, |wait| {
+            Pause::Until(Instant::now() + wait)
+        })
 }
 
 const fn remaining(left: crate::provider::RemainingQuota) -> RemainingQuota {

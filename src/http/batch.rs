@@ -22,8 +22,8 @@ use super::stall_watchdog::{self, StallWatchdog};
 use super::streams::{NdjsonEncoder, SseEncoder};
 use super::{Shared, State, json_body, query, request_body};
 use crate::extraction::{Inputs, RequestClass, run};
-use crate::limits::CallerId;
 use crate::types::{Batch, Error, Input};
+use throttle::CallerId;
 
 /// Extracts from many texts.
 ///

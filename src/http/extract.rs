@@ -17,8 +17,8 @@ use super::responses::{ItemResult, write};
 use super::streams::SingleSse;
 use super::{Shared, State, json_body, request_body};
 use crate::extraction::{BLANK, PreparedRequest, RequestClass, is_blank, run, single};
-use crate::limits::{Admission, CallerId};
 use crate::types::{Code, Error, Input, Item, ItemOutcome, OnError, Outcome, Single};
+use throttle::{Admission, CallerId};
 
 /// Extracts from one text.
 ///

@@ -16,9 +16,9 @@ use subtle::ConstantTimeEq;
 use super::Shared;
 use super::jobs::{self, SignedLink};
 use super::problem::{self, ApiError};
-use crate::limits::{CallerId, QuotaStatus};
 use crate::telemetry;
 use crate::types::{Code, Error, Timing};
+use throttle::{CallerId, QuotaStatus};
 
 /// A key's SHA-256.
 type Digest256 = [u8; 32];
@@ -121,7 +121,8 @@ pub async fn guard(
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(SERVER_TIMING, server_timing(timing, started.elapsed()));
-    if let Some(standing) = caller.and_then(|caller| shared.extractor.limits().standing(caller)) {
+    if let Some(standing) = caller.and_then(|caller| shared.extractor.limits().quota_status(caller))
+    {
         quota_headers(headers, &standing);
     }
     let path = path.as_ref().map_or("none", MatchedPath::as_str);

@@ -22,8 +22,8 @@ use super::response_stream::shutting_down;
 use super::{Shared, State};
 use crate::jobs::signed_link;
 use crate::jobs::store::Job;
-use crate::limits::CallerId;
 use crate::types::{Code, Error};
+use throttle::CallerId;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

@@ -12,9 +12,9 @@ use super::State;
 use super::guard::{millis, no_query};
 use super::problem::{ApiError, Problem};
 use crate::extraction::ModelEndpoint;
-use crate::limits::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBudgetSnapshot};
 use crate::telemetry;
 use crate::types::{Mode, Usd};
+use throttle::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBudgetSnapshot};
 
 /// Alive.
 #[utoipa::path(get, path = "/healthz", tag = "server", responses((status = 200, body = String)))]
@@ -58,7 +58,7 @@ pub async fn readyz(state: State) -> Response {
 /// Metrics in Prometheus' text form.
 #[utoipa::path(get, path = "/metrics", tag = "server", responses((status = 200, body = String)))]
 pub async fn metrics(state: State) -> Response {
-    for reading in state.extractor.limits().readings() {
+    for reading in state.extractor.limits().snapshots() {
         let [in_use, available, waiting] = telemetry::limit_gauges(
             kind(reading.kind),
             reading.scope.as_deref().unwrap_or("all"),
@@ -85,12 +85,12 @@ pub async fn metrics(state: State) -> Response {
     for RetryBudgetSnapshot {
         provider,
         used,
-        allowed,
-    } in state.extractor.limits().retries()
+        limit,
+    } in state.extractor.limits().retry_budgets()
     {
-        let (in_use, limit) = telemetry::retry_gauges(&provider);
-        in_use.set(f64::from(used));
-        limit.set(f64::from(allowed));
+        let (used_gauge, limit_gauge) = telemetry::retry_gauges(&provider);
+        used_gauge.set(f64::from(used));
+        limit_gauge.set(f64::from(limit));
     }
     if let Some(reading) = state.extractor.cache() {
         let (entries, bytes) = telemetry::cache_gauges();
@@ -226,7 +226,7 @@ pub struct BreakerView {
     state: &'static str,
     /// While it is open: when a call is let through to see whether it is better.
     #[serde(skip_serializing_if = "Option::is_none")]
-    opens_in_ms: Option<f64>,
+    retry_in_ms: Option<f64>,
 }
 
 /// The retry budget of one provider, over the last ten seconds.
@@ -281,21 +281,21 @@ pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, ApiError>
             BreakerState::Open => "open",
             BreakerState::HalfOpen => "half_open",
         },
-        opens_in_ms: reading.opens_in.map(millis),
+        retry_in_ms: reading.retry_in.map(millis),
     });
-    let retries = all.retries().into_iter().map(
+    let retries = all.retry_budgets().into_iter().map(
         |RetryBudgetSnapshot {
              provider,
              used,
-             allowed,
+             limit,
          }| RetryView {
             provider,
             used,
-            allowed,
+            allowed: limit,
         },
     );
     let budgets = all
-        .budgets()
+        .caller_budgets()
         .into_iter()
         .map(|(caller, limit_usd, spent_usd)| BudgetView {
             caller,
@@ -304,7 +304,7 @@ pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, ApiError>
         });
     let cache = state.extractor.cache();
     Ok(Json(LimitList {
-        limits: all.readings().into_iter().map(limit).collect(),
+        limits: all.snapshots().into_iter().map(limit).collect(),
         breakers: breakers.collect(),
         retries: retries.collect(),
         budgets: budgets.collect(),

@@ -13,9 +13,9 @@ use super::guard::no_query;
 use super::problem::{ApiError, Problem};
 use super::query::PageQuery;
 use super::{State, request_body};
-use crate::limits::CallerId;
 use crate::schema::Source;
 use crate::types::{Code, Error};
+use throttle::CallerId;
 
 /// A registered schema, without its text.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

@@ -12,8 +12,8 @@ use super::job_scheduler::SETTLED;
 use super::load_job::{LoadedJob, load_job};
 use super::store::{CrashCount, JobKey, PendingItem, Status, StoreError};
 use crate::extraction::{self, PreparedRequest};
-use crate::limits::CallerId;
 use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome, Timing, Usage};
+use throttle::CallerId;
 
 /// An item that so many processes had when they died, one after the other and soon after their start, is suspected.
 const SUSPECTED: u32 = 3;

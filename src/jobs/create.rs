@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use super::job_spec::JobSpec;
 use super::store::{BeginOutcome, Digest, Idempotency, Job, JobKey, NewJob, Status};
 use super::{Jobs, Shared, job_scheduler, now, unavailable};
-use crate::limits::CallerId;
 use crate::types::{Code, Error, Metadata, Webhook};
+use throttle::CallerId;
 
 /// Inputs that go to the store together: so many, or so many bytes.
 const CHUNK: usize = 2_000;

@@ -16,8 +16,8 @@ use super::store::{
 };
 use super::{Shared, now};
 use crate::extraction::{self, Outcomes, PreparedRequest};
-use crate::limits::Admission;
 use crate::types::{Code, Error, Input, Item, ItemOutcome, OnError, Outcome};
+use throttle::Admission;
 
 /// Results that are recorded together at most: so many, or about so many bytes.
 const GROUP: usize = 256;

@@ -123,7 +123,7 @@ impl JobScheduler {
     fn take(&mut self, order: JobCommand) {
         match order {
             JobCommand::Run(job, _) if self.running.contains_key(&job) => {
-                drop(self.again.insert(job))
+                self.again.insert(job);
             }
             JobCommand::Run(job, _) if self.waiting.iter().any(|(waiting, _)| *waiting == job) => {}
             JobCommand::Run(job, caller) => self.waiting.push_back((job, caller)),

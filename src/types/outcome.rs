@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::{Error, FieldError};
-use super::price::{Price, Usd};
 use super::spec::Metadata;
+use throttle::{Price, TokenUsage, Usd};
 
 /// Model tokens, added up over every attempt and try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
@@ -45,6 +45,15 @@ impl Usage {
         }
     }
 
+    /// Returns the tokens that limits and prices count.
+    #[must_use]
+    pub const fn tokens(self) -> TokenUsage {
+        TokenUsage {
+            input: self.input_tokens,
+            output: self.output_tokens,
+        }
+    }
+
     /// With what is known of its parts.
     #[must_use]
     pub fn of_which(self, cached_input_tokens: Option<u64>, reasoning_tokens: Option<u64>) -> Self {
@@ -61,7 +70,7 @@ impl Usage {
     #[must_use]
     pub fn at(self, price: Option<Price>) -> Self {
         Self {
-            cost_usd: price.map(|price| price.of(self)),
+            cost_usd: price.map(|price| price.cost(self.tokens())),
             ..self
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Layer of each module of the service. The same table stands in `src/lib.rs`. A new module has to be given its layer.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 13] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
@@ -14,7 +14,6 @@ const LAYERS: [(&str, u8); 14] = [
     ("jobs", 4),
     ("extraction", 3),
     ("schema", 2),
-    ("limits", 2),
     ("provider", 2),
     ("config", 1),
     ("net", 1),
@@ -27,7 +26,7 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("axum", &["http", "fuzzing"]),
     ("StatusCode", &["http", "net", "provider"]),
     ("reqwest", &["net"]),
-    ("governor", &["limits"]),
+    ("governor", &[]),
     ("jsonschema", &["schema"]),
     ("moka", &["extraction"]),
     ("regex", &["schema"]),

@@ -17,8 +17,8 @@ use super::super::stall_watchdog::StallWatchdog;
 use super::super::{Shared, json_body, query, request_body};
 use crate::extraction::RequestClass;
 use crate::jobs::{Created, Creation};
-use crate::limits::CallerId;
 use crate::types::{Code, Error, Input, JobRequest};
+use throttle::CallerId;
 
 /// The fields that are not kept with the spec: each has a place of its own.
 const APART: [&str; 3] = ["inputs", "metadata", "webhook"];

@@ -22,8 +22,8 @@ use super::super::streams::{comment, event, open, recorded_event};
 use super::SignedLink;
 use super::view::JobProgress;
 use crate::jobs::{FollowEvent, Follower, Page};
-use crate::limits::CallerId;
 use crate::types::{Code, Error, pointer, truncate_pointer};
+use throttle::CallerId;
 
 /// After so long without a byte a comment is sent.
 const QUIET: Duration = Duration::from_secs(15);

@@ -16,8 +16,8 @@ use super::super::query::PageQuery;
 use super::super::responses::ItemResult;
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, ResultOrder};
-use crate::limits::CallerId;
 use crate::types::Error;
+use throttle::CallerId;
 
 /// Results that are read at a time for NDJSON.
 const PAGE: u32 = 1_000;

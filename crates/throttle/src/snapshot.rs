@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::adaptive::Adaptive;
-use super::breaker;
-use super::caller_quota::{QuotaStatus, Window};
-use super::model_limits::Model;
-use super::scheduler::{PoolState, State};
-use super::{CallerId, Limits};
-use crate::types::Usd;
+use crate::adaptive::Adaptive;
+use crate::breaker;
+use crate::caller_quota::Window;
+use crate::model_limits::Model;
+use crate::money::Usd;
+use crate::scheduler::{PoolState, State};
 
 /// One limit as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub struct BreakerSnapshot {
     pub model: String,
     pub state: BreakerState,
     /// Until a call is let through to see whether it is better, if it is open.
-    pub opens_in: Option<Duration>,
+    pub retry_in: Option<Duration>,
     /// Whether it has metrics of its own: not those beyond the first hundred, which only callers have named.
     pub has_metrics: bool,
 }
@@ -58,43 +57,26 @@ pub enum BreakerState {
 pub struct RetryBudgetSnapshot {
     pub provider: String,
     pub used: u32,
-    pub allowed: u32,
+    pub limit: u32,
 }
 
-impl Limits {
-    /// Every limit as it stands now.
-    #[must_use]
-    pub fn readings(&self) -> Vec<LimitSnapshot> {
-        self.0.lock().readings(Instant::now())
-    }
-
-    /// The breakers of the models that were asked so far.
-    #[must_use]
-    pub fn breakers(&self) -> Vec<BreakerSnapshot> {
-        self.0.lock().breakers(Instant::now())
-    }
-
-    /// The retry budget of each provider.
-    #[must_use]
-    pub fn retries(&self) -> Vec<RetryBudgetSnapshot> {
-        let now = Instant::now();
-        let mut state = self.0.lock();
-        let budgets = state.pools.iter_mut().map(|PoolState { provider, .. }| {
-            let (used, allowed) = provider.retries.usage(now);
+impl State {
+    /// Returns the retry budget of each provider.
+    pub fn retry_budgets(&mut self, now: Instant) -> Vec<RetryBudgetSnapshot> {
+        let budgets = self.pools.iter_mut().map(|PoolState { provider, .. }| {
+            let (used, limit) = provider.retries.usage(now);
             RetryBudgetSnapshot {
                 provider: provider.name.clone(),
                 used,
-                allowed,
+                limit,
             }
         });
         budgets.collect()
     }
 
-    /// The budget of each caller that has one: its name, what a day allows, and what is spent or reserved.
-    #[must_use]
-    pub fn budgets(&self) -> Vec<(String, Usd, Usd)> {
-        let (now, state) = (Instant::now(), self.0.lock());
-        let budgets = state
+    /// Returns the budget of each caller that has one: its name, the limit of a day, and what is spent or reserved.
+    pub fn caller_budgets(&self, now: Instant) -> Vec<(String, Usd, Usd)> {
+        let budgets = self
             .callers
             .values()
             .filter(|caller| !caller.is_gone())
@@ -105,21 +87,8 @@ impl Limits {
         budgets.collect()
     }
 
-    /// How a caller stands; `None`: it has no quota.
-    #[must_use]
-    pub fn standing(&self, caller: CallerId) -> Option<QuotaStatus> {
-        let state = self.0.lock();
-        state
-            .callers
-            .get(&caller)
-            .filter(|own| !own.is_gone())
-            .map(|own| own.quota_status(Instant::now()))
-    }
-}
-
-impl State {
-    /// As a result names it: `provider/model`.
-    pub fn name_of(&self, model: &Arc<Model>) -> String {
+    /// Returns the label of a model, `provider/model`.
+    pub fn label_of(&self, model: &Arc<Model>) -> String {
         let found = self
             .models
             .iter()
@@ -131,13 +100,14 @@ impl State {
         format!("{provider}/{}", found.map_or("?", |((_, name), _)| name))
     }
 
-    fn breakers(&self, now: Instant) -> Vec<BreakerSnapshot> {
+    /// Returns the circuit breakers of all models that were called.
+    pub fn breakers(&self, now: Instant) -> Vec<BreakerSnapshot> {
         let named = self.models.iter().map(|((pool, name), model)| {
             let provider = self
                 .pools
                 .get(pool.0)
                 .map_or("", |pool| pool.provider.name.as_str());
-            let (state, opens_in) = match model.known().breaker.state(now) {
+            let (state, retry_in) = match model.state().breaker.state(now) {
                 breaker::State::Closed => (BreakerState::Closed, None),
                 breaker::State::Open { until } => (BreakerState::Open, Some(until - now)),
                 breaker::State::HalfOpen => (BreakerState::HalfOpen, None),
@@ -145,14 +115,15 @@ impl State {
             BreakerSnapshot {
                 model: format!("{provider}/{name}"),
                 state,
-                opens_in,
+                retry_in,
                 has_metrics: model.has_metrics(),
             }
         });
         named.collect()
     }
 
-    fn readings(&self, now: Instant) -> Vec<LimitSnapshot> {
+    /// Returns every limit as it stands.
+    pub fn limits(&self, now: Instant) -> Vec<LimitSnapshot> {
         let waiting: usize = self.pools.iter().map(PoolState::waiting).sum();
         let mut readings = vec![
             reading(
@@ -174,7 +145,7 @@ impl State {
             pool.read(now, &mut readings);
         }
         for ((_, name), model) in &self.models {
-            if let Some(limit) = model.terms.max_in_flight {
+            if let Some(limit) = model.limits.max_in_flight {
                 let provider = self
                     .pools
                     .get(model.pool().0)

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::rolling_window::{RollingWindow, STEP};
+use crate::rolling_window::{RollingWindow, STEP};
 
 /// Retries allowed for each first try of the last ten seconds.
 const SHARE: f64 = 0.2;

@@ -6,23 +6,21 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Semaphore, oneshot};
 
-use super::admission::{Admission, Refused};
-use super::api_key_limits::KeySet;
-use super::breaker::{self, Health};
-use super::caller_quota::{Caller, Charge, Quota};
-use super::fair_queue::{Class, Decision, Queue, QueueEnd, Ticket};
-use super::model_limits::{MAX_LABELS, Model, ModelLimits};
-use super::permit::{CallCharge, Denied, Permit, PermitRequest, Priority, WaitBudget};
-use super::provider_limits::{GrantRequest, HeldResources, ProviderLimits, Refusal, charge};
-use super::token_estimator::TokenEstimate;
-use super::{
-    AdmissionRequest, CallReport, CallerId, Config, Pool, PoolId, RETRY_SOON, Shared, UsageReport,
+use crate::api_key_limits::KeySet;
+use crate::breaker::{self, Health};
+use crate::caller_quota::{Caller, Charge, Quota};
+use crate::fair_queue::{Class, Decision, Queue, QueueEnd, Ticket};
+use crate::model_limits::{MAX_LABELS, Model, ModelLimits};
+use crate::observer::Observer;
+use crate::permit::{CallCharge, Denied, Permit, PermitRequest, Priority, Settle, WaitBudget};
+use crate::provider_limits::{GrantRequest, HeldResources, ProviderLimits, Refusal, charge};
+use crate::token_estimator::TokenEstimate;
+use crate::types::{
+    AdmissionRequest, CallReport, CallerId, Config, Pool, PoolId, RETRY_SOON, Refused, RequestId,
+    UsageReport,
 };
 
-/// One request (a single or a batch).
-pub type RequestId = u64;
-
-/// The items of a request that ask the same model, and can use the same of its keys.
+/// The items of a request that asked_for the same model, and can use the same of its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueKey {
     pub request: RequestId,
@@ -31,7 +29,7 @@ pub struct QueueKey {
 }
 
 /// Where an item waits.
-pub type Waiting = Ticket<CallerId, QueueKey>;
+pub type QueueTicket = Ticket<CallerId, QueueKey>;
 
 /// Models that are remembered without being used; a caller may name any.
 const MAX_MODELS: usize = 1000;
@@ -39,14 +37,14 @@ const MAX_MODELS: usize = 1000;
 #[derive(Debug)]
 pub struct Waiter {
     model: Arc<Model>,
-    turn: Priority,
-    is_first_try: bool,
-    patience: WaitBudget,
-    guessed: u64,
+    priority: Priority,
+    is_first_call: bool,
+    wait_budget: WaitBudget,
+    text_tokens: u64,
     max_output: Option<u32>,
     refused: KeySet,
     /// Becomes the permit's, so that its lane can count what is in flight.
-    flying: Weak<()>,
+    in_flight_token: Weak<()>,
     answer: oneshot::Sender<Result<Permit, Denied>>,
 }
 
@@ -93,17 +91,35 @@ pub struct State {
     model_ids: u64,
     /// Permits that nobody took, to be dropped outside the lock.
     unclaimed: Vec<Permit>,
+    observer: Arc<dyn Observer>,
+}
+
+/// The admitted request that an item belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestHandle<'a> {
+    pub class: Class,
+    pub caller: CallerId,
+    pub id: RequestId,
+    /// True if the request has exactly one item.
+    pub is_single: bool,
+    /// Held once by every permit of the request.
+    pub in_flight: &'a Arc<()>,
 }
 
 /// Whether an item has its permit, waits for it, or is told that it gets none.
 pub enum EnterResult {
     Granted(HeldResources, CallCharge),
-    Waiting(Waiting, oneshot::Receiver<Result<Permit, Denied>>),
+    Waiting(QueueTicket, oneshot::Receiver<Result<Permit, Denied>>),
     Denied(Denied),
 }
 
 impl State {
-    pub fn new(config: Config, pools: Vec<Pool>, now: Instant) -> Self {
+    pub fn new(
+        config: Config,
+        pools: Vec<Pool>,
+        observer: Arc<dyn Observer>,
+        now: Instant,
+    ) -> Self {
         let pool = |pool| PoolState {
             provider: ProviderLimits::new(pool, config.max_concurrency, now),
             queues: vec![Waiters::default()],
@@ -122,6 +138,7 @@ impl State {
             requests: 0,
             model_ids: 0,
             unclaimed: Vec::new(),
+            observer,
         }
     }
 
@@ -134,12 +151,12 @@ impl State {
         self.admitted.saturating_sub(self.in_flight())
     }
 
-    /// The model of this name, the same for all who ask it.
+    /// The model of this name, the same for all who asked_for it.
     pub fn model(
         &mut self,
         pool: PoolId,
         name: &str,
-        terms: ModelLimits,
+        limits: ModelLimits,
         now: Instant,
     ) -> Arc<Model> {
         if let Some(known) = self.models.get(&(pool, name.to_owned())) {
@@ -159,12 +176,19 @@ impl State {
             "(other)"
         };
         let label = format!("{provider}/{known}");
-        let queue = if terms.max_in_flight.is_some() {
+        let queue = if limits.max_in_flight.is_some() {
             self.add_queue(pool)
         } else {
             0
         };
-        let model = Arc::new(Model::new(self.model_ids, pool, queue, terms, &label, now));
+        let model = Arc::new(Model::new(
+            self.model_ids,
+            pool,
+            queue,
+            limits,
+            self.observer.model(&label),
+            now,
+        ));
         if self.models.len() < MAX_MODELS {
             self.models
                 .insert((pool, name.to_owned()), Arc::clone(&model));
@@ -226,7 +250,7 @@ impl State {
                 return Err(Refused::NoPrice);
             }
             if let Some(until) = own.budget_exhausted_until(now) {
-                return Err(Refused::Broke {
+                return Err(Refused::BudgetExhausted {
                     retry_after: until - now,
                 });
             }
@@ -273,7 +297,7 @@ impl State {
         }
     }
 
-    /// Whether an item's tokens have to be guessed.
+    /// Whether an item's tokens have to be text_tokens.
     pub fn counts_tokens(&self, caller: CallerId) -> bool {
         self.pools.iter().any(|pool| pool.provider.counts_tokens())
             || self.callers.get(&caller).is_some_and(Caller::counts_tokens)
@@ -282,24 +306,24 @@ impl State {
     /// Lets an item go out, or puts it in line, or tells it that it will not go out at all.
     pub fn enter(
         &mut self,
-        lane: &Admission,
-        ask: &PermitRequest<'_>,
+        admitted: RequestHandle<'_>,
+        asked_for: &PermitRequest<'_>,
         now: Instant,
     ) -> EnterResult {
-        let (model, caller) = (ask.model, lane.caller);
+        let (model, caller) = (asked_for.model, admitted.caller);
         let Some(pool) = self.pools.get_mut(model.pool.0) else {
             return EnterResult::Denied(Denied::NoUsableKey);
         };
         let largest = pool.provider.largest();
         // By what was sent, and not by what was learned: else one answer that was too long would refuse all that come after.
-        let needed = ask
-            .guessed
-            .saturating_add(ask.max_output.unwrap_or_default().into());
+        let needed = asked_for
+            .text_tokens
+            .saturating_add(asked_for.max_output.unwrap_or_default().into());
         if let Some(allowed) = largest.filter(|allowed| needed > *allowed) {
             return EnterResult::Denied(Denied::TooLarge { needed, allowed });
         }
-        let guess = model
-            .estimate(ask.guessed, ask.max_output)
+        let estimate = model
+            .estimate(asked_for.text_tokens, asked_for.max_output)
             .at_most(largest.unwrap_or(u64::MAX));
         let PoolState { provider, queues } = pool;
         let Some(queue) = queues.get_mut(model.queue) else {
@@ -308,61 +332,66 @@ impl State {
         if queue.is_idle() {
             let asked = GrantRequest {
                 model,
-                turn: ask.turn,
-                is_first_try: ask.is_first_try,
-                guess,
-                refused: ask.refused,
+                priority: asked_for.priority,
+                is_first_call: asked_for.is_first_call,
+                estimate,
+                refused: asked_for.refused,
             };
             match provider.grant(&asked, self.callers.get_mut(&caller), &self.slots, now) {
-                Ok((holds, key)) => {
-                    let stake = CallCharge {
+                Ok((held, key)) => {
+                    let call = CallCharge {
                         key,
                         model: Arc::clone(model),
                         caller,
-                        guess,
-                        guessed: ask.guessed,
+                        reserved: estimate,
+                        text_tokens: asked_for.text_tokens,
                         began: now,
                     };
-                    return EnterResult::Granted(holds, stake);
+                    return EnterResult::Granted(held, call);
                 }
                 Err(Refusal::Denied(denied)) => return EnterResult::Denied(denied),
                 Err(_) => {}
             }
         }
-        if let Some(denied) = denial_if_over_budget(provider, model, ask.patience, ask.refused, now)
-        {
+        if let Some(denied) = denial_if_over_budget(
+            provider,
+            model,
+            asked_for.wait_budget,
+            asked_for.refused,
+            now,
+        ) {
             return EnterResult::Denied(denied);
         }
         let (answer, answered) = oneshot::channel();
         let waiter = Waiter {
             model: Arc::clone(model),
-            turn: ask.turn,
-            is_first_try: ask.is_first_try,
-            patience: ask.patience,
-            guessed: ask.guessed,
-            max_output: ask.max_output,
-            refused: ask.refused,
-            flying: Arc::downgrade(&lane.flying),
+            priority: asked_for.priority,
+            is_first_call: asked_for.is_first_call,
+            wait_budget: asked_for.wait_budget,
+            text_tokens: asked_for.text_tokens,
+            max_output: asked_for.max_output,
+            refused: asked_for.refused,
+            in_flight_token: Arc::downgrade(admitted.in_flight),
             answer,
         };
-        let entry = match ask.turn {
+        let entry = match asked_for.priority {
             Priority::Requeued => QueueEnd::Front,
-            Priority::First if lane.is_single() => QueueEnd::Single,
+            Priority::First if admitted.is_single => QueueEnd::Single,
             Priority::First => QueueEnd::Back,
         };
         let of_model = QueueKey {
-            request: lane.request,
+            request: admitted.id,
             model: model.id,
-            refused: ask.refused,
+            refused: asked_for.refused,
         };
         EnterResult::Waiting(
-            queue.push(lane.class, caller, of_model, entry, waiter),
+            queue.push(admitted.class, caller, of_model, entry, waiter),
             answered,
         )
     }
 
     /// Takes an item out of its line. False when its turn has come already.
-    pub fn stop_waiting(&mut self, model: &Model, ticket: Waiting) -> bool {
+    pub fn stop_waiting(&mut self, model: &Model, ticket: QueueTicket) -> bool {
         self.queue(model)
             .is_some_and(|queue| queue.remove(ticket).is_some())
     }
@@ -406,12 +435,12 @@ impl State {
     ) -> Vec<Waiter> {
         let mut left = Vec::new();
         for queue in self.pools.iter_mut().flat_map(|pool| &mut pool.queues) {
-            let is_its = |ticket: &Waiting| {
+            let is_its = |ticket: &QueueTicket| {
                 ticket.class == class && ticket.caller == caller && ticket.line.request == request
             };
             let first = queue
                 .iter()
-                .filter(|(ticket, waiter)| is_its(ticket) && waiter.turn == Priority::First);
+                .filter(|(ticket, waiter)| is_its(ticket) && waiter.priority == Priority::First);
             let tickets: Vec<_> = first.map(|(ticket, _)| ticket).collect();
             left.extend(
                 tickets
@@ -423,60 +452,60 @@ impl State {
     }
 
     /// A call has ended. True when its model's breaker has opened by it.
-    pub fn finish(
+    pub fn settle(
         &mut self,
-        stake: &CallCharge,
-        holds: Option<HeldResources>,
+        call: &CallCharge,
+        held: Option<HeldResources>,
         report: &CallReport,
         now: Instant,
     ) -> bool {
         let CallCharge {
             model,
             caller,
-            guess,
-            guessed,
+            reserved,
+            text_tokens,
             began,
             ..
-        } = stake;
+        } = call;
         let used = match report.spent {
             UsageReport::Nothing => Charge::default(),
-            UsageReport::Unknown => charge(model, *guess),
+            UsageReport::Unknown => charge(model, *reserved),
             UsageReport::Tokens(usage) => charge(
                 model,
                 TokenEstimate {
-                    input: usage.input_tokens,
-                    output: usage.output_tokens,
+                    input: usage.input,
+                    output: usage.output,
                 },
             ),
         };
         if let Some(own) = self.callers.get_mut(caller) {
-            own.settle(charge(model, *guess), used, now);
+            own.settle(charge(model, *reserved), used, now);
         }
-        let (opened, may_change, is_crowded) = {
-            let mut known = model.known();
+        let (opened, may_change, is_overload) = {
+            let mut state = model.state();
             if let UsageReport::Tokens(usage) = report.spent
-                && *guessed > 0
+                && *text_tokens > 0
             {
-                known
+                state
                     .estimate
-                    .learn(*guessed, usage.input_tokens, usage.output_tokens);
+                    .learn(*text_tokens, usage.input, usage.output);
             }
-            let was_closed = known.breaker.state(now) == breaker::State::Closed;
-            let health = known.breaker.discount_short_timeout(report.health, now);
-            let opened = known.breaker.record(health, *began, now);
-            let is_crowded = match (report.health, health) {
+            let was_closed = state.breaker.state(now) == breaker::State::Closed;
+            let health = state.breaker.discount_short_timeout(report.health, now);
+            let opened = state.breaker.record(health, *began, now);
+            let is_overload = match (report.health, health) {
                 // The caller was impatient.
                 (Health::Timeout { .. }, Health::Neutral) => false,
-                (Health::Timeout { .. }, _) => known.breaker.is_slow(now),
-                _ => report.is_crowded,
+                (Health::Timeout { .. }, _) => state.breaker.is_slow(now),
+                _ => report.is_overload,
             };
-            (opened, !was_closed, is_crowded)
+            (opened, !was_closed, is_overload)
         };
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
             pool.provider
-                .learn(stake, used.tokens, report, is_crowded, now);
+                .learn(call, used.tokens, report, is_overload, now);
             // Before anyone else may go out.
-            drop(holds);
+            drop(held);
             let may_be_paused =
                 (report.pause.is_some() || report.is_refused) && pool.provider.is_any_paused(now);
             if may_be_paused || opened {
@@ -497,7 +526,7 @@ impl State {
     }
 
     /// Gives out what can go out now, a slot to each pool in turn. Returns when to look again, if time alone will help.
-    pub fn dispatch(&mut self, now: Instant, shared: &Arc<Shared>) -> Option<Instant> {
+    pub fn dispatch(&mut self, now: Instant, owner: &Arc<dyn Settle>) -> Option<Instant> {
         self.wake(now);
         let mut next = None::<Instant>;
         let mut sooner = |at: Instant| next = Some(next.map_or(at, |earlier| earlier.min(at)));
@@ -522,48 +551,48 @@ impl State {
             );
             let served = queue.next(|caller, waiter| {
                 // By what is known now, which may be more than when it entered.
-                let guess = waiter
+                let estimate = waiter
                     .model
-                    .estimate(waiter.guessed, waiter.max_output)
+                    .estimate(waiter.text_tokens, waiter.max_output)
                     .at_most(largest);
                 let Waiter {
                     model,
-                    guessed,
-                    turn,
-                    is_first_try,
+                    text_tokens,
+                    priority,
+                    is_first_call,
                     refused,
                     ..
                 } = waiter;
                 let asked = GrantRequest {
                     model,
-                    turn: *turn,
-                    is_first_try: *is_first_try,
-                    guess,
+                    priority: *priority,
+                    is_first_call: *is_first_call,
+                    estimate,
                     refused: *refused,
                 };
                 let granted = provider.grant(&asked, callers.get_mut(&caller), slots, now);
                 if let Err(Refusal::Line(_) | Refusal::Everyone(_)) = &granted
                     && let Some(denied) =
-                        denial_if_over_budget(provider, model, waiter.patience, *refused, now)
+                        denial_if_over_budget(provider, model, waiter.wait_budget, *refused, now)
                 {
                     return Decision::Reject(Err(denied));
                 }
                 match granted {
-                    Ok((holds, key)) => {
+                    Ok((held, key)) => {
                         let cost = if counts_tokens {
-                            guess.total().max(1)
+                            estimate.total().max(1)
                         } else {
                             1
                         };
-                        let stake = CallCharge {
+                        let call = CallCharge {
                             key,
                             model: Arc::clone(model),
                             caller,
-                            guess,
-                            guessed: *guessed,
+                            reserved: estimate,
+                            text_tokens: *text_tokens,
                             began: now,
                         };
-                        Decision::Take(Ok((holds, stake)), cost)
+                        Decision::Take(Ok((held, call)), cost)
                     }
                     Err(Refusal::Denied(denied)) => Decision::Reject(Err(denied)),
                     Err(Refusal::Model) => Decision::Stop,
@@ -587,9 +616,9 @@ impl State {
                 continue;
             };
             idle = 0;
-            let flying = waiter.flying.upgrade().unwrap_or_default();
-            let answer =
-                served.map(|(holds, stake)| Permit::new(holds, stake, flying, Arc::clone(shared)));
+            let in_flight_token = waiter.in_flight_token.upgrade().unwrap_or_default();
+            let answer = served
+                .map(|(held, call)| Permit::new(held, call, in_flight_token, Arc::clone(owner)));
             if let Err(Ok(permit)) = waiter.answer.send(answer) {
                 self.unclaimed.push(permit);
             }
@@ -651,7 +680,7 @@ impl PoolState {
                 let denied = denial_if_over_budget(
                     provider,
                     &waiter.model,
-                    waiter.patience,
+                    waiter.wait_budget,
                     waiter.refused,
                     now,
                 )?;
@@ -672,39 +701,28 @@ impl PoolState {
 fn denial_if_over_budget(
     provider: &ProviderLimits,
     model: &Model,
-    patience: WaitBudget,
+    wait_budget: WaitBudget,
     refused: KeySet,
     now: Instant,
 ) -> Option<Denied> {
     if let Some(until) = provider
         .paused(refused, now)
-        .filter(|until| !patience.covers_pause(now, *until))
+        .filter(|until| !wait_budget.covers_pause(now, *until))
     {
         return Some(Denied::Paused { until });
     }
-    let breaker = &model.known().breaker;
+    let breaker = &model.state().breaker;
     match breaker.state(now) {
-        breaker::State::Open { until } if !patience.covers_outage(now, until) => {
+        breaker::State::Open { until } if !wait_budget.covers_open_circuit(now, until) => {
             Some(Denied::CircuitOpen { until })
         }
-        breaker::State::HalfOpen if patience == WaitBudget::NONE && !breaker.lets_through(now) => {
+        breaker::State::HalfOpen
+            if wait_budget == WaitBudget::NONE && !breaker.lets_through(now) =>
+        {
             Some(Denied::CircuitOpen {
                 until: now + RETRY_SOON,
             })
         }
         _ => None,
-    }
-}
-
-/// What the client's leaving says of the provider: nothing.
-pub const fn cancelled_report(has_begun: bool) -> CallReport {
-    let spent = if has_begun {
-        UsageReport::Unknown
-    } else {
-        UsageReport::Nothing
-    };
-    CallReport {
-        spent,
-        ..CallReport::new(Health::Neutral)
     }
 }

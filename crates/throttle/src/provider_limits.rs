@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::adaptive::Adaptive;
-use super::api_key_limits::{ApiKeyLimits, KeySet};
-use super::breaker;
-use super::caller_quota::{Blocked, Caller, Charge};
-use super::model_limits::Model;
-use super::permit::{CallCharge, Denied, Priority};
-use super::raii_counter::{CountGuard, RaiiCounter};
-use super::retry_budget::RetryBudget;
-use super::token_estimator::TokenEstimate;
-use super::{CallReport, Pool};
+use crate::adaptive::Adaptive;
+use crate::api_key_limits::{ApiKeyLimits, KeySet};
+use crate::breaker;
+use crate::caller_quota::{Blocked, Caller, Charge};
+use crate::model_limits::Model;
+use crate::permit::{CallCharge, Denied, Priority};
+use crate::raii_counter::{CountGuard, RaiiCounter};
+use crate::retry_budget::RetryBudget;
+use crate::token_estimator::TokenEstimate;
+use crate::types::{CallReport, Pool, TokenUsage};
 
 /// What a call holds until its answer's last byte: each limit counts what is alive of these.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ pub struct HeldResources {
 #[derive(Debug)]
 pub struct GrantRequest<'a> {
     pub model: &'a Arc<Model>,
-    pub turn: Priority,
-    pub is_first_try: bool,
-    pub guess: TokenEstimate,
+    pub priority: Priority,
+    pub is_first_call: bool,
+    pub estimate: TokenEstimate,
     pub refused: KeySet,
 }
 
@@ -148,19 +148,19 @@ impl ProviderLimits {
         })
     }
 
-    /// The key for a call: each in its turn, of those that can take it.
+    /// The key for a call: each in its priority, of those that can take it.
     fn choose(&self, asked: &GrantRequest<'_>, now: Instant) -> Result<usize, Refusal> {
         let candidates = || {
             self.usable(now)
                 .filter(|(number, _)| !asked.refused.contains(*number))
         };
-        let ready = candidates().filter(|(_, key)| key.wait(asked.guess.total(), now).is_none());
+        let ready = candidates().filter(|(_, key)| key.wait(asked.estimate.total(), now).is_none());
         // The next after the one used last.
         if let Some((number, _)) = ready.min_by_key(|(number, _)| (*number <= self.last, *number)) {
             return Ok(number);
         }
         match candidates()
-            .filter_map(|(_, key)| key.wait(asked.guess.total(), now))
+            .filter_map(|(_, key)| key.wait(asked.estimate.total(), now))
             .min()
         {
             // Others may go out with a key that has refused only this item.
@@ -195,13 +195,13 @@ impl ProviderLimits {
         }
         let model = asked.model;
         if model
-            .terms
+            .limits
             .max_in_flight
             .is_some_and(|limit| model.in_flight.now() >= limit)
         {
             return Err(Refusal::Model);
         }
-        let known = model.known();
+        let known = model.state();
         if !known.breaker.lets_through(now) {
             return Err(Refusal::Line(match known.breaker.state(now) {
                 breaker::State::Open { until } => Some(until),
@@ -209,8 +209,8 @@ impl ProviderLimits {
             }));
         }
         let charge = Charge {
-            requests: u8::from(asked.turn == Priority::First),
-            ..charge(model, asked.guess)
+            requests: u8::from(asked.priority == Priority::First),
+            ..charge(model, asked.estimate)
         };
         let mut caller = caller;
         if let Some(caller) = &mut caller {
@@ -228,11 +228,11 @@ impl ProviderLimits {
             .try_acquire_owned()
             .map_err(|_| Refusal::Everyone(None))?;
         if let Some(key) = self.keys.get_mut(number) {
-            key.take(asked.guess.total(), now)
+            key.take(asked.estimate.total(), now)
                 .map_err(|until| Refusal::Everyone(Some(until)))?;
         }
         self.last = number;
-        if asked.is_first_try {
+        if asked.is_first_call {
             self.retries.first_try(now);
         }
         let own = caller.map(|caller| {
@@ -259,21 +259,21 @@ impl ProviderLimits {
     /// What a call's end says about the provider and its key.
     pub fn learn(
         &mut self,
-        stake: &CallCharge,
+        call: &CallCharge,
         used: u64,
         report: &CallReport,
-        is_crowded: bool,
+        is_overload: bool,
         now: Instant,
     ) {
         let CallCharge {
             key: number,
-            guess,
+            reserved,
             began,
             ..
-        } = *stake;
+        } = *call;
         let in_flight = self.in_flight.now();
         if let Some(adaptive) = &mut self.adaptive {
-            if is_crowded {
+            if is_overload {
                 adaptive.lower(began, in_flight, now);
             } else if report.health == breaker::Health::Success {
                 adaptive.raise(in_flight);
@@ -283,7 +283,7 @@ impl ProviderLimits {
             return;
         };
         if let Some(tokens) = &mut key.tokens {
-            tokens.settle(guess.total(), used, now);
+            tokens.settle(reserved.total(), used, now);
         }
         key.lower(report.remaining, now);
         if let Some(pause) = report.pause {
@@ -298,15 +298,18 @@ impl ProviderLimits {
 }
 
 /// What a call's tokens are charged to its caller.
-pub fn charge(model: &Model, guess: TokenEstimate) -> Charge {
-    let usage = crate::types::Usage::new(guess.input, guess.output);
+pub fn charge(model: &Model, estimate: TokenEstimate) -> Charge {
+    let usage = TokenUsage {
+        input: estimate.input,
+        output: estimate.output,
+    };
     Charge {
         requests: 0,
-        tokens: guess.total(),
+        tokens: estimate.total(),
         cost: model
-            .terms
+            .limits
             .price
-            .map(|price| price.of(usage))
+            .map(|price| price.cost(usage))
             .unwrap_or_default(),
     }
 }

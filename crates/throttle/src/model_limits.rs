@@ -3,15 +3,15 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::breaker::Breaker;
-use super::raii_counter::RaiiCounter;
-use super::token_estimator::{TokenEstimate, TokenEstimator};
-use super::{PoolId, UsageReport};
-use crate::telemetry::CallMeters;
-use crate::types::{Price, Usage};
+use crate::breaker::Breaker;
+use crate::money::Price;
+use crate::observer::ModelObserver;
+use crate::raii_counter::RaiiCounter;
+use crate::token_estimator::{TokenEstimate, TokenEstimator};
+use crate::types::{PoolId, TokenUsage, UsageReport};
 
 /// Models with metrics of their own.
-pub(super) const MAX_LABELS: u64 = 100;
+pub(crate) const MAX_LABELS: u64 = 100;
 
 /// What is configured of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,33 +25,33 @@ pub struct ModelLimits {
 /// A model at a provider. [`super::Limits::model`] gives the one that all who ask it share.
 #[derive(Debug)]
 pub struct Model {
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// Where its items wait: in the queue that its provider's models share, or, with a limit of its own, in one of its own.
-    pub(super) queue: usize,
-    pub(super) pool: PoolId,
-    pub(super) terms: ModelLimits,
-    pub(super) in_flight: RaiiCounter,
-    meters: CallMeters,
+    pub(crate) queue: usize,
+    pub(crate) pool: PoolId,
+    pub(crate) limits: ModelLimits,
+    pub(crate) in_flight: RaiiCounter,
+    observer: Box<dyn ModelObserver>,
     state: Mutex<ModelState>,
 }
 
 #[derive(Debug)]
-pub(super) struct ModelState {
+pub(crate) struct ModelState {
     pub breaker: Breaker,
     pub estimate: TokenEstimator,
 }
 
 impl Model {
-    /// `label` is `provider/model`, for the metrics.
-    pub(super) fn new(
+    /// Creates the model. `limits` is what the configuration says of it.
+    pub(crate) fn new(
         id: u64,
         pool: PoolId,
         queue: usize,
-        terms: ModelLimits,
-        label: &str,
+        limits: ModelLimits,
+        observer: Box<dyn ModelObserver>,
         now: Instant,
     ) -> Self {
-        let known = ModelState {
+        let state = ModelState {
             breaker: Breaker::new(now),
             estimate: TokenEstimator::default(),
         };
@@ -59,42 +59,42 @@ impl Model {
             id,
             queue,
             pool,
-            terms,
+            limits,
             in_flight: RaiiCounter::default(),
-            meters: CallMeters::new(label),
-            state: Mutex::new(known),
+            observer,
+            state: Mutex::new(state),
         }
     }
 
     /// What has been learned about it.
-    pub(super) fn known(&self) -> MutexGuard<'_, ModelState> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, ModelState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first models are those of the configuration.
-    pub(super) const fn has_metrics(&self) -> bool {
+    pub(crate) const fn has_metrics(&self) -> bool {
         self.id <= MAX_LABELS
     }
 
     /// A call has ended.
-    pub(super) fn record_usage(&self, spent: UsageReport) {
+    pub(crate) fn record_usage(&self, spent: UsageReport) {
         let usage = if let UsageReport::Tokens(usage) = spent {
             usage
         } else {
-            Usage::default()
+            TokenUsage::default()
         };
-        self.meters.ended(
+        self.observer.call_ended(
             usage,
-            self.terms
+            self.limits
                 .price
-                .map(|price| price.of(usage))
+                .map(|price| price.cost(usage))
                 .unwrap_or_default(),
         );
     }
 
     #[must_use]
     pub const fn price(&self) -> Option<Price> {
-        self.terms.price
+        self.limits.price
     }
 
     #[must_use]
@@ -102,11 +102,11 @@ impl Model {
         self.pool
     }
 
-    /// What a call takes whose prompt was guessed at so many tokens; nothing where nobody counts them.
-    pub(super) fn estimate(&self, guessed: u64, max_output: Option<u32>) -> TokenEstimate {
-        if guessed == 0 {
+    /// What a call takes whose prompt was text_tokens at so many tokens; nothing where nobody counts them.
+    pub(crate) fn estimate(&self, text_tokens: u64, max_output: Option<u32>) -> TokenEstimate {
+        if text_tokens == 0 {
             return TokenEstimate::default();
         }
-        self.known().estimate.estimate(guessed, max_output)
+        self.state().estimate.estimate(text_tokens, max_output)
     }
 }

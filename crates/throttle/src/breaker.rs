@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::raii_counter::{CountGuard, RaiiCounter};
-use super::rolling_window::RollingWindow;
+use crate::raii_counter::{CountGuard, RaiiCounter};
+use crate::rolling_window::RollingWindow;
 
 /// Calls of the last ten seconds from which on their ratio says something.
 const MIN_VOLUME: u32 = 20;

@@ -1,18 +1,18 @@
-//! What tokens cost.
+//! Money: prices of tokens and sums of costs, exact over millions of items.
 
 use serde::{Serialize, Serializer};
 
-use super::outcome::Usage;
+use crate::types::TokenUsage;
 
-/// US dollars, in whole picodollars (10⁻¹² dollars): the price of a single token is a whole number of them, so that sums
-/// over millions of items are exact. Up to 18 million dollars; sums stop there.
+/// An amount of US dollars in whole picodollars (10⁻¹² dollars). The price of one token is a whole number of them, so sums
+/// over millions of items are exact. Sums saturate at 18 million dollars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Usd(pub u64);
 
 impl Usd {
     const PER_DOLLAR: f64 = 1e12;
 
-    /// `None` for what is negative, infinite or no number.
+    /// Returns the amount, or `None` if `dollars` is negative or not finite.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -50,20 +50,21 @@ impl Serialize for Usd {
     }
 }
 
-/// What a model's tokens cost.
+/// Price of a model's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Price {
-    /// Of one token read.
+    /// Price of one input token.
     pub input: Usd,
-    /// Of one token written.
+    /// Price of one output token.
     pub output: Usd,
 }
 
 impl Price {
+    /// Returns the cost of a call with this usage.
     #[must_use]
-    pub const fn of(self, usage: Usage) -> Usd {
-        let input = self.input.0.saturating_mul(usage.input_tokens);
-        Usd(input.saturating_add(self.output.0.saturating_mul(usage.output_tokens)))
+    pub const fn cost(self, usage: TokenUsage) -> Usd {
+        let input = self.input.0.saturating_mul(usage.input);
+        Usd(input.saturating_add(self.output.0.saturating_mul(usage.output)))
     }
 }
 
@@ -78,7 +79,17 @@ mod tests {
             input: per_million(0.15),
             output: per_million(0.6),
         };
-        assert!((price.of(Usage::new(10_000_000, 1_000_000)).dollars() - 2.1).abs() < 1e-12);
+        assert!(
+            (price
+                .cost(TokenUsage {
+                    input: 10_000_000,
+                    output: 1_000_000
+                })
+                .dollars()
+                - 2.1)
+                .abs()
+                < 1e-12
+        );
         assert_eq!(Usd::from_dollars(-1.0), None);
         assert_eq!(Usd::from_dollars(f64::NAN), None);
     }

@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::raii_counter::RaiiCounter;
-use super::request_bucket::{Rate, RequestBucket};
-use super::token_bucket::TokenBucket;
-use crate::types::Usd;
+use crate::money::Usd;
+use crate::raii_counter::RaiiCounter;
+use crate::request_bucket::{Rate, RequestBucket};
+use crate::token_bucket::TokenBucket;
 
 /// What a caller may use. `None`: as much as there is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

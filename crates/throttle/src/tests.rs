@@ -1,10 +1,11 @@
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::types::{Price, Usd};
 
 const ANYONE: CallerId = CallerId(0);
 const POOL: PoolId = PoolId(0);
@@ -30,6 +31,7 @@ fn with(max_concurrency: usize, max_queue: usize, pools: Vec<Pool>) -> Limits {
             max_queue,
         },
         pools,
+        Arc::new(Ignore),
     )
     .unwrap()
 }
@@ -63,17 +65,17 @@ fn model(limits: &Limits) -> Arc<Model> {
 fn ask(model: &Arc<Model>) -> PermitRequest<'_> {
     PermitRequest {
         model,
-        turn: Priority::First,
-        patience: PATIENT,
-        guessed: 0,
+        priority: Priority::First,
+        wait_budget: PATIENT,
+        text_tokens: 0,
         max_output: None,
         refused: KeySet::default(),
-        is_first_try: true,
+        is_first_call: true,
     }
 }
 
 fn in_use(limits: &Limits) -> (u64, u64, u64) {
-    let readings = limits.readings();
+    let readings = limits.snapshots();
     (readings[0].in_use, readings[0].waiting, readings[1].in_use)
 }
 
@@ -137,7 +139,7 @@ async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
     let brief = WaitBudget::new(Duration::from_millis(20), Duration::ZERO);
     assert_eq!(
         lane.enter(&PermitRequest {
-            patience: brief,
+            wait_budget: brief,
             ..ask(&model)
         })
         .await
@@ -146,7 +148,7 @@ async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
     );
     let _permit = lane
         .enter(&PermitRequest {
-            turn: Priority::Requeued,
+            priority: Priority::Requeued,
             ..ask(&model)
         })
         .await
@@ -161,7 +163,7 @@ async fn a_pause_that_begins_while_an_item_waits_reaches_it() {
     let held = lane.enter(&ask(&model)).await.unwrap();
     let patience = WaitBudget::new(Duration::from_millis(20), Duration::ZERO);
     let mut waiting = lane.enter(&PermitRequest {
-        patience,
+        wait_budget: patience,
         ..ask(&model)
     });
     assert!(waits(&mut waiting).await);
@@ -270,7 +272,7 @@ async fn tokens_are_reserved_and_settled() {
     let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
     assert!(lane.counts_tokens());
     let large = PermitRequest {
-        guessed: 50_000,
+        text_tokens: 50_000,
         max_output: Some(20_000),
         ..ask(&model)
     };
@@ -282,7 +284,7 @@ async fn tokens_are_reserved_and_settled() {
         }
     );
     let owing = PermitRequest {
-        guessed: 5_000,
+        text_tokens: 5_000,
         max_output: Some(100),
         ..ask(&model)
     };
@@ -290,7 +292,10 @@ async fn tokens_are_reserved_and_settled() {
     let mut waiting = lane.enter(&owing);
     assert!(waits(&mut waiting).await, "5,100 of 990 are owed");
     first.begin();
-    let spent = UsageReport::Tokens(Usage::new(200, 10));
+    let spent = UsageReport::Tokens(TokenUsage {
+        input: 200,
+        output: 10,
+    });
     first.release(CallReport {
         spent,
         ..CallReport::new(Health::Success)
@@ -301,7 +306,7 @@ async fn tokens_are_reserved_and_settled() {
     drop(second);
     let tokens = |limits: &Limits| {
         limits
-            .readings()
+            .snapshots()
             .into_iter()
             .find(|row| row.kind == LimitKind::TokensPerMinute)
             .unwrap()
@@ -314,7 +319,7 @@ async fn tokens_are_reserved_and_settled() {
     let after = tokens(&limits).in_use;
     drop(
         lane.enter(&PermitRequest {
-            guessed: 1,
+            text_tokens: 1,
             ..ask(&model)
         })
         .await
@@ -336,7 +341,7 @@ async fn a_model_that_is_down_is_left_alone_by_those_who_have_somewhere_else_to_
     let nowhere = WaitBudget::NONE;
     assert!(matches!(
         lane.enter(&PermitRequest {
-            patience: nowhere,
+            wait_budget: nowhere,
             ..ask(&model)
         })
         .await,
@@ -381,13 +386,13 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
     ));
     let mut held = own
         .enter(&PermitRequest {
-            guessed: 10,
+            text_tokens: 10,
             ..ask(&model)
         })
         .await
         .unwrap();
     let mut waiting = own.enter(&PermitRequest {
-        guessed: 10,
+        text_tokens: 10,
         ..ask(&model)
     });
     assert!(waits(&mut waiting).await, "one at a time");
@@ -398,7 +403,10 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
     );
     held.begin();
     held.release(CallReport {
-        spent: UsageReport::Tokens(Usage::new(100, 0)),
+        spent: UsageReport::Tokens(TokenUsage {
+            input: 100,
+            output: 0,
+        }),
         ..CallReport::new(Health::Success)
     });
     assert!(
@@ -408,7 +416,7 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
     drop(own);
     assert!(matches!(
         limits.admit(caller, &load(1)),
-        Err(Refused::Broke { .. })
+        Err(Refused::BudgetExhausted { .. })
     ));
     assert!(matches!(
         limits.admit(
@@ -429,7 +437,7 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
     )]);
     assert!(limits.admit(caller, &load(1)).is_ok());
     limits.set_callers(vec![]);
-    assert!(limits.budgets().is_empty());
+    assert!(limits.caller_budgets().is_empty());
 }
 
 #[tokio::test]
@@ -517,7 +525,7 @@ async fn no_wake_up_is_lost() {
         let flying = Arc::clone(&flying);
         async move {
             let wait = lane.enter(&PermitRequest {
-                guessed: 50,
+                text_tokens: 50,
                 ..ask(&model)
             });
             let permit = match n % 7 {
@@ -533,7 +541,10 @@ async fn no_wake_up_is_lost() {
             tokio::task::yield_now().await;
             flying.fetch_sub(1, Ordering::SeqCst);
             if !n.is_multiple_of(11) {
-                let spent = UsageReport::Tokens(Usage::new(40, 20));
+                let spent = UsageReport::Tokens(TokenUsage {
+                    input: 40,
+                    output: 20,
+                });
                 permit.release(CallReport {
                     spent,
                     ..CallReport::new(Health::Success)
@@ -555,7 +566,7 @@ async fn no_wake_up_is_lost() {
         .expect("every task ends");
     assert_eq!(in_use(&limits), (0, 0, 0));
     for row in limits
-        .readings()
+        .snapshots()
         .iter()
         .filter(|row| row.kind == LimitKind::Concurrency)
     {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff;
-use super::request_bucket::RequestBucket;
-use super::token_bucket::TokenBucket;
-use super::{KeyQuota, Pause, RemainingQuota};
+use crate::backoff;
+use crate::request_bucket::RequestBucket;
+use crate::token_bucket::TokenBucket;
+use crate::types::{KeyQuota, Pause, RemainingQuota};
 
 /// The share of a provider's rate that is used: clocks, the network's jitter and counting by the minute at the other end would
 /// else make a call now and then one too many.
@@ -77,7 +77,7 @@ impl ApiKeyLimits {
             // Who says so again and again, and always only for a moment, is not taken at its word.
             Pause::Until(until) if self.pauses > 1 => until.max(now + LEAST_PAUSE),
             Pause::Until(until) => until,
-            Pause::Unsaid => now + backoff::pause(self.pauses),
+            Pause::Unspecified => now + backoff::pause(self.pauses),
         };
         self.paused_until = self.paused_until.max(Some(until));
     }
@@ -158,7 +158,7 @@ mod tests {
         let mut now = start;
         let mut storm = |key: &mut ApiKeyLimits| {
             let (began, refused) = (now, now + Duration::from_millis(1));
-            (0..20).for_each(|_| key.pause(Pause::Unsaid, began, refused));
+            (0..20).for_each(|_| key.pause(Pause::Unspecified, began, refused));
             now = key.paused(refused).unwrap();
             now - refused
         };

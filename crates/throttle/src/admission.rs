@@ -1,0 +1,169 @@
+//! An admitted request, and its places in the queue.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::fair_queue::Class;
+use crate::model_limits::Model;
+use crate::permit::{Denied, Permit, PermitRequest, Settle};
+use crate::scheduler::{EnterResult, QueueTicket, RequestHandle, Waiter};
+use crate::shared::Shared;
+use crate::types::{AdmissionRequest, CallerId, RequestId};
+
+/// An admitted request. Dropping it returns its window to the waiting room.
+#[derive(Debug)]
+pub struct Admission {
+    shared: Arc<Shared>,
+    class: Class,
+    caller: CallerId,
+    request: RequestId,
+    /// Held once by every permit of the request.
+    in_flight: Arc<()>,
+    counts_tokens: bool,
+    is_single: bool,
+    window: usize,
+}
+
+impl Admission {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        asked: &AdmissionRequest,
+        caller: CallerId,
+        (request, window): (RequestId, usize),
+        counts_tokens: bool,
+    ) -> Self {
+        Self {
+            shared,
+            class: asked.class,
+            caller,
+            request,
+            in_flight: Arc::new(()),
+            counts_tokens,
+            is_single: asked.is_single,
+            window,
+        }
+    }
+
+    /// Returns the number of items that may wait or be in flight at a time, at least 1.
+    #[must_use]
+    pub const fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Returns the number of the request's calls in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        Arc::strong_count(&self.in_flight) - 1
+    }
+
+    /// Returns true if some limit counts tokens, so that estimating them is worthwhile.
+    #[must_use]
+    pub const fn counts_tokens(&self) -> bool {
+        self.counts_tokens
+    }
+
+    /// Enters the queue for everything that a call needs; the future resolves when it is this item's turn. Items that enter
+    /// one after the other have their turns in that order.
+    #[must_use = "dropping it leaves the queue"]
+    pub fn enter(&self, asked: &PermitRequest<'_>) -> PendingPermit {
+        let shared = Arc::clone(&self.shared);
+        let request = RequestHandle {
+            class: self.class,
+            caller: self.caller,
+            id: self.request,
+            is_single: self.is_single,
+            in_flight: &self.in_flight,
+        };
+        let entered = shared.lock().enter(request, asked, Instant::now());
+        let state = match entered {
+            EnterResult::Granted(held, charge) => {
+                let owner = Arc::clone(&shared) as Arc<dyn Settle>;
+                let permit = Permit::new(held, charge, Arc::clone(&self.in_flight), owner);
+                QueueState::Resolved(Some(Ok(permit)))
+            }
+            EnterResult::Denied(denied) => QueueState::Resolved(Some(Err(denied))),
+            EnterResult::Waiting(ticket, answered) => {
+                shared.dispatch();
+                QueueState::Waiting(ticket, answered)
+            }
+        };
+        PendingPermit {
+            shared,
+            model: Arc::clone(asked.model),
+            state,
+        }
+    }
+
+    /// Removes all items of the request from the queue, so that no further call goes out.
+    pub fn cancel_all(&self) {
+        // Dropped outside the lock: dropping wakes the tasks that wait.
+        let waiters = self
+            .shared
+            .change(|state, _| state.remove_request(self.class, self.caller, self.request));
+        drop(waiters);
+    }
+
+    /// Denies a permit to the items that were not called yet. Items that were called continue.
+    pub fn reject_unstarted(&self) {
+        let waiters = self
+            .shared
+            .change(|state, _| state.remove_unstarted(self.class, self.caller, self.request));
+        waiters.into_iter().for_each(Waiter::reject);
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.shared.lock().release_window(self.caller, self.window);
+    }
+}
+
+#[derive(Debug)]
+enum QueueState {
+    /// The result; `None` once it was returned.
+    Resolved(Option<Result<Permit, Denied>>),
+    Waiting(QueueTicket, oneshot::Receiver<Result<Permit, Denied>>),
+}
+
+/// A place in the queue: a future of the permit, or of the reason why there is none.
+///
+/// # Cancel safety
+/// Dropping it leaves the queue. A permit that was just granted is returned.
+#[derive(Debug)]
+pub struct PendingPermit {
+    shared: Arc<Shared>,
+    model: Arc<Model>,
+    state: QueueState,
+}
+
+impl Future for PendingPermit {
+    type Output = Result<Permit, Denied>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = match &mut self.state {
+            QueueState::Resolved(result) => result.take().unwrap_or(Err(Denied::NoUsableKey)),
+            QueueState::Waiting(_, answered) => match ready!(Pin::new(answered).poll(cx)) {
+                Ok(result) => result,
+                // The request has left the queue and is about to drop this future.
+                Err(_) => return Poll::Pending,
+            },
+        };
+        self.state = QueueState::Resolved(None);
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for PendingPermit {
+    fn drop(&mut self) {
+        if let QueueState::Waiting(ticket, _) = &self.state
+            && self.shared.lock().stop_waiting(&self.model, *ticket)
+        {
+            // The items behind it may need less.
+            self.shared.dispatch();
+        }
+    }
+}

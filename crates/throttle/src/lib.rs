@@ -1,0 +1,68 @@
+//! Decides who may call a provider, and when: the global semaphore, the request and token buckets of each provider key, the
+//! quotas of each caller, the circuit breaker of each model, and the fair queue in front of all of them.
+//!
+//! A call takes everything that it needs **together**, at the moment that it goes out. Holding a slot while waiting for a token
+//! would keep the slot from a provider that could use it. Holding a token while waiting for a slot would pile tokens up behind
+//! a slow provider, and burst over the rate later.
+//!
+//! Everything held is counted by RAII guards, so that nothing leaks: a [`Permit`] that is dropped at any moment returns all of it.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `limits` | [`Limits`], the public entry |
+//! | `admission` | [`Admission`] of a request, [`PendingPermit`]: its places in the queue |
+//! | `permit` | [`Permit`]: the right to make one call |
+//! | `scheduler` | the state: decides which item goes out next |
+//! | `fair_queue` | deficit round robin over callers, then requests |
+//! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
+//! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
+//! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
+//! | `snapshot` | every limit as it stands, for display and metrics |
+//! | `observer` | events for metrics and logs |
+//!
+//! The crate knows nothing of wire formats, schemas or HTTP: a [`Pool`] is a name with quotas.
+
+mod adaptive;
+mod admission;
+mod api_key_limits;
+pub mod backoff;
+mod breaker;
+mod caller_quota;
+mod fair_queue;
+mod limits;
+mod model_limits;
+mod money;
+mod observer;
+mod permit;
+mod provider_limits;
+mod raii_counter;
+mod request_bucket;
+mod retry_budget;
+mod rolling_window;
+mod scheduler;
+mod shared;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod token_bucket;
+mod token_estimator;
+mod types;
+
+pub use admission::{Admission, PendingPermit};
+pub use api_key_limits::KeySet;
+pub use breaker::Health;
+pub use caller_quota::{Quota, QuotaStatus, Window};
+pub use fair_queue::Class;
+pub use limits::Limits;
+pub use model_limits::{Model, ModelLimits};
+pub use money::{Price, Usd};
+pub use observer::{Ignore, ModelObserver, Observer};
+pub use permit::{Denied, Permit, PermitRequest, Priority, WaitBudget};
+pub use request_bucket::Rate;
+pub use snapshot::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBudgetSnapshot};
+pub use token_estimator::estimate_tokens;
+pub use types::{
+    AdmissionRequest, CallReport, CallerId, Config, KeyQuota, Pause, Pool, PoolId, Refused,
+    RemainingQuota, TokenUsage, UsageReport,
+};

@@ -1,0 +1,141 @@
+//! The public entry: [`Limits`], cheap to clone, shared by everything that calls providers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::admission::Admission;
+use crate::caller_quota::{Quota, QuotaStatus};
+use crate::model_limits::{Model, ModelLimits};
+use crate::money::Usd;
+use crate::observer::Observer;
+use crate::shared::Shared;
+use crate::snapshot::{BreakerSnapshot, LimitSnapshot, RetryBudgetSnapshot};
+use crate::types::{AdmissionRequest, CallerId, Config, Pool, PoolId, Refused};
+
+/// All limits of the process; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Limits(Arc<Shared>);
+
+impl Limits {
+    /// Creates the limits and starts the timer's thread, which ends with the last clone.
+    ///
+    /// # Errors
+    /// When the operating system provides no thread.
+    pub fn new(
+        config: Config,
+        pools: Vec<Pool>,
+        observer: Arc<dyn Observer>,
+    ) -> std::io::Result<Self> {
+        Shared::start(config, pools, observer).map(Self)
+    }
+
+    /// Returns the model of this name at a provider, shared by all requests for it. The `limits` of the first request count.
+    #[must_use]
+    pub fn model(&self, pool: PoolId, name: &str, limits: ModelLimits) -> Arc<Model> {
+        self.0.lock().model(pool, name, limits, Instant::now())
+    }
+
+    /// Replaces the callers and their quotas. Balances of callers that remain are kept.
+    pub fn set_callers(&self, callers: Vec<(CallerId, Quota)>) {
+        self.0
+            .change(|state, now| state.set_callers(callers, now, SystemTime::now()));
+    }
+
+    /// Returns the name under which a caller's resources are stored. Empty if no callers are configured.
+    #[must_use]
+    pub fn owner(&self, caller: CallerId) -> String {
+        self.0
+            .lock()
+            .callers
+            .get(&caller)
+            .map(|caller| caller.quota.owner.clone())
+            .unwrap_or_default()
+    }
+
+    /// Returns the caller whose resources are stored under `owner`, if it is still configured.
+    #[must_use]
+    pub fn caller_of(&self, owner: &str) -> Option<CallerId> {
+        if owner.is_empty() {
+            return Some(CallerId::default());
+        }
+        let state = self.0.lock();
+        let found = state
+            .callers
+            .iter()
+            .find(|(_, caller)| caller.quota.owner == owner && !caller.is_retired);
+        found.map(|(id, _)| *id)
+    }
+
+    /// Admits a request, with as large a window as the waiting room has left.
+    ///
+    /// This is decided once: items of an admitted request are never refused for lack of room.
+    ///
+    /// # Errors
+    /// [`Refused`] when there is no room for a single item.
+    pub fn admit(&self, caller: CallerId, asked: &AdmissionRequest) -> Result<Admission, Refused> {
+        let mut state = self.0.lock();
+        let admitted = state.admit(caller, asked, Instant::now())?;
+        let counts_tokens = state.counts_tokens(caller);
+        drop(state);
+        Ok(Admission::new(
+            Arc::clone(&self.0),
+            asked,
+            caller,
+            admitted,
+            counts_tokens,
+        ))
+    }
+
+    /// Takes a retry from the provider's retry budget.
+    ///
+    /// # Errors
+    /// The time after which to ask again, if the budget is used up.
+    pub fn retry(&self, pool: PoolId) -> Result<(), Duration> {
+        self.0
+            .lock()
+            .pools
+            .get_mut(pool.0)
+            .map_or(Ok(()), |pool| pool.provider.retries.retry(Instant::now()))
+    }
+
+    /// Returns the maximum number of calls in flight.
+    #[must_use]
+    pub fn max_concurrency(&self) -> usize {
+        self.0.config.max_concurrency
+    }
+
+    /// Returns every limit as it stands now.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<LimitSnapshot> {
+        self.0.lock().limits(Instant::now())
+    }
+
+    /// Returns the circuit breakers of the models that were called so far.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<BreakerSnapshot> {
+        self.0.lock().breakers(Instant::now())
+    }
+
+    /// Returns the retry budget of each provider.
+    #[must_use]
+    pub fn retry_budgets(&self) -> Vec<RetryBudgetSnapshot> {
+        self.0.lock().retry_budgets(Instant::now())
+    }
+
+    /// Returns the budget of each caller that has one: its name, the limit of a day, and what is spent or reserved.
+    #[must_use]
+    pub fn caller_budgets(&self) -> Vec<(String, Usd, Usd)> {
+        self.0.lock().caller_budgets(Instant::now())
+    }
+
+    /// Returns a caller's quota and how much of it is left, or `None` if it has no quota.
+    #[must_use]
+    pub fn quota_status(&self, caller: CallerId) -> Option<QuotaStatus> {
+        let state = self.0.lock();
+        state
+            .callers
+            .get(&caller)
+            .filter(|own| !own.is_gone())
+            .map(|own| own.quota_status(Instant::now()))
+    }
+}

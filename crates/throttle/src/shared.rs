@@ -1,0 +1,91 @@
+//! The state behind its lock, with the timer that wakes it and the observer that hears of events.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::observer::Observer;
+use crate::permit::{CallCharge, Settle};
+use crate::provider_limits::HeldResources;
+use crate::scheduler::State;
+use crate::timer::Timer;
+use crate::types::{CallReport, Config, Pool};
+
+/// Everything that the clones of `Limits` share.
+#[derive(Debug)]
+pub struct Shared {
+    pub config: Config,
+    observer: Arc<dyn Observer>,
+    state: Mutex<State>,
+    timer: Timer,
+}
+
+impl Shared {
+    /// Creates the state and starts the timer's thread, which ends with the last reference.
+    ///
+    /// # Errors
+    /// When the operating system provides no thread.
+    pub fn start(
+        config: Config,
+        pools: Vec<Pool>,
+        observer: Arc<dyn Observer>,
+    ) -> std::io::Result<Arc<Self>> {
+        let state = State::new(config, pools, Arc::clone(&observer), Instant::now());
+        let shared = Arc::new(Self {
+            config,
+            observer,
+            state: Mutex::new(state),
+            timer: Timer::default(),
+        });
+        let weak = Arc::downgrade(&shared);
+        shared.timer.start(move || match weak.upgrade() {
+            Some(shared) => {
+                shared.dispatch();
+                true
+            }
+            None => false,
+        })?;
+        Ok(shared)
+    }
+
+    /// Locks the state.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Grants every permit that can be granted now, and sets the timer for the next.
+    pub fn dispatch(self: &Arc<Self>) {
+        self.change(|_, _| ());
+    }
+
+    /// Changes the state, then grants the permits that have become possible.
+    pub fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let owner = Arc::clone(self) as Arc<dyn Settle>;
+        let (changed, next, unclaimed) = {
+            let mut state = self.lock();
+            let now = Instant::now();
+            let changed = change(&mut state, now);
+            (changed, state.dispatch(now, &owner), state.take_unclaimed())
+        };
+        if let Some(next) = next {
+            self.timer.set(next);
+        }
+        // Outside the lock: each one returns its slot to the next in the queue.
+        drop(unclaimed);
+        changed
+    }
+}
+
+impl Settle for Shared {
+    fn settle(
+        self: Arc<Self>,
+        charge: &CallCharge,
+        held: Option<HeldResources>,
+        report: &CallReport,
+    ) {
+        let has_opened = self.change(|state, now| state.settle(charge, held, report, now));
+        if has_opened {
+            let label = self.lock().label_of(&charge.model);
+            self.observer.circuit_opened(&label);
+        }
+    }
+}
