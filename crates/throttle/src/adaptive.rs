@@ -1,9 +1,10 @@
-//! Adaptive concurrency of a provider: fewer calls in flight when it says that there are too many, more again while it does
-//! not. Additive increase, multiplicative decrease, between one and the configured cap.
+//! Adaptive concurrency of a provider: fewer calls in flight after signs of overload (429, 503,
+//! timeouts), more again after successes. Additive increase, multiplicative decrease, between one
+//! and the configured cap.
 
 use std::time::Instant;
 
-/// What is left of the calls in flight after a sign of load.
+/// Factor applied to the calls in flight after a sign of overload.
 const DECREASE: f64 = 0.8;
 
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl Adaptive {
         }
     }
 
-    /// Calls that may be in flight now, at least 1.
+    /// Returns the maximum number of calls in flight now, at least 1.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -32,24 +33,26 @@ impl Adaptive {
         self.limit.ceil() as usize
     }
 
-    /// Whether fewer calls than the cap may be in flight.
+    /// Returns true if the limit is below the cap.
     pub const fn is_lowered(&self) -> bool {
         self.limit() < self.cap
     }
 
-    /// A call that went out at `began` was too much. `in_flight` counts it.
+    /// Lowers the limit because a call that began at `began` met overload. `in_flight` includes it.
     pub fn lower(&mut self, began: Instant, in_flight: usize, now: Instant) {
-        // Those that went out before the last decrease tell of the same load.
+        // Calls that began before the last decrease report the same overload.
         if self.lowered_at.is_some_and(|at| began < at) {
             return;
         }
-        // Where few were in flight, how many were allowed says little of the load: half of it at most goes for that.
+        // If few calls were in flight, the limit says little about the overload; it drops to half
+        // at most.
         let were = self.limit.min(as_float(in_flight).max(self.limit / 2.0));
         self.limit = (were * DECREASE).max(1.0);
         self.lowered_at = Some(now);
     }
 
-    /// A call was answered: one more for each round of as many as there may be, if they were all needed.
+    /// Raises the limit after a success: by one for each round of `limit` calls, if all of them
+    /// were needed.
     pub fn raise(&mut self, in_flight: usize) {
         if self.limit < as_float(self.cap) && in_flight + 1 >= self.limit() {
             self.limit = (self.limit + 1.0 / self.limit).min(as_float(self.cap));

@@ -1,4 +1,5 @@
-//! One key of a provider: its buckets, and what the provider has said about it.
+//! The limits of one provider key: request and token bucket, and pauses after HTTP 429
+//! (`Retry-After`).
 
 use std::time::{Duration, Instant};
 
@@ -7,21 +8,21 @@ use crate::request_bucket::RequestBucket;
 use crate::token_bucket::TokenBucket;
 use crate::types::{KeyQuota, Pause, RemainingQuota};
 
-/// The share of a provider's rate that is used: clocks, the network's jitter and counting by the minute at the other end would
-/// else make a call now and then one too many.
+/// Share of a provider's rate that is used. Without a margin, differing clocks, network jitter and
+/// the provider's counting by the minute would cause a few calls too many.
 const HELD_BACK: f64 = 0.99;
-/// How long a key that its provider has refused is passed over while there are others.
+/// Time for which a rejected key is skipped while other keys work.
 const CLOSED: Duration = Duration::from_secs(60);
 
-/// The shortest pause of a key that was refused before and has answered nothing since.
+/// Shortest pause of a key that was paused before and has not succeeded since.
 const LEAST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Keys of one provider, as a set of their numbers.
+/// A set of keys of one provider, by index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct KeySet(u64);
 
 impl KeySet {
-    /// The most keys of a provider.
+    /// Maximum number of keys of a provider.
     pub const MAX: usize = u64::BITS as usize;
     pub const ALL: Self = Self(u64::MAX);
 
@@ -44,7 +45,7 @@ pub struct ApiKeyLimits {
     pub requests: Option<RequestBucket>,
     pub tokens: Option<TokenBucket>,
     paused_until: Option<Instant>,
-    /// How often in a row it was paused, and when last.
+    /// Number of consecutive pauses, and the time of the last.
     pauses: u32,
     paused_at: Option<Instant>,
     closed_until: Option<Instant>,
@@ -66,15 +67,15 @@ impl ApiKeyLimits {
         }
     }
 
-    /// The answer to a call that went out at `began` asks for a pause.
+    /// Pauses the key, as the answer to a call that began at `began` asked.
     pub fn pause(&mut self, pause: Pause, began: Instant, now: Instant) {
-        // Those that went out before the last pause tell of the same.
+        // Calls that began before the last pause report the same overload.
         if self.paused_at.is_none_or(|at| at < began) {
             self.pauses += 1;
             self.paused_at = Some(now);
         }
         let until = match pause {
-            // Who says so again and again, and always only for a moment, is not taken at its word.
+            // A provider that keeps naming very short pauses gets longer ones.
             Pause::Until(until) if self.pauses > 1 => until.max(now + LEAST_PAUSE),
             Pause::Until(until) => until,
             Pause::Unspecified => now + backoff::pause(self.pauses),
@@ -94,13 +95,13 @@ impl ApiKeyLimits {
         self.closed_until.is_some_and(|until| until > now)
     }
 
-    /// It has answered.
+    /// Ends the rejection and the run of pauses after a successful call.
     pub const fn reopen(&mut self) {
         self.closed_until = None;
         self.pauses = 0;
     }
 
-    /// `None`: a call of so many tokens can go out now. Else the moment at which it can.
+    /// Returns when a call with this many tokens can go out; `None` means now.
     pub fn wait(&self, tokens: u64, now: Instant) -> Option<Instant> {
         let waits = [
             self.paused(now),
@@ -112,10 +113,10 @@ impl ApiKeyLimits {
         waits.into_iter().flatten().max()
     }
 
-    /// Takes one request and so many tokens.
+    /// Takes one request and `tokens` tokens.
     ///
     /// # Errors
-    /// When the request is not there: the moment at which it is. Nothing is taken.
+    /// The time at which a request is available. Nothing is taken.
     pub fn take(&mut self, tokens: u64, now: Instant) -> Result<(), Instant> {
         if let Some(requests) = &mut self.requests {
             requests.take(now)?;
@@ -126,7 +127,7 @@ impl ApiKeyLimits {
         Ok(())
     }
 
-    /// What the provider's headers say is left; it only ever lowers the balance.
+    /// Lowers the balances to what the provider's rate limit headers report. Never raises them.
     pub fn lower(&mut self, remaining: RemainingQuota, now: Instant) {
         if let (Some(tokens), Some(left)) = (&mut self.tokens, remaining.tokens) {
             tokens.lower_to(left, now);
@@ -136,7 +137,7 @@ impl ApiKeyLimits {
         }
     }
 
-    /// How many calls could go out now, as far as requests are concerned.
+    /// Returns how many calls could go out now, as far as requests are concerned.
     pub fn ready(&self, now: Instant) -> usize {
         if self.paused(now).is_some() {
             return 0;

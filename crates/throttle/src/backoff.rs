@@ -1,14 +1,15 @@
-//! How long to wait before a failed call is tried again.
+//! Backoff: the time between a failed call and its retry.
 
 use std::time::Duration;
 
-/// The first step of the backoff, as in openai-python's `INITIAL_RETRY_DELAY`.
+/// First step of the backoff, as in openai-python's `INITIAL_RETRY_DELAY`.
 const BASE: Duration = Duration::from_millis(500);
-/// The longest step, as in openai-python's `MAX_RETRY_DELAY`.
+/// Longest step, as in openai-python's `MAX_RETRY_DELAY`.
 const CAP: Duration = Duration::from_secs(8);
 
-/// Exponential with full jitter: between zero and the step of the `failed`th failure (from 1), and never less than
-/// what the provider asked for, to which up to a tenth is added.
+/// Returns the delay before a retry: exponential with full jitter, between zero and the step of the
+/// `failed`th failure (from 1). What the provider asked for is a minimum, to which up to a tenth is
+/// added.
 ///
 /// `random` is from 0 to 1.
 #[must_use]
@@ -19,7 +20,8 @@ pub fn delay(failed: u32, asked: Option<Duration>, random: f64) -> Duration {
     }
 }
 
-/// How long to pause a key whose provider said 429 but not how long, when it is the `nth` time in a row (from 1).
+/// Returns the pause of a key whose provider answered 429 without a time, for the `nth` time in a
+/// row (from 1).
 #[must_use]
 pub fn pause(nth: u32) -> Duration {
     step(nth)

@@ -1,37 +1,39 @@
-//! The circuit breaker of one model at one provider: who is down is left alone, and asked now and then.
+//! Circuit breaker per model and provider: closed, open, half-open. Time is an argument.
 
 use std::time::{Duration, Instant};
 
 use crate::raii_counter::{CountGuard, RaiiCounter};
 use crate::rolling_window::RollingWindow;
 
-/// Calls of the last ten seconds from which on their ratio says something.
+/// Minimum number of calls in the last ten seconds for the failure ratio to count.
 const MIN_VOLUME: u32 = 20;
-/// So many failures and no success say enough by themselves.
+/// Number of failures without any success that opens the breaker.
 const ALL_FAILED: u32 = 5;
-/// So many in a row say that it is down now, however well it did a moment ago.
+/// Number of consecutive failures that opens the breaker, whatever came before.
 const IN_A_ROW: u32 = 15;
-/// How long it stays open at first; each time that a probe fails, twice as long.
+/// Duration of the first open period. It doubles after each failed probe round.
 const OPEN: Duration = Duration::from_secs(5);
 const MAX_OPEN: Duration = Duration::from_secs(60);
-/// Calls that a half-open one lets through at most until it is decided.
+/// Maximum number of probes while half-open.
 const PROBES: usize = 3;
-/// So many of them decide it: a provider that fails four of ten calls is not down.
+/// Number of successful probes that closes the breaker. Two of three, because a provider that fails
+/// four of ten calls is not down.
 const MAJORITY: usize = 2;
-/// A call that was given up after less says little about a provider whose usual time is not known.
+/// Shortest timeout that counts as a failure while the provider's usual latency is unknown.
 const MIN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What a call says about the provider's health.
+/// Evidence of a call for the provider's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     Success,
     Failure,
-    /// No answer within this time. Of its own accord, a caller may allow too little: that says less.
+    /// No answer within this time. `is_own`: the caller chose the limit, which may be too short to
+    /// mean anything.
     Timeout {
         took: Duration,
         is_own: bool,
     },
-    /// Load, or the caller's own doing.
+    /// No evidence: overload, or a decision of the caller.
     Neutral,
 }
 
@@ -40,13 +42,13 @@ struct OutcomeCounts {
     succeeded: u32,
     failed: u32,
     timed_out: u32,
-    /// Those of them that say much.
+    /// Failures that weigh more: calls that were not answered at all.
     stalled: u32,
     slowest: Duration,
 }
 
 impl OutcomeCounts {
-    /// Whether more than half failed, and that cannot well be chance: by two standard deviations.
+    /// Returns true if significantly more than half failed (by two standard deviations).
     fn is_mostly_failure(self) -> bool {
         let all = self.succeeded + self.failed;
         let excess = u64::from(self.failed.saturating_sub(self.succeeded));
@@ -54,7 +56,7 @@ impl OutcomeCounts {
     }
 }
 
-/// As others see it.
+/// State for display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Closed,
@@ -98,7 +100,7 @@ impl Breaker {
         }
     }
 
-    /// Whether one more call may go out.
+    /// Returns true if another call may go out.
     pub fn lets_through(&self, now: Instant) -> bool {
         let Some(opened) = &self.opened else {
             return true;
@@ -106,15 +108,15 @@ impl Breaker {
         opened.until <= now && opened.probes.now() + opened.succeeded + opened.failed < PROBES
     }
 
-    /// What a call that goes out now holds until it ends; `None` when it is not a probe.
+    /// Returns the guard of a probe, or `None` if a call that goes out now is not a probe.
     pub fn probe(&self) -> Option<CountGuard> {
         self.opened.as_ref().map(|opened| opened.probes.take())
     }
 
-    /// A call that went out at `began` has ended; its health is `weighed`. True when the breaker has opened by it.
+    /// Records a call that began at `began`. Returns true if the breaker has opened.
     pub fn record(&mut self, health: Health, began: Instant, now: Instant) -> bool {
         match (&mut self.opened, health) {
-            // Not a probe: called before it opened, and late with its news.
+            // Not a probe: it began before the breaker opened.
             (Some(opened), _) if began < opened.until => false,
             (_, Health::Neutral) => false,
             (Some(opened), Health::Success) => {
@@ -127,7 +129,7 @@ impl Breaker {
             }
             (Some(opened), health) => {
                 opened.failed += 1;
-                // One that is not answered at all has cost enough.
+                // One probe without any answer is enough to open again.
                 let is_stalled = matches!(health, Health::Timeout { is_own: false, .. });
                 if opened.failed < MAJORITY && !is_stalled {
                     return false;
@@ -158,7 +160,7 @@ impl Breaker {
         }
     }
 
-    /// Whoever allows less time than the provider usually takes learns nothing about its health.
+    /// Ignores timeouts shorter than the provider's usual latency: they do not indicate failure.
     pub fn discount_short_timeout(&mut self, health: Health, now: Instant) -> Health {
         match health {
             Health::Timeout { took, .. }
@@ -170,7 +172,7 @@ impl Breaker {
         }
     }
 
-    /// The last ten seconds.
+    /// Returns the sums of the last ten seconds.
     fn totals(&mut self, now: Instant) -> OutcomeCounts {
         self.seen
             .recent(now)
@@ -183,7 +185,8 @@ impl Breaker {
             })
     }
 
-    /// Whether as many calls time out as load would explain: one of ten. A few that are stuck are no load.
+    /// Returns true if at least one of ten calls timed out, as overload would cause. A few stuck
+    /// calls are not overload.
     pub fn is_slow(&mut self, now: Instant) -> bool {
         let all = self.totals(now);
         all.timed_out * 10 >= all.succeeded

@@ -1,4 +1,5 @@
-//! What one caller may use: its own buckets, its own share of the slots, its own part of the waiting room, and its budget.
+//! The quota and budget of one caller: its request and token buckets, concurrency, part of the
+//! waiting room, and dollars per day.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,30 +9,31 @@ use crate::raii_counter::RaiiCounter;
 use crate::request_bucket::{Rate, RequestBucket};
 use crate::token_bucket::TokenBucket;
 
-/// What a caller may use. `None`: as much as there is.
+/// Quota of a caller. `None` means no limit of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Quota {
-    /// Its name, for `/v1/limits` and the metrics.
+    /// Name of the caller, for display and metrics.
     pub name: String,
-    /// The name under which what belongs to it is kept: of no other caller, now or later.
+    /// Name under which the caller's resources are stored. No other caller ever has it.
     pub owner: String,
     pub requests_per_minute: Option<NonZeroU32>,
     pub tokens_per_minute: Option<NonZeroU32>,
-    /// Calls in flight.
+    /// Maximum number of calls in flight.
     pub max_in_flight: Option<NonZeroU32>,
-    /// Items that may wait for their turn.
+    /// Maximum number of items that wait.
     pub max_queue: Option<NonZeroU32>,
-    /// What its calls may cost in a day (UTC).
+    /// Maximum cost of its calls in a day (UTC).
     pub budget_per_day: Option<Usd>,
 }
 
-/// Waiting items of a caller whose quota has no number of its own for them, and none of requests.
+/// Waiting items of a caller that has neither `max_queue` nor a limit of requests.
 const MAX_QUEUE: usize = 100;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Quota {
-    /// Items that may wait: as said, else what a minute's quota of requests could serve. `None`: as many as there is room for.
+    /// Returns the maximum number of waiting items: as configured, else what a minute's quota of
+    /// requests serves. `None`: only the common waiting room limits them.
     #[must_use]
     pub fn room(&self) -> Option<usize> {
         let is_paced = self.requests_per_minute.is_some() || self.tokens_per_minute.is_some();
@@ -43,12 +45,12 @@ impl Quota {
     }
 }
 
-/// What a caller's calls cost. It is kept whether there is a budget or not: one that is given later, or again, finds it.
+/// Cost of a caller's calls. It is kept without a budget, too, so that a budget set later finds it.
 #[derive(Debug)]
 struct BudgetSpending {
-    /// Of calls that have ended today.
+    /// Cost of the calls that ended today.
     spent: Usd,
-    /// For calls in flight, whenever they went out.
+    /// Cost reserved for calls in flight, whenever they began.
     reserved: Usd,
     day_ends: Instant,
 }
@@ -76,7 +78,7 @@ impl BudgetSpending {
     }
 }
 
-/// The time to the next midnight, UTC.
+/// Returns the time until the next midnight, UTC.
 fn until_midnight(wall: SystemTime) -> Duration {
     let today = wall
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -86,20 +88,20 @@ fn until_midnight(wall: SystemTime) -> Duration {
     DAY.saturating_sub(Duration::from_secs(today))
 }
 
-/// Why a caller's item cannot go out now.
+/// Reason why a caller's item cannot go out now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
     Until(Instant),
-    /// A call of its own has to end first.
+    /// A call of the caller has to end first.
     Own,
     /// The budget is used up until then.
-    Broke(Instant),
+    BudgetExhausted(Instant),
 }
 
 /// What a call takes of its caller's quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Charge {
-    /// 1, or 0 for a call that is made again: a provider's failures are not its caller's.
+    /// Number of requests: 1, or 0 for a repeated call. A provider's failures are not the caller's.
     pub requests: u8,
     pub tokens: u64,
     pub cost: Usd,
@@ -112,9 +114,9 @@ pub struct Caller {
     tokens: Option<TokenBucket>,
     spending: BudgetSpending,
     pub in_flight: RaiiCounter,
-    /// What its admitted requests may have under way together.
+    /// Maximum number of concurrent items over all admitted requests of this caller.
     pub admitted: usize,
-    /// It is no longer configured, but it may come back.
+    /// True if the caller is no longer configured. It may come back.
     pub is_retired: bool,
 }
 
@@ -133,7 +135,7 @@ impl Caller {
         caller
     }
 
-    /// Another quota; what is not changed keeps its balance.
+    /// Replaces the quota. What is unchanged keeps its balance.
     pub fn set(&mut self, quota: Quota, now: Instant) {
         self.is_retired = false;
         if self.quota.requests_per_minute != quota.requests_per_minute {
@@ -149,12 +151,12 @@ impl Caller {
         self.quota = quota;
     }
 
-    /// Whether it is not configured, and nothing of it is under way.
+    /// Returns true if the caller is not configured and has nothing in flight or waiting.
     pub const fn is_gone(&self) -> bool {
         self.is_retired && self.admitted == 0
     }
 
-    /// Whether an item may be reserved tokens or dollars.
+    /// Returns true if its items reserve tokens or dollars.
     pub const fn counts_tokens(&self) -> bool {
         self.tokens.is_some() || self.has_budget()
     }
@@ -163,12 +165,12 @@ impl Caller {
         self.quota.budget_per_day.is_some()
     }
 
-    /// Whether the end of one of its calls may let another go out.
+    /// Returns true if the end of one of its calls may let another go out.
     pub const fn has_waiting_items(&self) -> bool {
         self.quota.max_in_flight.is_some() || self.tokens.is_some() || self.has_budget()
     }
 
-    /// How many of its items could go out now, as far as its own quota is concerned.
+    /// Returns how many of its items could go out now, as far as its own quota is concerned.
     pub fn ready(&mut self, now: Instant) -> usize {
         if self
             .blocked(
@@ -197,7 +199,8 @@ impl Caller {
             .unwrap_or(usize::MAX)
     }
 
-    /// Room for so many more items, of which so many go out at once; `None`: no limit of its own.
+    /// Returns how many more items may wait, given that `ready` of them go out at once. `None`: no
+    /// limit of its own.
     pub fn room(&self, ready: usize) -> Option<usize> {
         let waiting = self.admitted.saturating_sub(self.in_flight.now());
         self.quota
@@ -205,17 +208,17 @@ impl Caller {
             .map(|room| room.saturating_add(ready).saturating_sub(waiting))
     }
 
-    /// What keeps the next item from going out, if anything does.
+    /// Returns what keeps the caller's next item from going out, if anything does.
     pub fn blocked(&mut self, charge: Charge, now: Instant) -> Option<Blocked> {
         if let Some(until) = self.budget_exhausted_until(now) {
-            return Some(Blocked::Broke(until));
+            return Some(Blocked::BudgetExhausted(until));
         }
         if self
             .quota
             .budget_per_day
             .is_some_and(|per_day| self.spending.with_reserved() >= per_day)
         {
-            // What is in flight may turn out cheaper than what is reserved for it.
+            // Calls in flight may turn out cheaper than their reservation.
             return Some(Blocked::Own);
         }
         if self
@@ -237,7 +240,7 @@ impl Caller {
         requests.max(tokens).map(Blocked::Until)
     }
 
-    /// When the budget is used up: until when.
+    /// If the budget is used up, returns until when.
     pub fn budget_exhausted_until(&mut self, now: Instant) -> Option<Instant> {
         let per_day = self.quota.budget_per_day?;
         self.spending.pass(now);
@@ -246,7 +249,7 @@ impl Caller {
 
     pub fn take(&mut self, charge: Charge, now: Instant) {
         if let Some(requests) = self.requests.as_mut().filter(|_| charge.requests > 0) {
-            // `hold` has seen that there is one.
+            // `blocked` has checked that a request is available.
             let _ = requests.take(now);
         }
         if let Some(tokens) = &mut self.tokens {
@@ -297,7 +300,7 @@ impl Caller {
     }
 }
 
-/// A second's worth may go out at once.
+/// Returns the rate, with a burst of one second.
 fn rate(per_minute: NonZeroU32) -> Rate {
     Rate {
         per_minute,
@@ -308,22 +311,22 @@ fn rate(per_minute: NonZeroU32) -> Rate {
 /// A quota as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Of a minute.
+    /// Limit per minute.
     pub limit: u64,
-    /// What could go out now.
+    /// Amount that could be used now.
     pub left: u64,
-    /// When there is something again; zero when there is.
+    /// Time until something is available again; zero if it is now.
     pub reset: Duration,
-    /// What is missing from a full bucket.
+    /// Amount missing from a full bucket.
     pub debt: u64,
 }
 
-/// How a caller stands.
+/// A caller's quotas as they stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QuotaStatus {
     pub requests: Option<Window>,
     pub tokens: Option<Window>,
-    /// Of a day, and what of it is spent or reserved.
+    /// Limit of a day, and the part that is spent or reserved.
     pub budget: Option<(Usd, Usd)>,
 }
 
@@ -372,7 +375,7 @@ mod tests {
         caller.settle(charge, charge, start);
         assert_eq!(
             caller.blocked(charge, start),
-            Some(Blocked::Broke(start + Duration::from_secs(60)))
+            Some(Blocked::BudgetExhausted(start + Duration::from_secs(60)))
         );
         assert_eq!(
             caller.blocked(charge, start + Duration::from_secs(60)),

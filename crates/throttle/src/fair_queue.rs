@@ -1,29 +1,32 @@
-//! The fair queue: whose turn it is.
+//! The fair queue: decides whose turn it is.
 //!
-//! Three levels, each in turn by the cost of what was served: direct requests and jobs (by weight), within them the callers,
-//! within a caller its lines (a request and the model that it asks). A level is start-time fair queueing: each key carries
-//! the virtual time at which its next item starts, and the smallest goes first. A newcomer with a single item is *fresh* and
-//! goes before the backlog, every other turn: so it waits beside twenty batches for one slot more than alone, and yet no stream
-//! of newcomers starves what waits. Who was served lately for much more than items usually cost is no newcomer.
+//! Three levels, each served by cost: direct requests and jobs (by weight), within them callers,
+//! within a caller its requests (per model). Each level is start-time fair queueing: a key carries
+//! the virtual time at which its next item starts, and the smallest goes first.
 //!
-//! What cannot go out for a reason of its own (its caller's quota, its model's breaker) is *parked* until that may have changed,
-//! keeps its turn, and costs nothing meanwhile. Every operation is O(log n) in the number of waiting callers and lines, but for
-//! the rare ones that say otherwise.
+//! A newcomer with a single item is *fresh* and goes before the backlog every other turn. So a
+//! single request beside twenty batches waits for one slot more than alone, and a stream of
+//! newcomers does not starve the backlog. A caller whose recent usage far exceeds the typical item
+//! cost does not count as new.
+//!
+//! An item that cannot go out for a reason of its own (its caller's quota, its model's circuit
+//! breaker) is *parked* until that may have changed. It keeps its turn and costs nothing meanwhile.
+//! Operations are O(log n) in the number of waiting callers and requests, except where noted.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Whether someone waits for the answer, or a job that outlives its client does.
+/// Class of a request: direct requests have a client that waits, jobs run by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     Direct,
     Job,
 }
 
-/// Turns of direct requests for each of a job's, while both wait.
+/// Turns of direct requests for each turn of a job, while both wait.
 const DIRECT_TURNS: u64 = 4;
 
 impl Class {
-    /// What an item of this cost takes of the turns between the classes.
+    /// Returns the share of the turns between the classes that an item of this cost takes.
     const fn charge(self, cost: u64) -> u64 {
         match self {
             Self::Direct => cost,
@@ -32,27 +35,27 @@ impl Class {
     }
 }
 
-/// Where a key stands.
+/// Entry of a key in the round robin.
 #[derive(Debug, Clone, Copy)]
 struct RoundRobinEntry {
-    /// The virtual start of its next item; `None`: it is fresh.
+    /// Virtual start time of its next item; `None` if it is fresh.
     start: Option<u64>,
     arrival: u64,
-    /// Not to be asked for now.
+    /// True if the key is skipped.
     is_parked: bool,
 }
 
-/// Keys in the order of their turn.
+/// Keys in the order of their turns.
 #[derive(Debug)]
 struct RoundRobin<K> {
     fresh: BTreeMap<u64, K>,
     backlog: BTreeSet<(u64, u64, K)>,
     places: BTreeMap<K, RoundRobinEntry>,
-    /// Those who have left, and their next item would not start yet: by when it would.
+    /// Keys that left with a debt: the virtual time at which their next item would start.
     owing: BTreeMap<K, u64>,
     debts: BTreeSet<(u64, K)>,
     now: u64,
-    /// What an item costs, about.
+    /// Typical cost of an item, as a running average.
     typical: u64,
     arrivals: u64,
     last_was_fresh: bool,
@@ -75,7 +78,7 @@ impl<K> Default for RoundRobin<K> {
 }
 
 impl<K: Copy + Ord> RoundRobin<K> {
-    /// Puts `key` in line, unless it is there.
+    /// Adds `key`, unless it is present.
     fn enter(&mut self, key: K, is_fresh: bool) {
         if self.places.contains_key(&key) {
             return;
@@ -116,7 +119,7 @@ impl<K: Copy + Ord> RoundRobin<K> {
         self.places.insert(key, place);
     }
 
-    /// Whose turn it is; `None` when all are parked, or none is there.
+    /// Returns the key whose turn it is; `None` if the round robin is empty or all keys are parked.
     fn first(&self) -> Option<K> {
         let fresh = self.fresh.first_key_value().map(|(_, key)| *key);
         let backlog = self.backlog.first().map(|(_, _, key)| *key);
@@ -147,7 +150,8 @@ impl<K: Copy + Ord> RoundRobin<K> {
         Some(place)
     }
 
-    /// `key` has no more; what it was served beyond its turn is remembered until the others are as far.
+    /// Removes `key`, which has no more items. A usage beyond its turn is remembered until the
+    /// others have caught up.
     fn leave(&mut self, key: K) {
         if let Some(RoundRobinEntry {
             start: Some(start), ..
@@ -159,7 +163,7 @@ impl<K: Copy + Ord> RoundRobin<K> {
         }
     }
 
-    /// `key` was served an item of this cost.
+    /// Charges `key` for an item of this cost.
     fn serve(&mut self, key: K, cost: u64) {
         let Some(RoundRobinEntry { start, .. }) = self.remove(key) else {
             return;
@@ -200,7 +204,7 @@ impl<K: Copy + Ord> RoundRobin<K> {
         }
     }
 
-    /// It stands where it stood, but for what it could not have used.
+    /// Restores its position in the queue, minus the credit it could not have used while parked.
     fn unpark(&mut self, key: K) {
         if let Some(place) = self
             .places
@@ -227,7 +231,7 @@ impl<K: Copy + Ord> RoundRobin<K> {
     }
 }
 
-/// Where an item waits, to take it out again.
+/// Position of a waiting item, to remove it from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket<C, L> {
     pub class: Class,
@@ -236,29 +240,29 @@ pub struct Ticket<C, L> {
     number: u64,
 }
 
-/// How an item enters its line.
+/// End of a request's queue at which an item enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueEnd {
-    /// The only one of its request.
+    /// The only item of its request.
     Single,
-    /// One of many: at the back.
+    /// One of many items: at the back.
     Back,
-    /// It was at the front already, and the provider sent it back.
+    /// An item that was at the front before, and has to be called again: at the front.
     Front,
 }
 
-/// What becomes of the item whose turn it is.
+/// Decision about the item whose turn it is.
 #[derive(Debug)]
 pub enum Decision<R> {
-    /// It goes out, with this, and is charged its cost.
+    /// The item goes out with this result, and is charged this cost.
     Take(R, u64),
-    /// It leaves the line without having had a turn.
+    /// The item leaves the queue with this result, without a turn.
     Reject(R),
-    /// Its line cannot go out now.
+    /// The item's queue is parked.
     ParkLine,
-    /// Nor can any other line of its caller.
+    /// All queues of the item's caller are parked.
     ParkCaller,
-    /// Nothing can.
+    /// Nothing can go out now.
     Stop,
 }
 
@@ -299,12 +303,12 @@ impl<C: Copy + Ord, L: Copy + Ord, T> ClassQueue<C, L, T> {
             QueueEnd::Front => waiting.push_front(item),
         }
         if is_new {
-            // The caller may be parked because none of its other lines can go out.
+            // The caller may be parked because all of its other queues are.
             self.turns.unpark(caller);
         }
     }
 
-    /// Takes items out of a line; the line and the caller go when they have no more.
+    /// Removes items from a queue. Empty queues and callers are removed as well.
     fn take<O>(
         &mut self,
         caller: C,
@@ -325,7 +329,7 @@ impl<C: Copy + Ord, L: Copy + Ord, T> ClassQueue<C, L, T> {
         Some(taken)
     }
 
-    /// The line whose turn it is; parks the callers that have none.
+    /// Returns the queue whose turn it is. Parks callers whose queues are all parked.
     fn first(&mut self) -> Option<(C, L)> {
         loop {
             let caller = self.turns.first()?;
@@ -344,7 +348,7 @@ impl<C: Copy + Ord, L: Copy + Ord, T> ClassQueue<C, L, T> {
     }
 }
 
-/// Waiting items of type `T`, in lines `L`, of callers `C`.
+/// A queue of items `T`, by caller `C` and queue key `L`.
 #[derive(Debug)]
 pub struct Queue<C, L, T> {
     turns: RoundRobin<Class>,
@@ -371,7 +375,7 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         self.len
     }
 
-    /// Whether nothing waits but what is parked.
+    /// Returns true if all waiting items are parked.
     pub fn is_idle(&self) -> bool {
         self.turns.first().is_none()
     }
@@ -405,8 +409,8 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         }
     }
 
-    /// Offers the items whose turn it is, one after the other, until one is taken or rejected; `None` when none is left that
-    /// could go out now.
+    /// Offers items in the order of their turns until one is taken or rejected. Returns `None` if
+    /// no item can go out now.
     pub fn next<R>(&mut self, mut offer: impl FnMut(C, &T) -> Decision<R>) -> Option<(T, R)> {
         loop {
             let class = self.turns.first()?;
@@ -442,19 +446,19 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         }
     }
 
-    /// So many items have left.
+    /// Subtracts items that have left from the count.
     fn forget(&mut self, class: Class, count: usize) {
         self.len -= count;
         if self.class(class).callers.is_empty() {
             self.turns.leave(class);
         }
         if self.len == 0 {
-            // Nobody waits: nobody is owed anything.
+            // Nobody waits, so no debt is left to pay.
             (self.turns, self.direct, self.jobs) = Default::default();
         }
     }
 
-    /// Takes out an item that no longer waits; `None` if its turn has come already.
+    /// Removes an item that no longer waits. Returns `None` if it was already taken.
     pub fn remove(&mut self, ticket: Ticket<C, L>) -> Option<T> {
         let out = |waiting: &mut VecDeque<(u64, T)>| {
             let at = waiting
@@ -469,7 +473,7 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         Some(item)
     }
 
-    /// Takes out every item of some lines of a caller.
+    /// Removes all items of a range of a caller's queues.
     pub fn remove_all(
         &mut self,
         class: Class,
@@ -491,7 +495,7 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         items
     }
 
-    /// A caller may go out again.
+    /// Unparks a caller.
     pub fn unpark_caller(&mut self, caller: C) {
         for class in [Class::Direct, Class::Job] {
             self.class(class).turns.unpark(caller);
@@ -499,7 +503,7 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         }
     }
 
-    /// The lines that `may` names may go out again. Looks at all of them.
+    /// Unparks the queues that `may` selects. O(n) in the number of queues.
     pub fn unpark_lines(&mut self, may: impl Fn(L) -> bool) {
         for class in [Class::Direct, Class::Job] {
             let queue = self.class(class);
@@ -516,7 +520,7 @@ impl<C: Copy + Ord, L: Copy + Ord, T> Queue<C, L, T> {
         }
     }
 
-    /// Every waiting item, in no order.
+    /// Returns all waiting items, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (Ticket<C, L>, &T)> {
         let classes = [(Class::Direct, &self.direct), (Class::Job, &self.jobs)].into_iter();
         let callers = classes.flat_map(|(class, queue)| {

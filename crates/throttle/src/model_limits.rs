@@ -1,4 +1,4 @@
-//! A model at a provider, as the limits know it: how many ask it, how it fares, what its calls take.
+//! A model at a provider: its concurrency limit, circuit breaker, token estimator and price.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -10,23 +10,23 @@ use crate::raii_counter::RaiiCounter;
 use crate::token_estimator::{TokenEstimate, TokenEstimator};
 use crate::types::{PoolId, TokenUsage, UsageReport};
 
-/// Models with metrics of their own.
+/// Number of models that get metrics of their own; configured models come first.
 pub(crate) const MAX_LABELS: u64 = 100;
 
-/// What is configured of a model.
+/// Configured limits of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ModelLimits {
-    /// Calls in flight; `None`: as many as its provider's limit allows.
+    /// Maximum number of calls in flight; `None`: the provider's limit.
     pub max_in_flight: Option<usize>,
-    /// `None`: its calls cost nothing that is known.
+    /// Price of its tokens; `None` if unknown.
     pub price: Option<Price>,
 }
 
-/// A model at a provider. [`super::Limits::model`] gives the one that all who ask it share.
+/// A model at a provider, shared by all requests for it (`Limits::model`).
 #[derive(Debug)]
 pub struct Model {
     pub(crate) id: u64,
-    /// Where its items wait: in the queue that its provider's models share, or, with a limit of its own, in one of its own.
+    /// Index of its queue at the provider: the shared one, or its own if the model has a limit.
     pub(crate) queue: usize,
     pub(crate) pool: PoolId,
     pub(crate) limits: ModelLimits,
@@ -66,17 +66,17 @@ impl Model {
         }
     }
 
-    /// What has been learned about it.
+    /// Locks the circuit breaker and the token estimator.
     pub(crate) fn state(&self) -> MutexGuard<'_, ModelState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first models are those of the configuration.
+    /// Returns true if the model has metrics of its own.
     pub(crate) const fn has_metrics(&self) -> bool {
         self.id <= MAX_LABELS
     }
 
-    /// A call has ended.
+    /// Reports a call that ended to the observer.
     pub(crate) fn record_usage(&self, spent: UsageReport) {
         let usage = if let UsageReport::Tokens(usage) = spent {
             usage
@@ -102,7 +102,8 @@ impl Model {
         self.pool
     }
 
-    /// What a call takes whose prompt was text_tokens at so many tokens; nothing where nobody counts them.
+    /// Estimates the tokens of a call from the estimate of its prompt. Returns zero where tokens
+    /// are not counted.
     pub(crate) fn estimate(&self, text_tokens: u64, max_output: Option<u32>) -> TokenEstimate {
         if text_tokens == 0 {
             return TokenEstimate::default();

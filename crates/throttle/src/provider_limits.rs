@@ -1,4 +1,4 @@
-//! A provider: its keys, how many calls it takes at a time, and what may go out to it now.
+//! The limits of one provider: its keys, its concurrency, and what it grants now.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +16,8 @@ use crate::retry_budget::RetryBudget;
 use crate::token_estimator::TokenEstimate;
 use crate::types::{CallReport, Pool, TokenUsage};
 
-/// What a call holds until its answer's last byte: each limit counts what is alive of these.
+/// Resources that a call holds until its answer's last byte. Each is an RAII guard counted by its
+/// limit.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held, not read")]
 pub struct HeldResources {
@@ -27,7 +28,7 @@ pub struct HeldResources {
     probe: Option<CountGuard>,
 }
 
-/// What a call is about.
+/// The call that asks for a permit.
 #[derive(Debug)]
 pub struct GrantRequest<'a> {
     pub model: &'a Arc<Model>,
@@ -37,22 +38,25 @@ pub struct GrantRequest<'a> {
     pub refused: KeySet,
 }
 
-/// Why a call cannot go out now, and what has to change.
+/// Reason why a call cannot go out now, and what has to change.
 #[derive(Debug)]
 pub enum Refusal {
-    /// The item's model or its keys; `None`: a call has to end.
+    /// Its model's circuit breaker or keys; the time of the change, or `None` if another call has
+    /// to end first.
     Line(Option<Instant>),
-    /// All of its model's own places are taken.
+    /// Its model's own concurrency limit is reached.
     Model,
-    /// Its caller's quota; `None`: a call of its own has to end.
+    /// Its caller's quota; the time of the change, or `None` if another call of the caller has to
+    /// end first.
     Caller(Option<Instant>),
-    /// The provider, or all of them; `None`: a call has to end.
+    /// The provider's or the global limit; the time of the change, or `None` if another call has to
+    /// end first.
     Everyone(Option<Instant>),
-    /// This item will not go out at all.
+    /// The permit is denied.
     Denied(Denied),
 }
 
-/// Everything about a provider but who waits for it.
+/// The limits of a provider, without its queues.
 #[derive(Debug)]
 pub struct ProviderLimits {
     pub name: String,
@@ -61,7 +65,7 @@ pub struct ProviderLimits {
     pub max_in_flight: Option<usize>,
     pub adaptive: Option<Adaptive>,
     pub retries: RetryBudget,
-    /// The key that was used last.
+    /// Index of the key that was used last.
     last: usize,
 }
 
@@ -88,18 +92,19 @@ impl ProviderLimits {
         }
     }
 
-    /// Calls that may be in flight; `None`: as many as the global limit allows.
+    /// Returns the maximum number of calls in flight; `None` if only the global limit holds.
     pub fn limit(&self) -> Option<usize> {
         let adaptive = self.adaptive.as_ref().map(Adaptive::limit);
         self.max_in_flight.into_iter().chain(adaptive).min()
     }
 
-    /// Whether calls are reserved tokens.
+    /// Returns true if calls reserve tokens.
     pub fn counts_tokens(&self) -> bool {
         self.keys.iter().any(|key| key.tokens.is_some())
     }
 
-    /// The most tokens that a call can ever have; `None`: no limit.
+    /// Returns the largest number of tokens that a call can ever reserve; `None` if there is no
+    /// limit.
     pub fn largest(&self) -> Option<u64> {
         let limits = self.keys.iter().map(|key| {
             key.tokens
@@ -111,7 +116,8 @@ impl ProviderLimits {
             .flatten()
     }
 
-    /// The keys that are worth trying: those that the provider has not refused, or else all.
+    /// Returns the keys worth using: those that the provider has not rejected, or all if it has
+    /// rejected every one.
     fn usable(&self, now: Instant) -> impl Iterator<Item = (usize, &ApiKeyLimits)> {
         let all_closed = self.keys.iter().all(|key| key.is_closed(now));
         self.keys
@@ -120,7 +126,7 @@ impl ProviderLimits {
             .filter(move |(_, key)| all_closed || !key.is_closed(now))
     }
 
-    /// When every key that has not refused the item is paused: until the first is not.
+    /// If every usable key is paused, returns when the first one is not.
     pub fn paused(&self, refused: KeySet, now: Instant) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
         for (_, key) in self
@@ -137,7 +143,7 @@ impl ProviderLimits {
         self.keys.iter().any(|key| key.paused(now).is_some())
     }
 
-    /// How many calls could go out now, as far as its keys and its own limit are concerned.
+    /// Returns how many calls could go out now, as far as keys and concurrency are concerned.
     pub fn ready(&self, now: Instant) -> usize {
         let keys = self
             .keys
@@ -148,14 +154,14 @@ impl ProviderLimits {
         })
     }
 
-    /// The key for a call: each in its priority, of those that can take it.
+    /// Chooses the key for a call, in turn among those that can take it.
     fn choose(&self, asked: &GrantRequest<'_>, now: Instant) -> Result<usize, Refusal> {
         let candidates = || {
             self.usable(now)
                 .filter(|(number, _)| !asked.refused.contains(*number))
         };
         let ready = candidates().filter(|(_, key)| key.wait(asked.estimate.total(), now).is_none());
-        // The next after the one used last.
+        // Begins after the key that was used last.
         if let Some((number, _)) = ready.min_by_key(|(number, _)| (*number <= self.last, *number)) {
             return Ok(number);
         }
@@ -163,7 +169,7 @@ impl ProviderLimits {
             .filter_map(|(_, key)| key.wait(asked.estimate.total(), now))
             .min()
         {
-            // Others may go out with a key that has refused only this item.
+            // Other items may use a key that was rejected for this item only.
             Some(earliest)
                 if self
                     .usable(now)
@@ -176,7 +182,8 @@ impl ProviderLimits {
         }
     }
 
-    /// Takes everything that a call needs, or nothing. `Ok` with what it holds, and the number of its key.
+    /// Takes everything that a call needs, or nothing. Returns the held resources and the index of
+    /// the key.
     pub fn grant(
         &mut self,
         asked: &GrantRequest<'_>,
@@ -218,7 +225,7 @@ impl ProviderLimits {
                 None => {}
                 Some(Blocked::Own) => return Err(Refusal::Caller(None)),
                 Some(Blocked::Until(until)) => return Err(Refusal::Caller(Some(until))),
-                Some(Blocked::Broke(until)) => {
+                Some(Blocked::BudgetExhausted(until)) => {
                     return Err(Refusal::Denied(Denied::BudgetExhausted { until }));
                 }
             }
@@ -256,7 +263,7 @@ impl ProviderLimits {
         ))
     }
 
-    /// What a call's end says about the provider and its key.
+    /// Records a call's report for the provider and the key.
     pub fn learn(
         &mut self,
         call: &CallCharge,
@@ -297,7 +304,7 @@ impl ProviderLimits {
     }
 }
 
-/// What a call's tokens are charged to its caller.
+/// Returns what a call of this estimate is charged to its caller.
 pub fn charge(model: &Model, estimate: TokenEstimate) -> Charge {
     let usage = TokenUsage {
         input: estimate.input,

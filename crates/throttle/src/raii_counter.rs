@@ -1,11 +1,11 @@
-//! A count that cannot leak: it is the number of tokens alive.
+//! A counter that cannot leak: its value is the number of guards alive.
 
 use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub struct RaiiCounter(Arc<()>);
 
-/// Counted while it lives.
+/// A guard, counted while it lives.
 #[derive(Debug)]
 pub struct CountGuard(#[expect(dead_code, reason = "held, not read")] Arc<()>);
 

@@ -1,7 +1,9 @@
-//! The requests bucket of one provider key: governor's GCRA, with the time as an argument.
+//! The request bucket (requests per minute) of one provider key: governor's GCRA, with the time as
+//! an argument.
 //!
-//! governor's own waiting keeps no order and sleeps on a timer of its own, and its `per_minute(60)` lets 119 through
-//! in the first minute (a full burst, and the refill): here the burst is small and said apart, and the queue waits.
+//! governor's own waiting keeps no order and sleeps on a timer of its own. Its `per_minute(60)`
+//! lets 119 calls through in the first minute (a full burst and the refill). Here the burst is
+//! small and explicit, and the fair queue waits.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,14 +16,14 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-/// In any time t at most `burst + per_minute × t` calls go out.
+/// A rate. In any time t at most `burst + per_minute × t` calls go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     pub per_minute: NonZeroU32,
     pub burst: NonZeroU32,
 }
 
-/// A clock that stands where it was last set.
+/// A clock that returns the time it was last set to.
 #[derive(Debug, Clone)]
 struct ManualClock {
     start: Instant,
@@ -70,19 +72,19 @@ impl Clock for ManualClock {
 #[derive(Debug)]
 pub struct RequestBucket {
     rate: Rate,
-    /// The time in which one comes back.
+    /// Time in which one request comes back.
     interval: Duration,
     clock: ManualClock,
     cells: RateLimiter<NotKeyed, InMemoryState, ManualClock, StateInformationMiddleware>,
-    /// Nothing is there before this moment, as far as is known.
+    /// No request is available before this moment.
     empty_until: Instant,
-    /// Cells that were left when the last was taken, and when that was.
+    /// Requests that were left when the last was taken, and when that was.
     left: u32,
     taken_at: Instant,
 }
 
 impl RequestBucket {
-    /// A full one. `pace` is the share of the rate at which it fills.
+    /// Creates a full bucket. `pace` is the share of the rate at which it fills.
     pub fn new(rate: Rate, pace: f64, now: Instant) -> Self {
         let clock = ManualClock {
             start: now,
@@ -104,10 +106,10 @@ impl RequestBucket {
         }
     }
 
-    /// Takes one.
+    /// Takes one request.
     ///
     /// # Errors
-    /// When there is none: the moment at which there is.
+    /// The time at which a request is available.
     pub fn take(&mut self, now: Instant) -> Result<(), Instant> {
         if now < self.empty_until {
             return Err(self.empty_until);
@@ -130,12 +132,12 @@ impl RequestBucket {
         }
     }
 
-    /// `None`: one is there. Else the moment at which there is.
+    /// Returns when a request is available; `None` means now.
     pub fn wait(&self, now: Instant) -> Option<Instant> {
         (now < self.empty_until).then_some(self.empty_until)
     }
 
-    /// The provider says that none is left: what is there goes.
+    /// Empties the bucket: the provider reports that nothing is left.
     pub fn empty(&mut self, now: Instant) {
         for _ in 0..self.available(now) {
             if self.take(now).is_err() {
@@ -148,7 +150,7 @@ impl RequestBucket {
         self.rate
     }
 
-    /// How many could go out now.
+    /// Returns how many requests are available now.
     pub fn available(&self, now: Instant) -> u32 {
         if now < self.empty_until {
             return 0;
@@ -162,7 +164,8 @@ impl RequestBucket {
     }
 }
 
-/// Rounded up to the nanosecond: rounded down, as governor's `per_minute` does, it would come to more than the rate.
+/// Returns the time between two requests. Rounded up to the nanosecond: rounded down, as governor's
+/// `per_minute` does, it would exceed the rate.
 fn interval(rate: Rate) -> Duration {
     const MINUTE_NS: u64 = 60_000_000_000;
     Duration::from_nanos(MINUTE_NS.div_ceil(rate.per_minute.get().into()))
@@ -183,7 +186,8 @@ mod tests {
     }
 
     proptest! {
-        /// A taker that comes at each moment it was told takes the whole rate, and never more than burst + rate × t.
+        /// A caller that comes at each returned time gets the whole rate, and never more than burst
+        /// + rate × t.
         #[test]
         fn the_whole_rate_and_never_more(per_minute in 1_u32..1_000_000, burst in 1_u32..50, late_us in 0_u64..50) {
             let start = Instant::now();

@@ -1,12 +1,13 @@
-//! The retry budget of a provider: what keeps its trouble from being multiplied.
+//! The retry budget of a provider: bounds retries relative to first calls, so that a provider's
+//! failure is not multiplied.
 
 use std::time::{Duration, Instant};
 
 use crate::rolling_window::{RollingWindow, STEP};
 
-/// Retries allowed for each first try of the last ten seconds.
+/// Retries allowed per first call of the last ten seconds.
 const SHARE: f64 = 0.2;
-/// Retries that are always allowed, in ten seconds: a few a second.
+/// Retries that are always allowed in ten seconds.
 const FLOOR: u32 = 30;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,7 +16,7 @@ struct CallCounts {
     again: u32,
 }
 
-/// First tries and retries of the last ten seconds.
+/// First calls and retries of the last ten seconds.
 #[derive(Debug)]
 pub struct RetryBudget(RollingWindow<CallCounts>);
 
@@ -28,10 +29,10 @@ impl RetryBudget {
         self.0.now(now).first += 1;
     }
 
-    /// Counts a retry, if there is room for one.
+    /// Takes one retry.
     ///
     /// # Errors
-    /// How long until it is worth asking again.
+    /// The time after which to ask again, if the budget is used up.
     pub fn retry(&mut self, now: Instant) -> Result<(), Duration> {
         let (used, allowed) = self.usage(now);
         if used < allowed {
@@ -41,7 +42,7 @@ impl RetryBudget {
         Err(STEP)
     }
 
-    /// Retries of the last ten seconds, and how many are allowed.
+    /// Returns the retries of the last ten seconds, and the limit.
     pub fn usage(&mut self, now: Instant) -> (u32, u32) {
         let (first, again) = self
             .0

@@ -1,8 +1,8 @@
-//! Sums over the last ten seconds, in steps of one.
+//! Rolling window: sums over the last ten seconds, in steps of one second.
 
 use std::time::{Duration, Instant};
 
-/// How many steps are kept.
+/// Number of steps.
 const STEPS: usize = 10;
 pub const STEP: Duration = Duration::from_secs(1);
 
@@ -23,14 +23,14 @@ impl<T: Copy + Default> RollingWindow<T> {
         }
     }
 
-    /// The sum of this second, to be added to.
+    /// Returns the sum of the current second, to be added to.
     pub fn now(&mut self, now: Instant) -> &mut T {
         self.pass(now);
         let [newest, ..] = &mut self.sums;
         newest
     }
 
-    /// The sums of each of the last ten seconds, the newest first.
+    /// Returns the sums of the last ten seconds, the newest first.
     pub fn recent(&mut self, now: Instant) -> impl Iterator<Item = T> {
         self.pass(now);
         self.sums.into_iter()

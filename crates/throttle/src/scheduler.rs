@@ -1,4 +1,5 @@
-//! What the limits know, behind one lock. Time is an argument throughout.
+//! The scheduler: the state of all limits behind one lock. Decides which waiting item gets the next
+//! permit. Time is an argument throughout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -20,7 +21,8 @@ use crate::types::{
     UsageReport,
 };
 
-/// The items of a request that asked_for the same model, and can use the same of its keys.
+/// Key of a queue: the items of a request that wait for the same model and may use the same
+/// provider keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueKey {
     pub request: RequestId,
@@ -28,10 +30,10 @@ pub struct QueueKey {
     pub refused: KeySet,
 }
 
-/// Where an item waits.
+/// Position of a waiting item, to remove it from the queue.
 pub type QueueTicket = Ticket<CallerId, QueueKey>;
 
-/// Models that are remembered without being used; a caller may name any.
+/// Maximum number of models that are remembered without being in use. Callers may name any model.
 const MAX_MODELS: usize = 1000;
 
 #[derive(Debug)]
@@ -43,7 +45,7 @@ pub struct Waiter {
     text_tokens: u64,
     max_output: Option<u32>,
     refused: KeySet,
-    /// Becomes the permit's, so that its lane can count what is in flight.
+    /// Passed to the permit, so that the admission can count its calls in flight.
     in_flight_token: Weak<()>,
     answer: oneshot::Sender<Result<Permit, Denied>>,
 }
@@ -51,22 +53,23 @@ pub struct Waiter {
 type Waiters = Queue<CallerId, QueueKey, Waiter>;
 
 impl Waiter {
-    /// It has left the line, and is told so.
+    /// Denies the permit because the request rejected its unstarted items.
     pub fn reject(self) {
-        // Whoever does not wait any longer need not know.
+        // The send fails if the item no longer waits, which is fine.
         drop(self.answer.send(Err(Denied::Cancelled)));
     }
 }
 
-/// Who waits for a provider.
+/// A provider's limits and the queues in front of it.
 #[derive(Debug)]
 pub struct PoolState {
     pub provider: ProviderLimits,
-    /// The first is that of the models without a limit of their own; each of the others is one model's.
+    /// The first queue belongs to models without a limit of their own. Each further one belongs to
+    /// one model.
     queues: Vec<Waiters>,
 }
 
-/// What may go out again at a moment of its own.
+/// A caller or model whose parked items may go out at a known time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Wake {
     Caller(CallerId),
@@ -81,15 +84,15 @@ pub struct State {
     pub callers: BTreeMap<CallerId, Caller>,
     pub models: BTreeMap<(PoolId, String), Arc<Model>>,
     wakes: BTreeSet<(Instant, Wake)>,
-    /// Every queue: its pool, and its number there.
+    /// All queues, as the index of the provider and the index of the queue there.
     queues: Vec<(usize, usize)>,
-    /// Which of them is asked first for the next free slot.
+    /// Index of the queue that is offered the next free slot.
     turn: usize,
-    /// What the admitted requests may have under way together.
+    /// Sum of the windows of all admitted requests.
     admitted: usize,
     requests: RequestId,
     model_ids: u64,
-    /// Permits that nobody took, to be dropped outside the lock.
+    /// Permits whose receiver is gone, to be dropped outside the lock.
     unclaimed: Vec<Permit>,
     observer: Arc<dyn Observer>,
 }
@@ -106,7 +109,7 @@ pub struct RequestHandle<'a> {
     pub in_flight: &'a Arc<()>,
 }
 
-/// Whether an item has its permit, waits for it, or is told that it gets none.
+/// Result of entering the queue.
 pub enum EnterResult {
     Granted(HeldResources, CallCharge),
     Waiting(QueueTicket, oneshot::Receiver<Result<Permit, Denied>>),
@@ -146,12 +149,12 @@ impl State {
         self.config.max_concurrency - self.slots.available_permits()
     }
 
-    /// Items that are admitted and not in flight.
+    /// Returns the number of items that are admitted and not in flight.
     pub fn queued(&self) -> usize {
         self.admitted.saturating_sub(self.in_flight())
     }
 
-    /// The model of this name, the same for all who asked_for it.
+    /// Returns the model of this name, shared by all requests for it.
     pub fn model(
         &mut self,
         pool: PoolId,
@@ -196,7 +199,7 @@ impl State {
         model
     }
 
-    /// Only configured models have a limit, and so a queue, of their own.
+    /// Adds a queue for a model with a limit of its own. Only configured models have one.
     fn add_queue(&mut self, pool: PoolId) -> usize {
         let Some(state) = self.pools.get_mut(pool.0) else {
             return 0;
@@ -207,8 +210,9 @@ impl State {
         queue
     }
 
-    /// Sets what each caller may use. Who is no longer there keeps its quota for what it still has under way, and what it has
-    /// spent today; nobody is forgotten, for there are no more of them than ever had a name in the configuration.
+    /// Replaces the callers and their quotas. A caller that was removed keeps its quota for its
+    /// items in flight, and its spending of the day. The map stays small: it only ever holds
+    /// callers that were configured.
     pub fn set_callers(&mut self, callers: Vec<(CallerId, Quota)>, now: Instant, wall: SystemTime) {
         for caller in self.callers.values_mut() {
             caller.is_retired = true;
@@ -222,7 +226,7 @@ impl State {
         }
     }
 
-    /// Admits a request with as large a part of `wanted` as there is room for.
+    /// Admits a request, with as large a part of its wanted window as there is room for.
     pub fn admit(
         &mut self,
         caller: CallerId,
@@ -235,7 +239,7 @@ impl State {
             has_price,
             ..
         } = *load;
-        // Who waits there for a reason of its own leaves the slots to others.
+        // Items that are parked leave free slots to others.
         let ready = self.pools.get(pool.0).map_or(0, |pool| {
             if pool.is_idle() {
                 pool.provider.ready(now)
@@ -289,7 +293,7 @@ impl State {
         Ok((self.requests, window))
     }
 
-    /// A request of this window has ended.
+    /// Returns the window of a request that ended.
     pub fn release_window(&mut self, caller: CallerId, window: usize) {
         self.admitted -= window;
         if let Some(own) = self.callers.get_mut(&caller) {
@@ -297,33 +301,34 @@ impl State {
         }
     }
 
-    /// Whether an item's tokens have to be text_tokens.
+    /// Returns true if some limit counts tokens, so that prompts have to be estimated.
     pub fn counts_tokens(&self, caller: CallerId) -> bool {
         self.pools.iter().any(|pool| pool.provider.counts_tokens())
             || self.callers.get(&caller).is_some_and(Caller::counts_tokens)
     }
 
-    /// Lets an item go out, or puts it in line, or tells it that it will not go out at all.
+    /// Grants a permit, queues the item, or denies the permit.
     pub fn enter(
         &mut self,
         admitted: RequestHandle<'_>,
-        asked_for: &PermitRequest<'_>,
+        request: &PermitRequest<'_>,
         now: Instant,
     ) -> EnterResult {
-        let (model, caller) = (asked_for.model, admitted.caller);
+        let (model, caller) = (request.model, admitted.caller);
         let Some(pool) = self.pools.get_mut(model.pool.0) else {
             return EnterResult::Denied(Denied::NoUsableKey);
         };
         let largest = pool.provider.largest();
-        // By what was sent, and not by what was learned: else one answer that was too long would refuse all that come after.
-        let needed = asked_for
+        // Use the estimate from the request, not the learned average: otherwise one oversized
+        // answer would reject all later requests.
+        let needed = request
             .text_tokens
-            .saturating_add(asked_for.max_output.unwrap_or_default().into());
+            .saturating_add(request.max_output.unwrap_or_default().into());
         if let Some(allowed) = largest.filter(|allowed| needed > *allowed) {
             return EnterResult::Denied(Denied::TooLarge { needed, allowed });
         }
         let estimate = model
-            .estimate(asked_for.text_tokens, asked_for.max_output)
+            .estimate(request.text_tokens, request.max_output)
             .at_most(largest.unwrap_or(u64::MAX));
         let PoolState { provider, queues } = pool;
         let Some(queue) = queues.get_mut(model.queue) else {
@@ -332,10 +337,10 @@ impl State {
         if queue.is_idle() {
             let asked = GrantRequest {
                 model,
-                priority: asked_for.priority,
-                is_first_call: asked_for.is_first_call,
+                priority: request.priority,
+                is_first_call: request.is_first_call,
                 estimate,
-                refused: asked_for.refused,
+                refused: request.refused,
             };
             match provider.grant(&asked, self.callers.get_mut(&caller), &self.slots, now) {
                 Ok((held, key)) => {
@@ -344,7 +349,7 @@ impl State {
                         model: Arc::clone(model),
                         caller,
                         reserved: estimate,
-                        text_tokens: asked_for.text_tokens,
+                        text_tokens: request.text_tokens,
                         began: now,
                     };
                     return EnterResult::Granted(held, call);
@@ -353,28 +358,24 @@ impl State {
                 Err(_) => {}
             }
         }
-        if let Some(denied) = denial_if_over_budget(
-            provider,
-            model,
-            asked_for.wait_budget,
-            asked_for.refused,
-            now,
-        ) {
+        if let Some(denied) =
+            denial_if_over_budget(provider, model, request.wait_budget, request.refused, now)
+        {
             return EnterResult::Denied(denied);
         }
         let (answer, answered) = oneshot::channel();
         let waiter = Waiter {
             model: Arc::clone(model),
-            priority: asked_for.priority,
-            is_first_call: asked_for.is_first_call,
-            wait_budget: asked_for.wait_budget,
-            text_tokens: asked_for.text_tokens,
-            max_output: asked_for.max_output,
-            refused: asked_for.refused,
+            priority: request.priority,
+            is_first_call: request.is_first_call,
+            wait_budget: request.wait_budget,
+            text_tokens: request.text_tokens,
+            max_output: request.max_output,
+            refused: request.refused,
             in_flight_token: Arc::downgrade(admitted.in_flight),
             answer,
         };
-        let entry = match asked_for.priority {
+        let entry = match request.priority {
             Priority::Requeued => QueueEnd::Front,
             Priority::First if admitted.is_single => QueueEnd::Single,
             Priority::First => QueueEnd::Back,
@@ -382,7 +383,7 @@ impl State {
         let of_model = QueueKey {
             request: admitted.id,
             model: model.id,
-            refused: asked_for.refused,
+            refused: request.refused,
         };
         EnterResult::Waiting(
             queue.push(admitted.class, caller, of_model, entry, waiter),
@@ -390,7 +391,7 @@ impl State {
         )
     }
 
-    /// Takes an item out of its line. False when its turn has come already.
+    /// Removes an item from the queue. Returns false if it was already granted or denied.
     pub fn stop_waiting(&mut self, model: &Model, ticket: QueueTicket) -> bool {
         self.queue(model)
             .is_some_and(|queue| queue.remove(ticket).is_some())
@@ -403,7 +404,7 @@ impl State {
             .get_mut(model.queue)
     }
 
-    /// Takes every item of a request out of its lines.
+    /// Removes all items of a request from the queues.
     pub fn remove_request(
         &mut self,
         class: Class,
@@ -426,7 +427,7 @@ impl State {
             .collect()
     }
 
-    /// Takes out those of a request that wait for their first turn.
+    /// Removes the items of a request that were not called yet.
     pub fn remove_unstarted(
         &mut self,
         class: Class,
@@ -451,7 +452,7 @@ impl State {
         left
     }
 
-    /// A call has ended. True when its model's breaker has opened by it.
+    /// Settles a call that ended. Returns true if its model's circuit breaker has opened.
     pub fn settle(
         &mut self,
         call: &CallCharge,
@@ -494,7 +495,7 @@ impl State {
             let health = state.breaker.discount_short_timeout(report.health, now);
             let opened = state.breaker.record(health, *began, now);
             let is_overload = match (report.health, health) {
-                // The caller was impatient.
+                // A timeout shorter than the provider's usual latency is not overload.
                 (Health::Timeout { .. }, Health::Neutral) => false,
                 (Health::Timeout { .. }, _) => state.breaker.is_slow(now),
                 _ => report.is_overload,
@@ -504,7 +505,7 @@ impl State {
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
             pool.provider
                 .learn(call, used.tokens, report, is_overload, now);
-            // Before anyone else may go out.
+            // The slot is free before other items are considered.
             drop(held);
             let may_be_paused =
                 (report.pause.is_some() || report.is_refused) && pool.provider.is_any_paused(now);
@@ -525,7 +526,8 @@ impl State {
         opened
     }
 
-    /// Gives out what can go out now, a slot to each pool in turn. Returns when to look again, if time alone will help.
+    /// Grants every permit that can be granted now, one queue after the other. Returns when to run
+    /// again, if time alone will free something.
     pub fn dispatch(&mut self, now: Instant, owner: &Arc<dyn Settle>) -> Option<Instant> {
         self.wake(now);
         let mut next = None::<Instant>;
@@ -550,7 +552,7 @@ impl State {
                 provider.largest().unwrap_or(u64::MAX),
             );
             let served = queue.next(|caller, waiter| {
-                // By what is known now, which may be more than when it entered.
+                // Uses the current estimate, which may be better than the one at entry.
                 let estimate = waiter
                     .model
                     .estimate(waiter.text_tokens, waiter.max_output)
@@ -629,7 +631,7 @@ impl State {
         next
     }
 
-    /// Unparks what has waited for this moment.
+    /// Unparks the callers and models whose time has come.
     fn wake(&mut self, now: Instant) {
         while let Some((_, wake)) = self.wakes.first().copied().filter(|(at, _)| *at <= now) {
             self.wakes.pop_first();
@@ -655,24 +657,25 @@ impl State {
         }
     }
 
-    /// Permits that could not be handed over; the caller drops them once the lock is free.
+    /// Takes the permits that could not be delivered. The caller drops them outside the lock.
     pub fn take_unclaimed(&mut self) -> Vec<Permit> {
         std::mem::take(&mut self.unclaimed)
     }
 }
 
 impl PoolState {
-    /// Whether nothing waits here but what is parked.
+    /// Returns true if all waiting items are parked.
     fn is_idle(&self) -> bool {
         self.queues.iter().all(Waiters::is_idle)
     }
 
-    /// Items that wait for this provider.
+    /// Returns the number of items that wait for this provider.
     pub fn waiting(&self) -> usize {
         self.queues.iter().map(Waiters::len).sum()
     }
 
-    /// Tells those whom a pause or an open breaker keeps waiting for longer than they will.
+    /// Denies a permit to items that a pause or an open circuit breaker would keep waiting beyond
+    /// their wait budget.
     fn deny_over_budget(&mut self, now: Instant) {
         let Self { provider, queues } = self;
         for queue in queues {
@@ -689,7 +692,7 @@ impl PoolState {
             let denied: Vec<_> = denied.collect();
             for (ticket, denied) in denied {
                 if let Some(waiter) = queue.remove(ticket) {
-                    // It may have left at this moment; then there is nobody to tell.
+                    // The send fails if the item no longer waits, which is fine.
                     drop(waiter.answer.send(Err(denied)));
                 }
             }
@@ -697,7 +700,7 @@ impl PoolState {
     }
 }
 
-/// What an item is told that will not wait for as long as it would have to.
+/// Returns the denial for an item whose wait budget is smaller than the wait ahead.
 fn denial_if_over_budget(
     provider: &ProviderLimits,
     model: &Model,

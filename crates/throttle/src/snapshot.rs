@@ -1,4 +1,4 @@
-//! Every limit as it stands, for `/v1/limits` and the metrics.
+//! Snapshots of every limit, for display and metrics.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ use crate::scheduler::{PoolState, State};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitSnapshot {
     pub kind: LimitKind,
-    /// The provider, key, model or caller that it belongs to; `None`: the whole process.
+    /// Provider, key, model or caller that it belongs to; `None`: the whole process.
     pub scope: Option<String>,
-    /// `None`: unlimited.
+    /// The limit; `None`: unlimited.
     pub limit: Option<u64>,
     pub in_use: u64,
-    /// `None`: unlimited.
+    /// Amount that could be used now; `None`: unlimited.
     pub available: Option<u64>,
     pub waiting: u64,
 }
 
-/// What a limit counts.
+/// Kind of a limit: the unit that it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitKind {
     Concurrency,
@@ -33,15 +33,16 @@ pub enum LimitKind {
     Queue,
 }
 
-/// How the breaker of a model stands.
+/// State of a model's circuit breaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerSnapshot {
-    /// `provider/model`.
+    /// Label of the model, `provider/model`.
     pub model: String,
     pub state: BreakerState,
-    /// Until a call is let through to see whether it is better, if it is open.
+    /// Time until a probe is let through; set while the breaker is open.
     pub retry_in: Option<Duration>,
-    /// Whether it has metrics of its own: not those beyond the first hundred, which only callers have named.
+    /// True if the model has metrics of its own. Only the first hundred have: configured models
+    /// come first.
     pub has_metrics: bool,
 }
 
@@ -52,7 +53,7 @@ pub enum BreakerState {
     HalfOpen,
 }
 
-/// How the retry budget of a provider stands: the last ten seconds.
+/// Retry budget of a provider over the last ten seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryBudgetSnapshot {
     pub provider: String,

@@ -1,13 +1,13 @@
-//! One thread that wakes the queue when a bucket has its next token.
+//! One thread that wakes the queue when a bucket has its next request or token.
 //!
-//! A thread and a condition variable rather than the runtime's timer, which counts in milliseconds and rings one to two
-//! late: at 100 requests a second with a burst of one, that alone would lose a tenth of the rate. This is late by less
-//! than 0.1 ms.
+//! A thread with a condition variable instead of the runtime's timer, which counts in milliseconds
+//! and fires one to two late: at 100 requests a second with a burst of one, that alone would lose a
+//! tenth of the rate. This timer is late by less than 0.1 ms.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The thread looks at least so often whether it is still needed.
+/// Longest sleep of the thread: it checks this often if it is still needed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
@@ -16,12 +16,12 @@ struct TimerState {
     changed: Condvar,
 }
 
-/// Rings at the earliest moment that was set.
+/// A timer that fires at the earliest time that was set.
 #[derive(Debug, Default)]
 pub struct Timer(Arc<TimerState>);
 
 impl Timer {
-    /// Rings at `at`, or earlier if an earlier moment is set.
+    /// Makes the timer fire at `at`, or earlier if an earlier time is set.
     pub fn set(&self, at: Instant) {
         let mut next = self.0.next.lock().unwrap_or_else(PoisonError::into_inner);
         if next.is_none_or(|earlier| at < earlier) {
@@ -30,7 +30,8 @@ impl Timer {
         }
     }
 
-    /// Starts the thread; it calls `ring` at each moment set, and now and then, until that returns false.
+    /// Starts the thread. It calls `ring` at each time that was set, and from time to time, until
+    /// `ring` returns false.
     pub fn start(&self, ring: impl Fn() -> bool + Send + 'static) -> std::io::Result<()> {
         let clock = Arc::clone(&self.0);
         std::thread::Builder::new()
@@ -40,13 +41,13 @@ impl Timer {
     }
 }
 
-/// A bug in what it rings for must not stop the clock for everybody.
+/// Calls `ring`, and survives a panic in it: a bug there must not stop the timer.
 fn fire(ring: &impl Fn() -> bool) -> bool {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(ring)).unwrap_or(true)
 }
 
 impl TimerState {
-    /// Returns at the moment set, or after [`LOOK_AGAIN`].
+    /// Waits until the time that was set, at most [`LOOK_AGAIN`].
     fn wait(&self) -> bool {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let look_again = Instant::now() + LOOK_AGAIN;

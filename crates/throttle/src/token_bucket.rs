@@ -1,15 +1,18 @@
-//! The tokens bucket of one key: what a call will take is reserved when it goes out, and settled when its answer tells.
+//! The token bucket (tokens per minute) of one key: a call's estimate is reserved when it goes out,
+//! and settled with the answer's usage.
 //!
-//! Its balance may go below zero: then what is owed flows in before the next call. governor can do neither that nor give back.
+//! The balance may become negative: the deficit flows in before the next call. governor can neither
+//! do that nor refund.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-/// The seconds whose tokens may go out at once. OpenAI says that it may enforce a minute's limit by the second
-/// (<https://platform.openai.com/docs/guides/rate-limits>, read 2026-11); less would lose what texts of different lengths leave.
+/// Seconds whose tokens may go out at once. OpenAI may enforce a minute's limit by the second
+/// (<https://platform.openai.com/docs/guides/rate-limits>, read 2026-11). A smaller burst would
+/// waste what texts of different lengths leave.
 const BURST_S: f64 = 1.0;
 
-/// However much is owed, it is looked at again so often.
+/// Longest wait, however large the deficit.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 
 /// A bucket of model tokens.
@@ -23,7 +26,7 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full one. `pace` is the share of the rate at which it fills.
+    /// Creates a full bucket. `pace` is the share of the rate at which it fills.
     pub fn new(per_minute: NonZeroU32, pace: f64, now: Instant) -> Self {
         let per_second = f64::from(per_minute.get()) * pace / 60.0;
         let burst = (per_second * BURST_S).max(1.0);
@@ -45,12 +48,12 @@ impl TokenBucket {
         (self.balance + filled).min(self.burst)
     }
 
-    /// `None`: something can go out now. Else the moment at which it can.
+    /// Returns when a call that needs `needed` tokens can go out; `None` means now.
     ///
-    /// A call goes out once there is what it needs, or all that the bucket holds: what is more is owed.
+    /// A call goes out once the bucket holds what it needs, or is full. The rest becomes a deficit.
     pub fn wait(&self, needed: u64, now: Instant) -> Option<Instant> {
         let missing = as_float(needed).min(self.burst) - self.balance(now);
-        // A nanosecond's worth is rounding.
+        // Less than a nanosecond's worth is rounding.
         (missing > self.per_second * 1e-9)
             .then(|| now + Duration::from_secs_f64(missing / self.per_second).min(LOOK_AGAIN))
     }
@@ -60,20 +63,20 @@ impl TokenBucket {
         self.at = now;
     }
 
-    /// Of what was reserved, so much was used; at most a minute's worth is believed.
+    /// Replaces a reservation by the actual usage, of at most a minute's worth.
     pub fn settle(&mut self, reserved: u64, used: u64, now: Instant) {
         let used = used.min(self.per_minute.get().into());
         self.balance = (self.balance(now) + as_float(reserved) - as_float(used)).min(self.burst);
         self.at = now;
     }
 
-    /// The provider says that no more is left than this.
+    /// Lowers the balance to what the provider reports as remaining.
     pub fn lower_to(&mut self, remaining: u64, now: Instant) {
         self.balance = self.balance(now).min(as_float(remaining));
         self.at = now;
     }
 
-    /// What could go out now, in tokens.
+    /// Returns the tokens that could be used now.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -83,7 +86,7 @@ impl TokenBucket {
         self.balance(now).max(0.0) as u64
     }
 
-    /// What is missing from a full bucket, debts included.
+    /// Returns the tokens missing from a full bucket, including a deficit.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -114,7 +117,8 @@ mod tests {
 
     use super::*;
 
-    /// A taker that is always there, with calls of (used, reserved, latency); returns what was used and how long it took.
+    /// Runs a sequence of calls (used, reserved, latency). Returns what was used and how long it
+    /// took.
     fn run(
         bucket: &mut TokenBucket,
         start: Instant,
@@ -145,7 +149,8 @@ mod tests {
     }
 
     proptest! {
-        /// With estimates that are right: in any time t, burst + rate × t, and the one call that the bucket goes below zero for.
+        /// With correct estimates: in any time t at most burst + rate × t, plus the one call that
+        /// makes the balance negative.
         #[test]
         fn the_whole_rate_and_never_more(
             per_minute in 5_000_u32..10_000_000,
@@ -169,7 +174,7 @@ mod tests {
             prop_assert!(used as f64 >= rate * (last.0 - start).as_secs_f64());
         }
 
-        /// Whatever the estimates are worth, what they were wrong by is made up for.
+        /// Whatever the estimates are worth, their errors are made up for.
         #[test]
         fn wrong_estimates_are_made_up_for(
             per_minute in 6_000_u32..1_000_000,
@@ -182,7 +187,8 @@ mod tests {
             let went = run(&mut bucket, start, &calls);
             let elapsed = (went.last().unwrap().0 - start).as_secs_f64();
             let used: u64 = went.iter().map(|(_, tokens)| tokens).sum();
-            // What is under way is not made up for yet: 100 ms of the rate at ten times the estimate, and the last call.
+            // Errors of calls in flight are not made up for yet: 100 ms of the rate at ten times
+            // the estimate, and the last call.
             let open = rate * 0.1 * 10.0 + 10_000.0;
             prop_assert!((used as f64) <= bucket.burst + rate * elapsed + open);
             prop_assert!(used as f64 + open >= rate * elapsed);
@@ -195,7 +201,7 @@ mod tests {
         let mut bucket = TokenBucket::new(NonZeroU32::new(60_000).unwrap(), 1.0, start);
         assert_eq!(bucket.wait(2_000, start), None);
         bucket.take(2_000, start);
-        // 1,000 were there: 1,000 are owed, and 1,000 have to be there again.
+        // 1,000 were available: the deficit is 1,000, and 1,000 have to be available again.
         assert_eq!(
             bucket.wait(2_000, start),
             Some(start + Duration::from_secs(2))

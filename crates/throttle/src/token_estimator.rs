@@ -1,16 +1,17 @@
-//! How many tokens a call will take: guessed from its text, and corrected by what the model's calls took.
+//! Estimates the tokens of a call from its text, corrected by what earlier calls of the model used.
 
-/// Tokens of an answer while nothing is known of the model's.
+/// Tokens of an answer while nothing is known of the model's answers.
 const UNKNOWN_OUTPUT: u32 = 256;
-/// No call takes more tokens than this, whatever a provider says.
+/// Upper bound of a call's tokens, whatever a provider reports.
 const MAX_BELIEVED: u64 = 10_000_000;
-/// What is left of the weight of a call after the next one: the last hundred or so count.
+/// Factor applied to the weight of older calls: about the last hundred count.
 const DECAY: f64 = 0.99;
 
-/// A guess at the tokens of a text, in whole ones, from its bytes alone. Within a third for most languages and for code, and
-/// close for what has no words (base64, hashes), where counting four bytes a token would be wrong by half.
+/// Estimates the tokens of a text from its bytes alone. Within a third for most languages and for
+/// code. Close for text without words (base64, hashes), where four bytes per token would be wrong
+/// by half.
 ///
-/// Measured with OpenAI's o200k vocabulary: English prose takes 4 to 4.5 bytes a token, base64 1.5.
+/// Measured with OpenAI's o200k vocabulary: English prose has 4 to 4.5 bytes per token, base64 1.5.
 #[must_use]
 pub fn estimate_tokens(text: &str) -> u64 {
     // In twelfths of a token.
@@ -42,7 +43,7 @@ pub fn estimate_tokens(text: &str) -> u64 {
     twelfths.div_ceil(12)
 }
 
-/// What the last calls of a model have taken, against what was guessed.
+/// Actual usage of a model's last calls, relative to the estimates.
 #[derive(Debug, Default)]
 pub struct TokenEstimator {
     guessed_input: f64,
@@ -51,7 +52,7 @@ pub struct TokenEstimator {
     output: f64,
 }
 
-/// What a call is thought to take.
+/// Estimate of a call's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TokenEstimate {
     pub input: u64,
@@ -59,7 +60,7 @@ pub struct TokenEstimate {
 }
 
 impl TokenEstimate {
-    /// No more than `most` together.
+    /// Returns the estimate, reduced to at most `most` tokens in total.
     #[must_use]
     pub fn at_most(self, most: u64) -> Self {
         let input = self.input.min(most);
@@ -76,7 +77,8 @@ impl TokenEstimate {
 }
 
 impl TokenEstimator {
-    /// `guessed` tokens of a prompt, and an answer of at most `max_output`.
+    /// Returns the estimate for a prompt of `guessed` tokens and an answer of at most `max_output`
+    /// tokens.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -106,7 +108,7 @@ impl TokenEstimator {
         }
     }
 
-    /// A call of so many `guessed` tokens took these.
+    /// Records the actual usage of a call whose prompt was estimated at `guessed` tokens.
     #[expect(clippy::cast_precision_loss, reason = "tokens of one call")]
     pub fn learn(&mut self, guessed: u64, input: u64, output: u64) {
         let (input, output) = (input.min(MAX_BELIEVED), output.min(MAX_BELIEVED));
