@@ -3,7 +3,6 @@
 //! Compiled once for a request and kept by its text, never fetched from anywhere, and bounded when it comes in, so that
 //! validating against it stays quick. Knows nothing of providers and limits.
 
-pub mod answer;
 mod cache;
 mod coerce;
 mod document;
@@ -11,7 +10,6 @@ mod error_messages;
 mod example_generator;
 mod lower;
 mod parse_answer;
-pub mod partial;
 mod patterns;
 mod references;
 mod registry;

@@ -11,7 +11,6 @@ mod json_pointer;
 mod outcome;
 mod request;
 mod spec;
-mod strict_json;
 mod webhook;
 
 pub use bounded::Bounded;
@@ -22,6 +21,7 @@ pub use dialect::{
 pub use error::{AttemptInfo, Code, Error, FieldError, pointer};
 pub use input::{Content, Input, Item};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
+pub use llm_json::StrictJson;
 pub use outcome::{Counts, Invalid, ItemOutcome, ModelUsage, Outcome, Success, Timing, Usage};
 #[cfg(test)]
 pub use request::request_fields;
@@ -30,6 +30,5 @@ pub use spec::{
     CacheUse, Example, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, SyntheticExample,
     field_is_text,
 };
-pub use strict_json::StrictJson;
 pub use throttle::{Price, Usd};
 pub use webhook::Webhook;

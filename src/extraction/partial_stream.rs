@@ -13,9 +13,9 @@ use futures_util::task::AtomicWaker;
 use serde_json::Value;
 use tokio::time::Sleep;
 
-use crate::schema::partial::Partial;
 use crate::schema::{Lowered, Schema, StreamedList, Whole};
 use crate::types::{Mode, NullPolicy};
+use llm_json::partial::Partial;
 
 /// What can be told before the end.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use llm_json::answer;
 use serde_json::Value;
 
 use crate::provider::{Answer, Finish};
-use crate::schema::{Lowered, ParsedAnswer, Rules, Schema, answer};
+use crate::schema::{Lowered, ParsedAnswer, Rules, Schema};
 use crate::types::FieldError;
 
 /// What becomes of an answer.
@@ -163,6 +164,8 @@ fn error_at_root(message: String) -> FieldError {
 mod tests {
     use serde_json::json;
 
+    use llm_json::answer::Repair;
+
     use super::*;
     use crate::provider::RemainingQuota;
     use crate::types::{Dialect, Mode, Rule};
@@ -282,7 +285,7 @@ mod tests {
         };
         assert!(faults[0].message.contains("is not closed"), "{faults:?}");
         assert_eq!(candidate, Some(json!([1, 2])));
-        let repairs = vec![answer::ENDED.to_owned()];
+        let repairs = vec![Repair::ClosedAtEnd.to_string()];
         assert_eq!(
             judge(true, "[1, 2", Finish::Stop),
             Verdict::Accepted {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{check_words, depth, plain};
 use crate::schema::Schema;
-use crate::schema::answer::{Answer, CLOSED, NoJson, parse_counted};
+use llm_json::answer::{Answer, NoJson, Repair, parse_counted};
 
 /// Bytes that may be read for each byte of an answer, looking ahead and reading again included.
 const WORK_PER_BYTE: usize = 64;
@@ -77,7 +77,10 @@ fn coerced(text: &str) {
             (Err(none), Ok(mended))
                 if none.truncated
                     && mended.left_open.is_none()
-                    && !mended.repairs.iter().any(|repair| repair == CLOSED) =>
+                    && !mended
+                        .repairs
+                        .iter()
+                        .any(|repair| *repair == Repair::ClosedObject.to_string()) =>
             {
                 panic!("an answer that was cut off is taken: {mended:?}")
             }
@@ -87,7 +90,10 @@ fn coerced(text: &str) {
                     "what is mended is not valid"
                 );
                 assert!(!mended.repairs.is_empty(), "it is mended silently");
-                mended.repairs.iter().for_each(|repair| check_words(repair));
+                mended
+                    .repairs
+                    .iter()
+                    .for_each(|repair| check_words(&repair.to_string()));
             }
             _ => {}
         }
@@ -127,5 +133,8 @@ fn check(answer: &Answer) {
         "a repair is told twice: {:?}",
         answer.repairs
     );
-    answer.repairs.iter().for_each(|repair| check_words(repair));
+    answer
+        .repairs
+        .iter()
+        .for_each(|repair| check_words(&repair.to_string()));
 }

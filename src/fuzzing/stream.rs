@@ -2,7 +2,7 @@
 
 use super::lines::{pieces, uneven};
 use crate::net::{Frames, Framing};
-use crate::schema::partial::Partial;
+use llm_json::partial::Partial;
 
 /// Reads the bytes as server-sent events and as lines, at once, byte by byte, and in the pieces that the first byte says; then as an
 /// answer while it is written.

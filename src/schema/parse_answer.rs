@@ -1,14 +1,12 @@
 //! An answer read by a schema: parsed, brought to the caller's form, held against the schema, and mended toward it.
 
-use std::borrow::Cow;
-
 use serde_json::{Value, json};
 
 use super::Schema;
-use super::answer::{self, Answer, Candidates, NoJson};
 use super::coerce::{Coerced, Whole, has_second_thoughts};
 use super::document::Document;
 use crate::types::FieldError;
+use llm_json::answer::{self, Answer, Candidates, NoJson, Repair};
 
 /// What an answer says.
 #[derive(Debug, Clone, PartialEq)]
@@ -190,7 +188,7 @@ impl Schema {
     ) -> Option<ParsedAnswer> {
         let text = none.ending.as_ref()?.of(text);
         let mut read = self.chosen(answer::candidates(&text).ok()?, &raised, true);
-        read.repairs.push(answer::ENDED.to_owned());
+        read.repairs.push(Repair::ClosedAtEnd.to_string());
         read.left_open = Some(none.message.clone());
         read.faults.is_empty().then_some(read)
     }
@@ -217,14 +215,14 @@ enum Mend {
 fn whole(answer: Answer, raised: &impl Fn(Value) -> Value) -> ParsedAnswer {
     ParsedAnswer {
         value: raised(answer.value),
-        repairs: told(answer.repairs),
+        repairs: sentences(&answer.repairs),
         faults: Vec::new(),
         left_open: None,
     }
 }
 
 fn mended(answer: Answer, coerced: Coerced) -> ParsedAnswer {
-    let repairs = [told(answer.repairs), coerced.repairs].concat();
+    let repairs = [sentences(&answer.repairs), coerced.repairs].concat();
     ParsedAnswer {
         value: coerced.value,
         repairs,
@@ -233,6 +231,6 @@ fn mended(answer: Answer, coerced: Coerced) -> ParsedAnswer {
     }
 }
 
-fn told(repairs: Vec<Cow<'static, str>>) -> Vec<String> {
-    repairs.into_iter().map(Cow::into_owned).collect()
+fn sentences(repairs: &[Repair]) -> Vec<String> {
+    repairs.iter().map(ToString::to_string).collect()
 }

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::super::answer;
 use super::super::document::Document;
 use super::matcher::{Coercer, Coercion, Match, Shapes, wanted};
 use super::path::Path;
 use super::text_normalize::{bare, is_refusal, key_form};
 use super::{xml, yaml};
+use llm_json::answer;
 
 /// The longest text that is looked at, in bytes.
 const MAX_TEXT: usize = 64 << 10;

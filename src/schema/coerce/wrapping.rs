@@ -1,8 +1,8 @@
 //! Values with something around them that was not asked for, or without what was: a list of one, a wrapper, JSON in a string.
 
+use llm_json::answer;
 use serde_json::{Map, Value, json};
 
-use super::super::answer;
 use super::matcher::{Coercer, Coercion, Match, Shapes, wanted};
 use super::path::{Path, shown};
 use super::scalar;

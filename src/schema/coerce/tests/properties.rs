@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::super::answer::CLOSED;
 use super::super::super::{ParsedAnswer, Schema};
+use llm_json::answer::Repair;
 
 /// Schemas in which everything that can be mended occurs.
 fn schemas() -> Vec<Schema> {
@@ -106,7 +106,7 @@ proptest! {
                 prop_assert_eq!(Some(read), mended.as_ref().ok(), "a valid answer is changed");
             }
             if plain.is_err_and(|none| none.truncated) {
-                let is_told = |read: &ParsedAnswer| read.left_open.is_some() || read.repairs.iter().any(|repair| repair == CLOSED);
+                let is_told = |read: &ParsedAnswer| read.left_open.is_some() || read.repairs.iter().any(|repair| *repair == Repair::ClosedObject.to_string());
                 let is_closed = |read: ParsedAnswer| is_told(&read) && schema.is_valid(&read.value);
                 prop_assert!(mended.is_err() || mended.is_ok_and(is_closed), "an answer that was cut off is taken");
             }

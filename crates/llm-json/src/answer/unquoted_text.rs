@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::cursor::Cursor;
 use super::quote::{self, QuoteContext};
-use super::repair;
+use super::repair::Repair;
 use super::scalar::{is_group, starts_comment};
 use super::tolerant_parser::{LEFT_OUT, ParseFault, Reader};
 
@@ -55,7 +55,7 @@ impl<'t> Reader<'t> {
         }
         let mut text = self.cursor.since(at).trim_end();
         if let Some(unquoted) = text.strip_suffix('"').filter(|text| !text.contains('"')) {
-            self.repairs.note(repair::NO_QUOTE);
+            self.repairs.note(Repair::MissingQuote);
             text = unquoted;
         }
         if text.contains("...") || text.contains('…') || TYPE_NAMES.contains(&text) {
@@ -71,7 +71,7 @@ impl<'t> Reader<'t> {
                 .line(at, place)
                 .ok_or_else(|| ParseFault::new(at, "expected a JSON value"))?;
         }
-        self.repairs.note(repair::BARE_TEXT);
+        self.repairs.note(Repair::UnquotedString);
         Ok(Value::String(text.to_owned()))
     }
 
@@ -113,7 +113,7 @@ impl<'t> Reader<'t> {
         let line = self.cursor.window(MAX_TYPE).skip_while(|c| c != '\n');
         let is_type = line.contains(") =>") && !line.contains(['\'', '’']);
         let text = is_type.then(|| self.line_from(at)).flatten()?;
-        self.repairs.note(repair::BARE_TEXT);
+        self.repairs.note(Repair::UnquotedString);
         Some(text.to_owned())
     }
 

@@ -10,10 +10,10 @@ use super::bracket_recovery::next_member;
 use super::cursor::{Cursor, is_space};
 use super::quote;
 use super::reasoning::{self, ReasoningTag};
-use super::repair::{self, Repairs};
+use super::repair::{Repair, Repairs};
 use super::scan_result::{Candidate, Found};
 use super::tolerant_parser::{self, Broken, ParseFault, RepairedValue, Words};
-use crate::types::StrictJson;
+use crate::strict_json::StrictJson;
 
 /// Bytes that may be read for each byte of the text, beside the pass itself.
 const BUDGET_PER_BYTE: usize = 8;
@@ -191,8 +191,8 @@ impl Scan<'_> {
         // {"a": {"b": [1}, "c": 2}}: the bracket was missing elsewhere, so what is in what is not certain.
         let is_doubtful = repairs.as_ref().is_some_and(|repairs| {
             let is_twofold = repairs.has_duplicate()
-                && (repairs.has(repair::NO_BRACKET) || repairs.has(repair::NO_QUOTE));
-            is_twofold || repairs.has(repair::NO_BRACKET) && goes_on(after)
+                && (repairs.has(&Repair::MissingBracket) || repairs.has(&Repair::MissingQuote));
+            is_twofold || repairs.has(&Repair::MissingBracket) && goes_on(after)
         });
         if has_more || is_doubtful {
             let fault = ParseFault::new(

@@ -2,7 +2,7 @@
 
 use super::cursor::{Cursor, is_elision};
 use super::quote::{self, QuoteContext};
-use super::repair;
+use super::repair::Repair;
 use super::tolerant_parser::{LEFT_OUT, ParseFault, Reader, Words};
 
 impl<'t> Reader<'t> {
@@ -15,7 +15,7 @@ impl<'t> Reader<'t> {
             && has_space
             && (ahead.peek() == Some('}') || quote::begins_quoted_key(ahead))
         {
-            self.repairs.note(repair::STRAY);
+            self.repairs.note(Repair::StrayWord);
             self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
         }
     }
@@ -41,7 +41,7 @@ impl<'t> Reader<'t> {
         let Some(quote) = quote.filter(|_| is_opening) else {
             return false;
         };
-        self.repairs.note(repair::NO_QUOTE);
+        self.repairs.note(Repair::MissingQuote);
         self.was_json = true;
         self.cursor = Cursor::new(self.cursor.whole(), self.cursor.at() - quote.len_utf8());
         true
@@ -74,7 +74,7 @@ impl<'t> Reader<'t> {
                 "expected a key in double quotes or '}'",
             ));
         }
-        self.repairs.note(repair::BARE_KEY);
+        self.repairs.note(Repair::UnquotedKey);
         Ok(key.to_owned())
     }
 
@@ -102,7 +102,7 @@ impl<'t> Reader<'t> {
     fn colon(&mut self) -> Result<(), ParseFault> {
         let at = self.cursor.at();
         if self.cursor.eat("=>") || self.cursor.eat("=") {
-            self.repairs.note(repair::COLON);
+            self.repairs.note(Repair::Colon);
         } else if self.cursor.is_at_end() {
             return Err(ParseFault::cut(at));
         } else if self
@@ -112,7 +112,7 @@ impl<'t> Reader<'t> {
             && self.words == Words::Elements
             && quote::begins_value(self.cursor)
         {
-            self.repairs.note(repair::COLON);
+            self.repairs.note(Repair::Colon);
         } else if !self.cursor.eat(":") {
             return Err(ParseFault::new(at, "expected ':' after a key"));
         }

@@ -736,7 +736,10 @@ fn what_a_text_lacks_at_its_end_is_known() {
 
 #[test]
 fn repairs_and_faults_are_told_to_people() {
-    let repairs = |text: &str| read(text).unwrap().repairs;
+    let repairs = |text: &str| -> Vec<String> {
+        let repairs = read(text).unwrap().repairs;
+        repairs.iter().map(ToString::to_string).collect()
+    };
     assert_eq!(
         repairs("So:\n```json\n{'a': 'x', 'b': 'y',}\n```"),
         [

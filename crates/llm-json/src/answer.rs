@@ -20,7 +20,7 @@ mod completion;
 mod cursor;
 mod key;
 mod quote;
-pub(super) mod reasoning;
+pub(crate) mod reasoning;
 mod repair;
 mod scalar;
 mod scan_result;
@@ -30,15 +30,15 @@ mod tests;
 mod tolerant_parser;
 mod unquoted_text;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use serde_json::Value;
 
-use crate::types::StrictJson;
+use crate::strict_json::StrictJson;
 pub use completion::Completion;
 use cursor::position;
+pub use repair::Repair;
 use repair::Repairs;
 use scan_result::{Candidate, Found};
 use tolerant_parser::{ParseFault, UnclosedPolicy};
@@ -49,7 +49,7 @@ pub struct Answer {
     /// The value; not necessarily an accepted one: if no candidate was, it is the largest.
     pub value: Value,
     /// Short sentences for people, each kind once, in the order of the text. Empty for strict JSON.
-    pub repairs: Vec<Cow<'static, str>>,
+    pub repairs: Vec<Repair>,
 }
 
 /// The text holds no JSON value that can be read without guessing.
@@ -156,7 +156,7 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     }
     if let Some(value) = unescaped(text) {
         let mut repairs = Repairs::default();
-        repairs.note(repair::ESCAPED);
+        repairs.note(Repair::EscapedDocument);
         let whole = Candidate {
             value,
             span: 0..text.len(),
@@ -233,10 +233,6 @@ pub fn quoted(text: &str) -> Option<String> {
         .then(|| tolerant_parser::read_string(text))
         .flatten()
 }
-
-/// The sentences that say that an object was closed, and that the end of a text was made up.
-pub const CLOSED: &str = repair::CLOSED;
-pub const ENDED: &str = repair::ENDED;
 
 /// The values found in a text, in its order.
 pub struct Candidates<'t> {
@@ -380,7 +376,7 @@ impl Candidates<'_> {
             repairs.extend(candidate.repairs);
             values.push(candidate.value);
         }
-        repairs.note(repair::SEQUENCE);
+        repairs.note(Repair::Sequence);
         let whole = Candidate {
             value: Value::Array(values),
             span: first..last,
@@ -405,10 +401,10 @@ impl Candidates<'_> {
             };
         }
         if self.reasoning {
-            repairs.note(repair::REASONING);
+            repairs.note(Repair::Reasoning);
         }
         if self.list.len() > 1 {
-            repairs.note(repair::SEVERAL);
+            repairs.note(Repair::SeveralValues);
         }
         finish(self.text, self.list.swap_remove(place), repairs)
     }
@@ -434,7 +430,7 @@ fn is_separator(gap: &str) -> bool {
 ///
 /// # Errors
 /// As [`parse`].
-#[cfg(any(test, fuzzing, doc))]
+#[cfg(any(test, feature = "counted"))]
 pub fn parse_counted(
     text: &str,
     accepts: impl Fn(&Value) -> bool,
@@ -454,16 +450,16 @@ fn finish(text: &str, candidate: Candidate, mut repairs: Repairs) -> Answer {
         .iter()
         .any(|part| part.lines().any(|line| !is_blank(line) && !is_fence(line)))
     {
-        repairs.note(repair::AROUND);
+        repairs.note(Repair::SurroundingText);
     } else if around.iter().any(|part| !is_blank(part)) {
-        repairs.note(repair::FENCE);
+        repairs.note(Repair::CodeFence);
     } else if text.starts_with('\u{feff}') {
-        repairs.note(repair::BYTE_ORDER_MARK);
+        repairs.note(Repair::ByteOrderMark);
     } else if !around
         .iter()
         .all(|part| part.trim_matches([' ', '\t', '\r', '\n']).is_empty())
     {
-        repairs.note(repair::ODD_SPACE);
+        repairs.note(Repair::UnusualSpace);
     }
     repairs.extend(candidate.repairs);
     Answer {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::cursor::{Cursor, is_space};
 use super::quote::{self, QuoteContext};
-use super::repair;
+use super::repair::Repair;
 use super::tolerant_parser::{MAX_DEPTH, ParseFault, Reader, TOO_DEEP, Words};
 
 impl Reader<'_> {
@@ -18,7 +18,7 @@ impl Reader<'_> {
             && !members.is_empty()
             && let Some(next) = next_member(ahead)
         {
-            self.repairs.note(repair::EARLY_BRACE);
+            self.repairs.note(Repair::EarlyBrace);
             self.is_reopened = true;
             self.cursor = next;
             return false;
@@ -41,7 +41,7 @@ impl Reader<'_> {
             && ahead.peek() == Some(around)
             && !self.repairs.has_duplicate();
         if is_open {
-            self.repairs.note(repair::NO_BRACKET);
+            self.repairs.note(Repair::MissingBracket);
             self.cursor = ahead;
         }
         is_open
@@ -58,7 +58,7 @@ impl Reader<'_> {
         if self.depth == MAX_DEPTH {
             return Err(ParseFault::new(self.cursor.at(), TOO_DEEP));
         }
-        self.repairs.note(repair::NO_BRACKET);
+        self.repairs.note(Repair::MissingBracket);
         self.was_json = true;
         let around = self.open;
         // As if within an object, so that no other bracket closes it.
@@ -74,7 +74,7 @@ impl Reader<'_> {
     pub(super) fn is_left_open(&self) -> bool {
         let rest = self.cursor.rest().trim_start_matches(is_space);
         let ends = rest.is_empty() || rest.starts_with("```") || rest.starts_with("~~~");
-        ends && self.depth == self.in_objects && !self.repairs.has(repair::INNER_QUOTE)
+        ends && self.depth == self.in_objects && !self.repairs.has(&Repair::InnerQuote)
     }
 
     /// `{"a": "one line }`: the string that begins at `start` runs to the end of the text, over white space and as many braces as are
@@ -99,7 +99,7 @@ impl Reader<'_> {
             });
         (place == QuoteContext::Member && self.depth == self.in_objects && is_closed && is_plain)
             .then(|| {
-                self.repairs.note(repair::NO_QUOTE);
+                self.repairs.note(Repair::MissingQuote);
                 self.was_json = true;
                 string.to_owned()
             })

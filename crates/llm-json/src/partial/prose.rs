@@ -1,6 +1,6 @@
 //! What comes before the value: words, fences, reasoning.
 
-use crate::schema::answer::reasoning::{self, ReasoningTag};
+use crate::answer::reasoning::{self, ReasoningTag};
 
 /// Longer than any mark of reasoning, in bytes.
 const MAX_MARK: usize = 16;

@@ -4,7 +4,7 @@ use serde_json::{Number, Value};
 
 use super::cursor::Cursor;
 use super::quote::{self, QuoteContext};
-use super::repair;
+use super::repair::Repair;
 use super::tolerant_parser::{ParseFault, Reader, Words};
 
 pub(super) const LITERALS: [&str; 3] = ["true", "false", "null"];
@@ -13,7 +13,7 @@ pub(super) const LITERALS: [&str; 3] = ["true", "false", "null"];
 enum Word {
     Known(Value),
     /// Known, but not as JSON writes it; with the repair.
-    Mended(Value, &'static str),
+    Mended(Value, Repair),
     /// A number that no `f64` holds.
     OutOfRange,
     Unknown,
@@ -79,7 +79,7 @@ impl Reader<'_> {
         self.cursor.eat(inside);
         let is_call = has_name && self.cursor.eat(")");
         is_call.then(|| {
-            self.repairs.note(repair::CALL);
+            self.repairs.note(Repair::FunctionCall);
             value
         })
     }
@@ -144,10 +144,10 @@ fn classify(word: &str) -> Word {
         "true" => Word::Known(Value::Bool(true)),
         "false" => Word::Known(Value::Bool(false)),
         "null" => Word::Known(Value::Null),
-        "True" | "TRUE" => Word::Mended(Value::Bool(true), repair::LITERAL),
-        "False" | "FALSE" => Word::Mended(Value::Bool(false), repair::LITERAL),
+        "True" | "TRUE" => Word::Mended(Value::Bool(true), Repair::ForeignLiteral),
+        "False" | "FALSE" => Word::Mended(Value::Bool(false), Repair::ForeignLiteral),
         "None" | "Null" | "NULL" | "undefined" | "NaN" | "nan" => {
-            Word::Mended(Value::Null, repair::LITERAL)
+            Word::Mended(Value::Null, Repair::ForeignLiteral)
         }
         "Infinity" | "-Infinity" | "+Infinity" | "inf" | "-inf" => Word::OutOfRange,
         _ => number(word),
@@ -162,7 +162,7 @@ fn number(word: &str) -> Word {
         return Word::Unknown;
     };
     match serde_json::from_str::<Number>(&rewritten) {
-        Ok(number) => Word::Mended(Value::Number(number), repair::NUMBER),
+        Ok(number) => Word::Mended(Value::Number(number), Repair::Number),
         // The rewritten form is well-formed.
         Err(_) => Word::OutOfRange,
     }

@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::quote::{self, QuoteContext, QuoteRole};
-use super::repair;
+use super::repair::Repair;
 use super::tolerant_parser::{ParseFault, Reader};
 
 impl Reader<'_> {
@@ -11,7 +11,7 @@ impl Reader<'_> {
         let opened = self.cursor.at();
         for triple in ["\"\"\"", "'''"] {
             if place != QuoteContext::Key && self.cursor.eat(triple) {
-                self.repairs.note(repair::TRIPLE_QUOTES);
+                self.repairs.note(Repair::TripleQuotes);
                 let string = self.triple_quoted(opened, triple);
                 return string
                     .map(block)
@@ -31,9 +31,9 @@ impl Reader<'_> {
         };
         match mark {
             '"' => {}
-            '\'' => self.repairs.note(repair::SINGLE_QUOTES),
-            '`' => self.repairs.note(repair::BACKTICKS),
-            _ => self.repairs.note(repair::TYPOGRAPHIC_QUOTES),
+            '\'' => self.repairs.note(Repair::SingleQuotes),
+            '`' => self.repairs.note(Repair::Backticks),
+            _ => self.repairs.note(Repair::TypographicQuotes),
         }
         self.quoted(opened, quote::closers(mark), place)
             .map_err(|fault| fault.of_what_began_at(opened))
@@ -55,7 +55,7 @@ impl Reader<'_> {
                 && quote::begins_member_for_certain(self.cursor)
             {
                 // "New York, "zip": "…": the closing quote is missing, and the comma is the one between the members.
-                self.repairs.note(repair::NO_QUOTE);
+                self.repairs.note(Repair::MissingQuote);
                 self.was_json = true;
                 string.truncate(string.trim_end().len() - 1);
                 return if in_quotation {
@@ -79,7 +79,7 @@ impl Reader<'_> {
                 QuoteRole::Opens
                     if place == QuoteContext::Element && ends_line_with_comma(&string) =>
                 {
-                    self.repairs.note(repair::NO_QUOTE);
+                    self.repairs.note(Repair::MissingQuote);
                     self.was_json = true;
                     string.truncate(string.trim_end().len() - 1);
                     return Ok(string);
@@ -89,7 +89,7 @@ impl Reader<'_> {
                 QuoteRole::Text => {}
             }
             had_quotation = true;
-            self.repairs.note(repair::INNER_QUOTE);
+            self.repairs.note(Repair::InnerQuote);
             string.extend(self.cursor.bump());
         }
         if !had_quotation && let Some(string) = self.string_before_braces(start, place) {
@@ -147,7 +147,7 @@ impl Reader<'_> {
         let mut next = behind.window(quote::LOOKAHEAD);
         next.skip_while(char::is_whitespace);
         matches!(next.peek(), Some(',' | '}')).then(|| {
-            self.repairs.note(repair::FENCED);
+            self.repairs.note(Repair::CodeBlockString);
             self.was_json = true;
             self.cursor = behind;
             block(text)
@@ -179,7 +179,7 @@ impl Reader<'_> {
             .is_some_and(|inner| !ends(start + inner + 1))
             && !block.contains('\\');
         (is_block && ends(ahead.at())).then(|| {
-            self.repairs.note(repair::INNER_QUOTE);
+            self.repairs.note(Repair::InnerQuote);
             self.was_json = true;
             self.cursor = ahead;
             block.to_owned()
@@ -204,7 +204,7 @@ impl Reader<'_> {
         }
         let is_usual = is_single && mark == '"'
             || place == QuoteContext::Key
-            || self.repairs.has(repair::DOUBLED);
+            || self.repairs.has(&Repair::DoubledQuotes);
         let is_end = if is_single {
             !ahead.is_at_end() && quote::ends_string(ahead, place, false)
         } else {
@@ -213,7 +213,7 @@ impl Reader<'_> {
             matches!(behind.peek(), Some(',' | '}' | ']' | ':'))
         };
         (is_text && is_usual && is_end).then(|| {
-            self.repairs.note(repair::DOUBLED);
+            self.repairs.note(Repair::DoubledQuotes);
             self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
             text.to_owned()
         })
@@ -230,7 +230,7 @@ impl Reader<'_> {
                 None => return Ok(false),
                 Some('\\') => self.escape(string)?,
                 Some(c) if c < ' ' => {
-                    self.repairs.note(repair::CONTROL);
+                    self.repairs.note(Repair::ControlCharacter);
                     string.extend(self.cursor.bump());
                 }
                 Some(_) => return Ok(true),
@@ -253,12 +253,12 @@ impl Reader<'_> {
             't' => '\t',
             'u' => return self.unicode_escape(string),
             _ if quote::is_quote(c) => {
-                self.repairs.note(repair::ESCAPE);
+                self.repairs.note(Repair::InvalidEscape);
                 c
             }
             // A pattern (`\d+`) or a path (`C:\dir`): the backslash is meant.
             _ => {
-                self.repairs.note(repair::ESCAPE);
+                self.repairs.note(Repair::InvalidEscape);
                 string.push('\\');
                 return Ok(());
             }
@@ -278,7 +278,7 @@ impl Reader<'_> {
             {
                 return Err(ParseFault::cut(at));
             }
-            self.repairs.note(repair::ESCAPE);
+            self.repairs.note(Repair::InvalidEscape);
             string.push_str("\\u");
             return Ok(());
         };
@@ -293,7 +293,7 @@ impl Reader<'_> {
             }
         }
         string.push(char::from_u32(code).unwrap_or_else(|| {
-            self.repairs.note(repair::SURROGATE);
+            self.repairs.note(Repair::LoneSurrogate);
             char::REPLACEMENT_CHARACTER
         }));
         Ok(())

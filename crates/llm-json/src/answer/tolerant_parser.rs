@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::completion::{Completion, IncompleteToken};
 use super::cursor::{Cursor, is_elision, is_space};
 use super::quote::{self, QuoteContext};
-use super::repair::{self, Repairs};
+use super::repair::{Repair, Repairs};
 
 /// Levels of nesting, as in `serde_json` (its recursion limit of 128 allows 127).
 pub const MAX_DEPTH: usize = 127;
@@ -211,7 +211,7 @@ impl<'t> Reader<'t> {
                 Err(ParseFault::new(at, TOO_DEEP))
             }
             Some('{') if self.words == Words::Elements && quote::begins_set(self.cursor) => {
-                self.repairs.note(repair::SET);
+                self.repairs.note(Repair::Set);
                 self.nested(0, |reader| reader.array('}'))
             }
             Some('{') => self.nested(1, Self::object),
@@ -245,7 +245,7 @@ impl<'t> Reader<'t> {
                 return Ok(whole);
             }
             self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
-            self.repairs.note(repair::JOINED);
+            self.repairs.note(Repair::JoinedStrings);
             whole.push_str(&self.string(place)?);
         }
     }
@@ -287,7 +287,7 @@ impl<'t> Reader<'t> {
         self.cursor.bump();
         if self.in_objects == 0
             && matches!(items.as_slice(), [Value::String(_)])
-            && self.repairs.has(repair::BARE_TEXT)
+            && self.repairs.has(&Repair::UnquotedString)
         {
             return Err(ParseFault::new(opened, "expected a JSON value"));
         }
@@ -322,7 +322,7 @@ impl<'t> Reader<'t> {
                 });
             }
             let value = if matches!(self.cursor.peek(), Some(',' | '}')) {
-                self.repairs.note(repair::NO_VALUE);
+                self.repairs.note(Repair::MissingValue);
                 Value::Null
             } else {
                 self.value(QuoteContext::Member)?
@@ -332,7 +332,7 @@ impl<'t> Reader<'t> {
             }
             let is_new = members.insert(key, value).is_none();
             if is_new && self.is_left_open() {
-                self.repairs.note(repair::CLOSED);
+                self.repairs.note(Repair::ClosedObject);
                 self.left_open += 1;
                 break;
             }
@@ -355,7 +355,7 @@ impl<'t> Reader<'t> {
         if self.cursor.eat(",") {
             self.trivia()?;
             if self.cursor.peek() == Some(close) {
-                self.repairs.note(repair::TRAILING_COMMA);
+                self.repairs.note(Repair::TrailingComma);
             }
             return Ok(());
         }
@@ -364,11 +364,11 @@ impl<'t> Reader<'t> {
             Some(c) if c == close => Ok(()),
             // The object's key and its colon, which must follow, decide.
             Some(c) if close == '}' && (quote::is_quote(c) || quote::is_bare_key(c)) => {
-                self.repairs.note(repair::MISSING_COMMA);
+                self.repairs.note(Repair::MissingComma);
                 Ok(())
             }
             Some(_) if close == ']' && lost_its_quote(before, self.cursor) => {
-                self.repairs.note(repair::MISSING_COMMA);
+                self.repairs.note(Repair::MissingComma);
                 Ok(())
             }
             Some(_)
@@ -376,7 +376,7 @@ impl<'t> Reader<'t> {
                     && quote::begins_value(self.cursor)
                     && !is_digit_group(before, self.cursor) =>
             {
-                self.repairs.note(repair::MISSING_COMMA);
+                self.repairs.note(Repair::MissingComma);
                 Ok(())
             }
             Some(_) if close == '}' => {
@@ -390,7 +390,7 @@ impl<'t> Reader<'t> {
     fn extra_commas(&mut self) -> Result<(), ParseFault> {
         self.trivia()?;
         while self.cursor.eat(",") {
-            self.repairs.note(repair::EXTRA_COMMA);
+            self.repairs.note(Repair::ExtraComma);
             self.trivia()?;
         }
         Ok(())
@@ -406,10 +406,10 @@ impl<'t> Reader<'t> {
             return Err(ParseFault::new(at, LEFT_OUT));
         }
         if trivia.comment {
-            self.repairs.note(repair::COMMENT);
+            self.repairs.note(Repair::Comment);
         }
         if trivia.odd_space {
-            self.repairs.note(repair::ODD_SPACE);
+            self.repairs.note(Repair::UnusualSpace);
         }
         Ok(())
     }

@@ -1,0 +1,15 @@
+//! JSON as language models write it: tolerant, partial and strict reading, with bounded depth and work.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`answer`] | the JSON value that a model's text means: prose, code fences, quotes, missing brackets, and what was repaired |
+//! | [`partial`] | the value so far while a text is still being written, for streaming |
+//! | [`strict_json`] | strict JSON in which every member is taken literally |
+//!
+//! The crate knows no schema: the caller passes a predicate that accepts a value.
+
+pub mod answer;
+pub mod partial;
+pub mod strict_json;
+
+pub use strict_json::StrictJson;
