@@ -180,14 +180,14 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
 /// A piece of a body that was made here.
 type Chunk = Bytes;
 
-/// What reads the bytes of a request, for the fuzzers.
-#[cfg(any(test, fuzzing, doc))]
-pub(crate) mod readers {
+/// Readers of the bytes of a request, public for the fuzz targets.
+pub mod readers {
     pub use super::json_body::parse;
     pub use super::ndjson_reader::NdjsonReader;
     pub use super::query::batch;
 
-    /// NDJSON that comes in these pieces.
+    /// Returns a reader of an NDJSON body that arrives in these pieces.
+    #[must_use]
     pub fn lines(pieces: &[Vec<u8>], max_line_bytes: usize) -> NdjsonReader {
         let pieces: Vec<_> = pieces
             .iter()

@@ -60,8 +60,8 @@ impl NdjsonReader {
         }
     }
 
-    /// The bytes that are held.
-    #[cfg(any(test, fuzzing, doc))]
+    /// Returns the number of bytes that are buffered, for tests of the bound.
+    #[must_use]
     pub fn held(&self) -> usize {
         self.buffer.len()
     }

@@ -87,9 +87,8 @@ impl Schema {
     }
 }
 
-/// As [`Schema::coerced`], with the visits that were made.
-#[cfg(any(test, fuzzing, doc))]
 impl Schema {
+    /// Coerces as [`Schema::coerced`], and returns the number of visits, for tests of the bound.
     #[must_use]
     pub fn coerced_counted(&self, value: &Value) -> (Option<Coerced>, usize) {
         let document = Document::new(&self.value, self.draft);

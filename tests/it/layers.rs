@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Layer of each module of the service. The same table stands in `src/lib.rs`. A new module has to be given its layer.
-const LAYERS: [(&str, u8); 13] = [
+const LAYERS: [(&str, u8); 12] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
-    ("fuzzing", 6),
     ("http", 5),
     ("jobs", 4),
     ("extraction", 3),
@@ -23,7 +22,7 @@ const LAYERS: [(&str, u8); 13] = [
 
 /// Libraries, and the modules that may use them.
 const OWNERS: [(&str, &[&str]); 11] = [
-    ("axum", &["http", "fuzzing"]),
+    ("axum", &["http"]),
     ("StatusCode", &["http", "net", "provider"]),
     ("reqwest", &["net"]),
     ("governor", &[]),

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use futures_util::Stream;
 
 use super::check_words;
-use crate::http::readers;
-use crate::types::{Code, Input, Item};
+use extractd::http::readers;
+use extractd::types::{Code, Input, Item};
 
 /// Reads the bytes as NDJSON, in pieces and at once: the first says how long a line may be, the second how the pieces are cut.
 pub fn lines(data: &[u8]) {

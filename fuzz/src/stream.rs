@@ -1,7 +1,7 @@
 //! What comes from a provider piece by piece: messages, and the value that is being written in them.
 
 use super::lines::{pieces, uneven};
-use crate::net::{Frames, Framing};
+use extractd::net::{Frames, Framing};
 use llm_json::partial::Partial;
 
 /// Reads the bytes as server-sent events and as lines, at once, byte by byte, and in the pieces that the first byte says; then as an

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{check_places, check_words, depth, plain};
-use crate::schema::Schema;
-use crate::types::Code;
+use extractd::schema::Schema;
+use extractd::types::Code;
 
 /// Compiles what is before the first NUL, and holds against it what is behind: both JSON, or as hostile as it likes.
 pub fn schema(data: &[u8]) {

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{check_places, check_words, plain};
-use crate::schema::Rules;
-use crate::types::{Code, Rule};
+use extractd::schema::Rules;
+use extractd::types::{Code, Rule};
 
 /// Compiles what is before the first NUL as one rule, and holds against it what is behind, where it is JSON.
 pub fn rules(data: &[u8]) {

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
-use crate::schema::Schema;
+use extractd::schema::Schema;
 
 /// Up to so many valid values.
 pub fn some(schema: &Schema, most: usize) -> Vec<Value> {

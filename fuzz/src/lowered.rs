@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::schema::compile;
 use super::{depth, plain};
-use crate::provider::dialects::{
+use extractd::provider::dialects::{
     ANTHROPIC_STRICT, ANTHROPIC_TOOLS, AZURE_STRICT, COMPATIBLE, GEMINI_JSON_SCHEMA, GEMINI_SCHEMA,
     LLAMA_CPP, OPENAI_LOOSE, OPENAI_STRICT,
 };
-use crate::schema::Schema;
-use crate::types::Dialect;
+use extractd::schema::Schema;
+use extractd::types::Dialect;
 
 /// The tables, each with the rules by which its provider is known to judge.
 const TABLES: [(&Dialect, rules::Rules); 9] = [

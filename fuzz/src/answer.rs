@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::{check_words, depth, plain};
-use crate::schema::Schema;
+use extractd::schema::Schema;
 use llm_json::answer::{Answer, NoJson, Repair, parse_counted};
 
 /// Bytes that may be read for each byte of an answer, looking ahead and reading again included.

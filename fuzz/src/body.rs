@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{check_places, plain};
-use crate::http::readers;
-use crate::types::{Batch, Code, Error, Item, JobRequest, Single, Spec, field_is_text};
+use extractd::http::readers;
+use extractd::types::{Batch, Code, Error, Item, JobRequest, Single, Spec, field_is_text};
 
 /// Reads the bytes as each body there is and as a query: what is wrong is told by its place, JSON is never said to be none, and a
 /// query means what the same body means.
