@@ -27,6 +27,7 @@ mod command;
 mod concurrency;
 mod config;
 mod disconnect;
+mod documents;
 mod errors;
 mod fair;
 mod fallback;
