@@ -388,22 +388,23 @@ fn bad_cursor() -> Error {
     Error::invalid("/after", "expected the `next` of the page before")
 }
 
-/// What a caller is told when the store fails.
+/// Converts an error of the store to the problem that a caller gets.
 fn unavailable(error: &StoreError) -> Error {
     match error {
         StoreError::Other(_) | StoreError::Corrupt(_) | StoreError::Newer { .. } => {
             tracing::error!(%error, "the store failed");
             Error::new(
                 Code::Internal,
-                "the store of jobs failed; the server's log knows more",
+                "the job store failed; the server's log has the reason",
             )
         }
-        StoreError::Full | StoreError::ReadOnly | StoreError::Locked | StoreError::Busy => {
-            Error::new(
-                Code::Overloaded,
-                format!("jobs cannot be recorded now: {error}"),
-            )
-            .retry_after(Duration::from_secs(10))
+        StoreError::Full
+        | StoreError::ReadOnly
+        | StoreError::Locked
+        | StoreError::Busy
+        | StoreError::Io(_) => {
+            let detail = format!("jobs cannot be recorded now: {error}");
+            Error::new(Code::Overloaded, detail).retry_after(Duration::from_secs(10))
         }
     }
 }

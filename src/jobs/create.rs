@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::job_spec::JobSpec;
-use super::store::{BeginOutcome, Digest, Idempotency, Job, JobKey, NewJob, Status};
+use super::store::{BeginOutcome, Digest, Idempotency, Job, JobKey, NewJob};
 use super::{Jobs, Shared, job_scheduler, now, unavailable};
 use crate::types::{Code, Error, Metadata, Webhook};
 use throttle::CallerId;
@@ -183,7 +183,7 @@ async fn replay<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin>(
     job: Job,
     mut inputs: Chunks<S>,
 ) -> Result<Created, Error> {
-    if job.status == Status::Hidden {
+    if !job.status.is_visible() {
         let detail = "the first request with this `Idempotency-Key` is still being received; wait for its answer, or try again in a moment";
         return Err(Error::new(Code::Conflict, detail).retry_after(Duration::from_secs(1)));
     }

@@ -10,26 +10,33 @@ use crate::types::{Metadata, Usage};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobKey(pub u32);
 
-/// How far a job is.
+/// Status of a job, as stored in the `status` column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Its inputs are still coming in, or it is being removed. Nobody sees it, and after a restart it is removed.
-    Hidden = 0,
+    /// Its inputs are being received. Invisible to callers, and removed after a restart.
+    Uploading = 0,
+    /// Created, and not started yet.
     Queued = 1,
+    /// Its items are being processed.
     Running = 2,
-    /// What is in flight ends, then it is cancelled.
+    /// Its items in flight end, then it is `Cancelled`.
     Cancelling = 3,
+    /// Every item has a result.
     Completed = 4,
-    /// A failed item ended it, as `on_error` said.
+    /// A failed item ended it, because `on_error` is `stop`.
     Stopped = 5,
+    /// It was cancelled.
     Cancelled = 6,
     /// It could not run at all.
     Failed = 7,
+    /// It is being removed. Invisible to callers, and its removal is continued after a restart.
+    Deleting = 8,
 }
 
 impl Status {
-    pub const ALL: [Self; 8] = [
-        Self::Hidden,
+    /// All statuses, by the number in the `status` column.
+    pub const ALL: [Self; 9] = [
+        Self::Uploading,
         Self::Queued,
         Self::Running,
         Self::Cancelling,
@@ -37,9 +44,16 @@ impl Status {
         Self::Stopped,
         Self::Cancelled,
         Self::Failed,
+        Self::Deleting,
     ];
 
-    /// Whether it has come to its end.
+    /// Returns true if callers can see the job.
+    #[must_use]
+    pub const fn is_visible(self) -> bool {
+        !matches!(self, Self::Uploading | Self::Deleting)
+    }
+
+    /// Returns true if the job has ended.
     #[must_use]
     pub const fn is_ended(self) -> bool {
         matches!(
@@ -182,24 +196,25 @@ pub struct Event {
     pub body: Vec<u8>,
 }
 
-/// Why a store cannot do something.
+/// Reason why a store operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {
-    /// There is no room on the disk. It is tried again.
+    /// The disk is full. Writes of running jobs are retried until there is room.
     Full,
-    /// It cannot be written to. It is tried again.
+    /// The file cannot be written to. Writes of running jobs are retried.
     ReadOnly,
-    /// Another process has it open.
+    /// Another process has the store open.
     Locked,
-    /// Something else is being done with it. It is tried again.
+    /// The file is locked at the moment. Writes of running jobs are retried.
     Busy,
-    /// It was made by a newer version of this program.
-    Newer {
-        found: i64,
-        known: i64,
-    },
-    /// The file is damaged, or none of ours.
+    /// The operating system reported an I/O error that is not a full disk, such as a failed fsync. What is on the disk is
+    /// unknown, so nothing is retried, and nothing is written until a restart.
+    Io(String),
+    /// A newer version of this program created the file.
+    Newer { found: i64, known: i64 },
+    /// The file is damaged, or was not created by extractd.
     Corrupt(String),
+    /// Any other error.
     Other(String),
 }
 
@@ -207,23 +222,27 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("the disk is full; make room on it"),
-            Self::ReadOnly => {
-                f.write_str("the store's file cannot be written to; give it back its rights")
-            }
+            Self::ReadOnly => f.write_str(
+                "the store's file cannot be written to; check its owner, its permissions and the mount",
+            ),
+            Self::Io(why) => write!(
+                f,
+                "the store stopped after an I/O error ({why}); check the disk, then restart the server"
+            ),
             Self::Locked => f.write_str(
                 "another process has the store open; stop it, or use another `data_dir`",
             ),
-            Self::Busy => f.write_str("the store is busy; trying again"),
+            Self::Busy => f.write_str("the store is locked at the moment; the write is retried"),
             Self::Newer { found, known } => {
                 write!(
                     f,
-                    "the store was made by a newer extractd (its layout is {found}, this one knows {known}); use that one, or another `data_dir`"
+                    "the store was created by a newer extractd (layout {found}, this version knows {known}); use that version, or another `data_dir`"
                 )
             }
             Self::Corrupt(why) => {
                 write!(
                     f,
-                    "the store's file is damaged or none of extractd's ({why}); restore it from a backup, or move it away to begin anew"
+                    "the store's file is damaged or was not created by extractd ({why}); restore a backup, or move the file away to start empty"
                 )
             }
             Self::Other(why) => write!(f, "the store failed: {why}"),

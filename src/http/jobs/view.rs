@@ -30,7 +30,8 @@ pub enum JobStatus {
 impl From<Status> for JobStatus {
     fn from(status: Status) -> Self {
         match status {
-            Status::Hidden | Status::Queued => Self::Queued,
+            // A deleted job is never shown.
+            Status::Uploading | Status::Queued | Status::Deleting => Self::Queued,
             Status::Running => Self::Running,
             Status::Cancelling => Self::Cancelling,
             Status::Completed => Self::Completed,

@@ -46,7 +46,7 @@ pub fn create_uploading(connection: &Connection, job: &NewJob) -> rusqlite::Resu
             job.id,
             job.caller,
             metadata,
-            Status::Hidden as i64,
+            Status::Uploading as i64,
             job.created_at,
             job.idempotency.as_ref().map(|idempotency| &idempotency.key),
             job.idempotency.as_ref().map(|idempotency| idempotency.until),
@@ -85,7 +85,8 @@ pub fn finalize(
     queries::job_of(connection, job)
 }
 
-/// What the process before has left: if it died, what it had in hand is lost once more. The jobs that are to be removed.
+/// Recovers what the previous process left. If it died, the items that it had leased are counted as lost once more. Returns the
+/// jobs that are to be removed: interrupted uploads and unfinished deletions.
 pub fn recover(connection: &Connection) -> rusqlite::Result<Vec<JobKey>> {
     let (has_died, alone): (bool, Option<i64>) =
         connection.query_row("SELECT is_running, alone FROM process", [], |row| {
@@ -110,14 +111,15 @@ pub fn recover(connection: &Connection) -> rusqlite::Result<Vec<JobKey>> {
     }
     connection.execute("UPDATE jobs SET taken = 0 WHERE status < 4", [])?;
     connection.execute("UPDATE process SET is_running = 1, alone = NULL", [])?;
-    // Who sends the same again makes a new job.
+    // A client that repeats an interrupted upload creates a new job.
     connection.execute(
         "UPDATE jobs SET idempotency_key = NULL WHERE status = ?1",
-        [Status::Hidden as i64],
+        [Status::Uploading as i64],
     )?;
+    let invisible = [Status::Uploading as i64, Status::Deleting as i64];
     connection
-        .prepare("SELECT key FROM jobs WHERE status = ?1")?
-        .query_map([Status::Hidden as i64], |row| row.get(0).map(JobKey))?
+        .prepare("SELECT key FROM jobs WHERE status IN (?1, ?2)")?
+        .query_map(invisible, |row| row.get(0).map(JobKey))?
         .collect()
 }
 
@@ -129,7 +131,7 @@ pub fn soft_delete(connection: &Connection, job: JobKey) -> rusqlite::Result<boo
         "UPDATE jobs SET status = ?2, idempotency_key = NULL, expires_at = NULL WHERE key = ?1";
     connection
         .prepare_cached(sql)?
-        .execute(params![job.0, Status::Hidden as i64])?;
+        .execute(params![job.0, Status::Deleting as i64])?;
     Ok(true)
 }
 

@@ -79,7 +79,7 @@ pub fn any_job(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job
 }
 
 pub fn job(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
-    Ok(any_job(connection, id)?.filter(|job| job.status != Status::Hidden))
+    Ok(any_job(connection, id)?.filter(|job| job.status.is_visible()))
 }
 
 pub fn spec(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<String>> {
@@ -98,10 +98,16 @@ pub fn jobs(
     let before = before.map_or(u32::MAX, |before| before.0);
     connection
         .prepare_cached(&format!(
-            "{JOB} WHERE caller = ?1 AND key < ?2 AND status != ?3 ORDER BY key DESC LIMIT ?4"
+            "{JOB} WHERE caller = ?1 AND key < ?2 AND status NOT IN (?3, ?4) ORDER BY key DESC LIMIT ?5"
         ))?
         .query_map(
-            params![caller, before, Status::Hidden as i64, limit],
+            params![
+                caller,
+                before,
+                Status::Uploading as i64,
+                Status::Deleting as i64,
+                limit
+            ],
             as_job,
         )?
         .collect()

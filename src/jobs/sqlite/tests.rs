@@ -583,3 +583,68 @@ async fn many_results_at_once_are_recorded_each_once() {
     items.sort_unstable();
     assert!(items.into_iter().eq(0..ITEMS));
 }
+
+/// An error of SQLite with this extended code.
+fn sqlite_error(extended_code: i32) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(extended_code), None)
+}
+
+#[test]
+fn only_a_failed_write_is_a_full_disk() {
+    use rusqlite::ffi;
+    for full in [
+        ffi::SQLITE_FULL,
+        ffi::SQLITE_IOERR_WRITE,
+        ffi::SQLITE_IOERR_SHMSIZE,
+    ] {
+        assert_eq!(
+            migrations::store_error(&sqlite_error(full)),
+            StoreError::Full,
+            "{full}"
+        );
+    }
+    let others = [
+        ffi::SQLITE_IOERR_FSYNC,
+        ffi::SQLITE_IOERR_DIR_FSYNC,
+        ffi::SQLITE_IOERR_READ,
+        ffi::SQLITE_IOERR_SHORT_READ,
+        ffi::SQLITE_IOERR_TRUNCATE,
+    ];
+    for other in others {
+        let error = migrations::store_error(&sqlite_error(other));
+        assert!(matches!(error, StoreError::Io(_)), "{other}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_fsync_stops_the_store_without_a_retry() {
+    let folder = Folder::new("fsync");
+    let store = folder.open();
+    let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let failing = store.write(RetryPolicy::Endless, move |_| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_FSYNC))
+    });
+    assert!(matches!(failing.await, Err(StoreError::Io(_))));
+    assert!(matches!(store.not_ready_reason(), Some(StoreError::Io(_))));
+    // Later writes fail at once, also those that are retried while the disk is full.
+    let later = store.write(RetryPolicy::Endless, |_| Ok(()));
+    assert!(matches!(later.await, Err(StoreError::Io(_))));
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_layout_is_migrated_and_its_hidden_jobs_are_removed() {
+    let folder = Folder::new("first-layout");
+    let key = {
+        let store = folder.open();
+        begun(&store, new_job("job_1")).await.unwrap()
+    };
+    Connection::open(folder.file())
+        .unwrap()
+        .execute_batch("PRAGMA user_version = 1")
+        .unwrap();
+    let store = folder.open();
+    assert_eq!(store.orphaned(), [key]);
+}

@@ -1,4 +1,5 @@
-//! The one thread that writes: it takes what waits, does it in one transaction, and tells everybody once that is on the disk.
+//! The write thread: executes waiting writes in groups, one transaction each (group commit), and reports each write once it is
+//! on disk.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,37 +11,38 @@ use tokio::sync::{mpsc, oneshot};
 use super::migrations::store_error;
 use crate::jobs::store::StoreError;
 
-/// Writes that go into one transaction at most, so that the first does not wait for ever.
+/// Maximum number of writes in one transaction, which bounds the wait of the first.
 const MAX_GROUP: usize = 1024;
-/// Writes that may wait.
+/// Maximum number of waiting writes.
 const MAX_WAITING: usize = 4096;
-/// The file is its own from the first statement on: one that reads first could find that another has written meanwhile.
+/// Transactions lock the file from their first statement: one that reads first could find that another has written meanwhile.
 const IMMEDIATE: TransactionBehavior = TransactionBehavior::Immediate;
-/// How long it waits before it tries again what the disk refused.
+/// Pause before a retry of writes that the disk refused.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What a write does when the disk refuses it.
+/// Behaviour of a write while the disk refuses writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryPolicy {
-    /// It fails: whoever waits for it can do without.
+    /// The write fails.
     None,
-    /// It is tried again until it is done.
+    /// The write is retried until it succeeds.
     Endless,
 }
 
-/// What is done within the transaction; what is left to do once it is committed, or has failed.
+/// Statements of a write, executed within the transaction; executed again if the commit failed.
 type Work = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
+/// Receiver of a write's result, called after the commit or the failure.
 type WriteOutcome = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 struct WriteJob {
-    patience: RetryPolicy,
+    retry: RetryPolicy,
     work: Work,
-    told: WriteOutcome,
+    report: WriteOutcome,
 }
 
-/// The thread, from outside. It ends when this is dropped, after what was ordered before.
+/// Handle of the write thread. The thread ends when the handle is dropped, after the writes that were submitted before.
 pub struct Writer {
-    orders: mpsc::Sender<WriteJob>,
+    writes: mpsc::Sender<WriteJob>,
     trouble: Arc<Mutex<Option<StoreError>>>,
 }
 
@@ -54,7 +56,7 @@ impl fmt::Debug for Writer {
 
 impl Writer {
     pub fn start(connection: Connection) -> std::io::Result<Self> {
-        let (orders, waiting) = mpsc::channel(MAX_WAITING);
+        let (writes, waiting) = mpsc::channel(MAX_WAITING);
         let trouble = Arc::new(Mutex::new(None));
         let thread = Thread {
             connection,
@@ -64,10 +66,10 @@ impl Writer {
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || thread.run())?;
-        Ok(Self { orders, trouble })
+        Ok(Self { writes, trouble })
     }
 
-    /// Why nothing can be written now.
+    /// Returns why nothing can be written now, or `None` if writes succeed.
     pub fn trouble(&self) -> Option<StoreError> {
         self.trouble
             .lock()
@@ -75,13 +77,16 @@ impl Writer {
             .clone()
     }
 
-    /// Does this in a transaction. It may be done more than once, where an earlier transaction could not be committed.
+    /// Executes `work` in a transaction. It is executed again if an earlier transaction could not be committed.
+    ///
+    /// # Errors
+    /// When the write failed, or the store has stopped.
     pub async fn run<T: Send + 'static>(
         &self,
-        patience: RetryPolicy,
+        retry: RetryPolicy,
         mut work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (sender, told) = oneshot::channel();
+        let (sender, reported) = oneshot::channel();
         let made = Arc::new(Mutex::new(None));
         let making = Arc::clone(&made);
         let work: Work = Box::new(move |connection| {
@@ -89,18 +94,18 @@ impl Writer {
             *making.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
             Ok(())
         });
-        // Whoever does not wait any longer is told nothing.
-        let told_to = Box::new(move |done| drop(sender.send(done)));
+        // The send fails if the caller no longer waits, which is fine.
+        let report = Box::new(move |done| drop(sender.send(done)));
         let stopped = || StoreError::Other("the store has stopped".to_owned());
-        self.orders
+        self.writes
             .send(WriteJob {
-                patience,
+                retry,
                 work,
-                told: told_to,
+                report,
             })
             .await
             .map_err(|_| stopped())?;
-        told.await.map_err(|_| stopped())??;
+        reported.await.map_err(|_| stopped())??;
         let made = made.lock().unwrap_or_else(PoisonError::into_inner).take();
         made.ok_or_else(stopped)
     }
@@ -120,15 +125,15 @@ impl Thread {
                 && !self.is_in_trouble()
                 && self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0
             {
-                // Nobody is left who could order anything.
+                // The handle was dropped.
                 return;
             }
             while group.len() < MAX_GROUP
-                && let Ok(order) = self.waiting.try_recv()
+                && let Ok(write) = self.waiting.try_recv()
             {
-                group.push(order);
+                group.push(write);
             }
-            // With nothing to write it still finds out when there is room again.
+            // An empty group probes whether there is room again.
             group = self.write(group);
             if self.is_in_trouble() {
                 if self.waiting.is_closed() {
@@ -146,44 +151,63 @@ impl Thread {
             .is_some()
     }
 
-    /// Writes a group; what is to be tried again.
+    /// Writes a group. Returns the writes to be retried.
     fn write(&mut self, mut group: Vec<WriteJob>) -> Vec<WriteJob> {
         let (failed, error) = match self.transaction(&mut group) {
             Ok(()) => {
-                self.tell(None);
-                for order in group {
-                    (order.told)(Ok(()));
+                self.set_trouble(None);
+                for write in group {
+                    (write.report)(Ok(()));
                 }
                 return Vec::new();
             }
             Err(failed) => failed,
         };
-        // One that is wrong by itself does not take the others along.
+        // A write that is invalid by itself does not fail the others of its group.
         if let Some(at) = failed.filter(|_| {
             !matches!(
                 error,
-                StoreError::Full | StoreError::ReadOnly | StoreError::Busy
+                StoreError::Full | StoreError::ReadOnly | StoreError::Busy | StoreError::Io(_)
             )
         }) {
-            let order = group.remove(at);
-            (order.told)(Err(error));
+            let write = group.remove(at);
+            (write.report)(Err(error));
             return if group.is_empty() {
                 group
             } else {
                 self.write(group)
             };
         }
-        self.tell(Some(error.clone()));
+        self.set_trouble(Some(error.clone()));
+        if let StoreError::Io(_) = error {
+            self.stop(group, &error);
+            return Vec::new();
+        }
         let (again, done): (Vec<_>, Vec<_>) = group
             .into_iter()
-            .partition(|order| order.patience == RetryPolicy::Endless);
-        for order in done {
-            (order.told)(Err(error.clone()));
+            .partition(|write| write.retry == RetryPolicy::Endless);
+        for write in done {
+            (write.report)(Err(error.clone()));
         }
         again
     }
 
-    /// `Err`: nothing was written; which order failed, if it was one, and why.
+    /// Fails these writes and all further ones: after an I/O error, what is on the disk is unknown.
+    fn stop(&mut self, mut group: Vec<WriteJob>, error: &StoreError) {
+        loop {
+            for write in group.drain(..) {
+                (write.report)(Err(error.clone()));
+            }
+            if self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Executes a group in one transaction.
+    ///
+    /// # Errors
+    /// Nothing was written: the index of the write that failed, if it was one, and the reason.
     fn transaction(&mut self, group: &mut [WriteJob]) -> Result<(), (Option<usize>, StoreError)> {
         let transaction = self
             .connection
@@ -192,23 +216,23 @@ impl Thread {
         if group.is_empty() {
             super::commands::probe(&transaction).map_err(|error| (None, store_error(&error)))?;
         }
-        for (at, order) in group.iter_mut().enumerate() {
-            (order.work)(&transaction).map_err(|error| (Some(at), store_error(&error)))?;
+        for (at, write) in group.iter_mut().enumerate() {
+            (write.work)(&transaction).map_err(|error| (Some(at), store_error(&error)))?;
         }
         transaction
             .commit()
             .map_err(|error| (None, store_error(&error)))
     }
 
-    fn tell(&self, trouble: Option<StoreError>) {
-        let mut told = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*told, &trouble) {
+    fn set_trouble(&self, trouble: Option<StoreError>) {
+        let mut current = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*current, &trouble) {
             (None, Some(error)) => {
-                tracing::error!(%error, "nothing can be recorded; the work of jobs waits, and goes on by itself");
+                tracing::error!(%error, "the job store cannot be written; jobs pause");
             }
-            (Some(_), None) => tracing::info!("recording again; the work of jobs goes on"),
+            (Some(_), None) => tracing::info!("the job store can be written again; jobs resume"),
             _ => {}
         }
-        *told = trouble;
+        *current = trouble;
     }
 }
