@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The layer of each module; the same table stands in `lib.rs`. A new module has to be given its layer.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 15] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
@@ -16,6 +16,7 @@ const LAYERS: [(&str, u8); 14] = [
     ("limits", 2),
     ("provider", 2),
     ("config", 1),
+    ("contract", 1),
     ("net", 1),
     ("telemetry", 1),
     ("types", 0),
