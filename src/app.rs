@@ -218,14 +218,7 @@ fn jobs(
         ended: lifecycle.ended.clone(),
         work: lifecycle.work.clone(),
     };
-    Jobs::start(
-        settings,
-        http::job_form(),
-        Arc::new(store),
-        extractor,
-        webhooks,
-        ends,
-    )
+    Jobs::start(settings, Arc::new(store), extractor, webhooks, ends)
 }
 
 /// Lets the work in flight finish within the grace, then tells what is left to end.

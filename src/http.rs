@@ -17,7 +17,6 @@ mod problem;
 mod query;
 mod request_body;
 mod response_stream;
-mod responses;
 mod schemas;
 mod stall_watchdog;
 mod streams;
@@ -37,7 +36,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use connection::serve;
-pub use jobs::form as job_form;
 pub use openapi::document;
 
 use crate::config;

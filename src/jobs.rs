@@ -16,6 +16,7 @@ mod job_scheduler;
 mod job_spec;
 mod load_job;
 mod progress;
+mod rendering;
 pub mod signed_link;
 mod sqlite;
 pub mod store;
@@ -39,7 +40,7 @@ pub use sqlite::Sqlite;
 use crate::extraction::Extractor;
 use crate::net::Client;
 use crate::telemetry::JobMeters;
-use crate::types::{Code, Error, Outcome};
+use crate::types::{Code, Error};
 use progress::JobProgress;
 use store::{Event, ItemStatus, Job, JobKey, Millis, ResultOrder, Store, StoreError};
 use throttle::CallerId;
@@ -51,19 +52,6 @@ pub struct Config {
     pub retention: Duration,
     /// Jobs of one caller that run at a time; the others wait for one of them to end.
     pub max_running_per_caller: usize,
-}
-
-/// The form in which callers are told, which the layer above knows. All of it is JSON.
-#[derive(Debug, Clone, Copy)]
-pub struct Renderers {
-    /// An item's result; the text is the id of the request that made the job.
-    pub result: fn(&Outcome, &str) -> Vec<u8>,
-    /// The last event of a job that has ended.
-    pub done: fn(&Job) -> Vec<u8>,
-    /// Why a job could not run; the text is as above.
-    pub problem: fn(&Error, &str) -> Vec<u8>,
-    /// What a webhook is told when a job has ended.
-    pub webhook: fn(&Job) -> Vec<u8>,
 }
 
 /// What ends the work, from the outside in.
@@ -84,7 +72,6 @@ pub struct Jobs(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    form: Renderers,
     store: Arc<dyn Store>,
     extractor: Arc<Extractor>,
     ends: Shutdown,
@@ -101,7 +88,6 @@ impl Jobs {
     #[must_use]
     pub fn start(
         config: Config,
-        form: Renderers,
         store: Arc<dyn Store>,
         extractor: Arc<Extractor>,
         webhooks: Client,
@@ -110,7 +96,6 @@ impl Jobs {
         let (orders, taken) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             config,
-            form,
             store,
             extractor,
             ends,

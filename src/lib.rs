@@ -16,6 +16,7 @@
 //! | 1 | [`config`] | file, environment and flags to parsed types |
 //! | 1 | [`net`] | the HTTP client |
 //! | 1 | [`telemetry`] | logs and metrics, and every name in them |
+//! | 1 | [`contract`] | JSON bodies of the API: results, problems, job endings |
 //! | 0 | [`types`] | the contract's own types |
 //!
 //! # The way of a request
@@ -27,6 +28,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod contract;
 pub mod extraction;
 pub mod http;
 pub mod jobs;

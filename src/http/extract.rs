@@ -11,11 +11,11 @@ use bytes::BytesMut;
 
 use super::content_negotiation::{self, RequestFormat, ResponseFormat};
 use super::guard::{self, RequestId};
-use super::problem::{ApiError, Problem};
+use super::problem::ApiError;
 use super::response_stream::{Reply, ResponseContext, StreamResources, shutting_down};
-use super::responses::{ItemResult, write};
 use super::streams::SingleSse;
 use super::{Shared, State, json_body, request_body};
+use crate::contract::{ItemResult, Problem, append_json};
 use crate::extraction::{BLANK, PreparedRequest, RequestClass, is_blank, run, single};
 use crate::types::{Code, Error, Input, Item, ItemOutcome, OnError, Outcome, Single};
 use throttle::{Admission, CallerId};
@@ -122,7 +122,7 @@ fn reply(mut outcome: Outcome, about: &ResponseContext) -> Response {
         ending => {
             outcome.ending = ending;
             let mut json = BytesMut::with_capacity(512);
-            write(&mut json, &ItemResult::of_single(&outcome, about));
+            append_json(&mut json, &about.single_result(&outcome));
             ([(CONTENT_TYPE, "application/json")], json.freeze()).into_response()
         }
     };

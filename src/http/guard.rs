@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq;
 use super::Shared;
 use super::jobs::{self, SignedLink};
 use super::problem::{self, ApiError};
+use crate::contract::millis;
 use crate::telemetry;
 use crate::types::{Code, Error, Timing};
 use throttle::{CallerId, QuotaStatus};
@@ -168,15 +169,6 @@ fn server_timing(timing: Option<Timing>, elapsed: Duration) -> HeaderValue {
         None => format!("total;dur={}", millis(elapsed)),
     };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// Milliseconds, to the microsecond.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "microseconds of centuries fit into 53 bits"
-)]
-pub fn millis(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
 }
 
 /// Gives a failure its body.

@@ -13,13 +13,14 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
-pub use view::{JobList, JobView, form};
+pub use view::{JobList, JobView};
 
 use super::guard::{self, RequestId, no_query};
-use super::problem::{ApiError, Problem};
+use super::problem::ApiError;
 use super::query::PageQuery;
 use super::response_stream::shutting_down;
 use super::{Shared, State};
+use crate::contract::Problem;
 use crate::jobs::signed_link;
 use crate::jobs::store::Job;
 use crate::types::{Code, Error};

@@ -2,9 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::problem::Problem;
 use super::response_stream::{Encoder, ResponseContext};
-use super::responses::{BatchStatus, ItemResult, Summary, write};
+use crate::contract::{BatchStatus, ItemResult, Problem, Summary, append_json};
 use crate::types::{Error, Outcome};
 
 /// One JSON object at the end; white space before it while it takes long.
@@ -29,7 +28,7 @@ impl JsonArrayWriter {
 impl Encoder for JsonArrayWriter {
     fn outcome(&mut self, about: &ResponseContext, outcome: &Outcome, _: &mut BytesMut) {
         let mut json = BytesMut::new();
-        write(&mut json, &ItemResult::of_batch(outcome, &about.request_id));
+        append_json(&mut json, &ItemResult::of_batch(outcome, &about.request_id));
         self.bytes += json.len();
         if self.results.len() <= outcome.index {
             self.results.resize_with(outcome.index + 1, Box::default);
@@ -52,9 +51,9 @@ impl Encoder for JsonArrayWriter {
     ) {
         out.reserve(self.bytes + self.results.len() + 512);
         out.put_slice(b"{\"id\":");
-        write(out, &about.id);
+        append_json(out, &about.id);
         out.put_slice(b",\"status\":");
-        write(out, &status);
+        append_json(out, &status);
         out.put_slice(b",\"results\":[");
         for (index, result) in std::mem::take(&mut self.results).iter().enumerate() {
             if index > 0 {
@@ -63,17 +62,17 @@ impl Encoder for JsonArrayWriter {
             out.put_slice(result);
         }
         out.put_slice(b"],\"summary\":");
-        write(out, &summary);
+        append_json(out, &summary);
         if let Some(metadata) = &about.metadata {
             out.put_slice(b",\"metadata\":");
-            write(out, metadata);
+            append_json(out, metadata);
         }
         out.put_u8(b'}');
     }
 
     fn fail(&mut self, about: &ResponseContext, error: &Error, out: &mut BytesMut) {
         self.results = Vec::new();
-        write(out, &Problem::new(error, &about.request_id));
+        append_json(out, &Problem::new(error, &about.request_id));
     }
 
     fn held(&self) -> Option<(usize, usize)> {

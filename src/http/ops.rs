@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::State;
-use super::guard::{millis, no_query};
-use super::problem::{ApiError, Problem};
+use super::guard::no_query;
+use super::problem::ApiError;
+use crate::contract::{Problem, millis};
 use crate::extraction::ModelEndpoint;
 use crate::telemetry;
 use crate::types::{Mode, Usd};

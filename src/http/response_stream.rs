@@ -13,9 +13,9 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::responses::{BatchStatus, Progress, Summary};
+use super::Chunk;
 use super::stall_watchdog::StallWatchdog;
-use super::{Chunk, guard};
+use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
 use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream};
 use crate::types::{Code, Counts, Error, Metadata, Outcome};
 
@@ -57,6 +57,13 @@ pub struct ResponseContext {
     pub id: String,
     pub request_id: Arc<str>,
     pub metadata: Option<Metadata>,
+}
+
+impl ResponseContext {
+    /// Returns the result of a single extraction under this response's ID.
+    pub fn single_result<'a>(&'a self, outcome: &'a Outcome) -> ItemResult<'a> {
+        ItemResult::of_single(outcome, &self.id, &self.request_id, self.metadata.as_ref())
+    }
 }
 
 /// After so long without a byte something is sent, so that proxies keep the connection.
@@ -221,7 +228,7 @@ impl<S: Inputs, K: Encoder> Reply<S, K> {
         let summary = Summary::new(self.tally, self.started.elapsed());
         self.sink.end(&self.about, status, summary, out);
         self.ended = true;
-        tracing::debug!(id = %self.about.id, ended = self.tally.ended(), elapsed_ms = guard::millis(self.started.elapsed()), "batch done");
+        tracing::debug!(id = %self.about.id, ended = self.tally.ended(), elapsed_ms = millis(self.started.elapsed()), "batch done");
     }
 
     fn fail(&mut self, error: &Error, out: &mut BytesMut) {

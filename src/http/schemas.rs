@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::content_negotiation::{self, RequestFormat};
 use super::guard::no_query;
-use super::problem::{ApiError, Problem};
+use super::problem::ApiError;
 use super::query::PageQuery;
 use super::{State, request_body};
+use crate::contract::Problem;
 use crate::schema::Source;
 use crate::types::{Code, Error};
 use throttle::CallerId;

@@ -3,11 +3,10 @@
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
-use super::problem::Problem;
 use super::response_stream::{Encoder, ResponseContext};
-use super::responses::{
-    BatchStatus, Done, ItemResult, LastLine, ListItem, Partial, Progress, SingleDone, Summary,
-    write,
+use crate::contract::{
+    BatchStatus, ItemResult, ListItem, NdjsonSummary, PartialResult, Problem, Progress, SingleDone,
+    SseDone, Summary, append_json,
 };
 use crate::extraction::PartialEvent;
 use crate::types::{Error, ItemOutcome, Outcome};
@@ -17,7 +16,7 @@ const RETRY: &[u8] = b"retry: 2000\n\n";
 
 /// Appends one event. JSON has no line breaks, so that its data is one line.
 pub fn event(out: &mut BytesMut, name: &str, id: Option<u64>, data: &impl Serialize) {
-    framed(out, name, id, |out| write(out, data));
+    framed(out, name, id, |out| append_json(out, data));
 }
 
 /// Appends one whose data is JSON already.
@@ -87,7 +86,7 @@ impl Encoder for SseEncoder {
             out,
             "done",
             None,
-            &Done {
+            &SseDone {
                 status,
                 summary,
                 metadata: about.metadata.as_ref(),
@@ -106,7 +105,7 @@ pub struct NdjsonEncoder;
 
 impl Encoder for NdjsonEncoder {
     fn outcome(&mut self, about: &ResponseContext, outcome: &Outcome, out: &mut BytesMut) {
-        write(out, &ItemResult::of_batch(outcome, &about.request_id));
+        append_json(out, &ItemResult::of_batch(outcome, &about.request_id));
         out.put_u8(b'\n');
     }
 
@@ -117,9 +116,9 @@ impl Encoder for NdjsonEncoder {
         summary: Summary,
         out: &mut BytesMut,
     ) {
-        write(
+        append_json(
             out,
-            &LastLine {
+            &NdjsonSummary {
                 status,
                 summary,
                 metadata: about.metadata.as_ref(),
@@ -129,7 +128,7 @@ impl Encoder for NdjsonEncoder {
     }
 
     fn fail(&mut self, about: &ResponseContext, error: &Error, out: &mut BytesMut) {
-        write(
+        append_json(
             out,
             &serde_json::json!({"error": Problem::new(error, &about.request_id)}),
         );
@@ -154,7 +153,7 @@ impl Encoder for SingleSse {
                 out,
                 "partial",
                 None,
-                &Partial {
+                &PartialResult {
                     data,
                     attempt: *attempt,
                 },
@@ -179,7 +178,7 @@ impl Encoder for SingleSse {
     }
 
     fn outcome(&mut self, about: &ResponseContext, outcome: &Outcome, out: &mut BytesMut) {
-        let result = ItemResult::of_single(outcome, about);
+        let result = about.single_result(outcome);
         self.done = Some(SingleDone {
             status: result.status,
             usage: outcome.usage,

@@ -110,7 +110,7 @@ async fn alone(
             None => None,
         }
     };
-    let finished = outcome.and_then(|outcome| job_run::finished(shared, &outcome, request_id));
+    let finished = outcome.and_then(|outcome| job_run::finished(&outcome, request_id));
     match finished {
         Some(finished) => drop(shared.store.record_results(job, vec![finished]).await?),
         None => shared.store.clear_suspicion(job, item.index).await?,

@@ -14,7 +14,7 @@ use super::store::{
     FinishedItem, ItemStatus, Job, JobEnd, JobKey, Millis, PendingItem, Status, Store, StoreError,
     Stored,
 };
-use super::{Shared, now};
+use super::{Shared, now, rendering};
 use crate::extraction::{self, Outcomes, PreparedRequest};
 use crate::types::{Code, Error, Input, Item, ItemOutcome, OnError, Outcome};
 use throttle::Admission;
@@ -272,7 +272,7 @@ impl JobRun<'_> {
 
     /// This outcome and those that are there with it, as they are recorded.
     fn group(&self, first: &Outcome, outcomes: &mut Outcomes<InputStream>) -> Vec<FinishedItem> {
-        let mut group: Vec<_> = finished(self.shared, first, &self.prepared.request_id)
+        let mut group: Vec<_> = finished(first, &self.prepared.request_id)
             .into_iter()
             .collect();
         let mut bytes = 0;
@@ -280,7 +280,7 @@ impl JobRun<'_> {
             && bytes < GROUP_BYTES
             && let Some(Some(outcome)) = outcomes.next().now_or_never()
         {
-            let finished = finished(self.shared, &outcome, &self.prepared.request_id);
+            let finished = finished(&outcome, &self.prepared.request_id);
             bytes += finished.as_ref().map_or(0, |finished| finished.body.len());
             group.extend(finished);
         }
@@ -318,7 +318,6 @@ impl JobRun<'_> {
                     ..
                 } = input(pending);
                 finished(
-                    self.shared,
                     &Outcome::cancelled(index, id, metadata),
                     &self.prepared.request_id,
                 )
@@ -349,19 +348,19 @@ impl JobRun<'_> {
             finished_at: Some(at),
             expires_at: Some(at.saturating_add(retention)),
             error: error
-                .map(|error| text((self.shared.form.problem)(error, &self.prepared.request_id))),
+                .map(|error| text(rendering::problem_json(error, &self.prepared.request_id))),
             ..job
         };
         let end = JobEnd {
             status: to,
             at,
             expires_at: at.saturating_add(retention),
-            body: (self.shared.form.done)(&ended),
+            body: rendering::done_json(&ended),
             error: ended.error.clone(),
             webhook: self
                 .prepared
                 .has_webhook
-                .then(|| (self.shared.form.webhook)(&ended)),
+                .then(|| rendering::webhook_json(&ended)),
         };
         let Some(job) = self.shared.store.complete(self.job.key, from, end).await? else {
             return Ok(false);
@@ -373,7 +372,7 @@ impl JobRun<'_> {
 }
 
 /// A result as it is recorded; `None`: it is none, for the server ends.
-pub fn finished(shared: &Shared, outcome: &Outcome, request_id: &str) -> Option<FinishedItem> {
+pub fn finished(outcome: &Outcome, request_id: &str) -> Option<FinishedItem> {
     let status = match &outcome.ending {
         ItemOutcome::Succeeded(_) => ItemStatus::Succeeded,
         ItemOutcome::Invalid(_) => ItemStatus::Invalid,
@@ -385,7 +384,7 @@ pub fn finished(shared: &Shared, outcome: &Outcome, request_id: &str) -> Option<
     Some(FinishedItem {
         index,
         status,
-        body: (shared.form.result)(outcome, request_id),
+        body: rendering::result_json(outcome, request_id),
         usage: outcome.usage,
     })
 }

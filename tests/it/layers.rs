@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Layer of each module of the service. The same table stands in `src/lib.rs`. A new module has to be given its layer.
-const LAYERS: [(&str, u8); 12] = [
+const LAYERS: [(&str, u8); 13] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
@@ -15,6 +15,7 @@ const LAYERS: [(&str, u8); 12] = [
     ("schema", 2),
     ("provider", 2),
     ("config", 1),
+    ("contract", 1),
     ("net", 1),
     ("telemetry", 1),
     ("types", 0),

@@ -11,9 +11,9 @@ use futures_util::stream;
 
 use super::super::State;
 use super::super::content_negotiation::{ResponseFormat, wanted};
-use super::super::problem::{ApiError, Problem};
+use super::super::problem::ApiError;
 use super::super::query::PageQuery;
-use super::super::responses::ItemResult;
+use crate::contract::{ItemResult, Problem};
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, ResultOrder};
 use crate::types::Error;

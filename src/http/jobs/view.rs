@@ -1,46 +1,12 @@
 //! A job as callers see it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::super::problem::Problem;
-use super::super::responses::{ItemResult, Summary};
-use crate::jobs::store::{ItemCounts, Job, Millis, Status};
-use crate::jobs::{JobRate, Renderers};
-use crate::types::{Counts, Metadata, Usage};
-
-/// How far a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum JobStatus {
-    Queued,
-    Running,
-    /// All items have ended, however.
-    Completed,
-    /// A failed item ended it, as `on_error` said.
-    Stopped,
-    Cancelling,
-    Cancelled,
-    /// It could not run at all; `error` says why.
-    Failed,
-}
-
-impl From<Status> for JobStatus {
-    fn from(status: Status) -> Self {
-        match status {
-            // A deleted job is never shown.
-            Status::Uploading | Status::Queued | Status::Deleting => Self::Queued,
-            Status::Running => Self::Running,
-            Status::Cancelling => Self::Cancelling,
-            Status::Completed => Self::Completed,
-            Status::Stopped => Self::Stopped,
-            Status::Cancelled => Self::Cancelled,
-            Status::Failed => Self::Failed,
-        }
-    }
-}
+use crate::contract::{JobStatus, rfc3339};
+use crate::jobs::JobRate;
+use crate::jobs::store::{ItemCounts, Job};
+use crate::types::{Metadata, Usage};
 
 /// How many of a job's items are where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -136,10 +102,10 @@ impl JobView {
             rate_per_s: pace.rate_per_s.map(tenths),
             eta_ms: eta_ms(pace),
             usage: job.usage,
-            created_at: time(job.created_at),
-            started_at: job.started_at.map(time),
-            finished_at: job.finished_at.map(time),
-            expires_at: job.expires_at.map(time),
+            created_at: rfc3339(job.created_at),
+            started_at: job.started_at.map(rfc3339),
+            finished_at: job.finished_at.map(rfc3339),
+            expires_at: job.expires_at.map(rfc3339),
             error: job
                 .error
                 .as_ref()
@@ -178,104 +144,6 @@ impl JobProgress {
             usage: job.usage,
         }
     }
-}
-
-/// The last event of a job.
-#[derive(Serialize)]
-struct JobDone<'a> {
-    status: JobStatus,
-    #[serde(flatten)]
-    summary: Summary,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a Metadata>,
-}
-
-/// What a webhook is sent, in the form that Standard Webhooks recommends.
-#[derive(Serialize)]
-struct JobResultContext<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    timestamp: String,
-    data: TellsOf<'a>,
-}
-
-#[derive(Serialize)]
-struct TellsOf<'a> {
-    id: &'a str,
-    #[serde(flatten)]
-    done: JobDone<'a>,
-}
-
-/// The form in which results are kept and told.
-#[must_use]
-pub fn form() -> Renderers {
-    Renderers {
-        result: |outcome, request_id| json(&ItemResult::of_batch(outcome, request_id)),
-        done: |job| with_done(job, |done| json(&done)),
-        problem: |error, request_id| json(&Problem::new(error, request_id)),
-        webhook: |job| {
-            with_done(job, |done| {
-                let status = serde_json::to_value(done.status).unwrap_or_default();
-                json(&JobResultContext {
-                    kind: format!("job.{}", status.as_str().unwrap_or_default()),
-                    timestamp: time(job.finished_at.unwrap_or(job.created_at)),
-                    data: TellsOf { id: &job.id, done },
-                })
-            })
-        },
-    }
-}
-
-fn with_done<T>(job: &Job, then: impl FnOnce(JobDone<'_>) -> T) -> T {
-    let ItemCounts {
-        succeeded,
-        failed,
-        invalid,
-        cancelled,
-        ..
-    } = job.counts;
-    let [succeeded, failed, invalid, cancelled] =
-        [succeeded, failed, invalid, cancelled].map(|count| count as usize);
-    let tally = Counts {
-        succeeded,
-        failed,
-        invalid,
-        cancelled,
-        usage: job.usage,
-    };
-    let began = job.started_at.unwrap_or(job.created_at);
-    let elapsed = job
-        .finished_at
-        .map_or(0, |finished| finished.saturating_sub(began));
-    let summary = Summary::of(
-        job.counts.total as usize,
-        tally,
-        Duration::from_millis(u64::try_from(elapsed).unwrap_or(0)),
-    );
-    let error = job
-        .error
-        .as_ref()
-        .and_then(|error| RawValue::from_string(error.clone()).ok());
-    then(JobDone {
-        status: job.status.into(),
-        summary,
-        error: error.as_deref(),
-        metadata: job.metadata.as_ref(),
-    })
-}
-
-/// What is written here has only string keys, so it cannot fail.
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
-}
-
-fn time(at: Millis) -> String {
-    let at = UNIX_EPOCH
-        .checked_add(Duration::from_millis(u64::try_from(at).unwrap_or(0)))
-        .unwrap_or(SystemTime::UNIX_EPOCH);
-    humantime::format_rfc3339_millis(at).to_string()
 }
 
 fn tenths(rate: f64) -> f64 {

@@ -1,0 +1,20 @@
+//! JSON bodies of the API: item results, batch summaries, stream events, problems (RFC 9457) and job endings.
+//!
+//! These data transfer objects are the contract with clients. [`http`](crate::http) sends them; [`jobs`](crate::jobs) stores
+//! them as recorded results and sends them to webhooks. Knows nothing of axum, stores, limits or providers.
+
+mod batch;
+mod item;
+mod job;
+mod json;
+mod problem;
+mod stream;
+mod time;
+
+pub use batch::{BatchResult, BatchStatus, NdjsonSummary, Progress, SseDone, Summary};
+pub use item::{ItemResult, Status, Times};
+pub use job::{JobDone, JobStatus, JobWebhook};
+pub use json::{append_json, to_json};
+pub use problem::{Problem, http_status};
+pub use stream::{ListItem, PartialResult, SingleDone};
+pub use time::{millis, rfc3339};

@@ -1,0 +1,101 @@
+//! Batches: the ordered response, and the summary and progress of each kind of stream.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::ItemResult;
+use super::time::millis;
+use crate::types::{Counts, Metadata, Usage};
+
+/// Outcome of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchStatus {
+    Completed,
+    /// A failed item ended the batch, because `on_error` is `stop`.
+    Stopped,
+}
+
+/// Number of items per outcome, with the total usage.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct Summary {
+    total: usize,
+    succeeded: usize,
+    failed: usize,
+    invalid: usize,
+    cancelled: usize,
+    usage: Usage,
+    elapsed_ms: f64,
+}
+
+impl Summary {
+    /// Creates the summary of a batch whose items have all ended.
+    #[must_use]
+    pub fn new(counts: Counts, elapsed: Duration) -> Self {
+        Self::with_total(counts.ended(), counts, elapsed)
+    }
+
+    /// Creates the summary of `total` items, of which some may not have ended.
+    #[must_use]
+    pub fn with_total(total: usize, counts: Counts, elapsed: Duration) -> Self {
+        Self {
+            total,
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            invalid: counts.invalid,
+            cancelled: counts.cancelled,
+            usage: counts.usage,
+            elapsed_ms: millis(elapsed),
+        }
+    }
+}
+
+/// Data of the `done` event, the last one of a batch's event stream.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SseDone<'a> {
+    pub status: BatchStatus,
+    #[serde(flatten)]
+    pub summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    pub metadata: Option<&'a Metadata>,
+}
+
+/// Last line of a batch's NDJSON response.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct NdjsonSummary<'a> {
+    pub status: BatchStatus,
+    pub summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    pub metadata: Option<&'a Metadata>,
+}
+
+// The ordered writer writes this object piece by piece; the type exists for the OpenAPI document.
+/// Response body of an ordered batch.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct BatchResult<'a> {
+    /// Generated ID, `bat_…`.
+    id: &'a str,
+    status: BatchStatus,
+    /// Results in input order: `results[i]` belongs to `inputs[i]`.
+    results: Vec<ItemResult<'a>>,
+    summary: Summary,
+    /// Metadata sent with the batch, unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    metadata: Option<&'a Metadata>,
+}
+
+/// Number of items per state while a batch runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Progress {
+    pub total: usize,
+    pub succeeded: usize,
+    pub failed: usize,
+    pub invalid: usize,
+    pub cancelled: usize,
+    pub in_flight: usize,
+    pub queued: usize,
+}
