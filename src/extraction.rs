@@ -12,22 +12,24 @@ mod retry_policy;
 mod routing;
 mod single_flight;
 mod straggler_detector;
+mod submission;
 mod upstream_call;
 mod validate_answer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use batch::{Inputs, Outcomes, run, single};
+pub use batch::{Inputs, Outcomes};
 pub use cache::{CacheConfig, CacheStats};
 pub use item::{BLANK, is_blank};
 pub use partial_stream::{PartialEvent, PartialStream};
 pub use prepared_request::{ModelEndpoint, ModelRoute, Models, PreparedRequest, ProviderEntry};
+pub use submission::{AdmittedRequest, Submission, shutting_down};
 
-use crate::limits::{Admission, AdmissionRequest, CallerId, Class, Limits, Refused};
+use crate::limits::Limits;
 use crate::schema::{self, Registry};
 use crate::telemetry::ExtractMeters;
-use crate::types::{Code, Error, Success};
+use crate::types::Success;
 
 /// How often and how long an item is tried.
 #[derive(Debug, Clone, Copy)]
@@ -107,63 +109,5 @@ impl Extractor {
         let found = self.cache.as_ref()?.get(key);
         self.meters.looked_up(found.is_some());
         found
-    }
-
-    /// A place for a request of `items` items (`None`: not known yet), at most `concurrency` of them at a time.
-    ///
-    /// # Errors
-    /// `overloaded` when the waiting room is full; `quota_exceeded` when the caller's own is, or its budget is used up.
-    pub fn admit(
-        &self,
-        caller: CallerId,
-        plan: &PreparedRequest,
-        items: Option<usize>,
-        concurrency: Option<usize>,
-    ) -> Result<Admission, Error> {
-        // Twice what can be in flight, so that a free slot always finds an item that waits.
-        let window = self.limits.max_concurrency().saturating_mul(2);
-        let wanted = window
-            .min(concurrency.unwrap_or(usize::MAX))
-            .min(items.unwrap_or(usize::MAX));
-        let load = AdmissionRequest {
-            class: if plan.kind == RequestClass::Job {
-                Class::Job
-            } else {
-                Class::Direct
-            },
-            pool: plan.route().limits.pool(),
-            items: wanted.max(1),
-            is_single: items == Some(1) && plan.kind != RequestClass::Job,
-            has_price: plan.has_price(),
-        };
-        self.limits
-            .admit(caller, &load)
-            .map_err(|refused| refusal(&refused))
-    }
-}
-
-fn refusal(refused: &Refused) -> Error {
-    match *refused {
-        Refused::Overloaded { retry_after, .. } => {
-            let detail = format!(
-                "the waiting room is full: {refused}; try again in a moment, or send less at a time"
-            );
-            Error::new(Code::Overloaded, detail).retry_after(retry_after)
-        }
-        Refused::QuotaUsedUp { retry_after } => {
-            let detail = "this caller's quota is used up, and as many of its items are waiting for it as may; try again later, or \
-                          send less at a time";
-            Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)
-        }
-        Refused::NoPrice => {
-            let detail = "this caller has a budget, and the configuration does not say what the model costs; name a configured \
-                          model with a price";
-            Error::new(Code::Forbidden, detail)
-        }
-        Refused::Broke { retry_after } => {
-            let detail =
-                "this caller's budget for today is used up; it begins anew at midnight UTC";
-            Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)
-        }
     }
 }

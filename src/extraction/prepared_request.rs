@@ -222,7 +222,7 @@ pub struct PreparedRequest {
     pub(super) traceparent: Option<String>,
     pub(super) pace: StragglerDetector,
     /// Where its one item's answer is told while it is written.
-    pub(super) preview: Option<Arc<PartialPublisher>>,
+    pub(super) preview: OnceLock<Arc<PartialPublisher>>,
     /// What goes out with every text, in guessed tokens.
     frame_tokens: OnceLock<u64>,
     /// What makes items equal but their text; `None`: no two are.
@@ -246,14 +246,15 @@ impl PreparedRequest {
     }
 
     /// Tells of the answer while it is written. For one item alone.
-    pub async fn stream_partials(&mut self) -> PartialStream {
+    pub(super) async fn stream_partials(&self) -> PartialStream {
         let schema = Arc::clone(&self.schema);
         let coerce = self.coerce;
         let preview =
             tokio::task::spawn_blocking(move || PartialPublisher::new(&schema, coerce)).await;
-        let preview = Arc::new(preview.unwrap_or_default());
-        self.preview = Some(Arc::clone(&preview));
-        PartialStream::new(preview)
+        let preview = self
+            .preview
+            .get_or_init(|| Arc::new(preview.unwrap_or_default()));
+        PartialStream::new(Arc::clone(preview))
     }
 
     /// The first is 0, then come the fallbacks.
@@ -404,7 +405,7 @@ impl Extractor {
             },
             traceparent,
             pace: StragglerDetector::default(),
-            preview: None,
+            preview: OnceLock::new(),
             frame_tokens: OnceLock::new(),
             identity: None,
         };

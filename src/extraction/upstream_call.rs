@@ -96,11 +96,11 @@ impl ItemRun<'_> {
     ) -> (CallOutcome, Duration) {
         let (plan, way) = (self.plan, self.ways.current());
         let on_text = |mode, text: &str| {
-            if let Some(preview) = &plan.preview {
+            if let Some(preview) = plan.preview.get() {
                 preview.push(mode, text);
             }
         };
-        if let Some(preview) = &plan.preview {
+        if let Some(preview) = plan.preview.get() {
             preview.begin(self.attempts, &way.lowered);
         }
         let request = Request {
@@ -122,7 +122,7 @@ impl ItemRun<'_> {
             template: &way.template,
             traceparent: plan.traceparent.as_deref(),
             key: permit.key(),
-            on_text: plan.preview.as_deref().map(|_| &on_text as TextSink<'_>),
+            on_text: plan.preview.get().map(|_| &on_text as TextSink<'_>),
         };
         permit.begin();
         let limit = self.call_timeout();
