@@ -1,18 +1,23 @@
-//! One item: prompt, permit, call, parse, validate, and ask again with what was wrong. Many items: a stream of inputs to a
-//! stream of outcomes, in the order in which they are done.
+//! Extraction: structured data from text. One item is prompt, permit, call, parse, validate, and a validation retry with the
+//! errors as feedback. Many items are a stream of inputs to a stream of outcomes, in completion order.
 //!
-//! A single is a batch of one. Knows nothing of HTTP, of stores, or of who listens.
+//! A single is a batch of one. Knows nothing of HTTP, of stores, or of the consumers of outcomes.
 
+mod attempts;
 mod batch;
 mod cache;
+mod cache_key;
 mod item;
+mod models;
 mod partial_stream;
+mod prepare;
 mod prepared_request;
 mod retry_policy;
 mod routing;
 mod single_flight;
 mod straggler_detector;
 mod submission;
+mod targets;
 mod upstream_call;
 mod validate_answer;
 
@@ -22,8 +27,9 @@ use std::time::Duration;
 pub use batch::{Inputs, Outcomes};
 pub use cache::{CacheConfig, CacheStats};
 pub use item::{BLANK, is_blank};
+pub use models::{ModelEndpoint, ModelRoute, Models, ProviderEntry};
 pub use partial_stream::{PartialEvent, PartialStream};
-pub use prepared_request::{ModelEndpoint, ModelRoute, Models, PreparedRequest, ProviderEntry};
+pub use prepared_request::PreparedRequest;
 pub use submission::{AdmittedRequest, Submission, shutting_down};
 
 use crate::limits::Limits;
@@ -31,22 +37,22 @@ use crate::schema::{self, Registry};
 use crate::telemetry::ExtractMeters;
 use crate::types::Success;
 
-/// How often and how long an item is tried.
+/// Retry and wait limits of items, and the result cache.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// Tries of one call that failed, the first included.
+    /// Maximum number of calls to one target that fail in a row, the first included.
     pub max_tries: u32,
-    /// The same for an item of a job.
+    /// The same for items of jobs.
     pub max_job_tries: u32,
-    /// How long a single waits for a key that its provider has paused.
+    /// Maximum wait of a single for a rate-limited provider.
     pub max_wait: Duration,
-    /// The same for an item of a batch.
+    /// Maximum wait of a batch's item for a rate-limited provider.
     pub max_batch_wait: Duration,
-    /// `None`: no result is kept.
+    /// Result cache; `None`: results are not cached.
     pub cache: Option<CacheConfig>,
 }
 
-/// What every extraction shares.
+/// Extraction engine of the process, shared by all requests.
 #[derive(Debug)]
 pub struct Extractor {
     config: Config,
@@ -59,16 +65,17 @@ pub struct Extractor {
     meters: ExtractMeters,
 }
 
-/// Whether a request has one item or many, or is a job; decides how long it waits for a paused key, and who goes first.
+/// Class of a request: decides how long its items wait for a provider, and their priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RequestClass {
     Single,
     Batch,
-    /// Nobody waits for it: it has all the time there is.
+    /// Items of a job wait without limit, because no client waits for them.
     Job,
 }
 
 impl Extractor {
+    /// Creates an engine with empty caches.
     #[must_use]
     pub fn new(config: Config, models: Models, limits: Limits, registry: Arc<Registry>) -> Self {
         Self {
@@ -83,31 +90,34 @@ impl Extractor {
         }
     }
 
+    /// Returns the models that requests can name.
     #[must_use]
     pub const fn models(&self) -> &Models {
         &self.models
     }
 
+    /// Returns the limits of providers and callers.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
 
+    /// Returns the registered schemas.
     #[must_use]
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
-    /// How full the cache of results is; `None`: there is none.
+    /// Returns the fill level of the result cache; `None` if there is no cache.
     #[must_use]
     pub fn cache(&self) -> Option<CacheStats> {
         self.cache.as_ref().map(cache::Cache::stats)
     }
 
-    /// An equal item's result, if one is kept.
-    fn cached(&self, key: &single_flight::Key) -> Option<Success> {
-        let found = self.cache.as_ref()?.get(key);
-        self.meters.looked_up(found.is_some());
-        found
+    /// Returns the cached result of an equal item, and counts the lookup.
+    fn cached(&self, key: &cache_key::CacheKey) -> Option<Success> {
+        let success = self.cache.as_ref()?.get(key);
+        self.meters.looked_up(success.is_some());
+        success
     }
 }

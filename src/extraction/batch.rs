@@ -166,8 +166,8 @@ impl<S: Inputs> Outcomes<S> {
             }
         }
         self.lane.cancel_all();
+        // The set keeps the aborted tasks until it is dropped, so that none runs without an owner.
         self.tasks.abort_all();
-        self.tasks.detach_all();
         let under_way = std::mem::take(&mut self.under_way);
         self.cancelled.extend(
             under_way

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Inputs, Outcomes};
+use super::routing::budget_exhausted;
 use super::{Extractor, PartialStream, PreparedRequest, RequestClass};
 use crate::limits::{Admission, AdmissionRequest, CallerId, Class, Refused};
 use crate::types::{Code, Error, Input, OnError, Outcome};
@@ -72,10 +73,10 @@ impl Extractor {
         let items = window
             .min(submission.concurrency.unwrap_or(usize::MAX))
             .min(submission.items.unwrap_or(usize::MAX));
-        let is_job = request.kind == RequestClass::Job;
+        let is_job = request.class == RequestClass::Job;
         AdmissionRequest {
             class: if is_job { Class::Job } else { Class::Direct },
-            pool: request.route().limits.pool(),
+            pool: request.endpoint().limits.pool(),
             items: items.max(1),
             is_single: submission.items == Some(1) && !is_job,
             has_price: request.has_price(),
@@ -117,7 +118,7 @@ impl AdmittedRequest {
 pub fn shutting_down() -> Error {
     Error::new(
         Code::ShuttingDown,
-        "the server is shutting down; send the request again to another one, or in a moment",
+        "the server is shutting down; retry in a moment, or at another instance",
     )
     .retry_after(Duration::from_secs(1))
 }
@@ -126,24 +127,18 @@ fn admission_error(refused: &Refused) -> Error {
     match *refused {
         Refused::Overloaded { retry_after, .. } => {
             let detail = format!(
-                "the waiting room is full: {refused}; try again in a moment, or send less at a time"
+                "the waiting room is full: {refused}; retry later, or send fewer items at a time"
             );
             Error::new(Code::Overloaded, detail).retry_after(retry_after)
         }
         Refused::QuotaUsedUp { retry_after } => {
-            let detail = "this caller's quota is used up, and as many of its items are waiting for it as may; try again later, or \
-                          send less at a time";
+            let detail = "this caller's quota is used up, and its waiting room is full; retry later, or send fewer items at a time";
             Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)
         }
         Refused::NoPrice => {
-            let detail = "this caller has a budget, and the configuration does not say what the model costs; name a configured \
-                          model with a price";
+            let detail = "this caller has a budget, and the model has no configured price; name a configured model with a price";
             Error::new(Code::Forbidden, detail)
         }
-        Refused::Broke { retry_after } => {
-            let detail =
-                "this caller's budget for today is used up; it begins anew at midnight UTC";
-            Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)
-        }
+        Refused::Broke { retry_after } => budget_exhausted(retry_after),
     }
 }

@@ -229,18 +229,6 @@ pub struct PendingPermit {
     standing: QueueState,
 }
 
-impl PendingPermit {
-    /// The place of an item that has been told already.
-    #[must_use]
-    pub fn resolved(&self, told: Result<Permit, Denied>) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            model: Arc::clone(&self.model),
-            standing: QueueState::Resolved(Some(told)),
-        }
-    }
-}
-
 impl Future for PendingPermit {
     type Output = Result<Permit, Denied>;
 
