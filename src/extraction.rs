@@ -1,50 +1,58 @@
-//! One item: prompt, permit, call, parse, validate, and ask again with what was wrong. Many items: a stream of inputs to a
-//! stream of outcomes, in the order in which they are done.
+//! Extraction: structured data from text. One item is prompt, permit, call, parse, validate, and a validation retry with the
+//! errors as feedback. Many items are a stream of inputs to a stream of outcomes, in completion order.
 //!
-//! A single is a batch of one. Knows nothing of HTTP, of stores, or of who listens.
+//! A single is a batch of one. Knows nothing of HTTP, of stores, or of the consumers of outcomes.
 
+mod attempts;
 mod batch;
 mod cache;
+mod cache_key;
 mod item;
+mod models;
 mod partial_stream;
+mod prepare;
 mod prepared_request;
 mod retry_policy;
 mod routing;
 mod single_flight;
 mod straggler_detector;
+mod submission;
+mod targets;
 mod upstream_call;
 mod validate_answer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use batch::{Inputs, Outcomes, run, single};
+pub use batch::{Inputs, Outcomes};
 pub use cache::{CacheConfig, CacheStats};
 pub use item::{BLANK, is_blank};
+pub use models::{ModelEndpoint, ModelRoute, Models, ProviderEntry};
 pub use partial_stream::{PartialEvent, PartialStream};
-pub use prepared_request::{ModelEndpoint, ModelRoute, Models, PreparedRequest, ProviderEntry};
+pub use prepared_request::PreparedRequest;
+pub use submission::{AdmittedRequest, Submission, shutting_down};
 
 use crate::schema::{self, Registry};
 use crate::telemetry::ExtractMeters;
-use crate::types::{Code, Error, Success};
-use throttle::{Admission, AdmissionRequest, CallerId, Class, Limits, Refused};
+use crate::types::Success;
+use throttle::Limits;
 
-/// How often and how long an item is tried.
+/// Retry and wait limits of items, and the result cache.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// Tries of one call that failed, the first included.
+    /// Maximum number of calls to one target that fail in a row, the first included.
     pub max_tries: u32,
-    /// The same for an item of a job.
+    /// The same for items of jobs.
     pub max_job_tries: u32,
-    /// How long a single waits for a key that its provider has paused.
+    /// Maximum wait of a single for a rate-limited provider.
     pub max_wait: Duration,
-    /// The same for an item of a batch.
+    /// Maximum wait of a batch's item for a rate-limited provider.
     pub max_batch_wait: Duration,
-    /// `None`: no result is kept.
+    /// Result cache; `None`: results are not cached.
     pub cache: Option<CacheConfig>,
 }
 
-/// What every extraction shares.
+/// Extraction engine of the process, shared by all requests.
 #[derive(Debug)]
 pub struct Extractor {
     config: Config,
@@ -57,16 +65,17 @@ pub struct Extractor {
     meters: ExtractMeters,
 }
 
-/// Whether a request has one item or many, or is a job; decides how long it waits for a paused key, and who goes first.
+/// Class of a request: decides how long its items wait for a provider, and their priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RequestClass {
     Single,
     Batch,
-    /// Nobody waits for it: it has all the time there is.
+    /// Items of a job wait without limit, because no client waits for them.
     Job,
 }
 
 impl Extractor {
+    /// Creates an engine with empty caches.
     #[must_use]
     pub fn new(config: Config, models: Models, limits: Limits, registry: Arc<Registry>) -> Self {
         Self {
@@ -81,89 +90,34 @@ impl Extractor {
         }
     }
 
+    /// Returns the models that requests can name.
     #[must_use]
     pub const fn models(&self) -> &Models {
         &self.models
     }
 
+    /// Returns the limits of providers and callers.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
 
+    /// Returns the registered schemas.
     #[must_use]
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
-    /// How full the cache of results is; `None`: there is none.
+    /// Returns the fill level of the result cache; `None` if there is no cache.
     #[must_use]
     pub fn cache(&self) -> Option<CacheStats> {
         self.cache.as_ref().map(cache::Cache::stats)
     }
 
-    /// An equal item's result, if one is kept.
-    fn cached(&self, key: &single_flight::Key) -> Option<Success> {
-        let found = self.cache.as_ref()?.get(key);
-        self.meters.looked_up(found.is_some());
-        found
-    }
-
-    /// A place for a request of `items` items (`None`: not known yet), at most `concurrency` of them at a time.
-    ///
-    /// # Errors
-    /// `overloaded` when the waiting room is full; `quota_exceeded` when the caller's own is, or its budget is used up.
-    pub fn admit(
-        &self,
-        caller: CallerId,
-        plan: &PreparedRequest,
-        items: Option<usize>,
-        concurrency: Option<usize>,
-    ) -> Result<Admission, Error> {
-        // Twice what can be in flight, so that a free slot always finds an item that waits.
-        let window = self.limits.max_concurrency().saturating_mul(2);
-        let wanted = window
-            .min(concurrency.unwrap_or(usize::MAX))
-            .min(items.unwrap_or(usize::MAX));
-        let load = AdmissionRequest {
-            class: if plan.kind == RequestClass::Job {
-                Class::Job
-            } else {
-                Class::Direct
-            },
-            pool: plan.route().limits.pool(),
-            items: wanted.max(1),
-            is_single: items == Some(1) && plan.kind != RequestClass::Job,
-            has_price: plan.has_price(),
-        };
-        self.limits
-            .admit(caller, &load)
-            .map_err(|refused| refusal(&refused))
-    }
-}
-
-fn refusal(refused: &Refused) -> Error {
-    match *refused {
-        Refused::Overloaded { retry_after, .. } => {
-            let detail = format!(
-                "the waiting room is full: {refused}; try again in a moment, or send less at a time"
-            );
-            Error::new(Code::Overloaded, detail).retry_after(retry_after)
-        }
-        Refused::QuotaUsedUp { retry_after } => {
-            let detail = "this caller's quota is used up, and as many of its items are waiting for it as may; try again later, or \
-                          send less at a time";
-            Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)
-        }
-        Refused::NoPrice => {
-            let detail = "this caller has a budget, and the configuration does not say what the model costs; name a configured \
-                          model with a price";
-            Error::new(Code::Forbidden, detail)
-        }
-        Refused::BudgetExhausted { retry_after } => {
-            let detail =
-                "this caller's budget for today is used up; it begins anew at midnight UTC";
-            Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)
-        }
+    /// Returns the cached result of an equal item, and counts the lookup.
+    fn cached(&self, key: &cache_key::CacheKey) -> Option<Success> {
+        let success = self.cache.as_ref()?.get(key);
+        self.meters.looked_up(success.is_some());
+        success
     }
 }

@@ -20,7 +20,7 @@
 //! | 0 | [`types`] | the contract's own types |
 //!
 //! # The way of a request
-//! `http` reads a body into one `Spec` and a stream of `Input`s. `extraction::run` pulls them as its window moves; for each,
+//! `http` reads a body into one `Spec` and a stream of `Input`s. `Extractor::submit` admits the request, whose window pulls them; for each,
 //! `Extractor::one` takes a permit from `limits`, calls the `provider`, has `schema` read and judge the answer, and asks again
 //! with what was wrong. The outcomes are one stream, and `http::response_stream` sends it in one of three forms: ordered, SSE, NDJSON.
 //! A single is a batch of one.

@@ -40,30 +40,8 @@ pub struct Outcomes<S> {
     pulled: usize,
 }
 
-/// Starts extracting as the stream is polled.
-pub fn run<S: Inputs>(
-    extractor: Arc<Extractor>,
-    plan: Arc<PreparedRequest>,
-    lane: Admission,
-    on_error: OnError,
-    inputs: S,
-) -> Outcomes<S> {
-    Outcomes {
-        extractor,
-        plan,
-        lane: Arc::new(lane),
-        inputs: Some(inputs),
-        tasks: JoinSet::new(),
-        on_error,
-        under_way: BTreeMap::new(),
-        cancelled: VecDeque::new(),
-        stopped: false,
-        pulled: 0,
-    }
-}
-
 /// A batch of one: the same work, without a task of its own, which would cost two wake-ups of another thread.
-pub async fn single(
+pub(super) async fn extract_in_place(
     extractor: &Extractor,
     plan: &PreparedRequest,
     lane: &Admission,
@@ -91,6 +69,27 @@ async fn run_item_catching_panics(
 }
 
 impl<S> Outcomes<S> {
+    pub(super) fn new(
+        extractor: Arc<Extractor>,
+        plan: Arc<PreparedRequest>,
+        lane: Admission,
+        on_error: OnError,
+        inputs: S,
+    ) -> Self {
+        Self {
+            extractor,
+            plan,
+            lane: Arc::new(lane),
+            inputs: Some(inputs),
+            tasks: JoinSet::new(),
+            on_error,
+            under_way: BTreeMap::new(),
+            cancelled: VecDeque::new(),
+            stopped: false,
+            pulled: 0,
+        }
+    }
+
     /// Whether a failed item has ended the batch.
     pub const fn stopped(&self) -> bool {
         self.stopped
@@ -167,8 +166,8 @@ impl<S: Inputs> Outcomes<S> {
             }
         }
         self.lane.cancel_all();
+        // The set keeps the aborted tasks until it is dropped, so that none runs without an owner.
         self.tasks.abort_all();
-        self.tasks.detach_all();
         let under_way = std::mem::take(&mut self.under_way);
         self.cancelled.extend(
             under_way

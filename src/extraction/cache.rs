@@ -1,20 +1,21 @@
-//! Results of earlier items, for equal ones: bounded in bytes and in age, and gone with the process.
+//! Result cache: results of earlier items for equal ones, in memory, bounded in bytes and in age (LRU with a TTL).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::single_flight::Key;
+use super::cache_key::CacheKey;
 use crate::types::Success;
 
-/// How large the cache may be, and for how long a result is good.
+/// Size and lifetime of the result cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheConfig {
-    /// Of keys, results and what is kept with them, in bytes.
+    /// Maximum size of keys, results and overhead, in bytes.
     pub max_bytes: usize,
+    /// Lifetime of a result.
     pub ttl: Duration,
 }
 
-/// What an entry takes beside its text: its key twice, its counters, its links.
+/// Overhead of an entry beside its text, in bytes: its key twice, its counters, its links.
 const ENTRY_BYTES: usize = 256;
 
 #[derive(Debug)]
@@ -37,17 +38,17 @@ impl CachedSuccess {
     }
 }
 
-/// Results by what makes items equal.
+/// Results by cache key.
 #[derive(Debug)]
 pub struct Cache {
-    kept: moka::sync::Cache<Key, Arc<CachedSuccess>>,
+    entries: moka::sync::Cache<CacheKey, Arc<CachedSuccess>>,
     max_bytes: usize,
 }
 
-/// So many entries go in before those that have no room are put out.
-const PUT_OUT_AFTER: usize = 64;
+/// Fraction of the cache from which on an entry triggers eviction at once, instead of later in moka's own time.
+const PROMPT_EVICTION_FRACTION: usize = 64;
 
-/// How full it is.
+/// Fill level of the result cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheStats {
     pub entries: u64,
@@ -56,60 +57,64 @@ pub struct CacheStats {
 
 impl Cache {
     pub fn new(config: CacheConfig) -> Self {
-        let kept = moka::sync::Cache::builder()
+        let entries = moka::sync::Cache::builder()
             .max_capacity(config.max_bytes as u64)
-            .weigher(|_, kept: &Arc<CachedSuccess>| {
-                u32::try_from(kept.size_bytes()).unwrap_or(u32::MAX)
+            .weigher(|_, cached: &Arc<CachedSuccess>| {
+                u32::try_from(cached.size_bytes()).unwrap_or(u32::MAX)
             })
             .time_to_live(config.ttl)
             .build();
         Self {
-            kept,
+            entries,
             max_bytes: config.max_bytes,
         }
     }
 
-    pub fn get(&self, key: &Key) -> Option<Success> {
-        let kept = self.kept.get(key)?;
-        let data = serde_json::from_slice(&kept.data).ok()?;
+    /// Returns a result, marked as cached.
+    pub fn get(&self, key: &CacheKey) -> Option<Success> {
+        let cached = self.entries.get(key)?;
+        let data = serde_json::from_slice(&cached.data).ok()?;
         Some(Success {
             data,
-            model: Arc::clone(&kept.model),
-            repairs: kept.repairs.clone(),
+            model: Arc::clone(&cached.model),
+            repairs: cached.repairs.clone(),
             cached: true,
         })
     }
 
-    pub fn contains(&self, key: &Key) -> bool {
-        self.kept.contains_key(key)
+    /// Returns true if there is a result for the key.
+    pub fn contains(&self, key: &CacheKey) -> bool {
+        self.entries.contains_key(key)
     }
 
-    pub fn put(&self, key: Key, success: &Success) {
+    /// Stores a result, unless it is larger than the cache.
+    pub fn put(&self, key: CacheKey, success: &Success) {
         // A value has only string keys, so it cannot fail.
         let Ok(data) = serde_json::to_vec(&success.data) else {
             return;
         };
-        let kept = CachedSuccess {
+        let cached = CachedSuccess {
             data: data.into(),
             model: Arc::clone(&success.model),
             repairs: success.repairs.clone(),
         };
-        let size_bytes = kept.size_bytes();
+        let size_bytes = cached.size_bytes();
         if size_bytes > self.max_bytes {
-            self.kept.invalidate(&key);
+            self.entries.invalidate(&key);
             return;
         }
-        self.kept.insert(key, Arc::new(kept));
-        if size_bytes > self.max_bytes / PUT_OUT_AFTER {
-            self.kept.run_pending_tasks();
+        self.entries.insert(key, Arc::new(cached));
+        if size_bytes > self.max_bytes / PROMPT_EVICTION_FRACTION {
+            self.entries.run_pending_tasks();
         }
     }
 
+    /// Returns the fill level, after pending evictions.
     pub fn stats(&self) -> CacheStats {
-        self.kept.run_pending_tasks();
+        self.entries.run_pending_tasks();
         CacheStats {
-            entries: self.kept.entry_count(),
-            size_bytes: self.kept.weighted_size(),
+            entries: self.entries.entry_count(),
+            size_bytes: self.entries.weighted_size(),
         }
     }
 }
@@ -130,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_is_got_and_says_that_it_was_kept() {
+    fn a_stored_result_is_returned_and_marked_as_cached() {
         let cache = Cache::new(CacheConfig {
             max_bytes: 1 << 20,
             ttl: Duration::from_secs(60),
@@ -147,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn it_keeps_within_its_bytes_and_its_time() {
+    fn the_cache_stays_within_its_size_and_ttl() {
         let cache = Cache::new(CacheConfig {
             max_bytes: 10_000,
             ttl: Duration::from_millis(50),
@@ -156,11 +161,8 @@ mod tests {
         for n in 0..200 {
             cache.put([n; 32], &success(&text));
         }
-        let reading = cache.stats();
-        assert!(
-            reading.size_bytes <= 10_000 && reading.entries > 0,
-            "{reading:?}"
-        );
+        let stats = cache.stats();
+        assert!(stats.size_bytes <= 10_000 && stats.entries > 0, "{stats:?}");
         std::thread::sleep(Duration::from_millis(60));
         assert!((0..200).all(|n| cache.get(&[n; 32]).is_none()));
     }

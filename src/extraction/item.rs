@@ -1,50 +1,41 @@
-//! One item, from its text to its outcome.
+//! One item, from its input to its outcome: the cache, then single flight, then the attempts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cache_key::CacheKey;
 use super::routing::RouteCursor;
-use super::single_flight::Key;
-use super::validate_answer::{self, ValidationInput, Verdict};
 use super::{Extractor, PreparedRequest, RequestClass};
-use crate::provider::{Answer, ValidationFeedback};
 use crate::types::{
-    AttemptInfo, CacheUse, Code, Error, FieldError, Input, Invalid, ItemOutcome, ModelUsage,
-    OnFailure, Outcome, Success, Timing, Usage,
+    AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,
+    Outcome, Success, Timing, Usage,
 };
 use throttle::{Admission, PendingPermit, Permit, Priority};
 
-/// The longest answer that is passed on as `raw`, in bytes.
-const MAX_RAW_BYTES: usize = 64 * 1024;
-/// Room for an answer that was cut off by a provider which does not say how long it was, in tokens.
-const UNKNOWN_ROOM: u32 = 2048;
+/// Error message of a text without content.
+pub const BLANK: &str = "this text is blank: there is nothing to extract from";
+
+/// Returns true if a text has nothing but whitespace.
+#[must_use]
+pub fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
 
 impl Extractor {
     /// Extracts from one input.
     ///
     /// # Cancel safety
-    /// Dropping the future gives back its permit and its place in the queue, and stops the call.
+    /// Dropping the future releases its permit or leaves the queue, and cancels the call.
     pub(super) async fn extract_item(
         &self,
-        plan: &PreparedRequest,
-        lane: &Admission,
-        place: Option<PendingPermit>,
+        request: &PreparedRequest,
+        admission: &Admission,
+        pending: Option<PendingPermit>,
         input: Input,
     ) -> Outcome {
         let started = Instant::now();
-        let mut item = ItemRun {
-            extractor: self,
-            plan,
-            ways: RouteCursor::new(lane, plan, place),
-            left: plan.timeout,
-            room: plan.max_output_tokens,
-            attempts: 0,
-            stalls: 0,
-            usage: Usage::default(),
-            spent: Vec::new(),
-            timing: Timing::default(),
-        };
-        let ended = match &input.content {
+        let mut item = ItemRun::new(self, request, RouteCursor::new(admission, request, pending));
+        let result = match &input.content {
             Err(error) => Err(error.clone()),
             Ok(text) if is_blank(text) => {
                 Err(Error::invalid(format!("/inputs/{}", input.index), BLANK))
@@ -56,55 +47,48 @@ impl Extractor {
             index: input.index,
             id: input.id,
             metadata: input.metadata,
-            ending: ended.map_or_else(
-                |error| failed(error, plan.on_failure),
+            ending: result.map_or_else(
+                |error| failed_outcome(error, request.on_failure),
                 ItemOutcome::Succeeded,
             ),
             attempts: item.attempts,
             usage: item.usage,
-            spent: item.spent,
+            spent: item.usage_by_model,
             timing: item.timing,
         };
         self.meters.ended(&outcome);
         outcome
     }
-}
 
-impl Extractor {
-    /// A place in line for the first call of an item; `None` for one that will not call. What takes no place takes nothing of
-    /// any quota either.
+    /// Enters the queue for the first call of an item. Returns `None` for an item that needs no call, which therefore uses no
+    /// quota.
     pub(super) fn enter(
         &self,
-        plan: &PreparedRequest,
-        lane: &Admission,
+        request: &PreparedRequest,
+        admission: &Admission,
         input: &Input,
     ) -> Option<PendingPermit> {
         let text = input.content.as_ref().ok().filter(|text| !is_blank(text))?;
-        if let Some(cache) = self.cache.as_ref().filter(|_| plan.cache == CacheUse::Use)
-            && plan.cache_key(text).is_some_and(|key| cache.contains(&key))
+        if let Some(cache) = self
+            .cache
+            .as_ref()
+            .filter(|_| request.cache == CacheUse::Use)
+            && request
+                .cache_key(text)
+                .is_some_and(|key| cache.contains(&key))
         {
             return None;
         }
-        Some(RouteCursor::new(lane, plan, None).enqueue(
-            text,
-            plan.max_output_tokens,
-            Priority::First,
-        ))
+        let route = RouteCursor::new(admission, request, None);
+        Some(route.enqueue(text, request.max_output_tokens, Priority::First))
     }
 }
 
-/// Said of a text without content.
-pub const BLANK: &str = "this text is blank: there is nothing to extract from";
-
-#[must_use]
-pub fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
-}
-
-/// How an item ends that has no valid answer. Made of the error, so that equal items share it whatever each wants.
-fn failed(mut error: Error, on_failure: OnFailure) -> ItemOutcome {
-    let wants_nearest = on_failure == OnFailure::Best && error.code == Code::ExtractionFailed;
-    match error.attempted.as_deref_mut().filter(|_| wants_nearest) {
+/// Returns the outcome of an item without a valid answer. Made from the error, so that equal items share the error although
+/// their `on_failure` differs.
+fn failed_outcome(mut error: Error, on_failure: OnFailure) -> ItemOutcome {
+    let wants_best = on_failure == OnFailure::Best && error.code == Code::ExtractionFailed;
+    match error.attempted.as_deref_mut().filter(|_| wants_best) {
         Some(AttemptInfo {
             candidate: Some(candidate),
             model,
@@ -121,63 +105,88 @@ fn failed(mut error: Error, on_failure: OnFailure) -> ItemOutcome {
     }
 }
 
-/// What one item has used up so far.
+/// Progress of one item, and the resources that it has used so far.
+#[derive(Debug)]
 pub(super) struct ItemRun<'a> {
     pub extractor: &'a Extractor,
-    pub plan: &'a PreparedRequest,
-    /// Which model it asks, and its place in line.
-    pub ways: RouteCursor<'a>,
-    /// What is left of `timeout_ms`.
-    pub left: Duration,
-    /// The output limit of the next call.
-    pub room: Option<u32>,
+    pub request: &'a PreparedRequest,
+    /// Current target, and the item's position in its queue.
+    pub route: RouteCursor<'a>,
+    /// Rest of `timeout_ms`.
+    pub time_left: Duration,
+    /// Maximum output of the next call, in tokens; `None`: the provider's default.
+    pub output_limit: Option<u32>,
     pub attempts: u32,
-    /// Calls that were given up because they took too long.
+    /// Number of calls that were cancelled because they took too long.
     pub stalls: u32,
     pub usage: Usage,
-    /// The same by model, where there is more than one.
-    pub spent: Vec<ModelUsage>,
+    /// Usage by model; empty if the request has only one target.
+    pub usage_by_model: Vec<ModelUsage>,
     pub timing: Timing,
 }
 
-impl ItemRun<'_> {
-    /// Takes the result of an equal item, from the cache or from one that is being called right now; else calls.
+impl<'a> ItemRun<'a> {
+    fn new(extractor: &'a Extractor, request: &'a PreparedRequest, route: RouteCursor<'a>) -> Self {
+        Self {
+            extractor,
+            request,
+            route,
+            time_left: request.timeout,
+            output_limit: request.max_output_tokens,
+            attempts: 0,
+            stalls: 0,
+            usage: Usage::default(),
+            usage_by_model: Vec::new(),
+            timing: Timing::default(),
+        }
+    }
+
+    /// Waits for the permit of one call, and accounts the time as queued.
+    pub async fn acquire(&mut self, text: &str, priority: Priority) -> Result<Permit, Error> {
+        let waiting_since = Instant::now();
+        let permit = self.route.acquire(text, self.output_limit, priority).await;
+        self.timing.queued += waiting_since.elapsed();
+        permit
+    }
+
+    /// Returns the cached result of an equal item, or shares the result of one that is in flight; else extracts.
     async fn extract_or_share(&mut self, text: &str) -> Result<Success, Error> {
-        let Some(key) = self.plan.cache_key(text) else {
+        let Some(key) = self.request.cache_key(text) else {
             return self.extract(text, None).await;
         };
-        if self.plan.cache == CacheUse::Use
-            && let Some(found) = self.extractor.cached(&key)
+        if self.request.cache == CacheUse::Use
+            && let Some(cached) = self.extractor.cached(&key)
         {
-            return Ok(found);
+            return Ok(cached);
         }
+        self.share(text, key).await
+    }
+
+    /// Single flight: waits for a permit until an equal item gets its own first; then shares that item's result.
+    async fn share(&mut self, text: &str, key: CacheKey) -> Result<Success, Error> {
         let ticket = self.extractor.flights.join(key);
         loop {
-            let acquired = self
-                .ways
-                .acquire(
-                    text,
-                    self.room,
-                    Priority::First,
-                    &mut self.timing.queued,
-                    ticket.led(),
-                )
-                .await;
-            if let Some(acquired) = acquired.transpose()
-                && let Some(leader) = ticket.lead()
-            {
-                let ended = match acquired {
-                    Ok(permit) => self.extract(text, Some(permit)).await,
-                    Err(error) => Err(error),
-                };
-                self.cache_success(key, &ended);
-                leader.complete(&ended, self.is_shareable(&ended));
-                return ended;
+            let waiting_since = Instant::now();
+            // Dropping `acquire` leaves the queue. The permit is polled first, so that an item that has its turn leads.
+            let acquired = tokio::select! {
+                biased;
+                permit = self.route.acquire(text, self.output_limit, Priority::First) => Some(permit),
+                () = ticket.led() => None,
+            };
+            self.timing.queued += waiting_since.elapsed();
+            if let Some(permit) = acquired {
+                // An item without a permit is an item whose first attempt failed, with single flight or without.
+                let permit = permit.inspect_err(|_| self.attempts = 1)?;
+                if let Some(leader) = ticket.lead() {
+                    let result = self.extract(text, Some(permit)).await;
+                    self.cache_success(key, &result);
+                    leader.complete(&result, self.is_shareable(&result));
+                    return result;
+                }
             }
-            // Another equal item is being called: its result is this item's, too.
-            let waiting = Instant::now();
+            let waiting_since = Instant::now();
             let shared = ticket.outcome().await;
-            self.timing.queued += waiting.elapsed();
+            self.timing.queued += waiting_since.elapsed();
             if let Some(shared) = shared {
                 self.extractor.meters.shared();
                 return Result::clone(&shared).map(|success| Success {
@@ -188,29 +197,11 @@ impl ItemRun<'_> {
         }
     }
 
-    /// Waits for the permit of the next call.
-    ///
-    /// # Errors
-    /// As [`RouteCursor::acquire`].
-    pub async fn acquire(&mut self, text: &str, priority: Priority) -> Result<Permit, Error> {
-        // Not cancelled by anything, so the first round returns.
-        loop {
-            let queued = &mut self.timing.queued;
-            let never = std::future::pending();
-            let acquired = self
-                .ways
-                .acquire(text, self.room, priority, queued, never)
-                .await?;
-            if let Some(permit) = acquired {
-                return Ok(permit);
-            }
-        }
-    }
-
-    /// Whether an end is one of the text and the model, and not of the caller, of this process, or of a single's shorter patience.
-    fn is_shareable(&self, ended: &Result<Success, Error>) -> bool {
-        let Err(error) = ended else { return true };
-        let gave_up = self.plan.kind == RequestClass::Single && error.retry_after.is_some();
+    /// Returns true if the result depends only on the input and the model, so that equal items in flight may share it: not on
+    /// the caller, this process or a single's shorter wait budget.
+    fn is_shareable(&self, result: &Result<Success, Error>) -> bool {
+        let Err(error) = result else { return true };
+        let gave_up = self.request.class == RequestClass::Single && error.retry_after.is_some();
         !gave_up
             && !matches!(
                 error.code,
@@ -218,152 +209,14 @@ impl ItemRun<'_> {
             )
     }
 
-    fn cache_success(&self, key: Key, ended: &Result<Success, Error>) {
-        if let (Some(cache), Ok(success)) = (&self.extractor.cache, ended) {
+    fn cache_success(&self, key: CacheKey, result: &Result<Success, Error>) {
+        if let (Some(cache), Ok(success)) = (&self.extractor.cache, result) {
             cache.put(key, success);
         }
     }
 
-    /// Asks until an answer is valid or the attempts are used up.
-    async fn extract(&mut self, text: &str, mut permit: Option<Permit>) -> Result<Success, Error> {
-        let (mut complaint, mut cut) = (None, None);
-        let mut nearest: Option<Invalid> = None;
-        loop {
-            self.attempts += 1;
-            let answer = match self.call(text, complaint.as_ref(), permit.take()).await {
-                // More room than the model has is a bad request to it; what it wrote was cut off all the same.
-                Err(Error {
-                    upstream_status: Some(400 | 422),
-                    ..
-                }) if cut.is_some() => {
-                    return Err(self.truncated(cut.unwrap_or_default()));
-                }
-                called => called?,
-            };
-            let is_last = self.attempts >= self.plan.max_attempts;
-            let lowered = self.ways.current().lowered.get(&answer.mode);
-            let (schema, rules, coerce) = (&self.plan.schema, &self.plan.rules, self.plan.coerce);
-            let held = ValidationInput {
-                schema,
-                rules,
-                lowered,
-                coerce,
-                is_last,
-                input: text,
-            };
-            let (answer, verdict) = validate_answer::validate(held, answer).await;
-            match verdict {
-                Verdict::Accepted { data, repairs } => {
-                    return Ok(Success {
-                        data,
-                        model: Arc::clone(&self.ways.current().label),
-                        repairs,
-                        cached: false,
-                    });
-                }
-                Verdict::Refusal(words) => {
-                    let detail = format!("the model declined: {words}");
-                    return Err(self.failed(Code::ModelRefused, detail, answer.text));
-                }
-                Verdict::Truncated if is_last || self.plan.max_output_tokens.is_some() => {
-                    return Err(self.truncated(answer.text));
-                }
-                Verdict::Truncated => {
-                    self.double_output_limit(&answer);
-                    cut = Some(answer.text);
-                }
-                Verdict::Invalid { faults, candidate } => {
-                    let is_nearer = nearest
-                        .as_ref()
-                        .is_none_or(|nearest| faults.len() <= nearest.errors.len());
-                    if let Some(candidate) = candidate.filter(|_| is_nearer) {
-                        let model = Some(Arc::clone(&self.ways.current().label));
-                        nearest = Some(Invalid {
-                            candidate,
-                            errors: faults.clone(),
-                            model,
-                        });
-                    }
-                    if is_last {
-                        return Err(self.extraction_failed(faults, nearest, answer.text));
-                    }
-                    (complaint, cut) = (
-                        Some(ValidationFeedback {
-                            answer: answer.text,
-                            faults,
-                        }),
-                        None,
-                    );
-                }
-            }
-            self.extractor.meters.asked_again();
-        }
-    }
-
-    /// Twice the room that was too small.
-    fn double_output_limit(&mut self, answer: &Answer) {
-        let used = answer
-            .usage
-            .and_then(|usage| u32::try_from(usage.output_tokens).ok())
-            .filter(|used| *used > 0);
-        self.room = Some(
-            self.room
-                .or(used)
-                .map_or(UNKNOWN_ROOM, |room| room.saturating_mul(2)),
-        );
-    }
-
-    fn truncated(&self, raw: String) -> Error {
-        let detail = match self.plan.max_output_tokens {
-            Some(limit) => format!("the answer did not fit into `max_output_tokens` ({limit}); allow more"),
-            None => "the answer ran into the model's output limit, even with more room; split the text or narrow the schema"
-                .to_owned(),
-        };
-        self.failed(Code::OutputTruncated, detail, raw)
-    }
-
-    /// No attempt's answer was valid: what was wrong with the nearest, or, if there was no object at all, with the last.
-    fn extraction_failed(
-        &self,
-        last: Vec<FieldError>,
-        nearest: Option<Invalid>,
-        raw: String,
-    ) -> Error {
-        let attempts = if self.attempts == 1 {
-            "attempt"
-        } else {
-            "attempts"
-        };
-        let of = if nearest.is_some() {
-            "candidate, which came nearest"
-        } else {
-            "last"
-        };
-        let detail = format!(
-            "no answer was valid in {} {attempts}; `errors` says what was wrong with the {of}",
-            self.attempts
-        );
-        let mut error = self
-            .failed(Code::ExtractionFailed, detail, raw)
-            .with_errors(last);
-        if let (Some(attempted), Some(nearest)) = (&mut error.attempted, nearest) {
-            error.errors = nearest.errors;
-            attempted.candidate = Some(nearest.candidate);
-            attempted.model = nearest.model;
-        }
-        error
-    }
-
-    fn failed(&self, code: Code, detail: String, mut raw: String) -> Error {
-        raw.truncate(raw.floor_char_boundary(MAX_RAW_BYTES));
-        let attempted = AttemptInfo {
-            attempts: self.attempts,
-            raw: Some(raw),
-            ..AttemptInfo::default()
-        };
-        Error {
-            attempted: Some(Box::new(attempted)),
-            ..Error::new(code, detail)
-        }
+    /// Returns the label of the current target, as results name it.
+    pub fn model_label(&self) -> Arc<str> {
+        Arc::clone(&self.route.current().label)
     }
 }

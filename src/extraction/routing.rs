@@ -1,358 +1,294 @@
-//! The models that an item may ask, in their order, and its place in line for the one that it asks now.
+//! Routing: the targets that one item may call, in order of preference, and its permit for the current one. Fallback is
+//! immediate where another target is available; else the item waits for the target that is available first.
+//!
+//! Knows nothing of answers and schemas, nor of the retry policy that decides what a failed call means.
+
+mod errors;
 
 use std::time::{Duration, Instant};
 
+pub use errors::{budget_exhausted, failure_detail, upstream_error};
+use errors::{denial_error, exhausted_error};
+
 use super::PreparedRequest;
-use super::prepared_request::Target;
+use super::targets::Target;
 use crate::provider::Failure;
 use crate::types::{Code, Error};
 use throttle::{
     Admission, Denied, KeySet, PendingPermit, Permit, PermitRequest, Priority, WaitBudget,
 };
 
-/// How one of the models fares for this item.
+/// State of one target for this item.
 #[derive(Debug, Clone, Copy, Default)]
-struct Progress {
+struct TargetState {
     was_called: bool,
-    /// Tries that failed.
+    /// Number of failed calls since the last success.
     failed: u32,
-    /// It is not tried again.
-    is_over: bool,
-    /// It cannot be had before.
+    /// True if the target is not called again.
+    is_exhausted: bool,
+    /// Earliest time at which the target is available; `None`: now.
     not_before: Option<Instant>,
-    /// The keys that it has refused.
+    /// API keys that the provider refused.
     refused: KeySet,
 }
 
+/// Current target of an item, and the state of all its targets.
 #[derive(Debug)]
 pub struct RouteCursor<'a> {
-    lane: &'a Admission,
-    plan: &'a PreparedRequest,
-    /// Where the item stands already.
+    admission: &'a Admission,
+    request: &'a PreparedRequest,
+    /// Permit that was requested when the item entered the queue; used by the first [`RouteCursor::acquire`].
     pending: Option<PendingPermit>,
-    /// Which it asks now: 0 is the first, and the others are its fallbacks.
-    at: usize,
-    first: Progress,
-    fallback: Vec<Progress>,
-    patience: WaitBudget,
-    /// Whether it waits where it is, and does not turn elsewhere.
-    is_patient: bool,
-    /// Its last call was answered with a pause.
+    /// Index of the current target: 0 is the first choice, the others are its fallbacks.
+    current: usize,
+    first: TargetState,
+    fallback: Vec<TargetState>,
+    wait_budget: WaitBudget,
+    /// True if the item waits for the current target instead of switching to another.
+    stays: bool,
+    /// True if the provider answered the last call with a rate limit.
     was_paused: bool,
-    /// How the last call failed, and what that would be called if nothing is left to try.
-    last: Option<(Code, Failure)>,
+    /// Failure of the last call, and its error code if no target is left.
+    last_failure: Option<(Code, Failure)>,
 }
 
 impl<'a> RouteCursor<'a> {
     pub fn new(
-        lane: &'a Admission,
-        plan: &'a PreparedRequest,
+        admission: &'a Admission,
+        request: &'a PreparedRequest,
         pending: Option<PendingPermit>,
     ) -> Self {
         Self {
-            lane,
-            plan,
+            admission,
+            request,
             pending,
-            at: 0,
-            first: Progress::default(),
-            fallback: vec![Progress::default(); plan.fallback.len()],
-            patience: plan.patience,
-            is_patient: plan.fallback.is_empty(),
+            current: 0,
+            first: TargetState::default(),
+            fallback: vec![TargetState::default(); request.fallback.len()],
+            wait_budget: request.wait_budget,
+            stays: request.fallback.is_empty(),
             was_paused: false,
-            last: None,
+            last_failure: None,
         }
     }
 
-    /// The model that is asked now.
+    /// Returns the target of the next call.
     pub fn current(&self) -> &'a Target {
-        self.plan.target(self.at)
+        self.request.target(self.current)
     }
 
-    fn progress_of(&mut self, at: usize) -> &mut Progress {
-        at.checked_sub(1)
-            .and_then(|at| self.fallback.get_mut(at))
+    fn state(&self, index: usize) -> &TargetState {
+        index
+            .checked_sub(1)
+            .and_then(|index| self.fallback.get(index))
+            .unwrap_or(&self.first)
+    }
+
+    fn state_mut(&mut self, index: usize) -> &mut TargetState {
+        index
+            .checked_sub(1)
+            .and_then(|index| self.fallback.get_mut(index))
             .unwrap_or(&mut self.first)
     }
 
-    /// Those that are worth trying, in their order.
-    fn usable_targets(&self) -> impl Iterator<Item = (usize, &Progress)> {
-        let all = std::iter::once(&self.first)
-            .chain(&self.fallback)
-            .enumerate();
-        all.filter(|(_, progress)| !progress.is_over)
+    fn current_state(&mut self) -> &mut TargetState {
+        self.state_mut(self.current)
     }
 
-    /// Another one that can be had now.
+    /// Returns the targets that may still be called, in order of preference.
+    fn usable_targets(&self) -> impl Iterator<Item = (usize, &TargetState)> {
+        let states = std::iter::once(&self.first).chain(&self.fallback);
+        states.enumerate().filter(|(_, state)| !state.is_exhausted)
+    }
+
+    /// Returns the first other target that is available now.
     fn fallback(&self) -> Option<usize> {
         let now = Instant::now();
-        let mut open = self.usable_targets().filter(|(at, progress)| {
-            *at != self.at && progress.not_before.is_none_or(|at| at <= now)
+        let mut available = self.usable_targets().filter(|(index, state)| {
+            *index != self.current && state.not_before.is_none_or(|time| time <= now)
         });
-        open.next().map(|(at, _)| at)
+        available.next().map(|(index, _)| index)
     }
 
-    /// Whether there is another model to ask.
+    /// Returns true if another target is available now.
     pub fn has_fallback(&self) -> bool {
         self.fallback().is_some()
     }
 
-    /// Enters the line of the model that is asked now.
-    pub fn enqueue(&self, text: &str, room: Option<u32>, turn: Priority) -> PendingPermit {
-        let patience = if self.is_patient {
-            self.patience
-        } else {
-            WaitBudget::NONE
-        };
-        let progress = self
-            .at
-            .checked_sub(1)
-            .and_then(|at| self.fallback.get(at))
-            .unwrap_or(&self.first);
-        let guessed = if self.lane.counts_tokens() {
-            self.plan.estimated_tokens(text)
-        } else {
-            0
-        };
-        self.lane.enter(&PermitRequest {
-            model: &self.current().route.limits,
-            priority: turn,
-            wait_budget: patience,
-            text_tokens: guessed,
-            max_output: room,
-            refused: progress.refused,
-            is_first_call: !progress.was_called,
+    /// Enters the queue of the current target.
+    pub fn enqueue(
+        &self,
+        text: &str,
+        output_limit: Option<u32>,
+        priority: Priority,
+    ) -> PendingPermit {
+        let state = self.state(self.current);
+        self.admission.enter(&PermitRequest {
+            model: &self.current().endpoint.limits,
+            priority,
+            wait_budget: if self.stays {
+                self.wait_budget
+            } else {
+                WaitBudget::NONE
+            },
+            text_tokens: if self.admission.counts_tokens() {
+                self.request.estimated_tokens(text)
+            } else {
+                0
+            },
+            max_output: output_limit,
+            refused: state.refused,
+            is_first_call: !state.was_called,
         })
     }
 
-    /// Waits for the permit of a call to the first target that can be called, in the order of the route. Adds the time to
-    /// `queued`. Returns `None` if `cancelled` resolves first.
+    /// Waits for the permit of one call, to the first target that is available.
     ///
     /// # Errors
-    /// When the item will not wait as long as it would have to, or no target is left.
+    /// When the wait would exceed the item's wait budget, or no target is left.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the queue; a permit that was just granted goes to the next item. Targets that denied a
+    /// permit stay marked as unavailable, so the next call of this method does not ask them again.
     pub async fn acquire(
         &mut self,
         text: &str,
-        max_output: Option<u32>,
+        output_limit: Option<u32>,
         priority: Priority,
-        queued: &mut Duration,
-        cancelled: impl Future<Output = ()>,
-    ) -> Result<Option<Permit>, Error> {
-        let mut cancelled = std::pin::pin!(cancelled);
+    ) -> Result<Permit, Error> {
         loop {
             let pending = match self.pending.take() {
                 Some(pending) => pending,
-                None => self.enqueue(text, max_output, priority),
+                None => self.enqueue(text, output_limit, priority),
             };
-            let started = Instant::now();
-            // The permit first: an item whose turn has come is not cancelled.
-            let granted = tokio::select! {
-                biased;
-                granted = pending => Some(granted),
-                () = &mut cancelled => None,
-            };
-            let waited = started.elapsed();
-            *queued += waited;
+            let waiting_since = Instant::now();
+            let granted = pending.await;
             if std::mem::take(&mut self.was_paused) {
-                self.patience.consume(waited);
+                self.wait_budget.consume(waiting_since.elapsed());
             }
             match granted {
-                None => return Ok(None),
-                Some(Ok(permit)) => {
-                    let at = self.at;
-                    self.progress_of(at).was_called = true;
-                    self.is_patient = self.fallback.is_empty();
-                    return Ok(Some(permit));
-                }
-                Some(Err(denied)) => self.switch_after_denial(denied)?,
+                Ok(permit) => return Ok(permit),
+                Err(denied) => self.switch_after_denial(denied)?,
             }
         }
     }
 
-    /// Turns to another model; when none can be had now, to the one that can be had first, and waits there.
+    /// Records that a call goes out to the current target.
+    pub fn record_call(&mut self) {
+        self.current_state().was_called = true;
+        self.stays = self.fallback.is_empty();
+    }
+
+    /// Switches to an available target; if there is none, to the one that is available first, and waits for it.
     fn switch_after_denial(&mut self, denied: Denied) -> Result<(), Error> {
-        let at = self.at;
         match denied {
             Denied::BudgetExhausted { .. } | Denied::Cancelled => {
                 return Err(self.denial_error(denied));
             }
-            Denied::NoUsableKey | Denied::TooLarge { .. } => self.progress_of(at).is_over = true,
+            Denied::NoUsableKey | Denied::TooLarge { .. } => {
+                self.current_state().is_exhausted = true;
+            }
             Denied::Paused { until } | Denied::CircuitOpen { until } => {
-                self.progress_of(at).not_before = Some(until)
+                self.current_state().not_before = Some(until);
             }
         }
         if let Some(next) = self.fallback() {
-            self.at = next;
+            self.current = next;
             return Ok(());
         }
-        let first = self
+        let soonest = self
             .usable_targets()
-            .min_by_key(|(_, progress)| progress.not_before)
-            .map(|(at, _)| at);
-        match first {
-            Some(first) if !self.is_patient => {
-                (self.at, self.is_patient) = (first, true);
+            .min_by_key(|(_, state)| state.not_before)
+            .map(|(index, _)| index);
+        match soonest {
+            Some(soonest) if !self.stays => {
+                (self.current, self.stays) = (soonest, true);
                 Ok(())
             }
             _ => Err(self.denial_error(denied)),
         }
     }
 
-    /// The call failed in a way that another key may not.
-    pub fn refuse_key(&mut self, key: usize, code: Code, failure: Failure) {
-        let at = self.at;
-        self.progress_of(at).refused.insert(key);
-        self.last = Some((code, failure));
+    fn denial_error(&self, denied: Denied) -> Error {
+        let provider = &self.current().endpoint.provider_name;
+        denial_error(denied, provider, self.last_failure.as_ref())
     }
 
-    /// The call was answered with a pause.
+    /// Records that the provider refused an API key. Another key may work.
+    pub fn refuse_key(&mut self, key: usize, code: Code, failure: Failure) {
+        self.current_state().refused.insert(key);
+        self.last_failure = Some((code, failure));
+    }
+
+    /// Records that the provider answered with a rate limit.
     pub fn pause(&mut self, failure: Failure) {
         self.was_paused = true;
-        self.last = Some((Code::UpstreamRateLimited, failure));
+        self.last_failure = Some((Code::UpstreamRateLimited, failure));
     }
 
-    /// The call was answered.
+    /// Records an answer of the current target.
     pub fn record_success(&mut self) {
-        let at = self.at;
-        self.progress_of(at).failed = 0;
+        self.current_state().failed = 0;
     }
 
-    /// Whether a failure of the next call would be the last.
-    pub fn is_last_try(&self, max_tries: u32) -> bool {
-        let (at, failed) = (
-            self.at,
-            self.usable_targets()
-                .find(|(at, _)| *at == self.at)
-                .map_or(0, |(_, progress)| progress.failed),
-        );
-        failed + 1 >= max_tries && self.usable_targets().all(|(other, _)| other == at)
+    /// Returns true if a failure of the next call would fail the item.
+    pub fn is_last_call(&self, max_calls: u32) -> bool {
+        let failed = self
+            .usable_targets()
+            .find(|(index, _)| *index == self.current)
+            .map_or(0, |(_, state)| state.failed);
+        failed + 1 >= max_calls
+            && self
+                .usable_targets()
+                .all(|(index, _)| index == self.current)
     }
 
-    /// Whether the item will wait so long until it may be tried again: for its turn, as for a key that is paused.
+    /// Consumes wait budget for a delayed retry. Returns true if the wait was within the budget.
     pub fn consume_wait_budget(&mut self, wait: Duration) -> bool {
         let now = Instant::now();
-        let will_wait = self.patience.covers_pause(now, now + wait);
-        self.patience.consume(wait);
-        will_wait
+        let is_covered = self.wait_budget.covers_pause(now, now + wait);
+        self.wait_budget.consume(wait);
+        is_covered
     }
 
-    /// Turns to another model, rather than wait until then for the one that is asked now. False: there is none.
+    /// Switches to another target because the current one is unavailable until then. Returns false if there is none.
     pub fn switch_to_fallback(&mut self, until: Instant) -> bool {
-        let (at, next) = (self.at, self.fallback());
-        let Some(next) = next else { return false };
-        self.progress_of(at).not_before = Some(until);
-        self.at = next;
+        let Some(next) = self.fallback() else {
+            return false;
+        };
+        self.current_state().not_before = Some(until);
+        self.current = next;
         true
     }
 
-    /// The call failed. `Some`: it is worth a backoff and another try, after so many failures. `None`: the next model is asked.
+    /// Records a failed call. Returns the number of failures if the current target is worth a retry after a backoff, or
+    /// `None` if the cursor switched to another target.
     ///
     /// # Errors
-    /// When that was the last try of the last model.
+    /// When this was the last retry of the last target.
     pub fn record_failure(
         &mut self,
         failure: Failure,
-        is_slow: bool,
-        max_tries: u32,
+        was_slow: bool,
+        max_calls: u32,
     ) -> Result<Option<u32>, Error> {
-        let (at, next) = (self.at, self.fallback());
-        let progress = self.progress_of(at);
-        progress.failed += 1;
-        let failed = progress.failed;
-        // Who has not answered in time will hardly do so now, and the time is short.
-        if failed < max_tries && !(is_slow && next.is_some()) {
-            self.last = Some((Code::UpstreamError, failure));
+        let next = self.fallback();
+        let state = self.current_state();
+        state.failed += 1;
+        let failed = state.failed;
+        // A provider that timed out will probably time out again, and the remaining time is short.
+        if failed < max_calls && !(was_slow && next.is_some()) {
+            self.last_failure = Some((Code::UpstreamError, failure));
             return Ok(Some(failed));
         }
-        progress.is_over = true;
-        let Some(next) = next.or_else(|| self.usable_targets().next().map(|(at, _)| at)) else {
-            let times = if failed == 1 {
-                "once".to_owned()
-            } else {
-                format!("{failed} times in a row")
-            };
-            let detail = format!("the provider failed {times}; the last time: {failure}");
-            return Err(upstream_error(Code::UpstreamError, detail, &failure));
+        state.is_exhausted = true;
+        let unavailable = || self.usable_targets().next().map(|(index, _)| index);
+        let Some(next) = next.or_else(unavailable) else {
+            let provider = &self.current().endpoint.provider_name;
+            return Err(exhausted_error(provider, failed, &failure));
         };
-        self.at = next;
-        self.last = Some((Code::UpstreamError, failure));
+        self.current = next;
+        self.last_failure = Some((Code::UpstreamError, failure));
         Ok(None)
-    }
-
-    /// Why the item gets no permit, and nowhere.
-    fn denial_error(&self, denied: Denied) -> Error {
-        let last = self.last.as_ref();
-        let said = |detail: String| match last {
-            Some((_, failure)) => format!("{detail}; the last call failed: {failure}"),
-            None => detail,
-        };
-        let wait = |until: Instant| until.saturating_duration_since(Instant::now());
-        let seconds = |until: Instant| format!("{:.1} s", wait(until).as_secs_f64());
-        let error = match denied {
-            Denied::Paused { until } => {
-                let detail = format!(
-                    "the provider's rate limit is used up for another {}, which is longer than an item may wait",
-                    seconds(until)
-                );
-                Error::new(Code::UpstreamRateLimited, said(detail)).retry_after(wait(until))
-            }
-            Denied::CircuitOpen { until } => {
-                let detail = format!(
-                    "the provider fails all the time and is left alone for another {}",
-                    seconds(until)
-                );
-                Error::new(Code::UpstreamError, said(detail)).retry_after(wait(until))
-            }
-            Denied::BudgetExhausted { until } => {
-                let detail =
-                    "this caller's budget for today is used up; it begins anew at midnight UTC";
-                return Error::new(Code::QuotaExceeded, detail).retry_after(wait(until));
-            }
-            Denied::Cancelled => {
-                return Error::new(
-                    Code::ShuttingDown,
-                    "the server is shutting down, and this item was not called",
-                );
-            }
-            Denied::TooLarge { needed, allowed } => {
-                let detail = format!(
-                    "a call with this text takes about {needed} tokens, and the provider's limit is {allowed} a minute; split \
-                     the text, ask for less with `max_output_tokens`, or raise `tokens_per_minute`"
-                );
-                return Error::new(Code::PayloadTooLarge, detail);
-            }
-            Denied::NoUsableKey => match last {
-                Some((code, failure)) => {
-                    upstream_error(*code, failure_detail(*code, failure), failure)
-                }
-                None => Error::new(
-                    Code::UpstreamUnauthorized,
-                    "the provider has refused every key",
-                ),
-            },
-        };
-        Error {
-            upstream_status: last.and_then(|(_, failure)| failure.status()),
-            ..error
-        }
-    }
-}
-
-pub fn upstream_error(code: Code, detail: String, failure: &Failure) -> Error {
-    Error {
-        upstream_status: failure.status(),
-        retry_after: failure.retry_after,
-        ..Error::new(code, detail)
-    }
-}
-
-pub fn failure_detail(code: Code, failure: &Failure) -> String {
-    match code {
-        Code::UpstreamUnauthorized => {
-            format!("the provider does not accept the configured key: {failure}")
-        }
-        Code::UpstreamRateLimited => {
-            format!("the quota of the configured key is used up: {failure}")
-        }
-        _ => format!("the provider refused the call: {failure}"),
     }
 }

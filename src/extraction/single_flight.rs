@@ -1,47 +1,47 @@
-//! Single flight: of identical items that are under way at the same time, one is called, and the others take its result.
+//! Single flight: of identical items in flight at the same time, one leads and calls the provider; the others share its outcome.
 //!
-//! Each keeps its own place in line meanwhile, and whoever's turn comes first is called: so nobody waits behind another
-//! request's queue. When the one that is called leaves (its client went away), the others go on as if it had never been.
+//! Each item keeps its own position in the queue until one leads, so that none waits behind another request's queue. If the
+//! leader is cancelled (its client disconnected), the others continue, and one of them leads.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
+use super::cache_key::CacheKey;
 use crate::types::{Error, Success};
 
-/// What makes items identical: a digest.
-pub type Key = [u8; 32];
-
-/// How the one that was called has ended.
+/// Outcome of the leader's extraction.
 pub type SharedOutcome = Result<Success, Error>;
 
-type Boards = Mutex<HashMap<Key, Weak<Flight>>>;
+type Flights = Mutex<HashMap<CacheKey, Weak<Flight>>>;
 
-/// The items under way that may have an identical one.
+/// Groups of identical items in flight, by cache key.
 #[derive(Debug, Default)]
-pub struct SingleFlight(Arc<Boards>);
+pub struct SingleFlight(Arc<Flights>);
 
 #[derive(Debug)]
 enum State {
-    Waiting,
-    Flying,
-    Landed(Arc<SharedOutcome>),
+    /// No item leads yet.
+    Open,
+    Led,
+    Completed(Arc<SharedOutcome>),
 }
 
+/// Group of identical items.
 #[derive(Debug)]
 struct Flight {
-    key: Key,
-    boards: Arc<Boards>,
+    key: CacheKey,
+    flights: Arc<Flights>,
     state: Mutex<State>,
     changed: Notify,
 }
 
-/// One item's part in a flight.
+/// Membership of one item in its group.
 #[derive(Debug)]
 pub struct Ticket(Arc<Flight>);
 
-/// The part of the one that is called. Dropping it without landing leaves the flight to the others.
+/// Right to extract for the group. Dropping it without completing it opens the group to another leader.
 #[derive(Debug)]
 pub struct Leader(Option<Arc<Flight>>);
 
@@ -50,19 +50,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl SingleFlight {
-    pub fn join(&self, key: Key) -> Ticket {
-        let mut boards = lock(&self.0);
-        if let Some(flight) = boards.get(&key).and_then(Weak::upgrade) {
+    /// Joins the group of a key, or forms it.
+    pub fn join(&self, key: CacheKey) -> Ticket {
+        let mut flights = lock(&self.0);
+        if let Some(flight) = flights.get(&key).and_then(Weak::upgrade) {
             return Ticket(flight);
         }
-        let boards_again = Arc::clone(&self.0);
         let flight = Arc::new(Flight {
             key,
-            boards: boards_again,
-            state: Mutex::new(State::Waiting),
+            flights: Arc::clone(&self.0),
+            state: Mutex::new(State::Open),
             changed: Notify::new(),
         });
-        boards.insert(key, Arc::downgrade(&flight));
+        flights.insert(key, Arc::downgrade(&flight));
         Ticket(flight)
     }
 
@@ -74,54 +74,54 @@ impl SingleFlight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let mut boards = lock(&self.boards);
-        // Another flight may have the key by now.
-        if boards
+        let mut flights = lock(&self.flights);
+        // The key may belong to a newer group.
+        if flights
             .get(&self.key)
             .is_some_and(|flight| flight.strong_count() == 0)
         {
-            boards.remove(&self.key);
+            flights.remove(&self.key);
         }
     }
 }
 
 impl Ticket {
-    /// This item is the one that is called; `None`: another one is, or was.
+    /// Makes this item the leader. Returns `None` if another item leads or has completed.
     pub fn lead(&self) -> Option<Leader> {
         let mut state = lock(&self.0.state);
-        if !matches!(*state, State::Waiting) {
+        if !matches!(*state, State::Open) {
             return None;
         }
-        *state = State::Flying;
+        *state = State::Led;
         drop(state);
         self.0.changed.notify_waiters();
         Some(Leader(Some(Arc::clone(&self.0))))
     }
 
-    /// Waits until another one is called.
+    /// Waits until another item leads.
     pub async fn led(&self) {
-        self.wait_for(|state| (!matches!(state, State::Waiting)).then_some(()))
+        self.wait_for(|state| (!matches!(state, State::Open)).then_some(()))
             .await;
     }
 
-    /// Waits for the end of the one that is called; `None`: it left, and the flight is open again.
+    /// Waits for the leader's outcome. Returns `None` if the leader was cancelled: the group is open again.
     pub async fn outcome(&self) -> Option<Arc<SharedOutcome>> {
         self.wait_for(|state| match state {
-            State::Waiting => Some(None),
-            State::Flying => None,
-            State::Landed(landed) => Some(Some(Arc::clone(landed))),
+            State::Open => Some(None),
+            State::Led => None,
+            State::Completed(outcome) => Some(Some(Arc::clone(outcome))),
         })
         .await
     }
 
-    async fn wait_for<T>(&self, seen: impl Fn(&State) -> Option<T>) -> T {
+    async fn wait_for<T>(&self, ready: impl Fn(&State) -> Option<T>) -> T {
         loop {
-            // Registered before the look, so that no change is missed.
+            // Registered before the check, so that no change is missed.
             let changed = self.0.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(seen) = seen(&lock(&self.0.state)) {
-                return seen;
+            if let Some(value) = ready(&lock(&self.0.state)) {
+                return value;
             }
             changed.await;
         }
@@ -129,19 +129,18 @@ impl Ticket {
 }
 
 impl Leader {
-    /// Ends the flight with this for the others, if there are any. What is only this item's own business (its caller's quota) is
-    /// not theirs.
-    pub fn complete(mut self, landed: &SharedOutcome, is_theirs: bool) {
-        if !is_theirs {
-            // Dropped, it leaves the flight to them.
+    /// Completes the group with the leader's outcome. An outcome that is not shareable (the caller's own quota) opens the group
+    /// to another leader instead.
+    pub fn complete(mut self, outcome: &SharedOutcome, is_shareable: bool) {
+        if !is_shareable {
             return;
         }
         let Some(flight) = self.0.take() else { return };
-        // Whoever comes from now on begins anew.
-        lock(&flight.boards).remove(&flight.key);
-        // This one's seat, and this.
+        // Items that join from now on form a new group.
+        lock(&flight.flights).remove(&flight.key);
+        // More references than this one and the leader's own ticket: there are other items.
         if Arc::strong_count(&flight) > 2 {
-            *lock(&flight.state) = State::Landed(Arc::new(landed.clone()));
+            *lock(&flight.state) = State::Completed(Arc::new(outcome.clone()));
             flight.changed.notify_waiters();
         }
     }
@@ -150,75 +149,11 @@ impl Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         if let Some(flight) = self.0.take() {
-            *lock(&flight.state) = State::Waiting;
+            *lock(&flight.state) = State::Open;
             flight.changed.notify_waiters();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const KEY: Key = [7; 32];
-
-    fn success() -> Success {
-        Success {
-            data: json!(1),
-            model: "m".into(),
-            repairs: Vec::new(),
-            cached: false,
-        }
-    }
-
-    #[tokio::test]
-    async fn one_is_called_and_the_others_have_its_result() {
-        let flights = SingleFlight::default();
-        let (first, second) = (flights.join(KEY), flights.join(KEY));
-        let flying = second.lead().unwrap();
-        assert!(first.lead().is_none());
-        first.led().await;
-        let waiting = tokio::spawn(async move { first.outcome().await });
-        tokio::task::yield_now().await;
-        flying.complete(&Ok(success()), true);
-        assert_eq!(*waiting.await.unwrap().unwrap(), Ok(success()));
-        drop(second);
-        assert_eq!(flights.len(), 0);
-    }
-
-    #[tokio::test]
-    async fn when_the_one_that_is_called_leaves_another_takes_its_place() {
-        let flights = SingleFlight::default();
-        let (first, second) = (flights.join(KEY), flights.join(KEY));
-        let flying = first.lead().unwrap();
-        drop((flying, first));
-        assert!(second.outcome().await.is_none());
-        let flying = second.lead().unwrap();
-        flying.complete(&Ok(success()), true);
-        drop(second);
-        assert_eq!(flights.len(), 0);
-    }
-
-    #[tokio::test]
-    async fn an_end_that_is_not_theirs_leaves_the_flight_to_the_others() {
-        let flights = SingleFlight::default();
-        let (first, second) = (flights.join(KEY), flights.join(KEY));
-        let broke = Error::new(crate::types::Code::QuotaExceeded, "its own business");
-        first.lead().unwrap().complete(&Err(broke), false);
-        assert!(second.outcome().await.is_none());
-        assert!(second.lead().is_some());
-    }
-
-    #[tokio::test]
-    async fn whoever_comes_after_the_landing_begins_anew() {
-        let flights = SingleFlight::default();
-        let first = flights.join(KEY);
-        first.lead().unwrap().complete(&Ok(success()), true);
-        let second = flights.join(KEY);
-        assert!(second.lead().is_some());
-        drop(first);
-        assert_eq!(flights.len(), 1, "it is the second's");
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! One answer for an item: a permit, a call, and what the retry table says if that fails.
+//! Upstream call: acquires a permit, calls the provider within the item's time, and retries as the retry policy says.
 
 use std::time::{Duration, Instant};
 
@@ -11,32 +11,31 @@ use crate::provider::{
 use crate::types::{Code, Error, ModelUsage};
 use throttle::{CallReport, Health, Pause, Permit, Priority, RemainingQuota, UsageReport, backoff};
 
-/// What came of one call.
+/// Result of one call.
 enum CallOutcome {
     Answered(Answer),
     Failed(Failure),
-    /// The item's own time has run out.
+    /// The item's own time ran out.
     OutOfTime,
 }
 
 impl ItemRun<'_> {
-    /// Calls until an answer arrives, switching keys and targets as the retry table says. `first` is the permit of the first
-    /// call, if the item has it already.
+    /// Calls until a provider answers. `first_permit` is for the first call, if it was acquired already.
     pub async fn call(
         &mut self,
         text: &str,
-        complaint: Option<&ValidationFeedback>,
-        mut first: Option<Permit>,
+        feedback: Option<&ValidationFeedback>,
+        mut first_permit: Option<Permit>,
     ) -> Result<Answer, Error> {
-        let mut turn = Priority::First;
+        let mut priority = Priority::First;
         loop {
-            let mut permit = match first.take() {
+            let mut permit = match first_permit.take() {
                 Some(permit) => permit,
-                None => self.acquire(text, turn).await?,
+                None => self.acquire(text, priority).await?,
             };
-            turn = Priority::Requeued;
-            let (called, took) = self.call_once(&mut permit, text, complaint).await;
-            let failure = match called {
+            priority = Priority::Requeued;
+            let (outcome, took) = self.call_once(&mut permit, text, feedback).await;
+            match outcome {
                 CallOutcome::Answered(answer) => {
                     permit.release(self.success_report(&answer));
                     return Ok(answer);
@@ -50,239 +49,269 @@ impl ItemRun<'_> {
                     });
                     return Err(self.out_of_time(""));
                 }
-                CallOutcome::Failed(failure) => failure,
-            };
-            let then = retry_policy::consequence(&failure, took);
-            self.extractor.meters.tried_in_vain(then.action.as_str());
-            let key = permit.key();
-            let report = failure_report(then, failure.left);
-            match then.action {
-                Action::Again => permit.release(report),
-                Action::Pause(asked) => {
-                    permit.release(CallReport {
-                        pause: Some(pause(asked)),
-                        ..report
-                    });
-                    self.ways.pause(failure);
-                }
-                Action::OtherKey(code) => {
-                    permit.release(report);
-                    self.ways.refuse_key(key, code, failure);
-                }
-                Action::Retry => {
-                    // Never held during a backoff.
-                    permit.release(report);
-                    self.retry(failure).await?;
-                }
-                Action::Fail(code) => {
-                    // The item gives up, but the others must not call at once either.
-                    let pause = (failure.status() == Some(429)).then(|| pause(failure.retry_after));
-                    permit.release(CallReport { pause, ..report });
-                    return Err(upstream_error(
-                        code,
-                        failure_detail(code, &failure),
-                        &failure,
-                    ));
-                }
+                CallOutcome::Failed(failure) => self.handle_failure(permit, failure, took).await?,
             }
         }
     }
 
-    /// One call, within the time that it may take.
+    /// Makes one call within its timeout. Returns its outcome and how long it took.
     async fn call_once(
         &mut self,
         permit: &mut Permit,
         text: &str,
-        complaint: Option<&ValidationFeedback>,
+        feedback: Option<&ValidationFeedback>,
     ) -> (CallOutcome, Duration) {
-        let (plan, way) = (self.plan, self.ways.current());
+        let (request, target) = (self.request, self.route.current());
+        let partials = request.partials.get();
         let on_text = |mode, text: &str| {
-            if let Some(preview) = &plan.preview {
-                preview.push(mode, text);
+            if let Some(partials) = partials {
+                partials.push(mode, text);
             }
         };
-        if let Some(preview) = &plan.preview {
-            preview.begin(self.attempts, &way.lowered);
+        if let Some(partials) = partials {
+            partials.begin(self.attempts, &target.lowered);
         }
-        let request = Request {
-            model: &way.route.model,
-            mode: way.mode,
-            schema: Schema {
-                value: plan.schema.value(),
-                raw: plan.schema.raw(),
-                forms: &way.forms,
-                examples: plan.schema.examples(),
-            },
-            instructions: plan.instructions.as_deref(),
-            examples: &plan.examples,
-            input: text,
-            complaint,
-            temperature: plan.temperature,
-            max_output_tokens: self.room,
-            seed: plan.seed,
-            template: &way.template,
-            traceparent: plan.traceparent.as_deref(),
+        let call = Request {
             key: permit.key(),
-            on_text: plan.preview.as_deref().map(|_| &on_text as TextSink<'_>),
+            on_text: partials.map(|_| &on_text as TextSink<'_>),
+            ..self.provider_request(text, feedback)
         };
         permit.begin();
-        let limit = self.call_timeout();
-        let begun = Instant::now();
-        let called = tokio::time::timeout(limit, way.route.provider.call(&request)).await;
-        let took = begun.elapsed();
+        self.route.record_call();
+        let timeout = self.call_timeout();
+        let started = Instant::now();
+        let result = tokio::time::timeout(timeout, target.endpoint.provider.call(&call)).await;
+        let took = started.elapsed();
         self.timing.upstream += took;
-        self.left = self.left.saturating_sub(took);
-        let called = match called {
+        self.time_left = self.time_left.saturating_sub(took);
+        let outcome = match result {
             Ok(Ok(answer)) => {
-                plan.pace.record_latency(took);
+                request.stragglers.record_latency(took);
                 CallOutcome::Answered(answer)
             }
             Ok(Err(failure)) => CallOutcome::Failed(failure),
-            Err(_) if self.left.is_zero() => CallOutcome::OutOfTime,
+            Err(_) if self.time_left.is_zero() => CallOutcome::OutOfTime,
             Err(_) => {
                 self.stalls += 1;
-                let detail = format!("no answer within {:.1} s", limit.as_secs_f64());
+                let detail = format!("no answer within {:.1} s", timeout.as_secs_f64());
                 CallOutcome::Failed(Failure::new(FailureKind::Timeout, detail))
             }
         };
-        (called, took)
+        (outcome, took)
     }
 
-    /// How long the next call may take: as configured; so that another model still has its chance; and, but for the last try,
-    /// until it is clear that it takes much longer than the others of its request.
+    /// Returns the parts of the provider's request that need no permit.
+    fn provider_request<'r>(
+        &self,
+        text: &'r str,
+        feedback: Option<&'r ValidationFeedback>,
+    ) -> Request<'r>
+    where
+        Self: 'r,
+    {
+        let (request, target) = (self.request, self.route.current());
+        Request {
+            model: &target.endpoint.model,
+            mode: target.mode,
+            schema: Schema {
+                value: request.schema.value(),
+                raw: request.schema.raw(),
+                forms: &target.forms,
+                examples: request.schema.examples(),
+            },
+            instructions: request.instructions.as_deref(),
+            examples: &request.examples,
+            input: text,
+            complaint: feedback,
+            temperature: request.temperature,
+            max_output_tokens: self.output_limit,
+            seed: request.seed,
+            template: &target.template,
+            traceparent: request.traceparent.as_deref(),
+            key: 0,
+            on_text: None,
+        }
+    }
+
+    /// Returns the timeout of the next call: the minimum of the configured timeout, half of the remaining time if a fallback
+    /// exists, and (except for the last call) the straggler limit.
     fn call_timeout(&self) -> Duration {
-        let own = self.ways.current().route.call_timeout;
-        let share = if self.ways.has_fallback() {
-            self.left / 2
+        let configured = self.route.current().endpoint.call_timeout;
+        let share = if self.route.has_fallback() {
+            self.time_left / 2
         } else {
-            self.left
+            self.time_left
         };
-        let is_last = self.ways.is_last_try(self.plan.max_tries);
-        let stalled = self
-            .plan
-            .pace
+        let is_last = self.route.is_last_call(self.request.max_calls);
+        let straggler_limit = self
+            .request
+            .stragglers
             .straggler_limit(self.stalls)
             .filter(|_| !is_last);
-        [own, stalled]
+        [configured, straggler_limit]
             .into_iter()
             .flatten()
             .fold(share, Duration::min)
     }
 
     fn success_report(&mut self, answer: &Answer) -> CallReport {
-        self.ways.record_success();
-        let way = self.ways.current();
+        self.route.record_success();
+        let target = self.route.current();
         let spent = match answer.usage {
             None => UsageReport::Unknown,
-            Some(usage) => {
-                let used = usage.at(way.route.price);
-                self.usage += used;
-                if !self.plan.fallback.is_empty() {
-                    ModelUsage::add(&mut self.spent, &way.label, used);
+            Some(tokens) => {
+                let usage = tokens.at(target.endpoint.price);
+                self.usage += usage;
+                if !self.request.fallback.is_empty() {
+                    ModelUsage::add(&mut self.usage_by_model, &target.label, usage);
                 }
-                UsageReport::Tokens(usage.tokens())
+                UsageReport::Tokens(tokens.tokens())
             }
         };
         CallReport {
             spent,
-            remaining: remaining(answer.left),
+            remaining: remaining_quota(answer.left),
             ..CallReport::new(Health::Success)
         }
     }
 
-    /// Waits until a failed call may be tried again, or turns to another model.
+    /// Releases the permit of a failed call, and returns once the next call may be made.
+    async fn handle_failure(
+        &mut self,
+        permit: Permit,
+        failure: Failure,
+        took: Duration,
+    ) -> Result<(), Error> {
+        let consequence = retry_policy::consequence(&failure, took);
+        let action = consequence.action;
+        self.extractor.meters.tried_in_vain(action.as_str());
+        let key = permit.key();
+        // A permit is never held during a backoff.
+        permit.release(CallReport {
+            pause: key_pause(action, &failure),
+            ..failure_report(consequence, failure.left)
+        });
+        match action {
+            Action::Again => {}
+            Action::Pause(_) => self.route.pause(failure),
+            Action::OtherKey(code) => self.route.refuse_key(key, code, failure),
+            Action::Retry => self.retry(failure).await?,
+            Action::Fail(code) => {
+                let detail = failure_detail(code, &failure);
+                return Err(upstream_error(code, detail, &failure));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a failed call may be retried, or switches to another target.
     async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
-        let (asked, status) = (failure.retry_after, failure.status());
-        let is_slow = failure.kind == FailureKind::Timeout;
-        let said = failure.to_string();
+        let (retry_after, status) = (failure.retry_after, failure.status());
+        let was_slow = failure.kind == FailureKind::Timeout;
+        let message = failure.to_string();
         let Some(failed) = self
-            .ways
-            .record_failure(failure, is_slow, self.plan.max_tries)?
+            .route
+            .record_failure(failure, was_slow, self.request.max_calls)?
         else {
             return Ok(());
         };
-        let delay = backoff::delay(failed, asked, fastrand::f64());
-        if delay >= self.left {
-            if self.ways.switch_to_fallback(Instant::now() + delay) {
+        let delay = backoff::delay(failed, retry_after, fastrand::f64());
+        if delay >= self.time_left {
+            if self.route.switch_to_fallback(Instant::now() + delay) {
                 return Ok(());
             }
-            let error = self.out_of_time(&format!("; the last call failed: {said}"));
+            let error = self.out_of_time(&format!("; the last call failed: {message}"));
             return Err(Error {
                 upstream_status: status,
                 ..error
             });
         }
-        self.left -= delay;
+        self.time_left -= delay;
         tokio::time::sleep(delay).await;
-        // So many may fail that trying all of them again at once would make it worse.
+        if self.await_retry_budget(failed).await {
+            return Ok(());
+        }
+        let detail = format!(
+            "the provider's retry budget is exhausted, because many calls fail; send this again later; the last error: {message}"
+        );
+        Err(Error {
+            upstream_status: status,
+            ..Error::new(Code::UpstreamError, detail)
+        })
+    }
+
+    /// Waits until the provider's retry budget allows a retry, or switches to another target. The budget keeps retries from
+    /// amplifying an outage. Returns false if the wait would exceed the item's wait budget.
+    async fn await_retry_budget(&mut self, failed: u32) -> bool {
         while let Err(wait) = self
             .extractor
             .limits
-            .retry(self.ways.current().route.limits.pool())
+            .retry(self.route.current().endpoint.limits.pool())
         {
-            if self.ways.switch_to_fallback(Instant::now() + wait) {
-                return Ok(());
+            if self.route.switch_to_fallback(Instant::now() + wait) {
+                return true;
             }
             self.extractor.meters.retry_put_off();
             let wait = backoff::delay(failed, Some(wait), fastrand::f64());
-            if !self.ways.consume_wait_budget(wait) {
-                let detail = format!(
-                    "so many calls fail that this one could not be tried again; the last time: {said}"
-                );
-                return Err(Error {
-                    upstream_status: status,
-                    ..Error::new(Code::UpstreamError, detail)
-                });
+            if !self.route.consume_wait_budget(wait) {
+                return false;
             }
             self.timing.queued += wait;
             tokio::time::sleep(wait).await;
         }
-        Ok(())
+        true
     }
 
-    fn out_of_time(&self, more: &str) -> Error {
+    fn out_of_time(&self, addition: &str) -> Error {
         let detail = format!(
-            "`timeout_ms` ({}) ran out in attempt {}{more}; allow more time, or send less text at a time",
-            self.plan.timeout.as_millis(),
+            "`timeout_ms` ({}) ran out in attempt {}{addition}; allow more time, or send less text at a time",
+            self.request.timeout.as_millis(),
             self.attempts,
         );
         Error::new(Code::Timeout, detail)
     }
 }
 
-fn failure_report(then: Consequence, left: crate::provider::RemainingQuota) -> CallReport {
-    let spent = if then.may_be_charged {
+fn failure_report(
+    consequence: Consequence,
+    remaining: crate::provider::RemainingQuota,
+) -> CallReport {
+    let spent = if consequence.may_be_charged {
         UsageReport::Unknown
     } else {
         UsageReport::Nothing
     };
-    let Consequence {
-        health,
-        is_crowded: is_overload,
-        is_key_refused: is_refused,
-        ..
-    } = then;
     CallReport {
-        is_overload,
+        is_overload: consequence.is_crowded,
         spent,
-        is_refused,
-        remaining: remaining(left),
-        ..CallReport::new(health)
+        is_refused: consequence.is_key_refused,
+        remaining: remaining_quota(remaining),
+        ..CallReport::new(consequence.health)
     }
 }
 
-/// For how long a key is to pause. A wait of nothing, or a date that has passed, says no more than the status.
-fn pause(asked: Option<Duration>) -> Pause {
-    asked
+/// Returns the pause of the API key after a failed call: when the provider asks for one, and after every 429, so that other
+/// items do not call at once although this one gives up.
+fn key_pause(action: Action, failure: &Failure) -> Option<Pause> {
+    match action {
+        Action::Pause(retry_after) => Some(pause(retry_after)),
+        Action::Fail(_) if failure.status() == Some(429) => Some(pause(failure.retry_after)),
+        Action::Fail(_) | Action::Again | Action::OtherKey(_) | Action::Retry => None,
+    }
+}
+
+/// Returns the pause for a `retry-after`. Zero, or a date in the past, says no more than the status.
+fn pause(retry_after: Option<Duration>) -> Pause {
+    retry_after
         .filter(|wait| !wait.is_zero())
         .map_or(Pause::Unspecified, |wait| {
             Pause::Until(Instant::now() + wait)
         })
 }
 
-const fn remaining(left: crate::provider::RemainingQuota) -> RemainingQuota {
+const fn remaining_quota(remaining: crate::provider::RemainingQuota) -> RemainingQuota {
     RemainingQuota {
-        requests: left.requests,
-        tokens: left.tokens,
+        requests: remaining.requests,
+        tokens: remaining.tokens,
     }
 }

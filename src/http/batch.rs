@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::connection::Connection;
 use super::content_negotiation::{self, RequestFormat, ResponseFormat};
-use super::extract::{admit, event_stream};
+use super::extract::event_stream;
 use super::guard::{self, RequestId};
 use super::json_array_writer::JsonArrayWriter;
 use super::ndjson_reader::NdjsonReader;
@@ -21,7 +21,7 @@ use super::stall_watchdog::{self, StallWatchdog};
 use super::streams::{NdjsonEncoder, SseEncoder};
 use super::{Shared, State, json_body, query, request_body};
 use crate::contract::{BatchResult, Problem};
-use crate::extraction::{Inputs, RequestClass, run};
+use crate::extraction::{Inputs, RequestClass, Submission};
 use crate::types::{Batch, Error, Input};
 use throttle::CallerId;
 
@@ -170,14 +170,16 @@ impl BatchRequest {
                 guard::traceparent(&self.headers),
             )
             .await?;
-        let lane = admit(shared, self.caller, &plan, total, concurrency)?;
-        let outcomes = run(
-            Arc::clone(&shared.extractor),
-            Arc::new(plan),
-            lane,
-            on_error,
-            inputs,
-        );
+        let submission = Submission {
+            caller: self.caller,
+            items: total,
+            concurrency,
+            draining: &shared.lifecycle.draining,
+        };
+        let outcomes = shared
+            .extractor
+            .submit(plan, &submission)?
+            .run(on_error, inputs);
         let about = ResponseContext {
             id: guard::new_id("bat"),
             request_id: self.request_id,

@@ -1,7 +1,5 @@
 //! `POST /v1/extract`: one text.
 
-use std::sync::Arc;
-
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
@@ -14,11 +12,11 @@ use super::guard::{self, RequestId};
 use super::problem::ApiError;
 use super::response_stream::{Reply, ResponseContext, StreamResources, shutting_down};
 use super::streams::SingleSse;
-use super::{Shared, State, json_body, request_body};
+use super::{State, json_body, request_body};
 use crate::contract::{ItemResult, Problem, append_json};
-use crate::extraction::{BLANK, PreparedRequest, RequestClass, is_blank, run, single};
+use crate::extraction::{BLANK, RequestClass, Submission, is_blank};
 use crate::types::{Code, Error, Input, Item, ItemOutcome, OnError, Outcome, Single};
-use throttle::{Admission, CallerId};
+use throttle::CallerId;
 
 /// Extracts from one text.
 ///
@@ -68,7 +66,7 @@ pub async fn extract(
         return Err(Error::invalid("/input", BLANK).into());
     }
     let metadata = spec.metadata.take();
-    let mut plan = shared
+    let plan = shared
         .extractor
         .prepare(
             spec,
@@ -76,7 +74,13 @@ pub async fn extract(
             guard::traceparent(&parts.headers),
         )
         .await?;
-    let lane = admit(shared, caller, &plan, Some(1), None)?;
+    let submission = Submission {
+        caller,
+        items: Some(1),
+        concurrency: None,
+        draining: &shared.lifecycle.draining,
+    };
+    let admitted = shared.extractor.submit(plan, &submission)?;
     let input = Input::new(0, Item::from(content));
     let about = ResponseContext {
         id: guard::new_id("ext"),
@@ -84,22 +88,15 @@ pub async fn extract(
         metadata,
     };
     if content_negotiation::wanted(&parts.headers, stream) == ResponseFormat::Sse {
-        let extractor = Arc::clone(&shared.extractor);
         let server_ends = shared.lifecycle.ended.clone().cancelled_owned();
         let held = StreamResources {
             room: Some(whole.room),
             work,
             server_ends,
             upload: None,
-            watch: Some(plan.stream_partials().await),
+            watch: Some(admitted.stream_partials().await),
         };
-        let events = run(
-            extractor,
-            Arc::new(plan),
-            lane,
-            OnError::Continue,
-            futures_util::stream::iter([input]),
-        );
+        let events = admitted.run(OnError::Continue, futures_util::stream::iter([input]));
         return Ok(event_stream(Body::new(Reply::new(
             events,
             SingleSse::default(),
@@ -109,7 +106,7 @@ pub async fn extract(
         ))));
     }
     tokio::select! {
-        outcome = single(&shared.extractor, &plan, &lane, input) => Ok(reply(outcome, &about)),
+        outcome = admitted.run_single(input) => Ok(reply(outcome, &about)),
         () = shared.lifecycle.ended.cancelled() => Err(shutting_down().into()),
     }
 }
@@ -128,20 +125,6 @@ fn reply(mut outcome: Outcome, about: &ResponseContext) -> Response {
     };
     response.extensions_mut().insert(timing);
     response
-}
-
-/// The way into the queue, closed while the server drains.
-pub fn admit(
-    shared: &Shared,
-    caller: CallerId,
-    plan: &PreparedRequest,
-    items: Option<usize>,
-    concurrency: Option<usize>,
-) -> Result<Admission, Error> {
-    if shared.lifecycle.draining.is_cancelled() {
-        return Err(shutting_down());
-    }
-    shared.extractor.admit(caller, plan, items, concurrency)
 }
 
 pub fn event_stream(body: Body) -> Response {

@@ -16,6 +16,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::Chunk;
 use super::stall_watchdog::StallWatchdog;
 use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
+pub use crate::extraction::shutting_down;
 use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream};
 use crate::types::{Code, Counts, Error, Metadata, Outcome};
 
@@ -311,12 +312,4 @@ impl<S: Inputs, K: Encoder> http_body::Body for Reply<S, K> {
         }
         Poll::Ready(Some(Ok(Frame::data(out.freeze()))))
     }
-}
-
-pub fn shutting_down() -> Error {
-    Error::new(
-        Code::ShuttingDown,
-        "the server is shutting down; send the request again to another one, or in a moment",
-    )
-    .retry_after(Duration::from_secs(1))
 }

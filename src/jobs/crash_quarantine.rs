@@ -11,7 +11,7 @@ use super::job_run;
 use super::job_scheduler::SETTLED;
 use super::load_job::{LoadedJob, load_job};
 use super::store::{CrashCount, JobKey, PendingItem, Status, StoreError};
-use crate::extraction::{self, PreparedRequest};
+use crate::extraction::{PreparedRequest, Submission};
 use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome, Timing, Usage};
 use throttle::CallerId;
 
@@ -125,17 +125,18 @@ async fn extracted(
     caller: CallerId,
     input: Input,
 ) -> Option<Outcome> {
-    let lane = shared.extractor.admit(caller, plan, Some(1), None).ok()?;
+    let submission = Submission {
+        caller,
+        items: Some(1),
+        concurrency: None,
+        draining: &shared.ends.draining,
+    };
+    let admitted = shared
+        .extractor
+        .submit(Arc::clone(plan), &submission)
+        .ok()?;
     let inputs = futures_util::stream::iter([input]);
-    extraction::run(
-        Arc::clone(&shared.extractor),
-        Arc::clone(plan),
-        lane,
-        OnError::Continue,
-        inputs,
-    )
-    .next()
-    .await
+    admitted.run(OnError::Continue, inputs).next().await
 }
 
 fn poison(input: Input, lost: CrashCount) -> Outcome {

@@ -15,9 +15,8 @@ use super::store::{
     Stored,
 };
 use super::{Shared, now, rendering};
-use crate::extraction::{self, Outcomes, PreparedRequest};
+use crate::extraction::{AdmittedRequest, Outcomes, PreparedRequest, Submission};
 use crate::types::{Code, Error, Input, Item, ItemOutcome, OnError, Outcome};
-use throttle::Admission;
 
 /// Results that are recorded together at most: so many, or about so many bytes.
 const GROUP: usize = 256;
@@ -150,20 +149,28 @@ impl JobRun<'_> {
             () = self.shared.ends.draining.cancelled() => Err(RunEnd::Left),
         };
         match lane {
-            Ok(lane) => self.extract(plan, lane).await,
+            Ok(admitted) => self.extract(admitted).await,
             Err(stop) => Ok(stop),
         }
     }
 
     /// Waits until there is room.
-    async fn admitted(&self, plan: &PreparedRequest) -> Result<Admission, RunEnd> {
+    async fn admitted(&self, plan: &Arc<PreparedRequest>) -> Result<AdmittedRequest, RunEnd> {
         let extractor = &self.shared.extractor;
         loop {
             let caller = extractor.limits().caller_of(&self.job.caller);
-            let admitted =
-                caller.map(|caller| extractor.admit(caller, plan, None, self.prepared.concurrency));
+            let admitted = caller.map(|caller| {
+                let submission = Submission {
+                    caller,
+                    items: None,
+                    concurrency: self.prepared.concurrency,
+                    draining: &self.shared.ends.draining,
+                };
+                extractor.submit(Arc::clone(plan), &submission)
+            });
             let wait = match admitted {
-                Some(Ok(lane)) => return Ok(lane),
+                Some(Ok(admitted)) => return Ok(admitted),
+                Some(Err(error)) if error.code == Code::ShuttingDown => return Err(RunEnd::Left),
                 Some(Err(error)) if error.retry_after.is_none() => {
                     return Err(RunEnd::Impossible(error));
                 }
@@ -175,20 +182,10 @@ impl JobRun<'_> {
         }
     }
 
-    async fn extract(
-        &mut self,
-        plan: Arc<PreparedRequest>,
-        lane: Admission,
-    ) -> Result<RunEnd, StoreError> {
-        let feed = InputStream::new(self.shared, self.job.key, lane.window());
+    async fn extract(&mut self, admitted: AdmittedRequest) -> Result<RunEnd, StoreError> {
+        let feed = InputStream::new(self.shared, self.job.key, admitted.window());
         let failed = feed.failed();
-        let mut outcomes = extraction::run(
-            Arc::clone(&self.shared.extractor),
-            plan,
-            lane,
-            self.prepared.on_error,
-            feed,
-        );
+        let mut outcomes = admitted.run(self.prepared.on_error, feed);
         let shared = Arc::clone(self.shared);
         let mut recordings = FuturesUnordered::new();
         let stop = self

@@ -1,0 +1,197 @@
+//! Attempts of one item: call and validate, and on an invalid answer a validation retry with the answer's errors as feedback.
+
+use super::item::ItemRun;
+use super::validate_answer::{self, ValidationInput, Verdict};
+use crate::provider::{Answer, ValidationFeedback};
+use crate::types::{AttemptInfo, Code, Error, FieldError, Invalid, Success};
+use throttle::Permit;
+
+/// Maximum length of an answer in the error's `raw`, in bytes.
+const MAX_RAW_BYTES: usize = 64 * 1024;
+/// Output limit after a truncated answer whose provider does not report its length, in tokens.
+const UNKNOWN_OUTPUT_LIMIT: u32 = 2048;
+
+/// State that one attempt leaves to the next.
+#[derive(Debug, Default)]
+struct Previous {
+    /// Latest invalid answer and its errors.
+    feedback: Option<ValidationFeedback>,
+    /// Text of the latest answer, if it was truncated.
+    truncated: Option<String>,
+    /// Candidate with the fewest errors so far.
+    best: Option<Invalid>,
+}
+
+impl ItemRun<'_> {
+    /// Calls until an answer is valid or the attempts are used up. `permit` is for the first call, if it was acquired already.
+    pub async fn extract(
+        &mut self,
+        text: &str,
+        mut permit: Option<Permit>,
+    ) -> Result<Success, Error> {
+        let mut previous = Previous::default();
+        loop {
+            self.attempts += 1;
+            let answer = match self
+                .call(text, previous.feedback.as_ref(), permit.take())
+                .await
+            {
+                // The provider rejects the doubled output limit as too large: the answer remains truncated.
+                Err(Error {
+                    upstream_status: Some(400 | 422),
+                    ..
+                }) if let Some(raw) = previous.truncated.take() => {
+                    return Err(self.output_truncated(raw));
+                }
+                result => result?,
+            };
+            let (answer, verdict) = self.validate(text, answer).await;
+            if let Some(success) = self.judge(answer, verdict, &mut previous)? {
+                return Ok(success);
+            }
+            self.extractor.meters.asked_again();
+        }
+    }
+
+    fn is_last_attempt(&self) -> bool {
+        self.attempts >= self.request.max_attempts
+    }
+
+    async fn validate(&self, text: &str, answer: Answer) -> (Answer, Verdict) {
+        let input = ValidationInput {
+            schema: &self.request.schema,
+            rules: &self.request.rules,
+            lowered: self.route.current().lowered.get(&answer.mode),
+            coerce: self.request.coerce,
+            is_last: self.is_last_attempt(),
+            text,
+        };
+        validate_answer::validate(input, answer).await
+    }
+
+    /// Returns the result of a valid answer; `None` if another attempt follows.
+    fn judge(
+        &mut self,
+        answer: Answer,
+        verdict: Verdict,
+        previous: &mut Previous,
+    ) -> Result<Option<Success>, Error> {
+        match verdict {
+            Verdict::Accepted { data, repairs } => Ok(Some(Success {
+                data,
+                model: self.model_label(),
+                repairs,
+                cached: false,
+            })),
+            Verdict::Refusal(reason) => {
+                let detail = format!("the model declined: {reason}");
+                Err(self.failed(Code::ModelRefused, detail, answer.text))
+            }
+            Verdict::Truncated
+                if self.is_last_attempt() || self.request.max_output_tokens.is_some() =>
+            {
+                Err(self.output_truncated(answer.text))
+            }
+            Verdict::Truncated => {
+                self.double_output_limit(&answer);
+                previous.truncated = Some(answer.text);
+                Ok(None)
+            }
+            Verdict::Invalid { errors, candidate } => {
+                self.keep_best(&mut previous.best, &errors, candidate);
+                if self.is_last_attempt() {
+                    return Err(self.extraction_failed(errors, previous.best.take(), answer.text));
+                }
+                previous.truncated = None;
+                previous.feedback = Some(ValidationFeedback {
+                    answer: answer.text,
+                    faults: errors,
+                });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Replaces the best candidate by one with as many errors or fewer.
+    fn keep_best(
+        &self,
+        best: &mut Option<Invalid>,
+        errors: &[FieldError],
+        candidate: Option<serde_json::Value>,
+    ) {
+        let is_better = best
+            .as_ref()
+            .is_none_or(|best| errors.len() <= best.errors.len());
+        if let Some(candidate) = candidate.filter(|_| is_better) {
+            *best = Some(Invalid {
+                candidate,
+                errors: errors.to_vec(),
+                model: Some(self.model_label()),
+            });
+        }
+    }
+
+    /// Doubles the output limit that was too small.
+    fn double_output_limit(&mut self, answer: &Answer) {
+        let used = answer
+            .usage
+            .and_then(|usage| u32::try_from(usage.output_tokens).ok())
+            .filter(|tokens| *tokens > 0);
+        let too_small = self.output_limit.or(used);
+        self.output_limit =
+            Some(too_small.map_or(UNKNOWN_OUTPUT_LIMIT, |limit| limit.saturating_mul(2)));
+    }
+
+    fn output_truncated(&self, raw: String) -> Error {
+        let detail = match self.request.max_output_tokens {
+            Some(limit) => format!(
+                "the answer did not fit into `max_output_tokens` ({limit}); raise it, or split the text"
+            ),
+            None => "the answer exceeded the model's output limit, even after it was doubled; split the text or narrow the schema"
+                .to_owned(),
+        };
+        self.failed(Code::OutputTruncated, detail, raw)
+    }
+
+    /// Returns the error of an item without a valid answer: with the errors of the best candidate, or of the last answer if no
+    /// answer was an object.
+    fn extraction_failed(
+        &self,
+        last: Vec<FieldError>,
+        best: Option<Invalid>,
+        raw: String,
+    ) -> Error {
+        let attempts = match self.attempts {
+            1 => "1 attempt".to_owned(),
+            attempts => format!("{attempts} attempts"),
+        };
+        let described = match best {
+            Some(_) => "`candidate`, the answer with the fewest errors",
+            None => "the last answer",
+        };
+        let detail =
+            format!("no answer was valid in {attempts}; `errors` lists the errors of {described}");
+        let mut error = self
+            .failed(Code::ExtractionFailed, detail, raw)
+            .with_errors(last);
+        if let (Some(attempted), Some(best)) = (&mut error.attempted, best) {
+            error.errors = best.errors;
+            attempted.candidate = Some(best.candidate);
+            attempted.model = best.model;
+        }
+        error
+    }
+
+    fn failed(&self, code: Code, detail: String, mut raw: String) -> Error {
+        raw.truncate(raw.floor_char_boundary(MAX_RAW_BYTES));
+        let attempted = AttemptInfo {
+            attempts: self.attempts,
+            raw: Some(raw),
+            ..AttemptInfo::default()
+        };
+        Error {
+            attempted: Some(Box::new(attempted)),
+            ..Error::new(code, detail)
+        }
+    }
+}

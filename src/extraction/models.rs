@@ -1,0 +1,154 @@
+//! Models that requests can name: the configured routes, their fallbacks, and `provider/model` of any configured provider.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::provider::Provider;
+use crate::types::{Error, Mode, Price};
+use throttle::{self, Limits, ModelLimits, PoolId};
+
+/// Maximum length of a model's name, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+/// Provider of the built-in model, which is its only one. Its calls cost nothing.
+const LOCAL: &str = "local";
+
+/// Configured provider.
+#[derive(Debug, Clone)]
+pub struct ProviderEntry {
+    pub provider: Arc<dyn Provider>,
+    /// Limits that all models of the provider share.
+    pub pool: PoolId,
+    /// Timeout of one call; `None`: only the item's own timeout applies.
+    pub call_timeout: Option<Duration>,
+}
+
+/// Model of a provider, with what is needed to call it.
+#[derive(Debug, Clone)]
+pub struct ModelEndpoint {
+    /// Name of the provider in the configuration.
+    pub provider_name: String,
+    pub provider: Arc<dyn Provider>,
+    /// Name of the model at the provider.
+    pub model: String,
+    /// Mode for specs that say `auto`.
+    pub mode: Mode,
+    /// Limits of the model, shared by all requests.
+    pub limits: Arc<throttle::Model>,
+    /// Price of its tokens; `None`: not known.
+    pub price: Option<Price>,
+    /// Timeout of one call; `None`: only the item's own timeout applies.
+    pub call_timeout: Option<Duration>,
+}
+
+impl ModelEndpoint {
+    /// Returns the model's name in results: `provider/model`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.provider_name, self.model)
+    }
+
+    /// Returns true if the cost of each call is known. The built-in model costs nothing.
+    pub(super) fn has_known_cost(&self) -> bool {
+        self.price.is_some() || self.provider_name == LOCAL
+    }
+}
+
+/// Model with its fallbacks.
+#[derive(Debug, Clone)]
+pub struct ModelRoute {
+    pub first: ModelEndpoint,
+    /// Fallbacks, in order of preference.
+    pub fallback: Vec<ModelEndpoint>,
+}
+
+/// All models that requests can name.
+#[derive(Debug)]
+pub struct Models {
+    /// Route of requests that name no model.
+    pub default: ModelRoute,
+    /// Configured routes by the name that callers use.
+    pub named: BTreeMap<String, ModelRoute>,
+    /// Configured providers by name.
+    pub providers: BTreeMap<String, ProviderEntry>,
+}
+
+impl Models {
+    /// Returns the route of a configured name or of `provider/model`; the default route for `None`.
+    ///
+    /// # Errors
+    /// `invalid_request` at `/model`, with the known names.
+    pub fn find(&self, name: Option<&str>, limits: &Limits) -> Result<ModelRoute, Error> {
+        let Some(name) = name else {
+            return Ok(self.default.clone());
+        };
+        if name.len() > MAX_NAME_BYTES {
+            let message = format!("a model's name has at most {MAX_NAME_BYTES} bytes");
+            return Err(Error::invalid("/model", message));
+        }
+        if let Some(route) = self.named.get(name) {
+            return Ok(route.clone());
+        }
+        if name == self.default.first.label() {
+            return Ok(self.default.clone());
+        }
+        self.ad_hoc_route(name, limits)
+            .ok_or_else(|| self.unknown_model(name))
+    }
+
+    /// Returns a route for `provider/model` of a configured provider, without settings of its own.
+    fn ad_hoc_route(&self, name: &str, limits: &Limits) -> Option<ModelRoute> {
+        let (provider_name, model) = name.split_once('/')?;
+        if model.is_empty() || provider_name == LOCAL {
+            return None;
+        }
+        let provider = self.providers.get(provider_name)?;
+        let model_limits = ModelLimits::default();
+        Some(ModelRoute {
+            first: provider.route(provider_name, model, Mode::Auto, model_limits, limits),
+            fallback: Vec::new(),
+        })
+    }
+
+    fn unknown_model(&self, name: &str) -> Error {
+        let configured = self.named.keys().map(|name| format!("\"{name}\""));
+        let default = format!("\"{}\" (the default)", self.default.first.label());
+        let providers = self
+            .providers
+            .keys()
+            .filter(|name| *name != LOCAL)
+            .map(|name| format!("\"{name}/…\""));
+        let known: Vec<_> = configured.chain([default]).chain(providers).collect();
+        let message = format!(
+            "the model \"{name}\" is not known; known are {}",
+            known.join(", ")
+        );
+        Error::invalid("/model", message)
+    }
+}
+
+impl ProviderEntry {
+    /// Returns the endpoint of one of the provider's models. The first limits that are given for a model hold for all its
+    /// endpoints.
+    #[must_use]
+    pub fn route(
+        &self,
+        provider_name: &str,
+        model: &str,
+        mode: Mode,
+        model_limits: ModelLimits,
+        limits: &Limits,
+    ) -> ModelEndpoint {
+        let registered = limits.model(self.pool, model, model_limits);
+        ModelEndpoint {
+            provider_name: provider_name.to_owned(),
+            provider: Arc::clone(&self.provider),
+            model: model.to_owned(),
+            mode,
+            price: registered.price(),
+            limits: registered,
+            call_timeout: self.call_timeout,
+        }
+    }
+}

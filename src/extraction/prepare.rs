@@ -1,0 +1,157 @@
+//! Preparation of a spec: looks up its schema and its model, and checks its examples and rules.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::cache_key::RequestIdentity;
+use super::straggler_detector::StragglerDetector;
+use super::targets::prepare_targets;
+use super::{Extractor, PreparedRequest, RequestClass};
+use crate::schema::{Rules, Schema};
+use crate::types::{Code, Error, Example, FieldError, SchemaSource, Spec};
+use throttle::WaitBudget;
+
+/// Maximum wait of a single for an open circuit breaker: long enough for one probe.
+const MAX_OUTAGE: Duration = Duration::from_secs(8);
+/// Maximum wait of a batch's item for an open circuit breaker.
+const MAX_BATCH_OUTAGE: Duration = Duration::from_secs(30);
+/// Maximum size of the instructions, and of all examples together, in bytes: they are sent with every item.
+const MAX_PROMPT_BYTES: usize = 1 << 20;
+
+impl Extractor {
+    /// Prepares a spec for use with every item of a request.
+    ///
+    /// # Errors
+    /// `invalid_schema` or `invalid_request`, with pointers into the spec.
+    pub async fn prepare(
+        &self,
+        mut spec: Spec,
+        class: RequestClass,
+        traceparent: Option<String>,
+    ) -> Result<PreparedRequest, Error> {
+        let schema = self.schema(spec.schema.as_ref()).await?;
+        let route = self.models.find(spec.model.as_deref(), &self.limits)?;
+        check_sizes(&spec)?;
+        let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
+        let rules = Rules::compiled(std::mem::take(&mut spec.rules)).await?;
+        let (first, fallback) = prepare_targets(route, spec.mode, &schema).await?;
+        let mut request = PreparedRequest {
+            class,
+            first,
+            fallback,
+            schema,
+            rules,
+            on_failure: spec.on_failure,
+            max_attempts: spec.max_attempts(),
+            timeout: spec.timeout(),
+            temperature: spec.temperature(),
+            max_output_tokens: spec.max_output_tokens(),
+            seed: spec.seed,
+            cache: spec.cache,
+            coerce: spec.coerce(),
+            instructions: spec.instructions,
+            examples,
+            wait_budget: self.wait_budget(class),
+            max_calls: match class {
+                RequestClass::Single | RequestClass::Batch => self.config.max_tries,
+                RequestClass::Job => self.config.max_job_tries,
+            },
+            traceparent,
+            stragglers: StragglerDetector::default(),
+            partials: OnceLock::new(),
+            frame_tokens: OnceLock::new(),
+            identity: None,
+        };
+        request.identity = RequestIdentity::new(&request);
+        Ok(request)
+    }
+
+    async fn schema(&self, source: Option<&SchemaSource>) -> Result<Arc<Schema>, Error> {
+        match source {
+            Some(SchemaSource::Inline(raw)) => self
+                .schemas
+                .get(raw.get())
+                .await
+                .map_err(|error| error.with_pointer_prefix("/schema")),
+            Some(SchemaSource::Named(name)) => match self.registry.get(name) {
+                Some(entry) => Ok(entry.schema),
+                None => {
+                    let message = format!("no schema is registered under the name \"{name}\"");
+                    Err(Error::invalid("/schema", message))
+                }
+            },
+            None => {
+                let message =
+                    "this field is required: a JSON Schema, or the name of a registered one";
+                Err(Error::invalid("/schema", message))
+            }
+        }
+    }
+
+    const fn wait_budget(&self, class: RequestClass) -> WaitBudget {
+        match class {
+            RequestClass::Single => WaitBudget::new(self.config.max_wait, MAX_OUTAGE),
+            RequestClass::Batch => WaitBudget::new(self.config.max_batch_wait, MAX_BATCH_OUTAGE),
+            RequestClass::Job => WaitBudget::new(Duration::MAX, Duration::MAX),
+        }
+    }
+}
+
+fn check_sizes(spec: &Spec) -> Result<(), Error> {
+    let too_long = |pointer: &str| {
+        let message =
+            format!("takes more than {MAX_PROMPT_BYTES} bytes, which are sent with every item");
+        Err(Error::invalid(pointer, message))
+    };
+    let instructions = spec.instructions.as_ref().map_or(0, String::len);
+    if instructions > MAX_PROMPT_BYTES {
+        return too_long("/instructions");
+    }
+    let mut bytes = 0;
+    for (index, example) in spec.examples.iter().enumerate() {
+        bytes += example.input.0.len() + example.output.to_string().len();
+        if bytes > MAX_PROMPT_BYTES {
+            return too_long(&format!("/examples/{index}"));
+        }
+    }
+    Ok(())
+}
+
+/// Validates the examples' outputs on the blocking pool: they may be large, and the schema costly.
+async fn check_examples(
+    examples: Vec<Example>,
+    schema: &Arc<Schema>,
+) -> Result<Vec<Example>, Error> {
+    if examples.is_empty() {
+        return Ok(examples);
+    }
+    let schema = Arc::clone(schema);
+    let checked = tokio::task::spawn_blocking(move || {
+        let errors = example_errors(&examples, &schema);
+        (examples, errors)
+    });
+    let Ok((examples, errors)) = checked.await else {
+        let detail = "a bug in the server: the examples could not be validated";
+        return Err(Error::new(Code::Internal, detail));
+    };
+    let Some(first) = errors.first() else {
+        return Ok(examples);
+    };
+    let detail = format!(
+        "{}: an example's output must be valid against the schema: {}",
+        first.pointer, first.message
+    );
+    Err(Error::new(Code::InvalidRequest, detail).with_errors(errors))
+}
+
+fn example_errors(examples: &[Example], schema: &Schema) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (index, example) in examples.iter().enumerate() {
+        let output = format!("/examples/{index}/output");
+        errors.extend(schema.faults(&example.output).into_iter().map(|mut error| {
+            error.pointer.insert_str(0, &output);
+            error
+        }));
+    }
+    errors
+}

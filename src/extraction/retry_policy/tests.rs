@@ -1,0 +1,104 @@
+use super::*;
+
+const TOOK: Duration = Duration::from_secs(3);
+
+fn failure(kind: FailureKind, retry_after: Option<Duration>) -> Failure {
+    Failure {
+        retry_after,
+        ..Failure::new(kind, "")
+    }
+}
+
+#[test]
+fn the_table() {
+    let seconds = Some(Duration::from_secs(2));
+    let failed = Action::Fail(Code::UpstreamError);
+    let other_key = Action::OtherKey(Code::UpstreamUnauthorized);
+    let (bad, fine, neutral) = (Health::Failure, Health::Success, Health::Neutral);
+    for (status, asked, action, health, is_crowded) in [
+        (429, seconds, Action::Pause(seconds), neutral, true),
+        (429, None, Action::Pause(None), neutral, true),
+        (503, seconds, Action::Pause(seconds), neutral, true),
+        (503, None, Action::Retry, neutral, true),
+        (529, None, Action::Retry, neutral, true),
+        (408, None, Action::Retry, neutral, false),
+        (409, None, Action::Retry, neutral, false),
+        (500, seconds, Action::Retry, bad, false),
+        (502, None, Action::Retry, bad, false),
+        (504, None, Action::Retry, bad, false),
+        (522, None, Action::Retry, bad, false),
+        (401, None, other_key, neutral, false),
+        (403, None, other_key, neutral, false),
+        (301, None, failed, fine, false),
+        (400, None, failed, fine, false),
+        (404, seconds, failed, fine, false),
+        (413, None, failed, fine, false),
+        (422, None, failed, fine, false),
+        (501, None, failed, neutral, false),
+    ] {
+        let row = consequence(&failure(FailureKind::Status(status), asked), TOOK);
+        let expected = Consequence {
+            action,
+            health,
+            is_crowded,
+            may_be_charged: false,
+            is_key_refused: matches!(status, 401 | 403),
+        };
+        assert_eq!(row, expected, "{status}");
+    }
+    for (kind, action, health, is_crowded, may_be_charged) in [
+        (FailureKind::Connect, Action::Retry, bad, false, false),
+        (FailureKind::Broken, Action::Retry, bad, false, true),
+        (
+            FailureKind::Timeout,
+            Action::Retry,
+            Health::Timeout {
+                took: TOOK,
+                is_own: false,
+            },
+            true,
+            true,
+        ),
+        (
+            FailureKind::Exhausted,
+            Action::OtherKey(Code::UpstreamRateLimited),
+            neutral,
+            false,
+            false,
+        ),
+    ] {
+        let is_key_refused = kind == FailureKind::Exhausted;
+        let expected = Consequence {
+            action,
+            health,
+            is_crowded,
+            may_be_charged,
+            is_key_refused,
+        };
+        assert_eq!(
+            consequence(&failure(kind, None), TOOK),
+            expected,
+            "{kind:?}"
+        );
+    }
+}
+
+#[test]
+fn the_providers_own_word_is_obeyed() {
+    let said = |kind, should_retry| {
+        consequence(
+            &Failure {
+                should_retry: Some(should_retry),
+                ..Failure::new(kind, "")
+            },
+            TOOK,
+        )
+        .action
+    };
+    assert_eq!(said(FailureKind::Status(400), true), Action::Retry);
+    assert_eq!(
+        said(FailureKind::Status(500), false),
+        Action::Fail(Code::UpstreamError)
+    );
+    assert_eq!(said(FailureKind::Status(429), true), Action::Pause(None));
+}
