@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +18,7 @@ use crate::jobs::store::Store as _;
 use crate::jobs::{self, Jobs, Shutdown, Sqlite};
 use crate::net::{self, Reach};
 use crate::schema::Registry;
-use crate::telemetry;
+use crate::telemetry::Metrics;
 use build_extractor::extractor;
 use caller_reload::Callers;
 
@@ -45,7 +44,7 @@ pub struct Server {
     address: SocketAddr,
     extractor: Arc<Extractor>,
     callers: Callers,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     store: Sqlite,
     webhooks: net::Client,
     link_secret: [u8; 32],
@@ -66,7 +65,7 @@ impl Server {
     /// # Errors
     /// When a part cannot be made, or the address cannot be bound.
     pub async fn bind(config: Config, keeps: Persistence) -> anyhow::Result<Self> {
-        let metrics = telemetry::start_metrics().context("the metrics cannot be started")?;
+        let metrics = Metrics::start().context("the metrics cannot be started")?;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -253,7 +252,7 @@ async fn drain(lifecycle: &Lifecycle, grace: Duration) {
 }
 
 /// Histograms keep their raw values until this is called.
-async fn upkeep(metrics: PrometheusHandle, ended: CancellationToken) {
+async fn upkeep(metrics: Metrics, ended: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(5));
     while ended.run_until_cancelled(tick.tick()).await.is_some() {
         metrics.run_upkeep();

@@ -105,7 +105,7 @@ impl Extractor {
     /// An equal item's result, if one is kept.
     fn cached(&self, key: &single_flight::Key) -> Option<Success> {
         let found = self.cache.as_ref()?.get(key);
-        self.meters.looked_up(found.is_some());
+        self.meters.cache_lookup(found.is_some());
         found
     }
 

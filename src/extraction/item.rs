@@ -176,7 +176,7 @@ impl ItemRun<'_> {
             let landed = seat.outcome().await;
             self.timing.queued += waiting.elapsed();
             if let Some(landed) = landed {
-                self.extractor.meters.shared();
+                self.extractor.meters.singleflight_hit();
                 return Result::clone(&landed).map(|success| Success {
                     cached: true,
                     ..success
@@ -274,7 +274,7 @@ impl ItemRun<'_> {
                     );
                 }
             }
-            self.extractor.meters.asked_again();
+            self.extractor.meters.validation_retry();
         }
     }
 

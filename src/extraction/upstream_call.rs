@@ -52,7 +52,9 @@ impl ItemRun<'_> {
                 CallOutcome::Failed(failure) => failure,
             };
             let then = retry_policy::consequence(&failure, took);
-            self.extractor.meters.tried_in_vain(then.action.as_str());
+            self.extractor
+                .meters
+                .record_failed_call(then.action.as_str());
             let key = permit.key();
             let report = failure_report(then, failure.left);
             match then.action {
@@ -222,7 +224,7 @@ impl ItemRun<'_> {
             if self.ways.switch_to_fallback(Instant::now() + wait) {
                 return Ok(());
             }
-            self.extractor.meters.retry_put_off();
+            self.extractor.meters.retry_budget_exhausted();
             let wait = backoff::delay(failed, Some(wait), fastrand::f64());
             if !self.ways.consume_wait_budget(wait) {
                 let detail = format!(
