@@ -150,7 +150,7 @@ impl Server {
             metrics: Some(metrics),
         });
         let closing = CancellationToken::new();
-        let serving = tokio::spawn(http::serve(
+        let serving = lifecycle.tasks.spawn(http::serve(
             self.listener,
             router,
             header_timeout,

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output;
-use super::source;
+use super::format::{InputFormat, OutputFormat};
 
 /// What to read, how to extract, and what to write.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,7 +27,7 @@ pub struct Args {
         value_name = "FORM",
         help_heading = "Reading and writing"
     )]
-    pub input_format: Option<source::Form>,
+    pub input_format: Option<InputFormat>,
     /// How the output is written [default: by its name; ndjson on standard output]
     #[arg(
         long,
@@ -36,7 +35,7 @@ pub struct Args {
         value_name = "FORM",
         help_heading = "Reading and writing"
     )]
-    pub output_format: Option<output::Form>,
+    pub output_format: Option<OutputFormat>,
     /// CSV: the column of the text [default: text, input, or the only one]
     #[arg(long, value_name = "NAME", help_heading = "Reading and writing")]
     pub text_column: Option<String>,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::Line;
+use super::input_line::InputLine;
 
 const VERSION: u32 = 1;
 /// How every journal begins.
@@ -54,7 +54,7 @@ struct Entry {
 
 /// An open journal. No other process can open it.
 #[derive(Debug)]
-pub struct Journal {
+pub struct Checkpoint {
     path: PathBuf,
     file: BufWriter<File>,
     end: u64,
@@ -65,7 +65,7 @@ pub struct Journal {
     failed: u64,
 }
 
-impl Journal {
+impl Checkpoint {
     /// The one that is there; `None` also when it has no result.
     ///
     /// # Errors
@@ -214,7 +214,7 @@ impl Journal {
     /// When it cannot be written.
     pub fn record(
         &mut self,
-        line: &Line,
+        line: &InputLine,
         has_succeeded: bool,
         result: &Map<String, Value>,
     ) -> anyhow::Result<()> {
@@ -268,9 +268,9 @@ impl Journal {
     }
 
     /// What is known of the inputs; `again` says whether those that failed are to be asked again.
-    pub fn known(&self, again: bool) -> Known {
+    pub fn known(&self, again: bool) -> Checkpointed {
         let known = |entry: &Entry| (entry.hash, again && !entry.has_succeeded);
-        Known {
+        Checkpointed {
             inputs: self
                 .entries
                 .iter()
@@ -333,18 +333,18 @@ fn record(line: &[u8], offset: u64) -> anyhow::Result<(u64, Entry)> {
 
 /// What was known of the inputs when the run began.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct Checkpointed {
     /// Each one's hash, and whether it is to be asked again.
     inputs: Vec<Option<(u64, bool)>>,
     path: PathBuf,
 }
 
-impl Known {
+impl Checkpointed {
     /// Whether an input is still to be asked.
     ///
     /// # Errors
     /// When it is not the one that was asked before.
-    pub fn wants(&self, line: &Line) -> anyhow::Result<bool> {
+    pub fn wants(&self, line: &InputLine) -> anyhow::Result<bool> {
         let known = usize::try_from(line.index)
             .ok()
             .and_then(|index| self.inputs.get(index).copied().flatten());
@@ -431,11 +431,11 @@ mod tests {
 
     fn written(name: &str) -> PathBuf {
         let path = path(name);
-        let mut journal = Journal::create(&path, spec("1")).unwrap();
+        let mut journal = Checkpoint::create(&path, spec("1")).unwrap();
         for (index, status) in [(1, "succeeded"), (0, "failed"), (3, "succeeded")] {
             journal
                 .record(
-                    &Line::new(index, &index.to_string()),
+                    &InputLine::new(index, &index.to_string()),
                     status == "succeeded",
                     &result(index, status),
                 )
@@ -457,13 +457,13 @@ mod tests {
             + 1;
         for cut in last..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let mut journal = Journal::open(&path).unwrap().unwrap();
+            let mut journal = Checkpoint::open(&path).unwrap().unwrap();
             assert_eq!((journal.done(), journal.failed()), (2, 1), "cut at {cut}");
             journal
-                .record(&Line::new(0, "0"), true, &result(0, "succeeded"))
+                .record(&InputLine::new(0, "0"), true, &result(0, "succeeded"))
                 .unwrap();
             journal
-                .record(&Line::new(2, "2"), true, &result(2, "succeeded"))
+                .record(&InputLine::new(2, "2"), true, &result(2, "succeeded"))
                 .unwrap();
             journal.flush().unwrap();
             assert_eq!((journal.done(), journal.failed()), (3, 0));
@@ -482,11 +482,11 @@ mod tests {
     #[test]
     fn what_is_known_is_not_asked_again() {
         let path = written("known");
-        let journal = Journal::open(&path).unwrap().unwrap();
+        let journal = Checkpoint::open(&path).unwrap().unwrap();
         let wants = |again, index: u64| {
             journal
                 .known(again)
-                .wants(&Line::new(index, &index.to_string()))
+                .wants(&InputLine::new(index, &index.to_string()))
                 .unwrap()
         };
         assert_eq!(
@@ -497,7 +497,12 @@ mod tests {
             [0, 1, 2, 3].map(|index| wants(true, index)),
             [true, false, true, false]
         );
-        assert!(journal.known(true).wants(&Line::new(0, "other")).is_err());
+        assert!(
+            journal
+                .known(true)
+                .wants(&InputLine::new(0, "other"))
+                .is_err()
+        );
         assert!(
             journal.known(false).check_total(3).is_err()
                 && journal.known(false).check_total(4).is_ok()
@@ -508,14 +513,14 @@ mod tests {
     #[test]
     fn it_is_refused_with_another_spec_and_to_another_process() {
         let path = written("refused");
-        let journal = Journal::open(&path).unwrap().unwrap();
+        let journal = Checkpoint::open(&path).unwrap().unwrap();
         assert!(journal.check(&spec("1")).is_ok());
         let said = journal.check(&spec("2")).unwrap_err().to_string();
         assert!(
             said.contains("another `seed`;") && said.contains("3 results"),
             "{said}"
         );
-        let said = Journal::open(&path).unwrap_err().to_string();
+        let said = Checkpoint::open(&path).unwrap_err().to_string();
         assert!(said.contains("another process"), "{said}");
         std::fs::remove_file(path).unwrap();
     }
@@ -526,14 +531,14 @@ mod tests {
         for text in ["my notes\n", "my notes", "{\"inputs\": []}"] {
             std::fs::write(&path, text).unwrap();
             assert!(
-                Journal::open(&path).is_err() && Journal::create(&path, spec("1")).is_err(),
+                Checkpoint::open(&path).is_err() && Checkpoint::create(&path, spec("1")).is_err(),
                 "{text}"
             );
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
         let newer = "{\"extractd_journal\":2,\"spec\":{}}\n";
         std::fs::write(&path, newer).unwrap();
-        assert!(Journal::open(&path).is_err());
+        assert!(Checkpoint::open(&path).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), newer);
         std::fs::remove_file(path).unwrap();
     }

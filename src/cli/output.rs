@@ -9,28 +9,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
-use super::Interrupted;
 use super::args::Args;
-use super::checkpoint::Journal;
+use super::checkpoint::Checkpoint;
+use super::format::OutputFormat;
+use super::interrupt;
 use super::source::Source;
-
-/// How the output is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Form {
-    /// A result in each line
-    Ndjson,
-    /// An array of the results
-    Json,
-    /// index, id, status and error, then a column for each member of the results
-    Csv,
-}
 
 /// Where the output goes, and what is kept on the way.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// `None`: standard output.
     pub path: Option<PathBuf>,
-    pub form: Form,
+    pub form: OutputFormat,
     /// `None`: results go straight to standard output, as they come.
     pub journal: Option<PathBuf>,
 }
@@ -43,12 +33,12 @@ impl Target {
         let form = match (args.output_format, &path) {
             (Some(form), _) => form,
             (None, Some(path)) => guess(path)?,
-            (None, None) => Form::Ndjson,
+            (None, None) => OutputFormat::Ndjson,
         };
         let journal = match (&args.journal, &path) {
             (Some(journal), _) => Some(journal.clone()),
             (None, Some(path)) => Some(with_ending(path, "partial")),
-            (None, None) if form == Form::Ndjson => None,
+            (None, None) if form == OutputFormat::Ndjson => None,
             (None, None) if source.is_stdin() => {
                 bail!(
                     "results have to be kept until all are there: say where with --journal, or write to a file with --output"
@@ -77,21 +67,20 @@ impl Target {
     /// When it cannot be written, or is told to stop.
     pub fn write(
         &self,
-        journal: &Journal,
+        journal: &Checkpoint,
         properties: &[String],
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let Some(path) = &self.path else {
             let mut out = BufWriter::new(std::io::stdout().lock());
-            self.form
-                .write(journal, properties, &mut out, stop)
+            self.write_to(journal, properties, &mut out, stop)
                 .context("cannot write to standard output")?;
             return out.flush().context("cannot write to standard output");
         };
         let aside = with_ending(path, "new");
         let write = || {
             let mut out = BufWriter::new(File::create(&aside)?);
-            self.form.write(journal, properties, &mut out, stop)?;
+            self.write_to(journal, properties, &mut out, stop)?;
             out.into_inner()?.sync_all()?;
             anyhow::Ok(std::fs::rename(&aside, path)?)
         };
@@ -101,11 +90,11 @@ impl Target {
     }
 }
 
-fn guess(path: &Path) -> anyhow::Result<Form> {
+fn guess(path: &Path) -> anyhow::Result<OutputFormat> {
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("ndjson" | "jsonl") => Ok(Form::Ndjson),
-        Some("json") => Ok(Form::Json),
-        Some("csv") => Ok(Form::Csv),
+        Some("ndjson" | "jsonl") => Ok(OutputFormat::Ndjson),
+        Some("json") => Ok(OutputFormat::Json),
+        Some("csv") => Ok(OutputFormat::Csv),
         _ => bail!(
             "the name {} does not tell how it is to be written; say it with --output-format",
             path.display()
@@ -122,18 +111,18 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-impl Form {
-    fn write(
-        self,
-        journal: &Journal,
+impl Target {
+    fn write_to(
+        &self,
+        journal: &Checkpoint,
         properties: &[String],
         out: &mut impl Write,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        if self == Self::Csv {
+        if self.form == OutputFormat::Csv {
             return table::write(journal, properties, out, stop);
         }
-        let (open, between, close) = if self == Self::Json {
+        let (open, between, close) = if self.form == OutputFormat::Json {
             ("[", ",\n", "]\n")
         } else {
             ("", "\n", "\n")
@@ -142,7 +131,7 @@ impl Form {
         write!(out, "{open}")?;
         let mut is_first = true;
         while let Some(result) = results.next()? {
-            check(stop)?;
+            interrupt::check(stop)?;
             let before = if std::mem::take(&mut is_first) {
                 ""
             } else {
@@ -150,17 +139,9 @@ impl Form {
             };
             write!(out, "{before}{result}")?;
         }
-        if self == Self::Json || !is_first {
+        if self.form == OutputFormat::Json || !is_first {
             write!(out, "{close}")?;
         }
-        Ok(())
-    }
-}
-
-fn check(stop: &CancellationToken) -> anyhow::Result<()> {
-    if stop.is_cancelled() {
-        Err(Interrupted.into())
-    } else {
         Ok(())
     }
 }

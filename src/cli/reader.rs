@@ -5,9 +5,10 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::Known;
+use super::checkpoint::Checkpointed;
+use super::input_line::InputLine;
+use super::interrupt::{self, Interrupted};
 use super::source::Source;
-use super::{Interrupted, Line};
 
 /// Lines that are read and not yet sent; more wait in the sockets' buffers anyway.
 const AHEAD: usize = 64;
@@ -28,16 +29,14 @@ pub struct Counted {
 /// At the first that is none, or not the one that was asked before; when told to stop.
 pub fn walk(
     source: &Source,
-    known: &Known,
+    known: &Checkpointed,
     stop: &CancellationToken,
-    mut each: impl FnMut(Line) -> anyhow::Result<()>,
+    mut each: impl FnMut(InputLine) -> anyhow::Result<()>,
 ) -> anyhow::Result<Counted> {
     let mut counted = Counted::default();
     counted.beside = source.read(&mut |json| {
-        if stop.is_cancelled() {
-            return Err(Interrupted.into());
-        }
-        let line = Line::new(counted.total, json);
+        interrupt::check(stop)?;
+        let line = InputLine::new(counted.total, json);
         counted.total += 1;
         if known.wants(&line)? {
             counted.wanted += 1;
@@ -51,7 +50,7 @@ pub fn walk(
 
 /// The reading thread: its lines, and how it ended.
 pub struct Reading {
-    pub lines: mpsc::Receiver<Line>,
+    pub lines: mpsc::Receiver<InputLine>,
     pub end: oneshot::Receiver<anyhow::Result<Counted>>,
 }
 
@@ -59,7 +58,11 @@ pub struct Reading {
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(source: Source, known: Known, stop: CancellationToken) -> std::io::Result<Reading> {
+pub fn start(
+    source: Source,
+    known: Checkpointed,
+    stop: CancellationToken,
+) -> std::io::Result<Reading> {
     let (sender, lines) = mpsc::channel(AHEAD);
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new()

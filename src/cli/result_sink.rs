@@ -5,12 +5,12 @@ use std::io::{BufWriter, IsTerminal, Stdout, Write};
 use anyhow::Context;
 use serde_json::{Map, Value};
 
-use super::Line;
-use super::checkpoint::Journal;
+use super::checkpoint::Checkpoint;
+use super::input_line::InputLine;
 
 #[derive(Debug)]
 pub enum ResultSink {
-    Journal(Journal),
+    Checkpoint(Checkpoint),
     /// As NDJSON, in the order in which they are done.
     Stream(BufWriter<Stdout>),
 }
@@ -27,7 +27,7 @@ impl ResultSink {
     /// Whether what it writes stands among the progress.
     pub fn is_on_terminal(&self) -> bool {
         match self {
-            Self::Journal(_) => false,
+            Self::Checkpoint(_) => false,
             Self::Stream(out) => out.get_ref().is_terminal(),
         }
     }
@@ -36,12 +36,12 @@ impl ResultSink {
     /// When it cannot be written.
     pub fn take(
         &mut self,
-        line: &Line,
+        line: &InputLine,
         has_succeeded: bool,
         result: &Map<String, Value>,
     ) -> anyhow::Result<()> {
         match self {
-            Self::Journal(journal) => journal.record(line, has_succeeded, result),
+            Self::Checkpoint(journal) => journal.record(line, has_succeeded, result),
             Self::Stream(out) => {
                 let mut text = serde_json::to_vec(result)?;
                 text.push(b'\n');
@@ -55,7 +55,7 @@ impl ResultSink {
     /// When it cannot be written.
     pub fn flush(&mut self) -> anyhow::Result<()> {
         match self {
-            Self::Journal(journal) => journal.flush(),
+            Self::Checkpoint(journal) => journal.flush(),
             Self::Stream(out) => out.flush().context("cannot write to standard output"),
         }
     }

@@ -8,9 +8,9 @@ use indicatif::{HumanCount, HumanDuration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Interrupted;
 use super::args::Args;
-use super::checkpoint::{Journal, Known};
+use super::checkpoint::{Checkpoint, Checkpointed};
+use super::interrupt::Interrupted;
 use super::output::Target;
 use super::progress::Progress;
 use super::reader::{self, Counted};
@@ -18,7 +18,7 @@ use super::result_sink::ResultSink;
 use super::source::Source;
 use super::spec_file::Spec;
 use super::target_server::TargetServer;
-use super::transfer::{End, Exchange};
+use super::transfer::{End, Transfer};
 use super::upload_queue::UploadQueue;
 
 /// Some items did not succeed.
@@ -92,7 +92,7 @@ impl Run {
         match ended {
             Ok((End::Done, progress)) => run.finish(sink, &progress, &spec),
             Ok((End::Stopped, progress)) => {
-                let kept = if let ResultSink::Journal(journal) = &sink {
+                let kept = if let ResultSink::Checkpoint(journal) = &sink {
                     goes_on(journal)
                 } else {
                     String::new()
@@ -111,11 +111,11 @@ impl Run {
     }
 
     /// The journal of an earlier run of the same command.
-    fn open(&self) -> anyhow::Result<Option<Journal>> {
+    fn open(&self) -> anyhow::Result<Option<Checkpoint>> {
         let Some(path) = self.target.journal.as_ref().filter(|_| !self.args.restart) else {
             return Ok(None);
         };
-        let kept = Journal::open(path)?;
+        let kept = Checkpoint::open(path)?;
         if kept.is_none()
             && let Some(output) = self.target.path.as_ref().filter(|output| output.exists())
         {
@@ -128,7 +128,7 @@ impl Run {
     }
 
     /// Looks through all inputs, so that what is wrong is told before anything is asked; `None` where they can be read only once.
-    async fn count(&self, known: Known) -> anyhow::Result<Option<Counted>> {
+    async fn count(&self, known: Checkpointed) -> anyhow::Result<Option<Counted>> {
         if self.source.is_stdin() {
             return Ok(None);
         }
@@ -141,26 +141,26 @@ impl Run {
             .map(Some)
     }
 
-    fn sink(&self, kept: Option<Journal>, spec: &Spec) -> anyhow::Result<ResultSink> {
+    fn sink(&self, kept: Option<Checkpoint>, spec: &Spec) -> anyhow::Result<ResultSink> {
         let Some(path) = &self.target.journal else {
             return Ok(ResultSink::stream());
         };
         let spec = spec.fingerprint();
-        Ok(ResultSink::Journal(match kept {
+        Ok(ResultSink::Checkpoint(match kept {
             Some(journal) => {
                 journal.check(&spec)?;
                 journal
             }
-            None => Journal::create(path, spec)?,
+            None => Checkpoint::create(path, spec)?,
         }))
     }
 
     fn progress(&self, sink: &ResultSink, counted: Option<&Counted>) -> Progress {
         let (done, failed) = match sink {
-            ResultSink::Journal(journal) if self.args.retry_failed => {
+            ResultSink::Checkpoint(journal) if self.args.retry_failed => {
                 (journal.done() - journal.failed(), 0)
             }
-            ResultSink::Journal(journal) => (journal.done(), journal.failed()),
+            ResultSink::Checkpoint(journal) => (journal.done(), journal.failed()),
             ResultSink::Stream(_) => (0, 0),
         };
         Progress::new(
@@ -175,7 +175,7 @@ impl Run {
         &self,
         host: TargetServer,
         spec: &Spec,
-        known: Known,
+        known: Checkpointed,
         sink: &mut ResultSink,
         counted: Option<&Counted>,
     ) -> anyhow::Result<(End, Progress)> {
@@ -191,7 +191,7 @@ impl Run {
         let reading = reader::start(self.source.clone(), known, self.stop.clone())
             .context("cannot start a thread")?;
         let feed = UploadQueue::new(reading.lines);
-        let exchange = Exchange {
+        let exchange = Transfer {
             asked: &asked,
             url,
             feed: feed.clone(),
@@ -215,11 +215,11 @@ impl Run {
 
     fn finish(&self, sink: ResultSink, progress: &Progress, spec: &Spec) -> anyhow::Result<u8> {
         let (done, failed) = match &sink {
-            ResultSink::Journal(journal) => (journal.done(), journal.failed()),
+            ResultSink::Checkpoint(journal) => (journal.done(), journal.failed()),
             ResultSink::Stream(_) => (progress.done(), progress.failed()),
         };
         let mut advice = String::new();
-        if let ResultSink::Journal(journal) = sink {
+        if let ResultSink::Checkpoint(journal) = sink {
             self.target
                 .write(&journal, &spec.properties(), &self.stop)?;
             if failed == 0 {
@@ -252,8 +252,8 @@ fn leave(sink: ResultSink, is_interrupted: bool) -> anyhow::Result<()> {
         "broken off"
     };
     match sink {
-        ResultSink::Journal(journal) if journal.done() == 0 => journal.remove()?,
-        ResultSink::Journal(journal) => eprintln!("extractd: {how}{}", goes_on(&journal)),
+        ResultSink::Checkpoint(journal) if journal.done() == 0 => journal.remove()?,
+        ResultSink::Checkpoint(journal) => eprintln!("extractd: {how}{}", goes_on(&journal)),
         ResultSink::Stream(_) if is_interrupted => {
             eprintln!(
                 "extractd: interrupted; with --output or --journal the same command could go on from here"
@@ -264,7 +264,7 @@ fn leave(sink: ResultSink, is_interrupted: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn goes_on(journal: &Journal) -> String {
+fn goes_on(journal: &Checkpoint) -> String {
     let (done, path) = (HumanCount(journal.done()), journal.path().display());
     format!("; {done} results are kept in {path}, and the same command goes on from there")
 }

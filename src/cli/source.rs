@@ -1,6 +1,7 @@
 //! What is read: each form as the same lines of JSON, one for each input.
 
 mod folder;
+mod input;
 mod json;
 mod ndjson;
 mod table;
@@ -13,28 +14,14 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
 use super::args::Args;
-
-/// How the input is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Form {
-    /// A line for each input: a JSON string, or an object with `input` and, if wanted, `id` and `metadata`
-    Ndjson,
-    /// An array of inputs, or an object with `inputs` and, if wanted, the fields of the spec
-    Json,
-    /// A table with a header
-    Csv,
-    /// A folder of *.txt and *.md, the id being the path in it
-    Folder,
-}
-
-/// Takes an input, as JSON in one line.
-pub type Each<'a> = dyn FnMut(&str) -> anyhow::Result<()> + 'a;
+use super::format::InputFormat;
+use input::OnInput;
 
 /// Where the inputs come from, and in which form.
 #[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
-    form: Form,
+    form: InputFormat,
     columns: table::Columns,
 }
 
@@ -51,7 +38,7 @@ impl Source {
         };
         let mut source = Self {
             path,
-            form: Form::Ndjson,
+            form: InputFormat::Ndjson,
             columns,
         };
         if !source.is_stdin() {
@@ -67,17 +54,17 @@ impl Source {
         Ok(source)
     }
 
-    fn guess(&self) -> anyhow::Result<Form> {
+    fn guess(&self) -> anyhow::Result<InputFormat> {
         if self.is_stdin() {
-            return Ok(Form::Ndjson);
+            return Ok(InputFormat::Ndjson);
         }
         if self.path.is_dir() {
-            return Ok(Form::Folder);
+            return Ok(InputFormat::Folder);
         }
         match self.path.extension().and_then(|ending| ending.to_str()) {
-            Some("ndjson" | "jsonl") => Ok(Form::Ndjson),
-            Some("json") => Ok(Form::Json),
-            Some("csv" | "tsv") => Ok(Form::Csv),
+            Some("ndjson" | "jsonl") => Ok(InputFormat::Ndjson),
+            Some("json") => Ok(InputFormat::Json),
+            Some("csv" | "tsv") => Ok(InputFormat::Csv),
             _ => bail!(
                 "the name {} does not tell how it is written; say it with --input-format",
                 self.path.display()
@@ -106,13 +93,13 @@ impl Source {
     ///
     /// # Errors
     /// At the first input that is none, naming its line; and whatever `each` says.
-    pub fn read(&self, each: &mut Each) -> anyhow::Result<Map<String, Value>> {
+    pub fn read(&self, each: &mut OnInput) -> anyhow::Result<Map<String, Value>> {
         let name = self.name();
         match self.form {
-            Form::Ndjson => ndjson::read(self.open()?, &name, each)?,
-            Form::Json => return json::read(self.open()?, &name, each),
-            Form::Csv => table::read(self.open()?, &name, &self.columns, each)?,
-            Form::Folder => folder::read(&self.path, each)?,
+            InputFormat::Ndjson => ndjson::read(self.open()?, &name, each)?,
+            InputFormat::Json => return json::read(self.open()?, &name, each),
+            InputFormat::Csv => table::read(self.open()?, &name, &self.columns, each)?,
+            InputFormat::Folder => folder::read(&self.path, each)?,
         }
         Ok(Map::new())
     }
@@ -128,30 +115,5 @@ impl Source {
             )
         };
         Ok(BufReader::with_capacity(BUFFER_BYTES, reader))
-    }
-}
-
-/// What is wrong with a piece of JSON, without its place in that piece.
-fn fault(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    said.rsplit_once(" at line ")
-        .map_or(said.clone(), |(what, _)| what.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a reader makes of a text.
-    pub fn gather(
-        read: impl FnOnce(&mut Each) -> anyhow::Result<()>,
-    ) -> Result<Vec<String>, String> {
-        let mut lines = Vec::new();
-        let mut each = |line: &str| {
-            lines.push(line.to_owned());
-            Ok(())
-        };
-        read(&mut each).map_err(|error| format!("{error:#}"))?;
-        Ok(lines)
     }
 }

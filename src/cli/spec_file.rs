@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
 use super::args;
+use super::input_line::short_hash;
 use crate::net::Url;
 use crate::types::field_is_text;
 
@@ -108,7 +109,7 @@ impl Spec {
             .map(|(name, text)| {
                 (
                     name.clone(),
-                    format!("{:016x}", super::hash(text.as_bytes())),
+                    format!("{:016x}", short_hash(text.as_bytes())),
                 )
             })
             .collect()

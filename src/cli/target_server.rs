@@ -25,7 +25,7 @@ pub enum TargetServer {
 }
 
 /// A server that can be asked.
-pub struct Asked {
+pub struct ServerHandle {
     pub url: Url,
     pub key: Option<String>,
     pub client: Client,
@@ -35,7 +35,7 @@ pub struct Asked {
 impl TargetServer {
     /// # Errors
     /// When the address is none, or the server within the process cannot be started.
-    pub async fn start(self) -> anyhow::Result<Asked> {
+    pub async fn start(self) -> anyhow::Result<ServerHandle> {
         match self {
             Self::Running { url, key } => {
                 let url = address(&url)?;
@@ -44,7 +44,7 @@ impl TargetServer {
                 } else {
                     Proxy::Environment
                 };
-                Ok(Asked {
+                Ok(ServerHandle {
                     url,
                     key,
                     client: client(proxy)?,
@@ -86,7 +86,7 @@ fn client(proxy: Proxy) -> anyhow::Result<Client> {
     })?)
 }
 
-async fn own(mut config: Config) -> anyhow::Result<Asked> {
+async fn own(mut config: Config) -> anyhow::Result<ServerHandle> {
     use sha2::{Digest, Sha256};
     // A key of this run's own, so that no other process of this machine can use it.
     let key = format!(
@@ -111,7 +111,7 @@ async fn own(mut config: Config) -> anyhow::Result<Asked> {
         .context("the address of the server within this process")?;
     let stop = CancellationToken::new();
     let running = tokio::spawn(server.run(stop.clone()));
-    Ok(Asked {
+    Ok(ServerHandle {
         url,
         key: Some(key),
         client: client(Proxy::Never)?,
@@ -119,7 +119,7 @@ async fn own(mut config: Config) -> anyhow::Result<Asked> {
     })
 }
 
-impl Asked {
+impl ServerHandle {
     /// Ends the server that is within the process.
     pub async fn end(self) {
         if let Some((stop, running)) = self.own {

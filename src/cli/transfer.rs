@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Interrupted;
+use super::interrupt::Interrupted;
 use super::progress::{Progress, TICK};
 use super::result_sink::ResultSink;
-use super::target_server::Asked;
+use super::target_server::ServerHandle;
 use super::upload_queue::UploadQueue;
 use crate::net::{Incoming, Lines, Url, retry_after};
 
@@ -34,7 +34,7 @@ pub enum End {
 }
 
 /// A request that was not brought to its end.
-struct Lost {
+struct RequestFailure {
     /// What happened.
     said: String,
     /// How long the server wants to be left alone.
@@ -42,9 +42,9 @@ struct Lost {
 }
 
 /// What came of a request.
-type Ended = Result<End, Lost>;
+type Ended = Result<End, RequestFailure>;
 
-impl Lost {
+impl RequestFailure {
     fn new(said: impl Into<String>) -> Self {
         Self {
             said: said.into(),
@@ -54,8 +54,8 @@ impl Lost {
 }
 
 /// One run's inputs on their way.
-pub struct Exchange<'a> {
-    pub asked: &'a Asked,
+pub struct Transfer<'a> {
+    pub asked: &'a ServerHandle,
     pub url: Url,
     pub feed: UploadQueue,
     pub sink: &'a mut ResultSink,
@@ -63,7 +63,7 @@ pub struct Exchange<'a> {
     pub stop: &'a CancellationToken,
 }
 
-impl Exchange<'_> {
+impl Transfer<'_> {
     /// Until everything is answered. A request that breaks is followed by another with what is missing.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl Exchange<'_> {
         };
         let incoming = match sent {
             Ok(incoming) => incoming,
-            Err(error) => return Ok(Err(Lost::new(error.to_string()))),
+            Err(error) => return Ok(Err(RequestFailure::new(error.to_string()))),
         };
         *has_answered = true;
         if !incoming.status.is_success() {
@@ -163,8 +163,8 @@ impl Exchange<'_> {
                 }
                 line = lines.next() => match line {
                     Ok(Some(line)) => Some(line),
-                    Ok(None) => return Ok(Err(Lost::new("the server's answer ended too early"))),
-                    Err(error) => return Ok(Err(Lost::new(error.to_string()))),
+                    Ok(None) => return Ok(Err(RequestFailure::new("the server's answer ended too early"))),
+                    Err(error) => return Ok(Err(RequestFailure::new(error.to_string()))),
                 },
             };
             let mut ended = None;
@@ -186,7 +186,7 @@ impl Exchange<'_> {
     /// A line of the answer; how the request ended if it is the last.
     fn take(&mut self, line: &[u8]) -> anyhow::Result<Option<Ended>> {
         let Ok(reply) = serde_json::from_slice::<Map<String, Value>>(line) else {
-            return Ok(Some(Err(Lost::new(
+            return Ok(Some(Err(RequestFailure::new(
                 "the server's answer broke off within a line",
             ))));
         };
@@ -197,7 +197,7 @@ impl Exchange<'_> {
         Ok(Some(match reply.get("status").and_then(Value::as_str) {
             Some("stopped") => Ok(End::Stopped),
             Some(_) if self.feed.is_done() => Ok(End::Done),
-            Some(_) => Err(Lost::new(
+            Some(_) => Err(RequestFailure::new(
                 "the server ended before it had answered everything",
             )),
             None => Err(problem(&reply, "the server broke off")),
@@ -232,7 +232,7 @@ impl Exchange<'_> {
 }
 
 /// What is said in place of results: worth another try, or an error.
-async fn refused(incoming: Incoming, url: &Url) -> anyhow::Result<Lost> {
+async fn refused(incoming: Incoming, url: &Url) -> anyhow::Result<RequestFailure> {
     let status = incoming.status.as_u16();
     let wait = retry_after(&incoming.headers, SystemTime::now());
     let body = incoming
@@ -241,7 +241,7 @@ async fn refused(incoming: Incoming, url: &Url) -> anyhow::Result<Lost> {
         .map(|response| response.body)
         .unwrap_or_default();
     let Ok(said) = serde_json::from_slice::<Map<String, Value>>(&body) else {
-        let lost = Lost {
+        let lost = RequestFailure {
             said: format!("{url} answered with status {status}"),
             wait,
         };
@@ -253,7 +253,7 @@ async fn refused(incoming: Incoming, url: &Url) -> anyhow::Result<Lost> {
     };
     let lost = problem(&said, "the request was refused");
     if is_passing(status) {
-        return Ok(Lost {
+        return Ok(RequestFailure {
             wait: lost.wait.or(wait),
             ..lost
         });
@@ -278,7 +278,7 @@ const fn is_passing(status: u16) -> bool {
 }
 
 /// A problem, as the server describes it or as an item of its answer.
-fn problem(reply: &Map<String, Value>, otherwise: &str) -> Lost {
+fn problem(reply: &Map<String, Value>, otherwise: &str) -> RequestFailure {
     let problem = reply
         .get("error")
         .and_then(Value::as_object)
@@ -288,7 +288,7 @@ fn problem(reply: &Map<String, Value>, otherwise: &str) -> Lost {
         .and_then(Value::as_str)
         .unwrap_or(otherwise)
         .to_owned();
-    Lost {
+    RequestFailure {
         said,
         wait: problem
             .get("retry_after_ms")

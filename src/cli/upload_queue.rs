@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http_body::Frame;
 use tokio::sync::mpsc;
 
-use super::Line;
+use super::input_line::InputLine;
 
 /// Lines that are there already are sent together, up to about this many bytes.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -21,11 +21,11 @@ pub struct UploadQueue(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    lines: mpsc::Receiver<Line>,
+    lines: mpsc::Receiver<InputLine>,
     /// Sent by an earlier request, which did not answer them.
-    again: VecDeque<Line>,
+    again: VecDeque<InputLine>,
     /// What this request was sent, by the index that it has there.
-    sent: HashMap<u64, Line>,
+    sent: HashMap<u64, InputLine>,
     next: u64,
     /// Which request this is: the body of an earlier one gets no more.
     request: u64,
@@ -33,7 +33,7 @@ struct State {
 }
 
 impl UploadQueue {
-    pub fn new(lines: mpsc::Receiver<Line>) -> Self {
+    pub fn new(lines: mpsc::Receiver<InputLine>) -> Self {
         let (again, sent) = (VecDeque::new(), HashMap::new());
         Self(Arc::new(Mutex::new(State {
             lines,
@@ -65,7 +65,7 @@ impl UploadQueue {
     }
 
     /// What the request knows by this index; `None` when it was not sent, or has been answered.
-    pub fn answered(&self, index: u64) -> Option<Line> {
+    pub fn answered(&self, index: u64) -> Option<InputLine> {
         self.lock().sent.remove(&index)
     }
 
@@ -84,7 +84,7 @@ pub struct Body {
 }
 
 impl State {
-    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Option<Line>> {
+    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Option<InputLine>> {
         if let Some(line) = self.again.pop_front() {
             return Poll::Ready(Some(line));
         }
@@ -148,7 +148,7 @@ mod tests {
         let feed = UploadQueue::new(lines);
         for index in [2, 5, 7] {
             sender
-                .try_send(Line::new(index, &index.to_string()))
+                .try_send(InputLine::new(index, &index.to_string()))
                 .unwrap();
         }
         let mut first = feed.body();
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(feed.answered(1).unwrap().index, 5);
         assert!(feed.answered(1).is_none());
         let mut second = feed.body();
-        sender.try_send(Line::new(9, "9")).unwrap();
+        sender.try_send(InputLine::new(9, "9")).unwrap();
         drop(sender);
         assert_eq!(
             poll(&mut first),

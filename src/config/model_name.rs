@@ -7,7 +7,6 @@ use std::{
 
 use super::{
     error::{Error, did_you_mean},
-    models::upstream_name,
     provider_hint::check_provider,
     providers::{LOCAL, Provider},
     setting::Table,
@@ -101,4 +100,10 @@ pub(super) fn provider_in(root: &Table) -> &str {
         .map(|(provider, _)| provider)
         .or_else(entry)
         .unwrap_or_default()
+}
+
+/// A provider's name for a model: whatever it likes, slashes too, but nothing blank.
+pub(super) fn upstream_name(text: &str) -> Option<String> {
+    let blank = |letter: char| letter.is_whitespace() || letter.is_control();
+    (!text.is_empty() && !text.contains(blank)).then(|| text.to_owned())
 }

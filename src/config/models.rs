@@ -9,7 +9,7 @@ use crate::types::{Mode, Price, Usd};
 
 use super::{
     error::Error,
-    model_name::{Known, ModelName},
+    model_name::{Known, ModelName, upstream_name},
     parsers::{Parsed, choice, concurrency, list, number, text},
     print::key_text,
     provider_hint::check_provider,
@@ -196,10 +196,4 @@ fn of_one_token(setting: &Setting) -> Parsed<Usd> {
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
     name.bytes().all(fits) && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-}
-
-/// A provider's name for a model: whatever it likes, slashes too, but nothing blank.
-pub(super) fn upstream_name(text: &str) -> Option<String> {
-    let blank = |letter: char| letter.is_whitespace() || letter.is_control();
-    (!text.is_empty() && !text.contains(blank)).then(|| text.to_owned())
 }

@@ -8,8 +8,8 @@ use anyhow::bail;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::check;
-use crate::cli::checkpoint::Journal;
+use crate::cli::checkpoint::Checkpoint;
+use crate::cli::interrupt;
 
 /// What is known of every result.
 const OWN: [&str; 4] = ["index", "id", "status", "error"];
@@ -17,7 +17,7 @@ const OWN: [&str; 4] = ["index", "id", "status", "error"];
 const MAX_COLUMNS: usize = 10_000;
 
 pub fn write(
-    journal: &Journal,
+    journal: &Checkpoint,
     properties: &[String],
     out: &mut impl Write,
     stop: &CancellationToken,
@@ -35,7 +35,7 @@ pub fn write(
     )?;
     let mut results = journal.results()?;
     while let Some(result) = results.next()? {
-        check(stop)?;
+        interrupt::check(stop)?;
         let result: Map<String, Value> = serde_json::from_str(result)?;
         let data = result.get("data");
         let member = |name: &String| {
@@ -67,7 +67,7 @@ struct Members {
 }
 
 fn members(
-    journal: &Journal,
+    journal: &Checkpoint,
     properties: &[String],
     stop: &CancellationToken,
 ) -> anyhow::Result<Members> {
@@ -78,7 +78,7 @@ fn members(
     let mut seen: HashSet<_> = properties.iter().cloned().collect();
     let mut results = journal.results()?;
     while let Some(result) = results.next()? {
-        check(stop)?;
+        interrupt::check(stop)?;
         let result: Map<String, Value> = serde_json::from_str(result)?;
         match result.get("data") {
             Some(Value::Object(data)) => {

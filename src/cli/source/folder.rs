@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::Each;
+use super::input::OnInput;
 
 const ENDINGS: [&str; 2] = ["txt", "md"];
 
-pub fn read(folder: &Path, each: &mut Each) -> anyhow::Result<()> {
+pub fn read(folder: &Path, each: &mut OnInput) -> anyhow::Result<()> {
     let mut files = Vec::new();
     find(folder, &mut files)?;
     if files.is_empty() {

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Each, fault};
+use super::input::{OnInput, json_error};
 use crate::cli::spec_file::compact;
 use crate::types::Item;
 
@@ -16,7 +16,7 @@ use crate::types::Item;
 pub fn read(
     mut reader: impl BufRead,
     name: &str,
-    each: &mut Each,
+    each: &mut OnInput,
 ) -> anyhow::Result<Map<String, Value>> {
     const MARK: &[u8] = b"\xef\xbb\xbf";
     if reader
@@ -50,7 +50,7 @@ pub fn read(
             "{name}, line {}, column {}: {}",
             error.line(),
             error.column(),
-            fault(&error)
+            json_error(&error)
         )),
         (Ok(()), None) if !found => Err(anyhow!(
             "{name}: it has no `inputs`; it is to be an array of them, or an object with one"
@@ -61,7 +61,7 @@ pub fn read(
 
 struct Inputs<'a, 'b> {
     name: &'a str,
-    each: &'a mut Each<'b>,
+    each: &'a mut OnInput<'b>,
     read: u64,
     /// Why the reading ended, where it was not for the JSON.
     failed: Option<anyhow::Error>,
@@ -77,7 +77,7 @@ impl Inputs<'_, '_> {
                 "{}, input {} (the first is 1): {}",
                 self.name,
                 self.read,
-                fault(&error)
+                json_error(&error)
             ));
         }
         if json.contains(['\n', '\r']) {
@@ -142,10 +142,10 @@ impl<'de> DeserializeSeed<'de> for List<'_, '_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::gather;
+    use super::super::input::collect;
 
     fn read(text: &str) -> Result<Vec<String>, String> {
-        gather(|each| super::read(text.as_bytes(), "a.json", each).map(drop))
+        collect(|each| super::read(text.as_bytes(), "a.json", each).map(drop))
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::io::{BufRead, Read};
 
 use anyhow::{Context, bail};
 
-use super::{Each, fault};
+use super::input::{OnInput, json_error};
 use crate::types::Item;
 
 /// The longest line; a server takes far less (`server.max_line_bytes`).
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
 
-pub fn read(mut reader: impl BufRead, name: &str, each: &mut Each) -> anyhow::Result<()> {
+pub fn read(mut reader: impl BufRead, name: &str, each: &mut OnInput) -> anyhow::Result<()> {
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
@@ -41,7 +41,7 @@ pub fn read(mut reader: impl BufRead, name: &str, each: &mut Each) -> anyhow::Re
             bail!(
                 "{name}, line {number}, column {}: {}",
                 error.column(),
-                fault(&error)
+                json_error(&error)
             );
         }
         each(text)?;
@@ -51,10 +51,10 @@ pub fn read(mut reader: impl BufRead, name: &str, each: &mut Each) -> anyhow::Re
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::gather;
+    use super::super::input::collect;
 
     fn read(bytes: &[u8]) -> Result<Vec<String>, String> {
-        gather(|each| super::read(bytes, "a.ndjson", each))
+        collect(|each| super::read(bytes, "a.ndjson", each))
     }
 
     #[test]

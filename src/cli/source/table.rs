@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use csv::{ReaderBuilder, StringRecord};
 use serde::Serialize;
 
-use super::Each;
+use super::input::OnInput;
 
 /// Which columns count. `None`: the one that is there by its usual name.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub fn read(
     reader: impl Read,
     name: &str,
     columns: &Columns,
-    each: &mut Each,
+    each: &mut OnInput,
 ) -> anyhow::Result<()> {
     let Ok(delimiter) = u8::try_from(columns.delimiter) else {
         bail!("--delimiter: it has to be an ASCII character")
@@ -94,7 +94,7 @@ fn listed(header: &StringRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::gather;
+    use super::super::input::collect;
     use super::*;
 
     fn read(bytes: &[u8], text: Option<&str>) -> Result<Vec<String>, String> {
@@ -103,7 +103,7 @@ mod tests {
             id: None,
             delimiter: ',',
         };
-        gather(|each| super::read(bytes, "a.csv", &columns, each))
+        collect(|each| super::read(bytes, "a.csv", &columns, each))
     }
 
     #[test]
