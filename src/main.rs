@@ -160,7 +160,7 @@ fn target_server(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::TargetSe
     }
     let loaded = load(&args, |name| !CLIENT_VARIABLES.contains(&name))?;
     start_log(&loaded)?;
-    Ok(cli::TargetServer::Own(Box::new(loaded.config)))
+    Ok(cli::TargetServer::InProcess(Box::new(loaded.config)))
 }
 
 /// Cancels `stop` on SIGTERM or Ctrl-C; a second signal ends the process at once with exit code 130.

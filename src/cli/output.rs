@@ -1,4 +1,4 @@
-//! What is written in the end: all results in the order of their inputs.
+//! Output of a run: all results in input order, as NDJSON, JSON or CSV, written atomically.
 
 mod table;
 
@@ -15,45 +15,47 @@ use super::format::OutputFormat;
 use super::interrupt;
 use super::source::Source;
 
-/// Where the output goes, and what is kept on the way.
+/// Destination of the output, and of the checkpoint on the way.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// `None`: standard output.
+    /// Path of the output file. `None`: standard output.
     pub path: Option<PathBuf>,
-    pub form: OutputFormat,
-    /// `None`: results go straight to standard output, as they come.
-    pub journal: Option<PathBuf>,
+    pub format: OutputFormat,
+    /// Path of the checkpoint. `None`: results go straight to standard output in completion order.
+    pub checkpoint: Option<PathBuf>,
 }
 
 impl Target {
+    /// Determines the output's path and format and the checkpoint's path.
+    ///
     /// # Errors
-    /// When the form, or where to keep results, cannot be told.
+    /// If the format or the checkpoint's path cannot be derived from the arguments.
     pub fn new(args: &Args, source: &Source) -> anyhow::Result<Self> {
         let path = args.output.clone().filter(|path| path != Path::new("-"));
-        let form = match (args.output_format, &path) {
-            (Some(form), _) => form,
-            (None, Some(path)) => guess(path)?,
+        let format = match (args.output_format, &path) {
+            (Some(format), _) => format,
+            (None, Some(path)) => format_of(path)?,
             (None, None) => OutputFormat::Ndjson,
         };
-        let journal = match (&args.journal, &path) {
-            (Some(journal), _) => Some(journal.clone()),
-            (None, Some(path)) => Some(with_ending(path, "partial")),
-            (None, None) if form == OutputFormat::Ndjson => None,
+        let checkpoint = match (&args.checkpoint, &path) {
+            (Some(checkpoint), _) => Some(checkpoint.clone()),
+            (None, Some(path)) => Some(with_suffix(path, "partial")),
+            (None, None) if format == OutputFormat::Ndjson => None,
             (None, None) if source.is_stdin() => {
                 bail!(
-                    "results have to be kept until all are there: say where with --journal, or write to a file with --output"
+                    "this output format needs a checkpoint until all results are there: name it with --checkpoint, or write to a file with --output"
                 )
             }
-            (None, None) => Some(with_ending(source.path(), "partial")),
+            (None, None) => Some(with_suffix(source.path(), "partial")),
         };
         Ok(Self {
             path,
-            form,
-            journal,
+            format,
+            checkpoint,
         })
     }
 
-    /// The output as it is called in a sentence.
+    /// Returns the output's name for messages.
     pub fn name(&self) -> String {
         self.path.as_ref().map_or_else(
             || "standard output".to_owned(),
@@ -61,85 +63,88 @@ impl Target {
         )
     }
 
-    /// Writes it: a file aside, and then renamed, so that one that is there is whole. `properties` are the first columns of a table.
+    /// Writes the output to a temporary file and renames it, so that an existing output is always complete. `properties` are the
+    /// first columns of a table.
     ///
     /// # Errors
-    /// When it cannot be written, or is told to stop.
+    /// If the output cannot be written, or the run is interrupted.
     pub fn write(
         &self,
-        journal: &Checkpoint,
+        checkpoint: &Checkpoint,
         properties: &[String],
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let Some(path) = &self.path else {
             let mut out = BufWriter::new(std::io::stdout().lock());
-            self.write_to(journal, properties, &mut out, stop)
+            self.write_to(checkpoint, properties, &mut out, stop)
                 .context("cannot write to standard output")?;
             return out.flush().context("cannot write to standard output");
         };
-        let aside = with_ending(path, "new");
+        let temporary = with_suffix(path, "new");
         let write = || {
-            let mut out = BufWriter::new(File::create(&aside)?);
-            self.write_to(journal, properties, &mut out, stop)?;
+            let mut out = BufWriter::new(File::create(&temporary)?);
+            self.write_to(checkpoint, properties, &mut out, stop)?;
             out.into_inner()?.sync_all()?;
-            anyhow::Ok(std::fs::rename(&aside, path)?)
+            anyhow::Ok(std::fs::rename(&temporary, path)?)
         };
         write()
-            .inspect_err(|_| drop(std::fs::remove_file(&aside)))
+            .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
-fn guess(path: &Path) -> anyhow::Result<OutputFormat> {
+/// Derives the format from the file name.
+fn format_of(path: &Path) -> anyhow::Result<OutputFormat> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("ndjson" | "jsonl") => Ok(OutputFormat::Ndjson),
         Some("json") => Ok(OutputFormat::Json),
         Some("csv") => Ok(OutputFormat::Csv),
         _ => bail!(
-            "the name {} does not tell how it is to be written; say it with --output-format",
+            "the output format is not clear from the name {}; set it with --output-format",
             path.display()
         ),
     }
 }
 
-/// `people.csv` with `partial` is `people.csv.partial`.
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    // Of a folder without the slash, or the file would be within it.
+/// Appends a suffix to a path: `people.csv` with `partial` is `people.csv.partial`.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    // A folder's trailing slash is dropped, or the file would be within the folder.
     let mut name = path.components().as_path().as_os_str().to_owned();
     name.push(".");
-    name.push(ending);
+    name.push(suffix);
     name.into()
 }
 
 impl Target {
+    /// Writes all results in the output's format.
     fn write_to(
         &self,
-        journal: &Checkpoint,
+        checkpoint: &Checkpoint,
         properties: &[String],
         out: &mut impl Write,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        if self.form == OutputFormat::Csv {
-            return table::write(journal, properties, out, stop);
+        if self.format == OutputFormat::Csv {
+            return table::write(checkpoint, properties, out, stop);
         }
-        let (open, between, close) = if self.form == OutputFormat::Json {
+        let (open, delimiter, close) = if self.format == OutputFormat::Json {
             ("[", ",\n", "]\n")
         } else {
             ("", "\n", "\n")
         };
-        let mut results = journal.results()?;
+        let mut results = checkpoint.results()?;
         write!(out, "{open}")?;
         let mut is_first = true;
         while let Some(result) = results.next()? {
             interrupt::check(stop)?;
-            let before = if std::mem::take(&mut is_first) {
+            let separator = if std::mem::take(&mut is_first) {
                 ""
             } else {
-                between
+                delimiter
             };
-            write!(out, "{before}{result}")?;
+            write!(out, "{separator}{result}")?;
         }
-        if self.form == OutputFormat::Json || !is_first {
+        if self.format == OutputFormat::Json || !is_first {
             write!(out, "{close}")?;
         }
         Ok(())

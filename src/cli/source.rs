@@ -1,4 +1,4 @@
-//! What is read: each form as the same lines of JSON, one for each input.
+//! Input sources: every format is converted to the same lines of JSON, one per input.
 
 mod folder;
 mod input;
@@ -17,17 +17,19 @@ use super::args::Args;
 use super::format::InputFormat;
 use input::OnInput;
 
-/// Where the inputs come from, and in which form.
+/// Source of the inputs and its format.
 #[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
-    form: InputFormat,
+    format: InputFormat,
     columns: table::Columns,
 }
 
 impl Source {
+    /// Determines the source and its format.
+    ///
     /// # Errors
-    /// When it is not there, or its form cannot be told.
+    /// If the file is missing, or its format cannot be derived from its name.
     pub fn new(args: &Args) -> anyhow::Result<Self> {
         let path = args.file.clone();
         let is_tabbed = path.extension().is_some_and(|ending| ending == "tsv");
@@ -38,7 +40,7 @@ impl Source {
         };
         let mut source = Self {
             path,
-            form: InputFormat::Ndjson,
+            format: InputFormat::Ndjson,
             columns,
         };
         if !source.is_stdin() {
@@ -47,14 +49,15 @@ impl Source {
                 .metadata()
                 .with_context(|| format!("cannot read {}", source.path.display()))?;
         }
-        source.form = match args.input_format {
-            Some(form) => form,
-            None => source.guess()?,
+        source.format = match args.input_format {
+            Some(format) => format,
+            None => source.format_of_name()?,
         };
         Ok(source)
     }
 
-    fn guess(&self) -> anyhow::Result<InputFormat> {
+    /// Derives the format from the file name.
+    fn format_of_name(&self) -> anyhow::Result<InputFormat> {
         if self.is_stdin() {
             return Ok(InputFormat::Ndjson);
         }
@@ -66,17 +69,18 @@ impl Source {
             Some("json") => Ok(InputFormat::Json),
             Some("csv" | "tsv") => Ok(InputFormat::Csv),
             _ => bail!(
-                "the name {} does not tell how it is written; say it with --input-format",
+                "the input format is not clear from the name {}; set it with --input-format",
                 self.path.display()
             ),
         }
     }
 
-    /// Whether it can be read only once.
+    /// Returns true for standard input, which can be read only once.
     pub fn is_stdin(&self) -> bool {
         self.path == Path::new("-")
     }
 
+    /// Returns the source's name for messages.
     pub fn name(&self) -> String {
         if self.is_stdin() {
             "standard input".to_owned()
@@ -85,25 +89,27 @@ impl Source {
         }
     }
 
+    /// Returns the path of the file or folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Hands each input to `each`, in order. What a JSON file has beside them is returned.
+    /// Passes each input to `on_input`, in order. Returns the fields that a JSON file holds beside `inputs`.
     ///
     /// # Errors
-    /// At the first input that is none, naming its line; and whatever `each` says.
-    pub fn read(&self, each: &mut OnInput) -> anyhow::Result<Map<String, Value>> {
+    /// At the first invalid input, naming its line; errors of `on_input`.
+    pub fn read(&self, on_input: &mut OnInput) -> anyhow::Result<Map<String, Value>> {
         let name = self.name();
-        match self.form {
-            InputFormat::Ndjson => ndjson::read(self.open()?, &name, each)?,
-            InputFormat::Json => return json::read(self.open()?, &name, each),
-            InputFormat::Csv => table::read(self.open()?, &name, &self.columns, each)?,
-            InputFormat::Folder => folder::read(&self.path, each)?,
+        match self.format {
+            InputFormat::Ndjson => ndjson::read(self.open()?, &name, on_input)?,
+            InputFormat::Json => return json::read(self.open()?, &name, on_input),
+            InputFormat::Csv => table::read(self.open()?, &name, &self.columns, on_input)?,
+            InputFormat::Folder => folder::read(&self.path, on_input)?,
         }
         Ok(Map::new())
     }
 
+    /// Opens the file or standard input.
     fn open(&self) -> anyhow::Result<BufReader<Box<dyn Read>>> {
         const BUFFER_BYTES: usize = 256 * 1024;
         let reader: Box<dyn Read> = if self.is_stdin() {

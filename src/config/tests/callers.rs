@@ -138,15 +138,15 @@ fn the_file_of_callers_is_refused_with_its_place_and_what_is_allowed() {
         ),
         (
             "[callers.\"a b\"]\nkey = \"k\"",
-            "callers.toml:1:10: [callers.\"a b\"]: a caller's name is up to 64 letters, digits and . _ -, beginning with a letter or a digit",
+            "callers.toml:1:10: [callers.\"a b\"]: a caller's name has up to 64 letters, digits and . _ -, and begins with a letter or a digit",
         ),
         (
             "[callers.-a]\nkey = \"k\"",
-            "callers.toml:1:10: [callers.-a]: a caller's name is up to 64 letters, digits and . _ -, beginning with a letter or a digit",
+            "callers.toml:1:10: [callers.-a]: a caller's name has up to 64 letters, digits and . _ -, and begins with a letter or a digit",
         ),
         (
             format!("[callers.{long}]\nkey = \"k\"").as_str(),
-            format!("callers.toml:1:10: [callers.{long}]: a caller's name is up to 64 letters, digits and . _ -, beginning with a letter or a digit").as_str(),
+            format!("callers.toml:1:10: [callers.{long}]: a caller's name has up to 64 letters, digits and . _ -, and begins with a letter or a digit").as_str(),
         ),
     ] {
         assert_eq!(read(text).expect_err(text).to_string(), expected, "{text}");
@@ -233,27 +233,27 @@ fn a_name_or_a_key_is_one_callers() {
         (
             "",
             "[callers.web]\nkey = \"another\"",
-            "more.toml:1:10: the caller `web` is there already (extractd.toml:2:10); each needs a name of its own",
+            "more.toml:1:10: the caller `web` is already configured (extractd.toml:2:10); each caller needs a name of its own",
         ),
         (
             "",
             "[callers.shop]\nkey = \"key-of-web\"",
-            "more.toml:1:10: the callers `web` (extractd.toml:2:10) and `shop` have the same key; each needs one of its own",
+            "more.toml:1:10: the callers `web` (extractd.toml:2:10) and `shop` have the same key; each caller needs a key of its own",
         ),
         (
             "",
             "[callers.a]\nkey = \"same\"\n[callers.b]\nkey = \"same\"",
-            "more.toml:3:10: the callers `a` (more.toml:1:10) and `b` have the same key; each needs one of its own",
+            "more.toml:3:10: the callers `a` (more.toml:1:10) and `b` have the same key; each caller needs a key of its own",
         ),
         (
             "x,key-of-web",
             "",
-            "extractd.toml:2:10: the callers `key-2` (EXTRACTD_API_KEYS) and `web` have the same key; each needs one of its own",
+            "extractd.toml:2:10: the callers `key-2` (EXTRACTD_API_KEYS) and `web` have the same key; each caller needs a key of its own",
         ),
         (
             "x",
             "[callers.key-1]\nkey = \"y\"",
-            "more.toml:1:10: the caller `key-1` is there already (EXTRACTD_API_KEYS); each needs a name of its own",
+            "more.toml:1:10: the caller `key-1` is already configured (EXTRACTD_API_KEYS); each caller needs a name of its own",
         ),
         (
             "x,y,x",
