@@ -78,7 +78,7 @@ pub struct Config {
     /// `schemas_dir`: folder of `NAME.json` schemas that are registered at the start. `None`: there are none.
     pub schemas_dir: Option<PathBuf>,
     /// `callers_file`: TOML file with further `[callers.NAME]` tables and nothing else. [`read_callers`] reloads it when it
-    /// changes. `None`: there is none.
+    /// changes. `None`: there is no such file.
     pub callers_file: Option<PathBuf>,
     /// `[server]`: the HTTP server.
     pub server: Server,

@@ -70,7 +70,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens an existing checkpoint. `None`: there is none, or it has no result.
+    /// Opens an existing checkpoint. `None`: the file does not exist or has no result.
     ///
     /// # Errors
     /// If the file cannot be read, is not a checkpoint, or is used by another process.

@@ -177,7 +177,7 @@ impl Table {
         }
     }
 
-    /// Returns the table under a key. `None`: there is none.
+    /// Returns the table under a key. `None`: the key is not set, or is not a table.
     pub(super) fn table(&self, key: &str) -> Option<&Self> {
         match &self.0.get(key)?.value {
             Value::Table(table) => Some(table),
@@ -185,7 +185,7 @@ impl Table {
         }
     }
 
-    /// Returns the table under a key, mutably. `None`: there is none.
+    /// Returns the table under a key, mutably. `None`: the key is not set, or is not a table.
     pub(super) fn table_mut(&mut self, key: &str) -> Option<&mut Self> {
         match &mut self.0.get_mut(key)?.value {
             Value::Table(table) => Some(table),

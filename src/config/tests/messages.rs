@@ -5,14 +5,14 @@ use std::error::Error as _;
 use super::Start;
 
 #[test]
-fn the_file_is_refused_with_its_place_and_what_is_allowed() {
+fn errors_of_the_file_name_position_and_allowed_values() {
     for (text, expected) in FILES {
         assert_eq!(Start::file(text).error(), *expected, "{text}");
     }
 }
 
 #[test]
-fn the_environment_is_refused_with_the_variable_and_what_is_allowed() {
+fn errors_of_the_environment_name_variable_and_allowed_values() {
     for (pairs, expected) in VARIABLES {
         // The list of all variables is long, and stands in `each_variable_of_the_contract_is_known`.
         let error = Start::env(pairs).error();
@@ -25,7 +25,7 @@ fn the_environment_is_refused_with_the_variable_and_what_is_allowed() {
 }
 
 #[test]
-fn a_flag_is_refused_by_its_name() {
+fn errors_of_a_flag_name_the_flag() {
     let start = Start::default().with_args(|args| args.max_concurrency = Some("0".to_owned()));
     assert_eq!(
         start.error(),
@@ -42,7 +42,7 @@ fn a_flag_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_carries_the_reason() {
+fn an_unreadable_file_is_an_error_with_its_source() {
     let error = Start::env(&[("EXTRACTD_CONFIG", "nope.toml")])
         .load()
         .expect_err("refused");
