@@ -1,5 +1,5 @@
-//! Composition root: builds the parts from the configuration, connects them, runs the server, and drains it (graceful
-//! shutdown). It is the only module that sees the whole configuration.
+//! Composition root: builds the parts from the configuration, connects them, runs the server, and
+//! drains it (graceful shutdown). It is the only module that sees the whole configuration.
 
 mod build_extractor;
 mod caller_reload;
@@ -58,7 +58,8 @@ pub struct Server {
 pub enum Persistence {
     /// The store is in the data folder, which only one server can use.
     Durable,
-    /// The store is temporary: the server serves one command, while another server may use the data folder.
+    /// The store is temporary: the server serves one command, while another server may use the data
+    /// folder.
     Ephemeral,
 }
 
@@ -292,7 +293,8 @@ fn startup_message(extractor: &Extractor, address: SocketAddr) -> String {
     )
 }
 
-/// Checks that a server answers on this address. Returns the exit code: success if `/healthz` answers 200.
+/// Checks that a server answers on this address. Returns the exit code: success if `/healthz`
+/// answers 200.
 #[must_use]
 pub fn healthcheck(listen: SocketAddr) -> std::process::ExitCode {
     match check_health(listen) {

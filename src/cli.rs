@@ -1,9 +1,10 @@
-//! Command line client, `extractd batch`: extracts from a file or folder through a running server, or through one that it
-//! starts within the process.
+//! Command line client, `extractd batch`: extracts from a file or folder through a running server,
+//! or through one that it starts within the process.
 //!
-//! A run is a pipeline, the same for all formats. A source yields each input as a line of JSON; a thread reads ahead of the
-//! upload, which is the body of `POST /v1/extract/batch`. The transfer writes results to the checkpoint in completion order.
-//! At the end the output is written from the checkpoint in input order. This module knows the server only by its HTTP API.
+//! A run is a pipeline, the same for all formats. A source yields each input as a line of JSON; a
+//! thread reads ahead of the upload, which is the body of `POST /v1/extract/batch`. The transfer
+//! writes results to the checkpoint in completion order. At the end the output is written from the
+//! checkpoint in input order. This module knows the server only by its HTTP API.
 
 mod args;
 mod checkpoint;

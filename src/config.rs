@@ -1,10 +1,13 @@
-//! Configuration: a TOML file, then environment variables, then command line flags; later sources override earlier ones.
+//! Configuration: a TOML file, then environment variables, then command line flags; later sources
+//! override earlier ones.
 //!
-//! All sources are merged into one tree of settings that know their source (`sources`, `setting`). Each section takes its keys
-//! from that tree (`section`), parses them into types that are always valid (`parsers`), and rejects unknown keys. The keys that
-//! were taken are what `extractd config` prints (`print`), so every key that is read is shown. `reference` documents all keys.
+//! All sources are merged into one tree of settings that know their source (`sources`, `setting`).
+//! Each section takes its keys from that tree (`section`), parses them into types that are always
+//! valid (`parsers`), and rejects unknown keys. The keys that were taken are what `extractd config`
+//! prints (`print`), so every key that is read is shown. `reference` documents all keys.
 //!
-//! This module knows nothing of the parts that it configures; each part is given its own section by value.
+//! This module knows nothing of the parts that it configures; each part is given its own section by
+//! value.
 
 mod args;
 mod cache;
@@ -65,20 +68,23 @@ pub use setting::Origin;
 pub use url::Url;
 pub use wire_kind::WireKind;
 
-/// Whole configuration. Only the composition root (`app`) sees it, and gives each part its own section.
+/// Whole configuration. Only the composition root (`app`) sees it, and gives each part its own
+/// section.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `listen`: address to listen on; port 0 takes a free port. Default `127.0.0.1:8080`. An address other than loopback
-    /// requires callers or `server.allow_anonymous`.
+    /// `listen`: address to listen on; port 0 takes a free port. Default `127.0.0.1:8080`. An
+    /// address other than loopback requires callers or `server.allow_anonymous`.
     pub listen: SocketAddr,
-    /// `model`: default model, for requests that name none. `None`, allowed only without providers: the built-in model.
+    /// `model`: default model, for requests that name none. `None`, allowed only without providers:
+    /// the built-in model.
     pub model: Option<ModelName>,
     /// `data_dir`: folder of the job store and of registered schemas. Default `./data`.
     pub data_dir: PathBuf,
-    /// `schemas_dir`: folder of `NAME.json` schemas that are registered at the start. `None`: there are none.
+    /// `schemas_dir`: folder of `NAME.json` schemas that are registered at the start. `None`: there
+    /// are none.
     pub schemas_dir: Option<PathBuf>,
-    /// `callers_file`: TOML file with further `[callers.NAME]` tables and nothing else. [`read_callers`] reloads it when it
-    /// changes. `None`: there is no such file.
+    /// `callers_file`: TOML file with further `[callers.NAME]` tables and nothing else.
+    /// [`read_callers`] reloads it when it changes. `None`: there is no such file.
     pub callers_file: Option<PathBuf>,
     /// `[server]`: the HTTP server.
     pub server: Server,
@@ -96,10 +102,12 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// `[models.NAME]`, by name. The provider of each model is in `providers`, or is [`LOCAL`].
     pub models: BTreeMap<String, Model>,
-    /// Callers of `server.api_keys` or `server.api_keys_file`, in their order, then those of `[callers.NAME]`, by name. If this
-    /// and `file_callers` are empty, the default, callers need no key.
+    /// Callers of `server.api_keys` or `server.api_keys_file`, in their order, then those of
+    /// `[callers.NAME]`, by name. If this and `file_callers` are empty, the default, callers need
+    /// no key.
     pub callers: Vec<Caller>,
-    /// Callers of `callers_file` at the start, by name. Their names and keys differ from those of `callers`.
+    /// Callers of `callers_file` at the start, by name. Their names and keys differ from those of
+    /// `callers`.
     pub file_callers: Vec<Caller>,
 }
 
@@ -115,7 +123,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Returns the configuration in force as a TOML file, each line with the source of its value; secrets are masked.
+    /// Returns the configuration in force as a TOML file, each line with the source of its value;
+    /// secrets are masked.
     #[must_use]
     pub fn print(&self) -> String {
         print::toml(&self.origins)
@@ -123,10 +132,12 @@ impl Loaded {
 }
 
 impl Config {
-    /// Loads the configuration: the file that `args` or `EXTRACTD_CONFIG` names, overridden by `environment`, then by `args`.
+    /// Loads the configuration: the file that `args` or `EXTRACTD_CONFIG` names, overridden by
+    /// `environment`, then by `args`.
     ///
-    /// The function is pure, except that `read_file` reads the configuration file and the key files that it names; a relative
-    /// path is passed on unchanged. A variable whose value is empty counts as unset.
+    /// The function is pure, except that `read_file` reads the configuration file and the key files
+    /// that it names; a relative path is passed on unchanged. A variable whose value is empty
+    /// counts as unset.
     ///
     /// # Errors
     /// [`Error`] for the first invalid key or value, with its source and the allowed values.
@@ -238,7 +249,8 @@ fn default_model(
 /// Allowed values of `listen`, for messages.
 const LISTEN: &str = "an IP address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:0";
 
-/// Parses an address to listen on. `localhost` is the loopback address (RFC 6761, section 6.3); other names are not resolved.
+/// Parses an address to listen on. `localhost` is the loopback address (RFC 6761, section 6.3);
+/// other names are not resolved.
 fn listen_address(text: &str) -> Option<SocketAddr> {
     match text.strip_prefix("localhost:") {
         Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),

@@ -27,13 +27,15 @@ enum Command {
     Serve,
     /// Extract from a file or a folder of texts, through a running server or without one
     ///
-    /// Results are saved as they arrive: after Ctrl-C, a crash or a lost connection, the same command resumes where it stopped. The
-    /// output is in input order and is written atomically at the end. Exit codes: 0 all items succeeded, 1 some items failed, 2 the
-    /// run failed, 130 interrupted.
+    /// Results are saved as they arrive: after Ctrl-C, a crash or a lost connection, the same
+    /// command resumes where it stopped. The output is in input order and is written atomically at
+    /// the end. Exit codes: 0 all items succeeded, 1 some items failed, 2 the run failed, 130
+    /// interrupted.
     Batch(Box<cli::Args>),
     /// Print the configuration in force, with secrets masked, and the source of each value
     Config {
-        /// Print a reference of all keys as Markdown instead: environment variable, flag, default, description
+        /// Print a reference of all keys as Markdown instead: environment variable, flag, default,
+        /// description
         #[arg(long)]
         reference: bool,
     },
@@ -43,7 +45,8 @@ enum Command {
     Healthcheck,
 }
 
-/// Stack size of a worker thread in bytes: a valid answer may be nested 128 deep, and validation recurses.
+/// Stack size of a worker thread in bytes: a valid answer may be nested 128 deep, and validation
+/// recurses.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 fn main() -> ExitCode {
@@ -82,7 +85,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 /// Environment variables of the `batch` client, which the server's configuration ignores.
 const CLIENT_VARIABLES: [&str; 2] = ["EXTRACTD_SERVER", "EXTRACTD_API_KEY"];
 
-/// Loads the configuration from the file, the environment variables that `is_read` accepts, and the flags.
+/// Loads the configuration from the file, the environment variables that `is_read` accepts, and the
+/// flags.
 fn load(args: &Args, is_read: impl Fn(&str) -> bool) -> anyhow::Result<Loaded> {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let environment = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
@@ -135,7 +139,8 @@ fn batch(batch: &cli::Args, args: &Args) -> anyhow::Result<ExitCode> {
     block_on(async |stop| cli::run(batch.clone(), target, args.model.clone(), stop).await)
 }
 
-/// Returns the server to send the inputs to: the one that `--server` names, or one within this process, which logs only warnings.
+/// Returns the server to send the inputs to: the one that `--server` names, or one within this
+/// process, which logs only warnings.
 fn target_server(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::TargetServer> {
     if let Some(url) = batch.server.clone().filter(|url| !url.is_empty()) {
         let set = args.given_except(&["--model", "--log", "--log-format"]);
@@ -163,7 +168,8 @@ fn target_server(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::TargetSe
     Ok(cli::TargetServer::InProcess(Box::new(loaded.config)))
 }
 
-/// Cancels `stop` on SIGTERM or Ctrl-C; a second signal ends the process at once with exit code 130.
+/// Cancels `stop` on SIGTERM or Ctrl-C; a second signal ends the process at once with exit code
+/// 130.
 async fn wait_for_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {

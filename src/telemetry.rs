@@ -1,7 +1,9 @@
-//! Observability: set-up of the log (tracing) and of the metrics (Prometheus), and the name and help text of every metric.
+//! Observability: set-up of the log (tracing) and of the metrics (Prometheus), and the name and
+//! help text of every metric.
 //!
-//! Metric names follow the Prometheus conventions: base units (`_seconds`, `_bytes`, `_usd`), and `_total` for counters.
-//! It knows the types of outcomes and usage, and nothing of the parts that report them.
+//! Metric names follow the Prometheus conventions: base units (`_seconds`, `_bytes`, `_usd`), and
+//! `_total` for counters. It knows the types of outcomes and usage, and nothing of the parts that
+//! report them.
 
 use std::io::IsTerminal;
 
@@ -156,7 +158,8 @@ const SECONDS: [f64; 16] = [
     120.0,
 ];
 
-/// Log filter of llama.cpp, unless the configured filter names it: it logs hundreds of lines for each model that it loads.
+/// Log filter of llama.cpp, unless the configured filter names it: it logs hundreds of lines for
+/// each model that it loads.
 const QUIET_LLAMA: &str = "llama-cpp-2=warn,llama_cpp_2=error";
 
 /// Format of the log lines.
@@ -239,7 +242,8 @@ impl Metrics {
         costs_in_usd(&self.0.render())
     }
 
-    /// Moves the recorded samples into the histograms' buckets; call it every few seconds, for until then each sample takes memory.
+    /// Moves the recorded samples into the histograms' buckets; call it every few seconds, for
+    /// until then each sample takes memory.
     pub fn run_upkeep(&self) {
         self.0.run_upkeep();
     }

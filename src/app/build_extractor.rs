@@ -1,4 +1,5 @@
-//! Building of the extractor from the configuration: providers, their limits, and the models with their fallbacks.
+//! Building of the extractor from the configuration: providers, their limits, and the models with
+//! their fallbacks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::provider::{
 use crate::schema::Registry;
 use crate::types::Mode;
 
-/// Maximum number of calls for one attempt, the first included, if calls fail for transport reasons.
+/// Maximum number of calls for one attempt, the first included, if calls fail for transport
+/// reasons.
 const MAX_CALLS: u32 = 3;
 /// The same maximum for an item of a job, for which no client waits.
 const MAX_JOB_CALLS: u32 = 8;

@@ -1,4 +1,5 @@
-//! Reload of the callers file: applies changed callers (API keys and quotas) without a restart and without dropping a request.
+//! Reload of the callers file: applies changed callers (API keys and quotas) without a restart and
+//! without dropping a request.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,9 @@ use crate::limits::{CallerId, Limits, Quota};
 
 /// Interval at which the file is read.
 ///
-/// Contents are compared, so that every kind of replacement is noticed (a rename, a switched volume), also of the key files that
-/// it names. A change is applied once two successive reads agree: a file that is being written may be valid at any line.
+/// Contents are compared, so that every kind of replacement is noticed (a rename, a switched
+/// volume), also of the key files that it names. A change is applied once two successive reads
+/// agree: a file that is being written may be valid at any line.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// All callers, or the reason why the file is invalid.
@@ -26,7 +28,8 @@ pub struct Callers {
     own: Arc<[config::Caller]>,
     /// Ids by name, kept until the process ends, so that a changed caller keeps its usage.
     ids: BTreeMap<String, CallerId>,
-    /// True once there have been callers: from then on the server never accepts requests without a key.
+    /// True once there have been callers: from then on the server never accepts requests without a
+    /// key.
     is_guarded: bool,
 }
 

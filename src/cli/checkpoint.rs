@@ -1,7 +1,9 @@
-//! Checkpoint file of a run: the results so far, so that the same command can resume after an interruption or a crash.
+//! Checkpoint file of a run: the results so far, so that the same command can resume after an
+//! interruption or a crash.
 //!
-//! The first line holds hashes of the spec's fields; each further line holds the hash of an input and its result, in completion
-//! order. An incomplete last line is cut off when the file is opened again. The file is locked while a process uses it.
+//! The first line holds hashes of the spec's fields; each further line holds the hash of an input
+//! and its result, in completion order. An incomplete last line is cut off when the file is opened
+//! again. The file is locked while a process uses it.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -3,7 +3,8 @@
 /// Format of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum InputFormat {
-    /// One input per line: a JSON string, or an object with `input` and optionally `id` and `metadata`
+    /// One input per line: a JSON string, or an object with `input` and optionally `id` and
+    /// `metadata`
     Ndjson,
     /// An array of inputs, or an object with `inputs` and optionally fields of the spec
     Json,

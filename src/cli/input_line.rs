@@ -1,4 +1,5 @@
-//! One input as a line of NDJSON, with the hash that shows whether it has changed since an earlier run.
+//! One input as a line of NDJSON, with the hash that shows whether it has changed since an earlier
+//! run.
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};

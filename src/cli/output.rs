@@ -63,8 +63,8 @@ impl Target {
         )
     }
 
-    /// Writes the output to a temporary file and renames it, so that an existing output is always complete. `properties` are the
-    /// first columns of a table.
+    /// Writes the output to a temporary file and renames it, so that an existing output is always
+    /// complete. `properties` are the first columns of a table.
     ///
     /// # Errors
     /// If the output cannot be written, or the run is interrupted.

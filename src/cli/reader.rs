@@ -1,4 +1,5 @@
-//! Reading of the inputs: once to validate all of them, and once on a thread that reads ahead of the upload.
+//! Reading of the inputs: once to validate all of them, and once on a thread that reads ahead of
+//! the upload.
 
 use anyhow::bail;
 use serde_json::{Map, Value};
@@ -27,7 +28,8 @@ pub struct Counted {
 /// Reads all inputs, and passes those without a result to `on_missing`.
 ///
 /// # Errors
-/// At the first input that is invalid or has changed since the earlier run; if the run is interrupted.
+/// At the first input that is invalid or has changed since the earlier run; if the run is
+/// interrupted.
 pub fn read_missing(
     source: &Source,
     earlier: &Checkpointed,
@@ -55,8 +57,8 @@ pub struct Reading {
     pub end: oneshot::Receiver<anyhow::Result<Counted>>,
 }
 
-/// Starts the reading thread. A blocking task of the runtime would delay the end of the process while it waits for standard
-/// input; a thread does not.
+/// Starts the reading thread. A blocking task of the runtime would delay the end of the process
+/// while it waits for standard input; a thread does not.
 ///
 /// # Errors
 /// If the thread cannot be started.
@@ -79,7 +81,8 @@ pub fn start(
     Ok(Reading { lines, end })
 }
 
-/// Rejects fields of the spec on standard input: its inputs are being sent before the fields after them are read.
+/// Rejects fields of the spec on standard input: its inputs are being sent before the fields after
+/// them are read.
 fn reject_spec_fields(counted: Counted, source: &Source) -> anyhow::Result<Counted> {
     if source.is_stdin() && !counted.spec_fields.is_empty() {
         let names: Vec<_> = counted

@@ -17,7 +17,8 @@ pub enum ResultSink {
     Stream(BufWriter<Stdout>),
 }
 
-/// Buffer size in bytes: larger than the results of one chunk of the response, which are written together.
+/// Buffer size in bytes: larger than the results of one chunk of the response, which are written
+/// together.
 const BUFFER_BYTES: usize = 1 << 20;
 
 impl ResultSink {

@@ -28,8 +28,8 @@ const FAILED: u8 = 2;
 /// Exit code after an interruption, as shells use it for SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// Runs `extractd batch`, reports the outcome on standard error, and returns the exit code. `model` overrides the server's
-/// default model.
+/// Runs `extractd batch`, reports the outcome on standard error, and returns the exit code. `model`
+/// overrides the server's default model.
 pub async fn run(
     args: Args,
     server: TargetServer,
@@ -113,7 +113,8 @@ impl Run {
         }
     }
 
-    /// Opens the checkpoint of an earlier run of the same command. `None`: the run starts from the beginning.
+    /// Opens the checkpoint of an earlier run of the same command. `None`: the run starts from the
+    /// beginning.
     fn open(&self) -> anyhow::Result<Option<Checkpoint>> {
         let Some(path) = self
             .target
@@ -135,7 +136,8 @@ impl Run {
         Ok(checkpoint)
     }
 
-    /// Reads all inputs once, so that an invalid input is reported before anything is sent. `None`: they can be read only once.
+    /// Reads all inputs once, so that an invalid input is reported before anything is sent. `None`:
+    /// they can be read only once.
     async fn count(&self, earlier: Checkpointed) -> anyhow::Result<Option<Counted>> {
         if self.source.is_stdin() {
             return Ok(None);

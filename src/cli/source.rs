@@ -94,7 +94,8 @@ impl Source {
         &self.path
     }
 
-    /// Passes each input to `on_input`, in order. Returns the fields that a JSON file holds beside `inputs`.
+    /// Passes each input to `on_input`, in order. Returns the fields that a JSON file holds beside
+    /// `inputs`.
     ///
     /// # Errors
     /// At the first invalid input, naming its line; errors of `on_input`.

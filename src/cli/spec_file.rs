@@ -12,7 +12,8 @@ use super::input_line::short_hash;
 use crate::net::Url;
 use crate::types::field_is_text;
 
-/// Maximum length of the query in bytes. The server reads URLs of up to 65,534 bytes (limit of the crate `http`), path included.
+/// Maximum length of the query in bytes. The server reads URLs of up to 65,534 bytes (limit of the
+/// crate `http`), path included.
 const MAX_QUERY_BYTES: usize = 64_000;
 /// Fields that control the run and do not affect results.
 const RUN_FIELDS: [&str; 2] = ["concurrency", "on_error"];
@@ -148,7 +149,8 @@ fn instructions(text: &str) -> anyhow::Result<String> {
     }
 }
 
-/// Returns the schema as JSON, or the name of a registered schema. A file has an extension or a folder; a name has neither.
+/// Returns the schema as JSON, or the name of a registered schema. A file has an extension or a
+/// folder; a name has neither.
 fn schema(text: &str) -> anyhow::Result<String> {
     let trimmed = text.trim_start();
     if trimmed.starts_with('{') {

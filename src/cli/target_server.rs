@@ -20,7 +20,8 @@ const GRACE: Duration = Duration::from_millis(500);
 pub enum TargetServer {
     /// Running server, with the API key to send.
     Running { url: String, key: Option<String> },
-    /// Server with this configuration, within this process, on a free loopback port, for this client alone.
+    /// Server with this configuration, within this process, on a free loopback port, for this
+    /// client alone.
     InProcess(Box<Config>),
 }
 
@@ -75,7 +76,8 @@ fn parse_url(text: &str) -> anyhow::Result<Url> {
     }
 }
 
-/// Returns true if the URL is a loopback address, which must not be sent to a proxy: the proxy's loopback is another machine.
+/// Returns true if the URL is a loopback address, which must not be sent to a proxy: the proxy's
+/// loopback is another machine.
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost"

@@ -1,7 +1,7 @@
 //! Transfer of a run: uploads the inputs and reads the results, with as many requests as needed.
 //!
-//! A lost connection or a temporary refusal is followed by another request, after a backoff, with the inputs that have no
-//! result yet.
+//! A lost connection or a temporary refusal is followed by another request, after a backoff, with
+//! the inputs that have no result yet.
 
 use std::time::{Duration, SystemTime};
 
@@ -192,7 +192,8 @@ impl Transfer<'_> {
         }
     }
 
-    /// Reads a line of the response. Returns the outcome of the request if the line is the last one.
+    /// Reads a line of the response. Returns the outcome of the request if the line is the last
+    /// one.
     fn read_line(&mut self, line: &[u8]) -> anyhow::Result<Option<RequestOutcome>> {
         let Ok(reply) = serde_json::from_slice::<Map<String, Value>>(line) else {
             return Ok(Some(Err(RequestFailure::new(
@@ -290,7 +291,8 @@ const fn is_temporary(status: u16) -> bool {
     matches!(status, 408 | 429 | 502 | 503 | 504)
 }
 
-/// Converts a problem, which is the response itself or its last line. `default` is the message of a problem without a detail.
+/// Converts a problem, which is the response itself or its last line. `default` is the message of a
+/// problem without a detail.
 fn problem(reply: &Map<String, Value>, default: &str) -> RequestFailure {
     let problem = reply
         .get("error")

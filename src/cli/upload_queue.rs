@@ -1,5 +1,5 @@
-//! Upload queue: the streaming body of a request. Lines that were sent are kept until their result arrives, so that a later
-//! request can send them again.
+//! Upload queue: the streaming body of a request. Lines that were sent are kept until their result
+//! arrives, so that a later request can send them again.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -69,7 +69,8 @@ impl UploadQueue {
         }
     }
 
-    /// Removes and returns the line that has this index within the request. `None`: it was not sent, or already has a result.
+    /// Removes and returns the line that has this index within the request. `None`: it was not
+    /// sent, or already has a result.
     pub fn take_sent(&self, index: u64) -> Option<InputLine> {
         self.lock().sent.remove(&index)
     }

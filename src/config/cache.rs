@@ -13,7 +13,8 @@ use super::{
 pub struct Cache {
     /// `max_bytes`: maximum memory of the cache. 1 KiB to 1 TiB. Not set: there is no cache.
     pub max_bytes: usize,
-    /// `ttl_ms`: time to live of a result. 1,000 to 2,592,000,000 ms (30 days), default 3,600,000 (an hour).
+    /// `ttl_ms`: time to live of a result. 1,000 to 2,592,000,000 ms (30 days), default 3,600,000
+    /// (an hour).
     pub ttl: Duration,
 }
 

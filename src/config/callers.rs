@@ -1,5 +1,5 @@
-//! Callers (API clients) with their keys and quotas: `[callers.NAME]`, the same tables in a reloadable `callers_file`, and the
-//! plain keys of `server.api_keys`.
+//! Callers (API clients) with their keys and quotas: `[callers.NAME]`, the same tables in a
+//! reloadable `callers_file`, and the plain keys of `server.api_keys`.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -24,15 +24,16 @@ use super::{
 /// A client that may call the API. `Debug` omits the digest of its key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Name: up to 64 letters, digits and `.` `_` `-`, beginning with a letter or a digit. The keys of `server.api_keys` are
-    /// the callers `key-1`, `key-2` and so on, in their order.
+    /// Name: up to 64 letters, digits and `.` `_` `-`, beginning with a letter or a digit. The keys
+    /// of `server.api_keys` are the callers `key-1`, `key-2` and so on, in their order.
     pub name: String,
-    /// Name under which the store keeps the caller's jobs: `name`; for a key of `server.api_keys`, a name derived from the key,
-    /// which does not depend on the order of the list.
+    /// Name under which the store keeps the caller's jobs: `name`; for a key of `server.api_keys`,
+    /// a name derived from the key, which does not depend on the order of the list.
     pub owner: String,
-    /// SHA-256 of the key that the caller sends as `Authorization: Bearer KEY`. The key is given as `key`, `key_env` (name of a
-    /// variable) or `key_file` (a file with nothing else), or its digest as `key_sha256` in 64 hexadecimal digits. One of them
-    /// is required; the key itself is not kept.
+    /// SHA-256 of the key that the caller sends as `Authorization: Bearer KEY`. The key is given as
+    /// `key`, `key_env` (name of a variable) or `key_file` (a file with nothing else), or its
+    /// digest as `key_sha256` in 64 hexadecimal digits. One of them is required; the key itself is
+    /// not kept.
     pub key_sha256: [u8; 32],
     /// Limits of the caller.
     pub quota: Quota,
@@ -60,24 +61,29 @@ impl fmt::Debug for Caller {
 /// Limits of one caller, in addition to the limits of the process. The default is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quota {
-    /// `requests_per_minute`: maximum number of calls to providers per minute. 1 to 100,000,000. `None`: unlimited.
+    /// `requests_per_minute`: maximum number of calls to providers per minute. 1 to 100,000,000.
+    /// `None`: unlimited.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// `tokens_per_minute`: maximum number of tokens, input and output, per minute. 1 to 1,000,000,000. `None`: unlimited.
+    /// `tokens_per_minute`: maximum number of tokens, input and output, per minute. 1 to
+    /// 1,000,000,000. `None`: unlimited.
     pub tokens_per_minute: Option<NonZeroU32>,
-    /// `max_concurrency`: maximum number of calls in flight. 1 to 100,000. `None`: only `limits.max_concurrency` applies.
+    /// `max_concurrency`: maximum number of calls in flight. 1 to 100,000. `None`: only
+    /// `limits.max_concurrency` applies.
     pub max_concurrency: Option<NonZeroU32>,
-    /// `max_queue`: maximum number of items that wait in the queue. 1 to 10,000,000. `None`: only `limits.max_queue` applies.
+    /// `max_queue`: maximum number of items that wait in the queue. 1 to 10,000,000. `None`: only
+    /// `limits.max_queue` applies.
     pub max_queue: Option<NonZeroU32>,
-    /// `budget_usd_per_day`: maximum cost of the caller's calls per UTC day. More than 0, up to 10,000,000 US dollars. Only
-    /// models with a price count. `None`: unlimited.
+    /// `budget_usd_per_day`: maximum cost of the caller's calls per UTC day. More than 0, up to
+    /// 10,000,000 US dollars. Only models with a price count. `None`: unlimited.
     pub budget_per_day: Option<Usd>,
 }
 
 /// Parses the text of `callers_file`: TOML with `[callers.NAME]` tables and nothing else.
 ///
-/// `path` is only for messages. The function is pure, except that `read_file` reads the `key_file`s that the text names; a
-/// relative path is passed on unchanged. A variable whose value is empty counts as unset. The callers are returned in the
-/// order of their names; there may be none. [`join_callers`] checks them against those of the configuration itself.
+/// `path` is only for messages. The function is pure, except that `read_file` reads the `key_file`s
+/// that the text names; a relative path is passed on unchanged. A variable whose value is empty
+/// counts as unset. The callers are returned in the order of their names; there may be none.
+/// [`join_callers`] checks them against those of the configuration itself.
 ///
 /// # Errors
 /// [`Error`] for the first invalid key or value, with its position and the allowed values.
@@ -94,7 +100,8 @@ pub fn read_callers(
     parse(&Reader::new(&environment, &read_file), path, text)
 }
 
-/// Returns all callers: those of the configuration itself ([`super::Config::callers`]), then those of `callers_file`.
+/// Returns all callers: those of the configuration itself ([`super::Config::callers`]), then those
+/// of `callers_file`.
 ///
 /// # Errors
 /// [`Error`] if two callers have the same name or the same key, naming both.
@@ -222,7 +229,8 @@ fn is_name(name: &str) -> bool {
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
-/// Reads the digest of the caller's key from the one of the four keys that is set. `None`: none is set.
+/// Reads the digest of the caller's key from the one of the four keys that is set. `None`: none is
+/// set.
 fn key_sha256(section: &mut Section<'_>) -> Result<Option<[u8; 32]>, Error> {
     match section.one_of(&["key", "key_env", "key_file", "key_sha256"])? {
         None => Ok(None),
@@ -237,8 +245,8 @@ fn sha256(key: &SecretString) -> [u8; 32] {
     Sha256::digest(key.expose_secret()).into()
 }
 
-/// Parses a SHA-256 in hexadecimal. The message does not repeat the text: it may be a key in the wrong place. A digest is not a
-/// secret.
+/// Parses a SHA-256 in hexadecimal. The message does not repeat the text: it may be a key in the
+/// wrong place. A digest is not a secret.
 fn digest(setting: &Setting) -> Parsed<[u8; 32]> {
     let bytes = setting.text().and_then(from_hex);
     let bytes = bytes.ok_or("must be the SHA-256 of the key, in 64 hexadecimal digits")?;

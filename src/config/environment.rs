@@ -1,11 +1,13 @@
-//! Environment variables: the key that each one sets, and the rejection of unknown `EXTRACTD_…` variables.
+//! Environment variables: the key that each one sets, and the rejection of unknown `EXTRACTD_…`
+//! variables.
 
 use super::{
     error::{Error, nearest},
     setting::{Environment, Origin},
 };
 
-/// Environment variables with the keys that they set. Lists are comma-separated; `providers.*` is the default model's provider.
+/// Environment variables with the keys that they set. Lists are comma-separated; `providers.*` is
+/// the default model's provider.
 pub(super) const VARIABLES: [(&str, &str); 24] = [
     ("EXTRACTD_LISTEN", "listen"),
     ("EXTRACTD_MODEL", "model"),
@@ -72,10 +74,12 @@ fn suffixes() -> impl Iterator<Item = &'static str> {
         .filter_map(|name| name.strip_prefix("EXTRACTD_"))
 }
 
-/// Returns true if the variable is one that Kubernetes sets in every pod of the namespace for a service named `extractd` or
-/// `extractd-…`: `…_SERVICE_HOST`, `…_SERVICE_PORT[_NAME]`, `…_PORT`, `…_PORT_80_TCP[_ADDR, …]`. No variable of extractd
-/// contains these words. A plain number in `EXTRACTD_PORT` is a user's guess: Kubernetes sets it to `tcp://…`.
-/// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables> (November 2026)
+/// Returns true if the variable is one that Kubernetes sets in every pod of the namespace for a
+/// service named `extractd` or `extractd-…`: `…_SERVICE_HOST`, `…_SERVICE_PORT[_NAME]`, `…_PORT`,
+/// `…_PORT_80_TCP[_ADDR, …]`. No variable of extractd contains these words. A plain number in
+/// `EXTRACTD_PORT` is a user's guess: Kubernetes sets it to `tcp://…`.
+/// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
+/// (November 2026)
 fn from_kubernetes(name: &str, value: &str) -> bool {
     let is_guess = name == "EXTRACTD_PORT" && !value.contains("://");
     name.split('_')

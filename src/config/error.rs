@@ -45,7 +45,8 @@ pub(super) fn did_you_mean<'a>(
     nearest(word, candidates).map_or_else(String::new, |name| format!(" did you mean `{name}`?"))
 }
 
-/// Returns the candidate with the smallest edit distance. `None` if that exceeds a third of the word, or four.
+/// Returns the candidate with the smallest edit distance. `None` if that exceeds a third of the
+/// word, or four.
 pub(super) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -58,7 +59,8 @@ pub(super) fn nearest<'a>(
     (edits <= max_edits).then_some(name)
 }
 
-/// Returns the Levenshtein distance: the number of letters to insert, delete or replace to turn `a` into `b`.
+/// Returns the Levenshtein distance: the number of letters to insert, delete or replace to turn `a`
+/// into `b`.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, from) in a.chars().enumerate() {

@@ -1,4 +1,5 @@
-//! Sections `[providers.NAME.headers]`: additional headers of every call. Each value is treated as a secret.
+//! Sections `[providers.NAME.headers]`: additional headers of every call. Each value is treated as
+//! a secret.
 
 use std::collections::BTreeMap;
 

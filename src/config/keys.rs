@@ -1,4 +1,5 @@
-//! API keys of a section: given directly, or in an environment variable (`…_env`) or a file (`…_file`).
+//! API keys of a section: given directly, or in an environment variable (`…_env`) or a file
+//! (`…_file`).
 
 use std::collections::BTreeSet;
 
@@ -32,8 +33,8 @@ pub(super) fn read_key(
     parsed.map_err(|why| refuse(section, key, setting, source, &why))
 }
 
-/// Reads several different keys. An array holds one per element, a variable separates them by commas. A file holds one per
-/// line; blank lines and lines that begin with `#` are skipped.
+/// Reads several different keys. An array holds one per element, a variable separates them by
+/// commas. A file holds one per line; blank lines and lines that begin with `#` are skipped.
 pub(super) fn read_keys(
     section: &Section<'_>,
     key: &str,
@@ -62,7 +63,8 @@ pub(super) fn read_keys(
     parsed.map_err(|why| refuse(section, key, setting, source, &why))
 }
 
-/// Returns the text that a `…_env` or `…_file` key names. `None`: the setting holds the keys itself.
+/// Returns the text that a `…_env` or `…_file` key names. `None`: the setting holds the keys
+/// itself.
 fn key_source(
     section: &Section<'_>,
     key: &str,
@@ -94,7 +96,8 @@ fn refuse(section: &Section<'_>, key: &str, setting: &Setting, source: &str, why
     )
 }
 
-/// Parses the name of an environment variable. The message does not repeat it: it may be a key in the wrong place.
+/// Parses the name of an environment variable. The message does not repeat it: it may be a key in
+/// the wrong place.
 fn variable_name(setting: &Setting) -> Parsed<String> {
     let fits = |text: &&str| {
         !text.is_empty()

@@ -12,20 +12,23 @@ use super::{
 /// Limits of the whole process. A provider's rate limits are in its own section.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// `max_concurrency`: maximum number of calls in flight, over all callers and providers. 1 to 100,000, default 64.
+    /// `max_concurrency`: maximum number of calls in flight, over all callers and providers. 1 to
+    /// 100,000, default 64.
     pub max_concurrency: NonZeroU32,
-    /// `max_queue`: maximum number of items that wait in the queue; a batch counts only with its window. 1 to 10,000,000,
-    /// default 100,000.
+    /// `max_queue`: maximum number of items that wait in the queue; a batch counts only with its
+    /// window. 1 to 10,000,000, default 100,000.
     pub max_queue: NonZeroU32,
-    /// `max_queue_bytes`: maximum memory for request bodies, over all requests. 1 KiB to 1 TiB, default 1 GiB; at least
-    /// `server.max_body_bytes`.
+    /// `max_queue_bytes`: maximum memory for request bodies, over all requests. 1 KiB to 1 TiB,
+    /// default 1 GiB; at least `server.max_body_bytes`.
     pub max_queue_bytes: usize,
-    /// `max_ordered_bytes`: maximum memory for one ordered batch response until it is complete. 1 KiB to 1 TiB, default 256 MiB.
+    /// `max_ordered_bytes`: maximum memory for one ordered batch response until it is complete. 1
+    /// KiB to 1 TiB, default 256 MiB.
     pub max_ordered_bytes: usize,
-    /// `max_wait_ms`: maximum total time that the item of a single request waits for provider keys paused after a 429.
-    /// 0 to 3,600,000 ms, default 60,000.
+    /// `max_wait_ms`: maximum total time that the item of a single request waits for provider keys
+    /// paused after a 429. 0 to 3,600,000 ms, default 60,000.
     pub max_wait: Duration,
-    /// `max_batch_wait_ms`: the same limit for an item of a batch. 0 to 86,400,000 ms, default 600,000.
+    /// `max_batch_wait_ms`: the same limit for an item of a batch. 0 to 86,400,000 ms, default
+    /// 600,000.
     pub max_batch_wait: Duration,
 }
 
@@ -48,7 +51,8 @@ impl Limits {
         Ok(limits)
     }
 
-    /// Rejects a `max_queue_bytes` that is smaller than the largest allowed body, which could then never be admitted.
+    /// Rejects a `max_queue_bytes` that is smaller than the largest allowed body, which could then
+    /// never be admitted.
     pub(super) fn check_room(&self, max_body_bytes: usize, origin: &Origin) -> Result<(), Error> {
         let room = self.max_queue_bytes;
         if room >= max_body_bytes {

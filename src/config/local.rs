@@ -17,7 +17,8 @@ pub struct Local {
     pub threads: Option<NonZeroU32>,
     /// `parallel`: number of sequences decoded together. 1 to 256, default 4.
     pub parallel: NonZeroU32,
-    /// `context_tokens`: context of each sequence, prompt and answer together. 1 to 1,048,576 tokens, default 2048.
+    /// `context_tokens`: context of each sequence, prompt and answer together. 1 to 1,048,576
+    /// tokens, default 2048.
     pub context_tokens: NonZeroU32,
 }
 

@@ -5,8 +5,9 @@ use super::{error::Error, parsers, section::Section};
 /// Settings of the log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// `filter`: level (`error` `warn` `info` `debug` `trace` `off`) or directives such as `info,extractd=debug`; not empty.
-    /// The directives are checked where the log is started. Default `info`.
+    /// `filter`: level (`error` `warn` `info` `debug` `trace` `off`) or directives such as
+    /// `info,extractd=debug`; not empty. The directives are checked where the log is started.
+    /// Default `info`.
     pub filter: String,
     /// `format`: format of the lines. Default `text`.
     pub format: Format,

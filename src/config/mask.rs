@@ -1,4 +1,5 @@
-//! Masking of secrets (keys and header values): messages and printed lines show at most the last four characters.
+//! Masking of secrets (keys and header values): messages and printed lines show at most the last
+//! four characters.
 
 use secrecy::{ExposeSecret as _, SecretString};
 

@@ -17,7 +17,8 @@ use super::{
 pub enum ModelName {
     /// Name of an entry of [`super::Config::models`].
     Named(String),
-    /// `provider/model`. Such a model has neither a fallback nor a price; only an entry of `models` has.
+    /// `provider/model`. Such a model has neither a fallback nor a price; only an entry of `models`
+    /// has.
     Direct {
         /// Name of an entry of [`super::Config::providers`], or [`LOCAL`].
         provider: String,
@@ -81,7 +82,8 @@ impl KnownModels<'_> {
     }
 }
 
-/// Rejects a configuration with providers but without a default model, so that the built-in model is not used by accident.
+/// Rejects a configuration with providers but without a default model, so that the built-in model
+/// is not used by accident.
 pub(super) fn check_unset(providers: &BTreeMap<String, Provider>) -> Result<(), Error> {
     let Some((name, provider)) = providers.first_key_value() else {
         return Ok(());
@@ -93,8 +95,8 @@ pub(super) fn check_unset(providers: &BTreeMap<String, Provider>) -> Result<(), 
     Err(Error::new(&provider.origin, message))
 }
 
-/// Returns the name of the default model's provider before anything is checked: [`LOCAL`] if `model` is not set, empty if the
-/// provider is unknown.
+/// Returns the name of the default model's provider before anything is checked: [`LOCAL`] if
+/// `model` is not set, empty if the provider is unknown.
 pub(super) fn provider_in(root: &Table) -> &str {
     let Some(model) = root.get("model").and_then(|setting| setting.text()) else {
         return LOCAL;
@@ -107,7 +109,8 @@ pub(super) fn provider_in(root: &Table) -> &str {
         .unwrap_or_default()
 }
 
-/// Parses a provider's name for a model: any text without white space and control characters. `None`: it is not valid.
+/// Parses a provider's name for a model: any text without white space and control characters.
+/// `None`: it is not valid.
 pub(super) fn upstream_name(text: &str) -> Option<String> {
     let is_blank = |letter: char| letter.is_whitespace() || letter.is_control();
     (!text.is_empty() && !text.contains(is_blank)).then(|| text.to_owned())

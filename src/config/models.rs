@@ -27,14 +27,16 @@ pub struct Model {
     pub model: String,
     /// `mode`: output mode. Default `auto`.
     pub mode: Mode,
-    /// `fallback`: models to call, in this order, when this one is unavailable: names of `[models.NAME]` or `provider/model`. At
-    /// most 8, all different, and not the model itself. Fallbacks of a fallback are not followed. Default none.
+    /// `fallback`: models to call, in this order, when this one is unavailable: names of
+    /// `[models.NAME]` or `provider/model`. At most 8, all different, and not the model itself.
+    /// Fallbacks of a fallback are not followed. Default none.
     pub fallback: Vec<ModelName>,
-    /// `max_concurrency`: maximum number of calls in flight to the model. 1 to 100,000. `None`: only the limits of its provider
-    /// and of the process apply.
+    /// `max_concurrency`: maximum number of calls in flight to the model. 1 to 100,000. `None`:
+    /// only the limits of its provider and of the process apply.
     pub max_concurrency: Option<NonZeroU32>,
-    /// `input_usd_per_million_tokens` and `output_usd_per_million_tokens`: US dollars, 0 to 1,000,000 each; stored per token.
-    /// `None` if neither is set: the price is unknown, and calls do not count towards a budget.
+    /// `input_usd_per_million_tokens` and `output_usd_per_million_tokens`: US dollars, 0 to
+    /// 1,000,000 each; stored per token. `None` if neither is set: the price is unknown, and calls
+    /// do not count towards a budget.
     pub price: Option<Price>,
 }
 
@@ -200,7 +202,8 @@ fn price_per_token(setting: &Setting) -> Parsed<Usd> {
     number("a number of US dollars from 0 to 1000000", usd)(setting)
 }
 
-/// Returns true if `name` is a valid name of a model. A slash would make it look like `provider/model`.
+/// Returns true if `name` is a valid name of a model. A slash would make it look like
+/// `provider/model`.
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
     name.bytes().all(fits) && name.starts_with(|first: char| first.is_ascii_alphanumeric())

@@ -1,4 +1,5 @@
-//! Parsers of settings: each returns the value and its printed form, or a message that says what is allowed.
+//! Parsers of settings: each returns the value and its printed form, or a message that says what is
+//! allowed.
 
 use std::{num::NonZeroU32, ops::RangeInclusive, path::PathBuf, time::Duration};
 

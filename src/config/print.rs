@@ -1,4 +1,5 @@
-//! Printing of the configuration in force as TOML, each line with the source of its value (`extractd config`).
+//! Printing of the configuration in force as TOML, each line with the source of its value
+//! (`extractd config`).
 
 use std::fmt::Write as _;
 
@@ -7,7 +8,8 @@ use super::setting::Origin;
 /// Key of the configuration with its value in force.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InForce {
-    /// Header of its table as in a file, such as `limits` or `providers.openai`; empty at the top level.
+    /// Header of its table as in a file, such as `limits` or `providers.openai`; empty at the top
+    /// level.
     pub section: String,
     /// Name of the key.
     pub key: String,
@@ -15,8 +17,8 @@ pub struct InForce {
     pub value: Option<toml::Value>,
     /// Source of the value.
     pub origin: Origin,
-    /// True if the key is from `callers_file`. It is printed as a comment, so that it is not duplicated when the printed file is
-    /// used as configuration.
+    /// True if the key is from `callers_file`. It is printed as a comment, so that it is not
+    /// duplicated when the printed file is used as configuration.
     pub is_from_callers_file: bool,
 }
 

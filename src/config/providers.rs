@@ -20,39 +20,44 @@ pub const LOCAL: &str = "local";
 /// Settings of a provider that is called over HTTP.
 #[derive(Debug, Clone)]
 pub struct Provider {
-    /// `kind`: wire format. Required, except for the providers named `openai`, `anthropic` and `gemini`.
+    /// `kind`: wire format. Required, except for the providers named `openai`, `anthropic` and
+    /// `gemini`.
     pub kind: WireKind,
-    /// `base_url`: `http` or `https` URL that API paths are appended to, as in the provider's SDK; no trailing slash. The kinds
-    /// `anthropic`, `gemini` and `ollama`, and the provider named `openai`, have a default.
+    /// `base_url`: `http` or `https` URL that API paths are appended to, as in the provider's SDK;
+    /// no trailing slash. The kinds `anthropic`, `gemini` and `ollama`, and the provider named
+    /// `openai`, have a default.
     pub base_url: Url,
-    /// `api_version`: only for the kind `azure`, which sends it unless the base URL ends in `/openai/v1`. Default `2024-10-21`.
-    /// `None`: the kind is not `azure`.
+    /// `api_version`: only for the kind `azure`, which sends it unless the base URL ends in
+    /// `/openai/v1`. Default `2024-10-21`. `None`: the kind is not `azure`.
     pub api_version: Option<String>,
-    /// API keys, at most 64, all different, in the configured order. Empty, the default: calls are sent without a key.
+    /// API keys, at most 64, all different, in the configured order. Empty, the default: calls are
+    /// sent without a key.
     ///
-    /// One key: `api_key`, `api_key_env` (name of a variable) or `api_key_file` (a file with nothing else). Several keys, over
-    /// which calls are spread: `api_keys` (array of strings), `api_keys_env` (name of a variable with comma-separated keys) or
-    /// `api_keys_file` (one key per line; blank lines and lines that begin with `#` are skipped).
+    /// One key: `api_key`, `api_key_env` (name of a variable) or `api_key_file` (a file with
+    /// nothing else). Several keys, over which calls are spread: `api_keys` (array of strings),
+    /// `api_keys_env` (name of a variable with comma-separated keys) or `api_keys_file` (one key
+    /// per line; blank lines and lines that begin with `#` are skipped).
     pub api_keys: Vec<SecretString>,
     /// `headers`: additional headers of every call, names in lower case. Default none.
     pub headers: BTreeMap<String, SecretString>,
-    /// `proxy`: URL with the scheme `http`, `https`, `socks5` or `socks5h`. `None`: the proxy of the environment
-    /// (`HTTPS_PROXY` and the like), if any.
+    /// `proxy`: URL with the scheme `http`, `https`, `socks5` or `socks5h`. `None`: the proxy of
+    /// the environment (`HTTPS_PROXY` and the like), if any.
     pub proxy: Option<Url>,
     /// `requests_per_minute` and `request_burst`, for each API key. `None`: unlimited.
     pub rate: Option<Rate>,
-    /// `tokens_per_minute`: maximum number of tokens, input and output, per minute with each API key. 1 to 1,000,000,000. `None`: unlimited.
+    /// `tokens_per_minute`: maximum number of tokens, input and output, per minute with each API
+    /// key. 1 to 1,000,000,000. `None`: unlimited.
     pub tokens_per_minute: Option<NonZeroU32>,
-    /// `max_concurrency`: maximum number of calls in flight to the provider, over all API keys. 1 to 100,000. `None`: only
-    /// `limits.max_concurrency` applies.
+    /// `max_concurrency`: maximum number of calls in flight to the provider, over all API keys. 1
+    /// to 100,000. `None`: only `limits.max_concurrency` applies.
     pub max_concurrency: Option<NonZeroU32>,
-    /// `adaptive_concurrency`: true lowers the number of calls in flight after a 429, a 503 or a timeout, and raises it slowly
-    /// after successes. Default true.
+    /// `adaptive_concurrency`: true lowers the number of calls in flight after a 429, a 503 or a
+    /// timeout, and raises it slowly after successes. Default true.
     pub adaptive_concurrency: bool,
     /// `connect_timeout_ms`: timeout for connecting, TLS included. 1 to 600,000 ms, default 10,000.
     pub connect_timeout: Duration,
-    /// `timeout_ms`: timeout of one call, from its start to the end of its answer. 1 to 3,600,000 ms. `None`: derived from the
-    /// item's `timeout_ms`.
+    /// `timeout_ms`: timeout of one call, from its start to the end of its answer. 1 to 3,600,000
+    /// ms. `None`: derived from the item's `timeout_ms`.
     pub call_timeout: Option<Duration>,
     /// Source in which the provider was first configured.
     pub origin: Origin,
@@ -63,7 +68,8 @@ pub struct Provider {
 pub struct Rate {
     /// `requests_per_minute`: sustained rate in calls per minute. 1 to 100,000,000.
     pub requests_per_minute: NonZeroU32,
-    /// `request_burst`: number of calls that may be sent at once. 1 to 100,000,000, default the larger of 1 and 10 ms of the rate.
+    /// `request_burst`: number of calls that may be sent at once. 1 to 100,000,000, default the
+    /// larger of 1 and 10 ms of the rate.
     pub burst: NonZeroU32,
 }
 
@@ -167,7 +173,8 @@ fn or_implied<T>(
     }
 }
 
-/// Latest API version that is not a preview: <https://learn.microsoft.com/azure/ai-services/openai/reference> (November 2026)
+/// Latest API version that is not a preview:
+/// <https://learn.microsoft.com/azure/ai-services/openai/reference> (November 2026)
 const AZURE_API_VERSION: &str = "2024-10-21";
 
 /// Reads `api_version`, which only the kind `azure` allows.

@@ -1,6 +1,8 @@
-//! Reference of every configuration key: name, environment variable, flag, default and description, as Markdown.
+//! Reference of every configuration key: name, environment variable, flag, default and description,
+//! as Markdown.
 //!
-//! A test compares this list with the keys that the sections accept and with their defaults, so it cannot go stale.
+//! A test compares this list with the keys that the sections accept and with their defaults, so it
+//! cannot go stale.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! Reading of one table of the configuration: each key is taken once, parsed and recorded; remaining keys are unknown.
+//! Reading of one table of the configuration: each key is taken once, parsed and recorded;
+//! remaining keys are unknown.
 
 use std::{cell::RefCell, collections::BTreeMap, io, path::Path};
 

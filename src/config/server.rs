@@ -13,21 +13,25 @@ use super::{
 /// Settings of the HTTP server.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// `allow_anonymous`: true allows listening on an address other than loopback without any caller. Default false.
+    /// `allow_anonymous`: true allows listening on an address other than loopback without any
+    /// caller. Default false.
     pub allow_anonymous: bool,
-    /// `cors_origins`: origins whose web pages may call the API, in lower case, such as `https://app.example`; `*` allows all.
-    /// Default none.
+    /// `cors_origins`: origins whose web pages may call the API, in lower case, such as
+    /// `https://app.example`; `*` allows all. Default none.
     pub cors_origins: Vec<String>,
-    /// `hosts`: host names, in lower case and without a port, that are accepted in addition to loopback names when there are no
-    /// callers. Default none.
+    /// `hosts`: host names, in lower case and without a port, that are accepted in addition to
+    /// loopback names when there are no callers. Default none.
     pub hosts: Vec<String>,
-    /// `shutdown_grace_ms`: time for work in flight after the signal to stop. 0 to 3,600,000 ms, default 30,000.
+    /// `shutdown_grace_ms`: time for work in flight after the signal to stop. 0 to 3,600,000 ms,
+    /// default 30,000.
     pub shutdown_grace: Duration,
-    /// `max_body_bytes`: maximum size of a JSON request body. 1 KiB to 16 GiB, default 64 MiB; at most `limits.max_queue_bytes`.
+    /// `max_body_bytes`: maximum size of a JSON request body. 1 KiB to 16 GiB, default 64 MiB; at
+    /// most `limits.max_queue_bytes`.
     pub max_body_bytes: usize,
     /// `max_line_bytes`: maximum size of one NDJSON line. 1 KiB to 1 GiB, default 1 MiB.
     pub max_line_bytes: usize,
-    /// `header_timeout_ms`: time that a client may take to send the head of a request. 1 to 600,000 ms, default 10,000.
+    /// `header_timeout_ms`: time that a client may take to send the head of a request. 1 to 600,000
+    /// ms, default 10,000.
     pub header_timeout: Duration,
 }
 
@@ -68,7 +72,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Rejects an address other than loopback if there are no callers, unless `allow_anonymous` is set.
+    /// Rejects an address other than loopback if there are no callers, unless `allow_anonymous` is
+    /// set.
     pub(super) fn check_open(&self, listen: SocketAddr, origin: &Origin) -> Result<(), Error> {
         if listen.ip().to_canonical().is_loopback() || self.allow_anonymous {
             return Ok(());

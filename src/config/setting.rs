@@ -23,7 +23,8 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Returns the source for an error message: `extractd.toml:12:1`, `EXTRACTD_LISTEN`, `--listen`.
+    /// Returns the source for an error message: `extractd.toml:12:1`, `EXTRACTD_LISTEN`,
+    /// `--listen`.
     pub(super) fn place(&self) -> String {
         match self {
             Self::Default => "default".to_owned(),
@@ -38,7 +39,8 @@ impl Origin {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Returns true if the source's values are plain text, to be parsed as the type of the key. A file has typed values.
+    /// Returns true if the source's values are plain text, to be parsed as the type of the key. A
+    /// file has typed values.
     fn is_text(&self) -> bool {
         matches!(self, Self::Environment(_) | Self::Flag(_))
     }
@@ -94,7 +96,8 @@ impl Setting {
         }
     }
 
-    /// Returns the value as a number. `None`: it has another type, or is a whole number beyond 32 bits, which no key allows.
+    /// Returns the value as a number. `None`: it has another type, or is a whole number beyond 32
+    /// bits, which no key allows.
     pub(super) fn number(&self) -> Option<f64> {
         match self.value.as_leaf()? {
             toml::Value::Float(number) => Some(*number),
@@ -113,7 +116,8 @@ impl Setting {
         }
     }
 
-    /// Returns the value as an array of strings; the environment and flags separate them by commas. `None`: it has another type.
+    /// Returns the value as an array of strings; the environment and flags separate them by commas.
+    /// `None`: it has another type.
     pub(super) fn list(&self) -> Option<Vec<&str>> {
         match self.value.as_leaf()? {
             toml::Value::Array(items) => items.iter().map(toml::Value::as_str).collect(),
@@ -152,7 +156,8 @@ impl Value {
 pub(super) struct Table(pub(super) BTreeMap<String, Setting>);
 
 impl Table {
-    /// Sets the value at a dotted path, overriding an earlier value, and creates the tables on the path.
+    /// Sets the value at a dotted path, overriding an earlier value, and creates the tables on the
+    /// path.
     pub(super) fn set(&mut self, path: &str, text: &str, origin: Origin) {
         let Some((table, rest)) = path.split_once('.') else {
             self.0.insert(path.to_owned(), Setting::leaf(text, origin));

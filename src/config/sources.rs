@@ -1,4 +1,5 @@
-//! Merging of the configuration's sources into one tree: file, then environment, then flags; the later overrides.
+//! Merging of the configuration's sources into one tree: file, then environment, then flags; the
+//! later overrides.
 
 use std::{io, path::Path};
 
@@ -76,7 +77,8 @@ impl Sources {
             if provider == LOCAL {
                 return Err(Error::new(&setting.origin, NO_RATE));
             }
-            // A provider that is not configured is not created here; the model that names it is rejected later.
+            // A provider that is not configured is not created here; the model that names it is
+            // rejected later.
             if let Some(table) = self
                 .root
                 .table_mut("providers")

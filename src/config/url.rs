@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Absolute ASCII URL without query and fragment. `Debug` and `Display` mask a user and password in it.
+/// Absolute ASCII URL without query and fragment. `Debug` and `Display` mask a user and password in
+/// it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url(String);
 
@@ -13,14 +14,16 @@ impl Url {
         &self.0
     }
 
-    /// Parses an `http` or `https` URL to append paths to: without a user; trailing slashes are removed.
+    /// Parses an `http` or `https` URL to append paths to: without a user; trailing slashes are
+    /// removed.
     pub(super) fn base(text: &str) -> Option<Self> {
         let parts = Parts::parse(text)?;
         let fits = matches!(parts.scheme, "http" | "https") && parts.user.is_none();
         fits.then(|| Self(text.trim_end_matches('/').to_owned()))
     }
 
-    /// Parses the URL of a proxy: `http`, `https`, `socks5` or `socks5h`, optionally with a user, without a path.
+    /// Parses the URL of a proxy: `http`, `https`, `socks5` or `socks5h`, optionally with a user,
+    /// without a path.
     pub(super) fn proxy(text: &str) -> Option<Self> {
         let parts = Parts::parse(text)?;
         let fits = matches!(parts.scheme, "http" | "https" | "socks5" | "socks5h")
@@ -28,7 +31,8 @@ impl Url {
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// Parses an origin as a browser sends it (RFC 6454, section 6.1), without a trailing slash, into lower case; or `*`.
+    /// Parses an origin as a browser sends it (RFC 6454, section 6.1), without a trailing slash,
+    /// into lower case; or `*`.
     pub(super) fn origin(text: &str) -> Option<String> {
         if text == "*" {
             return Some(text.to_owned());

@@ -1,9 +1,10 @@
-//! Warnings about a valid configuration: budgets of callers that models without a price do not count towards.
+//! Warnings about a valid configuration: budgets of callers that models without a price do not
+//! count towards.
 
 use super::{Config, LOCAL, ModelName};
 
-/// Returns a warning that names the callers with a budget and the models without a price. `None`: there are not both. The
-/// built-in model costs nothing.
+/// Returns a warning that names the callers with a budget and the models without a price. `None`:
+/// there are not both. The built-in model costs nothing.
 pub(super) fn warning(config: &Config) -> Option<String> {
     let callers = config.callers.iter().chain(&config.file_callers);
     let limited: Vec<_> = callers

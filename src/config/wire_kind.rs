@@ -1,4 +1,5 @@
-//! Wire formats of providers (`kind`), and the providers whose kind and environment variables are known by name.
+//! Wire formats of providers (`kind`), and the providers whose kind and environment variables are
+//! known by name.
 
 /// Wire format (API) of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +53,11 @@ pub(super) const NATIVES: [Native; 3] = [
 ];
 
 impl WireKind {
-    /// Returns the default base URL of the provider's own SDK, from the SDKs' sources (November 2026).
+    /// Returns the default base URL of the provider's own SDK, from the SDKs' sources (November
+    /// 2026).
     ///
-    /// `None` if several vendors use the wire format and the name does not say which one is meant: a key must not be sent to
-    /// another vendor's server.
+    /// `None` if several vendors use the wire format and the name does not say which one is meant:
+    /// a key must not be sent to another vendor's server.
     pub(super) fn default_base_url(self, name: &str) -> Option<&'static str> {
         match self {
             Self::OpenAi | Self::Responses => {

@@ -13,7 +13,8 @@ use crate::cli::interrupt;
 
 /// Columns that every table has.
 const FIXED_COLUMNS: [&str; 4] = ["index", "id", "status", "error"];
-/// Maximum number of columns; beyond it `data` is probably a map with different keys in each result.
+/// Maximum number of columns; beyond it `data` is probably a map with different keys in each
+/// result.
 const MAX_COLUMNS: usize = 10_000;
 
 /// Writes all results as CSV; `properties` are the first columns after the fixed ones.
@@ -64,7 +65,8 @@ fn bytes(cell: Cow<'_, str>) -> Vec<u8> {
 
 /// Fields of all results, which become columns.
 struct Fields {
-    /// Names of the schema's properties, then of other fields in the order of their first occurrence.
+    /// Names of the schema's properties, then of other fields in the order of their first
+    /// occurrence.
     names: Vec<String>,
     /// True if some results are not objects.
     has_bare_values: bool,

@@ -33,8 +33,8 @@ pub fn read(folder: &Path, on_input: &mut OnInput) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Collects the text files of a folder and its subfolders. Hidden entries are skipped, and links to folders, which may be
-/// circular.
+/// Collects the text files of a folder and its subfolders. Hidden entries are skipped, and links to
+/// folders, which may be circular.
 fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     let message = || format!("cannot read {}", folder.display());
     for entry in fs::read_dir(folder).with_context(message)? {

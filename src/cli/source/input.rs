@@ -3,7 +3,8 @@
 /// Callback for each input, given as JSON in one line.
 pub type OnInput<'a> = dyn FnMut(&str) -> anyhow::Result<()> + 'a;
 
-/// Returns the message of a JSON error without its position, which is relative to one piece of the file.
+/// Returns the message of a JSON error without its position, which is relative to one piece of the
+/// file.
 pub fn json_error(error: &serde_json::Error) -> String {
     let message = error.to_string();
     message

@@ -1,4 +1,5 @@
-//! NDJSON input: one input per line, in the server's format. Blank lines are skipped and do not count as inputs.
+//! NDJSON input: one input per line, in the server's format. Blank lines are skipped and do not
+//! count as inputs.
 
 use std::io::{BufRead, Read};
 

@@ -14,7 +14,8 @@ fn errors_of_the_file_name_position_and_allowed_values() {
 #[test]
 fn errors_of_the_environment_name_variable_and_allowed_values() {
     for (pairs, expected) in VARIABLES {
-        // The list of all variables is long, and stands in `each_variable_of_the_contract_is_known`.
+        // The list of all variables is long, and stands in
+        // `each_variable_of_the_contract_is_known`.
         let error = Start::env(pairs).error();
         let error = match error.split_once(" known: EXTRACTD_CONFIG, ") {
             Some((start, _)) => format!("{start} known: …"),
