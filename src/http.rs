@@ -27,7 +27,6 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,6 +41,7 @@ use crate::config;
 use crate::extraction::Extractor;
 use crate::jobs::Jobs;
 use crate::net::Reach;
+use crate::telemetry::Metrics;
 pub use guard::Keys;
 
 /// The life of the server, from the outside in: first no new work, then no work at all.
@@ -72,7 +72,7 @@ pub struct Parts {
     pub limits: config::Limits,
     pub keys: Arc<Keys>,
     pub lifecycle: Lifecycle,
-    pub metrics: Option<PrometheusHandle>,
+    pub metrics: Option<Metrics>,
 }
 
 /// What every handler may use.
@@ -91,7 +91,7 @@ struct Shared {
     /// Room for request bodies in memory, in KiB.
     room: Arc<Semaphore>,
     lifecycle: Lifecycle,
-    metrics: Option<PrometheusHandle>,
+    metrics: Option<Metrics>,
     started_at: SystemTime,
 }
 

@@ -101,7 +101,7 @@ pub async fn metrics(state: State) -> Response {
     let text = state
         .metrics
         .as_ref()
-        .map(metrics_exporter_prometheus::PrometheusHandle::render)
+        .map(telemetry::Metrics::render)
         .unwrap_or_default();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
