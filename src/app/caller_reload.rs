@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, Config};
-use crate::http::Keys;
+use crate::http::ApiKeys;
 use crate::limits::{CallerId, Limits, Quota};
 
 /// How often the file is looked at: by its contents, so that whatever way it is replaced in (a rename, a mounted volume that
@@ -19,7 +19,7 @@ type Read = Result<Vec<config::Caller>, String>;
 
 pub struct Callers {
     limits: Limits,
-    keys: Arc<Keys>,
+    keys: Arc<ApiKeys>,
     /// Those of the configuration itself, which do not change.
     own: Arc<[config::Caller]>,
     /// By name, for as long as the process lives, so that a changed caller keeps what it has used.
@@ -39,7 +39,7 @@ impl Callers {
         }
     }
 
-    pub fn keys(&self) -> Arc<Keys> {
+    pub fn keys(&self) -> Arc<ApiKeys> {
         Arc::clone(&self.keys)
     }
 

@@ -1,5 +1,7 @@
 //! Error responses: the body of RFC 9457 with its HTTP status and headers (`Retry-After`, `Allow`, `WWW-Authenticate`).
 
+use std::time::Duration;
+
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -49,4 +51,13 @@ pub fn respond(error: &Error, request_id: &str, allow: Option<&HeaderValue>) -> 
         headers.insert("www-authenticate", HeaderValue::from_static("Bearer"));
     }
     response
+}
+
+/// Returns the error of work that is rejected or aborted by a shutdown.
+pub fn shutting_down() -> Error {
+    Error::new(
+        Code::ShuttingDown,
+        "the server is shutting down; send the request to another server, or again in 1 s",
+    )
+    .retry_after(Duration::from_secs(1))
 }
