@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, Config};
-use crate::http::Keys;
+use crate::http::ApiKeys;
 use throttle::{CallerId, Limits, Quota};
 
 /// Interval at which the file is read.
@@ -23,7 +23,7 @@ type ReadResult = Result<Vec<config::Caller>, String>;
 /// Callers in force, and the parts that enforce their keys and quotas.
 pub struct Callers {
     limits: Limits,
-    keys: Arc<Keys>,
+    keys: Arc<ApiKeys>,
     /// Callers of the configuration itself, which do not change.
     own: Arc<[config::Caller]>,
     /// Ids by name, kept until the process ends, so that a changed caller keeps its usage.
@@ -46,7 +46,7 @@ impl Callers {
     }
 
     /// Returns the keys, which change with the callers.
-    pub fn keys(&self) -> Arc<Keys> {
+    pub fn keys(&self) -> Arc<ApiKeys> {
         Arc::clone(&self.keys)
     }
 

@@ -1,4 +1,6 @@
-//! A job as callers see it.
+//! Job as clients see it: status, counts, progress and links.
+
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -8,7 +10,7 @@ use crate::jobs::JobRate;
 use crate::jobs::store::{ItemCounts, Job};
 use crate::types::{Metadata, Usage};
 
-/// How many of a job's items are where.
+/// Number of a job's items per state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct JobCounts {
     total: u32,
@@ -21,35 +23,29 @@ pub struct JobCounts {
 }
 
 impl JobCounts {
-    fn new(counts: ItemCounts, pace: JobRate) -> Self {
-        let ItemCounts {
-            total,
-            succeeded,
-            failed,
-            invalid,
-            cancelled,
-        } = counts;
-        let left = total.saturating_sub(counts.ended());
-        let in_flight = pace.in_flight.min(left);
+    fn new(counts: ItemCounts, rate: JobRate) -> Self {
+        let unfinished = counts.total.saturating_sub(counts.ended());
+        let in_flight = rate.in_flight.min(unfinished);
         Self {
-            total,
-            succeeded,
-            failed,
-            invalid,
-            cancelled,
+            total: counts.total,
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            invalid: counts.invalid,
+            cancelled: counts.cancelled,
             in_flight,
-            queued: left - in_flight,
+            queued: unfinished - in_flight,
         }
     }
 }
 
-/// Where the rest of a job is.
+/// Paths of a job and its parts.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct JobLinks {
     #[serde(rename = "self")]
     pub itself: String,
     results: String,
-    /// Signed for a while, so that it can be followed without a key: a browser's `EventSource` cannot send one.
+    /// Events, with a signature that is valid for a limited time in place of a key. For clients that cannot send a key, such as
+    /// a browser's `EventSource`.
     events: String,
 }
 
@@ -57,25 +53,25 @@ pub struct JobLinks {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Job)]
 pub struct JobView {
-    /// `job_…`
+    /// Generated ID, `job_…`.
     id: String,
     status: JobStatus,
     counts: JobCounts,
-    /// Items that ended in a second, over the last ten; `null` while it does not run.
+    /// Items completed per second, averaged over the last ten seconds. `null` while the job does not run.
     rate_per_s: Option<f64>,
-    /// The time to its end at this rate; `null` while that is not known.
+    /// Estimated time until the job ends, in milliseconds. `null` while unknown.
     eta_ms: Option<u64>,
     usage: Usage,
     created_at: String,
     started_at: Option<String>,
     finished_at: Option<String>,
-    /// Removed from then on; `null` until it has ended.
+    /// Time at which the job is deleted. `null` until it has ended.
     expires_at: Option<String>,
-    /// Why it could not run.
+    /// Problem that kept the job from running.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     error: Option<Box<RawValue>>,
-    /// As it was sent.
+    /// Metadata sent with the job, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     metadata: Option<Metadata>,
@@ -83,24 +79,25 @@ pub struct JobView {
 }
 
 impl JobView {
-    pub fn new(job: &Job, pace: JobRate, signature: &str) -> Self {
+    /// Creates the view of a job. `signature` lets the client follow its events without a key.
+    pub fn new(job: &Job, rate: JobRate, signature: &str) -> Self {
         let itself = format!("/v1/jobs/{}", job.id);
         let links = JobLinks {
             results: format!("{itself}/results"),
             events: format!("{itself}/events?signature={signature}"),
             itself,
         };
-        let pace = if job.status.is_ended() {
+        let rate = if job.status.is_ended() {
             JobRate::default()
         } else {
-            pace
+            rate
         };
         Self {
             id: job.id.clone(),
             status: job.status.into(),
-            counts: JobCounts::new(job.counts, pace),
-            rate_per_s: pace.rate_per_s.map(tenths),
-            eta_ms: eta_ms(pace),
+            counts: JobCounts::new(job.counts, rate),
+            rate_per_s: rate.rate_per_s.map(round_to_tenths),
+            eta_ms: rate.left.map(whole_millis),
             usage: job.usage,
             created_at: rfc3339(job.created_at),
             started_at: job.started_at.map(rfc3339),
@@ -116,16 +113,16 @@ impl JobView {
     }
 }
 
-/// A page of a list.
+/// A page of jobs.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct JobList {
     pub data: Vec<JobView>,
     pub has_more: bool,
-    /// The cursor of the next page, for `after`.
+    /// Cursor of the next page, for `after`.
     pub next: Option<String>,
 }
 
-/// How far a job is, as its stream says now and then.
+/// Data of a job's `progress` event.
 #[derive(Debug, Serialize)]
 pub struct JobProgress {
     #[serde(flatten)]
@@ -136,21 +133,21 @@ pub struct JobProgress {
 }
 
 impl JobProgress {
-    pub fn new(job: &Job, pace: JobRate) -> Self {
+    /// Creates the event of a running job.
+    pub fn new(job: &Job, rate: JobRate) -> Self {
         Self {
-            counts: JobCounts::new(job.counts, pace),
-            rate_per_s: pace.rate_per_s.map(tenths),
-            eta_ms: eta_ms(pace),
+            counts: JobCounts::new(job.counts, rate),
+            rate_per_s: rate.rate_per_s.map(round_to_tenths),
+            eta_ms: rate.left.map(whole_millis),
             usage: job.usage,
         }
     }
 }
 
-fn tenths(rate: f64) -> f64 {
+fn round_to_tenths(rate: f64) -> f64 {
     (rate * 10.0).round() / 10.0
 }
 
-fn eta_ms(pace: JobRate) -> Option<u64> {
-    pace.left
-        .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! `/v1/schemas`: schemas by name.
+//! `/v1/schemas`: registry of JSON Schemas by name: list, get, put, delete.
 
 use axum::body::Body;
 use axum::extract::{Path, Request};
@@ -8,11 +8,11 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 
-use super::content_negotiation::{self, RequestFormat};
-use super::guard::no_query;
-use super::problem::ApiError;
-use super::query::PageQuery;
-use super::{State, request_body};
+use super::super::content_negotiation::{self, RequestFormat};
+use super::super::problem::ApiError;
+use super::super::query::{PageQuery, no_query};
+use super::super::request_body;
+use super::super::state::State;
 use crate::contract::Problem;
 use crate::schema::Source;
 use crate::types::{Code, Error};
@@ -22,29 +22,31 @@ use throttle::CallerId;
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct SchemaEntry {
     name: String,
-    /// The SHA-256 of its compact text, in hexadecimal.
+    /// SHA-256 of the compact JSON text, in hexadecimal.
     hash: String,
-    /// RFC 3339, UTC.
+    /// Time of the last change, in RFC 3339, UTC.
     updated_at: String,
     source: Source,
 }
 
-/// A page of a list.
+/// A page of registered schemas.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct SchemaList {
     data: Vec<SchemaEntry>,
     has_more: bool,
-    /// The cursor of the next page, for `after`.
+    /// Cursor of the next page, for `after`.
     next: Option<String>,
 }
 
-/// Lists the registered schemas by name.
+/// List schemas
+///
+/// Returns the registered schemas, ordered by name.
 #[utoipa::path(get, path = "/v1/schemas", tag = "schemas",
-    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Entries of a page, 100 if not said"),
-        ("after" = Option<String>, Query, description = "The `next` of the page before")),
-    responses((status = 200, body = SchemaList), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
+        ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page")),
+    responses((status = 200, description = "A page of schemas", body = SchemaList), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
 pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, ApiError> {
-    let page = PageQuery::read(uri.query())?;
+    let page = PageQuery::parse(uri.query())?;
     let (entries, has_more) = state
         .extractor
         .registry()
@@ -67,10 +69,12 @@ pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, ApiError> 
     }))
 }
 
-/// The schema itself.
-#[utoipa::path(get, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path)),
+/// Get a schema
+///
+/// Returns the JSON Schema as it was registered.
+#[utoipa::path(get, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path, description = "Name of the schema")),
     responses((status = 200, description = "The JSON Schema", body = serde_json::Value),
-        (status = "default", body = Problem, content_type = "application/problem+json")))]
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
 pub async fn get(state: State, Path(name): Path<String>, uri: Uri) -> Result<Response, ApiError> {
     no_query(&uri)?;
     let entry = state
@@ -85,10 +89,12 @@ pub async fn get(state: State, Path(name): Path<String>, uri: Uri) -> Result<Res
         .into_response())
 }
 
-/// Registers a schema under a name; the body is the bare JSON Schema.
-#[utoipa::path(put, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path)), request_body = serde_json::Value,
-    responses((status = 200, description = "Replaced", body = serde_json::Value), (status = 201, description = "New", body = serde_json::Value),
-        (status = "default", body = Problem, content_type = "application/problem+json")))]
+/// Register a schema
+///
+/// Stores a JSON Schema under a name, for use as `schema` in requests. The body is the JSON Schema itself.
+#[utoipa::path(put, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path, description = "Name of the schema")), request_body = serde_json::Value,
+    responses((status = 200, description = "The schema was replaced", body = serde_json::Value), (status = 201, description = "The schema was created", body = serde_json::Value),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
 pub async fn put(
     state: State,
     Path(name): Path<String>,
@@ -99,14 +105,20 @@ pub async fn put(
     if content_negotiation::request_format(&head.headers)? != RequestFormat::Json {
         return Err(Error::new(
             Code::UnsupportedMediaType,
-            "a schema is sent as `application/json`",
+            "a schema must be sent with `Content-Type: application/json`",
         )
         .into());
     }
-    let whole = request_body::read(&state, &head.headers, body, state.max_body_bytes).await?;
-    serde_json::from_slice::<serde::de::IgnoredAny>(&whole.bytes)
+    let complete = request_body::read_body(
+        &state.body_memory,
+        &head.headers,
+        body,
+        state.max_body_bytes,
+    )
+    .await?;
+    serde_json::from_slice::<serde::de::IgnoredAny>(&complete.bytes)
         .map_err(|error| Error::new(Code::InvalidJson, format!("the body is not JSON: {error}")))?;
-    let text = std::str::from_utf8(&whole.bytes).map_err(|error| {
+    let text = std::str::from_utf8(&complete.bytes).map_err(|error| {
         Error::new(Code::InvalidJson, format!("the body is not UTF-8: {error}"))
     })?;
     no_query(&head.uri)?;
@@ -125,9 +137,11 @@ pub async fn put(
     Ok((status, [(CONTENT_TYPE, "application/schema+json")], stored).into_response())
 }
 
-/// Removes a schema.
-#[utoipa::path(delete, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path)),
-    responses((status = 204, description = "Removed"), (status = "default", body = Problem, content_type = "application/problem+json")))]
+/// Delete a schema
+///
+/// Removes a registered schema. Jobs created with it keep their copy.
+#[utoipa::path(delete, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path, description = "Name of the schema")),
+    responses((status = 204, description = "The schema was deleted"), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
 pub async fn delete(
     state: State,
     Path(name): Path<String>,
@@ -144,6 +158,6 @@ pub async fn delete(
 fn unknown(name: &str) -> Error {
     Error::new(
         Code::NotFound,
-        format!("no schema is registered under the name \"{name}\""),
+        format!("no schema is registered under the name \"{name}\"; see /v1/schemas for all names"),
     )
 }

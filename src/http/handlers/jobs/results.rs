@@ -1,4 +1,4 @@
-//! `GET /v1/jobs/{id}/results`: what is recorded, a page at a time or all of it as NDJSON.
+//! `GET /v1/jobs/{id}/results`: recorded results, as pages of JSON or all of them as NDJSON.
 
 use axum::Extension;
 use axum::body::Body;
@@ -9,40 +9,41 @@ use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
 
-use super::super::State;
-use super::super::content_negotiation::{ResponseFormat, wanted};
-use super::super::problem::ApiError;
-use super::super::query::PageQuery;
+use super::super::super::content_negotiation::{ResponseFormat, response_format};
+use super::super::super::problem::ApiError;
+use super::super::super::query::PageQuery;
+use super::super::super::state::State;
 use crate::contract::{ItemResult, Problem};
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, ResultOrder};
 use crate::types::Error;
 use throttle::CallerId;
 
-/// Results that are read at a time for NDJSON.
-const PAGE: u32 = 1_000;
+/// Number of results read from the store at a time for NDJSON.
+const NDJSON_PAGE: u32 = 1_000;
 
-/// A page of a job's results; here only for the reference, for it is written piece by piece.
+// `ResultQuery::page` writes this object piece by piece; the type exists for the OpenAPI document.
+/// A page of a job's results.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 pub struct ResultList<'a> {
     data: Vec<ItemResult<'a>>,
     has_more: bool,
-    /// The cursor of the next page, for `after`. While the job runs it is there even if there is no more yet.
+    /// Cursor of the next page, for `after`. Present while the job runs, even if no more results are recorded yet.
     next: Option<String>,
 }
 
-/// The results that are recorded so far.
+/// Get the results of a job
 ///
-/// In the order of the inputs they end, while the job runs, before the first input that has none yet. With
-/// `Accept: application/x-ndjson` all of them come, a line each.
+/// Returns the results recorded so far. In input order, while the job runs, the list ends before the first input without a
+/// result. With `Accept: application/x-ndjson`, returns all results, one per line.
 #[utoipa::path(get, path = "/v1/jobs/{id}/results", tag = "jobs",
-    params(("id" = String, Path),
-        ("order" = Option<String>, Query, pattern = "^(input|completion)$", description = "`input`, if not said, or `completion`"),
-        ("status" = Option<String>, Query, pattern = "^(succeeded|failed|invalid|cancelled)$", description = "Only these"),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Entries of a page, 100 if not said"),
-        ("after" = Option<String>, Query, description = "The `next` of the page before")),
-    responses((status = 200, content((ResultList = "application/json"), (String = "application/x-ndjson"))),
-        (status = "default", body = Problem, content_type = "application/problem+json")))]
+    params(("id" = String, Path, description = "ID of the job"),
+        ("order" = Option<String>, Query, pattern = "^(input|completion)$", description = "Order of the results: `input` or `completion`. Default `input`"),
+        ("status" = Option<String>, Query, pattern = "^(succeeded|failed|invalid|cancelled)$", description = "Return only results with this status"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
+        ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page")),
+    responses((status = 200, description = "The results recorded so far", content((ResultList = "application/json"), (String = "application/x-ndjson"))),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
 pub async fn job_results(
     state: State,
     Extension(caller): Extension<CallerId>,
@@ -51,7 +52,7 @@ pub async fn job_results(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (mut order, mut only) = (ResultOrder::Input, None);
-    let page = PageQuery::read_with(uri.query(), |name, value| {
+    let page = PageQuery::parse_with(uri.query(), |name, value| {
         match name {
             "order" => {
                 order = match value {
@@ -79,42 +80,45 @@ pub async fn job_results(
         .map(|after| after.parse::<u32>().map_err(|_| bad_cursor()))
         .transpose()?;
     let job = state.jobs.get(caller, &id).await?;
-    let wants = Wants {
+    let results = ResultQuery {
         jobs: state.jobs.clone(),
         job,
         order,
         only,
     };
-    match wanted(&headers, false) {
-        ResponseFormat::Ndjson => {
-            Ok(([(CONTENT_TYPE, "application/x-ndjson")], wants.all(after)).into_response())
-        }
+    match response_format(&headers, false) {
+        ResponseFormat::Ndjson => Ok((
+            [(CONTENT_TYPE, "application/x-ndjson")],
+            results.ndjson(after),
+        )
+            .into_response()),
         ResponseFormat::Json | ResponseFormat::Sse => {
             let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
             Ok((
                 [(CONTENT_TYPE, "application/json")],
-                wants.page(after, limit).await?,
+                results.page(after, limit).await?,
             )
                 .into_response())
         }
     }
 }
 
-struct Wants {
+/// Selection of a job's results.
+struct ResultQuery {
     jobs: Jobs,
     job: Job,
     order: ResultOrder,
     only: Option<ItemStatus>,
 }
 
-impl Wants {
-    async fn read(&self, after: Option<u32>, limit: u32) -> Result<Vec<Event>, Error> {
+impl ResultQuery {
+    async fn load(&self, after: Option<u32>, limit: u32) -> Result<Vec<Event>, Error> {
         self.jobs
             .results(&self.job, self.order, self.only, after, limit)
             .await
     }
 
-    /// The cursor behind a result.
+    /// Returns the cursor after a result.
     fn cursor(&self, event: &Event) -> u32 {
         match self.order {
             ResultOrder::Input => event.item.map_or(0, |(index, _)| index),
@@ -123,18 +127,18 @@ impl Wants {
     }
 
     async fn page(&self, after: Option<u32>, limit: u32) -> Result<Bytes, Error> {
-        let mut results = self.read(after, limit.saturating_add(1)).await?;
-        // A page of long results is shorter than was asked for.
+        let mut results = self.load(after, limit.saturating_add(1)).await?;
+        // The store returns fewer results than requested if they are long.
         let mut has_more = results.len() > limit as usize;
         results.truncate(limit as usize);
         if !has_more && let Some(last) = results.last() {
-            has_more = !self.read(Some(self.cursor(last)), 1).await?.is_empty();
+            has_more = !self.load(Some(self.cursor(last)), 1).await?.is_empty();
         }
         let last = results.last().map(|last| self.cursor(last)).or(after);
         let next = last.filter(|_| has_more || !self.job.status.is_ended());
         let mut out = BytesMut::from(&b"{\"data\":["[..]);
-        for (at, event) in results.iter().enumerate() {
-            if at > 0 {
+        for (position, event) in results.iter().enumerate() {
+            if position > 0 {
                 out.put_u8(b',');
             }
             out.put_slice(&event.body);
@@ -144,10 +148,10 @@ impl Wants {
         Ok(out.freeze())
     }
 
-    fn all(self, after: Option<u32>) -> Body {
-        let pages = stream::try_unfold((self, after), |(wants, after)| async move {
-            let results = wants.read(after, PAGE).await?;
-            let Some(last) = results.last().map(|last| wants.cursor(last)) else {
+    fn ndjson(self, after: Option<u32>) -> Body {
+        let pages = stream::try_unfold((self, after), |(query, after)| async move {
+            let results = query.load(after, NDJSON_PAGE).await?;
+            let Some(last) = results.last().map(|last| query.cursor(last)) else {
                 return Ok(None);
             };
             let mut out = BytesMut::new();
@@ -155,13 +159,13 @@ impl Wants {
                 out.put_slice(&event.body);
                 out.put_u8(b'\n');
             }
-            // Cut off in the middle, a reply is known to be broken by its missing last chunk.
-            Ok::<_, Error>(Some((out.freeze(), (wants, Some(last)))))
+            // An error ends the response without its last chunk, so that the client sees it as incomplete.
+            Ok::<_, Error>(Some((out.freeze(), (query, Some(last)))))
         });
         Body::from_stream(pages)
     }
 }
 
 fn bad_cursor() -> Error {
-    Error::invalid("/after", "expected the `next` of the page before")
+    Error::invalid("/after", "expected the `next` of the previous page")
 }
