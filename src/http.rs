@@ -180,9 +180,8 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
 /// A piece of a body that was made here.
 type Chunk = Bytes;
 
-/// What reads the bytes of a request, for the fuzzers.
-#[cfg(any(test, fuzzing, doc))]
-pub(crate) mod readers {
+/// Parsers of request bodies and queries, without the HTTP server. The fuzz harness drives them.
+pub mod readers {
     pub use super::json_body::parse;
     pub use super::ndjson_reader::NdjsonReader;
     pub use super::query::batch;

@@ -8,7 +8,6 @@
 //! |---|---|---|
 //! | 7 | [`cli`] | the command line as a client of a running server, or of one within the process |
 //! | 6 | [`app`] | the composition root: configuration to parts to router; bind, run, drain |
-//! | 6 | [`fuzzing`] | what the fuzzers and their property tests drive; not in the binary |
 //! | 5 | [`http`] | routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference |
 //! | 4 | [`jobs`] | durable jobs: make, run, record, follow; their store |
 //! | 3 | [`extraction`] | one item: prompt, permit, call, parse, validate, ask again; many items: a stream to a stream |
@@ -30,9 +29,6 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod extraction;
-#[cfg(any(test, fuzzing, doc))]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod http;
 pub mod jobs;
 pub mod limits;

@@ -1,5 +1,5 @@
-//! See `extractd::fuzzing`.
+//! See the function of this name in the harness, `fuzz/src`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| extractd::fuzzing::answer(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| extractd_fuzz::answer(data));

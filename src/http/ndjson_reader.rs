@@ -61,7 +61,6 @@ impl NdjsonReader {
     }
 
     /// The bytes that are held.
-    #[cfg(any(test, fuzzing, doc))]
     pub fn held(&self) -> usize {
         self.buffer.len()
     }

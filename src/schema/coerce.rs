@@ -88,7 +88,7 @@ impl Schema {
 }
 
 /// As [`Schema::coerced`], with the visits that were made.
-#[cfg(any(test, fuzzing, doc))]
+#[cfg(test)]
 impl Schema {
     #[must_use]
     pub fn coerced_counted(&self, value: &Value) -> (Option<Coerced>, usize) {

@@ -1,6 +1,6 @@
 //! A place in a text: looking ahead, moving on, and what lies between the tokens (white space and comments).
 
-#[cfg(any(test, fuzzing, doc))]
+#[cfg(debug_assertions)]
 thread_local! {
     /// All bytes that any cursor has moved over: the work done, looking ahead included.
     pub static BYTES_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
@@ -125,7 +125,7 @@ impl<'a> Cursor<'a> {
 
     fn move_by(&mut self, bytes: usize) {
         self.at += bytes;
-        #[cfg(any(test, fuzzing, doc))]
+        #[cfg(debug_assertions)]
         BYTES_READ.set(BYTES_READ.get() + bytes);
     }
 

@@ -66,7 +66,7 @@ impl<'d, 's> Coercer<'d, 's> {
         }
     }
 
-    #[cfg(any(test, fuzzing, doc))]
+    #[cfg(test)]
     pub const fn budget(&self) -> usize {
         self.budget
     }

@@ -1,0 +1,92 @@
+//! Schemas, what is held against them, and what is made up for them.
+
+use serde_json::{Value, json};
+
+use super::{check_message, check_pointers, depth, strict_json};
+use extractd::schema::Schema;
+use extractd::types::Code;
+
+/// Compiles what is before the first NUL, and holds against it what is behind: both JSON, or as hostile as it likes.
+pub fn schema(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == 0);
+    let Some(schema) = compile(parts.next().unwrap_or_default()) else {
+        return;
+    };
+    let again = Schema::compile(schema.raw().get()).expect("its own text is a schema");
+    assert_eq!(again.value(), schema.value());
+    let given = parts.next().and_then(strict_json);
+    for instance in given.into_iter().chain(some_instances()) {
+        let faults = schema.faults(&instance);
+        assert_eq!(faults.is_empty(), schema.is_valid(&instance), "{faults:?}");
+        assert_eq!(faults.is_empty(), again.is_valid(&instance), "{faults:?}");
+        assert!(faults.len() <= 20, "{} faults", faults.len());
+        for fault in &faults {
+            check_message(&fault.message);
+            assert!(
+                instance.pointer(&fault.pointer).is_some(),
+                "{fault:?} is not there"
+            );
+        }
+    }
+}
+
+/// Compiles the bytes, and looks at the two worked examples that are made up.
+pub fn made_up(data: &[u8]) {
+    let Some(schema) = compile(data) else { return };
+    let examples = schema.examples();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let output = &example.example.output;
+        assert_eq!(example.is_valid, schema.is_valid(output), "{output}");
+        assert!(depth(output) <= 10, "{} levels", depth(output));
+        assert!(values(output) <= 64, "{} values", values(output));
+        // Each value has a name of the schema and a few words.
+        let most = 64 * (data.len() + 256);
+        assert!(
+            output.to_string().len() <= most && example.example.input.0.len() <= most,
+            "{output}"
+        );
+    }
+}
+
+pub(super) fn compile(text: &[u8]) -> Option<Schema> {
+    let text = String::from_utf8_lossy(text);
+    match Schema::compile(&text) {
+        Ok(schema) => {
+            assert_eq!(
+                strict_json(text.as_bytes()).as_ref(),
+                Some(schema.value().as_ref())
+            );
+            assert_eq!(schema.raw().get(), schema.value().to_string());
+            Some(schema)
+        }
+        Err(error) => {
+            assert_eq!(error.code, Code::InvalidSchema, "{error:?}");
+            assert!(!error.errors.is_empty(), "no place is told: {error:?}");
+            check_pointers(&error, strict_json(text.as_bytes()).as_ref());
+            None
+        }
+    }
+}
+
+fn some_instances() -> [Value; 6] {
+    let nested = |levels: usize, wrap: fn(Value) -> Value| {
+        (0..levels).fold(json!(0), |inner, _| wrap(inner))
+    };
+    [
+        json!(null),
+        json!(-1.5),
+        json!("2026-11-22"),
+        json!({"a": {"a": [1, "b"]}, "b": "", "": {}}),
+        nested(100, |inner| json!([inner])),
+        nested(100, |inner| json!({"a": inner})),
+    ]
+}
+
+fn values(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(values).sum::<usize>(),
+        Value::Object(members) => 1 + members.values().map(values).sum::<usize>(),
+        _ => 1,
+    }
+}
