@@ -9,6 +9,7 @@ mod coerce;
 mod document;
 mod error_messages;
 mod example_generator;
+mod implied_type;
 mod lower;
 mod parse_answer;
 pub mod partial;
@@ -38,6 +39,7 @@ use crate::types::{
     Dialect, Error, FieldError, StrictJson, SyntheticExample, Unrepresentable, pointer_to,
 };
 use error_messages::invalid;
+use implied_type::implied_type;
 use patterns::Patterns;
 use validation_cost::Trial;
 
@@ -128,7 +130,7 @@ impl Schema {
     #[must_use]
     pub fn may_be_list(&self) -> bool {
         match self.value.get("type") {
-            None => self.value.get("properties").is_none(),
+            None => implied_type(&self.value) != Some("object"),
             Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "array"),
             Some(kind) => kind == "array",
         }

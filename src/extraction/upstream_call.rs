@@ -174,7 +174,7 @@ impl ItemRun<'_> {
         let spent = match answer.usage {
             None => UsageReport::Unknown,
             Some(usage) => {
-                let used = usage.at(way.route.price);
+                let used = usage.with_cost(way.route.price);
                 self.usage += used;
                 if !self.plan.fallback.is_empty() {
                     ModelUsage::add(&mut self.spent, &way.label, used);

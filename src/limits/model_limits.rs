@@ -87,7 +87,7 @@ impl Model {
             usage,
             self.terms
                 .price
-                .map(|price| price.of(usage))
+                .map(|price| price.cost_of(usage))
                 .unwrap_or_default(),
         );
     }

@@ -306,7 +306,7 @@ pub fn charge(model: &Model, guess: TokenEstimate) -> Charge {
         cost: model
             .terms
             .price
-            .map(|price| price.of(usage))
+            .map(|price| price.cost_of(usage))
             .unwrap_or_default(),
     }
 }

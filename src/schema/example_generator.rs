@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::implied_type::implied_type;
 use crate::types::{Content, Example};
 
 /// Values in one example, at most; the rest of a huge schema goes without.
@@ -226,7 +227,7 @@ impl Inventor<'_> {
     }
 }
 
-/// The first type that is not null; guessed from the keywords when there is none.
+/// Returns the first type that is not null. Without `type`, the implied type; without that, `string`.
 fn kind(schema: &Value) -> &str {
     let named = match schema.get("type") {
         Some(Value::String(name)) => Some(name.as_str()),
@@ -236,14 +237,7 @@ fn kind(schema: &Value) -> &str {
             .find(|name| *name != "null"),
         _ => None,
     };
-    let has = |keyword| schema.get(keyword).is_some();
-    named.unwrap_or(if has("properties") {
-        "object"
-    } else if has("items") {
-        "array"
-    } else {
-        "string"
-    })
+    named.or_else(|| implied_type(schema)).unwrap_or("string")
 }
 
 /// `fullName` and `full_name` as "full name".

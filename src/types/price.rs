@@ -1,18 +1,18 @@
-//! What tokens cost.
+//! Token prices and costs in US dollars.
 
 use serde::{Serialize, Serializer};
 
 use super::outcome::Usage;
 
-/// US dollars, in whole picodollars (10⁻¹² dollars): the price of a single token is a whole number of them, so that sums
-/// over millions of items are exact. Up to 18 million dollars; sums stop there.
+/// Amount in US dollars, as whole picodollars (10⁻¹² dollars). Sums over millions of items are exact, because the price of one
+/// token is a whole number of picodollars. Saturates at about 18 million dollars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Usd(pub u64);
 
 impl Usd {
     const PER_DOLLAR: f64 = 1e12;
 
-    /// `None` for what is negative, infinite or no number.
+    /// Converts dollars, rounding to a picodollar. `None`: negative, infinite or not a number.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -24,20 +24,23 @@ impl Usd {
             .then(|| Self((dollars * Self::PER_DOLLAR).round() as u64))
     }
 
+    /// Returns the amount in dollars.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
-        reason = "for reading; exact up to nine thousand dollars"
+        reason = "for display; exact up to nine thousand dollars"
     )]
     pub fn dollars(self) -> f64 {
         self.0 as f64 / Self::PER_DOLLAR
     }
 
+    /// Returns the sum, at most the maximum.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
+    /// Returns the difference, at least zero.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
@@ -50,18 +53,19 @@ impl Serialize for Usd {
     }
 }
 
-/// What a model's tokens cost.
+/// Price of a model, per token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Price {
-    /// Of one token read.
+    /// Price of one input token.
     pub input: Usd,
-    /// Of one token written.
+    /// Price of one output token.
     pub output: Usd,
 }
 
 impl Price {
+    /// Returns the cost of the tokens of `usage`.
     #[must_use]
-    pub const fn of(self, usage: Usage) -> Usd {
+    pub const fn cost_of(self, usage: Usage) -> Usd {
         let input = self.input.0.saturating_mul(usage.input_tokens);
         Usd(input.saturating_add(self.output.0.saturating_mul(usage.output_tokens)))
     }
@@ -78,7 +82,7 @@ mod tests {
             input: per_million(0.15),
             output: per_million(0.6),
         };
-        assert!((price.of(Usage::new(10_000_000, 1_000_000)).dollars() - 2.1).abs() < 1e-12);
+        assert!((price.cost_of(Usage::new(10_000_000, 1_000_000)).dollars() - 2.1).abs() < 1e-12);
         assert_eq!(Usd::from_dollars(-1.0), None);
         assert_eq!(Usd::from_dollars(f64::NAN), None);
     }

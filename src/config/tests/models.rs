@@ -152,7 +152,7 @@ fn a_price_is_of_one_token() {
         }
     );
     assert_eq!(
-        price("2.5", "10").of(Usage::new(1_000_000, 1_000_000)),
+        price("2.5", "10").cost_of(Usage::new(1_000_000, 1_000_000)),
         Usd::from_dollars(12.5).expect("dollars")
     );
     assert_eq!(

@@ -73,7 +73,7 @@ impl Of<'_> {
         let inputs = inputs
             .into_iter()
             .enumerate()
-            .map(|(index, item)| Input::new(index, item).written());
+            .map(|(index, item)| Input::new(index, item).to_json());
         let created = self
             .shared
             .jobs
@@ -173,7 +173,7 @@ fn written(
     });
     Box::pin(
         lines
-            .map(|input| input.written())
+            .map(|input| input.to_json())
             .chain(broken.filter_map(std::future::ready)),
     )
 }
