@@ -1,29 +1,29 @@
-//! How much work the rules of one answer may be, and how it ends.
+//! Budget of steps and bytes for evaluating a list of rules, and the errors that end an evaluation.
 
-/// Steps that all the rules of one answer may take together. A step is about a tenth of a microsecond at the most.
+/// Maximum number of steps for a list of rules. A step takes at most about 0.1 µs.
 const MAX_STEPS: u64 = 5_000_000;
-/// What all the texts and lists that they make may take together, in bytes.
+/// Maximum size of all strings and lists that the rules create, in bytes.
 const MAX_BYTES: usize = 16 << 20;
-/// Bytes of text that are gone through in a step.
+/// Bytes of text that are scanned in one step.
 const BYTES_PER_STEP: usize = 128;
 
-/// Why an expression has no value.
+/// Error of evaluating an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EvalError {
-    /// What is wrong. `false && …` and `true || …` pass over it.
+    /// Message of an ordinary error. `false && …` and `true || …` absorb it.
     Error(String),
-    /// The budget is used up; nothing passes over that.
+    /// The budget is exhausted. No operator absorbs this.
     BudgetExhausted,
 }
 
 impl EvalError {
-    /// An operation that the values' types do not have.
+    /// Creates the error that an operation does not exist for the types of its operands.
     pub fn no_overload(what: &str) -> Self {
         Self::Error(format!("there is no `{what}`"))
     }
 }
 
-/// What is left.
+/// Remaining steps and bytes.
 #[derive(Debug)]
 pub struct Budget {
     steps: u64,
@@ -31,6 +31,7 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// Returns the budget of one list of rules.
     pub const fn new() -> Self {
         Self {
             steps: MAX_STEPS,
@@ -38,6 +39,10 @@ impl Budget {
         }
     }
 
+    /// Spends steps.
+    ///
+    /// # Errors
+    /// [`EvalError::BudgetExhausted`].
     pub fn spend(&mut self, steps: u64) -> Result<(), EvalError> {
         self.steps = self
             .steps
@@ -46,12 +51,12 @@ impl Budget {
         Ok(())
     }
 
-    /// For going through a text.
+    /// Spends the steps for scanning a text of so many bytes.
     pub fn scan(&mut self, bytes: usize) -> Result<(), EvalError> {
         self.spend((bytes / BYTES_PER_STEP) as u64)
     }
 
-    /// For making something of so many bytes.
+    /// Spends the steps and bytes for creating a value of so many bytes.
     pub fn allocate(&mut self, bytes: usize) -> Result<(), EvalError> {
         self.scan(bytes)?;
         self.bytes = self

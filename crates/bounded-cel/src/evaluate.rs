@@ -1,4 +1,4 @@
-//! An expression to its value, within a budget.
+//! Evaluator: computes the value of an expression within a budget.
 
 use serde_json::Value;
 
@@ -8,12 +8,12 @@ use crate::pattern::Pattern;
 use crate::syntax::{Expression, Kind, Macro};
 use crate::value::CelValue;
 
-/// What an expression is evaluated with.
+/// State of an evaluation: the variables and the budget.
 #[derive(Debug)]
 pub struct Evaluation<'v, 'b> {
     data: &'v Value,
     input: &'v str,
-    /// The variables of the macros around.
+    /// Variables of the enclosing macros, outermost first.
     locals: Vec<CelValue<'v>>,
     budget: &'b mut Budget,
 }
@@ -28,10 +28,10 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         }
     }
 
-    /// Whether a condition holds.
+    /// Evaluates a condition.
     ///
     /// # Errors
-    /// When it has no value, or one that is no boolean.
+    /// If the evaluation fails or the value is no boolean.
     pub fn evaluate_condition(&mut self, condition: &'v Expression) -> Result<bool, EvalError> {
         match self.evaluate(condition)? {
             CelValue::Bool(value) => Ok(value),
@@ -146,8 +146,8 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         Ok(CelValue::Bool(pattern.regex.is_match(text)))
     }
 
-    /// Whether one of the conditions has the value that decides. It does whatever the others are: only without it, one that could
-    /// not be evaluated counts.
+    /// Evaluates `&&` or `||`: one operand with the deciding value determines the result. An error of another operand counts only
+    /// if none decides.
     fn short_circuit(
         &mut self,
         conditions: impl Iterator<Item = &'v Expression>,
@@ -228,7 +228,7 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         CelValue::list(made, self.budget)
     }
 
-    /// With the variable of a macro.
+    /// Evaluates with `element` as the variable of a macro.
     fn with_local<T>(
         &mut self,
         element: CelValue<'v>,
@@ -249,7 +249,7 @@ fn elements<'a, 'v>(
         .ok_or_else(|| EvalError::no_overload(&format!("a macro over {}", list.kind().as_str())))
 }
 
-/// What `&&`, `||`, `all` and `exists` come to.
+/// Accumulated result of `&&`, `||`, `all` or `exists`.
 struct Decision {
     deciding: bool,
     error: Option<EvalError>,

@@ -1,4 +1,4 @@
-//! The functions of expressions, in one table.
+//! Functions of the language, in one table.
 
 use crate::budget::{Budget, EvalError};
 use crate::operators::{Number, binary};
@@ -6,7 +6,7 @@ use crate::syntax::Operator;
 use crate::time;
 use crate::value::{CelValue, Type};
 
-/// How a function is called.
+/// Call syntax of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// `size(x)`
@@ -18,11 +18,11 @@ pub enum Style {
 
 type Run = for<'v> fn(&[CelValue<'v>], &mut Budget) -> Result<CelValue<'v>, EvalError>;
 
-/// A function. What it is called on is its first argument.
+/// Function. A receiver is the first argument.
 pub struct Function {
     pub name: &'static str,
     style: Style,
-    /// What each argument may be.
+    /// Accepted types of each argument.
     parameters: &'static [&'static [Type]],
     pub returns: Type,
     run: Run,
@@ -73,7 +73,7 @@ const fn function(
     }
 }
 
-/// CEL's own; `lowerAscii`, `upperAscii` and `trim` of its strings extension; `sum`, `min` and `max` as Kubernetes has them.
+/// Standard functions of CEL; `lowerAscii`, `upperAscii` and `trim` of its strings extension; `sum`, `min` and `max` of Kubernetes' CEL library.
 static FUNCTIONS: [Function; 30] = [
     function("size", Style::Both, &[SIZED], Type::Int, size),
     function(
@@ -186,19 +186,19 @@ static FUNCTIONS: [Function; 30] = [
         Type::Int,
         |v, _| time::component(&first_value(v), time::Component::Milliseconds),
     ),
-    // With its pattern in place, the parser makes something else of it; here only for what is said of a wrong call.
+    // The parser compiles a valid call to `Kind::Matches`; this entry is only for errors about invalid calls.
     function("matches", Style::Both, &[TEXT, TEXT], Type::Bool, |_, _| {
         Ok(CelValue::Bool(false))
     }),
 ];
 
-/// Names that the language has and that are taken for functions.
+/// Macros, which error messages list with the functions.
 const MACROS: [&str; 6] = ["has", "all", "exists", "exists_one", "filter", "map"];
 
-/// The function of this name, which is called with so many arguments, its receiver included.
+/// Returns the function for a call with this name, syntax and number of arguments, including the receiver.
 ///
 /// # Errors
-/// What is wrong with the call.
+/// A message if no function matches.
 pub fn find(name: &str, style: Style, arguments: usize) -> Result<&'static Function, String> {
     let Some(function) = FUNCTIONS.iter().find(|function| function.name == name) else {
         let names: Vec<_> = FUNCTIONS
@@ -237,7 +237,7 @@ pub fn find(name: &str, style: Style, arguments: usize) -> Result<&'static Funct
 }
 
 impl Function {
-    /// Whether it can take values of these types.
+    /// Returns true if the function accepts arguments of these types.
     pub fn accepts(&self, kinds: &[Type]) -> bool {
         self.parameters.iter().zip(kinds).all(|(types, kind)| {
             types
@@ -246,6 +246,10 @@ impl Function {
         })
     }
 
+    /// Calls the function.
+    ///
+    /// # Errors
+    /// If the function does not accept the types or fails.
     pub fn call<'v>(
         &self,
         values: &[CelValue<'v>],
@@ -258,7 +262,7 @@ impl Function {
         (self.run)(values, budget)
     }
 
-    /// A call of it, as it is written.
+    /// Returns the call with these argument types, as in source.
     pub fn signature(&self, kinds: &[Type]) -> String {
         let names: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
         match (self.style, names.split_first()) {
@@ -319,12 +323,12 @@ fn conversion_error<T>(value: &CelValue<'_>, into: &str) -> Result<T, EvalError>
     Err(EvalError::Error(format!("{shown} cannot be made {into}")))
 }
 
-/// The whole number of a value, cut toward zero.
+/// Returns the integer of a value, truncated toward zero. `None`: no finite number and no text of an integer.
 fn truncated_integer(value: &CelValue<'_>) -> Option<i128> {
     match value {
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "cutting is what it does; 64 bits are checked by the caller"
+            reason = "truncates by definition; the caller checks the range"
         )]
         CelValue::Double(value) => value.is_finite().then_some(*value as i128),
         CelValue::Timestamp(nanos) => Some(nanos.div_euclid(1_000_000_000)),
@@ -383,7 +387,7 @@ fn boolean<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, 
     }
 }
 
-/// Of numbers or durations; 0 of an empty list.
+/// Sums numbers or durations; 0 for an empty list.
 fn sum<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let list = first_value(values);
     let mut sum = None;

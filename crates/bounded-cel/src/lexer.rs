@@ -1,8 +1,8 @@
-//! The text of an expression as tokens.
+//! Lexer: splits the text of an expression into tokens.
 
 use std::borrow::Cow;
 
-/// What is wrong with an expression, and where: the offset of a byte.
+/// Syntax or type error of an expression, with its byte offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {
     pub offset: usize,
@@ -21,7 +21,7 @@ impl SyntaxError {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Token {
     Name(String),
-    /// The sign is an operator.
+    /// Integer without a sign; a minus is an operator.
     Int(u64),
     Uint(u64),
     Double(f64),
@@ -30,13 +30,16 @@ pub enum Token {
     End,
 }
 
-/// Longer ones first.
+/// Operators and punctuation, longer ones first.
 const SIGNS: [&str; 23] = [
     "==", "!=", "<=", ">=", "&&", "||", "(", ")", "[", "]", "{", "}", ",", ".", "?", ":", "<", ">",
     "+", "-", "*", "/", "%",
 ];
 
-/// Each token with the offset of its first byte; the last is [`Token::End`].
+/// Splits an expression into tokens, each with the offset of its first byte. The last is [`Token::End`].
+///
+/// # Errors
+/// If the text has an invalid token.
 pub fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
     let mut scan = Scanner { text, at: 0 };
     let mut tokens = Vec::new();
@@ -104,7 +107,7 @@ impl<'t> Scanner<'t> {
             }
             '0'..='9' => self.number(),
             '.' if second.is_ascii_digit() => self.number(),
-            // Apart from `!=`, which stands in the table.
+            // `!=` is in the table.
             '!' if second != '=' => {
                 self.take(1);
                 Ok(Token::Sign("!"))
@@ -203,7 +206,7 @@ impl<'t> Scanner<'t> {
                     ));
                 }
                 Some('\\') if !is_raw => text.push(self.escape()?),
-                // In a raw string, a backslash keeps a quote from ending it, and stays.
+                // In a raw string, a backslash protects a quote and is kept.
                 Some('\\') => {
                     let next = rest.chars().nth(1).map_or(0, char::len_utf8);
                     text.push_str(self.take(1 + next));

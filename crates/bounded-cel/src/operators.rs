@@ -1,5 +1,5 @@
-//! What operators do. Numbers of every kind compare with each other, and a whole one becomes a double beside a double: JSON
-//! has one kind of number, and a model may write 3 for 3.0.
+//! Operators. Unlike standard CEL, numbers of all types mix: JSON has one number type, and a model may write 3 for 3.0.
+//! Comparison is exact; arithmetic of an integer with a double yields a double.
 
 use std::cmp::Ordering;
 
@@ -7,6 +7,10 @@ use crate::budget::{Budget, EvalError};
 use crate::syntax::Operator;
 use crate::value::{CelValue, Type};
 
+/// Evaluates a binary operator.
+///
+/// # Errors
+/// If the operator does not exist for the types, the result does not fit, or the budget is exhausted.
 pub fn binary<'v>(
     operator: Operator,
     left: &CelValue<'v>,
@@ -16,7 +20,7 @@ pub fn binary<'v>(
     let ordered =
         |budget: &mut Budget, is: fn(Ordering) -> bool| match compare(left, right, budget)? {
             Comparison::Known(order) => Ok(CelValue::Bool(is(order))),
-            // It is neither less nor greater.
+            // NaN is neither less nor greater.
             Comparison::Nan => Ok(CelValue::Bool(false)),
             Comparison::None => Err(no_operator(left.kind(), operator, right.kind())),
         };
@@ -45,6 +49,7 @@ fn no_operator(left: Type, operator: Operator, right: Type) -> EvalError {
     ))
 }
 
+/// Returns true if two values are equal. Values of types without an order are unequal.
 pub fn equal(
     left: &CelValue<'_>,
     right: &CelValue<'_>,
@@ -94,12 +99,12 @@ pub fn equal(
     }
 }
 
-/// How two values stand to each other.
+/// Result of comparing two values.
 enum Comparison {
     Known(Ordering),
     /// One of two numbers is a NaN.
     Nan,
-    /// Their types are not compared.
+    /// The types have no order.
     None,
 }
 
@@ -146,7 +151,7 @@ fn is_in(
     Ok(false)
 }
 
-/// A number of whichever kind. Every whole one that there is fits.
+/// Number of any type. `i128` holds every `int` and `uint`.
 #[derive(Debug, Clone, Copy)]
 pub enum Number {
     Whole(i128),
@@ -186,7 +191,7 @@ impl Number {
     }
 }
 
-/// A whole number against a double, exactly. `None` for what is no number.
+/// Compares an integer with a double without rounding. `None`: the double is NaN.
 fn compare_exactly(whole: i128, double: f64) -> Option<Ordering> {
     #[expect(
         clippy::cast_possible_truncation,
@@ -251,7 +256,7 @@ fn arithmetic<'v>(
     }
 }
 
-/// Arithmetic of whole numbers; the result is of the given type, or of the one into which it fits.
+/// Computes with integers. The result has the given type; for `Any`, the one it fits into.
 fn integer_arithmetic<'v>(
     operator: Operator,
     left: i128,
@@ -318,6 +323,7 @@ fn concatenate<'v>(
     ))
 }
 
+/// Evaluates unary minus.
 pub fn negate<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
     match value {
         CelValue::Int(value) => value.checked_neg().map(CelValue::Int).ok_or_else(|| {

@@ -1,13 +1,13 @@
-//! Tokens to a tree. What a name means is settled here: an unknown one is refused.
+//! Parser: builds the syntax tree and resolves names. Unknown names are errors.
 
 use crate::functions::{self, Style};
 use crate::lexer::{SyntaxError, Token, tokens};
 use crate::pattern;
 use crate::syntax::{Expression, Kind, Macro, Operator};
 
-/// Brackets, arguments and choices within each other.
+/// Maximum nesting of brackets, arguments and conditionals.
 const MAX_NESTING: usize = 40;
-/// Names that the language keeps for itself.
+/// Reserved words of the language.
 const RESERVED: [&str; 17] = [
     "as",
     "break",
@@ -28,7 +28,7 @@ const RESERVED: [&str; 17] = [
     "while",
 ];
 
-/// Types that have a name.
+/// Types that an expression can name.
 const TYPES: [&str; 9] = [
     "bool",
     "double",
@@ -41,10 +41,10 @@ const TYPES: [&str; 9] = [
     "uint",
 ];
 
-/// Reads a whole expression.
+/// Parses an expression. `patterns` is the remaining number of regular expressions, which is reduced.
 ///
 /// # Errors
-/// When it is none, names what is not known, or is nested too deeply, or has more regular expressions than are left.
+/// If the syntax is invalid, a name is unknown, or nesting or the number of regular expressions is too large.
 pub fn parse(text: &str, patterns: &mut usize) -> Result<Expression, SyntaxError> {
     let mut parser = Parser {
         tokens: tokens(text)?,
@@ -70,9 +70,9 @@ struct Parser<'p> {
     tokens: Vec<(usize, Token)>,
     next: usize,
     nesting: usize,
-    /// The variables of the macros around.
+    /// Variables of the enclosing macros, outermost first.
     locals: Vec<String>,
-    /// How many more regular expressions there may be.
+    /// Remaining number of regular expressions.
     patterns: &'p mut usize,
 }
 
@@ -134,7 +134,7 @@ impl Parser<'_> {
         Ok(expression)
     }
 
-    /// Operands with operators between them that bind at least as strongly as `least`.
+    /// Parses operands and infix operators with at least the given precedence.
     fn binary(&mut self, min_precedence: u8) -> Result<Expression, SyntaxError> {
         let mut left = self.unary()?;
         loop {
@@ -171,7 +171,7 @@ impl Parser<'_> {
         }
         let mut signs = self.next - start;
         let mut operand = match (&first, self.peek()) {
-            // The least whole number has no positive counterpart.
+            // The minimum of i64 has no positive counterpart.
             (Token::Sign("-"), &Token::Int(value)) if signs > 0 => {
                 signs -= 1;
                 let at = self.offset() - 1;
@@ -229,7 +229,7 @@ impl Parser<'_> {
         Expression::new(at, kind)
     }
 
-    /// What follows a name that stands by itself.
+    /// Resolves a name that is no field: a call, a literal, a variable or a type.
     fn name(&mut self, at: usize, name: &str) -> Result<Expression, SyntaxError> {
         if self.skip_sign("(") {
             return self.call(at, name);
@@ -304,7 +304,7 @@ impl Parser<'_> {
         Expression::new(at, Kind::Call(function, arguments))
     }
 
-    /// Fields, elements and calls after a value.
+    /// Parses field accesses, index accesses and method calls after a value.
     fn members(&mut self, mut value: Expression) -> Result<Expression, SyntaxError> {
         loop {
             let at = self.offset();
@@ -371,7 +371,7 @@ impl Parser<'_> {
         Expression::new(at, kind)
     }
 
-    /// What is separated by commas, up to `end`, which is taken too.
+    /// Parses a comma-separated list up to and including `end`.
     fn list<T>(
         &mut self,
         end: &'static str,
@@ -401,7 +401,7 @@ enum Infix {
     Operator(Operator),
 }
 
-/// What stands between two operands, and how strongly it binds.
+/// Returns the infix operator of a token with its precedence. `None`: no infix operator.
 fn infix_operator(token: &Token) -> Option<(Infix, u8)> {
     let operator = |operator, precedence| Some((Infix::Operator(operator), precedence));
     let sign = match token {

@@ -1,17 +1,17 @@
-//! Timestamps and durations, as nanoseconds. In UTC alone.
+//! Timestamps and durations, as nanoseconds. Calendar components are in UTC only.
 
 use crate::budget::EvalError;
 use crate::value::CelValue;
 
 const SECOND: i128 = 1_000_000_000;
 const DAY_SECONDS: i128 = 86_400;
-/// The years 1 to 9999: <https://github.com/google/cel-spec/blob/master/doc/langdef.md#abstract-types> (read 2026-11-22).
+/// Range of timestamps, the years 1 to 9999: <https://github.com/google/cel-spec/blob/master/doc/langdef.md#abstract-types> (read 2026-11-22).
 const MIN_TIMESTAMP: i128 = -62_135_596_800 * SECOND;
 const MAX_TIMESTAMP: i128 = 253_402_300_800 * SECOND - 1;
-/// About 10,000 years, as protobuf's Duration has it.
+/// Maximum duration, about 10,000 years, as in protobuf's Duration.
 const MAX_DURATION: i128 = 315_576_000_000 * SECOND;
 
-/// A part of a time.
+/// Calendar or clock component of a timestamp or duration.
 #[derive(Debug, Clone, Copy)]
 pub enum Component {
     Year,
@@ -31,6 +31,10 @@ pub enum Component {
     Milliseconds,
 }
 
+/// Creates a timestamp value from nanoseconds since 1970.
+///
+/// # Errors
+/// If it is outside the years 1 to 9999.
 pub fn timestamp<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
     let within = (MIN_TIMESTAMP..=MAX_TIMESTAMP).contains(&nanos);
     if within {
@@ -42,6 +46,10 @@ pub fn timestamp<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
     }
 }
 
+/// Creates a duration value from nanoseconds.
+///
+/// # Errors
+/// If it is longer than 10,000 years.
 pub fn duration<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
     let within = nanos.abs() <= MAX_DURATION;
     if within {
@@ -53,7 +61,7 @@ pub fn duration<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
     }
 }
 
-/// Of RFC 3339 text, or of seconds since 1970.
+/// Converts RFC 3339 text or seconds since 1970 to a timestamp.
 pub fn to_timestamp<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
     if let CelValue::Int(seconds) = value {
         return timestamp(i128::from(*seconds) * SECOND);
@@ -78,7 +86,7 @@ fn digits(text: &str, start: usize, count: usize) -> Option<i128> {
         .then(|| digits.parse().ok())?
 }
 
-/// RFC 3339, section 5.6.
+/// Parses an RFC 3339 timestamp (section 5.6) to nanoseconds since 1970.
 fn parse_rfc3339(text: &str) -> Option<i128> {
     let (year, month, day) = (
         digits(text, 0, 4)?,
@@ -148,7 +156,7 @@ const fn days_in_month(year: i128, month: i128) -> i128 {
     }
 }
 
-/// Days before a year, counted from the year 1.
+/// Returns the number of days from the year 1 to the start of a year.
 const fn days_before(year: i128) -> i128 {
     let past = year - 1;
     past * 365 + past / 4 - past / 100 + past / 400
@@ -159,10 +167,10 @@ fn days_since_1970(year: i128, month: i128, day: i128) -> i128 {
     days_before(year) + months + day - 1 - days_before(1970)
 }
 
-/// Year, month from 1, day of the month from 1, and day of the year from 0, of a day since 1970.
+/// Converts days since 1970 to year, month (from 1), day of the month (from 1) and day of the year (from 0).
 fn calendar_date(day: i128) -> (i128, i128, i128, i128) {
     let from_first = day + days_before(1970);
-    // A guess that is never too early.
+    // An estimate that is never too early.
     let mut year = from_first / 365 + 1;
     while days_before(year) > from_first {
         year -= 1;
@@ -176,6 +184,7 @@ fn calendar_date(day: i128) -> (i128, i128, i128, i128) {
     (year, month, remaining_days + 1, day_of_year)
 }
 
+/// Returns a component of a timestamp or duration.
 pub fn component<'v>(
     value: &CelValue<'v>,
     component: Component,
@@ -195,7 +204,7 @@ pub fn component<'v>(
         // The first of January 1970 was a Thursday.
         Component::DayOfWeek => (day + 4).rem_euclid(7),
         Component::DayOfYear => day_of_year,
-        // Of a duration, all of it in that unit.
+        // For a duration, the whole length in that unit.
         Component::Hours if is_span => nanos / (3600 * SECOND),
         Component::Minutes if is_span => nanos / (60 * SECOND),
         Component::Seconds if is_span => nanos / SECOND,
@@ -207,7 +216,7 @@ pub fn component<'v>(
     Ok(CelValue::Int(i64::try_from(number).unwrap_or_default()))
 }
 
-/// As `1h30m`, `-1.5s`: a number and a unit, once or more.
+/// Converts text such as `1h30m` or `-1.5s` to a duration.
 pub fn to_duration<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
     let Some(text) = value.as_text() else {
         return Ok(value.clone());
@@ -270,7 +279,7 @@ fn fraction_text(nanos: i128) -> String {
     }
 }
 
-/// As RFC 3339 in UTC.
+/// Formats a timestamp as RFC 3339 in UTC.
 pub fn to_rfc3339(nanos: i128) -> String {
     let seconds = nanos.div_euclid(SECOND);
     let (year, month, date, _) = calendar_date(seconds.div_euclid(DAY_SECONDS));
@@ -280,7 +289,7 @@ pub fn to_rfc3339(nanos: i128) -> String {
     format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
-/// As seconds: `90s`, `-1.5s`.
+/// Formats a duration as seconds: `90s`, `-1.5s`.
 pub fn to_seconds_text(nanos: i128) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let nanos = nanos.abs();

@@ -1,4 +1,4 @@
-//! What can be said of an expression before there is anything to evaluate it with.
+//! Type checker: finds type errors that occur for any data.
 
 use crate::budget::{Budget, EvalError};
 use crate::lexer::SyntaxError;
@@ -6,10 +6,10 @@ use crate::operators::binary;
 use crate::syntax::{Expression, Kind, Macro};
 use crate::value::{CelValue, Type};
 
-/// The type of an expression's value.
+/// Returns the static type of an expression.
 ///
 /// # Errors
-/// Where an operation has no such operands, whatever `data` is.
+/// If an operation does not exist for the types of its operands, whatever the data.
 pub fn type_of(expression: &Expression) -> Result<Type, SyntaxError> {
     let kinds = expression
         .children()
@@ -105,7 +105,7 @@ pub fn type_of(expression: &Expression) -> Result<Type, SyntaxError> {
     }
 }
 
-/// A value of a type, with which every operator works that works with the type at all.
+/// Returns a value of a type for which every operator of the type succeeds. `None`: the type is unknown.
 fn example_value(kind: Type) -> Option<CelValue<'static>> {
     Some(match kind {
         Type::Any => return None,
