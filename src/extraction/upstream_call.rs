@@ -160,7 +160,7 @@ impl ItemRun<'_> {
         let spent = match answer.usage {
             None => UsageReport::Unknown,
             Some(tokens) => {
-                let usage = tokens.at(target.endpoint.price);
+                let usage = tokens.with_cost(target.endpoint.price);
                 self.usage += usage;
                 if !self.request.fallback.is_empty() {
                     ModelUsage::add(&mut self.usage_by_model, &target.label, usage);

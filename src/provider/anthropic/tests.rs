@@ -17,7 +17,7 @@ fn wire() -> Anthropic {
 }
 
 fn usage() -> Usage {
-    Usage::new(2095 + 20 + 300, 503).of_which(Some(300), None)
+    Usage::new(2095 + 20 + 300, 503).with_details(Some(300), None)
 }
 
 fn reply(content: Value, stop_reason: &str) -> Value {

@@ -15,7 +15,7 @@ fn wire() -> Gemini {
 }
 
 fn usage() -> Usage {
-    Usage::new(12, 30).of_which(Some(4), Some(20))
+    Usage::new(12, 30).with_details(Some(4), Some(20))
 }
 
 fn reply(parts: Value, finish: Option<&str>) -> Value {

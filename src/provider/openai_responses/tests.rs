@@ -13,7 +13,7 @@ use crate::provider::{ErrorClass, WireFormat};
 const WIRE: Responses = Responses { shows_schema: true };
 
 fn usage() -> Usage {
-    Usage::new(36, 87).of_which(Some(5), Some(64))
+    Usage::new(36, 87).with_details(Some(5), Some(64))
 }
 
 /// As the reference's example, with a reasoning item before the message.

@@ -89,7 +89,7 @@ impl JobCreation<'_> {
         let inputs = inputs
             .into_iter()
             .enumerate()
-            .map(|(index, item)| Input::new(index, item).written());
+            .map(|(index, item)| Input::new(index, item).to_json());
         self.state.jobs.create(creation, stream::iter(inputs)).await
     }
 
@@ -188,7 +188,7 @@ fn input_lines(
     });
     Box::pin(
         lines
-            .map(|input| input.written())
+            .map(|input| input.to_json())
             .chain(interruption.filter_map(std::future::ready)),
     )
 }

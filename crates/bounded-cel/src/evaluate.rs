@@ -1,19 +1,19 @@
-//! An expression to its value, within a budget.
+//! Evaluator: computes the value of an expression within a budget.
 
 use serde_json::Value;
 
-use super::budget::{Budget, EvalError};
-use super::operators::{binary, negate};
-use super::pattern::Pattern;
-use super::syntax::{Expression, Kind, Macro};
-use super::value::CelValue;
+use crate::budget::{Budget, EvalError};
+use crate::operators::{binary, negate};
+use crate::pattern::Pattern;
+use crate::syntax::{Expression, Kind, Macro};
+use crate::value::CelValue;
 
-/// What an expression is evaluated with.
+/// State of an evaluation: the variables and the budget.
 #[derive(Debug)]
 pub struct Evaluation<'v, 'b> {
     data: &'v Value,
     input: &'v str,
-    /// The variables of the macros around.
+    /// Variables of the enclosing macros, outermost first.
     locals: Vec<CelValue<'v>>,
     budget: &'b mut Budget,
 }
@@ -28,12 +28,12 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         }
     }
 
-    /// Whether a condition holds.
+    /// Evaluates a condition.
     ///
     /// # Errors
-    /// When it has no value, or one that is no boolean.
-    pub fn truth(&mut self, condition: &'v Expression) -> Result<bool, EvalError> {
-        match self.value(condition)? {
+    /// If the evaluation fails or the value is no boolean.
+    pub fn evaluate_condition(&mut self, condition: &'v Expression) -> Result<bool, EvalError> {
+        match self.evaluate(condition)? {
             CelValue::Bool(value) => Ok(value),
             value => Err(EvalError::Error(format!(
                 "a condition is a {}, not a bool",
@@ -42,7 +42,7 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         }
     }
 
-    fn value(&mut self, expression: &'v Expression) -> Result<CelValue<'v>, EvalError> {
+    fn evaluate(&mut self, expression: &'v Expression) -> Result<CelValue<'v>, EvalError> {
         self.budget.spend(1)?;
         match &expression.kind {
             Kind::Null => Ok(CelValue::Null),
@@ -55,51 +55,55 @@ impl<'v, 'b> Evaluation<'v, 'b> {
             Kind::Data => Ok(self.data.into()),
             Kind::Input => Ok(CelValue::Text(self.input)),
             Kind::Local(local) => Ok(self.locals.get(*local).cloned().unwrap_or(CelValue::Null)),
-            Kind::Field(of, name) => self.field(of, name),
-            Kind::Has(of, name) => Ok(CelValue::Bool(
-                self.value(of)?
+            Kind::Field(object, name) => self.field(object, name),
+            Kind::Has(object, name) => Ok(CelValue::Bool(
+                self.evaluate(object)?
                     .get(&CelValue::Text(name), self.budget)?
                     .is_some(),
             )),
             Kind::Index(parts) => self.element(parts),
-            Kind::Not(operand) => self.truth(operand).map(|value| CelValue::Bool(!value)),
-            Kind::Negate(operand) => negate(&self.value(operand)?),
-            Kind::And(parts) => self.first(parts.iter(), false),
-            Kind::Or(parts) => self.first(parts.iter(), true),
+            Kind::Not(operand) => self
+                .evaluate_condition(operand)
+                .map(|value| CelValue::Bool(!value)),
+            Kind::Negate(operand) => negate(&self.evaluate(operand)?),
+            Kind::And(parts) => self.short_circuit(parts.iter(), false),
+            Kind::Or(parts) => self.short_circuit(parts.iter(), true),
             Kind::Binary(operator, parts) => {
                 let [left, right] = parts.as_ref();
-                let (left, right) = (self.value(left)?, self.value(right)?);
+                let (left, right) = (self.evaluate(left)?, self.evaluate(right)?);
                 binary(*operator, &left, &right, self.budget)
             }
-            Kind::Choice(parts) => {
+            Kind::Conditional(parts) => {
                 let [condition, then, other] = parts.as_ref();
-                if self.truth(condition)? {
-                    self.value(then)
+                if self.evaluate_condition(condition)? {
+                    self.evaluate(then)
                 } else {
-                    self.value(other)
+                    self.evaluate(other)
                 }
             }
             Kind::List(parts) => {
-                let items = self.values(parts)?;
+                let items = self.evaluate_all(parts)?;
                 CelValue::list(items, self.budget)
             }
             Kind::Map(parts) => self.map(parts),
             Kind::Call(function, parts) => {
-                let values = self.values(parts)?;
+                let values = self.evaluate_all(parts)?;
                 function.call(&values, self.budget)
             }
             Kind::Matches(text, pattern) => self.matches(text, pattern),
-            Kind::Loop(through, parts) => self.go_through(*through, parts),
-            Kind::MapSome(parts) => self.map_some(parts),
+            Kind::Comprehension(macro_kind, parts) => self.comprehension(*macro_kind, parts),
+            Kind::FilterMap(parts) => self.filter_map(parts),
         }
     }
 
-    fn values(&mut self, parts: &'v [Expression]) -> Result<Vec<CelValue<'v>>, EvalError> {
-        parts.iter().map(|part| self.value(part)).collect()
+    fn evaluate_all(&mut self, parts: &'v [Expression]) -> Result<Vec<CelValue<'v>>, EvalError> {
+        parts.iter().map(|part| self.evaluate(part)).collect()
     }
 
-    fn field(&mut self, of: &'v Expression, name: &'v str) -> Result<CelValue<'v>, EvalError> {
-        let found = self.value(of)?.get(&CelValue::Text(name), self.budget)?;
+    fn field(&mut self, object: &'v Expression, name: &'v str) -> Result<CelValue<'v>, EvalError> {
+        let found = self
+            .evaluate(object)?
+            .get(&CelValue::Text(name), self.budget)?;
         found.ok_or_else(|| {
             EvalError::Error(format!(
                 "the field `{name}` is not there; `has(…)` tells whether it is"
@@ -108,17 +112,18 @@ impl<'v, 'b> Evaluation<'v, 'b> {
     }
 
     fn element(&mut self, parts: &'v [Expression; 2]) -> Result<CelValue<'v>, EvalError> {
-        let [of, index] = parts;
-        let (of, index) = (self.value(of)?, self.value(index)?);
-        of.at(&index, self.budget)
+        let [container, index] = parts;
+        let (container, index) = (self.evaluate(container)?, self.evaluate(index)?);
+        container.index(&index, self.budget)
     }
 
     fn map(&mut self, parts: &'v [Expression]) -> Result<CelValue<'v>, EvalError> {
-        self.budget.hold(parts.len() * size_of::<CelValue<'_>>())?;
+        self.budget
+            .allocate(parts.len() * size_of::<CelValue<'_>>())?;
         let mut entries: Vec<(CelValue<'v>, CelValue<'v>)> = Vec::with_capacity(parts.len() / 2);
         for pair in parts.chunks_exact(2) {
             if let [key, value] = pair {
-                entries.push((self.value(key)?, self.value(value)?));
+                entries.push((self.evaluate(key)?, self.evaluate(value)?));
             }
         }
         Ok(CelValue::Map(entries.into()))
@@ -129,7 +134,7 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         text: &'v Expression,
         pattern: &Pattern,
     ) -> Result<CelValue<'v>, EvalError> {
-        let value = self.value(text)?;
+        let value = self.evaluate(text)?;
         let Some(text) = value.as_text() else {
             return Err(EvalError::no_overload(&format!(
                 "{}.matches(string)",
@@ -141,54 +146,56 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         Ok(CelValue::Bool(pattern.regex.is_match(text)))
     }
 
-    /// Whether one of the conditions has the value that decides. It does whatever the others are: only without it, one that could
-    /// not be evaluated counts.
-    fn first(
+    /// Evaluates `&&` or `||`: one operand with the deciding value determines the result. An error of another operand counts only
+    /// if none decides.
+    fn short_circuit(
         &mut self,
         conditions: impl Iterator<Item = &'v Expression>,
         deciding: bool,
     ) -> Result<CelValue<'v>, EvalError> {
         let mut decision = Decision::new(deciding);
         for condition in conditions {
-            let truth = self.truth(condition);
-            if decision.is_made_by(truth)? {
+            let truth = self.evaluate_condition(condition);
+            if decision.is_decided_by(truth)? {
                 return Ok(CelValue::Bool(deciding));
             }
         }
-        decision.end()
+        decision.finish()
     }
 
-    fn go_through(
+    fn comprehension(
         &mut self,
-        through: Macro,
+        macro_kind: Macro,
         parts: &'v [Expression; 2],
     ) -> Result<CelValue<'v>, EvalError> {
         let [list, each] = parts;
-        let list = self.value(list)?;
+        let list = self.evaluate(list)?;
         let elements = elements(&list)?;
-        match through {
+        match macro_kind {
             Macro::All | Macro::Exists => {
-                let deciding = through == Macro::Exists;
+                let deciding = macro_kind == Macro::Exists;
                 let mut decision = Decision::new(deciding);
                 for element in elements {
-                    let truth = self.with(element, |this| this.truth(each));
-                    if decision.is_made_by(truth)? {
+                    let truth = self.with_local(element, |this| this.evaluate_condition(each));
+                    if decision.is_decided_by(truth)? {
                         return Ok(CelValue::Bool(deciding));
                     }
                 }
-                decision.end()
+                decision.finish()
             }
             Macro::ExistsOne => {
                 let mut found = 0_usize;
                 for element in elements {
-                    found += usize::from(self.with(element, |this| this.truth(each))?);
+                    found += usize::from(
+                        self.with_local(element, |this| this.evaluate_condition(each))?,
+                    );
                 }
                 Ok(CelValue::Bool(found == 1))
             }
             Macro::Filter => {
                 let mut kept = Vec::new();
                 for element in elements {
-                    if self.with(element.clone(), |this| this.truth(each))? {
+                    if self.with_local(element.clone(), |this| this.evaluate_condition(each))? {
                         kept.push(element);
                     }
                 }
@@ -197,21 +204,21 @@ impl<'v, 'b> Evaluation<'v, 'b> {
             Macro::Map => {
                 let mut made = Vec::new();
                 for element in elements {
-                    made.push(self.with(element, |this| this.value(each))?);
+                    made.push(self.with_local(element, |this| this.evaluate(each))?);
                 }
                 CelValue::list(made, self.budget)
             }
         }
     }
 
-    fn map_some(&mut self, parts: &'v [Expression; 3]) -> Result<CelValue<'v>, EvalError> {
+    fn filter_map(&mut self, parts: &'v [Expression; 3]) -> Result<CelValue<'v>, EvalError> {
         let [list, condition, each] = parts;
-        let list = self.value(list)?;
+        let list = self.evaluate(list)?;
         let mut made = Vec::new();
         for element in elements(&list)? {
-            let value = self.with(element, |this| {
-                if this.truth(condition)? {
-                    this.value(each).map(Some)
+            let value = self.with_local(element, |this| {
+                if this.evaluate_condition(condition)? {
+                    this.evaluate(each).map(Some)
                 } else {
                     Ok(None)
                 }
@@ -221,8 +228,8 @@ impl<'v, 'b> Evaluation<'v, 'b> {
         CelValue::list(made, self.budget)
     }
 
-    /// With the variable of a macro.
-    fn with<T>(
+    /// Evaluates with `element` as the variable of a macro.
+    fn with_local<T>(
         &mut self,
         element: CelValue<'v>,
         then: impl FnOnce(&mut Self) -> Result<T, EvalError>,
@@ -242,7 +249,7 @@ fn elements<'a, 'v>(
         .ok_or_else(|| EvalError::no_overload(&format!("a macro over {}", list.kind().as_str())))
 }
 
-/// What `&&`, `||`, `all` and `exists` come to.
+/// Accumulated result of `&&`, `||`, `all` or `exists`.
 struct Decision {
     deciding: bool,
     error: Option<EvalError>,
@@ -256,10 +263,10 @@ impl Decision {
         }
     }
 
-    fn is_made_by(&mut self, truth: Result<bool, EvalError>) -> Result<bool, EvalError> {
+    fn is_decided_by(&mut self, truth: Result<bool, EvalError>) -> Result<bool, EvalError> {
         match truth {
             Ok(value) => Ok(value == self.deciding),
-            Err(EvalError::UsedUp) => Err(EvalError::UsedUp),
+            Err(EvalError::BudgetExhausted) => Err(EvalError::BudgetExhausted),
             Err(error) => {
                 self.error.get_or_insert(error);
                 Ok(false)
@@ -267,7 +274,7 @@ impl Decision {
         }
     }
 
-    fn end<'v>(self) -> Result<CelValue<'v>, EvalError> {
+    fn finish<'v>(self) -> Result<CelValue<'v>, EvalError> {
         self.error.map_or(Ok(CelValue::Bool(!self.deciding)), Err)
     }
 }

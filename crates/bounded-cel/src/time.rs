@@ -1,19 +1,19 @@
-//! Timestamps and durations, as nanoseconds. In UTC alone.
+//! Timestamps and durations, as nanoseconds. Calendar components are in UTC only.
 
-use super::budget::EvalError;
-use super::value::CelValue;
+use crate::budget::EvalError;
+use crate::value::CelValue;
 
 const SECOND: i128 = 1_000_000_000;
 const DAY_SECONDS: i128 = 86_400;
-/// The years 1 to 9999: <https://github.com/google/cel-spec/blob/master/doc/langdef.md#abstract-types> (read 2026-11-22).
-const FIRST: i128 = -62_135_596_800 * SECOND;
-const LAST: i128 = 253_402_300_800 * SECOND - 1;
-/// About 10,000 years, as protobuf's Duration has it.
-const LONGEST: i128 = 315_576_000_000 * SECOND;
+/// Range of timestamps, the years 1 to 9999: <https://github.com/google/cel-spec/blob/master/doc/langdef.md#abstract-types> (read 2026-11-22).
+const MIN_TIMESTAMP: i128 = -62_135_596_800 * SECOND;
+const MAX_TIMESTAMP: i128 = 253_402_300_800 * SECOND - 1;
+/// Maximum duration, about 10,000 years, as in protobuf's Duration.
+const MAX_DURATION: i128 = 315_576_000_000 * SECOND;
 
-/// A part of a time.
+/// Calendar or clock component of a timestamp or duration.
 #[derive(Debug, Clone, Copy)]
-pub enum Part {
+pub enum Component {
     Year,
     /// From 0.
     Month,
@@ -31,10 +31,14 @@ pub enum Part {
     Milliseconds,
 }
 
-pub fn time<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
-    let within = (FIRST..=LAST).contains(&nanos);
+/// Creates a timestamp value from nanoseconds since 1970.
+///
+/// # Errors
+/// If it is outside the years 1 to 9999.
+pub fn timestamp<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
+    let within = (MIN_TIMESTAMP..=MAX_TIMESTAMP).contains(&nanos);
     if within {
-        Ok(CelValue::Time(nanos))
+        Ok(CelValue::Timestamp(nanos))
     } else {
         Err(EvalError::Error(
             "a timestamp is outside the years 1 to 9999".to_owned(),
@@ -42,10 +46,14 @@ pub fn time<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
     }
 }
 
-pub fn span<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
-    let within = nanos.abs() <= LONGEST;
+/// Creates a duration value from nanoseconds.
+///
+/// # Errors
+/// If it is longer than 10,000 years.
+pub fn duration<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
+    let within = nanos.abs() <= MAX_DURATION;
     if within {
-        Ok(CelValue::Span(nanos))
+        Ok(CelValue::Duration(nanos))
     } else {
         Err(EvalError::Error(
             "a duration is longer than 10,000 years".to_owned(),
@@ -53,33 +61,33 @@ pub fn span<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
     }
 }
 
-/// Of RFC 3339 text, or of seconds since 1970.
-pub fn timestamp<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
+/// Converts RFC 3339 text or seconds since 1970 to a timestamp.
+pub fn to_timestamp<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
     if let CelValue::Int(seconds) = value {
-        return time(i128::from(*seconds) * SECOND);
+        return timestamp(i128::from(*seconds) * SECOND);
     }
     let Some(text) = value.as_text() else {
         return Ok(value.clone());
     };
-    let wrong = || {
-        let shown = crate::types::truncate_for_display(text).into_owned();
+    let error = || {
+        let shown = crate::display::truncate_for_display(text).into_owned();
         EvalError::Error(format!(
             "{shown:?} is no timestamp as \"2026-01-31T12:00:00Z\" is one"
         ))
     };
-    time(read(text).ok_or_else(wrong)?)
+    timestamp(parse_rfc3339(text).ok_or_else(error)?)
 }
 
-fn digits(text: &str, at: usize, count: usize) -> Option<i128> {
-    let digits = text.get(at..at + count)?;
+fn digits(text: &str, start: usize, count: usize) -> Option<i128> {
+    let digits = text.get(start..start + count)?;
     digits
         .bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| digits.parse().ok())?
 }
 
-/// RFC 3339, section 5.6.
-fn read(text: &str) -> Option<i128> {
+/// Parses an RFC 3339 timestamp (section 5.6) to nanoseconds since 1970.
+fn parse_rfc3339(text: &str) -> Option<i128> {
     let (year, month, day) = (
         digits(text, 0, 4)?,
         digits(text, 5, 2)?,
@@ -90,12 +98,18 @@ fn read(text: &str) -> Option<i128> {
         digits(text, 14, 2)?,
         digits(text, 17, 2)?,
     );
-    let signs = |at: usize, sign: &str| text.get(at..=at).is_some_and(|found| sign.contains(found));
-    let is_well_formed =
-        signs(4, "-") && signs(7, "-") && signs(10, "Tt ") && signs(13, ":") && signs(16, ":");
+    let is_sign = |index: usize, sign: &str| {
+        text.get(index..=index)
+            .is_some_and(|found| sign.contains(found))
+    };
+    let is_well_formed = is_sign(4, "-")
+        && is_sign(7, "-")
+        && is_sign(10, "Tt ")
+        && is_sign(13, ":")
+        && is_sign(16, ":");
     let is_in_range = (1..=12).contains(&month)
         && day >= 1
-        && day <= days_of(year, month)
+        && day <= days_in_month(year, month)
         && hour < 24
         && minute < 60
         && second < 60;
@@ -133,7 +147,7 @@ const fn is_leap(year: i128) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
-const fn days_of(year: i128, month: i128) -> i128 {
+const fn days_in_month(year: i128, month: i128) -> i128 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if is_leap(year) => 29,
@@ -142,81 +156,85 @@ const fn days_of(year: i128, month: i128) -> i128 {
     }
 }
 
-/// Days before a year, counted from the year 1.
+/// Returns the number of days from the year 1 to the start of a year.
 const fn days_before(year: i128) -> i128 {
     let past = year - 1;
     past * 365 + past / 4 - past / 100 + past / 400
 }
 
 fn days_since_1970(year: i128, month: i128, day: i128) -> i128 {
-    let months: i128 = (1..month).map(|month| days_of(year, month)).sum();
+    let months: i128 = (1..month).map(|month| days_in_month(year, month)).sum();
     days_before(year) + months + day - 1 - days_before(1970)
 }
 
-/// Year, month from 1, day of the month from 1, and day of the year from 0, of a day since 1970.
-fn date(day: i128) -> (i128, i128, i128, i128) {
+/// Converts days since 1970 to year, month (from 1), day of the month (from 1) and day of the year (from 0).
+fn calendar_date(day: i128) -> (i128, i128, i128, i128) {
     let from_first = day + days_before(1970);
-    // A guess that is never too early.
+    // An estimate that is never too early.
     let mut year = from_first / 365 + 1;
     while days_before(year) > from_first {
         year -= 1;
     }
     let day_of_year = from_first - days_before(year);
-    let (mut month, mut left) = (1, day_of_year);
-    while left >= days_of(year, month) {
-        left -= days_of(year, month);
+    let (mut month, mut remaining_days) = (1, day_of_year);
+    while remaining_days >= days_in_month(year, month) {
+        remaining_days -= days_in_month(year, month);
         month += 1;
     }
-    (year, month, left + 1, day_of_year)
+    (year, month, remaining_days + 1, day_of_year)
 }
 
-pub fn part<'v>(value: &CelValue<'v>, part: Part) -> Result<CelValue<'v>, EvalError> {
+/// Returns a component of a timestamp or duration.
+pub fn component<'v>(
+    value: &CelValue<'v>,
+    component: Component,
+) -> Result<CelValue<'v>, EvalError> {
     let (nanos, is_span) = match value {
-        CelValue::Time(nanos) => (*nanos, false),
-        CelValue::Span(nanos) => (*nanos, true),
+        CelValue::Timestamp(nanos) => (*nanos, false),
+        CelValue::Duration(nanos) => (*nanos, true),
         _ => return Err(EvalError::no_overload(value.kind().as_str())),
     };
     let day = nanos.div_euclid(DAY_SECONDS * SECOND);
-    let (year, month, date, day_of_year) = date(day);
-    let number = match part {
-        Part::Year => year,
-        Part::Month => month - 1,
-        Part::Date => date,
-        Part::DayOfMonth => date - 1,
+    let (year, month, date, day_of_year) = calendar_date(day);
+    let number = match component {
+        Component::Year => year,
+        Component::Month => month - 1,
+        Component::Date => date,
+        Component::DayOfMonth => date - 1,
         // The first of January 1970 was a Thursday.
-        Part::DayOfWeek => (day + 4).rem_euclid(7),
-        Part::DayOfYear => day_of_year,
-        // Of a duration, all of it in that unit.
-        Part::Hours if is_span => nanos / (3600 * SECOND),
-        Part::Minutes if is_span => nanos / (60 * SECOND),
-        Part::Seconds if is_span => nanos / SECOND,
-        Part::Hours => nanos.div_euclid(3600 * SECOND).rem_euclid(24),
-        Part::Minutes => nanos.div_euclid(60 * SECOND).rem_euclid(60),
-        Part::Seconds => nanos.div_euclid(SECOND).rem_euclid(60),
-        Part::Milliseconds => nanos.div_euclid(1_000_000).rem_euclid(1000),
+        Component::DayOfWeek => (day + 4).rem_euclid(7),
+        Component::DayOfYear => day_of_year,
+        // For a duration, the whole length in that unit.
+        Component::Hours if is_span => nanos / (3600 * SECOND),
+        Component::Minutes if is_span => nanos / (60 * SECOND),
+        Component::Seconds if is_span => nanos / SECOND,
+        Component::Hours => nanos.div_euclid(3600 * SECOND).rem_euclid(24),
+        Component::Minutes => nanos.div_euclid(60 * SECOND).rem_euclid(60),
+        Component::Seconds => nanos.div_euclid(SECOND).rem_euclid(60),
+        Component::Milliseconds => nanos.div_euclid(1_000_000).rem_euclid(1000),
     };
     Ok(CelValue::Int(i64::try_from(number).unwrap_or_default()))
 }
 
-/// As `1h30m`, `-1.5s`: a number and a unit, once or more.
-pub fn duration<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
+/// Converts text such as `1h30m` or `-1.5s` to a duration.
+pub fn to_duration<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
     let Some(text) = value.as_text() else {
         return Ok(value.clone());
     };
-    let wrong = || {
-        let shown = crate::types::truncate_for_display(text).into_owned();
+    let error = || {
+        let shown = crate::display::truncate_for_display(text).into_owned();
         EvalError::Error(format!("{shown:?} is no duration as \"1h30m\" is one"))
     };
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let nanos = if unsigned == "0" {
         0
     } else {
-        length(unsigned).ok_or_else(wrong)?
+        parse_duration(unsigned).ok_or_else(error)?
     };
-    span(if text.starts_with('-') { -nanos } else { nanos })
+    duration(if text.starts_with('-') { -nanos } else { nanos })
 }
 
-fn length(mut text: &str) -> Option<i128> {
+fn parse_duration(mut text: &str) -> Option<i128> {
     const UNITS: [(&str, i128); 7] = [
         ("ns", 1),
         ("us", 1_000),
@@ -252,7 +270,7 @@ fn length(mut text: &str) -> Option<i128> {
     Some(nanos)
 }
 
-fn fraction(nanos: i128) -> String {
+fn fraction_text(nanos: i128) -> String {
     let digits = format!(".{nanos:09}");
     if nanos == 0 {
         String::new()
@@ -261,19 +279,19 @@ fn fraction(nanos: i128) -> String {
     }
 }
 
-/// As RFC 3339 in UTC.
-pub fn written(nanos: i128) -> String {
+/// Formats a timestamp as RFC 3339 in UTC.
+pub fn to_rfc3339(nanos: i128) -> String {
     let seconds = nanos.div_euclid(SECOND);
-    let (year, month, date, _) = date(seconds.div_euclid(DAY_SECONDS));
+    let (year, month, date, _) = calendar_date(seconds.div_euclid(DAY_SECONDS));
     let of_day = seconds.rem_euclid(DAY_SECONDS);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    let fraction = fraction(nanos.rem_euclid(SECOND));
+    let fraction = fraction_text(nanos.rem_euclid(SECOND));
     format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
-/// As seconds: `90s`, `-1.5s`.
-pub fn seconds(nanos: i128) -> String {
+/// Formats a duration as seconds: `90s`, `-1.5s`.
+pub fn to_seconds_text(nanos: i128) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let nanos = nanos.abs();
-    format!("{sign}{}{}s", nanos / SECOND, fraction(nanos % SECOND))
+    format!("{sign}{}{}s", nanos / SECOND, fraction_text(nanos % SECOND))
 }

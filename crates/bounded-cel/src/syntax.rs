@@ -1,18 +1,18 @@
-//! An expression as a tree, no deeper than [`MAX_DEPTH`].
+//! Syntax tree of an expression, at most [`MAX_DEPTH`] levels deep.
 
-use super::functions::Function;
-use super::lexer::SyntaxError;
-use super::pattern::Pattern;
+use crate::functions::Function;
+use crate::lexer::SyntaxError;
+use crate::pattern::Pattern;
 
-/// Levels of a tree. A level of evaluation takes well under a kilobyte of a stack.
+/// Maximum depth of a tree. Evaluating a level takes less than 1 KiB of stack.
 const MAX_DEPTH: u8 = 96;
 
-/// A part of an expression, and the offset of the byte that stands for it.
+/// Node of the tree, with the byte offset for error messages.
 #[derive(Debug)]
 pub struct Expression {
     pub kind: Kind,
-    pub at: usize,
-    /// Levels, this one included.
+    pub offset: usize,
+    /// Number of levels including this one.
     pub depth: u8,
 }
 
@@ -24,11 +24,11 @@ pub enum Kind {
     Uint(u64),
     Double(f64),
     Text(Box<str>),
-    /// The name of a type, which is a value too.
+    /// Name of a type, which is a value.
     Type(&'static str),
     Data,
     Input,
-    /// The variable of the macro that is the n-th one around, counted from the outermost.
+    /// Variable of the n-th enclosing macro, counted from the outermost.
     Local(usize),
     Field(Box<Expression>, Box<str>),
     Has(Box<Expression>, Box<str>),
@@ -39,17 +39,17 @@ pub enum Kind {
     Or(Vec<Expression>),
     Binary(Operator, Box<[Expression; 2]>),
     /// Condition, then, else.
-    Choice(Box<[Expression; 3]>),
+    Conditional(Box<[Expression; 3]>),
     List(Vec<Expression>),
-    /// A key and its value, one after the other.
+    /// Keys and values in turn.
     Map(Vec<Expression>),
-    /// A receiver is the first argument.
+    /// Function call; a receiver is the first argument.
     Call(&'static Function, Vec<Expression>),
     Matches(Box<Expression>, Box<Pattern>),
-    /// What is gone through, and what is evaluated for each element.
-    Loop(Macro, Box<[Expression; 2]>),
-    /// `map` with a condition: what is gone through, the condition, the value.
-    MapSome(Box<[Expression; 3]>),
+    /// Macro: the list or map, and the expression for each element.
+    Comprehension(Macro, Box<[Expression; 2]>),
+    /// `map` with a condition: the list or map, the condition, the value.
+    FilterMap(Box<[Expression; 3]>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +69,8 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Whether it gives true or false.
-    pub const fn decides(self) -> bool {
+    /// Returns true if the result is a boolean.
+    pub const fn is_predicate(self) -> bool {
         !matches!(
             self,
             Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::Remainder
@@ -95,7 +95,7 @@ impl Operator {
     }
 }
 
-/// What goes through a list, or through the keys of a map.
+/// Macro that iterates over a list or over the keys of a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Macro {
     All,
@@ -106,7 +106,8 @@ pub enum Macro {
 }
 
 impl Macro {
-    pub fn of(name: &str) -> Option<Self> {
+    /// Returns the macro of this name. `None`: unknown.
+    pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "all" => Self::All,
             "exists" => Self::Exists,
@@ -117,44 +118,45 @@ impl Macro {
         })
     }
 
-    /// Whether its second argument is a condition.
+    /// Returns true if the second argument is a condition.
     pub const fn takes_condition(self) -> bool {
         !matches!(self, Self::Map)
     }
 }
 
 impl Expression {
-    /// A part with what is below it.
+    /// Creates a node.
     ///
     /// # Errors
-    /// When it would be too deep.
-    pub fn new(at: usize, kind: Kind) -> Result<Self, SyntaxError> {
+    /// If the tree would be too deep.
+    pub fn new(offset: usize, kind: Kind) -> Result<Self, SyntaxError> {
         let below = kind
-            .parts()
+            .children()
             .into_iter()
             .map(|part| part.depth)
             .max()
             .unwrap_or_default();
         if below >= MAX_DEPTH {
             return Err(SyntaxError::new(
-                at,
+                offset,
                 format!("the expression has more than {MAX_DEPTH} levels here"),
             ));
         }
         Ok(Self {
             kind,
-            at,
+            offset,
             depth: below + 1,
         })
     }
 
-    pub fn parts(&self) -> Vec<&Self> {
-        self.kind.parts()
+    /// Returns the direct children, in source order.
+    pub fn children(&self) -> Vec<&Self> {
+        self.kind.children()
     }
 }
 
 impl Kind {
-    fn parts(&self) -> Vec<&Expression> {
+    fn children(&self) -> Vec<&Expression> {
         match self {
             Self::Null
             | Self::Bool(_)
@@ -173,10 +175,10 @@ impl Kind {
             | Self::Negate(part) => {
                 vec![part]
             }
-            Self::Index(parts) | Self::Binary(_, parts) | Self::Loop(_, parts) => {
+            Self::Index(parts) | Self::Binary(_, parts) | Self::Comprehension(_, parts) => {
                 parts.iter().collect()
             }
-            Self::Choice(parts) | Self::MapSome(parts) => parts.iter().collect(),
+            Self::Conditional(parts) | Self::FilterMap(parts) => parts.iter().collect(),
             Self::And(parts)
             | Self::Or(parts)
             | Self::List(parts)

@@ -1,13 +1,13 @@
-//! Tokens to a tree. What a name means is settled here: an unknown one is refused.
+//! Parser: builds the syntax tree and resolves names. Unknown names are errors.
 
-use super::functions::{self, Style};
-use super::lexer::{SyntaxError, Token, tokens};
-use super::pattern;
-use super::syntax::{Expression, Kind, Macro, Operator};
+use crate::functions::{self, Style};
+use crate::lexer::{SyntaxError, Token, tokens};
+use crate::pattern;
+use crate::syntax::{Expression, Kind, Macro, Operator};
 
-/// Brackets, arguments and choices within each other.
+/// Maximum nesting of brackets, arguments and conditionals.
 const MAX_NESTING: usize = 40;
-/// Names that the language keeps for itself.
+/// Reserved words of the language.
 const RESERVED: [&str; 17] = [
     "as",
     "break",
@@ -28,7 +28,7 @@ const RESERVED: [&str; 17] = [
     "while",
 ];
 
-/// Types that have a name.
+/// Types that an expression can name.
 const TYPES: [&str; 9] = [
     "bool",
     "double",
@@ -41,10 +41,10 @@ const TYPES: [&str; 9] = [
     "uint",
 ];
 
-/// Reads a whole expression.
+/// Parses an expression. `patterns` is the remaining number of regular expressions, which is reduced.
 ///
 /// # Errors
-/// When it is none, names what is not known, or is nested too deeply, or has more regular expressions than are left.
+/// If the syntax is invalid, a name is unknown, or nesting or the number of regular expressions is too large.
 pub fn parse(text: &str, patterns: &mut usize) -> Result<Expression, SyntaxError> {
     let mut parser = Parser {
         tokens: tokens(text)?,
@@ -57,8 +57,11 @@ pub fn parse(text: &str, patterns: &mut usize) -> Result<Expression, SyntaxError
     match parser.peek() {
         Token::End => Ok(expression),
         token => Err(SyntaxError::new(
-            parser.at(),
-            format!("{} is not expected after a whole expression", shown(token)),
+            parser.offset(),
+            format!(
+                "{} is not expected after a whole expression",
+                describe(token)
+            ),
         )),
     }
 }
@@ -67,9 +70,9 @@ struct Parser<'p> {
     tokens: Vec<(usize, Token)>,
     next: usize,
     nesting: usize,
-    /// The variables of the macros around.
+    /// Variables of the enclosing macros, outermost first.
     locals: Vec<String>,
-    /// How many more regular expressions there may be.
+    /// Remaining number of regular expressions.
     patterns: &'p mut usize,
 }
 
@@ -80,78 +83,78 @@ impl Parser<'_> {
             .map_or(&Token::End, |(_, token)| token)
     }
 
-    fn at(&self) -> usize {
+    fn offset(&self) -> usize {
         self.tokens
             .get(self.next)
             .or(self.tokens.last())
             .map_or(0, |(at, _)| *at)
     }
 
-    fn take(&mut self) -> Token {
+    fn next_token(&mut self) -> Token {
         let token = self.peek().clone();
         self.next += 1;
         token
     }
 
-    fn takes(&mut self, sign: &'static str) -> bool {
+    fn skip_sign(&mut self, sign: &'static str) -> bool {
         let is_next = *self.peek() == Token::Sign(sign);
         self.next += usize::from(is_next);
         is_next
     }
 
     fn expect(&mut self, sign: &'static str) -> Result<(), SyntaxError> {
-        if self.takes(sign) {
+        if self.skip_sign(sign) {
             return Ok(());
         }
         Err(SyntaxError::new(
-            self.at(),
-            format!("`{sign}` is expected here, not {}", shown(self.peek())),
+            self.offset(),
+            format!("`{sign}` is expected here, not {}", describe(self.peek())),
         ))
     }
 
     fn expression(&mut self) -> Result<Expression, SyntaxError> {
         if self.nesting >= MAX_NESTING {
             return Err(SyntaxError::new(
-                self.at(),
+                self.offset(),
                 format!("this is nested more than {MAX_NESTING} levels deep"),
             ));
         }
         self.nesting += 1;
         let condition = self.binary(0)?;
-        let at = self.at();
-        let whole = if self.takes("?") {
+        let at = self.offset();
+        let expression = if self.skip_sign("?") {
             let then = self.binary(0)?;
             self.expect(":")?;
             let other = self.expression()?;
-            Expression::new(at, Kind::Choice(Box::new([condition, then, other])))?
+            Expression::new(at, Kind::Conditional(Box::new([condition, then, other])))?
         } else {
             condition
         };
         self.nesting -= 1;
-        Ok(whole)
+        Ok(expression)
     }
 
-    /// Operands with operators between them that bind at least as strongly as `least`.
-    fn binary(&mut self, least: u8) -> Result<Expression, SyntaxError> {
+    /// Parses operands and infix operators with at least the given precedence.
+    fn binary(&mut self, min_precedence: u8) -> Result<Expression, SyntaxError> {
         let mut left = self.unary()?;
         loop {
-            let at = self.at();
-            let Some((between, strength)) =
-                between(self.peek()).filter(|(_, strength)| *strength >= least)
+            let at = self.offset();
+            let Some((infix, precedence)) =
+                infix_operator(self.peek()).filter(|(_, precedence)| *precedence >= min_precedence)
             else {
                 return Ok(left);
             };
             self.next += 1;
-            let right = self.binary(strength + 1)?;
-            let kind = match (between, left.kind) {
-                (Between::And, Kind::And(parts)) => Kind::And(with(parts, right)),
-                (Between::Or, Kind::Or(parts)) => Kind::Or(with(parts, right)),
-                (between, kind) => {
+            let right = self.binary(precedence + 1)?;
+            let kind = match (infix, left.kind) {
+                (Infix::And, Kind::And(parts)) => Kind::And(appended(parts, right)),
+                (Infix::Or, Kind::Or(parts)) => Kind::Or(appended(parts, right)),
+                (infix, kind) => {
                     let left = Expression { kind, ..left };
-                    match between {
-                        Between::And => Kind::And(vec![left, right]),
-                        Between::Or => Kind::Or(vec![left, right]),
-                        Between::Operator(operator) => {
+                    match infix {
+                        Infix::And => Kind::And(vec![left, right]),
+                        Infix::Or => Kind::Or(vec![left, right]),
+                        Infix::Operator(operator) => {
                             Kind::Binary(operator, Box::new([left, right]))
                         }
                     }
@@ -168,14 +171,14 @@ impl Parser<'_> {
         }
         let mut signs = self.next - start;
         let mut operand = match (&first, self.peek()) {
-            // The least whole number has no positive counterpart.
+            // The minimum of i64 has no positive counterpart.
             (Token::Sign("-"), &Token::Int(value)) if signs > 0 => {
                 signs -= 1;
-                let at = self.at() - 1;
+                let at = self.offset() - 1;
                 self.next += 1;
                 let value = 0_i64
                     .checked_sub_unsigned(value)
-                    .ok_or_else(|| too_large(at))?;
+                    .ok_or_else(|| integer_too_large(at))?;
                 let number = Expression::new(at, Kind::Int(value))?;
                 self.members(number)?
             }
@@ -198,13 +201,15 @@ impl Parser<'_> {
     }
 
     fn primary(&mut self) -> Result<Expression, SyntaxError> {
-        let at = self.at();
-        let kind = match self.take() {
-            Token::Int(value) => Kind::Int(i64::try_from(value).map_err(|_| too_large(at))?),
+        let at = self.offset();
+        let kind = match self.next_token() {
+            Token::Int(value) => {
+                Kind::Int(i64::try_from(value).map_err(|_| integer_too_large(at))?)
+            }
             Token::Uint(value) => Kind::Uint(value),
             Token::Double(value) => Kind::Double(value),
             Token::Text(text) => Kind::Text(text.into()),
-            Token::Name(name) => return self.named(at, &name),
+            Token::Name(name) => return self.name(at, &name),
             Token::Sign("(") => {
                 let inner = self.expression()?;
                 self.expect(")")?;
@@ -217,16 +222,16 @@ impl Parser<'_> {
             token => {
                 return Err(SyntaxError::new(
                     at,
-                    format!("a value is expected here, not {}", shown(&token)),
+                    format!("a value is expected here, not {}", describe(&token)),
                 ));
             }
         };
         Expression::new(at, kind)
     }
 
-    /// What follows a name that stands by itself.
-    fn named(&mut self, at: usize, name: &str) -> Result<Expression, SyntaxError> {
-        if self.takes("(") {
+    /// Resolves a name that is no field: a call, a literal, a variable or a type.
+    fn name(&mut self, at: usize, name: &str) -> Result<Expression, SyntaxError> {
+        if self.skip_sign("(") {
             return self.call(at, name);
         }
         let kind = match name {
@@ -239,14 +244,14 @@ impl Parser<'_> {
                 None if name == "input" => Kind::Input,
                 None => match TYPES.into_iter().find(|known| *known == name) {
                     Some(known) => Kind::Type(known),
-                    None => return Err(self.unknown(at, name)),
+                    None => return Err(self.unknown_variable(at, name)),
                 },
             },
         };
         Expression::new(at, kind)
     }
 
-    fn unknown(&self, at: usize, name: &str) -> SyntaxError {
+    fn unknown_variable(&self, at: usize, name: &str) -> SyntaxError {
         let mut known = vec!["`data`".to_owned(), "`input`".to_owned()];
         known.extend(self.locals.iter().map(|local| format!("`{local}`")));
         SyntaxError::new(
@@ -284,8 +289,8 @@ impl Parser<'_> {
         if name == "matches" && arguments.len() == 2 {
             let (pattern, text) = (arguments.pop(), arguments.pop());
             if let (Some(pattern), Some(text)) = (pattern, text) {
-                let left = self.patterns.checked_sub(1);
-                *self.patterns = left.ok_or_else(|| {
+                let remaining = self.patterns.checked_sub(1);
+                *self.patterns = remaining.ok_or_else(|| {
                     SyntaxError::new(at, "the rules have too many regular expressions together")
                 })?;
                 return Expression::new(
@@ -299,23 +304,23 @@ impl Parser<'_> {
         Expression::new(at, Kind::Call(function, arguments))
     }
 
-    /// Fields, elements and calls after a value.
+    /// Parses field accesses, index accesses and method calls after a value.
     fn members(&mut self, mut value: Expression) -> Result<Expression, SyntaxError> {
         loop {
-            let at = self.at();
-            if self.takes("[") {
+            let at = self.offset();
+            if self.skip_sign("[") {
                 let index = self.expression()?;
                 self.expect("]")?;
                 value = Expression::new(at, Kind::Index(Box::new([value, index])))?;
-            } else if self.takes(".") {
-                let at = self.at();
-                let Token::Name(name) = self.take() else {
+            } else if self.skip_sign(".") {
+                let at = self.offset();
+                let Token::Name(name) = self.next_token() else {
                     return Err(SyntaxError::new(
                         at,
                         "a field's name is expected after `.`; any other name goes into `[\"…\"]`",
                     ));
                 };
-                value = if self.takes("(") {
+                value = if self.skip_sign("(") {
                     self.method(at, &name, value)?
                 } else {
                     field(at, value, name)?
@@ -332,14 +337,14 @@ impl Parser<'_> {
         name: &str,
         receiver: Expression,
     ) -> Result<Expression, SyntaxError> {
-        let Some(through) = Macro::of(name) else {
+        let Some(macro_kind) = Macro::from_name(name) else {
             let mut arguments = vec![receiver];
             arguments.extend(self.list(")", Self::expression)?);
             return self.function(at, name, Style::Member, arguments);
         };
-        let variable_at = self.at();
-        let variable = match self.take() {
-            Token::Name(variable) if !is_kept(&variable) => variable,
+        let variable_at = self.offset();
+        let variable = match self.next_token() {
+            Token::Name(variable) if !is_reserved(&variable) => variable,
             _ => {
                 return Err(SyntaxError::new(
                     variable_at,
@@ -352,9 +357,9 @@ impl Parser<'_> {
         let mut rest = self.list(")", Self::expression)?;
         self.locals.pop();
         let kind = match (rest.pop(), rest.pop(), rest.pop()) {
-            (Some(each), None, _) => Kind::Loop(through, Box::new([receiver, each])),
-            (Some(value), Some(condition), None) if through == Macro::Map => {
-                Kind::MapSome(Box::new([receiver, condition, value]))
+            (Some(each), None, _) => Kind::Comprehension(macro_kind, Box::new([receiver, each])),
+            (Some(value), Some(condition), None) if macro_kind == Macro::Map => {
+                Kind::FilterMap(Box::new([receiver, condition, value]))
             }
             _ => {
                 return Err(SyntaxError::new(
@@ -366,16 +371,16 @@ impl Parser<'_> {
         Expression::new(at, kind)
     }
 
-    /// What is separated by commas, up to `end`, which is taken too.
+    /// Parses a comma-separated list up to and including `end`.
     fn list<T>(
         &mut self,
         end: &'static str,
         item: impl Fn(&mut Self) -> Result<T, SyntaxError>,
     ) -> Result<Vec<T>, SyntaxError> {
         let mut items = Vec::new();
-        while !self.takes(end) {
+        while !self.skip_sign(end) {
             items.push(item(self)?);
-            if !self.takes(",") {
+            if !self.skip_sign(",") {
                 self.expect(end)?;
                 break;
             }
@@ -390,23 +395,23 @@ impl Parser<'_> {
     }
 }
 
-enum Between {
+enum Infix {
     And,
     Or,
     Operator(Operator),
 }
 
-/// What stands between two operands, and how strongly it binds.
-fn between(token: &Token) -> Option<(Between, u8)> {
-    let operator = |operator, strength| Some((Between::Operator(operator), strength));
+/// Returns the infix operator of a token with its precedence. `None`: no infix operator.
+fn infix_operator(token: &Token) -> Option<(Infix, u8)> {
+    let operator = |operator, precedence| Some((Infix::Operator(operator), precedence));
     let sign = match token {
         Token::Name(name) if name == "in" => return operator(Operator::In, 2),
         Token::Sign(sign) => *sign,
         _ => return None,
     };
     match sign {
-        "||" => Some((Between::Or, 0)),
-        "&&" => Some((Between::And, 1)),
+        "||" => Some((Infix::Or, 0)),
+        "&&" => Some((Infix::And, 1)),
         "==" => operator(Operator::Equal, 2),
         "!=" => operator(Operator::Unequal, 2),
         "<" => operator(Operator::Less, 2),
@@ -422,7 +427,7 @@ fn between(token: &Token) -> Option<(Between, u8)> {
     }
 }
 
-fn with(mut parts: Vec<Expression>, part: Expression) -> Vec<Expression> {
+fn appended(mut parts: Vec<Expression>, part: Expression) -> Vec<Expression> {
     parts.push(part);
     parts
 }
@@ -437,18 +442,18 @@ fn field(at: usize, of: Expression, name: String) -> Result<Expression, SyntaxEr
     Expression::new(at, Kind::Field(Box::new(of), name.into()))
 }
 
-fn is_kept(name: &str) -> bool {
+fn is_reserved(name: &str) -> bool {
     matches!(name, "true" | "false" | "null" | "in") || RESERVED.contains(&name)
 }
 
-fn too_large(at: usize) -> SyntaxError {
+fn integer_too_large(at: usize) -> SyntaxError {
     SyntaxError::new(
         at,
         "this whole number does not fit into 64 bits with a sign; an unsigned one ends in `u`",
     )
 }
 
-fn shown(token: &Token) -> String {
+fn describe(token: &Token) -> String {
     match token {
         Token::Name(name) => format!("`{name}`"),
         Token::Int(_) | Token::Uint(_) | Token::Double(_) => "a number".to_owned(),

@@ -1,12 +1,12 @@
-//! The functions of expressions, in one table.
+//! Functions of the language, in one table.
 
-use super::budget::{Budget, EvalError};
-use super::operators::{Number, binary};
-use super::syntax::Operator;
-use super::time;
-use super::value::{CelValue, Type};
+use crate::budget::{Budget, EvalError};
+use crate::operators::{Number, binary};
+use crate::syntax::Operator;
+use crate::time;
+use crate::value::{CelValue, Type};
 
-/// How a function is called.
+/// Call syntax of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// `size(x)`
@@ -18,13 +18,13 @@ pub enum Style {
 
 type Run = for<'v> fn(&[CelValue<'v>], &mut Budget) -> Result<CelValue<'v>, EvalError>;
 
-/// A function. What it is called on is its first argument.
+/// Function. A receiver is the first argument.
 pub struct Function {
     pub name: &'static str,
     style: Style,
-    /// What each argument may be.
-    takes: &'static [&'static [Type]],
-    pub gives: Type,
+    /// Accepted types of each argument.
+    parameters: &'static [&'static [Type]],
+    pub returns: Type,
     run: Run,
 }
 
@@ -37,37 +37,43 @@ impl std::fmt::Debug for Function {
 const ANY: &[Type] = &[Type::Any];
 const TEXT: &[Type] = &[Type::Text];
 const LIST: &[Type] = &[Type::List];
-const TIME: &[Type] = &[Type::Time];
-const TIMES: &[Type] = &[Type::Time, Type::Span];
+const TIME: &[Type] = &[Type::Timestamp];
+const TIMES: &[Type] = &[Type::Timestamp, Type::Duration];
 const SIZED: &[Type] = &[Type::Text, Type::List, Type::Map];
-const NUMERIC: &[Type] = &[Type::Int, Type::Uint, Type::Double, Type::Text, Type::Time];
+const NUMERIC: &[Type] = &[
+    Type::Int,
+    Type::Uint,
+    Type::Double,
+    Type::Text,
+    Type::Timestamp,
+];
 const PRINTED: &[Type] = &[
     Type::Text,
     Type::Int,
     Type::Uint,
     Type::Double,
     Type::Bool,
-    Type::Time,
-    Type::Span,
+    Type::Timestamp,
+    Type::Duration,
 ];
 
 const fn function(
     name: &'static str,
     style: Style,
-    takes: &'static [&'static [Type]],
-    gives: Type,
+    parameters: &'static [&'static [Type]],
+    returns: Type,
     run: Run,
 ) -> Function {
     Function {
         name,
         style,
-        takes,
-        gives,
+        parameters,
+        returns,
         run,
     }
 }
 
-/// CEL's own; `lowerAscii`, `upperAscii` and `trim` of its strings extension; `sum`, `min` and `max` as Kubernetes has them.
+/// Standard functions of CEL; `lowerAscii`, `upperAscii` and `trim` of its strings extension; `sum`, `min` and `max` of Kubernetes' CEL library.
 static FUNCTIONS: [Function; 30] = [
     function("size", Style::Both, &[SIZED], Type::Int, size),
     function(
@@ -76,7 +82,7 @@ static FUNCTIONS: [Function; 30] = [
         &[TEXT, TEXT],
         Type::Bool,
         |v, b| {
-            texts(v, b, |text, part| {
+            compare_texts(v, b, |text, part| {
                 memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some()
             })
         },
@@ -86,23 +92,23 @@ static FUNCTIONS: [Function; 30] = [
         Style::Member,
         &[TEXT, TEXT],
         Type::Bool,
-        |v, b| texts(v, b, |text, part| text.starts_with(part)),
+        |v, b| compare_texts(v, b, |text, part| text.starts_with(part)),
     ),
     function(
         "endsWith",
         Style::Member,
         &[TEXT, TEXT],
         Type::Bool,
-        |v, b| texts(v, b, |text, part| text.ends_with(part)),
+        |v, b| compare_texts(v, b, |text, part| text.ends_with(part)),
     ),
     function("lowerAscii", Style::Member, &[TEXT], Type::Text, |v, b| {
-        CelValue::made(&text(v).to_ascii_lowercase(), b)
+        CelValue::new_text(&first_text(v).to_ascii_lowercase(), b)
     }),
     function("upperAscii", Style::Member, &[TEXT], Type::Text, |v, b| {
-        CelValue::made(&text(v).to_ascii_uppercase(), b)
+        CelValue::new_text(&first_text(v).to_ascii_uppercase(), b)
     }),
     function("trim", Style::Member, &[TEXT], Type::Text, |v, b| {
-        CelValue::made(text(v).trim(), b)
+        CelValue::new_text(first_text(v).trim(), b)
     }),
     function("int", Style::Global, &[NUMERIC], Type::Int, int),
     function("uint", Style::Global, &[NUMERIC], Type::Uint, uint),
@@ -116,81 +122,83 @@ static FUNCTIONS: [Function; 30] = [
         boolean,
     ),
     function("type", Style::Global, &[ANY], Type::Meta, |v, _| {
-        Ok(CelValue::Type(first(v).kind().as_str()))
+        Ok(CelValue::Type(first_value(v).kind().as_str()))
     }),
-    function("dyn", Style::Global, &[ANY], Type::Any, |v, _| Ok(first(v))),
+    function("dyn", Style::Global, &[ANY], Type::Any, |v, _| {
+        Ok(first_value(v))
+    }),
     function("sum", Style::Member, &[LIST], Type::Any, sum),
     function("min", Style::Member, &[LIST], Type::Any, |v, b| {
-        extreme(v, Operator::Less, b)
+        least_or_greatest(v, Operator::Less, b)
     }),
     function("max", Style::Member, &[LIST], Type::Any, |v, b| {
-        extreme(v, Operator::Greater, b)
+        least_or_greatest(v, Operator::Greater, b)
     }),
     function(
         "timestamp",
         Style::Global,
-        &[&[Type::Text, Type::Time, Type::Int]],
-        Type::Time,
-        |v, _| time::timestamp(&first(v)),
+        &[&[Type::Text, Type::Timestamp, Type::Int]],
+        Type::Timestamp,
+        |v, _| time::to_timestamp(&first_value(v)),
     ),
     function(
         "duration",
         Style::Global,
-        &[&[Type::Text, Type::Span]],
-        Type::Span,
-        |v, _| time::duration(&first(v)),
+        &[&[Type::Text, Type::Duration]],
+        Type::Duration,
+        |v, _| time::to_duration(&first_value(v)),
     ),
     function("getFullYear", Style::Member, &[TIME], Type::Int, |v, _| {
-        time::part(&first(v), time::Part::Year)
+        time::component(&first_value(v), time::Component::Year)
     }),
     function("getMonth", Style::Member, &[TIME], Type::Int, |v, _| {
-        time::part(&first(v), time::Part::Month)
+        time::component(&first_value(v), time::Component::Month)
     }),
     function("getDate", Style::Member, &[TIME], Type::Int, |v, _| {
-        time::part(&first(v), time::Part::Date)
+        time::component(&first_value(v), time::Component::Date)
     }),
     function(
         "getDayOfMonth",
         Style::Member,
         &[TIME],
         Type::Int,
-        |v, _| time::part(&first(v), time::Part::DayOfMonth),
+        |v, _| time::component(&first_value(v), time::Component::DayOfMonth),
     ),
     function("getDayOfWeek", Style::Member, &[TIME], Type::Int, |v, _| {
-        time::part(&first(v), time::Part::DayOfWeek)
+        time::component(&first_value(v), time::Component::DayOfWeek)
     }),
     function("getDayOfYear", Style::Member, &[TIME], Type::Int, |v, _| {
-        time::part(&first(v), time::Part::DayOfYear)
+        time::component(&first_value(v), time::Component::DayOfYear)
     }),
     function("getHours", Style::Member, &[TIMES], Type::Int, |v, _| {
-        time::part(&first(v), time::Part::Hours)
+        time::component(&first_value(v), time::Component::Hours)
     }),
     function("getMinutes", Style::Member, &[TIMES], Type::Int, |v, _| {
-        time::part(&first(v), time::Part::Minutes)
+        time::component(&first_value(v), time::Component::Minutes)
     }),
     function("getSeconds", Style::Member, &[TIMES], Type::Int, |v, _| {
-        time::part(&first(v), time::Part::Seconds)
+        time::component(&first_value(v), time::Component::Seconds)
     }),
     function(
         "getMilliseconds",
         Style::Member,
         &[TIMES],
         Type::Int,
-        |v, _| time::part(&first(v), time::Part::Milliseconds),
+        |v, _| time::component(&first_value(v), time::Component::Milliseconds),
     ),
-    // With its pattern in place, the parser makes something else of it; here only for what is said of a wrong call.
+    // The parser compiles a valid call to `Kind::Matches`; this entry is only for errors about invalid calls.
     function("matches", Style::Both, &[TEXT, TEXT], Type::Bool, |_, _| {
         Ok(CelValue::Bool(false))
     }),
 ];
 
-/// Names that the language has and that are taken for functions.
+/// Macros, which error messages list with the functions.
 const MACROS: [&str; 6] = ["has", "all", "exists", "exists_one", "filter", "map"];
 
-/// The function of this name, which is called with so many arguments, its receiver included.
+/// Returns the function for a call with this name, syntax and number of arguments, including the receiver.
 ///
 /// # Errors
-/// What is wrong with the call.
+/// A message if no function matches.
 pub fn find(name: &str, style: Style, arguments: usize) -> Result<&'static Function, String> {
     let Some(function) = FUNCTIONS.iter().find(|function| function.name == name) else {
         let names: Vec<_> = FUNCTIONS
@@ -214,10 +222,10 @@ pub fn find(name: &str, style: Style, arguments: usize) -> Result<&'static Funct
             form.replace("name", name)
         ));
     }
-    if function.takes.len() != arguments {
+    if function.parameters.len() != arguments {
         let more = usize::from(style == Style::Member);
         let (takes, has) = (
-            function.takes.len() - more.min(function.takes.len()),
+            function.parameters.len() - more.min(function.parameters.len()),
             arguments - more.min(arguments),
         );
         return Err(format!(
@@ -229,28 +237,33 @@ pub fn find(name: &str, style: Style, arguments: usize) -> Result<&'static Funct
 }
 
 impl Function {
-    /// Whether it can take values of these types.
-    pub fn takes(&self, kinds: &[Type]) -> bool {
-        self.takes
-            .iter()
-            .zip(kinds)
-            .all(|(takes, kind)| takes.iter().any(|taken| taken.may_be(*kind)))
+    /// Returns true if the function accepts arguments of these types.
+    pub fn accepts(&self, kinds: &[Type]) -> bool {
+        self.parameters.iter().zip(kinds).all(|(types, kind)| {
+            types
+                .iter()
+                .any(|accepted| accepted.is_compatible_with(*kind))
+        })
     }
 
+    /// Calls the function.
+    ///
+    /// # Errors
+    /// If the function does not accept the types or fails.
     pub fn call<'v>(
         &self,
         values: &[CelValue<'v>],
         budget: &mut Budget,
     ) -> Result<CelValue<'v>, EvalError> {
         let kinds: Vec<_> = values.iter().map(CelValue::kind).collect();
-        if !self.takes(&kinds) {
-            return Err(EvalError::no_overload(&self.written(&kinds)));
+        if !self.accepts(&kinds) {
+            return Err(EvalError::no_overload(&self.signature(&kinds)));
         }
         (self.run)(values, budget)
     }
 
-    /// A call of it, as it is written.
-    pub fn written(&self, kinds: &[Type]) -> String {
+    /// Returns the call with these argument types, as in source.
+    pub fn signature(&self, kinds: &[Type]) -> String {
         let names: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
         match (self.style, names.split_first()) {
             (Style::Member, Some((receiver, rest))) => {
@@ -261,35 +274,35 @@ impl Function {
     }
 }
 
-fn first<'v>(values: &[CelValue<'v>]) -> CelValue<'v> {
+fn first_value<'v>(values: &[CelValue<'v>]) -> CelValue<'v> {
     values.first().cloned().unwrap_or(CelValue::Null)
 }
 
-fn text<'a>(values: &'a [CelValue<'_>]) -> &'a str {
+fn first_text<'a>(values: &'a [CelValue<'_>]) -> &'a str {
     values
         .first()
         .and_then(CelValue::as_text)
         .unwrap_or_default()
 }
 
-fn texts<'v>(
+fn compare_texts<'v>(
     values: &[CelValue<'v>],
     budget: &mut Budget,
-    of: fn(&str, &str) -> bool,
+    predicate: fn(&str, &str) -> bool,
 ) -> Result<CelValue<'v>, EvalError> {
     let part = values
         .get(1)
         .and_then(CelValue::as_text)
         .unwrap_or_default();
-    budget.read(text(values).len())?;
-    Ok(CelValue::Bool(of(text(values), part)))
+    budget.scan(first_text(values).len())?;
+    Ok(CelValue::Bool(predicate(first_text(values), part)))
 }
 
 fn size<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
-    let value = first(values);
+    let value = first_value(values);
     let size = match value.as_text() {
         Some(text) => {
-            budget.read(text.len())?;
+            budget.scan(text.len())?;
             text.chars().count()
         }
         None => value.len().unwrap_or_default(),
@@ -297,28 +310,28 @@ fn size<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>
     Ok(CelValue::Int(i64::try_from(size).unwrap_or(i64::MAX)))
 }
 
-fn cannot<T>(value: &CelValue<'_>, into: &str) -> Result<T, EvalError> {
+fn conversion_error<T>(value: &CelValue<'_>, into: &str) -> Result<T, EvalError> {
     let shown = match value {
         CelValue::Int(value) => value.to_string(),
         CelValue::Uint(value) => value.to_string(),
         CelValue::Double(value) => value.to_string(),
         _ => format!(
             "{:?}",
-            crate::types::truncate_for_display(value.as_text().unwrap_or_default())
+            crate::display::truncate_for_display(value.as_text().unwrap_or_default())
         ),
     };
     Err(EvalError::Error(format!("{shown} cannot be made {into}")))
 }
 
-/// The whole number of a value, cut toward zero.
-fn whole(value: &CelValue<'_>) -> Option<i128> {
+/// Returns the integer of a value, truncated toward zero. `None`: no finite number and no text of an integer.
+fn truncated_integer(value: &CelValue<'_>) -> Option<i128> {
     match value {
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "cutting is what it does; 64 bits are checked by the caller"
+            reason = "truncates by definition; the caller checks the range"
         )]
         CelValue::Double(value) => value.is_finite().then_some(*value as i128),
-        CelValue::Time(nanos) => Some(nanos.div_euclid(1_000_000_000)),
+        CelValue::Timestamp(nanos) => Some(nanos.div_euclid(1_000_000_000)),
         CelValue::Int(value) => Some((*value).into()),
         CelValue::Uint(value) => Some((*value).into()),
         _ => value.as_text()?.parse().ok(),
@@ -326,61 +339,61 @@ fn whole(value: &CelValue<'_>) -> Option<i128> {
 }
 
 fn int<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
-    let value = first(values);
-    let int = whole(&value).and_then(|whole| i64::try_from(whole).ok());
+    let value = first_value(values);
+    let int = truncated_integer(&value).and_then(|whole| i64::try_from(whole).ok());
     int.map(CelValue::Int)
-        .map_or_else(|| cannot(&value, "an int"), Ok)
+        .map_or_else(|| conversion_error(&value, "an int"), Ok)
 }
 
 fn uint<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
-    let value = first(values);
-    let uint = whole(&value).and_then(|whole| u64::try_from(whole).ok());
+    let value = first_value(values);
+    let uint = truncated_integer(&value).and_then(|whole| u64::try_from(whole).ok());
     uint.map(CelValue::Uint)
-        .map_or_else(|| cannot(&value, "a uint"), Ok)
+        .map_or_else(|| conversion_error(&value, "a uint"), Ok)
 }
 
 fn double<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
-    let value = first(values);
-    let double = match Number::of(&value) {
+    let value = first_value(values);
+    let double = match Number::from_value(&value) {
         Some(number) => Some(number.as_double()),
         None => value.as_text().and_then(|text| text.parse().ok()),
     };
     double
         .map(CelValue::Double)
-        .map_or_else(|| cannot(&value, "a double"), Ok)
+        .map_or_else(|| conversion_error(&value, "a double"), Ok)
 }
 
 fn string<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
-    let value = first(values);
+    let value = first_value(values);
     let written = match &value {
         CelValue::Int(value) => value.to_string(),
         CelValue::Uint(value) => value.to_string(),
         CelValue::Double(value) => value.to_string(),
         CelValue::Bool(value) => value.to_string(),
-        CelValue::Time(nanos) => time::written(*nanos),
-        CelValue::Span(nanos) => time::seconds(*nanos),
+        CelValue::Timestamp(nanos) => time::to_rfc3339(*nanos),
+        CelValue::Duration(nanos) => time::to_seconds_text(*nanos),
         _ => return Ok(value),
     };
-    CelValue::made(&written, budget)
+    CelValue::new_text(&written, budget)
 }
 
 fn boolean<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
-    let value = first(values);
+    let value = first_value(values);
     match value.as_text() {
         None => Ok(value),
         Some("true" | "True" | "TRUE" | "t" | "1") => Ok(CelValue::Bool(true)),
         Some("false" | "False" | "FALSE" | "f" | "0") => Ok(CelValue::Bool(false)),
-        Some(_) => cannot(&value, "a bool"),
+        Some(_) => conversion_error(&value, "a bool"),
     }
 }
 
-/// Of numbers or durations; 0 of an empty list.
+/// Sums numbers or durations; 0 for an empty list.
 fn sum<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
-    let list = first(values);
+    let list = first_value(values);
     let mut sum = None;
     for element in list.elements().into_iter().flatten() {
         budget.spend(1)?;
-        if Number::of(&element).is_none() && element.kind() != Type::Span {
+        if Number::from_value(&element).is_none() && element.kind() != Type::Duration {
             return Err(EvalError::no_overload(&format!(
                 "sum() of a list with a {}",
                 element.kind().as_str()
@@ -394,12 +407,12 @@ fn sum<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>,
     Ok(sum.unwrap_or(CelValue::Int(0)))
 }
 
-fn extreme<'v>(
+fn least_or_greatest<'v>(
     values: &[CelValue<'v>],
     better: Operator,
     budget: &mut Budget,
 ) -> Result<CelValue<'v>, EvalError> {
-    let list = first(values);
+    let list = first_value(values);
     let mut found: Option<CelValue<'v>> = None;
     for element in list.elements().into_iter().flatten() {
         budget.spend(1)?;

@@ -1,8 +1,8 @@
-//! Whatever is sent costs little, and nothing panics.
+//! Adversarial rules and data: bounded time, bounded stack, no panic.
 
 use super::*;
 
-/// Runs on a stack that is an eighth of what the runtime's workers have.
+/// Runs on a stack of 256 KiB, an eighth of that of a tokio worker.
 fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new()
         .stack_size(256 * 1024)
@@ -20,7 +20,7 @@ fn within(limit: Duration, work: impl FnOnce()) {
 }
 
 #[test]
-fn what_is_deep_is_refused_before_it_takes_the_stack() {
+fn deep_nesting_is_rejected_before_the_stack_overflows() {
     on_a_small_stack(|| {
         let repeated =
             |text: &str, end: &str| format!("{}true{}", text.repeat(1300), end.repeat(1300));
@@ -38,18 +38,18 @@ fn what_is_deep_is_refused_before_it_takes_the_stack() {
             format!("1{} == 1", "+1".repeat(1300)),
             format!("data{} == 1", "==1".repeat(1300)),
         ] {
-            let error = refused(&expression);
-            let words = &error.detail;
+            let error = compile_error(&expression);
+            let message = &error.message;
             assert!(
-                words.contains("levels") || words.contains("expected"),
-                "{words}"
+                message.contains("levels") || message.contains("expected"),
+                "{message}"
             );
         }
-        // What is long and not deep.
+        // Long, but not deep.
         let long = format!("true{}", "&&true".repeat(680));
         holds(&long, &json!(1));
         holds(&format!("true{}", "||data.a".repeat(500)), &json!(1));
-        // As deep as it may be, with each kind that is.
+        // The maximum depth, for each kind of nesting.
         let deep = format!("1{} > 0", "+1".repeat(90));
         holds(&deep, &json!(1));
         let macros = format!("{}true{}", "[1].all(a,".repeat(36), ")".repeat(36));
@@ -62,7 +62,7 @@ fn what_is_deep_is_refused_before_it_takes_the_stack() {
 }
 
 #[test]
-fn what_takes_too_long_ends_within_the_budget() {
+fn expensive_rules_stop_at_the_budget() {
     let numbers: Vec<_> = (0..10_000).collect();
     let data = json!({"n": numbers, "text": "ab".repeat(250_000), "objects": vec![json!({"a": 1, "b": [1, 2, 3]}); 1000]});
     let input = "ab".repeat(500_000);
@@ -86,29 +86,29 @@ fn what_takes_too_long_ends_within_the_budget() {
     ] {
         let rules = rules(&[expression]);
         within(Duration::from_secs(3), || {
-            let fault = rules
-                .faults(&data, &input)
+            let violation = rules
+                .violations(&data, &input, MAX)
                 .pop()
                 .unwrap_or_else(|| panic!("{expression} is cheap"));
             assert!(
-                fault.message.contains("too much work"),
+                violation.message.contains("too much work"),
                 "{expression}: {}",
-                fault.message
+                violation.message
             );
         });
     }
-    // Together they have one budget.
+    // All rules share one budget.
     let many = rules(&["data.n.all(a, data.n.all(b, true))"; 100]);
     within(Duration::from_secs(3), || {
-        assert_eq!(many.faults(&data, "").len(), 20)
+        assert_eq!(many.violations(&data, "", MAX).len(), MAX)
     });
-    // What is large and not hostile has room enough.
+    // Large data with reasonable rules stays within the budget.
     let fine = rules(&[
         "data.n.all(a, a >= 0)",
         "data.objects.all(o, o.b.sum() == 6 && o.a > 0)",
         "input.size() > 10",
     ]);
-    assert_eq!(fine.faults(&data, &input), []);
+    assert_eq!(fine.violations(&data, &input, MAX), []);
     assert!(
         fine.is_slow_for(100_000, 0) && !fine.is_slow_for(50, 0) && fine.is_slow_for(50, 1 << 20)
     );
@@ -119,13 +119,13 @@ fn what_takes_too_long_ends_within_the_budget() {
         assert!(rules(&[open]).is_slow_for(2, 0), "{open}");
     }
     assert!(!Rules::default().is_slow_for(1 << 30, 1 << 30));
-    // However short an answer is: what is done at once takes few steps.
+    // Even for short answers, inline evaluation takes few steps.
     let loops = rules(&["data.all(a, data.all(b, data.all(c, a + b + c > 0)))"]);
     assert!(!loops.is_slow_for(10, 0) && loops.is_slow_for(100, 0));
 }
 
 #[test]
-fn compiling_takes_little() {
+fn compiling_takes_bounded_time() {
     let patterns: Vec<_> = (0..30)
         .map(|n| format!("input.matches('(?:a|b|{n}){{200}}')"))
         .collect();
@@ -137,7 +137,7 @@ fn compiling_takes_little() {
     });
 }
 
-/// Pieces of which something like a rule is made.
+/// Tokens of random expressions.
 const TOKENS: [&str; 64] = [
     "data",
     "data.a",
@@ -226,26 +226,26 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn nothing_panics(tokens in prop::collection::vec(prop::sample::select(&TOKENS[..]), 0..25), data in value(), input in "[a-c]{0,5}") {
+    fn random_expressions_never_panic(tokens in prop::collection::vec(prop::sample::select(&TOKENS[..]), 0..25), data in value(), input in "[a-c]{0,5}") {
         let expression = tokens.concat();
         match Rules::compile(vec![Rule { expression: expression.clone(), message: "wrong".to_owned() }]) {
             Err(error) => {
-                prop_assert_eq!(&error.errors[0].pointer, "/rules/0/expression");
-                prop_assert!(error.detail.contains("line ") && error.detail.len() < 1000, "{}", error.detail);
+                prop_assert_eq!(error.location.pointer(), "/0/expression");
+                prop_assert!(error.message.contains("line ") && error.message.len() < 1000, "{}", error.message);
             }
             Ok(rules) => {
-                let faults = rules.faults(&data, &input);
-                prop_assert!(faults.iter().all(|fault| data.pointer(&fault.pointer).is_some()), "{:?}", faults);
-                prop_assert_eq!(faults, rules.faults(&data, &input), "the same each time");
+                let violations = rules.violations(&data, &input, MAX);
+                prop_assert!(violations.iter().all(|violation| data.pointer(&violation.pointer).is_some()), "{:?}", violations);
+                prop_assert_eq!(violations, rules.violations(&data, &input, MAX), "evaluation is deterministic");
             }
         }
     }
 
     #[test]
-    fn arithmetic_is_that_of_whole_numbers(a in any::<i64>(), b in any::<i64>()) {
+    fn integer_arithmetic_matches_checked_i64_arithmetic(a in any::<i64>(), b in any::<i64>()) {
         let check = |operator: &str, result: Option<i64>| {
-            let said = judged(&format!("data.a {operator} data.b == data.r"), &json!({"a": a, "b": b, "r": result}));
-            (said.is_ok(), result.is_some())
+            let result_of_rule = evaluate(&format!("data.a {operator} data.b == data.r"), &json!({"a": a, "b": b, "r": result}));
+            (result_of_rule.is_ok(), result.is_some())
         };
         for (operator, result) in [
             ("+", a.checked_add(b)), ("-", a.checked_sub(b)), ("*", a.checked_mul(b)), ("/", a.checked_div(b)), ("%", a.checked_rem(b)),
@@ -256,12 +256,12 @@ proptest! {
     }
 
     #[test]
-    fn numbers_are_ordered_whatever_their_kind(a in any::<i64>(), b in any::<f64>()) {
+    fn integers_and_doubles_compare_exactly(a in any::<i64>(), b in any::<f64>()) {
         let data = json!({"a": a, "b": b});
-        let truths = ["<", "==", ">"].map(|operator| judged(&format!("data.a {operator} data.b"), &data).is_ok());
+        let truths = ["<", "==", ">"].map(|operator| evaluate(&format!("data.a {operator} data.b"), &data).is_ok());
         prop_assert_eq!(truths.iter().filter(|truth| **truth).count(), 1, "{:?}", truths);
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "what is lost is what is looked for")]
+        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "the test looks for the loss")]
         let (nearest, is_exact) = (a as f64, a as f64 as i128 == i128::from(a));
-        prop_assert_eq!(judged("data.a == data.b", &json!({"a": a, "b": nearest})).is_ok(), is_exact);
+        prop_assert_eq!(evaluate("data.a == data.b", &json!({"a": a, "b": nearest})).is_ok(), is_exact);
     }
 }

@@ -1,12 +1,16 @@
-//! What operators do. Numbers of every kind compare with each other, and a whole one becomes a double beside a double: JSON
-//! has one kind of number, and a model may write 3 for 3.0.
+//! Operators. Unlike standard CEL, numbers of all types mix: JSON has one number type, and a model may write 3 for 3.0.
+//! Comparison is exact; arithmetic of an integer with a double yields a double.
 
 use std::cmp::Ordering;
 
-use super::budget::{Budget, EvalError};
-use super::syntax::Operator;
-use super::value::{CelValue, Type};
+use crate::budget::{Budget, EvalError};
+use crate::syntax::Operator;
+use crate::value::{CelValue, Type};
 
+/// Evaluates a binary operator.
+///
+/// # Errors
+/// If the operator does not exist for the types, the result does not fit, or the budget is exhausted.
 pub fn binary<'v>(
     operator: Operator,
     left: &CelValue<'v>,
@@ -15,10 +19,10 @@ pub fn binary<'v>(
 ) -> Result<CelValue<'v>, EvalError> {
     let ordered =
         |budget: &mut Budget, is: fn(Ordering) -> bool| match compare(left, right, budget)? {
-            Order::Known(order) => Ok(CelValue::Bool(is(order))),
-            // It is neither less nor greater.
-            Order::Nan => Ok(CelValue::Bool(false)),
-            Order::None => Err(no_operator(left.kind(), operator, right.kind())),
+            Comparison::Known(order) => Ok(CelValue::Bool(is(order))),
+            // NaN is neither less nor greater.
+            Comparison::Nan => Ok(CelValue::Bool(false)),
+            Comparison::None => Err(no_operator(left.kind(), operator, right.kind())),
         };
     match operator {
         Operator::Equal => Ok(CelValue::Bool(equal(left, right, budget)?)),
@@ -32,7 +36,7 @@ pub fn binary<'v>(
         | Operator::Subtract
         | Operator::Multiply
         | Operator::Divide
-        | Operator::Remainder => calculate(operator, left, right, budget),
+        | Operator::Remainder => arithmetic(operator, left, right, budget),
     }
 }
 
@@ -45,6 +49,7 @@ fn no_operator(left: Type, operator: Operator, right: Type) -> EvalError {
     ))
 }
 
+/// Returns true if two values are equal. Values of types without an order are unequal.
 pub fn equal(
     left: &CelValue<'_>,
     right: &CelValue<'_>,
@@ -89,17 +94,17 @@ pub fn equal(
         }
         _ => Ok(matches!(
             compare(left, right, budget)?,
-            Order::Known(Ordering::Equal)
+            Comparison::Known(Ordering::Equal)
         )),
     }
 }
 
-/// How two values stand to each other.
-enum Order {
+/// Result of comparing two values.
+enum Comparison {
     Known(Ordering),
     /// One of two numbers is a NaN.
     Nan,
-    /// Their types are not compared.
+    /// The types have no order.
     None,
 }
 
@@ -107,28 +112,36 @@ fn compare(
     left: &CelValue<'_>,
     right: &CelValue<'_>,
     budget: &mut Budget,
-) -> Result<Order, EvalError> {
+) -> Result<Comparison, EvalError> {
     if let (Some(left), Some(right)) = (left.as_text(), right.as_text()) {
-        budget.read(left.len().min(right.len()))?;
-        return Ok(Order::Known(left.cmp(right)));
+        budget.scan(left.len().min(right.len()))?;
+        return Ok(Comparison::Known(left.cmp(right)));
     }
     Ok(match (left, right) {
-        (CelValue::Bool(left), CelValue::Bool(right)) => Order::Known(left.cmp(right)),
-        (CelValue::Time(left), CelValue::Time(right))
-        | (CelValue::Span(left), CelValue::Span(right)) => Order::Known(left.cmp(right)),
-        _ => match (Number::of(left), Number::of(right)) {
-            (Some(left), Some(right)) => left.compare(right).map_or(Order::Nan, Order::Known),
-            _ => Order::None,
+        (CelValue::Bool(left), CelValue::Bool(right)) => Comparison::Known(left.cmp(right)),
+        (CelValue::Timestamp(left), CelValue::Timestamp(right))
+        | (CelValue::Duration(left), CelValue::Duration(right)) => {
+            Comparison::Known(left.cmp(right))
+        }
+        _ => match (Number::from_value(left), Number::from_value(right)) {
+            (Some(left), Some(right)) => left
+                .compare(right)
+                .map_or(Comparison::Nan, Comparison::Known),
+            _ => Comparison::None,
         },
     })
 }
 
-fn is_in(item: &CelValue<'_>, of: &CelValue<'_>, budget: &mut Budget) -> Result<bool, EvalError> {
-    if of.kind() == Type::Map {
-        return Ok(of.get(item, budget)?.is_some());
+fn is_in(
+    item: &CelValue<'_>,
+    container: &CelValue<'_>,
+    budget: &mut Budget,
+) -> Result<bool, EvalError> {
+    if container.kind() == Type::Map {
+        return Ok(container.get(item, budget)?.is_some());
     }
-    let Some(elements) = of.elements() else {
-        return Err(no_operator(item.kind(), Operator::In, of.kind()));
+    let Some(elements) = container.elements() else {
+        return Err(no_operator(item.kind(), Operator::In, container.kind()));
     };
     for element in elements {
         if equal(&element, item, budget)? {
@@ -138,7 +151,7 @@ fn is_in(item: &CelValue<'_>, of: &CelValue<'_>, budget: &mut Budget) -> Result<
     Ok(false)
 }
 
-/// A number of whichever kind. Every whole one that there is fits.
+/// Number of any type. `i128` holds every `int` and `uint`.
 #[derive(Debug, Clone, Copy)]
 pub enum Number {
     Whole(i128),
@@ -146,7 +159,7 @@ pub enum Number {
 }
 
 impl Number {
-    pub fn of(value: &CelValue<'_>) -> Option<Self> {
+    pub fn from_value(value: &CelValue<'_>) -> Option<Self> {
         match *value {
             CelValue::Int(value) => Some(Self::Whole(value.into())),
             CelValue::Uint(value) => Some(Self::Whole(value.into())),
@@ -170,14 +183,16 @@ impl Number {
         match (self, other) {
             (Self::Whole(left), Self::Whole(right)) => Some(left.cmp(&right)),
             (Self::Double(left), Self::Double(right)) => left.partial_cmp(&right),
-            (Self::Whole(left), Self::Double(right)) => against(left, right),
-            (Self::Double(left), Self::Whole(right)) => against(right, left).map(Ordering::reverse),
+            (Self::Whole(left), Self::Double(right)) => compare_exactly(left, right),
+            (Self::Double(left), Self::Whole(right)) => {
+                compare_exactly(right, left).map(Ordering::reverse)
+            }
         }
     }
 }
 
-/// A whole number against a double, exactly. `None` for what is no number.
-fn against(whole: i128, double: f64) -> Option<Ordering> {
+/// Compares an integer with a double without rounding. `None`: the double is NaN.
+fn compare_exactly(whole: i128, double: f64) -> Option<Ordering> {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a cast keeps within the range, which is far beyond 64 bits"
@@ -194,7 +209,7 @@ fn against(whole: i128, double: f64) -> Option<Ordering> {
     }))
 }
 
-fn calculate<'v>(
+fn arithmetic<'v>(
     operator: Operator,
     left: &CelValue<'v>,
     right: &CelValue<'v>,
@@ -202,45 +217,47 @@ fn calculate<'v>(
 ) -> Result<CelValue<'v>, EvalError> {
     match (left, right) {
         (CelValue::Int(left), CelValue::Int(right)) => {
-            whole(operator, i128::from(*left), i128::from(*right), Type::Int)
+            integer_arithmetic(operator, i128::from(*left), i128::from(*right), Type::Int)
         }
         (CelValue::Uint(left), CelValue::Uint(right)) => {
-            whole(operator, i128::from(*left), i128::from(*right), Type::Uint)
+            integer_arithmetic(operator, i128::from(*left), i128::from(*right), Type::Uint)
         }
-        (CelValue::Time(time), CelValue::Span(span)) if operator == Operator::Add => {
-            super::time::time(*time + *span)
+        (CelValue::Timestamp(time), CelValue::Duration(span)) if operator == Operator::Add => {
+            crate::time::timestamp(*time + *span)
         }
-        (CelValue::Span(span), CelValue::Time(time)) if operator == Operator::Add => {
-            super::time::time(*time + *span)
+        (CelValue::Duration(span), CelValue::Timestamp(time)) if operator == Operator::Add => {
+            crate::time::timestamp(*time + *span)
         }
-        (CelValue::Time(time), CelValue::Span(span)) if operator == Operator::Subtract => {
-            super::time::time(*time - *span)
+        (CelValue::Timestamp(time), CelValue::Duration(span)) if operator == Operator::Subtract => {
+            crate::time::timestamp(*time - *span)
         }
-        (CelValue::Time(left), CelValue::Time(right)) if operator == Operator::Subtract => {
-            super::time::span(*left - *right)
+        (CelValue::Timestamp(left), CelValue::Timestamp(right))
+            if operator == Operator::Subtract =>
+        {
+            crate::time::duration(*left - *right)
         }
-        (CelValue::Span(left), CelValue::Span(right)) if operator == Operator::Add => {
-            super::time::span(*left + *right)
+        (CelValue::Duration(left), CelValue::Duration(right)) if operator == Operator::Add => {
+            crate::time::duration(*left + *right)
         }
-        (CelValue::Span(left), CelValue::Span(right)) if operator == Operator::Subtract => {
-            super::time::span(*left - *right)
+        (CelValue::Duration(left), CelValue::Duration(right)) if operator == Operator::Subtract => {
+            crate::time::duration(*left - *right)
         }
-        _ => match (Number::of(left), Number::of(right)) {
+        _ => match (Number::from_value(left), Number::from_value(right)) {
             (Some(Number::Whole(left)), Some(Number::Whole(right))) => {
-                whole(operator, left, right, Type::Any)
+                integer_arithmetic(operator, left, right, Type::Any)
             }
             (Some(left_number), Some(right_number)) => {
-                double(operator, left_number.as_double(), right_number.as_double())
+                double_arithmetic(operator, left_number.as_double(), right_number.as_double())
                     .ok_or_else(|| no_operator(left.kind(), operator, right.kind()))
             }
-            _ if operator == Operator::Add => join(left, right, budget),
+            _ if operator == Operator::Add => concatenate(left, right, budget),
             _ => Err(no_operator(left.kind(), operator, right.kind())),
         },
     }
 }
 
-/// Arithmetic of whole numbers; the result is of the given type, or of the one into which it fits.
-fn whole<'v>(
+/// Computes with integers. The result has the given type; for `Any`, the one it fits into.
+fn integer_arithmetic<'v>(
     operator: Operator,
     left: i128,
     right: i128,
@@ -272,7 +289,7 @@ fn whole<'v>(
     })
 }
 
-fn double<'v>(operator: Operator, left: f64, right: f64) -> Option<CelValue<'v>> {
+fn double_arithmetic<'v>(operator: Operator, left: f64, right: f64) -> Option<CelValue<'v>> {
     Some(CelValue::Double(match operator {
         Operator::Add => left + right,
         Operator::Subtract => left - right,
@@ -282,21 +299,21 @@ fn double<'v>(operator: Operator, left: f64, right: f64) -> Option<CelValue<'v>>
     }))
 }
 
-fn join<'v>(
+fn concatenate<'v>(
     left: &CelValue<'v>,
     right: &CelValue<'v>,
     budget: &mut Budget,
 ) -> Result<CelValue<'v>, EvalError> {
     if let (Some(first), Some(second)) = (left.as_text(), right.as_text()) {
-        budget.hold(first.len() + second.len())?;
-        return Ok(CelValue::Made([first, second].concat().into()));
+        budget.allocate(first.len() + second.len())?;
+        return Ok(CelValue::OwnedText([first, second].concat().into()));
     }
     if (left.kind(), right.kind()) != (Type::List, Type::List) {
         return Err(no_operator(left.kind(), Operator::Add, right.kind()));
     }
     let length = left.len().unwrap_or_default() + right.len().unwrap_or_default();
     budget.spend(length as u64)?;
-    budget.hold(length * size_of::<CelValue<'_>>())?;
+    budget.allocate(length * size_of::<CelValue<'_>>())?;
     Ok(CelValue::List(
         left.elements()
             .into_iter()
@@ -306,6 +323,7 @@ fn join<'v>(
     ))
 }
 
+/// Evaluates unary minus.
 pub fn negate<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
     match value {
         CelValue::Int(value) => value.checked_neg().map(CelValue::Int).ok_or_else(|| {

@@ -1,35 +1,35 @@
-//! What an expression works with: the JSON as it is, by reference, and what was made of it.
+//! Values of an evaluation: borrowed JSON, and values computed from it.
 
 use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::budget::{Budget, EvalError};
+use crate::budget::{Budget, EvalError};
 
-/// A value. A clone costs nothing.
+/// CEL value. Cloning is cheap: borrowed or reference-counted.
 #[derive(Debug, Clone)]
 pub enum CelValue<'v> {
     Null,
     Bool(bool),
     Int(i64),
-    /// What is written with a `u`, and a whole number of the JSON that only fits without a sign.
+    /// Literal with the suffix `u`, or a JSON integer beyond the range of `i64`.
     Uint(u64),
     Double(f64),
     Text(&'v str),
-    Made(Rc<str>),
-    /// An array of the JSON.
+    OwnedText(Rc<str>),
+    /// Borrowed JSON array.
     Array(&'v [Value]),
     List(Rc<[CelValue<'v>]>),
-    /// An object of the JSON.
+    /// Borrowed JSON object.
     Object(&'v serde_json::Map<String, Value>),
-    /// Keys and values.
+    /// Computed map, as pairs of key and value.
     Map(Rc<[(CelValue<'v>, CelValue<'v>)]>),
-    /// A type, as a value.
+    /// Type as a value, by its name.
     Type(&'static str),
-    /// Nanoseconds since 1970.
-    Time(i128),
-    /// Nanoseconds.
-    Span(i128),
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    Timestamp(i128),
+    /// Length in nanoseconds.
+    Duration(i128),
 }
 
 impl<'v> From<&'v Value> for CelValue<'v> {
@@ -49,10 +49,10 @@ impl<'v> From<&'v Value> for CelValue<'v> {
     }
 }
 
-/// Kinds of values, as they are told apart before there are any.
+/// Static type of an expression, and type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
-    /// Known only when the rule is evaluated.
+    /// Known only during evaluation (CEL's `dyn`).
     Any,
     Null,
     Bool,
@@ -62,13 +62,14 @@ pub enum Type {
     Text,
     List,
     Map,
-    /// Of a type.
+    /// Type of types.
     Meta,
-    Time,
-    Span,
+    Timestamp,
+    Duration,
 }
 
 impl Type {
+    /// Returns the CEL name of the type.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Any => "dyn",
@@ -81,18 +82,19 @@ impl Type {
             Self::List => "list",
             Self::Map => "map",
             Self::Meta => "type",
-            Self::Time => "google.protobuf.Timestamp",
-            Self::Span => "google.protobuf.Duration",
+            Self::Timestamp => "google.protobuf.Timestamp",
+            Self::Duration => "google.protobuf.Duration",
         }
     }
 
-    /// Whether a value of this kind may be of the other.
-    pub fn may_be(self, other: Self) -> bool {
+    /// Returns true if a value of one type may be of the other.
+    pub fn is_compatible_with(self, other: Self) -> bool {
         self == other || self == Self::Any || other == Self::Any
     }
 }
 
 impl CelValue<'_> {
+    /// Returns the type of the value.
     pub const fn kind(&self) -> Type {
         match self {
             Self::Null => Type::Null,
@@ -100,34 +102,37 @@ impl CelValue<'_> {
             Self::Int(_) => Type::Int,
             Self::Uint(_) => Type::Uint,
             Self::Double(_) => Type::Double,
-            Self::Text(_) | Self::Made(_) => Type::Text,
+            Self::Text(_) | Self::OwnedText(_) => Type::Text,
             Self::Array(_) | Self::List(_) => Type::List,
             Self::Object(_) | Self::Map(_) => Type::Map,
             Self::Type(_) => Type::Meta,
-            Self::Time(_) => Type::Time,
-            Self::Span(_) => Type::Span,
+            Self::Timestamp(_) => Type::Timestamp,
+            Self::Duration(_) => Type::Duration,
         }
     }
 
-    pub fn made(text: &str, budget: &mut Budget) -> Result<Self, EvalError> {
-        budget.hold(text.len())?;
-        Ok(Self::Made(text.into()))
+    /// Creates a string value within the budget.
+    pub fn new_text(text: &str, budget: &mut Budget) -> Result<Self, EvalError> {
+        budget.allocate(text.len())?;
+        Ok(Self::OwnedText(text.into()))
     }
 
+    /// Creates a list value within the budget.
     pub fn list(items: Vec<Self>, budget: &mut Budget) -> Result<Self, EvalError> {
-        budget.hold(items.len() * size_of::<Self>())?;
+        budget.allocate(items.len() * size_of::<Self>())?;
         Ok(Self::List(items.into()))
     }
 
+    /// Returns the text of a string value. `None`: another type.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Made(text) => Some(text),
+            Self::OwnedText(text) => Some(text),
             _ => None,
         }
     }
 
-    /// Elements of a list or entries of a map.
+    /// Returns the number of elements of a list or of entries of a map. `None`: another type.
     pub fn len(&self) -> Option<usize> {
         match self {
             Self::Array(items) => Some(items.len()),
@@ -138,7 +143,7 @@ impl CelValue<'_> {
         }
     }
 
-    /// The elements of a list, or the keys of a map; `None` for anything else.
+    /// Returns the elements of a list or the keys of a map. `None`: another type.
     pub fn elements(&self) -> Option<Box<dyn Iterator<Item = Self> + '_>> {
         Some(match self {
             Self::Array(items) => Box::new(items.iter().map(Self::from)),
@@ -149,10 +154,10 @@ impl CelValue<'_> {
         })
     }
 
-    /// The value of a field or of a key; `None`: it is not there.
+    /// Returns the value of a map's key. `None`: the key is absent.
     ///
     /// # Errors
-    /// For what is no map.
+    /// If the value is no map.
     pub fn get(&self, key: &Self, budget: &mut Budget) -> Result<Option<Self>, EvalError> {
         match self {
             Self::Object(members) => Ok(key
@@ -161,7 +166,7 @@ impl CelValue<'_> {
                 .map(Self::from)),
             Self::Map(entries) => {
                 for (known, value) in entries.iter() {
-                    if super::operators::equal(known, key, budget)? {
+                    if crate::operators::equal(known, key, budget)? {
                         return Ok(Some(value.clone()));
                     }
                 }
@@ -174,17 +179,20 @@ impl CelValue<'_> {
         }
     }
 
-    /// The element at an index, or the value of a key.
-    pub fn at(&self, index: &Self, budget: &mut Budget) -> Result<Self, EvalError> {
+    /// Returns the element at an index of a list, or the value of a map's key.
+    ///
+    /// # Errors
+    /// If there is no such element or key, or the value has neither.
+    pub fn index(&self, index: &Self, budget: &mut Budget) -> Result<Self, EvalError> {
         let found = match self {
             Self::Object(_) | Self::Map(_) => self.get(index, budget)?,
             Self::Array(_) | Self::List(_) => {
-                let place = index.as_place().ok_or_else(|| {
+                let position = index.as_list_index().ok_or_else(|| {
                     EvalError::no_overload(&format!("list[{}]", index.kind().as_str()))
                 })?;
                 match self {
-                    Self::Array(items) => items.get(place).map(Self::from),
-                    Self::List(items) => items.get(place).cloned(),
+                    Self::Array(items) => items.get(position).map(Self::from),
+                    Self::List(items) => items.get(position).cloned(),
                     _ => None,
                 }
             }
@@ -198,28 +206,28 @@ impl CelValue<'_> {
         };
         found.ok_or_else(|| match index.as_text() {
             Some(name) => EvalError::Error(format!("there is no key {name:?}")),
-            None => EvalError::Error(format!("there is no element {}", index.shown())),
+            None => EvalError::Error(format!("there is no element {}", index.for_display())),
         })
     }
 
-    /// A whole number as a place in a list. One that is negative or too large is no place, and so beyond the list's end.
-    fn as_place(&self) -> Option<usize> {
-        let beyond = usize::MAX;
+    /// Converts a whole number to a list index; a negative or huge one to an index past the end. `None`: no whole number.
+    fn as_list_index(&self) -> Option<usize> {
+        let past_the_end = usize::MAX;
         match *self {
-            Self::Int(place) => Some(usize::try_from(place).unwrap_or(beyond)),
-            Self::Uint(place) => Some(usize::try_from(place).unwrap_or(beyond)),
+            Self::Int(position) => Some(usize::try_from(position).unwrap_or(past_the_end)),
+            Self::Uint(position) => Some(usize::try_from(position).unwrap_or(past_the_end)),
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "a whole double in the range of i64"
             )]
-            Self::Double(place) if place.fract() == 0.0 && place.abs() < 9e15 => {
-                Some(usize::try_from(place as i64).unwrap_or(beyond))
+            Self::Double(position) if position.fract() == 0.0 && position.abs() < 9e15 => {
+                Some(usize::try_from(position as i64).unwrap_or(past_the_end))
             }
             _ => None,
         }
     }
 
-    fn shown(&self) -> String {
+    fn for_display(&self) -> String {
         match self {
             Self::Int(value) => value.to_string(),
             Self::Uint(value) => value.to_string(),

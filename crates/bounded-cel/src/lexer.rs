@@ -1,18 +1,18 @@
-//! The text of an expression as tokens.
+//! Lexer: splits the text of an expression into tokens.
 
 use std::borrow::Cow;
 
-/// What is wrong with an expression, and where: the offset of a byte.
+/// Syntax or type error of an expression, with its byte offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {
-    pub at: usize,
+    pub offset: usize,
     pub message: Cow<'static, str>,
 }
 
 impl SyntaxError {
-    pub fn new(at: usize, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(offset: usize, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            at,
+            offset,
             message: message.into(),
         }
     }
@@ -21,7 +21,7 @@ impl SyntaxError {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Token {
     Name(String),
-    /// The sign is an operator.
+    /// Integer without a sign; a minus is an operator.
     Int(u64),
     Uint(u64),
     Double(f64),
@@ -30,15 +30,18 @@ pub enum Token {
     End,
 }
 
-/// Longer ones first.
+/// Operators and punctuation, longer ones first.
 const SIGNS: [&str; 23] = [
     "==", "!=", "<=", ">=", "&&", "||", "(", ")", "[", "]", "{", "}", ",", ".", "?", ":", "<", ">",
     "+", "-", "*", "/", "%",
 ];
 
-/// Each token with the offset of its first byte; the last is [`Token::End`].
+/// Splits an expression into tokens, each with the offset of its first byte. The last is [`Token::End`].
+///
+/// # Errors
+/// If the text has an invalid token.
 pub fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
-    let mut scan = Scan { text, at: 0 };
+    let mut scan = Scanner { text, at: 0 };
     let mut tokens = Vec::new();
     loop {
         scan.skip_blanks();
@@ -51,12 +54,12 @@ pub fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
     }
 }
 
-struct Scan<'t> {
+struct Scanner<'t> {
     text: &'t str,
     at: usize,
 }
 
-impl<'t> Scan<'t> {
+impl<'t> Scanner<'t> {
     fn rest(&self) -> &'t str {
         self.text.get(self.at..).unwrap_or_default()
     }
@@ -99,10 +102,12 @@ impl<'t> Scan<'t> {
                 self.at,
                 "bytes are not supported; JSON has none",
             )),
-            'a'..='z' | 'A'..='Z' | '_' => Ok(Token::Name(self.take_while(is_of_name).to_owned())),
+            'a'..='z' | 'A'..='Z' | '_' => {
+                Ok(Token::Name(self.take_while(is_name_char).to_owned()))
+            }
             '0'..='9' => self.number(),
             '.' if second.is_ascii_digit() => self.number(),
-            // Apart from `!=`, which stands in the table.
+            // `!=` is in the table.
             '!' if second != '=' => {
                 self.take(1);
                 Ok(Token::Sign("!"))
@@ -114,10 +119,7 @@ impl<'t> Scan<'t> {
                 }
                 None => Err(SyntaxError::new(
                     self.at,
-                    format!(
-                        "the character {first:?} has no meaning here{}",
-                        advice(first)
-                    ),
+                    format!("the character {first:?} has no meaning here{}", hint(first)),
                 )),
             },
         }
@@ -125,14 +127,14 @@ impl<'t> Scan<'t> {
 
     fn number(&mut self) -> Result<Token, SyntaxError> {
         let start = self.at;
-        let wrong = |what: &str| SyntaxError::new(start, format!("this number is {what}"));
+        let error = |what: &str| SyntaxError::new(start, format!("this number is {what}"));
         let rest = self.rest();
         if rest.starts_with("0x") || rest.starts_with("0X") {
             self.take(2);
             let digits = self.take_while(|c| c.is_ascii_hexdigit());
             let value = u64::from_str_radix(digits, 16)
-                .map_err(|_| wrong("no hexadecimal number of 64 bits"))?;
-            return self.whole(value, start);
+                .map_err(|_| error("no hexadecimal number of 64 bits"))?;
+            return self.integer(value, start);
         }
         let whole = self.take_while(|c| c.is_ascii_digit());
         let mut is_double = false;
@@ -148,30 +150,30 @@ impl<'t> Scan<'t> {
             let signed = self.rest().starts_with(['+', '-']);
             self.take(usize::from(signed));
             if self.take_while(|c| c.is_ascii_digit()).is_empty() {
-                return Err(wrong("without the digits of its exponent"));
+                return Err(error("without the digits of its exponent"));
             }
         }
         if is_double {
             let text = self.text.get(start..self.at).unwrap_or_default();
             let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
             let value = value
-                .ok_or_else(|| wrong("beyond what a 64-bit floating-point number can hold"))?;
-            return self.end_number(Token::Double(value), start);
+                .ok_or_else(|| error("beyond what a 64-bit floating-point number can hold"))?;
+            return self.finish_number(Token::Double(value), start);
         }
-        let value = whole.parse().map_err(|_| wrong("beyond 64 bits"))?;
-        self.whole(value, start)
+        let value = whole.parse().map_err(|_| error("beyond 64 bits"))?;
+        self.integer(value, start)
     }
 
-    fn whole(&mut self, value: u64, start: usize) -> Result<Token, SyntaxError> {
+    fn integer(&mut self, value: u64, start: usize) -> Result<Token, SyntaxError> {
         if self.rest().starts_with(['u', 'U']) {
             self.take(1);
-            return self.end_number(Token::Uint(value), start);
+            return self.finish_number(Token::Uint(value), start);
         }
-        self.end_number(Token::Int(value), start)
+        self.finish_number(Token::Int(value), start)
     }
 
-    fn end_number(&self, token: Token, start: usize) -> Result<Token, SyntaxError> {
-        if self.rest().starts_with(is_of_name) {
+    fn finish_number(&self, token: Token, start: usize) -> Result<Token, SyntaxError> {
+        if self.rest().starts_with(is_name_char) {
             return Err(SyntaxError::new(start, "a number is followed by a letter"));
         }
         Ok(token)
@@ -204,7 +206,7 @@ impl<'t> Scan<'t> {
                     ));
                 }
                 Some('\\') if !is_raw => text.push(self.escape()?),
-                // In a raw string, a backslash keeps a quote from ending it, and stays.
+                // In a raw string, a backslash protects a quote and is kept.
                 Some('\\') => {
                     let next = rest.chars().nth(1).map_or(0, char::len_utf8);
                     text.push_str(self.take(1 + next));
@@ -219,7 +221,7 @@ impl<'t> Scan<'t> {
         self.take(1);
         let first = self.rest().chars().next().unwrap_or_default();
         if matches!(first, '0'..='3') {
-            return self.code(at, 3, 8);
+            return self.character_code(at, 3, 8);
         }
         self.take(first.len_utf8().min(self.rest().len()));
         Ok(match first {
@@ -231,9 +233,9 @@ impl<'t> Scan<'t> {
             't' => '\t',
             'v' => '\x0b',
             '\\' | '?' | '"' | '\'' | '`' => first,
-            'x' | 'X' => return self.code(at, 2, 16),
-            'u' => return self.code(at, 4, 16),
-            'U' => return self.code(at, 8, 16),
+            'x' | 'X' => return self.character_code(at, 2, 16),
+            'u' => return self.character_code(at, 4, 16),
+            'U' => return self.character_code(at, 8, 16),
             _ => {
                 return Err(SyntaxError::new(
                     at,
@@ -243,7 +245,12 @@ impl<'t> Scan<'t> {
         })
     }
 
-    fn code(&mut self, at: usize, digits: usize, radix: u32) -> Result<char, SyntaxError> {
+    fn character_code(
+        &mut self,
+        at: usize,
+        digits: usize,
+        radix: u32,
+    ) -> Result<char, SyntaxError> {
         let digits = self
             .rest()
             .get(..digits)
@@ -257,11 +264,11 @@ impl<'t> Scan<'t> {
     }
 }
 
-const fn is_of_name(c: char) -> bool {
+const fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-const fn advice(c: char) -> &'static str {
+const fn hint(c: char) -> &'static str {
     match c {
         '=' => "; equality is `==`",
         '&' => "; and is `&&`",
