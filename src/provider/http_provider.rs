@@ -1,7 +1,5 @@
 //! The transport of every provider that is reached over HTTP.
 
-use std::time::SystemTime;
-
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -180,7 +178,8 @@ impl HttpProvider {
             Some(b"false") => Some(false),
             _ => None,
         };
-        let retry_after = net::retry_after(&call.headers, SystemTime::now()).or(said.retry_after);
+        let retry_after =
+            net::retry_after(&call.headers, crate::types::clock::now()).or(said.retry_after);
         Err(Failure {
             kind,
             detail: format!("{status}: {words}"),

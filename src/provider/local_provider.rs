@@ -87,6 +87,10 @@ impl LocalProvider {
             .map_err(|error| Failure::new(FailureKind::Unusable, error))
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "bounded by the tokens of one answer"
+    )]
     async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let engine = self.engine().await?;
         let mode = request.mode.or(Mode::JsonSchema);

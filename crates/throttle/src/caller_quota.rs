@@ -64,6 +64,10 @@ impl BudgetSpending {
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "budgets start anew at midnight UTC"
+    )]
     fn pass(&mut self, now: Instant) {
         if now >= self.day_ends {
             *self = Self {

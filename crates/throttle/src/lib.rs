@@ -22,6 +22,14 @@
 //!
 //! The crate knows nothing of wire formats, schemas or HTTP: a [`Pool`] is a name with quotas.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests spawn tasks and read the clock"
+    )
+)]
+
 mod adaptive;
 mod admission;
 mod api_key_limits;

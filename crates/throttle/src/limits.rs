@@ -36,6 +36,10 @@ impl Limits {
     }
 
     /// Replaces the callers and their quotas. Balances of callers that remain are kept.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "budgets start anew at midnight UTC"
+    )]
     pub fn set_callers(&self, callers: Vec<(CallerId, Quota)>) {
         self.0
             .change(|state, now| state.set_callers(callers, now, SystemTime::now()));
