@@ -11,7 +11,7 @@ const DECREASE: f64 = 0.8;
 pub struct Adaptive {
     cap: usize,
     limit: f64,
-    lowered_at: Option<Instant>,
+    decreased_at: Option<Instant>,
 }
 
 impl Adaptive {
@@ -19,7 +19,7 @@ impl Adaptive {
         Self {
             cap,
             limit: as_float(cap),
-            lowered_at: None,
+            decreased_at: None,
         }
     }
 
@@ -39,21 +39,21 @@ impl Adaptive {
     }
 
     /// Lowers the limit because a call that began at `began` met overload. `in_flight` includes it.
-    pub fn lower(&mut self, began: Instant, in_flight: usize, now: Instant) {
+    pub fn decrease(&mut self, began: Instant, in_flight: usize, now: Instant) {
         // Calls that began before the last decrease report the same overload.
-        if self.lowered_at.is_some_and(|at| began < at) {
+        if self.decreased_at.is_some_and(|at| began < at) {
             return;
         }
         // If few calls were in flight, the limit says little about the overload; it drops to half
         // at most.
         let were = self.limit.min(as_float(in_flight).max(self.limit / 2.0));
         self.limit = (were * DECREASE).max(1.0);
-        self.lowered_at = Some(now);
+        self.decreased_at = Some(now);
     }
 
     /// Raises the limit after a success: by one for each round of `limit` calls, if all of them
     /// were needed.
-    pub fn raise(&mut self, in_flight: usize) {
+    pub fn increase(&mut self, in_flight: usize) {
         if self.limit < as_float(self.cap) && in_flight + 1 >= self.limit() {
             self.limit = (self.limit + 1.0 / self.limit).min(as_float(self.cap));
         }
@@ -79,11 +79,11 @@ mod tests {
         let mut adaptive = Adaptive::new(64);
         let later = start + Duration::from_millis(10);
         for _ in 0..64 {
-            adaptive.lower(start, 64, later);
+            adaptive.decrease(start, 64, later);
         }
         assert_eq!(adaptive.limit(), 52);
         let rounds = (0..).take_while(|_| {
-            adaptive.raise(adaptive.limit());
+            adaptive.increase(adaptive.limit());
             adaptive.limit() < 64
         });
         assert!((600..900).contains(&rounds.count()), "one more a round");
@@ -96,7 +96,7 @@ mod tests {
         let limits: Vec<_> = (1..=6)
             .map(|n| {
                 let now = start + Duration::from_millis(n);
-                adaptive.lower(now, 1, now);
+                adaptive.decrease(now, 1, now);
                 adaptive.limit()
             })
             .collect();
@@ -110,7 +110,7 @@ mod tests {
             let mut adaptive = Adaptive::new(cap);
             for (ms, (good, in_flight)) in (0..).zip(steps) {
                 let now = start + Duration::from_millis(ms);
-                if good { adaptive.raise(in_flight) } else { adaptive.lower(now, in_flight, now) }
+                if good { adaptive.increase(in_flight) } else { adaptive.decrease(now, in_flight, now) }
                 prop_assert!((1..=cap).contains(&adaptive.limit()));
             }
         }

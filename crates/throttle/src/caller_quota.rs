@@ -64,7 +64,7 @@ impl BudgetSpending {
         }
     }
 
-    fn pass(&mut self, now: Instant) {
+    fn start_new_day_if_due(&mut self, now: Instant) {
         if now >= self.day_ends {
             *self = Self {
                 reserved: self.reserved,
@@ -93,7 +93,7 @@ fn until_midnight(wall: SystemTime) -> Duration {
 pub enum Blocked {
     Until(Instant),
     /// A call of the caller has to end first.
-    Own,
+    OwnCalls,
     /// The budget is used up until then.
     BudgetExhausted(Instant),
 }
@@ -131,12 +131,12 @@ impl Caller {
             admitted: 0,
             is_retired: false,
         };
-        caller.set(quota, now);
+        caller.set_quota(quota, now);
         caller
     }
 
     /// Replaces the quota. What is unchanged keeps its balance.
-    pub fn set(&mut self, quota: Quota, now: Instant) {
+    pub fn set_quota(&mut self, quota: Quota, now: Instant) {
         self.is_retired = false;
         if self.quota.requests_per_minute != quota.requests_per_minute {
             self.requests = quota
@@ -166,12 +166,12 @@ impl Caller {
     }
 
     /// Returns true if the end of one of its calls may let another go out.
-    pub const fn has_waiting_items(&self) -> bool {
+    pub const fn may_be_blocked_by_own_calls(&self) -> bool {
         self.quota.max_in_flight.is_some() || self.tokens.is_some() || self.has_budget()
     }
 
     /// Returns how many of its items could go out now, as far as its own quota is concerned.
-    pub fn ready(&mut self, now: Instant) -> usize {
+    pub fn available_calls(&mut self, now: Instant) -> usize {
         if self
             .blocked(
                 Charge {
@@ -187,7 +187,7 @@ impl Caller {
         let limit = self
             .quota
             .max_in_flight
-            .map(|limit| (limit.get() as usize).saturating_sub(self.in_flight.now()));
+            .map(|limit| (limit.get() as usize).saturating_sub(self.in_flight.count()));
         let requests = self
             .requests
             .as_ref()
@@ -202,7 +202,7 @@ impl Caller {
     /// Returns how many more items may wait, given that `ready` of them go out at once. `None`: no
     /// limit of its own.
     pub fn room(&self, ready: usize) -> Option<usize> {
-        let waiting = self.admitted.saturating_sub(self.in_flight.now());
+        let waiting = self.admitted.saturating_sub(self.in_flight.count());
         self.quota
             .room()
             .map(|room| room.saturating_add(ready).saturating_sub(waiting))
@@ -219,35 +219,35 @@ impl Caller {
             .is_some_and(|per_day| self.spending.with_reserved() >= per_day)
         {
             // Calls in flight may turn out cheaper than their reservation.
-            return Some(Blocked::Own);
+            return Some(Blocked::OwnCalls);
         }
         if self
             .quota
             .max_in_flight
-            .is_some_and(|limit| self.in_flight.now() >= limit.get() as usize)
+            .is_some_and(|limit| self.in_flight.count() >= limit.get() as usize)
         {
-            return Some(Blocked::Own);
+            return Some(Blocked::OwnCalls);
         }
         let requests = self
             .requests
             .as_ref()
             .filter(|_| charge.requests > 0)
-            .and_then(|requests| requests.wait(now));
+            .and_then(|requests| requests.available_at(now));
         let tokens = self
             .tokens
             .as_ref()
-            .and_then(|tokens| tokens.wait(charge.tokens, now));
+            .and_then(|tokens| tokens.available_at(charge.tokens, now));
         requests.max(tokens).map(Blocked::Until)
     }
 
     /// If the budget is used up, returns until when.
     pub fn budget_exhausted_until(&mut self, now: Instant) -> Option<Instant> {
         let per_day = self.quota.budget_per_day?;
-        self.spending.pass(now);
+        self.spending.start_new_day_if_due(now);
         (self.spending.spent >= per_day).then_some(self.spending.day_ends)
     }
 
-    pub fn take(&mut self, charge: Charge, now: Instant) {
+    pub fn reserve(&mut self, charge: Charge, now: Instant) {
         if let Some(requests) = self.requests.as_mut().filter(|_| charge.requests > 0) {
             // `blocked` has checked that a request is available.
             let _ = requests.take(now);
@@ -262,7 +262,7 @@ impl Caller {
         if let Some(tokens) = &mut self.tokens {
             tokens.settle(reserved.tokens, used.tokens, now);
         }
-        self.spending.pass(now);
+        self.spending.start_new_day_if_due(now);
         self.spending.reserved = self.spending.reserved.saturating_sub(reserved.cost);
         self.spending.spent = self.spending.spent.saturating_add(used.cost);
     }
@@ -271,7 +271,9 @@ impl Caller {
         let requests = self.requests.as_ref().map(|bucket| Window {
             limit: bucket.rate().per_minute.get().into(),
             left: bucket.available(now).into(),
-            reset: bucket.wait(now).map_or(Duration::ZERO, |until| until - now),
+            reset: bucket
+                .available_at(now)
+                .map_or(Duration::ZERO, |until| until - now),
             debt: u64::from(
                 bucket
                     .rate()
@@ -284,7 +286,7 @@ impl Caller {
             limit: bucket.per_minute().get().into(),
             left: bucket.available(now),
             reset: bucket
-                .wait(1, now)
+                .available_at(1, now)
                 .map_or(Duration::ZERO, |until| until - now),
             debt: bucket.in_use(now),
         });
@@ -352,11 +354,11 @@ mod tests {
             cost: Usd(100),
         };
         assert_eq!(caller.blocked(charge, start), None);
-        caller.take(charge, start);
-        let flying = caller.in_flight.take();
+        caller.reserve(charge, start);
+        let flying = caller.in_flight.guard();
         assert_eq!(
             caller.blocked(charge, start),
-            Some(Blocked::Own),
+            Some(Blocked::OwnCalls),
             "it may come back"
         );
         caller.settle(
@@ -370,8 +372,8 @@ mod tests {
         );
         drop(flying);
         assert_eq!(caller.blocked(charge, start), None);
-        caller.take(charge, start);
-        assert_eq!(caller.blocked(charge, start), Some(Blocked::Own));
+        caller.reserve(charge, start);
+        assert_eq!(caller.blocked(charge, start), Some(Blocked::OwnCalls));
         caller.settle(charge, charge, start);
         assert_eq!(
             caller.blocked(charge, start),
@@ -394,9 +396,9 @@ mod tests {
             tokens: 0,
             cost: Usd(70),
         };
-        caller.take(charge, start);
+        caller.reserve(charge, start);
         assert_eq!(caller.blocked(charge, midnight), None);
-        caller.take(charge, midnight);
+        caller.reserve(charge, midnight);
         caller.settle(charge, charge, midnight);
         caller.settle(
             charge,
@@ -421,9 +423,9 @@ mod tests {
             tokens: 0,
             cost: Usd(100),
         };
-        caller.take(charge, start);
+        caller.reserve(charge, start);
         caller.settle(charge, charge, start);
-        caller.set(
+        caller.set_quota(
             Quota {
                 budget_per_day: Some(Usd(150)),
                 ..Quota::default()
@@ -435,9 +437,9 @@ mod tests {
             Some((Usd(150), Usd(100)))
         );
         assert!(caller.budget_exhausted_until(start).is_none());
-        caller.set(Quota::default(), start);
+        caller.set_quota(Quota::default(), start);
         assert!(caller.budget_exhausted_until(start).is_none());
-        caller.set(quota(), start);
+        caller.set_quota(quota(), start);
         assert!(caller.budget_exhausted_until(start).is_some());
     }
 }

@@ -10,11 +10,13 @@ pub struct RaiiCounter(Arc<()>);
 pub struct CountGuard(#[expect(dead_code, reason = "held, not read")] Arc<()>);
 
 impl RaiiCounter {
-    pub fn take(&self) -> CountGuard {
+    /// Returns a guard that is counted while it lives.
+    pub fn guard(&self) -> CountGuard {
         CountGuard(Arc::clone(&self.0))
     }
 
-    pub fn now(&self) -> usize {
+    /// Returns the number of living guards.
+    pub fn count(&self) -> usize {
         Arc::strong_count(&self.0) - 1
     }
 }

@@ -133,7 +133,7 @@ impl RequestBucket {
     }
 
     /// Returns when a request is available; `None` means now.
-    pub fn wait(&self, now: Instant) -> Option<Instant> {
+    pub fn available_at(&self, now: Instant) -> Option<Instant> {
         (now < self.empty_until).then_some(self.empty_until)
     }
 

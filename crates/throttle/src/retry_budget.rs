@@ -13,7 +13,7 @@ const FLOOR: u32 = 30;
 #[derive(Debug, Clone, Copy, Default)]
 struct CallCounts {
     first: u32,
-    again: u32,
+    retries: u32,
 }
 
 /// First calls and retries of the last ten seconds.
@@ -25,18 +25,18 @@ impl RetryBudget {
         Self(RollingWindow::new(now))
     }
 
-    pub fn first_try(&mut self, now: Instant) {
-        self.0.now(now).first += 1;
+    pub fn record_first_call(&mut self, now: Instant) {
+        self.0.current(now).first += 1;
     }
 
     /// Takes one retry.
     ///
     /// # Errors
-    /// The time after which to ask again, if the budget is used up.
-    pub fn retry(&mut self, now: Instant) -> Result<(), Duration> {
+    /// The time after which to ask retries, if the budget is used up.
+    pub fn withdraw(&mut self, now: Instant) -> Result<(), Duration> {
         let (used, allowed) = self.usage(now);
         if used < allowed {
-            self.0.now(now).again += 1;
+            self.0.current(now).retries += 1;
             return Ok(());
         }
         Err(STEP)
@@ -44,11 +44,11 @@ impl RetryBudget {
 
     /// Returns the retries of the last ten seconds, and the limit.
     pub fn usage(&mut self, now: Instant) -> (u32, u32) {
-        let (first, again) = self
+        let (first, retries) = self
             .0
             .recent(now)
-            .fold((0_u32, 0_u32), |(first, again), tries| {
-                (first + tries.first, again + tries.again)
+            .fold((0_u32, 0_u32), |(first, retries), tries| {
+                (first + tries.first, retries + tries.retries)
             });
         #[expect(
             clippy::cast_possible_truncation,
@@ -56,7 +56,7 @@ impl RetryBudget {
             reason = "a fifth of a u32"
         )]
         let share = (f64::from(first) * SHARE) as u32;
-        (again, share.saturating_add(FLOOR))
+        (retries, share.saturating_add(FLOOR))
     }
 }
 
@@ -67,17 +67,17 @@ mod tests {
     #[test]
     fn a_fifth_of_the_first_tries_and_a_floor() {
         let start = Instant::now();
-        let mut retries = RetryBudget::new(start);
+        let mut budget = RetryBudget::new(start);
         for _ in 0..1000 {
-            retries.first_try(start);
+            budget.record_first_call(start);
         }
         assert_eq!(
-            (0..1000).filter(|_| retries.retry(start).is_ok()).count(),
+            (0..1000).filter(|_| budget.withdraw(start).is_ok()).count(),
             230
         );
         let later = start + Duration::from_secs(11);
         assert_eq!(
-            (0..1000).filter(|_| retries.retry(later).is_ok()).count(),
+            (0..1000).filter(|_| budget.withdraw(later).is_ok()).count(),
             30
         );
     }

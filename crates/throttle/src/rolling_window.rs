@@ -24,15 +24,15 @@ impl<T: Copy + Default> RollingWindow<T> {
     }
 
     /// Returns the sum of the current second, to be added to.
-    pub fn now(&mut self, now: Instant) -> &mut T {
-        self.pass(now);
+    pub fn current(&mut self, now: Instant) -> &mut T {
+        self.advance(now);
         let [newest, ..] = &mut self.sums;
         newest
     }
 
     /// Returns the sums of the last ten seconds, the newest first.
     pub fn recent(&mut self, now: Instant) -> impl Iterator<Item = T> {
-        self.pass(now);
+        self.advance(now);
         self.sums.into_iter()
     }
 
@@ -40,7 +40,7 @@ impl<T: Copy + Default> RollingWindow<T> {
         self.sums = [T::default(); STEPS];
     }
 
-    fn pass(&mut self, now: Instant) {
+    fn advance(&mut self, now: Instant) {
         let step = now.saturating_duration_since(self.start).as_secs();
         let passed = usize::try_from(step.saturating_sub(self.step))
             .unwrap_or(STEPS)

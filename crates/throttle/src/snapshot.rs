@@ -65,7 +65,7 @@ impl State {
     /// Returns the retry budget of each provider.
     pub fn retry_budgets(&mut self, now: Instant) -> Vec<RetryBudgetSnapshot> {
         let budgets = self.pools.iter_mut().map(|PoolState { provider, .. }| {
-            let (used, limit) = provider.retries.usage(now);
+            let (used, limit) = provider.retry_budget.usage(now);
             RetryBudgetSnapshot {
                 provider: provider.name.clone(),
                 used,
@@ -126,15 +126,15 @@ impl State {
     /// Returns every limit as it stands.
     pub fn limits(&self, now: Instant) -> Vec<LimitSnapshot> {
         let waiting: usize = self.pools.iter().map(PoolState::waiting).sum();
-        let mut readings = vec![
-            reading(
+        let mut snapshots = vec![
+            snapshot(
                 LimitKind::Concurrency,
                 None,
                 Some(self.config.max_concurrency),
                 self.in_flight(),
                 waiting,
             ),
-            reading(
+            snapshot(
                 LimitKind::Queue,
                 None,
                 Some(self.config.max_queue),
@@ -143,7 +143,7 @@ impl State {
             ),
         ];
         for pool in &self.pools {
-            pool.read(now, &mut readings);
+            pool.append_snapshots(now, &mut snapshots);
         }
         for ((_, name), model) in &self.models {
             if let Some(limit) = model.limits.max_in_flight {
@@ -152,11 +152,11 @@ impl State {
                     .get(model.pool().0)
                     .map_or("", |pool| pool.provider.name.as_str());
                 let scope = Some(format!("{provider}/{name}"));
-                readings.push(reading(
+                snapshots.push(snapshot(
                     LimitKind::Concurrency,
                     scope,
                     Some(limit),
-                    model.in_flight.now(),
+                    model.in_flight.count(),
                     0,
                 ));
             }
@@ -164,25 +164,25 @@ impl State {
         for caller in self.callers.values().filter(|caller| !caller.is_gone()) {
             let scope = || Some(format!("caller:{}", caller.quota.name));
             if let Some(limit) = caller.quota.max_in_flight {
-                readings.push(reading(
+                snapshots.push(snapshot(
                     LimitKind::Concurrency,
                     scope(),
                     Some(limit.get() as usize),
-                    caller.in_flight.now(),
+                    caller.in_flight.count(),
                     0,
                 ));
             }
-            let standing = caller.quota_status(now);
+            let status = caller.quota_status(now);
             for (kind, window) in [
-                (LimitKind::RequestsPerMinute, standing.requests),
-                (LimitKind::TokensPerMinute, standing.tokens),
+                (LimitKind::RequestsPerMinute, status.requests),
+                (LimitKind::TokensPerMinute, status.tokens),
             ] {
-                readings
-                    .extend(window.map(|window| window_reading(kind, scope(), Some(window), 0)));
+                snapshots
+                    .extend(window.map(|window| window_snapshot(kind, scope(), Some(window), 0)));
             }
             if let Some(room) = caller.quota.room() {
-                let queued = caller.admitted.saturating_sub(caller.in_flight.now());
-                readings.push(reading(
+                let queued = caller.admitted.saturating_sub(caller.in_flight.count());
+                snapshots.push(snapshot(
                     LimitKind::Queue,
                     scope(),
                     Some(room),
@@ -191,21 +191,21 @@ impl State {
                 ));
             }
         }
-        readings
+        snapshots
     }
 }
 
 impl PoolState {
-    fn read(&self, now: Instant, readings: &mut Vec<LimitSnapshot>) {
+    fn append_snapshots(&self, now: Instant, snapshots: &mut Vec<LimitSnapshot>) {
         let (provider, waiting) = (&self.provider, self.waiting());
         let is_lowered = provider.adaptive.as_ref().is_some_and(Adaptive::is_lowered);
         if provider.max_in_flight.is_some() || is_lowered {
             let scope = Some(provider.name.clone());
-            readings.push(reading(
+            snapshots.push(snapshot(
                 LimitKind::Concurrency,
                 scope,
                 provider.limit(),
-                provider.in_flight.now(),
+                provider.in_flight.count(),
                 waiting,
             ));
         }
@@ -218,7 +218,7 @@ impl PoolState {
                     format!("{}#{number}", provider.name)
                 })
             };
-            let is_paused = key.paused(now).is_some();
+            let is_paused = key.paused_until(now).is_some();
             let requests = key.requests.as_ref().map(|bucket| {
                 let available = u64::from(bucket.available(now));
                 let debt = u64::from(bucket.rate().burst.get()).saturating_sub(available);
@@ -239,14 +239,14 @@ impl PoolState {
                     debt: bucket.in_use(now),
                 }
             });
-            readings.push(window_reading(
+            snapshots.push(window_snapshot(
                 LimitKind::RequestsPerMinute,
                 scope(),
                 requests,
                 waiting,
             ));
             if tokens.is_some() {
-                readings.push(window_reading(
+                snapshots.push(window_snapshot(
                     LimitKind::TokensPerMinute,
                     scope(),
                     tokens,
@@ -257,7 +257,7 @@ impl PoolState {
     }
 }
 
-fn window_reading(
+fn window_snapshot(
     kind: LimitKind,
     scope: Option<String>,
     window: Option<Window>,
@@ -273,7 +273,7 @@ fn window_reading(
     }
 }
 
-fn reading(
+fn snapshot(
     kind: LimitKind,
     scope: Option<String>,
     limit: Option<usize>,

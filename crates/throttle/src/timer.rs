@@ -30,20 +30,20 @@ impl Timer {
         }
     }
 
-    /// Starts the thread. It calls `ring` at each time that was set, and from time to time, until
-    /// `ring` returns false.
-    pub fn start(&self, ring: impl Fn() -> bool + Send + 'static) -> std::io::Result<()> {
+    /// Starts the thread. It calls `on_time` at each time that was set, and from time to time, until
+    /// `on_time` returns false.
+    pub fn start(&self, on_time: impl Fn() -> bool + Send + 'static) -> std::io::Result<()> {
         let clock = Arc::clone(&self.0);
         std::thread::Builder::new()
-            .name("extractd-alarm".to_owned())
-            .spawn(move || while clock.wait() && fire(&ring) {})?;
+            .name("throttle-timer".to_owned())
+            .spawn(move || while clock.wait() && call_caught(&on_time) {})?;
         Ok(())
     }
 }
 
-/// Calls `ring`, and survives a panic in it: a bug there must not stop the timer.
-fn fire(ring: &impl Fn() -> bool) -> bool {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(ring)).unwrap_or(true)
+/// Calls `on_time`, and survives a panic in it: a bug there must not stop the timer.
+fn call_caught(on_time: &impl Fn() -> bool) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(on_time)).unwrap_or(true)
 }
 
 impl TimerState {

@@ -1,5 +1,7 @@
 //! Estimates the tokens of a call from its text, corrected by what earlier calls of the model used.
 
+use crate::types::TokenUsage;
+
 /// Tokens of an answer while nothing is known of the model's answers.
 const UNKNOWN_OUTPUT: u32 = 256;
 /// Upper bound of a call's tokens, whatever a provider reports.
@@ -52,30 +54,6 @@ pub struct TokenEstimator {
     output: f64,
 }
 
-/// Estimate of a call's tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TokenEstimate {
-    pub input: u64,
-    pub output: u64,
-}
-
-impl TokenEstimate {
-    /// Returns the estimate, reduced to at most `most` tokens in total.
-    #[must_use]
-    pub fn at_most(self, most: u64) -> Self {
-        let input = self.input.min(most);
-        Self {
-            input,
-            output: self.output.min(most - input),
-        }
-    }
-
-    #[must_use]
-    pub const fn total(self) -> u64 {
-        self.input.saturating_add(self.output)
-    }
-}
-
 impl TokenEstimator {
     /// Returns the estimate for a prompt of `guessed` tokens and an answer of at most `max_output`
     /// tokens.
@@ -85,7 +63,7 @@ impl TokenEstimator {
         clippy::cast_precision_loss,
         reason = "tokens of one call"
     )]
-    pub fn estimate(&self, guessed: u64, max_output: Option<u32>) -> TokenEstimate {
+    pub fn estimate(&self, guessed: u64, max_output: Option<u32>) -> TokenUsage {
         let ratio = if self.guessed_input > 0.0 {
             self.input / self.guessed_input
         } else {
@@ -102,7 +80,7 @@ impl TokenEstimator {
         } else {
             output
         };
-        TokenEstimate {
+        TokenUsage {
             input: (guessed as f64 * ratio).ceil() as u64,
             output: output.min(max_output),
         }
@@ -110,8 +88,11 @@ impl TokenEstimator {
 
     /// Records the actual usage of a call whose prompt was estimated at `guessed` tokens.
     #[expect(clippy::cast_precision_loss, reason = "tokens of one call")]
-    pub fn learn(&mut self, guessed: u64, input: u64, output: u64) {
-        let (input, output) = (input.min(MAX_BELIEVED), output.min(MAX_BELIEVED));
+    pub fn record(&mut self, guessed: u64, usage: TokenUsage) {
+        let (input, output) = (
+            usage.input.min(MAX_BELIEVED),
+            usage.output.min(MAX_BELIEVED),
+        );
         for (sum, new) in [
             (&mut self.guessed_input, guessed as f64),
             (&mut self.input, input as f64),
@@ -171,29 +152,39 @@ mod tests {
         let mut estimate = TokenEstimator::default();
         assert_eq!(
             estimate.estimate(100, None),
-            TokenEstimate {
+            TokenUsage {
                 input: 100,
                 output: 256
             }
         );
         assert_eq!(
             estimate.estimate(100, Some(4_000)),
-            TokenEstimate {
+            TokenUsage {
                 input: 100,
                 output: 4_000
             }
         );
-        estimate.learn(100, 150, 20);
+        estimate.record(
+            100,
+            TokenUsage {
+                input: 150,
+                output: 20,
+            },
+        );
         assert_eq!(
             estimate.estimate(100, Some(4_000)),
-            TokenEstimate {
+            TokenUsage {
                 input: 150,
                 output: 20
             }
         );
         assert_eq!(estimate.estimate(100, Some(7)).output, 7);
         for n in 0..1000 {
-            estimate.learn(100, 130 + n % 3, 30 + n % 11);
+            let usage = TokenUsage {
+                input: 130 + n % 3,
+                output: 30 + n % 11,
+            };
+            estimate.record(100, usage);
         }
         let guess = estimate.estimate(100, None);
         assert!(

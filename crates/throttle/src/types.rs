@@ -95,6 +95,24 @@ pub struct TokenUsage {
     pub output: u64,
 }
 
+impl TokenUsage {
+    /// Returns at most `max` tokens in total; the output is cut first.
+    #[must_use]
+    pub fn at_most(self, max: u64) -> Self {
+        let input = self.input.min(max);
+        Self {
+            input,
+            output: self.output.min(max - input),
+        }
+    }
+
+    /// Returns the sum of input and output tokens.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}
+
 /// Usage of a call that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UsageReport {
