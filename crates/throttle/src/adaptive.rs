@@ -5,8 +5,9 @@
 use std::time::Instant;
 
 /// Factor applied to the calls in flight after a sign of overload.
-const DECREASE: f64 = 0.8;
+const DECREASE_FACTOR: f64 = 0.8;
 
+/// The current limit of calls in flight.
 #[derive(Debug)]
 pub struct Adaptive {
     cap: usize,
@@ -46,8 +47,8 @@ impl Adaptive {
         }
         // If few calls were in flight, the limit says little about the overload; it drops to half
         // at most.
-        let were = self.limit.min(as_float(in_flight).max(self.limit / 2.0));
-        self.limit = (were * DECREASE).max(1.0);
+        let base = self.limit.min(as_float(in_flight).max(self.limit / 2.0));
+        self.limit = (base * DECREASE_FACTOR).max(1.0);
         self.decreased_at = Some(now);
     }
 
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_storm_lowers_it_once_and_answers_raise_it() {
+    fn one_storm_of_refusals_lowers_the_limit_once_and_successes_raise_it() {
         let start = Instant::now();
         let mut adaptive = Adaptive::new(64);
         let later = start + Duration::from_millis(10);
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn one_refusal_of_few_calls_leaves_room_and_many_do_not() {
+    fn refusals_with_few_calls_in_flight_halve_the_limit_at_most() {
         let start = Instant::now();
         let mut adaptive = Adaptive::new(64);
         let limits: Vec<_> = (1..=6)
@@ -105,7 +106,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_stays_within_its_bounds(cap in 1_usize..1000, steps in prop::collection::vec((any::<bool>(), 0_usize..1000), 0..500)) {
+        fn the_limit_stays_within_its_bounds(cap in 1_usize..1000, steps in prop::collection::vec((any::<bool>(), 0_usize..1000), 0..500)) {
             let start = Instant::now();
             let mut adaptive = Adaptive::new(cap);
             for (ms, (good, in_flight)) in (0..).zip(steps) {

@@ -24,8 +24,10 @@ pub struct KeySet(u64);
 impl KeySet {
     /// Maximum number of keys of a provider.
     pub const MAX: usize = u64::BITS as usize;
+    /// The set of all keys.
     pub const ALL: Self = Self(u64::MAX);
 
+    /// Adds a key. An index of `MAX` or more is ignored.
     pub const fn insert(&mut self, key: usize) {
         self.0 |= Self::bit(key);
     }
@@ -34,12 +36,14 @@ impl KeySet {
         if key < Self::MAX { 1 << key } else { 0 }
     }
 
+    /// Returns true if the key is in the set.
     #[must_use]
     pub const fn contains(self, key: usize) -> bool {
         self.0 & Self::bit(key) != 0
     }
 }
 
+/// The limits of one key.
 #[derive(Debug)]
 pub struct ApiKeyLimits {
     pub requests: Option<RequestBucket>,
@@ -83,14 +87,17 @@ impl ApiKeyLimits {
         self.paused_until = self.paused_until.max(Some(until));
     }
 
+    /// Returns the end of the current pause, if the key is paused.
     pub fn paused_until(&self, now: Instant) -> Option<Instant> {
         self.paused_until.filter(|until| *until > now)
     }
 
+    /// Skips the key for a while, because the provider rejected it.
     pub fn close(&mut self, now: Instant) {
         self.closed_until = Some(now + REJECTED_PERIOD);
     }
 
+    /// Returns true if the provider has rejected the key lately.
     pub fn is_closed(&self, now: Instant) -> bool {
         self.closed_until.is_some_and(|until| until > now)
     }
@@ -131,8 +138,8 @@ impl ApiKeyLimits {
 
     /// Lowers the balances to what the provider's rate limit headers report. Never raises them.
     pub fn apply_remaining(&mut self, remaining: RemainingQuota, now: Instant) {
-        if let (Some(tokens), Some(left)) = (&mut self.tokens, remaining.tokens) {
-            tokens.lower_to(left, now);
+        if let (Some(tokens), Some(balance)) = (&mut self.tokens, remaining.tokens) {
+            tokens.lower_to(balance, now);
         }
         if let (Some(requests), Some(0)) = (&mut self.requests, remaining.requests) {
             requests.empty(now);
@@ -155,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_of_no_said_length_grow_until_something_is_answered() {
+    fn pauses_of_unspecified_length_grow_until_a_call_succeeds() {
         let start = Instant::now();
         let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
         let mut now = start;
@@ -175,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_keys() {
+    fn a_key_set_contains_what_was_inserted() {
         let mut keys = KeySet::default();
         keys.insert(0);
         keys.insert(63);

@@ -13,6 +13,7 @@ const MIN_FAILURES_WITHOUT_SUCCESS: u32 = 5;
 const MAX_CONSECUTIVE_FAILURES: u32 = 15;
 /// Duration of the first open period. It doubles after each failed probe round.
 const FIRST_OPEN_PERIOD: Duration = Duration::from_secs(5);
+/// Longest open period.
 const MAX_OPEN_PERIOD: Duration = Duration::from_secs(60);
 /// Maximum number of probes while half-open.
 const MAX_PROBES: usize = 3;
@@ -109,7 +110,7 @@ impl Breaker {
     }
 
     /// Returns the guard of a probe, or `None` if a call that goes out now is not a probe.
-    pub fn probe(&self) -> Option<CountGuard> {
+    pub fn probe_guard(&self) -> Option<CountGuard> {
         self.open_period
             .as_ref()
             .map(|opened| opened.probes.guard())
@@ -142,17 +143,18 @@ impl Breaker {
             }
             (None, Health::Success) => {
                 self.consecutive_failures = 0;
-                let seen = self.outcomes.current(now);
-                seen.succeeded += 1;
-                seen.slowest = seen.slowest.max(now.saturating_duration_since(began));
+                let counts = self.outcomes.current(now);
+                counts.succeeded += 1;
+                counts.slowest = counts.slowest.max(now.saturating_duration_since(began));
                 false
             }
             (None, health) => {
                 self.consecutive_failures += 1;
-                let seen = self.outcomes.current(now);
-                seen.failed += 1;
-                seen.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
-                seen.stalled += u32::from(matches!(health, Health::Timeout { is_own: false, .. }));
+                let counts = self.outcomes.current(now);
+                counts.failed += 1;
+                counts.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
+                counts.stalled +=
+                    u32::from(matches!(health, Health::Timeout { is_own: false, .. }));
                 let tripped = self.should_open(now);
                 if tripped {
                     self.open(FIRST_OPEN_PERIOD, now);
@@ -178,12 +180,12 @@ impl Breaker {
     fn totals(&mut self, now: Instant) -> OutcomeCounts {
         self.outcomes
             .recent(now)
-            .fold(OutcomeCounts::default(), |all, seen| OutcomeCounts {
-                succeeded: all.succeeded + seen.succeeded,
-                failed: all.failed + seen.failed,
-                timed_out: all.timed_out + seen.timed_out,
-                stalled: all.stalled + seen.stalled,
-                slowest: all.slowest.max(seen.slowest),
+            .fold(OutcomeCounts::default(), |sum, counts| OutcomeCounts {
+                succeeded: sum.succeeded + counts.succeeded,
+                failed: sum.failed + counts.failed,
+                timed_out: sum.timed_out + counts.timed_out,
+                stalled: sum.stalled + counts.stalled,
+                slowest: sum.slowest.max(counts.slowest),
             })
     }
 
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn most_of_many_open_it_and_two_of_three_probes_close_it() {
+    fn a_majority_of_failures_opens_the_breaker_and_two_of_three_probes_close_it() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         let of_ten = |n: u64, failed: u64| {
@@ -247,7 +249,7 @@ mod tests {
         assert!(!breaker.allows_call(after(later, 4_999)));
         let soon = after(later, 5_000);
         assert!(breaker.allows_call(soon));
-        let probes: Vec<_> = (0..3).map(|_| breaker.probe().unwrap()).collect();
+        let probes: Vec<_> = (0..3).map(|_| breaker.probe_guard().unwrap()).collect();
         assert!(!breaker.allows_call(soon), "three and no more");
         drop(probes);
         assert!(!breaker.record(Health::Failure, soon, soon));
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn many_failures_in_a_row_open_it_however_well_it_did() {
+    fn consecutive_failures_open_the_breaker_despite_earlier_successes() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         for n in 0..5_000 {
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_probes_open_it_for_twice_as_long_up_to_a_minute() {
+    fn failed_probes_double_the_open_period_up_to_a_minute() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         let mut now = start;
@@ -322,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn one_timeout_opens_it_where_nothing_else_is_known() {
+    fn a_timeout_opens_the_breaker_if_no_call_has_succeeded() {
         let start = Instant::now();
         let record = |breaker: &mut Breaker, health| {
             let health = breaker.discount_short_timeout(health, start);
@@ -356,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_stuck_calls_are_no_load() {
+    fn a_few_stuck_calls_are_not_overload() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         for _ in 0..50 {
@@ -369,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn load_says_nothing() {
+    fn neutral_outcomes_never_open_the_breaker() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         for n in 0..100 {

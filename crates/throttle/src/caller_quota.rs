@@ -35,7 +35,7 @@ impl Quota {
     /// Returns the maximum number of waiting items: as configured, else what a minute's quota of
     /// requests serves. `None`: only the common waiting room limits them.
     #[must_use]
-    pub fn room(&self) -> Option<usize> {
+    pub fn waiting_room(&self) -> Option<usize> {
         let is_paced = self.requests_per_minute.is_some() || self.tokens_per_minute.is_some();
         let paced = is_paced.then(|| {
             self.requests_per_minute
@@ -64,6 +64,7 @@ impl BudgetSpending {
         }
     }
 
+    /// Resets the spending at midnight UTC. Reservations are kept.
     fn start_new_day_if_due(&mut self, now: Instant) {
         if now >= self.day_ends {
             *self = Self {
@@ -73,6 +74,7 @@ impl BudgetSpending {
         }
     }
 
+    /// Returns the cost that is spent or reserved.
     const fn with_reserved(&self) -> Usd {
         self.spent.saturating_add(self.reserved)
     }
@@ -91,6 +93,7 @@ fn until_midnight(wall: SystemTime) -> Duration {
 /// Reason why a caller's item cannot go out now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
+    /// A quota of a minute is used up until then.
     Until(Instant),
     /// A call of the caller has to end first.
     OwnCalls,
@@ -107,6 +110,7 @@ pub struct Charge {
     pub cost: Usd,
 }
 
+/// A caller's quota and what it uses of it.
 #[derive(Debug)]
 pub struct Caller {
     pub quota: Quota,
@@ -161,6 +165,7 @@ impl Caller {
         self.tokens.is_some() || self.has_budget()
     }
 
+    /// Returns true if the caller has a daily budget.
     pub const fn has_budget(&self) -> bool {
         self.quota.budget_per_day.is_some()
     }
@@ -201,10 +206,10 @@ impl Caller {
 
     /// Returns how many more items may wait, given that `ready` of them go out at once. `None`: no
     /// limit of its own.
-    pub fn room(&self, ready: usize) -> Option<usize> {
+    pub fn free_room(&self, ready: usize) -> Option<usize> {
         let waiting = self.admitted.saturating_sub(self.in_flight.count());
         self.quota
-            .room()
+            .waiting_room()
             .map(|room| room.saturating_add(ready).saturating_sub(waiting))
     }
 
@@ -247,6 +252,7 @@ impl Caller {
         (self.spending.spent >= per_day).then_some(self.spending.day_ends)
     }
 
+    /// Reserves what a call takes. `blocked` has to be checked before.
     pub fn reserve(&mut self, charge: Charge, now: Instant) {
         if let Some(requests) = self.requests.as_mut().filter(|_| charge.requests > 0) {
             // `blocked` has checked that a request is available.
@@ -258,6 +264,7 @@ impl Caller {
         self.spending.reserved = self.spending.reserved.saturating_add(charge.cost);
     }
 
+    /// Replaces a reservation by the actual usage.
     pub fn settle(&mut self, reserved: Charge, used: Charge, now: Instant) {
         if let Some(tokens) = &mut self.tokens {
             tokens.settle(reserved.tokens, used.tokens, now);
@@ -267,6 +274,7 @@ impl Caller {
         self.spending.spent = self.spending.spent.saturating_add(used.cost);
     }
 
+    /// Returns the quotas as they stand.
     pub fn quota_status(&self, now: Instant) -> QuotaStatus {
         let requests = self.requests.as_ref().map(|bucket| Window {
             limit: bucket.rate().per_minute.get().into(),
@@ -344,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_ends_at_midnight() {
+    fn a_budget_is_renewed_at_midnight() {
         let start = Instant::now();
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 3600 - 60);
         let mut caller = Caller::new(quota(), start, wall);
@@ -355,7 +363,7 @@ mod tests {
         };
         assert_eq!(caller.blocked(charge, start), None);
         caller.reserve(charge, start);
-        let flying = caller.in_flight.guard();
+        let in_flight = caller.in_flight.guard();
         assert_eq!(
             caller.blocked(charge, start),
             Some(Blocked::OwnCalls),
@@ -370,7 +378,7 @@ mod tests {
             },
             start,
         );
-        drop(flying);
+        drop(in_flight);
         assert_eq!(caller.blocked(charge, start), None);
         caller.reserve(charge, start);
         assert_eq!(caller.blocked(charge, start), Some(Blocked::OwnCalls));
@@ -386,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_flight_at_midnight_counts_for_the_day_on_which_it_ends() {
+    fn a_call_in_flight_at_midnight_counts_for_the_day_on_which_it_ends() {
         let start = Instant::now();
         let midnight = start + Duration::from_secs(60);
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 3600 - 60);
@@ -415,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_quota_keeps_what_was_spent() {
+    fn a_changed_quota_keeps_the_spending() {
         let start = Instant::now();
         let mut caller = Caller::new(quota(), start, SystemTime::now());
         let charge = Charge {

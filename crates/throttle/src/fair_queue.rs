@@ -20,7 +20,9 @@ use crate::fair_order::FairOrder;
 /// Class of a request: direct requests have a client that waits, jobs run by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
+    /// A client waits for the answer.
     Direct,
+    /// A job, which outlives its client's connection.
     Job,
 }
 
@@ -28,7 +30,7 @@ pub enum Class {
 const DIRECT_TURNS: u64 = 4;
 
 impl Class {
-    /// Returns the share of the order between the classes that an item of this cost takes.
+    /// Returns the share of the turns between the classes that an item of this cost takes.
     const fn charge(self, cost: u64) -> u64 {
         match self {
             Self::Direct => cost,
@@ -43,6 +45,7 @@ pub struct Ticket<C, K> {
     pub class: Class,
     pub caller: C,
     pub key: K,
+    /// Unique number of the item.
     number: u64,
 }
 
@@ -72,12 +75,14 @@ pub enum Decision<R> {
     Stop,
 }
 
+/// The queues of one caller, with the order of their turns.
 #[derive(Debug)]
 struct CallerQueue<K, T> {
     order: FairOrder<K>,
     queues: BTreeMap<K, VecDeque<(u64, T)>>,
 }
 
+/// The callers of one class, with the order of their turns.
 #[derive(Debug)]
 struct ClassQueue<C, K, T> {
     order: FairOrder<C>,
@@ -182,6 +187,7 @@ impl<C, K, T> Default for Queue<C, K, T> {
 }
 
 impl<C: Copy + Ord, K: Copy + Ord, T> Queue<C, K, T> {
+    /// Returns the number of waiting items, parked ones included.
     pub const fn len(&self) -> usize {
         self.len
     }
@@ -221,8 +227,7 @@ impl<C: Copy + Ord, K: Copy + Ord, T> Queue<C, K, T> {
         }
     }
 
-    /// Offers items in the order of their order until one is taken or rejected. Returns `None` if
-    /// no item can go out now.
+    /// Offers items in the order of their turns until one is served or rejected. Returns `None` if no item can go out now.
     pub fn next<R>(&mut self, mut offer: impl FnMut(C, &T) -> Decision<R>) -> Option<(T, R)> {
         loop {
             let class = self.order.first()?;

@@ -34,7 +34,7 @@ pub struct GrantRequest<'a> {
 }
 
 /// Reason why a call cannot go out now, and what has to change.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum Refusal {
     /// The item's model (its circuit breaker) or its keys; the time of the change, or `None` if another call has
     /// to end first.

@@ -11,9 +11,9 @@
 //! |---|---|
 //! | `limits` | [`Limits`], the public entry |
 //! | `admission` | [`Admission`] of a request, [`PendingPermit`]: its places in the queue |
-//! | `permit` | [`Permit`]: the right to make one call |
-//! | `scheduler` | the state: decides which item goes out next |
-//! | `fair_queue` | deficit round robin over callers, then requests |
+//! | `permit_request`, `grant`, `permit` | [`PermitRequest`], what it is granted or denied, and the [`Permit`] |
+//! | `scheduler` | the state: admission, queueing, dispatch, denials, settlement |
+//! | `fair_queue`, `fair_order` | start-time fair queueing over classes, callers and requests |
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |

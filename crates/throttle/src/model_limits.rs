@@ -103,11 +103,13 @@ impl Model {
             .unwrap_or_default()
     }
 
+    /// Returns the price of the model's tokens; `None` if unknown.
     #[must_use]
     pub const fn price(&self) -> Option<Price> {
         self.limits.price
     }
 
+    /// Returns the model's provider.
     #[must_use]
     pub const fn pool(&self) -> PoolId {
         self.pool

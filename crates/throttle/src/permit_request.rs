@@ -21,6 +21,7 @@ impl WaitBudget {
         circuit_open: Duration::ZERO,
     };
 
+    /// Creates a budget of time for paused keys and of time for an open circuit breaker.
     #[must_use]
     pub const fn new(paused: Duration, circuit_open: Duration) -> Self {
         Self {

@@ -10,6 +10,7 @@ use crate::api_key_limits::{ApiKeyLimits, KeySet};
 use crate::breaker;
 use crate::caller_quota::{Blocked, Caller, Charge};
 use crate::grant::{CallCharge, GrantRequest, HeldResources, Refusal};
+use crate::model_limits::Model;
 use crate::permit_request::{Denied, Priority};
 use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
@@ -90,7 +91,7 @@ impl ProviderLimits {
         let mut earliest: Option<Instant> = None;
         for (_, key) in self
             .usable_keys(now)
-            .filter(|(number, _)| !refused.contains(*number))
+            .filter(|(index, _)| !refused.contains(*index))
         {
             let until = key.paused_until(now)?;
             earliest = Some(earliest.map_or(until, |earlier| earlier.min(until)));
@@ -98,6 +99,7 @@ impl ProviderLimits {
         earliest
     }
 
+    /// Returns true if at least one key is paused.
     pub fn is_any_paused(&self, now: Instant) -> bool {
         self.keys.iter().any(|key| key.paused_until(now).is_some())
     }
@@ -116,15 +118,13 @@ impl ProviderLimits {
     fn choose_key(&self, asked: &GrantRequest<'_>, now: Instant) -> Result<usize, Refusal> {
         let candidates = || {
             self.usable_keys(now)
-                .filter(|(number, _)| !asked.refused.contains(*number))
+                .filter(|(index, _)| !asked.refused.contains(*index))
         };
         let ready =
             candidates().filter(|(_, key)| key.available_at(asked.estimate.total(), now).is_none());
         // Begins after the key that was used last.
-        if let Some((number, _)) =
-            ready.min_by_key(|(number, _)| (*number <= self.last_key, *number))
-        {
-            return Ok(number);
+        if let Some((index, _)) = ready.min_by_key(|(index, _)| (*index <= self.last_key, *index)) {
+            return Ok(index);
         }
         match candidates()
             .filter_map(|(_, key)| key.available_at(asked.estimate.total(), now))
@@ -134,7 +134,7 @@ impl ProviderLimits {
             Some(earliest)
                 if self
                     .usable_keys(now)
-                    .any(|(number, _)| asked.refused.contains(number)) =>
+                    .any(|(index, _)| asked.refused.contains(index)) =>
             {
                 Err(Refusal::Queue(Some(earliest)))
             }
@@ -152,26 +152,13 @@ impl ProviderLimits {
         slots: &Arc<Semaphore>,
         now: Instant,
     ) -> Result<(HeldResources, usize), Refusal> {
-        if self
-            .limit()
-            .is_some_and(|limit| self.in_flight.count() >= limit)
-        {
-            return Err(Refusal::Provider(None));
-        }
-        if slots.available_permits() == 0 {
-            return Err(Refusal::Provider(None));
-        }
         let model = asked.model;
-        if model
-            .limits
-            .max_in_flight
-            .is_some_and(|limit| model.in_flight.count() >= limit)
-        {
-            return Err(Refusal::Model);
+        if let Some(refusal) = self.concurrency_refusal(model, slots) {
+            return Err(refusal);
         }
-        let known = model.state();
-        if !known.breaker.allows_call(now) {
-            return Err(Refusal::Queue(match known.breaker.state(now) {
+        let state = model.state();
+        if !state.breaker.allows_call(now) {
+            return Err(Refusal::Queue(match state.breaker.state(now) {
                 breaker::State::Open { until } => Some(until),
                 breaker::State::Closed | breaker::State::HalfOpen => None,
             }));
@@ -182,46 +169,46 @@ impl ProviderLimits {
         };
         let mut caller = caller;
         if let Some(caller) = &mut caller {
-            match caller.blocked(charge, now) {
-                None => {}
-                Some(Blocked::OwnCalls) => return Err(Refusal::Caller(None)),
-                Some(Blocked::Until(until)) => return Err(Refusal::Caller(Some(until))),
-                Some(Blocked::BudgetExhausted(until)) => {
-                    return Err(Refusal::Denied(Denied::BudgetExhausted { until }));
-                }
-            }
+            check_quota(caller, charge, now)?;
         }
-        let number = self.choose_key(asked, now)?;
+        let index = self.choose_key(asked, now)?;
         let slot = Arc::clone(slots)
             .try_acquire_owned()
             .map_err(|_| Refusal::Provider(None))?;
-        if let Some(key) = self.keys.get_mut(number) {
+        if let Some(key) = self.keys.get_mut(index) {
             key.reserve(asked.estimate.total(), now)
                 .map_err(|until| Refusal::Provider(Some(until)))?;
         }
-        self.last_key = number;
+        self.last_key = index;
         if asked.is_first_call {
             self.retry_budget.record_first_call(now);
         }
-        let own = caller.map(|caller| {
-            caller.reserve(charge, now);
-            caller.in_flight.guard()
-        });
-        let (provider, of_model, probe) = (
-            self.in_flight.guard(),
-            model.in_flight.guard(),
-            known.breaker.probe(),
-        );
-        Ok((
-            HeldResources {
-                slot,
-                provider,
-                model: of_model,
-                caller: own,
-                probe,
-            },
-            number,
-        ))
+        let held = HeldResources {
+            slot,
+            caller: caller.map(|caller| {
+                caller.reserve(charge, now);
+                caller.in_flight.guard()
+            }),
+            provider: self.in_flight.guard(),
+            model: model.in_flight.guard(),
+            probe: state.breaker.probe_guard(),
+        };
+        Ok((held, index))
+    }
+
+    /// Returns the refusal if the provider's, the global or the model's concurrency limit is reached.
+    fn concurrency_refusal(&self, model: &Model, slots: &Semaphore) -> Option<Refusal> {
+        let is_provider_full = self
+            .limit()
+            .is_some_and(|limit| self.in_flight.count() >= limit);
+        if is_provider_full || slots.available_permits() == 0 {
+            return Some(Refusal::Provider(None));
+        }
+        let is_model_full = model
+            .limits
+            .max_in_flight
+            .is_some_and(|limit| model.in_flight.count() >= limit);
+        is_model_full.then_some(Refusal::Model)
     }
 
     /// Records a call's report for the provider and the key.
@@ -234,7 +221,7 @@ impl ProviderLimits {
         now: Instant,
     ) {
         let CallCharge {
-            key: number,
+            key: index,
             reserved,
             began,
             ..
@@ -247,7 +234,7 @@ impl ProviderLimits {
                 adaptive.increase(in_flight);
             }
         }
-        let Some(key) = self.keys.get_mut(number) else {
+        let Some(key) = self.keys.get_mut(index) else {
             return;
         };
         if let Some(tokens) = &mut key.tokens {
@@ -261,6 +248,18 @@ impl ProviderLimits {
             key.close(now);
         } else if report.health == breaker::Health::Success {
             key.reopen();
+        }
+    }
+}
+
+/// Checks that the caller's quota and budget allow a call.
+fn check_quota(caller: &mut Caller, charge: Charge, now: Instant) -> Result<(), Refusal> {
+    match caller.blocked(charge, now) {
+        None => Ok(()),
+        Some(Blocked::OwnCalls) => Err(Refusal::Caller(None)),
+        Some(Blocked::Until(until)) => Err(Refusal::Caller(Some(until))),
+        Some(Blocked::BudgetExhausted(until)) => {
+            Err(Refusal::Denied(Denied::BudgetExhausted { until }))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+/// A counter of living guards.
 #[derive(Debug, Default)]
 pub struct RaiiCounter(Arc<()>);
 

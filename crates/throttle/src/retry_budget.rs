@@ -12,6 +12,7 @@ const FLOOR: u32 = 30;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct CallCounts {
+    /// Calls that are not retries.
     first: u32,
     retries: u32,
 }
@@ -25,6 +26,7 @@ impl RetryBudget {
         Self(RollingWindow::new(now))
     }
 
+    /// Records a first call, which deposits a share of a retry.
     pub fn record_first_call(&mut self, now: Instant) {
         self.0.current(now).first += 1;
     }
@@ -32,7 +34,7 @@ impl RetryBudget {
     /// Takes one retry.
     ///
     /// # Errors
-    /// The time after which to ask retries, if the budget is used up.
+    /// The time after which to ask again, if the budget is used up.
     pub fn withdraw(&mut self, now: Instant) -> Result<(), Duration> {
         let (used, allowed) = self.usage(now);
         if used < allowed {
@@ -47,8 +49,8 @@ impl RetryBudget {
         let (first, retries) = self
             .0
             .recent(now)
-            .fold((0_u32, 0_u32), |(first, retries), tries| {
-                (first + tries.first, retries + tries.retries)
+            .fold((0_u32, 0_u32), |(first, retries), counts| {
+                (first + counts.first, retries + counts.retries)
             });
         #[expect(
             clippy::cast_possible_truncation,
@@ -65,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fifth_of_the_first_tries_and_a_floor() {
+    fn retries_are_limited_to_a_fifth_of_first_calls_and_a_floor() {
         let start = Instant::now();
         let mut budget = RetryBudget::new(start);
         for _ in 0..1000 {

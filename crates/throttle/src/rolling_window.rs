@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Number of steps.
 const STEPS: usize = 10;
+/// Length of a step.
 pub const STEP: Duration = Duration::from_secs(1);
 
 /// A sum of `T` over the last ten seconds. Time is an argument.
@@ -36,10 +37,12 @@ impl<T: Copy + Default> RollingWindow<T> {
         self.sums.into_iter()
     }
 
+    /// Sets all sums to zero.
     pub fn clear(&mut self) {
         self.sums = [T::default(); STEPS];
     }
 
+    /// Drops the steps that are older than ten seconds.
     fn advance(&mut self, now: Instant) {
         let step = now.saturating_duration_since(self.start).as_secs();
         let passed = usize::try_from(step.saturating_sub(self.step))

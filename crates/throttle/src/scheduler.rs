@@ -38,6 +38,7 @@ pub type QueueTicket = Ticket<CallerId, QueueKey>;
 /// Maximum number of models that are remembered without being in use. Callers may name any model.
 const MAX_MODELS: usize = 1000;
 
+/// An item that waits for its permit.
 #[derive(Debug)]
 pub struct Waiter {
     model: Arc<Model>,
@@ -78,6 +79,7 @@ enum Wake {
     Model(PoolId, u64),
 }
 
+/// The state of all limits.
 #[derive(Debug)]
 pub struct State {
     pub config: Config,
@@ -95,7 +97,7 @@ pub struct State {
     requests: RequestId,
     model_ids: u64,
     /// Granted calls whose receiver is gone, to be ended outside the lock.
-    unclaimed: Vec<Box<GrantedCall>>,
+    unclaimed: Vec<GrantedCall>,
     observer: Arc<dyn Observer>,
 }
 
@@ -128,6 +130,7 @@ impl State {
         }
     }
 
+    /// Returns the number of calls in flight.
     pub fn in_flight(&self) -> usize {
         self.config.max_concurrency - self.slots.available_permits()
     }
@@ -156,12 +159,12 @@ impl State {
             .pools
             .get(pool.0)
             .map_or("", |pool| pool.provider.name.as_str());
-        let known = if self.model_ids <= MAX_LABELS {
+        let label_name = if self.model_ids <= MAX_LABELS {
             name
         } else {
             "(other)"
         };
-        let label = format!("{provider}/{known}");
+        let label = format!("{provider}/{label_name}");
         let queue = if limits.max_in_flight.is_some() {
             self.add_queue(pool)
         } else {
@@ -215,6 +218,7 @@ impl State {
             || self.callers.get(&caller).is_some_and(Caller::counts_tokens)
     }
 
+    /// Unparks a caller in all queues.
     fn unpark_caller(&mut self, caller: CallerId) {
         for queue in self.pools.iter_mut().flat_map(|pool| &mut pool.queues) {
             queue.unpark_caller(caller);
@@ -222,7 +226,7 @@ impl State {
     }
 
     /// Takes the granted calls that could not be delivered. The caller ends them outside the lock.
-    pub fn take_unclaimed(&mut self) -> Vec<Box<GrantedCall>> {
+    pub fn take_unclaimed(&mut self) -> Vec<GrantedCall> {
         std::mem::take(&mut self.unclaimed)
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::adaptive::Adaptive;
 use crate::breaker;
-use crate::caller_quota::Window;
+use crate::caller_quota::{Caller, Window};
 use crate::model_limits::Model;
 use crate::money::Usd;
 use crate::scheduler::{PoolState, State};
@@ -18,9 +18,11 @@ pub struct LimitSnapshot {
     pub scope: Option<String>,
     /// The limit; `None`: unlimited.
     pub limit: Option<u64>,
+    /// Amount in use.
     pub in_use: u64,
     /// Amount that could be used now; `None`: unlimited.
     pub available: Option<u64>,
+    /// Items that wait for it.
     pub waiting: u64,
 }
 
@@ -33,7 +35,7 @@ pub enum LimitKind {
     Queue,
 }
 
-/// State of a model's circuit breaker.
+/// Circuit breaker of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerSnapshot {
     /// Label of the model, `provider/model`.
@@ -46,6 +48,7 @@ pub struct BreakerSnapshot {
     pub has_metrics: bool,
 }
 
+/// State of a circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
     Closed,
@@ -162,40 +165,47 @@ impl State {
             }
         }
         for caller in self.callers.values().filter(|caller| !caller.is_gone()) {
-            let scope = || Some(format!("caller:{}", caller.quota.name));
-            if let Some(limit) = caller.quota.max_in_flight {
-                snapshots.push(snapshot(
-                    LimitKind::Concurrency,
-                    scope(),
-                    Some(limit.get() as usize),
-                    caller.in_flight.count(),
-                    0,
-                ));
-            }
-            let status = caller.quota_status(now);
-            for (kind, window) in [
-                (LimitKind::RequestsPerMinute, status.requests),
-                (LimitKind::TokensPerMinute, status.tokens),
-            ] {
-                snapshots
-                    .extend(window.map(|window| window_snapshot(kind, scope(), Some(window), 0)));
-            }
-            if let Some(room) = caller.quota.room() {
-                let queued = caller.admitted.saturating_sub(caller.in_flight.count());
-                snapshots.push(snapshot(
-                    LimitKind::Queue,
-                    scope(),
-                    Some(room),
-                    queued,
-                    queued,
-                ));
-            }
+            caller.append_snapshots(now, &mut snapshots);
         }
         snapshots
     }
 }
 
+impl Caller {
+    /// Appends the caller's own limits.
+    fn append_snapshots(&self, now: Instant, snapshots: &mut Vec<LimitSnapshot>) {
+        let scope = || Some(format!("caller:{}", self.quota.name));
+        if let Some(limit) = self.quota.max_in_flight {
+            snapshots.push(snapshot(
+                LimitKind::Concurrency,
+                scope(),
+                Some(limit.get() as usize),
+                self.in_flight.count(),
+                0,
+            ));
+        }
+        let status = self.quota_status(now);
+        for (kind, window) in [
+            (LimitKind::RequestsPerMinute, status.requests),
+            (LimitKind::TokensPerMinute, status.tokens),
+        ] {
+            snapshots.extend(window.map(|window| window_snapshot(kind, scope(), Some(window), 0)));
+        }
+        if let Some(room) = self.quota.waiting_room() {
+            let queued = self.admitted.saturating_sub(self.in_flight.count());
+            snapshots.push(snapshot(
+                LimitKind::Queue,
+                scope(),
+                Some(room),
+                queued,
+                queued,
+            ));
+        }
+    }
+}
+
 impl PoolState {
+    /// Appends the provider's limits and those of its keys.
     fn append_snapshots(&self, now: Instant, snapshots: &mut Vec<LimitSnapshot>) {
         let (provider, waiting) = (&self.provider, self.waiting());
         let is_lowered = provider.adaptive.as_ref().is_some_and(Adaptive::is_lowered);
@@ -222,19 +232,19 @@ impl PoolState {
             let requests = key.requests.as_ref().map(|bucket| {
                 let available = u64::from(bucket.available(now));
                 let debt = u64::from(bucket.rate().burst.get()).saturating_sub(available);
-                let left = if is_paused { 0 } else { available };
+                let remaining = if is_paused { 0 } else { available };
                 Window {
                     limit: bucket.rate().per_minute.get().into(),
-                    left,
+                    left: remaining,
                     reset: Duration::ZERO,
                     debt,
                 }
             });
             let tokens = key.tokens.as_ref().map(|bucket| {
-                let left = if is_paused { 0 } else { bucket.available(now) };
+                let remaining = if is_paused { 0 } else { bucket.available(now) };
                 Window {
                     limit: bucket.per_minute().get().into(),
-                    left,
+                    left: remaining,
                     reset: Duration::ZERO,
                     debt: bucket.in_use(now),
                 }

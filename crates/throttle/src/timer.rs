@@ -8,8 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest sleep of the thread: it checks this often if it is still needed.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const MAX_SLEEP: Duration = Duration::from_secs(1);
 
+/// The next time, and its changes.
 #[derive(Debug, Default)]
 struct TimerState {
     next: Mutex<Option<Instant>>,
@@ -36,7 +37,7 @@ impl Timer {
         let clock = Arc::clone(&self.0);
         std::thread::Builder::new()
             .name("throttle-timer".to_owned())
-            .spawn(move || while clock.wait() && call_caught(&on_time) {})?;
+            .spawn(move || while clock.sleep_until_due() && call_caught(&on_time) {})?;
         Ok(())
     }
 }
@@ -47,20 +48,20 @@ fn call_caught(on_time: &impl Fn() -> bool) -> bool {
 }
 
 impl TimerState {
-    /// Waits until the time that was set, at most [`LOOK_AGAIN`].
-    fn wait(&self) -> bool {
+    /// Waits until the time that was set, at most [`MAX_SLEEP`].
+    fn sleep_until_due(&self) -> bool {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let look_again = Instant::now() + LOOK_AGAIN;
+        let latest = Instant::now() + MAX_SLEEP;
         loop {
             let now = Instant::now();
-            let at = next.unwrap_or(look_again).min(look_again);
-            if at <= now {
-                next.take_if(|at| *at <= now);
+            let wake_at = next.unwrap_or(latest).min(latest);
+            if wake_at <= now {
+                next.take_if(|due| *due <= now);
                 return true;
             }
             (next, _) = self
                 .changed
-                .wait_timeout(next, at - now)
+                .wait_timeout(next, wake_at - now)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }

@@ -43,6 +43,7 @@ impl TokenBucket {
         self.per_minute
     }
 
+    /// Returns the balance at a time, with what has flowed in since the last update.
     fn balance(&self, now: Instant) -> f64 {
         let filled = now.saturating_duration_since(self.updated_at).as_secs_f64() * self.per_second;
         (self.balance + filled).min(self.burst)
@@ -58,6 +59,7 @@ impl TokenBucket {
             .then(|| now + Duration::from_secs_f64(missing / self.per_second).min(MAX_WAIT))
     }
 
+    /// Takes tokens. The balance may become negative.
     pub fn take(&mut self, tokens: u64, now: Instant) {
         self.balance = self.balance(now) - as_float(tokens);
         self.updated_at = now;
@@ -152,7 +154,7 @@ mod tests {
         /// With correct estimates: in any time t at most burst + rate × t, plus the one call that
         /// makes the balance negative.
         #[test]
-        fn the_whole_rate_and_never_more(
+        fn the_full_rate_is_used_and_never_exceeded(
             per_minute in 5_000_u32..10_000_000,
             calls in prop::collection::vec((1_u64..5_000, 0_u64..3_000), 20..300),
         ) {
@@ -176,7 +178,7 @@ mod tests {
 
         /// Whatever the estimates are worth, their errors are made up for.
         #[test]
-        fn wrong_estimates_are_made_up_for(
+        fn wrong_estimates_are_corrected_later(
             per_minute in 6_000_u32..1_000_000,
             calls in prop::collection::vec((1_u64..1_000, 0.1_f64..5.0), 200..400),
         ) {
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_is_paid_first_and_what_was_not_used_comes_back() {
+    fn a_deficit_is_paid_first_and_unused_tokens_are_refunded() {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(NonZeroU32::new(60_000).unwrap(), 1.0, start);
         assert_eq!(bucket.available_at(2_000, start), None);

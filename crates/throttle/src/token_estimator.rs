@@ -48,14 +48,14 @@ pub fn estimate_tokens(text: &str) -> u64 {
 /// Actual usage of a model's last calls, relative to the estimates.
 #[derive(Debug, Default)]
 pub struct TokenEstimator {
-    guessed_input: f64,
+    estimated_input: f64,
     input: f64,
     calls: f64,
     output: f64,
 }
 
 impl TokenEstimator {
-    /// Returns the estimate for a prompt of `guessed` tokens and an answer of at most `max_output`
+    /// Returns the estimate for a prompt of `text_tokens` tokens and an answer of at most `max_output`
     /// tokens.
     #[expect(
         clippy::cast_possible_truncation,
@@ -63,9 +63,9 @@ impl TokenEstimator {
         clippy::cast_precision_loss,
         reason = "tokens of one call"
     )]
-    pub fn estimate(&self, guessed: u64, max_output: Option<u32>) -> TokenUsage {
-        let ratio = if self.guessed_input > 0.0 {
-            self.input / self.guessed_input
+    pub fn estimate(&self, text_tokens: u64, max_output: Option<u32>) -> TokenUsage {
+        let ratio = if self.estimated_input > 0.0 {
+            self.input / self.estimated_input
         } else {
             1.0
         };
@@ -81,20 +81,20 @@ impl TokenEstimator {
             output
         };
         TokenUsage {
-            input: (guessed as f64 * ratio).ceil() as u64,
+            input: (text_tokens as f64 * ratio).ceil() as u64,
             output: output.min(max_output),
         }
     }
 
-    /// Records the actual usage of a call whose prompt was estimated at `guessed` tokens.
+    /// Records the actual usage of a call whose prompt was estimated at `text_tokens` tokens.
     #[expect(clippy::cast_precision_loss, reason = "tokens of one call")]
-    pub fn record(&mut self, guessed: u64, usage: TokenUsage) {
+    pub fn record(&mut self, text_tokens: u64, usage: TokenUsage) {
         let (input, output) = (
             usage.input.min(MAX_BELIEVED),
             usage.output.min(MAX_BELIEVED),
         );
         for (sum, new) in [
-            (&mut self.guessed_input, guessed as f64),
+            (&mut self.estimated_input, text_tokens as f64),
             (&mut self.input, input as f64),
             (&mut self.calls, 1.0),
             (&mut self.output, output as f64),
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_several_kinds() {
+    fn estimates_of_several_kinds_of_text_are_close() {
         // Counts of OpenAI's o200k vocabulary lie within these.
         for (text, least, most) in [
             ("John Smith is a 30-year-old software engineer", 8, 16),
@@ -140,15 +140,15 @@ mod tests {
         }
         let base64 = "QmFzZTY0IGlzIG5vdCB0ZXh0IGFuZCBoYXMgbm8gd29yZHMgaW4gaXQgYXQgYWxs".repeat(20);
         let real = base64.len() as f64 / 1.5;
-        let guessed = estimate_tokens(&base64) as f64;
+        let text_tokens = estimate_tokens(&base64) as f64;
         assert!(
-            (0.7..1.3).contains(&(guessed / real)),
-            "{guessed} of {real}"
+            (0.7..1.3).contains(&(text_tokens / real)),
+            "{text_tokens} of {real}"
         );
     }
 
     #[test]
-    fn the_first_answer_corrects_it_and_a_stream_of_them_settles_it() {
+    fn the_first_answer_corrects_the_estimate_and_later_ones_stabilize_it() {
         let mut estimate = TokenEstimator::default();
         assert_eq!(
             estimate.estimate(100, None),

@@ -25,7 +25,7 @@ fn drain(queue: &mut Numbers) -> Vec<u32> {
 }
 
 #[test]
-fn a_single_beside_twenty_batches_is_next_or_next_but_one() {
+fn a_single_beside_twenty_batches_is_first_or_second() {
     for served in 0..100 {
         for own_key in [false, true] {
             let mut queue = Numbers::default();
@@ -45,7 +45,7 @@ fn a_single_beside_twenty_batches_is_next_or_next_but_one() {
 }
 
 #[test]
-fn dear_singles_one_after_the_other_get_no_more_than_their_share() {
+fn expensive_singles_in_a_row_get_no_more_than_their_share() {
     let mut queue = Numbers::default();
     for _ in 0..5_000 {
         push(&mut queue, 1, 1, 100);
@@ -67,7 +67,7 @@ fn dear_singles_one_after_the_other_get_no_more_than_their_share() {
 }
 
 #[test]
-fn what_was_parked_keeps_its_turn() {
+fn a_parked_item_keeps_its_turn() {
     let mut queue = Numbers::default();
     for caller in [3, 1, 2] {
         push_single(&mut queue, caller, caller, caller.into());
@@ -78,7 +78,7 @@ fn what_was_parked_keeps_its_turn() {
 }
 
 #[test]
-fn newcomers_do_not_starve_who_waits() {
+fn newcomers_do_not_starve_the_backlog() {
     let mut queue = Numbers::default();
     for n in 0..50 {
         push(&mut queue, 1, 1, n);
@@ -93,7 +93,7 @@ fn newcomers_do_not_starve_who_waits() {
 }
 
 #[test]
-fn callers_share_alike_however_many_requests_they_have() {
+fn callers_share_equally_whatever_the_number_of_their_requests() {
     let mut queue = Numbers::default();
     for request in 0..10 {
         for n in 0..10 {
@@ -108,7 +108,7 @@ fn callers_share_alike_however_many_requests_they_have() {
 }
 
 #[test]
-fn who_has_only_one_item_waiting_at_a_time_shares_alike() {
+fn a_request_with_one_waiting_item_at_a_time_gets_an_equal_share() {
     let mut queue = Numbers::default();
     let mut served = [0; 11];
     for _ in 0..500 {
@@ -131,7 +131,7 @@ fn who_has_only_one_item_waiting_at_a_time_shares_alike() {
 }
 
 #[test]
-fn direct_requests_go_before_jobs_in_a_ratio_and_neither_starves() {
+fn direct_requests_and_jobs_share_turns_four_to_one() {
     let mut queue = Numbers::default();
     for _ in 0..100 {
         queue.push(Class::Direct, 1, 1, QueueEnd::Back, 0);
@@ -142,7 +142,7 @@ fn direct_requests_go_before_jobs_in_a_ratio_and_neither_starves() {
 }
 
 #[test]
-fn what_was_sent_back_is_the_first_of_its_request() {
+fn a_requeued_item_is_the_first_of_its_request() {
     let mut queue = Numbers::default();
     push(&mut queue, 1, 1, 1);
     queue.push(Class::Direct, 1, 1, QueueEnd::Front, 0);
@@ -150,7 +150,7 @@ fn what_was_sent_back_is_the_first_of_its_request() {
 }
 
 #[test]
-fn what_is_parked_holds_up_nobody_and_comes_back() {
+fn parked_items_block_no_others_and_return_when_unparked() {
     let mut queue = Numbers::default();
     for caller in [1, 2] {
         for key in [10, 20] {
@@ -181,7 +181,7 @@ fn what_is_parked_holds_up_nobody_and_comes_back() {
 }
 
 #[test]
-fn a_newcomer_of_a_caller_with_parked_lines_is_seen() {
+fn a_new_queue_unparks_a_caller_whose_other_queues_are_parked() {
     let mut queue = Numbers::default();
     push(&mut queue, 1, 1, 1);
     assert!(queue.next(|_, _| Decision::<()>::ParkQueue).is_none());
@@ -192,7 +192,7 @@ fn a_newcomer_of_a_caller_with_parked_lines_is_seen() {
 proptest! {
     /// Whatever comes and goes, is parked and comes back: nothing is lost, nothing comes twice, and a key keeps its order.
     #[test]
-    fn nothing_is_lost_and_order_is_kept(steps in prop::collection::vec((0_u8..9, 0_u8..4, 0_u8..4, 1_u64..50), 1..400)) {
+    fn no_item_is_lost_and_order_is_kept(steps in prop::collection::vec((0_u8..9, 0_u8..4, 0_u8..4, 1_u64..50), 1..400)) {
         let mut queue = Numbers::default();
         let mut waiting = HashMap::new();
         let mut tickets = Vec::new();
@@ -243,7 +243,7 @@ proptest! {
 
     /// What backlogged requests were served, counted in cost, is never further apart than the dearest item.
     #[test]
-    fn backlogged_requests_share_alike_by_cost(costs in prop::collection::vec(1_u64..100, 2..8), rounds in 1_usize..200) {
+    fn backlogged_requests_share_equally_by_cost(costs in prop::collection::vec(1_u64..100, 2..8), rounds in 1_usize..200) {
         let mut queue = Numbers::default();
         for request in 0..costs.len() {
             for _ in 0..rounds {
@@ -261,7 +261,7 @@ proptest! {
 
     /// However much waits, a newcomer is the next or the next but one.
     #[test]
-    fn a_newcomer_waits_for_one_turn(queues in prop::collection::vec((0_u8..5, 0_u8..20, 1_usize..5), 1..60), served in 0_usize..100) {
+    fn a_newcomer_waits_for_at_most_one_turn(queues in prop::collection::vec((0_u8..5, 0_u8..20, 1_usize..5), 1..60), served in 0_usize..100) {
         let mut queue = Numbers::default();
         for (caller, key, items) in queues {
             for _ in 0..items {

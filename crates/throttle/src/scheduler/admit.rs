@@ -39,7 +39,7 @@ impl State {
                 });
             }
             ready = ready.min(own.available_calls(now));
-            own_room = own.room(ready).unwrap_or(usize::MAX);
+            own_room = own.free_room(ready).unwrap_or(usize::MAX);
         }
         let waiting = self.queued();
         let room = (self.config.max_queue + ready).saturating_sub(waiting);

@@ -87,7 +87,7 @@ impl State {
         let in_flight = waiter.in_flight.upgrade().unwrap_or_default();
         let answer = served.map(|(held, charge)| GrantedCall::new(held, charge, in_flight));
         if let Err(Ok(call)) = waiter.answer.send(answer) {
-            self.unclaimed.push(call);
+            self.unclaimed.push(*call);
         }
         true
     }
