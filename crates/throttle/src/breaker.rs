@@ -26,12 +26,15 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Evidence of a call for the provider's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
+    /// The provider answered.
     Success,
+    /// The provider failed: it refused the connection, broke it off, or answered with an error of its own.
     Failure,
-    /// No answer within this time. `is_own`: the caller chose the limit, which may be too short to
-    /// mean anything.
+    /// The provider did not answer in time.
     Timeout {
+        /// Time that the call was given.
         took: Duration,
+        /// True if the caller chose the limit, which may be too short to mean anything.
         is_own: bool,
     },
     /// No evidence: overload, or a decision of the caller.

@@ -16,7 +16,9 @@ pub struct Quota {
     pub name: String,
     /// Name under which the caller's resources are stored. No other caller ever has it.
     pub owner: String,
+    /// Maximum number of first calls per minute.
     pub requests_per_minute: Option<NonZeroU32>,
+    /// Maximum number of tokens per minute.
     pub tokens_per_minute: Option<NonZeroU32>,
     /// Maximum number of calls in flight.
     pub max_in_flight: Option<NonZeroU32>,
@@ -101,7 +103,7 @@ pub enum Blocked {
     BudgetExhausted(Instant),
 }
 
-/// What a call takes of its caller's quota.
+/// Part of a caller's quota that a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Charge {
     /// Number of requests: 1, or 0 for a repeated call. A provider's failures are not the caller's.
@@ -334,7 +336,9 @@ pub struct Window {
 /// A caller's quotas as they stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QuotaStatus {
+    /// Requests of a minute, if they are limited.
     pub requests: Option<Window>,
+    /// Tokens of a minute, if they are limited.
     pub tokens: Option<Window>,
     /// Limit of a day, and the part that is spent or reserved.
     pub budget: Option<(Usd, Usd)>,

@@ -51,7 +51,7 @@ pub enum Refusal {
     Denied(Denied),
 }
 
-/// What a call was charged when it got its permit.
+/// Charge of a call at the time of its permit.
 #[derive(Debug)]
 pub struct CallCharge {
     /// Index of the provider key.

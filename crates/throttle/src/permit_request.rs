@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use crate::api_key_limits::KeySet;
 use crate::model_limits::Model;
 
-/// How long an item waits: for provider keys that are paused (all its waits together), and for an open circuit breaker (each
-/// time).
+/// Time that an item waits: for paused provider keys (all its waits together), and for an open circuit breaker (each time).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitBudget {
     paused: Duration,
@@ -52,15 +51,29 @@ impl WaitBudget {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
     /// All usable keys of the provider are paused for longer than the item waits.
-    Paused { until: Instant },
+    Paused {
+        /// End of the first pause.
+        until: Instant,
+    },
     /// The model's circuit breaker is open for longer than the item waits.
-    CircuitOpen { until: Instant },
+    CircuitOpen {
+        /// Time of the next probe.
+        until: Instant,
+    },
     /// The provider has rejected every key for this item.
     NoUsableKey,
     /// The caller's budget is used up until then.
-    BudgetExhausted { until: Instant },
+    BudgetExhausted {
+        /// Next midnight, UTC.
+        until: Instant,
+    },
     /// The call would take more tokens than a key may use in a minute.
-    TooLarge { needed: u64, allowed: u64 },
+    TooLarge {
+        /// Tokens of the prompt, and of the longest answer.
+        needed: u64,
+        /// Tokens per minute of the largest key.
+        allowed: u64,
+    },
     /// The request rejected its unstarted items.
     Cancelled,
 }
@@ -77,8 +90,11 @@ pub enum Priority {
 /// A request for a permit.
 #[derive(Debug, Clone, Copy)]
 pub struct PermitRequest<'a> {
+    /// Model to call.
     pub model: &'a Arc<Model>,
+    /// End of the queue at which the item enters.
     pub priority: Priority,
+    /// Time that the item waits for a provider that is not available.
     pub wait_budget: WaitBudget,
     /// Result of [`crate::estimate_tokens`] for the prompt; 0 where `Admission::counts_tokens` returns false.
     pub text_tokens: u64,

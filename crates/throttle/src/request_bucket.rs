@@ -19,7 +19,9 @@ use governor::{Quota, RateLimiter};
 /// A rate. In any time t at most `burst + per_minute × t` calls go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
+    /// Requests per minute.
     pub per_minute: NonZeroU32,
+    /// Requests that may go out at once.
     pub burst: NonZeroU32,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::adaptive::Adaptive;
+use crate::api_key_limits::ApiKeyLimits;
 use crate::breaker;
 use crate::caller_quota::{Caller, Window};
 use crate::model_limits::Model;
@@ -13,6 +14,7 @@ use crate::scheduler::{PoolState, State};
 /// One limit as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitSnapshot {
+    /// Unit that it counts.
     pub kind: LimitKind,
     /// Provider, key, model or caller that it belongs to; `None`: the whole process.
     pub scope: Option<String>,
@@ -29,9 +31,13 @@ pub struct LimitSnapshot {
 /// Kind of a limit: the unit that it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitKind {
+    /// Calls in flight.
     Concurrency,
+    /// Requests per minute.
     RequestsPerMinute,
+    /// Tokens per minute.
     TokensPerMinute,
+    /// Items that wait.
     Queue,
 }
 
@@ -40,6 +46,7 @@ pub enum LimitKind {
 pub struct BreakerSnapshot {
     /// Label of the model, `provider/model`.
     pub model: String,
+    /// Current state.
     pub state: BreakerState,
     /// Time until a probe is let through; set while the breaker is open.
     pub retry_in: Option<Duration>,
@@ -51,16 +58,22 @@ pub struct BreakerSnapshot {
 /// State of a circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
+    /// Calls go out.
     Closed,
+    /// No call goes out.
     Open,
+    /// A few probes go out.
     HalfOpen,
 }
 
 /// Retry budget of a provider over the last ten seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryBudgetSnapshot {
+    /// Name of the provider.
     pub provider: String,
+    /// Retries made.
     pub used: u32,
+    /// Retries allowed.
     pub limit: u32,
 }
 
@@ -228,27 +241,7 @@ impl PoolState {
                     format!("{}#{number}", provider.name)
                 })
             };
-            let is_paused = key.paused_until(now).is_some();
-            let requests = key.requests.as_ref().map(|bucket| {
-                let available = u64::from(bucket.available(now));
-                let debt = u64::from(bucket.rate().burst.get()).saturating_sub(available);
-                let remaining = if is_paused { 0 } else { available };
-                Window {
-                    limit: bucket.rate().per_minute.get().into(),
-                    left: remaining,
-                    reset: Duration::ZERO,
-                    debt,
-                }
-            });
-            let tokens = key.tokens.as_ref().map(|bucket| {
-                let remaining = if is_paused { 0 } else { bucket.available(now) };
-                Window {
-                    limit: bucket.per_minute().get().into(),
-                    left: remaining,
-                    reset: Duration::ZERO,
-                    debt: bucket.in_use(now),
-                }
-            });
+            let (requests, tokens) = key_windows(key, now);
             snapshots.push(window_snapshot(
                 LimitKind::RequestsPerMinute,
                 scope(),
@@ -265,6 +258,30 @@ impl PoolState {
             }
         }
     }
+}
+
+/// Returns the windows of a key's requests and tokens. Nothing is available while the key is paused.
+fn key_windows(key: &ApiKeyLimits, now: Instant) -> (Option<Window>, Option<Window>) {
+    let is_paused = key.paused_until(now).is_some();
+    let window = |limit: u32, available: u64, debt: u64| Window {
+        limit: limit.into(),
+        left: if is_paused { 0 } else { available },
+        reset: Duration::ZERO,
+        debt,
+    };
+    let requests = key.requests.as_ref().map(|bucket| {
+        let (rate, available) = (bucket.rate(), u64::from(bucket.available(now)));
+        let debt = u64::from(rate.burst.get()).saturating_sub(available);
+        window(rate.per_minute.get(), available, debt)
+    });
+    let tokens = key.tokens.as_ref().map(|bucket| {
+        window(
+            bucket.per_minute().get(),
+            bucket.available(now),
+            bucket.in_use(now),
+        )
+    });
+    (requests, tokens)
 }
 
 fn window_snapshot(

@@ -241,7 +241,7 @@ proptest! {
         prop_assert!(queue.order.is_empty() && queue.direct.order.is_empty() && queue.jobs.order.is_empty());
     }
 
-    /// What backlogged requests were served, counted in cost, is never further apart than the dearest item.
+    /// The costs served to backlogged requests never differ by more than twice the most expensive item.
     #[test]
     fn backlogged_requests_share_equally_by_cost(costs in prop::collection::vec(1_u64..100, 2..8), rounds in 1_usize..200) {
         let mut queue = Numbers::default();

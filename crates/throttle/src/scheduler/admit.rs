@@ -1,6 +1,6 @@
 //! Admission: decides how many items of a request may wait or be in flight, or rejects the request.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::State;
 use crate::types::{AdmissionRequest, CallerId, RETRY_SOON, Refused, RequestId};
@@ -51,17 +51,8 @@ impl State {
             });
         }
         if own_room == 0 {
-            let status = self
-                .callers
-                .get(&caller)
-                .map(|own| own.quota_status(now))
-                .unwrap_or_default();
-            let resets = [status.requests, status.tokens]
-                .into_iter()
-                .flatten()
-                .map(|window| window.reset);
             return Err(Refused::QuotaUsedUp {
-                retry_after: resets.max().unwrap_or_default().max(RETRY_SOON),
+                retry_after: self.quota_reset(caller, now).max(RETRY_SOON),
             });
         }
         let window = wanted.min(room).min(own_room);
@@ -79,5 +70,15 @@ impl State {
         if let Some(own) = self.callers.get_mut(&caller) {
             own.admitted -= window;
         }
+    }
+
+    /// Returns the time until all quotas of a minute of a caller have something again; zero if they have now.
+    fn quota_reset(&self, caller: CallerId, now: Instant) -> Duration {
+        let Some(own) = self.callers.get(&caller) else {
+            return Duration::ZERO;
+        };
+        let status = own.quota_status(now);
+        let windows = [status.requests, status.tokens].into_iter().flatten();
+        windows.map(|window| window.reset).max().unwrap_or_default()
     }
 }
