@@ -94,12 +94,10 @@ impl Limits {
     ///
     /// # Errors
     /// The time after which to ask again, if the budget is used up.
-    pub fn retry(&self, pool: PoolId) -> Result<(), Duration> {
-        self.0
-            .lock()
-            .pools
-            .get_mut(pool.0)
-            .map_or(Ok(()), |pool| pool.provider.retries.retry(Instant::now()))
+    pub fn withdraw_retry(&self, pool: PoolId) -> Result<(), Duration> {
+        self.0.lock().pools.get_mut(pool.0).map_or(Ok(()), |pool| {
+            pool.provider.retry_budget.withdraw(Instant::now())
+        })
     }
 
     /// Returns the maximum number of calls in flight.
