@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::llama::prompt::prompt;
 use super::llama::{self, ChatTurn, Completion, Engine, GenerateError, Role};
-use super::prompt::{complaint_text, shortened};
+use super::prompt::{feedback_message, truncated_answer};
 use super::{Answer, BoxFuture, Failure, FailureKind, Finish, Provider, RemainingQuota, Request};
 use crate::types::{Dialect, Mode, Usage};
 
@@ -159,14 +159,14 @@ fn question(request: &Request<'_>) -> llama::Request {
         request.input,
     );
     let mut turns = prompt.turns;
-    if let Some(complaint) = request.complaint {
+    if let Some(feedback) = request.feedback {
         turns.push(ChatTurn {
             role: Role::Assistant,
-            text: shortened(&complaint.answer).into(),
+            text: truncated_answer(&feedback.answer).into(),
         });
         turns.push(ChatTurn {
             role: Role::User,
-            text: complaint_text(complaint).into(),
+            text: feedback_message(feedback).into(),
         });
     }
     #[expect(
@@ -199,7 +199,7 @@ fn answer(completion: Completion, mode: Mode) -> Answer {
             completion.output_tokens as u64,
         )),
         mode,
-        left: RemainingQuota::default(),
+        remaining_quota: RemainingQuota::default(),
     }
 }
 
@@ -222,7 +222,7 @@ impl Provider for LocalProvider {
         &[Mode::JsonSchema, Mode::Text]
     }
 
-    fn subset(&self, _: Mode) -> &'static Dialect {
+    fn dialect(&self, _: Mode) -> &'static Dialect {
         &Dialect::WHOLE
     }
 
@@ -230,7 +230,7 @@ impl Provider for LocalProvider {
         Some("built in: small, for trying out and for tests, not for quality")
     }
 
-    fn unready(&self) -> Option<String> {
+    fn not_ready_reason(&self) -> Option<String> {
         match &*self.0.borrow() {
             None => Some("the built-in model is loading".to_owned()),
             Some(Err(error)) => Some(format!("the built-in model cannot be used: {error}")),
