@@ -197,7 +197,8 @@ impl ItemRun<'_> {
             Action::OtherKey(code) => self.route.refuse_key(key, code, failure),
             Action::Retry => self.retry(failure).await?,
             Action::Fail(code) => {
-                let detail = failure_detail(code, &failure);
+                let provider = &self.route.current().endpoint.provider_name;
+                let detail = failure_detail(code, provider, &failure);
                 return Err(upstream_error(code, detail, &failure));
             }
         }
