@@ -1,4 +1,5 @@
-//! The composition root: makes the parts from the configuration, joins them, runs the server, and drains it.
+//! Composition root: builds the parts from the configuration, connects them, runs the server, and
+//! drains it (graceful shutdown). It is the only module that sees the whole configuration.
 
 mod build_extractor;
 mod caller_reload;
@@ -8,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,78 +19,81 @@ use crate::jobs::store::Store as _;
 use crate::jobs::{self, Jobs, Shutdown, Sqlite};
 use crate::net::{self, Reach};
 use crate::schema::Registry;
-use crate::telemetry;
-use build_extractor::extractor;
+use crate::telemetry::Metrics;
+use build_extractor::build_extractor;
 use caller_reload::Callers;
 
-/// After the grace, how long a reply may take to say that it ends early.
+/// Time after the shutdown grace in which an aborted response may send its last error and close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves until `stop` is cancelled, then drains.
 ///
 /// # Errors
-/// When a part cannot be made, or the address cannot be bound.
+/// If a part cannot be built, or the address cannot be bound.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     prepare_data_dir(&config)?;
-    let server = Server::bind(config, Persistence::Jobs).await?;
-    tracing::info!("{}", welcome(&server.extractor, server.address));
+    let server = Server::bind(config, Persistence::Durable).await?;
+    tracing::info!("{}", startup_message(&server.extractor, server.address));
     server.run(stop).await;
     Ok(())
 }
 
-/// A server that listens, and answers once it is run.
+/// Server that is bound to its address, and answers once [`Server::run`] is called.
 pub struct Server {
     config: Config,
     listener: TcpListener,
     address: SocketAddr,
     extractor: Arc<Extractor>,
     callers: Callers,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     store: Sqlite,
     webhooks: net::Client,
     link_secret: [u8; 32],
-    /// Removed with it.
-    _scratch: Option<Scratch>,
+    /// Temporary folder of an ephemeral store, removed when the server is dropped.
+    _temporary: Option<TemporaryFolder>,
 }
 
-/// What outlives a server.
+/// Lifetime of the job store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persistence {
-    /// Its jobs, in the data folder, which is then its own.
-    Jobs,
-    /// Nothing: it is there for one command, beside a server that may be running on the same folder.
+    /// The store is in the data folder, which only one server can use.
+    Durable,
+    /// The store is temporary: the server serves one command, while another server may use the data
+    /// folder.
     Ephemeral,
 }
 
 impl Server {
+    /// Binds the address and builds the parts.
+    ///
     /// # Errors
-    /// When a part cannot be made, or the address cannot be bound.
-    pub async fn bind(config: Config, keeps: Persistence) -> anyhow::Result<Self> {
-        let metrics = telemetry::start_metrics().context("the metrics cannot be started")?;
+    /// If a part cannot be built, or the address cannot be bound.
+    pub async fn bind(config: Config, persistence: Persistence) -> anyhow::Result<Self> {
+        let metrics = Metrics::start().context("cannot start the metrics")?;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener
             .local_addr()
-            .context("the bound address cannot be read")?;
+            .context("cannot read the address of the listening socket")?;
         let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
-        let extractor = Arc::new(extractor(&config, Arc::new(registry))?);
-        let scratch = (keeps == Persistence::Ephemeral)
-            .then(Scratch::new)
+        let extractor = Arc::new(build_extractor(&config, Arc::new(registry))?);
+        let temporary = (persistence == Persistence::Ephemeral)
+            .then(TemporaryFolder::new)
             .transpose()
-            .context("a folder for the while cannot be made")?;
-        let file = scratch
+            .context("cannot create a temporary folder for the job store")?;
+        let file = temporary
             .as_ref()
-            .map_or(&*config.data_dir, |scratch| &*scratch.0)
-            .join(STORE);
+            .map_or(&*config.data_dir, |folder| &*folder.0)
+            .join(STORE_FILE);
         let store = Sqlite::open(&file)
-            .with_context(|| format!("the store of jobs, {}, cannot be used", file.display()))?;
+            .with_context(|| format!("cannot open the job store {}", file.display()))?;
         let link_secret = store
             .secret()
             .await
-            .context("the store of jobs cannot be read")?;
-        let webhooks = net::Client::outbound(reach(&config))
-            .context("the client for webhooks cannot be set up")?;
+            .with_context(|| format!("cannot read the job store {}", file.display()))?;
+        let webhooks = net::Client::outbound(webhook_reach(&config))
+            .context("cannot set up the HTTP client for webhooks")?;
         let mut callers = Callers::new(&config, extractor.limits().clone());
         callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
         Ok(Self {
@@ -103,17 +106,17 @@ impl Server {
             store,
             webhooks,
             link_secret,
-            _scratch: scratch,
+            _temporary: temporary,
         })
     }
 
-    /// Where it listens.
+    /// Returns the address that the server listens on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until `stop` is cancelled, then drains.
+    /// Serves until `stop` is cancelled, then drains.
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             config,
@@ -139,10 +142,10 @@ impl Server {
         let grace = config.server.shutdown_grace;
         let header_timeout = config.server.header_timeout;
         let router = http::router(Parts {
-            jobs: jobs(&config, store, webhooks, Arc::clone(&extractor), &lifecycle),
+            jobs: start_jobs(&config, store, webhooks, Arc::clone(&extractor), &lifecycle),
             link_secret,
             link_ttl: config.jobs.link_ttl,
-            webhooks: reach(&config),
+            webhooks: webhook_reach(&config),
             extractor,
             server: config.server,
             limits: config.limits,
@@ -151,7 +154,7 @@ impl Server {
             metrics: Some(metrics),
         });
         let closing = CancellationToken::new();
-        let serving = tokio::spawn(http::serve(
+        let serving = lifecycle.tasks.spawn(http::serve(
             self.listener,
             router,
             header_timeout,
@@ -163,19 +166,19 @@ impl Server {
         closing.cancel();
         upkeep.abort();
         drop(watch);
-        // It ends by the token, and a panic in it has been logged.
+        // The task ends by the token; a panic in it has been logged.
         drop(serving.await);
         lifecycle.tasks.close();
-        // What is still open after the farewell ends with the process.
+        // Connections that are still open after the timeout end with the process.
         drop(tokio::time::timeout(CLOSE_TIMEOUT, lifecycle.tasks.wait()).await);
-        tracing::info!("stopped");
+        tracing::info!("the server has stopped");
     }
 }
 
-/// A folder that is gone when this is dropped.
-struct Scratch(std::path::PathBuf);
+/// Folder in the system's temporary folder, removed on drop.
+struct TemporaryFolder(std::path::PathBuf);
 
-impl Scratch {
+impl TemporaryFolder {
     fn new() -> std::io::Result<Self> {
         let path = std::env::temp_dir().join(format!("extractd-{}", uuid::Uuid::now_v7().simple()));
         std::fs::create_dir(&path)?;
@@ -183,18 +186,18 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // Left behind, it is one more folder of temporary files.
+        // A folder that cannot be removed is left to the system's own clean-up.
         drop(std::fs::remove_dir_all(&self.0));
     }
 }
 
-/// The file of the store, in the data folder.
-const STORE: &str = "extractd.db";
+/// File name of the job store in the data folder.
+const STORE_FILE: &str = "extractd.db";
 
-/// Where webhooks may lead.
-const fn reach(config: &Config) -> Reach {
+/// Returns the addresses that webhooks may be sent to.
+const fn webhook_reach(config: &Config) -> Reach {
     if config.jobs.allow_private_webhooks {
         Reach::Anywhere
     } else {
@@ -202,7 +205,8 @@ const fn reach(config: &Config) -> Reach {
     }
 }
 
-fn jobs(
+/// Starts the durable jobs.
+fn start_jobs(
     config: &Config,
     store: Sqlite,
     webhooks: net::Client,
@@ -213,22 +217,22 @@ fn jobs(
         retention: config.jobs.retention,
         max_running_per_caller: config.jobs.max_running_per_caller.get() as usize,
     };
-    let ends = Shutdown {
+    let shutdown = Shutdown {
         draining: lifecycle.draining.clone(),
         ended: lifecycle.ended.clone(),
         work: lifecycle.work.clone(),
     };
-    Jobs::start(settings, Arc::new(store), extractor, webhooks, ends)
+    Jobs::start(settings, Arc::new(store), extractor, webhooks, shutdown)
 }
 
-/// Lets the work in flight finish within the grace, then tells what is left to end.
+/// Drains the server: lets requests in flight finish within the grace, then aborts the others.
 async fn drain(lifecycle: &Lifecycle, grace: Duration) {
     lifecycle.draining.cancel();
     lifecycle.work.close();
     tracing::info!(
         requests = lifecycle.work.len(),
         grace_ms = grace.as_millis(),
-        "draining: no new work; what is in flight may finish"
+        "shutting down: no new requests are accepted; requests in flight may finish within the grace"
     );
     if tokio::time::timeout(grace, lifecycle.work.wait())
         .await
@@ -239,35 +243,37 @@ async fn drain(lifecycle: &Lifecycle, grace: Duration) {
     }
     tracing::warn!(
         requests = lifecycle.work.len(),
-        "the grace is over; what is left ends now"
+        "the shutdown grace is over; the remaining requests are aborted"
     );
     lifecycle.ended.cancel();
     drop(tokio::time::timeout(CLOSE_TIMEOUT, lifecycle.work.wait()).await);
 }
 
-/// Histograms keep their raw values until this is called.
-async fn upkeep(metrics: PrometheusHandle, ended: CancellationToken) {
+/// Runs the metrics' upkeep every five seconds until the server ends.
+async fn upkeep(metrics: Metrics, ended: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(5));
     while ended.run_until_cancelled(tick.tick()).await.is_some() {
         metrics.run_upkeep();
     }
 }
 
+/// Creates the data folder, readable only by its owner, if it is missing.
 fn prepare_data_dir(config: &Config) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let dir = &config.data_dir;
-    // One that is there already keeps its rights: it may be anybody's.
+    // An existing folder keeps its permissions: it may be shared with others.
     if dir.is_dir() {
         return Ok(());
     }
     std::fs::create_dir_all(dir)
         .and_then(|()| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)))
         .with_context(|| {
-            format!("the data directory {} cannot be made; set `data_dir` (EXTRACTD_DATA_DIR) to one that can", dir.display())
+            format!("cannot create the data folder {}; set `data_dir` (EXTRACTD_DATA_DIR) to a folder that can be created", dir.display())
         })
 }
 
-fn welcome(extractor: &Extractor, address: SocketAddr) -> String {
+/// Returns the log line of the start.
+fn startup_message(extractor: &Extractor, address: SocketAddr) -> String {
     let model = &extractor.models().default.first;
     let note = model
         .provider
@@ -275,12 +281,13 @@ fn welcome(extractor: &Extractor, address: SocketAddr) -> String {
         .map(|note| format!(" ({note})"))
         .unwrap_or_default();
     format!(
-        "listening on http://{address}; the default model is {}{note}; the reference is at http://{address}/docs/",
+        "listening on http://{address}; the default model is {}{note}; the API reference is at http://{address}/docs/",
         model.label()
     )
 }
 
-/// Asks the server at this address whether it is alive. Success when it says so.
+/// Checks that a server answers on this address. Returns the exit code: success if `/healthz`
+/// answers 200.
 #[must_use]
 pub fn healthcheck(listen: SocketAddr) -> std::process::ExitCode {
     match check_health(listen) {
@@ -295,23 +302,24 @@ pub fn healthcheck(listen: SocketAddr) -> std::process::ExitCode {
     }
 }
 
+/// Requests `/healthz`, and fails unless the status is 200.
 fn check_health(listen: SocketAddr) -> std::io::Result<()> {
     use std::io::{Error, Read, Write};
-    const PATIENCE: Duration = Duration::from_secs(3);
+    const TIMEOUT: Duration = Duration::from_secs(3);
     let ip = if listen.ip().is_unspecified() {
         std::net::Ipv4Addr::LOCALHOST.into()
     } else {
         listen.ip()
     };
     let mut stream =
-        std::net::TcpStream::connect_timeout(&SocketAddr::new(ip, listen.port()), PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+        std::net::TcpStream::connect_timeout(&SocketAddr::new(ip, listen.port()), TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer)?;
-    if &answer == b"HTTP/1.1 200" {
+    let mut status_line = [0; 12];
+    stream.read_exact(&mut status_line)?;
+    if &status_line == b"HTTP/1.1 200" {
         Ok(())
     } else {
-        Err(Error::other("it does not answer 200"))
+        Err(Error::other("/healthz did not answer with status 200"))
     }
 }

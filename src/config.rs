@@ -1,10 +1,13 @@
-//! The configuration: a TOML file, then the environment, then flags; the later wins.
+//! Configuration: a TOML file, then environment variables, then command line flags; later sources
+//! override earlier ones.
 //!
-//! Every source becomes one tree of settings that know where they were set (`setting`). Each section takes its keys
-//! out of that tree (`section`), parses them into types that cannot be wrong, and refuses what is left over. What was
-//! taken is what `extractd config` prints (`print`), so no key can be read and not shown.
+//! All sources are merged into one tree of settings that know their source (`sources`, `setting`).
+//! Each section takes its keys from that tree (`section`), parses them into types that are always
+//! valid (`parsers`), and rejects unknown keys. The keys that were taken are what `extractd config`
+//! prints (`print`), so every key that is read is shown. `reference` documents all keys.
 //!
-//! This module knows nothing of the parts that it configures; each is handed its own section by value.
+//! This module knows nothing of the parts that it configures; each part is given its own section by
+//! value.
 
 mod args;
 mod cache;
@@ -25,6 +28,7 @@ mod parsers;
 mod print;
 mod provider_hint;
 mod providers;
+mod reference;
 mod section;
 mod server;
 mod setting;
@@ -43,7 +47,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model_name::Known;
+use model_name::KnownModels;
 use section::{Reader, Section};
 
 pub use args::Args;
@@ -58,63 +62,69 @@ pub use model_name::ModelName;
 pub use models::Model;
 pub use print::InForce;
 pub use providers::{LOCAL, Provider, Rate};
+pub use reference::reference;
 pub use server::Server;
 pub use setting::Origin;
 pub use url::Url;
 pub use wire_kind::WireKind;
 
-/// The whole configuration, for the composition root alone: it hands each part its section.
+/// Whole configuration. Only the composition root (`app`) sees it, and gives each part its own
+/// section.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `listen`: where the server listens. Port 0 takes a free one. Default `127.0.0.1:8080`; one that is not loopback
-    /// needs callers or `server.allow_anonymous`.
+    /// `listen`: address to listen on; port 0 takes a free port. Default `127.0.0.1:8080`. An
+    /// address other than loopback requires callers or `server.allow_anonymous`.
     pub listen: SocketAddr,
-    /// `model`: who answers a request that names no model. `None`, allowed if no provider is configured: the built-in model,
-    /// whatever its name is.
+    /// `model`: default model, for requests that name none. `None`, allowed only without providers:
+    /// the built-in model.
     pub model: Option<ModelName>,
-    /// `data_dir`: folder of the embedded store. Default `./data`.
+    /// `data_dir`: folder of the job store and of registered schemas. Default `./data`.
     pub data_dir: PathBuf,
-    /// `schemas_dir`: folder of `*.json` schemas that are there from the start. `None`: there are none.
+    /// `schemas_dir`: folder of `NAME.json` schemas that are registered at the start. `None`: there
+    /// are none.
     pub schemas_dir: Option<PathBuf>,
-    /// `callers_file`: a TOML file with more `[callers.NAME]` tables, and nothing else; read anew when it changes, by
-    /// [`read_callers`]. `None`: there is none.
+    /// `callers_file`: TOML file with further `[callers.NAME]` tables and nothing else.
+    /// [`read_callers`] reloads it when it changes. `None`: there is no such file.
     pub callers_file: Option<PathBuf>,
-    /// `[server]`: the HTTP side.
+    /// `[server]`: the HTTP server.
     pub server: Server,
-    /// `[limits]`: what may be in flight, wait and be held in memory.
+    /// `[limits]`: concurrency, queue and memory limits.
     pub limits: Limits,
-    /// `[cache]`: answers that are kept, to be given again. `None`: none are.
+    /// `[cache]`: the result cache. `None`: there is no cache.
     pub cache: Option<Cache>,
     /// `[jobs]`: durable jobs.
     pub jobs: Jobs,
-    /// `[log]`: what is logged, and how.
+    /// `[log]`: filter and format of the log.
     pub log: Log,
     /// `[local]`: the built-in model.
     pub local: Local,
-    /// `[providers.NAME]`, by name. Never holds [`LOCAL`], which is always there.
+    /// `[providers.NAME]`, by name. Never contains [`LOCAL`], which needs no configuration.
     pub providers: BTreeMap<String, Provider>,
-    /// `[models.NAME]`, by name. Each one's provider is in `providers`, or [`LOCAL`].
+    /// `[models.NAME]`, by name. The provider of each model is in `providers`, or is [`LOCAL`].
     pub models: BTreeMap<String, Model>,
-    /// `server.api_keys` or `server.api_keys_file`, in their order, then `[callers.NAME]`, by name. Empty, the default, and
-    /// `file_callers` too: everyone may call.
+    /// Callers of `server.api_keys` or `server.api_keys_file`, in their order, then those of
+    /// `[callers.NAME]`, by name. If this and `file_callers` are empty, the default, callers need
+    /// no key.
     pub callers: Vec<Caller>,
-    /// What `callers_file` held at the start, by name. None of them has a name or a key that is in `callers`.
+    /// Callers of `callers_file` at the start, by name. Their names and keys differ from those of
+    /// `callers`.
     pub file_callers: Vec<Caller>,
 }
 
-/// What [`Config::load`] found.
+/// Result of [`Config::load`].
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The configuration in force.
+    /// Configuration in force.
     pub config: Config,
-    /// Where each key of it came from, in the order of the printed file; secrets are masked.
+    /// Keys with their values and sources, in the order of the printed file; secrets are masked.
     pub origins: Vec<InForce>,
-    /// Sentences for the log: what is set but has no effect. Without secrets.
+    /// Warnings for the log about settings that have no effect; without secrets.
     pub warnings: Vec<String>,
 }
 
 impl Loaded {
-    /// The configuration in force as a TOML file, each line with where its value came from; secrets are masked.
+    /// Returns the configuration in force as a TOML file, each line with the source of its value;
+    /// secrets are masked.
     #[must_use]
     pub fn print(&self) -> String {
         print::toml(&self.origins)
@@ -122,13 +132,15 @@ impl Loaded {
 }
 
 impl Config {
-    /// Reads the file that `args` or `EXTRACTD_CONFIG` names, puts `environment` and then `args` over it, and parses it all.
+    /// Loads the configuration: the file that `args` or `EXTRACTD_CONFIG` names, overridden by
+    /// `environment`, then by `args`.
     ///
-    /// Pure, except that `read_file` reads the configuration file and the files of keys that it names; a relative path is
-    /// passed to it as it stands. A variable whose value is empty counts as unset.
+    /// The function is pure, except that `read_file` reads the configuration file and the key files
+    /// that it names; a relative path is passed on unchanged. A variable whose value is empty
+    /// counts as unset.
     ///
     /// # Errors
-    /// [`Error`] for the first key or value that is wrong, saying where it was set and what is allowed.
+    /// [`Error`] for the first invalid key or value, with its source and the allowed values.
     pub fn load(
         args: &Args,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -149,6 +161,7 @@ impl Config {
         })
     }
 
+    /// Reads all sections and checks them against each other.
     fn read(mut root: Section<'_>) -> Result<Self, Error> {
         let [listen_set, model_set, callers_set] =
             ["listen", "model", "callers_file"].map(|key| root.origin_of(key));
@@ -168,7 +181,7 @@ impl Config {
         let schemas_dir = root.find("schemas_dir", parsers::path)?;
         let callers_file = root.find("callers_file", parsers::path)?;
         let mut server = root.child("server")?;
-        let mut callers = callers::of_keys(&mut server)?;
+        let mut callers = callers::from_api_keys(&mut server)?;
         let server = Server::read(server)?;
         let limits = Limits::read(root.child("limits")?)?;
         let cache = Cache::read(root.child("cache")?)?;
@@ -181,10 +194,10 @@ impl Config {
         let reader = root.reader;
         root.finish()?;
 
-        let of_file = |path: &PathBuf| callers::of_file(reader, path, &callers_set);
+        let read_file = |path: &PathBuf| callers::from_file(reader, path, &callers_set);
         let file_callers = callers_file
             .as_ref()
-            .map(of_file)
+            .map(read_file)
             .transpose()?
             .unwrap_or_default();
         if join_callers(&callers, &file_callers)?.is_empty() {
@@ -212,6 +225,7 @@ impl Config {
     }
 }
 
+/// Resolves the default model. `None`: the built-in model.
 fn default_model(
     text: Option<String>,
     set: &Origin,
@@ -222,7 +236,7 @@ fn default_model(
         return model_name::check_unset(providers).map(|()| None);
     };
     let names = models.keys().cloned().collect();
-    let model = Known {
+    let model = KnownModels {
         providers,
         models: &names,
     }
@@ -232,9 +246,11 @@ fn default_model(
         .map_err(|why| Error::new(set, format!("`model` {why}")))
 }
 
+/// Allowed values of `listen`, for messages.
 const LISTEN: &str = "an IP address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:0";
 
-/// `localhost` is the loopback without asking anyone (RFC 6761, section 6.3); other names are not looked up.
+/// Parses an address to listen on. `localhost` is the loopback address (RFC 6761, section 6.3);
+/// other names are not resolved.
 fn listen_address(text: &str) -> Option<SocketAddr> {
     match text.strip_prefix("localhost:") {
         Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),

@@ -117,7 +117,7 @@ impl Extractor {
     /// Returns the cached result of an equal item, and counts the lookup.
     fn cached(&self, key: &cache_key::CacheKey) -> Option<Success> {
         let success = self.cache.as_ref()?.get(key);
-        self.meters.looked_up(success.is_some());
+        self.meters.cache_lookup(success.is_some());
         success
     }
 }

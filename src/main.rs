@@ -1,4 +1,4 @@
-//! The command line.
+//! Entry point: parses the command line, loads the configuration and runs the chosen subcommand.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,23 +23,30 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve (the default)
+    /// Start the server (the default)
     Serve,
     /// Extract from a file or a folder of texts, through a running server or without one
     ///
-    /// Results are kept as they come: after Ctrl-C, or whatever else ends it, the same command goes on where it stopped. The output
-    /// is in the order of the inputs, and there once it is whole. Exits with 0 if everything succeeded, 1 if some items failed, 2 if
-    /// it could not be done, 130 after Ctrl-C.
+    /// Results are saved as they arrive: after Ctrl-C, a crash or a lost connection, the same
+    /// command resumes where it stopped. The output is in input order and is written atomically at
+    /// the end. Exit codes: 0 all items succeeded, 1 some items failed, 2 the run failed, 130
+    /// interrupted.
     Batch(Box<cli::Args>),
-    /// Print the configuration in force, secrets masked, and where each value came from
-    Config,
+    /// Print the configuration in force, with secrets masked, and the source of each value
+    Config {
+        /// Print a reference of all keys as Markdown instead: environment variable, flag, default,
+        /// description
+        #[arg(long)]
+        reference: bool,
+    },
     /// Print the OpenAPI document
     Openapi,
-    /// Ask a running server whether it is alive; exits with 0 if so (for containers)
+    /// Check that a running server is alive; exits with 0 if it is, else with 1 (for containers)
     Healthcheck,
 }
 
-/// The stack of a worker thread: a valid answer may be nested 128 deep, and validating it recurses.
+/// Stack size of a worker thread in bytes: a valid answer may be nested 128 deep, and validation
+/// recurses.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 fn main() -> ExitCode {
@@ -60,9 +67,13 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if let Some(Command::Batch(args)) = &cli.command {
         return batch(args, &cli.args);
     }
+    if matches!(cli.command, Some(Command::Config { reference: true })) {
+        print!("{}", extractd::config::reference());
+        return Ok(ExitCode::SUCCESS);
+    }
     let loaded = load(&cli.args, |_| true)?;
     match cli.command {
-        Some(Command::Config) => {
+        Some(Command::Config { .. }) => {
             print!("{}", loaded.print());
             Ok(ExitCode::SUCCESS)
         }
@@ -71,18 +82,21 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Variables of the client: they configure no server.
-const CLIENT: [&str; 2] = ["EXTRACTD_SERVER", "EXTRACTD_API_KEY"];
+/// Environment variables of the `batch` client, which the server's configuration ignores.
+const CLIENT_VARIABLES: [&str; 2] = ["EXTRACTD_SERVER", "EXTRACTD_API_KEY"];
 
+/// Loads the configuration from the file, the environment variables that `is_read` accepts, and the
+/// flags.
 fn load(args: &Args, is_read: impl Fn(&str) -> bool) -> anyhow::Result<Loaded> {
-    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let environment = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
     let environment = environment.filter(|(name, _)| is_read(name));
     Ok(Config::load(args, environment, |path: &Path| {
         std::fs::read_to_string(path)
     })?)
 }
 
+/// Starts the log and writes the warnings about the configuration to it.
 fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
     let format = match loaded.config.log.format {
         Format::Text => telemetry::LogFormat::Text,
@@ -95,7 +109,7 @@ fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `work` until its end, and tells it when to stop.
+/// Runs `work` to completion; its token is cancelled by SIGTERM or Ctrl-C.
 fn block_on<T>(work: impl AsyncFnOnce(CancellationToken) -> T) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -115,23 +129,24 @@ fn serve(loaded: Loaded) -> anyhow::Result<ExitCode> {
 }
 
 fn batch(batch: &cli::Args, args: &Args) -> anyhow::Result<ExitCode> {
-    let host = match host(batch, args) {
-        Ok(host) => host,
+    let target = match target_server(batch, args) {
+        Ok(target) => target,
         Err(error) => {
             eprintln!("extractd: {error:#}");
             return Ok(ExitCode::from(2));
         }
     };
-    block_on(async |stop| cli::run(batch.clone(), host, args.model.clone(), stop).await)
+    block_on(async |stop| cli::run(batch.clone(), target, args.model.clone(), stop).await)
 }
 
-/// Who is asked: the server that is named, or one of this process's own, which logs only what goes wrong.
-fn host(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::TargetServer> {
+/// Returns the server to send the inputs to: the one that `--server` names, or one within this
+/// process, which logs only warnings.
+fn target_server(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::TargetServer> {
     if let Some(url) = batch.server.clone().filter(|url| !url.is_empty()) {
-        let set = args.set_beside(&["--model", "--log", "--log-format"]);
+        let set = args.given_except(&["--model", "--log", "--log-format"]);
         anyhow::ensure!(
             set.is_empty(),
-            "{} is the server's own: set it where {url} is started",
+            "{} is the server's own setting: set it where {url} is started",
             set.join(", ")
         );
         return Ok(cli::TargetServer::Running {
@@ -148,12 +163,13 @@ fn host(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::TargetServer> {
     if std::env::var_os("EXTRACTD_LOG").is_none() {
         args.log.get_or_insert_with(|| "warn".to_owned());
     }
-    let loaded = load(&args, |name| !CLIENT.contains(&name))?;
+    let loaded = load(&args, |name| !CLIENT_VARIABLES.contains(&name))?;
     start_log(&loaded)?;
-    Ok(cli::TargetServer::Own(Box::new(loaded.config)))
+    Ok(cli::TargetServer::InProcess(Box::new(loaded.config)))
 }
 
-/// SIGTERM, or Ctrl-C. A second one ends the process at once.
+/// Cancels `stop` on SIGTERM or Ctrl-C; a second signal ends the process at once with exit code
+/// 130.
 async fn wait_for_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {

@@ -1,6 +1,7 @@
 //! The HTTP client: for providers, for URLs that callers name, and for the command line. The only place that knows reqwest.
 //!
-//! It makes one call and says what came of it, whole or as it comes: retries, limits and what an answer means belong to others.
+//! It makes one call and returns the response, buffered or streamed. Retries, limits and the meaning of a response are not its
+//! concern.
 
 mod frames;
 mod guard;
@@ -17,41 +18,43 @@ pub use guard::{NotPublic, Reach};
 pub use reqwest::Url;
 pub use retry_after::retry_after;
 
-/// The largest answer that is read, in bytes; a longer one is a failure.
+/// Maximum size of a response body or of one message, in bytes; a larger one is an error.
 pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
-/// The largest stream: around each piece of an answer's text stand up to some 500 bytes.
+/// Maximum size of a streamed body, in bytes: each piece of text comes with up to some 500 bytes of framing.
 const MAX_STREAM_BYTES: usize = 16 * MAX_ANSWER_BYTES;
-/// How long the end of a stream is waited for after the answer is whole, so that the connection can be used again.
-const FAREWELL: Duration = Duration::from_millis(50);
-/// How long a connection to a provider may stay unused; most servers and proxies close theirs after a minute or more.
-const IDLE: Duration = Duration::from_secs(50);
-/// How long a call to a URL that a caller named may take to connect, and altogether: Standard Webhooks 1.0.0 recommends
-/// 15 to 30 s (section "Request timeouts").
-const OUTBOUND_TIMES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
-/// What is read at most of the answer of such a URL.
+/// Maximum wait for the end of a stream after the complete answer, so that the connection can be reused.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(50);
+/// Maximum idle time of a pooled connection; most servers and proxies close theirs after a minute or more.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+/// Timeouts of a call to a caller's URL: to connect, and in total. Standard Webhooks 1.0.0 recommends 15 to 30 s
+/// (section "Request timeouts").
+const OUTBOUND_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
+/// Maximum size of the response of a caller's URL, in bytes.
 const MAX_OUTBOUND_BYTES: usize = 64 * 1024;
 
-/// How to reach one provider.
+/// Settings of the connections to one provider.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Sent with every request; secret values are marked as such.
+    /// Headers of every request; secret values are marked as sensitive.
     pub headers: HeaderMap,
     pub proxy: Proxy,
+    /// Timeout of DNS, TCP and TLS together; `None`: only the caller's own timeout applies.
     pub connect_timeout: Option<Duration>,
 }
 
-/// What stands between.
+/// HTTP proxy between this process and a provider.
 #[derive(Debug, Clone, Default)]
 pub enum Proxy {
-    /// The one that the environment names (`HTTPS_PROXY` and its kin), if any.
+    /// Proxy of the environment (`HTTPS_PROXY`, `NO_PROXY` and so on), if any.
     #[default]
     Environment,
+    /// Proxy at this URL.
     At(String),
-    /// None, whatever the environment says.
+    /// No proxy, regardless of the environment.
     Never,
 }
 
-/// Connections to one provider, or to whatever callers name.
+/// HTTP client with a connection pool, for one provider or for callers' URLs.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -59,7 +62,7 @@ pub struct Client {
     max_bytes: usize,
 }
 
-/// An answer whose head is here, whatever its status, and whose body is yet to be read.
+/// Response of any status whose body has not been read yet.
 #[derive(Debug)]
 pub struct Incoming {
     pub status: StatusCode,
@@ -69,7 +72,7 @@ pub struct Incoming {
     max_bytes: usize,
 }
 
-/// What came back, whatever its status.
+/// Response of any status with its body.
 #[derive(Debug)]
 pub struct Response {
     pub status: StatusCode,
@@ -77,33 +80,34 @@ pub struct Response {
     pub body: Bytes,
 }
 
-/// Nothing whole came back.
+/// Failure to get a complete response.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// DNS, connect or TLS; the provider has seen nothing.
+    /// DNS, TCP or TLS failed; the server has not received the request.
     #[error("cannot connect: {0}")]
     Connect(String),
-    /// The connection broke after the request was sent; the provider may have worked, and charged, for it.
+    /// The connection broke after the request was sent; a provider may have processed and charged it.
     #[error("the connection broke before the answer was whole: {0}")]
     Broken(String),
+    /// The response is larger than the limit, in bytes.
     #[error("the answer is longer than {0} bytes")]
     TooLarge(usize),
 }
 
-/// The client could not be built.
+/// Failure to set up a client.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up the HTTP client")]
 pub struct SetUpError(#[source] reqwest::Error);
 
 impl Client {
-    /// Connections to one provider.
+    /// Creates a client for one provider.
     ///
     /// # Errors
     /// When the proxy's address or the system's name resolution is unusable.
     pub fn new(options: Options) -> Result<Self, SetUpError> {
         let mut builder = builder()
             .default_headers(options.headers)
-            .pool_idle_timeout(IDLE);
+            .pool_idle_timeout(IDLE_TIMEOUT);
         if let Some(timeout) = options.connect_timeout {
             builder = builder.connect_timeout(timeout);
         }
@@ -122,24 +126,25 @@ impl Client {
         })
     }
 
-    /// Calls to URLs that callers name: within `reach`, through no proxy (which would connect to what it likes), each with a
-    /// connection of its own, in 20 s at most. What is out of reach counts as [`Error::Connect`].
+    /// Creates a client for URLs that callers name, such as webhooks. It connects only to addresses within `reach`; others fail
+    /// with [`Error::Connect`]. It uses no proxy, which could connect to any address. Each call has a connection of its own and a
+    /// timeout of 20 s.
     ///
     /// # Errors
     /// When the system's name resolution is unusable.
     pub fn outbound(reach: Reach) -> Result<Self, SetUpError> {
-        Self::outbound_within(reach, OUTBOUND_TIMES)
+        Self::outbound_within(reach, OUTBOUND_TIMEOUTS)
     }
 
     fn outbound_within(
         reach: Reach,
-        (connect, whole): (Duration, Duration),
+        (connect, total): (Duration, Duration),
     ) -> Result<Self, SetUpError> {
         let mut builder = builder()
             .no_proxy()
             .pool_max_idle_per_host(0)
             .connect_timeout(connect)
-            .timeout(whole);
+            .timeout(total);
         if reach == Reach::Public {
             builder = builder.dns_resolver(guard::PublicOnly);
         }
@@ -150,13 +155,13 @@ impl Client {
         })
     }
 
-    /// Posts a body and waits for the head of the answer.
+    /// Posts a body and waits for the head of the response.
     ///
     /// # Cancel safety
-    /// Dropping the future, or what it gave, closes the connection, so that the provider can stop.
+    /// Dropping the future or the response closes the connection, so that the provider can stop.
     ///
     /// # Errors
-    /// When no answer came. A status of 400 or 500 is an answer.
+    /// When no response arrives. A status of 400 or 500 is a response.
     pub async fn post(
         &self,
         url: &Url,
@@ -166,13 +171,13 @@ impl Client {
         self.send(url, headers, body.into()).await
     }
 
-    /// The same with a body that is sent as it comes into being, while the answer may already be read.
+    /// Posts a streaming body. The response may be read before the body ends.
     ///
     /// # Cancel safety
     /// As [`Client::post`].
     ///
     /// # Errors
-    /// When no answer came. A status of 400 or 500 is an answer.
+    /// When no response arrives. A status of 400 or 500 is a response.
     pub async fn upload<B>(&self, url: &Url, headers: HeaderMap, body: B) -> Result<Incoming, Error>
     where
         B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Sync + 'static,
@@ -197,11 +202,11 @@ impl Client {
             .send()
             .await;
         let mut response = sent.map_err(|error| {
-            let said = innermost(&error);
+            let message = innermost(&error);
             if error.is_connect() {
-                Error::Connect(said)
+                Error::Connect(message)
             } else {
-                Error::Broken(said)
+                Error::Broken(message)
             }
         })?;
         let headers = std::mem::take(response.headers_mut());
@@ -216,10 +221,10 @@ impl Client {
 }
 
 impl Incoming {
-    /// The whole of the body.
+    /// Reads the complete body.
     ///
     /// # Errors
-    /// When the connection breaks before its end, or it is too large.
+    /// When the connection breaks before the end of the body, or the body is too large.
     pub async fn whole(mut self) -> Result<Response, Error> {
         let mut body = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
@@ -235,10 +240,10 @@ impl Incoming {
         })
     }
 
-    /// The next bytes of the body; `None` at its end.
+    /// Returns the next bytes of the body; `None` at its end.
     ///
     /// # Errors
-    /// When the connection breaks before the end, or more came than any answer has.
+    /// When the connection breaks before the end, or the body exceeds the limit.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let chunk = self
             .response
@@ -253,7 +258,7 @@ impl Incoming {
         }
     }
 
-    /// The body's lines, as they come, without end.
+    /// Returns the body's lines as they arrive, without a limit on their number.
     #[must_use]
     pub fn lines(self) -> Lines {
         Lines {
@@ -262,14 +267,14 @@ impl Incoming {
         }
     }
 
-    /// Waits a moment for the end of a body of which nothing more is wanted: only then can the connection be used again.
+    /// Discards the rest of the body, for at most 50 ms: a connection is reused only after the end of its response.
     pub async fn finish(mut self) {
         let rest = async { while let Ok(Some(_)) = self.chunk().await {} };
-        drop(tokio::time::timeout(FAREWELL, rest).await);
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, rest).await);
     }
 }
 
-/// An answer that is read line by line, however long it is.
+/// Response body that is read line by line, of any length.
 #[derive(Debug)]
 pub struct Lines {
     response: reqwest::Response,
@@ -277,13 +282,13 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The next line that is not blank; `None` at the end.
+    /// Returns the next line that is not blank; `None` at the end.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
     ///
     /// # Errors
-    /// When the connection breaks before the end, or a line is larger than any answer.
+    /// When the connection breaks before the end, or a line exceeds [`MAX_ANSWER_BYTES`].
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
             if let Some(line) = self.ready() {
@@ -302,13 +307,13 @@ impl Lines {
         }
     }
 
-    /// A line that has come already.
+    /// Returns a line that has already arrived; `None` if there is none.
     pub fn ready(&mut self) -> Option<Vec<u8>> {
         self.frames.message()
     }
 }
 
-/// What is the same for all: it makes the one call that it is told to, and follows nothing.
+/// Returns the settings that all clients share: no redirects, no retries, compiled-in root certificates.
 fn builder() -> reqwest::ClientBuilder {
     // The compiled-in roots, so that an image without certificate files works. An error means that it is set already.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -323,7 +328,7 @@ fn builder() -> reqwest::ClientBuilder {
         .user_agent(concat!("extractd/", env!("CARGO_PKG_VERSION")))
 }
 
-/// The cause at the bottom, which says what happened; the layers above it only say "error sending request".
+/// Returns the message of the root cause; reqwest's own layers only say "error sending request".
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -1,13 +1,13 @@
-//! A caller's JSON Schema, and what a model wrote judged by it.
+//! JSON Schema: compilation with size limits, cache, registry, validation of answers, coercion and lowering to dialects.
 //!
-//! Compiled once for a request and kept by its text, never fetched from anywhere, and bounded when it comes in, so that
-//! validating against it stays quick. Knows nothing of providers and limits.
+//! A schema is compiled once, cached by its text and never fetched from a network. Must not know providers and rate limits.
 
 mod cache;
 mod coerce;
 mod document;
 mod error_messages;
 mod example_generator;
+mod implied_type;
 mod lower;
 mod parse_answer;
 mod patterns;
@@ -36,36 +36,37 @@ use crate::types::{
     Dialect, Error, FieldError, StrictJson, SyntheticExample, Unrepresentable, pointer_to,
 };
 use error_messages::invalid;
+use implied_type::implied_type;
 use patterns::Patterns;
 use validation_cost::Trial;
 
-/// A compiled schema. Shared by all the items of a request.
+/// Compiled schema, shared by all items of a request.
 #[derive(Debug)]
 pub struct Schema {
     value: Arc<Value>,
-    /// The schema's text, compact, as it goes into a provider's request.
+    /// Schema as compact JSON, for a provider's request.
     raw: Box<RawValue>,
     draft: Draft,
     validator: Validator,
     examples: Vec<SyntheticExample>,
     weight: validation_cost::Weight,
-    /// Its forms for those subsets that were asked for.
+    /// Lowered forms by dialect, filled on demand. `None`: the schema cannot be lowered to the dialect.
     lowered: Mutex<Vec<(&'static Dialect, Option<Lowered>)>>,
 }
 
-/// Most faults reported for one answer: what is asked again stays small.
+/// Maximum number of errors reported for an answer, which keeps the validation retry small.
 const MAX_FAULTS: usize = 20;
-/// What the compiled regular expressions of a schema may take together, in bytes.
+/// Maximum size of all compiled regular expressions of a schema, in bytes.
 const MAX_REGEX_BYTES: usize = 4 << 20;
-/// The longest text of a schema, in bytes.
+/// Maximum length of a schema's text, in bytes.
 const MAX_TEXT_BYTES: usize = 1 << 20;
 
 impl Schema {
     /// Compiles the text of a schema. May take milliseconds for a large one.
     ///
     /// # Errors
-    /// `invalid_schema`, with pointers into the schema, when it is not JSON Schema 2020-12 or draft 7, refers to anything
-    /// outside itself, or could not be checked in bounded time.
+    /// `invalid_schema` with pointers into the schema, if it is not JSON Schema 2020-12 or draft 7, has a reference that leads
+    /// outside, or cannot be validated against in bounded time.
     pub fn compile(text: &str) -> Result<Self, Error> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(invalid(
@@ -73,7 +74,7 @@ impl Schema {
                 &format!("is longer than {MAX_TEXT_BYTES} bytes"),
             ));
         }
-        let value = parsed(text)?;
+        let value = parse(text)?;
         let draft = draft(&value)?;
         let mut weight = schema_limits::check(&value, draft)?;
         let raw = serde_json::value::to_raw_value(&value)
@@ -86,9 +87,9 @@ impl Schema {
             .with_pattern_options(patterns::options(regex_bytes))
             .offline()
             .build(&value)
-            .map_err(|error| error_messages::refusal(&error))?;
+            .map_err(|error| error_messages::schema_error(&error))?;
         weight.patterns = Patterns::weigh(&value, draft, regex_bytes);
-        let made_up = example_generator::pair(&value);
+        let examples = example_generator::example_pair(&value);
         let mut schema = Self {
             value: Arc::new(value),
             raw,
@@ -98,52 +99,55 @@ impl Schema {
             weight,
             lowered: Mutex::default(),
         };
-        let judged = made_up.map(|example| SyntheticExample {
+        let examples = examples.map(|example| SyntheticExample {
             is_valid: schema.is_valid(&example.output),
             example,
         });
-        schema.examples = judged.into();
+        schema.examples = examples.into();
         Ok(schema)
     }
 
+    /// Returns the schema as JSON.
     #[must_use]
     pub const fn value(&self) -> &Arc<Value> {
         &self.value
     }
 
+    /// Returns the schema as compact JSON text.
     #[must_use]
     pub fn raw(&self) -> &RawValue {
         &self.raw
     }
 
-    /// Two worked examples, made up from the names and types of its properties.
+    /// Returns two few-shot examples, generated from the names and types of the properties.
     #[must_use]
     pub fn examples(&self) -> &[SyntheticExample] {
         &self.examples
     }
 
-    /// Whether its value may be a list.
+    /// Returns true if a valid value may be an array.
     #[must_use]
     pub fn may_be_list(&self) -> bool {
         match self.value.get("type") {
-            None => self.value.get("properties").is_none(),
+            None => implied_type(&self.value) != Some("object"),
             Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "array"),
             Some(kind) => kind == "array",
         }
     }
 
+    /// Returns true if the instance is valid and can be validated in bounded time.
     #[must_use]
     pub fn is_valid(&self, instance: &Value) -> bool {
         self.trial(instance).is_affordable() && self.validator.is_valid(instance)
     }
 
-    /// What is wrong with `instance`, at most twenty faults; empty when it is valid. Of an instance with which very much could be
-    /// wrong, one fault or only that there is one.
+    /// Returns the validation errors of `instance`, at most twenty; empty if it is valid. For an instance too costly to report on
+    /// exhaustively, returns one error, or only the fact that there is one.
     #[must_use]
     pub fn faults(&self, instance: &Value) -> Vec<FieldError> {
         let trial = self.trial(instance);
         if !trial.is_affordable() {
-            return vec![whole(
+            return vec![root_error(
                 "cannot be checked against the schema in bounded time: it is too large or nested too deeply for it",
             )];
         }
@@ -155,7 +159,7 @@ impl Schema {
                 .validator
                 .iter_errors(instance)
                 .take(MAX_FAULTS)
-                .map(|error| error_messages::fault(&error))
+                .map(|error| error_messages::field_error(&error))
                 .collect();
         }
         let first = if self.weight.has_choices {
@@ -164,11 +168,11 @@ impl Schema {
             self.validator.validate(instance).err()
         };
         let generic =
-            || whole("is not valid against the schema, and too large for its faults to be told");
-        vec![first.map_or_else(generic, |error| error_messages::fault(&error))]
+            || root_error("is not valid against the schema, and too large to list its errors");
+        vec![first.map_or_else(generic, |error| error_messages::field_error(&error))]
     }
 
-    /// Whether judging an instance of this many bytes may keep a thread busy for longer than about a millisecond.
+    /// Returns true if validating an instance of so many bytes may take longer than about a millisecond.
     #[must_use]
     pub const fn is_slow_for(&self, bytes: usize) -> bool {
         const QUICK_BYTES: usize = 32 * 1024;
@@ -186,15 +190,15 @@ impl Schema {
     }
 }
 
-fn whole(message: &str) -> FieldError {
+fn root_error(message: &str) -> FieldError {
     FieldError {
         pointer: String::new(),
         message: message.to_owned(),
     }
 }
 
-/// Reads the text of a schema.
-fn parsed(text: &str) -> Result<Value, Error> {
+/// Parses the text of a schema.
+fn parse(text: &str) -> Result<Value, Error> {
     serde_json::from_str(text)
         .map(|StrictJson(value)| value)
         .map_err(|error| match Unrepresentable::of(&error) {
@@ -203,21 +207,21 @@ fn parsed(text: &str) -> Result<Value, Error> {
             Some(Unrepresentable::Number) => {
                 let mut deserializer = serde_json::Deserializer::from_str(text);
                 let read = serde_path_to_error::deserialize::<_, StrictJson>(&mut deserializer);
-                let at = read
+                let location = read
                     .err()
                     .map(|error| pointer_to(error.path()))
                     .unwrap_or_default();
-                invalid(&at, Unrepresentable::Number.message())
+                invalid(&location, Unrepresentable::Number.message())
             }
         })
 }
 
-/// 2020-12 unless `$schema` says draft 7.
+/// Returns the draft that `$schema` names, by default 2020-12.
 fn draft(schema: &Value) -> Result<Draft, Error> {
-    let Some(said) = schema.get("$schema") else {
+    let Some(uri) = schema.get("$schema") else {
         return Ok(Draft::Draft202012);
     };
-    match said.as_str().map(|uri| uri.trim_end_matches('#')) {
+    match uri.as_str().map(|uri| uri.trim_end_matches('#')) {
         Some("https://json-schema.org/draft/2020-12/schema") => Ok(Draft::Draft202012),
         Some(
             "http://json-schema.org/draft-07/schema" | "https://json-schema.org/draft-07/schema",
@@ -225,7 +229,7 @@ fn draft(schema: &Value) -> Result<Draft, Error> {
         _ => Err(invalid(
             "/$schema",
             &format!(
-                "{said} is not supported; leave `$schema` out for 2020-12, or say \
+                "{uri} is not supported; leave `$schema` out for 2020-12, or say \
                  \"https://json-schema.org/draft/2020-12/schema\" or \"http://json-schema.org/draft-07/schema#\""
             ),
         )),

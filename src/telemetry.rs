@@ -1,4 +1,9 @@
-//! Logs and metrics: their set-up, and the name of every metric.
+//! Observability: set-up of the log (tracing) and of the metrics (Prometheus), and the name and
+//! help text of every metric.
+//!
+//! Metric names follow the Prometheus conventions: base units (`_seconds`, `_bytes`, `_usd`), and
+//! `_total` for counters. It knows the types of outcomes and usage, and nothing of the parts that
+//! report them.
 
 use std::io::IsTerminal;
 
@@ -13,103 +18,194 @@ use throttle::{ModelObserver, Observer, TokenUsage, Usd};
 
 use crate::types::{Code, ItemOutcome, Outcome};
 
-/// Items that ended; `status` is `succeeded`, `invalid`, `cancelled`, or the error's code.
-pub const ITEMS: &str = "extractd_items_total";
-/// Model tokens used; `direction` is `input` or `output`.
-pub const TOKENS: &str = "extractd_tokens_total";
-/// Calls to a model that ended, whatever became of them.
-pub const CALLS: &str = "extractd_calls_total";
-/// Model tokens that the calls to a model have used; `direction` is `input` or `output`.
-pub const MODEL_TOKENS: &str = "extractd_model_tokens_total";
-/// What they have cost, in billionths of a US dollar.
-pub const MODEL_COST: &str = "extractd_model_cost_nanousd_total";
-/// Answers that were asked again.
-pub const ASKED_AGAIN: &str = "extractd_asked_again_total";
-/// Calls to a provider that brought no answer; `then` says what followed.
-pub const FAILED_TRIES: &str = "extractd_failed_tries_total";
-/// Retries that the retry budget put off.
-pub const RETRIES_PUT_OFF: &str = "extractd_retries_put_off_total";
-/// Looks into the cache of results; `found` is `true` or `false`.
-pub const CACHE_LOOKUPS: &str = "extractd_cache_lookups_total";
-/// Items that took the result of an equal one which was being called at the same time.
-pub const SHARED: &str = "extractd_items_shared_total";
-/// Seconds that an item waited for its turn.
-pub const QUEUED: &str = "extractd_item_queued_seconds";
-/// Seconds that an item spent in calls to its provider.
-pub const UPSTREAM: &str = "extractd_item_upstream_seconds";
-/// Requests answered; `path` is the route, `status` the HTTP status.
-pub const REQUESTS: &str = "extractd_http_requests_total";
-/// A limit's use, `limit` and `scope` as in `/v1/limits`.
-pub const LIMIT_IN_USE: &str = "extractd_limit_in_use";
-/// Times that a model's circuit breaker opened.
-pub const BREAKER_OPENED: &str = "extractd_breaker_opened_total";
-/// How a model's circuit breaker stands: 0 closed, 0.5 half open, 1 open.
-pub const BREAKER_STATE: &str = "extractd_breaker_state";
-/// Retries of the last ten seconds at a provider, and how many are allowed.
-pub const RETRIES_USED: &str = "extractd_retry_budget_used";
-pub const RETRIES_ALLOWED: &str = "extractd_retry_budget_allowed";
-/// Results in the cache, and what they take.
-pub const CACHE_ENTRIES: &str = "extractd_cache_entries";
-pub const CACHE_BYTES: &str = "extractd_cache_bytes";
-/// How much of a limit could be used at once; not there where it is unlimited.
-pub const LIMIT_AVAILABLE: &str = "extractd_limit_available";
-/// Items waiting at a limit.
-pub const LIMIT_WAITING: &str = "extractd_limit_waiting";
-/// Durable jobs that are being worked on, and those that wait for others of their caller.
-pub const JOBS_RUNNING: &str = "extractd_jobs_running";
-pub const JOBS_WAITING: &str = "extractd_jobs_waiting";
-/// Results of durable jobs that are on the disk.
-pub const JOB_RESULTS: &str = "extractd_job_results_recorded_total";
-/// Whether jobs can be recorded: 1, or 0 while the disk is full or the store fails.
-pub const STORE_READY: &str = "extractd_store_ready";
+// Counters.
+const ITEMS: &str = "extractd_items_total";
+const TOKENS: &str = "extractd_tokens_total";
+const UPSTREAM_CALLS: &str = "extractd_upstream_calls_total";
+const UPSTREAM_CALL_FAILURES: &str = "extractd_upstream_call_failures_total";
+const MODEL_TOKENS: &str = "extractd_model_tokens_total";
+const MODEL_COST: &str = "extractd_model_cost_usd_total";
+const VALIDATION_RETRIES: &str = "extractd_validation_retries_total";
+const RETRY_BUDGET_EXHAUSTED: &str = "extractd_retry_budget_exhausted_total";
+const CACHE_LOOKUPS: &str = "extractd_cache_lookups_total";
+const SINGLEFLIGHT_HITS: &str = "extractd_singleflight_hits_total";
+const HTTP_REQUESTS: &str = "extractd_http_requests_total";
+const BREAKER_OPENED: &str = "extractd_breaker_opened_total";
+const JOB_RESULTS: &str = "extractd_job_results_recorded_total";
 
-/// From half a millisecond to two minutes.
+const COUNTERS: [(&str, &str); 13] = [
+    (
+        ITEMS,
+        "Items that ended, by status: succeeded, invalid, cancelled, or the error code",
+    ),
+    (
+        TOKENS,
+        "Model tokens used by items, by direction: input or output",
+    ),
+    (
+        UPSTREAM_CALLS,
+        "Calls to a provider that ended, successful or not, by model",
+    ),
+    (
+        UPSTREAM_CALL_FAILURES,
+        "Calls to a provider that failed, by the action that followed",
+    ),
+    (
+        MODEL_TOKENS,
+        "Model tokens used by calls, by model and direction: input or output",
+    ),
+    (
+        MODEL_COST,
+        "Cost of the calls in US dollars, by model; models without a price are not counted",
+    ),
+    (
+        VALIDATION_RETRIES,
+        "Calls repeated because the answer was not valid",
+    ),
+    (
+        RETRY_BUDGET_EXHAUSTED,
+        "Retries delayed because the retry budget of the provider was used up",
+    ),
+    (
+        CACHE_LOOKUPS,
+        "Lookups in the result cache, by result: hit or miss",
+    ),
+    (
+        SINGLEFLIGHT_HITS,
+        "Items that shared the result of an identical item in flight (single flight)",
+    ),
+    (
+        HTTP_REQUESTS,
+        "HTTP requests answered, by path (the route) and status",
+    ),
+    (
+        BREAKER_OPENED,
+        "Times that a circuit breaker opened, by model",
+    ),
+    (JOB_RESULTS, "Results of durable jobs written to the store"),
+];
+
+// Histograms, in seconds.
+const ITEM_QUEUED: &str = "extractd_item_queued_seconds";
+const ITEM_UPSTREAM: &str = "extractd_item_upstream_seconds";
+
+const HISTOGRAMS: [(&str, &str); 2] = [
+    (
+        ITEM_QUEUED,
+        "Time that an item waited in the queue, in seconds",
+    ),
+    (
+        ITEM_UPSTREAM,
+        "Time that an item spent in calls to providers, in seconds",
+    ),
+];
+
+// Gauges.
+const LIMIT_IN_USE: &str = "extractd_limit_in_use";
+const LIMIT_AVAILABLE: &str = "extractd_limit_available";
+const LIMIT_WAITING: &str = "extractd_limit_waiting";
+const BREAKER_STATE: &str = "extractd_breaker_state";
+const RETRY_BUDGET_USED: &str = "extractd_retry_budget_used";
+const RETRY_BUDGET_LIMIT: &str = "extractd_retry_budget_limit";
+const CACHE_ENTRIES: &str = "extractd_cache_entries";
+const CACHE_BYTES: &str = "extractd_cache_bytes";
+const JOBS_RUNNING: &str = "extractd_jobs_running";
+const JOBS_WAITING: &str = "extractd_jobs_waiting";
+const STORE_READY: &str = "extractd_store_ready";
+
+const GAUGES: [(&str, &str); 11] = [
+    (
+        LIMIT_IN_USE,
+        "Amount of a limit in use, by limit and scope as in /v1/limits",
+    ),
+    (
+        LIMIT_AVAILABLE,
+        "Amount of a limit that is available now, by limit and scope; +Inf if it is unlimited",
+    ),
+    (
+        LIMIT_WAITING,
+        "Items that wait for a limit, by limit and scope",
+    ),
+    (
+        BREAKER_STATE,
+        "State of the circuit breaker by model: 0 closed, 0.5 half-open, 1 open",
+    ),
+    (
+        RETRY_BUDGET_USED,
+        "Retries of the last ten seconds, by provider",
+    ),
+    (
+        RETRY_BUDGET_LIMIT,
+        "Retries that the retry budget allows in ten seconds, by provider",
+    ),
+    (CACHE_ENTRIES, "Results in the result cache"),
+    (CACHE_BYTES, "Size of the result cache in bytes"),
+    (JOBS_RUNNING, "Durable jobs that are running"),
+    (
+        JOBS_WAITING,
+        "Durable jobs that wait because their caller has its maximum of running jobs",
+    ),
+    (
+        STORE_READY,
+        "1 if the job store accepts writes, 0 while the disk is full or the store fails",
+    ),
+];
+
+/// Nano-dollars in a dollar; costs are counted in nano-dollars, for counters are integers.
+const NANOS_PER_USD: u64 = 1_000_000_000;
+
+/// Upper bounds of the histograms' buckets, from half a millisecond to two minutes.
 const SECONDS: [f64; 16] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     120.0,
 ];
 
-/// What is logged of llama.cpp unless the filter says otherwise.
+/// Log filter of llama.cpp, unless the configured filter names it: it logs hundreds of lines for
+/// each model that it loads.
 const QUIET_LLAMA: &str = "llama-cpp-2=warn,llama_cpp_2=error";
 
-/// How the log is written.
+/// Format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
+    /// One line of text for each event.
     Text,
+    /// One JSON object for each event.
     Json,
 }
 
-/// The log could not be set up.
+/// Reason why the log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("the log filter \"{filter}\" is not understood; an example is \"info,extractd=debug\"")]
+    /// The filter is not in the syntax of tracing's `EnvFilter`.
+    #[error(
+        "the log filter (`log`, EXTRACTD_LOG) is invalid: \"{filter}\"; an example is \"info,extractd=debug\""
+    )]
     Filter {
         filter: String,
         source: tracing_subscriber::filter::ParseError,
     },
 }
 
-/// Starts the log, on standard error.
+/// Starts the log on standard error.
 ///
 /// # Errors
-/// When the filter is not one.
+/// If the filter is not in the syntax of tracing's `EnvFilter`.
 pub fn start_log(filter: &str, format: LogFormat) -> Result<(), LogError> {
-    let understood = |filter: &str| EnvFilter::builder().parse(filter);
-    let given = understood(filter).map_err(|source| LogError::Filter {
+    let parse = |filter: &str| EnvFilter::builder().parse(filter);
+    let configured = parse(filter).map_err(|source| LogError::Filter {
         filter: filter.to_owned(),
         source,
     })?;
-    // llama.cpp tells hundreds of lines about each model that it loads.
-    let parsed = if filter.contains("llama") {
-        given
+    let env_filter = if filter.contains("llama") {
+        configured
     } else {
-        understood(&format!("{filter},{QUIET_LLAMA}")).unwrap_or(given)
+        parse(&format!("{filter},{QUIET_LLAMA}")).unwrap_or(configured)
     };
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(parsed)
+        .with_env_filter(env_filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    // An error means that a log is there already, as in tests.
+    // An error means that a log has been started before, as in tests.
     drop(match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -117,78 +213,64 @@ pub fn start_log(filter: &str, format: LogFormat) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Starts the metrics; call once in a process.
-///
-/// # Errors
-/// When they were started before.
-pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-        .install_recorder()?;
-    describe_counter!(ITEMS, "Items that ended, by status");
-    describe_counter!(TOKENS, "Model tokens used");
-    describe_counter!(CALLS, "Calls to a model that ended");
-    describe_counter!(MODEL_TOKENS, "Model tokens used, by model");
-    describe_counter!(
-        MODEL_COST,
-        "What the tokens of a model have cost, in billionths of a US dollar"
-    );
-    describe_counter!(
-        ASKED_AGAIN,
-        "Answers that were not valid and were asked again"
-    );
-    describe_counter!(
-        FAILED_TRIES,
-        "Calls to a provider that brought no answer, by what followed"
-    );
-    describe_counter!(RETRIES_PUT_OFF, "Retries that the retry budget put off");
-    describe_counter!(CACHE_LOOKUPS, "Looks into the cache of results");
-    describe_counter!(
-        SHARED,
-        "Items that took the result of an equal one in flight"
-    );
-    describe_counter!(
-        BREAKER_OPENED,
-        "Times that a model's circuit breaker opened"
-    );
-    describe_histogram!(QUEUED, Unit::Seconds, "Time an item waited for its turn");
-    describe_histogram!(
-        UPSTREAM,
-        Unit::Seconds,
-        "Time an item spent in calls to its provider"
-    );
-    describe_counter!(REQUESTS, "HTTP requests answered, by route and status");
-    describe_gauge!(
-        BREAKER_STATE,
-        "How a model's circuit breaker stands: 0 closed, 0.5 half open, 1 open"
-    );
-    describe_gauge!(
-        RETRIES_USED,
-        "Retries of the last ten seconds at a provider"
-    );
-    describe_gauge!(
-        RETRIES_ALLOWED,
-        "Retries that ten seconds allow at a provider"
-    );
-    describe_gauge!(CACHE_ENTRIES, "Results in the cache");
-    describe_gauge!(CACHE_BYTES, Unit::Bytes, "What the cache takes");
-    describe_gauge!(JOBS_RUNNING, "Durable jobs that are being worked on");
-    describe_gauge!(
-        JOBS_WAITING,
-        "Durable jobs that wait for others of their caller"
-    );
-    describe_counter!(JOB_RESULTS, "Results of durable jobs that are on the disk");
-    describe_gauge!(
-        STORE_READY,
-        "Whether jobs can be recorded: 1, or 0 while the disk is full or the store fails"
-    );
-    describe_gauge!(LIMIT_IN_USE, "How much of a limit is in use");
-    describe_gauge!(LIMIT_AVAILABLE, "How much of a limit could be used at once");
-    describe_gauge!(LIMIT_WAITING, "Items waiting at a limit");
-    Ok(handle)
+/// Handle to the process's metrics.
+#[derive(Debug, Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Starts the metrics; call it once in a process.
+    ///
+    /// # Errors
+    /// If they have been started before.
+    pub fn start() -> Result<Self, BuildError> {
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+            .install_recorder()?;
+        for (name, help) in COUNTERS {
+            describe_counter!(name, help);
+        }
+        for (name, help) in HISTOGRAMS {
+            describe_histogram!(name, Unit::Seconds, help);
+        }
+        for (name, help) in GAUGES {
+            describe_gauge!(name, help);
+        }
+        Ok(Self(handle))
+    }
+
+    /// Returns all metrics in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        costs_in_usd(&self.0.render())
+    }
+
+    /// Moves the recorded samples into the histograms' buckets; call it every few seconds, for
+    /// until then each sample takes memory.
+    pub fn run_upkeep(&self) {
+        self.0.run_upkeep();
+    }
 }
 
-/// What extraction counts, looked up once.
+/// Converts the samples of the cost from nano-dollars to dollars.
+fn costs_in_usd(text: &str) -> String {
+    let mut converted = String::with_capacity(text.len());
+    for line in text.lines() {
+        let nanos = line
+            .rsplit_once(' ')
+            .filter(|_| line.starts_with(MODEL_COST));
+        match nanos.and_then(|(series, nanos)| Some((series, nanos.parse::<u64>().ok()?))) {
+            Some((series, nanos)) => {
+                let (usd, rest) = (nanos / NANOS_PER_USD, nanos % NANOS_PER_USD);
+                converted.push_str(&format!("{series} {usd}.{rest:09}"));
+            }
+            None => converted.push_str(line),
+        }
+        converted.push('\n');
+    }
+    converted
+}
+
+/// Counters and histograms of extraction, looked up once.
 #[derive(Debug)]
 pub struct ExtractMeters {
     succeeded: Counter,
@@ -197,16 +279,17 @@ pub struct ExtractMeters {
     failed: Vec<(Code, Counter)>,
     input_tokens: Counter,
     output_tokens: Counter,
-    asked_again: Counter,
-    retries_put_off: Counter,
-    found: Counter,
-    not_found: Counter,
-    shared: Counter,
+    validation_retries: Counter,
+    retry_budget_exhausted: Counter,
+    cache_hits: Counter,
+    cache_misses: Counter,
+    singleflight_hits: Counter,
     queued: Histogram,
     upstream: Histogram,
 }
 
 impl ExtractMeters {
+    /// Looks up the counters and histograms.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -219,16 +302,17 @@ impl ExtractMeters {
                 .collect(),
             input_tokens: counter!(TOKENS, "direction" => "input"),
             output_tokens: counter!(TOKENS, "direction" => "output"),
-            asked_again: counter!(ASKED_AGAIN),
-            retries_put_off: counter!(RETRIES_PUT_OFF),
-            found: counter!(CACHE_LOOKUPS, "found" => "true"),
-            not_found: counter!(CACHE_LOOKUPS, "found" => "false"),
-            shared: counter!(SHARED),
-            queued: histogram!(QUEUED),
-            upstream: histogram!(UPSTREAM),
+            validation_retries: counter!(VALIDATION_RETRIES),
+            retry_budget_exhausted: counter!(RETRY_BUDGET_EXHAUSTED),
+            cache_hits: counter!(CACHE_LOOKUPS, "result" => "hit"),
+            cache_misses: counter!(CACHE_LOOKUPS, "result" => "miss"),
+            singleflight_hits: counter!(SINGLEFLIGHT_HITS),
+            queued: histogram!(ITEM_QUEUED),
+            upstream: histogram!(ITEM_UPSTREAM),
         }
     }
 
+    /// Counts an item that ended: its status, tokens and times.
     pub fn ended(&self, outcome: &Outcome) {
         match &outcome.ending {
             ItemOutcome::Succeeded(_) => self.succeeded.increment(1),
@@ -247,27 +331,34 @@ impl ExtractMeters {
         self.upstream.record(outcome.timing.upstream);
     }
 
-    pub fn asked_again(&self) {
-        self.asked_again.increment(1);
+    /// Counts a validation retry.
+    pub fn validation_retry(&self) {
+        self.validation_retries.increment(1);
     }
 
-    /// The retry budget is used up for now.
-    pub fn retry_put_off(&self) {
-        self.retries_put_off.increment(1);
+    /// Counts a retry that is delayed because the retry budget is used up.
+    pub fn retry_budget_exhausted(&self) {
+        self.retry_budget_exhausted.increment(1);
     }
 
-    pub fn looked_up(&self, found: bool) {
-        if found { &self.found } else { &self.not_found }.increment(1);
+    /// Counts a lookup in the result cache.
+    pub fn cache_lookup(&self, is_hit: bool) {
+        if is_hit {
+            &self.cache_hits
+        } else {
+            &self.cache_misses
+        }
+        .increment(1);
     }
 
-    /// An item has taken an equal one's result.
-    pub fn shared(&self) {
-        self.shared.increment(1);
+    /// Counts an item that shared the result of an identical item in flight.
+    pub fn singleflight_hit(&self) {
+        self.singleflight_hits.increment(1);
     }
 
-    /// A call brought no answer; `then` is what followed: `retry`, `pause`, `adapt` or `fail`.
-    pub fn tried_in_vain(&self, then: &'static str) {
-        counter!(FAILED_TRIES, "then" => then).increment(1);
+    /// Counts a failed call; `action` is what followed, such as `retry` or `fail`.
+    pub fn record_failed_call(&self, action: &'static str) {
+        counter!(UPSTREAM_CALL_FAILURES, "action" => action).increment(1);
     }
 }
 
@@ -277,12 +368,12 @@ impl Default for ExtractMeters {
     }
 }
 
-/// A request was answered.
+/// Counts an HTTP request; `path` is its route.
 pub fn count_request(path: &str, status: u16) {
-    counter!(REQUESTS, "path" => path.to_owned(), "status" => status.to_string()).increment(1);
+    counter!(HTTP_REQUESTS, "path" => path.to_owned(), "status" => status.to_string()).increment(1);
 }
 
-/// What the calls to one model count, looked up once.
+/// Counters of the calls to one model, looked up once.
 #[derive(Debug)]
 pub struct CallMeters {
     calls: Counter,
@@ -319,12 +410,12 @@ impl ModelObserver for CallMeters {
 }
 
 impl CallMeters {
-    /// `model` is `provider/model`.
+    /// Looks up the counters of a model, given as `provider/model`.
     #[must_use]
     pub fn new(model: &str) -> Self {
         let tokens = |direction: &'static str| counter!(MODEL_TOKENS, "model" => model.to_owned(), "direction" => direction);
         Self {
-            calls: counter!(CALLS, "model" => model.to_owned()),
+            calls: counter!(UPSTREAM_CALLS, "model" => model.to_owned()),
             input_tokens: tokens("input"),
             output_tokens: tokens("output"),
             cost: counter!(MODEL_COST, "model" => model.to_owned()),
@@ -332,26 +423,26 @@ impl CallMeters {
     }
 }
 
-/// The gauge of one model's breaker.
+/// Returns the gauge of a model's circuit breaker: 0 closed, 0.5 half-open, 1 open.
 pub fn breaker_gauge(model: &str) -> Gauge {
     gauge!(BREAKER_STATE, "model" => model.to_owned())
 }
 
-/// The gauges of one provider's retry budget: used and allowed.
+/// Returns the gauges of a provider's retry budget: used, and limit.
 pub fn retry_gauges(provider: &str) -> (Gauge, Gauge) {
     let labels = [("provider", provider.to_owned())];
     (
-        gauge!(RETRIES_USED, &labels),
-        gauge!(RETRIES_ALLOWED, &labels),
+        gauge!(RETRY_BUDGET_USED, &labels),
+        gauge!(RETRY_BUDGET_LIMIT, &labels),
     )
 }
 
-/// The gauges of the cache: entries and bytes.
+/// Returns the gauges of the result cache: entries, and bytes.
 pub fn cache_gauges() -> (Gauge, Gauge) {
     (gauge!(CACHE_ENTRIES), gauge!(CACHE_BYTES))
 }
 
-/// What the work on jobs counts, looked up once.
+/// Gauges and counters of durable jobs, looked up once.
 #[derive(Debug)]
 pub struct JobMeters {
     running: Gauge,
@@ -360,6 +451,7 @@ pub struct JobMeters {
 }
 
 impl JobMeters {
+    /// Looks up the gauges and counters.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -369,17 +461,17 @@ impl JobMeters {
         }
     }
 
-    /// So many run, and so many wait.
+    /// Sets the numbers of running and waiting jobs.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a gauge is a float, and exact up to 53 bits"
     )]
-    pub fn stand(&self, running: usize, waiting: usize) {
+    pub fn set_gauges(&self, running: usize, waiting: usize) {
         self.running.set(running as f64);
         self.waiting.set(waiting as f64);
     }
 
-    /// So many results are on the disk.
+    /// Counts results written to the store.
     pub fn recorded(&self, results: usize) {
         self.recorded.increment(results as u64);
     }
@@ -391,12 +483,12 @@ impl Default for JobMeters {
     }
 }
 
-/// Whether the store of jobs works.
+/// Returns the gauge of the job store: 1 if it accepts writes, else 0.
 pub fn store_gauge() -> Gauge {
     gauge!(STORE_READY)
 }
 
-/// The gauges of one limit: in use, available, waiting.
+/// Returns the gauges of a limit: in use, available, waiting.
 pub fn limit_gauges(limit: &'static str, scope: &str) -> [Gauge; 3] {
     let labels = [("limit", limit.to_owned()), ("scope", scope.to_owned())];
     [
@@ -404,4 +496,31 @@ pub fn limit_gauges(limit: &'static str, scope: &str) -> [Gauge; 3] {
         gauge!(LIMIT_AVAILABLE, &labels),
         gauge!(LIMIT_WAITING, &labels),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_are_rendered_in_dollars() {
+        let text = "# TYPE extractd_model_cost_usd_total counter\n\
+                    extractd_model_cost_usd_total{model=\"a b/c\"} 1250000004\n\
+                    extractd_items_total{status=\"invalid\"} 3\n";
+        let expected = text.replace("1250000004", "1.250000004");
+        assert_eq!(costs_in_usd(text), expected);
+    }
+
+    #[test]
+    fn metric_names_follow_the_prometheus_conventions() {
+        for (name, help) in COUNTERS {
+            assert!(name.ends_with("_total") && !help.is_empty(), "{name}");
+        }
+        for (name, _) in HISTOGRAMS {
+            assert!(name.ends_with("_seconds"), "{name}");
+        }
+        for (name, _) in GAUGES {
+            assert!(!name.ends_with("_total"), "{name}");
+        }
+    }
 }

@@ -1,13 +1,13 @@
-//! The contract's own types: what a caller sends ([`Spec`], [`Input`]), and what an item ends with
-//! ([`Outcome`], [`Usage`], [`Error`]).
+//! Types of the API contract: the request ([`Spec`], [`Input`]) and the result of an item ([`Outcome`], [`Usage`], [`Error`]).
 //!
-//! The lowest layer: it knows nothing of HTTP, providers, limits or stores.
+//! The lowest layer: it must not know HTTP, providers, limits or stores.
 
 mod bounded;
 mod dialect;
 mod error;
 mod input;
 mod json_pointer;
+mod json_value;
 mod outcome;
 mod request;
 mod spec;
@@ -21,6 +21,7 @@ pub use dialect::{
 pub use error::{AttemptInfo, Code, Error, FieldError, pointer};
 pub use input::{Content, Input, Item};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
+pub use json_value::{is_of_type, json_equal};
 pub use llm_json::StrictJson;
 pub use outcome::{Counts, Invalid, ItemOutcome, ModelUsage, Outcome, Success, Timing, Usage};
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Makes what extracts from the configuration: providers, their limits, and the models.
+//! Building of the extractor from the configuration: providers, their limits, and the models with
+//! their fallbacks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,30 +17,34 @@ use crate::telemetry::LimitObserver;
 use crate::types::Mode;
 use throttle::{KeyQuota, Limits, ModelLimits, Pool, PoolId, Rate};
 
-/// Tries of a failed call, the first included.
-const MAX_TRIES: u32 = 3;
-/// The same for an item of a job, for which nobody waits.
-const MAX_JOB_TRIES: u32 = 8;
+/// Maximum number of calls for one attempt, the first included, if calls fail for transport
+/// reasons.
+const MAX_CALLS: u32 = 3;
+/// The same maximum for an item of a job, for which no client waits.
+const MAX_JOB_CALLS: u32 = 8;
 
-/// Everything that extracts: providers, limits and models, as configured.
-pub fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Extractor> {
+/// Builds the extractor with the configured providers, limits and models.
+///
+/// # Errors
+/// If a provider cannot be set up, or a model is not in this build.
+pub fn build_extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Extractor> {
     let mut providers = BTreeMap::new();
     let mut pools = Vec::new();
     for (name, provider) in &config.providers {
-        let made =
-            remote(provider).with_context(|| format!("the provider {name} cannot be set up"))?;
-        let provided = ProviderEntry {
-            provider: made,
+        let client =
+            remote(provider).with_context(|| format!("cannot set up the provider {name}"))?;
+        let entry = ProviderEntry {
+            provider: client,
             pool: PoolId(pools.len()),
             call_timeout: provider.call_timeout,
         };
         pools.push(pool(name, provider));
-        providers.insert(name.clone(), provided);
+        providers.insert(name.clone(), entry);
     }
     let local = local(config, PoolId(pools.len()))?;
-    if let Some((provided, pool)) = &local {
+    if let Some((entry, pool)) = &local {
         pools.push(pool.clone());
-        providers.insert(config::LOCAL.to_owned(), provided.clone());
+        providers.insert(config::LOCAL.to_owned(), entry.clone());
     }
     let limits = throttle::Config {
         max_concurrency: config.limits.max_concurrency.get() as usize,
@@ -49,8 +54,8 @@ pub fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Ext
         .context("the limits' thread cannot be started")?;
     let models = models(config, providers, &limits)?;
     let extraction = extraction::Config {
-        max_tries: MAX_TRIES,
-        max_job_tries: MAX_JOB_TRIES,
+        max_tries: MAX_CALLS,
+        max_job_tries: MAX_JOB_CALLS,
         max_wait: config.limits.max_wait,
         max_batch_wait: config.limits.max_batch_wait,
         cache: config.cache.map(|cache| extraction::CacheConfig {
@@ -61,7 +66,7 @@ pub fn extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Ext
     Ok(Extractor::new(extraction, models, limits, registry))
 }
 
-/// The limits of a provider: its keys' quotas, or that of the calls without one.
+/// Returns the limits of a provider: one quota per API key, or one for calls without a key.
 fn pool(name: &str, provider: &config::Provider) -> Pool {
     let quota = KeyQuota {
         requests: provider.rate.map(rate),
@@ -75,6 +80,7 @@ fn pool(name: &str, provider: &config::Provider) -> Pool {
     }
 }
 
+/// Converts a rate limit.
 const fn rate(rate: config::Rate) -> Rate {
     Rate {
         per_minute: rate.requests_per_minute,
@@ -82,9 +88,11 @@ const fn rate(rate: config::Rate) -> Rate {
     }
 }
 
+/// Builds a provider that is called over HTTP.
 fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     use secrecy::ExposeSecret;
-    let base_url = net::Url::parse(provider.base_url.as_str()).context("the base URL is none")?;
+    let base_url =
+        net::Url::parse(provider.base_url.as_str()).context("the base URL is invalid")?;
     let wire = wire(provider, &base_url);
     let mut headers = ::http::HeaderMap::new();
     for (name, value) in wire.headers() {
@@ -92,7 +100,7 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     }
     for (name, value) in &provider.headers {
         let mut value = ::http::HeaderValue::from_str(value.expose_secret())
-            .with_context(|| format!("the header {name} has a value that cannot be sent"))?;
+            .with_context(|| format!("the header {name} has an invalid value"))?;
         value.set_sensitive(true);
         headers.insert(::http::HeaderName::try_from(name.as_str())?, value);
     }
@@ -116,6 +124,7 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     )))
 }
 
+/// Returns the wire format of a provider.
 fn wire(provider: &config::Provider, base_url: &net::Url) -> Box<dyn WireFormat> {
     let (host, path) = (base_url.host_str().unwrap_or_default(), base_url.path());
     match provider.kind {
@@ -131,25 +140,26 @@ fn wire(provider: &config::Provider, base_url: &net::Url) -> Box<dyn WireFormat>
     }
 }
 
+/// Resolves the default model and the named models to routes.
 fn models(
     config: &Config,
     providers: BTreeMap<String, ProviderEntry>,
     limits: &Limits,
 ) -> anyhow::Result<Models> {
-    let route = |provider: &str, model: &str, mode: Mode, terms: ModelLimits| {
-        let provided = providers
+    let route = |provider: &str, model: &str, mode: Mode, model_limits: ModelLimits| {
+        let entry = providers
             .get(provider)
-            .with_context(|| format!("the provider {provider} is not in this build"))?;
-        Ok::<_, anyhow::Error>(provided.route(provider, model, mode, terms, limits))
+            .with_context(|| format!("the provider {provider} is not part of this build"))?;
+        Ok::<_, anyhow::Error>(entry.route(provider, model, mode, model_limits, limits))
     };
     let configured = |model: &config::Model| {
-        let terms = ModelLimits {
+        let model_limits = ModelLimits {
             max_in_flight: model.max_concurrency.map(|limit| limit.get() as usize),
             price: model.price,
         };
-        route(&model.provider, &model.model, model.mode, terms)
+        route(&model.provider, &model.model, model.mode, model_limits)
     };
-    // Those with terms of their own first, so that the terms hold however a model is named.
+    // Configured models come first, so that their limits apply under every name of a model.
     let firsts: BTreeMap<_, _> = config
         .models
         .iter()
@@ -206,10 +216,10 @@ fn models(
     })
 }
 
-/// Where `make model` puts the built-in model.
+/// Default path of the built-in model, where `make model` puts it.
 const LOCAL_MODEL_PATH: &str = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
 
-/// What the built-in model is called: as its file, without the ending.
+/// Returns the name of the built-in model: its file name without the extension.
 fn local_model_name(config: &Config) -> String {
     let path = config
         .local
@@ -221,16 +231,18 @@ fn local_model_name(config: &Config) -> String {
         .unwrap_or_default()
 }
 
+/// Rejects a configuration that needs the built-in model, which is not part of this build.
 #[cfg(not(feature = "local"))]
 fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(ProviderEntry, Pool)>> {
-    let wanted = config.model.is_none();
+    let is_needed = config.model.is_none();
     anyhow::ensure!(
-        !wanted,
-        "this build has no model built in, and no provider is configured; set OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY or GEMINI_API_KEY, and EXTRACTD_MODEL"
+        !is_needed,
+        "this build has no built-in model, and no provider is configured; set OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY or GEMINI_API_KEY, and EXTRACTD_MODEL"
     );
     Ok(None)
 }
 
+/// Loads the built-in model. `None`: the configuration does not use it.
 #[cfg(feature = "local")]
 fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(ProviderEntry, Pool)>> {
     use crate::provider::{LocalOptions, LocalProvider};
@@ -250,7 +262,7 @@ fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(ProviderEntry,
         .unwrap_or_else(|| LOCAL_MODEL_PATH.into());
     anyhow::ensure!(
         model_path.is_file(),
-        "the built-in model's file {} is not there; `make model` gets it, `local.model_path` (EXTRACTD_MODEL_PATH) names another, \
+        "the file of the built-in model, {}, does not exist; download it with `make model`, set `local.model_path` (EXTRACTD_MODEL_PATH), \
          or configure a provider (OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY or GEMINI_API_KEY, and EXTRACTD_MODEL)",
         model_path.display()
     );
@@ -271,7 +283,7 @@ fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(ProviderEntry,
         is_adaptive: false,
     };
     let provider =
-        LocalProvider::start(options).context("the built-in model's thread cannot be started")?;
+        LocalProvider::start(options).context("cannot start the thread of the built-in model")?;
     Ok(Some((
         ProviderEntry {
             provider: Arc::new(provider),

@@ -1,4 +1,5 @@
-//! Who may call: the configured callers, and those of a file that is read anew when it changes, without dropping a request.
+//! Reload of the callers file: applies changed callers (API keys and quotas) without a restart and
+//! without dropping a request.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,29 +7,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, Config};
-use crate::http::Keys;
+use crate::http::ApiKeys;
 use throttle::{CallerId, Limits, Quota};
 
-/// How often the file is looked at: by its contents, so that whatever way it is replaced in (a rename, a mounted volume that
-/// is switched) is seen, and that of the key files that it names. What is read twice alike is in force: a file that is being
-/// written may be a whole one at any line.
-const LOOK: Duration = Duration::from_millis(500);
+/// Interval at which the file is read.
+///
+/// Contents are compared, so that every kind of replacement is noticed (a rename, a switched
+/// volume), also of the key files that it names. A change is applied once two successive reads
+/// agree: a file that is being written may be valid at any line.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// All callers, or why the file is not used.
-type Read = Result<Vec<config::Caller>, String>;
+/// All callers, or the reason why the file is invalid.
+type ReadResult = Result<Vec<config::Caller>, String>;
 
+/// Callers in force, and the parts that enforce their keys and quotas.
 pub struct Callers {
     limits: Limits,
-    keys: Arc<Keys>,
-    /// Those of the configuration itself, which do not change.
+    keys: Arc<ApiKeys>,
+    /// Callers of the configuration itself, which do not change.
     own: Arc<[config::Caller]>,
-    /// By name, for as long as the process lives, so that a changed caller keeps what it has used.
+    /// Ids by name, kept until the process ends, so that a changed caller keeps its usage.
     ids: BTreeMap<String, CallerId>,
-    /// Whether there were any: from then on the server is never open to everyone.
+    /// True once there have been callers: from then on the server never accepts requests without a
+    /// key.
     is_guarded: bool,
 }
 
 impl Callers {
+    /// Returns an empty set of callers; [`Callers::set`] puts callers in force.
     pub fn new(config: &Config, limits: Limits) -> Self {
         Self {
             limits,
@@ -39,11 +45,12 @@ impl Callers {
         }
     }
 
-    pub fn keys(&self) -> Arc<Keys> {
+    /// Returns the keys, which change with the callers.
+    pub fn keys(&self) -> Arc<ApiKeys> {
         Arc::clone(&self.keys)
     }
 
-    /// Lets these call, and nobody else.
+    /// Puts callers in force, in place of the previous ones.
     pub fn set(&mut self, callers: &[config::Caller]) {
         self.is_guarded |= !callers.is_empty();
         let ids: Vec<_> = callers.iter().map(|caller| self.id(&caller.name)).collect();
@@ -61,68 +68,71 @@ impl Callers {
         );
     }
 
-    /// 0 is whoever calls without a key.
+    /// Returns the id of a caller. Id 0 stands for requests without a key.
     fn id(&mut self, name: &str) -> CallerId {
         let next = CallerId(self.ids.len() as u64 + 1);
         *self.ids.entry(name.to_owned()).or_insert(next)
     }
 
-    /// Reads the file anew whenever it has changed. One that is wrong changes nothing, and is told.
+    /// Reloads the callers file when it changes. An invalid file is logged and ignored.
     pub async fn watch(mut self, path: PathBuf) {
-        let mut tick = tokio::time::interval(LOOK);
+        let mut tick = tokio::time::interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // What was read at the start is not kept: the first looks read it once more.
-        let (mut known, mut seen) = (None, None);
+        // The callers that were read at the start are not kept, so the first two reads repeat them.
+        let (mut applied, mut previous) = (None, None);
         loop {
             tick.tick().await;
-            let (at, own) = (path.clone(), Arc::clone(&self.own));
-            let Ok(read) = tokio::task::spawn_blocking(move || read(&at, &own)).await else {
+            let (file, own) = (path.clone(), Arc::clone(&self.own));
+            let Ok(read) = tokio::task::spawn_blocking(move || read_callers(&file, &own)).await
+            else {
                 continue;
             };
-            if known.as_ref() == Some(&read) || seen.as_ref() != Some(&read) {
-                seen = Some(read);
+            if applied.as_ref() == Some(&read) || previous.as_ref() != Some(&read) {
+                previous = Some(read);
                 continue;
             }
             match self.check(&read) {
                 Ok(callers) => {
-                    let is_first = known.is_none();
+                    let is_first = applied.is_none();
                     self.set(callers);
                     if !is_first {
-                        tracing::info!(path = %path.display(), callers = callers.len(), "the callers were read anew");
+                        tracing::info!(path = %path.display(), callers = callers.len(), "the callers file was reloaded");
                     }
                 }
                 Err(error) => {
-                    tracing::error!(path = %path.display(), error, "the callers' file is not used; those from before stay as they are");
+                    tracing::error!(path = %path.display(), error, "the callers file is invalid; the previous callers stay in force until it is corrected");
                 }
             }
-            known = Some(read);
+            applied = Some(read);
         }
     }
 
-    fn check<'a>(&self, read: &'a Read) -> Result<&'a [config::Caller], &'a str> {
+    /// Rejects an invalid file, and one without callers if there have been callers.
+    fn check<'a>(&self, read: &'a ReadResult) -> Result<&'a [config::Caller], &'a str> {
         let all = read.as_ref().map_err(String::as_str)?;
         if all.is_empty() && self.is_guarded {
             return Err(
-                "it names nobody, which would let everyone call; restart the server for that",
+                "the file has no callers, which would accept requests without a key; restart the server to allow that",
             );
         }
         Ok(all)
     }
 }
 
-/// Those of the file, joined with the others.
-fn read(path: &Path, own: &[config::Caller]) -> Read {
+/// Reads the callers of the file, and joins them with those of the configuration.
+fn read_callers(path: &Path, own: &[config::Caller]) -> ReadResult {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let of_file = config::read_callers(path, &text, environment, |path| {
+    let from_file = config::read_callers(path, &text, environment, |path| {
         std::fs::read_to_string(path)
     });
-    of_file
-        .and_then(|of_file| config::join_callers(own, &of_file))
+    from_file
+        .and_then(|from_file| config::join_callers(own, &from_file))
         .map_err(|error| error.to_string())
 }
 
+/// Converts the quota of a caller.
 fn quota(caller: &config::Caller) -> Quota {
     let config::Quota {
         requests_per_minute,

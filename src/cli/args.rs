@@ -1,119 +1,117 @@
-//! The flags of `extractd batch`.
+//! Flags of `extractd batch`.
 
 use std::path::PathBuf;
 
-use super::output;
-use super::source;
+use super::format::{InputFormat, OutputFormat};
 
-/// What to read, how to extract, and what to write.
+/// Arguments of `extractd batch`: input, output, and the spec.
 #[derive(Debug, Clone, clap::Args)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "a terminal shows these texts as they stand"
-)]
+#[expect(clippy::doc_markdown, reason = "a terminal shows these texts verbatim")]
 pub struct Args {
-    /// What to read: NDJSON, JSON, CSV, a folder of text files, or - for standard input
+    /// Input: an NDJSON, JSON or CSV file, a folder of text files, or - for standard input
     pub file: PathBuf,
-    /// Server to ask, its key in EXTRACTD_API_KEY; without it one runs within this process, configured as `extractd serve` is
+    /// Server to send the inputs to, with the key in EXTRACTD_API_KEY; without it a server runs within this process, configured like `extractd serve`
     #[arg(long, env = "EXTRACTD_SERVER", value_name = "URL")]
     pub server: Option<String>,
 
-    /// File to write; without it results go to standard output
-    #[arg(long, short, value_name = "FILE", help_heading = "Reading and writing")]
+    /// Output file; without it results go to standard output
+    #[arg(long, short, value_name = "FILE", help_heading = "Input and output")]
     pub output: Option<PathBuf>,
-    /// How the input is written [default: by its name; ndjson for -]
+    /// Format of the input [default: by its file name; ndjson for -]
     #[arg(
         long,
         value_enum,
-        value_name = "FORM",
-        help_heading = "Reading and writing"
+        value_name = "FORMAT",
+        help_heading = "Input and output"
     )]
-    pub input_format: Option<source::Form>,
-    /// How the output is written [default: by its name; ndjson on standard output]
+    pub input_format: Option<InputFormat>,
+    /// Format of the output [default: by its file name; ndjson on standard output]
     #[arg(
         long,
         value_enum,
-        value_name = "FORM",
-        help_heading = "Reading and writing"
+        value_name = "FORMAT",
+        help_heading = "Input and output"
     )]
-    pub output_format: Option<output::Form>,
-    /// CSV: the column of the text [default: text, input, or the only one]
-    #[arg(long, value_name = "NAME", help_heading = "Reading and writing")]
+    pub output_format: Option<OutputFormat>,
+    /// CSV: column with the text [default: text, input, or the only column]
+    #[arg(long, value_name = "NAME", help_heading = "Input and output")]
     pub text_column: Option<String>,
-    /// CSV: the column of an id that the result shows [default: id, if there is one]
-    #[arg(long, value_name = "NAME", help_heading = "Reading and writing")]
+    /// CSV: column with an id, which is copied to the result [default: id, if there is one]
+    #[arg(long, value_name = "NAME", help_heading = "Input and output")]
     pub id_column: Option<String>,
-    /// CSV: what stands between columns [default: a comma; a tab for .tsv]
-    #[arg(long, value_name = "CHARACTER", help_heading = "Reading and writing")]
+    /// CSV: delimiter of columns [default: a comma; a tab for .tsv]
+    #[arg(long, value_name = "CHARACTER", help_heading = "Input and output")]
     pub delimiter: Option<char>,
-    /// Where results are kept until all are there, so that the same command can go on [default: the output's name and .partial]
-    #[arg(long, value_name = "FILE", help_heading = "Reading and writing")]
-    pub journal: Option<PathBuf>,
-    /// Begin anew: forget the results that are kept, and replace the output
-    #[arg(long, help_heading = "Reading and writing")]
+    /// File that holds the results until the output is written, so that the same command can resume [default: the output's name with .partial]
+    #[arg(
+        long,
+        alias = "journal",
+        value_name = "FILE",
+        help_heading = "Input and output"
+    )]
+    pub checkpoint: Option<PathBuf>,
+    /// Start over: discard saved results and replace the output
+    #[arg(long, help_heading = "Input and output")]
     pub restart: bool,
-    /// Ask those again that failed before
-    #[arg(long, help_heading = "Reading and writing")]
+    /// Run the items again that failed before
+    #[arg(long, help_heading = "Input and output")]
     pub retry_failed: bool,
-    /// Say nothing but what went wrong
-    #[arg(long, short, help_heading = "Reading and writing")]
+    /// Print only errors
+    #[arg(long, short, help_heading = "Input and output")]
     pub quiet: bool,
 
     #[command(flatten)]
     pub spec: Spec,
 }
 
-/// The spec's fields, each checked by the server.
+/// Fields of the spec; the server validates them.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "a terminal shows these texts as they stand"
-)]
-#[command(next_help_heading = "How to extract")]
+#[expect(clippy::doc_markdown, reason = "a terminal shows these texts verbatim")]
+#[command(next_help_heading = "Spec")]
 pub struct Spec {
-    /// JSON Schema of the results: a file (NAME.json or a path), the schema itself, or the name of a registered one
+    /// JSON Schema of the results: a file (NAME.json or a path), an inline schema, or the name of a registered schema
     #[arg(long, value_name = "SCHEMA")]
     pub schema: Option<String>,
-    /// What to extract and how, in words; @FILE reads them
+    /// Instructions that are added to the prompt; @FILE reads them from a file
     #[arg(long, value_name = "TEXT")]
     pub instructions: Option<String>,
-    /// Worked examples: a JSON file with [{"input": …, "output": …}]
+    /// Examples for the model: a JSON file with [{"input": …, "output": …}]
     #[arg(long, value_name = "FILE")]
     pub examples: Option<PathBuf>,
-    /// What holds beyond the schema, in CEL: a JSON file with [{"expression": …, "message": …}]
+    /// Rules beyond the schema, in CEL: a JSON file with [{"expression": …, "message": …}]
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
-    /// How structure is asked of the model: auto, json_schema, tools, json_object or text [default: auto]
+    /// Output mode: auto, json_schema, tools, json_object or text [default: auto]
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
-    /// How often the model is asked for one item, 1 to 10 [default: 3]
+    /// Maximum number of attempts per item, validation retries included, 1 to 10 [default: 3]
     #[arg(long, value_name = "N")]
     pub max_attempts: Option<String>,
-    /// One item's time in calls and backoff [default: 120000]
+    /// Timeout of one item in calls and backoff; time in the queue does not count [default: 120000]
     #[arg(long, value_name = "MS")]
     pub timeout_ms: Option<String>,
     /// Sampling temperature, 0 to 2 [default: 0]
     #[arg(long, value_name = "T")]
     pub temperature: Option<String>,
-    /// Most tokens that an answer may have [default: the provider's own limit]
+    /// Maximum number of tokens of an answer [default: the provider's limit]
     #[arg(long, value_name = "N")]
     pub max_output_tokens: Option<String>,
-    /// Passed on to the provider
+    /// Seed for sampling, passed on to the provider
     #[arg(long, value_name = "N")]
     pub seed: Option<String>,
-    /// Whether an equal item's result may answer: use, refresh or off [default: use]
-    #[arg(long, value_name = "USE")]
+    /// Result cache: use, refresh (call the model and store the result) or off [default: use]
+    #[arg(long, value_name = "MODE")]
     pub cache: Option<String>,
-    /// Whether an answer may be mended toward the schema: true or false [default: true]
+    /// Coerce answers that do not match the schema, such as "1,234" to 1234: true or false [default: true]
     #[arg(long, value_name = "BOOL")]
     pub coerce: Option<String>,
-    /// best: an item whose attempts are used up keeps its nearest object instead of failing [default: error]
-    #[arg(long, value_name = "WHAT")]
+    /// Items whose attempts are used up: error (they fail) or best (keep the candidate with the fewest errors) [default: error]
+    #[arg(long, value_name = "ACTION")]
     pub on_failure: Option<String>,
-    /// stop: the first failed item ends the run [default: continue]
-    #[arg(long, value_name = "WHAT")]
+    /// After the first failed item: continue or stop [default: continue]
+    #[arg(long, value_name = "ACTION")]
     pub on_error: Option<String>,
-    /// Most items of this run in flight [default: as many as the server allows]
+    /// Maximum number of items in flight [default: the server's limit]
     #[arg(long, value_name = "N")]
     pub concurrency: Option<String>,
 }

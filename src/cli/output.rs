@@ -1,4 +1,4 @@
-//! What is written in the end: all results in the order of their inputs.
+//! Output of a run: all results in input order, as NDJSON, JSON or CSV, written atomically.
 
 mod table;
 
@@ -9,61 +9,53 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
-use super::Interrupted;
 use super::args::Args;
-use super::checkpoint::Journal;
+use super::checkpoint::Checkpoint;
+use super::format::OutputFormat;
+use super::interrupt;
 use super::source::Source;
 
-/// How the output is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Form {
-    /// A result in each line
-    Ndjson,
-    /// An array of the results
-    Json,
-    /// index, id, status and error, then a column for each member of the results
-    Csv,
-}
-
-/// Where the output goes, and what is kept on the way.
+/// Destination of the output, and of the checkpoint on the way.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// `None`: standard output.
+    /// Path of the output file. `None`: standard output.
     pub path: Option<PathBuf>,
-    pub form: Form,
-    /// `None`: results go straight to standard output, as they come.
-    pub journal: Option<PathBuf>,
+    pub format: OutputFormat,
+    /// Path of the checkpoint. `None`: results go straight to standard output in completion order.
+    pub checkpoint: Option<PathBuf>,
 }
 
 impl Target {
+    /// Determines the output's path and format and the checkpoint's path.
+    ///
     /// # Errors
-    /// When the form, or where to keep results, cannot be told.
+    /// If the format or the checkpoint's path cannot be derived from the arguments.
     pub fn new(args: &Args, source: &Source) -> anyhow::Result<Self> {
         let path = args.output.clone().filter(|path| path != Path::new("-"));
-        let form = match (args.output_format, &path) {
-            (Some(form), _) => form,
-            (None, Some(path)) => guess(path)?,
-            (None, None) => Form::Ndjson,
+        let format = match (args.output_format, &path) {
+            (Some(format), _) => format,
+            (None, Some(path)) => format_of(path)?,
+            (None, None) => OutputFormat::Ndjson,
         };
-        let journal = match (&args.journal, &path) {
-            (Some(journal), _) => Some(journal.clone()),
-            (None, Some(path)) => Some(with_ending(path, "partial")),
-            (None, None) if form == Form::Ndjson => None,
+        let checkpoint = match (&args.checkpoint, &path) {
+            (Some(checkpoint), _) => Some(checkpoint.clone()),
+            (None, Some(path)) => Some(with_suffix(path, "partial")),
+            (None, None) if format == OutputFormat::Ndjson => None,
             (None, None) if source.is_stdin() => {
                 bail!(
-                    "results have to be kept until all are there: say where with --journal, or write to a file with --output"
+                    "this output format needs a checkpoint until all results are there: name it with --checkpoint, or write to a file with --output"
                 )
             }
-            (None, None) => Some(with_ending(source.path(), "partial")),
+            (None, None) => Some(with_suffix(source.path(), "partial")),
         };
         Ok(Self {
             path,
-            form,
-            journal,
+            format,
+            checkpoint,
         })
     }
 
-    /// The output as it is called in a sentence.
+    /// Returns the output's name for messages.
     pub fn name(&self) -> String {
         self.path.as_ref().map_or_else(
             || "standard output".to_owned(),
@@ -71,96 +63,90 @@ impl Target {
         )
     }
 
-    /// Writes it: a file aside, and then renamed, so that one that is there is whole. `properties` are the first columns of a table.
+    /// Writes the output to a temporary file and renames it, so that an existing output is always
+    /// complete. `properties` are the first columns of a table.
     ///
     /// # Errors
-    /// When it cannot be written, or is told to stop.
+    /// If the output cannot be written, or the run is interrupted.
     pub fn write(
         &self,
-        journal: &Journal,
+        checkpoint: &Checkpoint,
         properties: &[String],
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let Some(path) = &self.path else {
             let mut out = BufWriter::new(std::io::stdout().lock());
-            self.form
-                .write(journal, properties, &mut out, stop)
+            self.write_to(checkpoint, properties, &mut out, stop)
                 .context("cannot write to standard output")?;
             return out.flush().context("cannot write to standard output");
         };
-        let aside = with_ending(path, "new");
+        let temporary = with_suffix(path, "new");
         let write = || {
-            let mut out = BufWriter::new(File::create(&aside)?);
-            self.form.write(journal, properties, &mut out, stop)?;
+            let mut out = BufWriter::new(File::create(&temporary)?);
+            self.write_to(checkpoint, properties, &mut out, stop)?;
             out.into_inner()?.sync_all()?;
-            anyhow::Ok(std::fs::rename(&aside, path)?)
+            anyhow::Ok(std::fs::rename(&temporary, path)?)
         };
         write()
-            .inspect_err(|_| drop(std::fs::remove_file(&aside)))
+            .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
-fn guess(path: &Path) -> anyhow::Result<Form> {
+/// Derives the format from the file name.
+fn format_of(path: &Path) -> anyhow::Result<OutputFormat> {
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("ndjson" | "jsonl") => Ok(Form::Ndjson),
-        Some("json") => Ok(Form::Json),
-        Some("csv") => Ok(Form::Csv),
+        Some("ndjson" | "jsonl") => Ok(OutputFormat::Ndjson),
+        Some("json") => Ok(OutputFormat::Json),
+        Some("csv") => Ok(OutputFormat::Csv),
         _ => bail!(
-            "the name {} does not tell how it is to be written; say it with --output-format",
+            "the output format is not clear from the name {}; set it with --output-format",
             path.display()
         ),
     }
 }
 
-/// `people.csv` with `partial` is `people.csv.partial`.
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    // Of a folder without the slash, or the file would be within it.
+/// Appends a suffix to a path: `people.csv` with `partial` is `people.csv.partial`.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    // A folder's trailing slash is dropped, or the file would be within the folder.
     let mut name = path.components().as_path().as_os_str().to_owned();
     name.push(".");
-    name.push(ending);
+    name.push(suffix);
     name.into()
 }
 
-impl Form {
-    fn write(
-        self,
-        journal: &Journal,
+impl Target {
+    /// Writes all results in the output's format.
+    fn write_to(
+        &self,
+        checkpoint: &Checkpoint,
         properties: &[String],
         out: &mut impl Write,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        if self == Self::Csv {
-            return table::write(journal, properties, out, stop);
+        if self.format == OutputFormat::Csv {
+            return table::write(checkpoint, properties, out, stop);
         }
-        let (open, between, close) = if self == Self::Json {
+        let (open, delimiter, close) = if self.format == OutputFormat::Json {
             ("[", ",\n", "]\n")
         } else {
             ("", "\n", "\n")
         };
-        let mut results = journal.results()?;
+        let mut results = checkpoint.results()?;
         write!(out, "{open}")?;
         let mut is_first = true;
         while let Some(result) = results.next()? {
-            check(stop)?;
-            let before = if std::mem::take(&mut is_first) {
+            interrupt::check(stop)?;
+            let separator = if std::mem::take(&mut is_first) {
                 ""
             } else {
-                between
+                delimiter
             };
-            write!(out, "{before}{result}")?;
+            write!(out, "{separator}{result}")?;
         }
-        if self == Self::Json || !is_first {
+        if self.format == OutputFormat::Json || !is_first {
             write!(out, "{close}")?;
         }
-        Ok(())
-    }
-}
-
-fn check(stop: &CancellationToken) -> anyhow::Result<()> {
-    if stop.is_cancelled() {
-        Err(Interrupted.into())
-    } else {
         Ok(())
     }
 }

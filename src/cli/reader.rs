@@ -1,89 +1,97 @@
-//! Reads the inputs: once to see that all can be sent, and once on a thread of its own, ahead of what is sent.
+//! Reading of the inputs: once to validate all of them, and once on a thread that reads ahead of
+//! the upload.
 
 use anyhow::bail;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::Known;
+use super::checkpoint::Checkpointed;
+use super::input_line::InputLine;
+use super::interrupt::{self, Interrupted};
 use super::source::Source;
-use super::{Interrupted, Line};
 
-/// Lines that are read and not yet sent; more wait in the sockets' buffers anyway.
-const AHEAD: usize = 64;
+/// Maximum number of lines that are read but not sent; the sockets buffer more anyway.
+const READ_AHEAD: usize = 64;
 
-/// All inputs, as they were counted.
+/// Result of reading all inputs.
 #[derive(Debug, Default)]
 pub struct Counted {
+    /// Number of inputs.
     pub total: u64,
-    /// Those that are still to be asked.
-    pub wanted: u64,
-    /// What a JSON file has beside them.
-    pub beside: Map<String, Value>,
+    /// Number of inputs that have no result yet.
+    pub missing: u64,
+    /// Fields of the spec that a JSON file holds beside `inputs`.
+    pub spec_fields: Map<String, Value>,
 }
 
-/// Reads all inputs; `each` gets those that are still to be asked.
+/// Reads all inputs, and passes those without a result to `on_missing`.
 ///
 /// # Errors
-/// At the first that is none, or not the one that was asked before; when told to stop.
-pub fn walk(
+/// At the first input that is invalid or has changed since the earlier run; if the run is
+/// interrupted.
+pub fn read_missing(
     source: &Source,
-    known: &Known,
+    earlier: &Checkpointed,
     stop: &CancellationToken,
-    mut each: impl FnMut(Line) -> anyhow::Result<()>,
+    mut on_missing: impl FnMut(InputLine) -> anyhow::Result<()>,
 ) -> anyhow::Result<Counted> {
     let mut counted = Counted::default();
-    counted.beside = source.read(&mut |json| {
-        if stop.is_cancelled() {
-            return Err(Interrupted.into());
-        }
-        let line = Line::new(counted.total, json);
+    counted.spec_fields = source.read(&mut |json| {
+        interrupt::check(stop)?;
+        let line = InputLine::new(counted.total, json);
         counted.total += 1;
-        if known.wants(&line)? {
-            counted.wanted += 1;
-            each(line)?;
+        if earlier.is_missing(&line)? {
+            counted.missing += 1;
+            on_missing(line)?;
         }
         Ok(())
     })?;
-    known.check_total(counted.total)?;
+    earlier.check_total(counted.total)?;
     Ok(counted)
 }
 
-/// The reading thread: its lines, and how it ended.
+/// Lines of the reading thread, and its result.
 pub struct Reading {
-    pub lines: mpsc::Receiver<Line>,
+    pub lines: mpsc::Receiver<InputLine>,
     pub end: oneshot::Receiver<anyhow::Result<Counted>>,
 }
 
-/// Starts it. A thread that waits for standard input must not hold up the end of the process, as a task of the runtime would.
+/// Starts the reading thread. A blocking task of the runtime would delay the end of the process
+/// while it waits for standard input; a thread does not.
 ///
 /// # Errors
-/// When the thread cannot be started.
-pub fn start(source: Source, known: Known, stop: CancellationToken) -> std::io::Result<Reading> {
-    let (sender, lines) = mpsc::channel(AHEAD);
+/// If the thread cannot be started.
+pub fn start(
+    source: Source,
+    earlier: Checkpointed,
+    stop: CancellationToken,
+) -> std::io::Result<Reading> {
+    let (sender, lines) = mpsc::channel(READ_AHEAD);
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || {
-            // Nobody takes the lines any more: the run is over.
-            let read = walk(&source, &known, &stop, |line| {
+            // A closed channel means that the run is over.
+            let read = read_missing(&source, &earlier, &stop, |line| {
                 sender.blocking_send(line).map_err(|_| Interrupted.into())
             });
-            drop(ended.send(read.and_then(|counted| alone(counted, &source))));
+            drop(ended.send(read.and_then(|counted| reject_spec_fields(counted, &source))));
         })?;
     Ok(Reading { lines, end })
 }
 
-/// What is read only once is being sent when the fields after its inputs are seen.
-fn alone(counted: Counted, source: &Source) -> anyhow::Result<Counted> {
-    if source.is_stdin() && !counted.beside.is_empty() {
+/// Rejects fields of the spec on standard input: its inputs are being sent before the fields after
+/// them are read.
+fn reject_spec_fields(counted: Counted, source: &Source) -> anyhow::Result<Counted> {
+    if source.is_stdin() && !counted.spec_fields.is_empty() {
         let names: Vec<_> = counted
-            .beside
+            .spec_fields
             .keys()
             .map(|name| format!("`{name}`"))
             .collect();
         bail!(
-            "standard input has {} beside its inputs: say it with flags, or read from a file",
+            "standard input has {} beside `inputs`: use flags instead, or read from a file",
             names.join(", ")
         );
     }

@@ -1,47 +1,52 @@
-//! Where results go as they come: into the journal, or straight to standard output.
+//! Sink of the results during a run: the checkpoint, or standard output.
 
 use std::io::{BufWriter, IsTerminal, Stdout, Write};
 
 use anyhow::Context;
 use serde_json::{Map, Value};
 
-use super::Line;
-use super::checkpoint::Journal;
+use super::checkpoint::Checkpoint;
+use super::input_line::InputLine;
 
+/// Sink of results in completion order.
 #[derive(Debug)]
 pub enum ResultSink {
-    Journal(Journal),
-    /// As NDJSON, in the order in which they are done.
+    /// Checkpoint file.
+    Checkpoint(Checkpoint),
+    /// Standard output, as NDJSON.
     Stream(BufWriter<Stdout>),
 }
 
-/// More than the results of one piece of the server's answer, which are written together.
-const STREAM_BYTES: usize = 1 << 20;
+/// Buffer size in bytes: larger than the results of one chunk of the response, which are written
+/// together.
+const BUFFER_BYTES: usize = 1 << 20;
 
 impl ResultSink {
-    /// Standard output.
+    /// Returns a sink to standard output.
     pub fn stream() -> Self {
-        Self::Stream(BufWriter::with_capacity(STREAM_BYTES, std::io::stdout()))
+        Self::Stream(BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout()))
     }
 
-    /// Whether what it writes stands among the progress.
+    /// Returns true if the sink writes to the terminal that shows the progress.
     pub fn is_on_terminal(&self) -> bool {
         match self {
-            Self::Journal(_) => false,
+            Self::Checkpoint(_) => false,
             Self::Stream(out) => out.get_ref().is_terminal(),
         }
     }
 
+    /// Adds a result; [`ResultSink::flush`] writes it.
+    ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn take(
+    /// If the sink cannot be written.
+    pub fn push(
         &mut self,
-        line: &Line,
+        line: &InputLine,
         has_succeeded: bool,
         result: &Map<String, Value>,
     ) -> anyhow::Result<()> {
         match self {
-            Self::Journal(journal) => journal.record(line, has_succeeded, result),
+            Self::Checkpoint(checkpoint) => checkpoint.record(line, has_succeeded, result),
             Self::Stream(out) => {
                 let mut text = serde_json::to_vec(result)?;
                 text.push(b'\n');
@@ -51,11 +56,13 @@ impl ResultSink {
         }
     }
 
+    /// Writes the added results.
+    ///
     /// # Errors
-    /// When it cannot be written.
+    /// If the sink cannot be written.
     pub fn flush(&mut self) -> anyhow::Result<()> {
         match self {
-            Self::Journal(journal) => journal.flush(),
+            Self::Checkpoint(checkpoint) => checkpoint.flush(),
             Self::Stream(out) => out.flush().context("cannot write to standard output"),
         }
     }

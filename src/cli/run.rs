@@ -1,4 +1,4 @@
-//! A run from its beginning to its end.
+//! One run of `extractd batch`: resume from the checkpoint, transfer, output, exit code.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use indicatif::{HumanCount, HumanDuration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Interrupted;
 use super::args::Args;
-use super::checkpoint::{Journal, Known};
+use super::checkpoint::{Checkpoint, Checkpointed};
+use super::interrupt::Interrupted;
 use super::output::Target;
 use super::progress::Progress;
 use super::reader::{self, Counted};
@@ -18,24 +18,25 @@ use super::result_sink::ResultSink;
 use super::source::Source;
 use super::spec_file::Spec;
 use super::target_server::TargetServer;
-use super::transfer::{End, Exchange};
+use super::transfer::{RunEnd, Transfer};
 use super::upload_queue::UploadQueue;
 
-/// Some items did not succeed.
+/// Exit code if some items did not succeed.
 const SOME_FAILED: u8 = 1;
-/// It could not be done, or not be brought to its end.
+/// Exit code if the run failed.
 const FAILED: u8 = 2;
-/// As a shell has it for SIGINT.
+/// Exit code after an interruption, as shells use it for SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// Runs `extractd batch`, and says on standard error what came of it. `model` is who is asked, in place of the server's default.
+/// Runs `extractd batch`, reports the outcome on standard error, and returns the exit code. `model`
+/// overrides the server's default model.
 pub async fn run(
     args: Args,
-    host: TargetServer,
+    server: TargetServer,
     model: Option<String>,
     stop: CancellationToken,
 ) -> ExitCode {
-    let code = match Run::run(args, host, model, stop).await {
+    let code = match Run::run(args, server, model, stop).await {
         Ok(code) => code,
         Err(error) if error.is::<Interrupted>() => INTERRUPTED,
         Err(error) => {
@@ -46,6 +47,7 @@ pub async fn run(
     ExitCode::from(code)
 }
 
+/// State of one run.
 struct Run {
     args: Args,
     source: Source,
@@ -55,9 +57,10 @@ struct Run {
 }
 
 impl Run {
+    /// Runs to the end, and returns the exit code.
     async fn run(
         args: Args,
-        host: TargetServer,
+        server: TargetServer,
         model: Option<String>,
         stop: CancellationToken,
     ) -> anyhow::Result<u8> {
@@ -70,97 +73,107 @@ impl Run {
             stop,
             started: Instant::now(),
         };
-        let kept = run.open()?;
-        let known = kept
+        let resumed = run.open()?;
+        let earlier = resumed
             .as_ref()
-            .map(|kept| kept.known(run.args.retry_failed))
+            .map(|checkpoint| checkpoint.inputs(run.args.retry_failed))
             .unwrap_or_default();
-        let counted = run.count(known.clone()).await?;
-        let beside = counted
+        let counted = run.count(earlier.clone()).await?;
+        let spec_fields = counted
             .as_ref()
-            .map(|counted| counted.beside.clone())
+            .map(|counted| counted.spec_fields.clone())
             .unwrap_or_default();
-        let spec = Spec::new(&run.args.spec, model.as_deref(), &beside)?;
-        let mut sink = run.sink(kept, &spec)?;
-        let ended = match counted.as_ref().map(|counted| counted.wanted) {
-            Some(0) => Ok((End::Done, run.progress(&sink, counted.as_ref()))),
+        let spec = Spec::new(&run.args.spec, model.as_deref(), &spec_fields)?;
+        let mut sink = run.sink(resumed, &spec)?;
+        let ended = match counted.as_ref().map(|counted| counted.missing) {
+            Some(0) => Ok((RunEnd::Completed, run.progress(&sink, counted.as_ref()))),
             _ => {
-                run.exchange(host, &spec, known, &mut sink, counted.as_ref())
+                run.transfer(server, &spec, earlier, &mut sink, counted.as_ref())
                     .await
             }
         };
         match ended {
-            Ok((End::Done, progress)) => run.finish(sink, &progress, &spec),
-            Ok((End::Stopped, progress)) => {
-                let kept = if let ResultSink::Journal(journal) = &sink {
-                    goes_on(journal)
+            Ok((RunEnd::Completed, progress)) => run.finish(sink, &progress, &spec),
+            Ok((RunEnd::Stopped, progress)) => {
+                let advice = if let ResultSink::Checkpoint(checkpoint) = &sink {
+                    resume_advice(checkpoint)
                 } else {
                     String::new()
                 };
                 eprintln!(
-                    "extractd: a failed item ended the run after {}{kept}",
+                    "extractd: a failed item ended the run after {} results{advice}",
                     HumanCount(progress.done())
                 );
                 Ok(SOME_FAILED)
             }
             Err(error) => {
-                leave(sink, error.is::<Interrupted>())?;
+                report_incomplete(sink, error.is::<Interrupted>())?;
                 Err(error)
             }
         }
     }
 
-    /// The journal of an earlier run of the same command.
-    fn open(&self) -> anyhow::Result<Option<Journal>> {
-        let Some(path) = self.target.journal.as_ref().filter(|_| !self.args.restart) else {
+    /// Opens the checkpoint of an earlier run of the same command. `None`: the run starts from the
+    /// beginning.
+    fn open(&self) -> anyhow::Result<Option<Checkpoint>> {
+        let Some(path) = self
+            .target
+            .checkpoint
+            .as_ref()
+            .filter(|_| !self.args.restart)
+        else {
             return Ok(None);
         };
-        let kept = Journal::open(path)?;
-        if kept.is_none()
+        let checkpoint = Checkpoint::open(path)?;
+        if checkpoint.is_none()
             && let Some(output) = self.target.path.as_ref().filter(|output| output.exists())
         {
             bail!(
-                "{} is there already; name another --output, or --restart to make it anew",
+                "the output {} already exists; name another --output, or use --restart to replace it",
                 output.display()
             );
         }
-        Ok(kept)
+        Ok(checkpoint)
     }
 
-    /// Looks through all inputs, so that what is wrong is told before anything is asked; `None` where they can be read only once.
-    async fn count(&self, known: Known) -> anyhow::Result<Option<Counted>> {
+    /// Reads all inputs once, so that an invalid input is reported before anything is sent. `None`:
+    /// they can be read only once.
+    async fn count(&self, earlier: Checkpointed) -> anyhow::Result<Option<Counted>> {
         if self.source.is_stdin() {
             return Ok(None);
         }
         let (source, stop) = (self.source.clone(), self.stop.clone());
-        let counting =
-            tokio::task::spawn_blocking(move || reader::walk(&source, &known, &stop, |_| Ok(())));
+        let counting = tokio::task::spawn_blocking(move || {
+            reader::read_missing(&source, &earlier, &stop, |_| Ok(()))
+        });
         counting
             .await
             .context("the inputs could not be counted")?
             .map(Some)
     }
 
-    fn sink(&self, kept: Option<Journal>, spec: &Spec) -> anyhow::Result<ResultSink> {
-        let Some(path) = &self.target.journal else {
+    /// Returns the sink of the results: the checkpoint, or standard output.
+    fn sink(&self, resumed: Option<Checkpoint>, spec: &Spec) -> anyhow::Result<ResultSink> {
+        let Some(path) = &self.target.checkpoint else {
             return Ok(ResultSink::stream());
         };
         let spec = spec.fingerprint();
-        Ok(ResultSink::Journal(match kept {
-            Some(journal) => {
-                journal.check(&spec)?;
-                journal
+        Ok(ResultSink::Checkpoint(match resumed {
+            Some(checkpoint) => {
+                checkpoint.check(&spec)?;
+                checkpoint
             }
-            None => Journal::create(path, spec)?,
+            None => Checkpoint::create(path, spec)?,
         }))
     }
 
+    /// Returns the progress display, which starts with the results of earlier runs.
     fn progress(&self, sink: &ResultSink, counted: Option<&Counted>) -> Progress {
         let (done, failed) = match sink {
-            ResultSink::Journal(journal) if self.args.retry_failed => {
-                (journal.done() - journal.failed(), 0)
+            ResultSink::Checkpoint(checkpoint) if self.args.retry_failed => {
+                (checkpoint.done() - checkpoint.failed(), 0)
             }
-            ResultSink::Journal(journal) => (journal.done(), journal.failed()),
+            ResultSink::Checkpoint(checkpoint) => (checkpoint.done(), checkpoint.failed()),
             ResultSink::Stream(_) => (0, 0),
         };
         Progress::new(
@@ -171,63 +184,65 @@ impl Run {
         )
     }
 
-    async fn exchange(
+    /// Sends the inputs that have no result yet, and collects the results.
+    async fn transfer(
         &self,
-        host: TargetServer,
+        server: TargetServer,
         spec: &Spec,
-        known: Known,
+        earlier: Checkpointed,
         sink: &mut ResultSink,
         counted: Option<&Counted>,
-    ) -> anyhow::Result<(End, Progress)> {
+    ) -> anyhow::Result<(RunEnd, Progress)> {
         let mut progress = self.progress(sink, counted);
         if progress.done() > 0 {
-            progress.tell(&format!(
-                "going on: {} are done",
+            progress.message(&format!(
+                "resuming: {} are done",
                 HumanCount(progress.done())
             ));
         }
-        let asked = host.start().await?;
-        let url = spec.url(&asked.url)?;
-        let reading = reader::start(self.source.clone(), known, self.stop.clone())
-            .context("cannot start a thread")?;
-        let feed = UploadQueue::new(reading.lines);
-        let exchange = Exchange {
-            asked: &asked,
+        let server = server.start().await?;
+        let url = spec.url(&server.url)?;
+        let reading = reader::start(self.source.clone(), earlier, self.stop.clone())
+            .context("cannot start the thread that reads the inputs")?;
+        let queue = UploadQueue::new(reading.lines);
+        let transfer = Transfer {
+            server: &server,
             url,
-            feed: feed.clone(),
+            queue,
             sink,
             progress: &mut progress,
             stop: &self.stop,
         };
-        let end = exchange.run().await;
-        progress.end();
-        asked.end().await;
+        let end = transfer.run().await;
+        progress.finish();
+        server.shut_down().await;
         let end = end?;
-        // All that it has read is answered, so that it has ended by itself, unless the run was stopped.
-        if end == End::Done {
+        // Every input was read and answered, so the thread has ended, unless the run was stopped.
+        if end == RunEnd::Completed {
             reading
                 .end
                 .await
-                .context("the reading thread has ended early")??;
+                .context("the thread that reads the inputs ended early")??;
         }
         Ok((end, progress))
     }
 
+    /// Writes the output and the summary, and returns the exit code.
     fn finish(&self, sink: ResultSink, progress: &Progress, spec: &Spec) -> anyhow::Result<u8> {
         let (done, failed) = match &sink {
-            ResultSink::Journal(journal) => (journal.done(), journal.failed()),
+            ResultSink::Checkpoint(checkpoint) => (checkpoint.done(), checkpoint.failed()),
             ResultSink::Stream(_) => (progress.done(), progress.failed()),
         };
         let mut advice = String::new();
-        if let ResultSink::Journal(journal) = sink {
+        if let ResultSink::Checkpoint(checkpoint) = sink {
             self.target
-                .write(&journal, &spec.properties(), &self.stop)?;
+                .write(&checkpoint, &spec.properties(), &self.stop)?;
             if failed == 0 {
-                journal.remove()?;
+                checkpoint.remove()?;
             } else {
                 advice = format!(
-                    "; the same command with --retry-failed asks those again ({} is kept for it)",
-                    journal.path().display()
+                    "; the same command with --retry-failed runs those again (from {})",
+                    checkpoint.path().display()
                 );
             }
         }
@@ -237,26 +252,28 @@ impl Run {
                 parts.push(format!("{} failed", HumanCount(failed)));
             }
             parts.extend(progress.cost());
-            parts.push(format!("in {}", took(self.started.elapsed())));
+            parts.push(format!("in {}", duration_text(self.started.elapsed())));
             eprintln!("{}: {}{advice}", parts.join(", "), self.target.name());
         }
         Ok(if failed > 0 { SOME_FAILED } else { 0 })
     }
 }
 
-/// Says what is left of a run that did not come to its end.
-fn leave(sink: ResultSink, is_interrupted: bool) -> anyhow::Result<()> {
-    let how = if is_interrupted {
+/// Reports on standard error what is saved of a run that did not complete.
+fn report_incomplete(sink: ResultSink, is_interrupted: bool) -> anyhow::Result<()> {
+    let reason = if is_interrupted {
         "interrupted"
     } else {
-        "broken off"
+        "aborted"
     };
     match sink {
-        ResultSink::Journal(journal) if journal.done() == 0 => journal.remove()?,
-        ResultSink::Journal(journal) => eprintln!("extractd: {how}{}", goes_on(&journal)),
+        ResultSink::Checkpoint(checkpoint) if checkpoint.done() == 0 => checkpoint.remove()?,
+        ResultSink::Checkpoint(checkpoint) => {
+            eprintln!("extractd: {reason}{}", resume_advice(&checkpoint))
+        }
         ResultSink::Stream(_) if is_interrupted => {
             eprintln!(
-                "extractd: interrupted; with --output or --journal the same command could go on from here"
+                "extractd: interrupted; with --output or --checkpoint the same command could resume here"
             );
         }
         ResultSink::Stream(_) => {}
@@ -264,12 +281,14 @@ fn leave(sink: ResultSink, is_interrupted: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn goes_on(journal: &Journal) -> String {
-    let (done, path) = (HumanCount(journal.done()), journal.path().display());
-    format!("; {done} results are kept in {path}, and the same command goes on from there")
+/// Returns the end of a message: the number of saved results, and how to resume.
+fn resume_advice(checkpoint: &Checkpoint) -> String {
+    let (done, path) = (HumanCount(checkpoint.done()), checkpoint.path().display());
+    format!("; {done} results are kept in {path}; the same command resumes from there")
 }
 
-fn took(time: Duration) -> String {
+/// Returns a duration for people.
+fn duration_text(time: Duration) -> String {
     if time < Duration::from_mins(1) {
         format!("{:.1} s", time.as_secs_f64())
     } else {

@@ -1,6 +1,7 @@
-//! What is read: each form as the same lines of JSON, one for each input.
+//! Input sources: every format is converted to the same lines of JSON, one per input.
 
 mod folder;
+mod input;
 mod json;
 mod ndjson;
 mod table;
@@ -13,34 +14,22 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
 use super::args::Args;
+use super::format::InputFormat;
+use input::OnInput;
 
-/// How the input is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Form {
-    /// A line for each input: a JSON string, or an object with `input` and, if wanted, `id` and `metadata`
-    Ndjson,
-    /// An array of inputs, or an object with `inputs` and, if wanted, the fields of the spec
-    Json,
-    /// A table with a header
-    Csv,
-    /// A folder of *.txt and *.md, the id being the path in it
-    Folder,
-}
-
-/// Takes an input, as JSON in one line.
-pub type Each<'a> = dyn FnMut(&str) -> anyhow::Result<()> + 'a;
-
-/// Where the inputs come from, and in which form.
+/// Source of the inputs and its format.
 #[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
-    form: Form,
+    format: InputFormat,
     columns: table::Columns,
 }
 
 impl Source {
+    /// Determines the source and its format.
+    ///
     /// # Errors
-    /// When it is not there, or its form cannot be told.
+    /// If the file is missing, or its format cannot be derived from its name.
     pub fn new(args: &Args) -> anyhow::Result<Self> {
         let path = args.file.clone();
         let is_tabbed = path.extension().is_some_and(|ending| ending == "tsv");
@@ -51,7 +40,7 @@ impl Source {
         };
         let mut source = Self {
             path,
-            form: Form::Ndjson,
+            format: InputFormat::Ndjson,
             columns,
         };
         if !source.is_stdin() {
@@ -60,36 +49,38 @@ impl Source {
                 .metadata()
                 .with_context(|| format!("cannot read {}", source.path.display()))?;
         }
-        source.form = match args.input_format {
-            Some(form) => form,
-            None => source.guess()?,
+        source.format = match args.input_format {
+            Some(format) => format,
+            None => source.format_of_name()?,
         };
         Ok(source)
     }
 
-    fn guess(&self) -> anyhow::Result<Form> {
+    /// Derives the format from the file name.
+    fn format_of_name(&self) -> anyhow::Result<InputFormat> {
         if self.is_stdin() {
-            return Ok(Form::Ndjson);
+            return Ok(InputFormat::Ndjson);
         }
         if self.path.is_dir() {
-            return Ok(Form::Folder);
+            return Ok(InputFormat::Folder);
         }
         match self.path.extension().and_then(|ending| ending.to_str()) {
-            Some("ndjson" | "jsonl") => Ok(Form::Ndjson),
-            Some("json") => Ok(Form::Json),
-            Some("csv" | "tsv") => Ok(Form::Csv),
+            Some("ndjson" | "jsonl") => Ok(InputFormat::Ndjson),
+            Some("json") => Ok(InputFormat::Json),
+            Some("csv" | "tsv") => Ok(InputFormat::Csv),
             _ => bail!(
-                "the name {} does not tell how it is written; say it with --input-format",
+                "the input format is not clear from the name {}; set it with --input-format",
                 self.path.display()
             ),
         }
     }
 
-    /// Whether it can be read only once.
+    /// Returns true for standard input, which can be read only once.
     pub fn is_stdin(&self) -> bool {
         self.path == Path::new("-")
     }
 
+    /// Returns the source's name for messages.
     pub fn name(&self) -> String {
         if self.is_stdin() {
             "standard input".to_owned()
@@ -98,25 +89,28 @@ impl Source {
         }
     }
 
+    /// Returns the path of the file or folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Hands each input to `each`, in order. What a JSON file has beside them is returned.
+    /// Passes each input to `on_input`, in order. Returns the fields that a JSON file holds beside
+    /// `inputs`.
     ///
     /// # Errors
-    /// At the first input that is none, naming its line; and whatever `each` says.
-    pub fn read(&self, each: &mut Each) -> anyhow::Result<Map<String, Value>> {
+    /// At the first invalid input, naming its line; errors of `on_input`.
+    pub fn read(&self, on_input: &mut OnInput) -> anyhow::Result<Map<String, Value>> {
         let name = self.name();
-        match self.form {
-            Form::Ndjson => ndjson::read(self.open()?, &name, each)?,
-            Form::Json => return json::read(self.open()?, &name, each),
-            Form::Csv => table::read(self.open()?, &name, &self.columns, each)?,
-            Form::Folder => folder::read(&self.path, each)?,
+        match self.format {
+            InputFormat::Ndjson => ndjson::read(self.open()?, &name, on_input)?,
+            InputFormat::Json => return json::read(self.open()?, &name, on_input),
+            InputFormat::Csv => table::read(self.open()?, &name, &self.columns, on_input)?,
+            InputFormat::Folder => folder::read(&self.path, on_input)?,
         }
         Ok(Map::new())
     }
 
+    /// Opens the file or standard input.
     fn open(&self) -> anyhow::Result<BufReader<Box<dyn Read>>> {
         const BUFFER_BYTES: usize = 256 * 1024;
         let reader: Box<dyn Read> = if self.is_stdin() {
@@ -128,30 +122,5 @@ impl Source {
             )
         };
         Ok(BufReader::with_capacity(BUFFER_BYTES, reader))
-    }
-}
-
-/// What is wrong with a piece of JSON, without its place in that piece.
-fn fault(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    said.rsplit_once(" at line ")
-        .map_or(said.clone(), |(what, _)| what.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a reader makes of a text.
-    pub fn gather(
-        read: impl FnOnce(&mut Each) -> anyhow::Result<()>,
-    ) -> Result<Vec<String>, String> {
-        let mut lines = Vec::new();
-        let mut each = |line: &str| {
-            lines.push(line.to_owned());
-            Ok(())
-        };
-        read(&mut each).map_err(|error| format!("{error:#}"))?;
-        Ok(lines)
     }
 }

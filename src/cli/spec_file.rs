@@ -1,4 +1,4 @@
-//! The spec as the query of a request.
+//! Spec of a run, from flags and files, as the query of a request.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,33 +8,35 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
 use super::args;
+use super::input_line::short_hash;
 use crate::net::Url;
 use crate::types::field_is_text;
 
-/// The longest address that a server reads is 65,534 bytes (the crate `http`); the path and its host take some.
+/// Maximum length of the query in bytes. The server reads URLs of up to 65,534 bytes (limit of the
+/// crate `http`), path included.
 const MAX_QUERY_BYTES: usize = 64_000;
-/// Fields that say how a run goes, and not what its results are.
-const OF_THE_RUN: [&str; 2] = ["concurrency", "on_error"];
+/// Fields that control the run and do not affect results.
+const RUN_FIELDS: [&str; 2] = ["concurrency", "on_error"];
 
-/// The spec's fields by their names in the contract, as they stand in a query.
+/// Fields of the spec by their names in the API, encoded for a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec(BTreeMap<String, String>);
 
 impl Spec {
-    /// The fields that the flags name, over those that stand beside the inputs of a JSON file.
+    /// Merges the flags over the fields that a JSON file holds beside its inputs.
     ///
     /// # Errors
-    /// When a file that a flag names cannot be read or is no JSON, and without any schema.
+    /// If a file that a flag names cannot be read or is not JSON, or if there is no schema.
     pub fn new(
         flags: &args::Spec,
         model: Option<&str>,
-        beside: &Map<String, Value>,
+        file_fields: &Map<String, Value>,
     ) -> anyhow::Result<Self> {
-        let mut fields: BTreeMap<_, _> = beside
+        let mut fields: BTreeMap<_, _> = file_fields
             .iter()
-            .map(|(name, value)| (name.clone(), in_query(name, value)))
+            .map(|(name, value)| (name.clone(), encode(name, value)))
             .collect();
-        // It says in which form the reply comes, which is asked for otherwise.
+        // The client chooses the response format itself, by `Accept`.
         fields.remove("stream");
         let plain = [
             ("model", model),
@@ -71,16 +73,16 @@ impl Spec {
         }
         if !fields.contains_key("schema") {
             bail!(
-                "no schema: give --schema a file, a JSON Schema itself, or the name of a registered one"
+                "no schema: set --schema to a file, an inline JSON Schema, or the name of a registered schema"
             );
         }
         Ok(Self(fields))
     }
 
-    /// Where to send the inputs.
+    /// Returns the URL to send the inputs to.
     ///
     /// # Errors
-    /// When the spec is too large for an address.
+    /// If the spec is too large for a URL.
     pub fn url(&self, server: &Url) -> anyhow::Result<Url> {
         let mut url = server.clone();
         url.set_path(&format!(
@@ -91,30 +93,30 @@ impl Spec {
         let bytes = url.query().map_or(0, str::len);
         if bytes > MAX_QUERY_BYTES {
             bail!(
-                "the spec takes {bytes} bytes in the address of the request, where {MAX_QUERY_BYTES} fit; register its schema \
-                 (`PUT /v1/schemas/NAME`, or a file NAME.json in the server's --schemas-dir) and give --schema NAME"
+                "the spec takes {bytes} bytes in the URL of the request, where {MAX_QUERY_BYTES} fit; register its schema \
+                 (`PUT /v1/schemas/NAME`, or a file NAME.json in the server's --schemas-dir) and use --schema NAME"
             );
         }
         Ok(url)
     }
 
-    /// A hash of each field that the results depend on.
+    /// Returns a hash of each field that the results depend on.
     pub fn fingerprint(&self) -> BTreeMap<String, String> {
         let fields = self
             .0
             .iter()
-            .filter(|(name, _)| !OF_THE_RUN.contains(&name.as_str()));
+            .filter(|(name, _)| !RUN_FIELDS.contains(&name.as_str()));
         fields
             .map(|(name, text)| {
                 (
                     name.clone(),
-                    format!("{:016x}", super::hash(text.as_bytes())),
+                    format!("{:016x}", short_hash(text.as_bytes())),
                 )
             })
             .collect()
     }
 
-    /// The names of the schema's properties, in their order; none of a schema that is only named.
+    /// Returns the names of the schema's properties, in their order; empty for a registered schema.
     pub fn properties(&self) -> Vec<String> {
         let schema = self
             .0
@@ -129,13 +131,15 @@ impl Spec {
     }
 }
 
-fn in_query(name: &str, value: &Value) -> String {
+/// Encodes a field of a JSON file for the query.
+fn encode(name: &str, value: &Value) -> String {
     match value {
         Value::String(text) if field_is_text(name) || name == "schema" => text.clone(),
         value => value.to_string(),
     }
 }
 
+/// Returns the instructions; `@FILE` reads them from a file.
 fn instructions(text: &str) -> anyhow::Result<String> {
     match text.strip_prefix('@') {
         Some(path) => {
@@ -145,7 +149,8 @@ fn instructions(text: &str) -> anyhow::Result<String> {
     }
 }
 
-/// A file has an ending or a folder; a registered schema's name has neither.
+/// Returns the schema as JSON, or the name of a registered schema. A file has an extension or a
+/// folder; a name has neither.
 fn schema(text: &str) -> anyhow::Result<String> {
     let trimmed = text.trim_start();
     if trimmed.starts_with('{') {
@@ -157,6 +162,7 @@ fn schema(text: &str) -> anyhow::Result<String> {
     }
 }
 
+/// Reads a JSON file.
 fn json_file(path: &Path) -> anyhow::Result<String> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -164,7 +170,7 @@ fn json_file(path: &Path) -> anyhow::Result<String> {
         .with_context(|| format!("{} is not JSON", path.display()))
 }
 
-/// JSON without the white space between its tokens; numbers stay as they are written.
+/// Removes the white space between JSON tokens; numbers keep their spelling.
 pub fn compact(json: &str) -> Result<String, serde_json::Error> {
     serde_json::from_str::<&serde_json::value::RawValue>(json)?;
     let (mut inside, mut escaped) = (false, false);
@@ -183,21 +189,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn white_space_goes_and_strings_stay() {
+    fn only_white_space_between_tokens_is_removed() {
         let json = "{ \"a b\" : [1.50 , \"x \\\" y\\\\\" ,\n\t\"\" ] }\n";
         assert_eq!(compact(json).unwrap(), r#"{"a b":[1.50,"x \" y\\",""]}"#);
         assert!(compact("{").is_err());
     }
 
     #[test]
-    fn flags_win_over_the_file_and_what_only_steers_the_run_is_no_other_spec() {
-        let beside = serde_json::json!({"schema": {"type": "object"}, "seed": 3, "mode": "text", "stream": true});
+    fn flags_override_the_file_and_run_fields_do_not_change_the_fingerprint() {
+        let file_fields = serde_json::json!({"schema": {"type": "object"}, "seed": 3, "mode": "text", "stream": true});
         let flags = args::Spec {
             mode: Some("tools".to_owned()),
             concurrency: Some("4".to_owned()),
             ..args::Spec::default()
         };
-        let spec = Spec::new(&flags, Some("a/b"), beside.as_object().unwrap()).unwrap();
+        let spec = Spec::new(&flags, Some("a/b"), file_fields.as_object().unwrap()).unwrap();
         let url = spec.url(&Url::parse("http://h:1/base/").unwrap()).unwrap();
         assert_eq!(
             url.as_str(),
@@ -208,7 +214,7 @@ mod tests {
             ..flags
         };
         assert_eq!(
-            Spec::new(&other, Some("a/b"), beside.as_object().unwrap())
+            Spec::new(&other, Some("a/b"), file_fields.as_object().unwrap())
                 .unwrap()
                 .fingerprint(),
             spec.fingerprint()

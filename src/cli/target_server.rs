@@ -1,4 +1,4 @@
-//! The server that is asked: one that runs, or one within this process.
+//! Server that a run uses: a running one, or one that is started within this process.
 
 use std::time::Duration;
 
@@ -10,66 +10,74 @@ use crate::app;
 use crate::config::{Caller, Config, Origin, Quota};
 use crate::net::{Client, Options, Proxy, Url};
 
-/// How long a connection may take to come about.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Nobody else asks the server within the process: nothing is left to wait for.
+/// Timeout for connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Shutdown grace of the server within this process, which has no other clients to wait for.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Who is to be asked.
+/// Choice of the server.
 #[derive(Debug)]
 pub enum TargetServer {
-    /// A server that runs, with the key that it wants.
+    /// Running server, with the API key to send.
     Running { url: String, key: Option<String> },
-    /// One with this configuration, within the process, on a free port of the loopback, for this client alone.
-    Own(Box<Config>),
+    /// Server with this configuration, within this process, on a free loopback port, for this
+    /// client alone.
+    InProcess(Box<Config>),
 }
 
-/// A server that can be asked.
-pub struct Asked {
+/// Server that accepts requests, and the client to reach it.
+pub struct ServerHandle {
     pub url: Url,
     pub key: Option<String>,
     pub client: Client,
-    own: Option<(CancellationToken, JoinHandle<()>)>,
+    /// Shutdown token and task of the server within this process.
+    in_process: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
 impl TargetServer {
+    /// Prepares the client, and starts the server within this process if there is no other.
+    ///
     /// # Errors
-    /// When the address is none, or the server within the process cannot be started.
-    pub async fn start(self) -> anyhow::Result<Asked> {
+    /// If the URL is invalid, or the server within this process cannot be started.
+    pub async fn start(self) -> anyhow::Result<ServerHandle> {
         match self {
             Self::Running { url, key } => {
-                let url = address(&url)?;
+                let url = parse_url(&url)?;
                 let proxy = if is_loopback(&url) {
                     Proxy::Never
                 } else {
                     Proxy::Environment
                 };
-                Ok(Asked {
+                Ok(ServerHandle {
                     url,
                     key,
                     client: client(proxy)?,
-                    own: None,
+                    in_process: None,
                 })
             }
-            Self::Own(config) => own(*config).await,
+            Self::InProcess(config) => start_in_process(*config).await,
         }
     }
 }
 
-fn address(text: &str) -> anyhow::Result<Url> {
+/// Parses the URL of `--server`.
+fn parse_url(text: &str) -> anyhow::Result<Url> {
     match Url::parse(text) {
-        // It stands in messages.
+        // The URL is shown in messages.
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             bail!(
-                "--server: put no name and no password into the address; the key stands in EXTRACTD_API_KEY"
+                "--server: the URL must not contain a user or password; set the key in EXTRACTD_API_KEY"
             )
         }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
-        _ => bail!("--server: {text} is no address; it is to look like http://127.0.0.1:8080"),
+        _ => bail!(
+            "--server: {text} is no address of a server; use a URL such as http://127.0.0.1:8080"
+        ),
     }
 }
 
-/// A proxy is another machine, and its loopback another one.
+/// Returns true if the URL is a loopback address, which must not be sent to a proxy: the proxy's
+/// loopback is another machine.
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost"
@@ -78,17 +86,19 @@ fn is_loopback(url: &Url) -> bool {
             .is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Returns an HTTP client.
 fn client(proxy: Proxy) -> anyhow::Result<Client> {
     Ok(Client::new(Options {
         proxy,
-        connect_timeout: Some(CONNECT),
+        connect_timeout: Some(CONNECT_TIMEOUT),
         ..Options::default()
     })?)
 }
 
-async fn own(mut config: Config) -> anyhow::Result<Asked> {
+/// Starts a server within this process, without a store that outlives it.
+async fn start_in_process(mut config: Config) -> anyhow::Result<ServerHandle> {
     use sha2::{Digest, Sha256};
-    // A key of this run's own, so that no other process of this machine can use it.
+    // A random key keeps other processes of this machine out.
     let key = format!(
         "{}{}",
         uuid::Uuid::now_v7().simple(),
@@ -108,21 +118,21 @@ async fn own(mut config: Config) -> anyhow::Result<Asked> {
     config.server.shutdown_grace = GRACE;
     let server = app::Server::bind(config, app::Persistence::Ephemeral).await?;
     let url = Url::parse(&format!("http://{}", server.address()))
-        .context("the address of the server within this process")?;
+        .context("the URL of the server within this process is invalid")?;
     let stop = CancellationToken::new();
     let running = tokio::spawn(server.run(stop.clone()));
-    Ok(Asked {
+    Ok(ServerHandle {
         url,
         key: Some(key),
         client: client(Proxy::Never)?,
-        own: Some((stop, running)),
+        in_process: Some((stop, running)),
     })
 }
 
-impl Asked {
-    /// Ends the server that is within the process.
-    pub async fn end(self) {
-        if let Some((stop, running)) = self.own {
+impl ServerHandle {
+    /// Shuts the server within this process down, if there is one.
+    pub async fn shut_down(self) {
+        if let Some((stop, running)) = self.in_process {
             stop.cancel();
             drop(running.await);
         }
@@ -134,13 +144,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_one_or_says_how_it_is_to_look() {
+    fn an_invalid_url_is_rejected_with_an_example() {
         for text in [
             "http://127.0.0.1:8080",
             "https://extract.example/base/",
             "http://[::1]:1",
         ] {
-            assert!(address(text).is_ok(), "{text}");
+            assert!(parse_url(text).is_ok(), "{text}");
         }
         for text in [
             "127.0.0.1:8080",
@@ -151,16 +161,16 @@ mod tests {
             "http://",
             "http://me:secret-4711@host",
         ] {
-            let said = address(text).unwrap_err().to_string();
+            let message = parse_url(text).unwrap_err().to_string();
             assert!(
-                said.starts_with("--server: ") && !said.contains("secret-4711"),
-                "{said}"
+                message.starts_with("--server: ") && !message.contains("secret-4711"),
+                "{message}"
             );
         }
     }
 
     #[test]
-    fn the_loopback_is_asked_without_a_proxy() {
+    fn loopback_urls_bypass_the_proxy() {
         for (text, expected) in [
             ("http://127.0.0.1:8080", true),
             ("http://localhost", true),

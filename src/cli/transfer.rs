@@ -1,4 +1,7 @@
-//! Sends the inputs and takes the results, over as many requests as it takes.
+//! Transfer of a run: uploads the inputs and reads the results, with as many requests as needed.
+//!
+//! A lost connection or a temporary refusal is followed by another request, after a backoff, with
+//! the inputs that have no result yet.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,95 +12,97 @@ use serde_json::{Map, Value};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Interrupted;
-use super::progress::{Progress, TICK};
+use super::interrupt::Interrupted;
+use super::progress::{Progress, REDRAW_INTERVAL};
 use super::result_sink::ResultSink;
-use super::target_server::Asked;
+use super::target_server::ServerHandle;
 use super::upload_queue::UploadQueue;
 use crate::net::{Incoming, Lines, Url, retry_after};
 
-/// Requests that bring no result, one after the other, before it is given up.
-const MAX_TRIES: u32 = 5;
-/// The wait after the first of them; each further one is twice as long.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// Longer than this nobody sits before a terminal.
-const MAX_WAIT: Duration = Duration::from_mins(2);
+/// Maximum number of consecutive requests without any result.
+const MAX_REQUESTS: u32 = 5;
+/// Backoff after the first failed request; it doubles each time.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+/// Maximum `Retry-After` that a run waits for; with a longer one it ends.
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(2);
+/// Media type of request and response.
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
-/// How it ended.
+/// End of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// Every input has its result.
-    Done,
-    /// A failed item ended it, as `on_error` said.
+pub enum RunEnd {
+    /// Every input has a result.
+    Completed,
+    /// A failed item stopped the run (`on_error` is `stop`).
     Stopped,
 }
 
-/// A request that was not brought to its end.
-struct Lost {
-    /// What happened.
-    said: String,
-    /// How long the server wants to be left alone.
-    wait: Option<Duration>,
+/// Temporary failure of a request, to be followed by another request.
+struct RequestFailure {
+    /// Description for the user.
+    message: String,
+    /// Delay that the server asked for. `None`: the backoff applies.
+    retry_after: Option<Duration>,
 }
 
-/// What came of a request.
-type Ended = Result<End, Lost>;
+/// Outcome of one request.
+type RequestOutcome = Result<RunEnd, RequestFailure>;
 
-impl Lost {
-    fn new(said: impl Into<String>) -> Self {
+impl RequestFailure {
+    /// Returns a failure without a delay.
+    fn new(message: impl Into<String>) -> Self {
         Self {
-            said: said.into(),
-            wait: None,
+            message: message.into(),
+            retry_after: None,
         }
     }
 }
 
-/// One run's inputs on their way.
-pub struct Exchange<'a> {
-    pub asked: &'a Asked,
+/// Transfer of one run.
+pub struct Transfer<'a> {
+    pub server: &'a ServerHandle,
     pub url: Url,
-    pub feed: UploadQueue,
+    pub queue: UploadQueue,
     pub sink: &'a mut ResultSink,
     pub progress: &'a mut Progress,
     pub stop: &'a CancellationToken,
 }
 
-impl Exchange<'_> {
-    /// Until everything is answered. A request that breaks is followed by another with what is missing.
+impl Transfer<'_> {
+    /// Sends requests until every input has a result.
     ///
     /// # Errors
-    /// When the server refuses the request or stays away, and when it is told to stop.
-    pub async fn run(mut self) -> anyhow::Result<End> {
-        let (mut tries, mut has_answered) = (0, false);
+    /// If the server rejects the request or stays unreachable, or if the run is interrupted.
+    pub async fn run(mut self) -> anyhow::Result<RunEnd> {
+        let (mut failures, mut has_answered) = (0, false);
         loop {
-            let before = self.progress.done();
-            let lost = match self.request(&mut has_answered).await? {
+            let done_before = self.progress.done();
+            let failure = match self.request(&mut has_answered).await? {
                 Ok(end) => return Ok(end),
-                Err(lost) => lost,
+                Err(failure) => failure,
             };
-            tries = if self.progress.done() > before {
+            failures = if self.progress.done() > done_before {
                 1
             } else {
-                tries + 1
+                failures + 1
             };
-            let wait = lost
-                .wait
-                .unwrap_or(FIRST_WAIT * 2_u32.pow(tries.min(MAX_TRIES) - 1));
-            if !has_answered || tries >= MAX_TRIES {
-                bail!("{}: {}", self.asked.url, lost.said);
+            let wait = failure
+                .retry_after
+                .unwrap_or(FIRST_BACKOFF * 2_u32.pow(failures.min(MAX_REQUESTS) - 1));
+            if !has_answered || failures >= MAX_REQUESTS {
+                bail!("{}: {}", self.server.url, failure.message);
             }
-            if wait > MAX_WAIT {
+            if wait > MAX_RETRY_AFTER {
                 bail!(
-                    "{}: {}; come again in {}",
-                    self.asked.url,
-                    lost.said,
+                    "{}: {}; run the same command again in {}",
+                    self.server.url,
+                    failure.message,
                     HumanDuration(wait)
                 );
             }
-            self.progress.tell(&format!(
+            self.progress.message(&format!(
                 "{}; trying again in {:.1} s",
-                lost.said,
+                failure.message,
                 wait.as_secs_f64()
             ));
             tokio::select! {
@@ -107,22 +112,23 @@ impl Exchange<'_> {
         }
     }
 
-    async fn request(&mut self, has_answered: &mut bool) -> anyhow::Result<Ended> {
+    /// Sends one request, and reads its response to the end.
+    async fn request(&mut self, has_answered: &mut bool) -> anyhow::Result<RequestOutcome> {
         let sending = self
-            .asked
+            .server
             .client
-            .upload(&self.url, self.headers()?, self.feed.body());
+            .upload(&self.url, self.headers()?, self.queue.body());
         let sent = tokio::select! {
             () = self.stop.cancelled() => return Err(Interrupted.into()),
             sent = sending => sent,
         };
         let incoming = match sent {
             Ok(incoming) => incoming,
-            Err(error) => return Ok(Err(Lost::new(error.to_string()))),
+            Err(error) => return Ok(Err(RequestFailure::new(error.to_string()))),
         };
         *has_answered = true;
         if !incoming.status.is_success() {
-            return refused(incoming, &self.asked.url).await.map(Err);
+            return rejection(incoming, &self.server.url).await.map(Err);
         }
         let media = incoming
             .headers
@@ -131,28 +137,31 @@ impl Exchange<'_> {
             .unwrap_or_default();
         if !media.starts_with(NDJSON.as_bytes()) {
             bail!(
-                "{} does not answer as extractd does; is the address right?",
-                self.asked.url
+                "{} does not respond like an extractd server; check the URL",
+                self.server.url
             );
         }
-        self.take_all(incoming.lines()).await
+        self.read_results(incoming.lines()).await
     }
 
+    /// Returns the headers of the request.
     fn headers(&self) -> anyhow::Result<HeaderMap> {
         let mut headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, NDJSON), (header::ACCEPT, NDJSON)]);
-        if let Some(key) = &self.asked.key {
+        if let Some(key) = &self.server.key {
             let bearer = HeaderValue::try_from(format!("Bearer {key}"));
-            let mut bearer =
-                bearer.map_err(|_| anyhow!("EXTRACTD_API_KEY holds something that is no key"))?;
+            let mut bearer = bearer.map_err(|_| {
+                anyhow!("EXTRACTD_API_KEY is not a valid key: it must be visible ASCII")
+            })?;
             bearer.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, bearer);
         }
         Ok(headers)
     }
 
-    async fn take_all(&mut self, mut lines: Lines) -> anyhow::Result<Ended> {
-        let mut tick = interval(TICK);
+    /// Reads results until the response ends.
+    async fn read_results(&mut self, mut lines: Lines) -> anyhow::Result<RequestOutcome> {
+        let mut tick = interval(REDRAW_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut next = tokio::select! {
@@ -163,17 +172,17 @@ impl Exchange<'_> {
                 }
                 line = lines.next() => match line {
                     Ok(Some(line)) => Some(line),
-                    Ok(None) => return Ok(Err(Lost::new("the server's answer ended too early"))),
-                    Err(error) => return Ok(Err(Lost::new(error.to_string()))),
+                    Ok(None) => return Ok(Err(RequestFailure::new("the server's response ended early"))),
+                    Err(error) => return Ok(Err(RequestFailure::new(error.to_string()))),
                 },
             };
             let mut ended = None;
             while let Some(line) = next.take().filter(|_| ended.is_none()) {
-                ended = self.take(&line)?;
+                ended = self.read_line(&line)?;
                 next = lines.ready();
             }
             if self.sink.is_on_terminal() {
-                self.progress.aside(|| self.sink.flush())?;
+                self.progress.suspend(|| self.sink.flush())?;
             } else {
                 self.sink.flush()?;
             }
@@ -183,41 +192,43 @@ impl Exchange<'_> {
         }
     }
 
-    /// A line of the answer; how the request ended if it is the last.
-    fn take(&mut self, line: &[u8]) -> anyhow::Result<Option<Ended>> {
+    /// Reads a line of the response. Returns the outcome of the request if the line is the last
+    /// one.
+    fn read_line(&mut self, line: &[u8]) -> anyhow::Result<Option<RequestOutcome>> {
         let Ok(reply) = serde_json::from_slice::<Map<String, Value>>(line) else {
-            return Ok(Some(Err(Lost::new(
-                "the server's answer broke off within a line",
+            return Ok(Some(Err(RequestFailure::new(
+                "the server's response was cut off within a line",
             ))));
         };
         if let Some(index) = reply.get("index").and_then(Value::as_u64) {
-            self.take_result(index, reply)?;
+            self.add_result(index, reply)?;
             return Ok(None);
         }
         Ok(Some(match reply.get("status").and_then(Value::as_str) {
-            Some("stopped") => Ok(End::Stopped),
-            Some(_) if self.feed.is_done() => Ok(End::Done),
-            Some(_) => Err(Lost::new(
-                "the server ended before it had answered everything",
+            Some("stopped") => Ok(RunEnd::Stopped),
+            Some(_) if self.queue.is_done() => Ok(RunEnd::Completed),
+            Some(_) => Err(RequestFailure::new(
+                "the server ended the response before every input had a result",
             )),
-            None => Err(problem(&reply, "the server broke off")),
+            None => Err(problem(&reply, "the server aborted the request")),
         }))
     }
 
-    fn take_result(&mut self, index: u64, mut result: Map<String, Value>) -> anyhow::Result<()> {
+    /// Adds a result to the sink and to the progress.
+    fn add_result(&mut self, index: u64, mut result: Map<String, Value>) -> anyhow::Result<()> {
         let status = result
             .get("status")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        // It was not asked, and is when the same command goes on.
+        // The item has not been called; the same command sends it again when it resumes.
         if status == "cancelled" {
             return Ok(());
         }
         let has_succeeded = status == "succeeded";
-        let Some(line) = self.feed.answered(index) else {
+        let Some(line) = self.queue.take_sent(index) else {
             bail!(
-                "{} answered an input that it was not sent: index {index}",
-                self.asked.url
+                "{} sent a result for an unknown input: index {index}",
+                self.server.url
             );
         };
         let cost = result
@@ -225,82 +236,86 @@ impl Exchange<'_> {
             .and_then(|usage| usage.get("cost_usd"))
             .and_then(Value::as_f64);
         result.insert("index".to_owned(), line.index.into());
-        self.sink.take(&line, has_succeeded, &result)?;
+        self.sink.push(&line, has_succeeded, &result)?;
         self.progress.count(has_succeeded, cost.unwrap_or_default());
         Ok(())
     }
 }
 
-/// What is said in place of results: worth another try, or an error.
-async fn refused(incoming: Incoming, url: &Url) -> anyhow::Result<Lost> {
+/// Returns the temporary failure that an error response describes.
+///
+/// # Errors
+/// If the same request would be rejected again; the message names the flags of invalid fields.
+async fn rejection(incoming: Incoming, url: &Url) -> anyhow::Result<RequestFailure> {
     let status = incoming.status.as_u16();
-    let wait = retry_after(&incoming.headers, SystemTime::now());
+    let retry_after = retry_after(&incoming.headers, SystemTime::now());
     let body = incoming
         .whole()
         .await
         .map(|response| response.body)
         .unwrap_or_default();
-    let Ok(said) = serde_json::from_slice::<Map<String, Value>>(&body) else {
-        let lost = Lost {
-            said: format!("{url} answered with status {status}"),
-            wait,
+    let Ok(reply) = serde_json::from_slice::<Map<String, Value>>(&body) else {
+        let failure = RequestFailure {
+            message: format!("{url} answered with status {status}"),
+            retry_after,
         };
-        return if is_passing(status) {
-            Ok(lost)
+        return if is_temporary(status) {
+            Ok(failure)
         } else {
-            bail!("{}; is it an extractd server?", lost.said)
+            bail!("{}; check that it is an extractd server", failure.message)
         };
     };
-    let lost = problem(&said, "the request was refused");
-    if is_passing(status) {
-        return Ok(Lost {
-            wait: lost.wait.or(wait),
-            ..lost
+    let failure = problem(&reply, "the server rejected the request");
+    if is_temporary(status) {
+        return Ok(RequestFailure {
+            retry_after: failure.retry_after.or(retry_after),
+            ..failure
         });
     }
-    let faults = said
+    let errors = reply
         .get("errors")
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let faults: Vec<_> = faults.iter().filter_map(fault).collect();
-    match faults.as_slice() {
-        [] => bail!(lost.said),
-        // Then the sentence says the same.
-        [fault] => bail!("{fault}"),
-        faults => bail!("{}\n  {}", lost.said, faults.join("\n  ")),
+    let errors: Vec<_> = errors.iter().filter_map(flag_error).collect();
+    match errors.as_slice() {
+        [] => bail!(failure.message),
+        // The problem's detail would repeat a single error.
+        [error] => bail!("{error}"),
+        errors => bail!("{}\n  {}", failure.message, errors.join("\n  ")),
     }
 }
 
-/// Whether the same request may be taken later.
-const fn is_passing(status: u16) -> bool {
+/// Returns true if the same request may be accepted later.
+const fn is_temporary(status: u16) -> bool {
     matches!(status, 408 | 429 | 502 | 503 | 504)
 }
 
-/// A problem, as the server describes it or as an item of its answer.
-fn problem(reply: &Map<String, Value>, otherwise: &str) -> Lost {
+/// Converts a problem, which is the response itself or its last line. `default` is the message of a
+/// problem without a detail.
+fn problem(reply: &Map<String, Value>, default: &str) -> RequestFailure {
     let problem = reply
         .get("error")
         .and_then(Value::as_object)
         .unwrap_or(reply);
-    let said = problem
+    let message = problem
         .get("detail")
         .and_then(Value::as_str)
-        .unwrap_or(otherwise)
+        .unwrap_or(default)
         .to_owned();
-    Lost {
-        said,
-        wait: problem
+    RequestFailure {
+        message,
+        retry_after: problem
             .get("retry_after_ms")
             .and_then(Value::as_u64)
             .map(Duration::from_millis),
     }
 }
 
-/// `/max_attempts` is what stands behind `--max-attempts`.
-fn fault(fault: &Value) -> Option<String> {
-    let pointer = fault.get("pointer")?.as_str()?.strip_prefix('/')?;
-    let message = fault.get("message")?.as_str()?;
+/// Converts an error about a field to one about its flag: `/max_attempts` is `--max-attempts`.
+fn flag_error(error: &Value) -> Option<String> {
+    let pointer = error.get("pointer")?.as_str()?.strip_prefix('/')?;
+    let message = error.get("message")?.as_str()?;
     let (field, within) = pointer.split_once('/').unwrap_or((pointer, ""));
     let within = if within.is_empty() {
         String::new()

@@ -1,4 +1,5 @@
-//! The body of a request: lines as they are read. What was sent is kept until it is answered, so that it can be sent again.
+//! Upload queue: the streaming body of a request. Lines that were sent are kept until their result
+//! arrives, so that a later request can send them again.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -10,34 +11,38 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http_body::Frame;
 use tokio::sync::mpsc;
 
-use super::Line;
+use super::input_line::InputLine;
 
-/// Lines that are there already are sent together, up to about this many bytes.
+/// Approximate maximum size of a chunk in bytes; available lines are sent together.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// What is to be sent, over as many requests as it takes.
+/// Lines to send, over one or more requests.
 #[derive(Debug, Clone)]
 pub struct UploadQueue(Arc<Mutex<State>>);
 
+/// State that the queue shares with the body of the current request.
 #[derive(Debug)]
 struct State {
-    lines: mpsc::Receiver<Line>,
-    /// Sent by an earlier request, which did not answer them.
-    again: VecDeque<Line>,
-    /// What this request was sent, by the index that it has there.
-    sent: HashMap<u64, Line>,
+    lines: mpsc::Receiver<InputLine>,
+    /// Lines of an earlier request without a result.
+    resend: VecDeque<InputLine>,
+    /// Lines of the current request without a result, by their index within the request.
+    sent: HashMap<u64, InputLine>,
+    /// Index of the next line within the request.
     next: u64,
-    /// Which request this is: the body of an earlier one gets no more.
+    /// Number of the current request; bodies of earlier requests yield nothing more.
     request: u64,
+    /// True once all lines have been received.
     is_read: bool,
 }
 
 impl UploadQueue {
-    pub fn new(lines: mpsc::Receiver<Line>) -> Self {
-        let (again, sent) = (VecDeque::new(), HashMap::new());
+    /// Returns a queue that reads lines from a channel.
+    pub fn new(lines: mpsc::Receiver<InputLine>) -> Self {
+        let (resend, sent) = (VecDeque::new(), HashMap::new());
         Self(Arc::new(Mutex::new(State {
             lines,
-            again,
+            resend,
             sent,
             next: 0,
             request: 0,
@@ -49,43 +54,45 @@ impl UploadQueue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The body of a new request; the one before is over.
+    /// Starts a new request, and returns its body; the previous request is over.
     pub fn body(&self) -> Body {
         let mut state = self.lock();
-        let mut again = Vec::from(std::mem::take(&mut state.again));
-        again.extend(state.sent.drain().map(|(_, line)| line));
-        again.sort_unstable_by_key(|line| line.index);
-        state.again = again.into();
+        let mut resend = Vec::from(std::mem::take(&mut state.resend));
+        resend.extend(state.sent.drain().map(|(_, line)| line));
+        resend.sort_unstable_by_key(|line| line.index);
+        state.resend = resend.into();
         state.next = 0;
         state.request += 1;
         Body {
-            feed: self.clone(),
+            queue: self.clone(),
             request: state.request,
         }
     }
 
-    /// What the request knows by this index; `None` when it was not sent, or has been answered.
-    pub fn answered(&self, index: u64) -> Option<Line> {
+    /// Removes and returns the line that has this index within the request. `None`: it was not
+    /// sent, or already has a result.
+    pub fn take_sent(&self, index: u64) -> Option<InputLine> {
         self.lock().sent.remove(&index)
     }
 
-    /// Whether everything was read, sent and answered.
+    /// Returns true if every line was read and sent, and has a result.
     pub fn is_done(&self) -> bool {
         let state = self.lock();
-        state.is_read && state.again.is_empty() && state.sent.is_empty()
+        state.is_read && state.resend.is_empty() && state.sent.is_empty()
     }
 }
 
-/// The body of one request.
+/// Body of one request.
 #[derive(Debug)]
 pub struct Body {
-    feed: UploadQueue,
+    queue: UploadQueue,
     request: u64,
 }
 
 impl State {
-    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Option<Line>> {
-        if let Some(line) = self.again.pop_front() {
+    /// Polls for the next line to send; `None` at the end.
+    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Option<InputLine>> {
+        if let Some(line) = self.resend.pop_front() {
             return Poll::Ready(Some(line));
         }
         if self.is_read {
@@ -105,7 +112,7 @@ impl http_body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let mut state = self.feed.lock();
+        let mut state = self.queue.lock();
         if state.request != self.request {
             return Poll::Ready(None);
         }
@@ -143,31 +150,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_answered_is_sent_again_and_nothing_else() {
+    fn a_new_request_sends_only_the_lines_without_a_result() {
         let (sender, lines) = mpsc::channel(8);
-        let feed = UploadQueue::new(lines);
+        let queue = UploadQueue::new(lines);
         for index in [2, 5, 7] {
             sender
-                .try_send(Line::new(index, &index.to_string()))
+                .try_send(InputLine::new(index, &index.to_string()))
                 .unwrap();
         }
-        let mut first = feed.body();
+        let mut first = queue.body();
         assert_eq!(poll(&mut first), Poll::Ready(Some("2\n5\n7\n".to_owned())));
         assert!(poll(&mut first).is_pending());
-        assert_eq!(feed.answered(1).unwrap().index, 5);
-        assert!(feed.answered(1).is_none());
-        let mut second = feed.body();
-        sender.try_send(Line::new(9, "9")).unwrap();
+        assert_eq!(queue.take_sent(1).unwrap().index, 5);
+        assert!(queue.take_sent(1).is_none());
+        let mut second = queue.body();
+        sender.try_send(InputLine::new(9, "9")).unwrap();
         drop(sender);
         assert_eq!(
             poll(&mut first),
             Poll::Ready(None),
-            "the body of a request that is over gets nothing"
+            "the body of an earlier request yields nothing"
         );
         assert_eq!(poll(&mut second), Poll::Ready(Some("2\n7\n9\n".to_owned())));
         assert_eq!(poll(&mut second), Poll::Ready(None));
-        assert!(!feed.is_done());
-        let answered = [0, 1, 2].map(|index| feed.answered(index).unwrap().index);
-        assert_eq!((answered, feed.is_done()), ([2, 7, 9], true));
+        assert!(!queue.is_done());
+        let answered = [0, 1, 2].map(|index| queue.take_sent(index).unwrap().index);
+        assert_eq!((answered, queue.is_done()), ([2, 7, 9], true));
     }
 }

@@ -1,6 +1,6 @@
-//! The flags, which every subcommand takes.
+//! Command line flags that configure the server; every subcommand accepts them.
 
-/// Flags that configure the server. Each wins over the environment, which wins over the file.
+/// Flags that configure the server. A flag overrides the environment, which overrides the file.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[expect(
     clippy::doc_markdown,
@@ -8,54 +8,54 @@
 )]
 #[command(next_help_heading = "Configuration")]
 pub struct Args {
-    /// TOML file to read; the environment and flags win over it [env: EXTRACTD_CONFIG]
+    /// Configuration file (TOML); the environment and flags override it [env: EXTRACTD_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<String>,
-    /// Address to listen on; port 0 takes a free one [env: EXTRACTD_LISTEN] [default: 127.0.0.1:8080]
+    /// Address to listen on; port 0 takes a free port [env: EXTRACTD_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub listen: Option<String>,
-    /// Model for requests that name none: provider/model, or the name of a [models.NAME] of the file
+    /// Default model: provider/model, or the name of a [models.NAME] of the configuration file
     /// [env: EXTRACTD_MODEL] [default: the built-in model]
     #[arg(long, global = true, value_name = "MODEL")]
     pub model: Option<String>,
     /// GGUF file of the built-in model [env: EXTRACTD_MODEL_PATH]
     #[arg(long, global = true, value_name = "FILE")]
     pub model_path: Option<String>,
-    /// Most calls in flight, of all callers and to all providers together [env: EXTRACTD_MAX_CONCURRENCY] [default: 64]
+    /// Maximum number of calls in flight, over all callers and providers [env: EXTRACTD_MAX_CONCURRENCY] [default: 64]
     #[arg(long, global = true, value_name = "N")]
     pub max_concurrency: Option<String>,
-    /// Most calls a minute to the default model's provider
+    /// Maximum number of calls per minute to the default model's provider, with each API key
     /// [env: EXTRACTD_REQUESTS_PER_MINUTE] [default: unlimited]
     #[arg(long, global = true, value_name = "N")]
     pub requests_per_minute: Option<String>,
-    /// Folder that the server keeps its data in [env: EXTRACTD_DATA_DIR] [default: ./data]
+    /// Folder of the job store and of registered schemas [env: EXTRACTD_DATA_DIR] [default: ./data]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<String>,
-    /// Folder of *.json schemas that requests can name [env: EXTRACTD_SCHEMAS_DIR]
+    /// Folder of NAME.json schemas that requests can name [env: EXTRACTD_SCHEMAS_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub schemas_dir: Option<String>,
-    /// What to log: a level, or a filter such as info,extractd=debug [env: EXTRACTD_LOG] [default: info]
+    /// Log filter: a level, or directives such as info,extractd=debug [env: EXTRACTD_LOG] [default: info]
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
-    /// How to log: text or json [env: EXTRACTD_LOG_FORMAT] [default: text]
+    /// Log format: text or json [env: EXTRACTD_LOG_FORMAT] [default: text]
     #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<String>,
 }
 
 impl Args {
-    /// The flags that are given, but for those named.
+    /// Returns the names of the flags that are given, except those in `allowed`.
     #[must_use]
-    pub fn set_beside(&self, but: &[&str]) -> Vec<&'static str> {
+    pub fn given_except(&self, allowed: &[&str]) -> Vec<&'static str> {
         let config = ("--config", "", self.config.as_deref());
         let given = self
             .settings()
             .into_iter()
             .chain([config])
-            .filter(|(flag, _, text)| text.is_some() && !but.contains(flag));
+            .filter(|(flag, _, text)| text.is_some() && !allowed.contains(flag));
         given.map(|(flag, _, _)| flag).collect()
     }
 
-    /// Each flag but `--config`, the key that it sets (`providers.*` is the default model's provider), and its text.
+    /// Returns each flag except `--config`, the key that it sets, and its text. `providers.*` is the default model's provider.
     pub(super) fn settings(&self) -> [(&'static str, &'static str, Option<&str>); 9] {
         [
             ("--listen", "listen", self.listen.as_deref()),

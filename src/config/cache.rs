@@ -1,27 +1,29 @@
-//! `[cache]`: answers that are kept, to be given again.
+//! Section `[cache]`: settings of the result cache.
 
 use std::time::Duration;
 
 use super::{
     error::Error,
-    parsers::{integer, memory, millis},
+    parsers::{integer, memory_range, millis},
     section::Section,
 };
 
-/// The cache of answers, in memory.
+/// Settings of the result cache, which is held in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
-    /// `max_bytes`: what it may hold. 1 KiB to 1 TiB. Not set: there is no cache.
+    /// `max_bytes`: maximum memory of the cache. 1 KiB to 1 TiB. Not set: there is no cache.
     pub max_bytes: usize,
-    /// `ttl_ms`: how long an answer may be given again. 1,000 to 2,592,000,000 ms (30 days), default 3,600,000 (an hour).
+    /// `ttl_ms`: time to live of a result. 1,000 to 2,592,000,000 ms (30 days), default 3,600,000
+    /// (an hour).
     pub ttl: Duration,
 }
 
 impl Cache {
+    /// Reads the section. `None`: there is no cache.
     pub(super) fn read(mut section: Section<'_>) -> Result<Option<Self>, Error> {
         let ttl_set = section.origin_of("ttl_ms");
         let ttl = millis(1000..=2_592_000_000);
-        let cache = match section.find("max_bytes", integer(memory()))? {
+        let cache = match section.find("max_bytes", integer(memory_range()))? {
             Some(max_bytes) => Some(Self {
                 max_bytes,
                 ttl: section.get("ttl_ms", 3_600_000, ttl)?,

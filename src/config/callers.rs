@@ -1,5 +1,5 @@
-//! Who may call, each with a key and a quota: `[callers.NAME]`, the same tables in a file of their own that can be read
-//! anew, and the plain keys of `server.api_keys`.
+//! Callers (API clients) with their keys and quotas: `[callers.NAME]`, the same tables in a
+//! reloadable `callers_file`, and the plain keys of `server.api_keys`.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -21,22 +21,23 @@ use super::{
     setting::{Environment, Origin, Setting},
 };
 
-/// Somebody who may call. `Debug` leaves the digest out.
+/// A client that may call the API. `Debug` omits the digest of its key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Up to 64 letters, digits and `.` `_` `-`, beginning with a letter or a digit. The keys of `server.api_keys` are the
-    /// callers `key-1`, `key-2` and so on, in their order.
+    /// Name: up to 64 letters, digits and `.` `_` `-`, beginning with a letter or a digit. The keys
+    /// of `server.api_keys` are the callers `key-1`, `key-2` and so on, in their order.
     pub name: String,
-    /// The name under which what belongs to it is kept: its own; of a key of `server.api_keys`, one that goes with the key rather
-    /// than with its place in the list.
+    /// Name under which the store keeps the caller's jobs: `name`; for a key of `server.api_keys`,
+    /// a name derived from the key, which does not depend on the order of the list.
     pub owner: String,
-    /// The SHA-256 of what it sends as `Authorization: Bearer …`: of `key`, or of what `key_env` (a variable's name) or
-    /// `key_file` (a file that holds nothing else) names; or `key_sha256` itself, in 64 hexadecimal digits. One of them is
-    /// required; the key is not kept.
+    /// SHA-256 of the key that the caller sends as `Authorization: Bearer KEY`. The key is given as
+    /// `key`, `key_env` (name of a variable) or `key_file` (a file with nothing else), or its
+    /// digest as `key_sha256` in 64 hexadecimal digits. One of them is required; the key itself is
+    /// not kept.
     pub key_sha256: [u8; 32],
-    /// What it may use.
+    /// Limits of the caller.
     pub quota: Quota,
-    /// Where it was configured.
+    /// Source of the caller's configuration.
     pub origin: Origin,
 }
 
@@ -57,31 +58,35 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// What a caller may use. Each is one caller's alone; the limits of all hold beside them. The default: no limit.
+/// Limits of one caller, in addition to the limits of the process. The default is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quota {
-    /// `requests_per_minute`: calls to providers. 1 to 100,000,000. `None`: unlimited.
+    /// `requests_per_minute`: maximum number of calls to providers per minute. 1 to 100,000,000.
+    /// `None`: unlimited.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// `tokens_per_minute`: tokens read and written. 1 to 1,000,000,000. `None`: unlimited.
+    /// `tokens_per_minute`: maximum number of tokens, input and output, per minute. 1 to
+    /// 1,000,000,000. `None`: unlimited.
     pub tokens_per_minute: Option<NonZeroU32>,
-    /// `max_concurrency`: calls in flight. 1 to 100,000. `None`: only `limits.max_concurrency` counts.
+    /// `max_concurrency`: maximum number of calls in flight. 1 to 100,000. `None`: only
+    /// `limits.max_concurrency` applies.
     pub max_concurrency: Option<NonZeroU32>,
-    /// `max_queue`: items that may wait for their turn. 1 to 10,000,000. `None`: only `limits.max_queue` counts.
+    /// `max_queue`: maximum number of items that wait in the queue. 1 to 10,000,000. `None`: only
+    /// `limits.max_queue` applies.
     pub max_queue: Option<NonZeroU32>,
-    /// `budget_usd_per_day`: what its calls may cost in a day. Over 0, up to 10,000,000 US dollars. Only models with a price
-    /// count. `None`: unlimited.
+    /// `budget_usd_per_day`: maximum cost of the caller's calls per UTC day. More than 0, up to
+    /// 10,000,000 US dollars. Only models with a price count. `None`: unlimited.
     pub budget_per_day: Option<Usd>,
 }
 
-/// Reads the text of `callers_file`, at the start and whenever it has changed: TOML with `[callers.NAME]` tables and nothing
-/// else. `path` is only for messages. Pure, except that `read_file` reads the `key_file`s that it names; a relative path is
-/// passed to it as it stands. A variable whose value is empty counts as unset.
+/// Parses the text of `callers_file`: TOML with `[callers.NAME]` tables and nothing else.
 ///
-/// The callers come in the order of their names; there may be none. They still have to be joined with those of the
-/// configuration itself, by [`join_callers`].
+/// `path` is only for messages. The function is pure, except that `read_file` reads the `key_file`s
+/// that the text names; a relative path is passed on unchanged. A variable whose value is empty
+/// counts as unset. The callers are returned in the order of their names; there may be none.
+/// [`join_callers`] checks them against those of the configuration itself.
 ///
 /// # Errors
-/// [`Error`] for the first key or value that is wrong, saying where it is and what is allowed.
+/// [`Error`] for the first invalid key or value, with its position and the allowed values.
 pub fn read_callers(
     path: &Path,
     text: &str,
@@ -95,13 +100,14 @@ pub fn read_callers(
     parse(&Reader::new(&environment, &read_file), path, text)
 }
 
-/// All callers: those of the configuration itself ([`super::Config::callers`]), then those of `callers_file`.
+/// Returns all callers: those of the configuration itself ([`super::Config::callers`]), then those
+/// of `callers_file`.
 ///
 /// # Errors
-/// [`Error`] for two callers of one name, or with one key, naming both.
-pub fn join_callers(own: &[Caller], of_file: &[Caller]) -> Result<Vec<Caller>, Error> {
+/// [`Error`] if two callers have the same name or the same key, naming both.
+pub fn join_callers(own: &[Caller], from_file: &[Caller]) -> Result<Vec<Caller>, Error> {
     let (mut names, mut keys) = (BTreeMap::new(), BTreeMap::new());
-    for caller in own.iter().chain(of_file) {
+    for caller in own.iter().chain(from_file) {
         let refuse = |why: String| Error::new(&caller.origin, why);
         let name = &caller.name;
         match names.entry(name) {
@@ -109,7 +115,7 @@ pub fn join_callers(own: &[Caller], of_file: &[Caller]) -> Result<Vec<Caller>, E
             Entry::Occupied(entry) => {
                 let place = entry.get().place();
                 return Err(refuse(format!(
-                    "the caller `{name}` is there already ({place}); each needs a name of its own"
+                    "the caller `{name}` is already configured ({place}); each caller needs a name of its own"
                 )));
             }
         };
@@ -118,17 +124,17 @@ pub fn join_callers(own: &[Caller], of_file: &[Caller]) -> Result<Vec<Caller>, E
             Entry::Occupied(entry) => {
                 let (other, place) = (&entry.get().name, entry.get().origin.place());
                 let why = format!(
-                    "the callers `{other}` ({place}) and `{name}` have the same key; each needs one of its own"
+                    "the callers `{other}` ({place}) and `{name}` have the same key; each caller needs a key of its own"
                 );
                 return Err(refuse(why));
             }
         };
     }
-    Ok([own, of_file].concat())
+    Ok([own, from_file].concat())
 }
 
-/// The callers of `callers_file`, at the start; `named` is where the file was named.
-pub(super) fn of_file(
+/// Reads the callers of `callers_file` at the start; `named` is the source of the file's path.
+pub(super) fn from_file(
     reader: &Reader<'_>,
     path: &Path,
     named: &Origin,
@@ -139,19 +145,19 @@ pub(super) fn of_file(
 
 fn parse(reader: &Reader<'_>, path: &Path, text: &str) -> Result<Vec<Caller>, Error> {
     let settings = file::parse(&path.to_string_lossy(), text)?;
-    let mut root = Section::beside(reader, settings);
+    let mut root = Section::callers_file(reader, settings);
     let callers = read(root.children("callers")?)?;
     root.finish()?;
     Ok(callers)
 }
 
-/// Takes `server.api_keys`, or `server.api_keys_file`.
-pub(super) fn of_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Error> {
+/// Reads the callers of `server.api_keys` or `server.api_keys_file`.
+pub(super) fn from_api_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Error> {
     let Some((key, setting)) = server.one_of(&["api_keys", "api_keys_file"])? else {
         server.unset("api_keys");
         return Ok(Vec::new());
     };
-    let keys = keys::several(server, key, &setting)?;
+    let keys = keys::read_keys(server, key, &setting)?;
     let caller = |(number, key): (usize, &SecretString)| {
         let key_sha256 = sha256(key);
         let owner = key_sha256
@@ -159,7 +165,7 @@ pub(super) fn of_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Error> {
             .map_or(0, |first| u64::from_be_bytes(*first));
         Caller {
             name: format!("key-{number}"),
-            // No caller of a section can have such a name.
+            // No `[callers.NAME]` can have a name with a colon.
             owner: format!("key:{owner:016x}"),
             key_sha256,
             quota: Quota::default(),
@@ -169,7 +175,7 @@ pub(super) fn of_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Error> {
     Ok((1..).zip(&keys).map(caller).collect())
 }
 
-/// Reads every `[callers.NAME]`.
+/// Reads all `[callers.NAME]` tables.
 pub(super) fn read(sections: Vec<(String, Section<'_>)>) -> Result<Vec<Caller>, Error> {
     sections
         .into_iter()
@@ -182,7 +188,7 @@ impl Caller {
         let origin = section.origin.clone();
         let refuse = |header: &str, why: &str| Err(Error::new(&origin, format!("[{header}]{why}")));
         if !is_name(&name) {
-            let why = ": a caller's name is up to 64 letters, digits and . _ -, beginning with a letter or a digit";
+            let why = ": a caller's name has up to 64 letters, digits and . _ -, and begins with a letter or a digit";
             return refuse(&section.header, why);
         }
         let Some(key_sha256) = key_sha256(&mut section)? else {
@@ -215,6 +221,7 @@ impl Quota {
     }
 }
 
+/// Returns true if `name` is a valid name of a caller.
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     name.len() <= 64
@@ -222,11 +229,15 @@ fn is_name(name: &str) -> bool {
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
+/// Reads the digest of the caller's key from the one of the four keys that is set. `None`: none is
+/// set.
 fn key_sha256(section: &mut Section<'_>) -> Result<Option<[u8; 32]>, Error> {
     match section.one_of(&["key", "key_env", "key_file", "key_sha256"])? {
         None => Ok(None),
         Some((key @ "key_sha256", setting)) => section.parse(key, &setting, digest).map(Some),
-        Some((key, setting)) => keys::one(section, key, &setting).map(|key| Some(sha256(&key))),
+        Some((key, setting)) => {
+            keys::read_key(section, key, &setting).map(|key| Some(sha256(&key)))
+        }
     }
 }
 
@@ -234,7 +245,8 @@ fn sha256(key: &SecretString) -> [u8; 32] {
     Sha256::digest(key.expose_secret()).into()
 }
 
-/// The message does not repeat it: it may be the key itself, put under the wrong name. The digest is no secret.
+/// Parses a SHA-256 in hexadecimal. The message does not repeat the text: it may be a key in the
+/// wrong place. A digest is not a secret.
 fn digest(setting: &Setting) -> Parsed<[u8; 32]> {
     let bytes = setting.text().and_then(from_hex);
     let bytes = bytes.ok_or("must be the SHA-256 of the key, in 64 hexadecimal digits")?;
@@ -253,6 +265,7 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
     rest.is_empty().then(|| bytes.try_into().ok())?
 }
 
+/// Parses a budget in US dollars.
 fn budget(setting: &Setting) -> Parsed<Usd> {
     let usd =
         |dollars: f64| Usd::from_dollars(dollars).filter(|usd| *usd > Usd(0) && dollars <= 1e7);

@@ -1,11 +1,13 @@
-//! The environment: which variable sets which key, and which unknown ones stop the start.
+//! Environment variables: the key that each one sets, and the rejection of unknown `EXTRACTD_…`
+//! variables.
 
 use super::{
     error::{Error, nearest},
     setting::{Environment, Origin},
 };
 
-/// The variable and the key that it sets; lists are comma-separated. `providers.*` is the default model's provider.
+/// Environment variables with the keys that they set. Lists are comma-separated; `providers.*` is
+/// the default model's provider.
 pub(super) const VARIABLES: [(&str, &str); 24] = [
     ("EXTRACTD_LISTEN", "listen"),
     ("EXTRACTD_MODEL", "model"),
@@ -39,20 +41,22 @@ pub(super) const VARIABLES: [(&str, &str); 24] = [
     ("GEMINI_BASE_URL", "providers.gemini.base_url"),
 ];
 
-/// Names the configuration file, unless a flag does.
+/// Environment variable with the path of the configuration file; `--config` overrides it.
 pub(super) const CONFIG: &str = "EXTRACTD_CONFIG";
 
-/// Refuses an `EXTRACTD_…` variable that means nothing: a typo must not be silently ignored.
+/// Rejects an unknown `EXTRACTD_…` variable: a typo must not be silently ignored.
 pub(super) fn check(environment: &Environment) -> Result<(), Error> {
     for (name, value) in environment {
-        let Some(word) = name.strip_prefix("EXTRACTD_") else {
+        let Some(suffix) = name.strip_prefix("EXTRACTD_") else {
             continue;
         };
-        if !words().any(|known| known == word) && !from_kubernetes(name, value) {
-            let hint = nearest(word, words()).map_or_else(String::new, |near| {
+        if !suffixes().any(|known| known == suffix) && !from_kubernetes(name, value) {
+            let hint = nearest(suffix, suffixes()).map_or_else(String::new, |near| {
                 format!(" did you mean EXTRACTD_{near}?")
             });
-            let known: Vec<_> = words().map(|word| format!("EXTRACTD_{word}")).collect();
+            let known: Vec<_> = suffixes()
+                .map(|suffix| format!("EXTRACTD_{suffix}"))
+                .collect();
             return Err(Error::new(
                 &Origin::Environment(name.clone()),
                 format!("unknown variable;{hint} known: {}", known.join(", ")),
@@ -62,21 +66,23 @@ pub(super) fn check(environment: &Environment) -> Result<(), Error> {
     Ok(())
 }
 
-/// What may follow `EXTRACTD_`.
-fn words() -> impl Iterator<Item = &'static str> {
+/// Returns the known variables' names without `EXTRACTD_`.
+fn suffixes() -> impl Iterator<Item = &'static str> {
     let variables = VARIABLES.iter().map(|(name, _)| *name);
     std::iter::once(CONFIG)
         .chain(variables)
         .filter_map(|name| name.strip_prefix("EXTRACTD_"))
 }
 
-/// Whether Kubernetes injects the variable, into every pod of the namespace, for a service named `extractd` or
-/// `extractd-…`: `…_SERVICE_HOST`, `…_SERVICE_PORT[_NAME]`, `…_PORT`, `…_PORT_80_TCP[_ADDR, …]`. No variable of ours has these
-/// words. A bare number in `EXTRACTD_PORT` is a person's guess: Kubernetes puts `tcp://…` there.
-/// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables> (November 2026)
+/// Returns true if the variable is one that Kubernetes sets in every pod of the namespace for a
+/// service named `extractd` or `extractd-…`: `…_SERVICE_HOST`, `…_SERVICE_PORT[_NAME]`, `…_PORT`,
+/// `…_PORT_80_TCP[_ADDR, …]`. No variable of extractd contains these words. A plain number in
+/// `EXTRACTD_PORT` is a user's guess: Kubernetes sets it to `tcp://…`.
+/// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
+/// (November 2026)
 fn from_kubernetes(name: &str, value: &str) -> bool {
-    let guessed = name == "EXTRACTD_PORT" && !value.contains("://");
+    let is_guess = name == "EXTRACTD_PORT" && !value.contains("://");
     name.split('_')
         .any(|word| word == "SERVICE" || word == "PORT")
-        && !guessed
+        && !is_guess
 }

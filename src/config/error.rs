@@ -1,33 +1,34 @@
-//! What can be wrong with a configuration, and "did you mean".
+//! Configuration errors, and "did you mean" suggestions.
 
 use std::{io, path::PathBuf};
 
 use super::setting::Origin;
 
-/// Why the configuration was refused. Never shows a secret's value.
+/// Reason why the configuration was rejected. Never contains the value of a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file that the configuration names cannot be read.
     #[error("{place}: cannot read the file {}", path.display())]
     Read {
-        /// Where the file was named.
+        /// Source of the file's path: `extractd.toml:12:1`, or the name of a variable or flag.
         place: String,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A key or a value is wrong.
+    /// A key or a value is invalid.
     #[error("{place}: {message}")]
     Invalid {
-        /// Where it was set: `extractd.toml:12:1`, a variable's or a flag's name.
+        /// Source of the key: `extractd.toml:12:1`, or the name of a variable or flag.
         place: String,
-        /// What is wrong and what is allowed.
+        /// Description of the error and of what is allowed.
         message: String,
     },
 }
 
 impl Error {
+    /// Returns the error for a key or value that was set at `origin`.
     pub(super) fn new(origin: &Origin, message: impl Into<String>) -> Self {
         Self::Invalid {
             place: origin.place(),
@@ -36,7 +37,7 @@ impl Error {
     }
 }
 
-/// " did you mean `x`?" for the nearest of `candidates`, or nothing when none is near.
+/// Returns " did you mean `x`?" for the nearest of `candidates`; empty if none is near.
 pub(super) fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -44,20 +45,22 @@ pub(super) fn did_you_mean<'a>(
     nearest(word, candidates).map_or_else(String::new, |name| format!(" did you mean `{name}`?"))
 }
 
-/// The candidate with the fewest edits, if these are at most a third of the word, and at most four.
+/// Returns the candidate with the smallest edit distance. `None` if that exceeds a third of the
+/// word, or four.
 pub(super) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let near = (word.chars().count() / 3).clamp(1, 4);
+    let max_edits = (word.chars().count() / 3).clamp(1, 4);
     let (edits, name) = candidates
         .into_iter()
         .map(|name| (distance(word, name), name))
         .min()?;
-    (edits <= near).then_some(name)
+    (edits <= max_edits).then_some(name)
 }
 
-/// How many letters to insert, delete or replace to make `a` into `b` (Levenshtein's distance), row by row.
+/// Returns the Levenshtein distance: the number of letters to insert, delete or replace to turn `a`
+/// into `b`.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, from) in a.chars().enumerate() {

@@ -1,4 +1,4 @@
-//! The TOML file as a tree of settings that know their line and column.
+//! TOML files as trees of settings with line and column.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -13,7 +13,7 @@ use super::{
     setting::{Origin, Setting, Table, Value},
 };
 
-/// Reads the file that `named` names.
+/// Reads and parses a file; `named` is the source of its path.
 pub(super) fn read(
     path: &str,
     named: &Origin,
@@ -27,7 +27,7 @@ pub(super) fn read(
     parse(path, &text)
 }
 
-/// Parses what stands in the file.
+/// Parses the text of a file.
 pub(super) fn parse(path: &str, text: &str) -> Result<Table, Error> {
     let source = Source {
         path: path.into(),
@@ -39,12 +39,14 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Table, Error> {
     }
 }
 
+/// Text of a file, with its path for messages.
 struct Source<'t> {
     path: Arc<str>,
     text: &'t str,
 }
 
 impl Source<'_> {
+    /// Converts a table.
     fn table(&self, table: DeTable<'_>) -> Result<Table, Error> {
         let mut settings = Table::default();
         for (key, value) in table {
@@ -58,11 +60,12 @@ impl Source<'_> {
         Ok(settings)
     }
 
+    /// Converts a value.
     fn value(&self, value: Spanned<DeValue<'_>>, key_offset: usize) -> Result<Value, Error> {
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(table) => self.table(table).map(Value::Table),
-            // The number itself is not repeated: it may be a key that lacks its quotes.
+            // The message does not repeat the number: it may be an API key without quotes.
             leaf => toml::Value::deserialize(ValueDeserializer::from(Spanned::new(span, leaf)))
                 .map(Value::Leaf)
                 .map_err(|_| {
@@ -74,7 +77,7 @@ impl Source<'_> {
         }
     }
 
-    /// The parser's own words, without the line of the file that it would print: that may hold a secret.
+    /// Returns the parser's message without the excerpt of the file, which may contain a secret.
     fn error(&self, error: &toml::de::Error) -> Error {
         let offset = error.span().map_or(0, |span| span.start);
         Error::new(
@@ -83,6 +86,7 @@ impl Source<'_> {
         )
     }
 
+    /// Returns the line and column of a byte offset.
     fn origin(&self, offset: usize) -> Origin {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -101,7 +105,7 @@ mod tests {
     use super::{Table, parse};
 
     fn place(table: &Table, path: &str) -> String {
-        table.at(path).expect(path).origin.place()
+        table.get(path).expect(path).origin.place()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `[jobs]`: durable jobs. They are kept in `data_dir`.
+//! Section `[jobs]`: settings of durable jobs, which are stored in `data_dir`.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -8,23 +8,25 @@ use super::{
     section::Section,
 };
 
-/// How long jobs are kept, how many run, and where they may report to.
+/// Settings of durable jobs: retention, concurrency, event links and webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Jobs {
-    /// `retention_ms`: how long a job that has ended is kept. 1,000 to 315,360,000,000 ms (ten years), default 2,592,000,000
-    /// (30 days).
+    /// `retention_ms`: time that a finished job is kept. 1,000 to 315,360,000,000 ms (ten years),
+    /// default 2,592,000,000 (30 days).
     pub retention: Duration,
-    /// `link_ttl_ms`: how long a signed link to a job's events holds. 1,000 to 604,800,000 ms (a week), default 3,600,000
-    /// (an hour).
+    /// `link_ttl_ms`: validity of the signed link to a job's events. 1,000 to 604,800,000 ms (a
+    /// week), default 3,600,000 (an hour).
     pub link_ttl: Duration,
-    /// `max_running_per_caller`: jobs of one caller that run at a time; the others wait. 1 to 1,000, default 8.
+    /// `max_running_per_caller`: maximum number of running jobs of one caller; further jobs wait. 1
+    /// to 1,000, default 8.
     pub max_running_per_caller: NonZeroU32,
-    /// `allow_private_webhooks`: whether a webhook may lead to an address that is not public: this machine's, a private network's.
+    /// `allow_private_webhooks`: true allows webhook URLs with private or loopback addresses.
     /// Default false.
     pub allow_private_webhooks: bool,
 }
 
 impl Jobs {
+    /// Reads the section.
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
         let jobs = Self {
             retention: section.get(

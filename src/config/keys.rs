@@ -1,4 +1,5 @@
-//! Keys as a section says them: itself, or by naming a variable (`…_env`) or a file (`…_file`) that holds them.
+//! API keys of a section: given directly, or in an environment variable (`…_env`) or a file
+//! (`…_file`).
 
 use std::collections::BTreeSet;
 
@@ -12,37 +13,37 @@ use super::{
     setting::Setting,
 };
 
-/// A text that holds keys, and what holds it.
-enum Holder {
+/// Text with one or more keys, by its source.
+enum KeySource {
     Variable(String),
     File(String),
 }
 
-/// One key. A file holds nothing else but white space at its ends.
-pub(super) fn one(
+/// Reads one key. A file holds the key and at most white space around it.
+pub(super) fn read_key(
     section: &Section<'_>,
     key: &str,
     setting: &Setting,
 ) -> Result<SecretString, Error> {
-    let (holder, parsed) = match holder(section, key, setting)? {
-        None => return section.parse(key, setting, |setting| mask::shown_key(setting.text())),
-        Some(Holder::Variable(text)) => ("variable", mask::key(&text)),
-        Some(Holder::File(text)) => ("file", mask::key(text.trim())),
+    let (source, parsed) = match key_source(section, key, setting)? {
+        None => return section.parse(key, setting, |setting| mask::key_and_masked(setting.text())),
+        Some(KeySource::Variable(text)) => ("variable", mask::parse_key(&text)),
+        Some(KeySource::File(text)) => ("file", mask::parse_key(text.trim())),
     };
-    parsed.map_err(|why| refuse(section, key, setting, holder, &why))
+    parsed.map_err(|why| refuse(section, key, setting, source, &why))
 }
 
-/// Several keys, none twice: in an array; in a variable, comma-separated; in a file, one a line, where blank lines and lines
-/// that begin with `#` are skipped.
-pub(super) fn several(
+/// Reads several different keys. An array holds one per element, a variable separates them by
+/// commas. A file holds one per line; blank lines and lines that begin with `#` are skipped.
+pub(super) fn read_keys(
     section: &Section<'_>,
     key: &str,
     setting: &Setting,
 ) -> Result<Vec<SecretString>, Error> {
-    let (holder, parsed) = match holder(section, key, setting)? {
-        None => return section.parse(key, setting, shown_keys),
-        Some(Holder::Variable(text)) => ("variable", distinct(text.split(',').map(str::trim))),
-        Some(Holder::File(text)) => {
+    let (source, parsed) = match key_source(section, key, setting)? {
+        None => return section.parse(key, setting, keys_and_masked),
+        Some(KeySource::Variable(text)) => ("variable", distinct(text.split(',').map(str::trim))),
+        Some(KeySource::File(text)) => {
             let mut lines = text
                 .lines()
                 .map(str::trim)
@@ -59,37 +60,45 @@ pub(super) fn several(
             )
         }
     };
-    parsed.map_err(|why| refuse(section, key, setting, holder, &why))
+    parsed.map_err(|why| refuse(section, key, setting, source, &why))
 }
 
-fn holder(section: &Section<'_>, key: &str, setting: &Setting) -> Result<Option<Holder>, Error> {
+/// Returns the text that a `…_env` or `…_file` key names. `None`: the setting holds the keys
+/// itself.
+fn key_source(
+    section: &Section<'_>,
+    key: &str,
+    setting: &Setting,
+) -> Result<Option<KeySource>, Error> {
     if key.ends_with("_env") {
-        let name = section.parse(key, setting, variable)?;
+        let name = section.parse(key, setting, variable_name)?;
         let text = section.reader.environment.get(&name);
         let text = text.ok_or_else(|| {
             section.refuse(key, &setting.origin, "names a variable that is not set")
         })?;
-        return Ok(Some(Holder::Variable(text.clone())));
+        return Ok(Some(KeySource::Variable(text.clone())));
     }
     if key.ends_with("_file") {
         let path = section.parse(key, setting, parsers::path)?;
         return section
             .reader
             .read_file(&path, &setting.origin)
-            .map(|text| Some(Holder::File(text)));
+            .map(|text| Some(KeySource::File(text)));
     }
     Ok(None)
 }
 
-fn refuse(section: &Section<'_>, key: &str, setting: &Setting, holder: &str, why: &str) -> Error {
+/// Returns the error for a key whose variable or file holds something invalid.
+fn refuse(section: &Section<'_>, key: &str, setting: &Setting, source: &str, why: &str) -> Error {
     Error::new(
         &setting.origin,
-        format!("the {holder} of `{}` {why}", section.name(key)),
+        format!("the {source} of `{}` {why}", section.name(key)),
     )
 }
 
-/// No message repeats the name: it may be the key itself, put under the wrong name.
-fn variable(setting: &Setting) -> Parsed<String> {
+/// Parses the name of an environment variable. The message does not repeat it: it may be a key in
+/// the wrong place.
+fn variable_name(setting: &Setting) -> Parsed<String> {
     let fits = |text: &&str| {
         !text.is_empty()
             && text
@@ -103,19 +112,21 @@ fn variable(setting: &Setting) -> Parsed<String> {
     Ok((name.to_owned(), name.into()))
 }
 
-fn shown_keys(setting: &Setting) -> Parsed<Vec<SecretString>> {
+/// Parses an array of keys, and masks them for printing.
+fn keys_and_masked(setting: &Setting) -> Parsed<Vec<SecretString>> {
     let keys = distinct(setting.list().ok_or("must be an array of strings")?)?;
     let shown = keys.iter().map(mask::masked).collect::<Vec<_>>();
     Ok((keys, shown.into()))
 }
 
+/// Parses keys and rejects duplicates.
 fn distinct<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Vec<SecretString>, String> {
     let keys = texts
         .into_iter()
-        .map(mask::key)
+        .map(mask::parse_key)
         .collect::<Result<Vec<_>, _>>()?;
-    let different: BTreeSet<_> = keys.iter().map(SecretString::expose_secret).collect();
-    if different.len() < keys.len() {
+    let unique: BTreeSet<_> = keys.iter().map(SecretString::expose_secret).collect();
+    if unique.len() < keys.len() {
         Err("holds the same key twice".to_owned())
     } else {
         Ok(keys)

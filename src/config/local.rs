@@ -1,4 +1,4 @@
-//! `[local]`: the built-in model.
+//! Section `[local]`: settings of the built-in model.
 
 use std::{num::NonZeroU32, path::PathBuf};
 
@@ -8,20 +8,22 @@ use super::{
     section::Section,
 };
 
-/// The built-in model, which runs in this process.
+/// Settings of the built-in model, which runs in this process.
 #[derive(Debug, Clone)]
 pub struct Local {
-    /// `model_path`: the model's GGUF file. `None`: where the provider looks for it by itself.
+    /// `model_path`: GGUF file of the model. `None`: the file that `make model` downloads.
     pub model_path: Option<PathBuf>,
-    /// `threads`: threads that compute. 1 to 1024. `None`: as many as there are cores.
+    /// `threads`: number of compute threads. 1 to 1024. `None`: the number of cores.
     pub threads: Option<NonZeroU32>,
-    /// `parallel`: sequences that are decoded together. 1 to 256, default 4.
+    /// `parallel`: number of sequences decoded together. 1 to 256, default 4.
     pub parallel: NonZeroU32,
-    /// `context_tokens`: room of each sequence, prompt and answer together. 1 to 1,048,576 tokens, default 2048.
+    /// `context_tokens`: context of each sequence, prompt and answer together. 1 to 1,048,576
+    /// tokens, default 2048.
     pub context_tokens: NonZeroU32,
 }
 
 impl Local {
+    /// Reads the section.
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
         let local = Self {
             model_path: section.find("model_path", path)?,

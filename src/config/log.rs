@@ -1,27 +1,29 @@
-//! `[log]`: what is logged, and how.
+//! Section `[log]`: filter and format of the log.
 
 use super::{error::Error, parsers, section::Section};
 
-/// The log.
+/// Settings of the log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// `filter`: a level (`error` `warn` `info` `debug` `trace` `off`) or directives such as `info,extractd=debug`, not
-    /// empty; its parts are checked where the log is set up. Default `info`.
+    /// `filter`: level (`error` `warn` `info` `debug` `trace` `off`) or directives such as
+    /// `info,extractd=debug`; not empty. The directives are checked where the log is started.
+    /// Default `info`.
     pub filter: String,
-    /// `format`. Default `text`.
+    /// `format`: format of the lines. Default `text`.
     pub format: Format,
 }
 
-/// How a line of the log looks.
+/// Format of a line of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// `text`: for people.
+    /// `text`: one line of text per event.
     Text,
-    /// `json`: an object a line.
+    /// `json`: one JSON object per event.
     Json,
 }
 
 impl Log {
+    /// Reads the section.
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
         let filter = |text: &str| (!text.trim().is_empty()).then(|| text.to_owned());
         let formats = [("text", Format::Text), ("json", Format::Json)];

@@ -1,11 +1,12 @@
-//! Secrets: keys and header values. No message and no printed line shows more of one than its last four characters.
+//! Masking of secrets (keys and header values): messages and printed lines show at most the last
+//! four characters.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::parsers::Parsed;
 
-/// A key as it can stand in a header after `Bearer `.
-pub(super) fn key(text: &str) -> Result<SecretString, String> {
+/// Parses a key: visible ASCII, as a header can carry it after `Bearer `.
+pub(super) fn parse_key(text: &str) -> Result<SecretString, String> {
     if text.is_empty() {
         return Err("holds an empty key".to_owned());
     }
@@ -15,14 +16,14 @@ pub(super) fn key(text: &str) -> Result<SecretString, String> {
     Ok(text.into())
 }
 
-/// A key with what is printed for it.
-pub(super) fn shown_key(text: Option<&str>) -> Parsed<SecretString> {
-    let secret = key(text.ok_or("must be a string")?)?;
+/// Parses a key, and masks it for printing.
+pub(super) fn key_and_masked(text: Option<&str>) -> Parsed<SecretString> {
+    let secret = parse_key(text.ok_or("must be a string")?)?;
     let shown = masked(&secret).into();
     Ok((secret, shown))
 }
 
-/// `****`, with the last four characters of a secret that is long enough to spare them.
+/// Returns `****` and, for a secret of at least 12 characters, its last four characters.
 pub(super) fn masked(secret: &SecretString) -> String {
     let text = secret.expose_secret();
     let shown = text

@@ -1,4 +1,4 @@
-//! Which model a configuration names: the default one, or one to fall back to.
+//! Names of models in the configuration: of the default model and of fallbacks.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,28 +7,28 @@ use std::{
 
 use super::{
     error::{Error, did_you_mean},
-    models::upstream_name,
     provider_hint::check_provider,
     providers::{LOCAL, Provider},
     setting::Table,
 };
 
-/// A model that is there: its provider is configured, or it is an entry of its own.
+/// Name of a configured model: a `[models.NAME]`, or a model of a configured provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelName {
-    /// An entry of [`super::Config::models`].
+    /// Name of an entry of [`super::Config::models`].
     Named(String),
-    /// `provider/model`. Such a model has neither a fallback nor a price: those are an entry's.
+    /// `provider/model`. Such a model has neither a fallback nor a price; only an entry of `models`
+    /// has.
     Direct {
-        /// An entry of [`super::Config::providers`], or [`LOCAL`].
+        /// Name of an entry of [`super::Config::providers`], or [`LOCAL`].
         provider: String,
-        /// The provider's own name for the model; it may hold slashes.
+        /// The provider's name for the model; it may contain slashes.
         model: String,
     },
 }
 
 impl fmt::Display for ModelName {
-    /// As it is written in the configuration.
+    /// Formats the name as in the configuration.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Named(name) => f.write_str(name),
@@ -37,14 +37,17 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// What a model's name may name.
-pub(super) struct Known<'a> {
+/// Providers and models that a model's name can refer to.
+pub(super) struct KnownModels<'a> {
     pub(super) providers: &'a BTreeMap<String, Provider>,
     pub(super) models: &'a BTreeSet<String>,
 }
 
-impl Known<'_> {
-    /// Finds whom `text` names; else the end of the sentence "`key` …".
+impl KnownModels<'_> {
+    /// Resolves a model's name.
+    ///
+    /// # Errors
+    /// The end of the sentence "`key` …" if there is no such model.
     pub(super) fn resolve(&self, text: &str) -> Result<ModelName, String> {
         let Some((provider, model)) = text.split_once('/') else {
             return self.named(text);
@@ -61,6 +64,7 @@ impl Known<'_> {
         }
     }
 
+    /// Resolves a name without a slash.
     fn named(&self, text: &str) -> Result<ModelName, String> {
         if self.models.contains(text) {
             return Ok(ModelName::Named(text.to_owned()));
@@ -78,7 +82,8 @@ impl Known<'_> {
     }
 }
 
-/// Refuses to let the built-in model be the default by silence: a provider that is there wants one said.
+/// Rejects a configuration with providers but without a default model, so that the built-in model
+/// is not used by accident.
 pub(super) fn check_unset(providers: &BTreeMap<String, Provider>) -> Result<(), Error> {
     let Some((name, provider)) = providers.first_key_value() else {
         return Ok(());
@@ -90,15 +95,23 @@ pub(super) fn check_unset(providers: &BTreeMap<String, Provider>) -> Result<(), 
     Err(Error::new(&provider.origin, message))
 }
 
-/// The name of the default model's provider, before anything is checked. Unset: the built-in one; empty: cannot be told.
+/// Returns the name of the default model's provider before anything is checked: [`LOCAL`] if
+/// `model` is not set, empty if the provider is unknown.
 pub(super) fn provider_in(root: &Table) -> &str {
-    let Some(model) = root.at("model").and_then(|setting| setting.text()) else {
+    let Some(model) = root.get("model").and_then(|setting| setting.text()) else {
         return LOCAL;
     };
-    let entry = || root.table("models")?.table(model)?.at("provider")?.text();
+    let entry = || root.table("models")?.table(model)?.get("provider")?.text();
     model
         .split_once('/')
         .map(|(provider, _)| provider)
         .or_else(entry)
         .unwrap_or_default()
+}
+
+/// Parses a provider's name for a model: any text without white space and control characters.
+/// `None`: it is not valid.
+pub(super) fn upstream_name(text: &str) -> Option<String> {
+    let is_blank = |letter: char| letter.is_whitespace() || letter.is_control();
+    (!text.is_empty() && !text.contains(is_blank)).then(|| text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! `[models.NAME]`: models by a name of one's own.
+//! Sections `[models.NAME]`: models with a name of the user's choice, with fallbacks and prices.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use crate::types::{Mode, Price, Usd};
 
 use super::{
     error::Error,
-    model_name::{Known, ModelName},
+    model_name::{KnownModels, ModelName, upstream_name},
     parsers::{Parsed, choice, concurrency, list, number, text},
     print::key_text,
     provider_hint::check_provider,
@@ -18,25 +18,29 @@ use super::{
     setting::{Origin, Setting},
 };
 
-/// A model that requests can name.
+/// Settings of a model that requests can name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// `provider`, required: a configured provider's name, or `local`.
+    /// `provider`: name of a configured provider, or `local`. Required.
     pub provider: String,
-    /// `model`: the provider's own name for it. Default: the entry's name.
+    /// `model`: the provider's name for the model. Default: the name of the table.
     pub model: String,
-    /// `mode`. Default `auto`.
+    /// `mode`: output mode. Default `auto`.
     pub mode: Mode,
-    /// `fallback`: who is asked when this one cannot answer, in this order, each a [models.NAME]'s name or `provider/model`. At
-    /// most 8, none twice, and not the model itself. The fallbacks of a fallback are not meant. Default none.
+    /// `fallback`: models to call, in this order, when this one is unavailable: names of
+    /// `[models.NAME]` or `provider/model`. At most 8, all different, and not the model itself.
+    /// Fallbacks of a fallback are not followed. Default none.
     pub fallback: Vec<ModelName>,
-    /// `max_concurrency`: calls of it in flight. 1 to 100,000. `None`: only the limits of its provider and of all count.
+    /// `max_concurrency`: maximum number of calls in flight to the model. 1 to 100,000. `None`:
+    /// only the limits of its provider and of the process apply.
     pub max_concurrency: Option<NonZeroU32>,
-    /// `input_usd_per_million_tokens` and `output_usd_per_million_tokens`: US dollars, 0 to 1,000,000 each; here of one token.
-    /// `None`, when both are not set: nobody knows, and its calls count nothing towards a budget.
+    /// `input_usd_per_million_tokens` and `output_usd_per_million_tokens`: US dollars, 0 to
+    /// 1,000,000 each; stored per token. `None` if neither is set: the price is unknown, and calls
+    /// do not count towards a budget.
     pub price: Option<Price>,
 }
 
+/// Names of the output modes.
 const MODES: [(&str, Mode); 5] = [
     ("auto", Mode::Auto),
     ("json_schema", Mode::JsonSchema),
@@ -45,13 +49,13 @@ const MODES: [(&str, Mode); 5] = [
     ("text", Mode::Text),
 ];
 
-/// Reads every `[models.NAME]`.
+/// Reads all `[models.NAME]` tables.
 pub(super) fn read(
     sections: Vec<(String, Section<'_>)>,
     providers: &BTreeMap<String, Provider>,
 ) -> Result<BTreeMap<String, Model>, Error> {
     let names: BTreeSet<_> = sections.iter().map(|(name, _)| name.clone()).collect();
-    let known = Known {
+    let known = KnownModels {
         providers,
         models: &names,
     };
@@ -64,10 +68,10 @@ pub(super) fn read(
 }
 
 impl Model {
-    fn read(name: &str, mut section: Section<'_>, known: &Known<'_>) -> Result<Self, Error> {
+    fn read(name: &str, mut section: Section<'_>, known: &KnownModels<'_>) -> Result<Self, Error> {
         if !is_name(name) {
             let message = format!(
-                "[models.{}]: a model's name is letters, digits and . _ : - without a slash",
+                "[models.{}]: a model's name has letters, digits and . _ : -, and no slash",
                 key_text(name)
             );
             return Err(Error::new(&section.origin, message));
@@ -116,9 +120,10 @@ impl Model {
     }
 }
 
+/// Maximum number of fallbacks of a model.
 const MAX_FALLBACK: usize = 8;
 
-/// Names not yet looked up: the models that they name may be yet to come.
+/// Fallbacks of a model by name; they are resolved once all models are known.
 struct Fallback {
     key: String,
     origin: Origin,
@@ -146,7 +151,11 @@ impl Fallback {
         })
     }
 
-    fn resolve(self, itself: &[ModelName], known: &Known<'_>) -> Result<Vec<ModelName>, Error> {
+    fn resolve(
+        self,
+        itself: &[ModelName],
+        known: &KnownModels<'_>,
+    ) -> Result<Vec<ModelName>, Error> {
         let mut models = Vec::new();
         for (index, text) in self.names.iter().enumerate() {
             let refuse =
@@ -154,7 +163,7 @@ impl Fallback {
             let model = known.resolve(text).map_err(refuse)?;
             if itself.contains(&model) {
                 return Err(refuse(format!(
-                    "is `{text}`, the model itself; it must be another one"
+                    "is `{text}`, the model itself; name another model"
                 )));
             }
             if models.contains(&model) {
@@ -168,6 +177,7 @@ impl Fallback {
     }
 }
 
+/// Reads the price. `None`: neither of its two keys is set.
 fn price(section: &mut Section<'_>) -> Result<Option<Price>, Error> {
     let keys = [
         "input_usd_per_million_tokens",
@@ -176,8 +186,8 @@ fn price(section: &mut Section<'_>) -> Result<Option<Price>, Error> {
     let [input_set, output_set] = keys.map(|key| section.origin_of(key));
     let [input_key, output_key] = keys;
     match (
-        section.find(input_key, of_one_token)?,
-        section.find(output_key, of_one_token)?,
+        section.find(input_key, price_per_token)?,
+        section.find(output_key, price_per_token)?,
     ) {
         (Some(input), Some(output)) => Ok(Some(Price { input, output })),
         (Some(_), None) => Err(section.no_effect(input_key, &input_set, output_key)),
@@ -186,20 +196,15 @@ fn price(section: &mut Section<'_>) -> Result<Option<Price>, Error> {
     }
 }
 
-/// From dollars for a million tokens.
-fn of_one_token(setting: &Setting) -> Parsed<Usd> {
+/// Parses dollars per million tokens into the price of one token.
+fn price_per_token(setting: &Setting) -> Parsed<Usd> {
     let usd = |dollars: f64| Usd::from_dollars(dollars / 1e6).filter(|_| dollars <= 1e6);
     number("a number of US dollars from 0 to 1000000", usd)(setting)
 }
 
-/// A slash would make it look like `provider/model`.
+/// Returns true if `name` is a valid name of a model. A slash would make it look like
+/// `provider/model`.
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
     name.bytes().all(fits) && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-}
-
-/// A provider's name for a model: whatever it likes, slashes too, but nothing blank.
-pub(super) fn upstream_name(text: &str) -> Option<String> {
-    let blank = |letter: char| letter.is_whitespace() || letter.is_control();
-    (!text.is_empty() && !text.contains(blank)).then(|| text.to_owned())
 }

@@ -1,13 +1,14 @@
-//! How a setting becomes a value: each parser returns the value and how to print it, or what is allowed instead.
+//! Parsers of settings: each returns the value and its printed form, or a message that says what is
+//! allowed.
 
 use std::{num::NonZeroU32, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::setting::Setting;
 
-/// The value and the TOML to print for it, or the end of the sentence "`key` …".
+/// Value and the TOML to print for it, or the end of the sentence "`key` …".
 pub(super) type Parsed<T> = Result<(T, toml::Value), String>;
 
-/// A whole number in `range`, in whatever number type holds it.
+/// Parses a whole number in `range`.
 pub(super) fn integer<T: TryFrom<u64>>(
     range: RangeInclusive<u64>,
 ) -> impl FnOnce(&Setting) -> Parsed<T> {
@@ -30,41 +31,41 @@ pub(super) fn integer<T: TryFrom<u64>>(
     }
 }
 
-/// A whole number from 1 to `most`.
-pub(super) fn count(most: u32) -> impl FnOnce(&Setting) -> Parsed<NonZeroU32> {
+/// Parses a whole number from 1 to `max`.
+pub(super) fn count(max: u32) -> impl FnOnce(&Setting) -> Parsed<NonZeroU32> {
     move |setting| {
-        let (number, shown) = integer(1..=most.into())(setting)?;
+        let (number, shown) = integer(1..=max.into())(setting)?;
         let number: u32 = number;
         Ok((NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN), shown))
     }
 }
 
-/// Calls in flight, wherever they are limited.
+/// Parses a maximum number of calls in flight, 1 to 100,000.
 pub(super) fn concurrency(setting: &Setting) -> Parsed<NonZeroU32> {
     count(100_000)(setting)
 }
 
-/// Items that wait, wherever they are limited.
+/// Parses a maximum number of waiting items, 1 to 10,000,000.
 pub(super) fn queue(setting: &Setting) -> Parsed<NonZeroU32> {
     count(10_000_000)(setting)
 }
 
-/// A rate of calls.
+/// Parses a rate in calls per minute, 1 to 100,000,000.
 pub(super) fn requests_per_minute(setting: &Setting) -> Parsed<NonZeroU32> {
     count(100_000_000)(setting)
 }
 
-/// A rate of tokens.
+/// Parses a rate in tokens per minute, 1 to 1,000,000,000.
 pub(super) fn tokens_per_minute(setting: &Setting) -> Parsed<NonZeroU32> {
     count(1_000_000_000)(setting)
 }
 
-/// Bytes in memory: 1 KiB to 1 TiB.
-pub(super) const fn memory() -> RangeInclusive<u64> {
+/// Returns the allowed range of memory limits in bytes: 1 KiB to 1 TiB.
+pub(super) const fn memory_range() -> RangeInclusive<u64> {
     1 << 10..=1 << 40
 }
 
-/// A number, whole or not, that `parse` takes; `allowed` says which, after "must be".
+/// Parses a number with `parse`; `allowed` completes the message "must be …".
 pub(super) fn number<T>(
     allowed: &str,
     parse: impl FnOnce(f64) -> Option<T>,
@@ -77,20 +78,20 @@ pub(super) fn number<T>(
     }
 }
 
-/// A time in whole milliseconds.
+/// Parses a duration in whole milliseconds.
 pub(super) fn millis(range: RangeInclusive<u64>) -> impl FnOnce(&Setting) -> Parsed<Duration> {
     |setting| integer(range)(setting).map(|(number, shown)| (Duration::from_millis(number), shown))
 }
 
-/// `true` or `false`.
+/// Parses `true` or `false`.
 pub(super) fn boolean(setting: &Setting) -> Parsed<bool> {
-    let truth = setting
+    let value = setting
         .boolean()
         .ok_or_else(|| format!("must be true or false, not {}", setting.shown()))?;
-    Ok((truth, truth.into()))
+    Ok((value, value.into()))
 }
 
-/// A string that `parse` takes; `allowed` says which, after "must be".
+/// Parses a string with `parse`; `allowed` completes the message "must be …".
 pub(super) fn text<T>(
     allowed: &str,
     parse: impl FnOnce(&str) -> Option<T>,
@@ -103,26 +104,26 @@ pub(super) fn text<T>(
     }
 }
 
-/// One of a few words.
+/// Parses one of several names.
 pub(super) fn choice<T: Copy>(choices: &[(&str, T)]) -> impl FnOnce(&Setting) -> Parsed<T> {
     move |setting| {
         let chosen = choices
             .iter()
-            .find(|(word, _)| setting.text() == Some(*word));
+            .find(|(name, _)| setting.text() == Some(*name));
         chosen
-            .map(|(word, value)| (*value, (*word).into()))
+            .map(|(name, value)| (*value, (*name).into()))
             .ok_or_else(|| {
-                let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+                let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
                 format!(
                     "must be one of: {}; not {}",
-                    words.join(", "),
+                    names.join(", "),
                     setting.shown()
                 )
             })
     }
 }
 
-/// Strings that `parse` takes, each.
+/// Parses an array of strings, each with `parse`.
 pub(super) fn list<T>(
     allowed: &str,
     parse: impl Fn(&str) -> Option<T>,
@@ -139,7 +140,7 @@ pub(super) fn list<T>(
     }
 }
 
-/// A path, as it stands: a relative one is relative to the process's working directory.
+/// Parses a path. A relative path is relative to the working directory of the process.
 pub(super) fn path(setting: &Setting) -> Parsed<PathBuf> {
     text("a path", |text| {
         (!text.is_empty()).then(|| PathBuf::from(text))

@@ -1,47 +1,49 @@
-//! The configuration in force as TOML, each line with where it came from.
+//! Printing of the configuration in force as TOML, each line with the source of its value
+//! (`extractd config`).
 
 use std::fmt::Write as _;
 
 use super::setting::Origin;
 
-/// One key in force.
+/// Key of the configuration with its value in force.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InForce {
-    /// The header of its table, as in a file: `limits`, `providers.openai`; empty at the top level.
+    /// Header of its table as in a file, such as `limits` or `providers.openai`; empty at the top
+    /// level.
     pub section: String,
-    /// The key.
+    /// Name of the key.
     pub key: String,
-    /// Its value, masked if it is a secret. `None`: not set, and without a default.
+    /// Value, masked if it is a secret. `None`: not set, and without a default.
     pub value: Option<toml::Value>,
-    /// Where the value was set.
+    /// Source of the value.
     pub origin: Origin,
-    /// It stands in `callers_file`, beside the configuration: printed as a comment, or it would be there twice when the
-    /// printed file is read.
-    pub beside: bool,
+    /// True if the key is from `callers_file`. It is printed as a comment, so that it is not
+    /// duplicated when the printed file is used as configuration.
+    pub is_from_callers_file: bool,
 }
 
-/// A valid TOML file; a key that is not set is a comment.
+/// Returns a valid TOML file; keys that are not set are comments.
 pub(super) fn toml(entries: &[InForce]) -> String {
     let mut text = String::new();
     let mut section = "";
     for entry in entries {
-        let mark = if entry.beside { "# " } else { "" };
+        let comment = if entry.is_from_callers_file { "# " } else { "" };
         if entry.section != section {
             section = &entry.section;
-            let _infallible = writeln!(text, "\n{mark}[{section}]");
+            let _infallible = writeln!(text, "\n{comment}[{section}]");
         }
         let key = key_text(&entry.key);
         let _infallible = match &entry.value {
             Some(value) => {
                 // A line break in the file's own path would end the comment.
                 let origin = entry.origin.to_string().replace(char::is_control, "?");
-                // As would one in a value that stands in a comment.
-                let value = if entry.beside {
+                // The same holds for a value in a comment.
+                let value = if entry.is_from_callers_file {
                     value.to_string().replace('\n', "\n# ")
                 } else {
                     value.to_string()
                 };
-                writeln!(text, "{mark}{key} = {value} # {origin}")
+                writeln!(text, "{comment}{key} = {value} # {origin}")
             }
             None => writeln!(text, "# {key} is not set"),
         };
@@ -49,10 +51,10 @@ pub(super) fn toml(entries: &[InForce]) -> String {
     text
 }
 
-/// A key as it stands in a file: bare where that is allowed, else quoted.
+/// Returns a key as in a file: bare if that is allowed, else quoted.
 pub(super) fn key_text(key: &str) -> String {
-    let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !key.is_empty() && key.bytes().all(bare) {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !key.is_empty() && key.bytes().all(is_bare) {
         key.to_owned()
     } else {
         toml::Value::from(key).to_string()

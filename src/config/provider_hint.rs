@@ -1,4 +1,4 @@
-//! What to say about a provider that is not there.
+//! Error messages for a provider that is not configured.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,10 @@ use super::{
     wire_kind::{NATIVES, Native},
 };
 
-/// Refuses the name of a provider that is not there, saying how to make it be there.
+/// Rejects the name of a provider that is not configured, with instructions to configure it.
+///
+/// # Errors
+/// The end of the sentence "`key` …".
 pub(super) fn check_provider(
     name: &str,
     providers: &BTreeMap<String, Provider>,
@@ -21,9 +24,9 @@ pub(super) fn check_provider(
         ..
     }) = NATIVES.iter().find(|native| native.name == name)
     {
-        let how = format!("set {key} or {base_url}, or add [providers.{name}]");
+        let instructions = format!("set {key} or {base_url}, or add [providers.{name}]");
         return Err(format!(
-            "names the provider `{name}`, which is not configured: {how}"
+            "names the provider `{name}`, which is not configured: {instructions}"
         ));
     }
     let known: Vec<_> = std::iter::once(LOCAL)

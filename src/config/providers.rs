@@ -1,4 +1,4 @@
-//! `[providers.NAME]`: whom to call, with which keys, how often.
+//! Sections `[providers.NAME]`: wire format, base URL, API keys and rate limits of each provider.
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
@@ -14,60 +14,69 @@ use super::{
     wire_kind::{KINDS, NATIVES, WireKind},
 };
 
-/// The provider that is always there: the built-in model.
+/// Name of the provider that needs no configuration: the built-in model.
 pub const LOCAL: &str = "local";
 
-/// A provider, reached over HTTP.
+/// Settings of a provider that is called over HTTP.
 #[derive(Debug, Clone)]
 pub struct Provider {
-    /// `kind`: its wire format. Required, but for the providers named `openai`, `anthropic` and `gemini`.
+    /// `kind`: wire format. Required, except for the providers named `openai`, `anthropic` and
+    /// `gemini`.
     pub kind: WireKind,
-    /// `base_url`: what its SDK takes, `http` or `https`, without a slash at its end. The kinds `anthropic`, `gemini` and `ollama`,
-    /// and the provider named `openai`, have a default.
+    /// `base_url`: `http` or `https` URL that API paths are appended to, as in the provider's SDK;
+    /// no trailing slash. The kinds `anthropic`, `gemini` and `ollama`, and the provider named
+    /// `openai`, have a default.
     pub base_url: Url,
-    /// `api_version`: of the kind `azure` alone, which sends it where the base URL does not end in `/openai/v1`. Default
-    /// `2024-10-21`. `None`: the kind has none.
+    /// `api_version`: only for the kind `azure`, which sends it unless the base URL ends in
+    /// `/openai/v1`. Default `2024-10-21`. `None`: the kind is not `azure`.
     pub api_version: Option<String>,
-    /// One key: `api_key`, or `api_key_env` (a variable's name), or `api_key_file` (a file that holds nothing else). Or several,
-    /// over which the calls are spread: `api_keys` (array of strings), or `api_keys_env` (a variable that holds them,
-    /// comma-separated), or `api_keys_file` (one key a line; blank lines and lines that begin with `#` are skipped). At most
-    /// 64, none twice, in the order that they were given. Empty, the default: calls go out without one.
+    /// API keys, at most 64, all different, in the configured order. Empty, the default: calls are
+    /// sent without a key.
+    ///
+    /// One key: `api_key`, `api_key_env` (name of a variable) or `api_key_file` (a file with
+    /// nothing else). Several keys, over which calls are spread: `api_keys` (array of strings),
+    /// `api_keys_env` (name of a variable with comma-separated keys) or `api_keys_file` (one key
+    /// per line; blank lines and lines that begin with `#` are skipped).
     pub api_keys: Vec<SecretString>,
-    /// `headers`: sent with every call; names in lower case. Default none.
+    /// `headers`: additional headers of every call, names in lower case. Default none.
     pub headers: BTreeMap<String, SecretString>,
-    /// `proxy`: `http`, `https`, `socks5` or `socks5h`. `None`: calls go out directly.
+    /// `proxy`: URL with the scheme `http`, `https`, `socks5` or `socks5h`. `None`: the proxy of
+    /// the environment (`HTTPS_PROXY` and the like), if any.
     pub proxy: Option<Url>,
-    /// `requests_per_minute` and `request_burst`, of each key. `None`: unlimited.
+    /// `requests_per_minute` and `request_burst`, for each API key. `None`: unlimited.
     pub rate: Option<Rate>,
-    /// `tokens_per_minute`: tokens read and written, of each key. 1 to 1,000,000,000. `None`: unlimited.
+    /// `tokens_per_minute`: maximum number of tokens, input and output, per minute with each API
+    /// key. 1 to 1,000,000,000. `None`: unlimited.
     pub tokens_per_minute: Option<NonZeroU32>,
-    /// `max_concurrency`: calls in flight to it, all keys together. 1 to 100,000. `None`: only `limits.max_concurrency` counts.
+    /// `max_concurrency`: maximum number of calls in flight to the provider, over all API keys. 1
+    /// to 100,000. `None`: only `limits.max_concurrency` applies.
     pub max_concurrency: Option<NonZeroU32>,
-    /// `adaptive_concurrency`: let fewer calls be in flight when it answers 429 or 503, or not in time, and slowly more again
-    /// when it does answer. Default true.
+    /// `adaptive_concurrency`: true lowers the number of calls in flight after a 429, a 503 or a
+    /// timeout, and raises it slowly after successes. Default true.
     pub adaptive_concurrency: bool,
-    /// `connect_timeout_ms`: how long connecting may take, TLS included. 1 to 600,000 ms, default 10,000.
+    /// `connect_timeout_ms`: timeout for connecting, TLS included. 1 to 600,000 ms, default 10,000.
     pub connect_timeout: Duration,
-    /// `timeout_ms`: how long one call may take, from its start to the end of its answer. 1 to 3,600,000 ms. `None`: it is
-    /// decided from the time that the item has.
+    /// `timeout_ms`: timeout of one call, from its start to the end of its answer. 1 to 3,600,000
+    /// ms. `None`: derived from the item's `timeout_ms`.
     pub call_timeout: Option<Duration>,
-    /// Where the provider was first configured.
+    /// Source in which the provider was first configured.
     pub origin: Origin,
 }
 
-/// In any time t at most burst + rate × t calls go out with one key.
+/// Rate limit of one API key: in any time t at most burst + rate × t calls are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// `requests_per_minute`. 1 to 100,000,000.
+    /// `requests_per_minute`: sustained rate in calls per minute. 1 to 100,000,000.
     pub requests_per_minute: NonZeroU32,
-    /// `request_burst`: calls that may go out at once. 1 to 100,000,000, default the larger of 1 and 10 ms of the rate.
+    /// `request_burst`: number of calls that may be sent at once. 1 to 100,000,000, default the
+    /// larger of 1 and 10 ms of the rate.
     pub burst: NonZeroU32,
 }
 
-/// 10 ms are a 6000th of a minute.
-const BURSTS_A_MINUTE: u32 = 6000;
+/// Number of default bursts in a minute: the default burst is 10 ms of the rate.
+const BURSTS_PER_MINUTE: u32 = 6000;
 
-/// Reads every `[providers.NAME]`.
+/// Reads all `[providers.NAME]` tables.
 pub(super) fn read(
     sections: Vec<(String, Section<'_>)>,
 ) -> Result<BTreeMap<String, Provider>, Error> {
@@ -127,11 +136,12 @@ impl Provider {
     }
 }
 
+/// Rejects a name that is reserved or has characters that are not allowed.
 fn check_name(name: &str, section: &Section<'_>) -> Result<(), Error> {
     let why = if name == LOCAL {
-        "this is the built-in model's name; its settings are in [local]"
+        "this name belongs to the built-in model; its settings are in [local]"
     } else if !is_name(name) {
-        "a provider's name is small letters, digits, _ and -, beginning with a letter or a digit"
+        "a provider's name has lower-case letters, digits, _ and -, and begins with a letter or a digit"
     } else {
         return Ok(());
     };
@@ -141,6 +151,7 @@ fn check_name(name: &str, section: &Section<'_>) -> Result<(), Error> {
     ))
 }
 
+/// Returns true if `name` is a valid name of a provider.
 fn is_name(name: &str) -> bool {
     let begins = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     name.bytes().next().is_some_and(begins)
@@ -149,7 +160,7 @@ fn is_name(name: &str) -> bool {
             .all(|byte| begins(byte) || matches!(byte, b'_' | b'-'))
 }
 
-/// The key's value, else what the provider's name implies, else `None`.
+/// Reads a key. Not set: the value that the provider's name implies, or `None`.
 fn or_implied<T>(
     section: &mut Section<'_>,
     key: &'static str,
@@ -162,9 +173,11 @@ fn or_implied<T>(
     }
 }
 
-/// The latest that is not a preview: <https://learn.microsoft.com/azure/ai-services/openai/reference> (November 2026)
+/// Latest API version that is not a preview:
+/// <https://learn.microsoft.com/azure/ai-services/openai/reference> (November 2026)
 const AZURE_API_VERSION: &str = "2024-10-21";
 
+/// Reads `api_version`, which only the kind `azure` allows.
 fn api_version(section: &mut Section<'_>, kind: Option<WireKind>) -> Result<Option<String>, Error> {
     let is_version = |text: &str| {
         !text.is_empty()
@@ -184,21 +197,22 @@ fn api_version(section: &mut Section<'_>, kind: Option<WireKind>) -> Result<Opti
         Some(setting) => Err(section.refuse(
             "api_version",
             &setting.origin,
-            "has no effect unless `kind` is \"azure\"; take it away",
+            "has no effect unless `kind` is \"azure\"; remove it",
         )),
         None => Ok(None),
     }
 }
 
-/// The message does not repeat the URL: a key may have been written into it.
+/// Parses a base URL. The message does not repeat the URL: it may contain a key.
 fn base_url(setting: &Setting) -> Parsed<Url> {
     let url = setting.text().and_then(Url::base);
     let url =
-        url.ok_or("must be an http:// or https:// URL without user, query and fragment, such as http://localhost:8000/v1")?;
+        url.ok_or("must be an http:// or https:// URL without user, query or fragment, such as http://localhost:8000/v1")?;
     let shown = url.as_str().into();
     Ok((url, shown))
 }
 
+/// Parses the URL of a proxy.
 fn proxy(setting: &Setting) -> Parsed<Url> {
     let url = setting.text().and_then(Url::proxy);
     let url = url.ok_or("must be an http://, https://, socks5:// or socks5h:// URL without a path, such as http://proxy:3128")?;
@@ -206,11 +220,12 @@ fn proxy(setting: &Setting) -> Parsed<Url> {
     Ok((url, shown))
 }
 
-/// More would hardly be one account's.
+/// Maximum number of API keys of one provider; more are hardly those of one account.
 const MAX_KEYS: usize = 64;
 
+/// Reads the API keys from the one of the six keys that is set.
 fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
-    let ways = [
+    let names = [
         "api_key",
         "api_key_env",
         "api_key_file",
@@ -218,14 +233,14 @@ fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
         "api_keys_env",
         "api_keys_file",
     ];
-    let Some((key, setting)) = section.one_of(&ways)? else {
+    let Some((key, setting)) = section.one_of(&names)? else {
         section.unset("api_key");
         return Ok(Vec::new());
     };
     if !key.starts_with("api_keys") {
-        return keys::one(section, key, &setting).map(|key| vec![key]);
+        return keys::read_key(section, key, &setting).map(|key| vec![key]);
     }
-    let keys = keys::several(section, key, &setting)?;
+    let keys = keys::read_keys(section, key, &setting)?;
     if keys.len() > MAX_KEYS {
         let why = format!("holds {} keys; at most {MAX_KEYS} are allowed", keys.len());
         return Err(section.refuse(key, &setting.origin, &why));
@@ -233,6 +248,7 @@ fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
     Ok(keys)
 }
 
+/// Reads the rate limit. `None`: unlimited.
 fn rate(section: &mut Section<'_>) -> Result<Option<Rate>, Error> {
     let burst_set = section.origin_of("request_burst");
     let Some(requests_per_minute) =
@@ -243,7 +259,7 @@ fn rate(section: &mut Section<'_>) -> Result<Option<Rate>, Error> {
             None => Ok(None),
         };
     };
-    let default = (requests_per_minute.get() / BURSTS_A_MINUTE).max(1);
+    let default = (requests_per_minute.get() / BURSTS_PER_MINUTE).max(1);
     let burst = section.get("request_burst", default, parsers::requests_per_minute)?;
     Ok(Some(Rate {
         requests_per_minute,

@@ -1,4 +1,5 @@
-//! A table of settings being read: each key is taken once, parsed and recorded; what is left over is unknown.
+//! Reading of one table of the configuration: each key is taken once, parsed and recorded;
+//! remaining keys are unknown.
 
 use std::{cell::RefCell, collections::BTreeMap, io, path::Path};
 
@@ -9,7 +10,7 @@ use super::{
     setting::{Environment, Origin, Setting, Table, Value},
 };
 
-/// The outside that a section may ask, and the record of what was read.
+/// Environment and file access for the sections, and the record of the keys that were read.
 pub(super) struct Reader<'a> {
     pub(super) environment: &'a Environment,
     read_file: &'a dyn Fn(&Path) -> io::Result<String>,
@@ -17,6 +18,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Returns a reader with an empty record.
     pub(super) fn new(
         environment: &'a Environment,
         read_file: &'a dyn Fn(&Path) -> io::Result<String>,
@@ -28,6 +30,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a file; `named` is the source of its path.
     pub(super) fn read_file(&self, path: &Path, named: &Origin) -> Result<String, Error> {
         (self.read_file)(path).map_err(|source| Error::Read {
             place: named.place(),
@@ -36,24 +39,27 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Returns the keys that were read, in order.
     pub(super) fn into_record(self) -> Vec<InForce> {
         self.record.into_inner()
     }
 }
 
+/// Table of the configuration that is being read.
 pub(super) struct Section<'a> {
     pub(super) reader: &'a Reader<'a>,
-    /// The header as it stands in a file, `limits` or `models."a.b"`; empty for the top level.
+    /// Header as in a file, such as `limits` or `models."a.b"`; empty for the top level.
     pub(super) header: String,
-    /// Where the table was begun.
+    /// Source in which the table begins.
     pub(super) origin: Origin,
     settings: Table,
     known: Vec<&'static str>,
-    /// See [`InForce::beside`].
-    beside: bool,
+    /// See [`InForce::is_from_callers_file`].
+    is_from_callers_file: bool,
 }
 
 impl<'a> Section<'a> {
+    /// Returns the top level of the configuration.
     pub(super) fn root(reader: &'a Reader<'a>, settings: Table) -> Self {
         Self {
             reader,
@@ -61,19 +67,19 @@ impl<'a> Section<'a> {
             origin: Origin::Default,
             settings,
             known: Vec::new(),
-            beside: false,
+            is_from_callers_file: false,
         }
     }
 
-    /// The root of a file that the configuration names, and that is not part of it.
-    pub(super) fn beside(reader: &'a Reader<'a>, settings: Table) -> Self {
+    /// Returns the top level of `callers_file`, which is not part of the configuration itself.
+    pub(super) fn callers_file(reader: &'a Reader<'a>, settings: Table) -> Self {
         Self {
-            beside: true,
+            is_from_callers_file: true,
             ..Self::root(reader, settings)
         }
     }
 
-    /// The key's value, or the default.
+    /// Reads a key that has a default.
     pub(super) fn get<T>(
         &mut self,
         key: &'static str,
@@ -86,7 +92,7 @@ impl<'a> Section<'a> {
         self.parse(key, &setting, parse)
     }
 
-    /// The key's value, or `None` when nobody set it.
+    /// Reads a key that has no default. `None`: it is not set.
     pub(super) fn find<T>(
         &mut self,
         key: &'static str,
@@ -101,12 +107,15 @@ impl<'a> Section<'a> {
             .transpose()
     }
 
-    /// Records that nobody set the key, which has no default.
+    /// Records that a key without a default is not set.
     pub(super) fn unset(&self, key: &str) {
         self.record(key, None, &Origin::Default);
     }
 
-    /// Of several keys that say the same in different ways, the one that the last source set.
+    /// Takes the key with the highest precedence of several keys that exclude each other.
+    ///
+    /// # Errors
+    /// If one source sets two of them.
     pub(super) fn one_of(
         &mut self,
         keys: &[&'static str],
@@ -130,7 +139,7 @@ impl<'a> Section<'a> {
         Ok(chosen)
     }
 
-    /// Parses a setting that was taken, and records it.
+    /// Parses and records a setting that was taken.
     pub(super) fn parse<T>(
         &self,
         key: &str,
@@ -143,13 +152,13 @@ impl<'a> Section<'a> {
         Ok(value)
     }
 
-    /// The setting itself; its key is known from now on.
+    /// Takes a setting, and marks its key as known.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Setting> {
         self.known.push(key);
         self.settings.0.remove(key)
     }
 
-    /// The table under `key`, empty if nobody set it.
+    /// Takes the table under `key`; empty if it is not set.
     pub(super) fn child(&mut self, key: &'static str) -> Result<Self, Error> {
         let empty = || Setting {
             value: Value::Table(Table::default()),
@@ -159,7 +168,7 @@ impl<'a> Section<'a> {
         self.begin(self.name(key), setting)
     }
 
-    /// The tables in the table under `key`, with their names.
+    /// Takes the tables within the table under `key`, with their names.
     pub(super) fn children(&mut self, key: &'static str) -> Result<Vec<(String, Self)>, Error> {
         let parent = self.child(key)?;
         let Table(settings) = parent.settings;
@@ -171,6 +180,7 @@ impl<'a> Section<'a> {
         Ok(sections)
     }
 
+    /// Returns a setting as a section.
     fn begin(&self, header: String, setting: Setting) -> Result<Self, Error> {
         let origin = setting.origin;
         match setting.value {
@@ -180,7 +190,7 @@ impl<'a> Section<'a> {
                 settings,
                 reader: self.reader,
                 known: Vec::new(),
-                beside: self.beside,
+                is_from_callers_file: self.is_from_callers_file,
             }),
             Value::Leaf(_) => Err(Error::new(
                 &origin,
@@ -189,12 +199,12 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The error for a key: "`key` why".
+    /// Returns the error "`key` why" for a key.
     pub(super) fn refuse(&self, key: &str, origin: &Origin, why: &str) -> Error {
         Error::new(origin, format!("`{}` {why}", self.name(key)))
     }
 
-    /// The error for a key that was set at `origin`, but says nothing as long as `other` is not set.
+    /// Returns the error for a key that has no effect because `other` is not set.
     pub(super) fn no_effect(&self, key: &str, origin: &Origin, other: &str) -> Error {
         self.refuse(
             key,
@@ -203,19 +213,19 @@ impl<'a> Section<'a> {
         )
     }
 
-    /// All that is in it, for a table whose keys are the user's own.
+    /// Takes all settings, for a table whose keys are the user's choice.
     pub(super) fn take_all(&mut self) -> BTreeMap<String, Setting> {
         std::mem::take(&mut self.settings.0)
     }
 
-    /// Where a key that is still to be read was set.
+    /// Returns the source of a key that has not been read yet.
     pub(super) fn origin_of(&self, path: &str) -> Origin {
         self.settings
-            .at(path)
+            .get(path)
             .map_or(Origin::Default, |setting| setting.origin.clone())
     }
 
-    /// Refuses what was not taken.
+    /// Rejects the first unknown key.
     pub(super) fn finish(self) -> Result<(), Error> {
         let Some((key, setting)) = self.settings.0.iter().next() else {
             return Ok(());
@@ -232,7 +242,7 @@ impl<'a> Section<'a> {
         ))
     }
 
-    /// The key with its section.
+    /// Returns a key with its section, such as `limits.max_queue`.
     pub(super) fn name(&self, key: &str) -> String {
         match self.header.as_str() {
             "" => key_text(key),
@@ -240,6 +250,7 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Records a key as read.
     fn record(&self, key: &str, value: Option<toml::Value>, origin: &Origin) {
         let (section, key, origin) = (self.header.clone(), key.to_owned(), origin.clone());
         let entry = InForce {
@@ -247,7 +258,7 @@ impl<'a> Section<'a> {
             key,
             value,
             origin,
-            beside: self.beside,
+            is_from_callers_file: self.is_from_callers_file,
         };
         self.reader.record.borrow_mut().push(entry);
     }

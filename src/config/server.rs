@@ -1,4 +1,4 @@
-//! `[server]`: the HTTP side. Its `api_keys` are read with the callers.
+//! Section `[server]`: settings of the HTTP server. Its `api_keys` are read in `callers`.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,26 +10,33 @@ use super::{
     url::{self, Url},
 };
 
-/// How the server meets its callers.
+/// Settings of the HTTP server.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// `allow_anonymous`: listen on an address that is not loopback though there are no callers. Default false.
+    /// `allow_anonymous`: true allows listening on an address other than loopback without any
+    /// caller. Default false.
     pub allow_anonymous: bool,
-    /// `cors_origins`: origins whose pages may call, lower case, `https://app.example`; `*` is any. Default none.
+    /// `cors_origins`: origins whose web pages may call the API, in lower case, such as
+    /// `https://app.example`; `*` allows all. Default none.
     pub cors_origins: Vec<String>,
-    /// `hosts`: host names, without port, lower case, that are answered beside the loopback when there are no callers. Default none.
+    /// `hosts`: host names, in lower case and without a port, that are accepted in addition to
+    /// loopback names when there are no callers. Default none.
     pub hosts: Vec<String>,
-    /// `shutdown_grace_ms`: how long work in flight may take after the signal to stop. 0 to 3,600,000 ms, default 30,000.
+    /// `shutdown_grace_ms`: time for work in flight after the signal to stop. 0 to 3,600,000 ms,
+    /// default 30,000.
     pub shutdown_grace: Duration,
-    /// `max_body_bytes`: a JSON body's size. 1 KiB to 16 GiB, default 64 MiB; at most `limits.max_queue_bytes`.
+    /// `max_body_bytes`: maximum size of a JSON request body. 1 KiB to 16 GiB, default 64 MiB; at
+    /// most `limits.max_queue_bytes`.
     pub max_body_bytes: usize,
-    /// `max_line_bytes`: an NDJSON line's size. 1 KiB to 1 GiB, default 1 MiB.
+    /// `max_line_bytes`: maximum size of one NDJSON line. 1 KiB to 1 GiB, default 1 MiB.
     pub max_line_bytes: usize,
-    /// `header_timeout_ms`: how long a client may take to send a request's head. 1 to 600,000 ms, default 10,000.
+    /// `header_timeout_ms`: time that a client may take to send the head of a request. 1 to 600,000
+    /// ms, default 10,000.
     pub header_timeout: Duration,
 }
 
 impl Server {
+    /// Reads the section.
     pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
         let none = Vec::<String>::new;
         let server = Self {
@@ -65,15 +72,16 @@ impl Server {
         Ok(server)
     }
 
-    /// Refuses to be open to others without being told so, when there are no callers.
+    /// Rejects an address other than loopback if there are no callers, unless `allow_anonymous` is
+    /// set.
     pub(super) fn check_open(&self, listen: SocketAddr, origin: &Origin) -> Result<(), Error> {
         if listen.ip().to_canonical().is_loopback() || self.allow_anonymous {
             return Ok(());
         }
         let message = format!(
             "`listen` is {listen}, which is not loopback, and there are no callers: set EXTRACTD_API_KEYS \
-             (`server.api_keys`) or add a [callers.NAME], or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve \
-             everyone"
+             (`server.api_keys`) or add a [callers.NAME], or set EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to \
+             serve everyone"
         );
         Err(Error::new(origin, message))
     }

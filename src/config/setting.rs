@@ -1,29 +1,30 @@
-//! A setting and where it was set; the tree that the sources are merged into.
+//! Settings with their sources, and the tree that the sources are merged into.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-/// Where a value was set. The order is that of precedence: the later wins.
+/// Source of a value. The order is that of precedence: later variants override earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// Nobody set it.
+    /// Default value.
     Default,
-    /// The configuration file; the position of the key, line and column from 1.
+    /// Configuration file, with the position of the key.
     File {
-        /// The file's path, as it was given.
+        /// Path of the file as given.
         path: Arc<str>,
         /// Line, from 1.
         line: usize,
         /// Column in characters, from 1.
         column: usize,
     },
-    /// The environment variable of this name.
+    /// Environment variable with this name.
     Environment(String),
-    /// The flag of this name, with its dashes.
+    /// Command line flag with this name, including its dashes.
     Flag(&'static str),
 }
 
 impl Origin {
-    /// How an error points there: `extractd.toml:12:1`, `EXTRACTD_LISTEN`, `--listen`.
+    /// Returns the source for an error message: `extractd.toml:12:1`, `EXTRACTD_LISTEN`,
+    /// `--listen`.
     pub(super) fn place(&self) -> String {
         match self {
             Self::Default => "default".to_owned(),
@@ -33,19 +34,20 @@ impl Origin {
         }
     }
 
-    /// Whether both are the same source, wherever in it.
+    /// Returns true if both are the same kind of source, at any position.
     pub(super) fn same_source(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Whether its values are bare text, to be read as the type that the key wants. A file has types of its own.
+    /// Returns true if the source's values are plain text, to be parsed as the type of the key. A
+    /// file has typed values.
     fn is_text(&self) -> bool {
         matches!(self, Self::Environment(_) | Self::Flag(_))
     }
 }
 
 impl fmt::Display for Origin {
-    /// How a printed configuration names it: `file extractd.toml:12`.
+    /// Formats the source for the printed configuration: `file extractd.toml:12`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -56,21 +58,23 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The environment: variables by name; one whose value is empty is not in it.
+/// Environment variables by name, without those whose value is empty.
 pub(super) type Environment = BTreeMap<String, String>;
 
-/// A value as it was set, not yet parsed. It may be a secret, so it has no `Debug`.
+/// Value that is not parsed yet. It may be a secret, so it has no `Debug`.
 pub(super) struct Setting {
     pub(super) value: Value,
     pub(super) origin: Origin,
 }
 
+/// Content of a setting.
 pub(super) enum Value {
     Leaf(toml::Value),
     Table(Table),
 }
 
 impl Setting {
+    /// Returns a setting that is not a table.
     pub(super) fn leaf(value: impl Into<toml::Value>, origin: Origin) -> Self {
         Self {
             value: Value::Leaf(value.into()),
@@ -78,10 +82,12 @@ impl Setting {
         }
     }
 
+    /// Returns the value as a string. `None`: it has another type.
     pub(super) fn text(&self) -> Option<&str> {
         self.value.as_leaf()?.as_str()
     }
 
+    /// Returns the value as a whole number. `None`: it has another type, or is negative.
     pub(super) fn integer(&self) -> Option<u64> {
         match self.value.as_leaf()? {
             toml::Value::Integer(number) => u64::try_from(*number).ok(),
@@ -90,7 +96,8 @@ impl Setting {
         }
     }
 
-    /// A number, whole or not. No key allows a whole one that does not fit into 32 bits.
+    /// Returns the value as a number. `None`: it has another type, or is a whole number beyond 32
+    /// bits, which no key allows.
     pub(super) fn number(&self) -> Option<f64> {
         match self.value.as_leaf()? {
             toml::Value::Float(number) => Some(*number),
@@ -100,15 +107,17 @@ impl Setting {
         }
     }
 
+    /// Returns the value as a boolean. `None`: it has another type.
     pub(super) fn boolean(&self) -> Option<bool> {
         match self.value.as_leaf()? {
-            toml::Value::Boolean(truth) => Some(*truth),
+            toml::Value::Boolean(value) => Some(*value),
             toml::Value::String(text) if self.origin.is_text() => text.trim().parse().ok(),
             _ => None,
         }
     }
 
-    /// An array of strings; from the environment and flags, comma-separated text.
+    /// Returns the value as an array of strings; the environment and flags separate them by commas.
+    /// `None`: it has another type.
     pub(super) fn list(&self) -> Option<Vec<&str>> {
         match self.value.as_leaf()? {
             toml::Value::Array(items) => items.iter().map(toml::Value::as_str).collect(),
@@ -119,7 +128,7 @@ impl Setting {
         }
     }
 
-    /// The value for a message, as it was written, shortened. Not for a secret.
+    /// Returns the value for a message, shortened to 80 characters; not for secrets.
     pub(super) fn shown(&self) -> String {
         let text = match &self.value {
             Value::Leaf(toml::Value::String(text)) if self.origin.is_text() => text.clone(),
@@ -142,12 +151,13 @@ impl Value {
     }
 }
 
-/// Settings by key.
+/// Table of settings by key.
 #[derive(Default)]
 pub(super) struct Table(pub(super) BTreeMap<String, Setting>);
 
 impl Table {
-    /// Sets the leaf at a dotted path, over what is there, and makes the tables on the way to it.
+    /// Sets the value at a dotted path, overriding an earlier value, and creates the tables on the
+    /// path.
     pub(super) fn set(&mut self, path: &str, text: &str, origin: Origin) {
         let Some((table, rest)) = path.split_once('.') else {
             self.0.insert(path.to_owned(), Setting::leaf(text, origin));
@@ -157,21 +167,22 @@ impl Table {
             value: Value::Table(Self::default()),
             origin: origin.clone(),
         };
-        // A leaf where a table belongs stays, and is refused when its section is read.
+        // A value in place of a table is kept, and rejected when its section is read.
         if let Value::Table(table) = &mut self.0.entry(table.to_owned()).or_insert_with(empty).value
         {
             table.set(rest, text, origin);
         }
     }
 
-    /// The setting at a dotted path.
-    pub(super) fn at(&self, path: &str) -> Option<&Setting> {
+    /// Returns the setting at a dotted path.
+    pub(super) fn get(&self, path: &str) -> Option<&Setting> {
         match path.split_once('.') {
             None => self.0.get(path),
-            Some((table, rest)) => self.table(table)?.at(rest),
+            Some((table, rest)) => self.table(table)?.get(rest),
         }
     }
 
+    /// Returns the table under a key. `None`: the key is not set, or is not a table.
     pub(super) fn table(&self, key: &str) -> Option<&Self> {
         match &self.0.get(key)?.value {
             Value::Table(table) => Some(table),
@@ -179,6 +190,7 @@ impl Table {
         }
     }
 
+    /// Returns the table under a key, mutably. `None`: the key is not set, or is not a table.
     pub(super) fn table_mut(&mut self, key: &str) -> Option<&mut Self> {
         match &mut self.0.get_mut(key)?.value {
             Value::Table(table) => Some(table),

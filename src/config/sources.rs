@@ -1,4 +1,5 @@
-//! File, environment and flags merged into one tree; the later wins.
+//! Merging of the configuration's sources into one tree: file, then environment, then flags; the
+//! later overrides.
 
 use std::{io, path::Path};
 
@@ -11,15 +12,15 @@ use super::{
     setting::{Environment, Origin, Table},
 };
 
-/// What every source said, before parsing.
+/// Merged settings of all sources, before parsing.
 #[derive(Default)]
 struct Sources {
     root: Table,
-    /// Keys for the default model's provider, whichever that turns out to be.
+    /// Keys (`providers.*`) for the default model's provider, which is known only after merging.
     default_provider: Table,
 }
 
-/// Reads and merges the sources.
+/// Reads and merges all sources.
 pub(super) fn gather(
     args: &Args,
     environment: &Environment,
@@ -40,9 +41,10 @@ pub(super) fn gather(
             sources.set(path, text, Origin::Flag(flag));
         }
     }
-    sources.settle()
+    sources.resolve_default_provider()
 }
 
+/// Returns the path of the configuration file and its source. `None`: there is no file.
 fn config_file<'a>(args: &'a Args, environment: &'a Environment) -> Option<(&'a str, Origin)> {
     let flag = args
         .config
@@ -60,6 +62,7 @@ fn config_file<'a>(args: &'a Args, environment: &'a Environment) -> Option<(&'a 
 }
 
 impl Sources {
+    /// Sets the key at a dotted path.
     fn set(&mut self, path: &str, text: &str, origin: Origin) {
         match path.strip_prefix("providers.*.") {
             Some(key) => self.default_provider.set(key, text, origin),
@@ -67,14 +70,15 @@ impl Sources {
         }
     }
 
-    /// Gives the default model's provider its keys.
-    fn settle(mut self) -> Result<Table, Error> {
+    /// Moves the keys for the default model's provider into that provider's table.
+    fn resolve_default_provider(mut self) -> Result<Table, Error> {
         let provider = model_name::provider_in(&self.root).to_owned();
         for (key, setting) in self.default_provider.0 {
             if provider == LOCAL {
                 return Err(Error::new(&setting.origin, NO_RATE));
             }
-            // A provider that is not configured is refused together with the model that names it, not made here.
+            // A provider that is not configured is not created here; the model that names it is
+            // rejected later.
             if let Some(table) = self
                 .root
                 .table_mut("providers")
@@ -88,4 +92,4 @@ impl Sources {
 }
 
 const NO_RATE: &str = "limits the default model's provider, but no provider's model is the default: \
-     set `model` to one, or take this limit away (the built-in model has none)";
+     set `model` to a provider's model, or remove this limit (the built-in model has none)";

@@ -5,6 +5,7 @@ mod messages;
 mod models;
 mod precedence;
 mod printing;
+mod reference;
 
 use std::{collections::BTreeMap, io, path::Path};
 

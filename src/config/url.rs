@@ -1,39 +1,43 @@
-//! URLs that were checked to be what their key wants.
+//! URLs, origins and host names of the configuration, validated for their keys.
 
 use std::fmt;
 
-/// An absolute URL in ASCII without query and fragment. `Debug` and `Display` mask a user and password in it.
+/// Absolute ASCII URL without query and fragment. `Debug` and `Display` mask a user and password in
+/// it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url(String);
 
 impl Url {
-    /// The whole URL, with user and password. Not for a log.
+    /// Returns the URL including user and password; do not log it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// An `http` or `https` URL to append paths to: no user, and no slash at its end.
+    /// Parses an `http` or `https` URL to append paths to: without a user; trailing slashes are
+    /// removed.
     pub(super) fn base(text: &str) -> Option<Self> {
-        let parts = Parts::of(text)?;
+        let parts = Parts::parse(text)?;
         let fits = matches!(parts.scheme, "http" | "https") && parts.user.is_none();
         fits.then(|| Self(text.trim_end_matches('/').to_owned()))
     }
 
-    /// A proxy's URL: `http`, `https`, `socks5` or `socks5h`, with a user if need be, without a path.
+    /// Parses the URL of a proxy: `http`, `https`, `socks5` or `socks5h`, optionally with a user,
+    /// without a path.
     pub(super) fn proxy(text: &str) -> Option<Self> {
-        let parts = Parts::of(text)?;
+        let parts = Parts::parse(text)?;
         let fits = matches!(parts.scheme, "http" | "https" | "socks5" | "socks5h")
             && matches!(parts.path, "" | "/");
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// An origin as a browser sends it (RFC 6454, section 6.1): lower case, without a slash at its end; or `*`.
+    /// Parses an origin as a browser sends it (RFC 6454, section 6.1), without a trailing slash,
+    /// into lower case; or `*`.
     pub(super) fn origin(text: &str) -> Option<String> {
         if text == "*" {
             return Some(text.to_owned());
         }
-        let parts = Parts::of(text)?;
+        let parts = Parts::parse(text)?;
         (parts.user.is_none() && parts.path.is_empty()).then(|| text.to_ascii_lowercase())
     }
 }
@@ -53,6 +57,7 @@ impl fmt::Debug for Url {
     }
 }
 
+/// Parts of a URL that the checks need.
 struct Parts<'t> {
     scheme: &'t str,
     user: Option<&'t str>,
@@ -60,8 +65,8 @@ struct Parts<'t> {
 }
 
 impl<'t> Parts<'t> {
-    /// `scheme://[user@]host[:port][/path]`, else `None`.
-    fn of(text: &'t str) -> Option<Self> {
+    /// Parses `scheme://[user@]host[:port][/path]`. `None`: the text has another form.
+    fn parse(text: &'t str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         if !rest.bytes().all(|byte| byte.is_ascii_graphic()) || rest.contains(['?', '#', '\\']) {
             return None;
@@ -80,9 +85,9 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// A host's name or IPv4 address, or an IPv6 address in brackets, in lower case.
+/// Parses a host name, an IPv4 address, or an IPv6 address in brackets, into lower case.
 pub(super) fn host(text: &str) -> Option<String> {
-    let named = |text: &str| {
+    let is_name = |text: &str| {
         text.bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
     };
@@ -91,7 +96,7 @@ pub(super) fn host(text: &str) -> Option<String> {
             .strip_suffix(']')?
             .parse::<std::net::Ipv6Addr>()
             .is_ok(),
-        None => !text.is_empty() && named(text),
+        None => !text.is_empty() && is_name(text),
     };
     fits.then(|| text.to_ascii_lowercase())
 }

@@ -1,9 +1,10 @@
-//! Budgets count what calls cost, and so need prices.
+//! Warnings about a valid configuration: budgets of callers that models without a price do not
+//! count towards.
 
 use super::{Config, LOCAL, ModelName};
 
-/// A sentence that names the callers with a budget and the models without a price, if there are both. The built-in model
-/// costs nothing.
+/// Returns a warning that names the callers with a budget and the models without a price. `None`:
+/// there are not both. The built-in model costs nothing.
 pub(super) fn warning(config: &Config) -> Option<String> {
     let callers = config.callers.iter().chain(&config.file_callers);
     let limited: Vec<_> = callers
@@ -21,7 +22,7 @@ pub(super) fn warning(config: &Config) -> Option<String> {
     })
 }
 
-/// The models that the configuration names, each once.
+/// Returns the configured models without a price, each once.
 fn unpriced(config: &Config) -> Vec<String> {
     let entries = config
         .models

@@ -1,22 +1,24 @@
-//! The wire formats that a provider can speak.
+//! Wire formats of providers (`kind`), and the providers whose kind and environment variables are
+//! known by name.
 
-/// The wire format that a provider speaks.
+/// Wire format (API) of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireKind {
-    /// `openai`: `OpenAI`'s Chat Completions, which most servers of models speak.
+    /// `openai`: `OpenAI` Chat Completions, which most model servers implement.
     OpenAi,
-    /// `openai_responses`: `OpenAI`'s Responses.
+    /// `openai_responses`: `OpenAI` Responses.
     Responses,
-    /// `anthropic`: Anthropic's Messages.
+    /// `anthropic`: Anthropic Messages.
     Anthropic,
-    /// `gemini`: Gemini's `generateContent`.
+    /// `gemini`: Gemini `generateContent`.
     Gemini,
-    /// `ollama`: Ollama's own API.
+    /// `ollama`: the native API of Ollama.
     Ollama,
-    /// `azure`: Chat Completions at Azure `OpenAI`.
+    /// `azure`: Chat Completions of Azure `OpenAI`.
     Azure,
 }
 
+/// Names of the wire formats.
 pub(super) const KINDS: [(&str, WireKind); 6] = [
     ("openai", WireKind::OpenAi),
     ("openai_responses", WireKind::Responses),
@@ -26,14 +28,15 @@ pub(super) const KINDS: [(&str, WireKind); 6] = [
     ("azure", WireKind::Azure),
 ];
 
-/// A provider whose kind and variables are known by its name.
+/// Provider whose kind and environment variables are known by its name.
 pub(super) struct Native {
-    /// Its kind, too.
+    /// Name of the provider, and of its kind.
     pub(super) name: &'static str,
-    /// Of its key and its base URL.
+    /// Environment variables of its API key and of its base URL.
     pub(super) variables: [&'static str; 2],
 }
 
+/// Providers that need no `kind`.
 pub(super) const NATIVES: [Native; 3] = [
     Native {
         name: "openai",
@@ -50,8 +53,11 @@ pub(super) const NATIVES: [Native; 3] = [
 ];
 
 impl WireKind {
-    /// What the provider's own SDK calls, where that is the only one who speaks it, or the name says that it is meant: a key for
-    /// another server must not be sent there. From the SDKs' sources (November 2026).
+    /// Returns the default base URL of the provider's own SDK, from the SDKs' sources (November
+    /// 2026).
+    ///
+    /// `None` if several vendors use the wire format and the name does not say which one is meant:
+    /// a key must not be sent to another vendor's server.
     pub(super) fn default_base_url(self, name: &str) -> Option<&'static str> {
         match self {
             Self::OpenAi | Self::Responses => {
@@ -64,7 +70,7 @@ impl WireKind {
         }
     }
 
-    /// A base URL of this kind, for a message.
+    /// Returns an example of a base URL, for messages.
     pub(super) const fn example_base_url(self) -> &'static str {
         match self {
             Self::Azure => "https://NAME.openai.azure.com",

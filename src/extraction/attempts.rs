@@ -49,7 +49,7 @@ impl ItemRun<'_> {
             if let Some(success) = self.judge(answer, verdict, &mut previous)? {
                 return Ok(success);
             }
-            self.extractor.meters.asked_again();
+            self.extractor.meters.validation_retry();
         }
     }
 

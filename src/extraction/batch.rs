@@ -1,8 +1,7 @@
-//! Many items: one loop for every reply there is.
+//! Batch: a window of tasks turns a stream of inputs into a stream of outcomes, whatever the response format.
 //!
-//! A window of tasks in a `JoinSet`; inputs are pulled from their stream as the window moves, and so never faster than
-//! outcomes are taken: that is the backpressure. Dropping [`Outcomes`] drops the tasks, and they give back what they hold:
-//! that is the whole of cancellation.
+//! The tasks are in a `JoinSet`. Inputs are pulled as the window moves, never faster than outcomes are taken: this is the
+//! backpressure. Dropping [`Outcomes`] cancels the tasks, which release their permits and leave the queue.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -17,105 +16,109 @@ use super::{Extractor, PreparedRequest};
 use crate::types::{Code, Error, Input, ItemOutcome, Metadata, OnError, Outcome, Timing, Usage};
 use throttle::{Admission, PendingPermit};
 
-/// Where the inputs of a request come from, in their order.
+/// Stream of a request's inputs, in order.
 pub trait Inputs: Stream<Item = Input> + Send + Unpin {}
 
 impl<S: Stream<Item = Input> + Send + Unpin> Inputs for S {}
 
-/// The outcomes of a request's inputs, exactly one each, in the order in which they are done.
+/// Stream of outcomes, one for each input, in completion order.
 #[derive(Debug)]
 pub struct Outcomes<S> {
     extractor: Arc<Extractor>,
-    plan: Arc<PreparedRequest>,
-    lane: Arc<Admission>,
-    /// `None` once it has ended.
+    request: Arc<PreparedRequest>,
+    admission: Arc<Admission>,
+    /// `None` once the stream has ended or the batch drains.
     inputs: Option<S>,
     tasks: JoinSet<Outcome>,
     on_error: OnError,
-    /// Those under way, to be named when they are cancelled; kept only where that can happen.
-    under_way: BTreeMap<usize, (Option<String>, Option<Metadata>)>,
-    /// After a stop: what was under way.
+    /// Identity of each started item, for the outcomes of cancelled ones; filled only for [`OnError::Stop`].
+    started: BTreeMap<usize, (Option<String>, Option<Metadata>)>,
+    /// Outcomes that are still to be returned after a stop.
     cancelled: VecDeque<Outcome>,
     stopped: bool,
     pulled: usize,
 }
 
-/// A batch of one: the same work, without a task of its own, which would cost two wake-ups of another thread.
+/// Extracts from one input within the current task: a task of its own would cost two wake-ups of another thread.
 pub(super) async fn extract_in_place(
     extractor: &Extractor,
-    plan: &PreparedRequest,
-    lane: &Admission,
+    request: &PreparedRequest,
+    admission: &Admission,
     input: Input,
 ) -> Outcome {
-    let place = extractor.enter(plan, lane, &input);
-    // On the heap: the layers above move their futures, and this one has kilobytes.
+    let pending = extractor.enter(request, admission, &input);
+    // On the heap: the callers move their futures, and this one takes kilobytes.
     Box::pin(run_item_catching_panics(
-        extractor, plan, lane, place, input,
+        extractor, request, admission, pending, input,
     ))
     .await
 }
 
-/// One item, whatever happens to it.
+/// Extracts from one input. A panic becomes the outcome `internal`.
 async fn run_item_catching_panics(
     extractor: &Extractor,
-    plan: &PreparedRequest,
-    lane: &Admission,
-    place: Option<PendingPermit>,
+    request: &PreparedRequest,
+    admission: &Admission,
+    pending: Option<PendingPermit>,
     input: Input,
 ) -> Outcome {
     let (index, id, metadata) = (input.index, input.id.clone(), input.metadata.clone());
-    let work = AssertUnwindSafe(extractor.extract_item(plan, lane, place, input)).catch_unwind();
-    work.await.unwrap_or_else(|_| panicked(index, id, metadata))
+    let extraction =
+        AssertUnwindSafe(extractor.extract_item(request, admission, pending, input)).catch_unwind();
+    extraction
+        .await
+        .unwrap_or_else(|_| panicked(index, id, metadata))
 }
 
 impl<S> Outcomes<S> {
     pub(super) fn new(
         extractor: Arc<Extractor>,
-        plan: Arc<PreparedRequest>,
-        lane: Admission,
+        request: Arc<PreparedRequest>,
+        admission: Admission,
         on_error: OnError,
         inputs: S,
     ) -> Self {
         Self {
             extractor,
-            plan,
-            lane: Arc::new(lane),
+            request,
+            admission: Arc::new(admission),
             inputs: Some(inputs),
             tasks: JoinSet::new(),
             on_error,
-            under_way: BTreeMap::new(),
+            started: BTreeMap::new(),
             cancelled: VecDeque::new(),
             stopped: false,
             pulled: 0,
         }
     }
 
-    /// Whether a failed item has ended the batch.
+    /// Returns true if a failed item has stopped the batch.
     pub const fn stopped(&self) -> bool {
         self.stopped
     }
 
-    /// Takes up no more: what was not called yet ends as `shutting_down`, what was called ends as it does.
+    /// Stops starting items. Unstarted items end as `shutting_down`; in-flight items complete.
     pub fn drain(&mut self) {
         self.inputs = None;
-        self.lane.reject_unstarted();
+        self.admission.reject_unstarted();
     }
 
-    /// Calls in flight.
+    /// Returns the number of calls in flight.
     pub fn in_flight(&self) -> usize {
-        self.lane.in_flight()
+        self.admission.in_flight()
     }
 
-    /// Inputs read so far.
+    /// Returns the number of inputs that were read so far.
     pub const fn pulled(&self) -> usize {
         self.pulled
     }
 }
 
-/// The waiting ones leave first: else each task that ends would hand its slot to one that is about to.
+/// Removes the waiting items from the queue first: else each cancelled call would pass its slot to an item that is about to be
+/// cancelled.
 impl<S> Drop for Outcomes<S> {
     fn drop(&mut self) {
-        self.lane.cancel_all();
+        self.admission.cancel_all();
     }
 }
 
@@ -132,52 +135,51 @@ impl<S: Inputs> Outcomes<S> {
         Poll::Ready(input)
     }
 
-    /// Starts tasks until the window is full or no input is there. A task that is done keeps its place in the window until
-    /// its outcome is taken.
+    /// Starts tasks until the window is full or no input is ready. A completed task counts until its outcome is taken.
     fn fill(&mut self, cx: &mut Context<'_>) {
-        while self.tasks.len() < self.lane.window() {
+        while self.tasks.len() < self.admission.window() {
             let Poll::Ready(Some(input)) = self.poll_input(cx) else {
                 return;
             };
             if self.on_error == OnError::Stop {
-                self.under_way
+                self.started
                     .insert(input.index, (input.id.clone(), input.metadata.clone()));
             }
-            let (extractor, plan, lane) = (
+            let (extractor, request, admission) = (
                 Arc::clone(&self.extractor),
-                Arc::clone(&self.plan),
-                Arc::clone(&self.lane),
+                Arc::clone(&self.request),
+                Arc::clone(&self.admission),
             );
-            // Here and not in the task, so that items have their turns in the order of the inputs.
-            let place = extractor.enter(&plan, &lane, &input);
+            // Here and not in the task, so that items enter the queue in input order.
+            let pending = extractor.enter(&request, &admission, &input);
             self.tasks.spawn(async move {
-                run_item_catching_panics(&extractor, &plan, &lane, place, input).await
+                run_item_catching_panics(&extractor, &request, &admission, pending, input).await
             });
         }
     }
 
-    /// Ends the batch: what is done already still counts, the rest is cancelled.
+    /// Stops the batch: completed items keep their outcomes, the others are cancelled.
     fn stop(&mut self) {
         self.stopped = true;
-        while let Some(done) = self.tasks.try_join_next() {
-            if let Ok(outcome) = done {
-                self.under_way.remove(&outcome.index);
+        while let Some(joined) = self.tasks.try_join_next() {
+            if let Ok(outcome) = joined {
+                self.started.remove(&outcome.index);
                 self.cancelled.push_back(outcome);
             }
         }
-        self.lane.cancel_all();
+        self.admission.cancel_all();
         // The set keeps the aborted tasks until it is dropped, so that none runs without an owner.
         self.tasks.abort_all();
-        let under_way = std::mem::take(&mut self.under_way);
+        let started = std::mem::take(&mut self.started);
         self.cancelled.extend(
-            under_way
+            started
                 .into_iter()
                 .map(|(index, (id, metadata))| Outcome::cancelled(index, id, metadata)),
         );
     }
 
-    fn done(&mut self, outcome: Outcome) -> Outcome {
-        self.under_way.remove(&outcome.index);
+    fn complete(&mut self, outcome: Outcome) -> Outcome {
+        self.started.remove(&outcome.index);
         let has_failed = matches!(&outcome.ending, ItemOutcome::Failed(error) if error.code != Code::ShuttingDown);
         if self.on_error == OnError::Stop && has_failed {
             self.stop();
@@ -204,21 +206,24 @@ impl<S: Inputs> Stream for Outcomes<S> {
         }
         this.fill(cx);
         match ready!(this.tasks.poll_join_next(cx)) {
-            Some(Ok(outcome)) => Poll::Ready(Some(this.done(outcome))),
-            // Tasks neither panic, which is caught within, nor are they aborted before the stop.
+            Some(Ok(outcome)) => Poll::Ready(Some(this.complete(outcome))),
+            // Tasks catch panics themselves, and none is aborted before a stop.
             Some(Err(error)) => std::panic::resume_unwind(Box::new(error.to_string())),
             None if this.inputs.is_none() => Poll::Ready(None),
-            // `fill` has left its waker with the inputs.
+            // `fill` has registered the waker with the inputs.
             None => Poll::Pending,
         }
     }
 }
 
 fn panicked(index: usize, id: Option<String>, metadata: Option<Metadata>) -> Outcome {
-    tracing::error!(index, "an extraction panicked; this is a bug");
+    tracing::error!(
+        index,
+        "the extraction of an item panicked; this is a bug in the server"
+    );
     let error = Error::new(
         Code::Internal,
-        "a bug in the server ended this item; the others are not affected",
+        "a bug in the server failed this item; the other items are not affected",
     );
     Outcome {
         index,

@@ -188,7 +188,7 @@ impl<'a> ItemRun<'a> {
             let shared = ticket.outcome().await;
             self.timing.queued += waiting_since.elapsed();
             if let Some(shared) = shared {
-                self.extractor.meters.shared();
+                self.extractor.meters.singleflight_hit();
                 return Result::clone(&shared).map(|success| Success {
                     cached: true,
                     ..success

@@ -1,6 +1,6 @@
-//! An answer while it is being written: written by the item that is called, read by whoever tells the client.
+//! Partial results: an answer while the model writes it, published by the item's call and streamed to the client.
 //!
-//! Whoever reads slowly misses versions of the whole, and never an element of its list.
+//! A slow reader misses versions of the object, but never an element of its list.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -17,12 +17,12 @@ use crate::schema::{Lowered, Schema, StreamedList, Whole};
 use crate::types::{Mode, NullPolicy};
 use llm_json::partial::Partial;
 
-/// What can be told before the end.
+/// Partial result of an item.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PartialEvent {
-    /// The object as far as it is known.
+    /// Object as far as it is known.
     Partial { attempt: u32, data: Value },
-    /// An element of its list, finished and valid.
+    /// Complete and valid element of the object's list.
     Item {
         attempt: u32,
         index: usize,
@@ -30,34 +30,34 @@ pub enum PartialEvent {
     },
 }
 
-/// A version of the whole goes out at most so often, for each byte of it: about a megabyte a second.
-const PER_BYTE: Duration = Duration::from_micros(1);
+/// Minimum time between two versions of the object, per byte of the answer: about a megabyte a second.
+const INTERVAL_PER_BYTE: Duration = Duration::from_micros(1);
 
 #[derive(Debug, Default)]
 struct PartialState {
     attempt: u32,
     lowered: BTreeMap<Mode, Arc<Lowered>>,
-    /// The form in which it is written; known with its first text.
+    /// Lowered schema that the answer follows; set with the first text.
     form: Option<Arc<Lowered>>,
     partial: Option<Partial>,
-    /// Bytes read.
+    /// Length of the answer so far, in bytes.
     length: u32,
-    is_news: bool,
+    has_changed: bool,
 }
 
-/// What is known of an answer.
+/// Publisher of an answer's partial results.
 #[derive(Debug, Default)]
 pub struct PartialPublisher {
     list: Option<StreamedList>,
     takes_list: bool,
-    /// Elements may be mended toward the schema.
+    /// True if elements may be coerced toward the schema.
     coerce: bool,
-    draft: Mutex<PartialState>,
+    state: Mutex<PartialState>,
     reader: AtomicWaker,
 }
 
 impl PartialPublisher {
-    /// May take milliseconds for a large schema.
+    /// Creates a publisher. Takes milliseconds for a large schema.
     pub fn new(schema: &Schema, coerce: bool) -> Self {
         Self {
             coerce,
@@ -68,10 +68,10 @@ impl PartialPublisher {
     }
 
     fn lock(&self) -> MutexGuard<'_, PartialState> {
-        self.draft.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call goes out: what was written before is no part of its answer.
+    /// Discards the previous call's answer before a new call.
     pub fn begin(&self, attempt: u32, lowered: &BTreeMap<Mode, Arc<Lowered>>) {
         *self.lock() = PartialState {
             attempt,
@@ -80,13 +80,13 @@ impl PartialPublisher {
         };
     }
 
-    /// More of the answer, asked for in this mode.
+    /// Appends text of the answer to a call in this mode.
     pub fn push(&self, mode: Mode, text: &str) {
-        let mut draft = self.lock();
-        let draft = &mut *draft;
-        let partial = draft.partial.get_or_insert_with(|| {
-            draft.form = draft.lowered.get(&mode).cloned();
-            let is_wrapped = draft.form.as_ref().is_some_and(|form| form.asked.wrapped);
+        let mut state = self.lock();
+        let state = &mut *state;
+        let partial = state.partial.get_or_insert_with(|| {
+            state.form = state.lowered.get(&mode).cloned();
+            let is_wrapped = state.form.as_ref().is_some_and(|form| form.asked.wrapped);
             let path = self.list.as_ref().map(|list| {
                 wrapper(is_wrapped)
                     .chain(list.path.iter().cloned())
@@ -94,23 +94,23 @@ impl PartialPublisher {
             });
             Partial::new(path, self.takes_list && !is_wrapped)
         });
-        draft.length = draft
+        state.length = state
             .length
             .saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));
-        draft.is_news |= partial.push(text);
-        if draft.is_news || partial.has_finished() {
+        state.has_changed |= partial.push(text);
+        if state.has_changed || partial.has_finished() {
             self.reader.wake();
         }
     }
 
-    /// The next element that is finished and valid.
+    /// Returns the next complete and valid element.
     fn item(&self) -> Option<PartialEvent> {
         let list = self.list.as_ref()?;
         loop {
             let (finished, form, attempt) = {
-                let mut draft = self.lock();
-                let finished = draft.partial.as_mut()?.next_finished()?;
-                (finished, draft.form.clone(), draft.attempt)
+                let mut state = self.lock();
+                let finished = state.partial.as_mut()?.next_finished()?;
+                (finished, state.form.clone(), state.attempt)
             };
             if let Some(data) = list.valid(form.as_deref(), finished.value, self.coerce) {
                 return Some(PartialEvent::Item {
@@ -122,18 +122,18 @@ impl PartialPublisher {
         }
     }
 
-    /// The whole as far as it is known, if that is more than at the last time; with its length.
+    /// Returns the object as far as it is known and its length in bytes; `None` if it has not changed.
     fn partial(&self) -> Option<(PartialEvent, u32)> {
         let (value, form, attempt, length) = {
-            let mut draft = self.lock();
-            if !std::mem::take(&mut draft.is_news) {
+            let mut state = self.lock();
+            if !std::mem::take(&mut state.has_changed) {
                 return None;
             }
             (
-                draft.partial.as_ref()?.value()?,
-                draft.form.clone(),
-                draft.attempt,
-                draft.length,
+                state.partial.as_ref()?.value()?,
+                state.form.clone(),
+                state.attempt,
+                state.length,
             )
         };
         let data = match form {
@@ -144,15 +144,15 @@ impl PartialPublisher {
     }
 }
 
-/// The one member under which a value is asked for where the mode takes no other root.
+/// Returns the member that wraps the value in modes whose root must be an object.
 fn wrapper(is_wrapped: bool) -> impl Iterator<Item = String> {
     is_wrapped.then(|| "value".to_owned()).into_iter()
 }
 
 impl StreamedList {
-    /// An element in the caller's form, if it is valid in one of the ways in which it may be meant.
+    /// Returns an element lifted to the client's schema, if one of the readings of its nulls is valid, or coerces to a valid one.
     fn valid(&self, form: Option<&Lowered>, element: Value, coerce: bool) -> Option<Value> {
-        let mut meant = match form {
+        let mut readings = match form {
             Some(form) if !form.asked.is_as_it_was() => vec![
                 self.raised(form, element.clone(), NullPolicy::Value),
                 self.raised(form, element.clone(), NullPolicy::OwnValue),
@@ -161,19 +161,22 @@ impl StreamedList {
             ],
             _ => vec![element],
         };
-        if let Some(valid) = meant.iter().position(|value| self.element.is_valid(value)) {
-            return Some(meant.swap_remove(valid));
+        if let Some(valid) = readings
+            .iter()
+            .position(|value| self.element.is_valid(value))
+        {
+            return Some(readings.swap_remove(valid));
         }
-        // As in a whole answer, nulls that no schema asked for are none of what is mended.
-        let nearest = usize::from(meant.len() > 1);
-        let mended = meant
+        // As in a complete answer, the reading without injected nulls is coerced.
+        let nearest = usize::from(readings.len() > 1);
+        let coerced = readings
             .get(nearest)
             .filter(|_| coerce)
             .and_then(|value| self.element.coerced(value, Whole::No));
-        mended.map(|mended| mended.value)
+        coerced.map(|coercion| coercion.value)
     }
 
-    /// Raised where it stands, in a value that has nothing else.
+    /// Lifts an element at its path, in a value with nothing else.
     fn raised(&self, form: &Lowered, element: Value, null: NullPolicy) -> Value {
         let path: Vec<_> = wrapper(form.asked.wrapped)
             .chain(self.path.iter().cloned())
@@ -192,53 +195,54 @@ impl StreamedList {
     }
 }
 
-/// Reads a preview as it is written.
+/// Stream of an item's partial results.
 #[derive(Debug)]
 pub struct PartialStream {
-    preview: Arc<PartialPublisher>,
-    /// Until the next version of the whole may go out.
+    publisher: Arc<PartialPublisher>,
+    /// Timer until the next version of the object may be sent.
     pause: Pin<Box<Sleep>>,
     is_pausing: bool,
 }
 
 impl PartialStream {
-    pub fn new(preview: Arc<PartialPublisher>) -> Self {
+    pub fn new(publisher: Arc<PartialPublisher>) -> Self {
         Self {
-            preview,
+            publisher,
             pause: Box::pin(tokio::time::sleep(Duration::ZERO)),
             is_pausing: false,
         }
     }
 
-    /// What was not told yet, when the end is known: each finished element, and no more versions of the whole than one.
+    /// Returns the next event that was not sent when the item ended: each complete element, then at most one version of the
+    /// object.
     pub fn drain_remaining(&mut self) -> Option<PartialEvent> {
-        self.preview
+        self.publisher
             .item()
-            .or_else(|| self.preview.partial().map(|(news, _)| news))
+            .or_else(|| self.publisher.partial().map(|(event, _)| event))
     }
 }
 
 impl Stream for PartialStream {
     type Item = PartialEvent;
 
-    /// Never ends.
+    /// Polls for the next event. The stream never ends.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PartialEvent>> {
-        self.preview.reader.register(cx.waker());
-        if let Some(item) = self.preview.item() {
+        self.publisher.reader.register(cx.waker());
+        if let Some(item) = self.publisher.item() {
             return Poll::Ready(Some(item));
         }
         if self.is_pausing && self.pause.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
         self.is_pausing = false;
-        let Some((news, length)) = self.preview.partial() else {
+        let Some((event, length)) = self.publisher.partial() else {
             return Poll::Pending;
         };
         self.pause
             .as_mut()
-            .reset((Instant::now() + PER_BYTE * length).into());
+            .reset((Instant::now() + INTERVAL_PER_BYTE * length).into());
         self.is_pausing = true;
-        Poll::Ready(Some(news))
+        Poll::Ready(Some(event))
     }
 }
 

@@ -33,7 +33,7 @@ impl Extractor {
         let route = self.models.find(spec.model.as_deref(), &self.limits)?;
         check_sizes(&spec)?;
         let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
-        let rules = Rules::compiled(std::mem::take(&mut spec.rules)).await?;
+        let rules = Rules::compile_async(std::mem::take(&mut spec.rules)).await?;
         let (first, fallback) = prepare_targets(route, spec.mode, &schema).await?;
         let mut request = PreparedRequest {
             class,

@@ -1,4 +1,4 @@
-//! What follows from a failed call: the retry table, and nothing else.
+//! Retry policy: the table of what follows from a failed call, and nothing else.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use crate::provider::{Failure, FailureKind};
 use crate::types::Code;
 use throttle::Health;
 
-/// What to do after a failed call.
+/// Next step after a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Try again after a backoff, while there are tries left; then the next model.
+    /// Retry after a backoff, until the maximum number of calls; then the fallback.
     Retry,
-    /// Load, not a failure: the key pauses, and the item goes to another one at once, or to the next model, or to the front of its
-    /// queue. It loses no try.
+    /// Rate limit, not a failure: the API key pauses. The item uses another key or the fallback at once, or waits at the front
+    /// of its queue. Does not count as a failed call.
     Pause(Option<Duration>),
-    /// Ask again at once, in the other form that the provider takes.
+    /// Retry at once, in the request format that the provider supports.
     Again,
-    /// The key is of no use: another one at once, then the next model; without any, the item fails with this.
+    /// The API key is unusable: use another key at once, or the fallback. Without either, the item fails with this code.
     OtherKey(Code),
-    /// It will not get better: the item fails with this.
+    /// A retry cannot help: the item fails with this code.
     Fail(Code),
 }
 
 impl Action {
-    /// As a metric's label.
+    /// Returns the action's label in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
@@ -39,17 +39,18 @@ impl Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Consequence {
     pub action: Action,
-    /// What it says of the provider's health, for the breaker.
+    /// Effect on the provider's circuit breaker.
     pub health: Health,
-    /// Whether the provider has too much to do, for the adaptive concurrency.
+    /// True if the provider is overloaded, for the adaptive concurrency.
     pub is_crowded: bool,
-    /// Whether the provider may have worked for it, and charged it.
+    /// True if the provider may have processed and charged the call.
     pub may_be_charged: bool,
-    /// Whether the key is of no use for any other item either.
+    /// True if the API key is unusable for all items.
     pub is_key_refused: bool,
 }
 
-/// The table. The provider's own word (`x-should-retry`) is obeyed over it. `took` is how long the call lasted.
+/// Returns the table's row for a failure. The provider's `x-should-retry` header overrides the table's action. `took` is the
+/// duration of the call.
 pub fn consequence(failure: &Failure, took: Duration) -> Consequence {
     let row = row(failure, took);
     let action = match (failure.should_retry, row.action) {
@@ -63,53 +64,53 @@ pub fn consequence(failure: &Failure, took: Duration) -> Consequence {
 
 fn row(failure: &Failure, took: Duration) -> Consequence {
     use Health::{Neutral, Success};
-    let plain = |action, health| Consequence {
+    let row_of = |action, health| Consequence {
         action,
         health,
         is_crowded: false,
         may_be_charged: false,
         is_key_refused: false,
     };
-    let useless = |code| Consequence {
+    let unusable_key = |code| Consequence {
         is_key_refused: true,
-        ..plain(Action::OtherKey(code), Neutral)
+        ..row_of(Action::OtherKey(code), Neutral)
     };
-    let crowded = |action| Consequence {
+    let overloaded = |action| Consequence {
         is_crowded: true,
-        ..plain(action, Neutral)
+        ..row_of(action, Neutral)
     };
-    let lost = |health| Consequence {
+    let interrupted = |health| Consequence {
         may_be_charged: true,
-        ..plain(Action::Retry, health)
+        ..row_of(Action::Retry, health)
     };
     match failure.kind {
-        FailureKind::Connect => plain(Action::Retry, Health::Failure),
-        FailureKind::Broken => lost(Health::Failure),
+        FailureKind::Connect => row_of(Action::Retry, Health::Failure),
+        FailureKind::Broken => interrupted(Health::Failure),
         FailureKind::Timeout => Consequence {
             is_crowded: true,
-            ..lost(Health::Timeout {
+            ..interrupted(Health::Timeout {
                 took,
                 is_own: false,
             })
         },
-        FailureKind::Adapted => plain(Action::Again, Success),
-        FailureKind::Busy => plain(Action::Pause(failure.retry_after), Neutral),
-        FailureKind::Exhausted => useless(Code::UpstreamRateLimited),
-        FailureKind::TooLong => plain(Action::Fail(Code::UpstreamError), Success),
-        FailureKind::Unusable => plain(Action::Fail(Code::UpstreamError), Neutral),
+        FailureKind::Adapted => row_of(Action::Again, Success),
+        FailureKind::Busy => row_of(Action::Pause(failure.retry_after), Neutral),
+        FailureKind::Exhausted => unusable_key(Code::UpstreamRateLimited),
+        FailureKind::TooLong => row_of(Action::Fail(Code::UpstreamError), Success),
+        FailureKind::Unusable => row_of(Action::Fail(Code::UpstreamError), Neutral),
         FailureKind::Status(status) => match status {
-            429 => crowded(Action::Pause(failure.retry_after)),
+            429 => overloaded(Action::Pause(failure.retry_after)),
             503 | 529 if failure.retry_after.is_some() => {
-                crowded(Action::Pause(failure.retry_after))
+                overloaded(Action::Pause(failure.retry_after))
             }
-            503 | 529 => crowded(Action::Retry),
-            401 | 403 => useless(Code::UpstreamUnauthorized),
-            408 | 409 => plain(Action::Retry, Neutral),
-            500 | 502 | 504 | 520..=524 => plain(Action::Retry, Health::Failure),
-            // 400, 404, 413, 422 and their kin: the same question gets the same answer.
-            0..=499 => plain(Action::Fail(Code::UpstreamError), Success),
-            // They say that the server cannot, not that it is in trouble.
-            501..=u16::MAX => plain(Action::Fail(Code::UpstreamError), Neutral),
+            503 | 529 => overloaded(Action::Retry),
+            401 | 403 => unusable_key(Code::UpstreamUnauthorized),
+            408 | 409 => row_of(Action::Retry, Neutral),
+            500 | 502 | 504 | 520..=524 => row_of(Action::Retry, Health::Failure),
+            // 400, 404, 413, 422 and similar: the same request has the same result.
+            0..=499 => row_of(Action::Fail(Code::UpstreamError), Success),
+            // The server does not support the request; it is not unhealthy.
+            501..=u16::MAX => row_of(Action::Fail(Code::UpstreamError), Neutral),
         },
     }
 }

@@ -160,7 +160,7 @@ impl ItemRun<'_> {
         let spent = match answer.usage {
             None => UsageReport::Unknown,
             Some(tokens) => {
-                let usage = tokens.at(target.endpoint.price);
+                let usage = tokens.with_cost(target.endpoint.price);
                 self.usage += usage;
                 if !self.request.fallback.is_empty() {
                     ModelUsage::add(&mut self.usage_by_model, &target.label, usage);
@@ -184,7 +184,7 @@ impl ItemRun<'_> {
     ) -> Result<(), Error> {
         let consequence = retry_policy::consequence(&failure, took);
         let action = consequence.action;
-        self.extractor.meters.tried_in_vain(action.as_str());
+        self.extractor.meters.record_failed_call(action.as_str());
         let key = permit.key();
         // A permit is never held during a backoff.
         permit.release(CallReport {
@@ -252,7 +252,7 @@ impl ItemRun<'_> {
             if self.route.switch_to_fallback(Instant::now() + wait) {
                 return true;
             }
-            self.extractor.meters.retry_put_off();
+            self.extractor.meters.retry_budget_exhausted();
             let wait = backoff::delay(failed, Some(wait), fastrand::f64());
             if !self.route.consume_wait_budget(wait) {
                 return false;

@@ -1,4 +1,4 @@
-//! Connections: accepting them, and what a handler may know of its own.
+//! Connections: accept loop, HTTP/1.1 serving, graceful close, and a handle for handlers to check or close their connection.
 
 use std::io;
 use std::pin::Pin;
@@ -15,16 +15,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::Lifecycle;
+use super::state::Lifecycle;
 
-/// After a failed `accept` (too many open files): give the others time to close.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// Delay after a failed `accept` (too many open files), so that other connections can close.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// How long a client may go on sending after the last answer, and how long it may pause.
+/// Maximum time for which bytes are read after the last response.
 const LINGER: Duration = Duration::from_secs(10);
+/// Maximum pause between two reads while lingering.
 const LINGER_IDLE: Duration = Duration::from_millis(500);
 
-/// The connection that a request came by; among the request's extensions.
+/// Connection of a request; among the request's extensions.
 #[derive(Debug, Clone)]
 pub struct Connection {
     socket: Arc<TcpStream>,
@@ -32,13 +33,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Closes it at once, whatever is under way on it.
+    /// Closes the connection at once, aborting its request and response.
     pub fn close(&self) {
         self.closing.cancel();
     }
 
-    /// Whether the client has closed its side, even if there are bytes of it that were not read yet.
-    pub fn has_left(&self) -> bool {
+    /// Returns true if the client has closed its side, even if received bytes are still unread.
+    pub fn is_closed_by_client(&self) -> bool {
         match self.socket.ready(Interest::READABLE).now_or_never() {
             Some(Ok(ready)) => ready.is_read_closed(),
             Some(Err(_)) => true,
@@ -47,7 +48,7 @@ impl Connection {
     }
 }
 
-/// Answers connections until `stop`, then lets each finish its request.
+/// Serves connections until `stop` is cancelled; each connection then finishes its current request.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -66,25 +67,28 @@ pub async fn serve(
         };
         match accepted {
             Ok((socket, _)) => {
-                lifecycle
-                    .tasks
-                    .spawn(answer(server.clone(), socket, router.clone(), stop.clone()));
+                lifecycle.tasks.spawn(serve_connection(
+                    server.clone(),
+                    socket,
+                    router.clone(),
+                    stop.clone(),
+                ));
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
+                tracing::warn!(%error, "a connection could not be accepted; accepting again in 50 ms");
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
 }
 
-async fn answer(
+async fn serve_connection(
     server: hyper::server::conn::http1::Builder,
     socket: TcpStream,
     router: Router,
     stop: CancellationToken,
 ) {
-    // Answers are small and waited for: an error here costs only latency.
+    // Responses are small and latency-sensitive; an error here costs only latency.
     drop(socket.set_nodelay(true));
     let socket = Arc::new(socket);
     let connection = Connection {
@@ -110,8 +114,8 @@ async fn answer(
     match ended {
         Ok(()) => linger(&socket).await,
         Err(error) => {
-            tracing::debug!(%error, "a connection ended early");
-            // What is no HTTP has been answered with a 4xx, which is to be seen too.
+            tracing::debug!(%error, "a connection ended with an error");
+            // hyper has sent a 4xx for invalid HTTP, which the client must be able to read.
             if error.is_parse() {
                 linger(&socket).await;
             }
@@ -119,17 +123,17 @@ async fn answer(
     }
 }
 
-/// Reads on for a while after the last answer. A client that was refused may still be sending; to close at once would reset the
-/// connection, and it would never see why it was refused.
+/// Reads and discards bytes after the last response (lingering close). A rejected client may still be sending; closing at once would
+/// reset the connection before the client reads the response.
 async fn linger(socket: &TcpStream) {
-    // On the heap: every connection's task has room for what this function holds.
-    let mut nowhere = vec![0; 16 * 1024];
-    let until = tokio::time::Instant::now() + LINGER;
-    while tokio::time::Instant::now() < until {
+    // On the heap, because each connection's task is as large as this function's locals.
+    let mut discarded = vec![0; 16 * 1024];
+    let deadline = tokio::time::Instant::now() + LINGER;
+    while tokio::time::Instant::now() < deadline {
         let Ok(Ok(())) = tokio::time::timeout(LINGER_IDLE, socket.readable()).await else {
             return;
         };
-        match socket.try_read(&mut nowhere) {
+        match socket.try_read(&mut discarded) {
             Ok(0) => return,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -138,7 +142,7 @@ async fn linger(socket: &TcpStream) {
     }
 }
 
-/// A socket that can be looked at while it is being used.
+/// Socket shared by the connection's task and its [`Connection`] handles.
 #[derive(Debug)]
 struct Socket(Arc<TcpStream>);
 
@@ -163,7 +167,7 @@ impl AsyncRead for Socket {
 }
 
 impl Socket {
-    fn poll_out<T>(
+    fn poll_write_with<T>(
         &self,
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<T>,
@@ -184,7 +188,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_out(cx, |socket| socket.try_write(bytes))
+        self.poll_write_with(cx, |socket| socket.try_write(bytes))
     }
 
     fn poll_write_vectored(
@@ -192,7 +196,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_out(cx, |socket| socket.try_write_vectored(bytes))
+        self.poll_write_with(cx, |socket| socket.try_write_vectored(bytes))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,18 +1,18 @@
-//! Which form a body has, and which form the reply shall have.
+//! Content negotiation: the request's format by `Content-Type`, the response's format by `Accept`.
 
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 
 use crate::types::{Code, Error};
 
-/// The form of a request's body.
+/// Format of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestFormat {
     Json,
     Ndjson,
 }
 
-/// The form of a reply.
+/// Format of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseFormat {
     Json,
@@ -20,17 +20,18 @@ pub enum ResponseFormat {
     Ndjson,
 }
 
-/// The body's form, by its content type.
+/// Returns the body's format, by its content type.
 ///
 /// # Errors
-/// `unsupported_media_type`, with what is supported.
+/// `unsupported_media_type`, with a list of the supported types.
 pub fn request_format(headers: &HeaderMap) -> Result<RequestFormat, Error> {
     if let Some(encoding) = headers
         .get(CONTENT_ENCODING)
         .filter(|encoding| *encoding != "identity")
     {
-        let detail =
-            format!("the content encoding {encoding:?} is not supported; send the body as it is");
+        let detail = format!(
+            "the content encoding {encoding:?} is not supported; send the body uncompressed"
+        );
         return Err(Error::new(Code::UnsupportedMediaType, detail));
     }
     let header = headers
@@ -60,21 +61,21 @@ pub fn request_format(headers: &HeaderMap) -> Result<RequestFormat, Error> {
 }
 
 fn unsupported(header: &str) -> Error {
-    let said = if header.is_empty() {
-        "there is no `Content-Type`".to_owned()
+    let problem = if header.is_empty() {
+        "the `Content-Type` header is missing".to_owned()
     } else {
         format!("`Content-Type: {header}` is not supported")
     };
     Error::new(
         Code::UnsupportedMediaType,
         format!(
-            "{said}; send `application/json` in UTF-8, or to /v1/extract/batch and /v1/jobs also `application/x-ndjson`"
+            "{problem}; send `application/json` in UTF-8; /v1/extract/batch and /v1/jobs also accept `application/x-ndjson`"
         ),
     )
 }
 
-/// The reply's form, by `Accept`: the first that names NDJSON or SSE. Else SSE if the body says `stream`, else JSON.
-pub fn wanted(headers: &HeaderMap, stream: bool) -> ResponseFormat {
+/// Returns the response's format: the first of NDJSON and SSE in `Accept`; else SSE if the request has `stream`; else JSON.
+pub fn response_format(headers: &HeaderMap, stream: bool) -> ResponseFormat {
     let accepted = headers
         .get_all(ACCEPT)
         .iter()
@@ -83,12 +84,12 @@ pub fn wanted(headers: &HeaderMap, stream: bool) -> ResponseFormat {
     for media in accepted {
         let mut parts = media.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let refused = parts.any(|part| {
+        let is_excluded = parts.any(|part| {
             part.strip_prefix("q=")
                 .is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0))
         });
         match name.as_str() {
-            _ if refused => {}
+            _ if is_excluded => {}
             "text/event-stream" => return ResponseFormat::Sse,
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
                 return ResponseFormat::Ndjson;
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn forms() {
+    fn formats_follow_content_type_and_accept() {
         for (accept, stream, expected) in [
             ("*/*", false, ResponseFormat::Json),
             ("*/*", true, ResponseFormat::Sse),
@@ -126,7 +127,7 @@ mod tests {
             ("text/event-stream;q=0, */*", false, ResponseFormat::Json),
         ] {
             assert_eq!(
-                wanted(&headers(ACCEPT, accept), stream),
+                response_format(&headers(ACCEPT, accept), stream),
                 expected,
                 "{accept}"
             );

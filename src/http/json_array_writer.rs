@@ -1,4 +1,4 @@
-//! The reply in input order: results are held until all are there.
+//! Ordered JSON response of a batch: results are buffered until all items have ended.
 
 use bytes::{BufMut, BytesMut};
 
@@ -6,35 +6,39 @@ use super::response_stream::{Encoder, ResponseContext};
 use crate::contract::{BatchStatus, ItemResult, Problem, Summary, append_json};
 use crate::types::{Error, Outcome};
 
-/// One JSON object at the end; white space before it while it takes long.
+/// Encoder of one JSON object in input order. Sends white space before it to keep an idle connection open.
 #[derive(Debug)]
 pub struct JsonArrayWriter {
-    /// Each result as JSON, at its index.
+    /// Results as JSON, by index.
     results: Vec<Box<[u8]>>,
-    bytes: usize,
+    size_bytes: usize,
     max_bytes: usize,
 }
 
 impl JsonArrayWriter {
+    /// Creates a writer that buffers up to this many bytes.
     pub const fn new(max_bytes: usize) -> Self {
         Self {
             results: Vec::new(),
-            bytes: 0,
+            size_bytes: 0,
             max_bytes,
         }
     }
 }
 
 impl Encoder for JsonArrayWriter {
-    fn outcome(&mut self, about: &ResponseContext, outcome: &Outcome, _: &mut BytesMut) {
+    fn outcome(&mut self, context: &ResponseContext, outcome: &Outcome, _: &mut BytesMut) {
         let mut json = BytesMut::new();
-        append_json(&mut json, &ItemResult::of_batch(outcome, &about.request_id));
-        self.bytes += json.len();
+        append_json(
+            &mut json,
+            &ItemResult::of_batch(outcome, &context.request_id),
+        );
+        self.size_bytes += json.len();
         if self.results.len() <= outcome.index {
             self.results.resize_with(outcome.index + 1, Box::default);
         }
-        if let Some(place) = self.results.get_mut(outcome.index) {
-            *place = json.as_ref().into();
+        if let Some(result) = self.results.get_mut(outcome.index) {
+            *result = json.as_ref().into();
         }
     }
 
@@ -44,14 +48,14 @@ impl Encoder for JsonArrayWriter {
 
     fn end(
         &mut self,
-        about: &ResponseContext,
+        context: &ResponseContext,
         status: BatchStatus,
         summary: Summary,
         out: &mut BytesMut,
     ) {
-        out.reserve(self.bytes + self.results.len() + 512);
+        out.reserve(self.size_bytes + self.results.len() + 512);
         out.put_slice(b"{\"id\":");
-        append_json(out, &about.id);
+        append_json(out, &context.id);
         out.put_slice(b",\"status\":");
         append_json(out, &status);
         out.put_slice(b",\"results\":[");
@@ -63,19 +67,19 @@ impl Encoder for JsonArrayWriter {
         }
         out.put_slice(b"],\"summary\":");
         append_json(out, &summary);
-        if let Some(metadata) = &about.metadata {
+        if let Some(metadata) = &context.metadata {
             out.put_slice(b",\"metadata\":");
             append_json(out, metadata);
         }
         out.put_u8(b'}');
     }
 
-    fn fail(&mut self, about: &ResponseContext, error: &Error, out: &mut BytesMut) {
+    fn fail(&mut self, context: &ResponseContext, error: &Error, out: &mut BytesMut) {
         self.results = Vec::new();
-        append_json(out, &Problem::new(error, &about.request_id));
+        append_json(out, &Problem::new(error, &context.request_id));
     }
 
-    fn held(&self) -> Option<(usize, usize)> {
-        Some((self.bytes, self.max_bytes))
+    fn buffered(&self) -> Option<(usize, usize)> {
+        Some((self.size_bytes, self.max_bytes))
     }
 }

@@ -1,25 +1,25 @@
-//! Strict JSON: what is wrong, and where.
+//! Strict JSON request bodies: unknown and duplicate fields are errors, located by line and column or by JSON Pointer.
 //!
-//! The body is read once, quickly. Only when that fails is it read again, to say whether it is no JSON at all (with line
-//! and column), or which field is wrong (with its JSON Pointer).
+//! A body is parsed once, fast. Only if that fails is it parsed again, to find the line and column of a syntax error, or the
+//! JSON Pointer of an invalid field.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::types::{Code, Error, Unrepresentable, pointer, pointer_to, truncate_for_display};
 
-/// Reads a whole body.
+/// Parses a body.
 ///
 /// # Errors
-/// `invalid_json`, or `invalid_request` with the pointer of the first wrong field.
+/// `invalid_json`, or `invalid_request` with the pointer of the first invalid field.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, &error))
+    serde_json::from_slice(bytes).map_err(|error| locate_error::<T>(bytes, &error))
 }
 
-fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Error {
-    let beyond = Unrepresentable::of(first)
+fn locate_error<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Error {
+    let unrepresentable = Unrepresentable::of(first)
         .map(Unrepresentable::message)
-        .or_else(|| no_name(first));
-    if !first.is_data() && beyond.is_none() {
+        .or_else(|| wrong_enum_type(first));
+    if !first.is_data() && unrepresentable.is_none() {
         return not_json(bytes, first);
     }
     if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
@@ -28,28 +28,28 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Erro
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         Err(error) => {
-            let (at, message) = (pointer_to(error.path()), message(error.inner()));
-            if let Some(beyond) = beyond {
-                return Error::invalid(at, beyond);
+            let (location, message) = (pointer_to(error.path()), message(error.inner()));
+            if let Some(message) = unrepresentable {
+                return Error::invalid(location, message);
             }
             match message
                 .strip_prefix("missing field `")
                 .and_then(|rest| rest.strip_suffix('`'))
             {
-                Some(field) => Error::invalid(pointer(&at, field), "this field is required"),
-                None => Error::invalid(at, message),
+                Some(field) => Error::invalid(pointer(&location, field), "this field is required"),
+                None => Error::invalid(location, message),
             }
         }
         Ok(_) => Error::invalid("", message(first)),
     }
 }
 
-/// Where one of several names is expected, serde_json calls a number or an array a fault of syntax.
-fn no_name(error: &serde_json::Error) -> Option<&'static str> {
+/// Returns a message if a string enum got another type, which serde_json reports as a syntax error.
+fn wrong_enum_type(error: &serde_json::Error) -> Option<&'static str> {
     error
         .to_string()
         .starts_with("expected value")
-        .then_some("this value is of the wrong type; a string is expected")
+        .then_some("wrong type; expected a string")
 }
 
 fn not_json(bytes: &[u8], error: &serde_json::Error) -> Error {
@@ -62,15 +62,15 @@ fn not_json(bytes: &[u8], error: &serde_json::Error) -> Error {
     )
 }
 
-/// Reads a value that was JSON already, from a query.
+/// Parses JSON assembled from a query.
 ///
 /// # Errors
-/// `invalid_request` with the pointer of the first wrong field.
+/// `invalid_request` with the pointer of the first invalid field.
 pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     parse(text.as_bytes())
 }
 
-/// serde_json's words without the line and column, which a pointer says better, and without Rust's names.
+/// Returns serde_json's message without its position, which the JSON Pointer replaces, and without Rust's type names.
 fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text
@@ -92,7 +92,7 @@ mod tests {
     use crate::types::{Batch, Item, Single};
 
     #[test]
-    fn what_is_no_json_has_its_line_and_column() {
+    fn a_syntax_error_has_its_line_and_column() {
         for (body, words) in [
             ("{\"a\": 1,}", "line 1 column 9"),
             ("{\n\"a\" 1}", "line 2"),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_not_repeated() {
+    fn a_long_value_is_truncated_in_the_error() {
         let long = "é".repeat(100_000);
         for body in [
             format!(r#"{{"{long}": 1}}"#),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_field_has_its_pointer() {
+    fn an_invalid_field_has_its_pointer() {
         let pointer = |error: Error| {
             assert_eq!(error.code, Code::InvalidRequest);
             error.errors[0].pointer.clone()

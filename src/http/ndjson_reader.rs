@@ -1,4 +1,4 @@
-//! NDJSON in: a body as a stream of inputs, read as far as they are wanted.
+//! NDJSON request body as a stream of inputs, read with backpressure: only as fast as inputs are consumed.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,31 +13,32 @@ use super::json_body;
 use super::stall_watchdog::StallWatchdog;
 use crate::types::{Code, Error, Input, Item};
 
-/// How long [`Lines::begin`] waits.
-const FIRST: Duration = Duration::from_millis(500);
+/// Maximum wait of [`NdjsonReader::read_first_chunk`].
+const FIRST_CHUNK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// U+FEFF in UTF-8, with which some editors begin a file.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+/// Byte order mark: U+FEFF in UTF-8, which some editors write at the start of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The inputs of an NDJSON body. A line that is none is an input that fails; blank lines are skipped and not counted.
+/// Stream of the inputs of an NDJSON body. An invalid line becomes an input that fails; blank lines are skipped and not counted.
 #[derive(Debug)]
 pub struct NdjsonReader {
     body: BodyDataStream,
-    /// What was read and not yet handed out; at most a line, a byte order mark and a chunk.
+    /// Bytes received and not yet parsed; at most a line, a byte order mark and a chunk.
     buffer: BytesMut,
-    /// How much of `buffer` has no line's end.
+    /// Length of the start of `buffer` that has no line break.
     searched: usize,
-    /// Within a line that is too long: the rest of it is skipped.
+    /// True within a line that is too long, whose rest is skipped.
     skipping: bool,
     ended: bool,
     index: usize,
-    /// The number of the line that was read last, from 1.
+    /// One-based number of the last line parsed.
     line: usize,
     max_line_bytes: usize,
     upload: Arc<StallWatchdog>,
 }
 
 impl NdjsonReader {
+    /// Creates a reader of lines up to `max_line_bytes`. `upload` is informed of each chunk and of the end.
     pub fn new(body: BodyDataStream, max_line_bytes: usize, upload: Arc<StallWatchdog>) -> Self {
         Self {
             body,
@@ -52,15 +53,15 @@ impl NdjsonReader {
         }
     }
 
-    /// Waits a moment for the first of the body. A client that asks whether it may send (`Expect: 100-continue`) is told so
-    /// only when the body is read, and before the reply begins.
-    pub async fn begin(&mut self) {
-        if let Ok(received) = tokio::time::timeout(FIRST, self.body.next()).await {
+    /// Waits up to 500 ms for the first chunk. A client that sent `Expect: 100-continue` gets its `100 Continue` only when the
+    /// body is polled, and that must happen before the response begins.
+    pub async fn read_first_chunk(&mut self) {
+        if let Ok(received) = tokio::time::timeout(FIRST_CHUNK_TIMEOUT, self.body.next()).await {
             self.receive(received);
         }
     }
 
-    /// Returns the number of bytes that are buffered, for tests of the bound.
+    /// Returns the number of buffered bytes.
     #[must_use]
     pub fn held(&self) -> usize {
         self.buffer.len()
@@ -73,7 +74,7 @@ impl NdjsonReader {
                 self.buffer.extend_from_slice(&chunk);
             }
             Some(Err(_)) => {
-                self.upload.break_off();
+                self.upload.interrupt();
                 self.buffer.clear();
                 self.ended = true;
             }
@@ -84,12 +85,12 @@ impl NdjsonReader {
         }
     }
 
-    /// The next line that is in the buffer, without its end.
+    /// Returns the next complete line in the buffer, without its line break.
     fn next_line(&mut self) -> Option<Bytes> {
         let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
         match memchr::memchr(b'\n', unsearched) {
-            Some(at) => {
-                let mut line = self.buffer.split_to(self.searched + at + 1).freeze();
+            Some(position) => {
+                let mut line = self.buffer.split_to(self.searched + position + 1).freeze();
                 line.truncate(line.len() - 1);
                 self.searched = 0;
                 Some(line)
@@ -105,13 +106,15 @@ impl NdjsonReader {
         }
     }
 
-    /// The input of a line; `None` for a blank one, or the rest of one that was too long.
-    fn read(&mut self, line: &[u8]) -> Option<Input> {
+    /// Returns the input of a line. `None` for a blank line, or the rest of a line that was too long.
+    fn parse_line(&mut self, line: &[u8]) -> Option<Input> {
         self.line += 1;
         if std::mem::take(&mut self.skipping) {
             return None;
         }
-        let line = line.get(self.mark_of(line)..).unwrap_or_default();
+        let line = line
+            .get(self.byte_order_mark_len(line)..)
+            .unwrap_or_default();
         if line.len() > self.max_line_bytes {
             return Some(self.too_long());
         }
@@ -121,12 +124,12 @@ impl NdjsonReader {
         Some(match json_body::parse::<Item>(line) {
             Ok(item) => Input::new(self.next_index(), item),
             Err(error) => {
-                // A line has but one.
-                let why = error
+                // The position within the body is replaced by the number of the line.
+                let reason = error
                     .detail
                     .trim_start_matches("the body is ")
                     .replace(" at line 1 column ", " at column ");
-                let detail = format!("line {} is no input: {why}", self.line);
+                let detail = format!("line {} is not a valid input: {reason}", self.line);
                 Input::unreadable(
                     self.next_index(),
                     Error {
@@ -139,20 +142,20 @@ impl NdjsonReader {
         })
     }
 
-    /// The length of the byte order mark before the first input.
-    fn mark_of(&self, line: &[u8]) -> usize {
-        if self.index == 0 && line.starts_with(MARK) {
-            MARK.len()
+    /// Returns the length of the byte order mark before the first input; 0 if there is none.
+    fn byte_order_mark_len(&self, line: &[u8]) -> usize {
+        if self.index == 0 && line.starts_with(BYTE_ORDER_MARK) {
+            BYTE_ORDER_MARK.len()
         } else {
             0
         }
     }
 
     fn too_long(&mut self) -> Input {
-        // One that is given up before its end was not counted yet.
+        // A line that is skipped before its end is not counted yet.
         let line = self.line + usize::from(self.skipping);
         let detail = format!(
-            "line {line} is longer than {} bytes (`server.max_line_bytes`)",
+            "line {line} exceeds {} bytes (`server.max_line_bytes`); shorten the input, or raise the limit",
             self.max_line_bytes
         );
         Input::unreadable(self.next_index(), Error::new(Code::PayloadTooLarge, detail))
@@ -164,9 +167,9 @@ impl NdjsonReader {
         index
     }
 
-    /// Gives up what is held of a line that is too long.
+    /// Discards the buffer if it is the start of a line that is too long. Returns an input that fails, once per line.
     fn skip_if_too_long(&mut self) -> Option<Input> {
-        if self.buffer.len() - self.mark_of(&self.buffer) <= self.max_line_bytes {
+        if self.buffer.len() - self.byte_order_mark_len(&self.buffer) <= self.max_line_bytes {
             return None;
         }
         self.buffer.advance(self.buffer.len());
@@ -183,7 +186,7 @@ impl Stream for NdjsonReader {
         let this = &mut *self;
         loop {
             while let Some(line) = this.next_line() {
-                if let Some(input) = this.read(&line) {
+                if let Some(input) = this.parse_line(&line) {
                     return Poll::Ready(Some(input));
                 }
             }
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_become_inputs_and_bad_ones_fail_alone() {
+    fn invalid_lines_fail_without_affecting_others() {
         let body = b"\xef\xbb\xbf\"a\"\r\n\n  \n{\"input\": \"b\"}\n{oops\n3\n\"0123456789012345678901234567890\"\n\"c\"";
         let ok = |text: &str| Ok(text.to_owned());
         let expected = [
@@ -234,11 +237,10 @@ mod tests {
     }
 
     proptest! {
-        /// However the network cuts the body up.
         #[test]
-        fn chunks_do_not_matter(lines in prop::collection::vec("[ -~]{0,40}", 0..20), cuts in prop::collection::vec(1_usize..30, 1..50)) {
+        fn inputs_do_not_depend_on_chunk_boundaries(lines in prop::collection::vec("[ -~]{0,40}", 0..20), cuts in prop::collection::vec(1_usize..30, 1..50)) {
             let body = lines.join("\n").into_bytes();
-            let whole = read(vec![body.clone()], 24);
+            let unsplit = read(vec![body.clone()], 24);
             let (mut rest, mut chunks) = (body.as_slice(), Vec::new());
             for cut in cuts.iter().cycle() {
                 if rest.is_empty() { break; }
@@ -246,7 +248,7 @@ mod tests {
                 chunks.push(chunk.to_vec());
                 rest = more;
             }
-            prop_assert_eq!(read(chunks, 24), whole);
+            prop_assert_eq!(read(chunks, 24), unsplit);
         }
     }
 }

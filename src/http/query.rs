@@ -1,17 +1,18 @@
-//! Query parameters, which carry the spec where the body is NDJSON, and the page of a list.
+//! Query parameters: decoding, the extraction spec of NDJSON requests, and pagination.
 
 use std::borrow::Cow;
 
+use axum::http::Uri;
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 
 use super::json_body;
 use crate::types::{Batch, Error, field_is_text, pointer, truncate_pointer};
 
-/// Names and values, decoded.
+/// Returns the decoded names and values.
 ///
 /// # Errors
-/// `invalid_request` for one that is not UTF-8.
+/// `invalid_request` for a name or value that is not UTF-8.
 pub fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), Error>> {
     query
         .split('&')
@@ -40,18 +41,18 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     ))
 }
 
-/// The spec and a batch's own fields from a query.
+/// Parses the spec and the batch's fields from a query.
 ///
 /// # Errors
-/// `invalid_request` with the pointer of the first wrong parameter.
+/// `invalid_request` with the pointer of the first invalid parameter.
 pub fn batch(query: &str) -> Result<Batch, Error> {
     json_body::from_text(&members(query)?)
 }
 
-/// A query as the JSON object that it stands for: text as it stands, everything else as JSON.
+/// Converts a query to a JSON object. Text fields are taken literally; all other values are parsed as JSON.
 ///
 /// # Errors
-/// `invalid_request` with the pointer of the first wrong parameter.
+/// `invalid_request` with the pointer of the first invalid parameter.
 pub fn members(query: &str) -> Result<String, Error> {
     let mut members = Vec::new();
     for pair in pairs(query) {
@@ -59,7 +60,7 @@ pub fn members(query: &str) -> Result<String, Error> {
         if name == "inputs" {
             return Err(Error::invalid(
                 "/inputs",
-                "the inputs are the lines of the body",
+                "`inputs` is not allowed as a query parameter; send one input per line of the body",
             ));
         }
         let text = if is_text(&name, &value) {
@@ -68,7 +69,7 @@ pub fn members(query: &str) -> Result<String, Error> {
             value.into_owned()
         };
         if serde_json::from_str::<&RawValue>(&text).is_err() {
-            let message = "the value of this query parameter has to be JSON, URL-encoded";
+            let message = "the value of this query parameter must be URL-encoded JSON";
             return Err(Error::invalid(
                 truncate_pointer(&pointer("", &name)),
                 message,
@@ -83,26 +84,30 @@ fn is_text(name: &str, value: &str) -> bool {
     field_is_text(name) || name == "schema" && !value.trim_start().starts_with('{')
 }
 
-/// Which part of a list is wanted.
+/// Page of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PageQuery {
-    /// 1 to 1000, 100 if nothing was said.
+    /// Maximum number of entries, 1 to 1000. Default 100.
     pub limit: usize,
+    /// Cursor: `next` of the previous page. `None`: the first page.
     pub after: Option<String>,
 }
 
 impl PageQuery {
-    /// # Errors
-    /// `invalid_request` with the pointer of the first wrong parameter.
-    pub fn read(query: Option<&str>) -> Result<Self, Error> {
-        Self::read_with(query, |_, _| Ok(false))
-    }
-
-    /// The same where there are other parameters too: `other` says whether it knows one, or what it expects of it.
+    /// Parses the page parameters of a query.
     ///
     /// # Errors
-    /// As [`Page::read`].
-    pub fn read_with(
+    /// `invalid_request` with the pointer of the first invalid parameter.
+    pub fn parse(query: Option<&str>) -> Result<Self, Error> {
+        Self::parse_with(query, |_, _| Ok(false))
+    }
+
+    /// Parses the page parameters of a query with further parameters. `other` returns false for an unknown name, and the
+    /// expected value as its error.
+    ///
+    /// # Errors
+    /// As [`PageQuery::parse`].
+    pub fn parse_with(
         query: Option<&str>,
         mut other: impl FnMut(&str, &str) -> Result<bool, &'static str>,
     ) -> Result<Self, Error> {
@@ -124,15 +129,33 @@ impl PageQuery {
                 }
                 "after" => page.after = Some(value.into_owned()),
                 _ => {
-                    let refuse =
+                    let invalid =
                         |message| Error::invalid(truncate_pointer(&pointer("", &name)), message);
-                    if !other(&name, &value).map_err(refuse)? {
-                        return Err(refuse("this path takes no such query parameter"));
+                    if !other(&name, &value).map_err(invalid)? {
+                        return Err(invalid("unknown query parameter for this path"));
                     }
                 }
             }
         }
         Ok(page)
+    }
+}
+
+/// Rejects query parameters on a path that takes none.
+///
+/// # Errors
+/// `invalid_request` with the pointer of the first parameter.
+pub fn no_query(uri: &Uri) -> Result<(), Error> {
+    match uri
+        .query()
+        .and_then(|query| pairs(query).next())
+        .transpose()?
+    {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::invalid(
+            pointer("", &name),
+            "unknown query parameter for this path",
+        )),
     }
 }
 
@@ -142,7 +165,7 @@ mod tests {
     use crate::types::{OnError, SchemaSource};
 
     #[test]
-    fn a_spec_comes_through_a_query() {
+    fn a_query_is_parsed_as_a_spec() {
         let batch = batch("schema=%7B%22type%22%3A%22object%22%7D&instructions=be+brief%21&concurrency=2&on_error=stop").unwrap();
         assert!(matches!(batch.spec.schema, Some(SchemaSource::Inline(_))));
         assert_eq!(batch.spec.instructions.as_deref(), Some("be brief!"));
@@ -155,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_parameter_is_named() {
+    fn an_invalid_parameter_is_named() {
         for (query, at) in [
             ("concurrency=x", "/concurrency"),
             ("sheme=a", "/sheme"),
@@ -170,11 +193,11 @@ mod tests {
             assert_eq!(batch(query).unwrap_err().errors[0].pointer, at, "{query}");
         }
         assert_eq!(
-            PageQuery::read(Some("limit=0")).unwrap_err().errors[0].pointer,
+            PageQuery::parse(Some("limit=0")).unwrap_err().errors[0].pointer,
             "/limit"
         );
         assert_eq!(
-            PageQuery::read(Some("limit=5&after=x")).unwrap(),
+            PageQuery::parse(Some("limit=5&after=x")).unwrap(),
             PageQuery {
                 limit: 5,
                 after: Some("x".to_owned())

@@ -1,6 +1,5 @@
-//! Reading a whole body: bounded in size, in time, and in what all of them take together.
+//! Reading of a complete request body, limited in size, in time, and in the memory of all bodies together.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -11,32 +10,30 @@ use futures_util::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::Shared;
+use super::body_memory::{BodyMemory, kibibytes};
 use crate::types::{Code, Error};
 
-/// How long a client may send nothing in the middle of a body; and how long one that sends too slowly may go on.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// What comes more slowly than this, in bytes a second, is not waited for. Both as in Apache's mod_reqtimeout by default
+/// Maximum pause within a body; also the head start before [`MIN_BYTES_PER_S`] applies.
+const MAX_PAUSE: Duration = Duration::from_secs(20);
+/// Minimum upload rate, in bytes per second. Both limits are the defaults of Apache's mod_reqtimeout
 /// (<https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html>, read 2026-11).
-const SLOWEST: u32 = 500;
+const MIN_BYTES_PER_S: u32 = 500;
 
-/// A body in memory, and the room that it takes until this is dropped.
+/// Body in memory, with the memory reserved for it.
 #[derive(Debug)]
 pub struct CompleteBody {
     pub bytes: Bytes,
-    pub room: OwnedSemaphorePermit,
-}
-
-pub fn kibibytes(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+    /// Reservation of the body's memory, released when dropped.
+    pub memory: OwnedSemaphorePermit,
 }
 
 /// Reads a body of at most `max_bytes`.
 ///
 /// # Errors
-/// `payload_too_large`, `invalid_json` when it breaks off or trickles, `overloaded` when all bodies together take too much.
-pub async fn read(
-    shared: &Shared,
+/// `payload_too_large`; `invalid_json` if the upload is interrupted or too slow; `overloaded` if all bodies together take too much
+/// memory.
+pub async fn read_body(
+    body_memory: &BodyMemory,
     headers: &HeaderMap,
     body: Body,
     max_bytes: usize,
@@ -45,78 +42,73 @@ pub async fn read(
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let mut room = take_room(shared, 1)?;
-    let mut read =
+    let mut memory = body_memory.reserve(1)?;
+    let mut received =
         BytesMut::with_capacity(announced.unwrap_or_default().min(max_bytes).min(64 * 1024));
     let mut is_too_large = announced.is_some_and(|announced| announced > max_bytes);
-    let begun = Instant::now();
+    let started = Instant::now();
     while !is_too_large {
-        let until = begun + PATIENCE + worth(read.len());
-        let chunk = match tokio::time::timeout_at(
-            until.min(Instant::now() + PATIENCE),
-            stream.next(),
-        )
-        .await
-        {
-            Ok(Some(Ok(chunk))) => chunk,
-            Ok(None) => {
-                return Ok(CompleteBody {
-                    bytes: read.freeze(),
-                    room,
-                });
-            }
-            Ok(Some(Err(error))) => return Err(broken(read.len(), &innermost(&error))),
-            Err(_) => return Err(too_slow(read.len())),
-        };
-        is_too_large = read.len() + chunk.len() > max_bytes;
-        let taken = u32::try_from(room.num_permits()).unwrap_or(u32::MAX);
-        let missing = kibibytes(read.len() + chunk.len()).saturating_sub(taken);
+        let deadline = started + MAX_PAUSE + min_rate_time(received.len());
+        let chunk =
+            match tokio::time::timeout_at(deadline.min(Instant::now() + MAX_PAUSE), stream.next())
+                .await
+            {
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(None) => {
+                    return Ok(CompleteBody {
+                        bytes: received.freeze(),
+                        memory,
+                    });
+                }
+                Ok(Some(Err(error))) => {
+                    return Err(interrupted(received.len(), &innermost_message(&error)));
+                }
+                Err(_) => return Err(too_slow(received.len())),
+            };
+        is_too_large = received.len() + chunk.len() > max_bytes;
+        let reserved = u32::try_from(memory.num_permits()).unwrap_or(u32::MAX);
+        let missing = kibibytes(received.len() + chunk.len()).saturating_sub(reserved);
         if missing > 0 && !is_too_large {
-            room.merge(take_room(shared, missing)?);
+            memory.merge(body_memory.reserve(missing)?);
         }
-        read.extend_from_slice(&chunk);
+        received.extend_from_slice(&chunk);
     }
     Err(too_large(max_bytes))
 }
 
-fn take_room(shared: &Shared, kibibytes: u32) -> Result<OwnedSemaphorePermit, Error> {
-    Arc::clone(&shared.room).try_acquire_many_owned(kibibytes).map_err(|_| {
-        let detail = "the requests in memory take all of `limits.max_queue_bytes`; try again in a moment, or send NDJSON, which is not held";
-        Error::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
-    })
-}
-
-/// The time that so many bytes may take.
-fn worth(bytes: usize) -> Duration {
-    Duration::from_secs(bytes as u64) / SLOWEST
+/// Returns the time that this many bytes take at the minimum rate.
+fn min_rate_time(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64) / MIN_BYTES_PER_S
 }
 
 fn too_slow(bytes: usize) -> Error {
     let why = format!(
-        "nothing came for {} s, or less than {SLOWEST} bytes a second did",
-        PATIENCE.as_secs()
+        "no data for {} s, or less than {MIN_BYTES_PER_S} bytes per second",
+        MAX_PAUSE.as_secs()
     );
-    broken(
+    interrupted(
         bytes,
-        &format!("{why}; send it faster, or in smaller requests"),
+        &format!("{why}; upload faster, or send smaller requests"),
     )
 }
 
-/// What hyper says of it, below what axum says.
-fn innermost(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), innermost)
+/// Returns the message of the innermost source, which is hyper's.
+fn innermost_message(error: &dyn std::error::Error) -> String {
+    error
+        .source()
+        .map_or_else(|| error.to_string(), innermost_message)
 }
 
-fn broken(bytes: usize, why: &str) -> Error {
+fn interrupted(bytes: usize, why: &str) -> Error {
     Error::new(
         Code::InvalidJson,
-        format!("the body broke off after {bytes} bytes: {why}"),
+        format!("the upload was interrupted after {bytes} bytes: {why}"),
     )
 }
 
-pub fn too_large(max_bytes: usize) -> Error {
+fn too_large(max_bytes: usize) -> Error {
     let detail = format!(
-        "the body is larger than {max_bytes} bytes (`server.max_body_bytes`); send the inputs as NDJSON, whose length is not limited"
+        "the body exceeds {max_bytes} bytes (`server.max_body_bytes`); send inputs as NDJSON, whose length is not limited"
     );
     Error::new(Code::PayloadTooLarge, detail)
 }

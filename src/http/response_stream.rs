@@ -1,11 +1,17 @@
-//! A batch's reply: one loop over the outcomes, whatever form they are sent in.
+//! Streaming response body: polls item outcomes and encodes them as JSON, Server-Sent Events or NDJSON.
+//!
+//! One loop for all formats; a format is an [`Encoder`].
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http_body::Frame;
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,46 +19,47 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::Chunk;
 use super::stall_watchdog::StallWatchdog;
 use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
-pub use crate::extraction::shutting_down;
-use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream};
+use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream, shutting_down};
 use crate::types::{Code, Counts, Error, Metadata, Outcome};
 
-/// A form of reply. Each call appends what is to be sent.
+/// Response format. Each call appends the bytes to send.
 pub trait Encoder: Send + Unpin {
+    /// Appends the start of the response.
     fn begin(&mut self, _: &ResponseContext, _: &mut BytesMut) {}
 
-    fn outcome(&mut self, about: &ResponseContext, outcome: &Outcome, out: &mut BytesMut);
+    /// Appends or buffers the result of an item.
+    fn outcome(&mut self, context: &ResponseContext, outcome: &Outcome, out: &mut BytesMut);
 
-    /// What is known before the outcome.
-    fn news(&mut self, _: &PartialEvent, _: &mut BytesMut) {}
+    /// Appends a partial result of an item.
+    fn partial(&mut self, _: &PartialEvent, _: &mut BytesMut) {}
 
-    /// Once a second while there is something new to say.
+    /// Appends the progress. Called at most once per [`PROGRESS_INTERVAL`], and only if it changed.
     fn progress(&mut self, _: Progress, _: &mut BytesMut) {}
 
-    /// When nothing was sent for [`QUIET`].
+    /// Appends bytes that keep the connection open. Called if nothing was sent for [`KEEP_ALIVE_INTERVAL`].
     fn keep_alive(&mut self, _: &mut BytesMut) {}
 
+    /// Appends the end of a complete response.
     fn end(
         &mut self,
-        about: &ResponseContext,
+        context: &ResponseContext,
         status: BatchStatus,
         summary: Summary,
         out: &mut BytesMut,
     );
 
-    /// The reply cannot be brought to its end.
-    fn fail(&mut self, about: &ResponseContext, error: &Error, out: &mut BytesMut);
+    /// Appends an error that ends the response early.
+    fn fail(&mut self, context: &ResponseContext, error: &Error, out: &mut BytesMut);
 
-    /// Bytes held back, and how many may be.
-    fn held(&self) -> Option<(usize, usize)> {
+    /// Returns the number of buffered bytes and its maximum. `None` for a format that does not buffer.
+    fn buffered(&self) -> Option<(usize, usize)> {
         None
     }
 }
 
-/// What a form of reply may mention.
+/// Identity and metadata of a response, as an encoder may include them.
 #[derive(Debug)]
 pub struct ResponseContext {
     pub id: String,
@@ -67,84 +74,85 @@ impl ResponseContext {
     }
 }
 
-/// After so long without a byte something is sent, so that proxies keep the connection.
-const QUIET: Duration = Duration::from_secs(15);
-/// How long the status of an ordered reply waits for an upload to end.
-const READ_FIRST: Duration = Duration::from_secs(1);
-/// The most often that progress is told.
-const TICK: Duration = Duration::from_secs(1);
-/// Outcomes that are there already are sent together, up to this many bytes.
+/// Time without a byte after which a keep-alive is sent, so that proxies keep the connection.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Maximum time for which the status of an ordered response waits for the upload to end.
+const READ_INPUTS_TIMEOUT: Duration = Duration::from_secs(1);
+/// Minimum time between two progress events.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Approximate size of a chunk, in bytes. Outcomes that are ready are sent together up to this size.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// A batch's reply as a body.
-pub struct Reply<S, K> {
+/// HTTP body that runs a batch (a single extraction is a batch of one) and streams its results.
+pub struct ResponseBody<S, K> {
     outcomes: Outcomes<S>,
-    sink: K,
-    about: ResponseContext,
-    /// `None`: not known until the body was read.
+    encoder: K,
+    context: ResponseContext,
+    /// Number of items. `None`: unknown until the request's body was read.
     total: Option<usize>,
-    tally: Counts,
-    told: Option<Progress>,
+    counts: Counts,
+    last_progress: Option<Progress>,
     started: Instant,
-    tick: Interval,
-    quiet_since: Instant,
+    progress_ticks: Interval,
+    last_sent: Instant,
     begun: bool,
     ended: bool,
     upload: Option<Arc<StallWatchdog>>,
-    watch: Option<PartialStream>,
+    partials: Option<PartialStream>,
     server_ends: Pin<Box<WaitForCancellationFutureOwned>>,
-    _room: Option<OwnedSemaphorePermit>,
+    _memory: Option<OwnedSemaphorePermit>,
     _work: TaskTrackerToken,
 }
 
-/// What a reply holds on to until it is sent.
+/// Resources that a response holds until it is sent.
 pub struct StreamResources {
-    /// The body of the request, if it is in memory.
-    pub room: Option<OwnedSemaphorePermit>,
+    /// Memory of the request's body. `None` if the body is streamed.
+    pub memory: Option<OwnedSemaphorePermit>,
     pub work: TaskTrackerToken,
     pub server_ends: WaitForCancellationFutureOwned,
-    /// Where the inputs are still coming.
+    /// Upload of the inputs. `None` if all are in memory.
     pub upload: Option<Arc<StallWatchdog>>,
-    /// What is told of an answer while it is written.
-    pub watch: Option<PartialStream>,
+    /// Partial results of a single extraction.
+    pub partials: Option<PartialStream>,
 }
 
-impl<S: Inputs, K: Encoder> Reply<S, K> {
+impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
+    /// Creates a body that starts when it is first polled.
     pub fn new(
         outcomes: Outcomes<S>,
-        sink: K,
-        about: ResponseContext,
+        encoder: K,
+        context: ResponseContext,
         total: Option<usize>,
-        held: StreamResources,
+        resources: StreamResources,
     ) -> Self {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tick.reset();
+        let mut progress_ticks = interval(PROGRESS_INTERVAL);
+        progress_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        progress_ticks.reset();
         Self {
             outcomes,
-            sink,
-            about,
+            encoder,
+            context,
             total,
-            tally: Counts::default(),
-            told: None,
+            counts: Counts::default(),
+            last_progress: None,
             started: Instant::now(),
-            tick,
-            quiet_since: Instant::now(),
+            progress_ticks,
+            last_sent: Instant::now(),
             begun: false,
             ended: false,
-            upload: held.upload,
-            watch: held.watch,
-            server_ends: Box::pin(held.server_ends),
-            _room: held.room,
-            _work: held.work,
+            upload: resources.upload,
+            partials: resources.partials,
+            server_ends: Box::pin(resources.server_ends),
+            _memory: resources.memory,
+            _work: resources.work,
         }
     }
 
-    /// Works until all inputs are read, but for [`READ_FIRST`] at the most: an ordered reply waits so long before its status
-    /// goes out, so that a batch which turns out too large to be held is refused and not broken off.
+    /// Processes items until all inputs are read, or [`READ_INPUTS_TIMEOUT`] has passed. An ordered response waits for this before its
+    /// status is sent, so that a batch too large to buffer is rejected instead of interrupted.
     ///
     /// # Errors
-    /// `payload_too_large` when it cannot.
+    /// `payload_too_large` if the inputs or the results exceed `max_bytes`.
     pub async fn read_inputs(&mut self, max_bytes: usize) -> Result<(), Error> {
         let Some(upload) = self.upload.clone() else {
             return Ok(());
@@ -152,58 +160,64 @@ impl<S: Inputs, K: Encoder> Reply<S, K> {
         let reading = std::future::poll_fn(|cx| {
             loop {
                 let polled = self.outcomes.poll_next_unpin(cx);
-                if upload.bytes() > max_bytes || self.holds_too_much() {
-                    return Poll::Ready(Err(too_large_to_hold()));
+                if upload.bytes() > max_bytes || self.exceeds_buffer() {
+                    return Poll::Ready(Err(too_large_to_buffer()));
                 }
                 match polled {
-                    Poll::Ready(Some(outcome)) => self.take(&outcome, &mut BytesMut::new()),
+                    Poll::Ready(Some(outcome)) => self.add_outcome(&outcome, &mut BytesMut::new()),
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
                     Poll::Pending if upload.has_ended() => return Poll::Ready(Ok(())),
                     Poll::Pending => return Poll::Pending,
                 }
             }
         });
-        tokio::time::timeout(READ_FIRST, reading)
+        tokio::time::timeout(READ_INPUTS_TIMEOUT, reading)
             .await
             .unwrap_or(Ok(()))
     }
 
-    fn take(&mut self, outcome: &Outcome, out: &mut BytesMut) {
-        self.tally.count(outcome);
-        self.sink.outcome(&self.about, outcome, out);
+    fn add_outcome(&mut self, outcome: &Outcome, out: &mut BytesMut) {
+        self.counts.count(outcome);
+        self.encoder.outcome(&self.context, outcome, out);
     }
 
-    fn holds_too_much(&self) -> bool {
-        self.sink.held().is_some_and(|(held, most)| held > most)
+    fn exceeds_buffer(&self) -> bool {
+        self.encoder
+            .buffered()
+            .is_some_and(|(bytes, max_bytes)| bytes > max_bytes)
     }
 
-    /// Takes every outcome that is there.
-    fn take_outcomes(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
+    /// Encodes the outcomes that are ready, each after its partial results.
+    fn encode_outcomes(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
         while out.len() < CHUNK_BYTES {
             match self.outcomes.poll_next_unpin(cx) {
                 Poll::Ready(Some(outcome)) => {
-                    while let Some(news) =
-                        self.watch.as_mut().and_then(PartialStream::drain_remaining)
+                    while let Some(partial) = self
+                        .partials
+                        .as_mut()
+                        .and_then(PartialStream::drain_remaining)
                     {
-                        self.sink.news(&news, out);
+                        self.encoder.partial(&partial, out);
                     }
-                    self.take(&outcome, out);
-                    if self.holds_too_much() {
-                        return self.fail(&too_large_to_hold(), out);
+                    self.add_outcome(&outcome, out);
+                    if self.exceeds_buffer() {
+                        return self.fail(&too_large_to_buffer(), out);
                     }
                 }
                 Poll::Ready(None) => return self.end(out),
-                Poll::Pending => return self.take_news(cx, out),
+                Poll::Pending => return self.encode_partials(cx, out),
             }
         }
     }
 
-    fn take_news(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
-        let Some(watch) = &mut self.watch else { return };
+    fn encode_partials(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
+        let Some(partials) = &mut self.partials else {
+            return;
+        };
         while out.len() < CHUNK_BYTES
-            && let Poll::Ready(Some(news)) = watch.poll_next_unpin(cx)
+            && let Poll::Ready(Some(partial)) = partials.poll_next_unpin(cx)
         {
-            self.sink.news(&news, out);
+            self.encoder.partial(&partial, out);
         }
     }
 
@@ -211,12 +225,12 @@ impl<S: Inputs, K: Encoder> Reply<S, K> {
         if self
             .upload
             .as_ref()
-            .is_some_and(|upload| upload.is_broken())
+            .is_some_and(|upload| upload.is_interrupted())
         {
             return self.fail(
                 &Error::new(
                     Code::InvalidJson,
-                    "the request's body broke off; what came before is answered",
+                    "the upload of the inputs was interrupted; results of the inputs received before it were sent",
                 ),
                 out,
             );
@@ -226,77 +240,78 @@ impl<S: Inputs, K: Encoder> Reply<S, K> {
         } else {
             BatchStatus::Completed
         };
-        let summary = Summary::new(self.tally, self.started.elapsed());
-        self.sink.end(&self.about, status, summary, out);
+        let summary = Summary::new(self.counts, self.started.elapsed());
+        self.encoder.end(&self.context, status, summary, out);
         self.ended = true;
-        tracing::debug!(id = %self.about.id, ended = self.tally.ended(), elapsed_ms = millis(self.started.elapsed()), "batch done");
+        tracing::debug!(id = %self.context.id, ended = self.counts.ended(), elapsed_ms = millis(self.started.elapsed()), "batch completed");
     }
 
     fn fail(&mut self, error: &Error, out: &mut BytesMut) {
-        self.sink.fail(&self.about, error, out);
+        self.encoder.fail(&self.context, error, out);
         self.ended = true;
     }
 
     fn progress(&self) -> Progress {
-        let ended = self.tally.ended();
+        let ended = self.counts.ended();
         let total = self.total.unwrap_or_else(|| self.outcomes.pulled());
         let in_flight = self.outcomes.in_flight().min(total.saturating_sub(ended));
         Progress {
             total,
-            succeeded: self.tally.succeeded,
-            failed: self.tally.failed,
-            invalid: self.tally.invalid,
-            cancelled: self.tally.cancelled,
+            succeeded: self.counts.succeeded,
+            failed: self.counts.failed,
+            invalid: self.counts.invalid,
+            cancelled: self.counts.cancelled,
             in_flight,
             queued: total.saturating_sub(ended + in_flight),
         }
     }
 
-    fn tick(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
-        while self.tick.poll_tick(cx).is_ready() {
+    fn encode_progress(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
+        while self.progress_ticks.poll_tick(cx).is_ready() {
             let progress = self.progress();
-            if self.told != Some(progress) {
-                self.told = Some(progress);
-                self.sink.progress(progress, out);
+            if self.last_progress != Some(progress) {
+                self.last_progress = Some(progress);
+                self.encoder.progress(progress, out);
             }
-            if out.is_empty() && self.quiet_since.elapsed() >= QUIET {
-                self.sink.keep_alive(out);
+            if out.is_empty() && self.last_sent.elapsed() >= KEEP_ALIVE_INTERVAL {
+                self.encoder.keep_alive(out);
             }
         }
     }
 }
 
-pub fn too_large_to_hold() -> Error {
-    let detail = "the batch is larger than `limits.max_ordered_bytes` and an ordered reply has to be held until its end; \
-                  ask for a stream instead (`\"stream\": true`, or `Accept: application/x-ndjson`)";
+/// Returns the error of a batch that is too large for an ordered response.
+pub fn too_large_to_buffer() -> Error {
+    let detail = "the batch exceeds `limits.max_ordered_bytes`, the maximum for an ordered response; \
+                  request a stream instead (`\"stream\": true`, or `Accept: application/x-ndjson`)";
     Error::new(Code::PayloadTooLarge, detail)
 }
 
-impl<S: Inputs, K: Encoder> http_body::Body for Reply<S, K> {
-    type Data = Chunk;
+impl<S: Inputs, K: Encoder> http_body::Body for ResponseBody<S, K> {
+    type Data = Bytes;
     type Error = std::convert::Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Chunk>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
         if let Some(upload) = &this.upload {
-            upload.blocked(None);
+            upload.set_blocked_since(None);
         }
         if this.ended {
             return Poll::Ready(None);
         }
         let mut out = BytesMut::new();
         if !std::mem::replace(&mut this.begun, true) {
-            this.sink.begin(&this.about, &mut out);
+            this.encoder.begin(&this.context, &mut out);
         }
         if this.server_ends.as_mut().poll(cx).is_ready() {
             this.fail(&shutting_down(), &mut out);
         } else {
-            this.take_outcomes(cx, &mut out);
+            this.encode_outcomes(cx, &mut out);
             if !this.ended {
-                this.tick(cx, &mut out);
+                this.encode_progress(cx, &mut out);
             }
         }
         if out.is_empty() {
@@ -306,10 +321,23 @@ impl<S: Inputs, K: Encoder> http_body::Body for Reply<S, K> {
                 Poll::Pending
             };
         }
-        this.quiet_since = Instant::now();
+        this.last_sent = Instant::now();
         if let Some(upload) = &this.upload {
-            upload.blocked(Some(this.quiet_since));
+            upload.set_blocked_since(Some(this.last_sent));
         }
         Poll::Ready(Some(Ok(Frame::data(out.freeze()))))
     }
+}
+
+/// Returns a streaming response of this media type, with headers that keep proxies from buffering and caching it.
+pub fn streaming_response(media_type: &'static str, body: Body) -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            HeaderName::from_static("x-accel-buffering"),
+            HeaderValue::from_static("no"),
+        ),
+    ];
+    (headers, body).into_response()
 }

@@ -1,7 +1,7 @@
-//! Watches over a client that sends its inputs while it is sent their results.
+//! Watchdog of connections that upload inputs while their results are sent: closes those of gone or stalled clients.
 //!
-//! While neither side reads, the server does not look at the connection, and so would notice neither that the client has
-//! gone nor that both wait for each other for ever. This looks, a few times a second, and closes the connection.
+//! While neither side reads, hyper does not poll the connection. It would notice neither a closed connection nor a deadlock in
+//! which both sides wait for the other to read. The watchdog polls the connection a few times per second instead.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,51 +9,55 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 
-/// How often the connection is looked at: a client that has gone is noticed within a second.
-const LOOK: Duration = Duration::from_millis(250);
-/// A client that sends without reading gets so long.
-const STALLED: Duration = Duration::from_secs(60);
+/// Interval at which the connection is checked, so that a closed one is noticed within a second.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Time without reading the response after which a client is disconnected.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is known of an upload while its reply is sent.
+/// State of an upload and of the response sent at the same time.
 #[derive(Debug, Default)]
 pub struct StallWatchdog {
     bytes: AtomicUsize,
     ended: AtomicBool,
     broken: AtomicBool,
-    /// Since when a piece of the reply waits to be taken; `None` while the reply is waited for.
+    /// Time since which a chunk of the response waits to be sent. `None` while the connection waits for a chunk.
     blocked_since: Mutex<Option<Instant>>,
 }
 
 impl StallWatchdog {
+    /// Counts received bytes.
     pub fn count(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes received so far.
+    /// Returns the number of bytes received so far.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Records the regular end of the upload.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
     }
 
-    /// The body ended before its time.
-    pub fn break_off(&self) {
+    /// Records that the upload was interrupted.
+    pub fn interrupt(&self) {
         self.broken.store(true, Ordering::Relaxed);
         self.end();
     }
 
-    pub fn is_broken(&self) -> bool {
+    /// Returns true if the upload was interrupted.
+    pub fn is_interrupted(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }
 
+    /// Returns true if the upload has ended, regularly or not.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// A piece of the reply was handed to the connection, or (`None`) the connection asks for more.
-    pub fn blocked(&self, since: Option<Instant>) {
+    /// Records that a chunk of the response was handed to the connection, or (`None`) that the connection polls for the next.
+    pub fn set_blocked_since(&self, since: Option<Instant>) {
         *self
             .blocked_since
             .lock()
@@ -65,26 +69,27 @@ impl StallWatchdog {
             .blocked_since
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        since.is_some_and(|since| now.duration_since(since) >= STALLED)
+        since.is_some_and(|since| now.duration_since(since) >= STALL_TIMEOUT)
     }
 }
 
-/// Closes the connection when the client has gone, breaks off or stalls; ends with the upload or with the reply that holds it.
-pub async fn watch(upload: Weak<StallWatchdog>, connection: Connection) {
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Closes the connection if the client is gone, stalls or interrupts its upload. Ends with the upload, or when the response that
+/// holds it is dropped.
+async fn watch(upload: Weak<StallWatchdog>, connection: Connection) {
+    let mut polls = tokio::time::interval(POLL_INTERVAL);
+    polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        look.tick().await;
+        polls.tick().await;
         let Some(upload) = upload.upgrade() else {
             return;
         };
-        if upload.has_ended() && !upload.is_broken() {
+        if upload.has_ended() && !upload.is_interrupted() {
             return;
         }
         let stalled = upload.is_stalled(Instant::now());
-        if stalled || upload.is_broken() || connection.has_left() {
+        if stalled || upload.is_interrupted() || connection.is_closed_by_client() {
             if stalled {
-                tracing::warn!("a client that does not read what it is sent was disconnected");
+                tracing::warn!("disconnected a client that did not read its response for 60 s");
             }
             connection.close();
             return;
@@ -92,7 +97,7 @@ pub async fn watch(upload: Weak<StallWatchdog>, connection: Connection) {
     }
 }
 
-/// Starts the watch.
+/// Starts the watchdog of a connection as one of the server's `tasks`.
 pub fn start(
     upload: &Arc<StallWatchdog>,
     connection: Connection,

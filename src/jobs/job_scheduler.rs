@@ -105,7 +105,7 @@ impl JobScheduler {
             self.start_what_can();
             self.shared
                 .meters
-                .stand(self.running.len(), self.waiting.len());
+                .set_gauges(self.running.len(), self.waiting.len());
             tokio::select! {
                 () = draining.cancelled() => {}
                 Some(order) = orders.recv() => self.take(order),

@@ -1,29 +1,29 @@
-//! The messages in a body that comes piece by piece: server-sent events, or lines of JSON.
+//! Framing of a streamed response body: server-sent events (SSE), or lines (NDJSON).
 
 use bytes::{Buf, BytesMut};
 
 use super::{Error, MAX_ANSWER_BYTES};
 
-/// How one message is told from the next.
+/// Format of the messages in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// Server-sent events, of which only the data counts.
+    /// Server-sent events, reduced to their data.
     /// <https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation> (read 2026-11)
     Events,
-    /// A line each.
+    /// One message per line.
     Lines,
 }
 
-/// Takes bytes as they come, and gives messages. Each byte is looked at once.
+/// Incremental decoder from bytes to messages. Each byte is scanned once.
 #[derive(Debug)]
 pub struct Frames {
     framing: Framing,
     buffer: BytesMut,
-    /// So much of the buffer holds no end of a line.
+    /// Length of the buffer's prefix that is known to contain no line end.
     scanned: usize,
-    /// The data of the event that is being read.
+    /// Data of the incomplete event.
     data: Option<Vec<u8>>,
-    /// The last line ended with a CR: an LF that comes now belongs to it.
+    /// True if the last line ended with a CR: a following LF belongs to it.
     after_cr: bool,
     is_first_line: bool,
     is_ended: bool,
@@ -44,24 +44,26 @@ impl Frames {
         }
     }
 
+    /// Appends bytes of the body.
+    ///
     /// # Errors
-    /// When a single message is larger than any answer.
+    /// When a single message exceeds [`MAX_ANSWER_BYTES`].
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let held = self.buffer.len() + self.data.as_ref().map_or(0, Vec::len);
-        if held + bytes.len() > MAX_ANSWER_BYTES {
+        let buffered = self.buffer.len() + self.data.as_ref().map_or(0, Vec::len);
+        if buffered + bytes.len() > MAX_ANSWER_BYTES {
             return Err(Error::TooLarge(MAX_ANSWER_BYTES));
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Nothing more comes: what is left is the last message. (The standard drops an event without a blank line after it; servers
-    /// end their streams like that.)
+    /// Marks the end of the body: the rest of the buffer is the last message. (The standard drops an event without a blank line
+    /// after it, but servers end their streams like that.)
     pub const fn end(&mut self) {
         self.is_ended = true;
     }
 
-    /// The next whole message; `None` until more bytes have come.
+    /// Returns the next complete message; `None` until more bytes arrive.
     pub fn message(&mut self) -> Option<Vec<u8>> {
         while let Some(line) = self.line() {
             match self.framing {
@@ -96,7 +98,7 @@ impl Frames {
         }
     }
 
-    /// The next line, without its end.
+    /// Returns the next line, without its line end.
     fn line(&mut self) -> Option<BytesMut> {
         if self.after_cr && self.buffer.first() == Some(&b'\n') {
             self.buffer.advance(1);
@@ -130,7 +132,7 @@ impl Frames {
 mod tests {
     use super::*;
 
-    fn read(framing: Framing, pieces: &[&[u8]]) -> Vec<String> {
+    fn decode(framing: Framing, pieces: &[&[u8]]) -> Vec<String> {
         let mut frames = Frames::new(framing);
         let mut messages = Vec::new();
         for piece in pieces {
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_of_an_event_is_read_wherever_it_is_cut() {
+    fn each_event_format_is_decoded_wherever_the_bytes_are_split() {
         for (stream, expected) in [
             ("data: a\n\ndata: b\n\n", vec!["a", "b"]),
             ("data:a\r\n\r\ndata: b\r\n\r\n", vec!["a", "b"]),
@@ -168,14 +170,14 @@ mod tests {
             for cut in 0..=bytes.len() {
                 let (before, after) = bytes.split_at(cut);
                 assert_eq!(
-                    read(Framing::Events, &[before, after]),
+                    decode(Framing::Events, &[before, after]),
                     expected,
                     "{stream:?} cut at {cut}"
                 );
             }
             let single: Vec<_> = bytes.chunks(1).collect();
             assert_eq!(
-                read(Framing::Events, &single),
+                decode(Framing::Events, &single),
                 expected,
                 "{stream:?} byte by byte"
             );
@@ -183,11 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_wherever_they_are_cut() {
+    fn lines_are_decoded_wherever_the_bytes_are_split() {
         let bytes = b"{\"a\":1}\r\n\n  \n{\"b\":2}\n{\"c\":3}";
         for cut in 0..=bytes.len() {
             let (before, after) = bytes.split_at(cut);
-            let lines: Vec<_> = read(Framing::Lines, &[before, after]);
+            let lines: Vec<_> = decode(Framing::Lines, &[before, after]);
             let lines: Vec<_> = lines.iter().map(|line| line.trim_end()).collect();
             assert_eq!(
                 lines,
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_an_end_is_not_held_for_ever() {
+    fn a_message_without_an_end_is_rejected_at_the_size_limit() {
         let mut frames = Frames::new(Framing::Events);
         let piece = vec![b'x'; MAX_ANSWER_BYTES / 2];
         assert!(frames.push(b"data: ").is_ok() && frames.push(&piece).is_ok());

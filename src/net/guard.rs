@@ -1,32 +1,32 @@
-//! Which addresses a URL that a caller named may lead to.
+//! SSRF guard (server-side request forgery): the addresses that a caller's URL may connect to.
 //!
-//! Such a URL is called from where this process stands, which may be inside a private network: without a guard, whoever may name one
-//! reaches what only the inside may reach (server-side request forgery). What is judged is the address that is connected to, not
-//! the name: a name may mean one address when it is looked at and another when it is called.
+//! This process may run inside a private network. Without a guard, a caller's URL could reach hosts that are accessible only from
+//! the inside. The guard checks the address of the connection, not the name: a name may resolve to a public address when it is
+//! checked and to a private one when it is called (DNS rebinding).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// How far the calls of a client may go.
+/// Addresses that a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reach {
-    /// To whatever a URL leads to.
+    /// Every address.
     #[default]
     Anywhere,
-    /// To addresses of the public Internet: not to this machine, a private network or a cloud's metadata.
+    /// Addresses of the public Internet: not this machine, private networks or cloud metadata.
     Public,
 }
 
-/// A host that is not on the public Internet.
+/// Rejection of a host that is not on the public Internet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is not on the public Internet, and nothing else is called")]
+#[error("{0} is not on the public Internet; only public addresses may be called")]
 pub struct NotPublic(String);
 
 impl Reach {
-    /// Refuses a URL whose host is an address that is out of reach. A name is looked up, and its addresses are judged, when it is
-    /// called.
+    /// Rejects a URL whose host is an IP address out of reach. The addresses of a host name are checked when it is resolved for
+    /// a call.
     ///
     /// # Errors
     /// [`NotPublic`] with the address.
@@ -43,26 +43,26 @@ impl Reach {
     }
 }
 
-/// Looks names up as the system does, and gives public addresses alone.
+/// DNS resolver of the system that returns only public addresses.
 #[derive(Debug)]
 pub(super) struct PublicOnly;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let addresses: Addrs = Box::new(public(name.as_str(), found)?.into_iter());
+            let resolved = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let addresses: Addrs = Box::new(public(name.as_str(), resolved)?.into_iter());
             Ok(addresses)
         })
     }
 }
 
-/// The public ones of a name's addresses.
+/// Returns the public addresses of a name, or an error if it has none.
 fn public(
     name: &str,
-    found: impl Iterator<Item = SocketAddr>,
+    resolved: impl Iterator<Item = SocketAddr>,
 ) -> Result<Vec<SocketAddr>, NotPublic> {
-    let addresses: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
+    let addresses: Vec<_> = resolved.filter(|address| is_public(address.ip())).collect();
     if addresses.is_empty() {
         Err(NotPublic(name.to_owned()))
     } else {
@@ -73,7 +73,7 @@ fn public(
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => match embedded(address) {
+        IpAddr::V6(address) => match embedded_v4(address) {
             Some(address) => is_public_v4(address),
             None => is_public_v6(address),
         },
@@ -86,7 +86,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         .any(|(block, bits)| address.to_bits() >> (32 - bits) == block.to_bits() >> (32 - bits))
 }
 
-/// Of all that is assigned, only 2000::/3 is for the whole Internet.
+/// Returns true for global unicast addresses: of all assigned ranges, only 2000::/3 is global.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let within = |(block, bits): &(Ipv6Addr, u32)| {
         address.to_bits() >> (128 - bits) == block.to_bits() >> (128 - bits)
@@ -94,9 +94,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     within(&GLOBAL_V6) && !SPECIAL_V6.iter().any(within)
 }
 
-/// The IPv4 address that a connection to this one ends at: IPv4-mapped (RFC 4291, section 2.5.5.2), or by way of a translator
-/// (64:ff9b::/96, RFC 6052), without which a network that has IPv6 alone reaches no IPv4 host.
-fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+/// Returns the IPv4 address that an IPv6 address stands for: IPv4-mapped (RFC 4291, section 2.5.5.2), or behind a translator
+/// (64:ff9b::/96, RFC 6052), which IPv6-only networks need to reach IPv4 hosts.
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
@@ -105,10 +105,10 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// What is not for the whole Internet, after IANA's registry of special addresses
-/// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, November 2026), multicast and what is reserved.
+/// IPv4 blocks that are not public: IANA's registry of special-purpose addresses
+/// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, November 2026), multicast and reserved addresses.
 const SPECIAL_V4: [(Ipv4Addr, u32); 15] = [
-    // "This network", the unspecified address among it.
+    // "This network", including the unspecified address.
     (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     // Shared by a carrier's customers (RFC 6598).
@@ -128,18 +128,19 @@ const SPECIAL_V4: [(Ipv4Addr, u32); 15] = [
     (Ipv4Addr::new(203, 0, 113, 0), 24),
     // Multicast.
     (Ipv4Addr::new(224, 0, 0, 0), 4),
-    // Reserved, the broadcast address among it.
+    // Reserved, including the broadcast address.
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
+/// Global unicast addresses.
 const GLOBAL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// What of it is not (<https://www.iana.org/assignments/iana-ipv6-special-registry>, November 2026).
+/// Blocks within [`GLOBAL_V6`] that are not public (<https://www.iana.org/assignments/iana-ipv6-special-registry>, November 2026).
 const SPECIAL_V6: [(Ipv6Addr, u32); 4] = [
-    // For protocols, Teredo and benchmarks among it.
+    // For protocols, including Teredo and benchmarks.
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
-    // 6to4: ends at whatever IPv4 address stands in it, and is no longer in use (RFC 7526).
+    // 6to4: leads to the embedded IPv4 address, and is no longer in use (RFC 7526).
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];

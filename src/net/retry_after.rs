@@ -1,14 +1,14 @@
-//! How long a provider wants to be left alone, as its headers say it.
+//! `Retry-After`: the wait that a server asks for in its response headers.
 
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
-/// The longest wait that a provider's header is believed.
+/// Upper bound of the wait, in case a server's header is wrong.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// How long the provider wants to be left alone: `retry-after-ms`, or `retry-after` in seconds or as a date
-/// (RFC 9110 section 10.2.3). At most a day.
+/// Returns the wait from `retry-after-ms`, or from `retry-after` in seconds or as a date (RFC 9110 section 10.2.3). At most a
+/// day; zero for a date in the past; `None` if both headers are missing or invalid.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_after_is_read_in_each_of_its_forms() {
+    fn retry_after_is_parsed_in_each_format() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_767);
         for (name, value, wait_ms) in [
             ("retry-after", "2", Some(2_000)),

@@ -1,4 +1,4 @@
-//! Compiled schemas, kept by their text: a caller sends the same one with every request.
+//! Cache of compiled schemas by their text: callers send the same schema with every request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Schema;
 use crate::types::Error;
 
-/// Schemas in each of the two generations.
+/// Maximum number of schemas in each of the two generations.
 const GENERATION: usize = 64;
-/// Texts longer than this are compiled each time.
+/// Maximum length of a cached text, in bytes; longer ones are compiled each time.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
-/// A longer text, or one with regular expressions, is compiled on a thread for blocking work.
+/// Maximum length of a text that is compiled inline, in bytes. Longer ones and those with regular expressions go to the
+/// blocking pool.
 const QUICK_TEXT_BYTES: usize = 8 * 1024;
 
 #[derive(Debug, Default)]
@@ -19,12 +20,12 @@ struct Generations {
     old: HashMap<Box<str>, Arc<Schema>>,
 }
 
-/// The compiled schemas that were last asked for, up to 128.
+/// Cache of the up to 128 most recently used schemas, in two generations.
 #[derive(Debug, Default)]
 pub struct Cache(Mutex<Generations>);
 
 impl Cache {
-    /// The compiled schema for this text.
+    /// Returns the schema of this text, compiling it if it is not cached.
     ///
     /// # Errors
     /// As [`Schema::compile`].
@@ -66,7 +67,7 @@ impl Generations {
     }
 }
 
-/// Compiles beside the runtime's workers what takes more than about a millisecond.
+/// Compiles a schema, on the blocking pool if that may take longer than about a millisecond.
 pub(super) async fn compile(text: &str) -> Result<Schema, Error> {
     if text.len() <= QUICK_TEXT_BYTES && !text.contains("pattern") {
         return Schema::compile(text);

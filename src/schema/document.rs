@@ -1,4 +1,4 @@
-//! The parts of a schema: which keyword holds further schemas, and whether they see the same place of the instance.
+//! Schema document: traversal of subschemas and resolution of references.
 
 use std::collections::HashMap;
 
@@ -7,32 +7,33 @@ use serde_json::{Map, Value};
 
 use crate::types::pointer;
 
-/// Where a subschema applies, seen from the schema that holds it.
+/// Part of the instance that a subschema applies to, relative to its parent schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applies<'s> {
-    /// To the very same value.
+    /// The same value.
     Here,
-    /// To the very same value, as one of several of which one has to hold.
+    /// The same value, as one of several alternatives.
     Either,
-    /// To the member of this name.
+    /// The member of this name.
     Member(&'s str),
-    /// To any member or element.
+    /// Any member or element.
     Inside,
-    /// To nothing by itself: a definition.
+    /// Nothing: a definition, used by reference.
     Nowhere,
 }
 
 impl Applies<'_> {
+    /// Returns true if the subschema applies to the same value.
     pub const fn is_here(self) -> bool {
         matches!(self, Self::Here | Self::Either)
     }
 }
 
-/// What a keyword's value holds.
+/// Form of a keyword's value.
 #[derive(Clone, Copy)]
 enum Holds {
     One,
-    /// An array, or by an old draft's rule a single schema.
+    /// An array of schemas, or in old drafts a single one.
     Many,
     Named,
 }
@@ -65,21 +66,21 @@ const KEYWORDS: [(&str, Holds, Applies<'static>); 25] = [
     ("$recursiveRef", Holds::One, Applies::Here),
 ];
 
-/// Whether the members of this keyword's value are schemas, whatever they are called.
+/// Returns true if the value of this keyword is an object of schemas by name.
 pub fn holds_named_schemas(keyword: &str) -> bool {
     KEYWORDS
         .iter()
         .any(|(known, holds, _)| *known == keyword && matches!(holds, Holds::Named))
 }
 
-/// A schema's document: its subschemas, and what its references mean.
+/// Schema document with an index of its anchors.
 #[derive(Debug)]
 pub struct Document<'s> {
     root: &'s Value,
     draft: Draft,
-    /// The root's `$id`; no other part has one where there are references.
+    /// `$id` of the root. A schema with references has no other.
     id: Option<&'s str>,
-    /// What an anchor names.
+    /// Subschemas by anchor.
     anchors: HashMap<&'s str, &'s Value>,
 }
 
@@ -105,15 +106,17 @@ impl<'s> Document<'s> {
         document
     }
 
+    /// Returns the root schema.
     pub const fn root(&self) -> &'s Value {
         self.root
     }
 
+    /// Returns the draft.
     pub const fn draft(&self) -> Draft {
         self.draft
     }
 
-    /// The anchors that `schema` sets, in the manner of its draft.
+    /// Returns the anchors that a subschema defines, by the rules of the draft.
     pub fn names(&self, schema: &'s Value) -> impl Iterator<Item = &'s str> + use<'s> {
         let text = |keyword| schema.get(keyword).and_then(Value::as_str);
         let names = match self.draft {
@@ -123,7 +126,7 @@ impl<'s> Document<'s> {
         names.into_iter().flatten()
     }
 
-    /// The schemas within `schema`, definitions too, but not what it refers to.
+    /// Returns the direct subschemas including definitions, without following references.
     pub fn parts(&self, schema: &'s Value) -> Vec<(Applies<'s>, &'s Value)> {
         let Some(object) = schema.as_object() else {
             return Vec::new();
@@ -154,7 +157,7 @@ impl<'s> Document<'s> {
         parts
     }
 
-    /// What `schema` refers to, or itself.
+    /// Follows references, up to 8, and returns their target; the schema itself if it has none.
     pub fn target(&self, mut schema: &'s Value) -> &'s Value {
         for _ in 0..8 {
             let Some((.., Some(target))) = self.references(schema).into_iter().next() else {
@@ -165,7 +168,7 @@ impl<'s> Document<'s> {
         schema
     }
 
-    /// What `schema` refers to, with the keyword and the text of the reference; `None` for one that leads outside.
+    /// Returns the references of a subschema: keyword, text and target. `None`: the reference does not resolve.
     pub fn references(&self, schema: &'s Value) -> Vec<(&'static str, &'s str, Option<&'s Value>)> {
         let mut references = Vec::new();
         for keyword in ["$ref", "$dynamicRef"] {
@@ -176,7 +179,7 @@ impl<'s> Document<'s> {
         references
     }
 
-    /// What applies to a value or what is in it, through references too.
+    /// Returns the subschemas that apply to a value or its parts, including the targets of references.
     pub fn applied(&self, schema: &'s Value) -> Vec<(Applies<'s>, &'s Value)> {
         let mut applied = self.parts(schema);
         applied.retain(|(applies, _)| *applies != Applies::Nowhere);
@@ -188,7 +191,7 @@ impl<'s> Document<'s> {
         applied
     }
 
-    /// The JSON Pointer of a part of this document.
+    /// Returns the JSON Pointer of a subschema of this document.
     pub fn locate(&self, part: &Value) -> String {
         fn search(value: &Value, part: &Value, at: &str) -> Option<String> {
             if std::ptr::eq(value, part) {
@@ -225,7 +228,7 @@ impl<'s> Document<'s> {
         }
     }
 
-    /// In draft 7 what stands beside `$ref` is ignored.
+    /// Returns true for a draft 7 schema with `$ref`, whose other keywords are ignored.
     fn is_bare_reference(&self, object: &Map<String, Value>) -> bool {
         self.draft == Draft::Draft7 && object.contains_key("$ref")
     }

@@ -1,4 +1,4 @@
-//! What jsonschema finds wrong, in few words: it quotes whole values, and a value may be a megabyte.
+//! Conversion of jsonschema errors to field errors with short messages: jsonschema quotes whole values, which may be large.
 
 use std::fmt::{self, Write};
 
@@ -6,21 +6,21 @@ use jsonschema::ValidationError;
 
 use crate::types::{Code, Error, FieldError, truncate_for_display, truncate_pointer};
 
-/// A text that is written in full or not at all, in bytes.
+/// Maximum length of a message that is formatted in full, in bytes.
 const MAX_SHORT_BYTES: usize = 4096;
-/// What is shown of a value that is too long to be told, in bytes.
+/// Maximum length of a quoted value in a shortened message, in bytes.
 const MAX_SHOWN_BYTES: usize = 150;
 
-/// What is wrong with an instance.
-pub fn fault(error: &ValidationError<'_>) -> FieldError {
+/// Converts a validation error of an instance.
+pub fn field_error(error: &ValidationError<'_>) -> FieldError {
     FieldError {
         pointer: truncate_pointer(error.instance_path().as_str()).to_owned(),
         message: message(error),
     }
 }
 
-/// What jsonschema has against a schema; it says little of a regular expression.
-pub fn refusal(error: &ValidationError<'_>) -> Error {
+/// Converts an error of compiling a schema. jsonschema's message about a regular expression is replaced.
+pub fn schema_error(error: &ValidationError<'_>) -> Error {
     let at = error.instance_path().as_str();
     let is_regex = at.ends_with("/pattern") || at.contains("/patternProperties/");
     if is_regex && short(error).is_none_or(|message| message.contains("regex")) {
@@ -37,7 +37,7 @@ pub fn refusal(error: &ValidationError<'_>) -> Error {
     invalid(at, &message(error))
 }
 
-/// `invalid_schema` at a place of it.
+/// Creates an `invalid_schema` error at a pointer into the schema.
 pub fn invalid(pointer: &str, message: &str) -> Error {
     Error::with_pointer(
         Code::InvalidSchema,
@@ -50,13 +50,17 @@ fn message(error: &ValidationError<'_>) -> String {
     if let Some(whole) = short(error) {
         return truncate_for_display(&whole).into_owned();
     }
-    // Its end says what is wrong, so the value in it is shortened rather than the message.
+    // The end of the message has the reason, so the quoted value is shortened, not the message.
     let mut shown = Short::new(MAX_SHOWN_BYTES);
-    // What does not fit is left out.
+    // The rest is omitted.
     let _ = write!(shown, "{}", error.instance());
-    let mut told = Short::new(MAX_SHORT_BYTES);
-    let _ = write!(told, "{}", error.masked_with(format!("{} …", shown.text)));
-    truncate_for_display(&told.text).into_owned()
+    let mut message = Short::new(MAX_SHORT_BYTES);
+    let _ = write!(
+        message,
+        "{}",
+        error.masked_with(format!("{} …", shown.text))
+    );
+    truncate_for_display(&message.text).into_owned()
 }
 
 fn short(value: &impl fmt::Display) -> Option<String> {
@@ -64,7 +68,7 @@ fn short(value: &impl fmt::Display) -> Option<String> {
     write!(short, "{value}").ok().map(|()| short.text)
 }
 
-/// The beginning of what it says, written no further than that.
+/// Formats a value up to `max_bytes`; an ellipsis marks omitted text.
 pub fn shortened(value: &impl fmt::Display, max_bytes: usize) -> String {
     let mut short = Short::new(max_bytes);
     if write!(short, "{value}").is_err() {
@@ -73,7 +77,7 @@ pub fn shortened(value: &impl fmt::Display, max_bytes: usize) -> String {
     short.text
 }
 
-/// Takes so many bytes, and then refuses more.
+/// Writer that fails after `max_bytes` bytes.
 struct Short {
     text: String,
     max_bytes: usize,

@@ -1,22 +1,23 @@
-//! Two worked examples for any JSON Schema: made-up values, and texts that state them.
+//! Generator of two few-shot examples for any JSON Schema: synthetic values, and texts that state them.
 //!
 //! The values follow from the properties' names and types. A schema may be hostile, so the depth and the number of values
-//! are bounded; a value that cannot be guessed (a `pattern`) may be wrong, since it only shows the shape.
+//! are limited. A value may violate keywords such as `pattern`, since it only shows the shape.
 
 use serde_json::{Map, Number, Value};
 
+use super::implied_type::implied_type;
 use crate::types::{Content, Example};
 
-/// Values in one example, at most; the rest of a huge schema goes without.
-const MOST_VALUES: usize = 24;
+/// Maximum number of values in an example; the rest of a large schema is omitted.
+const MAX_VALUES: usize = 24;
 
-/// Levels of nesting and of references, at most.
-const DEEPEST: usize = 8;
+/// Maximum levels of nesting and references.
+const MAX_DEPTH: usize = 8;
 
-/// The longest word or phrase that is taken from a schema.
-const LONGEST_CHARS: usize = 60;
+/// Maximum length of a word or phrase from a schema, in characters.
+const MAX_TEXT_CHARS: usize = 60;
 
-/// Names of properties, and what two of them could hold. The last word of a name decides.
+/// Sample values by property name; the last word of the name decides.
 const WORDS: [(&str, [&str; 2]); 28] = [
     ("name", ["Maria Lopez", "Ken Tanaka"]),
     ("person", ["Maria Lopez", "Ken Tanaka"]),
@@ -48,8 +49,8 @@ const WORDS: [(&str, [&str; 2]); 28] = [
     ("tag", ["garden", "travel"]),
 ];
 
-/// Two texts with their right answers.
-pub fn pair(schema: &Value) -> [Example; 2] {
+/// Generates two examples.
+pub fn example_pair(schema: &Value) -> [Example; 2] {
     let mut first = Inventor {
         root: schema,
         values: 0,
@@ -66,7 +67,7 @@ pub fn pair(schema: &Value) -> [Example; 2] {
         variant: 1,
     }
     .invent(schema, name, 0);
-    [(listed(&one), one), (told(&two), two)].map(|(text, output)| Example {
+    [(values_of(&one), one), (sentence_of(&two), two)].map(|(text, output)| Example {
         input: Content(text),
         output,
     })
@@ -81,13 +82,13 @@ struct Inventor<'schema> {
 impl Inventor<'_> {
     fn invent(&mut self, schema: &Value, name: &str, depth: usize) -> Value {
         self.values += 1;
-        if depth > DEEPEST || self.values > MOST_VALUES {
+        if depth > MAX_DEPTH || self.values > MAX_VALUES {
             return Value::Null;
         }
-        if let Some(given) = self.given(schema) {
+        if let Some(given) = self.listed_value(schema) {
             return given;
         }
-        if let Some(other) = self.elsewhere(schema) {
+        if let Some(other) = self.delegate(schema) {
             return self.invent(&other, name, depth + 1);
         }
         match kind(schema) {
@@ -106,14 +107,14 @@ impl Inventor<'_> {
         }
     }
 
-    /// What the schema itself offers, if it is short.
-    fn given(&self, schema: &Value) -> Option<Value> {
+    /// Returns a value of `const`, `enum` or `examples`, if it is a short scalar.
+    fn listed_value(&self, schema: &Value) -> Option<Value> {
         let choice = |values: &Vec<Value>, index: usize| {
             values.get(index.checked_rem(values.len())?).cloned()
         };
         let enumerated = schema.get("enum").and_then(Value::as_array);
         let examples = schema.get("examples").and_then(Value::as_array);
-        // From the end: what is listed first is what the model guesses anyway.
+        // From the end: a model guesses the first entry anyway.
         let from_end = |values: &Vec<Value>| {
             choice(values, (2 * values.len()).saturating_sub(1 + self.variant))
         };
@@ -125,12 +126,12 @@ impl Inventor<'_> {
         given.filter(|value| {
             !value.is_array()
                 && !value.is_object()
-                && value.to_string().chars().count() <= LONGEST_CHARS
+                && value.to_string().chars().count() <= MAX_TEXT_CHARS
         })
     }
 
-    /// The schema that this one refers to, or its first choice.
-    fn elsewhere(&self, schema: &Value) -> Option<Value> {
+    /// Returns the target of `$ref`, or the first alternative that is not null.
+    fn delegate(&self, schema: &Value) -> Option<Value> {
         if let Some(pointer) = schema
             .get("$ref")
             .and_then(Value::as_str)
@@ -158,7 +159,7 @@ impl Inventor<'_> {
             .into_iter()
             .flatten()
         {
-            if self.values >= MOST_VALUES {
+            if self.values >= MAX_VALUES {
                 break;
             }
             members.insert(name.clone(), self.invent(property, name, depth + 1));
@@ -166,7 +167,7 @@ impl Inventor<'_> {
         Value::Object(members)
     }
 
-    /// Two items, unlike each other; a single one for objects in the second example.
+    /// Generates two different items; a single one for objects in the second example.
     fn array(&mut self, schema: &Value, name: &str, depth: usize) -> Value {
         let items = schema.get("items").unwrap_or(&Value::Null);
         let variant = self.variant;
@@ -226,7 +227,7 @@ impl Inventor<'_> {
     }
 }
 
-/// The first type that is not null; guessed from the keywords when there is none.
+/// Returns the first type that is not null. Without `type`, the implied type; without that, `string`.
 fn kind(schema: &Value) -> &str {
     let named = match schema.get("type") {
         Some(Value::String(name)) => Some(name.as_str()),
@@ -236,20 +237,13 @@ fn kind(schema: &Value) -> &str {
             .find(|name| *name != "null"),
         _ => None,
     };
-    let has = |keyword| schema.get(keyword).is_some();
-    named.unwrap_or(if has("properties") {
-        "object"
-    } else if has("items") {
-        "array"
-    } else {
-        "string"
-    })
+    named.or_else(|| implied_type(schema)).unwrap_or("string")
 }
 
-/// `fullName` and `full_name` as "full name".
+/// Converts `fullName` and `full_name` to "full name".
 fn label(name: &str) -> String {
     let mut label = String::new();
-    for character in name.chars().take(LONGEST_CHARS) {
+    for character in name.chars().take(MAX_TEXT_CHARS) {
         if character.is_uppercase() && label.chars().last().is_some_and(char::is_lowercase) {
             label.push(' ');
         }
@@ -270,17 +264,17 @@ fn last_word(name: &str) -> String {
         .to_owned()
 }
 
-/// The values alone: "Maria Lopez, 34, history teacher".
-fn listed(value: &Value) -> String {
+/// Formats the values alone: "Maria Lopez, 34, history teacher".
+fn values_of(value: &Value) -> String {
     match value {
-        Value::Object(members) => join(members.values().map(listed), ", "),
-        Value::Array(items) => join(items.iter().map(listed), " and "),
+        Value::Object(members) => join(members.values().map(values_of), ", "),
+        Value::Array(items) => join(items.iter().map(values_of), " and "),
         scalar => plain(scalar),
     }
 }
 
-/// A sentence: "The name is Ken Tanaka, the age is 47 and the occupation is taxi driver."
-fn told(value: &Value) -> String {
+/// Formats a sentence: "The name is Ken Tanaka, the age is 47 and the occupation is taxi driver."
+fn sentence_of(value: &Value) -> String {
     match value {
         Value::Object(members) => {
             let mut parts: Vec<_> = members
@@ -295,7 +289,7 @@ fn told(value: &Value) -> String {
             };
             format!("T{}.", sentence.strip_prefix('t').unwrap_or(&sentence))
         }
-        Value::Array(items) => join(items.iter().map(told), " "),
+        Value::Array(items) => join(items.iter().map(sentence_of), " "),
         scalar => format!("It is {}.", plain(scalar)),
     }
 }
@@ -305,10 +299,10 @@ fn part(name: &str, value: &Value) -> String {
         Value::Object(members) => {
             let inner = members
                 .iter()
-                .map(|(name, value)| format!("the {} {}", label(name), listed(value)));
+                .map(|(name, value)| format!("the {} {}", label(name), values_of(value)));
             format!("the {} has {}", label(name), join(inner, ", "))
         }
-        other => format!("the {} is {}", label(name), listed(other)),
+        other => format!("the {} is {}", label(name), values_of(other)),
     }
 }
 

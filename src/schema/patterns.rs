@@ -1,36 +1,36 @@
-//! What the regular expressions of a schema cost.
+//! Cost of a schema's regular expressions.
 //!
-//! They run in linear time, without backtracking; but linear in the size of the compiled expression too, and `(a|b|ab){3000}` is
-//! a megabyte.
+//! Matching takes linear time without backtracking, but also linear in the size of the compiled expression:
+//! `(a|b|ab){3000}` takes a megabyte.
 
 use std::collections::HashMap;
 
 use jsonschema::{Draft, PatternOptions};
 use serde_json::{Value, json};
 
-/// What a compiled expression may take, in bytes: the sizes that are told apart.
+/// Size classes of a compiled expression, in bytes.
 const SIZES: [usize; 5] = [16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
 /// Bytes of a compiled expression that are worked through for one byte of text in about the time that a subschema takes, when the
 /// text is made for it. Measured with regex 1.13: 16 to 46 KiB in a microsecond, and a subschema in a quarter of one at the most.
 const BYTES_PER_EVALUATION: usize = 4 << 10;
 
-/// The regular expressions of a schema, each with the evaluations that a byte of text costs at the most.
+/// Regular expressions of a schema, each with its cost in subschema evaluations for each byte of text.
 #[derive(Debug, Default)]
 pub struct Patterns {
     costs: HashMap<Box<str>, u64>,
-    /// Of all together, each as often as it occurs.
+    /// Sum of all costs, each counted as often as it occurs.
     pub all: u64,
 }
 
 impl Patterns {
-    /// Weighs every expression in `schema`, none of which is larger than `max_bytes` once compiled.
+    /// Measures every expression of a schema. None is larger than `max_bytes` once compiled.
     pub fn weigh(schema: &Value, draft: Draft, max_bytes: usize) -> Self {
         let mut patterns = Self::default();
         patterns.collect(schema, draft, max_bytes);
         patterns
     }
 
-    /// The evaluations that a byte of text costs.
+    /// Returns the cost of an expression, in evaluations for each byte of text.
     pub fn cost(&self, pattern: &str) -> u64 {
         self.costs.get(pattern).copied().unwrap_or_default()
     }
@@ -71,19 +71,19 @@ impl Patterns {
     }
 }
 
-/// The evaluations of a subschema that a byte of text costs, for an expression that takes so many bytes once compiled.
-pub const fn evaluations(size_bytes: usize) -> u64 {
+/// Returns the cost of an expression of this compiled size, in evaluations for each byte of text.
+const fn evaluations(size_bytes: usize) -> u64 {
     size_bytes.div_ceil(BYTES_PER_EVALUATION) as u64
 }
 
-/// How jsonschema is to treat regular expressions: in linear time, and none larger than `max_bytes`.
+/// Returns jsonschema's options for linear-time matching with at most `max_bytes` for each compiled expression.
 pub fn options(max_bytes: usize) -> PatternOptions<jsonschema::Regex> {
     PatternOptions::regex()
         .size_limit(max_bytes)
         .dfa_size_limit(max_bytes)
 }
 
-/// Asked of jsonschema, which translates an expression before it compiles it.
+/// Returns true if the expression compiles within `max_bytes`. Uses jsonschema, which translates expressions first.
 fn compiles(pattern: &str, draft: Draft, max_bytes: usize) -> bool {
     let options = jsonschema::options()
         .with_draft(draft)

@@ -1,8 +1,7 @@
-//! What a schema says of places in itself: each reference leads somewhere within it, and means the same to everyone.
+//! Checks of `$ref`, `$id` and anchors: every reference must resolve within the schema, unambiguously.
 //!
-//! The bounds hold only if a reference is followed here to the very place to which the validator follows it. So whatever lets a
-//! part mean something else by its references than the whole does (an `$id` or a draft of its own, one name for two parts) is
-//! refused.
+//! The cost limits hold only if this code resolves a reference as the validator does. So anything that changes the meaning of
+//! references within a part is rejected: a nested `$id`, another draft, or one anchor for two parts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +12,7 @@ use super::document::{Document, holds_named_schemas};
 use super::{draft, invalid};
 use crate::types::{Error, pointer};
 
-/// Refuses what leads outside, or nowhere, or to one of two places.
+/// Rejects references that lead outside, do not resolve or are ambiguous.
 pub fn check(document: &Document<'_>) -> Result<(), Error> {
     let mut check = Check {
         document,
@@ -23,7 +22,7 @@ pub fn check(document: &Document<'_>) -> Result<(), Error> {
         inner_id: None,
     };
     check.schema(document.root(), "")?;
-    // What is referred to is a schema, though it may stand where no schema is looked for.
+    // The target of a reference is a schema, even below an unknown keyword.
     let mut followed = 0;
     while let Some(reference) = check.references.get(followed) {
         followed += 1;
@@ -41,10 +40,10 @@ pub fn check(document: &Document<'_>) -> Result<(), Error> {
 struct Check<'d, 's> {
     document: &'d Document<'s>,
     seen: HashSet<*const Value>,
-    /// The places that have a name.
+    /// Subschemas by anchor.
     names: HashMap<&'s str, *const Value>,
     references: Vec<Reference<'s>>,
-    /// The first `$id` below the root.
+    /// JSON Pointer of the first `$id` below the root.
     inner_id: Option<String>,
 }
 
@@ -55,7 +54,7 @@ struct Reference<'s> {
 }
 
 impl Reference<'_> {
-    /// The JSON Pointer that the reference is, if it is one.
+    /// Returns the decoded fragment of the reference. `None`: no fragment.
     fn fragment(&self) -> Option<String> {
         let (_, fragment) = self.text.split_once('#')?;
         Some(
@@ -68,7 +67,7 @@ impl Reference<'_> {
 }
 
 impl<'s> Check<'_, 's> {
-    /// Recurses as deep as the schema is nested, which is bounded; so is what all the pointers take together.
+    /// Visits a subschema. Recursion is as deep as the schema, whose depth and pointer length are limited before.
     fn schema(&mut self, schema: &'s Value, at: &str) -> Result<(), Error> {
         if !self.seen.insert(std::ptr::from_ref(schema)) {
             return Ok(());
@@ -98,7 +97,7 @@ impl<'s> Check<'_, 's> {
         }
     }
 
-    /// What `schema` itself says.
+    /// Checks the keywords of one subschema.
     fn own(&mut self, schema: &'s Value, at: &str) -> Result<(), Error> {
         let document = self.document;
         let is_root = std::ptr::eq(schema, document.root());
@@ -156,13 +155,13 @@ impl<'s> Check<'_, 's> {
     }
 }
 
-/// Keywords whose value is an instance, in which a `$ref` is nothing but a name.
+/// Returns true for keywords whose value is an instance, in which `$ref` is an ordinary member.
 fn holds_data(keyword: &str) -> bool {
     matches!(keyword, "const" | "enum" | "default" | "examples")
 }
 
-/// Makes the references of a schema that began at the root, whose `$id` is `id`, lead to the same places once it stands at `to`.
-/// False if one is left that leads elsewhere than by a pointer, or there is a name that one could lead to.
+/// Rewrites the references of a root schema with the `$id` `id` for its new location at the JSON Pointer `to`. Returns false if
+/// a reference is no JSON Pointer, or the schema has an `$id` or anchor.
 pub fn move_references(schema: &mut Value, id: &str, to: &str) -> bool {
     match schema {
         Value::Object(members) => members.iter_mut().fold(true, |moved, (keyword, member)| {

@@ -1,7 +1,7 @@
-//! Registered schemas, by name: those of the configured folder, and those that callers put.
+//! Registry of schemas by name: from the configured folder, and stored over HTTP.
 //!
-//! What was put stands as a file of its own under the data directory, written beside it, synced and renamed, so that it is
-//! there whole after a crash or not at all.
+//! A schema stored over HTTP is a file under the data directory. It is written to a temporary file, synced and renamed, so
+//! that a crash never leaves a partial file.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,27 +14,30 @@ use sha2::{Digest, Sha256};
 use super::{Schema, cache};
 use crate::types::{Code, Error};
 
-/// Where a registered schema comes from.
+/// Source of a registered schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// A file of the configured folder; cannot be changed over HTTP.
+    /// File of the configured folder; cannot be changed over HTTP.
     Folder,
-    /// Put by a caller.
+    /// Stored over HTTP.
     Api,
 }
 
-/// A registered schema.
+/// Registered schema.
 #[derive(Debug, Clone)]
 pub struct Entry {
+    /// Compiled schema.
     pub schema: Arc<Schema>,
-    /// The SHA-256 of its compact text, in hexadecimal.
+    /// SHA-256 of the compact text, in hexadecimal.
     pub hash: String,
+    /// Time of the last change; for a file of the folder its modification time.
     pub updated_at: SystemTime,
+    /// Source of the schema.
     pub source: Source,
 }
 
-/// The registry could not be read at the start.
+/// Error of loading the registry at startup.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     #[error("cannot read {path}")]
@@ -50,20 +53,20 @@ pub enum RegistryError {
     Name { path: PathBuf },
 }
 
-/// All registered schemas.
+/// Registry of all schemas.
 #[derive(Debug)]
 pub struct Registry {
     entries: RwLock<BTreeMap<String, Entry>>,
-    /// One writer at a time, so that the files and the entries change in the same order.
+    /// Lock of writers: files and entries change in the same order.
     writing: Mutex<()>,
     dir: PathBuf,
 }
 
 impl Registry {
-    /// Reads `*.json` from the folder, if one is configured, and from the data directory. A name in both is the folder's.
+    /// Loads `*.json` from the folder, if configured, and from the data directory. The folder has precedence.
     ///
     /// # Errors
-    /// When a file cannot be read or holds no usable schema.
+    /// If a file cannot be read, its name is invalid, or it is no usable schema.
     pub fn open(folder: Option<&Path>, data_dir: &Path) -> Result<Self, RegistryError> {
         let dir = data_dir.join("schemas");
         let mut entries = BTreeMap::new();
@@ -80,6 +83,7 @@ impl Registry {
         })
     }
 
+    /// Returns the schema of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Entry> {
         self.entries
@@ -89,7 +93,7 @@ impl Registry {
             .cloned()
     }
 
-    /// Up to `limit` entries in the order of their names, after the name given, and whether there are more.
+    /// Returns up to `limit` entries ordered by name, starting after `after`, and true if there are more.
     #[must_use]
     pub fn list(&self, after: Option<&str>, limit: usize) -> (Vec<(String, Entry)>, bool) {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
@@ -104,15 +108,15 @@ impl Registry {
         (page, rest.next().is_some())
     }
 
-    /// Registers a schema, on disk before this returns. True when the name is new.
+    /// Stores a schema; it is on disk when this returns. Returns true if the name is new.
     ///
     /// # Errors
-    /// `invalid_request` for a name that is none, `invalid_schema`, `conflict` for a name of the folder's.
+    /// `invalid_request` for an invalid name, `invalid_schema`, `conflict` for a name of the configured folder.
     ///
     /// # Cancel safety
-    /// Once begun it goes on to its end by itself.
+    /// A started change completes in the background.
     pub async fn put(self: &Arc<Self>, name: &str, text: &str) -> Result<bool, Error> {
-        if !is_name(name) {
+        if !is_valid_name(name) {
             return Err(Error::new(
                 Code::InvalidRequest,
                 "a schema's name has 1 to 64 of a-z, 0-9, _ and -, and begins with a letter or digit",
@@ -120,7 +124,7 @@ impl Registry {
         }
         let schema = cache::compile(text).await?;
         self.change(name, move |registry, name| {
-            write_whole(
+            write_atomically(
                 &registry.dir,
                 &registry.path(name),
                 schema.raw().get().as_bytes(),
@@ -134,13 +138,13 @@ impl Registry {
         .await
     }
 
-    /// Removes a schema, on disk too. False when there is none of this name.
+    /// Deletes a schema, also from disk. Returns false if there is no schema of this name.
     ///
     /// # Errors
-    /// `conflict` for a name of the folder's.
+    /// `conflict` for a name of the configured folder.
     ///
     /// # Cancel safety
-    /// Once begun it goes on to its end by itself.
+    /// A started change completes in the background.
     pub async fn delete(self: &Arc<Self>, name: &str) -> Result<bool, Error> {
         self.change(name, |registry, name| {
             if registry.get(name).is_none() {
@@ -152,7 +156,7 @@ impl Registry {
         .await
     }
 
-    /// Changes file and entry together, one change at a time, on a thread for blocking work.
+    /// Changes file and entry together on the blocking pool, one change at a time.
     async fn change(
         self: &Arc<Self>,
         name: &str,
@@ -164,7 +168,7 @@ impl Registry {
                 .writing
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            registry.refuse_the_folders(&name)?;
+            registry.reject_folder_name(&name)?;
             work(&registry, &name).map_err(|error| {
                 tracing::error!(%error, name, "a registered schema could not be written or removed");
                 Error::new(Code::Internal, "the schema could not be stored; the server's log says why")
@@ -179,7 +183,7 @@ impl Registry {
         self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refuse_the_folders(&self, name: &str) -> Result<(), Error> {
+    fn reject_folder_name(&self, name: &str) -> Result<(), Error> {
         match self.get(name) {
             Some(Entry {
                 source: Source::Folder,
@@ -220,8 +224,8 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// `[a-z0-9][a-z0-9_-]{0,63}`
-fn is_name(name: &str) -> bool {
+/// Returns true for a valid schema name: `[a-z0-9][a-z0-9_-]{0,63}`.
+fn is_valid_name(name: &str) -> bool {
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= 64
         && name.starts_with(letter)
@@ -245,7 +249,7 @@ fn read_dir(
         let name = path
             .file_stem()
             .and_then(|stem| stem.to_str())
-            .filter(|name| is_name(name));
+            .filter(|name| is_valid_name(name));
         let Some(name) = name else {
             return Err(RegistryError::Name { path });
         };
@@ -262,7 +266,7 @@ fn read_dir(
     Ok(())
 }
 
-fn write_whole(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write_atomically(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
     let beside = path.with_extension("tmp");
     let mut file = std::fs::File::create(&beside)?;

@@ -1,8 +1,8 @@
-//! Keeps a schema from costing more than it should: its size and depth, its references, and the work of validating.
+//! Limits of a schema: size, depth, references, and the work of validation.
 //!
 //! Eighteen levels of `{"anyOf": [{"$ref": next}, {"$ref": next}]}` fit on a page and take a validator a second, 25 a
-//! minute: each level doubles the work. What can be seen in the schema alone is refused when it comes in; where the work
-//! depends on the instance (a schema that refers to itself), each instance is measured before it is validated: see `cost`.
+//! minute: each level doubles the work. Schemas whose own structure is too expensive are rejected. If the work depends on the
+//! instance (recursive schemas), each instance is measured before validation: see `validation_cost`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,21 +16,21 @@ use super::references;
 use super::validation_cost::{self, Faults, Weight};
 use crate::types::{Error, pointer};
 
-/// Levels of JSON in a schema. jsonschema itself overflows a 2 MB stack at 2,000; serde_json stops at 128.
+/// Maximum JSON nesting of a schema. jsonschema itself overflows a 2 MB stack at 2,000; serde_json stops at 128.
 const MAX_DEPTH: usize = 64;
-/// JSON values in a schema, each entry of an `enum` too.
+/// Maximum number of JSON values in a schema, including entries of `enum`.
 const MAX_NODES: usize = 50_000;
-/// The JSON Pointers of all parts of a schema together, in bytes: jsonschema keeps each, and a long name is in the pointer of
+/// Maximum length of the JSON Pointers of all parts together, in bytes: jsonschema keeps each, and a long name is in the pointer of
 /// everything below it.
 const MAX_POINTER_BYTES: usize = 16 << 20;
-/// Regular expressions in a schema, which share a few megabytes.
+/// Maximum number of regular expressions in a schema, which share a few megabytes.
 const MAX_PATTERNS: usize = 200;
-/// Subschemas that may look at one and the same value.
+/// Maximum number of subschemas that apply to one value.
 pub const MAX_FAN_OUT: u64 = 10_000;
-/// References, `allOf` and their like one within the other, before any part of the value is looked at.
+/// Maximum nesting of references, `allOf` and the like that apply to the same value.
 const MAX_CHAIN: u32 = 32;
 
-/// Checks a schema as it comes in, and weighs it.
+/// Checks a schema against the limits and measures its cost.
 pub fn check(schema: &Value, draft: Draft) -> Result<Weight, Error> {
     if !schema.is_object() {
         return Err(invalid("", "a JSON Schema is an object"));
@@ -56,6 +56,7 @@ pub fn check(schema: &Value, draft: Draft) -> Result<Weight, Error> {
     })
 }
 
+/// Creates the error about too deep nesting.
 pub fn too_deep() -> Error {
     invalid("", &format!("is nested more than {MAX_DEPTH} levels deep"))
 }
@@ -117,26 +118,26 @@ impl Size {
     }
 }
 
-/// Counts the subschemas that look at one value.
+/// Counter of the subschemas that apply to one value.
 struct FanOut<'d, 's> {
     document: &'d Document<'s>,
-    /// `None` while it is being counted: to meet it then is a ring, and only a reference can lead there.
+    /// Counts by subschema. `None`: being counted; meeting it again means a reference cycle.
     seen: HashMap<*const Value, Option<Counted>>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Counted {
     subschemas: u64,
-    /// What they can find wrong with one value.
+    /// Errors that they can report for one value.
     faults: Faults,
-    /// The longest chain among them.
+    /// Length of the longest chain among them.
     chain: u32,
-    /// Of any part: the subschemas that look at the name of a member.
+    /// Maximum number of subschemas that apply to a member name.
     names: u64,
 }
 
 impl<'s> FanOut<'_, 's> {
-    /// The most of any part.
+    /// Returns the maximum over all subschemas.
     fn check_all(&mut self, root: &'s Value) -> Result<Counted, Error> {
         let (mut todo, mut seen, mut most) = (vec![root], HashSet::new(), Counted::default());
         while let Some(schema) = todo.pop() {
@@ -208,7 +209,7 @@ impl<'s> FanOut<'_, 's> {
         Ok(counted)
     }
 
-    /// `schema` leads to `part`, from which it was come to.
+    /// Creates the error about a reference cycle from `schema` to `part`.
     fn ring(&self, schema: &'s Value, part: &'s Value) -> Error {
         let references = self.document.references(schema).into_iter();
         let mut back = references
@@ -227,14 +228,14 @@ impl<'s> FanOut<'_, 's> {
         invalid(&self.document.locate(schema), &message)
     }
 
-    /// Whether some instance could take long: the schema refers to itself, or its parts multiply on the way down.
+    /// Returns true if the work depends on the instance: the schema is recursive, or its parts multiply with depth.
     fn has_open_cost(&self, root: &'s Value) -> bool {
         let mut paths = HashMap::new();
         self.paths(root, &mut paths, 0)
             .is_none_or(|paths| paths > MAX_FAN_OUT)
     }
 
-    /// How many ways lead from `schema` down to any part; `None`: endlessly many, or too far down to be counted.
+    /// Returns the number of paths from `schema` to all parts below it. `None`: infinite, or too deep to count.
     fn paths(
         &self,
         schema: &'s Value,

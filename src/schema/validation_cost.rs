@@ -1,4 +1,4 @@
-//! What it costs to hold one instance against a schema: evaluations, faults that could be found, and depth of recursion.
+//! Cost of validating one instance: subschema evaluations, memory of possible errors, and recursion depth.
 
 mod count;
 
@@ -9,48 +9,49 @@ use super::document::Document;
 use super::patterns::Patterns;
 use count::Count;
 
-/// Evaluations of a subschema for one instance: seconds of work at the most.
+/// Maximum number of subschema evaluations for an instance: a few seconds of work.
 const MAX_EVALUATIONS: u64 = 5_000_000;
-/// Subschemas one within the other while an instance is validated. jsonschema recurses, and takes up to 830 bytes of the stack
+/// Maximum recursion depth of validation, in subschemas. jsonschema recurses, and takes up to 830 bytes of the stack
 /// for each in a build for development; a thread of the runtime has 2 MiB.
 pub const MAX_LINKS: u32 = 1000;
-/// What all the faults of an instance may take while they are collected, in bytes.
+/// Maximum memory of all collected errors of an instance, in bytes.
 const MAX_FAULTS_BYTES: u64 = 64 << 20;
-/// What jsonschema takes for a fault, beside its pointers into schema and instance.
+/// Memory of a jsonschema error without its pointers, in bytes.
 const FAULT_BYTES: u64 = 512;
-/// What a value takes, beside its text.
+/// Memory of a JSON value without its text, in bytes.
 const VALUE_BYTES: u64 = 128;
-/// Entries of an `enum` that cost as much as one subschema.
+/// Number of `enum` entries that cost as much as one subschema.
 const ENUM_ENTRIES: usize = 16;
 
-/// What validating against a schema can cost.
+/// Cost parameters of a schema.
 #[derive(Debug)]
 pub struct Weight {
-    /// The most subschemas that look at one value.
+    /// Maximum number of subschemas that apply to one value.
     pub fan_out: u64,
-    /// The most that can be wrong with one value.
+    /// Maximum errors of one value.
     pub faults: Faults,
-    /// The most subschemas that look at the name of a member.
+    /// Maximum number of subschemas that apply to a member name.
     pub names: u64,
-    /// The schema refers to itself, or its parts multiply on the way down: each instance has to be measured.
+    /// True if the work depends on the instance, so that each instance has to be measured.
     pub is_open: bool,
-    /// There are `anyOf` or `oneOf`, of which a fault tells all branches.
+    /// True if there are `anyOf` or `oneOf`, whose errors contain those of all branches.
     pub has_choices: bool,
-    /// The longest JSON Pointer to a part.
+    /// Length of the longest JSON Pointer to a part, in bytes.
     pub pointer_bytes: usize,
+    /// Costs of the regular expressions.
     pub patterns: Patterns,
-    /// Regular expressions.
+    /// Number of regular expressions.
     pub pattern_count: usize,
 }
 
 impl Weight {
-    /// Evaluations for an instance of this many bytes, if the schema is not open.
+    /// Returns the maximum number of evaluations for an instance of so many bytes, if the schema is not open.
     pub const fn of_bytes(&self, bytes: usize) -> u64 {
         self.evaluations(bytes as u64, bytes as u64)
     }
 
     const fn evaluations(&self, values: u64, text_bytes: u64) -> u64 {
-        // A name is matched once more for `additionalProperties` or its like.
+        // `additionalProperties` and the like match each name once more.
         let matched = (2 * self.patterns.all).saturating_mul(values.saturating_add(text_bytes));
         self.fan_out
             .saturating_mul(values.saturating_add(matched))
@@ -58,7 +59,7 @@ impl Weight {
     }
 }
 
-/// What can be wrong, and what that takes while it is told.
+/// Number of possible errors and their memory in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults {
     pub count: u64,
@@ -66,7 +67,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// What `schema` itself can find wrong with one value: something for each keyword, and each name that is required.
+    /// Returns the errors that a subschema itself can report for one value: one for each keyword and each required name.
     pub fn of(schema: &Value) -> Self {
         let Some(keywords) = schema.as_object() else {
             return Self {
@@ -81,7 +82,7 @@ impl Faults {
             .filter_map(|keyword| keywords.get(keyword)?.as_object());
         let dependent: usize = dependent.flat_map(Map::values).map(listed).sum();
         let count = (keywords.len() + required + dependent) as u64;
-        // What a fault repeats of the schema.
+        // Keywords whose value is copied into an error.
         let repeated = [
             "not",
             "pattern",
@@ -120,18 +121,18 @@ impl Faults {
     }
 }
 
-/// What an instance costs, at the most.
+/// Maximum cost of an instance.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
     evaluations: u64,
-    /// What all the faults take.
+    /// Memory of all errors, in bytes.
     faults_bytes: u64,
-    /// The same within an `anyOf` or `oneOf`, where each fault has a copy of the value that it is about.
+    /// Memory of all errors within `anyOf` or `oneOf`, where each error has a copy of its value, in bytes.
     copied_bytes: u64,
     links: u32,
 }
 
-/// An instance held against a schema.
+/// Instance to validate, with its schema.
 #[derive(Debug, Clone, Copy)]
 pub struct Trial<'t> {
     pub weight: &'t Weight,
@@ -141,7 +142,7 @@ pub struct Trial<'t> {
 }
 
 impl Trial<'_> {
-    /// Whether validating stays within what is allowed.
+    /// Returns true if validation stays within the limits.
     pub fn is_affordable(&self) -> bool {
         if !self.weight.is_open && self.evaluations_at_most() <= MAX_EVALUATIONS {
             return true;
@@ -150,7 +151,7 @@ impl Trial<'_> {
             .is_some_and(|cost| cost.evaluations <= MAX_EVALUATIONS)
     }
 
-    /// Whether all that is wrong can be collected, which jsonschema does before it tells the first.
+    /// Returns true if all errors fit into memory. jsonschema collects all of them before it returns the first.
     pub fn is_explicable(&self) -> bool {
         !self.weight.is_open
             && !self.weight.has_choices
@@ -160,7 +161,7 @@ impl Trial<'_> {
                 .is_some_and(|cost| cost.faults_bytes <= MAX_FAULTS_BYTES)
     }
 
-    /// Quickly, and far too much for most.
+    /// Returns a quick and generous upper bound.
     fn evaluations_at_most(&self) -> u64 {
         let size = Size::of(self.instance);
         self.weight.evaluations(size.values, size.text_bytes)
@@ -169,18 +170,18 @@ impl Trial<'_> {
     fn faults_bytes_at_most(&self) -> u64 {
         let Faults { count, bytes } = self.weight.faults;
         let of_a_value = bytes.saturating_add(count.saturating_mul(self.pointer_bytes()));
-        // What can be wrong with a value can be wrong with a name, by as many subschemas.
+        // Names are validated by subschemas too.
         of_a_value
             .saturating_mul(Size::of(self.instance).values)
             .saturating_mul(1 + self.weight.names)
     }
 
-    /// The pointers of a fault.
+    /// Returns the maximum length of an error's pointers, in bytes.
     fn pointer_bytes(&self) -> u64 {
         (self.weight.pointer_bytes + longest_pointer(self.instance)) as u64
     }
 
-    /// Each pair of subschema and value. `None`: there are too many to be counted, or they are nested too deeply.
+    /// Counts each pair of subschema and value. `None`: too many or too deeply nested.
     fn counted(&self) -> Option<Cost> {
         let document = Document::new(self.schema, self.draft);
         let mut count = Count::new(&document, &self.weight.patterns, self.pointer_bytes());
@@ -193,7 +194,7 @@ impl Trial<'_> {
 #[derive(Default)]
 struct Size {
     values: u64,
-    /// Of strings and of names.
+    /// Length of all strings and names.
     text_bytes: u64,
 }
 
@@ -204,7 +205,7 @@ impl Size {
         size
     }
 
-    /// What it takes as a value.
+    /// Returns the memory of the value, in bytes.
     const fn memory(&self) -> u64 {
         self.values
             .saturating_mul(VALUE_BYTES)
@@ -243,7 +244,7 @@ fn longest_pointer(instance: &Value) -> usize {
     }
 }
 
-/// What the entries of an `enum` cost.
+/// Returns the cost of a schema's `enum`, in evaluations.
 pub fn of_enum(schema: &Value) -> u64 {
     schema
         .get("enum")

@@ -1,15 +1,15 @@
-//! A number that cannot be out of its range.
+//! Integers with a range that is checked during deserialization.
 
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-/// A whole number from `MIN` to `MAX`, both included. Reading one that is outside says what is allowed.
+/// Whole number from `MIN` to `MAX`, both inclusive. Deserializing another value fails with the range in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bounded<const MIN: u64, const MAX: u64>(u64);
 
 impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
-    /// `None` when `value` is outside the range.
+    /// Returns the number. `None`: `value` is outside the range.
     #[must_use]
     pub const fn new(value: u64) -> Option<Self> {
         if value < MIN || value > MAX {
@@ -19,6 +19,7 @@ impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
         }
     }
 
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -27,9 +28,9 @@ impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Whole<const MIN: u64, const MAX: u64>;
+        struct RangeVisitor<const MIN: u64, const MAX: u64>;
 
-        impl<const MIN: u64, const MAX: u64> Visitor<'_> for Whole<MIN, MAX> {
+        impl<const MIN: u64, const MAX: u64> Visitor<'_> for RangeVisitor<MIN, MAX> {
             type Value = Bounded<MIN, MAX>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,15 +46,15 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX>
             }
 
             fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
-                let refused = || E::invalid_value(de::Unexpected::Signed(value), &self);
+                let out_of_range = || E::invalid_value(de::Unexpected::Signed(value), &self);
                 u64::try_from(value)
                     .ok()
                     .and_then(Bounded::new)
-                    .ok_or_else(refused)
+                    .ok_or_else(out_of_range)
             }
         }
 
-        deserializer.deserialize_u64(Whole)
+        deserializer.deserialize_u64(RangeVisitor)
     }
 }
 
@@ -62,11 +63,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_outside_is_refused_with_the_range() {
+    fn a_number_outside_the_range_is_rejected_with_the_range() {
         type Attempts = Bounded<1, 10>;
         assert_eq!(serde_json::from_str::<Attempts>("10").unwrap().get(), 10);
-        for wrong in ["0", "11", "-1", "1.5", "\"3\""] {
-            let error = serde_json::from_str::<Attempts>(wrong)
+        for invalid in ["0", "11", "-1", "1.5", "\"3\""] {
+            let error = serde_json::from_str::<Attempts>(invalid)
                 .unwrap_err()
                 .to_string();
             assert!(error.contains("a whole number from 1 to 10"), "{error}");

@@ -1,4 +1,4 @@
-//! What of JSON Schema a provider's mode takes, and a schema in that form.
+//! Dialects: the restricted JSON Schema of a provider's mode, and schemas lowered to it.
 
 mod value_mapping;
 
@@ -11,82 +11,90 @@ pub use value_mapping::{Extra, Member, NullPolicy, TypeSet, ValueMapping, ValueM
 
 use super::Mode;
 
-/// What one mode of a provider takes of JSON Schema. A table, with its source where it stands.
+/// Restricted JSON Schema that one mode of a provider accepts. Each table cites its source.
 ///
-/// What is asked in the terms of a subset never has `allOf`, `oneOf` or `not`, whatever a provider says of them: they are merged,
-/// made `anyOf`, or told in words.
+/// A lowered schema never has `allOf`, `oneOf` or `not`, even if the provider accepts them. They are merged, converted to
+/// `anyOf`, or described in words.
 #[derive(Debug, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "the columns of a table, each a yes or a no"
+    reason = "independent columns of a table"
 )]
 pub struct Dialect {
-    /// For logs.
+    /// Name for logs.
     pub name: &'static str,
-    /// All of JSON Schema: the schema is sent as it is.
+    /// True if all of JSON Schema is accepted: the schema is sent unchanged.
     pub whole: bool,
+    /// Use of the provider's strict flag.
     pub strict: Strictness,
-    /// The root has to be an object and no `anyOf`: any other value is asked for as the one member `value` of one.
+    /// True if the root must be an object and not `anyOf`. Any other root is wrapped in an object with the one member `value`.
     pub object_root: bool,
-    /// Keywords that limit a value, beyond those for which there is a field here. Others are told in the description.
+    /// Accepted validation keywords, beyond those with a field of their own. Other keywords are moved to the description.
     pub keywords: &'static [&'static str],
-    /// What `format` may say.
+    /// Accepted values of `format`.
     pub formats: &'static [&'static str],
-    /// A `pattern` has to begin with `^` and end with `$`.
+    /// True if a `pattern` must begin with `^` and end with `$`.
     pub anchored_patterns: bool,
-    /// Limits of a number are taken for integers only.
+    /// True if limits of a number are accepted for integers only.
     pub integer_limits_only: bool,
-    /// The most that `minItems` may say.
+    /// Maximum value of `minItems`.
     pub max_min_items: u64,
-    /// Every property has to be required: an optional one becomes nullable.
+    /// True if every property must be required: an optional one becomes nullable.
     pub all_required: bool,
+    /// Accepted forms of `additionalProperties`.
     pub extra: ExtraRule,
-    /// An object may have no properties at all.
+    /// True if an object without properties is accepted.
     pub empty_objects: bool,
-    /// A part may say nothing of its value's type.
+    /// True if a subschema without a type is accepted.
     pub any: bool,
+    /// Accepted form of null.
     pub null: NullRule,
-    /// `type` may be a list.
+    /// True if `type` may be a list.
     pub type_lists: bool,
+    /// Accepted values of `enum`.
     pub enums: EnumRule,
+    /// Accepted uses of `$ref`.
     pub references: ReferenceRule,
-    /// Names of properties have to be 1 to 64 of ASCII letters, digits, `_`, `.` and `-`.
+    /// True if property names must be 1 to 64 ASCII letters, digits, `_`, `.` and `-`.
     pub plain_names: bool,
+    /// Maximum size of a schema.
     pub limits: Limits,
-    /// What an explicit wish for the mode gets where the schema has no form in this subset.
+    /// Dialect for an explicitly requested mode if the schema cannot be lowered to this dialect. `None`: the mode is rejected.
     pub otherwise: Option<&'static Self>,
 }
 
-/// Whether the provider may be told to hold the answer to the schema strictly.
+/// Use of the provider's strict flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {
+    /// Not set.
     Never,
+    /// Always set.
     Always,
-    /// If all properties are required and there are no others, as those want it who know strictness from OpenAI.
+    /// Set if all properties are required and no others are allowed, as OpenAI's strict mode requires.
     IfClosed,
 }
 
-/// What of `additionalProperties` is taken.
+/// Accepted forms of `additionalProperties`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExtraRule {
-    /// Every object has to say `false`.
+    /// Every object must have `false`.
     False,
-    /// The keyword is not known.
+    /// The keyword is not accepted.
     Unknown,
-    /// `false`, `true` or a schema.
+    /// `false`, `true` or a schema are accepted.
     Any,
 }
 
-/// How null is allowed.
+/// Accepted form of null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NullRule {
-    /// As a type.
+    /// The type `null`.
     Type,
-    /// By `nullable: true` beside another type (OpenAPI 3.0).
+    /// `nullable: true` beside another type (OpenAPI 3.0).
     Flag,
 }
 
-/// What an `enum` may hold.
+/// Accepted values of `enum`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnumRule {
     Any,
@@ -95,7 +103,7 @@ pub enum EnumRule {
     Strings,
 }
 
-/// What of `$ref` is taken. It always stands alone, and leads to `#/$defs`.
+/// Accepted uses of `$ref`. In a lowered schema it has no siblings and points into `#/$defs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferenceRule {
     None,
@@ -103,24 +111,27 @@ pub enum ReferenceRule {
     Recursive,
 }
 
-/// How much a schema may hold in all.
+/// Maximum size of a whole schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Objects within objects.
+    /// Levels of nested objects.
     pub levels: usize,
+    /// Properties of all objects.
     pub properties: usize,
+    /// Values of all enums.
     pub enum_values: usize,
-    /// Values of one `enum` of strings above which it may have no more than so many characters in all.
+    /// Number of strings in one `enum` above which the second number limits their characters in total.
     pub long_enum: (usize, usize),
-    /// Characters of all names and of all values of `enum`.
+    /// Characters of all property names and enum values.
     pub characters: usize,
-    /// Properties that are not required.
+    /// Optional properties.
     pub optional: usize,
-    /// Parts of more than one type.
+    /// Subschemas with more than one type.
     pub unions: usize,
 }
 
 impl Limits {
+    /// No limits.
     pub const NONE: Self = Self {
         levels: usize::MAX,
         properties: usize::MAX,
@@ -133,7 +144,7 @@ impl Limits {
 }
 
 impl Dialect {
-    /// All of JSON Schema: it stands in the prompt, and nothing reads it but the model.
+    /// All of JSON Schema, for schemas that are only part of the prompt.
     pub const WHOLE: Self = Self {
         name: "whole",
         whole: true,
@@ -156,34 +167,35 @@ impl Dialect {
         limits: Limits::NONE,
         otherwise: None,
     };
-    /// The same, where the answer is always an object.
+    /// All of JSON Schema, for modes whose answer is always an object.
     pub const OBJECT: Self = Self {
         name: "object",
         object_root: true,
         ..Self::WHOLE
     };
 
+    /// Returns true if a validation keyword is accepted.
     #[must_use]
-    pub fn takes(&self, keyword: &str) -> bool {
+    pub fn supports_keyword(&self, keyword: &str) -> bool {
         self.keywords.contains(&keyword)
     }
 }
 
-/// A schema in the form in which a mode takes it, and what its values are in the caller's form.
+/// Schema lowered to a dialect, with the mapping of values between the caller's form and the lowered form.
 #[derive(Debug)]
 pub struct LoweredSchema {
-    /// Compact JSON.
+    /// Lowered schema as compact JSON.
     pub raw: Box<RawValue>,
-    /// Whether the provider may be told to hold the answer to it strictly.
+    /// True if the provider's strict flag is set.
     pub strict: bool,
-    /// The value is asked for as the one member `value` of an object.
+    /// True if the value is wrapped in an object with the one member `value`.
     pub wrapped: bool,
-    /// How values in this form differ from values in the caller's; `None`: not at all, but for being wrapped.
+    /// Mapping of values. `None`: the forms differ only by wrapping.
     pub shapes: Option<ValueMappings>,
 }
 
 impl LoweredSchema {
-    /// A value of the caller's form in this one: what an answer should look like.
+    /// Lowers a value: converts the caller's form to the form of the answer.
     #[must_use]
     pub fn lowered(&self, value: &Value) -> Value {
         let value = self
@@ -197,17 +209,17 @@ impl LoweredSchema {
         }
     }
 
-    /// What a value in this form says, in the caller's. What is not in this form stays as it is.
+    /// Lifts a value: converts the form of the answer to the caller's. A part that is not in the lowered form stays unchanged.
     #[must_use]
     pub fn raised(&self, mut value: Value, null: NullPolicy) -> Value {
-        // What is asked for wrapped and comes without is in the caller's form: an empty list is no map there.
+        // An answer without the wrapper is in the caller's form, where an empty list is no map.
         if self.wrapped {
             match value
                 .as_object_mut()
                 .filter(|members| members.len() == 1)
                 .and_then(|members| members.remove("value"))
             {
-                Some(within) => value = within,
+                Some(unwrapped) => value = unwrapped,
                 None => return value,
             }
         }
@@ -217,27 +229,28 @@ impl LoweredSchema {
         }
     }
 
-    /// Whether [`Asked::raised`] changes nothing.
+    /// Returns true if [`LoweredSchema::raised`] changes nothing.
     #[must_use]
     pub const fn is_as_it_was(&self) -> bool {
         !self.wrapped && self.shapes.is_none()
     }
 }
 
-/// A schema in the form of each mode of a provider.
+/// Schema lowered for each mode of a provider.
 #[derive(Debug, Clone, Default)]
 pub struct LoweredByMode([Option<Arc<LoweredSchema>>; Mode::COUNT]);
 
 impl LoweredByMode {
-    /// `None`: this mode takes no form of the schema.
+    /// Returns the lowered schema of a mode. `None`: the schema cannot be lowered for it.
     #[must_use]
     pub fn of(&self, mode: Mode) -> Option<&Arc<LoweredSchema>> {
         self.0.get(mode as usize)?.as_ref()
     }
 
-    pub fn set(&mut self, mode: Mode, asked: Arc<LoweredSchema>) {
-        if let Some(form) = self.0.get_mut(mode as usize) {
-            *form = Some(asked);
+    /// Sets the lowered schema of a mode.
+    pub fn set(&mut self, mode: Mode, lowered: Arc<LoweredSchema>) {
+        if let Some(entry) = self.0.get_mut(mode as usize) {
+            *entry = Some(lowered);
         }
     }
 }

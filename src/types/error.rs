@@ -1,4 +1,5 @@
-//! Why something failed, in the contract's words. Which HTTP status that is, only the `http` layer knows.
+//! Errors of the API contract: code, detail, and field errors with JSON Pointers. Must not know HTTP statuses; the `http`
+//! layer maps them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-/// What went wrong, as a caller's program tells one case from another. The contract lists when each occurs.
+/// Machine-readable error code. The OpenAPI document lists when each occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
@@ -64,7 +65,7 @@ impl Code {
         Self::Internal,
     ];
 
-    /// The code as it is written in JSON, and as the value of a metric's label.
+    /// Returns the code as written in JSON and in metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -95,47 +96,49 @@ impl Code {
     }
 }
 
-/// One thing that is wrong, and where.
+/// Validation error of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[schema(as = FieldError)]
 pub struct FieldError {
     /// A JSON Pointer (RFC 6901) into the request body, or, where a model's answer was invalid, into that answer.
     #[schema(example = "/schema/properties/age/type")]
     pub pointer: String,
-    /// What is wrong there.
+    /// Description of the error.
     pub message: String,
 }
 
-/// What the model was asked and said before an item failed.
+/// Attempts of a failed item: their number and the answers of the model.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AttemptInfo {
-    /// How often the model was asked.
+    /// Number of attempts.
     pub attempts: u32,
-    /// The last answer's text.
+    /// Text of the last answer.
     pub raw: Option<String>,
-    /// The nearest answer as JSON, where one parsed: the one with the fewest faults, the later of two with as many.
+    /// Answer with the fewest validation errors, the later of equals. `None`: no answer was JSON.
     pub candidate: Option<Value>,
-    /// Which model wrote the candidate, as `provider/model`.
+    /// Model that wrote the candidate, as `provider/model`.
     pub model: Option<Arc<str>>,
 }
 
-/// A failure that a caller gets to see.
+/// Error that is reported to the caller.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Error {
+    /// Machine-readable code.
     pub code: Code,
-    /// One sentence that says what is wrong and what to do.
+    /// Sentence with the cause and what to do next.
     pub detail: String,
-    /// Each single fault; may be empty.
+    /// Errors of single fields; may be empty.
     pub errors: Vec<FieldError>,
-    /// When it is worth trying again.
+    /// Time after which a retry may succeed. `None`: unknown, or a retry is useless.
     pub retry_after: Option<Duration>,
-    /// The provider's HTTP status, where a provider failed.
+    /// HTTP status of the provider's response. `None`: no provider failed, or it sent no response.
     pub upstream_status: Option<u16>,
-    /// For the failures that come after the model was asked.
+    /// Attempts made before the error. `None`: the model was not called.
     pub attempted: Option<Box<AttemptInfo>>,
 }
 
 impl Error {
+    /// Creates an error without field errors.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
@@ -148,48 +151,50 @@ impl Error {
         }
     }
 
-    /// An error about one place in the request, given as a JSON Pointer.
+    /// Creates an error about one field of the request, given as a JSON Pointer.
     #[must_use]
     pub fn with_pointer(
         code: Code,
         pointer: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
-        let fault = FieldError {
+        let field_error = FieldError {
             pointer: pointer.into(),
             message: message.into(),
         };
-        let detail = said(&fault);
+        let detail = detail_of(&field_error);
         Self {
-            errors: vec![fault],
+            errors: vec![field_error],
             ..Self::new(code, detail)
         }
     }
 
-    /// The request has a wrong field; shorthand for [`Error::at`] with `invalid_request`.
+    /// Creates an `invalid_request` error about one field; shorthand for [`Error::with_pointer`].
     #[must_use]
     pub fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self::with_pointer(Code::InvalidRequest, pointer, message)
     }
 
-    /// The same error about something that stands at `prefix` of the request instead of at its root.
+    /// Prepends `prefix` to the pointer of every field error: for a value that is nested in the request.
     #[must_use]
     pub fn with_pointer_prefix(mut self, prefix: &str) -> Self {
-        for fault in &mut self.errors {
-            fault.pointer.insert_str(0, prefix);
+        for field_error in &mut self.errors {
+            field_error.pointer.insert_str(0, prefix);
         }
-        if let [fault] = self.errors.as_slice() {
-            self.detail = said(fault);
+        if let [field_error] = self.errors.as_slice() {
+            self.detail = detail_of(field_error);
         }
         self
     }
 
+    /// Replaces the field errors.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
         self
     }
 
+    /// Sets the time after which a retry may succeed.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
@@ -197,11 +202,11 @@ impl Error {
     }
 }
 
-fn said(fault: &FieldError) -> String {
-    if fault.pointer.is_empty() {
-        fault.message.clone()
+fn detail_of(error: &FieldError) -> String {
+    if error.pointer.is_empty() {
+        error.message.clone()
     } else {
-        format!("{}: {}", fault.pointer, fault.message)
+        format!("{}: {}", error.pointer, error.message)
     }
 }
 
@@ -213,10 +218,10 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Appends one step to a JSON Pointer, escaped as RFC 6901 section 3 says.
+/// Appends a reference token to a JSON Pointer, escaped as in RFC 6901, section 3.
 #[must_use]
-pub fn pointer(base: &str, step: &str) -> String {
-    format!("{base}/{}", step.replace('~', "~0").replace('/', "~1"))
+pub fn pointer(base: &str, token: &str) -> String {
+    format!("{base}/{}", token.replace('~', "~0").replace('/', "~1"))
 }
 
 #[cfg(test)]
@@ -224,14 +229,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_written_the_same_in_json_and_in_metrics() {
+    fn a_code_serializes_as_its_string() {
         for code in Code::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
     }
 
     #[test]
-    fn a_pointer_step_is_escaped() {
+    fn a_reference_token_is_escaped() {
         assert_eq!(pointer("/a", "b/c~d"), "/a/b~1c~0d");
     }
 }

@@ -1,4 +1,4 @@
-//! A text to extract from.
+//! Inputs: the texts to extract from.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Error;
 use super::spec::Metadata;
 
-/// The text of an input. In JSON a string, or an array of `{"type": "text", "text": …}` parts, which are joined with a blank line.
+/// Text of an input. In JSON a string, or an array of `{"type": "text", "text": …}` parts, which are joined with a blank line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content(pub String);
 
@@ -21,7 +21,7 @@ struct Part {
     #[serde(rename = "type")]
     #[expect(
         dead_code,
-        reason = "read only to be checked: `text` is the one kind there is"
+        reason = "deserialized only for validation: `text` is the only kind"
     )]
     kind: PartKind,
     text: String,
@@ -75,16 +75,18 @@ fn join<'de, A: SeqAccess<'de>>(mut parts: A) -> Result<Content, A::Error> {
     Ok(Content(text))
 }
 
-/// One input of many, as a caller writes it: the bare content, or `{"id", "input", "metadata"}`.
+/// Input of a batch as in the request: the content alone, or an object with `id`, `input` and `metadata`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// At most 255 characters; need not be unique; only echoed.
+    /// Identifier of at most 255 characters, returned with the result. Need not be unique.
     pub id: Option<String>,
+    /// Text to extract from.
     pub content: Content,
+    /// Strings returned with the result.
     pub metadata: Option<Metadata>,
 }
 
-/// The longest `id` of an input, in characters.
+/// Maximum length of an `id`, in characters.
 const MAX_ID_CHARS: usize = 255;
 
 impl From<Content> for Item {
@@ -156,9 +158,9 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// An item as it is written down: so that it can be read again.
+/// Serialized form of an input; deserializes as an [`Item`].
 #[derive(Serialize)]
-struct Written<'a> {
+struct SerializedInput<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     input: &'a str,
@@ -166,18 +168,21 @@ struct Written<'a> {
     metadata: Option<&'a Metadata>,
 }
 
-/// One input on its way through the service.
+/// Input in processing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// Its place among the inputs, from 0.
+    /// Position among the inputs of the request, from 0.
     pub index: usize,
+    /// Identifier given by the caller.
     pub id: Option<String>,
+    /// Strings returned with the result.
     pub metadata: Option<Metadata>,
-    /// The text; or why this one cannot be tried, which fails it alone (a line of NDJSON that is not JSON).
+    /// Text, or the error that makes this input alone fail, such as an NDJSON line that is not JSON.
     pub content: Result<String, Error>,
 }
 
 impl Input {
+    /// Creates the input at a position from an item of the request.
     #[must_use]
     pub fn new(index: usize, item: Item) -> Self {
         Self {
@@ -188,22 +193,22 @@ impl Input {
         }
     }
 
-    /// As JSON that reads as the same [`Item`].
+    /// Serializes the input as JSON that deserializes as the same [`Item`].
     ///
     /// # Errors
-    /// Why it cannot be tried.
-    pub fn written(&self) -> Result<Vec<u8>, Error> {
+    /// If the input is unreadable: its own error.
+    pub fn to_json(&self) -> Result<Vec<u8>, Error> {
         let input = self.content.as_ref().map_err(Error::clone)?;
-        let written = Written {
+        let serialized = SerializedInput {
             id: self.id.as_deref(),
             input,
             metadata: self.metadata.as_ref(),
         };
-        // Strings cannot fail to be written.
-        Ok(serde_json::to_vec(&written).unwrap_or_default())
+        // Serializing strings cannot fail.
+        Ok(serde_json::to_vec(&serialized).unwrap_or_default())
     }
 
-    /// An input that could not be read.
+    /// Creates an input that fails with `error`.
     #[must_use]
     pub fn unreadable(index: usize, error: Error) -> Self {
         Self {
@@ -221,12 +226,12 @@ mod tests {
 
     #[test]
     fn an_item_is_a_string_parts_or_an_object() {
-        let read = |json: &str| serde_json::from_str::<Item>(json);
-        assert_eq!(read("\"a\"").unwrap().content.0, "a");
+        let parse = |json: &str| serde_json::from_str::<Item>(json);
+        assert_eq!(parse("\"a\"").unwrap().content.0, "a");
         let parts = r#"[{"type":"text","text":"a"},{"type":"text","text":"b"}]"#;
-        assert_eq!(read(parts).unwrap().content.0, "a\n\nb");
+        assert_eq!(parse(parts).unwrap().content.0, "a\n\nb");
         let object = format!(r#"{{"id":"x","input":{parts},"metadata":{{"k":"v"}}}}"#);
-        let item = read(&object).unwrap();
+        let item = parse(&object).unwrap();
         assert_eq!(
             (item.id.as_deref(), item.content.0.as_str()),
             (Some("x"), "a\n\nb")
@@ -234,15 +239,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_item_says_what_is_expected() {
-        for (json, words) in [
+    fn an_invalid_item_is_rejected_with_the_expected_form() {
+        for (json, message) in [
             ("1", "a string, an array of content parts"),
             (r#"{"input":"a","ids":1}"#, "unknown field `ids`"),
             (r#"{"id":"a"}"#, "missing field `input`"),
             (r#"[{"type":"image_url","text":""}]"#, "expected `text`"),
         ] {
             let error = serde_json::from_str::<Item>(json).unwrap_err().to_string();
-            assert!(error.contains(words), "{json}: {error}");
+            assert!(error.contains(message), "{json}: {error}");
         }
         let long = serde_json::json!({"id": "é".repeat(256), "input": "a"});
         assert!(serde_json::from_value::<Item>(long).is_err());

@@ -1,4 +1,4 @@
-//! Saying where something is wrong, and what, in few bytes: a name or a value that a caller sends may be a megabyte.
+//! JSON Pointers and messages of field errors, within a size limit: a name or value from a caller may be a megabyte.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,12 @@ use serde_path_to_error::{Path, Segment};
 
 use super::error::pointer;
 
-/// Longest message of a fault, in bytes.
+/// Maximum length of an error message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 300;
-/// Longest pointer of a fault, in bytes.
+/// Maximum length of a JSON Pointer, in bytes.
 const MAX_POINTER_BYTES: usize = 1024;
 
-/// The JSON Pointer of a place, or of one above it where it would be too long.
+/// Returns the JSON Pointer of a path, or of its deepest ancestor whose pointer is not too long.
 #[must_use]
 pub fn pointer_to(path: &Path) -> String {
     let mut at = String::new();
@@ -30,13 +30,13 @@ pub fn pointer_to(path: &Path) -> String {
     at
 }
 
-/// The place that `pointer` names, or one above it whose pointer is not too long.
+/// Returns the pointer, or that of its deepest ancestor that is not longer than 1024 bytes.
 #[must_use]
 pub fn truncate_pointer(pointer: &str) -> &str {
     if pointer.len() <= MAX_POINTER_BYTES {
         return pointer;
     }
-    // A pointer that ends before a slash names something that is there.
+    // A pointer that ends before a slash names an ancestor.
     let bytes = pointer
         .as_bytes()
         .get(..=MAX_POINTER_BYTES)
@@ -48,7 +48,7 @@ pub fn truncate_pointer(pointer: &str) -> &str {
     pointer.get(..end).unwrap_or_default()
 }
 
-/// The head and the tail of a message that is too long.
+/// Returns the message, or its first and last part if it is longer than 300 bytes.
 #[must_use]
 pub fn truncate_for_display(message: &str) -> Cow<'_, str> {
     if message.len() <= MAX_MESSAGE_BYTES {
@@ -64,16 +64,17 @@ pub fn truncate_for_display(message: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{head} … {tail}"))
 }
 
-/// What JSON allows and is not read here. serde_json calls it a fault of syntax.
+/// Valid JSON that this service does not accept. serde_json reports it as a syntax error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unrepresentable {
-    /// A number that is larger than a double can hold.
+    /// Number beyond the range of a double.
     Number,
-    /// More than 127 levels of nesting.
+    /// Nesting deeper than 127 levels.
     Depth,
 }
 
 impl Unrepresentable {
+    /// Recognizes such an error of serde_json. `None`: another error.
     #[must_use]
     pub fn of(error: &serde_json::Error) -> Option<Self> {
         let message = error.to_string();
@@ -86,6 +87,7 @@ impl Unrepresentable {
         }
     }
 
+    /// Returns the message for the caller.
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_pointer_ends_at_a_place_above() {
+    fn a_long_pointer_ends_at_an_ancestor() {
         assert_eq!(truncate_pointer("/a/b"), "/a/b");
         assert_eq!(truncate_pointer(&format!("/a/{}", "é".repeat(1000))), "/a");
         assert_eq!(
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_allows_and_nobody_holds_is_known() {
+    fn unrepresentable_json_is_recognized() {
         let of = |text: &str| {
             Unrepresentable::of(&serde_json::from_str::<serde_json::Value>(text).unwrap_err())
         };
@@ -122,13 +124,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_keeps_its_ends() {
+    fn a_long_message_keeps_both_ends() {
         assert_eq!(truncate_for_display("short"), "short");
         let long = format!("from {} to", "é".repeat(1000));
-        let told = truncate_for_display(&long);
+        let shown = truncate_for_display(&long);
         assert!(
-            told.starts_with("from é") && told.ends_with("é to") && told.len() < 320,
-            "{told}"
+            shown.starts_with("from é") && shown.ends_with("é to") && shown.len() < 320,
+            "{shown}"
         );
     }
 }

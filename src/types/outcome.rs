@@ -1,4 +1,4 @@
-//! What an item ended with.
+//! Outcome of an item: result, token usage, cost and timing.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -11,27 +11,31 @@ use super::error::{Error, FieldError};
 use super::spec::Metadata;
 use throttle::{Price, TokenUsage, Usd};
 
-/// Model tokens, added up over every attempt and try.
+/// Token usage, summed over all attempts and retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct Usage {
+    /// Tokens of the prompts.
     pub input_tokens: u64,
+    /// Tokens of the answers.
     pub output_tokens: u64,
+    /// Sum of input and output tokens.
     pub total_tokens: u64,
-    /// Of `input_tokens`, those that the provider had in a cache of its own; left out where there are none.
+    /// Part of `input_tokens` that the provider read from its prompt cache; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
     pub cached_input_tokens: Option<NonZeroU64>,
-    /// Of `output_tokens`, those with which the model reasoned; left out where there are none.
+    /// Part of `output_tokens` spent on reasoning; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
     pub reasoning_tokens: Option<NonZeroU64>,
-    /// In US dollars; left out where a model without a price was asked.
+    /// Cost in US dollars; absent if the model has no configured price.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
     pub cost_usd: Option<Usd>,
 }
 
 impl Usage {
+    /// Creates usage without details and cost.
     #[must_use]
     pub const fn new(input_tokens: u64, output_tokens: u64) -> Self {
         let total_tokens = input_tokens.saturating_add(output_tokens);
@@ -54,9 +58,13 @@ impl Usage {
         }
     }
 
-    /// With what is known of its parts.
+    /// Sets the cached input tokens and the reasoning tokens. `None` or 0: unknown.
     #[must_use]
-    pub fn of_which(self, cached_input_tokens: Option<u64>, reasoning_tokens: Option<u64>) -> Self {
+    pub fn with_details(
+        self,
+        cached_input_tokens: Option<u64>,
+        reasoning_tokens: Option<u64>,
+    ) -> Self {
         let [cached_input_tokens, reasoning_tokens] =
             [cached_input_tokens, reasoning_tokens].map(|tokens| tokens.and_then(NonZeroU64::new));
         Self {
@@ -66,9 +74,9 @@ impl Usage {
         }
     }
 
-    /// With what it costs at a price.
+    /// Sets the cost by the price of the model. `None`: no price.
     #[must_use]
-    pub fn at(self, price: Option<Price>) -> Self {
+    pub fn with_cost(self, price: Option<Price>) -> Self {
         Self {
             cost_usd: price.map(|price| price.cost(self.tokens())),
             ..self
@@ -99,10 +107,10 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
-/// What an item used of one model.
+/// Token usage of one model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ModelUsage {
-    /// As `provider/model`.
+    /// Model, as `provider/model`.
     #[schema(value_type = String)]
     pub model: Arc<str>,
     #[serde(flatten)]
@@ -110,7 +118,7 @@ pub struct ModelUsage {
 }
 
 impl ModelUsage {
-    /// Adds what was used to the model's own entry.
+    /// Adds usage to the entry of the model, which is created if absent.
     pub fn add(all: &mut Vec<Self>, model: &Arc<str>, usage: Usage) {
         match all.iter_mut().find(|known| known.model == *model) {
             Some(known) => known.usage += usage,
@@ -122,66 +130,77 @@ impl ModelUsage {
     }
 }
 
-/// Where an item's time went.
+/// Time of an item, by phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timing {
-    /// Waiting for its turn, after a 429 too.
+    /// Time waiting for permits, including after a 429.
     pub queued: Duration,
-    /// In calls to the provider.
+    /// Time in calls to providers.
     pub upstream: Duration,
-    /// From its start to its end.
+    /// Time from start to end.
     pub total: Duration,
 }
 
-/// An answer that is valid against the caller's schema.
+/// Valid answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Success {
+    /// Extracted data, valid against the schema and the rules.
     pub data: Value,
-    /// Which model answered, as `provider/model`.
+    /// Model that answered, as `provider/model`.
     pub model: Arc<str>,
-    /// What had to be mended before the answer parsed.
+    /// Repairs made to the answer, in words; empty if it was valid as written.
     pub repairs: Vec<String>,
-    /// It is an equal item's result: from the cache, or of one that was called at the same time.
+    /// True if the result comes from the cache or from an equal item in flight.
     pub cached: bool,
 }
 
-/// The nearest that an item came to a valid answer.
+/// Invalid answer with the fewest errors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invalid {
+    /// Data of the answer.
     pub candidate: Value,
-    /// What is wrong with it.
+    /// Validation errors of the candidate.
     pub errors: Vec<FieldError>,
-    /// Which model wrote it, as `provider/model`.
+    /// Model that wrote the candidate, as `provider/model`.
     pub model: Option<Arc<str>>,
 }
 
-/// How an item ended.
+/// Final state of an item.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ItemOutcome {
+    /// The item has valid data.
     Succeeded(Success),
-    /// No answer was valid, and the caller asked for the nearest.
+    /// No answer was valid, and the request has `on_failure: "best"`.
     Invalid(Invalid),
+    /// The item failed.
     Failed(Error),
-    /// Never tried, or stopped before it was done.
+    /// The item was not started, or was stopped before it ended.
     Cancelled,
 }
 
-/// One item's result.
+/// Result of an item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
+    /// Position of the input, from 0.
     pub index: usize,
+    /// Identifier given by the caller.
     pub id: Option<String>,
+    /// Strings given by the caller.
     pub metadata: Option<Metadata>,
+    /// Final state.
     pub ending: ItemOutcome,
-    /// How often the model was asked.
+    /// Number of attempts.
     pub attempts: u32,
+    /// Token usage of all models.
     pub usage: Usage,
-    /// The same by model, where the item could ask more than one.
+    /// Token usage by model, if the route has more than one.
     pub spent: Vec<ModelUsage>,
+    /// Time by phase.
     pub timing: Timing,
 }
 
 impl Outcome {
+    /// Creates the outcome of a cancelled item that used no tokens.
     #[must_use]
     pub const fn cancelled(index: usize, id: Option<String>, metadata: Option<Metadata>) -> Self {
         Self {
@@ -201,7 +220,7 @@ impl Outcome {
     }
 }
 
-/// How many items ended how.
+/// Number of items by final state, and their total usage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     pub succeeded: usize,
@@ -212,6 +231,7 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Adds an outcome.
     pub fn count(&mut self, outcome: &Outcome) {
         match outcome.ending {
             ItemOutcome::Succeeded(_) => self.succeeded += 1,
@@ -222,7 +242,7 @@ impl Counts {
         self.usage += outcome.usage;
     }
 
-    /// All that ended.
+    /// Returns the number of ended items.
     #[must_use]
     pub const fn ended(&self) -> usize {
         self.succeeded + self.failed + self.invalid + self.cancelled

@@ -1,6 +1,6 @@
-//! What extractions and jobs are asked for with: the spec, and fields of their own beside it.
+//! Request bodies of the extraction and job endpoints: the spec with fields of the endpoint beside it.
 //!
-//! Read by hand rather than by `#[serde(flatten)]`, which would buffer the body and lose where an error is.
+//! Deserialized by hand: `#[serde(flatten)]` buffers the body and loses the location of an error.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,40 +10,47 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::bounded::Bounded;
 use super::input::{Content, Item};
-use super::spec::{Key, Refuse, Spec};
+use super::spec::{Key, RejectField, Spec};
 use super::webhook::Webhook;
 
-/// The body of `POST /v1/extract`.
+/// Body of `POST /v1/extract`.
 #[derive(Debug, Clone, Default)]
 pub struct Single {
+    /// Extraction spec.
     pub spec: Spec,
+    /// Text to extract from. Required: `None` is rejected later.
     pub input: Option<Content>,
+    /// True if the response is streamed. Default: false.
     pub stream: bool,
 }
 
-/// What becomes of a batch when an item fails.
+/// Behaviour of a batch when an item fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
-    /// The others go on.
+    /// The other items continue.
     #[default]
     Continue,
-    /// The first failed item ends the batch; what is not finished is cancelled.
+    /// The first failed item ends the batch; unfinished items are cancelled.
     Stop,
 }
 
-/// The body of `POST /v1/extract/batch`; from the query, without `inputs`, where they come as NDJSON.
+/// Body of `POST /v1/extract/batch`. With NDJSON inputs it comes from the query and has no `inputs`.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
+    /// Extraction spec.
     pub spec: Spec,
+    /// Inputs. `None`: the body is NDJSON.
     pub inputs: Option<Vec<Item>>,
     concurrency: Option<Bounded<1, { u64::MAX }>>,
+    /// Behaviour when an item fails.
     pub on_error: OnError,
+    /// True if the response is streamed. Default: false.
     pub stream: bool,
 }
 
 impl Batch {
-    /// The most items of this batch in flight; `None`: as many as the global limit allows.
+    /// Returns the maximum number of items of this batch in flight. `None`: the global limit.
     #[must_use]
     pub fn concurrency(&self) -> Option<usize> {
         self.concurrency
@@ -51,20 +58,20 @@ impl Batch {
     }
 }
 
-/// The body of `POST /v1/jobs`; from the query, without `inputs`, where they come as NDJSON.
+/// Body of `POST /v1/jobs`. With NDJSON inputs it comes from the query and has no `inputs`.
 #[derive(Debug, Clone, Default)]
 pub struct JobRequest {
-    /// What a batch says too. A job has no `stream`, which stays false.
+    /// Fields shared with a batch. A job has no `stream`, which stays false.
     pub batch: Batch,
-    /// Where the job's end is told.
+    /// Webhook to call when the job ends.
     pub webhook: Option<Webhook>,
 }
 
-/// The inputs of a JSON body.
+/// Inputs of a JSON body.
 #[derive(Debug)]
 struct Items(Vec<Item>);
 
-/// The most inputs of a JSON body, which are all in memory at once; NDJSON has no such limit.
+/// Maximum number of inputs in a JSON body, which are all in memory at once. NDJSON has no such limit.
 const MAX_ITEMS: usize = 1_000_000;
 
 impl<'de> Deserialize<'de> for Items {
@@ -97,15 +104,20 @@ impl<'de> Deserialize<'de> for Items {
     }
 }
 
-/// A body that has the spec's fields and some of its own.
+/// Request body with the spec's fields and fields of its own.
 trait Body: Default {
-    /// The names of its own fields.
+    /// Names of the body's own fields.
     const FIELDS: &[&str];
 
+    /// Returns the spec within the body.
     fn spec(&mut self) -> &mut Spec;
 
-    /// Reads the value of `field` if it is one of its own.
-    fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error>;
+    /// Deserializes the value of an own field. Returns false if the body has no such field.
+    fn read_field<'de, A: MapAccess<'de>>(
+        &mut self,
+        field: &str,
+        map: &mut A,
+    ) -> Result<bool, A::Error>;
 }
 
 impl Body for Single {
@@ -115,7 +127,11 @@ impl Body for Single {
         &mut self.spec
     }
 
-    fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error> {
+    fn read_field<'de, A: MapAccess<'de>>(
+        &mut self,
+        field: &str,
+        map: &mut A,
+    ) -> Result<bool, A::Error> {
         match field {
             "input" => self.input = Some(map.next_value()?),
             "stream" => self.stream = map.next_value::<Option<_>>()?.unwrap_or_default(),
@@ -132,7 +148,11 @@ impl Body for Batch {
         &mut self.spec
     }
 
-    fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error> {
+    fn read_field<'de, A: MapAccess<'de>>(
+        &mut self,
+        field: &str,
+        map: &mut A,
+    ) -> Result<bool, A::Error> {
         match field {
             "inputs" => self.inputs = Some(map.next_value::<Items>()?.0),
             "concurrency" => self.concurrency = map.next_value()?,
@@ -151,11 +171,15 @@ impl Body for JobRequest {
         &mut self.batch.spec
     }
 
-    fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<bool, A::Error> {
+    fn read_field<'de, A: MapAccess<'de>>(
+        &mut self,
+        field: &str,
+        map: &mut A,
+    ) -> Result<bool, A::Error> {
         match field {
             "webhook" => self.webhook = map.next_value()?,
             "stream" => return Ok(false),
-            _ => return self.batch.read(field, map),
+            _ => return self.batch.read_field(field, map),
         }
         Ok(true)
     }
@@ -175,11 +199,11 @@ impl<'de, B: Body> Visitor<'de> for BodyVisitor<B> {
         let mut seen: Vec<Key<'de>> = Vec::new();
         while let Some(key) = map.next_key::<Key<'de>>()? {
             if seen.iter().any(|earlier| earlier.0 == key.0) {
-                map.next_value_seed(Refuse("this field is given twice"))?;
+                map.next_value_seed(RejectField("this field is given twice"))?;
             }
-            if !body.spec().read(&key.0, &mut map)? && !body.read(&key.0, &mut map)? {
+            if !body.spec().read_field(&key.0, &mut map)? && !body.read_field(&key.0, &mut map)? {
                 let known = [Spec::FIELDS, B::FIELDS].concat().join("`, `");
-                map.next_value_seed(Refuse(&format!(
+                map.next_value_seed(RejectField(&format!(
                     "unknown field; the fields here are `{known}`"
                 )))?;
             }
@@ -207,7 +231,7 @@ impl<'de> Deserialize<'de> for JobRequest {
     }
 }
 
-/// The fields of each extraction endpoint's body, to hold the documentation against.
+/// Returns the field names of each extraction endpoint's body, to compare with the OpenAPI document.
 #[cfg(test)]
 #[must_use]
 pub fn request_fields() -> [(&'static str, Vec<&'static str>); 2] {
@@ -217,13 +241,13 @@ pub fn request_fields() -> [(&'static str, Vec<&'static str>); 2] {
     ]
 }
 
-/// Whether anything but an object is refused is seen here, and the messages; where an error is, in `http::json`.
+// Messages of rejected bodies. The location of an error is tested in `http::json_body`.
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_the_contracts() {
+    fn absent_fields_have_the_documented_defaults() {
         let single: Single = serde_json::from_str(r#"{"input": "a", "schema": {}}"#).unwrap();
         assert_eq!(single.spec.max_attempts(), 3);
         assert_eq!(single.spec.timeout().as_millis(), 120_000);
@@ -238,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_takes_what_a_batch_takes_and_a_webhook_but_no_stream() {
+    fn a_job_has_the_fields_of_a_batch_plus_webhook_minus_stream() {
         let secret = "whsec_dGhpcyBpcyBubyByZWFsIHNlY3JldCEh";
         let webhook = format!(r#"{{"url": "https://hooks.example/a", "secret": "{secret}"}}"#);
         let body = format!(
@@ -292,8 +316,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_field_says_so() {
-        for (json, words) in [
+    fn an_invalid_field_is_rejected_with_the_expected_form() {
+        for (json, message) in [
             (
                 r#"{"inptu": "a"}"#,
                 "unknown field; the fields here are `schema`",
@@ -308,7 +332,7 @@ mod tests {
             let error = serde_json::from_str::<Single>(json)
                 .unwrap_err()
                 .to_string();
-            assert!(error.contains(words), "{json}: {error}");
+            assert!(error.contains(message), "{json}: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The spec: how to extract. The same for one, for many and for jobs.
+//! Extraction spec: schema, instructions, model and options. The same for a single input, a batch and a job.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,15 +12,15 @@ use serde_json::value::RawValue;
 use super::bounded::Bounded;
 use super::input::Content;
 
-/// Strings to strings, echoed to the caller and never sent to a model.
+/// Strings by name, returned to the caller and never sent to a model.
 pub type Metadata = BTreeMap<String, String>;
 
-/// Where the schema comes from.
+/// Source of the schema.
 #[derive(Debug, Clone)]
 pub enum SchemaSource {
-    /// The schema itself, as its bytes came.
+    /// Schema within the request, as its exact bytes.
     Inline(Box<RawValue>),
-    /// The name of a registered one.
+    /// Name of a registered schema.
     Named(String),
 }
 
@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for SchemaSource {
     }
 }
 
-/// How the structure is asked of the model.
+/// Method of asking the model for structured output.
 #[derive(
     Debug,
     Clone,
@@ -56,24 +56,24 @@ impl<'de> Deserialize<'de> for SchemaSource {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// What the provider is best at; another one if it refuses that.
+    /// The provider's best mode; the next one if the provider rejects it.
     #[default]
     Auto,
-    /// The schema constrains the answer, where the provider can do that.
+    /// Structured output: the schema constrains the answer, if the provider supports that.
     JsonSchema,
-    /// The answer is the arguments of a tool call.
+    /// Tool call: the answer is the arguments.
     Tools,
-    /// The provider promises JSON; the schema stands in the prompt.
+    /// JSON mode: the provider guarantees JSON; the schema is part of the prompt.
     JsonObject,
-    /// The schema stands in the prompt, and the answer is whatever the model writes.
+    /// Free text: the schema is part of the prompt; the provider guarantees nothing.
     Text,
 }
 
 impl Mode {
-    /// How many there are.
+    /// Number of modes.
     pub const COUNT: usize = 5;
 
-    /// This, or the other where it is `auto`.
+    /// Returns this mode, or `other` if this is `auto`.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         match self {
@@ -82,6 +82,7 @@ impl Mode {
         }
     }
 
+    /// Returns the mode as written in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -94,44 +95,47 @@ impl Mode {
     }
 }
 
-/// A worked example: a text, and what is to be extracted from it.
+/// Few-shot example: a text and the value to extract from it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
+    /// Text of the example.
     pub input: Content,
-    /// Must be valid against the schema.
+    /// Value to extract; must be valid against the schema.
     pub output: Value,
 }
 
-/// A worked example that nobody sent: made up for a schema.
+/// Few-shot example generated from a schema.
 #[derive(Debug, Clone)]
 pub struct SyntheticExample {
+    /// The example.
     pub example: Example,
-    /// Whether its output is valid; a value that could not be guessed may make it wrong.
+    /// True if the output is valid against the schema. A keyword such as `pattern` may make it invalid.
     pub is_valid: bool,
 }
 
-/// Whether an equal item's result may answer.
+/// Use of the result cache and of single flight for an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheUse {
-    /// A kept result, or that of an equal item which is being called right now.
+    /// Takes a cached result, or that of an equal item in flight.
     #[default]
     Use,
-    /// The model is asked anew, and its result kept in place of the old one.
+    /// Calls the model and replaces the cached result.
     Refresh,
-    /// The model is asked anew for this item alone, and nothing is kept.
+    /// Calls the model for this item alone and caches nothing.
     Off,
 }
 
-/// A condition that an object has to meet beyond its schema.
+/// Validation rule: a condition on the extracted data beyond the schema.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// In the Common Expression Language (CEL), over `data`, the object, and `input`, the text; true where the rule is met.
+    /// Expression in the Common Expression Language (CEL) over `data`, the extracted value, and `input`, the text. True if the
+    /// data meets the rule.
     #[schema(max_length = 4096, example = "data.end >= data.start")]
     pub expression: String,
-    /// What a broken rule means, for the model and for the caller.
+    /// Message of a violation, for the model and for the caller.
     #[schema(
         min_length = 1,
         max_length = 500,
@@ -140,18 +144,18 @@ pub struct Rule {
     pub message: String,
 }
 
-/// What becomes of an item whose attempts are used up.
+/// Result of an item that has no valid answer after its last attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
-    /// It fails, with `extraction_failed`.
+    /// The item fails with `extraction_failed`.
     #[default]
     Error,
-    /// It ends as `invalid`, with the nearest object as `candidate`; it still fails where no answer had an object.
+    /// The item ends as `invalid`, with the answer with the fewest errors as `candidate`. Without any JSON answer it fails.
     Best,
 }
 
-/// A sampling temperature from 0 to 2.
+/// Sampling temperature from 0 to 2, default 0.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Temperature(f64);
 
@@ -168,67 +172,71 @@ impl<'de> Deserialize<'de> for Temperature {
     }
 }
 
-/// How to extract. [`Spec::default`] has the contract's defaults and no schema.
+/// Extraction spec. [`Spec::default`] has the documented defaults and no schema.
 #[derive(Debug, Clone, Default)]
 pub struct Spec {
-    /// Required; `None` only while a request is being read.
+    /// Schema of the data. Required: `None` only during deserialization.
     pub schema: Option<SchemaSource>,
+    /// Instructions for the model, added to the prompt.
     pub instructions: Option<String>,
+    /// Few-shot examples.
     pub examples: Vec<Example>,
-    /// The name of a configured model, or `provider/model`; `None`: the default model.
+    /// Name of a configured model, or `provider/model`. `None`: the default model.
     pub model: Option<String>,
+    /// Method of asking for structured output.
     pub mode: Mode,
     max_attempts: Option<Bounded<1, 10>>,
     timeout_ms: Option<Bounded<1, 3_600_000>>,
     temperature: Option<Temperature>,
     max_output_tokens: Option<Bounded<1, { u32::MAX as u64 }>>,
-    /// Passed on to the provider.
+    /// Sampling seed, passed to the provider.
     pub seed: Option<i64>,
-    /// Whether an equal item's result may answer.
+    /// Use of the result cache.
     pub cache: CacheUse,
     coerce: Option<bool>,
-    /// What holds beyond the schema.
+    /// Validation rules beyond the schema.
     pub rules: Vec<Rule>,
+    /// Result of an item without a valid answer.
     pub on_failure: OnFailure,
-    /// Echoed on the reply's top level.
+    /// Strings returned at the top level of the response.
     pub metadata: Option<Metadata>,
 }
 
 impl Spec {
-    /// How often the model may be asked for one item: 1 to 10, 3 if nothing was said.
+    /// Returns the maximum number of attempts for an item: 1 to 10, default 3.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.max_attempts
             .map_or(3, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
     }
 
-    /// One item's time in calls and backoff: 1 ms to an hour, two minutes if nothing was said.
+    /// Returns the time limit of an item for calls and backoff: 1 ms to 1 h, default 2 min.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms.map_or(120_000, Bounded::get))
     }
 
-    /// From 0 to 2, 0 if nothing was said.
+    /// Returns the sampling temperature: 0 to 2, default 0.
     #[must_use]
     pub fn temperature(&self) -> f64 {
         self.temperature.unwrap_or_default().0
     }
 
-    /// The most tokens that an answer may have; `None`: the provider's own limit.
+    /// Returns the maximum number of tokens of an answer. `None`: the provider's own limit.
     #[must_use]
     pub fn max_output_tokens(&self) -> Option<u32> {
         self.max_output_tokens
             .and_then(|n| u32::try_from(n.get()).ok())
     }
 
-    /// Whether an answer may be mended toward the schema: yes, if nothing was said.
+    /// Returns true if an answer may be coerced to the schema. Default: true.
     #[must_use]
     pub fn coerce(&self) -> bool {
         self.coerce.unwrap_or(true)
     }
 
-    /// Reads the value of `field` if it is one of the spec's.
-    pub(super) fn read<'de, A: MapAccess<'de>>(
+    /// Deserializes the value of `field`. Returns false if the spec has no such field.
+    pub(super) fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
         field: &str,
         map: &mut A,
@@ -254,7 +262,7 @@ impl Spec {
         Ok(true)
     }
 
-    /// The names of the spec's fields, for the message about an unknown one.
+    /// Names of the spec's fields, for the error about an unknown field.
     pub(super) const FIELDS: &[&str] = &[
         "schema",
         "instructions",
@@ -274,7 +282,7 @@ impl Spec {
     ];
 }
 
-/// Whether a query parameter of this name is plain text rather than JSON (a `schema` is either).
+/// Returns true if a query parameter of this name is plain text, not JSON. (`schema` may be either.)
 #[must_use]
 pub fn field_is_text(field: &str) -> bool {
     matches!(
@@ -283,10 +291,10 @@ pub fn field_is_text(field: &str) -> bool {
     )
 }
 
-/// A value that fails to be read with a message of its own: how an unknown field is refused at its own place.
-pub(super) struct Refuse<'a>(pub &'a str);
+/// Seed that fails to deserialize with this message, so that the error points to the field it is about.
+pub(super) struct RejectField<'a>(pub &'a str);
 
-impl<'de> de::DeserializeSeed<'de> for Refuse<'_> {
+impl<'de> de::DeserializeSeed<'de> for RejectField<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
@@ -294,7 +302,7 @@ impl<'de> de::DeserializeSeed<'de> for Refuse<'_> {
     }
 }
 
-/// A key of an object, without a copy where the text allows.
+/// Key of an object, borrowed if possible.
 pub(super) struct Key<'de>(pub std::borrow::Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {

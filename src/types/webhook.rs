@@ -1,4 +1,4 @@
-//! Where a job's end is told: a URL, and the secret that signs what is sent there.
+//! Webhook of a job: the URL to call when the job ends, and the signing secret.
 
 use std::fmt;
 
@@ -9,36 +9,37 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use url::Url;
 
-/// The longest URL, in bytes.
+/// Maximum length of the URL, in bytes.
 const MAX_URL_BYTES: usize = 2048;
-/// What a secret begins with (Standard Webhooks 1.0.0, section "Signature scheme").
+/// Prefix of a secret (Standard Webhooks 1.0.0, section "Signature scheme").
 const PREFIX: &str = "whsec_";
 
-/// A webhook in the form of Standard Webhooks. `Debug` shows neither the secret nor the URL's path, which may hold one.
+/// Webhook as in Standard Webhooks. `Debug` shows neither the secret nor the URL's path, which may hold one.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with `url` and `secret`")]
 pub struct Webhook {
-    /// `http` or `https`, without user and password.
+    /// URL with the scheme `http` or `https`, without user and password.
     #[schema(value_type = String, format = "uri", max_length = 2048, example = "https://hooks.example/extractd")]
     url: Target,
-    /// `whsec_` and 24 to 64 random bytes in base64: the key of the signatures.
+    /// Signing key: `whsec_` followed by 24 to 64 random bytes in base64.
     #[schema(value_type = String, pattern = "^whsec_[A-Za-z0-9+/]+={0,2}$", write_only, example = "whsec_dGhpcyBpcyBubyByZWFsIHNlY3JldCEh")]
     secret: Secret,
 }
 
 impl Webhook {
+    /// Returns the URL to call.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url.0
     }
 
-    /// The key that signs, 24 to 64 bytes.
+    /// Returns the signing key, 24 to 64 bytes.
     #[must_use]
     pub fn key(&self) -> &[u8] {
         self.secret.0.expose_secret()
     }
 
-    /// As a caller sends it, secret and all: to be kept, and to be read again.
+    /// Serializes the webhook including its secret, for storage. The result deserializes as the same webhook.
     #[must_use]
     pub fn to_json(&self) -> String {
         let secret = format!("{PREFIX}{}", STANDARD.encode(self.key()));
@@ -65,7 +66,7 @@ impl<'de> Deserialize<'de> for Target {
                 "the URL has a user or a password; the signature says who is calling",
             ));
         }
-        // Percent-encoded, it may be longer; it has to be readable again as it stands.
+        // Percent-encoding may lengthen the URL, and the stored form is parsed again.
         if url.as_str().len() > MAX_URL_BYTES {
             return Err(D::Error::custom(TOO_LONG));
         }
@@ -103,7 +104,7 @@ mod tests {
 
     const SECRET: &str = "whsec_dGhpcyBpcyBubyByZWFsIHNlY3JldCEh";
 
-    fn read(url: &str, secret: &str) -> Result<Webhook, String> {
+    fn parse_webhook(url: &str, secret: &str) -> Result<Webhook, String> {
         let json = serde_json::json!({"url": url, "secret": secret}).to_string();
         serde_json::from_str(&json).map_err(|error| error.to_string())
     }
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_kept_and_read_again() {
+    fn a_serialized_webhook_deserializes_as_the_same() {
         for (url, as_kept) in [
             ("https://hooks.example/a?b=c", "https://hooks.example/a?b=c"),
             ("HTTP://Hooks.Example:80", "http://hooks.example/"),
@@ -123,7 +124,7 @@ mod tests {
             ),
             ("http://127.1:8080/", "http://127.0.0.1:8080/"),
         ] {
-            let webhook = read(url, SECRET).unwrap();
+            let webhook = parse_webhook(url, SECRET).unwrap();
             assert_eq!(webhook.url().as_str(), as_kept);
             let again: Webhook = serde_json::from_str(&webhook.to_json()).unwrap();
             assert_eq!(
@@ -133,17 +134,19 @@ mod tests {
         }
         for bytes in [24, 32, 64] {
             assert_eq!(
-                read("https://a.example", &encoded(bytes)).unwrap().key(),
+                parse_webhook("https://a.example", &encoded(bytes))
+                    .unwrap()
+                    .key(),
                 vec![7; bytes]
             );
         }
     }
 
     #[test]
-    fn a_url_that_nobody_should_call_is_refused() {
+    fn an_unusable_url_is_rejected() {
         let long = format!("https://a.example/{}", "x".repeat(2048 - 18));
-        assert!(read(&long, SECRET).is_ok());
-        for (url, words) in [
+        assert!(parse_webhook(&long, SECRET).is_ok());
+        for (url, message) in [
             (format!("{long}x").as_str(), "longer than 2048"),
             (
                 &format!("https://a.example/{}", "é".repeat(900)),
@@ -159,13 +162,13 @@ mod tests {
             ("https://me@a.example/", "a user or a password"),
             ("https://:hush@a.example/", "a user or a password"),
         ] {
-            let error = read(url, SECRET).unwrap_err();
-            assert!(error.contains(words), "{url}: {error}");
+            let error = parse_webhook(url, SECRET).unwrap_err();
+            assert!(error.contains(message), "{url}: {error}");
         }
     }
 
     #[test]
-    fn a_secret_that_is_none_is_refused_and_not_shown() {
+    fn an_invalid_secret_is_rejected_without_showing_it() {
         for secret in [
             "",
             "whsec_",
@@ -176,7 +179,7 @@ mod tests {
             &encoded(23),
             &encoded(65),
         ] {
-            let error = read("https://a.example/", secret).unwrap_err();
+            let error = parse_webhook("https://a.example/", secret).unwrap_err();
             assert!(
                 error.contains("24 to 64 random bytes in base64"),
                 "{secret}: {error}"
@@ -189,8 +192,8 @@ mod tests {
     }
 
     #[test]
-    fn both_fields_are_there_and_no_other() {
-        for (json, words) in [
+    fn missing_and_unknown_fields_are_rejected() {
+        for (json, message) in [
             (
                 format!(r#"{{"secret": "{SECRET}"}}"#),
                 "missing field `url`",
@@ -207,15 +210,15 @@ mod tests {
             let error = serde_json::from_str::<Webhook>(&json)
                 .unwrap_err()
                 .to_string();
-            assert!(error.contains(words), "{json}: {error}");
+            assert!(error.contains(message), "{json}: {error}");
         }
     }
 
     #[test]
-    fn debug_shows_where_it_leads_and_no_secret() {
+    fn debug_output_has_the_origin_and_no_secret() {
         let shown = format!(
             "{:?}",
-            read("https://hooks.example:8443/hush?token=hush", SECRET).unwrap()
+            parse_webhook("https://hooks.example:8443/hush?token=hush", SECRET).unwrap()
         );
         assert!(shown.contains("https://hooks.example:8443"), "{shown}");
         for secret in ["hush", "dGhpcy", "real secret", "116, 104"] {

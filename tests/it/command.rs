@@ -392,7 +392,7 @@ async fn on_error_stop_ends_it_at_the_first_failure() {
     desk.run(command)
         .await
         .expect(1)
-        .says(&["a failed item ended the run after 3", "goes on"]);
+        .says(&["a failed item ended the run after 3", "resumes"]);
     assert_eq!(upstream.log().items(), [0, 1, 2]);
     assert!(!desk.has("out.ndjson"), "it is not whole");
     desk.run(command)

@@ -165,6 +165,20 @@ async fn the_metrics_are_prometheus_text() {
         );
         assert!(value.parse::<f64>().is_ok(), "{sample}");
     }
+    for (name, kind) in [
+        ("extractd_items_total", "counter"),
+        ("extractd_upstream_calls_total", "counter"),
+        ("extractd_model_cost_usd_total", "counter"),
+        ("extractd_item_upstream_seconds", "histogram"),
+        ("extractd_retry_budget_limit", "gauge"),
+    ] {
+        let declaration = format!("# TYPE {name} {kind}");
+        assert!(
+            metrics.text().lines().any(|line| line == declaration),
+            "{declaration} in:\n{}",
+            metrics.text()
+        );
+    }
 }
 
 #[tokio::test]

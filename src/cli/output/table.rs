@@ -1,4 +1,4 @@
-//! The results as a table.
+//! CSV output: one row per result, one column per field.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -8,46 +8,49 @@ use anyhow::bail;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::check;
-use crate::cli::checkpoint::Journal;
+use crate::cli::checkpoint::Checkpoint;
+use crate::cli::interrupt;
 
-/// What is known of every result.
-const OWN: [&str; 4] = ["index", "id", "status", "error"];
-/// A table with more is no table: `data` is then a map with keys of its own in each.
+/// Columns that every table has.
+const FIXED_COLUMNS: [&str; 4] = ["index", "id", "status", "error"];
+/// Maximum number of columns; beyond it `data` is probably a map with different keys in each
+/// result.
 const MAX_COLUMNS: usize = 10_000;
 
+/// Writes all results as CSV; `properties` are the first columns after the fixed ones.
 pub fn write(
-    journal: &Journal,
+    checkpoint: &Checkpoint,
     properties: &[String],
     out: &mut impl Write,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let members = members(journal, properties, stop)?;
+    let fields = fields(checkpoint, properties, stop)?;
     let mut rows = csv::Writer::from_writer(out);
-    let has_bare = members.is_bare.then_some("data");
-    let names = members.names.iter().map(|name| column(name));
+    let bare_column = fields.has_bare_values.then_some("data");
+    let names = fields.names.iter().map(|name| column_name(name));
     rows.write_record(
-        OWN.iter()
+        FIXED_COLUMNS
+            .iter()
             .map(|name| Cow::Borrowed(*name))
             .chain(names)
-            .chain(has_bare.map(Cow::Borrowed))
+            .chain(bare_column.map(Cow::Borrowed))
             .map(bytes),
     )?;
-    let mut results = journal.results()?;
+    let mut results = checkpoint.results()?;
     while let Some(result) = results.next()? {
-        check(stop)?;
+        interrupt::check(stop)?;
         let result: Map<String, Value> = serde_json::from_str(result)?;
         let data = result.get("data");
-        let member = |name: &String| {
+        let field = |name: &String| {
             data.and_then(Value::as_object)
                 .and_then(|data| data.get(name))
         };
-        let own = ["index", "id", "status"].map(|name| cell(result.get(name)));
-        let bare = has_bare.map(|_| cell(data.filter(|data| !data.is_object())));
-        let cells = own.into_iter().chain([error(&result).into()]);
+        let fixed = ["index", "id", "status"].map(|name| cell(result.get(name)));
+        let bare = bare_column.map(|_| cell(data.filter(|data| !data.is_object())));
+        let cells = fixed.into_iter().chain([error_text(&result).into()]);
         rows.write_record(
             cells
-                .chain(members.names.iter().map(|name| cell(member(name))))
+                .chain(fields.names.iter().map(|name| cell(field(name))))
                 .chain(bare)
                 .map(bytes),
         )?;
@@ -55,30 +58,34 @@ pub fn write(
     Ok(rows.flush()?)
 }
 
+/// Returns a cell as the CSV writer takes it.
 fn bytes(cell: Cow<'_, str>) -> Vec<u8> {
     cell.into_owned().into_bytes()
 }
 
-struct Members {
-    /// The schema's properties, then others as they come.
+/// Fields of all results, which become columns.
+struct Fields {
+    /// Names of the schema's properties, then of other fields in the order of their first
+    /// occurrence.
     names: Vec<String>,
-    /// Some results are no objects.
-    is_bare: bool,
+    /// True if some results are not objects.
+    has_bare_values: bool,
 }
 
-fn members(
-    journal: &Journal,
+/// Collects the fields of all results.
+fn fields(
+    checkpoint: &Checkpoint,
     properties: &[String],
     stop: &CancellationToken,
-) -> anyhow::Result<Members> {
-    let mut members = Members {
+) -> anyhow::Result<Fields> {
+    let mut fields = Fields {
         names: properties.to_vec(),
-        is_bare: false,
+        has_bare_values: false,
     };
     let mut seen: HashSet<_> = properties.iter().cloned().collect();
-    let mut results = journal.results()?;
+    let mut results = checkpoint.results()?;
     while let Some(result) = results.next()? {
-        check(stop)?;
+        interrupt::check(stop)?;
         let result: Map<String, Value> = serde_json::from_str(result)?;
         match result.get("data") {
             Some(Value::Object(data)) => {
@@ -88,31 +95,31 @@ fn members(
                     .collect::<Vec<_>>()
                 {
                     seen.insert(name.clone());
-                    members.names.push(name.clone());
+                    fields.names.push(name.clone());
                 }
             }
-            Some(_) => members.is_bare = true,
+            Some(_) => fields.has_bare_values = true,
             None => {}
         }
-        if members.names.len() > MAX_COLUMNS {
+        if fields.names.len() > MAX_COLUMNS {
             bail!(
-                "the results have more than {MAX_COLUMNS} different members; take --output-format ndjson"
+                "the results have more than {MAX_COLUMNS} different fields, too many for a table; use --output-format ndjson"
             );
         }
     }
-    Ok(members)
+    Ok(fields)
 }
 
-/// A member that is called as a column of every table keeps its column apart.
-fn column(name: &str) -> Cow<'_, str> {
-    if OWN.contains(&name) || name == "data" {
+/// Returns the column name of a field; a field named like a fixed column gets the prefix `data.`.
+fn column_name(name: &str) -> Cow<'_, str> {
+    if FIXED_COLUMNS.contains(&name) || name == "data" {
         format!("data.{name}").into()
     } else {
         name.into()
     }
 }
 
-/// Text as it stands, `null` as nothing, everything else as JSON.
+/// Returns a value as a cell: text unchanged, null as an empty cell, other values as JSON.
 fn cell(value: Option<&Value>) -> Cow<'_, str> {
     match value {
         None | Some(Value::Null) => "".into(),
@@ -121,8 +128,8 @@ fn cell(value: Option<&Value>) -> Cow<'_, str> {
     }
 }
 
-/// Why a result is none.
-fn error(result: &Map<String, Value>) -> String {
+/// Returns the error of a result as text; empty for a success.
+fn error_text(result: &Map<String, Value>) -> String {
     let text = |value: &Value, name: &str| {
         value
             .get(name)
@@ -133,14 +140,14 @@ fn error(result: &Map<String, Value>) -> String {
     if let Some(error) = result.get("error") {
         return format!("{}: {}", text(error, "code"), text(error, "detail"));
     }
-    let faults = result
+    let errors = result
         .get("errors")
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let faults: Vec<_> = faults
+    let errors: Vec<_> = errors
         .iter()
-        .map(|fault| format!("{}: {}", text(fault, "pointer"), text(fault, "message")))
+        .map(|error| format!("{}: {}", text(error, "pointer"), text(error, "message")))
         .collect();
-    faults.join("; ")
+    errors.join("; ")
 }

@@ -1,4 +1,4 @@
-//! A folder: each text file is an input, in the order of their paths, its id the path within the folder.
+//! Folder input: each text file is one input, in path order; its id is its path within the folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::Each;
+use super::input::OnInput;
 
-const ENDINGS: [&str; 2] = ["txt", "md"];
+/// Extensions of the files that are read.
+const EXTENSIONS: [&str; 2] = ["txt", "md"];
 
-pub fn read(folder: &Path, each: &mut Each) -> anyhow::Result<()> {
+/// Passes each text file to `on_input`.
+pub fn read(folder: &Path, on_input: &mut OnInput) -> anyhow::Result<()> {
     let mut files = Vec::new();
-    find(folder, &mut files)?;
+    find_files(folder, &mut files)?;
     if files.is_empty() {
-        bail!("{} has no file that ends in .txt or .md", folder.display());
+        bail!(
+            "the folder {} has no file with the extension .txt or .md",
+            folder.display()
+        );
     }
     files.sort();
     for path in files {
@@ -23,25 +28,26 @@ pub fn read(folder: &Path, each: &mut Each) -> anyhow::Result<()> {
             bail!("{} is not UTF-8", path.display())
         };
         let id = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy();
-        each(&json!({"id": id, "input": text.trim_start_matches('\u{feff}')}).to_string())?;
+        on_input(&json!({"id": id, "input": text.trim_start_matches('\u{feff}')}).to_string())?;
     }
     Ok(())
 }
 
-/// Folders in it too; neither hidden ones, nor what a link points to, which may be the folder itself.
-fn find(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let cannot = || format!("cannot read {}", folder.display());
-    for entry in fs::read_dir(folder).with_context(cannot)? {
-        let entry = entry.with_context(cannot)?;
-        let (path, kind) = (entry.path(), entry.file_type().with_context(cannot)?);
+/// Collects the text files of a folder and its subfolders. Hidden entries are skipped, and links to
+/// folders, which may be circular.
+fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let message = || format!("cannot read {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(message)? {
+        let entry = entry.with_context(message)?;
+        let (path, kind) = (entry.path(), entry.file_type().with_context(message)?);
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
         if kind.is_dir() {
-            find(&path, files)?;
+            find_files(&path, files)?;
         } else if path
             .extension()
-            .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
+            .is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
             && path.is_file()
         {
             files.push(path);

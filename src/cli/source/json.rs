@@ -1,4 +1,4 @@
-//! JSON: an array of inputs, or an object with `inputs`, read as a stream.
+//! JSON input: an array of inputs, or an object with `inputs`, parsed as a stream.
 
 use std::fmt;
 use std::io::BufRead;
@@ -8,82 +8,85 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Each, fault};
+use super::input::{OnInput, json_error};
 use crate::cli::spec_file::compact;
 use crate::types::Item;
 
-/// Hands out the inputs, and returns what stands beside them.
+/// Passes each input to `on_input`, and returns the fields beside `inputs`.
 pub fn read(
     mut reader: impl BufRead,
     name: &str,
-    each: &mut Each,
+    on_input: &mut OnInput,
 ) -> anyhow::Result<Map<String, Value>> {
-    const MARK: &[u8] = b"\xef\xbb\xbf";
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     if reader
         .fill_buf()
         .with_context(|| format!("cannot read {name}"))?
-        .starts_with(MARK)
+        .starts_with(BYTE_ORDER_MARK)
     {
-        reader.consume(MARK.len());
+        reader.consume(BYTE_ORDER_MARK.len());
     }
     let mut inputs = Inputs {
         name,
-        each,
-        read: 0,
-        failed: None,
-        beside: Map::new(),
+        on_input,
+        count: 0,
+        error: None,
+        spec_fields: Map::new(),
         found: false,
     };
     let mut deserializer = serde_json::Deserializer::from_reader(reader);
-    let done = (&mut inputs)
+    let parsed = (&mut inputs)
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end());
     let Inputs {
-        failed,
-        beside,
+        error,
+        spec_fields,
         found,
         ..
     } = inputs;
-    match (done, failed) {
+    match (parsed, error) {
         (_, Some(error)) => Err(error),
         (Err(error), None) => Err(anyhow!(
             "{name}, line {}, column {}: {}",
             error.line(),
             error.column(),
-            fault(&error)
+            json_error(&error)
         )),
         (Ok(()), None) if !found => Err(anyhow!(
-            "{name}: it has no `inputs`; it is to be an array of them, or an object with one"
+            "{name}: it has no `inputs`; it must be an array of inputs, or an object with an array `inputs`"
         )),
-        (Ok(()), None) => Ok(beside),
+        (Ok(()), None) => Ok(spec_fields),
     }
 }
 
+/// Visitor that passes each input on as it is parsed.
 struct Inputs<'a, 'b> {
     name: &'a str,
-    each: &'a mut Each<'b>,
-    read: u64,
-    /// Why the reading ended, where it was not for the JSON.
-    failed: Option<anyhow::Error>,
-    beside: Map<String, Value>,
+    on_input: &'a mut OnInput<'b>,
+    /// Number of inputs so far.
+    count: u64,
+    /// Error that stopped the parsing and is not an error of the JSON.
+    error: Option<anyhow::Error>,
+    spec_fields: Map<String, Value>,
     found: bool,
 }
 
 impl Inputs<'_, '_> {
-    fn take(&mut self, json: &str) -> anyhow::Result<()> {
-        self.read += 1;
+    /// Validates an input and passes it on.
+    fn push(&mut self, json: &str) -> anyhow::Result<()> {
+        self.count += 1;
         if let Err(error) = serde_json::from_str::<Item>(json) {
             return Err(anyhow!(
                 "{}, input {} (the first is 1): {}",
                 self.name,
-                self.read,
-                fault(&error)
+                self.count,
+                json_error(&error)
             ));
         }
         if json.contains(['\n', '\r']) {
-            (self.each)(&compact(json)?)
+            (self.on_input)(&compact(json)?)
         } else {
-            (self.each)(json)
+            (self.on_input)(json)
         }
     }
 }
@@ -106,8 +109,8 @@ impl<'de> Visitor<'de> for &mut Inputs<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         self.found = true;
         while let Some(json) = list.next_element::<Box<RawValue>>()? {
-            if let Err(error) = self.take(json.get()) {
-                self.failed = Some(error);
+            if let Err(error) = self.push(json.get()) {
+                self.error = Some(error);
                 return Err(A::Error::custom("stopped"));
             }
         }
@@ -122,14 +125,14 @@ impl<'de> Visitor<'de> for &mut Inputs<'_, '_> {
                 }
                 map.next_value_seed(List(&mut *self))?;
             } else {
-                self.beside.insert(name, map.next_value()?);
+                self.spec_fields.insert(name, map.next_value()?);
             }
         }
         Ok(())
     }
 }
 
-/// `inputs` itself, which is an array and nothing else.
+/// Value of `inputs`, which must be an array.
 struct List<'a, 'b, 'c>(&'a mut Inputs<'b, 'c>);
 
 impl<'de> DeserializeSeed<'de> for List<'_, '_, '_> {
@@ -142,10 +145,10 @@ impl<'de> DeserializeSeed<'de> for List<'_, '_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::gather;
+    use super::super::input::collect;
 
     fn read(text: &str) -> Result<Vec<String>, String> {
-        gather(|each| super::read(text.as_bytes(), "a.json", each).map(drop))
+        collect(|on_input| super::read(text.as_bytes(), "a.json", on_input).map(drop))
     }
 
     #[test]
@@ -154,22 +157,22 @@ mod tests {
         let expected = ["\"a\"", r#"{"id":"x y","input":"b\n"}"#];
         assert_eq!(read(&format!("\u{feff}{inputs}")).unwrap(), expected);
         let mut seen = Vec::new();
-        let mut each = |line: &str| {
+        let mut on_input = |line: &str| {
             seen.push(line.to_owned());
             Ok(())
         };
         let text = format!("{{\"seed\": 1, \"inputs\": {inputs}, \"schema\": {{}}}}");
-        let beside = super::read(text.as_bytes(), "a.json", &mut each).unwrap();
+        let spec_fields = super::read(text.as_bytes(), "a.json", &mut on_input).unwrap();
         assert_eq!(
-            serde_json::to_string(&beside).unwrap(),
+            serde_json::to_string(&spec_fields).unwrap(),
             r#"{"seed":1,"schema":{}}"#
         );
         assert_eq!(seen, expected);
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        for (text, place, said) in [
+    fn errors_name_their_position() {
+        for (text, place, message) in [
             (
                 "[\"a\",\n oops]",
                 "a.json, line 2, column ",
@@ -200,7 +203,7 @@ mod tests {
         ] {
             let error = read(text).unwrap_err();
             assert!(
-                error.starts_with(place) && error.contains(said) && !error.contains(" at line "),
+                error.starts_with(place) && error.contains(message) && !error.contains(" at line "),
                 "{text}: {error}"
             );
         }

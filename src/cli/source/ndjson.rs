@@ -1,16 +1,18 @@
-//! NDJSON: a line for each input, as the server takes it. Blank lines are skipped and not counted.
+//! NDJSON input: one input per line, in the server's format. Blank lines are skipped and do not
+//! count as inputs.
 
 use std::io::{BufRead, Read};
 
 use anyhow::{Context, bail};
 
-use super::{Each, fault};
+use super::input::{OnInput, json_error};
 use crate::types::Item;
 
-/// The longest line; a server takes far less (`server.max_line_bytes`).
+/// Maximum length of a line in bytes; the server's limit is far lower (`server.max_line_bytes`).
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
 
-pub fn read(mut reader: impl BufRead, name: &str, each: &mut Each) -> anyhow::Result<()> {
+/// Passes each line to `on_input`.
+pub fn read(mut reader: impl BufRead, name: &str, on_input: &mut OnInput) -> anyhow::Result<()> {
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
@@ -41,20 +43,20 @@ pub fn read(mut reader: impl BufRead, name: &str, each: &mut Each) -> anyhow::Re
             bail!(
                 "{name}, line {number}, column {}: {}",
                 error.column(),
-                fault(&error)
+                json_error(&error)
             );
         }
-        each(text)?;
+        on_input(text)?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::gather;
+    use super::super::input::collect;
 
     fn read(bytes: &[u8]) -> Result<Vec<String>, String> {
-        gather(|each| super::read(bytes, "a.ndjson", each))
+        collect(|on_input| super::read(bytes, "a.ndjson", on_input))
     }
 
     #[test]
@@ -68,8 +70,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_input_is_named() {
-        for (bytes, place, said) in [
+    fn an_invalid_line_is_named() {
+        for (bytes, place, message) in [
             (
                 &b"\"a\"\n\n{\"input\": \n"[..],
                 "a.ndjson, line 3, column ",
@@ -89,7 +91,7 @@ mod tests {
         ] {
             let error = read(bytes).unwrap_err();
             assert!(
-                error.starts_with(place) && error.contains(said) && !error.contains(" at line "),
+                error.starts_with(place) && error.contains(message) && !error.contains(" at line "),
                 "{error}"
             );
         }

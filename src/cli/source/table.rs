@@ -1,4 +1,4 @@
-//! CSV: a row for each input, the text in one of its columns.
+//! CSV input: one input per row, with the text in one of its columns.
 
 use std::io::Read;
 
@@ -6,9 +6,9 @@ use anyhow::{Context, bail};
 use csv::{ReaderBuilder, StringRecord};
 use serde::Serialize;
 
-use super::Each;
+use super::input::OnInput;
 
-/// Which columns count. `None`: the one that is there by its usual name.
+/// Names of the columns to read. `None`: the usual name, if the table has such a column.
 #[derive(Debug, Clone)]
 pub struct Columns {
     pub text: Option<String>,
@@ -16,6 +16,7 @@ pub struct Columns {
     pub delimiter: char,
 }
 
+/// Input as the server takes it.
 #[derive(Serialize)]
 struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,27 +24,30 @@ struct Row<'a> {
     input: &'a str,
 }
 
+/// Passes each row to `on_input`.
 pub fn read(
     reader: impl Read,
     name: &str,
     columns: &Columns,
-    each: &mut Each,
+    on_input: &mut OnInput,
 ) -> anyhow::Result<()> {
     let Ok(delimiter) = u8::try_from(columns.delimiter) else {
-        bail!("--delimiter: it has to be an ASCII character")
+        bail!("--delimiter must be an ASCII character")
     };
     let mut rows = ReaderBuilder::new()
         .delimiter(delimiter)
         .from_reader(reader);
     let header = rows.headers().with_context(|| name.to_owned())?.clone();
-    let (text, id) = columns.find(&header).with_context(|| name.to_owned())?;
+    let (text, id) = columns
+        .positions(&header)
+        .with_context(|| name.to_owned())?;
     let mut row = StringRecord::new();
     while rows
         .read_record(&mut row)
         .with_context(|| name.to_owned())?
     {
         let id = id.and_then(|id| row.get(id)).filter(|id| !id.is_empty());
-        each(&serde_json::to_string(&Row {
+        on_input(&serde_json::to_string(&Row {
             id,
             input: row.get(text).unwrap_or_default(),
         })?)?;
@@ -52,38 +56,39 @@ pub fn read(
 }
 
 impl Columns {
-    /// Where the text and the id stand.
-    fn find(&self, header: &StringRecord) -> anyhow::Result<(usize, Option<usize>)> {
-        let at = |name: &str| header.iter().position(|column| column == name);
-        let named = |flag: &str, name: &str| {
-            at(name).with_context(|| {
+    /// Returns the positions of the columns with the text and the id.
+    fn positions(&self, header: &StringRecord) -> anyhow::Result<(usize, Option<usize>)> {
+        let position = |name: &str| header.iter().position(|column| column == name);
+        let required = |flag: &str, name: &str| {
+            position(name).with_context(|| {
                 format!(
-                    "line 1: there is no column `{name}` ({flag}); it has {}",
+                    "line 1: there is no column `{name}` ({flag}); the columns are {}",
                     listed(header)
                 )
             })
         };
         let only = || (header.len() == 1).then_some(0);
         let text = match &self.text {
-            Some(name) => named("--text-column", name)?,
-            None => at("text")
-                .or_else(|| at("input"))
+            Some(name) => required("--text-column", name)?,
+            None => position("text")
+                .or_else(|| position("input"))
                 .or_else(only)
                 .with_context(|| {
                     format!(
-                        "line 1: which column is the text? Say it with --text-column; it has {}",
+                        "line 1: the column with the text is not clear; set it with --text-column; the columns are {}",
                         listed(header)
                     )
                 })?,
         };
         let id = match &self.id {
-            Some(name) => Some(named("--id-column", name)?),
-            None => at("id").filter(|id| *id != text),
+            Some(name) => Some(required("--id-column", name)?),
+            None => position("id").filter(|id| *id != text),
         };
         Ok((text, id))
     }
 }
 
+/// Returns the names of the columns for messages.
 fn listed(header: &StringRecord) -> String {
     header
         .iter()
@@ -94,7 +99,7 @@ fn listed(header: &StringRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::gather;
+    use super::super::input::collect;
     use super::*;
 
     fn read(bytes: &[u8], text: Option<&str>) -> Result<Vec<String>, String> {
@@ -103,11 +108,11 @@ mod tests {
             id: None,
             delimiter: ',',
         };
-        gather(|each| super::read(bytes, "a.csv", &columns, each))
+        collect(|on_input| super::read(bytes, "a.csv", &columns, on_input))
     }
 
     #[test]
-    fn a_row_is_an_input_whatever_its_quotes_hold() {
+    fn a_row_with_quotes_and_line_breaks_is_one_input() {
         let table = "\u{feff}id,text,more\n1,\"a, \"\"b\"\"\nc\",x\n,d,\n";
         let expected = [r#"{"id":"1","input":"a, \"b\"\nc"}"#, r#"{"input":"d"}"#];
         assert_eq!(read(table.as_bytes(), None).unwrap(), expected);
@@ -122,24 +127,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        for (table, text, said) in [
+    fn errors_name_their_position() {
+        for (table, text, message) in [
             (
                 &b"a,b\n1,2\n"[..],
                 None,
-                "line 1: which column is the text? Say it with --text-column; it has `a`, `b`",
+                "line 1: the column with the text is not clear; set it with --text-column; the columns are `a`, `b`",
             ),
             (
                 b"a,b\n1,2\n",
                 Some("c"),
-                "line 1: there is no column `c` (--text-column); it has `a`, `b`",
+                "line 1: there is no column `c` (--text-column); the columns are `a`, `b`",
             ),
             (b"text,b\n1,2\n3\n", None, "line: 3"),
             (b"text,b\n1,\xff\n", None, "line 2"),
         ] {
             let error = read(table, text).unwrap_err();
             assert!(
-                error.starts_with("a.csv: ") && error.contains(said),
+                error.starts_with("a.csv: ") && error.contains(message),
                 "{error}"
             );
         }

@@ -1,4 +1,4 @@
-//! Callers, from the three places that they may stand in.
+//! Callers from their three sources: `server.api_keys`, `[callers.NAME]` and `callers_file`.
 
 use std::{io, path::Path};
 
@@ -8,7 +8,7 @@ use super::Start;
 use crate::config::{Caller, Error, Quota, join_callers, read_callers};
 use crate::types::Usd;
 
-/// What `printf %s key-of-batch | sha256sum` says.
+/// Output of `printf %s key-of-batch | sha256sum`.
 const OF_BATCH: &str = "58083815";
 
 fn sha256(key: &str) -> [u8; 32] {
@@ -39,7 +39,7 @@ fn read(text: &str) -> Result<Vec<Caller>, Error> {
 }
 
 #[test]
-fn each_way_to_say_a_key_ends_as_its_digest() {
+fn a_key_from_any_source_is_stored_as_its_digest() {
     let text = format!(
         "[callers.a]\nkey = \"key-of-a\"\n[callers.b]\nkey_env = \"BATCH_KEY\"\n[callers.\"c.1\"]\nkey_file = \"key\"\n\
          [callers.d]\nkey_sha256 = \"{}\"\n[callers.e]\nkey_sha256 = \"{}\"",
@@ -95,7 +95,7 @@ fn a_quota_has_five_limits_and_none_by_default() {
 }
 
 #[test]
-fn the_file_of_callers_is_refused_with_its_place_and_what_is_allowed() {
+fn errors_of_the_callers_file_name_position_and_allowed_values() {
     let long = "x".repeat(65);
     for (text, expected) in [
         ("x = 1", "callers.toml:1:1: unknown key `x` at the top level; allowed: callers"),
@@ -138,15 +138,15 @@ fn the_file_of_callers_is_refused_with_its_place_and_what_is_allowed() {
         ),
         (
             "[callers.\"a b\"]\nkey = \"k\"",
-            "callers.toml:1:10: [callers.\"a b\"]: a caller's name is up to 64 letters, digits and . _ -, beginning with a letter or a digit",
+            "callers.toml:1:10: [callers.\"a b\"]: a caller's name has up to 64 letters, digits and . _ -, and begins with a letter or a digit",
         ),
         (
             "[callers.-a]\nkey = \"k\"",
-            "callers.toml:1:10: [callers.-a]: a caller's name is up to 64 letters, digits and . _ -, beginning with a letter or a digit",
+            "callers.toml:1:10: [callers.-a]: a caller's name has up to 64 letters, digits and . _ -, and begins with a letter or a digit",
         ),
         (
             format!("[callers.{long}]\nkey = \"k\"").as_str(),
-            format!("callers.toml:1:10: [callers.{long}]: a caller's name is up to 64 letters, digits and . _ -, beginning with a letter or a digit").as_str(),
+            format!("callers.toml:1:10: [callers.{long}]: a caller's name has up to 64 letters, digits and . _ -, and begins with a letter or a digit").as_str(),
         ),
     ] {
         assert_eq!(read(text).expect_err(text).to_string(), expected, "{text}");
@@ -154,7 +154,7 @@ fn the_file_of_callers_is_refused_with_its_place_and_what_is_allowed() {
 }
 
 #[test]
-fn only_64_hexadecimal_digits_are_a_digest() {
+fn a_digest_has_64_hexadecimal_digits() {
     let right = hex("key");
     for wrong in [
         &right[1..],
@@ -172,7 +172,7 @@ fn only_64_hexadecimal_digits_are_a_digest() {
 }
 
 #[test]
-fn callers_come_from_the_keys_the_configuration_and_the_file() {
+fn callers_come_from_api_keys_configuration_and_callers_file() {
     let start = Start::file(
         "callers_file = \"more.toml\"\n[callers.web]\nkey = \"key-of-web\"\nmax_queue = 5",
     )
@@ -205,7 +205,7 @@ fn callers_come_from_the_keys_the_configuration_and_the_file() {
 }
 
 #[test]
-fn the_environment_names_another_file_of_callers() {
+fn the_environment_overrides_the_callers_file() {
     let start = Start::file("callers_file = \"a.toml\"")
         .with_file("b.toml", "[callers.b]\nkey = \"k\"")
         .with_env(&[("EXTRACTD_CALLERS_FILE", "b.toml")]);
@@ -213,7 +213,7 @@ fn the_environment_names_another_file_of_callers() {
 }
 
 #[test]
-fn the_start_reads_the_file_of_callers_and_refuses_what_is_wrong_in_it() {
+fn an_invalid_callers_file_is_rejected_at_the_start() {
     let start = Start::file("\ncallers_file = \"more.toml\"");
     assert_eq!(
         start.error(),
@@ -227,33 +227,33 @@ fn the_start_reads_the_file_of_callers_and_refuses_what_is_wrong_in_it() {
 }
 
 #[test]
-fn a_name_or_a_key_is_one_callers() {
+fn names_and_keys_of_callers_are_unique() {
     let file = "callers_file = \"more.toml\"\n[callers.web]\nkey = \"key-of-web\"";
     for (keys, more, expected) in [
         (
             "",
             "[callers.web]\nkey = \"another\"",
-            "more.toml:1:10: the caller `web` is there already (extractd.toml:2:10); each needs a name of its own",
+            "more.toml:1:10: the caller `web` is already configured (extractd.toml:2:10); each caller needs a name of its own",
         ),
         (
             "",
             "[callers.shop]\nkey = \"key-of-web\"",
-            "more.toml:1:10: the callers `web` (extractd.toml:2:10) and `shop` have the same key; each needs one of its own",
+            "more.toml:1:10: the callers `web` (extractd.toml:2:10) and `shop` have the same key; each caller needs a key of its own",
         ),
         (
             "",
             "[callers.a]\nkey = \"same\"\n[callers.b]\nkey = \"same\"",
-            "more.toml:3:10: the callers `a` (more.toml:1:10) and `b` have the same key; each needs one of its own",
+            "more.toml:3:10: the callers `a` (more.toml:1:10) and `b` have the same key; each caller needs a key of its own",
         ),
         (
             "x,key-of-web",
             "",
-            "extractd.toml:2:10: the callers `key-2` (EXTRACTD_API_KEYS) and `web` have the same key; each needs one of its own",
+            "extractd.toml:2:10: the callers `key-2` (EXTRACTD_API_KEYS) and `web` have the same key; each caller needs a key of its own",
         ),
         (
             "x",
             "[callers.key-1]\nkey = \"y\"",
-            "more.toml:1:10: the caller `key-1` is there already (EXTRACTD_API_KEYS); each needs a name of its own",
+            "more.toml:1:10: the caller `key-1` is already configured (EXTRACTD_API_KEYS); each caller needs a name of its own",
         ),
         (
             "x,y,x",
@@ -272,7 +272,7 @@ fn a_name_or_a_key_is_one_callers() {
 }
 
 #[test]
-fn an_open_address_needs_a_caller_wherever_it_stands() {
+fn a_public_address_requires_a_caller_from_any_source() {
     let open = "listen = \"0.0.0.0:8080\"\n";
     let with = |rest: &str| {
         Start::file(&format!("{open}{rest}")).with_file("none.toml", "# nobody yet\n[callers]\n")
@@ -296,7 +296,7 @@ fn an_open_address_needs_a_caller_wherever_it_stands() {
 }
 
 #[test]
-fn a_budget_without_a_price_is_said_aloud() {
+fn a_budget_without_prices_is_a_warning() {
     let caller = "[callers.web]\nkey = \"k\"\nbudget_usd_per_day = 1\n";
     let openai = "[providers.openai]\n";
     let price = "input_usd_per_million_tokens = 1\noutput_usd_per_million_tokens = 2\n";

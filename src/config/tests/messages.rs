@@ -5,16 +5,17 @@ use std::error::Error as _;
 use super::Start;
 
 #[test]
-fn the_file_is_refused_with_its_place_and_what_is_allowed() {
+fn errors_of_the_file_name_position_and_allowed_values() {
     for (text, expected) in FILES {
         assert_eq!(Start::file(text).error(), *expected, "{text}");
     }
 }
 
 #[test]
-fn the_environment_is_refused_with_the_variable_and_what_is_allowed() {
+fn errors_of_the_environment_name_variable_and_allowed_values() {
     for (pairs, expected) in VARIABLES {
-        // The list of all variables is long, and stands in `each_variable_of_the_contract_is_known`.
+        // The list of all variables is long, and stands in
+        // `each_variable_of_the_contract_is_known`.
         let error = Start::env(pairs).error();
         let error = match error.split_once(" known: EXTRACTD_CONFIG, ") {
             Some((start, _)) => format!("{start} known: …"),
@@ -25,7 +26,7 @@ fn the_environment_is_refused_with_the_variable_and_what_is_allowed() {
 }
 
 #[test]
-fn a_flag_is_refused_by_its_name() {
+fn errors_of_a_flag_name_the_flag() {
     let start = Start::default().with_args(|args| args.max_concurrency = Some("0".to_owned()));
     assert_eq!(
         start.error(),
@@ -35,14 +36,14 @@ fn a_flag_is_refused_by_its_name() {
     assert_eq!(
         start.error(),
         "--requests-per-minute: limits the default model's provider, but no provider's model is the default: \
-         set `model` to one, or take this limit away (the built-in model has none)"
+         set `model` to a provider's model, or remove this limit (the built-in model has none)"
     );
     let start = Start::default().with_args(|args| args.config = Some("nope.toml".to_owned()));
     assert_eq!(start.error(), "--config: cannot read the file nope.toml");
 }
 
 #[test]
-fn a_file_that_cannot_be_read_carries_the_reason() {
+fn an_unreadable_file_is_an_error_with_its_source() {
     let error = Start::env(&[("EXTRACTD_CONFIG", "nope.toml")])
         .load()
         .expect_err("refused");
@@ -205,15 +206,15 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "listen = \"0.0.0.0:8080\"",
-        "extractd.toml:1:1: `listen` is 0.0.0.0:8080, which is not loopback, and there are no callers: set EXTRACTD_API_KEYS (`server.api_keys`) or add a [callers.NAME], or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone",
+        "extractd.toml:1:1: `listen` is 0.0.0.0:8080, which is not loopback, and there are no callers: set EXTRACTD_API_KEYS (`server.api_keys`) or add a [callers.NAME], or set EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone",
     ),
     (
         "[providers.Open]\nkind = \"openai\"",
-        "extractd.toml:1:12: [providers.Open]: a provider's name is small letters, digits, _ and -, beginning with a letter or a digit",
+        "extractd.toml:1:12: [providers.Open]: a provider's name has lower-case letters, digits, _ and -, and begins with a letter or a digit",
     ),
     (
         "[providers.local]\nthreads = 1",
-        "extractd.toml:1:12: [providers.local]: this is the built-in model's name; its settings are in [local]",
+        "extractd.toml:1:12: [providers.local]: this name belongs to the built-in model; its settings are in [local]",
     ),
     (
         "[providers.x]\nbase_url = \"http://x\"",
@@ -233,7 +234,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[providers.openai]\napi_version = \"2024-10-21\"",
-        r#"extractd.toml:2:1: `providers.openai.api_version` has no effect unless `kind` is "azure"; take it away"#,
+        r#"extractd.toml:2:1: `providers.openai.api_version` has no effect unless `kind` is "azure"; remove it"#,
     ),
     (
         "[providers.x]\nkind = \"azure\"\napi_version = \"v1?x=\"",
@@ -241,7 +242,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[providers.openai]\nbase_url = \"https://sk-secret@host/v1\"",
-        "extractd.toml:2:1: `providers.openai.base_url` must be an http:// or https:// URL without user, query and fragment, such as http://localhost:8000/v1",
+        "extractd.toml:2:1: `providers.openai.base_url` must be an http:// or https:// URL without user, query or fragment, such as http://localhost:8000/v1",
     ),
     (
         "[providers.openai]\nproxy = \"proxy:3128\"",
@@ -317,15 +318,15 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[providers.openai]\nheaders = { \"a b\" = \"x\" }",
-        r#"extractd.toml:2:13: `providers.openai.headers."a b"` is not the name of a header"#,
+        r#"extractd.toml:2:13: `providers.openai.headers."a b"` is not a valid header name"#,
     ),
     (
         "[providers.openai.headers]\nX-A = \"1\"\nx-a = \"2\"",
-        "extractd.toml:3:1: `providers.openai.headers.x-a` is there twice; capitals make no difference in a header's name",
+        "extractd.toml:3:1: `providers.openai.headers.x-a` is set twice; header names are case-insensitive",
     ),
     (
         "[providers.openai.headers]\nX-A = \"se\\ncret\"",
-        "extractd.toml:2:1: `providers.openai.headers.X-A` must be ASCII without line breaks and without blanks at its ends",
+        "extractd.toml:2:1: `providers.openai.headers.X-A` must be ASCII without line breaks and without blanks at either end",
     ),
     (
         "[providers.openai]\nrequest_burst = 2",
@@ -377,7 +378,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[models.\"a/b\"]\nprovider = \"local\"",
-        r#"extractd.toml:1:9: [models."a/b"]: a model's name is letters, digits and . _ : - without a slash"#,
+        r#"extractd.toml:1:9: [models."a/b"]: a model's name has letters, digits and . _ : -, and no slash"#,
     ),
     (
         "[models.a]\nmodel = \"x\"",
@@ -409,11 +410,11 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[models.a]\nprovider = \"local\"\nfallback = [\"a\"]",
-        "extractd.toml:3:1: `models.a.fallback[0]` is `a`, the model itself; it must be another one",
+        "extractd.toml:3:1: `models.a.fallback[0]` is `a`, the model itself; name another model",
     ),
     (
         "[models.a]\nprovider = \"local\"\nmodel = \"x\"\nfallback = [\"local/x\"]",
-        "extractd.toml:4:1: `models.a.fallback[0]` is `local/x`, the model itself; it must be another one",
+        "extractd.toml:4:1: `models.a.fallback[0]` is `local/x`, the model itself; name another model",
     ),
     (
         "[models.a]\nprovider = \"local\"\nfallback = [\"local/x\", \"local/y\", \"local/x\"]",
@@ -496,7 +497,7 @@ const VARIABLES: &[(&[(&str, &str)], &str)] = &[
     ),
     (
         &[("EXTRACTD_TOKENS_PER_MINUTE", "1")],
-        "EXTRACTD_TOKENS_PER_MINUTE: limits the default model's provider, but no provider's model is the default: set `model` to one, or take this limit away (the built-in model has none)",
+        "EXTRACTD_TOKENS_PER_MINUTE: limits the default model's provider, but no provider's model is the default: set `model` to a provider's model, or remove this limit (the built-in model has none)",
     ),
     (
         &[
@@ -540,18 +541,18 @@ const VARIABLES: &[(&[(&str, &str)], &str)] = &[
     ),
     (
         &[("OPENAI_BASE_URL", "localhost:8000")],
-        "OPENAI_BASE_URL: `providers.openai.base_url` must be an http:// or https:// URL without user, query and fragment, such as http://localhost:8000/v1",
+        "OPENAI_BASE_URL: `providers.openai.base_url` must be an http:// or https:// URL without user, query or fragment, such as http://localhost:8000/v1",
     ),
     (
         &[("EXTRACTD_REQUESTS_PER_MINUTE", "10")],
-        "EXTRACTD_REQUESTS_PER_MINUTE: limits the default model's provider, but no provider's model is the default: set `model` to one, or take this limit away (the built-in model has none)",
+        "EXTRACTD_REQUESTS_PER_MINUTE: limits the default model's provider, but no provider's model is the default: set `model` to a provider's model, or remove this limit (the built-in model has none)",
     ),
     (
         &[
             ("EXTRACTD_REQUEST_BURST", "10"),
             ("EXTRACTD_MODEL", "local/x"),
         ],
-        "EXTRACTD_REQUEST_BURST: limits the default model's provider, but no provider's model is the default: set `model` to one, or take this limit away (the built-in model has none)",
+        "EXTRACTD_REQUEST_BURST: limits the default model's provider, but no provider's model is the default: set `model` to a provider's model, or remove this limit (the built-in model has none)",
     ),
     (
         &[
@@ -574,7 +575,7 @@ const VARIABLES: &[(&[(&str, &str)], &str)] = &[
     ),
     (
         &[("EXTRACTD_LISTEN", "[::]:80")],
-        "EXTRACTD_LISTEN: `listen` is [::]:80, which is not loopback, and there are no callers: set EXTRACTD_API_KEYS (`server.api_keys`) or add a [callers.NAME], or EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone",
+        "EXTRACTD_LISTEN: `listen` is [::]:80, which is not loopback, and there are no callers: set EXTRACTD_API_KEYS (`server.api_keys`) or add a [callers.NAME], or set EXTRACTD_ALLOW_ANONYMOUS=true (`server.allow_anonymous`) to serve everyone",
     ),
     (
         &[("EXTRACTD_LOG_FORMAT", "xml")],

@@ -60,7 +60,7 @@ fn tokens_per_minute_of_the_environment_are_the_default_models_providers() {
 }
 
 #[test]
-fn several_keys_come_in_the_order_that_they_were_given() {
+fn several_keys_keep_their_order() {
     let start = |text: &str| {
         let start = openai(text).with_file("keys", "# ours\nsk-1\r\n\n  sk-2 \n");
         start.with_env(&[("KEYS", "sk-1, sk-2"), ("KEY", "sk-1")])
@@ -79,7 +79,7 @@ fn several_keys_come_in_the_order_that_they_were_given() {
 }
 
 #[test]
-fn at_most_64_keys() {
+fn more_than_64_keys_are_rejected() {
     let list = |count: usize| {
         format!(
             "api_keys = {:?}",
@@ -135,7 +135,7 @@ fn a_fallback_is_an_entry_or_a_providers_model() {
 }
 
 #[test]
-fn a_price_is_of_one_token() {
+fn a_price_is_stored_per_token() {
     let price = |input: &str, output: &str| {
         let text = format!(
             "[models.a]\nprovider = \"local\"\ninput_usd_per_million_tokens = {input}\noutput_usd_per_million_tokens = {output}"
@@ -165,7 +165,7 @@ fn a_price_is_of_one_token() {
 }
 
 #[test]
-fn a_cache_is_there_when_it_has_a_size() {
+fn a_cache_requires_a_size() {
     assert_eq!(Start::default().config().cache, None);
     let cache = |text: &str| Start::file(&format!("[cache]\n{text}")).config().cache;
     assert_eq!(
@@ -185,7 +185,7 @@ fn a_cache_is_there_when_it_has_a_size() {
 }
 
 #[test]
-fn jobs_are_kept_a_month_and_report_to_public_addresses_alone() {
+fn jobs_default_to_30_days_and_public_webhooks() {
     let jobs = |text: &str| Start::file(&format!("[jobs]\n{text}")).config().jobs;
     let default = jobs("");
     assert_eq!(

@@ -50,7 +50,7 @@ fn without_any_source_the_defaults_are_in_force() {
 }
 
 #[test]
-fn the_environment_wins_over_the_file_and_a_flag_over_both() {
+fn the_environment_overrides_the_file_and_a_flag_overrides_both() {
     let mut start =
         Start::file("listen = \"127.0.0.1:1\"\n[limits]\nmax_concurrency = 1\nmax_queue = 7");
     assert_eq!(
@@ -86,7 +86,7 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
 }
 
 #[test]
-fn the_flag_names_another_file_than_the_environment() {
+fn the_config_flag_overrides_the_variable() {
     let start = Start::env(&[("EXTRACTD_CONFIG", "a.toml")])
         .with_file("a.toml", "data_dir = \"a\"")
         .with_file("b.toml", "data_dir = \"b\"");
@@ -332,7 +332,7 @@ fn the_default_burst_is_ten_milliseconds_of_the_rate_and_at_least_one() {
 }
 
 #[test]
-fn a_key_of_a_later_source_replaces_one_given_in_another_way() {
+fn a_later_source_replaces_an_alternative_key() {
     let file = "model = \"openai/m\"\n[server]\napi_keys_file = \"keys\"\n[providers.openai]\napi_key_env = \"MINE\"";
     let start = Start::file(file)
         .with_file("keys", "# ours\nkey-1\r\n\nkey-2\n")
@@ -350,7 +350,7 @@ fn a_key_of_a_later_source_replaces_one_given_in_another_way() {
 }
 
 #[test]
-fn what_kubernetes_injects_is_not_ours() {
+fn variables_set_by_kubernetes_are_ignored() {
     let injected = [
         ("EXTRACTD_SERVICE_HOST", "10.0.0.1"),
         ("EXTRACTD_SERVICE_PORT", "80"),
@@ -365,7 +365,7 @@ fn what_kubernetes_injects_is_not_ours() {
 }
 
 #[test]
-fn a_provider_is_there_once_its_key_or_its_base_url_is_set() {
+fn a_key_or_base_url_enables_a_provider() {
     let start = Start::env(&[
         ("EXTRACTD_MODEL", "anthropic/claude"),
         ("ANTHROPIC_API_KEY", "sk-ant"),
@@ -393,7 +393,7 @@ fn a_provider_is_there_once_its_key_or_its_base_url_is_set() {
 }
 
 #[test]
-fn each_kind_has_its_base_url_where_there_is_but_one() {
+fn kinds_with_one_vendor_have_a_default_base_url() {
     let file = "model = \"claude/m\"\n[providers.claude]\nkind = \"anthropic\"\n[providers.g]\nkind = \"gemini\"\n\
                 [providers.box]\nkind = \"ollama\"\n[providers.openai]\nkind = \"openai_responses\"\n\
                 [providers.az]\nkind = \"azure\"\nbase_url = \"https://r.openai.azure.com/\"\n\

@@ -22,7 +22,7 @@ fn full() -> Start {
 }
 
 impl Start {
-    /// What `callers_file` holds, and what it names.
+    /// Text of `callers_file`, and the key file that it names.
     fn with_callers(self) -> Self {
         let batch = "[callers.batch]\nkey_env = \"BATCH_KEY\"\nmax_concurrency = 2\n";
         let night = "[callers.night]\nkey_file = \"a\\nb\"\n";
@@ -151,7 +151,7 @@ budget_usd_per_day = 2.5 # file extractd.toml:34
 "#;
 
 #[test]
-fn each_line_says_where_it_came_from_and_shows_no_secret() {
+fn each_printed_line_names_its_source_and_masks_secrets() {
     assert_eq!(full().load().expect("valid").print(), PRINTED);
 }
 

@@ -10,7 +10,7 @@ fn failure(kind: FailureKind, retry_after: Option<Duration>) -> Failure {
 }
 
 #[test]
-fn the_table() {
+fn each_failure_has_its_row_in_the_table() {
     let seconds = Some(Duration::from_secs(2));
     let failed = Action::Fail(Code::UpstreamError);
     let other_key = Action::OtherKey(Code::UpstreamUnauthorized);
@@ -84,8 +84,8 @@ fn the_table() {
 }
 
 #[test]
-fn the_providers_own_word_is_obeyed() {
-    let said = |kind, should_retry| {
+fn the_should_retry_header_overrides_the_table() {
+    let action = |kind, should_retry| {
         consequence(
             &Failure {
                 should_retry: Some(should_retry),
@@ -95,10 +95,10 @@ fn the_providers_own_word_is_obeyed() {
         )
         .action
     };
-    assert_eq!(said(FailureKind::Status(400), true), Action::Retry);
+    assert_eq!(action(FailureKind::Status(400), true), Action::Retry);
     assert_eq!(
-        said(FailureKind::Status(500), false),
+        action(FailureKind::Status(500), false),
         Action::Fail(Code::UpstreamError)
     );
-    assert_eq!(said(FailureKind::Status(429), true), Action::Pause(None));
+    assert_eq!(action(FailureKind::Status(429), true), Action::Pause(None));
 }

@@ -41,7 +41,7 @@ fn as_job(row: &Row<'_>) -> rusqlite::Result<Job> {
         last_event: count("last_event")?,
         usage: Usage {
             cost_usd: cost.map(cost_from_store),
-            ..Usage::new(tokens("input_tokens")?, tokens("output_tokens")?).of_which(
+            ..Usage::new(tokens("input_tokens")?, tokens("output_tokens")?).with_details(
                 Some(tokens("cached_tokens")?),
                 Some(tokens("reasoning_tokens")?),
             )

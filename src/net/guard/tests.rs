@@ -9,7 +9,7 @@ use super::*;
 use crate::net::{Client, Error};
 
 #[test]
-fn an_address_is_public_or_not() {
+fn public_and_special_addresses_are_distinguished() {
     for (public, addresses) in [
         (
             true,
@@ -49,7 +49,7 @@ fn an_address_is_public_or_not() {
 
 proptest! {
     #[test]
-    fn an_address_is_as_public_as_the_one_that_stands_in_it(bits: u32) {
+    fn an_address_is_as_public_as_its_embedded_ipv4_address(bits: u32) {
         let address = Ipv4Addr::from_bits(bits);
         let [high, low] = [(bits >> 16) as u16, (bits & 0xffff) as u16];
         for around in [address.to_ipv6_mapped(), Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low)] {
@@ -62,7 +62,7 @@ proptest! {
 }
 
 #[test]
-fn an_address_in_a_url_is_known_in_each_of_its_forms() {
+fn a_private_address_in_a_url_is_rejected_in_every_notation() {
     for host in [
         "127.0.0.1",
         "127.1",
@@ -100,7 +100,7 @@ fn an_address_in_a_url_is_known_in_each_of_its_forms() {
         assert_eq!(
             Reach::Public.check(&url),
             Ok(()),
-            "{url}: a name is judged when it is looked up"
+            "{url}: a name is checked when it is resolved"
         );
     }
     let error = Reach::Public
@@ -108,12 +108,12 @@ fn an_address_in_a_url_is_known_in_each_of_its_forms() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "127.0.0.1 is not on the public Internet, and nothing else is called"
+        "127.0.0.1 is not on the public Internet; only public addresses may be called"
     );
 }
 
 #[test]
-fn of_a_names_addresses_only_the_public_ones_are_left() {
+fn only_the_public_addresses_of_a_name_remain() {
     let addresses = |text: &str| {
         text.split_whitespace()
             .map(|ip| SocketAddr::new(ip.parse().unwrap(), 0))
@@ -133,7 +133,7 @@ fn of_a_names_addresses_only_the_public_ones_are_left() {
     }
 }
 
-/// A server on the loopback, and its URL with this host.
+/// Returns a listener on the loopback, and its URL with this host.
 async fn server(host: &str) -> (TcpListener, Url) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{host}:{}/", listener.local_addr().unwrap().port());
@@ -141,7 +141,7 @@ async fn server(host: &str) -> (TcpListener, Url) {
 }
 
 #[tokio::test]
-async fn what_is_not_public_is_never_connected_to() {
+async fn addresses_that_are_not_public_are_never_connected_to() {
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
         let (listener, url) = server(host).await;
         let client = Client::outbound(Reach::Public).unwrap();
@@ -159,7 +159,7 @@ async fn what_is_not_public_is_never_connected_to() {
 }
 
 #[tokio::test]
-async fn where_anything_may_be_called_it_is() {
+async fn unrestricted_reach_connects_to_the_loopback() {
     let (listener, url) = server("localhost").await;
     let client = Client::outbound(Reach::Anywhere).unwrap();
     let call = tokio::spawn(async move {
@@ -180,7 +180,7 @@ async fn where_anything_may_be_called_it_is() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_given_up() {
+async fn a_call_to_a_silent_server_times_out() {
     let (listener, url) = server("127.0.0.1").await;
     let client = Client::outbound_within(
         Reach::Anywhere,
@@ -198,7 +198,7 @@ async fn a_server_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_not_read_to_its_end() {
+async fn an_endless_response_is_aborted_at_the_size_limit() {
     let (listener, url) = server("127.0.0.1").await;
     let client = Client::outbound(Reach::Anywhere).unwrap();
     let sender = tokio::spawn(async move {

@@ -154,7 +154,7 @@ impl Tokens {
         let known_cached = known.cached_input_tokens.map_or(0, std::num::NonZero::get);
         let (input, cached) = reported.unwrap_or((known.input_tokens, known_cached));
         let output = self.output_tokens.unwrap_or(known.output_tokens);
-        partial.usage = Some(Usage::new(input, output).of_which(Some(cached), None));
+        partial.usage = Some(Usage::new(input, output).with_details(Some(cached), None));
     }
 }
 

@@ -12,13 +12,15 @@ use crate::provider::test_fixture::{
     answer, decoded, encoded, roles, shape, shape_without, stream, streamed, with_request,
 };
 use crate::provider::unsupported_feature::detect_unsupported;
+use crate::provider::{ErrorClass, Finish, Unsupported};
+use crate::types::Usage;
 
 fn wire() -> Anthropic {
     Anthropic::for_base_path("/")
 }
 
 fn usage() -> Usage {
-    Usage::new(2095 + 20 + 300, 503).of_which(Some(300), None)
+    Usage::new(2095 + 20 + 300, 503).with_details(Some(300), None)
 }
 
 fn reply(content: Value, stop_reason: &str) -> Value {
@@ -93,7 +95,7 @@ fn each_mode_is_encoded_in_its_own_way() {
 
 #[test]
 fn max_tokens_defaults_to_the_models_maximum() {
-    let default_limit = |model: &str, form| {
+    let default_limit = |model: &str, shape| {
         with_request(&json!({}), |request| {
             max_tokens(
                 &Request {

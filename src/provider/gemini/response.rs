@@ -72,7 +72,7 @@ impl Tokens {
         let input = self.prompt_token_count + self.tool_use_prompt_token_count;
         let output = self.candidates_token_count + self.thoughts_token_count.unwrap_or_default();
         Usage::new(input, output)
-            .of_which(self.cached_content_token_count, self.thoughts_token_count)
+            .with_details(self.cached_content_token_count, self.thoughts_token_count)
     }
 }
 

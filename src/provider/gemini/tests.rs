@@ -11,13 +11,15 @@ use super::*;
 use crate::provider::stream_decoder::tests::check_stream;
 use crate::provider::test_fixture::{answer, decoded, encoded, roles, shape, stream, streamed};
 use crate::provider::unsupported_feature::detect_unsupported;
+use crate::provider::{ErrorClass, Finish, Unsupported};
+use crate::types::Usage;
 
 fn wire() -> Gemini {
     Gemini::for_base_path("/")
 }
 
 fn usage() -> Usage {
-    Usage::new(12, 30).of_which(Some(4), Some(20))
+    Usage::new(12, 30).with_details(Some(4), Some(20))
 }
 
 fn reply(parts: Value, finish: Option<&str>) -> Value {

@@ -71,7 +71,7 @@ impl Tokens {
         let reasoning = self
             .completion_tokens_details
             .and_then(|details| details.reasoning_tokens);
-        Usage::new(self.prompt_tokens, self.completion_tokens).of_which(cached, reasoning)
+        Usage::new(self.prompt_tokens, self.completion_tokens).with_details(cached, reasoning)
     }
 }
 

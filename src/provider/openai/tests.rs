@@ -528,6 +528,6 @@ fn azures_content_filter_is_detected_and_reasoning_tokens_are_counted() {
     let answer = decoded(&body, Mode::Text).unwrap();
     assert_eq!(
         answer.usage,
-        Some(Usage::new(30, 40).of_which(Some(20), Some(35)))
+        Some(Usage::new(30, 40).with_details(Some(20), Some(35)))
     );
 }

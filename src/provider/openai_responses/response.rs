@@ -99,7 +99,7 @@ impl Tokens {
         let reasoning = self
             .output_tokens_details
             .and_then(|details| details.reasoning_tokens);
-        Usage::new(self.input_tokens, self.output_tokens).of_which(cached, reasoning)
+        Usage::new(self.input_tokens, self.output_tokens).with_details(cached, reasoning)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::types::Usage;
 const WIRE: OpenAiResponses = OpenAiResponses { shows_schema: true };
 
 fn usage() -> Usage {
-    Usage::new(36, 87).of_which(Some(5), Some(64))
+    Usage::new(36, 87).with_details(Some(5), Some(64))
 }
 
 /// As the reference's example, with a reasoning item before the message.

@@ -37,7 +37,11 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
         unsupported: UnsupportedSet::default(),
     };
     let split = SplitBody::new((shape, Some(9)), |input| {
-        wire.encode(&request(input), shape)
+        let request = Request {
+            input,
+            ..request("")
+        };
+        wire.encode(&request, shape)
     })
     .unwrap();
     for text in [

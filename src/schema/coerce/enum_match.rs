@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::matcher::{Coercion, equal};
+use super::matcher::Coercion;
 use super::path::{Path, shown};
 use super::scalar::{says_nothing, truth};
 use super::text_normalize::{bare, is_doubt, key_form, words};
+use crate::types::json_equal;
 
 /// Another way of writing the word; words beside it.
 const SPELLED: u32 = 1;
@@ -94,7 +95,7 @@ fn in_words<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<(&'s
             Value::Bool(listed) => truth(text) == Some(*listed),
             Value::Null => says_nothing(&Value::String(text.to_owned())),
             Value::Number(_) => {
-                serde_json::from_str::<Value>(text).is_ok_and(|read| equal(&read, value))
+                serde_json::from_str::<Value>(text).is_ok_and(|read| json_equal(&read, value))
             }
             _ => false,
         });

@@ -1,11 +1,12 @@
 //! One schema and one value: whether it fits, or can be made to.
 
 use jsonschema::Draft;
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use super::super::document::Document;
 use super::path::Path;
 use super::{any_of, array, enum_match, object, wrapping};
+use crate::types::{is_of_type, json_equal};
 
 /// Visits for each value, and so many for every answer.
 const VISITS_PER_VALUE: usize = 48;
@@ -180,7 +181,7 @@ impl<'d, 's> Coercer<'d, 's> {
     ) -> Option<Match> {
         if let Some(choices) = enum_match::listed(schema) {
             self.spend(choices.len() / 16)?;
-            if choices.iter().any(|listed| equal(listed, value)) {
+            if choices.iter().any(|listed| json_equal(listed, value)) {
                 return Some(Match::AsIs);
             }
             let plain: Vec<_> = choices.iter().map(|listed| (listed, None)).collect();
@@ -225,7 +226,7 @@ fn nearer(one: Option<Match>, other: Option<Match>) -> Option<Match> {
 /// Whether the value is of one of the types that the schema names, or it names none.
 fn has_type(schema: &Value, value: &Value) -> bool {
     let mut named = wanted(schema).peekable();
-    named.peek().is_none() || named.any(|name| is_of(value, name))
+    named.peek().is_none() || named.any(|name| is_of_type(value, name))
 }
 
 /// The types that a schema names.
@@ -238,33 +239,6 @@ pub fn wanted(schema: &Value) -> impl Iterator<Item = &str> {
         .flatten()
         .filter_map(Value::as_str);
     one.into_iter().chain(many)
-}
-
-pub fn is_of(value: &Value, kind: &str) -> bool {
-    match kind {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "number" => value.is_number(),
-        "integer" => value.as_number().is_some_and(is_whole),
-        "boolean" => value.is_boolean(),
-        "null" => value.is_null(),
-        _ => true,
-    }
-}
-
-fn is_whole(number: &Number) -> bool {
-    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|float| float.fract() == 0.0)
-}
-
-/// As JSON Schema compares: 1 is 1.0.
-#[expect(
-    clippy::float_cmp,
-    reason = "equal numbers in two forms, not nearly equal ones"
-)]
-pub fn equal(one: &Value, other: &Value) -> bool {
-    one == other
-        || matches!((one.as_f64(), other.as_f64()), (Some(one), Some(other)) if one == other)
 }
 
 /// Values in a value, itself included; a long text counts as several.

@@ -3,6 +3,7 @@
 use llm_json::answer;
 use serde_json::{Map, Value, json};
 
+use super::super::implied_type::implied_type;
 use super::matcher::{Coercer, Coercion, Match, Shapes, wanted};
 use super::path::{Path, shown};
 use super::scalar;
@@ -132,10 +133,12 @@ pub fn reshaped<'s>(
 
 /// Whether the value is of the kind that the keywords speak of, where no type is named: they hold for any other.
 fn is_implied(schema: &Value, value: &Value) -> bool {
-    let has = |keyword| schema.get(keyword).is_some();
-    match wanted(schema).next() {
-        None if has("properties") || has("required") => value.is_object(),
-        None if has("items") || has("prefixItems") => value.is_array(),
+    if wanted(schema).next().is_some() {
+        return true;
+    }
+    match implied_type(schema) {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
         _ => true,
     }
 }

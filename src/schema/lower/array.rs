@@ -61,7 +61,7 @@ impl<'s> Lowering<'_, 's> {
                 words.limit("empty".to_owned());
             }
             part.json.insert("items".to_owned(), items.json.into());
-        } else if self.subset.takes("prefixItems") {
+        } else if self.subset.supports_keyword("prefixItems") {
             let first: Vec<Value> = parts
                 .into_iter()
                 .map(|part| Value::Object(part.json))

@@ -86,21 +86,6 @@ pub fn shown(value: &Value) -> String {
     error_messages::shortened(value, MAX_SHOWN_BYTES)
 }
 
-/// Whether a value is of a type, as JSON Schema has it.
-pub fn is_of(value: &Value, kind: &str) -> bool {
-    match value {
-        Value::Null => kind == "null",
-        Value::Bool(_) => kind == "boolean",
-        Value::Number(number) => {
-            kind == "number"
-                || kind == "integer" && number.as_f64().is_none_or(|number| number.fract() == 0.0)
-        }
-        Value::String(_) => kind == "string",
-        Value::Array(_) => kind == "array",
-        Value::Object(_) => kind == "object",
-    }
-}
-
 fn general(keyword: &str, value: &Value, part: &Map<String, Value>) -> Option<String> {
     Some(match keyword {
         "not" => format!("must not be valid against {}", shown(value)),

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use jsonschema::Draft;
 use serde_json::{Map, Value};
 
+use super::Ask;
 use super::lowered_node::LoweringError;
-use super::{Ask, description};
 use crate::schema::document::Document;
+use crate::schema::implied_type::is_type_implied;
 
 /// Keywords that say nothing of which values are valid.
 const ANNOTATIONS: [&str; 17] = [
@@ -32,30 +33,6 @@ const ANNOTATIONS: [&str; 17] = [
 
 const TYPES: [&str; 7] = [
     "string", "integer", "number", "boolean", "object", "array", "null",
-];
-
-/// Keywords that mean a type where none is named.
-const MEANT: [(&str, &str); 20] = [
-    ("properties", "object"),
-    ("required", "object"),
-    ("additionalProperties", "object"),
-    ("patternProperties", "object"),
-    ("propertyNames", "object"),
-    ("minProperties", "object"),
-    ("maxProperties", "object"),
-    ("items", "array"),
-    ("prefixItems", "array"),
-    ("contains", "array"),
-    ("minItems", "array"),
-    ("maxItems", "array"),
-    ("uniqueItems", "array"),
-    ("pattern", "string"),
-    ("format", "string"),
-    ("minLength", "string"),
-    ("maxLength", "string"),
-    ("minimum", "number"),
-    ("maximum", "number"),
-    ("multipleOf", "number"),
 ];
 
 /// Several alternatives.
@@ -219,11 +196,8 @@ impl<'s> MergedSchema<'s> {
             return Err(LoweringError::Never);
         }
         let types = types.or_else(|| {
-            let meant = |name: &&str| {
-                MEANT
-                    .iter()
-                    .any(|(keyword, kind)| kind == name && self.all(keyword).next().is_some())
-            };
+            let meant =
+                |name: &&str| is_type_implied(name, |keyword| self.all(keyword).next().is_some());
             Some(TYPES.into_iter().filter(meant).collect::<Vec<_>>())
                 .filter(|types| !types.is_empty())
         });
@@ -257,9 +231,11 @@ impl<'s> MergedSchema<'s> {
         let mut values: Vec<&Value> = Vec::new();
         let mut seen = HashSet::new();
         for value in first {
-            let is_typed = types
-                .as_ref()
-                .is_none_or(|types| types.iter().any(|kind| description::is_of(value, kind)));
+            let is_typed = types.as_ref().is_none_or(|types| {
+                types
+                    .iter()
+                    .any(|kind| crate::types::is_of_type(value, kind))
+            });
             let text = value.to_string();
             if is_typed && rest.iter().all(|list| list.contains(&text)) && seen.insert(text) {
                 values.push(value);

@@ -338,7 +338,7 @@ impl<'s> Lowering<'_, 's> {
         words.limit("the members of an object, each as its key and its value".to_owned());
         for (keyword, own) in [("minItems", "minProperties"), ("maxItems", "maxProperties")] {
             for limit in gathered.all(own) {
-                let is_taken = self.subset.takes(keyword)
+                let is_taken = self.subset.supports_keyword(keyword)
                     && (keyword == "maxItems" || limit.as_u64() <= Some(self.subset.max_min_items));
                 if is_taken && gathered.all("properties").next().is_none() {
                     part.json.insert(keyword.to_owned(), limit.clone());

@@ -47,7 +47,7 @@ impl<'s> Lowering<'_, 's> {
                     part.json.insert((*keyword).to_owned(), value.clone());
                 } else if let Some(limit) = description::limit(keyword, value) {
                     words.limit(limit);
-                    if is_free && *keyword == "minItems" && self.subset.takes(keyword) {
+                    if is_free && *keyword == "minItems" && self.subset.supports_keyword(keyword) {
                         part.json
                             .insert((*keyword).to_owned(), self.subset.max_min_items.into());
                     }
@@ -57,7 +57,7 @@ impl<'s> Lowering<'_, 's> {
     }
 
     fn takes(&self, keyword: &str, value: &Value, is_integer: bool) -> bool {
-        self.subset.takes(keyword)
+        self.subset.supports_keyword(keyword)
             && match keyword {
                 "format" => value
                     .as_str()

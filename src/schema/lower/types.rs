@@ -24,7 +24,7 @@ impl<'s> Lowering<'_, 's> {
         let mut part = self.join(parts)?;
         if let Some(title) = gathered
             .title()
-            .filter(|_| self.subset.takes("title") && !self.stands_alone(&part))
+            .filter(|_| self.subset.supports_keyword("title") && !self.stands_alone(&part))
         {
             part.json.insert("title".to_owned(), title.into());
         }

@@ -74,7 +74,7 @@ fn faults_are_counted_before_they_are_collected() {
         assert!(
             choice.faults(&many.into())[0]
                 .message
-                .contains("too large for its faults")
+                .contains("too large to list its errors")
         );
         assert_eq!(
             choice.faults(&json!({"a": "x", "b": "k1", "c": 2})).len(),
@@ -98,7 +98,7 @@ fn faults_are_counted_before_they_are_collected() {
         assert!(
             types.faults(&vec![1; 100_000].into())[0]
                 .message
-                .contains("too large for its faults")
+                .contains("too large to list its errors")
         );
         assert!(types.faults(&json!([1]))[0].message.contains("anyOf"));
 

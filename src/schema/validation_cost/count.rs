@@ -1,4 +1,4 @@
-//! The cost of an instance to the last pair of subschema and value.
+//! Exact cost of an instance, over all pairs of subschema and value.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,35 +9,35 @@ use super::{Cost, Faults, MAX_LINKS, VALUE_BYTES, of_enum};
 use crate::schema::document::{Applies, Document};
 use crate::schema::patterns::Patterns;
 
-/// Pairs of subschema and value that are counted.
+/// Maximum number of counted pairs of subschema and value.
 const MAX_PAIRS: usize = 500_000;
 
 type Place = (*const Value, *const Value);
 
-/// Counts each pair of schema and value once, so that counting is quick where validating would not be.
+/// Counter with memoization: each pair is counted once, so counting is fast where validation is not.
 pub struct Count<'d, 's> {
     document: &'d Document<'s>,
     patterns: &'d Patterns,
     pointer_bytes: u64,
     parts: HashMap<*const Value, Rc<Part<'s>>>,
     names: HashMap<*const Value, OfText>,
-    /// What the arrays and objects of the instance take.
+    /// Memory of the instance's arrays and objects, in bytes.
     sizes: HashMap<*const Value, u64>,
     seen: HashMap<Place, Cost>,
 }
 
-/// A subschema, as far as it matters here.
+/// Cost parameters of a subschema.
 struct Part<'s> {
     applied: Vec<(Applies<'s>, &'s Value)>,
     evaluations: u64,
     faults: Faults,
-    /// For each byte of a string.
+    /// Evaluations for each byte of a string.
     pattern: u64,
-    /// For each name of a member, and each byte of it.
+    /// Cost of each member name.
     names: OfText,
 }
 
-/// What a text costs: as a whole, and for each byte.
+/// Cost of a text: fixed and for each byte.
 #[derive(Debug, Clone, Copy, Default)]
 struct OfText {
     evaluations: u64,
@@ -54,7 +54,7 @@ impl OfText {
 }
 
 impl<'d, 's> Count<'d, 's> {
-    /// `pointer_bytes`: what the pointers of a fault take.
+    /// Creates a counter. `pointer_bytes` is the length of an error's pointers.
     pub fn new(document: &'d Document<'s>, patterns: &'d Patterns, pointer_bytes: u64) -> Self {
         let (parts, names, sizes, seen) = (
             HashMap::new(),
@@ -73,7 +73,7 @@ impl<'d, 's> Count<'d, 's> {
         }
     }
 
-    /// What it costs to hold `instance` against `schema`. `None`: there are too many pairs, or they are nested too deeply.
+    /// Returns the cost of validating `instance`. `None`: too many pairs or too deeply nested.
     pub fn of(&mut self, schema: &'s Value, instance: &Value, depth: u32) -> Option<Cost> {
         let place = (std::ptr::from_ref(schema), std::ptr::from_ref(instance));
         if let Some(known) = self.seen.get(&place) {
@@ -102,7 +102,7 @@ impl<'d, 's> Count<'d, 's> {
         Some(cost)
     }
 
-    /// What a subschema costs without those that it holds.
+    /// Returns the cost of a subschema without its own subschemas.
     fn alone(&mut self, part: &Part<'_>, instance: &Value) -> Cost {
         let (mut evaluations, mut faults) = (part.evaluations, part.faults);
         match instance {
@@ -127,7 +127,7 @@ impl<'d, 's> Count<'d, 's> {
                         },
                     ..
                 } = part.names;
-                // Each fault of a name has a copy of it.
+                // Each error about a name has a copy of the name.
                 let taken = taken
                     .saturating_mul(count)
                     .saturating_add(each.saturating_mul(bytes));
@@ -151,7 +151,7 @@ impl<'d, 's> Count<'d, 's> {
         }
     }
 
-    /// What a value takes; of an array or object, counted once. Recurses as deep as the instance is nested.
+    /// Returns the memory of a value, memoized for arrays and objects. Recursion is as deep as the instance.
     fn memory(&mut self, value: &Value) -> u64 {
         match value {
             Value::Array(_) | Value::Object(_) => {}
@@ -197,7 +197,7 @@ impl<'d, 's> Count<'d, 's> {
             .map_or(0, |pattern| self.patterns.cost(pattern))
     }
 
-    /// What `schema` asks of each name of an object.
+    /// Returns the cost of a schema for each member name.
     fn of_names(&mut self, schema: &'s Value) -> OfText {
         let mut cost = OfText::default();
         let patterns = schema
@@ -206,7 +206,7 @@ impl<'d, 's> Count<'d, 's> {
             .into_iter()
             .flat_map(Map::keys);
         for pattern in patterns {
-            // Once more by `additionalProperties` or its like.
+            // `additionalProperties` and the like match once more.
             cost.add(OfText {
                 evaluations: 2,
                 faults: Faults::default(),
@@ -219,7 +219,7 @@ impl<'d, 's> Count<'d, 's> {
         cost
     }
 
-    /// What `schema` asks of a text. Recurses through what applies to the very same value, which is no ring and not deep.
+    /// Returns the cost of a schema for a text. Recurses through subschemas of the same value, which are acyclic and shallow.
     fn of_text(&mut self, schema: &'s Value) -> OfText {
         if let Some(known) = self.names.get(&std::ptr::from_ref(schema)) {
             return *known;

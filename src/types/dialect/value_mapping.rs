@@ -1,9 +1,9 @@
-//! How values differ between the caller's form and the one that is asked for: both ways, without a look at either schema.
+//! Mapping of values between the caller's form and the lowered form, in both directions, without either schema.
 //!
-//! Both ways are total: what does not have the shape that is expected at its place stays as it is, since a model may answer in
-//! the caller's form though asked for another. The differences can be told from what a caller would have there: absence is a
-//! null that the caller's schema does not allow, a map is a list of `key` and `value`, any other value is an object with the
-//! one member `json`. So a value in the caller's form is not changed, unless it looks just like one of these.
+//! Both directions are total: a value without the expected shape stays unchanged, because a model may answer in the caller's
+//! form. The lowered forms are recognizable: absence is a null that the caller's schema does not allow, a map is a list of
+//! `key` and `value`, any other value is an object with the one member `json`. A value in the caller's form is changed only
+//! if it looks like one of these.
 
 mod shape_match;
 
@@ -12,15 +12,17 @@ use serde_json::{Map, Value, json};
 use crate::types::StrictJson;
 use shape_match::{Fit, Form, Names};
 
-/// Types of JSON, as bits.
+/// Set of JSON types, as bits. `integer` and `number` are one type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TypeSet(pub u8);
 
 impl TypeSet {
+    /// All types.
     pub const ALL: Self = Self(0b11_1111);
+    /// Arrays only.
     pub const LIST: Self = Self(16);
 
-    /// The one of this name: `integer` and `number` are one here. `None` for a name that is none of JSON Schema's.
+    /// Returns the set of one type. `None`: the name is no JSON Schema type.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Some(Self(match name {
@@ -34,6 +36,7 @@ impl TypeSet {
         }))
     }
 
+    /// Returns the set with the type of a value.
     #[must_use]
     pub const fn of(value: &Value) -> Self {
         Self(match value {
@@ -46,72 +49,79 @@ impl TypeSet {
         })
     }
 
+    /// Returns the types of this set that are not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
+    /// Returns true if the sets have a type in common.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 }
 
-/// What becomes of a value at some place.
+/// Mapping of the values of one subschema.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ValueMapping {
-    /// The same in both forms, and of one of these types; one of these values, if there are any.
+    /// Equal in both forms. The value has one of these types and, if the list is not empty, one of these values.
     Same(TypeSet, Vec<Value>),
+    /// An object with these properties and others.
     Object(Vec<Member>, Extra),
-    /// An object that is asked for as a list of `key` and `value`.
+    /// An object that is lowered to a list of `key` and `value`.
     Entries(Box<ValueMapping>),
-    /// An array: what its first elements are, and what the others are.
+    /// An array: mappings of the first elements, and of all others.
     Array(Vec<ValueMapping>, Box<ValueMapping>),
-    /// One of several.
+    /// One of several mappings, by the shape of the value.
     Either(Vec<ValueMapping>),
-    /// Any value, asked for as its JSON text: the one member `json` of an object.
+    /// Any value, lowered to its JSON text in an object with the one member `json`.
     Text,
-    /// A shape of [`Shapes::named`].
+    /// Reference to an entry of [`ValueMappings::named`].
     Named(usize),
 }
 
-/// A property.
+/// Property of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
+    /// Name in the caller's form.
     pub name: String,
-    /// Its name in the form that is asked for.
+    /// Name in the lowered form.
     pub asked: String,
+    /// Mapping of the value.
     pub shape: ValueMapping,
-    /// The caller requires it.
+    /// True if the caller's schema requires the property.
     pub required: bool,
-    /// It is asked for in any case, and null if it is not there.
+    /// True if absence is lowered to null.
     pub nullable: bool,
-    /// Null is a value of the caller's too.
+    /// True if the caller's schema allows null.
     pub null_is_own: bool,
 }
 
-/// What becomes of members that are none of the properties.
+/// Mapping of additional properties.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Extra {
-    /// There are none.
+    /// There are no additional properties.
     None,
-    /// The caller's schema does not speak of them: they are not asked for.
+    /// Unrestricted in the caller's schema, and absent from the lowered form.
     Left,
-    /// They are asked for as members too.
+    /// Members in both forms.
     Same(Box<ValueMapping>),
-    /// They are asked for as a list of `key` and `value`, under this name.
+    /// Lowered to a list of `key` and `value` under this name.
     Entries(String, Box<ValueMapping>),
 }
 
-/// The shapes of a schema.
+/// Mapping of the values of a whole schema.
 #[derive(Debug, PartialEq)]
 pub struct ValueMappings {
+    /// Mapping of the root.
     pub root: ValueMapping,
+    /// Mappings of the definitions.
     pub named: Vec<ValueMapping>,
 }
 
 impl ValueMappings {
-    /// A value of the caller's form in the one that is asked for.
+    /// Lowers a value: converts the caller's form to the lowered form.
     #[must_use]
     pub fn lowered(&self, value: &Value) -> Value {
         Lowering {
@@ -120,7 +130,7 @@ impl ValueMappings {
         .any(&self.root, value)
     }
 
-    /// A value of the form that is asked for in the caller's.
+    /// Lifts a value: converts the lowered form to the caller's form.
     #[must_use]
     pub fn raised(&self, value: Value, null: NullPolicy) -> Value {
         Raising {
@@ -131,7 +141,7 @@ impl ValueMappings {
         .unwrap_or(value)
     }
 
-    /// Whether no value differs.
+    /// Returns true if both forms are equal for every value.
     #[must_use]
     pub fn are_same(&self) -> bool {
         self.named
@@ -142,7 +152,7 @@ impl ValueMappings {
 
     fn named<'s>(&'s self, shape: &'s ValueMapping) -> &'s ValueMapping {
         let mut shape = shape;
-        // A name that leads to itself without looking at any part is no schema; so few steps end it all the same.
+        // A reference that leads to itself is no valid schema, but the loop must end all the same.
         for _ in 0..64 {
             match shape {
                 ValueMapping::Named(index) => {
@@ -156,7 +166,7 @@ impl ValueMappings {
 }
 
 impl ValueMapping {
-    /// One type, whatever the value.
+    /// Creates a mapping for values of these types that are equal in both forms.
     #[must_use]
     pub const fn same(kinds: TypeSet) -> Self {
         Self::Same(kinds, Vec::new())
@@ -197,7 +207,7 @@ impl<'s> Lowering<'s> {
             (ValueMapping::Array(first, items), Value::Array(own)) => own
                 .iter()
                 .enumerate()
-                .map(|(at, item)| self.any(first.get(at).unwrap_or(items), item))
+                .map(|(index, item)| self.any(first.get(index).unwrap_or(items), item))
                 .collect(),
             (ValueMapping::Either(shapes), value) => match self.fit.choose(shapes, value) {
                 Some(shape) => self.any(shape, value),
@@ -256,14 +266,14 @@ impl<'s> Lowering<'s> {
     }
 }
 
-/// What the null of an optional property says, which was asked for as nullable.
+/// Meaning of null for an optional property that was lowered to a nullable one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NullPolicy {
-    /// It is a value where the property's own schema says that null is one, and absence elsewhere.
+    /// A value if the caller's schema allows null, otherwise absence.
     OwnValue,
-    /// The same, but a value too in an object that lacks one of those, and so is not in the form that was asked for.
+    /// As `OwnValue`, but also a value in an object that lacks a nullable property, because that is not in the lowered form.
     Value,
-    /// It is absence.
+    /// Always absence.
     Absence,
 }
 
@@ -273,7 +283,7 @@ struct Raising<'s> {
 }
 
 impl<'s> Raising<'s> {
-    /// `None`: it stays as it is.
+    /// Lifts a value. `None`: the value stays unchanged.
     fn any(&mut self, shape: &'s ValueMapping, value: &Value) -> Option<Value> {
         match (self.fit.shapes.named(shape), value) {
             (ValueMapping::Object(members, extra), Value::Object(asked)) => {
@@ -286,7 +296,7 @@ impl<'s> Raising<'s> {
                 let raised = asked.iter().enumerate();
                 Some(
                     raised
-                        .map(|(at, item)| self.own(first.get(at).unwrap_or(items), item))
+                        .map(|(index, item)| self.own(first.get(index).unwrap_or(items), item))
                         .collect(),
                 )
             }
@@ -294,7 +304,7 @@ impl<'s> Raising<'s> {
                 let shape = self.fit.choose(shapes, value)?;
                 self.any(shape, value)
             }
-            (ValueMapping::Text, Value::Object(members)) => read(members),
+            (ValueMapping::Text, Value::Object(members)) => parse_json_member(members),
             _ => None,
         }
     }
@@ -360,7 +370,7 @@ impl<'s> Raising<'s> {
         Value::Object(own)
     }
 
-    /// `None`: this is no list of `key` and `value`.
+    /// Lifts a list of `key` and `value`. `None`: the array is no such list.
     fn entries(
         &mut self,
         shape: &'s ValueMapping,
@@ -377,8 +387,8 @@ impl<'s> Raising<'s> {
     }
 }
 
-/// The value that a JSON text says.
-fn read(members: &Map<String, Value>) -> Option<Value> {
+/// Parses the JSON text of an object with the one member `json`. `None`: the object is no such object.
+fn parse_json_member(members: &Map<String, Value>) -> Option<Value> {
     let text = members
         .get("json")
         .filter(|_| members.len() == 1)?

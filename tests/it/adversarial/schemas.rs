@@ -252,7 +252,7 @@ async fn bounded_when_an_example_is_held_against_them() {
         "very many branches",
         &choice,
         &members.into(),
-        "too large for its faults",
+        "too large to list its errors",
     )
     .await;
 

@@ -41,7 +41,7 @@ async fn after_ctrl_c() {
     signal(&child, "INT");
     ended(child).await.expect(130).says(&[
         "10 results are kept in out.ndjson.partial",
-        "the same command goes on",
+        "the same command resumes",
     ]);
     assert!(!desk.has("out.ndjson"));
     upstream
@@ -53,7 +53,7 @@ async fn after_ctrl_c() {
     desk.run(COMMAND)
         .await
         .expect(0)
-        .says(&["going on: 10 are done", "30 succeeded"]);
+        .says(&["resuming: 10 are done", "30 succeeded"]);
     check_people(&desk.lines("out.ndjson"), 30);
     check_answered_once(&upstream, 30);
     assert!(!desk.has(JOURNAL));
@@ -155,7 +155,7 @@ async fn not_with_another_spec_or_other_inputs_but_from_the_beginning() {
     desk.run(COMMAND)
         .await
         .expect(2)
-        .says(&["out.ndjson is there already", "--restart"]);
+        .says(&["out.ndjson already exists", "--restart"]);
 }
 
 #[tokio::test]

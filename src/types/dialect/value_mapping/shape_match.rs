@@ -1,15 +1,16 @@
-//! Which of several shapes a value has.
+//! Choice among several mappings by the shape of a value.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
 use super::{Extra, Member, TypeSet, ValueMapping, ValueMappings};
+use crate::types::json_equal;
 
-/// Values that are looked at, at most, to choose: what comes after is taken for fitting.
+/// Maximum number of comparisons. Beyond it, every mapping counts as fitting.
 const MAX_LOOKS: usize = 200_000;
 
-/// Whose form a value has.
+/// Form of a value: the caller's (own) or the lowered one (asked).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Own,
@@ -26,7 +27,7 @@ impl Form {
     }
 }
 
-/// The properties by their names.
+/// Properties by name: a linear search for up to 16, otherwise a hash map.
 pub enum Names<'s> {
     Few(&'s [Member], Form),
     Many(HashMap<&'s str, &'s Member>),
@@ -53,7 +54,7 @@ impl<'s> Names<'s> {
     }
 }
 
-/// Remembers what fits, so that a choice within a choice within a choice is made once.
+/// Matcher of mappings and values. Memoizes results, so that nested choices take linear time.
 pub struct Fit<'s> {
     pub shapes: &'s ValueMappings,
     form: Form,
@@ -71,7 +72,7 @@ impl<'s> Fit<'s> {
         }
     }
 
-    /// The first that fits and leaves nothing out; else the first that fits; else the first of the value's type.
+    /// Chooses the mapping of a value: the first that fits without loss, else the first that fits, else the first of its type.
     pub fn choose(
         &mut self,
         shapes: &'s [ValueMapping],
@@ -93,7 +94,7 @@ impl<'s> Fit<'s> {
         })
     }
 
-    /// Whether a shape that fits is no more than a last resort: members are lost, or an empty list would have to be a map.
+    /// Returns true if a fitting mapping is a last resort: it loses members, or takes an empty list for a map.
     fn leaves_out(&mut self, shape: &'s ValueMapping, value: &Value) -> bool {
         match (self.shapes.named(shape), value) {
             (ValueMapping::Object(members, Extra::Left), Value::Object(found)) => {
@@ -135,10 +136,10 @@ impl<'s> Fit<'s> {
         let shape = self.shapes.named(shape);
         if let ValueMapping::Same(kinds, values) = shape {
             return kinds.has(TypeSet::of(value))
-                && (values.is_empty() || values.iter().any(|known| equal(known, value)));
+                && (values.is_empty() || values.iter().any(|known| json_equal(known, value)));
         }
-        let place = (std::ptr::from_ref(shape), std::ptr::from_ref(value));
-        if let Some(known) = self.known.get(&place) {
+        let key = (std::ptr::from_ref(shape), std::ptr::from_ref(value));
+        if let Some(known) = self.known.get(&key) {
             return *known;
         }
         self.looks += 1;
@@ -158,15 +159,15 @@ impl<'s> Fit<'s> {
             (ValueMapping::Array(first, items), Value::Array(found)) => found
                 .iter()
                 .enumerate()
-                .all(|(at, item)| self.fits(first.get(at).unwrap_or(items), item)),
+                .all(|(index, item)| self.fits(first.get(index).unwrap_or(items), item)),
             (ValueMapping::Either(shapes), value) => {
                 shapes.iter().any(|shape| self.fits(shape, value))
             }
             (ValueMapping::Text, _) if self.form == Form::Own => true,
-            (ValueMapping::Text, Value::Object(found)) => super::read(found).is_some(),
+            (ValueMapping::Text, Value::Object(found)) => super::parse_json_member(found).is_some(),
             _ => false,
         };
-        self.known.insert(place, fits);
+        self.known.insert(key, fits);
         fits
     }
 
@@ -207,15 +208,5 @@ impl<'s> Fit<'s> {
             }
             _ => false,
         })
-    }
-}
-
-/// As JSON Schema has it: 1 is 1.0.
-fn equal(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            one == other || one.as_f64() == other.as_f64()
-        }
-        (one, other) => one == other,
     }
 }

@@ -1,0 +1,68 @@
+//! Budget of steps and bytes for evaluating a list of rules, and the errors that end an evaluation.
+
+/// Maximum number of steps for a list of rules. A step takes at most about 0.1 µs.
+const MAX_STEPS: u64 = 5_000_000;
+/// Maximum size of all strings and lists that the rules create, in bytes.
+const MAX_BYTES: usize = 16 << 20;
+/// Bytes of text that are scanned in one step.
+const BYTES_PER_STEP: usize = 128;
+
+/// Error of evaluating an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EvalError {
+    /// Message of an ordinary error. `false && …` and `true || …` absorb it.
+    Error(String),
+    /// The budget is exhausted. No operator absorbs this.
+    BudgetExhausted,
+}
+
+impl EvalError {
+    /// Creates the error that an operation does not exist for the types of its operands.
+    pub fn no_overload(what: &str) -> Self {
+        Self::Error(format!("there is no `{what}`"))
+    }
+}
+
+/// Remaining steps and bytes.
+#[derive(Debug)]
+pub struct Budget {
+    steps: u64,
+    bytes: usize,
+}
+
+impl Budget {
+    /// Returns the budget of one list of rules.
+    pub const fn new() -> Self {
+        Self {
+            steps: MAX_STEPS,
+            bytes: MAX_BYTES,
+        }
+    }
+
+    /// Spends steps.
+    ///
+    /// # Errors
+    /// [`EvalError::BudgetExhausted`].
+    pub fn spend(&mut self, steps: u64) -> Result<(), EvalError> {
+        self.steps = self
+            .steps
+            .checked_sub(steps)
+            .ok_or(EvalError::BudgetExhausted)?;
+        Ok(())
+    }
+
+    /// Spends the steps for scanning a text of so many bytes.
+    pub fn scan(&mut self, bytes: usize) -> Result<(), EvalError> {
+        self.spend((bytes / BYTES_PER_STEP) as u64)
+    }
+
+    /// Spends the steps and bytes for creating a value of so many bytes.
+    pub fn allocate(&mut self, bytes: usize) -> Result<(), EvalError> {
+        self.scan(bytes)?;
+        self.bytes = self
+            .bytes
+            .checked_sub(bytes)
+            .ok_or(EvalError::BudgetExhausted)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! Values of an evaluation: borrowed JSON, and values computed from it.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use crate::budget::{Budget, EvalError};
+
+/// CEL value. Cloning is cheap: borrowed or reference-counted.
+#[derive(Debug, Clone)]
+pub enum CelValue<'v> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    /// Literal with the suffix `u`, or a JSON integer beyond the range of `i64`.
+    Uint(u64),
+    Double(f64),
+    Text(&'v str),
+    OwnedText(Rc<str>),
+    /// Borrowed JSON array.
+    Array(&'v [Value]),
+    List(Rc<[CelValue<'v>]>),
+    /// Borrowed JSON object.
+    Object(&'v serde_json::Map<String, Value>),
+    /// Computed map, as pairs of key and value.
+    Map(Rc<[(CelValue<'v>, CelValue<'v>)]>),
+    /// Type as a value, by its name.
+    Type(&'static str),
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    Timestamp(i128),
+    /// Length in nanoseconds.
+    Duration(i128),
+}
+
+impl<'v> From<&'v Value> for CelValue<'v> {
+    fn from(value: &'v Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(value), _) => Self::Int(value),
+                (None, Some(value)) => Self::Uint(value),
+                (None, None) => Self::Double(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::String(text) => Self::Text(text),
+            Value::Array(items) => Self::Array(items),
+            Value::Object(members) => Self::Object(members),
+        }
+    }
+}
+
+/// Static type of an expression, and type of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// Known only during evaluation (CEL's `dyn`).
+    Any,
+    Null,
+    Bool,
+    Int,
+    Uint,
+    Double,
+    Text,
+    List,
+    Map,
+    /// Type of types.
+    Meta,
+    Timestamp,
+    Duration,
+}
+
+impl Type {
+    /// Returns the CEL name of the type.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "dyn",
+            Self::Null => "null_type",
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::Uint => "uint",
+            Self::Double => "double",
+            Self::Text => "string",
+            Self::List => "list",
+            Self::Map => "map",
+            Self::Meta => "type",
+            Self::Timestamp => "google.protobuf.Timestamp",
+            Self::Duration => "google.protobuf.Duration",
+        }
+    }
+
+    /// Returns true if a value of one type may be of the other.
+    pub fn is_compatible_with(self, other: Self) -> bool {
+        self == other || self == Self::Any || other == Self::Any
+    }
+}
+
+impl CelValue<'_> {
+    /// Returns the type of the value.
+    pub const fn kind(&self) -> Type {
+        match self {
+            Self::Null => Type::Null,
+            Self::Bool(_) => Type::Bool,
+            Self::Int(_) => Type::Int,
+            Self::Uint(_) => Type::Uint,
+            Self::Double(_) => Type::Double,
+            Self::Text(_) | Self::OwnedText(_) => Type::Text,
+            Self::Array(_) | Self::List(_) => Type::List,
+            Self::Object(_) | Self::Map(_) => Type::Map,
+            Self::Type(_) => Type::Meta,
+            Self::Timestamp(_) => Type::Timestamp,
+            Self::Duration(_) => Type::Duration,
+        }
+    }
+
+    /// Creates a string value within the budget.
+    pub fn new_text(text: &str, budget: &mut Budget) -> Result<Self, EvalError> {
+        budget.allocate(text.len())?;
+        Ok(Self::OwnedText(text.into()))
+    }
+
+    /// Creates a list value within the budget.
+    pub fn list(items: Vec<Self>, budget: &mut Budget) -> Result<Self, EvalError> {
+        budget.allocate(items.len() * size_of::<Self>())?;
+        Ok(Self::List(items.into()))
+    }
+
+    /// Returns the text of a string value. `None`: another type.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::OwnedText(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of elements of a list or of entries of a map. `None`: another type.
+    pub fn len(&self) -> Option<usize> {
+        match self {
+            Self::Array(items) => Some(items.len()),
+            Self::List(items) => Some(items.len()),
+            Self::Object(members) => Some(members.len()),
+            Self::Map(entries) => Some(entries.len()),
+            _ => None,
+        }
+    }
+
+    /// Returns the elements of a list or the keys of a map. `None`: another type.
+    pub fn elements(&self) -> Option<Box<dyn Iterator<Item = Self> + '_>> {
+        Some(match self {
+            Self::Array(items) => Box::new(items.iter().map(Self::from)),
+            Self::List(items) => Box::new(items.iter().cloned()),
+            Self::Object(members) => Box::new(members.keys().map(|name| Self::Text(name))),
+            Self::Map(entries) => Box::new(entries.iter().map(|(key, _)| key.clone())),
+            _ => return None,
+        })
+    }
+
+    /// Returns the value of a map's key. `None`: the key is absent.
+    ///
+    /// # Errors
+    /// If the value is no map.
+    pub fn get(&self, key: &Self, budget: &mut Budget) -> Result<Option<Self>, EvalError> {
+        match self {
+            Self::Object(members) => Ok(key
+                .as_text()
+                .and_then(|name| members.get(name))
+                .map(Self::from)),
+            Self::Map(entries) => {
+                for (known, value) in entries.iter() {
+                    if crate::operators::equal(known, key, budget)? {
+                        return Ok(Some(value.clone()));
+                    }
+                }
+                Ok(None)
+            }
+            _ => Err(EvalError::no_overload(&format!(
+                "a field of {}",
+                self.kind().as_str()
+            ))),
+        }
+    }
+
+    /// Returns the element at an index of a list, or the value of a map's key.
+    ///
+    /// # Errors
+    /// If there is no such element or key, or the value has neither.
+    pub fn index(&self, index: &Self, budget: &mut Budget) -> Result<Self, EvalError> {
+        let found = match self {
+            Self::Object(_) | Self::Map(_) => self.get(index, budget)?,
+            Self::Array(_) | Self::List(_) => {
+                let position = index.as_list_index().ok_or_else(|| {
+                    EvalError::no_overload(&format!("list[{}]", index.kind().as_str()))
+                })?;
+                match self {
+                    Self::Array(items) => items.get(position).map(Self::from),
+                    Self::List(items) => items.get(position).cloned(),
+                    _ => None,
+                }
+            }
+            _ => {
+                return Err(EvalError::no_overload(&format!(
+                    "{}[{}]",
+                    self.kind().as_str(),
+                    index.kind().as_str()
+                )));
+            }
+        };
+        found.ok_or_else(|| match index.as_text() {
+            Some(name) => EvalError::Error(format!("there is no key {name:?}")),
+            None => EvalError::Error(format!("there is no element {}", index.for_display())),
+        })
+    }
+
+    /// Converts a whole number to a list index; a negative or huge one to an index past the end. `None`: no whole number.
+    fn as_list_index(&self) -> Option<usize> {
+        let past_the_end = usize::MAX;
+        match *self {
+            Self::Int(position) => Some(usize::try_from(position).unwrap_or(past_the_end)),
+            Self::Uint(position) => Some(usize::try_from(position).unwrap_or(past_the_end)),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a whole double in the range of i64"
+            )]
+            Self::Double(position) if position.fract() == 0.0 && position.abs() < 9e15 => {
+                Some(usize::try_from(position as i64).unwrap_or(past_the_end))
+            }
+            _ => None,
+        }
+    }
+
+    fn for_display(&self) -> String {
+        match self {
+            Self::Int(value) => value.to_string(),
+            Self::Uint(value) => value.to_string(),
+            Self::Double(value) => value.to_string(),
+            _ => format!("of this {}", self.kind().as_str()),
+        }
+    }
+}

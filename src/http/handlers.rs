@@ -1,0 +1,8 @@
+//! Request handlers: per route its parameters, response, OpenAPI description and handler.
+
+pub mod batch;
+pub mod extract;
+pub mod index;
+pub mod jobs;
+pub mod ops;
+pub mod schemas;

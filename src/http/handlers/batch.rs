@@ -1,0 +1,207 @@
+//! `POST /v1/extract/batch`: many texts; body as JSON or NDJSON, response as JSON, Server-Sent Events or NDJSON.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::EXPECT;
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+
+use super::super::connection::Connection;
+use super::super::content_negotiation::{self, RequestFormat, ResponseFormat};
+use super::super::ids::new_id;
+use super::super::json_array_writer::JsonArrayWriter;
+use super::super::middleware::RequestId;
+use super::super::ndjson_reader::NdjsonReader;
+use super::super::ndjson_writer::NdjsonEncoder;
+use super::super::problem::ApiError;
+use super::super::query::no_query;
+use super::super::response_stream::{
+    ResponseBody, ResponseContext, StreamResources, streaming_response, too_large_to_buffer,
+};
+use super::super::sse::SseEncoder;
+use super::super::stall_watchdog::{self, StallWatchdog};
+use super::super::state::{AppState, State};
+use super::super::trace_context::traceparent;
+use super::super::{json_body, openapi, query, request_body};
+use crate::contract::{BatchResult, Problem};
+use crate::extraction::{Inputs, RequestClass, Submission};
+use crate::types::{Batch, Error, Input};
+use throttle::CallerId;
+
+/// Extract from many texts
+///
+/// Returns one object with all results in input order. With `"stream": true` or `Accept: text/event-stream`, sends a `result`
+/// event when an item completes, and `done` last. With `Accept: application/x-ndjson`, sends one line per result in
+/// completion order, and the summary last. With `Content-Type: application/x-ndjson`, each line of the body is one input, and
+/// all other fields are query parameters (objects as URL-encoded JSON).
+#[utoipa::path(
+    post, path = "/v1/extract/batch", tag = "extraction",
+    request_body(content(
+        (openapi::BatchRequest = "application/json", example = json!({
+            "inputs": ["John Smith is a 30-year-old software engineer", "Sarah Johnson is a 25-year-old data scientist"],
+            "schema": {
+            "title": "Person", "type": "object",
+            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "occupation": {"type": "string"}},
+            "required": ["name", "age", "occupation"], "additionalProperties": false
+        }
+        })),
+        (String = "application/x-ndjson"),
+    )),
+    responses(
+        (status = 200, description = "Exactly one result per input", content(
+            (BatchResult = "application/json"), (String = "text/event-stream"), (String = "application/x-ndjson"))),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn extract_batch(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let connection = request.extensions().get::<Connection>().cloned();
+    let (head, body) = request.into_parts();
+    let batch = BatchHandler {
+        headers: head.headers,
+        caller,
+        request_id,
+        state: state.0,
+    };
+    match content_negotiation::request_format(&batch.headers)? {
+        RequestFormat::Json => batch.json(body, &head.uri).await,
+        RequestFormat::Ndjson => {
+            batch
+                .ndjson(body, head.uri.query().unwrap_or_default(), connection)
+                .await
+        }
+    }
+}
+
+/// A batch request, apart from its body.
+struct BatchHandler {
+    state: Arc<AppState>,
+    headers: HeaderMap,
+    caller: CallerId,
+    request_id: Arc<str>,
+}
+
+impl BatchHandler {
+    async fn json(self, body: Body, uri: &Uri) -> Result<Response, ApiError> {
+        let complete = request_body::read_body(
+            &self.state.body_memory,
+            &self.headers,
+            body,
+            self.state.max_body_bytes,
+        )
+        .await?;
+        let mut batch: Batch = json_body::parse(&complete.bytes)?;
+        let size_bytes = complete.bytes.len();
+        drop(complete.bytes);
+        no_query(uri)?;
+        let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
+        let inputs = batch.inputs.take().ok_or_else(missing)?;
+        let total = inputs.len();
+        let inputs = futures_util::stream::iter(
+            inputs
+                .into_iter()
+                .enumerate()
+                .map(|(index, item)| Input::new(index, item)),
+        );
+        let format = content_negotiation::response_format(&self.headers, batch.stream);
+        if format == ResponseFormat::Json && size_bytes > self.state.max_ordered_bytes {
+            return Err(too_large_to_buffer().into());
+        }
+        let resources = self.resources(Some(complete.memory), None);
+        self.respond(batch, format, inputs, Some(total), resources)
+            .await
+    }
+
+    async fn ndjson(
+        self,
+        body: Body,
+        query: &str,
+        connection: Option<Connection>,
+    ) -> Result<Response, ApiError> {
+        let batch = query::batch(query)?;
+        let format = content_negotiation::response_format(&self.headers, batch.stream);
+        let upload = Arc::new(StallWatchdog::default());
+        let mut lines = NdjsonReader::new(
+            body.into_data_stream(),
+            self.state.max_line_bytes,
+            Arc::clone(&upload),
+        );
+        if let Some(connection) = connection {
+            stall_watchdog::start(&upload, connection, &self.state.lifecycle.tasks);
+        }
+        if self.headers.contains_key(EXPECT) {
+            lines.read_first_chunk().await;
+        }
+        let resources = self.resources(None, Some(upload));
+        self.respond(batch, format, lines, None, resources).await
+    }
+
+    fn resources(
+        &self,
+        memory: Option<tokio::sync::OwnedSemaphorePermit>,
+        upload: Option<Arc<StallWatchdog>>,
+    ) -> StreamResources {
+        let lifecycle = &self.state.lifecycle;
+        StreamResources {
+            memory,
+            work: lifecycle.work.token(),
+            server_ends: lifecycle.ended.clone().cancelled_owned(),
+            upload,
+            partials: None,
+        }
+    }
+
+    async fn respond<S: Inputs + 'static>(
+        self,
+        mut batch: Batch,
+        format: ResponseFormat,
+        inputs: S,
+        total: Option<usize>,
+        resources: StreamResources,
+    ) -> Result<Response, ApiError> {
+        let state = &self.state;
+        let (concurrency, on_error) = (batch.concurrency(), batch.on_error);
+        let metadata = batch.spec.metadata.take();
+        let prepared = state
+            .extractor
+            .prepare(batch.spec, RequestClass::Batch, traceparent(&self.headers))
+            .await?;
+        let submission = Submission {
+            caller: self.caller,
+            items: total,
+            concurrency,
+            draining: &state.lifecycle.draining,
+        };
+        let admitted = state.extractor.submit(prepared, &submission)?;
+        let outcomes = admitted.run(on_error, inputs);
+        let context = ResponseContext {
+            id: new_id("bat"),
+            request_id: self.request_id,
+            metadata,
+        };
+        Ok(match format {
+            ResponseFormat::Json => {
+                let writer = JsonArrayWriter::new(state.max_ordered_bytes);
+                let mut body = ResponseBody::new(outcomes, writer, context, total, resources);
+                body.read_inputs(state.max_ordered_bytes).await?;
+                streaming_response("application/json", Body::new(body))
+            }
+            ResponseFormat::Sse => {
+                let encoder = SseEncoder::default();
+                let body = ResponseBody::new(outcomes, encoder, context, total, resources);
+                streaming_response("text/event-stream", Body::new(body))
+            }
+            ResponseFormat::Ndjson => {
+                let body = ResponseBody::new(outcomes, NdjsonEncoder, context, total, resources);
+                streaming_response("application/x-ndjson", Body::new(body))
+            }
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! `POST /v1/extract`: one text; response as JSON or Server-Sent Events.
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::super::content_negotiation::{self, RequestFormat, ResponseFormat};
+use super::super::ids::new_id;
+use super::super::middleware::RequestId;
+use super::super::problem::ApiError;
+use super::super::query::no_query;
+use super::super::response_stream::{
+    ResponseBody, ResponseContext, StreamResources, streaming_response,
+};
+use super::super::sse::SingleSse;
+use super::super::state::{AppState, State};
+use super::super::trace_context::traceparent;
+use super::super::{json_body, openapi, request_body};
+use crate::contract::{ItemResult, Problem, append_json};
+use crate::extraction::{BLANK, RequestClass, Submission, is_blank, shutting_down};
+use crate::types::{
+    Code, Content, Error, Input, Item, ItemOutcome, OnError, Outcome, Single, Spec,
+};
+use throttle::CallerId;
+
+/// Extract from one text
+///
+/// Returns the extracted value, which is always valid against the schema. With `"stream": true` or
+/// `Accept: text/event-stream`, sends events instead. While the model writes: `partial` (the known part of the object) and, if
+/// the schema is a list or has exactly one list of objects, `item` (a finished, valid element). Then `result` or `error`, and
+/// `done` last.
+#[utoipa::path(
+    post, path = "/v1/extract", tag = "extraction",
+    request_body(content = openapi::ExtractRequest, content_type = "application/json", example = json!({
+        "input": "John Smith is a 30-year-old software engineer",
+        "schema": {
+            "title": "Person", "type": "object",
+            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "occupation": {"type": "string"}},
+            "required": ["name", "age", "occupation"], "additionalProperties": false
+        }
+    })),
+    responses(
+        (status = 200, description = "The extracted value", content(
+            (ItemResult = "application/json"), (String = "text/event-stream"))),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn extract(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let state = &state.0;
+    let work = state.lifecycle.work.token();
+    let SingleRequest {
+        mut spec,
+        text,
+        format,
+        traceparent,
+        memory,
+    } = SingleRequest::parse(state, request).await?;
+    let context = ResponseContext {
+        id: new_id("ext"),
+        request_id,
+        metadata: spec.metadata.take(),
+    };
+    let prepared = state
+        .extractor
+        .prepare(spec, RequestClass::Single, traceparent)
+        .await?;
+    let submission = Submission {
+        caller,
+        items: Some(1),
+        concurrency: None,
+        draining: &state.lifecycle.draining,
+    };
+    let admitted = state.extractor.submit(prepared, &submission)?;
+    let input = Input::new(0, Item::from(text));
+    if format == ResponseFormat::Sse {
+        let resources = StreamResources {
+            memory: Some(memory),
+            work,
+            server_ends: state.lifecycle.ended.clone().cancelled_owned(),
+            upload: None,
+            partials: Some(admitted.stream_partials().await),
+        };
+        let inputs = futures_util::stream::iter([input]);
+        let outcomes = admitted.run(OnError::Continue, inputs);
+        let encoder = SingleSse::default();
+        let body = ResponseBody::new(outcomes, encoder, context, Some(1), resources);
+        return Ok(streaming_response("text/event-stream", Body::new(body)));
+    }
+    tokio::select! {
+        outcome = admitted.run_single(input) => Ok(respond(outcome, &context)),
+        () = state.lifecycle.ended.cancelled() => Err(shutting_down().into()),
+    }
+}
+
+/// A parsed request of a single extraction.
+struct SingleRequest {
+    spec: Spec,
+    text: Content,
+    format: ResponseFormat,
+    traceparent: Option<String>,
+    /// Memory of the body, reserved until the response is complete.
+    memory: OwnedSemaphorePermit,
+}
+
+impl SingleRequest {
+    async fn parse(state: &AppState, request: Request) -> Result<Self, Error> {
+        let (head, body) = request.into_parts();
+        if content_negotiation::request_format(&head.headers)? != RequestFormat::Json {
+            let detail =
+                "one text must be sent as `application/json`; send NDJSON to /v1/extract/batch";
+            return Err(Error::new(Code::UnsupportedMediaType, detail));
+        }
+        let complete = request_body::read_body(
+            &state.body_memory,
+            &head.headers,
+            body,
+            state.max_body_bytes,
+        )
+        .await?;
+        let request: Single = json_body::parse(&complete.bytes)?;
+        no_query(&head.uri)?;
+        let text = request.input.ok_or_else(|| {
+            Error::invalid("/input", "this field is required: the text to extract from")
+        })?;
+        if is_blank(&text.0) {
+            return Err(Error::invalid("/input", BLANK));
+        }
+        Ok(Self {
+            spec: request.spec,
+            text,
+            format: content_negotiation::response_format(&head.headers, request.stream),
+            traceparent: traceparent(&head.headers),
+            memory: complete.memory,
+        })
+    }
+}
+
+/// Returns the response of a completed single extraction.
+fn respond(mut outcome: Outcome, context: &ResponseContext) -> Response {
+    let timing = outcome.timing;
+    let mut response = match std::mem::replace(&mut outcome.ending, ItemOutcome::Cancelled) {
+        ItemOutcome::Failed(error) => ApiError::from(error).into_response(),
+        ending => {
+            outcome.ending = ending;
+            let mut json = BytesMut::with_capacity(512);
+            append_json(&mut json, &context.single_result(&outcome));
+            ([(CONTENT_TYPE, "application/json")], json.freeze()).into_response()
+        }
+    };
+    response.extensions_mut().insert(timing);
+    response
+}

@@ -1,0 +1,183 @@
+//! `/v1/jobs`: create, list, show, cancel, retry and delete durable jobs.
+
+mod create;
+pub mod events;
+pub mod results;
+mod view;
+
+use axum::extract::{Path, Request};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+
+pub use view::{JobList, JobView};
+
+use super::super::event_links;
+use super::super::middleware::RequestId;
+use super::super::openapi;
+use super::super::problem::ApiError;
+use super::super::query::{PageQuery, no_query};
+use super::super::state::{AppState, State};
+use crate::contract::Problem;
+use crate::jobs::store::Job;
+use throttle::CallerId;
+
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Create a job
+///
+/// Creates a durable job. When the response is sent, all inputs are on disk, and are processed even if the server restarts.
+///
+/// The body is a batch's, without `stream` and with an optional `webhook`. An NDJSON body is written to disk as it arrives, so
+/// its length is not limited. An interrupted upload, or an invalid line, creates no job.
+#[utoipa::path(
+    post, path = "/v1/jobs", tag = "jobs",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Key of at most 255 characters, remembered for 24 hours. A repeated request with the same key returns the job created by the first one")),
+    request_body(content(
+        (openapi::JobRequest = "application/json", example = json!({
+            "inputs": ["John Smith is a 30-year-old software engineer", "Sarah Johnson is a 25-year-old data scientist"],
+            "schema": {
+            "title": "Person", "type": "object",
+            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "occupation": {"type": "string"}},
+            "required": ["name", "age", "occupation"], "additionalProperties": false
+        }
+        })),
+        (String = "application/x-ndjson"),
+    )),
+    responses((status = 202, description = "The job was created, or existed for this idempotency key", body = JobView),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn create_job(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let _work = state.lifecycle.work.token();
+    let created = create::create(&state, caller, &request_id, request).await?;
+    let view = view(&state, &created.job);
+    let mut response = (
+        StatusCode::ACCEPTED,
+        [(LOCATION, view.links.itself.clone())],
+        Json(view),
+    )
+        .into_response();
+    if created.is_replay {
+        response
+            .headers_mut()
+            .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// List jobs
+///
+/// Returns the caller's jobs, newest first.
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
+    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
+        ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page")),
+    responses((status = 200, description = "A page of jobs", body = JobList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+pub async fn list_jobs(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    uri: Uri,
+) -> Result<Json<JobList>, ApiError> {
+    let page = PageQuery::parse(uri.query())?;
+    let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
+    let (jobs, next) = state
+        .jobs
+        .list(caller, page.after.as_deref(), limit)
+        .await?;
+    let data = jobs.iter().map(|job| view(&state, job)).collect();
+    Ok(Json(JobList {
+        data,
+        has_more: next.is_some(),
+        next,
+    }))
+}
+
+/// Get a job
+///
+/// Returns the current state of a job.
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
+    responses((status = 200, description = "The job", body = JobView),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+pub async fn show_job(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Json<JobView>, ApiError> {
+    no_query(&uri)?;
+    Ok(Json(view(&state, &state.jobs.get(caller, &id).await?)))
+}
+
+/// Cancel a job
+///
+/// Cancels the items that have not ended. Recorded results are kept.
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
+    responses((status = 202, description = "The job is being cancelled", body = JobView),
+        (status = 200, description = "The job had already ended, or was already being cancelled", body = JobView),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+pub async fn cancel_job(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    no_query(&uri)?;
+    let (job, is_new) = state.jobs.cancel(caller, &id).await?;
+    Ok(accepted_or_ok(is_new, view(&state, &job)))
+}
+
+/// Retry the unsuccessful items of a job
+///
+/// Runs the failed, invalid and cancelled items again. New results replace the old ones; the numbering of events continues.
+#[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
+    responses((status = 202, description = "The unsuccessful items run again", body = JobView),
+        (status = 200, description = "All items have succeeded; nothing to retry", body = JobView),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+pub async fn retry_job(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    no_query(&uri)?;
+    state.reject_if_draining()?;
+    let (job, is_new) = state.jobs.retry(caller, &id).await?;
+    Ok(accepted_or_ok(is_new, view(&state, &job)))
+}
+
+/// Delete a job
+///
+/// Removes a job that has ended, with its inputs and results.
+#[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
+    responses((status = 204, description = "The job was deleted"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+pub async fn delete_job(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<StatusCode, ApiError> {
+    no_query(&uri)?;
+    state.jobs.delete(caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn view(state: &AppState, job: &Job) -> JobView {
+    let signature = event_links::sign(state, &job.id);
+    JobView::new(job, state.jobs.pace(job), &signature)
+}
+
+fn accepted_or_ok(is_accepted: bool, view: JobView) -> Response {
+    let status = if is_accepted {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
+    (status, Json(view)).into_response()
+}

@@ -1,0 +1,212 @@
+//! Creation of a job from a request: a JSON or NDJSON body becomes one record and a stream of inputs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::EXPECT;
+use axum::http::{HeaderMap, HeaderName, Uri};
+use futures_util::{Stream, StreamExt, stream};
+use serde_json::value::RawValue;
+
+use super::super::super::content_negotiation::{self, RequestFormat};
+use super::super::super::ids::new_id;
+use super::super::super::ndjson_reader::NdjsonReader;
+use super::super::super::query::no_query;
+use super::super::super::stall_watchdog::StallWatchdog;
+use super::super::super::state::AppState;
+use super::super::super::trace_context::traceparent;
+use super::super::super::{json_body, query, request_body};
+use crate::extraction::RequestClass;
+use crate::jobs::{Created, Creation};
+use crate::types::{Code, Error, Input, JobRequest};
+use throttle::CallerId;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Maximum length of an idempotency key, in characters.
+const MAX_KEY_CHARS: usize = 255;
+
+/// Request fields that are stored apart from the spec.
+const STORED_APART: [&str; 3] = ["inputs", "metadata", "webhook"];
+
+/// Maximum size of a job's metadata, in bytes.
+const MAX_METADATA_BYTES: usize = 64 * 1024;
+
+type Members<'a> = BTreeMap<&'a str, &'a RawValue>;
+
+/// Creates a job from a request.
+///
+/// # Errors
+/// For an invalid body or header, while the server drains, or when the job cannot be stored.
+pub async fn create(
+    state: &AppState,
+    caller: CallerId,
+    request_id: &str,
+    request: Request,
+) -> Result<Created, Error> {
+    let (head, body) = request.into_parts();
+    let creation = JobCreation {
+        state,
+        caller,
+        request_id,
+        headers: &head.headers,
+    };
+    match content_negotiation::request_format(&head.headers)? {
+        RequestFormat::Json => creation.json(body, &head.uri).await,
+        RequestFormat::Ndjson => {
+            creation
+                .ndjson(body, head.uri.query().unwrap_or_default())
+                .await
+        }
+    }
+}
+
+struct JobCreation<'a> {
+    state: &'a AppState,
+    caller: CallerId,
+    request_id: &'a str,
+    headers: &'a HeaderMap,
+}
+
+impl JobCreation<'_> {
+    async fn json(self, body: Body, uri: &Uri) -> Result<Created, Error> {
+        let complete = request_body::read_body(
+            &self.state.body_memory,
+            self.headers,
+            body,
+            self.state.max_body_bytes,
+        )
+        .await?;
+        let mut request: JobRequest = json_body::parse(&complete.bytes)?;
+        no_query(uri)?;
+        let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
+        let inputs = request.batch.inputs.take().ok_or_else(missing)?;
+        let text = std::str::from_utf8(&complete.bytes).unwrap_or_default();
+        let creation = self.creation(request, text).await?;
+        let _memory = complete.memory;
+        drop(complete.bytes);
+        let inputs = inputs
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| Input::new(index, item).to_json());
+        self.state.jobs.create(creation, stream::iter(inputs)).await
+    }
+
+    async fn ndjson(self, body: Body, query: &str) -> Result<Created, Error> {
+        let text = query::members(query)?;
+        let request: JobRequest = json_body::from_text(&text)?;
+        let creation = self.creation(request, &text).await?;
+        let upload = Arc::new(StallWatchdog::default());
+        let mut lines = NdjsonReader::new(
+            body.into_data_stream(),
+            self.state.max_line_bytes,
+            Arc::clone(&upload),
+        );
+        if self.headers.contains_key(EXPECT) {
+            lines.read_first_chunk().await;
+        }
+        self.state
+            .jobs
+            .create(creation, input_lines(lines, upload))
+            .await
+    }
+
+    /// Validates everything but the inputs. `text` is the JSON object of the request's fields.
+    async fn creation(&self, request: JobRequest, text: &str) -> Result<Creation, Error> {
+        let JobRequest { mut batch, webhook } = request;
+        let metadata = batch.spec.metadata.take();
+        if serde_json::to_vec(&metadata).is_ok_and(|json| json.len() > MAX_METADATA_BYTES) {
+            let message = format!(
+                "the metadata exceeds {MAX_METADATA_BYTES} bytes; send less, because it is part of every view of the job"
+            );
+            return Err(Error::invalid("/metadata", message));
+        }
+        let idempotency_key = idempotency_key(self.headers)?;
+        let traceparent = traceparent(self.headers);
+        let prepared = self
+            .state
+            .extractor
+            .prepare(batch.spec, RequestClass::Job, traceparent.clone())
+            .await?;
+        if let Some(webhook) = &webhook {
+            let to_problem = |error: crate::net::NotPublic| {
+                Error::invalid(
+                    "/webhook/url",
+                    format!("{error}; use a public address, or set `jobs.allow_private_webhooks`"),
+                )
+            };
+            self.state
+                .webhooks
+                .check(webhook.url())
+                .map_err(to_problem)?;
+        }
+        self.state.reject_if_draining()?;
+        let mut members: Members<'_> =
+            serde_json::from_str(text).map_err(|error| unserializable(&error))?;
+        members.retain(|name, _| !STORED_APART.contains(name));
+        let sent = serde_json::to_string(&members).map_err(|error| unserializable(&error))?;
+        // A job keeps its schema even if the registered one changes.
+        let schema = RawValue::from_string(prepared.schema_text().to_owned())
+            .map_err(|error| unserializable(&error))?;
+        members.insert("schema", &schema);
+        Ok(Creation {
+            id: new_id("job"),
+            caller: self.caller,
+            batch: serde_json::value::to_raw_value(&members)
+                .map_err(|error| unserializable(&error))?,
+            sent,
+            metadata,
+            request_id: self.request_id.to_owned(),
+            traceparent,
+            webhook,
+            idempotency_key,
+        })
+    }
+}
+
+/// Logs a failure to serialize the fields of a parsed request, and returns `internal`.
+fn unserializable(error: &serde_json::Error) -> Error {
+    tracing::error!(%error, "the fields of a job could not be serialized; this is a bug");
+    Error::new(
+        Code::Internal,
+        "the fields of the job could not be serialized because of a bug; search the server's log for the request ID",
+    )
+}
+
+/// Returns the lines in the form in which they are stored. Stops with an error at the first invalid line, or when the upload is
+/// interrupted.
+fn input_lines(
+    lines: NdjsonReader,
+    upload: Arc<StallWatchdog>,
+) -> impl Stream<Item = Result<Vec<u8>, Error>> + Unpin {
+    let interruption = stream::once(async move {
+        let detail = "the upload was interrupted, and no job was created; send the request again";
+        upload
+            .is_interrupted()
+            .then(|| Err(Error::new(Code::InvalidJson, detail)))
+    });
+    Box::pin(
+        lines
+            .map(|input| input.to_json())
+            .chain(interruption.filter_map(std::future::ready)),
+    )
+}
+
+/// Returns the `Idempotency-Key` header, or `None` if it is absent.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let Some(header) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = std::str::from_utf8(header.as_bytes())
+        .ok()
+        .map(str::trim)
+        .filter(|key| !key.is_empty() && key.chars().nth(MAX_KEY_CHARS).is_none());
+    let key = key.ok_or_else(|| {
+        let detail = format!(
+            "the `Idempotency-Key` header must be 1 to {MAX_KEY_CHARS} characters in UTF-8, such as a UUID"
+        );
+        Error::new(Code::InvalidRequest, detail)
+    })?;
+    Ok(Some(key.to_owned()))
+}

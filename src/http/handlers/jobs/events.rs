@@ -1,0 +1,213 @@
+//! `GET /v1/jobs/{id}/events`: Server-Sent Events of a job, resumable after any event (`Last-Event-ID`).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use tokio_util::sync::CancellationToken;
+
+use super::super::super::connection::Connection;
+use super::super::super::middleware::SignedLink;
+use super::super::super::problem::ApiError;
+use super::super::super::query;
+use super::super::super::response_stream::streaming_response;
+use super::super::super::sse::{append_comment, append_event, append_recorded_event, append_retry};
+use super::super::super::stall_watchdog::{self, StallWatchdog};
+use super::super::super::state::State;
+use super::view::JobProgress;
+use crate::contract::Problem;
+use crate::jobs::{FollowEvent, Follower, Page};
+use crate::types::{Code, Error, pointer, truncate_pointer};
+use throttle::CallerId;
+
+/// Time without an event after which a comment is sent, so that proxies keep the connection.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Approximate size of a chunk of the response, in bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Stream the events of a job
+///
+/// Sends a `result` event for each item, `progress` about once per second, and `done` last. A `done` that was followed by a retry
+/// of the job is sent as `retried`.
+///
+/// The `id` of an event is its number, from 1 without gaps. To resume, also after a restart of the server, send it as
+/// `Last-Event-ID` or `after`. After the number of `done`, the response is 204, which ends an `EventSource`.
+#[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs",
+    params(("id" = String, Path, description = "ID of the job"), ("Last-Event-ID" = Option<u32>, Header, description = "Resume after this event"),
+        ("after" = Option<u32>, Query, description = "Resume after this event. `Last-Event-ID` takes precedence"),
+        ("signature" = Option<String>, Query, description = "Signature from the job's `links.events`, in place of a key")),
+    responses((status = 200, description = "Server-Sent Events", body = String, content_type = "text/event-stream"), (status = 204, description = "The job has ended, and no events follow"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+pub async fn job_events(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    signed: Option<Extension<SignedLink>>,
+    connection: Option<Extension<Connection>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let after = resume_after(&headers, uri.query().unwrap_or_default())?;
+    let job = if signed.is_some() {
+        state.jobs.get_any(&id).await?
+    } else {
+        state.jobs.get(caller, &id).await?
+    };
+    if after > job.last_event {
+        let detail = format!(
+            "the job has no event {after}, its last event is {}; reconnect without `Last-Event-ID` and `after`",
+            job.last_event
+        );
+        return Err(Error::new(Code::Gone, detail).into());
+    }
+    if after == job.last_event && job.status.is_ended() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let watchdog = Arc::new(StallWatchdog::default());
+    if let Some(Extension(connection)) = connection {
+        // A client that does not read is disconnected; it can resume after its last event.
+        stall_watchdog::start(&watchdog, connection, &state.lifecycle.tasks);
+    }
+    let stream = JobEventStream {
+        follower: state.jobs.follow(&job, after),
+        server_ends: state.lifecycle.ended.clone(),
+        page: None,
+        has_begun: false,
+        quiet_since: Instant::now(),
+        watchdog,
+    };
+    Ok(streaming_response(
+        "text/event-stream",
+        Body::from_stream(stream::unfold(Some(stream), JobEventStream::next)),
+    ))
+}
+
+/// Returns the number of the event after which to resume; 0 for all events.
+fn resume_after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
+    let number = |text: &str| text.parse::<u32>().ok();
+    let mut after = None;
+    for pair in query::pairs(query) {
+        let (name, value) = pair?;
+        match name.as_ref() {
+            "after" => {
+                after =
+                    Some(number(&value).ok_or_else(|| {
+                        Error::invalid("/after", "expected the number of an event")
+                    })?)
+            }
+            "signature" => {}
+            _ => {
+                return Err(Error::invalid(
+                    truncate_pointer(&pointer("", &name)),
+                    "unknown query parameter for this path",
+                ));
+            }
+        }
+    }
+    match headers
+        .get("last-event-id")
+        .map(|header| header.to_str().unwrap_or("?").trim())
+    {
+        None | Some("") => Ok(after.unwrap_or(0)),
+        Some(last) => number(last).ok_or_else(|| {
+            Error::new(
+                Code::InvalidRequest,
+                "the `Last-Event-ID` header must be the `id` of an event of this job, a whole number",
+            )
+        }),
+    }
+}
+
+struct JobEventStream {
+    follower: Follower,
+    server_ends: CancellationToken,
+    /// Events read from the store, and how many of them were sent.
+    page: Option<(Page, usize)>,
+    has_begun: bool,
+    quiet_since: Instant,
+    watchdog: Arc<StallWatchdog>,
+}
+
+impl JobEventStream {
+    /// Returns the next chunk, and the stream for the chunk after it; `None` at the end.
+    async fn next(
+        this: Option<Self>,
+    ) -> Option<(Result<Bytes, std::convert::Infallible>, Option<Self>)> {
+        let mut this = this?;
+        this.watchdog.set_blocked_since(None);
+        let mut out = BytesMut::new();
+        if !std::mem::replace(&mut this.has_begun, true) {
+            append_retry(&mut out);
+        }
+        let continues = this.fill(&mut out).await;
+        this.watchdog.set_blocked_since(Some(Instant::now()));
+        (continues || !out.is_empty()).then(|| (Ok(out.freeze()), continues.then_some(this)))
+    }
+
+    /// Waits until there is something to send. Returns false if nothing follows.
+    async fn fill(&mut self, out: &mut BytesMut) -> bool {
+        let server_ends = self.server_ends.clone();
+        // At the start of the stream, `out` has its first line, which is sent at once.
+        while out.is_empty() {
+            if let Some(continues) = self.send_page(out) {
+                return continues;
+            }
+            let followed = tokio::select! {
+                followed = self.follower.next() => followed,
+                () = server_ends.cancelled() => return false,
+            };
+            match followed {
+                Ok(FollowEvent::Events(page)) => self.page = Some((page, 0)),
+                Ok(FollowEvent::Progress(job, pace)) => {
+                    append_event(out, "progress", None, &JobProgress::new(&job, pace))
+                }
+                Ok(FollowEvent::Quiet) if self.quiet_since.elapsed() >= KEEP_ALIVE_INTERVAL => {
+                    append_comment(out)
+                }
+                Ok(FollowEvent::Quiet) => {}
+                // The stream ends without `done`, so the client reconnects.
+                Err(error) => {
+                    if let Some(error) = error {
+                        tracing::error!(%error, "the events of a job could not be read from the store");
+                    }
+                    return false;
+                }
+            }
+        }
+        self.quiet_since = Instant::now();
+        true
+    }
+
+    /// Appends a chunk of the events read. Returns whether anything follows, or `None` if there was nothing to append.
+    fn send_page(&mut self, out: &mut BytesMut) -> Option<bool> {
+        let (page, sent) = self.page.as_mut()?;
+        for recorded in page.events().get(*sent..).unwrap_or_default() {
+            if out.len() >= CHUNK_BYTES {
+                self.quiet_since = Instant::now();
+                return Some(true);
+            }
+            *sent += 1;
+            let is_end = page.is_end(recorded);
+            let name = match recorded.item {
+                Some(_) => "result",
+                None if is_end => "done",
+                None => "retried",
+            };
+            append_recorded_event(out, name, recorded.number, &recorded.body);
+            if is_end {
+                return Some(false);
+            }
+        }
+        self.page = None;
+        (!out.is_empty()).then(|| {
+            self.quiet_since = Instant::now();
+            true
+        })
+    }
+}

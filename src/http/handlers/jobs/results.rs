@@ -1,0 +1,171 @@
+//! `GET /v1/jobs/{id}/results`: recorded results, as pages of JSON or all of them as NDJSON.
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream;
+
+use super::super::super::content_negotiation::{ResponseFormat, response_format};
+use super::super::super::problem::ApiError;
+use super::super::super::query::PageQuery;
+use super::super::super::state::State;
+use crate::contract::{ItemResult, Problem};
+use crate::jobs::Jobs;
+use crate::jobs::store::{Event, ItemStatus, Job, ResultOrder};
+use crate::types::Error;
+use throttle::CallerId;
+
+/// Number of results read from the store at a time for NDJSON.
+const NDJSON_PAGE: u32 = 1_000;
+
+// `ResultQuery::page` writes this object piece by piece; the type exists for the OpenAPI document.
+/// A page of a job's results.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub struct ResultList<'a> {
+    data: Vec<ItemResult<'a>>,
+    has_more: bool,
+    /// Cursor of the next page, for `after`. Present while the job runs, even if no more results are recorded yet.
+    next: Option<String>,
+}
+
+/// Get the results of a job
+///
+/// Returns the results recorded so far. In input order, while the job runs, the list ends before the first input without a
+/// result. With `Accept: application/x-ndjson`, returns all results, one per line.
+#[utoipa::path(get, path = "/v1/jobs/{id}/results", tag = "jobs",
+    params(("id" = String, Path, description = "ID of the job"),
+        ("order" = Option<String>, Query, pattern = "^(input|completion)$", description = "Order of the results: `input` or `completion`. Default `input`"),
+        ("status" = Option<String>, Query, pattern = "^(succeeded|failed|invalid|cancelled)$", description = "Return only results with this status"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
+        ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page")),
+    responses((status = 200, description = "The results recorded so far", content((ResultList = "application/json"), (String = "application/x-ndjson"))),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+pub async fn job_results(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (mut order, mut only) = (ResultOrder::Input, None);
+    let page = PageQuery::parse_with(uri.query(), |name, value| {
+        match name {
+            "order" => {
+                order = match value {
+                    "input" => ResultOrder::Input,
+                    "completion" => ResultOrder::Completion,
+                    _ => return Err("expected `input` or `completion`"),
+                }
+            }
+            "status" => {
+                only = Some(match value {
+                    "succeeded" => ItemStatus::Succeeded,
+                    "failed" => ItemStatus::Failed,
+                    "invalid" => ItemStatus::Invalid,
+                    "cancelled" => ItemStatus::Cancelled,
+                    _ => return Err("expected `succeeded`, `failed`, `invalid` or `cancelled`"),
+                });
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let after = page
+        .after
+        .as_deref()
+        .map(|after| after.parse::<u32>().map_err(|_| bad_cursor()))
+        .transpose()?;
+    let job = state.jobs.get(caller, &id).await?;
+    let results = ResultQuery {
+        jobs: state.jobs.clone(),
+        job,
+        order,
+        only,
+    };
+    match response_format(&headers, false) {
+        ResponseFormat::Ndjson => Ok((
+            [(CONTENT_TYPE, "application/x-ndjson")],
+            results.ndjson(after),
+        )
+            .into_response()),
+        ResponseFormat::Json | ResponseFormat::Sse => {
+            let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
+            Ok((
+                [(CONTENT_TYPE, "application/json")],
+                results.page(after, limit).await?,
+            )
+                .into_response())
+        }
+    }
+}
+
+/// Selection of a job's results.
+struct ResultQuery {
+    jobs: Jobs,
+    job: Job,
+    order: ResultOrder,
+    only: Option<ItemStatus>,
+}
+
+impl ResultQuery {
+    async fn load(&self, after: Option<u32>, limit: u32) -> Result<Vec<Event>, Error> {
+        self.jobs
+            .results(&self.job, self.order, self.only, after, limit)
+            .await
+    }
+
+    /// Returns the cursor after a result.
+    fn cursor(&self, event: &Event) -> u32 {
+        match self.order {
+            ResultOrder::Input => event.item.map_or(0, |(index, _)| index),
+            ResultOrder::Completion => event.number,
+        }
+    }
+
+    async fn page(&self, after: Option<u32>, limit: u32) -> Result<Bytes, Error> {
+        let mut results = self.load(after, limit.saturating_add(1)).await?;
+        // The store returns fewer results than requested if they are long.
+        let mut has_more = results.len() > limit as usize;
+        results.truncate(limit as usize);
+        if !has_more && let Some(last) = results.last() {
+            has_more = !self.load(Some(self.cursor(last)), 1).await?.is_empty();
+        }
+        let last = results.last().map(|last| self.cursor(last)).or(after);
+        let next = last.filter(|_| has_more || !self.job.status.is_ended());
+        let mut out = BytesMut::from(&b"{\"data\":["[..]);
+        for (position, event) in results.iter().enumerate() {
+            if position > 0 {
+                out.put_u8(b',');
+            }
+            out.put_slice(&event.body);
+        }
+        let next = next.map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));
+        out.put_slice(format!("],\"has_more\":{has_more},\"next\":{next}}}").as_bytes());
+        Ok(out.freeze())
+    }
+
+    fn ndjson(self, after: Option<u32>) -> Body {
+        let pages = stream::try_unfold((self, after), |(query, after)| async move {
+            let results = query.load(after, NDJSON_PAGE).await?;
+            let Some(last) = results.last().map(|last| query.cursor(last)) else {
+                return Ok(None);
+            };
+            let mut out = BytesMut::new();
+            for event in &results {
+                out.put_slice(&event.body);
+                out.put_u8(b'\n');
+            }
+            // An error ends the response without its last chunk, so that the client sees it as incomplete.
+            Ok::<_, Error>(Some((out.freeze(), (query, Some(last)))))
+        });
+        Body::from_stream(pages)
+    }
+}
+
+fn bad_cursor() -> Error {
+    Error::invalid("/after", "expected the `next` of the previous page")
+}

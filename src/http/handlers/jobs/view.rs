@@ -1,0 +1,153 @@
+//! Job as clients see it: status, counts, progress and links.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::contract::{JobStatus, rfc3339};
+use crate::jobs::JobRate;
+use crate::jobs::store::{ItemCounts, Job};
+use crate::types::{Metadata, Usage};
+
+/// Number of a job's items per state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct JobCounts {
+    total: u32,
+    succeeded: u32,
+    failed: u32,
+    invalid: u32,
+    cancelled: u32,
+    in_flight: u32,
+    queued: u32,
+}
+
+impl JobCounts {
+    fn new(counts: ItemCounts, rate: JobRate) -> Self {
+        let unfinished = counts.total.saturating_sub(counts.ended());
+        let in_flight = rate.in_flight.min(unfinished);
+        Self {
+            total: counts.total,
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            invalid: counts.invalid,
+            cancelled: counts.cancelled,
+            in_flight,
+            queued: unfinished - in_flight,
+        }
+    }
+}
+
+/// Paths of a job and its parts.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct JobLinks {
+    #[serde(rename = "self")]
+    pub itself: String,
+    results: String,
+    /// Events, with a signature that is valid for a limited time in place of a key. For clients that cannot send a key, such as
+    /// a browser's `EventSource`.
+    events: String,
+}
+
+/// A durable job.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Job)]
+pub struct JobView {
+    /// Generated ID, `job_…`.
+    id: String,
+    status: JobStatus,
+    counts: JobCounts,
+    /// Items completed per second, averaged over the last ten seconds. `null` while the job does not run.
+    rate_per_s: Option<f64>,
+    /// Estimated time until the job ends, in milliseconds. `null` while unknown.
+    eta_ms: Option<u64>,
+    usage: Usage,
+    created_at: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    /// Time at which the job is deleted. `null` until it has ended.
+    expires_at: Option<String>,
+    /// Problem that kept the job from running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    error: Option<Box<RawValue>>,
+    /// Metadata sent with the job, unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    metadata: Option<Metadata>,
+    pub links: JobLinks,
+}
+
+impl JobView {
+    /// Creates the view of a job. `signature` lets the client follow its events without a key.
+    pub fn new(job: &Job, rate: JobRate, signature: &str) -> Self {
+        let itself = format!("/v1/jobs/{}", job.id);
+        let links = JobLinks {
+            results: format!("{itself}/results"),
+            events: format!("{itself}/events?signature={signature}"),
+            itself,
+        };
+        let rate = if job.status.is_ended() {
+            JobRate::default()
+        } else {
+            rate
+        };
+        Self {
+            id: job.id.clone(),
+            status: job.status.into(),
+            counts: JobCounts::new(job.counts, rate),
+            rate_per_s: rate.rate_per_s.map(round_to_tenths),
+            eta_ms: rate.left.map(whole_millis),
+            usage: job.usage,
+            created_at: rfc3339(job.created_at),
+            started_at: job.started_at.map(rfc3339),
+            finished_at: job.finished_at.map(rfc3339),
+            expires_at: job.expires_at.map(rfc3339),
+            error: job
+                .error
+                .as_ref()
+                .and_then(|error| RawValue::from_string(error.clone()).ok()),
+            metadata: job.metadata.clone(),
+            links,
+        }
+    }
+}
+
+/// A page of jobs.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct JobList {
+    pub data: Vec<JobView>,
+    pub has_more: bool,
+    /// Cursor of the next page, for `after`.
+    pub next: Option<String>,
+}
+
+/// Data of a job's `progress` event.
+#[derive(Debug, Serialize)]
+pub struct JobProgress {
+    #[serde(flatten)]
+    counts: JobCounts,
+    rate_per_s: Option<f64>,
+    eta_ms: Option<u64>,
+    usage: Usage,
+}
+
+impl JobProgress {
+    /// Creates the event of a running job.
+    pub fn new(job: &Job, rate: JobRate) -> Self {
+        Self {
+            counts: JobCounts::new(job.counts, rate),
+            rate_per_s: rate.rate_per_s.map(round_to_tenths),
+            eta_ms: rate.left.map(whole_millis),
+            usage: job.usage,
+        }
+    }
+}
+
+fn round_to_tenths(rate: f64) -> f64 {
+    (rate * 10.0).round() / 10.0
+}
+
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,175 @@
+//! `GET /v1/limits`: concurrency and rate limits, circuit breakers, retry budgets, spending budgets and the cache.
+
+use axum::Json;
+use axum::http::Uri;
+use serde::Serialize;
+
+use super::super::super::problem::ApiError;
+use super::super::super::query::no_query;
+use super::super::super::state::State;
+use crate::contract::{Problem, millis};
+use crate::types::Usd;
+use throttle::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBudgetSnapshot};
+
+/// Current state of one limit.
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Limit {
+    name: String,
+    #[schema(example = "concurrency")]
+    kind: &'static str,
+    /// Owner of the limit: `all`, a provider, one of its keys (`provider#1`), a model (`provider/model`), or a caller
+    /// (`caller:name`).
+    scope: String,
+    /// Maximum. `null` if unlimited.
+    limit: Option<u64>,
+    in_use: u64,
+    /// Remaining capacity. `null` if unlimited.
+    available: Option<u64>,
+    /// Number of waiting items.
+    waiting: u64,
+}
+
+impl From<LimitSnapshot> for Limit {
+    fn from(snapshot: LimitSnapshot) -> Self {
+        let kind = kind_name(snapshot.kind);
+        let name = match &snapshot.scope {
+            Some(scope) if scope != "all" => format!("{scope}/{kind}"),
+            _ => kind.to_owned(),
+        };
+        Self {
+            name,
+            kind,
+            scope: snapshot.scope.unwrap_or_else(|| "all".to_owned()),
+            limit: snapshot.limit,
+            in_use: snapshot.in_use,
+            available: snapshot.available,
+            waiting: snapshot.waiting,
+        }
+    }
+}
+
+/// Circuit breaker of one model. While it is open, the model is not called.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct BreakerView {
+    /// Model, as `provider/model`.
+    model: String,
+    /// `closed`, `open` or `half_open`.
+    #[schema(example = "closed")]
+    state: &'static str,
+    /// Time until a probe call is let through, in milliseconds. Present while the breaker is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_in_ms: Option<f64>,
+}
+
+impl From<BreakerSnapshot> for BreakerView {
+    fn from(snapshot: BreakerSnapshot) -> Self {
+        Self {
+            model: snapshot.model,
+            state: match snapshot.state {
+                BreakerState::Closed => "closed",
+                BreakerState::Open => "open",
+                BreakerState::HalfOpen => "half_open",
+            },
+            retry_in_ms: snapshot.retry_in.map(millis),
+        }
+    }
+}
+
+/// Retry budget of one provider, over the last ten seconds.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RetryView {
+    provider: String,
+    /// Number of retries in the window.
+    used: u32,
+    /// Maximum number of retries in the window.
+    allowed: u32,
+}
+
+impl From<RetryBudgetSnapshot> for RetryView {
+    fn from(snapshot: RetryBudgetSnapshot) -> Self {
+        Self {
+            provider: snapshot.provider,
+            used: snapshot.used,
+            allowed: snapshot.limit,
+        }
+    }
+}
+
+/// Spending budget of one caller for the current day (UTC).
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct BudgetView {
+    caller: String,
+    #[schema(value_type = f64)]
+    limit_usd: Usd,
+    /// Amount spent, including the reservations of calls in flight.
+    #[schema(value_type = f64)]
+    spent_usd: Usd,
+}
+
+/// Size of the result cache.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct CacheView {
+    entries: u64,
+    size_bytes: u64,
+}
+
+/// Current state of all limits.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct LimitList {
+    limits: Vec<Limit>,
+    /// Circuit breakers of the configured models and of all models called so far.
+    breakers: Vec<BreakerView>,
+    retries: Vec<RetryView>,
+    budgets: Vec<BudgetView>,
+    /// Absent if no cache is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<CacheView>,
+}
+
+/// Get limits
+///
+/// Returns the current state of all limits, circuit breakers and budgets.
+#[utoipa::path(get, path = "/v1/limits", tag = "server",
+    responses((status = 200, description = "The current state of all limits", body = LimitList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, ApiError> {
+    no_query(&uri)?;
+    let limits = state.extractor.limits();
+    let budgets = limits
+        .caller_budgets()
+        .into_iter()
+        .map(|(caller, limit_usd, spent_usd)| BudgetView {
+            caller,
+            limit_usd,
+            spent_usd,
+        });
+    Ok(Json(LimitList {
+        limits: limits.snapshots().into_iter().map(Limit::from).collect(),
+        breakers: limits
+            .breakers()
+            .into_iter()
+            .map(BreakerView::from)
+            .collect(),
+        retries: limits
+            .retry_budgets()
+            .into_iter()
+            .map(RetryView::from)
+            .collect(),
+        budgets: budgets.collect(),
+        cache: state.extractor.cache().map(|cache| CacheView {
+            entries: cache.entries,
+            size_bytes: cache.size_bytes,
+        }),
+    }))
+}
+
+/// Returns the name of a kind of limit, as in JSON and in metrics.
+pub const fn kind_name(kind: LimitKind) -> &'static str {
+    match kind {
+        LimitKind::Concurrency => "concurrency",
+        LimitKind::RequestsPerMinute => "requests_per_minute",
+        LimitKind::TokensPerMinute => "tokens_per_minute",
+        LimitKind::Queue => "queue",
+    }
+}

@@ -1,0 +1,73 @@
+//! `GET /metrics`: Prometheus metrics. Gauges of limits, breakers, retry budgets and cache are set when they are scraped.
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::super::super::state::{AppState, State};
+use super::limits::kind_name;
+use crate::telemetry::{self, Metrics};
+use throttle::BreakerState;
+
+/// Get metrics
+///
+/// Returns metrics in the Prometheus text format.
+#[utoipa::path(get, path = "/metrics", tag = "server", responses((status = 200, description = "Prometheus text format", body = String)))]
+pub async fn metrics(state: State) -> Response {
+    set_limit_gauges(&state);
+    set_breaker_gauges(&state);
+    set_retry_gauges(&state);
+    set_cache_gauges(&state);
+    let is_store_ready = state.jobs.not_ready_reason().is_none();
+    telemetry::store_gauge().set(if is_store_ready { 1.0 } else { 0.0 });
+    let text = state
+        .metrics
+        .as_ref()
+        .map(Metrics::render)
+        .unwrap_or_default();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+fn set_limit_gauges(state: &AppState) {
+    for limit in state.extractor.limits().snapshots() {
+        let scope = limit.scope.as_deref().unwrap_or("all");
+        let [in_use, available, waiting] = telemetry::limit_gauges(kind_name(limit.kind), scope);
+        in_use.set(as_gauge(limit.in_use));
+        waiting.set(as_gauge(limit.waiting));
+        available.set(limit.available.map_or(f64::INFINITY, as_gauge));
+    }
+}
+
+fn set_breaker_gauges(state: &AppState) {
+    let breakers = state.extractor.limits().breakers().into_iter();
+    for breaker in breakers.filter(|breaker| breaker.has_metrics) {
+        telemetry::breaker_gauge(&breaker.model).set(match breaker.state {
+            BreakerState::Closed => 0.0,
+            BreakerState::HalfOpen => 0.5,
+            BreakerState::Open => 1.0,
+        });
+    }
+}
+
+fn set_retry_gauges(state: &AppState) {
+    for budget in state.extractor.limits().retry_budgets() {
+        let (used, limit) = telemetry::retry_gauges(&budget.provider);
+        used.set(f64::from(budget.used));
+        limit.set(f64::from(budget.limit));
+    }
+}
+
+fn set_cache_gauges(state: &AppState) {
+    if let Some(cache) = state.extractor.cache() {
+        let (entries, bytes) = telemetry::cache_gauges();
+        entries.set(as_gauge(cache.entries));
+        bytes.set(as_gauge(cache.size_bytes));
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float, and exact up to 53 bits"
+)]
+const fn as_gauge(value: u64) -> f64 {
+    value as f64
+}

@@ -1,0 +1,84 @@
+//! `GET /v1/models`: the configured models, in the shape of OpenAI's list.
+
+use std::time::UNIX_EPOCH;
+
+use axum::Json;
+use axum::http::Uri;
+use serde::Serialize;
+
+use super::super::super::problem::ApiError;
+use super::super::super::query::no_query;
+use super::super::super::state::State;
+use crate::contract::Problem;
+use crate::extraction::ModelEndpoint;
+use crate::types::Mode;
+
+/// A configured model.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Model {
+    /// Value for a request's `model`.
+    id: String,
+    object: &'static str,
+    /// Start time of the server, in seconds since the Unix epoch.
+    created: u64,
+    owned_by: String,
+    provider: String,
+    /// True for the model of requests that name none.
+    default: bool,
+    /// Supported modes of structured output, best first.
+    modes: Vec<Mode>,
+    /// Limitation to know before using the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+}
+
+impl Model {
+    fn new(id: String, endpoint: &ModelEndpoint, default: &str, created: u64) -> Self {
+        Self {
+            default: endpoint.label() == default,
+            id,
+            object: "model",
+            created,
+            owned_by: endpoint.provider_name.clone(),
+            provider: endpoint.provider_name.clone(),
+            modes: endpoint.provider.modes().to_vec(),
+            note: endpoint.provider.note(),
+        }
+    }
+}
+
+/// Configured models, in the shape of OpenAI's list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ModelList {
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+/// List models
+///
+/// Returns the configured models. Any other model of a configured provider can be requested as `provider/model`.
+#[utoipa::path(get, path = "/v1/models", tag = "server",
+    responses((status = 200, description = "The configured models", body = ModelList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, ApiError> {
+    no_query(&uri)?;
+    let models = state.extractor.models();
+    let created = state
+        .started_at
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs());
+    let default = models.default.first.label();
+    let mut data: Vec<_> = models
+        .named
+        .iter()
+        .map(|(name, route)| Model::new(name.clone(), &route.first, &default, created))
+        .collect();
+    if !data.iter().any(|model| model.default) {
+        let endpoint = &models.default.first;
+        data.insert(0, Model::new(default.clone(), endpoint, &default, created));
+    }
+    Ok(Json(ModelList {
+        object: "list",
+        data,
+    }))
+}

@@ -1,0 +1,60 @@
+//! Middleware of every route: request ID, authentication, host check, problem bodies, rate limit headers, timing, panics.
+
+mod auth;
+mod host_check;
+mod panic;
+mod problem_body;
+mod rate_limit_headers;
+mod request_id;
+mod timing;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+pub use auth::SignedLink;
+pub use panic::panic_response;
+pub use request_id::RequestId;
+
+use super::problem::ApiError;
+use super::state::AppState;
+use crate::contract::millis;
+use crate::telemetry;
+use throttle::CallerId;
+
+/// Authenticates a request, calls the route, and completes the response's body and headers.
+pub async fn handle(
+    State(state): State<Arc<AppState>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let request_id = RequestId::from_headers(request.headers());
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    request.extensions_mut().insert(request_id.clone());
+    let authenticated = auth::authenticate(&state, &mut request);
+    let caller = authenticated.as_ref().ok().copied();
+    let response = match authenticated {
+        Ok(_) => next.run(request).await,
+        Err(error) => ApiError::from(error).into_response(),
+    };
+    panic::log(&response, &request_id);
+    let mut response = problem_body::add(response, &request_id);
+    request_id.add_header(&mut response);
+    timing::add_header(&mut response, started.elapsed());
+    // The default caller has no key, and therefore no quota.
+    if let Some(caller) = caller.filter(|caller| *caller != CallerId::default())
+        && let Some(quota) = state.extractor.limits().quota_status(caller)
+    {
+        rate_limit_headers::add(response.headers_mut(), &quota);
+    }
+    let path = path.as_ref().map_or("none", MatchedPath::as_str);
+    let status = response.status().as_u16();
+    telemetry::count_request(path, status);
+    tracing::debug!(%method, path, status, request_id = %request_id.0, elapsed_ms = millis(started.elapsed()), "request completed");
+    response
+}

@@ -1,0 +1,41 @@
+//! Problem bodies (RFC 9457) of all error responses, including those of axum's router.
+
+use axum::http::StatusCode;
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::response::Response;
+
+use super::super::problem::{self, ApiError};
+use super::request_id::RequestId;
+use crate::types::{Code, Error};
+
+/// Returns the response with a problem as its body if it is an error of a handler or of the router; else unchanged.
+pub fn add(mut response: Response, request_id: &RequestId) -> Response {
+    if let Some(ApiError(error)) = response.extensions_mut().remove::<ApiError>() {
+        return problem::respond(&error, &request_id.0, None);
+    }
+    match routing_error(&response) {
+        Some(error) => problem::respond(&error, &request_id.0, response.headers().get(ALLOW)),
+        None => response,
+    }
+}
+
+fn routing_error(response: &Response) -> Option<Error> {
+    let has_body = response.headers().contains_key(CONTENT_TYPE);
+    let (code, detail) = match response.status() {
+        StatusCode::NOT_FOUND if !has_body => (
+            Code::NotFound,
+            "no route for this path; see /docs for all routes",
+        ),
+        // axum rejects a path parameter that is not UTF-8.
+        StatusCode::BAD_REQUEST => (
+            Code::NotFound,
+            "no route for this path: it is not valid UTF-8",
+        ),
+        StatusCode::METHOD_NOT_ALLOWED => (
+            Code::MethodNotAllowed,
+            "this path does not support the request's method; the `Allow` header lists the supported ones",
+        ),
+        _ => return None,
+    };
+    Some(Error::new(code, detail))
+}
