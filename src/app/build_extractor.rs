@@ -10,7 +10,7 @@ use crate::config::{self, Config, ModelName};
 use crate::extraction::{self, Extractor, ModelRoute, Models, ProviderEntry};
 use crate::net;
 use crate::provider::{
-    Anthropic, Gemini, HttpProvider, Ollama, OpenAi, Provider, Responses, WireFormat,
+    Anthropic, Gemini, HttpProvider, Ollama, OpenAi, OpenAiResponses, Provider, WireFormat,
 };
 use crate::schema::Registry;
 use crate::telemetry::LimitObserver;
@@ -128,11 +128,11 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
 fn wire(provider: &config::Provider, base_url: &net::Url) -> Box<dyn WireFormat> {
     let (host, path) = (base_url.host_str().unwrap_or_default(), base_url.path());
     match provider.kind {
-        config::WireKind::OpenAi => Box::new(OpenAi::at(host)),
-        config::WireKind::Responses => Box::new(Responses::at(host)),
-        config::WireKind::Anthropic => Box::new(Anthropic::at(path)),
-        config::WireKind::Gemini => Box::new(Gemini::at(path)),
-        config::WireKind::Ollama => Box::new(Ollama::at(path)),
+        config::WireKind::OpenAi => Box::new(OpenAi::for_host(host)),
+        config::WireKind::Responses => Box::new(OpenAiResponses::for_host(host)),
+        config::WireKind::Anthropic => Box::new(Anthropic::for_base_path(path)),
+        config::WireKind::Gemini => Box::new(Gemini::for_base_path(path)),
+        config::WireKind::Ollama => Box::new(Ollama::for_base_path(path)),
         config::WireKind::Azure => Box::new(OpenAi::azure(
             path,
             provider.api_version.as_deref().unwrap_or_default(),

@@ -105,7 +105,7 @@ impl ItemRun<'_> {
                 previous.truncated = None;
                 previous.feedback = Some(ValidationFeedback {
                     answer: answer.text,
-                    faults: errors,
+                    errors,
                 });
                 Ok(None)
             }

@@ -27,7 +27,7 @@ impl Target {
         let preferred = mode.or(endpoint.mode);
         let (mut lowered, mut forms) = (BTreeMap::new(), LoweredByMode::default());
         for mode in endpoint.provider.modes() {
-            let dialect = endpoint.provider.subset(*mode);
+            let dialect = endpoint.provider.dialect(*mode);
             // A mode that was named is used, with a looser dialect if necessary.
             let looser = || schema.lowered(dialect.otherwise.filter(|_| *mode == preferred)?);
             if let Some(form) = schema.lowered(dialect).or_else(looser) {

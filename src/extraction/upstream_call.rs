@@ -122,7 +122,7 @@ impl ItemRun<'_> {
             instructions: request.instructions.as_deref(),
             examples: &request.examples,
             input: text,
-            complaint: feedback,
+            feedback,
             temperature: request.temperature,
             max_output_tokens: self.output_limit,
             seed: request.seed,
@@ -170,7 +170,7 @@ impl ItemRun<'_> {
         };
         CallReport {
             spent,
-            remaining: remaining_quota(answer.left),
+            remaining: answer.remaining_quota,
             ..CallReport::new(Health::Success)
         }
     }
@@ -189,7 +189,7 @@ impl ItemRun<'_> {
         // A permit is never held during a backoff.
         permit.release(CallReport {
             pause: key_pause(action, &failure),
-            ..failure_report(consequence, failure.left)
+            ..failure_report(consequence, failure.remaining_quota)
         });
         match action {
             Action::Again => {}
@@ -197,7 +197,8 @@ impl ItemRun<'_> {
             Action::OtherKey(code) => self.route.refuse_key(key, code, failure),
             Action::Retry => self.retry(failure).await?,
             Action::Fail(code) => {
-                let detail = failure_detail(code, &failure);
+                let provider = &self.route.current().endpoint.provider_name;
+                let detail = failure_detail(code, provider, &failure);
                 return Err(upstream_error(code, detail, &failure));
             }
         }
@@ -272,10 +273,7 @@ impl ItemRun<'_> {
     }
 }
 
-fn failure_report(
-    consequence: Consequence,
-    remaining: crate::provider::RemainingQuota,
-) -> CallReport {
+fn failure_report(consequence: Consequence, remaining: RemainingQuota) -> CallReport {
     let spent = if consequence.may_be_charged {
         UsageReport::Unknown
     } else {
@@ -285,7 +283,7 @@ fn failure_report(
         is_overload: consequence.is_crowded,
         spent,
         is_refused: consequence.is_key_refused,
-        remaining: remaining_quota(remaining),
+        remaining,
         ..CallReport::new(consequence.health)
     }
 }
@@ -307,11 +305,4 @@ fn pause(retry_after: Option<Duration>) -> Pause {
         .map_or(Pause::Unspecified, |wait| {
             Pause::Until(Instant::now() + wait)
         })
-}
-
-const fn remaining_quota(remaining: crate::provider::RemainingQuota) -> RemainingQuota {
-    RemainingQuota {
-        requests: remaining.requests,
-        tokens: remaining.tokens,
-    }
 }

@@ -1,47 +1,44 @@
-//! What was learned about a server: which modes and fields it does not take.
+//! Capability cache: remembers which modes, schemas and fields each model of a server has rejected.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Request, RequestShape, Unsupported, UnsupportedSet};
+use super::request::Request;
+use super::request_shape::{RequestShape, Unsupported, UnsupportedSet};
 use crate::types::Mode;
 
-/// Models and schemas about which something is remembered; a caller may name any.
-const MAX_LEARNED: usize = 1000;
+/// Maximum number of cached models and schemas. Callers may name any, so the cache is emptied when it is full.
+const MAX_ENTRIES: usize = 1000;
 
-/// Everything learned about one server.
+/// Capabilities of one server.
 #[derive(Debug, Default)]
 pub struct CapabilityCache(Mutex<CachedCapabilities>);
 
-/// What was learned, by model; and which modes a model refuses for one schema, by a hash of its text.
+/// Capabilities by model, and the modes that a model rejects for one schema, by the hash of the schema's text.
 #[derive(Debug, Default)]
 struct CachedCapabilities {
-    models: HashMap<String, Model>,
+    models: HashMap<String, ModelCapabilities>,
     schemas: HashMap<(String, u64), u8>,
 }
 
-/// What was learned about one model.
+/// Capabilities of one model. Modes are bits, see [`mode_bit`].
 #[derive(Debug, Clone, Copy, Default)]
-struct Model {
-    refused_modes: u8,
-    lessons: UnsupportedSet,
+struct ModelCapabilities {
+    rejected_modes: u8,
+    unsupported: UnsupportedSet,
 }
 
 impl CapabilityCache {
-    /// The form that the server takes, as far as that is known: of `modes`, the best first, one that is open.
-    pub fn form(&self, request: &Request<'_>, modes: &[Mode]) -> RequestShape {
-        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Model {
-            mut refused_modes,
-            lessons,
-        } = memory
-            .models
-            .get(request.model)
-            .copied()
-            .unwrap_or_default();
-        if !memory.schemas.is_empty() {
-            refused_modes |= memory
+    /// Returns the shape to send: for `Auto` the first of `modes` (best first) that is not known to be rejected.
+    pub fn request_shape(&self, request: &Request<'_>, modes: &[Mode]) -> RequestShape {
+        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ModelCapabilities {
+            mut rejected_modes,
+            unsupported,
+        } = cache.models.get(request.model).copied().unwrap_or_default();
+        if !cache.schemas.is_empty() {
+            rejected_modes |= cache
                 .schemas
                 .get(&schema_key(request))
                 .copied()
@@ -49,42 +46,52 @@ impl CapabilityCache {
         }
         let mode = match request.mode {
             Mode::Auto => {
-                let open = |mode: &&Mode| {
-                    refused_modes & bit(**mode) == 0 && request.schema.forms.of(**mode).is_some()
+                let is_usable = |mode: &&Mode| {
+                    rejected_modes & mode_bit(**mode) == 0
+                        && request.schema.forms.of(**mode).is_some()
                 };
-                modes.iter().find(open).copied().unwrap_or(Mode::Text)
+                modes.iter().find(is_usable).copied().unwrap_or(Mode::Text)
             }
             mode => mode,
         };
         RequestShape {
             mode,
-            stream: request.on_text.is_some() && !lessons.has(Unsupported::Stream),
-            lessons,
+            stream: request.on_text.is_some() && !unsupported.has(Unsupported::Stream),
+            unsupported,
         }
     }
 
-    /// Remembers a lesson. False when it was known already and so does not help.
-    pub fn learn(&self, request: &Request<'_>, form: RequestShape, lesson: Unsupported) -> bool {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.models.len() + memory.schemas.len() >= MAX_LEARNED {
-            *memory = CachedCapabilities::default();
+    /// Records that a call with this shape was rejected because of `feature`.
+    ///
+    /// Returns true if the next call will have another shape. False: the feature cannot be omitted, or was omitted already.
+    pub fn record_unsupported(
+        &self,
+        request: &Request<'_>,
+        shape: RequestShape,
+        feature: Unsupported,
+    ) -> bool {
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.models.len() + cache.schemas.len() >= MAX_ENTRIES {
+            *cache = CachedCapabilities::default();
         }
-        // Who names a mode wants that one or none.
-        let has_choice = form.mode != Mode::Text && request.mode == Mode::Auto;
-        if lesson == Unsupported::Schema && has_choice {
-            *memory.schemas.entry(schema_key(request)).or_default() |= bit(form.mode);
+        // A caller that names a mode wants no other.
+        let has_other_mode = shape.mode != Mode::Text && request.mode == Mode::Auto;
+        if feature == Unsupported::Schema && has_other_mode {
+            *cache.schemas.entry(schema_key(request)).or_default() |= mode_bit(shape.mode);
         }
-        let model = memory.models.entry(request.model.to_owned()).or_default();
-        match lesson {
-            Unsupported::Schema => has_choice,
+        let model = cache.models.entry(request.model.to_owned()).or_default();
+        match feature {
+            Unsupported::Schema => has_other_mode,
             Unsupported::Mode => {
-                model.refused_modes |= if has_choice { bit(form.mode) } else { 0 };
-                has_choice
+                if has_other_mode {
+                    model.rejected_modes |= mode_bit(shape.mode);
+                }
+                has_other_mode
             }
-            lesson => {
-                // Another call may have learned it while this one was out.
-                model.lessons.add(lesson);
-                !form.lessons.has(lesson)
+            feature => {
+                // Another call may have recorded it while this one was in flight.
+                model.unsupported.add(feature);
+                !shape.unsupported.has(feature)
             }
         }
     }
@@ -96,6 +103,6 @@ fn schema_key(request: &Request<'_>) -> (String, u64) {
     (request.model.to_owned(), hasher.finish())
 }
 
-const fn bit(mode: Mode) -> u8 {
+const fn mode_bit(mode: Mode) -> u8 {
     1 << mode as u8
 }

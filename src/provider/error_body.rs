@@ -1,51 +1,54 @@
-//! What a provider says when it refuses, wherever in a body it says so.
+//! Error bodies of LLM APIs: finds the error object and its message, and classifies the error.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// What a provider said when it refused.
+/// Decoded error body of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UpstreamErrorBody {
+    /// Message of the provider, not yet redacted.
     pub message: String,
-    pub meaning: ErrorClass,
-    /// The HTTP status that it would have had, for an error within a 200; `None` if that cannot be told.
+    pub class: ErrorClass,
+    /// HTTP status that the error's code stands for, used for errors within a 200 response; `None`: unknown.
     pub status: Option<u16>,
-    /// How long the provider wants to be left alone.
+    /// Wait that the body asks for; `None`: not given.
     pub retry_after: Option<Duration>,
 }
 
-/// What a refusal means, whatever its status.
+/// Class of an error, where its code says more than the HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ErrorClass {
-    /// What its status says.
+    /// The HTTP status says it all.
     #[default]
     Status,
-    /// The quota of the key is used up; waiting does not help.
-    Exhausted,
-    /// The request alone is more than a minute's quota; waiting does not help.
-    TooLarge,
-    /// It is the text, or what the model would say to it, that the provider does not want.
-    Declined,
-    /// The key is not accepted.
-    BadKey,
+    /// The API key's quota or credit is exhausted; waiting does not help.
+    QuotaExhausted,
+    /// The request alone exceeds a minute's token quota; waiting does not help.
+    RequestTooLarge,
+    /// A content filter rejected the input or the answer.
+    ContentFiltered,
+    /// The API key is invalid.
+    InvalidKey,
 }
 
-/// So much is read of an error that is no JSON: far more than is passed on, so that no secret is cut in two before it is found.
-const MAX_TEXT_BYTES: usize = 64 * 1024;
+/// Maximum number of bytes taken from an error body that is not JSON.
+///
+/// Far more than is passed on to callers, so that no secret is cut in two before redaction finds it.
+const MAX_RAW_ERROR_BYTES: usize = 64 * 1024;
 
-/// The object that says what went wrong, in a body that may have it as `error`, in a list, or be it.
+/// Returns the error object of a body: its member `error`, that of its first array element, or the body itself.
 #[must_use]
-pub fn error_in(body: &Value) -> &Value {
+pub fn error_object(body: &Value) -> &Value {
     let body = body.get(0).unwrap_or(body);
     body.get("error").unwrap_or(body)
 }
 
-/// The words of an error, or all of `body` if it has none.
+/// Returns the message of an error object, or the text of the whole `body` if the object has none.
 #[must_use]
 pub fn error_message(error: &Value, body: &[u8]) -> String {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let words = text(error.get("message"))
+    let message = text(error.get("message"))
         .or_else(|| text(Some(error)))
         .or_else(|| {
             error
@@ -53,18 +56,18 @@ pub fn error_message(error: &Value, body: &[u8]) -> String {
                 .map(|detail| text(Some(detail)).unwrap_or_else(|| detail.to_string()))
         })
         .unwrap_or_else(|| {
-            String::from_utf8_lossy(body.get(..MAX_TEXT_BYTES).unwrap_or(body))
+            String::from_utf8_lossy(body.get(..MAX_RAW_ERROR_BYTES).unwrap_or(body))
                 .trim()
                 .to_owned()
         });
-    if words.is_empty() {
+    if message.is_empty() {
         "(no message)".to_owned()
     } else {
-        words
+        message
     }
 }
 
-/// A code that is an HTTP status of an error.
+/// Returns an error code as an HTTP status, if it is a number from 400 to 599.
 #[must_use]
 pub fn http_status_of(code: Option<&Value>) -> Option<u16> {
     code.and_then(Value::as_u64)

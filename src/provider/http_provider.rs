@@ -1,38 +1,53 @@
-//! The transport of every provider that is reached over HTTP.
+//! HTTP transport of every remote provider: sends the encoded request, decodes the response, and turns errors into failures.
+//!
+//! API keys and configured header values are redacted from every message of the provider.
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::answer::Answer;
 use super::capability_cache::CapabilityCache;
-use super::rate_limit_headers::remaining_quota;
+use super::error_body::{ErrorClass, UpstreamErrorBody};
+use super::failure::{Failure, FailureKind};
+use super::interface::{BoxFuture, Provider};
+use super::partial_answer::{DecodeError, PartialAnswer};
+use super::rate_limit_headers::quota_from_headers;
+use super::request::Request;
+use super::request_shape::RequestShape;
 use super::stream_decoder::{DeltaEmitter, StreamDecoder};
-use super::unsupported_feature::unsupported_in;
-use super::{
-    Answer, BoxFuture, DecodeError, ErrorClass, Failure, FailureKind, PartialAnswer, Provider,
-    Request, RequestShape, UpstreamErrorBody, WireFormat,
-};
+use super::unsupported_feature::detect_unsupported;
+use super::wire_format::WireFormat;
 use crate::net::{self, Client, Incoming, Url};
 use crate::types::{Dialect, Mode};
 
-/// A provider behind HTTP.
+/// Maximum length of a provider's message in a failure, in bytes.
+const MAX_MESSAGE_BYTES: usize = 500;
+
+/// Provider that is called over HTTP.
 #[derive(Debug)]
 pub struct HttpProvider {
     wire: Box<dyn WireFormat>,
     client: Client,
     base_url: Url,
     key_header: HeaderName,
-    /// The keys, as they are sent; empty: calls go out without one.
+    /// Header value of each API key; empty: calls carry no key.
     keys: Vec<HeaderValue>,
-    /// What is taken out of everything that the provider says: the keys, and the values of configured headers.
+    /// Values to redact from the provider's messages: API keys and configured headers.
     secrets: Vec<SecretString>,
-    learned: CapabilityCache,
+    capabilities: CapabilityCache,
 }
 
-/// Longest part of a provider's message that is passed on, in bytes.
-const MAX_SAID_BYTES: usize = 500;
+/// Call that has a response.
+struct HttpCall<'a> {
+    request: &'a Request<'a>,
+    shape: RequestShape,
+    response_headers: HeaderMap,
+}
 
 impl HttpProvider {
+    /// Creates a provider at a base URL. `headers` are the values of configured headers, which `client` sends by itself.
     #[must_use]
     pub fn new(
         wire: Box<dyn WireFormat>,
@@ -41,86 +56,103 @@ impl HttpProvider {
         keys: &[SecretString],
         headers: Vec<SecretString>,
     ) -> Self {
-        let (name, before) = wire.key_header();
-        let sent = keys
+        let (name, prefix) = wire.key_header();
+        let key_headers = keys
             .iter()
-            .filter_map(|key| HeaderValue::try_from([before, key.expose_secret()].concat()).ok());
-        let sent = sent.map(|mut key| {
-            key.set_sensitive(true);
-            key
-        });
+            .filter_map(|key| HeaderValue::try_from([prefix, key.expose_secret()].concat()).ok())
+            .map(|mut key| {
+                key.set_sensitive(true);
+                key
+            });
         Self {
             client,
             base_url: base_url.clone(),
             key_header: HeaderName::from_static(name),
-            keys: sent.collect(),
+            keys: key_headers.collect(),
             secrets: keys.iter().cloned().chain(headers).collect(),
-            learned: CapabilityCache::default(),
+            capabilities: CapabilityCache::default(),
             wire,
         }
     }
 
-    async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
-        let form = self.learned.form(request, self.wire.modes());
-        let url = self.url(request, form)?;
-        let template = if request.complaint.is_none() {
-            request.template.filled(&*self.wire, request, form)
-        } else {
-            None
-        };
-        let body = template.unwrap_or_else(|| self.wire.encode(request, form));
+    async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
+        let shape = self.capabilities.request_shape(request, self.wire.modes());
+        let url = self.url(request, shape)?;
         let mut incoming = self
             .client
-            .post(&url, self.headers(request), body)
+            .post(&url, self.headers(request), self.body(request, shape))
             .await
-            .map_err(lost)?;
+            .map_err(|error| self.transport_failure(&error))?;
         let call = HttpCall {
             request,
-            form,
-            headers: std::mem::take(&mut incoming.headers),
+            shape,
+            response_headers: std::mem::take(&mut incoming.headers),
         };
-        let mut listener = DeltaEmitter::new(request.on_text, form.mode);
-        let found = if incoming.status != StatusCode::OK {
-            let response = incoming.whole().await.map_err(lost)?;
-            let said = self.wire.decode_error(&response.body);
-            return self.refused(&call, response.status.as_u16(), &said);
-        } else if form.stream && !is_json(&call.headers) {
-            self.listen(form, incoming, &mut listener).await?
+        let mut deltas = DeltaEmitter::new(request.on_text, shape.mode);
+        let decoded = if incoming.status != StatusCode::OK {
+            let status = incoming.status.as_u16();
+            let error = self.wire.decode_error(&self.read_body(incoming).await?);
+            return self.error_response(&call, status, &error);
+        } else if shape.stream && !is_json(&call.response_headers) {
+            self.decode_stream(shape, incoming, &mut deltas).await?
         } else {
-            self.wire
-                .decode(&incoming.whole().await.map_err(lost)?.body)
+            self.wire.decode(&self.read_body(incoming).await?)
         };
-        match found {
-            Ok(draft) => {
-                let answer = draft.answer(form.mode, remaining_quota(&call.headers));
-                listener.tell(&answer.text);
+        match decoded {
+            Ok(partial) => {
+                let quota = quota_from_headers(&call.response_headers);
+                let answer = partial.into_answer(shape.mode, quota);
+                deltas.emit(&answer.text);
                 Ok(answer)
             }
-            Err(DecodeError::Format(wrong)) => Err(Failure::new(
+            Err(DecodeError::Malformed(reason)) => Err(Failure::new(
                 FailureKind::Broken,
-                self.without_secrets(&wrong),
+                format!("response of {}: {}", self.address(), self.redact(&reason)),
             )),
-            Err(DecodeError::Error(said)) => match said.status {
-                Some(status) => self.refused(&call, status, &said),
+            Err(DecodeError::ErrorBody(error)) => match error.status {
+                Some(status) => self.error_response(&call, status, &error),
                 None => self
-                    .refused(&call, StatusCode::OK.as_u16(), &said)
-                    .map_err(Failure::broken),
+                    .error_response(&call, StatusCode::OK.as_u16(), &error)
+                    .map_err(Failure::into_broken),
             },
         }
     }
 
-    /// Hears a stream to its end.
-    async fn listen(
+    /// Returns the request's body: from the template if possible, since all items of a batch share it.
+    fn body(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {
+        let encode = |input: &str| self.wire.encode(&Request { input, ..*request }, shape);
+        let from_template = if request.feedback.is_none() {
+            let key = (shape, request.max_output_tokens);
+            request.template.body(key, request.input, encode)
+        } else {
+            None
+        };
+        from_template.unwrap_or_else(|| self.wire.encode(request, shape))
+    }
+
+    async fn read_body(&self, incoming: Incoming) -> Result<Bytes, Failure> {
+        let response = incoming
+            .whole()
+            .await
+            .map_err(|error| self.transport_failure(&error))?;
+        Ok(response.body)
+    }
+
+    /// Reads a stream to its end. The outer error is a transport failure.
+    async fn decode_stream(
         &self,
-        form: RequestShape,
+        shape: RequestShape,
         mut incoming: Incoming,
-        listener: &mut DeltaEmitter<'_>,
+        deltas: &mut DeltaEmitter<'_>,
     ) -> Result<Result<PartialAnswer, DecodeError>, Failure> {
-        let mut hearing = StreamDecoder::new(&*self.wire, form.mode);
+        let mut decoder = StreamDecoder::new(&*self.wire, shape.mode);
         loop {
-            let bytes = incoming.chunk().await.map_err(lost)?;
-            match hearing.take(bytes.as_deref(), listener) {
-                Err(wrong) => return Ok(Err(wrong)),
+            let bytes = incoming
+                .chunk()
+                .await
+                .map_err(|error| self.transport_failure(&error))?;
+            match decoder.push(bytes.as_deref(), deltas) {
+                Err(error) => return Ok(Err(error)),
                 Ok(_) if bytes.is_none() => break,
                 Ok(true) => {
                     incoming.finish().await;
@@ -129,69 +161,72 @@ impl HttpProvider {
                 Ok(false) => {}
             }
         }
-        Ok(hearing.finish())
+        Ok(decoder.finish())
     }
 
-    fn refused(
+    /// Returns the failure of an error response. A content filter's error is a refusal instead, which is an answer.
+    fn error_response(
         &self,
         call: &HttpCall<'_>,
         status: u16,
-        said: &UpstreamErrorBody,
+        error: &UpstreamErrorBody,
     ) -> Result<Answer, Failure> {
-        let (request, form) = (call.request, call.form);
-        let words = self.without_secrets(&said.message);
-        if said.meaning == ErrorClass::Declined {
-            let refused = PartialAnswer {
-                refusal: words,
+        let headers = &call.response_headers;
+        let message = self.redact(&error.message);
+        let remaining_quota = quota_from_headers(headers);
+        if error.class == ErrorClass::ContentFiltered {
+            let refusal = PartialAnswer {
+                refusal: message,
                 ..PartialAnswer::default()
             };
-            return Ok(refused.answer(form.mode, remaining_quota(&call.headers)));
+            return Ok(refusal.into_answer(call.shape.mode, remaining_quota));
         }
-        let lesson = if matches!(status, 400 | 422 | 500 | 501) {
-            unsupported_in(status, said, form, self.wire.vocabulary())
+        let kind = if self.adapt(call, status, error) {
+            FailureKind::Adapted
         } else {
-            None
+            failure_kind(status, error.class)
         };
-        let kind = match (lesson, said.meaning) {
-            (Some(lesson), _) if self.learned.learn(request, form, lesson) => {
-                tracing::info!(
-                    model = request.model,
-                    mode = form.mode.as_str(),
-                    ?lesson,
-                    "the provider does not take this form; adapting"
-                );
-                FailureKind::Adapted
-            }
-            // Payment required: whatever words the provider has for it.
-            _ if status == 402 => FailureKind::Exhausted,
-            (_, ErrorClass::Exhausted) if (400..500).contains(&status) => FailureKind::Exhausted,
-            (_, ErrorClass::TooLarge) if status == 429 => FailureKind::TooLong,
-            (_, ErrorClass::BadKey) => FailureKind::Status(401),
-            _ => FailureKind::Status(status),
-        };
-        let should_retry = match call
-            .headers
-            .get("x-should-retry")
-            .map(HeaderValue::as_bytes)
-        {
-            Some(b"true") => Some(true),
-            Some(b"false") => Some(false),
-            _ => None,
-        };
-        let retry_after =
-            net::retry_after(&call.headers, crate::types::clock::now()).or(said.retry_after);
         Err(Failure {
             kind,
-            detail: format!("{status}: {words}"),
-            retry_after,
-            should_retry,
-            left: remaining_quota(&call.headers),
+            detail: format!("{} answered {status}: {message}", self.address()),
+            retry_after: net::retry_after(headers, crate::types::clock::now())
+                .or(error.retry_after),
+            should_retry: should_retry(headers),
+            remaining_quota,
         })
     }
 
-    fn url(&self, request: &Request<'_>, form: RequestShape) -> Result<Url, Failure> {
-        let path = self.wire.path(request.model, form.stream).ok_or_else(|| {
-            let detail = "the provider has its models in the path, and this name cannot stand there; check `model`";
+    /// Records the unsupported feature that an error names. Returns true if the next call will omit it.
+    fn adapt(&self, call: &HttpCall<'_>, status: u16, error: &UpstreamErrorBody) -> bool {
+        if !matches!(status, 400 | 422 | 500 | 501) {
+            return false;
+        }
+        let (request, shape) = (call.request, call.shape);
+        let patterns = self.wire.error_patterns();
+        let Some(feature) = detect_unsupported(status, error, shape, patterns) else {
+            return false;
+        };
+        let is_adapted = self
+            .capabilities
+            .record_unsupported(request, shape, feature);
+        if is_adapted {
+            tracing::info!(
+                address = self.address(),
+                model = request.model,
+                mode = shape.mode.as_str(),
+                ?feature,
+                "the provider does not support a feature of the request; calling again without it"
+            );
+        }
+        is_adapted
+    }
+
+    fn url(&self, request: &Request<'_>, shape: RequestShape) -> Result<Url, Failure> {
+        let path = self.wire.path(request.model, shape.stream).ok_or_else(|| {
+            let detail = format!(
+                "{} takes the model's name in the URL path, and this name cannot be a path segment; check `model`",
+                self.address()
+            );
             Failure::new(FailureKind::Unusable, detail)
         })?;
         let (path, query) = path
@@ -209,67 +244,88 @@ impl HttpProvider {
         if let Some(key) = self.keys.get(request.key) {
             headers.insert(self.key_header.clone(), key.clone());
         }
-        if let Some(trace) = request
+        if let Some(traceparent) = request
             .traceparent
-            .and_then(|trace| HeaderValue::from_str(trace).ok())
+            .and_then(|traceparent| HeaderValue::from_str(traceparent).ok())
         {
-            headers.insert("traceparent", trace);
+            headers.insert("traceparent", traceparent);
         }
         headers
     }
 
-    fn without_secrets(&self, message: &str) -> String {
+    /// Returns scheme, host and port of the base URL for messages. Path, query and user info may hold secrets.
+    fn address(&self) -> String {
+        self.base_url.origin().ascii_serialization()
+    }
+
+    fn transport_failure(&self, error: &net::Error) -> Failure {
+        let kind = match error {
+            net::Error::Connect(_) => FailureKind::Connect,
+            net::Error::Broken(_) | net::Error::TooLarge(_) => FailureKind::Broken,
+        };
+        Failure::new(kind, format!("calling {}: {error}", self.address()))
+    }
+
+    /// Replaces secrets in a provider's message, and truncates it.
+    fn redact(&self, message: &str) -> String {
         let secrets = self
             .secrets
             .iter()
             .map(ExposeSecret::expose_secret)
             .filter(|secret| !secret.is_empty());
-        let mut clean = secrets.fold(message.to_owned(), |message, secret| {
+        let mut redacted = secrets.fold(message.to_owned(), |message, secret| {
             message.replace(secret, "****")
         });
-        clean.truncate(clean.floor_char_boundary(MAX_SAID_BYTES));
-        clean
+        redacted.truncate(redacted.floor_char_boundary(MAX_MESSAGE_BYTES));
+        redacted
     }
 }
 
-/// A call that has been answered.
-struct HttpCall<'a> {
-    request: &'a Request<'a>,
-    form: RequestShape,
-    /// Of the answer.
-    headers: HeaderMap,
+fn failure_kind(status: u16, class: ErrorClass) -> FailureKind {
+    match class {
+        // Payment required, whatever the provider's message is.
+        _ if status == 402 => FailureKind::Exhausted,
+        ErrorClass::QuotaExhausted if (400..500).contains(&status) => FailureKind::Exhausted,
+        ErrorClass::RequestTooLarge if status == 429 => FailureKind::TooLong,
+        ErrorClass::InvalidKey => FailureKind::Status(401),
+        ErrorClass::Status
+        | ErrorClass::QuotaExhausted
+        | ErrorClass::RequestTooLarge
+        | ErrorClass::ContentFiltered => FailureKind::Status(status),
+    }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
-fn lost(error: net::Error) -> Failure {
-    let kind = match error {
-        net::Error::Connect(_) => FailureKind::Connect,
-        net::Error::Broken(_) | net::Error::TooLarge(_) => FailureKind::Broken,
-    };
-    Failure::new(kind, error.to_string())
+/// Returns the value of the `x-should-retry` header of OpenAI and Anthropic; `None`: absent or unknown.
+fn should_retry(headers: &HeaderMap) -> Option<bool> {
+    match headers.get("x-should-retry").map(HeaderValue::as_bytes) {
+        Some(b"true") => Some(true),
+        Some(b"false") => Some(false),
+        _ => None,
+    }
 }
 
-/// Whether the server answers with the whole at once, though it was asked for a stream.
+/// Returns true if the response is plain JSON: some servers ignore `stream` and answer at once.
 fn is_json(headers: &HeaderMap) -> bool {
-    let name = headers
+    let content_type = headers
         .get(CONTENT_TYPE)
-        .and_then(|name| name.to_str().ok())
+        .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    name.split(';')
+    content_type
+        .split(';')
         .next()
-        .is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"))
+        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }
 
 impl Provider for HttpProvider {
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
-        Box::pin(self.ask(request))
+        Box::pin(self.call_once(request))
     }
 
     fn modes(&self) -> &'static [Mode] {
         self.wire.modes()
     }
 
-    fn subset(&self, mode: Mode) -> &'static Dialect {
-        self.wire.subset(mode)
+    fn dialect(&self, mode: Mode) -> &'static Dialect {
+        self.wire.dialect(mode)
     }
 }

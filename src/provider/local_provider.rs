@@ -1,30 +1,34 @@
-//! The model built in, as a provider.
+//! Built-in llama.cpp model as a [`Provider`]: loads it in the background and maps requests and answers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use throttle::RemainingQuota;
 use tokio::sync::{mpsc, watch};
 
+use super::answer::{Answer, Finish};
+use super::failure::{Failure, FailureKind};
+use super::interface::{BoxFuture, Provider};
 use super::llama::prompt::prompt;
 use super::llama::{self, ChatTurn, Completion, Engine, GenerateError, Role};
-use super::prompt::{complaint_text, shortened};
-use super::{Answer, BoxFuture, Failure, FailureKind, Finish, Provider, RemainingQuota, Request};
+use super::prompt::{feedback_message, truncated_answer};
+use super::request::{Request, TextSink};
 use crate::types::{Dialect, Mode, Usage};
 
-/// How the built-in model is run.
+/// Settings of the built-in model.
 #[derive(Debug, Clone)]
 pub struct LocalOptions {
     pub model_path: PathBuf,
-    /// Threads that decode.
+    /// Number of decoding threads.
     pub workers: usize,
-    /// Answers decoded at a time.
+    /// Number of answers decoded at a time.
     pub parallel: usize,
-    /// Tokens of prompt and answer together.
+    /// Context size: tokens of prompt and answer together.
     pub context_tokens: usize,
 }
 
 impl LocalOptions {
-    /// Calls that are worth having in flight: the answers decoded at a time, and one each that is made ready meanwhile.
+    /// Returns the useful number of calls in flight: one for each slot, and one for each worker that is prepared meanwhile.
     #[must_use]
     pub fn max_in_flight(&self) -> usize {
         self.slots() + self.workers
@@ -35,26 +39,26 @@ impl LocalOptions {
     }
 }
 
-/// The most tokens of an answer, if the request does not say: a small model can run on for ever inside a string.
-const MAX_ANSWER_TOKENS: u32 = 512;
+/// Default maximum number of tokens of an answer: a small model can loop inside a string without end.
+const DEFAULT_MAX_OUTPUT_TOKENS: u32 = 512;
 
-/// What became of loading.
-type Loaded = Option<Result<Arc<Engine>, String>>;
+/// Result of loading; `None`: still loading.
+type LoadState = Option<Result<Arc<Engine>, String>>;
 
-/// The model in this process; loads in the background, and calls wait for it.
-pub struct LocalProvider(watch::Receiver<Loaded>);
+/// Provider with the model in this process. Calls wait until the model is loaded.
+pub struct LocalProvider(watch::Receiver<LoadState>);
 
 impl std::fmt::Debug for LocalProvider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Local")
+        f.write_str("LocalProvider")
     }
 }
 
 impl LocalProvider {
-    /// Starts loading, on a thread of its own.
+    /// Starts a thread that loads the model.
     ///
     /// # Errors
-    /// When the operating system gives no thread.
+    /// If the operating system cannot start a thread.
     pub fn start(options: LocalOptions) -> std::io::Result<Self> {
         let (report, loaded) = watch::channel(None);
         std::thread::Builder::new()
@@ -62,19 +66,20 @@ impl LocalProvider {
             .spawn(move || {
                 let result = load(&options);
                 if let Err(error) = &result {
-                    tracing::error!(%error, "the built-in model cannot be used");
+                    tracing::error!(%error, "loading the built-in model failed; calls to the provider `local` fail");
                 }
                 report.send_replace(Some(result.map(Arc::new)));
             })?;
         Ok(Self(loaded))
     }
 
+    /// Waits until the model is loaded.
     async fn engine(&self) -> Result<Arc<Engine>, Failure> {
         let mut loaded = self.0.clone();
         let stopped = || {
             Failure::new(
                 FailureKind::Unusable,
-                "loading the built-in model was given up",
+                "loading the built-in model was aborted; restart the server",
             )
         };
         let state = loaded
@@ -87,41 +92,54 @@ impl LocalProvider {
             .map_err(|error| Failure::new(FailureKind::Unusable, error))
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "bounded by the tokens of one answer"
-    )]
-    async fn ask(&self, request: &Request<'_>) -> Result<Answer, Failure> {
+    async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let engine = self.engine().await?;
         let mode = request.mode.or(Mode::JsonSchema);
-        let Some(on_text) = request.on_text else {
-            let completion = engine.generate(question(request), None).await;
-            return completion
-                .map(|completion| answer(completion, mode))
-                .map_err(|error| failure(&error));
+        let model_request = model_request(request);
+        let result = match request.on_text {
+            Some(on_text) => generate_streamed(&engine, model_request, mode, on_text).await,
+            None => engine.generate(model_request, None).await,
         };
-        let (sender, mut pieces) = mpsc::unbounded_channel();
-        let mut told = 0;
-        let mut tell = |piece: &str| {
-            told += piece.len();
-            on_text(mode, piece);
-            told
-        };
-        let mut generation = std::pin::pin!(engine.generate(question(request), Some(sender)));
-        let completion = loop {
-            tokio::select! {
-                biased;
-                Some(piece) = pieces.recv() => drop(tell(&piece)),
-                done = &mut generation => break done.map_err(|error| failure(&error))?,
-            }
-        };
-        while let Ok(piece) = pieces.try_recv() {
-            tell(&piece);
-        }
-        let told = tell("");
-        on_text(mode, completion.text.get(told..).unwrap_or_default());
-        Ok(answer(completion, mode))
+        result
+            .map(|completion| answer(completion, mode))
+            .map_err(|error| failure(&error))
     }
+}
+
+/// Generates an answer and passes its text deltas to `on_text`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "bounded by the tokens of one answer"
+)]
+async fn generate_streamed(
+    engine: &Engine,
+    request: llama::Request,
+    mode: Mode,
+    on_text: TextSink<'_>,
+) -> Result<Completion, GenerateError> {
+    let (sender, mut deltas) = mpsc::unbounded_channel();
+    let mut emitted_bytes = 0;
+    let mut emit = |delta: &str| {
+        emitted_bytes += delta.len();
+        on_text(mode, delta);
+    };
+    let mut generation = std::pin::pin!(engine.generate(request, Some(sender)));
+    let completion = loop {
+        tokio::select! {
+            biased;
+            Some(delta) = deltas.recv() => emit(&delta),
+            result = &mut generation => break result?,
+        }
+    };
+    while let Ok(delta) = deltas.try_recv() {
+        emit(&delta);
+    }
+    // The last tokens of an answer are not emitted by the engine.
+    on_text(
+        mode,
+        completion.text.get(emitted_bytes..).unwrap_or_default(),
+    );
+    Ok(completion)
 }
 
 fn load(options: &LocalOptions) -> Result<Engine, String> {
@@ -147,15 +165,15 @@ fn load(options: &LocalOptions) -> Result<Engine, String> {
     Ok(engine)
 }
 
-fn question(request: &Request<'_>) -> llama::Request {
-    // At this size a model needs to see the shape, even with a value that is not quite valid.
-    let made_up = request
+fn model_request(request: &Request<'_>) -> llama::Request {
+    // A model of this size needs to see the shape of the answer, even in a generated example that is not quite valid.
+    let generated = request
         .schema
         .examples
         .iter()
-        .map(|made_up| &made_up.example)
+        .map(|generated| &generated.example)
         .filter(|_| request.examples.is_empty());
-    let examples = request.examples.iter().chain(made_up);
+    let examples = request.examples.iter().chain(generated);
     let prompt = prompt(
         request.schema.value,
         request.instructions,
@@ -163,31 +181,35 @@ fn question(request: &Request<'_>) -> llama::Request {
         request.input,
     );
     let mut turns = prompt.turns;
-    if let Some(complaint) = request.complaint {
+    if let Some(feedback) = request.feedback {
         turns.push(ChatTurn {
             role: Role::Assistant,
-            text: shortened(&complaint.answer).into(),
+            text: truncated_answer(&feedback.answer).into(),
         });
         turns.push(ChatTurn {
             role: Role::User,
-            text: complaint_text(complaint).into(),
+            text: feedback_message(feedback).into(),
         });
     }
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a temperature from 0 to 2 needs no more"
+        reason = "a temperature from 0 to 2 needs no more precision"
     )]
     let temperature = request.temperature as f32;
     llama::Request {
         system: prompt.system,
         turns,
         schema: (request.mode != Mode::Text).then(|| Arc::clone(request.schema.value)),
-        source: Some(request.input.into()),
+        copy_source: Some(request.input.into()),
         temperature,
         seed: request
             .seed
             .and_then(|seed| u32::try_from(seed.rem_euclid(1 << 32)).ok()),
-        max_tokens: Some(request.max_output_tokens.unwrap_or(MAX_ANSWER_TOKENS) as usize),
+        max_tokens: Some(
+            request
+                .max_output_tokens
+                .unwrap_or(DEFAULT_MAX_OUTPUT_TOKENS) as usize,
+        ),
     }
 }
 
@@ -203,7 +225,7 @@ fn answer(completion: Completion, mode: Mode) -> Answer {
             completion.output_tokens as u64,
         )),
         mode,
-        left: RemainingQuota::default(),
+        remaining_quota: RemainingQuota::default(),
     }
 }
 
@@ -219,14 +241,14 @@ fn failure(error: &GenerateError) -> Failure {
 
 impl Provider for LocalProvider {
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
-        Box::pin(self.ask(request))
+        Box::pin(self.call_once(request))
     }
 
     fn modes(&self) -> &'static [Mode] {
         &[Mode::JsonSchema, Mode::Text]
     }
 
-    fn subset(&self, _: Mode) -> &'static Dialect {
+    fn dialect(&self, _: Mode) -> &'static Dialect {
         &Dialect::WHOLE
     }
 
@@ -234,7 +256,7 @@ impl Provider for LocalProvider {
         Some("built in: small, for trying out and for tests, not for quality")
     }
 
-    fn unready(&self) -> Option<String> {
+    fn not_ready_reason(&self) -> Option<String> {
         match &*self.0.borrow() {
             None => Some("the built-in model is loading".to_owned()),
             Some(Err(error)) => Some(format!("the built-in model cannot be used: {error}")),

@@ -1,4 +1,4 @@
-//! The wire format of Ollama's own API.
+//! Wire format of Ollama's own API (`POST /api/chat`), whole and streamed as NDJSON lines.
 //!
 //! Source: <https://github.com/ollama/ollama/blob/main/docs/api.md> and `api/types.go` there, read 2026-11.
 
@@ -8,30 +8,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::answer::Finish;
 use super::dialects::LLAMA_CPP;
+use super::error_body::{ErrorClass, UpstreamErrorBody, error_message, error_object};
+use super::partial_answer::{DecodeError, PartialAnswer, StreamState};
 use super::prompt::Message;
-use super::request_parts::{RequestParts, TOOL, TOOL_DESCRIPTION, json};
+use super::request::Request;
+use super::request_parts::{RequestParts, TOOL_DESCRIPTION, TOOL_NAME, to_json};
+use super::request_shape::{RequestShape, Unsupported};
 use super::unsupported_feature::ErrorPatterns;
-use super::wire_format::after;
-use super::{
-    DecodeError, ErrorClass, Finish, PartialAnswer, Request, RequestShape, StreamEnd, Unsupported,
-    UpstreamErrorBody, WireFormat, error_body,
-};
+use super::wire_format::{WireFormat, version_prefix};
 use crate::net::Framing;
 use crate::types::{Dialect, Mode, Usage};
 
-/// `/api/chat`.
+/// Chat API of one Ollama server.
 #[derive(Debug, Clone, Copy)]
 pub struct Ollama {
     path: &'static str,
 }
 
 impl Ollama {
-    /// The server at a base URL with this path.
+    /// Returns the format of the server at a base URL with this path, with or without `api`.
     #[must_use]
-    pub fn at(base_path: &str) -> Self {
+    pub fn for_base_path(base_path: &str) -> Self {
         Self {
-            path: if after(base_path, "api/").is_empty() {
+            path: if version_prefix(base_path, "api/").is_empty() {
                 "chat"
             } else {
                 "api/chat"
@@ -41,11 +42,11 @@ impl Ollama {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct ChatRequest<'a> {
     model: &'a str,
     messages: Vec<Message>,
     stream: bool,
-    /// A text that is longer than the model's context is refused: cut in silence, it would give a wrong answer.
+    /// False: a text longer than the model's context is rejected. Truncated silently, it would give a wrong answer.
     truncate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<Format<'a>>,
@@ -57,7 +58,7 @@ struct Body<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Format<'a> {
-    Word(&'static str),
+    Keyword(&'static str),
     Schema(&'a RawValue),
 }
 
@@ -84,10 +85,10 @@ struct Options {
     num_predict: Option<u32>,
 }
 
-/// A whole answer, or a line of one.
+/// Whole response, or a line of a streamed one.
 #[derive(Deserialize)]
 struct Chunk {
-    message: Option<Reply>,
+    message: Option<ChunkMessage>,
     #[serde(default)]
     done: bool,
     done_reason: Option<String>,
@@ -97,7 +98,7 @@ struct Chunk {
 }
 
 #[derive(Deserialize)]
-struct Reply {
+struct ChunkMessage {
     #[serde(default)]
     content: String,
     tool_calls: Option<Vec<ToolCall>>,
@@ -122,7 +123,7 @@ impl WireFormat for Ollama {
         &[Mode::JsonSchema, Mode::Tools, Mode::JsonObject, Mode::Text]
     }
 
-    fn subset(&self, mode: Mode) -> &'static Dialect {
+    fn dialect(&self, mode: Mode) -> &'static Dialect {
         match mode {
             Mode::Auto | Mode::Text => &Dialect::WHOLE,
             Mode::JsonSchema => &LLAMA_CPP,
@@ -130,44 +131,46 @@ impl WireFormat for Ollama {
         }
     }
 
-    fn encode(&self, request: &Request<'_>, form: RequestShape) -> Vec<u8> {
-        // `format` only constrains; the model has to be told.
+    fn encode(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {
+        // `format` only constrains the output, so the prompt must contain the schema.
         let RequestParts { root, messages, .. } =
-            RequestParts::new(request, form, |mode| mode == Mode::Tools);
+            RequestParts::new(request, shape, |mode| mode == Mode::Tools);
         let function = Function {
-            name: TOOL,
+            name: TOOL_NAME,
             description: TOOL_DESCRIPTION,
             parameters: root,
         };
-        json(&Body {
+        to_json(&ChatRequest {
             model: request.model,
             messages,
-            stream: form.stream,
+            stream: shape.stream,
             truncate: false,
-            format: match form.mode {
+            format: match shape.mode {
                 Mode::JsonSchema => Some(Format::Schema(root)),
-                Mode::JsonObject => Some(Format::Word("json")),
+                Mode::JsonObject => Some(Format::Keyword("json")),
                 Mode::Auto | Mode::Tools | Mode::Text => None,
             },
-            // There is no way to force a call.
-            tools: (form.mode == Mode::Tools).then_some([Tool::Function { function }]),
+            // Ollama cannot force a tool call.
+            tools: (shape.mode == Mode::Tools).then_some([Tool::Function { function }]),
             options: Options {
-                temperature: (!form.lessons.has(Unsupported::Temperature))
+                temperature: (!shape.unsupported.has(Unsupported::Temperature))
                     .then_some(request.temperature),
                 seed: request
                     .seed
-                    .filter(|_| !form.lessons.has(Unsupported::Seed)),
+                    .filter(|_| !shape.unsupported.has(Unsupported::Seed)),
                 num_predict: request.max_output_tokens,
             },
         })
     }
 
     fn decode(&self, body: &[u8]) -> Result<PartialAnswer, DecodeError> {
-        let mut draft = PartialAnswer::default();
-        self.decode_event(body, &mut draft)?;
-        match draft.end {
-            StreamEnd::Open => Err(DecodeError::Format("the answer is not done".to_owned())),
-            StreamEnd::Whole | StreamEnd::Over => Ok(draft),
+        let mut partial = PartialAnswer::default();
+        self.decode_event(body, &mut partial)?;
+        match partial.state {
+            StreamState::Incomplete => Err(DecodeError::Malformed(
+                "the Ollama response is not `done`".to_owned(),
+            )),
+            StreamState::AnswerComplete | StreamState::Ended => Ok(partial),
         }
     }
 
@@ -175,35 +178,35 @@ impl WireFormat for Ollama {
         Framing::Lines
     }
 
-    fn decode_event(&self, message: &[u8], draft: &mut PartialAnswer) -> Result<(), DecodeError> {
-        let chunk: Chunk = serde_json::from_slice(message)
-            .map_err(|error| DecodeError::Format(format!("the answer is not Ollama's: {error}")))?;
+    fn decode_event(&self, message: &[u8], partial: &mut PartialAnswer) -> Result<(), DecodeError> {
+        let chunk: Chunk = serde_json::from_slice(message).map_err(|error| {
+            DecodeError::Malformed(format!("the body is not an Ollama response: {error}"))
+        })?;
         if chunk.error.is_some() {
-            return Err(DecodeError::Error(self.decode_error(message)));
+            return Err(DecodeError::ErrorBody(self.decode_error(message)));
         }
-        if let Some(reply) = chunk.message {
-            draft.content.push_str(&reply.content);
-            let called = reply
+        if let Some(message) = chunk.message {
+            partial.content.push_str(&message.content);
+            let call = message
                 .tool_calls
                 .into_iter()
                 .flatten()
                 .next()
-                .filter(|_| draft.arguments.is_empty());
-            draft.arguments.push_str(
-                called
-                    .as_ref()
+                .filter(|_| partial.arguments.is_empty());
+            partial.arguments.push_str(
+                call.as_ref()
                     .map_or("", |call| call.function.arguments.get()),
             );
         }
         if chunk.done {
-            draft.end = StreamEnd::Over;
-            draft.finish = Some(match chunk.done_reason.as_deref() {
+            partial.state = StreamState::Ended;
+            partial.finish = Some(match chunk.done_reason.as_deref() {
                 Some("length") => Finish::Length,
                 Some("stop") => Finish::Stop,
                 _ => Finish::Unknown,
             });
-            // A prompt that it had already read is not counted again by old versions.
-            draft.usage = chunk
+            // Old versions omit the count of a prompt that is cached.
+            partial.usage = chunk
                 .eval_count
                 .map(|output| Usage::new(chunk.prompt_eval_count.unwrap_or_default(), output));
         }
@@ -213,25 +216,25 @@ impl WireFormat for Ollama {
     fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         UpstreamErrorBody {
-            message: error_body::error_message(error_body::error_in(&value), body),
-            meaning: ErrorClass::Status,
+            message: error_message(error_object(&value), body),
+            class: ErrorClass::Status,
             status: None,
             retry_after: None,
         }
     }
 
-    fn vocabulary(&self) -> &'static ErrorPatterns {
-        &VOCABULARY
+    fn error_patterns(&self) -> &'static ErrorPatterns {
+        &ERROR_PATTERNS
     }
 }
 
-/// From its source and issue threads, 2026-11.
-const VOCABULARY: ErrorPatterns = ErrorPatterns {
+/// Phrases from Ollama's source and issue threads, 2026-11.
+const ERROR_PATTERNS: ErrorPatterns = ErrorPatterns {
     schema: &["grammar", "json schema", "invalid format"],
     json_schema: &["format"],
     tools: &["tool"],
     json_object: &["format"],
-    in_a_500: &["grammar", "json schema"],
+    required_for_500: &["grammar", "json schema"],
 };
 
 #[cfg(test)]

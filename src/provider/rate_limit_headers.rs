@@ -1,10 +1,11 @@
-//! What a provider's headers say is left of its limits.
+//! Rate limit headers (`x-ratelimit-remaining-*`, `anthropic-ratelimit-*-remaining`): the remaining quota of an API key.
 
 use http::{HeaderMap, HeaderName};
 
-use super::RemainingQuota;
+use throttle::RemainingQuota;
 
-const REMAINING_REQUESTS: [(HeaderName, HeaderName); 2] = [
+/// Headers with limit and remaining number of requests.
+const REQUEST_HEADERS: [(HeaderName, HeaderName); 2] = [
     (
         HeaderName::from_static("x-ratelimit-limit-requests"),
         HeaderName::from_static("x-ratelimit-remaining-requests"),
@@ -14,7 +15,8 @@ const REMAINING_REQUESTS: [(HeaderName, HeaderName); 2] = [
         HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
     ),
 ];
-const REMAINING_TOKENS: [(HeaderName, HeaderName); 2] = [
+/// Headers with limit and remaining number of tokens.
+const TOKEN_HEADERS: [(HeaderName, HeaderName); 2] = [
     (
         HeaderName::from_static("x-ratelimit-limit-tokens"),
         HeaderName::from_static("x-ratelimit-remaining-tokens"),
@@ -25,12 +27,12 @@ const REMAINING_TOKENS: [(HeaderName, HeaderName); 2] = [
     ),
 ];
 
-/// What the headers say is left: OpenAI's names, which most servers use, and Anthropic's
+/// Returns the remaining quota by the response headers: OpenAI's names, which most servers use, or Anthropic's
 /// (<https://platform.openai.com/docs/guides/rate-limits>, <https://docs.anthropic.com/en/api/rate-limits>, read 2026-11).
-/// A limit of 0 or less means that there is none.
-pub fn remaining_quota(headers: &HeaderMap) -> RemainingQuota {
+/// A limit of 0 or less means that there is no limit, so its remaining quota is `None`.
+pub fn quota_from_headers(headers: &HeaderMap) -> RemainingQuota {
     let number = |name: &HeaderName| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
-    let read = |names: &[(HeaderName, HeaderName)]| {
+    let remaining = |names: &[(HeaderName, HeaderName)]| {
         names.iter().find_map(|(limit, remaining)| {
             let remaining = u64::try_from(number(remaining)?).ok()?;
             number(limit)
@@ -39,8 +41,8 @@ pub fn remaining_quota(headers: &HeaderMap) -> RemainingQuota {
         })
     };
     RemainingQuota {
-        requests: read(&REMAINING_REQUESTS),
-        tokens: read(&REMAINING_TOKENS),
+        requests: remaining(&REQUEST_HEADERS),
+        tokens: remaining(&TOKEN_HEADERS),
     }
 }
 
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_is_read_and_what_is_no_limit_is_not() {
+    fn remaining_quota_is_parsed_unless_there_is_no_limit() {
         for (name, limit, remaining, expected) in [
             ("x-ratelimit", "60000", "123", Some(123)),
             ("x-ratelimit", "60000", "0", Some(0)),
@@ -69,7 +71,7 @@ mod tests {
             headers.insert(name("limit"), limit.parse().unwrap());
             headers.insert(name("remaining"), remaining.parse().unwrap());
             assert_eq!(
-                remaining_quota(&headers),
+                quota_from_headers(&headers),
                 RemainingQuota {
                     requests: None,
                     tokens: expected

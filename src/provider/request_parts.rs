@@ -1,45 +1,52 @@
-//! What every wire has to say of a request, in the form that was chosen for it.
+//! Parts of a request that every wire format needs: the lowered schema and the prompt messages.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::prompt::{self, Message, Shown};
-use super::{Request, RequestShape};
+use super::prompt::{self, Message, PromptSchema};
+use super::request::Request;
+use super::request_shape::RequestShape;
 use crate::types::Mode;
 
-/// The tool that takes the answer, in the modes that have one.
-pub const TOOL: &str = "extract";
+/// Name of the tool (function) that receives the answer, in tool calling modes.
+pub const TOOL_NAME: &str = "extract";
+/// Description of the tool that receives the answer.
 pub const TOOL_DESCRIPTION: &str = "Takes the extracted data.";
 
-/// A request in a form.
+/// Parts of a request with one shape.
 pub struct RequestParts<'a> {
-    /// The schema as the mode takes it.
+    /// JSON Schema, lowered for the mode.
     pub root: &'a RawValue,
-    /// Whether the answer may be held to it strictly.
+    /// True if the provider can enforce the schema strictly.
     pub strict: bool,
     pub messages: Vec<Message>,
 }
 
 impl<'a> RequestParts<'a> {
-    /// `is_shown` says in which modes the provider itself shows the schema to the model.
+    /// Builds the parts. `shows_schema` returns true for modes in which the provider itself shows the schema to the model.
     #[must_use]
-    pub fn new(request: &Request<'a>, form: RequestShape, is_shown: impl Fn(Mode) -> bool) -> Self {
-        let asked = request.schema.forms.of(form.mode);
-        let root: &RawValue = asked.map_or(request.schema.raw, |asked| &asked.raw);
-        let schema = (!is_shown(form.mode)).then(|| root.get());
-        let words = Shown {
-            schema,
-            form: asked.map(AsRef::as_ref),
+    pub fn new(
+        request: &Request<'a>,
+        shape: RequestShape,
+        shows_schema: impl Fn(Mode) -> bool,
+    ) -> Self {
+        let lowered = request.schema.forms.of(shape.mode);
+        let root: &RawValue = lowered.map_or(request.schema.raw, |lowered| &lowered.raw);
+        let prompt_schema = PromptSchema {
+            schema: (!shows_schema(shape.mode)).then(|| root.get()),
+            form: lowered.map(AsRef::as_ref),
         };
         Self {
             root,
-            strict: asked.is_some_and(|asked| asked.strict),
-            messages: prompt::messages(request, words),
+            strict: lowered.is_some_and(|lowered| lowered.strict),
+            messages: prompt::messages(request, prompt_schema),
         }
     }
 }
 
-/// A name for the schema. OpenAI allows letters, digits, `_` and `-`, up to 64.
+/// Returns a name for the schema, from its title.
+///
+/// OpenAI allows letters, digits, `_` and `-`, up to 64 characters.
 #[must_use]
 pub fn schema_name(request: &Request<'_>) -> String {
     let title = request
@@ -48,14 +55,14 @@ pub fn schema_name(request: &Request<'_>) -> String {
         .get("title")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let allowed = |c: char| {
+    let to_allowed = |c: char| {
         if c.is_ascii_alphanumeric() || c == '-' {
             c
         } else {
             '_'
         }
     };
-    let name: String = title.chars().take(64).map(allowed).collect();
+    let name: String = title.chars().take(64).map(to_allowed).collect();
     if name.is_empty() {
         "extraction".to_owned()
     } else {
@@ -63,9 +70,9 @@ pub fn schema_name(request: &Request<'_>) -> String {
     }
 }
 
-/// A body of plain data as JSON.
+/// Serializes a request body as JSON.
 #[must_use]
-pub fn json(body: &impl serde::Serialize) -> Vec<u8> {
-    // Only a map with keys that are no strings, or a failing writer, could make this fail.
+pub fn to_json(body: &impl serde::Serialize) -> Vec<u8> {
+    // Only a map with keys that are not strings, or a failing writer, could make this fail.
     serde_json::to_vec(body).unwrap_or_default()
 }

@@ -1,11 +1,11 @@
-//! A question for tests of the wires, and what a wire makes of it and of its answers.
+//! Fixtures for tests of wire formats: a sample request, its encoding, and decoded responses.
 
 use std::sync::Arc;
 
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
-use super::stream_decoder::tests::heard;
+use super::stream_decoder::tests::decode_stream;
 use super::{
     Answer, DecodeError, RemainingQuota, Request, RequestShape, RequestTemplate, Schema,
     Unsupported, UnsupportedSet, ValidationFeedback, WireFormat,
@@ -14,26 +14,26 @@ use crate::types::{Content, Example, FieldError, LoweredByMode, LoweredSchema, M
 
 pub const MODES: [Mode; 4] = [Mode::JsonSchema, Mode::Tools, Mode::JsonObject, Mode::Text];
 
-pub fn form(mode: Mode) -> RequestShape {
+pub fn shape(mode: Mode) -> RequestShape {
     RequestShape {
         mode,
         stream: false,
-        lessons: UnsupportedSet::default(),
+        unsupported: UnsupportedSet::default(),
     }
 }
 
-/// A form in which the server is known not to take this.
-pub fn without(mode: Mode, lesson: Unsupported) -> RequestShape {
-    let mut lessons = UnsupportedSet::default();
-    assert!(lessons.add(lesson) && !lessons.add(lesson));
+/// Returns the shape for a server that does not support the feature.
+pub fn shape_without(mode: Mode, feature: Unsupported) -> RequestShape {
+    let mut unsupported = UnsupportedSet::default();
+    assert!(unsupported.add(feature) && !unsupported.add(feature));
     RequestShape {
         mode,
         stream: false,
-        lessons,
+        unsupported,
     }
 }
 
-pub fn forms(schema: &Value, wrapped: bool) -> LoweredByMode {
+pub fn lowered_by_mode(schema: &Value, wrapped: bool) -> LoweredByMode {
     let mut forms = LoweredByMode::default();
     for mode in MODES.into_iter().filter(|mode| *mode != Mode::Text) {
         forms.set(
@@ -49,33 +49,33 @@ pub fn forms(schema: &Value, wrapped: bool) -> LoweredByMode {
     forms
 }
 
-pub fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
+pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) -> T) -> T {
     let raw = to_raw_value(schema).unwrap();
     let examples = [Example {
         input: Content("Ann".to_owned()),
         output: json!({"name": "Ann"}),
     }];
-    let faults = vec![FieldError {
+    let errors = vec![FieldError {
         pointer: "/name".to_owned(),
         message: "is missing".to_owned(),
     }];
-    let complaint = ValidationFeedback {
+    let feedback = ValidationFeedback {
         answer: String::new(),
-        faults,
+        errors,
     };
-    then(&Request {
+    use_request(&Request {
         model: "m",
         mode: Mode::Auto,
         schema: Schema {
             value: &Arc::new(schema.clone()),
             raw: &raw,
-            forms: &forms(schema, false),
+            forms: &lowered_by_mode(schema, false),
             examples: &[],
         },
         instructions: Some("Names only."),
         examples: &examples,
         input: "Bob \"the\" builder",
-        complaint: Some(&complaint),
+        feedback: Some(&feedback),
         temperature: 0.0,
         max_output_tokens: Some(50),
         seed: Some(7),
@@ -86,29 +86,29 @@ pub fn with_request<T>(schema: &Value, then: impl FnOnce(&Request<'_>) -> T) -> 
     })
 }
 
-/// The body that a wire sends.
-pub fn encoded(wire: &dyn WireFormat, schema: &Value, form: RequestShape) -> Value {
+/// Returns the encoded body of the sample request.
+pub fn encoded(wire: &dyn WireFormat, schema: &Value, shape: RequestShape) -> Value {
     with_request(schema, |request| {
-        serde_json::from_slice(&wire.encode(request, form)).unwrap()
+        serde_json::from_slice(&wire.encode(request, shape)).unwrap()
     })
 }
 
-/// What a wire makes of a whole body.
+/// Decodes a whole body.
 pub fn decoded(wire: &dyn WireFormat, body: &Value, mode: Mode) -> Result<Answer, DecodeError> {
     wire.decode(body.to_string().as_bytes())
-        .map(|draft| draft.answer(mode, RemainingQuota::default()))
+        .map(|partial| partial.into_answer(mode, RemainingQuota::default()))
 }
 
-/// What a wire makes of a stream of these messages.
+/// Decodes a stream of these messages.
 pub fn streamed(
     wire: &dyn WireFormat,
     messages: &[Value],
     mode: Mode,
 ) -> Result<Answer, DecodeError> {
-    heard(wire, mode, [stream(messages).as_bytes()]).0
+    decode_stream(wire, mode, [stream(messages).as_bytes()]).0
 }
 
-/// Server-sent events.
+/// Returns the messages as server-sent events.
 pub fn stream(messages: &[Value]) -> String {
     messages
         .iter()
@@ -117,18 +117,18 @@ pub fn stream(messages: &[Value]) -> String {
         .concat()
 }
 
-/// Text, finish and usage, without what a wire does not decide.
+/// Returns an answer with default rate limit headers.
 pub fn answer(text: &str, finish: super::Finish, usage: crate::types::Usage, mode: Mode) -> Answer {
     Answer {
         text: text.to_owned(),
         finish,
         usage: Some(usage),
         mode,
-        left: RemainingQuota::default(),
+        remaining_quota: RemainingQuota::default(),
     }
 }
 
-/// The roles and texts of messages.
+/// Returns the roles of messages.
 pub fn roles(messages: &Value) -> Vec<&str> {
     messages
         .as_array()

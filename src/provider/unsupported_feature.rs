@@ -1,57 +1,23 @@
-//! What a server does not take, and how it says so.
+//! Detects from an error message which feature of a request a server does not support, so that the next call omits it.
 
-use super::{RequestShape, UpstreamErrorBody};
+use super::error_body::UpstreamErrorBody;
+use super::request_shape::{RequestShape, Unsupported};
 use crate::types::Mode;
 
-/// What a server does not take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unsupported {
-    /// The mode, whatever is asked in it.
-    Mode,
-    /// This schema in this mode; others may do.
-    Schema,
-    Temperature,
-    Seed,
-    /// The output limit as it was put: by this name, or as large as this.
-    OutputLimit,
-    /// The wish to be told the usage at the end of a stream.
-    StreamUsage,
-    /// Streaming.
-    Stream,
-}
-
-/// A set of lessons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct UnsupportedSet(u8);
-
-impl UnsupportedSet {
-    #[must_use]
-    pub const fn has(self, lesson: Unsupported) -> bool {
-        self.0 & 1 << lesson as u8 != 0
-    }
-
-    /// False when it was there already.
-    pub const fn add(&mut self, lesson: Unsupported) -> bool {
-        let is_new = !self.has(lesson);
-        self.0 |= 1 << lesson as u8;
-        is_new
-    }
-}
-
-/// The words in which a server refuses, in small letters.
+/// Phrases, in lower case, with which an API's error messages reject each feature.
 #[derive(Debug)]
 pub struct ErrorPatterns {
-    /// The mode is fine, and this schema is not.
+    /// The mode is supported, but not with this schema.
     pub schema: &'static [&'static str],
     pub json_schema: &'static [&'static str],
     pub tools: &'static [&'static str],
     pub json_object: &'static [&'static str],
-    /// A 500 without any of these is an accident and teaches nothing.
-    pub in_a_500: &'static [&'static str],
+    /// Phrases of which a 500 must contain one: any other 500 is a server error and says nothing about features.
+    pub required_for_500: &'static [&'static str],
 }
 
-/// How servers say that they do not know a field, or not this value of it.
-const UNKNOWN_FIELD: [&str; 9] = [
+/// Phrases for an unknown field, or an unsupported value of a field.
+const UNKNOWN_FIELD_PHRASES: [&str; 9] = [
     "unsupported",
     "not supported",
     "unknown",
@@ -63,37 +29,38 @@ const UNKNOWN_FIELD: [&str; 9] = [
     "supports at most",
 ];
 
-/// What a refusal (400, 422, 500, 501) asks to leave out or rename, if it does.
-pub fn unsupported_in(
+/// Returns the feature that an error response (400, 422, 500, 501) rejects, or `None` if it names no known feature.
+pub fn detect_unsupported(
     status: u16,
-    said: &UpstreamErrorBody,
-    form: RequestShape,
-    words: &ErrorPatterns,
+    error: &UpstreamErrorBody,
+    shape: RequestShape,
+    patterns: &ErrorPatterns,
 ) -> Option<Unsupported> {
-    let message = said.message.to_ascii_lowercase();
-    let names = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if status == 500 && !names(words.in_a_500) {
+    let message = error.message.to_ascii_lowercase();
+    let has_any = |phrases: &[&str]| phrases.iter().any(|phrase| message.contains(phrase));
+    if status == 500 && !has_any(patterns.required_for_500) {
         return None;
     }
-    let mode = match form.mode {
-        Mode::JsonSchema => words.json_schema,
-        Mode::Tools => words.tools,
-        Mode::JsonObject => words.json_object,
+    let mode_phrases = match shape.mode {
+        Mode::JsonSchema => patterns.json_schema,
+        Mode::Tools => patterns.tools,
+        Mode::JsonObject => patterns.json_object,
         Mode::Auto | Mode::Text => &[],
     };
-    if form.stream && names(&["stream_options", "include_usage"]) {
+    let takes_schema = matches!(shape.mode, Mode::JsonSchema | Mode::Tools);
+    if shape.stream && has_any(&["stream_options", "include_usage"]) {
         Some(Unsupported::StreamUsage)
-    } else if form.stream && names(&["stream"]) {
+    } else if shape.stream && has_any(&["stream"]) {
         Some(Unsupported::Stream)
-    } else if matches!(form.mode, Mode::JsonSchema | Mode::Tools) && names(words.schema) {
+    } else if takes_schema && has_any(patterns.schema) {
         Some(Unsupported::Schema)
-    } else if names(mode) {
+    } else if has_any(mode_phrases) {
         Some(Unsupported::Mode)
-    } else if names(&["max_tokens", "max_completion_tokens"]) && names(&UNKNOWN_FIELD) {
+    } else if has_any(&["max_tokens", "max_completion_tokens"]) && has_any(&UNKNOWN_FIELD_PHRASES) {
         Some(Unsupported::OutputLimit)
-    } else if names(&["temperature"]) {
+    } else if has_any(&["temperature"]) {
         Some(Unsupported::Temperature)
-    } else if names(&["seed"]) {
+    } else if has_any(&["seed"]) {
         Some(Unsupported::Seed)
     } else {
         None

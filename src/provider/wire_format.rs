@@ -1,164 +1,92 @@
-//! What a wire format is: mappings without state, and the words that they are written in.
+//! The trait [`WireFormat`]: pure mappings between our requests and answers and the JSON of one LLM API.
+//!
+//! A wire format encodes requests, decodes responses, stream events and error bodies, and knows its URL paths and headers.
+//! It must not know transport: `http_provider` sends the bytes.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::error_body::UpstreamErrorBody;
+use super::partial_answer::{DecodeError, PartialAnswer};
+use super::request::Request;
+use super::request_shape::RequestShape;
 use super::unsupported_feature::ErrorPatterns;
-use super::{Answer, Finish, RemainingQuota, Request, UnsupportedSet, UpstreamErrorBody};
 use crate::net::Framing;
-use crate::types::{Dialect, Mode, Usage};
+use crate::types::{Dialect, Mode};
 
-/// A wire format: pure mappings, and no state.
+/// Wire format of one LLM API.
 pub trait WireFormat: Send + Sync + std::fmt::Debug {
-    /// Where to post, under the base URL, with its query. A model's name in it is one percent-encoded segment; `None` if it
-    /// cannot be one.
+    /// Returns the path below the base URL, with its query, to which a call is posted.
+    ///
+    /// A model name in the path is one percent-encoded segment. `None`: the name cannot be a path segment.
     fn path(&self, model: &str, stream: bool) -> Option<Cow<'static, str>>;
 
-    /// The header that holds the key, and what stands before the key in it.
+    /// Returns the name of the header that carries the API key, and the prefix of its value.
     fn key_header(&self) -> (&'static str, &'static str) {
         ("authorization", "Bearer ")
     }
 
-    /// What every call carries unless the configuration says otherwise.
+    /// Returns the headers of every call. Configured headers override them.
     fn headers(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
 
+    /// Returns the supported output modes, best first.
     fn modes(&self) -> &'static [Mode];
 
-    /// What a mode takes of JSON Schema.
-    fn subset(&self, mode: Mode) -> &'static Dialect;
+    /// Returns the JSON Schema dialect of a mode.
+    fn dialect(&self, mode: Mode) -> &'static Dialect;
 
-    /// Our request as the body to send.
-    fn encode(&self, request: &Request<'_>, form: RequestShape) -> Vec<u8>;
+    /// Encodes a request as the body to post.
+    fn encode(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8>;
 
-    /// The whole body of a 200.
+    /// Decodes the body of a 200 response that is not streamed.
     ///
     /// # Errors
-    /// When it is no answer.
+    /// If the body is malformed or contains an error.
     fn decode(&self, body: &[u8]) -> Result<PartialAnswer, DecodeError>;
 
-    /// How a stream is cut into the messages that [`Wire::hear`] takes.
+    /// Returns how a stream is split into the messages of [`WireFormat::decode_event`].
     fn framing(&self) -> Framing {
         Framing::Events
     }
 
-    /// Adds one message of a stream to what came before.
+    /// Decodes one message of a stream and adds it to the answer.
     ///
     /// # Errors
-    /// When it is none, or says that something went wrong.
-    fn decode_event(&self, message: &[u8], draft: &mut PartialAnswer) -> Result<(), DecodeError>;
+    /// If the message is malformed or contains an error.
+    fn decode_event(&self, message: &[u8], partial: &mut PartialAnswer) -> Result<(), DecodeError>;
 
-    /// What the body of another status says.
+    /// Decodes the body of a response whose status is not 200.
     fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody;
 
-    /// The words in which it refuses what it does not take.
-    fn vocabulary(&self) -> &'static ErrorPatterns;
+    /// Returns the phrases with which this API rejects unsupported features.
+    fn error_patterns(&self) -> &'static ErrorPatterns;
 }
 
-/// An answer, as far as it has come.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct PartialAnswer {
-    pub content: String,
-    /// The arguments with which the tool is called.
-    pub arguments: String,
-    /// The words in which the model declines; empty as long as it does not.
-    pub refusal: String,
-    /// `None`: the provider has not said why it stopped.
-    pub finish: Option<Finish>,
-    /// `None`: the provider has not said.
-    pub usage: Option<Usage>,
-    pub end: StreamEnd,
-}
-
-/// Whether more is to come. Only a stream can end too early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum StreamEnd {
-    #[default]
-    Open,
-    /// The answer is whole; figures about it may follow.
-    Whole,
-    /// Nothing follows.
-    Over,
-}
-
-impl PartialAnswer {
-    /// The text of the answer as far as it is certain to be that.
-    #[must_use]
-    pub fn text(&self, mode: Mode) -> &str {
-        if mode == Mode::Tools {
-            &self.arguments
-        } else {
-            &self.content
-        }
-    }
-
-    /// The answer, when nothing more comes. One in the place where the other modes have it counts too.
-    #[must_use]
-    pub fn answer(self, mode: Mode, left: RemainingQuota) -> Answer {
-        let (first, other) = if mode == Mode::Tools {
-            (self.arguments, self.content)
-        } else {
-            (self.content, self.arguments)
-        };
-        let text = if first.is_empty() { other } else { first };
-        let finish = if self.refusal.is_empty() {
-            self.finish.unwrap_or(Finish::Unknown)
-        } else {
-            Finish::Refusal(self.refusal)
-        };
-        Answer {
-            text,
-            finish,
-            usage: self.usage,
-            mode,
-            left,
-        }
-    }
-}
-
-/// Why a 200 is no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DecodeError {
-    /// It is not in this format; a sentence that says what is missing.
-    Format(String),
-    /// An error stands where the answer should.
-    Error(UpstreamErrorBody),
-}
-
-/// The form in which a question is put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestShape {
-    /// Never `auto`.
-    pub mode: Mode,
-    /// The answer is to come piece by piece.
-    pub stream: bool,
-    /// What the server is known not to take.
-    pub lessons: UnsupportedSet,
-}
-
-/// A model's name as one segment of a path, percent-encoded: it cannot lead to another path. `None` for a name that has a meaning
-/// of its own there, encoded or not (<https://url.spec.whatwg.org/#double-dot-path-segment>).
+/// Percent-encodes a model name as one path segment, so that it cannot lead to another path.
+///
+/// Returns `None` for an empty name and for dot segments (<https://url.spec.whatwg.org/#double-dot-path-segment>).
 #[must_use]
-pub fn segment(model: &str) -> Option<String> {
-    const KEPT: AsciiSet = NON_ALPHANUMERIC
+pub fn encode_path_segment(model: &str) -> Option<String> {
+    const ENCODED: AsciiSet = NON_ALPHANUMERIC
         .remove(b'-')
         .remove(b'.')
         .remove(b'_')
         .remove(b'~');
-    (!matches!(model, "" | "." | "..")).then(|| utf8_percent_encode(model, &KEPT).to_string())
+    (!matches!(model, "" | "." | "..")).then(|| utf8_percent_encode(model, &ENCODED).to_string())
 }
 
-/// What has to follow a base URL with this path to reach `version`: people write it with and without.
+/// Returns `version`, or nothing if the base URL's path already ends with it: base URLs are written with and without.
 #[must_use]
-pub fn after(base_path: &str, version: &'static str) -> &'static str {
-    let (path, end) = (
+pub fn version_prefix(base_path: &str, version: &'static str) -> &'static str {
+    let (path, suffix) = (
         base_path.trim_end_matches('/'),
         version.trim_end_matches('/'),
     );
-    let has_it = path
-        .strip_suffix(end)
+    let has_version = path
+        .strip_suffix(suffix)
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
-    if has_it { "" } else { version }
+    if has_version { "" } else { version }
 }

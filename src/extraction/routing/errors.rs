@@ -51,7 +51,9 @@ fn wait_until(until: Instant) -> Duration {
 
 fn no_key_error(provider: &str, last: Option<&(Code, Failure)>) -> Error {
     match last {
-        Some((code, failure)) => upstream_error(*code, failure_detail(*code, failure), failure),
+        Some((code, failure)) => {
+            upstream_error(*code, failure_detail(*code, provider, failure), failure)
+        }
         None => Error::new(
             Code::UpstreamUnauthorized,
             format!("the provider \"{provider}\" refused every configured API key"),
@@ -94,14 +96,19 @@ pub fn upstream_error(code: Code, detail: String, failure: &Failure) -> Error {
 }
 
 /// Returns the error detail of a call that is not retried.
-pub fn failure_detail(code: Code, failure: &Failure) -> String {
+pub fn failure_detail(code: Code, provider: &str, failure: &Failure) -> String {
     match code {
         Code::UpstreamUnauthorized => {
-            format!("the provider does not accept the configured API key: {failure}")
+            format!(
+                "the provider \"{provider}\" rejected the configured API key; check the key: {failure}"
+            )
         }
         Code::UpstreamRateLimited => {
-            format!("the quota of the configured API key is used up: {failure}")
+            format!(
+                "the quota of the provider \"{provider}\" for the configured API key is used up; raise it, or add a key: \
+                 {failure}"
+            )
         }
-        _ => format!("the provider refused the call: {failure}"),
+        _ => format!("the provider \"{provider}\" rejected the call: {failure}"),
     }
 }

@@ -44,7 +44,7 @@ fn verdict_at(
         finish,
         usage: None,
         mode: Mode::Text,
-        left: RemainingQuota::default(),
+        remaining_quota: RemainingQuota::default(),
     };
     let input = ValidationInput {
         schema: &schema,

@@ -39,7 +39,15 @@ pub async fn readyz(state: State) -> Response {
     if state.lifecycle.draining.is_cancelled() {
         reasons.push("the server is shutting down".to_owned());
     }
-    reasons.extend(state.extractor.models().default.first.provider.unready());
+    reasons.extend(
+        state
+            .extractor
+            .models()
+            .default
+            .first
+            .provider
+            .not_ready_reason(),
+    );
     reasons.extend(state.jobs.not_ready_reason());
     let ready = reasons.is_empty();
     let status = if ready {

@@ -3,17 +3,20 @@
     reason = "a value that is written where it is used reads best"
 )]
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::request::max_tokens;
 use super::*;
 use crate::provider::stream_decoder::tests::check_stream;
 use crate::provider::test_fixture::{
-    answer, decoded, encoded, form, roles, stream, streamed, with_request, without,
+    answer, decoded, encoded, roles, shape, shape_without, stream, streamed, with_request,
 };
-use crate::provider::unsupported_feature::unsupported_in;
+use crate::provider::unsupported_feature::detect_unsupported;
+use crate::provider::{ErrorClass, Finish, Unsupported};
+use crate::types::Usage;
 
 fn wire() -> Anthropic {
-    Anthropic::at("/")
+    Anthropic::for_base_path("/")
 }
 
 fn usage() -> Usage {
@@ -31,10 +34,10 @@ fn text(text: &str) -> Value {
 }
 
 #[test]
-fn each_mode_has_its_own_form() {
+fn each_mode_is_encoded_in_its_own_way() {
     let person = json!({"type": "object"});
-    let of = |mode| encoded(&wire(), &person, form(mode));
-    let json_schema = of(Mode::JsonSchema);
+    let body = |mode| encoded(&wire(), &person, shape(mode));
+    let json_schema = body(Mode::JsonSchema);
     assert_eq!(
         json_schema["output_config"],
         json!({"format": {"type": "json_schema", "schema": person}})
@@ -64,14 +67,14 @@ fn each_mode_has_its_own_form() {
         (&json!(50), &json!(0.0))
     );
     assert_eq!(json_schema.get("seed"), None);
-    let tools = of(Mode::Tools);
+    let tools = body(Mode::Tools);
     assert_eq!(tools["tools"][0]["input_schema"], person);
     let choice = json!({"type": "tool", "name": tools["tools"][0]["name"], "disable_parallel_tool_use": true});
     assert_eq!(
         (&tools["tool_choice"], tools.get("output_config")),
         (&choice, None)
     );
-    let text = of(Mode::Text);
+    let text = body(Mode::Text);
     assert!(text["system"].as_str().unwrap().contains("JSON Schema:"));
     assert!(text.get("output_config").is_none() && text.get("tools").is_none());
     for (base_path, path) in [
@@ -81,7 +84,9 @@ fn each_mode_has_its_own_form() {
         ("/xv1", "v1/messages"),
     ] {
         assert_eq!(
-            Anthropic::at(base_path).path("m", true).as_deref(),
+            Anthropic::for_base_path(base_path)
+                .path("m", true)
+                .as_deref(),
             Some(path),
             "{base_path}"
         );
@@ -89,8 +94,8 @@ fn each_mode_has_its_own_form() {
 }
 
 #[test]
-fn the_room_for_an_answer_is_the_models_own() {
-    let room = |model: &str, form| {
+fn max_tokens_defaults_to_the_models_maximum() {
+    let default_limit = |model: &str, shape| {
         with_request(&json!({}), |request| {
             max_tokens(
                 &Request {
@@ -98,7 +103,7 @@ fn the_room_for_an_answer_is_the_models_own() {
                     max_output_tokens: None,
                     ..*request
                 },
-                form,
+                shape,
             )
         })
     };
@@ -111,19 +116,22 @@ fn the_room_for_an_answer_is_the_models_own() {
         ("claude-sonnet-5", 64_000),
         ("kimi-k2", 8_192),
     ] {
-        assert_eq!(room(model, form(Mode::Text)), expected, "{model}");
+        assert_eq!(default_limit(model, shape(Mode::Text)), expected, "{model}");
     }
     assert_eq!(
-        room("claude-next", without(Mode::Text, Unsupported::OutputLimit)),
+        default_limit(
+            "claude-next",
+            shape_without(Mode::Text, Unsupported::OutputLimit)
+        ),
         4_096
     );
 }
 
 #[test]
-fn an_answer_is_read_with_its_finish_and_usage() {
-    let of = |reason| decoded(&wire(), &reply(text("{}"), reason), Mode::JsonSchema);
+fn a_whole_response_is_decoded_with_finish_and_usage() {
+    let decode = |reason| decoded(&wire(), &reply(text("{}"), reason), Mode::JsonSchema);
     assert_eq!(
-        of("end_turn"),
+        decode("end_turn"),
         Ok(answer("{}", Finish::Stop, usage(), Mode::JsonSchema))
     );
     for (reason, finish) in [
@@ -136,7 +144,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
             Finish::Refusal("the provider's classifiers stopped the answer".to_owned()),
         ),
     ] {
-        assert_eq!(of(reason).unwrap().finish, finish, "{reason}");
+        assert_eq!(decode(reason).unwrap().finish, finish, "{reason}");
     }
     let mut refused = reply(json!([]), "refusal");
     refused["stop_details"] =
@@ -154,7 +162,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
     );
     assert!(matches!(
         decoded(&wire(), &json!({"hello": 1}), Mode::Text),
-        Err(DecodeError::Format(_))
+        Err(DecodeError::Malformed(_))
     ));
 }
 
@@ -181,7 +189,7 @@ fn events(deltas: &[Value], reason: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
+fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
     let says = |text: &str| json!({"type": "text_delta", "text": text});
     let thinks = json!({"type": "thinking_delta", "thinking": "Hm."});
     let whole = stream(&events(
@@ -211,7 +219,7 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
     assert_eq!(cut.unwrap().finish, Finish::Length);
     let overloaded =
         json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
-    let Err(DecodeError::Error(said)) = streamed(
+    let Err(DecodeError::ErrorBody(error)) = streamed(
         &wire(),
         &[events(&[], "x")[0].clone(), overloaded],
         Mode::Text,
@@ -219,23 +227,23 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
         panic!()
     };
     assert_eq!(
-        (said.message.as_str(), said.status),
+        (error.message.as_str(), error.status),
         ("Overloaded", Some(529))
     );
 }
 
 #[test]
-fn what_a_server_refuses_is_understood() {
-    let said = |kind: &str, message: &str| {
+fn error_bodies_are_classified_and_unsupported_features_detected() {
+    let error_body = |kind: &str, message: &str| {
         let error = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"});
         wire().decode_error(error.to_string().as_bytes())
     };
-    let of = |message: &str, mode| {
-        unsupported_in(
+    let detected = |message: &str, mode| {
+        detect_unsupported(
             400,
-            &said("invalid_request_error", message),
-            form(mode),
-            wire().vocabulary(),
+            &error_body("invalid_request_error", message),
+            shape(mode),
+            wire().error_patterns(),
         )
     };
     for (message, mode, expected) in [
@@ -280,19 +288,19 @@ fn what_a_server_refuses_is_understood() {
             None,
         ),
     ] {
-        assert_eq!(of(message, mode), expected, "{message}");
+        assert_eq!(detected(message, mode), expected, "{message}");
     }
-    let poor = said(
+    let no_credit = error_body(
         "invalid_request_error",
         "Your credit balance is too low to access the Anthropic API.",
     );
-    assert_eq!(poor.meaning, ErrorClass::Exhausted);
+    assert_eq!(no_credit.class, ErrorClass::QuotaExhausted);
     assert_eq!(
-        said(
+        error_body(
             "rate_limit_error",
             "This request would exceed your rate limit"
         )
-        .meaning,
+        .class,
         ErrorClass::Status
     );
 }

@@ -3,15 +3,19 @@
     reason = "a value that is written where it is used reads best"
 )]
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::error::parse_duration;
+use super::response::REFUSAL_REASONS;
 use super::*;
 use crate::provider::stream_decoder::tests::check_stream;
-use crate::provider::test_fixture::{answer, decoded, encoded, form, roles, stream, streamed};
-use crate::provider::unsupported_feature::unsupported_in;
+use crate::provider::test_fixture::{answer, decoded, encoded, roles, shape, stream, streamed};
+use crate::provider::unsupported_feature::detect_unsupported;
+use crate::provider::{ErrorClass, Finish, Unsupported};
+use crate::types::Usage;
 
 fn wire() -> Gemini {
-    Gemini::at("/")
+    Gemini::for_base_path("/")
 }
 
 fn usage() -> Usage {
@@ -33,10 +37,10 @@ fn text(text: &str) -> Value {
 }
 
 #[test]
-fn each_mode_has_its_own_form() {
+fn each_mode_is_encoded_in_its_own_way() {
     let person = json!({"type": "object"});
-    let of = |mode| encoded(&wire(), &person, form(mode));
-    let json_schema = of(Mode::JsonSchema);
+    let body = |mode| encoded(&wire(), &person, shape(mode));
+    let json_schema = body(Mode::JsonSchema);
     let config = json!({"temperature": 0.0, "seed": 7, "maxOutputTokens": 50, "responseMimeType": "application/json",
         "responseJsonSchema": person});
     assert_eq!(json_schema["generationConfig"], config);
@@ -50,13 +54,13 @@ fn each_mode_has_its_own_form() {
             .unwrap()
             .contains("Names only.")
     );
-    let tools = of(Mode::Tools);
+    let tools = body(Mode::Tools);
     let function = &tools["tools"][0]["functionDeclarations"][0];
     assert_eq!(function["parametersJsonSchema"], person);
     let calling = json!({"mode": "ANY", "allowedFunctionNames": [function["name"]]});
     assert_eq!(tools["toolConfig"]["functionCallingConfig"], calling);
     assert_eq!(tools["generationConfig"].get("responseMimeType"), None);
-    let object = of(Mode::JsonObject);
+    let object = body(Mode::JsonObject);
     assert_eq!(
         object["generationConfig"]["responseMimeType"],
         "application/json"
@@ -69,13 +73,13 @@ fn each_mode_has_its_own_form() {
             .contains("JSON Schema:")
     );
     assert_eq!(
-        of(Mode::Text)["generationConfig"].get("responseMimeType"),
+        body(Mode::Text)["generationConfig"].get("responseMimeType"),
         None
     );
 }
 
 #[test]
-fn the_model_stands_in_the_path_and_cannot_leave_it() {
+fn the_model_is_one_path_segment() {
     for (base_path, model, stream, path) in [
         (
             "/",
@@ -130,7 +134,9 @@ fn the_model_stands_in_the_path_and_cannot_leave_it() {
         ("/", "", false, None),
     ] {
         assert_eq!(
-            Gemini::at(base_path).path(model, stream).as_deref(),
+            Gemini::for_base_path(base_path)
+                .path(model, stream)
+                .as_deref(),
             path,
             "{base_path} {model}"
         );
@@ -138,24 +144,24 @@ fn the_model_stands_in_the_path_and_cannot_leave_it() {
 }
 
 #[test]
-fn an_answer_is_read_with_its_finish_and_usage() {
-    let of = |finish| decoded(&wire(), &reply(text("{}"), Some(finish)), Mode::JsonSchema);
+fn a_whole_response_is_decoded_with_finish_and_usage() {
+    let decode = |finish| decoded(&wire(), &reply(text("{}"), Some(finish)), Mode::JsonSchema);
     assert_eq!(
-        of("STOP"),
+        decode("STOP"),
         Ok(answer("{}", Finish::Stop, usage(), Mode::JsonSchema))
     );
-    assert_eq!(of("MAX_TOKENS").unwrap().finish, Finish::Length);
-    for reason in DECLINED {
-        let Finish::Refusal(words) = of(reason).unwrap().finish else {
+    assert_eq!(decode("MAX_TOKENS").unwrap().finish, Finish::Length);
+    for reason in REFUSAL_REASONS {
+        let Finish::Refusal(explanation) = decode(reason).unwrap().finish else {
             panic!("{reason}")
         };
-        assert!(words.contains(reason), "{words}");
+        assert!(explanation.contains(reason), "{explanation}");
     }
     for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "OTHER"] {
         assert_eq!(
-            of(reason).unwrap().finish,
+            decode(reason).unwrap().finish,
             Finish::Unknown,
-            "{reason} is asked again"
+            "{reason} leads to a validation retry"
         );
     }
     let call = json!([{"functionCall": {"name": "extract", "args": {"a": 1}}}, {"functionCall": {"name": "extract", "args": {}}}]);
@@ -167,12 +173,12 @@ fn an_answer_is_read_with_its_finish_and_usage() {
     let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 7}});
     let blocked = decoded(&wire(), &blocked, Mode::Text).unwrap();
     assert!(
-        matches!(blocked.finish, Finish::Refusal(words) if words.contains("PROHIBITED_CONTENT"))
+        matches!(blocked.finish, Finish::Refusal(explanation) if explanation.contains("PROHIBITED_CONTENT"))
     );
     assert_eq!(blocked.usage, Some(Usage::new(7, 0)));
     let empty = json!({"candidates": [{"finishReason": "SAFETY", "finishMessage": "Blocked."}]});
     assert!(
-        matches!(decoded(&wire(), &empty, Mode::Text).unwrap().finish, Finish::Refusal(words) if words.ends_with(": Blocked."))
+        matches!(decoded(&wire(), &empty, Mode::Text).unwrap().finish, Finish::Refusal(explanation) if explanation.ends_with(": Blocked."))
     );
     for body in [
         json!({}),
@@ -182,7 +188,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
         assert!(
             matches!(
                 decoded(&wire(), &body, Mode::Text),
-                Err(DecodeError::Format(_))
+                Err(DecodeError::Malformed(_))
             ),
             "{body}"
         );
@@ -190,7 +196,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
 }
 
 #[test]
-fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
+fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
     let chunks = [
         reply(text("{\"a\":"), None),
         reply(text("\"ü\"}"), None),
@@ -207,19 +213,20 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
         &expected,
     );
     let error = json!({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}});
-    let Err(DecodeError::Error(said)) = streamed(&wire(), &[chunks[0].clone(), error], Mode::Text)
+    let Err(DecodeError::ErrorBody(error)) =
+        streamed(&wire(), &[chunks[0].clone(), error], Mode::Text)
     else {
         panic!()
     };
     assert_eq!(
-        (said.message.as_str(), said.status),
+        (error.message.as_str(), error.status),
         ("The model is overloaded.", Some(503))
     );
 }
 
 #[test]
-fn what_a_server_refuses_is_understood() {
-    let said = |code: u16, message: &str, details: Value| {
+fn error_bodies_are_classified_and_unsupported_features_detected() {
+    let error_body = |code: u16, message: &str, details: Value| {
         let error =
             json!({"error": {"code": code, "message": message, "status": "S", "details": details}});
         wire().decode_error(error.to_string().as_bytes())
@@ -228,10 +235,10 @@ fn what_a_server_refuses_is_understood() {
         {"@type": "type.googleapis.com/google.rpc.QuotaFailure",
          "violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "quotaValue": "15"}]},
         {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.074824224s"}]);
-    let limited = said(429, "You exceeded your current quota", minute);
+    let limited = error_body(429, "You exceeded your current quota", minute);
     assert_eq!(
         (
-            limited.meaning,
+            limited.class,
             limited.retry_after.map(|wait| wait.as_millis())
         ),
         (ErrorClass::Status, Some(34_074))
@@ -239,23 +246,23 @@ fn what_a_server_refuses_is_understood() {
     let day =
         json!([{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]);
     assert_eq!(
-        said(429, "You exceeded your current quota", day).meaning,
-        ErrorClass::Exhausted
+        error_body(429, "You exceeded your current quota", day).class,
+        ErrorClass::QuotaExhausted
     );
     let key =
         json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]);
     assert_eq!(
-        said(400, "API key not valid. Please pass a valid API key.", key).meaning,
-        ErrorClass::BadKey
+        error_body(400, "API key not valid. Please pass a valid API key.", key).class,
+        ErrorClass::InvalidKey
     );
     let in_a_list = wire().decode_error(br#"[{"error": {"code": 400, "message": "Bad."}}]"#);
     assert_eq!(in_a_list.message, "Bad.");
-    let of = |message: &str, mode| {
-        unsupported_in(
+    let detected = |message: &str, mode| {
+        detect_unsupported(
             400,
-            &said(400, message, json!([])),
-            form(mode),
-            wire().vocabulary(),
+            &error_body(400, message, json!([])),
+            shape(mode),
+            wire().error_patterns(),
         )
     };
     for (message, mode, expected) in [
@@ -280,7 +287,7 @@ fn what_a_server_refuses_is_understood() {
             None,
         ),
     ] {
-        assert_eq!(of(message, mode), expected, "{message}");
+        assert_eq!(detected(message, mode), expected, "{message}");
     }
     for (text, millis) in [
         ("2s", Some(2_000)),
@@ -291,7 +298,7 @@ fn what_a_server_refuses_is_understood() {
         ("1e99s", None),
     ] {
         assert_eq!(
-            duration(text).map(|wait| wait.as_millis()),
+            parse_duration(text).map(|wait| wait.as_millis()),
             millis,
             "{text}"
         );

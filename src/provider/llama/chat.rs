@@ -1,70 +1,69 @@
-//! From messages to prompt tokens, by the chat template that the model file carries.
+//! Renders chat turns into prompt tokens, with the chat template of the model file.
 //!
-//! A caller's text can never become a control token: the template is rendered around placeholders, its own pieces are
-//! tokenised with control tokens and the texts between them without.
+//! Text of a caller can never become a control token (prompt injection): the template is rendered around placeholders. Only its
+//! own pieces are tokenised with control tokens.
 
 use std::sync::Arc;
 
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
-/// Marks where a message's text goes. A private-use character, which no template contains and none trims away.
+/// Delimiter of a placeholder for a turn's text. A private-use character, which no template contains or trims.
 const PLACEHOLDER: char = '\u{E0FF}';
 
-/// Who speaks in a turn.
+/// Author of a chat turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The one who asks.
+    /// The user.
     User,
-    /// The model, in a worked example.
+    /// The model.
     Assistant,
 }
 
-/// One message of a conversation.
+/// Chat turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatTurn {
-    /// Who speaks.
     pub role: Role,
-    /// What is said; any text, also an empty one.
+    /// Text of the turn; may be empty.
     pub text: Arc<str>,
 }
 
-/// Renders conversations for one model.
+/// Renderer of chats for one model.
 pub struct Chat {
     model: Arc<LlamaModel>,
     template: Option<LlamaChatTemplate>,
-    longest_token_bytes: usize,
+    max_token_bytes: usize,
 }
 
-/// The prompt cannot be shorter than this many tokens, which is more than the limit: it was not even tokenised.
+/// Error of a prompt whose texts alone exceed the limit, found without tokenising them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLong {
-    /// A lower bound.
+    /// Lower bound of the prompt's tokens.
     pub tokens: usize,
 }
 
 impl Chat {
-    /// Takes the template of the model; one it lacks, or that llama.cpp does not know, is replaced by `ChatML`.
-    pub fn new(model: Arc<LlamaModel>, longest_token_bytes: usize) -> Self {
+    /// Uses the model's chat template, or ChatML if the model has none or llama.cpp does not know it.
+    pub fn new(model: Arc<LlamaModel>, max_token_bytes: usize) -> Self {
         let own = model.chat_template(None).ok();
         let template =
             own.filter(|template| render_with(&model, template, &["system", "user"]).is_some());
         if template.is_none() {
             tracing::warn!(
-                "the model file has no chat template that llama.cpp knows: ChatML is used"
+                "the model file has no chat template that llama.cpp knows; using ChatML, which may lower the quality of answers"
             );
         }
         Self {
             model,
             template,
-            longest_token_bytes: longest_token_bytes.max(1),
+            max_token_bytes: max_token_bytes.max(1),
         }
     }
 
-    /// The prompt, up to the place where the answer begins.
+    /// Returns the prompt's tokens, up to the start of the answer.
     ///
     /// # Errors
-    /// [`TooLong`], when the texts alone cannot fit into `limit` tokens.
+    /// If the texts alone cannot fit into `limit` tokens.
     pub fn tokens(
         &self,
         system: &str,
@@ -72,12 +71,12 @@ impl Chat {
         limit: usize,
     ) -> Result<Vec<LlamaToken>, TooLong> {
         let texts = || std::iter::once(system).chain(turns.iter().map(|turn| &*turn.text));
-        let least = texts().map(str::len).sum::<usize>() / self.longest_token_bytes;
-        if least > limit {
-            return Err(TooLong { tokens: least });
+        let min_tokens = texts().map(str::len).sum::<usize>() / self.max_token_bytes;
+        if min_tokens > limit {
+            return Err(TooLong { tokens: min_tokens });
         }
         let roles: Vec<_> = std::iter::once("system")
-            .chain(turns.iter().map(|turn| name(turn.role)))
+            .chain(turns.iter().map(|turn| role_name(turn.role)))
             .collect();
         let pieces = self.render(&roles);
         let vocab = self.model.vocab();
@@ -109,47 +108,48 @@ impl Chat {
     }
 }
 
+/// Piece of a rendered chat.
 enum Piece {
     Template(String),
-    /// The text of the next message.
+    /// Text of the next turn.
     Text,
 }
 
-fn name(role: Role) -> &'static str {
+fn role_name(role: Role) -> &'static str {
     match role {
         Role::User => "user",
         Role::Assistant => "assistant",
     }
 }
 
-/// `None` when llama.cpp does not know the template, or the template drops, doubles or reorders a message.
+/// Renders a template. `None`: llama.cpp does not know it, or it drops, doubles or reorders a message.
 fn render_with(
     model: &LlamaModel,
     template: &LlamaChatTemplate,
     roles: &[&str],
 ) -> Option<Vec<Piece>> {
-    let marked = |index| format!("{PLACEHOLDER}{index}{PLACEHOLDER}");
+    let placeholder = |index| format!("{PLACEHOLDER}{index}{PLACEHOLDER}");
     let messages = roles
         .iter()
         .enumerate()
-        .map(|(index, role)| LlamaChatMessage::new((*role).into(), marked(index)));
+        .map(|(index, role)| LlamaChatMessage::new((*role).into(), placeholder(index)));
     let messages: Vec<_> = messages.collect::<Result<_, _>>().ok()?;
     let rendered = model.apply_chat_template(template, &messages, true).ok()?;
     let mut rest = rendered.as_str();
     let mut pieces = Vec::new();
     for index in 0..roles.len() {
-        let (before, after) = rest.split_once(&marked(index))?;
+        let (before, after) = rest.split_once(&placeholder(index))?;
         pieces.extend([Piece::Template(before.to_owned()), Piece::Text]);
         rest = after;
     }
     pieces.push(Piece::Template(rest.to_owned()));
-    let whole = pieces
+    let has_all = pieces
         .iter()
         .all(|piece| !matches!(piece, Piece::Template(text) if text.contains(PLACEHOLDER)));
-    whole.then_some(pieces)
+    has_all.then_some(pieces)
 }
 
-/// `ChatML`, the commonest format (<https://github.com/ggml-org/llama.cpp/blob/master/src/llama-chat.cpp>, read 2026-11-22).
+/// Renders ChatML, the commonest format (<https://github.com/ggml-org/llama.cpp/blob/master/src/llama-chat.cpp>, read 2026-11-22).
 fn chatml(roles: &[&str]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut before = String::new();

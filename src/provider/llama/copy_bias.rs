@@ -1,7 +1,7 @@
-//! Which tokens would be strange in values that are copied from a text: parts of words that the text does not have.
+//! Copy bias: finds the tokens of words that the input text does not contain, so that sampling makes them less likely.
 //!
-//! A small model likes to write what it has read more often ("Mariano" for "Milan"). Words can still be new: their tokens
-//! are made less likely, not forbidden, and numbers, punctuation and JSON are left alone.
+//! A small model tends to write words that it has seen more often ("Mariano" for "Milan"). New words stay possible, since their
+//! tokens are only penalised. Numbers, punctuation and JSON syntax are not affected.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use toktrie::{SimpleVob, TokEnv};
 
 use super::vocabulary;
 
-/// Knows the words among one model's tokens.
+/// Word tokens of one model's vocabulary.
 pub struct CopyBias {
     model: Arc<LlamaModel>,
-    words: SimpleVob,
+    word_tokens: SimpleVob,
 }
 
 impl CopyBias {
-    /// Reads the vocabulary.
+    /// Collects the tokens that contain letters and no quotation mark.
     pub fn new(model: Arc<LlamaModel>, vocabulary: &TokEnv) -> Self {
         let trie = vocabulary.tok_trie();
-        let mut words = trie.alloc_token_set();
+        let mut word_tokens = trie.alloc_token_set();
         for id in (0..trie.vocab_size()).filter_map(|id| u32::try_from(id).ok()) {
             let bytes = trie.token(id);
             if bytes
@@ -28,26 +28,26 @@ impl CopyBias {
                 .any(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii())
                 && !bytes.contains(&b'"')
             {
-                words.allow_token(id);
+                word_tokens.allow_token(id);
             }
         }
-        Self { model, words }
+        Self { model, word_tokens }
     }
 
-    /// The parts of words that a text does not have, whether within a sentence or alone.
-    pub fn strange_to(&self, text: &str) -> SimpleVob {
-        let mut strange = self.words.clone();
-        let mut allow = |text: &str| {
+    /// Returns the word tokens that do not occur in a text, neither in its sentences nor in its words alone.
+    pub fn tokens_not_in(&self, text: &str) -> SimpleVob {
+        let mut absent = self.word_tokens.clone();
+        let mut remove = |text: &str| {
             let tokens = self.model.vocab().tokenize(text.as_bytes(), false, false);
             tokens
                 .into_iter()
                 .filter_map(vocabulary::id)
-                .for_each(|id| strange.disallow_token(id));
+                .for_each(|id| absent.disallow_token(id));
         };
-        allow(text);
+        remove(text);
         text.split(|c: char| !c.is_alphanumeric())
             .filter(|word| !word.is_empty())
-            .for_each(&mut allow);
-        strange
+            .for_each(&mut remove);
+        absent
     }
 }

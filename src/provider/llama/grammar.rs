@@ -1,8 +1,8 @@
-//! From a JSON Schema to the grammar that decoding is held to.
+//! Compiles a JSON Schema into a grammar for constrained decoding (llguidance).
 //!
-//! A schema comes from a caller and may be hostile: its size and depth are bounded before it is compiled, the library's
-//! own limits bound the rest, and what it refuses or panics on is decoded freely (the answer is validated later in any
-//! case). It must not know sequences or requests.
+//! A schema comes from a caller and may be hostile. Its size and depth are bounded before it is compiled; the library's own
+//! limits bound the rest. A schema that the library rejects or panics on is decoded without a grammar, since the answer is
+//! validated later in any case. This module must not know sequences or requests.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,34 +12,36 @@ use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
 use serde_json::{Map, Value};
 use toktrie::{InferenceCapabilities, TokEnv};
 
-/// A schema beyond this is decoded freely. Real ones have some kilobytes; compiling 256 kB takes about a second.
-const LARGEST_SCHEMA_BYTES: usize = 256 * 1024;
+/// Maximum size of a schema that is compiled. Real ones have some kilobytes; compiling 256 kB takes about a second.
+const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
-/// `serde_json` reads at most 128 levels, and the library recurses over them.
-const DEEPEST_SCHEMA: usize = 128;
+/// Maximum nesting of a schema that is compiled. `serde_json` parses at most 128 levels, and the library recurses over them.
+const MAX_SCHEMA_DEPTH: usize = 128;
 
-/// Compiled grammars that are kept: a batch has one, and some batches run at a time.
-const KEPT: usize = 32;
+/// Maximum number of cached grammars: a batch has one, and some batches run at a time.
+const MAX_CACHED: usize = 32;
 
-/// What stands between two items and after a key. With spaces there are more tokens, and more answers were wrong.
+/// Separators of compact JSON. With spaces there are more tokens, and more answers were wrong.
 const ITEM_SEPARATOR: &str = ",";
 const KEY_SEPARATOR: &str = ":";
 
-/// Compiles schemas for one model and keeps what it compiled.
+/// Compiler of schemas for one model, with a cache of grammars, last used first.
 pub struct Grammars {
     factory: ParserFactory,
-    kept: VecDeque<Kept>,
+    cache: VecDeque<CachedGrammar>,
 }
 
-struct Kept {
+struct CachedGrammar {
     schema: String,
-    /// `None` when the schema cannot be taken.
+    /// `None`: the schema cannot be compiled.
     grammar: Option<Matcher>,
 }
 
 impl Grammars {
+    /// Creates a compiler.
+    ///
     /// # Errors
-    /// The library's words, when it cannot take the model's vocabulary.
+    /// If the library cannot use the model's vocabulary; with the library's message.
     pub fn new(vocabulary: &TokEnv) -> Result<Self, String> {
         let capabilities = InferenceCapabilities {
             ff_tokens: true,
@@ -52,46 +54,46 @@ impl Grammars {
         *factory.limits_mut() = limits();
         Ok(Self {
             factory,
-            kept: VecDeque::new(),
+            cache: VecDeque::new(),
         })
     }
 
-    /// A fresh grammar for one answer, compiled once for each schema. `None` when the schema cannot be taken.
+    /// Returns a fresh grammar for one answer, compiled once for each schema. `None`: the schema cannot be compiled.
     pub fn get(&mut self, schema: &Value) -> Option<Matcher> {
         if !is_shallow(schema) {
             return None;
         }
         let key = schema.to_string();
-        if key.len() > LARGEST_SCHEMA_BYTES {
+        if key.len() > MAX_SCHEMA_BYTES {
             return None;
         }
-        let found = self.kept.iter().position(|kept| kept.schema == key);
-        let kept = found.and_then(|index| self.kept.remove(index));
-        let kept = kept.unwrap_or_else(|| Kept {
+        let position = self.cache.iter().position(|cached| cached.schema == key);
+        let cached = position.and_then(|index| self.cache.remove(index));
+        let cached = cached.unwrap_or_else(|| CachedGrammar {
             schema: key,
             grammar: self.compile(schema),
         });
-        let grammar = kept.grammar.as_ref().map(Matcher::deep_clone);
-        self.kept.truncate(KEPT - 1);
-        self.kept.push_front(kept);
+        let grammar = cached.grammar.as_ref().map(Matcher::deep_clone);
+        self.cache.truncate(MAX_CACHED - 1);
+        self.cache.push_front(cached);
         grammar
     }
 
     fn compile(&self, schema: &Value) -> Option<Matcher> {
-        let grammar = TopLevelGrammar::from_json_schema(with_options(closed(schema))?);
+        let grammar = TopLevelGrammar::from_json_schema(with_options(close_objects(schema))?);
         let compiled = catch_unwind(AssertUnwindSafe(|| {
             Matcher::new(self.factory.create_parser(grammar))
         }));
         let Ok(matcher) = compiled else {
             tracing::warn!(
-                "compiling a schema into a grammar panicked: its answers are decoded freely"
+                "compiling a schema into a grammar panicked; its answers are decoded without a grammar and only validated"
             );
             return None;
         };
         if matcher.is_error() {
             // The library's message can quote the schema, which is a caller's and does not belong into the log.
             tracing::debug!(
-                "a schema cannot be made into a grammar: its answers are decoded freely"
+                "a schema cannot be compiled into a grammar; its answers are decoded without a grammar and only validated"
             );
             return None;
         }
@@ -109,9 +111,9 @@ fn limits() -> ParserLimits {
     }
 }
 
-/// Compact output, and what the library does not know (`not`, `if`, …) left to the validator.
+/// Adds the library's options: compact JSON, and keywords that it does not know (`not`, `if`, …) are ignored.
 ///
-/// `None` for `false`, which nothing satisfies.
+/// Returns `None` for the schema `false`, which nothing satisfies.
 fn with_options(schema: Value) -> Option<Value> {
     let mut schema = match schema {
         Value::Object(schema) => schema,
@@ -130,11 +132,11 @@ fn with_options(schema: Value) -> Option<Value> {
     Some(Value::Object(schema))
 }
 
-/// Whether a value is at most [`DEEPEST_SCHEMA`] levels deep; does not recurse.
+/// Returns true if a value is at most [`MAX_SCHEMA_DEPTH`] levels deep. Does not recurse.
 fn is_shallow(value: &Value) -> bool {
     let mut open = vec![(value, 1)];
     while let Some((value, depth)) = open.pop() {
-        if depth > DEEPEST_SCHEMA {
+        if depth > MAX_SCHEMA_DEPTH {
             return false;
         }
         match value {
@@ -148,12 +150,12 @@ fn is_shallow(value: &Value) -> bool {
     true
 }
 
-/// The schema with each plain object closed to properties that it does not name.
+/// Returns the schema with `additionalProperties: false` in each plain object.
 ///
-/// JSON Schema leaves objects open, and a small model then goes on inventing properties. A closed answer is valid against
-/// the open schema too. Objects that are composed (`allOf`, `$ref`, …) stay as they are, since closing a part could
-/// contradict another.
-fn closed(schema: &Value) -> Value {
+/// Objects are open by default in JSON Schema, and a small model then keeps inventing properties. An answer without additional
+/// properties is valid against the open schema too. Composed objects (`allOf`, `$ref`, …) are unchanged, since closing a part
+/// could contradict another.
+fn close_objects(schema: &Value) -> Value {
     const COMPOSED: [&str; 7] = [
         "allOf",
         "anyOf",
@@ -183,11 +185,11 @@ fn closed(schema: &Value) -> Value {
         if let Some(Value::Object(schemas)) = members.get_mut(keyword) {
             schemas
                 .values_mut()
-                .for_each(|schema| *schema = closed(schema));
+                .for_each(|schema| *schema = close_objects(schema));
         }
     }
     if let Some(items) = members.get_mut("items") {
-        *items = closed(items);
+        *items = close_objects(items);
     }
     if members.contains_key("properties")
         && !OPENED.iter().any(|keyword| members.contains_key(*keyword))
@@ -205,7 +207,7 @@ mod tests {
     #[test]
     fn plain_objects_are_closed_and_composed_ones_are_not() {
         let open = json!({"properties": {"a": {"items": {"properties": {"b": true}}}, "c": {"allOf": [{"properties": {}}]}}});
-        let closed = closed(&open);
+        let closed = close_objects(&open);
         assert_eq!(closed["additionalProperties"], json!(false));
         assert_eq!(
             closed["properties"]["a"]["items"]["additionalProperties"],
@@ -217,7 +219,7 @@ mod tests {
     #[test]
     fn depth_is_measured_without_recursion() {
         let mut deep = json!({});
-        for _ in 0..DEEPEST_SCHEMA {
+        for _ in 0..MAX_SCHEMA_DEPTH {
             deep = json!({"items": deep});
         }
         assert!(!is_shallow(&deep));

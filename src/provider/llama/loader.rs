@@ -1,6 +1,6 @@
-//! From a GGUF file to a model and a context, with every known way to fail made into an error.
+//! Loads a GGUF file as a llama.cpp model and creates its contexts; each known failure is a [`LoadError`] that says what to do.
 //!
-//! llama.cpp is one for the whole process: its backend is initialised once, and its log goes to `tracing`.
+//! llama.cpp's backend is initialised once for the process, and its log goes to `tracing`.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -13,48 +13,39 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
-use super::scheduler::CHUNK;
+use super::scheduler::STEP_TOKENS;
 
-/// Why there is no built-in model. Each says what to do.
+/// Error of loading the built-in model. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file is not there, or may not be read.
+    /// The file does not exist, or its permissions deny reading.
     #[error("reading the model file {}: check the path and its permissions", path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// The operating system's reason.
         #[source]
         source: std::io::Error,
     },
-    /// The file is no model, is cut off, or is of a kind that llama.cpp does not know.
-    #[error("loading the model file {}: it is no complete GGUF model that this llama.cpp knows; download it again or take another", path.display())]
-    NotAModel {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The model cannot write text: it embeds or translates.
-    #[error("loading the model file {}: a {architecture} model cannot chat; take an instruct model", path.display())]
+    /// The file is not a model, is truncated, or has a format that llama.cpp does not know.
+    #[error("loading the model file {}: it is not a complete GGUF model that this version of llama.cpp supports; download it again, or use another model", path.display())]
+    NotAModel { path: PathBuf },
+    /// The model does not generate text: it is an embedding or translation model.
+    #[error("loading the model file {}: a {architecture} model cannot chat; use an instruct model", path.display())]
     NotGenerative {
-        /// The file.
         path: PathBuf,
         /// GGUF's `general.architecture`.
         architecture: String,
     },
-    /// The processor lacks what the program was built for.
+    /// The CPU lacks an instruction set that the program was compiled for.
     #[error(
-        "this processor has no {feature}, which the built-in model was compiled for: use another machine or a remote provider"
+        "this processor has no {feature}, which the built-in model was compiled for: use another machine, or a remote provider"
     )]
-    Processor {
-        /// The instruction set.
-        feature: &'static str,
-    },
+    Processor { feature: &'static str },
     /// There is not enough memory for the context, or a thread could not be started.
-    #[error("making room for the model's context: {0}; lower `parallel` or the context size")]
+    #[error("creating the model's context: {0}; lower `parallel` or the context size")]
     Context(String),
 }
 
-/// The backend lives as long as the process. `None` when something else in the process had initialised it.
+/// Returns llama.cpp's backend, which lives as long as the process. `None`: other code in the process has initialised it.
 pub fn backend() -> Option<&'static LlamaBackend> {
     static BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
     let init = || {
@@ -64,12 +55,12 @@ pub fn backend() -> Option<&'static LlamaBackend> {
     BACKEND.get_or_init(init).as_ref()
 }
 
-/// Reads the file; blocks for as long as the disk takes.
+/// Loads a model file. Blocks for as long as the disk takes.
 ///
 /// # Errors
-/// See [`LoadError`].
-pub fn model(path: &Path) -> Result<LlamaModel, LoadError> {
-    processor()?;
+/// If the file cannot be read or is not a usable model, or the CPU lacks an instruction set.
+pub fn load_model(path: &Path) -> Result<LlamaModel, LoadError> {
+    check_cpu()?;
     let unreadable = |source| LoadError::Unreadable {
         path: path.to_owned(),
         source,
@@ -88,7 +79,7 @@ pub fn model(path: &Path) -> Result<LlamaModel, LoadError> {
     let architecture = model
         .meta_val_str("general.architecture")
         .map_err(|_| not_a_model())?;
-    if !generates(&architecture) {
+    if !is_generative(&architecture) {
         return Err(LoadError::NotGenerative {
             path: path.to_owned(),
             architecture,
@@ -97,24 +88,24 @@ pub fn model(path: &Path) -> Result<LlamaModel, LoadError> {
     Ok(model)
 }
 
-/// A context for that many sequences over one unified cache, so that a common beginning is kept once.
+/// Creates a context with one sequence for each slot. The KV cache is unified, so that a common prefix is stored once.
 ///
 /// # Errors
-/// [`LoadError::Context`].
-pub fn context(
+/// If there is not enough memory.
+pub fn create_context(
     model: &LlamaModel,
     slots: usize,
     tokens: usize,
 ) -> Result<LlamaContext<'_>, LoadError> {
-    // Making two contexts of one model at a time is not sound (llama-cpp-2 0.1.160, `LlamaModel::new_context`).
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // Creating two contexts of one model at a time is unsound (llama-cpp-2 0.1.160, `LlamaModel::new_context`).
+    static CREATION: Mutex<()> = Mutex::new(());
+    let _guard = CREATION.lock().unwrap_or_else(PoisonError::into_inner);
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let params = LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(number(slots.saturating_mul(tokens))))
         .with_n_seq_max(number(slots))
-        .with_n_batch(number(CHUNK))
-        .with_n_ubatch(number(CHUNK))
+        .with_n_batch(number(STEP_TOKENS))
+        .with_n_ubatch(number(STEP_TOKENS))
         .with_kv_unified(true)
         .with_n_threads(1)
         .with_n_threads_batch(1);
@@ -125,8 +116,8 @@ pub fn context(
         .map_err(|error| LoadError::Context(error.to_string()))
 }
 
-/// llama.cpp is compiled for a fixed set of instructions (see `.cargo/config.toml`) and would die of an unknown one.
-fn processor() -> Result<(), LoadError> {
+/// Checks for the instruction sets that llama.cpp is compiled for (see `.cargo/config.toml`). A missing one would kill the process.
+fn check_cpu() -> Result<(), LoadError> {
     #[cfg(target_arch = "x86_64")]
     {
         let needed = [
@@ -135,15 +126,15 @@ fn processor() -> Result<(), LoadError> {
             ("F16C", std::arch::is_x86_feature_detected!("f16c")),
             ("BMI2", std::arch::is_x86_feature_detected!("bmi2")),
         ];
-        if let Some((feature, _)) = needed.into_iter().find(|(_, there)| !there) {
+        if let Some((feature, _)) = needed.into_iter().find(|(_, is_present)| !is_present) {
             return Err(LoadError::Processor { feature });
         }
     }
     Ok(())
 }
 
-/// Encoders, and pairs of encoder and decoder, do not continue a text.
-fn generates(architecture: &str) -> bool {
+/// Returns true if models of this architecture continue a text, unlike encoders and encoder-decoder pairs.
+fn is_generative(architecture: &str) -> bool {
     !architecture.contains("bert")
         && !["t5", "t5encoder", "clip", "wavtokenizer-dec"].contains(&architecture)
 }

@@ -1,6 +1,6 @@
-//! The thread between the waiting room and the scheduler: text to tokens, schema to grammar.
+//! Preparing thread between queue and scheduler: tokenises the prompt and compiles the schema into a grammar.
 //!
-//! Both are work that grows with what a caller sends, so they happen beside the decoding and not within it.
+//! Both costs grow with what a caller sends, so they must not delay the decoding threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::SyncSender;
@@ -11,17 +11,15 @@ use super::grammar::Grammars;
 use super::queue::{Abandoned, Queue};
 use super::sampler::Sampler;
 use super::slot::{Prepared, ReplySender};
-use super::{GenerateError, Request};
+use super::types::{GenerateError, Request};
 
-/// The stack of the preparing thread. Tokenisers and the schema compiler recurse over what a caller sends; only the pages
-/// that are used are ever taken.
+/// Stack size of the preparing thread. Tokenisers and the schema compiler recurse over what a caller sends; only pages in use
+/// take memory.
 pub const STACK_BYTES: usize = 64 * 1024 * 1024;
 
-/// A request in the waiting room.
+/// Queued request.
 pub struct PrepareJob {
-    /// What is asked.
     pub request: Request,
-    /// Where the answer goes.
     pub reply: ReplySender,
 }
 
@@ -31,20 +29,17 @@ impl Abandoned for PrepareJob {
     }
 }
 
-/// Everything that preparing needs.
+/// Converter of requests into tokens and grammars.
 pub struct Preparer {
-    /// Text to tokens.
     pub chat: Chat,
-    /// Schema to grammar.
     pub grammars: Grammars,
-    /// Words to tokens.
-    pub source: CopyBias,
-    /// Prompt and answer together.
+    pub copy_bias: CopyBias,
+    /// Context size: tokens of prompt and answer together.
     pub context_tokens: usize,
 }
 
 impl Preparer {
-    /// Works until the waiting room or the scheduler is closed.
+    /// Prepares jobs until the queue or the scheduler is closed.
     pub fn run(mut self, jobs: &Queue<PrepareJob>, prepared: &SyncSender<Prepared>) {
         while let Some(job) = jobs.pop() {
             if job.is_abandoned() {
@@ -59,23 +54,22 @@ impl Preparer {
             };
             match done.unwrap_or_else(|_| failed()) {
                 Ok(parts) => {
-                    if prepared.send(parts.with(reply)).is_err() {
+                    if prepared.send(parts.with_reply(reply)).is_err() {
                         return;
                     }
                 }
-                // The caller may have gone; then nobody wants the error.
                 Err(error) => reply.send(Err(error)),
             }
         }
     }
 
     fn prepare(&mut self, request: &Request) -> Result<Parts, GenerateError> {
-        let limit = self.longest_prompt(request.max_tokens);
+        let limit = self.max_prompt_tokens(request.max_tokens);
         let too_long = |tokens| GenerateError::InputTooLong { tokens, limit };
         let prompt = self
             .chat
             .tokens(&request.system, &request.turns, limit)
-            .map_err(|long| too_long(long.tokens))?;
+            .map_err(|error| too_long(error.tokens))?;
         if prompt.len() > limit {
             return Err(too_long(prompt.len()));
         }
@@ -86,20 +80,20 @@ impl Preparer {
             .as_deref()
             .and_then(|schema| self.grammars.get(schema));
         let seed = request.seed.map_or_else(random_seed, u64::from);
-        let strange = request
-            .source
+        let penalised = request
+            .copy_source
             .as_deref()
-            .map(|text| self.source.strange_to(text));
+            .map(|text| self.copy_bias.tokens_not_in(text));
         Ok(Parts {
             prompt,
             grammar,
             max_tokens,
-            sampler: Sampler::new(request.temperature, seed).avoiding(strange),
+            sampler: Sampler::new(request.temperature, seed).penalising(penalised),
         })
     }
 
-    /// The answer gets an eighth of the context at least, or what the caller asks for, up to a half.
-    fn longest_prompt(&self, max_tokens: Option<usize>) -> usize {
+    /// Returns the maximum prompt length. The answer gets an eighth of the context, or what the caller asks for, up to a half.
+    fn max_prompt_tokens(&self, max_tokens: Option<usize>) -> usize {
         let answer = max_tokens
             .unwrap_or(self.context_tokens / 8)
             .clamp(1, (self.context_tokens / 2).max(1));
@@ -107,6 +101,7 @@ impl Preparer {
     }
 }
 
+/// Prepared request without its reply channel.
 struct Parts {
     prompt: Vec<llama_cpp_2::token::LlamaToken>,
     grammar: Option<llguidance::Matcher>,
@@ -115,7 +110,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn with(self, reply: ReplySender) -> Prepared {
+    fn with_reply(self, reply: ReplySender) -> Prepared {
         let Self {
             prompt,
             grammar,
@@ -132,7 +127,7 @@ impl Parts {
     }
 }
 
-/// A seed from the operating system, by way of the standard library's randomly keyed hasher.
+/// Returns a random seed, from the standard library's randomly keyed hasher.
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()

@@ -1,31 +1,32 @@
-//! The words around a text when a small model is to make it into JSON.
+//! Prompt of the built-in model, for a small model that is to turn a text into JSON.
 //!
-//! Found by trial with SmolLM2-135M on some thirty texts: at this size a schema in the prompt is not understood, and a
-//! worked example with the schema's own properties is. So two are made up for any schema, unless the caller brings some. Everything but the text at the end is the same for a batch, and computed once.
+//! Found by trial with SmolLM2-135M on some thirty texts: a model of this size does not understand a schema in the prompt, but it
+//! does understand a worked example with the schema's properties. So two examples are generated for any schema, unless the caller
+//! gives some. Everything but the text at the end is the same for a batch, and is computed once.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{ChatTurn, Role};
+use super::chat::{ChatTurn, Role};
 use crate::types::Example;
 
-/// "Word for word" keeps the model from writing `Software Engineer` for "software engineer".
+/// Task of the model. "Word for word" keeps the model from writing `Software Engineer` for "software engineer".
 const TASK: &str = "Copy the facts of each text into JSON, word for word.";
 
-/// Property descriptions in the prompt, at most.
-const LONGEST_NOTES_CHARS: usize = 1000;
+/// Maximum length of the system prompt with property descriptions, in bytes.
+const MAX_NOTES_BYTES: usize = 1000;
 
-/// What the model is told.
+/// System prompt and chat turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
-    /// The task.
+    /// System prompt: task, property descriptions and the caller's instructions.
     pub system: Arc<str>,
     /// Worked examples, and the text at the end.
     pub turns: Vec<ChatTurn>,
 }
 
-/// The prompt for one text, with texts and their right answers as examples.
+/// Returns the prompt for one text, with worked examples.
 #[must_use]
 pub fn prompt<'e>(
     schema: &Value,
@@ -33,24 +34,24 @@ pub fn prompt<'e>(
     examples: impl Iterator<Item = &'e Example>,
     text: &str,
 ) -> Prompt {
-    let worked = examples.flat_map(|example| {
+    let example_turns = examples.flat_map(|example| {
         [
             question(&example.input.0),
             turn(Role::Assistant, example.output.to_string()),
         ]
     });
-    let turns = worked.chain([question(text)]).collect();
+    let turns = example_turns.chain([question(text)]).collect();
     Prompt {
-        system: system(schema, instructions).into(),
+        system: system_prompt(schema, instructions).into(),
         turns,
     }
 }
 
-fn system(schema: &Value, instructions: Option<&str>) -> String {
+fn system_prompt(schema: &Value, instructions: Option<&str>) -> String {
     let mut system = TASK.to_owned();
     for (name, description) in descriptions(schema) {
         let note = format!("\n- {name}: {description}");
-        if system.len() + note.len() > LONGEST_NOTES_CHARS {
+        if system.len() + note.len() > MAX_NOTES_BYTES {
             break;
         }
         system.push_str(&note);
@@ -73,7 +74,7 @@ fn turn(role: Role, text: String) -> ChatTurn {
     }
 }
 
-/// The described properties of the outermost object (or of the objects of an outermost array).
+/// Returns names and descriptions of the properties of the root object, or of the objects of a root array.
 fn descriptions(schema: &Value) -> Vec<(&str, &str)> {
     let object = schema
         .get("items")

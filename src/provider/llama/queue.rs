@@ -1,103 +1,103 @@
-//! The waiting room before the built-in model: a bounded queue between callers and the preparing thread.
+//! Bounded queue between callers and the preparing thread of the built-in model.
 //!
-//! It exists because a caller that has gone away must give back its place at once, which the channels at hand do not do:
-//! a full room first turns out those who no longer wait. It must not know what a job is.
+//! Unlike a channel, a full queue first removes jobs whose caller has gone, so that cancelled requests free their places at
+//! once. It must not know what a job is.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What the room has to know of a job.
+/// Job whose caller may have gone.
 pub trait Abandoned {
-    /// Whether nobody waits for the answer any more.
+    /// Returns true if the caller no longer waits for the answer.
     fn is_abandoned(&self) -> bool;
 }
 
-/// Why a job was not taken.
+/// Error of [`Queue::push`].
 #[derive(Debug, PartialEq, Eq)]
-pub enum QueueFull {
-    /// Every place is taken by a caller who still waits.
+pub enum PushError {
+    /// Every place is taken by a caller that still waits.
     Full,
-    /// The model has stopped; no job will ever be taken again.
+    /// The queue is closed: the model has stopped.
     Closed,
 }
 
 /// A bounded first-in-first-out queue.
 pub struct Queue<T> {
-    room: Mutex<Room<T>>,
+    state: Mutex<State<T>>,
     changed: Condvar,
-    places: usize,
+    capacity: usize,
 }
 
-struct Room<T> {
+struct State<T> {
     jobs: VecDeque<T>,
     open: bool,
 }
 
 impl<T: Abandoned> Queue<T> {
-    /// An empty room with that many places, one at least.
-    pub fn new(places: usize) -> Self {
-        let places = places.max(1);
-        let room = Room {
+    /// Creates a queue for at most `capacity` jobs, at least one.
+    pub fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        let state = State {
             jobs: VecDeque::new(),
             open: true,
         };
         Self {
-            room: Mutex::new(room),
+            state: Mutex::new(state),
             changed: Condvar::new(),
-            places,
+            capacity,
         }
     }
 
-    /// Puts a job at the end; never blocks.
+    /// Adds a job at the end; never blocks.
     ///
     /// # Errors
-    /// [`Refused`], when no place is free or the room is closed.
-    pub fn push(&self, job: T) -> Result<(), QueueFull> {
-        let mut room = self.lock();
-        if !room.open {
-            return Err(QueueFull::Closed);
+    /// If the queue is full or closed.
+    pub fn push(&self, job: T) -> Result<(), PushError> {
+        let mut state = self.lock();
+        if !state.open {
+            return Err(PushError::Closed);
         }
-        if room.jobs.len() >= self.places {
-            room.jobs.retain(|waiting| !waiting.is_abandoned());
+        if state.jobs.len() >= self.capacity {
+            state.jobs.retain(|waiting| !waiting.is_abandoned());
         }
-        if room.jobs.len() >= self.places {
-            return Err(QueueFull::Full);
+        if state.jobs.len() >= self.capacity {
+            return Err(PushError::Full);
         }
-        room.jobs.push_back(job);
+        state.jobs.push_back(job);
         self.changed.notify_one();
         Ok(())
     }
 
-    /// Takes the first job, waiting for one. `None` when the room is closed.
+    /// Removes and returns the first job; waits until there is one. `None`: the queue is closed.
     pub fn pop(&self) -> Option<T> {
-        let mut room = self.lock();
+        let mut state = self.lock();
         loop {
-            if !room.open {
+            if !state.open {
                 return None;
             }
-            if let Some(job) = room.jobs.pop_front() {
+            if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
             }
-            room = self
+            state = self
                 .changed
-                .wait(room)
+                .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Closes the room and drops who still waits in it.
+    /// Closes the queue and drops its jobs.
     pub fn close(&self) {
-        let mut room = self.lock();
-        room.open = false;
-        let waiting = std::mem::take(&mut room.jobs);
+        let mut state = self.lock();
+        state.open = false;
+        let waiting = std::mem::take(&mut state.jobs);
         self.changed.notify_all();
-        drop(room);
+        drop(state);
         drop(waiting);
     }
 
-    /// Nothing that runs under the lock can leave it half done, so a poisoned lock is still good.
-    fn lock(&self) -> MutexGuard<'_, Room<T>> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the state. No code under the lock can leave it inconsistent, so a poisoned lock is used.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,20 +114,20 @@ mod tests {
     }
 
     #[test]
-    fn a_full_room_turns_out_the_abandoned_first() {
+    fn a_full_queue_removes_abandoned_jobs() {
         let queue = Queue::new(2);
         assert_eq!(queue.push(QueuedRequest(true)), Ok(()));
         assert_eq!(queue.push(QueuedRequest(false)), Ok(()));
         assert_eq!(queue.push(QueuedRequest(false)), Ok(()));
-        assert_eq!(queue.push(QueuedRequest(false)), Err(QueueFull::Full));
+        assert_eq!(queue.push(QueuedRequest(false)), Err(PushError::Full));
     }
 
     #[test]
-    fn a_closed_room_takes_and_gives_nothing() {
+    fn a_closed_queue_accepts_and_returns_nothing() {
         let queue = Queue::new(2);
         assert_eq!(queue.push(QueuedRequest(false)), Ok(()));
         queue.close();
         assert!(queue.pop().is_none());
-        assert_eq!(queue.push(QueuedRequest(false)), Err(QueueFull::Closed));
+        assert_eq!(queue.push(QueuedRequest(false)), Err(PushError::Closed));
     }
 }

@@ -1,37 +1,38 @@
-//! From the model's logits to one token: the likeliest, or a draw. It must not know where the mask comes from.
+//! Samples the next token from the model's logits: greedy or by temperature, within a mask. Must not know the mask's origin.
 
 use llama_cpp_2::token::LlamaToken;
 use toktrie::SimpleVob;
 
-/// How much less likely a strange token is: `e^3`, some twenty times. Tried 0 to 5 on thirty texts: 22 were right with 0,
-/// 24 with 1, 25 with 2, 26 with 3.
-const STRANGENESS: f32 = 3.0;
+/// Amount subtracted from the logit of a penalised token, which makes it `e^3` (some twenty) times less likely.
+///
+/// Measured with 0 to 5 on thirty texts: 22 were right with 0, 24 with 1, 25 with 2, 26 with 3.
+const PENALTY: f32 = 3.0;
 
-/// How one sequence picks its tokens.
+/// Sampler of one sequence.
 #[derive(Debug)]
 pub struct Sampler {
     temperature: f32,
-    random: u64,
-    strange: Option<SimpleVob>,
+    random_state: u64,
+    penalised: Option<SimpleVob>,
 }
 
 impl Sampler {
-    /// A temperature of 0 (or less, or not a number) is greedy, and then the seed does not matter.
+    /// Creates a sampler. With a temperature of 0, less, or NaN it is greedy, and the seed does not matter.
     pub fn new(temperature: f32, seed: u64) -> Self {
         Self {
             temperature,
-            random: seed,
-            strange: None,
+            random_state: seed,
+            penalised: None,
         }
     }
 
-    /// Makes tokens less likely that the answer should rather not have, by [`STRANGENESS`].
-    pub fn avoiding(self, strange: Option<SimpleVob>) -> Self {
-        Self { strange, ..self }
+    /// Sets the tokens that become less likely, by [`PENALTY`].
+    pub fn penalising(self, penalised: Option<SimpleVob>) -> Self {
+        Self { penalised, ..self }
     }
 
-    /// The next token among those that the mask allows; all are allowed without a mask. `None` when it allows none.
-    pub fn pick(&mut self, logits: &[f32], mask: Option<&SimpleVob>) -> Option<LlamaToken> {
+    /// Returns the next token among those that the mask allows; without a mask, among all. `None`: the mask allows none.
+    pub fn sample(&mut self, logits: &[f32], mask: Option<&SimpleVob>) -> Option<LlamaToken> {
         let (best, highest) = self.likeliest(logits, mask)?;
         let id = if self.temperature > 0.0 {
             self.draw(logits, mask, highest).unwrap_or(best)
@@ -41,7 +42,7 @@ impl Sampler {
         i32::try_from(id).ok().map(LlamaToken)
     }
 
-    /// The likeliest allowed token and its logit; the first one of equals.
+    /// Returns the likeliest allowed token and its logit; the first of equals.
     fn likeliest(&self, logits: &[f32], mask: Option<&SimpleVob>) -> Option<(usize, f32)> {
         let mut best = None;
         self.each_allowed(logits, mask, |id, logit| {
@@ -52,39 +53,40 @@ impl Sampler {
         best
     }
 
-    /// A draw by the softmax at this temperature. `None` when rounding leaves nothing to draw from.
+    /// Draws a token by the softmax at the sampler's temperature. `None`: rounding leaves nothing to draw from.
     fn draw(&mut self, logits: &[f32], mask: Option<&SimpleVob>, highest: f32) -> Option<usize> {
         let temperature = self.temperature;
         let weight = |logit: f32| f64::from(((logit - highest) / temperature).exp());
         let mut total = 0.0;
         self.each_allowed(logits, mask, |_, logit| total += weight(logit));
-        let target = self.fraction() * total;
-        let (mut passed, mut drawn) = (0.0, None);
+        let target = self.random_fraction() * total;
+        let (mut cumulated, mut drawn) = (0.0, None);
         self.each_allowed(logits, mask, |id, logit| {
-            passed += weight(logit);
-            if drawn.is_none() && passed > target {
+            cumulated += weight(logit);
+            if drawn.is_none() && cumulated > target {
                 drawn = Some(id);
             }
         });
         drawn
     }
 
+    /// Calls `visit` with each allowed token and its logit, after the penalty.
     fn each_allowed(
         &self,
         logits: &[f32],
         mask: Option<&SimpleVob>,
         mut visit: impl FnMut(usize, f32),
     ) {
-        let strange = |id| {
-            self.strange
+        let is_penalised = |id| {
+            self.penalised
                 .as_ref()
-                .is_some_and(|strange| id < strange.len() && strange.get(id))
+                .is_some_and(|penalised| id < penalised.len() && penalised.get(id))
         };
         let mut visit = |id, logit: &f32| {
             visit(
                 id,
-                if strange(id) {
-                    logit - STRANGENESS
+                if is_penalised(id) {
+                    logit - PENALTY
                 } else {
                     *logit
                 },
@@ -104,10 +106,10 @@ impl Sampler {
         }
     }
 
-    /// A number in `0..1` by `SplitMix64` (<https://prng.di.unimi.it/splitmix64.c>, public domain, read 2026-11-22).
-    fn fraction(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.random;
+    /// Returns a random number in `0..1`, by `SplitMix64` (<https://prng.di.unimi.it/splitmix64.c>, public domain, read 2026-11-22).
+    fn random_fraction(&mut self) -> f64 {
+        self.random_state = self.random_state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.random_state;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         bits ^= bits >> 31;
@@ -124,21 +126,21 @@ mod tests {
     const LOGITS: [f32; 4] = [0.5, 2.0, 1.0, -1.0];
 
     #[test]
-    fn greedy_takes_the_likeliest_that_the_mask_allows() {
+    fn greedy_sampling_returns_the_likeliest_token_within_the_mask() {
         let mut greedy = Sampler::new(0.0, 0);
-        assert_eq!(greedy.pick(&LOGITS, None), Some(LlamaToken(1)));
+        assert_eq!(greedy.sample(&LOGITS, None), Some(LlamaToken(1)));
         let mask = SimpleVob::from_slice(&[true, false, true, true]);
-        assert_eq!(greedy.pick(&LOGITS, Some(&mask)), Some(LlamaToken(2)));
-        assert_eq!(greedy.pick(&LOGITS, Some(&SimpleVob::alloc(4))), None);
+        assert_eq!(greedy.sample(&LOGITS, Some(&mask)), Some(LlamaToken(2)));
+        assert_eq!(greedy.sample(&LOGITS, Some(&SimpleVob::alloc(4))), None);
     }
 
     #[test]
-    fn a_draw_repeats_with_its_seed_and_stays_within_the_mask() {
+    fn sampling_is_repeatable_with_a_seed_and_stays_within_the_mask() {
         let mask = SimpleVob::from_slice(&[true, false, true, false]);
         let draw = |seed| {
             let mut sampler = Sampler::new(1.0, seed);
             (0..50)
-                .map(|_| sampler.pick(&LOGITS, Some(&mask)))
+                .map(|_| sampler.sample(&LOGITS, Some(&mask)))
                 .collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));

@@ -1,8 +1,8 @@
-//! The thread that owns the model's context: it decodes all answers together, a step at a time.
+//! Continuous batching: a thread that owns the model's context and decodes all answers together, step by step.
 //!
-//! Between two steps answers join and leave. A step takes the next token of each answer and fills up with prompts, in
-//! chunks, so that a long prompt does not stop the others. A prompt that begins like one in another slot takes that part
-//! over instead of computing it again; one that is being computed is waited for.
+//! Answers join and leave between two steps. A step decodes the next token of each answer, and fills up with prompts in chunks,
+//! so that a long prompt does not block the others. Prefix caching: a prompt copies the prefix that it shares with another slot
+//! instead of computing it again, and waits for a prefix that is just being computed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,46 +14,46 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
 use toktrie::TokEnv;
 
-use super::GenerateError;
 use super::slot::{Prepared, Slot, SlotAnswer, SlotProgress};
+use super::types::GenerateError;
 
-/// Prompt tokens in one step, at most. A step of this size takes some tenths of a second on two cores, and cancelling
-/// waits for its end.
-pub const CHUNK: usize = 128;
+/// Maximum number of tokens in one step. A step of this size takes some tenths of a second on two cores, and cancellation waits
+/// for its end.
+pub const STEP_TOKENS: usize = 128;
 
-/// A prompt waits for another slot to compute their common beginning when that saves at least this many tokens.
-const WORTH_WAITING: usize = 16;
+/// Minimum number of tokens to save for a prompt to wait until another slot has computed their common prefix.
+const MIN_WAIT_TOKENS: usize = 16;
 
-/// After this many admissions for each slot, what an unused slot remembers is worth nothing any more.
-const FORGOTTEN_AFTER: u64 = 4;
+/// Number of admissions for each slot after which the cache of an unused slot counts as worthless.
+const STALE_AFTER: u64 = 4;
 
-/// The scheduler's whole state.
+/// Scheduler of one decoding thread.
 pub struct Scheduler<'model> {
     context: LlamaContext<'model>,
     batch: LlamaBatch<'static>,
     vocabulary: TokEnv,
     slots: Vec<Slot>,
     admissions: u64,
-    /// Whether the KV cache can be cut and copied; a recurrent model's cannot.
-    reuses: bool,
+    /// True if the KV cache can be truncated and copied; a recurrent model's cannot.
+    reuses_prefixes: bool,
 }
 
-/// Where an answer's next tokens lie in the batch.
-struct DueWork {
+/// Answer whose next token this step computes.
+struct DueAnswer {
     slot: usize,
-    /// The batch's index of the token whose logits choose the next one.
+    /// Index in the batch of the token whose logits determine the next one.
     index: i32,
 }
 
 impl<'model> Scheduler<'model> {
-    /// A scheduler with that many slots, which the context must have been made for.
+    /// Creates a scheduler. The context must have been created for as many slots.
     pub fn new(
         context: LlamaContext<'model>,
         vocabulary: TokEnv,
         slots: usize,
-        reuses: bool,
+        reuses_prefixes: bool,
     ) -> Self {
-        let batch = LlamaBatch::new(CHUNK, 1);
+        let batch = LlamaBatch::new(STEP_TOKENS, 1);
         let slots = std::iter::repeat_with(Slot::default).take(slots).collect();
         Self {
             context,
@@ -61,11 +61,11 @@ impl<'model> Scheduler<'model> {
             vocabulary,
             slots,
             admissions: 0,
-            reuses,
+            reuses_prefixes,
         }
     }
 
-    /// Works until `prepared` is closed or `stop` is set. Answers in work are dropped then.
+    /// Decodes until `prepared` is closed or `stop` is set; unfinished answers are then dropped.
     pub fn run(&mut self, prepared: &Mutex<Receiver<Prepared>>, stop: &Arc<AtomicBool>) {
         while !stop.load(Ordering::Relaxed) {
             self.drop_abandoned();
@@ -84,49 +84,58 @@ impl<'model> Scheduler<'model> {
         }
     }
 
-    /// Takes what is prepared into free slots; waits when nothing is in work. `false` when no more will come.
+    /// Admits prepared requests to free slots, and waits for one if all slots are free. Returns false if no more can come.
     fn admit_all(&mut self, prepared: &Mutex<Receiver<Prepared>>) -> bool {
         while let Some(free) = self.cheapest_free_slot() {
-            let idle = self.slots.iter().all(|slot| slot.answer.is_none());
-            let next = if idle { wait(prepared) } else { look(prepared) };
+            let is_idle = self.slots.iter().all(|slot| slot.answer.is_none());
+            let next = if is_idle {
+                wait_for_next(prepared)
+            } else {
+                try_next(prepared)
+            };
             match next {
                 Ok(next) => self.admit(free, next),
                 Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return !idle,
+                Err(TryRecvError::Disconnected) => return !is_idle,
             }
         }
         true
     }
 
-    /// The free slot whose memory is missed least. Prefixes are copied between slots, so it need not be the alike one.
+    /// Returns the free slot whose cache is worth least. Prefixes are copied between slots, so it need not be the most similar one.
     fn cheapest_free_slot(&self) -> Option<usize> {
-        let forgotten = FORGOTTEN_AFTER * self.slots.len() as u64;
-        let worth = |slot: &Slot| {
-            let fresh = self.admissions.saturating_sub(slot.last_used) < forgotten;
-            if fresh { self.unshared(slot) } else { 0 }
+        let stale = STALE_AFTER * self.slots.len() as u64;
+        let value = |slot: &Slot| {
+            let is_fresh = self.admissions.saturating_sub(slot.last_used) < stale;
+            if is_fresh {
+                self.unshared_tokens(slot)
+            } else {
+                0
+            }
         };
         let free = self
             .slots
             .iter()
             .enumerate()
             .filter(|(_, slot)| slot.answer.is_none());
-        free.min_by_key(|(_, slot)| (worth(slot), slot.last_used))
+        free.min_by_key(|(_, slot)| (value(slot), slot.last_used))
             .map(|(index, _)| index)
     }
 
-    /// How many of a slot's tokens no other slot holds.
-    fn unshared(&self, slot: &Slot) -> usize {
+    /// Returns the number of a slot's cached tokens that no other slot holds.
+    fn unshared_tokens(&self, slot: &Slot) -> usize {
         let others = self
             .slots
             .iter()
             .filter(|other| !std::ptr::eq(*other, slot));
         let shared = others
-            .map(|other| common(&slot.cached, &other.cached))
+            .map(|other| common_prefix(&slot.cached, &other.cached))
             .max()
             .unwrap_or(0);
         slot.cached.len() - shared
     }
 
+    /// Starts a prepared request in a free slot.
     fn admit(&mut self, index: usize, prepared: Prepared) {
         let (answer, progress) = SlotAnswer::new(prepared);
         if let SlotProgress::Done(finish) = progress {
@@ -137,18 +146,18 @@ impl<'model> Scheduler<'model> {
         let Some(slot) = self.slots.get_mut(index) else {
             return;
         };
-        let keep = if self.reuses {
-            common(&slot.cached, answer.reusable())
+        let kept = if self.reuses_prefixes {
+            common_prefix(&slot.cached, answer.reusable_prefix())
         } else {
             0
         };
         slot.last_used = admissions;
         slot.answer = Some(answer);
-        self.cut(index, keep);
+        self.truncate(index, kept);
     }
 
-    /// Forgets a slot's tokens from `keep` on.
-    fn cut(&mut self, index: usize, keep: usize) {
+    /// Removes a slot's cached tokens from `keep` on.
+    fn truncate(&mut self, index: usize, keep: usize) {
         let Some(slot) = self.slots.get_mut(index) else {
             return;
         };
@@ -156,13 +165,13 @@ impl<'model> Scheduler<'model> {
             return;
         }
         slot.cached.truncate(keep);
-        if !clear(&mut self.context, index, keep) {
+        if !clear_sequence(&mut self.context, index, keep) {
             slot.cached.clear();
-            clear(&mut self.context, index, 0);
+            clear_sequence(&mut self.context, index, 0);
         }
     }
 
-    /// Decodes a batch and moves on the answers that it completes a token of.
+    /// Decodes one batch, and advances the answers whose next token it computes.
     fn step(&mut self) -> Result<(), String> {
         let due = self.fill_batch()?;
         if self.batch.n_tokens() == 0 {
@@ -171,7 +180,7 @@ impl<'model> Scheduler<'model> {
         self.context
             .decode(&mut self.batch)
             .map_err(|error| error.to_string())?;
-        for DueWork { slot, index } in due {
+        for DueAnswer { slot, index } in due {
             let Some(slot) = self.slots.get_mut(slot) else {
                 continue;
             };
@@ -186,29 +195,30 @@ impl<'model> Scheduler<'model> {
         Ok(())
     }
 
-    /// Puts into the batch the answers' tokens that are not decoded yet: short rests first, then the oldest prompts.
-    fn fill_batch(&mut self) -> Result<Vec<DueWork>, String> {
+    /// Fills the batch with tokens that are not decoded yet: short remainders first, then the oldest prompts.
+    fn fill_batch(&mut self) -> Result<Vec<DueAnswer>, String> {
         self.batch.clear();
         let mut order: Vec<_> = (0..self.slots.len())
-            .filter(|index| self.rest(*index) > 0)
+            .filter(|index| self.pending_tokens(*index) > 0)
             .collect();
         order.sort_by_key(|index| {
             (
-                self.rest(*index) > CHUNK / 4,
+                self.pending_tokens(*index) > STEP_TOKENS / 4,
                 self.slots.get(*index).map(|slot| slot.last_used),
             )
         });
-        // All prefixes are taken over before anything is put: what is put now is in no cache yet.
-        order.retain(|index| self.take_over_prefix(*index));
+        // All prefixes are copied before the batch is filled: tokens of the batch are in no cache yet.
+        order.retain(|index| self.copy_prefix(*index));
         let mut due = Vec::new();
-        let mut room = CHUNK;
+        let mut room = STEP_TOKENS;
         for index in order {
-            room -= self.put(index, room, &mut due)?;
+            room -= self.add_to_batch(index, room, &mut due)?;
         }
         Ok(due)
     }
 
-    fn rest(&self, index: usize) -> usize {
+    /// Returns the number of an answer's tokens that are not decoded yet.
+    fn pending_tokens(&self, index: usize) -> usize {
         let Some(slot) = self.slots.get(index) else {
             return 0;
         };
@@ -217,8 +227,13 @@ impl<'model> Scheduler<'model> {
             .map_or(0, |answer| answer.tokens.len() - slot.cached.len())
     }
 
-    /// Puts up to `room` tokens of an answer into the batch, and returns their number.
-    fn put(&mut self, index: usize, room: usize, due: &mut Vec<DueWork>) -> Result<usize, String> {
+    /// Adds up to `room` tokens of an answer to the batch, and returns their number.
+    fn add_to_batch(
+        &mut self,
+        index: usize,
+        room: usize,
+        due: &mut Vec<DueAnswer>,
+    ) -> Result<usize, String> {
         let Some(slot) = self.slots.get_mut(index) else {
             return Ok(0);
         };
@@ -227,27 +242,27 @@ impl<'model> Scheduler<'model> {
         };
         let begin = slot.cached.len();
         let end = answer.tokens.len().min(begin + room);
-        let sequence = sequence(index);
+        let sequence = sequence_id(index);
         for (position, token) in answer.tokens.iter().enumerate().take(end).skip(begin) {
-            let last = position + 1 == answer.tokens.len();
-            if last {
-                due.push(DueWork {
+            let is_last = position + 1 == answer.tokens.len();
+            if is_last {
+                due.push(DueAnswer {
                     slot: index,
                     index: self.batch.n_tokens(),
                 });
             }
-            let place = i32::try_from(position).map_err(|error| error.to_string())?;
+            let llama_position = i32::try_from(position).map_err(|error| error.to_string())?;
             self.batch
-                .add(*token, place, &[sequence], last)
+                .add(*token, llama_position, &[sequence], is_last)
                 .map_err(|error| error.to_string())?;
             slot.cached.push(*token);
         }
         Ok(end - begin)
     }
 
-    /// Copies the longest known beginning of a prompt from another slot. `false` when an older answer is just
-    /// computing it, which is waited for.
-    fn take_over_prefix(&mut self, index: usize) -> bool {
+    /// Copies the longest cached prefix of a prompt from another slot. Returns false if the prompt must wait, because an older
+    /// answer is just computing a longer one.
+    fn copy_prefix(&mut self, index: usize) -> bool {
         let Some((slot, answer)) = self
             .slots
             .get(index)
@@ -255,46 +270,52 @@ impl<'model> Scheduler<'model> {
         else {
             return false;
         };
-        let wanted = answer.reusable();
-        if !self.reuses || slot.cached.len() >= wanted.len() {
+        let prefix = answer.reusable_prefix();
+        if !self.reuses_prefixes || slot.cached.len() >= prefix.len() {
             return true;
         }
-        let known = slot.cached.len();
+        let own = slot.cached.len();
         let others = || {
             self.slots
                 .iter()
                 .enumerate()
                 .filter(|(other, _)| *other != index)
         };
-        let at_hand = others()
-            .map(|(other, from)| (common(&from.cached, wanted), other))
+        let cached = others()
+            .map(|(other, from)| (common_prefix(&from.cached, prefix), other))
             .max()
             .unwrap_or((0, index));
         let older = others().filter(|(_, other)| other.last_used < slot.last_used);
-        let coming = older
-            .filter_map(|(_, other)| Some(common(other.answer.as_ref()?.reusable(), wanted)))
+        let upcoming = older
+            .filter_map(|(_, other)| {
+                Some(common_prefix(
+                    other.answer.as_ref()?.reusable_prefix(),
+                    prefix,
+                ))
+            })
             .max();
-        let best = known.max(at_hand.0);
-        if coming.is_some_and(|coming| coming >= best + WORTH_WAITING) {
+        let best = own.max(cached.0);
+        if upcoming.is_some_and(|tokens| tokens >= best + MIN_WAIT_TOKENS) {
             return false;
         }
-        if at_hand.0 > known {
-            self.copy(at_hand.1, index, at_hand.0);
+        if cached.0 > own {
+            self.copy(cached.1, index, cached.0);
         }
         true
     }
 
+    /// Replaces a slot's cached tokens by the first tokens of another slot.
     fn copy(&mut self, from: usize, to: usize, tokens: usize) {
         let copied: Vec<_> = self
             .slots
             .get(from)
             .map(|slot| slot.cached.iter().take(tokens).copied().collect())
             .unwrap_or_default();
-        self.cut(to, 0);
+        self.truncate(to, 0);
         let end = u32::try_from(tokens).ok();
         if self
             .context
-            .kv_cache_seq_cp(sequence(from), sequence(to), Some(0), end)
+            .kv_cache_seq_cp(sequence_id(from), sequence_id(to), Some(0), end)
             .is_ok()
             && let Some(slot) = self.slots.get_mut(to)
         {
@@ -302,9 +323,12 @@ impl<'model> Scheduler<'model> {
         }
     }
 
-    /// After a failed step nothing is known of the cache: all answers fail and it is emptied.
+    /// Fails all answers and clears the cache, whose content is unknown after a failed step.
     fn fail_all(&mut self, error: &str) {
-        tracing::error!(error, "a step of the built-in model failed");
+        tracing::error!(
+            error,
+            "decoding a step of the built-in model failed; all its answers fail"
+        );
         for slot in &mut self.slots {
             slot.cached.clear();
             if let Some(answer) = slot.answer.take() {
@@ -315,23 +339,23 @@ impl<'model> Scheduler<'model> {
     }
 }
 
-/// The next prepared request; an idle thread stands first in line for it, since it holds the lock.
-fn wait(prepared: &Mutex<Receiver<Prepared>>) -> Result<Prepared, TryRecvError> {
-    let line = prepared.lock().unwrap_or_else(PoisonError::into_inner);
-    line.recv().map_err(|_| TryRecvError::Disconnected)
+/// Waits for the next prepared request. The idle thread holds the lock, so it gets the request before the others.
+fn wait_for_next(prepared: &Mutex<Receiver<Prepared>>) -> Result<Prepared, TryRecvError> {
+    let receiver = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+    receiver.recv().map_err(|_| TryRecvError::Disconnected)
 }
 
-/// The next prepared request, if there is one and no idle thread waits for it.
-fn look(prepared: &Mutex<Receiver<Prepared>>) -> Result<Prepared, TryRecvError> {
+/// Returns the next prepared request, if there is one and no idle thread waits for it.
+fn try_next(prepared: &Mutex<Receiver<Prepared>>) -> Result<Prepared, TryRecvError> {
     match prepared.try_lock() {
-        Ok(line) => line.try_recv(),
+        Ok(receiver) => receiver.try_recv(),
         Err(TryLockError::WouldBlock) => Err(TryRecvError::Empty),
-        Err(TryLockError::Poisoned(line)) => line.into_inner().try_recv(),
+        Err(TryLockError::Poisoned(error)) => error.into_inner().try_recv(),
     }
 }
 
-/// Removes a sequence's tokens from `keep` on. `false` when the model's cache cannot be cut there.
-fn clear(context: &mut LlamaContext<'_>, index: usize, keep: usize) -> bool {
+/// Removes a sequence's tokens from `keep` on. Returns false if the model's cache cannot be truncated there.
+fn clear_sequence(context: &mut LlamaContext<'_>, index: usize, keep: usize) -> bool {
     let keep = u32::try_from(keep).ok().filter(|keep| *keep > 0);
     let sequence = u32::try_from(index).ok();
     context
@@ -339,13 +363,13 @@ fn clear(context: &mut LlamaContext<'_>, index: usize, keep: usize) -> bool {
         .unwrap_or(false)
 }
 
-/// llama.cpp's number of a slot's sequence.
-fn sequence(index: usize) -> i32 {
+/// Returns llama.cpp's id of a slot's sequence.
+fn sequence_id(index: usize) -> i32 {
     i32::try_from(index).unwrap_or(i32::MAX)
 }
 
-/// The length of the common beginning.
-fn common(left: &[LlamaToken], right: &[LlamaToken]) -> usize {
+/// Returns the length of the common prefix.
+fn common_prefix(left: &[LlamaToken], right: &[LlamaToken]) -> usize {
     left.iter()
         .zip(right)
         .take_while(|(left, right)| left == right)

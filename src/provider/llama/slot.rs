@@ -1,6 +1,6 @@
-//! One place in the model's memory (KV cache) and the answer that is being written in it.
+//! Slot: one sequence of the model's KV cache, and the answer that is generated in it.
 //!
-//! It holds what has to be known between two steps; the scheduler moves it on. It must not know llama.cpp's context.
+//! Holds the state between two steps of the scheduler. Must not know llama.cpp's context.
 
 use llama_cpp_2::token::LlamaToken;
 use llguidance::Matcher;
@@ -8,79 +8,80 @@ use tokio::sync::{mpsc, oneshot};
 use toktrie::{SimpleVob, TokEnv};
 
 use super::sampler::Sampler;
+use super::types::{Completion, Finish, GenerateError};
 use super::vocabulary;
-use super::{Completion, Finish, GenerateError};
 
-/// Where the answer goes.
+/// Channels for the answer of a request.
 #[derive(Debug)]
 pub struct ReplySender {
-    pub whole: oneshot::Sender<Result<Completion, GenerateError>>,
-    /// Its text as it is written, where somebody wants that.
-    pub pieces: Option<mpsc::UnboundedSender<String>>,
+    pub completion: oneshot::Sender<Result<Completion, GenerateError>>,
+    /// Receiver of text deltas; `None`: not streamed.
+    pub deltas: Option<mpsc::UnboundedSender<String>>,
 }
 
 impl ReplySender {
-    /// Whether nobody waits for it any more.
+    /// Returns true if the caller no longer waits for the answer.
     pub fn is_closed(&self) -> bool {
-        self.whole.is_closed()
+        self.completion.is_closed()
     }
 
-    pub fn send(self, done: Result<Completion, GenerateError>) {
-        // The caller may have gone in this very moment; then nobody wants it.
-        drop(self.whole.send(done));
+    /// Sends the result.
+    pub fn send(self, result: Result<Completion, GenerateError>) {
+        // An error means that the caller has gone.
+        drop(self.completion.send(result));
     }
 }
 
-/// A sequence of the KV cache.
+/// Sequence of the KV cache.
 #[derive(Default)]
 pub struct Slot {
-    /// The tokens that the cache holds for this sequence; they stay after the answer, for the next prompt that begins so.
+    /// Tokens that the cache holds for this sequence. They stay after the answer, for the next prompt with the same prefix.
     pub cached: Vec<LlamaToken>,
-    /// The answer in work. `None` when the slot is free.
+    /// Answer being generated; `None`: the slot is free.
     pub answer: Option<SlotAnswer>,
-    /// The admission that last used it, counted from 1; 0 when none did.
+    /// Number of the admission that last used the slot, from 1; 0: never used.
     pub last_used: u64,
 }
 
-/// What the preparing thread hands over.
+/// Prepared request, from the preparing thread.
 pub struct Prepared {
-    /// The whole prompt; never empty.
+    /// Prompt tokens; never empty.
     pub prompt: Vec<LlamaToken>,
-    /// The grammar that the answer is held to, if any.
+    /// Grammar that constrains the answer; `None`: free text.
     pub grammar: Option<Matcher>,
-    /// How tokens are picked.
     pub sampler: Sampler,
-    /// The answer may have this many tokens, one at least.
+    /// Maximum number of tokens of the answer, at least 1.
     pub max_tokens: usize,
-    /// Where the answer goes.
     pub reply: ReplySender,
 }
 
-/// An answer in work.
+/// Answer being generated.
 pub struct SlotAnswer {
-    /// The prompt and what was written so far; what the slot has not cached yet is decoded next.
+    /// Tokens of prompt and answer so far. Those that the slot has not cached yet are decoded next.
     pub tokens: Vec<LlamaToken>,
     prompt_tokens: usize,
     max_tokens: usize,
     grammar: Option<Matcher>,
+    /// True as long as the grammar was enforced.
     constrained: bool,
     sampler: Sampler,
     reply: ReplySender,
-    /// So many of the tokens have been told; what they end in, within a character.
-    told: usize,
-    rest: Vec<u8>,
+    /// Number of tokens whose text was emitted.
+    emitted_tokens: usize,
+    /// Bytes of an incomplete UTF-8 character at the end of the emitted tokens.
+    incomplete_utf8: Vec<u8>,
 }
 
-/// Whether an answer goes on.
+/// Progress of an answer after a step.
 pub enum SlotProgress {
-    /// It needs another step.
+    /// The answer needs another step.
     More,
-    /// It is complete, or has no room left.
+    /// The answer is complete, or reached its token limit.
     Done(Finish),
 }
 
 impl SlotAnswer {
-    /// Begins an answer: what its grammar forces at the start is written at once.
+    /// Starts an answer with the tokens that its grammar forces.
     pub fn new(prepared: Prepared) -> (Self, SlotProgress) {
         let Prepared {
             prompt,
@@ -98,29 +99,29 @@ impl SlotAnswer {
             constrained,
             sampler,
             reply,
-            told: prompt_tokens,
-            rest: Vec::new(),
+            emitted_tokens: prompt_tokens,
+            incomplete_utf8: Vec::new(),
         };
-        let progress = answer.write_forced();
+        let progress = answer.push_forced_tokens();
         (answer, progress)
     }
 
-    /// Whether nobody waits for it any more.
+    /// Returns true if the caller no longer waits for the answer.
     pub fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
 
-    /// The prompt without its last token, which must be decoded again for its logits.
-    pub fn reusable(&self) -> &[LlamaToken] {
+    /// Returns the prompt without its last token, which must be decoded again for its logits.
+    pub fn reusable_prefix(&self) -> &[LlamaToken] {
         self.tokens
             .get(..self.prompt_tokens.saturating_sub(1))
             .unwrap_or_default()
     }
 
-    /// Picks the next token by the logits, and writes what it forces.
+    /// Samples the next token from the logits, and adds the tokens that it forces.
     pub fn advance(&mut self, logits: &[f32], vocabulary: &TokEnv) -> SlotProgress {
         let mask = self.mask();
-        let Some(token) = self.sampler.pick(logits, mask.as_ref()) else {
+        let Some(token) = self.sampler.sample(logits, mask.as_ref()) else {
             return SlotProgress::Done(Finish::Stop);
         };
         let Some(id) = vocabulary::id(token) else {
@@ -133,37 +134,37 @@ impl SlotAnswer {
         if let Some(grammar) = &mut self.grammar
             && grammar.consume_token(id).is_err()
         {
-            self.set_free();
+            self.drop_grammar();
         }
-        let progress = self.write_forced();
-        self.tell(vocabulary);
+        let progress = self.push_forced_tokens();
+        self.emit(vocabulary);
         progress
     }
 
-    /// Tells what was written since the last time, in whole characters.
-    fn tell(&mut self, vocabulary: &TokEnv) {
-        let Some(pieces) = &self.reply.pieces else {
+    /// Emits the text since the last call, in complete characters.
+    fn emit(&mut self, vocabulary: &TokEnv) {
+        let Some(deltas) = &self.reply.deltas else {
             return;
         };
-        let new = self.tokens.get(self.told..).unwrap_or_default();
+        let new = self.tokens.get(self.emitted_tokens..).unwrap_or_default();
         let ids: Vec<_> = new.iter().copied().filter_map(vocabulary::id).collect();
-        self.told = self.tokens.len();
-        self.rest
+        self.emitted_tokens = self.tokens.len();
+        self.incomplete_utf8
             .extend(vocabulary.tok_trie().decode_ext(&ids, false));
-        let whole = match std::str::from_utf8(&self.rest) {
+        let complete = match std::str::from_utf8(&self.incomplete_utf8) {
             Ok(text) => text.len(),
             Err(error) => error.valid_up_to(),
         };
-        let after = self.rest.split_off(whole);
-        if let Ok(text) = String::from_utf8(std::mem::replace(&mut self.rest, after))
+        let remainder = self.incomplete_utf8.split_off(complete);
+        if let Ok(text) = String::from_utf8(std::mem::replace(&mut self.incomplete_utf8, remainder))
             && !text.is_empty()
         {
-            // Whoever does not listen any more does not need it.
-            drop(pieces.send(text));
+            // An error means that the caller has gone.
+            drop(deltas.send(text));
         }
     }
 
-    /// The tokens that the grammar allows next. `None` when all are.
+    /// Returns the tokens that the grammar allows next; `None`: all.
     fn mask(&mut self) -> Option<SimpleVob> {
         let mask = self
             .grammar
@@ -172,13 +173,13 @@ impl SlotAnswer {
             .ok()
             .filter(|mask| !mask.is_zero());
         if mask.is_none() {
-            self.set_free();
+            self.drop_grammar();
         }
         mask
     }
 
-    /// Writes the tokens that the grammar leaves no choice about.
-    fn write_forced(&mut self) -> SlotProgress {
+    /// Adds the tokens that are the only choice of the grammar.
+    fn push_forced_tokens(&mut self) -> SlotProgress {
         if let Some(grammar) = &mut self.grammar {
             let forced = grammar.consume_ff_tokens();
             self.tokens.extend(
@@ -188,32 +189,32 @@ impl SlotAnswer {
                     .map(LlamaToken),
             );
             if grammar.is_error() {
-                self.set_free();
+                self.drop_grammar();
             } else if grammar.is_stopped() {
                 return SlotProgress::Done(Finish::Stop);
             }
         }
-        if self.written() >= self.max_tokens {
+        if self.answer_tokens() >= self.max_tokens {
             self.tokens.truncate(self.prompt_tokens + self.max_tokens);
             return SlotProgress::Done(Finish::Length);
         }
         SlotProgress::More
     }
 
-    /// A grammar that became too complex is given up; the rest is decoded freely.
-    fn set_free(&mut self) {
+    /// Drops a grammar that became too complex; the rest of the answer is not constrained.
+    fn drop_grammar(&mut self) {
         self.grammar = None;
         self.constrained = false;
     }
 
-    fn written(&self) -> usize {
+    fn answer_tokens(&self) -> usize {
         self.tokens.len() - self.prompt_tokens
     }
 
-    /// Sends the answer. One that was cut within a character loses that character.
+    /// Sends the answer. An incomplete character at the end of a truncated answer is dropped.
     pub fn finish(self, finish: Finish, vocabulary: &TokEnv) {
-        let written = self.tokens.get(self.prompt_tokens..).unwrap_or_default();
-        let ids: Vec<_> = written.iter().copied().filter_map(vocabulary::id).collect();
+        let answer = self.tokens.get(self.prompt_tokens..).unwrap_or_default();
+        let ids: Vec<_> = answer.iter().copied().filter_map(vocabulary::id).collect();
         let bytes = vocabulary.tok_trie().decode_ext(&ids, false);
         let text = match std::str::from_utf8(&bytes) {
             Ok(text) => text.to_owned(),
@@ -228,12 +229,12 @@ impl SlotAnswer {
             finish,
             constrained: self.constrained,
             input_tokens: self.prompt_tokens,
-            output_tokens: written.len(),
+            output_tokens: answer.len(),
         };
         self.reply.send(Ok(completion));
     }
 
-    /// Sends an error instead.
+    /// Sends an error instead of the answer.
     pub fn fail(self, error: GenerateError) {
         self.reply.send(Err(error));
     }

@@ -98,7 +98,7 @@ fn request(schema: &Value, text: &str) -> Request {
         system: prompt.system,
         turns: prompt.turns,
         schema: Some(Arc::new(schema.clone())),
-        source: Some(text.into()),
+        copy_source: Some(text.into()),
         temperature: 0.0,
         seed: None,
         max_tokens: Some(100),
@@ -108,7 +108,7 @@ fn request(schema: &Value, text: &str) -> Request {
 fn free(text: &str, max_tokens: usize) -> Request {
     Request {
         schema: None,
-        source: None,
+        copy_source: None,
         max_tokens: Some(max_tokens),
         ..request(&json!({"type": "string"}), text)
     }
@@ -120,7 +120,7 @@ fn expected(index: usize) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn seven_people_are_right_alone_and_together() {
+async fn answers_are_correct_one_at_a_time_and_in_parallel() {
     let engine = engine(OPTIONS);
     for (index, person_) in PEOPLE.iter().enumerate() {
         let done = engine
@@ -160,7 +160,7 @@ async fn seven_people_are_right_alone_and_together() {
 }
 
 #[tokio::test]
-async fn a_dropped_future_frees_its_slot() {
+async fn dropping_the_future_frees_its_slot() {
     let engine = engine(Options {
         workers: 1,
         parallel: 1,
@@ -194,7 +194,7 @@ async fn a_dropped_future_frees_its_slot() {
 }
 
 #[tokio::test]
-async fn a_full_queue_says_so_and_has_room_again() {
+async fn a_full_queue_rejects_requests_until_it_has_room() {
     let engine = engine(Options {
         workers: 1,
         parallel: 1,
@@ -222,7 +222,7 @@ async fn a_full_queue_says_so_and_has_room_again() {
 }
 
 #[tokio::test]
-async fn hostile_schemas_are_survived_quickly() {
+async fn hostile_schemas_neither_fail_nor_take_long() {
     let engine = engine(OPTIONS);
     let many: Vec<_> = (0..100_000)
         .map(|index| format!("choice number {index}"))
@@ -349,7 +349,7 @@ async fn hostile_schemas_are_survived_quickly() {
 }
 
 #[tokio::test]
-async fn odd_texts_are_survived() {
+async fn unusual_texts_are_answered_and_long_ones_rejected_quickly() {
     let engine = engine(OPTIONS);
     let schema = person();
     for text in [
@@ -387,7 +387,7 @@ async fn odd_texts_are_survived() {
 }
 
 #[tokio::test]
-async fn control_tokens_in_a_text_stay_text() {
+async fn control_tokens_in_a_text_are_tokenised_as_text() {
     let engine = engine(OPTIONS);
     let tokens = async |text: &str| {
         engine
@@ -417,7 +417,7 @@ async fn free_text_is_valid_utf8_and_a_seed_repeats_it() {
 }
 
 #[tokio::test]
-async fn prompts_that_come_and_go_do_not_disturb_each_other() {
+async fn concurrent_and_cancelled_prompts_do_not_affect_each_other() {
     let engine = engine(Options {
         parallel: 4,
         queue: 100,
@@ -451,7 +451,7 @@ async fn prompts_that_come_and_go_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_an_error_that_says_what_to_do() {
+async fn a_file_that_is_not_a_model_is_a_load_error() {
     let path = path();
     let folder = std::env::temp_dir().join(format!("extractd-engine-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -486,22 +486,22 @@ async fn a_bad_file_is_an_error_that_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_told_piece_by_piece_is_the_answer() {
+async fn text_deltas_add_up_to_the_answer() {
     let engine = engine(OPTIONS);
-    let (sender, mut pieces) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut deltas) = tokio::sync::mpsc::unbounded_channel();
     let text = "Zoë Müller-Łuczak, 41, ist Bäckerin.";
     let done = engine
         .generate(request(&person(), text), Some(sender))
         .await
         .unwrap();
-    let mut told = Vec::new();
-    while let Ok(piece) = pieces.try_recv() {
-        told.push(piece);
+    let mut emitted = Vec::new();
+    while let Ok(delta) = deltas.try_recv() {
+        emitted.push(delta);
     }
-    assert!(told.len() > 3, "{told:?}");
+    assert!(emitted.len() > 3, "{emitted:?}");
     assert!(
-        done.text.starts_with(&told.concat()),
-        "{told:?} of {}",
+        done.text.starts_with(&emitted.concat()),
+        "{emitted:?} of {}",
         done.text
     );
 }

@@ -1,7 +1,7 @@
-//! The model's tokens as the grammar library wants them: a trie of their bytes, and the model's own tokeniser.
+//! Vocabulary for the grammar library (llguidance): a trie of the tokens' bytes, and the model's own tokeniser.
 //!
-//! The tokeniser makes forced text canonical: `{"name":"` enters as the tokens that the model would have written itself,
-//! in one go. (The environment that `llama-cpp-2` offers has a greedy tokeniser, so it forces nothing.)
+//! The tokeniser makes forced text canonical: `{"name":"` becomes the tokens that the model would have written itself, at
+//! once. (The environment of `llama-cpp-2` has a greedy tokeniser, so it forces nothing.)
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ struct Vocabulary {
     trie: TokTrie,
 }
 
-/// Reads the whole vocabulary; some tens of milliseconds, once for a model. `None` when the file carries no usable one.
+/// Returns the model's vocabulary; takes some tens of milliseconds. `None`: the file has no usable one.
 pub fn environment(model: &Arc<LlamaModel>) -> Option<TokEnv> {
     let vocab = model.vocab();
     let count = u32::try_from(vocab.n_tokens())
@@ -28,8 +28,8 @@ pub fn environment(model: &Arc<LlamaModel>) -> Option<TokEnv> {
     let first_end = id(vocab.eot())
         .or_else(|| id(vocab.eos()))
         .or_else(|| ends.first().copied())?;
-    let words: Vec<_> = tokens().map(|token| word(model, token)).collect();
-    let trie = TokTrie::from(&TokRxInfo::new(count, first_end), &words);
+    let token_bytes: Vec<_> = tokens().map(|token| bytes_of(model, token)).collect();
+    let trie = TokTrie::from(&TokRxInfo::new(count, first_end), &token_bytes);
     let mut all_ends = vec![first_end];
     all_ends.extend(ends.into_iter().filter(|end| *end != first_end));
     let trie = trie.with_eos_tokens(&all_ends);
@@ -39,13 +39,13 @@ pub fn environment(model: &Arc<LlamaModel>) -> Option<TokEnv> {
     }))
 }
 
-/// The library's number of a token. `None` for llama.cpp's "there is no such token", which is negative.
+/// Returns a token's id in the grammar library. `None` for llama.cpp's null token, which is negative.
 pub fn id(token: LlamaToken) -> Option<TokenId> {
     TokenId::try_from(token.0).ok()
 }
 
-/// The bytes that a token stands for; those of a control token are marked, so that no text can match them.
-fn word(model: &LlamaModel, token: LlamaToken) -> Vec<u8> {
+/// Returns the bytes of a token; those of a control token are marked, so that no text can match them.
+fn bytes_of(model: &LlamaModel, token: LlamaToken) -> Vec<u8> {
     let vocab = model.vocab();
     let plain = vocab.token_to_piece(token, false, None);
     if !plain.is_empty() {
@@ -69,7 +69,7 @@ impl TokenizerEnv for Vocabulary {
         self.trie.tokenize_with_greedy_fallback(bytes, |text| {
             let tokens = self.model.vocab().tokenize(text.as_bytes(), false, false);
             let ids: Vec<_> = tokens.into_iter().filter_map(id).collect();
-            // Some tokenisers put a space before the first word, or normalise: theirs would not be the forced text.
+            // Some tokenisers add a space before the first word, or normalise: their tokens would not be the forced text.
             if self.trie.decode(&ids) == text.as_bytes() {
                 ids
             } else {

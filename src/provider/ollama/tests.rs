@@ -6,15 +6,15 @@
 use serde_json::json;
 
 use super::*;
-use crate::provider::stream_decoder::tests::{check_stream, heard};
-use crate::provider::test_fixture::{answer, decoded, encoded, form, roles};
-use crate::provider::unsupported_feature::unsupported_in;
+use crate::provider::stream_decoder::tests::{check_stream, decode_stream};
+use crate::provider::test_fixture::{answer, decoded, encoded, roles, shape};
+use crate::provider::unsupported_feature::detect_unsupported;
 
 fn wire() -> Ollama {
-    Ollama::at("/")
+    Ollama::for_base_path("/")
 }
 
-/// A line as the reference has them.
+/// Line of a stream, as in Ollama's reference.
 fn line(message: Value, more: Value) -> Value {
     let mut line = json!({"model": "llama3.2", "created_at": "2023-08-04T08:52:19.385406455-07:00", "message": message, "done": false});
     line.as_object_mut()
@@ -23,7 +23,7 @@ fn line(message: Value, more: Value) -> Value {
     line
 }
 
-fn says(text: &str) -> Value {
+fn text_line(text: &str) -> Value {
     line(
         json!({"role": "assistant", "content": text, "images": null}),
         json!({}),
@@ -45,10 +45,10 @@ fn lines(lines: &[Value]) -> String {
 }
 
 #[test]
-fn each_mode_has_its_own_form() {
+fn each_mode_is_encoded_in_its_own_way() {
     let person = json!({"type": "object"});
-    let of = |mode| encoded(&wire(), &person, form(mode));
-    let json_schema = of(Mode::JsonSchema);
+    let body = |mode| encoded(&wire(), &person, shape(mode));
+    let json_schema = body(Mode::JsonSchema);
     assert_eq!(
         (&json_schema["format"], &json_schema["stream"]),
         (&person, &json!(false))
@@ -72,7 +72,7 @@ fn each_mode_has_its_own_form() {
             .unwrap()
             .contains("JSON Schema:")
     );
-    let tools = of(Mode::Tools);
+    let tools = body(Mode::Tools);
     assert_eq!(
         (
             &tools["tools"][0]["function"]["parameters"],
@@ -80,8 +80,8 @@ fn each_mode_has_its_own_form() {
         ),
         (&person, None)
     );
-    assert_eq!(of(Mode::JsonObject)["format"], "json");
-    assert!(of(Mode::Text).get("format").is_none());
+    assert_eq!(body(Mode::JsonObject)["format"], "json");
+    assert!(body(Mode::Text).get("format").is_none());
     for (base_path, path) in [
         ("/", "api/chat"),
         ("/api", "chat"),
@@ -89,7 +89,7 @@ fn each_mode_has_its_own_form() {
         ("/box", "api/chat"),
     ] {
         assert_eq!(
-            Ollama::at(base_path).path("m", true).as_deref(),
+            Ollama::for_base_path(base_path).path("m", true).as_deref(),
             Some(path),
             "{base_path}"
         );
@@ -97,7 +97,7 @@ fn each_mode_has_its_own_form() {
 }
 
 #[test]
-fn an_answer_is_read_with_its_finish_and_usage() {
+fn a_whole_response_is_decoded_with_finish_and_usage() {
     let usage = Usage::new(26, 282);
     assert_eq!(
         decoded(&wire(), &done("{}", "stop"), Mode::Text),
@@ -118,27 +118,27 @@ fn an_answer_is_read_with_its_finish_and_usage() {
     );
     assert!(
         matches!(
-            decoded(&wire(), &says("{}"), Mode::Text),
-            Err(DecodeError::Format(_))
+            decoded(&wire(), &text_line("{}"), Mode::Text),
+            Err(DecodeError::Malformed(_))
         ),
         "not done"
     );
     assert!(matches!(
         decoded(&wire(), &json!({"error": "out of memory"}), Mode::Text),
-        Err(DecodeError::Error(_))
+        Err(DecodeError::ErrorBody(_))
     ));
 }
 
 #[test]
-fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
+fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
     let thought = line(
         json!({"role": "assistant", "content": "", "thinking": "Hm."}),
         json!({}),
     );
     let whole = lines(&[
         thought.clone(),
-        says("{\"a\":"),
-        says("\"ü\"}"),
+        text_line("{\"a\":"),
+        text_line("\"ü\"}"),
         done("", "stop"),
     ]);
     let expected = answer(
@@ -156,18 +156,18 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
     let expected = answer("{\"a\":1}", Finish::Stop, Usage::new(26, 282), Mode::Tools);
     check_stream(&wire(), &called, "4535599000}", &expected);
     let broken = lines(&[
-        says("{"),
+        text_line("{"),
         json!({"error": "an error was encountered while running the model"}),
     ]);
     assert!(matches!(
-        heard(&wire(), Mode::Text, [broken.as_bytes()]).0,
-        Err(DecodeError::Error(_))
+        decode_stream(&wire(), Mode::Text, [broken.as_bytes()]).0,
+        Err(DecodeError::ErrorBody(_))
     ));
 }
 
 #[test]
-fn what_a_server_refuses_is_understood() {
-    let said =
+fn error_bodies_are_classified_and_unsupported_features_detected() {
+    let error_body =
         |message: &str| wire().decode_error(json!({"error": message}).to_string().as_bytes());
     for (status, message, mode, expected) in [
         (
@@ -202,10 +202,18 @@ fn what_a_server_refuses_is_understood() {
         ),
     ] {
         assert_eq!(
-            unsupported_in(status, &said(message), form(mode), wire().vocabulary()),
+            detect_unsupported(
+                status,
+                &error_body(message),
+                shape(mode),
+                wire().error_patterns()
+            ),
             expected,
             "{message}"
         );
     }
-    assert_eq!(said("model 'x' not found").message, "model 'x' not found");
+    assert_eq!(
+        error_body("model 'x' not found").message,
+        "model 'x' not found"
+    );
 }

@@ -1,33 +1,39 @@
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
-use super::*;
-use crate::provider::stream_decoder::tests::{check_stream, heard};
-use crate::provider::test_fixture::{self, form, forms};
-use crate::provider::unsupported_feature::unsupported_in;
-use crate::provider::{Answer, RemainingQuota, Schema, UnsupportedSet};
-use crate::types::{Content, Example, SyntheticExample};
+use serde_json::Value;
 
-const ELSEWHERE: OpenAi = OpenAi {
-    shows_schema: false,
-    completion_tokens: false,
-    door: Endpoint::Plain,
+use super::*;
+use crate::provider::stream_decoder::tests::{check_stream, decode_stream};
+use crate::provider::test_fixture::{self, lowered_by_mode, shape};
+use crate::provider::unsupported_feature::detect_unsupported;
+use crate::provider::{
+    Answer, ErrorClass, Finish, RemainingQuota, Schema, Unsupported, UnsupportedSet,
+};
+use crate::types::{Content, Example, SyntheticExample, Usage};
+
+const COMPATIBLE_SERVER: OpenAi = OpenAi {
+    quirks: Quirks {
+        shows_schema: false,
+        completion_tokens: false,
+    },
+    endpoint: Endpoint::Standard,
 };
 
-fn encoded(wire: &OpenAi, schema: &Value, form: RequestShape) -> Value {
-    test_fixture::encoded(wire, schema, form)
+fn encoded(wire: &OpenAi, schema: &Value, shape: RequestShape) -> Value {
+    test_fixture::encoded(wire, schema, shape)
 }
 
 fn decoded(body: &Value, mode: Mode) -> Result<Answer, DecodeError> {
-    test_fixture::decoded(&ELSEWHERE, body, mode)
+    test_fixture::decoded(&COMPATIBLE_SERVER, body, mode)
 }
 
 #[test]
-fn a_question_has_the_text_the_example_and_the_complaint() {
+fn messages_contain_the_example_the_input_and_the_validation_feedback() {
     let body = encoded(
-        &ELSEWHERE,
+        &COMPATIBLE_SERVER,
         &json!({"type": "object", "title": "A person"}),
-        form(Mode::JsonSchema),
+        shape(Mode::JsonSchema),
     );
     let roles: Vec<_> = body["messages"]
         .as_array()
@@ -71,12 +77,12 @@ fn a_question_has_the_text_the_example_and_the_complaint() {
 }
 
 #[test]
-fn each_mode_has_its_own_form() {
+fn each_mode_is_encoded_in_its_own_way() {
     let person = json!({"type": "object"});
     let json_schema = encoded(
-        &OpenAi::at("api.openai.com"),
+        &OpenAi::for_host("api.openai.com"),
         &person,
-        form(Mode::JsonSchema),
+        shape(Mode::JsonSchema),
     );
     assert_eq!(
         json_schema["response_format"]["json_schema"],
@@ -95,22 +101,22 @@ fn each_mode_has_its_own_form() {
         ),
         (&json!(50), None)
     );
-    let tools = encoded(&ELSEWHERE, &person, form(Mode::Tools));
+    let tools = encoded(&COMPATIBLE_SERVER, &person, shape(Mode::Tools));
     assert_eq!(tools["tools"][0]["function"]["parameters"], person);
     assert_eq!(
         tools["tool_choice"]["function"]["name"],
         tools["tools"][0]["function"]["name"]
     );
     assert_eq!(
-        encoded(&ELSEWHERE, &person, form(Mode::JsonObject))["response_format"],
+        encoded(&COMPATIBLE_SERVER, &person, shape(Mode::JsonObject))["response_format"],
         json!({"type": "json_object"})
     );
-    let text = encoded(&ELSEWHERE, &person, form(Mode::Text));
+    let text = encoded(&COMPATIBLE_SERVER, &person, shape(Mode::Text));
     assert!(text.get("response_format").is_none() && text.get("tools").is_none());
 }
 
 #[test]
-fn an_answer_is_read_with_its_finish_and_usage() {
+fn a_whole_response_is_decoded_with_finish_and_usage() {
     let usage = json!({"prompt_tokens": 3, "completion_tokens": 4});
     let body = |message: Value, finish: &str| json!({"choices": [{"message": message, "finish_reason": finish}], "usage": usage});
     let plain = decoded(&body(json!({"content": "{}"}), "stop"), Mode::JsonSchema).unwrap();
@@ -121,7 +127,7 @@ fn an_answer_is_read_with_its_finish_and_usage() {
             finish: Finish::Stop,
             usage: Some(Usage::new(3, 4)),
             mode: Mode::JsonSchema,
-            left: RemainingQuota::default()
+            remaining_quota: RemainingQuota::default()
         }
     );
     let cut = decoded(&body(json!({"content": "{"}), "length"), Mode::JsonSchema).unwrap();
@@ -144,9 +150,9 @@ fn an_answer_is_read_with_its_finish_and_usage() {
 }
 
 #[test]
-fn what_a_server_refuses_is_understood() {
-    let openai = |message: &str| {
-        ELSEWHERE.decode_error(
+fn error_bodies_are_classified_and_unsupported_features_detected() {
+    let error_body = |message: &str| {
+        COMPATIBLE_SERVER.decode_error(
             json!({"error": {"message": message}})
                 .to_string()
                 .as_bytes(),
@@ -209,22 +215,26 @@ fn what_a_server_refuses_is_understood() {
         ),
     ] {
         assert_eq!(
-            unsupported_in(status, &openai(message), form(mode), &VOCABULARY),
+            detect_unsupported(status, &error_body(message), shape(mode), &ERROR_PATTERNS),
             expected,
             "{message}"
         );
     }
     let quota = json!({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}});
     assert_eq!(
-        ELSEWHERE.decode_error(quota.to_string().as_bytes()).meaning,
-        ErrorClass::Exhausted
+        COMPATIBLE_SERVER
+            .decode_error(quota.to_string().as_bytes())
+            .class,
+        ErrorClass::QuotaExhausted
     );
     assert_eq!(
-        ELSEWHERE.decode_error(b"<html>bad gateway</html>").message,
+        COMPATIBLE_SERVER
+            .decode_error(b"<html>bad gateway</html>")
+            .message,
         "<html>bad gateway</html>"
     );
     assert_eq!(
-        ELSEWHERE
+        COMPATIBLE_SERVER
             .decode_error(br#"{"detail": "Not Found"}"#)
             .message,
         "Not Found"
@@ -232,7 +242,7 @@ fn what_a_server_refuses_is_understood() {
 }
 
 #[test]
-fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
+fn generated_examples_are_added_if_the_server_does_not_show_the_schema() {
     let schema = std::sync::Arc::new(json!({"type": "array"}));
     let raw = to_raw_value(&*schema).unwrap();
     let example = |output: Value, is_valid| SyntheticExample {
@@ -249,13 +259,13 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
         schema: Schema {
             value: &schema,
             raw: &raw,
-            forms: &forms(&schema, true),
+            forms: &lowered_by_mode(&schema, true),
             examples: &examples,
         },
         instructions: None,
         examples: &[],
         input: "text",
-        complaint: None,
+        feedback: None,
         temperature: 0.0,
         max_output_tokens: None,
         seed: None,
@@ -264,15 +274,18 @@ fn made_up_examples_are_for_servers_that_do_not_show_the_schema() {
         key: 0,
         on_text: None,
     };
-    let said = |wire: OpenAi, mode| -> Value {
-        serde_json::from_slice(&wire.encode(&request, form(mode))).unwrap()
+    let encode = |wire: OpenAi, mode| -> Value {
+        serde_json::from_slice(&wire.encode(&request, shape(mode))).unwrap()
     };
-    let elsewhere = said(ELSEWHERE, Mode::JsonObject);
-    assert_eq!(elsewhere["messages"].as_array().unwrap().len(), 4);
-    assert_eq!(elsewhere["messages"][2]["content"], r#"{"value":[1]}"#);
-    assert_eq!(said(ELSEWHERE, Mode::Text)["messages"][2]["content"], "[1]");
+    let compatible = encode(COMPATIBLE_SERVER, Mode::JsonObject);
+    assert_eq!(compatible["messages"].as_array().unwrap().len(), 4);
+    assert_eq!(compatible["messages"][2]["content"], r#"{"value":[1]}"#);
     assert_eq!(
-        said(OpenAi::at("api.openai.com"), Mode::Tools)["messages"]
+        encode(COMPATIBLE_SERVER, Mode::Text)["messages"][2]["content"],
+        "[1]"
+    );
+    assert_eq!(
+        encode(OpenAi::for_host("api.openai.com"), Mode::Tools)["messages"]
             .as_array()
             .unwrap()
             .len(),
@@ -294,7 +307,7 @@ fn answer(text: &str, finish: Finish, mode: Mode) -> Answer {
 }
 
 #[test]
-fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
+fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
     let (start, end) = (
         chunk(
             &json!({"role": "assistant", "content": "", "refusal": null}),
@@ -314,14 +327,14 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
     ]
     .concat();
     check_stream(
-        &ELSEWHERE,
+        &COMPATIBLE_SERVER,
         &stream,
         "\"stop\"",
         &answer("{\"a\":\"ü\"}", Finish::Stop, Mode::JsonSchema),
     );
     let cut = [&piece("{"), &chunk(&json!({}), Some("length")), USAGE, end].concat();
     check_stream(
-        &ELSEWHERE,
+        &COMPATIBLE_SERVER,
         &cut,
         "\"length\"",
         &answer("{", Finish::Length, Mode::Text),
@@ -329,7 +342,7 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
 }
 
 #[test]
-fn a_tools_arguments_are_streamed_and_its_prose_is_not() {
+fn tool_arguments_are_streamed_and_text_beside_them_is_not() {
     let call = |arguments: &str| {
         chunk(
             &json!({"tool_calls": [{"index": 0, "function": {"arguments": arguments}}]}),
@@ -351,7 +364,7 @@ fn a_tools_arguments_are_streamed_and_its_prose_is_not() {
     ]
     .concat();
     check_stream(
-        &ELSEWHERE,
+        &COMPATIBLE_SERVER,
         &stream,
         ":\"tool_calls\"",
         &answer("{\"a\":1}", Finish::Unknown, Mode::Tools),
@@ -363,7 +376,7 @@ fn a_tools_arguments_are_streamed_and_its_prose_is_not() {
     ]
     .concat();
     check_stream(
-        &ELSEWHERE,
+        &COMPATIBLE_SERVER,
         &instead,
         "\"stop\"",
         &answer("{\"a\":1}", Finish::Stop, Mode::Tools),
@@ -371,7 +384,7 @@ fn a_tools_arguments_are_streamed_and_its_prose_is_not() {
 }
 
 #[test]
-fn a_streamed_refusal_and_a_streamed_error_are_what_they_would_be_whole() {
+fn a_streamed_refusal_or_error_decodes_like_a_whole_one() {
     let no = |text: &str| chunk(&json!({"refusal": text}), None);
     let refused = [
         &no("I "),
@@ -381,7 +394,7 @@ fn a_streamed_refusal_and_a_streamed_error_are_what_they_would_be_whole() {
     ]
     .concat();
     check_stream(
-        &ELSEWHERE,
+        &COMPATIBLE_SERVER,
         &refused,
         "\"stop\"",
         &answer("", Finish::Refusal("I won't.".to_owned()), Mode::JsonSchema),
@@ -402,12 +415,13 @@ fn a_streamed_refusal_and_a_streamed_error_are_what_they_would_be_whole() {
             format!("data: {error}\n\n"),
         ]
         .concat();
-        let (answer, told) = heard(&ELSEWHERE, Mode::JsonSchema, [stream.as_bytes()]);
-        let Err(DecodeError::Error(said)) = answer else {
+        let (answer, emitted) =
+            decode_stream(&COMPATIBLE_SERVER, Mode::JsonSchema, [stream.as_bytes()]);
+        let Err(DecodeError::ErrorBody(error_body)) = answer else {
             panic!("{answer:?}")
         };
         assert_eq!(
-            (said.status, told),
+            (error_body.status, emitted),
             (status, vec!["{".to_owned()]),
             "{error}"
         );
@@ -415,14 +429,14 @@ fn a_streamed_refusal_and_a_streamed_error_are_what_they_would_be_whole() {
 }
 
 #[test]
-fn a_server_that_does_not_stream_is_understood() {
-    let streamed = |lessons| RequestShape {
+fn a_server_without_streaming_or_stream_options_is_detected() {
+    let streamed = |unsupported| RequestShape {
         stream: true,
-        lessons,
-        ..form(Mode::JsonSchema)
+        unsupported,
+        ..shape(Mode::JsonSchema)
     };
     let body = encoded(
-        &ELSEWHERE,
+        &COMPATIBLE_SERVER,
         &json!({"type": "object"}),
         streamed(UnsupportedSet::default()),
     );
@@ -430,33 +444,44 @@ fn a_server_that_does_not_stream_is_understood() {
         (&body["stream"], &body["stream_options"]),
         (&json!(true), &json!({"include_usage": true}))
     );
-    let learned = |message: &str| {
-        let said = ELSEWHERE.decode_error(
+    let detected = |message: &str| {
+        let error = COMPATIBLE_SERVER.decode_error(
             json!({"error": {"message": message}})
                 .to_string()
                 .as_bytes(),
         );
-        unsupported_in(400, &said, streamed(UnsupportedSet::default()), &VOCABULARY)
+        detect_unsupported(
+            400,
+            &error,
+            streamed(UnsupportedSet::default()),
+            &ERROR_PATTERNS,
+        )
     };
     assert_eq!(
-        learned("Unrecognized request argument supplied: stream_options"),
+        detected("Unrecognized request argument supplied: stream_options"),
         Some(Unsupported::StreamUsage)
     );
     assert_eq!(
-        learned("Your organization must be verified to stream this model."),
+        detected("Your organization must be verified to stream this model."),
         Some(Unsupported::Stream)
     );
-    let mut lessons = UnsupportedSet::default();
-    assert!(lessons.add(Unsupported::StreamUsage) && !lessons.add(Unsupported::StreamUsage));
+    let mut unsupported = UnsupportedSet::default();
     assert!(
-        encoded(&ELSEWHERE, &json!({"type": "object"}), streamed(lessons))
-            .get("stream_options")
-            .is_none()
+        unsupported.add(Unsupported::StreamUsage) && !unsupported.add(Unsupported::StreamUsage)
+    );
+    assert!(
+        encoded(
+            &COMPATIBLE_SERVER,
+            &json!({"type": "object"}),
+            streamed(unsupported)
+        )
+        .get("stream_options")
+        .is_none()
     );
 }
 
 #[test]
-fn azure_has_the_deployment_in_the_path_or_the_model_in_the_body() {
+fn azure_takes_the_deployment_in_the_path_or_the_model_in_the_body() {
     for (base_path, model, path) in [
         (
             "/",
@@ -488,14 +513,14 @@ fn azure_has_the_deployment_in_the_path_or_the_model_in_the_body() {
 }
 
 #[test]
-fn azures_filter_is_a_refusal_and_reasoning_is_counted() {
+fn azures_content_filter_is_detected_and_reasoning_tokens_are_counted() {
     let filtered = json!({"error": {"message": "The response was filtered due to the prompt triggering the content management policy.",
         "type": null, "param": "prompt", "code": "content_filter", "status": 400}});
     assert_eq!(
-        ELSEWHERE
+        COMPATIBLE_SERVER
             .decode_error(filtered.to_string().as_bytes())
-            .meaning,
-        ErrorClass::Declined
+            .class,
+        ErrorClass::ContentFiltered
     );
     let usage = json!({"prompt_tokens": 30, "completion_tokens": 40, "prompt_tokens_details": {"cached_tokens": 20},
         "completion_tokens_details": {"reasoning_tokens": 35, "audio_tokens": 0}});

@@ -3,14 +3,15 @@
     reason = "a value that is written where it is used reads best"
 )]
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::provider::stream_decoder::tests::check_stream;
-use crate::provider::test_fixture::{answer, decoded, encoded, form, roles, stream, streamed};
-use crate::provider::{ErrorClass, WireFormat};
+use crate::provider::test_fixture::{answer, decoded, encoded, roles, shape, stream, streamed};
+use crate::provider::{ErrorClass, Finish, WireFormat};
+use crate::types::Usage;
 
-const WIRE: Responses = Responses { shows_schema: true };
+const WIRE: OpenAiResponses = OpenAiResponses { shows_schema: true };
 
 fn usage() -> Usage {
     Usage::new(36, 87).with_details(Some(5), Some(64))
@@ -41,10 +42,10 @@ fn text(text: &str) -> Value {
 }
 
 #[test]
-fn each_mode_has_its_own_form() {
+fn each_mode_is_encoded_in_its_own_way() {
     let person = json!({"type": "object", "title": "A person"});
-    let of = |mode| encoded(&WIRE, &person, form(mode));
-    let json_schema = of(Mode::JsonSchema);
+    let body = |mode| encoded(&WIRE, &person, shape(mode));
+    let json_schema = body(Mode::JsonSchema);
     let format =
         json!({"type": "json_schema", "name": "A_person", "strict": true, "schema": person});
     assert_eq!(json_schema["text"], json!({"format": format}));
@@ -61,7 +62,7 @@ fn each_mode_has_its_own_form() {
         (&json!(false), None),
         "there is no seed"
     );
-    let tools = of(Mode::Tools);
+    let tools = body(Mode::Tools);
     assert_eq!(
         (&tools["tools"][0]["type"], &tools["tools"][0]["parameters"]),
         (&json!("function"), &person)
@@ -74,7 +75,7 @@ fn each_mode_has_its_own_form() {
         (&tools["parallel_tool_calls"], tools.get("text")),
         (&json!(false), None)
     );
-    let object = of(Mode::JsonObject);
+    let object = body(Mode::JsonObject);
     assert_eq!(object["text"], json!({"format": {"type": "json_object"}}));
     assert!(
         object["input"][0]["content"]
@@ -82,30 +83,30 @@ fn each_mode_has_its_own_form() {
             .unwrap()
             .contains("JSON Schema:")
     );
-    assert!(of(Mode::Text).get("text").is_none());
+    assert!(body(Mode::Text).get("text").is_none());
 }
 
 #[test]
-fn an_answer_is_read_with_its_finish_and_usage() {
-    let of =
+fn a_whole_response_is_decoded_with_finish_and_usage() {
+    let decode =
         |output, status, more| decoded(&WIRE, &response(output, status, more), Mode::JsonSchema);
     assert_eq!(
-        of(text("{}"), "completed", json!({})),
+        decode(text("{}"), "completed", json!({})),
         Ok(answer("{}", Finish::Stop, usage(), Mode::JsonSchema))
     );
     let cut = json!({"incomplete_details": {"reason": "max_output_tokens"}});
     assert_eq!(
-        of(text("{"), "incomplete", cut).unwrap().finish,
+        decode(text("{"), "incomplete", cut).unwrap().finish,
         Finish::Length
     );
     let filtered = json!({"incomplete_details": {"reason": "content_filter"}});
     assert_eq!(
-        of(text("{"), "incomplete", filtered).unwrap().finish,
-        Finish::filtered()
+        decode(text("{"), "incomplete", filtered).unwrap().finish,
+        Finish::content_filtered()
     );
     let refusal = message(json!({"type": "refusal", "refusal": "No."}));
     assert_eq!(
-        of(refusal, "completed", json!({})).unwrap().finish,
+        decode(refusal, "completed", json!({})).unwrap().finish,
         Finish::Refusal("No.".to_owned())
     );
     let call = json!({"type": "function_call", "id": "fc_1", "call_id": "c", "name": "extract", "arguments": "{\"a\":1}"});
@@ -117,9 +118,9 @@ fn an_answer_is_read_with_its_finish_and_usage() {
 }
 
 #[test]
-fn what_is_no_answer_is_none() {
+fn errors_and_malformed_responses_are_rejected() {
     let failed = json!({"error": {"code": "server_error", "message": "The model failed."}});
-    let Err(DecodeError::Error(said)) = decoded(
+    let Err(DecodeError::ErrorBody(error)) = decoded(
         &WIRE,
         &response(json!({"type": "new"}), "failed", failed),
         Mode::Text,
@@ -127,7 +128,7 @@ fn what_is_no_answer_is_none() {
         panic!()
     };
     assert_eq!(
-        (said.message.as_str(), said.status),
+        (error.message.as_str(), error.status),
         ("The model failed.", Some(500))
     );
     for body in [
@@ -138,17 +139,17 @@ fn what_is_no_answer_is_none() {
         assert!(
             matches!(
                 decoded(&WIRE, &body, Mode::Text),
-                Err(DecodeError::Format(_))
+                Err(DecodeError::Malformed(_))
             ),
             "{body}"
         );
     }
     let quota = br#"{"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}}"#;
-    assert_eq!(WIRE.decode_error(quota).meaning, ErrorClass::Exhausted);
+    assert_eq!(WIRE.decode_error(quota).class, ErrorClass::QuotaExhausted);
 }
 
 #[test]
-fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
+fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
     let delta = |kind: &str, delta: &str| json!({"type": format!("response.{kind}.delta"), "item_id": "i", "output_index": 1, "delta": delta, "sequence_number": 4});
     let created = json!({"type": "response.created", "response": response(json!({"type": "x"}), "in_progress", json!({}))});
     let completed = |output| json!({"type": "response.completed", "response": response(output, "completed", json!({}))});
@@ -197,12 +198,13 @@ fn a_stream_comes_to_the_same_answer_wherever_it_is_cut() {
         json!({"type": "error", "error": {"type": "tokens", "code": "rate_limit_exceeded", "message": "Slow down."}}),
         json!({"type": "response.failed", "response": {"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "Slow down."}}}),
     ] {
-        let Err(DecodeError::Error(said)) = streamed(&WIRE, &[created.clone(), error], Mode::Text)
+        let Err(DecodeError::ErrorBody(error)) =
+            streamed(&WIRE, &[created.clone(), error], Mode::Text)
         else {
             panic!()
         };
         assert_eq!(
-            (said.message.as_str(), said.status),
+            (error.message.as_str(), error.status),
             ("Slow down.", Some(429))
         );
     }

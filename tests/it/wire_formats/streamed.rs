@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use extractd::net;
 use extractd::provider::{
     Answer, Anthropic, Failure, FailureKind, Finish, Gemini, HttpProvider, Ollama, OpenAi,
-    Provider, Request, RequestTemplate, Responses, Schema, WireFormat,
+    OpenAiResponses, Provider, Request, RequestTemplate, Schema, WireFormat,
 };
 use extractd::types::{LoweredByMode, LoweredSchema, Mode};
 use serde_json::value::to_raw_value;
@@ -19,11 +19,11 @@ use crate::upstream::{Reply, Upstream};
 fn remote(upstream: &Upstream, kind: Kind) -> HttpProvider {
     let base_url = net::Url::parse(&base_url(upstream, kind)).unwrap();
     let wire: Box<dyn WireFormat> = match kind {
-        Kind::OpenAi => Box::new(OpenAi::at("127.0.0.1")),
-        Kind::Responses => Box::new(Responses::at("127.0.0.1")),
-        Kind::Anthropic => Box::new(Anthropic::at(base_url.path())),
-        Kind::Gemini => Box::new(Gemini::at(base_url.path())),
-        Kind::Ollama => Box::new(Ollama::at(base_url.path())),
+        Kind::OpenAi => Box::new(OpenAi::for_host("127.0.0.1")),
+        Kind::Responses => Box::new(OpenAiResponses::for_host("127.0.0.1")),
+        Kind::Anthropic => Box::new(Anthropic::for_base_path(base_url.path())),
+        Kind::Gemini => Box::new(Gemini::for_base_path(base_url.path())),
+        Kind::Ollama => Box::new(Ollama::for_base_path(base_url.path())),
         Kind::Azure => Box::new(OpenAi::azure(base_url.path(), "2024-10-21")),
     };
     HttpProvider::new(
@@ -66,7 +66,7 @@ async fn ask(remote: &HttpProvider, mode: Mode) -> (Result<Answer, Failure>, Vec
             instructions: None,
             examples: &[],
             input: "Ada",
-            complaint: None,
+            feedback: None,
             temperature: 0.0,
             max_output_tokens: None,
             seed: None,

@@ -1,0 +1,39 @@
+//! The trait [`Provider`], which the extraction layer calls.
+
+use std::pin::Pin;
+
+use super::answer::Answer;
+use super::failure::Failure;
+use super::request::Request;
+use crate::types::{Dialect, Mode};
+
+/// Boxed future, which makes a trait with an async method dyn-compatible.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Source of model answers: a remote API or the built-in model.
+pub trait Provider: Send + Sync + std::fmt::Debug {
+    /// Makes one call, without retries.
+    ///
+    /// # Errors
+    /// If the call fails; see [`FailureKind`](super::FailureKind).
+    ///
+    /// # Cancel safety
+    /// Dropping the future aborts the call.
+    fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+    /// Returns the supported output modes, best first.
+    fn modes(&self) -> &'static [Mode];
+
+    /// Returns the JSON Schema dialect of a mode.
+    fn dialect(&self, mode: Mode) -> &'static Dialect;
+
+    /// Returns a remark for users, shown in the list of models; `None`: no remark.
+    fn note(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Returns why the provider cannot be called yet, for the readiness check; `None`: it is ready.
+    fn not_ready_reason(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,64 @@
+//! Request for one call to a model, before it is encoded in a wire format.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::request_template::RequestTemplate;
+use crate::types::{Example, FieldError, LoweredByMode, Mode, SyntheticExample};
+
+/// Callback that receives each text delta of a streamed answer.
+pub type TextSink<'a> = &'a (dyn Fn(Mode, &str) + Send + Sync);
+
+/// Request for one call to a model.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Name of the model at the provider.
+    pub model: &'a str,
+    /// Output mode. `Auto`: the best mode that the provider is known to support.
+    pub mode: Mode,
+    pub schema: Schema<'a>,
+    /// Instructions of the caller, added to the system prompt.
+    pub instructions: Option<&'a str>,
+    /// Worked examples of the caller.
+    pub examples: &'a [Example],
+    /// Text to extract from.
+    pub input: &'a str,
+    /// Previous answer and its validation errors; `None` in the first attempt.
+    pub feedback: Option<&'a ValidationFeedback>,
+    /// Sampling temperature, 0 to 2.
+    pub temperature: f64,
+    /// Maximum number of output tokens; `None`: the provider's default.
+    pub max_output_tokens: Option<u32>,
+    /// Sampling seed; `None`: random.
+    pub seed: Option<i64>,
+    /// Cache of the encoded request body, shared by all items of a batch.
+    pub template: &'a RequestTemplate,
+    /// W3C Trace Context header of the caller, forwarded to the provider.
+    pub traceparent: Option<&'a str>,
+    /// Index of the API key to call with, from 0.
+    pub key: usize,
+    /// Receiver of text deltas; if set, the answer is streamed. The deltas of a successful call add up to the answer's text;
+    /// those of a failed call must be discarded.
+    pub on_text: Option<TextSink<'a>>,
+}
+
+/// JSON Schema of the answer, in the forms that providers need.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema<'a> {
+    pub value: &'a Arc<Value>,
+    /// `value` as compact JSON.
+    pub raw: &'a RawValue,
+    /// Schema lowered to the dialect of each mode.
+    pub forms: &'a LoweredByMode,
+    /// Generated examples, for models that need some when the caller gives none.
+    pub examples: &'a [SyntheticExample],
+}
+
+/// Invalid answer and its validation errors, sent back to the model in a validation retry.
+#[derive(Debug, Clone)]
+pub struct ValidationFeedback {
+    pub answer: String,
+    pub errors: Vec<FieldError>,
+}

@@ -1,0 +1,61 @@
+use serde_json::json;
+
+use super::*;
+use crate::provider::{OpenAi, Request, Schema, UnsupportedSet, WireFormat};
+use crate::types::{LoweredByMode, Mode};
+
+#[test]
+fn a_template_gives_the_same_body_as_encoding_for_any_text() {
+    let value = std::sync::Arc::new(json!({"type": "object"}));
+    let raw = serde_json::value::to_raw_value(&*value).unwrap();
+    let (template, forms) = (RequestTemplate::default(), LoweredByMode::default());
+    let request = |input| Request {
+        model: "m",
+        mode: Mode::Auto,
+        schema: Schema {
+            value: &value,
+            raw: &raw,
+            forms: &forms,
+            examples: &[],
+        },
+        instructions: Some("Say \"yes\"."),
+        examples: &[],
+        input,
+        feedback: None,
+        temperature: 0.0,
+        max_output_tokens: Some(9),
+        seed: None,
+        template: &template,
+        traceparent: None,
+        key: 0,
+        on_text: None,
+    };
+    let wire = OpenAi::for_host("127.0.0.1");
+    let shape = RequestShape {
+        mode: Mode::JsonSchema,
+        stream: false,
+        unsupported: UnsupportedSet::default(),
+    };
+    let split = SplitBody::new((shape, Some(9)), |input| {
+        let request = Request {
+            input,
+            ..request("")
+        };
+        wire.encode(&request, shape)
+    })
+    .unwrap();
+    for text in [
+        "",
+        "plain",
+        "a \"quote\"\nand \\ more\u{1}",
+        "</text> out?",
+        "Ünïcödé 🦀",
+        PLACEHOLDER,
+    ] {
+        assert_eq!(
+            split.join(text),
+            wire.encode(&request(text), shape),
+            "{text}"
+        );
+    }
+}
