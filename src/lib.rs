@@ -32,7 +32,8 @@
     test,
     allow(
         clippy::disallowed_methods,
-        reason = "tests spawn tasks and read the clock"
+        clippy::too_many_lines,
+        reason = "tests spawn tasks, read the clock and hold long tables"
     )
 )]
 

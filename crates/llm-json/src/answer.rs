@@ -15,9 +15,9 @@
 //! Must not know schemas (only a predicate), providers or HTTP.
 //!
 //! - `candidate_scanner`: pieces of the text worth parsing; `reasoning`: pieces to skip;
-//! `scan_result`: the outcome of a scan
+//!   `scan_result`: the outcome of a scan
 //! - `tolerant_parser`: objects and arrays, with `key`, `bracket_recovery`, `string`, `quote`,
-//! `scalar` and `unquoted_text`
+//!   `scalar` and `unquoted_text`
 //! - `cursor`: position in the text, white space and comments
 //! - `completion`: end of a truncated value; `repair`: repairs and their sentences
 

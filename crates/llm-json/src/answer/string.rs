@@ -292,7 +292,7 @@ impl Reader<'_> {
             let first_only = self.cursor;
             match self.cursor.eat("\\u").then(|| self.hex4()).flatten() {
                 Some(low @ 0xdc00..0xe000) => {
-                    code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)
+                    code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
                 }
                 _ => self.cursor = first_only,
             }
