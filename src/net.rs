@@ -114,7 +114,7 @@ impl Client {
         match options.proxy {
             Proxy::Environment => {}
             Proxy::At(proxy) => {
-                builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(SetUpError)?)
+                builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(SetUpError)?);
             }
             Proxy::Never => builder = builder.no_proxy(),
         }

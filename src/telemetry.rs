@@ -5,6 +5,7 @@
 //! `_total` for counters. It knows the types of outcomes and usage, and nothing of the parts that
 //! report them.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 
 use metrics::{
@@ -261,7 +262,8 @@ fn costs_in_usd(text: &str) -> String {
         match nanos.and_then(|(series, nanos)| Some((series, nanos.parse::<u64>().ok()?))) {
             Some((series, nanos)) => {
                 let (usd, rest) = (nanos / NANOS_PER_USD, nanos % NANOS_PER_USD);
-                converted.push_str(&format!("{series} {usd}.{rest:09}"));
+                // Writing to a string cannot fail.
+                _ = write!(converted, "{series} {usd}.{rest:09}");
             }
             None => converted.push_str(line),
         }

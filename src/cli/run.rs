@@ -269,7 +269,7 @@ fn report_incomplete(sink: ResultSink, is_interrupted: bool) -> anyhow::Result<(
     match sink {
         ResultSink::Checkpoint(checkpoint) if checkpoint.done() == 0 => checkpoint.remove()?,
         ResultSink::Checkpoint(checkpoint) => {
-            eprintln!("extractd: {reason}{}", resume_advice(&checkpoint))
+            eprintln!("extractd: {reason}{}", resume_advice(&checkpoint));
         }
         ResultSink::Stream(_) if is_interrupted => {
             eprintln!(

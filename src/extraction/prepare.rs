@@ -73,13 +73,14 @@ impl Extractor {
                 .get(raw.get())
                 .await
                 .map_err(|error| error.with_pointer_prefix("/schema")),
-            Some(SchemaSource::Named(name)) => match self.registry.get(name) {
-                Some(entry) => Ok(entry.schema),
-                None => {
+            Some(SchemaSource::Named(name)) => {
+                let missing = || {
                     let message = format!("no schema is registered under the name \"{name}\"");
-                    Err(Error::invalid("/schema", message))
-                }
-            },
+                    Error::invalid("/schema", message)
+                };
+                let entry = self.registry.get(name).ok_or_else(missing)?;
+                Ok(entry.schema)
+            }
             None => {
                 let message =
                     "this field is required: a JSON Schema, or the name of a registered one";

@@ -155,7 +155,7 @@ impl Encoder for SingleSse {
         match &outcome.ending {
             ItemOutcome::Failed(error) => self.fail(context, error, out),
             ItemOutcome::Succeeded(_) | ItemOutcome::Invalid(_) | ItemOutcome::Cancelled => {
-                append_event(out, "result", None, &result)
+                append_event(out, "result", None, &result);
             }
         }
     }

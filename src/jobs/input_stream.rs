@@ -97,7 +97,7 @@ impl Stream for InputStream {
                 }
                 Some(Ok(Err(error))) => this.fail(error),
                 Some(Err(_)) | None => {
-                    this.fail(StoreError::Other("a read was given up".to_owned()))
+                    this.fail(StoreError::Other("a read was given up".to_owned()));
                 }
             }
         }

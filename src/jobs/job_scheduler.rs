@@ -234,7 +234,7 @@ impl JobScheduler {
                     self.shared.remove(job);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a job that has expired cannot be removed yet")
+                    tracing::warn!(%error, "a job that has expired cannot be removed yet");
                 }
             }
         }

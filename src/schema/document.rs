@@ -141,13 +141,13 @@ impl<'s> Document<'s> {
             };
             match (holds, value) {
                 (Holds::Many, Value::Array(many)) => {
-                    parts.extend(many.iter().map(|part| (applies, part)))
+                    parts.extend(many.iter().map(|part| (applies, part)));
                 }
                 (Holds::Named, Value::Object(named)) => {
                     parts.extend(named.iter().map(|(name, part)| match applies {
                         Applies::Member(_) => (Applies::Member(name.as_str()), part),
                         other => (other, part),
-                    }))
+                    }));
                 }
                 (Holds::One | Holds::Many, _) => parts.push((applies, value)),
                 (Holds::Named, _) => {}

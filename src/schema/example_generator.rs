@@ -248,9 +248,9 @@ fn label(name: &str) -> String {
             label.push(' ');
         }
         if matches!(character, '_' | '-') {
-            label.push(' ')
+            label.push(' ');
         } else {
-            label.extend(character.to_lowercase())
+            label.extend(character.to_lowercase());
         }
     }
     label

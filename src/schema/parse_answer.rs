@@ -63,8 +63,8 @@ impl Schema {
         }
         if coerce && let Some(read) = self.coerced_among(&candidates, raised) {
             return match read {
-                Mend::One(place, coerced) => mended(candidates.take(place), coerced),
-                Mend::All(coerced) => mended(candidates.take_all(), coerced),
+                Mend::One(place, coerced) => mended(&candidates.take(place), coerced),
+                Mend::All(coerced) => mended(&candidates.take_all(), coerced),
                 Mend::Sequence => whole(candidates.take_all(), &|value| value),
             };
         }
@@ -221,7 +221,7 @@ fn whole(answer: Answer, raised: &impl Fn(Value) -> Value) -> ParsedAnswer {
     }
 }
 
-fn mended(answer: Answer, coerced: Coerced) -> ParsedAnswer {
+fn mended(answer: &Answer, coerced: Coerced) -> ParsedAnswer {
     let repairs = [sentences(&answer.repairs), coerced.repairs].concat();
     ParsedAnswer {
         value: coerced.value,

@@ -100,7 +100,7 @@ impl Size {
                 match name.as_str() {
                     "pattern" => self.patterns += 1,
                     "patternProperties" => {
-                        self.patterns += member.as_object().map_or(0, serde_json::Map::len)
+                        self.patterns += member.as_object().map_or(0, serde_json::Map::len);
                     }
                     "anyOf" | "oneOf" => self.has_choices = true,
                     _ => {}

@@ -90,14 +90,14 @@ impl Sampler {
                 } else {
                     *logit
                 },
-            )
+            );
         };
         match mask {
             Some(mask) => mask.iter_set_entries(|id| {
                 logits
                     .get(id)
                     .into_iter()
-                    .for_each(|logit| visit(id, logit))
+                    .for_each(|logit| visit(id, logit));
             }),
             None => logits
                 .iter()

@@ -214,7 +214,7 @@ fn lines(properties: &Map<String, Value>, text: &str) -> Option<(Value, &'static
                     .chars()
                     .all(|c| matches!(c, '-' | '=' | '*' | '`' | '~')) =>
             {
-                is_inside = false
+                is_inside = false;
             }
             None if is_inside => return None,
             None => {}

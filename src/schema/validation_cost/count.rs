@@ -108,7 +108,7 @@ impl<'d, 's> Count<'d, 's> {
         match instance {
             Value::String(text) => {
                 evaluations =
-                    evaluations.saturating_add(part.pattern.saturating_mul(text.len() as u64))
+                    evaluations.saturating_add(part.pattern.saturating_mul(text.len() as u64));
             }
             Value::Object(members) => {
                 let (count, bytes): (u64, u64) = (

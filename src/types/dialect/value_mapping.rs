@@ -156,7 +156,7 @@ impl ValueMappings {
         for _ in 0..64 {
             match shape {
                 ValueMapping::Named(index) => {
-                    shape = self.named.get(*index).unwrap_or(&ValueMapping::Text)
+                    shape = self.named.get(*index).unwrap_or(&ValueMapping::Text);
                 }
                 _ => return shape,
             }
@@ -363,7 +363,7 @@ impl<'s> Raising<'s> {
                     own.insert(name.clone(), value);
                 }
                 (None, Extra::None | Extra::Left, value) => {
-                    drop(own.insert(name.clone(), value.clone()))
+                    drop(own.insert(name.clone(), value.clone()));
                 }
             }
         }

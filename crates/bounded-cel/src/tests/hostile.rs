@@ -100,7 +100,7 @@ fn expensive_rules_stop_at_the_budget() {
     // All rules share one budget.
     let many = rules(&["data.n.all(a, data.n.all(b, true))"; 100]);
     within(Duration::from_secs(3), || {
-        assert_eq!(many.violations(&data, "", MAX).len(), MAX)
+        assert_eq!(many.violations(&data, "", MAX).len(), MAX);
     });
     // Large data with reasonable rules stays within the budget.
     let fine = rules(&[
@@ -133,7 +133,7 @@ fn compiling_takes_bounded_time() {
     within(Duration::from_secs(2), || drop(rules(&patterns)));
     let list = format!("[{}] == data", "1,".repeat(2000));
     within(Duration::from_secs(2), || {
-        drop(rules(&vec![list.as_str(); 16]))
+        drop(rules(&vec![list.as_str(); 16]));
     });
 }
 

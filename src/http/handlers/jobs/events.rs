@@ -99,7 +99,7 @@ fn resume_after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
                 after =
                     Some(number(&value).ok_or_else(|| {
                         Error::invalid("/after", "expected the number of an event")
-                    })?)
+                    })?);
             }
             "signature" => {}
             _ => {
@@ -165,10 +165,10 @@ impl JobEventStream {
             match followed {
                 Ok(FollowEvent::Events(page)) => self.page = Some((page, 0)),
                 Ok(FollowEvent::Progress(job, pace)) => {
-                    append_event(out, "progress", None, &JobProgress::new(&job, pace))
+                    append_event(out, "progress", None, &JobProgress::new(&job, pace));
                 }
                 Ok(FollowEvent::Quiet) if self.quiet_since.elapsed() >= KEEP_ALIVE_INTERVAL => {
-                    append_comment(out)
+                    append_comment(out);
                 }
                 Ok(FollowEvent::Quiet) => {}
                 // The stream ends without `done`, so the client reconnects.

@@ -132,7 +132,7 @@ impl Style {
                 '\\' => out.push_str("\\\\"),
                 '\n' if !self.raw_lines => out.push_str("\\n"),
                 '"' | '”' | '“' | '‟' if matches!(self.quote, '"' | '“') => {
-                    out.extend(['\\', c])
+                    out.extend(['\\', c]);
                 }
                 '`' | '´' if self.quote == '`' => out.extend(['\\', c]),
                 _ if c == self.quote => out.extend(['\\', c]),
