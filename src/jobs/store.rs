@@ -267,7 +267,7 @@ pub enum ResultOrder {
 /// A place where jobs survive the process. Every write is on the disk when its future is done; writes for the work of a job wait
 /// while there is no room rather than fail.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Begins a job whose inputs follow. Nobody sees it before its [`commit`](Store::commit).
+    /// Begins a job whose inputs follow. Nobody sees it before its [`finalize`](Store::finalize).
     fn create_uploading(&self, job: NewJob) -> Stored<'_, BeginOutcome>;
 
     /// Adds inputs, in their order.

@@ -77,7 +77,7 @@ pub enum ValueMapping {
     Either(Vec<ValueMapping>),
     /// Any value, lowered to its JSON text in an object with the one member `json`.
     Text,
-    /// Reference to an entry of [`ValueMappings::named`].
+    /// Reference to an entry of `ValueMappings::named`.
     Named(usize),
 }
 
