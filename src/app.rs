@@ -219,7 +219,7 @@ fn start_jobs(
     };
     let shutdown = Shutdown {
         draining: lifecycle.draining.clone(),
-        ended: lifecycle.ended.clone(),
+        aborted: lifecycle.ended.clone(),
         work: lifecycle.work.clone(),
     };
     Jobs::start(settings, Arc::new(store), extractor, webhooks, shutdown)

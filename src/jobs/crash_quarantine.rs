@@ -1,157 +1,181 @@
-//! Items that may end the process: each runs by itself, before anything else, and the one that ends it again and again fails.
+//! Crash quarantine: items that may have killed the process run one at a time at the start, before any job. An item that kills
+//! the process each time fails with an error instead of running again.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::Shared;
-use super::job_run;
-use super::job_scheduler::SETTLED;
+use super::context::JobContext;
+use super::item_codec::{decode_input, encode_result};
 use super::load_job::{LoadedJob, load_job};
 use super::store::{CrashCount, JobKey, PendingItem, Status, StoreError};
 use crate::extraction::{PreparedRequest, Submission};
 use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome, Timing, Usage};
 use throttle::CallerId;
 
-/// An item that so many processes had when they died, one after the other and soon after their start, is suspected.
-const SUSPECTED: u32 = 3;
-/// One that so many had, and nothing else, is not tried any more.
-const POISONOUS: u32 = 3;
-/// So long nothing is taken up first: a process that ends now is ended from outside, and nothing is suspected any longer.
-const QUIET: Duration = Duration::from_secs(1);
+/// Time after its start from which a process counts as healthy: a later crash is not blamed on the items in flight.
+pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// Number of consecutive early crashes from which an item in flight is suspected.
+const SUSPECT_CRASHES: u32 = 3;
+/// Number of crashes with no other item in flight from which an item is not run again.
+const FATAL_ISOLATED_CRASHES: u32 = 3;
+/// Wait before the first suspect runs. A process that is killed meanwhile was killed from outside, which clears all suspects.
+const INITIAL_WAIT: Duration = Duration::from_secs(1);
 
-/// Runs what is suspected, one after the other.
-pub async fn clear(shared: &Arc<Shared>) {
-    if let Err(error) = try_to_clear(shared).await {
-        tracing::error!(%error, "the items that may have ended the process cannot be looked at");
+/// Runs the suspects one after the other. Returns when none is left, or the server drains. An error of the store is logged.
+pub async fn run_suspects(context: &Arc<JobContext>) {
+    if let Err(error) = try_run_suspects(context).await {
+        tracing::error!(%error, "items suspected of crashing the server could not be run in isolation");
     }
 }
 
-async fn try_to_clear(shared: &Arc<Shared>) -> Result<(), StoreError> {
-    let mut suspects = shared.store.crash_suspects(SUSPECTED).await?;
+async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
+    let mut suspects = context.store.crash_suspects(SUSPECT_CRASHES).await?;
     if suspects.is_empty() {
         return Ok(());
     }
     tracing::warn!(
         items = suspects.len(),
-        "the server died several times soon after its start; the items that it had run one by one"
+        "the server crashed several times soon after its start; the items in flight then run one at a time first"
     );
-    let draining = shared.ends.draining.clone();
-    let mut ready = HashMap::new();
-    let mut quiet = QUIET;
+    let mut loaded = HashMap::new();
+    let mut wait = INITIAL_WAIT;
     while !suspects.is_empty() {
         for (job, item) in suspects {
-            // Those that were alone before come last: a process that ends meanwhile did not end of them.
-            quiet += if item.lost.alone > 0 {
-                QUIET * (1 << item.lost.alone.min(POISONOUS))
-            } else {
-                Duration::ZERO
-            };
-            let has_waited = draining
-                .run_until_cancelled(tokio::time::sleep(std::mem::take(&mut quiet)))
-                .await;
-            if has_waited.is_none() {
+            wait += isolation_wait(item.crash_count);
+            if !sleep_unless_draining(context, std::mem::take(&mut wait)).await {
                 return Ok(());
             }
-            if let std::collections::hash_map::Entry::Vacant(entry) = ready.entry(job) {
-                entry.insert(load_job(shared, job).await?);
+            if let Entry::Vacant(entry) = loaded.entry(job) {
+                entry.insert(load_job(context, job).await?);
             }
-            // One that cannot be made ready cannot do harm, and fails when it runs.
+            // A job that cannot be prepared calls no provider, and fails when it runs.
             if let Some(LoadedJob {
-                plan: Ok(plan),
+                request: Ok(request),
                 request_id,
                 ..
-            }) = ready.get(&job)
+            }) = loaded.get(&job)
             {
-                alone(shared, plan, request_id, (job, &item)).await?;
+                let suspect = Suspect {
+                    job,
+                    item: &item,
+                    request,
+                    request_id,
+                };
+                suspect.run_isolated(context).await?;
             }
         }
-        // Those that could not be made ready are the only ones that may be left.
-        let left = shared.store.crash_suspects(SUSPECTED).await?;
-        suspects = left
-            .into_iter()
-            .filter(|(job, _)| {
-                ready
-                    .get(job)
-                    .is_none_or(|prepared: &LoadedJob| prepared.plan.is_ok())
-            })
-            .collect();
+        let can_run = |job: &JobKey| loaded.get(job).is_none_or(|job| job.request.is_ok());
+        suspects = context.store.crash_suspects(SUSPECT_CRASHES).await?;
+        suspects.retain(|(job, _)| can_run(job));
     }
-    shared.store.set_isolated(None).await
+    context.store.set_isolated(None).await
 }
 
-async fn alone(
-    shared: &Arc<Shared>,
-    plan: &Arc<PreparedRequest>,
-    request_id: &str,
-    (job, item): (JobKey, &PendingItem),
-) -> Result<(), StoreError> {
-    let input = job_run::input(item);
-    let outcome = if item.lost.alone >= POISONOUS {
-        tracing::error!(
-            index = item.index,
-            "an item ends the process each time that it is tried; it is not tried any more"
-        );
-        Some(poison(input, item.lost))
-    } else {
-        shared.store.set_isolated(Some((job, item.index))).await?;
-        let found = shared
-            .store
-            .job_by_key(job)
-            .await?
-            .filter(|job| job.status == Status::Running);
-        match found.and_then(|job| shared.extractor.limits().caller_of(&job.caller)) {
-            // One that takes so long has not ended the process soon.
-            Some(caller) => tokio::time::timeout(SETTLED, extracted(shared, plan, caller, input))
-                .await
-                .unwrap_or(None),
-            None => None,
+/// Returns the wait before an item that was isolated during a crash: a process that dies meanwhile did not die of the item.
+fn isolation_wait(crash_count: CrashCount) -> Duration {
+    match crash_count.isolated {
+        0 => Duration::ZERO,
+        crashes => INITIAL_WAIT * (1 << crashes.min(FATAL_ISOLATED_CRASHES)),
+    }
+}
+
+/// Sleeps. Returns false if the server drains meanwhile.
+async fn sleep_unless_draining(context: &JobContext, wait: Duration) -> bool {
+    let draining = &context.shutdown.draining;
+    let slept = draining.run_until_cancelled(tokio::time::sleep(wait)).await;
+    slept.is_some()
+}
+
+/// Item that may have crashed the process.
+struct Suspect<'a> {
+    job: JobKey,
+    item: &'a PendingItem,
+    request: &'a Arc<PreparedRequest>,
+    request_id: &'a str,
+}
+
+impl Suspect<'_> {
+    /// Runs the item with nothing else in flight, and records its result. Without a result its crash count is reset.
+    async fn run_isolated(&self, context: &Arc<JobContext>) -> Result<(), StoreError> {
+        let outcome = if self.item.crash_count.isolated >= FATAL_ISOLATED_CRASHES {
+            tracing::error!(
+                job = self.job.0,
+                index = self.item.index,
+                "an item crashes the server each time it runs; it fails and does not run again"
+            );
+            Some(self.fatal_outcome())
+        } else {
+            let item = Some((self.job, self.item.index));
+            context.store.set_isolated(item).await?;
+            self.extract(context).await?
+        };
+        match outcome.and_then(|outcome| encode_result(&outcome, self.request_id)) {
+            Some(result) => {
+                let recorded = context.store.record_results(self.job, vec![result]).await;
+                recorded.map(drop)
+            }
+            None => {
+                let index = self.item.index;
+                context.store.clear_suspicion(self.job, index).await
+            }
         }
-    };
-    let finished = outcome.and_then(|outcome| job_run::finished(&outcome, request_id));
-    match finished {
-        Some(finished) => drop(shared.store.record_results(job, vec![finished]).await?),
-        None => shared.store.clear_suspicion(job, item.index).await?,
     }
-    Ok(())
-}
 
-/// `None`: it could not be called now.
-async fn extracted(
-    shared: &Arc<Shared>,
-    plan: &Arc<PreparedRequest>,
-    caller: CallerId,
-    input: Input,
-) -> Option<Outcome> {
-    let submission = Submission {
-        caller,
-        items: Some(1),
-        concurrency: None,
-        draining: &shared.ends.draining,
-    };
-    let admitted = shared
-        .extractor
-        .submit(Arc::clone(plan), &submission)
-        .ok()?;
-    let inputs = futures_util::stream::iter([input]);
-    admitted.run(OnError::Continue, inputs).next().await
-}
+    /// Extracts the item; `None` if its job does not run, its caller is unknown, or there is no outcome before the process
+    /// counts as healthy.
+    async fn extract(&self, context: &Arc<JobContext>) -> Result<Option<Outcome>, StoreError> {
+        let job = context.store.job_by_key(self.job).await?;
+        let running = job.filter(|job| job.status == Status::Running);
+        let caller = running.and_then(|job| context.extractor.limits().caller_of(&job.caller));
+        let Some(caller) = caller else {
+            return Ok(None);
+        };
+        let input = decode_input(self.item);
+        let extraction = self.extract_for(context, caller, input);
+        let outcome = tokio::time::timeout(HEALTHY_AFTER, extraction).await;
+        Ok(outcome.ok().flatten())
+    }
 
-fn poison(input: Input, lost: CrashCount) -> Outcome {
-    let detail = format!(
-        "the server died {} times while it worked on this input, {} of them on nothing else; it is not tried any more",
-        lost.times, lost.alone
-    );
-    Outcome {
-        index: input.index,
-        id: input.id,
-        metadata: input.metadata,
-        ending: ItemOutcome::Failed(Error::new(Code::Internal, detail)),
-        attempts: 0,
-        usage: Usage::default(),
-        spent: Vec::new(),
-        timing: Timing::default(),
+    async fn extract_for(
+        &self,
+        context: &Arc<JobContext>,
+        caller: CallerId,
+        input: Input,
+    ) -> Option<Outcome> {
+        let submission = Submission {
+            caller,
+            items: Some(1),
+            concurrency: None,
+            draining: &context.shutdown.draining,
+        };
+        let admitted = context
+            .extractor
+            .submit(Arc::clone(self.request), &submission)
+            .ok()?;
+        let inputs = futures_util::stream::iter([input]);
+        admitted.run(OnError::Continue, inputs).next().await
+    }
+
+    /// Returns the failure of an item that crashed the process too often.
+    fn fatal_outcome(&self) -> Outcome {
+        let CrashCount { crashes, isolated } = self.item.crash_count;
+        let detail = format!(
+            "the server crashed {crashes} times while it processed this input, {isolated} of them with no other input in flight; it does not run again, change the input or report a bug"
+        );
+        let input = decode_input(self.item);
+        Outcome {
+            index: input.index,
+            id: input.id,
+            metadata: input.metadata,
+            ending: ItemOutcome::Failed(Error::new(Code::Internal, detail)),
+            attempts: 0,
+            usage: Usage::default(),
+            spent: Vec::new(),
+            timing: Timing::default(),
+        }
     }
 }

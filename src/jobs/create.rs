@@ -1,4 +1,5 @@
-//! Making a job: its inputs go to the disk as they arrive, and it exists once all of them are there.
+//! Creation of a job: inputs are written to the store as they arrive, and the job becomes visible once all are there.
+//! Requests with the same idempotency key create one job.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,115 +8,114 @@ use futures_util::{Stream, StreamExt};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use super::context::{JobCommand, JobContext, to_millis, unix_millis};
+use super::errors::store_problem;
 use super::job_spec::JobSpec;
-use super::store::{BeginOutcome, Digest, Idempotency, Job, JobKey, NewJob};
-use super::{Jobs, Shared, job_scheduler, now, unavailable};
+use super::store::{CreateOutcome, Digest, Idempotency, Job, JobKey, NewJob};
 use crate::types::{Code, Error, Metadata, Webhook};
 use throttle::CallerId;
 
-/// Inputs that go to the store together: so many, or so many bytes.
-const CHUNK: usize = 2_000;
-const CHUNK_BYTES: usize = 1 << 20;
-/// How long the next input is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long an idempotency key is known.
-const IDEMPOTENT: Duration = Duration::from_secs(24 * 3600);
+/// Number of inputs in one write, at which no further input is added to it.
+const MAX_CHUNK: usize = 2_000;
+/// Bytes of inputs in one write, at which no further input is added to it.
+const MAX_CHUNK_BYTES: usize = 1 << 20;
+/// Maximum wait for the next input.
+const INPUT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for which an idempotency key is remembered.
+const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 
-/// A job that somebody wants.
+/// Request to create a job.
 #[derive(Debug)]
 pub struct Creation {
-    /// `job_…`
+    /// Public ID, `job_…`.
     pub id: String,
+    /// Caller that owns the job.
     pub caller: CallerId,
-    /// The fields of a batch, without its inputs; the schema itself, not its name.
+    /// Fields of a batch without its inputs. A registered schema is included in full, not by name.
     pub batch: Box<RawValue>,
-    /// The same as they were sent, to be compared with those of another request.
-    pub sent: String,
+    /// Fields of the batch as the caller sent them, to be compared with another request of the same idempotency key.
+    pub sent_fields: String,
+    /// Caller's metadata.
     pub metadata: Option<Metadata>,
+    /// ID of the request.
     pub request_id: String,
+    /// W3C trace context of the request.
     pub traceparent: Option<String>,
-    /// Where its end is told.
+    /// Webhook to which the job's end is delivered.
     pub webhook: Option<Webhook>,
-    /// At most 255 characters.
+    /// `Idempotency-Key` of at most 255 characters.
     pub idempotency_key: Option<String>,
 }
 
-/// What came of it.
+/// Created job.
 #[derive(Debug)]
 pub struct Created {
+    /// Job, queued or further.
     pub job: Job,
-    /// It was made by an earlier request with the same idempotency key.
+    /// True if an earlier request with the same idempotency key created the job.
     pub is_replay: bool,
 }
 
-impl Jobs {
-    /// Makes a job of inputs, each as JSON that reads as an `Item`. It is on the disk when this is done; when it fails, or is
-    /// dropped before, nothing is left.
-    ///
-    /// # Errors
-    /// The first error among the inputs; `conflict` and `idempotency_mismatch`; when the store fails.
-    pub async fn create(
-        &self,
-        creation: Creation,
-        inputs: impl Stream<Item = Result<Vec<u8>, Error>> + Unpin,
-    ) -> Result<Created, Error> {
-        let shared = &self.0;
-        let digest = digest(&creation);
-        let new = new_job(shared, creation);
-        let inputs = Chunks {
-            inputs,
-            digest,
-            total: 0,
-        };
-        match shared
-            .store
-            .create_uploading(new)
-            .await
-            .map_err(|error| unavailable(&error))?
-        {
-            BeginOutcome::Known(job) => replay(*job, inputs).await,
-            BeginOutcome::New(key) => {
-                let upload = Upload {
-                    shared: Arc::clone(shared),
-                    job: Some(key),
-                };
-                Ok(Created {
-                    job: upload.run(key, inputs).await?,
-                    is_replay: false,
-                })
-            }
+/// Creates a job; see [`Jobs::create`](super::Jobs::create).
+pub async fn create_job(
+    context: &Arc<JobContext>,
+    creation: Creation,
+    inputs: impl Stream<Item = Result<Vec<u8>, Error>> + Unpin,
+) -> Result<Created, Error> {
+    let inputs = Chunks {
+        digest: digest_of_fields(&creation),
+        inputs,
+        total: 0,
+    };
+    let outcome = context
+        .store
+        .create_uploading(new_job(context, creation))
+        .await
+        .map_err(|error| store_problem(&error))?;
+    match outcome {
+        CreateOutcome::Existing(job) => replay(*job, inputs).await,
+        CreateOutcome::New(key) => {
+            let upload = Upload {
+                context: Arc::clone(context),
+                unfinished: Some(key),
+            };
+            let job = upload.run(key, inputs).await?;
+            Ok(Created {
+                job,
+                is_replay: false,
+            })
         }
     }
 }
 
-/// Begins with what is said beside the inputs.
-fn digest(creation: &Creation) -> Sha256 {
+/// Returns the digest of a request's fields, to which its inputs are added.
+fn digest_of_fields(creation: &Creation) -> Sha256 {
     let metadata = serde_json::to_string(&creation.metadata).unwrap_or_default();
-    let mut digest = Sha256::new();
     let webhook = creation
         .webhook
         .as_ref()
         .map(Webhook::to_json)
         .unwrap_or_default();
-    for part in [creation.sent.as_str(), &metadata, &webhook] {
-        add(&mut digest, part.as_bytes());
+    let mut digest = Sha256::new();
+    for part in [creation.sent_fields.as_str(), &metadata, &webhook] {
+        add_part(&mut digest, part.as_bytes());
     }
     digest
 }
 
-/// Each part with its length, so that no two lists of parts are one text.
-fn add(digest: &mut Sha256, part: &[u8]) {
+/// Adds a part with its length, so that different lists of parts have different digests.
+fn add_part(digest: &mut Sha256, part: &[u8]) {
     digest.update((part.len() as u64).to_le_bytes());
     digest.update(part);
 }
 
-fn new_job(shared: &Shared, creation: Creation) -> NewJob {
-    let created_at = now();
-    let until = created_at + i64::try_from(IDEMPOTENT.as_millis()).unwrap_or(i64::MAX);
+fn new_job(context: &JobContext, creation: Creation) -> NewJob {
+    let created_at = unix_millis();
+    let until = created_at.saturating_add(to_millis(IDEMPOTENCY_TTL));
     let webhook = creation
         .webhook
         .and_then(|webhook| RawValue::from_string(webhook.to_json()).ok());
-    let record = JobSpec {
+    let spec = JobSpec {
         batch: creation.batch,
         request_id: creation.request_id,
         traceparent: creation.traceparent,
@@ -123,8 +123,8 @@ fn new_job(shared: &Shared, creation: Creation) -> NewJob {
     };
     NewJob {
         id: creation.id,
-        caller: shared.name(creation.caller),
-        spec: serde_json::to_string(&record).unwrap_or_default(),
+        caller: context.caller_name(creation.caller),
+        spec: serde_json::to_string(&spec).unwrap_or_default(),
         metadata: creation.metadata,
         created_at,
         idempotency: creation
@@ -133,25 +133,27 @@ fn new_job(shared: &Shared, creation: Creation) -> NewJob {
     }
 }
 
-/// The inputs, some at a time.
+/// Inputs of a request, in chunks that are written together.
 struct Chunks<S> {
     inputs: S,
+    /// Digest of the fields and the inputs received so far.
     digest: Sha256,
+    /// Number of inputs received so far.
     total: u32,
 }
 
 impl<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin> Chunks<S> {
-    /// The next of them; none at the end.
-    async fn next(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+    /// Waits for the next chunk. Returns an empty chunk at the end.
+    async fn next_chunk(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let (mut chunk, mut bytes) = (Vec::new(), 0);
-        while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
-            let next = tokio::time::timeout(PATIENCE, self.inputs.next()).await;
-            let Some(input) = next.map_err(|_| too_slow(self.total))? else {
+        while chunk.len() < MAX_CHUNK && bytes < MAX_CHUNK_BYTES {
+            let next = tokio::time::timeout(INPUT_TIMEOUT, self.inputs.next()).await;
+            let Some(input) = next.map_err(|_| upload_too_slow(self.total))? else {
                 break;
             };
             let input = input?;
-            add(&mut self.digest, &input);
-            self.total = self.total.checked_add(1).ok_or_else(too_many)?;
+            add_part(&mut self.digest, &input);
+            self.total = self.total.checked_add(1).ok_or_else(too_many_inputs)?;
             bytes += input.len();
             chunk.push(input);
         }
@@ -163,31 +165,32 @@ impl<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin> Chunks<S> {
     }
 }
 
-fn too_slow(after: u32) -> Error {
+fn upload_too_slow(received: u32) -> Error {
     let detail = format!(
-        "nothing came for {} s after input {after}; nothing was kept, send it again",
-        PATIENCE.as_secs()
+        "no input arrived for {} s after the first {received}, and no job was created; send the request again",
+        INPUT_TIMEOUT.as_secs()
     );
     Error::new(Code::InvalidJson, detail)
 }
 
-fn too_many() -> Error {
-    Error::new(
-        Code::PayloadTooLarge,
-        format!("a job has at most {} inputs; make more than one", u32::MAX),
-    )
+fn too_many_inputs() -> Error {
+    let detail = format!(
+        "a job has at most {} inputs; split them into several jobs",
+        u32::MAX
+    );
+    Error::new(Code::PayloadTooLarge, detail)
 }
 
-/// The job that an equal request has made.
+/// Returns the job that an earlier request with the same idempotency key created, if both requests are equal.
 async fn replay<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin>(
     job: Job,
     mut inputs: Chunks<S>,
 ) -> Result<Created, Error> {
     if !job.status.is_visible() {
-        let detail = "the first request with this `Idempotency-Key` is still being received; wait for its answer, or try again in a moment";
+        let detail = "the first request with this `Idempotency-Key` is still being received; wait for its response, or send the request again in a moment";
         return Err(Error::new(Code::Conflict, detail).retry_after(Duration::from_secs(1)));
     }
-    while !inputs.next().await?.is_empty() {}
+    while !inputs.next_chunk().await?.is_empty() {}
     if job.digest == Some(inputs.digest()) {
         return Ok(Created {
             job,
@@ -195,17 +198,17 @@ async fn replay<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin>(
         });
     }
     let detail = format!(
-        "this `Idempotency-Key` made the job {} of another body; use a new key for another job, or send the same body again",
+        "this `Idempotency-Key` created the job {} from a different body; use a new key for another job, or send the same body again",
         job.id
     );
     Err(Error::new(Code::IdempotencyMismatch, detail))
 }
 
-/// Dropped before its end, it leaves nothing behind.
+/// Upload of a job's inputs. Dropping it before the end removes the job.
 struct Upload {
-    shared: Arc<Shared>,
-    /// `None` once it exists.
-    job: Option<JobKey>,
+    context: Arc<JobContext>,
+    /// Job to be removed on drop; `None` once the job may be visible.
+    unfinished: Option<JobKey>,
 }
 
 impl Upload {
@@ -213,40 +216,36 @@ impl Upload {
     where
         S: Stream<Item = Result<Vec<u8>, Error>> + Unpin,
     {
-        let store = Arc::clone(&self.shared.store);
         loop {
             let first = inputs.total;
-            let chunk = inputs.next().await?;
+            let chunk = inputs.next_chunk().await?;
             if chunk.is_empty() {
                 break;
             }
-            store
-                .add_inputs(job, first, chunk)
-                .await
-                .map_err(|error| unavailable(&error))?;
+            let added = self.context.store.add_inputs(job, first, chunk).await;
+            added.map_err(|error| store_problem(&error))?;
         }
-        // From here on it may exist, whether its caller still waits or not.
-        self.job = None;
+        self.unfinished = None;
         let (total, digest) = (inputs.total, inputs.digest());
-        let made = self.shared.surely(move |shared| async move {
-            let made = shared.store.finalize(job, total, digest).await;
-            match &made {
-                Ok(made) => shared.order(job_scheduler::JobCommand::Run(
-                    made.key,
-                    made.caller.clone(),
-                )),
-                Err(_) => shared.remove(job),
+        let finalized = self.context.run_to_completion(move |context| async move {
+            let finalized = context.store.finalize(job, total, digest).await;
+            match &finalized {
+                Ok(job) => {
+                    let command = JobCommand::Run(job.key, job.caller.clone());
+                    context.send_command(command).await;
+                }
+                Err(_) => context.remove_in_background(job),
             }
-            made
+            finalized
         });
-        made.await
+        finalized.await
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(job) = self.job.take() {
-            self.shared.remove(job);
+        if let Some(job) = self.unfinished.take() {
+            self.context.remove_in_background(job);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Following a job: its events from the store, then as they are recorded, with no gap and none twice.
+//! Follows a job's events: those in the store, then new ones as they are recorded, without gaps or duplicates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,148 +7,159 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::Shared;
+use super::context::JobContext;
 use super::progress::{JobProgress, JobRate};
 use super::store::{Event, ItemCounts, Job, JobKey, StoreError};
 
-/// Events that are read at a time.
-const PAGE: u32 = 500;
-/// The most often that progress is told.
-const TICK: Duration = Duration::from_secs(1);
+/// Maximum number of events in a page.
+const PAGE_SIZE: u32 = 500;
+/// Minimum interval of progress reports.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a follower is told next.
+/// Next step of a followed job.
 #[derive(Debug)]
 pub enum FollowEvent {
-    /// At least one. An event without an item is an end of the job; nothing follows the last one.
-    Events(Page),
-    /// How far the job is; at most once a second, and only when it has changed.
+    /// At least one event.
+    Events(EventPage),
+    /// Changed progress, at most once a second.
     Progress(Box<Job>, JobRate),
-    /// Nothing has changed for a second.
-    Quiet,
+    /// No event and no changed progress for a second.
+    Idle,
 }
 
-/// Events, one after the other. Those who follow a job at the same pace share them.
+/// Consecutive events of a job. Followers at the same position share them.
 #[derive(Debug)]
-pub struct Page {
+pub struct EventPage {
     events: Arc<[Event]>,
-    from: usize,
-    /// The number of the last event that there was when they were read.
-    last: u32,
+    /// Position of the first event of this page in `events`.
+    start: usize,
+    /// Number of the job's last event when the page was read.
+    last_event: u32,
 }
 
-impl Page {
+impl EventPage {
+    /// Returns the events, by number.
     #[must_use]
     pub fn events(&self) -> &[Event] {
-        self.events.get(self.from..).unwrap_or_default()
+        self.events.get(self.start..).unwrap_or_default()
     }
 
-    /// Whether this is the job's end, and not one after which it ran again.
+    /// Returns true for the final event of the job. An earlier end, after which failed items were retried, is not final.
     #[must_use]
     pub fn is_end(&self, event: &Event) -> bool {
-        event.item.is_none() && event.number >= self.last
+        event.item.is_none() && event.number >= self.last_event
     }
 
-    /// What of these comes after an event; `None`: they do not go on there.
-    fn after(events: &Arc<[Event]>, after: u32, last: u32) -> Option<Self> {
-        let from = after.checked_add(1)?.checked_sub(events.first()?.number)? as usize;
-        (from < events.len()).then(|| Self {
+    /// Returns the page of the events after the number `after`, or `None` if `events` does not contain the next event.
+    fn after(events: &Arc<[Event]>, after: u32, last_event: u32) -> Option<Self> {
+        let next = after.checked_add(1)?;
+        let start = next.checked_sub(events.first()?.number)? as usize;
+        (start < events.len()).then(|| Self {
             events: Arc::clone(events),
-            from,
-            last,
+            start,
+            last_event,
         })
     }
 }
 
-/// Somebody who follows a job.
+/// Position of a client in the events of a job.
 #[derive(Debug)]
 pub struct Follower {
-    shared: Arc<Shared>,
+    context: Arc<JobContext>,
     job: JobKey,
-    /// As the store said last.
-    last_event: u32,
-    live: Arc<JobProgress>,
-    recorded: watch::Receiver<u32>,
-    /// The number of the last event that it was told.
+    /// Number of the last event, as read from the store.
+    stored_last_event: u32,
+    progress: Arc<JobProgress>,
+    /// Number of the last event, as published by the job's run.
+    published_last_event: watch::Receiver<u32>,
+    /// Number of the last event that was returned.
     after: u32,
-    tick: Interval,
-    told: Option<(ItemCounts, u32)>,
+    progress_interval: Interval,
+    /// Counts and calls in flight of the last progress report.
+    reported: Option<(ItemCounts, u32)>,
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, job: &Job, after: u32) -> Self {
-        let live = shared.live(job);
-        let mut tick = interval_at(Instant::now() + TICK, TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Returns a follower of the events after the number `after`.
+    pub(super) fn new(context: Arc<JobContext>, job: &Job, after: u32) -> Self {
+        let progress = context.progress_of(job);
+        let first_report = Instant::now() + PROGRESS_INTERVAL;
+        let mut progress_interval = interval_at(first_report, PROGRESS_INTERVAL);
+        progress_interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            recorded: live.watch(),
-            live,
-            shared,
+            published_last_event: progress.subscribe(),
+            progress,
+            context,
             job: job.key,
-            last_event: job.last_event,
+            stored_last_event: job.last_event,
             after,
-            tick,
-            told: None,
+            progress_interval,
+            reported: None,
         }
     }
 
-    /// Waits for what comes next.
+    /// Waits for the next events, or for progress.
     ///
     /// # Errors
-    /// When the store fails, or the job is not there any more (`None`).
+    /// The store's error; `None` if the job was removed.
+    ///
+    /// # Cancel safety
+    /// Cancelling this call skips no event. A progress report may be skipped.
     pub async fn next(&mut self) -> Result<FollowEvent, Option<StoreError>> {
         loop {
-            if self.tick.tick().now_or_never().is_some()
-                && let Some(progress) = self.progress().await?
+            if self.progress_interval.tick().now_or_never().is_some()
+                && let Some(progress) = self.changed_progress().await?
             {
                 return Ok(progress);
             }
-            let recorded = *self.recorded.borrow_and_update();
-            // It may have been recorded before anybody watched.
-            let last = recorded.max(self.last_event);
-            if last > self.after
-                && let Some(page) = self.read(last).await.map_err(Some)?
+            let published = *self.published_last_event.borrow_and_update();
+            // The event may have been recorded before this follower subscribed.
+            let last_event = published.max(self.stored_last_event);
+            if last_event > self.after
+                && let Some(page) = self.read_page(last_event).await.map_err(Some)?
             {
-                self.after = page.events().last().map_or(last, |event| event.number);
+                self.after = page
+                    .events()
+                    .last()
+                    .map_or(last_event, |event| event.number);
                 return Ok(FollowEvent::Events(page));
             }
             tokio::select! {
                 biased;
-                // The sender lives as long as `live`.
-                _ = self.recorded.changed() => {}
-                _ = self.tick.tick() => return Ok(self.progress().await?.unwrap_or(FollowEvent::Quiet)),
+                // `self.progress` keeps the sender alive, so this is no busy loop.
+                _ = self.published_last_event.changed() => {}
+                _ = self.progress_interval.tick() => {
+                    return Ok(self.changed_progress().await?.unwrap_or(FollowEvent::Idle));
+                }
             }
         }
     }
 
-    /// What comes after what it was told, up to `last` and maybe beyond. Who is up to date reads for the others too.
-    async fn read(&self, last: u32) -> Result<Option<Page>, StoreError> {
-        let read = || self.shared.store.events(self.job, self.after, PAGE);
-        if last - self.after > PAGE {
-            return Ok(Page::after(&read().await?.into(), self.after, last));
+    /// Reads the next page. A follower near the end of the events reads for all others at the same position.
+    async fn read_page(&self, last_event: u32) -> Result<Option<EventPage>, StoreError> {
+        let read = || self.context.store.events(self.job, self.after, PAGE_SIZE);
+        if last_event - self.after > PAGE_SIZE {
+            let events = read().await?.into();
+            return Ok(EventPage::after(&events, self.after, last_event));
         }
-        let mut latest = self.live.latest.lock().await;
-        if let Some(page) = Page::after(&latest, self.after, last) {
+        let mut latest = self.progress.latest_events.lock().await;
+        if let Some(page) = EventPage::after(&latest, self.after, last_event) {
             return Ok(Some(page));
         }
         *latest = read().await?.into();
-        Ok(Page::after(&latest, self.after, last))
+        Ok(EventPage::after(&latest, self.after, last_event))
     }
 
-    /// How far the job is, if that has changed.
-    async fn progress(&mut self) -> Result<Option<FollowEvent>, Option<StoreError>> {
-        let job = self
-            .shared
-            .store
-            .job_by_key(self.job)
-            .await
-            .map_err(Some)?
-            .ok_or(None)?;
-        self.last_event = job.last_event;
-        let pace = self.live.pace(&job);
-        let now = (job.counts, pace.in_flight);
-        if self.told.replace(now) == Some(now) {
+    /// Returns the job's progress if it changed since the last report.
+    async fn changed_progress(&mut self) -> Result<Option<FollowEvent>, Option<StoreError>> {
+        let found = self.context.store.job_by_key(self.job).await;
+        let job = found.map_err(Some)?.ok_or(None)?;
+        self.stored_last_event = job.last_event;
+        let rate = self.progress.rate(&job);
+        let current = (job.counts, rate.in_flight);
+        if self.reported.replace(current) == Some(current) {
             return Ok(None);
         }
-        Ok(Some(FollowEvent::Progress(Box::new(job), pace)))
+        Ok(Some(FollowEvent::Progress(Box::new(job), rate)))
     }
 }

@@ -1,4 +1,5 @@
-//! A job's inputs as a stream: read a page at a time, the next while the one before is worked on.
+//! Stream of a job's inputs without a result, read from the store page by page. The next page is read while the current one is
+//! worked on.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -8,71 +9,81 @@ use std::task::{Context, Poll, ready};
 use futures_util::Stream;
 use tokio::task::JoinSet;
 
-use super::Shared;
-use super::job_run::input;
+use super::context::JobContext;
+use super::item_codec::decode_input;
 use super::store::{JobKey, PendingItem, StoreError};
 use crate::types::Input;
 
-/// Inputs that are read at a time: as many as may be under way, within these.
-const PAGES: std::ops::RangeInclusive<u32> = 16..=256;
+/// Bounds of the page size, which is the job's window of items in flight.
+const PAGE_SIZES: std::ops::RangeInclusive<u32> = 16..=256;
 
-type Read = Result<Vec<PendingItem>, StoreError>;
-/// A page that is being read, whoever waits for it.
-type Page = JoinSet<Read>;
+type Page = Result<Vec<PendingItem>, StoreError>;
 
-/// The inputs without a result, in their order.
+/// Inputs without a result, by index.
 pub struct InputStream {
-    shared: Arc<Shared>,
+    context: Arc<JobContext>,
     job: JobKey,
     page_size: u32,
     page: VecDeque<PendingItem>,
-    /// `None`: nothing is left to read.
-    reading: Option<Page>,
-    failed: Arc<Mutex<Option<StoreError>>>,
+    /// Read of the next page; `None` after the last page or an error.
+    next_page: Option<JoinSet<Page>>,
+    error: ReadError,
+}
+
+/// Error because of which a stream of inputs ended early, shared with the job's run.
+#[derive(Debug, Clone, Default)]
+pub struct ReadError(Arc<Mutex<Option<StoreError>>>);
+
+impl ReadError {
+    /// Returns the error, or `None` if the stream ended after the last input.
+    pub fn take(&self) -> Option<StoreError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn set(&self, error: StoreError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
 }
 
 impl InputStream {
-    /// `window`: how many may be under way at a time.
-    pub fn new(shared: &Arc<Shared>, job: JobKey, window: usize) -> Self {
+    /// Begins to read the first page. `window` is the maximum number of items in flight.
+    pub fn new(context: &Arc<JobContext>, job: JobKey, window: usize) -> Self {
         let page_size = u32::try_from(window)
             .unwrap_or(u32::MAX)
-            .clamp(*PAGES.start(), *PAGES.end());
-        let reading = Some(read(Arc::clone(shared), job, 0, page_size));
+            .clamp(*PAGE_SIZES.start(), *PAGE_SIZES.end());
         Self {
-            shared: Arc::clone(shared),
+            context: Arc::clone(context),
             job,
             page_size,
             page: VecDeque::new(),
-            reading,
-            failed: Arc::default(),
+            next_page: Some(lease_page(Arc::clone(context), job, 0, page_size)),
+            error: ReadError::default(),
         }
+    }
+
+    /// Returns a handle of the error that may end this stream early.
+    pub fn read_error(&self) -> ReadError {
+        self.error.clone()
     }
 
     fn fail(&mut self, error: StoreError) {
-        self.reading = None;
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    }
-
-    /// Why the stream has ended before its time.
-    pub fn failed(&self) -> Arc<Mutex<Option<StoreError>>> {
-        Arc::clone(&self.failed)
+        self.next_page = None;
+        self.error.set(error);
     }
 }
 
-/// Reads a page and marks it as taken up: what is handed out is known to be.
-fn read(shared: Arc<Shared>, job: JobKey, from: u32, page_size: u32) -> Page {
-    let mut reading = JoinSet::new();
-    reading.spawn(async move {
-        let page = shared.store.pending(job, from, page_size).await?;
+/// Reads a page and leases its items to this process before any of them is handed out.
+fn lease_page(context: Arc<JobContext>, job: JobKey, from: u32, page_size: u32) -> JoinSet<Page> {
+    let mut read = JoinSet::new();
+    read.spawn(async move {
+        let page = context.store.pending(job, from, page_size).await?;
         if let Some(last) = page.last() {
-            shared
-                .store
-                .lease_until(job, last.index.saturating_add(1))
-                .await?;
+            let until = last.index.saturating_add(1);
+            context.store.lease_until(job, until).await?;
         }
         Ok(page)
     });
-    reading
+    read
 }
 
 impl Stream for InputStream {
@@ -81,23 +92,24 @@ impl Stream for InputStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Input>> {
         let this = &mut *self;
         loop {
-            if let Some(next) = this.page.pop_front() {
-                return Poll::Ready(Some(input(&next)));
+            if let Some(item) = this.page.pop_front() {
+                return Poll::Ready(Some(decode_input(&item)));
             }
-            let Some(reading) = &mut this.reading else {
+            let Some(read) = &mut this.next_page else {
                 return Poll::Ready(None);
             };
-            match ready!(reading.poll_join_next(cx)) {
+            match ready!(read.poll_join_next(cx)) {
                 Some(Ok(Ok(page))) => {
-                    let next = page.last().map(|last| last.index.saturating_add(1));
+                    this.next_page = page.last().map(|last| {
+                        let from = last.index.saturating_add(1);
+                        lease_page(Arc::clone(&this.context), this.job, from, this.page_size)
+                    });
                     this.page = page.into();
-                    // Begins now, and is there when this page is used up.
-                    this.reading = next
-                        .map(|next| read(Arc::clone(&this.shared), this.job, next, this.page_size));
                 }
                 Some(Ok(Err(error))) => this.fail(error),
                 Some(Err(_)) | None => {
-                    this.fail(StoreError::Other("a read was given up".to_owned()));
+                    let reason = "the read of a page of inputs panicked; this is a bug";
+                    this.fail(StoreError::Other(reason.to_owned()));
                 }
             }
         }

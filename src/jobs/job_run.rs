@@ -1,400 +1,378 @@
-//! One job, from where it stands to its end.
+//! Run of one job: admission, extraction of its items, recording of the results, and the job's end.
+//!
+//! A run ends with the job, or when the server drains; the next process continues with the items that have no result.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use super::context::{JobContext, to_millis, unix_millis};
 use super::input_stream::InputStream;
+use super::item_codec::{cancelled_result, encode_result};
 use super::load_job::{LoadedJob, load_job};
 use super::progress::JobProgress;
-use super::store::{
-    FinishedItem, ItemStatus, Job, JobEnd, JobKey, Millis, PendingItem, Status, Store, StoreError,
-    Stored,
-};
-use super::{Shared, now, rendering};
+use super::rendering;
+use super::result_recorder::ResultRecorder;
+use super::store::{Job, JobEnd, JobKey, Status, StoreError};
 use crate::extraction::{AdmittedRequest, Outcomes, PreparedRequest, Submission};
-use crate::types::{Code, Error, Input, Item, ItemOutcome, OnError, Outcome};
+use crate::types::{Code, Error, OnError, Outcome};
 
-/// Results that are recorded together at most: so many, or about so many bytes.
-const GROUP: usize = 256;
-const GROUP_BYTES: usize = 1 << 20;
-/// Groups that may wait for the disk at a time; beyond that no outcome is taken, and so nothing more is called.
-const RECORDINGS: usize = 4;
-/// How often the calls in flight are counted.
-const COUNT: Duration = Duration::from_millis(200);
-/// A store that records nothing for so long, while the server drains, is not waited for.
-const STUCK: Duration = Duration::from_secs(1);
-/// While the server drains: so many such looks without a call in flight, and what is left is left.
-const IDLE: u32 = 5;
-/// Inputs that are cancelled in one transaction.
-const CANCELLED_AT_ONCE: u32 = 2_000;
-/// The longest wait before the waiting room is asked again.
-const ADMISSION: Duration = Duration::from_secs(5);
+/// Interval at which the calls in flight are counted.
+const COUNT_INTERVAL: Duration = Duration::from_millis(200);
+/// While the server drains: consecutive counts of zero calls in flight after which the run ends. The remaining items wait for
+/// a provider, and can do so in the next process.
+const MAX_IDLE_COUNTS: u32 = 5;
+/// While the server drains: time after which a run no longer waits for a store that cannot write.
+const STUCK_STORE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Number of items that are cancelled in one transaction.
+const CANCELLED_PER_WRITE: u32 = 2_000;
+/// Maximum wait before admission is requested again.
+const MAX_ADMISSION_WAIT: Duration = Duration::from_secs(5);
 
-/// Why the work on a job stops.
+/// Reason why the items of a job no longer run.
 #[derive(Debug, PartialEq)]
 enum RunEnd {
-    /// Nothing is left to do.
-    Done,
-    /// A failed item has ended it, as `on_error` says.
-    Failed,
-    /// Its caller has cancelled it.
+    /// Every item has a result.
+    Completed,
+    /// An item failed, and `on_error` is `stop`.
+    ItemFailed,
+    /// The caller cancelled the job.
     Cancelled,
-    /// The server ends; another process goes on.
-    Left,
-    /// It cannot run.
+    /// The server drains. The next process continues.
+    Interrupted,
+    /// The job cannot run.
     Impossible(Error),
 }
 
-/// Works a job off, as far as this process comes.
+/// Runs a job until it ends, is cancelled, or the server drains. Does nothing for a job that has ended.
 ///
 /// # Errors
-/// When something cannot be read or recorded: it can be tried again.
+/// The store's error. The run can be repeated; recorded results are kept.
 pub async fn run_job(
-    shared: &Arc<Shared>,
+    context: &Arc<JobContext>,
     job: JobKey,
     cancel: CancellationToken,
 ) -> Result<(), StoreError> {
-    shared
-        .store
-        .transition(job, &[Status::Queued], Status::Running, now())
+    let store = &context.store;
+    store
+        .transition(job, &[Status::Queued], Status::Running, unix_millis())
         .await?;
-    let found = shared.store.job_by_key(job).await?;
+    let found = store.job_by_key(job).await?;
     let Some(found) = found.filter(|job| !job.status.is_ended()) else {
         return Ok(());
     };
-    let (live, prepared) = (shared.live(&found), load_job(shared, job).await?);
     let mut run = JobRun {
-        shared,
-        live,
+        context,
+        progress: context.progress_of(&found),
         cancel,
         job: found,
-        prepared,
+        loaded: load_job(context, job).await?,
     };
-    let done = run.work().await;
-    run.live.stop();
-    done
+    let result = run.run().await;
+    run.progress.stop();
+    result
 }
 
 struct JobRun<'a> {
-    shared: &'a Arc<Shared>,
-    live: Arc<JobProgress>,
-    /// Cancelled when its caller has cancelled it.
+    context: &'a Arc<JobContext>,
+    progress: Arc<JobProgress>,
+    /// Token cancelled when the caller cancels the job.
     cancel: CancellationToken,
+    /// Job as it was recorded last.
     job: Job,
-    prepared: LoadedJob,
+    loaded: LoadedJob,
 }
 
 impl JobRun<'_> {
-    async fn work(&mut self) -> Result<(), StoreError> {
-        let (from, to, error) = match self.stopped().await? {
-            RunEnd::Left => return self.shared.store.release_lease(self.job.key).await,
+    async fn run(&mut self) -> Result<(), StoreError> {
+        let (from, to, error) = match self.run_items_checked().await? {
+            RunEnd::Interrupted => return self.context.store.release_lease(self.job.key).await,
             RunEnd::Cancelled => (Status::Cancelling, Status::Cancelled, None),
-            RunEnd::Failed => (Status::Running, Status::Stopped, None),
+            RunEnd::ItemFailed => (Status::Running, Status::Stopped, None),
             RunEnd::Impossible(error) => (Status::Running, Status::Failed, Some(error)),
-            RunEnd::Done => (Status::Running, Status::Completed, None),
+            RunEnd::Completed => (Status::Running, Status::Completed, None),
         };
-        let has_rest = matches!(to, Status::Cancelled | Status::Stopped);
-        if has_rest && !self.cancel_the_rest().await? {
+        let has_unstarted_items = matches!(to, Status::Cancelled | Status::Stopped);
+        if has_unstarted_items && !self.cancel_remaining_items().await? {
             return Ok(());
         }
-        if !self.end(from, to, error.as_ref()).await? && self.cancel_the_rest().await? {
-            // It was cancelled a moment before its end.
+        let has_ended = self.end(from, to, error.as_ref()).await?;
+        // Otherwise the job was cancelled a moment before its end.
+        if !has_ended && self.cancel_remaining_items().await? {
             self.end(Status::Cancelling, Status::Cancelled, None)
                 .await?;
         }
         Ok(())
     }
 
-    /// Works until there is a reason to stop.
-    async fn stopped(&mut self) -> Result<RunEnd, StoreError> {
-        let stop = self.worked().await?;
-        let found = self.shared.store.job_by_key(self.job.key).await?;
-        match (stop, found) {
-            // What was cancelled was an earlier run of it.
+    /// Runs the items, and compares the reason for the end with the store.
+    async fn run_items_checked(&mut self) -> Result<RunEnd, StoreError> {
+        let end = self.run_items().await?;
+        let stored = self.context.store.job_by_key(self.job.key).await?;
+        match (end, stored) {
             (RunEnd::Cancelled, Some(job)) if job.status != Status::Cancelling => {
-                Err(StoreError::Other("it was cancelled before".to_owned()))
+                let reason = "the cancellation was for an earlier run of the job";
+                Err(StoreError::Other(reason.to_owned()))
             }
-            (RunEnd::Done, Some(job)) if job.counts.ended() < job.counts.total => {
-                let why = format!(
-                    "{} of its {} items have no result, and none is left to run",
+            (RunEnd::Completed, Some(job)) if job.counts.ended() < job.counts.total => {
+                let reason = format!(
+                    "{} of {} items have no result although no input is left",
                     job.counts.total - job.counts.ended(),
                     job.counts.total
                 );
-                Err(StoreError::Other(why))
+                Err(StoreError::Other(reason))
             }
-            (stop, _) => Ok(stop),
+            (end, _) => Ok(end),
         }
     }
 
-    async fn worked(&mut self) -> Result<RunEnd, StoreError> {
+    /// Runs the items without a result.
+    async fn run_items(&mut self) -> Result<RunEnd, StoreError> {
         if self.job.status == Status::Cancelling {
             return Ok(RunEnd::Cancelled);
         }
-        let plan = match &self.prepared.plan {
-            Ok(plan) => Arc::clone(plan),
+        let request = match &self.loaded.request {
+            Ok(request) => Arc::clone(request),
             Err(error) => return Ok(RunEnd::Impossible(error.clone())),
         };
-        // The process before has died in the middle of stopping.
-        if self.prepared.on_error == OnError::Stop && self.job.counts.failed > 0 {
-            return Ok(RunEnd::Failed);
+        // The previous process died between the failure and the job's end.
+        if self.loaded.on_error == OnError::Stop && self.job.counts.failed > 0 {
+            return Ok(RunEnd::ItemFailed);
         }
         let cancelled = self.cancel.clone();
-        let lane = tokio::select! {
-            lane = self.admitted(&plan) => lane,
+        let admitted = tokio::select! {
+            admitted = self.wait_for_admission(&request) => admitted,
             () = cancelled.cancelled() => Err(RunEnd::Cancelled),
-            () = self.shared.ends.draining.cancelled() => Err(RunEnd::Left),
+            () = self.context.shutdown.draining.cancelled() => Err(RunEnd::Interrupted),
         };
-        match lane {
+        match admitted {
             Ok(admitted) => self.extract(admitted).await,
-            Err(stop) => Ok(stop),
+            Err(end) => Ok(end),
         }
     }
 
-    /// Waits until there is room.
-    async fn admitted(&self, plan: &Arc<PreparedRequest>) -> Result<AdmittedRequest, RunEnd> {
-        let extractor = &self.shared.extractor;
+    /// Waits until the waiting room has a place for the job and its caller is configured.
+    async fn wait_for_admission(
+        &self,
+        request: &Arc<PreparedRequest>,
+    ) -> Result<AdmittedRequest, RunEnd> {
+        let extractor = &self.context.extractor;
         loop {
             let caller = extractor.limits().caller_of(&self.job.caller);
             let admitted = caller.map(|caller| {
                 let submission = Submission {
                     caller,
                     items: None,
-                    concurrency: self.prepared.concurrency,
-                    draining: &self.shared.ends.draining,
+                    concurrency: self.loaded.concurrency,
+                    draining: &self.context.shutdown.draining,
                 };
-                extractor.submit(Arc::clone(plan), &submission)
+                extractor.submit(Arc::clone(request), &submission)
             });
-            let wait = match admitted {
+            let retry_after = match admitted {
                 Some(Ok(admitted)) => return Ok(admitted),
-                Some(Err(error)) if error.code == Code::ShuttingDown => return Err(RunEnd::Left),
+                Some(Err(error)) if error.code == Code::ShuttingDown => {
+                    return Err(RunEnd::Interrupted);
+                }
                 Some(Err(error)) if error.retry_after.is_none() => {
                     return Err(RunEnd::Impossible(error));
                 }
                 Some(Err(error)) => error.retry_after,
-                // It is not configured now.
                 None => None,
             };
-            tokio::time::sleep(wait.unwrap_or(ADMISSION).min(ADMISSION)).await;
+            let wait = retry_after.map_or(MAX_ADMISSION_WAIT, |wait| wait.min(MAX_ADMISSION_WAIT));
+            tokio::time::sleep(wait).await;
         }
     }
 
+    /// Extracts the admitted items, and waits until their results are recorded.
     async fn extract(&mut self, admitted: AdmittedRequest) -> Result<RunEnd, StoreError> {
-        let feed = InputStream::new(self.shared, self.job.key, admitted.window());
-        let failed = feed.failed();
-        let mut outcomes = admitted.run(self.prepared.on_error, feed);
-        let shared = Arc::clone(self.shared);
-        let mut recordings = FuturesUnordered::new();
-        let stop = self
-            .record(&mut outcomes, &mut recordings, &*shared.store)
-            .await?;
+        let inputs = InputStream::new(self.context, self.job.key, admitted.window());
+        let read_error = inputs.read_error();
+        let mut outcomes = admitted.run(self.loaded.on_error, inputs);
+        let mut recorder = ResultRecorder::new(self.context, self.job.key);
+        let end = self.record_outcomes(&mut outcomes, &mut recorder).await?;
         let has_stopped = outcomes.stopped();
-        // What is in flight ends here; what has ended is recorded.
+        // Aborts the calls in flight. Outcomes received before are recorded.
         drop(outcomes);
-        loop {
-            match tokio::time::timeout(STUCK, recordings.next()).await {
-                Ok(Some(recorded)) => self.recorded(&recorded?),
-                Ok(None) => break,
-                // What is not recorded runs again.
-                Err(_)
-                    if shared.ends.draining.is_cancelled()
-                        && shared.store.not_ready_reason().is_some() =>
-                {
-                    return Ok(RunEnd::Left);
-                }
-                Err(_) => {}
-            }
+        if !self.finish_recording(&mut recorder).await? {
+            return Ok(RunEnd::Interrupted);
         }
-        if let Some(error) = failed
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take()
-        {
+        if let Some(error) = read_error.take() {
             return Err(error);
         }
-        Ok(if stop == RunEnd::Done && has_stopped {
-            RunEnd::Failed
+        Ok(if end == RunEnd::Completed && has_stopped {
+            RunEnd::ItemFailed
         } else {
-            stop
+            end
         })
     }
 
-    /// Records outcomes as they come.
-    async fn record<'s>(
+    /// Records outcomes as they arrive, until there is a reason to end.
+    async fn record_outcomes(
         &mut self,
         outcomes: &mut Outcomes<InputStream>,
-        recordings: &mut FuturesUnordered<Stored<'s, Job>>,
-        store: &'s dyn Store,
+        recorder: &mut ResultRecorder,
     ) -> Result<RunEnd, StoreError> {
+        let shutdown = self.context.shutdown.clone();
         let cancelled = self.cancel.clone();
-        let (draining, ended) = (
-            self.shared.ends.draining.clone(),
-            self.shared.ends.ended.clone(),
-        );
-        let (mut is_draining, mut idle) = (false, 0);
-        let mut count = tokio::time::interval(COUNT);
+        let (mut is_draining, mut idle_counts) = (false, 0);
+        let mut count_interval = tokio::time::interval(COUNT_INTERVAL);
         loop {
-            let has_room = recordings.len() < RECORDINGS;
             tokio::select! {
                 biased;
-                Some(recorded) = recordings.next() => self.recorded(&recorded?),
+                Some(recorded) = recorder.next_recorded() => self.on_recorded(&recorded?),
                 () = cancelled.cancelled() => return Ok(RunEnd::Cancelled),
-                () = ended.cancelled() => return Ok(RunEnd::Left),
-                () = draining.cancelled(), if !is_draining => {
+                () = shutdown.aborted.cancelled() => return Ok(RunEnd::Interrupted),
+                () = shutdown.draining.cancelled(), if !is_draining => {
                     is_draining = true;
                     outcomes.drain();
                 }
-                outcome = outcomes.next(), if has_room => {
-                    let Some(outcome) = outcome else { return Ok(if is_draining { RunEnd::Left } else { RunEnd::Done }) };
-                    let group = self.group(&outcome, outcomes);
-                    if !group.is_empty() {
-                        recordings.push(store.record_results(self.job.key, group));
-                    }
-                }
-                _ = count.tick() => {
+                outcome = outcomes.next(), if recorder.has_room() => match outcome {
+                    Some(outcome) => self.add_available(outcome, outcomes, recorder),
+                    None if is_draining => return Ok(RunEnd::Interrupted),
+                    None => return Ok(RunEnd::Completed),
+                },
+                _ = count_interval.tick() => {
                     let in_flight = outcomes.in_flight();
-                    self.live.set_in_flight(in_flight);
-                    idle = if is_draining && in_flight == 0 { idle + 1 } else { 0 };
-                    // What is left waits for a provider, and may go on doing so in another process.
-                    if idle >= IDLE {
-                        return Ok(RunEnd::Left);
+                    self.progress.set_in_flight(in_flight);
+                    idle_counts = if is_draining && in_flight == 0 { idle_counts + 1 } else { 0 };
+                    if idle_counts >= MAX_IDLE_COUNTS {
+                        return Ok(RunEnd::Interrupted);
                     }
                 }
             }
         }
     }
 
-    /// This outcome and those that are there with it, as they are recorded.
-    fn group(&self, first: &Outcome, outcomes: &mut Outcomes<InputStream>) -> Vec<FinishedItem> {
-        let mut group: Vec<_> = finished(first, &self.prepared.request_id)
-            .into_iter()
-            .collect();
-        let mut bytes = 0;
-        while group.len() < GROUP
-            && bytes < GROUP_BYTES
-            && let Some(Some(outcome)) = outcomes.next().now_or_never()
-        {
-            let finished = finished(&outcome, &self.prepared.request_id);
-            bytes += finished.as_ref().map_or(0, |finished| finished.body.len());
-            group.extend(finished);
+    /// Adds an outcome, and those that are available without waiting, to the group that is recorded next.
+    fn add_available(
+        &self,
+        first: Outcome,
+        outcomes: &mut Outcomes<InputStream>,
+        recorder: &mut ResultRecorder,
+    ) {
+        let mut next = Some(first);
+        while let Some(outcome) = next {
+            if let Some(result) = encode_result(&outcome, &self.loaded.request_id) {
+                recorder.add(result);
+            }
+            next = if recorder.has_room() {
+                outcomes.next().now_or_never().flatten()
+            } else {
+                None
+            };
         }
-        group
     }
 
-    fn recorded(&mut self, job: &Job) {
-        self.shared
-            .meters
-            .recorded(job.counts.ended().saturating_sub(self.job.counts.ended()) as usize);
+    /// Waits until everything is recorded. Returns false if the server drains and the store cannot write: the items without a
+    /// recorded result run again in the next process.
+    async fn finish_recording(
+        &mut self,
+        recorder: &mut ResultRecorder,
+    ) -> Result<bool, StoreError> {
+        loop {
+            match tokio::time::timeout(STUCK_STORE_TIMEOUT, recorder.next_recorded()).await {
+                Ok(Some(recorded)) => self.on_recorded(&recorded?),
+                Ok(None) => return Ok(true),
+                Err(_) if self.is_draining() && !self.is_store_ready() => return Ok(false),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.context.shutdown.draining.is_cancelled()
+    }
+
+    fn is_store_ready(&self) -> bool {
+        self.context.store.not_ready_reason().is_none()
+    }
+
+    fn on_recorded(&mut self, job: &Job) {
+        let results = job.counts.ended().saturating_sub(self.job.counts.ended());
+        self.context.meters.recorded(results as usize);
         if job.last_event >= self.job.last_event {
             self.job = job.clone();
         }
-        self.live.recorded(job);
+        self.progress.publish(job);
     }
 
-    /// Gives every input that has no result one that says so. False: the server ends, and another process goes on.
-    async fn cancel_the_rest(&mut self) -> Result<bool, StoreError> {
-        let store = &self.shared.store;
+    /// Records the result `cancelled` for every item without a result. Returns false if the server drains meanwhile.
+    async fn cancel_remaining_items(&mut self) -> Result<bool, StoreError> {
+        let store = &self.context.store;
         let mut from = 0;
         loop {
-            let pending = store.pending(self.job.key, from, CANCELLED_AT_ONCE).await?;
+            let pending = store
+                .pending(self.job.key, from, CANCELLED_PER_WRITE)
+                .await?;
             let Some(last) = pending.last() else {
                 return Ok(true);
             };
-            if self.shared.ends.draining.is_cancelled() {
+            if self.is_draining() {
                 return Ok(false);
             }
             from = last.index + 1;
-            let cancelled = pending.iter().filter_map(|pending| {
-                let Input {
-                    index,
-                    id,
-                    metadata,
-                    ..
-                } = input(pending);
-                finished(
-                    &Outcome::cancelled(index, id, metadata),
-                    &self.prepared.request_id,
-                )
-            });
-            let job = store
-                .record_results(self.job.key, cancelled.collect())
-                .await?;
-            self.recorded(&job);
+            let request_id = &self.loaded.request_id;
+            let results = pending
+                .iter()
+                .filter_map(|item| cancelled_result(item, request_id))
+                .collect();
+            let job = store.record_results(self.job.key, results).await?;
+            self.on_recorded(&job);
         }
     }
 
-    /// Ends the job if it is in this state.
+    /// Ends the job if it is in the state `from`. Returns false if it is in another state.
     async fn end(
         &mut self,
         from: Status,
         to: Status,
         error: Option<&Error>,
     ) -> Result<bool, StoreError> {
-        let Some(job) = self.shared.store.job_by_key(self.job.key).await? else {
+        let Some(job) = self.context.store.job_by_key(self.job.key).await? else {
             return Ok(true);
         };
-        let at = now();
-        let retention =
-            Millis::try_from(self.shared.config.retention.as_millis()).unwrap_or(Millis::MAX);
-        let text = |json: Vec<u8>| String::from_utf8(json).unwrap_or_default();
-        let ended = Job {
-            status: to,
-            finished_at: Some(at),
-            expires_at: Some(at.saturating_add(retention)),
-            error: error
-                .map(|error| text(rendering::problem_json(error, &self.prepared.request_id))),
-            ..job
-        };
-        let end = JobEnd {
-            status: to,
-            at,
-            expires_at: at.saturating_add(retention),
-            body: rendering::done_json(&ended),
-            error: ended.error.clone(),
-            webhook: self
-                .prepared
-                .has_webhook
-                .then(|| rendering::webhook_json(&ended)),
-        };
-        let Some(job) = self.shared.store.complete(self.job.key, from, end).await? else {
+        let end = self.job_end(job, to, error);
+        let completed = self.context.store.complete(self.job.key, from, end).await?;
+        let Some(job) = completed else {
             return Ok(false);
         };
-        tracing::info!(job = job.id, status = ?job.status, total = job.counts.total, succeeded = job.counts.succeeded, "a job has ended");
-        self.recorded(&job);
+        tracing::info!(
+            job = job.id,
+            status = ?job.status,
+            total = job.counts.total,
+            succeeded = job.counts.succeeded,
+            "the job has ended"
+        );
+        self.on_recorded(&job);
         Ok(true)
     }
-}
 
-/// A result as it is recorded; `None`: it is none, for the server ends.
-pub fn finished(outcome: &Outcome, request_id: &str) -> Option<FinishedItem> {
-    let status = match &outcome.ending {
-        ItemOutcome::Succeeded(_) => ItemStatus::Succeeded,
-        ItemOutcome::Invalid(_) => ItemStatus::Invalid,
-        ItemOutcome::Failed(error) if error.code == Code::ShuttingDown => return None,
-        ItemOutcome::Failed(_) => ItemStatus::Failed,
-        ItemOutcome::Cancelled => ItemStatus::Cancelled,
-    };
-    let index = u32::try_from(outcome.index).unwrap_or(u32::MAX);
-    Some(FinishedItem {
-        index,
-        status,
-        body: rendering::result_json(outcome, request_id),
-        usage: outcome.usage,
-    })
-}
-
-/// An input as it was written down.
-pub fn input(pending: &PendingItem) -> Input {
-    let index = pending.index as usize;
-    match serde_json::from_slice::<Item>(&pending.input) {
-        Ok(item) => Input::new(index, item),
-        Err(error) => {
-            let detail =
-                format!("the stored input cannot be read by this version of the server: {error}");
-            Input::unreadable(index, Error::new(Code::Internal, detail))
+    /// Returns the record of the job's end, with the data of its last event and of its webhook delivery.
+    fn job_end(&self, job: Job, status: Status, error: Option<&Error>) -> JobEnd {
+        let finished_at = unix_millis();
+        let expires_at = finished_at.saturating_add(to_millis(self.context.config.retention));
+        let error = error.map(|error| {
+            let json = rendering::problem_json(error, &self.loaded.request_id);
+            String::from_utf8(json).unwrap_or_default()
+        });
+        let ended = Job {
+            status,
+            finished_at: Some(finished_at),
+            expires_at: Some(expires_at),
+            error,
+            ..job
+        };
+        let has_webhook = self.loaded.has_webhook;
+        JobEnd {
+            status,
+            finished_at,
+            expires_at,
+            body: rendering::done_json(&ended),
+            webhook: has_webhook.then(|| rendering::webhook_json(&ended)),
+            error: ended.error,
         }
     }
 }

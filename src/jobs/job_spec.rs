@@ -1,18 +1,19 @@
-//! What a job is made with, as its store keeps it.
+//! Stored form of a job's spec: everything needed to run the job in another process.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Everything that is needed to run a job again in another process.
+/// Spec of a job, stored as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct JobSpec {
-    /// The fields of a batch, without its inputs; the schema itself, not its name.
+    /// Fields of a batch without its inputs. A registered schema is stored in full, not by name.
     pub batch: Box<RawValue>,
-    /// The id of the request that made it.
+    /// ID of the request that created the job.
     pub request_id: String,
+    /// W3C trace context of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// A webhook, as its caller sent it.
+    /// Webhook as the caller sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Box<RawValue>>,
 }

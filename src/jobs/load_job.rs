@@ -1,62 +1,66 @@
-//! What a job was made with, made ready to run.
+//! Loading of a stored job: its spec is parsed, its schema compiled, and the request prepared for extraction.
 
 use std::sync::Arc;
 
-use super::Shared;
+use super::context::JobContext;
 use super::job_spec::JobSpec;
 use super::store::{JobKey, StoreError};
 use crate::extraction::{PreparedRequest, RequestClass};
 use crate::types::{Batch, Code, Error, OnError};
 
-/// A plan for a job's items, and what else it was made with.
+/// Job that is ready to run.
 pub struct LoadedJob {
-    /// Or why it cannot run.
-    pub plan: Result<Arc<PreparedRequest>, Error>,
+    /// Prepared request, or the error because of which the job cannot run.
+    pub request: Result<Arc<PreparedRequest>, Error>,
+    /// Maximum number of items in flight, if the caller gave one.
     pub concurrency: Option<usize>,
+    /// Effect of a failed item on the job.
     pub on_error: OnError,
+    /// ID of the request that created the job.
     pub request_id: String,
+    /// True if the job's end is delivered to a webhook.
     pub has_webhook: bool,
 }
 
-/// Makes a job's spec ready.
+/// Loads a job.
 ///
 /// # Errors
-/// The store's.
-pub async fn load_job(shared: &Shared, job: JobKey) -> Result<LoadedJob, StoreError> {
-    let spec = shared.store.spec(job).await?.unwrap_or_default();
-    let read = |text: &str| {
-        let record: JobSpec = serde_json::from_str(text)?;
-        Ok((serde_json::from_str::<Batch>(record.batch.get())?, record))
-    };
-    let (mut batch, record) = match read(&spec) {
-        Ok(read) => read,
+/// The store's error. An invalid spec is no error of this function: it is in [`LoadedJob::request`].
+pub async fn load_job(context: &JobContext, job: JobKey) -> Result<LoadedJob, StoreError> {
+    let json = context.store.spec(job).await?.unwrap_or_default();
+    let (mut batch, spec) = match parse(&json) {
+        Ok(parsed) => parsed,
         Err(error) => return Ok(LoadedJob::unreadable(&error)),
     };
-    let plan = shared
+    let request = context
         .extractor
         .prepare(
             std::mem::take(&mut batch.spec),
             RequestClass::Job,
-            record.traceparent,
+            spec.traceparent,
         )
         .await;
     Ok(LoadedJob {
-        plan: plan.map(Arc::new),
+        request: request.map(Arc::new),
         concurrency: batch.concurrency(),
         on_error: batch.on_error,
-        request_id: record.request_id,
-        has_webhook: record.webhook.is_some(),
+        request_id: spec.request_id,
+        has_webhook: spec.webhook.is_some(),
     })
+}
+
+fn parse(json: &str) -> Result<(Batch, JobSpec), serde_json::Error> {
+    let spec: JobSpec = serde_json::from_str(json)?;
+    Ok((serde_json::from_str(spec.batch.get())?, spec))
 }
 
 impl LoadedJob {
     fn unreadable(error: &serde_json::Error) -> Self {
         let detail = format!(
-            "what the job was made with cannot be read by this version of the server: {error}"
+            "this version of the server cannot read the stored spec of the job: {error}; create the job again"
         );
-        let plan = Err(Error::new(Code::Internal, detail));
         Self {
-            plan,
+            request: Err(Error::new(Code::Internal, detail)),
             concurrency: None,
             on_error: OnError::Continue,
             request_id: String::new(),

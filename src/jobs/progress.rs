@@ -1,109 +1,116 @@
-//! What is known of a job beside its store: how far it is, and how fast it goes.
+//! Progress of a job that runs or is followed: its last event, calls in flight, and rate of ended items.
+//!
+//! Held in memory only. Knows nothing of the store or of how items run.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::store::{Event, Job};
 
-/// The time over which the rate is told.
-const WINDOW: Duration = Duration::from_secs(10);
-/// The least time between two readings.
-const STEP: Duration = Duration::from_millis(100);
+/// Time over which the rate is measured.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+/// Minimum time between two samples, and of a measurement.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How fast a job goes. Nothing of it is known while it does not run.
+/// Rate of a job. All zero or `None` while the job does not run.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct JobRate {
-    /// Calls to a model in flight.
+    /// Calls in flight.
     pub in_flight: u32,
-    /// Items that ended in a second, over the last ten.
+    /// Items that ended per second, over the last ten seconds; `None` before the first measurement.
     pub rate_per_s: Option<f64>,
-    /// The time to its end at this rate.
-    pub left: Option<Duration>,
+    /// Estimated time to the job's end at this rate; `None` if the rate is zero or unknown.
+    pub remaining: Option<Duration>,
 }
 
-/// A job that runs, or is followed.
+/// Progress that the run of a job publishes and its followers read.
 #[derive(Debug)]
 pub struct JobProgress {
     last_event: watch::Sender<u32>,
     in_flight: AtomicU32,
-    /// How many items had ended when.
-    readings: Mutex<VecDeque<(Instant, u32)>>,
-    /// The events that were read last, for all who are as far.
-    pub latest: tokio::sync::Mutex<Arc<[Event]>>,
+    /// Times, and numbers of ended items at these times.
+    samples: Mutex<VecDeque<(Instant, u32)>>,
+    /// Events that a follower read last, shared by all followers at the same position.
+    pub latest_events: tokio::sync::Mutex<Arc<[Event]>>,
 }
 
 impl JobProgress {
+    /// Returns the progress of a job with this last event.
     pub fn new(last_event: u32) -> Self {
         Self {
             last_event: watch::Sender::new(last_event),
             in_flight: AtomicU32::new(0),
-            readings: Mutex::default(),
-            latest: tokio::sync::Mutex::new(Arc::new([])),
+            samples: Mutex::default(),
+            latest_events: tokio::sync::Mutex::new(Arc::new([])),
         }
     }
 
-    /// The number of the last event that is recorded, and is told when there is another.
-    pub fn watch(&self) -> watch::Receiver<u32> {
+    /// Returns a receiver of the number of the last recorded event.
+    pub fn subscribe(&self) -> watch::Receiver<u32> {
         self.last_event.subscribe()
     }
 
-    /// More is recorded.
-    pub fn recorded(&self, job: &Job) {
-        let (now, ended) = (Instant::now(), job.counts.ended());
-        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
-        if readings.back().is_none_or(|(at, _)| now - *at >= STEP) {
-            readings.push_back((now, ended));
-            while readings.len() > 2 && readings.get(1).is_some_and(|(at, _)| now - *at > WINDOW) {
-                readings.pop_front();
-            }
-        }
-        drop(readings);
+    /// Publishes what was recorded, and wakes the followers if there is a new event.
+    pub fn publish(&self, job: &Job) {
+        self.sample(job.counts.ended());
         self.last_event.send_if_modified(|last| {
-            let is_more = job.last_event > *last;
+            let has_new_event = job.last_event > *last;
             *last = job.last_event.max(*last);
-            is_more
+            has_new_event
         });
     }
 
-    pub fn set_in_flight(&self, calls: usize) {
-        self.in_flight
-            .store(u32::try_from(calls).unwrap_or(u32::MAX), Ordering::Relaxed);
+    fn sample(&self, ended: u32) {
+        let now = Instant::now();
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = |(last, _): &(Instant, u32)| now - *last >= SAMPLE_INTERVAL;
+        if !samples.back().is_none_or(is_due) {
+            return;
+        }
+        samples.push_back((now, ended));
+        let is_old = |(sampled_at, _): &(Instant, u32)| now - *sampled_at > RATE_WINDOW;
+        while samples.len() > 2 && samples.get(1).is_some_and(is_old) {
+            samples.pop_front();
+        }
     }
 
-    /// It does not run any longer.
+    /// Sets the number of calls in flight.
+    pub fn set_in_flight(&self, calls: usize) {
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        self.in_flight.store(calls, Ordering::Relaxed);
+    }
+
+    /// Resets the rate when the job stops running.
     pub fn stop(&self) {
         self.set_in_flight(0);
-        self.readings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.clear();
     }
 
-    pub fn pace(&self, job: &Job) -> JobRate {
+    /// Returns the rate of the job.
+    pub fn rate(&self, job: &Job) -> JobRate {
         let ended = job.counts.ended();
-        let first = self
-            .readings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .front()
-            .copied();
-        let rate_per_s = first.and_then(|(at, before)| {
-            let elapsed = at.elapsed().as_secs_f64();
-            (elapsed >= STEP.as_secs_f64())
-                .then(|| f64::from(ended.saturating_sub(before)) / elapsed)
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = samples.front().copied();
+        drop(samples);
+        let rate_per_s = oldest.and_then(|(sampled_at, ended_before)| {
+            let elapsed = sampled_at.elapsed();
+            let newly_ended = ended.saturating_sub(ended_before);
+            (elapsed >= SAMPLE_INTERVAL).then(|| f64::from(newly_ended) / elapsed.as_secs_f64())
         });
-        let left = rate_per_s.filter(|rate| *rate > 0.0).and_then(|rate| {
-            Duration::try_from_secs_f64(f64::from(job.counts.total.saturating_sub(ended)) / rate)
-                .ok()
-        });
+        let unfinished = f64::from(job.counts.total.saturating_sub(ended));
+        let remaining = rate_per_s
+            .filter(|rate| *rate > 0.0)
+            .and_then(|rate| Duration::try_from_secs_f64(unfinished / rate).ok());
         JobRate {
             in_flight: self.in_flight.load(Ordering::Relaxed),
             rate_per_s,
-            left,
+            remaining,
         }
     }
 }

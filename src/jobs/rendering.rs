@@ -30,7 +30,7 @@ pub fn result_json(outcome: &Outcome, request_id: &str) -> Vec<u8> {
     to_json(&ItemResult::of_batch(outcome, request_id))
 }
 
-/// Returns the error that kept a job from running as JSON.
+/// Returns the problem of a job that could not run, as JSON.
 pub fn problem_json(error: &Error, request_id: &str) -> Vec<u8> {
     to_json(&Problem::new(error, request_id))
 }

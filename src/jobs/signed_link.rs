@@ -1,38 +1,43 @@
-//! Signed links: who has one may follow a job's events until it expires, without a key. A browser's `EventSource` cannot send one.
+//! Signed links: URLs that grant access to a job's events until they expire, without an API key, which a browser's
+//! `EventSource` cannot send.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac as _;
 
-use super::hmac::mac;
+use super::hmac::hmac_sha256;
 
-/// What is signed begins with this, so that a signature of the same key over something else is none for a link.
+/// Prefix of the signed message. Separates links from other uses of the same key.
 const DOMAIN: &[u8] = b"extractd job events link v1\n";
 
-/// Why a signature opens nothing.
+/// Reason why a signature is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// It is another job's, or was not made with this secret.
-    #[error("the link's signature is wrong; ask for the job again, its `links` have a new one")]
+    /// The signature was created for another job, or with another secret.
+    #[error("the link's signature is invalid; get the job, its `links` have a new one")]
     Forged,
-    #[error("the link has expired; ask for the job again, its `links` have a new one")]
+    /// The link has expired.
+    #[error("the link has expired; get the job, its `links` have a new one")]
     Expired,
 }
 
-/// A signature that opens a job's events until a time, in seconds since 1970. Can stand in a query as it is.
+/// Returns a signature that grants access to a job's events until `expires_at_seconds`, in seconds since 1970. It needs no
+/// percent-encoding in a query.
 #[must_use]
 pub fn sign(secret: &[u8; 32], job_id: &str, expires_at_seconds: u64) -> String {
     let expires = expires_at_seconds.to_string();
-    let tag = mac(secret, &message(&expires, job_id))
+    let tag = hmac_sha256(secret, &message(&expires, job_id))
         .finalize()
         .into_bytes();
     format!("{expires}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
-/// Whether a signature opens a job's events at a time, in seconds since 1970. How long it takes says nothing of the right one.
+/// Verifies a signature at the time `now_seconds`, in seconds since 1970. Compares in constant time, so that the duration
+/// reveals nothing of the valid signature.
 ///
 /// # Errors
-/// When it was not made by [`sign`] for this job, or its time is over.
+/// - [`LinkError::Forged`] if the signature was not returned by [`sign`] for this job and secret;
+/// - [`LinkError::Expired`] if it has expired.
 pub fn verify(
     secret: &[u8; 32],
     job_id: &str,
@@ -41,7 +46,7 @@ pub fn verify(
 ) -> Result<(), LinkError> {
     let (expires, tag) = signature.split_once('.').ok_or(LinkError::Forged)?;
     let tag = URL_SAFE_NO_PAD.decode(tag).map_err(|_| LinkError::Forged)?;
-    mac(secret, &message(expires, job_id))
+    hmac_sha256(secret, &message(expires, job_id))
         .verify_slice(&tag)
         .map_err(|_| LinkError::Forged)?;
     let expires_at: u64 = expires.parse().map_err(|_| LinkError::Forged)?;
@@ -52,7 +57,7 @@ pub fn verify(
     }
 }
 
-/// The time, which has no line break when it was signed, comes first: no two links have the same message.
+/// Returns the signed message. The time comes first and contains no line break, so that no two links have the same message.
 fn message<'a>(expires: &'a str, job_id: &'a str) -> [&'a [u8]; 4] {
     [DOMAIN, expires.as_bytes(), b"\n", job_id.as_bytes()]
 }
@@ -64,7 +69,7 @@ mod tests {
     const SECRET: [u8; 32] = [7; 32];
 
     #[test]
-    fn a_signature_opens_its_job_until_it_expires() {
+    fn signature_is_valid_for_its_job_until_it_expires() {
         let signature = sign(&SECRET, "job_1", 1000);
         for (now, expected) in [
             (0, Ok(())),
@@ -87,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_stand_in_a_query() {
+    fn signature_needs_no_encoding_in_a_query() {
         for time in 0..100 {
             let signature = sign(&SECRET, "job_1", time);
             assert!(
@@ -99,9 +104,9 @@ mod tests {
         }
     }
 
-    /// Computed with Python's `hmac`.
+    /// Expected value computed with Python's `hmac`.
     #[test]
-    fn it_stays_the_same_over_versions() {
+    fn signature_is_stable_across_versions() {
         assert_eq!(
             sign(&SECRET, "job_1", 1_800_000_000),
             "1800000000.B3_LKoO13eOe2mAgwTDWBapgdsJMdTsinHPYfu2jejs"
@@ -109,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_opens_it() {
+    fn altered_signatures_are_rejected() {
         let signature = sign(&SECRET, "job_1", 1000);
         let (_, tag) = signature.split_once('.').unwrap();
         let others = [
@@ -135,11 +140,11 @@ mod tests {
                 "{wrong}"
             );
         }
-        // Each character counts, the last one's spare bits too.
-        for at in 0..signature.len() {
+        // Each character matters, including the spare bits of the last one.
+        for position in 0..signature.len() {
             for other in *b"A9-_.B" {
                 let mut bytes = signature.clone().into_bytes();
-                if std::mem::replace(&mut bytes[at], other) != other {
+                if std::mem::replace(&mut bytes[position], other) != other {
                     let changed = String::from_utf8(bytes).unwrap();
                     assert_eq!(
                         verify(&SECRET, "job_1", &changed, 0),

@@ -1,7 +1,7 @@
-//! Webhooks: a job's end is told to a URL, signed after Standard Webhooks 1.0.0
-//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
+//! Webhooks: one signed delivery attempt after Standard Webhooks 1.0.0, and the delay before the next attempt.
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>)
 //!
-//! One delivery, and when the next is due. Which webhooks are due, and how often each was tried, is kept elsewhere.
+//! Knows nothing of which deliveries are due: `webhook_delivery` does.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,126 +11,126 @@ use hmac::Mac as _;
 use http::header::{CONTENT_TYPE, InvalidHeaderValue};
 use http::{HeaderMap, HeaderValue};
 
-use super::hmac::mac;
+use super::hmac::hmac_sha256;
 use crate::net::{self, Client};
 use crate::types::Webhook;
 
-/// The first step of the waits between tries; each is twice as long as the one before, up to [`LONGEST_STEP`].
-const FIRST_STEP: Duration = Duration::from_secs(30);
-const LONGEST_STEP: Duration = Duration::from_secs(30 * 60);
-/// How much longer or shorter than its step a wait may be, so that what failed together is not tried together.
+/// Delay before the second attempt. Each further delay is twice as long, up to [`MAX_DELAY`].
+const FIRST_DELAY: Duration = Duration::from_secs(30);
+/// Maximum delay between two attempts, before jitter.
+const MAX_DELAY: Duration = Duration::from_secs(30 * 60);
+/// Relative jitter of a delay, so that deliveries that failed together are not repeated together.
 const JITTER: f64 = 0.2;
-/// Six steps of half an hour altogether, then 143 of half an hour each: three days.
-const MAX_TRIES: u32 = 150;
+/// Maximum number of attempts: six delays of half an hour in total, then 143 of half an hour each, which is three days.
+const MAX_ATTEMPTS: u32 = 150;
 
-/// What is told.
+/// Message to be delivered.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
-    /// The same at each try, and of no other message: the receiver knows by it what it has had. ASCII without a full stop.
+    /// ID, the same for each attempt, by which the receiver recognizes duplicates. ASCII without a full stop.
     pub id: &'a str,
-    /// JSON.
+    /// Body as JSON.
     pub body: &'a [u8],
 }
 
-/// What came of a try.
+/// Outcome of a delivery attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// It was taken, with a status of 2xx.
-    Done,
-    /// 410: the receiver wants no more of them, not this one either.
+    /// The receiver answered with a 2xx status.
+    Delivered,
+    /// The receiver answered 410 Gone: no further attempt is made.
     Gone,
-    /// Anything else, a redirect too: [`next_try`] says when to try again.
+    /// Any other outcome, redirects included. [`retry_delay`] returns the delay before the next attempt.
     Failed {
-        /// For the log and the operator: no more of the URL than its host.
-        why: String,
-        /// How long the receiver wants to be left alone.
+        /// Reason for the log, which contains no more of the URL than its host.
+        reason: String,
+        /// `Retry-After` of the receiver.
         retry_after: Option<Duration>,
     },
 }
 
-/// Sends a message once. `now` is signed, and the receiver compares it with its own clock. Takes as long as the client lets it:
-/// one of [`Client::outbound`] gives up by itself.
+/// Sends a message once. `now` is signed, and compared by the receiver with its own clock. The client limits the duration if
+/// it is one of [`Client::outbound`].
 ///
 /// # Cancel safety
-/// Dropped, the receiver may have had the message; it gets it again, with the same id, at the next try.
+/// A cancelled attempt may have been received. The next attempt has the same message ID.
 pub async fn send_webhook(
     client: &Client,
     webhook: &Webhook,
     message: Message<'_>,
     now: SystemTime,
 ) -> DeliveryOutcome {
-    let failed = |why: String| DeliveryOutcome::Failed {
-        why,
+    let failed = |reason: String| DeliveryOutcome::Failed {
+        reason,
         retry_after: None,
     };
-    let headers = match headers(webhook.key(), message, now) {
+    let headers = match signed_headers(webhook.key(), message, now) {
         Ok(headers) => headers,
-        Err(error) => return failed(format!("the message's id cannot be sent: {error}")),
+        Err(error) => return failed(format!("the message ID is no valid header value: {error}")),
     };
-    match client
-        .post(webhook.url(), headers, message.body.to_vec())
-        .await
-    {
-        Err(error) => failed(error.to_string()),
-        Ok(answer) => {
-            let (status, retry_after) = (answer.status, net::retry_after(&answer.headers, now));
-            // The head says all; a receiver that is still writing is not cut off at once.
-            answer.finish().await;
-            match status.as_u16() {
-                200..=299 => DeliveryOutcome::Done,
-                410 => DeliveryOutcome::Gone,
-                _ => DeliveryOutcome::Failed {
-                    why: format!("the receiver answered {status}"),
-                    retry_after,
-                },
-            }
-        }
+    let body = message.body.to_vec();
+    let response = match client.post(webhook.url(), headers, body).await {
+        Ok(response) => response,
+        Err(error) => return failed(error.to_string()),
+    };
+    let status = response.status;
+    let retry_after = net::retry_after(&response.headers, now);
+    // The status decides; reading the rest spares the receiver a broken connection.
+    response.finish().await;
+    match status.as_u16() {
+        200..=299 => DeliveryOutcome::Delivered,
+        410 => DeliveryOutcome::Gone,
+        _ => DeliveryOutcome::Failed {
+            reason: format!("the receiver answered {status}"),
+            retry_after,
+        },
     }
 }
 
-/// How long to wait after this many tries (from 1), all of which failed; `None`: it is given up, after 150 tries in about
-/// three days. What the receiver asked for (`retry_after`) is waited for, up to half an hour.
+/// Returns the delay after this number of failed attempts (from 1): exponential backoff with jitter, and at least
+/// `retry_after`, up to half an hour. Returns `None` after 150 attempts in about three days: the delivery is given up.
 ///
 /// `random` is from 0 to 1.
 #[must_use]
-pub fn next_try(tries: u32, retry_after: Option<Duration>, random: f64) -> Option<Duration> {
-    if tries >= MAX_TRIES {
+pub fn retry_delay(
+    failed_attempts: u32,
+    retry_after: Option<Duration>,
+    random: f64,
+) -> Option<Duration> {
+    if failed_attempts >= MAX_ATTEMPTS {
         return None;
     }
-    let step = FIRST_STEP
-        .saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)))
-        .min(LONGEST_STEP);
-    let wait = step.mul_f64(1.0 - JITTER + 2.0 * JITTER * random);
-    Some(wait.max(retry_after.unwrap_or_default().min(LONGEST_STEP)))
+    let doublings = failed_attempts.saturating_sub(1);
+    let backoff = FIRST_DELAY
+        .saturating_mul(2_u32.saturating_pow(doublings))
+        .min(MAX_DELAY);
+    let delay = backoff.mul_f64(1.0 - JITTER + 2.0 * JITTER * random);
+    Some(delay.max(retry_after.unwrap_or_default().min(MAX_DELAY)))
 }
 
-/// What goes with the body, its signature among it.
-fn headers(
+/// Returns the headers of a message, with its ID, timestamp and signature.
+fn signed_headers(
     key: &[u8],
     message: Message<'_>,
     now: SystemTime,
 ) -> Result<HeaderMap, InvalidHeaderValue> {
-    let seconds = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    let signature = signature(key, message, seconds);
+    let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH);
+    let timestamp_s = since_epoch.unwrap_or_default().as_secs();
+    let signature = signature(key, message, timestamp_s);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("webhook-id", HeaderValue::from_str(message.id)?);
-    headers.insert("webhook-timestamp", HeaderValue::from(seconds));
+    headers.insert("webhook-timestamp", HeaderValue::from(timestamp_s));
     headers.insert("webhook-signature", HeaderValue::from_str(&signature)?);
     Ok(headers)
 }
 
-/// `v1,` and the HMAC-SHA256 of "id.timestamp.body" in base64.
-fn signature(key: &[u8], Message { id, body }: Message<'_>, seconds: u64) -> String {
-    let seconds = seconds.to_string();
-    let signed: [&[u8]; 5] = [id.as_bytes(), b".", seconds.as_bytes(), b".", body];
-    format!(
-        "v1,{}",
-        STANDARD.encode(mac(key, &signed).finalize().into_bytes())
-    )
+/// Returns `v1,` and the base64 of the HMAC-SHA256 of "id.timestamp.body".
+fn signature(key: &[u8], Message { id, body }: Message<'_>, timestamp_s: u64) -> String {
+    let timestamp = timestamp_s.to_string();
+    let signed: [&[u8]; 5] = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
+    let mac = hmac_sha256(key, &signed).finalize().into_bytes();
+    format!("v1,{}", STANDARD.encode(mac))
 }
 
 #[cfg(test)]

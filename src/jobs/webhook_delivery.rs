@@ -1,4 +1,5 @@
-//! Telling webhooks that jobs have ended: from the store, until each was told or given up, and never in the way of the work.
+//! Webhook delivery of jobs that have ended: from the store, until each delivery succeeds or is given up, and apart from the
+//! jobs' work.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,104 +7,150 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::context::{JobContext, to_millis, unix_millis};
 use super::job_spec::JobSpec;
-use super::store::{JobKey, PendingDelivery, StoreError};
-use super::webhook::{DeliveryOutcome, Message, next_try, send_webhook};
-use super::{Shared, now};
+use super::store::{Job, JobKey, PendingDelivery, StoreError};
+use super::webhook::{DeliveryOutcome, Message, retry_delay, send_webhook};
 use crate::net::Client;
-use crate::types::Webhook;
+use crate::types::{Webhook, clock};
 
-/// How often it looks for what is due.
-const LOOK: Duration = Duration::from_secs(1);
-/// Deliveries at a time.
-const AT_ONCE: usize = 64;
+/// Interval at which due deliveries are read from the store.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum number of concurrent deliveries.
+const MAX_CONCURRENT: usize = 64;
 
-/// Tells what is due until the server drains.
-pub async fn run(shared: Arc<Shared>, client: Client) {
-    let draining = shared.ends.draining.clone();
-    // What is being told then is told again at the next start.
+/// Delivers webhooks until the server drains. Deliveries in flight then are repeated at the next start.
+pub async fn run(context: Arc<JobContext>, client: Client) {
+    let mut deliveries = Deliveries {
+        context: Arc::clone(&context),
+        client,
+        tasks: JoinSet::new(),
+        in_flight: HashSet::new(),
+    };
+    let draining = &context.shutdown.draining;
     draining
-        .run_until_cancelled(deliver_due(&shared, &client))
+        .run_until_cancelled(deliveries.poll_forever())
         .await;
 }
 
-async fn deliver_due(shared: &Arc<Shared>, client: &Client) {
-    let mut telling = JoinSet::new();
-    let mut told: HashSet<JobKey> = HashSet::new();
-    loop {
-        tokio::time::sleep(LOOK).await;
-        while let Some(done) = telling.try_join_next() {
-            match done {
-                Ok(job) => drop(told.remove(&job)),
-                // Which one it was is not known; it is told again at the next start.
-                Err(error) => tracing::error!(%error, "telling a webhook panicked; this is a bug"),
+struct Deliveries {
+    context: Arc<JobContext>,
+    client: Client,
+    tasks: JoinSet<JobKey>,
+    /// Jobs whose delivery is in flight; at most one of each.
+    in_flight: HashSet<JobKey>,
+}
+
+impl Deliveries {
+    async fn poll_forever(&mut self) {
+        loop {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            self.collect_finished();
+            // An outcome that cannot be recorded would be delivered again and again.
+            if self.context.has_store_stopped() {
+                continue;
+            }
+            match self.context.store.due_webhooks(unix_millis()).await {
+                Ok(due) => self.start(due),
+                Err(error) => {
+                    tracing::warn!(%error, "due webhook deliveries could not be read from the store");
+                }
             }
         }
-        let due = match shared.store.due_webhooks(now()).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::warn!(%error, "the webhooks that are due cannot be read");
-                continue;
-            }
-        };
-        for due in due {
-            if telling.len() >= AT_ONCE || !told.insert(due.job) {
-                continue;
-            }
-            let (shared, client) = (Arc::clone(shared), client.clone());
-            telling.spawn(async move {
-                if let Err(error) = deliver(&shared, &client, &due).await {
-                    tracing::warn!(%error, "what came of a webhook cannot be recorded; it is told again");
+    }
+
+    fn collect_finished(&mut self) {
+        while let Some(finished) = self.tasks.try_join_next() {
+            match finished {
+                Ok(job) => {
+                    self.in_flight.remove(&job);
                 }
-                due.job
+                // Its job is unknown and stays in `in_flight`, so the panic is not repeated every second.
+                Err(error) => {
+                    tracing::error!(%error, "a webhook delivery panicked, which is a bug; it is repeated at the next start");
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, due: Vec<PendingDelivery>) {
+        for delivery in due {
+            if self.tasks.len() >= MAX_CONCURRENT {
+                return;
+            }
+            if !self.in_flight.insert(delivery.job) {
+                continue;
+            }
+            let (context, client) = (Arc::clone(&self.context), self.client.clone());
+            self.tasks.spawn(async move {
+                if let Err(error) = deliver(&context, &client, &delivery).await {
+                    tracing::warn!(
+                        job = delivery.job.0,
+                        %error,
+                        "the outcome of a webhook delivery could not be recorded; the webhook is delivered again"
+                    );
+                }
+                delivery.job
             });
         }
     }
 }
 
+/// Makes one delivery attempt, and records its outcome.
 async fn deliver(
-    shared: &Shared,
+    context: &JobContext,
     client: &Client,
-    due: &PendingDelivery,
+    delivery: &PendingDelivery,
 ) -> Result<(), StoreError> {
-    let spec = shared.store.spec(due.job).await?.unwrap_or_default();
-    let record = serde_json::from_str::<JobSpec>(&spec).ok();
-    let webhook =
-        record.and_then(|record| serde_json::from_str::<Webhook>(record.webhook?.get()).ok());
-    let job = shared.store.job_by_key(due.job).await?;
+    let webhook = load_webhook(context, delivery.job).await?;
+    let job = context.store.job_by_key(delivery.job).await?;
     let (Some(webhook), Some(job)) = (webhook, job) else {
-        return shared.store.record_delivery(due, None).await;
+        return context.store.record_delivery(delivery, None).await;
     };
-    let id = format!("{}_{}", job.id, due.event);
-    let again = match send_webhook(
-        client,
-        &webhook,
-        Message {
-            id: &id,
-            body: &due.body,
-        },
-        crate::types::clock::now(),
-    )
-    .await
-    {
-        DeliveryOutcome::Done => None,
+    let id = format!("{}_{}", job.id, delivery.event);
+    let message = Message {
+        id: &id,
+        body: &delivery.body,
+    };
+    let outcome = send_webhook(client, &webhook, message, clock::now()).await;
+    let attempts = delivery.failed_attempts.saturating_add(1);
+    let delay = delay_after(outcome, &job, attempts);
+    let next_attempt = delay.map(|delay| unix_millis().saturating_add(to_millis(delay)));
+    context.store.record_delivery(delivery, next_attempt).await
+}
+
+/// Returns the webhook of a job; `None` if the job was removed.
+async fn load_webhook(context: &JobContext, job: JobKey) -> Result<Option<Webhook>, StoreError> {
+    let json = context.store.spec(job).await?.unwrap_or_default();
+    let spec = serde_json::from_str::<JobSpec>(&json).ok();
+    let webhook = spec.and_then(|spec| spec.webhook);
+    Ok(webhook.and_then(|webhook| serde_json::from_str(webhook.get()).ok()))
+}
+
+/// Returns the delay before the next attempt; `None` if there is none. Logs failures.
+fn delay_after(outcome: DeliveryOutcome, job: &Job, attempts: u32) -> Option<Duration> {
+    match outcome {
+        DeliveryOutcome::Delivered => None,
         DeliveryOutcome::Gone => {
-            tracing::warn!(job = job.id, "the webhook wants to be told nothing more");
-            None
-        }
-        DeliveryOutcome::Failed { why, retry_after } => {
-            let wait = next_try(due.tries + 1, retry_after, fastrand::f64());
             tracing::warn!(
                 job = job.id,
-                tries = due.tries + 1,
-                why,
-                is_given_up = wait.is_none(),
-                "the webhook could not be told"
+                "the webhook's receiver answered 410 Gone; the delivery is given up"
             );
-            wait
+            None
         }
-    };
-    let at =
-        again.map(|wait| now().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
-    shared.store.record_delivery(due, at).await
+        DeliveryOutcome::Failed {
+            reason,
+            retry_after,
+        } => {
+            let delay = retry_delay(attempts, retry_after, fastrand::f64());
+            tracing::warn!(
+                job = job.id,
+                attempts,
+                reason,
+                is_given_up = delay.is_none(),
+                "the webhook delivery failed"
+            );
+            delay
+        }
+    }
 }

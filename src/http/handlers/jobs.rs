@@ -170,7 +170,7 @@ pub async fn delete_job(
 
 fn view(state: &AppState, job: &Job) -> JobView {
     let signature = event_links::sign(state, &job.id);
-    JobView::new(job, state.jobs.pace(job), &signature)
+    JobView::new(job, state.jobs.rate(job), &signature)
 }
 
 fn accepted_or_ok(is_accepted: bool, view: JobView) -> Response {

@@ -1,7 +1,11 @@
-//! The layout of the store's file, and the migrations from older layouts; SQLite's errors as store errors.
+//! Layout of the store's file, and the migrations from older layouts.
+//!
+//! Column names of layout 1 are kept: `place` is a row ID, `taken` a lease, `lost` and `alone` are crash counts, and `tries`
+//! are failed delivery attempts.
 
-use rusqlite::{Connection, ErrorCode, ffi};
+use rusqlite::Connection;
 
+use super::error::from_sqlite;
 use crate::jobs::store::StoreError;
 
 /// Migrations: step n creates layout n + 1 from layout n.
@@ -66,82 +70,55 @@ const STEPS: [&str; 2] = ["
     SELECT 1;
 "];
 
-/// The newest layout.
+/// Newest layout, which this version reads and writes.
 pub const LAYOUT: i64 = 2;
-const _: () = assert!(STEPS.len() == 2, "the number of the last step");
-/// Marks the file as ours: "xtrd".
-const APPLICATION: i64 = 0x7874_7264;
+const _: () = assert!(STEPS.len() == 2, "LAYOUT is the number of steps");
+/// Application ID of the file: "xtrd".
+const APPLICATION_ID: i64 = 0x7874_7264;
 
 /// Migrates the file to the newest layout.
 ///
 /// # Errors
-/// When the file belongs to another program or a newer version, or a write fails.
+/// The file belongs to another program or a newer version, or a write failed.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let number = |connection: &Connection, name: &str| {
+    let layout = check_layout(connection)?;
+    let steps = STEPS.iter().skip(usize::try_from(layout).unwrap_or(0));
+    apply(connection, steps.copied()).map_err(|error| from_sqlite(&error))
+}
+
+/// Returns the layout of the file, 0 if it is empty.
+fn check_layout(connection: &Connection) -> Result<i64, StoreError> {
+    let query = |sql: &str| {
         connection
-            .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
-            .map_err(|error| store_error(&error))
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map_err(|error| from_sqlite(&error))
     };
-    let (found, application) = (
-        number(connection, "user_version")?,
-        number(connection, "application_id")?,
-    );
-    let is_empty: bool = connection
-        .query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
-            row.get(0)
-        })
-        .map_err(|error| store_error(&error))?;
-    if !is_empty && application != APPLICATION {
-        return Err(StoreError::Corrupt(
-            "it is a database of another program".to_owned(),
-        ));
+    let layout = query("PRAGMA user_version")?;
+    let application_id = query("PRAGMA application_id")?;
+    let tables = query("SELECT count(*) FROM sqlite_schema")?;
+    if tables > 0 && application_id != APPLICATION_ID {
+        let reason = "it is the database of another program";
+        return Err(StoreError::Corrupt(reason.to_owned()));
     }
-    if found > LAYOUT {
+    if layout > LAYOUT {
         return Err(StoreError::Newer {
-            found,
+            found: layout,
             known: LAYOUT,
         });
     }
-    let transaction = connection
-        .transaction()
-        .map_err(|error| store_error(&error))?;
-    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        transaction
-            .execute_batch(step)
-            .map_err(|error| store_error(&error))?;
-    }
-    transaction
-        .execute_batch(&format!(
-            "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {LAYOUT};"
-        ))
-        .map_err(|error| store_error(&error))?;
-    transaction.commit().map_err(|error| store_error(&error))
+    Ok(layout)
 }
 
-/// Converts an error of SQLite.
-pub fn store_error(error: &rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full,
-        // A full disk also shows as a failed write to the file, or to the index of the log. A failed fsync or read is no such
-        // thing: what is on the disk is unknown then, and a repeated fsync can succeed without having written anything
-        // (<https://lwn.net/Articles/752063/>, read 2026-11).
-        Some(ErrorCode::SystemIoFailure) if is_failed_write(error) => StoreError::Full,
-        Some(ErrorCode::SystemIoFailure) => StoreError::Io(error.to_string()),
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            StoreError::ReadOnly
-        }
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            StoreError::Corrupt(error.to_string())
-        }
-        _ => StoreError::Other(error.to_string()),
+fn apply<'s>(
+    connection: &mut Connection,
+    steps: impl Iterator<Item = &'s str>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for step in steps {
+        transaction.execute_batch(step)?;
     }
-}
-
-/// Returns true for an I/O error of a write that found no room.
-fn is_failed_write(error: &rusqlite::Error) -> bool {
-    const WRITES: [i32; 2] = [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE];
-    error
-        .sqlite_error()
-        .is_some_and(|error| WRITES.contains(&error.extended_code))
+    transaction.execute_batch(&format!(
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT};"
+    ))?;
+    transaction.commit()
 }

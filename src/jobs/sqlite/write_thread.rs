@@ -1,130 +1,114 @@
 //! The write thread: executes waiting writes in groups, one transaction each (group commit), and reports each write once it is
 //! on disk.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::migrations::store_error;
+use super::error::from_sqlite;
+use super::health::Health;
+use super::recovery::probe_write;
 use crate::jobs::store::StoreError;
 
 /// Maximum number of writes in one transaction, which bounds the wait of the first.
 const MAX_GROUP: usize = 1024;
-/// Maximum number of waiting writes.
+/// Maximum number of waiting writes: a few groups. A full channel delays the callers, and loses nothing.
 const MAX_WAITING: usize = 4096;
-/// Transactions lock the file from their first statement: one that reads first could find that another has written meanwhile.
+/// Behaviour that locks the file from the first statement on: a transaction that reads first could find that another connection
+/// has written meanwhile.
 const IMMEDIATE: TransactionBehavior = TransactionBehavior::Immediate;
 /// Pause before a retry of writes that the disk refused.
-const PAUSE: Duration = Duration::from_millis(500);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Behaviour of a write while the disk refuses writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryPolicy {
     /// The write fails.
     None,
-    /// The write is retried until it succeeds.
+    /// The write is retried until it succeeds, or the store stops.
     Endless,
 }
 
 /// Statements of a write, executed within the transaction; executed again if the commit failed.
-type Work = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
+type Statements = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
 /// Receiver of a write's result, called after the commit or the failure.
-type WriteOutcome = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+type Report = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 struct WriteJob {
     retry: RetryPolicy,
-    work: Work,
-    report: WriteOutcome,
+    statements: Statements,
+    report: Report,
 }
 
 /// Handle of the write thread. The thread ends when the handle is dropped, after the writes that were submitted before.
-pub struct Writer {
-    writes: mpsc::Sender<WriteJob>,
-    trouble: Arc<Mutex<Option<StoreError>>>,
-}
-
-impl fmt::Debug for Writer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer")
-            .field("trouble", &self.trouble)
-            .finish_non_exhaustive()
-    }
-}
+#[derive(Debug)]
+pub struct Writer(mpsc::Sender<WriteJob>);
 
 impl Writer {
-    pub fn start(connection: Connection) -> std::io::Result<Self> {
+    /// Starts the thread, which owns the connection and reports errors to `health`.
+    ///
+    /// # Errors
+    /// The operating system cannot start a thread.
+    pub fn start(connection: Connection, health: Arc<Health>) -> std::io::Result<Self> {
         let (writes, waiting) = mpsc::channel(MAX_WAITING);
-        let trouble = Arc::new(Mutex::new(None));
-        let thread = Thread {
+        let thread = WriteThread {
             connection,
             waiting,
-            trouble: Arc::clone(&trouble),
+            health,
         };
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || thread.run())?;
-        Ok(Self { writes, trouble })
+        Ok(Self(writes))
     }
 
-    /// Returns why nothing can be written now, or `None` if writes succeed.
-    pub fn trouble(&self) -> Option<StoreError> {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Executes `work` in a transaction. It is executed again if an earlier transaction could not be committed.
+    /// Executes `statements` in a transaction, and returns their value once it is committed. They are executed again if an
+    /// earlier transaction could not be committed.
     ///
     /// # Errors
-    /// When the write failed, or the store has stopped.
+    /// The write failed, or the store has stopped.
     pub async fn run<T: Send + 'static>(
         &self,
         retry: RetryPolicy,
-        mut work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        mut statements: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, reported) = oneshot::channel();
-        let made = Arc::new(Mutex::new(None));
-        let making = Arc::clone(&made);
-        let work: Work = Box::new(move |connection| {
-            let value = work(connection)?;
-            *making.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        let value = Arc::new(Mutex::new(None));
+        let latest_value = Arc::clone(&value);
+        let statements: Statements = Box::new(move |connection| {
+            let value = statements(connection)?;
+            *latest_value.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
             Ok(())
         });
         // The send fails if the caller no longer waits, which is fine.
-        let report = Box::new(move |done| drop(sender.send(done)));
+        let report = Box::new(move |result| drop(sender.send(result)));
         let stopped = || StoreError::Other("the store has stopped".to_owned());
-        self.writes
-            .send(WriteJob {
-                retry,
-                work,
-                report,
-            })
-            .await
-            .map_err(|_| stopped())?;
+        let write = WriteJob {
+            retry,
+            statements,
+            report,
+        };
+        self.0.send(write).await.map_err(|_| stopped())?;
         reported.await.map_err(|_| stopped())??;
-        let made = made.lock().unwrap_or_else(PoisonError::into_inner).take();
-        made.ok_or_else(stopped)
+        let committed = value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        committed.ok_or_else(stopped)
     }
 }
 
-struct Thread {
+struct WriteThread {
     connection: Connection,
     waiting: mpsc::Receiver<WriteJob>,
-    trouble: Arc<Mutex<Option<StoreError>>>,
+    health: Arc<Health>,
 }
 
-impl Thread {
+impl WriteThread {
     fn run(mut self) {
         let mut group = Vec::new();
         loop {
-            if group.is_empty()
-                && !self.is_in_trouble()
-                && self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0
-            {
+            let is_idle = group.is_empty() && self.health.error().is_none();
+            if is_idle && self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0 {
                 // The handle was dropped.
                 return;
             }
@@ -133,44 +117,45 @@ impl Thread {
             {
                 group.push(write);
             }
-            // An empty group probes whether there is room again.
+            // A read can fail permanently while this thread waits.
+            if let Some(error) = self.health.permanent_error() {
+                return self.reject_all(group, &error);
+            }
+            // An empty group probes whether writes succeed again.
             group = self.write(group);
-            if self.is_in_trouble() {
-                if self.waiting.is_closed() {
-                    return;
-                }
-                std::thread::sleep(PAUSE);
+            match self.health.error() {
+                None => {}
+                Some(error) if error.is_permanent() => return self.reject_all(group, &error),
+                Some(_) if self.waiting.is_closed() => return,
+                Some(_) => std::thread::sleep(RETRY_PAUSE),
             }
         }
     }
 
-    fn is_in_trouble(&self) -> bool {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
+    /// Fails these writes and all further ones, until the handle is dropped.
+    fn reject_all(mut self, mut group: Vec<WriteJob>, error: &StoreError) {
+        loop {
+            report_error(group.drain(..), error);
+            if self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0 {
+                return;
+            }
+        }
     }
 
     /// Writes a group. Returns the writes to be retried.
     fn write(&mut self, mut group: Vec<WriteJob>) -> Vec<WriteJob> {
-        let (failed, error) = match self.transaction(&mut group) {
-            Ok(()) => {
-                self.set_trouble(None);
-                for write in group {
-                    (write.report)(Ok(()));
-                }
-                return Vec::new();
+        let Err((failed, error)) = self.transaction(&mut group) else {
+            self.health.set_writable();
+            for write in group {
+                (write.report)(Ok(()));
             }
-            Err(failed) => failed,
+            return Vec::new();
         };
         // A write that is invalid by itself does not fail the others of its group.
-        if let Some(at) = failed.filter(|_| {
-            !matches!(
-                error,
-                StoreError::Full | StoreError::ReadOnly | StoreError::Busy | StoreError::Io(_)
-            )
-        }) {
-            let write = group.remove(at);
+        if let Some(index) = failed
+            && !error.affects_all_writes()
+        {
+            let write = group.remove(index);
             (write.report)(Err(error));
             return if group.is_empty() {
                 group
@@ -178,30 +163,12 @@ impl Thread {
                 self.write(group)
             };
         }
-        self.set_trouble(Some(error.clone()));
-        if let StoreError::Io(_) = error {
-            self.stop(group, &error);
-            return Vec::new();
-        }
-        let (again, done): (Vec<_>, Vec<_>) = group
+        self.health.set_error(error.clone());
+        let (retried, failed): (Vec<_>, Vec<_>) = group
             .into_iter()
-            .partition(|write| write.retry == RetryPolicy::Endless);
-        for write in done {
-            (write.report)(Err(error.clone()));
-        }
-        again
-    }
-
-    /// Fails these writes and all further ones: after an I/O error, what is on the disk is unknown.
-    fn stop(&mut self, mut group: Vec<WriteJob>, error: &StoreError) {
-        loop {
-            for write in group.drain(..) {
-                (write.report)(Err(error.clone()));
-            }
-            if self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0 {
-                return;
-            }
-        }
+            .partition(|write| write.retry == RetryPolicy::Endless && !error.is_permanent());
+        report_error(failed, &error);
+        retried
     }
 
     /// Executes a group in one transaction.
@@ -209,30 +176,23 @@ impl Thread {
     /// # Errors
     /// Nothing was written: the index of the write that failed, if it was one, and the reason.
     fn transaction(&mut self, group: &mut [WriteJob]) -> Result<(), (Option<usize>, StoreError)> {
+        let of_store = |error| (None, from_sqlite(&error));
         let transaction = self
             .connection
             .transaction_with_behavior(IMMEDIATE)
-            .map_err(|error| (None, store_error(&error)))?;
+            .map_err(of_store)?;
         if group.is_empty() {
-            super::commands::probe(&transaction).map_err(|error| (None, store_error(&error)))?;
+            probe_write(&transaction).map_err(of_store)?;
         }
-        for (at, write) in group.iter_mut().enumerate() {
-            (write.work)(&transaction).map_err(|error| (Some(at), store_error(&error)))?;
+        for (index, write) in group.iter_mut().enumerate() {
+            (write.statements)(&transaction).map_err(|error| (Some(index), from_sqlite(&error)))?;
         }
-        transaction
-            .commit()
-            .map_err(|error| (None, store_error(&error)))
+        transaction.commit().map_err(of_store)
     }
+}
 
-    fn set_trouble(&self, trouble: Option<StoreError>) {
-        let mut current = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*current, &trouble) {
-            (None, Some(error)) => {
-                tracing::error!(%error, "the job store cannot be written; jobs pause");
-            }
-            (Some(_), None) => tracing::info!("the job store can be written again; jobs resume"),
-            _ => {}
-        }
-        *current = trouble;
+fn report_error(writes: impl IntoIterator<Item = WriteJob>, error: &StoreError) {
+    for write in writes {
+        (write.report)(Err(error.clone()));
     }
 }

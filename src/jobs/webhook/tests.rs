@@ -6,8 +6,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::net::Reach;
 
-/// The test vector that the specification's own libraries share, as in its `libraries/javascript/src/webhook.test.ts`
-/// ("sign function works").
+/// Test vector of the reference libraries: `libraries/javascript/src/webhook.test.ts`, "sign function works".
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MESSAGE: Message<'_> = Message {
     id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -25,7 +24,7 @@ fn now() -> SystemTime {
 }
 
 #[test]
-fn the_specifications_test_vector_is_met() {
+fn signature_matches_the_test_vector_of_the_specification() {
     let key = webhook("https://a.example/").key().to_vec();
     assert_eq!(signature(&key, MESSAGE, SECONDS), SIGNATURE);
     for (other, seconds) in [
@@ -51,48 +50,56 @@ fn the_specifications_test_vector_is_met() {
 }
 
 #[test]
-fn waits_double_from_half_a_minute_to_half_an_hour() {
-    let waits: Vec<_> = (1..=9)
-        .map(|tries| next_try(tries, None, 0.5).unwrap().as_secs_f64().round())
+fn delays_double_from_half_a_minute_to_half_an_hour_with_jitter() {
+    let delays: Vec<_> = (1..=9)
+        .map(|attempts| {
+            retry_delay(attempts, None, 0.5)
+                .unwrap()
+                .as_secs_f64()
+                .round()
+        })
         .collect();
     assert_eq!(
-        waits,
+        delays,
         [
             30.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1800.0, 1800.0, 1800.0
         ]
     );
-    for tries in 1..MAX_TRIES {
-        let [least, middle, most] =
-            [0.0, 0.5, 1.0].map(|random| next_try(tries, None, random).unwrap().as_secs_f64());
+    for attempts in 1..MAX_ATTEMPTS {
+        let [least, middle, most] = [0.0, 0.5, 1.0]
+            .map(|random| retry_delay(attempts, None, random).unwrap().as_secs_f64());
         assert!(
             (least - 0.8 * middle).abs() < 1e-6 && (most - 1.2 * middle).abs() < 1e-6,
-            "{tries}: {least} {most}"
+            "{attempts}: {least} {most}"
         );
     }
 }
 
 #[test]
-fn it_is_given_up_after_three_days() {
-    let waits = || (1..).map_while(|tries| next_try(tries, None, 0.5));
-    assert_eq!(waits().count(), 149);
-    let hours = waits().sum::<Duration>().as_secs_f64() / 3600.0;
+fn delivery_is_given_up_after_three_days() {
+    let delays = || (1..).map_while(|attempts| retry_delay(attempts, None, 0.5));
+    assert_eq!(delays().count(), 149);
+    let hours = delays().sum::<Duration>().as_secs_f64() / 3600.0;
     assert!((71.5..72.5).contains(&hours), "{hours}");
-    assert_eq!(next_try(u32::MAX, Some(Duration::from_secs(1)), 0.0), None);
+    assert_eq!(
+        retry_delay(u32::MAX, Some(Duration::from_secs(1)), 0.0),
+        None
+    );
 }
 
 #[test]
-fn what_the_receiver_asks_for_is_waited_for_within_half_an_hour() {
-    for (asked_s, wait_s) in [(0, 30), (29, 30), (31, 31), (600, 600), (86_400, 1800)] {
-        let wait = next_try(1, Some(Duration::from_secs(asked_s)), 0.5).unwrap();
+fn retry_after_is_a_minimum_capped_at_half_an_hour() {
+    for (retry_after_s, delay_s) in [(0, 30), (29, 30), (31, 31), (600, 600), (86_400, 1800)] {
+        let delay = retry_delay(1, Some(Duration::from_secs(retry_after_s)), 0.5).unwrap();
         assert!(
-            (wait.as_secs_f64() - f64::from(wait_s)).abs() < 1e-6,
-            "{asked_s}: {wait:?}"
+            (delay.as_secs_f64() - f64::from(delay_s)).abs() < 1e-6,
+            "{retry_after_s}: {delay:?}"
         );
     }
 }
 
-/// Delivers to a server that answers so, and tells what it was sent.
-async fn delivered(answer: &'static [u8]) -> (DeliveryOutcome, String) {
+/// Delivers to a server with this response. Returns the outcome, and the request that the server received.
+async fn deliver_once(answer: &'static [u8]) -> (DeliveryOutcome, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let webhook = webhook(&format!(
         "http://{}/hook?a=b",
@@ -111,17 +118,16 @@ async fn delivered(answer: &'static [u8]) -> (DeliveryOutcome, String) {
         String::from_utf8(request).unwrap()
     };
     let client = Client::outbound(Reach::Anywhere).unwrap();
-    let (delivered, request) =
-        tokio::join!(send_webhook(&client, &webhook, MESSAGE, now()), server);
-    let again = tokio::time::timeout(Duration::from_millis(20), listener.accept()).await;
-    assert!(again.is_err(), "one delivery is one call");
-    (delivered, request)
+    let (outcome, request) = tokio::join!(send_webhook(&client, &webhook, MESSAGE, now()), server);
+    let second_request = tokio::time::timeout(Duration::from_millis(20), listener.accept()).await;
+    assert!(second_request.is_err(), "one delivery is one request");
+    (outcome, request)
 }
 
 #[tokio::test]
-async fn the_receiver_can_check_what_it_gets() {
-    let (done, request) = delivered(b"HTTP/1.1 204 No Content\r\n\r\n").await;
-    assert_eq!(done, DeliveryOutcome::Done);
+async fn request_has_id_timestamp_signature_and_body() {
+    let (outcome, request) = deliver_once(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert_eq!(outcome, DeliveryOutcome::Delivered);
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /hook?a=b HTTP/1.1\r\n"), "{head}");
     let header = |name: &str| {
@@ -134,7 +140,7 @@ async fn the_receiver_can_check_what_it_gets() {
             .unwrap_or_else(|| panic!("no {name}: {head}"))
             .1
             .to_owned();
-        assert_eq!(values.next(), None, "{name} is there once");
+        assert_eq!(values.next(), None, "{name} is sent once");
         value
     };
     assert_eq!(header("content-type"), "application/json");
@@ -147,23 +153,23 @@ async fn the_receiver_can_check_what_it_gets() {
 }
 
 #[tokio::test]
-async fn only_2xx_is_done_and_only_410_is_for_ever() {
-    let failed = |why: &str, seconds: Option<u64>| DeliveryOutcome::Failed {
-        why: format!("the receiver answered {why}"),
+async fn only_2xx_is_delivered_and_only_410_is_gone() {
+    let failed = |reason: &str, seconds: Option<u64>| DeliveryOutcome::Failed {
+        reason: format!("the receiver answered {reason}"),
         retry_after: seconds.map(Duration::from_secs),
     };
     let cases: [(&[u8], DeliveryOutcome); 9] = [
         (
             b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-            DeliveryOutcome::Done,
+            DeliveryOutcome::Delivered,
         ),
         (
             b"HTTP/1.1 299 Fine\r\ncontent-length: 0\r\n\r\n",
-            DeliveryOutcome::Done,
+            DeliveryOutcome::Delivered,
         ),
         (
             b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\ncut off",
-            DeliveryOutcome::Done,
+            DeliveryOutcome::Delivered,
         ),
         (
             b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n",
@@ -192,7 +198,7 @@ async fn only_2xx_is_done_and_only_410_is_for_ever() {
     ];
     for (answer, expected) in cases {
         assert_eq!(
-            delivered(answer).await.0,
+            deliver_once(answer).await.0,
             expected,
             "{}",
             String::from_utf8_lossy(answer)
@@ -201,27 +207,27 @@ async fn only_2xx_is_done_and_only_410_is_for_ever() {
 }
 
 #[tokio::test]
-async fn no_answer_is_a_failure_that_tells_no_secret() {
+async fn missing_response_fails_without_revealing_the_url() {
     for answer in [b"".as_slice(), b"no HTTP at all\r\n\r\n"] {
         let (
             DeliveryOutcome::Failed {
-                why,
+                reason,
                 retry_after: None,
             },
             _,
-        ) = delivered(answer).await
+        ) = deliver_once(answer).await
         else {
-            panic!("{answer:?} is no answer");
+            panic!("{answer:?} is no valid response");
         };
         assert!(
-            why.contains("the connection broke") && !why.contains("/hook"),
-            "{why}"
+            reason.contains("the connection broke") && !reason.contains("/hook"),
+            "{reason}"
         );
     }
 }
 
 #[tokio::test]
-async fn what_is_not_public_is_not_told_anything() {
+async fn private_addresses_receive_no_request() {
     let client = Client::outbound(Reach::Public).unwrap();
     let start = Instant::now();
     let delivered = send_webhook(
@@ -231,15 +237,15 @@ async fn what_is_not_public_is_not_told_anything() {
         now(),
     )
     .await;
-    let DeliveryOutcome::Failed { why, .. } = delivered else {
+    let DeliveryOutcome::Failed { reason, .. } = delivered else {
         panic!("{delivered:?}")
     };
     assert!(
-        why.contains("169.254.169.254 is not on the public Internet"),
-        "{why}"
+        reason.contains("169.254.169.254 is not on the public Internet"),
+        "{reason}"
     );
     assert!(
         start.elapsed() < Duration::from_secs(5),
-        "nothing was waited for"
+        "the address is rejected before connecting"
     );
 }

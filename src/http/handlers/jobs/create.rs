@@ -145,7 +145,8 @@ impl JobCreation<'_> {
         let mut members: Members<'_> =
             serde_json::from_str(text).map_err(|error| unserializable(&error))?;
         members.retain(|name, _| !STORED_APART.contains(name));
-        let sent = serde_json::to_string(&members).map_err(|error| unserializable(&error))?;
+        let sent_fields =
+            serde_json::to_string(&members).map_err(|error| unserializable(&error))?;
         // A job keeps its schema even if the registered one changes.
         let schema = RawValue::from_string(prepared.schema_text().to_owned())
             .map_err(|error| unserializable(&error))?;
@@ -155,7 +156,7 @@ impl JobCreation<'_> {
             caller: self.caller,
             batch: serde_json::value::to_raw_value(&members)
                 .map_err(|error| unserializable(&error))?,
-            sent,
+            sent_fields,
             metadata,
             request_id: self.request_id.to_owned(),
             traceparent,

@@ -22,7 +22,7 @@ use super::super::super::stall_watchdog::{self, StallWatchdog};
 use super::super::super::state::State;
 use super::view::JobProgress;
 use crate::contract::Problem;
-use crate::jobs::{FollowEvent, Follower, Page};
+use crate::jobs::{EventPage, FollowEvent, Follower};
 use crate::types::{Code, Error, pointer, truncate_pointer};
 use throttle::CallerId;
 
@@ -55,7 +55,7 @@ pub async fn job_events(
 ) -> Result<Response, ApiError> {
     let after = resume_after(&headers, uri.query().unwrap_or_default())?;
     let job = if signed.is_some() {
-        state.jobs.get_any(&id).await?
+        state.jobs.get_of_any_caller(&id).await?
     } else {
         state.jobs.get(caller, &id).await?
     };
@@ -128,7 +128,7 @@ struct JobEventStream {
     follower: Follower,
     server_ends: CancellationToken,
     /// Events read from the store, and how many of them were sent.
-    page: Option<(Page, usize)>,
+    page: Option<(EventPage, usize)>,
     has_begun: bool,
     quiet_since: Instant,
     watchdog: Arc<StallWatchdog>,
@@ -164,13 +164,13 @@ impl JobEventStream {
             };
             match followed {
                 Ok(FollowEvent::Events(page)) => self.page = Some((page, 0)),
-                Ok(FollowEvent::Progress(job, pace)) => {
-                    append_event(out, "progress", None, &JobProgress::new(&job, pace));
+                Ok(FollowEvent::Progress(job, rate)) => {
+                    append_event(out, "progress", None, &JobProgress::new(&job, rate));
                 }
-                Ok(FollowEvent::Quiet) if self.quiet_since.elapsed() >= KEEP_ALIVE_INTERVAL => {
+                Ok(FollowEvent::Idle) if self.quiet_since.elapsed() >= KEEP_ALIVE_INTERVAL => {
                     append_comment(out);
                 }
-                Ok(FollowEvent::Quiet) => {}
+                Ok(FollowEvent::Idle) => {}
                 // The stream ends without `done`, so the client reconnects.
                 Err(error) => {
                     if let Some(error) = error {

@@ -97,7 +97,7 @@ impl JobView {
             status: job.status.into(),
             counts: JobCounts::new(job.counts, rate),
             rate_per_s: rate.rate_per_s.map(round_to_tenths),
-            eta_ms: rate.left.map(whole_millis),
+            eta_ms: rate.remaining.map(whole_millis),
             usage: job.usage,
             created_at: rfc3339(job.created_at),
             started_at: job.started_at.map(rfc3339),
@@ -138,7 +138,7 @@ impl JobProgress {
         Self {
             counts: JobCounts::new(job.counts, rate),
             rate_per_s: rate.rate_per_s.map(round_to_tenths),
-            eta_ms: rate.left.map(whole_millis),
+            eta_ms: rate.remaining.map(whole_millis),
             usage: job.usage,
         }
     }

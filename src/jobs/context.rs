@@ -1,0 +1,187 @@
+//! Shared context of the durable jobs: settings, store, extractor, shutdown signals and the progress of running jobs.
+//!
+//! Everything else in this module builds on it. It must not know the scheduler, the runs or the API.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::errors::store_problem;
+use super::progress::JobProgress;
+use super::store::{Job, JobKey, Store, StoreError, UnixMillis};
+use crate::extraction::Extractor;
+use crate::telemetry::JobMeters;
+use crate::types::{Error, clock};
+use throttle::CallerId;
+
+/// Settings of the durable jobs.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Time for which a job is kept after it has ended.
+    pub retention: Duration,
+    /// Maximum number of running jobs of one caller. Further jobs stay queued until one of them ends.
+    pub max_running_per_caller: usize,
+}
+
+/// Shutdown signals, and the tracker of the tasks that shutdown waits for. Shutdown has two stages: drain, then abort.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// Token cancelled when the server drains: no job and no item is started any more.
+    pub draining: CancellationToken,
+    /// Token cancelled when items in flight are aborted.
+    pub aborted: CancellationToken,
+    /// Tracker of all tasks of the jobs. Draining waits for them.
+    pub work: TaskTracker,
+}
+
+/// Command to the scheduler. It follows a change of the store, from which another process would learn the same.
+#[derive(Debug)]
+pub enum JobCommand {
+    /// A job of this caller is queued.
+    Run(JobKey, String),
+    /// A job of this caller is being cancelled.
+    Cancel(JobKey, String),
+}
+
+/// Maximum number of commands that wait for the scheduler, which takes them between two awaits of the store: room for a burst
+/// of requests, at less than 100 bytes each. A full channel delays the request that sends the command, and loses nothing.
+const MAX_COMMANDS: usize = 1024;
+
+/// Context that every task of the jobs shares.
+#[derive(Debug)]
+pub struct JobContext {
+    pub config: Config,
+    pub store: Arc<dyn Store>,
+    pub extractor: Arc<Extractor>,
+    pub shutdown: Shutdown,
+    pub meters: JobMeters,
+    /// Progress of each job that runs or is followed.
+    progress: Mutex<HashMap<JobKey, Weak<JobProgress>>>,
+    commands: mpsc::Sender<JobCommand>,
+    /// True if removed rows left free space in the store that was not returned to the file system yet.
+    needs_vacuum: AtomicBool,
+}
+
+impl JobContext {
+    /// Returns the context, and the receiver of the scheduler's commands.
+    pub fn new(
+        config: Config,
+        store: Arc<dyn Store>,
+        extractor: Arc<Extractor>,
+        shutdown: Shutdown,
+    ) -> (Arc<Self>, mpsc::Receiver<JobCommand>) {
+        let (commands, received) = mpsc::channel(MAX_COMMANDS);
+        let context = Arc::new(Self {
+            config,
+            store,
+            extractor,
+            shutdown,
+            meters: JobMeters::new(),
+            progress: Mutex::default(),
+            commands,
+            // The process before may have ended between a removal and its vacuum.
+            needs_vacuum: AtomicBool::new(true),
+        });
+        (context, received)
+    }
+
+    /// Returns the name under which a caller's jobs are stored; empty without configured callers.
+    pub fn caller_name(&self, caller: CallerId) -> String {
+        self.extractor.limits().owner(caller)
+    }
+
+    /// Runs `work` to its end, even if the request that waits for it is cancelled. Used for a change of the store and the
+    /// command that must follow it.
+    ///
+    /// # Errors
+    /// The store's error, as the caller gets it.
+    pub async fn run_to_completion<T, F>(
+        self: &Arc<Self>,
+        work: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let task = self.shutdown.work.spawn(work(Arc::clone(self)));
+        let result = task.await.unwrap_or_else(|_| {
+            let reason = "a change of a job panicked; this is a bug";
+            Err(StoreError::Other(reason.to_owned()))
+        });
+        result.map_err(|error| store_problem(&error))
+    }
+
+    /// Sends a command to the scheduler. Waits while the channel is full.
+    pub async fn send_command(&self, command: JobCommand) {
+        // The scheduler is gone only when the server drains; the next process reads the change from the store.
+        drop(self.commands.send(command).await);
+    }
+
+    /// Removes a job that is marked as deleted, in a task of its own. A removal that the drain interrupts is continued at the
+    /// next start.
+    pub fn remove_in_background(self: &Arc<Self>, job: JobKey) {
+        let context = Arc::clone(self);
+        self.shutdown.work.spawn(async move {
+            let draining = &context.shutdown.draining;
+            match draining.run_until_cancelled(context.store.remove(job)).await {
+                Some(Err(error)) => tracing::warn!(
+                    job = job.0,
+                    %error,
+                    "a deleted job could not be removed from the store; its removal is continued at the next start"
+                ),
+                Some(Ok(())) => context.request_vacuum(),
+                None => {}
+            }
+        });
+    }
+
+    /// Requests that free space of the store is returned to the file system.
+    pub fn request_vacuum(&self) {
+        self.needs_vacuum.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns true if a vacuum was requested since the last call.
+    pub fn take_vacuum_request(&self) -> bool {
+        self.needs_vacuum.swap(false, Ordering::SeqCst)
+    }
+
+    /// Returns true if the store records nothing until a restart, so that work whose result has to be recorded is useless.
+    pub fn has_store_stopped(&self) -> bool {
+        let reason = self.store.not_ready_reason();
+        reason.is_some_and(|error| error.is_permanent())
+    }
+
+    /// Returns the progress of a job, or `None` if it neither runs nor is followed.
+    pub fn known_progress(&self, job: JobKey) -> Option<Arc<JobProgress>> {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.get(&job).and_then(Weak::upgrade)
+    }
+
+    /// Returns the progress of a job, shared by its run and its followers.
+    pub fn progress_of(&self, job: &Job) -> Arc<JobProgress> {
+        let mut all = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(progress) = all.get(&job.key).and_then(Weak::upgrade) {
+            return progress;
+        }
+        all.retain(|_, progress| progress.strong_count() > 0);
+        let progress = Arc::new(JobProgress::new(job.last_event));
+        all.insert(job.key, Arc::downgrade(&progress));
+        progress
+    }
+}
+
+/// Returns the current time in milliseconds since 1970, UTC.
+pub fn unix_millis() -> UnixMillis {
+    let since_epoch = clock::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    to_millis(since_epoch)
+}
+
+/// Returns a duration in whole milliseconds.
+pub fn to_millis(duration: Duration) -> UnixMillis {
+    UnixMillis::try_from(duration.as_millis()).unwrap_or(UnixMillis::MAX)
+}

@@ -1,0 +1,44 @@
+//! Conversion between stored items and the extraction's inputs and outcomes.
+
+use super::rendering;
+use super::store::{FinishedItem, ItemStatus, PendingItem};
+use crate::types::{Code, Error, Input, Item, ItemOutcome, Outcome};
+
+/// Returns the input of a stored item. A stored input that this version cannot parse becomes an input that fails.
+pub fn decode_input(pending: &PendingItem) -> Input {
+    let index = pending.index as usize;
+    match serde_json::from_slice::<Item>(&pending.input) {
+        Ok(item) => Input::new(index, item),
+        Err(error) => {
+            let detail = format!(
+                "this version of the server cannot read the stored input: {error}; create the job again"
+            );
+            Input::unreadable(index, Error::new(Code::Internal, detail))
+        }
+    }
+}
+
+/// Returns the result to be recorded for an outcome; `None` for an item that only the shutdown ended, which runs again in the
+/// next process. `request_id` is the ID of the request that created the job.
+pub fn encode_result(outcome: &Outcome, request_id: &str) -> Option<FinishedItem> {
+    let status = match &outcome.ending {
+        ItemOutcome::Succeeded(_) => ItemStatus::Succeeded,
+        ItemOutcome::Invalid(_) => ItemStatus::Invalid,
+        ItemOutcome::Failed(error) if error.code == Code::ShuttingDown => return None,
+        ItemOutcome::Failed(_) => ItemStatus::Failed,
+        ItemOutcome::Cancelled => ItemStatus::Cancelled,
+    };
+    Some(FinishedItem {
+        index: u32::try_from(outcome.index).unwrap_or(u32::MAX),
+        status,
+        body: rendering::result_json(outcome, request_id),
+        usage: outcome.usage,
+    })
+}
+
+/// Returns the result `cancelled` of an item that did not run.
+pub fn cancelled_result(pending: &PendingItem, request_id: &str) -> Option<FinishedItem> {
+    let input = decode_input(pending);
+    let outcome = Outcome::cancelled(input.index, input.id, input.metadata);
+    encode_result(&outcome, request_id)
+}

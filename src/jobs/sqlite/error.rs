@@ -1,0 +1,45 @@
+//! Classification of SQLite's errors: a full disk, a file that cannot be written, an I/O error after which nothing is retried.
+
+use std::io;
+use std::path::Path;
+
+use rusqlite::{ErrorCode, ffi};
+
+use crate::jobs::store::StoreError;
+
+/// Converts an error of SQLite.
+pub fn from_sqlite(error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        // A failed fsync or read is no full disk: the contents of the disk are unknown, and a repeated fsync can succeed
+        // without having written anything (<https://lwn.net/Articles/752063/>, read 2026-11).
+        Some(ErrorCode::SystemIoFailure) if is_failed_write(error) => StoreError::Full,
+        Some(ErrorCode::SystemIoFailure) => StoreError::Io(error.to_string()),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            StoreError::ReadOnly
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Corrupt(error.to_string())
+        }
+        _ => StoreError::Other(error.to_string()),
+    }
+}
+
+/// Returns true for a failed write to the file, or to the shared memory of its write-ahead log. SQLite reports `ENOSPC` as
+/// `SQLITE_FULL`, but an exceeded quota or file size limit as a failed write.
+fn is_failed_write(error: &rusqlite::Error) -> bool {
+    const FAILED_WRITES: [i32; 2] = [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE];
+    error
+        .sqlite_error()
+        .is_some_and(|error| FAILED_WRITES.contains(&error.extended_code))
+}
+
+/// Converts an error of opening the file at `path`.
+pub fn from_open(path: &Path, error: &io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::StorageFull => StoreError::Full,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
+        _ => StoreError::Other(format!("cannot open {}: {error}", path.display())),
+    }
+}

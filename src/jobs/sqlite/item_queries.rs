@@ -1,0 +1,180 @@
+//! Reads of a job's items: pending inputs, crash suspects, events and results.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::queries::job_by_key;
+use super::rowid::{job_of, job_rowids, number_of, to_rowid};
+use crate::jobs::store::{CrashCount, Event, ItemStatus, JobKey, PendingItem, ResultOrder};
+
+/// Size at which a page of inputs or events ends.
+const MAX_PAGE_BYTES: usize = 1 << 20;
+/// Maximum number of crash suspects.
+const MAX_SUSPECTS: u32 = 10_000;
+
+/// Returns items without a result, by index, beginning with the index `from`.
+pub fn pending(
+    connection: &Connection,
+    job: JobKey,
+    from: u32,
+    limit: u32,
+) -> rusqlite::Result<Vec<PendingItem>> {
+    let sql = "SELECT inputs.place, inputs.body, coalesce(items.lost, 0), coalesce(items.alone, 0) FROM inputs
+               LEFT JOIN items USING (place)
+               WHERE inputs.place BETWEEN ?1 AND ?2 AND items.event IS NULL ORDER BY inputs.place LIMIT ?3";
+    let [_, last] = job_rowids(job);
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![to_rowid(job, from), last, limit], pending_from_row)?;
+    first_page(rows, |pending| pending.input.len())
+}
+
+/// Returns the items of any job that were in flight during at least this many crashes, least isolated first.
+pub fn crash_suspects(
+    connection: &Connection,
+    crashes: u32,
+) -> rusqlite::Result<Vec<(JobKey, PendingItem)>> {
+    let sql = "SELECT inputs.place, inputs.body, items.lost, items.alone FROM items CROSS JOIN inputs USING (place)
+               WHERE items.lost > 0 AND items.lost >= ?1 AND items.event IS NULL ORDER BY items.alone, items.place LIMIT ?2";
+    connection
+        .prepare_cached(sql)?
+        .query_map([crashes, MAX_SUSPECTS], |row| {
+            Ok((job_of(row.get(0)?), pending_from_row(row)?))
+        })?
+        .collect()
+}
+
+/// Converts a row of: row ID, input, number of crashes, number of isolated crashes.
+fn pending_from_row(row: &Row<'_>) -> rusqlite::Result<PendingItem> {
+    Ok(PendingItem {
+        index: number_of(row.get(0)?),
+        input: row.get(1)?,
+        crash_count: CrashCount {
+            crashes: row.get(2)?,
+            isolated: row.get(3)?,
+        },
+    })
+}
+
+/// Returns the events with a number above `after`, by number.
+pub fn events(
+    connection: &Connection,
+    job: JobKey,
+    after: u32,
+    limit: u32,
+) -> rusqlite::Result<Vec<Event>> {
+    let sql = "SELECT place, item, status, body FROM events WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3";
+    let [_, last] = job_rowids(job);
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![to_rowid(job, after), last, limit], event_from_row)?;
+    first_page(rows, |event| event.body.len())
+}
+
+/// Page of a job's results.
+#[derive(Debug, Clone, Copy)]
+pub struct ResultQuery {
+    pub order: ResultOrder,
+    /// Status of the results; `None`: all.
+    pub only: Option<ItemStatus>,
+    /// Index or event number, depending on the order, of the last result of the previous page.
+    pub after: Option<u32>,
+    /// Maximum number of results.
+    pub limit: u32,
+}
+
+/// Returns a page of results. A result that a retry replaced is not included.
+pub fn results(
+    connection: &Connection,
+    job: JobKey,
+    query: &ResultQuery,
+) -> rusqlite::Result<Vec<Event>> {
+    let [first, last] = job_rowids(job);
+    let from = query.after.map_or(first, |after| to_rowid(job, after) + 1);
+    let until = match query.order {
+        ResultOrder::Input => {
+            let within = query.only.is_none().then_some(query.limit);
+            let gap = first_without_result(connection, job, from, within)?;
+            gap.map_or(last, |rowid| rowid - 1)
+        }
+        ResultOrder::Completion => last,
+    };
+    let mut statement = connection.prepare_cached(&results_sql(query))?;
+    let rows = statement.query_map(params![from, until, query.limit], event_from_row)?;
+    first_page(rows, |event| event.body.len())
+}
+
+fn results_sql(query: &ResultQuery) -> String {
+    let (outer, joined) = match query.order {
+        ResultOrder::Input => (
+            "items",
+            "events ON events.place = ((items.place >> 32) << 32) | items.event",
+        ),
+        ResultOrder::Completion => (
+            "events",
+            "items ON items.place = ((events.place >> 32) << 32) | events.item",
+        ),
+    };
+    let filter = match query.only {
+        None => String::new(),
+        Some(ItemStatus::Succeeded) => format!("AND {outer}.status = 0"),
+        // `status > 0` is the condition of the partial index over the few results that did not succeed.
+        Some(status) => format!(
+            "AND {outer}.status = {} AND {outer}.status > 0",
+            status as i64
+        ),
+    };
+    // CROSS JOIN keeps the order of the tables. The comparison of the event excludes results that a retry replaced.
+    format!(
+        "SELECT events.place, events.item, events.status, events.body FROM {outer} CROSS JOIN {joined}
+         WHERE {outer}.place BETWEEN ?1 AND ?2 {filter} AND items.event = events.place & 4294967295
+         ORDER BY {outer}.place LIMIT ?3"
+    )
+}
+
+/// Returns the row ID of the first input without a result, from the row ID `from` on; `None` if the job has ended. Looks at the
+/// next `within` inputs only, if given.
+fn first_without_result(
+    connection: &Connection,
+    job: JobKey,
+    from: i64,
+    within: Option<u32>,
+) -> rusqlite::Result<Option<i64>> {
+    if job_by_key(connection, job)?.status.is_ended() {
+        return Ok(None);
+    }
+    let [_, last] = job_rowids(job);
+    let until = within.map_or(last, |within| from + i64::from(within));
+    let sql = "SELECT inputs.place FROM inputs LEFT JOIN items USING (place)
+               WHERE inputs.place BETWEEN ?1 AND ?2 AND items.event IS NULL ORDER BY inputs.place LIMIT 1";
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![from, until], |row| row.get(0))
+        .optional()
+}
+
+/// Returns the first rows, at least one, up to about a megabyte.
+fn first_page<T>(
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+    size_bytes: impl Fn(&T) -> usize,
+) -> rusqlite::Result<Vec<T>> {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let row = row?;
+        bytes += size_bytes(&row);
+        page.push(row);
+        if bytes >= MAX_PAGE_BYTES {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// Converts a row of: row ID, index of the item, status, body.
+fn event_from_row(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let index: Option<u32> = row.get(1)?;
+    let status: Option<u8> = row.get(2)?;
+    let status = status.and_then(|status| ItemStatus::ALL.get(usize::from(status)).copied());
+    Ok(Event {
+        number: number_of(row.get(0)?),
+        item: index.zip(status),
+        body: row.get(3)?,
+    })
+}

@@ -1,0 +1,150 @@
+//! Read connections: a bounded pool, used on blocking threads, and the vacuum of free pages.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Semaphore;
+
+use super::error::from_sqlite;
+use super::health::Health;
+use crate::jobs::store::StoreError;
+
+/// Time for which a connection waits for a lock, while the file is checkpointed or vacuumed.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum number of concurrent reads, each with a connection of its own.
+const MAX_READERS: usize = 8;
+/// Number of pages that one transaction of a vacuum returns to the file system.
+const PAGES_PER_VACUUM: u32 = 1_000;
+/// Maximum number of transactions in a vacuum step.
+const VACUUMS_PER_STEP: u32 = 50;
+/// Time for which a vacuum waits for other connections, which have precedence.
+const VACUUM_BUSY_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Pool of read connections.
+#[derive(Debug)]
+pub struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+    health: Arc<Health>,
+}
+
+impl Readers {
+    /// Returns a pool for the file at `path`, which reports I/O errors to `health`.
+    pub fn new(path: &Path, health: Arc<Health>) -> Self {
+        Self {
+            path: path.to_owned(),
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(MAX_READERS)),
+            health,
+        }
+    }
+
+    /// Runs `query` on a read connection.
+    ///
+    /// # Errors
+    /// The query failed. A permanent error stops the store.
+    pub async fn run<T: Send + 'static>(
+        self: Arc<Self>,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run_blocking(|readers| readers.with_connection(query))
+            .await
+    }
+
+    /// Returns some free pages to the file system, and finally truncates the write-ahead log. Returns false if there is more
+    /// to do.
+    ///
+    /// # Errors
+    /// The vacuum failed. A permanent error stops the store.
+    pub async fn vacuum_step(self: Arc<Self>) -> Result<bool, StoreError> {
+        self.run_blocking(Self::vacuum).await
+    }
+
+    async fn run_blocking<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Self) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let task = tokio::task::spawn_blocking(move || {
+            let result = work(&self).map_err(|error| {
+                let error = from_sqlite(&error);
+                if error.is_permanent() {
+                    self.health.set_error(error.clone());
+                }
+                error
+            });
+            drop(permit);
+            result
+        });
+        let panicked = |_| {
+            Err(StoreError::Other(
+                "a read of the store panicked; this is a bug".to_owned(),
+            ))
+        };
+        task.await.unwrap_or_else(panicked)
+    }
+
+    fn with_connection<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let reused = idle.pop();
+        drop(idle);
+        let connect = || connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let connection = reused.map_or_else(connect, Ok)?;
+        let result = query(&connection);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(connection);
+        result
+    }
+
+    fn vacuum(&self) -> rusqlite::Result<bool> {
+        let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(VACUUM_BUSY_TIMEOUT)?;
+        connection.execute_batch("PRAGMA secure_delete = ON")?;
+        let mut free_pages = count_free_pages(&connection)?;
+        for _ in 0..VACUUMS_PER_STEP {
+            if free_pages == 0 {
+                return truncate_log(&connection);
+            }
+            vacuum_pages(&connection)?;
+            let before = std::mem::replace(&mut free_pages, count_free_pages(&connection)?);
+            if free_pages >= before {
+                // The file was not created with `auto_vacuum`, so it cannot shrink.
+                free_pages = 0;
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn count_free_pages(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))
+}
+
+fn vacuum_pages(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES_PER_VACUUM})"))?;
+    // One row for each page; a page is freed when its row is read.
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
+/// Truncates the write-ahead log, so that it contains nothing of removed jobs. Returns false if another connection uses it.
+fn truncate_log(connection: &Connection) -> rusqlite::Result<bool> {
+    let is_busy: bool =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(!is_busy)
+}
+
+/// Opens a connection to the file at `path`, which exists.
+pub fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}

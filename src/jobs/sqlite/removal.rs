@@ -1,0 +1,81 @@
+//! Removal of jobs: a mark first, then their rows in steps that do not delay other writes for long.
+
+use rusqlite::{Connection, params};
+
+use super::queries;
+use super::rowid::job_rowids;
+use crate::jobs::store::{JobKey, Status};
+
+/// Maximum number of rows that a step removes.
+const MAX_ROWS_PER_STEP: u32 = 10_000;
+/// Bytes of removed rows at which a step ends.
+const MAX_BYTES_PER_STEP: i64 = 4 << 20;
+
+/// Marks a job that has ended as deleted, and forgets its idempotency key. Returns false if it has not ended.
+pub fn soft_delete(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
+    if !queries::job_by_key(connection, job)?.status.is_ended() {
+        return Ok(false);
+    }
+    let sql =
+        "UPDATE jobs SET status = ?2, idempotency_key = NULL, expires_at = NULL WHERE key = ?1";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![job.0, Status::Deleting as i64])?;
+    Ok(true)
+}
+
+/// Removes some rows of a job, its row in `jobs` last. Returns true if nothing is left.
+pub fn remove_step(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
+    for (table, size_bytes) in [
+        ("inputs", "length(body)"),
+        ("items", "0"),
+        ("events", "length(body)"),
+    ] {
+        if remove_rows(connection, job, table, size_bytes)? {
+            return Ok(false);
+        }
+    }
+    for sql in [
+        "DELETE FROM webhooks WHERE job = ?1",
+        "DELETE FROM specs WHERE job = ?1",
+        "DELETE FROM jobs WHERE key = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([job.0])?;
+    }
+    Ok(true)
+}
+
+/// Removes the first rows of a job from a table. Returns false if there are none. `size_bytes` is the SQL expression of a row's
+/// size.
+fn remove_rows(
+    connection: &Connection,
+    job: JobKey,
+    table: &str,
+    size_bytes: &str,
+) -> rusqlite::Result<bool> {
+    let [first, last] = job_rowids(job);
+    let sql = format!(
+        "SELECT place, {size_bytes} FROM {table} WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![first, last, MAX_ROWS_PER_STEP], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    let (mut last_removed, mut bytes): (Option<i64>, i64) = (None, 0);
+    for row in rows {
+        let (rowid, size_bytes): (i64, i64) = row?;
+        last_removed = Some(rowid);
+        bytes += size_bytes;
+        if bytes >= MAX_BYTES_PER_STEP {
+            break;
+        }
+    }
+    let Some(last_removed) = last_removed else {
+        return Ok(false);
+    };
+    let sql = format!("DELETE FROM {table} WHERE place BETWEEN ?1 AND ?2");
+    connection
+        .prepare_cached(&sql)?
+        .execute([first, last_removed])?;
+    Ok(true)
+}

@@ -1,0 +1,205 @@
+//! The store's operations, each as one write or one read. Writes that running jobs depend on are retried while the disk is
+//! full.
+
+use std::sync::Arc;
+
+use rusqlite::OptionalExtension;
+
+use super::write_thread::RetryPolicy;
+use super::{Sqlite, commands, item_queries, queries, recovery, removal};
+use crate::jobs::store::{
+    CreateOutcome, Digest, Event, FinishedItem, ItemStatus, Job, JobEnd, JobKey, NewJob,
+    PendingDelivery, PendingItem, ResultOrder, Status, Store, StoreError, Stored, UnixMillis,
+};
+
+impl Store for Sqlite {
+    fn create_uploading(&self, job: NewJob) -> Stored<'_, CreateOutcome> {
+        self.write(RetryPolicy::None, move |connection| {
+            commands::create_uploading(connection, &job)
+        })
+    }
+
+    fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()> {
+        self.write(RetryPolicy::None, move |connection| {
+            commands::add_inputs(connection, job, first, &inputs)
+        })
+    }
+
+    fn finalize(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job> {
+        self.write(RetryPolicy::None, move |connection| {
+            commands::finalize(connection, job, total, &digest)
+        })
+    }
+
+    fn soft_delete(&self, job: JobKey) -> Stored<'_, bool> {
+        self.write(RetryPolicy::None, move |connection| {
+            removal::soft_delete(connection, job)
+        })
+    }
+
+    fn orphaned(&self) -> Vec<JobKey> {
+        self.orphaned.clone()
+    }
+
+    fn remove(&self, job: JobKey) -> Stored<'_, ()> {
+        Box::pin(async move {
+            loop {
+                let step = self.write(RetryPolicy::Endless, move |connection| {
+                    removal::remove_step(connection, job)
+                });
+                if step.await? {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    fn vacuum_step(&self) -> Stored<'_, bool> {
+        Box::pin(Arc::clone(&self.readers).vacuum_step())
+    }
+
+    fn cancel(&self, job: JobKey) -> Stored<'_, bool> {
+        const CANCELLABLE: [Status; 2] = [Status::Queued, Status::Running];
+        self.write(RetryPolicy::None, move |connection| {
+            commands::transition(connection, job, &CANCELLABLE, Status::Cancelling, 0)
+        })
+    }
+
+    fn job(&self, id: String) -> Stored<'_, Option<Job>> {
+        self.read(move |connection| queries::visible_job(connection, &id))
+    }
+
+    fn job_by_key(&self, job: JobKey) -> Stored<'_, Option<Job>> {
+        self.read(move |connection| queries::job_by_key(connection, job).optional())
+    }
+
+    fn jobs(&self, caller: String, before: Option<JobKey>, limit: u32) -> Stored<'_, Vec<Job>> {
+        self.read(move |connection| queries::jobs_of_caller(connection, &caller, before, limit))
+    }
+
+    fn spec(&self, job: JobKey) -> Stored<'_, Option<String>> {
+        self.read(move |connection| queries::spec(connection, job))
+    }
+
+    fn unfinished(&self) -> Stored<'_, Vec<Job>> {
+        self.read(queries::unfinished)
+    }
+
+    fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<PendingItem>> {
+        self.read(move |connection| item_queries::pending(connection, job, from, limit))
+    }
+
+    fn crash_suspects(&self, crashes: u32) -> Stored<'_, Vec<(JobKey, PendingItem)>> {
+        self.read(move |connection| item_queries::crash_suspects(connection, crashes))
+    }
+
+    fn lease_until(&self, job: JobKey, until: u32) -> Stored<'_, ()> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            recovery::lease_until(connection, job, until)
+        })
+    }
+
+    fn release_lease(&self, job: JobKey) -> Stored<'_, ()> {
+        self.write(RetryPolicy::None, move |connection| {
+            recovery::lease_until(connection, job, 0)
+        })
+    }
+
+    fn set_isolated(&self, item: Option<(JobKey, u32)>) -> Stored<'_, ()> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            recovery::set_isolated(connection, item)
+        })
+    }
+
+    fn clear_suspicion(&self, job: JobKey, index: u32) -> Stored<'_, ()> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            recovery::clear_suspicion(connection, job, index)
+        })
+    }
+
+    fn mark_healthy(&self) -> Stored<'_, ()> {
+        self.write(RetryPolicy::None, recovery::clear_crash_counts)
+    }
+
+    fn mark_clean_shutdown(&self) -> Stored<'_, ()> {
+        self.write(RetryPolicy::None, recovery::mark_clean_shutdown)
+    }
+
+    fn record_results(&self, job: JobKey, items: Vec<FinishedItem>) -> Stored<'_, Job> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::record_results(connection, job, &items)
+        })
+    }
+
+    fn transition(
+        &self,
+        job: JobKey,
+        from: &'static [Status],
+        to: Status,
+        now: UnixMillis,
+    ) -> Stored<'_, bool> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::transition(connection, job, from, to, now)
+        })
+    }
+
+    fn complete(&self, job: JobKey, from: Status, end: JobEnd) -> Stored<'_, Option<Job>> {
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::complete(connection, job, from, &end)
+        })
+    }
+
+    fn requeue_failed(&self, job: JobKey) -> Stored<'_, Option<Job>> {
+        self.write(RetryPolicy::None, move |connection| {
+            commands::requeue_failed(connection, job)
+        })
+    }
+
+    fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>> {
+        self.read(move |connection| item_queries::events(connection, job, after, limit))
+    }
+
+    fn results(
+        &self,
+        job: JobKey,
+        order: ResultOrder,
+        only: Option<ItemStatus>,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Stored<'_, Vec<Event>> {
+        let query = item_queries::ResultQuery {
+            order,
+            only,
+            after,
+            limit,
+        };
+        self.read(move |connection| item_queries::results(connection, job, &query))
+    }
+
+    fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<JobKey>> {
+        self.read(move |connection| queries::expired(connection, now))
+    }
+
+    fn due_webhooks(&self, now: UnixMillis) -> Stored<'_, Vec<PendingDelivery>> {
+        self.read(move |connection| queries::due_webhooks(connection, now))
+    }
+
+    fn record_delivery(
+        &self,
+        delivery: &PendingDelivery,
+        next_attempt: Option<UnixMillis>,
+    ) -> Stored<'_, ()> {
+        let (job, event) = (delivery.job, delivery.event);
+        self.write(RetryPolicy::Endless, move |connection| {
+            commands::record_delivery(connection, job, event, next_attempt)
+        })
+    }
+
+    fn secret(&self) -> Stored<'_, [u8; 32]> {
+        self.read(queries::secret)
+    }
+
+    fn not_ready_reason(&self) -> Option<StoreError> {
+        self.health.error()
+    }
+}

@@ -1,0 +1,135 @@
+//! Failures of the disk: which are waited out, and which stop the store.
+
+use super::*;
+
+/// Returns an error of SQLite with this extended code.
+fn sqlite_error(extended_code: i32) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(extended_code), None)
+}
+
+#[test]
+fn only_a_failed_write_is_a_full_disk() {
+    use rusqlite::ffi;
+    for full in [
+        ffi::SQLITE_FULL,
+        ffi::SQLITE_IOERR_WRITE,
+        ffi::SQLITE_IOERR_SHMSIZE,
+    ] {
+        assert_eq!(
+            error::from_sqlite(&sqlite_error(full)),
+            StoreError::Full,
+            "{full}"
+        );
+    }
+    let others = [
+        ffi::SQLITE_IOERR_FSYNC,
+        ffi::SQLITE_IOERR_DIR_FSYNC,
+        ffi::SQLITE_IOERR_READ,
+        ffi::SQLITE_IOERR_SHORT_READ,
+        ffi::SQLITE_IOERR_TRUNCATE,
+    ];
+    for other in others {
+        let error = error::from_sqlite(&sqlite_error(other));
+        assert!(matches!(error, StoreError::Io(_)), "{other}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn writes_resume_when_a_full_disk_has_room_again() {
+    let folder = Folder::new("full");
+    let store = Arc::new(folder.open());
+    let job = create(&store, "job_a", 2).await;
+    let is_full = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let full = {
+        let is_full = Arc::clone(&is_full);
+        move |_: &Connection| {
+            let full = || {
+                rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+                    None,
+                )
+            };
+            if is_full.load(std::sync::atomic::Ordering::SeqCst) {
+                Err(full())
+            } else {
+                Ok(())
+            }
+        }
+    };
+    let spawn = |store: &Arc<Sqlite>| {
+        let (store, full) = (Arc::clone(store), full.clone());
+        tokio::spawn(async move { store.write(RetryPolicy::Endless, full).await })
+    };
+    let waiting = spawn(&store);
+    let rejected = async {
+        loop {
+            // Until it shares a transaction with the failing write.
+            if let Err(error) = store.add_inputs(job, 100, vec![]).await {
+                return error;
+            }
+        }
+    };
+    assert_eq!(
+        rejected.await,
+        StoreError::Full,
+        "a write without retry fails at once"
+    );
+    assert_eq!(store.not_ready_reason(), Some(StoreError::Full));
+    let recorded = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            store
+                .record_results(job, vec![finished(0, ItemStatus::Succeeded)])
+                .await
+        }
+    });
+    assert_eq!(
+        store
+            .job("job_a".to_owned())
+            .await
+            .unwrap()
+            .unwrap()
+            .counts
+            .total,
+        2,
+        "reads still succeed"
+    );
+    assert!(!recorded.is_finished());
+    is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(recorded.await.unwrap().unwrap().counts.succeeded, 1);
+    waiting.await.unwrap().unwrap();
+    assert_eq!(store.not_ready_reason(), None);
+}
+
+#[tokio::test]
+async fn a_failed_fsync_stops_the_store_without_a_retry() {
+    let folder = Folder::new("fsync");
+    let store = folder.open();
+    let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let failing = store.write(RetryPolicy::Endless, move |_| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_FSYNC))
+    });
+    assert!(matches!(failing.await, Err(StoreError::Io(_))));
+    assert!(matches!(store.not_ready_reason(), Some(StoreError::Io(_))));
+    // Later writes fail at once, also those that are retried while the disk is full.
+    let later = store.write(RetryPolicy::Endless, |_| Ok(()));
+    assert!(matches!(later.await, Err(StoreError::Io(_))));
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_failed_read_stops_the_store_until_a_restart() {
+    let folder = Folder::new("failed-read");
+    let store = folder.open();
+    let failing = store.read(|_| Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_READ)));
+    assert!(matches!(failing.await, Err(StoreError::Io(_))));
+    assert!(matches!(store.not_ready_reason(), Some(StoreError::Io(_))));
+    let write = store.write(RetryPolicy::Endless, |_| Ok(()));
+    assert!(matches!(write.await, Err(StoreError::Io(_))));
+    drop(store);
+    let store = folder.open();
+    assert_eq!(store.not_ready_reason(), None);
+    store.write(RetryPolicy::Endless, |_| Ok(())).await.unwrap();
+}

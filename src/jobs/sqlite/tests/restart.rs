@@ -1,0 +1,217 @@
+//! Restarts: jobs of the previous process, crash counts, migrations, and files that are not opened.
+
+use super::*;
+
+#[tokio::test]
+async fn jobs_survive_the_process_and_interrupted_uploads_are_removed() {
+    let folder = Folder::new("again");
+    let store = folder.open();
+    let job = create(&store, "job_a", 3).await;
+    let interrupted = create_uploading(&store, new_job("job_b")).await.unwrap();
+    store
+        .add_inputs(interrupted, 0, vec![b"x".to_vec()])
+        .await
+        .unwrap();
+    assert_eq!(
+        store.jobs("ann".to_owned(), None, 10).await.unwrap().len(),
+        1,
+        "a job that is being uploaded is invisible"
+    );
+    assert!(
+        matches!(Sqlite::open(&folder.file()), Err(StoreError::Locked)),
+        "one process has the file open"
+    );
+    let secret = store.secret().await.unwrap();
+    store
+        .transition(job, &[Status::Queued], Status::Running, 2_000)
+        .await
+        .unwrap();
+    store
+        .record_results(job, vec![finished(0, ItemStatus::Succeeded)])
+        .await
+        .unwrap();
+    drop(store);
+    let store = folder.open();
+    assert_eq!(store.secret().await.unwrap(), secret);
+    assert_eq!(
+        store
+            .unfinished()
+            .await
+            .unwrap()
+            .iter()
+            .map(|job| job.id.as_str())
+            .collect::<Vec<_>>(),
+        ["job_a"]
+    );
+    assert_eq!(
+        store
+            .pending(job, 0, 10)
+            .await
+            .unwrap()
+            .iter()
+            .map(|item| item.index)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
+    assert_eq!(store.orphaned(), [interrupted]);
+    store.remove(interrupted).await.unwrap();
+    assert!(store.pending(interrupted, 0, 10).await.unwrap().is_empty());
+    let next = create_uploading(&store, new_job("job_c")).await.unwrap();
+    assert!(next > interrupted, "a key is never used twice");
+}
+
+#[tokio::test]
+async fn crashes_are_counted_until_a_process_is_healthy() {
+    let folder = Folder::new("lost");
+    let mut store = folder.open();
+    let job = create(&store, "job_a", 4).await;
+    let crash_counts = async |store: &Sqlite| {
+        let pending = store.pending(job, 0, 10).await.unwrap();
+        pending
+            .iter()
+            .map(|item| {
+                (
+                    item.index,
+                    item.crash_count.crashes,
+                    item.crash_count.isolated,
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    for crashes in 1..=2 {
+        store.lease_until(job, 3).await.unwrap();
+        store
+            .record_results(job, vec![finished(0, ItemStatus::Succeeded)])
+            .await
+            .unwrap();
+        drop(store);
+        store = folder.open();
+        assert_eq!(
+            crash_counts(&store).await,
+            [(1, crashes, 0), (2, crashes, 0), (3, 0, 0)]
+        );
+    }
+    store.set_isolated(Some((job, 2))).await.unwrap();
+    drop(store);
+    store = folder.open();
+    let suspects = store.crash_suspects(3).await.unwrap();
+    assert_eq!(
+        suspects
+            .iter()
+            .map(|(job, item)| (*job, item.index, item.crash_count))
+            .collect::<Vec<_>>(),
+        [(
+            job,
+            2,
+            CrashCount {
+                crashes: 3,
+                isolated: 1
+            }
+        )]
+    );
+    drop(store);
+    store = folder.open();
+    assert_eq!(
+        crash_counts(&store).await,
+        [(1, 0, 0), (2, 0, 0), (3, 0, 0)],
+        "a crash with no item in flight acquits all items"
+    );
+    store.lease_until(job, 4).await.unwrap();
+    store.mark_clean_shutdown().await.unwrap();
+    drop(store);
+    store = folder.open();
+    assert_eq!(
+        crash_counts(&store).await,
+        [(1, 0, 0), (2, 0, 0), (3, 0, 0)],
+        "a clean shutdown is no crash"
+    );
+    store.lease_until(job, 4).await.unwrap();
+    drop(store);
+    store = folder.open();
+    store.mark_healthy().await.unwrap();
+    assert_eq!(
+        crash_counts(&store).await,
+        [(1, 0, 0), (2, 0, 0), (3, 0, 0)]
+    );
+}
+
+#[tokio::test]
+async fn files_of_other_programs_or_newer_versions_are_rejected() {
+    let folder = Folder::new("refused");
+    std::fs::write(
+        folder.file(),
+        b"this is no database, and long enough to be read as a header of one",
+    )
+    .unwrap();
+    assert!(matches!(
+        Sqlite::open(&folder.file()),
+        Err(StoreError::Corrupt(_))
+    ));
+    std::fs::remove_file(folder.file()).unwrap();
+    Connection::open(folder.file())
+        .unwrap()
+        .execute_batch("CREATE TABLE other (a)")
+        .unwrap();
+    assert!(matches!(
+        Sqlite::open(&folder.file()),
+        Err(StoreError::Corrupt(_))
+    ));
+    std::fs::remove_file(folder.file()).unwrap();
+    drop(folder.open());
+    Connection::open(folder.file())
+        .unwrap()
+        .execute_batch("PRAGMA user_version = 99")
+        .unwrap();
+    assert_eq!(
+        Sqlite::open(&folder.file()).unwrap_err(),
+        StoreError::Newer {
+            found: 99,
+            known: migrations::LAYOUT
+        }
+    );
+}
+
+#[tokio::test]
+async fn file_of_the_first_layout_is_migrated() {
+    let folder = Folder::new("first-layout");
+    let (completed, hidden) = {
+        let store = folder.open();
+        let completed = create(&store, "job_1", 1).await;
+        store
+            .transition(completed, &[Status::Queued], Status::Running, 2_000)
+            .await
+            .unwrap();
+        store
+            .record_results(completed, vec![finished(0, ItemStatus::Succeeded)])
+            .await
+            .unwrap();
+        store
+            .complete(completed, Status::Running, job_end(Status::Completed))
+            .await
+            .unwrap();
+        // Layout 1 has one status, 0, for jobs that are being uploaded or deleted.
+        let hidden = create_uploading(&store, new_job("job_2")).await.unwrap();
+        (completed, hidden)
+    };
+    Connection::open(folder.file())
+        .unwrap()
+        .execute_batch("PRAGMA user_version = 1")
+        .unwrap();
+    let store = folder.open();
+    assert_eq!(store.orphaned(), [hidden]);
+    let job = store.job("job_1".to_owned()).await.unwrap().unwrap();
+    assert_eq!((job.status, job.counts.succeeded), (Status::Completed, 1));
+    assert!(store.soft_delete(completed).await.unwrap());
+    assert_eq!(store.job("job_1".to_owned()).await.unwrap(), None);
+    drop(store);
+    let layout: i64 = Connection::open(folder.file())
+        .unwrap()
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(layout, migrations::LAYOUT);
+    assert_eq!(
+        folder.open().orphaned(),
+        [completed, hidden],
+        "an interrupted deletion is continued"
+    );
+}

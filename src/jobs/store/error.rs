@@ -1,0 +1,56 @@
+//! Errors of the job store, by what an operator or a retry can do about them.
+
+/// Reason why a store operation failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full. Writes of running jobs are retried until there is room.
+    #[error("the disk is full; make room on it")]
+    Full,
+    /// The file cannot be written to. Writes of running jobs are retried.
+    #[error(
+        "the store's file cannot be written to; check its owner, its permissions and the mount"
+    )]
+    ReadOnly,
+    /// Another process has the store open.
+    #[error("another process has the store open; stop it, or use another `data_dir`")]
+    Locked,
+    /// The file is locked at the moment. Writes of running jobs are retried.
+    #[error("the store is locked at the moment; the write is retried")]
+    Busy,
+    /// The operating system reported an I/O error other than a full disk, such as a failed fsync. The contents of the disk
+    /// are unknown, so nothing is retried, and nothing is written until a restart.
+    #[error("the store stopped after an I/O error ({0}); check the disk, then restart the server")]
+    Io(String),
+    /// A newer version of this program created the file.
+    #[error(
+        "the store was created by a newer extractd (layout {found}, this version knows {known}); use that version, or another `data_dir`"
+    )]
+    Newer {
+        /// Layout of the file.
+        found: i64,
+        /// Newest layout of this version.
+        known: i64,
+    },
+    /// The file is damaged, or was not created by extractd.
+    #[error(
+        "the store's file is damaged or was not created by extractd ({0}); restore a backup, or move the file away to start empty"
+    )]
+    Corrupt(String),
+    /// Any other error.
+    #[error("the store failed: {0}")]
+    Other(String),
+}
+
+impl StoreError {
+    /// Returns true if no write succeeds until a restart.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        matches!(self, Self::Io(_))
+    }
+
+    /// Returns true if the error is of the store, so that all writes fail, and not of a single write.
+    #[must_use]
+    pub const fn affects_all_writes(&self) -> bool {
+        matches!(self, Self::Full | Self::ReadOnly | Self::Busy | Self::Io(_))
+    }
+}

@@ -1,0 +1,263 @@
+//! Records of the job store: jobs, items, results, events and webhook deliveries.
+
+use crate::types::{Metadata, Usage};
+
+/// Number of a job in its store, from 1. A number is never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobKey(pub u32);
+
+/// Status of a job, as stored in the `status` column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Its inputs are being received. Invisible to callers, and removed after a restart.
+    Uploading = 0,
+    /// Created, and not started yet.
+    Queued = 1,
+    /// Its items are being processed.
+    Running = 2,
+    /// Its items in flight end, then it is `Cancelled`.
+    Cancelling = 3,
+    /// Every item has a result.
+    Completed = 4,
+    /// A failed item ended it, because `on_error` is `stop`.
+    Stopped = 5,
+    /// It was cancelled.
+    Cancelled = 6,
+    /// It could not run at all.
+    Failed = 7,
+    /// It is being removed. Invisible to callers, and its removal is continued after a restart.
+    Deleting = 8,
+}
+
+impl Status {
+    /// All statuses, by the number in the `status` column.
+    pub const ALL: [Self; 9] = [
+        Self::Uploading,
+        Self::Queued,
+        Self::Running,
+        Self::Cancelling,
+        Self::Completed,
+        Self::Stopped,
+        Self::Cancelled,
+        Self::Failed,
+        Self::Deleting,
+    ];
+
+    /// Returns true if callers can see the job.
+    #[must_use]
+    pub const fn is_visible(self) -> bool {
+        !matches!(self, Self::Uploading | Self::Deleting)
+    }
+
+    /// Returns true if the job has ended.
+    #[must_use]
+    pub const fn is_ended(self) -> bool {
+        matches!(
+            self,
+            Self::Completed | Self::Stopped | Self::Cancelled | Self::Failed
+        )
+    }
+}
+
+/// Status of an item's result, as stored in the `status` columns of items and events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ItemStatus {
+    /// It has a valid answer.
+    Succeeded = 0,
+    /// It has an error.
+    Failed = 1,
+    /// Its last answer is invalid.
+    Invalid = 2,
+    /// Its job was cancelled or stopped before it ended.
+    Cancelled = 3,
+}
+
+impl ItemStatus {
+    /// All statuses, by the number in the `status` columns.
+    pub const ALL: [Self; 4] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Invalid,
+        Self::Cancelled,
+    ];
+}
+
+/// Time in milliseconds since 1970, UTC.
+pub type UnixMillis = i64;
+
+/// Job to be created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// Public ID, `job_…`.
+    pub id: String,
+    /// Name of the caller; empty without configured callers.
+    pub caller: String,
+    /// Extraction spec as JSON, which the store does not parse.
+    pub spec: String,
+    /// Caller's metadata.
+    pub metadata: Option<Metadata>,
+    /// Time of the request.
+    pub created_at: UnixMillis,
+    /// `Idempotency-Key` of the request.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Idempotency key: two requests of a caller with the same key are one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// At most 255 characters.
+    pub key: String,
+    /// Time at which the key is forgotten.
+    pub until: UnixMillis,
+}
+
+/// Result of creating a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CreateOutcome {
+    /// The job was created; its inputs can be added.
+    New(JobKey),
+    /// A job exists for the same idempotency key. It may still be uploading.
+    Existing(Box<Job>),
+}
+
+/// SHA-256 of a request: its fields and inputs.
+pub type Digest = [u8; 32];
+
+/// Job as stored, without its spec and items.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Number in the store.
+    pub key: JobKey,
+    /// Public ID, `job_…`.
+    pub id: String,
+    /// Name of the caller; empty without configured callers.
+    pub caller: String,
+    /// Caller's metadata.
+    pub metadata: Option<Metadata>,
+    /// Current status.
+    pub status: Status,
+    /// Numbers of items by result.
+    pub counts: ItemCounts,
+    /// Number of the last event; 0: none yet.
+    pub last_event: u32,
+    /// Tokens and cost of all results so far, replaced results included.
+    pub usage: Usage,
+    /// Time of the request.
+    pub created_at: UnixMillis,
+    /// Time at which it first ran.
+    pub started_at: Option<UnixMillis>,
+    /// Time at which it ended.
+    pub finished_at: Option<UnixMillis>,
+    /// Time from which it is removed; `None` until it has ended.
+    pub expires_at: Option<UnixMillis>,
+    /// Problem as JSON if the job could not run.
+    pub error: Option<String>,
+    /// Digest of the request; `None` while uploading.
+    pub digest: Option<Digest>,
+}
+
+/// Numbers of a job's items by result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ItemCounts {
+    /// All items.
+    pub total: u32,
+    /// Items with a valid answer.
+    pub succeeded: u32,
+    /// Items with an error.
+    pub failed: u32,
+    /// Items whose last answer is invalid.
+    pub invalid: u32,
+    /// Items that were cancelled.
+    pub cancelled: u32,
+}
+
+impl ItemCounts {
+    /// Returns the number of items with a result.
+    #[must_use]
+    pub const fn ended(self) -> u32 {
+        self.succeeded + self.failed + self.invalid + self.cancelled
+    }
+}
+
+/// Item without a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingItem {
+    /// Position in the job, from 0.
+    pub index: u32,
+    /// Input as JSON.
+    pub input: Vec<u8>,
+    /// Crashes during which the item was in flight.
+    pub crash_count: CrashCount,
+}
+
+/// Number of consecutive processes that died soon after their start while an item was in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CrashCount {
+    /// Crashes during which the item was in flight.
+    pub crashes: u32,
+    /// Crashes during which the item was the only one in flight.
+    pub isolated: u32,
+}
+
+/// Result of an item, to be recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishedItem {
+    /// Position in the job, from 0.
+    pub index: u32,
+    /// Status of the result.
+    pub status: ItemStatus,
+    /// Result as JSON, which the store does not parse.
+    pub body: Vec<u8>,
+    /// Tokens and cost of the item.
+    pub usage: Usage,
+}
+
+/// Event of a job: a result, or the job's end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Number from 1, without gaps, in the order of recording.
+    pub number: u32,
+    /// Index and status of the item; `None`: the job's end.
+    pub item: Option<(u32, ItemStatus)>,
+    /// Data of the event as JSON.
+    pub body: Vec<u8>,
+}
+
+/// Order of a job's results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultOrder {
+    /// Order of the inputs. While the job runs, the list ends before the first item without a result.
+    Input,
+    /// Order of recording.
+    Completion,
+}
+
+/// End of a job, to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobEnd {
+    /// Final status.
+    pub status: Status,
+    /// Time of the end.
+    pub finished_at: UnixMillis,
+    /// Time from which the job is removed.
+    pub expires_at: UnixMillis,
+    /// Data of the last event as JSON.
+    pub body: Vec<u8>,
+    /// Problem as JSON if the job could not run.
+    pub error: Option<String>,
+    /// Body of the webhook delivery; `None` if the job has no webhook.
+    pub webhook: Option<Vec<u8>>,
+}
+
+/// Webhook delivery that did not succeed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingDelivery {
+    /// Job whose end is delivered.
+    pub job: JobKey,
+    /// Number of the event that is delivered.
+    pub event: u32,
+    /// Body as JSON.
+    pub body: Vec<u8>,
+    /// Number of failed attempts.
+    pub failed_attempts: u32,
+}
