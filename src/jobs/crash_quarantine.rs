@@ -113,15 +113,13 @@ impl Suspect<'_> {
             context.store.set_isolated(item).await?;
             self.extract(context).await?
         };
-        match outcome.and_then(|outcome| encode_result(&outcome, self.request_id)) {
-            Some(result) => {
-                let recorded = context.store.record_results(self.job, vec![result]).await;
-                recorded.map(drop)
-            }
-            None => {
-                let index = self.item.index;
-                context.store.clear_suspicion(self.job, index).await
-            }
+        let result = outcome.and_then(|outcome| encode_result(&outcome, self.request_id));
+        if let Some(result) = result {
+            let recorded = context.store.record_results(self.job, vec![result]).await;
+            recorded.map(drop)
+        } else {
+            let index = self.item.index;
+            context.store.clear_suspicion(self.job, index).await
         }
     }
 

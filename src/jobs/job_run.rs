@@ -222,7 +222,7 @@ impl JobRun<'_> {
         loop {
             tokio::select! {
                 biased;
-                Some(recorded) = recorder.next_recorded() => self.on_recorded(&recorded?),
+                Some(job) = recorder.next_recorded() => self.on_recorded(&job?),
                 () = cancelled.cancelled() => return Ok(RunEnd::Cancelled),
                 () = shutdown.aborted.cancelled() => return Ok(RunEnd::Interrupted),
                 () = shutdown.draining.cancelled(), if !is_draining => {
@@ -274,7 +274,7 @@ impl JobRun<'_> {
     ) -> Result<bool, StoreError> {
         loop {
             match tokio::time::timeout(STUCK_STORE_TIMEOUT, recorder.next_recorded()).await {
-                Ok(Some(recorded)) => self.on_recorded(&recorded?),
+                Ok(Some(job)) => self.on_recorded(&job?),
                 Ok(None) => return Ok(true),
                 Err(_) if self.is_draining() && !self.is_store_ready() => return Ok(false),
                 Err(_) => {}

@@ -51,7 +51,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Moves a queued or running job to `Cancelling`. Returns false if it was in another state.
     fn cancel(&self, job: JobKey) -> Stored<'_, bool>;
 
-    /// Returns the visible job with this ID, regardless of its caller; `None` if there is none.
+    /// Returns the visible job with this ID, regardless of its caller; `None` if the ID is unknown.
     fn job(&self, id: String) -> Stored<'_, Option<Job>>;
 
     /// Returns the job with this key; `None` if it was removed.

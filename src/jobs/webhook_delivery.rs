@@ -127,7 +127,7 @@ async fn load_webhook(context: &JobContext, job: JobKey) -> Result<Option<Webhoo
     Ok(webhook.and_then(|webhook| serde_json::from_str(webhook.get()).ok()))
 }
 
-/// Returns the delay before the next attempt; `None` if there is none. Logs failures.
+/// Returns the delay before the next attempt; `None` if no further attempt is made. Logs failures.
 fn delay_after(outcome: DeliveryOutcome, job: &Job, attempts: u32) -> Option<Duration> {
     match outcome {
         DeliveryOutcome::Delivered => None,

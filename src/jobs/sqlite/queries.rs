@@ -71,7 +71,7 @@ fn cost_from_store(cost: i64) -> Usd {
     Usd(u64::try_from(cost).unwrap_or(0))
 }
 
-/// Returns the job with this key; an error if there is none.
+/// Returns the job with this key; an error if it was removed.
 pub fn job_by_key(connection: &Connection, job: JobKey) -> rusqlite::Result<Job> {
     connection
         .prepare_cached(&format!("{SELECT_JOB} WHERE key = ?1"))?

@@ -142,7 +142,7 @@ async fn a_webhook_that_leads_inside_is_never_called() {
     eventually(Duration::from_secs(30), "it is tried", async || {
         server
             .output()
-            .contains("the webhook could not be told")
+            .contains("the webhook delivery failed")
             .then_some(())
     })
     .await;
