@@ -1,19 +1,19 @@
-# The service with its model built in:
+# extractd with its built-in model:
 #
 #   docker build -t extractd .
 #
-# For this machine alone, without keys; only the name localhost and the loopback addresses are answered:
+# For this machine only, without keys (only requests to localhost and loopback addresses are answered):
 #
 #   docker run --rm -p 127.0.0.1:8080:8080 -e EXTRACTD_ALLOW_ANONYMOUS=true extractd
 #
-# For others: with keys, and with TLS from a proxy in front. Without keys the start is refused, unless it is allowed as above.
+# For other machines: with keys, and TLS from a proxy in front. Without keys the server refuses to start, unless allowed as above.
 #
 #   docker run -d --stop-timeout 40 -p 8080:8080 -v extractd:/data -e EXTRACTD_API_KEYS=key-of-a,key-of-b extractd
 #
-# Another model: -e OPENAI_API_KEY=… -e EXTRACTD_MODEL=openai/gpt-4o-mini. A lean image, which has no model of its own and needs
-# one so: docker build --build-arg FEATURES= -t extractd:lean .
+# With a provider: -e OPENAI_API_KEY=… -e EXTRACTD_MODEL=openai/gpt-4o-mini. A lean image without the built-in model:
+# docker build --build-arg FEATURES= -t extractd:lean .
 
-# The same Debian release as the last image's, so that the binary finds the C and C++ libraries it was built with.
+# The same Debian release as the final image, so that the binary finds the C and C++ libraries that it was built with.
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends cmake g++ libclang-dev make \
@@ -21,11 +21,11 @@ RUN apt-get update \
 WORKDIR /src
 COPY . .
 ARG FEATURES=local
-# The dependencies stay compiled in the cache from build to build. Cargo goes by the time of a file, and the clone may be older
-# than the cache: hence `touch`. The cache is not part of the image: hence the copy.
+# Compiled dependencies stay in the cache between builds. Cargo compares modification times, and the clone may be older than the
+# cache: hence `touch`. The cache is not part of the image: hence the copy.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
-    touch src/lib.rs src/main.rs \
+    find src crates -name '*.rs' -exec touch {} + \
  && cargo build --release --locked --no-default-features --features "$FEATURES" \
  && install -D -m 0755 target/release/extractd /out/extractd
 # The store is readable by its owner only.
@@ -38,7 +38,7 @@ COPY scripts/model.sh /model.sh
 RUN mkdir models \
  && case ",$FEATURES," in *,local,*) sh /model.sh models/SmolLM2-135M-Instruct.Q4_1.gguf ;; esac
 
-# Has the C and C++ libraries, a user without rights (65532), and no shell.
+# Contains the C and C++ libraries, an unprivileged user (65532), and no shell.
 FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="extractd" \
       org.opencontainers.image.description="Turns text into validated JSON with a language model, over HTTP" \
@@ -47,13 +47,13 @@ LABEL org.opencontainers.image.title="extractd" \
 COPY --from=model /out/models /models
 COPY --from=build --chown=65532:65532 /out/data /data
 COPY --from=build /out/extractd /extractd
-# Settings belong into the environment, or into a file that EXTRACTD_CONFIG names: the healthcheck reads them there too. A flag
+# Settings belong in the environment, or in a file that EXTRACTD_CONFIG names: the health check reads them there too. A flag
 # such as --listen reaches only the server.
 ENV EXTRACTD_LISTEN=0.0.0.0:8080 \
     EXTRACTD_DATA_DIR=/data \
     EXTRACTD_MODEL_PATH=/models/SmolLM2-135M-Instruct.Q4_1.gguf
 USER 65532:65532
-# A folder of the host that is mounted here has to belong to 65532.
+# A host folder that is mounted here has to belong to user 65532.
 VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM

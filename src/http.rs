@@ -18,6 +18,7 @@ mod ndjson_writer;
 mod openapi;
 mod problem;
 mod query;
+pub mod readers;
 mod request_body;
 mod response_stream;
 mod router;
@@ -30,26 +31,3 @@ pub use api_keys::ApiKeys;
 pub use connection::serve;
 pub use router::{document, router};
 pub use state::{Lifecycle, Parts};
-
-/// Readers of request bytes, public for the fuzz targets.
-pub mod readers {
-    pub use super::json_body::parse;
-    pub use super::ndjson_reader::NdjsonReader;
-    pub use super::query::batch;
-
-    /// Returns a reader of an NDJSON body that arrives in these chunks.
-    #[must_use]
-    pub fn lines(chunks: &[Vec<u8>], max_line_bytes: usize) -> NdjsonReader {
-        let chunks: Vec<_> = chunks
-            .iter()
-            .cloned()
-            .map(Ok::<_, std::io::Error>)
-            .collect();
-        let body = axum::body::Body::from_stream(futures_util::stream::iter(chunks));
-        NdjsonReader::new(
-            body.into_data_stream(),
-            max_line_bytes,
-            std::sync::Arc::default(),
-        )
-    }
-}

@@ -26,7 +26,7 @@ mod webhook_delivery;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +85,10 @@ struct Shared {
 
 impl Jobs {
     /// Takes up what the process before has left, and then whatever comes.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one command for each call of the API, which awaits the store first"
+    )]
     #[must_use]
     pub fn start(
         config: Config,
@@ -355,7 +359,7 @@ impl Shared {
 
 /// Now, as the store counts it.
 fn now() -> Millis {
-    let since = SystemTime::now()
+    let since = crate::types::clock::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)

@@ -1,29 +1,41 @@
-//! extractd turns text into validated JSON with a language model: one text or a million, answered in input order or as they
-//! finish, never over the provider's limits.
+//! extractd turns text into validated JSON with a language model: one text or a million, answered in input order or as items
+//! complete, within the provider's limits.
 //!
 //! # The layers
-//! A module uses only what stands below it; a test (`tests/it/layers.rs`) keeps it so.
+//! A module uses only modules of lower layers; `tests/it/layers.rs` checks it. `docs/architecture.md` has the details.
 //!
-//! | layer | module | what lives there |
+//! | layer | module | contents |
 //! |---|---|---|
-//! | 7 | [`cli`] | the command line as a client of a running server, or of one within the process |
-//! | 6 | [`app`] | the composition root: configuration to parts to router; bind, run, drain |
-//! | 5 | [`http`] | routes, strict JSON, NDJSON and SSE framing, problems, keys, the reference |
-//! | 4 | [`jobs`] | durable jobs: make, run, record, follow; their store |
-//! | 3 | [`extraction`] | one item: prompt, permit, call, parse, validate, ask again; many items: a stream to a stream |
-//! | 2 | [`schema`] | compile, bound, register, validate; an answer's text to JSON |
-//! | 2 | [`provider`] | one trait, a file for each wire format, the model built in |
+//! | 7 | [`cli`] | the command line: a client of a running server, or of one in the process |
+//! | 6 | [`app`] | composition root: configuration → parts → router; bind, run, drain |
+//! | 5 | [`http`] | router, middleware, handlers; strict JSON, NDJSON and SSE framing; API document |
+//! | 4 | [`jobs`] | durable jobs: create, run, record, follow; the store; webhook delivery |
+//! | 3 | [`extraction`] | one item: prompt → permit → call → parse → validate → validation retry; many items: a stream to a stream |
+//! | 2 | [`schema`] | compile, bound, lower, validate, coerce; registered schemas; rules |
+//! | 2 | [`provider`] | one trait, one file per wire format, the built-in model |
 //! | 1 | [`config`] | file, environment and flags to parsed types |
-//! | 1 | [`net`] | the HTTP client |
-//! | 1 | [`telemetry`] | logs and metrics, and every name in them |
+//! | 1 | [`net`] | the HTTP client, the SSRF guard, upstream SSE framing |
+//! | 1 | [`telemetry`] | logging and metrics, and every name in them |
 //! | 1 | [`contract`] | JSON bodies of the API: results, problems, job endings |
-//! | 0 | [`types`] | the contract's own types |
+//! | 0 | [`types`] | the types of the contract: spec, input, outcome, usage, errors |
+//!
+//! The crates `throttle` (limits, fair queue, circuit breaker), `llm-json` (answer parsing), `bounded-cel` (rules) and
+//! `upstream-sim` (simulated provider) depend on nothing of the service.
 //!
 //! # The way of a request
-//! `http` reads a body into one `Spec` and a stream of `Input`s. `Extractor::submit` admits the request, whose window pulls them; for each,
-//! `Extractor::one` takes a permit from `limits`, calls the `provider`, has `schema` read and judge the answer, and asks again
-//! with what was wrong. The outcomes are one stream, and `http::response_stream` sends it in one of three forms: ordered, SSE, NDJSON.
-//! A single is a batch of one.
+//! `http` parses a body into one [`types::Spec`] and a stream of [`types::Input`]s. `Extractor::prepare` compiles it;
+//! `Extractor::submit` admits it. For each input, `extraction` acquires a permit from `throttle`, calls the `provider`, parses and
+//! validates the answer with `schema`, and starts a validation retry if it is invalid. The outcomes are one stream, which
+//! `http::response_stream` sends in one of three forms: ordered, SSE, NDJSON. A single is a batch of one.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::too_many_lines,
+        reason = "tests spawn tasks, read the clock and hold long tables"
+    )
+)]
 
 pub mod app;
 pub mod cli;

@@ -110,6 +110,10 @@ fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
 }
 
 /// Runs `work` to completion; its token is cancelled by SIGTERM or Ctrl-C.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the task of the signals ends with the process"
+)]
 fn block_on<T>(work: impl AsyncFnOnce(CancellationToken) -> T) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -3,6 +3,7 @@
 //! The lowest layer: it must not know HTTP, providers, limits or stores.
 
 mod bounded;
+pub mod clock;
 mod dialect;
 mod error;
 mod input;

@@ -17,6 +17,7 @@
 //! - `throughput`, `all_limits`, `singles`, `latency`, `memory`, `makespan`, `first_event`, `jobs`, `storm`: the parts
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::pedantic,
     clippy::unwrap_used,
     clippy::expect_used,

@@ -96,6 +96,10 @@ fn client(proxy: Proxy) -> anyhow::Result<Client> {
 }
 
 /// Starts a server within this process, without a store that outlives it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the handle is awaited by `shut_down`"
+)]
 async fn start_in_process(mut config: Config) -> anyhow::Result<ServerHandle> {
     use sha2::{Digest, Sha256};
     // A random key keeps other processes of this machine out.

@@ -3,7 +3,7 @@
 //! A lost connection or a temporary refusal is followed by another request, after a backoff, with
 //! the inputs that have no result yet.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use http::{HeaderMap, HeaderValue, header};
@@ -248,7 +248,7 @@ impl Transfer<'_> {
 /// If the same request would be rejected again; the message names the flags of invalid fields.
 async fn rejection(incoming: Incoming, url: &Url) -> anyhow::Result<RequestFailure> {
     let status = incoming.status.as_u16();
-    let retry_after = retry_after(&incoming.headers, SystemTime::now());
+    let retry_after = retry_after(&incoming.headers, crate::types::clock::now());
     let body = incoming
         .whole()
         .await

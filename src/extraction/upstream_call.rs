@@ -247,7 +247,7 @@ impl ItemRun<'_> {
         while let Err(wait) = self
             .extractor
             .limits
-            .retry(self.route.current().endpoint.limits.pool())
+            .withdraw_retry(self.route.current().endpoint.limits.pool())
         {
             if self.route.switch_to_fallback(Instant::now() + wait) {
                 return true;

@@ -30,7 +30,7 @@ pub fn verify(state: &AppState, uri: &Uri) -> Option<Result<(), Error>> {
 }
 
 fn now_seconds() -> u64 {
-    SystemTime::now()
+    crate::types::clock::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs()

@@ -87,7 +87,7 @@ impl AppState {
             body_memory: BodyMemory::new(parts.limits.max_queue_bytes),
             lifecycle: parts.lifecycle,
             metrics: parts.metrics,
-            started_at: SystemTime::now(),
+            started_at: crate::types::clock::now(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -82,7 +82,7 @@ async fn deliver(
             id: &id,
             body: &due.body,
         },
-        SystemTime::now(),
+        crate::types::clock::now(),
     )
     .await
     {

@@ -3,8 +3,6 @@
 //!
 //! API keys and configured header values are redacted from every message of the provider.
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -195,7 +193,8 @@ impl HttpProvider {
         Err(Failure {
             kind,
             detail: format!("{} answered {status}: {message}", self.address()),
-            retry_after: net::retry_after(headers, SystemTime::now()).or(error.retry_after),
+            retry_after: net::retry_after(headers, crate::types::clock::now())
+                .or(error.retry_after),
             should_retry: should_retry(headers),
             remaining_quota,
         })

@@ -110,6 +110,10 @@ impl LocalProvider {
 }
 
 /// Generates an answer and passes its text deltas to `on_text`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "bounded by the tokens of one answer"
+)]
 async fn generate_streamed(
     engine: &Engine,
     request: llama::Request,

@@ -129,7 +129,7 @@ impl Registry {
                 &registry.path(name),
                 schema.raw().get().as_bytes(),
             )?;
-            let entry = Entry::new(schema, SystemTime::now(), Source::Api);
+            let entry = Entry::new(schema, crate::types::clock::now(), Source::Api);
             Ok(registry
                 .entries_mut()
                 .insert(name.to_owned(), entry)

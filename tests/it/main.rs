@@ -2,6 +2,7 @@
 //! promise, each test named as what it promises.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::pedantic,
     clippy::unwrap_used,
     clippy::expect_used,

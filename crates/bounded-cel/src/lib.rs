@@ -15,6 +15,8 @@
 //!
 //! The crate knows nothing about HTTP, schemas or the source of the data.
 
+#![cfg_attr(test, allow(clippy::too_many_lines, reason = "tests hold long tables"))]
+
 mod budget;
 mod cost_estimate;
 mod data_path;

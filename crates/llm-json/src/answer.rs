@@ -1,18 +1,25 @@
-//! From the text that a model wrote to the JSON value that it means.
+//! Tolerant JSON parser for complete model answers: finds and repairs the JSON value that a text
+//! contains.
 //!
-//! Strict JSON is returned as it is. Anything else is scanned once from left to right: reasoning blocks are skipped, and every
-//! `{` or `[` in the prose is read strictly, then tolerantly. The schema chooses among the values found.
-//! Three promises: an answer that was cut off is never closed into a shorter one, prose never becomes a value, and
-//! the work is linear in the size of the text.
+//! Strict JSON is returned unchanged. Any other text is scanned once from left to right. Reasoning
+//! blocks are skipped, and every `{` or `[` in the prose is parsed strictly, then tolerantly. The
+//! caller's schema chooses among the candidates.
 //!
-//! An object of which nothing but the closing brace is missing is told as [`Unclosed`]: whether it is whole, the schema knows. What any
-//! other text lacks at its end is told as [`Ending`]: whether it was to end there, the provider knows.
+//! Three invariants: a truncated answer is never closed into a shorter one, prose never becomes a
+//! value, and the work is linear in the size of the text.
 //!
-//! Knows no schema (only a predicate), no provider and no HTTP.
+//! An object that lacks only closing braces is reported as [`Unclosed`]: the schema decides if it
+//! is complete. Any other truncated value is reported with its [`Completion`]: the provider's stop
+//! reason decides if the text is complete.
 //!
-//! - `scan`: which pieces of the text are worth reading; `reasoning`: which are not; `found`: what came of it
-//! - `object`: the tolerant reader, with `member`, `ends`, `string`, `quote`, `scalar` and `bare`; `cursor`: the place in the text, white space and comments
-//! - `ending`: what a text lacks that ends too early; `repair`: what was mended, in words
+//! Must not know schemas (only a predicate), providers or HTTP.
+//!
+//! - `candidate_scanner`: pieces of the text worth parsing; `reasoning`: pieces to skip;
+//!   `scan_result`: the outcome of a scan
+//! - `tolerant_parser`: objects and arrays, with `key`, `bracket_recovery`, `string`, `quote`,
+//!   `scalar` and `unquoted_text`
+//! - `cursor`: position in the text, white space and comments
+//! - `completion`: end of a truncated value; `repair`: repairs and their sentences
 
 mod bracket_recovery;
 mod candidate_scanner;
@@ -43,40 +50,43 @@ use repair::Repairs;
 use scan_result::{Candidate, Found};
 use tolerant_parser::{ParseFault, UnclosedPolicy};
 
-/// A JSON value, and what had to be mended to get it.
+/// A JSON value and the repairs that were needed to parse it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The value; not necessarily an accepted one: if no candidate was, it is the largest.
+    /// The value. If no candidate was accepted, the one with the longest text.
     pub value: Value,
-    /// Short sentences for people, each kind once, in the order of the text. Empty for strict JSON.
+    /// Repairs, each kind once, in the order of the text. Empty for strict JSON.
     pub repairs: Vec<Repair>,
 }
 
-/// The text holds no JSON value that can be read without guessing.
+/// Error for a text without a JSON value that can be parsed without guessing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoJson {
-    /// What is wrong, with line and column, for a person or for the model that is asked again.
+    /// Reason with line and column, for a person or for the model in a validation retry.
     pub message: String,
-    /// The text ends before its JSON (or its reasoning) does: more room might have helped.
+    /// True if the text ends within its JSON or its reasoning, so that a higher output limit might
+    /// have helped.
     pub truncated: bool,
-    /// Where the text begins that is not reasoning, if there is no JSON in it, not even broken JSON.
+    /// Byte offset behind the reasoning, if the text has no JSON at all, not even broken JSON.
     pub prose: Option<usize>,
-    /// What the text says, if all that is missing in it is closing braces of objects.
+    /// The parsed object, if only closing braces of objects are missing.
     pub unclosed: Option<Box<Unclosed>>,
-    /// What the text lacks, if it ends within the only value in it.
+    /// The missing end, if the text ends within its only value.
     pub ending: Option<Completion>,
 }
 
-/// An object of which only closing braces are missing: the text, or its block of code, ends behind a whole member, within no array.
+/// An object that lacks only closing braces: the text, or its code block, ends behind a complete
+/// member and outside every array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclosed {
+    /// The parsed object, closed, and its repairs.
     pub answer: Answer,
-    /// How many objects are open: the outermost, its last member, and so on.
+    /// Number of open objects: the outermost one, its last member, and so on.
     pub levels: usize,
 }
 
 impl NoJson {
-    /// With nothing to say but this.
+    /// Returns an error that has only a message.
     fn told(message: String) -> Self {
         Self {
             message,
@@ -96,7 +106,8 @@ impl fmt::Display for NoJson {
 
 impl std::error::Error for NoJson {}
 
-/// The value of a text that is strict JSON as a whole and holds no more than a million values.
+/// Parses a text that is strict JSON as a whole. Returns `None` for other text and for more than a
+/// million values.
 #[must_use]
 pub fn strict(text: &str) -> Option<Value> {
     if candidate_scanner::holds_too_many_values(text) {
@@ -107,15 +118,17 @@ pub fn strict(text: &str) -> Option<Value> {
         .map(|StrictJson(value)| value)
 }
 
-/// Reads the JSON value that `text` means. `accepts` says whether a value is valid for the caller; it decides among several
-/// candidates, and is called at most 32 times, never for text that is strict JSON as a whole.
+/// Parses the JSON value that `text` contains.
 ///
-/// The last accepted strict candidate wins, then the last accepted mended one, then the largest of all, so that the
-/// caller can say what is wrong with it.
+/// `accepts` returns true if a value is valid for the caller. It decides among several candidates
+/// and is called at most 32 times, never for text that is strict JSON as a whole.
+///
+/// The last accepted strict candidate wins, then the last accepted repaired one, then the one with
+/// the longest text, so that the caller can report its errors.
 ///
 /// # Errors
-/// [`NoJson`] when there is no candidate at all, when the text stops within one, when a list is closed before its last element, or
-/// when it holds a million values.
+/// Returns [`NoJson`] if the text has no candidate, ends within one, closes a list before its last
+/// element, or holds more than a million values.
 pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJson> {
     let candidates = candidates(text)?;
     let chosen = if candidates.is_strict() {
@@ -130,7 +143,7 @@ pub fn parse(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJ
 /// Finds the JSON values that `text` may mean; at least one.
 ///
 /// # Errors
-/// As [`parse`].
+/// Returns [`NoJson`] in the cases of [`parse`].
 pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     if candidate_scanner::holds_too_many_values(text) {
         let message = format!(
@@ -176,7 +189,8 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
         .left_open
         .take()
         .map(|(span, left_open)| Box::new(unclosed(text, span, found.body, *left_open)));
-    // Even after a whole candidate: the model was about to correct it, or to add to it.
+    // A truncated value after a complete one is an error too: the model was correcting or extending
+    // its answer.
     if let Some(opened) = found.cut {
         return Err(NoJson {
             unclosed,
@@ -205,7 +219,8 @@ pub fn candidates(text: &str) -> Result<Candidates<'_>, NoJson> {
     }
 }
 
-/// JSON of which every quote is escaped: what is in a string, without the quotes around it.
+/// Parses JSON in which every quote is escaped: the content of a JSON string without its outer
+/// quotes.
 fn unescaped(text: &str) -> Option<Value> {
     let text = text.trim_matches(cursor::is_space);
     if !text
@@ -222,7 +237,8 @@ fn unescaped(text: &str) -> Option<Value> {
     strict(&serde_json::from_str::<String>(&format!("\"{lines}\"")).ok()?)
 }
 
-/// The text that a quoted text is: in any quotes, escaped ones too, or in several that are added up. `None` if it is not quoted as a whole.
+/// Returns the content of a text that is quoted as a whole: in any quotes, escaped quotes, or
+/// several strings joined by `+`. Returns `None` for other text.
 #[must_use]
 pub fn quoted(text: &str) -> Option<String> {
     if text.starts_with("\\\"") {
@@ -234,36 +250,39 @@ pub fn quoted(text: &str) -> Option<String> {
         .flatten()
 }
 
-/// The values found in a text, in its order.
+/// JSON values found in a text, in its order.
 pub struct Candidates<'t> {
     text: &'t str,
     list: Vec<Candidate>,
-    /// The text is strict JSON as a whole.
+    /// True if the text is strict JSON as a whole.
     is_strict: bool,
     reasoning: bool,
 }
 
-/// Candidates of a kind that are tried, the last ones: the later a value, the likelier it is the answer. Each may be held against the
-/// schema, which may take a second.
+/// Maximum number of candidates checked of each kind (strict, repaired), counted from the end:
+/// later values are likelier to be the answer. One schema check may take a second.
 const MAX_TRIED: usize = 16;
 
 impl Candidates<'_> {
+    /// Returns true if the text is strict JSON as a whole.
     #[must_use]
     pub const fn is_strict(&self) -> bool {
         self.is_strict
     }
 
+    /// Returns the number of candidates, at least one.
     #[must_use]
     pub fn count(&self) -> usize {
         self.list.len()
     }
 
-    /// The value of each, in the order of the text.
+    /// Returns the values in the order of the text.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         self.list.iter().map(|candidate| &candidate.value)
     }
 
-    /// The places of those that are worth trying, the likeliest first: strict ones, then mended ones, each from the end.
+    /// Returns the indices of the candidates worth checking, the likeliest first: strict ones, then
+    /// repaired ones, each from the end.
     pub fn likeliest(&self) -> impl Iterator<Item = usize> {
         let of_kind = |is_strict| {
             let places = self.list.iter().enumerate().rev();
@@ -275,7 +294,7 @@ impl Candidates<'_> {
         of_kind(true).chain(of_kind(false))
     }
 
-    /// The likeliest one that is accepted; at most 32 are tried.
+    /// Returns the index of the likeliest accepted candidate. At most 32 are checked.
     pub fn accepted(&self, accepts: impl Fn(&Value) -> bool) -> Option<usize> {
         self.likeliest().find(|&place| {
             self.list
@@ -284,12 +303,13 @@ impl Candidates<'_> {
         })
     }
 
+    /// Returns the value at an index; `None` behind the last one.
     #[must_use]
     pub fn get(&self, place: usize) -> Option<&Value> {
         self.list.get(place).map(|candidate| &candidate.value)
     }
 
-    /// The one with the longest text.
+    /// Returns the index of the candidate with the longest text.
     #[must_use]
     pub fn largest(&self) -> usize {
         let lengths = self
@@ -302,21 +322,24 @@ impl Candidates<'_> {
             .map_or(0, |(place, _)| place)
     }
 
-    /// Whether they follow one another as the elements of a list would, with nothing but separators between them.
+    /// Returns true if the candidates follow one another like the elements of a list, with only
+    /// separators between them.
     #[must_use]
     pub fn is_sequence(&self) -> bool {
         let between = self.list.len().saturating_sub(1);
         between > 0 && self.gaps().skip(1).take(between).all(is_separator) && !self.has_fragments()
     }
 
-    /// Whether pieces of other objects stand beside them, so that they are not all that was said.
+    /// Returns true if pieces of other objects surround the candidates, so that the candidates are
+    /// not the whole answer.
     #[must_use]
     pub fn has_fragments(&self) -> bool {
         self.gaps()
             .any(|gap| gap.contains(['{', '}']) && gap.contains([':', '"', '\'']))
     }
 
-    /// `[1, 2], {"a": 3}]`: where the first list among them ends before its last element.
+    /// Returns the end of the first list if more elements follow its closing bracket: `[1, 2],
+    /// {"a": 3}]`.
     fn reopened_list(&self) -> Option<usize> {
         let first = self
             .list
@@ -341,13 +364,14 @@ impl Candidates<'_> {
                     _ => has_more |= c.is_alphanumeric(),
                 }
             }
-            // Behind each gap but the last is a value.
+            // A value follows every gap but the last.
             has_more = true;
         }
         None
     }
 
-    /// The text around them: before the first, between two, and behind the last.
+    /// Returns the text around the candidates: before the first, between each two, and behind the
+    /// last.
     pub fn gaps(&self) -> impl Iterator<Item = &str> {
         let starts = self
             .list
@@ -362,7 +386,7 @@ impl Candidates<'_> {
             .map(|(end, start)| self.text.get(end..start).unwrap_or_default())
     }
 
-    /// All of them as one list.
+    /// Returns all candidates as one list.
     #[must_use]
     pub fn take_all(mut self) -> Answer {
         let first = self
@@ -389,7 +413,7 @@ impl Candidates<'_> {
         answer
     }
 
-    /// The one at a place of the list, with all that was mended or left out around it.
+    /// Returns the candidate at an index, with its own repairs and those for the text around it.
     #[must_use]
     pub fn take(mut self, place: usize) -> Answer {
         let mut repairs = Repairs::default();
@@ -410,7 +434,7 @@ impl Candidates<'_> {
     }
 }
 
-/// White space, commas, list marks, fences: what stands between two elements and says nothing.
+/// Returns true if a gap holds only white space, commas, list marks, comments and code fences.
 fn is_separator(gap: &str) -> bool {
     gap.lines().all(|line| {
         let line = line.trim_matches(|c: char| {
@@ -426,10 +450,11 @@ fn is_separator(gap: &str) -> bool {
     })
 }
 
-/// As [`parse`], with the bytes that were read tolerantly, looking ahead included: the work that was done.
+/// Parses like [`parse`] and returns the number of bytes read tolerantly, lookahead included, as a
+/// measure of the work.
 ///
 /// # Errors
-/// As [`parse`].
+/// Returns [`NoJson`] in the cases of [`parse`].
 #[cfg(any(test, feature = "counted"))]
 pub fn parse_counted(
     text: &str,
@@ -439,7 +464,7 @@ pub fn parse_counted(
     (parse(text, accepts), cursor::BYTES_READ.get())
 }
 
-/// Adds what was left out around the chosen candidate to its own repairs.
+/// Adds the repairs for the text around the chosen candidate to its own.
 fn finish(text: &str, candidate: Candidate, mut repairs: Repairs) -> Answer {
     let around = [
         text.get(candidate.body..candidate.span.start)

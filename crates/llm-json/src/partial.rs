@@ -1,8 +1,10 @@
-//! What is known of an answer while it is still being written.
+//! Incremental parser: the part of an answer that is known while the model is still writing it
+//! (streaming, partial results).
 //!
-//! Reads each character once, whatever pieces they come in, and keeps the containers that are open: strings grow, a number or a
-//! literal appears once it is whole, nothing that was there goes away. It takes the first object or array outside a reasoning
-//! block; where it meets something that it does not understand it stands still, and leaves the answer to the parser of whole ones.
+//! Reads each character once, however the text is divided, and keeps only the open containers.
+//! Strings grow, numbers and literals appear once complete, and no value disappears again. Parses
+//! the first object or array outside a reasoning block. Stops at the first syntax that it does not
+//! understand; the parser of complete answers handles the rest.
 
 mod lexer;
 mod prose;
@@ -16,36 +18,38 @@ use serde_json::{Map, Value};
 use lexer::Token;
 use prose::{Begin, Prose};
 
-/// Deeper than this it stands still; the parser of whole answers takes no more either.
+/// Maximum nesting depth, the same as that of the parser of complete answers. The parser stops at
+/// deeper values.
 const MAX_DEPTH: usize = 127;
 
-/// An element of the list that is watched, finished.
+/// A completed element of the streamed list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
-    /// Its place in the list, from 0.
+    /// Position in the list, from 0.
     pub index: usize,
+    /// The element.
     pub value: Value,
 }
 
-/// An answer as far as it was written.
+/// An answer that is still being written.
 #[derive(Debug)]
 pub struct Partial {
     prose: Prose,
     lexer: lexer::Lexer,
-    /// The containers that are open, the outermost first.
+    /// Open containers, the outermost first.
     open: Vec<Open>,
     expects: Expects,
-    /// The value is whole.
+    /// The value, once it is complete.
     whole: Option<Value>,
     is_lost: bool,
-    /// The value may be a list.
+    /// True if the value may be a list.
     takes_list: bool,
-    /// The members that lead from the root to the list whose elements are told one by one.
+    /// Member names that lead from the root to the streamed list.
     list: Option<Vec<String>>,
     finished: VecDeque<Finished>,
 }
 
-/// What may come next within a container.
+/// Token expected next within a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expects {
     Value,
@@ -65,8 +69,11 @@ enum Open {
 }
 
 impl Partial {
-    /// Watches the list at these members, if there is one; an empty path is the root itself. `takes_list`: the value may be a
-    /// list, else a `[` before it is prose.
+    /// Returns a parser without text.
+    ///
+    /// `list` is the path of member names to the list whose elements [`Partial::next_finished`]
+    /// returns; an empty path is the root, `None` streams no list. `takes_list` is true if the
+    /// value may be a list; otherwise a `[` before the value is prose.
     #[must_use]
     pub fn new(list: Option<Vec<String>>, takes_list: bool) -> Self {
         Self {
@@ -82,7 +89,7 @@ impl Partial {
         }
     }
 
-    /// Reads on. True when more is known than before.
+    /// Parses the next piece of text. Returns true if more of the value is known than before.
     pub fn push(&mut self, text: &str) -> bool {
         let mut knows_more = false;
         for c in text.chars() {
@@ -117,7 +124,7 @@ impl Partial {
         knows_more
     }
 
-    /// The value as far as it is known; `None` before its first bracket.
+    /// Returns the known part of the value; `None` before its first bracket.
     #[must_use]
     pub fn value(&self) -> Option<Value> {
         if let Some(whole) = &self.whole {
@@ -133,13 +140,13 @@ impl Partial {
         inner
     }
 
-    /// Whether an element of the list was finished and not yet taken.
+    /// Returns true if a completed element is waiting to be taken.
     #[must_use]
     pub fn has_finished(&self) -> bool {
         !self.finished.is_empty()
     }
 
-    /// The next finished element of the list.
+    /// Returns the next completed element of the list; `None` if no further one is complete yet.
     pub fn next_finished(&mut self) -> Option<Finished> {
         self.finished.pop_front()
     }
@@ -157,7 +164,7 @@ impl Partial {
                 self.expects = Expects::Value;
                 false
             }
-            // It was known up to its last character, as a container was up to its last member.
+            // Nothing new: the string was already reported up to its last character.
             (Expects::Value, Token::String(text)) => {
                 self.put(Value::String(text));
                 false
@@ -177,14 +184,14 @@ impl Partial {
                 self.expects = self.first_of_container();
                 false
             }
-            // A comma was forgotten.
+            // A missing comma.
             (Expects::Comma, token @ (Token::String(_) | Token::Mark('{' | '['))) => {
                 self.expects = self.first_of_container();
                 self.take(token)
             }
             (Expects::Key, Token::Mark('}')) | (Expects::Value, Token::Mark(']')) => self.close(),
             (Expects::Comma, Token::Mark(mark @ ('}' | ']'))) if self.closes(mark) => self.close(),
-            // Two commas, or one at the beginning, mean nothing.
+            // Two commas, or a leading one, mean nothing.
             (Expects::Key, Token::Mark(',')) => false,
             _ => self.lose(),
         }
@@ -229,7 +236,7 @@ impl Partial {
         self.open.push(open);
     }
 
-    /// Ends the innermost container.
+    /// Closes the innermost container.
     fn close(&mut self) -> bool {
         // `{"a": ]` or `{"a": }`: a value is missing.
         let is_complete = match self.open.last() {
@@ -248,7 +255,7 @@ impl Partial {
         false
     }
 
-    /// A value is whole.
+    /// Adds a completed value to the innermost container.
     fn put(&mut self, value: Value) {
         let is_watched = self.is_in_list();
         self.expects = Expects::Comma;
@@ -270,7 +277,7 @@ impl Partial {
         }
     }
 
-    /// Whether the innermost container is the list that is watched.
+    /// Returns true if the innermost container is the streamed list.
     fn is_in_list(&self) -> bool {
         let (Some(path), Some((Open::Array(_), outer))) = (&self.list, self.open.split_last())
         else {
@@ -284,7 +291,7 @@ impl Partial {
 }
 
 impl Open {
-    /// As a value, with what is being written within it.
+    /// Returns the container as a value, with the unfinished value inside it.
     fn with(&self, inner: Option<Value>) -> Value {
         match self {
             Self::Object { members, key } => {

@@ -1,13 +1,14 @@
-//! JSON as it stands.
+//! Strict JSON in which no member name has a special meaning.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A value of which every member is taken for what it says. serde_json's own reader takes an object whose first name is
-/// `$serde_json::private::RawValue` for something else: it reads that member's text as JSON once more, as deep again as it may
-/// be nested.
+/// A JSON value in which every member is taken literally.
+///
+/// serde_json's own `Value` treats an object whose first name is `$serde_json::private::RawValue`
+/// as raw text. It parses that member's text as JSON again, with the full nesting limit once more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StrictJson(pub Value);
 

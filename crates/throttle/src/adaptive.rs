@@ -5,13 +5,14 @@
 use std::time::Instant;
 
 /// Factor applied to the calls in flight after a sign of overload.
-const DECREASE: f64 = 0.8;
+const DECREASE_FACTOR: f64 = 0.8;
 
+/// The current limit of calls in flight.
 #[derive(Debug)]
 pub struct Adaptive {
     cap: usize,
     limit: f64,
-    lowered_at: Option<Instant>,
+    decreased_at: Option<Instant>,
 }
 
 impl Adaptive {
@@ -19,7 +20,7 @@ impl Adaptive {
         Self {
             cap,
             limit: as_float(cap),
-            lowered_at: None,
+            decreased_at: None,
         }
     }
 
@@ -39,21 +40,21 @@ impl Adaptive {
     }
 
     /// Lowers the limit because a call that began at `began` met overload. `in_flight` includes it.
-    pub fn lower(&mut self, began: Instant, in_flight: usize, now: Instant) {
+    pub fn decrease(&mut self, began: Instant, in_flight: usize, now: Instant) {
         // Calls that began before the last decrease report the same overload.
-        if self.lowered_at.is_some_and(|at| began < at) {
+        if self.decreased_at.is_some_and(|at| began < at) {
             return;
         }
         // If few calls were in flight, the limit says little about the overload; it drops to half
         // at most.
-        let were = self.limit.min(as_float(in_flight).max(self.limit / 2.0));
-        self.limit = (were * DECREASE).max(1.0);
-        self.lowered_at = Some(now);
+        let base = self.limit.min(as_float(in_flight).max(self.limit / 2.0));
+        self.limit = (base * DECREASE_FACTOR).max(1.0);
+        self.decreased_at = Some(now);
     }
 
     /// Raises the limit after a success: by one for each round of `limit` calls, if all of them
     /// were needed.
-    pub fn raise(&mut self, in_flight: usize) {
+    pub fn increase(&mut self, in_flight: usize) {
         if self.limit < as_float(self.cap) && in_flight + 1 >= self.limit() {
             self.limit = (self.limit + 1.0 / self.limit).min(as_float(self.cap));
         }
@@ -74,29 +75,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_storm_lowers_it_once_and_answers_raise_it() {
+    fn one_storm_of_refusals_lowers_the_limit_once_and_successes_raise_it() {
         let start = Instant::now();
         let mut adaptive = Adaptive::new(64);
         let later = start + Duration::from_millis(10);
         for _ in 0..64 {
-            adaptive.lower(start, 64, later);
+            adaptive.decrease(start, 64, later);
         }
         assert_eq!(adaptive.limit(), 52);
         let rounds = (0..).take_while(|_| {
-            adaptive.raise(adaptive.limit());
+            adaptive.increase(adaptive.limit());
             adaptive.limit() < 64
         });
         assert!((600..900).contains(&rounds.count()), "one more a round");
     }
 
     #[test]
-    fn one_refusal_of_few_calls_leaves_room_and_many_do_not() {
+    fn refusals_with_few_calls_in_flight_halve_the_limit_at_most() {
         let start = Instant::now();
         let mut adaptive = Adaptive::new(64);
         let limits: Vec<_> = (1..=6)
             .map(|n| {
                 let now = start + Duration::from_millis(n);
-                adaptive.lower(now, 1, now);
+                adaptive.decrease(now, 1, now);
                 adaptive.limit()
             })
             .collect();
@@ -105,12 +106,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_stays_within_its_bounds(cap in 1_usize..1000, steps in prop::collection::vec((any::<bool>(), 0_usize..1000), 0..500)) {
+        fn the_limit_stays_within_its_bounds(cap in 1_usize..1000, steps in prop::collection::vec((any::<bool>(), 0_usize..1000), 0..500)) {
             let start = Instant::now();
             let mut adaptive = Adaptive::new(cap);
             for (ms, (good, in_flight)) in (0..).zip(steps) {
                 let now = start + Duration::from_millis(ms);
-                if good { adaptive.raise(in_flight) } else { adaptive.lower(now, in_flight, now) }
+                if good { adaptive.increase(in_flight) } else { adaptive.decrease(now, in_flight, now) }
                 prop_assert!((1..=cap).contains(&adaptive.limit()));
             }
         }

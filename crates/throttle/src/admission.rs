@@ -8,9 +8,12 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::fair_queue::Class;
+use crate::grant::GrantedCall;
 use crate::model_limits::Model;
-use crate::permit::{Denied, Permit, PermitRequest, Settle};
-use crate::scheduler::{EnterResult, QueueTicket, RequestHandle, Waiter};
+use crate::permit::Permit;
+use crate::permit_request::{Denied, PermitRequest};
+use crate::scheduler::enqueue::{EnterResult, RequestHandle};
+use crate::scheduler::{QueueTicket, Waiter};
 use crate::shared::Shared;
 use crate::types::{AdmissionRequest, CallerId, RequestId};
 
@@ -78,12 +81,10 @@ impl Admission {
             is_single: self.is_single,
             in_flight: &self.in_flight,
         };
-        let entered = shared.lock().enter(request, asked, Instant::now());
+        let entered = shared.lock().request_permit(request, asked, Instant::now());
         let state = match entered {
-            EnterResult::Granted(held, charge) => {
-                let owner = Arc::clone(&shared) as Arc<dyn Settle>;
-                let permit = Permit::new(held, charge, Arc::clone(&self.in_flight), owner);
-                QueueState::Resolved(Some(Ok(permit)))
+            EnterResult::Granted(call) => {
+                QueueState::Resolved(Some(Ok(Permit::new(call, Arc::clone(&shared)))))
             }
             EnterResult::Denied(denied) => QueueState::Resolved(Some(Err(denied))),
             EnterResult::Waiting(ticket, answered) => {
@@ -126,7 +127,10 @@ impl Drop for Admission {
 enum QueueState {
     /// The result; `None` once it was returned.
     Resolved(Option<Result<Permit, Denied>>),
-    Waiting(QueueTicket, oneshot::Receiver<Result<Permit, Denied>>),
+    Waiting(
+        QueueTicket,
+        oneshot::Receiver<Result<Box<GrantedCall>, Denied>>,
+    ),
 }
 
 /// A place in the queue: a future of the permit, or of the reason why there is none.
@@ -143,27 +147,32 @@ pub struct PendingPermit {
 impl Future for PendingPermit {
     type Output = Result<Permit, Denied>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = match &mut self.state {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let result = match &mut this.state {
             QueueState::Resolved(result) => result.take().unwrap_or(Err(Denied::NoUsableKey)),
             QueueState::Waiting(_, answered) => match ready!(Pin::new(answered).poll(cx)) {
-                Ok(result) => result,
+                Ok(result) => result.map(|call| Permit::new(call, Arc::clone(&this.shared))),
                 // The request has left the queue and is about to drop this future.
                 Err(_) => return Poll::Pending,
             },
         };
-        self.state = QueueState::Resolved(None);
+        this.state = QueueState::Resolved(None);
         Poll::Ready(result)
     }
 }
 
 impl Drop for PendingPermit {
     fn drop(&mut self) {
-        if let QueueState::Waiting(ticket, _) = &self.state
-            && self.shared.lock().stop_waiting(&self.model, *ticket)
-        {
+        let QueueState::Waiting(ticket, answered) = &mut self.state else {
+            return;
+        };
+        if self.shared.lock().stop_waiting(&self.model, *ticket) {
             // The items behind it may need less.
             self.shared.dispatch();
+        } else if let Ok(Ok(call)) = answered.try_recv() {
+            // Granted, but never polled since. Answers are sent under the lock, so none can arrive later.
+            drop(Permit::new(call, Arc::clone(&self.shared)));
         }
     }
 }

@@ -10,12 +10,12 @@ use crate::types::{KeyQuota, Pause, RemainingQuota};
 
 /// Share of a provider's rate that is used. Without a margin, differing clocks, network jitter and
 /// the provider's counting by the minute would cause a few calls too many.
-const HELD_BACK: f64 = 0.99;
+const USED_SHARE: f64 = 0.99;
 /// Time for which a rejected key is skipped while other keys work.
-const CLOSED: Duration = Duration::from_secs(60);
+const REJECTED_PERIOD: Duration = Duration::from_secs(60);
 
 /// Shortest pause of a key that was paused before and has not succeeded since.
-const LEAST_PAUSE: Duration = Duration::from_millis(500);
+const MIN_PAUSE: Duration = Duration::from_millis(500);
 
 /// A set of keys of one provider, by index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -24,8 +24,10 @@ pub struct KeySet(u64);
 impl KeySet {
     /// Maximum number of keys of a provider.
     pub const MAX: usize = u64::BITS as usize;
+    /// The set of all keys.
     pub const ALL: Self = Self(u64::MAX);
 
+    /// Adds a key. An index of `MAX` or more is ignored.
     pub const fn insert(&mut self, key: usize) {
         self.0 |= Self::bit(key);
     }
@@ -34,12 +36,14 @@ impl KeySet {
         if key < Self::MAX { 1 << key } else { 0 }
     }
 
+    /// Returns true if the key is in the set.
     #[must_use]
     pub const fn contains(self, key: usize) -> bool {
         self.0 & Self::bit(key) != 0
     }
 }
 
+/// The limits of one key.
 #[derive(Debug)]
 pub struct ApiKeyLimits {
     pub requests: Option<RequestBucket>,
@@ -56,10 +60,10 @@ impl ApiKeyLimits {
         Self {
             requests: quota
                 .requests
-                .map(|rate| RequestBucket::new(rate, HELD_BACK, now)),
+                .map(|rate| RequestBucket::new(rate, USED_SHARE, now)),
             tokens: quota
                 .tokens_per_minute
-                .map(|rate| TokenBucket::new(rate, HELD_BACK, now)),
+                .map(|rate| TokenBucket::new(rate, USED_SHARE, now)),
             paused_until: None,
             pauses: 0,
             paused_at: None,
@@ -76,21 +80,24 @@ impl ApiKeyLimits {
         }
         let until = match pause {
             // A provider that keeps naming very short pauses gets longer ones.
-            Pause::Until(until) if self.pauses > 1 => until.max(now + LEAST_PAUSE),
+            Pause::Until(until) if self.pauses > 1 => until.max(now + MIN_PAUSE),
             Pause::Until(until) => until,
             Pause::Unspecified => now + backoff::pause(self.pauses),
         };
         self.paused_until = self.paused_until.max(Some(until));
     }
 
-    pub fn paused(&self, now: Instant) -> Option<Instant> {
+    /// Returns the end of the current pause, if the key is paused.
+    pub fn paused_until(&self, now: Instant) -> Option<Instant> {
         self.paused_until.filter(|until| *until > now)
     }
 
+    /// Skips the key for a while, because the provider rejected it.
     pub fn close(&mut self, now: Instant) {
-        self.closed_until = Some(now + CLOSED);
+        self.closed_until = Some(now + REJECTED_PERIOD);
     }
 
+    /// Returns true if the provider has rejected the key lately.
     pub fn is_closed(&self, now: Instant) -> bool {
         self.closed_until.is_some_and(|until| until > now)
     }
@@ -102,13 +109,15 @@ impl ApiKeyLimits {
     }
 
     /// Returns when a call with this many tokens can go out; `None` means now.
-    pub fn wait(&self, tokens: u64, now: Instant) -> Option<Instant> {
+    pub fn available_at(&self, tokens: u64, now: Instant) -> Option<Instant> {
         let waits = [
-            self.paused(now),
+            self.paused_until(now),
             self.requests
                 .as_ref()
-                .and_then(|requests| requests.wait(now)),
-            self.tokens.as_ref().and_then(|own| own.wait(tokens, now)),
+                .and_then(|requests| requests.available_at(now)),
+            self.tokens
+                .as_ref()
+                .and_then(|own| own.available_at(tokens, now)),
         ];
         waits.into_iter().flatten().max()
     }
@@ -117,7 +126,7 @@ impl ApiKeyLimits {
     ///
     /// # Errors
     /// The time at which a request is available. Nothing is taken.
-    pub fn take(&mut self, tokens: u64, now: Instant) -> Result<(), Instant> {
+    pub fn reserve(&mut self, tokens: u64, now: Instant) -> Result<(), Instant> {
         if let Some(requests) = &mut self.requests {
             requests.take(now)?;
         }
@@ -128,9 +137,9 @@ impl ApiKeyLimits {
     }
 
     /// Lowers the balances to what the provider's rate limit headers report. Never raises them.
-    pub fn lower(&mut self, remaining: RemainingQuota, now: Instant) {
-        if let (Some(tokens), Some(left)) = (&mut self.tokens, remaining.tokens) {
-            tokens.lower_to(left, now);
+    pub fn apply_remaining(&mut self, remaining: RemainingQuota, now: Instant) {
+        if let (Some(tokens), Some(balance)) = (&mut self.tokens, remaining.tokens) {
+            tokens.lower_to(balance, now);
         }
         if let (Some(requests), Some(0)) = (&mut self.requests, remaining.requests) {
             requests.empty(now);
@@ -138,8 +147,8 @@ impl ApiKeyLimits {
     }
 
     /// Returns how many calls could go out now, as far as requests are concerned.
-    pub fn ready(&self, now: Instant) -> usize {
-        if self.paused(now).is_some() {
+    pub fn available_requests(&self, now: Instant) -> usize {
+        if self.paused_until(now).is_some() {
             return 0;
         }
         self.requests
@@ -153,14 +162,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_of_no_said_length_grow_until_something_is_answered() {
+    fn pauses_of_unspecified_length_grow_until_a_call_succeeds() {
         let start = Instant::now();
         let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
         let mut now = start;
         let mut storm = |key: &mut ApiKeyLimits| {
             let (began, refused) = (now, now + Duration::from_millis(1));
             (0..20).for_each(|_| key.pause(Pause::Unspecified, began, refused));
-            now = key.paused(refused).unwrap();
+            now = key.paused_until(refused).unwrap();
             now - refused
         };
         let lengths: Vec<_> = (0..6).map(|_| storm(&mut key).as_millis()).collect();
@@ -169,11 +178,11 @@ mod tests {
         assert_eq!(storm(&mut key).as_millis(), 500);
         let until = start + Duration::from_secs(3_600);
         key.pause(Pause::Until(until), start, start);
-        assert_eq!(key.paused(start), Some(until));
+        assert_eq!(key.paused_until(start), Some(until));
     }
 
     #[test]
-    fn a_set_of_keys() {
+    fn a_key_set_contains_what_was_inserted() {
         let mut keys = KeySet::default();
         keys.insert(0);
         keys.insert(63);

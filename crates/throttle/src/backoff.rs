@@ -40,7 +40,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn within_its_bounds(failed in 1_u32..100, random in 0.0..=1.0_f64, asked_ms in proptest::option::of(0_u64..100_000)) {
+        fn the_delay_is_within_its_bounds(failed in 1_u32..100, random in 0.0..=1.0_f64, asked_ms in proptest::option::of(0_u64..100_000)) {
             let asked = asked_ms.map(Duration::from_millis);
             let delay = delay(failed, asked, random);
             match asked {

@@ -8,29 +8,33 @@ use crate::rolling_window::RollingWindow;
 /// Minimum number of calls in the last ten seconds for the failure ratio to count.
 const MIN_VOLUME: u32 = 20;
 /// Number of failures without any success that opens the breaker.
-const ALL_FAILED: u32 = 5;
+const MIN_FAILURES_WITHOUT_SUCCESS: u32 = 5;
 /// Number of consecutive failures that opens the breaker, whatever came before.
-const IN_A_ROW: u32 = 15;
+const MAX_CONSECUTIVE_FAILURES: u32 = 15;
 /// Duration of the first open period. It doubles after each failed probe round.
-const OPEN: Duration = Duration::from_secs(5);
-const MAX_OPEN: Duration = Duration::from_secs(60);
+const FIRST_OPEN_PERIOD: Duration = Duration::from_secs(5);
+/// Longest open period.
+const MAX_OPEN_PERIOD: Duration = Duration::from_secs(60);
 /// Maximum number of probes while half-open.
-const PROBES: usize = 3;
+const MAX_PROBES: usize = 3;
 /// Number of successful probes that closes the breaker. Two of three, because a provider that fails
 /// four of ten calls is not down.
-const MAJORITY: usize = 2;
+const DECIDING_PROBES: usize = 2;
 /// Shortest timeout that counts as a failure while the provider's usual latency is unknown.
 const MIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Evidence of a call for the provider's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
+    /// The provider answered.
     Success,
+    /// The provider failed: it refused the connection, broke it off, or answered with an error of its own.
     Failure,
-    /// No answer within this time. `is_own`: the caller chose the limit, which may be too short to
-    /// mean anything.
+    /// The provider did not answer in time.
     Timeout {
+        /// Time that the call was given.
         took: Duration,
+        /// True if the caller chose the limit, which may be too short to mean anything.
         is_own: bool,
     },
     /// No evidence: overload, or a decision of the caller.
@@ -66,10 +70,10 @@ pub enum State {
 
 #[derive(Debug)]
 pub struct Breaker {
-    seen: RollingWindow<OutcomeCounts>,
+    outcomes: RollingWindow<OutcomeCounts>,
     /// Failures since the last success.
-    in_a_row: u32,
-    opened: Option<OpenPeriod>,
+    consecutive_failures: u32,
+    open_period: Option<OpenPeriod>,
 }
 
 #[derive(Debug)]
@@ -84,14 +88,14 @@ struct OpenPeriod {
 impl Breaker {
     pub fn new(now: Instant) -> Self {
         Self {
-            seen: RollingWindow::new(now),
-            in_a_row: 0,
-            opened: None,
+            outcomes: RollingWindow::new(now),
+            consecutive_failures: 0,
+            open_period: None,
         }
     }
 
     pub fn state(&self, now: Instant) -> State {
-        match &self.opened {
+        match &self.open_period {
             None => State::Closed,
             Some(opened) if opened.until > now => State::Open {
                 until: opened.until,
@@ -101,29 +105,31 @@ impl Breaker {
     }
 
     /// Returns true if another call may go out.
-    pub fn lets_through(&self, now: Instant) -> bool {
-        let Some(opened) = &self.opened else {
+    pub fn allows_call(&self, now: Instant) -> bool {
+        let Some(opened) = &self.open_period else {
             return true;
         };
-        opened.until <= now && opened.probes.now() + opened.succeeded + opened.failed < PROBES
+        opened.until <= now && opened.probes.count() + opened.succeeded + opened.failed < MAX_PROBES
     }
 
     /// Returns the guard of a probe, or `None` if a call that goes out now is not a probe.
-    pub fn probe(&self) -> Option<CountGuard> {
-        self.opened.as_ref().map(|opened| opened.probes.take())
+    pub fn probe_guard(&self) -> Option<CountGuard> {
+        self.open_period
+            .as_ref()
+            .map(|opened| opened.probes.guard())
     }
 
     /// Records a call that began at `began`. Returns true if the breaker has opened.
     pub fn record(&mut self, health: Health, began: Instant, now: Instant) -> bool {
-        match (&mut self.opened, health) {
+        match (&mut self.open_period, health) {
             // Not a probe: it began before the breaker opened.
             (Some(opened), _) if began < opened.until => false,
             (_, Health::Neutral) => false,
             (Some(opened), Health::Success) => {
                 opened.succeeded += 1;
-                if opened.succeeded >= MAJORITY {
-                    self.opened = None;
-                    self.seen.clear();
+                if opened.succeeded >= DECIDING_PROBES {
+                    self.open_period = None;
+                    self.outcomes.clear();
                 }
                 false
             }
@@ -131,29 +137,30 @@ impl Breaker {
                 opened.failed += 1;
                 // One probe without any answer is enough to open again.
                 let is_stalled = matches!(health, Health::Timeout { is_own: false, .. });
-                if opened.failed < MAJORITY && !is_stalled {
+                if opened.failed < DECIDING_PROBES && !is_stalled {
                     return false;
                 }
-                let length = (opened.length * 2).min(MAX_OPEN);
+                let length = (opened.length * 2).min(MAX_OPEN_PERIOD);
                 self.open(length, now);
                 true
             }
             (None, Health::Success) => {
-                self.in_a_row = 0;
-                let seen = self.seen.now(now);
-                seen.succeeded += 1;
-                seen.slowest = seen.slowest.max(now.saturating_duration_since(began));
+                self.consecutive_failures = 0;
+                let counts = self.outcomes.current(now);
+                counts.succeeded += 1;
+                counts.slowest = counts.slowest.max(now.saturating_duration_since(began));
                 false
             }
             (None, health) => {
-                self.in_a_row += 1;
-                let seen = self.seen.now(now);
-                seen.failed += 1;
-                seen.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
-                seen.stalled += u32::from(matches!(health, Health::Timeout { is_own: false, .. }));
+                self.consecutive_failures += 1;
+                let counts = self.outcomes.current(now);
+                counts.failed += 1;
+                counts.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
+                counts.stalled +=
+                    u32::from(matches!(health, Health::Timeout { is_own: false, .. }));
                 let tripped = self.should_open(now);
                 if tripped {
-                    self.open(OPEN, now);
+                    self.open(FIRST_OPEN_PERIOD, now);
                 }
                 tripped
             }
@@ -174,14 +181,14 @@ impl Breaker {
 
     /// Returns the sums of the last ten seconds.
     fn totals(&mut self, now: Instant) -> OutcomeCounts {
-        self.seen
+        self.outcomes
             .recent(now)
-            .fold(OutcomeCounts::default(), |all, seen| OutcomeCounts {
-                succeeded: all.succeeded + seen.succeeded,
-                failed: all.failed + seen.failed,
-                timed_out: all.timed_out + seen.timed_out,
-                stalled: all.stalled + seen.stalled,
-                slowest: all.slowest.max(seen.slowest),
+            .fold(OutcomeCounts::default(), |sum, counts| OutcomeCounts {
+                succeeded: sum.succeeded + counts.succeeded,
+                failed: sum.failed + counts.failed,
+                timed_out: sum.timed_out + counts.timed_out,
+                stalled: sum.stalled + counts.stalled,
+                slowest: sum.slowest.max(counts.slowest),
             })
     }
 
@@ -194,20 +201,23 @@ impl Breaker {
 
     fn should_open(&mut self, now: Instant) -> bool {
         let all = self.totals(now);
-        let none_succeeded = all.succeeded == 0 && (all.stalled > 0 || all.failed >= ALL_FAILED);
-        none_succeeded || self.in_a_row >= IN_A_ROW || all.is_mostly_failure()
+        let none_succeeded =
+            all.succeeded == 0 && (all.stalled > 0 || all.failed >= MIN_FAILURES_WITHOUT_SUCCESS);
+        none_succeeded
+            || self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES
+            || all.is_mostly_failure()
     }
 
     fn open(&mut self, length: Duration, now: Instant) {
-        self.opened = Some(OpenPeriod {
+        self.open_period = Some(OpenPeriod {
             until: now + length,
             length,
             probes: RaiiCounter::default(),
             succeeded: 0,
             failed: 0,
         });
-        self.seen.clear();
-        self.in_a_row = 0;
+        self.outcomes.clear();
+        self.consecutive_failures = 0;
     }
 }
 
@@ -220,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn most_of_many_open_it_and_two_of_three_probes_close_it() {
+    fn a_majority_of_failures_opens_the_breaker_and_two_of_three_probes_close_it() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         let of_ten = |n: u64, failed: u64| {
@@ -239,21 +249,21 @@ mod tests {
         let later = after(start, 20_000);
         let opened = (0..1_000).find(|n| breaker.record(of_ten(n * 7, 7), later, later));
         assert!((20..60).contains(&opened.unwrap()), "{opened:?}");
-        assert!(!breaker.lets_through(after(later, 4_999)));
+        assert!(!breaker.allows_call(after(later, 4_999)));
         let soon = after(later, 5_000);
-        assert!(breaker.lets_through(soon));
-        let probes: Vec<_> = (0..3).map(|_| breaker.probe().unwrap()).collect();
-        assert!(!breaker.lets_through(soon), "three and no more");
+        assert!(breaker.allows_call(soon));
+        let probes: Vec<_> = (0..3).map(|_| breaker.probe_guard().unwrap()).collect();
+        assert!(!breaker.allows_call(soon), "three and no more");
         drop(probes);
         assert!(!breaker.record(Health::Failure, soon, soon));
         assert!(!breaker.record(Health::Neutral, soon, soon), "says nothing");
-        assert!(!breaker.record(Health::Success, soon, soon) && breaker.lets_through(soon));
+        assert!(!breaker.record(Health::Success, soon, soon) && breaker.allows_call(soon));
         assert!(!breaker.record(Health::Success, soon, soon));
         assert_eq!(breaker.state(soon), State::Closed);
     }
 
     #[test]
-    fn many_failures_in_a_row_open_it_however_well_it_did() {
+    fn consecutive_failures_open_the_breaker_despite_earlier_successes() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         for n in 0..5_000 {
@@ -278,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_probes_open_it_for_twice_as_long_up_to_a_minute() {
+    fn failed_probes_double_the_open_period_up_to_a_minute() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         let mut now = start;
@@ -317,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn one_timeout_opens_it_where_nothing_else_is_known() {
+    fn a_timeout_opens_the_breaker_if_no_call_has_succeeded() {
         let start = Instant::now();
         let record = |breaker: &mut Breaker, health| {
             let health = breaker.discount_short_timeout(health, start);
@@ -351,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_stuck_calls_are_no_load() {
+    fn a_few_stuck_calls_are_not_overload() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         for _ in 0..50 {
@@ -364,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn load_says_nothing() {
+    fn neutral_outcomes_never_open_the_breaker() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
         for n in 0..100 {

@@ -16,7 +16,9 @@ pub struct Quota {
     pub name: String,
     /// Name under which the caller's resources are stored. No other caller ever has it.
     pub owner: String,
+    /// Maximum number of first calls per minute.
     pub requests_per_minute: Option<NonZeroU32>,
+    /// Maximum number of tokens per minute.
     pub tokens_per_minute: Option<NonZeroU32>,
     /// Maximum number of calls in flight.
     pub max_in_flight: Option<NonZeroU32>,
@@ -35,7 +37,7 @@ impl Quota {
     /// Returns the maximum number of waiting items: as configured, else what a minute's quota of
     /// requests serves. `None`: only the common waiting room limits them.
     #[must_use]
-    pub fn room(&self) -> Option<usize> {
+    pub fn waiting_room(&self) -> Option<usize> {
         let is_paced = self.requests_per_minute.is_some() || self.tokens_per_minute.is_some();
         let paced = is_paced.then(|| {
             self.requests_per_minute
@@ -64,7 +66,12 @@ impl BudgetSpending {
         }
     }
 
-    fn pass(&mut self, now: Instant) {
+    /// Resets the spending at midnight UTC. Reservations are kept.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "budgets start anew at midnight UTC"
+    )]
+    fn start_new_day_if_due(&mut self, now: Instant) {
         if now >= self.day_ends {
             *self = Self {
                 reserved: self.reserved,
@@ -73,6 +80,7 @@ impl BudgetSpending {
         }
     }
 
+    /// Returns the cost that is spent or reserved.
     const fn with_reserved(&self) -> Usd {
         self.spent.saturating_add(self.reserved)
     }
@@ -91,14 +99,15 @@ fn until_midnight(wall: SystemTime) -> Duration {
 /// Reason why a caller's item cannot go out now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
+    /// A quota of a minute is used up until then.
     Until(Instant),
     /// A call of the caller has to end first.
-    Own,
+    OwnCalls,
     /// The budget is used up until then.
     BudgetExhausted(Instant),
 }
 
-/// What a call takes of its caller's quota.
+/// Part of a caller's quota that a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Charge {
     /// Number of requests: 1, or 0 for a repeated call. A provider's failures are not the caller's.
@@ -107,6 +116,7 @@ pub struct Charge {
     pub cost: Usd,
 }
 
+/// A caller's quota and what it uses of it.
 #[derive(Debug)]
 pub struct Caller {
     pub quota: Quota,
@@ -131,12 +141,12 @@ impl Caller {
             admitted: 0,
             is_retired: false,
         };
-        caller.set(quota, now);
+        caller.set_quota(quota, now);
         caller
     }
 
     /// Replaces the quota. What is unchanged keeps its balance.
-    pub fn set(&mut self, quota: Quota, now: Instant) {
+    pub fn set_quota(&mut self, quota: Quota, now: Instant) {
         self.is_retired = false;
         if self.quota.requests_per_minute != quota.requests_per_minute {
             self.requests = quota
@@ -161,17 +171,18 @@ impl Caller {
         self.tokens.is_some() || self.has_budget()
     }
 
+    /// Returns true if the caller has a daily budget.
     pub const fn has_budget(&self) -> bool {
         self.quota.budget_per_day.is_some()
     }
 
     /// Returns true if the end of one of its calls may let another go out.
-    pub const fn has_waiting_items(&self) -> bool {
+    pub const fn may_be_blocked_by_own_calls(&self) -> bool {
         self.quota.max_in_flight.is_some() || self.tokens.is_some() || self.has_budget()
     }
 
     /// Returns how many of its items could go out now, as far as its own quota is concerned.
-    pub fn ready(&mut self, now: Instant) -> usize {
+    pub fn available_calls(&mut self, now: Instant) -> usize {
         if self
             .blocked(
                 Charge {
@@ -187,7 +198,7 @@ impl Caller {
         let limit = self
             .quota
             .max_in_flight
-            .map(|limit| (limit.get() as usize).saturating_sub(self.in_flight.now()));
+            .map(|limit| (limit.get() as usize).saturating_sub(self.in_flight.count()));
         let requests = self
             .requests
             .as_ref()
@@ -201,10 +212,10 @@ impl Caller {
 
     /// Returns how many more items may wait, given that `ready` of them go out at once. `None`: no
     /// limit of its own.
-    pub fn room(&self, ready: usize) -> Option<usize> {
-        let waiting = self.admitted.saturating_sub(self.in_flight.now());
+    pub fn free_room(&self, ready: usize) -> Option<usize> {
+        let waiting = self.admitted.saturating_sub(self.in_flight.count());
         self.quota
-            .room()
+            .waiting_room()
             .map(|room| room.saturating_add(ready).saturating_sub(waiting))
     }
 
@@ -219,35 +230,36 @@ impl Caller {
             .is_some_and(|per_day| self.spending.with_reserved() >= per_day)
         {
             // Calls in flight may turn out cheaper than their reservation.
-            return Some(Blocked::Own);
+            return Some(Blocked::OwnCalls);
         }
         if self
             .quota
             .max_in_flight
-            .is_some_and(|limit| self.in_flight.now() >= limit.get() as usize)
+            .is_some_and(|limit| self.in_flight.count() >= limit.get() as usize)
         {
-            return Some(Blocked::Own);
+            return Some(Blocked::OwnCalls);
         }
         let requests = self
             .requests
             .as_ref()
             .filter(|_| charge.requests > 0)
-            .and_then(|requests| requests.wait(now));
+            .and_then(|requests| requests.available_at(now));
         let tokens = self
             .tokens
             .as_ref()
-            .and_then(|tokens| tokens.wait(charge.tokens, now));
+            .and_then(|tokens| tokens.available_at(charge.tokens, now));
         requests.max(tokens).map(Blocked::Until)
     }
 
     /// If the budget is used up, returns until when.
     pub fn budget_exhausted_until(&mut self, now: Instant) -> Option<Instant> {
         let per_day = self.quota.budget_per_day?;
-        self.spending.pass(now);
+        self.spending.start_new_day_if_due(now);
         (self.spending.spent >= per_day).then_some(self.spending.day_ends)
     }
 
-    pub fn take(&mut self, charge: Charge, now: Instant) {
+    /// Reserves what a call takes. `blocked` has to be checked before.
+    pub fn reserve(&mut self, charge: Charge, now: Instant) {
         if let Some(requests) = self.requests.as_mut().filter(|_| charge.requests > 0) {
             // `blocked` has checked that a request is available.
             let _ = requests.take(now);
@@ -258,20 +270,24 @@ impl Caller {
         self.spending.reserved = self.spending.reserved.saturating_add(charge.cost);
     }
 
+    /// Replaces a reservation by the actual usage.
     pub fn settle(&mut self, reserved: Charge, used: Charge, now: Instant) {
         if let Some(tokens) = &mut self.tokens {
             tokens.settle(reserved.tokens, used.tokens, now);
         }
-        self.spending.pass(now);
+        self.spending.start_new_day_if_due(now);
         self.spending.reserved = self.spending.reserved.saturating_sub(reserved.cost);
         self.spending.spent = self.spending.spent.saturating_add(used.cost);
     }
 
+    /// Returns the quotas as they stand.
     pub fn quota_status(&self, now: Instant) -> QuotaStatus {
         let requests = self.requests.as_ref().map(|bucket| Window {
             limit: bucket.rate().per_minute.get().into(),
             left: bucket.available(now).into(),
-            reset: bucket.wait(now).map_or(Duration::ZERO, |until| until - now),
+            reset: bucket
+                .available_at(now)
+                .map_or(Duration::ZERO, |until| until - now),
             debt: u64::from(
                 bucket
                     .rate()
@@ -284,7 +300,7 @@ impl Caller {
             limit: bucket.per_minute().get().into(),
             left: bucket.available(now),
             reset: bucket
-                .wait(1, now)
+                .available_at(1, now)
                 .map_or(Duration::ZERO, |until| until - now),
             debt: bucket.in_use(now),
         });
@@ -324,7 +340,9 @@ pub struct Window {
 /// A caller's quotas as they stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QuotaStatus {
+    /// Requests of a minute, if they are limited.
     pub requests: Option<Window>,
+    /// Tokens of a minute, if they are limited.
     pub tokens: Option<Window>,
     /// Limit of a day, and the part that is spent or reserved.
     pub budget: Option<(Usd, Usd)>,
@@ -342,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_ends_at_midnight() {
+    fn a_budget_is_renewed_at_midnight() {
         let start = Instant::now();
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 3600 - 60);
         let mut caller = Caller::new(quota(), start, wall);
@@ -352,11 +370,11 @@ mod tests {
             cost: Usd(100),
         };
         assert_eq!(caller.blocked(charge, start), None);
-        caller.take(charge, start);
-        let flying = caller.in_flight.take();
+        caller.reserve(charge, start);
+        let in_flight = caller.in_flight.guard();
         assert_eq!(
             caller.blocked(charge, start),
-            Some(Blocked::Own),
+            Some(Blocked::OwnCalls),
             "it may come back"
         );
         caller.settle(
@@ -368,10 +386,10 @@ mod tests {
             },
             start,
         );
-        drop(flying);
+        drop(in_flight);
         assert_eq!(caller.blocked(charge, start), None);
-        caller.take(charge, start);
-        assert_eq!(caller.blocked(charge, start), Some(Blocked::Own));
+        caller.reserve(charge, start);
+        assert_eq!(caller.blocked(charge, start), Some(Blocked::OwnCalls));
         caller.settle(charge, charge, start);
         assert_eq!(
             caller.blocked(charge, start),
@@ -384,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_flight_at_midnight_counts_for_the_day_on_which_it_ends() {
+    fn a_call_in_flight_at_midnight_counts_for_the_day_on_which_it_ends() {
         let start = Instant::now();
         let midnight = start + Duration::from_secs(60);
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 3600 - 60);
@@ -394,9 +412,9 @@ mod tests {
             tokens: 0,
             cost: Usd(70),
         };
-        caller.take(charge, start);
+        caller.reserve(charge, start);
         assert_eq!(caller.blocked(charge, midnight), None);
-        caller.take(charge, midnight);
+        caller.reserve(charge, midnight);
         caller.settle(charge, charge, midnight);
         caller.settle(
             charge,
@@ -413,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_quota_keeps_what_was_spent() {
+    fn a_changed_quota_keeps_the_spending() {
         let start = Instant::now();
         let mut caller = Caller::new(quota(), start, SystemTime::now());
         let charge = Charge {
@@ -421,9 +439,9 @@ mod tests {
             tokens: 0,
             cost: Usd(100),
         };
-        caller.take(charge, start);
+        caller.reserve(charge, start);
         caller.settle(charge, charge, start);
-        caller.set(
+        caller.set_quota(
             Quota {
                 budget_per_day: Some(Usd(150)),
                 ..Quota::default()
@@ -435,9 +453,9 @@ mod tests {
             Some((Usd(150), Usd(100)))
         );
         assert!(caller.budget_exhausted_until(start).is_none());
-        caller.set(Quota::default(), start);
+        caller.set_quota(Quota::default(), start);
         assert!(caller.budget_exhausted_until(start).is_none());
-        caller.set(quota(), start);
+        caller.set_quota(quota(), start);
         assert!(caller.budget_exhausted_until(start).is_some());
     }
 }

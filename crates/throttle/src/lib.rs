@@ -11,9 +11,9 @@
 //! |---|---|
 //! | `limits` | [`Limits`], the public entry |
 //! | `admission` | [`Admission`] of a request, [`PendingPermit`]: its places in the queue |
-//! | `permit` | [`Permit`]: the right to make one call |
-//! | `scheduler` | the state: decides which item goes out next |
-//! | `fair_queue` | deficit round robin over callers, then requests |
+//! | `permit_request`, `grant`, `permit` | [`PermitRequest`], what it is granted or denied, and the [`Permit`] |
+//! | `scheduler` | the state: admission, queueing, dispatch, denials, settlement |
+//! | `fair_queue`, `fair_order` | start-time fair queueing over classes, callers and requests |
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
@@ -22,18 +22,30 @@
 //!
 //! The crate knows nothing of wire formats, schemas or HTTP: a [`Pool`] is a name with quotas.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::too_many_lines,
+        reason = "tests spawn tasks, read the clock and hold long tables"
+    )
+)]
+
 mod adaptive;
 mod admission;
 mod api_key_limits;
 pub mod backoff;
 mod breaker;
 mod caller_quota;
+mod fair_order;
 mod fair_queue;
+mod grant;
 mod limits;
 mod model_limits;
 mod money;
 mod observer;
 mod permit;
+mod permit_request;
 mod provider_limits;
 mod raii_counter;
 mod request_bucket;
@@ -58,7 +70,8 @@ pub use limits::Limits;
 pub use model_limits::{Model, ModelLimits};
 pub use money::{Price, Usd};
 pub use observer::{Ignore, ModelObserver, Observer};
-pub use permit::{Denied, Permit, PermitRequest, Priority, WaitBudget};
+pub use permit::Permit;
+pub use permit_request::{Denied, PermitRequest, Priority, WaitBudget};
 pub use request_bucket::Rate;
 pub use snapshot::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBudgetSnapshot};
 pub use token_estimator::estimate_tokens;

@@ -36,6 +36,10 @@ impl Limits {
     }
 
     /// Replaces the callers and their quotas. Balances of callers that remain are kept.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "budgets start anew at midnight UTC"
+    )]
     pub fn set_callers(&self, callers: Vec<(CallerId, Quota)>) {
         self.0
             .change(|state, now| state.set_callers(callers, now, SystemTime::now()));
@@ -90,12 +94,10 @@ impl Limits {
     ///
     /// # Errors
     /// The time after which to ask again, if the budget is used up.
-    pub fn retry(&self, pool: PoolId) -> Result<(), Duration> {
-        self.0
-            .lock()
-            .pools
-            .get_mut(pool.0)
-            .map_or(Ok(()), |pool| pool.provider.retries.retry(Instant::now()))
+    pub fn withdraw_retry(&self, pool: PoolId) -> Result<(), Duration> {
+        self.0.lock().pools.get_mut(pool.0).map_or(Ok(()), |pool| {
+            pool.provider.retry_budget.withdraw(Instant::now())
+        })
     }
 
     /// Returns the maximum number of calls in flight.

@@ -4,10 +4,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::breaker::Breaker;
-use crate::money::Price;
+use crate::caller_quota::Charge;
+use crate::money::{Price, Usd};
 use crate::observer::ModelObserver;
 use crate::raii_counter::RaiiCounter;
-use crate::token_estimator::{TokenEstimate, TokenEstimator};
+use crate::token_estimator::TokenEstimator;
 use crate::types::{PoolId, TokenUsage, UsageReport};
 
 /// Number of models that get metrics of their own; configured models come first.
@@ -38,7 +39,7 @@ pub struct Model {
 #[derive(Debug)]
 pub(crate) struct ModelState {
     pub breaker: Breaker,
-    pub estimate: TokenEstimator,
+    pub estimator: TokenEstimator,
 }
 
 impl Model {
@@ -53,7 +54,7 @@ impl Model {
     ) -> Self {
         let state = ModelState {
             breaker: Breaker::new(now),
-            estimate: TokenEstimator::default(),
+            estimator: TokenEstimator::default(),
         };
         Self {
             id,
@@ -78,25 +79,37 @@ impl Model {
 
     /// Reports a call that ended to the observer.
     pub(crate) fn record_usage(&self, spent: UsageReport) {
-        let usage = if let UsageReport::Tokens(usage) = spent {
-            usage
-        } else {
-            TokenUsage::default()
+        let usage = match spent {
+            UsageReport::Tokens(usage) => usage,
+            UsageReport::Nothing | UsageReport::Unknown => TokenUsage::default(),
         };
-        self.observer.call_ended(
-            usage,
-            self.limits
-                .price
-                .map(|price| price.cost(usage))
-                .unwrap_or_default(),
-        );
+        self.observer.call_ended(usage, self.cost(usage));
     }
 
+    /// Returns what a call of this usage is charged to its caller, without the request itself.
+    pub(crate) fn charge(&self, usage: TokenUsage) -> Charge {
+        Charge {
+            requests: 0,
+            tokens: usage.total(),
+            cost: self.cost(usage),
+        }
+    }
+
+    /// Returns the cost of a call; zero if the price is unknown.
+    fn cost(&self, usage: TokenUsage) -> Usd {
+        self.limits
+            .price
+            .map(|price| price.cost(usage))
+            .unwrap_or_default()
+    }
+
+    /// Returns the price of the model's tokens; `None` if unknown.
     #[must_use]
     pub const fn price(&self) -> Option<Price> {
         self.limits.price
     }
 
+    /// Returns the model's provider.
     #[must_use]
     pub const fn pool(&self) -> PoolId {
         self.pool
@@ -104,10 +117,10 @@ impl Model {
 
     /// Estimates the tokens of a call from the estimate of its prompt. Returns zero where tokens
     /// are not counted.
-    pub(crate) fn estimate(&self, text_tokens: u64, max_output: Option<u32>) -> TokenEstimate {
+    pub(crate) fn estimate(&self, text_tokens: u64, max_output: Option<u32>) -> TokenUsage {
         if text_tokens == 0 {
-            return TokenEstimate::default();
+            return TokenUsage::default();
         }
-        self.state().estimate.estimate(text_tokens, max_output)
+        self.state().estimator.estimate(text_tokens, max_output)
     }
 }

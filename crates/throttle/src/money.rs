@@ -24,20 +24,23 @@ impl Usd {
             .then(|| Self((dollars * Self::PER_DOLLAR).round() as u64))
     }
 
+    /// Returns the amount in dollars, rounded.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
-        reason = "for reading; exact up to nine thousand dollars"
+        reason = "for display; exact up to nine thousand dollars"
     )]
     pub fn dollars(self) -> f64 {
         self.0 as f64 / Self::PER_DOLLAR
     }
 
+    /// Returns the sum, at most the largest amount.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
+    /// Returns the difference, at least zero.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))

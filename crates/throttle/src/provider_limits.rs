@@ -3,58 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::adaptive::Adaptive;
 use crate::api_key_limits::{ApiKeyLimits, KeySet};
 use crate::breaker;
 use crate::caller_quota::{Blocked, Caller, Charge};
+use crate::grant::{CallCharge, GrantRequest, HeldResources, Refusal};
 use crate::model_limits::Model;
-use crate::permit::{CallCharge, Denied, Priority};
-use crate::raii_counter::{CountGuard, RaiiCounter};
+use crate::permit_request::{Denied, Priority};
+use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
-use crate::token_estimator::TokenEstimate;
-use crate::types::{CallReport, Pool, TokenUsage};
-
-/// Resources that a call holds until its answer's last byte. Each is an RAII guard counted by its
-/// limit.
-#[derive(Debug)]
-#[expect(dead_code, reason = "held, not read")]
-pub struct HeldResources {
-    slot: OwnedSemaphorePermit,
-    provider: CountGuard,
-    model: CountGuard,
-    caller: Option<CountGuard>,
-    probe: Option<CountGuard>,
-}
-
-/// The call that asks for a permit.
-#[derive(Debug)]
-pub struct GrantRequest<'a> {
-    pub model: &'a Arc<Model>,
-    pub priority: Priority,
-    pub is_first_call: bool,
-    pub estimate: TokenEstimate,
-    pub refused: KeySet,
-}
-
-/// Reason why a call cannot go out now, and what has to change.
-#[derive(Debug)]
-pub enum Refusal {
-    /// Its model's circuit breaker or keys; the time of the change, or `None` if another call has
-    /// to end first.
-    Line(Option<Instant>),
-    /// Its model's own concurrency limit is reached.
-    Model,
-    /// Its caller's quota; the time of the change, or `None` if another call of the caller has to
-    /// end first.
-    Caller(Option<Instant>),
-    /// The provider's or the global limit; the time of the change, or `None` if another call has to
-    /// end first.
-    Everyone(Option<Instant>),
-    /// The permit is denied.
-    Denied(Denied),
-}
+use crate::types::{CallReport, Pool};
 
 /// The limits of a provider, without its queues.
 #[derive(Debug)]
@@ -64,9 +24,9 @@ pub struct ProviderLimits {
     pub in_flight: RaiiCounter,
     pub max_in_flight: Option<usize>,
     pub adaptive: Option<Adaptive>,
-    pub retries: RetryBudget,
+    pub retry_budget: RetryBudget,
     /// Index of the key that was used last.
-    last: usize,
+    last_key: usize,
 }
 
 impl ProviderLimits {
@@ -87,8 +47,8 @@ impl ProviderLimits {
             in_flight: RaiiCounter::default(),
             max_in_flight: pool.max_in_flight,
             adaptive: pool.is_adaptive.then(|| Adaptive::new(cap)),
-            retries: RetryBudget::new(now),
-            last: 0,
+            retry_budget: RetryBudget::new(now),
+            last_key: 0,
         }
     }
 
@@ -105,7 +65,7 @@ impl ProviderLimits {
 
     /// Returns the largest number of tokens that a call can ever reserve; `None` if there is no
     /// limit.
-    pub fn largest(&self) -> Option<u64> {
+    pub fn max_call_tokens(&self) -> Option<u64> {
         let limits = self.keys.iter().map(|key| {
             key.tokens
                 .as_ref()
@@ -118,7 +78,7 @@ impl ProviderLimits {
 
     /// Returns the keys worth using: those that the provider has not rejected, or all if it has
     /// rejected every one.
-    fn usable(&self, now: Instant) -> impl Iterator<Item = (usize, &ApiKeyLimits)> {
+    fn usable_keys(&self, now: Instant) -> impl Iterator<Item = (usize, &ApiKeyLimits)> {
         let all_closed = self.keys.iter().all(|key| key.is_closed(now));
         self.keys
             .iter()
@@ -127,57 +87,58 @@ impl ProviderLimits {
     }
 
     /// If every usable key is paused, returns when the first one is not.
-    pub fn paused(&self, refused: KeySet, now: Instant) -> Option<Instant> {
+    pub fn paused_until(&self, refused: KeySet, now: Instant) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
         for (_, key) in self
-            .usable(now)
-            .filter(|(number, _)| !refused.contains(*number))
+            .usable_keys(now)
+            .filter(|(index, _)| !refused.contains(*index))
         {
-            let until = key.paused(now)?;
+            let until = key.paused_until(now)?;
             earliest = Some(earliest.map_or(until, |earlier| earlier.min(until)));
         }
         earliest
     }
 
+    /// Returns true if at least one key is paused.
     pub fn is_any_paused(&self, now: Instant) -> bool {
-        self.keys.iter().any(|key| key.paused(now).is_some())
+        self.keys.iter().any(|key| key.paused_until(now).is_some())
     }
 
     /// Returns how many calls could go out now, as far as keys and concurrency are concerned.
-    pub fn ready(&self, now: Instant) -> usize {
-        let keys = self
-            .keys
-            .iter()
-            .fold(0_usize, |sum, key| sum.saturating_add(key.ready(now)));
+    pub fn available_calls(&self, now: Instant) -> usize {
+        let keys = self.keys.iter().fold(0_usize, |sum, key| {
+            sum.saturating_add(key.available_requests(now))
+        });
         self.limit().map_or(keys, |limit| {
-            keys.min(limit.saturating_sub(self.in_flight.now()))
+            keys.min(limit.saturating_sub(self.in_flight.count()))
         })
     }
 
     /// Chooses the key for a call, in turn among those that can take it.
-    fn choose(&self, asked: &GrantRequest<'_>, now: Instant) -> Result<usize, Refusal> {
+    fn choose_key(&self, asked: &GrantRequest<'_>, now: Instant) -> Result<usize, Refusal> {
         let candidates = || {
-            self.usable(now)
-                .filter(|(number, _)| !asked.refused.contains(*number))
+            self.usable_keys(now)
+                .filter(|(index, _)| !asked.refused.contains(*index))
         };
-        let ready = candidates().filter(|(_, key)| key.wait(asked.estimate.total(), now).is_none());
+        let ready =
+            candidates().filter(|(_, key)| key.available_at(asked.estimate.total(), now).is_none());
         // Begins after the key that was used last.
-        if let Some((number, _)) = ready.min_by_key(|(number, _)| (*number <= self.last, *number)) {
-            return Ok(number);
+        if let Some((index, _)) = ready.min_by_key(|(index, _)| (*index <= self.last_key, *index)) {
+            return Ok(index);
         }
         match candidates()
-            .filter_map(|(_, key)| key.wait(asked.estimate.total(), now))
+            .filter_map(|(_, key)| key.available_at(asked.estimate.total(), now))
             .min()
         {
             // Other items may use a key that was rejected for this item only.
             Some(earliest)
                 if self
-                    .usable(now)
-                    .any(|(number, _)| asked.refused.contains(number)) =>
+                    .usable_keys(now)
+                    .any(|(index, _)| asked.refused.contains(index)) =>
             {
-                Err(Refusal::Line(Some(earliest)))
+                Err(Refusal::Queue(Some(earliest)))
             }
-            Some(earliest) => Err(Refusal::Everyone(Some(earliest))),
+            Some(earliest) => Err(Refusal::Provider(Some(earliest))),
             None => Err(Refusal::Denied(Denied::NoUsableKey)),
         }
     }
@@ -191,80 +152,67 @@ impl ProviderLimits {
         slots: &Arc<Semaphore>,
         now: Instant,
     ) -> Result<(HeldResources, usize), Refusal> {
-        if self
-            .limit()
-            .is_some_and(|limit| self.in_flight.now() >= limit)
-        {
-            return Err(Refusal::Everyone(None));
-        }
-        if slots.available_permits() == 0 {
-            return Err(Refusal::Everyone(None));
-        }
         let model = asked.model;
-        if model
-            .limits
-            .max_in_flight
-            .is_some_and(|limit| model.in_flight.now() >= limit)
-        {
-            return Err(Refusal::Model);
+        if let Some(refusal) = self.concurrency_refusal(model, slots) {
+            return Err(refusal);
         }
-        let known = model.state();
-        if !known.breaker.lets_through(now) {
-            return Err(Refusal::Line(match known.breaker.state(now) {
+        let state = model.state();
+        if !state.breaker.allows_call(now) {
+            return Err(Refusal::Queue(match state.breaker.state(now) {
                 breaker::State::Open { until } => Some(until),
                 breaker::State::Closed | breaker::State::HalfOpen => None,
             }));
         }
         let charge = Charge {
             requests: u8::from(asked.priority == Priority::First),
-            ..charge(model, asked.estimate)
+            ..model.charge(asked.estimate)
         };
         let mut caller = caller;
         if let Some(caller) = &mut caller {
-            match caller.blocked(charge, now) {
-                None => {}
-                Some(Blocked::Own) => return Err(Refusal::Caller(None)),
-                Some(Blocked::Until(until)) => return Err(Refusal::Caller(Some(until))),
-                Some(Blocked::BudgetExhausted(until)) => {
-                    return Err(Refusal::Denied(Denied::BudgetExhausted { until }));
-                }
-            }
+            check_quota(caller, charge, now)?;
         }
-        let number = self.choose(asked, now)?;
+        let index = self.choose_key(asked, now)?;
         let slot = Arc::clone(slots)
             .try_acquire_owned()
-            .map_err(|_| Refusal::Everyone(None))?;
-        if let Some(key) = self.keys.get_mut(number) {
-            key.take(asked.estimate.total(), now)
-                .map_err(|until| Refusal::Everyone(Some(until)))?;
+            .map_err(|_| Refusal::Provider(None))?;
+        if let Some(key) = self.keys.get_mut(index) {
+            key.reserve(asked.estimate.total(), now)
+                .map_err(|until| Refusal::Provider(Some(until)))?;
         }
-        self.last = number;
+        self.last_key = index;
         if asked.is_first_call {
-            self.retries.first_try(now);
+            self.retry_budget.record_first_call(now);
         }
-        let own = caller.map(|caller| {
-            caller.take(charge, now);
-            caller.in_flight.take()
-        });
-        let (provider, of_model, probe) = (
-            self.in_flight.take(),
-            model.in_flight.take(),
-            known.breaker.probe(),
-        );
-        Ok((
-            HeldResources {
-                slot,
-                provider,
-                model: of_model,
-                caller: own,
-                probe,
-            },
-            number,
-        ))
+        let held = HeldResources {
+            slot,
+            caller: caller.map(|caller| {
+                caller.reserve(charge, now);
+                caller.in_flight.guard()
+            }),
+            provider: self.in_flight.guard(),
+            model: model.in_flight.guard(),
+            probe: state.breaker.probe_guard(),
+        };
+        Ok((held, index))
+    }
+
+    /// Returns the refusal if the provider's, the global or the model's concurrency limit is reached.
+    fn concurrency_refusal(&self, model: &Model, slots: &Semaphore) -> Option<Refusal> {
+        let is_provider_full = self
+            .limit()
+            .is_some_and(|limit| self.in_flight.count() >= limit);
+        if is_provider_full || slots.available_permits() == 0 {
+            return Some(Refusal::Provider(None));
+        }
+        let is_model_full = model
+            .limits
+            .max_in_flight
+            .is_some_and(|limit| model.in_flight.count() >= limit);
+        is_model_full.then_some(Refusal::Model)
     }
 
     /// Records a call's report for the provider and the key.
-    pub fn learn(
+    pub fn record_call(
         &mut self,
         call: &CallCharge,
         used: u64,
@@ -273,26 +221,26 @@ impl ProviderLimits {
         now: Instant,
     ) {
         let CallCharge {
-            key: number,
+            key: index,
             reserved,
             began,
             ..
         } = *call;
-        let in_flight = self.in_flight.now();
+        let in_flight = self.in_flight.count();
         if let Some(adaptive) = &mut self.adaptive {
             if is_overload {
-                adaptive.lower(began, in_flight, now);
+                adaptive.decrease(began, in_flight, now);
             } else if report.health == breaker::Health::Success {
-                adaptive.raise(in_flight);
+                adaptive.increase(in_flight);
             }
         }
-        let Some(key) = self.keys.get_mut(number) else {
+        let Some(key) = self.keys.get_mut(index) else {
             return;
         };
         if let Some(tokens) = &mut key.tokens {
             tokens.settle(reserved.total(), used, now);
         }
-        key.lower(report.remaining, now);
+        key.apply_remaining(report.remaining, now);
         if let Some(pause) = report.pause {
             key.pause(pause, began, now);
         }
@@ -304,19 +252,14 @@ impl ProviderLimits {
     }
 }
 
-/// Returns what a call of this estimate is charged to its caller.
-pub fn charge(model: &Model, estimate: TokenEstimate) -> Charge {
-    let usage = TokenUsage {
-        input: estimate.input,
-        output: estimate.output,
-    };
-    Charge {
-        requests: 0,
-        tokens: estimate.total(),
-        cost: model
-            .limits
-            .price
-            .map(|price| price.cost(usage))
-            .unwrap_or_default(),
+/// Checks that the caller's quota and budget allow a call.
+fn check_quota(caller: &mut Caller, charge: Charge, now: Instant) -> Result<(), Refusal> {
+    match caller.blocked(charge, now) {
+        None => Ok(()),
+        Some(Blocked::OwnCalls) => Err(Refusal::Caller(None)),
+        Some(Blocked::Until(until)) => Err(Refusal::Caller(Some(until))),
+        Some(Blocked::BudgetExhausted(until)) => {
+            Err(Refusal::Denied(Denied::BudgetExhausted { until }))
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+/// A counter of living guards.
 #[derive(Debug, Default)]
 pub struct RaiiCounter(Arc<()>);
 
@@ -10,11 +11,13 @@ pub struct RaiiCounter(Arc<()>);
 pub struct CountGuard(#[expect(dead_code, reason = "held, not read")] Arc<()>);
 
 impl RaiiCounter {
-    pub fn take(&self) -> CountGuard {
+    /// Returns a guard that is counted while it lives.
+    pub fn guard(&self) -> CountGuard {
         CountGuard(Arc::clone(&self.0))
     }
 
-    pub fn now(&self) -> usize {
+    /// Returns the number of living guards.
+    pub fn count(&self) -> usize {
         Arc::strong_count(&self.0) - 1
     }
 }

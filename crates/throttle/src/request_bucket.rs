@@ -19,7 +19,9 @@ use governor::{Quota, RateLimiter};
 /// A rate. In any time t at most `burst + per_minute × t` calls go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
+    /// Requests per minute.
     pub per_minute: NonZeroU32,
+    /// Requests that may go out at once.
     pub burst: NonZeroU32,
 }
 
@@ -78,8 +80,8 @@ pub struct RequestBucket {
     cells: RateLimiter<NotKeyed, InMemoryState, ManualClock, StateInformationMiddleware>,
     /// No request is available before this moment.
     empty_until: Instant,
-    /// Requests that were left when the last was taken, and when that was.
-    left: u32,
+    /// Requests that remained when the last was taken, and the time of that.
+    remaining: u32,
     taken_at: Instant,
 }
 
@@ -101,7 +103,7 @@ impl RequestBucket {
             clock,
             cells,
             empty_until: now,
-            left: rate.burst.get(),
+            remaining: rate.burst.get(),
             taken_at: now,
         }
     }
@@ -117,15 +119,15 @@ impl RequestBucket {
         self.clock.set(now);
         match self.cells.check() {
             Ok(state) => {
-                self.left = state.remaining_burst_capacity();
+                self.remaining = state.remaining_burst_capacity();
                 self.taken_at = now;
-                if self.left == 0 {
+                if self.remaining == 0 {
                     self.empty_until = now + self.interval;
                 }
                 Ok(())
             }
             Err(refusal) => {
-                self.left = 0;
+                self.remaining = 0;
                 self.empty_until = now + refusal.wait_time_from(self.clock.now());
                 Err(self.empty_until)
             }
@@ -133,7 +135,7 @@ impl RequestBucket {
     }
 
     /// Returns when a request is available; `None` means now.
-    pub fn wait(&self, now: Instant) -> Option<Instant> {
+    pub fn available_at(&self, now: Instant) -> Option<Instant> {
         (now < self.empty_until).then_some(self.empty_until)
     }
 
@@ -146,6 +148,7 @@ impl RequestBucket {
         }
     }
 
+    /// Returns the configured rate, without the share that is held back.
     pub const fn rate(&self) -> Rate {
         self.rate
     }
@@ -155,11 +158,11 @@ impl RequestBucket {
         if now < self.empty_until {
             return 0;
         }
-        let back = now.saturating_duration_since(self.taken_at).as_nanos()
+        let refilled = now.saturating_duration_since(self.taken_at).as_nanos()
             / self.interval.as_nanos().max(1);
-        let back = u32::try_from(back).unwrap_or(u32::MAX);
-        self.left
-            .saturating_add(back)
+        let refilled = u32::try_from(refilled).unwrap_or(u32::MAX);
+        self.remaining
+            .saturating_add(refilled)
             .clamp(1, self.rate.burst.get())
     }
 }
@@ -189,7 +192,7 @@ mod tests {
         /// A caller that comes at each returned time gets the whole rate, and never more than burst
         /// + rate × t.
         #[test]
-        fn the_whole_rate_and_never_more(per_minute in 1_u32..1_000_000, burst in 1_u32..50, late_us in 0_u64..50) {
+        fn the_full_rate_is_used_and_never_exceeded(per_minute in 1_u32..1_000_000, burst in 1_u32..50, late_us in 0_u64..50) {
             let start = Instant::now();
             let mut bucket = RequestBucket::new(rate(per_minute, burst), 1.0, start);
             let (mut now, mut taken) = (start, Vec::new());

@@ -12,8 +12,9 @@ const FLOOR: u32 = 30;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct CallCounts {
+    /// Calls that are not retries.
     first: u32,
-    again: u32,
+    retries: u32,
 }
 
 /// First calls and retries of the last ten seconds.
@@ -25,18 +26,19 @@ impl RetryBudget {
         Self(RollingWindow::new(now))
     }
 
-    pub fn first_try(&mut self, now: Instant) {
-        self.0.now(now).first += 1;
+    /// Records a first call, which deposits a share of a retry.
+    pub fn record_first_call(&mut self, now: Instant) {
+        self.0.current(now).first += 1;
     }
 
     /// Takes one retry.
     ///
     /// # Errors
     /// The time after which to ask again, if the budget is used up.
-    pub fn retry(&mut self, now: Instant) -> Result<(), Duration> {
+    pub fn withdraw(&mut self, now: Instant) -> Result<(), Duration> {
         let (used, allowed) = self.usage(now);
         if used < allowed {
-            self.0.now(now).again += 1;
+            self.0.current(now).retries += 1;
             return Ok(());
         }
         Err(STEP)
@@ -44,11 +46,11 @@ impl RetryBudget {
 
     /// Returns the retries of the last ten seconds, and the limit.
     pub fn usage(&mut self, now: Instant) -> (u32, u32) {
-        let (first, again) = self
+        let (first, retries) = self
             .0
             .recent(now)
-            .fold((0_u32, 0_u32), |(first, again), tries| {
-                (first + tries.first, again + tries.again)
+            .fold((0_u32, 0_u32), |(first, retries), counts| {
+                (first + counts.first, retries + counts.retries)
             });
         #[expect(
             clippy::cast_possible_truncation,
@@ -56,7 +58,7 @@ impl RetryBudget {
             reason = "a fifth of a u32"
         )]
         let share = (f64::from(first) * SHARE) as u32;
-        (again, share.saturating_add(FLOOR))
+        (retries, share.saturating_add(FLOOR))
     }
 }
 
@@ -65,19 +67,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fifth_of_the_first_tries_and_a_floor() {
+    fn retries_are_limited_to_a_fifth_of_first_calls_and_a_floor() {
         let start = Instant::now();
-        let mut retries = RetryBudget::new(start);
+        let mut budget = RetryBudget::new(start);
         for _ in 0..1000 {
-            retries.first_try(start);
+            budget.record_first_call(start);
         }
         assert_eq!(
-            (0..1000).filter(|_| retries.retry(start).is_ok()).count(),
+            (0..1000).filter(|_| budget.withdraw(start).is_ok()).count(),
             230
         );
         let later = start + Duration::from_secs(11);
         assert_eq!(
-            (0..1000).filter(|_| retries.retry(later).is_ok()).count(),
+            (0..1000).filter(|_| budget.withdraw(later).is_ok()).count(),
             30
         );
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Number of steps.
 const STEPS: usize = 10;
+/// Length of a step.
 pub const STEP: Duration = Duration::from_secs(1);
 
 /// A sum of `T` over the last ten seconds. Time is an argument.
@@ -24,23 +25,25 @@ impl<T: Copy + Default> RollingWindow<T> {
     }
 
     /// Returns the sum of the current second, to be added to.
-    pub fn now(&mut self, now: Instant) -> &mut T {
-        self.pass(now);
+    pub fn current(&mut self, now: Instant) -> &mut T {
+        self.advance(now);
         let [newest, ..] = &mut self.sums;
         newest
     }
 
     /// Returns the sums of the last ten seconds, the newest first.
     pub fn recent(&mut self, now: Instant) -> impl Iterator<Item = T> {
-        self.pass(now);
+        self.advance(now);
         self.sums.into_iter()
     }
 
+    /// Sets all sums to zero.
     pub fn clear(&mut self) {
         self.sums = [T::default(); STEPS];
     }
 
-    fn pass(&mut self, now: Instant) {
+    /// Drops the steps that are older than ten seconds.
+    fn advance(&mut self, now: Instant) {
         let step = now.saturating_duration_since(self.start).as_secs();
         let passed = usize::try_from(step.saturating_sub(self.step))
             .unwrap_or(STEPS)

@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::grant::GrantedCall;
 use crate::observer::Observer;
-use crate::permit::{CallCharge, Settle};
-use crate::provider_limits::HeldResources;
 use crate::scheduler::State;
 use crate::timer::Timer;
 use crate::types::{CallReport, Config, Pool};
@@ -53,36 +52,41 @@ impl Shared {
     }
 
     /// Grants every permit that can be granted now, and sets the timer for the next.
-    pub fn dispatch(self: &Arc<Self>) {
+    pub fn dispatch(&self) {
         self.change(|_, _| ());
     }
 
     /// Changes the state, then grants the permits that have become possible.
-    pub fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut State, Instant) -> T) -> T {
-        let owner = Arc::clone(self) as Arc<dyn Settle>;
+    pub fn change<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
         let (changed, next, unclaimed) = {
             let mut state = self.lock();
             let now = Instant::now();
             let changed = change(&mut state, now);
-            (changed, state.dispatch(now, &owner), state.take_unclaimed())
+            (changed, state.dispatch(now), state.take_unclaimed())
         };
         if let Some(next) = next {
             self.timer.set(next);
         }
         // Outside the lock: each one returns its slot to the next in the queue.
-        drop(unclaimed);
+        for mut call in unclaimed {
+            self.finish(&mut call);
+        }
         changed
     }
-}
 
-impl Settle for Shared {
-    fn settle(
-        self: Arc<Self>,
-        charge: &CallCharge,
-        held: Option<HeldResources>,
-        report: &CallReport,
-    ) {
-        let has_opened = self.change(|state, now| state.settle(charge, held, report, now));
+    /// Ends a call: returns what it holds, settles its reservation by its report, and grants the permits that have become
+    /// possible.
+    pub fn finish(&self, call: &mut GrantedCall) {
+        let report = call
+            .report
+            .take()
+            .unwrap_or(CallReport::cancelled(call.was_sent));
+        let charge = &call.charge;
+        if call.was_sent {
+            charge.model.record_usage(report.spent);
+        }
+        let held = call.held.take();
+        let has_opened = self.change(|state, now| state.settle(charge, held, &report, now));
         if has_opened {
             let label = self.lock().label_of(&charge.model);
             self.observer.circuit_opened(&label);

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::adaptive::Adaptive;
+use crate::api_key_limits::ApiKeyLimits;
 use crate::breaker;
-use crate::caller_quota::Window;
+use crate::caller_quota::{Caller, Window};
 use crate::model_limits::Model;
 use crate::money::Usd;
 use crate::scheduler::{PoolState, State};
@@ -13,31 +14,39 @@ use crate::scheduler::{PoolState, State};
 /// One limit as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitSnapshot {
+    /// Unit that it counts.
     pub kind: LimitKind,
     /// Provider, key, model or caller that it belongs to; `None`: the whole process.
     pub scope: Option<String>,
     /// The limit; `None`: unlimited.
     pub limit: Option<u64>,
+    /// Amount in use.
     pub in_use: u64,
     /// Amount that could be used now; `None`: unlimited.
     pub available: Option<u64>,
+    /// Items that wait for it.
     pub waiting: u64,
 }
 
 /// Kind of a limit: the unit that it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitKind {
+    /// Calls in flight.
     Concurrency,
+    /// Requests per minute.
     RequestsPerMinute,
+    /// Tokens per minute.
     TokensPerMinute,
+    /// Items that wait.
     Queue,
 }
 
-/// State of a model's circuit breaker.
+/// Circuit breaker of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerSnapshot {
     /// Label of the model, `provider/model`.
     pub model: String,
+    /// Current state.
     pub state: BreakerState,
     /// Time until a probe is let through; set while the breaker is open.
     pub retry_in: Option<Duration>,
@@ -46,18 +55,25 @@ pub struct BreakerSnapshot {
     pub has_metrics: bool,
 }
 
+/// State of a circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
+    /// Calls go out.
     Closed,
+    /// No call goes out.
     Open,
+    /// A few probes go out.
     HalfOpen,
 }
 
 /// Retry budget of a provider over the last ten seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryBudgetSnapshot {
+    /// Name of the provider.
     pub provider: String,
+    /// Retries made.
     pub used: u32,
+    /// Retries allowed.
     pub limit: u32,
 }
 
@@ -65,7 +81,7 @@ impl State {
     /// Returns the retry budget of each provider.
     pub fn retry_budgets(&mut self, now: Instant) -> Vec<RetryBudgetSnapshot> {
         let budgets = self.pools.iter_mut().map(|PoolState { provider, .. }| {
-            let (used, limit) = provider.retries.usage(now);
+            let (used, limit) = provider.retry_budget.usage(now);
             RetryBudgetSnapshot {
                 provider: provider.name.clone(),
                 used,
@@ -126,15 +142,15 @@ impl State {
     /// Returns every limit as it stands.
     pub fn limits(&self, now: Instant) -> Vec<LimitSnapshot> {
         let waiting: usize = self.pools.iter().map(PoolState::waiting).sum();
-        let mut readings = vec![
-            reading(
+        let mut snapshots = vec![
+            snapshot(
                 LimitKind::Concurrency,
                 None,
                 Some(self.config.max_concurrency),
                 self.in_flight(),
                 waiting,
             ),
-            reading(
+            snapshot(
                 LimitKind::Queue,
                 None,
                 Some(self.config.max_queue),
@@ -143,7 +159,7 @@ impl State {
             ),
         ];
         for pool in &self.pools {
-            pool.read(now, &mut readings);
+            pool.append_snapshots(now, &mut snapshots);
         }
         for ((_, name), model) in &self.models {
             if let Some(limit) = model.limits.max_in_flight {
@@ -152,60 +168,67 @@ impl State {
                     .get(model.pool().0)
                     .map_or("", |pool| pool.provider.name.as_str());
                 let scope = Some(format!("{provider}/{name}"));
-                readings.push(reading(
+                snapshots.push(snapshot(
                     LimitKind::Concurrency,
                     scope,
                     Some(limit),
-                    model.in_flight.now(),
+                    model.in_flight.count(),
                     0,
                 ));
             }
         }
         for caller in self.callers.values().filter(|caller| !caller.is_gone()) {
-            let scope = || Some(format!("caller:{}", caller.quota.name));
-            if let Some(limit) = caller.quota.max_in_flight {
-                readings.push(reading(
-                    LimitKind::Concurrency,
-                    scope(),
-                    Some(limit.get() as usize),
-                    caller.in_flight.now(),
-                    0,
-                ));
-            }
-            let standing = caller.quota_status(now);
-            for (kind, window) in [
-                (LimitKind::RequestsPerMinute, standing.requests),
-                (LimitKind::TokensPerMinute, standing.tokens),
-            ] {
-                readings
-                    .extend(window.map(|window| window_reading(kind, scope(), Some(window), 0)));
-            }
-            if let Some(room) = caller.quota.room() {
-                let queued = caller.admitted.saturating_sub(caller.in_flight.now());
-                readings.push(reading(
-                    LimitKind::Queue,
-                    scope(),
-                    Some(room),
-                    queued,
-                    queued,
-                ));
-            }
+            caller.append_snapshots(now, &mut snapshots);
         }
-        readings
+        snapshots
+    }
+}
+
+impl Caller {
+    /// Appends the caller's own limits.
+    fn append_snapshots(&self, now: Instant, snapshots: &mut Vec<LimitSnapshot>) {
+        let scope = || Some(format!("caller:{}", self.quota.name));
+        if let Some(limit) = self.quota.max_in_flight {
+            snapshots.push(snapshot(
+                LimitKind::Concurrency,
+                scope(),
+                Some(limit.get() as usize),
+                self.in_flight.count(),
+                0,
+            ));
+        }
+        let status = self.quota_status(now);
+        for (kind, window) in [
+            (LimitKind::RequestsPerMinute, status.requests),
+            (LimitKind::TokensPerMinute, status.tokens),
+        ] {
+            snapshots.extend(window.map(|window| window_snapshot(kind, scope(), Some(window), 0)));
+        }
+        if let Some(room) = self.quota.waiting_room() {
+            let queued = self.admitted.saturating_sub(self.in_flight.count());
+            snapshots.push(snapshot(
+                LimitKind::Queue,
+                scope(),
+                Some(room),
+                queued,
+                queued,
+            ));
+        }
     }
 }
 
 impl PoolState {
-    fn read(&self, now: Instant, readings: &mut Vec<LimitSnapshot>) {
+    /// Appends the provider's limits and those of its keys.
+    fn append_snapshots(&self, now: Instant, snapshots: &mut Vec<LimitSnapshot>) {
         let (provider, waiting) = (&self.provider, self.waiting());
         let is_lowered = provider.adaptive.as_ref().is_some_and(Adaptive::is_lowered);
         if provider.max_in_flight.is_some() || is_lowered {
             let scope = Some(provider.name.clone());
-            readings.push(reading(
+            snapshots.push(snapshot(
                 LimitKind::Concurrency,
                 scope,
                 provider.limit(),
-                provider.in_flight.now(),
+                provider.in_flight.count(),
                 waiting,
             ));
         }
@@ -218,35 +241,15 @@ impl PoolState {
                     format!("{}#{number}", provider.name)
                 })
             };
-            let is_paused = key.paused(now).is_some();
-            let requests = key.requests.as_ref().map(|bucket| {
-                let available = u64::from(bucket.available(now));
-                let debt = u64::from(bucket.rate().burst.get()).saturating_sub(available);
-                let left = if is_paused { 0 } else { available };
-                Window {
-                    limit: bucket.rate().per_minute.get().into(),
-                    left,
-                    reset: Duration::ZERO,
-                    debt,
-                }
-            });
-            let tokens = key.tokens.as_ref().map(|bucket| {
-                let left = if is_paused { 0 } else { bucket.available(now) };
-                Window {
-                    limit: bucket.per_minute().get().into(),
-                    left,
-                    reset: Duration::ZERO,
-                    debt: bucket.in_use(now),
-                }
-            });
-            readings.push(window_reading(
+            let (requests, tokens) = key_windows(key, now);
+            snapshots.push(window_snapshot(
                 LimitKind::RequestsPerMinute,
                 scope(),
                 requests,
                 waiting,
             ));
             if tokens.is_some() {
-                readings.push(window_reading(
+                snapshots.push(window_snapshot(
                     LimitKind::TokensPerMinute,
                     scope(),
                     tokens,
@@ -257,7 +260,31 @@ impl PoolState {
     }
 }
 
-fn window_reading(
+/// Returns the windows of a key's requests and tokens. Nothing is available while the key is paused.
+fn key_windows(key: &ApiKeyLimits, now: Instant) -> (Option<Window>, Option<Window>) {
+    let is_paused = key.paused_until(now).is_some();
+    let window = |limit: u32, available: u64, debt: u64| Window {
+        limit: limit.into(),
+        left: if is_paused { 0 } else { available },
+        reset: Duration::ZERO,
+        debt,
+    };
+    let requests = key.requests.as_ref().map(|bucket| {
+        let (rate, available) = (bucket.rate(), u64::from(bucket.available(now)));
+        let debt = u64::from(rate.burst.get()).saturating_sub(available);
+        window(rate.per_minute.get(), available, debt)
+    });
+    let tokens = key.tokens.as_ref().map(|bucket| {
+        window(
+            bucket.per_minute().get(),
+            bucket.available(now),
+            bucket.in_use(now),
+        )
+    });
+    (requests, tokens)
+}
+
+fn window_snapshot(
     kind: LimitKind,
     scope: Option<String>,
     window: Option<Window>,
@@ -273,7 +300,7 @@ fn window_reading(
     }
 }
 
-fn reading(
+fn snapshot(
     kind: LimitKind,
     scope: Option<String>,
     limit: Option<usize>,

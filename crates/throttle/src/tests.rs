@@ -1,17 +1,18 @@
+//! The limits as their users see them, with real time.
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
-
 use super::*;
+
+mod stress;
 
 const ANYONE: CallerId = CallerId(0);
 const POOL: PoolId = PoolId(0);
 const PATIENT: WaitBudget = WaitBudget::new(Duration::from_secs(60), Duration::from_secs(60));
 
-fn n32(n: u32) -> Option<NonZeroU32> {
+fn non_zero(n: u32) -> Option<NonZeroU32> {
     NonZeroU32::new(n)
 }
 
@@ -24,7 +25,7 @@ fn pool(keys: Vec<KeyQuota>, max_in_flight: Option<usize>) -> Pool {
     }
 }
 
-fn with(max_concurrency: usize, max_queue: usize, pools: Vec<Pool>) -> Limits {
+fn limits_with(max_concurrency: usize, max_queue: usize, pools: Vec<Pool>) -> Limits {
     Limits::new(
         Config {
             max_concurrency,
@@ -37,14 +38,14 @@ fn with(max_concurrency: usize, max_queue: usize, pools: Vec<Pool>) -> Limits {
 }
 
 fn limits(max_concurrency: usize, max_queue: usize) -> Limits {
-    with(
+    limits_with(
         max_concurrency,
         max_queue,
         vec![pool(vec![KeyQuota::default()], None)],
     )
 }
 
-fn load(items: usize) -> AdmissionRequest {
+fn admission_request(items: usize) -> AdmissionRequest {
     AdmissionRequest {
         class: Class::Direct,
         pool: POOL,
@@ -54,15 +55,15 @@ fn load(items: usize) -> AdmissionRequest {
     }
 }
 
-fn lane(limits: &Limits, caller: CallerId, wanted: usize) -> Admission {
-    limits.admit(caller, &load(wanted)).unwrap()
+fn admit(limits: &Limits, caller: CallerId, wanted: usize) -> Admission {
+    limits.admit(caller, &admission_request(wanted)).unwrap()
 }
 
 fn model(limits: &Limits) -> Arc<Model> {
     limits.model(POOL, "m", ModelLimits::default())
 }
 
-fn ask(model: &Arc<Model>) -> PermitRequest<'_> {
+fn permit_request(model: &Arc<Model>) -> PermitRequest<'_> {
     PermitRequest {
         model,
         priority: Priority::First,
@@ -79,57 +80,63 @@ fn in_use(limits: &Limits) -> (u64, u64, u64) {
     (readings[0].in_use, readings[0].waiting, readings[1].in_use)
 }
 
-async fn waits(place: &mut (impl Future + Unpin)) -> bool {
-    tokio::time::timeout(Duration::from_millis(5), place)
+async fn waits(pending_permit: &mut (impl Future + Unpin)) -> bool {
+    tokio::time::timeout(Duration::from_millis(5), pending_permit)
         .await
         .is_err()
 }
 
 #[tokio::test]
-async fn a_free_slot_is_taken_at_once_and_given_back() {
+async fn a_free_slot_is_granted_at_once_and_returned() {
     let limits = limits(1, 10);
-    let lane = lane(&limits, ANYONE, 2);
-    let permit = lane.enter(&ask(&model(&limits))).await.unwrap();
-    assert_eq!((in_use(&limits), lane.in_flight()), ((1, 0, 1), 1));
+    let admission = admit(&limits, ANYONE, 2);
+    let permit = admission
+        .enter(&permit_request(&model(&limits)))
+        .await
+        .unwrap();
+    assert_eq!((in_use(&limits), admission.in_flight()), ((1, 0, 1), 1));
     drop(permit);
-    drop(lane);
+    drop(admission);
     assert_eq!(in_use(&limits), (0, 0, 0));
 }
 
 #[tokio::test]
-async fn the_room_is_bounded_and_a_batch_takes_what_is_left() {
+async fn the_waiting_room_is_bounded_and_a_batch_gets_the_remaining_window() {
     let limits = limits(1, 3);
-    let first = lane(&limits, ANYONE, 1);
-    let held = first.enter(&ask(&model(&limits))).await.unwrap();
-    let batch = lane(&limits, ANYONE, 100);
+    let first = admit(&limits, ANYONE, 1);
+    let permit = first.enter(&permit_request(&model(&limits))).await.unwrap();
+    let batch = admit(&limits, ANYONE, 100);
     assert_eq!(batch.window(), 3);
-    assert!(limits.admit(ANYONE, &load(1)).is_err());
+    assert!(limits.admit(ANYONE, &admission_request(1)).is_err());
     drop(batch);
-    assert_eq!(lane(&limits, ANYONE, 1).window(), 1);
-    drop((held, first));
+    assert_eq!(admit(&limits, ANYONE, 1).window(), 1);
+    drop((permit, first));
     assert_eq!(in_use(&limits), (0, 0, 0));
 }
 
 #[tokio::test]
-async fn who_leaves_the_line_gives_back_everything() {
+async fn leaving_the_queue_returns_everything() {
     let limits = limits(1, 100);
-    let (lane, model) = (lane(&limits, ANYONE, 3), model(&limits));
-    let held = lane.enter(&ask(&model)).await.unwrap();
+    let (admission, model) = (admit(&limits, ANYONE, 3), model(&limits));
+    let permit = admission.enter(&permit_request(&model)).await.unwrap();
     {
-        let mut waiting = lane.enter(&ask(&model));
+        let mut waiting = admission.enter(&permit_request(&model));
         assert!(waits(&mut waiting).await);
         assert_eq!(in_use(&limits).1, 1);
         // Granted, but dropped before it was seen.
-        drop(held);
+        drop(permit);
     }
     assert_eq!(in_use(&limits), (0, 0, 3));
 }
 
 #[tokio::test]
-async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
+async fn a_pause_beyond_the_wait_budget_is_denied_at_once_and_a_shorter_one_is_waited_for() {
     let limits = limits(4, 100);
-    let (lane, model) = (lane(&limits, ANYONE, 3), model(&limits));
-    let waiting = [lane.enter(&ask(&model)), lane.enter(&ask(&model))];
+    let (admission, model) = (admit(&limits, ANYONE, 3), model(&limits));
+    let waiting = [
+        admission.enter(&permit_request(&model)),
+        admission.enter(&permit_request(&model)),
+    ];
     let [first, _second] = waiting;
     let until = Instant::now() + Duration::from_millis(100);
     first.await.unwrap().release(CallReport {
@@ -138,18 +145,19 @@ async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
     });
     let brief = WaitBudget::new(Duration::from_millis(20), Duration::ZERO);
     assert_eq!(
-        lane.enter(&PermitRequest {
-            wait_budget: brief,
-            ..ask(&model)
-        })
-        .await
-        .unwrap_err(),
+        admission
+            .enter(&PermitRequest {
+                wait_budget: brief,
+                ..permit_request(&model)
+            })
+            .await
+            .unwrap_err(),
         Denied::Paused { until }
     );
-    let _permit = lane
+    let _permit = admission
         .enter(&PermitRequest {
             priority: Priority::Requeued,
-            ..ask(&model)
+            ..permit_request(&model)
         })
         .await
         .unwrap();
@@ -157,17 +165,17 @@ async fn an_impatient_item_is_told_at_once_a_patient_one_waits() {
 }
 
 #[tokio::test]
-async fn a_pause_that_begins_while_an_item_waits_reaches_it() {
+async fn a_pause_that_begins_while_an_item_waits_denies_its_permit() {
     let limits = limits(1, 100);
-    let (lane, model) = (lane(&limits, ANYONE, 3), model(&limits));
-    let held = lane.enter(&ask(&model)).await.unwrap();
+    let (admission, model) = (admit(&limits, ANYONE, 3), model(&limits));
+    let permit = admission.enter(&permit_request(&model)).await.unwrap();
     let patience = WaitBudget::new(Duration::from_millis(20), Duration::ZERO);
-    let mut waiting = lane.enter(&PermitRequest {
+    let mut waiting = admission.enter(&PermitRequest {
         wait_budget: patience,
-        ..ask(&model)
+        ..permit_request(&model)
     });
     assert!(waits(&mut waiting).await);
-    held.release(CallReport {
+    permit.release(CallReport {
         pause: Some(Pause::Until(Instant::now() + Duration::from_secs(5))),
         ..CallReport::new(Health::Neutral)
     });
@@ -175,15 +183,15 @@ async fn a_pause_that_begins_while_an_item_waits_reaches_it() {
 }
 
 #[tokio::test]
-async fn a_pool_or_a_model_with_slots_of_its_own_leaves_the_rest_to_the_others() {
+async fn a_provider_or_model_at_its_own_limit_does_not_block_others() {
     let pools = [Some(1), None].map(|max_in_flight| pool(vec![KeyQuota::default()], max_in_flight));
-    let limits = with(3, 10, pools.to_vec());
-    let lane = lane(&limits, ANYONE, 3);
+    let limits = limits_with(3, 10, pools.to_vec());
+    let admission = admit(&limits, ANYONE, 3);
     let narrow = model(&limits);
-    let _held = lane.enter(&ask(&narrow)).await.unwrap();
-    assert!(waits(&mut lane.enter(&ask(&narrow))).await);
+    let _held = admission.enter(&permit_request(&narrow)).await.unwrap();
+    assert!(waits(&mut admission.enter(&permit_request(&narrow))).await);
     let wide = limits.model(PoolId(1), "m", ModelLimits::default());
-    assert!(lane.enter(&ask(&wide)).await.is_ok());
+    assert!(admission.enter(&permit_request(&wide)).await.is_ok());
     let capped = limits.model(
         PoolId(1),
         "capped",
@@ -192,19 +200,19 @@ async fn a_pool_or_a_model_with_slots_of_its_own_leaves_the_rest_to_the_others()
             price: None,
         },
     );
-    let held = lane.enter(&ask(&capped)).await.unwrap();
-    let mut waiting = lane.enter(&ask(&capped));
+    let permit = admission.enter(&permit_request(&capped)).await.unwrap();
+    let mut waiting = admission.enter(&permit_request(&capped));
     assert!(waits(&mut waiting).await);
     assert!(
-        lane.enter(&ask(&wide)).await.is_ok(),
-        "the other model is not held up"
+        admission.enter(&permit_request(&wide)).await.is_ok(),
+        "the other model is not blocked"
     );
-    drop(held);
+    drop(permit);
     assert!(waiting.await.is_ok());
 }
 
 #[tokio::test]
-async fn each_key_has_its_own_buckets_and_a_paused_one_is_passed_over() {
+async fn each_key_has_its_own_buckets_and_a_paused_key_is_skipped() {
     let rate = Rate {
         per_minute: NonZeroU32::new(60).unwrap(),
         burst: NonZeroU32::new(2).unwrap(),
@@ -213,31 +221,38 @@ async fn each_key_has_its_own_buckets_and_a_paused_one_is_passed_over() {
         requests: Some(rate),
         tokens_per_minute: None,
     };
-    let limits = with(10, 100, vec![pool(vec![quota, quota], None)]);
-    let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
-    let first = lane.enter(&ask(&model)).await.unwrap();
+    let limits = limits_with(10, 100, vec![pool(vec![quota, quota], None)]);
+    let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
+    let first = admission.enter(&permit_request(&model)).await.unwrap();
     let paused = first.key();
     first.release(CallReport {
         pause: Some(Pause::Until(Instant::now() + Duration::from_secs(60))),
         ..CallReport::new(Health::Neutral)
     });
     for _ in 0..2 {
-        assert_ne!(lane.enter(&ask(&model)).await.unwrap().key(), paused);
+        assert_ne!(
+            admission
+                .enter(&permit_request(&model))
+                .await
+                .unwrap()
+                .key(),
+            paused
+        );
     }
     // Two a burst, and the other key is paused.
-    assert!(waits(&mut lane.enter(&ask(&model))).await);
+    assert!(waits(&mut admission.enter(&permit_request(&model))).await);
 }
 
 #[tokio::test]
-async fn a_refused_key_is_passed_over_and_without_another_the_item_is_told() {
-    let limits = with(10, 100, vec![pool(vec![KeyQuota::default(); 2], None)]);
-    let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
+async fn a_rejected_key_is_skipped_and_without_another_the_permit_is_denied() {
+    let limits = limits_with(10, 100, vec![pool(vec![KeyQuota::default(); 2], None)]);
+    let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
     let mut refused = KeySet::default();
     for _ in 0..2 {
-        let permit = lane
+        let permit = admission
             .enter(&PermitRequest {
                 refused,
-                ..ask(&model)
+                ..permit_request(&model)
             })
             .await
             .unwrap();
@@ -248,36 +263,37 @@ async fn a_refused_key_is_passed_over_and_without_another_the_item_is_told() {
         });
     }
     assert_eq!(
-        lane.enter(&PermitRequest {
-            refused,
-            ..ask(&model)
-        })
-        .await
-        .unwrap_err(),
+        admission
+            .enter(&PermitRequest {
+                refused,
+                ..permit_request(&model)
+            })
+            .await
+            .unwrap_err(),
         Denied::NoUsableKey
     );
     assert!(
-        lane.enter(&ask(&model)).await.is_ok(),
+        admission.enter(&permit_request(&model)).await.is_ok(),
         "another item finds out for itself"
     );
 }
 
 #[tokio::test]
-async fn tokens_are_reserved_and_settled() {
+async fn tokens_are_reserved_before_a_call_and_settled_after_it() {
     let quota = KeyQuota {
         requests: None,
-        tokens_per_minute: n32(60_000),
+        tokens_per_minute: non_zero(60_000),
     };
-    let limits = with(10, 100, vec![pool(vec![quota], None)]);
-    let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
-    assert!(lane.counts_tokens());
+    let limits = limits_with(10, 100, vec![pool(vec![quota], None)]);
+    let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
+    assert!(admission.counts_tokens());
     let large = PermitRequest {
         text_tokens: 50_000,
         max_output: Some(20_000),
-        ..ask(&model)
+        ..permit_request(&model)
     };
     assert_eq!(
-        lane.enter(&large).await.unwrap_err(),
+        admission.enter(&large).await.unwrap_err(),
         Denied::TooLarge {
             needed: 70_000,
             allowed: 60_000
@@ -286,10 +302,10 @@ async fn tokens_are_reserved_and_settled() {
     let owing = PermitRequest {
         text_tokens: 5_000,
         max_output: Some(100),
-        ..ask(&model)
+        ..permit_request(&model)
     };
-    let mut first = lane.enter(&owing).await.unwrap();
-    let mut waiting = lane.enter(&owing);
+    let mut first = admission.enter(&owing).await.unwrap();
+    let mut waiting = admission.enter(&owing);
     assert!(waits(&mut waiting).await, "5,100 of 990 are owed");
     first.begin();
     let spent = UsageReport::Tokens(TokenUsage {
@@ -318,50 +334,53 @@ async fn tokens_are_reserved_and_settled() {
     );
     let after = tokens(&limits).in_use;
     drop(
-        lane.enter(&PermitRequest {
-            text_tokens: 1,
-            ..ask(&model)
-        })
-        .await
-        .unwrap(),
+        admission
+            .enter(&PermitRequest {
+                text_tokens: 1,
+                ..permit_request(&model)
+            })
+            .await
+            .unwrap(),
     );
     assert!(tokens(&limits).in_use <= after);
 }
 
 #[tokio::test]
-async fn a_model_that_is_down_is_left_alone_by_those_who_have_somewhere_else_to_go() {
+async fn an_open_circuit_denies_items_with_a_fallback_and_lets_the_others_wait() {
     let limits = limits(10, 100);
-    let (lane, model) = (lane(&limits, ANYONE, 9), model(&limits));
+    let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
     for _ in 0..5 {
-        lane.enter(&ask(&model))
+        admission
+            .enter(&permit_request(&model))
             .await
             .unwrap()
             .release(CallReport::new(Health::Failure));
     }
     let nowhere = WaitBudget::NONE;
     assert!(matches!(
-        lane.enter(&PermitRequest {
-            wait_budget: nowhere,
-            ..ask(&model)
-        })
-        .await,
+        admission
+            .enter(&PermitRequest {
+                wait_budget: nowhere,
+                ..permit_request(&model)
+            })
+            .await,
         Err(Denied::CircuitOpen { .. })
     ));
-    assert!(waits(&mut lane.enter(&ask(&model))).await);
+    assert!(waits(&mut admission.enter(&permit_request(&model))).await);
     let other = limits.model(POOL, "other", ModelLimits::default());
-    assert!(lane.enter(&ask(&other)).await.is_ok());
+    assert!(admission.enter(&permit_request(&other)).await.is_ok());
     assert_eq!(limits.breakers()[0].state, BreakerState::Open);
 }
 
 #[tokio::test]
-async fn a_caller_has_its_own_slots_rate_room_and_budget() {
+async fn a_caller_has_its_own_concurrency_rate_waiting_room_and_budget() {
     let limits = limits(10, 100);
     let caller = CallerId(7);
     let quota = Quota {
         name: "one".to_owned(),
-        requests_per_minute: n32(60),
-        max_in_flight: n32(1),
-        max_queue: n32(2),
+        requests_per_minute: non_zero(60),
+        max_in_flight: non_zero(1),
+        max_queue: non_zero(2),
         budget_per_day: Usd::from_dollars(1.0),
         ..Quota::default()
     };
@@ -378,31 +397,31 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
             price: Some(price),
         },
     );
-    let own = lane(&limits, caller, 9);
-    assert_eq!(own.window(), 3, "one goes out at once, two wait");
+    let admission = admit(&limits, caller, 9);
+    assert_eq!(admission.window(), 3, "one goes out at once, two wait");
     assert!(matches!(
-        limits.admit(caller, &load(1)),
+        limits.admit(caller, &admission_request(1)),
         Err(Refused::QuotaUsedUp { .. })
     ));
-    let mut held = own
+    let mut permit = admission
         .enter(&PermitRequest {
             text_tokens: 10,
-            ..ask(&model)
+            ..permit_request(&model)
         })
         .await
         .unwrap();
-    let mut waiting = own.enter(&PermitRequest {
+    let mut waiting = admission.enter(&PermitRequest {
         text_tokens: 10,
-        ..ask(&model)
+        ..permit_request(&model)
     });
     assert!(waits(&mut waiting).await, "one at a time");
-    let other = lane(&limits, ANYONE, 1);
+    let other = admit(&limits, ANYONE, 1);
     assert!(
-        other.enter(&ask(&model)).await.is_ok(),
-        "others are not held up"
+        other.enter(&permit_request(&model)).await.is_ok(),
+        "others are not blocked"
     );
-    held.begin();
-    held.release(CallReport {
+    permit.begin();
+    permit.release(CallReport {
         spent: UsageReport::Tokens(TokenUsage {
             input: 100,
             output: 0,
@@ -413,9 +432,9 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
         matches!(waiting.await, Err(Denied::BudgetExhausted { .. })),
         "a dollar is spent"
     );
-    drop(own);
+    drop(admission);
     assert!(matches!(
-        limits.admit(caller, &load(1)),
+        limits.admit(caller, &admission_request(1)),
         Err(Refused::BudgetExhausted { .. })
     ));
     assert!(matches!(
@@ -423,7 +442,7 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
             caller,
             &AdmissionRequest {
                 has_price: false,
-                ..load(1)
+                ..admission_request(1)
             }
         ),
         Err(Refused::NoPrice)
@@ -435,27 +454,29 @@ async fn a_caller_has_its_own_slots_rate_room_and_budget() {
             ..quota
         },
     )]);
-    assert!(limits.admit(caller, &load(1)).is_ok());
+    assert!(limits.admit(caller, &admission_request(1)).is_ok());
     limits.set_callers(vec![]);
     assert!(limits.caller_budgets().is_empty());
 }
 
 #[tokio::test]
-async fn a_paced_caller_goes_on_when_its_bucket_has_more() {
+async fn a_rate_limited_caller_continues_when_its_bucket_refills() {
     let limits = limits(10, 100);
     let caller = CallerId(7);
     limits.set_callers(vec![(
         caller,
         Quota {
-            requests_per_minute: n32(1200),
+            requests_per_minute: non_zero(1200),
             ..Quota::default()
         },
     )]);
-    let (own, model) = (lane(&limits, caller, 50), model(&limits));
+    let (admission, model) = (admit(&limits, caller, 50), model(&limits));
     let started = Instant::now();
-    let mut places: Vec<_> = (0..25).map(|_| own.enter(&ask(&model))).collect();
-    for place in places.drain(..) {
-        drop(place.await.unwrap());
+    let mut pending: Vec<_> = (0..25)
+        .map(|_| admission.enter(&permit_request(&model)))
+        .collect();
+    for pending_permit in pending.drain(..) {
+        drop(pending_permit.await.unwrap());
     }
     // 20 at once, and 20 a second.
     assert!(
@@ -463,113 +484,4 @@ async fn a_paced_caller_goes_on_when_its_bucket_has_more() {
         "{:?}",
         started.elapsed()
     );
-}
-
-/// Tasks that come, wait, hold, fail and leave at random moments, under every kind of limit: no permit is lost, none is given
-/// twice, no wake-up is missed, and at the end nothing is held.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_wake_up_is_lost() {
-    const ROUNDS: usize = 200_000;
-    const AT_A_TIME: usize = 500;
-    let rate = Rate {
-        per_minute: NonZeroU32::new(100_000_000).unwrap(),
-        burst: NonZeroU32::new(100).unwrap(),
-    };
-    let key = KeyQuota {
-        requests: Some(rate),
-        tokens_per_minute: n32(1_000_000_000),
-    };
-    let limits = with(
-        6,
-        ROUNDS,
-        vec![
-            pool(vec![key; 2], Some(4)),
-            pool(vec![KeyQuota::default()], None),
-        ],
-    );
-    let quota = Quota {
-        requests_per_minute: n32(10_000_000),
-        max_in_flight: n32(2),
-        max_queue: n32(u32::MAX),
-        ..Quota::default()
-    };
-    limits.set_callers((1..4).map(|id| (CallerId(id), quota.clone())).collect());
-    let models: Vec<_> = (0..4)
-        .map(|n| {
-            let terms = ModelLimits {
-                max_in_flight: (n % 2 == 0).then_some(2),
-                price: None,
-            };
-            limits.model(PoolId(n % 2), &n.to_string(), terms)
-        })
-        .collect();
-    let flying = Arc::new(AtomicUsize::new(0));
-    let mut tasks = JoinSet::new();
-    let one = |n: usize| {
-        let class = if n.is_multiple_of(3) {
-            Class::Job
-        } else {
-            Class::Direct
-        };
-        let model = Arc::clone(&models[n % models.len()]);
-        let lane = limits
-            .admit(
-                CallerId(n as u64 % 5),
-                &AdmissionRequest {
-                    class,
-                    pool: model.pool(),
-                    ..load(1)
-                },
-            )
-            .unwrap();
-        let flying = Arc::clone(&flying);
-        async move {
-            let wait = lane.enter(&PermitRequest {
-                text_tokens: 50,
-                ..ask(&model)
-            });
-            let permit = match n % 7 {
-                0 => match tokio::time::timeout(Duration::from_micros(n as u64 % 50), wait).await {
-                    Ok(permit) => permit,
-                    Err(_) => return,
-                },
-                _ => wait.await,
-            };
-            let mut permit = permit.unwrap();
-            assert!(flying.fetch_add(1, Ordering::SeqCst) < 6);
-            permit.begin();
-            tokio::task::yield_now().await;
-            flying.fetch_sub(1, Ordering::SeqCst);
-            if !n.is_multiple_of(11) {
-                let spent = UsageReport::Tokens(TokenUsage {
-                    input: 40,
-                    output: 20,
-                });
-                permit.release(CallReport {
-                    spent,
-                    ..CallReport::new(Health::Success)
-                });
-            }
-        }
-    };
-    let all = async {
-        for n in 0..ROUNDS {
-            if tasks.len() >= AT_A_TIME {
-                tasks.join_next().await.transpose().unwrap();
-            }
-            tasks.spawn(one(n));
-        }
-        while tasks.join_next().await.transpose().unwrap().is_some() {}
-    };
-    tokio::time::timeout(Duration::from_secs(120), all)
-        .await
-        .expect("every task ends");
-    assert_eq!(in_use(&limits), (0, 0, 0));
-    for row in limits
-        .snapshots()
-        .iter()
-        .filter(|row| row.kind == LimitKind::Concurrency)
-    {
-        assert_eq!((row.in_use, row.waiting), (0, 0), "{row:?}");
-    }
 }

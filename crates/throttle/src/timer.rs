@@ -8,8 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest sleep of the thread: it checks this often if it is still needed.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const MAX_SLEEP: Duration = Duration::from_secs(1);
 
+/// The next time, and its changes.
 #[derive(Debug, Default)]
 struct TimerState {
     next: Mutex<Option<Instant>>,
@@ -30,37 +31,37 @@ impl Timer {
         }
     }
 
-    /// Starts the thread. It calls `ring` at each time that was set, and from time to time, until
-    /// `ring` returns false.
-    pub fn start(&self, ring: impl Fn() -> bool + Send + 'static) -> std::io::Result<()> {
+    /// Starts the thread. It calls `on_time` at each time that was set, and from time to time, until
+    /// `on_time` returns false.
+    pub fn start(&self, on_time: impl Fn() -> bool + Send + 'static) -> std::io::Result<()> {
         let clock = Arc::clone(&self.0);
         std::thread::Builder::new()
-            .name("extractd-alarm".to_owned())
-            .spawn(move || while clock.wait() && fire(&ring) {})?;
+            .name("throttle-timer".to_owned())
+            .spawn(move || while clock.sleep_until_due() && call_caught(&on_time) {})?;
         Ok(())
     }
 }
 
-/// Calls `ring`, and survives a panic in it: a bug there must not stop the timer.
-fn fire(ring: &impl Fn() -> bool) -> bool {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(ring)).unwrap_or(true)
+/// Calls `on_time`, and survives a panic in it: a bug there must not stop the timer.
+fn call_caught(on_time: &impl Fn() -> bool) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(on_time)).unwrap_or(true)
 }
 
 impl TimerState {
-    /// Waits until the time that was set, at most [`LOOK_AGAIN`].
-    fn wait(&self) -> bool {
+    /// Waits until the time that was set, at most [`MAX_SLEEP`].
+    fn sleep_until_due(&self) -> bool {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let look_again = Instant::now() + LOOK_AGAIN;
+        let latest = Instant::now() + MAX_SLEEP;
         loop {
             let now = Instant::now();
-            let at = next.unwrap_or(look_again).min(look_again);
-            if at <= now {
-                next.take_if(|at| *at <= now);
+            let wake_at = next.unwrap_or(latest).min(latest);
+            if wake_at <= now {
+                next.take_if(|due| *due <= now);
                 return true;
             }
             (next, _) = self
                 .changed
-                .wait_timeout(next, at - now)
+                .wait_timeout(next, wake_at - now)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const BURST_S: f64 = 1.0;
 
 /// Longest wait, however large the deficit.
-const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// A bucket of model tokens.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct TokenBucket {
     per_second: f64,
     burst: f64,
     balance: f64,
-    at: Instant,
+    updated_at: Instant,
 }
 
 impl TokenBucket {
@@ -35,7 +35,7 @@ impl TokenBucket {
             per_second,
             burst,
             balance: burst,
-            at: now,
+            updated_at: now,
         }
     }
 
@@ -43,37 +43,39 @@ impl TokenBucket {
         self.per_minute
     }
 
+    /// Returns the balance at a time, with what has flowed in since the last update.
     fn balance(&self, now: Instant) -> f64 {
-        let filled = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
+        let filled = now.saturating_duration_since(self.updated_at).as_secs_f64() * self.per_second;
         (self.balance + filled).min(self.burst)
     }
 
     /// Returns when a call that needs `needed` tokens can go out; `None` means now.
     ///
     /// A call goes out once the bucket holds what it needs, or is full. The rest becomes a deficit.
-    pub fn wait(&self, needed: u64, now: Instant) -> Option<Instant> {
+    pub fn available_at(&self, needed: u64, now: Instant) -> Option<Instant> {
         let missing = as_float(needed).min(self.burst) - self.balance(now);
         // Less than a nanosecond's worth is rounding.
         (missing > self.per_second * 1e-9)
-            .then(|| now + Duration::from_secs_f64(missing / self.per_second).min(LOOK_AGAIN))
+            .then(|| now + Duration::from_secs_f64(missing / self.per_second).min(MAX_WAIT))
     }
 
+    /// Takes tokens. The balance may become negative.
     pub fn take(&mut self, tokens: u64, now: Instant) {
         self.balance = self.balance(now) - as_float(tokens);
-        self.at = now;
+        self.updated_at = now;
     }
 
     /// Replaces a reservation by the actual usage, of at most a minute's worth.
     pub fn settle(&mut self, reserved: u64, used: u64, now: Instant) {
         let used = used.min(self.per_minute.get().into());
         self.balance = (self.balance(now) + as_float(reserved) - as_float(used)).min(self.burst);
-        self.at = now;
+        self.updated_at = now;
     }
 
     /// Lowers the balance to what the provider reports as remaining.
     pub fn lower_to(&mut self, remaining: u64, now: Instant) {
         self.balance = self.balance(now).min(as_float(remaining));
-        self.at = now;
+        self.updated_at = now;
     }
 
     /// Returns the tokens that could be used now.
@@ -127,7 +129,7 @@ mod tests {
         let (mut now, mut went, mut flying) =
             (start, Vec::new(), Vec::<(Instant, u64, u64)>::new());
         for (used, reserved, latency_ms) in calls {
-            while let Some(until) = bucket.wait(*reserved, now) {
+            while let Some(until) = bucket.available_at(*reserved, now) {
                 let settled = flying
                     .iter()
                     .map(|(at, ..)| *at)
@@ -152,7 +154,7 @@ mod tests {
         /// With correct estimates: in any time t at most burst + rate × t, plus the one call that
         /// makes the balance negative.
         #[test]
-        fn the_whole_rate_and_never_more(
+        fn the_full_rate_is_used_and_never_exceeded(
             per_minute in 5_000_u32..10_000_000,
             calls in prop::collection::vec((1_u64..5_000, 0_u64..3_000), 20..300),
         ) {
@@ -176,7 +178,7 @@ mod tests {
 
         /// Whatever the estimates are worth, their errors are made up for.
         #[test]
-        fn wrong_estimates_are_made_up_for(
+        fn wrong_estimates_are_corrected_later(
             per_minute in 6_000_u32..1_000_000,
             calls in prop::collection::vec((1_u64..1_000, 0.1_f64..5.0), 200..400),
         ) {
@@ -196,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_is_paid_first_and_what_was_not_used_comes_back() {
+    fn a_deficit_is_paid_first_and_unused_tokens_are_refunded() {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(NonZeroU32::new(60_000).unwrap(), 1.0, start);
-        assert_eq!(bucket.wait(2_000, start), None);
+        assert_eq!(bucket.available_at(2_000, start), None);
         bucket.take(2_000, start);
         // 1,000 were available: the deficit is 1,000, and 1,000 have to be available again.
         assert_eq!(
-            bucket.wait(2_000, start),
+            bucket.available_at(2_000, start),
             Some(start + Duration::from_secs(2))
         );
         bucket.settle(2_000, 100, start);

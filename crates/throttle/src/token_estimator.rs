@@ -1,5 +1,7 @@
 //! Estimates the tokens of a call from its text, corrected by what earlier calls of the model used.
 
+use crate::types::TokenUsage;
+
 /// Tokens of an answer while nothing is known of the model's answers.
 const UNKNOWN_OUTPUT: u32 = 256;
 /// Upper bound of a call's tokens, whatever a provider reports.
@@ -46,38 +48,14 @@ pub fn estimate_tokens(text: &str) -> u64 {
 /// Actual usage of a model's last calls, relative to the estimates.
 #[derive(Debug, Default)]
 pub struct TokenEstimator {
-    guessed_input: f64,
+    estimated_input: f64,
     input: f64,
     calls: f64,
     output: f64,
 }
 
-/// Estimate of a call's tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TokenEstimate {
-    pub input: u64,
-    pub output: u64,
-}
-
-impl TokenEstimate {
-    /// Returns the estimate, reduced to at most `most` tokens in total.
-    #[must_use]
-    pub fn at_most(self, most: u64) -> Self {
-        let input = self.input.min(most);
-        Self {
-            input,
-            output: self.output.min(most - input),
-        }
-    }
-
-    #[must_use]
-    pub const fn total(self) -> u64 {
-        self.input.saturating_add(self.output)
-    }
-}
-
 impl TokenEstimator {
-    /// Returns the estimate for a prompt of `guessed` tokens and an answer of at most `max_output`
+    /// Returns the estimate for a prompt of `text_tokens` tokens and an answer of at most `max_output`
     /// tokens.
     #[expect(
         clippy::cast_possible_truncation,
@@ -85,9 +63,9 @@ impl TokenEstimator {
         clippy::cast_precision_loss,
         reason = "tokens of one call"
     )]
-    pub fn estimate(&self, guessed: u64, max_output: Option<u32>) -> TokenEstimate {
-        let ratio = if self.guessed_input > 0.0 {
-            self.input / self.guessed_input
+    pub fn estimate(&self, text_tokens: u64, max_output: Option<u32>) -> TokenUsage {
+        let ratio = if self.estimated_input > 0.0 {
+            self.input / self.estimated_input
         } else {
             1.0
         };
@@ -102,18 +80,21 @@ impl TokenEstimator {
         } else {
             output
         };
-        TokenEstimate {
-            input: (guessed as f64 * ratio).ceil() as u64,
+        TokenUsage {
+            input: (text_tokens as f64 * ratio).ceil() as u64,
             output: output.min(max_output),
         }
     }
 
-    /// Records the actual usage of a call whose prompt was estimated at `guessed` tokens.
+    /// Records the actual usage of a call whose prompt was estimated at `text_tokens` tokens.
     #[expect(clippy::cast_precision_loss, reason = "tokens of one call")]
-    pub fn learn(&mut self, guessed: u64, input: u64, output: u64) {
-        let (input, output) = (input.min(MAX_BELIEVED), output.min(MAX_BELIEVED));
+    pub fn record(&mut self, text_tokens: u64, usage: TokenUsage) {
+        let (input, output) = (
+            usage.input.min(MAX_BELIEVED),
+            usage.output.min(MAX_BELIEVED),
+        );
         for (sum, new) in [
-            (&mut self.guessed_input, guessed as f64),
+            (&mut self.estimated_input, text_tokens as f64),
             (&mut self.input, input as f64),
             (&mut self.calls, 1.0),
             (&mut self.output, output as f64),
@@ -134,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_several_kinds() {
+    fn estimates_of_several_kinds_of_text_are_close() {
         // Counts of OpenAI's o200k vocabulary lie within these.
         for (text, least, most) in [
             ("John Smith is a 30-year-old software engineer", 8, 16),
@@ -159,41 +140,51 @@ mod tests {
         }
         let base64 = "QmFzZTY0IGlzIG5vdCB0ZXh0IGFuZCBoYXMgbm8gd29yZHMgaW4gaXQgYXQgYWxs".repeat(20);
         let real = base64.len() as f64 / 1.5;
-        let guessed = estimate_tokens(&base64) as f64;
+        let text_tokens = estimate_tokens(&base64) as f64;
         assert!(
-            (0.7..1.3).contains(&(guessed / real)),
-            "{guessed} of {real}"
+            (0.7..1.3).contains(&(text_tokens / real)),
+            "{text_tokens} of {real}"
         );
     }
 
     #[test]
-    fn the_first_answer_corrects_it_and_a_stream_of_them_settles_it() {
+    fn the_first_answer_corrects_the_estimate_and_later_ones_stabilize_it() {
         let mut estimate = TokenEstimator::default();
         assert_eq!(
             estimate.estimate(100, None),
-            TokenEstimate {
+            TokenUsage {
                 input: 100,
                 output: 256
             }
         );
         assert_eq!(
             estimate.estimate(100, Some(4_000)),
-            TokenEstimate {
+            TokenUsage {
                 input: 100,
                 output: 4_000
             }
         );
-        estimate.learn(100, 150, 20);
+        estimate.record(
+            100,
+            TokenUsage {
+                input: 150,
+                output: 20,
+            },
+        );
         assert_eq!(
             estimate.estimate(100, Some(4_000)),
-            TokenEstimate {
+            TokenUsage {
                 input: 150,
                 output: 20
             }
         );
         assert_eq!(estimate.estimate(100, Some(7)).output, 7);
         for n in 0..1000 {
-            estimate.learn(100, 130 + n % 3, 30 + n % 11);
+            let usage = TokenUsage {
+                input: 130 + n % 3,
+                output: 30 + n % 11,
+            };
+            estimate.record(100, usage);
         }
         let guess = estimate.estimate(100, None);
         assert!(

@@ -70,17 +70,25 @@ pub enum Refused {
     /// The waiting room is full.
     #[error("{waiting} items are waiting, and the limit is {max_queue}")]
     Overloaded {
+        /// Items that wait.
         waiting: usize,
+        /// Size of the waiting room.
         max_queue: usize,
         /// Time after which a repeated request is worthwhile.
         retry_after: Duration,
     },
     /// The caller's own part of the waiting room is full.
     #[error("the caller's own waiting room is full")]
-    QuotaUsedUp { retry_after: Duration },
+    QuotaUsedUp {
+        /// Time until the caller's quota has something again.
+        retry_after: Duration,
+    },
     /// The caller's budget is used up until midnight UTC.
     #[error("the caller's budget for today is used up")]
-    BudgetExhausted { retry_after: Duration },
+    BudgetExhausted {
+        /// Time until midnight UTC.
+        retry_after: Duration,
+    },
     /// The caller has a budget, and the cost of a call is not known.
     #[error("the caller has a budget, and the price of the model is not configured")]
     NoPrice,
@@ -93,6 +101,24 @@ pub struct TokenUsage {
     pub input: u64,
     /// Tokens of the answer.
     pub output: u64,
+}
+
+impl TokenUsage {
+    /// Returns at most `max` tokens in total; the output is cut first.
+    #[must_use]
+    pub fn at_most(self, max: u64) -> Self {
+        let input = self.input.min(max);
+        Self {
+            input,
+            output: self.output.min(max - input),
+        }
+    }
+
+    /// Returns the sum of input and output tokens.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
 }
 
 /// Usage of a call that ended.
@@ -109,7 +135,9 @@ pub enum UsageReport {
 /// Quota that a provider's rate limit headers report as remaining. `None`: not reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RemainingQuota {
+    /// Remaining requests.
     pub requests: Option<u64>,
+    /// Remaining tokens.
     pub tokens: Option<u64>,
 }
 
@@ -129,11 +157,13 @@ pub struct CallReport {
     pub health: Health,
     /// True if the provider is overloaded, for adaptive concurrency.
     pub is_overload: bool,
+    /// Usage to settle the reservation with.
     pub spent: UsageReport,
     /// Pause of the key, if the provider asked for one.
     pub pause: Option<Pause>,
     /// True if the provider rejects this key, or its quota is used up for good.
     pub is_refused: bool,
+    /// Quota that the rate limit headers report as remaining.
     pub remaining: RemainingQuota,
 }
 

@@ -6,6 +6,7 @@
 //! and faults, [`texts`] finds inputs that were sent twice.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::pedantic,
     clippy::unwrap_used,
     clippy::expect_used,

@@ -2,6 +2,7 @@
 //! which texts were asked again.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::pedantic,
     clippy::unwrap_used,
     clippy::expect_used,

@@ -363,7 +363,8 @@ async fn packed_bodies_are_not_taken_for_json() {
                 .await;
             let detail = problem["detail"].as_str().unwrap();
             assert!(
-                detail.contains("content encoding") && detail.contains("send the body as it is"),
+                detail.contains("content encoding")
+                    && detail.contains("send the body uncompressed"),
                 "{detail}"
             );
         }

@@ -166,7 +166,7 @@ async fn bodies_that_trickle_are_not_waited_for() {
             "{line}: {answer:?} after {took:?}"
         );
         assert!(
-            answer.contains("500 bytes a second"),
+            answer.contains("500 bytes per second"),
             "it says what was too little: {answer}"
         );
         assert!(

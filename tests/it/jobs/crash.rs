@@ -428,7 +428,7 @@ async fn a_store_that_cannot_be_used_is_told_at_the_start() {
     .unwrap();
     let said = refusal(damaged.folder()).await;
     assert!(
-        said.contains("is damaged or none of extractd's") && said.contains("extractd.db"),
+        said.contains("is damaged or was not created by extractd") && said.contains("extractd.db"),
         "{said}"
     );
 }

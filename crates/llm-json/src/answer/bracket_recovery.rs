@@ -1,4 +1,5 @@
-//! Brackets that are missing, or come too early, where what was meant is plain.
+//! Recovery of brackets that are missing or come too early, where the intended structure is
+//! certain.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +9,8 @@ use super::repair::Repair;
 use super::tolerant_parser::{MAX_DEPTH, ParseFault, Reader, TOO_DEEP, Words};
 
 impl Reader<'_> {
-    /// Moves over the closing brace. `{"a": 1}, "b": 2}`: one in the middle of the outermost object is none.
+    /// Moves over the closing brace and returns true. A brace in the middle of the outermost object
+    /// is skipped instead: `{"a": 1}, "b": 2}`.
     pub(super) fn ends_object(&mut self, members: &Map<String, Value>) -> bool {
         let mut ahead = self.cursor;
         if !ahead.eat("}") {
@@ -27,7 +29,8 @@ impl Reader<'_> {
         true
     }
 
-    /// `{"a": [1, 2}`, `[{"a": 1]`: the bracket of what is around this closes it too. Only one, and only behind a whole value.
+    /// Returns true if the bracket of the surrounding container also closes this one: `{"a": [1,
+    /// 2}`, `[{"a": 1]`. Only one level, and only behind a complete value.
     pub(super) fn closes_around(&mut self, close: char) -> bool {
         let mut ahead = self.cursor;
         ahead.skip_while(char::is_whitespace);
@@ -47,13 +50,15 @@ impl Reader<'_> {
         is_open
     }
 
-    /// `["a": 1}, {"a": 2}]`: where an element should begin is a key, its colon and a value.
+    /// Returns true if a key, its colon and a value stand where an element should begin: `["a": 1},
+    /// {"a": 2}]`.
     pub(super) fn lacks_brace(&self, close: char) -> bool {
         let is_data = self.in_objects > 0 || self.words == Words::Elements;
         close == ']' && is_data && quote::begins_member_for_certain(self.cursor)
     }
 
-    /// `["a": 1}]`: an object whose opening brace is missing, up to its own closing one and over it.
+    /// Parses an object whose opening brace is missing, up to and over its closing brace: `["a":
+    /// 1}]`.
     pub(super) fn unopened(&mut self) -> Result<Value, ParseFault> {
         if self.depth == MAX_DEPTH {
             return Err(ParseFault::new(self.cursor.at(), TOO_DEEP));
@@ -61,7 +66,7 @@ impl Reader<'_> {
         self.repairs.note(Repair::MissingBracket);
         self.was_json = true;
         let around = self.open;
-        // As if within an object, so that no other bracket closes it.
+        // Counted as within an object, so that no other bracket closes it.
         self.open = around << 1 | 3;
         self.depth += 1;
         let value = self.object()?;
@@ -70,15 +75,19 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    /// The text, or its block of code, ends behind a whole member, with no array around it. A quote inside a string makes its end unclear.
+    /// Returns true if the text or its code block ends behind a complete member, outside every
+    /// array. False after a quote inside a string, whose end is uncertain.
     pub(super) fn is_left_open(&self) -> bool {
         let rest = self.cursor.rest().trim_start_matches(is_space);
         let ends = rest.is_empty() || rest.starts_with("```") || rest.starts_with("~~~");
         ends && self.depth == self.in_objects && !self.repairs.has(&Repair::InnerQuote)
     }
 
-    /// `{"a": "one line }`: the string that begins at `start` runs to the end of the text, over white space and as many braces as are
-    /// open. What it is without them, if it has no bracket, quote, escape or line break of its own, and no array is around it.
+    /// Returns the content of an unclosed string at `start` that is followed only by white space
+    /// and as many braces as are open: `{"a": "one line }`.
+    ///
+    /// Returns `None` if the content has brackets, quotes, escapes or line breaks, or if an array
+    /// surrounds it.
     pub(super) fn string_before_braces(
         &mut self,
         start: usize,
@@ -106,7 +115,8 @@ impl Reader<'_> {
     }
 }
 
-/// Where the key is that follows behind a closing brace and a comma, with its colon; or its value and another brace.
+/// Returns the position of a key and its colon behind a closing brace and a comma, or of a key, its
+/// value and another brace.
 pub fn next_member(mut behind: Cursor<'_>) -> Option<Cursor<'_>> {
     behind.skip_while(is_space);
     let has_comma = behind.eat(",");

@@ -1,6 +1,7 @@
-//! One pass over an answer, which finds the pieces that may be the JSON meant.
+//! Single pass over an answer that finds the pieces that may be the intended JSON.
 //!
-//! Every reading continues behind what it read, so the pass is linear; where a broken piece has to be read twice, a budget keeps it so.
+//! Every parse continues behind what it read, so the pass is linear. Where a broken piece has to be
+//! read twice, a budget bounds the work.
 
 use std::ops::Range;
 
@@ -15,16 +16,17 @@ use super::scan_result::{Candidate, Found};
 use super::tolerant_parser::{self, Broken, ParseFault, RepairedValue, Words};
 use crate::strict_json::StrictJson;
 
-/// Bytes that may be read for each byte of the text, beside the pass itself.
+/// Bytes that may be parsed again for each byte of the text, in addition to the pass itself.
 const BUDGET_PER_BYTE: usize = 8;
 
-/// White space before the JSON that begins a text, in bytes.
+/// Maximum white space before the JSON that begins a text, in bytes.
 const LEADING_SPACE: usize = 1024;
 
-/// Values that are read from one answer, strictly and tolerantly each: a value takes 80 bytes of memory, and two of the text.
+/// Maximum number of values parsed from one answer, for strict and tolerant parsing each. A value
+/// takes 80 bytes of memory and two bytes of text.
 pub const MAX_VALUES: usize = 1_000_000;
 
-/// Whether strict JSON of this text could hold more values than are read.
+/// Returns true if the text, as strict JSON, could hold more values than [`MAX_VALUES`].
 pub fn holds_too_many_values(text: &str) -> bool {
     // Each value but the first follows one of these.
     text.len() > MAX_VALUES
@@ -63,18 +65,18 @@ pub fn scan(text: &str) -> Found {
 struct Scan<'a> {
     text: &'a str,
     at: usize,
-    /// Where the text begins that is not reasoning.
+    /// Byte offset behind the reasoning.
     body: usize,
-    /// Where the content of the open code fence begins, and how many candidates there were before it.
+    /// Start of the open code fence's content, and the number of candidates before it.
     fence: Option<(usize, usize)>,
     budget: usize,
-    /// Values that may still be read tolerantly.
+    /// Number of values that may still be parsed tolerantly.
     room: usize,
     found: Found,
 }
 
 impl Scan<'_> {
-    /// Goes on to the next place of interest and past it; false at the end.
+    /// Moves to the next character of interest and past it. Returns false at the end.
     fn step(&mut self) -> bool {
         let rest = self.rest();
         let Some(next) = rest
@@ -119,7 +121,7 @@ impl Scan<'_> {
                 };
                 self.at += length + end;
             }
-            // Its opening mark was in the prompt: all before it is reasoning.
+            // The opening mark was in the prompt: everything before the closing one is reasoning.
             ReasoningTag::Closing { length } => {
                 self.found.forget();
                 self.fence = None;
@@ -132,7 +134,8 @@ impl Scan<'_> {
         true
     }
 
-    /// A word without quotes is meant as one where the JSON begins the text, or a block of code.
+    /// Returns the meaning of unquoted words: elements where the JSON begins the text or a code
+    /// block, otherwise prose.
     fn words(&self, start: usize) -> Words {
         let before = |from: usize| self.text.get(from..start).unwrap_or_default();
         let begins_block = self.fence.is_some_and(|(line, count)| {
@@ -147,7 +150,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Reads the object or array here; false if the text ends within it.
+    /// Parses the object or array here. Returns false if the text ends within it.
     fn candidate(&mut self) -> bool {
         let start = self.at;
         let mut strict = serde_json::Deserializer::from_str(self.rest()).into_iter::<StrictJson>();
@@ -169,7 +172,8 @@ impl Scan<'_> {
         }
     }
 
-    /// `{"a": "use "}" here"}`, `{"a": 1}, "b": 2}`: what looks whole up to `end` may have ended in the middle.
+    /// Parses further than `end` if the value that looks complete there may have ended in the
+    /// middle: `{"a": "use "}" here"}`, `{"a": 1}, "b": 2}`.
     fn longer(&mut self, start: usize, end: usize) -> Option<RepairedValue> {
         let behind = Cursor::new(self.text, end);
         (behind.peek() == Some('"') || next_member(behind).is_some()).then_some(())?;
@@ -182,13 +186,14 @@ impl Scan<'_> {
         read.ok().filter(|mended| within_budget && mended.end > end)
     }
 
-    /// `repairs`: of a mended value.
+    /// Keeps a candidate. `repairs` is `None` for a value parsed strictly.
     fn keep(&mut self, value: Value, span: Range<usize>, repairs: Option<Repairs>) -> bool {
         self.at = span.end;
-        // {"a": 1}, "b": 2}: a bracket too many. The value lacks the rest.
+        // `{"a": 1}, "b": 2}`: an extra bracket. The value lacks the rest.
         let after = Cursor::new(self.text, span.end);
         let has_more = next_member(after).is_some();
-        // {"a": {"b": [1}, "c": 2}}: the bracket was missing elsewhere, so what is in what is not certain.
+        // `{"a": {"b": [1}, "c": 2}}`: the bracket was missing elsewhere, so the nesting is
+        // uncertain.
         let is_doubtful = repairs.as_ref().is_some_and(|repairs| {
             let is_twofold = repairs.has_duplicate()
                 && (repairs.has(&Repair::MissingBracket) || repairs.has(&Repair::MissingQuote));
@@ -213,7 +218,8 @@ impl Scan<'_> {
         true
     }
 
-    /// Goes on behind a piece that cannot be read. What is inside broken JSON is no answer; what is behind a bracket in prose may be.
+    /// Skips a piece that cannot be parsed. Content of broken JSON is no answer; text behind a
+    /// bracket in prose may be one.
     fn skip_broken(&mut self, start: usize, broken: Broken) -> bool {
         let within_budget = self.spend(broken.reached.saturating_sub(start));
         if broken.was_json {
@@ -226,7 +232,8 @@ impl Scan<'_> {
         within_budget
     }
 
-    /// Keeps an object without its end, and what any value without its end lacks, if it is all that there is.
+    /// Keeps an unclosed object, and the missing end of any truncated value, if the text has no
+    /// other value.
     fn left_open(&mut self, start: usize, broken: Broken) {
         let is_only = self.found.list.is_empty() && !self.found.fault_was_json;
         let is_data = broken.was_json || self.words(start) == Words::Elements;
@@ -238,11 +245,13 @@ impl Scan<'_> {
             .map(|left_open| (span, left_open));
     }
 
-    /// Goes on behind the bracket that brings `depth` to 0, counted from `from`; if there is none, behind the paragraph.
+    /// Moves behind the bracket that brings `depth` to 0, counted from `from`, or behind the
+    /// paragraph if there is none.
     fn skip_to_close(&mut self, from: usize, depth: usize, fault: ParseFault) -> bool {
         self.found.note(fault, true);
         let rest = self.text.get(from..).unwrap_or_default();
-        // A bracket before the fault was one in a string that could be read, but not by this simple count.
+        // A bracket before the fault was inside a string that the parser could read, but this
+        // simple count cannot.
         let closed = closing_bracket(rest, depth).filter(|&length| from + length > fault.at);
         let (length, cost) = if let Some(length) = closed {
             (length, length)
@@ -261,7 +270,7 @@ impl Scan<'_> {
         self.spend(cost)
     }
 
-    /// False if too much of the text was read again and again.
+    /// Takes bytes from the budget. Returns false if too much of the text was read repeatedly.
     fn spend(&mut self, bytes: usize) -> bool {
         self.budget = self.budget.saturating_sub(bytes);
         if self.budget == 0 {
@@ -273,7 +282,8 @@ impl Scan<'_> {
         self.budget > 0
     }
 
-    /// A code fence begins or ends a block; any other run of its characters is prose.
+    /// Handles a run of fence characters: a code fence begins or ends a block; any other run is
+    /// prose.
     fn fence_line(&mut self) {
         let mut cursor = Cursor::new(self.text, self.at);
         let line_start = self
@@ -294,7 +304,8 @@ impl Scan<'_> {
         self.at = cursor.at();
     }
 
-    /// A block without an object or array may hold a scalar. False if none was open.
+    /// Ends the open code block, in which a scalar is a candidate if it has no object or array.
+    /// Returns false if no block was open.
     fn end_of_fence(&mut self, end: usize) -> bool {
         let Some((start, count)) = self.fence.take() else {
             return false;
@@ -324,7 +335,7 @@ impl Scan<'_> {
     }
 }
 
-/// More of some JSON follows.
+/// Returns true if more JSON follows.
 fn goes_on(mut behind: Cursor<'_>) -> bool {
     behind.skip_while(is_space);
     let is_fence = behind.rest().starts_with("```");
@@ -333,7 +344,8 @@ fn goes_on(mut behind: Cursor<'_>) -> bool {
     })
 }
 
-/// The byte behind the bracket that brings `depth` back to 0, strings in double quotes left out.
+/// Returns the byte offset behind the bracket that brings `depth` back to 0. Ignores strings in
+/// double quotes.
 fn closing_bracket(text: &str, mut depth: usize) -> Option<usize> {
     let mut in_string = false;
     let mut escaped = false;

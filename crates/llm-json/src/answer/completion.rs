@@ -1,14 +1,15 @@
-//! What a text lacks that ends in the middle of its JSON, if it was meant to end there. Whether it was, the provider knows.
+//! Missing end of a truncated answer. The provider's stop reason decides if the text was meant to
+//! end there.
 
 use super::cursor::{Cursor, is_space};
 use super::quote;
 use super::scalar::LITERALS;
 use super::tolerant_parser::{ParseFault, Reader};
 
-/// The longest name without a value that a text may end in, in bytes.
+/// Maximum length of a trailing name without a value, in bytes.
 const MAX_NAME: usize = quote::LOOKAHEAD;
 
-/// How a text would end that breaks off: kept up to `keep`, with `rest` behind it.
+/// End of a truncated text: the text is kept up to `keep`, and `rest` follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
     pub(super) keep: usize,
@@ -16,24 +17,26 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// The text with its end.
+    /// Returns the text with its end added.
     #[must_use]
     pub fn of(&self, text: &str) -> String {
         [text.get(..self.keep).unwrap_or_default(), &self.rest].concat()
     }
 }
 
-/// The member around the cursor, by the places where it begins.
+/// Start offsets of the unfinished member around the cursor.
 #[derive(Debug, Clone, Copy)]
 pub struct IncompleteToken {
     pub name: usize,
-    /// `None`: its name or its colon is still to come.
+    /// Start of the value; `None` while the name or its colon is incomplete.
     pub value: Option<usize>,
 }
 
 impl Reader<'_> {
-    /// What would close the string, the lists and the objects that are open where the text ends. A name without a value, an empty
-    /// string and a lone sign say nothing and are left out. `None` where what is open holds more than a value of its own.
+    /// Returns the text that closes the open string, lists and objects where the text ends.
+    ///
+    /// A name without a value, an empty string and a lone sign are dropped. Returns `None` if the
+    /// open string holds more than its own value.
     pub(super) fn ending(&self, fault: ParseFault) -> Option<Completion> {
         let text = self.cursor.whole();
         let begun = text.get(fault.at..).filter(|_| fault.cut)?;
@@ -102,13 +105,14 @@ impl Reader<'_> {
     }
 }
 
-/// A name, perhaps with its colon, and nothing that would be lost with it.
+/// Returns true if the text is only a name, perhaps with its colon, so that dropping it loses
+/// nothing else.
 fn is_name(text: &str) -> bool {
     let name = text.trim_end_matches(|c| is_space(c) || c == ':');
     text.len() <= MAX_NAME && !name.contains([':', '=', ',', '{', '}', '[', ']', '\n'])
 }
 
-/// `tru`: what completes the beginning of a literal.
+/// Returns the rest of a literal that has begun, such as `e` for `tru`.
 fn rest_of_literal(word: &str) -> &'static str {
     let completed = LITERALS
         .iter()
@@ -117,8 +121,9 @@ fn rest_of_literal(word: &str) -> &'static str {
     completed.unwrap_or_default()
 }
 
-/// What an open string says. `value}]`: one that runs over just the brackets that are missing was to end before them. `None` where
-/// something else follows within it: lines, or brackets that may be its own or not.
+/// Returns the content of an open string. `value}]`: a string that ends in exactly the missing
+/// brackets was meant to end before them. Returns `None` if other lines or brackets follow within
+/// the string.
 fn own_content<'t>(string: &'t str, brackets: &str) -> Option<&'t str> {
     let end = string.trim_end_matches(is_space);
     let unfenced = end
@@ -139,7 +144,7 @@ fn own_content<'t>(string: &'t str, brackets: &str) -> Option<&'t str> {
     (!content.trim_end_matches(is_space).contains(foreign)).then_some(content)
 }
 
-/// The text without an escape that it ends in.
+/// Returns the text without an incomplete escape at its end.
 fn without_broken_escape(string: &str) -> &str {
     let tail = string.floor_char_boundary(string.len().saturating_sub(8));
     let last = string

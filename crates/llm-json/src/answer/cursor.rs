@@ -1,32 +1,33 @@
-//! A place in a text: looking ahead, moving on, and what lies between the tokens (white space and comments).
+//! Position in a text: lookahead, movement, and the white space and comments between tokens.
 
 #[cfg(any(test, feature = "counted"))]
 thread_local! {
-    /// All bytes that any cursor has moved over: the work done, looking ahead included.
+    /// Total number of bytes that all cursors have moved over, lookahead included.
     pub static BYTES_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// A position in a text. Copied to look ahead.
+/// A position in a text. Copied for lookahead.
 #[derive(Debug, Clone, Copy)]
 pub struct Cursor<'a> {
     text: &'a str,
     at: usize,
 }
 
-/// The longest last line in which a comment's end is looked for, in bytes.
+/// Maximum length of a last line in which the end of a comment is searched, in bytes.
 const MAX_LAST_LINE: usize = 512;
 
-/// What lay between two tokens.
+/// White space and comments between two tokens.
 #[derive(Debug, Default)]
 pub struct Trivia {
     pub comment: bool,
     pub odd_space: bool,
-    /// Where a comment says that something was left out (`// ...`): what is there is not the whole.
+    /// Start of a comment that marks omitted content (`// ...`), so that the value is incomplete.
     pub elision: Option<usize>,
 }
 
 impl<'a> Cursor<'a> {
-    /// `at` is a character boundary; anywhere else is the end of the text.
+    /// Returns a cursor at the byte offset `at`, or at the end of the text if `at` is no character
+    /// boundary.
     pub fn new(text: &'a str, at: usize) -> Self {
         Self {
             text,
@@ -38,7 +39,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The same place in a text that ends `bytes` from here at the latest.
+    /// Returns the same position in a text that ends at most `bytes` further on.
     pub fn window(&self, bytes: usize) -> Self {
         let end = self.text.floor_char_boundary(self.at.saturating_add(bytes));
         Self {
@@ -47,7 +48,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The text that it is a place in.
+    /// Returns the whole text.
     pub fn whole(&self) -> &'a str {
         self.text
     }
@@ -60,7 +61,7 @@ impl<'a> Cursor<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// The text from `start` to here.
+    /// Returns the text from `start` to the position.
     pub fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
@@ -91,7 +92,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Moves to the first character that `keep` refuses, or to the end.
+    /// Moves to the first character that `keep` rejects, or to the end. Returns the skipped text.
     pub fn skip_while(&mut self, keep: impl Fn(char) -> bool) -> &'a str {
         let start = self.at;
         let rest = self.rest();
@@ -99,7 +100,7 @@ impl<'a> Cursor<'a> {
         self.since(start)
     }
 
-    /// Moves behind `pattern`, or to the end; returns what was before it.
+    /// Moves behind `pattern`, or to the end. Returns the text before the pattern.
     fn skip_past(&mut self, pattern: &str) -> &'a str {
         let rest = self.rest();
         let length = rest.find(pattern).unwrap_or(rest.len());
@@ -107,7 +108,8 @@ impl<'a> Cursor<'a> {
         rest.get(..length).unwrap_or_default()
     }
 
-    /// Where the text is one line, its comments end before the next bracket that has space before it: `{"a": 1 // one }`.
+    /// Moves over a line comment. In a text of one line, the comment ends before the next bracket
+    /// preceded by a space: `{"a": 1 // one }`.
     fn line_comment(&mut self) -> &'a str {
         let rest = self.rest();
         let is_last_line = rest.len() <= MAX_LAST_LINE && !rest.contains('\n');
@@ -129,7 +131,7 @@ impl<'a> Cursor<'a> {
         BYTES_READ.set(BYTES_READ.get() + bytes);
     }
 
-    /// Skips white space and comments. An unclosed comment leads to the end of the text.
+    /// Skips white space and comments. An unclosed comment extends to the end of the text.
     pub fn trivia(&mut self) -> Trivia {
         let mut trivia = Trivia::default();
         loop {
@@ -154,17 +156,17 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// White space by anyone's definition, and the characters that nobody sees.
+/// Returns true for Unicode white space and for invisible characters.
 pub fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}')
 }
 
-/// `...`: the model left something out.
+/// Returns true for an ellipsis, with which models mark omitted content.
 pub fn is_elision(text: &str) -> bool {
     text.starts_with("...") || text.starts_with('…')
 }
 
-/// "line 2, column 5", both from 1; columns are characters.
+/// Returns a position such as "line 2, column 5", both from 1; columns count characters.
 pub fn position(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;

@@ -1,4 +1,4 @@
-//! Keys, with the quotes, colons and commas that are missing or too many around them.
+//! Keys of objects, with missing or extra quotes, colons and commas around them.
 
 use super::cursor::{Cursor, is_elision};
 use super::quote::{self, QuoteContext};
@@ -6,7 +6,7 @@ use super::repair::Repair;
 use super::tolerant_parser::{LEFT_OUT, ParseFault, Reader, Words};
 
 impl<'t> Reader<'t> {
-    /// `"a": 1, COMMENT "b": 2`: a word in capitals where a key in quotes begins, or the object ends.
+    /// Skips a word in capitals before a quoted key or the object's end: `"a": 1, COMMENT "b": 2`.
     pub(super) fn stray_word(&mut self) {
         let mut ahead = self.cursor.window(quote::LOOKAHEAD);
         let word = ahead.skip_while(|c| c.is_ascii_uppercase() || c == '_');
@@ -20,7 +20,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// A key and the colon behind it.
+    /// Parses a key and its colon.
     pub(super) fn name(&mut self) -> Result<String, ParseFault> {
         let mut key = self.key()?;
         if self.opens_value(&key) {
@@ -32,7 +32,8 @@ impl<'t> Reader<'t> {
         Ok(key)
     }
 
-    /// `{"a:"x"}`: the quote behind the colon is the one before the value. Goes back to it.
+    /// Returns true if the quote behind the colon opens the value, and moves back to it:
+    /// `{"a:"x"}`.
     fn opens_value(&mut self, key: &str) -> bool {
         let quote = self.cursor.previous().filter(|&c| quote::is_quote(c));
         let is_opening = key.trim_end().len() > 1
@@ -78,7 +79,8 @@ impl<'t> Reader<'t> {
         Ok(key.to_owned())
     }
 
-    /// `Some key: 1`, up to the colon that has to come; the first word alone if none does.
+    /// Returns a key with spaces, `Some key: 1`, up to its colon, or only its first word if no
+    /// colon follows.
     fn spaced_key(&mut self, first: &'t str) -> &'t str {
         let start = self.cursor.at() - first.len();
         let mut ahead = self.cursor.window(quote::LOOKAHEAD);
@@ -91,7 +93,7 @@ impl<'t> Reader<'t> {
         self.cursor.since(start).trim_end()
     }
 
-    /// `b": 1`: only the opening quote of a key is missing.
+    /// Returns true if only the opening quote of a key is missing: `b": 1`.
     fn has_colon_behind_quote(&self) -> bool {
         let mut ahead = self.cursor.window(quote::LOOKAHEAD);
         ahead.bump();

@@ -1,16 +1,19 @@
-//! Quotes: which characters are some, and whether one of them ends the string that it is in.
+//! Quotes: the characters that count as quotes, and the rules that decide if one of them ends its
+//! string.
 
 use super::cursor::{Cursor, is_elision};
 use super::scalar;
 
-/// Bytes that are looked at behind a quote or a word: enough for a key and its colon. Where they are not, what was seen decides as if
-/// the text ended there. Without a limit, text of nothing but quotes and comments takes quadratic time.
+/// Maximum lookahead behind a quote or a word, in bytes: enough for a key and its colon. Beyond it,
+/// the decision is made as if the text ended there. Without a limit, text of only quotes and
+/// comments takes quadratic time.
 pub const LOOKAHEAD: usize = 128;
 
-/// Characters of a key that are looked at to find its colon. A longer key is taken to have one.
+/// Maximum number of characters of a key searched for its colon. A longer key is assumed to have
+/// one.
 const MAX_KEY_LOOKED_AT: usize = 64;
 
-/// Where a string stands, which decides what may follow it.
+/// Context of a string, which decides what may follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuoteContext {
     Key,
@@ -18,17 +21,18 @@ pub enum QuoteContext {
     Element,
 }
 
-/// What a quote inside a string is.
+/// Role of a quote inside a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuoteRole {
-    /// It ends the string.
+    /// The quote ends the string.
     Ends,
-    /// It belongs to the text, like an apostrophe.
+    /// The quote belongs to the text, like an apostrophe.
     Text,
-    /// It begins or ends a quotation inside the string: `"he said "no" to me"`.
+    /// The quote begins a quotation inside the string: `"he said "no" to me"`.
     Opens,
+    /// The quote ends a quotation inside the string.
     Closes,
-    /// A key's closing quote, so the string that we believe to be in has ended long before.
+    /// The quote closes a key, so the string that seems open has ended long before.
     Key,
 }
 
@@ -36,7 +40,7 @@ pub fn is_quote(c: char) -> bool {
     !closers(c).is_empty()
 }
 
-/// The characters that can end a string begun with `opener`.
+/// Returns the characters that can end a string begun with `opener`.
 pub fn closers(opener: char) -> &'static [char] {
     match opener {
         '"' => &['"'],
@@ -49,15 +53,17 @@ pub fn closers(opener: char) -> &'static [char] {
     }
 }
 
-/// What may be in a key without quotes.
+/// Returns true for characters allowed in an unquoted key.
 pub fn is_bare_key(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$' | '-' | '.' | '@')
 }
 
-/// The role of the quote at `here`, in a string whose content begins at `start`. `open`: within a quotation inside the string.
+/// Returns the role of the quote at `here`, in a string whose content begins at `start`. `open` is
+/// true within a quotation inside the string.
 ///
-/// What follows a closing quote in correct JSON always ends the string. Only when it does not may a quote be text, and then only one
-/// that looks like it: a quotation has space before and none after its opening quote, and must be closed.
+/// A quote followed by what follows a closing quote in correct JSON always ends the string. Any
+/// other quote may be text, but only if it looks like a quotation. An opening quote has space
+/// before it and none behind it, and must be closed.
 pub fn role(here: Cursor<'_>, start: usize, place: QuoteContext, open: bool) -> QuoteRole {
     let previous = here.previous().filter(|_| here.at() > start);
     let mut after = here.window(LOOKAHEAD);
@@ -114,7 +120,7 @@ pub fn role(here: Cursor<'_>, start: usize, place: QuoteContext, open: bool) -> 
     }
 }
 
-/// `6`, `1/2`, `5'11` at the end of `text`, but not `item6`.
+/// Returns true for a measure at the end of `text`: `6`, `1/2`, `5'11`, but not `item6`.
 fn is_measure(text: &str) -> bool {
     let word = text
         .chars()
@@ -124,7 +130,7 @@ fn is_measure(text: &str) -> bool {
     !word.take(2).any(char::is_alphabetic)
 }
 
-/// Whether what follows a quote is what follows a string. At the end of the text it is.
+/// Returns true if the text behind a quote may follow a complete string. The end of the text may.
 pub fn ends_string(after: Cursor<'_>, place: QuoteContext, opens: bool) -> bool {
     if after.rest().starts_with('#') || after.rest().starts_with("//") {
         return false; // "ranked "#1" of all": a comment has space before it
@@ -147,7 +153,7 @@ pub fn ends_string(after: Cursor<'_>, place: QuoteContext, opens: bool) -> bool 
     }
     match place {
         QuoteContext::Key => matches!(c, ':' | '='),
-        // ["a"}, "b": 1}: the list's own bracket is missing
+        // `["a"}, "b": 1}`: the list's own bracket is missing.
         QuoteContext::Element if c == '}' => {
             ahead.bump();
             ahead.trivia();
@@ -166,7 +172,7 @@ pub fn ends_string(after: Cursor<'_>, place: QuoteContext, opens: bool) -> bool 
     }
 }
 
-/// A key and its colon come next, or the object's end.
+/// Returns true if a key and its colon, or the object's end, come next.
 pub fn begins_member(mut ahead: Cursor<'_>) -> bool {
     ahead.trivia();
     match ahead.peek() {
@@ -187,7 +193,7 @@ pub fn begins_member(mut ahead: Cursor<'_>) -> bool {
     ahead.is_at_end() || matches!(ahead.peek(), Some(':' | '='))
 }
 
-/// A key in quotes and its colon come next, for certain.
+/// Returns true if a quoted key and its colon certainly come next.
 pub fn begins_quoted_key(ahead: Cursor<'_>) -> bool {
     let mut ahead = ahead.window(LOOKAHEAD);
     if !ahead.peek().is_some_and(is_quote) || skip_quoted(&mut ahead) != Some(true) {
@@ -197,7 +203,7 @@ pub fn begins_quoted_key(ahead: Cursor<'_>) -> bool {
     ahead.eat(":")
 }
 
-/// `{"a", "b"}`: a set, of which the first two elements are short strings.
+/// Returns true for a set whose first two elements are short strings: `{"a", "b"}`.
 pub fn begins_set(ahead: Cursor<'_>) -> bool {
     let mut ahead = ahead.window(LOOKAHEAD);
     ahead.bump();
@@ -212,7 +218,8 @@ pub fn begins_set(ahead: Cursor<'_>) -> bool {
     }
 }
 
-/// `"key" "value"}`: a key and a short value in quotes, with nothing but the colon missing, and the end of the object.
+/// Returns true for `"key" "value"}`: a quoted key and a short quoted value that lack only the
+/// colon, then the end of the object.
 pub fn begins_last_member(ahead: Cursor<'_>) -> bool {
     let mut ahead = ahead.window(LOOKAHEAD);
     let is_string = |ahead: &mut Cursor<'_>| {
@@ -225,7 +232,8 @@ pub fn begins_last_member(ahead: Cursor<'_>) -> bool {
     }
 }
 
-/// `["one" two", "three"]`: a word with its closing quote alone, and the end of the element.
+/// Returns true for a word with only its closing quote and the end of the element: `["one" two",
+/// "three"]`.
 pub fn begins_unquoted_element(ahead: Cursor<'_>) -> bool {
     let mut ahead = ahead.window(LOOKAHEAD);
     let has_word = !ahead
@@ -237,7 +245,7 @@ pub fn begins_unquoted_element(ahead: Cursor<'_>) -> bool {
     }
 }
 
-/// `"k"e"y": 1`: behind a quote inside a key are the other one, the key's own and its colon.
+/// Returns true if a second inner quote, the key's own quote and its colon follow: `"k"e"y": 1`.
 fn is_quotation_in_key(after: Cursor<'_>) -> bool {
     let mut ahead = after.window(LOOKAHEAD);
     let mut ends_part = || {
@@ -252,7 +260,7 @@ fn is_quotation_in_key(after: Cursor<'_>) -> bool {
     }
 }
 
-/// A key in quotes, its colon and a value come next, for certain.
+/// Returns true if a quoted key, its colon and a value certainly come next.
 pub fn begins_member_for_certain(ahead: Cursor<'_>) -> bool {
     let mut ahead = ahead.window(LOOKAHEAD);
     let mut name = ahead;
@@ -268,7 +276,8 @@ pub fn begins_member_for_certain(ahead: Cursor<'_>) -> bool {
     }
 }
 
-/// Skips a short string. `Some(false)` if it is too long to know, `None` if it is none (a line ends in it).
+/// Skips a short quoted string. Returns `Some(false)` if it is too long to decide, `None` if a line
+/// ends in it.
 fn skip_quoted(ahead: &mut Cursor<'_>) -> Option<bool> {
     let closers = ahead.bump().map(closers)?;
     for _ in 0..MAX_KEY_LOOKED_AT {
@@ -285,7 +294,7 @@ fn skip_quoted(ahead: &mut Cursor<'_>) -> Option<bool> {
     Some(false)
 }
 
-/// A value without prose in it could begin here.
+/// Returns true if a value that contains no prose can begin here.
 pub fn begins_value(ahead: Cursor<'_>) -> bool {
     match ahead.peek() {
         Some('`') => !ahead.rest().starts_with("```"),
@@ -295,7 +304,7 @@ pub fn begins_value(ahead: Cursor<'_>) -> bool {
     }
 }
 
-/// The quote before `after` ends a key: a colon and a value follow.
+/// Returns true if the quote before `after` ends a key: a colon and a value follow.
 fn is_key_quote(mut after: Cursor<'_>) -> bool {
     after.skip_while(char::is_whitespace);
     if !after.eat(":") {

@@ -1,7 +1,8 @@
-//! The marks that reasoning models put around what they think before they answer. What is between them is never an answer.
+//! Marks that reasoning models put around their reasoning (`<think>`). Text between them is never
+//! an answer.
 
-/// Opening and closing marks, compared without case. `[THINK]` is Magistral's; servers that put the opening mark into the prompt leave
-/// the closing one alone in the answer.
+/// Opening and closing marks, compared without case. `[THINK]` is Magistral's. Servers that put the
+/// opening mark into the prompt leave only the closing one in the answer.
 const MARKS: [(&str, &str); 5] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -10,7 +11,7 @@ const MARKS: [(&str, &str); 5] = [
     ("[THINK]", "[/THINK]"),
 ];
 
-/// A mark at the beginning of a text; its length in bytes.
+/// A reasoning mark at the beginning of a text, with its length in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReasoningTag {
     Opening {
@@ -22,7 +23,7 @@ pub enum ReasoningTag {
     },
 }
 
-/// The mark with which `text` begins.
+/// Returns the mark with which `text` begins.
 pub fn mark_at(text: &str) -> Option<ReasoningTag> {
     MARKS.iter().find_map(|&(opening, closing)| {
         if begins_with(text, opening) {
@@ -40,7 +41,7 @@ pub fn mark_at(text: &str) -> Option<ReasoningTag> {
     })
 }
 
-/// The byte behind the first `closing` mark in `text`.
+/// Returns the byte offset behind the first `closing` mark in `text`.
 pub fn end_of(text: &str, closing: &str) -> Option<usize> {
     let found = text
         .as_bytes()
@@ -49,7 +50,7 @@ pub fn end_of(text: &str, closing: &str) -> Option<usize> {
     found.map(|start| start + closing.len())
 }
 
-/// The first closing mark of any kind in `text`, where it begins.
+/// Returns the byte offset of the first closing mark of any kind in `text`.
 pub fn first_closing(text: &str) -> Option<usize> {
     text.match_indices(['<', '['])
         .map(|(at, _)| at)

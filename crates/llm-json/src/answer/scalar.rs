@@ -1,4 +1,4 @@
-//! Numbers, literals, calls, and which words are none of these.
+//! Numbers, literals and function calls, and the words that are none of these.
 
 use serde_json::{Number, Value};
 
@@ -9,12 +9,12 @@ use super::tolerant_parser::{ParseFault, Reader, Words};
 
 pub(super) const LITERALS: [&str; 3] = ["true", "false", "null"];
 
-/// What a word without quotes is.
+/// Classification of an unquoted word.
 enum Word {
     Known(Value),
-    /// Known, but not as JSON writes it; with the repair.
+    /// A known value in a notation that is not JSON's, with the repair.
     Mended(Value, Repair),
-    /// A number that no `f64` holds.
+    /// A number outside the range of `f64`.
     OutOfRange,
     Unknown,
 }
@@ -24,7 +24,7 @@ impl Reader<'_> {
         let start = self.cursor;
         let word = self.cursor.skip_while(is_word);
         if self.cursor.is_at_end() {
-            // A literal is whole; a number may have been cut in the middle.
+            // A literal is complete; a number may have been truncated.
             let literal = if place == QuoteContext::Member && LITERALS.contains(&word) {
                 serde_json::from_str(word).ok()
             } else {
@@ -32,7 +32,7 @@ impl Reader<'_> {
             };
             return literal.ok_or_else(|| ParseFault::cut(start.at()));
         }
-        // Outside of objects, a bare word is prose.
+        // Outside objects, an unquoted word is prose.
         let may_be_text = self.in_objects > 0 || self.words == Words::Elements;
         let is_cut_number = place == QuoteContext::Member && is_group(self.cursor, start.at());
         let is_quoted_behind =
@@ -59,7 +59,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `ObjectId("5f")`: the one argument of a call, in quotes or a number.
+    /// Returns the only argument of a call, a quoted string or a number: `ObjectId("5f")`.
     fn call(&mut self, start: Cursor<'_>) -> Option<Value> {
         self.cursor.eat("(").then_some(())?;
         let has_name = self.cursor.since(start.at()).len() > 1;
@@ -85,7 +85,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a quote right behind a word begins the next key or element, rather than ending this one.
+/// Returns true if a quote right behind a word begins the next key or element instead of ending
+/// this one.
 fn begins_string(cursor: Cursor<'_>, place: QuoteContext) -> bool {
     let mut ahead = cursor.window(quote::LOOKAHEAD);
     ahead.bump();
@@ -94,7 +95,8 @@ fn begins_string(cursor: Cursor<'_>, place: QuoteContext) -> bool {
         || quote::begins_quoted_key(cursor)
 }
 
-/// `1,234`: three digits behind a comma that is behind digits, and no key.
+/// Returns true for a group of three digits behind a comma that follows digits, if it is no key:
+/// `1,234`.
 pub fn is_group(cursor: Cursor<'_>, start: usize) -> bool {
     let is_number =
         |c: char| c.is_ascii_digit() || matches!(c, ',' | '-' | '+' | '$' | '€' | '£' | '¥' | ' ');
@@ -111,10 +113,10 @@ pub fn is_group(cursor: Cursor<'_>, start: usize) -> bool {
         && !is_key
 }
 
-/// A number or a literal begins here.
+/// Returns true if a number or a literal begins here.
 pub fn begins_with_known(mut ahead: Cursor<'_>) -> bool {
     let word = ahead.skip_while(is_word);
-    // A word that the text ends in may become anything.
+    // A word at the end of the text may still become any other word.
     !word.is_empty() && (ahead.is_at_end() || !matches!(classify(word), Word::Unknown))
 }
 
@@ -126,7 +128,7 @@ pub fn starts_comment(cursor: Cursor<'_>) -> bool {
     cursor.rest().starts_with("//") || cursor.rest().starts_with("/*")
 }
 
-/// Nothing that belongs to the word follows it ("12 apples").
+/// Returns true if nothing that belongs to the word follows it ("12 apples").
 fn word_ends(after: Cursor<'_>, place: QuoteContext) -> bool {
     let mut after = after.window(quote::LOOKAHEAD);
     after.skip_while(|c| matches!(c, ' ' | '\t' | '\u{a0}'));
@@ -168,7 +170,8 @@ fn number(word: &str) -> Word {
     }
 }
 
-/// `+5`, `.5`, `5.`, `0x1f` as JSON writes them. Leading zeros are left alone: `01234` is a postal code.
+/// Rewrites `+5`, `.5`, `5.` and `0x1f` in JSON's notation. Leading zeros are kept: `01234` is a
+/// postal code.
 fn rewrite(word: &str) -> Option<String> {
     let (sign, unsigned) = match word.strip_prefix('-') {
         Some(rest) => ("-", rest),

@@ -1,4 +1,4 @@
-//! What a pass over an answer found: the candidates, and why there are no others.
+//! Result of a scan: the candidates, and the reason why there are no others.
 
 use std::ops::Range;
 
@@ -11,38 +11,41 @@ use super::tolerant_parser::{ParseFault, UnclosedPolicy};
 /// A value found in a text.
 pub struct Candidate {
     pub value: Value,
-    /// Where it is in the text.
+    /// Byte range of the value in the text.
     pub span: Range<usize>,
-    /// Where the text begins that is not reasoning.
+    /// Byte offset behind the reasoning.
     pub body: usize,
     pub repairs: Repairs,
-    /// Read strictly.
+    /// True if the value was parsed strictly.
     pub is_strict: bool,
 }
 
-/// All that a pass over a text has found.
+/// Everything that a scan found.
 #[derive(Default)]
 pub struct Found {
-    /// In the order of the text.
+    /// Candidates in the order of the text.
     pub list: Vec<Candidate>,
-    /// What is wrong with the last broken piece that was meant as JSON, or else the first that was not.
+    /// Error of the last broken piece that was meant as JSON, otherwise of the first broken piece.
     pub fault: Option<ParseFault>,
+    /// True if the broken piece of `fault` was meant as JSON.
     pub fault_was_json: bool,
-    /// Where the object or array begins in which the text ends.
+    /// Start of the object or array in which the text ends.
     pub cut: Option<usize>,
-    /// An object of which only the end is missing, and where it is, if nothing was found before it and nothing broken behind it.
+    /// Object that lacks only its end, with its range. Set only if no candidate precedes it and
+    /// nothing broken follows it.
     pub left_open: Option<(Range<usize>, Box<UnclosedPolicy>)>,
-    /// What the text lacks that ends here, on the same condition.
+    /// Missing end of the value in which the text ends, on the same condition.
     pub ending: Option<Completion>,
-    /// Reasoning was skipped; and the text ends within it.
+    /// True if reasoning was skipped.
     pub reasoning: bool,
+    /// True if the text ends within reasoning.
     pub in_reasoning: bool,
-    /// Where the text begins that is not reasoning.
+    /// Byte offset behind the reasoning.
     pub body: usize,
 }
 
 impl Found {
-    /// What was found so far is no answer.
+    /// Discards everything that was found so far.
     pub fn forget(&mut self) {
         *self = Self {
             reasoning: self.reasoning,

@@ -1,4 +1,4 @@
-//! Strings: any kind of quote around them, quotes and line breaks inside, and escapes that JSON does not have.
+//! Strings: any kind of quotes, quotes and line breaks inside, and escapes that JSON does not have.
 
 use super::cursor::Cursor;
 use super::quote::{self, QuoteContext, QuoteRole};
@@ -6,7 +6,7 @@ use super::repair::Repair;
 use super::tolerant_parser::{ParseFault, Reader};
 
 impl Reader<'_> {
-    /// Reads the string whose opening quote is next.
+    /// Parses the string whose opening quote is next.
     pub(super) fn string(&mut self, place: QuoteContext) -> Result<String, ParseFault> {
         let opened = self.cursor.at();
         for triple in ["\"\"\"", "'''"] {
@@ -54,7 +54,8 @@ impl Reader<'_> {
                 && string.trim_end().ends_with(',')
                 && quote::begins_member_for_certain(self.cursor)
             {
-                // "New York, "zip": "…": the closing quote is missing, and the comma is the one between the members.
+                // `"New York, "zip": "…"`: the closing quote is missing, and the comma separates
+                // the members.
                 self.repairs.note(Repair::MissingQuote);
                 self.was_json = true;
                 string.truncate(string.trim_end().len() - 1);
@@ -67,7 +68,7 @@ impl Reader<'_> {
             match quote::role(self.cursor, start, place, in_quotation) {
                 QuoteRole::Ends => {
                     self.cursor.bump();
-                    // A key is known by its colon: "the "x" axis" in prose is none.
+                    // A key is known by its colon; `the "x" axis` in prose has none.
                     self.was_json |= place != QuoteContext::Key;
                     return if in_quotation {
                         Err(ambiguous(opened))
@@ -95,7 +96,7 @@ impl Reader<'_> {
         if !had_quotation && let Some(string) = self.string_before_braces(start, place) {
             return Ok(string);
         }
-        // Of strings with stray quotes, one that runs over the last bracket was misread, not cut.
+        // A string with stray quotes that runs over the last bracket was misread, not truncated.
         let whole = self
             .cursor
             .since(0)
@@ -119,7 +120,8 @@ impl Reader<'_> {
         Err(ParseFault::cut(opened))
     }
 
-    /// A block of code in fences where a string is wanted, up to a fence behind which the object goes on or ends.
+    /// Parses a fenced code block in place of a string, up to a fence behind which the object
+    /// continues or ends.
     pub(super) fn fenced(&mut self) -> Option<String> {
         let mut ahead = self.cursor;
         ahead.eat("```").then_some(())?;
@@ -139,7 +141,7 @@ impl Reader<'_> {
                     .is_some_and(|line| line.trim_start_matches([' ', '\t']).starts_with("```"))
             })
             .unwrap_or(whole.len());
-        // What was looked at counts as read.
+        // Bytes looked at count as read.
         self.cursor = Cursor::new(whole, end);
         let text = whole.get(start..end)?.to_owned();
         let mut behind = self.cursor;
@@ -154,14 +156,15 @@ impl Reader<'_> {
         })
     }
 
-    /// `"```json {"a": 1}```"`: a block of code with quotes that are not escaped, up to the fence with the string's own quote behind it.
+    /// Parses a code block with unescaped quotes, up to the fence followed by the string's own
+    /// quote: `"```json {"a": 1}```"`.
     fn quoted_fence(&mut self) -> Option<String> {
         let mut ahead = self.cursor;
         let start = ahead.at() + 1;
         (ahead.eat("\"```") && start >= self.fences_sought).then_some(())?;
         let text = ahead.rest();
         let length = text.find("```\"");
-        // No byte is looked at twice.
+        // No byte is read twice.
         self.fences_sought = length.map_or(usize::MAX, |length| ahead.at() + length);
         ahead = Cursor::new(self.cursor.whole(), ahead.at() + length?);
         ahead.eat("```");
@@ -186,7 +189,8 @@ impl Reader<'_> {
         })
     }
 
-    /// `""key""`, and values like it in an object with such keys; or `""value"`, with one quote too many.
+    /// Parses `""key""`, a value like it in an object with such keys, or `""value"` with one extra
+    /// quote.
     fn doubly_quoted(&mut self, place: QuoteContext) -> Option<String> {
         let mut ahead = self.cursor.window(quote::LOOKAHEAD);
         let mark = ahead.peek().filter(|mark| matches!(mark, '"' | '\''))?;
@@ -219,7 +223,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Moves the text before the next one of `closers` into `string`; false at the end of the text.
+    /// Appends the text before the next one of `closers` to `string`. Returns false at the end of
+    /// the text.
     fn text_until(&mut self, closers: &[char], string: &mut String) -> Result<bool, ParseFault> {
         loop {
             string.push_str(
@@ -256,7 +261,7 @@ impl Reader<'_> {
                 self.repairs.note(Repair::InvalidEscape);
                 c
             }
-            // A pattern (`\d+`) or a path (`C:\dir`): the backslash is meant.
+            // A pattern (`\d+`) or a path (`C:\dir`): the backslash is meant literally.
             _ => {
                 self.repairs.note(Repair::InvalidEscape);
                 string.push('\\');
@@ -268,7 +273,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The cursor is at the `u`.
+    /// Parses a Unicode escape; the cursor is at the `u`.
     fn unicode_escape(&mut self, string: &mut String) -> Result<(), ParseFault> {
         let at = self.cursor.at();
         self.cursor.bump();
@@ -287,7 +292,7 @@ impl Reader<'_> {
             let first_only = self.cursor;
             match self.cursor.eat("\\u").then(|| self.hex4()).flatten() {
                 Some(low @ 0xdc00..0xe000) => {
-                    code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)
+                    code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
                 }
                 _ => self.cursor = first_only,
             }
@@ -311,7 +316,8 @@ impl Reader<'_> {
     }
 }
 
-/// Text that begins on the line behind its marks, without the line breaks at its ends and the indentation that all its lines have.
+/// Returns the text of a block that begins on the line behind its marks, without surrounding line
+/// breaks and common indentation.
 fn block(text: String) -> String {
     let Some((_, lines)) = text
         .split_once('\n')
@@ -334,7 +340,8 @@ fn block(text: String) -> String {
     outdented.join("\n")
 }
 
-/// An element on a line of its own, whose closing quote is missing, and the comma behind it.
+/// Returns true for an element on a line of its own with its closing quote missing and a comma
+/// behind it.
 fn ends_line_with_comma(string: &str) -> bool {
     let text = string.trim_end();
     text.ends_with(',')

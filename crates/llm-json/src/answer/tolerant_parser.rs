@@ -1,5 +1,6 @@
-//! The tolerant reader: objects and arrays as a person would read them. It mends, and says so, or fails. What the text leaves open
-//! is broken; where only braces are missing, it is told as [`LeftOpen`].
+//! Tolerant recursive-descent parser for objects and arrays. Every repair is noted; anything
+//! uncertain is an error. A truncated value is an error too, reported as [`UnclosedPolicy`] if it
+//! lacks only braces.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +9,7 @@ use super::cursor::{Cursor, is_elision, is_space};
 use super::quote::{self, QuoteContext};
 use super::repair::{Repair, Repairs};
 
-/// Levels of nesting, as in `serde_json` (its recursion limit of 128 allows 127).
+/// Maximum nesting depth, as in `serde_json`: its recursion limit of 128 allows 127 levels.
 pub const MAX_DEPTH: usize = 127;
 
 pub const LEFT_OUT: &str = "\"...\" stands for something that was left out";
@@ -16,19 +17,19 @@ pub const LEFT_OUT: &str = "\"...\" stands for something that was left out";
 pub const TOO_DEEP: &str = "it is nested more than 127 levels deep";
 const ENDS_EARLY: &str = "the code block ends before the JSON is closed";
 
-/// A value that was read, where it ends, and what was mended in it.
+/// A parsed value, its end, and the repairs in it.
 pub struct RepairedValue {
     pub value: Value,
     pub end: usize,
     pub repairs: Repairs,
 }
 
-/// Why a text is not a value.
+/// Reason why a text is not a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseFault {
     pub at: usize,
     pub message: &'static str,
-    /// The text ended first.
+    /// True if the text ended first.
     pub cut: bool,
 }
 
@@ -49,43 +50,47 @@ impl ParseFault {
         }
     }
 
-    /// The same; where the text ended first, told with the place where the value begins that it ends in.
+    /// Returns the same error; for truncated text, with the start of the value in which the text
+    /// ends.
     pub fn of_what_began_at(self, start: usize) -> Self {
         if self.cut { Self::cut(start) } else { self }
     }
 }
 
-/// A failed reading.
+/// A failed parse.
 pub struct Broken {
     pub fault: ParseFault,
-    /// How far the reader came.
+    /// Byte offset that the parser reached.
     pub reached: usize,
-    /// It was meant as JSON (a quoted string or a key was read), so what is inside it is no answer of its own.
+    /// True if a quoted string or a key was parsed: the text was meant as JSON, so nothing inside
+    /// it is an answer of its own.
     pub was_json: bool,
-    /// Nothing is wrong but that the text ends before some objects are closed.
+    /// Parsed content, if the only error is that some objects are not closed.
     pub left_open: Option<Box<UnclosedPolicy>>,
-    /// The text ended first; what it lacks.
+    /// Missing end, if the text ended first.
     pub ending: Option<Completion>,
 }
 
-/// An object of which only closing braces are missing: the text ends behind a member that is whole, and within no array.
+/// An object that lacks only closing braces: the text ends behind a complete member, outside every
+/// array.
 pub struct UnclosedPolicy {
     pub value: Value,
-    /// How many objects are open: the outermost, its last member, and so on.
+    /// Number of open objects: the outermost one, its last member, and so on.
     pub levels: usize,
     pub repairs: Repairs,
 }
 
-/// What a word without quotes is outside of all objects.
+/// Meaning of an unquoted word outside all objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Words {
-    /// `[sic]`: what is in brackets within a sentence.
+    /// Text in brackets within a sentence: `[sic]`.
     Prose,
-    /// `[red, blue]` at the start of the text or of a block of code: an element, where there is more than one.
+    /// An element, if there are several: `[red, blue]` at the start of the text or of a code block.
     Elements,
 }
 
-/// Reads the object or array that begins at `at`. `room` is how many values there may be, and is less by those that were read.
+/// Parses the object or array that begins at `at`. `room` is the number of values still allowed; it
+/// decreases by the values parsed.
 pub fn read(
     text: &str,
     at: usize,
@@ -141,7 +146,8 @@ pub fn read(
     }
 }
 
-/// The one string that `text` is as a whole, in quotes of any kind, or several that are added up.
+/// Returns the string that `text` is as a whole, in quotes of any kind, or several strings joined
+/// by `+`.
 pub fn read_string(text: &str) -> Option<String> {
     let mut room = 1;
     let mut reader = Reader::new(text, 0, Words::Prose, &mut room);
@@ -155,20 +161,21 @@ pub(super) struct Reader<'a> {
     room: &'a mut usize,
     pub(super) words: Words,
     pub(super) depth: usize,
-    /// The brackets open around the cursor, the innermost in the lowest bit: 1 for an object. As many as there are levels.
+    /// Open brackets around the cursor, one bit per level, the innermost lowest: 1 for an object, 0
+    /// for an array.
     pub(super) open: u128,
-    /// Objects open around the cursor.
+    /// Number of open objects around the cursor.
     pub(super) in_objects: usize,
-    /// Objects that the text ends in.
+    /// Number of objects in which the text ends.
     left_open: usize,
     /// The member that was begun last.
     pub(super) begun: Option<IncompleteToken>,
-    /// Where the white space and the comments begin in which the text ends.
+    /// Start of the white space and comments in which the text ends.
     pub(super) trailing: Option<usize>,
-    /// The outermost object went on behind its closing brace.
+    /// True if the outermost object continued behind its closing brace.
     pub(super) is_reopened: bool,
     pub(super) was_json: bool,
-    /// Where the end of a block of code in quotes was last looked for.
+    /// Position up to which the end of a quoted code block was last searched.
     pub(super) fences_sought: usize,
 }
 
@@ -233,7 +240,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// A string, or several that are added up: `"a" + "b"`.
+    /// Parses a string, or several joined by `+`: `"a" + "b"`.
     fn joined(&mut self, place: QuoteContext) -> Result<String, ParseFault> {
         let mut whole = self.string(place)?;
         loop {
@@ -250,7 +257,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// `kind`: 1 for an object.
+    /// Parses a nested container; `kind` is 1 for an object and 0 for an array.
     fn nested(
         &mut self,
         kind: u128,
@@ -265,7 +272,7 @@ impl<'t> Reader<'t> {
         Ok(value)
     }
 
-    /// Reads up to the closing bracket and over it.
+    /// Parses the elements up to and over the closing bracket.
     fn array(&mut self, close: char) -> Result<Value, ParseFault> {
         let mut items = Vec::new();
         self.trivia()?;
@@ -294,7 +301,7 @@ impl<'t> Reader<'t> {
         Ok(Value::Array(items))
     }
 
-    /// Reads up to the closing brace and over it.
+    /// Parses the members up to and over the closing brace.
     pub(super) fn object(&mut self) -> Result<Value, ParseFault> {
         self.in_objects += 1;
         let mut members = Map::new();
@@ -347,7 +354,7 @@ impl<'t> Reader<'t> {
         Ok(Value::Object(members))
     }
 
-    /// What is between two values, or between the last one and `close`.
+    /// Parses the separator between two values, or between the last value and `close`.
     fn separator(&mut self, close: char) -> Result<(), ParseFault> {
         let before = self.cursor;
         self.trivia()?;
@@ -386,7 +393,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// In an object an extra comma means nothing; in an array it may stand for an element.
+    /// Skips extra commas between the members of an object, where they mean nothing. Not for arrays:
+    /// there a comma may stand for an element.
     fn extra_commas(&mut self) -> Result<(), ParseFault> {
         self.trivia()?;
         while self.cursor.eat(",") {
@@ -415,7 +423,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// `["one" two", "three"]`: an element behind another one lacks its comma and its opening quote.
+/// Returns true if an element behind another lacks its comma and its opening quote: `["one" two",
+/// "three"]`.
 fn lost_its_quote(before: Cursor<'_>, next: Cursor<'_>) -> bool {
     let had_comma = before.since(0).ends_with(",\"");
     before.previous() == Some('"')
@@ -424,7 +433,7 @@ fn lost_its_quote(before: Cursor<'_>, next: Cursor<'_>) -> bool {
         && quote::begins_unquoted_element(next)
 }
 
-/// `[12 000]`: one number or two? Nobody knows.
+/// Returns true for digits that may be one number or two: `[12 000]`.
 fn is_digit_group(before: Cursor<'_>, mut next: Cursor<'_>) -> bool {
     let follows_digit = before.previous().is_some_and(|c| c.is_ascii_digit());
     let same_line = !next.since(before.at()).contains('\n');

@@ -1,4 +1,4 @@
-//! Text without quotes: where it ends, and what is none.
+//! Unquoted strings: the rules for their end, and for text that is no string.
 
 use serde_json::Value;
 
@@ -8,17 +8,17 @@ use super::repair::Repair;
 use super::scalar::{is_group, starts_comment};
 use super::tolerant_parser::{LEFT_OUT, ParseFault, Reader};
 
-/// `{name: string, age: number}` shows a form; it has no values.
+/// Type names in a schema-like form without values: `{name: string, age: number}`.
 const TYPE_NAMES: [&str; 11] = [
     "string", "number", "integer", "boolean", "array", "object", "str", "int", "float", "bool",
     "any",
 ];
 
-/// The longest line that is held for a type, in bytes.
+/// Maximum length of a line that may be a type, in bytes.
 const MAX_TYPE: usize = 1024;
 
 impl<'t> Reader<'t> {
-    /// Reads a string without quotes, up to the comma, bracket, comment or line end behind it.
+    /// Parses an unquoted string, up to the comma, bracket, comment or line end behind it.
     pub(super) fn bare_text(&mut self, place: QuoteContext) -> Result<Value, ParseFault> {
         let at = self.cursor.at();
         let mut braces = 0;
@@ -75,7 +75,8 @@ impl<'t> Reader<'t> {
         Ok(Value::String(text.to_owned()))
     }
 
-    /// `a: one, two words here, b: 3`: behind this comma is no key, but more of the text: several words, or one before its closing quote.
+    /// Returns true if the text continues behind this comma instead of a key: several words, or one
+    /// word before the closing quote. Example: `a: one, two words here, b: 3`.
     fn goes_on(&self) -> bool {
         let mut ahead = self.cursor.window(quote::LOOKAHEAD);
         ahead.bump();
@@ -90,7 +91,7 @@ impl<'t> Reader<'t> {
         match ahead.peek() {
             Some('"') if quote::begins_quoted_key(ahead) => has_space && is_several,
             Some('"') => !words.ends_with(' ') && ends_at_quote(ahead),
-            // `one, two, three."`: the closing quote is further on
+            // `one, two, three."`: the closing quote comes later.
             Some(',') if has_space && words.starts_with(char::is_alphabetic) && !is_several => {
                 let more =
                     ahead.skip_while(|c| c.is_alphanumeric() || matches!(c, ',' | ' ' | '.' | '-'));
@@ -103,10 +104,11 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// `props: {name: string, done: () => void}` on a line of its own: a type with a function in it is text, not values.
+    /// Returns the text of a type that contains a function, on a line of its own: `props: {name:
+    /// string, done: () => void}`.
     pub(super) fn type_in_braces(&mut self) -> Option<String> {
         let at = self.cursor.at();
-        // Cheapest first: a brace on a line of its own is rare.
+        // The cheapest check first: a brace on a line of its own is rare.
         if self.cursor.peek() != Some('{') || !self.begins_line(at) {
             return None;
         }
@@ -117,14 +119,16 @@ impl<'t> Reader<'t> {
         Some(text.to_owned())
     }
 
-    /// The line that begins at `at`, without a comma at its end, if the next one begins a member or ends the object.
+    /// Returns the line that begins at `at`, without a final comma, if the next line begins a
+    /// member or ends the object.
     fn line(&mut self, at: usize, place: QuoteContext) -> Option<&'t str> {
         let is_text = self.cursor.whole().get(at..).is_some_and(begins_well);
         (place == QuoteContext::Member && is_text && self.begins_line(at))
             .then(|| self.line_from(at))?
     }
 
-    /// The text from `at` to the end of its line, without a comma there, if no value goes on behind it.
+    /// Returns the text from `at` to the end of its line, without a final comma, if no value
+    /// continues behind it.
     fn line_from(&mut self, at: usize) -> Option<&'t str> {
         let mut ahead = Cursor::new(self.cursor.whole(), at);
         let line = ahead.skip_while(|c| c != '\n').trim_end();
@@ -141,7 +145,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// Whether nothing but a key is before `at` on its line.
+    /// Returns true if only a key precedes `at` on its line.
     fn begins_line(&self, at: usize) -> bool {
         let before = self.cursor.whole().get(..at).unwrap_or_default();
         let mut back = before.chars().rev().take(quote::LOOKAHEAD);
@@ -149,21 +153,22 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// The member ends behind the quote that is next.
+/// Returns true if the member ends behind the next quote.
 fn ends_at_quote(mut ahead: Cursor<'_>) -> bool {
     ahead.bump();
     ahead.skip_while(|c| c == ' ');
     matches!(ahead.peek(), Some(',' | '}' | '\n'))
 }
 
-/// A text without quotes begins like this.
+/// Returns true if an unquoted string can begin like this.
 fn begins_well(text: &str) -> bool {
     text.starts_with(|c: char| {
         c.is_alphanumeric() || matches!(c, '$' | '€' | '£' | '¥' | '+' | '-' | '/')
     })
 }
 
-/// Whether its brackets are closed in their order; those of types (`Promise<Post>`) and arrows are not looked at.
+/// Returns true if the brackets are closed in order. Brackets of types (`Promise<Post>`) and arrows
+/// are ignored.
 fn is_balanced(text: &str) -> bool {
     let mut open = Vec::new();
     text.chars().all(|c| match c {
@@ -178,7 +183,7 @@ fn is_balanced(text: &str) -> bool {
     }) && open.is_empty()
 }
 
-/// `words{in braces}`: the bytes of the braces behind a word, with nothing but words in them.
+/// Returns the length in bytes of braces behind a word that contain only words: `words{in braces}`.
 fn words_in_braces(cursor: Cursor<'_>) -> Option<usize> {
     cursor.previous().filter(|c| c.is_alphanumeric())?;
     let mut ahead = cursor.window(quote::LOOKAHEAD);

@@ -1,20 +1,20 @@
-//! Characters to tokens, one at a time.
+//! Incremental lexer: turns characters into tokens, one character at a time.
 
 use serde_json::{Number, Value};
 
-/// What was read.
+/// A token of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Token {
     /// A bracket, a colon or a comma.
     Mark(char),
     String(String),
-    /// A number, a literal, or a name without quotes.
+    /// A number, a literal, or an unquoted name.
     Word(String),
-    /// Nothing that can be understood.
+    /// Text that is no token: an unknown character or escape, or a word that is too long.
     Lost,
 }
 
-/// A token is longer than this only in a string; such a word is no number and no name.
+/// Maximum length of an unquoted word, in bytes. Longer ones are neither numbers nor names.
 const MAX_WORD: usize = 400;
 
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ enum State {
         quote: char,
         escape: Escape,
     },
-    /// After a quote that may be the string's end, or one of its characters; with the white space behind it.
+    /// After a quote that may end the string or belong to it, with the white space that follows.
     AfterQuote {
         quote: char,
         space: String,
@@ -45,24 +45,24 @@ enum Escape {
     None,
     /// After a backslash.
     Begun,
-    /// So many digits of `\u`, which make this.
+    /// Number of hexadecimal digits of `\u` read so far, and their value.
     Unicode { digits: u8, unit: u16 },
 }
 
-/// Reads characters one by one.
+/// The lexer's state between two characters.
 #[derive(Debug, Default)]
 pub struct Lexer {
     state: State,
-    /// The string or the word that is being read.
+    /// Text of the unfinished string or word.
     text: String,
-    /// The first half of a surrogate pair.
+    /// First half of a surrogate pair.
     high: Option<u16>,
-    /// A character that has ended a token and is one, or the beginning of one, itself.
+    /// A character that ended a token and is, or begins, the next one.
     held: Option<char>,
 }
 
 impl Lexer {
-    /// Reads one character; the token that it ends.
+    /// Reads one character. Returns the token that it completes.
     pub fn step(&mut self, c: char) -> Option<Token> {
         match &mut self.state {
             State::Between => self.between(c),
@@ -80,7 +80,7 @@ impl Lexer {
                     self.held = Some(c);
                     return Some(Token::String(std::mem::take(&mut self.text)));
                 }
-                // One of the string's own.
+                // The quote belongs to the string.
                 self.text.push(*quote);
                 let (quote, space) = (*quote, std::mem::take(space));
                 self.text.push_str(&space);
@@ -124,18 +124,18 @@ impl Lexer {
         }
     }
 
-    /// The token that the character which ended the last one is by itself.
+    /// Returns the token that the held character forms by itself.
     pub fn again(&mut self) -> Option<Token> {
         let held = self.held.take()?;
         self.step(held)
     }
 
-    /// Whether a string is being read.
+    /// Returns true if a string is unfinished.
     pub const fn in_string(&self) -> bool {
         matches!(self.state, State::String { .. })
     }
 
-    /// The string that is being read, as far as it goes.
+    /// Returns the unfinished string, as far as it was read.
     pub fn string(&self) -> Option<&str> {
         matches!(self.state, State::String { .. } | State::AfterQuote { .. }).then_some(&self.text)
     }
@@ -247,14 +247,14 @@ impl Lexer {
         }
     }
 
-    /// A half pair without its other half.
+    /// Replaces a lone first half of a surrogate pair.
     fn end_pair(&mut self) {
         self.text
             .extend(self.high.take().map(|_| char::REPLACEMENT_CHARACTER));
     }
 }
 
-/// What a word means as a value.
+/// Returns the value of an unquoted word; `None` if it is neither a literal nor a number.
 pub fn literal(word: &str) -> Option<Value> {
     match word {
         "true" | "True" => Some(Value::Bool(true)),

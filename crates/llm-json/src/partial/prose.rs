@@ -1,31 +1,32 @@
-//! What comes before the value: words, fences, reasoning.
+//! Text before the value: prose, code fences, reasoning.
 
 use crate::answer::reasoning::{self, ReasoningTag};
 
-/// Longer than any mark of reasoning, in bytes.
+/// Maximum length of a reasoning mark, in bytes; every known mark is shorter.
 const MAX_MARK: usize = 16;
 
-/// Looks for the bracket with which the value begins.
+/// Search for the bracket with which the value begins.
 #[derive(Debug, Default)]
 pub struct Prose {
-    /// What was read from where a mark of reasoning may begin.
+    /// Text since a possible reasoning mark began.
     tail: String,
-    /// Within a reasoning block, until this mark.
+    /// Mark that closes the current reasoning block; `None` outside of one.
     closing: Option<&'static str>,
-    /// A list may have begun: what follows tells.
+    /// True if a `[` was read and the next character decides if it begins a list.
     may_be_list: bool,
 }
 
-/// Where the value begins.
+/// Kind of value that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
     Object,
-    /// One character late.
+    /// A list, reported one character after its bracket.
     List,
 }
 
 impl Prose {
-    /// Reads on. `takes_list`: the value may be a list; else a `[` is prose.
+    /// Reads one character. Returns the kind of value if one begins. `takes_list` is true if the
+    /// value may be a list; otherwise a `[` is prose.
     pub fn step(&mut self, c: char, takes_list: bool) -> Option<Begin> {
         if let Some(closing) = self.closing {
             self.tail.push(c);

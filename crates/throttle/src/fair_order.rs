@@ -1,0 +1,191 @@
+//! One level of the fair queue: start-time fair queueing of keys, by the cost of what each was served.
+//!
+//! Each key carries the virtual time at which its next item starts. The key with the smallest start is first, except that
+//! every other turn belongs to a fresh key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Position of a key in the order.
+#[derive(Debug, Clone, Copy)]
+struct Position {
+    /// Virtual start time of its next item; `None` if the key is fresh.
+    start: Option<u64>,
+    arrival: u64,
+    /// True if the key is skipped.
+    is_parked: bool,
+}
+
+/// Keys in the order of their turns.
+#[derive(Debug)]
+pub struct FairOrder<K> {
+    /// Fresh keys by arrival.
+    fresh: BTreeMap<u64, K>,
+    /// Other keys by virtual start time and arrival.
+    backlog: BTreeSet<(u64, u64, K)>,
+    /// Position of every key, parked ones included.
+    positions: BTreeMap<K, Position>,
+    /// Keys that left with a debt: the virtual time at which their next item would start.
+    debt_until: BTreeMap<K, u64>,
+    /// The same debts, by that time.
+    debts: BTreeSet<(u64, K)>,
+    virtual_now: u64,
+    /// Typical cost of an item, as a running average.
+    typical_cost: u64,
+    arrivals: u64,
+    last_was_fresh: bool,
+}
+
+impl<K> Default for FairOrder<K> {
+    fn default() -> Self {
+        Self {
+            fresh: BTreeMap::new(),
+            backlog: BTreeSet::new(),
+            positions: BTreeMap::new(),
+            debt_until: BTreeMap::new(),
+            debts: BTreeSet::new(),
+            virtual_now: 0,
+            typical_cost: 1,
+            arrivals: 0,
+            last_was_fresh: false,
+        }
+    }
+}
+
+impl<K: Copy + Ord> FairOrder<K> {
+    /// Adds `key`, unless it is present. A fresh key with a debt above the typical cost of an item joins the backlog.
+    pub fn enter(&mut self, key: K, is_fresh: bool) {
+        if self.positions.contains_key(&key) {
+            return;
+        }
+        let mut start = self.virtual_now;
+        if let Some(until) = self.debt_until.remove(&key) {
+            self.debts.remove(&(until, key));
+            start = start.max(until);
+        }
+        let is_fresh = is_fresh && start - self.virtual_now <= self.typical_cost;
+        self.append(key, (!is_fresh).then_some(start));
+    }
+
+    /// Returns the key whose turn it is; `None` if there is no key, or all keys are parked.
+    pub fn first(&self) -> Option<K> {
+        let fresh = self.fresh.first_key_value().map(|(_, key)| *key);
+        let backlog = self.backlog.first().map(|(_, _, key)| *key);
+        if self.last_was_fresh {
+            backlog.or(fresh)
+        } else {
+            fresh.or(backlog)
+        }
+    }
+
+    /// Charges `key` for an item of this cost.
+    pub fn charge(&mut self, key: K, cost: u64) {
+        let Some(Position { start, .. }) = self.remove(key) else {
+            return;
+        };
+        self.last_was_fresh = start.is_none();
+        let start = start.unwrap_or(self.virtual_now);
+        self.virtual_now = self.virtual_now.max(start);
+        self.typical_cost = (self.typical_cost.saturating_mul(15).saturating_add(cost) / 16).max(1);
+        self.forget_paid_debts();
+        self.append(key, Some(start.saturating_add(cost)));
+    }
+
+    /// Removes `key`, which has no more items. Usage beyond its turn is remembered as a debt until the other keys have caught
+    /// up.
+    pub fn leave(&mut self, key: K) {
+        if let Some(Position {
+            start: Some(start), ..
+        }) = self.remove(key)
+            && start > self.virtual_now
+        {
+            self.debt_until.insert(key, start);
+            self.debts.insert((start, key));
+        }
+    }
+
+    /// Skips `key` until it is unparked.
+    pub fn park(&mut self, key: K) {
+        if let Some(position) = self.remove(key) {
+            let is_parked = true;
+            self.insert(
+                key,
+                Position {
+                    is_parked,
+                    ..position
+                },
+            );
+        }
+    }
+
+    /// Restores the position of a parked key, minus the credit that it could not have used while parked.
+    pub fn unpark(&mut self, key: K) {
+        let Some(position) = self.positions.get(&key).copied() else {
+            return;
+        };
+        if position.is_parked {
+            let start = position.start.map(|start| start.max(self.virtual_now));
+            self.insert(
+                key,
+                Position {
+                    start,
+                    is_parked: false,
+                    ..position
+                },
+            );
+        }
+    }
+
+    /// Returns the parked keys. O(n) in the number of keys.
+    pub fn parked(&self) -> impl Iterator<Item = K> {
+        self.positions
+            .iter()
+            .filter(|(_, position)| position.is_parked)
+            .map(|(key, _)| *key)
+    }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// Inserts `key` behind all keys of the same start.
+    fn append(&mut self, key: K, start: Option<u64>) {
+        self.arrivals += 1;
+        self.insert(
+            key,
+            Position {
+                start,
+                arrival: self.arrivals,
+                is_parked: false,
+            },
+        );
+    }
+
+    fn insert(&mut self, key: K, position: Position) {
+        match (position.is_parked, position.start) {
+            (true, _) => {}
+            (false, None) => drop(self.fresh.insert(position.arrival, key)),
+            (false, Some(start)) => drop(self.backlog.insert((start, position.arrival, key))),
+        }
+        self.positions.insert(key, position);
+    }
+
+    fn remove(&mut self, key: K) -> Option<Position> {
+        let position = self.positions.remove(&key)?;
+        match (position.is_parked, position.start) {
+            (true, _) => {}
+            (false, None) => drop(self.fresh.remove(&position.arrival)),
+            (false, Some(start)) => drop(self.backlog.remove(&(start, position.arrival, key))),
+        }
+        Some(position)
+    }
+
+    fn forget_paid_debts(&mut self) {
+        while let Some((until, key)) = self.debts.first().copied()
+            && until <= self.virtual_now
+        {
+            self.debts.remove(&(until, key));
+            self.debt_until.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The grant of a permit: what a call asks of its provider's limits, what it then holds, and why it can not be granted.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::api_key_limits::KeySet;
+use crate::model_limits::Model;
+use crate::permit_request::{Denied, Priority};
+use crate::raii_counter::CountGuard;
+use crate::types::{CallReport, CallerId, TokenUsage};
+
+/// Resources that a call holds until its answer's last byte. Each is an RAII guard counted by its
+/// limit.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, not read")]
+pub struct HeldResources {
+    pub slot: OwnedSemaphorePermit,
+    pub provider: CountGuard,
+    pub model: CountGuard,
+    pub caller: Option<CountGuard>,
+    pub probe: Option<CountGuard>,
+}
+
+/// The call that asks for a permit.
+#[derive(Debug)]
+pub struct GrantRequest<'a> {
+    pub model: &'a Arc<Model>,
+    pub priority: Priority,
+    pub is_first_call: bool,
+    pub estimate: TokenUsage,
+    pub refused: KeySet,
+}
+
+/// Reason why a call cannot go out now, and what has to change.
+#[derive(Debug, Clone, Copy)]
+pub enum Refusal {
+    /// The item's model (its circuit breaker) or its keys; the time of the change, or `None` if another call has
+    /// to end first.
+    Queue(Option<Instant>),
+    /// Its model's own concurrency limit is reached.
+    Model,
+    /// Its caller's quota; the time of the change, or `None` if another call of the caller has to
+    /// end first.
+    Caller(Option<Instant>),
+    /// The provider's or the global limit; the time of the change, or `None` if another call has to
+    /// end first.
+    Provider(Option<Instant>),
+    /// The permit is denied.
+    Denied(Denied),
+}
+
+/// Charge of a call at the time of its permit.
+#[derive(Debug)]
+pub struct CallCharge {
+    /// Index of the provider key.
+    pub key: usize,
+    pub model: Arc<Model>,
+    pub caller: CallerId,
+    /// Tokens that were reserved.
+    pub reserved: TokenUsage,
+    /// Estimate of the prompt's tokens from its text alone.
+    pub text_tokens: u64,
+    pub began: Instant,
+}
+
+impl CallCharge {
+    pub fn new(
+        key: usize,
+        request: &GrantRequest<'_>,
+        caller: CallerId,
+        text_tokens: u64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            key,
+            model: Arc::clone(request.model),
+            caller,
+            reserved: request.estimate,
+            text_tokens,
+            began: now,
+        }
+    }
+}
+
+/// A granted call: from its grant to its end.
+#[derive(Debug)]
+pub struct GrantedCall {
+    pub held: Option<HeldResources>,
+    pub charge: CallCharge,
+    /// True once the call was sent: the provider may work for it and charge it.
+    pub was_sent: bool,
+    /// Result of the call; `None` if it was cancelled.
+    pub report: Option<CallReport>,
+    /// Counts the request's calls in flight.
+    _in_flight: Arc<()>,
+}
+
+impl GrantedCall {
+    /// Boxes the call: the future that waits for it, and its permit, have room for a handle only.
+    pub fn new(held: HeldResources, charge: CallCharge, in_flight: Arc<()>) -> Box<Self> {
+        Box::new(Self {
+            held: Some(held),
+            charge,
+            was_sent: false,
+            report: None,
+            _in_flight: in_flight,
+        })
+    }
+}

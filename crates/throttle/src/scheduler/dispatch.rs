@@ -1,0 +1,160 @@
+//! Dispatch: gives free slots and tokens to the waiting items whose turn it is.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::{PoolState, State, Waiter, Wake};
+use crate::fair_queue::Decision;
+use crate::grant::{CallCharge, GrantRequest, GrantedCall, HeldResources, Refusal};
+use crate::permit_request::Denied;
+use crate::types::{CallerId, PoolId};
+
+/// Decision about a waiting item: what it holds, or why it is denied.
+type Offer = Decision<Result<(HeldResources, CallCharge), Denied>>;
+
+/// Times at which waiting items may go out.
+struct WakeTimes<'a> {
+    /// Times of single callers and models.
+    parked: &'a mut BTreeSet<(Instant, Wake)>,
+    /// Earliest time at which a whole provider has something to give.
+    earliest: &'a mut Option<Instant>,
+}
+
+impl State {
+    /// Grants every permit that can be granted now, one queue after the other. Returns when to run again, if time alone will
+    /// free something.
+    pub fn dispatch(&mut self, now: Instant) -> Option<Instant> {
+        self.unpark_due(now);
+        let mut earliest = None;
+        // Ends when a whole round over the queues has granted nothing.
+        let mut unserved = 0;
+        while unserved < self.queues.len() {
+            let turn = self.turn % self.queues.len();
+            self.turn = turn + 1;
+            if self.serve_queue(turn, &mut earliest, now) {
+                unserved = 0;
+            } else {
+                unserved += 1;
+            }
+        }
+        let first_wake = self.wakes.first().map(|(time, _)| *time);
+        earliest.into_iter().chain(first_wake).min()
+    }
+
+    /// Resolves the next item of a queue that can go out. Returns false if there is none.
+    fn serve_queue(&mut self, turn: usize, earliest: &mut Option<Instant>, now: Instant) -> bool {
+        let Some((pool, index)) = self.queues.get(turn).copied() else {
+            return false;
+        };
+        let Some(PoolState { provider, queues }) = self.pools.get_mut(pool) else {
+            return false;
+        };
+        let Some(queue) = queues.get_mut(index).filter(|queue| !queue.is_idle()) else {
+            return false;
+        };
+        let (callers, slots) = (&mut self.callers, &self.slots);
+        let mut times = WakeTimes {
+            parked: &mut self.wakes,
+            earliest,
+        };
+        let counts_tokens = provider.counts_tokens();
+        let max_call_tokens = provider.max_call_tokens().unwrap_or(u64::MAX);
+        let served = queue.next(|caller, waiter| {
+            let request = waiter.grant_request(max_call_tokens);
+            let granted = provider.grant(&request, callers.get_mut(&caller), slots, now);
+            let (held, key) = match granted {
+                Ok(granted) => granted,
+                Err(refusal) => {
+                    let is_wait = matches!(refusal, Refusal::Queue(_) | Refusal::Provider(_));
+                    let denied = is_wait.then(|| waiter.denial_if_over_budget(provider, now));
+                    if let Some(denied) = denied.flatten() {
+                        return Decision::Reject(Err(denied));
+                    }
+                    return times.decide(refusal, PoolId(pool), caller, waiter);
+                }
+            };
+            let cost = if counts_tokens {
+                request.estimate.total().max(1)
+            } else {
+                1
+            };
+            let charge = CallCharge::new(key, &request, caller, waiter.text_tokens, now);
+            Decision::Serve(Ok((held, charge)), cost)
+        });
+        let Some((waiter, served)) = served else {
+            return false;
+        };
+        let in_flight = waiter.in_flight.upgrade().unwrap_or_default();
+        let answer = served.map(|(held, charge)| GrantedCall::new(held, charge, in_flight));
+        if let Err(Ok(call)) = waiter.answer.send(answer) {
+            self.unclaimed.push(*call);
+        }
+        true
+    }
+
+    /// Unparks the callers and models whose time has come.
+    fn unpark_due(&mut self, now: Instant) {
+        while let Some((time, wake)) = self.wakes.first().copied()
+            && time <= now
+        {
+            self.wakes.pop_first();
+            match wake {
+                Wake::Caller(caller) => self.unpark_caller(caller),
+                Wake::Model(pool, model) => {
+                    for queue in self
+                        .pools
+                        .get_mut(pool.0)
+                        .into_iter()
+                        .flat_map(|pool| &mut pool.queues)
+                    {
+                        queue.unpark_queues(|key| key.model == model);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl WakeTimes<'_> {
+    /// Returns what happens to an item that was refused, and remembers when that may change.
+    fn decide(
+        &mut self,
+        refusal: Refusal,
+        pool: PoolId,
+        caller: CallerId,
+        waiter: &Waiter,
+    ) -> Offer {
+        match refusal {
+            Refusal::Denied(denied) => Decision::Reject(Err(denied)),
+            Refusal::Model => Decision::Stop,
+            Refusal::Queue(until) => {
+                let wake = Wake::Model(pool, waiter.model.id);
+                self.parked.extend(until.map(|until| (until, wake)));
+                Decision::ParkQueue
+            }
+            Refusal::Caller(until) => {
+                let wake = Wake::Caller(caller);
+                self.parked.extend(until.map(|until| (until, wake)));
+                Decision::ParkCaller
+            }
+            Refusal::Provider(until) => {
+                *self.earliest = self.earliest.iter().copied().chain(until).min();
+                Decision::Stop
+            }
+        }
+    }
+}
+
+impl Waiter {
+    /// Returns the request for its permit. Uses the current estimate, which may be better than the one at entry.
+    fn grant_request(&self, max_call_tokens: u64) -> GrantRequest<'_> {
+        let estimate = self.model.estimate(self.text_tokens, self.max_output);
+        GrantRequest {
+            model: &self.model,
+            priority: self.priority,
+            is_first_call: self.is_first_call,
+            estimate: estimate.at_most(max_call_tokens),
+            refused: self.refused,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The end of a call: settles its reservation, and records what it says of the model, the key and the provider.
+
+use std::time::Instant;
+
+use super::State;
+use crate::breaker::{self, Health};
+use crate::caller_quota::{Caller, Charge};
+use crate::grant::{CallCharge, HeldResources};
+use crate::types::{CallReport, UsageReport};
+
+impl State {
+    /// Settles a call that ended. Returns true if its model's circuit breaker has opened.
+    pub fn settle(
+        &mut self,
+        call: &CallCharge,
+        held: Option<HeldResources>,
+        report: &CallReport,
+        now: Instant,
+    ) -> bool {
+        let (model, caller) = (&call.model, call.caller);
+        let reserved = model.charge(call.reserved);
+        let used = match report.spent {
+            UsageReport::Nothing => Charge::default(),
+            UsageReport::Unknown => reserved,
+            UsageReport::Tokens(usage) => model.charge(usage),
+        };
+        if let Some(own) = self.callers.get_mut(&caller) {
+            own.settle(reserved, used, now);
+        }
+        let evidence = record_evidence(call, report, now);
+        if let Some(pool) = self.pools.get_mut(model.pool.0) {
+            pool.provider
+                .record_call(call, used.tokens, report, evidence.is_overload, now);
+            // The slot is free before other items are considered.
+            drop(held);
+            let may_be_paused =
+                (report.pause.is_some() || report.is_refused) && pool.provider.is_any_paused(now);
+            if may_be_paused || evidence.has_opened {
+                pool.deny_over_budget(now);
+            }
+            if evidence.was_open
+                && let Some(queue) = pool.queues.get_mut(model.queue)
+            {
+                queue.unpark_queues(|key| key.model == model.id);
+            }
+        }
+        let own = self.callers.get(&caller);
+        if own.is_some_and(Caller::may_be_blocked_by_own_calls) {
+            self.unpark_caller(caller);
+        }
+        evidence.has_opened
+    }
+}
+
+/// Result of recording a call's report for its model.
+struct Evidence {
+    /// True if the circuit breaker was open or half-open.
+    was_open: bool,
+    /// True if the circuit breaker has opened.
+    has_opened: bool,
+    /// True if the call is evidence of overload.
+    is_overload: bool,
+}
+
+/// Records a call's report in its model's token estimator and circuit breaker.
+fn record_evidence(call: &CallCharge, report: &CallReport, now: Instant) -> Evidence {
+    let mut state = call.model.state();
+    if let UsageReport::Tokens(usage) = report.spent
+        && call.text_tokens > 0
+    {
+        state.estimator.record(call.text_tokens, usage);
+    }
+    let was_open = state.breaker.state(now) != breaker::State::Closed;
+    let health = state.breaker.discount_short_timeout(report.health, now);
+    let has_opened = state.breaker.record(health, call.began, now);
+    let is_overload = match (report.health, health) {
+        // A timeout shorter than the provider's usual latency is not overload.
+        (Health::Timeout { .. }, Health::Neutral) => false,
+        (Health::Timeout { .. }, _) => state.breaker.is_slow(now),
+        _ => report.is_overload,
+    };
+    Evidence {
+        was_open,
+        has_opened,
+        is_overload,
+    }
+}

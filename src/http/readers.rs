@@ -1,0 +1,21 @@
+//! Readers of request bytes, public for the fuzz targets.
+
+pub use super::json_body::parse;
+pub use super::ndjson_reader::NdjsonReader;
+pub use super::query::batch;
+
+/// Returns a reader of an NDJSON body that arrives in these chunks.
+#[must_use]
+pub fn lines(chunks: &[Vec<u8>], max_line_bytes: usize) -> NdjsonReader {
+    let chunks: Vec<_> = chunks
+        .iter()
+        .cloned()
+        .map(Ok::<_, std::io::Error>)
+        .collect();
+    let body = axum::body::Body::from_stream(futures_util::stream::iter(chunks));
+    NdjsonReader::new(
+        body.into_data_stream(),
+        max_line_bytes,
+        std::sync::Arc::default(),
+    )
+}
