@@ -120,10 +120,10 @@ impl Engine {
     ) -> Result<(), LoadError> {
         let no_thread = |error: std::io::Error| LoadError::Context(error.to_string());
         let (sender, receiver) = sync_channel(layout.workers * layout.slots);
-        let prepared = Arc::new(Mutex::new(receiver));
+        let ready = Arc::new(Mutex::new(receiver));
         for _ in 0..layout.workers {
             let (report, started) = channel();
-            let worker = self.worker(Arc::clone(&prepared), vocabulary.clone(), layout, report);
+            let worker = self.worker(Arc::clone(&ready), vocabulary.clone(), layout, report);
             let thread = std::thread::Builder::new()
                 .name("model".to_owned())
                 .spawn(worker)
@@ -132,7 +132,7 @@ impl Engine {
             let panicked = |_| LoadError::Context("the model's thread panicked".to_owned());
             started.recv().map_err(panicked)??;
         }
-        drop(prepared);
+        drop(ready);
         let closer = CloseOnExit(Arc::clone(&self.jobs));
         let prepare = move || preparer.run(&closer.0, &sender);
         let builder = std::thread::Builder::new()

@@ -87,7 +87,7 @@ impl Chat {
         for piece in pieces {
             match piece {
                 Piece::Template(text) => {
-                    tokens.extend(vocab.tokenize(text.as_bytes(), false, true))
+                    tokens.extend(vocab.tokenize(text.as_bytes(), false, true));
                 }
                 Piece::Text => {
                     let text = texts.next().unwrap_or_default();

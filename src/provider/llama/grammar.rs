@@ -149,7 +149,7 @@ fn is_shallow(value: &Value) -> bool {
         match value {
             Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
             Value::Object(members) => {
-                open.extend(members.values().map(|member| (member, depth + 1)))
+                open.extend(members.values().map(|member| (member, depth + 1)));
             }
             _ => {}
         }

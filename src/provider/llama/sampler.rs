@@ -87,27 +87,20 @@ impl Sampler {
                 .as_ref()
                 .is_some_and(|penalised| id < penalised.len() && penalised.get(id))
         };
-        let mut visit = |id, logit: &f32| {
-            visit(
-                id,
-                if is_penalised(id) {
-                    logit - PENALTY
-                } else {
-                    *logit
-                },
-            )
+        let mut visit_penalised = |id, logit: &f32| {
+            let penalty = if is_penalised(id) { PENALTY } else { 0.0 };
+            visit(id, logit - penalty);
         };
         match mask {
             Some(mask) => mask.iter_set_entries(|id| {
-                logits
-                    .get(id)
-                    .into_iter()
-                    .for_each(|logit| visit(id, logit))
+                if let Some(logit) = logits.get(id) {
+                    visit_penalised(id, logit);
+                }
             }),
             None => logits
                 .iter()
                 .enumerate()
-                .for_each(|(id, logit)| visit(id, logit)),
+                .for_each(|(id, logit)| visit_penalised(id, logit)),
         }
     }
 
