@@ -1,8 +1,10 @@
-//! Model providers: one trait [`Provider`], one wire format for each LLM API, and the built-in llama.cpp model.
+//! Model providers: one trait [`Provider`], one wire format for each LLM API, and the built-in
+//! llama.cpp model.
 //!
-//! Wire formats: OpenAI Chat Completions, OpenAI Responses, Anthropic Messages, Gemini `generateContent`, Ollama `/api/chat`.
-//! Each one is a pure mapping: it encodes our [`Request`] and decodes a response, streamed or not, into our [`Answer`].
-//! The HTTP transport exists once, in `http_provider`. This module must not know rate limits, retries or schema validation.
+//! Wire formats: OpenAI Chat Completions, OpenAI Responses, Anthropic Messages, Gemini
+//! `generateContent`, Ollama `/api/chat`. Each one is a pure mapping: it encodes our [`Request`]
+//! and decodes a response, streamed or not, into our [`Answer`]. The HTTP transport exists once, in
+//! `http_provider`. This module must not know rate limits, retries or schema validation.
 
 mod answer;
 mod anthropic;

@@ -1,7 +1,7 @@
 //! Wire format of Anthropic's Messages API (Claude), whole and streamed.
 //!
-//! Source: <https://platform.claude.com/docs/en/api/messages>, `…/build-with-claude/streaming`, `…/structured-outputs` and
-//! `…/handling-stop-reasons` there, read 2026-11.
+//! Source: <https://platform.claude.com/docs/en/api/messages>, `…/build-with-claude/streaming`,
+//! `…/structured-outputs` and `…/handling-stop-reasons` there, read 2026-11.
 
 mod error;
 mod request;

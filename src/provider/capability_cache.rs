@@ -8,14 +8,16 @@ use super::request::Request;
 use super::request_shape::{RequestShape, Unsupported, UnsupportedSet};
 use crate::types::Mode;
 
-/// Maximum number of cached models and schemas. Callers may name any, so the cache is emptied when it is full.
+/// Maximum number of cached models and schemas. Callers may name any, so the cache is emptied when
+/// it is full.
 const MAX_ENTRIES: usize = 1000;
 
 /// Capabilities of one server.
 #[derive(Debug, Default)]
 pub struct CapabilityCache(Mutex<CachedCapabilities>);
 
-/// Capabilities by model, and the modes that a model rejects for one schema, by the hash of the schema's text.
+/// Capabilities by model, and the modes that a model rejects for one schema, by the hash of the
+/// schema's text.
 #[derive(Debug, Default)]
 struct CachedCapabilities {
     models: HashMap<String, ModelCapabilities>,
@@ -30,7 +32,8 @@ struct ModelCapabilities {
 }
 
 impl CapabilityCache {
-    /// Returns the shape to send: for `Auto` the first of `modes` (best first) that is not known to be rejected.
+    /// Returns the shape to send: for `Auto` the first of `modes` (best first) that is not known to
+    /// be rejected.
     pub fn request_shape(&self, request: &Request<'_>, modes: &[Mode]) -> RequestShape {
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ModelCapabilities {
@@ -63,7 +66,8 @@ impl CapabilityCache {
 
     /// Records that a call with this shape was rejected because of `feature`.
     ///
-    /// Returns true if the next call will have another shape. False: the feature cannot be omitted, or was omitted already.
+    /// Returns true if the next call will have another shape. False: the feature cannot be omitted,
+    /// or was omitted already.
     pub fn record_unsupported(
         &self,
         request: &Request<'_>,

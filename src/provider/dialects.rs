@@ -1,16 +1,18 @@
-//! What each provider's mode takes of JSON Schema: a table for each, from its documentation.
+//! JSON Schema dialects: tables of the keywords that each provider's modes support, from its
+//! documentation.
 //!
-//! Where a provider's documentation and its errors differ, the narrower counts.
+//! Where a provider's documentation and its error messages differ, the narrower one is used.
 
 use crate::types::{Dialect, EnumRule, ExtraRule, Limits, NullRule, ReferenceRule, Strictness};
 
-/// Structured outputs and strict tools of OpenAI.
+/// Dialect of OpenAI's structured outputs and strict tools.
 ///
-/// Source: <https://platform.openai.com/docs/guides/structured-outputs#supported-schemas>, read 2026-11: the root is an object
-/// and no `anyOf`; every property is required, every object has `additionalProperties: false`; recursion is taken; up to 5,000
-/// properties, 10 levels, 1,000 enum values, 15,000 characters in an enum of more than 250 strings, 120,000 in all names and
-/// values. The lengths of strings and `uniqueItems` are not in its list, and its errors say that beside `$ref`
-/// nothing may stand.
+/// Source: <https://platform.openai.com/docs/guides/structured-outputs#supported-schemas>, read
+/// 2026-11: the root must be an object without `anyOf`. Every property is required, and every
+/// object has `additionalProperties: false`; recursion is supported. Limits: 5,000 properties, 10
+/// levels, 1,000 enum values, 15,000 characters in an enum of more than 250 strings, 120,000 in all
+/// names and values. String lengths and `uniqueItems` are not listed. Error messages say that
+/// `$ref` allows no sibling keywords.
 pub static OPENAI_STRICT: Dialect = Dialect {
     name: "openai strict",
     whole: false,
@@ -54,17 +56,17 @@ pub static OPENAI_STRICT: Dialect = Dialect {
     ..Dialect::WHOLE
 };
 
-/// The same modes with `strict: false`: the schema guides the model, and nothing is held to it.
+/// Dialect of OpenAI's modes with `strict: false`: the schema guides the model and is not enforced.
 pub static OPENAI_LOOSE: Dialect = Dialect {
     name: "openai",
     ..Dialect::OBJECT
 };
 
-/// Structured outputs and strict tools of Azure OpenAI.
+/// Dialect of Azure OpenAI's structured outputs and strict tools.
 ///
-/// Source: <https://learn.microsoft.com/en-us/azure/ai-services/openai/how-to/structured-outputs>, read 2026-11: as OpenAI's
-/// first version, with 100 properties and 5 levels, and none of the keywords that limit a string, a number or an array; 500 enum
-/// values (from its error message).
+/// Source: <https://learn.microsoft.com/en-us/azure/ai-services/openai/how-to/structured-outputs>,
+/// read 2026-11: as OpenAI's first version, with 100 properties and 5 levels, without keywords for
+/// limits of strings, numbers and arrays. The limit of 500 enum values is from its error message.
 pub static AZURE_STRICT: Dialect = Dialect {
     name: "azure strict",
     keywords: &[],
@@ -80,7 +82,7 @@ pub static AZURE_STRICT: Dialect = Dialect {
     ..OPENAI_STRICT_BASE
 };
 
-/// What a `static` may be made of: another one may not be read.
+/// Base of the dialects above. A `static` cannot copy another `static`, only a constant.
 const OPENAI_STRICT_BASE: Dialect = Dialect {
     strict: Strictness::Always,
     whole: false,
@@ -93,12 +95,14 @@ const OPENAI_STRICT_BASE: Dialect = Dialect {
     ..Dialect::WHOLE
 };
 
-/// Structured outputs (`output_config.format`) and strict tools of Anthropic.
+/// Dialect of Anthropic's structured outputs (`output_config.format`) and strict tools.
 ///
-/// Source: <https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations>, read 2026-11: no
-/// recursion; an `enum` of scalars; no limits of numbers and of lengths; `minItems` of 0 or 1; `additionalProperties: false`;
-/// up to 24 optional properties and 16 unions. Of regular expressions it takes no look-around, back reference or `\b`; those
-/// that are refused here in any case, and word boundaries, are few enough to be left to its answer.
+/// Source:
+/// <https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations>,
+/// read 2026-11: no recursion, an `enum` of scalars, no limits of numbers and lengths, `minItems`
+/// of 0 or 1, `additionalProperties: false`, up to 24 optional properties and 16 unions. Regular
+/// expressions have no look-around, back references or `\b`. This service rejects the first two
+/// anyway; word boundaries are rare, so Anthropic's own error handles them.
 pub static ANTHROPIC_STRICT: Dialect = Dialect {
     name: "anthropic strict",
     whole: false,
@@ -131,10 +135,12 @@ pub static ANTHROPIC_STRICT: Dialect = Dialect {
     ..Dialect::WHOLE
 };
 
-/// The `input_schema` of a tool of Anthropic's, and whatever its models are only shown.
+/// Dialect of the `input_schema` of Anthropic's tools, and of schemas that its models are only
+/// shown.
 ///
-/// Source: <https://platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use>, read 2026-11, and the API's
-/// errors: the root has `type: object` and no `oneOf`, `allOf` or `anyOf`; names of properties match `^[a-zA-Z0-9_.-]{1,64}$`.
+/// Source: <https://platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use>, read
+/// 2026-11, and the API's errors: the root has `type: object` without `oneOf`, `allOf` or `anyOf`;
+/// property names match `^[a-zA-Z0-9_.-]{1,64}$`.
 pub static ANTHROPIC_TOOLS: Dialect = Dialect {
     name: "anthropic tools",
     whole: false,
@@ -145,14 +151,16 @@ pub static ANTHROPIC_TOOLS: Dialect = Dialect {
     ..Dialect::WHOLE
 };
 
-/// `responseJsonSchema` of Gemini.
+/// Dialect of Gemini's `responseJsonSchema`.
 ///
-/// Source: <https://ai.google.dev/api/generate-content#FIELDS.response_json_schema>, read 2026-11, which lists the keywords:
-/// no limits of strings, no exclusive limits; an `enum` of strings and numbers; nothing beside `$ref`; cyclic references only
-/// within properties that are not required, and unrolled, so they are unrolled here.
+/// Source: <https://ai.google.dev/api/generate-content#FIELDS.response_json_schema>, read 2026-11,
+/// which lists the keywords: no limits of strings, no exclusive limits, an `enum` of strings and
+/// numbers, no siblings of `$ref`. Gemini unrolls cyclic references, and only within optional
+/// properties, so they are unrolled here.
 pub static GEMINI_JSON_SCHEMA: Dialect = GEMINI_BASE;
 
-/// `parametersJsonSchema` of a function of Gemini: the same, of an object.
+/// Dialect of the `parametersJsonSchema` of Gemini's functions: as `responseJsonSchema`, with an
+/// object as root.
 pub static GEMINI_FUNCTION: Dialect = Dialect {
     name: "gemini function",
     object_root: true,
@@ -160,7 +168,7 @@ pub static GEMINI_FUNCTION: Dialect = Dialect {
     ..GEMINI_BASE
 };
 
-/// What a `static` may be made of: another one may not be read.
+/// Base of Gemini's dialects. A `static` cannot copy another `static`, only a constant.
 const GEMINI_BASE: Dialect = Dialect {
     name: "gemini json schema",
     whole: false,
@@ -182,11 +190,12 @@ const GEMINI_BASE: Dialect = Dialect {
     ..Dialect::WHOLE
 };
 
-/// `responseSchema` and function declarations of Gemini: a part of OpenAPI 3.0's schemas.
+/// Dialect of Gemini's `responseSchema`: a subset of OpenAPI 3.0's schemas.
 ///
-/// Source: <https://ai.google.dev/api/caching#Schema>, read 2026-11: no `$ref`, `additionalProperties` or `const`, `nullable` for
-/// null, an `enum` of strings, beside `anyOf` nothing else; and the API's errors: an object has properties, a string's `format`
-/// is `date-time`.
+/// Source: <https://ai.google.dev/api/caching#Schema>, read 2026-11: no `$ref`,
+/// `additionalProperties` or `const`; `nullable` instead of null; an `enum` of strings; no siblings
+/// of `anyOf`. From the API's errors: an object has properties, and a string's only `format` is
+/// `date-time`.
 pub static GEMINI_SCHEMA: Dialect = Dialect {
     name: "gemini schema",
     whole: false,
@@ -214,12 +223,15 @@ pub static GEMINI_SCHEMA: Dialect = Dialect {
     ..Dialect::WHOLE
 };
 
-/// `format` of Ollama, and `response_format` of llama.cpp's server: both make a GBNF grammar of it with the same code.
+/// Dialect of Ollama's `format` and of llama.cpp's `response_format`: both convert it to a GBNF
+/// grammar, with the same code.
 ///
-/// Source: <https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md#json-schemas--gbnf> and
-/// <https://github.com/ollama/ollama/blob/main/docs/capabilities/structured-outputs.mdx>, read 2026-11: `prefixItems` is broken,
-/// limits are for integers only, a `pattern` has to be anchored, of formats only dates and `uuid`; an object has no members
-/// beside its properties unless it says so.
+/// Source:
+/// <https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md#json-schemas--gbnf> and
+/// <https://github.com/ollama/ollama/blob/main/docs/capabilities/structured-outputs.mdx>, read
+/// 2026-11: `prefixItems` is broken, limits apply to integers only, a `pattern` must be anchored,
+/// and formats are dates and `uuid`. Objects have no additional properties unless the schema allows
+/// them.
 pub static LLAMA_CPP: Dialect = Dialect {
     name: "llama.cpp",
     whole: false,
@@ -244,9 +256,10 @@ pub static LLAMA_CPP: Dialect = Dialect {
     ..Dialect::WHOLE
 };
 
-/// Any other server that speaks OpenAI's Chat Completions: vLLM, SGLang, LM Studio, Groq, Together, OpenRouter.
+/// Dialect of other servers compatible with OpenAI's Chat Completions: vLLM, SGLang, LM Studio,
+/// Groq, Together, OpenRouter.
 ///
-/// What XGrammar and llguidance both take, which most of them run:
+/// The intersection of XGrammar and llguidance, one of which most of them use:
 /// <https://docs.vllm.ai/en/stable/features/structured_outputs.html>,
 /// <https://github.com/guidance-ai/llguidance/blob/main/docs/json_schema.md>, read 2026-11.
 pub static COMPATIBLE: Dialect = Dialect {
@@ -260,7 +273,7 @@ pub static COMPATIBLE: Dialect = Dialect {
     ..Dialect::WHOLE
 };
 
-/// What limits a value and is taken by all who are generous.
+/// Keywords that limit a value and that most providers support.
 const ALL_LIMITS: &[&str] = &[
     "title",
     "pattern",
@@ -276,6 +289,7 @@ const ALL_LIMITS: &[&str] = &[
     "maxItems",
 ];
 
+/// Formats that most providers support.
 const ALL_FORMATS: &[&str] = &[
     "date-time",
     "time",

@@ -10,7 +10,8 @@ pub struct UpstreamErrorBody {
     /// Message of the provider, not yet redacted.
     pub message: String,
     pub class: ErrorClass,
-    /// HTTP status that the error's code stands for, used for errors within a 200 response; `None`: unknown.
+    /// HTTP status that the error's code stands for, used for errors within a 200 response; `None`:
+    /// unknown.
     pub status: Option<u16>,
     /// Wait that the body asks for; `None`: not given.
     pub retry_after: Option<Duration>,
@@ -34,10 +35,12 @@ pub enum ErrorClass {
 
 /// Maximum number of bytes taken from an error body that is not JSON.
 ///
-/// Far more than is passed on to callers, so that no secret is cut in two before redaction finds it.
+/// Far more than is passed on to callers, so that no secret is cut in two before redaction finds
+/// it.
 const MAX_RAW_ERROR_BYTES: usize = 64 * 1024;
 
-/// Returns the error object of a body: its member `error`, that of its first array element, or the body itself.
+/// Returns the error object of a body: its member `error`, that of its first array element, or the
+/// body itself.
 #[must_use]
 pub fn error_object(body: &Value) -> &Value {
     let body = body.get(0).unwrap_or(body);

@@ -9,7 +9,8 @@ use throttle::RemainingQuota;
 #[error("{detail}")]
 pub struct Failure {
     pub kind: FailureKind,
-    /// Status and message of the provider, or the transport error, with the address. API keys and header values are redacted.
+    /// Status and message of the provider, or the transport error, with the address. API keys and
+    /// header values are redacted.
     pub detail: String,
     /// Wait that the provider asked for; `None`: no `retry-after`.
     pub retry_after: Option<Duration>,
@@ -32,7 +33,7 @@ pub enum FailureKind {
     Status(u16),
     /// The API key's quota or credit is exhausted; waiting does not help.
     Exhausted,
-    /// The provider does not support a feature of the request. The feature is now recorded, so the next call omits it.
+    /// The provider does not support a feature of the request, which the next call omits.
     Adapted,
     /// The queue of the built-in model is full.
     Busy,
@@ -55,7 +56,8 @@ impl Failure {
         }
     }
 
-    /// Returns the failure with `Broken` instead of a status: for an error in a 200 response, which has no status of its own.
+    /// Returns the failure with `Broken` instead of a status: for an error in a 200 response, which
+    /// has no status of its own.
     #[must_use]
     pub fn into_broken(self) -> Self {
         let kind = if matches!(self.kind, FailureKind::Status(_)) {

@@ -1,4 +1,5 @@
-//! Wire format of Google's Gemini API, whole (`generateContent`) and streamed (`streamGenerateContent`).
+//! Wire format of Google's Gemini API, whole (`generateContent`) and streamed
+//! (`streamGenerateContent`).
 //!
 //! Source: <https://ai.google.dev/api/generate-content>, read 2026-11.
 
@@ -25,7 +26,8 @@ pub struct Gemini {
 }
 
 impl Gemini {
-    /// Returns the format of the server at a base URL with this path, with or without an API version.
+    /// Returns the format of the server at a base URL with this path, with or without an API
+    /// version.
     #[must_use]
     pub fn for_base_path(base_path: &str) -> Self {
         let has_version = ["v1beta/", "v1/"]

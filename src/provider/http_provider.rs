@@ -1,4 +1,5 @@
-//! HTTP transport of every remote provider: sends the encoded request, decodes the response, and turns errors into failures.
+//! HTTP transport of every remote provider: sends the encoded request, decodes the response, and
+//! turns errors into failures.
 //!
 //! API keys and configured header values are redacted from every message of the provider.
 
@@ -47,7 +48,8 @@ struct HttpCall<'a> {
 }
 
 impl HttpProvider {
-    /// Creates a provider at a base URL. `headers` are the values of configured headers, which `client` sends by itself.
+    /// Creates a provider at a base URL. `headers` are the values of configured headers, which
+    /// `client` sends by itself.
     #[must_use]
     pub fn new(
         wire: Box<dyn WireFormat>,
@@ -118,7 +120,8 @@ impl HttpProvider {
         }
     }
 
-    /// Returns the request's body: from the template if possible, since all items of a batch share it.
+    /// Returns the request's body: from the template if possible, since all items of a batch share
+    /// it.
     fn body(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {
         let encode = |input: &str| self.wire.encode(&Request { input, ..*request }, shape);
         let from_template = if request.feedback.is_none() {
@@ -164,7 +167,8 @@ impl HttpProvider {
         Ok(decoder.finish())
     }
 
-    /// Returns the failure of an error response. A content filter's error is a refusal instead, which is an answer.
+    /// Returns the failure of an error response. A content filter's error is a refusal instead,
+    /// which is an answer.
     fn error_response(
         &self,
         call: &HttpCall<'_>,
@@ -196,7 +200,8 @@ impl HttpProvider {
         })
     }
 
-    /// Records the unsupported feature that an error names. Returns true if the next call will omit it.
+    /// Records the unsupported feature that an error names. Returns true if the next call will omit
+    /// it.
     fn adapt(&self, call: &HttpCall<'_>, status: u16, error: &UpstreamErrorBody) -> bool {
         if !matches!(status, 400 | 422 | 500 | 501) {
             return false;
@@ -253,7 +258,8 @@ impl HttpProvider {
         headers
     }
 
-    /// Returns scheme, host and port of the base URL for messages. Path, query and user info may hold secrets.
+    /// Returns scheme, host and port of the base URL for messages. Path, query and user info may
+    /// hold secrets.
     fn address(&self) -> String {
         self.base_url.origin().ascii_serialization()
     }
@@ -295,7 +301,8 @@ fn failure_kind(status: u16, class: ErrorClass) -> FailureKind {
     }
 }
 
-/// Returns the value of the `x-should-retry` header of OpenAI and Anthropic; `None`: absent or unknown.
+/// Returns the value of the `x-should-retry` header of OpenAI and Anthropic; `None`: absent or
+/// unknown.
 fn should_retry(headers: &HeaderMap) -> Option<bool> {
     match headers.get("x-should-retry").map(HeaderValue::as_bytes) {
         Some(b"true") => Some(true),

@@ -1,4 +1,4 @@
-//! The trait [`Provider`], which the extraction layer calls.
+//! Trait [`Provider`], which the extraction layer calls.
 
 use std::pin::Pin;
 

@@ -1,12 +1,14 @@
-//! Built-in model: llama.cpp in this process, with a scheduler for continuous batching (many answers are decoded together).
+//! Built-in model: llama.cpp in this process, with a scheduler for continuous batching (many
+//! answers are decoded together).
 //!
 //! ```text
 //! generate ──► queue ──► prepare (text → tokens, schema → grammar) ──► scheduler (tokens → answer) ──► generate
 //!  a future     bounded    one thread                                   one thread for each worker
 //! ```
 //!
-//! Dropping the future of [`Engine::generate`] cancels the request: its place in the queue is free at once, and its slot in the
-//! model within one step. This module must not know HTTP or limits; only [`prompt`] knows the wording of prompts.
+//! Dropping the future of [`Engine::generate`] cancels the request: its place in the queue is free
+//! at once, and its slot in the model within one step. This module must not know HTTP or limits;
+//! only [`prompt`] knows the wording of prompts.
 
 mod chat;
 mod copy_bias;
@@ -43,8 +45,8 @@ use queue::{PushError, Queue};
 use scheduler::Scheduler;
 use slot::{Prepared, ReplySender};
 
-/// Maximum number of slots of a worker. The KV cache allows 256 sequences (llama.cpp's `LLAMA_MAX_SEQ`), but more than 64 never
-/// pay off on a CPU.
+/// Maximum number of slots of a worker. The KV cache allows 256 sequences (llama.cpp's
+/// `LLAMA_MAX_SEQ`), but more than 64 never pay off on a CPU.
 const MAX_SLOTS: usize = 64;
 
 /// Minimum context size, in tokens. Chat template and answer do not fit into less.
@@ -68,10 +70,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads a GGUF file and starts the threads. Blocks for about a second, so it must not run on an async thread.
+    /// Loads a GGUF file and starts the threads. Blocks for about a second, so it must not run on
+    /// an async thread.
     ///
     /// # Errors
-    /// If the file cannot be read, is not a usable model, or memory or threads are lacking; see [`LoadError`].
+    /// If the file cannot be read, is not a usable model, or memory or threads are lacking; see
+    /// [`LoadError`].
     pub fn load(path: &Path, options: Options) -> Result<Self, LoadError> {
         let model = Arc::new(loader::load_model(path)?);
         let not_a_model = || LoadError::NotAModel {
@@ -116,19 +120,19 @@ impl Engine {
     ) -> Result<(), LoadError> {
         let no_thread = |error: std::io::Error| LoadError::Context(error.to_string());
         let (sender, receiver) = sync_channel(layout.workers * layout.slots);
-        let queue_end = Arc::new(Mutex::new(receiver));
+        let ready = Arc::new(Mutex::new(receiver));
         for _ in 0..layout.workers {
             let (report, started) = channel();
-            let run = self.worker(Arc::clone(&queue_end), vocabulary.clone(), layout, report);
+            let worker = self.worker(Arc::clone(&ready), vocabulary.clone(), layout, report);
             let thread = std::thread::Builder::new()
                 .name("model".to_owned())
-                .spawn(run)
+                .spawn(worker)
                 .map_err(no_thread)?;
             self.threads.push(thread);
             let panicked = |_| LoadError::Context("the model's thread panicked".to_owned());
             started.recv().map_err(panicked)??;
         }
-        drop(queue_end);
+        drop(ready);
         let closer = CloseOnExit(Arc::clone(&self.jobs));
         let prepare = move || preparer.run(&closer.0, &sender);
         let builder = std::thread::Builder::new()
@@ -139,7 +143,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns the body of a decoding thread: it creates its context, reports, and decodes until the engine stops.
+    /// Returns the body of a decoding thread: it creates its context, reports, and decodes until
+    /// the engine stops.
     fn worker(
         &self,
         prepared: Arc<Mutex<Receiver<Prepared>>>,
@@ -216,14 +221,16 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.jobs.close();
-        // The preparing thread was started last and is joined first: it drops the sender on which an idle scheduler waits.
+        // The preparing thread was started last and is joined first: it drops the sender on which
+        // an idle scheduler waits.
         while let Some(thread) = self.threads.pop() {
             let _ = thread.join();
         }
     }
 }
 
-/// Guard that closes the queue when a thread ends, also by a panic, so that no request waits for an answer that cannot come.
+/// Guard that closes the queue when a thread ends, also by a panic, so that no request waits for an
+/// answer that cannot come.
 struct CloseOnExit(Arc<Queue<PrepareJob>>);
 
 impl Drop for CloseOnExit {

@@ -1,4 +1,5 @@
-//! Built-in llama.cpp model as a [`Provider`]: loads it in the background and maps requests and answers.
+//! Built-in llama.cpp model as a [`Provider`]: loads it in the background and maps requests and
+//! answers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ pub struct LocalOptions {
 }
 
 impl LocalOptions {
-    /// Returns the useful number of calls in flight: one for each slot, and one for each worker that is prepared meanwhile.
+    /// Returns the useful number of calls in flight: one for each slot, and one for each worker
+    /// that is prepared meanwhile.
     #[must_use]
     pub fn max_in_flight(&self) -> usize {
         self.slots() + self.workers
@@ -39,7 +41,8 @@ impl LocalOptions {
     }
 }
 
-/// Default maximum number of tokens of an answer: a small model can loop inside a string without end.
+/// Default maximum number of tokens of an answer: a small model can loop inside a string without
+/// end.
 const DEFAULT_MAX_OUTPUT_TOKENS: u32 = 512;
 
 /// Result of loading; `None`: still loading.
@@ -166,7 +169,8 @@ fn load(options: &LocalOptions) -> Result<Engine, String> {
 }
 
 fn model_request(request: &Request<'_>) -> llama::Request {
-    // A model of this size needs to see the shape of the answer, even in a generated example that is not quite valid.
+    // A model of this size needs to see the shape of the answer, even in a generated example that
+    // is not quite valid.
     let generated = request
         .schema
         .examples

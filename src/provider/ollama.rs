@@ -1,6 +1,7 @@
 //! Wire format of Ollama's own API (`POST /api/chat`), whole and streamed as NDJSON lines.
 //!
-//! Source: <https://github.com/ollama/ollama/blob/main/docs/api.md> and `api/types.go` there, read 2026-11.
+//! Source: <https://github.com/ollama/ollama/blob/main/docs/api.md> and `api/types.go` there, read
+//! 2026-11.
 
 use std::borrow::Cow;
 
@@ -46,7 +47,8 @@ struct ChatRequest<'a> {
     model: &'a str,
     messages: Vec<Message>,
     stream: bool,
-    /// False: a text longer than the model's context is rejected. Truncated silently, it would give a wrong answer.
+    /// False: a text longer than the model's context is rejected. Truncated silently, it would give
+    /// a wrong answer.
     truncate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<Format<'a>>,

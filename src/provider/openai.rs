@@ -1,5 +1,5 @@
-//! Wire format of OpenAI's Chat Completions API, whole and streamed, and of all servers compatible with it: vLLM, Ollama,
-//! llama.cpp's server, LM Studio, Groq, Together, Azure OpenAI.
+//! Wire format of OpenAI's Chat Completions API, whole and streamed, and of all servers compatible
+//! with it: vLLM, Ollama, llama.cpp's server, LM Studio, Groq, Together, Azure OpenAI.
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/chat>, read 2026-11.
 
@@ -33,10 +33,11 @@ pub struct OpenAi {
 pub enum Endpoint {
     /// OpenAI's own: model in the body, bearer token.
     Standard,
-    /// Azure's v1 API, with the model in the body: <https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle>, read 2026-11.
+    /// Azure's v1 API, with the model in the body:
+    /// <https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle>, read 2026-11.
     AzureV1,
-    /// Azure's deployments, with the deployment in the path: <https://learn.microsoft.com/azure/ai-foundry/openai/reference>, read
-    /// 2026-11.
+    /// Azure's deployments, with the deployment in the path:
+    /// <https://learn.microsoft.com/azure/ai-foundry/openai/reference>, read 2026-11.
     AzureDeployments {
         /// Path before the deployment's name.
         prefix: &'static str,
@@ -70,7 +71,8 @@ impl OpenAi {
         }
     }
 
-    /// Returns the format of Azure OpenAI at a base URL with this path, which selects the v1 API or deployments.
+    /// Returns the format of Azure OpenAI at a base URL with this path, which selects the v1 API or
+    /// deployments.
     #[must_use]
     pub fn azure(base_path: &str, api_version: &str) -> Self {
         let endpoint = if version_prefix(base_path, "openai/v1/").is_empty() {

@@ -1,4 +1,5 @@
-//! Wire format of OpenAI's Responses API, whole and streamed. Error bodies are those of Chat Completions.
+//! Wire format of OpenAI's Responses API, whole and streamed. Error bodies are those of Chat
+//! Completions.
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/responses>, read 2026-11.
 
@@ -20,7 +21,8 @@ use crate::types::{Dialect, Mode};
 /// Responses API of one server.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenAiResponses {
-    /// True if the server shows the schema to the model, as OpenAI's own does. Others only constrain the output by it.
+    /// True if the server shows the schema to the model, as OpenAI's own does. Others only
+    /// constrain the output by it.
     shows_schema: bool,
 }
 

@@ -34,7 +34,8 @@ pub enum StreamState {
 }
 
 impl PartialAnswer {
-    /// Returns the text that is certain to be part of the answer in this mode: tool arguments or content.
+    /// Returns the text that is certain to be part of the answer in this mode: tool arguments or
+    /// content.
     #[must_use]
     pub fn text(&self, mode: Mode) -> &str {
         if mode == Mode::Tools {
@@ -44,7 +45,8 @@ impl PartialAnswer {
         }
     }
 
-    /// Returns the final answer. If the mode's own field is empty, content and tool arguments substitute for each other.
+    /// Returns the final answer. If the mode's own field is empty, content and tool arguments
+    /// substitute for each other.
     #[must_use]
     pub fn into_answer(self, mode: Mode, remaining_quota: RemainingQuota) -> Answer {
         let (expected, substitute) = if mode == Mode::Tools {

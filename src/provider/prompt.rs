@@ -1,7 +1,9 @@
-//! Prompt of remote providers: system prompt, worked examples, input text and validation feedback, as chat messages.
+//! Prompt of remote providers: system prompt, worked examples, input text and validation feedback,
+//! as chat messages.
 //!
-//! The input text has a message of its own, fenced by tags, so that the model treats it as data and not as instructions.
-//! A validation retry sends only the latest answer and its errors, regardless of the attempt number.
+//! The input text has a message of its own, fenced by tags, so that the model treats it as data and
+//! not as instructions. A validation retry sends only the latest answer and its errors, regardless
+//! of the attempt number.
 
 use std::fmt::Write;
 
@@ -25,12 +27,14 @@ pub struct Message {
     pub content: String,
 }
 
-/// Schema information that the prompt must contain because the provider does not show it to the model.
+/// Schema information that the prompt must contain because the provider does not show it to the
+/// model.
 #[derive(Debug, Clone, Copy)]
 pub struct PromptSchema<'a> {
     /// JSON Schema of the answer; `None`: the provider itself shows it to the model.
     pub schema: Option<&'a str>,
-    /// Lowered schema, by which the outputs of examples are lowered too; `None`: the caller's own schema is used.
+    /// Lowered schema, by which the outputs of examples are lowered too; `None`: the caller's own
+    /// schema is used.
     pub form: Option<&'a LoweredSchema>,
 }
 
@@ -44,8 +48,9 @@ const MAX_REPEATED_ANSWER_BYTES: usize = 16 * 1024;
 
 /// Returns the chat messages of a request.
 ///
-/// If the prompt contains the schema and the caller gives no examples, valid generated examples are added. (Of seven sentences,
-/// SmolLM2-135M behind a llama.cpp server got none right without examples, and all seven with two.)
+/// If the prompt contains the schema and the caller gives no examples, valid generated examples are
+/// added. (Of seven sentences, SmolLM2-135M behind a llama.cpp server got none right without
+/// examples, and all seven with two.)
 #[must_use]
 pub fn messages(request: &Request<'_>, prompt_schema: PromptSchema<'_>) -> Vec<Message> {
     let generated = request
@@ -125,7 +130,8 @@ pub fn feedback_message(feedback: &ValidationFeedback) -> String {
     message
 }
 
-/// Returns the beginning of an invalid answer, to repeat in a validation retry. Never empty: some providers reject empty messages.
+/// Returns the beginning of an invalid answer, to repeat in a validation retry. Never empty: some
+/// providers reject empty messages.
 #[must_use]
 pub fn truncated_answer(answer: &str) -> &str {
     if answer.trim().is_empty() {

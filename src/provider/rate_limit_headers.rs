@@ -1,4 +1,5 @@
-//! Rate limit headers (`x-ratelimit-remaining-*`, `anthropic-ratelimit-*-remaining`): the remaining quota of an API key.
+//! Rate limit headers (`x-ratelimit-remaining-*`, `anthropic-ratelimit-*-remaining`): the remaining
+//! quota of an API key.
 
 use http::{HeaderMap, HeaderName};
 
@@ -27,9 +28,10 @@ const TOKEN_HEADERS: [(HeaderName, HeaderName); 2] = [
     ),
 ];
 
-/// Returns the remaining quota by the response headers: OpenAI's names, which most servers use, or Anthropic's
-/// (<https://platform.openai.com/docs/guides/rate-limits>, <https://docs.anthropic.com/en/api/rate-limits>, read 2026-11).
-/// A limit of 0 or less means that there is no limit, so its remaining quota is `None`.
+/// Returns the remaining quota by the response headers: OpenAI's names, which most servers use, or
+/// Anthropic's (<https://platform.openai.com/docs/guides/rate-limits>,
+/// <https://docs.anthropic.com/en/api/rate-limits>, read 2026-11). A limit of 0 or less means that
+/// there is no limit, so its remaining quota is `None`.
 pub fn quota_from_headers(headers: &HeaderMap) -> RemainingQuota {
     let number = |name: &HeaderName| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
     let remaining = |names: &[(HeaderName, HeaderName)]| {

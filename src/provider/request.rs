@@ -39,8 +39,8 @@ pub struct Request<'a> {
     pub traceparent: Option<&'a str>,
     /// Index of the API key to call with, from 0.
     pub key: usize,
-    /// Receiver of text deltas; if set, the answer is streamed. The deltas of a successful call add up to the answer's text;
-    /// those of a failed call must be discarded.
+    /// Receiver of text deltas; if set, the answer is streamed. The deltas of a successful call add
+    /// up to the answer's text; those of a failed call must be discarded.
     pub on_text: Option<TextSink<'a>>,
 }
 

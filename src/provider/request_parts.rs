@@ -23,7 +23,8 @@ pub struct RequestParts<'a> {
 }
 
 impl<'a> RequestParts<'a> {
-    /// Builds the parts. `shows_schema` returns true for modes in which the provider itself shows the schema to the model.
+    /// Builds the parts. `shows_schema` returns true for modes in which the provider itself shows
+    /// the schema to the model.
     #[must_use]
     pub fn new(
         request: &Request<'a>,

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use super::input_fence::fenced;
 use super::request_shape::RequestShape;
 
-/// Encoded request body without the input text, which is all that differs between the items of a batch.
+/// Encoded request body without the input text, which is all that differs between the items of a
+/// batch.
 #[derive(Debug, Default)]
 pub struct RequestTemplate(OnceLock<Option<SplitBody>>);
 
@@ -24,7 +25,8 @@ struct SplitBody {
 const PLACEHOLDER: &str = "the text of 7f1d4e0a5b9c4c7e";
 
 impl RequestTemplate {
-    /// Returns the body for an input text, or `None` if shape or output limit differ from the template's.
+    /// Returns the body for an input text, or `None` if shape or output limit differ from the
+    /// template's.
     ///
     /// `encode` encodes the request with another input text. It is called once, for the first body.
     pub(super) fn body(
@@ -42,7 +44,8 @@ impl RequestTemplate {
 }
 
 impl SplitBody {
-    /// Encodes the request with a placeholder and splits the body there. `None` if the placeholder is not found exactly once.
+    /// Encodes the request with a placeholder and splits the body there. `None` if the placeholder
+    /// is not found exactly once.
     fn new(key: TemplateKey, encode: impl FnOnce(&str) -> Vec<u8>) -> Option<Self> {
         let body = encode(PLACEHOLDER);
         let placeholder = serde_json::to_vec(&fenced(PLACEHOLDER)).ok()?;

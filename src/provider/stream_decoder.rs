@@ -51,10 +51,12 @@ impl<'a> StreamDecoder<'a> {
         }
     }
 
-    /// Decodes the next bytes; `None` at the end of the body. Returns true if nothing that matters can follow.
+    /// Decodes the next bytes; `None` at the end of the body. Returns true if nothing that matters
+    /// can follow.
     ///
     /// # Errors
-    /// If the bytes are malformed, contain an error, or make the answer longer than [`net::MAX_ANSWER_BYTES`].
+    /// If the bytes are malformed, contain an error, or make the answer longer than
+    /// [`net::MAX_ANSWER_BYTES`].
     pub fn push(
         &mut self,
         bytes: Option<&[u8]>,

@@ -1,4 +1,5 @@
-//! Detects from an error message which feature of a request a server does not support, so that the next call omits it.
+//! Detects from an error message which feature of a request a server does not support, so that the
+//! next call omits it.
 
 use super::error_body::UpstreamErrorBody;
 use super::request_shape::{RequestShape, Unsupported};
@@ -12,7 +13,8 @@ pub struct ErrorPatterns {
     pub json_schema: &'static [&'static str],
     pub tools: &'static [&'static str],
     pub json_object: &'static [&'static str],
-    /// Phrases of which a 500 must contain one: any other 500 is a server error and says nothing about features.
+    /// Phrases of which a 500 must contain one: any other 500 is a server error and says nothing
+    /// about features.
     pub required_for_500: &'static [&'static str],
 }
 
@@ -29,7 +31,8 @@ const UNKNOWN_FIELD_PHRASES: [&str; 9] = [
     "supports at most",
 ];
 
-/// Returns the feature that an error response (400, 422, 500, 501) rejects, or `None` if it names no known feature.
+/// Returns the feature that an error response (400, 422, 500, 501) rejects, or `None` if it names
+/// no known feature.
 pub fn detect_unsupported(
     status: u16,
     error: &UpstreamErrorBody,

@@ -1,7 +1,8 @@
-//! The trait [`WireFormat`]: pure mappings between our requests and answers and the JSON of one LLM API.
+//! Trait [`WireFormat`]: pure mappings between our requests and answers and the JSON of one LLM
+//! API.
 //!
-//! A wire format encodes requests, decodes responses, stream events and error bodies, and knows its URL paths and headers.
-//! It must not know transport: `http_provider` sends the bytes.
+//! A wire format encodes requests, decodes responses, stream events and error bodies, and knows its
+//! URL paths and headers. It must not know transport: `http_provider` sends the bytes.
 
 use std::borrow::Cow;
 
@@ -19,7 +20,8 @@ use crate::types::{Dialect, Mode};
 pub trait WireFormat: Send + Sync + std::fmt::Debug {
     /// Returns the path below the base URL, with its query, to which a call is posted.
     ///
-    /// A model name in the path is one percent-encoded segment. `None`: the name cannot be a path segment.
+    /// A model name in the path is one percent-encoded segment. `None`: the name cannot be a path
+    /// segment.
     fn path(&self, model: &str, stream: bool) -> Option<Cow<'static, str>>;
 
     /// Returns the name of the header that carries the API key, and the prefix of its value.
@@ -67,7 +69,8 @@ pub trait WireFormat: Send + Sync + std::fmt::Debug {
 
 /// Percent-encodes a model name as one path segment, so that it cannot lead to another path.
 ///
-/// Returns `None` for an empty name and for dot segments (<https://url.spec.whatwg.org/#double-dot-path-segment>).
+/// Returns `None` for an empty name and for dot segments
+/// (<https://url.spec.whatwg.org/#double-dot-path-segment>).
 #[must_use]
 pub fn encode_path_segment(model: &str) -> Option<String> {
     const ENCODED: AsciiSet = NON_ALPHANUMERIC
@@ -78,7 +81,8 @@ pub fn encode_path_segment(model: &str) -> Option<String> {
     (!matches!(model, "" | "." | "..")).then(|| utf8_percent_encode(model, &ENCODED).to_string())
 }
 
-/// Returns `version`, or nothing if the base URL's path already ends with it: base URLs are written with and without.
+/// Returns `version`, or nothing if the base URL's path already ends with it: base URLs are written
+/// with and without.
 #[must_use]
 pub fn version_prefix(base_path: &str, version: &'static str) -> &'static str {
     let (path, suffix) = (

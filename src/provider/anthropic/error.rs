@@ -1,4 +1,5 @@
-//! Decodes Anthropic's error bodies, and the phrases with which the API rejects unsupported features.
+//! Decodes Anthropic's error bodies, and the phrases with which the API rejects unsupported
+//! features.
 
 use serde_json::Value;
 
@@ -32,7 +33,8 @@ pub fn decode_error(body: &[u8]) -> UpstreamErrorBody {
     }
 }
 
-/// HTTP statuses of error types, for errors within a stream: <https://platform.claude.com/docs/en/api/errors>, read 2026-11.
+/// HTTP statuses of error types, for errors within a stream:
+/// <https://platform.claude.com/docs/en/api/errors>, read 2026-11.
 const STATUS_BY_TYPE: [(&str, u16); 10] = [
     ("invalid_request_error", 400),
     ("authentication_error", 401),

@@ -53,9 +53,11 @@ enum ToolChoice {
     },
 }
 
-/// Maximum output tokens by the prefix of a model's name. The request field is required; the last entry matches any other model.
+/// Maximum output tokens by the prefix of a model's name. The request field is required; the last
+/// entry matches any other model.
 ///
-/// Source: <https://platform.claude.com/docs/en/about-claude/models/overview> and its page of retired models, read 2026-11.
+/// Source: <https://platform.claude.com/docs/en/about-claude/models/overview> and its page of
+/// retired models, read 2026-11.
 const MAX_TOKENS_BY_MODEL: [(&str, u32); 8] = [
     ("claude-3-5-", 8_192),
     ("claude-3-7-", 64_000),

@@ -1,4 +1,5 @@
-//! Decodes Anthropic's messages: whole, and streamed as events (`content_block_delta`, `message_delta`, `message_stop`).
+//! Decodes Anthropic's messages: whole, and streamed as events (`content_block_delta`,
+//! `message_delta`, `message_stop`).
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -141,7 +142,8 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
 }
 
 impl Tokens {
-    /// Merges the usage into the answer: a stream reports input tokens at its start, and output tokens at its end.
+    /// Merges the usage into the answer: a stream reports input tokens at its start, and output
+    /// tokens at its end.
     fn apply_to(&self, partial: &mut PartialAnswer) {
         let known = partial.usage.unwrap_or_default();
         let reported = self.input_tokens.map(|input| {

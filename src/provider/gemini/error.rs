@@ -1,4 +1,5 @@
-//! Decodes Gemini's error bodies (`google.rpc.Status`), and the phrases with which the API rejects unsupported features.
+//! Decodes Gemini's error bodies (`google.rpc.Status`), and the phrases with which the API rejects
+//! unsupported features.
 
 use std::time::Duration;
 

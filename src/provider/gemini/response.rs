@@ -1,4 +1,5 @@
-//! Decodes Gemini's responses: whole (`generateContent`), and Gemini's stream (`streamGenerateContent`), whose chunks look the same.
+//! Decodes Gemini's responses: whole (`generateContent`), and Gemini's stream
+//! (`streamGenerateContent`), whose chunks look the same.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -147,7 +148,8 @@ fn finish(reason: &str, message: Option<String>) -> Finish {
                 "the provider stopped the answer ({reason}){suffix}"
             ))
         }
-        // MALFORMED_FUNCTION_CALL and similar reasons: an answer that is not valid, which leads to a validation retry.
+        // MALFORMED_FUNCTION_CALL and similar reasons: an answer that is not valid, which leads to
+        // a validation retry.
         _ => Finish::Unknown,
     }
 }
@@ -158,7 +160,8 @@ fn with_colon(message: Option<String>) -> String {
         .unwrap_or_default()
 }
 
-/// Values of `finishReason` that are a refusal: <https://ai.google.dev/api/generate-content#FinishReason>, read 2026-11.
+/// Values of `finishReason` that are a refusal:
+/// <https://ai.google.dev/api/generate-content#FinishReason>, read 2026-11.
 pub const REFUSAL_REASONS: [&str; 6] = [
     "SAFETY",
     "RECITATION",

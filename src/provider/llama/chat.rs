@@ -1,14 +1,15 @@
 //! Renders chat turns into prompt tokens, with the chat template of the model file.
 //!
-//! Text of a caller can never become a control token (prompt injection): the template is rendered around placeholders. Only its
-//! own pieces are tokenised with control tokens.
+//! Text of a caller can never become a control token (prompt injection): the template is rendered
+//! around placeholders. Only its own pieces are tokenised with control tokens.
 
 use std::sync::Arc;
 
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
-/// Delimiter of a placeholder for a turn's text. A private-use character, which no template contains or trims.
+/// Delimiter of a placeholder for a turn's text. A private-use character, which no template
+/// contains or trims.
 const PLACEHOLDER: char = '\u{E0FF}';
 
 /// Author of a chat turn.
@@ -43,7 +44,8 @@ pub struct TooLong {
 }
 
 impl Chat {
-    /// Uses the model's chat template, or ChatML if the model has none or llama.cpp does not know it.
+    /// Uses the model's chat template, or ChatML if the model has none or llama.cpp does not know
+    /// it.
     pub fn new(model: Arc<LlamaModel>, max_token_bytes: usize) -> Self {
         let own = model.chat_template(None).ok();
         let template =
@@ -122,7 +124,8 @@ fn role_name(role: Role) -> &'static str {
     }
 }
 
-/// Renders a template. `None`: llama.cpp does not know it, or it drops, doubles or reorders a message.
+/// Renders a template. `None`: llama.cpp does not know it, or it drops, doubles or reorders a
+/// message.
 fn render_with(
     model: &LlamaModel,
     template: &LlamaChatTemplate,
@@ -149,7 +152,8 @@ fn render_with(
     has_all.then_some(pieces)
 }
 
-/// Renders ChatML, the commonest format (<https://github.com/ggml-org/llama.cpp/blob/master/src/llama-chat.cpp>, read 2026-11-22).
+/// Renders ChatML, the commonest format
+/// (<https://github.com/ggml-org/llama.cpp/blob/master/src/llama-chat.cpp>, read 2026-11-22).
 fn chatml(roles: &[&str]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut before = String::new();

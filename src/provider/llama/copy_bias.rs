@@ -1,7 +1,9 @@
-//! Copy bias: finds the tokens of words that the input text does not contain, so that sampling makes them less likely.
+//! Copy bias: finds the tokens of words that the input text does not contain, so that sampling
+//! makes them less likely.
 //!
-//! A small model tends to write words that it has seen more often ("Mariano" for "Milan"). New words stay possible, since their
-//! tokens are only penalised. Numbers, punctuation and JSON syntax are not affected.
+//! A small model tends to write words that it has seen more often ("Mariano" for "Milan"). New
+//! words stay possible, since their tokens are only penalised. Numbers, punctuation and JSON syntax
+//! are not affected.
 
 use std::sync::Arc;
 
@@ -34,7 +36,8 @@ impl CopyBias {
         Self { model, word_tokens }
     }
 
-    /// Returns the word tokens that do not occur in a text, neither in its sentences nor in its words alone.
+    /// Returns the word tokens that do not occur in a text, neither in its sentences nor in its
+    /// words alone.
     pub fn tokens_not_in(&self, text: &str) -> SimpleVob {
         let mut absent = self.word_tokens.clone();
         let mut remove = |text: &str| {

@@ -1,8 +1,9 @@
 //! Compiles a JSON Schema into a grammar for constrained decoding (llguidance).
 //!
-//! A schema comes from a caller and may be hostile. Its size and depth are bounded before it is compiled; the library's own
-//! limits bound the rest. A schema that the library rejects or panics on is decoded without a grammar, since the answer is
-//! validated later in any case. This module must not know sequences or requests.
+//! A schema comes from a caller and may be hostile. Its size and depth are bounded before it is
+//! compiled; the library's own limits bound the rest. A schema that the library rejects or panics
+//! on is decoded without a grammar, since the answer is validated later in any case. This module
+//! must not know sequences or requests.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,10 +13,12 @@ use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
 use serde_json::{Map, Value};
 use toktrie::{InferenceCapabilities, TokEnv};
 
-/// Maximum size of a schema that is compiled. Real ones have some kilobytes; compiling 256 kB takes about a second.
+/// Maximum size of a schema that is compiled. Real ones have some kilobytes; compiling 256 kB takes
+/// about a second.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
-/// Maximum nesting of a schema that is compiled. `serde_json` parses at most 128 levels, and the library recurses over them.
+/// Maximum nesting of a schema that is compiled. `serde_json` parses at most 128 levels, and the
+/// library recurses over them.
 const MAX_SCHEMA_DEPTH: usize = 128;
 
 /// Maximum number of cached grammars: a batch has one, and some batches run at a time.
@@ -58,7 +61,8 @@ impl Grammars {
         })
     }
 
-    /// Returns a fresh grammar for one answer, compiled once for each schema. `None`: the schema cannot be compiled.
+    /// Returns a fresh grammar for one answer, compiled once for each schema. `None`: the schema
+    /// cannot be compiled.
     pub fn get(&mut self, schema: &Value) -> Option<Matcher> {
         if !is_shallow(schema) {
             return None;
@@ -91,7 +95,8 @@ impl Grammars {
             return None;
         };
         if matcher.is_error() {
-            // The library's message can quote the schema, which is a caller's and does not belong into the log.
+            // The library's message can quote the schema, which is a caller's and does not belong
+            // into the log.
             tracing::debug!(
                 "a schema cannot be compiled into a grammar; its answers are decoded without a grammar and only validated"
             );
@@ -101,7 +106,8 @@ impl Grammars {
     }
 }
 
-/// The library's defaults are for a trusted caller: half a gigabyte of lexer states for one answer.
+/// Returns limits for hostile schemas. The library's defaults suit trusted callers: half a gigabyte
+/// of lexer states for one answer.
 fn limits() -> ParserLimits {
     ParserLimits {
         max_lexer_states: 20_000,
@@ -111,7 +117,8 @@ fn limits() -> ParserLimits {
     }
 }
 
-/// Adds the library's options: compact JSON, and keywords that it does not know (`not`, `if`, …) are ignored.
+/// Adds the library's options: compact JSON, and keywords that it does not know (`not`, `if`, …)
+/// are ignored.
 ///
 /// Returns `None` for the schema `false`, which nothing satisfies.
 fn with_options(schema: Value) -> Option<Value> {
@@ -152,9 +159,9 @@ fn is_shallow(value: &Value) -> bool {
 
 /// Returns the schema with `additionalProperties: false` in each plain object.
 ///
-/// Objects are open by default in JSON Schema, and a small model then keeps inventing properties. An answer without additional
-/// properties is valid against the open schema too. Composed objects (`allOf`, `$ref`, …) are unchanged, since closing a part
-/// could contradict another.
+/// Objects are open by default in JSON Schema, and a small model then keeps inventing properties.
+/// An answer without additional properties is valid against the open schema too. Composed objects
+/// (`allOf`, `$ref`, …) are unchanged, since closing a part could contradict another.
 fn close_objects(schema: &Value) -> Value {
     const COMPOSED: [&str; 7] = [
         "allOf",

@@ -1,4 +1,5 @@
-//! Loads a GGUF file as a llama.cpp model and creates its contexts; each known failure is a [`LoadError`] that says what to do.
+//! Loads a GGUF file as a llama.cpp model and creates its contexts; each known failure is a
+//! [`LoadError`] that says what to do.
 //!
 //! llama.cpp's backend is initialised once for the process, and its log goes to `tracing`.
 
@@ -45,7 +46,8 @@ pub enum LoadError {
     Context(String),
 }
 
-/// Returns llama.cpp's backend, which lives as long as the process. `None`: other code in the process has initialised it.
+/// Returns llama.cpp's backend, which lives as long as the process. `None`: other code in the
+/// process has initialised it.
 pub fn backend() -> Option<&'static LlamaBackend> {
     static BACKEND: OnceLock<Option<LlamaBackend>> = OnceLock::new();
     let init = || {
@@ -88,7 +90,8 @@ pub fn load_model(path: &Path) -> Result<LlamaModel, LoadError> {
     Ok(model)
 }
 
-/// Creates a context with one sequence for each slot. The KV cache is unified, so that a common prefix is stored once.
+/// Creates a context with one sequence for each slot. The KV cache is unified, so that a common
+/// prefix is stored once.
 ///
 /// # Errors
 /// If there is not enough memory.
@@ -97,7 +100,8 @@ pub fn create_context(
     slots: usize,
     tokens: usize,
 ) -> Result<LlamaContext<'_>, LoadError> {
-    // Creating two contexts of one model at a time is unsound (llama-cpp-2 0.1.160, `LlamaModel::new_context`).
+    // Creating two contexts of one model at a time is unsound (llama-cpp-2 0.1.160,
+    // `LlamaModel::new_context`).
     static CREATION: Mutex<()> = Mutex::new(());
     let _guard = CREATION.lock().unwrap_or_else(PoisonError::into_inner);
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -116,7 +120,8 @@ pub fn create_context(
         .map_err(|error| LoadError::Context(error.to_string()))
 }
 
-/// Checks for the instruction sets that llama.cpp is compiled for (see `.cargo/config.toml`). A missing one would kill the process.
+/// Checks for the instruction sets that llama.cpp is compiled for (see `.cargo/config.toml`). A
+/// missing one would kill the process.
 fn check_cpu() -> Result<(), LoadError> {
     #[cfg(target_arch = "x86_64")]
     {
@@ -133,7 +138,8 @@ fn check_cpu() -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Returns true if models of this architecture continue a text, unlike encoders and encoder-decoder pairs.
+/// Returns true if models of this architecture continue a text, unlike encoders and encoder-decoder
+/// pairs.
 fn is_generative(architecture: &str) -> bool {
     !architecture.contains("bert")
         && !["t5", "t5encoder", "clip", "wavtokenizer-dec"].contains(&architecture)

@@ -1,4 +1,5 @@
-//! Preparing thread between queue and scheduler: tokenises the prompt and compiles the schema into a grammar.
+//! Preparing thread between queue and scheduler: tokenises the prompt and compiles the schema into
+//! a grammar.
 //!
 //! Both costs grow with what a caller sends, so they must not delay the decoding threads.
 
@@ -13,8 +14,8 @@ use super::sampler::Sampler;
 use super::slot::{Prepared, ReplySender};
 use super::types::{GenerateError, Request};
 
-/// Stack size of the preparing thread. Tokenisers and the schema compiler recurse over what a caller sends; only pages in use
-/// take memory.
+/// Stack size of the preparing thread. Tokenisers and the schema compiler recurse over what a
+/// caller sends; only pages in use take memory.
 pub const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Queued request.
@@ -92,7 +93,8 @@ impl Preparer {
         })
     }
 
-    /// Returns the maximum prompt length. The answer gets an eighth of the context, or what the caller asks for, up to a half.
+    /// Returns the maximum prompt length. The answer gets an eighth of the context, or what the
+    /// caller asks for, up to a half.
     fn max_prompt_tokens(&self, max_tokens: Option<usize>) -> usize {
         let answer = max_tokens
             .unwrap_or(self.context_tokens / 8)

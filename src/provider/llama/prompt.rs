@@ -1,8 +1,9 @@
 //! Prompt of the built-in model, for a small model that is to turn a text into JSON.
 //!
-//! Found by trial with SmolLM2-135M on some thirty texts: a model of this size does not understand a schema in the prompt, but it
-//! does understand a worked example with the schema's properties. So two examples are generated for any schema, unless the caller
-//! gives some. Everything but the text at the end is the same for a batch, and is computed once.
+//! Found by trial with SmolLM2-135M on some thirty texts: a model of this size does not understand
+//! a schema in the prompt, but it does understand a worked example with the schema's properties. So
+//! two examples are generated for any schema, unless the caller gives some. Everything but the text
+//! at the end is the same for a batch, and is computed once.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use serde_json::Value;
 use super::chat::{ChatTurn, Role};
 use crate::types::Example;
 
-/// Task of the model. "Word for word" keeps the model from writing `Software Engineer` for "software engineer".
+/// Task of the model. "Word for word" keeps the model from writing `Software Engineer` for
+/// "software engineer".
 const TASK: &str = "Copy the facts of each text into JSON, word for word.";
 
 /// Maximum length of the system prompt with property descriptions, in bytes.
@@ -74,7 +76,8 @@ fn turn(role: Role, text: String) -> ChatTurn {
     }
 }
 
-/// Returns names and descriptions of the properties of the root object, or of the objects of a root array.
+/// Returns names and descriptions of the properties of the root object, or of the objects of a root
+/// array.
 fn descriptions(schema: &Value) -> Vec<(&str, &str)> {
     let object = schema
         .get("items")

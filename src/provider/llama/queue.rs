@@ -1,7 +1,7 @@
 //! Bounded queue between callers and the preparing thread of the built-in model.
 //!
-//! Unlike a channel, a full queue first removes jobs whose caller has gone, so that cancelled requests free their places at
-//! once. It must not know what a job is.
+//! Unlike a channel, a full queue first removes jobs whose caller has gone, so that cancelled
+//! requests free their places at once. It must not know what a job is.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ pub enum PushError {
     Closed,
 }
 
-/// A bounded first-in-first-out queue.
+/// Bounded first-in-first-out queue.
 pub struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -95,7 +95,8 @@ impl<T: Abandoned> Queue<T> {
         drop(waiting);
     }
 
-    /// Locks the state. No code under the lock can leave it inconsistent, so a poisoned lock is used.
+    /// Locks the state. No code under the lock can leave it inconsistent, so a poisoned lock is
+    /// used.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,9 +1,11 @@
-//! Samples the next token from the model's logits: greedy or by temperature, within a mask. Must not know the mask's origin.
+//! Samples the next token from the model's logits: greedy or by temperature, within a mask. Must
+//! not know the mask's origin.
 
 use llama_cpp_2::token::LlamaToken;
 use toktrie::SimpleVob;
 
-/// Amount subtracted from the logit of a penalised token, which makes it `e^3` (some twenty) times less likely.
+/// Amount subtracted from the logit of a penalised token, which makes it `e^3` (some twenty) times
+/// less likely.
 ///
 /// Measured with 0 to 5 on thirty texts: 22 were right with 0, 24 with 1, 25 with 2, 26 with 3.
 const PENALTY: f32 = 3.0;
@@ -17,7 +19,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Creates a sampler. With a temperature of 0, less, or NaN it is greedy, and the seed does not matter.
+    /// Creates a sampler. With a temperature of 0, less, or NaN it is greedy, and the seed does not
+    /// matter.
     pub fn new(temperature: f32, seed: u64) -> Self {
         Self {
             temperature,
@@ -31,7 +34,8 @@ impl Sampler {
         Self { penalised, ..self }
     }
 
-    /// Returns the next token among those that the mask allows; without a mask, among all. `None`: the mask allows none.
+    /// Returns the next token among those that the mask allows; without a mask, among all. `None`:
+    /// the mask allows none.
     pub fn sample(&mut self, logits: &[f32], mask: Option<&SimpleVob>) -> Option<LlamaToken> {
         let (best, highest) = self.likeliest(logits, mask)?;
         let id = if self.temperature > 0.0 {
@@ -53,7 +57,8 @@ impl Sampler {
         best
     }
 
-    /// Draws a token by the softmax at the sampler's temperature. `None`: rounding leaves nothing to draw from.
+    /// Draws a token by the softmax at the sampler's temperature. `None`: rounding leaves nothing
+    /// to draw from.
     fn draw(&mut self, logits: &[f32], mask: Option<&SimpleVob>, highest: f32) -> Option<usize> {
         let temperature = self.temperature;
         let weight = |logit: f32| f64::from(((logit - highest) / temperature).exp());
@@ -82,31 +87,25 @@ impl Sampler {
                 .as_ref()
                 .is_some_and(|penalised| id < penalised.len() && penalised.get(id))
         };
-        let mut visit = |id, logit: &f32| {
-            visit(
-                id,
-                if is_penalised(id) {
-                    logit - PENALTY
-                } else {
-                    *logit
-                },
-            );
+        let mut visit_penalised = |id, logit: &f32| {
+            let penalty = if is_penalised(id) { PENALTY } else { 0.0 };
+            visit(id, logit - penalty);
         };
         match mask {
             Some(mask) => mask.iter_set_entries(|id| {
-                logits
-                    .get(id)
-                    .into_iter()
-                    .for_each(|logit| visit(id, logit));
+                if let Some(logit) = logits.get(id) {
+                    visit_penalised(id, logit);
+                }
             }),
             None => logits
                 .iter()
                 .enumerate()
-                .for_each(|(id, logit)| visit(id, logit)),
+                .for_each(|(id, logit)| visit_penalised(id, logit)),
         }
     }
 
-    /// Returns a random number in `0..1`, by `SplitMix64` (<https://prng.di.unimi.it/splitmix64.c>, public domain, read 2026-11-22).
+    /// Returns a random number in `0..1`, by `SplitMix64` (<https://prng.di.unimi.it/splitmix64.c>,
+    /// public domain, read 2026-11-22).
     fn random_fraction(&mut self) -> f64 {
         self.random_state = self.random_state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut bits = self.random_state;

@@ -1,8 +1,10 @@
-//! Continuous batching: a thread that owns the model's context and decodes all answers together, step by step.
+//! Continuous batching: a thread that owns the model's context and decodes all answers together,
+//! step by step.
 //!
-//! Answers join and leave between two steps. A step decodes the next token of each answer, and fills up with prompts in chunks,
-//! so that a long prompt does not block the others. Prefix caching: a prompt copies the prefix that it shares with another slot
-//! instead of computing it again, and waits for a prefix that is just being computed.
+//! Answers join and leave between two steps. A step decodes the next token of each answer, and
+//! fills up with prompts in chunks, so that a long prompt does not block the others. Prefix
+//! caching: a prompt copies the prefix that it shares with another slot instead of computing it
+//! again, and waits for a prefix that is just being computed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,11 +19,12 @@ use toktrie::TokEnv;
 use super::slot::{Prepared, Slot, SlotAnswer, SlotProgress};
 use super::types::GenerateError;
 
-/// Maximum number of tokens in one step. A step of this size takes some tenths of a second on two cores, and cancellation waits
-/// for its end.
+/// Maximum number of tokens in one step. A step of this size takes some tenths of a second on two
+/// cores, and cancellation waits for its end.
 pub const STEP_TOKENS: usize = 128;
 
-/// Minimum number of tokens to save for a prompt to wait until another slot has computed their common prefix.
+/// Minimum number of tokens to save for a prompt to wait until another slot has computed their
+/// common prefix.
 const MIN_WAIT_TOKENS: usize = 16;
 
 /// Number of admissions for each slot after which the cache of an unused slot counts as worthless.
@@ -84,7 +87,8 @@ impl<'model> Scheduler<'model> {
         }
     }
 
-    /// Admits prepared requests to free slots, and waits for one if all slots are free. Returns false if no more can come.
+    /// Admits prepared requests to free slots, and waits for one if all slots are free. Returns
+    /// false if no more can come.
     fn admit_all(&mut self, prepared: &Mutex<Receiver<Prepared>>) -> bool {
         while let Some(free) = self.cheapest_free_slot() {
             let is_idle = self.slots.iter().all(|slot| slot.answer.is_none());
@@ -102,7 +106,8 @@ impl<'model> Scheduler<'model> {
         true
     }
 
-    /// Returns the free slot whose cache is worth least. Prefixes are copied between slots, so it need not be the most similar one.
+    /// Returns the free slot whose cache is worth least. Prefixes are copied between slots, so it
+    /// need not be the most similar one.
     fn cheapest_free_slot(&self) -> Option<usize> {
         let stale = STALE_AFTER * self.slots.len() as u64;
         let value = |slot: &Slot| {
@@ -195,7 +200,8 @@ impl<'model> Scheduler<'model> {
         Ok(())
     }
 
-    /// Fills the batch with tokens that are not decoded yet: short remainders first, then the oldest prompts.
+    /// Fills the batch with tokens that are not decoded yet: short remainders first, then the
+    /// oldest prompts.
     fn fill_batch(&mut self) -> Result<Vec<DueAnswer>, String> {
         self.batch.clear();
         let mut order: Vec<_> = (0..self.slots.len())
@@ -207,7 +213,8 @@ impl<'model> Scheduler<'model> {
                 self.slots.get(*index).map(|slot| slot.last_used),
             )
         });
-        // All prefixes are copied before the batch is filled: tokens of the batch are in no cache yet.
+        // All prefixes are copied before the batch is filled: tokens of the batch are in no cache
+        // yet.
         order.retain(|index| self.copy_prefix(*index));
         let mut due = Vec::new();
         let mut room = STEP_TOKENS;
@@ -260,8 +267,8 @@ impl<'model> Scheduler<'model> {
         Ok(end - begin)
     }
 
-    /// Copies the longest cached prefix of a prompt from another slot. Returns false if the prompt must wait, because an older
-    /// answer is just computing a longer one.
+    /// Copies the longest cached prefix of a prompt from another slot. Returns false if the prompt
+    /// must wait, because an older answer is just computing a longer one.
     fn copy_prefix(&mut self, index: usize) -> bool {
         let Some((slot, answer)) = self
             .slots
@@ -339,7 +346,8 @@ impl<'model> Scheduler<'model> {
     }
 }
 
-/// Waits for the next prepared request. The idle thread holds the lock, so it gets the request before the others.
+/// Waits for the next prepared request. The idle thread holds the lock, so it gets the request
+/// before the others.
 fn wait_for_next(prepared: &Mutex<Receiver<Prepared>>) -> Result<Prepared, TryRecvError> {
     let receiver = prepared.lock().unwrap_or_else(PoisonError::into_inner);
     receiver.recv().map_err(|_| TryRecvError::Disconnected)
@@ -354,7 +362,8 @@ fn try_next(prepared: &Mutex<Receiver<Prepared>>) -> Result<Prepared, TryRecvErr
     }
 }
 
-/// Removes a sequence's tokens from `keep` on. Returns false if the model's cache cannot be truncated there.
+/// Removes a sequence's tokens from `keep` on. Returns false if the model's cache cannot be
+/// truncated there.
 fn clear_sequence(context: &mut LlamaContext<'_>, index: usize, keep: usize) -> bool {
     let keep = u32::try_from(keep).ok().filter(|keep| *keep > 0);
     let sequence = u32::try_from(index).ok();

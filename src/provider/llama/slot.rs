@@ -35,7 +35,8 @@ impl ReplySender {
 /// Sequence of the KV cache.
 #[derive(Default)]
 pub struct Slot {
-    /// Tokens that the cache holds for this sequence. They stay after the answer, for the next prompt with the same prefix.
+    /// Tokens that the cache holds for this sequence. They stay after the answer, for the next
+    /// prompt with the same prefix.
     pub cached: Vec<LlamaToken>,
     /// Answer being generated; `None`: the slot is free.
     pub answer: Option<SlotAnswer>,

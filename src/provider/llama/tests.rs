@@ -1,4 +1,4 @@
-//! The engine's promises, against the model file that `EXTRACTD_MODEL_PATH` names.
+//! Tests of the engine with a real model, the file of `EXTRACTD_MODEL_PATH`.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -11,29 +11,35 @@ use super::chat::ChatTurn;
 pub struct Options {
     /// Number of decoding threads, each with answers of its own; sensibly the number of cores.
     ///
-    /// The threads never wait for each other, so a thread that loses its core does not delay the rest. Several threads for
-    /// one answer would spin while they wait, and on a busy machine everything becomes ten times slower.
+    /// The threads never wait for each other, so a thread that loses its core does not delay the
+    /// rest. Several threads for one answer would spin while they wait, and on a busy machine
+    /// everything becomes ten times slower.
     pub workers: usize,
     /// Number of answers decoded at a time, 1 to 64, divided among the workers.
     pub parallel: usize,
-    /// Context size of each answer: tokens of prompt and answer together. At most the size that the model was trained for.
+    /// Context size of each answer: tokens of prompt and answer together. At most the size that the
+    /// model was trained for.
     pub context_tokens: usize,
-    /// Maximum number of queued requests, beside those being decoded and as many again that are prepared.
+    /// Maximum number of queued requests, beside those being decoded and as many again that are
+    /// prepared.
     pub queue: usize,
 }
 
 /// Request for one answer.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// System prompt. The common beginning of prompts (here and in the first turns) is computed once.
+    /// System prompt. The common beginning of prompts (here and in the first turns) is computed
+    /// once.
     pub system: Arc<str>,
     /// Chat turns: worked examples, and the question at the end.
     pub turns: Vec<ChatTurn>,
     /// JSON Schema that constrains the answer; `None`: free text.
     pub schema: Option<Arc<Value>>,
-    /// Text that values are copied from: words that are not in it become less likely. `None`: no such bias.
+    /// Text that values are copied from: words that are not in it become less likely. `None`: no
+    /// such bias.
     pub copy_source: Option<Arc<str>>,
-    /// Sampling temperature. 0: always the likeliest token (greedy); 1: the model's own distribution.
+    /// Sampling temperature. 0: always the likeliest token (greedy); 1: the model's own
+    /// distribution.
     pub temperature: f32,
     /// Sampling seed; `None`: random.
     pub seed: Option<u32>,
@@ -48,7 +54,8 @@ pub struct Completion {
     pub text: String,
     /// Finish reason.
     pub finish: Finish,
-    /// True if the schema was enforced to the end. Some schemas exceed the grammar, so the answer must be validated in any case.
+    /// True if the schema was enforced to the end. Some schemas exceed the grammar, so the answer
+    /// must be validated in any case.
     pub constrained: bool,
     /// Number of prompt tokens, including those computed for another request.
     pub input_tokens: usize,

@@ -1,7 +1,9 @@
-//! Vocabulary for the grammar library (llguidance): a trie of the tokens' bytes, and the model's own tokeniser.
+//! Vocabulary for the grammar library (llguidance): a trie of the tokens' bytes, and the model's
+//! own tokeniser.
 //!
-//! The tokeniser makes forced text canonical: `{"name":"` becomes the tokens that the model would have written itself, at
-//! once. (The environment of `llama-cpp-2` has a greedy tokeniser, so it forces nothing.)
+//! The tokeniser makes forced text canonical: `{"name":"` becomes the tokens that the model would
+//! have written itself, at once. (The environment of `llama-cpp-2` has a greedy tokeniser, so it
+//! forces nothing.)
 
 use std::sync::Arc;
 
@@ -14,7 +16,8 @@ struct Vocabulary {
     trie: TokTrie,
 }
 
-/// Returns the model's vocabulary; takes some tens of milliseconds. `None`: the file has no usable one.
+/// Returns the model's vocabulary; takes some tens of milliseconds. `None`: the file has no usable
+/// one.
 pub fn environment(model: &Arc<LlamaModel>) -> Option<TokEnv> {
     let vocab = model.vocab();
     let count = u32::try_from(vocab.n_tokens())
@@ -39,12 +42,14 @@ pub fn environment(model: &Arc<LlamaModel>) -> Option<TokEnv> {
     }))
 }
 
-/// Returns a token's id in the grammar library. `None` for llama.cpp's null token, which is negative.
+/// Returns a token's id in the grammar library. `None` for llama.cpp's null token, which is
+/// negative.
 pub fn id(token: LlamaToken) -> Option<TokenId> {
     TokenId::try_from(token.0).ok()
 }
 
-/// Returns the bytes of a token; those of a control token are marked, so that no text can match them.
+/// Returns the bytes of a token; those of a control token are marked, so that no text can match
+/// them.
 fn bytes_of(model: &LlamaModel, token: LlamaToken) -> Vec<u8> {
     let vocab = model.vocab();
     let plain = vocab.token_to_piece(token, false, None);
@@ -69,7 +74,8 @@ impl TokenizerEnv for Vocabulary {
         self.trie.tokenize_with_greedy_fallback(bytes, |text| {
             let tokens = self.model.vocab().tokenize(text.as_bytes(), false, false);
             let ids: Vec<_> = tokens.into_iter().filter_map(id).collect();
-            // Some tokenisers add a space before the first word, or normalise: their tokens would not be the forced text.
+            // Some tokenisers add a space before the first word, or normalise: their tokens would
+            // not be the forced text.
             if self.trie.decode(&ids) == text.as_bytes() {
                 ids
             } else {

@@ -1,4 +1,5 @@
-//! Decodes OpenAI's error bodies, and the phrases with which compatible servers reject unsupported features.
+//! Decodes OpenAI's error bodies, and the phrases with which compatible servers reject unsupported
+//! features.
 
 use serde_json::Value;
 
@@ -13,7 +14,8 @@ pub fn decode_error(body: &[u8]) -> UpstreamErrorBody {
     decode_error_object(error_object(&value), body)
 }
 
-/// Decodes an error object; `body`, which contains it, is the message of an error without one. Chat Completions and Responses share it.
+/// Decodes an error object; `body`, which contains it, is the message of an error without one. Chat
+/// Completions and Responses share it.
 pub fn decode_error_object(error: &Value, body: &[u8]) -> UpstreamErrorBody {
     let message = error_message(error, body);
     let codes = [error.get("code"), error.get("type")]
@@ -40,13 +42,15 @@ pub fn decode_error_object(error: &Value, body: &[u8]) -> UpstreamErrorBody {
     }
 }
 
-/// Error codes of an exhausted quota: <https://platform.openai.com/docs/guides/error-codes>, read 2026-11.
+/// Error codes of an exhausted quota: <https://platform.openai.com/docs/guides/error-codes>, read
+/// 2026-11.
 const QUOTA_EXHAUSTED_CODES: [&str; 3] = [
     "insufficient_quota",
     "billing_hard_limit_reached",
     "billing_not_active",
 ];
-/// Error codes of a content filter: Azure's <https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter> and OpenAI's own
+/// Error codes of a content filter: Azure's
+/// <https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter> and OpenAI's own
 /// (read 2026-11).
 const CONTENT_FILTER_CODES: [&str; 2] = ["content_filter", "content_policy_violation"];
 /// HTTP statuses of error codes and types, for errors within a stream.
@@ -60,8 +64,9 @@ const STATUS_BY_CODE: [(&str, u16); 7] = [
     ("overloaded_error", 503),
 ];
 
-/// Phrases of OpenAI's API, vLLM, llama.cpp, Ollama and Groq (from their sources and issue threads, 2026-11). llama-cpp-python and older llama.cpp
-/// servers answer 500 to a mode that they do not know.
+/// Phrases of OpenAI's API, vLLM, llama.cpp, Ollama and Groq (from their sources and issue threads,
+/// 2026-11). llama-cpp-python and older llama.cpp servers answer 500 to a mode that they do not
+/// know.
 pub const ERROR_PATTERNS: ErrorPatterns = ErrorPatterns {
     schema: &[
         "invalid schema",

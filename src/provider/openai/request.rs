@@ -15,11 +15,11 @@ use crate::types::Mode;
 /// Differences between servers of the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Quirks {
-    /// True if the server shows the schema of `response_format` or of a tool to the model, as OpenAI's own does. Others only
-    /// constrain the output by it.
+    /// True if the server shows the schema of `response_format` or of a tool to the model, as
+    /// OpenAI's own does. Others only constrain the output by it.
     pub shows_schema: bool,
-    /// True if the output limit is called `max_completion_tokens`: OpenAI's newer models reject `max_tokens`, most other servers
-    /// know nothing else.
+    /// True if the output limit is called `max_completion_tokens`: OpenAI's newer models reject
+    /// `max_tokens`, most other servers know nothing else.
     pub completion_tokens: bool,
 }
 

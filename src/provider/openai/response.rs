@@ -1,4 +1,5 @@
-//! Decodes OpenAI's chat completions: whole (`chat.completion`) and streamed (`chat.completion.chunk`, ended by `[DONE]`).
+//! Decodes OpenAI's chat completions: whole (`chat.completion`) and streamed
+//! (`chat.completion.chunk`, ended by `[DONE]`).
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -147,7 +148,8 @@ fn finish(reason: &str) -> Finish {
         "content_filter" => Finish::content_filtered(),
         "length" | "model_length" => Finish::Length,
         "stop" | "eos" | "eos_token" => Finish::Stop,
-        // `tool_calls` too: some servers report it for a call that was truncated at the output limit.
+        // `tool_calls` too: some servers report it for a call that was truncated at the output
+        // limit.
         _ => Finish::Unknown,
     }
 }

@@ -1,4 +1,5 @@
-//! Decodes OpenAI's response objects: whole, and streamed as `response.*` events (`response.output_text.delta`, `response.completed`).
+//! Decodes OpenAI's response objects: whole, and streamed as `response.*` events
+//! (`response.output_text.delta`, `response.completed`).
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -27,8 +27,9 @@ pub fn decode_stream<'b>(
     (answer, emitted.into_inner().unwrap())
 }
 
-/// Checks a stream: it decodes to `expected` wherever it is cut in two, and byte by byte; the emitted deltas are the answer's text;
-/// and no prefix that ends before `end_mark` decodes to an answer.
+/// Checks a stream: it decodes to `expected` wherever it is cut in two, and byte by byte; the
+/// emitted deltas are the answer's text; and no prefix that ends before `end_mark` decodes to an
+/// answer.
 #[track_caller]
 pub fn check_stream(wire: &dyn WireFormat, stream: &str, end_mark: &str, expected: &Answer) {
     let bytes = stream.as_bytes();
