@@ -8,15 +8,16 @@ mod rate_limit_headers;
 mod request_id;
 mod timing;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 
 pub use auth::SignedLink;
-pub use panic::panic_response;
 pub use request_id::RequestId;
 
 use super::problem::ApiError;
@@ -39,7 +40,11 @@ pub async fn handle(
     let authenticated = auth::authenticate(&state, &mut request);
     let caller = authenticated.as_ref().ok().copied();
     let response = match authenticated {
-        Ok(_) => next.run(request).await,
+        // Caught here rather than in a layer of its own, which would box every request and body once more.
+        Ok(_) => AssertUnwindSafe(next.run(request))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(panic::response),
         Err(error) => ApiError::from(error).into_response(),
     };
     panic::log(&response, &request_id);

@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderValue;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -55,7 +54,6 @@ pub fn router(parts: Parts) -> Router {
         .route("/", axum::routing::get(index::index))
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::clone(&state))
-        .layer(CatchPanicLayer::custom(middleware::panic_response))
         .layer(axum::middleware::from_fn_with_state(
             state,
             middleware::handle,

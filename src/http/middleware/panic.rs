@@ -13,7 +13,7 @@ use crate::types::{Code, Error};
 struct Panicked;
 
 /// Returns the response of a handler that panicked. The panic hook has logged the message.
-pub fn panic_response(_payload: Box<dyn Any + Send>) -> Response {
+pub fn response(_payload: Box<dyn Any + Send>) -> Response {
     let error = Error::new(
         Code::Internal,
         "the server failed to process the request because of a bug; search its log for the request ID",
