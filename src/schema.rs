@@ -4,14 +4,12 @@
 
 mod cache;
 mod coerce;
-mod document;
 mod error_messages;
 mod example_generator;
 mod implied_type;
 mod lower;
 mod parse_answer;
 mod patterns;
-mod references;
 mod registry;
 mod rules;
 mod schema_limits;
@@ -20,7 +18,8 @@ mod validation_cost;
 
 use std::sync::{Arc, Mutex};
 
-use jsonschema::{Draft, Validator};
+use jsonschema::Validator;
+use schema_dialect::{SchemaDocument, SchemaError, Tree, Warning};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -43,10 +42,10 @@ use validation_cost::Trial;
 /// Compiled schema, shared by all items of a request.
 #[derive(Debug)]
 pub struct Schema {
-    value: Arc<Value>,
-    /// Schema as compact JSON, for a provider's request.
+    /// Normalised form, which every pass over the schema reads.
+    tree: Box<Tree>,
+    /// Caller's document as compact JSON, for a provider's request.
     raw: Box<RawValue>,
-    draft: Draft,
     validator: Validator,
     examples: Vec<SyntheticExample>,
     weight: validation_cost::Weight,
@@ -56,8 +55,6 @@ pub struct Schema {
 
 /// Maximum number of errors reported for an answer, which keeps the validation retry small.
 const MAX_FAULTS: usize = 20;
-/// Maximum size of all compiled regular expressions of a schema, in bytes.
-const MAX_REGEX_BYTES: usize = 4 << 20;
 /// Maximum length of a schema's text, in bytes.
 const MAX_TEXT_BYTES: usize = 1 << 20;
 
@@ -65,8 +62,8 @@ impl Schema {
     /// Compiles the text of a schema. May take milliseconds for a large one.
     ///
     /// # Errors
-    /// `invalid_schema` with pointers into the schema, if it is not JSON Schema 2020-12 or draft 7, has a reference that leads
-    /// outside, or cannot be validated against in bounded time.
+    /// `invalid_schema` with a pointer into the schema, if it is no JSON Schema of draft 4, 6, 7, 2019-09 or 2020-12, has a
+    /// reference that leads outside, is satisfied by nothing, or cannot be validated against in bounded time.
     pub fn compile(text: &str) -> Result<Self, Error> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(invalid(
@@ -74,26 +71,26 @@ impl Schema {
                 &format!("is longer than {MAX_TEXT_BYTES} bytes"),
             ));
         }
-        let value = parse(text)?;
-        let draft = draft(&value)?;
-        let mut weight = schema_limits::check(&value, draft)?;
-        let raw = serde_json::value::to_raw_value(&value)
+        let given = parse(text)?;
+        schema_limits::check_size(&given)?;
+        let raw = serde_json::value::to_raw_value(&given)
             .map_err(|error| invalid("", &error.to_string()))?;
-        let regex_bytes = MAX_REGEX_BYTES / weight.pattern_count.max(1);
+        let tree = normalised(given)?;
+        let patterns = Patterns::weigh(tree.document(), tree.draft())?;
+        let mut weight = schema_limits::check(&tree)?;
         let validator = jsonschema::options()
-            .with_draft(draft)
+            .with_draft(tree.draft())
             .should_validate_formats(true)
             .should_ignore_unknown_formats(true)
-            .with_pattern_options(patterns::options(regex_bytes))
+            .with_pattern_options(patterns::options())
             .offline()
-            .build(&value)
+            .build(tree.document())
             .map_err(|error| error_messages::schema_error(&error))?;
-        weight.patterns = Patterns::weigh(&value, draft, regex_bytes);
-        let examples = example_generator::example_pair(&value);
+        weight.patterns = patterns;
+        let examples = example_generator::example_pair(tree.root());
         let mut schema = Self {
-            value: Arc::new(value),
+            tree: Box::new(tree),
             raw,
-            draft,
             validator,
             examples: Vec::new(),
             weight,
@@ -107,10 +104,20 @@ impl Schema {
         Ok(schema)
     }
 
-    /// Returns the schema as JSON.
+    /// Returns the normalised schema, in the keywords of 2020-12.
     #[must_use]
-    pub const fn value(&self) -> &Arc<Value> {
-        &self.value
+    pub fn normalised(&self) -> &Arc<Value> {
+        self.tree.root()
+    }
+
+    fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Returns the likely mistakes in the schema, at most twenty.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        self.tree.warnings()
     }
 
     /// Returns the schema as compact JSON text.
@@ -128,8 +135,8 @@ impl Schema {
     /// Returns true if a valid value may be an array.
     #[must_use]
     pub fn may_be_list(&self) -> bool {
-        match self.value.get("type") {
-            None => implied_type(&self.value) != Some("object"),
+        match self.tree.root().get("type") {
+            None => implied_type(self.tree.root()) != Some("object"),
             Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "array"),
             Some(kind) => kind == "array",
         }
@@ -155,12 +162,8 @@ impl Schema {
             return Vec::new();
         }
         if trial.is_explicable() {
-            return self
-                .validator
-                .iter_errors(instance)
-                .take(MAX_FAULTS)
-                .map(|error| error_messages::field_error(&error))
-                .collect();
+            let errors = self.validator.iter_errors(instance).take(MAX_FAULTS);
+            return error_messages::field_errors(errors, MAX_FAULTS);
         }
         let first = if self.weight.has_choices {
             None
@@ -183,8 +186,7 @@ impl Schema {
     fn trial<'t>(&'t self, instance: &'t Value) -> Trial<'t> {
         Trial {
             weight: &self.weight,
-            schema: &self.value,
-            draft: self.draft,
+            tree: &self.tree,
             instance,
         }
     }
@@ -216,24 +218,20 @@ fn parse(text: &str) -> Result<Value, Error> {
         })
 }
 
-/// Returns the draft that `$schema` names, by default 2020-12.
-fn draft(schema: &Value) -> Result<Draft, Error> {
-    let Some(uri) = schema.get("$schema") else {
-        return Ok(Draft::Draft202012);
-    };
-    match uri.as_str().map(|uri| uri.trim_end_matches('#')) {
-        Some("https://json-schema.org/draft/2020-12/schema") => Ok(Draft::Draft202012),
-        Some(
-            "http://json-schema.org/draft-07/schema" | "https://json-schema.org/draft-07/schema",
-        ) => Ok(Draft::Draft7),
-        _ => Err(invalid(
-            "/$schema",
-            &format!(
-                "{uri} is not supported; leave `$schema` out for 2020-12, or say \
-                 \"https://json-schema.org/draft/2020-12/schema\" or \"http://json-schema.org/draft-07/schema#\""
-            ),
-        )),
+/// Reads a document into its normalised form.
+fn normalised(given: Value) -> Result<Tree, Error> {
+    let refused = |error: SchemaError| invalid(&error.pointer, &error.message);
+    let mut tree = SchemaDocument::parse(given)
+        .and_then(Tree::build)
+        .map_err(refused)?;
+    let emptiness = schema_dialect::check_emptiness(&tree);
+    if let Some(reason) = emptiness.whole {
+        return Err(invalid(&reason.pointer, &reason.message));
     }
+    for part in emptiness.parts {
+        tree.warn(part);
+    }
+    Ok(tree)
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl ItemRun<'_> {
             model: &target.endpoint.model,
             mode: target.mode,
             schema: Schema {
-                value: request.schema.value(),
+                value: request.schema.normalised(),
                 raw: request.schema.raw(),
                 forms: &target.forms,
                 examples: request.schema.examples(),

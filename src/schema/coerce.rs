@@ -28,7 +28,6 @@ mod yaml;
 use serde_json::Value;
 
 use super::Schema;
-use super::document::Document;
 use matcher::{Coercer, Match, Shapes};
 use path::Path;
 pub(super) use text_normalize::has_second_thoughts;
@@ -56,21 +55,21 @@ impl Schema {
     /// The value mended until it is valid; `None` where that cannot be done without guessing. Not for a value that is valid.
     #[must_use]
     pub fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
-        let document = Document::new(&self.value, self.draft);
-        let mut work = Coercer::new(&document, value);
+        let tree = &*self.tree;
+        let mut work = Coercer::new(tree, value);
         let shapes = match whole {
             Whole::Yes => Shapes::Any,
             Whole::No => Shapes::Inward,
         };
-        let fit = work.fit(&self.value, value, &Path::ROOT, shapes);
+        let fit = work.fit(tree.root(), value, &Path::ROOT, shapes);
         self.checked(fit?)
     }
 
     /// What an answer without any JSON says: a scalar in prose, `name: value` in lines, or elements of XML.
     #[must_use]
     pub fn coerced_text(&self, text: &str) -> Option<Coerced> {
-        let document = Document::new(&self.value, self.draft);
-        let fit = text::read(&document, text);
+        let tree = &*self.tree;
+        let fit = text::read(tree, text);
         self.checked(fit?)
     }
 
@@ -91,10 +90,10 @@ impl Schema {
     /// Coerces as [`Schema::coerced`], and returns the number of visits, for tests of the bound.
     #[must_use]
     pub fn coerced_counted(&self, value: &Value) -> (Option<Coerced>, usize) {
-        let document = Document::new(&self.value, self.draft);
-        let mut work = Coercer::new(&document, value);
+        let tree = &*self.tree;
+        let mut work = Coercer::new(tree, value);
         let before = work.budget();
-        let fit = work.fit(&self.value, value, &Path::ROOT, Shapes::Any);
+        let fit = work.fit(tree.root(), value, &Path::ROOT, Shapes::Any);
         let visits = before - work.budget();
         (fit.and_then(|fit| self.checked(fit)), visits)
     }

@@ -27,7 +27,6 @@ use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 
 use super::Schema;
-use super::document::Document;
 use crate::types::{
     Dialect, ExtraRule, LoweredSchema, NullPolicy, NullRule, Strictness, ValueMapping,
     ValueMappings,
@@ -35,6 +34,7 @@ use crate::types::{
 use description::Description;
 use lowered_node::{LoweredNode, LoweringError};
 use merged_schema::{MergedSchema, Reference};
+use schema_dialect::{Draft, Tree};
 use size_counter::SizeCounter;
 
 /// A schema that was lowered to a subset.
@@ -99,10 +99,17 @@ impl Schema {
 
     fn lower(&self, subset: &'static Dialect) -> Option<Lowered> {
         if subset.whole {
-            let is_object = self.value.get("type").is_some_and(|kind| kind == "object");
+            let is_object = self
+                .tree
+                .root()
+                .get("type")
+                .is_some_and(|kind| kind == "object");
             let wrapped = subset.object_root && !is_object;
+            // A validator of the provider's may know neither draft 4 nor the places of references in a wrapper.
             let raw = if wrapped {
-                to_raw_value(&wrap_root::wrapped(Value::clone(&self.value))).ok()?
+                to_raw_value(&wrap_root::wrapped(self.tree.root())).ok()?
+            } else if self.tree.draft() == Draft::Draft4 {
+                to_raw_value(self.tree.root()).ok()?
             } else {
                 self.raw.clone()
             };
@@ -115,11 +122,11 @@ impl Schema {
                 }),
             });
         }
-        let document = Document::new(&self.value, self.draft);
+        let tree = &*self.tree;
         // Written out at length first; if that is too much, as short as it goes.
         let asked = [Effort::Full, Effort::Little]
             .into_iter()
-            .find_map(|effort| Lowering::new(self, &document, subset, effort).run());
+            .find_map(|effort| Lowering::new(self, tree, subset, effort).run());
         asked.map(|asked| Lowered {
             asked: Arc::new(asked),
         })
@@ -135,8 +142,8 @@ enum Effort {
     Little,
 }
 
-struct Lowering<'d, 's> {
-    document: &'d Document<'s>,
+struct Lowering<'s> {
+    tree: &'s Tree,
     subset: &'static Dialect,
     effort: Effort,
     most_parts: usize,
@@ -181,17 +188,12 @@ impl<'s> Ask<'s> {
     }
 }
 
-impl<'d, 's> Lowering<'d, 's> {
-    fn new(
-        schema: &Schema,
-        document: &'d Document<'s>,
-        subset: &'static Dialect,
-        effort: Effort,
-    ) -> Self {
+impl<'s> Lowering<'s> {
+    fn new(schema: &Schema, tree: &'s Tree, subset: &'static Dialect, effort: Effort) -> Self {
         let (bytes, least) = MAX_PARTS;
         Self {
             most_parts: least + schema.raw.get().len() / bytes,
-            document,
+            tree,
             subset,
             effort,
             count: SizeCounter::default(),
@@ -214,7 +216,7 @@ impl<'d, 's> Lowering<'d, 's> {
     }
 
     fn run(mut self) -> Option<LoweredSchema> {
-        let root = self.document.root();
+        let root = self.tree.root();
         let mut part = self.part(&Ask::of(root, 0)).ok()?;
         let is_object = part.json.get("type").is_some_and(|kind| kind == "object");
         let wrapped = self.subset.object_root && !is_object;
@@ -303,7 +305,7 @@ impl<'d, 's> Lowering<'d, 's> {
             .collect();
         let again = self.around.iter().filter(|around| **around == here).count();
         if let ([schema], false) = (ask.all.as_slice(), ask.here)
-            && let Some(reference) = Reference::of(self.document, schema)
+            && let Some(reference) = Reference::of(self.tree, schema)
             && (again > 0 || !reference.lacks_properties())
         {
             return self.reference(&reference, ask.level);
@@ -319,7 +321,7 @@ impl<'d, 's> Lowering<'d, 's> {
 
     /// One part for all that is said, though some of it by reference.
     fn merged(&mut self, ask: &Ask<'s>) -> Result<LoweredNode, LoweringError> {
-        let gathered = MergedSchema::new(self.document, ask)?;
+        let gathered = MergedSchema::new(self.tree, ask)?;
         if let Some(values) = gathered.values() {
             return self.values(&gathered, &values?, ask.level);
         }

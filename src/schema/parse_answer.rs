@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::Schema;
 use super::coerce::{Coerced, Whole, has_second_thoughts};
-use super::document::Document;
 use crate::types::FieldError;
 use llm_json::answer::{self, Answer, Candidates, NoJson, Repair};
 
@@ -88,8 +87,8 @@ impl Schema {
 
     /// Whether what the elements of the root may be is said.
     fn takes_lists(&self) -> bool {
-        let document = Document::new(&self.value, self.draft);
-        let items = document.target(document.root()).get("items");
+        let tree = &*self.tree;
+        let items = tree.target(tree.root()).get("items");
         items.is_some_and(|items| items.as_object().is_some_and(|items| !items.is_empty()))
     }
 
@@ -157,10 +156,10 @@ impl Schema {
     /// property that the schema names for it. Whatever else a text ends in may have been cut off: a list, a string, a number.
     fn closed(&self, none: &NoJson, raised: &impl Fn(Value) -> Value) -> Option<ParsedAnswer> {
         let unclosed = none.unclosed.as_deref()?;
-        let document = Document::new(&self.value, self.draft);
-        let (mut schema, mut value) = (document.root(), &unclosed.answer.value);
+        let tree = &*self.tree;
+        let (mut schema, mut value): (&Value, _) = (tree.root(), &unclosed.answer.value);
         for level in 1..=unclosed.levels {
-            let named = document.target(schema);
+            let named = tree.target(schema);
             let properties = named.get("properties")?.as_object()?;
             let is_map = named.get("patternProperties").is_some()
                 || named

@@ -1,18 +1,31 @@
-//! Cost of a schema's regular expressions.
+//! Regular expressions of a schema: the engine for each, and what matching costs.
 //!
-//! Matching takes linear time without backtracking, but also linear in the size of the compiled expression:
-//! `(a|b|ab){3000}` takes a megabyte.
+//! An expression without look-around and backreferences is matched in linear time, but also linear in the size of the compiled
+//! expression: `(a|b|ab){3000}` takes a megabyte. One with them is matched by backtracking, with a limit of steps.
 
 use std::collections::HashMap;
 
-use jsonschema::{Draft, PatternOptions};
+use jsonschema::{Draft, FancyRegex, PatternOptions};
 use serde_json::{Value, json};
 
+use super::invalid;
+use crate::types::Error;
+
 /// Size classes of a compiled expression, in bytes.
-const SIZES: [usize; 5] = [16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
+const SIZES: [usize; 6] = [16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, MAX_BYTES];
+/// Maximum size of one compiled expression, in bytes.
+const MAX_BYTES: usize = 16 << 20;
+/// Maximum size of all compiled expressions of a schema, in bytes, each counted once and with the size of its class.
+const MAX_ALL_BYTES: usize = 32 << 20;
+/// Maximum memory of the states that a linear matcher caches, in bytes; it starts anew when they do not fit.
+const MAX_CACHE_BYTES: usize = 1 << 20;
+/// Maximum number of steps of a backtracking match. An expression that needs more fails to match, which is reported.
+const MAX_STEPS: usize = 50_000;
 /// Bytes of a compiled expression that are worked through for one byte of text in about the time that a subschema takes, when the
 /// text is made for it. Measured with regex 1.13: 16 to 46 KiB in a microsecond, and a subschema in a quarter of one at the most.
 const BYTES_PER_EVALUATION: usize = 4 << 10;
+/// Cost of backtracking for each byte of text, in evaluations. It keeps the texts of such expressions below some 80 kB.
+const BACKTRACKING_COST: u64 = 64;
 
 /// Regular expressions of a schema, each with its cost in subschema evaluations for each byte of text.
 #[derive(Debug, Default)]
@@ -20,14 +33,19 @@ pub struct Patterns {
     costs: HashMap<Box<str>, u64>,
     /// Sum of all costs, each counted as often as it occurs.
     pub all: u64,
+    /// Size of all compiled expressions, in bytes.
+    bytes: usize,
 }
 
 impl Patterns {
-    /// Measures every expression of a schema. None is larger than `max_bytes` once compiled.
-    pub fn weigh(schema: &Value, draft: Draft, max_bytes: usize) -> Self {
+    /// Measures every expression of a schema's document.
+    ///
+    /// # Errors
+    /// `invalid_schema` if all expressions together take more than 32 MiB once compiled.
+    pub fn weigh(document: &Value, draft: Draft) -> Result<Self, Error> {
         let mut patterns = Self::default();
-        patterns.collect(schema, draft, max_bytes);
-        patterns
+        patterns.collect(document, draft, "")?;
+        Ok(patterns)
     }
 
     /// Returns the cost of an expression, in evaluations for each byte of text.
@@ -35,39 +53,59 @@ impl Patterns {
         self.costs.get(pattern).copied().unwrap_or_default()
     }
 
-    fn collect(&mut self, value: &Value, draft: Draft, max_bytes: usize) {
+    fn collect(&mut self, value: &Value, draft: Draft, at: &str) -> Result<(), Error> {
         match value {
-            Value::Object(members) => {
-                for (name, member) in members {
-                    match (name.as_str(), member) {
-                        ("pattern", Value::String(pattern)) => self.add(pattern, draft, max_bytes),
-                        ("patternProperties", Value::Object(named)) => {
-                            named
-                                .keys()
-                                .for_each(|pattern| self.add(pattern, draft, max_bytes));
-                        }
-                        _ => {}
-                    }
-                    self.collect(member, draft, max_bytes);
+            Value::Object(members) => members.iter().try_for_each(|(name, member)| {
+                let at = crate::types::pointer(at, name);
+                match (name.as_str(), member) {
+                    ("pattern", Value::String(pattern)) => self.add(pattern, draft, &at)?,
+                    ("patternProperties", Value::Object(named)) => named
+                        .keys()
+                        .try_for_each(|pattern| self.add(pattern, draft, &at))?,
+                    _ => {}
                 }
-            }
+                self.collect(member, draft, &at)
+            }),
             Value::Array(items) => items
                 .iter()
-                .for_each(|item| self.collect(item, draft, max_bytes)),
-            _ => {}
+                .enumerate()
+                .try_for_each(|(index, item)| self.collect(item, draft, &format!("{at}/{index}"))),
+            _ => Ok(()),
         }
     }
 
-    fn add(&mut self, pattern: &str, draft: Draft, max_bytes: usize) {
-        let cost = *self.costs.entry(pattern.into()).or_insert_with(|| {
-            let fits = |size: &usize| *size < max_bytes && compiles(pattern, draft, *size);
-            let size = SIZES
-                .into_iter()
-                .find(|size| fits(size))
-                .unwrap_or(max_bytes);
-            evaluations(size)
-        });
+    fn add(&mut self, pattern: &str, draft: Draft, at: &str) -> Result<(), Error> {
+        let cost = if let Some(cost) = self.costs.get(pattern) {
+            *cost
+        } else {
+            let (size, cost) = measure(pattern, draft);
+            self.bytes = self.bytes.saturating_add(size);
+            if self.bytes > MAX_ALL_BYTES {
+                let message = format!(
+                    "the regular expressions take more than {} MiB once compiled; a long `{{0,1000}}` is better written as `*` with a `maxLength`",
+                    MAX_ALL_BYTES >> 20
+                );
+                return Err(invalid(at, &message));
+            }
+            self.costs.insert(pattern.into(), cost);
+            cost
+        };
         self.all = self.all.saturating_add(cost);
+        Ok(())
+    }
+}
+
+/// Returns the size class of an expression and the cost of matching it. One that does not compile costs nothing; the validator
+/// reports it.
+fn measure(pattern: &str, draft: Draft) -> (usize, u64) {
+    let fits = |size: &usize| compiles(pattern, draft, linear(*size));
+    if let Some(size) = SIZES.into_iter().find(fits) {
+        return (size, evaluations(size));
+    }
+    let fits = |size: &usize| compiles(pattern, draft, backtracking(*size));
+    match SIZES.into_iter().find(fits) {
+        Some(size) => (size, evaluations(size).saturating_add(BACKTRACKING_COST)),
+        None => (0, 0),
     }
 }
 
@@ -76,18 +114,29 @@ const fn evaluations(size_bytes: usize) -> u64 {
     size_bytes.div_ceil(BYTES_PER_EVALUATION) as u64
 }
 
-/// Returns jsonschema's options for linear-time matching with at most `max_bytes` for each compiled expression.
-pub fn options(max_bytes: usize) -> PatternOptions<jsonschema::Regex> {
-    PatternOptions::regex()
-        .size_limit(max_bytes)
-        .dfa_size_limit(max_bytes)
+/// Returns the options by which a validator compiles the expressions. Those that need no backtracking are matched linearly.
+pub fn options() -> PatternOptions<FancyRegex> {
+    backtracking(MAX_BYTES)
 }
 
-/// Returns true if the expression compiles within `max_bytes`. Uses jsonschema, which translates expressions first.
-fn compiles(pattern: &str, draft: Draft, max_bytes: usize) -> bool {
+fn backtracking(max_bytes: usize) -> PatternOptions<FancyRegex> {
+    PatternOptions::fancy_regex()
+        .backtrack_limit(MAX_STEPS)
+        .size_limit(max_bytes)
+        .dfa_size_limit(max_bytes.min(MAX_CACHE_BYTES))
+}
+
+fn linear(max_bytes: usize) -> PatternOptions<jsonschema::Regex> {
+    PatternOptions::regex()
+        .size_limit(max_bytes)
+        .dfa_size_limit(max_bytes.min(MAX_CACHE_BYTES))
+}
+
+/// Returns true if the expression compiles. Uses jsonschema, which translates expressions first.
+fn compiles<E>(pattern: &str, draft: Draft, options: PatternOptions<E>) -> bool {
     let options = jsonschema::options()
         .with_draft(draft)
-        .with_pattern_options(options(max_bytes))
+        .with_pattern_options(options)
         .offline();
     options.build(&json!({"pattern": pattern})).is_ok()
 }

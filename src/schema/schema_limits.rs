@@ -6,13 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jsonschema::Draft;
+use schema_dialect::Tree;
 use serde_json::Value;
 
-use super::document::Document;
 use super::invalid;
 use super::patterns::Patterns;
-use super::references;
 use super::validation_cost::{self, Faults, Weight};
 use crate::types::{Error, pointer};
 
@@ -23,36 +21,33 @@ const MAX_NODES: usize = 50_000;
 /// Maximum length of the JSON Pointers of all parts together, in bytes: jsonschema keeps each, and a long name is in the pointer of
 /// everything below it.
 const MAX_POINTER_BYTES: usize = 16 << 20;
-/// Maximum number of regular expressions in a schema, which share a few megabytes.
-const MAX_PATTERNS: usize = 200;
 /// Maximum number of subschemas that apply to one value.
 pub const MAX_FAN_OUT: u64 = 10_000;
 /// Maximum nesting of references, `allOf` and the like that apply to the same value.
 const MAX_CHAIN: u32 = 32;
 
-/// Checks a schema against the limits and measures its cost.
-pub fn check(schema: &Value, draft: Draft) -> Result<Weight, Error> {
-    if !schema.is_object() {
-        return Err(invalid("", "a JSON Schema is an object"));
-    }
+/// Checks the size of a document, before anything else looks at it.
+pub fn check_size(document: &Value) -> Result<(), Error> {
+    Size::default().measure(document, 0, 0)
+}
+
+/// Checks a schema against the limits and measures its cost, but for that of its patterns.
+pub fn check(tree: &Tree) -> Result<Weight, Error> {
     let mut size = Size::default();
-    size.measure(schema, 0, 0)?;
-    let document = Document::new(schema, draft);
-    references::check(&document)?;
+    size.measure(tree.document(), 0, 0)?;
     let mut fan_out = FanOut {
-        document: &document,
+        tree,
         seen: HashMap::new(),
     };
-    let most = fan_out.check_all(schema)?;
+    let most = fan_out.check_all(tree.root())?;
     Ok(Weight {
         fan_out: most.subschemas,
         faults: most.faults,
         names: most.names,
-        is_open: fan_out.has_open_cost(schema),
+        is_open: fan_out.has_open_cost(tree.root()),
         has_choices: size.has_choices,
         pointer_bytes: size.longest_pointer_bytes,
         patterns: Patterns::default(),
-        pattern_count: size.patterns,
     })
 }
 
@@ -64,7 +59,6 @@ pub fn too_deep() -> Error {
 #[derive(Default)]
 struct Size {
     nodes: usize,
-    patterns: usize,
     pointer_bytes: usize,
     longest_pointer_bytes: usize,
     has_choices: bool,
@@ -97,20 +91,7 @@ impl Size {
                 .iter()
                 .try_for_each(|item| self.measure(item, depth + 1, pointer_bytes + 6)),
             Value::Object(members) => members.iter().try_for_each(|(name, member)| {
-                match name.as_str() {
-                    "pattern" => self.patterns += 1,
-                    "patternProperties" => {
-                        self.patterns += member.as_object().map_or(0, serde_json::Map::len);
-                    }
-                    "anyOf" | "oneOf" => self.has_choices = true,
-                    _ => {}
-                }
-                if self.patterns > MAX_PATTERNS {
-                    return Err(invalid(
-                        "",
-                        &format!("has more than {MAX_PATTERNS} regular expressions"),
-                    ));
-                }
+                self.has_choices |= matches!(name.as_str(), "anyOf" | "oneOf");
                 self.measure(member, depth + 1, pointer_bytes + 1 + name.len())
             }),
             _ => Ok(()),
@@ -119,8 +100,8 @@ impl Size {
 }
 
 /// Counter of the subschemas that apply to one value.
-struct FanOut<'d, 's> {
-    document: &'d Document<'s>,
+struct FanOut<'s> {
+    tree: &'s Tree,
     /// Counts by subschema. `None`: being counted; meeting it again means a reference cycle.
     seen: HashMap<*const Value, Option<Counted>>,
 }
@@ -136,7 +117,7 @@ struct Counted {
     names: u64,
 }
 
-impl<'s> FanOut<'_, 's> {
+impl<'s> FanOut<'s> {
     /// Returns the maximum over all subschemas.
     fn check_all(&mut self, root: &'s Value) -> Result<Counted, Error> {
         let (mut todo, mut seen, mut most) = (vec![root], HashSet::new(), Counted::default());
@@ -152,24 +133,15 @@ impl<'s> FanOut<'_, 's> {
             }
             if counted.subschemas > MAX_FAN_OUT {
                 return Err(invalid(
-                    &self.document.locate(schema),
+                    &self.tree.locate(schema),
                     &format!(
                         "checks one value in more than {MAX_FAN_OUT} ways: nested `anyOf`, `oneOf`, `allOf` or `$ref` multiply"
                     ),
                 ));
             }
-            todo.extend(
-                self.document
-                    .parts(schema)
-                    .into_iter()
-                    .map(|(_, part)| part),
-            );
-            todo.extend(
-                self.document
-                    .references(schema)
-                    .into_iter()
-                    .filter_map(|(.., target)| target),
-            );
+            let parts = self.tree.parts(schema).into_iter();
+            todo.extend(parts.map(|(_, part)| part));
+            todo.extend(self.tree.reference(schema));
         }
         Ok(most)
     }
@@ -189,7 +161,7 @@ impl<'s> FanOut<'_, 's> {
             names: 0,
         };
         for (_, part) in self
-            .document
+            .tree
             .applied(schema)
             .into_iter()
             .filter(|(applies, _)| applies.is_here())
@@ -211,21 +183,27 @@ impl<'s> FanOut<'_, 's> {
 
     /// Creates the error about a reference cycle from `schema` to `part`.
     fn ring(&self, schema: &'s Value, part: &'s Value) -> Error {
-        let references = self.document.references(schema).into_iter();
-        let mut back = references
-            .filter(|(.., target)| target.is_some_and(|target| std::ptr::eq(target, part)));
-        let keyword = back.next().map_or("$ref", |(keyword, ..)| keyword);
-        let message = format!(
-            "this `{keyword}` comes back to itself without looking at any part of the value"
-        );
-        invalid(&pointer(&self.document.locate(schema), keyword), &message)
+        let is_reference = self
+            .tree
+            .reference(schema)
+            .is_some_and(|target| std::ptr::eq(target, part));
+        let at = self.tree.locate(schema);
+        let at = if is_reference {
+            pointer(&at, "$ref")
+        } else {
+            at
+        };
+        invalid(
+            &at,
+            "this reference comes back to itself without looking at any part of the value",
+        )
     }
 
     fn too_long_a_chain(&self, schema: &Value) -> Error {
         let message = format!(
             "leads through more than {MAX_CHAIN} references, `allOf` or their like, one within the other"
         );
-        invalid(&self.document.locate(schema), &message)
+        invalid(&self.tree.locate(schema), &message)
     }
 
     /// Returns true if the work depends on the instance: the schema is recursive, or its parts multiply with depth.
@@ -250,7 +228,7 @@ impl<'s> FanOut<'_, 's> {
         }
         seen.insert(std::ptr::from_ref(schema), None);
         let mut paths = 1_u64;
-        for (_, part) in self.document.applied(schema) {
+        for (_, part) in self.tree.applied(schema) {
             paths = paths.saturating_add(self.paths(part, seen, depth + 1)?);
         }
         seen.insert(std::ptr::from_ref(schema), Some(paths));

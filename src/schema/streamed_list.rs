@@ -1,9 +1,9 @@
 //! The list whose elements are worth having one by one, while the rest is still being written.
 
-use serde_json::{Map, Value, json};
+use schema_dialect::move_root;
+use serde_json::{Value, json};
 
 use super::Schema;
-use super::references::move_references;
 
 /// Where the list is in a value, and what each of its elements has to be.
 #[derive(Debug)]
@@ -13,79 +13,71 @@ pub struct StreamedList {
     pub element: Schema,
 }
 
-/// The longest chain of references that is followed.
-const MAX_CHAIN: usize = 32;
-/// What the whole schema is called within an element's, so that its references lead where they led before.
+/// Name of the whole schema within an element's, for references to the whole.
 const WHOLE: &str = "whole";
+/// Draft of a normalised schema.
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 impl StreamedList {
-    /// The root, if it is a list; else the one list of objects among the members of the root.
+    /// Returns the list of a schema: the root if it is a list, else the one list of objects among the members of the root.
+    /// `None`: there is none, or there are several.
     #[must_use]
     pub fn of(schema: &Schema) -> Option<Self> {
-        let whole = &**schema.value();
-        let root = resolved(whole, whole)?;
-        let (path, items) = if names(root, "array") {
-            (Vec::new(), root.get("items")?)
+        let tree = schema.tree();
+        let root = tree.target(tree.root());
+        let items_of = |schema| {
+            let list = tree.target(schema);
+            list.get("items").filter(|_| is_of_type(list, "array"))
+        };
+        let (path, items) = if let Some(items) = items_of(root) {
+            (Vec::new(), items)
         } else {
-            let lists = root
-                .get("properties")?
-                .as_object()?
-                .iter()
-                .filter_map(|(name, member)| {
-                    let items = resolved(whole, member)
-                        .filter(|member| names(member, "array"))?
-                        .get("items")?;
-                    resolved(whole, items).filter(|element| names(element, "object"))?;
-                    Some((vec![name.clone()], items))
-                });
-            let mut lists = lists;
+            let members = root.get("properties")?.as_object()?.iter();
+            let mut lists = members.filter_map(|(name, member)| {
+                let items = items_of(member)?;
+                is_of_type(tree.target(items), "object").then(|| (vec![name.clone()], items))
+            });
             let first = lists.next()?;
             if lists.next().is_some() {
                 return None;
             }
             first
         };
-        let element = element(whole, items)?;
         Some(Self {
             path,
-            element: Schema::compile(&element.to_string()).ok()?,
+            element: Schema::compile(&element(tree.root(), items).to_string()).ok()?,
         })
     }
 }
 
-/// Where the references of a schema lead.
-fn resolved<'s>(whole: &'s Value, mut schema: &'s Value) -> Option<&'s Value> {
-    for _ in 0..MAX_CHAIN {
-        let Some(reference) = schema.get("$ref") else {
-            return Some(schema);
-        };
-        schema = whole.pointer(reference.as_str()?.strip_prefix('#')?)?;
+fn is_of_type(schema: &Value, kind: &str) -> bool {
+    schema.get("type").is_some_and(|named| named == kind)
+}
+
+/// Returns the schema of an element by itself, with the definitions that the whole has.
+fn element(root: &Value, items: &Value) -> Value {
+    let mut definitions = root.get("$defs").cloned().unwrap_or_else(|| json!({}));
+    let mut whole = root.clone();
+    if let (Some(whole), Some(definitions)) = (whole.as_object_mut(), definitions.as_object_mut()) {
+        whole.shift_remove("$defs");
+        let mut name = WHOLE.to_owned();
+        while definitions.contains_key(&name) {
+            name.push('_');
+        }
+        let mut items = items.clone();
+        let to = format!("#/$defs/{name}");
+        let mut whole = Value::Object(std::mem::take(whole));
+        let has_root_references = move_root(&mut items, &to)
+            | move_root(&mut whole, &to)
+            | definitions.values_mut().fold(false, |moved, definition| {
+                moved | move_root(definition, &to)
+            });
+        if has_root_references {
+            definitions.insert(name, whole);
+        }
+        return json!({"$schema": DRAFT, "allOf": [items], "$defs": definitions});
     }
-    None
-}
-
-fn names(schema: &Value, kind: &str) -> bool {
-    schema.get("type").is_some_and(|said| said == kind)
-}
-
-/// The schema of an element by itself. `None` where references lead by names, which the change of place would make wrong.
-fn element(whole: &Value, items: &Value) -> Option<Value> {
-    let mut whole = whole.clone();
-    let draft = whole.as_object_mut()?.remove("$schema");
-    let id = whole.as_object_mut()?.remove("$id");
-    let id = id
-        .as_ref()
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .trim_end_matches('#');
-    let (mut items, to) = (items.clone(), format!("#/$defs/{WHOLE}"));
-    (move_references(&mut whole, id, &to) && move_references(&mut items, id, &to)).then_some(())?;
-    let mut schema = Map::new();
-    schema.extend(draft.map(|draft| ("$schema".to_owned(), draft)));
-    schema.insert("allOf".to_owned(), json!([items]));
-    // Both drafts find a reference in it.
-    schema.insert("$defs".to_owned(), json!({WHOLE: whole}));
-    Some(Value::Object(schema))
+    items.clone()
 }
 
 #[cfg(test)]

@@ -2,12 +2,11 @@
 
 mod count;
 
-use jsonschema::Draft;
 use serde_json::{Map, Value};
 
-use super::document::Document;
 use super::patterns::Patterns;
 use count::Count;
+use schema_dialect::Tree;
 
 /// Maximum number of subschema evaluations for an instance: a few seconds of work.
 const MAX_EVALUATIONS: u64 = 5_000_000;
@@ -40,8 +39,6 @@ pub struct Weight {
     pub pointer_bytes: usize,
     /// Costs of the regular expressions.
     pub patterns: Patterns,
-    /// Number of regular expressions.
-    pub pattern_count: usize,
 }
 
 impl Weight {
@@ -77,10 +74,12 @@ impl Faults {
         };
         let listed = |list: &Value| list.as_array().map_or(0, Vec::len);
         let required = keywords.get("required").map_or(0, listed);
-        let dependent = ["dependentRequired", "dependencies"]
+        let dependent = keywords.get("dependentRequired").and_then(Value::as_object);
+        let dependent: usize = dependent
             .into_iter()
-            .filter_map(|keyword| keywords.get(keyword)?.as_object());
-        let dependent: usize = dependent.flat_map(Map::values).map(listed).sum();
+            .flat_map(Map::values)
+            .map(listed)
+            .sum();
         let count = (keywords.len() + required + dependent) as u64;
         // Keywords whose value is copied into an error.
         let repeated = [
@@ -91,7 +90,6 @@ impl Faults {
             "contentEncoding",
             "contentMediaType",
             "dependentRequired",
-            "dependencies",
         ];
         let repeated: u64 = repeated
             .iter()
@@ -136,8 +134,7 @@ pub struct Cost {
 #[derive(Debug, Clone, Copy)]
 pub struct Trial<'t> {
     pub weight: &'t Weight,
-    pub schema: &'t Value,
-    pub draft: Draft,
+    pub tree: &'t Tree,
     pub instance: &'t Value,
 }
 
@@ -183,10 +180,9 @@ impl Trial<'_> {
 
     /// Counts each pair of subschema and value. `None`: too many or too deeply nested.
     fn counted(&self) -> Option<Cost> {
-        let document = Document::new(self.schema, self.draft);
-        let mut count = Count::new(&document, &self.weight.patterns, self.pointer_bytes());
+        let mut count = Count::new(self.tree, &self.weight.patterns, self.pointer_bytes());
         count
-            .of(self.schema, self.instance, 0)
+            .of(self.tree.root(), self.instance, 0)
             .filter(|cost| cost.links <= MAX_LINKS)
     }
 }

@@ -8,7 +8,7 @@ use super::path::Path;
 
 /// Fits `value` to the branch that takes the least mending; where two need as much and differ in what they make of it, to none.
 pub fn choose<'s>(
-    work: &mut Coercer<'_, 's>,
+    work: &mut Coercer<'s>,
     branches: &'s [Value],
     value: &Value,
     at: &Path<'_>,

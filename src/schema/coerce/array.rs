@@ -6,17 +6,13 @@ use super::matcher::{Coercer, Coercion, Match, Shapes};
 use super::path::Path;
 
 pub fn fit<'s>(
-    work: &mut Coercer<'_, 's>,
+    work: &mut Coercer<'s>,
     schema: &'s Value,
     items: &[Value],
     at: &Path<'_>,
 ) -> Option<Match> {
-    let list = |keyword: &str| schema.get(keyword).and_then(Value::as_array);
-    let first = list("prefixItems").or_else(|| list("items"));
-    let rest = match (schema.get("items"), first) {
-        (Some(Value::Array(_)), _) => schema.get("additionalItems"),
-        (items, _) => items,
-    };
+    let first = schema.get("prefixItems").and_then(Value::as_array);
+    let rest = schema.get("items");
     let mut mended: Option<Coercion> = None;
     for (index, item) in items.iter().enumerate() {
         let Some(schema) = first.and_then(|first| first.get(index)).or(rest) else {

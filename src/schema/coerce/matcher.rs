@@ -1,12 +1,11 @@
 //! One schema and one value: whether it fits, or can be made to.
 
-use jsonschema::Draft;
 use serde_json::Value;
 
-use super::super::document::Document;
 use super::path::Path;
 use super::{any_of, array, enum_match, object, wrapping};
 use crate::types::{is_of_type, json_equal};
+use schema_dialect::Tree;
 
 /// Visits for each value, and so many for every answer.
 const VISITS_PER_VALUE: usize = 48;
@@ -50,16 +49,16 @@ pub enum Shapes {
 }
 
 /// Mends values; keeps count of the work.
-pub struct Coercer<'d, 's> {
-    pub document: &'d Document<'s>,
+pub struct Coercer<'s> {
+    pub tree: &'s Tree,
     budget: usize,
     depth: usize,
 }
 
-impl<'d, 's> Coercer<'d, 's> {
-    pub fn new(document: &'d Document<'s>, value: &Value) -> Self {
+impl<'s> Coercer<'s> {
+    pub fn new(tree: &'s Tree, value: &Value) -> Self {
         Self {
-            document,
+            tree,
             budget: count(value)
                 .saturating_mul(VISITS_PER_VALUE)
                 .saturating_add(LEAST_VISITS),
@@ -112,31 +111,18 @@ impl<'d, 's> Coercer<'d, 's> {
         at: &Path<'_>,
         shapes: Shapes,
     ) -> Option<Match> {
-        // In draft 7 what stands beside `$ref` is ignored.
-        let is_bare = self.document.draft() == Draft::Draft7 && schema.get("$ref").is_some();
-        let mut so_far = if is_bare {
-            Match::AsIs
-        } else {
-            self.own(schema, value, at, shapes)?
-        };
-        let references = self
-            .document
-            .references(schema)
-            .into_iter()
-            .filter_map(|(.., target)| target);
+        let mut so_far = self.own(schema, value, at, shapes)?;
+        let tree = self.tree;
+        let reference = tree.reference(schema);
         let parts = schema
             .get("allOf")
-            .filter(|_| !is_bare)
             .and_then(Value::as_array)
             .into_iter()
             .flatten();
-        for part in references.chain(parts) {
+        for part in reference.into_iter().chain(parts) {
             so_far = self.then(so_far, value, |work, value| {
                 work.fit(part, value, at, shapes)
             })?;
-        }
-        if is_bare {
-            return Some(so_far);
         }
         for keyword in ["anyOf", "oneOf"] {
             if let Some(branches) = schema.get(keyword).and_then(Value::as_array) {

@@ -71,7 +71,7 @@ impl<'s> Members<'s> {
 }
 
 pub fn fit<'s>(
-    work: &mut Coercer<'_, 's>,
+    work: &mut Coercer<'s>,
     schema: &'s Value,
     members: &Map<String, Value>,
     at: &Path<'_>,

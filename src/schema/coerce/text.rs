@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::super::document::Document;
 use super::matcher::{Coercer, Coercion, Match, Shapes, wanted};
 use super::path::Path;
 use super::text_normalize::{bare, is_refusal, key_form};
 use super::{xml, yaml};
 use llm_json::answer;
+use schema_dialect::Tree;
 
 /// The longest text that is looked at, in bytes.
 const MAX_TEXT: usize = 64 << 10;
@@ -18,21 +18,21 @@ const XML: &str = "read from XML elements";
 const YAML: &str = "read from YAML";
 
 /// What `text` says of the schema's root.
-pub fn read(document: &Document<'_>, text: &str) -> Option<Match> {
+pub fn read(tree: &Tree, text: &str) -> Option<Match> {
     let whole = unfenced(text);
     let answer = text;
     let text = inner(whole);
     if text.is_empty() || text.len() > MAX_TEXT {
         return None;
     }
-    let root = document.target(document.root());
+    let root = tree.target(tree.root());
     let (value, note) = if let Some(properties) = root.get("properties").and_then(Value::as_object)
     {
-        let elements = || xml::read(document, whole).map(|value| (value, XML));
+        let elements = || xml::read(tree, whole).map(|value| (value, XML));
         elements()
             .or_else(|| lines(properties, text))
             .or_else(|| Some((yaml::read(answer)?, YAML)))?
-    } else if let Some(list) = xml::read(document, whole) {
+    } else if let Some(list) = xml::read(tree, whole) {
         (list, XML)
     } else if let Some(list) = wanted(root)
         .any(|kind| kind == "array")
@@ -46,9 +46,9 @@ pub fn read(document: &Document<'_>, text: &str) -> Option<Match> {
         }
         (scalar(root, text)?, "read from the text")
     };
-    let mut work = Coercer::new(document, &value);
+    let mut work = Coercer::new(tree, &value);
     let note = Path::ROOT.note(note);
-    match work.fit(document.root(), &value, &Path::ROOT, Shapes::None)? {
+    match work.fit(tree.root(), &value, &Path::ROOT, Shapes::None)? {
         Match::AsIs => Some(Match::Mended(Coercion::new(value, FROM_TEXT, note))),
         Match::Mended(mended) => {
             let notes = [vec![note], mended.notes].concat();

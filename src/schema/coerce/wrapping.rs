@@ -16,7 +16,7 @@ const PUT_IN: u32 = 5;
 
 /// A value of a type that the schema does not want, in one that it does.
 pub fn converted<'s>(
-    work: &mut Coercer<'_, 's>,
+    work: &mut Coercer<'s>,
     schema: &'s Value,
     value: &Value,
     at: &Path<'_>,
@@ -36,7 +36,7 @@ pub fn converted<'s>(
 
 /// The value with a wrapper taken away or put around it, if the schema then fits.
 pub fn reshaped<'s>(
-    work: &mut Coercer<'_, 's>,
+    work: &mut Coercer<'s>,
     schema: &'s Value,
     value: &Value,
     at: &Path<'_>,
@@ -47,7 +47,7 @@ pub fn reshaped<'s>(
     }
     let mut ways = Vec::new();
     let is_scalar = !value.is_object() && !value.is_array();
-    let mut try_it = |work: &mut Coercer<'_, 's>, other: &Value, cost: u32, what: &str| {
+    let mut try_it = |work: &mut Coercer<'s>, other: &Value, cost: u32, what: &str| {
         let fit = work.fit(schema, other, at, Shapes::None);
         if let Some(fit) = fit
             .filter(|fit| is_implied(schema, other) && !(cost == PUT_IN && is_far(fit, is_scalar)))

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::super::document::Document;
 use super::matcher::wanted;
 use super::text::{property, told};
+use schema_dialect::Tree;
 
 /// Elements one within the other.
 const MAX_DEPTH: usize = 64;
@@ -19,16 +19,16 @@ struct Element<'t> {
 }
 
 /// What the elements in `text` say of the schema's root. Text beside the outermost ones is left out.
-pub fn read(document: &Document<'_>, text: &str) -> Option<Value> {
+pub fn read(tree: &Tree, text: &str) -> Option<Value> {
     let elements = parsed(text)?;
-    let root = document.target(document.root());
+    let root = tree.target(tree.root());
     let named = root.get("properties").and_then(Value::as_object);
     match elements.as_slice() {
         [] => None,
         [only] if named.is_none_or(|properties| !properties.contains_key(only.name)) => {
-            (!only.children.is_empty()).then(|| container(document, root, &only.children))?
+            (!only.children.is_empty()).then(|| container(tree, root, &only.children))?
         }
-        several => container(document, root, several),
+        several => container(tree, root, several),
     }
 }
 
@@ -90,8 +90,8 @@ fn parsed(text: &str) -> Option<Vec<Element<'_>>> {
 }
 
 /// What an element says of a schema.
-fn value(document: &Document<'_>, schema: &Value, element: &Element<'_>) -> Option<Value> {
-    let schema = document.target(schema);
+fn value(tree: &Tree, schema: &Value, element: &Element<'_>) -> Option<Value> {
+    let schema = tree.target(schema);
     if element.children.is_empty() {
         let is_container = element
             .text
@@ -110,8 +110,8 @@ fn value(document: &Document<'_>, schema: &Value, element: &Element<'_>) -> Opti
     match branches {
         Some(branches) => branches
             .iter()
-            .find_map(|branch| container(document, document.target(branch), &element.children)),
-        None => container(document, schema, &element.children),
+            .find_map(|branch| container(tree, tree.target(branch), &element.children)),
+        None => container(tree, schema, &element.children),
     }
 }
 
@@ -130,9 +130,9 @@ fn number(schema: &Value, text: &str) -> Option<Value> {
 }
 
 /// What elements say of an object's or a list's schema.
-fn container(document: &Document<'_>, schema: &Value, children: &[Element<'_>]) -> Option<Value> {
+fn container(tree: &Tree, schema: &Value, children: &[Element<'_>]) -> Option<Value> {
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        return members(document, properties, children).map(Value::Object);
+        return members(tree, properties, children).map(Value::Object);
     }
     let is_uniform = children
         .iter()
@@ -141,7 +141,7 @@ fn container(document: &Document<'_>, schema: &Value, children: &[Element<'_>]) 
     if let Some(items) = schema.get("items").filter(|_| is_uniform) {
         return children
             .iter()
-            .map(|child| value(document, items, child))
+            .map(|child| value(tree, items, child))
             .collect::<Option<_>>()
             .map(Value::Array);
     }
@@ -155,7 +155,7 @@ fn container(document: &Document<'_>, schema: &Value, children: &[Element<'_>]) 
             _ => (child.name, child),
         };
         if map
-            .insert(unescaped(name), value(document, entries, element)?)
+            .insert(unescaped(name), value(tree, entries, element)?)
             .is_some()
         {
             return None;
@@ -166,14 +166,14 @@ fn container(document: &Document<'_>, schema: &Value, children: &[Element<'_>]) 
 
 /// One property for each element; several of one name are the elements of a list.
 fn members(
-    document: &Document<'_>,
+    tree: &Tree,
     properties: &Map<String, Value>,
     children: &[Element<'_>],
 ) -> Option<Map<String, Value>> {
     let mut members = Map::new();
     for child in children {
         let name = property(properties, child.name)?;
-        let schema = document.target(properties.get(name)?);
+        let schema = tree.target(properties.get(name)?);
         let items = schema.get("items").filter(|_| {
             children
                 .iter()
@@ -182,13 +182,13 @@ fn members(
                 .is_some()
         });
         match (items, members.get_mut(name)) {
-            (Some(items), Some(Value::Array(list))) => list.push(value(document, items, child)?),
+            (Some(items), Some(Value::Array(list))) => list.push(value(tree, items, child)?),
             (Some(items), None) => {
-                let first = value(document, items, child)?;
+                let first = value(tree, items, child)?;
                 members.insert(name.to_owned(), Value::Array(vec![first]));
             }
             (None, None) => {
-                members.insert(name.to_owned(), value(document, schema, child)?);
+                members.insert(name.to_owned(), value(tree, schema, child)?);
             }
             _ => return None,
         }

@@ -1,6 +1,5 @@
 //! Arrays, and tuples.
 
-use jsonschema::Draft;
 use serde_json::{Value, json};
 
 use super::description::Description;
@@ -18,7 +17,7 @@ const LIMITS: [&str; 6] = [
     "maxContains",
 ];
 
-impl<'s> Lowering<'_, 's> {
+impl<'s> Lowering<'s> {
     pub fn array(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -26,12 +25,7 @@ impl<'s> Lowering<'_, 's> {
     ) -> Result<LoweredNode, LoweringError> {
         let mut part = LoweredNode::typed("array");
         let mut words = Description::default();
-        let first = if gathered.draft == Draft::Draft7 {
-            "items"
-        } else {
-            "prefixItems"
-        };
-        let first = gathered.all(first).find_map(Value::as_array);
+        let first = gathered.all("prefixItems").find_map(Value::as_array);
         let (mut shapes, mut parts) = (Vec::new(), Vec::new());
         for schema in first.into_iter().flatten() {
             match self.part(&Ask::new(vec![schema], level)) {
@@ -91,15 +85,7 @@ impl<'s> Lowering<'_, 's> {
         has_first: bool,
         level: usize,
     ) -> Result<Option<LoweredNode>, LoweringError> {
-        let keyword = if has_first && gathered.draft == Draft::Draft7 {
-            "additionalItems"
-        } else {
-            "items"
-        };
-        let all: Vec<&Value> = gathered
-            .all(keyword)
-            .filter(|items| !items.is_array())
-            .collect();
+        let all: Vec<&Value> = gathered.all("items").collect();
         if all.is_empty() && has_first {
             return Ok(None);
         }

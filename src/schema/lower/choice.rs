@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::description::Description;
 use super::lowered_node::{LoweredNode, LoweringError};
-use super::merged_schema::{Choices, MergedSchema, is_annotation};
+use super::merged_schema::{Choices, MergedSchema};
 use super::{Ask, Effort, Lowering};
+use schema_dialect::is_annotation;
 
 /// Whether the alternatives say what a value looks like, and not only which members it has to have.
 pub fn is_structural(choices: &Choices<'_>) -> bool {
@@ -43,7 +44,7 @@ pub fn loose<'s>(gathered: &MergedSchema<'s>) -> Vec<&'s Value> {
         .collect()
 }
 
-impl<'s> Lowering<'_, 's> {
+impl<'s> Lowering<'s> {
     /// `None`: there are no alternatives that have to be told apart.
     pub fn choice(
         &mut self,

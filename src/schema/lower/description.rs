@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::choice;
-use super::merged_schema::{MergedSchema, is_annotation};
+use super::merged_schema::MergedSchema;
 use crate::schema::error_messages;
+use schema_dialect::is_annotation;
 
 /// The longest part of a schema that is quoted, in bytes.
 const MAX_SHOWN_BYTES: usize = 300;
@@ -150,7 +151,11 @@ pub fn limit(keyword: &str, value: &Value) -> Option<String> {
         "minLength" => format!("at least {value} characters"),
         "maxLength" => format!("at most {value} characters"),
         "pattern" => format!("matches the regular expression {}", text()),
-        "format" => format!("format: {}", text()),
+        "format" => format!(
+            "format: {}",
+            schema_dialect::format::describe(value.as_str().unwrap_or_default())
+                .map_or_else(text, str::to_owned)
+        ),
         "minimum" => format!("at least {value}"),
         "maximum" => format!("at most {value}"),
         "exclusiveMinimum" => format!("greater than {value}"),

@@ -67,7 +67,7 @@ impl LoweredNode {
     }
 }
 
-impl Lowering<'_, '_> {
+impl Lowering<'_> {
     /// One of these.
     pub fn join(&mut self, mut parts: Vec<LoweredNode>) -> Result<LoweredNode, LoweringError> {
         let takes_null = parts.iter().any(|part| part.null);

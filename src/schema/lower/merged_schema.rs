@@ -2,34 +2,12 @@
 
 use std::collections::HashSet;
 
-use jsonschema::Draft;
 use serde_json::{Map, Value};
 
 use super::Ask;
 use super::lowered_node::LoweringError;
-use crate::schema::document::Document;
 use crate::schema::implied_type::is_type_implied;
-
-/// Keywords that say nothing of which values are valid.
-const ANNOTATIONS: [&str; 17] = [
-    "$schema",
-    "$id",
-    "$anchor",
-    "$dynamicAnchor",
-    "$comment",
-    "$defs",
-    "definitions",
-    "title",
-    "description",
-    "default",
-    "examples",
-    "example",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "$vocabulary",
-    "nullable",
-];
+use schema_dialect::{IGNORED_SIBLINGS, Tree, is_annotation};
 
 const TYPES: [&str; 7] = [
     "string", "integer", "number", "boolean", "object", "array", "null",
@@ -50,7 +28,6 @@ pub struct MergedSchema<'s> {
     pub choices: Vec<Choices<'s>>,
     /// What stands beside a `$ref` of draft 7, which ignores it, though who wrote it meant it: nothing is narrowed by it.
     pub ignored: Vec<&'s Map<String, Value>>,
-    pub draft: Draft,
 }
 
 /// What a schema refers to, if it says nothing else but in words.
@@ -64,7 +41,7 @@ pub struct Reference<'s> {
 }
 
 impl<'s> Reference<'s> {
-    pub fn of(document: &Document<'s>, schema: &'s Value) -> Option<Self> {
+    pub fn of(tree: &'s Tree, schema: &'s Value) -> Option<Self> {
         let object = schema.as_object()?;
         let mut others = object.keys().filter(|name| !is_annotation(name));
         let note = object.get("description").and_then(Value::as_str);
@@ -72,21 +49,19 @@ impl<'s> Reference<'s> {
             let only = all
                 .first()
                 .filter(|_| all.len() == 1 && others.all(|name| name == "allOf"))?;
-            let mut inner = Self::of(document, only)?;
+            let mut inner = Self::of(tree, only)?;
             inner.notes.extend(note);
             return Some(inner);
         }
-        let references = document.references(schema);
-        let [(keyword, text, Some(target))] = references.as_slice() else {
-            return None;
-        };
-        let is_whole = others.all(|name| name == keyword);
-        let is_old = document.draft() == Draft::Draft7;
-        (is_whole || is_old).then(|| Self {
+        let target = tree.reference(schema)?;
+        others.all(|name| name == "$ref").then(|| Self {
             target,
-            text,
+            text: object
+                .get("$ref")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
             notes: note.into_iter().collect(),
-            ignored: (!is_whole).then_some(object),
+            ignored: object.get(IGNORED_SIBLINGS).and_then(Value::as_object),
         })
     }
 
@@ -104,23 +79,17 @@ impl<'s> Reference<'s> {
     }
 }
 
-/// Whether a keyword says nothing of which values are valid.
-pub fn is_annotation(keyword: &str) -> bool {
-    ANNOTATIONS.contains(&keyword)
-}
-
 impl<'s> MergedSchema<'s> {
-    pub const fn empty(draft: Draft) -> Self {
+    pub const fn empty() -> Self {
         Self {
             parts: Vec::new(),
             choices: Vec::new(),
             ignored: Vec::new(),
-            draft,
         }
     }
 
-    pub fn new(document: &Document<'s>, ask: &Ask<'s>) -> Result<Self, LoweringError> {
-        let mut gathered = Self::empty(document.draft());
+    pub fn new(tree: &'s Tree, ask: &Ask<'s>) -> Result<Self, LoweringError> {
+        let mut gathered = Self::empty();
         let (mut todo, mut seen) = (ask.all.clone(), HashSet::new());
         todo.reverse();
         while let Some(schema) = todo.pop() {
@@ -133,18 +102,10 @@ impl<'s> MergedSchema<'s> {
             else {
                 continue;
             };
-            let targets: Vec<_> = document
-                .references(schema)
-                .into_iter()
-                .filter_map(|(.., target)| target)
-                .collect();
-            let is_bare = document.draft() == Draft::Draft7 && object.contains_key("$ref");
             // What is referred to comes after what refers to it, so that its words do too.
-            todo.extend(targets);
-            if is_bare {
-                gathered.ignored.push(object);
-                continue;
-            }
+            todo.extend(tree.reference(schema));
+            let ignored = object.get(IGNORED_SIBLINGS).and_then(Value::as_object);
+            gathered.ignored.extend(ignored);
             if let Some(all) = object.get("allOf").and_then(Value::as_array) {
                 todo.extend(all.iter().rev());
             }

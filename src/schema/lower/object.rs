@@ -31,7 +31,7 @@ struct Properties {
     members: Vec<Member>,
 }
 
-impl<'s> Lowering<'_, 's> {
+impl<'s> Lowering<'s> {
     pub fn object(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -195,7 +195,7 @@ impl<'s> Lowering<'_, 's> {
             .any(|others| others == &Value::Bool(false));
         let ignored = gathered.ignored.iter().copied().filter(|_| !is_closed);
         while !next.is_empty() {
-            let inner = MergedSchema::new(self.document, &Ask::new(next, 0))?;
+            let inner = MergedSchema::new(self.tree, &Ask::new(next, 0))?;
             next = choice::loose(&inner);
             next.retain(|schema| {
                 seen.len() < MAX_LOOSE && seen.insert(std::ptr::from_ref::<Value>(schema))
@@ -206,7 +206,7 @@ impl<'s> Lowering<'_, 's> {
             }
         }
         for object in ignored {
-            all.get_or_insert_with(|| MergedSchema::empty(gathered.draft))
+            all.get_or_insert_with(|| MergedSchema::empty())
                 .parts
                 .push(object);
         }

@@ -26,7 +26,7 @@ enum State {
     Never,
 }
 
-impl<'s> Lowering<'_, 's> {
+impl<'s> Lowering<'s> {
     pub fn reference(
         &mut self,
         to: &Reference<'s>,
@@ -52,7 +52,7 @@ impl<'s> Lowering<'_, 's> {
         let Some(types) = to.ignored.and_then(|ignored| ignored.get("type")) else {
             return Ok(part);
         };
-        let target = MergedSchema::new(self.document, &Ask::of(to.target, level))?;
+        let target = MergedSchema::new(self.tree, &Ask::of(to.target, level))?;
         let meant = target
             .types()?
             .filter(|_| target.all("type").next().is_none() && target.choices.is_empty());
@@ -64,7 +64,7 @@ impl<'s> Lowering<'_, 's> {
         }
         let beside = MergedSchema {
             parts: to.ignored.into_iter().collect(),
-            ..MergedSchema::empty(self.document.draft())
+            ..MergedSchema::empty()
         };
         let mut parts = vec![part];
         parts.extend(self.each(&types, &beside, level)?);
@@ -179,7 +179,7 @@ impl<'s> Lowering<'_, 's> {
     /// What its shape is likely to be, for parts within it that refer to it before it is known.
     fn sketched(&self, target: &'s Value) -> ValueMapping {
         let any = ValueMapping::same(TypeSet::ALL);
-        let Ok(gathered) = MergedSchema::new(self.document, &Ask::of(target, 0)) else {
+        let Ok(gathered) = MergedSchema::new(self.tree, &Ask::of(target, 0)) else {
             return any;
         };
         let Ok(Some(types)) = gathered.types() else {

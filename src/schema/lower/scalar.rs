@@ -18,7 +18,7 @@ const OF_NUMBER: [&str; 5] = [
     "multipleOf",
 ];
 
-impl<'s> Lowering<'_, 's> {
+impl<'s> Lowering<'s> {
     pub fn scalar(&mut self, name: &str, gathered: &MergedSchema<'s>) -> LoweredNode {
         let mut part = LoweredNode::typed(name);
         let mut words = Description::default();

@@ -8,7 +8,7 @@ use super::lowered_node::{LoweredNode, LoweringError};
 use super::merged_schema::MergedSchema;
 use crate::types::{TypeSet, ValueMapping};
 
-impl<'s> Lowering<'_, 's> {
+impl<'s> Lowering<'s> {
     /// One part for each type that the value may have.
     pub fn types(
         &mut self,

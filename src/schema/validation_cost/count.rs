@@ -6,8 +6,8 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use super::{Cost, Faults, MAX_LINKS, VALUE_BYTES, of_enum};
-use crate::schema::document::{Applies, Document};
 use crate::schema::patterns::Patterns;
+use schema_dialect::{Applies, Tree};
 
 /// Maximum number of counted pairs of subschema and value.
 const MAX_PAIRS: usize = 500_000;
@@ -15,9 +15,9 @@ const MAX_PAIRS: usize = 500_000;
 type Place = (*const Value, *const Value);
 
 /// Counter with memoization: each pair is counted once, so counting is fast where validation is not.
-pub struct Count<'d, 's> {
-    document: &'d Document<'s>,
-    patterns: &'d Patterns,
+pub struct Count<'s> {
+    tree: &'s Tree,
+    patterns: &'s Patterns,
     pointer_bytes: u64,
     parts: HashMap<*const Value, Rc<Part<'s>>>,
     names: HashMap<*const Value, OfText>,
@@ -53,9 +53,9 @@ impl OfText {
     }
 }
 
-impl<'d, 's> Count<'d, 's> {
+impl<'s> Count<'s> {
     /// Creates a counter. `pointer_bytes` is the length of an error's pointers.
-    pub fn new(document: &'d Document<'s>, patterns: &'d Patterns, pointer_bytes: u64) -> Self {
+    pub fn new(tree: &'s Tree, patterns: &'s Patterns, pointer_bytes: u64) -> Self {
         let (parts, names, sizes, seen) = (
             HashMap::new(),
             HashMap::new(),
@@ -63,7 +63,7 @@ impl<'d, 's> Count<'d, 's> {
             HashMap::new(),
         );
         Self {
-            document,
+            tree,
             patterns,
             pointer_bytes,
             parts,
@@ -179,7 +179,7 @@ impl<'d, 's> Count<'d, 's> {
             return Rc::clone(part);
         }
         let part = Rc::new(Part {
-            applied: self.document.applied(schema),
+            applied: self.tree.applied(schema),
             evaluations: 1 + of_enum(schema),
             faults: Faults::of(schema),
             pattern: self.pattern(schema),
@@ -230,7 +230,7 @@ impl<'d, 's> Count<'d, 's> {
             for_a_byte: self.pattern(schema),
         };
         for (_, part) in self
-            .document
+            .tree
             .applied(schema)
             .into_iter()
             .filter(|(applies, _)| applies.is_here())

@@ -1,0 +1,341 @@
+//! Builder of a tree: follows the references of a document and gives each target a place under `$defs`.
+
+use std::collections::HashMap;
+
+use jsonschema::Draft;
+use percent_encoding::percent_decode_str;
+use referencing::{Resolver, Retrieve, SPECIFICATIONS, Uri, uri};
+use serde_json::{Map, Value};
+
+use crate::normalise::Part;
+use crate::pointer::{Location, tokens};
+use crate::{SchemaDocument, SchemaError, Tree, Warning, pointer};
+
+/// Maximum number of JSON values in a tree. Parts that references overlap in are written once for each target.
+const MAX_NODES: usize = 200_000;
+/// Maximum length of a definition's name, in bytes.
+const MAX_NAME_BYTES: usize = 50;
+
+/// Retriever that fetches nothing.
+struct Nothing;
+
+impl Retrieve for Nothing {
+    fn retrieve(
+        &self,
+        uri: &Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err(format!("{uri} is not fetched").into())
+    }
+}
+
+/// Identity of a reference's target: its place, and the dynamic scope if that can change its meaning.
+type Target = (*const Value, String);
+
+/// Target of a reference that has a name and waits for its turn.
+struct Pending<'r> {
+    name: String,
+    part: Part<'r>,
+    source: String,
+}
+
+/// State of building a tree.
+pub struct Builder<'r> {
+    root: &'r Value,
+    /// True if the document has references whose target depends on the path that leads to them.
+    is_dynamic: bool,
+    root_target: Target,
+    names: HashMap<Target, String>,
+    taken: HashMap<String, usize>,
+    pending: Vec<Pending<'r>>,
+    nodes: usize,
+    pub warnings: Vec<Warning>,
+}
+
+/// Tree before it is put together with its document.
+struct Built {
+    root: Value,
+    sources: HashMap<String, String>,
+    warnings: Vec<Warning>,
+}
+
+/// Reads a document into a tree.
+///
+/// # Errors
+/// If a reference leads outside the document or nowhere, or the tree is too large.
+pub fn build(document: SchemaDocument) -> Result<Tree, SchemaError> {
+    let SchemaDocument {
+        value,
+        draft,
+        warnings,
+    } = document;
+    let built = build_root(&value, draft, warnings)?;
+    Ok(Tree::new(
+        built.root.into(),
+        value,
+        draft,
+        built.sources,
+        built.warnings,
+    ))
+}
+
+fn build_root(value: &Value, draft: Draft, warnings: Vec<Warning>) -> Result<Built, SchemaError> {
+    let resource = draft.create_resource_ref(value);
+    let base = resource
+        .id()
+        .map(|id| id.trim_end_matches('#'))
+        .unwrap_or_default();
+    let base = uri::from_str(base).map_err(|error| {
+        SchemaError::new(
+            pointer("", draft.id_keyword()),
+            format!("is not a URI: {error}"),
+        )
+    })?;
+    let registry = SPECIFICATIONS
+        .add(base.as_str(), resource)
+        .map(|builder| {
+            builder
+                .draft(draft)
+                .retrieve_known_draft_meta_schemas(false)
+        })
+        .and_then(|builder| builder.retriever(Nothing).prepare())
+        .map_err(|error| unresolved(value, &error))?;
+    let resolver = registry.resolver(base.clone());
+    let is_dynamic = has_key(value, &["$dynamicRef", "$recursiveRef"]);
+    let mut builder = Builder {
+        root: value,
+        is_dynamic,
+        root_target: (std::ptr::from_ref(value), String::new()),
+        names: HashMap::new(),
+        taken: HashMap::new(),
+        pending: Vec::new(),
+        nodes: 0,
+        warnings,
+    };
+    let root = Part {
+        schema: value,
+        resolver,
+        draft,
+    };
+    let mut tree = builder.normalise(&root, &Location::new(""))?;
+    let mut sources = HashMap::from([(String::new(), String::new())]);
+    let mut definitions = Map::new();
+    while let Some(Pending { name, part, source }) = builder.pending.pop() {
+        let schema = builder.normalise(&part, &Location::new(&source))?;
+        sources.insert(name.clone(), source);
+        definitions.insert(name, schema);
+    }
+    let warnings = std::mem::take(&mut builder.warnings);
+    if !definitions.is_empty() {
+        if !tree.is_object() {
+            tree = Value::Object(Map::new());
+        }
+        if let Some(members) = tree.as_object_mut() {
+            members.insert("$defs".to_owned(), Value::Object(definitions));
+        }
+    }
+    Ok(Built {
+        root: tree,
+        sources,
+        warnings,
+    })
+}
+
+impl<'r> Builder<'r> {
+    /// Counts values of the tree.
+    pub fn count(&mut self, nodes: usize) -> Result<(), SchemaError> {
+        self.nodes += nodes;
+        if self.nodes > MAX_NODES {
+            return Err(SchemaError::new(
+                "",
+                format!(
+                    "has more than {MAX_NODES} parts once its references are followed; refer to definitions of their own rather than into one another"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Adds a warning, up to the maximum.
+    pub fn warn(&mut self, warning: Warning) {
+        if self.warnings.len() < crate::MAX_WARNINGS {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Returns the reference in the tree for a target that `resolve` found.
+    pub fn refer(
+        &mut self,
+        text: &str,
+        at: &Location<'_>,
+        resolved: Result<referencing::Resolved<'r>, referencing::Error>,
+    ) -> Result<String, SchemaError> {
+        let resolved = resolved.map_err(|_| leads_nowhere(&at.render(), text))?;
+        let (schema, resolver, draft) = resolved.into_inner();
+        if !(schema.is_object() || schema.is_boolean()) {
+            return Err(SchemaError::new(
+                at.render(),
+                format!("\"{text}\" leads to something that is no schema"),
+            ));
+        }
+        let target = (std::ptr::from_ref(schema), self.scope(&resolver));
+        if target == self.root_target {
+            return Ok("#".to_owned());
+        }
+        if let Some(name) = self.names.get(&target) {
+            return Ok(format!("#/$defs/{name}"));
+        }
+        let name = self.free_name(text);
+        self.names.insert(target, name.clone());
+        self.pending.push(Pending {
+            name: name.clone(),
+            source: self.find(schema).unwrap_or_else(|| at.render()),
+            part: Part {
+                schema,
+                resolver,
+                draft,
+            },
+        });
+        Ok(format!("#/$defs/{name}"))
+    }
+
+    /// Returns the dynamic scope as text, each resource once; empty if it cannot matter.
+    fn scope(&self, resolver: &Resolver<'r>) -> String {
+        if !self.is_dynamic {
+            return String::new();
+        }
+        let mut seen: Vec<String> = Vec::new();
+        let scope = resolver.dynamic_scope();
+        for uri in scope.iter().map(|uri| uri.as_str()) {
+            if !seen.iter().any(|known| known == uri) {
+                seen.push(uri.to_owned());
+            }
+        }
+        // The last resource is the outermost one, which every path has.
+        seen.pop();
+        seen.join(" ")
+    }
+
+    fn free_name(&mut self, reference: &str) -> String {
+        let last = reference.rsplit(['/', '#']).find(|part| !part.is_empty());
+        let decoded = percent_decode_str(last.unwrap_or_default()).decode_utf8_lossy();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let mut name: String = decoded
+            .chars()
+            .map(|c| if allowed(c) { c } else { '_' })
+            .take(MAX_NAME_BYTES)
+            .collect();
+        if name.is_empty() {
+            name.push_str("root");
+        }
+        let count = self.taken.entry(name.clone()).or_default();
+        *count += 1;
+        if *count == 1 {
+            return name;
+        }
+        let numbered = format!("{name}_{count}");
+        // A definition may be called so itself.
+        self.free_name(&numbered)
+    }
+
+    /// Returns the JSON Pointer of a part of the document. `None`: it is in a meta-schema.
+    fn find(&self, part: &Value) -> Option<String> {
+        find(self.root, part)
+    }
+}
+
+/// Returns the JSON Pointer of `part` within `value`, by identity.
+fn find(value: &Value, part: &Value) -> Option<String> {
+    if std::ptr::eq(value, part) {
+        return Some(String::new());
+    }
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, member)| Some(pointer("", name) + &find(member, part)?)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| Some(format!("/{index}{}", find(item, part)?))),
+        _ => None,
+    }
+}
+
+fn has_key(value: &Value, keys: &[&str]) -> bool {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, member)| keys.contains(&name.as_str()) || has_key(member, keys)),
+        Value::Array(items) => items.iter().any(|item| has_key(item, keys)),
+        _ => false,
+    }
+}
+
+/// Converts an error of collecting the resources of a document.
+fn unresolved(document: &Value, error: &referencing::Error) -> SchemaError {
+    let referencing::Error::Unretrievable { uri, .. } = error else {
+        return SchemaError::new("", error.to_string());
+    };
+    match reference_to(document, uri, &Location::new("")) {
+        Some((at, text)) => leads_nowhere(&at, &text),
+        None => leads_nowhere("", uri),
+    }
+}
+
+/// Returns the first reference whose target is the resource `uri`.
+fn reference_to(value: &Value, uri: &str, at: &Location<'_>) -> Option<(String, String)> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, member)| {
+                let at = at.name(name);
+                let text = member.as_str().filter(|_| name == "$ref")?.to_owned();
+                let resource = text.split('#').next().unwrap_or_default();
+                let is_it =
+                    !resource.is_empty() && uri.ends_with(resource.trim_start_matches("./"));
+                is_it.then(|| (at.render(), text))
+            })
+            .or_else(|| {
+                members
+                    .iter()
+                    .find_map(|(name, member)| reference_to(member, uri, &at.name(name)))
+            }),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| reference_to(item, uri, &at.index(index))),
+        _ => None,
+    }
+}
+
+fn leads_nowhere(at: &str, text: &str) -> SchemaError {
+    SchemaError::new(
+        at,
+        format!(
+            "\"{text}\" leads nowhere within this schema, and nothing is fetched; put what it refers to under `$defs`"
+        ),
+    )
+}
+
+/// Returns the place in the caller's document of a place in the tree, whose nearest definition is at `base`.
+pub fn source_of(document: &Value, draft: Draft, base: &str, inner: &str) -> String {
+    let (mut at, mut schema) = (base.to_owned(), document.pointer(base));
+    let has = |schema: Option<&Value>, name: &str| {
+        schema.is_some_and(|schema| schema.get(name).is_some())
+    };
+    for token in tokens(inner) {
+        let is_tuple = draft < Draft::Draft202012
+            && schema.is_some_and(|schema| schema.get("items").is_some_and(Value::is_array));
+        let name = match &*token {
+            "prefixItems" if is_tuple => "items",
+            "items" if is_tuple => "additionalItems",
+            "dependentSchemas" | "dependentRequired" if !has(schema, &token) => "dependencies",
+            name => name,
+        };
+        schema = schema.and_then(|schema| match schema {
+            Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+            schema => schema.get(name),
+        });
+        at = pointer(&at, name);
+    }
+    at
+}

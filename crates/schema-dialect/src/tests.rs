@@ -1,0 +1,2 @@
+//! Tests of documents and trees.
+mod tree;

@@ -1,0 +1,314 @@
+use serde_json::{Value, json};
+
+use crate::{SchemaDocument, SchemaError, Tree, check_emptiness};
+
+fn tree(schema: Value) -> Tree {
+    let document = SchemaDocument::parse(schema).unwrap();
+    Tree::build(document).unwrap()
+}
+
+fn refused(schema: Value) -> SchemaError {
+    SchemaDocument::parse(schema)
+        .and_then(Tree::build)
+        .map(|tree| panic!("accepted: {}", tree.root()))
+        .unwrap_err()
+}
+
+#[test]
+fn every_draft_becomes_the_same_tree() {
+    let old = json!({
+        "$schema": "http://json-schema.org/draft-04/schema#", "id": "http://example.com/root.json",
+        "type": "object",
+        "definitions": {"age": {"type": "integer", "minimum": 0, "exclusiveMinimum": true}},
+        "properties": {"age": {"$ref": "#/definitions/age"}, "pair": {"items": [{"type": "string"}], "additionalItems": false}},
+        "dependencies": {"a": ["b"], "c": {"required": ["d"]}}
+    });
+    assert_eq!(
+        tree(old).root(),
+        &json!({
+            "type": "object",
+            "properties": {"age": {"$ref": "#/$defs/age"}, "pair": {"prefixItems": [{"type": "string"}], "items": false}},
+            "dependentRequired": {"a": ["b"]}, "dependentSchemas": {"c": {"required": ["d"]}},
+            "$defs": {"age": {"type": "integer", "exclusiveMinimum": 0}}
+        })
+    );
+}
+
+#[test]
+fn identifiers_anchors_and_dynamic_references_are_resolved() {
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://example.com/tree",
+        "$dynamicAnchor": "node",
+        "type": "object",
+        "properties": {
+            "children": {"type": "array", "items": {"$dynamicRef": "#node"}},
+            "inner": {"$ref": "item"}, "named": {"$ref": "#a"}, "pointer": {"$ref": "item#/$defs/x"}
+        },
+        "$defs": {
+            "item": {"$id": "item", "$ref": "#/$defs/x", "$defs": {"x": {"type": "integer"}}},
+            "a": {"$anchor": "a", "type": "null"}
+        }
+    });
+    let tree = tree(schema);
+    let root = tree.root();
+    let follow = |name: &str| tree.target(&root["properties"][name]);
+    assert_eq!(
+        root["properties"]["children"]["items"],
+        json!({"$ref": "#"})
+    );
+    assert_eq!(follow("inner"), &json!({"type": "integer"}));
+    assert_eq!(follow("pointer"), &json!({"type": "integer"}));
+    assert_eq!(follow("named"), &json!({"type": "null"}));
+    assert_eq!(tree.locate(follow("pointer")), "/$defs/item/$defs/x");
+}
+
+#[test]
+fn the_meta_schemas_can_be_referred_to() {
+    for uri in [
+        "http://json-schema.org/draft-07/schema#",
+        "http://json-schema.org/draft-04/schema#",
+        "https://json-schema.org/draft/2020-12/schema",
+        "https://json-schema.org/draft/2019-09/schema",
+    ] {
+        let tree = tree(json!({"properties": {"schema": {"$ref": uri}}}));
+        let target = tree.target(&tree.root()["properties"]["schema"]);
+        assert!(
+            target.get("properties").is_some() || target.get("allOf").is_some(),
+            "{uri}"
+        );
+    }
+}
+
+#[test]
+fn without_a_draft_the_newest_valid_one_counts() {
+    let schema = json!({"type": "number", "minimum": 1, "exclusiveMinimum": true});
+    assert_eq!(
+        tree(schema).root(),
+        &json!({"type": "number", "exclusiveMinimum": 1})
+    );
+    let schema = json!({"items": [{"type": "string"}]});
+    assert_eq!(
+        tree(schema).root(),
+        &json!({"prefixItems": [{"type": "string"}]})
+    );
+    assert_eq!(
+        tree(json!({"$defs": {}, "const": 1})).root(),
+        &json!({"const": 1})
+    );
+}
+
+#[test]
+fn nullable_adds_null() {
+    let schema = json!({"type": "object", "properties": {
+        "a": {"type": "string", "nullable": true, "enum": ["x"]},
+        "b": {"allOf": [{"$ref": "#/definitions/b"}], "nullable": true},
+        "c": {"type": "string", "nullable": false}
+    }, "definitions": {"b": {"type": "integer"}}});
+    let tree = tree(schema);
+    assert_eq!(
+        tree.root()["properties"],
+        json!({
+            "a": {"type": ["string", "null"], "enum": ["x", null]},
+            "b": {"anyOf": [{"allOf": [{"$ref": "#/$defs/b"}]}, {"type": "null"}]},
+            "c": {"type": "string"}
+        })
+    );
+    assert_eq!(tree.warnings().len(), 2);
+    assert_eq!(tree.warnings()[0].pointer, "/properties/a/nullable");
+}
+
+#[test]
+fn local_references_may_be_literal() {
+    for (name, reference) in [
+        ("Page<Item>", "#/definitions/Page<Item>"),
+        ("Page<Item>", "#/definitions/Page%3CItem%3E"),
+        ("Page%3CItem%3E", "#/definitions/Page%3CItem%3E"),
+        ("a b", "#/definitions/a b"),
+        ("a/b", "#/definitions/a/b"),
+        ("a/b", "#/definitions/a~1b"),
+        ("a~b", "#/definitions/a~b"),
+        ("Größe", "#/definitions/Größe"),
+        ("Pick<A,\"b\"|\"c\">", "#/definitions/Pick<A,\"b\"|\"c\">"),
+        ("100%", "#/definitions/100%"),
+    ] {
+        let tree = tree(json!({"$ref": reference, "definitions": {name: {"type": "integer"}}}));
+        assert_eq!(
+            tree.target(tree.root()),
+            &json!({"type": "integer"}),
+            "{name} {reference}"
+        );
+        assert!(
+            jsonschema::validator_for(tree.document()).is_ok_and(|validator| !validator
+                .is_valid(&json!("a"))
+                && validator.is_valid(&json!(1))),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_schema_is_refused_with_what_to_write() {
+    for (schema, pointer, message) in [
+        (
+            json!({"name": "string"}),
+            "",
+            r#"{"type":"object","properties":{"name":{"type":"string"}}}"#,
+        ),
+        (
+            json!({"title": "string", "description": "str"}),
+            "",
+            "properties",
+        ),
+        (
+            json!({"name": "Ada", "age": 36}),
+            "",
+            r#""age":{"type":"integer"}"#,
+        ),
+        (
+            json!({"name": "person", "strict": true, "schema": {"type": "object"}}),
+            "",
+            "`schema`",
+        ),
+        (
+            json!({"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}),
+            "",
+            "`json_schema.schema`",
+        ),
+        (
+            json!({"type": "function", "function": {"name": "a", "parameters": {"type": "object"}}}),
+            "",
+            "`function.parameters`",
+        ),
+        (
+            json!({"name": "a", "input_schema": {"type": "object"}}),
+            "",
+            "`input_schema`",
+        ),
+        (json!("{\"type\": \"object\"}"), "", "without the quotes"),
+        (json!([{"name": "string"}]), "", "array"),
+        (json!(null), "", "null"),
+        (
+            json!({"type": "object", "properties": {"name": "string"}}),
+            "/properties/name",
+            r#"{"type":"string"}"#,
+        ),
+        (json!({"type": "str"}), "/type", "did you mean \"string\""),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string", "required": true}}}),
+            "/properties/a/required",
+            "array of names",
+        ),
+        (
+            json!({"$ref": "#/definitions/missing"}),
+            "/$ref",
+            "leads nowhere",
+        ),
+        (
+            json!({"properties": {"a": {"$ref": "https://example.com/other.json#/x"}}}),
+            "/properties/a/$ref",
+            "nothing is fetched",
+        ),
+    ] {
+        let error = refused(schema.clone());
+        assert_eq!(error.pointer, pointer, "{schema}: {}", error.message);
+        assert!(
+            error.message.contains(message),
+            "{schema}: {}",
+            error.message
+        );
+    }
+}
+
+#[test]
+fn mistakes_are_warned_of() {
+    for (schema, pointer, meant) in [
+        (
+            json!({"type": "object", "propertys": {}}),
+            "/propertys",
+            "`properties`",
+        ),
+        (
+            json!({"type": "string", "minlength": 2}),
+            "/minlength",
+            "`minLength`",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string", "format": "dat"}}}),
+            "/properties/a/format",
+            "\"date\"",
+        ),
+        (
+            json!({"type": "string", "format": "datetime"}),
+            "/format",
+            "\"date-time\"",
+        ),
+        (
+            json!({"type": "object", "name": {"type": "string"}}),
+            "/name",
+            "`properties`",
+        ),
+        (
+            json!({"$schema": "http://json-schema.org/draft-07/schema#", "dependentRequired": {}}),
+            "/dependentRequired",
+            "2019-09",
+        ),
+        (
+            json!({"$schema": "http://iglucentral.com/schemas/a", "type": "object"}),
+            "/$schema",
+            "not fetched",
+        ),
+    ] {
+        let tree = tree(schema.clone());
+        let warning = tree
+            .warnings()
+            .first()
+            .unwrap_or_else(|| panic!("{schema}"));
+        assert_eq!(warning.pointer, pointer);
+        assert!(warning.message.contains(meant), "{}", warning.message);
+    }
+    for schema in [
+        json!({"type": "string", "format": "int32", "x-order": 1}),
+        json!({"type": "object", "properties": {"note": {"type": "string"}}, "propertyOrdering": ["note"]}),
+    ] {
+        assert_eq!(tree(schema.clone()).warnings(), [], "{schema}");
+    }
+}
+
+#[test]
+fn what_nothing_satisfies_is_found() {
+    for schema in [
+        json!({"type": "object", "required": ["a"], "properties": {"b": {}}, "additionalProperties": false}),
+        json!({"type": "integer", "minimum": 5, "maximum": 3}),
+        json!({"type": "string", "enum": [1, 2]}),
+        json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "minLength": 3, "maxLength": 2}}}),
+        json!({"allOf": [{"type": "string"}, {"type": "integer"}]}),
+        json!({"anyOf": [{"type": "string", "const": 1}, false]}),
+        json!({"type": "array", "minItems": 1, "items": false}),
+        json!({"type": "object", "allOf": [{"properties": {"a": {}}, "additionalProperties": false}, {"required": ["b"]}]}),
+        json!({"not": {}}),
+        json!(false),
+    ] {
+        assert!(
+            check_emptiness(&tree(schema.clone())).whole.is_some(),
+            "{schema}"
+        );
+    }
+    for schema in [
+        json!({"required": ["a"], "properties": {"b": {}}, "additionalProperties": false}),
+        json!({"minimum": 5, "maximum": 3}),
+        json!({"type": "number", "minimum": 3, "maximum": 3}),
+        json!({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}),
+        json!({"type": ["string", "null"], "enum": [null]}),
+        json!({"type": "object", "required": ["ab"], "patternProperties": {"^a": {}}, "additionalProperties": false}),
+    ] {
+        assert!(
+            check_emptiness(&tree(schema.clone())).whole.is_none(),
+            "{schema}"
+        );
+    }
+    let optional =
+        json!({"type": "object", "properties": {"a": {"type": "string", "enum": [1]}, "b": false}});
+    let parts = check_emptiness(&tree(optional)).parts;
+    assert_eq!(parts.len(), 1);
+    assert_eq!(parts[0].pointer, "/properties/a");
+}
