@@ -227,14 +227,15 @@ impl<'r> Builder<'r> {
         if name.is_empty() {
             name.push_str("root");
         }
-        let count = self.taken.entry(name.clone()).or_default();
-        *count += 1;
-        if *count == 1 {
-            return name;
+        let base = name.clone();
+        let mut number = self.taken.get(&base).copied().unwrap_or_default();
+        while self.taken.contains_key(&name) {
+            number += 1;
+            name = format!("{base}_{number}");
         }
-        let numbered = format!("{name}_{count}");
-        // A definition may be called so itself.
-        self.free_name(&numbered)
+        self.taken.insert(base, number.max(1));
+        self.taken.insert(name.clone(), 1);
+        name
     }
 
     /// Returns the JSON Pointer of a part of the document. `None`: it is in a meta-schema.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::draft::{self, Declared};
 use crate::keyword::{Holds, holds};
 use crate::pointer::Location;
-use crate::{MAX_WARNINGS, SchemaError, Warning, mistaken};
+use crate::{MAX_WARNINGS, SchemaError, Warning, js_pattern, mistaken};
 
 /// Characters that a URI's fragment must not contain as they are.
 const NOT_IN_FRAGMENTS: &AsciiSet = &CONTROLS
@@ -52,17 +52,17 @@ impl SchemaDocument {
         let mut warnings = Vec::new();
         let declared = declared_draft(&mut value, &mut warnings)?;
         let draft = match declared {
-            Some(draft) => {
-                draft::validate(draft, &value)?;
-                draft
-            }
+            Some(draft) => match draft::validate(draft, &value) {
+                Ok(()) => draft,
+                Err(error) => read_as_another(&mut value, draft, &mut warnings).ok_or(error)?,
+            },
             None => draft::newest_valid(&value)?,
         };
         let root = value.clone();
         let mut adjuster = Adjuster {
             base: &root,
             is_openapi: declared.is_none(),
-            id_keyword: draft.id_keyword(),
+            draft,
             warnings: &mut warnings,
         };
         adjuster.schema(&mut value, &Location::new(""));
@@ -122,6 +122,24 @@ fn declared_draft(
     }
 }
 
+/// Returns the newest draft under which a document is valid that is not valid under the draft that it names. Many schemas name an
+/// old draft and use keywords of a newer one.
+fn read_as_another(value: &mut Value, named: Draft, warnings: &mut Vec<Warning>) -> Option<Draft> {
+    let draft = draft::newest_valid(value).ok()?;
+    warnings.push(Warning {
+        pointer: "/$schema".to_owned(),
+        message: format!(
+            "the schema is not valid under {}, which it names; it is read as {}",
+            draft::name(named),
+            draft::name(draft)
+        ),
+    });
+    value
+        .as_object_mut()?
+        .insert("$schema".to_owned(), uri_of(draft).into());
+    Some(draft)
+}
+
 /// Returns true if a text begins with the two digits of a percent escape.
 fn is_escape(text: &str) -> bool {
     text.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2
@@ -148,7 +166,7 @@ struct Adjuster<'a> {
     /// Resource that local references lead into: the innermost part with an `$id`.
     base: &'a Value,
     is_openapi: bool,
-    id_keyword: &'static str,
+    draft: Draft,
     warnings: &'a mut Vec<Warning>,
 }
 
@@ -156,7 +174,7 @@ impl Adjuster<'_> {
     /// Adjusts a schema. Recursion is as deep as the document, which the caller limits.
     fn schema(&mut self, schema: &mut Value, at: &Location<'_>) {
         let is_inner_resource = schema
-            .get(self.id_keyword)
+            .get(self.draft.id_keyword())
             .and_then(Value::as_str)
             .is_some_and(|id| !id.starts_with('#'));
         if is_inner_resource {
@@ -164,7 +182,7 @@ impl Adjuster<'_> {
             Adjuster {
                 base: &base,
                 is_openapi: self.is_openapi,
-                id_keyword: self.id_keyword,
+                draft: self.draft,
                 warnings: self.warnings,
             }
             .members(schema, at);
@@ -181,6 +199,11 @@ impl Adjuster<'_> {
             let at = at.name(name);
             match (holds(name), &mut *member) {
                 _ if matches!(name.as_str(), "$ref" | "$dynamicRef") => self.reference(member),
+                (_, Value::String(pattern)) if name == "pattern" => {
+                    if let Some(strict) = js_pattern::rewritten(pattern, self.draft) {
+                        *pattern = strict;
+                    }
+                }
                 (Some(Holds::One | Holds::Many | Holds::OneOrMany), Value::Array(parts)) => {
                     for (index, part) in parts.iter_mut().enumerate() {
                         self.schema(part, &at.index(index));
@@ -188,6 +211,9 @@ impl Adjuster<'_> {
                 }
                 (Some(Holds::One | Holds::OneOrMany), part) => self.schema(part, &at),
                 (Some(Holds::Named | Holds::Dependencies), Value::Object(named)) => {
+                    if name == "patternProperties" {
+                        self.names_of_patterns(named);
+                    }
                     for (name, part) in named.iter_mut() {
                         self.schema(part, &at.name(name));
                     }
@@ -199,6 +225,16 @@ impl Adjuster<'_> {
         }
         if self.is_openapi && members.get("nullable") == Some(&Value::Bool(true)) {
             self.nullable(schema, at);
+        }
+    }
+
+    fn names_of_patterns(&self, named: &mut Map<String, Value>) {
+        let rewritten = |name: &String| js_pattern::rewritten(name, self.draft);
+        if named.keys().any(|name| rewritten(name).is_some()) {
+            *named = std::mem::take(named)
+                .into_iter()
+                .map(|(name, part)| (rewritten(&name).unwrap_or(name), part))
+                .collect();
         }
     }
 

@@ -9,6 +9,7 @@ mod document;
 mod draft;
 mod emptiness;
 pub mod format;
+mod js_pattern;
 mod keyword;
 mod mistaken;
 mod normalise;
