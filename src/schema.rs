@@ -5,7 +5,6 @@
 mod cache;
 mod coerce;
 mod error_messages;
-mod example_generator;
 mod implied_type;
 mod lower;
 mod parse_answer;
@@ -13,6 +12,7 @@ mod patterns;
 mod registry;
 mod rules;
 mod schema_limits;
+mod skeleton;
 mod streamed_list;
 mod validation_cost;
 
@@ -29,11 +29,10 @@ pub use lower::Lowered;
 pub use parse_answer::ParsedAnswer;
 pub use registry::{Entry, Registry, RegistryError, Source};
 pub use rules::Rules;
+pub use skeleton::placeholder;
 pub use streamed_list::StreamedList;
 
-use crate::types::{
-    Dialect, Error, FieldError, StrictJson, SyntheticExample, Unrepresentable, pointer_to,
-};
+use crate::types::{Dialect, Error, FieldError, Skeleton, StrictJson, Unrepresentable, pointer_to};
 use error_messages::invalid;
 use implied_type::implied_type;
 use patterns::Patterns;
@@ -47,7 +46,7 @@ pub struct Schema {
     /// Caller's document as compact JSON, for a provider's request.
     raw: Box<RawValue>,
     validator: Validator,
-    examples: Vec<SyntheticExample>,
+    skeleton: Skeleton,
     weight: validation_cost::Weight,
     /// Lowered forms by dialect, filled on demand. `None`: the schema cannot be lowered to the dialect.
     lowered: Mutex<Vec<(&'static Dialect, Option<Lowered>)>>,
@@ -87,21 +86,15 @@ impl Schema {
             .build(tree.document())
             .map_err(|error| error_messages::schema_error(&error))?;
         weight.patterns = patterns;
-        let examples = example_generator::example_pair(tree.root());
-        let mut schema = Self {
+        let skeleton = skeleton::skeleton(&tree);
+        Ok(Self {
             tree: Box::new(tree),
             raw,
             validator,
-            examples: Vec::new(),
+            skeleton,
             weight,
             lowered: Mutex::default(),
-        };
-        let examples = examples.map(|example| SyntheticExample {
-            is_valid: schema.is_valid(&example.output),
-            example,
-        });
-        schema.examples = examples.into();
-        Ok(schema)
+        })
     }
 
     /// Returns the normalised schema, in the keywords of 2020-12.
@@ -126,10 +119,10 @@ impl Schema {
         &self.raw
     }
 
-    /// Returns two few-shot examples, generated from the names and types of the properties.
+    /// Returns the form of an answer, in placeholders.
     #[must_use]
-    pub fn examples(&self) -> &[SyntheticExample] {
-        &self.examples
+    pub const fn skeleton(&self) -> &Skeleton {
+        &self.skeleton
     }
 
     /// Returns true if a valid value may be an array.

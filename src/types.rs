@@ -29,8 +29,7 @@ pub use outcome::{Counts, Invalid, ItemOutcome, ModelUsage, Outcome, Success, Ti
 pub use request::request_fields;
 pub use request::{Batch, JobRequest, OnError, Single};
 pub use spec::{
-    CacheUse, Example, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, SyntheticExample,
-    field_is_text,
+    CacheUse, Example, Metadata, Mode, OnFailure, Rule, SchemaSource, Skeleton, Spec, field_is_text,
 };
 pub use throttle::{Price, Usd};
 pub use webhook::Webhook;

@@ -117,7 +117,7 @@ impl ItemRun<'_> {
                 value: request.schema.normalised(),
                 raw: request.schema.raw(),
                 forms: &target.forms,
-                examples: request.schema.examples(),
+                skeleton: request.schema.skeleton(),
             },
             instructions: request.instructions.as_deref(),
             examples: &request.examples,

@@ -169,19 +169,10 @@ fn load(options: &LocalOptions) -> Result<Engine, String> {
 }
 
 fn model_request(request: &Request<'_>) -> llama::Request {
-    // A model of this size needs to see the shape of the answer, even in a generated example that
-    // is not quite valid.
-    let generated = request
-        .schema
-        .examples
-        .iter()
-        .map(|generated| &generated.example)
-        .filter(|_| request.examples.is_empty());
-    let examples = request.examples.iter().chain(generated);
     let prompt = prompt(
         request.schema.value,
         request.instructions,
-        examples,
+        &worked_examples(request),
         request.input,
     );
     let mut turns = prompt.turns;
@@ -215,6 +206,19 @@ fn model_request(request: &Request<'_>) -> llama::Request {
                 .unwrap_or(DEFAULT_MAX_OUTPUT_TOKENS) as usize,
         ),
     }
+}
+
+/// Returns the caller's examples as texts and answers. Without any, the skeleton of an answer: a model of this size needs to see
+/// the form.
+fn worked_examples(request: &Request<'_>) -> Vec<(String, String)> {
+    let skeleton = request.schema.skeleton;
+    if request.examples.is_empty() {
+        return vec![(skeleton.input.clone(), skeleton.output.clone())];
+    }
+    let examples = request.examples.iter();
+    examples
+        .map(|example| (example.input.0.clone(), example.output.to_string()))
+        .collect()
 }
 
 fn answer(completion: Completion, mode: Mode) -> Answer {

@@ -48,24 +48,14 @@ const MAX_REPEATED_ANSWER_BYTES: usize = 16 * 1024;
 
 /// Returns the chat messages of a request.
 ///
-/// If the prompt contains the schema and the caller gives no examples, valid generated examples are
-/// added. (Of seven sentences, SmolLM2-135M behind a llama.cpp server got none right without
-/// examples, and all seven with two.)
+/// The only few-shot examples are the caller's: a made-up value could come back as data.
 #[must_use]
 pub fn messages(request: &Request<'_>, prompt_schema: PromptSchema<'_>) -> Vec<Message> {
-    let generated = request
-        .schema
-        .examples
-        .iter()
-        .filter(|generated| generated.is_valid)
-        .map(|generated| &generated.example);
-    let generated =
-        generated.filter(|_| prompt_schema.schema.is_some() && request.examples.is_empty());
     let mut messages = vec![Message {
         role: Role::System,
         content: system_prompt(request, prompt_schema),
     }];
-    for example in request.examples.iter().chain(generated) {
+    for example in request.examples {
         messages.push(input_message(&example.input.0));
         messages.push(Message {
             role: Role::Assistant,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::request_template::RequestTemplate;
-use crate::types::{Example, FieldError, LoweredByMode, Mode, SyntheticExample};
+use crate::types::{Example, FieldError, LoweredByMode, Mode, Skeleton};
 
 /// Callback that receives each text delta of a streamed answer.
 pub type TextSink<'a> = &'a (dyn Fn(Mode, &str) + Send + Sync);
@@ -52,8 +52,8 @@ pub struct Schema<'a> {
     pub raw: &'a RawValue,
     /// Schema lowered to the dialect of each mode.
     pub forms: &'a LoweredByMode,
-    /// Generated examples, for models that need some when the caller gives none.
-    pub examples: &'a [SyntheticExample],
+    /// Form of an answer in placeholders, for a model too small to read a schema.
+    pub skeleton: &'a Skeleton,
 }
 
 /// Invalid answer and its validation errors, sent back to the model in a validation retry.

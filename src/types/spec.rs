@@ -105,13 +105,13 @@ pub struct Example {
     pub output: Value,
 }
 
-/// Few-shot example generated from a schema.
-#[derive(Debug, Clone)]
-pub struct SyntheticExample {
-    /// The example.
-    pub example: Example,
-    /// True if the output is valid against the schema. A keyword such as `pattern` may make it invalid.
-    pub is_valid: bool,
+/// Form of a text and of its answer, with placeholders such as `‹name›` for all values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Skeleton {
+    /// Placeholders in the order of the answer, separated by commas.
+    pub input: String,
+    /// Answer. It is not JSON where a number or a boolean is a placeholder.
+    pub output: String,
 }
 
 /// Use of the result cache and of single flight for an item.

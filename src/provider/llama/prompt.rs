@@ -1,16 +1,15 @@
 //! Prompt of the built-in model, for a small model that is to turn a text into JSON.
 //!
-//! Found by trial with SmolLM2-135M on some thirty texts: a model of this size does not understand
-//! a schema in the prompt, but it does understand a worked example with the schema's properties. So
-//! two examples are generated for any schema, unless the caller gives some. Everything but the text
-//! at the end is the same for a batch, and is computed once.
+//! Found by trial with SmolLM2-135M: a model of this size does not understand a schema in the prompt,
+//! but it does understand a worked example with the schema's properties. Unless the caller gives
+//! examples, it sees the skeleton of an answer, in placeholders. Everything but the text at the end is
+//! the same for a batch, and is computed once.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::chat::{ChatTurn, Role};
-use crate::types::Example;
 
 /// Task of the model. "Word for word" keeps the model from writing `Software Engineer` for
 /// "software engineer".
@@ -28,20 +27,17 @@ pub struct Prompt {
     pub turns: Vec<ChatTurn>,
 }
 
-/// Returns the prompt for one text, with worked examples.
+/// Returns the prompt for one text, with worked examples: texts and their answers.
 #[must_use]
-pub fn prompt<'e>(
+pub fn prompt(
     schema: &Value,
     instructions: Option<&str>,
-    examples: impl Iterator<Item = &'e Example>,
+    examples: &[(String, String)],
     text: &str,
 ) -> Prompt {
-    let example_turns = examples.flat_map(|example| {
-        [
-            question(&example.input.0),
-            turn(Role::Assistant, example.output.to_string()),
-        ]
-    });
+    let example_turns = examples
+        .iter()
+        .flat_map(|(input, output)| [question(input), turn(Role::Assistant, output.clone())]);
     let turns = example_turns.chain([question(text)]).collect();
     Prompt {
         system: system_prompt(schema, instructions).into(),
