@@ -7,6 +7,7 @@ mod attempts;
 mod batch;
 mod cache;
 mod cache_key;
+mod copied_values;
 mod item;
 mod models;
 mod partial_stream;

@@ -44,7 +44,7 @@ pub use error_body::{ErrorClass, UpstreamErrorBody};
 pub use failure::{Failure, FailureKind};
 pub use gemini::Gemini;
 pub use http_provider::HttpProvider;
-pub use interface::{BoxFuture, Provider};
+pub use interface::{BoxFuture, Provider, RequestPreview};
 #[cfg(feature = "local")]
 pub use local_provider::{LocalOptions, LocalProvider};
 pub use ollama::Ollama;

@@ -6,6 +6,7 @@ mod cache;
 mod coerce;
 mod error_messages;
 mod implied_type;
+mod locations;
 mod lower;
 mod parse_answer;
 mod patterns;
@@ -105,6 +106,14 @@ impl Schema {
 
     fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// Returns true if the schema lists the values that may stand at a JSON Pointer of an instance, in any of its alternatives.
+    #[must_use]
+    pub fn lists_values_at(&self, location: &str) -> bool {
+        locations::at(&self.tree, location)
+            .iter()
+            .any(|schema| schema.get("enum").is_some() || schema.get("const").is_some())
     }
 
     /// Returns the likely mistakes in the schema, at most twenty.

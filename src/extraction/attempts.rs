@@ -64,6 +64,7 @@ impl ItemRun<'_> {
             lowered: self.route.current().lowered.get(&answer.mode),
             coerce: self.request.coerce,
             is_last: self.is_last_attempt(),
+            examples: &self.request.examples,
             text,
         };
         validate_answer::validate(input, answer).await

@@ -37,7 +37,7 @@ impl RequestIdentity {
     fn add_prompt(&mut self, request: &PreparedRequest) {
         self.add(request.schema.raw().get());
         self.add(request.instructions.as_deref().unwrap_or_default());
-        for example in &request.examples {
+        for example in &*request.examples {
             self.add(&example.input.0);
             self.add(&example.output.to_string());
         }

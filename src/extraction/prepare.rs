@@ -50,7 +50,7 @@ impl Extractor {
             cache: spec.cache,
             coerce: spec.coerce(),
             instructions: spec.instructions,
-            examples,
+            examples: examples.into(),
             wait_budget: self.wait_budget(class),
             max_calls: match class {
                 RequestClass::Single | RequestClass::Batch => self.config.max_tries,

@@ -10,8 +10,10 @@ use super::models::ModelEndpoint;
 use super::partial_stream::{PartialPublisher, PartialStream};
 use super::straggler_detector::StragglerDetector;
 use super::targets::Target;
+use crate::provider::{self, Request, RequestPreview, ValidationFeedback};
 use crate::schema::{Rules, Schema};
-use crate::types::{CacheUse, Example, OnFailure};
+use crate::types::{CacheUse, Code, Error, Example, OnFailure};
+use schema_dialect::Warning;
 use throttle::{WaitBudget, estimate_tokens};
 
 /// Estimated tokens of the fixed text of every prompt.
@@ -27,7 +29,7 @@ pub struct PreparedRequest {
     pub(super) rules: Arc<Rules>,
     pub(super) on_failure: OnFailure,
     pub(super) instructions: Option<String>,
-    pub(super) examples: Vec<Example>,
+    pub(super) examples: Arc<[Example]>,
     pub(super) max_attempts: u32,
     /// Time of one item for its calls and their backoff.
     pub(super) timeout: Duration,
@@ -56,6 +58,59 @@ impl PreparedRequest {
     #[must_use]
     pub fn schema_text(&self) -> &str {
         self.schema.raw().get()
+    }
+
+    /// Returns the parts of a provider's request that need no permit.
+    pub(super) fn provider_request<'r>(
+        &'r self,
+        target: &'r Target,
+        text: &'r str,
+        feedback: Option<&'r ValidationFeedback>,
+        max_output_tokens: Option<u32>,
+    ) -> Request<'r> {
+        Request {
+            model: &target.endpoint.model,
+            mode: target.mode,
+            schema: provider::Schema {
+                value: self.schema.normalised(),
+                raw: self.schema.raw(),
+                forms: &target.forms,
+                skeleton: self.schema.skeleton(),
+            },
+            instructions: self.instructions.as_deref(),
+            examples: &self.examples,
+            input: text,
+            feedback,
+            temperature: self.temperature,
+            max_output_tokens,
+            seed: self.seed,
+            template: &target.template,
+            traceparent: self.traceparent.as_deref(),
+            key: 0,
+            on_text: None,
+        }
+    }
+
+    /// Returns the likely mistakes in the schema.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        self.schema.warnings()
+    }
+
+    /// Returns the name of the first model in results: `provider/model`.
+    #[must_use]
+    pub fn model_label(&self) -> &str {
+        &self.first.label
+    }
+
+    /// Returns the request that the first call for a text would send, without sending it and without secrets.
+    ///
+    /// # Errors
+    /// `upstream_error` if no request can be made, for example from the model's name.
+    pub fn preview(&self, text: &str) -> Result<RequestPreview, Error> {
+        let request = self.provider_request(&self.first, text, None, self.max_output_tokens);
+        let preview = self.first.endpoint.provider.preview(&request);
+        preview.map_err(|failure| Error::new(Code::UpstreamError, failure.to_string()))
     }
 
     /// Returns the endpoint of the first target.

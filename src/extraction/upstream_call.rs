@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use super::item::ItemRun;
 use super::retry_policy::{self, Action, Consequence};
 use super::routing::{failure_detail, upstream_error};
-use crate::provider::{
-    Answer, Failure, FailureKind, Request, Schema, TextSink, ValidationFeedback,
-};
+use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
 use crate::types::{Code, Error, ModelUsage};
 use throttle::{CallReport, Health, Pause, Permit, Priority, RemainingQuota, UsageReport, backoff};
 
@@ -74,7 +72,7 @@ impl ItemRun<'_> {
         let call = Request {
             key: permit.key(),
             on_text: partials.map(|_| &on_text as TextSink<'_>),
-            ..self.provider_request(text, feedback)
+            ..request.provider_request(target, text, feedback, self.output_limit)
         };
         permit.begin();
         self.route.record_call();
@@ -98,39 +96,6 @@ impl ItemRun<'_> {
             }
         };
         (outcome, took)
-    }
-
-    /// Returns the parts of the provider's request that need no permit.
-    fn provider_request<'r>(
-        &self,
-        text: &'r str,
-        feedback: Option<&'r ValidationFeedback>,
-    ) -> Request<'r>
-    where
-        Self: 'r,
-    {
-        let (request, target) = (self.request, self.route.current());
-        Request {
-            model: &target.endpoint.model,
-            mode: target.mode,
-            schema: Schema {
-                value: request.schema.normalised(),
-                raw: request.schema.raw(),
-                forms: &target.forms,
-                skeleton: request.schema.skeleton(),
-            },
-            instructions: request.instructions.as_deref(),
-            examples: &request.examples,
-            input: text,
-            feedback,
-            temperature: request.temperature,
-            max_output_tokens: self.output_limit,
-            seed: request.seed,
-            template: &target.template,
-            traceparent: request.traceparent.as_deref(),
-            key: 0,
-            on_text: None,
-        }
     }
 
     /// Returns the timeout of the next call: the minimum of the configured timeout, half of the remaining time if a fallback

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use llm_json::answer;
 use serde_json::Value;
 
+use super::copied_values::copied_values;
 use crate::provider::{Answer, Finish};
 use crate::schema::{Lowered, ParsedAnswer, Rules, Schema};
-use crate::types::FieldError;
+use crate::types::{Example, FieldError};
 
 /// Result of validating an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,8 @@ pub struct ValidationInput<'a> {
     pub coerce: bool,
     /// True if no other attempt follows: JSON that the model itself left unclosed is then accepted, if it is valid.
     pub is_last: bool,
+    /// Few-shot examples of the request, whose values must not be taken for the text's.
+    pub examples: &'a Arc<[Example]>,
     /// Text of the input.
     pub text: &'a str,
 }
@@ -66,11 +69,7 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
         input.lowered.cloned(),
     );
     let (coerce, is_last) = (input.coerce, input.is_last);
-    let text = if rules.is_empty() {
-        String::new()
-    } else {
-        input.text.to_owned()
-    };
+    let (text, examples) = (input.text.to_owned(), Arc::clone(input.examples));
     let unvalidated = answer.clone();
     let validated = tokio::task::spawn_blocking(move || {
         let input = ValidationInput {
@@ -79,6 +78,7 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
             lowered: lowered.as_ref(),
             coerce,
             is_last,
+            examples: &examples,
             text: &text,
         };
         let verdict = verdict(input, &answer);
@@ -135,7 +135,8 @@ fn verdict(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
 
 /// Returns the verdict on an object that is valid against the schema.
 fn apply_rules(input: ValidationInput<'_>, data: Value, repairs: Vec<String>) -> Verdict {
-    let errors = input.rules.faults(&data, input.text);
+    let mut errors = copied_values(input.schema, &data, input.text, input.examples);
+    errors.extend(input.rules.faults(&data, input.text));
     if errors.is_empty() {
         Verdict::Accepted { data, repairs }
     } else {

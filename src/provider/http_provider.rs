@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::capability_cache::CapabilityCache;
 use super::error_body::{ErrorClass, UpstreamErrorBody};
 use super::failure::{Failure, FailureKind};
-use super::interface::{BoxFuture, Provider};
+use super::interface::{BoxFuture, Provider, RequestPreview};
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::rate_limit_headers::quota_from_headers;
 use super::request::Request;
@@ -272,16 +272,31 @@ impl HttpProvider {
         Failure::new(kind, format!("calling {}: {error}", self.address()))
     }
 
-    /// Replaces secrets in a provider's message, and truncates it.
-    fn redact(&self, message: &str) -> String {
+    /// Replaces secrets in a text.
+    fn without_secrets(&self, text: &str) -> String {
         let secrets = self
             .secrets
             .iter()
             .map(ExposeSecret::expose_secret)
             .filter(|secret| !secret.is_empty());
-        let mut redacted = secrets.fold(message.to_owned(), |message, secret| {
-            message.replace(secret, "****")
-        });
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "****"))
+    }
+
+    /// Replaces secrets in every string of a value.
+    fn mask(&self, value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => *text = self.without_secrets(text),
+            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| self.mask(item)),
+            serde_json::Value::Object(members) => {
+                members.values_mut().for_each(|member| self.mask(member));
+            }
+            _ => {}
+        }
+    }
+
+    /// Replaces secrets in a provider's message, and truncates it.
+    fn redact(&self, message: &str) -> String {
+        let mut redacted = self.without_secrets(message);
         redacted.truncate(redacted.floor_char_boundary(MAX_MESSAGE_BYTES));
         redacted
     }
@@ -326,6 +341,22 @@ fn is_json(headers: &HeaderMap) -> bool {
 impl Provider for HttpProvider {
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(self.call_once(request))
+    }
+
+    fn preview(&self, request: &Request<'_>) -> Result<RequestPreview, Failure> {
+        let shape = self.capabilities.request_shape(request, self.wire.modes());
+        let mut url = self.url(request, shape)?;
+        // Neither can fail for a URL with a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        let body = self.wire.encode(request, shape);
+        let mut body = serde_json::from_slice(&body).unwrap_or_default();
+        self.mask(&mut body);
+        Ok(RequestPreview {
+            mode: shape.mode,
+            target: format!("POST {}", self.without_secrets(url.as_str())),
+            body,
+        })
     }
 
     fn modes(&self) -> &'static [Mode] {

@@ -6,9 +6,22 @@ use super::answer::Answer;
 use super::failure::Failure;
 use super::request::Request;
 use crate::types::{Dialect, Mode};
+use serde_json::Value;
 
 /// Boxed future, which makes a trait with an async method dyn-compatible.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Request to a provider, as it would be sent. Secrets are masked.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, utoipa::ToSchema)]
+pub struct RequestPreview {
+    /// Output mode of the call.
+    pub mode: Mode,
+    /// Method and address, for example `POST https://api.openai.com/v1/chat/completions`; `local` for the built-in model.
+    pub target: String,
+    /// Body of the request.
+    #[schema(value_type = Object)]
+    pub body: Value,
+}
 
 /// Source of model answers: a remote API or the built-in model.
 pub trait Provider: Send + Sync + std::fmt::Debug {
@@ -20,6 +33,12 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// # Cancel safety
     /// Dropping the future aborts the call.
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+    /// Returns the request that [`Provider::call`] would send now, without sending it and without secrets.
+    ///
+    /// # Errors
+    /// If no request can be made, for example from the model's name.
+    fn preview(&self, request: &Request<'_>) -> Result<RequestPreview, Failure>;
 
     /// Returns the supported output modes, best first.
     fn modes(&self) -> &'static [Mode];

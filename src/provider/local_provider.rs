@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::json;
 use throttle::RemainingQuota;
 use tokio::sync::{mpsc, watch};
 
 use super::answer::{Answer, Finish};
 use super::failure::{Failure, FailureKind};
-use super::interface::{BoxFuture, Provider};
+use super::interface::{BoxFuture, Provider, RequestPreview};
 use super::llama::prompt::prompt;
 use super::llama::{self, ChatTurn, Completion, Engine, GenerateError, Role};
 use super::prompt::{feedback_message, truncated_answer};
@@ -250,6 +251,36 @@ fn failure(error: &GenerateError) -> Failure {
 impl Provider for LocalProvider {
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(self.call_once(request))
+    }
+
+    fn preview(&self, request: &Request<'_>) -> Result<RequestPreview, Failure> {
+        let mode = request.mode.or(Mode::JsonSchema);
+        let llama::Request {
+            system,
+            turns,
+            schema,
+            temperature,
+            seed,
+            max_tokens,
+            ..
+        } = model_request(request);
+        let turns = turns.iter().map(|turn| {
+            let role = match turn.role {
+                Role::User => "user",
+                Role::Assistant => "assistant",
+            };
+            json!({"role": role, "content": &*turn.text})
+        });
+        let system = json!({"role": "system", "content": &*system});
+        Ok(RequestPreview {
+            mode,
+            target: "local".to_owned(),
+            body: json!({
+                "messages": std::iter::once(system).chain(turns).collect::<Vec<_>>(),
+                "schema": schema.as_deref(),
+                "temperature": temperature, "seed": seed, "max_tokens": max_tokens,
+            }),
+        })
     }
 
     fn modes(&self) -> &'static [Mode] {

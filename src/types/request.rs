@@ -22,6 +22,8 @@ pub struct Single {
     pub input: Option<Content>,
     /// True if the response is streamed. Default: false.
     pub stream: bool,
+    /// True if the provider's request is returned instead of being sent. Default: false.
+    pub dry_run: bool,
 }
 
 /// Behaviour of a batch when an item fails.
@@ -121,7 +123,7 @@ trait Body: Default {
 }
 
 impl Body for Single {
-    const FIELDS: &[&str] = &["input", "stream"];
+    const FIELDS: &[&str] = &["input", "stream", "dry_run"];
 
     fn spec(&mut self) -> &mut Spec {
         &mut self.spec
@@ -135,6 +137,7 @@ impl Body for Single {
         match field {
             "input" => self.input = Some(map.next_value()?),
             "stream" => self.stream = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "dry_run" => self.dry_run = map.next_value::<Option<_>>()?.unwrap_or_default(),
             _ => return Ok(false),
         }
         Ok(true)

@@ -23,7 +23,7 @@ pub use document::SchemaDocument;
 pub use emptiness::{Emptiness, check as check_emptiness};
 pub use jsonschema::Draft;
 pub use keyword::{IGNORED_SIBLINGS, is_annotation};
-pub use pointer::pointer;
+pub use pointer::{pointer, tokens as pointer_tokens};
 pub use tree::{Applies, Tree, move_root};
 
 /// Reason for which a document is refused as a schema.

@@ -52,6 +52,7 @@ fn verdict_at(
         lowered: lowered.as_ref(),
         coerce: true,
         is_last,
+        examples: &Arc::from([]),
         text: "a text",
     };
     verdict(input, &answer)
