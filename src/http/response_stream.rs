@@ -26,9 +26,6 @@ use crate::types::{Code, Counts, Error, Metadata, Outcome};
 
 /// Response format. Each call appends the bytes to send.
 pub trait Encoder: Send + Unpin {
-    /// Appends the start of the response.
-    fn begin(&mut self, _: &ResponseContext, _: &mut BytesMut) {}
-
     /// Appends or buffers the result of an item.
     fn outcome(&mut self, context: &ResponseContext, outcome: &Outcome, out: &mut BytesMut);
 
@@ -95,7 +92,6 @@ pub struct ResponseBody<S, K> {
     started: Instant,
     progress_ticks: Interval,
     last_sent: Instant,
-    begun: bool,
     ended: bool,
     upload: Option<Arc<StallWatchdog>>,
     partials: Option<PartialStream>,
@@ -138,7 +134,6 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
             started: Instant::now(),
             progress_ticks,
             last_sent: Instant::now(),
-            begun: false,
             ended: false,
             upload: resources.upload,
             partials: resources.partials,
@@ -303,9 +298,6 @@ impl<S: Inputs, K: Encoder> http_body::Body for ResponseBody<S, K> {
             return Poll::Ready(None);
         }
         let mut out = BytesMut::new();
-        if !std::mem::replace(&mut this.begun, true) {
-            this.encoder.begin(&this.context, &mut out);
-        }
         if this.server_ends.as_mut().poll(cx).is_ready() {
             this.fail(&shutting_down(), &mut out);
         } else {

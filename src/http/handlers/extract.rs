@@ -20,10 +20,10 @@ use super::super::sse::SingleSse;
 use super::super::state::{AppState, State};
 use super::super::trace_context::traceparent;
 use super::super::{json_body, openapi, request_body};
-use crate::contract::{ItemResult, Problem, append_json};
+use crate::contract::{ItemResult, append_json};
 use crate::extraction::{BLANK, RequestClass, Submission, is_blank, shutting_down};
 use crate::types::{
-    Code, Content, Error, Input, Item, ItemOutcome, OnError, Outcome, Single, Spec,
+    Code, Content, Error, Input, Item, ItemOutcome, OnError, Outcome, Single, SingleStream, Spec,
 };
 use throttle::CallerId;
 
@@ -45,8 +45,7 @@ use throttle::CallerId;
     })),
     responses(
         (status = 200, description = "The extracted value", content(
-            (ItemResult = "application/json"), (String = "text/event-stream"))),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+            (ItemResult = "application/json"), (String = "text/event-stream")))
     ),
 )]
 pub async fn extract(
@@ -61,6 +60,7 @@ pub async fn extract(
         mut spec,
         text,
         format,
+        items_only,
         traceparent,
         memory,
     } = SingleRequest::parse(state, request).await?;
@@ -91,7 +91,7 @@ pub async fn extract(
         };
         let inputs = futures_util::stream::iter([input]);
         let outcomes = admitted.run(OnError::Continue, inputs);
-        let encoder = SingleSse::default();
+        let encoder = SingleSse::new(items_only);
         let body = ResponseBody::new(outcomes, encoder, context, Some(1), resources);
         return Ok(streaming_response("text/event-stream", Body::new(body)));
     }
@@ -106,6 +106,7 @@ struct SingleRequest {
     spec: Spec,
     text: Content,
     format: ResponseFormat,
+    items_only: bool,
     traceparent: Option<String>,
     /// Memory of the body, reserved until the response is complete.
     memory: OwnedSemaphorePermit,
@@ -137,7 +138,11 @@ impl SingleRequest {
         Ok(Self {
             spec: request.spec,
             text,
-            format: content_negotiation::response_format(&head.headers, request.stream),
+            format: content_negotiation::response_format(
+                &head.headers,
+                request.stream != SingleStream::Off,
+            ),
+            items_only: request.stream == SingleStream::Items,
             traceparent: traceparent(&head.headers),
             memory: complete.memory,
         })
