@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if matches!(cli.command, Some(Command::Openapi)) {
-        println!("{}", extractd::http::document().to_pretty_json()?);
+        println!("{:#}", extractd::http::document());
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(Command::Batch(args)) = &cli.command {

@@ -20,7 +20,7 @@ mod validation_cost;
 use std::sync::{Arc, Mutex};
 
 use jsonschema::Validator;
-use schema_dialect::{SchemaDocument, SchemaError, Tree, Warning};
+use schema_dialect::{SchemaDocument, SchemaError, Tree};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -33,7 +33,9 @@ pub use rules::Rules;
 pub use skeleton::placeholder;
 pub use streamed_list::StreamedList;
 
-use crate::types::{Dialect, Error, FieldError, Skeleton, StrictJson, Unrepresentable, pointer_to};
+use crate::types::{
+    Dialect, Error, FieldError, Skeleton, StrictJson, Unrepresentable, pointer_to, truncate_pointer,
+};
 use error_messages::invalid;
 use implied_type::implied_type;
 use patterns::Patterns;
@@ -118,8 +120,14 @@ impl Schema {
 
     /// Returns the likely mistakes in the schema, at most twenty.
     #[must_use]
-    pub fn warnings(&self) -> &[Warning] {
-        self.tree.warnings()
+    pub fn warnings(&self) -> Vec<FieldError> {
+        let warnings = self.tree.warnings().iter();
+        warnings
+            .map(|warning| FieldError {
+                pointer: truncate_pointer(&warning.pointer).to_owned(),
+                message: warning.message.clone(),
+            })
+            .collect()
     }
 
     /// Returns the schema as compact JSON text.

@@ -27,7 +27,7 @@ pub use llm_json::StrictJson;
 pub use outcome::{Counts, Invalid, ItemOutcome, ModelUsage, Outcome, Success, Timing, Usage};
 #[cfg(test)]
 pub use request::request_fields;
-pub use request::{Batch, JobRequest, OnError, Single};
+pub use request::{Batch, JobRequest, OnError, Single, SingleStream};
 pub use spec::{
     CacheUse, Example, Metadata, Mode, OnFailure, Rule, SchemaSource, Skeleton, Spec, field_is_text,
 };

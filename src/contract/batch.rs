@@ -1,12 +1,13 @@
 //! Batches: the ordered response, and the summary and progress of each kind of stream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::ItemResult;
 use super::time::millis;
-use crate::types::{Counts, Metadata, Usage};
+use crate::types::{Counts, FieldError, Metadata, Usage};
 
 /// Outcome of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -18,7 +19,7 @@ pub enum BatchStatus {
 }
 
 /// Number of items per outcome, with the total usage.
-#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Summary {
     total: usize,
     succeeded: usize,
@@ -27,6 +28,14 @@ pub struct Summary {
     cancelled: usize,
     usage: Usage,
     elapsed_ms: f64,
+    /// Likely mistakes in the schema, each with a JSON Pointer into it.
+    #[serde(skip_serializing_if = "no_warnings")]
+    #[schema(value_type = Vec<FieldError>, required = false)]
+    warnings: Arc<[FieldError]>,
+}
+
+fn no_warnings(warnings: &Arc<[FieldError]>) -> bool {
+    warnings.is_empty()
 }
 
 impl Summary {
@@ -47,7 +56,14 @@ impl Summary {
             cancelled: counts.cancelled,
             usage: counts.usage,
             elapsed_ms: millis(elapsed),
+            warnings: Arc::from([]),
         }
+    }
+
+    /// Adds the likely mistakes in the schema.
+    #[must_use]
+    pub fn with_warnings(self, warnings: Arc<[FieldError]>) -> Self {
+        Self { warnings, ..self }
     }
 }
 

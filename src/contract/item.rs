@@ -88,6 +88,10 @@ pub struct ItemResult<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     pub metadata: Option<&'a Metadata>,
+    /// Likely mistakes in the schema, each with a JSON Pointer into it. Single extractions only; a batch has them in its summary.
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    #[schema(required = false)]
+    pub warnings: &'a [FieldError],
 }
 
 impl<'a> ItemResult<'a> {
@@ -134,6 +138,7 @@ impl<'a> ItemResult<'a> {
             timing: was_started.then(|| outcome.timing.into()),
             repairs: &[],
             metadata: outcome.metadata.as_ref(),
+            warnings: &[],
         };
         result.set_ending(&outcome.ending, request_id);
         result

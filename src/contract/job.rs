@@ -39,15 +39,17 @@ impl JobStatus {
 }
 
 /// Data of the `done` event, the last one of a job's event stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct JobDone<'a> {
     pub status: JobStatus,
     #[serde(flatten)]
     pub summary: Summary,
     /// Problem that kept the job from running.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<super::Problem>)]
     pub error: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     pub metadata: Option<&'a Metadata>,
 }
 

@@ -12,8 +12,7 @@ use super::straggler_detector::StragglerDetector;
 use super::targets::Target;
 use crate::provider::{self, Request, RequestPreview, ValidationFeedback};
 use crate::schema::{Rules, Schema};
-use crate::types::{CacheUse, Code, Error, Example, OnFailure};
-use schema_dialect::Warning;
+use crate::types::{CacheUse, Code, Error, Example, FieldError, OnFailure};
 use throttle::{WaitBudget, estimate_tokens};
 
 /// Estimated tokens of the fixed text of every prompt.
@@ -91,10 +90,10 @@ impl PreparedRequest {
         }
     }
 
-    /// Returns the likely mistakes in the schema.
+    /// Returns the likely mistakes in the schema, at most twenty.
     #[must_use]
-    pub fn warnings(&self) -> &[Warning] {
-        self.schema.warnings()
+    pub fn warnings(&self) -> Arc<[FieldError]> {
+        self.schema.warnings().into()
     }
 
     /// Returns the name of the first model in results: `provider/model`.

@@ -1,14 +1,40 @@
 //! OpenAPI document: its general information, its request schemas, and the routes that serve it (`/openapi.json`, `/docs`).
+//!
+//! [`skeleton`] has what no route has, the routes add their operations, and [`complete`] adds what operations share.
 
+mod complete;
+mod examples;
 mod request_schemas;
+mod responses;
 
 use axum::Router;
-use utoipa::openapi::{
-    ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, tag::TagBuilder,
-};
+use serde_json::Value;
+use utoipa::OpenApi as _;
+use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, tag::TagBuilder};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-pub use request_schemas::{BatchRequest, ExtractRequest, JobRequest};
+use super::handlers::jobs::JobProgress;
+use crate::contract::{
+    JobDone, ListItem, NdjsonSummary, PartialResult, Problem, Progress, SingleDone, SseDone,
+};
+
+pub use complete::complete;
+pub use request_schemas::{BatchRequest, ExtractRequest, JobRequest, JsonSchema};
+
+/// Schemas that no JSON response refers to: the events of streams, the last line of NDJSON, and problems.
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(
+    JobDone,
+    JobProgress,
+    ListItem,
+    NdjsonSummary,
+    PartialResult,
+    Problem,
+    Progress,
+    SingleDone,
+    SseDone
+)))]
+struct StreamSchemas;
 
 /// Returns the document without its routes.
 pub fn skeleton() -> OpenApi {
@@ -30,27 +56,28 @@ pub fn skeleton() -> OpenApi {
             .description(Some(description))
             .build()
     };
-    OpenApiBuilder::new()
-        .info(info.build())
-        .tags(Some([
-            tag("extraction", "Extraction of JSON from text"),
-            tag(
-                "jobs",
-                "Durable jobs, which survive a restart of the server",
-            ),
-            tag("schemas", "Registry of JSON Schemas by name"),
-            tag("server", "Models, limits, health and metrics of the server"),
-        ]))
-        .build()
+    let mut document = StreamSchemas::openapi();
+    document.info = info.build();
+    document.tags = Some(vec![
+        tag("extraction", "Extraction of JSON from text"),
+        tag(
+            "jobs",
+            "Durable jobs, which survive a restart of the server",
+        ),
+        tag("schemas", "Registry of JSON Schemas by name"),
+        tag("server", "Models, limits, health and metrics of the server"),
+    ]);
+    document
 }
 
 /// Returns the routes `/openapi.json` and `/docs`; the page loads nothing from other servers.
-pub fn docs_routes<S: Clone + Send + Sync + 'static>(document: &OpenApi) -> Router<S> {
+pub fn docs_routes<S: Clone + Send + Sync + 'static>(document: Value) -> Router<S> {
     let config = Config::default()
         .try_it_out_enabled(true)
+        .persist_authorization(true)
         .validator_url("none");
     SwaggerUi::new("/docs")
-        .url("/openapi.json", document.clone())
+        .external_url_unchecked("/openapi.json", document)
         .config(config)
         .into()
 }

@@ -22,13 +22,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::stall_watchdog::StallWatchdog;
 use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
 use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream, shutting_down};
-use crate::types::{Code, Counts, Error, Metadata, Outcome};
+use crate::types::{Code, Counts, Error, FieldError, Metadata, Outcome};
 
 /// Response format. Each call appends the bytes to send.
 pub trait Encoder: Send + Unpin {
-    /// Appends the start of the response.
-    fn begin(&mut self, _: &ResponseContext, _: &mut BytesMut) {}
-
     /// Appends or buffers the result of an item.
     fn outcome(&mut self, context: &ResponseContext, outcome: &Outcome, out: &mut BytesMut);
 
@@ -65,12 +62,17 @@ pub struct ResponseContext {
     pub id: String,
     pub request_id: Arc<str>,
     pub metadata: Option<Metadata>,
+    /// Likely mistakes in the schema.
+    pub warnings: Arc<[FieldError]>,
 }
 
 impl ResponseContext {
     /// Returns the result of a single extraction under this response's ID.
     pub fn single_result<'a>(&'a self, outcome: &'a Outcome) -> ItemResult<'a> {
-        ItemResult::of_single(outcome, &self.id, &self.request_id, self.metadata.as_ref())
+        let mut result =
+            ItemResult::of_single(outcome, &self.id, &self.request_id, self.metadata.as_ref());
+        result.warnings = &self.warnings;
+        result
     }
 }
 
@@ -95,7 +97,6 @@ pub struct ResponseBody<S, K> {
     started: Instant,
     progress_ticks: Interval,
     last_sent: Instant,
-    begun: bool,
     ended: bool,
     upload: Option<Arc<StallWatchdog>>,
     partials: Option<PartialStream>,
@@ -138,7 +139,6 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
             started: Instant::now(),
             progress_ticks,
             last_sent: Instant::now(),
-            begun: false,
             ended: false,
             upload: resources.upload,
             partials: resources.partials,
@@ -240,7 +240,8 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
         } else {
             BatchStatus::Completed
         };
-        let summary = Summary::new(self.counts, self.started.elapsed());
+        let summary = Summary::new(self.counts, self.started.elapsed())
+            .with_warnings(Arc::clone(&self.context.warnings));
         self.encoder.end(&self.context, status, summary, out);
         self.ended = true;
         tracing::debug!(id = %self.context.id, ended = self.counts.ended(), elapsed_ms = millis(self.started.elapsed()), "batch completed");
@@ -303,9 +304,6 @@ impl<S: Inputs, K: Encoder> http_body::Body for ResponseBody<S, K> {
             return Poll::Ready(None);
         }
         let mut out = BytesMut::new();
-        if !std::mem::replace(&mut this.begun, true) {
-            this.encoder.begin(&this.context, &mut out);
-        }
         if this.server_ends.as_mut().poll(cx).is_ready() {
             this.fail(&shutting_down(), &mut out);
         } else {

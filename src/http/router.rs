@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderValue;
+use serde_json::Value;
 use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
-use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -40,8 +40,8 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
 
 /// Returns the OpenAPI document of all routes.
 #[must_use]
-pub fn document() -> OpenApi {
-    routes().split_for_parts().1
+pub fn document() -> Value {
+    openapi::complete(routes().split_for_parts().1)
 }
 
 /// Returns the whole service as one tower service.
@@ -50,7 +50,7 @@ pub fn router(parts: Parts) -> Router {
     let state = Arc::new(AppState::new(parts));
     let (router, document) = routes().split_for_parts();
     let router = router
-        .merge(openapi::docs_routes(&document))
+        .merge(openapi::docs_routes(openapi::complete(document)))
         .route("/", axum::routing::get(index::index))
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::clone(&state))

@@ -6,22 +6,56 @@ use serde::Serialize;
 use super::response_stream::{Encoder, ResponseContext};
 use crate::contract::{
     BatchStatus, ItemResult, ListItem, PartialResult, Problem, Progress, SingleDone, SseDone,
-    Summary, append_json,
+    Summary, append_json, to_json,
 };
 use crate::extraction::PartialEvent;
 use crate::types::{Error, ItemOutcome, Outcome};
 
-/// First line of every event stream: the delay before a browser reconnects, in milliseconds.
-const RETRY: &[u8] = b"retry: 2000\n\n";
+/// First line of the first event of every stream: the delay before a client reconnects, in milliseconds. A block of its own
+/// would be an event without data to some clients.
+const RETRY: &[u8] = b"retry: 2000\n";
 
-/// Appends an event. Compact JSON has no line breaks, so its data is one line.
-pub fn append_event(out: &mut BytesMut, name: &str, id: Option<u64>, data: &impl Serialize) {
-    append_frame(out, name, id, |out| append_json(out, data));
+/// Writer of one event stream.
+#[derive(Debug, Default)]
+pub struct EventWriter {
+    has_sent_retry: bool,
 }
 
-/// Appends an event whose data is JSON already.
-pub fn append_recorded_event(out: &mut BytesMut, name: &str, id: u32, data: &[u8]) {
-    append_frame(out, name, Some(id.into()), |out| out.put_slice(data));
+impl EventWriter {
+    /// Appends an event. Compact JSON has no line breaks, so its data is one line.
+    pub fn append(
+        &mut self,
+        out: &mut BytesMut,
+        name: &str,
+        id: Option<u64>,
+        data: &impl Serialize,
+    ) {
+        self.append_frame(out, name, id, |out| append_json(out, data));
+    }
+
+    /// Appends an event whose data is JSON already.
+    pub fn append_recorded(
+        &mut self,
+        out: &mut BytesMut,
+        name: &str,
+        id: Option<u64>,
+        data: &[u8],
+    ) {
+        self.append_frame(out, name, id, |out| out.put_slice(data));
+    }
+
+    fn append_frame(
+        &mut self,
+        out: &mut BytesMut,
+        name: &str,
+        id: Option<u64>,
+        data: impl FnOnce(&mut BytesMut),
+    ) {
+        if !std::mem::replace(&mut self.has_sent_retry, true) {
+            out.put_slice(RETRY);
+        }
+        append_frame(out, name, id, data);
+    }
 }
 
 fn append_frame(out: &mut BytesMut, name: &str, id: Option<u64>, data: impl FnOnce(&mut BytesMut)) {
@@ -36,11 +70,6 @@ fn append_frame(out: &mut BytesMut, name: &str, id: Option<u64>, data: impl FnOn
     out.put_slice(b"\n\n");
 }
 
-/// Appends the first line of an event stream.
-pub fn append_retry(out: &mut BytesMut) {
-    out.put_slice(RETRY);
-}
-
 /// Appends a comment, which keeps an idle connection open.
 pub fn append_comment(out: &mut BytesMut) {
     out.put_slice(b": still at work\n\n");
@@ -49,17 +78,14 @@ pub fn append_comment(out: &mut BytesMut) {
 /// Encoder of a batch: a `result` event per item, numbered from 1, `progress` about once per second, `done` last.
 #[derive(Debug, Default)]
 pub struct SseEncoder {
+    events: EventWriter,
     number: u64,
 }
 
 impl Encoder for SseEncoder {
-    fn begin(&mut self, _: &ResponseContext, out: &mut BytesMut) {
-        append_retry(out);
-    }
-
     fn outcome(&mut self, context: &ResponseContext, outcome: &Outcome, out: &mut BytesMut) {
         self.number += 1;
-        append_event(
+        self.events.append(
             out,
             "result",
             Some(self.number),
@@ -68,7 +94,7 @@ impl Encoder for SseEncoder {
     }
 
     fn progress(&mut self, progress: Progress, out: &mut BytesMut) {
-        append_event(out, "progress", None, &progress);
+        self.events.append(out, "progress", None, &progress);
     }
 
     fn keep_alive(&mut self, out: &mut BytesMut) {
@@ -82,7 +108,7 @@ impl Encoder for SseEncoder {
         summary: Summary,
         out: &mut BytesMut,
     ) {
-        append_event(
+        self.events.append(
             out,
             "done",
             None,
@@ -95,7 +121,7 @@ impl Encoder for SseEncoder {
     }
 
     fn fail(&mut self, context: &ResponseContext, error: &Error, out: &mut BytesMut) {
-        append_event(
+        self.events.append(
             out,
             "error",
             None,
@@ -107,40 +133,78 @@ impl Encoder for SseEncoder {
 /// Encoder of a single extraction: `partial` and `item` while the model writes, `result` or `error`, then `done`.
 #[derive(Debug, Default)]
 pub struct SingleSse {
+    events: EventWriter,
+    /// True if `partial` events are left out.
+    items_only: bool,
+    budget: PartialBudget,
     done: Option<SingleDone>,
 }
 
-impl Encoder for SingleSse {
-    fn begin(&mut self, _: &ResponseContext, out: &mut BytesMut) {
-        append_retry(out);
+impl SingleSse {
+    /// Creates an encoder. With `items_only`, it sends no `partial` events.
+    pub fn new(items_only: bool) -> Self {
+        Self {
+            items_only,
+            ..Self::default()
+        }
     }
+}
 
+/// Budget of a stream's `partial` events: all of an attempt together have at most [`PartialBudget::FACTOR`] times the bytes of
+/// its last one, plus [`PartialBudget::BASE_BYTES`]. A version of the object that exceeds it is skipped; a later one replaces it.
+#[derive(Debug, Default)]
+struct PartialBudget {
+    attempt: u32,
+    sent_bytes: usize,
+}
+
+impl PartialBudget {
+    const FACTOR: usize = 8;
+    /// Allowance that lets short answers be sent token by token.
+    const BASE_BYTES: usize = 4096;
+
+    /// Returns true, and charges the event, if the budget allows an event of this size.
+    fn admit(&mut self, attempt: u32, bytes: usize) -> bool {
+        if attempt != self.attempt {
+            *self = Self {
+                attempt,
+                sent_bytes: 0,
+            };
+        }
+        let total = self.sent_bytes.saturating_add(bytes);
+        let is_admitted = total
+            <= bytes
+                .saturating_mul(Self::FACTOR)
+                .saturating_add(Self::BASE_BYTES);
+        if is_admitted {
+            self.sent_bytes = total;
+        }
+        is_admitted
+    }
+}
+
+impl Encoder for SingleSse {
     fn partial(&mut self, partial: &PartialEvent, out: &mut BytesMut) {
         match partial {
-            PartialEvent::Partial { attempt, data } => append_event(
-                out,
-                "partial",
-                None,
-                &PartialResult {
-                    data,
-                    attempt: *attempt,
-                },
-            ),
+            PartialEvent::Partial { .. } if self.items_only => {}
+            PartialEvent::Partial { attempt, data } => {
+                let attempt = *attempt;
+                let json = to_json(&PartialResult { data, attempt });
+                if self.budget.admit(attempt, json.len()) {
+                    self.events.append_recorded(out, "partial", None, &json);
+                }
+            }
             PartialEvent::Item {
                 attempt,
                 index,
                 data,
             } => {
-                append_event(
-                    out,
-                    "item",
-                    None,
-                    &ListItem {
-                        index: *index,
-                        data,
-                        attempt: *attempt,
-                    },
-                );
+                let item = ListItem {
+                    index: *index,
+                    data,
+                    attempt: *attempt,
+                };
+                self.events.append(out, "item", None, &item);
             }
         }
     }
@@ -155,7 +219,7 @@ impl Encoder for SingleSse {
         match &outcome.ending {
             ItemOutcome::Failed(error) => self.fail(context, error, out),
             ItemOutcome::Succeeded(_) | ItemOutcome::Invalid(_) | ItemOutcome::Cancelled => {
-                append_event(out, "result", None, &result);
+                self.events.append(out, "result", None, &result);
             }
         }
     }
@@ -166,16 +230,48 @@ impl Encoder for SingleSse {
 
     fn end(&mut self, _: &ResponseContext, _: BatchStatus, _: Summary, out: &mut BytesMut) {
         if let Some(done) = &self.done {
-            append_event(out, "done", None, done);
+            self.events.append(out, "done", None, done);
         }
     }
 
     fn fail(&mut self, context: &ResponseContext, error: &Error, out: &mut BytesMut) {
-        append_event(
+        self.events.append(
             out,
             "error",
             None,
             &Problem::new(error, &context.request_id),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_is_part_of_the_first_event() {
+        let (mut events, mut out) = (EventWriter::default(), BytesMut::new());
+        append_comment(&mut out);
+        events.append(&mut out, "progress", None, &1);
+        events.append_recorded(&mut out, "result", Some(1), b"{}");
+        let expected = ": still at work\n\nretry: 2000\nevent: progress\ndata: 1\n\nevent: result\nid: 1\ndata: {}\n\n";
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn partial_events_stay_within_their_budget() {
+        for step in [1, 7, 40, 3_000] {
+            let mut budget = PartialBudget::default();
+            let (mut sent, mut versions) = (0, 0);
+            for length in (step..=9_000).step_by(step) {
+                if budget.admit(1, length) {
+                    sent += length;
+                    versions += 1;
+                }
+            }
+            let most = PartialBudget::FACTOR * 9_000 + PartialBudget::BASE_BYTES;
+            assert!(sent <= most && versions >= 3, "{step}: {sent} {versions}");
+            assert!(budget.admit(2, 10), "a new attempt starts anew");
+        }
     }
 }

@@ -20,10 +20,53 @@ pub struct Single {
     pub spec: Spec,
     /// Text to extract from. Required: `None` is rejected later.
     pub input: Option<Content>,
-    /// True if the response is streamed. Default: false.
-    pub stream: bool,
+    /// Streaming of the response. Default: none.
+    pub stream: SingleStream,
     /// True if the provider's request is returned instead of being sent. Default: false.
     pub dry_run: bool,
+}
+
+/// Streaming of a single extraction's response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SingleStream {
+    /// One JSON object, unless `Accept` asks for events.
+    #[default]
+    Off,
+    /// Events, with versions of the object while the model writes it.
+    Partials,
+    /// Events, with the finished elements of the list only.
+    Items,
+}
+
+impl<'de> Deserialize<'de> for SingleStream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Choice;
+
+        impl Visitor<'_> for Choice {
+            type Value = SingleStream;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false` or `\"items\"`")
+            }
+
+            fn visit_bool<E: serde::de::Error>(self, stream: bool) -> Result<SingleStream, E> {
+                Ok(if stream {
+                    SingleStream::Partials
+                } else {
+                    SingleStream::Off
+                })
+            }
+
+            fn visit_str<E: serde::de::Error>(self, stream: &str) -> Result<SingleStream, E> {
+                match stream {
+                    "items" => Ok(SingleStream::Items),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(stream), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Choice)
+    }
 }
 
 /// Behaviour of a batch when an item fails.
@@ -254,7 +297,8 @@ mod tests {
         let single: Single = serde_json::from_str(r#"{"input": "a", "schema": {}}"#).unwrap();
         assert_eq!(single.spec.max_attempts(), 3);
         assert_eq!(single.spec.timeout().as_millis(), 120_000);
-        assert!(single.spec.temperature().abs() < f64::EPSILON && !single.stream);
+        assert!(single.spec.temperature().abs() < f64::EPSILON);
+        assert_eq!(single.stream, SingleStream::Off);
         let batch: Batch =
             serde_json::from_str(r#"{"inputs": [], "schema": "person", "concurrency": null}"#)
                 .unwrap();
@@ -330,6 +374,8 @@ mod tests {
             (r#"{"temperature": 2.1}"#, "a number from 0 to 2"),
             (r#"{"mode": "jsn"}"#, "unknown variant `jsn`"),
             (r#"{"schema": 3}"#, "expected a JSON Schema"),
+            (r#"{"stream": "item"}"#, "`false` or `\"items\"`"),
+            (r#"{"stream": 1}"#, "`false` or `\"items\"`"),
             ("[]", "expected a JSON object"),
         ] {
             let error = serde_json::from_str::<Single>(json)

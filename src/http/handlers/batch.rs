@@ -26,7 +26,7 @@ use super::super::stall_watchdog::{self, StallWatchdog};
 use super::super::state::{AppState, State};
 use super::super::trace_context::traceparent;
 use super::super::{json_body, openapi, query, request_body};
-use crate::contract::{BatchResult, Problem};
+use crate::contract::BatchResult;
 use crate::extraction::{Inputs, RequestClass, Submission};
 use crate::types::{Batch, Error, Input};
 use throttle::CallerId;
@@ -52,8 +52,7 @@ use throttle::CallerId;
     )),
     responses(
         (status = 200, description = "Exactly one result per input", content(
-            (BatchResult = "application/json"), (String = "text/event-stream"), (String = "application/x-ndjson"))),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+            (BatchResult = "application/json"), (String = "text/event-stream"), (String = "application/x-ndjson")))
     ),
 )]
 pub async fn extract_batch(
@@ -173,6 +172,7 @@ impl BatchHandler {
             .extractor
             .prepare(batch.spec, RequestClass::Batch, traceparent(&self.headers))
             .await?;
+        let warnings = prepared.warnings();
         let submission = Submission {
             caller: self.caller,
             items: total,
@@ -185,6 +185,7 @@ impl BatchHandler {
             id: new_id("bat"),
             request_id: self.request_id,
             metadata,
+            warnings,
         };
         Ok(match format {
             ResponseFormat::Json => {

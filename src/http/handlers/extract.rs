@@ -1,11 +1,12 @@
 //! `POST /v1/extract`: one text; response as JSON or Server-Sent Events.
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::BytesMut;
+use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::content_negotiation::{self, RequestFormat, ResponseFormat};
@@ -20,10 +21,12 @@ use super::super::sse::SingleSse;
 use super::super::state::{AppState, State};
 use super::super::trace_context::traceparent;
 use super::super::{json_body, openapi, request_body};
-use crate::contract::{ItemResult, Problem, append_json};
+use crate::contract::{ItemResult, append_json};
 use crate::extraction::{BLANK, RequestClass, Submission, is_blank, shutting_down};
+use crate::provider::RequestPreview;
 use crate::types::{
-    Code, Content, Error, Input, Item, ItemOutcome, OnError, Outcome, Single, Spec,
+    Code, Content, Error, FieldError, Input, Item, ItemOutcome, OnError, Outcome, Single,
+    SingleStream, Spec,
 };
 use throttle::CallerId;
 
@@ -32,7 +35,7 @@ use throttle::CallerId;
 /// Returns the extracted value, which is always valid against the schema. With `"stream": true` or
 /// `Accept: text/event-stream`, sends events instead. While the model writes: `partial` (the known part of the object) and, if
 /// the schema is a list or has exactly one list of objects, `item` (a finished, valid element). Then `result` or `error`, and
-/// `done` last.
+/// `done` last. With `"dry_run": true`, returns the provider's request without sending it.
 #[utoipa::path(
     post, path = "/v1/extract", tag = "extraction",
     request_body(content = openapi::ExtractRequest, content_type = "application/json", example = json!({
@@ -45,8 +48,7 @@ use throttle::CallerId;
     })),
     responses(
         (status = 200, description = "The extracted value", content(
-            (ItemResult = "application/json"), (String = "text/event-stream"))),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+            (ItemResult = "application/json"), (String = "text/event-stream")))
     ),
 )]
 pub async fn extract(
@@ -61,18 +63,31 @@ pub async fn extract(
         mut spec,
         text,
         format,
+        items_only,
+        dry_run,
         traceparent,
         memory,
     } = SingleRequest::parse(state, request).await?;
-    let context = ResponseContext {
-        id: new_id("ext"),
-        request_id,
-        metadata: spec.metadata.take(),
-    };
+    let metadata = spec.metadata.take();
     let prepared = state
         .extractor
         .prepare(spec, RequestClass::Single, traceparent)
         .await?;
+    if dry_run {
+        return Ok(Json(DryRun {
+            dry_run,
+            model: prepared.model_label(),
+            request: prepared.preview(&text.0)?,
+            warnings: &prepared.warnings(),
+        })
+        .into_response());
+    }
+    let context = ResponseContext {
+        id: new_id("ext"),
+        request_id,
+        metadata,
+        warnings: prepared.warnings(),
+    };
     let submission = Submission {
         caller,
         items: Some(1),
@@ -91,7 +106,7 @@ pub async fn extract(
         };
         let inputs = futures_util::stream::iter([input]);
         let outcomes = admitted.run(OnError::Continue, inputs);
-        let encoder = SingleSse::default();
+        let encoder = SingleSse::new(items_only);
         let body = ResponseBody::new(outcomes, encoder, context, Some(1), resources);
         return Ok(streaming_response("text/event-stream", Body::new(body)));
     }
@@ -101,11 +116,26 @@ pub async fn extract(
     }
 }
 
+/// Reply to a single extraction with `dry_run`: what would be sent, and what it would ask.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct DryRun<'a> {
+    /// Always true.
+    pub dry_run: bool,
+    /// Model that would be called first, as `provider/model`.
+    pub model: &'a str,
+    /// Request to the provider, without secrets.
+    pub request: RequestPreview,
+    /// Likely mistakes in the schema, each with a JSON Pointer into it.
+    pub warnings: &'a [FieldError],
+}
+
 /// A parsed request of a single extraction.
 struct SingleRequest {
     spec: Spec,
     text: Content,
     format: ResponseFormat,
+    items_only: bool,
+    dry_run: bool,
     traceparent: Option<String>,
     /// Memory of the body, reserved until the response is complete.
     memory: OwnedSemaphorePermit,
@@ -137,7 +167,12 @@ impl SingleRequest {
         Ok(Self {
             spec: request.spec,
             text,
-            format: content_negotiation::response_format(&head.headers, request.stream),
+            format: content_negotiation::response_format(
+                &head.headers,
+                request.stream != SingleStream::Off,
+            ),
+            items_only: request.stream == SingleStream::Items,
+            dry_run: request.dry_run,
             traceparent: traceparent(&head.headers),
             memory: complete.memory,
         })

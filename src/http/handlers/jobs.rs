@@ -11,7 +11,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
-pub use view::{JobList, JobView};
+pub use view::{JobList, JobProgress, JobView};
 
 use super::super::event_links;
 use super::super::middleware::RequestId;
@@ -19,7 +19,6 @@ use super::super::openapi;
 use super::super::problem::ApiError;
 use super::super::query::{PageQuery, no_query};
 use super::super::state::{AppState, State};
-use crate::contract::Problem;
 use crate::jobs::store::Job;
 use throttle::CallerId;
 
@@ -45,8 +44,7 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
         })),
         (String = "application/x-ndjson"),
     )),
-    responses((status = 202, description = "The job was created, or existed for this idempotency key", body = JobView),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")),
+    responses((status = 202, description = "The job was created, or existed for this idempotency key", body = JobView)),
 )]
 pub async fn create_job(
     state: State,
@@ -77,8 +75,7 @@ pub async fn create_job(
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
     params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
         ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page")),
-    responses((status = 200, description = "A page of jobs", body = JobList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "A page of jobs", body = JobList)))]
 pub async fn list_jobs(
     state: State,
     Extension(caller): Extension<CallerId>,
@@ -101,9 +98,8 @@ pub async fn list_jobs(
 /// Get a job
 ///
 /// Returns the current state of a job.
-#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
-    responses((status = 200, description = "The job", body = JobView),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/jobs/{id}", operation_id = "get_job", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
+    responses((status = 200, description = "The job", body = JobView)))]
 pub async fn show_job(
     state: State,
     Extension(caller): Extension<CallerId>,
@@ -119,8 +115,7 @@ pub async fn show_job(
 /// Cancels the items that have not ended. Recorded results are kept.
 #[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
     responses((status = 202, description = "The job is being cancelled", body = JobView),
-        (status = 200, description = "The job had already ended, or was already being cancelled", body = JobView),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+        (status = 200, description = "The job had already ended, or was already being cancelled", body = JobView)))]
 pub async fn cancel_job(
     state: State,
     Extension(caller): Extension<CallerId>,
@@ -137,8 +132,7 @@ pub async fn cancel_job(
 /// Runs the failed, invalid and cancelled items again. New results replace the old ones; the numbering of events continues.
 #[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
     responses((status = 202, description = "The unsuccessful items run again", body = JobView),
-        (status = 200, description = "All items have succeeded; nothing to retry", body = JobView),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+        (status = 200, description = "All items have succeeded; nothing to retry", body = JobView)))]
 pub async fn retry_job(
     state: State,
     Extension(caller): Extension<CallerId>,
@@ -155,8 +149,7 @@ pub async fn retry_job(
 ///
 /// Removes a job that has ended, with its inputs and results.
 #[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
-    responses((status = 204, description = "The job was deleted"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 204, description = "The job was deleted")))]
 pub async fn delete_job(
     state: State,
     Extension(caller): Extension<CallerId>,

@@ -14,7 +14,7 @@ use super::super::state::State;
 /// Liveness probe
 ///
 /// Returns 200 while the process runs.
-#[utoipa::path(get, path = "/healthz", tag = "server", responses((status = 200, description = "The process runs", body = String)))]
+#[utoipa::path(get, path = "/healthz", operation_id = "get_health", tag = "server", responses((status = 200, description = "The process runs", body = String)))]
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
@@ -31,7 +31,7 @@ pub struct Readiness {
 /// Readiness probe
 ///
 /// Returns 200 if the server accepts work; else 503 with the reasons.
-#[utoipa::path(get, path = "/readyz", tag = "server",
+#[utoipa::path(get, path = "/readyz", operation_id = "get_readiness", tag = "server",
     responses((status = 200, description = "Accepts work", body = Readiness),
         (status = 503, description = "Does not accept work", body = Readiness)))]
 pub async fn readyz(state: State) -> Response {
@@ -69,7 +69,7 @@ pub struct Version {
 }
 
 /// Get the version
-#[utoipa::path(get, path = "/version", tag = "server", responses((status = 200, description = "Name, version and features", body = Version)))]
+#[utoipa::path(get, path = "/version", operation_id = "get_version", tag = "server", responses((status = 200, description = "Name, version and features", body = Version)))]
 pub async fn version() -> Json<Version> {
     let features = if cfg!(feature = "local") {
         vec!["local"]

@@ -9,13 +9,13 @@ use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::super::content_negotiation::{self, RequestFormat};
+use super::super::openapi;
 use super::super::problem::ApiError;
 use super::super::query::{PageQuery, no_query};
 use super::super::request_body;
 use super::super::state::State;
-use crate::contract::Problem;
-use crate::schema::Source;
-use crate::types::{Code, Error};
+use crate::schema::{Entry, Source};
+use crate::types::{Code, Error, FieldError};
 use throttle::CallerId;
 
 /// A registered schema, without its text.
@@ -25,8 +25,29 @@ pub struct SchemaEntry {
     /// SHA-256 of the compact JSON text, in hexadecimal.
     hash: String,
     /// Time of the last change, in RFC 3339, UTC.
+    #[schema(format = DateTime)]
     updated_at: String,
     source: Source,
+}
+
+impl SchemaEntry {
+    fn new(name: String, entry: Entry) -> Self {
+        Self {
+            name,
+            hash: entry.hash,
+            updated_at: humantime::format_rfc3339_millis(entry.updated_at).to_string(),
+            source: entry.source,
+        }
+    }
+}
+
+/// Reply to storing a schema.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct StoredSchema {
+    #[serde(flatten)]
+    entry: SchemaEntry,
+    /// Likely mistakes in the schema, each with a JSON Pointer into it.
+    warnings: Vec<FieldError>,
 }
 
 /// A page of registered schemas.
@@ -41,10 +62,10 @@ pub struct SchemaList {
 /// List schemas
 ///
 /// Returns the registered schemas, ordered by name.
-#[utoipa::path(get, path = "/v1/schemas", tag = "schemas",
+#[utoipa::path(get, path = "/v1/schemas", operation_id = "list_schemas", tag = "schemas",
     params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
         ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page")),
-    responses((status = 200, description = "A page of schemas", body = SchemaList), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "A page of schemas", body = SchemaList)))]
 pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, ApiError> {
     let page = PageQuery::parse(uri.query())?;
     let (entries, has_more) = state
@@ -56,12 +77,9 @@ pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, ApiError> 
     } else {
         None
     };
-    let data = entries.into_iter().map(|(name, entry)| SchemaEntry {
-        name,
-        hash: entry.hash,
-        updated_at: humantime::format_rfc3339_millis(entry.updated_at).to_string(),
-        source: entry.source,
-    });
+    let data = entries
+        .into_iter()
+        .map(|(name, entry)| SchemaEntry::new(name, entry));
     Ok(Json(SchemaList {
         data: data.collect(),
         has_more,
@@ -72,9 +90,8 @@ pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, ApiError> 
 /// Get a schema
 ///
 /// Returns the JSON Schema as it was registered.
-#[utoipa::path(get, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path, description = "Name of the schema")),
-    responses((status = 200, description = "The JSON Schema", body = serde_json::Value),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/schemas/{name}", operation_id = "get_schema", tag = "schemas", params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", description = "Name of the schema", example = "person")),
+    responses((status = 200, description = "The JSON Schema", body = openapi::JsonSchema, content_type = "application/schema+json")))]
 pub async fn get(state: State, Path(name): Path<String>, uri: Uri) -> Result<Response, ApiError> {
     no_query(&uri)?;
     let entry = state
@@ -92,9 +109,8 @@ pub async fn get(state: State, Path(name): Path<String>, uri: Uri) -> Result<Res
 /// Register a schema
 ///
 /// Stores a JSON Schema under a name, for use as `schema` in requests. The body is the JSON Schema itself.
-#[utoipa::path(put, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path, description = "Name of the schema")), request_body = serde_json::Value,
-    responses((status = 200, description = "The schema was replaced", body = serde_json::Value), (status = 201, description = "The schema was created", body = serde_json::Value),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(put, path = "/v1/schemas/{name}", operation_id = "put_schema", tag = "schemas", params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", description = "Name of the schema", example = "person")), request_body(content = openapi::JsonSchema, content_type = "application/json"),
+    responses((status = 200, description = "The schema was replaced", body = StoredSchema), (status = 201, description = "The schema was created", body = StoredSchema)))]
 pub async fn put(
     state: State,
     Path(name): Path<String>,
@@ -128,20 +144,20 @@ pub async fn put(
     } else {
         StatusCode::OK
     };
-    let stored = state
-        .extractor
-        .registry()
-        .get(&name)
-        .map(|entry| entry.schema.raw().get().to_owned())
-        .unwrap_or_default();
-    Ok((status, [(CONTENT_TYPE, "application/schema+json")], stored).into_response())
+    let Some(entry) = state.extractor.registry().get(&name) else {
+        // Deleted by another request meanwhile.
+        return Err(unknown(&name).into());
+    };
+    let warnings = entry.schema.warnings();
+    let entry = SchemaEntry::new(name, entry);
+    Ok((status, Json(StoredSchema { entry, warnings })).into_response())
 }
 
 /// Delete a schema
 ///
 /// Removes a registered schema. Jobs created with it keep their copy.
-#[utoipa::path(delete, path = "/v1/schemas/{name}", tag = "schemas", params(("name" = String, Path, description = "Name of the schema")),
-    responses((status = 204, description = "The schema was deleted"), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(delete, path = "/v1/schemas/{name}", operation_id = "delete_schema", tag = "schemas", params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", description = "Name of the schema", example = "person")),
+    responses((status = 204, description = "The schema was deleted")))]
 pub async fn delete(
     state: State,
     Path(name): Path<String>,

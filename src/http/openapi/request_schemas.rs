@@ -1,6 +1,8 @@
 //! Request schemas of the OpenAPI document. They describe the inputs of the parsers in [`types`](crate::types), which are
 //! written by hand; a test compares the fields.
 
+use std::collections::HashMap;
+
 use crate::types::{CacheUse, Mode, OnError, OnFailure, Rule, Webhook};
 
 /// JSON Schema, or the name of a registered one.
@@ -10,10 +12,32 @@ use crate::types::{CacheUse, Mode, OnError, OnFailure, Rule, Webhook};
 #[serde(untagged)]
 pub enum SchemaOrName {
     /// JSON Schema 2020-12; or draft 7, selected by `$schema`.
-    #[schema(value_type = Object)]
-    Inline(serde_json::Value),
+    Inline(HashMap<String, serde_json::Value>),
     /// Name of a registered schema.
     Named(String),
+}
+
+/// JSON Schema: any object.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the body of `/v1/schemas/{name}`")]
+pub struct JsonSchema(HashMap<String, serde_json::Value>);
+
+/// Streaming of a single extraction: `true` for events with versions of the object, `"items"` for events with the finished
+/// elements of the list only.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the input of `types::SingleStream`")]
+#[serde(untagged)]
+pub enum SingleStream {
+    Partials(bool),
+    Items(ItemStream),
+}
+
+/// Streaming of finished elements only.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the input of `types::SingleStream`")]
+#[serde(rename_all = "snake_case")]
+pub enum ItemStream {
+    Items,
 }
 
 /// Text, or parts that are joined by blank lines.
@@ -25,15 +49,21 @@ pub enum Content {
     Parts(Vec<ContentPart>),
 }
 
+/// Type of a part.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the input of `types::Content`")]
+#[serde(rename_all = "snake_case")]
+pub enum ContentPartType {
+    Text,
+}
+
 /// Part of a text.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes the input of `types::Content`")]
 #[serde(deny_unknown_fields)]
 pub struct ContentPart {
-    /// Type of the part. Always `text`.
     #[serde(rename = "type")]
-    #[schema(pattern = "^text$", example = "text")]
-    kind: String,
+    kind: ContentPartType,
     text: String,
 }
 
@@ -66,7 +96,7 @@ pub struct NamedInput {
     id: Option<String>,
     input: Content,
     /// Metadata, returned unchanged with the result and never sent to the model.
-    metadata: Option<std::collections::HashMap<String, String>>,
+    metadata: Option<HashMap<String, String>>,
 }
 
 macro_rules! request {
@@ -113,7 +143,7 @@ macro_rules! request {
             /// Result of an item that has used all attempts. Default `error`.
             on_failure: Option<OnFailure>,
             /// Metadata, returned unchanged at the top level of the response and never sent to the model.
-            metadata: Option<std::collections::HashMap<String, String>>,
+            metadata: Option<HashMap<String, String>>,
         }
     };
 }
@@ -122,8 +152,10 @@ request! {
     /// Request to extract from one text.
     ExtractRequest {
         input: Content,
-        /// Respond with Server-Sent Events. Default false.
-        stream: Option<bool>,
+        /// Respond with Server-Sent Events: `true`, or `"items"` for the finished elements of the list only. Default false.
+        stream: Option<SingleStream>,
+        /// Return the provider's request, without secrets, instead of sending it. Default false.
+        dry_run: Option<bool>,
     }
 }
 

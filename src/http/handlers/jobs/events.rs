@@ -17,11 +17,10 @@ use super::super::super::middleware::SignedLink;
 use super::super::super::problem::ApiError;
 use super::super::super::query;
 use super::super::super::response_stream::streaming_response;
-use super::super::super::sse::{append_comment, append_event, append_recorded_event, append_retry};
+use super::super::super::sse::{EventWriter, append_comment};
 use super::super::super::stall_watchdog::{self, StallWatchdog};
 use super::super::super::state::State;
 use super::view::JobProgress;
-use crate::contract::Problem;
 use crate::jobs::{EventPage, FollowEvent, Follower};
 use crate::types::{Code, Error, pointer, truncate_pointer};
 use throttle::CallerId;
@@ -38,12 +37,11 @@ const CHUNK_BYTES: usize = 64 * 1024;
 ///
 /// The `id` of an event is its number, from 1 without gaps. To resume, also after a restart of the server, send it as
 /// `Last-Event-ID` or `after`. After the number of `done`, the response is 204, which ends an `EventSource`.
-#[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs/{id}/events", operation_id = "stream_job_events", tag = "jobs",
     params(("id" = String, Path, description = "ID of the job"), ("Last-Event-ID" = Option<u32>, Header, description = "Resume after this event"),
         ("after" = Option<u32>, Query, description = "Resume after this event. `Last-Event-ID` takes precedence"),
         ("signature" = Option<String>, Query, description = "Signature from the job's `links.events`, in place of a key")),
-    responses((status = 200, description = "Server-Sent Events", body = String, content_type = "text/event-stream"), (status = 204, description = "The job has ended, and no events follow"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "Server-Sent Events", body = String, content_type = "text/event-stream"), (status = 204, description = "The job has ended, and no events follow")))]
 pub async fn job_events(
     state: State,
     Extension(caller): Extension<CallerId>,
@@ -78,7 +76,7 @@ pub async fn job_events(
         follower: state.jobs.follow(&job, after),
         server_ends: state.lifecycle.ended.clone(),
         page: None,
-        has_begun: false,
+        events: EventWriter::default(),
         quiet_since: Instant::now(),
         watchdog,
     };
@@ -129,7 +127,7 @@ struct JobEventStream {
     server_ends: CancellationToken,
     /// Events read from the store, and how many of them were sent.
     page: Option<(EventPage, usize)>,
-    has_begun: bool,
+    events: EventWriter,
     quiet_since: Instant,
     watchdog: Arc<StallWatchdog>,
 }
@@ -142,9 +140,6 @@ impl JobEventStream {
         let mut this = this?;
         this.watchdog.set_blocked_since(None);
         let mut out = BytesMut::new();
-        if !std::mem::replace(&mut this.has_begun, true) {
-            append_retry(&mut out);
-        }
         let continues = this.fill(&mut out).await;
         this.watchdog.set_blocked_since(Some(Instant::now()));
         (continues || !out.is_empty()).then(|| (Ok(out.freeze()), continues.then_some(this)))
@@ -153,7 +148,6 @@ impl JobEventStream {
     /// Waits until there is something to send. Returns false if nothing follows.
     async fn fill(&mut self, out: &mut BytesMut) -> bool {
         let server_ends = self.server_ends.clone();
-        // At the start of the stream, `out` has its first line, which is sent at once.
         while out.is_empty() {
             if let Some(continues) = self.send_page(out) {
                 return continues;
@@ -165,7 +159,8 @@ impl JobEventStream {
             match followed {
                 Ok(FollowEvent::Events(page)) => self.page = Some((page, 0)),
                 Ok(FollowEvent::Progress(job, rate)) => {
-                    append_event(out, "progress", None, &JobProgress::new(&job, rate));
+                    let progress = JobProgress::new(&job, rate);
+                    self.events.append(out, "progress", None, &progress);
                 }
                 Ok(FollowEvent::Idle) if self.quiet_since.elapsed() >= KEEP_ALIVE_INTERVAL => {
                     append_comment(out);
@@ -199,7 +194,9 @@ impl JobEventStream {
                 None if is_end => "done",
                 None => "retried",
             };
-            append_recorded_event(out, name, recorded.number, &recorded.body);
+            let number = Some(recorded.number.into());
+            self.events
+                .append_recorded(out, name, number, &recorded.body);
             if is_end {
                 return Some(false);
             }

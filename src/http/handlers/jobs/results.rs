@@ -13,7 +13,7 @@ use super::super::super::content_negotiation::{ResponseFormat, response_format};
 use super::super::super::problem::ApiError;
 use super::super::super::query::PageQuery;
 use super::super::super::state::State;
-use crate::contract::{ItemResult, Problem};
+use crate::contract::ItemResult;
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, ResultOrder};
 use crate::types::Error;
@@ -36,14 +36,13 @@ pub struct ResultList<'a> {
 ///
 /// Returns the results recorded so far. In input order, while the job runs, the list ends before the first input without a
 /// result. With `Accept: application/x-ndjson`, returns all results, one per line.
-#[utoipa::path(get, path = "/v1/jobs/{id}/results", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs/{id}/results", operation_id = "list_job_results", tag = "jobs",
     params(("id" = String, Path, description = "ID of the job"),
         ("order" = Option<String>, Query, pattern = "^(input|completion)$", description = "Order of the results: `input` or `completion`. Default `input`"),
         ("status" = Option<String>, Query, pattern = "^(succeeded|failed|invalid|cancelled)$", description = "Return only results with this status"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
         ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page")),
-    responses((status = 200, description = "The results recorded so far", content((ResultList = "application/json"), (String = "application/x-ndjson"))),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "The results recorded so far", content((ResultList = "application/json"), (String = "application/x-ndjson")))))]
 pub async fn job_results(
     state: State,
     Extension(caller): Extension<CallerId>,

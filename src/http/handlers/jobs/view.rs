@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::contract::{JobStatus, rfc3339};
+use crate::contract::{JobStatus, Problem, rfc3339};
 use crate::jobs::JobRate;
 use crate::jobs::store::{ItemCounts, Job};
 use crate::types::{Metadata, Usage};
@@ -62,14 +62,18 @@ pub struct JobView {
     /// Estimated time until the job ends, in milliseconds. `null` while unknown.
     eta_ms: Option<u64>,
     usage: Usage,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     started_at: Option<String>,
+    #[schema(format = DateTime)]
     finished_at: Option<String>,
     /// Time at which the job is deleted. `null` until it has ended.
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
     /// Problem that kept the job from running.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Problem>)]
     error: Option<Box<RawValue>>,
     /// Metadata sent with the job, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +127,7 @@ pub struct JobList {
 }
 
 /// Data of a job's `progress` event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct JobProgress {
     #[serde(flatten)]
     counts: JobCounts,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::super::super::problem::ApiError;
 use super::super::super::query::no_query;
 use super::super::super::state::State;
-use crate::contract::{Problem, millis};
+use crate::contract::millis;
 use crate::types::Usd;
 use throttle::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBudgetSnapshot};
 
@@ -130,9 +130,8 @@ pub struct LimitList {
 /// Get limits
 ///
 /// Returns the current state of all limits, circuit breakers and budgets.
-#[utoipa::path(get, path = "/v1/limits", tag = "server",
-    responses((status = 200, description = "The current state of all limits", body = LimitList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/limits", operation_id = "get_limits", tag = "server",
+    responses((status = 200, description = "The current state of all limits", body = LimitList)))]
 pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, ApiError> {
     no_query(&uri)?;
     let limits = state.extractor.limits();

@@ -11,7 +11,7 @@ use throttle::BreakerState;
 /// Get metrics
 ///
 /// Returns metrics in the Prometheus text format.
-#[utoipa::path(get, path = "/metrics", tag = "server", responses((status = 200, description = "Prometheus text format", body = String)))]
+#[utoipa::path(get, path = "/metrics", operation_id = "get_metrics", tag = "server", responses((status = 200, description = "Prometheus text format", body = String)))]
 pub async fn metrics(state: State) -> Response {
     set_limit_gauges(&state);
     set_breaker_gauges(&state);

@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::super::super::problem::ApiError;
 use super::super::super::query::no_query;
 use super::super::super::state::State;
-use crate::contract::Problem;
 use crate::extraction::ModelEndpoint;
 use crate::types::Mode;
 
@@ -18,6 +17,7 @@ use crate::types::Mode;
 pub struct Model {
     /// Value for a request's `model`.
     id: String,
+    #[schema(example = "model")]
     object: &'static str,
     /// Start time of the server, in seconds since the Unix epoch.
     created: u64,
@@ -57,9 +57,8 @@ pub struct ModelList {
 /// List models
 ///
 /// Returns the configured models. Any other model of a configured provider can be requested as `provider/model`.
-#[utoipa::path(get, path = "/v1/models", tag = "server",
-    responses((status = 200, description = "The configured models", body = ModelList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/v1/models", operation_id = "list_models", tag = "server",
+    responses((status = 200, description = "The configured models", body = ModelList)))]
 pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, ApiError> {
     no_query(&uri)?;
     let models = state.extractor.models();

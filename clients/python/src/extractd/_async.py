@@ -1,0 +1,279 @@
+"""Client with async methods. `_sync.py` is generated from this file by `scripts/unasync.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Generic, Literal, TypeVar, overload
+
+import httpx
+from httpx_sse import EventSource, ServerSentEvent, SSEError
+from typing_extensions import Unpack
+
+from . import _model
+from ._errors import ConnectionBroken, TryLaterError, error_of, error_of_response
+from ._model import BatchOptions, Codec, Input, JobOptions, Options, Result
+from ._types import Job as JobView
+from ._types import Problem
+
+T = TypeVar("T")
+
+_RECONNECT_S = 2.0
+
+
+class AsyncClient:
+    """Client of a running extractd.
+
+    `options` are defaults of every extraction. Close the client, or use it with `async with`.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8080",
+        *,
+        api_key: str | None = None,
+        http: httpx.AsyncClient | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        # An extraction takes as long as the server lets it: only connecting has a timeout.
+        timeout = httpx.Timeout(None, connect=10.0)
+        self._http = http or httpx.AsyncClient(timeout=timeout)
+        self._base_url = base_url.rstrip("/")
+        self._headers = headers
+        self._options = options
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    @overload
+    async def extract(self, kind: type[T], text: str, /, **options: Unpack[Options]) -> T: ...
+    @overload
+    async def extract(self, kind: Mapping[str, Any] | str, text: str, /, **options: Unpack[Options]) -> Any: ...
+    async def extract(self, kind: Any, text: str, /, **options: Unpack[Options]) -> Any:
+        """Returns the object of this type in the text."""
+        codec: Codec[Any] = Codec(kind)
+        body = _model.request(codec, {**self._options, **options}, input=text)
+        response = await self._send("POST", "/v1/extract", body)
+        return codec.result(response.text).value
+
+    @overload
+    async def gather(
+        self, kind: type[T], texts: Iterable[str | Input], /, *,
+        return_exceptions: Literal[False] = False, **options: Unpack[BatchOptions],
+    ) -> list[T]: ...
+    @overload
+    async def gather(
+        self, kind: type[T], texts: Iterable[str | Input], /, *,
+        return_exceptions: Literal[True], **options: Unpack[BatchOptions],
+    ) -> list[T | Exception]: ...
+    async def gather(
+        self, kind: Any, texts: Iterable[str | Input], /, *,
+        return_exceptions: bool = False, **options: Unpack[BatchOptions],
+    ) -> list[Any]:
+        """Returns the objects in the order of the texts.
+
+        Raises the exception of the first text that failed; with `return_exceptions`, it is returned in its place.
+        """
+        results = [result async for result in self.as_completed(kind, texts, **options)]
+        return _model.ordered(results, return_exceptions)
+
+    async def as_completed(
+        self, kind: type[T], texts: Iterable[str | Input], /, **options: Unpack[BatchOptions]
+    ) -> AsyncGenerator[Result[T], None]:
+        """Yields the results as they complete. Leaving the loop cancels the rest."""
+        codec = Codec(kind)
+        fields = {**self._options, **options}
+        body = _model.request(codec, fields, inputs=_model.inputs(texts), stream=True)
+        async with aclosing(self._events("/v1/extract/batch", body)) as events:
+            async for event in events:
+                if event.event == "result":
+                    yield codec.result(event.data)
+
+    async def extract_iterable(
+        self, kind: type[T], text: str, /, **options: Unpack[Options]
+    ) -> AsyncGenerator[T, None]:
+        """Yields the objects of this type in the text, each as soon as the model has written it."""
+        elements = _model.Elements(kind)
+        body = _model.request(elements.codec, {**self._options, **options}, input=text, stream="items")
+        async with aclosing(self._events("/v1/extract", body)) as events:
+            async for event in events:
+                if event.event == "item":
+                    for element in elements.item(event.data):
+                        yield element
+                elif event.event == "result":
+                    for element in elements.rest(event.data):
+                        yield element
+
+    async def partial(self, kind: type[T], text: str, /, **options: Unpack[Options]) -> AsyncGenerator[T, None]:
+        """Yields the object while the model writes it; fields not yet known are `None`. The last one is complete."""
+        codec = Codec(kind)
+        growing: Codec[Any] = Codec(_model.partial_type(kind))
+        body = _model.request(codec, {**self._options, **options}, input=text, stream=True)
+        async with aclosing(self._events("/v1/extract", body)) as events:
+            async for event in events:
+                if event.event == "partial":
+                    yield growing.value(json.loads(event.data)["data"])
+                elif event.event == "result":
+                    yield codec.result(event.data).value
+
+    async def create_job(
+        self,
+        kind: type[T],
+        texts: Iterable[str | Input],
+        /,
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJob[T]:
+        """Creates a durable job. Sends the request again if the connection breaks; it creates one job only."""
+        codec = Codec(kind)
+        body = _model.request(codec, {**self._options, **options}, inputs=_model.inputs(texts))
+        headers = {"idempotency-key": idempotency_key or str(uuid.uuid4())}
+        for pause in (0.2, 1.0, 3.0, None):
+            try:
+                response = await self._send("POST", "/v1/jobs", body, headers)
+                return AsyncJob(self, codec, JobView.model_validate_json(response.content))
+            except (ConnectionBroken, TryLaterError) as error:
+                if pause is None:
+                    raise
+                wait = error.retry_after if isinstance(error, TryLaterError) else None
+                await asyncio.sleep(wait or pause)
+        raise AssertionError("unreachable")
+
+    async def job(self, kind: type[T], job_id: str, /) -> AsyncJob[T]:
+        """Returns the job with this ID, such as one that another process created."""
+        response = await self._send("GET", f"/v1/jobs/{job_id}")
+        return AsyncJob(self, Codec(kind), JobView.model_validate_json(response.content))
+
+    async def _send(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        try:
+            response = await self._http.request(
+                method, self._base_url + path, json=body, headers={**self._headers, **(headers or {})}
+            )
+        except httpx.TransportError as error:
+            raise ConnectionBroken(f"no response from {self._base_url}: {error!r}") from error
+        if response.is_error:
+            raise error_of_response(response.status_code, response.content)
+        return response
+
+    @asynccontextmanager
+    async def _stream(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[httpx.Response, None]:
+        all_headers = {**self._headers, **(headers or {}), "accept": "text/event-stream", "cache-control": "no-store"}
+        try:
+            async with self._http.stream(
+                method, self._base_url + path, json=body, headers=all_headers
+            ) as response:
+                if response.is_error:
+                    raise error_of_response(response.status_code, await response.aread())
+                yield response
+        except (httpx.TransportError, SSEError) as error:
+            raise ConnectionBroken(f"the connection to {self._base_url} broke: {error!r}") from error
+
+    async def _events(self, path: str, body: Any) -> AsyncGenerator[ServerSentEvent, None]:
+        """Yields the events of an extraction. Raises the problem of an `error` event."""
+        async with self._stream("POST", path, body) as response:
+            async for event in EventSource(response).aiter_sse():
+                if event.event == "error":
+                    raise error_of(Problem.model_validate_json(event.data))
+                yield event
+                if event.event == "done":
+                    return
+        raise ConnectionBroken("the response ended before its `done` event; send the request again")
+
+
+class AsyncJob(Generic[T]):
+    """Durable job. `info` is its state when it was last read."""
+
+    def __init__(self, client: AsyncClient, codec: Codec[T], info: JobView) -> None:
+        self._client = client
+        self._codec = codec
+        self.info = info
+        self.last_event = 0
+        """Number of the last event read. Store it, to continue with `results(after=…)` in another process."""
+
+    @property
+    def id(self) -> str:
+        """ID of the job."""
+        return self.info.id
+
+    async def refresh(self) -> JobView:
+        """Reads and returns the job's state."""
+        return await self._call("GET", "")
+
+    async def cancel(self) -> JobView:
+        """Cancels the items that have not ended; recorded results are kept."""
+        return await self._call("POST", "/cancel")
+
+    async def retry(self) -> JobView:
+        """Runs the failed, invalid and cancelled items again."""
+        return await self._call("POST", "/retry")
+
+    async def delete(self) -> None:
+        """Deletes the job, which must have ended."""
+        await self._client._send("DELETE", f"/v1/jobs/{self.id}")
+
+    async def wait(self, *, reconnect_for: float = 300.0) -> JobView:
+        """Waits until the job has ended, and returns its state."""
+        async with aclosing(self.results(after=self.last_event, reconnect_for=reconnect_for)) as results:
+            async for _ in results:
+                pass
+        return await self.refresh()
+
+    async def results(self, *, after: int = 0, reconnect_for: float = 300.0) -> AsyncGenerator[Result[T], None]:
+        """Yields the results as they complete, each exactly once, until the job has ended.
+
+        Reconnects after the last event when the connection breaks or the server restarts, for at most
+        `reconnect_for` seconds without an event.
+        """
+        self.last_event = after
+        waited = 0.0
+        while True:
+            try:
+                async with aclosing(self._follow()) as events:
+                    async for event in events:
+                        waited = 0.0
+                        if event.event == "result":
+                            yield self._codec.result(event.data)
+                        elif event.event == "done":
+                            return
+                    return
+            except (ConnectionBroken, TryLaterError):
+                pause = min(_RECONNECT_S, 0.2 + waited / 4)
+                waited += pause
+                if waited > reconnect_for:
+                    raise
+                await asyncio.sleep(pause)
+
+    async def _follow(self) -> AsyncGenerator[ServerSentEvent, None]:
+        """Yields the events after the last one read. Ends without any if none follow."""
+        headers = {"last-event-id": str(self.last_event)}
+        async with self._client._stream("GET", f"/v1/jobs/{self.id}/events", None, headers) as response:
+            if response.status_code == httpx.codes.NO_CONTENT:
+                return
+            async for event in EventSource(response).aiter_sse():
+                if event.event in ("result", "done", "retried"):
+                    self.last_event = int(event.id)
+                yield event
+                if event.event == "done":
+                    return
+        raise ConnectionBroken("the job's events ended before `done`")
+
+    async def _call(self, method: str, action: str) -> JobView:
+        response = await self._client._send(method, f"/v1/jobs/{self.id}{action}")
+        self.info = JobView.model_validate_json(response.content)
+        return self.info

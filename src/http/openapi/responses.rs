@@ -1,0 +1,210 @@
+//! Responses of the OpenAPI document: problems per operation and status, headers, and the events of streams.
+
+use serde_json::{Map, Value, json};
+
+use crate::contract::{Problem, http_status};
+use crate::types::{Code, Error};
+
+/// Problems of every operation that needs a key. 422 stands for an unknown query parameter.
+const SHARED: [u16; 4] = [401, 403, 422, 500];
+
+/// Further problems of each operation.
+const PROBLEMS: [(&str, &[u16]); 16] = [
+    ("extract", &[400, 413, 415, 429, 502, 503, 504]),
+    ("extract_batch", &[400, 413, 415, 429, 503]),
+    ("create_job", &[400, 409, 413, 415, 429, 503]),
+    ("list_jobs", &[503]),
+    ("get_job", &[404, 503]),
+    ("delete_job", &[404, 409, 503]),
+    ("list_job_results", &[404, 503]),
+    ("stream_job_events", &[404, 410, 503]),
+    ("cancel_job", &[404, 503]),
+    ("retry_job", &[404, 409, 503]),
+    ("list_schemas", &[]),
+    ("get_schema", &[404]),
+    ("put_schema", &[400, 409, 413, 415, 503]),
+    ("delete_schema", &[404, 409, 503]),
+    ("list_models", &[]),
+    ("get_limits", &[]),
+];
+
+/// Returns the parts of the document's components that are not schemas.
+pub fn components() -> [(&'static str, Value); 2] {
+    let text = |description: &str, example: &str| json!({"description": description, "schema": {"type": "string"}, "example": example});
+    [
+        (
+            "headers",
+            json!({
+                "RequestId": text("ID of the request: the client's, if it sent a valid one.", "req_7f9d2c"),
+                "ServerTiming": text("Time in the queue, in calls to the provider, and in total, in milliseconds.", "queue;dur=0.2, upstream;dur=851.3, total;dur=852"),
+                "RetryAfter": {"description": "Minimum delay before the request is sent again, in seconds.", "schema": {"type": "integer", "minimum": 0}, "example": 3},
+                "WwwAuthenticate": text("Scheme of authentication.", "Bearer"),
+                "RateLimitPolicy": text("Quotas per minute of the caller's key, if it has any.", "\"requests\";q=600;w=60"),
+                "RateLimit": text("What remains of these quotas, and the seconds until they are full again.", "\"requests\";r=599;t=1"),
+                "Location": text("Path of the job.", "/v1/jobs/job_0123456789"),
+                "IdempotentReplayed": {"description": "`true` if an earlier request with this idempotency key created the job.", "schema": {"type": "string", "enum": ["true"]}},
+            }),
+        ),
+        (
+            "parameters",
+            json!({
+                "RequestId": {
+                    "name": "X-Request-ID", "in": "header", "required": false, "schema": {"type": "string"},
+                    "description": "ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one.",
+                },
+                "Traceparent": {
+                    "name": "traceparent", "in": "header", "required": false, "schema": {"type": "string"},
+                    "description": "W3C Trace Context, forwarded to the provider.",
+                    "example": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                },
+            }),
+        ),
+    ]
+}
+
+/// Adds the problems of an operation, and the headers and events of its successful responses.
+pub fn add(id: &str, responses: &mut Map<String, Value>) {
+    for (status, response) in responses.iter_mut() {
+        response["headers"] = success_headers(id, status);
+        if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
+            describe_streams(id, content);
+        }
+    }
+    let own = PROBLEMS.iter().find(|(operation, _)| *operation == id);
+    let Some((_, own)) = own else {
+        if id == "get_metrics" {
+            add_problems(&[401, 403, 500], responses);
+        }
+        return;
+    };
+    let mut statuses = [&SHARED[..], own].concat();
+    statuses.sort_unstable();
+    add_problems(&statuses, responses);
+}
+
+fn add_problems(statuses: &[u16], responses: &mut Map<String, Value>) {
+    for status in statuses {
+        responses.insert(status.to_string(), problem(*status));
+    }
+}
+
+fn reference(header: &str) -> Value {
+    json!({"$ref": format!("#/components/headers/{header}")})
+}
+
+fn shared_headers() -> Value {
+    json!({
+        "x-request-id": reference("RequestId"), "server-timing": reference("ServerTiming"),
+        "ratelimit-policy": reference("RateLimitPolicy"), "ratelimit": reference("RateLimit"),
+    })
+}
+
+fn success_headers(id: &str, status: &str) -> Value {
+    let mut headers = shared_headers();
+    if id == "create_job" && status == "202" {
+        headers["location"] = reference("Location");
+        headers["idempotent-replayed"] = reference("IdempotentReplayed");
+    }
+    headers
+}
+
+/// Returns the response of this status: the problems that have it.
+fn problem(status: u16) -> Value {
+    let codes = Code::ALL
+        .into_iter()
+        .filter(|code| http_status(*code) == status);
+    let mut examples = Map::new();
+    let mut lines = Vec::new();
+    for code in codes {
+        let name = code.as_str();
+        lines.push(format!("`{name}`: {}", occasion(code)));
+        let detail = format!("{}.", occasion(code));
+        let error = Error::new(code, detail);
+        examples.insert(
+            name.to_owned(),
+            json!({"value": Problem::new(&error, "req_7f9d2c")}),
+        );
+    }
+    let mut headers = shared_headers();
+    match status {
+        401 => headers["www-authenticate"] = reference("WwwAuthenticate"),
+        429 | 503 => headers["retry-after"] = reference("RetryAfter"),
+        _ => {}
+    }
+    json!({
+        "description": lines.join("; "),
+        "headers": headers,
+        "content": {"application/problem+json": {
+            "schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples,
+        }},
+    })
+}
+
+/// Returns the occasion of an error code.
+const fn occasion(code: Code) -> &'static str {
+    match code {
+        Code::InvalidJson => "the body is not JSON, or was interrupted",
+        Code::InvalidRequest => {
+            "a field or parameter is missing, unknown, or of the wrong type or range"
+        }
+        Code::InvalidSchema => {
+            "the schema is not a JSON Schema, has a remote `$ref`, or is too large"
+        }
+        Code::Unauthorized => "no API key was sent, or an unknown one",
+        Code::Forbidden => "the host name or the signature is not accepted",
+        Code::NotFound => "nothing has this ID or name",
+        Code::Gone => "the job has no event with this number",
+        Code::MethodNotAllowed => "the path does not support this method",
+        Code::Conflict => "the current state does not allow this",
+        Code::IdempotencyMismatch => "the idempotency key was used for a different request",
+        Code::PayloadTooLarge => "the body, or an ordered response, is too large",
+        Code::UnsupportedMediaType => "the content type is not supported",
+        Code::QuotaExceeded => "the caller's quota or budget is used up",
+        Code::Overloaded => "the queue is full, or the store is unavailable",
+        Code::ExtractionFailed => "no attempt's answer was valid",
+        Code::ModelRefused => "the model refused to answer",
+        Code::OutputTruncated => "the answer reached the output limit",
+        Code::UpstreamError => "the provider failed after all retries",
+        Code::UpstreamRateLimited => "the provider's rate limit was exceeded",
+        Code::UpstreamUnauthorized => "the provider rejected its API key",
+        Code::Timeout => "`timeout_ms` has passed",
+        Code::ShuttingDown => "the server is shutting down",
+        Code::Internal => "a bug of the server",
+    }
+}
+
+/// Adds the events and lines of streamed responses, by name and schema, as `x-events` and `x-lines`.
+fn describe_streams(id: &str, content: &mut Map<String, Value>) {
+    let schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    if let Some(stream) = content.get_mut("text/event-stream") {
+        let (events, order) = match id {
+            "extract" => (
+                json!({"partial": schema("PartialResult"), "item": schema("ListItem"), "result": schema("Result"), "error": schema("Problem"), "done": schema("SingleDone")}),
+                "`partial` and `item` while the model writes, then `result` or `error`, then `done`",
+            ),
+            "extract_batch" => (
+                json!({"result": schema("Result"), "progress": schema("Progress"), "error": schema("Problem"), "done": schema("SseDone")}),
+                "one `result` per input, `progress` about once per second, then `done`; `error` if the stream itself fails",
+            ),
+            _ => (
+                json!({"result": schema("Result"), "progress": schema("JobProgress"), "retried": schema("JobDone"), "done": schema("JobDone")}),
+                "one `result` per item, `progress` about once per second, then `done`; `retried` is a `done` before a retry of the job",
+            ),
+        };
+        stream["schema"]["description"] =
+            json!(format!("Server-Sent Events with JSON data: {order}."));
+        stream["x-events"] = events;
+    }
+    if let Some(lines) = content.get_mut("application/x-ndjson") {
+        let (schemas, order) = if id == "extract_batch" {
+            (
+                json!([schema("Result"), schema("NdjsonSummary")]),
+                "one result per line in completion order, the summary last",
+            )
+        } else {
+            (json!([schema("Result")]), "one result per line")
+        };
+        lines["schema"]["description"] = json!(format!("JSON lines: {order}."));
+        lines["x-lines"] = schemas;
+    }
+}
