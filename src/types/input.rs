@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use llm_json::Key;
+use serde::de::{
+    self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
+};
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -57,6 +61,14 @@ impl<'de> Deserialize<'de> for Content {
 
             fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Content, A::Error> {
                 join(parts)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Content, A::Error> {
+                let found = match fields.next_key::<Key>()? {
+                    Some(Key::Number) => "a number",
+                    _ => "an object",
+                };
+                Err(A::Error::invalid_type(Unexpected::Other(found), &self))
             }
         }
 
@@ -122,7 +134,15 @@ impl<'de> Deserialize<'de> for Item {
                 join(parts).map(Item::from)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Item, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Item, A::Error> {
+                let first = match fields.next_key::<Key>()? {
+                    Some(Key::Number) => {
+                        return Err(A::Error::invalid_type(Unexpected::Other("a number"), &self));
+                    }
+                    Some(Key::Name(name)) => Some(name),
+                    None => None,
+                };
+                let fields = Peeked { first, fields };
                 let fields = Fields::deserialize(de::value::MapAccessDeserializer::new(fields))?;
                 Ok(Item {
                     id: fields.id.map(|id| id.0),
@@ -133,6 +153,30 @@ impl<'de> Deserialize<'de> for Item {
         }
 
         deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+/// Fields of an object of which the first name was read already.
+struct Peeked<A> {
+    first: Option<String>,
+    fields: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Peeked<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        match self.first.take() {
+            Some(name) => seed.deserialize(name.into_deserializer()).map(Some),
+            None => self.fields.next_key_seed(seed),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.fields.next_value_seed(seed)
     }
 }
 

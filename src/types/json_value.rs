@@ -2,6 +2,9 @@
 
 use serde_json::{Number, Value};
 
+/// Number of digits that a double always keeps.
+const MAX_EXACT_DIGITS: usize = 15;
+
 /// Returns true if two values are equal in JSON Schema: numbers compare by value, so 1 equals 1.0.
 #[must_use]
 #[expect(
@@ -9,8 +12,14 @@ use serde_json::{Number, Value};
     reason = "equal numbers in two forms, not nearly equal ones"
 )]
 pub fn json_equal(one: &Value, other: &Value) -> bool {
-    one == other
-        || matches!((one.as_f64(), other.as_f64()), (Some(one), Some(other)) if one == other)
+    let (Value::Number(first), Value::Number(second)) = (one, other) else {
+        return one == other;
+    };
+    // Two long integers may be the same double and yet differ.
+    let is_long = |number: &Number| number.as_str().len() > MAX_EXACT_DIGITS;
+    first == second
+        || !(is_long(first) && is_long(second))
+            && matches!((first.as_f64(), second.as_f64()), (Some(one), Some(other)) if one == other)
 }
 
 /// Returns true if the value is of the JSON Schema type of this name. No value is of an unknown type.

@@ -42,11 +42,17 @@ impl<'de> Deserialize<'de> for SingleStream {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Choice;
 
-        impl Visitor<'_> for Choice {
+        impl<'de> Visitor<'de> for Choice {
             type Value = SingleStream;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("`true`, `false` or `\"items\"`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<SingleStream, A::Error> {
+                // A number is presented as a map, too.
+                let found = serde::de::Unexpected::Other("a number or an object");
+                Err(A::Error::invalid_type(found, &self))
             }
 
             fn visit_bool<E: serde::de::Error>(self, stream: bool) -> Result<SingleStream, E> {

@@ -14,4 +14,4 @@ pub mod answer;
 pub mod partial;
 pub mod strict_json;
 
-pub use strict_json::StrictJson;
+pub use strict_json::{Key, StrictJson};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// A JSON value in which every member is taken literally.
@@ -63,16 +63,74 @@ impl<'de> Deserialize<'de> for StrictJson {
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<StrictJson, A::Error> {
                 let mut object = Map::new();
-                while let Some((name, StrictJson(member))) =
-                    members.next_entry::<String, StrictJson>()?
-                {
-                    object.insert(name, member);
+                while let Some(key) = members.next_key::<Key>()? {
+                    match key {
+                        Key::Number => return number(&members.next_value::<String>()?),
+                        Key::Name(name) => {
+                            let StrictJson(member) = members.next_value()?;
+                            object.insert(name, member);
+                        }
+                    }
                 }
                 Ok(StrictJson(Value::Object(object)))
             }
         }
 
         deserializer.deserialize_any(Any)
+    }
+}
+
+/// Maximum length of a number, in bytes.
+const MAX_NUMBER_BYTES: usize = 1000;
+
+/// Reads a number with all its digits.
+fn number<E: Error>(text: &str) -> Result<StrictJson, E> {
+    // serde_json's words, which callers look for.
+    parse_number(text)
+        .map(|number| StrictJson(Value::Number(number)))
+        .ok_or_else(|| E::custom("number out of range"))
+}
+
+/// Parses a JSON number, with all its digits. `None`: it is none, is beyond what a double can hold, or has more than 1,000 characters.
+pub(crate) fn parse_number(text: &str) -> Option<Number> {
+    let number: Number = serde_json::from_str(text).ok()?;
+    (text.len() <= MAX_NUMBER_BYTES && number.as_f64().is_some()).then_some(number)
+}
+
+/// Key of a map that serde_json presents: the name of a member, or the mark of a number.
+///
+/// With all its digits, a number is presented as a map with one reserved name. An object may have that name too, so the name cannot
+/// tell them apart. The way in which the key is presented does: that of a number ignores what is asked for, that of an object is
+/// there and optional.
+#[derive(Debug)]
+pub enum Key {
+    /// Mark of a number, whose text is the value.
+    Number,
+    /// Name of a member.
+    Name(String),
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Presented;
+
+        impl<'de> Visitor<'de> for Presented {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Key, E> {
+                Ok(Key::Number)
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, name: D) -> Result<Key, D::Error> {
+                String::deserialize(name).map(Key::Name)
+            }
+        }
+
+        deserializer.deserialize_option(Presented)
     }
 }
 
@@ -88,6 +146,7 @@ mod tests {
             r#"{"a":[{"$serde_json::private::RawValue":"[["}]}"#,
             r#"{"$serde_json::private::Number":"1"}"#,
             r#"{"b":null,"a":[true,-1,18446744073709551615,1.5,"é"]}"#,
+            "[9400111899223818218411,1.10,12.50,-0,1e+5,0.123456789012345678901234567890]",
         ] {
             assert_eq!(
                 serde_json::from_str::<StrictJson>(text)

@@ -23,23 +23,13 @@ pub fn converted(schema: &Value, value: &Value, kind: &str, at: &Path<'_>) -> Op
             _ => return None,
         },
         ("null", value) if says_nothing(value) => (Value::Null, NULLED),
-        ("string", Value::Number(number)) if is_exact(number) => {
-            (Value::String(number.to_string()), CHEAP)
-        }
+        // With the characters that the model wrote: 1.10 is a version.
+        ("string", Value::Number(number)) => (Value::String(number.to_string()), CHEAP),
         ("string", Value::Bool(truth)) => (Value::String(truth.to_string()), NULLED),
         _ => return None,
     };
     let note = at.note(&format!("read {} as {}", shown(value), shown(&made)));
     Some(Coercion::new(made, cost, note))
-}
-
-/// Whether a number is written as it came.
-fn is_exact(number: &serde_json::Number) -> bool {
-    number.is_i64()
-        || number.is_u64()
-        || number
-            .as_f64()
-            .is_some_and(|float| float.abs() < 1e15 && float.abs() > 1e-4)
 }
 
 /// A yes or a no.

@@ -1,6 +1,8 @@
 //! Numbers, literals and function calls, and the words that are none of these.
 
-use serde_json::{Number, Value};
+use serde_json::Value;
+
+use crate::strict_json::parse_number;
 
 use super::cursor::Cursor;
 use super::quote::{self, QuoteContext};
@@ -74,7 +76,7 @@ impl Reader<'_> {
         let value = match text {
             Some(text) if !text.contains(quote::is_quote) => Value::String(text.to_owned()),
             Some(_) => return None,
-            None => Value::Number(serde_json::from_str(argument).ok()?),
+            None => Value::Number(parse_number(argument)?),
         };
         self.cursor.eat(inside);
         let is_call = has_name && self.cursor.eat(")");
@@ -157,16 +159,16 @@ fn classify(word: &str) -> Word {
 }
 
 fn number(word: &str) -> Word {
-    if let Ok(number) = serde_json::from_str::<Number>(word) {
+    if let Some(number) = parse_number(word) {
         return Word::Known(Value::Number(number));
     }
     let Some(rewritten) = rewrite(word) else {
         return Word::Unknown;
     };
-    match serde_json::from_str::<Number>(&rewritten) {
-        Ok(number) => Word::Mended(Value::Number(number), Repair::Number),
+    match parse_number(&rewritten) {
+        Some(number) => Word::Mended(Value::Number(number), Repair::Number),
         // The rewritten form is well-formed.
-        Err(_) => Word::OutOfRange,
+        None => Word::OutOfRange,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Incremental lexer: turns characters into tokens, one character at a time.
 
-use serde_json::{Number, Value};
+use serde_json::Value;
+
+use crate::strict_json::parse_number;
 
 /// A token of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,6 +262,6 @@ pub fn literal(word: &str) -> Option<Value> {
         "true" | "True" => Some(Value::Bool(true)),
         "false" | "False" => Some(Value::Bool(false)),
         "null" | "None" | "undefined" => Some(Value::Null),
-        _ => serde_json::from_str::<Number>(word).ok().map(Value::Number),
+        _ => parse_number(word).map(Value::Number),
     }
 }
