@@ -1,12 +1,13 @@
 //! Upstream call: acquires a permit, calls the provider within the item's time, and retries as the retry policy says.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::item::ItemRun;
 use super::retry_policy::{self, Action, Consequence};
 use super::routing::{failure_detail, upstream_error};
 use crate::provider::{
-    Answer, Failure, FailureKind, Request, Schema, TextSink, ValidationFeedback,
+    Answer, Failure, FailureKind, Request, Schema, TextSink, Trial, ValidationFeedback,
 };
 use crate::types::{Code, Error, ModelUsage};
 use throttle::{CallReport, Health, Pause, Permit, Priority, RemainingQuota, UsageReport, backoff};
@@ -62,6 +63,7 @@ impl ItemRun<'_> {
         feedback: Option<&ValidationFeedback>,
     ) -> (CallOutcome, Duration) {
         let (request, target) = (self.request, self.route.current());
+        let trial = Arc::clone(&self.trial);
         let partials = request.partials.get();
         let on_text = |mode, text: &str| {
             if let Some(partials) = partials {
@@ -74,7 +76,7 @@ impl ItemRun<'_> {
         let call = Request {
             key: permit.key(),
             on_text: partials.map(|_| &on_text as TextSink<'_>),
-            ..self.provider_request(text, feedback)
+            ..self.provider_request(text, feedback, &trial)
         };
         permit.begin();
         self.route.record_call();
@@ -105,6 +107,7 @@ impl ItemRun<'_> {
         &self,
         text: &'r str,
         feedback: Option<&'r ValidationFeedback>,
+        trial: &'r Trial,
     ) -> Request<'r>
     where
         Self: 'r,
@@ -127,6 +130,7 @@ impl ItemRun<'_> {
             max_output_tokens: self.output_limit,
             seed: request.seed,
             template: &target.template,
+            trial,
             traceparent: request.traceparent.as_deref(),
             key: 0,
             on_text: None,
@@ -293,7 +297,9 @@ fn failure_report(consequence: Consequence, remaining: RemainingQuota) -> CallRe
 fn key_pause(action: Action, failure: &Failure) -> Option<Pause> {
     match action {
         Action::Pause(retry_after) => Some(pause(retry_after)),
-        Action::Fail(_) if failure.status() == Some(429) => Some(pause(failure.retry_after)),
+        Action::Fail(_) if failure.kind == FailureKind::Status(429) => {
+            Some(pause(failure.retry_after))
+        }
         Action::Fail(_) | Action::Again | Action::OtherKey(_) | Action::Retry => None,
     }
 }

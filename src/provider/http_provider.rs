@@ -3,24 +3,35 @@
 //!
 //! API keys and configured header values are redacted from every message of the provider.
 
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
+
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::answer::Answer;
-use super::capability_cache::CapabilityCache;
-use super::error_body::{ErrorClass, UpstreamErrorBody};
+use super::adaptation::Adaptation;
+use super::answer::{Answer, Finish};
+use super::capability_cache::{ActiveAdaptation, CapabilityCache};
+use super::error_body::UpstreamErrorBody;
+use super::error_table::{ErrorClass, classify};
 use super::failure::{Failure, FailureKind};
 use super::interface::{BoxFuture, Provider};
+use super::lenient_json::JsonText;
 use super::partial_answer::{DecodeError, PartialAnswer};
+use super::phrase::without_echo;
 use super::rate_limit_headers::quota_from_headers;
 use super::request::Request;
-use super::request_shape::RequestShape;
+use super::request_parts::TOOL_NAME;
+use super::request_shape::{RequestShape, Unsupported};
+use super::retry_hint::retry_after;
 use super::stream_decoder::{DeltaEmitter, StreamDecoder};
-use super::unsupported_feature::detect_unsupported;
+use super::unsupported_feature::{Detected, detect_unsupported, remaining_output_limit};
 use super::wire_format::WireFormat;
 use crate::net::{self, Client, Incoming, Url};
+use crate::telemetry;
 use crate::types::{Dialect, Mode};
 
 /// Maximum length of a provider's message in a failure, in bytes.
@@ -78,7 +89,11 @@ impl HttpProvider {
     }
 
     async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
-        let shape = self.capabilities.request_shape(request, self.wire.modes());
+        let shape = request.trial.with(self.target(request), |trial| {
+            let modes = self.wire.modes();
+            self.capabilities
+                .request_shape(request, modes, trial, Instant::now())
+        });
         let url = self.url(request, shape)?;
         let mut incoming = self
             .client
@@ -90,18 +105,15 @@ impl HttpProvider {
             shape,
             response_headers: std::mem::take(&mut incoming.headers),
         };
-        let mut deltas = DeltaEmitter::new(request.on_text, shape.mode);
-        let decoded = if incoming.status != StatusCode::OK {
+        if incoming.status != StatusCode::OK {
             let status = incoming.status.as_u16();
             let error = self.wire.decode_error(&self.read_body(incoming).await?);
-            return self.error_response(&call, status, &error);
-        } else if shape.stream && !is_json(&call.response_headers) {
-            self.decode_stream(shape, incoming, &mut deltas).await?
-        } else {
-            self.wire.decode(&self.read_body(incoming).await?)
-        };
-        match decoded {
+            return self.error_response(&call, Some(status), &error);
+        }
+        let mut deltas = DeltaEmitter::new(request.on_text, shape.mode);
+        match self.decode_response(shape, incoming, &mut deltas).await? {
             Ok(partial) => {
+                self.confirm_adaptations(request);
                 let quota = quota_from_headers(&call.response_headers);
                 let answer = partial.into_answer(shape.mode, quota);
                 deltas.emit(&answer.text);
@@ -111,13 +123,16 @@ impl HttpProvider {
                 FailureKind::Broken,
                 format!("response of {}: {}", self.address(), self.redact(&reason)),
             )),
-            Err(DecodeError::ErrorBody(error)) => match error.status {
-                Some(status) => self.error_response(&call, status, &error),
-                None => self
-                    .error_response(&call, StatusCode::OK.as_u16(), &error)
-                    .map_err(Failure::into_broken),
-            },
+            Err(DecodeError::ErrorBody(error)) => self.error_response(&call, error.status, &error),
         }
+    }
+
+    /// Returns the hash of a model of this server, for trials.
+    fn target(&self, request: &Request<'_>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        std::ptr::from_ref(self).addr().hash(&mut hasher);
+        request.model.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Returns the request's body: from the template if possible, since all items of a batch share
@@ -141,14 +156,14 @@ impl HttpProvider {
         Ok(response.body)
     }
 
-    /// Reads a stream to its end. The outer error is a transport failure.
-    async fn decode_stream(
+    /// Reads a response, streamed or whole, to its end. The outer error is a transport failure.
+    async fn decode_response(
         &self,
         shape: RequestShape,
         mut incoming: Incoming,
         deltas: &mut DeltaEmitter<'_>,
     ) -> Result<Result<PartialAnswer, DecodeError>, Failure> {
-        let mut decoder = StreamDecoder::new(&*self.wire, shape.mode);
+        let mut decoder = StreamDecoder::new(&*self.wire, shape.mode, shape.stream);
         loop {
             let bytes = incoming
                 .chunk()
@@ -167,63 +182,159 @@ impl HttpProvider {
         Ok(decoder.finish())
     }
 
-    /// Returns the failure of an error response. A content filter's error is a refusal instead,
-    /// which is an answer.
+    /// Returns the failure of an error response. A refusal, and an answer that the provider rejected as invalid, are answers.
+    ///
+    /// `status` is the HTTP status, or the one that the code of an error within a 200 response stands for; `None`: such an error
+    /// without a code.
     fn error_response(
         &self,
         call: &HttpCall<'_>,
-        status: u16,
+        status: Option<u16>,
         error: &UpstreamErrorBody,
     ) -> Result<Answer, Failure> {
-        let headers = &call.response_headers;
+        let own_words = without_echo(&error.message, call.request.input);
+        let code = status.unwrap_or(StatusCode::OK.as_u16());
+        let class = classify(error, &own_words, code);
         let message = self.redact(&error.message);
-        let remaining_quota = quota_from_headers(headers);
-        if error.class == ErrorClass::ContentFiltered {
-            let refusal = PartialAnswer {
-                refusal: message,
-                ..PartialAnswer::default()
-            };
-            return Ok(refusal.into_answer(call.shape.mode, remaining_quota));
+        let quota = quota_from_headers(&call.response_headers);
+        let mode = call.shape.mode;
+        match class {
+            ErrorClass::Refused => {
+                let refusal = PartialAnswer {
+                    refusal: message,
+                    ..PartialAnswer::default()
+                };
+                return Ok(refusal.into_answer(mode, quota));
+            }
+            ErrorClass::InvalidGeneration => {
+                return Ok(failed_generation(error).into_answer(mode, quota));
+            }
+            _ => {}
         }
-        let kind = if self.adapt(call, status, error) {
+        let is_adapted = self.adapt(call, code, class, error, &own_words);
+        let kind = if is_adapted {
             FailureKind::Adapted
         } else {
-            failure_kind(status, error.class)
+            failure_kind(status, class)
         };
+        let detail = format!("{} answered {code}: {message}", self.address());
         Err(Failure {
             kind,
-            detail: format!("{} answered {status}: {message}", self.address()),
-            retry_after: net::retry_after(headers, crate::types::clock::now())
-                .or(error.retry_after),
-            should_retry: should_retry(headers),
-            remaining_quota,
+            class,
+            http_status: status,
+            detail: self.with_location(call, code, self.with_first_error(call, is_adapted, detail)),
+            retry_after: retry_after(
+                &call.response_headers,
+                error.retry_after,
+                &error.message,
+                is_for_now(code, class),
+                crate::types::clock::now(),
+            ),
+            should_retry: should_retry(&call.response_headers),
+            remaining_quota: quota,
         })
     }
 
-    /// Records the unsupported feature that an error names. Returns true if the next call will omit
-    /// it.
-    fn adapt(&self, call: &HttpCall<'_>, status: u16, error: &UpstreamErrorBody) -> bool {
-        if !matches!(status, 400 | 422 | 500 | 501) {
-            return false;
+    /// Adds the error after which another mode was tried, if that did not help either.
+    fn with_first_error(&self, call: &HttpCall<'_>, is_adapted: bool, detail: String) -> String {
+        let target = self.target(call.request);
+        call.request.trial.with(target, |trial| {
+            if is_adapted {
+                return detail;
+            }
+            match trial.unexplained.take() {
+                Some(first) if !detail.ends_with(&first) => {
+                    format!("{detail}; before, in another mode: {first}")
+                }
+                _ => detail,
+            }
+        })
+    }
+
+    /// Adds the target of a redirect, which is not followed: it would send the API key elsewhere.
+    fn with_location(&self, call: &HttpCall<'_>, status: u16, detail: String) -> String {
+        let location = call.response_headers.get(LOCATION);
+        match location.and_then(|location| location.to_str().ok()) {
+            Some(location) if (300..400).contains(&status) => {
+                let location = location.split(['?', '#']).next().unwrap_or_default();
+                let location = self.redact(location);
+                format!(
+                    "{detail}; it redirects to {location}, which is not followed; check `base_url`"
+                )
+            }
+            _ => detail,
         }
+    }
+
+    /// Tries another shape of the request after an error. Returns true if the next call will have it.
+    fn adapt(
+        &self,
+        call: &HttpCall<'_>,
+        status: u16,
+        class: ErrorClass,
+        error: &UpstreamErrorBody,
+        own_words: &str,
+    ) -> bool {
         let (request, shape) = (call.request, call.shape);
-        let patterns = self.wire.error_patterns();
-        let Some(feature) = detect_unsupported(status, error, shape, patterns) else {
-            return false;
-        };
-        let is_adapted = self
+        request.trial.with(self.target(request), |trial| {
+            // A limit that the caller did not ask for.
+            if class == ErrorClass::TooLong
+                && request.max_output_tokens.is_none()
+                && trial.output_limit.is_none()
+            {
+                trial.output_limit = remaining_output_limit(own_words);
+                return trial.output_limit.is_some();
+            }
+            trial.hear(own_words);
+            let detected = detect_unsupported(status, class, error, own_words, shape);
+            if let Some(adaptation) = detected.and_then(|found| adaptation(request, shape, found))
+                && trial.add(adaptation)
+            {
+                return true;
+            }
+            let is_unexplained = matches!(status, 400 | 422)
+                && class == ErrorClass::Status
+                // An error that names its parameter is explained.
+                && error.param.is_none()
+                && trial.unexplained.is_none();
+            let next_mode = Detected {
+                feature: Unsupported::Schema,
+                is_proven_for_model: false,
+            };
+            match adaptation(request, shape, next_mode) {
+                Some(adaptation) if is_unexplained => {
+                    trial.unexplained = Some(self.redact(&error.message));
+                    trial.add(adaptation)
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// Records the adaptations of the item, because a call with them succeeded.
+    fn confirm_adaptations(&self, request: &Request<'_>) {
+        let adaptations = request.trial.with(self.target(request), |trial| {
+            trial.unexplained = None;
+            std::mem::take(&mut trial.hypotheses)
+        });
+        if adaptations.is_empty() {
+            return;
+        }
+        for adaptation in self
             .capabilities
-            .record_unsupported(request, shape, feature);
-        if is_adapted {
+            .record(request, &adaptations, Instant::now())
+        {
+            let scope = adaptation.scope();
+            telemetry::count_adaptation(adaptation.feature.as_str(), scope);
             tracing::info!(
                 address = self.address(),
                 model = request.model,
-                mode = shape.mode.as_str(),
-                ?feature,
-                "the provider does not support a feature of the request; calling again without it"
+                feature = adaptation.feature.as_str(),
+                mode = adaptation.mode.as_str(),
+                scope,
+                "the provider does not support a feature of the requests; they omit it for an hour"
             );
         }
-        is_adapted
     }
 
     fn url(&self, request: &Request<'_>, shape: RequestShape) -> Result<Url, Failure> {
@@ -287,17 +398,89 @@ impl HttpProvider {
     }
 }
 
-fn failure_kind(status: u16, class: ErrorClass) -> FailureKind {
-    match class {
+/// Returns the adaptation for a detected feature, or `None` if the request cannot do without it.
+fn adaptation(
+    request: &Request<'_>,
+    shape: RequestShape,
+    detected: Detected,
+) -> Option<Adaptation> {
+    let is_for_model = detected.is_proven_for_model;
+    match detected.feature {
+        feature @ (Unsupported::Mode | Unsupported::Schema) => {
+            // A caller that names a mode wants no other.
+            let has_other_mode = shape.mode != Mode::Text && request.mode == Mode::Auto;
+            has_other_mode.then_some(Adaptation {
+                feature,
+                mode: shape.mode,
+                is_for_model,
+            })
+        }
+        feature => (!shape.unsupported.has(feature)).then_some(Adaptation {
+            feature,
+            mode: Mode::Auto,
+            is_for_model,
+        }),
+    }
+}
+
+/// Returns the answer that a provider rejected as invalid: it may be valid after all, and if not, its errors go back to the model.
+fn failed_generation(error: &UpstreamErrorBody) -> PartialAnswer {
+    let text = error.failed_generation.as_deref().unwrap_or_default();
+    let is_cut = error.message.contains("max completion tokens");
+    PartialAnswer {
+        content: tool_arguments(text).unwrap_or_else(|| text.to_owned()),
+        finish: Some(if is_cut {
+            Finish::Length
+        } else {
+            Finish::Unknown
+        }),
+        ..PartialAnswer::default()
+    }
+}
+
+/// Returns the arguments of a text that is a call of our tool: `{"name": "extract", "arguments": {…}}`, alone or in a list.
+fn tool_arguments(text: &str) -> Option<String> {
+    let text = JsonText::parse(text.trim().as_bytes()).ok()?;
+    let root = text.root();
+    let calls = root.get("tool_calls");
+    let call = if calls.is_null() { root } else { calls };
+    let call = call.items().first()?.members();
+    let function = call.get("function").members();
+    let call = if function.is_empty() { call } else { function };
+    if call.get("name").string()? != TOOL_NAME {
+        return None;
+    }
+    let arguments = ["arguments", "parameters"]
+        .map(|name| call.get(name))
+        .into_iter()
+        .find(|arguments| !arguments.is_null())?;
+    Some(
+        arguments
+            .string()
+            .map_or_else(|| arguments.json().to_owned(), Cow::into_owned),
+    )
+}
+
+/// Returns true if an error passes by itself, so that the words and headers about its end are read.
+const fn is_for_now(status: u16, class: ErrorClass) -> bool {
+    matches!(status, 429 | 503 | 529)
+        || matches!(class, ErrorClass::RateLimited | ErrorClass::Overloaded)
+}
+
+/// Returns the kind of a failure. `status` is `None` for an error within a 200 response whose code stands for no status.
+fn failure_kind(status: Option<u16>, class: ErrorClass) -> FailureKind {
+    match (class, status) {
         // Payment required, whatever the provider's message is.
-        _ if status == 402 => FailureKind::Exhausted,
-        ErrorClass::QuotaExhausted if (400..500).contains(&status) => FailureKind::Exhausted,
-        ErrorClass::RequestTooLarge if status == 429 => FailureKind::TooLong,
-        ErrorClass::InvalidKey => FailureKind::Status(401),
-        ErrorClass::Status
-        | ErrorClass::QuotaExhausted
-        | ErrorClass::RequestTooLarge
-        | ErrorClass::ContentFiltered => FailureKind::Status(status),
+        (_, Some(402)) | (ErrorClass::QuotaExhausted, _) => FailureKind::Exhausted,
+        (ErrorClass::TooLong, _) => FailureKind::TooLong,
+        (ErrorClass::InvalidKey, _) => FailureKind::Status(401),
+        // The key is valid, but not for this model.
+        (ErrorClass::UnknownModel, None | Some(401 | 403)) => FailureKind::Status(404),
+        (ErrorClass::RateLimited, _) => FailureKind::Status(429),
+        (ErrorClass::Overloaded, Some(status @ (429 | 503 | 529))) => FailureKind::Status(status),
+        (ErrorClass::Overloaded, _) => FailureKind::Status(503),
+        (_, Some(status)) => FailureKind::Status(status),
+        (_, None) => FailureKind::Broken,
     }
 }
 
@@ -311,18 +494,6 @@ fn should_retry(headers: &HeaderMap) -> Option<bool> {
     }
 }
 
-/// Returns true if the response is plain JSON: some servers ignore `stream` and answer at once.
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    content_type
-        .split(';')
-        .next()
-        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
-}
-
 impl Provider for HttpProvider {
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(self.call_once(request))
@@ -334,5 +505,9 @@ impl Provider for HttpProvider {
 
     fn dialect(&self, mode: Mode) -> &'static Dialect {
         self.wire.dialect(mode)
+    }
+
+    fn adaptations(&self, model: &str) -> Vec<ActiveAdaptation> {
+        self.capabilities.active(model, Instant::now())
     }
 }
