@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::lenient_json::{JsonText, Node};
+use super::lenient_json::{JsonText, Members, Node};
 use super::retry_hint::parse_wait;
 
 /// Decoded error body of a provider.
@@ -112,6 +112,22 @@ const WAIT_FIELDS: [&str; 4] = [
     "retryAfter",
     "retry_after_seconds",
 ];
+
+/// Returns true for an object without `error` that is one: `{"object": "error", "message": …}`, or `{"base_resp": {…}}`.
+pub fn has_error_words(members: &Members<'_>) -> bool {
+    let is_error = |name: &str| {
+        members
+            .get(name)
+            .string()
+            .is_some_and(|text| text == "error")
+    };
+    let has_words = |name: &str| name != "error" && members.get(name).is_meaningful();
+    is_error("object")
+        || is_error("type")
+        || members.get("base_resp").is_meaningful()
+        || members.get("errors").is_meaningful()
+        || MESSAGE_FIELDS.into_iter().any(has_words)
+}
 
 /// Decodes the body of an error response.
 #[must_use]

@@ -35,7 +35,7 @@ pub enum FailureKind {
     Broken,
     /// The call timed out.
     Timeout,
-    /// An HTTP status other than 200.
+    /// An HTTP status that is not a success.
     Status(u16),
     /// The API key's quota or credit is exhausted; waiting does not help.
     Exhausted,
@@ -67,9 +67,9 @@ impl Failure {
     /// Returns the provider's HTTP status, or `None` if there was no response.
     #[must_use]
     pub const fn status(&self) -> Option<u16> {
-        match self.kind {
-            FailureKind::Status(status) => Some(status),
-            _ => self.http_status,
+        match (self.http_status, self.kind) {
+            (Some(status), _) | (None, FailureKind::Status(status)) => Some(status),
+            (None, _) => None,
         }
     }
 }

@@ -105,7 +105,7 @@ impl HttpProvider {
             shape,
             response_headers: std::mem::take(&mut incoming.headers),
         };
-        if incoming.status != StatusCode::OK {
+        if !incoming.status.is_success() {
             let status = incoming.status.as_u16();
             let error = self.wire.decode_error(&self.read_body(incoming).await?);
             return self.error_response(&call, Some(status), &error);
@@ -192,8 +192,8 @@ impl HttpProvider {
         status: Option<u16>,
         error: &UpstreamErrorBody,
     ) -> Result<Answer, Failure> {
-        let own_words = without_echo(&error.message, call.request.input);
         let code = status.unwrap_or(StatusCode::OK.as_u16());
+        let own_words = without_echo(&error.message, call.request.input);
         let class = classify(error, &own_words, code);
         let message = self.redact(&error.message);
         let quota = quota_from_headers(&call.response_headers);
@@ -285,7 +285,9 @@ impl HttpProvider {
                 trial.output_limit = remaining_output_limit(own_words);
                 return trial.output_limit.is_some();
             }
-            trial.hear(own_words);
+            if class == ErrorClass::Status && matches!(status, 400 | 404 | 422) {
+                trial.hear(own_words);
+            }
             let detected = detect_unsupported(status, class, error, own_words, shape);
             if let Some(adaptation) = detected.and_then(|found| adaptation(request, shape, found))
                 && trial.add(adaptation)

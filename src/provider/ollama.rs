@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::answer::Finish;
 use super::content::{push_content, push_parsed_arguments};
 use super::dialects::LLAMA_CPP;
-use super::error_body::decode_error_node;
+use super::error_body::{decode_error_node, has_error_words};
 use super::finish_reason::apply_finish_reason;
 use super::lenient_json::{JsonText, Members, not_read};
 use super::partial_answer::{DecodeError, PartialAnswer, StreamState};
@@ -162,9 +162,7 @@ impl WireFormat for Ollama {
         })?;
         let chunk = text.root().members();
         let is_error = chunk.get("error").is_meaningful()
-            || ["msg", "detail"]
-                .iter()
-                .any(|name| chunk.get(name).is_meaningful());
+            || chunk.get("message").is_null() && has_error_words(&chunk);
         if is_error {
             return Err(DecodeError::ErrorBody(decode_error_node(text.root())));
         }

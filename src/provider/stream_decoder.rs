@@ -25,6 +25,10 @@ impl<'a> DeltaEmitter<'a> {
 
     /// Emits the part of `text` that is new since the last call.
     pub fn emit(&mut self, text: &str) {
+        // Another field substitutes for one that stays blank.
+        if self.emitted_bytes == 0 && text.trim().is_empty() {
+            return;
+        }
         if let (Some(on_text), Some(delta)) = (self.on_text, text.get(self.emitted_bytes..))
             && !delta.is_empty()
         {

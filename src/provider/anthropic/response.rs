@@ -3,7 +3,7 @@
 
 use crate::provider::answer::Finish;
 use crate::provider::content::{push_arguments, push_content, push_parsed_arguments};
-use crate::provider::error_body::decode_error_node;
+use crate::provider::error_body::{decode_error_node, has_error_words};
 use crate::provider::finish_reason::apply_finish_reason;
 use crate::provider::lenient_json::{JsonText, Members, Node, not_read};
 use crate::provider::partial_answer::{DecodeError, PartialAnswer, StreamState};
@@ -14,7 +14,7 @@ pub fn decode(body: &[u8]) -> Result<PartialAnswer, DecodeError> {
     let text = parse(body)?;
     let message = text.root().members();
     let has_content = message.has("content") && !message.get("content").is_null();
-    if message.get("error").is_meaningful() || !has_content && is_error(&message) {
+    if message.get("error").is_meaningful() || !has_content && has_error_words(&message) {
         return Err(DecodeError::ErrorBody(decode_error_node(text.root())));
     }
     if !has_content {
@@ -67,7 +67,7 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
         }
         "message_stop" => partial.state = StreamState::Ended,
         // A whole message where a stream was asked for.
-        "message" => {
+        "message" if partial.size() == 0 => {
             *partial = decode(message)?;
             partial.state = StreamState::Ended;
         }
@@ -87,16 +87,6 @@ fn parse(body: &[u8]) -> Result<JsonText<'_>, DecodeError> {
 
 fn malformed(reason: impl std::fmt::Display, body: &[u8]) -> DecodeError {
     DecodeError::Malformed(not_read("a message", reason, body))
-}
-
-fn is_error(message: &Members<'_>) -> bool {
-    message
-        .get("type")
-        .string()
-        .is_some_and(|kind| kind == "error")
-        || ["message", "detail", "base_resp"]
-            .iter()
-            .any(|name| message.get(name).is_meaningful())
 }
 
 /// Merges the usage into the answer: a stream reports input tokens at its start, and output tokens at its end.

@@ -3,7 +3,7 @@
 
 use crate::provider::answer::Finish;
 use crate::provider::content::{push_parsed_arguments, push_part};
-use crate::provider::error_body::decode_error_node;
+use crate::provider::error_body::{decode_error_node, has_error_words};
 use crate::provider::finish_reason::apply_finish_reason;
 use crate::provider::lenient_json::{JsonText, Members, Node, not_read};
 use crate::provider::partial_answer::{DecodeError, PartialAnswer, StreamState};
@@ -43,11 +43,8 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
 fn apply_chunk(node: Node<'_>, partial: &mut PartialAnswer) -> Result<(), DecodeError> {
     let chunk = node.members();
     let candidates = chunk.get("candidates").items();
-    let is_error = chunk.get("error").is_meaningful()
-        || candidates.is_empty()
-            && ["message", "detail"]
-                .iter()
-                .any(|name| chunk.get(name).is_meaningful());
+    let is_error =
+        chunk.get("error").is_meaningful() || candidates.is_empty() && has_error_words(&chunk);
     if is_error {
         return Err(DecodeError::ErrorBody(decode_error_node(node)));
     }

@@ -2,7 +2,7 @@
 //! (`chat.completion.chunk`, ended by `[DONE]`).
 
 use crate::provider::content::{push_arguments, push_content, push_refusal};
-use crate::provider::error_body::decode_error_node;
+use crate::provider::error_body::{decode_error_node, has_error_words};
 use crate::provider::finish_reason::apply_finish_reason;
 use crate::provider::lenient_json::{JsonText, Members, Node, not_read};
 use crate::provider::partial_answer::{DecodeError, PartialAnswer, StreamState};
@@ -35,7 +35,7 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
     let text = parse(message)?;
     let chunk = text.root().members();
     check_error(&chunk, text.root())?;
-    if !chunk.has("choices") && is_error_message(&chunk) {
+    if !chunk.has("choices") && has_error_words(&chunk) {
         return Err(no_choices(&chunk, text.root()));
     }
     apply_usage(chunk.get("usage"), partial);
@@ -59,24 +59,9 @@ fn check_error(completion: &Members<'_>, whole: Node<'_>) -> Result<(), DecodeEr
     }
 }
 
-/// Returns true for an object without `error` that is one: `{"object": "error", "message": …}`.
-fn is_error_message(members: &Members<'_>) -> bool {
-    let is = |name: &str| {
-        members
-            .get(name)
-            .string()
-            .is_some_and(|text| text == "error")
-    };
-    is("object")
-        || is("type")
-        || ["message", "detail", "base_resp"]
-            .iter()
-            .any(|name| members.get(name).is_meaningful())
-}
-
 /// Returns the error for a body without `choices`: its own words, or its beginning.
 fn no_choices(completion: &Members<'_>, whole: Node<'_>) -> DecodeError {
-    if is_error_message(completion) {
+    if has_error_words(completion) {
         return DecodeError::ErrorBody(decode_error_node(whole));
     }
     let body = whole.json().as_bytes();

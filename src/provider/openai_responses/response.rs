@@ -3,7 +3,7 @@
 
 use crate::provider::answer::Finish;
 use crate::provider::content::{push_arguments, push_content, push_parsed_arguments, push_refusal};
-use crate::provider::error_body::decode_error_node;
+use crate::provider::error_body::{decode_error_node, has_error_words};
 use crate::provider::finish_reason::apply_finish_reason;
 use crate::provider::lenient_json::{JsonText, Node, not_read};
 use crate::provider::partial_answer::{DecodeError, PartialAnswer, StreamState};
@@ -41,7 +41,9 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
             return Err(DecodeError::ErrorBody(decode_error_node(text.root())));
         }
         // A whole response where a stream was asked for.
-        "" if event.has("output") => *partial = decode_response(text.root())?,
+        "" if event.has("output") && partial.size() == 0 => {
+            *partial = decode_response(text.root())?
+        }
         _ => {}
     }
     Ok(())
@@ -85,10 +87,7 @@ fn decode_response(node: Node<'_>) -> Result<PartialAnswer, DecodeError> {
     let status = response.get("status");
     let reason = response.get("incomplete_details").get("reason").string();
     if !output.is_array() && status.string().is_none_or(|status| status == "completed") {
-        let is_error = ["message", "detail", "base_resp"]
-            .iter()
-            .any(|name| response.get(name).is_meaningful());
-        return Err(if is_error {
+        return Err(if has_error_words(&response) {
             DecodeError::ErrorBody(decode_error_node(node))
         } else {
             malformed("it has no `output`", node.json().as_bytes())
