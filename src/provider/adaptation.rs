@@ -59,10 +59,14 @@ impl Trial {
 }
 
 impl TrialState {
-    /// Records the words of an error. The same words again mean that the last adaptation did not help: it is dropped.
+    /// Records the words of an error. The same words again mean that the last adaptation did not help, and it is dropped; unless it
+    /// was another mode, which a server may reject in the same words.
     pub fn hear(&mut self, own_words: &str) {
         if self.last_words == own_words {
-            self.hypotheses.pop();
+            let is_mode = |last: &mut Adaptation| {
+                matches!(last.feature, Unsupported::Mode | Unsupported::Schema)
+            };
+            self.hypotheses.pop_if(|last| !is_mode(last));
         } else {
             own_words.clone_into(&mut self.last_words);
         }

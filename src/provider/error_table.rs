@@ -275,7 +275,9 @@ const TOO_LARGE_FOR_A_MINUTE: &str = "request too large for";
 
 fn has_code(error: &UpstreamErrorBody, own_words: &str, code: &str) -> bool {
     // Gateways repeat the code in their message; numbers and plain words may stand there for other reasons.
-    let is_distinct = code.contains('_') || code.chars().skip(1).any(|c| c.is_ascii_uppercase());
+    let is_camel_case = code.contains(|c: char| c.is_ascii_lowercase())
+        && code.chars().skip(1).any(|c| c.is_ascii_uppercase());
+    let is_distinct = code.contains('_') || is_camel_case;
     error
         .codes
         .iter()
