@@ -80,6 +80,9 @@ const LLAMA_CPP: &str = "https://github.com/ggml-org/llama.cpp/blob/master/tools
 const VLLM: &str = "https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai";
 const XAI: &str = "https://docs.x.ai/docs/key-information/debugging";
 const ONE_API: &str = "https://github.com/QuantumNous/new-api";
+const VERTEX: &str =
+    "https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/api-errors";
+const LM_STUDIO: &str = "https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues";
 const VOLCENGINE: &str = "https://www.volcengine.com/docs/82379/1299023";
 
 /// The table, read 2026-11. Numeric codes are unique to their vendor.
@@ -124,6 +127,14 @@ const TABLE: &[Row] = &[
     Row(Words("range of input length should be"), TooLong, DASHSCOPE),
     Row(Words("request too large for"), TooLong, OPENAI),
     Row(Words("request entity too large"), TooLong, "RFC 9110 section 15.5.14"),
+    Row(Words("maximum prompt length"), TooLong, XAI),
+    Row(Words("token count … exceeds"), TooLong, VERTEX),
+    Row(Words("too many total text bytes"), TooLong, BEDROCK),
+    Row(Words("total number of tokens … cannot exceed"), TooLong, "https://docs.cohere.com/reference/errors"),
+    Row(Words("prompt exceeds max length"), TooLong, ZHIPU),
+    Row(Words("context the overflows"), TooLong, LM_STUDIO),
+    Row(Words("context length of only"), TooLong, LM_STUDIO),
+    Row(Words("context overflow"), TooLong, LM_STUDIO),
 
     Row(Code("invalid_prompt"), Refused, OPENAI),
     Row(Code("cyber_policy"), Refused, OPENAI),
@@ -162,6 +173,9 @@ const TABLE: &[Row] = &[
     Row(Words("不安全或敏感内容"), Refused, ZHIPU),
     Row(Words("敏感词"), Refused, ONE_API),
     Row(Words("sensitive words detected"), Refused, ONE_API),
+    Row(Words("guardrail policy"), Refused, LITELLM),
+    Row(Words("content moderation"), Refused, OPENROUTER),
+    Row(Words("flagged by moderation"), Refused, OPENROUTER),
 
     Row(Code("insufficient_quota"), QuotaExhausted, OPENAI),
     Row(Code("billing_hard_limit_reached"), QuotaExhausted, OPENAI),
@@ -187,6 +201,13 @@ const TABLE: &[Row] = &[
     Row(Words("spending limit"), QuotaExhausted, XAI),
     Row(Words("billing hard limit"), QuotaExhausted, OPENAI),
     Row(Words("recharge"), QuotaExhausted, MOONSHOT),
+    Row(Words("included credits"), QuotaExhausted, "https://huggingface.co/docs/inference-providers/pricing"),
+    Row(Words("insufficient funds"), QuotaExhausted, XAI),
+    Row(Words("not enough credits"), QuotaExhausted, OPENROUTER),
+    Row(Words("out of credit"), QuotaExhausted, OPENROUTER),
+    Row(Words("overdue balance"), QuotaExhausted, VOLCENGINE),
+    Row(Words("monthly usage limit"), QuotaExhausted, ANTHROPIC),
+    Row(Words("reached your specified api usage limits"), QuotaExhausted, ANTHROPIC),
     Row(Words("余额不足"), QuotaExhausted, ZHIPU),
     Row(Words("欠费"), QuotaExhausted, ZHIPU),
     Row(Day("PerDay"), QuotaExhausted, GEMINI),
@@ -217,6 +238,11 @@ const TABLE: &[Row] = &[
     Row(Words("model … does not exist"), UnknownModel, VLLM),
     Row(Words("model not exist"), UnknownModel, DEEPSEEK),
     Row(Words("not a valid model"), UnknownModel, OPENROUTER),
+    Row(Code("model_decommissioned"), UnknownModel, GROQ),
+    Row(Words("invalid model name"), UnknownModel, LITELLM),
+    Row(Words("invalid model:"), UnknownModel, MISTRAL),
+    Row(Words("model identifier is invalid"), UnknownModel, BEDROCK),
+    Row(Words("access to the model"), UnknownModel, BEDROCK),
     Row(Words("no endpoints found for"), UnknownModel, OPENROUTER),
     Row(Words("no such model"), UnknownModel, ONE_API),
     Row(Words("unknown model"), UnknownModel, MINIMAX),
@@ -264,10 +290,12 @@ pub fn classify(error: &UpstreamErrorBody, own_words: &str, status: u16) -> Erro
             }
         }
     };
-    TABLE
-        .iter()
-        .find(matches)
-        .map_or(ErrorClass::Status, |Row(_, class, _)| *class)
+    match TABLE.iter().find(matches) {
+        Some(Row(_, class, _)) => *class,
+        // Unavailable for legal reasons: StepFun's status of a refused text.
+        None if status == 451 => Refused,
+        None => ErrorClass::Status,
+    }
 }
 
 /// Words of a rate limit that a single request exceeds. Other rate limits are only for now, though they too speak of tokens.

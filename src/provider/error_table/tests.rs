@@ -280,3 +280,36 @@ fn what_the_message_repeats_of_the_input_says_nothing() {
     assert_eq!(class_with_input(422, &body, input), ErrorClass::Status);
     assert_ne!(class_of(422, &body), ErrorClass::Status);
 }
+
+#[test]
+fn errors_by_other_names() {
+    for (status, body, expected) in [
+        (
+            400,
+            json!({"code": "Client specified an invalid argument", "error": "This model's maximum prompt length is 131072 but the request contains 537812 tokens."}),
+            TooLong,
+        ),
+        (
+            451,
+            json!({"error": {"message": "The content may be unsafe", "type": "censorship"}}),
+            Refused,
+        ),
+        (
+            402,
+            json!({"error": "You have exceeded your monthly included credits for Inference Providers."}),
+            QuotaExhausted,
+        ),
+        (
+            400,
+            json!({"error": {"message": "Invalid model name passed in model=x. Call `/v1/models` to view available models"}}),
+            UnknownModel,
+        ),
+        (
+            400,
+            json!({"error": {"message": "This response_format type is unavailable now"}}),
+            ErrorClass::Status,
+        ),
+    ] {
+        assert_eq!(class_of(status, &body), expected, "{body}");
+    }
+}
