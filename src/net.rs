@@ -16,7 +16,7 @@ use reqwest::Certificate;
 pub use frames::{Frames, Framing};
 pub use guard::{NotPublic, Reach};
 pub use reqwest::Url;
-pub use retry_after::retry_after;
+pub use retry_after::{parse_wait, parse_wait_or_time, retry_after};
 
 /// Maximum size of a response body or of one message, in bytes; a larger one is an error.
 pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;

@@ -6,16 +6,22 @@
 //! and decodes a response, streamed or not, into our [`Answer`]. The HTTP transport exists once, in
 //! `http_provider`. This module must not know rate limits, retries or schema validation.
 
+mod adaptation;
 mod answer;
 mod anthropic;
 mod capability_cache;
+mod content;
 pub mod dialects;
 mod error_body;
+mod error_table;
 mod failure;
+mod finish_reason;
 mod gemini;
 mod http_provider;
 mod input_fence;
 mod interface;
+mod json_repair;
+mod lenient_json;
 #[cfg(feature = "local")]
 mod llama;
 #[cfg(feature = "local")]
@@ -24,12 +30,14 @@ mod ollama;
 mod openai;
 mod openai_responses;
 mod partial_answer;
+mod phrase;
 pub mod prompt;
 mod rate_limit_headers;
 mod request;
 mod request_parts;
 mod request_shape;
 mod request_template;
+mod retry_hint;
 mod stream_decoder;
 #[cfg(test)]
 mod test_fixture;
@@ -38,9 +46,12 @@ mod wire_format;
 
 pub use throttle::RemainingQuota;
 
+pub use adaptation::{Adaptation, Trial};
 pub use answer::{Answer, Finish};
 pub use anthropic::Anthropic;
-pub use error_body::{ErrorClass, UpstreamErrorBody};
+pub use capability_cache::ActiveAdaptation;
+pub use error_body::UpstreamErrorBody;
+pub use error_table::ErrorClass;
 pub use failure::{Failure, FailureKind};
 pub use gemini::Gemini;
 pub use http_provider::HttpProvider;
@@ -54,5 +65,5 @@ pub use partial_answer::{DecodeError, PartialAnswer, StreamState};
 pub use request::{Request, Schema, TextSink, ValidationFeedback};
 pub use request_shape::{RequestShape, Unsupported, UnsupportedSet};
 pub use request_template::RequestTemplate;
-pub use unsupported_feature::ErrorPatterns;
+pub use stream_decoder::{DeltaEmitter, StreamDecoder};
 pub use wire_format::WireFormat;

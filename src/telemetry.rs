@@ -24,6 +24,7 @@ const ITEMS: &str = "extractd_items_total";
 const TOKENS: &str = "extractd_tokens_total";
 const UPSTREAM_CALLS: &str = "extractd_upstream_calls_total";
 const UPSTREAM_CALL_FAILURES: &str = "extractd_upstream_call_failures_total";
+const ADAPTATIONS: &str = "extractd_adaptations_total";
 const MODEL_TOKENS: &str = "extractd_model_tokens_total";
 const MODEL_COST: &str = "extractd_model_cost_usd_total";
 const VALIDATION_RETRIES: &str = "extractd_validation_retries_total";
@@ -34,7 +35,7 @@ const HTTP_REQUESTS: &str = "extractd_http_requests_total";
 const BREAKER_OPENED: &str = "extractd_breaker_opened_total";
 const JOB_RESULTS: &str = "extractd_job_results_recorded_total";
 
-const COUNTERS: [(&str, &str); 13] = [
+const COUNTERS: [(&str, &str); 14] = [
     (
         ITEMS,
         "Items that ended, by status: succeeded, invalid, cancelled, or the error code",
@@ -50,6 +51,10 @@ const COUNTERS: [(&str, &str); 13] = [
     (
         UPSTREAM_CALL_FAILURES,
         "Calls to a provider that failed, by the action that followed",
+    ),
+    (
+        ADAPTATIONS,
+        "Features that requests omit for an hour because the provider does not support them, by feature and scope: model or schema",
     ),
     (
         MODEL_TOKENS,
@@ -368,6 +373,11 @@ impl Default for ExtractMeters {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Counts a feature that requests omit from now on; `scope` is `model` or `schema`.
+pub fn count_adaptation(feature: &'static str, scope: &'static str) {
+    counter!(ADAPTATIONS, "feature" => feature, "scope" => scope).increment(1);
 }
 
 /// Counts an HTTP request; `path` is its route.

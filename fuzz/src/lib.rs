@@ -16,6 +16,7 @@ mod answer;
 mod body;
 mod lines;
 mod lowered;
+mod reply;
 mod rules;
 mod schema;
 mod stream;
@@ -24,6 +25,7 @@ pub use answer::answer;
 pub use body::body;
 pub use lines::lines;
 pub use lowered::lowered;
+pub use reply::reply;
 pub use rules::rules;
 pub use schema::{made_up, schema};
 pub use stream::stream;
@@ -36,12 +38,13 @@ use extractd::types::{Error, StrictJson};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("answer", answer),
     ("body", body),
     ("lines", lines),
     ("lowered", lowered),
     ("made_up", made_up),
+    ("reply", reply),
     ("rules", rules),
     ("schema", schema),
     ("stream", stream),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::types::{Code, Error, FieldError};
+use crate::types::{Code, Error, FieldError, Usage};
 
 /// Returns the HTTP status of an error code.
 #[must_use]
@@ -86,6 +86,10 @@ pub struct Problem<'a> {
     /// Best invalid answer that parsed as JSON; `errors` refer to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     candidate: Option<&'a Value>,
+    /// Tokens that the attempts used, and their cost. In the problem of a single extraction; other results have `usage` beside
+    /// their `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
     /// HTTP status returned by the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_status: Option<u16>,
@@ -114,11 +118,18 @@ impl<'a> Problem<'a> {
             attempts: attempted.map(|attempted| attempted.attempts),
             raw: attempted.and_then(|attempted| attempted.raw.as_deref()),
             candidate: attempted.and_then(|attempted| attempted.candidate.as_ref()),
+            usage: None,
             upstream_status: error.upstream_status,
             retry_after_ms: error
                 .retry_after
                 .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             request_id,
         }
+    }
+
+    /// Adds the usage of the failed attempts.
+    #[must_use]
+    pub fn with_usage(self, usage: Option<Usage>) -> Self {
+        Self { usage, ..self }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::cache_key::CacheKey;
 use super::routing::RouteCursor;
 use super::{Extractor, PreparedRequest, RequestClass};
+use crate::provider::Trial;
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,
     Outcome, Success, Timing, Usage,
@@ -123,6 +124,8 @@ pub(super) struct ItemRun<'a> {
     /// Usage by model; empty if the request has only one target.
     pub usage_by_model: Vec<ModelUsage>,
     pub timing: Timing,
+    /// Adaptations to the provider that the item tries.
+    pub trial: Arc<Trial>,
 }
 
 impl<'a> ItemRun<'a> {
@@ -138,6 +141,7 @@ impl<'a> ItemRun<'a> {
             usage: Usage::default(),
             usage_by_model: Vec::new(),
             timing: Timing::default(),
+            trial: Arc::default(),
         }
     }
 

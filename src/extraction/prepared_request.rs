@@ -10,7 +10,7 @@ use super::models::ModelEndpoint;
 use super::partial_stream::{PartialPublisher, PartialStream};
 use super::straggler_detector::StragglerDetector;
 use super::targets::Target;
-use crate::provider::{self, Request, RequestPreview, ValidationFeedback};
+use crate::provider::{self, Request, RequestPreview, Trial, ValidationFeedback};
 use crate::schema::{Rules, Schema};
 use crate::types::{CacheUse, Code, Error, Example, FieldError, OnFailure};
 use throttle::{WaitBudget, estimate_tokens};
@@ -65,6 +65,7 @@ impl PreparedRequest {
         target: &'r Target,
         text: &'r str,
         feedback: Option<&'r ValidationFeedback>,
+        trial: &'r Trial,
         max_output_tokens: Option<u32>,
     ) -> Request<'r> {
         Request {
@@ -84,6 +85,7 @@ impl PreparedRequest {
             max_output_tokens,
             seed: self.seed,
             template: &target.template,
+            trial,
             traceparent: self.traceparent.as_deref(),
             key: 0,
             on_text: None,
@@ -107,7 +109,9 @@ impl PreparedRequest {
     /// # Errors
     /// `upstream_error` if no request can be made, for example from the model's name.
     pub fn preview(&self, text: &str) -> Result<RequestPreview, Error> {
-        let request = self.provider_request(&self.first, text, None, self.max_output_tokens);
+        let trial = Trial::default();
+        let request =
+            self.provider_request(&self.first, text, None, &trial, self.max_output_tokens);
         let preview = self.first.endpoint.provider.preview(&request);
         preview.map_err(|failure| Error::new(Code::UpstreamError, failure.to_string()))
     }

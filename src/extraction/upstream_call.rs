@@ -1,11 +1,12 @@
 //! Upstream call: acquires a permit, calls the provider within the item's time, and retries as the retry policy says.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::item::ItemRun;
 use super::retry_policy::{self, Action, Consequence};
 use super::routing::{failure_detail, upstream_error};
-use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
+use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, Trial, ValidationFeedback};
 use crate::types::{Code, Error, ModelUsage};
 use throttle::{CallReport, Health, Pause, Permit, Priority, RemainingQuota, UsageReport, backoff};
 
@@ -60,6 +61,7 @@ impl ItemRun<'_> {
         feedback: Option<&ValidationFeedback>,
     ) -> (CallOutcome, Duration) {
         let (request, target) = (self.request, self.route.current());
+        let trial = Arc::clone(&self.trial);
         let partials = request.partials.get();
         let on_text = |mode, text: &str| {
             if let Some(partials) = partials {
@@ -72,7 +74,7 @@ impl ItemRun<'_> {
         let call = Request {
             key: permit.key(),
             on_text: partials.map(|_| &on_text as TextSink<'_>),
-            ..request.provider_request(target, text, feedback, self.output_limit)
+            ..request.provider_request(target, text, feedback, &trial, self.output_limit)
         };
         permit.begin();
         self.route.record_call();
@@ -258,7 +260,9 @@ fn failure_report(consequence: Consequence, remaining: RemainingQuota) -> CallRe
 fn key_pause(action: Action, failure: &Failure) -> Option<Pause> {
     match action {
         Action::Pause(retry_after) => Some(pause(retry_after)),
-        Action::Fail(_) if failure.status() == Some(429) => Some(pause(failure.retry_after)),
+        Action::Fail(_) if failure.kind == FailureKind::Status(429) => {
+            Some(pause(failure.retry_after))
+        }
         Action::Fail(_) | Action::Again | Action::OtherKey(_) | Action::Retry => None,
     }
 }

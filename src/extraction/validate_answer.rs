@@ -93,6 +93,14 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
 }
 
 fn verdict(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
+    let mut verdict = verdict_on_text(input, answer);
+    if let (Verdict::Accepted { repairs, .. }, Some(remark)) = (&mut verdict, answer.remark) {
+        repairs.insert(0, remark.to_owned());
+    }
+    verdict
+}
+
+fn verdict_on_text(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
     let schema = input.schema;
     let lift = |value: Value| match input.lowered {
         Some(lowered) => schema.raised(lowered, value),
@@ -100,6 +108,9 @@ fn verdict(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
     };
     match &answer.finish {
         Finish::Refusal(reason) => Verdict::Refusal(reason.clone()),
+        Finish::Invalid(reason) => invalid_with_message(reason),
+        // The provider closed what the model left open.
+        Finish::Length if answer.is_parsed => Verdict::Truncated,
         Finish::Length => match answer::strict(&answer.text).map(lift) {
             // The answer ended exactly at the limit.
             Some(data) if schema.is_valid(&data) => apply_rules(input, data, Vec::new()),

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::contract::{Problem, http_status, to_json};
-use crate::types::{Code, Error};
+use crate::types::{Code, Error, Usage};
 
 fn status(code: Code) -> StatusCode {
     StatusCode::from_u16(http_status(code)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -14,6 +14,10 @@ fn status(code: Code) -> StatusCode {
 /// Error of a handler. The middleware turns it into the response, because only the middleware knows the request's ID.
 #[derive(Debug, Clone)]
 pub struct ApiError(pub Box<Error>);
+
+/// Tokens that a failed extraction used, beside its [`ApiError`] in the response's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct FailureUsage(pub Usage);
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
@@ -29,9 +33,16 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Returns the response for an error. `allow` is the `Allow` header of the router's own response, if it set one.
-pub fn respond(error: &Error, request_id: &str, allow: Option<&HeaderValue>) -> Response {
-    let body = to_json(&Problem::new(error, request_id));
+/// Returns the response for an error. `allow` is the `Allow` header of the router's own response, if it set one; `usage` is what a
+/// failed extraction used.
+pub fn respond(
+    error: &Error,
+    request_id: &str,
+    allow: Option<&HeaderValue>,
+    usage: Option<FailureUsage>,
+) -> Response {
+    let usage = usage.map(|FailureUsage(usage)| usage);
+    let body = to_json(&Problem::new(error, request_id).with_usage(usage));
     let mut response = (status(error.code), body).into_response();
     let headers = response.headers_mut();
     headers.insert(

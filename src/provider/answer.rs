@@ -15,6 +15,11 @@ pub struct Answer {
     pub mode: Mode,
     /// Quota of the API key after the call, from the rate limit headers.
     pub remaining_quota: RemainingQuota,
+    /// True if the text was JSON values that the provider parsed itself, such as the arguments of a tool call. A truncated answer
+    /// is valid JSON then, because the provider closed it.
+    pub is_parsed: bool,
+    /// Remark for the result's `repairs`, if the text was found in an unusual place.
+    pub remark: Option<&'static str>,
 }
 
 /// Finish reason: why the model stopped.
@@ -26,6 +31,8 @@ pub enum Finish {
     Unknown,
     /// The answer was truncated at the output token limit.
     Length,
+    /// The provider says that the answer is not valid; with its explanation.
+    Invalid(String),
     /// The model refused, or a content filter stopped it; with the provider's explanation.
     Refusal(String),
 }

@@ -3,18 +3,15 @@
 //! Source: <https://platform.claude.com/docs/en/api/messages>, `…/build-with-claude/streaming`,
 //! `…/structured-outputs` and `…/handling-stop-reasons` there, read 2026-11.
 
-mod error;
 mod request;
 mod response;
 
 use std::borrow::Cow;
 
 use super::dialects::{ANTHROPIC_STRICT, ANTHROPIC_TOOLS};
-use super::error_body::UpstreamErrorBody;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
-use super::unsupported_feature::ErrorPatterns;
 use super::wire_format::{WireFormat, version_prefix};
 use crate::types::{Dialect, Mode};
 
@@ -73,14 +70,6 @@ impl WireFormat for Anthropic {
 
     fn decode_event(&self, message: &[u8], partial: &mut PartialAnswer) -> Result<(), DecodeError> {
         response::decode_event(message, partial)
-    }
-
-    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
-        error::decode_error(body)
-    }
-
-    fn error_patterns(&self) -> &'static ErrorPatterns {
-        &error::ERROR_PATTERNS
     }
 }
 

@@ -1,112 +1,184 @@
-//! Capability cache: remembers which modes, schemas and fields each model of a server has rejected.
+//! Capability cache: remembers for an hour which modes, schemas and fields each model of a server has rejected.
+//!
+//! An adaptation is recorded only after a call with it succeeded.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use super::adaptation::{Adaptation, TrialState};
 use super::request::Request;
 use super::request_shape::{RequestShape, Unsupported, UnsupportedSet};
 use crate::types::Mode;
 
-/// Maximum number of cached models and schemas. Callers may name any, so the cache is emptied when
-/// it is full.
-const MAX_ENTRIES: usize = 1000;
+/// Time for which an adaptation is kept. Servers are updated, and an error may have been misread.
+const LIFETIME: Duration = Duration::from_secs(3600);
+/// Maximum number of models. Callers may name any, so the cache is emptied when it is full.
+const MAX_MODELS: usize = 1000;
+/// Maximum number of adaptations of one model; the oldest is dropped. Callers may send any schema.
+const MAX_ADAPTATIONS: usize = 200;
 
-/// Capabilities of one server.
+/// Capabilities of one server's models.
 #[derive(Debug, Default)]
-pub struct CapabilityCache(Mutex<CachedCapabilities>);
+pub struct CapabilityCache(Mutex<HashMap<String, Vec<Entry>>>);
 
-/// Capabilities by model, and the modes that a model rejects for one schema, by the hash of the
-/// schema's text.
-#[derive(Debug, Default)]
-struct CachedCapabilities {
-    models: HashMap<String, ModelCapabilities>,
-    schemas: HashMap<(String, u64), u8>,
+/// Adaptation that is known to work.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    adaptation: Adaptation,
+    /// Hash of the schema's text; `None`: all schemas.
+    schema: Option<u64>,
+    expires: Instant,
 }
 
-/// Capabilities of one model. Modes are bits, see [`mode_bit`].
-#[derive(Debug, Clone, Copy, Default)]
-struct ModelCapabilities {
-    rejected_modes: u8,
-    unsupported: UnsupportedSet,
+/// Adaptation in use, as the list of models shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActiveAdaptation {
+    pub adaptation: Adaptation,
+    /// Number of schemas that it holds for; `None`: all.
+    pub schemas: Option<usize>,
+    /// Time until the last of it expires.
+    pub expires_in: Duration,
 }
 
 impl CapabilityCache {
-    /// Returns the shape to send: for `Auto` the first of `modes` (best first) that is not known to
-    /// be rejected.
-    pub fn request_shape(&self, request: &Request<'_>, modes: &[Mode]) -> RequestShape {
+    /// Returns the shape to send: without the features that the server is known not to support or that `trial` omits, and for
+    /// `Auto` in the first of `modes` (best first) that is left.
+    pub fn request_shape(
+        &self,
+        request: &Request<'_>,
+        modes: &[Mode],
+        trial: &TrialState,
+        now: Instant,
+    ) -> RequestShape {
+        let mut omitted = Omitted::default();
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ModelCapabilities {
-            mut rejected_modes,
-            unsupported,
-        } = cache.models.get(request.model).copied().unwrap_or_default();
-        if !cache.schemas.is_empty() {
-            rejected_modes |= cache
-                .schemas
-                .get(&schema_key(request))
-                .copied()
-                .unwrap_or_default();
+        if let Some(entries) = cache.get(request.model) {
+            let schema = schema_key(request);
+            for entry in entries.iter().filter(|entry| entry.expires > now) {
+                if entry.schema.is_none_or(|known| known == schema) {
+                    omitted.add(entry.adaptation);
+                }
+            }
+        }
+        drop(cache);
+        for adaptation in &trial.hypotheses {
+            omitted.add(*adaptation);
         }
         let mode = match request.mode {
-            Mode::Auto => {
-                let is_usable = |mode: &&Mode| {
-                    rejected_modes & mode_bit(**mode) == 0
-                        && request.schema.forms.of(**mode).is_some()
-                };
-                modes.iter().find(is_usable).copied().unwrap_or(Mode::Text)
-            }
+            Mode::Auto => omitted.first_mode(request, modes),
             mode => mode,
         };
         RequestShape {
             mode,
-            stream: request.on_text.is_some() && !unsupported.has(Unsupported::Stream),
-            unsupported,
+            stream: request.on_text.is_some() && !omitted.features.has(Unsupported::Stream),
+            unsupported: omitted.features,
+            output_limit: trial.output_limit,
         }
     }
 
-    /// Records that a call with this shape was rejected because of `feature`.
-    ///
-    /// Returns true if the next call will have another shape. False: the feature cannot be omitted,
-    /// or was omitted already.
-    pub fn record_unsupported(
+    /// Records adaptations that a call succeeded with. Returns those that are new.
+    pub fn record(
         &self,
         request: &Request<'_>,
-        shape: RequestShape,
-        feature: Unsupported,
-    ) -> bool {
+        adaptations: &[Adaptation],
+        now: Instant,
+    ) -> Vec<Adaptation> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.models.len() + cache.schemas.len() >= MAX_ENTRIES {
-            *cache = CachedCapabilities::default();
+        if cache.len() >= MAX_MODELS && !cache.contains_key(request.model) {
+            cache.clear();
         }
-        // A caller that names a mode wants no other.
-        let has_other_mode = shape.mode != Mode::Text && request.mode == Mode::Auto;
-        if feature == Unsupported::Schema && has_other_mode {
-            *cache.schemas.entry(schema_key(request)).or_default() |= mode_bit(shape.mode);
+        let entries = cache.entry(request.model.to_owned()).or_default();
+        entries.retain(|entry| entry.expires > now);
+        let mut recorded = Vec::new();
+        for adaptation in adaptations {
+            let schema = (!adaptation.is_for_model).then(|| schema_key(request));
+            let is_same = |entry: &Entry| {
+                entry.schema == schema
+                    && entry.adaptation.feature == adaptation.feature
+                    && entry.adaptation.mode == adaptation.mode
+            };
+            if entries.iter().any(is_same) {
+                continue;
+            }
+            if entries.len() >= MAX_ADAPTATIONS {
+                entries.remove(0);
+            }
+            entries.push(Entry {
+                adaptation: *adaptation,
+                schema,
+                expires: now + LIFETIME,
+            });
+            recorded.push(*adaptation);
         }
-        let model = cache.models.entry(request.model.to_owned()).or_default();
-        match feature {
-            Unsupported::Schema => has_other_mode,
-            Unsupported::Mode => {
-                if has_other_mode {
-                    model.rejected_modes |= mode_bit(shape.mode);
+        recorded
+    }
+
+    /// Returns the adaptations of a model that are in use.
+    pub fn active(&self, model: &str, now: Instant) -> Vec<ActiveAdaptation> {
+        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut active: Vec<ActiveAdaptation> = Vec::new();
+        for entry in cache.get(model).into_iter().flatten() {
+            let expires_in = entry.expires.saturating_duration_since(now);
+            if expires_in.is_zero() {
+                continue;
+            }
+            let known = active
+                .iter_mut()
+                .find(|known| known.adaptation == entry.adaptation);
+            match known {
+                Some(known) => {
+                    known.expires_in = known.expires_in.max(expires_in);
+                    known.schemas = known.schemas.map(|schemas| schemas + 1);
                 }
-                has_other_mode
-            }
-            feature => {
-                // Another call may have recorded it while this one was in flight.
-                model.unsupported.add(feature);
-                !shape.unsupported.has(feature)
+                None => active.push(ActiveAdaptation {
+                    adaptation: entry.adaptation,
+                    schemas: entry.schema.map(|_| 1),
+                    expires_in,
+                }),
             }
         }
+        active
     }
 }
 
-fn schema_key(request: &Request<'_>) -> (String, u64) {
+/// Features and modes that a request omits.
+#[derive(Default)]
+struct Omitted {
+    /// Modes as bits, see [`mode_bit`].
+    modes: u8,
+    features: UnsupportedSet,
+}
+
+impl Omitted {
+    fn add(&mut self, adaptation: Adaptation) {
+        match adaptation.feature {
+            Unsupported::Mode | Unsupported::Schema => self.modes |= mode_bit(adaptation.mode),
+            feature => {
+                self.features.add(feature);
+            }
+        }
+    }
+
+    /// Returns the first mode that is left; text, if none is.
+    fn first_mode(&self, request: &Request<'_>, modes: &[Mode]) -> Mode {
+        let is_usable = |mode: &&Mode| {
+            self.modes & mode_bit(**mode) == 0 && request.schema.forms.of(**mode).is_some()
+        };
+        modes.iter().find(is_usable).copied().unwrap_or(Mode::Text)
+    }
+}
+
+fn schema_key(request: &Request<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     request.schema.raw.get().hash(&mut hasher);
-    (request.model.to_owned(), hasher.finish())
+    hasher.finish()
 }
 
 const fn mode_bit(mode: Mode) -> u8 {
     1 << mode as u8
 }
+
+#[cfg(test)]
+mod tests;

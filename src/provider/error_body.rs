@@ -1,36 +1,30 @@
-//! Error bodies of LLM APIs: finds the error object and its message, and classifies the error.
+//! Error bodies of LLM APIs and gateways: one reader for all of them, which finds messages, codes and the parameter at any depth.
+//!
+//! Gateways wrap the error of the provider behind them: OpenRouter in `metadata.raw`, LiteLLM and Bedrock in the message, others
+//! in arrays. The reader unwraps them; `error_table` says what the error means.
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::lenient_json::{JsonText, Members, Node};
+use super::retry_hint::parse_wait;
 
 /// Decoded error body of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UpstreamErrorBody {
-    /// Message of the provider, not yet redacted.
+    /// Messages of the provider, the outermost first, not yet redacted.
     pub message: String,
-    pub class: ErrorClass,
-    /// HTTP status that the error's code stands for, used for errors within a 200 response; `None`:
-    /// unknown.
+    /// Codes, types and reasons of the error and of those that it wraps.
+    pub codes: Vec<String>,
+    /// Parameter of the request that the error names.
+    pub param: Option<String>,
+    /// HTTP status in the body; `None`: not given.
     pub status: Option<u16>,
     /// Wait that the body asks for; `None`: not given.
     pub retry_after: Option<Duration>,
-}
-
-/// Class of an error, where its code says more than the HTTP status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ErrorClass {
-    /// The HTTP status says it all.
-    #[default]
-    Status,
-    /// The API key's quota or credit is exhausted; waiting does not help.
-    QuotaExhausted,
-    /// The request alone exceeds a minute's token quota; waiting does not help.
-    RequestTooLarge,
-    /// A content filter rejected the input or the answer.
-    ContentFiltered,
-    /// The API key is invalid.
-    InvalidKey,
+    /// Answer of the model that the provider rejected as invalid.
+    pub failed_generation: Option<String>,
 }
 
 /// Maximum number of bytes taken from an error body that is not JSON.
@@ -38,42 +32,290 @@ pub enum ErrorClass {
 /// Far more than is passed on to callers, so that no secret is cut in two before redaction finds
 /// it.
 const MAX_RAW_ERROR_BYTES: usize = 64 * 1024;
+/// Maximum depth of errors within errors.
+const MAX_DEPTH: u8 = 8;
+/// Maximum number of errors read from one list.
+const MAX_LISTED: usize = 10;
+/// Maximum number of codes that are kept.
+const MAX_CODES: usize = 32;
 
-/// Returns the error object of a body: its member `error`, that of its first array element, or the
-/// body itself.
-#[must_use]
-pub fn error_object(body: &Value) -> &Value {
-    let body = body.get(0).unwrap_or(body);
-    body.get("error").unwrap_or(body)
+/// Fields with the name of an error, which `error_table` knows.
+const CODE_FIELDS: [&str; 13] = [
+    "code",
+    "type",
+    "status",
+    "reason",
+    "error_code",
+    "errorCode",
+    "error_type",
+    "http_code",
+    "status_code",
+    "statusCode",
+    "__type",
+    "quotaId",
+    "quota_id",
+];
+/// Fields with a message; each may also hold another error.
+const MESSAGE_FIELDS: [&str; 10] = [
+    "message",
+    "msg",
+    "Message",
+    "error_message",
+    "errorMessage",
+    "error_description",
+    "error_msg",
+    "status_msg",
+    "detail",
+    "error",
+];
+/// Fields with errors that are wrapped.
+const NESTED_FIELDS: [&str; 14] = [
+    "errors",
+    "details",
+    "metadata",
+    "raw",
+    "base_resp",
+    "innererror",
+    "inner_error",
+    "violations",
+    "cause",
+    "body",
+    "response",
+    "data",
+    "fault",
+    "last_error",
+];
+/// HTTP statuses that error codes and types stand for, for errors within a 200 response and a stream: OpenAI's
+/// <https://platform.openai.com/docs/guides/error-codes> and Anthropic's <https://platform.claude.com/docs/en/api/errors>, read
+/// 2026-11.
+const STATUS_BY_CODE: [(&str, u16); 16] = [
+    ("rate_limit_exceeded", 429),
+    ("insufficient_quota", 429),
+    ("invalid_request_error", 400),
+    ("BadRequestError", 400),
+    ("server_error", 500),
+    ("internal_error", 500),
+    ("authentication_error", 401),
+    ("billing_error", 402),
+    ("permission_error", 403),
+    ("not_found_error", 404),
+    ("request_too_large", 413),
+    ("rate_limit_error", 429),
+    ("api_error", 500),
+    ("timeout_error", 504),
+    ("overloaded_error", 529),
+    ("UNAVAILABLE", 503),
+];
+const WAIT_FIELDS: [&str; 4] = [
+    "retryDelay",
+    "retry_after",
+    "retryAfter",
+    "retry_after_seconds",
+];
+
+/// Returns true for an object without `error` that is one: `{"object": "error", "message": …}`, or `{"base_resp": {…}}`.
+pub fn has_error_words(members: &Members<'_>) -> bool {
+    let is_error = |name: &str| {
+        members
+            .get(name)
+            .string()
+            .is_some_and(|text| text == "error")
+    };
+    let has_words = |name: &str| name != "error" && members.get(name).is_meaningful();
+    is_error("object")
+        || is_error("type")
+        || members.get("base_resp").is_meaningful()
+        || members.get("errors").is_meaningful()
+        || MESSAGE_FIELDS.into_iter().any(has_words)
 }
 
-/// Returns the message of an error object, or the text of the whole `body` if the object has none.
+/// Decodes the body of an error response.
 #[must_use]
-pub fn error_message(error: &Value, body: &[u8]) -> String {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let message = text(error.get("message"))
-        .or_else(|| text(Some(error)))
-        .or_else(|| {
-            error
-                .get("detail")
-                .map(|detail| text(Some(detail)).unwrap_or_else(|| detail.to_string()))
-        })
-        .unwrap_or_else(|| {
-            String::from_utf8_lossy(body.get(..MAX_RAW_ERROR_BYTES).unwrap_or(body))
-                .trim()
-                .to_owned()
-        });
-    if message.is_empty() {
-        "(no message)".to_owned()
-    } else {
-        message
+pub fn decode_error(body: &[u8]) -> UpstreamErrorBody {
+    match JsonText::parse(body) {
+        Ok(text) => decode_error_node(text.root()),
+        Err(_) => decode_error_text(raw_text(body)),
     }
 }
 
-/// Returns an error code as an HTTP status, if it is a number from 400 to 599.
-#[must_use]
-pub fn http_status_of(code: Option<&Value>) -> Option<u16> {
-    code.and_then(Value::as_u64)
-        .and_then(|code| u16::try_from(code).ok())
-        .filter(|code| (400..600).contains(code))
+fn raw_text(body: &[u8]) -> String {
+    String::from_utf8_lossy(body.get(..MAX_RAW_ERROR_BYTES).unwrap_or(body))
+        .trim()
+        .to_owned()
 }
+
+/// Decodes an error that is only a text.
+#[must_use]
+pub fn decode_error_text(text: String) -> UpstreamErrorBody {
+    let mut error = UpstreamErrorBody::default();
+    error.read(&Value::String(text), 0);
+    error.or_message("(no message)")
+}
+
+/// Decodes an error object, or what contains it.
+#[must_use]
+pub fn decode_error_node(node: Node<'_>) -> UpstreamErrorBody {
+    let mut error = UpstreamErrorBody::default();
+    error.read(&node.to_value(), 0);
+    error.or_message(&raw_text(node.json().as_bytes()))
+}
+
+impl UpstreamErrorBody {
+    fn or_message(mut self, text: &str) -> Self {
+        if self.message.is_empty() {
+            text.clone_into(&mut self.message);
+        }
+        self
+    }
+
+    /// Reads a part of the body.
+    fn read(&mut self, value: &Value, depth: u8) {
+        if depth > MAX_DEPTH {
+            return;
+        }
+        match value {
+            Value::String(text) => self.read_text(text, depth),
+            Value::Array(items) => {
+                for item in items.iter().take(MAX_LISTED) {
+                    self.read(item, depth + 1);
+                }
+            }
+            Value::Object(members) => self.read_object(members, depth),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// Reads a message, which may be or contain the JSON of another error.
+    fn read_text(&mut self, text: &str, depth: u8) {
+        let start = text.find(['{', '[']).unwrap_or(text.len());
+        let (before, json) = text.split_at_checked(start).unwrap_or((text, ""));
+        let nested = serde_json::Deserializer::from_str(json)
+            .into_iter::<Value>()
+            .next()
+            .and_then(Result::ok)
+            .filter(|nested| nested.is_object() || nested.is_array());
+        match nested {
+            Some(nested) if before.trim().is_empty() => {
+                let known = self.message.len();
+                self.read(&nested, depth + 1);
+                if self.message.len() == known {
+                    self.add_message(text);
+                }
+            }
+            Some(nested) => {
+                self.add_message(text);
+                self.read(&nested, depth + 1);
+            }
+            None => self.add_message(text),
+        }
+    }
+
+    fn read_object(&mut self, members: &Map<String, Value>, depth: u8) {
+        self.read_codes(members);
+        self.read_location(members);
+        for name in WAIT_FIELDS {
+            let wait = members.get(name).and_then(wait_of);
+            self.retry_after = self.retry_after.max(wait);
+        }
+        if let Some(name) = members.get("provider_name").and_then(Value::as_str) {
+            self.add_message(&format!("provider {name}"));
+        }
+        for name in MESSAGE_FIELDS {
+            if let Some(value) = members.get(name) {
+                self.read(value, depth + 1);
+            }
+        }
+        for name in NESTED_FIELDS {
+            if let Some(value) = members
+                .get(name)
+                .filter(|value| !value.is_string() || name == "raw")
+            {
+                self.read(value, depth + 1);
+            }
+        }
+    }
+
+    fn read_codes(&mut self, members: &Map<String, Value>) {
+        for name in CODE_FIELDS {
+            match members.get(name) {
+                Some(Value::String(code)) if !code.is_empty() => self.add_code(code),
+                Some(Value::Number(code)) => self.add_code(&code.to_string()),
+                _ => {}
+            }
+        }
+        // OpenRouter's moderation: the categories that the input was flagged for.
+        if members
+            .get("reasons")
+            .is_some_and(|reasons| reasons.is_array())
+        {
+            self.add_code("moderation");
+        }
+        match members.get("failed_generation") {
+            Some(Value::String(text)) => self.failed_generation = Some(text.clone()),
+            Some(value @ (Value::Object(_) | Value::Array(_))) => {
+                self.failed_generation = Some(value.to_string());
+            }
+            _ => {}
+        }
+    }
+
+    fn add_code(&mut self, code: &str) {
+        if let Some(status) = code.parse().ok().filter(|code| (400..600).contains(code)) {
+            self.status.get_or_insert(status);
+            return;
+        }
+        if let Some((_, status)) = STATUS_BY_CODE.iter().find(|(name, _)| *name == code) {
+            self.status.get_or_insert(*status);
+        }
+        if self.codes.len() < MAX_CODES && !self.codes.iter().any(|known| known == code) {
+            self.codes.push(code.to_owned());
+        }
+    }
+
+    /// Reads the parameter, or the `loc` of FastAPI's validation errors.
+    fn read_location(&mut self, members: &Map<String, Value>) {
+        let path = members.get("loc").and_then(Value::as_array).map(|path| {
+            let text = |part: &Value| {
+                part.as_str()
+                    .map_or_else(|| part.to_string(), str::to_owned)
+            };
+            path.iter().map(text).collect::<Vec<_>>().join(".")
+        });
+        if let Some(path) = &path {
+            self.add_message(path);
+        }
+        let param = members
+            .get("param")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        if let Some(param) = param.or(path).filter(|param| !param.is_empty()) {
+            self.param.get_or_insert(param);
+        }
+    }
+
+    fn add_message(&mut self, text: &str) {
+        let text = text.trim();
+        if text.is_empty()
+            || self.message.contains(text)
+            || self.message.len() > MAX_RAW_ERROR_BYTES
+        {
+            return;
+        }
+        if !self.message.is_empty() {
+            self.message.push_str(": ");
+        }
+        let end = text.floor_char_boundary(MAX_RAW_ERROR_BYTES);
+        self.message.push_str(text.get(..end).unwrap_or(text));
+    }
+}
+
+fn wait_of(value: &Value) -> Option<Duration> {
+    match value {
+        Value::String(text) => parse_wait(text),
+        Value::Number(number) => parse_wait(&number.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

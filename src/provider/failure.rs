@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use throttle::RemainingQuota;
 
+use super::error_table::ErrorClass;
+
 /// Failed call.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Failure {
     pub kind: FailureKind,
+    /// Meaning of the provider's error, by its code and words.
+    pub class: ErrorClass,
+    /// HTTP status of the provider's response, or the one that its error code stands for; `None`: no response.
+    pub http_status: Option<u16>,
     /// Status and message of the provider, or the transport error, with the address. API keys and
     /// header values are redacted.
     pub detail: String,
@@ -29,7 +35,7 @@ pub enum FailureKind {
     Broken,
     /// The call timed out.
     Timeout,
-    /// An HTTP status other than 200.
+    /// An HTTP status that is not a success.
     Status(u16),
     /// The API key's quota or credit is exhausted; waiting does not help.
     Exhausted,
@@ -49,6 +55,8 @@ impl Failure {
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
+            class: ErrorClass::Status,
+            http_status: None,
             detail: detail.into(),
             retry_after: None,
             should_retry: None,
@@ -56,24 +64,12 @@ impl Failure {
         }
     }
 
-    /// Returns the failure with `Broken` instead of a status: for an error in a 200 response, which
-    /// has no status of its own.
-    #[must_use]
-    pub fn into_broken(self) -> Self {
-        let kind = if matches!(self.kind, FailureKind::Status(_)) {
-            FailureKind::Broken
-        } else {
-            self.kind
-        };
-        Self { kind, ..self }
-    }
-
-    /// Returns the provider's HTTP status, or `None` if the failure is not a status.
+    /// Returns the provider's HTTP status, or `None` if there was no response.
     #[must_use]
     pub const fn status(&self) -> Option<u16> {
-        match self.kind {
-            FailureKind::Status(status) => Some(status),
-            _ => None,
+        match (self.http_status, self.kind) {
+            (Some(status), _) | (None, FailureKind::Status(status)) => Some(status),
+            (None, _) => None,
         }
     }
 }

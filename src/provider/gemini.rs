@@ -3,18 +3,15 @@
 //!
 //! Source: <https://ai.google.dev/api/generate-content>, read 2026-11.
 
-mod error;
 mod request;
 mod response;
 
 use std::borrow::Cow;
 
 use super::dialects::{GEMINI_FUNCTION, GEMINI_JSON_SCHEMA};
-use super::error_body::UpstreamErrorBody;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
-use super::unsupported_feature::ErrorPatterns;
 use super::wire_format::{WireFormat, encode_path_segment, version_prefix};
 use crate::types::{Dialect, Mode};
 
@@ -87,14 +84,6 @@ impl WireFormat for Gemini {
 
     fn decode_event(&self, message: &[u8], partial: &mut PartialAnswer) -> Result<(), DecodeError> {
         response::decode_event(message, partial)
-    }
-
-    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
-        error::decode_error(body)
-    }
-
-    fn error_patterns(&self) -> &'static ErrorPatterns {
-        &error::ERROR_PATTERNS
     }
 }
 

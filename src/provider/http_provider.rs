@@ -3,14 +3,18 @@
 //!
 //! API keys and configured header values are redacted from every message of the provider.
 
+mod errors;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::answer::Answer;
-use super::capability_cache::CapabilityCache;
-use super::error_body::{ErrorClass, UpstreamErrorBody};
+use super::capability_cache::{ActiveAdaptation, CapabilityCache};
 use super::failure::{Failure, FailureKind};
 use super::interface::{BoxFuture, Provider, RequestPreview};
 use super::partial_answer::{DecodeError, PartialAnswer};
@@ -18,7 +22,6 @@ use super::rate_limit_headers::quota_from_headers;
 use super::request::Request;
 use super::request_shape::RequestShape;
 use super::stream_decoder::{DeltaEmitter, StreamDecoder};
-use super::unsupported_feature::detect_unsupported;
 use super::wire_format::WireFormat;
 use crate::net::{self, Client, Incoming, Url};
 use crate::types::{Dialect, Mode};
@@ -78,7 +81,11 @@ impl HttpProvider {
     }
 
     async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
-        let shape = self.capabilities.request_shape(request, self.wire.modes());
+        let shape = request.trial.with(self.target(request), |trial| {
+            let modes = self.wire.modes();
+            self.capabilities
+                .request_shape(request, modes, trial, Instant::now())
+        });
         let url = self.url(request, shape)?;
         let mut incoming = self
             .client
@@ -90,18 +97,15 @@ impl HttpProvider {
             shape,
             response_headers: std::mem::take(&mut incoming.headers),
         };
-        let mut deltas = DeltaEmitter::new(request.on_text, shape.mode);
-        let decoded = if incoming.status != StatusCode::OK {
+        if !incoming.status.is_success() {
             let status = incoming.status.as_u16();
             let error = self.wire.decode_error(&self.read_body(incoming).await?);
-            return self.error_response(&call, status, &error);
-        } else if shape.stream && !is_json(&call.response_headers) {
-            self.decode_stream(shape, incoming, &mut deltas).await?
-        } else {
-            self.wire.decode(&self.read_body(incoming).await?)
-        };
-        match decoded {
+            return self.error_response(&call, Some(status), &error);
+        }
+        let mut deltas = DeltaEmitter::new(request.on_text, shape.mode);
+        match self.decode_response(shape, incoming, &mut deltas).await? {
             Ok(partial) => {
+                self.confirm_adaptations(request);
                 let quota = quota_from_headers(&call.response_headers);
                 let answer = partial.into_answer(shape.mode, quota);
                 deltas.emit(&answer.text);
@@ -111,13 +115,16 @@ impl HttpProvider {
                 FailureKind::Broken,
                 format!("response of {}: {}", self.address(), self.redact(&reason)),
             )),
-            Err(DecodeError::ErrorBody(error)) => match error.status {
-                Some(status) => self.error_response(&call, status, &error),
-                None => self
-                    .error_response(&call, StatusCode::OK.as_u16(), &error)
-                    .map_err(Failure::into_broken),
-            },
+            Err(DecodeError::ErrorBody(error)) => self.error_response(&call, error.status, &error),
         }
+    }
+
+    /// Returns the hash of a model of this server, for trials.
+    fn target(&self, request: &Request<'_>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        std::ptr::from_ref(self).addr().hash(&mut hasher);
+        request.model.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Returns the request's body: from the template if possible, since all items of a batch share
@@ -141,14 +148,14 @@ impl HttpProvider {
         Ok(response.body)
     }
 
-    /// Reads a stream to its end. The outer error is a transport failure.
-    async fn decode_stream(
+    /// Reads a response, streamed or whole, to its end. The outer error is a transport failure.
+    async fn decode_response(
         &self,
         shape: RequestShape,
         mut incoming: Incoming,
         deltas: &mut DeltaEmitter<'_>,
     ) -> Result<Result<PartialAnswer, DecodeError>, Failure> {
-        let mut decoder = StreamDecoder::new(&*self.wire, shape.mode);
+        let mut decoder = StreamDecoder::new(&*self.wire, shape.mode, shape.stream);
         loop {
             let bytes = incoming
                 .chunk()
@@ -165,65 +172,6 @@ impl HttpProvider {
             }
         }
         Ok(decoder.finish())
-    }
-
-    /// Returns the failure of an error response. A content filter's error is a refusal instead,
-    /// which is an answer.
-    fn error_response(
-        &self,
-        call: &HttpCall<'_>,
-        status: u16,
-        error: &UpstreamErrorBody,
-    ) -> Result<Answer, Failure> {
-        let headers = &call.response_headers;
-        let message = self.redact(&error.message);
-        let remaining_quota = quota_from_headers(headers);
-        if error.class == ErrorClass::ContentFiltered {
-            let refusal = PartialAnswer {
-                refusal: message,
-                ..PartialAnswer::default()
-            };
-            return Ok(refusal.into_answer(call.shape.mode, remaining_quota));
-        }
-        let kind = if self.adapt(call, status, error) {
-            FailureKind::Adapted
-        } else {
-            failure_kind(status, error.class)
-        };
-        Err(Failure {
-            kind,
-            detail: format!("{} answered {status}: {message}", self.address()),
-            retry_after: net::retry_after(headers, crate::types::clock::now())
-                .or(error.retry_after),
-            should_retry: should_retry(headers),
-            remaining_quota,
-        })
-    }
-
-    /// Records the unsupported feature that an error names. Returns true if the next call will omit
-    /// it.
-    fn adapt(&self, call: &HttpCall<'_>, status: u16, error: &UpstreamErrorBody) -> bool {
-        if !matches!(status, 400 | 422 | 500 | 501) {
-            return false;
-        }
-        let (request, shape) = (call.request, call.shape);
-        let patterns = self.wire.error_patterns();
-        let Some(feature) = detect_unsupported(status, error, shape, patterns) else {
-            return false;
-        };
-        let is_adapted = self
-            .capabilities
-            .record_unsupported(request, shape, feature);
-        if is_adapted {
-            tracing::info!(
-                address = self.address(),
-                model = request.model,
-                mode = shape.mode.as_str(),
-                ?feature,
-                "the provider does not support a feature of the request; calling again without it"
-            );
-        }
-        is_adapted
     }
 
     fn url(&self, request: &Request<'_>, shape: RequestShape) -> Result<Url, Failure> {
@@ -302,42 +250,6 @@ impl HttpProvider {
     }
 }
 
-fn failure_kind(status: u16, class: ErrorClass) -> FailureKind {
-    match class {
-        // Payment required, whatever the provider's message is.
-        _ if status == 402 => FailureKind::Exhausted,
-        ErrorClass::QuotaExhausted if (400..500).contains(&status) => FailureKind::Exhausted,
-        ErrorClass::RequestTooLarge if status == 429 => FailureKind::TooLong,
-        ErrorClass::InvalidKey => FailureKind::Status(401),
-        ErrorClass::Status
-        | ErrorClass::QuotaExhausted
-        | ErrorClass::RequestTooLarge
-        | ErrorClass::ContentFiltered => FailureKind::Status(status),
-    }
-}
-
-/// Returns the value of the `x-should-retry` header of OpenAI and Anthropic; `None`: absent or
-/// unknown.
-fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    match headers.get("x-should-retry").map(HeaderValue::as_bytes) {
-        Some(b"true") => Some(true),
-        Some(b"false") => Some(false),
-        _ => None,
-    }
-}
-
-/// Returns true if the response is plain JSON: some servers ignore `stream` and answer at once.
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    content_type
-        .split(';')
-        .next()
-        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
-}
-
 impl Provider for HttpProvider {
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(self.call_once(request))
@@ -365,5 +277,9 @@ impl Provider for HttpProvider {
 
     fn dialect(&self, mode: Mode) -> &'static Dialect {
         self.wire.dialect(mode)
+    }
+
+    fn adaptations(&self, model: &str) -> Vec<ActiveAdaptation> {
+        self.capabilities.active(model, Instant::now())
     }
 }

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use super::answer::Answer;
+use super::capability_cache::ActiveAdaptation;
 use super::failure::Failure;
 use super::request::Request;
 use crate::types::{Dialect, Mode};
@@ -45,6 +46,11 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
 
     /// Returns the JSON Schema dialect of a mode.
     fn dialect(&self, mode: Mode) -> &'static Dialect;
+
+    /// Returns what calls to a model omit, because the server does not support it.
+    fn adaptations(&self, _model: &str) -> Vec<ActiveAdaptation> {
+        Vec::new()
+    }
 
     /// Returns a remark for users, shown in the list of models; `None`: no remark.
     fn note(&self) -> Option<&'static str> {

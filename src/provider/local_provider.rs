@@ -235,6 +235,8 @@ fn answer(completion: Completion, mode: Mode) -> Answer {
         )),
         mode,
         remaining_quota: RemainingQuota::default(),
+        is_parsed: false,
+        remark: None,
     }
 }
 

@@ -5,19 +5,20 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::answer::Finish;
+use super::content::{push_content, push_parsed_arguments};
 use super::dialects::LLAMA_CPP;
-use super::error_body::{ErrorClass, UpstreamErrorBody, error_message, error_object};
+use super::error_body::{decode_error_node, has_error_words};
+use super::finish_reason::apply_finish_reason;
+use super::lenient_json::{JsonText, Members, not_read};
 use super::partial_answer::{DecodeError, PartialAnswer, StreamState};
 use super::prompt::Message;
 use super::request::Request;
 use super::request_parts::{RequestParts, TOOL_DESCRIPTION, TOOL_NAME, to_json};
 use super::request_shape::{RequestShape, Unsupported};
-use super::unsupported_feature::ErrorPatterns;
 use super::wire_format::{WireFormat, version_prefix};
 use crate::net::Framing;
 use crate::types::{Dialect, Mode, Usage};
@@ -87,35 +88,6 @@ struct Options {
     num_predict: Option<u32>,
 }
 
-/// Whole response, or a line of a streamed one.
-#[derive(Deserialize)]
-struct Chunk {
-    message: Option<ChunkMessage>,
-    #[serde(default)]
-    done: bool,
-    done_reason: Option<String>,
-    prompt_eval_count: Option<u64>,
-    eval_count: Option<u64>,
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct ChunkMessage {
-    #[serde(default)]
-    content: String,
-    tool_calls: Option<Vec<ToolCall>>,
-}
-
-#[derive(Deserialize)]
-struct ToolCall {
-    function: CalledFunction,
-}
-
-#[derive(Deserialize)]
-struct CalledFunction {
-    arguments: Box<RawValue>,
-}
-
 impl WireFormat for Ollama {
     fn path(&self, _: &str, _: bool) -> Option<Cow<'static, str>> {
         Some(self.path.into())
@@ -160,7 +132,7 @@ impl WireFormat for Ollama {
                 seed: request
                     .seed
                     .filter(|_| !shape.unsupported.has(Unsupported::Seed)),
-                num_predict: request.max_output_tokens,
+                num_predict: request.max_output_tokens.or(shape.output_limit),
             },
         })
     }
@@ -169,9 +141,10 @@ impl WireFormat for Ollama {
         let mut partial = PartialAnswer::default();
         self.decode_event(body, &mut partial)?;
         match partial.state {
-            StreamState::Incomplete => Err(DecodeError::Malformed(
-                "the Ollama response is not `done`".to_owned(),
-            )),
+            StreamState::Incomplete => {
+                let reason = not_read("an Ollama response", "it is not `done`", body);
+                Err(DecodeError::Malformed(reason))
+            }
             StreamState::AnswerComplete | StreamState::Ended => Ok(partial),
         }
     }
@@ -181,63 +154,46 @@ impl WireFormat for Ollama {
     }
 
     fn decode_event(&self, message: &[u8], partial: &mut PartialAnswer) -> Result<(), DecodeError> {
-        let chunk: Chunk = serde_json::from_slice(message).map_err(|error| {
-            DecodeError::Malformed(format!("the body is not an Ollama response: {error}"))
+        if message.trim_ascii() == b"[DONE]" {
+            return Ok(());
+        }
+        let text = JsonText::parse(message).map_err(|error| {
+            DecodeError::Malformed(not_read("an Ollama response", error, message))
         })?;
-        if chunk.error.is_some() {
-            return Err(DecodeError::ErrorBody(self.decode_error(message)));
+        let chunk = text.root().members();
+        let is_error = chunk.get("error").is_meaningful()
+            || chunk.get("message").is_null() && has_error_words(&chunk);
+        if is_error {
+            return Err(DecodeError::ErrorBody(decode_error_node(text.root())));
         }
-        if let Some(message) = chunk.message {
-            partial.content.push_str(&message.content);
-            let call = message
-                .tool_calls
-                .into_iter()
-                .flatten()
-                .next()
-                .filter(|_| partial.arguments.is_empty());
-            partial.arguments.push_str(
-                call.as_ref()
-                    .map_or("", |call| call.function.arguments.get()),
-            );
-        }
-        if chunk.done {
-            partial.state = StreamState::Ended;
-            partial.finish = Some(match chunk.done_reason.as_deref() {
-                Some("length") => Finish::Length,
-                Some("stop") => Finish::Stop,
-                _ => Finish::Unknown,
-            });
-            // Old versions omit the count of a prompt that is cached.
-            partial.usage = chunk
-                .eval_count
-                .map(|output| Usage::new(chunk.prompt_eval_count.unwrap_or_default(), output));
+        apply_message(&chunk.get("message").members(), partial);
+        if chunk.get("done").is_true() {
+            apply_done(&chunk, partial)?;
         }
         Ok(())
     }
+}
 
-    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
-        let value: Value = serde_json::from_slice(body).unwrap_or_default();
-        UpstreamErrorBody {
-            message: error_message(error_object(&value), body),
-            class: ErrorClass::Status,
-            status: None,
-            retry_after: None,
-        }
-    }
-
-    fn error_patterns(&self) -> &'static ErrorPatterns {
-        &ERROR_PATTERNS
+fn apply_message(message: &Members<'_>, partial: &mut PartialAnswer) {
+    push_content(message.get("content"), partial);
+    partial.push_reasoning(&message.get("thinking").string().unwrap_or_default());
+    if let Some(call) = message.get("tool_calls").items().first() {
+        push_parsed_arguments(call.get("function").get("arguments"), partial);
     }
 }
 
-/// Phrases from Ollama's source and issue threads, 2026-11.
-const ERROR_PATTERNS: ErrorPatterns = ErrorPatterns {
-    schema: &["grammar", "json schema", "invalid format"],
-    json_schema: &["format"],
-    tools: &["tool"],
-    json_object: &["format"],
-    required_for_500: &["grammar", "json schema"],
-};
+fn apply_done(chunk: &Members<'_>, partial: &mut PartialAnswer) -> Result<(), DecodeError> {
+    partial.finish = Some(Finish::Unknown);
+    if let Some(reason) = chunk.get("done_reason").string() {
+        apply_finish_reason(&reason, None, partial)?;
+    }
+    partial.state = StreamState::Ended;
+    // Old versions omit the count of a prompt that is cached.
+    let input = chunk.get("prompt_eval_count").count().unwrap_or_default();
+    let output = chunk.get("eval_count").count();
+    partial.usage = output.map(|output| Usage::new(input, output));
+    Ok(())
+}
 
 #[cfg(test)]
 mod tests;

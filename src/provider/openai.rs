@@ -3,22 +3,18 @@
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/chat>, read 2026-11.
 
-mod error;
 mod request;
 mod response;
 
 use std::borrow::Cow;
 
 use super::dialects::{AZURE_STRICT, COMPATIBLE, OPENAI_STRICT};
-use super::error_body::UpstreamErrorBody;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
-use super::unsupported_feature::ErrorPatterns;
 use super::wire_format::{WireFormat, encode_path_segment, version_prefix};
 use crate::types::{Dialect, Mode};
 
-pub use error::{ERROR_PATTERNS, decode_error, decode_error_object};
 use request::Quirks;
 
 /// Chat Completions API of one server.
@@ -148,14 +144,6 @@ impl WireFormat for OpenAi {
 
     fn decode_event(&self, message: &[u8], partial: &mut PartialAnswer) -> Result<(), DecodeError> {
         response::decode_event(message, partial)
-    }
-
-    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
-        error::decode_error(body)
-    }
-
-    fn error_patterns(&self) -> &'static ErrorPatterns {
-        &error::ERROR_PATTERNS
     }
 }
 

@@ -9,12 +9,10 @@ mod response;
 use std::borrow::Cow;
 
 use super::dialects::{COMPATIBLE, OPENAI_STRICT};
-use super::error_body::UpstreamErrorBody;
 use super::openai;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
-use super::unsupported_feature::ErrorPatterns;
 use super::wire_format::WireFormat;
 use crate::types::{Dialect, Mode};
 
@@ -64,14 +62,6 @@ impl WireFormat for OpenAiResponses {
 
     fn decode_event(&self, message: &[u8], partial: &mut PartialAnswer) -> Result<(), DecodeError> {
         response::decode_event(message, partial)
-    }
-
-    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
-        openai::decode_error(body)
-    }
-
-    fn error_patterns(&self) -> &'static ErrorPatterns {
-        &openai::ERROR_PATTERNS
     }
 }
 

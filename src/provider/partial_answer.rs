@@ -12,6 +12,12 @@ pub struct PartialAnswer {
     pub content: String,
     /// Arguments of the tool call, as JSON text.
     pub arguments: String,
+    /// Reasoning, as long as it may be the whole answer: JSON from its first character on.
+    pub reasoning: String,
+    /// Tool call whose arguments are read; others are ignored.
+    pub tool_call: ToolCallCursor,
+    /// True if `content` is a JSON value that the provider parsed, not text of the model.
+    pub is_content_parsed: bool,
     /// Explanation of a refusal; empty: the model did not refuse.
     pub refusal: String,
     /// `None`: not reported yet.
@@ -45,20 +51,42 @@ impl PartialAnswer {
         }
     }
 
-    /// Returns the final answer. If the mode's own field is empty, content and tool arguments
-    /// substitute for each other.
+    /// Adds reasoning text. Kept only if it is JSON from its first character on: some servers put the whole answer there.
+    pub fn push_reasoning(&mut self, text: &str) {
+        let is_start = self.reasoning.is_empty();
+        let text = if is_start { text.trim_start() } else { text };
+        if !is_start || text.starts_with(['{', '[']) {
+            self.reasoning.push_str(text);
+        }
+    }
+
+    /// Returns the size of the answer so far, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.content.len() + self.arguments.len() + self.reasoning.len() + self.refusal.len()
+    }
+
+    /// Returns the final answer. If the mode's own field is empty, content and tool arguments substitute for each other. If both
+    /// are empty, reasoning that is JSON as a whole does.
     #[must_use]
     pub fn into_answer(self, mode: Mode, remaining_quota: RemainingQuota) -> Answer {
+        let content = (self.content, self.is_content_parsed);
+        let arguments = (self.arguments, true);
         let (expected, substitute) = if mode == Mode::Tools {
-            (self.arguments, self.content)
+            (arguments, content)
         } else {
-            (self.content, self.arguments)
+            (content, arguments)
         };
-        let text = if expected.is_empty() {
+        let (mut text, is_parsed) = if expected.0.trim().is_empty() && !substitute.0.is_empty() {
             substitute
         } else {
             expected
         };
+        let mut remark = None;
+        if text.trim().is_empty() && self.refusal.is_empty() && is_json(&self.reasoning) {
+            text = self.reasoning;
+            remark = Some(REASONING_REMARK);
+        }
         let finish = if self.refusal.is_empty() {
             self.finish.unwrap_or(Finish::Unknown)
         } else {
@@ -70,7 +98,50 @@ impl PartialAnswer {
             usage: self.usage,
             mode,
             remaining_quota,
+            is_parsed,
+            remark,
         }
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    !text.is_empty() && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// Remark of an answer that was found in the reasoning.
+const REASONING_REMARK: &str =
+    "the server put the whole answer into its reasoning, and nothing into the content";
+
+/// Position among the tool calls of an answer. Only the first one counts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ToolCallCursor {
+    /// Index of the first tool call; `None`: none so far.
+    first: Option<u64>,
+    /// Index of the tool call that the last delta belongs to.
+    current: u64,
+    /// Id of the first tool call.
+    id: String,
+    /// True if another call with the index of the first one has begun.
+    is_past: bool,
+}
+
+impl ToolCallCursor {
+    /// Moves to the call of a delta. Returns true if it is the first one.
+    ///
+    /// A delta without an index belongs to the call of the last delta. `is_new` is true for a delta with a name, whose id tells
+    /// it from a call with the same index: some servers number all calls 0.
+    pub fn moves_to(&mut self, index: Option<u64>, id: &str, is_new: bool) -> bool {
+        self.current = index.unwrap_or(self.current);
+        let first = *self.first.get_or_insert(self.current);
+        if self.current != first {
+            return false;
+        }
+        if self.id.is_empty() {
+            id.clone_into(&mut self.id);
+        } else if is_new && !id.is_empty() && id != self.id {
+            self.is_past = true;
+        }
+        !self.is_past
     }
 }
 

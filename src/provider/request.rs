@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::adaptation::Trial;
 use super::request_template::RequestTemplate;
 use crate::types::{Example, FieldError, LoweredByMode, Mode, Skeleton};
 
@@ -35,6 +36,8 @@ pub struct Request<'a> {
     pub seed: Option<i64>,
     /// Cache of the encoded request body, shared by all items of a batch.
     pub template: &'a RequestTemplate,
+    /// Adaptations that the item tries.
+    pub trial: &'a Trial,
     /// W3C Trace Context header of the caller, forwarded to the provider.
     pub traceparent: Option<&'a str>,
     /// Index of the API key to call with, from 0.

@@ -3,9 +3,9 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::prompt::{self, Message, PromptSchema};
+use super::prompt::{self, Message, PromptSchema, Role};
 use super::request::Request;
-use super::request_shape::RequestShape;
+use super::request_shape::{RequestShape, Unsupported};
 use crate::types::Mode;
 
 /// Name of the tool (function) that receives the answer, in tool calling modes.
@@ -37,11 +37,37 @@ impl<'a> RequestParts<'a> {
             schema: (!shows_schema(shape.mode)).then(|| root.get()),
             form: lowered.map(AsRef::as_ref),
         };
+        let messages = prompt::messages(request, prompt_schema);
         Self {
             root,
             strict: lowered.is_some_and(|lowered| lowered.strict),
-            messages: prompt::messages(request, prompt_schema),
+            messages: if shape.unsupported.has(Unsupported::SystemRole) {
+                without_system_role(messages)
+            } else {
+                messages
+            },
         }
+    }
+}
+
+/// Moves the system prompt into the first user message, for models whose chat template has no system role.
+fn without_system_role(messages: Vec<Message>) -> Vec<Message> {
+    let (system, mut messages) = split_system(messages);
+    if let (Some(system), Some(first)) = (system, messages.first_mut()) {
+        first.content = [&system, "\n\n", &first.content].concat();
+    }
+    messages
+}
+
+/// Takes the system prompt out of the messages.
+#[must_use]
+pub fn split_system(mut messages: Vec<Message>) -> (Option<String>, Vec<Message>) {
+    match messages.first() {
+        Some(first) if first.role == Role::System => {
+            let system = messages.remove(0);
+            (Some(system.content), messages)
+        }
+        _ => (None, messages),
     }
 }
 

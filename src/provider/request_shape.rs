@@ -11,6 +11,9 @@ pub struct RequestShape {
     pub stream: bool,
     /// Features that the server is known not to support.
     pub unsupported: UnsupportedSet,
+    /// Output token limit that fits into the model's context beside this input, for APIs that need one; `None`: the model's
+    /// maximum.
+    pub output_limit: Option<u32>,
 }
 
 /// Feature of a request that a server does not support.
@@ -28,11 +31,30 @@ pub enum Unsupported {
     StreamUsage,
     /// Streaming.
     Stream,
+    /// Messages of the system role: the system prompt becomes part of the first user message.
+    SystemRole,
 }
 
 /// Set of unsupported features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UnsupportedSet(u8);
+
+impl Unsupported {
+    /// Returns the feature's name in metrics, logs and the list of models.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mode => "mode",
+            Self::Schema => "schema",
+            Self::Temperature => "temperature",
+            Self::Seed => "seed",
+            Self::OutputLimit => "output_limit",
+            Self::StreamUsage => "stream_usage",
+            Self::Stream => "stream",
+            Self::SystemRole => "system_role",
+        }
+    }
+}
 
 impl UnsupportedSet {
     /// Returns true if the set contains the feature.

@@ -1,9 +1,10 @@
-//! Decodes a streaming response into a growing answer, and emits its text deltas.
+//! Decodes a response, streamed or whole, into a growing answer, and emits its text deltas.
 
+use super::lenient_json::JsonText;
 use super::partial_answer::{DecodeError, PartialAnswer, StreamState};
 use super::request::TextSink;
 use super::wire_format::WireFormat;
-use crate::net::{self, Frames};
+use crate::net::{self, Frames, Framing};
 use crate::types::Mode;
 
 /// Emitter of text deltas to the request's [`TextSink`].
@@ -24,6 +25,10 @@ impl<'a> DeltaEmitter<'a> {
 
     /// Emits the part of `text` that is new since the last call.
     pub fn emit(&mut self, text: &str) {
+        // Another field substitutes for one that stays blank.
+        if self.emitted_bytes == 0 && text.trim().is_empty() {
+            return;
+        }
         if let (Some(on_text), Some(delta)) = (self.on_text, text.get(self.emitted_bytes..))
             && !delta.is_empty()
         {
@@ -33,20 +38,32 @@ impl<'a> DeltaEmitter<'a> {
     }
 }
 
-/// Decoder of one streaming response.
+/// Decoder of one response, whole or streamed. The first bytes say which of both it is: some servers stream unasked, others answer
+/// at once although a stream was asked for, and the content type says neither.
 pub struct StreamDecoder<'a> {
     wire: &'a dyn WireFormat,
     mode: Mode,
-    frames: Frames,
+    /// True if a stream was asked for.
+    is_streamed: bool,
+    body: Body,
     partial: PartialAnswer,
 }
 
+/// Form of the body.
+enum Body {
+    /// The bytes so far do not tell.
+    Undecided(Vec<u8>),
+    Whole(Vec<u8>),
+    Stream(Frames),
+}
+
 impl<'a> StreamDecoder<'a> {
-    pub fn new(wire: &'a dyn WireFormat, mode: Mode) -> Self {
+    pub fn new(wire: &'a dyn WireFormat, mode: Mode, is_streamed: bool) -> Self {
         Self {
             wire,
             mode,
-            frames: Frames::new(wire.framing()),
+            is_streamed,
+            body: Body::Undecided(Vec::new()),
             partial: PartialAnswer::default(),
         }
     }
@@ -62,14 +79,39 @@ impl<'a> StreamDecoder<'a> {
         bytes: Option<&[u8]>,
         deltas: &mut DeltaEmitter<'_>,
     ) -> Result<bool, DecodeError> {
-        match bytes {
-            Some(bytes) => self.frames.push(bytes).map_err(|error| too_large(&error))?,
-            None => self.frames.end(),
+        match &mut self.body {
+            Body::Undecided(start) | Body::Whole(start) => {
+                start.extend_from_slice(bytes.unwrap_or_default());
+                if start.len() > net::MAX_ANSWER_BYTES {
+                    return Err(too_large(&net::Error::TooLarge(net::MAX_ANSWER_BYTES)));
+                }
+            }
+            Body::Stream(frames) => push_frames(frames, bytes)?,
         }
-        while let Some(message) = self.frames.message() {
-            self.wire.decode_event(&message, &mut self.partial)?;
+        if let Body::Undecided(start) = &mut self.body {
+            let framing = self.wire.framing();
+            match detect(start, bytes.is_none(), self.is_streamed, framing) {
+                None => return Ok(false),
+                Some(BodyForm::Whole) => self.body = Body::Whole(std::mem::take(start)),
+                Some(BodyForm::Stream(framing)) => {
+                    let mut frames = Frames::new(framing);
+                    push_frames(&mut frames, Some(start))?;
+                    if bytes.is_none() {
+                        frames.end();
+                    }
+                    self.body = Body::Stream(frames);
+                }
+            }
+        }
+        let Body::Stream(frames) = &mut self.body else {
+            return Ok(false);
+        };
+        while self.partial.state != StreamState::Ended
+            && let Some(message) = frames.message()
+        {
+            decode_message(self.wire, &message, &mut self.partial)?;
             deltas.emit(self.partial.text(self.mode));
-            if self.partial.content.len() + self.partial.arguments.len() > net::MAX_ANSWER_BYTES {
+            if self.partial.size() > net::MAX_ANSWER_BYTES {
                 return Err(too_large(&net::Error::TooLarge(net::MAX_ANSWER_BYTES)));
             }
         }
@@ -79,15 +121,122 @@ impl<'a> StreamDecoder<'a> {
     /// Returns the decoded answer.
     ///
     /// # Errors
-    /// If the stream ended before the provider marked the answer as complete.
+    /// If the body is malformed, or a stream ended before the provider marked the answer as complete.
     pub fn finish(self) -> Result<PartialAnswer, DecodeError> {
-        match self.partial.state {
-            StreamState::Incomplete => Err(DecodeError::Malformed(
+        match self.body {
+            Body::Undecided(body) | Body::Whole(body) if !body.is_empty() => {
+                decode_whole(self.wire, &body)
+            }
+            _ if self.partial.state == StreamState::Incomplete => Err(DecodeError::Malformed(
                 "the stream ended before the answer was complete".to_owned(),
             )),
-            StreamState::AnswerComplete | StreamState::Ended => Ok(self.partial),
+            _ => Ok(self.partial),
         }
     }
+}
+
+fn push_frames(frames: &mut Frames, bytes: Option<&[u8]>) -> Result<(), DecodeError> {
+    match bytes {
+        Some(bytes) => frames.push(bytes).map_err(|error| too_large(&error)),
+        None => {
+            frames.end();
+            Ok(())
+        }
+    }
+}
+
+/// Decodes a message of a stream. Nothing that is malformed can spoil an answer that is complete already.
+fn decode_message(
+    wire: &dyn WireFormat,
+    message: &[u8],
+    partial: &mut PartialAnswer,
+) -> Result<(), DecodeError> {
+    if is_noise(message) {
+        return Ok(());
+    }
+    match wire.decode_event(message, partial) {
+        Err(DecodeError::Malformed(_)) if partial.state != StreamState::Incomplete => Ok(()),
+        result => result,
+    }
+}
+
+/// Returns true for a message that is no event: a comment that a gateway sends as data, or a sign of life.
+fn is_noise(message: &[u8]) -> bool {
+    let message = message.trim_ascii();
+    let signs: [&[u8]; 6] = [
+        b"",
+        b"null",
+        b"ping",
+        b"keepalive",
+        b"keep-alive",
+        b"heartbeat",
+    ];
+    message.starts_with(b":") || signs.iter().any(|sign| message.eq_ignore_ascii_case(sign))
+}
+
+/// Decodes a whole body. Lines of events, which start like a whole body, are decoded as a stream.
+fn decode_whole(wire: &dyn WireFormat, body: &[u8]) -> Result<PartialAnswer, DecodeError> {
+    let whole = wire.decode(body);
+    let Err(DecodeError::Malformed(_)) = &whole else {
+        return whole;
+    };
+    let mut partial = PartialAnswer::default();
+    let lines = body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty());
+    let mut count = 0;
+    for line in lines {
+        count += 1;
+        match decode_message(wire, line, &mut partial) {
+            Ok(()) => {}
+            Err(error @ DecodeError::ErrorBody(_)) if count > 1 => return Err(error),
+            Err(_) => return whole,
+        }
+    }
+    if count > 1 && partial.state != StreamState::Incomplete {
+        Ok(partial)
+    } else {
+        whole
+    }
+}
+
+/// Form of a body, by its first bytes.
+enum BodyForm {
+    Whole,
+    Stream(Framing),
+}
+
+/// Starts of server-sent events.
+const EVENT_STARTS: [&[u8]; 5] = [b"data", b"event", b"id:", b"retry", b":"];
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Returns the form of a body that starts with these bytes, or `None` if more of them are needed.
+fn detect(start: &[u8], is_end: bool, is_streamed: bool, framing: Framing) -> Option<BodyForm> {
+    let is_open = |prefixes: &[&[u8]], bytes: &[u8]| {
+        !is_end && prefixes.iter().any(|prefix| prefix.starts_with(bytes))
+    };
+    if is_open(&[BYTE_ORDER_MARK], start) {
+        return None;
+    }
+    let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
+    let start = start.trim_ascii_start();
+    if EVENT_STARTS.iter().any(|prefix| start.starts_with(prefix)) {
+        return Some(BodyForm::Stream(Framing::Events));
+    }
+    if is_open(&EVENT_STARTS, start) {
+        return None;
+    }
+    if is_streamed && framing == Framing::Lines {
+        // A line that is JSON by itself is an event; JSON over several lines is whole.
+        let Some(end) = memchr::memchr(b'\n', start) else {
+            return is_end.then_some(BodyForm::Whole);
+        };
+        let line = start.get(..end).unwrap_or_default();
+        if JsonText::parse(line).is_ok() {
+            return Some(BodyForm::Stream(Framing::Lines));
+        }
+    }
+    Some(BodyForm::Whole)
 }
 
 fn too_large(error: &net::Error) -> DecodeError {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::stream_decoder::tests::decode_stream;
 use super::{
-    Answer, DecodeError, RemainingQuota, Request, RequestShape, RequestTemplate, Schema,
+    Answer, DecodeError, RemainingQuota, Request, RequestShape, RequestTemplate, Schema, Trial,
     Unsupported, UnsupportedSet, ValidationFeedback, WireFormat,
 };
 use crate::types::{Content, Example, FieldError, LoweredByMode, LoweredSchema, Mode};
@@ -19,6 +19,7 @@ pub fn shape(mode: Mode) -> RequestShape {
         mode,
         stream: false,
         unsupported: UnsupportedSet::default(),
+        output_limit: None,
     }
 }
 
@@ -30,6 +31,7 @@ pub fn shape_without(mode: Mode, feature: Unsupported) -> RequestShape {
         mode,
         stream: false,
         unsupported,
+        output_limit: None,
     }
 }
 
@@ -80,6 +82,7 @@ pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) ->
         max_output_tokens: Some(50),
         seed: Some(7),
         template: &RequestTemplate::default(),
+        trial: &Trial::default(),
         traceparent: None,
         key: 0,
         on_text: None,
@@ -125,6 +128,16 @@ pub fn answer(text: &str, finish: super::Finish, usage: crate::types::Usage, mod
         usage: Some(usage),
         mode,
         remaining_quota: RemainingQuota::default(),
+        is_parsed: false,
+        remark: None,
+    }
+}
+
+/// Returns an answer of JSON that the provider parsed, such as tool arguments.
+pub fn parsed(text: &str, finish: super::Finish, usage: crate::types::Usage, mode: Mode) -> Answer {
+    Answer {
+        is_parsed: true,
+        ..answer(text, finish, usage, mode)
     }
 }
 

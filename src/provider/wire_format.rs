@@ -8,11 +8,10 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::error_body::UpstreamErrorBody;
+use super::error_body::{self, UpstreamErrorBody};
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
-use super::unsupported_feature::ErrorPatterns;
 use crate::net::Framing;
 use crate::types::{Dialect, Mode};
 
@@ -61,10 +60,9 @@ pub trait WireFormat: Send + Sync + std::fmt::Debug {
     fn decode_event(&self, message: &[u8], partial: &mut PartialAnswer) -> Result<(), DecodeError>;
 
     /// Decodes the body of a response whose status is not 200.
-    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody;
-
-    /// Returns the phrases with which this API rejects unsupported features.
-    fn error_patterns(&self) -> &'static ErrorPatterns;
+    fn decode_error(&self, body: &[u8]) -> UpstreamErrorBody {
+        error_body::decode_error(body)
+    }
 }
 
 /// Percent-encodes a model name as one path segment, so that it cannot lead to another path.

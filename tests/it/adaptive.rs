@@ -150,7 +150,7 @@ async fn signs_of_load_lower_it_and_failures_do_not() {
     assert!(after(|| Reply::error(503, "busy")).await < cap, "503");
     assert!(after(|| Reply::error(529, "busy")).await < cap, "529");
     assert_eq!(after(|| Reply::error(500, "oops")).await, cap, "500");
-    assert_eq!(after(|| Reply::error(400, "not so")).await, cap, "400");
+    assert_eq!(after(|| Reply::error(413, "not so")).await, cap, "400");
     assert_eq!(after(|| Reply::Reset).await, cap, "reset");
 }
 

@@ -96,7 +96,7 @@ fn counts(summary: &Value) -> (u64, u64, u64, u64, u64) {
 async fn one_failed_item_never_fails_another() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(2) {
-            Reply::error(422, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }
@@ -156,7 +156,7 @@ async fn an_input_of_the_wrong_type_is_refused_before_anything_is_called() {
 async fn stop_ends_the_batch_at_its_first_failure() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(2) {
-            Reply::error(422, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }
@@ -184,7 +184,7 @@ async fn stop_ends_the_batch_at_its_first_failure() {
 #[tokio::test]
 async fn stop_aborts_what_is_in_flight() {
     let upstream = Upstream::start(|call| match call.item() {
-        Some(3) => Reply::error(422, "no").after(Duration::from_millis(200)),
+        Some(3) => Reply::error(413, "no").after(Duration::from_millis(200)),
         _ => Reply::Stall,
     });
     let server = Server::with(&upstream).await;

@@ -105,7 +105,7 @@ async fn the_stream_begins_with_the_time_to_wait_before_a_reconnect() {
 async fn each_input_gets_exactly_one_result_failed_ones_too() {
     let upstream = Upstream::start(|call| {
         if call.item().unwrap() % 10 == 3 {
-            Reply::error(422, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }
@@ -206,7 +206,7 @@ async fn progress_comes_at_most_once_a_second_and_adds_up() {
 async fn stopped_it_still_says_what_became_of_each_input() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(1) {
-            Reply::error(422, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }

@@ -256,7 +256,7 @@ async fn an_answer_is_given_again_only_within_its_time() {
 #[tokio::test]
 async fn a_failure_is_not_kept() {
     let upstream = Upstream::start(|call| match call.index {
-        0 => Reply::error(400, "no"),
+        0 => Reply::error(413, "no"),
         1 => Reply::Json(fixture::wrong()),
         2 => Reply::Refusal("no".to_owned()),
         3 => Reply::Truncated("{".to_owned()),

@@ -715,7 +715,7 @@ async fn a_failed_call_costs_nothing() {
     }
     let upstream = Upstream::start(|call| {
         if call.index < 3 {
-            Reply::error(400, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }

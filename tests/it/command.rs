@@ -379,7 +379,7 @@ async fn a_server_that_is_not_there_is_told_at_once() {
 async fn on_error_stop_ends_it_at_the_first_failure() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(2) {
-            Reply::error(400, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }

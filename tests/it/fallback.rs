@@ -380,7 +380,7 @@ async fn a_batch_tells_for_each_item_who_answered_and_adds_up_what_all_cost() {
         _ => Reply::Used(found(call.item().unwrap()).to_string(), 100, 10),
     });
     let second = Upstream::start(|call| match call.item() {
-        Some(3) => Reply::error(400, "not this one"),
+        Some(3) => Reply::error(413, "not this one"),
         item => Reply::Used(found(item.unwrap()).to_string(), 200, 20),
     });
     let config = [

@@ -42,6 +42,7 @@ mod ops_endpoints;
 mod partial;
 mod provider_keys;
 mod rate;
+mod replies;
 mod retry_budget;
 mod retry_policy;
 mod rules;

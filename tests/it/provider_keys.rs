@@ -360,7 +360,7 @@ fn telling(call: &Call) -> Reply {
         Reply::Status(status, vec![("x-echo".to_owned(), secret.clone())], text)
     };
     let reply = match call.item().unwrap() {
-        0 => Reply::error(400, &said),
+        0 => Reply::error(413, &said),
         1 => Reply::error(500, &said),
         2 => Reply::error(429, &said),
         3 => Reply::error(401, &said),

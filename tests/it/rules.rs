@@ -321,7 +321,7 @@ async fn without_an_object_or_with_another_failure_best_fails_as_ever() {
             || Reply::Truncated("{\"start\": ".to_owned()),
             "output_truncated",
         ),
-        (|| Reply::error(400, "no"), "upstream_error"),
+        (|| Reply::error(413, "no"), "upstream_error"),
     ] as [(fn() -> Reply, &str); 4]
     {
         let upstream = Upstream::start(move |_| reply());

@@ -443,7 +443,7 @@ async fn when_all_leave_but_one_that_one_is_called() {
 
 #[tokio::test]
 async fn when_the_call_fails_for_good_all_fail_alike() {
-    let refused = || Reply::error(400, "this model does not like you");
+    let refused = || Reply::error(413, "this model does not like you");
     let wrong = || Reply::Json(fixture::wrong());
     let truncated = || Reply::Truncated("{\"name\": \"Ad".to_owned());
     let declined = || Reply::Refusal("not this one".to_owned());
@@ -497,7 +497,7 @@ async fn a_stop_at_the_first_failure_holds_for_equal_items_too() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |call| match call.item() {
-        Some(X) => Reply::error(400, "no").behind(&held),
+        Some(X) => Reply::error(413, "no").behind(&held),
         _ => Reply::Played,
     });
     let server = Server::with(&upstream).await;
@@ -538,7 +538,7 @@ async fn the_stop_of_one_batch_leaves_its_call_to_an_equal_item_elsewhere() {
     let held = gate.clone();
     let upstream = Upstream::start(move |call| match call.item() {
         Some(X) => Reply::Played.behind(&held),
-        _ => Reply::error(400, "no").behind(&held),
+        _ => Reply::error(413, "no").behind(&held),
     });
     let server = Server::with(&upstream).await;
     let body = json!({"inputs": [person(X), person(100)], "schema": schema(), "on_error": "stop"});

@@ -45,6 +45,8 @@ fn verdict_at(
         usage: None,
         mode: Mode::Text,
         remaining_quota: RemainingQuota::default(),
+        is_parsed: false,
+        remark: None,
     };
     let input = ValidationInput {
         schema: &schema,
@@ -183,5 +185,49 @@ fn an_invalid_answer_has_error_pointers_and_a_candidate() {
     assert_eq!(
         (errors[0].pointer.as_str(), candidate),
         ("/age", Some(json!({"age": "x"})))
+    );
+}
+
+#[test]
+fn parsed_values_prove_nothing_when_the_answer_was_truncated() {
+    let schema = Arc::new(Schema::compile(r#"{"type": "object"}"#).unwrap());
+    let rules = Arc::new(Rules::default());
+    let judge = |is_parsed, finish, remark| {
+        let answer = Answer {
+            text: "{\"a\": 1}".to_owned(),
+            finish,
+            usage: None,
+            mode: Mode::Tools,
+            remaining_quota: RemainingQuota::default(),
+            is_parsed,
+            remark,
+        };
+        let input = ValidationInput {
+            schema: &schema,
+            rules: &rules,
+            lowered: None,
+            coerce: true,
+            is_last: true,
+            text: "a text",
+        };
+        verdict(input, &answer)
+    };
+    let accepted = |repairs: &[&str]| Verdict::Accepted {
+        data: json!({"a": 1}),
+        repairs: repairs.iter().map(|&repair| repair.to_owned()).collect(),
+    };
+    assert_eq!(judge(true, Finish::Length, None), Verdict::Truncated);
+    assert_eq!(judge(false, Finish::Length, None), accepted(&[]));
+    assert_eq!(
+        judge(true, Finish::Stop, Some("found elsewhere")),
+        accepted(&["found elsewhere"])
+    );
+    let invalid = judge(
+        true,
+        Finish::Invalid("the call is malformed".to_owned()),
+        None,
+    );
+    assert!(
+        matches!(invalid, Verdict::Invalid { errors, candidate: None } if errors[0].message == "the call is malformed")
     );
 }

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::super::content_negotiation::{self, RequestFormat, ResponseFormat};
 use super::super::ids::new_id;
 use super::super::middleware::RequestId;
-use super::super::problem::ApiError;
+use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::no_query;
 use super::super::response_stream::{
     ResponseBody, ResponseContext, StreamResources, streaming_response,
@@ -183,7 +183,15 @@ impl SingleRequest {
 fn respond(mut outcome: Outcome, context: &ResponseContext) -> Response {
     let timing = outcome.timing;
     let mut response = match std::mem::replace(&mut outcome.ending, ItemOutcome::Cancelled) {
-        ItemOutcome::Failed(error) => ApiError::from(error).into_response(),
+        ItemOutcome::Failed(error) => {
+            let mut response = ApiError::from(error).into_response();
+            if outcome.usage.total_tokens > 0 {
+                response
+                    .extensions_mut()
+                    .insert(FailureUsage(outcome.usage));
+            }
+            response
+        }
         ending => {
             outcome.ending = ending;
             let mut json = BytesMut::with_capacity(512);

@@ -4,17 +4,21 @@ use axum::http::StatusCode;
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::response::Response;
 
-use super::super::problem::{self, ApiError};
+use super::super::problem::{self, ApiError, FailureUsage};
 use super::request_id::RequestId;
 use crate::types::{Code, Error};
 
 /// Returns the response with a problem as its body if it is an error of a handler or of the router; else unchanged.
 pub fn add(mut response: Response, request_id: &RequestId) -> Response {
     if let Some(ApiError(error)) = response.extensions_mut().remove::<ApiError>() {
-        return problem::respond(&error, &request_id.0, None);
+        let usage = response.extensions_mut().remove::<FailureUsage>();
+        return problem::respond(&error, &request_id.0, None, usage);
     }
     match routing_error(&response) {
-        Some(error) => problem::respond(&error, &request_id.0, response.headers().get(ALLOW)),
+        Some(error) => {
+            let allow = response.headers().get(ALLOW);
+            problem::respond(&error, &request_id.0, allow, None)
+        }
         None => response,
     }
 }

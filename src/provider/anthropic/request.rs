@@ -5,7 +5,9 @@ use serde_json::value::RawValue;
 
 use crate::provider::prompt::Message;
 use crate::provider::request::Request;
-use crate::provider::request_parts::{RequestParts, TOOL_DESCRIPTION, TOOL_NAME, to_json};
+use crate::provider::request_parts::{
+    RequestParts, TOOL_DESCRIPTION, TOOL_NAME, split_system, to_json,
+};
 use crate::provider::request_shape::{RequestShape, Unsupported};
 use crate::types::Mode;
 
@@ -15,7 +17,8 @@ struct MessagesRequest<'a> {
     max_tokens: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    system: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<String>,
     messages: Vec<Message>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
@@ -75,11 +78,7 @@ const MIN_MAX_TOKENS: u32 = 4_096;
 pub fn encode(request: &Request<'_>, shape: RequestShape) -> Vec<u8> {
     let shows = |mode| matches!(mode, Mode::JsonSchema | Mode::Tools);
     let RequestParts { root, messages, .. } = RequestParts::new(request, shape, shows);
-    let mut messages = messages.into_iter();
-    let system = messages
-        .next()
-        .map(|message| message.content)
-        .unwrap_or_default();
+    let (system, messages) = split_system(messages);
     let is_tool = shape.mode == Mode::Tools;
     to_json(&MessagesRequest {
         model: request.model,
@@ -88,7 +87,7 @@ pub fn encode(request: &Request<'_>, shape: RequestShape) -> Vec<u8> {
         temperature: (!shape.unsupported.has(Unsupported::Temperature))
             .then_some(request.temperature.min(1.0)),
         system,
-        messages: messages.collect(),
+        messages,
         output_config: (shape.mode == Mode::JsonSchema).then_some(OutputConfig {
             format: Format::JsonSchema { schema: root },
         }),
@@ -105,9 +104,9 @@ pub fn encode(request: &Request<'_>, shape: RequestShape) -> Vec<u8> {
     })
 }
 
-/// Returns the `max_tokens` of a request: its own limit, or the model's maximum.
+/// Returns the `max_tokens` of a request: its own limit, what fits beside the input, or the model's maximum.
 pub fn max_tokens(request: &Request<'_>, shape: RequestShape) -> u32 {
-    if let Some(limit) = request.max_output_tokens {
+    if let Some(limit) = request.max_output_tokens.or(shape.output_limit) {
         return limit;
     }
     if shape.unsupported.has(Unsupported::OutputLimit) {

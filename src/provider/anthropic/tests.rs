@@ -9,10 +9,9 @@ use super::request::max_tokens;
 use super::*;
 use crate::provider::stream_decoder::tests::check_stream;
 use crate::provider::test_fixture::{
-    answer, decoded, encoded, roles, shape, shape_without, stream, streamed, with_request,
+    answer, decoded, encoded, parsed, roles, shape, shape_without, stream, streamed, with_request,
 };
-use crate::provider::unsupported_feature::detect_unsupported;
-use crate::provider::{ErrorClass, Finish, Unsupported};
+use crate::provider::{Finish, Unsupported};
 use crate::types::Usage;
 
 fn wire() -> Anthropic {
@@ -138,7 +137,6 @@ fn a_whole_response_is_decoded_with_finish_and_usage() {
         ("max_tokens", Finish::Length),
         ("model_context_window_exceeded", Finish::Length),
         ("stop_sequence", Finish::Stop),
-        ("pause_turn", Finish::Unknown),
         (
             "refusal",
             Finish::Refusal("the provider's classifiers stopped the answer".to_owned()),
@@ -146,6 +144,10 @@ fn a_whole_response_is_decoded_with_finish_and_usage() {
     ] {
         assert_eq!(decode(reason).unwrap().finish, finish, "{reason}");
     }
+    assert!(
+        matches!(decode("pause_turn"), Err(DecodeError::ErrorBody(_))),
+        "not whole"
+    );
     let mut refused = reply(json!([]), "refusal");
     refused["stop_details"] =
         json!({"type": "refusal", "category": "cyber", "explanation": "It asks for malware."});
@@ -158,7 +160,7 @@ fn a_whole_response_is_decoded_with_finish_and_usage() {
     let called = decoded(&wire(), &reply(call, "tool_use"), Mode::Tools);
     assert_eq!(
         called,
-        Ok(answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools))
+        Ok(parsed("{\"a\":1}", Finish::Stop, usage(), Mode::Tools))
     );
     assert!(matches!(
         decoded(&wire(), &json!({"hello": 1}), Mode::Text),
@@ -211,7 +213,7 @@ fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
         &wire(),
         &called,
         "\"tool_use\"",
-        &answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools),
+        &parsed("{\"a\":1}", Finish::Stop, usage(), Mode::Tools),
     );
     let nothing = streamed(&wire(), &events(&[part("")], "tool_use"), Mode::Tools).unwrap();
     assert_eq!(nothing.text, "{}", "a tool that is called with nothing");
@@ -229,78 +231,5 @@ fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
     assert_eq!(
         (error.message.as_str(), error.status),
         ("Overloaded", Some(529))
-    );
-}
-
-#[test]
-fn error_bodies_are_classified_and_unsupported_features_detected() {
-    let error_body = |kind: &str, message: &str| {
-        let error = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"});
-        wire().decode_error(error.to_string().as_bytes())
-    };
-    let detected = |message: &str, mode| {
-        detect_unsupported(
-            400,
-            &error_body("invalid_request_error", message),
-            shape(mode),
-            wire().error_patterns(),
-        )
-    };
-    for (message, mode, expected) in [
-        (
-            "output_config.format: Extra inputs are not permitted",
-            Mode::JsonSchema,
-            Some(Unsupported::Mode),
-        ),
-        (
-            "'claude-opus-4' does not support output format.",
-            Mode::JsonSchema,
-            Some(Unsupported::Mode),
-        ),
-        (
-            "output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false",
-            Mode::JsonSchema,
-            Some(Unsupported::Schema),
-        ),
-        (
-            "tools.0.custom.input_schema: JSON schema is invalid",
-            Mode::Tools,
-            Some(Unsupported::Schema),
-        ),
-        (
-            "Thinking may not be enabled when tool_choice forces tool use.",
-            Mode::Tools,
-            Some(Unsupported::Mode),
-        ),
-        (
-            "`temperature` is deprecated for this model.",
-            Mode::JsonSchema,
-            Some(Unsupported::Temperature),
-        ),
-        (
-            "max_tokens: 64000 > 8192, which is the maximum allowed number of output tokens for claude-x",
-            Mode::Text,
-            Some(Unsupported::OutputLimit),
-        ),
-        (
-            "prompt is too long: 210000 tokens > 200000 maximum",
-            Mode::JsonSchema,
-            None,
-        ),
-    ] {
-        assert_eq!(detected(message, mode), expected, "{message}");
-    }
-    let no_credit = error_body(
-        "invalid_request_error",
-        "Your credit balance is too low to access the Anthropic API.",
-    );
-    assert_eq!(no_credit.class, ErrorClass::QuotaExhausted);
-    assert_eq!(
-        error_body(
-            "rate_limit_error",
-            "This request would exceed your rate limit"
-        )
-        .class,
-        ErrorClass::Status
     );
 }

@@ -5,14 +5,17 @@ use serde_json::value::RawValue;
 
 use crate::provider::prompt::{Message, Role};
 use crate::provider::request::Request;
-use crate::provider::request_parts::{RequestParts, TOOL_DESCRIPTION, TOOL_NAME, to_json};
+use crate::provider::request_parts::{
+    RequestParts, TOOL_DESCRIPTION, TOOL_NAME, split_system, to_json,
+};
 use crate::provider::request_shape::{RequestShape, Unsupported};
 use crate::types::Mode;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GenerateContentRequest<'a> {
-    system_instruction: Content,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_instruction: Option<Content>,
     contents: Vec<Content>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tools: Option<[Tools<'a>; 1]>,
@@ -98,24 +101,18 @@ impl From<Message> for Content {
 pub fn encode(request: &Request<'_>, shape: RequestShape) -> Vec<u8> {
     let shows = |mode| matches!(mode, Mode::JsonSchema | Mode::Tools);
     let RequestParts { root, messages, .. } = RequestParts::new(request, shape, shows);
-    let mut contents = messages.into_iter().map(Content::from);
+    let (system, messages) = split_system(messages);
     let is_tool = shape.mode == Mode::Tools;
     to_json(&GenerateContentRequest {
-        system_instruction: contents.next().unwrap_or_else(empty_content),
-        contents: contents.collect(),
+        system_instruction: system.map(|text| Content {
+            role: None,
+            parts: [TextPart { text }],
+        }),
+        contents: messages.into_iter().map(Content::from).collect(),
         tools: is_tool.then(|| [tools(root)]),
         tool_config: is_tool.then_some(TOOL_CONFIG),
         generation_config: generation_config(request, shape, root),
     })
-}
-
-fn empty_content() -> Content {
-    Content {
-        role: None,
-        parts: [TextPart {
-            text: String::new(),
-        }],
-    }
 }
 
 fn tools(schema: &RawValue) -> Tools<'_> {
@@ -148,7 +145,7 @@ fn generation_config<'a>(
             .seed
             .filter(|_| !unsupported.has(Unsupported::Seed))
             .map(|seed| seed.rem_euclid(SEED_RANGE)),
-        max_output_tokens: request.max_output_tokens,
+        max_output_tokens: request.max_output_tokens.or(shape.output_limit),
         response_mime_type: matches!(shape.mode, Mode::JsonSchema | Mode::JsonObject)
             .then_some("application/json"),
         response_json_schema: (shape.mode == Mode::JsonSchema).then_some(schema),

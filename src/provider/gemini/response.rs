@@ -1,172 +1,113 @@
 //! Decodes Gemini's responses: whole (`generateContent`), and Gemini's stream
 //! (`streamGenerateContent`), whose chunks look the same.
 
-use serde::Deserialize;
-use serde_json::Value;
-
-use super::error::decode_error;
 use crate::provider::answer::Finish;
+use crate::provider::content::{push_parsed_arguments, push_part};
+use crate::provider::error_body::{decode_error_node, has_error_words};
+use crate::provider::finish_reason::apply_finish_reason;
+use crate::provider::lenient_json::{JsonText, Members, Node, not_read};
 use crate::provider::partial_answer::{DecodeError, PartialAnswer, StreamState};
 use crate::types::Usage;
-
-/// Whole response, or a chunk of a streamed one.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GenerateContentResponse {
-    candidates: Option<Vec<Candidate>>,
-    prompt_feedback: Option<PromptFeedback>,
-    usage_metadata: Option<Tokens>,
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Candidate {
-    content: Option<CandidateContent>,
-    finish_reason: Option<String>,
-    finish_message: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct CandidateContent {
-    parts: Option<Vec<Part>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Part {
-    text: Option<String>,
-    /// True if the part is thinking and not part of the answer.
-    #[serde(default)]
-    thought: bool,
-    function_call: Option<FunctionCall>,
-}
-
-#[derive(Deserialize)]
-struct FunctionCall {
-    args: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PromptFeedback {
-    block_reason: Option<String>,
-    block_reason_message: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "as they are on the wire")]
-struct Tokens {
-    #[serde(default)]
-    prompt_token_count: u64,
-    #[serde(default)]
-    tool_use_prompt_token_count: u64,
-    #[serde(default)]
-    candidates_token_count: u64,
-    thoughts_token_count: Option<u64>,
-    cached_content_token_count: Option<u64>,
-}
-
-impl Tokens {
-    fn usage(&self) -> Usage {
-        let input = self.prompt_token_count + self.tool_use_prompt_token_count;
-        let output = self.candidates_token_count + self.thoughts_token_count.unwrap_or_default();
-        Usage::new(input, output)
-            .with_details(self.cached_content_token_count, self.thoughts_token_count)
-    }
-}
 
 /// Decodes a whole response.
 pub fn decode(body: &[u8]) -> Result<PartialAnswer, DecodeError> {
     let mut partial = PartialAnswer::default();
     decode_event(body, &mut partial)?;
     match partial.state {
-        StreamState::Incomplete => Err(DecodeError::Malformed(
-            "the Gemini response has no finished candidate".to_owned(),
-        )),
+        StreamState::Incomplete => {
+            let reason = "it has no finished candidate";
+            Err(DecodeError::Malformed(not_read(
+                "a Gemini response",
+                reason,
+                body,
+            )))
+        }
         StreamState::AnswerComplete | StreamState::Ended => Ok(partial),
     }
 }
 
 /// Decodes one server-sent event of a streamed response.
 pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), DecodeError> {
-    let response: GenerateContentResponse = serde_json::from_slice(message).map_err(|error| {
-        DecodeError::Malformed(format!("the body is not a Gemini response: {error}"))
-    })?;
-    if response.error.is_some() {
-        return Err(DecodeError::ErrorBody(decode_error(message)));
+    if message.trim_ascii() == b"[DONE]" {
+        return Ok(());
     }
-    if let Some(tokens) = response.usage_metadata {
-        partial.usage = Some(tokens.usage());
-    }
-    if let Some(PromptFeedback {
-        block_reason: Some(reason),
-        block_reason_message: message,
-    }) = response.prompt_feedback
-    {
-        let suffix = with_colon(message);
-        partial.finish = Some(Finish::Refusal(format!(
-            "the provider blocked the input ({reason}){suffix}"
-        )));
-        partial.state = StreamState::AnswerComplete;
-    }
-    if let Some(candidate) = response.candidates.into_iter().flatten().next() {
-        candidate.apply_to(partial);
+    let text = JsonText::parse(message)
+        .map_err(|error| DecodeError::Malformed(not_read("a Gemini response", error, message)))?;
+    // Without `alt=sse`, a stream is a list of chunks.
+    for chunk in text.root().items() {
+        apply_chunk(chunk, partial)?;
     }
     Ok(())
 }
 
-impl Candidate {
-    fn apply_to(self, partial: &mut PartialAnswer) {
-        let parts = self.content.and_then(|content| content.parts);
-        for part in parts.into_iter().flatten().filter(|part| !part.thought) {
-            partial.content.push_str(&part.text.unwrap_or_default());
-            if let Some(call) = part.function_call
-                && partial.arguments.is_empty()
-            {
-                partial.arguments = call
-                    .args
-                    .map_or_else(|| "{}".to_owned(), |arguments| arguments.to_string());
-            }
-        }
-        if let Some(reason) = self.finish_reason {
-            partial.state = StreamState::AnswerComplete;
-            partial.finish = Some(finish(&reason, self.finish_message));
-        }
+fn apply_chunk(node: Node<'_>, partial: &mut PartialAnswer) -> Result<(), DecodeError> {
+    let chunk = node.members();
+    let candidates = chunk.get("candidates").items();
+    let is_error =
+        chunk.get("error").is_meaningful() || candidates.is_empty() && has_error_words(&chunk);
+    if is_error {
+        return Err(DecodeError::ErrorBody(decode_error_node(node)));
+    }
+    apply_usage(chunk.get("usageMetadata"), partial);
+    apply_feedback(&chunk.get("promptFeedback").members(), partial);
+    match candidates.first() {
+        Some(candidate) => apply_candidate(&candidate.members(), partial),
+        None => Ok(()),
     }
 }
 
-/// Returns the finish for a `finishReason`.
-fn finish(reason: &str, message: Option<String>) -> Finish {
-    match reason {
-        "MAX_TOKENS" => Finish::Length,
-        "STOP" => Finish::Stop,
-        reason if REFUSAL_REASONS.contains(&reason) => {
-            let suffix = with_colon(message);
-            Finish::Refusal(format!(
-                "the provider stopped the answer ({reason}){suffix}"
-            ))
-        }
-        // MALFORMED_FUNCTION_CALL and similar reasons: an answer that is not valid, which leads to
-        // a validation retry.
-        _ => Finish::Unknown,
+fn apply_usage(usage: Node<'_>, partial: &mut PartialAnswer) {
+    let tokens = usage.members();
+    let count = |name: &str| tokens.get(name).count();
+    let (prompt, answer) = (count("promptTokenCount"), count("candidatesTokenCount"));
+    let thoughts = count("thoughtsTokenCount");
+    if prompt.is_none() && answer.is_none() && thoughts.is_none() {
+        return;
     }
+    let sum = |one: Option<u64>, two: Option<u64>| {
+        one.unwrap_or_default()
+            .saturating_add(two.unwrap_or_default())
+    };
+    let input = sum(prompt, count("toolUsePromptTokenCount"));
+    partial.usage = Some(
+        Usage::new(input, sum(answer, thoughts))
+            .with_details(count("cachedContentTokenCount"), thoughts),
+    );
 }
 
-fn with_colon(message: Option<String>) -> String {
-    message
+/// Takes the reason for which the input was blocked.
+fn apply_feedback(feedback: &Members<'_>, partial: &mut PartialAnswer) {
+    let reason = feedback.get("blockReason").string().unwrap_or_default();
+    if reason.is_empty() || reason == "BLOCK_REASON_UNSPECIFIED" {
+        return;
+    }
+    let message = feedback.get("blockReasonMessage").string();
+    let suffix = message
         .map(|message| format!(": {message}"))
-        .unwrap_or_default()
+        .unwrap_or_default();
+    partial.finish = Some(Finish::Refusal(format!(
+        "the provider blocked the input ({reason}){suffix}"
+    )));
+    partial.state = StreamState::AnswerComplete;
 }
 
-/// Values of `finishReason` that are a refusal:
-/// <https://ai.google.dev/api/generate-content#FinishReason>, read 2026-11.
-pub const REFUSAL_REASONS: [&str; 6] = [
-    "SAFETY",
-    "RECITATION",
-    "LANGUAGE",
-    "BLOCKLIST",
-    "PROHIBITED_CONTENT",
-    "SPII",
-];
+fn apply_candidate(
+    candidate: &Members<'_>,
+    partial: &mut PartialAnswer,
+) -> Result<(), DecodeError> {
+    for part in candidate.get("content").get("parts").items() {
+        let part = part.members();
+        push_part(&part, partial);
+        let call = part.get("functionCall");
+        if call.is_object() && !part.get("thought").is_true() {
+            push_parsed_arguments(call.get("args"), partial);
+        }
+    }
+    let reason = candidate.get("finishReason");
+    if reason.is_meaningful() {
+        let explanation = candidate.get("finishMessage").string();
+        let reason = reason.string().unwrap_or_default();
+        apply_finish_reason(&reason, explanation.as_deref(), partial)?;
+    }
+    Ok(())
+}

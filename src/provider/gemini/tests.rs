@@ -5,13 +5,12 @@
 
 use serde_json::{Value, json};
 
-use super::error::parse_duration;
-use super::response::REFUSAL_REASONS;
 use super::*;
 use crate::provider::stream_decoder::tests::check_stream;
-use crate::provider::test_fixture::{answer, decoded, encoded, roles, shape, stream, streamed};
-use crate::provider::unsupported_feature::detect_unsupported;
-use crate::provider::{ErrorClass, Finish, Unsupported};
+use crate::provider::test_fixture::{
+    answer, decoded, encoded, parsed, roles, shape, stream, streamed,
+};
+use crate::provider::{DecodeError, Finish};
 use crate::types::Usage;
 
 fn wire() -> Gemini {
@@ -151,24 +150,34 @@ fn a_whole_response_is_decoded_with_finish_and_usage() {
         Ok(answer("{}", Finish::Stop, usage(), Mode::JsonSchema))
     );
     assert_eq!(decode("MAX_TOKENS").unwrap().finish, Finish::Length);
-    for reason in REFUSAL_REASONS {
+    for reason in [
+        "SAFETY",
+        "RECITATION",
+        "LANGUAGE",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "SPII",
+    ] {
         let Finish::Refusal(explanation) = decode(reason).unwrap().finish else {
             panic!("{reason}")
         };
         assert!(explanation.contains(reason), "{explanation}");
     }
-    for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "OTHER"] {
-        assert_eq!(
-            decode(reason).unwrap().finish,
-            Finish::Unknown,
+    for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"] {
+        assert!(
+            matches!(decode(reason).unwrap().finish, Finish::Invalid(_)),
             "{reason} leads to a validation retry"
         );
     }
+    assert!(
+        matches!(decode("OTHER"), Err(DecodeError::ErrorBody(_))),
+        "not whole"
+    );
     let call = json!([{"functionCall": {"name": "extract", "args": {"a": 1}}}, {"functionCall": {"name": "extract", "args": {}}}]);
     let called = decoded(&wire(), &reply(call, Some("STOP")), Mode::Tools);
     assert_eq!(
         called,
-        Ok(answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools))
+        Ok(parsed("{\"a\":1}", Finish::Stop, usage(), Mode::Tools))
     );
     let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 7}});
     let blocked = decoded(&wire(), &blocked, Mode::Text).unwrap();
@@ -205,7 +214,7 @@ fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
     let expected = answer("{\"a\":\"ü\"}", Finish::Stop, usage(), Mode::JsonSchema);
     check_stream(&wire(), &stream(&chunks), "\"STOP\"", &expected);
     let call = json!([{"functionCall": {"name": "extract", "args": {"a": 1}}}]);
-    let expected = answer("{\"a\":1}", Finish::Stop, usage(), Mode::Tools);
+    let expected = parsed("{\"a\":1}", Finish::Stop, usage(), Mode::Tools);
     check_stream(
         &wire(),
         &stream(&[reply(call, Some("STOP"))]),
@@ -222,85 +231,4 @@ fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
         (error.message.as_str(), error.status),
         ("The model is overloaded.", Some(503))
     );
-}
-
-#[test]
-fn error_bodies_are_classified_and_unsupported_features_detected() {
-    let error_body = |code: u16, message: &str, details: Value| {
-        let error =
-            json!({"error": {"code": code, "message": message, "status": "S", "details": details}});
-        wire().decode_error(error.to_string().as_bytes())
-    };
-    let minute = json!([
-        {"@type": "type.googleapis.com/google.rpc.QuotaFailure",
-         "violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "quotaValue": "15"}]},
-        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.074824224s"}]);
-    let limited = error_body(429, "You exceeded your current quota", minute);
-    assert_eq!(
-        (
-            limited.class,
-            limited.retry_after.map(|wait| wait.as_millis())
-        ),
-        (ErrorClass::Status, Some(34_074))
-    );
-    let day =
-        json!([{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]);
-    assert_eq!(
-        error_body(429, "You exceeded your current quota", day).class,
-        ErrorClass::QuotaExhausted
-    );
-    let key =
-        json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]);
-    assert_eq!(
-        error_body(400, "API key not valid. Please pass a valid API key.", key).class,
-        ErrorClass::InvalidKey
-    );
-    let in_a_list = wire().decode_error(br#"[{"error": {"code": 400, "message": "Bad."}}]"#);
-    assert_eq!(in_a_list.message, "Bad.");
-    let detected = |message: &str, mode| {
-        detect_unsupported(
-            400,
-            &error_body(400, message, json!([])),
-            shape(mode),
-            wire().error_patterns(),
-        )
-    };
-    for (message, mode, expected) in [
-        (
-            "JSON mode is not enabled for models/gemma-3",
-            Mode::JsonSchema,
-            Some(Unsupported::Mode),
-        ),
-        (
-            "Function calling is not enabled for models/gemma-3",
-            Mode::Tools,
-            Some(Unsupported::Mode),
-        ),
-        (
-            "The specified schema produces a constraint that has too many states for serving.",
-            Mode::JsonSchema,
-            Some(Unsupported::Schema),
-        ),
-        (
-            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
-            Mode::JsonSchema,
-            None,
-        ),
-    ] {
-        assert_eq!(detected(message, mode), expected, "{message}");
-    }
-    for (text, millis) in [
-        ("2s", Some(2_000)),
-        ("0.5s", Some(500)),
-        ("-3s", None),
-        ("NaNs", None),
-        ("2", None),
-        ("1e99s", None),
-    ] {
-        assert_eq!(
-            parse_duration(text).map(|wait| wait.as_millis()),
-            millis,
-            "{text}"
-        );
-    }
 }

@@ -3,12 +3,11 @@
     reason = "a value that is written where it is used reads best"
 )]
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::provider::stream_decoder::tests::{check_stream, decode_stream};
-use crate::provider::test_fixture::{answer, decoded, encoded, roles, shape};
-use crate::provider::unsupported_feature::detect_unsupported;
+use crate::provider::test_fixture::{answer, decoded, encoded, parsed, roles, shape};
 
 fn wire() -> Ollama {
     Ollama::for_base_path("/")
@@ -114,7 +113,7 @@ fn a_whole_response_is_decoded_with_finish_and_usage() {
         json!([{"function": {"name": "extract", "arguments": {"a": 1}}}]);
     assert_eq!(
         decoded(&wire(), &call, Mode::Tools),
-        Ok(answer("{\"a\":1}", Finish::Stop, usage, Mode::Tools))
+        Ok(parsed("{\"a\":1}", Finish::Stop, usage, Mode::Tools))
     );
     assert!(
         matches!(
@@ -153,7 +152,7 @@ fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
         json!({}),
     );
     let called = lines(&[call, done("", "stop")]);
-    let expected = answer("{\"a\":1}", Finish::Stop, Usage::new(26, 282), Mode::Tools);
+    let expected = parsed("{\"a\":1}", Finish::Stop, Usage::new(26, 282), Mode::Tools);
     check_stream(&wire(), &called, "4535599000}", &expected);
     let broken = lines(&[
         text_line("{"),
@@ -163,57 +162,4 @@ fn a_stream_decodes_to_the_same_answer_wherever_it_is_cut() {
         decode_stream(&wire(), Mode::Text, [broken.as_bytes()]).0,
         Err(DecodeError::ErrorBody(_))
     ));
-}
-
-#[test]
-fn error_bodies_are_classified_and_unsupported_features_detected() {
-    let error_body =
-        |message: &str| wire().decode_error(json!({"error": message}).to_string().as_bytes());
-    for (status, message, mode, expected) in [
-        (
-            400,
-            "registry.ollama.ai/library/gemma:2b does not support tools",
-            Mode::Tools,
-            Some(Unsupported::Mode),
-        ),
-        (
-            500,
-            "invalid JSON schema in format",
-            Mode::JsonSchema,
-            Some(Unsupported::Schema),
-        ),
-        (
-            500,
-            "failed to load model vocabulary required for format",
-            Mode::JsonSchema,
-            None,
-        ),
-        (
-            400,
-            "the input length exceeds the context length",
-            Mode::JsonSchema,
-            None,
-        ),
-        (
-            500,
-            "llama runner process has terminated",
-            Mode::JsonSchema,
-            None,
-        ),
-    ] {
-        assert_eq!(
-            detect_unsupported(
-                status,
-                &error_body(message),
-                shape(mode),
-                wire().error_patterns()
-            ),
-            expected,
-            "{message}"
-        );
-    }
-    assert_eq!(
-        error_body("model 'x' not found").message,
-        "model 'x' not found"
-    );
 }

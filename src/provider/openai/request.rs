@@ -41,8 +41,8 @@ struct ChatRequest<'a> {
     tools: Option<[Tool<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream: Option<bool>,
+    /// Written even if false: some servers stream unless told not to.
+    stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
 }
@@ -85,7 +85,7 @@ pub fn encode(request: &Request<'_>, shape: RequestShape, quirks: Quirks) -> Vec
     let shows = |mode| quirks.shows_schema && matches!(mode, Mode::JsonSchema | Mode::Tools);
     let parts = RequestParts::new(request, shape, shows);
     let unsupported = shape.unsupported;
-    let limit = request.max_output_tokens;
+    let limit = request.max_output_tokens.or(shape.output_limit);
     let completion_tokens = quirks.completion_tokens != unsupported.has(Unsupported::OutputLimit);
     let tools = (shape.mode == Mode::Tools).then(|| [tool(&parts)]);
     let include_usage = shape.stream && !unsupported.has(Unsupported::StreamUsage);
@@ -100,7 +100,7 @@ pub fn encode(request: &Request<'_>, shape: RequestShape, quirks: Quirks) -> Vec
             .is_some()
             .then(|| json!({"type": "function", "function": {"name": TOOL_NAME}})),
         tools,
-        stream: shape.stream.then_some(true),
+        stream: shape.stream,
         stream_options: include_usage.then_some(StreamOptions {
             include_usage: true,
         }),

@@ -88,7 +88,7 @@ pub fn encode(request: &Request<'_>, shape: RequestShape, shows_schema: bool) ->
         input: messages,
         temperature: (!shape.unsupported.has(Unsupported::Temperature))
             .then_some(request.temperature),
-        max_output_tokens: request.max_output_tokens,
+        max_output_tokens: request.max_output_tokens.or(shape.output_limit),
         text: format.map(|format| Text { format }),
         tools: is_tool.then_some([Tool::Function {
             name: TOOL_NAME,

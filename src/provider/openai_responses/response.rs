@@ -1,191 +1,153 @@
 //! Decodes OpenAI's response objects: whole, and streamed as `response.*` events
 //! (`response.output_text.delta`, `response.completed`).
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use crate::provider::answer::Finish;
-use crate::provider::openai::{decode_error, decode_error_object};
+use crate::provider::content::{push_arguments, push_content, push_parsed_arguments, push_refusal};
+use crate::provider::error_body::{decode_error_node, has_error_words};
+use crate::provider::finish_reason::apply_finish_reason;
+use crate::provider::lenient_json::{JsonText, Node, not_read};
 use crate::provider::partial_answer::{DecodeError, PartialAnswer, StreamState};
 use crate::types::Usage;
 
-#[derive(Deserialize)]
-struct Response {
-    status: Option<String>,
-    output: Option<Vec<Item>>,
-    incomplete_details: Option<Incomplete>,
-    error: Option<Value>,
-    usage: Option<Tokens>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Item {
-    Message {
-        content: Vec<Part>,
-    },
-    FunctionCall {
-        arguments: String,
-    },
-    /// Reasoning items, and types that are not known.
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Part {
-    OutputText {
-        text: String,
-    },
-    Refusal {
-        refusal: String,
-    },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Incomplete {
-    reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "as they are on the wire")]
-struct Tokens {
-    #[serde(default)]
-    input_tokens: u64,
-    #[serde(default)]
-    output_tokens: u64,
-    input_tokens_details: Option<InputTokens>,
-    output_tokens_details: Option<OutputTokens>,
-}
-
-#[derive(Deserialize)]
-struct InputTokens {
-    cached_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct OutputTokens {
-    reasoning_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type")]
-enum Event {
-    #[serde(rename = "response.output_text.delta")]
-    Text { delta: String },
-    #[serde(rename = "response.refusal.delta")]
-    Refusal { delta: String },
-    #[serde(rename = "response.function_call_arguments.delta")]
-    Arguments { delta: String },
-    #[serde(
-        rename = "response.completed",
-        alias = "response.incomplete",
-        alias = "response.failed"
-    )]
-    Final { response: Response },
-    #[serde(rename = "error")]
-    Error,
-    #[serde(other)]
-    Other,
-}
-
-impl Tokens {
-    fn usage(self) -> Usage {
-        let cached = self
-            .input_tokens_details
-            .and_then(|details| details.cached_tokens);
-        let reasoning = self
-            .output_tokens_details
-            .and_then(|details| details.reasoning_tokens);
-        Usage::new(self.input_tokens, self.output_tokens).with_details(cached, reasoning)
-    }
-}
-
 /// Decodes a whole response.
 pub fn decode(body: &[u8]) -> Result<PartialAnswer, DecodeError> {
-    let response: Response =
-        serde_json::from_slice(body).map_err(|error| not_a_response(&error))?;
-    response.into_partial(body)
+    let text = parse(body)?;
+    decode_response(text.root())
 }
 
 /// Decodes one server-sent event of a streamed response.
 pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), DecodeError> {
-    match serde_json::from_slice(message).map_err(|error| not_a_response(&error))? {
-        Event::Text { delta } => partial.content.push_str(&delta),
-        Event::Refusal { delta } => partial.refusal.push_str(&delta),
-        Event::Arguments { delta } => partial.arguments.push_str(&delta),
-        Event::Final { response } => {
-            let complete = response.into_partial(message)?;
-            // The final event repeats the text of the deltas, which were emitted already.
-            let streamed = std::mem::replace(partial, complete);
-            if !streamed.content.is_empty() {
-                partial.content = streamed.content;
-            }
-            if !streamed.arguments.is_empty() {
-                partial.arguments = streamed.arguments;
+    if message.trim_ascii() == b"[DONE]" {
+        return Ok(());
+    }
+    let text = parse(message)?;
+    let event = text.root().members();
+    let delta = event.get("delta");
+    match event.get("type").string().unwrap_or_default().as_ref() {
+        "response.output_text.delta" => push_content(delta, partial),
+        "response.refusal.delta" => push_refusal(delta, partial),
+        "response.function_call_arguments.delta" => {
+            let index = event.get("output_index").count();
+            let id = event.get("item_id").string().unwrap_or_default();
+            if partial.tool_call.moves_to(index, &id, true) {
+                push_arguments(delta, partial);
             }
         }
-        Event::Error => return Err(DecodeError::ErrorBody(decode_error(message))),
-        Event::Other => {}
+        "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
+            finish_stream(event.get("response"), partial)?;
+        }
+        "error" => return Err(DecodeError::ErrorBody(decode_error_node(text.root()))),
+        "" if event.get("error").is_meaningful() => {
+            return Err(DecodeError::ErrorBody(decode_error_node(text.root())));
+        }
+        // A whole response where a stream was asked for.
+        "" if event.has("output") && partial.size() == 0 => {
+            *partial = decode_response(text.root())?
+        }
+        _ => {}
     }
     Ok(())
 }
 
-impl Response {
-    /// Returns the answer of a response object. `body` contains the object.
-    fn into_partial(self, body: &[u8]) -> Result<PartialAnswer, DecodeError> {
-        if let Some(error) = self.error.filter(|error| !error.is_null()) {
-            return Err(DecodeError::ErrorBody(decode_error_object(&error, body)));
-        }
-        let reason = self.incomplete_details.and_then(|details| details.reason);
-        let mut partial = PartialAnswer {
-            usage: self.usage.map(Tokens::usage),
-            finish: Some(finish(self.status.as_deref(), reason.as_deref())?),
-            state: StreamState::Ended,
-            ..PartialAnswer::default()
-        };
-        let output = self
-            .output
-            .ok_or_else(|| DecodeError::Malformed("the response has no `output`".to_owned()))?;
-        for item in output {
-            item.add_to(&mut partial);
-        }
-        Ok(partial)
-    }
+fn parse(body: &[u8]) -> Result<JsonText<'_>, DecodeError> {
+    JsonText::parse(body).map_err(|error| malformed(error, body))
 }
 
-impl Item {
-    fn add_to(self, partial: &mut PartialAnswer) {
-        match self {
-            Self::Message { content } => content.into_iter().for_each(|part| match part {
-                Part::OutputText { text } => partial.content.push_str(&text),
-                Part::Refusal { refusal } => partial.refusal.push_str(&refusal),
-                Part::Other => {}
-            }),
-            Self::FunctionCall { arguments } if partial.arguments.is_empty() => {
-                partial.arguments = arguments;
+fn malformed(reason: impl std::fmt::Display, body: &[u8]) -> DecodeError {
+    DecodeError::Malformed(not_read("a response object", reason, body))
+}
+
+/// Takes the final event of a stream. It repeats the text of the deltas, which were emitted already.
+fn finish_stream(response: Node<'_>, partial: &mut PartialAnswer) -> Result<(), DecodeError> {
+    let complete = decode_response(response)?;
+    let streamed = std::mem::replace(partial, complete);
+    if !streamed.content.is_empty() {
+        partial.content = streamed.content;
+    }
+    if !streamed.arguments.is_empty() {
+        partial.arguments = streamed.arguments;
+    }
+    if partial.refusal.is_empty() {
+        partial.refusal = streamed.refusal;
+    }
+    Ok(())
+}
+
+/// Returns the answer of a response object.
+fn decode_response(node: Node<'_>) -> Result<PartialAnswer, DecodeError> {
+    let response = node.members();
+    if response.get("error").is_meaningful() {
+        return Err(DecodeError::ErrorBody(decode_error_node(node)));
+    }
+    let output = response.get("output");
+    let mut partial = PartialAnswer {
+        usage: usage(response.get("usage")),
+        ..PartialAnswer::default()
+    };
+    let status = response.get("status");
+    let reason = response.get("incomplete_details").get("reason").string();
+    if !output.is_array() && status.string().is_none_or(|status| status == "completed") {
+        return Err(if has_error_words(&response) {
+            DecodeError::ErrorBody(decode_error_node(node))
+        } else {
+            malformed("it has no `output`", node.json().as_bytes())
+        });
+    }
+    apply_status(status, reason.as_deref(), node, &mut partial)?;
+    partial.state = StreamState::Ended;
+    for item in output.items() {
+        apply_item(item, &mut partial);
+    }
+    Ok(partial)
+}
+
+fn usage(usage: Node<'_>) -> Option<Usage> {
+    let tokens = usage.members();
+    let (input, output) = (
+        tokens.get("input_tokens").count(),
+        tokens.get("output_tokens").count(),
+    );
+    let detail = |object: &str, name: &str| tokens.get(object).get(name).count();
+    (input.is_some() || output.is_some()).then(|| {
+        Usage::new(input.unwrap_or_default(), output.unwrap_or_default()).with_details(
+            detail("input_tokens_details", "cached_tokens"),
+            detail("output_tokens_details", "reasoning_tokens"),
+        )
+    })
+}
+
+fn apply_item(item: Node<'_>, partial: &mut PartialAnswer) {
+    let members = item.members();
+    match members.get("type").string().unwrap_or_default().as_ref() {
+        "function_call" => push_parsed_arguments(members.get("arguments"), partial),
+        "reasoning" => {
+            for part in members.get("content").items() {
+                partial.push_reasoning(&part.get("text").string().unwrap_or_default());
             }
-            Self::FunctionCall { .. } | Self::Other => {}
+        }
+        "message" => push_content(members.get("content"), partial),
+        // Gateways leave out the type of a message.
+        "" if members.get("role").is_meaningful() => push_content(members.get("content"), partial),
+        _ => {}
+    }
+}
+
+/// Sets the finish for a response's `status` and the `reason` of its `incomplete_details`.
+fn apply_status(
+    status: Node<'_>,
+    reason: Option<&str>,
+    response: Node<'_>,
+    partial: &mut PartialAnswer,
+) -> Result<(), DecodeError> {
+    match (status.string().as_deref(), reason) {
+        (Some("completed"), _) => partial.finish = Some(Finish::Stop),
+        (None, _) => partial.finish = Some(Finish::Unknown),
+        (Some("incomplete"), Some(reason)) => return apply_finish_reason(reason, None, partial),
+        (Some("incomplete"), None) => partial.finish = Some(Finish::Length),
+        (Some(status), _) => {
+            let reason = format!("its status is `{status}` instead of `completed`");
+            return Err(malformed(reason, response.json().as_bytes()));
         }
     }
-}
-
-/// Returns the finish for a response's `status` and the `reason` of its `incomplete_details`.
-fn finish(status: Option<&str>, reason: Option<&str>) -> Result<Finish, DecodeError> {
-    match (status, reason) {
-        (Some("completed"), _) => Ok(Finish::Stop),
-        (None, _) => Ok(Finish::Unknown),
-        (Some("incomplete"), Some("content_filter")) => Ok(Finish::content_filtered()),
-        (Some("incomplete"), _) => Ok(Finish::Length),
-        (Some(status), _) => Err(DecodeError::Malformed(format!(
-            "the response's status is `{status}` instead of `completed`"
-        ))),
-    }
-}
-
-fn not_a_response(error: &serde_json::Error) -> DecodeError {
-    DecodeError::Malformed(format!("the body is not a response object: {error}"))
+    Ok(())
 }

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::provider::{OpenAi, Request, Schema, UnsupportedSet, WireFormat};
+use crate::provider::{OpenAi, Request, Schema, Trial, UnsupportedSet, WireFormat};
 use crate::types::{LoweredByMode, Mode};
 
 #[test]
@@ -9,6 +9,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
     let value = std::sync::Arc::new(json!({"type": "object"}));
     let raw = serde_json::value::to_raw_value(&*value).unwrap();
     let (template, forms) = (RequestTemplate::default(), LoweredByMode::default());
+    let trial = Trial::default();
     let request = |input| Request {
         model: "m",
         mode: Mode::Auto,
@@ -26,6 +27,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
         max_output_tokens: Some(9),
         seed: None,
         template: &template,
+        trial: &trial,
         traceparent: None,
         key: 0,
         on_text: None,
@@ -35,6 +37,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
         mode: Mode::JsonSchema,
         stream: false,
         unsupported: UnsupportedSet::default(),
+        output_limit: None,
     };
     let split = SplitBody::new((shape, Some(9)), |input| {
         let request = Request {

@@ -12,7 +12,7 @@ pub fn decode_stream<'b>(
     let emitted = Mutex::new(Vec::new());
     let on_text = |_: Mode, text: &str| emitted.lock().unwrap().push(text.to_owned());
     let mut deltas = DeltaEmitter::new(Some(&on_text), mode);
-    let mut decoder = StreamDecoder::new(wire, mode);
+    let mut decoder = StreamDecoder::new(wire, mode, true);
     let pushed = chunks
         .into_iter()
         .map(Some)

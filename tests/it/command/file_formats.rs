@@ -191,7 +191,7 @@ async fn each_form_is_written_in_the_order_of_the_inputs() {
     let held = gate.clone();
     let upstream = Upstream::start(move |call| match call.item() {
         Some(number) if number < 3 => Reply::Played.behind(&held),
-        Some(5) => Reply::error(400, "no, \"never\""),
+        Some(5) => Reply::error(413, "no, \"never\""),
         _ => Reply::Played,
     });
     let server = Server::with(&upstream).await;

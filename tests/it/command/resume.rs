@@ -162,7 +162,7 @@ async fn not_with_another_spec_or_other_inputs_but_from_the_beginning() {
 async fn with_more_inputs_than_before() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(0) {
-            Reply::error(400, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }
@@ -187,7 +187,7 @@ async fn those_that_failed_are_asked_again_when_wanted() {
         let fails = is_broken.load(std::sync::atomic::Ordering::SeqCst)
             && call.item().is_some_and(|item| item % 4 == 0);
         if fails {
-            Reply::error(400, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }

@@ -82,7 +82,7 @@ async fn many_followers_see_each_event_once_and_the_end() {
 async fn the_events_go_on_when_what_failed_runs_again() {
     let upstream = Upstream::start(|call| {
         if call.index == 1 {
-            Reply::error(422, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }

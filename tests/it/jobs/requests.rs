@@ -332,7 +332,7 @@ async fn what_failed_runs_again() {
         let fails =
             call.item().unwrap() % 10 == 3 && !mended.load(std::sync::atomic::Ordering::SeqCst);
         if fails {
-            Reply::error(422, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }
@@ -379,7 +379,7 @@ async fn what_failed_runs_again() {
 async fn the_first_failure_can_stop_a_job() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(5) {
-            Reply::error(422, "no")
+            Reply::error(413, "no")
         } else {
             Reply::Played
         }

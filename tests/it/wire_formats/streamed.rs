@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use extractd::net;
 use extractd::provider::{
     Answer, Anthropic, Failure, FailureKind, Finish, Gemini, HttpProvider, Ollama, OpenAi,
-    OpenAiResponses, Provider, Request, RequestTemplate, Schema, WireFormat,
+    OpenAiResponses, Provider, Request, RequestTemplate, Schema, Trial, WireFormat,
 };
 use extractd::types::{LoweredByMode, LoweredSchema, Mode};
 use serde_json::value::to_raw_value;
@@ -37,6 +37,15 @@ fn remote(upstream: &Upstream, kind: Kind) -> HttpProvider {
 
 /// Asks once, streamed; what came of it, and the pieces of text that were told.
 async fn ask(remote: &HttpProvider, mode: Mode) -> (Result<Answer, Failure>, Vec<String>) {
+    ask_in(&Trial::default(), remote, mode).await
+}
+
+/// Asks once, with the adaptations of an item.
+async fn ask_in(
+    trial: &Trial,
+    remote: &HttpProvider,
+    mode: Mode,
+) -> (Result<Answer, Failure>, Vec<String>) {
     let value = std::sync::Arc::new(json!({"type": "object"}));
     let raw = to_raw_value(&*value).unwrap();
     let mut forms = LoweredByMode::default();
@@ -71,6 +80,7 @@ async fn ask(remote: &HttpProvider, mode: Mode) -> (Result<Answer, Failure>, Vec
             max_output_tokens: None,
             seed: None,
             template: &RequestTemplate::default(),
+            trial,
             traceparent: None,
             key: 0,
             on_text: Some(&on_text),
@@ -243,13 +253,14 @@ async fn who_refuses_to_stream_is_asked_without() {
             }
         });
         let remote = remote(&upstream, kind);
-        let (refused, told) = ask(&remote, Mode::JsonSchema).await;
+        let trial = Trial::default();
+        let (refused, told) = ask_in(&trial, &remote, Mode::JsonSchema).await;
         assert_eq!(
             (refused.unwrap_err().kind, told.len()),
             (FailureKind::Adapted, 0),
             "{kind:?}"
         );
-        let (answered, told) = ask(&remote, Mode::JsonSchema).await;
+        let (answered, told) = ask_in(&trial, &remote, Mode::JsonSchema).await;
         assert_eq!(
             (answered.unwrap().text, told),
             (text.clone(), vec![text.clone()]),

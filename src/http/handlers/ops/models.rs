@@ -10,6 +10,7 @@ use super::super::super::problem::ApiError;
 use super::super::super::query::no_query;
 use super::super::super::state::State;
 use crate::extraction::ModelEndpoint;
+use crate::provider::ActiveAdaptation;
 use crate::types::Mode;
 
 /// A configured model.
@@ -27,9 +28,41 @@ pub struct Model {
     default: bool,
     /// Supported modes of structured output, best first.
     modes: Vec<Mode>,
+    /// Features that requests to the model omit for now, because the provider rejected them. Each is tried again after an hour.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    adaptations: Vec<Adaptation>,
     /// Limitation to know before using the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
+}
+
+/// A feature that requests omit.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Adaptation {
+    /// `mode` or `schema`: the mode, for all schemas or for some; else `temperature`, `seed`, `output_limit`, `stream_usage`,
+    /// `stream` or `system_role`.
+    feature: &'static str,
+    /// Mode that is not used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<Mode>,
+    /// Number of schemas that it holds for. Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schemas: Option<usize>,
+    /// Time until the feature is tried again, in seconds.
+    expires_in_s: u64,
+}
+
+impl From<ActiveAdaptation> for Adaptation {
+    fn from(active: ActiveAdaptation) -> Self {
+        let mode = active.adaptation.mode;
+        Self {
+            feature: active.adaptation.feature.as_str(),
+            mode: (mode != Mode::Auto).then_some(mode),
+            schemas: active.schemas,
+            expires_in_s: active.expires_in.as_secs(),
+        }
+    }
 }
 
 impl Model {
@@ -42,6 +75,12 @@ impl Model {
             owned_by: endpoint.provider_name.clone(),
             provider: endpoint.provider_name.clone(),
             modes: endpoint.provider.modes().to_vec(),
+            adaptations: endpoint
+                .provider
+                .adaptations(&endpoint.model)
+                .into_iter()
+                .map(Adaptation::from)
+                .collect(),
             note: endpoint.provider.note(),
         }
     }

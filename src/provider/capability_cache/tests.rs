@@ -1,0 +1,89 @@
+use serde_json::json;
+
+use super::super::adaptation::Trial;
+use super::super::test_fixture::with_request;
+use super::*;
+
+const MODES: [Mode; 3] = [Mode::JsonSchema, Mode::Tools, Mode::Text];
+
+fn adaptation(feature: Unsupported, mode: Mode, is_for_model: bool) -> Adaptation {
+    Adaptation {
+        feature,
+        mode,
+        is_for_model,
+    }
+}
+
+#[test]
+fn adaptations_hold_for_their_schema_or_model_for_an_hour() {
+    let cache = CapabilityCache::default();
+    let now = Instant::now();
+    let none = TrialState::default();
+    let mode = |schema: &serde_json::Value, at| {
+        with_request(schema, |request| {
+            cache.request_shape(request, &MODES, &none, at).mode
+        })
+    };
+    let (one, other) = (json!({"type": "object"}), json!({"type": "array"}));
+    let for_schema = adaptation(Unsupported::Schema, Mode::JsonSchema, false);
+    let recorded = with_request(&one, |request| cache.record(request, &[for_schema], now));
+    assert_eq!(recorded, [for_schema]);
+    assert_eq!(
+        (mode(&one, now), mode(&other, now)),
+        (Mode::Tools, Mode::JsonSchema)
+    );
+    let again = with_request(&one, |request| cache.record(request, &[for_schema], now));
+    assert_eq!(again, [], "known already");
+    let for_model = adaptation(Unsupported::Mode, Mode::JsonSchema, true);
+    with_request(&one, |request| cache.record(request, &[for_model], now));
+    assert_eq!(
+        (mode(&one, now), mode(&other, now)),
+        (Mode::Tools, Mode::Tools)
+    );
+    let active = cache.active("m", now);
+    assert_eq!(
+        active
+            .iter()
+            .map(|active| active.schemas)
+            .collect::<Vec<_>>(),
+        [Some(1), None]
+    );
+    let later = now + LIFETIME;
+    assert_eq!(
+        (mode(&one, later), mode(&other, later)),
+        (Mode::JsonSchema, Mode::JsonSchema)
+    );
+    assert!(cache.active("m", later).is_empty() && cache.active("x", now).is_empty());
+}
+
+#[test]
+fn a_trial_holds_for_its_target_and_an_adaptation_that_did_not_help_is_dropped() {
+    let cache = CapabilityCache::default();
+    let trial = Trial::default();
+    let temperature = adaptation(Unsupported::Temperature, Mode::Auto, true);
+    let shape = |target| {
+        with_request(&json!({}), |request| {
+            trial.with(target, |state| {
+                cache.request_shape(request, &MODES, state, Instant::now())
+            })
+        })
+    };
+    trial.with(1, |state| {
+        state.hear("no temperature");
+        assert!(state.add(temperature) && !state.add(temperature));
+    });
+    assert!(shape(1).unsupported.has(Unsupported::Temperature));
+    trial.with(1, |state| state.hear("no temperature"));
+    assert!(
+        !shape(1).unsupported.has(Unsupported::Temperature),
+        "the same words again"
+    );
+    trial.with(1, |state| assert!(!state.add(temperature), "tried already"));
+    trial.with(1, |state| {
+        assert!(state.add(adaptation(Unsupported::Mode, Mode::JsonSchema, true)))
+    });
+    assert_eq!(
+        (shape(1).mode, shape(2).mode),
+        (Mode::Tools, Mode::JsonSchema)
+    );
+}

@@ -1,0 +1,247 @@
+//! Lenient reader of providers' JSON: fields are taken one by one, each by an accessor that says what it accepts.
+//!
+//! No field has a fixed type, because an answer must not be lost for one that is not needed. The reader keeps the JSON text of
+//! every value, so numbers keep their digits. Of a field that occurs twice, the last one counts.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::json_repair::{needs_repair, repaired};
+
+/// JSON text of a response, an event of a stream, or an error body.
+#[derive(Debug)]
+pub struct JsonText<'a>(Cow<'a, str>);
+
+impl<'a> JsonText<'a> {
+    /// Checks that a body is one JSON value, after a byte order mark. Invalid UTF-8 and half surrogate pairs become U+FFFD;
+    /// `NaN` and `Infinity`, which Python writes, become `null`.
+    ///
+    /// # Errors
+    /// If the body is not JSON.
+    pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let text = String::from_utf8_lossy(body);
+        let checked = serde_json::from_str::<&RawValue>(&text).map(drop);
+        match checked {
+            Ok(()) if !needs_repair(&text) => Ok(Self(text)),
+            checked => {
+                let text = repaired(&text);
+                if checked.is_err() && serde_json::from_str::<&RawValue>(&text).is_err() {
+                    checked?;
+                }
+                Ok(Self(text.into()))
+            }
+        }
+    }
+
+    /// Returns the value.
+    pub fn root(&self) -> Node<'_> {
+        Node(self.0.trim())
+    }
+}
+
+/// Returns the reason why a body could not be read as `what`, with its beginning.
+pub fn not_read(what: &str, reason: impl fmt::Display, body: &[u8]) -> String {
+    let start = body.get(..MAX_SHOWN_BYTES).unwrap_or(body);
+    let start = String::from_utf8_lossy(start);
+    let words: Vec<_> = start.split_whitespace().collect();
+    format!(
+        "the response is not {what}: {reason}; it starts with `{}`",
+        words.join(" ")
+    )
+}
+
+/// Maximum length of the beginning of a body in a message, in bytes.
+const MAX_SHOWN_BYTES: usize = 200;
+
+/// One JSON value, as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node<'a>(&'a str);
+
+/// Members of a JSON object.
+#[derive(Debug, Default)]
+pub struct Members<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
+
+impl<'a> Node<'a> {
+    const NULL: Self = Self("null");
+
+    fn first_byte(self) -> u8 {
+        self.0.bytes().next().unwrap_or_default()
+    }
+
+    /// Returns the value's JSON text.
+    pub const fn json(self) -> &'a str {
+        self.0
+    }
+
+    /// Returns true for `null` and for fields that do not exist.
+    pub fn is_null(self) -> bool {
+        self.first_byte() == b'n'
+    }
+
+    pub fn is_object(self) -> bool {
+        self.first_byte() == b'{'
+    }
+
+    pub fn is_array(self) -> bool {
+        self.first_byte() == b'['
+    }
+
+    pub fn is_true(self) -> bool {
+        self.first_byte() == b't'
+    }
+
+    /// Returns true if the value says something: not `null`, `false`, zero or empty, nor a list or an object of nothing but such
+    /// values. Gateways add an empty `error` to good answers.
+    pub fn is_meaningful(self) -> bool {
+        match self.first_byte() {
+            b'"' => !self.string().unwrap_or_default().trim().is_empty(),
+            b'{' => self
+                .members()
+                .0
+                .iter()
+                .any(|(_, node)| node.is_meaningful()),
+            b'[' => self.items().into_iter().any(Self::is_meaningful),
+            b't' => true,
+            _ => self.number().is_some_and(|number| number != 0.0),
+        }
+    }
+
+    /// Returns the members of an object; none for any other value.
+    pub fn members(self) -> Members<'a> {
+        if self.is_object() {
+            serde_json::from_str(self.0).unwrap_or_default()
+        } else {
+            Members::default()
+        }
+    }
+
+    /// Returns a member of an object. Use [`Node::members`] to take several.
+    pub fn get(self, name: &str) -> Self {
+        self.members().get(name)
+    }
+
+    /// Returns the elements of an array. Another value than `null` counts as an array of itself.
+    pub fn items(self) -> Vec<Self> {
+        match self.first_byte() {
+            b'[' => {
+                let items: Vec<&RawValue> = serde_json::from_str(self.0).unwrap_or_default();
+                items.into_iter().map(|item| Self(item.get())).collect()
+            }
+            b'n' => Vec::new(),
+            _ => vec![self],
+        }
+    }
+
+    /// Returns the text of a string.
+    pub fn string(self) -> Option<Cow<'a, str>> {
+        let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+            return Some(Cow::Borrowed(inner));
+        }
+        serde_json::from_str::<String>(self.0).ok().map(Cow::Owned)
+    }
+
+    fn number(self) -> Option<f64> {
+        let text = self.string().unwrap_or(Cow::Borrowed(self.0));
+        text.trim()
+            .parse()
+            .ok()
+            .filter(|number: &f64| number.is_finite())
+    }
+
+    /// Returns a count: an integer, the whole part of another number, or either in a string.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, and is not negative"
+    )]
+    pub fn count(self) -> Option<u64> {
+        self.0.parse().ok().or_else(|| {
+            let number = self.number().filter(|number| *number >= 0.0)?;
+            Some(number as u64)
+        })
+    }
+
+    /// Returns the value for code that needs the whole of it.
+    pub fn to_value(self) -> Value {
+        serde_json::from_str(self.0).unwrap_or_default()
+    }
+}
+
+impl<'a> Members<'a> {
+    /// Returns a member; `null` if it does not exist.
+    pub fn get(&self, name: &str) -> Node<'a> {
+        self.0
+            .iter()
+            .rfind(|(key, _)| key == name)
+            .map_or(Node::NULL, |(_, node)| *node)
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns true if a member exists, even as `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &RawValue>()? {
+            members.push((key, Node(value.get())));
+        }
+        Ok(Members(members))
+    }
+}
+
+/// Name of a member, borrowed if it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = Key<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a member's name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Key(Cow::Borrowed(name)))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Key(Cow::Owned(name.to_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+use super::*;
+
+fn with_root<T>(json: &str, read: impl FnOnce(Node<'_>) -> T) -> T {
+    let text = JsonText::parse(json.as_bytes()).unwrap();
+    read(text.root())
+}
+
+#[test]
+fn the_last_of_two_equal_fields_counts_and_missing_ones_are_null() {
+    with_root(r#"{"a": 1, "b": null, "a": {"x": [1.10, 2]}}"#, |root| {
+        assert_eq!(root.get("a").get("x").json(), "[1.10, 2]");
+        assert!(root.get("b").is_null() && root.get("c").is_null());
+        assert!(root.members().has("b") && !root.members().has("c"));
+        assert!(root.get("a").get("x").get("y").is_null());
+    });
+}
+
+#[test]
+fn counts_are_read_from_integers_floats_and_strings() {
+    for (json, expected) in [
+        ("12", Some(12)),
+        ("12.9", Some(12)),
+        ("\"12\"", Some(12)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("1e300", Some(u64::MAX)),
+        ("-1", None),
+        ("null", None),
+        ("\"many\"", None),
+        ("true", None),
+        ("{}", None),
+        ("[1]", None),
+    ] {
+        assert_eq!(with_root(json, |root| root.count()), expected, "{json}");
+    }
+}
+
+#[test]
+fn empty_errors_say_nothing() {
+    for (json, expected) in [
+        ("null", false),
+        ("false", false),
+        ("0", false),
+        ("\" \"", false),
+        ("{}", false),
+        ("[]", false),
+        (r#"{"message":"","type":"","param":"","code":null}"#, false),
+        (r#"{"code":500}"#, true),
+        ("\"down\"", true),
+        ("[{}, {\"message\": \"x\"}]", true),
+        ("true", true),
+    ] {
+        assert_eq!(
+            with_root(json, |root| root.is_meaningful()),
+            expected,
+            "{json}"
+        );
+    }
+}
+
+#[test]
+fn json_of_careless_servers_is_repaired() {
+    for (json, expected) in [
+        ("\u{feff}{\"a\": \"x\"}", "x"),
+        (r#"{"a": "\ud83c"}"#, "\u{fffd}"),
+        (r#"{"a": "\udf55 \ud83c\udf55"}"#, "\u{fffd} \u{1f355}"),
+        (r#"{"a": "\ud83c\u0041"}"#, "\u{fffd}A"),
+        (r#"{"a": "\\ud83c"}"#, "\\ud83c"),
+        ("{\"a\": \"one\ntwo\tthree\"}", "one\ntwo\tthree"),
+        (r#"{"logprobs": [NaN, -Infinity], "a": "NaN"}"#, "NaN"),
+    ] {
+        let found = with_root(json, |root| root.get("a").string().map(Cow::into_owned));
+        assert_eq!(found.as_deref(), Some(expected), "{json}");
+    }
+    let latin = JsonText::parse(b"{\"a\": \"caf\xe9\"}").unwrap();
+    assert_eq!(
+        latin.root().get("a").string().as_deref(),
+        Some("caf\u{fffd}")
+    );
+    for broken in [
+        "",
+        "{",
+        "{\"a\": }",
+        "[1] 2",
+        "NaNa",
+        "\"\\ud8\"x",
+        "data: {}",
+    ] {
+        assert!(JsonText::parse(broken.as_bytes()).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn one_value_counts_as_a_list_of_itself() {
+    let texts = |json: &str| {
+        with_root(json, |root| {
+            root.items()
+                .into_iter()
+                .map(|item| item.json().to_owned())
+                .collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(texts("[1, \"a\"]"), ["1", "\"a\""]);
+    assert_eq!(texts("{\"a\":1}"), ["{\"a\":1}"]);
+    assert!(texts("null").is_empty() && texts("[]").is_empty());
+}
