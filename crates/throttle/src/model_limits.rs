@@ -1,5 +1,6 @@
 //! A model at a provider: its concurrency limit, circuit breaker, token estimator and price.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use crate::breaker::Breaker;
 use crate::caller_quota::Charge;
 use crate::money::{Price, Usd};
 use crate::observer::ModelObserver;
+use crate::outage::Availability;
 use crate::raii_counter::RaiiCounter;
 use crate::token_estimator::TokenEstimator;
 use crate::types::{PoolId, TokenUsage, UsageReport};
@@ -40,6 +42,8 @@ pub struct Model {
 pub(crate) struct ModelState {
     pub breaker: Breaker,
     pub estimator: TokenEstimator,
+    /// Availability of the model with each key that has failed with it.
+    pub availability: BTreeMap<usize, Availability>,
 }
 
 impl Model {
@@ -55,6 +59,7 @@ impl Model {
         let state = ModelState {
             breaker: Breaker::new(now),
             estimator: TokenEstimator::default(),
+            availability: BTreeMap::new(),
         };
         Self {
             id,
