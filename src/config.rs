@@ -14,6 +14,7 @@ mod cache;
 mod callers;
 mod environment;
 mod error;
+mod extra_body;
 mod file;
 mod headers;
 mod jobs;

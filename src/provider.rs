@@ -11,6 +11,7 @@ mod anthropic;
 mod capability_cache;
 pub mod dialects;
 mod error_body;
+mod extra_body;
 mod failure;
 mod gemini;
 mod http_provider;
@@ -33,6 +34,7 @@ mod request_template;
 mod stream_decoder;
 #[cfg(test)]
 mod test_fixture;
+mod unknown_model;
 mod unsupported_feature;
 mod wire_format;
 

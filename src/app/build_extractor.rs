@@ -14,7 +14,7 @@ use crate::provider::{
 };
 use crate::schema::Registry;
 use crate::telemetry::LimitObserver;
-use crate::types::Mode;
+use crate::types::{FallbackOn, Mode};
 use throttle::{KeyQuota, Limits, ModelLimits, Pool, PoolId, Rate};
 
 /// Maximum number of calls for one attempt, the first included, if calls fail for transport
@@ -163,7 +163,17 @@ fn models(
     let firsts: BTreeMap<_, _> = config
         .models
         .iter()
-        .map(|(name, model)| Ok((name.clone(), configured(model)?)))
+        .map(|(name, model)| {
+            let mut endpoint = configured(model)?;
+            if let Some(fields) = model.extra_body.fields() {
+                let checked = endpoint.provider.check_extra_body(fields);
+                checked.map_err(|error| {
+                    anyhow::anyhow!("[models.{name}.extra_body]: {}", error.message)
+                })?;
+            }
+            endpoint.extra_body = model.extra_body.clone();
+            Ok((name.clone(), endpoint))
+        })
         .collect::<anyhow::Result<_>>()?;
     let named_route = |name: &ModelName| match name {
         ModelName::Direct { provider, model } => {
@@ -185,7 +195,14 @@ fn models(
             .iter()
             .map(named_route)
             .collect::<anyhow::Result<_>>()?;
-        named.insert(name.clone(), ModelRoute { first, fallback });
+        named.insert(
+            name.clone(),
+            ModelRoute {
+                first,
+                fallback,
+                fallback_on: model.fallback_on,
+            },
+        );
     }
     let default = match &config.model {
         None => {
@@ -198,11 +215,13 @@ fn models(
             ModelRoute {
                 first,
                 fallback: Vec::new(),
+                fallback_on: FallbackOn::default(),
             }
         }
         Some(direct @ ModelName::Direct { .. }) => ModelRoute {
             first: named_route(direct)?,
             fallback: Vec::new(),
+            fallback_on: FallbackOn::default(),
         },
         Some(ModelName::Named(name)) => named
             .get(name)

@@ -11,7 +11,7 @@ use super::partial_stream::{PartialPublisher, PartialStream};
 use super::straggler_detector::StragglerDetector;
 use super::targets::Target;
 use crate::schema::{Rules, Schema};
-use crate::types::{CacheUse, Example, OnFailure};
+use crate::types::{CacheUse, Example, FallbackCondition, FallbackOn, OnFailure};
 use throttle::{WaitBudget, estimate_tokens};
 
 /// Estimated tokens of the fixed text of every prompt.
@@ -23,6 +23,7 @@ pub struct PreparedRequest {
     pub(super) class: RequestClass,
     pub(super) first: Target,
     pub(super) fallback: Vec<Target>,
+    pub(super) fallback_on: FallbackOn,
     pub(super) schema: Arc<Schema>,
     pub(super) rules: Arc<Rules>,
     pub(super) on_failure: OnFailure,
@@ -85,6 +86,11 @@ impl PreparedRequest {
     /// Returns the first target and its fallbacks.
     pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
         std::iter::once(&self.first).chain(&self.fallback)
+    }
+
+    /// Returns true if an item goes to a fallback under this condition.
+    pub(super) fn falls_back_on(&self, condition: FallbackCondition) -> bool {
+        !self.fallback.is_empty() && self.fallback_on.has(condition)
     }
 
     /// Returns true if the cost of each call to each target is known.

@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::item::ItemRun;
-use super::retry_policy::{self, Action, Consequence};
+use super::retry_policy::{self, Action, Consequence, fallback_condition};
 use super::routing::{failure_detail, upstream_error};
 use crate::provider::{
     Answer, Failure, FailureKind, Request, Schema, TextSink, ValidationFeedback,
 };
 use crate::types::{Code, Error, ModelUsage};
-use throttle::{CallReport, Health, Pause, Permit, Priority, RemainingQuota, UsageReport, backoff};
+use throttle::{
+    CallReport, Health, OutageChange, OutageReason, OutageReport, Pause, Permit, Priority,
+    UsageReport, backoff,
+};
 
 /// Result of one call.
 enum CallOutcome {
@@ -37,7 +40,8 @@ impl ItemRun<'_> {
             let (outcome, took) = self.call_once(&mut permit, text, feedback).await;
             match outcome {
                 CallOutcome::Answered(answer) => {
-                    permit.release(self.success_report(&answer));
+                    let report = self.success_report(&answer);
+                    self.release(permit, report);
                     return Ok(answer);
                 }
                 CallOutcome::OutOfTime => {
@@ -126,6 +130,7 @@ impl ItemRun<'_> {
             temperature: request.temperature,
             max_output_tokens: self.output_limit,
             seed: request.seed,
+            extra_body: target.extra_body.fields(),
             template: &target.template,
             traceparent: request.traceparent.as_deref(),
             key: 0,
@@ -185,34 +190,89 @@ impl ItemRun<'_> {
         let consequence = retry_policy::consequence(&failure, took);
         let action = consequence.action;
         self.extractor.meters.record_failed_call(action.as_str());
+        let endpoint = &self.route.current().endpoint;
+        self.extractor
+            .call_log
+            .record(endpoint, &failure, action.as_str());
         let key = permit.key();
         // A permit is never held during a backoff.
-        permit.release(CallReport {
-            pause: key_pause(action, &failure),
-            ..failure_report(consequence, failure.remaining_quota)
-        });
+        self.release(permit, failure_report(consequence, &failure));
         match action {
             Action::Again => {}
             Action::Pause(_) => self.route.pause(failure),
-            Action::OtherKey(code) => self.route.refuse_key(key, code, failure),
-            Action::Retry => self.retry(failure).await?,
-            Action::Fail(code) => {
-                let provider = &self.route.current().endpoint.provider_name;
-                let detail = failure_detail(code, provider, &failure);
-                return Err(upstream_error(code, detail, &failure));
+            Action::OtherKey(code) if self.route.waits_for_outages() => {
+                // Waiting for the end of an outage takes none of the item's time.
+                self.time_left += took;
+                match consequence.outage {
+                    // May be about this item alone.
+                    Some(OutageReason::AccessDenied) => self.retry(code, failure).await?,
+                    _ => self.route.refuse_key(key, code, failure),
+                }
             }
+            Action::OtherKey(code) => self.route.refuse_key(key, code, failure),
+            Action::Retry => self.retry(Code::UpstreamError, failure).await?,
+            Action::Fail(code)
+                if consequence.outage.is_some() && self.route.waits_for_outages() =>
+            {
+                self.time_left += took;
+                self.retry(code, failure).await?;
+            }
+            Action::Fail(code) => self.switch_or_fail(code, &failure)?,
         }
         Ok(())
     }
 
+    /// Switches to the fallback after a call that is not worth a retry.
+    fn switch_or_fail(&mut self, code: Code, failure: &Failure) -> Result<(), Error> {
+        let provider = &self.route.current().endpoint.provider_name;
+        let error = upstream_error(code, failure_detail(code, provider, failure), failure);
+        if !self.route.switch_for_good(fallback_condition(failure)) {
+            return Err(error);
+        }
+        // The current attempt is the first of the fallback.
+        self.earlier_attempts = self.attempts.saturating_sub(1);
+        self.output_limit = self.request.max_output_tokens;
+        Ok(())
+    }
+
+    /// Releases a permit, and logs the beginning or the end of an outage.
+    fn release(&self, permit: Permit, report: CallReport) {
+        let key = permit.key();
+        let outage = report.outage.clone();
+        let Some(change) = permit.release(report) else {
+            return;
+        };
+        let endpoint = &self.route.current().endpoint;
+        let (provider, model) = (&endpoint.provider_name, &endpoint.model);
+        let address = endpoint.provider.address();
+        match (change, outage) {
+            (OutageChange::Began, Some(outage)) => tracing::warn!(
+                provider,
+                address,
+                model,
+                key = key + 1,
+                reason = outage.reason.as_str(),
+                "calls fail until this is remedied, and are no longer made but for a probe from time to time: {}",
+                outage.detail
+            ),
+            _ => tracing::info!(
+                provider,
+                address,
+                model,
+                key = key + 1,
+                "a probe has succeeded; calls are made again"
+            ),
+        }
+    }
+
     /// Waits until a failed call may be retried, or switches to another target.
-    async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
+    async fn retry(&mut self, code: Code, failure: Failure) -> Result<(), Error> {
         let (retry_after, status) = (failure.retry_after, failure.status());
         let was_slow = failure.kind == FailureKind::Timeout;
         let message = failure.to_string();
-        let Some(failed) = self
-            .route
-            .record_failure(failure, was_slow, self.request.max_calls)?
+        let Some(failed) =
+            self.route
+                .record_failure(code, failure, was_slow, self.request.max_calls)?
         else {
             return Ok(());
         };
@@ -273,7 +333,7 @@ impl ItemRun<'_> {
     }
 }
 
-fn failure_report(consequence: Consequence, remaining: RemainingQuota) -> CallReport {
+fn failure_report(consequence: Consequence, failure: &Failure) -> CallReport {
     let spent = if consequence.may_be_charged {
         UsageReport::Unknown
     } else {
@@ -282,8 +342,12 @@ fn failure_report(consequence: Consequence, remaining: RemainingQuota) -> CallRe
     CallReport {
         is_overload: consequence.is_crowded,
         spent,
-        is_refused: consequence.is_key_refused,
-        remaining,
+        pause: key_pause(consequence.action, failure),
+        outage: consequence.outage.map(|reason| OutageReport {
+            reason,
+            detail: failure.detail.as_str().into(),
+        }),
+        remaining: failure.remaining_quota,
         ..CallReport::new(consequence.health)
     }
 }

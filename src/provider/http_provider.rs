@@ -7,10 +7,12 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::capability_cache::CapabilityCache;
 use super::error_body::{ErrorClass, UpstreamErrorBody};
+use super::extra_body;
 use super::failure::{Failure, FailureKind};
 use super::interface::{BoxFuture, Provider};
 use super::partial_answer::{DecodeError, PartialAnswer};
@@ -18,10 +20,11 @@ use super::rate_limit_headers::quota_from_headers;
 use super::request::Request;
 use super::request_shape::RequestShape;
 use super::stream_decoder::{DeltaEmitter, StreamDecoder};
+use super::unknown_model::names_unknown_model;
 use super::unsupported_feature::detect_unsupported;
 use super::wire_format::WireFormat;
 use crate::net::{self, Client, Incoming, Url};
-use crate::types::{Dialect, Mode};
+use crate::types::{Dialect, FieldError, Mode};
 
 /// Maximum length of a provider's message in a failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;
@@ -123,7 +126,13 @@ impl HttpProvider {
     /// Returns the request's body: from the template if possible, since all items of a batch share
     /// it.
     fn body(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {
-        let encode = |input: &str| self.wire.encode(&Request { input, ..*request }, shape);
+        let encode = |input: &str| {
+            let body = self.wire.encode(&Request { input, ..*request }, shape);
+            match request.extra_body {
+                Some(fields) => extra_body::merge(body, fields),
+                None => body,
+            }
+        };
         let from_template = if request.feedback.is_none() {
             let key = (shape, request.max_output_tokens);
             request.template.body(key, request.input, encode)
@@ -188,7 +197,7 @@ impl HttpProvider {
         let kind = if self.adapt(call, status, error) {
             FailureKind::Adapted
         } else {
-            failure_kind(status, error.class)
+            failure_kind(status, error)
         };
         Err(Failure {
             kind,
@@ -287,13 +296,14 @@ impl HttpProvider {
     }
 }
 
-fn failure_kind(status: u16, class: ErrorClass) -> FailureKind {
-    match class {
+fn failure_kind(status: u16, error: &UpstreamErrorBody) -> FailureKind {
+    match error.class {
         // Payment required, whatever the provider's message is.
         _ if status == 402 => FailureKind::Exhausted,
         ErrorClass::QuotaExhausted if (400..500).contains(&status) => FailureKind::Exhausted,
         ErrorClass::RequestTooLarge if status == 429 => FailureKind::TooLong,
         ErrorClass::InvalidKey => FailureKind::Status(401),
+        _ if names_unknown_model(status, &error.message) => FailureKind::UnknownModel,
         ErrorClass::Status
         | ErrorClass::QuotaExhausted
         | ErrorClass::RequestTooLarge
@@ -334,5 +344,13 @@ impl Provider for HttpProvider {
 
     fn dialect(&self, mode: Mode) -> &'static Dialect {
         self.wire.dialect(mode)
+    }
+
+    fn check_extra_body(&self, fields: &Map<String, Value>) -> Result<(), FieldError> {
+        extra_body::check(self.wire.reserved_fields(), fields)
+    }
+
+    fn address(&self) -> Option<String> {
+        Some(self.address())
     }
 }

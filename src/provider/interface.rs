@@ -2,10 +2,12 @@
 
 use std::pin::Pin;
 
+use serde_json::{Map, Value};
+
 use super::answer::Answer;
 use super::failure::Failure;
 use super::request::Request;
-use crate::types::{Dialect, Mode};
+use crate::types::{Dialect, FieldError, Mode, pointer};
 
 /// Boxed future, which makes a trait with an async method dyn-compatible.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -26,6 +28,23 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
 
     /// Returns the JSON Schema dialect of a mode.
     fn dialect(&self, mode: Mode) -> &'static Dialect;
+
+    /// Returns scheme, host and port of the server, for messages; `None`: the provider is in this process.
+    fn address(&self) -> Option<String> {
+        None
+    }
+
+    /// Checks that these fields can be added to a request.
+    ///
+    /// # Errors
+    /// If the service sets one of them itself, or the provider takes no further fields. The pointer is relative to the fields.
+    fn check_extra_body(&self, fields: &Map<String, Value>) -> Result<(), FieldError> {
+        let name = fields.keys().next().map_or("", String::as_str);
+        Err(FieldError {
+            pointer: pointer("", name),
+            message: "the built-in model takes no further fields".to_owned(),
+        })
+    }
 
     /// Returns a remark for users, shown in the list of models; `None`: no remark.
     fn note(&self) -> Option<&'static str> {

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::answer::Finish;
 use super::dialects::LLAMA_CPP;
 use super::error_body::{ErrorClass, UpstreamErrorBody, error_message, error_object};
+use super::extra_body;
 use super::partial_answer::{DecodeError, PartialAnswer, StreamState};
 use super::prompt::Message;
 use super::request::Request;
@@ -131,6 +132,10 @@ impl WireFormat for Ollama {
             Mode::JsonSchema => &LLAMA_CPP,
             Mode::Tools | Mode::JsonObject => &Dialect::OBJECT,
         }
+    }
+
+    fn reserved_fields(&self) -> &'static [&'static str] {
+        extra_body::OLLAMA
     }
 
     fn encode(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use super::dialects::{AZURE_STRICT, COMPATIBLE, OPENAI_STRICT};
 use super::error_body::UpstreamErrorBody;
+use super::extra_body;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
@@ -136,6 +137,10 @@ impl WireFormat for OpenAi {
             },
             Mode::JsonSchema | Mode::Tools => &COMPATIBLE,
         }
+    }
+
+    fn reserved_fields(&self) -> &'static [&'static str] {
+        extra_body::CHAT_COMPLETIONS
     }
 
     fn encode(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {

@@ -76,7 +76,9 @@ pub use outage::{OutageChange, OutageReason, OutageReport};
 pub use permit::Permit;
 pub use permit_request::{Denied, PermitRequest, Priority, WaitBudget};
 pub use request_bucket::Rate;
-pub use snapshot::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, OutageSnapshot, RetryBudgetSnapshot};
+pub use snapshot::{
+    BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, OutageSnapshot, RetryBudgetSnapshot,
+};
 pub use token_estimator::estimate_tokens;
 pub use types::{
     AdmissionRequest, CallReport, CallerId, Config, KeyQuota, Pause, Pool, PoolId, Refused,

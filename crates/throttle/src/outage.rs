@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// Longest time between two probes.
 const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(30);
-/// Number of calls that have to be denied access in a row before it counts as proof: a firewall in front of a provider denies
-/// single texts as well.
-const PROOFS_OF_DENIED_ACCESS: u32 = 3;
+/// Number of calls in a row that prove an outage whose reason may be one text alone: a firewall in front of a provider denies
+/// access to single texts as well.
+const PROOFS_OF_A_DOUBTFUL_REASON: u32 = 3;
 
 /// Reason of an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,15 +23,18 @@ pub enum OutageReason {
     QuotaExhausted,
     /// The provider does not know the model.
     UnknownModel,
+    /// The server does not know the address.
+    NotFound,
 }
 
 impl OutageReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::KeyRefused,
         Self::AccessDenied,
         Self::QuotaExhausted,
         Self::UnknownModel,
+        Self::NotFound,
     ];
 
     /// Returns the reason's name in JSON and in metrics.
@@ -42,6 +45,7 @@ impl OutageReason {
             Self::AccessDenied => "access_denied",
             Self::QuotaExhausted => "quota_exhausted",
             Self::UnknownModel => "unknown_model",
+            Self::NotFound => "not_found",
         }
     }
 
@@ -54,7 +58,7 @@ impl OutageReason {
     /// Returns the number of calls in a row that prove an outage.
     const fn proofs(self) -> u32 {
         match self {
-            Self::AccessDenied => PROOFS_OF_DENIED_ACCESS,
+            Self::AccessDenied | Self::NotFound => PROOFS_OF_A_DOUBTFUL_REASON,
             Self::KeyRefused | Self::QuotaExhausted | Self::UnknownModel => 1,
         }
     }
@@ -199,7 +203,10 @@ mod tests {
         let mut now = start;
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             let next = now + Duration::from_secs(seconds);
-            assert!(blocks(&key, next.checked_sub(Duration::from_millis(1)).unwrap()));
+            assert!(blocks(
+                &key,
+                next.checked_sub(Duration::from_millis(1)).unwrap()
+            ));
             assert!(!blocks(&key, next), "{seconds}");
             key.record_call(next);
             assert!(blocks(&key, next), "one probe at a time");

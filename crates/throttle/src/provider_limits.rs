@@ -11,7 +11,7 @@ use crate::breaker;
 use crate::caller_quota::{Blocked, Caller, Charge};
 use crate::grant::{CallCharge, GrantRequest, HeldResources, Refusal};
 use crate::model_limits::{Model, ModelState};
-use crate::outage::{Availability, Outage, OutageChange};
+use crate::outage::{Availability, Outage, OutageChange, OutageReason};
 use crate::permit_request::{Denied, Priority};
 use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
@@ -84,9 +84,12 @@ impl ProviderLimits {
         model: &'a ModelState,
     ) -> impl Iterator<Item = &'a Outage> {
         let with_model = model.availability.get(&index);
-        [key.availability.outage(), with_model.and_then(Availability::outage)]
-            .into_iter()
-            .flatten()
+        [
+            key.availability.outage(),
+            with_model.and_then(Availability::outage),
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// Returns the keys that a call to the model may use: those that no outage blocks, and that the provider has not refused
@@ -165,9 +168,8 @@ impl ProviderLimits {
         let candidates = || self.usable_keys(model, asked.refused, now);
         let ready =
             candidates().filter(|(_, key)| key.available_at(asked.estimate.total(), now).is_none());
-        let is_suspected = |index, key| {
-            Self::outages(key, index, model).any(|outage| outage.next_probe > now)
-        };
+        let is_suspected =
+            |index, key| Self::outages(key, index, model).any(|outage| outage.next_probe > now);
         // Begins after the key that was used last.
         let next = ready.min_by_key(|(index, key)| {
             (is_suspected(*index, key), *index <= self.last_key, *index)
@@ -318,7 +320,15 @@ fn record_availability(
         }
         Some(outage) => {
             // The key itself is accepted.
-            let key_change = key.availability.record_success(call.began);
+            let proves_key = matches!(
+                outage.reason,
+                OutageReason::QuotaExhausted | OutageReason::UnknownModel
+            );
+            let key_change = if proves_key {
+                key.availability.record_success(call.began)
+            } else {
+                None
+            };
             let availability = model.availability.entry(call.key).or_default();
             availability
                 .record_failure(outage, call.began, now)

@@ -163,9 +163,8 @@ impl State {
         for pool in &self.pools {
             for (index, key) in pool.provider.keys.iter().enumerate() {
                 let outage = proven(Some(&key.availability));
-                snapshots.extend(
-                    outage.map(|outage| pool.outage_snapshot(index, None, outage, now)),
-                );
+                snapshots
+                    .extend(outage.map(|outage| pool.outage_snapshot(index, None, outage, now)));
             }
         }
         for ((pool, name), model) in &self.models {

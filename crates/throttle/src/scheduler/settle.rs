@@ -31,13 +31,13 @@ impl State {
         let evidence = record_evidence(call, report, now);
         let mut outage = None;
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
-            outage = pool
-                .provider
-                .record_call(call, used.tokens, report, evidence.is_overload, now);
+            outage =
+                pool.provider
+                    .record_call(call, used.tokens, report, evidence.is_overload, now);
             // The slot is free before other items are considered.
             drop(held);
-            let may_be_paused =
-                (report.pause.is_some() || report.outage.is_some()) && pool.provider.is_any_paused(now);
+            let may_be_paused = (report.pause.is_some() || report.outage.is_some())
+                && pool.provider.is_any_paused(now);
             if outage == Some(OutageChange::Ended) {
                 pool.unpark_all();
             }

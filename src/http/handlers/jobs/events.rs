@@ -165,7 +165,7 @@ impl JobEventStream {
             match followed {
                 Ok(FollowEvent::Events(page)) => self.page = Some((page, 0)),
                 Ok(FollowEvent::Progress(job, rate)) => {
-                    append_event(out, "progress", None, &JobProgress::new(&job, rate));
+                    append_event(out, "progress", None, &JobProgress::new(&job, &rate));
                 }
                 Ok(FollowEvent::Idle) if self.quiet_since.elapsed() >= KEEP_ALIVE_INTERVAL => {
                     append_comment(out);
