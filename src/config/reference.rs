@@ -294,6 +294,21 @@ pub(super) const SECTIONS: [SectionReference; 10] = [
                 "Proxy URL: `http`, `https`, `socks5` or `socks5h`. Not set: the proxy of the environment (`HTTPS_PROXY` and the like), if any.",
             ),
             key(
+                "ca_file",
+                "",
+                "PEM file of root certificates to trust in addition to the built-in ones and to the file that the environment variable `SSL_CERT_FILE` names.",
+            ),
+            key(
+                "client_cert",
+                "",
+                "PEM file of the certificate, with its chain, to present to the server (mutual TLS). It may hold the private key too.",
+            ),
+            key(
+                "client_key",
+                "",
+                "PEM file of the private key of `client_cert`, not encrypted.",
+            ),
+            key(
                 "requests_per_minute",
                 "",
                 "Maximum number of calls per minute with each API key, 1 to 100,000,000. Not set: unlimited.",

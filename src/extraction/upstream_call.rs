@@ -1,5 +1,6 @@
 //! Upstream call: acquires a permit, calls the provider within the item's time, and retries as the retry policy says.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use super::item::ItemRun;
@@ -10,9 +11,11 @@ use crate::provider::{
 };
 use crate::types::{Code, Error, ModelUsage};
 use throttle::{
-    CallReport, Health, OutageChange, OutageReason, OutageReport, Pause, Permit, Priority,
-    UsageReport, backoff,
+    CallReport, Health, OutageChange, OutageReport, Pause, Permit, Priority, UsageReport, backoff,
 };
+
+/// Maximum number of calls of a job's item that fail for a reason that may be the item itself, while other items succeed.
+const MAX_DOUBTFUL_CALLS: u32 = 3;
 
 /// Result of one call.
 enum CallOutcome {
@@ -36,7 +39,6 @@ impl ItemRun<'_> {
                 Some(permit) => permit,
                 None => self.acquire(text, priority).await?,
             };
-            priority = Priority::Requeued;
             let (outcome, took) = self.call_once(&mut permit, text, feedback).await;
             match outcome {
                 CallOutcome::Answered(answer) => {
@@ -53,7 +55,10 @@ impl ItemRun<'_> {
                     });
                     return Err(self.out_of_time(""));
                 }
-                CallOutcome::Failed(failure) => self.handle_failure(permit, failure, took).await?,
+                CallOutcome::Failed(failure) => {
+                    let input = input_hash(text);
+                    priority = self.handle_failure(permit, input, failure, took).await?;
+                }
             }
         }
     }
@@ -180,13 +185,14 @@ impl ItemRun<'_> {
         }
     }
 
-    /// Releases the permit of a failed call, and returns once the next call may be made.
+    /// Releases the permit of a failed call, and returns once the next call may be made, with its priority.
     async fn handle_failure(
         &mut self,
         permit: Permit,
+        input: u64,
         failure: Failure,
         took: Duration,
-    ) -> Result<(), Error> {
+    ) -> Result<Priority, Error> {
         let consequence = retry_policy::consequence(&failure, took);
         let action = consequence.action;
         self.extractor.meters.record_failed_call(action.as_str());
@@ -196,30 +202,42 @@ impl ItemRun<'_> {
             .record(endpoint, &failure, action.as_str());
         let key = permit.key();
         // A permit is never held during a backoff.
-        self.release(permit, failure_report(consequence, &failure));
+        self.release(permit, failure_report(consequence, input, &failure));
+        if let Some(reason) = consequence.outage
+            && let Action::OtherKey(code) | Action::Fail(code) = action
+            && self.route.waits_for_outages()
+        {
+            // Waiting for the end of an outage takes none of the item's time.
+            self.time_left += took;
+            if reason.is_doubtful() {
+                return self.retry_doubtful(code, failure).await;
+            }
+        }
         match action {
             Action::Again => {}
             Action::Pause(_) => self.route.pause(failure),
-            Action::OtherKey(code) if self.route.waits_for_outages() => {
-                // Waiting for the end of an outage takes none of the item's time.
-                self.time_left += took;
-                match consequence.outage {
-                    // May be about this item alone.
-                    Some(OutageReason::AccessDenied) => self.retry(code, failure).await?,
-                    _ => self.route.refuse_key(key, code, failure),
-                }
-            }
             Action::OtherKey(code) => self.route.refuse_key(key, code, failure),
-            Action::Retry => self.retry(Code::UpstreamError, failure).await?,
-            Action::Fail(code)
-                if consequence.outage.is_some() && self.route.waits_for_outages() =>
-            {
-                self.time_left += took;
-                self.retry(code, failure).await?;
+            Action::Retry => {
+                let max_calls = self.request.max_calls;
+                self.retry(Code::UpstreamError, failure, max_calls).await?;
             }
             Action::Fail(code) => self.switch_or_fail(code, &failure)?,
         }
-        Ok(())
+        Ok(Priority::Requeued)
+    }
+
+    /// Retries a call whose failure may be about its item alone: a few times, and more often during an outage. The item goes
+    /// to the back of the queue, so that the probes of an outage are calls of different items.
+    async fn retry_doubtful(&mut self, code: Code, failure: Failure) -> Result<Priority, Error> {
+        let model = &self.route.current().endpoint.limits;
+        let is_out = self.extractor.limits.outage(model).is_some();
+        let max_calls = if is_out {
+            self.request.max_calls
+        } else {
+            MAX_DOUBTFUL_CALLS.min(self.request.max_calls)
+        };
+        self.retry(code, failure, max_calls).await?;
+        Ok(Priority::First)
     }
 
     /// Switches to the fallback after a call that is not worth a retry.
@@ -266,13 +284,13 @@ impl ItemRun<'_> {
     }
 
     /// Waits until a failed call may be retried, or switches to another target.
-    async fn retry(&mut self, code: Code, failure: Failure) -> Result<(), Error> {
+    async fn retry(&mut self, code: Code, failure: Failure, max_calls: u32) -> Result<(), Error> {
         let (retry_after, status) = (failure.retry_after, failure.status());
         let was_slow = failure.kind == FailureKind::Timeout;
         let message = failure.to_string();
-        let Some(failed) =
-            self.route
-                .record_failure(code, failure, was_slow, self.request.max_calls)?
+        let Some(failed) = self
+            .route
+            .record_failure(code, failure, was_slow, max_calls)?
         else {
             return Ok(());
         };
@@ -333,7 +351,14 @@ impl ItemRun<'_> {
     }
 }
 
-fn failure_report(consequence: Consequence, failure: &Failure) -> CallReport {
+/// Returns a hash that tells inputs apart.
+fn input_hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn failure_report(consequence: Consequence, input: u64, failure: &Failure) -> CallReport {
     let spent = if consequence.may_be_charged {
         UsageReport::Unknown
     } else {
@@ -346,6 +371,7 @@ fn failure_report(consequence: Consequence, failure: &Failure) -> CallReport {
         outage: consequence.outage.map(|reason| OutageReport {
             reason,
             detail: failure.detail.as_str().into(),
+            input,
         }),
         remaining: failure.remaining_quota,
         ..CallReport::new(consequence.health)

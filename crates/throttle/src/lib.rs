@@ -19,6 +19,7 @@
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
 //! | `snapshot` | every limit as it stands, for display and metrics |
 //! | `outage` | keys and models that fail every call alike, and their probes |
+//! | `trial` | the first calls with a key |
 //! | `observer` | events for metrics and logs |
 //!
 //! The crate knows nothing of wire formats, schemas or HTTP: a [`Pool`] is a name with quotas.
@@ -61,6 +62,7 @@ mod tests;
 mod timer;
 mod token_bucket;
 mod token_estimator;
+mod trial;
 mod types;
 
 pub use admission::{Admission, PendingPermit};

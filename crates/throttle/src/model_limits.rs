@@ -11,6 +11,7 @@ use crate::observer::ModelObserver;
 use crate::outage::Availability;
 use crate::raii_counter::RaiiCounter;
 use crate::token_estimator::TokenEstimator;
+use crate::trial::Trial;
 use crate::types::{PoolId, TokenUsage, UsageReport};
 
 /// Number of models that get metrics of their own; configured models come first.
@@ -42,8 +43,22 @@ pub struct Model {
 pub(crate) struct ModelState {
     pub breaker: Breaker,
     pub estimator: TokenEstimator,
-    /// Availability of the model with each key that has failed with it.
-    pub availability: BTreeMap<usize, Availability>,
+    /// State of the model with each key, by the key's index. Empty before the first call.
+    pub keys: BTreeMap<usize, ModelKeyState>,
+}
+
+/// State of a model with one key.
+#[derive(Debug, Default)]
+pub(crate) struct ModelKeyState {
+    pub availability: Availability,
+    pub trial: Trial,
+}
+
+impl ModelState {
+    /// Returns the state with a key.
+    pub fn key(&mut self, index: usize) -> &mut ModelKeyState {
+        self.keys.entry(index).or_default()
+    }
 }
 
 impl Model {
@@ -59,7 +74,7 @@ impl Model {
         let state = ModelState {
             breaker: Breaker::new(now),
             estimator: TokenEstimator::default(),
-            availability: BTreeMap::new(),
+            keys: BTreeMap::new(),
         };
         Self {
             id,

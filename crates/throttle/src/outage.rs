@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// Longest time between two probes.
 const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(30);
-/// Number of calls in a row that prove an outage whose reason may be one text alone: a firewall in front of a provider denies
-/// access to single texts as well.
-const PROOFS_OF_A_DOUBTFUL_REASON: u32 = 3;
+/// The same for a doubtful reason.
+const MAX_DOUBTFUL_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Number of different inputs whose calls have to fail in a row to prove an outage for a doubtful reason.
+const DOUBTFUL_PROOFS: usize = 3;
 
 /// Reason of an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,11 +56,18 @@ impl OutageReason {
         matches!(self, Self::KeyRefused)
     }
 
-    /// Returns the number of calls in a row that prove an outage.
-    const fn proofs(self) -> u32 {
-        match self {
-            Self::AccessDenied | Self::NotFound => PROOFS_OF_A_DOUBTFUL_REASON,
-            Self::KeyRefused | Self::QuotaExhausted | Self::UnknownModel => 1,
+    /// Returns true if the reason may be one input alone: a firewall in front of a provider denies access to single texts as
+    /// well.
+    #[must_use]
+    pub const fn is_doubtful(self) -> bool {
+        matches!(self, Self::AccessDenied | Self::NotFound)
+    }
+
+    const fn max_probe_interval(self) -> Duration {
+        if self.is_doubtful() {
+            MAX_DOUBTFUL_PROBE_INTERVAL
+        } else {
+            MAX_PROBE_INTERVAL
         }
     }
 }
@@ -71,6 +79,8 @@ pub struct OutageReport {
     pub reason: OutageReason,
     /// Message of the provider, without secrets.
     pub detail: Arc<str>,
+    /// Hash of the input of the call.
+    pub input: u64,
 }
 
 /// Outage of a key, or of a key with one model.
@@ -84,8 +94,9 @@ pub struct Outage {
     pub next_probe: Instant,
     /// Time from the next probe to the one after it.
     interval: Duration,
-    /// Number of failed calls in a row.
-    failures: u32,
+    is_proven: bool,
+    /// Hashes of the inputs of failed calls, until the outage is proven.
+    inputs: Vec<u64>,
 }
 
 impl Outage {
@@ -95,8 +106,21 @@ impl Outage {
     }
 
     /// Returns true if enough calls failed in a row.
-    pub fn is_proven(&self) -> bool {
-        self.failures >= self.report.reason.proofs()
+    pub const fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
+    /// Adds a failed call. Returns true if it proves the outage.
+    fn add(&mut self, report: &OutageReport) -> bool {
+        self.report = report.clone();
+        if self.is_proven {
+            return false;
+        }
+        if !self.inputs.contains(&report.input) {
+            self.inputs.push(report.input);
+        }
+        self.is_proven = !report.reason.is_doubtful() || self.inputs.len() >= DOUBTFUL_PROOFS;
+        self.is_proven
     }
 }
 
@@ -126,22 +150,17 @@ impl Availability {
         began: Instant,
         now: Instant,
     ) -> Option<OutageChange> {
-        let Some(outage) = &mut self.0 else {
-            let outage = self.0.insert(Outage {
-                report: report.clone(),
-                since: now,
-                next_probe: now + FIRST_PROBE,
-                interval: FIRST_PROBE * 2,
-                failures: 1,
-            });
-            return outage.is_proven().then_some(OutageChange::Began);
-        };
-        let was_proven = outage.is_proven();
-        outage.report = report.clone();
-        outage.failures = outage.failures.saturating_add(1);
-        let is_new = !was_proven && outage.is_proven();
+        let outage = self.0.get_or_insert_with(|| Outage {
+            report: report.clone(),
+            since: now,
+            next_probe: now + FIRST_PROBE,
+            interval: FIRST_PROBE * 2,
+            is_proven: false,
+            inputs: Vec::new(),
+        });
+        let is_new = outage.add(report);
         // A probe that was slower than the time to the next one has failed only now.
-        if is_new || (began >= outage.since && outage.next_probe <= now) {
+        if began >= outage.since && outage.next_probe <= now {
             outage.take_probe(now);
         }
         is_new.then_some(OutageChange::Began)
@@ -156,7 +175,7 @@ impl Availability {
 
     /// Records that a call goes out: during an outage it is a probe, and the next one has to wait.
     pub fn record_call(&mut self, now: Instant) {
-        if let Some(outage) = self.0.as_mut().filter(|outage| outage.is_proven()) {
+        if let Some(outage) = &mut self.0 {
             outage.take_probe(now);
         }
     }
@@ -165,7 +184,7 @@ impl Availability {
 impl Outage {
     fn take_probe(&mut self, now: Instant) {
         self.next_probe = now + self.interval;
-        self.interval = (self.interval * 2).min(MAX_PROBE_INTERVAL);
+        self.interval = (self.interval * 2).min(self.report.reason.max_probe_interval());
     }
 }
 
@@ -177,6 +196,7 @@ mod tests {
         OutageReport {
             reason,
             detail: "no".into(),
+            input: 1,
         }
     }
 
@@ -228,20 +248,23 @@ mod tests {
     }
 
     #[test]
-    fn denied_access_has_to_be_proven_three_times_in_a_row() {
+    fn denied_access_is_proven_by_three_inputs_in_a_row() {
         let start = Instant::now();
         let mut model = Availability::default();
-        let denied = report(OutageReason::AccessDenied);
+        let denied = |input| OutageReport {
+            input,
+            ..report(OutageReason::AccessDenied)
+        };
         for _ in 0..5 {
-            assert_eq!(model.record_failure(&denied, start, start), None);
-            assert_eq!(model.record_failure(&denied, start, start), None);
+            for input in [1, 2, 1, 2] {
+                assert_eq!(model.record_failure(&denied(input), start, start), None);
+            }
             assert!(!blocks(&model, start));
             assert_eq!(model.record_success(start), None, "of another text");
         }
-        let changes: Vec<_> = (0..4)
-            .map(|_| model.record_failure(&denied, start, start))
-            .collect();
-        assert_eq!(changes, [None, None, Some(OutageChange::Began), None]);
+        let changes =
+            [1, 1, 2, 3, 4].map(|input| model.record_failure(&denied(input), start, start));
+        assert_eq!(changes, [None, None, None, Some(OutageChange::Began), None]);
         assert!(blocks(&model, start));
     }
 }

@@ -11,7 +11,7 @@ use crate::breaker;
 use crate::caller_quota::{Blocked, Caller, Charge};
 use crate::grant::{CallCharge, GrantRequest, HeldResources, Refusal};
 use crate::model_limits::{Model, ModelState};
-use crate::outage::{Availability, Outage, OutageChange, OutageReason};
+use crate::outage::{Outage, OutageChange, OutageReason};
 use crate::permit_request::{Denied, Priority};
 use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
@@ -26,6 +26,8 @@ pub struct ProviderLimits {
     pub max_in_flight: Option<usize>,
     pub adaptive: Option<Adaptive>,
     pub retry_budget: RetryBudget,
+    /// True if few calls go out to a model with a key until the first one was answered.
+    has_trial: bool,
     /// Index of the key that was used last.
     last_key: usize,
 }
@@ -49,6 +51,7 @@ impl ProviderLimits {
             max_in_flight: pool.max_in_flight,
             adaptive: pool.is_adaptive.then(|| Adaptive::new(cap)),
             retry_budget: RetryBudget::new(now),
+            has_trial: pool.has_trial,
             last_key: 0,
         }
     }
@@ -83,10 +86,10 @@ impl ProviderLimits {
         index: usize,
         model: &'a ModelState,
     ) -> impl Iterator<Item = &'a Outage> {
-        let with_model = model.availability.get(&index);
+        let with_model = model.keys.get(&index);
         [
             key.availability.outage(),
-            with_model.and_then(Availability::outage),
+            with_model.and_then(|with_model| with_model.availability.outage()),
         ]
         .into_iter()
         .flatten()
@@ -166,8 +169,15 @@ impl ProviderLimits {
         now: Instant,
     ) -> Result<usize, Refusal> {
         let candidates = || self.usable_keys(model, asked.refused, now);
-        let ready =
-            candidates().filter(|(_, key)| key.available_at(asked.estimate.total(), now).is_none());
+        let trial_end = |index: usize| {
+            let with_model = model.keys.get(&index).filter(|_| self.has_trial)?;
+            with_model.trial.closed_until(now)
+        };
+        let available_at = |index, key: &ApiKeyLimits| {
+            key.available_at(asked.estimate.total(), now)
+                .max(trial_end(index))
+        };
+        let ready = candidates().filter(|(index, key)| available_at(*index, key).is_none());
         let is_suspected =
             |index, key| Self::outages(key, index, model).any(|outage| outage.next_probe > now);
         // Begins after the key that was used last.
@@ -178,7 +188,7 @@ impl ProviderLimits {
             return Ok(index);
         }
         let earliest = candidates()
-            .filter_map(|(_, key)| key.available_at(asked.estimate.total(), now))
+            .filter_map(|(index, key)| available_at(index, key))
             .min();
         let Some(earliest) = earliest else {
             return Err(match self.outage(model, asked.refused, now) {
@@ -190,7 +200,8 @@ impl ProviderLimits {
         let is_own = self.keys.iter().enumerate().any(|(index, key)| {
             let is_blocked = |outage: &Outage| outage.blocks(now);
             !key.availability.outage().is_some_and(is_blocked)
-                && !candidates().any(|(candidate, _)| candidate == index)
+                && (trial_end(index).is_some()
+                    || !candidates().any(|(candidate, _)| candidate == index))
         });
         Err(if is_own {
             Refusal::Queue(Some(earliest))
@@ -236,9 +247,9 @@ impl ProviderLimits {
                 .map_err(|until| Refusal::Provider(Some(until)))?;
             key.availability.record_call(now);
         }
-        if let Some(availability) = state.availability.get_mut(&index) {
-            availability.record_call(now);
-        }
+        let with_model = state.key(index);
+        with_model.availability.record_call(now);
+        with_model.trial.record_call(now);
         self.last_key = index;
         if asked.is_first_call {
             self.retry_budget.record_first_call(now);
@@ -279,7 +290,7 @@ impl ProviderLimits {
         report: &CallReport,
         is_overload: bool,
         now: Instant,
-    ) -> Option<OutageChange> {
+    ) -> KeyChange {
         let CallCharge {
             key: index,
             reserved,
@@ -294,7 +305,9 @@ impl ProviderLimits {
                 adaptive.increase(in_flight);
             }
         }
-        let key = self.keys.get_mut(index)?;
+        let Some(key) = self.keys.get_mut(index) else {
+            return KeyChange::default();
+        };
         if let Some(tokens) = &mut key.tokens {
             tokens.settle(reserved.total(), used, now);
         }
@@ -306,41 +319,52 @@ impl ProviderLimits {
     }
 }
 
+/// What a call has changed for other calls with its key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyChange {
+    pub outage: Option<OutageChange>,
+    /// True if the trial of the key with the model is over.
+    pub has_passed_trial: bool,
+}
+
 /// Records what a call proves of its key, and of the key with the model.
 fn record_availability(
     key: &mut ApiKeyLimits,
     call: &CallCharge,
     report: &CallReport,
     now: Instant,
-) -> Option<OutageChange> {
+) -> KeyChange {
     let mut model = call.model.state();
-    match &report.outage {
-        Some(outage) if outage.reason.is_of_key() => {
-            key.availability.record_failure(outage, call.began, now)
-        }
-        Some(outage) => {
-            // The key itself is accepted.
-            let proves_key = matches!(
-                outage.reason,
-                OutageReason::QuotaExhausted | OutageReason::UnknownModel
-            );
-            let key_change = if proves_key {
-                key.availability.record_success(call.began)
-            } else {
-                None
+    let with_model = model.key(call.key);
+    if let Some(outage) = &report.outage {
+        if outage.reason.is_of_key() {
+            return KeyChange {
+                outage: key.availability.record_failure(outage, call.began, now),
+                has_passed_trial: false,
             };
-            let availability = model.availability.entry(call.key).or_default();
-            availability
-                .record_failure(outage, call.began, now)
-                .or(key_change)
         }
-        None if report.health == breaker::Health::Success => {
-            key.record_success(call.began, now);
-            let with_model = model.availability.get_mut(&call.key);
-            let change = with_model.and_then(|own| own.record_success(call.began));
-            key.availability.record_success(call.began).or(change)
-        }
-        None => None,
+        let own = with_model
+            .availability
+            .record_failure(outage, call.began, now);
+        // The key itself is accepted.
+        let proves_key = matches!(
+            outage.reason,
+            OutageReason::QuotaExhausted | OutageReason::UnknownModel
+        );
+        let of_key = proves_key.then(|| key.availability.record_success(call.began));
+        return KeyChange {
+            outage: own.or(of_key.flatten()),
+            has_passed_trial: false,
+        };
+    }
+    if report.health != breaker::Health::Success {
+        return KeyChange::default();
+    }
+    key.record_success(call.began, now);
+    let own = with_model.availability.record_success(call.began);
+    KeyChange {
+        outage: key.availability.record_success(call.began).or(own),
+        has_passed_trial: with_model.trial.pass(),
     }
 }
 

@@ -22,6 +22,7 @@ fn pool(keys: Vec<KeyQuota>, max_in_flight: Option<usize>) -> Pool {
         keys,
         max_in_flight,
         is_adaptive: false,
+        has_trial: false,
     }
 }
 
@@ -248,6 +249,7 @@ fn outage(reason: OutageReason) -> CallReport {
         outage: Some(OutageReport {
             reason,
             detail: "no".into(),
+            input: 1,
         }),
         ..CallReport::new(Health::Neutral)
     }
@@ -312,6 +314,29 @@ async fn patient_items_wait_for_a_probe_and_all_go_out_when_it_has_succeeded() {
     for pending in waiting {
         let permit = tokio::time::timeout(Duration::from_millis(500), pending).await;
         assert!(permit.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn few_calls_go_out_with_a_key_before_the_first_answer() {
+    let trial = Pool {
+        has_trial: true,
+        ..pool(vec![KeyQuota::default()], None)
+    };
+    let limits = limits_with(20, 100, vec![trial]);
+    let (admission, model) = (admit(&limits, ANYONE, 20), model(&limits));
+    let mut pending: Vec<_> = (0..20)
+        .map(|_| admission.enter(&permit_request(&model)))
+        .collect();
+    let mut permits = Vec::new();
+    for pending in pending.drain(..4) {
+        permits.push(pending.await.unwrap());
+    }
+    assert!(waits(&mut pending[0]).await);
+    permits.remove(0).release(CallReport::new(Health::Success));
+    for pending in pending {
+        let permit = tokio::time::timeout(Duration::from_millis(100), pending).await;
+        permits.push(permit.unwrap().unwrap());
     }
 }
 

@@ -70,6 +70,7 @@ async fn ask(remote: &HttpProvider, mode: Mode) -> (Result<Answer, Failure>, Vec
             temperature: 0.0,
             max_output_tokens: None,
             seed: None,
+            extra_body: None,
             template: &RequestTemplate::default(),
             traceparent: None,
             key: 0,

@@ -7,6 +7,7 @@ use crate::breaker::{self, Health};
 use crate::caller_quota::{Caller, Charge};
 use crate::grant::{CallCharge, HeldResources};
 use crate::outage::OutageChange;
+use crate::provider_limits::KeyChange;
 use crate::types::{CallReport, UsageReport};
 
 impl State {
@@ -29,19 +30,19 @@ impl State {
             own.settle(reserved, used, now);
         }
         let evidence = record_evidence(call, report, now);
-        let mut outage = None;
+        let mut change = KeyChange::default();
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
-            outage =
+            change =
                 pool.provider
                     .record_call(call, used.tokens, report, evidence.is_overload, now);
             // The slot is free before other items are considered.
             drop(held);
             let may_be_paused = (report.pause.is_some() || report.outage.is_some())
                 && pool.provider.is_any_paused(now);
-            if outage == Some(OutageChange::Ended) {
+            if change.has_passed_trial || change.outage == Some(OutageChange::Ended) {
                 pool.unpark_all();
             }
-            if may_be_paused || evidence.has_opened || outage == Some(OutageChange::Began) {
+            if may_be_paused || evidence.has_opened || change.outage == Some(OutageChange::Began) {
                 pool.deny_over_budget(now);
             }
             if evidence.was_open
@@ -56,7 +57,7 @@ impl State {
         }
         Settled {
             has_opened: evidence.has_opened,
-            outage,
+            outage: change.outage,
         }
     }
 }
