@@ -107,3 +107,17 @@ async fn a_fallback_gets_its_own_fields_only() {
     let body = second.log().calls[0].body();
     assert_eq!((&body["top_k"], &body["top_p"]), (&json!(3), &Value::Null));
 }
+
+#[tokio::test]
+async fn the_examples_of_reasoning_controls_in_the_documents_are_accepted() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/providers.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, section) = text.split_once("### Reasoning controls").unwrap();
+    let (_, block) = section.split_once("```toml\n").unwrap();
+    let (example, _) = block.split_once("```").unwrap();
+    let server = Server::configured(example).start().await;
+    let models = server.get("/v1/models").await.text().to_owned();
+    for name in ["gpt", "claude", "gemini", "qwen", "qwen-vllm", "router"] {
+        assert!(models.contains(&format!("\"{name}\"")), "{name}: {models}");
+    }
+}
