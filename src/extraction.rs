@@ -8,6 +8,7 @@ mod batch;
 mod cache;
 mod cache_key;
 mod call_log;
+mod failed_call;
 mod item;
 mod models;
 mod outages;

@@ -19,7 +19,7 @@
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
 //! | `snapshot` | every limit as it stands, for display and metrics |
 //! | `outage` | keys and models that fail every call alike, and their probes |
-//! | `trial` | the first calls with a key |
+//! | `trial` | the first calls to a model |
 //! | `observer` | events for metrics and logs |
 //!
 //! The crate knows nothing of wire formats, schemas or HTTP: a [`Pool`] is a name with quotas.

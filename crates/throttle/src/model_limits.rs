@@ -43,22 +43,9 @@ pub struct Model {
 pub(crate) struct ModelState {
     pub breaker: Breaker,
     pub estimator: TokenEstimator,
-    /// State of the model with each key, by the key's index. Empty before the first call.
-    pub keys: BTreeMap<usize, ModelKeyState>,
-}
-
-/// State of a model with one key.
-#[derive(Debug, Default)]
-pub(crate) struct ModelKeyState {
-    pub availability: Availability,
+    /// Availability of the model with each key that has failed with it, by the key's index.
+    pub availability: BTreeMap<usize, Availability>,
     pub trial: Trial,
-}
-
-impl ModelState {
-    /// Returns the state with a key.
-    pub fn key(&mut self, index: usize) -> &mut ModelKeyState {
-        self.keys.entry(index).or_default()
-    }
 }
 
 impl Model {
@@ -74,7 +61,8 @@ impl Model {
         let state = ModelState {
             breaker: Breaker::new(now),
             estimator: TokenEstimator::default(),
-            keys: BTreeMap::new(),
+            availability: BTreeMap::new(),
+            trial: Trial::default(),
         };
         Self {
             id,

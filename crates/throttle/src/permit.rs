@@ -33,6 +33,10 @@ impl Permit {
 
     /// Ends the call with its report. The slot goes to the next item, and the reservation is settled. Returns
     /// the beginning or the end of an outage that the call has proven.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "a caller that logs no outages needs the release alone"
+    )]
     pub fn release(mut self, report: CallReport) -> Option<OutageChange> {
         self.call.report = Some(report);
         self.shared.finish(&mut self.call)

@@ -11,7 +11,7 @@ use crate::breaker;
 use crate::caller_quota::{Blocked, Caller, Charge};
 use crate::grant::{CallCharge, GrantRequest, HeldResources, Refusal};
 use crate::model_limits::{Model, ModelState};
-use crate::outage::{Outage, OutageChange, OutageReason};
+use crate::outage::{Availability, Outage, OutageChange, OutageReason};
 use crate::permit_request::{Denied, Priority};
 use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
@@ -26,7 +26,7 @@ pub struct ProviderLimits {
     pub max_in_flight: Option<usize>,
     pub adaptive: Option<Adaptive>,
     pub retry_budget: RetryBudget,
-    /// True if few calls go out to a model with a key until the first one was answered.
+    /// True if few calls go out to a model until the first one was answered.
     has_trial: bool,
     /// Index of the key that was used last.
     last_key: usize,
@@ -86,10 +86,10 @@ impl ProviderLimits {
         index: usize,
         model: &'a ModelState,
     ) -> impl Iterator<Item = &'a Outage> {
-        let with_model = model.keys.get(&index);
+        let with_model = model.availability.get(&index);
         [
             key.availability.outage(),
-            with_model.and_then(|with_model| with_model.availability.outage()),
+            with_model.and_then(Availability::outage),
         ]
         .into_iter()
         .flatten()
@@ -169,15 +169,8 @@ impl ProviderLimits {
         now: Instant,
     ) -> Result<usize, Refusal> {
         let candidates = || self.usable_keys(model, asked.refused, now);
-        let trial_end = |index: usize| {
-            let with_model = model.keys.get(&index).filter(|_| self.has_trial)?;
-            with_model.trial.closed_until(now)
-        };
-        let available_at = |index, key: &ApiKeyLimits| {
-            key.available_at(asked.estimate.total(), now)
-                .max(trial_end(index))
-        };
-        let ready = candidates().filter(|(index, key)| available_at(*index, key).is_none());
+        let ready =
+            candidates().filter(|(_, key)| key.available_at(asked.estimate.total(), now).is_none());
         let is_suspected =
             |index, key| Self::outages(key, index, model).any(|outage| outage.next_probe > now);
         // Begins after the key that was used last.
@@ -188,7 +181,7 @@ impl ProviderLimits {
             return Ok(index);
         }
         let earliest = candidates()
-            .filter_map(|(index, key)| available_at(index, key))
+            .filter_map(|(_, key)| key.available_at(asked.estimate.total(), now))
             .min();
         let Some(earliest) = earliest else {
             return Err(match self.outage(model, asked.refused, now) {
@@ -200,8 +193,7 @@ impl ProviderLimits {
         let is_own = self.keys.iter().enumerate().any(|(index, key)| {
             let is_blocked = |outage: &Outage| outage.blocks(now);
             !key.availability.outage().is_some_and(is_blocked)
-                && (trial_end(index).is_some()
-                    || !candidates().any(|(candidate, _)| candidate == index))
+                && !candidates().any(|(candidate, _)| candidate == index)
         });
         Err(if is_own {
             Refusal::Queue(Some(earliest))
@@ -230,6 +222,9 @@ impl ProviderLimits {
                 breaker::State::Closed | breaker::State::HalfOpen => None,
             }));
         }
+        if let Some(until) = state.trial.closed_until(now).filter(|_| self.has_trial) {
+            return Err(Refusal::Queue(Some(until)));
+        }
         let charge = Charge {
             requests: u8::from(asked.priority == Priority::First),
             ..model.charge(asked.estimate)
@@ -247,9 +242,10 @@ impl ProviderLimits {
                 .map_err(|until| Refusal::Provider(Some(until)))?;
             key.availability.record_call(now);
         }
-        let with_model = state.key(index);
-        with_model.availability.record_call(now);
-        with_model.trial.record_call(now);
+        if let Some(availability) = state.availability.get_mut(&index) {
+            availability.record_call(now);
+        }
+        state.trial.record_call(now);
         self.last_key = index;
         if asked.is_first_call {
             self.retry_budget.record_first_call(now);
@@ -323,7 +319,7 @@ impl ProviderLimits {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyChange {
     pub outage: Option<OutageChange>,
-    /// True if the trial of the key with the model is over.
+    /// True if the trial of the model is over.
     pub has_passed_trial: bool,
 }
 
@@ -335,7 +331,6 @@ fn record_availability(
     now: Instant,
 ) -> KeyChange {
     let mut model = call.model.state();
-    let with_model = model.key(call.key);
     if let Some(outage) = &report.outage {
         if outage.reason.is_of_key() {
             return KeyChange {
@@ -343,9 +338,8 @@ fn record_availability(
                 has_passed_trial: false,
             };
         }
-        let own = with_model
-            .availability
-            .record_failure(outage, call.began, now);
+        let with_model = model.availability.entry(call.key).or_default();
+        let own = with_model.record_failure(outage, call.began, now);
         // The key itself is accepted.
         let proves_key = matches!(
             outage.reason,
@@ -361,10 +355,11 @@ fn record_availability(
         return KeyChange::default();
     }
     key.record_success(call.began, now);
-    let own = with_model.availability.record_success(call.began);
+    let with_model = model.availability.get_mut(&call.key);
+    let own = with_model.and_then(|own| own.record_success(call.began));
     KeyChange {
         outage: key.availability.record_success(call.began).or(own),
-        has_passed_trial: with_model.trial.pass(),
+        has_passed_trial: model.trial.pass(),
     }
 }
 

@@ -171,8 +171,8 @@ impl State {
             let Some(pool) = self.pools.get(pool.0) else {
                 continue;
             };
-            for (index, key) in &model.state().keys {
-                let outage = proven(Some(&key.availability));
+            for (index, availability) in &model.state().availability {
+                let outage = proven(Some(availability));
                 snapshots.extend(
                     outage.map(|outage| pool.outage_snapshot(*index, Some(name), outage, now)),
                 );
@@ -187,7 +187,7 @@ impl State {
         let state = model.state();
         let mut first: Option<(usize, &Outage)> = None;
         for (index, key) in pool.provider.keys.iter().enumerate() {
-            let of_model = proven(state.keys.get(&index).map(|key| &key.availability));
+            let of_model = proven(state.availability.get(&index));
             let outage = proven(Some(&key.availability)).or(of_model)?;
             first = first
                 .filter(|(_, first)| first.next_probe <= outage.next_probe)

@@ -318,7 +318,7 @@ async fn patient_items_wait_for_a_probe_and_all_go_out_when_it_has_succeeded() {
 }
 
 #[tokio::test]
-async fn few_calls_go_out_with_a_key_before_the_first_answer() {
+async fn few_calls_go_out_to_a_model_before_the_first_answer() {
     let trial = Pool {
         has_trial: true,
         ..pool(vec![KeyQuota::default()], None)

@@ -1,4 +1,4 @@
-//! Trial: the first calls to a model with a key. Few go out before one of them was answered, so that a wrong key or name costs
+//! Trial: the first calls to a model. Few go out before one of them was answered, so that a wrong key or name costs
 //! few calls. Time is an argument.
 
 use std::time::{Duration, Instant};

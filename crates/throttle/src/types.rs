@@ -37,7 +37,7 @@ pub struct Pool {
     pub max_in_flight: Option<usize>,
     /// True if the number of calls in flight is lowered while the provider reports overload.
     pub is_adaptive: bool,
-    /// True if few calls go out to a model with a key until the first one was answered.
+    /// True if few calls go out to a model until the first one was answered.
     pub has_trial: bool,
 }
 
