@@ -14,6 +14,7 @@ mod cache;
 mod callers;
 mod environment;
 mod error;
+mod extra_body;
 mod file;
 mod headers;
 mod jobs;
@@ -118,7 +119,7 @@ pub struct Loaded {
     pub config: Config,
     /// Keys with their values and sources, in the order of the printed file; secrets are masked.
     pub origins: Vec<InForce>,
-    /// Warnings for the log about settings that have no effect; without secrets.
+    /// Warnings for the log about settings and variables that have no effect; without secrets.
     pub warnings: Vec<String>,
 }
 
@@ -153,7 +154,11 @@ impl Config {
         let settings = sources::gather(args, &environment, &read_file)?;
         let reader = Reader::new(&environment, &read_file);
         let config = Self::read(Section::root(&reader, settings))?;
-        let warnings = warnings::warning(&config).into_iter().collect();
+        let warnings = [
+            environment::warning(&environment),
+            warnings::warning(&config),
+        ];
+        let warnings = warnings.into_iter().flatten().collect();
         Ok(Loaded {
             config,
             origins: reader.into_record(),

@@ -17,4 +17,4 @@ pub use job::{JobDone, JobStatus, JobWebhook};
 pub use json::{append_json, to_json};
 pub use problem::{Problem, http_status};
 pub use stream::{ListItem, PartialResult, SingleDone};
-pub use time::{millis, rfc3339};
+pub use time::{millis, rfc3339, rfc3339_of};

@@ -7,9 +7,12 @@ mod attempts;
 mod batch;
 mod cache;
 mod cache_key;
+mod call_log;
 mod copied_values;
+mod failed_call;
 mod item;
 mod models;
+mod outages;
 mod partial_stream;
 mod prepare;
 mod prepared_request;
@@ -29,6 +32,7 @@ pub use batch::{Inputs, Outcomes};
 pub use cache::{CacheConfig, CacheStats};
 pub use item::{BLANK, is_blank};
 pub use models::{ModelEndpoint, ModelRoute, Models, ProviderEntry};
+pub use outages::Outage;
 pub use partial_stream::{PartialEvent, PartialStream};
 pub use prepared_request::PreparedRequest;
 pub use submission::{AdmittedRequest, Submission, shutting_down};
@@ -63,6 +67,7 @@ pub struct Extractor {
     schemas: schema::Cache,
     cache: Option<cache::Cache>,
     flights: single_flight::SingleFlight,
+    call_log: call_log::CallLog,
     meters: ExtractMeters,
 }
 
@@ -87,6 +92,7 @@ impl Extractor {
             schemas: schema::Cache::default(),
             cache: config.cache.map(cache::Cache::new),
             flights: single_flight::SingleFlight::default(),
+            call_log: call_log::CallLog::default(),
             meters: ExtractMeters::new(),
         }
     }

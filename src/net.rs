@@ -6,17 +6,19 @@
 mod frames;
 mod guard;
 mod retry_after;
+mod tls;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
-use reqwest::Certificate;
 
 pub use frames::{Frames, Framing};
 pub use guard::{NotPublic, Reach};
 pub use reqwest::Url;
 pub use retry_after::{parse_wait, parse_wait_or_time, retry_after};
+pub use tls::Tls;
 
 /// Maximum size of a response body or of one message, in bytes; a larger one is an error.
 pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -38,6 +40,7 @@ pub struct Options {
     /// Headers of every request; secret values are marked as sensitive.
     pub headers: HeaderMap,
     pub proxy: Proxy,
+    pub tls: Tls,
     /// Timeout of DNS, TCP and TLS together; `None`: only the caller's own timeout applies.
     pub connect_timeout: Option<Duration>,
 }
@@ -96,16 +99,28 @@ pub enum Error {
 
 /// Failure to set up a client.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up the HTTP client")]
-pub struct SetUpError(#[source] reqwest::Error);
+pub enum SetUpError {
+    /// The proxy, the name resolution or TLS.
+    #[error("cannot set up the HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// The provider's further root certificates.
+    #[error("`ca_file` cannot be used: {0}")]
+    Ca(String),
+    /// The client's own certificate.
+    #[error("`client_cert` and `client_key` cannot be used: {0}")]
+    Identity(String),
+    /// The file of root certificates that the environment names.
+    #[error("the file {} that SSL_CERT_FILE names cannot be used: {reason}; correct the variable or unset it", path.display())]
+    EnvironmentCa { path: PathBuf, reason: String },
+}
 
 impl Client {
     /// Creates a client for one provider.
     ///
     /// # Errors
-    /// When the proxy's address or the system's name resolution is unusable.
+    /// When the proxy's address, a certificate or the system's name resolution is unusable.
     pub fn new(options: Options) -> Result<Self, SetUpError> {
-        let mut builder = builder()
+        let mut builder = builder(&options.tls)?
             .default_headers(options.headers)
             .pool_idle_timeout(IDLE_TIMEOUT);
         if let Some(timeout) = options.connect_timeout {
@@ -114,11 +129,11 @@ impl Client {
         match options.proxy {
             Proxy::Environment => {}
             Proxy::At(proxy) => {
-                builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(SetUpError)?);
+                builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(SetUpError::Client)?);
             }
             Proxy::Never => builder = builder.no_proxy(),
         }
-        let http = builder.build().map_err(SetUpError)?;
+        let http = builder.build().map_err(SetUpError::Client)?;
         Ok(Self {
             http,
             reach: Reach::Anywhere,
@@ -131,7 +146,7 @@ impl Client {
     /// timeout of 20 s.
     ///
     /// # Errors
-    /// When the system's name resolution is unusable.
+    /// When a certificate or the system's name resolution is unusable.
     pub fn outbound(reach: Reach) -> Result<Self, SetUpError> {
         Self::outbound_within(reach, OUTBOUND_TIMEOUTS)
     }
@@ -140,7 +155,7 @@ impl Client {
         reach: Reach,
         (connect, total): (Duration, Duration),
     ) -> Result<Self, SetUpError> {
-        let mut builder = builder()
+        let mut builder = builder(&Tls::default())?
             .no_proxy()
             .pool_max_idle_per_host(0)
             .connect_timeout(connect)
@@ -149,7 +164,7 @@ impl Client {
             builder = builder.dns_resolver(guard::PublicOnly);
         }
         Ok(Self {
-            http: builder.build().map_err(SetUpError)?,
+            http: builder.build().map_err(SetUpError::Client)?,
             reach,
             max_bytes: MAX_OUTBOUND_BYTES,
         })
@@ -313,19 +328,16 @@ impl Lines {
     }
 }
 
-/// Returns the settings that all clients share: no redirects, no retries, compiled-in root certificates.
-fn builder() -> reqwest::ClientBuilder {
-    // The compiled-in roots, so that an image without certificate files works. An error means that it is set already.
+/// Returns the settings that all clients share: no redirects, no retries, the trusted root certificates.
+fn builder(tls: &Tls) -> Result<reqwest::ClientBuilder, SetUpError> {
+    // An error means that it is set already.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .filter_map(|der| Certificate::from_der(der).ok());
-    reqwest::Client::builder()
-        .tls_certs_only(roots)
+    let builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
-        .user_agent(concat!("extractd/", env!("CARGO_PKG_VERSION")))
+        .user_agent(concat!("extractd/", env!("CARGO_PKG_VERSION")));
+    tls.apply(builder)
 }
 
 /// Returns the message of the root cause; reqwest's own layers only say "error sending request".

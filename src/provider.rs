@@ -14,6 +14,7 @@ mod content;
 pub mod dialects;
 mod error_body;
 mod error_table;
+mod extra_body;
 mod failure;
 mod finish_reason;
 mod gemini;

@@ -111,6 +111,7 @@ const LIMIT_IN_USE: &str = "extractd_limit_in_use";
 const LIMIT_AVAILABLE: &str = "extractd_limit_available";
 const LIMIT_WAITING: &str = "extractd_limit_waiting";
 const BREAKER_STATE: &str = "extractd_breaker_state";
+const OUTAGES: &str = "extractd_outages";
 const RETRY_BUDGET_USED: &str = "extractd_retry_budget_used";
 const RETRY_BUDGET_LIMIT: &str = "extractd_retry_budget_limit";
 const CACHE_ENTRIES: &str = "extractd_cache_entries";
@@ -119,7 +120,11 @@ const JOBS_RUNNING: &str = "extractd_jobs_running";
 const JOBS_WAITING: &str = "extractd_jobs_waiting";
 const STORE_READY: &str = "extractd_store_ready";
 
-const GAUGES: [(&str, &str); 11] = [
+const GAUGES: [(&str, &str); 12] = [
+    (
+        OUTAGES,
+        "Keys and models with which every call fails, by provider and reason",
+    ),
     (
         LIMIT_IN_USE,
         "Amount of a limit in use, by limit and scope as in /v1/limits",
@@ -438,6 +443,11 @@ impl CallMeters {
 /// Returns the gauge of a model's circuit breaker: 0 closed, 0.5 half-open, 1 open.
 pub fn breaker_gauge(model: &str) -> Gauge {
     gauge!(BREAKER_STATE, "model" => model.to_owned())
+}
+
+/// Returns the gauge of a provider's outages for one reason.
+pub fn outage_gauge(provider: &str, reason: &'static str) -> Gauge {
+    gauge!(OUTAGES, "provider" => provider.to_owned(), "reason" => reason)
 }
 
 /// Returns the gauges of a provider's retry budget: used, and limit.

@@ -6,6 +6,8 @@ mod bounded;
 pub mod clock;
 mod dialect;
 mod error;
+mod extra_body;
+mod fallback;
 mod input;
 mod json_pointer;
 mod json_value;
@@ -20,6 +22,8 @@ pub use dialect::{
     NullRule, ReferenceRule, Strictness, TypeSet, ValueMapping, ValueMappings,
 };
 pub use error::{AttemptInfo, Code, Error, FieldError, pointer};
+pub use extra_body::ExtraBody;
+pub use fallback::{FallbackCondition, FallbackOn};
 pub use input::{Content, Input, Item};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
 pub use json_value::{is_of_type, json_equal};

@@ -14,7 +14,7 @@ use crate::provider::{
 };
 use crate::schema::Registry;
 use crate::telemetry::LimitObserver;
-use crate::types::Mode;
+use crate::types::{FallbackOn, Mode};
 use throttle::{KeyQuota, Limits, ModelLimits, Pool, PoolId, Rate};
 
 /// Maximum number of calls for one attempt, the first included, if calls fail for transport
@@ -77,6 +77,7 @@ fn pool(name: &str, provider: &config::Provider) -> Pool {
         keys: vec![quota; provider.api_keys.len().max(1)],
         max_in_flight: provider.max_concurrency.map(|limit| limit.get() as usize),
         is_adaptive: provider.adaptive_concurrency,
+        has_trial: true,
     }
 }
 
@@ -113,6 +114,13 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     let client = net::Client::new(net::Options {
         headers,
         proxy,
+        tls: net::Tls {
+            ca: provider.ca.clone(),
+            identity: provider
+                .identity
+                .as_ref()
+                .map(|pem| pem.expose_secret().to_owned()),
+        },
         connect_timeout: Some(provider.connect_timeout),
     })?;
     Ok(Arc::new(HttpProvider::new(
@@ -163,7 +171,17 @@ fn models(
     let firsts: BTreeMap<_, _> = config
         .models
         .iter()
-        .map(|(name, model)| Ok((name.clone(), configured(model)?)))
+        .map(|(name, model)| {
+            let mut endpoint = configured(model)?;
+            if let Some(fields) = model.extra_body.fields() {
+                let checked = endpoint.provider.check_extra_body(fields);
+                checked.map_err(|error| {
+                    anyhow::anyhow!("[models.{name}.extra_body]: {}", error.message)
+                })?;
+            }
+            endpoint.extra_body = model.extra_body.clone();
+            Ok((name.clone(), endpoint))
+        })
         .collect::<anyhow::Result<_>>()?;
     let named_route = |name: &ModelName| match name {
         ModelName::Direct { provider, model } => {
@@ -185,7 +203,14 @@ fn models(
             .iter()
             .map(named_route)
             .collect::<anyhow::Result<_>>()?;
-        named.insert(name.clone(), ModelRoute { first, fallback });
+        named.insert(
+            name.clone(),
+            ModelRoute {
+                first,
+                fallback,
+                fallback_on: model.fallback_on,
+            },
+        );
     }
     let default = match &config.model {
         None => {
@@ -198,11 +223,13 @@ fn models(
             ModelRoute {
                 first,
                 fallback: Vec::new(),
+                fallback_on: FallbackOn::default(),
             }
         }
         Some(direct @ ModelName::Direct { .. }) => ModelRoute {
             first: named_route(direct)?,
             fallback: Vec::new(),
+            fallback_on: FallbackOn::default(),
         },
         Some(ModelName::Named(name)) => named
             .get(name)
@@ -231,9 +258,41 @@ fn local_model_name(config: &Config) -> String {
         .unwrap_or_default()
 }
 
+/// First bytes of a GGUF file.
+const GGUF_MAGIC: [u8; 4] = *b"GGUF";
+
+/// Rejects a configured path of the built-in model that is not a GGUF file, even if the model is not used: a wrong path must
+/// not be found out later.
+fn check_model_path(config: &Config) -> anyhow::Result<()> {
+    use std::io::Read;
+
+    let Some(path) = &config.local.model_path else {
+        return Ok(());
+    };
+    let advice = "correct `local.model_path` (EXTRACTD_MODEL_PATH), or remove it";
+    let mut magic = [0; GGUF_MAGIC.len()];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    match read {
+        Ok(()) if magic == GGUF_MAGIC => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Err(error).with_context(|| {
+                format!(
+                    "the file of the built-in model, {}, cannot be read; {advice}",
+                    path.display()
+                )
+            })
+        }
+        _ => anyhow::bail!(
+            "the file of the built-in model, {}, is not a GGUF file; {advice}",
+            path.display()
+        ),
+    }
+}
+
 /// Rejects a configuration that needs the built-in model, which is not part of this build.
 #[cfg(not(feature = "local"))]
 fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(ProviderEntry, Pool)>> {
+    check_model_path(config)?;
     let is_needed = config.model.is_none();
     anyhow::ensure!(
         !is_needed,
@@ -247,6 +306,7 @@ fn local(config: &Config, _: PoolId) -> anyhow::Result<Option<(ProviderEntry, Po
 fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(ProviderEntry, Pool)>> {
     use crate::provider::{LocalOptions, LocalProvider};
 
+    check_model_path(config)?;
     let is_local = |name: &ModelName| matches!(name, ModelName::Direct { provider, .. } if provider == config::LOCAL);
     let is_named = config
         .models
@@ -281,6 +341,7 @@ fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(ProviderEntry,
         keys: vec![KeyQuota::default()],
         max_in_flight: Some(options.max_in_flight()),
         is_adaptive: false,
+        has_trial: false,
     };
     let provider =
         LocalProvider::start(options).context("cannot start the thread of the built-in model")?;

@@ -1,5 +1,4 @@
-//! Environment variables: the key that each one sets, and the rejection of unknown `EXTRACTD_…`
-//! variables.
+//! Environment variables: the key that each one sets, and unknown `EXTRACTD_…` variables.
 
 use super::{
     error::{Error, nearest},
@@ -44,26 +43,68 @@ pub(super) const VARIABLES: [(&str, &str); 24] = [
 /// Environment variable with the path of the configuration file; `--config` overrides it.
 pub(super) const CONFIG: &str = "EXTRACTD_CONFIG";
 
-/// Rejects an unknown `EXTRACTD_…` variable: a typo must not be silently ignored.
+/// Rejects an `EXTRACTD_…` variable whose name is nearly that of a known one: a typo must not be silently ignored.
 pub(super) fn check(environment: &Environment) -> Result<(), Error> {
-    for (name, value) in environment {
-        let Some(suffix) = name.strip_prefix("EXTRACTD_") else {
-            continue;
-        };
-        if !suffixes().any(|known| known == suffix) && !from_kubernetes(name, value) {
-            let hint = nearest(suffix, suffixes()).map_or_else(String::new, |near| {
-                format!(" did you mean EXTRACTD_{near}?")
-            });
+    for name in unknown(environment) {
+        if let Some(near) = near_miss(name) {
             let known: Vec<_> = suffixes()
                 .map(|suffix| format!("EXTRACTD_{suffix}"))
                 .collect();
             return Err(Error::new(
-                &Origin::Environment(name.clone()),
-                format!("unknown variable;{hint} known: {}", known.join(", ")),
+                &Origin::Environment(name.to_owned()),
+                format!(
+                    "unknown variable; did you mean EXTRACTD_{near}? known: {}",
+                    known.join(", ")
+                ),
             ));
         }
     }
     Ok(())
+}
+
+/// Returns a warning that names the unknown `EXTRACTD_…` variables; `None`: there are none. They are not rejected, because
+/// Kubernetes sets such variables in every pod of the namespace for a service named `extractd`.
+pub(super) fn warning(environment: &Environment) -> Option<String> {
+    let names: Vec<_> = unknown(environment).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let hint = if names.iter().any(|name| is_guessed_port(name, environment)) {
+        "; to set the port, use EXTRACTD_LISTEN"
+    } else if names.iter().any(|name| from_kubernetes(name)) {
+        "; Kubernetes sets such variables for a service of this name (`enableServiceLinks: false` turns that off)"
+    } else {
+        ""
+    };
+    Some(format!(
+        "these environment variables are not known and are ignored: {}{hint}",
+        names.join(", ")
+    ))
+}
+
+/// Returns the names of the unknown `EXTRACTD_…` variables.
+fn unknown(environment: &Environment) -> impl Iterator<Item = &str> {
+    environment.keys().map(String::as_str).filter(|name| {
+        name.strip_prefix("EXTRACTD_")
+            .is_some_and(|suffix| suffixes().all(|known| known != suffix))
+    })
+}
+
+/// Returns the known name, without `EXTRACTD_`, that an unknown variable was probably meant to have.
+fn near_miss(name: &str) -> Option<&'static str> {
+    let suffix = name.strip_prefix("EXTRACTD_")?;
+    if from_kubernetes(name) {
+        return None;
+    }
+    nearest(suffix, suffixes())
+}
+
+/// Returns true for a plain number in `EXTRACTD_PORT`, a user's guess: Kubernetes sets it to `tcp://…`.
+fn is_guessed_port(name: &str, environment: &Environment) -> bool {
+    name == "EXTRACTD_PORT"
+        && environment
+            .get(name)
+            .is_some_and(|value| !value.contains("://"))
 }
 
 /// Returns the known variables' names without `EXTRACTD_`.
@@ -76,13 +117,10 @@ fn suffixes() -> impl Iterator<Item = &'static str> {
 
 /// Returns true if the variable is one that Kubernetes sets in every pod of the namespace for a
 /// service named `extractd` or `extractd-…`: `…_SERVICE_HOST`, `…_SERVICE_PORT[_NAME]`, `…_PORT`,
-/// `…_PORT_80_TCP[_ADDR, …]`. No variable of extractd contains these words. A plain number in
-/// `EXTRACTD_PORT` is a user's guess: Kubernetes sets it to `tcp://…`.
+/// `…_PORT_80_TCP[_ADDR, …]`. No variable of extractd contains these words.
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
 /// (November 2026)
-fn from_kubernetes(name: &str, value: &str) -> bool {
-    let is_guess = name == "EXTRACTD_PORT" && !value.contains("://");
+fn from_kubernetes(name: &str) -> bool {
     name.split('_')
         .any(|word| word == "SERVICE" || word == "PORT")
-        && !is_guess
 }

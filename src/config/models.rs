@@ -5,10 +5,11 @@ use std::{
     num::NonZeroU32,
 };
 
-use crate::types::{Mode, Price, Usd};
+use crate::types::{ExtraBody, FallbackCondition, FallbackOn, Mode, Price, Usd};
 
 use super::{
     error::Error,
+    extra_body,
     model_name::{KnownModels, ModelName, upstream_name},
     parsers::{Parsed, choice, concurrency, list, number, text},
     print::key_text,
@@ -31,6 +32,10 @@ pub struct Model {
     /// `[models.NAME]` or `provider/model`. At most 8, all different, and not the model itself.
     /// Fallbacks of a fallback are not followed. Default none.
     pub fallback: Vec<ModelName>,
+    /// `fallback_on`: conditions under which a fallback is called. Default all but `refused`.
+    pub fallback_on: FallbackOn,
+    /// `[models.NAME.extra_body]`: fields that are added to each request. Default none.
+    pub extra_body: ExtraBody,
     /// `max_concurrency`: maximum number of calls in flight to the model. 1 to 100,000. `None`:
     /// only the limits of its provider and of the process apply.
     pub max_concurrency: Option<NonZeroU32>,
@@ -88,8 +93,10 @@ impl Model {
         )?;
         let mode = section.get("mode", "auto", choice(&MODES))?;
         let fallback = Fallback::read(&mut section)?;
+        let fallback_on = fallback_on(&mut section)?;
         let max_concurrency = section.find("max_concurrency", concurrency)?;
         let price = price(&mut section)?;
+        let extra_body = extra_body::read(section.child("extra_body")?)?;
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
         let missing = || {
@@ -114,10 +121,33 @@ impl Model {
             model,
             mode,
             fallback,
+            fallback_on,
+            extra_body,
             max_concurrency,
             price,
         })
     }
+}
+
+/// Reads the conditions for a fallback.
+fn fallback_on(section: &mut Section<'_>) -> Result<FallbackOn, Error> {
+    let all = FallbackCondition::ALL;
+    let default: Vec<_> = all
+        .into_iter()
+        .filter(|(_, condition)| FallbackOn::default().has(*condition))
+        .map(|(name, _)| name)
+        .collect();
+    let names = all.map(|(name, _)| name).join(", ");
+    let condition = |text: &str| {
+        let found = all.iter().find(|(name, _)| *name == text);
+        found.map(|(_, condition)| *condition)
+    };
+    let conditions = section.get(
+        "fallback_on",
+        default,
+        list(&format!("an array of: {names}"), condition),
+    )?;
+    Ok(conditions.into_iter().collect())
 }
 
 /// Maximum number of fallbacks of a model.

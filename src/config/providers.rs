@@ -43,6 +43,12 @@ pub struct Provider {
     /// `proxy`: URL with the scheme `http`, `https`, `socks5` or `socks5h`. `None`: the proxy of
     /// the environment (`HTTPS_PROXY` and the like), if any.
     pub proxy: Option<Url>,
+    /// `ca_file`: content of a PEM file with root certificates that are trusted in addition to the built-in ones. `None`: only
+    /// those, and the file that `SSL_CERT_FILE` names.
+    pub ca: Option<String>,
+    /// `client_cert` and `client_key`: content of PEM files with the certificate that is presented to the server, its chain and
+    /// its private key, which may be in one file. `None`: there is none.
+    pub identity: Option<SecretString>,
     /// `requests_per_minute` and `request_burst`, for each API key. `None`: unlimited.
     pub rate: Option<Rate>,
     /// `tokens_per_minute`: maximum number of tokens, input and output, per minute with each API
@@ -101,6 +107,8 @@ impl Provider {
         let api_version = api_version(&mut section, kind)?;
         let api_keys = api_keys(&mut section)?;
         let proxy = section.find("proxy", proxy)?;
+        let ca = pem_file(&mut section, "ca_file")?;
+        let identity = identity(&mut section)?;
         let rate = rate(&mut section)?;
         let tokens_per_minute = section.find("tokens_per_minute", parsers::tokens_per_minute)?;
         let max_concurrency = section.find("max_concurrency", parsers::concurrency)?;
@@ -125,6 +133,8 @@ impl Provider {
             api_keys,
             headers,
             proxy,
+            ca,
+            identity,
             rate,
             tokens_per_minute,
             max_concurrency,
@@ -218,6 +228,29 @@ fn proxy(setting: &Setting) -> Parsed<Url> {
     let url = url.ok_or("must be an http://, https://, socks5:// or socks5h:// URL without a path, such as http://proxy:3128")?;
     let shown = url.to_string().into();
     Ok((url, shown))
+}
+
+/// Reads the file that a key names. `None`: the key is not set.
+fn pem_file(section: &mut Section<'_>, key: &'static str) -> Result<Option<String>, Error> {
+    let origin = section.origin_of(key);
+    let path = section.find(key, parsers::path)?;
+    path.map(|path| section.reader.read_file(&path, &origin))
+        .transpose()
+}
+
+/// Reads the client's certificate and its private key. `None`: there are none.
+fn identity(section: &mut Section<'_>) -> Result<Option<SecretString>, Error> {
+    let key_set = section.origin_of("client_key");
+    let certificate = pem_file(section, "client_cert")?;
+    let key = pem_file(section, "client_key")?;
+    match (certificate, key) {
+        (Some(certificate), key) => {
+            let pem = [&certificate, "\n", key.as_deref().unwrap_or_default()].concat();
+            Ok(Some(pem.into()))
+        }
+        (None, Some(_)) => Err(section.no_effect("client_key", &key_set, "client_cert")),
+        (None, None) => Ok(None),
+    }
 }
 
 /// Maximum number of API keys of one provider; more are hardly those of one account.

@@ -294,6 +294,21 @@ pub(super) const SECTIONS: [SectionReference; 10] = [
                 "Proxy URL: `http`, `https`, `socks5` or `socks5h`. Not set: the proxy of the environment (`HTTPS_PROXY` and the like), if any.",
             ),
             key(
+                "ca_file",
+                "",
+                "PEM file of root certificates to trust in addition to the built-in ones and to the file that the environment variable `SSL_CERT_FILE` names.",
+            ),
+            key(
+                "client_cert",
+                "",
+                "PEM file of the certificate, with its chain, to present to the server (mutual TLS). It may hold the private key too.",
+            ),
+            key(
+                "client_key",
+                "",
+                "PEM file of the private key of `client_cert`, not encrypted.",
+            ),
+            key(
                 "requests_per_minute",
                 "",
                 "Maximum number of calls per minute with each API key, 1 to 100,000,000. Not set: unlimited.",
@@ -357,7 +372,12 @@ pub(super) const SECTIONS: [SectionReference; 10] = [
             key(
                 "fallback",
                 "[]",
-                "Up to 8 models to call, in order, when this one is unavailable: names of `[models.NAME]` or `provider/model`.",
+                "Up to 8 models to call, in order, when this one cannot answer: names of `[models.NAME]` or `provider/model`.",
+            ),
+            key(
+                "fallback_on",
+                "[\"unavailable\", \"unknown_model\", \"too_long\", \"invalid\", \"rejected\"]",
+                "Conditions under which the fallback is called: `unavailable` (the provider cannot be reached, fails after all retries, is rate limited, or refuses the key), `unknown_model`, `too_long` (the input, for this model), `invalid` (no valid or complete answer in the last attempt), `rejected` (the call, for another reason), `refused` (the model declines).",
             ),
             key(
                 "max_concurrency",
@@ -373,6 +393,11 @@ pub(super) const SECTIONS: [SectionReference; 10] = [
                 "output_usd_per_million_tokens",
                 "",
                 "Price of a million output tokens in US dollars, 0 to 1,000,000. Required if the input price is set, and the reverse.",
+            ),
+            key(
+                "extra_body",
+                "",
+                "Table of fields that are added to each request to the provider, such as `reasoning_effort`. Tables are merged with what extractd sends; a field that extractd sets itself is refused at the start.",
             ),
         ],
     },

@@ -1,10 +1,10 @@
 //! Warnings about a valid configuration: budgets of callers that models without a price do not
 //! count towards.
 
-use super::{Config, LOCAL, ModelName};
+use super::{Config, LOCAL, Model, ModelName};
 
-/// Returns a warning that names the callers with a budget and the models without a price. `None`:
-/// there are not both. The built-in model costs nothing.
+/// Returns a warning that names the callers with a budget and the models without a price among the default model and its
+/// fallbacks. `None`: there are not both.
 pub(super) fn warning(config: &Config) -> Option<String> {
     let callers = config.callers.iter().chain(&config.file_callers);
     let limited: Vec<_> = callers
@@ -14,7 +14,7 @@ pub(super) fn warning(config: &Config) -> Option<String> {
     let unpriced = unpriced(config);
     (!limited.is_empty() && !unpriced.is_empty()).then(|| {
         format!(
-            "`budget_usd_per_day` (callers: {}) counts only models that have a price, and these have none: {}; set \
+            "`budget_usd_per_day` (callers: {}) counts only models that have a price, and these, which requests without `model` use, have none: {}; set \
              `input_usd_per_million_tokens` and `output_usd_per_million_tokens` in a [models.NAME] for each",
             limited.join(", "),
             unpriced.join(", ")
@@ -22,20 +22,38 @@ pub(super) fn warning(config: &Config) -> Option<String> {
     })
 }
 
-/// Returns the configured models without a price, each once.
+/// Returns the models without a price among the default model and its fallbacks, each once.
 fn unpriced(config: &Config) -> Vec<String> {
-    let entries = config
-        .models
+    let fallback = match &config.model {
+        Some(ModelName::Named(name)) => config.models.get(name).map(|model| &*model.fallback),
+        Some(ModelName::Direct { .. }) | None => None,
+    };
+    let mut names = Vec::new();
+    for model in config
+        .model
         .iter()
-        .filter(|(_, model)| model.price.is_none() && model.provider != LOCAL);
-    let mut names: Vec<_> = entries.map(|(name, _)| name.clone()).collect();
-    let fallbacks = config.models.values().flat_map(|model| &model.fallback);
-    for model in config.model.iter().chain(fallbacks) {
+        .chain(fallback.unwrap_or_default())
+        .filter(|model| !has_price(config, model))
+    {
         let name = model.to_string();
-        let is_direct = matches!(model, ModelName::Direct { provider, .. } if provider != LOCAL);
-        if is_direct && !names.contains(&name) {
+        if !names.contains(&name) {
             names.push(name);
         }
     }
     names
+}
+
+/// Returns true if the price of a model is known: a price holds under every name of a model. The built-in model costs nothing.
+fn has_price(config: &Config, model: &ModelName) -> bool {
+    let (provider, upstream) = match model {
+        ModelName::Direct { provider, model } => (provider, model),
+        ModelName::Named(name) => match config.models.get(name) {
+            Some(named) => (&named.provider, &named.model),
+            None => return false,
+        },
+    };
+    let is_priced = |named: &Model| {
+        named.provider == *provider && named.model == *upstream && named.price.is_some()
+    };
+    provider == LOCAL || config.models.values().any(is_priced)
 }

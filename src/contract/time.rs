@@ -21,3 +21,10 @@ pub fn rfc3339(unix_ms: i64) -> String {
         .unwrap_or(SystemTime::UNIX_EPOCH);
     humantime::format_rfc3339_millis(time).to_string()
 }
+
+/// Returns a time as RFC 3339 in UTC; the epoch for an earlier one.
+#[must_use]
+pub fn rfc3339_of(time: SystemTime) -> String {
+    let time = time.max(SystemTime::UNIX_EPOCH);
+    humantime::format_rfc3339_millis(time).to_string()
+}

@@ -3,7 +3,7 @@
 use super::item::ItemRun;
 use super::validate_answer::{self, ValidationInput, Verdict};
 use crate::provider::{Answer, ValidationFeedback};
-use crate::types::{AttemptInfo, Code, Error, FieldError, Invalid, Success};
+use crate::types::{AttemptInfo, Code, Error, FallbackCondition, FieldError, Invalid, Success};
 use throttle::Permit;
 
 /// Maximum length of an answer in the error's `raw`, in bytes.
@@ -20,6 +20,28 @@ struct Previous {
     truncated: Option<String>,
     /// Candidate with the fewest errors so far.
     best: Option<Invalid>,
+    /// Error of the target before the current one, which gave no valid answer.
+    failure: Option<Error>,
+}
+
+impl Previous {
+    /// Returns the error of an item whose fallback failed: that of the target before it, whose answers say more.
+    fn with_failure(&mut self, error: Error) -> Error {
+        let is_of_item = !matches!(
+            error.code,
+            Code::ShuttingDown | Code::QuotaExceeded | Code::Internal
+        );
+        match self.failure.take().filter(|_| is_of_item) {
+            Some(failure) => Error {
+                detail: format!(
+                    "{}; the fallback failed too: {}",
+                    failure.detail, error.detail
+                ),
+                ..failure
+            },
+            None => error,
+        }
+    }
 }
 
 impl ItemRun<'_> {
@@ -43,18 +65,42 @@ impl ItemRun<'_> {
                 }) if let Some(raw) = previous.truncated.take() => {
                     return Err(self.output_truncated(raw));
                 }
-                result => result?,
+                Ok(answer) => answer,
+                Err(error) => return Err(previous.with_failure(error)),
             };
             let (answer, verdict) = self.validate(text, answer).await;
-            if let Some(success) = self.judge(answer, verdict, &mut previous)? {
-                return Ok(success);
+            match self.judge(answer, verdict, &mut previous) {
+                Ok(Some(success)) => return Ok(success),
+                Ok(None) => self.extractor.meters.validation_retry(),
+                Err(error) if self.switch_after(&error) => {
+                    previous = Previous {
+                        failure: Some(error),
+                        best: previous.best,
+                        ..Previous::default()
+                    };
+                }
+                Err(error) => return Err(error),
             }
-            self.extractor.meters.validation_retry();
         }
     }
 
+    /// Switches to the fallback after the last attempt of a target that has no valid answer. Returns false if there is none.
+    fn switch_after(&mut self, error: &Error) -> bool {
+        let condition = match error.code {
+            Code::ModelRefused => FallbackCondition::Refused,
+            Code::ExtractionFailed | Code::OutputTruncated => FallbackCondition::Invalid,
+            _ => return false,
+        };
+        let has_switched = self.route.switch_for_good(condition);
+        if has_switched {
+            self.earlier_attempts = self.attempts;
+            self.output_limit = self.request.max_output_tokens;
+        }
+        has_switched
+    }
+
     fn is_last_attempt(&self) -> bool {
-        self.attempts >= self.request.max_attempts
+        self.attempts - self.earlier_attempts >= self.request.max_attempts
     }
 
     async fn validate(&self, text: &str, answer: Answer) -> (Answer, Verdict) {
@@ -101,7 +147,7 @@ impl ItemRun<'_> {
             Verdict::Invalid { errors, candidate } => {
                 self.keep_best(&mut previous.best, &errors, candidate);
                 if self.is_last_attempt() {
-                    return Err(self.extraction_failed(errors, previous.best.take(), answer.text));
+                    return Err(self.extraction_failed(errors, previous.best.clone(), answer.text));
                 }
                 previous.truncated = None;
                 previous.feedback = Some(ValidationFeedback {

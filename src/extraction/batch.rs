@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::task::JoinSet;
 
-use super::{Extractor, PreparedRequest};
+use super::{Extractor, Outage, PreparedRequest};
 use crate::types::{Code, Error, Input, ItemOutcome, Metadata, OnError, Outcome, Timing, Usage};
 use throttle::{Admission, PendingPermit};
 
@@ -106,6 +106,11 @@ impl<S> Outcomes<S> {
     /// Returns the number of calls in flight.
     pub fn in_flight(&self) -> usize {
         self.admission.in_flight()
+    }
+
+    /// Returns the outage that keeps all items from being called, if there is one.
+    pub fn outage(&self) -> Option<Outage> {
+        self.extractor.outage_of(&self.request)
     }
 
     /// Returns the number of inputs that were read so far.

@@ -29,6 +29,7 @@ impl RequestIdentity {
         for target in request.targets() {
             identity.add(&target.label);
             identity.add(target.mode.as_str());
+            identity.add(&target.extra_body.to_string());
         }
         identity.add_settings(request);
         Some(identity)
@@ -53,6 +54,7 @@ impl RequestIdentity {
             request.temperature.to_bits(),
             request.max_output_tokens,
             request.seed,
+            request.fallback_on.bits(),
         );
         let has_instructions = request.instructions.is_some();
         self.add(&format!(

@@ -13,6 +13,9 @@ use crate::types::{
 };
 use throttle::{Admission, PendingPermit, Permit, Priority};
 
+/// Interval at which an item that shares another's result checks if its targets are available.
+const OUTAGE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Error message of a text without content.
 pub const BLANK: &str = "this text is blank: there is nothing to extract from";
 
@@ -35,7 +38,11 @@ impl Extractor {
         input: Input,
     ) -> Outcome {
         let started = Instant::now();
-        let mut item = ItemRun::new(self, request, RouteCursor::new(admission, request, pending));
+        let mut item = ItemRun::new(
+            self,
+            request,
+            RouteCursor::new(admission, &self.limits, request, pending),
+        );
         let result = match &input.content {
             Err(error) => Err(error.clone()),
             Ok(text) if is_blank(text) => {
@@ -80,7 +87,7 @@ impl Extractor {
         {
             return None;
         }
-        let route = RouteCursor::new(admission, request, None);
+        let route = RouteCursor::new(admission, &self.limits, request, None);
         Some(route.enqueue(text, request.max_output_tokens, Priority::First))
     }
 }
@@ -118,6 +125,8 @@ pub(super) struct ItemRun<'a> {
     /// Maximum output of the next call, in tokens; `None`: the provider's default.
     pub output_limit: Option<u32>,
     pub attempts: u32,
+    /// Number of attempts before the current target was the first that may answer.
+    pub earlier_attempts: u32,
     /// Number of calls that were cancelled because they took too long.
     pub stalls: u32,
     pub usage: Usage,
@@ -137,6 +146,7 @@ impl<'a> ItemRun<'a> {
             time_left: request.timeout,
             output_limit: request.max_output_tokens,
             attempts: 0,
+            earlier_attempts: 0,
             stalls: 0,
             usage: Usage::default(),
             usage_by_model: Vec::new(),
@@ -189,7 +199,10 @@ impl<'a> ItemRun<'a> {
                 }
             }
             let waiting_since = Instant::now();
-            let shared = ticket.outcome().await;
+            let shared = tokio::select! {
+                shared = ticket.outcome() => shared,
+                error = self.outage() => return Err(error),
+            };
             self.timing.queued += waiting_since.elapsed();
             if let Some(shared) = shared {
                 self.extractor.meters.singleflight_hit();
@@ -198,6 +211,17 @@ impl<'a> ItemRun<'a> {
                     ..success
                 });
             }
+        }
+    }
+
+    /// Waits until outages keep all targets from being called; never ends for an item that waits for their end. The leader may
+    /// be such an item.
+    async fn outage(&self) -> Error {
+        loop {
+            if let Some(error) = self.route.outage_error() {
+                return error;
+            }
+            tokio::time::sleep(OUTAGE_CHECK_INTERVAL).await;
         }
     }
 

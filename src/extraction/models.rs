@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::provider::Provider;
-use crate::types::{Error, Mode, Price};
+use crate::types::{Error, ExtraBody, FallbackOn, Mode, Price};
 use throttle::{self, Limits, ModelLimits, PoolId};
 
 /// Maximum length of a model's name, in bytes.
@@ -34,6 +34,8 @@ pub struct ModelEndpoint {
     pub model: String,
     /// Mode for specs that say `auto`.
     pub mode: Mode,
+    /// Fields that are added to each request.
+    pub extra_body: ExtraBody,
     /// Limits of the model, shared by all requests.
     pub limits: Arc<throttle::Model>,
     /// Price of its tokens; `None`: not known.
@@ -61,6 +63,8 @@ pub struct ModelRoute {
     pub first: ModelEndpoint,
     /// Fallbacks, in order of preference.
     pub fallback: Vec<ModelEndpoint>,
+    /// Conditions under which a fallback is called.
+    pub fallback_on: FallbackOn,
 }
 
 /// All models that requests can name.
@@ -108,6 +112,7 @@ impl Models {
         Some(ModelRoute {
             first: provider.route(provider_name, model, Mode::Auto, model_limits, limits),
             fallback: Vec::new(),
+            fallback_on: FallbackOn::default(),
         })
     }
 
@@ -146,6 +151,7 @@ impl ProviderEntry {
             provider: Arc::clone(&self.provider),
             model: model.to_owned(),
             mode,
+            extra_body: ExtraBody::default(),
             price: registered.price(),
             limits: registered,
             call_timeout: self.call_timeout,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::cache_key::RequestIdentity;
 use super::straggler_detector::StragglerDetector;
-use super::targets::prepare_targets;
+use super::targets::{Target, prepare_targets};
 use super::{Extractor, PreparedRequest, RequestClass};
 use crate::schema::{Rules, Schema};
-use crate::types::{Code, Error, Example, FieldError, SchemaSource, Spec};
+use crate::types::{Code, Error, Example, ExtraBody, FieldError, SchemaSource, Spec};
 use throttle::WaitBudget;
 
 /// Maximum wait of a single for an open circuit breaker: long enough for one probe.
@@ -31,14 +31,18 @@ impl Extractor {
     ) -> Result<PreparedRequest, Error> {
         let schema = self.schema(spec.schema.as_ref()).await?;
         let route = self.models.find(spec.model.as_deref(), &self.limits)?;
+        let fallback_on = spec.fallback_on.unwrap_or(route.fallback_on);
         check_sizes(&spec)?;
         let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
         let rules = Rules::compile_async(std::mem::take(&mut spec.rules)).await?;
-        let (first, fallback) = prepare_targets(route, spec.mode, &schema).await?;
+        let (mut first, fallback) = prepare_targets(route, spec.mode, &schema).await?;
+        check_extra_body(&first, &spec.extra_body)?;
+        first.extra_body = first.extra_body.merged(&spec.extra_body);
         let mut request = PreparedRequest {
             class,
             first,
             fallback,
+            fallback_on,
             schema,
             rules,
             on_failure: spec.on_failure,
@@ -93,9 +97,21 @@ impl Extractor {
         match class {
             RequestClass::Single => WaitBudget::new(self.config.max_wait, MAX_OUTAGE),
             RequestClass::Batch => WaitBudget::new(self.config.max_batch_wait, MAX_BATCH_OUTAGE),
-            RequestClass::Job => WaitBudget::new(Duration::MAX, Duration::MAX),
+            RequestClass::Job => WaitBudget::new(Duration::MAX, Duration::MAX).through_outages(),
         }
     }
+}
+
+/// Rejects extra fields that the provider's request cannot have.
+fn check_extra_body(first: &Target, extra_body: &ExtraBody) -> Result<(), Error> {
+    let Some(fields) = extra_body.fields() else {
+        return Ok(());
+    };
+    first
+        .endpoint
+        .provider
+        .check_extra_body(fields)
+        .map_err(|error| Error::invalid(format!("/extra_body{}", error.pointer), error.message))
 }
 
 fn check_sizes(spec: &Spec) -> Result<(), Error> {

@@ -12,7 +12,9 @@ use super::straggler_detector::StragglerDetector;
 use super::targets::Target;
 use crate::provider::{self, Request, RequestPreview, Trial, ValidationFeedback};
 use crate::schema::{Rules, Schema};
-use crate::types::{CacheUse, Code, Error, Example, FieldError, OnFailure};
+use crate::types::{
+    CacheUse, Code, Error, Example, FallbackCondition, FallbackOn, FieldError, OnFailure,
+};
 use throttle::{WaitBudget, estimate_tokens};
 
 /// Estimated tokens of the fixed text of every prompt.
@@ -24,6 +26,7 @@ pub struct PreparedRequest {
     pub(super) class: RequestClass,
     pub(super) first: Target,
     pub(super) fallback: Vec<Target>,
+    pub(super) fallback_on: FallbackOn,
     pub(super) schema: Arc<Schema>,
     pub(super) rules: Arc<Rules>,
     pub(super) on_failure: OnFailure,
@@ -84,6 +87,7 @@ impl PreparedRequest {
             temperature: self.temperature,
             max_output_tokens,
             seed: self.seed,
+            extra_body: target.extra_body.fields(),
             template: &target.template,
             trial,
             traceparent: self.traceparent.as_deref(),
@@ -143,6 +147,11 @@ impl PreparedRequest {
     /// Returns the first target and its fallbacks.
     pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
         std::iter::once(&self.first).chain(&self.fallback)
+    }
+
+    /// Returns true if an item goes to a fallback under this condition.
+    pub(super) fn falls_back_on(&self, condition: FallbackCondition) -> bool {
+        !self.fallback.is_empty() && self.fallback_on.has(condition)
     }
 
     /// Returns true if the cost of each call to each target is known.

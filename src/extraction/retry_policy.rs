@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::provider::{Failure, FailureKind};
-use crate::types::Code;
-use throttle::Health;
+use crate::types::{Code, FallbackCondition};
+use throttle::{Health, OutageReason};
 
 /// Next step after a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,8 @@ pub enum Action {
     Pause(Option<Duration>),
     /// Retry at once, in the request format that the provider supports.
     Again,
-    /// The API key is unusable: use another key at once, or the fallback. Without either, the item fails with this code.
+    /// The API key is unusable, for this model at least: use another key at once, or the fallback. Without either, the item
+    /// fails with this code, or waits for the end of the outage.
     OtherKey(Code),
     /// A retry cannot help: the item fails with this code.
     Fail(Code),
@@ -45,8 +46,8 @@ pub struct Consequence {
     pub is_crowded: bool,
     /// True if the provider may have processed and charged the call.
     pub may_be_charged: bool,
-    /// True if the API key is unusable for all items.
-    pub is_key_refused: bool,
+    /// Reason of the failure, if other items fail for it too.
+    pub outage: Option<OutageReason>,
 }
 
 /// Returns the table's row for a failure. The provider's `x-should-retry` header overrides the table's action. `took` is the
@@ -69,11 +70,11 @@ fn row(failure: &Failure, took: Duration) -> Consequence {
         health,
         is_crowded: false,
         may_be_charged: false,
-        is_key_refused: false,
+        outage: None,
     };
-    let unusable_key = |code| Consequence {
-        is_key_refused: true,
-        ..row_of(Action::OtherKey(code), Neutral)
+    let unusable_key = |reason| Consequence {
+        outage: Some(reason),
+        ..row_of(Action::OtherKey(outage_code(reason)), Neutral)
     };
     let overloaded = |action| Consequence {
         is_crowded: true,
@@ -95,7 +96,8 @@ fn row(failure: &Failure, took: Duration) -> Consequence {
         },
         FailureKind::Adapted => row_of(Action::Again, Success),
         FailureKind::Busy => row_of(Action::Pause(failure.retry_after), Neutral),
-        FailureKind::Exhausted => unusable_key(Code::UpstreamRateLimited),
+        FailureKind::Exhausted => unusable_key(OutageReason::QuotaExhausted),
+        FailureKind::UnknownModel => unusable_key(OutageReason::UnknownModel),
         FailureKind::TooLong => row_of(Action::Fail(Code::UpstreamError), Success),
         FailureKind::Unusable => row_of(Action::Fail(Code::UpstreamError), Neutral),
         FailureKind::Status(status) => match status {
@@ -104,14 +106,42 @@ fn row(failure: &Failure, took: Duration) -> Consequence {
                 overloaded(Action::Pause(failure.retry_after))
             }
             503 | 529 => overloaded(Action::Retry),
-            401 | 403 => unusable_key(Code::UpstreamUnauthorized),
+            401 => unusable_key(OutageReason::KeyRefused),
+            403 => unusable_key(OutageReason::AccessDenied),
             408 | 409 => row_of(Action::Retry, Neutral),
             500 | 502 | 504 | 520..=524 => row_of(Action::Retry, Health::Failure),
-            // 400, 404, 413, 422 and similar: the same request has the same result.
+            404 => Consequence {
+                outage: Some(OutageReason::NotFound),
+                ..row_of(Action::Fail(Code::UpstreamError), Success)
+            },
+            // 400, 413, 422 and similar: the same request has the same result.
             0..=499 => row_of(Action::Fail(Code::UpstreamError), Success),
             // The server does not support the request; it is not unhealthy.
             501..=u16::MAX => row_of(Action::Fail(Code::UpstreamError), Neutral),
         },
+    }
+}
+
+/// Returns the error code of an item that fails because of an outage.
+pub const fn outage_code(reason: OutageReason) -> Code {
+    match reason {
+        OutageReason::KeyRefused | OutageReason::AccessDenied => Code::UpstreamUnauthorized,
+        OutageReason::QuotaExhausted => Code::UpstreamRateLimited,
+        OutageReason::UnknownModel | OutageReason::NotFound => Code::UpstreamError,
+    }
+}
+
+/// Returns the condition under which a failed call leads to the fallback.
+pub const fn fallback_condition(failure: &Failure) -> FallbackCondition {
+    match failure.kind {
+        FailureKind::TooLong => FallbackCondition::TooLong,
+        FailureKind::UnknownModel => FallbackCondition::UnknownModel,
+        FailureKind::Unusable | FailureKind::Status(501 | 505) => FallbackCondition::Rejected,
+        FailureKind::Status(401 | 402 | 403 | 408 | 409 | 429 | 500..) => {
+            FallbackCondition::Unavailable
+        }
+        FailureKind::Status(_) => FallbackCondition::Rejected,
+        _ => FallbackCondition::Unavailable,
     }
 }
 

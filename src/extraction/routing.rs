@@ -8,15 +8,20 @@ mod errors;
 use std::time::{Duration, Instant};
 
 pub use errors::{budget_exhausted, failure_detail, upstream_error};
-use errors::{denial_error, exhausted_error};
+use errors::{denial_error, exhausted_error, outage_error};
 
 use super::PreparedRequest;
+use super::retry_policy::fallback_condition;
 use super::targets::Target;
 use crate::provider::Failure;
-use crate::types::{Code, Error};
+use crate::types::{Code, Error, FallbackCondition};
 use throttle::{
-    Admission, Denied, KeySet, PendingPermit, Permit, PermitRequest, Priority, WaitBudget,
+    Admission, Denied, KeySet, Limits, OutageReason, PendingPermit, Permit, PermitRequest,
+    Priority, WaitBudget,
 };
+
+/// Interval at which an item that waits for the end of an outage checks its other targets.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// State of one target for this item.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,6 +41,7 @@ struct TargetState {
 #[derive(Debug)]
 pub struct RouteCursor<'a> {
     admission: &'a Admission,
+    limits: &'a Limits,
     request: &'a PreparedRequest,
     /// Permit that was requested when the item entered the queue; used by the first [`RouteCursor::acquire`].
     pending: Option<PendingPermit>,
@@ -55,18 +61,20 @@ pub struct RouteCursor<'a> {
 impl<'a> RouteCursor<'a> {
     pub fn new(
         admission: &'a Admission,
+        limits: &'a Limits,
         request: &'a PreparedRequest,
         pending: Option<PendingPermit>,
     ) -> Self {
         Self {
             admission,
+            limits,
             request,
             pending,
             current: 0,
             first: TargetState::default(),
             fallback: vec![TargetState::default(); request.fallback.len()],
             wait_budget: request.wait_budget,
-            stays: request.fallback.is_empty(),
+            stays: !request.falls_back_on(FallbackCondition::Unavailable),
             was_paused: false,
             last_failure: None,
         }
@@ -110,9 +118,31 @@ impl<'a> RouteCursor<'a> {
         available.next().map(|(index, _)| index)
     }
 
-    /// Returns true if another target is available now.
+    /// Returns the first other target that is available now, if an item may go there because the current one is not.
+    fn fallback_if_unavailable(&self) -> Option<usize> {
+        self.fallback()
+            .filter(|_| self.request.falls_back_on(FallbackCondition::Unavailable))
+    }
+
+    /// Returns true if another target is available now, for the case that the current one is not.
     pub fn has_fallback(&self) -> bool {
-        self.fallback().is_some()
+        self.fallback_if_unavailable().is_some()
+    }
+
+    /// Switches to another target for good, because the current one cannot answer. Returns false if there is none, or if the
+    /// request has no fallback for this condition.
+    pub fn switch_for_good(&mut self, condition: FallbackCondition) -> bool {
+        if !self.request.falls_back_on(condition) {
+            return false;
+        }
+        let next = self.fallback();
+        self.current_state().is_exhausted = true;
+        let unavailable = || self.usable_targets().next().map(|(index, _)| index);
+        let Some(next) = next.or_else(unavailable) else {
+            return false;
+        };
+        self.current = next;
+        true
     }
 
     /// Enters the queue of the current target.
@@ -162,7 +192,9 @@ impl<'a> RouteCursor<'a> {
                 None => self.enqueue(text, output_limit, priority),
             };
             let waiting_since = Instant::now();
-            let granted = pending.await;
+            let Some(granted) = self.granted(pending).await else {
+                continue;
+            };
             if std::mem::take(&mut self.was_paused) {
                 self.wait_budget.consume(waiting_since.elapsed());
             }
@@ -173,14 +205,68 @@ impl<'a> RouteCursor<'a> {
         }
     }
 
+    /// Waits for a permit of the current target. Returns `None` once another target is available during an outage, and
+    /// switches to it.
+    async fn granted(&mut self, mut pending: PendingPermit) -> Option<Result<Permit, Denied>> {
+        if !self.stays || !self.wait_budget.covers_outage() || !self.has_other_targets() {
+            return Some(pending.await);
+        }
+        loop {
+            if let Ok(granted) = tokio::time::timeout(RECHECK_INTERVAL, &mut pending).await {
+                return Some(granted);
+            }
+            let is_out = |index: usize| {
+                let model = &self.request.target(index).endpoint.limits;
+                self.limits.outage(model).is_some()
+            };
+            let other = self
+                .fallback_if_unavailable()
+                .filter(|other| is_out(self.current) && !is_out(*other));
+            if let Some(other) = other {
+                self.current = other;
+                self.stays = false;
+                return None;
+            }
+        }
+    }
+
+    fn has_other_targets(&self) -> bool {
+        self.request.falls_back_on(FallbackCondition::Unavailable)
+            && self.usable_targets().count() > 1
+    }
+
     /// Records that a call goes out to the current target.
     pub fn record_call(&mut self) {
         self.current_state().was_called = true;
-        self.stays = self.fallback.is_empty();
+        self.stays = !self.request.falls_back_on(FallbackCondition::Unavailable);
+    }
+
+    /// Returns the condition of which a denial is a case.
+    fn condition_of(&self, denied: Denied) -> FallbackCondition {
+        match denied {
+            Denied::TooLarge { .. } => FallbackCondition::TooLong,
+            Denied::Outage { .. } => match self.outage_reason() {
+                Some(OutageReason::UnknownModel) => FallbackCondition::UnknownModel,
+                _ => FallbackCondition::Unavailable,
+            },
+            Denied::NoUsableKey => self
+                .last_failure
+                .as_ref()
+                .map_or(FallbackCondition::Unavailable, |(_, failure)| {
+                    fallback_condition(failure)
+                }),
+            _ => FallbackCondition::Unavailable,
+        }
+    }
+
+    fn outage_reason(&self) -> Option<OutageReason> {
+        let outage = self.limits.outage(&self.current().endpoint.limits)?;
+        Some(outage.report.reason)
     }
 
     /// Switches to an available target; if there is none, to the one that is available first, and waits for it.
     fn switch_after_denial(&mut self, denied: Denied) -> Result<(), Error> {
+        let falls_back = self.request.falls_back_on(self.condition_of(denied));
         match denied {
             Denied::BudgetExhausted { .. } | Denied::Cancelled => {
                 return Err(self.denial_error(denied));
@@ -188,16 +274,17 @@ impl<'a> RouteCursor<'a> {
             Denied::NoUsableKey | Denied::TooLarge { .. } => {
                 self.current_state().is_exhausted = true;
             }
-            Denied::Paused { until } | Denied::CircuitOpen { until } => {
+            Denied::Paused { until } | Denied::CircuitOpen { until } | Denied::Outage { until } => {
                 self.current_state().not_before = Some(until);
             }
         }
-        if let Some(next) = self.fallback() {
+        if let Some(next) = self.fallback().filter(|_| falls_back) {
             self.current = next;
             return Ok(());
         }
         let soonest = self
             .usable_targets()
+            .filter(|(index, _)| falls_back || *index == self.current)
             .min_by_key(|(_, state)| state.not_before)
             .map(|(index, _)| index);
         match soonest {
@@ -210,13 +297,35 @@ impl<'a> RouteCursor<'a> {
     }
 
     fn denial_error(&self, denied: Denied) -> Error {
-        let provider = &self.current().endpoint.provider_name;
-        denial_error(denied, provider, self.last_failure.as_ref())
+        let endpoint = &self.current().endpoint;
+        if let (Denied::Outage { .. }, Some(outage)) =
+            (denied, self.limits.outage(&endpoint.limits))
+        {
+            return outage_error(endpoint, &outage);
+        }
+        denial_error(denied, &endpoint.provider_name, self.last_failure.as_ref())
     }
 
-    /// Records that the provider refused an API key. Another key may work.
+    /// Returns the error of an item if outages keep all targets from being called, and the item does not wait for their end.
+    pub fn outage_error(&self) -> Option<Error> {
+        if self.wait_budget.covers_outage() {
+            return None;
+        }
+        let (endpoint, outage) = self.request.outage(self.limits)?;
+        Some(outage_error(endpoint, &outage))
+    }
+
+    /// Returns true if the item waits for the end of outages.
+    pub const fn waits_for_outages(&self) -> bool {
+        self.wait_budget.covers_outage()
+    }
+
+    /// Records that the provider refused an API key. Another key may work. An item that waits for the end of the outage may
+    /// use the key again.
     pub fn refuse_key(&mut self, key: usize, code: Code, failure: Failure) {
-        self.current_state().refused.insert(key);
+        if !self.waits_for_outages() {
+            self.current_state().refused.insert(key);
+        }
         self.last_failure = Some((code, failure));
     }
 
@@ -233,14 +342,16 @@ impl<'a> RouteCursor<'a> {
 
     /// Returns true if a failure of the next call would fail the item.
     pub fn is_last_call(&self, max_calls: u32) -> bool {
+        let falls_back = self.request.falls_back_on(FallbackCondition::Unavailable);
         let failed = self
             .usable_targets()
             .find(|(index, _)| *index == self.current)
             .map_or(0, |(_, state)| state.failed);
         failed + 1 >= max_calls
-            && self
-                .usable_targets()
-                .all(|(index, _)| index == self.current)
+            && (!falls_back
+                || self
+                    .usable_targets()
+                    .all(|(index, _)| index == self.current))
     }
 
     /// Consumes wait budget for a delayed retry. Returns true if the wait was within the budget.
@@ -253,7 +364,7 @@ impl<'a> RouteCursor<'a> {
 
     /// Switches to another target because the current one is unavailable until then. Returns false if there is none.
     pub fn switch_to_fallback(&mut self, until: Instant) -> bool {
-        let Some(next) = self.fallback() else {
+        let Some(next) = self.fallback_if_unavailable() else {
             return false;
         };
         self.current_state().not_before = Some(until);
@@ -268,27 +379,25 @@ impl<'a> RouteCursor<'a> {
     /// When this was the last retry of the last target.
     pub fn record_failure(
         &mut self,
+        code: Code,
         failure: Failure,
         was_slow: bool,
         max_calls: u32,
     ) -> Result<Option<u32>, Error> {
-        let next = self.fallback();
+        let next = self.fallback_if_unavailable();
         let state = self.current_state();
         state.failed += 1;
         let failed = state.failed;
         // A provider that timed out will probably time out again, and the remaining time is short.
         if failed < max_calls && !(was_slow && next.is_some()) {
-            self.last_failure = Some((Code::UpstreamError, failure));
+            self.last_failure = Some((code, failure));
             return Ok(Some(failed));
         }
-        state.is_exhausted = true;
-        let unavailable = || self.usable_targets().next().map(|(index, _)| index);
-        let Some(next) = next.or_else(unavailable) else {
+        if !self.switch_for_good(FallbackCondition::Unavailable) {
             let provider = &self.current().endpoint.provider_name;
-            return Err(exhausted_error(provider, failed, &failure));
-        };
-        self.current = next;
-        self.last_failure = Some((Code::UpstreamError, failure));
+            return Err(exhausted_error(code, provider, failed, &failure));
+        }
+        self.last_failure = Some((code, failure));
         Ok(None)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::models::{ModelEndpoint, ModelRoute};
 use crate::provider::RequestTemplate;
 use crate::schema::{Lowered, Schema};
-use crate::types::{Code, Error, LoweredByMode, Mode};
+use crate::types::{Code, Error, ExtraBody, LoweredByMode, Mode};
 
 /// Model, provider and settings to call.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Target {
     /// Name in results: `provider/model`.
     pub label: Arc<str>,
     pub mode: Mode,
+    /// Fields that are added to each request.
+    pub extra_body: ExtraBody,
     pub template: RequestTemplate,
     /// Lowered schema per mode, to lift answers with.
     pub lowered: BTreeMap<Mode, Arc<Lowered>>,
@@ -38,6 +40,7 @@ impl Target {
         Self {
             label: endpoint.label().into(),
             mode: preferred,
+            extra_body: endpoint.extra_body.clone(),
             endpoint,
             template: RequestTemplate::default(),
             lowered,

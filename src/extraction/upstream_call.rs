@@ -1,14 +1,12 @@
-//! Upstream call: acquires a permit, calls the provider within the item's time, and retries as the retry policy says.
+//! Upstream call: acquires a permit, calls the provider within the item's time, until one answers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::item::ItemRun;
-use super::retry_policy::{self, Action, Consequence};
-use super::routing::{failure_detail, upstream_error};
-use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, Trial, ValidationFeedback};
-use crate::types::{Code, Error, ModelUsage};
-use throttle::{CallReport, Health, Pause, Permit, Priority, RemainingQuota, UsageReport, backoff};
+use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
+use crate::types::{Error, ModelUsage};
+use throttle::{CallReport, Health, Permit, Priority, UsageReport};
 
 /// Result of one call.
 enum CallOutcome {
@@ -32,14 +30,23 @@ impl ItemRun<'_> {
                 Some(permit) => permit,
                 None => self.acquire(text, priority).await?,
             };
-            priority = Priority::Requeued;
             let (outcome, took) = self.call_once(&mut permit, text, feedback).await;
             match outcome {
                 CallOutcome::Answered(answer) => {
-                    permit.release(self.success_report(&answer));
+                    let report = self.success_report(&answer);
+                    self.release(permit, report);
                     return Ok(answer);
                 }
                 CallOutcome::OutOfTime => {
+                    let failure = Failure::new(
+                        FailureKind::Timeout,
+                        format!(
+                            "no answer within the rest of the item's time, {:.1} s",
+                            took.as_secs_f64()
+                        ),
+                    );
+                    let endpoint = &self.route.current().endpoint;
+                    self.extractor.call_log.record(endpoint, &failure, "fail");
                     let health = Health::Timeout { took, is_own: true };
                     permit.release(CallReport {
                         is_overload: true,
@@ -48,7 +55,9 @@ impl ItemRun<'_> {
                     });
                     return Err(self.out_of_time(""));
                 }
-                CallOutcome::Failed(failure) => self.handle_failure(permit, failure, took).await?,
+                CallOutcome::Failed(failure) => {
+                    priority = self.handle_failure(permit, text, failure, took).await?;
+                }
             }
         }
     }
@@ -141,137 +150,4 @@ impl ItemRun<'_> {
             ..CallReport::new(Health::Success)
         }
     }
-
-    /// Releases the permit of a failed call, and returns once the next call may be made.
-    async fn handle_failure(
-        &mut self,
-        permit: Permit,
-        failure: Failure,
-        took: Duration,
-    ) -> Result<(), Error> {
-        let consequence = retry_policy::consequence(&failure, took);
-        let action = consequence.action;
-        self.extractor.meters.record_failed_call(action.as_str());
-        let key = permit.key();
-        // A permit is never held during a backoff.
-        permit.release(CallReport {
-            pause: key_pause(action, &failure),
-            ..failure_report(consequence, failure.remaining_quota)
-        });
-        match action {
-            Action::Again => {}
-            Action::Pause(_) => self.route.pause(failure),
-            Action::OtherKey(code) => self.route.refuse_key(key, code, failure),
-            Action::Retry => self.retry(failure).await?,
-            Action::Fail(code) => {
-                let provider = &self.route.current().endpoint.provider_name;
-                let detail = failure_detail(code, provider, &failure);
-                return Err(upstream_error(code, detail, &failure));
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until a failed call may be retried, or switches to another target.
-    async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
-        let (retry_after, status) = (failure.retry_after, failure.status());
-        let was_slow = failure.kind == FailureKind::Timeout;
-        let message = failure.to_string();
-        let Some(failed) = self
-            .route
-            .record_failure(failure, was_slow, self.request.max_calls)?
-        else {
-            return Ok(());
-        };
-        let delay = backoff::delay(failed, retry_after, fastrand::f64());
-        if delay >= self.time_left {
-            if self.route.switch_to_fallback(Instant::now() + delay) {
-                return Ok(());
-            }
-            let error = self.out_of_time(&format!("; the last call failed: {message}"));
-            return Err(Error {
-                upstream_status: status,
-                ..error
-            });
-        }
-        self.time_left -= delay;
-        tokio::time::sleep(delay).await;
-        if self.await_retry_budget(failed).await {
-            return Ok(());
-        }
-        let detail = format!(
-            "the provider's retry budget is exhausted, because many calls fail; send this again later; the last error: {message}"
-        );
-        Err(Error {
-            upstream_status: status,
-            ..Error::new(Code::UpstreamError, detail)
-        })
-    }
-
-    /// Waits until the provider's retry budget allows a retry, or switches to another target. The budget keeps retries from
-    /// amplifying an outage. Returns false if the wait would exceed the item's wait budget.
-    async fn await_retry_budget(&mut self, failed: u32) -> bool {
-        while let Err(wait) = self
-            .extractor
-            .limits
-            .withdraw_retry(self.route.current().endpoint.limits.pool())
-        {
-            if self.route.switch_to_fallback(Instant::now() + wait) {
-                return true;
-            }
-            self.extractor.meters.retry_budget_exhausted();
-            let wait = backoff::delay(failed, Some(wait), fastrand::f64());
-            if !self.route.consume_wait_budget(wait) {
-                return false;
-            }
-            self.timing.queued += wait;
-            tokio::time::sleep(wait).await;
-        }
-        true
-    }
-
-    fn out_of_time(&self, addition: &str) -> Error {
-        let detail = format!(
-            "`timeout_ms` ({}) ran out in attempt {}{addition}; allow more time, or send less text at a time",
-            self.request.timeout.as_millis(),
-            self.attempts,
-        );
-        Error::new(Code::Timeout, detail)
-    }
-}
-
-fn failure_report(consequence: Consequence, remaining: RemainingQuota) -> CallReport {
-    let spent = if consequence.may_be_charged {
-        UsageReport::Unknown
-    } else {
-        UsageReport::Nothing
-    };
-    CallReport {
-        is_overload: consequence.is_crowded,
-        spent,
-        is_refused: consequence.is_key_refused,
-        remaining,
-        ..CallReport::new(consequence.health)
-    }
-}
-
-/// Returns the pause of the API key after a failed call: when the provider asks for one, and after every 429, so that other
-/// items do not call at once although this one gives up.
-fn key_pause(action: Action, failure: &Failure) -> Option<Pause> {
-    match action {
-        Action::Pause(retry_after) => Some(pause(retry_after)),
-        Action::Fail(_) if failure.kind == FailureKind::Status(429) => {
-            Some(pause(failure.retry_after))
-        }
-        Action::Fail(_) | Action::Again | Action::OtherKey(_) | Action::Retry => None,
-    }
-}
-
-/// Returns the pause for a `retry-after`. Zero, or a date in the past, says no more than the status.
-fn pause(retry_after: Option<Duration>) -> Pause {
-    retry_after
-        .filter(|wait| !wait.is_zero())
-        .map_or(Pause::Unspecified, |wait| {
-            Pause::Until(Instant::now() + wait)
-        })
 }

@@ -75,8 +75,8 @@ pub struct Follower {
     /// Number of the last event that was returned.
     after: u32,
     progress_interval: Interval,
-    /// Counts and calls in flight of the last progress report.
-    reported: Option<(ItemCounts, u32)>,
+    /// Counts, calls in flight and blockage of the last progress report.
+    reported: Option<(ItemCounts, u32, bool)>,
 }
 
 impl Follower {
@@ -156,7 +156,7 @@ impl Follower {
         let job = found.map_err(Some)?.ok_or(None)?;
         self.stored_last_event = job.last_event;
         let rate = self.progress.rate(&job);
-        let current = (job.counts, rate.in_flight);
+        let current = (job.counts, rate.in_flight, rate.blocked.is_some());
         if self.reported.replace(current) == Some(current) {
             return Ok(None);
         }

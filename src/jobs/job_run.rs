@@ -237,6 +237,7 @@ impl JobRun<'_> {
                 _ = count_interval.tick() => {
                     let in_flight = outcomes.in_flight();
                     self.progress.set_in_flight(in_flight);
+                    self.progress.set_blocked(outcomes.outage());
                     idle_counts = if is_draining && in_flight == 0 { idle_counts + 1 } else { 0 };
                     if idle_counts >= MAX_IDLE_COUNTS {
                         return Ok(RunEnd::Interrupted);

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::store::{Event, Job};
+use crate::extraction::Outage;
 
 /// Time over which the rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
@@ -18,7 +19,7 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Rate of a job. All zero or `None` while the job does not run.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct JobRate {
     /// Calls in flight.
     pub in_flight: u32,
@@ -26,6 +27,8 @@ pub struct JobRate {
     pub rate_per_s: Option<f64>,
     /// Estimated time to the job's end at this rate; `None` if the rate is zero or unknown.
     pub remaining: Option<Duration>,
+    /// Outage that keeps all items from being called.
+    pub blocked: Option<Arc<Outage>>,
 }
 
 /// Progress that the run of a job publishes and its followers read.
@@ -33,6 +36,7 @@ pub struct JobRate {
 pub struct JobProgress {
     last_event: watch::Sender<u32>,
     in_flight: AtomicU32,
+    blocked: Mutex<Option<Arc<Outage>>>,
     /// Times, and numbers of ended items at these times.
     samples: Mutex<VecDeque<(Instant, u32)>>,
     /// Events that a follower read last, shared by all followers at the same position.
@@ -45,6 +49,7 @@ impl JobProgress {
         Self {
             last_event: watch::Sender::new(last_event),
             in_flight: AtomicU32::new(0),
+            blocked: Mutex::default(),
             samples: Mutex::default(),
             latest_events: tokio::sync::Mutex::new(Arc::new([])),
         }
@@ -85,9 +90,20 @@ impl JobProgress {
         self.in_flight.store(calls, Ordering::Relaxed);
     }
 
+    /// Sets the outage that keeps all items from being called. The start of an outage stays the same while it lasts.
+    pub fn set_blocked(&self, outage: Option<Outage>) {
+        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = blocked.as_ref().map(|blocked| blocked.since);
+        *blocked = outage.map(|outage| {
+            let since = since.unwrap_or(outage.since);
+            Arc::new(Outage { since, ..outage })
+        });
+    }
+
     /// Resets the rate when the job stops running.
     pub fn stop(&self) {
         self.set_in_flight(0);
+        self.set_blocked(None);
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         samples.clear();
     }
@@ -111,6 +127,11 @@ impl JobProgress {
             in_flight: self.in_flight.load(Ordering::Relaxed),
             rate_per_s,
             remaining,
+            blocked: self
+                .blocked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod response;
 use std::borrow::Cow;
 
 use super::dialects::{ANTHROPIC_STRICT, ANTHROPIC_TOOLS};
+use super::extra_body;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
@@ -58,6 +59,10 @@ impl WireFormat for Anthropic {
             Mode::JsonSchema => &ANTHROPIC_STRICT,
             Mode::Tools => &ANTHROPIC_TOOLS,
         }
+    }
+
+    fn reserved_fields(&self) -> &'static [&'static str] {
+        extra_body::MESSAGES
     }
 
     fn encode(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {

@@ -39,6 +39,8 @@ pub enum FailureKind {
     Status(u16),
     /// The API key's quota or credit is exhausted; waiting does not help.
     Exhausted,
+    /// The provider does not know the model, or not with this API key.
+    UnknownModel,
     /// The provider does not support a feature of the request, which the next call omits.
     Adapted,
     /// The queue of the built-in model is full.

@@ -9,6 +9,7 @@ mod response;
 use std::borrow::Cow;
 
 use super::dialects::{GEMINI_FUNCTION, GEMINI_JSON_SCHEMA};
+use super::extra_body;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
@@ -72,6 +73,10 @@ impl WireFormat for Gemini {
             Mode::Tools => &GEMINI_FUNCTION,
             Mode::JsonObject => &Dialect::OBJECT,
         }
+    }
+
+    fn reserved_fields(&self) -> &'static [&'static str] {
+        extra_body::GENERATE_CONTENT
     }
 
     fn encode(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {

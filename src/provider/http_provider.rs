@@ -12,9 +12,11 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::capability_cache::{ActiveAdaptation, CapabilityCache};
+use super::extra_body;
 use super::failure::{Failure, FailureKind};
 use super::interface::{BoxFuture, Provider, RequestPreview};
 use super::partial_answer::{DecodeError, PartialAnswer};
@@ -24,7 +26,7 @@ use super::request_shape::RequestShape;
 use super::stream_decoder::{DeltaEmitter, StreamDecoder};
 use super::wire_format::WireFormat;
 use crate::net::{self, Client, Incoming, Url};
-use crate::types::{Dialect, Mode};
+use crate::types::{Dialect, FieldError, Mode};
 
 /// Maximum length of a provider's message in a failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;
@@ -81,11 +83,7 @@ impl HttpProvider {
     }
 
     async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
-        let shape = request.trial.with(self.target(request), |trial| {
-            let modes = self.wire.modes();
-            self.capabilities
-                .request_shape(request, modes, trial, Instant::now())
-        });
+        let shape = self.shape(request);
         let url = self.url(request, shape)?;
         let mut incoming = self
             .client
@@ -127,10 +125,25 @@ impl HttpProvider {
         hasher.finish()
     }
 
+    /// Returns the shape of the next call.
+    fn shape(&self, request: &Request<'_>) -> RequestShape {
+        request.trial.with(self.target(request), |trial| {
+            let modes = self.wire.modes();
+            self.capabilities
+                .request_shape(request, modes, trial, Instant::now())
+        })
+    }
+
     /// Returns the request's body: from the template if possible, since all items of a batch share
     /// it.
     fn body(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {
-        let encode = |input: &str| self.wire.encode(&Request { input, ..*request }, shape);
+        let encode = |input: &str| {
+            let body = self.wire.encode(&Request { input, ..*request }, shape);
+            match request.extra_body {
+                Some(fields) => extra_body::merge(body, fields),
+                None => body,
+            }
+        };
         let from_template = if request.feedback.is_none() {
             let key = (shape, request.max_output_tokens);
             request.template.body(key, request.input, encode)
@@ -256,12 +269,12 @@ impl Provider for HttpProvider {
     }
 
     fn preview(&self, request: &Request<'_>) -> Result<RequestPreview, Failure> {
-        let shape = self.capabilities.request_shape(request, self.wire.modes());
+        let shape = self.shape(request);
         let mut url = self.url(request, shape)?;
         // Neither can fail for a URL with a host.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        let body = self.wire.encode(request, shape);
+        let body = self.body(request, shape);
         let mut body = serde_json::from_slice(&body).unwrap_or_default();
         self.mask(&mut body);
         Ok(RequestPreview {
@@ -281,5 +294,13 @@ impl Provider for HttpProvider {
 
     fn adaptations(&self, model: &str) -> Vec<ActiveAdaptation> {
         self.capabilities.active(model, Instant::now())
+    }
+
+    fn check_extra_body(&self, fields: &Map<String, Value>) -> Result<(), FieldError> {
+        extra_body::check(self.wire.reserved_fields(), fields)
+    }
+
+    fn address(&self) -> Option<String> {
+        Some(self.address())
     }
 }

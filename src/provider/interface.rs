@@ -2,12 +2,13 @@
 
 use std::pin::Pin;
 
+use serde_json::{Map, Value};
+
 use super::answer::Answer;
 use super::capability_cache::ActiveAdaptation;
 use super::failure::Failure;
 use super::request::Request;
-use crate::types::{Dialect, Mode};
-use serde_json::Value;
+use crate::types::{Dialect, FieldError, Mode, pointer};
 
 /// Boxed future, which makes a trait with an async method dyn-compatible.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -50,6 +51,23 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// Returns what calls to a model omit, because the server does not support it.
     fn adaptations(&self, _model: &str) -> Vec<ActiveAdaptation> {
         Vec::new()
+    }
+
+    /// Returns scheme, host and port of the server, for messages; `None`: the provider is in this process.
+    fn address(&self) -> Option<String> {
+        None
+    }
+
+    /// Checks that these fields can be added to a request.
+    ///
+    /// # Errors
+    /// If the service sets one of them itself, or the provider takes no further fields. The pointer is relative to the fields.
+    fn check_extra_body(&self, fields: &Map<String, Value>) -> Result<(), FieldError> {
+        let name = fields.keys().next().map_or("", String::as_str);
+        Err(FieldError {
+            pointer: pointer("", name),
+            message: "the built-in model takes no further fields".to_owned(),
+        })
     }
 
     /// Returns a remark for users, shown in the list of models; `None`: no remark.

@@ -12,6 +12,7 @@ use super::answer::Finish;
 use super::content::{push_content, push_parsed_arguments};
 use super::dialects::LLAMA_CPP;
 use super::error_body::{decode_error_node, has_error_words};
+use super::extra_body;
 use super::finish_reason::apply_finish_reason;
 use super::lenient_json::{JsonText, Members, not_read};
 use super::partial_answer::{DecodeError, PartialAnswer, StreamState};
@@ -103,6 +104,10 @@ impl WireFormat for Ollama {
             Mode::JsonSchema => &LLAMA_CPP,
             Mode::Tools | Mode::JsonObject => &Dialect::OBJECT,
         }
+    }
+
+    fn reserved_fields(&self) -> &'static [&'static str] {
+        extra_body::OLLAMA
     }
 
     fn encode(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {

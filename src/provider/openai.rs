@@ -9,6 +9,7 @@ mod response;
 use std::borrow::Cow;
 
 use super::dialects::{AZURE_STRICT, COMPATIBLE, OPENAI_STRICT};
+use super::extra_body;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
@@ -132,6 +133,10 @@ impl WireFormat for OpenAi {
             },
             Mode::JsonSchema | Mode::Tools => &COMPATIBLE,
         }
+    }
+
+    fn reserved_fields(&self) -> &'static [&'static str] {
+        extra_body::CHAT_COMPLETIONS
     }
 
     fn encode(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {

@@ -9,6 +9,7 @@ mod response;
 use std::borrow::Cow;
 
 use super::dialects::{COMPATIBLE, OPENAI_STRICT};
+use super::extra_body;
 use super::openai;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
@@ -50,6 +51,10 @@ impl WireFormat for OpenAiResponses {
             Mode::JsonSchema | Mode::Tools if self.shows_schema => &OPENAI_STRICT,
             Mode::JsonSchema | Mode::Tools => &COMPATIBLE,
         }
+    }
+
+    fn reserved_fields(&self) -> &'static [&'static str] {
+        extra_body::RESPONSES
     }
 
     fn encode(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::adaptation::Trial;
 use super::request_template::RequestTemplate;
@@ -34,6 +34,8 @@ pub struct Request<'a> {
     pub max_output_tokens: Option<u32>,
     /// Sampling seed; `None`: random.
     pub seed: Option<i64>,
+    /// Fields that are added to the encoded body.
+    pub extra_body: Option<&'a Map<String, Value>>,
     /// Cache of the encoded request body, shared by all items of a batch.
     pub template: &'a RequestTemplate,
     /// Adaptations that the item tries.

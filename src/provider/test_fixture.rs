@@ -81,6 +81,7 @@ pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) ->
         temperature: 0.0,
         max_output_tokens: Some(50),
         seed: Some(7),
+        extra_body: None,
         template: &RequestTemplate::default(),
         trial: &Trial::default(),
         traceparent: None,

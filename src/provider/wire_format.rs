@@ -39,6 +39,9 @@ pub trait WireFormat: Send + Sync + std::fmt::Debug {
     /// Returns the JSON Schema dialect of a mode.
     fn dialect(&self, mode: Mode) -> &'static Dialect;
 
+    /// Returns the fields of the body that the service may set, as dotted paths. No extra field may override them.
+    fn reserved_fields(&self) -> &'static [&'static str];
+
     /// Encodes a request as the body to post.
     fn encode(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8>;
 

@@ -10,6 +10,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::bounded::Bounded;
+use super::extra_body::ExtraBody;
+use super::fallback::FallbackOn;
 use super::input::Content;
 
 /// Strings by name, returned to the caller and never sent to a model.
@@ -198,6 +200,10 @@ pub struct Spec {
     pub rules: Vec<Rule>,
     /// Result of an item without a valid answer.
     pub on_failure: OnFailure,
+    /// Conditions under which the model's fallback is called. `None`: those of the model.
+    pub fallback_on: Option<FallbackOn>,
+    /// Further fields of the request to the provider.
+    pub extra_body: ExtraBody,
     /// Strings returned at the top level of the response.
     pub metadata: Option<Metadata>,
 }
@@ -256,6 +262,8 @@ impl Spec {
             "coerce" => self.coerce = map.next_value()?,
             "rules" => self.rules = map.next_value::<Option<_>>()?.unwrap_or_default(),
             "on_failure" => self.on_failure = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "fallback_on" => self.fallback_on = map.next_value()?,
+            "extra_body" => self.extra_body = map.next_value::<Option<_>>()?.unwrap_or_default(),
             "metadata" => self.metadata = map.next_value()?,
             _ => return Ok(false),
         }
@@ -278,6 +286,8 @@ impl Spec {
         "coerce",
         "rules",
         "on_failure",
+        "fallback_on",
+        "extra_body",
         "metadata",
     ];
 }

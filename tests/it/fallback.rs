@@ -262,39 +262,66 @@ async fn asked_nowhere_else(
     assert_eq!(pair.second.calls(), 0, "{what}");
 }
 
+/// The same body without any condition for a fallback.
+fn alone(body: Value) -> Value {
+    with(body, json!({"fallback_on": []}))
+}
+
 #[tokio::test]
-async fn a_refusal_of_the_request_leads_nowhere_else() {
+async fn a_rejection_of_the_request_leads_to_the_next_model_unless_it_must_not() {
     for status in [400, 404, 413, 422] {
         let reply = move || Reply::error(status, "the moon is in the wrong house");
-        asked_nowhere_else(&status.to_string(), &ask(), (502, "upstream_error"), reply).await;
+        answered_elsewhere(&status.to_string(), 1, move |_| reply()).await;
+        let body = alone(ask());
+        asked_nowhere_else(&status.to_string(), &body, (502, "upstream_error"), reply).await;
     }
 }
 
 #[tokio::test]
-async fn an_invalid_answer_leads_nowhere_else() {
-    asked_nowhere_else("invalid", &ask(), (502, "extraction_failed"), || {
-        Reply::Json(wrong())
-    })
-    .await;
-    asked_nowhere_else("no JSON", &ask(), (502, "extraction_failed"), || {
-        Reply::Text("I cannot say.".to_owned())
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_model_that_declines_leads_nowhere_else() {
-    asked_nowhere_else("refusal", &ask(), (502, "model_refused"), || {
-        Reply::Refusal("I would rather not.".to_owned())
+async fn an_unknown_model_leads_to_the_next() {
+    // Another key might know it.
+    answered_elsewhere("unknown", 2, |_| {
+        Reply::error(
+            404,
+            "The model `main-1` does not exist or you do not have access to it.",
+        )
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_answer_that_was_cut_off_leads_nowhere_else() {
+async fn an_input_too_long_for_one_model_leads_to_the_next() {
+    let too_long = || Reply::error(429, "Request too large for gpt-4o on tokens per min (TPM)");
+    answered_elsewhere("too long", 1, move |_| too_long()).await;
+    let body = with(ask(), json!({"fallback_on": ["unavailable", "invalid"]}));
+    asked_nowhere_else("too long", &body, (502, "upstream_error"), too_long).await;
+}
+
+/// The first model uses all of its attempts; then the next one answers.
+async fn answered_after_all_attempts(
+    what: &str,
+    attempts: usize,
+    reply: impl Fn() -> Reply + Send + Sync + 'static,
+) {
+    let pair = Pair::new(Upstream::start(move |_| reply())).await;
+    let answer = pair.server.extract(&ask()).await.ok();
+    assert_eq!(
+        (&answer["data"], &answer["model"], &answer["attempts"]),
+        (&found(1), &json!("second/spare-1"), &json!(attempts + 1)),
+        "{what}"
+    );
+    assert_eq!(pair.calls(), (attempts, 1), "{what}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_invalid_to_the_last_attempt_leads_to_the_next_model() {
+    answered_after_all_attempts("invalid", 3, || Reply::Json(wrong())).await;
+    answered_after_all_attempts("no JSON", 3, || Reply::Text("I cannot say.".to_owned())).await;
     let cut = || Reply::Truncated("{\"name\": \"Ada".to_owned());
-    asked_nowhere_else("cut", &ask(), (502, "output_truncated"), cut).await;
-    let bounded = with(ask(), json!({"max_output_tokens": 100}));
+    answered_after_all_attempts("cut", 3, cut).await;
+    let code = (502, "extraction_failed");
+    asked_nowhere_else("invalid", &alone(ask()), code, || Reply::Json(wrong())).await;
+    let bounded = alone(with(ask(), json!({"max_output_tokens": 100})));
     asked_nowhere_else(
         "cut within its bounds",
         &bounded,
@@ -302,6 +329,69 @@ async fn an_answer_that_was_cut_off_leads_nowhere_else() {
         cut,
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_model_that_declines_leads_nowhere_else_unless_it_shall() {
+    let declines = || Reply::Refusal("I would rather not.".to_owned());
+    asked_nowhere_else("refusal", &ask(), (502, "model_refused"), declines).await;
+    let pair = Pair::new(Upstream::start(move |_| declines())).await;
+    let body = with(ask(), json!({"fallback_on": ["refused"]}));
+    let reply = pair.server.extract(&body).await.ok();
+    assert_eq!(
+        (&reply["model"], pair.calls()),
+        (&json!("second/spare-1"), (1, 1))
+    );
+}
+
+#[tokio::test]
+async fn when_no_model_has_a_valid_answer_it_is_the_one_with_the_fewest_errors() {
+    let second = Upstream::start(|_| Reply::Json(json!({"name": 1, "age": "x"})));
+    let pair = Pair::with(Upstream::start(|_| Reply::Json(wrong())), second).await;
+    let body = with(ask(), json!({"on_failure": "best", "coerce": false}));
+    let reply = pair.server.extract(&body).await.ok();
+    assert_eq!(reply["status"], "invalid", "{reply}");
+    assert_eq!(reply["model"], "first/main-1", "{reply}");
+    assert_eq!(pair.calls(), (3, 3));
+}
+
+#[tokio::test]
+async fn an_invalid_answer_says_more_than_a_fallback_that_is_unavailable() {
+    let second = Upstream::start(|_| Reply::error(401, "Incorrect API key provided"));
+    let pair = Pair::with(Upstream::start(|_| Reply::Json(wrong())), second).await;
+    let problem = pair
+        .server
+        .extract(&ask())
+        .await
+        .problem(502, "extraction_failed");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("Incorrect API key provided"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_models_own_conditions_hold_unless_the_request_has_some() {
+    let (first, second) = (
+        Upstream::start(|_| Reply::Json(wrong())),
+        Upstream::playing(),
+    );
+    let config = pair(&first.url(), &second.url()).replacen(
+        "fallback = [\"spare\"]",
+        "fallback = [\"spare\"]\nfallback_on = [\"unavailable\"]",
+        1,
+    );
+    let server = Server::configured(&config).start().await;
+    server
+        .extract(&ask())
+        .await
+        .problem(502, "extraction_failed");
+    let body = with(ask(), json!({"fallback_on": ["invalid"]}));
+    assert_eq!(server.extract(&body).await.ok()["model"], "second/spare-1");
+    let wrong = with(ask(), json!({"fallback_on": ["sometimes"]}));
+    let problem = server.extract(&wrong).await.problem(422, "invalid_request");
+    assert_eq!(
+        problem["errors"][0]["pointer"], "/fallback_on/0",
+        "{problem}"
+    );
 }
 
 // What it costs, and whom.

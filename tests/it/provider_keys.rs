@@ -281,15 +281,19 @@ async fn when_every_quota_is_exhausted_each_key_was_tried_once() {
 }
 
 #[tokio::test]
-async fn a_provider_whose_keys_were_all_refused_is_asked_again_by_the_next_request() {
+async fn a_provider_whose_keys_were_all_refused_is_asked_again_after_a_while() {
     let upstream =
         Upstream::saying((0..2).map(|_| Reply::error(401, "Incorrect API key provided")));
     let server = asking(&upstream, &keys(2)).await;
-    server
-        .extract(&ask(0))
-        .await
-        .problem(502, "upstream_unauthorized");
-    server.extract(&ask(1)).await.ok();
+    for number in 0..5 {
+        let refused = server.extract(&ask(number)).await;
+        refused.problem(502, "upstream_unauthorized");
+    }
+    assert_eq!(upstream.calls(), 2, "each key once");
+    eventually(LIMIT, "it is asked again", async || {
+        (server.extract(&ask(5)).await.status == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backoff;
+use crate::outage::Availability;
 use crate::request_bucket::RequestBucket;
 use crate::token_bucket::TokenBucket;
 use crate::types::{KeyQuota, Pause, RemainingQuota};
@@ -11,8 +12,11 @@ use crate::types::{KeyQuota, Pause, RemainingQuota};
 /// Share of a provider's rate that is used. Without a margin, differing clocks, network jitter and
 /// the provider's counting by the minute would cause a few calls too many.
 const USED_SHARE: f64 = 0.99;
-/// Time for which a rejected key is skipped while other keys work.
-const REJECTED_PERIOD: Duration = Duration::from_secs(60);
+/// Time from the beginning of a pause to its first probe, for a limit that is lifted early or a header that is wrong. It doubles
+/// after each probe.
+const FIRST_PAUSE_PROBE: Duration = Duration::from_secs(60);
+/// Longest time between two probes of a paused key.
+const MAX_PAUSE_PROBE: Duration = Duration::from_secs(600);
 
 /// Shortest pause of a key that was paused before and has not succeeded since.
 const MIN_PAUSE: Duration = Duration::from_millis(500);
@@ -52,7 +56,11 @@ pub struct ApiKeyLimits {
     /// Number of consecutive pauses, and the time of the last.
     pauses: u32,
     paused_at: Option<Instant>,
-    closed_until: Option<Instant>,
+    /// Time from which a call may go out although the key is paused; `None`: the pause is short.
+    pause_probe: Option<Instant>,
+    pause_probe_interval: Duration,
+    /// Availability of the key with all models.
+    pub availability: Availability,
 }
 
 impl ApiKeyLimits {
@@ -67,14 +75,17 @@ impl ApiKeyLimits {
             paused_until: None,
             pauses: 0,
             paused_at: None,
-            closed_until: None,
+            pause_probe: None,
+            pause_probe_interval: FIRST_PAUSE_PROBE,
+            availability: Availability::default(),
         }
     }
 
     /// Pauses the key, as the answer to a call that began at `began` asked.
     pub fn pause(&mut self, pause: Pause, began: Instant, now: Instant) {
         // Calls that began before the last pause report the same overload.
-        if self.paused_at.is_none_or(|at| at < began) {
+        let is_probe = self.paused_at.is_some_and(|at| at < began);
+        if is_probe || self.paused_at.is_none() {
             self.pauses += 1;
             self.paused_at = Some(now);
         }
@@ -84,34 +95,48 @@ impl ApiKeyLimits {
             Pause::Until(until) => until,
             Pause::Unspecified => now + backoff::pause(self.pauses),
         };
-        self.paused_until = self.paused_until.max(Some(until));
+        if self.pause_end(now).is_none() {
+            (self.pause_probe, self.pause_probe_interval) = (None, FIRST_PAUSE_PROBE);
+        }
+        self.paused_until = if is_probe {
+            Some(until)
+        } else {
+            self.paused_until.max(Some(until))
+        };
+        if self.pause_probe.is_none() && until > now + FIRST_PAUSE_PROBE {
+            self.schedule_pause_probe(now);
+        }
     }
 
-    /// Returns the end of the current pause, if the key is paused.
-    pub fn paused_until(&self, now: Instant) -> Option<Instant> {
+    fn schedule_pause_probe(&mut self, now: Instant) {
+        self.pause_probe = Some(now + self.pause_probe_interval);
+        self.pause_probe_interval = (self.pause_probe_interval * 2).min(MAX_PAUSE_PROBE);
+    }
+
+    fn pause_end(&self, now: Instant) -> Option<Instant> {
         self.paused_until.filter(|until| *until > now)
     }
 
-    /// Skips the key for a while, because the provider rejected it.
-    pub fn close(&mut self, now: Instant) {
-        self.closed_until = Some(now + REJECTED_PERIOD);
+    /// Returns the end of the current pause, if the key is paused and no probe is due.
+    pub fn paused_until(&self, now: Instant) -> Option<Instant> {
+        self.pause_end(now)
+            .filter(|_| self.pause_probe.is_none_or(|probe| probe > now))
     }
 
-    /// Returns true if the provider has rejected the key lately.
-    pub fn is_closed(&self, now: Instant) -> bool {
-        self.closed_until.is_some_and(|until| until > now)
-    }
-
-    /// Ends the rejection and the run of pauses after a successful call.
-    pub const fn reopen(&mut self) {
-        self.closed_until = None;
+    /// Records the success of a call that began at `began`: ends the run of pauses, and a pause that the call has probed.
+    pub fn record_success(&mut self, began: Instant, now: Instant) {
         self.pauses = 0;
+        let is_probe = self.paused_at.is_some_and(|paused_at| began > paused_at);
+        if is_probe && self.pause_end(now).is_some() {
+            self.paused_until = None;
+        }
     }
 
     /// Returns when a call with this many tokens can go out; `None` means now.
     pub fn available_at(&self, tokens: u64, now: Instant) -> Option<Instant> {
+        let paused_until = self.paused_until(now);
         let waits = [
-            self.paused_until(now),
+            paused_until.map(|until| self.pause_probe.map_or(until, |probe| probe.min(until))),
             self.requests
                 .as_ref()
                 .and_then(|requests| requests.available_at(now)),
@@ -132,6 +157,9 @@ impl ApiKeyLimits {
         }
         if let Some(own) = &mut self.tokens {
             own.take(tokens, now);
+        }
+        if self.pause_end(now).is_some() {
+            self.schedule_pause_probe(now);
         }
         Ok(())
     }
@@ -174,11 +202,44 @@ mod tests {
         };
         let lengths: Vec<_> = (0..6).map(|_| storm(&mut key).as_millis()).collect();
         assert_eq!(lengths, [500, 1_000, 2_000, 4_000, 8_000, 8_000]);
-        key.reopen();
+        key.record_success(start, start);
         assert_eq!(storm(&mut key).as_millis(), 500);
         let until = start + Duration::from_secs(3_600);
         key.pause(Pause::Until(until), start, start);
         assert_eq!(key.paused_until(start), Some(until));
+    }
+
+    #[test]
+    fn a_long_pause_is_probed_from_time_to_time_and_a_success_ends_it() {
+        let start = Instant::now();
+        let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
+        let until = start + Duration::from_secs(86_400);
+        key.pause(Pause::Until(until), start, start);
+        let mut now = start;
+        for seconds in [60, 120, 240, 480, 600, 600] {
+            let next = now + Duration::from_secs(seconds);
+            assert_eq!(key.available_at(0, now), Some(next));
+            assert_eq!(key.paused_until(now), Some(until));
+            assert_eq!(key.available_at(0, next), None);
+            key.reserve(0, next).unwrap();
+            key.pause(Pause::Until(until), next, next);
+            now = next;
+        }
+        let probe = now + Duration::from_secs(600);
+        key.reserve(0, probe).unwrap();
+        key.record_success(start, probe);
+        assert!(key.paused_until(probe).is_some(), "an earlier call");
+        key.record_success(probe, probe);
+        assert_eq!(key.available_at(0, probe), None);
+    }
+
+    #[test]
+    fn a_short_pause_is_not_probed() {
+        let start = Instant::now();
+        let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
+        let until = start + Duration::from_secs(60);
+        key.pause(Pause::Until(until), start, start);
+        assert_eq!(key.available_at(0, start), Some(until));
     }
 
     #[test]

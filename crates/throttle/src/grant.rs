@@ -36,7 +36,7 @@ pub struct GrantRequest<'a> {
 /// Reason why a call cannot go out now, and what has to change.
 #[derive(Debug, Clone, Copy)]
 pub enum Refusal {
-    /// The item's model (its circuit breaker) or its keys; the time of the change, or `None` if another call has
+    /// The item's model (its circuit breaker, an outage) or its keys; the time of the change, or `None` if another call has
     /// to end first.
     Queue(Option<Instant>),
     /// Its model's own concurrency limit is reached.

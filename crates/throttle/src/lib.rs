@@ -18,6 +18,8 @@
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
 //! | `snapshot` | every limit as it stands, for display and metrics |
+//! | `outage` | keys and models that fail every call alike, and their probes |
+//! | `trial` | the first calls to a model |
 //! | `observer` | events for metrics and logs |
 //!
 //! The crate knows nothing of wire formats, schemas or HTTP: a [`Pool`] is a name with quotas.
@@ -44,6 +46,7 @@ mod limits;
 mod model_limits;
 mod money;
 mod observer;
+mod outage;
 mod permit;
 mod permit_request;
 mod provider_limits;
@@ -59,6 +62,7 @@ mod tests;
 mod timer;
 mod token_bucket;
 mod token_estimator;
+mod trial;
 mod types;
 
 pub use admission::{Admission, PendingPermit};
@@ -70,10 +74,13 @@ pub use limits::Limits;
 pub use model_limits::{Model, ModelLimits};
 pub use money::{Price, Usd};
 pub use observer::{Ignore, ModelObserver, Observer};
+pub use outage::{OutageChange, OutageReason, OutageReport};
 pub use permit::Permit;
 pub use permit_request::{Denied, PermitRequest, Priority, WaitBudget};
 pub use request_bucket::Rate;
-pub use snapshot::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBudgetSnapshot};
+pub use snapshot::{
+    BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, OutageSnapshot, RetryBudgetSnapshot,
+};
 pub use token_estimator::estimate_tokens;
 pub use types::{
     AdmissionRequest, CallReport, CallerId, Config, KeyQuota, Pause, Pool, PoolId, Refused,

@@ -9,7 +9,7 @@ use crate::model_limits::{Model, ModelLimits};
 use crate::money::Usd;
 use crate::observer::Observer;
 use crate::shared::Shared;
-use crate::snapshot::{BreakerSnapshot, LimitSnapshot, RetryBudgetSnapshot};
+use crate::snapshot::{BreakerSnapshot, LimitSnapshot, OutageSnapshot, RetryBudgetSnapshot};
 use crate::types::{AdmissionRequest, CallerId, Config, Pool, PoolId, Refused};
 
 /// All limits of the process; cheap to clone.
@@ -116,6 +116,18 @@ impl Limits {
     #[must_use]
     pub fn breakers(&self) -> Vec<BreakerSnapshot> {
         self.0.lock().breakers(Instant::now())
+    }
+
+    /// Returns the current outages of keys and models.
+    #[must_use]
+    pub fn outages(&self) -> Vec<OutageSnapshot> {
+        self.0.lock().outages(Instant::now())
+    }
+
+    /// If every call to the model fails, returns the outage that is probed first. An outage lasts until a probe succeeds.
+    #[must_use]
+    pub fn outage(&self, model: &Model) -> Option<OutageSnapshot> {
+        self.0.lock().outage(model, Instant::now())
     }
 
     /// Returns the retry budget of each provider.

@@ -1,5 +1,6 @@
 //! A model at a provider: its concurrency limit, circuit breaker, token estimator and price.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -7,8 +8,10 @@ use crate::breaker::Breaker;
 use crate::caller_quota::Charge;
 use crate::money::{Price, Usd};
 use crate::observer::ModelObserver;
+use crate::outage::Availability;
 use crate::raii_counter::RaiiCounter;
 use crate::token_estimator::TokenEstimator;
+use crate::trial::Trial;
 use crate::types::{PoolId, TokenUsage, UsageReport};
 
 /// Number of models that get metrics of their own; configured models come first.
@@ -40,6 +43,9 @@ pub struct Model {
 pub(crate) struct ModelState {
     pub breaker: Breaker,
     pub estimator: TokenEstimator,
+    /// Availability of the model with each key that has failed with it, by the key's index.
+    pub availability: BTreeMap<usize, Availability>,
+    pub trial: Trial,
 }
 
 impl Model {
@@ -55,6 +61,8 @@ impl Model {
         let state = ModelState {
             breaker: Breaker::new(now),
             estimator: TokenEstimator::default(),
+            availability: BTreeMap::new(),
+            trial: Trial::default(),
         };
         Self {
             id,

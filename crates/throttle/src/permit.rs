@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::grant::GrantedCall;
+use crate::outage::OutageChange;
 use crate::shared::Shared;
 use crate::types::CallReport;
 
@@ -30,9 +31,15 @@ impl Permit {
         self.call.charge.key
     }
 
-    /// Ends the call with its report. The slot goes to the next item, and the reservation is settled.
-    pub fn release(mut self, report: CallReport) {
+    /// Ends the call with its report. The slot goes to the next item, and the reservation is settled. Returns
+    /// the beginning or the end of an outage that the call has proven.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "a caller that logs no outages needs the release alone"
+    )]
+    pub fn release(mut self, report: CallReport) -> Option<OutageChange> {
         self.call.report = Some(report);
+        self.shared.finish(&mut self.call)
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use crate::api_key_limits::KeySet;
 use crate::model_limits::Model;
 
-/// Time that an item waits: for paused provider keys (all its waits together), and for an open circuit breaker (each time).
+/// Time that an item waits: for paused provider keys (all its waits together), and for an open circuit breaker (each time);
+/// and its patience during an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitBudget {
     paused: Duration,
     circuit_open: Duration,
+    outage: bool,
 }
 
 impl WaitBudget {
@@ -18,6 +20,7 @@ impl WaitBudget {
     pub const NONE: Self = Self {
         paused: Duration::ZERO,
         circuit_open: Duration::ZERO,
+        outage: false,
     };
 
     /// Creates a budget of time for paused keys and of time for an open circuit breaker.
@@ -26,7 +29,23 @@ impl WaitBudget {
         Self {
             paused,
             circuit_open,
+            outage: false,
         }
+    }
+
+    /// Returns the budget of an item that waits for the end of outages, however long they last.
+    #[must_use]
+    pub const fn through_outages(self) -> Self {
+        Self {
+            outage: true,
+            ..self
+        }
+    }
+
+    /// Returns true if the item waits for the end of an outage.
+    #[must_use]
+    pub const fn covers_outage(self) -> bool {
+        self.outage
     }
 
     /// Returns true if a pause until `until` is within the budget.
@@ -62,6 +81,11 @@ pub enum Denied {
     },
     /// The provider has rejected every key for this item.
     NoUsableKey,
+    /// Every call to the model fails for a known reason (`Limits::outage`), and the item does not wait for the end of that.
+    Outage {
+        /// Time of the next probe.
+        until: Instant,
+    },
     /// The caller's budget is used up until then.
     BudgetExhausted {
         /// Next midnight, UTC.

@@ -10,7 +10,8 @@ use crate::api_key_limits::{ApiKeyLimits, KeySet};
 use crate::breaker;
 use crate::caller_quota::{Blocked, Caller, Charge};
 use crate::grant::{CallCharge, GrantRequest, HeldResources, Refusal};
-use crate::model_limits::Model;
+use crate::model_limits::{Model, ModelState};
+use crate::outage::{Availability, Outage, OutageChange, OutageReason};
 use crate::permit_request::{Denied, Priority};
 use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
@@ -25,6 +26,8 @@ pub struct ProviderLimits {
     pub max_in_flight: Option<usize>,
     pub adaptive: Option<Adaptive>,
     pub retry_budget: RetryBudget,
+    /// True if few calls go out to a model until the first one was answered.
+    has_trial: bool,
     /// Index of the key that was used last.
     last_key: usize,
 }
@@ -48,6 +51,7 @@ impl ProviderLimits {
             max_in_flight: pool.max_in_flight,
             adaptive: pool.is_adaptive.then(|| Adaptive::new(cap)),
             retry_budget: RetryBudget::new(now),
+            has_trial: pool.has_trial,
             last_key: 0,
         }
     }
@@ -76,23 +80,66 @@ impl ProviderLimits {
             .flatten()
     }
 
-    /// Returns the keys worth using: those that the provider has not rejected, or all if it has
-    /// rejected every one.
-    fn usable_keys(&self, now: Instant) -> impl Iterator<Item = (usize, &ApiKeyLimits)> {
-        let all_closed = self.keys.iter().all(|key| key.is_closed(now));
-        self.keys
-            .iter()
-            .enumerate()
-            .filter(move |(_, key)| all_closed || !key.is_closed(now))
+    /// Returns the outages of a key: with all models, and with one.
+    fn outages<'a>(
+        key: &'a ApiKeyLimits,
+        index: usize,
+        model: &'a ModelState,
+    ) -> impl Iterator<Item = &'a Outage> {
+        let with_model = model.availability.get(&index);
+        [
+            key.availability.outage(),
+            with_model.and_then(Availability::outage),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// Returns the keys that a call to the model may use: those that no outage blocks, and that the provider has not refused
+    /// for the item.
+    fn usable_keys<'a>(
+        &'a self,
+        model: &'a ModelState,
+        refused: KeySet,
+        now: Instant,
+    ) -> impl Iterator<Item = (usize, &'a ApiKeyLimits)> {
+        self.keys.iter().enumerate().filter(move |(index, key)| {
+            !refused.contains(*index)
+                && !Self::outages(key, *index, model).any(|outage| outage.blocks(now))
+        })
+    }
+
+    /// If outages block every key that the provider has not refused for the item, returns the outage that is probed first.
+    pub fn outage<'a>(
+        &'a self,
+        model: &'a ModelState,
+        refused: KeySet,
+        now: Instant,
+    ) -> Option<&'a Outage> {
+        let mut first: Option<&Outage> = None;
+        for (index, key) in self.keys.iter().enumerate() {
+            if refused.contains(index) {
+                continue;
+            }
+            let blocking = Self::outages(key, index, model)
+                .filter(|outage| outage.blocks(now))
+                .max_by_key(|outage| outage.next_probe)?;
+            first = first
+                .filter(|first| first.next_probe <= blocking.next_probe)
+                .or(Some(blocking));
+        }
+        first
     }
 
     /// If every usable key is paused, returns when the first one is not.
-    pub fn paused_until(&self, refused: KeySet, now: Instant) -> Option<Instant> {
+    pub fn paused_until(
+        &self,
+        model: &ModelState,
+        refused: KeySet,
+        now: Instant,
+    ) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
-        for (_, key) in self
-            .usable_keys(now)
-            .filter(|(index, _)| !refused.contains(*index))
-        {
+        for (_, key) in self.usable_keys(model, refused, now) {
             let until = key.paused_until(now)?;
             earliest = Some(earliest.map_or(until, |earlier| earlier.min(until)));
         }
@@ -115,32 +162,44 @@ impl ProviderLimits {
     }
 
     /// Chooses the key for a call, in turn among those that can take it.
-    fn choose_key(&self, asked: &GrantRequest<'_>, now: Instant) -> Result<usize, Refusal> {
-        let candidates = || {
-            self.usable_keys(now)
-                .filter(|(index, _)| !asked.refused.contains(*index))
-        };
+    fn choose_key(
+        &self,
+        asked: &GrantRequest<'_>,
+        model: &ModelState,
+        now: Instant,
+    ) -> Result<usize, Refusal> {
+        let candidates = || self.usable_keys(model, asked.refused, now);
         let ready =
             candidates().filter(|(_, key)| key.available_at(asked.estimate.total(), now).is_none());
+        let is_suspected =
+            |index, key| Self::outages(key, index, model).any(|outage| outage.next_probe > now);
         // Begins after the key that was used last.
-        if let Some((index, _)) = ready.min_by_key(|(index, _)| (*index <= self.last_key, *index)) {
+        let next = ready.min_by_key(|(index, key)| {
+            (is_suspected(*index, key), *index <= self.last_key, *index)
+        });
+        if let Some((index, _)) = next {
             return Ok(index);
         }
-        match candidates()
+        let earliest = candidates()
             .filter_map(|(_, key)| key.available_at(asked.estimate.total(), now))
-            .min()
-        {
-            // Other items may use a key that was rejected for this item only.
-            Some(earliest)
-                if self
-                    .usable_keys(now)
-                    .any(|(index, _)| asked.refused.contains(index)) =>
-            {
-                Err(Refusal::Queue(Some(earliest)))
-            }
-            Some(earliest) => Err(Refusal::Provider(Some(earliest))),
-            None => Err(Refusal::Denied(Denied::NoUsableKey)),
-        }
+            .min();
+        let Some(earliest) = earliest else {
+            return Err(match self.outage(model, asked.refused, now) {
+                Some(outage) => Refusal::Queue(Some(outage.next_probe)),
+                None => Refusal::Denied(Denied::NoUsableKey),
+            });
+        };
+        // Other items may use a key that only this item, or only its model, may not use.
+        let is_own = self.keys.iter().enumerate().any(|(index, key)| {
+            let is_blocked = |outage: &Outage| outage.blocks(now);
+            !key.availability.outage().is_some_and(is_blocked)
+                && !candidates().any(|(candidate, _)| candidate == index)
+        });
+        Err(if is_own {
+            Refusal::Queue(Some(earliest))
+        } else {
+            Refusal::Provider(Some(earliest))
+        })
     }
 
     /// Takes everything that a call needs, or nothing. Returns the held resources and the index of
@@ -156,12 +215,15 @@ impl ProviderLimits {
         if let Some(refusal) = self.concurrency_refusal(model, slots) {
             return Err(refusal);
         }
-        let state = model.state();
+        let mut state = model.state();
         if !state.breaker.allows_call(now) {
             return Err(Refusal::Queue(match state.breaker.state(now) {
                 breaker::State::Open { until } => Some(until),
                 breaker::State::Closed | breaker::State::HalfOpen => None,
             }));
+        }
+        if let Some(until) = state.trial.closed_until(now).filter(|_| self.has_trial) {
+            return Err(Refusal::Queue(Some(until)));
         }
         let charge = Charge {
             requests: u8::from(asked.priority == Priority::First),
@@ -171,14 +233,19 @@ impl ProviderLimits {
         if let Some(caller) = &mut caller {
             check_quota(caller, charge, now)?;
         }
-        let index = self.choose_key(asked, now)?;
+        let index = self.choose_key(asked, &state, now)?;
         let slot = Arc::clone(slots)
             .try_acquire_owned()
             .map_err(|_| Refusal::Provider(None))?;
         if let Some(key) = self.keys.get_mut(index) {
             key.reserve(asked.estimate.total(), now)
                 .map_err(|until| Refusal::Provider(Some(until)))?;
+            key.availability.record_call(now);
         }
+        if let Some(availability) = state.availability.get_mut(&index) {
+            availability.record_call(now);
+        }
+        state.trial.record_call(now);
         self.last_key = index;
         if asked.is_first_call {
             self.retry_budget.record_first_call(now);
@@ -219,7 +286,7 @@ impl ProviderLimits {
         report: &CallReport,
         is_overload: bool,
         now: Instant,
-    ) {
+    ) -> KeyChange {
         let CallCharge {
             key: index,
             reserved,
@@ -235,7 +302,7 @@ impl ProviderLimits {
             }
         }
         let Some(key) = self.keys.get_mut(index) else {
-            return;
+            return KeyChange::default();
         };
         if let Some(tokens) = &mut key.tokens {
             tokens.settle(reserved.total(), used, now);
@@ -244,11 +311,55 @@ impl ProviderLimits {
         if let Some(pause) = report.pause {
             key.pause(pause, began, now);
         }
-        if report.is_refused {
-            key.close(now);
-        } else if report.health == breaker::Health::Success {
-            key.reopen();
+        record_availability(key, call, report, now)
+    }
+}
+
+/// What a call has changed for other calls with its key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyChange {
+    pub outage: Option<OutageChange>,
+    /// True if the trial of the model is over.
+    pub has_passed_trial: bool,
+}
+
+/// Records what a call proves of its key, and of the key with the model.
+fn record_availability(
+    key: &mut ApiKeyLimits,
+    call: &CallCharge,
+    report: &CallReport,
+    now: Instant,
+) -> KeyChange {
+    let mut model = call.model.state();
+    if let Some(outage) = &report.outage {
+        if outage.reason.is_of_key() {
+            return KeyChange {
+                outage: key.availability.record_failure(outage, call.began, now),
+                has_passed_trial: false,
+            };
         }
+        let with_model = model.availability.entry(call.key).or_default();
+        let own = with_model.record_failure(outage, call.began, now);
+        // The key itself is accepted.
+        let proves_key = matches!(
+            outage.reason,
+            OutageReason::QuotaExhausted | OutageReason::UnknownModel
+        );
+        let of_key = proves_key.then(|| key.availability.record_success(call.began));
+        return KeyChange {
+            outage: own.or(of_key.flatten()),
+            has_passed_trial: false,
+        };
+    }
+    if report.health != breaker::Health::Success {
+        return KeyChange::default();
+    }
+    key.record_success(call.began, now);
+    let with_model = model.availability.get_mut(&call.key);
+    let own = with_model.and_then(|own| own.record_success(call.began));
+    KeyChange {
+        outage: key.availability.record_success(call.began).or(own),
+        has_passed_trial: model.trial.pass(),
     }
 }
 

@@ -5,7 +5,7 @@ mod admit;
 mod denial;
 mod dispatch;
 pub mod enqueue;
-mod settle;
+pub mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -235,6 +235,13 @@ impl PoolState {
     /// Returns true if all waiting items are parked.
     fn is_idle(&self) -> bool {
         self.queues.iter().all(Waiters::is_idle)
+    }
+
+    /// Unparks the items of all models: the provider may be available to them again.
+    fn unpark_all(&mut self) {
+        for queue in &mut self.queues {
+            queue.unpark_queues(|_| true);
+        }
     }
 
     /// Returns the number of items that wait for this provider.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::grant::GrantedCall;
 use crate::observer::Observer;
+use crate::outage::OutageChange;
 use crate::scheduler::State;
 use crate::timer::Timer;
 use crate::types::{CallReport, Config, Pool};
@@ -75,8 +76,10 @@ impl Shared {
     }
 
     /// Ends a call: returns what it holds, settles its reservation by its report, and grants the permits that have become
-    /// possible.
-    pub fn finish(&self, call: &mut GrantedCall) {
+    /// possible. Returns the beginning or end of an outage that the call has proven.
+    /// Does nothing for a call that has ended before.
+    pub fn finish(&self, call: &mut GrantedCall) -> Option<OutageChange> {
+        let held = call.held.take()?;
         let report = call
             .report
             .take()
@@ -85,11 +88,11 @@ impl Shared {
         if call.was_sent {
             charge.model.record_usage(report.spent);
         }
-        let held = call.held.take();
-        let has_opened = self.change(|state, now| state.settle(charge, held, &report, now));
-        if has_opened {
+        let settled = self.change(|state, now| state.settle(charge, held, &report, now));
+        if settled.has_opened {
             let label = self.lock().label_of(&charge.model);
             self.observer.circuit_opened(&label);
         }
+        settled.outage
     }
 }

@@ -9,6 +9,7 @@ use crate::breaker;
 use crate::caller_quota::{Caller, Window};
 use crate::model_limits::Model;
 use crate::money::Usd;
+use crate::outage::{Availability, Outage, OutageReport};
 use crate::scheduler::{PoolState, State};
 
 /// One limit as it stands.
@@ -64,6 +65,23 @@ pub enum BreakerState {
     Open,
     /// A few probes go out.
     HalfOpen,
+}
+
+/// Outage of a provider's key, or of a key with one model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutageSnapshot {
+    /// Name of the provider.
+    pub provider: String,
+    /// Number of the key, from 1; `None`: the provider has one key or none.
+    pub key: Option<usize>,
+    /// Name of the model at the provider; `None`: the outage holds for all models.
+    pub model: Option<String>,
+    /// Reason, and message of the provider.
+    pub report: OutageReport,
+    /// Time since its beginning.
+    pub lasted: Duration,
+    /// Time until a probe is let through.
+    pub retry_in: Duration,
 }
 
 /// Retry budget of a provider over the last ten seconds.
@@ -137,6 +155,49 @@ impl State {
             }
         });
         named.collect()
+    }
+
+    /// Returns the proven outages of all keys and models.
+    pub fn outages(&self, now: Instant) -> Vec<OutageSnapshot> {
+        let mut snapshots = Vec::new();
+        for pool in &self.pools {
+            for (index, key) in pool.provider.keys.iter().enumerate() {
+                let outage = proven(Some(&key.availability));
+                snapshots
+                    .extend(outage.map(|outage| pool.outage_snapshot(index, None, outage, now)));
+            }
+        }
+        for ((pool, name), model) in &self.models {
+            let Some(pool) = self.pools.get(pool.0) else {
+                continue;
+            };
+            for (index, availability) in &model.state().availability {
+                let outage = proven(Some(availability));
+                snapshots.extend(
+                    outage.map(|outage| pool.outage_snapshot(*index, Some(name), outage, now)),
+                );
+            }
+        }
+        snapshots
+    }
+
+    /// If every key has a proven outage with a model, returns the one that is probed first.
+    pub fn outage(&self, model: &Model, now: Instant) -> Option<OutageSnapshot> {
+        let pool = self.pools.get(model.pool().0)?;
+        let state = model.state();
+        let mut first: Option<(usize, &Outage)> = None;
+        for (index, key) in pool.provider.keys.iter().enumerate() {
+            let of_model = proven(state.availability.get(&index));
+            let outage = proven(Some(&key.availability)).or(of_model)?;
+            first = first
+                .filter(|(_, first)| first.next_probe <= outage.next_probe)
+                .or(Some((index, outage)));
+        }
+        let (index, outage) = first?;
+        let found = self.models.iter().find(|(_, known)| known.id == model.id);
+        let name = found.map(|((_, name), _)| name.as_str());
+        let name = name.filter(|_| !outage.report.reason.is_of_key());
+        Some(pool.outage_snapshot(index, name, outage, now))
     }
 
     /// Returns every limit as it stands.
@@ -217,7 +278,29 @@ impl Caller {
     }
 }
 
+/// Returns the outage if it is proven.
+fn proven(availability: Option<&Availability>) -> Option<&Outage> {
+    availability?.outage().filter(|outage| outage.is_proven())
+}
+
 impl PoolState {
+    fn outage_snapshot(
+        &self,
+        key: usize,
+        model: Option<&str>,
+        outage: &Outage,
+        now: Instant,
+    ) -> OutageSnapshot {
+        OutageSnapshot {
+            provider: self.provider.name.clone(),
+            key: (self.provider.keys.len() > 1).then_some(key + 1),
+            model: model.map(str::to_owned),
+            report: outage.report.clone(),
+            lasted: now.saturating_duration_since(outage.since),
+            retry_in: outage.next_probe.saturating_duration_since(now),
+        }
+    }
+
     /// Appends the provider's limits and those of its keys.
     fn append_snapshots(&self, now: Instant, snapshots: &mut Vec<LimitSnapshot>) {
         let (provider, waiting) = (&self.provider, self.waiting());

@@ -22,6 +22,7 @@ fn pool(keys: Vec<KeyQuota>, max_in_flight: Option<usize>) -> Pool {
         keys,
         max_in_flight,
         is_adaptive: false,
+        has_trial: false,
     }
 }
 
@@ -243,39 +244,100 @@ async fn each_key_has_its_own_buckets_and_a_paused_key_is_skipped() {
     assert!(waits(&mut admission.enter(&permit_request(&model))).await);
 }
 
+fn outage(reason: OutageReason) -> CallReport {
+    CallReport {
+        outage: Some(OutageReport {
+            reason,
+            detail: "no".into(),
+            input: 1,
+        }),
+        ..CallReport::new(Health::Neutral)
+    }
+}
+
 #[tokio::test]
-async fn a_rejected_key_is_skipped_and_without_another_the_permit_is_denied() {
+async fn a_refused_key_is_skipped_and_without_another_the_permit_is_denied_at_once() {
     let limits = limits_with(10, 100, vec![pool(vec![KeyQuota::default(); 2], None)]);
     let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
-    let mut refused = KeySet::default();
-    for _ in 0..2 {
-        let permit = admission
-            .enter(&PermitRequest {
-                refused,
-                ..permit_request(&model)
-            })
-            .await
-            .unwrap();
-        refused.insert(permit.key());
-        permit.release(CallReport {
-            is_refused: true,
-            ..CallReport::new(Health::Neutral)
-        });
+    let other = limits.model(PoolId(0), "other", ModelLimits::default());
+    let first = admission.enter(&permit_request(&model)).await.unwrap();
+    let key = first.key();
+    let change = first.release(outage(OutageReason::KeyRefused));
+    assert_eq!(change, Some(OutageChange::Began));
+    for _ in 0..4 {
+        let next = admission.enter(&permit_request(&model)).await.unwrap();
+        assert_ne!(next.key(), key);
     }
-    assert_eq!(
-        admission
-            .enter(&PermitRequest {
-                refused,
-                ..permit_request(&model)
-            })
-            .await
-            .unwrap_err(),
-        Denied::NoUsableKey
-    );
-    assert!(
-        admission.enter(&permit_request(&model)).await.is_ok(),
-        "another item finds out for itself"
-    );
+    assert!(limits.outage(&model).is_none(), "one key is left");
+    let second = admission.enter(&permit_request(&model)).await.unwrap();
+    second.release(outage(OutageReason::KeyRefused));
+    for model in [&model, &other] {
+        assert!(matches!(
+            admission.enter(&permit_request(model)).await.unwrap_err(),
+            Denied::Outage { .. }
+        ));
+        let reason = limits.outage(model).unwrap().report.reason;
+        assert_eq!(reason, OutageReason::KeyRefused);
+    }
+    assert_eq!(limits.outages().len(), 2);
+}
+
+#[tokio::test]
+async fn an_unknown_model_is_an_outage_of_that_model_alone() {
+    let limits = limits_with(10, 100, vec![pool(vec![KeyQuota::default()], None)]);
+    let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
+    let other = limits.model(PoolId(0), "other", ModelLimits::default());
+    let permit = admission.enter(&permit_request(&model)).await.unwrap();
+    permit.release(outage(OutageReason::UnknownModel));
+    assert!(admission.enter(&permit_request(&model)).await.is_err());
+    assert!(admission.enter(&permit_request(&other)).await.is_ok());
+    assert!(limits.outage(&other).is_none());
+}
+
+#[tokio::test]
+async fn patient_items_wait_for_a_probe_and_all_go_out_when_it_has_succeeded() {
+    let limits = limits_with(10, 100, vec![pool(vec![KeyQuota::default()], None)]);
+    let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
+    let patient = PermitRequest {
+        wait_budget: PATIENT.through_outages(),
+        ..permit_request(&model)
+    };
+    let first = admission.enter(&patient).await.unwrap();
+    first.release(outage(OutageReason::KeyRefused));
+    let mut waiting: Vec<_> = (0..5).map(|_| admission.enter(&patient)).collect();
+    let began = Instant::now();
+    let probe = waiting.remove(0).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(900));
+    assert!(waits(&mut waiting[0]).await, "one probe at a time");
+    let change = probe.release(CallReport::new(Health::Success));
+    assert_eq!(change, Some(OutageChange::Ended));
+    for pending in waiting {
+        let permit = tokio::time::timeout(Duration::from_millis(500), pending).await;
+        assert!(permit.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn few_calls_go_out_to_a_model_before_the_first_answer() {
+    let trial = Pool {
+        has_trial: true,
+        ..pool(vec![KeyQuota::default()], None)
+    };
+    let limits = limits_with(20, 100, vec![trial]);
+    let (admission, model) = (admit(&limits, ANYONE, 20), model(&limits));
+    let mut pending: Vec<_> = (0..20)
+        .map(|_| admission.enter(&permit_request(&model)))
+        .collect();
+    let mut permits = Vec::new();
+    for pending in pending.drain(..4) {
+        permits.push(pending.await.unwrap());
+    }
+    assert!(waits(&mut pending[0]).await);
+    permits.remove(0).release(CallReport::new(Health::Success));
+    for pending in pending {
+        let permit = tokio::time::timeout(Duration::from_millis(100), pending).await;
+        permits.push(permit.unwrap().unwrap());
+    }
 }
 
 #[tokio::test]

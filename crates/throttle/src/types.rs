@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::breaker::Health;
 use crate::fair_queue::Class;
+use crate::outage::OutageReport;
 use crate::request_bucket::Rate;
 
 /// Limits of the whole process.
@@ -36,6 +37,8 @@ pub struct Pool {
     pub max_in_flight: Option<usize>,
     /// True if the number of calls in flight is lowered while the provider reports overload.
     pub is_adaptive: bool,
+    /// True if few calls go out to a model until the first one was answered.
+    pub has_trial: bool,
 }
 
 /// Index of a provider in the list given to `Limits::new`.
@@ -151,7 +154,7 @@ pub enum Pause {
 }
 
 /// Result of a call, as far as limits are concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallReport {
     /// Evidence for the circuit breaker.
     pub health: Health,
@@ -161,8 +164,8 @@ pub struct CallReport {
     pub spent: UsageReport,
     /// Pause of the key, if the provider asked for one.
     pub pause: Option<Pause>,
-    /// True if the provider rejects this key, or its quota is used up for good.
-    pub is_refused: bool,
+    /// Reason of the failure, if other calls with the key or the model fail for it too.
+    pub outage: Option<OutageReport>,
     /// Quota that the rate limit headers report as remaining.
     pub remaining: RemainingQuota,
 }
@@ -180,14 +183,14 @@ impl CallReport {
             is_overload: false,
             spent: UsageReport::Nothing,
             pause: None,
-            is_refused: false,
+            outage: None,
             remaining,
         }
     }
 
     /// Returns the report of a cancelled call. Cancellation is neutral for the provider's health.
     #[must_use]
-    pub const fn cancelled(was_sent: bool) -> Self {
+    pub fn cancelled(was_sent: bool) -> Self {
         let spent = if was_sent {
             UsageReport::Unknown
         } else {

@@ -303,12 +303,12 @@ fn a_budget_without_prices_is_a_warning() {
     let warnings = |text: &str| Start::file(text).load().expect("valid").warnings;
     let fast = "[models.fast]\nprovider = \"openai\"\n";
     let text = format!(
-        "model = \"openai/gpt\"\n{caller}{openai}{fast}fallback = [\"slow\", \"openai/gpt\", \"openai/x\", \"local/m\"]\n[models.slow]\nprovider = \"openai\"\n{price}[models.small]\nprovider = \"local\""
+        "model = \"fast\"\n{caller}{openai}{fast}fallback = [\"slow\", \"openai/gpt\", \"openai/x\", \"local/m\"]\n[models.slow]\nprovider = \"openai\"\n{price}[models.small]\nprovider = \"local\""
     );
     assert_eq!(
         warnings(&text),
         [
-            "`budget_usd_per_day` (callers: web) counts only models that have a price, and these have none: fast, openai/gpt, \
+            "`budget_usd_per_day` (callers: web) counts only models that have a price, and these, which requests without `model` use, have none: fast, openai/gpt, \
           openai/x; set `input_usd_per_million_tokens` and `output_usd_per_million_tokens` in a [models.NAME] for each"
         ]
     );
@@ -316,6 +316,13 @@ fn a_budget_without_prices_is_a_warning() {
         warnings(&format!("model = \"fast\"\n{caller}{openai}{fast}{price}")),
         [""; 0],
         "each has a price"
+    );
+    assert_eq!(
+        warnings(&format!(
+            "model = \"openai/fast\"\n{caller}{openai}{fast}{price}[models.unused]\nprovider = \"openai\"\n"
+        )),
+        [""; 0],
+        "the price holds under every name, and the other model is not used"
     );
     assert_eq!(
         warnings(&format!("model = \"fast\"\n{openai}{fast}")),

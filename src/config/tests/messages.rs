@@ -488,12 +488,8 @@ const VARIABLES: &[(&[(&str, &str)], &str)] = &[
         "EXTRACTD_LISTN: unknown variable; did you mean EXTRACTD_LISTEN? known: …",
     ),
     (
-        &[("EXTRACTD_PORT", "9000")],
-        "EXTRACTD_PORT: unknown variable; known: …",
-    ),
-    (
-        &[("EXTRACTD_WHATEVER_ELSE", "9000")],
-        "EXTRACTD_WHATEVER_ELSE: unknown variable; known: …",
+        &[("EXTRACTD_API_KEY", "x")],
+        "EXTRACTD_API_KEY: unknown variable; did you mean EXTRACTD_API_KEYS? known: …",
     ),
     (
         &[("EXTRACTD_TOKENS_PER_MINUTE", "1")],

@@ -350,7 +350,25 @@ fn a_later_source_replaces_an_alternative_key() {
 }
 
 #[test]
-fn variables_set_by_kubernetes_are_ignored() {
+fn unknown_variables_are_ignored_with_one_warning() {
+    let warnings = |variables: &[(&str, &str)]| Start::env(variables).load().unwrap().warnings;
+    assert_eq!(
+        warnings(&[("EXTRACTD_WHATEVER_ELSE", "9"), ("EXTRACTD_IMAGE", "x")]),
+        [
+            "these environment variables are not known and are ignored: EXTRACTD_IMAGE, EXTRACTD_WHATEVER_ELSE"
+        ]
+    );
+    assert_eq!(
+        warnings(&[("EXTRACTD_PORT", "9000")]),
+        [
+            "these environment variables are not known and are ignored: EXTRACTD_PORT; to set the port, use EXTRACTD_LISTEN"
+        ]
+    );
+    assert!(warnings(&[("EXTRACTION", "9"), ("EXTRACTD_LOG", "info")]).is_empty());
+}
+
+#[test]
+fn variables_set_by_kubernetes_are_ignored_with_one_warning() {
     let injected = [
         ("EXTRACTD_SERVICE_HOST", "10.0.0.1"),
         ("EXTRACTD_SERVICE_PORT", "80"),
@@ -361,7 +379,9 @@ fn variables_set_by_kubernetes_are_ignored() {
         ("EXTRACTD_POSTGRES_SERVICE_HOST", "10.0.0.2"),
         ("EXTRACTD_POSTGRES_PORT", "tcp://10.0.0.2:5432"),
     ];
-    assert!(Start::env(&injected).load().is_ok());
+    let warnings = Start::env(&injected).load().unwrap().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("enableServiceLinks"), "{warnings:?}");
 }
 
 #[test]

@@ -42,7 +42,12 @@ fn each_failure_has_its_row_in_the_table() {
             health,
             is_crowded,
             may_be_charged: false,
-            is_key_refused: matches!(status, 401 | 403),
+            outage: match status {
+                401 => Some(OutageReason::KeyRefused),
+                403 => Some(OutageReason::AccessDenied),
+                404 => Some(OutageReason::NotFound),
+                _ => None,
+            },
         };
         assert_eq!(row, expected, "{status}");
     }
@@ -67,13 +72,13 @@ fn each_failure_has_its_row_in_the_table() {
             false,
         ),
     ] {
-        let is_key_refused = kind == FailureKind::Exhausted;
+        let outage = (kind == FailureKind::Exhausted).then_some(OutageReason::QuotaExhausted);
         let expected = Consequence {
             action,
             health,
             is_crowded,
             may_be_charged,
-            is_key_refused,
+            outage,
         };
         assert_eq!(
             consequence(&failure(kind, None), TOOK),

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::models::ModelEndpoint;
+use super::super::retry_policy::outage_code;
 use crate::provider::Failure;
 use crate::types::{Code, Error};
-use throttle::Denied;
+use throttle::{Denied, OutageReason, OutageSnapshot};
 
 /// Returns the error of an item that was denied a permit of `provider`, its last target.
 pub fn denial_error(denied: Denied, provider: &str, last: Option<&(Code, Failure)>) -> Error {
@@ -30,7 +32,7 @@ pub fn denial_error(denied: Denied, provider: &str, last: Option<&(Code, Failure
             );
             Error::new(Code::UpstreamError, with_last(detail)).retry_after(wait)
         }
-        Denied::NoUsableKey => no_key_error(provider, last),
+        Denied::NoUsableKey | Denied::Outage { .. } => no_key_error(provider, last),
         Denied::BudgetExhausted { until } => return budget_exhausted(wait_until(until)),
         Denied::Cancelled => {
             let detail =
@@ -61,6 +63,35 @@ fn no_key_error(provider: &str, last: Option<&(Code, Failure)>) -> Error {
     }
 }
 
+/// Returns the error of an item that is not called, because every call to its model fails.
+pub fn outage_error(endpoint: &ModelEndpoint, outage: &OutageSnapshot) -> Error {
+    let (provider, model) = (&endpoint.provider_name, &endpoint.model);
+    let address = endpoint.provider.address();
+    let server = address.map_or_else(String::new, |address| format!(" at {address}"));
+    let cause = match outage.report.reason {
+        OutageReason::KeyRefused => "refuses the configured API key; check the key".to_owned(),
+        OutageReason::AccessDenied => {
+            format!("denies access to the model \"{model}\"; check the permissions of the API key")
+        }
+        OutageReason::QuotaExhausted => {
+            "reports that the quota of the configured API key is used up; raise it, or add a key"
+                .to_owned()
+        }
+        OutageReason::UnknownModel => {
+            format!("does not know the model \"{model}\"; check its name")
+        }
+        OutageReason::NotFound => {
+            "does not know the address of the call; check `base_url`".to_owned()
+        }
+    };
+    let detail = format!(
+        "the provider \"{provider}\"{server} {cause}; it was not called for this item, and is tried again in {:.0} s: {}",
+        outage.retry_in.as_secs_f64(),
+        outage.report.detail
+    );
+    Error::new(outage_code(outage.report.reason), detail)
+}
+
 /// Returns the error of a caller without budget for the rest of the day.
 pub fn budget_exhausted(retry_after: Duration) -> Error {
     let detail = "this caller's budget for today is used up; it is reset at midnight UTC";
@@ -76,14 +107,14 @@ fn too_large(needed: u64, allowed: u64) -> Error {
 }
 
 /// Returns the error of an item whose last target failed `failed` times in a row.
-pub fn exhausted_error(provider: &str, failed: u32, failure: &Failure) -> Error {
+pub fn exhausted_error(code: Code, provider: &str, failed: u32, failure: &Failure) -> Error {
     let times = if failed == 1 {
         "once".to_owned()
     } else {
         format!("{failed} times in a row")
     };
     let detail = format!("the provider \"{provider}\" failed {times}; the last error: {failure}");
-    upstream_error(Code::UpstreamError, detail, failure)
+    upstream_error(code, detail, failure)
 }
 
 /// Returns an error that carries the failure's HTTP status and `retry-after`.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::types::{CacheUse, Mode, OnError, OnFailure, Rule, Webhook};
+use crate::types::{CacheUse, FallbackCondition, Mode, OnError, OnFailure, Rule, Webhook};
 
 /// JSON Schema, or the name of a registered one.
 #[derive(utoipa::ToSchema)]
@@ -142,6 +142,13 @@ macro_rules! request {
             rules: Option<Vec<Rule>>,
             /// Result of an item that has used all attempts. Default `error`.
             on_failure: Option<OnFailure>,
+            /// Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+            /// `refused`.
+            fallback_on: Option<Vec<FallbackCondition>>,
+            /// Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+            /// server sets itself cannot be overridden. A fallback does not get them.
+            #[schema(value_type = Option<Object>)]
+            extra_body: Option<std::collections::HashMap<String, serde_json::Value>>,
             /// Metadata, returned unchanged at the top level of the response and never sent to the model.
             metadata: Option<HashMap<String, String>>,
         }

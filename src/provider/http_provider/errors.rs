@@ -259,8 +259,8 @@ fn failure_kind(status: Option<u16>, class: ErrorClass) -> FailureKind {
         (_, Some(402)) | (ErrorClass::QuotaExhausted, _) => FailureKind::Exhausted,
         (ErrorClass::TooLong, _) => FailureKind::TooLong,
         (ErrorClass::InvalidKey, _) => FailureKind::Status(401),
-        // The key is valid, but not for this model.
-        (ErrorClass::UnknownModel, None | Some(401 | 403)) => FailureKind::Status(404),
+        // Also where the key is valid, but not for this model.
+        (ErrorClass::UnknownModel, _) => FailureKind::UnknownModel,
         (ErrorClass::RateLimited, _) => FailureKind::Status(429),
         (ErrorClass::Overloaded, Some(status @ (429 | 503 | 529))) => FailureKind::Status(status),
         (ErrorClass::Overloaded, _) => FailureKind::Status(503),

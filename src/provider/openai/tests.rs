@@ -178,6 +178,7 @@ fn generated_examples_are_added_if_the_server_does_not_show_the_schema() {
         temperature: 0.0,
         max_output_tokens: None,
         seed: None,
+        extra_body: None,
         template: &crate::provider::RequestTemplate::default(),
         trial: &Trial::default(),
         traceparent: None,

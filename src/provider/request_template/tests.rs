@@ -26,6 +26,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
         temperature: 0.0,
         max_output_tokens: Some(9),
         seed: None,
+        extra_body: None,
         template: &template,
         trial: &trial,
         traceparent: None,

@@ -79,6 +79,7 @@ async fn ask_in(
             temperature: 0.0,
             max_output_tokens: None,
             seed: None,
+            extra_body: None,
             template: &RequestTemplate::default(),
             trial,
             traceparent: None,

@@ -49,13 +49,22 @@ pub(super) fn denial_if_over_budget(
     refused: KeySet,
     now: Instant,
 ) -> Option<Denied> {
+    let state = model.state();
+    if let Some(outage) = provider
+        .outage(&state, refused, now)
+        .filter(|_| !wait_budget.covers_outage())
+    {
+        return Some(Denied::Outage {
+            until: outage.next_probe,
+        });
+    }
     if let Some(until) = provider
-        .paused_until(refused, now)
+        .paused_until(&state, refused, now)
         .filter(|until| !wait_budget.covers_pause(now, *until))
     {
         return Some(Denied::Paused { until });
     }
-    let breaker = &model.state().breaker;
+    let breaker = &state.breaker;
     match breaker.state(now) {
         breaker::State::Open { until } if !wait_budget.covers_open_circuit(now, until) => {
             Some(Denied::CircuitOpen { until })

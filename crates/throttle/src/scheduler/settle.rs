@@ -6,17 +6,19 @@ use super::State;
 use crate::breaker::{self, Health};
 use crate::caller_quota::{Caller, Charge};
 use crate::grant::{CallCharge, HeldResources};
+use crate::outage::OutageChange;
+use crate::provider_limits::KeyChange;
 use crate::types::{CallReport, UsageReport};
 
 impl State {
-    /// Settles a call that ended. Returns true if its model's circuit breaker has opened.
+    /// Settles a call that ended. Returns what it has changed.
     pub fn settle(
         &mut self,
         call: &CallCharge,
-        held: Option<HeldResources>,
+        held: HeldResources,
         report: &CallReport,
         now: Instant,
-    ) -> bool {
+    ) -> Settled {
         let (model, caller) = (&call.model, call.caller);
         let reserved = model.charge(call.reserved);
         let used = match report.spent {
@@ -28,14 +30,19 @@ impl State {
             own.settle(reserved, used, now);
         }
         let evidence = record_evidence(call, report, now);
+        let mut change = KeyChange::default();
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
-            pool.provider
-                .record_call(call, used.tokens, report, evidence.is_overload, now);
+            change =
+                pool.provider
+                    .record_call(call, used.tokens, report, evidence.is_overload, now);
             // The slot is free before other items are considered.
             drop(held);
-            let may_be_paused =
-                (report.pause.is_some() || report.is_refused) && pool.provider.is_any_paused(now);
-            if may_be_paused || evidence.has_opened {
+            let may_be_paused = (report.pause.is_some() || report.outage.is_some())
+                && pool.provider.is_any_paused(now);
+            if change.has_passed_trial || change.outage == Some(OutageChange::Ended) {
+                pool.unpark_all();
+            }
+            if may_be_paused || evidence.has_opened || change.outage == Some(OutageChange::Began) {
                 pool.deny_over_budget(now);
             }
             if evidence.was_open
@@ -48,8 +55,20 @@ impl State {
         if own.is_some_and(Caller::may_be_blocked_by_own_calls) {
             self.unpark_caller(caller);
         }
-        evidence.has_opened
+        Settled {
+            has_opened: evidence.has_opened,
+            outage: change.outage,
+        }
     }
+}
+
+/// Changes that the end of a call has caused.
+#[derive(Debug, Clone, Copy)]
+pub struct Settled {
+    /// True if the circuit breaker of its model has opened.
+    pub has_opened: bool,
+    /// Beginning or end of an outage.
+    pub outage: Option<OutageChange>,
 }
 
 /// Result of recording a call's report for its model.

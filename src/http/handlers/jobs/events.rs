@@ -159,7 +159,7 @@ impl JobEventStream {
             match followed {
                 Ok(FollowEvent::Events(page)) => self.page = Some((page, 0)),
                 Ok(FollowEvent::Progress(job, rate)) => {
-                    let progress = JobProgress::new(&job, rate);
+                    let progress = JobProgress::new(&job, &rate);
                     self.events.append(out, "progress", None, &progress);
                 }
                 Ok(FollowEvent::Idle) if self.quiet_since.elapsed() >= KEEP_ALIVE_INTERVAL => {

@@ -1,11 +1,13 @@
 //! Job as clients see it: status, counts, progress and links.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::contract::{JobStatus, Problem, rfc3339};
+use crate::contract::{JobStatus, Problem, rfc3339, rfc3339_of};
+use crate::extraction::Outage;
 use crate::jobs::JobRate;
 use crate::jobs::store::{ItemCounts, Job};
 use crate::types::{Metadata, Usage};
@@ -23,7 +25,7 @@ pub struct JobCounts {
 }
 
 impl JobCounts {
-    fn new(counts: ItemCounts, rate: JobRate) -> Self {
+    fn new(counts: ItemCounts, rate: &JobRate) -> Self {
         let unfinished = counts.total.saturating_sub(counts.ended());
         let in_flight = rate.in_flight.min(unfinished);
         Self {
@@ -34,6 +36,34 @@ impl JobCounts {
             cancelled: counts.cancelled,
             in_flight,
             queued: unfinished - in_flight,
+        }
+    }
+}
+
+/// Reason why a running job calls no model. It continues by itself once a probe succeeds.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct JobBlocked {
+    /// `key_refused`, `access_denied`, `quota_exhausted`, `unknown_model` or `not_found`.
+    #[schema(example = "key_refused")]
+    reason: &'static str,
+    since: String,
+    /// Provider of the job's model.
+    provider: String,
+    /// Message of the provider.
+    #[schema(value_type = String)]
+    detail: Arc<str>,
+    /// Time until the next probe, in milliseconds.
+    retry_in_ms: u64,
+}
+
+impl JobBlocked {
+    fn new(outage: &Outage) -> Self {
+        Self {
+            reason: outage.reason.as_str(),
+            since: rfc3339_of(outage.since),
+            provider: outage.provider.clone(),
+            detail: Arc::clone(&outage.detail),
+            retry_in_ms: whole_millis(outage.retry_in),
         }
     }
 }
@@ -61,6 +91,9 @@ pub struct JobView {
     rate_per_s: Option<f64>,
     /// Estimated time until the job ends, in milliseconds. `null` while unknown.
     eta_ms: Option<u64>,
+    /// Present while no item can be called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked: Option<JobBlocked>,
     usage: Usage,
     #[schema(format = DateTime)]
     created_at: String,
@@ -99,9 +132,10 @@ impl JobView {
         Self {
             id: job.id.clone(),
             status: job.status.into(),
-            counts: JobCounts::new(job.counts, rate),
+            counts: JobCounts::new(job.counts, &rate),
             rate_per_s: rate.rate_per_s.map(round_to_tenths),
             eta_ms: rate.remaining.map(whole_millis),
+            blocked: rate.blocked.as_deref().map(JobBlocked::new),
             usage: job.usage,
             created_at: rfc3339(job.created_at),
             started_at: job.started_at.map(rfc3339),
@@ -133,13 +167,16 @@ pub struct JobProgress {
     counts: JobCounts,
     rate_per_s: Option<f64>,
     eta_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked: Option<JobBlocked>,
     usage: Usage,
 }
 
 impl JobProgress {
     /// Creates the event of a running job.
-    pub fn new(job: &Job, rate: JobRate) -> Self {
+    pub fn new(job: &Job, rate: &JobRate) -> Self {
         Self {
+            blocked: rate.blocked.as_deref().map(JobBlocked::new),
             counts: JobCounts::new(job.counts, rate),
             rate_per_s: rate.rate_per_s.map(round_to_tenths),
             eta_ms: rate.remaining.map(whole_millis),

@@ -1,4 +1,6 @@
-//! `GET /v1/limits`: concurrency and rate limits, circuit breakers, retry budgets, spending budgets and the cache.
+//! `GET /v1/limits`: concurrency and rate limits, circuit breakers, outages, retry budgets, spending budgets and the cache.
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::http::Uri;
@@ -7,7 +9,8 @@ use serde::Serialize;
 use super::super::super::problem::ApiError;
 use super::super::super::query::no_query;
 use super::super::super::state::State;
-use crate::contract::millis;
+use crate::contract::{millis, rfc3339_of};
+use crate::extraction::Outage;
 use crate::types::Usd;
 use throttle::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBudgetSnapshot};
 
@@ -76,6 +79,42 @@ impl From<BreakerSnapshot> for BreakerView {
     }
 }
 
+/// Outage of a provider: every call with a key, or to a model, fails. No call is made but a probe from time to time.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct OutageView {
+    provider: String,
+    /// Scheme, host and port of the provider.
+    address: Option<String>,
+    /// Name of the model at the provider. `null` if the outage holds for all models.
+    model: Option<String>,
+    /// Number of the key, from 1. `null` if the provider has one key or none.
+    key: Option<usize>,
+    /// `key_refused`, `access_denied`, `quota_exhausted`, `unknown_model` or `not_found`.
+    #[schema(example = "key_refused")]
+    reason: &'static str,
+    /// Message of the provider.
+    #[schema(value_type = String)]
+    detail: Arc<str>,
+    since: String,
+    /// Time until a probe is let through, in milliseconds.
+    retry_in_ms: f64,
+}
+
+impl From<Outage> for OutageView {
+    fn from(outage: Outage) -> Self {
+        Self {
+            provider: outage.provider,
+            address: outage.address,
+            model: outage.model,
+            key: outage.key,
+            reason: outage.reason.as_str(),
+            detail: outage.detail,
+            since: rfc3339_of(outage.since),
+            retry_in_ms: millis(outage.retry_in),
+        }
+    }
+}
+
 /// Retry budget of one provider, over the last ten seconds.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct RetryView {
@@ -120,6 +159,8 @@ pub struct LimitList {
     limits: Vec<Limit>,
     /// Circuit breakers of the configured models and of all models called so far.
     breakers: Vec<BreakerView>,
+    /// Keys and models with which every call fails.
+    outages: Vec<OutageView>,
     retries: Vec<RetryView>,
     budgets: Vec<BudgetView>,
     /// Absent if no cache is configured.
@@ -129,7 +170,7 @@ pub struct LimitList {
 
 /// Get limits
 ///
-/// Returns the current state of all limits, circuit breakers and budgets.
+/// Returns the current state of all limits, circuit breakers, outages and budgets.
 #[utoipa::path(get, path = "/v1/limits", operation_id = "get_limits", tag = "server",
     responses((status = 200, description = "The current state of all limits", body = LimitList)))]
 pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, ApiError> {
@@ -149,6 +190,12 @@ pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, ApiError>
             .breakers()
             .into_iter()
             .map(BreakerView::from)
+            .collect(),
+        outages: state
+            .extractor
+            .outages()
+            .into_iter()
+            .map(OutageView::from)
             .collect(),
         retries: limits
             .retry_budgets()

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use super::super::super::state::{AppState, State};
 use super::limits::kind_name;
 use crate::telemetry::{self, Metrics};
-use throttle::BreakerState;
+use throttle::{BreakerState, OutageReason};
 
 /// Get metrics
 ///
@@ -15,6 +15,7 @@ use throttle::BreakerState;
 pub async fn metrics(state: State) -> Response {
     set_limit_gauges(&state);
     set_breaker_gauges(&state);
+    set_outage_gauges(&state);
     set_retry_gauges(&state);
     set_cache_gauges(&state);
     let is_store_ready = state.jobs.not_ready_reason().is_none();
@@ -45,6 +46,19 @@ fn set_breaker_gauges(state: &AppState) {
             BreakerState::HalfOpen => 0.5,
             BreakerState::Open => 1.0,
         });
+    }
+}
+
+/// Sets the number of outages by provider and reason. A gauge that was set once is kept at zero when the outage is over.
+fn set_outage_gauges(state: &AppState) {
+    let outages = state.extractor.outages();
+    for provider in state.extractor.models().providers.keys() {
+        for reason in OutageReason::ALL {
+            let own = outages
+                .iter()
+                .filter(|outage| outage.provider == *provider && outage.reason == reason);
+            telemetry::outage_gauge(provider, reason.as_str()).set(as_gauge(own.count() as u64));
+        }
     }
 }
 
