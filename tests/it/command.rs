@@ -101,12 +101,15 @@ impl Desk {
         self.command(arguments).spawn().unwrap()
     }
 
-    /// Waits until the journal has so many results.
-    async fn wait_for_results(&self, journal: &str, count: usize) {
-        let path = self.path(journal);
-        eventually(LIMIT, "the journal has the results", async || {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            (text.matches('\n').count() == count + 1).then_some(())
+    /// Waits until the job store in the run's folder has so many results.
+    async fn wait_for_stored_results(&self, folder: &str, count: usize) {
+        let path = self.path(folder).join("store/extractd.db");
+        eventually(LIMIT, "the results are stored", async || {
+            let store = rusqlite::Connection::open(&path).ok()?;
+            let stored: i64 = store
+                .query_row("SELECT count(event) FROM items", [], |row| row.get(0))
+                .ok()?;
+            (stored == count as i64).then_some(())
         })
         .await;
     }
@@ -121,6 +124,25 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("JSON: {line}")))
         .collect()
+}
+
+/// Returns the server's jobs.
+async fn jobs(server: &Server) -> Vec<Value> {
+    let jobs = server.get("/v1/jobs").await.ok();
+    jobs["data"].as_array().unwrap().clone()
+}
+
+/// Waits until the server's jobs have so many results, cancelled items excluded.
+async fn wait_for_results(server: &Server, count: u64) {
+    eventually(LIMIT, "the jobs have the results", async || {
+        let jobs = jobs(server).await;
+        let results = jobs.iter().map(|job| {
+            let count = |name: &str| job["counts"][name].as_u64().unwrap();
+            count("succeeded") + count("failed") + count("invalid")
+        });
+        (results.sum::<u64>() == count).then_some(())
+    })
+    .await;
 }
 
 /// Fails the test unless they are those of `fixture::person`, in order.

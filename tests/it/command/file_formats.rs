@@ -198,7 +198,7 @@ async fn each_form_is_written_in_the_order_of_the_inputs() {
     let desk = Desk::asking(&server);
     desk.put_people(6);
     let child = desk.start("people.ndjson --schema person.json -o out.ndjson");
-    desk.wait_for_results("out.ndjson.partial", 3).await;
+    wait_for_results(&server, 3).await;
     assert!(!desk.has("out.ndjson"), "an output that is there is whole");
     gate.open();
     ended(child)

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{JOBS, LIMIT, asking, ended, made, path, post, results, show};
-use crate::support::client::eventually;
+use crate::support::client::{check_pointer, eventually};
 use crate::support::fixture::{batch, check_each_once, found, person, schema_query, with};
 use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
@@ -397,6 +397,42 @@ async fn the_first_failure_can_stop_a_job() {
     );
     check_each_once(&results(&server, &job, "limit=1000").await, 500);
     assert!(upstream.calls() < 20, "{}", upstream.calls());
+}
+
+#[tokio::test]
+async fn only_the_items_of_one_status_are_retried_if_the_request_says_so() {
+    let upstream = Upstream::start(|call| {
+        if call.item().is_some_and(|item| item % 10 == 5) {
+            Reply::error(422, "no")
+        } else {
+            Reply::Played
+        }
+    });
+    let server = asking(&upstream, 1).start().await;
+    let request = json!({"on_error": "stop", "concurrency": 1, "mode": "tools"});
+    let job = made(&server, &with(batch(20), request)).await;
+    let counts = async || {
+        let counts = ended(&server, &job).await["counts"].clone();
+        ["succeeded", "failed", "cancelled"].map(|name| counts[name].as_u64().unwrap())
+    };
+    assert_eq!(counts().await, [5, 1, 14]);
+    let retry = async |query: &str| post(&server, &path(&job, &format!("/retry{query}"))).await;
+    let unknown = retry("?status=succeeded").await;
+    check_pointer(&unknown.problem(400, "invalid_request"), "/status");
+    let unknown = retry("?only=failed").await;
+    check_pointer(&unknown.problem(400, "invalid_request"), "/only");
+    assert_eq!(retry("?status=invalid").await.status, 200, "there is none");
+    assert_eq!(retry("?status=cancelled").await.status, 202);
+    assert_eq!(
+        counts().await,
+        [14, 2, 4],
+        "the earlier failure stays and does not stop it, the next one does"
+    );
+    assert_eq!(retry("?status=failed").await.status, 202);
+    assert_eq!(counts().await[1], 1, "it fails again and stops the job");
+    assert_eq!(retry("?status=cancelled").await.status, 202);
+    let [succeeded, failed, _] = counts().await;
+    assert!(succeeded >= 14 && failed >= 1, "{succeeded}, {failed}");
 }
 
 #[tokio::test]
