@@ -198,7 +198,7 @@ async fn a_text_too_long_for_one_models_tokens_goes_to_the_next() {
 }
 
 #[tokio::test]
-async fn fallbacks_are_asked_in_their_order_and_theirs_are_not_meant() {
+async fn fallbacks_are_tried_in_order_and_their_own_fallbacks_are_ignored() {
     let down = || Upstream::start(|_| Reply::error(401, "Incorrect API key provided"));
     let (first, second, third, fourth) = (down(), down(), Upstream::playing(), Upstream::playing());
     let upstreams = [
@@ -229,7 +229,7 @@ async fn fallbacks_are_asked_in_their_order_and_theirs_are_not_meant() {
 }
 
 #[tokio::test]
-async fn when_nobody_can_answer_it_is_the_last_ones_failure() {
+async fn when_every_target_fails_the_last_failure_is_returned() {
     let first = Upstream::start(|_| Reply::error(401, "Incorrect API key provided"));
     let second = Upstream::start(|_| Reply::error(500, "the disk is full"));
     let pair = Pair::with(first, second).await;
@@ -263,7 +263,7 @@ async fn asked_nowhere_else(
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_request_leads_nowhere_else() {
+async fn a_rejected_request_does_not_fall_back() {
     for status in [400, 404, 413, 422] {
         let reply = move || Reply::error(status, "the moon is in the wrong house");
         asked_nowhere_else(&status.to_string(), &ask(), (502, "upstream_error"), reply).await;
@@ -271,7 +271,7 @@ async fn a_refusal_of_the_request_leads_nowhere_else() {
 }
 
 #[tokio::test]
-async fn an_invalid_answer_leads_nowhere_else() {
+async fn an_invalid_answer_does_not_fall_back() {
     asked_nowhere_else("invalid", &ask(), (502, "extraction_failed"), || {
         Reply::Json(wrong())
     })
@@ -283,7 +283,7 @@ async fn an_invalid_answer_leads_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_model_that_declines_leads_nowhere_else() {
+async fn a_model_refusal_does_not_fall_back() {
     asked_nowhere_else("refusal", &ask(), (502, "model_refused"), || {
         Reply::Refusal("I would rather not.".to_owned())
     })
@@ -291,7 +291,7 @@ async fn a_model_that_declines_leads_nowhere_else() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_cut_off_leads_nowhere_else() {
+async fn a_truncated_answer_does_not_fall_back() {
     let cut = || Reply::Truncated("{\"name\": \"Ada".to_owned());
     asked_nowhere_else("cut", &ask(), (502, "output_truncated"), cut).await;
     let bounded = with(ask(), json!({"max_output_tokens": 100}));
@@ -307,7 +307,7 @@ async fn an_answer_that_was_cut_off_leads_nowhere_else() {
 // What it costs, and whom.
 
 #[tokio::test]
-async fn usage_adds_up_and_is_told_for_each_model() {
+async fn usage_is_summed_and_reported_per_model() {
     let first = Upstream::start(|call| match call.index {
         0 => Reply::Used(wrong().to_string(), 100, 10),
         _ => Reply::error(500, "oops"),
@@ -368,7 +368,7 @@ fn check_usage(usage: &Value, (input, output): (u64, u64), cost_usd: f64) {
 }
 
 #[tokio::test]
-async fn a_batch_tells_for_each_item_who_answered_and_adds_up_what_all_cost() {
+async fn a_batch_reports_the_model_of_each_item_and_the_total_cost() {
     let price = "input_usd_per_million_tokens = 2\noutput_usd_per_million_tokens = 4";
     // Every other item cannot be had from the first; one fails at both, after an answer that cost.
     let is_first = AtomicBool::new(true);
@@ -467,7 +467,7 @@ async fn the_time_of_an_item_covers_all_the_models_that_it_asks() {
 }
 
 #[tokio::test]
-async fn a_slow_model_that_answers_in_time_is_not_given_up() {
+async fn a_slow_model_that_answers_in_time_is_not_aborted() {
     let first = Upstream::start(|_| Reply::Played.after(Duration::from_millis(400)));
     let pair = Pair::new(first).await;
     let reply = pair
@@ -482,7 +482,7 @@ async fn a_slow_model_that_answers_in_time_is_not_given_up() {
 }
 
 #[tokio::test]
-async fn the_first_model_is_asked_again_once_it_is_well() {
+async fn the_first_model_is_called_again_once_it_has_recovered() {
     let is_well = Arc::new(AtomicBool::new(false));
     let well = Arc::clone(&is_well);
     let first = Upstream::start(move |_| match well.load(Ordering::Relaxed) {

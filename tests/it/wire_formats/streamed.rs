@@ -106,7 +106,7 @@ fn pieces(text: &str) -> [&str; 3] {
 }
 
 #[tokio::test]
-async fn a_streamed_answer_is_the_whole_one_and_is_told_while_it_comes() {
+async fn a_streamed_answer_equals_the_buffered_one_and_arrives_in_pieces() {
     let text = right().to_string();
     for kind in KINDS {
         for (mode, place) in [
@@ -148,7 +148,7 @@ async fn a_streamed_answer_is_the_whole_one_and_is_told_while_it_comes() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_is_never_an_answer() {
+async fn a_truncated_stream_is_never_an_answer() {
     let text = right().to_string();
     for kind in KINDS {
         let messages = kind.stream(&pieces(&text), Place::Content, Stop::End);
@@ -183,7 +183,7 @@ async fn a_stream_that_is_cut_is_never_an_answer() {
 }
 
 #[tokio::test]
-async fn a_streamed_truncation_and_a_streamed_refusal_are_what_they_are_whole() {
+async fn a_streamed_truncation_or_refusal_is_reported_as_when_buffered() {
     for kind in KINDS {
         let cut = kind.framed(&kind.stream(&["{\"name\"", ":"], Place::Content, Stop::Length));
         let refused = kind.framed(&kind.stream(&[""], Place::Content, Stop::Refused));
@@ -202,7 +202,7 @@ async fn a_streamed_truncation_and_a_streamed_refusal_are_what_they_are_whole() 
 }
 
 #[tokio::test]
-async fn an_error_in_a_stream_is_what_it_would_be_as_a_body() {
+async fn an_error_in_a_stream_is_reported_as_an_error_body() {
     for kind in KINDS {
         for status in [429, 500] {
             let mut messages: Vec<Value> = kind.stream(&["{", "}"], Place::Content, Stop::End);
@@ -229,7 +229,7 @@ async fn an_error_in_a_stream_is_what_it_would_be_as_a_body() {
 }
 
 #[tokio::test]
-async fn who_refuses_to_stream_is_asked_without() {
+async fn a_provider_that_rejects_streaming_is_called_without() {
     let text = right().to_string();
     for kind in KINDS {
         let answer = kind.whole(&text, Place::Content, Stop::End);
@@ -259,7 +259,7 @@ async fn who_refuses_to_stream_is_asked_without() {
 }
 
 #[tokio::test]
-async fn a_single_is_streamed_to_its_caller_and_a_cut_stream_is_tried_again() {
+async fn a_single_is_streamed_to_its_caller_and_a_truncated_stream_is_retried() {
     let text = right().to_string();
     for kind in KINDS {
         let messages = kind.stream(&pieces(&text), Place::Content, Stop::End);
