@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use http::{Method, StatusCode};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -25,14 +24,13 @@ const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
-/// Data of an event, as far as all kinds are told apart by it: a result has an `index`, the job's end has a `summary`, and
-/// progress has neither.
+/// Data of an event, as far as all kinds are told apart by it: a result has an `index` and a `status`, an end of the
+/// job only a `status`, and progress neither.
 #[derive(Deserialize)]
 struct EventHead<'a> {
     index: Option<u64>,
     #[serde(borrow)]
     status: Option<&'a str>,
-    summary: Option<IgnoredAny>,
 }
 
 /// Client of one server for one run.
@@ -260,7 +258,7 @@ impl<'a> JobsClient<'a> {
         let invalid = || format!("{} sent an event that is not valid", self.server.url);
         let head: EventHead = serde_json::from_slice(data).with_context(invalid)?;
         let Some(index) = head.index else {
-            if head.summary.is_some() {
+            if head.status.is_some() {
                 *after += 1;
             } else {
                 let progress: JobProgress = serde_json::from_slice(data).with_context(invalid)?;

@@ -72,8 +72,7 @@ impl Narrow {
 }
 
 #[tokio::test]
-async fn adaptive_concurrency_follows_the_providers_capacity()
- {
+async fn adaptive_concurrency_follows_the_providers_capacity() {
     let (narrow, other) = (Narrow::new(), Narrow::new());
     let mut adaptive = serve(&narrow.upstream, "adaptive_concurrency = true").await;
     let mut fixed = serve(&other.upstream, "adaptive_concurrency = false").await;

@@ -111,8 +111,7 @@ async fn a_body_that_breaks_off_counts_as_a_failure() {
 // Asked now and then.
 
 #[tokio::test]
-async fn at_most_three_probes_run_at_a_time_and_their_success_closes_the_breaker()
- {
+async fn at_most_three_probes_run_at_a_time_and_their_success_closes_the_breaker() {
     let (phase, gate) = (Phase::default(), Gate::closed());
     let (seen, held) = (phase.clone(), gate.clone());
     let first = Upstream::start(move |_| match seen.now() {

@@ -373,10 +373,11 @@ async fn a_server_that_stays_away_is_given_up_and_nothing_is_lost() {
     // The client is told of progress once per second.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     breaks.notify_waiters();
-    ended(child)
-        .await
-        .expect(2)
-        .says(&["trying again", "cannot connect", "3 results, which are kept"]);
+    ended(child).await.expect(2).says(&[
+        "trying again",
+        "cannot connect",
+        "3 results, which are kept",
+    ]);
     gate.open();
     desk.run(&format!("{COMMAND} --server http://{}", server.address()))
         .await
