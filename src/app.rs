@@ -5,6 +5,7 @@ mod build_extractor;
 mod caller_reload;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// If a part cannot be built, or the address cannot be bound.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     prepare_data_dir(&config)?;
-    let server = Server::bind(config, Persistence::Durable).await?;
+    let server = Server::bind(config, Persistence::DataDir).await?;
     tracing::info!("{}", startup_message(&server.extractor, server.address));
     server.run(stop).await;
     Ok(())
@@ -53,14 +54,16 @@ pub struct Server {
     _temporary: Option<TemporaryFolder>,
 }
 
-/// Lifetime of the job store.
+/// Place of the job store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Persistence {
-    /// The store is in the data folder, which only one server can use.
-    Durable,
-    /// The store is temporary: the server serves one command, while another server may use the data
+pub enum Persistence<'a> {
+    /// The data folder, which only one server can use.
+    DataDir,
+    /// A folder of its own: the server serves one command, while another server may use the data
     /// folder.
-    Ephemeral,
+    Folder(&'a Path),
+    /// A temporary folder, which is removed with the server.
+    Temporary,
 }
 
 impl Server {
@@ -68,7 +71,7 @@ impl Server {
     ///
     /// # Errors
     /// If a part cannot be built, or the address cannot be bound.
-    pub async fn bind(config: Config, persistence: Persistence) -> anyhow::Result<Self> {
+    pub async fn bind(config: Config, persistence: Persistence<'_>) -> anyhow::Result<Self> {
         let metrics = Metrics::start().context("cannot start the metrics")?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -78,14 +81,16 @@ impl Server {
             .context("cannot read the address of the listening socket")?;
         let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
         let extractor = Arc::new(build_extractor(&config, Arc::new(registry))?);
-        let temporary = (persistence == Persistence::Ephemeral)
+        let temporary = (persistence == Persistence::Temporary)
             .then(TemporaryFolder::new)
             .transpose()
             .context("cannot create a temporary folder for the job store")?;
-        let file = temporary
-            .as_ref()
-            .map_or(&*config.data_dir, |folder| &*folder.0)
-            .join(STORE_FILE);
+        let folder = match (persistence, &temporary) {
+            (Persistence::Folder(folder), _) => folder,
+            (_, Some(temporary)) => &temporary.0,
+            (Persistence::DataDir | Persistence::Temporary, None) => &config.data_dir,
+        };
+        let file = folder.join(STORE_FILE);
         let store = Sqlite::open(&file)
             .with_context(|| format!("cannot open the job store {}", file.display()))?;
         let link_secret = store
@@ -176,7 +181,7 @@ impl Server {
 }
 
 /// Folder in the system's temporary folder, removed on drop.
-struct TemporaryFolder(std::path::PathBuf);
+struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
     fn new() -> std::io::Result<Self> {

@@ -179,17 +179,23 @@ impl Jobs {
         Ok((self.get(caller, id).await?, is_cancelled))
     }
 
-    /// Queues the items of a job that did not succeed again. Returns the job, and false if all items have succeeded.
+    /// Queues the items of a job that did not succeed again, or only those of the status `only`. Returns the job, and false
+    /// if there is no such item.
     ///
     /// # Errors
     /// Those of [`Jobs::get`]; `conflict` if the job has not ended.
-    pub async fn retry(&self, caller: CallerId, id: &str) -> Result<(Job, bool), Error> {
+    pub async fn retry(
+        &self,
+        caller: CallerId,
+        id: &str,
+        only: Option<ItemStatus>,
+    ) -> Result<(Job, bool), Error> {
         let job = self.get(caller, id).await?;
-        if job.status.is_ended() && job.counts.succeeded == job.counts.total {
+        if job.status.is_ended() && !job.counts.has_requeueable(only) {
             return Ok((job, false));
         }
         let requeued = self.0.run_to_completion(move |context| async move {
-            let requeued = context.store.requeue_failed(job.key).await?;
+            let requeued = context.store.requeue(job.key, only).await?;
             if let Some(job) = &requeued {
                 let command = JobCommand::Run(job.key, job.caller.clone());
                 context.send_command(command).await;

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 pub use frames::{Frames, Framing};
 pub use guard::{NotPublic, Reach};
@@ -183,10 +183,27 @@ impl Client {
         headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<Incoming, Error> {
-        self.send(url, headers, body.into()).await
+        self.send(Method::POST, url, headers, body.into()).await
     }
 
-    /// Posts a streaming body. The response may be read before the body ends.
+    /// Sends a request without a body.
+    ///
+    /// # Cancel safety
+    /// As [`Client::post`].
+    ///
+    /// # Errors
+    /// When no response arrives. A status of 400 or 500 is a response.
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+    ) -> Result<Incoming, Error> {
+        self.send(method, url, headers, reqwest::Body::default())
+            .await
+    }
+
+    /// Posts a streaming body. An error of the body aborts the request. The response may be read before the body ends.
     ///
     /// # Cancel safety
     /// As [`Client::post`].
@@ -195,13 +212,15 @@ impl Client {
     /// When no response arrives. A status of 400 or 500 is a response.
     pub async fn upload<B>(&self, url: &Url, headers: HeaderMap, body: B) -> Result<Incoming, Error>
     where
-        B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Sync + 'static,
+        B: http_body::Body<Data = Bytes, Error = std::io::Error> + Send + Sync + 'static,
     {
-        self.send(url, headers, reqwest::Body::wrap(body)).await
+        self.send(Method::POST, url, headers, reqwest::Body::wrap(body))
+            .await
     }
 
     async fn send(
         &self,
+        method: Method,
         url: &Url,
         headers: HeaderMap,
         body: reqwest::Body,
@@ -211,7 +230,7 @@ impl Client {
             .map_err(|error| Error::Connect(error.to_string()))?;
         let sent = self
             .http
-            .post(url.clone())
+            .request(method, url.clone())
             .headers(headers)
             .body(body)
             .send()
@@ -273,12 +292,12 @@ impl Incoming {
         }
     }
 
-    /// Returns the body's lines as they arrive, without a limit on their number.
+    /// Returns the body's messages as they arrive, without a limit on their number.
     #[must_use]
-    pub fn lines(self) -> Lines {
-        Lines {
+    pub fn messages(self, framing: Framing) -> Messages {
+        Messages {
             response: self.response,
-            frames: Frames::new(Framing::Lines),
+            frames: Frames::new(framing),
         }
     }
 
@@ -289,25 +308,25 @@ impl Incoming {
     }
 }
 
-/// Response body that is read line by line, of any length.
+/// Response body that is read message by message, of any length.
 #[derive(Debug)]
-pub struct Lines {
+pub struct Messages {
     response: reqwest::Response,
     frames: Frames,
 }
 
-impl Lines {
-    /// Returns the next line that is not blank; `None` at the end.
+impl Messages {
+    /// Returns the next message that is not blank; `None` at the end.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
     ///
     /// # Errors
-    /// When the connection breaks before the end, or a line exceeds [`MAX_ANSWER_BYTES`].
+    /// When the connection breaks before the end, or a message exceeds [`MAX_ANSWER_BYTES`].
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
-            if let Some(line) = self.ready() {
-                return Ok(Some(line));
+            if let Some(message) = self.ready() {
+                return Ok(Some(message));
             }
             let chunk = self
                 .response
@@ -322,7 +341,7 @@ impl Lines {
         }
     }
 
-    /// Returns a line that has already arrived; `None` if there is none.
+    /// Returns a message that has already arrived; `None` if there is none.
     pub fn ready(&mut self) -> Option<Vec<u8>> {
         self.frames.message()
     }

@@ -42,15 +42,15 @@ pub struct Args {
     /// CSV: delimiter of columns [default: a comma; a tab for .tsv]
     #[arg(long, value_name = "CHARACTER", help_heading = "Input and output")]
     pub delimiter: Option<char>,
-    /// File that holds the results until the output is written, so that the same command can resume [default: the output's name with .partial]
+    /// Folder that makes the run resumable, until the output is written: it names the run's jobs, and holds their inputs and results if no server is used [default: the output's name with .partial]
     #[arg(
         long,
         alias = "journal",
-        value_name = "FILE",
+        value_name = "FOLDER",
         help_heading = "Input and output"
     )]
     pub checkpoint: Option<PathBuf>,
-    /// Start over: discard saved results and replace the output
+    /// Start over: discard the results so far and replace the output
     #[arg(long, help_heading = "Input and output")]
     pub restart: bool,
     /// Run the items again that failed before

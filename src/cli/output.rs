@@ -7,29 +7,27 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
-use super::checkpoint::Checkpoint;
 use super::format::OutputFormat;
-use super::interrupt;
+use super::results::Results;
 use super::source::Source;
 
-/// Destination of the output, and of the checkpoint on the way.
+/// Destination of the output, and the folder of the run.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Path of the output file. `None`: standard output.
     pub path: Option<PathBuf>,
     pub format: OutputFormat,
-    /// Path of the checkpoint. `None`: results go straight to standard output in completion order.
-    pub checkpoint: Option<PathBuf>,
+    /// Folder that makes the run resumable. `None`: results go straight to standard output in completion order.
+    pub folder: Option<PathBuf>,
 }
 
 impl Target {
-    /// Determines the output's path and format and the checkpoint's path.
+    /// Determines the output's path and format and the run's folder.
     ///
     /// # Errors
-    /// If the format or the checkpoint's path cannot be derived from the arguments.
+    /// If the format or the folder cannot be derived from the arguments.
     pub fn new(args: &Args, source: &Source) -> anyhow::Result<Self> {
         let path = args.output.clone().filter(|path| path != Path::new("-"));
         let format = match (args.output_format, &path) {
@@ -37,13 +35,13 @@ impl Target {
             (None, Some(path)) => format_of(path)?,
             (None, None) => OutputFormat::Ndjson,
         };
-        let checkpoint = match (&args.checkpoint, &path) {
-            (Some(checkpoint), _) => Some(checkpoint.clone()),
+        let folder = match (&args.checkpoint, &path) {
+            (Some(folder), _) => Some(folder.clone()),
             (None, Some(path)) => Some(with_suffix(path, "partial")),
             (None, None) if format == OutputFormat::Ndjson => None,
             (None, None) if source.is_stdin() => {
                 bail!(
-                    "this output format needs a checkpoint until all results are there: name it with --checkpoint, or write to a file with --output"
+                    "this output format needs a folder until all results are there: name it with --checkpoint, or write to a file with --output"
                 )
             }
             (None, None) => Some(with_suffix(source.path(), "partial")),
@@ -51,7 +49,7 @@ impl Target {
         Ok(Self {
             path,
             format,
-            checkpoint,
+            folder,
         })
     }
 
@@ -67,27 +65,28 @@ impl Target {
     /// complete. `properties` are the first columns of a table.
     ///
     /// # Errors
-    /// If the output cannot be written, or the run is interrupted.
-    pub fn write(
+    /// If the output cannot be written, the results cannot be read, or the run is interrupted.
+    pub async fn write(
         &self,
-        checkpoint: &Checkpoint,
+        results: &mut Results<'_, '_>,
         properties: &[String],
-        stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let Some(path) = &self.path else {
-            let mut out = BufWriter::new(std::io::stdout().lock());
-            self.write_to(checkpoint, properties, &mut out, stop)
+            let mut out = BufWriter::new(std::io::stdout());
+            self.write_to(results, properties, &mut out)
+                .await
                 .context("cannot write to standard output")?;
             return out.flush().context("cannot write to standard output");
         };
         let temporary = with_suffix(path, "new");
-        let write = || {
+        let write = async {
             let mut out = BufWriter::new(File::create(&temporary)?);
-            self.write_to(checkpoint, properties, &mut out, stop)?;
+            self.write_to(results, properties, &mut out).await?;
             out.into_inner()?.sync_all()?;
             anyhow::Ok(std::fs::rename(&temporary, path)?)
         };
-        write()
+        write
+            .await
             .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
             .with_context(|| format!("cannot write {}", path.display()))
     }
@@ -117,26 +116,23 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 impl Target {
     /// Writes all results in the output's format.
-    fn write_to(
+    async fn write_to(
         &self,
-        checkpoint: &Checkpoint,
+        results: &mut Results<'_, '_>,
         properties: &[String],
         out: &mut impl Write,
-        stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         if self.format == OutputFormat::Csv {
-            return table::write(checkpoint, properties, out, stop);
+            return table::write(results, properties, out).await;
         }
         let (open, delimiter, close) = if self.format == OutputFormat::Json {
             ("[", ",\n", "]\n")
         } else {
             ("", "\n", "\n")
         };
-        let mut results = checkpoint.results()?;
         write!(out, "{open}")?;
         let mut is_first = true;
-        while let Some(result) = results.next()? {
-            interrupt::check(stop)?;
+        while let Some(result) = results.next().await? {
             let separator = if std::mem::take(&mut is_first) {
                 ""
             } else {

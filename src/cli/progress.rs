@@ -1,35 +1,63 @@
 //! Progress display on standard error: a bar on a terminal, else a line every few seconds.
 
-use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::job::{Counts, Job, Usage};
+
 /// Interval at which the bar is redrawn.
-pub const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 /// Interval between lines if standard error is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
-/// Time window of the rate.
-const WINDOW: Duration = Duration::from_secs(10);
 
-/// Progress of a run.
+/// Progress of a job, as the server reports it.
+#[derive(Debug, Default, Deserialize)]
+pub struct JobProgress {
+    #[serde(flatten)]
+    counts: Counts,
+    rate_per_s: Option<f64>,
+    eta_ms: Option<u64>,
+    usage: Usage,
+}
+
+impl From<&Job> for JobProgress {
+    fn from(job: &Job) -> Self {
+        Self {
+            counts: job.counts,
+            rate_per_s: job.rate_per_s,
+            eta_ms: job.eta_ms,
+            usage: job.usage,
+        }
+    }
+}
+
+/// Progress of a run, which is a sequence of jobs.
 #[derive(Debug)]
 pub struct Progress {
     /// Number of inputs. `None`: unknown, as the input can be read only once.
     total: Option<u64>,
-    done: u64,
-    failed: u64,
-    /// Cost of this run in US dollars; 0 if the model has no price.
-    cost_usd: f64,
-    /// Number of results at points in time, for the rate.
-    samples: VecDeque<(Instant, u64)>,
+    /// Sums over the jobs that have ended.
+    ended: Sums,
+    /// Progress of the current job.
+    current: JobProgress,
     display: Display,
 }
 
-#[derive(Debug)]
+/// Sums over jobs.
+#[derive(Debug, Default)]
+struct Sums {
+    succeeded: u64,
+    failed: u64,
+    /// Cost in US dollars; 0 if the model has no price.
+    cost_usd: f64,
+}
+
 /// Kind of display.
+#[derive(Debug)]
 enum Display {
     Bar(ProgressBar),
     Lines { next: Instant },
@@ -37,67 +65,77 @@ enum Display {
 }
 
 impl Progress {
-    /// Starts with the results of earlier runs: `done`, of which `failed` did not succeed.
-    pub fn new(total: Option<u64>, done: u64, failed: u64, is_quiet: bool) -> Self {
-        let now = Instant::now();
+    /// Returns the display of a run that has not begun.
+    pub fn new(total: Option<u64>, is_quiet: bool) -> Self {
         let display = if is_quiet {
             Display::Nothing
         } else if std::io::stderr().is_terminal() {
             Display::Bar(bar(total))
         } else {
             Display::Lines {
-                next: now + LINE_INTERVAL,
+                next: Instant::now() + LINE_INTERVAL,
             }
         };
         Self {
             total,
-            done,
-            failed,
-            cost_usd: 0.0,
-            samples: VecDeque::from([(now, done)]),
+            ended: Sums::default(),
+            current: JobProgress::default(),
             display,
         }
     }
 
-    /// Counts a result.
-    pub fn count(&mut self, has_succeeded: bool, cost_usd: f64) {
-        self.done += 1;
-        self.failed += u64::from(!has_succeeded);
-        self.cost_usd += cost_usd;
+    /// Sets the progress of the current job.
+    pub fn update(&mut self, progress: JobProgress) {
+        self.current = progress;
     }
 
-    /// Returns the number of results, those of earlier runs included.
-    pub const fn done(&self) -> u64 {
-        self.done
+    /// Adds the current job to those that have ended, and begins the next one.
+    pub fn begin_job(&mut self) {
+        self.ended = self.sums();
+        self.current = JobProgress::default();
+    }
+
+    /// Returns the sums over all jobs.
+    fn sums(&self) -> Sums {
+        let counts = self.current.counts;
+        Sums {
+            succeeded: self.ended.succeeded + counts.succeeded,
+            failed: self.ended.failed + counts.unsuccessful(),
+            cost_usd: self.ended.cost_usd + self.current.usage.cost_usd.unwrap_or_default(),
+        }
+    }
+
+    /// Returns the number of results.
+    pub fn done(&self) -> u64 {
+        self.succeeded() + self.failed()
+    }
+
+    /// Returns the number of results if the current job has come to this.
+    pub const fn done_with(&self, job: &Job) -> u64 {
+        self.ended.succeeded + self.ended.failed + job.counts.done()
+    }
+
+    /// Returns the number of results that are a success.
+    pub fn succeeded(&self) -> u64 {
+        self.sums().succeeded
     }
 
     /// Returns the number of results that are not a success.
-    pub const fn failed(&self) -> u64 {
-        self.failed
+    pub fn failed(&self) -> u64 {
+        self.sums().failed
     }
 
     /// Updates the display.
     pub fn show(&mut self) {
-        let now = Instant::now();
-        self.samples.push_back((now, self.done));
-        while self.samples.len() > 2
-            && self
-                .samples
-                .front()
-                .is_some_and(|(time, _)| now - *time > WINDOW)
-        {
-            self.samples.pop_front();
-        }
         match &self.display {
             Display::Bar(bar) => {
-                bar.set_message(self.text(self.rate()));
-                bar.set_position(self.done);
-                bar.tick();
+                bar.set_message(self.text());
+                bar.set_position(self.done());
             }
-            Display::Lines { next } if now >= *next => {
-                self.message(&self.text(self.rate()));
+            Display::Lines { next } if Instant::now() >= *next => {
+                self.message(&self.text());
                 self.display = Display::Lines {
-                    next: now + LINE_INTERVAL,
+                    next: Instant::now() + LINE_INTERVAL,
                 };
             }
             Display::Lines { .. } | Display::Nothing => {}
@@ -129,42 +167,30 @@ impl Progress {
         }
     }
 
-    /// Returns the rate in results per second. `None` during the first second.
-    #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
-    fn rate(&self) -> Option<f64> {
-        let ((from, before), (until, after)) = (self.samples.front()?, self.samples.back()?);
-        let time = until.duration_since(*from);
-        (time >= Duration::from_secs(1)).then(|| (after - before) as f64 / time.as_secs_f64())
-    }
-
     /// Returns the text of the display.
-    #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
-    fn text(&self, rate: Option<f64>) -> String {
+    fn text(&self) -> String {
         let of_total = self
             .total
             .map(|total| format!(" of {}", HumanCount(total)))
             .unwrap_or_default();
-        let mut parts = vec![format!("{}{of_total}", HumanCount(self.done))];
+        let mut parts = vec![format!("{}{of_total}", HumanCount(self.done()))];
+        let rate = self.current.rate_per_s;
         parts.extend(rate.map(|rate| format!("{rate:.*}/s", usize::from(rate < 10.0))));
-        if self.failed > 0 {
-            parts.push(format!("{} failed", HumanCount(self.failed)));
+        if self.failed() > 0 {
+            parts.push(format!("{} failed", HumanCount(self.failed())));
         }
         parts.extend(self.cost());
-        if let (Some(total), Some(rate)) = (self.total, rate)
-            && rate > 0.0
-        {
-            let remaining = total.saturating_sub(self.done) as f64 / rate;
-            parts.push(format!(
-                "{} left",
-                HumanDuration(Duration::try_from_secs_f64(remaining).unwrap_or(Duration::MAX))
-            ));
+        if let (Some(_), Some(remaining)) = (self.total, self.current.eta_ms) {
+            let remaining = HumanDuration(Duration::from_millis(remaining));
+            parts.push(format!("{remaining} left"));
         }
         parts.join(", ")
     }
 
-    /// Returns the cost of the run. `None`: the model has no price.
+    /// Returns the cost of all results. `None`: the model has no price.
     pub fn cost(&self) -> Option<String> {
-        (self.cost_usd > 0.0).then(|| format!("${:.4}", self.cost_usd))
+        let cost = self.sums().cost_usd;
+        (cost > 0.0).then(|| format!("${cost:.4}"))
     }
 }
 
@@ -177,42 +203,38 @@ fn bar(total: Option<u64>) -> ProgressBar {
     // Both templates are valid; otherwise the default style would be used.
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.with_style(style.progress_chars("=> ").tick_chars("|/-\\ "))
+    let bar = bar.with_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
+    bar.enable_steady_tick(REDRAW_INTERVAL);
+    bar
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
     fn the_text_shows_the_known_values() {
-        let mut progress = Progress::new(Some(12_000), 1_000, 0, true);
-        progress.count(true, 0.25);
-        progress.count(false, 0.0);
+        let job = |status: &str, rate: Value| {
+            let job = json!({
+                "id": "job_1", "status": status, "usage": {"cost_usd": 0.125},
+                "counts": {"total": 1000, "succeeded": 499, "failed": 1, "invalid": 0, "cancelled": 0},
+                "rate_per_s": rate, "eta_ms": 22_000,
+            });
+            serde_json::from_value::<Job>(job).unwrap()
+        };
+        let mut progress = Progress::new(Some(12_000), true);
+        assert_eq!(progress.text(), "0 of 12,000");
+        progress.update((&job("completed", Value::Null)).into());
+        progress.begin_job();
+        progress.update((&job("running", json!(500.0))).into());
         assert_eq!(
-            progress.text(Some(500.0)),
-            "1,002 of 12,000, 500/s, 1 failed, $0.2500, 22 seconds left"
+            progress.text(),
+            "1,000 of 12,000, 500/s, 2 failed, $0.2500, 22 seconds left"
         );
-        assert_eq!(
-            progress.text(Some(0.0)),
-            "1,002 of 12,000, 0.0/s, 1 failed, $0.2500"
-        );
-        let progress = Progress::new(None, 0, 0, true);
-        assert_eq!(progress.text(Some(1.5)), "0, 1.5/s");
-        assert_eq!(progress.text(progress.rate()), "0");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_rate_covers_the_last_ten_seconds() {
-        let mut progress = Progress::new(None, 500, 0, true);
-        for second in 0..60 {
-            tokio::time::advance(Duration::from_secs(1)).await;
-            for _ in 0..if second < 30 { 100 } else { 10 } {
-                progress.count(true, 0.0);
-            }
-            progress.show();
-        }
-        let rate = progress.rate().unwrap();
-        assert!((rate - 10.0).abs() < 0.001, "{rate}");
+        let mut progress = Progress::new(None, true);
+        progress.update((&job("running", json!(1.5))).into());
+        assert_eq!(progress.text(), "500, 1.5/s, 1 failed, $0.1250");
     }
 }

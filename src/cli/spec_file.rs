@@ -6,17 +6,15 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::args;
-use super::input_line::short_hash;
 use crate::net::Url;
 use crate::types::field_is_text;
 
 /// Maximum length of the query in bytes. The server reads URLs of up to 65,534 bytes (limit of the
 /// crate `http`), path included.
 const MAX_QUERY_BYTES: usize = 64_000;
-/// Fields that control the run and do not affect results.
-const RUN_FIELDS: [&str; 2] = ["concurrency", "on_error"];
 
 /// Fields of the spec by their names in the API, encoded for a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,16 +77,13 @@ impl Spec {
         Ok(Self(fields))
     }
 
-    /// Returns the URL to send the inputs to.
+    /// Returns the URL to create a job at.
     ///
     /// # Errors
     /// If the spec is too large for a URL.
     pub fn url(&self, server: &Url) -> anyhow::Result<Url> {
         let mut url = server.clone();
-        url.set_path(&format!(
-            "{}/v1/extract/batch",
-            server.path().trim_end_matches('/')
-        ));
+        url.set_path(&format!("{}/v1/jobs", server.path().trim_end_matches('/')));
         url.query_pairs_mut().clear().extend_pairs(&self.0);
         let bytes = url.query().map_or(0, str::len);
         if bytes > MAX_QUERY_BYTES {
@@ -100,19 +95,20 @@ impl Spec {
         Ok(url)
     }
 
-    /// Returns a hash of each field that the results depend on.
+    /// Returns a hash of each field, which shows whether it has changed since an earlier run.
     pub fn fingerprint(&self) -> BTreeMap<String, String> {
-        let fields = self
-            .0
+        let hash = |text: &String| {
+            let digest: [u8; 32] = Sha256::digest(text).into();
+            // Eight bytes are enough to detect accidental changes.
+            digest
+                .iter()
+                .take(8)
+                .map(|byte| format!("{byte:02x}"))
+                .collect()
+        };
+        self.0
             .iter()
-            .filter(|(name, _)| !RUN_FIELDS.contains(&name.as_str()));
-        fields
-            .map(|(name, text)| {
-                (
-                    name.clone(),
-                    format!("{:016x}", short_hash(text.as_bytes())),
-                )
-            })
+            .map(|(name, text)| (name.clone(), hash(text)))
             .collect()
     }
 
@@ -196,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_override_the_file_and_run_fields_do_not_change_the_fingerprint() {
+    fn flags_override_the_fields_of_the_file() {
         let file_fields = serde_json::json!({"schema": {"type": "object"}, "seed": 3, "mode": "text", "stream": true});
         let flags = args::Spec {
             mode: Some("tools".to_owned()),
@@ -207,17 +203,7 @@ mod tests {
         let url = spec.url(&Url::parse("http://h:1/base/").unwrap()).unwrap();
         assert_eq!(
             url.as_str(),
-            "http://h:1/base/v1/extract/batch?concurrency=4&mode=tools&model=a%2Fb&schema=%7B%22type%22%3A%22object%22%7D&seed=3"
-        );
-        let other = args::Spec {
-            concurrency: Some("5".to_owned()),
-            ..flags
-        };
-        assert_eq!(
-            Spec::new(&other, Some("a/b"), file_fields.as_object().unwrap())
-                .unwrap()
-                .fingerprint(),
-            spec.fingerprint()
+            "http://h:1/base/v1/jobs?concurrency=4&mode=tools&model=a%2Fb&schema=%7B%22type%22%3A%22object%22%7D&seed=3"
         );
     }
 }

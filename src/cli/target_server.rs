@@ -1,5 +1,6 @@
 //! Server that a run uses: a running one, or one that is started within this process.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -14,6 +15,8 @@ use crate::net::{Client, Options, Proxy, Url};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shutdown grace of the server within this process, which has no other clients to wait for.
 const GRACE: Duration = Duration::from_millis(500);
+/// Time for which the server within this process keeps jobs that have ended; the run removes them.
+const RETENTION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Choice of the server.
 #[derive(Debug)]
@@ -34,30 +37,23 @@ pub struct ServerHandle {
     in_process: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
-impl TargetServer {
-    /// Prepares the client, and starts the server within this process if there is no other.
-    ///
-    /// # Errors
-    /// If the URL is invalid, or the server within this process cannot be started.
-    pub async fn start(self) -> anyhow::Result<ServerHandle> {
-        match self {
-            Self::Running { url, key } => {
-                let url = parse_url(&url)?;
-                let proxy = if is_loopback(&url) {
-                    Proxy::Never
-                } else {
-                    Proxy::Environment
-                };
-                Ok(ServerHandle {
-                    url,
-                    key,
-                    client: client(proxy)?,
-                    in_process: None,
-                })
-            }
-            Self::InProcess(config) => start_in_process(*config).await,
-        }
-    }
+/// Prepares the client of a running server.
+///
+/// # Errors
+/// If the URL is invalid.
+pub fn connect(url: &str, key: Option<String>) -> anyhow::Result<ServerHandle> {
+    let url = parse_url(url)?;
+    let proxy = if is_loopback(&url) {
+        Proxy::Never
+    } else {
+        Proxy::Environment
+    };
+    Ok(ServerHandle {
+        url,
+        key,
+        client: client(proxy)?,
+        in_process: None,
+    })
 }
 
 /// Parses the URL of `--server`.
@@ -95,12 +91,15 @@ fn client(proxy: Proxy) -> anyhow::Result<Client> {
     })?)
 }
 
-/// Starts a server within this process, without a store that outlives it.
+/// Starts a server within this process. Its job store is in `folder`, or temporary.
+///
+/// # Errors
+/// If the server cannot be started.
 #[expect(
     clippy::disallowed_methods,
     reason = "the handle is awaited by `shut_down`"
 )]
-async fn start_in_process(mut config: Config) -> anyhow::Result<ServerHandle> {
+pub async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<ServerHandle> {
     use sha2::{Digest, Sha256};
     // A random key keeps other processes of this machine out.
     let key = format!(
@@ -120,7 +119,9 @@ async fn start_in_process(mut config: Config) -> anyhow::Result<ServerHandle> {
     config.file_callers = Vec::new();
     config.callers_file = None;
     config.server.shutdown_grace = GRACE;
-    let server = app::Server::bind(config, app::Persistence::Ephemeral).await?;
+    config.jobs.retention = RETENTION;
+    let place = folder.map_or(app::Persistence::Temporary, app::Persistence::Folder);
+    let server = app::Server::bind(config, place).await?;
     let url = Url::parse(&format!("http://{}", server.address()))
         .context("the URL of the server within this process is invalid")?;
     let stop = CancellationToken::new();
@@ -134,6 +135,11 @@ async fn start_in_process(mut config: Config) -> anyhow::Result<ServerHandle> {
 }
 
 impl ServerHandle {
+    /// Returns true for the server within this process.
+    pub const fn is_in_process(&self) -> bool {
+        self.in_process.is_some()
+    }
+
     /// Shuts the server within this process down, if there is one.
     pub async fn shut_down(self) {
         if let Some((stop, running)) = self.in_process {

@@ -115,28 +115,20 @@ impl PageQuery {
             limit: 100,
             after: None,
         };
-        for pair in pairs(query.unwrap_or_default()) {
-            let (name, value) = pair?;
-            match name.as_ref() {
+        parse_query(query, |name, value| {
+            match name {
                 "limit" => {
                     let limit = value
                         .parse()
                         .ok()
                         .filter(|limit| (1..=1000).contains(limit));
-                    page.limit = limit.ok_or_else(|| {
-                        Error::invalid("/limit", "expected a whole number from 1 to 1000")
-                    })?;
+                    page.limit = limit.ok_or("expected a whole number from 1 to 1000")?;
                 }
-                "after" => page.after = Some(value.into_owned()),
-                _ => {
-                    let invalid =
-                        |message| Error::invalid(truncate_pointer(&pointer("", &name)), message);
-                    if !other(&name, &value).map_err(invalid)? {
-                        return Err(invalid("unknown query parameter for this path"));
-                    }
-                }
+                "after" => page.after = Some(value.to_owned()),
+                _ => return other(name, value),
             }
-        }
+            Ok(true)
+        })?;
         Ok(page)
     }
 }
@@ -146,17 +138,26 @@ impl PageQuery {
 /// # Errors
 /// `invalid_request` with the pointer of the first parameter.
 pub fn no_query(uri: &Uri) -> Result<(), Error> {
-    match uri
-        .query()
-        .and_then(|query| pairs(query).next())
-        .transpose()?
-    {
-        None => Ok(()),
-        Some((name, _)) => Err(Error::invalid(
-            pointer("", &name),
-            "unknown query parameter for this path",
-        )),
+    parse_query(uri.query(), |_, _| Ok(false))
+}
+
+/// Passes each parameter of a query to `parse`, which returns false for an unknown name, and the expected value as its
+/// error.
+///
+/// # Errors
+/// `invalid_request` with the pointer of the first invalid parameter.
+pub fn parse_query(
+    query: Option<&str>,
+    mut parse: impl FnMut(&str, &str) -> Result<bool, &'static str>,
+) -> Result<(), Error> {
+    for pair in pairs(query.unwrap_or_default()) {
+        let (name, value) = pair?;
+        let invalid = |message| Error::invalid(truncate_pointer(&pointer("", &name)), message);
+        if !parse(&name, &value).map_err(invalid)? {
+            return Err(invalid("unknown query parameter for this path"));
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -138,7 +138,14 @@ impl JobRun<'_> {
             Err(error) => return Ok(RunEnd::Impossible(error.clone())),
         };
         // The previous process died between the failure and the job's end.
-        if self.loaded.on_error == OnError::Stop && self.job.counts.failed > 0 {
+        if self.loaded.on_error == OnError::Stop
+            && self.job.counts.failed > 0
+            && self
+                .context
+                .store
+                .has_failed_since_queued(self.job.key)
+                .await?
+        {
             return Ok(RunEnd::ItemFailed);
         }
         let cancelled = self.cancel.clone();

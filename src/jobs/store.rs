@@ -109,8 +109,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// was in another state.
     fn complete(&self, job: JobKey, from: Status, end: JobEnd) -> Stored<'_, Option<Job>>;
 
-    /// Queues a job that has ended again, for its items that did not succeed. Returns the job, or `None` if it has not ended.
-    fn requeue_failed(&self, job: JobKey) -> Stored<'_, Option<Job>>;
+    /// Queues a job that has ended again, for its items that did not succeed, or only those of the status `only`. Items
+    /// without a result run in any case. Returns the job, or `None` if it has not ended.
+    fn requeue(&self, job: JobKey, only: Option<ItemStatus>) -> Stored<'_, Option<Job>>;
+
+    /// Returns true if an item has failed since the job was queued last.
+    fn has_failed_since_queued(&self, job: JobKey) -> Stored<'_, bool>;
 
     /// Returns the events with a number above `after`, by number.
     fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>>;

@@ -72,8 +72,7 @@ impl Narrow {
 }
 
 #[tokio::test]
-async fn a_provider_that_takes_few_calls_at_a_time_refuses_far_fewer_and_gets_more_once_it_takes_more()
- {
+async fn adaptive_concurrency_follows_the_providers_capacity() {
     let (narrow, other) = (Narrow::new(), Narrow::new());
     let mut adaptive = serve(&narrow.upstream, "adaptive_concurrency = true").await;
     let mut fixed = serve(&other.upstream, "adaptive_concurrency = false").await;
@@ -144,7 +143,7 @@ async fn after(reply: impl Fn() -> Reply + Send + Sync + 'static) -> u64 {
 }
 
 #[tokio::test]
-async fn signs_of_load_lower_it_and_failures_do_not() {
+async fn overload_lowers_the_concurrency_and_failures_do_not() {
     let cap = CAP as u64;
     assert!(after(|| Reply::error(429, "slow down")).await < cap, "429");
     assert!(after(|| Reply::error(503, "busy")).await < cap, "503");
@@ -155,7 +154,7 @@ async fn signs_of_load_lower_it_and_failures_do_not() {
 }
 
 #[tokio::test]
-async fn one_429_of_a_lone_call_leaves_room_for_many() {
+async fn a_429_of_a_lone_call_does_not_lower_the_concurrency() {
     let upstream = Upstream::start(|call| match call.index {
         0 => Reply::error(429, "slow down").with_header("retry-after-ms", 10),
         1 => Reply::Played,

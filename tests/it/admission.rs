@@ -41,7 +41,7 @@ async fn full() -> (Upstream, Server, Gate, JoinSet<Answer>) {
 }
 
 #[tokio::test]
-async fn a_full_waiting_room_refuses_at_once_with_retry_after() {
+async fn a_full_queue_rejects_at_once_with_retry_after() {
     let (upstream, server, gate, requests) = full().await;
     let refused = server.extract(&single("one too many")).await;
     refused.problem(503, "overloaded");
@@ -59,7 +59,7 @@ async fn a_full_waiting_room_refuses_at_once_with_retry_after() {
 }
 
 #[tokio::test]
-async fn a_batch_is_refused_at_the_door_in_every_form() {
+async fn a_batch_is_rejected_at_admission_in_every_format() {
     let (_upstream, server, gate, requests) = full().await;
     for accept in [
         "application/json",
@@ -86,7 +86,7 @@ async fn a_batch_is_refused_at_the_door_in_every_form() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_said_before_that_there_is_no_room() {
+async fn an_invalid_request_is_rejected_before_the_queue_is_checked() {
     let (_upstream, server, _gate, _requests) = full().await;
     server
         .extract(&json!({"input": "no schema"}))
@@ -95,7 +95,7 @@ async fn what_is_wrong_with_a_request_is_said_before_that_there_is_no_room() {
 }
 
 #[tokio::test]
-async fn an_admitted_batch_is_never_refused_later_however_long() {
+async fn an_admitted_batch_is_never_rejected_later() {
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(2)));
     let server = Server::asking(&upstream)
         .env("EXTRACTD_MAX_CONCURRENCY", 2)
@@ -107,7 +107,7 @@ async fn an_admitted_batch_is_never_refused_later_however_long() {
 }
 
 #[tokio::test]
-async fn nothing_is_refused_while_a_slot_is_free() {
+async fn nothing_is_rejected_while_a_slot_is_free() {
     let upstream = Upstream::playing();
     let server = Server::asking(&upstream)
         .env("EXTRACTD_MAX_CONCURRENCY", 4)
@@ -120,7 +120,7 @@ async fn nothing_is_refused_while_a_slot_is_free() {
 }
 
 #[tokio::test]
-async fn a_waiting_client_that_leaves_makes_room() {
+async fn a_waiting_client_that_disconnects_frees_its_place() {
     let (_upstream, server, gate, mut requests) = full().await;
     let client = server.clone();
     client

@@ -156,7 +156,7 @@ fn check_one(bad: &Bad, answer: &Answer) {
 }
 
 #[tokio::test]
-async fn on_the_way_to_the_handler() {
+async fn invalid_requests_are_rejected_before_the_handler() {
     let body = fixture::single("Ada").to_string();
     let upload = |query: &str| format!("{BATCH}?{query}");
     check(
@@ -347,7 +347,7 @@ async fn on_the_way_to_the_handler() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_not_json() {
+async fn bodies_that_are_not_json_are_rejected() {
     let invalid = |what, body: &[u8]| Bad::new(what, EXTRACT, body, 400, "invalid_json");
     let deep = format!("{{\"input\": {}", "[".repeat(200_000));
     check(
@@ -406,7 +406,7 @@ async fn bodies_that_are_not_json() {
 }
 
 #[tokio::test]
-async fn fields_of_a_single() {
+async fn invalid_fields_of_a_single_are_rejected_with_their_pointer() {
     let bare = |what, body: Value, pointer| {
         Bad::new(what, EXTRACT, body.to_string(), 422, "invalid_request").at(pointer)
     };
@@ -479,7 +479,7 @@ async fn fields_of_a_single() {
 }
 
 #[tokio::test]
-async fn fields_of_a_batch() {
+async fn invalid_fields_of_a_batch_are_rejected_with_their_pointer() {
     let input = |what, index: usize, input: Value, pointer| {
         let mut inputs = vec![json!("a"); 5];
         inputs[index] = input;
@@ -593,7 +593,7 @@ fn nested(depth: usize) -> String {
 }
 
 #[tokio::test]
-async fn schemas() {
+async fn invalid_schemas_are_rejected_with_their_pointer() {
     let raw = |what, schema: &str| {
         Bad::new(
             what,
@@ -667,7 +667,7 @@ async fn schemas() {
 }
 
 #[tokio::test]
-async fn paths_of_schemas() {
+async fn invalid_requests_for_registered_schemas_are_rejected() {
     let schema = fixture::schema().to_string();
     let put = |what, name: &str, body: &str, status, code| {
         Bad::new(what, &format!("/v1/schemas/{name}"), body, status, code).method(Method::PUT)
@@ -781,7 +781,7 @@ async fn paths_of_schemas() {
 }
 
 #[tokio::test]
-async fn a_405_says_which_methods_there_are() {
+async fn a_405_lists_the_allowed_methods() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let answer = server.get(EXTRACT).await;
@@ -790,7 +790,7 @@ async fn a_405_says_which_methods_there_are() {
 }
 
 #[tokio::test]
-async fn all_wrong_fields_are_told_at_once_or_at_least_one_of_them() {
+async fn invalid_fields_are_reported_together_where_possible() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let body = fixture::with(
@@ -809,7 +809,7 @@ async fn all_wrong_fields_are_told_at_once_or_at_least_one_of_them() {
 }
 
 #[tokio::test]
-async fn a_body_that_says_it_is_too_long_is_refused_before_it_is_read() {
+async fn a_body_with_too_large_a_content_length_is_rejected_unread() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let head = format!(
@@ -823,7 +823,7 @@ async fn a_body_that_says_it_is_too_long_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_say_how_long_it_is_ends_at_the_limit() {
+async fn a_body_without_a_content_length_is_rejected_at_the_limit() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let head = format!(
@@ -844,7 +844,7 @@ async fn a_body_that_does_not_say_how_long_it_is_ends_at_the_limit() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_gets_a_4xx_or_a_closed_connection() {
+async fn malformed_http_gets_a_4xx_or_a_closed_connection() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let long_header = format!(

@@ -25,7 +25,7 @@ fn quoted(number: usize) -> String {
 }
 
 #[tokio::test]
-async fn lines_in_lines_out() {
+async fn an_ndjson_body_gets_an_ndjson_response() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let body: Vec<_> = (0..100).map(quoted).collect();
@@ -55,7 +55,7 @@ async fn lines_in_lines_out() {
 }
 
 #[tokio::test]
-async fn any_mix_of_body_and_reply_works() {
+async fn any_combination_of_body_and_response_format_works() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let lines = [quoted(0), quoted(1)];

@@ -10,7 +10,7 @@ use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 #[tokio::test]
-async fn results_stand_in_the_order_of_the_inputs_whatever_the_order_of_the_answers() {
+async fn results_are_in_input_order_whatever_the_order_of_the_answers() {
     // The later an input stands, the sooner it is answered.
     let upstream = Upstream::start(|call| {
         Reply::Played.after(Duration::from_millis(
@@ -118,7 +118,7 @@ async fn one_failed_item_never_fails_another() {
 }
 
 #[tokio::test]
-async fn a_blank_input_fails_alone_and_calls_nobody() {
+async fn a_blank_input_fails_alone_without_a_call() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let body = json!({"inputs": [fixture::person(0), " ", fixture::person(2)], "schema": fixture::schema()});
@@ -140,7 +140,7 @@ async fn an_empty_batch_is_completed_at_once() {
 }
 
 #[tokio::test]
-async fn an_input_of_the_wrong_type_is_refused_before_anything_is_called() {
+async fn an_input_of_the_wrong_type_is_rejected_before_any_call() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let mut body = batch(5);
@@ -182,7 +182,7 @@ async fn stop_ends_the_batch_at_its_first_failure() {
 }
 
 #[tokio::test]
-async fn stop_aborts_what_is_in_flight() {
+async fn stop_aborts_calls_in_flight() {
     let upstream = Upstream::start(|call| match call.item() {
         Some(3) => Reply::error(413, "no").after(Duration::from_millis(200)),
         _ => Reply::Stall,

@@ -13,7 +13,7 @@ use crate::upstream::{Gate, Reply, Upstream};
 const SSE: &str = "text/event-stream";
 
 #[tokio::test]
-async fn each_item_is_an_event_the_moment_it_is_done() {
+async fn each_item_is_an_event_as_it_completes() {
     let gates: Vec<_> = (0..5).map(|_| Gate::closed()).collect();
     let held = gates.clone();
     let upstream = Upstream::start(move |call| Reply::Played.behind(&held[call.item().unwrap()]));
@@ -55,7 +55,7 @@ async fn check_done(mut response: Response, total: usize) {
 }
 
 #[tokio::test]
-async fn the_stream_can_be_asked_for_by_field_or_by_header() {
+async fn the_stream_is_requested_by_field_or_by_header() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let by_field = server
@@ -203,7 +203,7 @@ async fn progress_comes_at_most_once_a_second_and_adds_up() {
 }
 
 #[tokio::test]
-async fn stopped_it_still_says_what_became_of_each_input() {
+async fn a_stopped_batch_has_a_result_for_each_input() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(1) {
             Reply::error(413, "no")
@@ -261,7 +261,7 @@ async fn an_empty_batch_is_done_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_request_is_said_as_a_status() {
+async fn an_invalid_request_is_answered_with_a_status() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let body = with(batch(2), json!({"concurrency": 0}));

@@ -66,7 +66,7 @@ impl Phase {
 // A dead provider with another in its place.
 
 #[tokio::test]
-async fn a_closed_port_costs_a_few_tries_at_the_beginning_and_then_nothing() {
+async fn a_closed_port_costs_a_few_calls_until_the_breaker_opens() {
     let (nobody, second) = (Nobody::new(), Upstream::playing());
     let server = pair(&nobody.url(), &second).await;
     one_by_one(&server, 0..3, json!({})).await;
@@ -80,7 +80,7 @@ async fn a_closed_port_costs_a_few_tries_at_the_beginning_and_then_nothing() {
 }
 
 #[tokio::test]
-async fn a_provider_that_stalls_costs_one_timeout_at_the_beginning_and_then_nothing() {
+async fn a_stalled_provider_costs_one_timeout_until_the_breaker_opens() {
     let (first, second) = (Upstream::start(|_| Reply::Stall), Upstream::playing());
     let server = pair(&first.url(), &second).await;
     let allowed = json!({"timeout_ms": 2_000});
@@ -111,8 +111,7 @@ async fn a_body_that_breaks_off_counts_as_a_failure() {
 // Asked now and then.
 
 #[tokio::test]
-async fn at_most_three_probes_are_let_through_at_a_time_the_others_do_not_wait_for_them_and_it_closes_after_their_success()
- {
+async fn at_most_three_probes_run_at_a_time_and_their_success_closes_the_breaker() {
     let (phase, gate) = (Phase::default(), Gate::closed());
     let (seen, held) = (phase.clone(), gate.clone());
     let first = Upstream::start(move |_| match seen.now() {
@@ -188,7 +187,7 @@ async fn at_most_three_probes_are_let_through_at_a_time_the_others_do_not_wait_f
 }
 
 #[tokio::test]
-async fn a_stalled_provider_is_asked_again_by_three_at_most_and_the_others_do_not_wait() {
+async fn a_stalled_provider_gets_at_most_three_probes_and_other_items_do_not_wait() {
     let (first, second) = (Upstream::start(|_| Reply::Stall), Upstream::playing());
     let mut server = pair(&first.url(), &second).await;
     one_by_one(&server, 0..1, json!({"timeout_ms": 1_500})).await;
@@ -246,7 +245,7 @@ async fn stays_closed(what: &str, reply: impl Fn(&Call) -> Reply + Send + Sync +
 }
 
 #[tokio::test]
-async fn refusals_of_requests_do_not_open_it() {
+async fn rejected_requests_do_not_open_the_breaker() {
     for status in [400, 404, 413, 422] {
         stays_closed(&status.to_string(), move |_| {
             Reply::error(status, "not like this")
@@ -262,7 +261,7 @@ fn by_chance(number: usize) -> bool {
 }
 
 #[tokio::test]
-async fn four_failures_of_ten_do_not_open_it() {
+async fn four_failures_of_ten_do_not_open_the_breaker() {
     const ITEMS: usize = 600;
     let upstream = Upstream::light(|call| match by_chance(call.index) {
         true => Reply::error(500, "oops").with_header("x-should-retry", false),
@@ -285,7 +284,7 @@ async fn four_failures_of_ten_do_not_open_it() {
 }
 
 #[tokio::test]
-async fn rate_limits_do_not_open_it() {
+async fn rate_limits_do_not_open_the_breaker() {
     stays_closed("429", |_| {
         Reply::error(429, "slow down").with_header("retry-after-ms", 1)
     })
@@ -297,7 +296,7 @@ async fn rate_limits_do_not_open_it() {
 }
 
 #[tokio::test]
-async fn invalid_answers_and_refusals_of_the_model_do_not_open_it() {
+async fn invalid_answers_and_model_refusals_do_not_open_the_breaker() {
     stays_closed("invalid", |_| Reply::Text("I cannot say.".to_owned())).await;
     stays_closed("refusal", |_| {
         Reply::Refusal("I would rather not.".to_owned())
@@ -306,7 +305,7 @@ async fn invalid_answers_and_refusals_of_the_model_do_not_open_it() {
 }
 
 #[tokio::test]
-async fn an_impatient_caller_does_not_open_it_for_the_others() {
+async fn short_timeouts_of_one_caller_do_not_open_the_breaker_for_others() {
     let first = Upstream::start(|_| Reply::Played.after(Duration::from_millis(30)));
     let second = Upstream::playing();
     let server = pair(&first.url(), &second).await;
@@ -321,7 +320,7 @@ async fn an_impatient_caller_does_not_open_it_for_the_others() {
 }
 
 #[tokio::test]
-async fn an_impatient_caller_leaves_the_others_their_slots() {
+async fn short_timeouts_of_one_caller_do_not_take_the_slots_of_others() {
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(100)));
     let server = Server::configured(&one_provider(&upstream.url(), ""))
         .start()
@@ -344,7 +343,7 @@ async fn an_impatient_caller_leaves_the_others_their_slots() {
 }
 
 #[tokio::test]
-async fn callers_that_leave_do_not_open_it() {
+async fn disconnecting_clients_do_not_open_the_breaker() {
     let first = Upstream::start(|call| match call.item() {
         Some(item) if item < 30 => Reply::Stall,
         _ => Reply::Played,

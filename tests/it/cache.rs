@@ -68,7 +68,7 @@ fn check_cached(result: &Value, call: usize) {
 }
 
 #[tokio::test]
-async fn it_is_off_unless_it_is_configured() {
+async fn the_cache_is_off_by_default() {
     let upstream = numbering();
     let server = Server::with(&upstream).await;
     for (call, more) in [
@@ -131,7 +131,7 @@ async fn a_later_equal_item_is_answered_without_a_call() {
 }
 
 #[tokio::test]
-async fn callers_share_it() {
+async fn callers_share_the_cache() {
     let upstream = numbering();
     let server = Server::asking(&upstream)
         .env("EXTRACTD_API_KEYS", "key-a,key-b")
@@ -142,7 +142,7 @@ async fn callers_share_it() {
 }
 
 #[tokio::test]
-async fn an_item_that_differs_in_anything_that_matters_is_called() {
+async fn an_item_that_differs_in_a_relevant_field_is_called() {
     let upstream = numbering();
     let server = caching(&upstream, "max_bytes = 1000000").await;
     check_called(&ask(&server, json!({})).await, 0);
@@ -182,7 +182,7 @@ async fn an_item_that_differs_in_anything_that_matters_is_called() {
 }
 
 #[tokio::test]
-async fn a_registered_schema_that_was_replaced_is_another() {
+async fn a_replaced_registered_schema_misses_the_cache() {
     let upstream = numbering();
     let server = caching(&upstream, "max_bytes = 1000000").await;
     let put = async |schema: Value| {
@@ -204,7 +204,7 @@ async fn a_registered_schema_that_was_replaced_is_another() {
 }
 
 #[tokio::test]
-async fn refresh_calls_and_replaces() {
+async fn refresh_calls_the_model_and_replaces_the_entry() {
     let upstream = numbering();
     let server = caching(&upstream, "max_bytes = 1000000").await;
     check_called(&ask(&server, json!({})).await, 0);
@@ -217,7 +217,7 @@ async fn refresh_calls_and_replaces() {
 }
 
 #[tokio::test]
-async fn what_was_refreshed_first_is_used() {
+async fn an_entry_created_by_refresh_is_used() {
     let upstream = numbering();
     let server = caching(&upstream, "max_bytes = 1000000").await;
     check_called(&ask(&server, json!({"cache": "refresh"})).await, 0);
@@ -225,7 +225,7 @@ async fn what_was_refreshed_first_is_used() {
 }
 
 #[tokio::test]
-async fn off_neither_reads_nor_writes() {
+async fn cache_off_neither_reads_nor_writes() {
     let upstream = numbering();
     let server = caching(&upstream, "max_bytes = 1000000").await;
     check_called(&ask(&server, json!({"cache": "off"})).await, 0);
@@ -235,7 +235,7 @@ async fn off_neither_reads_nor_writes() {
 }
 
 #[tokio::test]
-async fn an_answer_is_given_again_only_within_its_time() {
+async fn an_entry_expires_after_its_ttl() {
     let upstream = numbering();
     let server = caching(&upstream, "max_bytes = 1000000\nttl_ms = 1000").await;
     check_called(&ask(&server, json!({})).await, 0);
@@ -254,7 +254,7 @@ async fn an_answer_is_given_again_only_within_its_time() {
 }
 
 #[tokio::test]
-async fn a_failure_is_not_kept() {
+async fn a_failure_is_not_cached() {
     let upstream = Upstream::start(|call| match call.index {
         0 => Reply::error(413, "no"),
         1 => Reply::Json(fixture::wrong()),
@@ -280,7 +280,7 @@ async fn a_failure_is_not_kept() {
 }
 
 #[tokio::test]
-async fn what_had_to_be_mended_is_told_again() {
+async fn a_cached_result_reports_its_repairs() {
     let upstream = Upstream::saying([Reply::Text(format!(
         "Here you are:\n```json\n{}\n```",
         fixture::right()
@@ -302,7 +302,7 @@ async fn what_had_to_be_mended_is_told_again() {
 }
 
 #[tokio::test]
-async fn a_cached_answer_takes_nothing_of_the_callers_quota() {
+async fn a_cache_hit_does_not_use_the_callers_quota() {
     let upstream = numbering();
     let config = "[cache]\nmax_bytes = 1000000\n[callers.slow]\nkey = \"key-slow\"\nrequests_per_minute = 60\n";
     let server = Server::asking(&upstream).config(config).start().await;
@@ -325,7 +325,7 @@ async fn a_cached_answer_takes_nothing_of_the_callers_quota() {
 }
 
 #[tokio::test]
-async fn it_is_bounded_in_bytes_and_shown() {
+async fn the_cache_is_bounded_in_bytes_and_visible_in_the_limits() {
     const MAX_BYTES: u64 = 4 << 20;
     const ANSWER_BYTES: usize = 200_000;
     let upstream = Upstream::light(|_| Reply::Json(json!({"text": "x".repeat(ANSWER_BYTES)})));
@@ -363,7 +363,7 @@ async fn it_is_bounded_in_bytes_and_shown() {
 }
 
 #[tokio::test]
-async fn an_answer_larger_than_the_cache_is_given_all_the_same() {
+async fn an_answer_larger_than_the_cache_is_returned() {
     let upstream = Upstream::start(|_| Reply::Json(json!({"text": "x".repeat(10_000)})));
     let server = caching(&upstream, "max_bytes = 1024").await;
     let body = json!({"input": "large", "schema": {"type": "object"}});

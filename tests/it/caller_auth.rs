@@ -19,7 +19,7 @@ fn bearer(client: &Client, key: &str) -> Client {
 }
 
 #[tokio::test]
-async fn each_configured_key_opens() {
+async fn each_configured_key_is_accepted() {
     let upstream = Upstream::playing();
     let server = guarded(&upstream).await;
     for key in ["key-a", "key-b"] {
@@ -85,7 +85,7 @@ async fn no_key_or_a_wrong_one_is_unauthorized_everywhere() {
 }
 
 #[tokio::test]
-async fn the_key_is_asked_for_before_anything_else_is_said() {
+async fn the_key_is_checked_before_anything_else() {
     let upstream = Upstream::playing();
     let server = guarded(&upstream).await;
     server.get("/v1/nothing").await.problem(401, "unauthorized");
@@ -134,7 +134,7 @@ async fn the_callers_key_is_not_sent_to_the_provider() {
 }
 
 #[tokio::test]
-async fn with_keys_any_host_is_answered() {
+async fn with_keys_any_host_name_is_accepted() {
     let upstream = Upstream::playing();
     let server = guarded(&upstream).await;
     let client = bearer(&server, "key-a").with_header("host", "extract.example");
@@ -142,7 +142,7 @@ async fn with_keys_any_host_is_answered() {
 }
 
 #[tokio::test]
-async fn without_keys_it_does_not_start_on_an_open_address() {
+async fn without_keys_the_server_refuses_to_listen_beyond_the_loopback() {
     let folder = Server::bare();
     let mut command = binary();
     command

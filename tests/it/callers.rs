@@ -46,7 +46,7 @@ fn is_others(call: &Call) -> bool {
 }
 
 #[tokio::test]
-async fn each_way_to_say_a_key_opens() {
+async fn a_key_is_accepted_in_each_header() {
     let upstream = Upstream::playing();
     let server = Server::asking(&upstream).env("KEY_OF_B", "key-b");
     std::fs::write(server.folder().join("key-of-c"), "key-c\n").unwrap();
@@ -112,7 +112,7 @@ fn check_paced(upstream: &Upstream, sent: Instant, burst: f64, per_second: f64) 
 }
 
 #[tokio::test]
-async fn requests_per_minute_pace_a_callers_queue_and_refuse_nothing() {
+async fn requests_per_minute_delay_a_callers_items_and_reject_none() {
     let upstream = Upstream::playing();
     let (_server, slow, _) = with_slow(&upstream, 16, "requests_per_minute = 1200").await;
     let sent = Instant::now();
@@ -129,7 +129,7 @@ async fn requests_per_minute_pace_a_callers_queue_and_refuse_nothing() {
 }
 
 #[tokio::test]
-async fn another_attempt_is_paced_too() {
+async fn a_validation_retry_counts_toward_the_callers_rate() {
     let upstream = Upstream::start(|call| {
         if call.index % 5 == 1 {
             Reply::Json(fixture::wrong())
@@ -149,7 +149,7 @@ async fn another_attempt_is_paced_too() {
 }
 
 #[tokio::test]
-async fn tokens_per_minute_pace_a_callers_queue_and_refuse_nothing() {
+async fn tokens_per_minute_delay_a_callers_items_and_reject_none() {
     // Each call takes 15 tokens.
     let upstream = Upstream::playing();
     let (_server, slow, _) = with_slow(&upstream, 16, "tokens_per_minute = 18000").await;
@@ -368,7 +368,7 @@ async fn a_request_beyond_its_callers_own_waiting_room_is_refused_and_says_when(
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_said_before_that_its_quota_is_used_up() {
+async fn an_invalid_request_is_rejected_before_its_quota_is_checked() {
     let upstream = Upstream::playing();
     let (server, slow, _) = with_slow(&upstream, 4, "requests_per_minute = 1\nmax_queue = 2").await;
     let _waiting = fill(&server, &upstream, &slow).await;
@@ -381,7 +381,7 @@ async fn what_is_wrong_with_a_request_is_said_before_that_its_quota_is_used_up()
 }
 
 #[tokio::test]
-async fn a_reply_says_what_its_caller_has_left_after_it() {
+async fn the_rate_limit_headers_show_the_remaining_quota() {
     let upstream = Upstream::playing();
     let (_server, slow, other) = with_slow(
         &upstream,
@@ -598,7 +598,7 @@ fn check_broke(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_budget_is_spent_and_then_what_is_left_fails() {
+async fn the_items_after_the_budget_is_spent_fail() {
     if day_is_ending() {
         return;
     }
@@ -678,7 +678,7 @@ async fn a_budget_is_overshot_by_no_more_than_the_calls_in_flight() {
 }
 
 #[tokio::test]
-async fn equal_items_fail_alike_when_the_budget_is_used_up() {
+async fn equal_items_fail_together_when_the_budget_is_exhausted() {
     if day_is_ending() {
         return;
     }

@@ -86,7 +86,7 @@ impl Stage {
 }
 
 #[tokio::test]
-async fn a_caller_that_is_added_may_call_and_one_that_is_removed_may_not() {
+async fn an_added_caller_is_accepted_and_a_removed_one_is_rejected() {
     let stage = Stage::set(Upstream::playing(), A).await;
     assert_eq!(
         (stage.status("key-a").await, stage.status("key-b").await),
@@ -208,7 +208,7 @@ async fn the_batch_of_a_removed_caller_runs_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_rotated_key_opens_and_the_old_one_no_longer() {
+async fn after_a_rotation_only_the_new_key_is_accepted() {
     let (stage, gate) = gated(A).await;
     let reply = at_work(&stage, "key-a").await;
     stage.replace("[callers.a]\nkey = \"key-a-2\"\n");
@@ -224,7 +224,7 @@ async fn a_rotated_key_opens_and_the_old_one_no_longer() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_kept_open_is_asked_for_a_right_key_each_time() {
+async fn each_request_of_a_kept_connection_is_authenticated() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let stage = Stage::set(Upstream::playing(), &format!("{A}{B}")).await;
     let mut stream = tokio::net::TcpStream::connect(stage.server.address())
@@ -265,7 +265,7 @@ async fn until_limit(stage: &Stage, kind: &str, limit: Value) {
 }
 
 #[tokio::test]
-async fn a_changed_quota_paces_what_waits_already() {
+async fn a_changed_quota_applies_to_waiting_items() {
     let callers = |quota: &str| format!("{A}{quota}\n{B}");
     let stage = Stage::set(Upstream::playing(), &callers("requests_per_minute = 1")).await;
     let body = batch(40);
@@ -308,7 +308,7 @@ async fn a_changed_quota_paces_what_waits_already() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_taken_away_holds_nobody_any_longer() {
+async fn a_removed_quota_no_longer_delays_items() {
     let stage = Stage::set(
         Upstream::playing(),
         &format!("{A}requests_per_minute = 1\n{B}"),
@@ -331,7 +331,7 @@ async fn a_quota_that_is_taken_away_holds_nobody_any_longer() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_given_to_a_caller_with_work_under_way_holds_from_then_on() {
+async fn an_added_quota_applies_to_a_caller_with_items_in_flight() {
     let (stage, gate) = gated(&format!("{A}{B}")).await;
     let reply = at_work(&stage, "key-a").await;
     stage.replace(&format!(
@@ -358,7 +358,7 @@ async fn a_quota_that_is_given_to_a_caller_with_work_under_way_holds_from_then_o
 }
 
 #[tokio::test]
-async fn a_narrower_concurrency_counts_what_is_in_flight_already() {
+async fn a_lowered_concurrency_counts_items_in_flight() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
@@ -410,7 +410,7 @@ async fn a_narrower_concurrency_counts_what_is_in_flight_already() {
 }
 
 #[tokio::test]
-async fn a_broken_file_changes_nothing_and_is_told_with_its_place() {
+async fn an_invalid_file_changes_nothing_and_is_logged_with_its_position() {
     let own = "[callers.own]\nkey = \"key-own\"\n";
     let stage = Stage::set_with(Upstream::playing(), A, own).await;
     let broken = [
@@ -475,7 +475,7 @@ async fn a_broken_file_changes_nothing_and_is_told_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_changes_nothing_until_it_is_back() {
+async fn a_missing_file_changes_nothing_until_it_is_back() {
     let stage = Stage::set(Upstream::playing(), A).await;
     std::fs::remove_file(&stage.file).unwrap();
     stage.until_logged("ERROR").await;
@@ -519,7 +519,7 @@ async fn an_empty_file_does_not_open_the_server_to_everyone() {
 }
 
 #[tokio::test]
-async fn a_file_that_empties_while_others_are_configured_leaves_those() {
+async fn an_emptied_file_leaves_the_other_configured_callers() {
     let stage = Stage::set_with(Upstream::playing(), A, "[callers.own]\nkey = \"key-own\"\n").await;
     stage.replace("");
     stage.until("key-a", 401).await;
@@ -550,7 +550,7 @@ async fn spend(client: &Client, first: usize, dollars: usize) {
 }
 
 #[tokio::test]
-async fn what_was_spent_of_a_budget_survives() {
+async fn the_spent_budget_survives_a_reload() {
     if day_is_ending() {
         return;
     }
@@ -591,7 +591,7 @@ async fn what_was_spent_of_a_budget_survives() {
 }
 
 #[tokio::test]
-async fn what_was_spent_is_not_forgotten_by_taking_the_caller_out_for_a_moment() {
+async fn the_spent_budget_survives_a_temporary_removal_of_the_caller() {
     if day_is_ending() {
         return;
     }

@@ -7,7 +7,7 @@ use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 #[tokio::test]
-async fn an_answer_is_mended_toward_the_schema_and_the_reply_says_where() {
+async fn an_answer_is_coerced_to_the_schema_and_the_repairs_are_reported() {
     let answer = json!({"Name": "Ada", "age": "36 years", "occupation": "engineer"});
     let upstream = Upstream::start(move |_| Reply::Json(answer.clone()));
     let server = Server::with(&upstream).await;
@@ -27,7 +27,7 @@ async fn an_answer_is_mended_toward_the_schema_and_the_reply_says_where() {
 }
 
 #[tokio::test]
-async fn with_coerce_false_it_is_asked_again_instead() {
+async fn with_coerce_false_a_mismatch_leads_to_a_validation_retry() {
     let answer = json!({"name": "Ada", "age": "36", "occupation": "engineer"});
     let upstream = Upstream::start(move |_| Reply::Json(answer.clone()));
     let server = Server::with(&upstream).await;

@@ -101,12 +101,15 @@ impl Desk {
         self.command(arguments).spawn().unwrap()
     }
 
-    /// Waits until the journal has so many results.
-    async fn wait_for_results(&self, journal: &str, count: usize) {
-        let path = self.path(journal);
-        eventually(LIMIT, "the journal has the results", async || {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            (text.matches('\n').count() == count + 1).then_some(())
+    /// Waits until the job store in the run's folder has so many results.
+    async fn wait_for_stored_results(&self, folder: &str, count: usize) {
+        let path = self.path(folder).join("store/extractd.db");
+        eventually(LIMIT, "the results are stored", async || {
+            let store = rusqlite::Connection::open(&path).ok()?;
+            let stored: i64 = store
+                .query_row("SELECT count(event) FROM items", [], |row| row.get(0))
+                .ok()?;
+            (stored == count as i64).then_some(())
         })
         .await;
     }
@@ -121,6 +124,25 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("JSON: {line}")))
         .collect()
+}
+
+/// Returns the server's jobs.
+async fn jobs(server: &Server) -> Vec<Value> {
+    let jobs = server.get("/v1/jobs").await.ok();
+    jobs["data"].as_array().unwrap().clone()
+}
+
+/// Waits until the server's jobs have so many results, cancelled items excluded.
+async fn wait_for_results(server: &Server, count: u64) {
+    eventually(LIMIT, "the jobs have the results", async || {
+        let jobs = jobs(server).await;
+        let results = jobs.iter().map(|job| {
+            let count = |name: &str| job["counts"][name].as_u64().unwrap();
+            count("succeeded") + count("failed") + count("invalid")
+        });
+        (results.sum::<u64>() == count).then_some(())
+    })
+    .await;
 }
 
 /// Fails the test unless they are those of `fixture::person`, in order.
@@ -189,7 +211,7 @@ async fn ended(child: Child) -> Ran {
 }
 
 #[tokio::test]
-async fn without_a_server_it_works_by_itself() {
+async fn without_a_server_one_runs_within_the_process() {
     let upstream = Upstream::playing();
     let desk = Desk::alone(&upstream);
     desk.put_people(20);
@@ -217,7 +239,7 @@ async fn without_a_server_it_works_by_itself() {
 }
 
 #[tokio::test]
-async fn without_a_server_what_is_wrong_with_the_configuration_is_told() {
+async fn without_a_server_configuration_errors_are_reported() {
     let upstream = Upstream::playing();
     let mut desk = Desk::alone(&upstream);
     desk.put_people(1);
@@ -284,7 +306,7 @@ async fn each_field_of_the_spec_has_a_flag() {
 }
 
 #[tokio::test]
-async fn what_the_server_refuses_is_told_by_its_flag() {
+async fn a_rejected_field_is_reported_by_its_flag() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);
@@ -323,7 +345,7 @@ async fn what_the_server_refuses_is_told_by_its_flag() {
 }
 
 #[tokio::test]
-async fn the_key_is_sent() {
+async fn the_api_key_is_sent_and_never_shown() {
     let upstream = Upstream::playing();
     let server = Server::asking(&upstream)
         .env("EXTRACTD_API_KEYS", "right-4711")
@@ -350,7 +372,7 @@ async fn the_key_is_sent() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_told_at_once() {
+async fn an_unreachable_server_is_reported_at_once() {
     let nobody = Nobody::new();
     let url = nobody.url();
     let desk = Desk::at(url.trim_start_matches("http://").trim_end_matches("/v1"));
@@ -376,7 +398,7 @@ async fn a_server_that_is_not_there_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn on_error_stop_ends_it_at_the_first_failure() {
+async fn on_error_stop_ends_the_run_at_the_first_failure_and_it_resumes() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(2) {
             Reply::error(413, "no")
@@ -403,7 +425,7 @@ async fn on_error_stop_ends_it_at_the_first_failure() {
 }
 
 #[tokio::test]
-async fn a_run_without_inputs_is_a_whole_one() {
+async fn a_run_without_inputs_writes_an_empty_output() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);

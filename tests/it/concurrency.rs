@@ -116,7 +116,7 @@ pub fn most_at_once(calls: &[crate::upstream::Call]) -> usize {
 }
 
 #[tokio::test]
-async fn concurrency_1_is_one_after_the_other_in_the_order_of_the_inputs() {
+async fn concurrency_1_processes_the_inputs_in_order() {
     let upstream = slow();
     let server = Server::with(&upstream).await;
     let reply = server
@@ -187,7 +187,7 @@ async fn a_slot_is_held_to_the_answers_last_byte() {
 }
 
 #[tokio::test]
-async fn asking_again_and_trying_again_stay_under_the_limit() {
+async fn validation_retries_and_retries_stay_under_the_limit() {
     let upstream = Upstream::start(|call| match call.index % 5 {
         0 => Reply::Json(fixture::wrong()).after(Duration::from_millis(5)),
         1 if call.index < 20 => Reply::error(429, "slow down").with_header("retry-after-ms", 20),

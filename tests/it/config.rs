@@ -36,7 +36,7 @@ fn file(folder: &Path, text: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn config_prints_what_is_in_force_with_secrets_masked() {
+async fn config_prints_the_values_in_force_with_secrets_masked() {
     let folder = Server::bare();
     let environment = [
         ("OPENAI_API_KEY", "sk-very-secret-4711"),
@@ -160,7 +160,7 @@ async fn a_wrong_key_in_the_file_of_callers_names_file_line_and_what_is_allowed(
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_toml_or_not_there_stops_the_start() {
+async fn an_invalid_or_missing_file_stops_the_start() {
     let folder = Server::bare();
     let path = file(folder.folder(), "listen = \n");
     let output = run(

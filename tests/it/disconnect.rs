@@ -71,7 +71,7 @@ impl Stage {
 }
 
 #[tokio::test]
-async fn while_a_single_is_answered() {
+async fn disconnecting_while_a_single_is_answered_cancels_it() {
     let stage = Stage::set().await;
     let client = stage.server.clone();
     let request = tokio::spawn(async move { client.extract(&single("Ada")).await });
@@ -81,7 +81,7 @@ async fn while_a_single_is_answered() {
 }
 
 #[tokio::test]
-async fn while_a_single_waits_for_its_turn() {
+async fn disconnecting_while_a_single_is_queued_cancels_it() {
     let stage = Stage::set().await;
     let mut requests = tokio::task::JoinSet::new();
     for number in 0..4 {
@@ -116,7 +116,7 @@ async fn waits(server: &Server) -> u64 {
 }
 
 #[tokio::test]
-async fn while_a_single_is_streamed() {
+async fn disconnecting_while_a_single_is_streamed_cancels_it() {
     let stage = Stage::set().await;
     let client = stage.server.clone();
     let request = tokio::spawn(async move {
@@ -132,7 +132,7 @@ async fn while_a_single_is_streamed() {
 }
 
 #[tokio::test]
-async fn while_a_single_waits_for_its_next_try() {
+async fn disconnecting_during_a_backoff_cancels_the_retry() {
     let upstream = Upstream::start(|_| Reply::error(500, "oops").with_header("retry-after", 1));
     let server = Server::with(&upstream).await;
     let client = server.clone();
@@ -160,17 +160,17 @@ async fn leave_batch(accept: &str) {
 }
 
 #[tokio::test]
-async fn while_an_ordered_batch_runs() {
+async fn disconnecting_from_an_ordered_batch_cancels_its_items() {
     leave_batch("application/json").await;
 }
 
 #[tokio::test]
-async fn while_a_batch_is_streamed_as_events() {
+async fn disconnecting_from_an_sse_batch_cancels_its_items() {
     leave_batch("text/event-stream").await;
 }
 
 #[tokio::test]
-async fn while_a_batch_is_streamed_as_lines() {
+async fn disconnecting_from_an_ndjson_batch_cancels_its_items() {
     leave_batch("application/x-ndjson").await;
 }
 
@@ -201,7 +201,7 @@ async fn upload(stage: &Stage, lines: usize, accept: &str) -> (mpsc::Sender<Byte
 }
 
 #[tokio::test]
-async fn while_lines_are_still_uploaded() {
+async fn disconnecting_during_an_ndjson_upload_cancels_its_items() {
     for accept in [
         "application/x-ndjson",
         "text/event-stream",
@@ -217,7 +217,7 @@ async fn while_lines_are_still_uploaded() {
 }
 
 #[tokio::test]
-async fn while_half_a_line_is_uploaded_and_more_wait() {
+async fn disconnecting_within_a_line_cancels_the_waiting_items() {
     let stage = Stage::set().await;
     let (sender, response) = upload(&stage, 200, "application/x-ndjson").await;
     sender
@@ -231,7 +231,7 @@ async fn while_half_a_line_is_uploaded_and_more_wait() {
 }
 
 #[tokio::test]
-async fn while_the_request_is_still_uploaded() {
+async fn disconnecting_during_the_upload_of_a_request_cancels_it() {
     let stage = Stage::set().await;
     let body = single("Ada").to_string();
     let head = format!(
@@ -249,7 +249,7 @@ async fn while_the_request_is_still_uploaded() {
 }
 
 #[tokio::test]
-async fn and_a_client_that_stays_is_not_disturbed_by_one_that_leaves() {
+async fn a_disconnecting_client_does_not_disturb_the_others() {
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(20)));
     let server = Server::asking(&upstream)
         .env("EXTRACTD_MAX_CONCURRENCY", 4)

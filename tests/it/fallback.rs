@@ -198,7 +198,7 @@ async fn a_text_too_long_for_one_models_tokens_goes_to_the_next() {
 }
 
 #[tokio::test]
-async fn fallbacks_are_asked_in_their_order_and_theirs_are_not_meant() {
+async fn fallbacks_are_tried_in_order_and_their_own_fallbacks_are_ignored() {
     let down = || Upstream::start(|_| Reply::error(401, "Incorrect API key provided"));
     let (first, second, third, fourth) = (down(), down(), Upstream::playing(), Upstream::playing());
     let upstreams = [
@@ -229,7 +229,7 @@ async fn fallbacks_are_asked_in_their_order_and_theirs_are_not_meant() {
 }
 
 #[tokio::test]
-async fn when_nobody_can_answer_it_is_the_last_ones_failure() {
+async fn when_every_target_fails_the_last_failure_is_returned() {
     let first = Upstream::start(|_| Reply::error(401, "Incorrect API key provided"));
     let second = Upstream::start(|_| Reply::error(500, "the disk is full"));
     let pair = Pair::with(first, second).await;
@@ -397,7 +397,7 @@ async fn a_models_own_conditions_hold_unless_the_request_has_some() {
 // What it costs, and whom.
 
 #[tokio::test]
-async fn usage_adds_up_and_is_told_for_each_model() {
+async fn usage_is_summed_and_reported_per_model() {
     let first = Upstream::start(|call| match call.index {
         0 => Reply::Used(wrong().to_string(), 100, 10),
         _ => Reply::error(500, "oops"),
@@ -458,7 +458,7 @@ fn check_usage(usage: &Value, (input, output): (u64, u64), cost_usd: f64) {
 }
 
 #[tokio::test]
-async fn a_batch_tells_for_each_item_who_answered_and_adds_up_what_all_cost() {
+async fn a_batch_reports_the_model_of_each_item_and_the_total_cost() {
     let price = "input_usd_per_million_tokens = 2\noutput_usd_per_million_tokens = 4";
     // Every other item cannot be had from the first; one fails at both, after an answer that cost.
     let is_first = AtomicBool::new(true);
@@ -557,7 +557,7 @@ async fn the_time_of_an_item_covers_all_the_models_that_it_asks() {
 }
 
 #[tokio::test]
-async fn a_slow_model_that_answers_in_time_is_not_given_up() {
+async fn a_slow_model_that_answers_in_time_is_not_aborted() {
     let first = Upstream::start(|_| Reply::Played.after(Duration::from_millis(400)));
     let pair = Pair::new(first).await;
     let reply = pair
@@ -572,7 +572,7 @@ async fn a_slow_model_that_answers_in_time_is_not_given_up() {
 }
 
 #[tokio::test]
-async fn the_first_model_is_asked_again_once_it_is_well() {
+async fn the_first_model_is_called_again_once_it_has_recovered() {
     let is_well = Arc::new(AtomicBool::new(false));
     let well = Arc::clone(&is_well);
     let first = Upstream::start(move |_| match well.load(Ordering::Relaxed) {

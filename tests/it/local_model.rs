@@ -70,7 +70,7 @@ async fn all_seven_people_are_right_streamed() {
 }
 
 #[tokio::test]
-async fn it_is_the_default_and_says_what_it_is_for() {
+async fn the_local_model_is_the_default_and_describes_its_purpose() {
     let server = loaded().await;
     let models = server.get("/v1/models").await.ok();
     let default = models["data"]
@@ -90,7 +90,7 @@ async fn it_is_the_default_and_says_what_it_is_for() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_stops_it_between_tokens() {
+async fn a_client_that_disconnects_stops_the_generation() {
     let server = loaded().await;
     let story = json!({"type": "object", "properties": {"story": {"type": "string", "minLength": 4_000}}, "required": ["story"]});
     let inputs: Vec<_> = (0..20).map(fixture::person).collect();

@@ -60,7 +60,7 @@ async fn tools_sends_the_schema_as_the_parameters_of_a_tool_to_be_called() {
 }
 
 #[tokio::test]
-async fn json_object_asks_for_json_and_tells_the_schema_in_words() {
+async fn json_object_requests_json_and_puts_the_schema_in_the_prompt() {
     let (body, prompt) = asked("json_object").await;
     assert_eq!(
         body["response_format"],
@@ -77,7 +77,7 @@ async fn json_object_asks_for_json_and_tells_the_schema_in_words() {
 }
 
 #[tokio::test]
-async fn text_tells_the_schema_in_words_and_nothing_else() {
+async fn text_puts_the_schema_in_the_prompt_only() {
     let (body, prompt) = asked("text").await;
     assert!(
         body.get("response_format").is_none() && body.get("tools").is_none(),
@@ -100,7 +100,7 @@ fn has_json_schema(call: &Call) -> bool {
 }
 
 #[tokio::test]
-async fn auto_takes_another_mode_when_the_server_refuses_json_schema_and_remembers() {
+async fn auto_falls_back_when_json_schema_is_rejected_and_remembers_it() {
     for words in [
         "response_format.type must be one of text, json_object",
         "'response_format' of type 'json_schema' is not supported",
@@ -136,7 +136,7 @@ async fn auto_takes_another_mode_when_the_server_refuses_json_schema_and_remembe
 }
 
 #[tokio::test]
-async fn auto_steps_down_until_the_server_takes_it() {
+async fn auto_tries_each_mode_until_the_provider_accepts_one() {
     let upstream = Upstream::start(|call| {
         let body = call.body();
         if body.get("response_format").is_some() || body.get("tools").is_some() {
@@ -180,7 +180,7 @@ async fn an_explicit_mode_is_never_changed() {
 }
 
 #[tokio::test]
-async fn a_400_about_something_else_is_no_refusal_of_the_mode() {
+async fn an_unrelated_400_does_not_change_the_mode() {
     let upstream = Upstream::start(|_| {
         Reply::error(400, "This model's maximum context length is 8192 tokens.")
     });
@@ -193,7 +193,7 @@ async fn a_400_about_something_else_is_no_refusal_of_the_mode() {
 }
 
 #[tokio::test]
-async fn in_tools_an_answer_in_the_content_counts_too() {
+async fn in_tools_mode_an_answer_in_the_content_is_accepted() {
     // Some servers put the arguments into the content.
     let body = json!({"id": "c", "model": "m", "choices": [{"index": 0, "finish_reason": "stop",
         "message": {"role": "assistant", "content": right().to_string()}}], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}});

@@ -269,7 +269,7 @@ async fn drain(mut response: crate::support::client::Response) {
 }
 
 #[tokio::test]
-async fn a_thousand_clients_that_left_at_any_moment_leave_nothing_behind() {
+async fn a_thousand_clients_that_disconnect_at_any_moment_leave_nothing_behind() {
     let mut rng = Rng::with_seed(SEED);
     let stage = Stage::set().await;
     stage.storm(&mut rng, 300).await;

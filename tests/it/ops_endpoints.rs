@@ -15,7 +15,7 @@ async fn running() -> (Upstream, Server) {
 }
 
 #[tokio::test]
-async fn it_says_that_it_is_alive_and_takes_work() {
+async fn healthz_and_readyz_answer() {
     let (_upstream, server) = running().await;
     for path in ["/healthz", "/readyz"] {
         assert_eq!(server.get(path).await.status, 200, "{path}");
@@ -23,7 +23,7 @@ async fn it_says_that_it_is_alive_and_takes_work() {
 }
 
 #[tokio::test]
-async fn its_version_is_the_crates() {
+async fn version_is_the_version_of_the_crate() {
     let (_upstream, server) = running().await;
     let version = server.get("/version").await;
     assert_eq!(
@@ -69,7 +69,7 @@ async fn the_models_have_openais_list_shape() {
 }
 
 #[tokio::test]
-async fn the_limits_show_what_is_used_and_what_waits() {
+async fn limits_show_usage_and_queues() {
     let gate = crate::upstream::Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
@@ -322,7 +322,7 @@ fn resources(page: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_reply_has_a_request_id_the_callers_if_it_is_sane() {
+async fn every_response_has_a_request_id_the_callers_if_it_is_valid() {
     let (_upstream, server) = running().await;
     let mut seen = std::collections::HashSet::new();
     for path in ["/healthz", "/v1/models", "/v1/nothing", "/openapi.json"] {
@@ -352,7 +352,7 @@ async fn every_reply_has_a_request_id_the_callers_if_it_is_sane() {
 }
 
 #[tokio::test]
-async fn server_timing_says_where_the_time_went() {
+async fn server_timing_has_the_time_of_each_phase() {
     let (_upstream, server) = running().await;
     let answer = server.extract(&single("Ada")).await;
     let timing = answer.header("server-timing");
@@ -388,7 +388,7 @@ const LOOPBACK: [&str; 5] = [
 ];
 
 #[tokio::test]
-async fn only_the_loopbacks_own_names_are_answered() {
+async fn only_loopback_host_names_are_accepted() {
     let (upstream, server) = running().await;
     for host in LOOPBACK {
         assert_eq!(
@@ -420,7 +420,7 @@ async fn only_the_loopbacks_own_names_are_answered() {
 }
 
 #[tokio::test]
-async fn a_configured_host_is_answered_too() {
+async fn a_configured_host_name_is_accepted() {
     let upstream = Upstream::playing();
     let server = Server::asking(&upstream)
         .env("EXTRACTD_HOSTS", "extract.example,other.example")
@@ -533,7 +533,7 @@ async fn a_traceparent_is_honoured_and_passed_upstream() {
 }
 
 #[tokio::test]
-async fn the_log_tells_no_input_output_or_key() {
+async fn the_log_contains_no_input_output_or_key() {
     let upstream = Upstream::saying([
         Reply::Json(json!({"secret": "output-4711"})),
         Reply::Text("broken output-4712".into()),

@@ -40,7 +40,7 @@ fn of<'e>(events: &'e [Event], name: &str) -> Vec<&'e Value> {
 }
 
 #[tokio::test]
-async fn the_first_element_is_there_while_the_second_is_being_written() {
+async fn the_first_element_is_sent_while_the_second_is_streamed() {
     for (mode, text) in [
         (
             "json_schema",
@@ -115,7 +115,7 @@ async fn the_first_element_is_there_while_the_second_is_being_written() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_asked_for_within_an_object_is_told_as_the_list_that_it_is() {
+async fn a_list_that_is_wrapped_for_the_provider_is_streamed_as_a_list() {
     let text = [
         r#"{"value": ["#,
         r#"{"name": "Ada"}, {"#,
@@ -154,7 +154,7 @@ async fn a_list_that_is_asked_for_within_an_object_is_told_as_the_list_that_it_i
 }
 
 #[tokio::test]
-async fn an_answer_that_is_asked_again_begins_anew() {
+async fn a_validation_retry_restarts_the_partial_stream() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |call| {
@@ -196,7 +196,7 @@ async fn an_answer_that_is_asked_again_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_is_no_answer_and_is_tried_again() {
+async fn a_truncated_upstream_stream_is_retried() {
     let gate = Gate::open_from_the_start();
     let upstream = Upstream::start(move |call| {
         Reply::Streamed(
@@ -225,7 +225,7 @@ async fn a_stream_that_is_cut_is_no_answer_and_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_provider_that_does_not_stream_gives_the_same_end() {
+async fn a_provider_without_streaming_gives_the_same_result() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let body = with(single(fixture::person(3)), json!({"stream": true}));
@@ -245,7 +245,7 @@ async fn a_provider_that_does_not_stream_gives_the_same_end() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_stops_the_stream_from_upstream() {
+async fn a_client_that_disconnects_stops_the_upstream_stream() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |_| {

@@ -164,7 +164,7 @@ async fn a_429_pauses_its_key_alone_and_until_its_time() {
 }
 
 #[tokio::test]
-async fn with_every_key_paused_the_first_that_may_is_used() {
+async fn with_every_key_paused_the_first_to_resume_is_used() {
     let upstream = Upstream::start(|call| match (call.index, key(call)) {
         (0 | 1, 'a') => Reply::error(429, "slow down").with_header("retry-after", 30),
         (0 | 1, _) => Reply::error(429, "slow down").with_header("retry-after-ms", 400),
@@ -226,7 +226,7 @@ async fn an_exhausted_key_is_replaced_without_waiting_and_passed_over_afterwards
 }
 
 #[tokio::test]
-async fn a_402_is_an_exhausted_quota_in_whatever_words() {
+async fn a_402_is_an_exhausted_quota_whatever_its_body() {
     let error = json!({"error": {"message": "Insufficient Balance", "type": "unknown_error", "code": "invalid_request_error"}});
     let upstream = Upstream::start(move |call| match key(call) {
         'a' => Reply::Status(402, vec![], error.to_string()),
@@ -297,7 +297,7 @@ async fn a_provider_whose_keys_were_all_refused_is_asked_again_after_a_while() {
 }
 
 #[tokio::test]
-async fn an_item_that_waits_for_a_paused_key_holds_up_nobody_who_can_use_another() {
+async fn an_item_that_waits_for_a_paused_key_does_not_block_items_that_can_use_another() {
     let (refusal, answer) = (Gate::closed(), Gate::closed());
     let (first, second) = (refusal.clone(), answer.clone());
     // The key a does not take the item 0, and all is well with it otherwise; the key b is paused for long.
@@ -382,7 +382,7 @@ fn telling(call: &Call) -> Reply {
 }
 
 #[tokio::test]
-async fn no_key_is_told_in_an_error_a_result_a_view_or_the_log() {
+async fn no_key_appears_in_an_error_a_result_a_view_or_the_log() {
     const KEYS: [&str; 2] = [
         "sk-key-a-0123456789-very-secret",
         "sk-key-b-9876543210-very-secret",

@@ -41,7 +41,7 @@ pub fn check_every_window(arrivals: &[Instant], per_minute: u32, burst: u32) {
 }
 
 #[test]
-fn the_yardstick_sees_a_single_call_too_many() {
+fn the_rate_check_detects_a_single_excess_call() {
     let start = Instant::now();
     let at = |times: &[u64]| {
         times
@@ -138,7 +138,7 @@ async fn a_configured_burst_goes_out_at_once_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_slow_upstream_does_not_save_up_calls() {
+async fn a_slow_upstream_does_not_accumulate_a_burst() {
     let _lock = test_lock::exclusive().await;
     let gate = Gate::closed();
     let held = gate.clone();

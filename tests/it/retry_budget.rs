@@ -97,7 +97,7 @@ async fn when_four_of_ten_calls_fail_retries_stay_a_fifth_of_the_first_tries_and
 }
 
 #[tokio::test]
-async fn the_wait_for_the_budget_is_not_of_an_items_time() {
+async fn waiting_for_the_retry_budget_does_not_count_toward_the_timeout() {
     const ITEMS: usize = 200;
     // Ninety have to be tried again, and ten seconds allow seventy.
     let upstream = Upstream::start(|call| match call.index {
@@ -118,7 +118,7 @@ async fn the_wait_for_the_budget_is_not_of_an_items_time() {
 }
 
 #[tokio::test]
-async fn who_may_not_try_again_now_asks_the_next_model() {
+async fn without_retry_budget_an_item_falls_back() {
     // Four of ten fail, of more at a time than may be tried again within ten seconds.
     let first = Upstream::start(|call| {
         if matches!(call.index % 5, 1 | 3) {
@@ -169,7 +169,7 @@ async fn not_before(first: Reply, least: Duration) {
 }
 
 #[tokio::test]
-async fn retry_after_on_a_failure_is_the_least_that_is_waited() {
+async fn retry_after_on_a_failure_is_the_minimum_wait() {
     let ms = Duration::from_millis;
     tokio::join!(
         not_before(
@@ -220,7 +220,7 @@ async fn calls(
 }
 
 #[tokio::test]
-async fn x_should_retry_true_is_obeyed_within_the_tries() {
+async fn x_should_retry_true_is_obeyed_within_the_maximum_of_calls() {
     let again = |status| move || Reply::error(status, "again").with_header("x-should-retry", true);
     let (bad, missing) = tokio::join!(
         calls(again(400), 502, "upstream_error"),
@@ -230,7 +230,7 @@ async fn x_should_retry_true_is_obeyed_within_the_tries() {
 }
 
 #[tokio::test]
-async fn x_should_retry_false_ends_it_at_once() {
+async fn x_should_retry_false_prevents_a_retry() {
     let never = |status| move || Reply::error(status, "never").with_header("x-should-retry", false);
     for status in [408, 409, 500, 503] {
         assert_eq!(
@@ -249,7 +249,7 @@ async fn x_should_retry_false_ends_it_at_once() {
 }
 
 #[tokio::test]
-async fn the_budget_of_one_provider_is_not_another_ones() {
+async fn each_provider_has_its_own_retry_budget() {
     let failing = Upstream::start(|call| {
         if call.index < 100 {
             Reply::error(500, "oops")

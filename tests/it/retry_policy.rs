@@ -36,26 +36,26 @@ async fn not_tried_again(first: Reply, status: u16, code: &str) -> Value {
 }
 
 #[tokio::test]
-async fn statuses_of_a_failing_server_are_tried_again() {
+async fn statuses_of_a_failing_server_are_retried() {
     for status in [408, 409, 500, 502, 504, 520, 521, 522, 523, 524] {
         tried_again(&status.to_string(), Reply::error(status, "simulated")).await;
     }
 }
 
 #[tokio::test]
-async fn statuses_of_an_overloaded_server_are_tried_again() {
+async fn statuses_of_an_overloaded_server_are_retried() {
     for status in [503, 529] {
         tried_again(&status.to_string(), Reply::error(status, "simulated")).await;
     }
 }
 
 #[tokio::test]
-async fn a_reset_before_any_byte_is_tried_again() {
+async fn a_reset_before_any_byte_is_retried() {
     tried_again("reset", Reply::Reset).await;
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_tried_again() {
+async fn a_truncated_body_is_retried() {
     tried_again("cut", Reply::CutBody).await;
 }
 
@@ -68,7 +68,7 @@ async fn a_200_that_is_no_completion_is_never_a_result() {
 }
 
 #[tokio::test]
-async fn statuses_that_say_the_request_is_wrong_are_not_tried_again() {
+async fn statuses_of_rejected_requests_are_not_retried() {
     for status in [400, 404, 413, 422] {
         let problem = not_tried_again(
             Reply::error(status, "the moon is in the wrong house"),
@@ -89,7 +89,7 @@ async fn statuses_that_say_the_request_is_wrong_are_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_not_tried_again() {
+async fn a_rejected_key_is_not_retried() {
     for status in [401, 403] {
         let problem = not_tried_again(
             Reply::error(status, "Incorrect API key provided: sk-test."),
@@ -107,7 +107,7 @@ async fn a_wrong_key_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn an_exhausted_quota_is_not_tried_again() {
+async fn an_exhausted_quota_is_not_retried() {
     for status in [402, 429] {
         let body = json!({"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}});
         let reply = Reply::Status(status, vec![], body.to_string());
@@ -117,7 +117,7 @@ async fn an_exhausted_quota_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn x_should_retry_is_obeyed_over_the_table() {
+async fn x_should_retry_overrides_the_retry_table() {
     not_tried_again(
         Reply::error(500, "no").with_header("x-should-retry", false),
         502,
@@ -132,7 +132,7 @@ async fn x_should_retry_is_obeyed_over_the_table() {
 }
 
 #[tokio::test]
-async fn a_call_is_tried_three_times() {
+async fn a_call_is_made_at_most_three_times() {
     let upstream = Upstream::start(|_| Reply::error(500, "the disk is full"));
     let server = Server::with(&upstream).await;
     let problem = server.extract(&ask()).await.problem(502, "upstream_error");
@@ -145,7 +145,7 @@ async fn a_call_is_tried_three_times() {
 }
 
 #[tokio::test]
-async fn a_provider_that_nobody_answers_for_is_an_upstream_error() {
+async fn an_unreachable_provider_is_an_upstream_error() {
     // A port that was free a moment ago; nobody listens there.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -158,7 +158,7 @@ async fn a_provider_that_nobody_answers_for_is_an_upstream_error() {
 }
 
 #[tokio::test]
-async fn the_backoff_of_a_failure_honours_retry_after_as_its_least() {
+async fn retry_after_is_the_minimum_backoff_of_a_failure() {
     let _lock = test_lock::exclusive().await;
     let upstream = Upstream::saying([Reply::error(500, "oops").with_header("retry-after", 1)]);
     let server = Server::with(&upstream).await;
@@ -249,7 +249,7 @@ async fn no_call_goes_out_before_a_retry_after_date_has_passed() {
 }
 
 #[tokio::test]
-async fn a_429_pauses_everybody_who_uses_the_key() {
+async fn a_429_pauses_all_calls_with_the_key() {
     let _lock = test_lock::exclusive().await;
     let upstream = Upstream::start(|call| match call.index {
         0 => Reply::error(429, "slow down").with_header("retry-after", 1),
@@ -309,7 +309,7 @@ async fn after_a_pause_the_queue_flows_at_its_rate() {
 }
 
 #[tokio::test]
-async fn a_429_costs_no_try() {
+async fn a_429_does_not_count_as_a_failed_call() {
     let slow_down = || Reply::error(429, "slow down").with_header("retry-after-ms", 30);
     let upstream = Upstream::saying((0..8).map(|_| slow_down()));
     let server = Server::with(&upstream).await;
@@ -318,7 +318,7 @@ async fn a_429_costs_no_try() {
 }
 
 #[tokio::test]
-async fn a_503_with_retry_after_costs_no_try() {
+async fn a_503_with_retry_after_does_not_count_as_a_failed_call() {
     let slow_down = || Reply::error(503, "overloaded").with_header("retry-after-ms", 30);
     let upstream = Upstream::saying((0..6).map(|_| slow_down()));
     let server = Server::with(&upstream).await;
@@ -327,7 +327,7 @@ async fn a_503_with_retry_after_costs_no_try() {
 }
 
 #[tokio::test]
-async fn a_429_without_retry_after_is_waited_out_too() {
+async fn a_429_without_retry_after_is_retried() {
     let upstream = Upstream::saying([
         Reply::error(429, "slow down"),
         Reply::error(429, "slow down"),
@@ -439,7 +439,7 @@ async fn waiting_after_a_429_does_not_count_toward_the_timeout() {
 }
 
 #[tokio::test]
-async fn a_try_that_stalls_does_not_hold_up_the_other_items() {
+async fn a_stalled_call_does_not_delay_the_other_items() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(1) {
             Reply::Stall

@@ -136,7 +136,7 @@ fn asked_again(call: &Call) -> String {
 }
 
 #[tokio::test]
-async fn a_broken_rule_is_asked_again_with_its_message_and_place() {
+async fn a_violated_rule_leads_to_a_validation_retry_with_its_message_and_pointer() {
     let upstream = Upstream::saying([Reply::Json(far()), Reply::Json(near()), Reply::Json(good())]);
     let server = Server::with(&upstream).await;
     let reply = server.extract(&single()).await.ok();
@@ -159,7 +159,7 @@ async fn a_broken_rule_is_asked_again_with_its_message_and_place() {
 }
 
 #[tokio::test]
-async fn what_meets_its_rules_is_asked_once_whatever_its_root() {
+async fn an_answer_that_satisfies_its_rules_takes_one_call_whatever_its_root() {
     for (schema, rule_of, data) in [
         (
             json!({"type": "array", "items": {"type": "integer"}}),
@@ -205,7 +205,7 @@ async fn what_meets_its_rules_is_asked_once_whatever_its_root() {
 }
 
 #[tokio::test]
-async fn a_rule_that_cannot_be_evaluated_is_broken_and_says_why() {
+async fn a_rule_that_cannot_be_evaluated_is_violated_and_gives_the_reason() {
     let upstream = Upstream::start(|_| Reply::Json(json!({"start": "2026-01-01"})));
     let server = Server::with(&upstream).await;
     let rules = json!([
@@ -226,7 +226,7 @@ async fn a_rule_that_cannot_be_evaluated_is_broken_and_says_why() {
 }
 
 #[tokio::test]
-async fn the_problem_has_the_nearest_candidate_its_errors_and_the_last_text() {
+async fn the_problem_has_the_best_candidate_its_errors_and_the_last_text() {
     // One fault, then two of which one is the schema's: the first is the nearest.
     let upstream = Upstream::saying([
         Reply::Json(near()),
@@ -250,7 +250,7 @@ async fn the_problem_has_the_nearest_candidate_its_errors_and_the_last_text() {
 }
 
 #[tokio::test]
-async fn with_best_it_ends_as_invalid_with_the_nearest() {
+async fn on_failure_best_returns_the_best_candidate_as_invalid() {
     let upstream = Upstream::saying([Reply::Json(far()), Reply::Json(near()), Reply::Json(far())]);
     let server = Server::with(&upstream).await;
     let reply = server
@@ -279,7 +279,7 @@ async fn with_best_it_ends_as_invalid_with_the_nearest() {
 }
 
 #[tokio::test]
-async fn of_candidates_with_as_many_errors_the_later_is_the_nearest() {
+async fn of_candidates_with_equally_many_errors_the_later_is_the_best() {
     let later = stay("2026-02-01", "2026-02-05", -1);
     let upstream = Upstream::saying([
         Reply::Json(near()),
@@ -297,7 +297,7 @@ async fn of_candidates_with_as_many_errors_the_later_is_the_nearest() {
 }
 
 #[tokio::test]
-async fn best_is_for_a_schemas_errors_too() {
+async fn on_failure_best_applies_to_schema_errors() {
     let wrong = json!({"start": "2026-01-01", "guests": "many"});
     let answer = wrong.clone();
     let upstream = Upstream::start(move |_| Reply::Json(answer.clone()));
@@ -310,7 +310,7 @@ async fn best_is_for_a_schemas_errors_too() {
 }
 
 #[tokio::test]
-async fn without_an_object_or_with_another_failure_best_fails_as_ever() {
+async fn on_failure_best_fails_without_a_candidate_or_for_another_failure() {
     for (reply, code) in [
         (
             || Reply::Text("I cannot say.".to_owned()),
@@ -332,7 +332,7 @@ async fn without_an_object_or_with_another_failure_best_fails_as_ever() {
 }
 
 #[tokio::test]
-async fn in_order_and_as_events_and_as_lines() {
+async fn rules_apply_in_every_response_format() {
     let upstream = mixed();
     let server = Server::with(&upstream).await;
     let ordered = server.batch(&batch(3)).await.ok();
@@ -390,7 +390,7 @@ async fn in_order_and_as_events_and_as_lines() {
 }
 
 #[tokio::test]
-async fn a_single_as_events_is_a_result_and_done() {
+async fn a_streamed_single_ends_with_result_and_done() {
     let upstream = Upstream::start(|_| Reply::Json(near()));
     let server = Server::with(&upstream).await;
     let ask = async |more: Value| {
@@ -446,7 +446,7 @@ async fn an_invalid_item_does_not_stop_a_batch() {
 }
 
 #[tokio::test]
-async fn equal_items_share_an_invalid_end_and_it_is_not_kept() {
+async fn equal_items_share_an_invalid_outcome_and_it_is_not_cached() {
     let upstream = Upstream::start(|_| Reply::Json(near()).after(Duration::from_millis(300)));
     let server = Server::asking(&upstream)
         .config("[cache]\nmax_bytes = 1000000\n")
@@ -499,7 +499,7 @@ fn check_refused(answer: &Answer, pointer: &str, words: &str) {
 }
 
 #[tokio::test]
-async fn what_is_no_rule_is_refused_with_its_pointer_and_its_column() {
+async fn an_invalid_rule_is_rejected_with_its_pointer_and_column() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let good = rule("true", "never");
@@ -588,7 +588,7 @@ async fn what_is_no_rule_is_refused_with_its_pointer_and_its_column() {
 }
 
 #[tokio::test]
-async fn a_hostile_rule_costs_bounded_time_and_the_others_go_on() {
+async fn a_hostile_rule_costs_bounded_time_and_does_not_block_other_requests() {
     let numbers: Vec<_> = (0..5000).collect();
     let list = numbers.clone();
     let upstream = Upstream::start(move |call| {

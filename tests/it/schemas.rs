@@ -30,7 +30,7 @@ async fn extract_with(client: &Client, name: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_schema_that_was_put_answers_to_its_name() {
+async fn a_registered_schema_is_used_by_its_name() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     assert_eq!(put(&server, "person", &schema()).await.status, 201, "new");
@@ -74,7 +74,7 @@ async fn the_bare_schema_comes_back_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn the_list_says_name_hash_time_and_source() {
+async fn the_list_shows_name_hash_time_and_source() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     assert_eq!(server.get("/v1/schemas").await.ok()["data"], json!([]));
@@ -160,7 +160,7 @@ async fn a_deleted_schema_is_gone() {
 }
 
 #[tokio::test]
-async fn a_replaced_schema_holds_from_the_next_request_on() {
+async fn a_replaced_schema_applies_from_the_next_request() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     put(&server, "thing", &json!({"type": "integer", "minimum": 5})).await;
@@ -170,7 +170,7 @@ async fn a_replaced_schema_holds_from_the_next_request_on() {
 }
 
 #[tokio::test]
-async fn what_was_put_survives_a_restart() {
+async fn a_registered_schema_survives_a_restart() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     put(&server, "person", &schema()).await;

@@ -38,14 +38,14 @@ async fn until_draining(server: &Server) {
 }
 
 #[tokio::test]
-async fn idle_it_ends_at_once() {
+async fn an_idle_server_ends_at_once() {
     let (_upstream, mut server, _gate) = gated().await;
     server.terminate();
     assert_eq!(server.exit(PROMPTLY).await, Some(0), "{}", server.output());
 }
 
 #[tokio::test]
-async fn an_idle_connection_does_not_hold_it_up() {
+async fn an_idle_connection_does_not_delay_the_shutdown() {
     let (_upstream, mut server, _gate) = gated().await;
     let connection = tokio::net::TcpStream::connect(server.address())
         .await
@@ -57,7 +57,7 @@ async fn an_idle_connection_does_not_hold_it_up() {
 }
 
 #[tokio::test]
-async fn what_is_in_flight_finishes_and_new_work_is_refused() {
+async fn requests_in_flight_finish_and_new_ones_are_rejected() {
     let (upstream, mut server, gate) = gated().await;
     let request = one_in_flight(&upstream, &server).await;
     server.terminate();
@@ -113,7 +113,7 @@ async fn a_stream_in_flight_ends_with_done() {
 }
 
 #[tokio::test]
-async fn the_grace_ends_what_would_not() {
+async fn requests_are_aborted_after_the_grace() {
     let upstream = Upstream::start(|_| Reply::Stall);
     let mut server = Server::asking(&upstream)
         .env("EXTRACTD_SHUTDOWN_GRACE_MS", 500)

@@ -22,7 +22,7 @@ async fn a_text_becomes_an_object() {
 }
 
 #[tokio::test]
-async fn a_reply_has_every_promised_field_and_no_other() {
+async fn a_response_has_every_documented_field_and_no_other() {
     let upstream = Upstream::saying([Reply::Used(fixture::right().to_string(), 98, 21)]);
     let server = Server::with(&upstream).await;
     let answer = server.extract(&single("Ada")).await;
@@ -71,7 +71,7 @@ fn check_timing(timing: &Value) {
 }
 
 #[tokio::test]
-async fn the_provider_is_asked_with_its_key_and_the_callers_parameters() {
+async fn the_provider_is_called_with_its_key_and_the_callers_parameters() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let parameters = json!({"temperature": 0.5, "seed": 7, "max_output_tokens": 321, "metadata": {"ticket": "T-secret-1"}});
@@ -107,7 +107,7 @@ async fn the_provider_is_asked_with_its_key_and_the_callers_parameters() {
 }
 
 #[tokio::test]
-async fn the_temperature_is_0_when_nothing_else_is_said() {
+async fn the_temperature_is_0_by_default() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     server.extract(&single("Ada")).await.ok();
@@ -240,7 +240,7 @@ async fn a_content_type_with_parameters_is_json_too() {
 }
 
 #[tokio::test]
-async fn streamed_it_ends_with_the_result_and_done() {
+async fn a_streamed_single_ends_with_its_result_and_done() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let by_field = server
@@ -287,7 +287,7 @@ async fn streamed_it_ends_with_the_result_and_done() {
 }
 
 #[tokio::test]
-async fn streamed_a_failure_is_an_error_event_and_done() {
+async fn a_streamed_failure_is_an_error_event_and_done() {
     let upstream = Upstream::start(|_| Reply::error(401, "bad key"));
     let server = Server::with(&upstream).await;
     let events = server
@@ -303,7 +303,7 @@ async fn streamed_a_failure_is_an_error_event_and_done() {
 }
 
 #[tokio::test]
-async fn a_blank_input_fails_and_calls_nobody() {
+async fn a_blank_input_fails_without_a_call() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     for blank in [

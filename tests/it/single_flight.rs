@@ -155,7 +155,7 @@ async fn fifty_equal_singles_are_called_once() {
 }
 
 #[tokio::test]
-async fn equal_items_are_shared_among_callers_and_forms() {
+async fn equal_items_are_shared_among_callers_and_response_formats() {
     let (upstream, gate) = gated();
     let server = Server::asking(&upstream)
         .env("EXTRACTD_API_KEYS", "key-a,key-b,key-c")
@@ -240,7 +240,7 @@ async fn a_streamed_single_shares_with_a_plain_one() {
 }
 
 #[tokio::test]
-async fn items_that_differ_in_anything_that_matters_are_called_each() {
+async fn items_that_differ_in_a_relevant_field_are_each_called() {
     let (upstream, gate) = gated();
     let server = Server::with(&upstream).await;
     let example =
@@ -317,7 +317,7 @@ async fn with_a_seed_any_temperature_is_shared() {
 }
 
 #[tokio::test]
-async fn the_items_of_a_batch_without_equals_are_all_called() {
+async fn different_items_of_a_batch_are_all_called() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let inputs: Vec<_> = (0..60).map(|number| person(number % 20)).collect();
@@ -352,7 +352,7 @@ async fn an_equal_item_that_comes_later_is_called_anew() {
 }
 
 #[tokio::test]
-async fn when_the_client_of_the_call_leaves_another_is_called_in_its_place() {
+async fn when_the_leaders_client_disconnects_a_waiting_item_is_called() {
     let (upstream, gate) = gated();
     let server = Server::with(&upstream).await;
     for round in 1..=3 {
@@ -388,7 +388,7 @@ async fn check_one_in_its_place(upstream: &Upstream, server: &Server, round: usi
 }
 
 #[tokio::test]
-async fn when_the_batch_of_the_call_leaves_an_item_of_another_batch_is_called() {
+async fn when_the_leaders_batch_disconnects_an_item_of_another_batch_is_called() {
     let (upstream, gate) = gated();
     let server = Server::with(&upstream).await;
     for round in 1..=3 {
@@ -420,7 +420,7 @@ async fn when_the_batch_of_the_call_leaves_an_item_of_another_batch_is_called() 
 }
 
 #[tokio::test]
-async fn when_all_leave_but_one_that_one_is_called() {
+async fn when_all_clients_but_one_disconnect_its_item_is_called() {
     let (upstream, gate) = gated();
     let server = Server::with(&upstream).await;
     let mut leaving = at_once(&server, vec![single(person(X)); 10]);
@@ -442,7 +442,7 @@ async fn when_all_leave_but_one_that_one_is_called() {
 }
 
 #[tokio::test]
-async fn when_the_call_fails_for_good_all_fail_alike() {
+async fn a_permanent_failure_is_shared() {
     let refused = || Reply::error(413, "this model does not like you");
     let wrong = || Reply::Json(fixture::wrong());
     let truncated = || Reply::Truncated("{\"name\": \"Ad".to_owned());
@@ -605,7 +605,7 @@ async fn an_equal_item_in_another_callers_slow_queue_delays_nobody() {
 }
 
 #[tokio::test]
-async fn one_that_gives_up_a_paused_provider_leaves_the_call_to_who_waits_longer() {
+async fn a_leader_that_times_out_leaves_the_call_to_an_item_that_waits_longer() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |call| match call.index {

@@ -139,7 +139,7 @@ fn asked_again(log: &Log, fates: &[Option<Fate>]) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn in_a_storm_each_input_gets_one_result_and_hardly_a_call_is_refused() {
+async fn in_a_request_storm_each_input_gets_one_result_and_few_calls_are_rejected() {
     let _lock = test_lock::exclusive().await;
     let provider = Arc::new(Mutex::new(Provider::new()));
     let script = Arc::clone(&provider);

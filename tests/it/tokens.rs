@@ -178,7 +178,7 @@ async fn given_back(what: &str, failure: Reply) {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_without_usage_gives_its_tokens_back() {
+async fn a_call_that_fails_without_usage_returns_its_tokens() {
     given_back("500", Reply::error(500, "oops")).await;
     given_back("503", Reply::error(503, "busy")).await;
     given_back(
@@ -189,7 +189,7 @@ async fn a_call_that_fails_without_usage_gives_its_tokens_back() {
 }
 
 #[tokio::test]
-async fn a_call_that_cannot_connect_gives_its_tokens_back() {
+async fn a_call_that_cannot_connect_returns_its_tokens() {
     let nobody = fixture::Nobody::new();
     let server = limited(&nobody.url(), SLOW).await;
     let begun = Instant::now();
@@ -225,7 +225,7 @@ async fn a_call_that_breaks_after_it_was_sent_keeps_its_tokens() {
 }
 
 #[tokio::test]
-async fn an_answer_gives_back_what_it_did_not_use() {
+async fn an_answer_returns_the_unused_tokens() {
     let upstream = Upstream::start(|call| used(call, (20, 5)));
     let server = limited(&upstream.url(), SLOW).await;
     let begun = Instant::now();
@@ -244,7 +244,7 @@ async fn an_answer_gives_back_what_it_did_not_use() {
 // What never fits.
 
 #[tokio::test]
-async fn a_text_that_takes_more_than_a_minutes_limit_is_refused_at_once_with_the_numbers() {
+async fn a_text_larger_than_a_minutes_token_limit_is_rejected_with_the_numbers() {
     let upstream = Upstream::playing();
     let server = limited(&upstream.url(), 2_000).await;
     let text = "These are the words of a text that is much too long. ".repeat(400);
@@ -278,7 +278,7 @@ async fn a_text_that_takes_more_than_a_minutes_limit_is_refused_at_once_with_the
 // What the provider's headers say.
 
 #[tokio::test]
-async fn a_provider_that_says_that_nothing_is_left_is_asked_more_slowly() {
+async fn rate_limit_headers_with_nothing_remaining_slow_the_calls() {
     // A thousand a second, and five calls of a hundred at once.
     let upstream = Upstream::start(|call| saying_left(call, (60, 40), 60_000, 0));
     let server = limited(&upstream.url(), 60_000).await;
@@ -294,7 +294,7 @@ async fn a_provider_that_says_that_nothing_is_left_is_asked_more_slowly() {
 }
 
 #[tokio::test]
-async fn a_provider_that_says_that_much_is_left_is_not_asked_faster() {
+async fn rate_limit_headers_with_much_remaining_do_not_speed_up_the_calls() {
     let upstream = Upstream::start(|call| saying_left(call, (60, 40), 10_000_000, 9_999_999));
     let server = limited(&upstream.url(), 120_000).await;
     assert_eq!(
@@ -308,7 +308,7 @@ async fn a_provider_that_says_that_much_is_left_is_not_asked_faster() {
 }
 
 #[tokio::test]
-async fn limits_of_0_and_minus_1_are_none() {
+async fn rate_limit_headers_of_0_and_minus_1_are_ignored() {
     for limit in [0, -1] {
         let upstream = Upstream::start(move |call| saying_left(call, (60, 40), limit, limit));
         let server = limited(&upstream.url(), 60_000).await;

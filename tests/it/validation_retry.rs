@@ -9,7 +9,7 @@ use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 
 #[tokio::test]
-async fn an_invalid_answer_is_asked_again_with_the_errors_and_their_pointers() {
+async fn a_validation_retry_contains_the_errors_and_their_pointers() {
     let upstream = Upstream::saying([
         Reply::Used(wrong().to_string(), 100, 20),
         Reply::Used(right().to_string(), 150, 21),
@@ -40,7 +40,7 @@ async fn an_invalid_answer_is_asked_again_with_the_errors_and_their_pointers() {
 }
 
 #[tokio::test]
-async fn what_is_asked_again_stays_constant_in_size() {
+async fn validation_retries_stay_constant_in_size() {
     let upstream = Upstream::start(|_| Reply::Json(wrong()));
     let server = Server::with(&upstream).await;
     server
@@ -62,7 +62,7 @@ async fn what_is_asked_again_stays_constant_in_size() {
 }
 
 #[tokio::test]
-async fn an_endless_wrong_answer_is_not_sent_back_whole() {
+async fn a_long_invalid_answer_is_shortened_in_the_validation_retry() {
     let long = json!({"name": "x".repeat(300_000), "age": "many", "occupation": "tester"});
     let upstream = Upstream::start(move |_| Reply::Json(long.clone()));
     let server = Server::with(&upstream).await;
@@ -76,7 +76,7 @@ async fn an_endless_wrong_answer_is_not_sent_back_whole() {
 }
 
 #[tokio::test]
-async fn a_model_that_never_gets_it_right_is_asked_max_attempts_times() {
+async fn a_model_that_never_answers_validly_is_called_max_attempts_times() {
     for (asked, expected) in [(None, 3), (Some(1), 1), (Some(5), 5)] {
         let upstream = Upstream::start(|_| Reply::Json(wrong()));
         let server = Server::with(&upstream).await;
@@ -118,7 +118,7 @@ async fn an_answer_without_json_has_no_candidate() {
 }
 
 #[tokio::test]
-async fn in_a_batch_the_failed_item_says_its_attempts_and_usage() {
+async fn a_failed_item_of_a_batch_reports_its_attempts_and_usage() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(1) {
             Reply::Json(wrong())
@@ -174,7 +174,7 @@ async fn an_answer_is_found_in_fences_prose_and_after_thoughts() {
 }
 
 #[tokio::test]
-async fn a_mended_answer_says_its_repairs() {
+async fn a_repaired_answer_reports_its_repairs() {
     for text in [
         "{\"name\": \"Ada Byron\", \"age\": 36, \"occupation\": \"tester\",}",
         "{'name': 'Ada Byron', 'age': 36, 'occupation': 'tester'}",
@@ -229,7 +229,7 @@ async fn a_truncated_list_is_never_shortened() {
 }
 
 #[tokio::test]
-async fn a_list_that_the_model_left_open_is_asked_again_and_taken_at_last() {
+async fn an_unclosed_list_is_retried_and_accepted_at_the_last_attempt() {
     let open = || Reply::Text("{\"people\": [\"Ada\", \"Bob\"".into());
     let upstream = Upstream::saying([
         open(),
@@ -280,7 +280,7 @@ async fn a_list_that_the_model_left_open_is_asked_again_and_taken_at_last() {
 }
 
 #[tokio::test]
-async fn a_list_left_open_is_not_taken_where_nobody_says_that_the_model_ended_it() {
+async fn an_unclosed_list_is_rejected_without_the_providers_finish_reason() {
     let message = json!({"role": "assistant", "content": "{\"people\": [\"Ada\", \"Bob\""});
     for reason in [Value::Null, json!("abort")] {
         let body = json!({"id": "c", "object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": reason}]});
@@ -294,7 +294,7 @@ async fn a_list_left_open_is_not_taken_where_nobody_says_that_the_model_ended_it
 }
 
 #[tokio::test]
-async fn without_max_output_tokens_a_cut_answer_is_asked_again_with_twice_the_room() {
+async fn without_max_output_tokens_a_truncated_answer_is_retried_with_twice_the_limit() {
     let upstream = Upstream::saying([
         Reply::Truncated("{\"people\": [".into()),
         Reply::Truncated("{\"people\": [".into()),
@@ -327,7 +327,7 @@ async fn without_max_output_tokens_a_cut_answer_is_asked_again_with_twice_the_ro
 }
 
 #[tokio::test]
-async fn with_max_output_tokens_running_into_it_is_output_truncated() {
+async fn reaching_max_output_tokens_is_output_truncated() {
     let upstream = Upstream::start(|_| Reply::Truncated("{\"people\": [\"Ada\"".into()));
     let server = Server::with(&upstream).await;
     let body = json!({"input": "Ada, Bob", "schema": list(), "max_output_tokens": 100});
@@ -336,7 +336,7 @@ async fn with_max_output_tokens_running_into_it_is_output_truncated() {
 }
 
 #[tokio::test]
-async fn cut_each_time_it_is_output_truncated_in_the_end() {
+async fn an_answer_truncated_at_every_attempt_is_output_truncated() {
     let upstream = Upstream::start(|_| Reply::Truncated("{\"people\": [\"Ada\"".into()));
     let server = Server::with(&upstream).await;
     server

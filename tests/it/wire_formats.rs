@@ -53,7 +53,7 @@ fn usage(kind: Kind, calls: u64) -> Value {
 }
 
 #[tokio::test]
-async fn an_answer_comes_with_its_usage_by_the_providers_own_path_and_key() {
+async fn an_answer_and_its_usage_come_by_the_providers_own_path_and_key() {
     for kind in KINDS {
         let upstream = Upstream::saying([answers(kind, &right())]);
         let server = asking(&upstream, kind).await;
@@ -101,7 +101,7 @@ async fn a_tools_arguments_are_an_answer() {
 }
 
 #[tokio::test]
-async fn a_wrong_answer_is_asked_again_with_what_was_wrong() {
+async fn an_invalid_answer_leads_to_a_validation_retry_with_its_errors() {
     for kind in KINDS {
         let upstream = Upstream::saying([answers(kind, &wrong()), answers(kind, &right())]);
         let server = asking(&upstream, kind).await;
@@ -120,7 +120,7 @@ async fn a_wrong_answer_is_asked_again_with_what_was_wrong() {
 }
 
 #[tokio::test]
-async fn a_refusal_and_a_truncation_are_told_apart() {
+async fn a_refusal_and_a_truncation_are_distinguished() {
     for kind in KINDS {
         let cut = says(&kind.whole("{\"name\": \"Ada", Place::Content, Stop::Length));
         let upstream = Upstream::saying([cut]);
@@ -141,7 +141,7 @@ async fn a_refusal_and_a_truncation_are_told_apart() {
 }
 
 #[tokio::test]
-async fn an_error_body_becomes_the_code_that_it_means() {
+async fn an_error_body_is_mapped_to_its_code() {
     for kind in KINDS {
         let upstream = Upstream::start(move |_| refuses(kind, 401, "bad key sk-test"));
         let problem = asking(&upstream, kind)
@@ -173,7 +173,7 @@ async fn an_error_body_becomes_the_code_that_it_means() {
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again() {
+async fn a_transient_error_is_retried() {
     for kind in KINDS {
         let cut = kind
             .whole(&right().to_string(), Place::Content, Stop::End)
@@ -201,7 +201,7 @@ async fn what_passes_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_mode_that_the_server_refuses_falls_to_the_next() {
+async fn a_rejected_mode_is_replaced_by_the_next() {
     for kind in KINDS {
         let words = match kind {
             Kind::Anthropic => "output_config.format: Extra inputs are not permitted",
@@ -227,7 +227,7 @@ async fn a_mode_that_the_server_refuses_falls_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_models_name_cannot_lead_to_another_path() {
+async fn a_model_name_cannot_change_the_path() {
     for kind in KINDS {
         let upstream = Upstream::start(move |_| answers(kind, &right()));
         let server = asking(&upstream, kind).await;

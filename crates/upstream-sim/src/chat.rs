@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// A request, borrowed from its body. Fields that a simulated model has no use for are skipped.
 #[derive(Deserialize)]
-pub struct Question<'a> {
+pub struct ChatRequest<'a> {
     /// The model asked for.
     #[serde(borrow, default)]
     pub model: Cow<'a, str>,
@@ -63,7 +63,7 @@ struct Part<'a> {
     text: Option<Cow<'a, str>>,
 }
 
-impl<'a> Question<'a> {
+impl<'a> ChatRequest<'a> {
     /// Reads a request's body.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ fn plain(content: &str) -> String {
 }
 
 /// What the model says, to be put into a response.
-pub struct Said<'a> {
+pub struct ChatAnswer<'a> {
     /// The answer's text.
     pub content: &'a str,
     /// The tool that it calls with it; `None`: it is the message's content.
@@ -134,7 +134,7 @@ pub struct Said<'a> {
 }
 
 /// The body of a response.
-pub fn completion(number: usize, model: &str, said: &Said) -> Vec<u8> {
+pub fn completion(number: usize, model: &str, said: &ChatAnswer) -> Vec<u8> {
     let message = match said.tool {
         None => json!({"role": "assistant", "content": said.content, "refusal": null}),
         Some(name) => json!({"role": "assistant", "content": null, "tool_calls": [{

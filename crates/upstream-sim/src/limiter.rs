@@ -37,7 +37,7 @@ pub struct Limits {
 
 /// What is left of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct RemainingQuota {
     pub per_minute: u32,
     pub remaining: u64,
     /// The time after which all of it is there again.
@@ -53,7 +53,7 @@ pub struct Reserved {
 
 /// Which limit a call is over; of both, the one that takes longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum ExceededLimit {
     Requests,
     Tokens,
 }
@@ -82,7 +82,11 @@ impl Limiter {
     ///
     /// # Errors
     /// When it is over a limit: which, and how long it comes too early. Nothing is taken then.
-    pub fn admit(&mut self, now: Instant, tokens: u64) -> Result<Reserved, (Over, Duration)> {
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        tokens: u64,
+    ) -> Result<Reserved, (ExceededLimit, Duration)> {
         let early = |quota: &mut Option<Quota>, cost| {
             quota
                 .as_mut()
@@ -94,9 +98,9 @@ impl Limiter {
         );
         if !requests.max(of_tokens).is_zero() {
             let over = if of_tokens > requests {
-                Over::Tokens
+                ExceededLimit::Tokens
             } else {
-                Over::Requests
+                ExceededLimit::Requests
             };
             return Err((over, requests.max(of_tokens)));
         }
@@ -121,9 +125,9 @@ impl Limiter {
     }
 
     /// What is left of the requests, and of the tokens; `None` without that limit.
-    pub fn left(&mut self, now: Instant) -> [Option<Left>; 2] {
+    pub fn remaining(&mut self, now: Instant) -> [Option<RemainingQuota>; 2] {
         [&mut self.requests, &mut self.tokens]
-            .map(|quota| quota.as_mut().map(|quota| quota.left(now)))
+            .map(|quota| quota.as_mut().map(|quota| quota.remaining(now)))
     }
 }
 
@@ -153,10 +157,10 @@ impl Quota {
         }
     }
 
-    fn left(&mut self, now: Instant) -> Left {
+    fn remaining(&mut self, now: Instant) -> RemainingQuota {
         match self {
-            Self::Bucket(bucket) => bucket.left(now),
-            Self::Window(window) => window.left(now),
+            Self::Bucket(bucket) => bucket.remaining(now),
+            Self::Window(window) => window.remaining(now),
         }
     }
 }
@@ -205,10 +209,10 @@ impl Bucket {
             (self.level + (i128::from(reserved.tokens) - i128::from(used)) * UNIT).min(self.size());
     }
 
-    fn left(&mut self, now: Instant) -> Left {
+    fn remaining(&mut self, now: Instant) -> RemainingQuota {
         self.fill(now);
         let remaining = (self.level.max(0) / UNIT) as u64;
-        Left {
+        RemainingQuota {
             per_minute: self.limit.per_minute,
             remaining,
             reset: self.time_for(self.size() - self.level),
@@ -291,13 +295,13 @@ impl Window {
         }
     }
 
-    fn left(&mut self, now: Instant) -> Left {
+    fn remaining(&mut self, now: Instant) -> RemainingQuota {
         self.forget(now);
         let reset = self.taken.back().map_or(Duration::ZERO, |(at, _)| {
             (*at + MINUTE).saturating_duration_since(now)
         });
         let remaining = u64::from(self.limit.per_minute).saturating_sub(self.sum);
-        Left {
+        RemainingQuota {
             per_minute: self.limit.per_minute,
             remaining,
             reset,

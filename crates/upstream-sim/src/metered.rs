@@ -14,7 +14,7 @@ use clap::Parser;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::behaviour::Fate;
-use crate::chat::{Question, Said};
+use crate::chat::{ChatAnswer, ChatRequest};
 use crate::texts::Delivery;
 use crate::timer::Timer;
 use crate::wire::{Connection, Request};
@@ -127,7 +127,7 @@ impl Upstream {
             number,
             fate: self.flags.behaviour.fate(number),
         };
-        let question = match Question::parse(&request.body) {
+        let question = match ChatRequest::parse(&request.body) {
             Ok(question) => question,
             Err(error) => {
                 return self
@@ -184,7 +184,7 @@ impl Upstream {
     }
 
     /// The hash of the text that a question is about, if texts are kept.
-    fn text(&self, question: &Question) -> Option<u64> {
+    fn text(&self, question: &ChatRequest) -> Option<u64> {
         if !self.flags.texts {
             return None;
         }
@@ -199,7 +199,7 @@ impl Upstream {
     async fn wait(&self, connection: &mut Connection, call: Call) -> bool {
         let latency = self.flags.behaviour.latency(call.number);
         if call.fate == Fate::Stall {
-            connection.left().await;
+            connection.disconnected().await;
             return false;
         }
         if latency.is_zero() {
@@ -207,7 +207,7 @@ impl Upstream {
         }
         tokio::select! {
             () = self.timer.sleep_until(call.arrived + latency) => true,
-            () = connection.left() => false,
+            () = connection.disconnected() => false,
         }
     }
 
@@ -252,7 +252,7 @@ fn key(request: &Request) -> &str {
 }
 
 /// What the model says.
-fn say(question: &Question, fate: Fate) -> String {
+fn say(question: &ChatRequest, fate: Fate) -> String {
     match fate {
         Fate::Invalid => r#"{"unexpected":[true]}"#.to_owned(),
         Fate::Answer | Fate::Reset | Fate::Stall | Fate::Error500 => model::answer(question),
@@ -260,7 +260,7 @@ fn say(question: &Question, fate: Fate) -> String {
 }
 
 fn respond(
-    question: &Question,
+    question: &ChatRequest,
     call: Call,
     content: &str,
     usage: (u64, u64),
@@ -277,7 +277,7 @@ fn respond(
             ),
         );
     }
-    let said = Said {
+    let said = ChatAnswer {
         content,
         tool: question.tool(),
         finish_reason: "stop",

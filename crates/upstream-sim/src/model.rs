@@ -3,13 +3,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::chat::Question;
+use crate::chat::ChatRequest;
 use crate::instance;
 
 const AGE: &str = "-year-old ";
 
 /// The answer to a question, as the text of a JSON value.
-pub fn answer(question: &Question) -> String {
+pub fn answer(question: &ChatRequest) -> String {
     let person = question.user_texts().find_map(|text| person(&text));
     let schema = question
         .schema()

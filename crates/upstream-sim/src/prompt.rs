@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::chat::Question;
+use crate::chat::ChatRequest;
 use crate::tokens;
 
 /// The prompt's tokens: those of the text of all messages.
-pub fn tokens(question: &Question) -> u64 {
+pub fn tokens(question: &ChatRequest) -> u64 {
     let contents = || {
         question
             .messages

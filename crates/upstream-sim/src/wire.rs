@@ -180,7 +180,7 @@ impl Connection {
     ///
     /// # Cancel safety
     /// Nothing is lost: bytes that came in the meantime are kept for the next request.
-    pub async fn left(&mut self) {
+    pub async fn disconnected(&mut self) {
         while self.more().await.is_ok() {}
     }
 

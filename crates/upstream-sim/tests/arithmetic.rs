@@ -17,7 +17,7 @@ use serde_json::json;
 
 use upstream_sim::account::Account;
 use upstream_sim::behaviour::{Behaviour, Fate};
-use upstream_sim::limiter::{Left, Limit, Limiter, Limits, Over, Shape};
+use upstream_sim::limiter::{ExceededLimit, Limit, Limiter, Limits, RemainingQuota, Shape};
 use upstream_sim::texts::{self, Texts};
 use upstream_sim::tokens;
 
@@ -94,17 +94,20 @@ fn a_bucket_lets_its_burst_through_and_then_keeps_to_the_rate() {
     let start = Instant::now();
     let mut limiter = Limiter::new(limits(Shape::Bucket, Some((600, 2)), None), start);
     assert!(limiter.admit(start, 5).is_ok() && limiter.admit(start, 5).is_ok());
-    assert_eq!(limiter.admit(start, 5), Err((Over::Requests, ms(100))));
+    assert_eq!(
+        limiter.admit(start, 5),
+        Err((ExceededLimit::Requests, ms(100)))
+    );
     assert_eq!(
         limiter.admit(start + ms(99), 5),
-        Err((Over::Requests, ms(1))),
+        Err((ExceededLimit::Requests, ms(1))),
         "a refusal takes nothing"
     );
     assert!(limiter.admit(start + ms(100), 5).is_ok());
-    let left = limiter.left(start + ms(150))[0].unwrap();
+    let left = limiter.remaining(start + ms(150))[0].unwrap();
     assert_eq!(
         left,
-        Left {
+        RemainingQuota {
             per_minute: 600,
             remaining: 0,
             reset: ms(150)
@@ -120,8 +123,11 @@ fn a_call_over_either_limit_takes_from_neither() {
         start,
     );
     assert!(limiter.admit(start, 900).is_ok());
-    assert_eq!(limiter.admit(start, 200), Err((Over::Tokens, ms(100))));
-    let [requests, tokens] = limiter.left(start).map(Option::unwrap);
+    assert_eq!(
+        limiter.admit(start, 200),
+        Err((ExceededLimit::Tokens, ms(100)))
+    );
+    let [requests, tokens] = limiter.remaining(start).map(Option::unwrap);
     assert_eq!((requests.remaining, tokens.remaining), (4, 100));
     assert!(limiter.admit(start, 100).is_ok());
 }
@@ -134,13 +140,17 @@ fn what_is_settled_is_given_back_or_paid_before_the_next() {
         let large = limiter.admit(start, 50_000).unwrap();
         limiter.settle(start, large, 10_000);
         assert_eq!(
-            limiter.left(start)[1].unwrap().remaining,
+            limiter.remaining(start)[1].unwrap().remaining,
             50_000,
             "{shape:?}"
         );
         let small = limiter.admit(start, 40_000).unwrap();
         limiter.settle(start, small, 55_000);
-        assert_eq!(limiter.left(start)[1].unwrap().remaining, 0, "{shape:?}");
+        assert_eq!(
+            limiter.remaining(start)[1].unwrap().remaining,
+            0,
+            "{shape:?}"
+        );
         assert!(
             limiter.admit(start + ms(5_000), 1).is_err(),
             "{shape:?}: 5,000 too many were used"
@@ -149,7 +159,10 @@ fn what_is_settled_is_given_back_or_paid_before_the_next() {
     let mut limiter = Limiter::new(limits(Shape::Bucket, None, Some((60_000, 1_000))), start);
     let call = limiter.admit(start, 1_000).unwrap();
     limiter.settle(start, call, 1_500);
-    assert_eq!(limiter.admit(start, 100), Err((Over::Tokens, ms(600))));
+    assert_eq!(
+        limiter.admit(start, 100),
+        Err((ExceededLimit::Tokens, ms(600)))
+    );
 }
 
 #[test]
@@ -157,11 +170,14 @@ fn a_call_larger_than_a_bucket_waits_for_a_full_one() {
     let start = Instant::now();
     let mut limiter = Limiter::new(limits(Shape::Bucket, None, Some((60_000, 1_000))), start);
     assert!(limiter.admit(start, 3_000).is_ok());
-    assert_eq!(limiter.admit(start, 1_000), Err((Over::Tokens, ms(3_000))));
+    assert_eq!(
+        limiter.admit(start, 1_000),
+        Err((ExceededLimit::Tokens, ms(3_000)))
+    );
     let mut limiter = Limiter::new(limits(Shape::Window, None, Some((60_000, 1_000))), start);
     assert_eq!(
         limiter.admit(start, 60_001),
-        Err((Over::Tokens, ms(60_000)))
+        Err((ExceededLimit::Tokens, ms(60_000)))
     );
 }
 

@@ -6,10 +6,8 @@ use std::io::Write;
 
 use anyhow::bail;
 use serde_json::{Map, Value};
-use tokio_util::sync::CancellationToken;
 
-use crate::cli::checkpoint::Checkpoint;
-use crate::cli::interrupt;
+use crate::cli::results::Results;
 
 /// Columns that every table has.
 const FIXED_COLUMNS: [&str; 4] = ["index", "id", "status", "error"];
@@ -18,13 +16,13 @@ const FIXED_COLUMNS: [&str; 4] = ["index", "id", "status", "error"];
 const MAX_COLUMNS: usize = 10_000;
 
 /// Writes all results as CSV; `properties` are the first columns after the fixed ones.
-pub fn write(
-    checkpoint: &Checkpoint,
+pub async fn write(
+    results: &mut Results<'_, '_>,
     properties: &[String],
     out: &mut impl Write,
-    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let fields = fields(checkpoint, properties, stop)?;
+    let fields = fields(results, properties).await?;
+    results.rewind();
     let mut rows = csv::Writer::from_writer(out);
     let bare_column = fields.has_bare_values.then_some("data");
     let names = fields.names.iter().map(|name| column_name(name));
@@ -36,10 +34,8 @@ pub fn write(
             .chain(bare_column.map(Cow::Borrowed))
             .map(bytes),
     )?;
-    let mut results = checkpoint.results()?;
-    while let Some(result) = results.next()? {
-        interrupt::check(stop)?;
-        let result: Map<String, Value> = serde_json::from_str(result)?;
+    while let Some(result) = results.next().await? {
+        let result: Map<String, Value> = serde_json::from_str(&result)?;
         let data = result.get("data");
         let field = |name: &String| {
             data.and_then(Value::as_object)
@@ -73,20 +69,14 @@ struct Fields {
 }
 
 /// Collects the fields of all results.
-fn fields(
-    checkpoint: &Checkpoint,
-    properties: &[String],
-    stop: &CancellationToken,
-) -> anyhow::Result<Fields> {
+async fn fields(results: &mut Results<'_, '_>, properties: &[String]) -> anyhow::Result<Fields> {
     let mut fields = Fields {
         names: properties.to_vec(),
         has_bare_values: false,
     };
     let mut seen: HashSet<_> = properties.iter().cloned().collect();
-    let mut results = checkpoint.results()?;
-    while let Some(result) = results.next()? {
-        interrupt::check(stop)?;
-        let result: Map<String, Value> = serde_json::from_str(result)?;
+    while let Some(result) = results.next().await? {
+        let result: Map<String, Value> = serde_json::from_str(&result)?;
         match result.get("data") {
             Some(Value::Object(data)) => {
                 for name in data

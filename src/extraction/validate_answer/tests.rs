@@ -208,6 +208,7 @@ fn parsed_values_prove_nothing_when_the_answer_was_truncated() {
             lowered: None,
             coerce: true,
             is_last: true,
+            examples: &Arc::from([]),
             text: "a text",
         };
         verdict(input, &answer)

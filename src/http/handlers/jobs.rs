@@ -17,9 +17,9 @@ use super::super::event_links;
 use super::super::middleware::RequestId;
 use super::super::openapi;
 use super::super::problem::ApiError;
-use super::super::query::{PageQuery, no_query};
+use super::super::query::{PageQuery, no_query, parse_query};
 use super::super::state::{AppState, State};
-use crate::jobs::store::Job;
+use crate::jobs::store::{ItemStatus, Job};
 use throttle::CallerId;
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -130,18 +130,31 @@ pub async fn cancel_job(
 /// Retry the unsuccessful items of a job
 ///
 /// Runs the failed, invalid and cancelled items again. New results replace the old ones; the numbering of events continues.
-#[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
-    responses((status = 202, description = "The unsuccessful items run again", body = JobView),
-        (status = 200, description = "All items have succeeded; nothing to retry", body = JobView)))]
+#[utoipa::path(post, path = "/v1/jobs/{id}/retry", operation_id = "retry_job", tag = "jobs",
+    params(("id" = String, Path, description = "ID of the job"),
+        ("status" = Option<String>, Query, pattern = "^(failed|invalid|cancelled)$", description = "Run only the items with this status again. Items without a result run in any case")),
+    responses((status = 202, description = "The items run again", body = JobView),
+        (status = 200, description = "The job has no such item; nothing to retry", body = JobView)))]
 pub async fn retry_job(
     state: State,
     Extension(caller): Extension<CallerId>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    no_query(&uri)?;
+    let mut only = None;
+    parse_query(uri.query(), |name, value| {
+        if name == "status" {
+            only = Some(match value {
+                "failed" => ItemStatus::Failed,
+                "invalid" => ItemStatus::Invalid,
+                "cancelled" => ItemStatus::Cancelled,
+                _ => return Err("expected `failed`, `invalid` or `cancelled`"),
+            });
+        }
+        Ok(name == "status")
+    })?;
     state.reject_if_draining()?;
-    let (job, is_new) = state.jobs.retry(caller, &id).await?;
+    let (job, is_new) = state.jobs.retry(caller, &id, only).await?;
     Ok(accepted_or_ok(is_new, view(&state, &job)))
 }
 

@@ -234,21 +234,40 @@ pub fn complete(
     Ok(Some(queries::job_by_key(connection, job)?))
 }
 
-/// Queues a job that has ended again, without the results of its items that did not succeed. Returns `None` if it has not
-/// ended.
-pub fn requeue_failed(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Job>> {
+/// Queues a job that has ended again, without the results of its items that did not succeed, or only of those with the
+/// status `only`. Returns `None` if it has not ended.
+pub fn requeue(
+    connection: &Connection,
+    job: JobKey,
+    only: Option<ItemStatus>,
+) -> rusqlite::Result<Option<Job>> {
     let current = queries::job_by_key(connection, job)?;
     if !current.status.is_ended() {
         return Ok(None);
     }
+    let [first, last] = job_rowids(job);
+    let is_requeued = |status| only.is_none_or(|only| only == status);
+    for status in [
+        ItemStatus::Failed,
+        ItemStatus::Invalid,
+        ItemStatus::Cancelled,
+    ] {
+        if is_requeued(status) {
+            let sql = "UPDATE items SET event = NULL, status = NULL WHERE place BETWEEN ?1 AND ?2 AND status = ?3";
+            connection.execute(sql, params![first, last, status as i64])?;
+        }
+    }
     connection.execute(
-        "UPDATE items SET event = NULL, status = NULL WHERE place BETWEEN ?1 AND ?2 AND status > 0",
-        job_rowids(job),
-    )?;
-    connection.execute(
-        "UPDATE jobs SET status = ?2, failed = 0, invalid = 0, cancelled = 0, finished_at = NULL, expires_at = NULL, error = NULL
+        "UPDATE jobs SET status = ?2, failed = iif(?3, 0, failed), invalid = iif(?4, 0, invalid), cancelled = iif(?5, 0, cancelled),
+         finished_at = NULL, expires_at = NULL, error = NULL
          WHERE key = ?1",
-        params![job.0, Status::Queued as i64],
+        params![
+            job.0,
+            Status::Queued as i64,
+            is_requeued(ItemStatus::Failed),
+            is_requeued(ItemStatus::Invalid),
+            is_requeued(ItemStatus::Cancelled)
+        ],
     )?;
     connection.execute("DELETE FROM webhooks WHERE job = ?1", [job.0])?;
     Ok(Some(queries::job_by_key(connection, job)?))

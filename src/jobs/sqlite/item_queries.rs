@@ -178,3 +178,22 @@ fn event_from_row(row: &Row<'_>) -> rusqlite::Result<Event> {
         body: row.get(3)?,
     })
 }
+
+/// Returns true if an item has failed since the job was queued last: its last failed result came after its last end.
+pub fn has_failed_since_queued(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
+    let [first, last] = job_rowids(job);
+    let sql = "SELECT max(place) FROM events WHERE place BETWEEN ?1 AND ?2 AND status = ?3";
+    let failed: Option<i64> = connection
+        .prepare_cached(sql)?
+        .query_row(params![first, last, ItemStatus::Failed as i64], |row| {
+            row.get(0)
+        })?;
+    let Some(failed) = failed else {
+        return Ok(false);
+    };
+    let sql =
+        "SELECT NOT EXISTS (SELECT 1 FROM events WHERE place BETWEEN ?1 AND ?2 AND item IS NULL)";
+    connection
+        .prepare_cached(sql)?
+        .query_row([failed, last], |row| row.get(0))
+}

@@ -149,10 +149,14 @@ impl Store for Sqlite {
         })
     }
 
-    fn requeue_failed(&self, job: JobKey) -> Stored<'_, Option<Job>> {
+    fn requeue(&self, job: JobKey, only: Option<ItemStatus>) -> Stored<'_, Option<Job>> {
         self.write(RetryPolicy::None, move |connection| {
-            commands::requeue_failed(connection, job)
+            commands::requeue(connection, job, only)
         })
+    }
+
+    fn has_failed_since_queued(&self, job: JobKey) -> Stored<'_, bool> {
+        self.read(move |connection| item_queries::has_failed_since_queued(connection, job))
     }
 
     fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>> {

@@ -253,7 +253,7 @@ async fn retried_items_replace_their_results() {
         .await
         .unwrap();
     assert_eq!(
-        store.requeue_failed(job).await.unwrap(),
+        store.requeue(job, None).await.unwrap(),
         None,
         "the job is running"
     );
@@ -276,7 +276,7 @@ async fn retried_items_replace_their_results() {
         .complete(job, Status::Running, job_end(Status::Completed))
         .await
         .unwrap();
-    let requeued = store.requeue_failed(job).await.unwrap().unwrap();
+    let requeued = store.requeue(job, None).await.unwrap().unwrap();
     assert_eq!(
         (
             requeued.status,
@@ -324,6 +324,41 @@ async fn retried_items_replace_their_results() {
         .await
         .unwrap();
     assert_eq!(failed, [], "a replaced result is not returned");
+}
+
+#[tokio::test]
+async fn only_items_of_the_given_status_are_requeued() {
+    let folder = Folder::new("requeue");
+    let store = folder.open();
+    let job = create(&store, "job_a", 4).await;
+    let has_failed = async || store.has_failed_since_queued(job).await.unwrap();
+    store
+        .transition(job, &[Status::Queued], Status::Running, 2_000)
+        .await
+        .unwrap();
+    assert!(!has_failed().await);
+    let results = [
+        (3, ItemStatus::Failed),
+        (0, ItemStatus::Invalid),
+        (2, ItemStatus::Cancelled),
+    ]
+    .map(|(index, status)| finished(index, status));
+    store.record_results(job, results.into()).await.unwrap();
+    assert!(has_failed().await);
+    store
+        .complete(job, Status::Running, job_end(Status::Stopped))
+        .await
+        .unwrap();
+    let requeued = store.requeue(job, Some(ItemStatus::Cancelled)).await;
+    let counts = requeued.unwrap().unwrap().counts;
+    assert_eq!((counts.failed, counts.invalid, counts.cancelled), (1, 1, 0));
+    assert!(!has_failed().await, "the failure was before the job's end");
+    let pending = store.pending(job, 0, 10).await.unwrap();
+    let indices: Vec<_> = pending.iter().map(|item| item.index).collect();
+    assert_eq!(indices, [1, 2], "an item without a result runs in any case");
+    let result = finished(2, ItemStatus::Failed);
+    store.record_results(job, vec![result]).await.unwrap();
+    assert!(has_failed().await);
 }
 
 #[tokio::test]

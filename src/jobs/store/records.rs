@@ -177,6 +177,20 @@ impl ItemCounts {
     pub const fn ended(self) -> u32 {
         self.succeeded + self.failed + self.invalid + self.cancelled
     }
+
+    /// Returns true if an item has no result, or a result with which it can run again: any but `succeeded`, or only that of
+    /// the status `only`.
+    #[must_use]
+    pub const fn has_requeueable(self, only: Option<ItemStatus>) -> bool {
+        let with_result = match only {
+            None => self.failed + self.invalid + self.cancelled,
+            Some(ItemStatus::Succeeded) => 0,
+            Some(ItemStatus::Failed) => self.failed,
+            Some(ItemStatus::Invalid) => self.invalid,
+            Some(ItemStatus::Cancelled) => self.cancelled,
+        };
+        with_result > 0 || self.ended() < self.total
+    }
 }
 
 /// Item without a result.

@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 
 use super::prompt::prompt;
 use super::{Engine, Finish, GenerateError, LoadError, Options, Request};
-use crate::types::{Content, Example};
 
 const PEOPLE: [(&str, &str, i64, &str); 7] = [
     (
@@ -79,10 +78,7 @@ fn person() -> Value {
 }
 
 fn request(schema: &Value, text: &str) -> Request {
-    let example = |text: &str, output| Example {
-        input: Content(text.to_owned()),
-        output,
-    };
+    let example = |text: &str, output: Value| (text.to_owned(), output.to_string());
     let examples = [
         example(
             "Maria Lopez, 34, history teacher",
@@ -93,7 +89,7 @@ fn request(schema: &Value, text: &str) -> Request {
             json!({"name": "Ken Tanaka", "age": 47, "occupation": "taxi driver"}),
         ),
     ];
-    let prompt = prompt(schema, None, examples.iter(), text);
+    let prompt = prompt(schema, None, &examples, text);
     Request {
         system: prompt.system,
         turns: prompt.turns,

@@ -10,6 +10,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
     let raw = serde_json::value::to_raw_value(&*value).unwrap();
     let (template, forms) = (RequestTemplate::default(), LoweredByMode::default());
     let trial = Trial::default();
+    let skeleton = crate::types::Skeleton::default();
     let request = |input| Request {
         model: "m",
         mode: Mode::Auto,
@@ -17,7 +18,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
             value: &value,
             raw: &raw,
             forms: &forms,
-            examples: &[],
+            skeleton: &skeleton,
         },
         instructions: Some("Say \"yes\"."),
         examples: &[],

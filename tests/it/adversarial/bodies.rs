@@ -12,7 +12,7 @@ use crate::upstream::Upstream;
 const MIB: usize = 1 << 20;
 
 #[tokio::test]
-async fn over_the_limit() {
+async fn bodies_over_the_limit_are_rejected() {
     let siege = Siege::begin().await;
     for (method, path) in [
         ("POST", EXTRACT),
@@ -45,7 +45,7 @@ async fn over_the_limit() {
 }
 
 #[tokio::test]
-async fn what_refused_bodies_held_is_given_back() {
+async fn the_memory_of_rejected_bodies_is_released() {
     let upstream = Upstream::playing();
     let builder = Server::asking(&upstream);
     let config = builder.folder().join("small.toml");
@@ -110,7 +110,7 @@ async fn what_refused_bodies_held_is_given_back() {
 }
 
 #[tokio::test]
-async fn depth_bombs() {
+async fn deeply_nested_bodies_are_rejected() {
     let siege = Siege::begin().await;
     let schema = fixture::schema();
     for (kind, bomb) in [("arrays", deep_array()), ("objects", deep_object("a"))] {
@@ -207,7 +207,7 @@ async fn depth_bombs() {
 }
 
 #[tokio::test]
-async fn a_million_keys() {
+async fn bodies_with_a_million_keys_are_rejected() {
     let siege = Siege::begin().await;
     let keys = million_keys("1");
     let problem = siege
@@ -278,7 +278,7 @@ async fn a_million_keys() {
 }
 
 #[tokio::test]
-async fn long_names_and_values_are_not_repeated() {
+async fn long_names_and_values_are_shortened_in_problems() {
     let siege = Siege::begin().await;
     let long = "é".repeat(8 * MIB);
     let schema = fixture::schema();
@@ -332,7 +332,7 @@ async fn long_names_and_values_are_not_repeated() {
 }
 
 #[tokio::test]
-async fn packed_bodies_are_not_taken_for_json() {
+async fn compressed_bodies_are_rejected() {
     let siege = Siege::begin().await;
     // A gzip of `{}`, and one that would unpack to much: it is not looked into.
     let packed =
@@ -389,7 +389,7 @@ async fn packed_bodies_are_not_taken_for_json() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_in_the_middle_of_a_body_leaves_nothing_behind() {
+async fn a_client_that_disconnects_within_a_body_leaves_nothing_behind() {
     let siege = Siege::begin().await;
     let head = format!(
         "POST {EXTRACT} HTTP/1.1\r\nhost: {}\r\ncontent-type: {JSON}\r\ncontent-length: 60000000\r\n\r\n",

@@ -32,7 +32,7 @@ async fn results(response: Response) -> (Vec<Value>, Value) {
 }
 
 #[tokio::test]
-async fn a_bad_line_costs_itself_alone() {
+async fn an_invalid_line_fails_only_its_own_item() {
     let siege = Siege::begin().await;
     let wide: String = (0..80_000).map(|n| format!("\"k{n}\":1,")).collect();
     let kinds: Vec<(&str, Vec<u8>)> = vec![
@@ -131,7 +131,7 @@ fn stream(
 }
 
 #[tokio::test]
-async fn a_line_without_end() {
+async fn an_endless_line_fails_in_bounded_memory() {
     let siege = Siege::begin().await;
     let long = "a".repeat(1 << 16);
     for (what, begin, end) in [
@@ -169,7 +169,7 @@ async fn a_line_without_end() {
 }
 
 #[tokio::test]
-async fn a_million_blank_lines() {
+async fn a_million_blank_lines_are_skipped() {
     let siege = Siege::begin().await;
     for (what, blank) in [
         ("line feeds", "\n"),
@@ -195,7 +195,7 @@ async fn a_million_blank_lines() {
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_bad_lines() {
+async fn a_hundred_thousand_invalid_lines_each_get_a_failed_result() {
     let siege = Siege::begin().await;
     let body = stream("", &"{]\n".repeat(1000), 100, "");
     // The client holds them all; the server does not.
@@ -212,7 +212,7 @@ async fn a_hundred_thousand_bad_lines() {
 }
 
 #[tokio::test]
-async fn a_body_in_very_small_pieces() {
+async fn a_body_in_very_small_chunks_is_read() {
     let siege = Siege::begin().await;
     let mut body = format!(
         "POST {BATCH}?{} HTTP/1.1\r\nhost: {}\r\ncontent-type: {NDJSON}\r\naccept: {NDJSON}\r\nconnection: close\r\n\
@@ -239,7 +239,7 @@ async fn a_body_in_very_small_pieces() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_in_a_line_cancels_what_is_left() {
+async fn an_upload_that_breaks_within_a_line_cancels_the_remaining_items() {
     let siege = Siege::begin().await;
     let head = format!(
         "POST {BATCH}?{} HTTP/1.1\r\nhost: {}\r\ncontent-type: {NDJSON}\r\naccept: {NDJSON}\r\ntransfer-encoding: chunked\r\n\r\n",

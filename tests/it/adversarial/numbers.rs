@@ -10,7 +10,7 @@ use crate::upstream::Reply;
 const MIB: u64 = 48;
 
 #[tokio::test]
-async fn in_fields() {
+async fn extreme_numbers_in_request_fields_are_rejected_with_their_pointer() {
     let siege = Siege::begin().await;
     let digits = "9".repeat(100_000);
     let beyond = ["1e400", "-1e400", "1e99999999999999999999", &digits];
@@ -116,7 +116,7 @@ async fn in_fields() {
 }
 
 #[tokio::test]
-async fn at_the_edge_of_their_fields() {
+async fn numbers_at_the_limits_of_their_fields_are_accepted() {
     let siege = Siege::begin().await;
     for (field, number) in [
         ("seed", "9223372036854775807"),
@@ -156,7 +156,7 @@ async fn at_the_edge_of_their_fields() {
 }
 
 #[tokio::test]
-async fn in_schemas() {
+async fn extreme_numbers_in_schemas_are_handled() {
     let siege = Siege::answering(|_| Reply::Json(json!({"n": 7}))).await;
     let keywords = [
         "maximum",

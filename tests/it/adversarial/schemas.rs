@@ -36,7 +36,7 @@ fn nested(levels: usize, inner: Value, wrap: impl Fn(Value) -> Value) -> Value {
 }
 
 #[tokio::test]
-async fn refused_when_they_come_in() {
+async fn hostile_schemas_are_rejected_at_admission() {
     let siege = Siege::begin().await;
     let kinds = [
         (
@@ -200,7 +200,7 @@ async fn example(siege: &Siege, what: &str, schema: &Value, output: &Value, word
 }
 
 #[tokio::test]
-async fn bounded_when_an_example_is_held_against_them() {
+async fn validating_an_example_against_a_hostile_schema_is_bounded() {
     let siege = Siege::begin().await;
     let one_of = |levels| {
         nested(
@@ -332,7 +332,7 @@ async fn patterns_run_in_linear_time() {
 }
 
 #[tokio::test]
-async fn a_pattern_that_is_large_is_held_against_short_texts_only() {
+async fn a_large_pattern_is_matched_against_short_texts_only() {
     let siege = Siege::answering(|call| {
         let length = if call.item() == Some(1) { 20 } else { 500_000 };
         Reply::Json(json!({"a": "ab".repeat(length)}))
@@ -376,7 +376,7 @@ async fn a_pattern_that_is_large_is_held_against_short_texts_only() {
 }
 
 #[tokio::test]
-async fn a_large_enum_that_is_taken_works() {
+async fn an_accepted_large_enum_works() {
     let values: Vec<_> = (0..40_000).map(|n| format!("value {n}")).collect();
     let schema = json!({"type": "object", "properties": {"a": {"enum": values}}, "required": ["a"], "additionalProperties": false});
     let siege = Siege::answering(|call| {
@@ -402,7 +402,7 @@ async fn a_large_enum_that_is_taken_works() {
 }
 
 #[tokio::test]
-async fn many_at_a_time_leave_room_for_others() {
+async fn many_hostile_schemas_at_once_do_not_block_other_requests() {
     let siege = Siege::begin().await;
     let hostile = doubling(25, |next| json!({"properties": {"a": next}}));
     let path = nested(25, json!(1), |inner| json!({"a": inner}));

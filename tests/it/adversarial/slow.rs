@@ -47,7 +47,7 @@ async fn drip(
 }
 
 #[tokio::test]
-async fn heads_that_trickle_are_not_waited_for() {
+async fn slow_request_heads_time_out() {
     let upstream = Upstream::playing();
     let builder = Server::asking(&upstream);
     let config = builder.folder().join("slow.toml");
@@ -100,7 +100,7 @@ async fn heads_that_trickle_are_not_waited_for() {
 }
 
 #[tokio::test]
-async fn bodies_that_trickle_are_not_waited_for() {
+async fn slow_request_bodies_time_out() {
     let siege = Siege::begin().await;
     let address = siege.server.address();
     let head = |method: &str, path: &str, framing: &str| {
@@ -179,7 +179,7 @@ async fn bodies_that_trickle_are_not_waited_for() {
 }
 
 #[tokio::test]
-async fn lines_may_come_as_slowly_as_they_are_written() {
+async fn slow_ndjson_uploads_are_allowed() {
     let siege = Siege::begin().await;
     let address = siege.server.address();
     let head = format!(

@@ -338,7 +338,7 @@ async fn nul_and_other_odd_characters_pass_through() {
 }
 
 #[tokio::test]
-async fn nul_in_names() {
+async fn nul_characters_in_names_are_handled() {
     let siege = Siege::begin().await;
     let body = |more: Value| with(single("Ada"), more).to_string();
     for (what, body, pointer) in [
@@ -426,7 +426,7 @@ async fn nul_in_names() {
 }
 
 #[tokio::test]
-async fn keys_that_are_given_twice() {
+async fn duplicate_keys_are_rejected() {
     let siege = Siege::begin().await;
     let schema = schema();
     let whole = |more: &str| format!("{{\"input\": \"a\", \"schema\": {schema}{more}}}");

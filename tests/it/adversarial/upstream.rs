@@ -39,7 +39,7 @@ fn ask(siege: &Siege, number: usize) -> crate::support::client::Sending {
 }
 
 #[tokio::test]
-async fn what_is_no_completion_is_an_upstream_error() {
+async fn a_response_that_is_no_completion_is_an_upstream_error() {
     let json = "application/json";
     let right = completion(&fixture::right());
     let kinds: Vec<(&str, Vec<u8>, bool)> = vec![
@@ -237,7 +237,7 @@ async fn a_completion_of_the_wrong_type_is_taken_for_what_it_is() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_given_up() {
+async fn an_endless_answer_is_aborted() {
     for (what, headers) in [
         (
             "of no length",
@@ -283,7 +283,7 @@ async fn an_answer_without_end_is_given_up() {
 }
 
 #[tokio::test]
-async fn an_error_without_end_is_given_up() {
+async fn an_endless_error_body_is_aborted() {
     let siege = Siege::answering(|_| {
         let head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n\r\n{\"error\": {\"message\": \"".to_vec();
         Reply::Endless(head, vec![b'a'; 0x1_0000])
@@ -297,7 +297,7 @@ async fn an_error_without_end_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_long_error_is_passed_on_in_few_words() {
+async fn a_long_upstream_error_is_shortened() {
     let message =
         json!({"error": {"message": "é".repeat(2_000_000), "code": "x".repeat(1_000_000)}})
             .to_string();
@@ -320,7 +320,7 @@ async fn a_long_error_is_passed_on_in_few_words() {
 }
 
 #[tokio::test]
-async fn what_follows_an_answer_is_no_answer_to_the_next_question() {
+async fn bytes_after_a_response_are_not_read_as_the_next_response() {
     // More than it says: the rest looks like the response to whatever is asked next on this connection.
     let smuggled = sized(
         "application/json",

@@ -14,7 +14,7 @@ fn statuses(answer: &str) -> Vec<u16> {
 }
 
 #[tokio::test]
-async fn heads_without_end() {
+async fn endless_request_heads_are_rejected() {
     let siege = Siege::begin().await;
     let get = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n";
     let long = "a".repeat(2_000_000);
@@ -84,7 +84,7 @@ async fn heads_without_end() {
 }
 
 #[tokio::test]
-async fn headers_that_can_be_read_in_two_ways() {
+async fn ambiguous_framing_headers_are_rejected() {
     let siege = Siege::begin().await;
     for (what, header) in [
         ("a folded header", "x: a\r\n b\r\n"),
@@ -139,7 +139,7 @@ async fn headers_that_can_be_read_in_two_ways() {
 const HIDDEN: &str = "GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 #[tokio::test]
-async fn a_hidden_request_is_never_answered() {
+async fn a_smuggled_request_is_never_answered() {
     let siege = Siege::begin().await;
     let post = |headers: &str, body: &str| {
         format!(
@@ -238,7 +238,7 @@ async fn a_hidden_request_is_never_answered() {
 }
 
 #[tokio::test]
-async fn chunks_that_are_nonsense() {
+async fn malformed_chunks_are_rejected() {
     let siege = Siege::begin().await;
     let head = |path: &str, content_type: &str| {
         format!(

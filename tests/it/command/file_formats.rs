@@ -4,7 +4,7 @@ use super::*;
 use crate::upstream::Gate;
 
 #[tokio::test]
-async fn each_form_is_read_in_its_order() {
+async fn each_input_format_is_read_in_order() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);
@@ -91,7 +91,7 @@ async fn each_form_is_read_in_its_order() {
 }
 
 #[tokio::test]
-async fn standard_input_is_read_as_it_comes() {
+async fn standard_input_is_processed_line_by_line() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);
@@ -136,7 +136,7 @@ async fn standard_input_is_read_as_it_comes() {
 }
 
 #[tokio::test]
-async fn a_bad_line_of_standard_input_ends_it_and_says_which() {
+async fn an_invalid_line_of_standard_input_ends_the_run_and_is_named() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);
@@ -152,7 +152,7 @@ async fn a_bad_line_of_standard_input_ends_it_and_says_which() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_told_before_anything_is_asked() {
+async fn unreadable_inputs_are_reported_before_any_call() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let desk = Desk::asking(&server);
@@ -185,7 +185,7 @@ async fn what_cannot_be_read_is_told_before_anything_is_asked() {
 }
 
 #[tokio::test]
-async fn each_form_is_written_in_the_order_of_the_inputs() {
+async fn each_output_format_is_written_in_input_order() {
     // The first are the last to be answered.
     let gate = Gate::closed();
     let held = gate.clone();
@@ -198,7 +198,7 @@ async fn each_form_is_written_in_the_order_of_the_inputs() {
     let desk = Desk::asking(&server);
     desk.put_people(6);
     let child = desk.start("people.ndjson --schema person.json -o out.ndjson");
-    desk.wait_for_results("out.ndjson.partial", 3).await;
+    wait_for_results(&server, 3).await;
     assert!(!desk.has("out.ndjson"), "an output that is there is whole");
     gate.open();
     ended(child)
@@ -237,7 +237,7 @@ async fn each_form_is_written_in_the_order_of_the_inputs() {
 }
 
 #[tokio::test]
-async fn a_table_has_a_column_for_each_member() {
+async fn a_csv_output_has_a_column_for_each_field() {
     let answers = [
         json!({"id": "x", "tags": ["a", "b"], "note": "one\n\"two\", three"}),
         json!({"id": null, "more": {"deep": 1.5}}),
@@ -262,7 +262,7 @@ async fn a_table_has_a_column_for_each_member() {
 }
 
 #[tokio::test]
-async fn standard_output_has_each_result_the_moment_it_is_done() {
+async fn standard_output_has_each_result_as_it_completes() {
     use tokio::io::{AsyncBufReadExt, BufReader};
     let gate = Gate::closed();
     let held = gate.clone();

@@ -257,7 +257,7 @@ async fn killed_again_and_again(kills: usize, items: usize, how: End) {
 }
 
 #[tokio::test]
-async fn ended_in_good_order_nothing_is_asked_twice() {
+async fn after_a_clean_shutdown_no_item_is_called_twice() {
     let (ends, items) = (soaked("SOAK_KILLS", 5).min(50), soaked("SOAK_ITEMS", 400));
     let upstream = faulty(Duration::from_millis(120));
     ended_again_and_again(&upstream, ends, items, End::Terminated).await;
@@ -346,7 +346,7 @@ async fn a_full_disk_pauses_the_work_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn an_item_that_kills_the_process_fails_and_stops_nobody_else() {
+async fn an_item_that_crashes_the_process_fails_and_the_other_items_succeed() {
     const POISON: usize = 30;
     let upstream = Upstream::start(|call| {
         if call.item() == Some(POISON) {
@@ -392,7 +392,7 @@ async fn an_item_that_kills_the_process_fails_and_stops_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_used_is_told_at_the_start() {
+async fn an_unusable_store_stops_the_start_with_its_reason() {
     let upstream = Upstream::playing();
     let refusal = async |folder: &std::path::Path| {
         let mut second = crate::support::server::binary();

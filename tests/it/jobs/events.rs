@@ -79,7 +79,7 @@ async fn many_followers_see_each_event_once_and_the_end() {
 }
 
 #[tokio::test]
-async fn the_events_go_on_when_what_failed_runs_again() {
+async fn the_event_numbers_continue_after_a_retry() {
     let upstream = Upstream::start(|call| {
         if call.index == 1 {
             Reply::error(413, "no")
@@ -116,7 +116,7 @@ async fn the_events_go_on_when_what_failed_runs_again() {
 }
 
 #[tokio::test]
-async fn progress_tells_how_far_it_is() {
+async fn progress_events_show_counts_and_rate() {
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(100)));
     let server = asking(&upstream, 4).start().await;
     let job = made(&server, &batch(120)).await;
@@ -190,7 +190,7 @@ async fn a_signed_link_opens_the_events_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_stream_breaks_off_without_done_when_the_server_ends_and_goes_on_after_it() {
+async fn a_server_shutdown_ends_the_stream_without_done_and_it_resumes_after_the_restart() {
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(20)));
     let server = asking(&upstream, 4).start().await;
     let job = made(&server, &batch(300)).await;

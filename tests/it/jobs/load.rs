@@ -12,7 +12,7 @@ use crate::upstream::{Reply, Upstream};
 const SLACK_BYTES: u64 = 32 << 20;
 
 #[tokio::test]
-async fn under_load_with_faults_nothing_is_lost_and_nothing_grows() {
+async fn under_load_with_faults_no_item_is_lost_and_memory_stays_bounded() {
     let seconds = std::env::var("SOAK_SECONDS")
         .ok()
         .map_or(5, |seconds| seconds.parse().expect("a number"));

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{JOBS, LIMIT, asking, ended, made, path, post, results, show};
-use crate::support::client::eventually;
+use crate::support::client::{check_pointer, eventually};
 use crate::support::fixture::{batch, check_each_once, found, person, schema_query, with};
 use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
@@ -57,7 +57,7 @@ async fn a_job_runs_by_itself_and_keeps_its_results() {
 }
 
 #[tokio::test]
-async fn one_of_lines_is_the_same_and_is_named_where_it_is_wrong() {
+async fn an_ndjson_job_is_the_same_and_an_invalid_line_is_named() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let target = format!("{JOBS}?{}", schema_query());
@@ -106,7 +106,7 @@ async fn one_of_lines_is_the_same_and_is_named_where_it_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_leaves_nothing() {
+async fn an_interrupted_upload_creates_no_job() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let line = Bytes::from(format!("{}\n", json!(person(0))).repeat(3_000));
@@ -172,7 +172,7 @@ async fn a_job_belongs_to_its_caller() {
 }
 
 #[tokio::test]
-async fn a_job_goes_with_its_key_and_not_with_the_place_of_the_key() {
+async fn a_job_belongs_to_the_key_whatever_its_position_in_the_configuration() {
     let upstream = Upstream::playing();
     let builder = Server::asking(&upstream).env("EXTRACTD_API_KEYS", "first-key,second-key");
     let folder = builder.folder().join("data");
@@ -240,7 +240,7 @@ async fn jobs_are_listed_newest_first_a_page_at_a_time() {
 }
 
 #[tokio::test]
-async fn the_same_key_and_body_make_one_job() {
+async fn the_same_idempotency_key_and_body_create_one_job() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     let send = async |key: &str, body: &serde_json::Value| {
@@ -279,7 +279,7 @@ async fn the_same_key_and_body_make_one_job() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_keeps_what_is_finished() {
+async fn a_cancelled_job_keeps_its_recorded_results() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |call| {
@@ -325,7 +325,7 @@ async fn a_cancelled_job_keeps_what_is_finished() {
 }
 
 #[tokio::test]
-async fn what_failed_runs_again() {
+async fn failed_items_are_retried() {
     let is_mended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mended = std::sync::Arc::clone(&is_mended);
     let upstream = Upstream::start(move |call| {
@@ -376,7 +376,7 @@ async fn what_failed_runs_again() {
 }
 
 #[tokio::test]
-async fn the_first_failure_can_stop_a_job() {
+async fn on_error_stop_ends_a_job_at_its_first_failure() {
     let upstream = Upstream::start(|call| {
         if call.item() == Some(5) {
             Reply::error(413, "no")
@@ -400,7 +400,43 @@ async fn the_first_failure_can_stop_a_job() {
 }
 
 #[tokio::test]
-async fn a_job_is_removed_when_it_has_ended() {
+async fn only_the_items_of_one_status_are_retried_if_the_request_says_so() {
+    let upstream = Upstream::start(|call| {
+        if call.item().is_some_and(|item| item % 10 == 5) {
+            Reply::error(422, "no")
+        } else {
+            Reply::Played
+        }
+    });
+    let server = asking(&upstream, 1).start().await;
+    let request = json!({"on_error": "stop", "concurrency": 1, "mode": "tools"});
+    let job = made(&server, &with(batch(20), request)).await;
+    let counts = async || {
+        let counts = ended(&server, &job).await["counts"].clone();
+        ["succeeded", "failed", "cancelled"].map(|name| counts[name].as_u64().unwrap())
+    };
+    assert_eq!(counts().await, [5, 1, 14]);
+    let retry = async |query: &str| post(&server, &path(&job, &format!("/retry{query}"))).await;
+    let unknown = retry("?status=succeeded").await;
+    check_pointer(&unknown.problem(400, "invalid_request"), "/status");
+    let unknown = retry("?only=failed").await;
+    check_pointer(&unknown.problem(400, "invalid_request"), "/only");
+    assert_eq!(retry("?status=invalid").await.status, 200, "there is none");
+    assert_eq!(retry("?status=cancelled").await.status, 202);
+    assert_eq!(
+        counts().await,
+        [14, 2, 4],
+        "the earlier failure stays and does not stop it, the next one does"
+    );
+    assert_eq!(retry("?status=failed").await.status, 202);
+    assert_eq!(counts().await[1], 1, "it fails again and stops the job");
+    assert_eq!(retry("?status=cancelled").await.status, 202);
+    let [succeeded, failed, _] = counts().await;
+    assert!(succeeded >= 14 && failed >= 1, "{succeeded}, {failed}");
+}
+
+#[tokio::test]
+async fn only_an_ended_job_can_be_deleted() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
@@ -422,7 +458,7 @@ async fn a_job_is_removed_when_it_has_ended() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_gone_from_the_disk() {
+async fn an_expired_job_is_removed_from_the_disk() {
     let upstream = Upstream::playing();
     let server = Server::asking(&upstream).config("[jobs]\nretention_ms = 1000\n");
     let data = server.folder().join("data");
@@ -448,7 +484,7 @@ async fn what_has_expired_is_gone_from_the_disk() {
 }
 
 #[tokio::test]
-async fn a_job_keeps_the_schema_that_it_was_made_with() {
+async fn a_job_keeps_the_schema_it_was_created_with() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
@@ -475,7 +511,7 @@ async fn a_job_keeps_the_schema_that_it_was_made_with() {
 }
 
 #[tokio::test]
-async fn a_wrong_request_is_refused_before_anything_is_kept() {
+async fn an_invalid_request_is_rejected_before_anything_is_stored() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;
     for (body, status, pointer) in [

@@ -76,7 +76,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn the_end_of_a_job_is_told_and_signed() {
+async fn a_webhook_is_delivered_and_signed() {
     let upstream = Upstream::playing();
     let receiver = Receiver::start("204 No Content").await;
     let server = Server::asking(&upstream)
@@ -122,7 +122,7 @@ async fn the_end_of_a_job_is_told_and_signed() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_leads_inside_is_never_called() {
+async fn a_webhook_to_a_private_address_is_never_called() {
     let upstream = Upstream::playing();
     let receiver = Receiver::start("200 OK").await;
     let server = Server::with(&upstream).await;

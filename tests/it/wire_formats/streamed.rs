@@ -70,7 +70,7 @@ async fn ask_in(
                 value: &value,
                 raw: &raw,
                 forms: &forms,
-                examples: &[],
+                skeleton: &extractd::types::Skeleton::default(),
             },
             instructions: None,
             examples: &[],
@@ -117,7 +117,7 @@ fn pieces(text: &str) -> [&str; 3] {
 }
 
 #[tokio::test]
-async fn a_streamed_answer_is_the_whole_one_and_is_told_while_it_comes() {
+async fn a_streamed_answer_equals_the_buffered_one_and_arrives_in_pieces() {
     let text = right().to_string();
     for kind in KINDS {
         for (mode, place) in [
@@ -159,7 +159,7 @@ async fn a_streamed_answer_is_the_whole_one_and_is_told_while_it_comes() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_is_never_an_answer() {
+async fn a_truncated_stream_is_never_an_answer() {
     let text = right().to_string();
     for kind in KINDS {
         let messages = kind.stream(&pieces(&text), Place::Content, Stop::End);
@@ -194,7 +194,7 @@ async fn a_stream_that_is_cut_is_never_an_answer() {
 }
 
 #[tokio::test]
-async fn a_streamed_truncation_and_a_streamed_refusal_are_what_they_are_whole() {
+async fn a_streamed_truncation_or_refusal_is_reported_as_when_buffered() {
     for kind in KINDS {
         let cut = kind.framed(&kind.stream(&["{\"name\"", ":"], Place::Content, Stop::Length));
         let refused = kind.framed(&kind.stream(&[""], Place::Content, Stop::Refused));
@@ -213,7 +213,7 @@ async fn a_streamed_truncation_and_a_streamed_refusal_are_what_they_are_whole() 
 }
 
 #[tokio::test]
-async fn an_error_in_a_stream_is_what_it_would_be_as_a_body() {
+async fn an_error_in_a_stream_is_reported_as_an_error_body() {
     for kind in KINDS {
         for status in [429, 500] {
             let mut messages: Vec<Value> = kind.stream(&["{", "}"], Place::Content, Stop::End);
@@ -240,7 +240,7 @@ async fn an_error_in_a_stream_is_what_it_would_be_as_a_body() {
 }
 
 #[tokio::test]
-async fn who_refuses_to_stream_is_asked_without() {
+async fn a_provider_that_rejects_streaming_is_called_without() {
     let text = right().to_string();
     for kind in KINDS {
         let answer = kind.whole(&text, Place::Content, Stop::End);
@@ -271,7 +271,7 @@ async fn who_refuses_to_stream_is_asked_without() {
 }
 
 #[tokio::test]
-async fn a_single_is_streamed_to_its_caller_and_a_cut_stream_is_tried_again() {
+async fn a_single_is_streamed_to_its_caller_and_a_truncated_stream_is_retried() {
     let text = right().to_string();
     for kind in KINDS {
         let messages = kind.stream(&pieces(&text), Place::Content, Stop::End);

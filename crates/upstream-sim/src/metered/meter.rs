@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Map, Value, json};
 
 use super::flags::Flags;
-use super::rate_gate::Pass;
+use super::rate_gate::RateAdmission;
 use crate::account::Account;
 use crate::limiter::Limits;
 use crate::texts::Texts;
@@ -91,7 +91,7 @@ impl Meter {
     }
 
     /// A call was let in.
-    pub fn admitted(&mut self, key: &str, at: Instant, pass: &Pass) -> Admitted {
+    pub fn admitted(&mut self, key: &str, at: Instant, pass: &RateAdmission) -> Admitted {
         let (at_us, keep) = (self.at_us(at), self.keep_arrivals);
         Admitted {
             at,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::flags::{Flags, RetryAfter, TpmCounts};
 use super::lock;
-use crate::limiter::{Left, Limiter, Limits, Over, Reserved};
+use crate::limiter::{ExceededLimit, Limiter, Limits, RemainingQuota, Reserved};
 
 /// What a call takes of a limit of tokens.
 #[derive(Clone, Copy)]
@@ -18,7 +18,7 @@ pub struct Cost {
 }
 
 /// A call that was let in.
-pub struct Pass {
+pub struct RateAdmission {
     pub reserved: Reserved,
     /// `x-ratelimit-…`, if they are to be sent.
     pub headers: Vec<(String, String)>,
@@ -68,7 +68,7 @@ impl Gate {
     ///
     /// # Errors
     /// With the answer, when it is over a limit, or there is a storm.
-    pub fn admit(&self, key: &str, now: Instant, cost: Cost) -> Result<Pass, Refusal> {
+    pub fn admit(&self, key: &str, now: Instant, cost: Cost) -> Result<RateAdmission, Refusal> {
         let wanted = match self.counts {
             TpmCounts::Actual => cost.prompt + cost.completion,
             TpmCounts::Prompt => cost.prompt,
@@ -87,16 +87,16 @@ impl Gate {
         let limiter = state.of(key, self.limits, now);
         let admitted = limiter.admit(now, wanted);
         let headers = if self.headers {
-            limit_headers(limiter.left(now))
+            limit_headers(limiter.remaining(now))
         } else {
             Vec::new()
         };
         match admitted {
-            Ok(reserved) => Ok(Pass { reserved, headers }),
+            Ok(reserved) => Ok(RateAdmission { reserved, headers }),
             Err((over, wait)) => {
                 let (kind, name) = match over {
-                    Over::Requests => ("requests", "requests per min (RPM)"),
-                    Over::Tokens => ("tokens", "tokens per min (TPM)"),
+                    ExceededLimit::Requests => ("requests", "requests per min (RPM)"),
+                    ExceededLimit::Tokens => ("tokens", "tokens per min (TPM)"),
                 };
                 let message = format!(
                     "Rate limit reached on {name}. Please try again in {}.",
@@ -189,7 +189,7 @@ impl State {
 }
 
 /// As OpenAI sends them: <https://platform.openai.com/docs/guides/rate-limits>, read 2026-11-22.
-fn limit_headers([requests, tokens]: [Option<Left>; 2]) -> Vec<(String, String)> {
+fn limit_headers([requests, tokens]: [Option<RemainingQuota>; 2]) -> Vec<(String, String)> {
     let mut headers = Vec::with_capacity(6);
     for (kind, left) in [("requests", requests), ("tokens", tokens)] {
         let Some(left) = left else { continue };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::chat::Question;
+use crate::chat::ChatRequest;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Call {
 
     /// The number N of the item whose input carries `item-N`, see `fixture::person`; the last one in the user's messages.
     pub fn item(&self) -> Option<usize> {
-        let question = Question::parse(&self.raw).ok()?;
+        let question = ChatRequest::parse(&self.raw).ok()?;
         question.user_texts().find_map(|text| {
             let (_, after) = text.rsplit_once("item-")?;
             let digits = after
@@ -105,7 +105,7 @@ impl Call {
 
     /// The schema that it sent in `response_format` or as a tool's parameters.
     pub fn schema(&self) -> Option<Value> {
-        Question::parse(&self.raw)
+        ChatRequest::parse(&self.raw)
             .ok()?
             .schema()
             .and_then(|schema| serde_json::from_str(schema).ok())

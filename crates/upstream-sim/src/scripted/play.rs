@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::log::{Call, Ending};
 use super::{Gate, Keep, Reply, Shared};
-use crate::chat::{self, Question, Said};
+use crate::chat::{self, ChatAnswer, ChatRequest};
 use crate::model;
 use crate::wire::{self, Connection};
 
@@ -40,7 +40,7 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         let played = tokio::select! {
             biased;
             played = prepare(reply, &call) => played,
-            () = connection.left() => return Ok(()),
+            () = connection.disconnected() => return Ok(()),
         };
         match played {
             Played::Whole(bytes) => {
@@ -51,7 +51,7 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                 connection.send(&head).await?;
                 tokio::select! {
                     () = sleep(pause) => {}
-                    () = connection.left() => return Ok(()),
+                    () = connection.disconnected() => return Ok(()),
                 }
                 entry.end(Ending::Answered);
                 connection.send(&body).await?;
@@ -71,7 +71,7 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                 for piece in &pieces {
                     tokio::select! {
                         () = gate.pass() => {}
-                        () = connection.left() => return Ok(()),
+                        () = connection.disconnected() => return Ok(()),
                     }
                     connection.send(piece).await?;
                 }
@@ -199,7 +199,7 @@ fn put(reply: Reply, call: &Call) -> Played {
 /// What is a completion, for a call that asks for one.
 fn complete(reply: Reply, call: &Call) -> Played {
     let raw = call.raw();
-    let Ok(question) = Question::parse(&raw) else {
+    let Ok(question) = ChatRequest::parse(&raw) else {
         return Played::Whole(wire::response(
             400,
             JSON,
@@ -208,7 +208,7 @@ fn complete(reply: Reply, call: &Call) -> Played {
         ));
     };
     let say = |content: &str, finish_reason, usage| {
-        let said = Said {
+        let said = ChatAnswer {
             content,
             tool: question.tool(),
             finish_reason,
