@@ -32,7 +32,7 @@ use throttle::CallerId;
 /// Returns the extracted value, which is always valid against the schema. With `"stream": true` or
 /// `Accept: text/event-stream`, sends events instead. While the model writes: `partial` (the known part of the object) and, if
 /// the schema is a list or has exactly one list of objects, `item` (a finished, valid element). Then `result` or `error`, and
-/// `done` last.
+/// `done` last. With `"stream": "items"`, `partial` is left out.
 #[utoipa::path(
     post, path = "/v1/extract", tag = "extraction",
     request_body(content = openapi::ExtractRequest, content_type = "application/json", example = json!({
