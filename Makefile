@@ -7,7 +7,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # Seconds that `make fuzz` runs each of its targets.
 SECONDS ?= 60
 
-.PHONY: help run model needs test check fmt lint doc lean fuzz-build audit openapi demo bench storm soak fuzz image clean
+.PHONY: help run model needs test check fmt lint doc lean fuzz-build audit openapi demo clients clients-check bench storm soak fuzz image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,14 @@ demo: needs model ## run seven people through the service in five ways, timed (E
 	cargo build --release --locked
 	cargo build --release --locked -p upstream-sim
 	python3 examples/demo.py --extractd $(BUILT)/extractd --upstream $(BUILT)/upstream-sim --model $(MODEL)
+
+clients: needs ## build the Python wheel and the npm package, and test both against the server
+	cargo build --locked --workspace --bins
+	bash scripts/clients.sh build
+
+clients-check: needs ## validate the API document, generate three clients, and run schemathesis over all operations
+	cargo build --locked --workspace --bins
+	bash scripts/clients.sh check
 
 bench: needs ## measure what the service adds to the calls it makes, against a simulated provider
 	cargo bench --locked --bench load

@@ -35,7 +35,8 @@ use throttle::CallerId;
 /// Returns the extracted value, which is always valid against the schema. With `"stream": true` or
 /// `Accept: text/event-stream`, sends events instead. While the model writes: `partial` (the known part of the object) and, if
 /// the schema is a list or has exactly one list of objects, `item` (a finished, valid element). Then `result` or `error`, and
-/// `done` last. With `"dry_run": true`, returns the provider's request without sending it.
+/// `done` last. With `"stream": "items"`, `partial` is left out. With `"dry_run": true`, returns the provider's request without
+/// sending it.
 #[utoipa::path(
     post, path = "/v1/extract", tag = "extraction",
     request_body(content = openapi::ExtractRequest, content_type = "application/json", example = json!({

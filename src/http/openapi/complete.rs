@@ -51,6 +51,7 @@ fn complete_operation(operation: &mut Members, schemas: &Value) {
         operation.insert("security".to_owned(), json!([]));
     }
     let mut parameters = ndjson_parameters(operation, schemas);
+    move_ndjson_body(operation);
     if operation.contains_key("requestBody") && !parameters.is_empty() || id == "extract" {
         parameters.push(json!({"$ref": "#/components/parameters/Traceparent"}));
     }
@@ -100,6 +101,26 @@ fn ndjson_parameters(operation: &Members, schemas: &Value) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// Moves the NDJSON body of an operation to the extension `x-ndjson`. As a second content type it would make generated clients
+/// accept any text as a body, and some generators warn.
+fn move_ndjson_body(operation: &mut Members) {
+    let Some(body) = operation.get_mut("requestBody") else {
+        return;
+    };
+    let lines = body["content"]
+        .as_object_mut()
+        .and_then(|content| content.shift_remove("application/x-ndjson"));
+    if lines.is_some() {
+        body["description"] = json!(
+            "JSON; or, with `Content-Type: application/x-ndjson`, one input per line as in `x-ndjson`, with all other fields as query parameters."
+        );
+        body["x-ndjson"] = json!({
+            "mediaType": "application/x-ndjson",
+            "line": {"$ref": "#/components/schemas/BatchInput"},
+        });
+    }
 }
 
 /// Returns the schema of a field as a query parameter: numbers, booleans and texts as they are, all else as JSON.

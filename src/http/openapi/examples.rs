@@ -7,8 +7,10 @@ const SARAH: &str = "Sarah Johnson is a 25-year-old data scientist";
 
 /// Adds the examples of an operation to its request body and its successful responses.
 pub fn add(id: &str, operation: &mut Map<String, Value>) {
-    for (media_type, examples) in requests(id) {
-        set(operation, &["requestBody", "content", media_type], examples);
+    if let Some(examples) = requests(id) {
+        let place = ["requestBody", "content", "application/json"];
+        set(operation, &place, examples);
+        set(operation, &["requestBody", "x-ndjson"], ndjson_requests());
     }
     for (status, media_type, example) in responses(id) {
         set(
@@ -40,29 +42,24 @@ fn person() -> Value {
     })
 }
 
-fn requests(id: &str) -> Vec<(&'static str, Value)> {
+fn requests(id: &str) -> Option<Value> {
     let many = json!({"inputs": [JOHN, SARAH], "schema": person()});
-    let lines = format!("{}\n{}\n", json!(JOHN), json!({"id": "b", "input": SARAH}));
-    let lines = json!({"inputs": {"summary": "One input per line; the schema is a query parameter", "value": lines}});
     match id {
-        "extract" => vec![("application/json", extract_requests())],
-        "extract_batch" => vec![
-            ("application/json", batch_requests(&many)),
-            ("application/x-ndjson", lines),
-        ],
-        "create_job" => vec![
-            (
-                "application/json",
-                json!({"texts": {"summary": "Many texts", "value": many}}),
-            ),
-            ("application/x-ndjson", lines),
-        ],
-        "put_schema" => vec![(
-            "application/json",
-            json!({"person": {"summary": "A person", "value": person()}}),
-        )],
-        _ => Vec::new(),
+        "extract" => Some(extract_requests()),
+        "extract_batch" => Some(batch_requests(&many)),
+        "create_job" => Some(json!({"texts": {"summary": "Many texts", "value": many}})),
+        "put_schema" => Some(json!({"person": {"summary": "A person", "value": person()}})),
+        _ => None,
     }
+}
+
+fn ndjson_requests() -> Value {
+    let lines = format!(
+        "{}\n{}\n",
+        json!(JOHN),
+        json!({"id": "b", "input": SARAH})
+    );
+    json!({"inputs": {"summary": "One input per line; the schema is a query parameter", "value": lines}})
 }
 
 fn extract_requests() -> Value {

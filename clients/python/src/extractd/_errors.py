@@ -33,7 +33,7 @@ class ApiError(ExtractdError):
     @property
     def status(self) -> int:
         """HTTP status; for an item, the status that a single extraction would have returned."""
-        return self.problem.status
+        return int(self.problem.status)
 
     @property
     def request_id(self) -> str:

@@ -112,7 +112,8 @@ class Codec(Generic[T]):
     def result(self, data: str) -> Result[T]:
         """Returns the result of an item from its JSON."""
         wire = WireResult.model_validate_json(data)
-        error, value = _error(wire), None
+        error: Exception | None = _error(wire)
+        value: T | None = None
         if error is None:
             try:
                 value = self.value(wire.data)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from pydantic import AnyUrl, BaseModel, ConfigDict, Field, confloat, conint, constr
+from pydantic import AnyUrl, BaseModel, ConfigDict, Field
 
 
 class BatchStatus(Enum):
@@ -74,8 +74,8 @@ class CacheView(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    entries: conint(ge=0)
-    size_bytes: conint(ge=0)
+    entries: int = Field(..., ge=0)
+    size_bytes: int = Field(..., ge=0)
 
 
 class Code(Enum):
@@ -116,7 +116,7 @@ class ContentPart(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    type: constr(pattern=r"^text$") = Field(..., examples=["text"])
+    type: str = Field(..., examples=["text"], pattern="^text$")
     """
     Type of the part. Always `text`.
     """
@@ -149,13 +149,13 @@ class JobCounts(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    total: conint(ge=0)
-    succeeded: conint(ge=0)
-    failed: conint(ge=0)
-    invalid: conint(ge=0)
-    cancelled: conint(ge=0)
-    in_flight: conint(ge=0)
-    queued: conint(ge=0)
+    total: int = Field(..., ge=0)
+    succeeded: int = Field(..., ge=0)
+    failed: int = Field(..., ge=0)
+    invalid: int = Field(..., ge=0)
+    cancelled: int = Field(..., ge=0)
+    in_flight: int = Field(..., ge=0)
+    queued: int = Field(..., ge=0)
 
 
 class JobLinks(BaseModel):
@@ -204,16 +204,16 @@ class Limit(BaseModel):
     Owner of the limit: `all`, a provider, one of its keys (`provider#1`), a model (`provider/model`), or a caller
     (`caller:name`).
     """
-    limit: conint(ge=0) | None = None
+    limit: int | None = Field(None, ge=0)
     """
     Maximum. `null` if unlimited.
     """
-    in_use: conint(ge=0)
-    available: conint(ge=0) | None = None
+    in_use: int = Field(..., ge=0)
+    available: int | None = Field(None, ge=0)
     """
     Remaining capacity. `null` if unlimited.
     """
-    waiting: conint(ge=0)
+    waiting: int = Field(..., ge=0)
     """
     Number of waiting items.
     """
@@ -244,7 +244,7 @@ class Model(BaseModel):
     Value for a request's `model`.
     """
     object: str
-    created: conint(ge=0)
+    created: int = Field(..., ge=0)
     """
     Start time of the server, in seconds since the Unix epoch.
     """
@@ -310,7 +310,7 @@ class Problem(BaseModel):
     """
     Short summary of the error code.
     """
-    status: conint(ge=0)
+    status: int = Field(..., ge=0)
     """
     HTTP status. For a batch item: the status that a single extraction would have returned.
     """
@@ -323,7 +323,7 @@ class Problem(BaseModel):
     """
     Invalid fields, each with a JSON Pointer to its location.
     """
-    attempts: conint(ge=0) | None = None
+    attempts: int | None = Field(None, ge=0)
     """
     Number of attempts: the first call and its validation retries.
     """
@@ -335,11 +335,11 @@ class Problem(BaseModel):
     """
     Best invalid answer that parsed as JSON; `errors` refer to it.
     """
-    upstream_status: conint(ge=0) | None = None
+    upstream_status: int | None = Field(None, ge=0)
     """
     HTTP status returned by the provider.
     """
-    retry_after_ms: conint(ge=0) | None = None
+    retry_after_ms: int | None = Field(None, ge=0)
     """
     Minimum delay before the request is sent again, in milliseconds.
     """
@@ -376,11 +376,11 @@ class RetryView(BaseModel):
         extra="allow",
     )
     provider: str
-    used: conint(ge=0)
+    used: int = Field(..., ge=0)
     """
     Number of retries in the window.
     """
-    allowed: conint(ge=0)
+    allowed: int = Field(..., ge=0)
     """
     Maximum number of retries in the window.
     """
@@ -394,15 +394,16 @@ class Rule(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    expression: constr(max_length=4096) = Field(
-        ..., examples=["data.end >= data.start"]
-    )
+    expression: str = Field(..., examples=["data.end >= data.start"], max_length=4096)
     """
     Expression in the Common Expression Language (CEL) over `data`, the extracted value, and `input`, the text. True if the
     data meets the rule.
     """
-    message: constr(min_length=1, max_length=500) = Field(
-        ..., examples=["the end must not be before the start"]
+    message: str = Field(
+        ...,
+        examples=["the end must not be before the start"],
+        max_length=500,
+        min_length=1,
     )
     """
     Message of a violation, for the model and for the caller.
@@ -456,23 +457,23 @@ class Usage(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    input_tokens: conint(ge=0)
+    input_tokens: int = Field(..., ge=0)
     """
     Tokens of the prompts.
     """
-    output_tokens: conint(ge=0)
+    output_tokens: int = Field(..., ge=0)
     """
     Tokens of the answers.
     """
-    total_tokens: conint(ge=0)
+    total_tokens: int = Field(..., ge=0)
     """
     Sum of input and output tokens.
     """
-    cached_input_tokens: conint(ge=0) | None = None
+    cached_input_tokens: int | None = Field(None, ge=0)
     """
     Part of `input_tokens` that the provider read from its prompt cache; absent if there are none.
     """
-    reasoning_tokens: conint(ge=0) | None = None
+    reasoning_tokens: int | None = Field(None, ge=0)
     """
     Part of `output_tokens` spent on reasoning; absent if there are none.
     """
@@ -510,8 +511,10 @@ class Webhook(BaseModel):
     """
     URL with the scheme `http` or `https`, without user and password.
     """
-    secret: constr(pattern=r"^whsec_[A-Za-z0-9+/]+={0,2}$") = Field(
-        ..., examples=["whsec_dGhpcyBpcyBubyByZWFsIHNlY3JldCEh"]
+    secret: str = Field(
+        ...,
+        examples=["whsec_dGhpcyBpcyBubyByZWFsIHNlY3JldCEh"],
+        pattern="^whsec_[A-Za-z0-9+/]+={0,2}$",
     )
     """
     Signing key: `whsec_` followed by 24 to 64 random bytes in base64.
@@ -569,19 +572,19 @@ class ExtractRequest(BaseModel):
     Name of a configured model, or `provider/model`. Default: the server's default model.
     """
     mode: Mode | None = None
-    max_attempts: conint(ge=1, le=10) | None = None
+    max_attempts: int | None = Field(None, ge=1, le=10)
     """
     Maximum number of attempts per item: the first call and its validation retries. Default 3.
     """
-    timeout_ms: conint(ge=1, le=3600000) | None = None
+    timeout_ms: int | None = Field(None, ge=1, le=3600000)
     """
     Timeout of one item in milliseconds, over all calls and backoff; time in the queue does not count. Default 120000.
     """
-    temperature: confloat(ge=0.0, le=2.0) | None = None
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
     """
     Sampling temperature, forwarded to the provider. Default 0.
     """
-    max_output_tokens: conint(ge=1, le=4294967295) | None = None
+    max_output_tokens: int | None = Field(None, ge=1, le=4294967295)
     """
     Maximum number of output tokens, forwarded to the provider. An answer that reaches it fails as `output_truncated`. Default:
     the provider's own.
@@ -624,7 +627,7 @@ class Job(BaseModel):
     """
     Items completed per second, averaged over the last ten seconds. `null` while the job does not run.
     """
-    eta_ms: conint(ge=0) | None = None
+    eta_ms: int | None = Field(None, ge=0)
     """
     Estimated time until the job ends, in milliseconds. `null` while unknown.
     """
@@ -703,7 +706,7 @@ class NamedInput(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    id: constr(max_length=255) | None = None
+    id: str | None = Field(None, max_length=255)
     """
     ID of the item, returned with its result.
     """
@@ -725,7 +728,7 @@ class Result(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    index: conint(ge=0) | None = None
+    index: int | None = Field(None, ge=0)
     """
     Zero-based position among the inputs. Batches and jobs only.
     """
@@ -751,7 +754,7 @@ class Result(BaseModel):
     """
     Model that produced the answer, as `provider/model`.
     """
-    attempts: conint(ge=0) | None = None
+    attempts: int | None = Field(None, ge=0)
     """
     Number of attempts: the first call and its validation retries.
     """
@@ -835,11 +838,11 @@ class Summary(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    total: conint(ge=0)
-    succeeded: conint(ge=0)
-    failed: conint(ge=0)
-    invalid: conint(ge=0)
-    cancelled: conint(ge=0)
+    total: int = Field(..., ge=0)
+    succeeded: int = Field(..., ge=0)
+    failed: int = Field(..., ge=0)
+    invalid: int = Field(..., ge=0)
+    cancelled: int = Field(..., ge=0)
     usage: Usage
     elapsed_ms: float
 
@@ -853,7 +856,7 @@ class BatchRequest(BaseModel):
         extra="allow",
     )
     inputs: list[NamedInput | str | list[ContentPart]]
-    concurrency: conint(ge=1) | None = None
+    concurrency: int | None = Field(None, ge=1)
     """
     Maximum number of items of this batch in flight. Default: the server's global limit.
     """
@@ -879,19 +882,19 @@ class BatchRequest(BaseModel):
     Name of a configured model, or `provider/model`. Default: the server's default model.
     """
     mode: Mode | None = None
-    max_attempts: conint(ge=1, le=10) | None = None
+    max_attempts: int | None = Field(None, ge=1, le=10)
     """
     Maximum number of attempts per item: the first call and its validation retries. Default 3.
     """
-    timeout_ms: conint(ge=1, le=3600000) | None = None
+    timeout_ms: int | None = Field(None, ge=1, le=3600000)
     """
     Timeout of one item in milliseconds, over all calls and backoff; time in the queue does not count. Default 120000.
     """
-    temperature: confloat(ge=0.0, le=2.0) | None = None
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
     """
     Sampling temperature, forwarded to the provider. Default 0.
     """
-    max_output_tokens: conint(ge=1, le=4294967295) | None = None
+    max_output_tokens: int | None = Field(None, ge=1, le=4294967295)
     """
     Maximum number of output tokens, forwarded to the provider. An answer that reaches it fails as `output_truncated`. Default:
     the provider's own.
@@ -949,7 +952,7 @@ class JobRequest(BaseModel):
         extra="allow",
     )
     inputs: list[NamedInput | str | list[ContentPart]]
-    concurrency: conint(ge=1) | None = None
+    concurrency: int | None = Field(None, ge=1)
     """
     Maximum number of items of this job in flight. Default: the server's global limit.
     """
@@ -972,19 +975,19 @@ class JobRequest(BaseModel):
     Name of a configured model, or `provider/model`. Default: the server's default model.
     """
     mode: Mode | None = None
-    max_attempts: conint(ge=1, le=10) | None = None
+    max_attempts: int | None = Field(None, ge=1, le=10)
     """
     Maximum number of attempts per item: the first call and its validation retries. Default 3.
     """
-    timeout_ms: conint(ge=1, le=3600000) | None = None
+    timeout_ms: int | None = Field(None, ge=1, le=3600000)
     """
     Timeout of one item in milliseconds, over all calls and backoff; time in the queue does not count. Default 120000.
     """
-    temperature: confloat(ge=0.0, le=2.0) | None = None
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
     """
     Sampling temperature, forwarded to the provider. Default 0.
     """
-    max_output_tokens: conint(ge=1, le=4294967295) | None = None
+    max_output_tokens: int | None = Field(None, ge=1, le=4294967295)
     """
     Maximum number of output tokens, forwarded to the provider. An answer that reaches it fails as `output_truncated`. Default:
     the provider's own.

@@ -16,7 +16,9 @@ use throttle::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBud
 
 /// Current state of one limit.
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
+// Another name in the document: generated code fails on a class `Limit` with a member `limit`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = LimitState)]
 pub struct Limit {
     name: String,
     #[schema(example = "concurrency")]

@@ -1,0 +1,136 @@
+/** The client against the real server with a simulated provider behind it, on free loopback ports. */
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, test } from "node:test";
+import { z } from "zod";
+
+import * as extractd from "extractd";
+import { Extractd, type JsonSchema } from "extractd";
+
+const BUILT = process.env["EXTRACTD_BUILT"] ?? "../../target/debug";
+const Person = z.object({ name: z.string(), age: z.int(), occupation: z.string() });
+const JOHN = "John Smith is a 30-year-old software engineer";
+const TEXTS = Array.from({ length: 12 }, (_, n) => `Person ${n} is a ${20 + n}-year-old engineer`);
+const children: ChildProcess[] = [];
+let [url, provider, environment]: [string, string, NodeJS.ProcessEnv] = ["", "", {}];
+let server: ChildProcess;
+
+async function freePort(): Promise<number> {
+  const listener = createServer();
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const address = listener.address();
+  await new Promise((resolve) => listener.close(resolve));
+  assert(address && typeof address === "object");
+  return address.port;
+}
+
+async function start(): Promise<void> {
+  server = spawn(`${BUILT}/extractd`, { env: environment, stdio: "inherit" });
+  children.push(server);
+  for (let tries = 0; tries < 200; tries++) {
+    const healthy = await fetch(`${url}/healthz`).then((response) => response.ok, () => false);
+    if (healthy) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error("extractd did not start");
+}
+
+async function kill(): Promise<void> {
+  const ended = new Promise((resolve) => server.once("exit", resolve));
+  server.kill("SIGKILL");
+  await ended;
+}
+
+before(async () => {
+  const upstream = spawn(`${BUILT}/upstream-sim`, ["--latency-ms", "20"], { stdio: ["ignore", "pipe", "inherit"] });
+  children.push(upstream);
+  assert(upstream.stdout);
+  for await (const line of createInterface({ input: upstream.stdout })) {
+    provider = /http:\S+/.exec(line)?.[0] ?? "";
+    break;
+  }
+  const port = await freePort();
+  url = `http://127.0.0.1:${port}`;
+  environment = {
+    ...process.env,
+    EXTRACTD_LISTEN: `127.0.0.1:${port}`,
+    EXTRACTD_DATA_DIR: mkdtempSync(join(tmpdir(), "extractd-")),
+    EXTRACTD_MODEL: "openai/simulated",
+    EXTRACTD_LOG: "error",
+    EXTRACTD_MAX_CONCURRENCY: "4",
+    OPENAI_BASE_URL: provider,
+    OPENAI_API_KEY: "none",
+  };
+  await start();
+});
+
+after(() => {
+  for (const child of children) child.kill("SIGKILL");
+});
+
+test("one text, many in order, many as completed", async () => {
+  const client = new Extractd({ baseUrl: url, options: { temperature: 0 } });
+  const person = await client.extract(Person, JOHN);
+  const name: string = person.name;
+  assert.equal(typeof name, "string");
+  const people = await client.gather(Person, TEXTS, { concurrency: 3 });
+  assert.equal(people.length, TEXTS.length);
+  const seen = new Map<number, unknown>();
+  for await (const result of client.asCompleted(Person, TEXTS)) seen.set(result.index, extractd.valueOf(result));
+  assert.deepEqual([...seen.entries()].sort(([a], [b]) => a - b).map(([, value]) => value), people);
+});
+
+test("lists and partial objects while the model writes", async () => {
+  const client = new Extractd({ baseUrl: url });
+  for await (const person of client.extractIterable(Person, JOHN)) Person.parse(person);
+  let last: unknown;
+  for await (const version of client.partial(Person, JOHN)) last = version;
+  Person.parse(last);
+});
+
+test("a plain JSON Schema, with the caller's type", async () => {
+  const client = new Extractd({ baseUrl: url });
+  const schema: JsonSchema<{ city: string }> = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
+  const { city } = await client.extract(schema, JOHN);
+  assert.equal(typeof city, "string");
+});
+
+test("errors have types", async () => {
+  const client = new Extractd({ baseUrl: url });
+  await assert.rejects(client.extract(Person, JOHN, { model: "nobody/nothing" }), (error) => {
+    assert(error instanceof extractd.BadRequestError);
+    assert.equal(error.code, "invalid_request");
+    return true;
+  });
+  const [first, second] = await client.gatherSettled(Person, [JOHN, " "]);
+  assert(first?.ok);
+  assert(second && !second.ok && second.error instanceof extractd.BadRequestError);
+  const nobody = new Extractd({ baseUrl: "http://127.0.0.1:9" });
+  await assert.rejects(nobody.extract(Person, JOHN), extractd.ConnectionBroken);
+  await assert.rejects(client.job(Person, "job_none"), extractd.NotFoundError);
+});
+
+test("a job survives restarts of the server", async () => {
+  const client = new Extractd({ baseUrl: url, options: { cache: "off" } });
+  const texts = Array.from({ length: 300 }, (_, n) => `Person ${n} is a ${n % 90}-year-old engineer`);
+  const job = await client.createJob(Person, texts);
+  const restarts = (async () => {
+    for (let times = 0; times < 3; times++) {
+      await new Promise((resolve) => setTimeout(resolve, 600));
+      await kill();
+      await start();
+    }
+  })();
+  const indexes: number[] = [];
+  for await (const result of job.results({ reconnectForMs: 30_000 })) indexes.push(result.index);
+  await restarts;
+  assert.deepEqual(indexes.sort((a, b) => a - b), texts.map((_, index) => index));
+  assert.equal((await job.wait()).status, "completed");
+  await job.delete();
+});
