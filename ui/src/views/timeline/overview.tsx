@@ -1,0 +1,64 @@
+// All items in one strip: how many waited and how many were called at each time. Dragging selects a range.
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { TimelineSource } from "../../lib/timeline";
+import type { Range } from "../timeline";
+
+const BINS = 240;
+const MAX_SAMPLED = 20_000;
+
+export function Overview(props: { source: TimelineSource; end: number; range: Range; version: number; onSelect: (range: Range | undefined) => void }) {
+  const { source, end, range } = props;
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [drag, setDrag] = useState<{ from: number; to: number }>();
+
+  useEffect(() => draw(canvas.current!, source, end), [props.version, source, Math.round(end / Math.max(100, end / 50))]);
+
+  const place = (event: PointerEvent) => {
+    const box = canvas.current!.getBoundingClientRect();
+    return Math.max(0, Math.min(1, (event.clientX - box.left) / box.width));
+  };
+  const finish = () => {
+    if (!drag) return;
+    const [from, to] = [Math.min(drag.from, drag.to) * end, Math.max(drag.from, drag.to) * end];
+    props.onSelect(to - from > end / 100 ? { from, to } : undefined);
+    setDrag(undefined);
+  };
+  const shown = drag ? { from: Math.min(drag.from, drag.to) * end, to: Math.max(drag.from, drag.to) * end } : range;
+  return (
+    <div class="overview" onPointerDown={(event) => setDrag({ from: place(event), to: place(event) })} onPointerMove={(event) => drag && setDrag({ ...drag, to: place(event) })} onPointerUp={finish} onPointerLeave={finish}>
+      <canvas ref={canvas} role="img" aria-label="Items that waited and items that were called, over the whole time. Drag to select a range." />
+      <span class="window" style={{ left: `${Math.min(100, (100 * shown.from) / end)}%`, right: `${Math.max(0, 100 - (100 * shown.to) / end)}%` }} aria-hidden="true" />
+    </div>
+  );
+}
+
+function draw(canvas: HTMLCanvasElement, source: TimelineSource, end: number): void {
+  const scale = devicePixelRatio || 1;
+  const width = (canvas.width = canvas.clientWidth * scale);
+  const height = (canvas.height = canvas.clientHeight * scale);
+  const context = canvas.getContext("2d");
+  if (!context || !width) return;
+  const waiting = new Float64Array(BINS + 1);
+  const calling = new Float64Array(BINS + 1);
+  const step = Math.max(1, Math.ceil(source.count() / MAX_SAMPLED));
+  const bin = (ms: number) => Math.max(0, Math.min(BINS, Math.floor((BINS * ms) / end)));
+  for (let at = 0; at < source.count(); at += step) {
+    for (const { kind, fromMs, toMs } of source.item(at).segments) {
+      if (kind === "validate") continue;
+      const into = kind === "wait" ? waiting : calling;
+      for (let slot = bin(fromMs); slot <= bin(toMs); slot++) into[slot]! += step;
+    }
+  }
+  let top = 1;
+  for (let slot = 0; slot <= BINS; slot++) top = Math.max(top, waiting[slot]! + calling[slot]!);
+  const style = getComputedStyle(canvas);
+  for (let slot = 0; slot < BINS; slot++) {
+    const x = (slot * width) / BINS;
+    const called = (height * calling[slot]!) / top;
+    const waited = (height * waiting[slot]!) / top;
+    context.fillStyle = style.getPropertyValue("--call");
+    context.fillRect(x, height - called, width / BINS + 0.5, called);
+    context.fillStyle = style.getPropertyValue("--wait-queue");
+    context.fillRect(x, height - called - waited, width / BINS + 0.5, waited);
+  }
+}
