@@ -18,6 +18,7 @@ mod single_flight;
 mod straggler_detector;
 mod submission;
 mod targets;
+mod tracer;
 mod upstream_call;
 mod validate_answer;
 

@@ -12,6 +12,7 @@ mod json_value;
 mod outcome;
 mod request;
 mod spec;
+mod trace;
 mod webhook;
 
 pub use bounded::Bounded;
@@ -33,4 +34,5 @@ pub use spec::{
     field_is_text,
 };
 pub use throttle::{Price, Usd};
+pub use trace::{Span, SpanKind, Trace};
 pub use webhook::Webhook;

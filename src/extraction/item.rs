@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::cache_key::CacheKey;
 use super::routing::RouteCursor;
+use super::tracer::Tracer;
 use super::{Extractor, PreparedRequest, RequestClass};
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,
-    Outcome, Success, Timing, Usage,
+    Outcome, Success, Timing, Usage, clock,
 };
 use throttle::{Admission, PendingPermit, Permit, Priority};
 
@@ -35,6 +36,7 @@ impl Extractor {
     ) -> Outcome {
         let started = Instant::now();
         let mut item = ItemRun::new(self, request, RouteCursor::new(admission, request, pending));
+        item.tracer = request.trace.then(|| Tracer::start(started));
         let result = match &input.content {
             Err(error) => Err(error.clone()),
             Ok(text) if is_blank(text) => {
@@ -43,6 +45,7 @@ impl Extractor {
             Ok(text) => item.extract_or_share(text).await,
         };
         item.timing.total = started.elapsed();
+        item.timing.ended_at = Some(clock::now());
         let outcome = Outcome {
             index: input.index,
             id: input.id,
@@ -55,6 +58,7 @@ impl Extractor {
             usage: item.usage,
             spent: item.usage_by_model,
             timing: item.timing,
+            trace: item.tracer.map(Tracer::finish),
         };
         self.meters.ended(&outcome);
         outcome
@@ -123,6 +127,8 @@ pub(super) struct ItemRun<'a> {
     /// Usage by model; empty if the request has only one target.
     pub usage_by_model: Vec<ModelUsage>,
     pub timing: Timing,
+    /// Recorder of the phases; `None` unless the request asked for a trace.
+    pub tracer: Option<Tracer>,
 }
 
 impl<'a> ItemRun<'a> {
@@ -138,6 +144,7 @@ impl<'a> ItemRun<'a> {
             usage: Usage::default(),
             usage_by_model: Vec::new(),
             timing: Timing::default(),
+            tracer: None,
         }
     }
 
@@ -145,8 +152,22 @@ impl<'a> ItemRun<'a> {
     pub async fn acquire(&mut self, text: &str, priority: Priority) -> Result<Permit, Error> {
         let waiting_since = Instant::now();
         let permit = self.route.acquire(text, self.output_limit, priority).await;
-        self.timing.queued += waiting_since.elapsed();
+        self.record_wait(waiting_since);
         permit
+    }
+
+    /// Accounts the time since then as waiting for a permit of the current target.
+    fn record_wait(&mut self, since: Instant) {
+        self.timing.queued += since.elapsed();
+        if let Some(tracer) = &mut self.tracer {
+            let target = self.route.current();
+            tracer.waited(
+                &target.endpoint.limits,
+                &target.label,
+                since,
+                self.attempts.max(1),
+            );
+        }
     }
 
     /// Returns the cached result of an equal item, or shares the result of one that is in flight; else extracts.
@@ -173,7 +194,7 @@ impl<'a> ItemRun<'a> {
                 permit = self.route.acquire(text, self.output_limit, Priority::First) => Some(permit),
                 () = ticket.led() => None,
             };
-            self.timing.queued += waiting_since.elapsed();
+            self.record_wait(waiting_since);
             if let Some(permit) = acquired {
                 // An item without a permit is an item whose first attempt failed, with single flight or without.
                 let permit = permit.inspect_err(|_| self.attempts = 1)?;
@@ -187,6 +208,9 @@ impl<'a> ItemRun<'a> {
             let waiting_since = Instant::now();
             let shared = ticket.outcome().await;
             self.timing.queued += waiting_since.elapsed();
+            if let Some(tracer) = &mut self.tracer {
+                tracer.waited_for("single_flight".to_owned(), waiting_since, 1);
+            }
             if let Some(shared) = shared {
                 self.extractor.meters.singleflight_hit();
                 return Result::clone(&shared).map(|success| Success {

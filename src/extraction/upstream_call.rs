@@ -1,14 +1,16 @@
 //! Upstream call: acquires a permit, calls the provider within the item's time, and retries as the retry policy says.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::item::ItemRun;
 use super::retry_policy::{self, Action, Consequence};
 use super::routing::{failure_detail, upstream_error};
+use super::tracer::{add_answer, prompt_text};
 use crate::provider::{
     Answer, Failure, FailureKind, Request, Schema, TextSink, ValidationFeedback,
 };
-use crate::types::{Code, Error, ModelUsage};
+use crate::types::{Code, Error, ModelUsage, SpanKind};
 use throttle::{CallReport, Health, Pause, Permit, Priority, RemainingQuota, UsageReport, backoff};
 
 /// Result of one call.
@@ -97,7 +99,43 @@ impl ItemRun<'_> {
                 CallOutcome::Failed(Failure::new(FailureKind::Timeout, detail))
             }
         };
+        self.trace_call(&outcome, started, text, feedback);
         (outcome, took)
+    }
+
+    /// Records a call that ended, if the request asked for a trace.
+    fn trace_call(
+        &mut self,
+        outcome: &CallOutcome,
+        started: Instant,
+        text: &str,
+        feedback: Option<&ValidationFeedback>,
+    ) {
+        let Some(tracer) = &self.tracer else { return };
+        let target = self.route.current();
+        let mut span = tracer.span(SpanKind::Call, started, self.attempts);
+        let mut mode = target.mode;
+        match outcome {
+            CallOutcome::Answered(answer) => {
+                mode = answer.mode;
+                let price = target.endpoint.price;
+                add_answer(
+                    &mut span,
+                    answer,
+                    answer.usage.map(|usage| usage.with_cost(price)),
+                );
+            }
+            CallOutcome::Failed(failure) => {
+                span.outcome = Some("failed");
+                span.detail = Some(failure.to_string());
+            }
+            CallOutcome::OutOfTime => span.outcome = Some("timeout"),
+        }
+        span.model = Some(Arc::clone(&target.label));
+        span.prompt = Some(prompt_text(&self.provider_request(text, feedback), mode));
+        if let Some(tracer) = &mut self.tracer {
+            tracer.push(span);
+        }
     }
 
     /// Returns the parts of the provider's request that need no permit.
@@ -228,7 +266,7 @@ impl ItemRun<'_> {
             });
         }
         self.time_left -= delay;
-        tokio::time::sleep(delay).await;
+        self.sleep(delay, "backoff").await;
         if self.await_retry_budget(failed).await {
             return Ok(());
         }
@@ -258,9 +296,22 @@ impl ItemRun<'_> {
                 return false;
             }
             self.timing.queued += wait;
-            tokio::time::sleep(wait).await;
+            let limit = format!(
+                "{}/retry_budget",
+                self.route.current().endpoint.provider_name
+            );
+            self.sleep(wait, &limit).await;
         }
         true
+    }
+
+    /// Waits before a retry.
+    async fn sleep(&mut self, wait: Duration, limit: &str) {
+        let since = Instant::now();
+        tokio::time::sleep(wait).await;
+        if let Some(tracer) = &mut self.tracer {
+            tracer.waited_for(limit.to_owned(), since, self.attempts);
+        }
     }
 
     fn out_of_time(&self, addition: &str) -> Error {

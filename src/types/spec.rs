@@ -198,6 +198,7 @@ pub struct Spec {
     pub rules: Vec<Rule>,
     /// Result of an item without a valid answer.
     pub on_failure: OnFailure,
+    trace: Option<bool>,
     /// Strings returned at the top level of the response.
     pub metadata: Option<Metadata>,
 }
@@ -235,6 +236,12 @@ impl Spec {
         self.coerce.unwrap_or(true)
     }
 
+    /// Returns true if results have a trace of their waits, calls and validations. Default: false.
+    #[must_use]
+    pub fn trace(&self) -> bool {
+        self.trace.unwrap_or(false)
+    }
+
     /// Deserializes the value of `field`. Returns false if the spec has no such field.
     pub(super) fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
@@ -256,6 +263,7 @@ impl Spec {
             "coerce" => self.coerce = map.next_value()?,
             "rules" => self.rules = map.next_value::<Option<_>>()?.unwrap_or_default(),
             "on_failure" => self.on_failure = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "trace" => self.trace = map.next_value()?,
             "metadata" => self.metadata = map.next_value()?,
             _ => return Ok(false),
         }
@@ -278,6 +286,7 @@ impl Spec {
         "coerce",
         "rules",
         "on_failure",
+        "trace",
         "metadata",
     ];
 }

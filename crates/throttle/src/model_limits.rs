@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::breaker::Breaker;
 use crate::caller_quota::Charge;
+use crate::hold::{Hold, HoldHistory};
 use crate::money::{Price, Usd};
 use crate::observer::ModelObserver;
 use crate::raii_counter::RaiiCounter;
@@ -40,6 +41,7 @@ pub struct Model {
 pub(crate) struct ModelState {
     pub breaker: Breaker,
     pub estimator: TokenEstimator,
+    pub holds: HoldHistory,
 }
 
 impl Model {
@@ -55,6 +57,7 @@ impl Model {
         let state = ModelState {
             breaker: Breaker::new(now),
             estimator: TokenEstimator::default(),
+            holds: HoldHistory::default(),
         };
         Self {
             id,
@@ -107,6 +110,12 @@ impl Model {
     #[must_use]
     pub const fn price(&self) -> Option<Price> {
         self.limits.price
+    }
+
+    /// Returns what held the calls of this model between two times, in order and without gaps.
+    #[must_use]
+    pub fn holds_between(&self, from: Instant, to: Instant) -> Vec<Hold> {
+        self.state().holds.between(from, to)
     }
 
     /// Returns the model's provider.

@@ -112,6 +112,9 @@ macro_rules! request {
             rules: Option<Vec<Rule>>,
             /// Result of an item that has used all attempts. Default `error`.
             on_failure: Option<OnFailure>,
+            /// Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+            /// Default false.
+            trace: Option<bool>,
             /// Metadata, returned unchanged at the top level of the response and never sent to the model.
             metadata: Option<std::collections::HashMap<String, String>>,
         }

@@ -59,7 +59,7 @@ export type HolderKind = "concurrency" | "requests" | "tokens" | "breaker" | "pa
 export function kindOf(name: string): HolderKind {
   if (name.includes("breaker")) return "breaker";
   if (name.includes("pause")) return "pause";
-  if (name.includes("budget")) return "budget";
+  if (name.includes("budget") || name === "caller/quota" || name === "backoff") return "budget";
   if (name.includes("requests_per_minute")) return "requests";
   if (name.includes("tokens_per_minute")) return "tokens";
   return name === "batch" ? "batch" : "concurrency";
@@ -77,7 +77,7 @@ export function holders(limits: Limits): Holder[] {
         kind: kindOf(hold.limit),
         waiting: hold.waiting,
         retryInMs: hold.retry_in_ms,
-        text: `${hold.model} waits for ${describe(hold.limit)}`,
+        text: describe(hold.limit),
       }))
       .sort((left, right) => right.waiting - left.waiting);
   }
@@ -101,6 +101,7 @@ export function holders(limits: Limits): Holder[] {
 
 /** Returns the name of a limit in words. */
 export function describe(name: string): string {
+  if (name === "caller/quota") return "the quota of this caller";
   const cut = name.lastIndexOf("/");
   const scope = cut < 0 ? "" : name.slice(0, cut);
   const kind = name.slice(cut + 1);
@@ -111,6 +112,8 @@ export function describe(name: string): string {
     breaker: "the circuit breaker",
     pause: "the pause that the provider asked for (429)",
     retry_budget: "the retry budget",
+    backoff: "the pause before a retry",
+    single_flight: "an equal item in flight",
     batch: "its turn in this batch",
   };
   const text = words[kind] ?? kind.replaceAll("_", " ");

@@ -209,9 +209,9 @@ export class JobTimeline implements TimelineSource {
   }
 
   private take(result: ItemResult, event: number): void {
-    const ended = (result.timing as { ended_at?: string } | undefined)?.ended_at;
+    const ended = result.timing?.ended_at_ms;
     if (!ended && result.timing) this.hasTimes = false;
-    const endMs = ended ? Date.parse(ended) - this.origin : (result.timing?.total_ms ?? this.lastMs);
+    const endMs = ended ? ended - this.origin : (result.timing?.total_ms ?? this.lastMs);
     this.lastMs = Math.max(this.lastMs, endMs);
     if (this.kept.size < MAX_RESULTS) this.kept.set(this.columns.length, result);
     this.columns.add(result.index, endMs, result, event);

@@ -31,6 +31,8 @@ export interface Timing {
   queued_ms: number;
   upstream_ms: number;
   total_ms: number;
+  /** Time of the end, since the Unix epoch. */
+  ended_at_ms?: number;
 }
 
 /** One phase of an item, on the clock that starts with the item. Sent for requests with `trace`. */

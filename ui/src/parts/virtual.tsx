@@ -3,6 +3,9 @@ import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 const OVERSCAN = 6;
+/** Room for the head and for a horizontal scrollbar. */
+const HEAD_PX = 34;
+const BAR_PX = 16;
 /** Browsers limit the height of an element; longer lists scroll over several rows per pixel step. */
 const MAX_HEIGHT_PX = 8_000_000;
 
@@ -75,6 +78,7 @@ export function VirtualTable(props: VirtualProps) {
       aria-rowcount={props.count + (props.head ? 1 : 0)}
       aria-colcount={props.columns}
       tabIndex={0}
+      style={{ height: `${full + (props.head ? HEAD_PX : 0) + BAR_PX}px` }}
       onKeyDown={move}
     >
       {props.head && (

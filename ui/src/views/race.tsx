@@ -74,7 +74,9 @@ export function RaceView() {
     if (together) await Promise.all(METHODS.map((_, at) => run(at)));
     else for (let at = 0; at < METHODS.length && !abort.current.signal.aborted; at++) await run(at);
   };
-  const scale = Math.max(1, ...lanes.value.map((lane) => lane.totalMs ?? (lane.state === "running" ? frame - lane.startedAt : 0)));
+  // A fixed scale from the start, so that the bars fill instead of shrink; a slower model stretches it.
+  const expected = isArticle ? 1.05 * 1000 * Math.max(...METHODS.map((method) => method.articleS)) : 1;
+  const scale = Math.max(expected, ...lanes.value.map((lane) => lane.totalMs ?? (lane.state === "running" ? frame - lane.startedAt : 0)));
 
   return (
     <>
@@ -156,8 +158,13 @@ async function runLane(lanes: Signal<Lane[]>, at: number, texts: string[], limit
   }
 }
 
-/** Returns when each call began and ended, of a reply that says only how long each took: the next starts when one of `slots` is free. */
+/** Returns when each call of a reply began and ended, since the first began. Without times of day: the next starts when one of `slots` is free. */
 function schedule(results: ItemResult[], slots: number): [number, number][] {
+  const times = results.map(({ timing }) => (timing?.ended_at_ms ? { ...timing, startMs: timing.ended_at_ms - timing.total_ms, endMs: timing.ended_at_ms } : undefined));
+  if (times.every((time) => time !== undefined)) {
+    const origin = Math.min(...times.map(({ startMs }) => startMs));
+    return times.map(({ startMs, endMs, queued_ms }) => [startMs + queued_ms - origin, endMs - origin]);
+  }
   const free: number[] = Array.from({ length: slots }, () => 0);
   return results.map(({ timing }) => {
     const slot = free.indexOf(Math.min(...free));
@@ -183,6 +190,7 @@ function LaneRow(props: { lane: Lane; texts: string[]; limit: number; scale: num
         <p>{lane.method.meaning.replace("N", String(props.limit))}</p>
       </div>
       <div class="track" role="img" aria-label={trackLabel(lane, elapsed)}>
+        {props.isArticle && <span class="article-mark" style={{ left: `${(100_000 * lane.method.articleS) / scale}%` }} />}
         {lane.bars.map((bar, index) => {
           const done = bar.endMs !== undefined;
           // The first calls start at once; each later one when an earlier one ends.
@@ -196,7 +204,11 @@ function LaneRow(props: { lane: Lane; texts: string[]; limit: number; scale: num
                 class={`bar ${done ? (bar.result!.status === "succeeded" ? "bar-ok" : "bar-bad") : inFlight.has(index) ? (lane.method.streams ? "bar-open" : "bar-hidden") : "bar-none"}`}
                 style={{ left: `${(100 * from) / scale}%`, width: `${(100 * Math.max(0, to - from)) / scale}%` }}
               />
-              <span class="bar-text">{data ? `${cell(data.name)}, ${cell(data.age)}` : (props.texts[index] ?? "").split(" ").slice(0, 2).join(" ")}</span>
+              {data && (
+                <span class="bar-text" style={to / scale > 0.8 ? { right: `${100 - (100 * from) / scale}%` } : { left: `${(100 * to) / scale}%` }}>
+                  {cell(data.name)}, {cell(data.age)}, {cell(data.occupation)}
+                </span>
+              )}
             </div>
           );
         })}

@@ -253,7 +253,7 @@ function ItemRow(props: { item: TimelineItem; at: number; range: Range; isOpen: 
 
 function segmentClass(item: TimelineItem, segment: TimelineItem["segments"][number]): string {
   if (segment.kind === "wait") return `wait-${segment.holder ?? "queue"}`;
-  const isBad = segment.outcome !== undefined && !["valid", "repaired", "succeeded", "answered", "open"].includes(segment.outcome);
+  const isBad = segment.outcome !== undefined && !["valid", "repaired", "succeeded", "answered", "open", "truncated"].includes(segment.outcome);
   if (isBad) return "seg-bad";
   if (segment.kind === "call") return segment.outcome === "open" ? "seg-call seg-open" : "seg-call";
   return item.state === "failed" ? "seg-validate seg-last-bad" : "seg-validate";

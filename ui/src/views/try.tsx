@@ -12,6 +12,8 @@ import { TextsPanel } from "./try/texts";
 import { addressIsPartial, connectToAddress, draft, inputs, schema, specOf } from "./try/state";
 
 const SAMPLE = 5;
+/** Number of texts up to which each result brings its prompts and answers. */
+const MAX_TRACED = 1000;
 
 export function TryView() {
   const packed = route.value.params.get("s");
@@ -26,9 +28,9 @@ export function TryView() {
       <div class="setup">
         <TextsPanel />
         <SchemaPanel />
-        <OptionsPanel />
+        <OptionsPanel aside={<RunBar />} />
       </div>
-      <RunBar />
+      <RequestProblem />
       <Results />
       <RequestCode />
       {addressIsPartial.value && <p class="dim">The address of this page holds everything but the texts, which are too long for it.</p>}
@@ -46,25 +48,28 @@ function RunBar() {
     const title = (schema.value.value as { title?: string } | undefined)?.title;
     const texts = inputs.value.slice(0, limit);
     setParams({ row: "", filter: "" });
-    shown.value = startRun(texts, { ...built.spec, on_failure: "best" }, draft.value.order, `${title ?? "Try"}, ${plural(texts.length, "text")}`);
+    shown.value = startRun(texts, { ...built.spec, on_failure: "best", ...(texts.length <= MAX_TRACED ? { trace: true } : {}) }, draft.value.order, `${title ?? "Try"}, ${plural(texts.length, "text")}`);
     requestAnimationFrame(() => document.querySelector(".results")?.scrollIntoView({ block: "start", behavior: reducedMotion() ? "auto" : "smooth" }));
   };
-  const general = checked.value && !checked.value.errors?.some(({ pointer }) => /^\/(schema|examples|rules)/.test(pointer)) ? checked.value : undefined;
   return (
-    <div class="run-bar">
-      <div class="run-buttons">
-        <button type="button" class="primary" disabled={blocked} onClick={() => run(SAMPLE)}>
-          Run a sample of {Math.min(SAMPLE, total || SAMPLE)}
-        </button>
-        <button type="button" disabled={blocked} onClick={() => run()}>
-          Run on all {total > 0 && plural(total, "text")}
-        </button>
-        {"error" in built && <span class="field-error">The {built.field} field is not JSON yet.</span>}
-        {total === 0 && <span class="dim">Add a text first.</span>}
-      </div>
-      {general && general.code !== "unauthorized" && <ProblemBox problem={general} />}
+    <div class="run-buttons">
+      {"error" in built && <span class="field-error">The {built.field} field is not JSON yet.</span>}
+      {total === 0 && <span class="dim">Add a text first.</span>}
+      <button type="button" class="primary" disabled={blocked} onClick={() => run(SAMPLE)}>
+        Run a sample of {Math.min(SAMPLE, total || SAMPLE)}
+      </button>
+      <button type="button" disabled={blocked} onClick={() => run()}>
+        Run on all {total > 0 && plural(total, "text")}
+      </button>
     </div>
   );
+}
+
+/** What the server rejects of the request as a whole; errors of its JSON fields stand at their lines. */
+function RequestProblem() {
+  const problem = checked.value;
+  const isShown = problem && problem.code !== "unauthorized" && !problem.errors?.some(({ pointer }) => /^\/(schema|examples|rules)/.test(pointer));
+  return <ProblemBox problem={isShown ? problem : undefined} />;
 }
 
 const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -42,16 +42,26 @@ async fn every_file_has_a_strict_policy_and_its_type() {
         let response = file(Path(asset.name.to_owned()), headers).await.unwrap();
         assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
         assert_eq!(response.headers()[CONTENT_TYPE], asset.content_type);
-        let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        let policy = response.headers()[CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap();
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
     }
-    assert!(file(Path("../Cargo.toml".to_owned()), request(&[])).await.is_err());
+    assert!(
+        file(Path("../Cargo.toml".to_owned()), request(&[]))
+            .await
+            .is_err()
+    );
 }
 
 #[test]
 fn the_page_names_only_its_own_files() {
     let html = std::str::from_utf8(ASSETS[0].plain).unwrap();
-    for part in html.split("src=\"").skip(1).chain(html.split("href=\"").skip(1)) {
+    for part in html
+        .split("src=\"")
+        .skip(1)
+        .chain(html.split("href=\"").skip(1))
+    {
         let target = part.split('"').next().unwrap();
         let name = target.strip_prefix("/ui/");
         let is_own = name.is_some_and(|name| ASSETS.iter().any(|asset| asset.name == name));

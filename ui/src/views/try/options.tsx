@@ -1,5 +1,6 @@
 // What else the request says: instructions, examples, rules, model, mode, order, concurrency.
 import { signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { get } from "../../lib/api";
 import type { Order } from "../../lib/run";
@@ -17,7 +18,7 @@ const ORDERS = [
   ["input", "order of the texts, all at the end"],
 ] as const satisfies readonly (readonly [Order, string])[];
 
-export function OptionsPanel() {
+export function OptionsPanel({ aside }: { aside: ComponentChildren }) {
   const current = draft.value;
   useEffect(() => {
     get<{ data: Model[] }>("/v1/models")
@@ -27,9 +28,9 @@ export function OptionsPanel() {
   const preset = models.value.find((model) => model.default);
   const used = [current.examples, current.rules].filter((text) => text.trim()).length;
   return (
-    <Panel title="3. How" class="options">
+    <Panel title="3. Run" class="options" aside={aside}>
       <Labelled label="Instructions" hint="optional, in your own words">
-        {(id) => <textarea id={id} rows={3} value={current.instructions} placeholder="Amounts are in euros. Take the person who wrote, not the one addressed." onInput={(event) => update({ instructions: event.currentTarget.value })} />}
+        {(id) => <textarea id={id} rows={2} value={current.instructions} placeholder="Amounts are in euros. Take the person who wrote, not the one addressed." onInput={(event) => update({ instructions: event.currentTarget.value })} />}
       </Labelled>
       <div class="option-grid">
         <Select label="Model" value={current.model} options={[["", preset ? `${preset.id} (default)` : "default"], ...models.value.filter((model) => !model.default).map((model) => [model.id, model.id] as const)]} onChange={(model) => update({ model })} />

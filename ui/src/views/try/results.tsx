@@ -176,11 +176,11 @@ function Actions({ run, rows }: { run: Run; rows: Row[] }) {
 
 function ResultTable(props: { rows: Row[]; columns: string[]; open?: number }) {
   const scroller = useRef<HTMLDivElement>(null);
-  const template = `4.5rem 7.5rem minmax(16rem, 2fr) ${props.columns.map(() => "minmax(8rem, 1fr)").join(" ")}`;
+  const template = { "--columns": String(props.columns.length) };
   const active = props.open === undefined ? undefined : props.rows.findIndex((row) => row.index === props.open);
   const open = (index: number) => setParams({ row: String(props.rows[index]!.index) });
   const head = (
-    <div class="tr" role="row" aria-rowindex={1} style={{ gridTemplateColumns: template }}>
+    <div class="tr" role="row" aria-rowindex={1} style={template}>
       {["#", "Status", "Text", ...props.columns].map((name, at) => (
         <span key={at} role="columnheader" class={at > 2 ? `col col-${(at - 3) % 6}` : ""}>
           {name}
@@ -204,14 +204,14 @@ function ResultTable(props: { rows: Row[]; columns: string[]; open?: number }) {
   );
 }
 
-function ResultRow(props: { row: Row; at: number; columns: string[]; template: string; isOpen: boolean; onOpen: () => void }) {
+function ResultRow(props: { row: Row; at: number; columns: string[]; template: Record<string, string>; isOpen: boolean; onOpen: () => void }) {
   const { row, columns } = props;
   const { result } = row;
   const data = result?.data ?? result?.candidate;
   const found = marks(row.input.text, data, columns);
   const marked = new Set(found.map((mark) => mark.column));
   return (
-    <div class={`tr row ${props.isOpen ? "open" : ""}`} role="row" aria-rowindex={props.at + 2} style={{ gridTemplateColumns: props.template }} onClick={props.onOpen}>
+    <div class={`tr row ${props.isOpen ? "open" : ""}`} role="row" aria-rowindex={props.at + 2} style={props.template} onClick={props.onOpen}>
       <span role="cell">
         <button type="button" class="row-open" tabIndex={-1} aria-label={`Open row ${row.index + 1}`} aria-expanded={props.isOpen}>
           {row.index + 1}

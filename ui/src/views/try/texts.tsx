@@ -64,7 +64,7 @@ export function TextsPanel() {
           <FileSummary current={current} />
         ) : (
           <Labelled label="One text per line" hint="or drop a CSV, NDJSON or text file here">
-            {(id) => <textarea id={id} rows={12} value={draft.value.texts} spellcheck={false} onInput={(event) => update({ texts: event.currentTarget.value })} />}
+            {(id) => <textarea id={id} rows={11} value={draft.value.texts} spellcheck={false} onInput={(event) => update({ texts: event.currentTarget.value })} />}
           </Labelled>
         )}
         {error && (
