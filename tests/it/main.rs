@@ -53,6 +53,7 @@ mod slow_reader;
 mod storm;
 mod support;
 mod tokens;
+mod trace;
 mod validation_retry;
 mod wire_formats;
 

@@ -2,4 +2,7 @@ import { render } from "preact";
 import { App } from "./app";
 import "./style.css";
 
-render(<App />, document.getElementById("app")!);
+// The document has the header already, so that the first paint need not wait for this script.
+const root = document.getElementById("app")!;
+root.replaceChildren();
+render(<App />, root);

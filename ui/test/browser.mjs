@@ -41,6 +41,7 @@ export async function open(browser, url, hash = "") {
 
 /** Takes the state on screen at each width, light and dark, and checks its accessibility in both. */
 export async function shoot(page, name, { axe = true, fullPage = true } = {}) {
+  await page.evaluate(() => scrollTo(0, 0));
   for (const scheme of SCHEMES) {
     await page.emulateMedia({ colorScheme: scheme });
     for (const width of WIDTHS) {

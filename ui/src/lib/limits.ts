@@ -88,7 +88,7 @@ export function holders(limits: Limits): Holder[] {
       kind: "breaker" as const,
       waiting: 0,
       retryInMs: breaker.retry_in_ms,
-      text: `The circuit breaker of ${breaker.model} is open`,
+      text: `the circuit breaker of ${breaker.model}`,
     }));
   const full = limits.limits.filter(isFull).map((limit) => ({
     limit: limit.name,
@@ -110,12 +110,12 @@ export function describe(name: string): string {
     requests_per_minute: "requests per minute",
     tokens_per_minute: "tokens per minute",
     breaker: "the circuit breaker",
-    pause: "the pause that the provider asked for (429)",
     retry_budget: "the retry budget",
     backoff: "the pause before a retry",
     single_flight: "an equal item in flight",
     batch: "its turn in this batch",
   };
+  if (kind === "pause") return `the pause that ${scope} asked for (429)`;
   const text = words[kind] ?? kind.replaceAll("_", " ");
   return scope ? `${text} of ${scope}` : text;
 }

@@ -64,7 +64,7 @@ function HolderLine({ holder, isFirst }: { holder: Holder; isFirst: boolean }) {
   return (
     <li class={`verdict-line ${isFirst ? "first" : ""}`}>
       <span class={`swatch wait-${holder.kind}`} aria-hidden="true" />
-      <strong>{holder.text[0]!.toUpperCase() + holder.text.slice(1)}</strong>
+      <strong>Waiting for {holder.text}</strong>
       <span class="dim">
         {[waits, holder.retryInMs !== undefined && `free in ${duration(Math.max(0, holder.retryInMs))}`].filter(Boolean).join(", ")}
       </span>

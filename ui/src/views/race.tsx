@@ -205,7 +205,7 @@ function LaneRow(props: { lane: Lane; texts: string[]; limit: number; scale: num
                 style={{ left: `${(100 * from) / scale}%`, width: `${(100 * Math.max(0, to - from)) / scale}%` }}
               />
               {data && (
-                <span class="bar-text" style={to / scale > 0.8 ? { right: `${100 - (100 * from) / scale}%` } : { left: `${(100 * to) / scale}%` }}>
+                <span class="bar-text" style={to / scale > 0.76 ? { right: `${100 - (100 * from) / scale}%` } : { left: `${(100 * to) / scale}%` }}>
                   {cell(data.name)}, {cell(data.age)}, {cell(data.occupation)}
                 </span>
               )}

@@ -8,6 +8,9 @@ export const stack = {
   config: "[models.fast]\nprovider = \"sim\"\ninput_usd_per_million_tokens = 0.15\noutput_usd_per_million_tokens = 0.6\n",
 };
 
+const FIRST = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn"];
+const LAST = ["Alder", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Gorse", "Hazel", "Ivy", "Juniper"];
+
 const TICKETS = [
   "id,customer,message",
   ...Array.from({ length: 40 }, (_, at) => `T-${at},"Smith, Ann","Ann Smith is a ${20 + at}-year-old teacher, and her order ${1000 + at} never came.\nShe asks for her money back."`),
@@ -50,7 +53,7 @@ async function csv(page) {
 async function failures(page) {
   await page.getByRole("button", { name: "Remove", exact: true }).click();
   await page.getByLabel("JSON Schema").fill(JSON.stringify({ title: "Person", type: "object", properties: { name: { type: "string" }, age: { type: "integer", minimum: 0 } }, required: ["name", "age"], additionalProperties: false }, null, 2));
-  const people = Array.from({ length: 60 }, (_, at) => `Zed Number${at} is a ${at < 20 ? "-5" : 20 + at}-year-old clerk`);
+  const people = Array.from({ length: 60 }, (_, at) => `${FIRST[at % 6]} ${LAST[Math.floor(at / 6)]} is a ${20 + at}-year-old clerk`);
   await page.getByLabel("One text per line").fill(people.join("\n"));
   await page.getByText("Examples and rules").click();
   await page.getByLabel("Rules").fill('[{"expression": "data.age % 3 != 0", "message": "the age is not a multiple of three"}]');
@@ -70,7 +73,7 @@ async function failures(page) {
   await page.locator(".results .status-done").waitFor({ timeout: 40_000 });
   await shoot(page, "try-done");
 
-  for (const [name, expected] of [["CSV", /^index,id,status,text,name,age,error\r\n/], ["NDJSON", /^\{"text":"Zed/], ["JSON", /^\[\n/]]) {
+  for (const [name, expected] of [["CSV", /^index,id,status,text,name,age,error\r\n/], ["NDJSON", /^\{"text":"Ada/], ["JSON", /^\[\n/]]) {
     const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("group", { name: "Download" }).getByRole("button", { name, exact: true }).click()]);
     assert.match(readFileSync(await download.path(), "utf8"), expected, name);
   }

@@ -43,7 +43,8 @@ export function JobPage({ id }: { id: string }) {
       <p class="back">
         <a href={href("jobs")}>← All jobs</a>
       </p>
-      <Panel title={current?.metadata?.name ?? id} aside={current && <Status value={current.status} />}>
+      <h1 class="page-title">{current?.metadata?.name ?? id}</h1>
+      <Panel title="Progress" aside={current && <Status value={current.status} />}>
         <ProblemBox problem={problem.value ?? current?.error} />
         {current && <JobFacts job={current} onAct={act} />}
       </Panel>

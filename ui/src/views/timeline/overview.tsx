@@ -11,7 +11,20 @@ export function Overview(props: { source: TimelineSource; end: number; range: Ra
   const canvas = useRef<HTMLCanvasElement>(null);
   const [drag, setDrag] = useState<{ from: number; to: number }>();
 
-  useEffect(() => draw(canvas.current!, source, end), [props.version, source, Math.round(end / Math.max(100, end / 50))]);
+  const [scheme, setScheme] = useState(0);
+  useEffect(() => {
+    const redraw = () => setScheme((count) => count + 1);
+    const query = matchMedia("(prefers-color-scheme: dark)");
+    const observer = new ResizeObserver(redraw);
+    observer.observe(canvas.current!);
+    query.addEventListener("change", redraw);
+    return () => {
+      observer.disconnect();
+      query.removeEventListener("change", redraw);
+    };
+  }, []);
+  // While it runs, the time goes on without news; twice a second is enough.
+  useEffect(() => draw(canvas.current!, source, end), [props.version, source, scheme, Math.round(end / 500)]);
 
   const place = (event: PointerEvent) => {
     const box = canvas.current!.getBoundingClientRect();
@@ -38,27 +51,31 @@ function draw(canvas: HTMLCanvasElement, source: TimelineSource, end: number): v
   const height = (canvas.height = canvas.clientHeight * scale);
   const context = canvas.getContext("2d");
   if (!context || !width) return;
-  const waiting = new Float64Array(BINS + 1);
-  const calling = new Float64Array(BINS + 1);
+  // One row of bins for calls, and one for each kind of limit that items waited for.
+  const rows = new Map<string, Float64Array>([["call", new Float64Array(BINS + 1)]]);
   const step = Math.max(1, Math.ceil(source.count() / MAX_SAMPLED));
   const bin = (ms: number) => Math.max(0, Math.min(BINS, Math.floor((BINS * ms) / end)));
   for (let at = 0; at < source.count(); at += step) {
-    for (const { kind, fromMs, toMs } of source.item(at).segments) {
+    for (const { kind, fromMs, toMs, holder } of source.item(at).segments) {
       if (kind === "validate") continue;
-      const into = kind === "wait" ? waiting : calling;
+      const name = kind === "call" ? "call" : `wait-${holder ?? "queue"}`;
+      const into = rows.get(name) ?? new Float64Array(BINS + 1);
+      rows.set(name, into);
       for (let slot = bin(fromMs); slot <= bin(toMs); slot++) into[slot]! += step;
     }
   }
   let top = 1;
-  for (let slot = 0; slot <= BINS; slot++) top = Math.max(top, waiting[slot]! + calling[slot]!);
+  for (let slot = 0; slot <= BINS; slot++) top = Math.max(top, [...rows.values()].reduce((sum, row) => sum + row[slot]!, 0));
   const style = getComputedStyle(canvas);
   for (let slot = 0; slot < BINS; slot++) {
-    const x = (slot * width) / BINS;
-    const called = (height * calling[slot]!) / top;
-    const waited = (height * waiting[slot]!) / top;
-    context.fillStyle = style.getPropertyValue("--call");
-    context.fillRect(x, height - called, width / BINS + 0.5, called);
-    context.fillStyle = style.getPropertyValue("--wait-queue");
-    context.fillRect(x, height - called - waited, width / BINS + 0.5, waited);
+    const x = Math.floor((slot * width) / BINS);
+    const next = Math.floor(((slot + 1) * width) / BINS);
+    let base = height;
+    for (const [name, row] of rows) {
+      const size = (height * row[slot]!) / top;
+      context.fillStyle = style.getPropertyValue(`--${name}`);
+      context.fillRect(x, base - size, next - x, size);
+      base -= size;
+    }
   }
 }
