@@ -29,6 +29,8 @@ export class Run {
   readonly id: string;
   readonly startedAt = Date.now();
   status: RunStatus = "running";
+  /** Start of the latest round: the first, or a retry of some rows. */
+  private roundMs = 0;
   endedMs?: number;
   summary?: Summary;
   progress?: Progress;
@@ -54,11 +56,17 @@ export class Run {
     return this.endedMs ?? performance.now() - this.origin;
   }
 
+  /** Time of the latest round. */
+  tookMs(): number {
+    return this.elapsedMs() - this.roundMs;
+  }
+
   /** Sends the rows; again for some of them replaces their results. */
   async start(rows = this.rows): Promise<void> {
     this.abort = new AbortController();
     const sentMs = performance.now() - this.origin;
     this.status = "running";
+    this.roundMs = sentMs;
     this.endedMs = this.problem = this.summary = undefined;
     for (const row of rows) Object.assign(row, { result: undefined, arrivedMs: undefined, sentMs });
     this.changed();

@@ -10,6 +10,7 @@ import { JobMeter } from "../jobs";
 
 const ENDED = ["completed", "stopped", "cancelled", "failed"];
 const EVENTS_SHOWN = 100;
+const USAGE_INTERVAL_MS = 2000;
 
 export function JobPage({ id }: { id: string }) {
   const job = useSignal<Job | undefined>(undefined);
@@ -48,7 +49,7 @@ export function JobPage({ id }: { id: string }) {
         <ProblemBox problem={problem.value ?? current?.error} />
         {current && <JobFacts job={current} onAct={act} />}
       </Panel>
-      <JobResults path={path} version={`${round} ${current?.status}`} />
+      <JobResults path={path} version={`${round} ${current?.status} ${current !== undefined && current.counts.queued + current.counts.in_flight < current.counts.total}`} />
       <Panel title="As they complete" class="events">
         {recent.value.length === 0 ? (
           <Empty title={current && ENDED.includes(current.status) ? "The job has ended" : "Nothing yet"} />
@@ -76,6 +77,7 @@ async function follow(path: string, abort: AbortSignal, onJob: (job: Job) => voi
   const ended = job.counts.succeeded + job.counts.failed + job.counts.invalid + job.counts.cancelled;
   // What ended before is in the results below; a retried job has more events than items, so the start may be a little early.
   const response = await send(`${path}/events?after=${Math.max(0, ended - 20)}`, { signal: abort });
+  let readAt = Date.now();
   let fresh: ItemResult[] = [];
   let timer = 0;
   const flush = () => {
@@ -91,6 +93,11 @@ async function follow(path: string, abort: AbortSignal, onJob: (job: Job) => voi
     } else if (event.name === "progress") {
       const { counts, rate_per_s, eta_ms, ...rest } = event.data as Partial<Job> & Job["counts"];
       job = { ...job, counts: counts ?? { ...job.counts, ...rest }, rate_per_s: rate_per_s ?? null, eta_ms: eta_ms ?? null };
+      // Progress has no usage, so the job itself is read now and then.
+      if (Date.now() - readAt > USAGE_INTERVAL_MS) {
+        readAt = Date.now();
+        job = await get<typeof job>(path, abort);
+      }
       onJob(job);
     } else if (event.name === "done") break;
   }

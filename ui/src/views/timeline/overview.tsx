@@ -61,7 +61,10 @@ function draw(canvas: HTMLCanvasElement, source: TimelineSource, end: number): v
       const name = kind === "call" ? "call" : `wait-${holder ?? "queue"}`;
       const into = rows.get(name) ?? new Float64Array(BINS + 1);
       rows.set(name, into);
-      for (let slot = bin(fromMs); slot <= bin(toMs); slot++) into[slot]! += step;
+      // An item counts in a bin by the share of the bin that it takes, or there would be peaks where one phase follows another.
+      for (let slot = bin(fromMs); slot <= bin(toMs); slot++) {
+        into[slot]! += step * Math.max(0, Math.min(slot + 1, (BINS * toMs) / end) - Math.max(slot, (BINS * fromMs) / end));
+      }
     }
   }
   let top = 1;

@@ -36,7 +36,7 @@ export function OptionsPanel({ aside }: { aside: ComponentChildren }) {
         <Select label="Model" value={current.model} options={[["", preset ? `${preset.id} (default)` : "default"], ...models.value.filter((model) => !model.default).map((model) => [model.id, model.id] as const)]} onChange={(model) => update({ model })} />
         <Select label="Order" value={current.order} options={ORDERS} onChange={(order) => update({ order })} />
         <Labelled label="At once" hint="at most">
-          {(id) => <input id={id} type="number" min={1} placeholder="no limit of its own" value={current.concurrency} onInput={(event) => update({ concurrency: event.currentTarget.value })} />}
+          {(id) => <input id={id} type="number" min={1} placeholder="no limit" value={current.concurrency} onInput={(event) => update({ concurrency: event.currentTarget.value })} />}
         </Labelled>
         <Select label="Mode" value={current.mode} options={MODES.map((mode) => [mode, mode] as const)} onChange={(mode) => update({ mode })} />
       </div>

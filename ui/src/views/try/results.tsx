@@ -82,7 +82,7 @@ function RunHead({ run, sum }: { run: Run; sum: Tally }) {
   return (
     <>
       <Status value={run.status} text={run.status === "running" ? `${count(sum.done)} of ${count(run.rows.length)}` : run.status} />
-      <span class="dim">{duration(run.elapsedMs())}</span>
+      <span class="dim">{duration(run.tookMs())}</span>
       {sum.tokens > 0 && <span class="dim">{compact(sum.tokens)} tokens</span>}
       {sum.cost !== undefined && <span class="dim">{dollars(sum.cost)}</span>}
       <a href={href("timeline", undefined, { run: run.id })}>Timeline</a>
