@@ -18,12 +18,16 @@ export interface Segment {
   outcome?: string;
 }
 
-export interface TimelineItem {
-  index: number;
-  label: string;
+/** What filters ask of an item. */
+export interface Facts {
   state: ItemState;
   attempts: number;
   repaired: boolean;
+}
+
+export interface TimelineItem extends Facts {
+  index: number;
+  label: string;
   segments: Segment[];
   endMs: number;
 }
@@ -36,6 +40,8 @@ export interface TimelineSource {
   isRunning(): boolean;
   endMs(): number;
   item(at: number): TimelineItem;
+  /** Facts of an item without its phases: cheap enough to ask of a million. */
+  facts(at: number): Facts;
   result(at: number): Promise<ItemResult | undefined>;
   text(at: number): string | undefined;
   problem(): Problem | undefined;
@@ -112,6 +118,12 @@ export class RunTimeline implements TimelineSource {
     return { ...base, state: this.isRunning() ? (isCalling ? "calling" : "waiting") : "cancelled", attempts: 0, repaired: false, endMs, segments: [segment] };
   }
 
+  facts(at: number): Facts {
+    const { result } = this.run.rows[at]!;
+    if (!result) return this.item(at);
+    return { state: result.status, attempts: result.attempts ?? 0, repaired: Boolean(result.repairs?.length) };
+  }
+
   private ranks: { version: number; of: Map<number, number> } = { version: -1, of: new Map() };
 
   /** Returns the position among the rows without a result. Calls start in the order of the texts. */
@@ -128,6 +140,8 @@ export class RunTimeline implements TimelineSource {
 const STATUSES: ItemStatus[] = ["succeeded", "invalid", "failed", "cancelled"];
 /** Number of results that stay in memory; of others, only their times do. */
 const MAX_RESULTS = 5000;
+/** Time between two refreshes while events are read. */
+const REFRESH_MS = 250;
 
 /** Columns of numbers that grow, so that a million items take tens of megabytes and no objects. */
 class Columns {
@@ -219,15 +233,19 @@ export class JobTimeline implements TimelineSource {
 
   item(at: number): TimelineItem {
     const { end, times, facts } = this.columns;
-    const fact = facts[at * 2 + 1]!;
     const endMs = end[at]!;
     const known = this.kept.get(at);
     const timing = { queued_ms: times[at * 3]!, upstream_ms: times[at * 3 + 1]!, total_ms: times[at * 3 + 2]! };
-    const status = STATUSES[fact & 3]!;
-    const result = known ?? { index: 0, status, timing };
+    const knownFacts = this.facts(at);
+    const result = known ?? { index: 0, status: knownFacts.state as ItemStatus, timing };
     const index = facts[at * 2]!;
     const segments = segmentsOf(result, endMs - timing.total_ms, endMs, () => undefined);
-    return { index, label: known?.id ?? `item ${index}`, state: status, attempts: fact >> 4, repaired: (fact & 8) > 0, segments, endMs };
+    return { index, label: known?.id ?? `item ${index}`, ...knownFacts, segments, endMs };
+  }
+
+  facts(at: number): Facts {
+    const fact = this.columns.facts[at * 2 + 1]!;
+    return { state: STATUSES[fact & 3]!, attempts: fact >> 4, repaired: (fact & 8) > 0 };
   }
 
   /** Returns the whole result: from memory, or by its event. */
@@ -248,6 +266,6 @@ export class JobTimeline implements TimelineSource {
     this.frame ||= window.setTimeout(() => {
       this.frame = 0;
       this.version.value++;
-    }, 100);
+    }, REFRESH_MS);
   }
 }

@@ -4,7 +4,7 @@ import { count, duration } from "../lib/format";
 import { describe, useLimits } from "../lib/limits";
 import { href, route, setParams } from "../lib/route";
 import { runs } from "../lib/run";
-import { JobTimeline, RunTimeline, type TimelineItem, type TimelineSource } from "../lib/timeline";
+import { JobTimeline, RunTimeline, type Facts, type TimelineItem, type TimelineSource } from "../lib/timeline";
 import { Choices, Empty, Panel, ProblemBox, Select, Status } from "../parts/basics";
 import { VirtualTable } from "../parts/virtual";
 import { ItemDetail } from "./timeline/item_detail";
@@ -61,7 +61,7 @@ function Sources({ job, run }: { job: string; run: string }) {
 
 type Only = "all" | "waiting" | "retried" | "repaired" | "failed";
 
-const ONLY: Record<Only, (item: TimelineItem) => boolean> = {
+const ONLY: Record<Only, (facts: Facts) => boolean> = {
   all: () => true,
   waiting: (item) => item.state === "waiting" || item.state === "calling",
   retried: (item) => item.attempts > 1,
@@ -86,7 +86,7 @@ function Chart({ source }: { source: TimelineSource }) {
   const shown = useMemo(() => {
     if (only === "all") return undefined;
     const test = ONLY[only] ?? ONLY.all;
-    return Array.from({ length: source.count() }, (_, at) => at).filter((at) => test(source.item(at)));
+    return Array.from({ length: source.count() }, (_, at) => at).filter((at) => test(source.facts(at)));
   }, [only, version, source, only === "waiting" ? now : 0]);
   const total = shown?.length ?? source.count();
   const position = (at: number) => shown?.[at] ?? at;

@@ -7,7 +7,7 @@ import { FIELD_TYPES, PROPOSAL, PROPOSAL_INSTRUCTIONS, toFields, toSchema, type 
 import type { Page, Problem, SchemaEntry } from "../../lib/types";
 import { Panel, ProblemBox } from "../../parts/basics";
 import { JsonEditor, type LineError } from "../../parts/json_editor";
-import { draft, inputs, schema, specOf, update } from "./state";
+import { draft, file, INITIAL, inputs, schema, specOf, update } from "./state";
 
 /** What the server says about the request as it is now. */
 export const checked = signal<Problem | undefined>(undefined);
@@ -76,6 +76,9 @@ function SchemaActions() {
       .catch(() => {});
   }, []);
 
+  // Texts of one's own with the columns of the example: the suggestion is the next step.
+  const isExample = draft.value.schema === INITIAL.schema && (file.value !== undefined || draft.value.texts !== INITIAL.texts);
+
   const suggest = async () => {
     setBusy(true);
     setProblem(undefined);
@@ -109,7 +112,8 @@ function SchemaActions() {
           ))}
         </select>
       )}
-      <button type="button" onClick={suggest} disabled={busy || inputs.value.length === 0} aria-busy={busy}>
+      {isExample && <span class="dim">These columns are the example's.</span>}
+      <button type="button" class={isExample ? "primary" : ""} onClick={suggest} disabled={busy || inputs.value.length === 0} aria-busy={busy}>
         {busy ? "Reading the texts …" : "Suggest from these texts"}
       </button>
       {problem && <ProblemBox problem={problem} />}

@@ -44,7 +44,7 @@ export const PERSON = {
   additionalProperties: false,
 };
 
-const INITIAL: Draft = {
+export const INITIAL: Draft = {
   texts: PEOPLE.join("\n"),
   schema: JSON.stringify(PERSON, null, 2),
   instructions: "",
