@@ -114,8 +114,13 @@ export class RunTimeline implements TimelineSource {
     const endMs = this.run.elapsedMs();
     const holder = this.run.held.at(-1)?.holder;
     const isCalling = this.isRunning() && this.rank(at) < (this.run.progress?.in_flight ?? 0);
-    const segment: Segment = isCalling ? { kind: "call", fromMs: row.sentMs, toMs: endMs, outcome: "open" } : { kind: "wait", fromMs: row.sentMs, toMs: endMs, limit: holder?.limit, holder: holder?.kind ?? "queue" };
-    return { ...base, state: this.isRunning() ? (isCalling ? "calling" : "waiting") : "cancelled", attempts: 0, repaired: false, endMs, segments: [segment] };
+    const since = isCalling ? (this.callingSince.get(at) ?? endMs) : endMs;
+    if (isCalling && !this.callingSince.has(at)) this.callingSince.set(at, endMs);
+    const segments: Segment[] = [
+      { kind: "wait", fromMs: row.sentMs, toMs: since, limit: holder?.limit, holder: holder?.kind ?? "queue" },
+      { kind: "call", fromMs: since, toMs: endMs, outcome: "open" },
+    ];
+    return { ...base, state: this.isRunning() ? (isCalling ? "calling" : "waiting") : "cancelled", attempts: 0, repaired: false, endMs, segments };
   }
 
   facts(at: number): Facts {
@@ -123,6 +128,9 @@ export class RunTimeline implements TimelineSource {
     if (!result) return this.item(at);
     return { state: result.status, attempts: result.attempts ?? 0, repaired: Boolean(result.repairs?.length) };
   }
+
+  /** Times at which items without a result were first seen among those in flight. The server does not say which these are. */
+  private readonly callingSince = new Map<number, number>();
 
   private ranks: { version: number; of: Map<number, number> } = { version: -1, of: new Map() };
 

@@ -42,7 +42,11 @@ function Verdict({ limits }: { limits: Limits | undefined }) {
   const waiting = limits?.limits.find((limit) => limit.kind === "queue")?.in_use ?? 0;
   const calls = limits?.limits.find((limit) => limit.kind === "concurrency" && limit.scope === "all");
   return (
-    <section class={`verdict ${found.length ? "held-up" : "free"}`} aria-live="polite" aria-label="What holds the work up">
+    <section class={`verdict ${found.length ? "held-up" : "free"}`} aria-label="What holds the work up">
+      {/* Spoken only when the limit changes, not with each second that it has left. */}
+      <span class="visually-hidden" role="status">
+        {found[0] ? `Waiting for ${found[0].text}` : "Nothing is held up"}
+      </span>
       {found.length === 0 ? (
         <p class="verdict-line">
           <Status value={limits ? "free" : "waiting"} text={limits ? "Nothing is held up" : "Reading the limits …"} />
@@ -63,8 +67,10 @@ function HolderLine({ holder, isFirst }: { holder: Holder; isFirst: boolean }) {
   const waits = holder.waiting > 0 ? `${count(holder.waiting)} ${holder.waiting === 1 ? "item waits" : "items wait"}` : "";
   return (
     <li class={`verdict-line ${isFirst ? "first" : ""}`}>
-      <span class={`swatch wait-${holder.kind}`} aria-hidden="true" />
-      <strong>Waiting for {holder.text}</strong>
+      <span class="verdict-name">
+        <span class={`swatch wait-${holder.kind}`} aria-hidden="true" />
+        <strong>Waiting for {holder.text}</strong>
+      </span>
       <span class="dim">
         {[waits, holder.retryInMs !== undefined && `free in ${duration(Math.max(0, holder.retryInMs))}`].filter(Boolean).join(", ")}
       </span>

@@ -10,7 +10,7 @@ export const stack = {
 export const hash = "#/limits";
 
 export async function walk({ page, url }) {
-  await page.getByText("Nothing is held up").waitFor();
+  await page.locator(".verdict.free").waitFor();
   await shoot(page, "limits-empty");
   const inputs = Array.from({ length: 120 }, (_, at) => `Eve Number${at} is a 40-year-old pilot`);
   const schema = { type: "object", properties: { name: { type: "string" } }, required: ["name"], additionalProperties: false };
@@ -23,6 +23,6 @@ export async function walk({ page, url }) {
   assert.match(await page.locator(".verdict").textContent(), /items? waits?/);
   abort.abort();
   await batch;
-  await page.getByText("Nothing is held up").waitFor();
+  await page.locator(".verdict.free").waitFor();
   await shoot(page, "limits-done");
 }
