@@ -72,7 +72,7 @@ function property(field: Field): Json {
   return field.description ? { ...schema, description: field.description } : schema;
 }
 
-/** Schema by which a model proposes the fields of a table. */
+/** Schema by which a model proposes the fields of a table. Bounded, so that a small model comes to an end. */
 export const PROPOSAL: Schema = {
   title: "Fields",
   type: "object",
@@ -80,17 +80,16 @@ export const PROPOSAL: Schema = {
     fields: {
       type: "array",
       minItems: 1,
-      maxItems: 12,
+      maxItems: 8,
       items: {
         type: "object",
         properties: {
-          name: { type: "string", description: "snake_case", pattern: "^[a-z][a-z0-9_]{0,40}$" },
+          name: { type: "string", description: "snake_case", pattern: "^[a-z][a-z0-9_]{0,30}$" },
           type: { type: "string", enum: ["text", "integer", "number", "boolean", "date", "list", "choice"] },
-          description: { type: "string" },
-          choices: { type: "array", items: { type: "string" } },
-          required: { type: "boolean" },
+          description: { type: "string", maxLength: 80 },
+          choices: { type: "array", maxItems: 8, items: { type: "string", maxLength: 30 } },
         },
-        required: ["name", "type", "description", "choices", "required"],
+        required: ["name", "type", "description", "choices"],
         additionalProperties: false,
       },
     },

@@ -84,9 +84,12 @@ function SchemaActions() {
     setProblem(undefined);
     try {
       const sample = inputs.value.slice(0, SAMPLE_TEXTS).map(({ text }) => text.slice(0, SAMPLE_CHARS));
-      const body = { input: sample.join("\n---\n"), schema: PROPOSAL, instructions: PROPOSAL_INSTRUCTIONS, ...(draft.value.model ? { model: draft.value.model } : {}) };
+      const body = { input: sample.join("\n---\n"), schema: PROPOSAL, instructions: PROPOSAL_INSTRUCTIONS, max_attempts: 2, ...(draft.value.model ? { model: draft.value.model } : {}) };
       const { data } = (await (await post("/v1/extract", body)).json()) as { data: { fields: Field[] } };
-      const fields = data.fields.map((field) => (field.type === "choice" && field.choices.length === 0 ? { ...field, type: "text" as FieldType } : field));
+      const known = new Set<string>();
+      const fields = data.fields
+        .filter(({ name }) => !known.has(name) && known.add(name))
+        .map((field) => ({ ...field, required: true, choices: [...new Set(field.choices)], type: field.type === "choice" && field.choices.length === 0 ? ("text" as FieldType) : field.type }));
       update({ schema: JSON.stringify(toSchema(fields, {}), null, 2) });
     } catch (error) {
       setProblem(problemOf(error));
