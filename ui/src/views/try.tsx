@@ -33,7 +33,7 @@ export function TryView() {
       <RequestProblem />
       <Results />
       <RequestCode />
-      {addressIsPartial.value && <p class="dim">The address of this page holds everything but the texts, which are too long for it.</p>}
+      {addressIsPartial.value && <p class="dim">The address of this page holds everything but the texts, which come from a file or are too long for it.</p>}
     </>
   );
 }
