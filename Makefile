@@ -7,7 +7,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # Seconds that `make fuzz` runs each of its targets.
 SECONDS ?= 60
 
-.PHONY: help run model needs test check fmt lint doc lean fuzz-build audit openapi demo clients clients-check bench storm soak fuzz image clean
+.PHONY: help run model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test demo clients clients-check bench storm soak fuzz image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,19 @@ fmt: ## format the code
 
 openapi: needs ## regenerate openapi/openapi.json from the code
 	document=$$(cargo run --quiet --locked -- openapi) && printf '%s\n' "$$document" > openapi/openapi.json
+
+ui: ## build the page into ui/dist; installs its packages
+	@sh scripts/ui-needs.sh build
+	cd ui && npm run --silent build
+
+ui-check: ## rebuild the page and compare it with the committed ui/dist
+	@sh scripts/ui-check.sh
+
+ui-test: needs ## walk through the page in a real Chromium; screenshots in ui/test/artifacts (UI_ARTIFACTS)
+	@sh scripts/ui-needs.sh
+	cargo build --locked --bin extractd
+	cargo build --locked -p upstream-sim
+	cd ui && npm test --silent
 
 demo: needs model ## run seven people through the service in five ways, timed (EXTRACTD_URL: a running service)
 	cargo build --release --locked

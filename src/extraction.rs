@@ -22,6 +22,7 @@ mod single_flight;
 mod straggler_detector;
 mod submission;
 mod targets;
+mod tracer;
 mod upstream_call;
 mod validate_answer;
 

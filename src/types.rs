@@ -14,6 +14,7 @@ mod json_value;
 mod outcome;
 mod request;
 mod spec;
+mod trace;
 mod webhook;
 
 pub use bounded::Bounded;
@@ -36,4 +37,5 @@ pub use spec::{
     CacheUse, Example, Metadata, Mode, OnFailure, Rule, SchemaSource, Skeleton, Spec, field_is_text,
 };
 pub use throttle::{Price, Usd};
+pub use trace::{Span, SpanKind, Trace};
 pub use webhook::Webhook;

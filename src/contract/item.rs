@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Problem;
-use super::time::millis;
-use crate::types::{FieldError, ItemOutcome, Metadata, ModelUsage, Outcome, Timing, Usage};
+use super::time::{millis, unix_millis};
+use crate::types::{FieldError, ItemOutcome, Metadata, ModelUsage, Outcome, Timing, Trace, Usage};
 
 /// Outcome of one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -27,6 +27,9 @@ pub struct Times {
     /// In calls to the provider.
     upstream_ms: f64,
     total_ms: f64,
+    /// Time at which the item ended, in milliseconds since the Unix epoch. Absent if it was not started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at_ms: Option<u64>,
 }
 
 impl From<Timing> for Times {
@@ -35,6 +38,7 @@ impl From<Timing> for Times {
             queued_ms: millis(timing.queued),
             upstream_ms: millis(timing.upstream),
             total_ms: millis(timing.total),
+            ended_at_ms: timing.ended_at.map(unix_millis),
         }
     }
 }
@@ -84,6 +88,9 @@ pub struct ItemResult<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     #[schema(required = false)]
     repairs: &'a [String],
+    /// Waits, calls and validations, in order. Only for requests with `trace`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<&'a Trace>,
     /// Metadata sent with the input, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
@@ -137,6 +144,7 @@ impl<'a> ItemResult<'a> {
             usage_by_model: &outcome.spent,
             timing: was_started.then(|| outcome.timing.into()),
             repairs: &[],
+            trace: outcome.trace.as_deref(),
             metadata: outcome.metadata.as_ref(),
             warnings: &[],
         };

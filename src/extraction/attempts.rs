@@ -1,5 +1,7 @@
 //! Attempts of one item: call and validate, and on an invalid answer a validation retry with the answer's errors as feedback.
 
+use std::time::Instant;
+
 use super::item::ItemRun;
 use super::validate_answer::{self, ValidationInput, Verdict};
 use crate::provider::{Answer, ValidationFeedback};
@@ -103,7 +105,8 @@ impl ItemRun<'_> {
         self.attempts - self.earlier_attempts >= self.request.max_attempts
     }
 
-    async fn validate(&self, text: &str, answer: Answer) -> (Answer, Verdict) {
+    async fn validate(&mut self, text: &str, answer: Answer) -> (Answer, Verdict) {
+        let started = Instant::now();
         let input = ValidationInput {
             schema: &self.request.schema,
             rules: &self.request.rules,
@@ -113,7 +116,11 @@ impl ItemRun<'_> {
             examples: &self.request.examples,
             text,
         };
-        validate_answer::validate(input, answer).await
+        let (answer, verdict) = validate_answer::validate(input, answer).await;
+        if let Some(tracer) = &mut self.tracer {
+            tracer.validated(&verdict, started, self.attempts);
+        }
+        (answer, verdict)
     }
 
     /// Returns the result of a valid answer; `None` if another attempt follows.

@@ -239,5 +239,6 @@ fn panicked(index: usize, id: Option<String>, metadata: Option<Metadata>) -> Out
         usage: Usage::default(),
         spent: Vec::new(),
         timing: Timing::default(),
+        trace: None,
     }
 }

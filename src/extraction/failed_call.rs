@@ -137,7 +137,7 @@ impl ItemRun<'_> {
             });
         }
         self.time_left -= delay;
-        tokio::time::sleep(delay).await;
+        self.sleep(delay, "backoff").await;
         if self.await_retry_budget(failed).await {
             return Ok(());
         }
@@ -167,9 +167,22 @@ impl ItemRun<'_> {
                 return false;
             }
             self.timing.queued += wait;
-            tokio::time::sleep(wait).await;
+            let limit = format!(
+                "{}/retry_budget",
+                self.route.current().endpoint.provider_name
+            );
+            self.sleep(wait, &limit).await;
         }
         true
+    }
+
+    /// Waits before a retry.
+    async fn sleep(&mut self, wait: Duration, limit: &str) {
+        let since = Instant::now();
+        tokio::time::sleep(wait).await;
+        if let Some(tracer) = &mut self.tracer {
+            tracer.waited_for(limit.to_owned(), since, self.attempts);
+        }
     }
 
     pub(super) fn out_of_time(&self, addition: &str) -> Error {

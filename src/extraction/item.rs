@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::cache_key::CacheKey;
 use super::routing::RouteCursor;
+use super::tracer::Tracer;
 use super::{Extractor, PreparedRequest, RequestClass};
 use crate::provider::Trial;
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,
-    Outcome, Success, Timing, Usage,
+    Outcome, Success, Timing, Usage, clock,
 };
 use throttle::{Admission, PendingPermit, Permit, Priority};
 
@@ -43,6 +44,7 @@ impl Extractor {
             request,
             RouteCursor::new(admission, &self.limits, request, pending),
         );
+        item.tracer = request.trace.then(|| Tracer::start(started));
         let result = match &input.content {
             Err(error) => Err(error.clone()),
             Ok(text) if is_blank(text) => {
@@ -51,6 +53,7 @@ impl Extractor {
             Ok(text) => item.extract_or_share(text).await,
         };
         item.timing.total = started.elapsed();
+        item.timing.ended_at = Some(clock::now());
         let outcome = Outcome {
             index: input.index,
             id: input.id,
@@ -63,6 +66,7 @@ impl Extractor {
             usage: item.usage,
             spent: item.usage_by_model,
             timing: item.timing,
+            trace: item.tracer.map(Tracer::finish),
         };
         self.meters.ended(&outcome);
         outcome
@@ -135,6 +139,8 @@ pub(super) struct ItemRun<'a> {
     pub timing: Timing,
     /// Adaptations to the provider that the item tries.
     pub trial: Arc<Trial>,
+    /// Recorder of the phases; `None` unless the request asked for a trace.
+    pub tracer: Option<Tracer>,
 }
 
 impl<'a> ItemRun<'a> {
@@ -152,6 +158,7 @@ impl<'a> ItemRun<'a> {
             usage_by_model: Vec::new(),
             timing: Timing::default(),
             trial: Arc::default(),
+            tracer: None,
         }
     }
 
@@ -159,8 +166,22 @@ impl<'a> ItemRun<'a> {
     pub async fn acquire(&mut self, text: &str, priority: Priority) -> Result<Permit, Error> {
         let waiting_since = Instant::now();
         let permit = self.route.acquire(text, self.output_limit, priority).await;
-        self.timing.queued += waiting_since.elapsed();
+        self.record_wait(waiting_since);
         permit
+    }
+
+    /// Accounts the time since then as waiting for a permit of the current target.
+    fn record_wait(&mut self, since: Instant) {
+        self.timing.queued += since.elapsed();
+        if let Some(tracer) = &mut self.tracer {
+            let target = self.route.current();
+            tracer.waited(
+                &target.endpoint.limits,
+                &target.label,
+                since,
+                self.attempts.max(1),
+            );
+        }
     }
 
     /// Returns the cached result of an equal item, or shares the result of one that is in flight; else extracts.
@@ -187,7 +208,7 @@ impl<'a> ItemRun<'a> {
                 permit = self.route.acquire(text, self.output_limit, Priority::First) => Some(permit),
                 () = ticket.led() => None,
             };
-            self.timing.queued += waiting_since.elapsed();
+            self.record_wait(waiting_since);
             if let Some(permit) = acquired {
                 // An item without a permit is an item whose first attempt failed, with single flight or without.
                 let permit = permit.inspect_err(|_| self.attempts = 1)?;
@@ -204,6 +225,9 @@ impl<'a> ItemRun<'a> {
                 error = self.outage() => return Err(error),
             };
             self.timing.queued += waiting_since.elapsed();
+            if let Some(tracer) = &mut self.tracer {
+                tracer.waited_for("single_flight".to_owned(), waiting_since, 1);
+            }
             if let Some(shared) = shared {
                 self.extractor.meters.singleflight_hit();
                 return Result::clone(&shared).map(|success| Success {

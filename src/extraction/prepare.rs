@@ -53,6 +53,7 @@ impl Extractor {
             seed: spec.seed,
             cache: spec.cache,
             coerce: spec.coerce(),
+            trace: spec.trace(),
             instructions: spec.instructions,
             examples: examples.into(),
             wait_budget: self.wait_budget(class),

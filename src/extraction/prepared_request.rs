@@ -41,6 +41,8 @@ pub struct PreparedRequest {
     pub(super) cache: CacheUse,
     /// True if answers may be coerced toward the schema.
     pub(super) coerce: bool,
+    /// True if results have a trace.
+    pub(super) trace: bool,
     pub(super) wait_budget: WaitBudget,
     /// Maximum number of calls to one target, including retries.
     pub(super) max_calls: u32,

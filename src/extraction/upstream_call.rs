@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::item::ItemRun;
+use super::tracer::{add_answer, prompt_text};
 use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
-use crate::types::{Error, ModelUsage};
+use crate::types::{Error, ModelUsage, SpanKind};
 use throttle::{CallReport, Health, Permit, Priority, UsageReport};
 
 /// Result of one call.
@@ -106,7 +107,46 @@ impl ItemRun<'_> {
                 CallOutcome::Failed(Failure::new(FailureKind::Timeout, detail))
             }
         };
+        self.trace_call(&outcome, started, text, feedback);
         (outcome, took)
+    }
+
+    /// Records a call that ended, if the request asked for a trace.
+    fn trace_call(
+        &mut self,
+        outcome: &CallOutcome,
+        started: Instant,
+        text: &str,
+        feedback: Option<&ValidationFeedback>,
+    ) {
+        let Some(tracer) = &self.tracer else { return };
+        let target = self.route.current();
+        let mut span = tracer.span(SpanKind::Call, started, self.attempts);
+        let mut mode = target.mode;
+        match outcome {
+            CallOutcome::Answered(answer) => {
+                mode = answer.mode;
+                let price = target.endpoint.price;
+                add_answer(
+                    &mut span,
+                    answer,
+                    answer.usage.map(|usage| usage.with_cost(price)),
+                );
+            }
+            CallOutcome::Failed(failure) => {
+                span.outcome = Some("failed");
+                span.detail = Some(failure.to_string());
+            }
+            CallOutcome::OutOfTime => span.outcome = Some("timeout"),
+        }
+        span.model = Some(Arc::clone(&target.label));
+        let request =
+            self.request
+                .provider_request(target, text, feedback, &self.trial, self.output_limit);
+        span.prompt = Some(prompt_text(&request, mode));
+        if let Some(tracer) = &mut self.tracer {
+            tracer.push(span);
+        }
     }
 
     /// Returns the timeout of the next call: the minimum of the configured timeout, half of the remaining time if a fallback

@@ -2,7 +2,7 @@
 
 pub mod batch;
 pub mod extract;
-pub mod index;
 pub mod jobs;
 pub mod ops;
 pub mod schemas;
+pub mod ui;

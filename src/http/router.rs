@@ -11,7 +11,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::handlers::{batch, extract, index, jobs, ops, schemas};
+use super::handlers::{batch, extract, jobs, ops, schemas, ui};
 use super::state::{AppState, Parts};
 use super::{middleware, openapi};
 
@@ -51,7 +51,8 @@ pub fn router(parts: Parts) -> Router {
     let (router, document) = routes().split_for_parts();
     let router = router
         .merge(openapi::docs_routes(openapi::complete(document)))
-        .route("/", axum::routing::get(index::index))
+        .route("/", axum::routing::get(ui::page))
+        .route("/ui/{file}", axum::routing::get(ui::file))
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::clone(&state))
         .layer(axum::middleware::from_fn_with_state(

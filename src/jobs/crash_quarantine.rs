@@ -174,6 +174,7 @@ impl Suspect<'_> {
             usage: Usage::default(),
             spent: Vec::new(),
             timing: Timing::default(),
+            trace: None,
         }
     }
 }

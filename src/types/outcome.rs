@@ -2,13 +2,14 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::error::{Error, FieldError};
 use super::spec::Metadata;
+use super::trace::Trace;
 use throttle::{Price, TokenUsage, Usd};
 
 /// Token usage, summed over all attempts and retries.
@@ -139,6 +140,8 @@ pub struct Timing {
     pub upstream: Duration,
     /// Time from start to end.
     pub total: Duration,
+    /// Wall-clock time of the end; `None` if the item was not started.
+    pub ended_at: Option<SystemTime>,
 }
 
 /// Valid answer.
@@ -197,6 +200,8 @@ pub struct Outcome {
     pub spent: Vec<ModelUsage>,
     /// Time by phase.
     pub timing: Timing,
+    /// Phases in detail; `None` unless the request asked for them.
+    pub trace: Option<Box<Trace>>,
 }
 
 impl Outcome {
@@ -215,7 +220,9 @@ impl Outcome {
                 queued: Duration::ZERO,
                 upstream: Duration::ZERO,
                 total: Duration::ZERO,
+                ended_at: None,
             },
+            trace: None,
         }
     }
 }

@@ -204,6 +204,7 @@ pub struct Spec {
     pub fallback_on: Option<FallbackOn>,
     /// Further fields of the request to the provider.
     pub extra_body: ExtraBody,
+    trace: Option<bool>,
     /// Strings returned at the top level of the response.
     pub metadata: Option<Metadata>,
 }
@@ -241,6 +242,12 @@ impl Spec {
         self.coerce.unwrap_or(true)
     }
 
+    /// Returns true if results have a trace of their waits, calls and validations. Default: false.
+    #[must_use]
+    pub fn trace(&self) -> bool {
+        self.trace.unwrap_or(false)
+    }
+
     /// Deserializes the value of `field`. Returns false if the spec has no such field.
     pub(super) fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
@@ -264,6 +271,7 @@ impl Spec {
             "on_failure" => self.on_failure = map.next_value::<Option<_>>()?.unwrap_or_default(),
             "fallback_on" => self.fallback_on = map.next_value()?,
             "extra_body" => self.extra_body = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "trace" => self.trace = map.next_value()?,
             "metadata" => self.metadata = map.next_value()?,
             _ => return Ok(false),
         }
@@ -288,6 +296,7 @@ impl Spec {
         "on_failure",
         "fallback_on",
         "extra_body",
+        "trace",
         "metadata",
     ];
 }

@@ -57,6 +57,7 @@ mod storm;
 mod support;
 mod tls;
 mod tokens;
+mod trace;
 mod validation_retry;
 mod wire_formats;
 

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backoff;
+use crate::hold::HoldReason;
 use crate::outage::Availability;
 use crate::request_bucket::RequestBucket;
 use crate::token_bucket::TokenBucket;
@@ -145,6 +146,29 @@ impl ApiKeyLimits {
                 .and_then(|own| own.available_at(tokens, now)),
         ];
         waits.into_iter().flatten().max()
+    }
+
+    /// Returns the limit that holds a call with this many tokens the longest; `None` if it can go out now.
+    pub fn hold_reason(&self, tokens: u64, now: Instant) -> Option<HoldReason> {
+        let requests = self.requests.as_ref();
+        let waits = [
+            (
+                requests.and_then(|requests| requests.available_at(now)),
+                HoldReason::Requests,
+            ),
+            (
+                self.tokens
+                    .as_ref()
+                    .and_then(|own| own.available_at(tokens, now)),
+                HoldReason::Tokens,
+            ),
+            (self.paused_until(now), HoldReason::Pause),
+        ];
+        let longest = waits
+            .into_iter()
+            .filter(|(until, _)| until.is_some())
+            .max_by_key(|(until, _)| *until);
+        longest.map(|(_, reason)| reason)
     }
 
     /// Takes one request and `tokens` tokens.

@@ -345,6 +345,17 @@ impl<C: Copy + Ord, K: Copy + Ord, T> Queue<C, K, T> {
         }
     }
 
+    /// Returns each queue's key, its number of waiting items, and its first item. O(n) in the number of queues.
+    pub fn heads(&self) -> impl Iterator<Item = (K, usize, &T)> {
+        let callers = [&self.direct, &self.jobs]
+            .into_iter()
+            .flat_map(|queue| queue.callers.values());
+        let queues = callers.flat_map(|caller| &caller.queues);
+        queues.filter_map(|(key, waiting)| {
+            waiting.front().map(|(_, item)| (*key, waiting.len(), item))
+        })
+    }
+
     /// Returns all waiting items, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (Ticket<C, K>, &T)> {
         let classes = [(Class::Direct, &self.direct), (Class::Job, &self.jobs)].into_iter();

@@ -51,6 +51,16 @@ pub enum Refusal {
     Denied(Denied),
 }
 
+impl Refusal {
+    /// Returns the time of the change, if it is known.
+    pub const fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Queue(until) | Self::Caller(until) | Self::Provider(until) => *until,
+            Self::Model | Self::Denied(_) => None,
+        }
+    }
+}
+
 /// Charge of a call at the time of its permit.
 #[derive(Debug)]
 pub struct CallCharge {

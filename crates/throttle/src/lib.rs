@@ -17,6 +17,7 @@
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
+//! | `hold` | which limit keeps the waiting calls of a model |
 //! | `snapshot` | every limit as it stands, for display and metrics |
 //! | `outage` | keys and models that fail every call alike, and their probes |
 //! | `trial` | the first calls to a model |
@@ -42,6 +43,7 @@ mod caller_quota;
 mod fair_order;
 mod fair_queue;
 mod grant;
+mod hold;
 mod limits;
 mod model_limits;
 mod money;
@@ -70,6 +72,7 @@ pub use api_key_limits::KeySet;
 pub use breaker::Health;
 pub use caller_quota::{Quota, QuotaStatus, Window};
 pub use fair_queue::Class;
+pub use hold::{Hold, HoldReason, HoldSnapshot};
 pub use limits::Limits;
 pub use model_limits::{Model, ModelLimits};
 pub use money::{Price, Usd};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::admission::Admission;
 use crate::caller_quota::{Quota, QuotaStatus};
+use crate::hold::HoldSnapshot;
 use crate::model_limits::{Model, ModelLimits};
 use crate::money::Usd;
 use crate::observer::Observer;
@@ -128,6 +129,12 @@ impl Limits {
     #[must_use]
     pub fn outage(&self, model: &Model) -> Option<OutageSnapshot> {
         self.0.lock().outage(model, Instant::now())
+    }
+
+    /// Returns what holds the calls that wait now, for each model with such calls.
+    #[must_use]
+    pub fn holds(&self) -> Vec<HoldSnapshot> {
+        self.0.lock().holds(Instant::now())
     }
 
     /// Returns the retry budget of each provider.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::breaker::Breaker;
 use crate::caller_quota::Charge;
+use crate::hold::{Hold, HoldHistory};
 use crate::money::{Price, Usd};
 use crate::observer::ModelObserver;
 use crate::outage::Availability;
@@ -46,6 +47,7 @@ pub(crate) struct ModelState {
     /// Availability of the model with each key that has failed with it, by the key's index.
     pub availability: BTreeMap<usize, Availability>,
     pub trial: Trial,
+    pub holds: HoldHistory,
 }
 
 impl Model {
@@ -63,6 +65,7 @@ impl Model {
             estimator: TokenEstimator::default(),
             availability: BTreeMap::new(),
             trial: Trial::default(),
+            holds: HoldHistory::default(),
         };
         Self {
             id,
@@ -115,6 +118,12 @@ impl Model {
     #[must_use]
     pub const fn price(&self) -> Option<Price> {
         self.limits.price
+    }
+
+    /// Returns what held the calls of this model between two times, in order and without gaps.
+    #[must_use]
+    pub fn holds_between(&self, from: Instant, to: Instant) -> Vec<Hold> {
+        self.state().holds.between(from, to)
     }
 
     /// Returns the model's provider.

@@ -10,6 +10,7 @@ use crate::api_key_limits::{ApiKeyLimits, KeySet};
 use crate::breaker;
 use crate::caller_quota::{Blocked, Caller, Charge};
 use crate::grant::{CallCharge, GrantRequest, HeldResources, Refusal};
+use crate::hold::HoldReason;
 use crate::model_limits::{Model, ModelState};
 use crate::outage::{Availability, Outage, OutageChange, OutageReason};
 use crate::permit_request::{Denied, Priority};
@@ -203,8 +204,59 @@ impl ProviderLimits {
     }
 
     /// Takes everything that a call needs, or nothing. Returns the held resources and the index of
-    /// the key.
+    /// the key. A refusal is recorded as what holds the model's calls.
     pub fn grant(
+        &mut self,
+        asked: &GrantRequest<'_>,
+        caller: Option<&mut Caller>,
+        slots: &Arc<Semaphore>,
+        now: Instant,
+    ) -> Result<(HeldResources, usize), Refusal> {
+        let result = self.try_grant(asked, caller, slots, now);
+        if let Err(refusal) = &result
+            && let Some(reason) = self.hold_reason(*refusal, asked, slots, now)
+        {
+            let mut state = asked.model.state();
+            state.holds.record(reason, refusal.until(), now);
+        }
+        result
+    }
+
+    /// Returns the limit behind a refusal; `None` if the permit is denied.
+    fn hold_reason(
+        &self,
+        refusal: Refusal,
+        asked: &GrantRequest<'_>,
+        slots: &Semaphore,
+        now: Instant,
+    ) -> Option<HoldReason> {
+        match refusal {
+            Refusal::Denied(_) => None,
+            Refusal::Model => Some(HoldReason::ModelConcurrency),
+            Refusal::Caller(_) => Some(HoldReason::CallerQuota),
+            Refusal::Queue(_) if !asked.model.state().breaker.allows_call(now) => {
+                Some(HoldReason::Breaker)
+            }
+            Refusal::Provider(None) if slots.available_permits() == 0 => {
+                Some(HoldReason::Concurrency)
+            }
+            Refusal::Provider(None) => Some(HoldReason::ProviderConcurrency),
+            Refusal::Queue(_) | Refusal::Provider(_) => {
+                let tokens = asked.estimate.total();
+                let state = asked.model.state();
+                let candidates = self.usable_keys(&state, asked.refused, now);
+                let waits = candidates.filter_map(|(_, key)| {
+                    key.available_at(tokens, now)
+                        .map(|until| (until, key.hold_reason(tokens, now)))
+                });
+                waits.min_by_key(|(until, _)| *until)?.1
+            }
+        }
+    }
+
+    /// Takes everything that a call needs, or nothing. Returns the held resources and the index of
+    /// the key.
+    fn try_grant(
         &mut self,
         asked: &GrantRequest<'_>,
         caller: Option<&mut Caller>,

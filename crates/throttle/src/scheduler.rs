@@ -244,6 +244,12 @@ impl PoolState {
         }
     }
 
+    /// Returns the models with waiting items and their numbers; a model may occur several times.
+    pub fn waiting_by_model(&self) -> impl Iterator<Item = (&Arc<Model>, usize)> {
+        let heads = self.queues.iter().flat_map(Queue::heads);
+        heads.map(|(_, count, waiter)| (&waiter.model, count))
+    }
+
     /// Returns the number of items that wait for this provider.
     pub fn waiting(&self) -> usize {
         self.queues.iter().map(Waiters::len).sum()

@@ -1,5 +1,6 @@
 //! Snapshots of every limit, for display and metrics.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use crate::adaptive::Adaptive;
 use crate::api_key_limits::ApiKeyLimits;
 use crate::breaker;
 use crate::caller_quota::{Caller, Window};
+use crate::hold::HoldSnapshot;
 use crate::model_limits::Model;
 use crate::money::Usd;
 use crate::outage::{Availability, Outage, OutageReport};
@@ -107,6 +109,26 @@ impl State {
             }
         });
         budgets.collect()
+    }
+
+    /// Returns what holds the waiting calls of each model.
+    pub fn holds(&self, now: Instant) -> Vec<HoldSnapshot> {
+        let mut waiting: BTreeMap<u64, (&Arc<Model>, usize)> = BTreeMap::new();
+        for pool in &self.pools {
+            for (model, count) in pool.waiting_by_model() {
+                waiting.entry(model.id).or_insert((model, 0)).1 += count;
+            }
+        }
+        let holds = waiting.into_values().filter_map(|(model, waiting)| {
+            let (reason, until) = model.state().holds.latest()?;
+            Some(HoldSnapshot {
+                model: self.label_of(model),
+                waiting,
+                reason,
+                retry_in: until.map(|until| until.saturating_duration_since(now)),
+            })
+        });
+        holds.collect()
     }
 
     /// Returns the budget of each caller that has one: its name, the limit of a day, and what is spent or reserved.

@@ -65,12 +65,13 @@ fn bearer_token(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Returns true for paths that need no key, including the assets of the documentation page.
+/// Returns true for paths that need no key, including the assets of the web page and of the documentation page.
 fn is_public(path: &str) -> bool {
     matches!(
         path,
         "/" | "/healthz" | "/readyz" | "/version" | "/openapi.json" | "/docs"
     ) || path.starts_with("/docs/")
+        || path.starts_with("/ui/")
 }
 
 /// Returns true for the paths of health probes, which call the server by its IP address.

@@ -54,11 +54,7 @@ fn requests(id: &str) -> Option<Value> {
 }
 
 fn ndjson_requests() -> Value {
-    let lines = format!(
-        "{}\n{}\n",
-        json!(JOHN),
-        json!({"id": "b", "input": SARAH})
-    );
+    let lines = format!("{}\n{}\n", json!(JOHN), json!({"id": "b", "input": SARAH}));
     json!({"inputs": {"summary": "One input per line; the schema is a query parameter", "value": lines}})
 }
 

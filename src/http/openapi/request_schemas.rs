@@ -149,6 +149,9 @@ macro_rules! request {
             /// server sets itself cannot be overridden. A fallback does not get them.
             #[schema(value_type = Option<Object>)]
             extra_body: Option<std::collections::HashMap<String, serde_json::Value>>,
+            /// Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+            /// Default false.
+            trace: Option<bool>,
             /// Metadata, returned unchanged at the top level of the response and never sent to the model.
             metadata: Option<HashMap<String, String>>,
         }

@@ -12,7 +12,9 @@ use super::super::super::state::State;
 use crate::contract::{millis, rfc3339_of};
 use crate::extraction::Outage;
 use crate::types::Usd;
-use throttle::{BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, RetryBudgetSnapshot};
+use throttle::{
+    BreakerSnapshot, BreakerState, HoldSnapshot, LimitKind, LimitSnapshot, RetryBudgetSnapshot,
+};
 
 /// Current state of one limit.
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
@@ -117,6 +119,33 @@ impl From<Outage> for OutageView {
     }
 }
 
+/// Limit that holds the calls that wait for one model.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct HoldView {
+    /// Model, as `provider/model`.
+    model: String,
+    /// Number of waiting calls.
+    waiting: u64,
+    /// Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker` or
+    /// `caller/quota`.
+    #[schema(example = "openai/requests_per_minute")]
+    limit: String,
+    /// Time until the limit lets a call through, in milliseconds. Absent if another call has to end first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_in_ms: Option<f64>,
+}
+
+impl From<HoldSnapshot> for HoldView {
+    fn from(snapshot: HoldSnapshot) -> Self {
+        Self {
+            limit: snapshot.reason.limit_name(&snapshot.model),
+            model: snapshot.model,
+            waiting: snapshot.waiting as u64,
+            retry_in_ms: snapshot.retry_in.map(millis),
+        }
+    }
+}
+
 /// Retry budget of one provider, over the last ten seconds.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct RetryView {
@@ -163,6 +192,8 @@ pub struct LimitList {
     breakers: Vec<BreakerView>,
     /// Keys and models with which every call fails.
     outages: Vec<OutageView>,
+    /// What holds the calls that wait now, for each model with such calls.
+    holds: Vec<HoldView>,
     retries: Vec<RetryView>,
     budgets: Vec<BudgetView>,
     /// Absent if no cache is configured.
@@ -199,6 +230,7 @@ pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, ApiError>
             .into_iter()
             .map(OutageView::from)
             .collect(),
+        holds: limits.holds().into_iter().map(HoldView::from).collect(),
         retries: limits
             .retry_budgets()
             .into_iter()

@@ -1,0 +1,171 @@
+// Bodies of the HTTP API, as far as the page reads them.
+
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+
+export interface FieldError {
+  pointer: string;
+  message: string;
+}
+
+export interface Problem {
+  title: string;
+  status: number;
+  code: string;
+  detail?: string;
+  errors?: FieldError[];
+  raw?: string;
+  candidate?: Json;
+  attempts?: number;
+  request_id?: string;
+  upstream_status?: number;
+}
+
+export interface Usage {
+  input_tokens: number;
+  output_tokens: number;
+  total_tokens: number;
+  cost_usd?: number;
+}
+
+export interface Timing {
+  queued_ms: number;
+  upstream_ms: number;
+  total_ms: number;
+  /** Time of the end, since the Unix epoch. */
+  ended_at_ms?: number;
+}
+
+/** One phase of an item, on the clock that starts with the item. Sent for requests with `trace`. */
+export interface Span {
+  kind: "wait" | "call" | "validate";
+  start_ms: number;
+  end_ms: number;
+  attempt: number;
+  /** Limit that held the item, while it waited. */
+  limit?: string;
+  model?: string;
+  /** `valid`, `repaired`, `invalid`, or the code of the error. */
+  outcome?: string;
+  detail?: string;
+  prompt?: string;
+  answer?: string;
+  errors?: FieldError[];
+  usage?: Usage;
+}
+
+export interface Trace {
+  started_at: string;
+  spans: Span[];
+}
+
+export type ItemStatus = "succeeded" | "invalid" | "failed" | "cancelled";
+
+export interface ItemResult {
+  index: number;
+  id?: string;
+  status: ItemStatus;
+  data?: Json;
+  candidate?: Json;
+  errors?: FieldError[];
+  error?: Problem;
+  model?: string;
+  attempts?: number;
+  cached?: boolean;
+  usage?: Usage;
+  timing?: Timing;
+  repairs?: string[];
+  trace?: Trace;
+  evidence?: Evidence[] | Record<string, unknown>;
+}
+
+/** Place of a value in its text. */
+export interface Evidence {
+  pointer: string;
+  start?: number;
+  end?: number;
+}
+
+export interface Progress {
+  total: number;
+  succeeded: number;
+  failed: number;
+  invalid: number;
+  cancelled: number;
+  in_flight: number;
+  queued: number;
+}
+
+export interface Summary extends Omit<Progress, "in_flight" | "queued"> {
+  usage: Usage;
+  elapsed_ms: number;
+  status?: string;
+}
+
+export interface Job {
+  id: string;
+  status: "queued" | "running" | "completed" | "stopped" | "cancelling" | "cancelled" | "failed";
+  counts: Progress;
+  rate_per_s: number | null;
+  eta_ms: number | null;
+  usage: Usage;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  expires_at: string | null;
+  error?: Problem;
+  metadata?: Record<string, string>;
+}
+
+export interface Page<T> {
+  data: T[];
+  has_more: boolean;
+  next: string | null;
+}
+
+export interface Model {
+  id: string;
+  provider: string;
+  default: boolean;
+  modes: string[];
+  note?: string;
+}
+
+export interface Limit {
+  name: string;
+  kind: "concurrency" | "requests_per_minute" | "tokens_per_minute" | "queue";
+  scope: string;
+  limit: number | null;
+  in_use: number;
+  available: number | null;
+  waiting: number;
+}
+
+export interface Breaker {
+  model: string;
+  state: "closed" | "open" | "half_open";
+  retry_in_ms?: number;
+}
+
+/** Limit that holds the first waiting call of a model. */
+export interface Hold {
+  model: string;
+  waiting: number;
+  limit: string;
+  retry_in_ms?: number;
+}
+
+export interface Limits {
+  limits: Limit[];
+  breakers: Breaker[];
+  retries: { provider: string; used: number; allowed: number }[];
+  budgets: { caller: string; limit_usd: number; spent_usd: number }[];
+  cache?: { entries: number; size_bytes: number };
+  holds?: Hold[];
+}
+
+export interface SchemaEntry {
+  name: string;
+  hash: string;
+  updated_at: string;
+  source: string;
+}

@@ -1,0 +1,230 @@
+// One job: its progress, its events as they happen, its results, and what can be done with it.
+import { useSignal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+import { apiKey, events, get, problemOf, send } from "../../lib/api";
+import { cell, compact, count, dollars, duration } from "../../lib/format";
+import { href } from "../../lib/route";
+import type { ItemResult, Job, Page, Problem } from "../../lib/types";
+import { Choices, Empty, Figure, Panel, ProblemBox, Status } from "../../parts/basics";
+import { JobMeter } from "../jobs";
+
+const ENDED = ["completed", "stopped", "cancelled", "failed"];
+const EVENTS_SHOWN = 100;
+const USAGE_INTERVAL_MS = 2000;
+
+export function JobPage({ id }: { id: string }) {
+  const job = useSignal<Job | undefined>(undefined);
+  const problem = useSignal<Problem | undefined>(undefined);
+  const recent = useSignal<ItemResult[]>([]);
+  const [round, setRound] = useState(0);
+  const path = `/v1/jobs/${encodeURIComponent(id)}`;
+
+  useEffect(() => {
+    const abort = new AbortController();
+    void follow(path, abort.signal, (next) => (job.value = next), (results) => (recent.value = [...results.reverse(), ...recent.peek()].slice(0, EVENTS_SHOWN))).catch((error) => {
+      if (!abort.signal.aborted) problem.value = problemOf(error);
+    });
+    return () => abort.abort();
+  }, [path, round]);
+
+  const act = async (method: string, action: string) => {
+    problem.value = undefined;
+    try {
+      await send(`${path}${action}`, { method });
+      if (method === "DELETE") location.hash = href("jobs");
+      else setRound((round) => round + 1);
+    } catch (error) {
+      problem.value = problemOf(error);
+    }
+  };
+
+  const current = job.value;
+  return (
+    <>
+      <p class="back">
+        <a href={href("jobs")}>← All jobs</a>
+      </p>
+      <h1 class="page-title">{current?.metadata?.name ?? id}</h1>
+      <Panel title="Progress" aside={current && <Status value={current.status} />}>
+        <ProblemBox problem={problem.value ?? current?.error} />
+        {current && <JobFacts job={current} onAct={act} />}
+      </Panel>
+      <JobResults path={path} version={`${round} ${current?.status} ${current !== undefined && current.counts.queued + current.counts.in_flight < current.counts.total}`} />
+      <Panel title="As they complete" class="events">
+        {recent.value.length === 0 ? (
+          <Empty title={current && ENDED.includes(current.status) ? "The job has ended" : "Nothing yet"} />
+        ) : (
+          <ol class="event-list">
+            {recent.value.map((result) => (
+              <li key={`${result.index} ${result.status}`}>
+                <span class="n">{result.index + 1}</span>
+                <Status value={result.status} />
+                <span class="event-text">{result.error?.detail ?? cell(result.data ?? result.candidate)}</span>
+              </li>
+            ))}
+          </ol>
+        )}
+      </Panel>
+    </>
+  );
+}
+
+/** Reads a job, and its new events until it ends. */
+async function follow(path: string, abort: AbortSignal, onJob: (job: Job) => void, onResults: (results: ItemResult[]) => void): Promise<void> {
+  let job = await get<Job & { links: { events: string } }>(path, abort);
+  onJob(job);
+  if (ENDED.includes(job.status)) return;
+  const ended = job.counts.succeeded + job.counts.failed + job.counts.invalid + job.counts.cancelled;
+  // What ended before is in the results below; a retried job has more events than items, so the start may be a little early.
+  const response = await send(`${path}/events?after=${Math.max(0, ended - 20)}`, { signal: abort });
+  let readAt = Date.now();
+  let fresh: ItemResult[] = [];
+  let timer = 0;
+  const flush = () => {
+    timer = 0;
+    onResults(fresh);
+    fresh = [];
+  };
+  for await (const event of events(response)) {
+    if (event.name === "result") {
+      fresh.push(event.data as ItemResult);
+      if (fresh.length > EVENTS_SHOWN) fresh.shift();
+      timer ||= window.setTimeout(flush, 150);
+    } else if (event.name === "progress") {
+      const { counts, rate_per_s, eta_ms, ...rest } = event.data as Partial<Job> & Job["counts"];
+      job = { ...job, counts: counts ?? { ...job.counts, ...rest }, rate_per_s: rate_per_s ?? null, eta_ms: eta_ms ?? null };
+      // Progress has no usage, so the job itself is read now and then.
+      if (Date.now() - readAt > USAGE_INTERVAL_MS) {
+        readAt = Date.now();
+        job = await get<typeof job>(path, abort);
+      }
+      onJob(job);
+    } else if (event.name === "done") break;
+  }
+  if (fresh.length) flush();
+  onJob(await get<Job>(path, abort));
+}
+
+function JobFacts({ job, onAct }: { job: Job; onAct: (method: string, action: string) => void }) {
+  const { counts } = job;
+  const isEnded = ENDED.includes(job.status);
+  const unsuccessful = counts.failed + counts.invalid + counts.cancelled;
+  const took = job.started_at ? (job.finished_at ? Date.parse(job.finished_at) : Date.now()) - Date.parse(job.started_at) : undefined;
+  return (
+    <>
+      <JobMeter job={job} />
+      <dl class="figures">
+        <Figure label="Items">{count(counts.total)}</Figure>
+        <Figure label="Succeeded">{count(counts.succeeded)}</Figure>
+        <Figure label="Invalid">{count(counts.invalid)}</Figure>
+        <Figure label="Failed">{count(counts.failed)}</Figure>
+        <Figure label="In flight">{count(counts.in_flight)}</Figure>
+        <Figure label="Queued">{count(counts.queued)}</Figure>
+        <Figure label="Rate">{job.rate_per_s === null ? "–" : `${job.rate_per_s}/s`}</Figure>
+        <Figure label={isEnded ? "Took" : "Time left"}>{isEnded ? (took === undefined ? "–" : duration(took)) : job.eta_ms === null ? "–" : duration(job.eta_ms)}</Figure>
+        <Figure label="Tokens">{compact(job.usage.total_tokens)}</Figure>
+        <Figure label="Cost">{job.usage.cost_usd === undefined ? "–" : dollars(job.usage.cost_usd)}</Figure>
+      </dl>
+      <div class="actions">
+        <a class="button" href={href("timeline", undefined, { job: job.id })}>
+          Timeline
+        </a>
+        {!isEnded && (
+          <button type="button" onClick={() => onAct("POST", "/cancel")}>
+            Cancel
+          </button>
+        )}
+        {isEnded && unsuccessful > 0 && (
+          <button type="button" onClick={() => onAct("POST", "/retry")}>
+            Retry {count(unsuccessful)} unsuccessful
+          </button>
+        )}
+        {isEnded && <DeleteButton onConfirm={() => onAct("DELETE", "")} />}
+      </div>
+    </>
+  );
+}
+
+/** Deletes at the second press, so that no result is lost by a slip. */
+function DeleteButton({ onConfirm }: { onConfirm: () => void }) {
+  const [asked, setAsked] = useState(false);
+  return (
+    <button type="button" class={asked ? "danger" : ""} onBlur={() => setAsked(false)} onClick={() => (asked ? onConfirm() : setAsked(true))}>
+      {asked ? "Delete for good?" : "Delete"}
+    </button>
+  );
+}
+
+function JobResults({ path, version }: { path: string; version: string }) {
+  const [status, setStatus] = useState("all");
+  const page = useSignal<ItemResult[]>([]);
+  const next = useSignal<string | null>(null);
+  const problem = useSignal<Problem | undefined>(undefined);
+  const query = status === "all" ? "" : `&status=${status}`;
+
+  const read = async (after?: string) => {
+    try {
+      const got = await get<Page<ItemResult>>(`${path}/results?limit=50&order=completion${query}${after ? `&after=${encodeURIComponent(after)}` : ""}`);
+      page.value = after ? [...page.value, ...got.data] : got.data;
+      next.value = got.next;
+    } catch (error) {
+      problem.value = problemOf(error);
+    }
+  };
+  useEffect(() => void read(), [path, status, version]);
+
+  return (
+    <Panel
+      title="Results"
+      aside={
+        <>
+          <Choices label="Filter" value={status} options={[["all", "All"], ["failed", "Failed"], ["invalid", "Invalid"]]} onChange={setStatus} />
+          <Download path={path} query={query} />
+        </>
+      }
+    >
+      <ProblemBox problem={problem.value} />
+      {page.value.length === 0 && <Empty title="No results here yet" />}
+      <ol class="event-list results-list">
+        {page.value.map((result) => (
+          <li key={result.index}>
+            <span class="n">{result.index + 1}</span>
+            <Status value={result.status} />
+            <details>
+              <summary class="event-text">{result.error?.detail ?? cell(result.data ?? result.candidate)}</summary>
+              <pre class="code raw" tabIndex={0} aria-label={`Result ${result.index + 1}`}>{JSON.stringify(result, null, 2)}</pre>
+            </details>
+          </li>
+        ))}
+      </ol>
+      {next.value && (
+        <button type="button" onClick={() => void read(next.value!)}>
+          More
+        </button>
+      )}
+    </Panel>
+  );
+}
+
+/** Saves all results as NDJSON. With a key the browser cannot follow a plain link, so the page fetches them. */
+function Download({ path, query }: { path: string; query: string }) {
+  const [busy, setBusy] = useState(false);
+  const fetchAll = async () => {
+    setBusy(true);
+    try {
+      const response = await send(`${path}/results?order=input${query}`, { headers: { accept: "application/x-ndjson" } });
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(await response.blob());
+      link.download = `${path.split("/").at(-1)}.ndjson`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <button type="button" disabled={busy} onClick={() => void fetchAll()} aria-label={apiKey.value ? "Download NDJSON" : undefined}>
+      {busy ? "Reading …" : "Download NDJSON"}
+    </button>
+  );
+}

@@ -1,0 +1,57 @@
+// Jobs: a new one from a file, watched live, cancelled, retried, read, seen on the timeline, deleted.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { shoot } from "../browser.mjs";
+
+export const stack = { upstream: ["--latency-ms", 300, "--errors-500", 0.1, "--invalid", 0.1], config: "[limits]\nmax_concurrency = 8\n" };
+export const hash = "#/jobs";
+
+const people = (total) => Array.from({ length: total }, (_, at) => JSON.stringify({ id: `p${at}`, input: `Bob Number${at} is a ${20 + (at % 60)}-year-old driver` })).join("\n");
+
+export async function walk({ page }) {
+  await page.getByText("No jobs yet").waitFor();
+  await shoot(page, "jobs-empty");
+  await create(page, 60);
+  await page.locator(".status-completed").first().waitFor({ timeout: 60_000 });
+  await create(page, 500);
+  await page.locator(".event-list li").first().waitFor();
+  await page.waitForTimeout(1500);
+  await shoot(page, "job-running", { axe: false });
+  await page.getByRole("link", { name: "← All jobs" }).click();
+  await page.locator(".job-row").nth(1).waitFor();
+  await shoot(page, "jobs-running");
+  await page.getByRole("button", { name: "Running", exact: true }).click();
+  assert.equal(await page.locator(".job-row").count(), 1);
+  await page.locator(".job-row a").first().click();
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.locator(".status-cancelled").first().waitFor();
+  await page.getByRole("button", { name: /^Retry .* unsuccessful/ }).click();
+  await page.locator(".panel .status-running").first().waitFor();
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.locator(".status-cancelled").first().waitFor();
+
+  await page.getByRole("link", { name: "← All jobs" }).click();
+  await page.locator(".job-row a").last().click();
+  await page.locator(".results-list li").nth(20).waitFor();
+  await shoot(page, "job-done");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download NDJSON" }).click()]);
+  assert.equal(readFileSync(await download.path(), "utf8").trim().split("\n").filter((line) => line.includes('"index"')).length, 60);
+
+  await page.locator(".panel").getByRole("link", { name: "Timeline" }).click();
+  await page.locator(".tl-row.row").nth(5).waitFor();
+  await page.locator(".tl-row.row").nth(3).click();
+  await page.locator(".row-detail .span").first().waitFor();
+  await shoot(page, "timeline-job");
+
+  await page.goBack();
+  await page.getByRole("button", { name: "Delete" }).click();
+  await page.getByRole("button", { name: "Delete for good?" }).click();
+  await page.locator(".job-row").first().waitFor();
+  assert.equal(await page.locator(".job-row").count(), 1);
+}
+
+async function create(page, total) {
+  await page.goto(page.url().replace(/#.*/, "#/jobs"));
+  await page.getByLabel("File of the new job").setInputFiles({ name: `people-${total}.ndjson`, mimeType: "application/x-ndjson", buffer: Buffer.from(people(total)) });
+  await page.waitForURL(/#\/jobs\/job_/);
+}

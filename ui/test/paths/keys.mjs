@@ -1,0 +1,38 @@
+// Keys: the page asks for one, keeps it for the session, and shows the callers' quotas.
+import assert from "node:assert/strict";
+import { shoot } from "../browser.mjs";
+
+export const stack = {
+  config: [
+    '[models.fast]\nprovider = "sim"\ninput_usd_per_million_tokens = 100\noutput_usd_per_million_tokens = 400',
+    '[callers.shop]\nkey = "key-of-shop-0001"\nrequests_per_minute = 60\nmax_concurrency = 4\nbudget_usd_per_day = 5',
+    '[callers.press]\nkey = "key-of-press-001"\ntokens_per_minute = 20000',
+  ].join("\n"),
+};
+
+export async function walk({ page, url }) {
+  const key = page.getByLabel("API key");
+  await key.waitFor();
+  await shoot(page, "keys-empty");
+  await key.fill("wrong-key");
+  await page.getByRole("button", { name: "Continue" }).click();
+  await page.getByRole("alert").waitFor();
+  await shoot(page, "keys-failed");
+  await key.fill("key-of-shop-0001");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Run a sample of 5" }).click();
+  await page.locator(".results .status-done").waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.getItem("extractd-key")), "key-of-shop-0001");
+  assert.equal(await page.evaluate(() => localStorage.length), 0);
+  await page.reload();
+  await page.getByRole("button", { name: "Run a sample of 5" }).waitFor();
+
+  await page.goto(`${url}/#/callers`);
+  await page.getByRole("heading", { name: "shop" }).waitFor();
+  await page.getByRole("heading", { name: "press" }).waitFor();
+  await page.getByRole("article", { name: "Budget of shop" }).waitFor();
+  await shoot(page, "callers");
+  await page.getByRole("button", { name: "Forget key" }).click();
+  await key.waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.getItem("extractd-key")), null);
+}
