@@ -1,0 +1,161 @@
+//! Values that differ from the text only in where words are divided: "iPhone15", "e-mail", "DE89 3704 0044".
+
+use std::collections::HashMap;
+
+use super::date::Words;
+use crate::fold::{Marks, decimal_digit, fold_char, fold_punctuation};
+use crate::mention::{Mention, Status};
+use crate::positions::HashedMap;
+use crate::query::Query;
+use crate::tokens::{Hash, Tokens};
+
+/// Characters by which a value is looked up.
+const KEY_CHARS: usize = 3;
+
+/// Fewest and most letters and digits of a value that is looked for.
+const CHARS: std::ops::RangeInclusive<usize> = 4..=128;
+
+/// Adds mentions to the queries that have none.
+pub fn find(source: Words, queries: &mut [Query], values: &Tokens) {
+    let mut wanted: HashedMap<Vec<usize>> = HashMap::default();
+    let mut squashed = Vec::with_capacity(queries.len());
+    for (number, query) in queries.iter().enumerate() {
+        let chars =
+            if query.mentions.is_empty() && query.has_words() && query.forms.number.is_none() {
+                squash(query, values)
+            } else {
+                Vec::new()
+            };
+        if CHARS.contains(&chars.len()) {
+            wanted
+                .entry(key(chars.iter().copied()))
+                .or_default()
+                .push(number);
+        }
+        squashed.push(chars);
+    }
+    if wanted.is_empty() {
+        return;
+    }
+    let mut budget = 1_000_000 + 16 * source.text.len();
+    for token in 0..source.tokens.len() {
+        let Some(numbers) = wanted.get(&key(chars_from(source, token))) else {
+            continue;
+        };
+        for number in numbers {
+            let (Some(chars), Some(query)) = (squashed.get(*number), queries.get_mut(*number))
+            else {
+                continue;
+            };
+            if let Some(end) = walk(source, token, chars, &mut budget) {
+                query.mentions.extend(Mention::new(
+                    source.tokens.start(token),
+                    end,
+                    Status::Normalized,
+                    60,
+                ));
+            }
+        }
+        if budget == 0 {
+            return;
+        }
+    }
+}
+
+/// Returns the folded letters and digits of a value; none if it has signs that matter.
+fn squash(query: &Query, values: &Tokens) -> Vec<char> {
+    let value = query.searched();
+    let mut chars = Vec::new();
+    for (place, token) in query.tokens.clone().enumerate() {
+        let gap = place
+            .checked_sub(1)
+            .and_then(|_| value.get(values.end(token - 1)..values.start(token)));
+        let word = values.text(value, token);
+        let is_between_digits = chars.last().is_some_and(char::is_ascii_digit)
+            && word.starts_with(|c| decimal_digit(c).is_some());
+        if gap.is_some_and(|gap| !is_squashable(gap, is_between_digits))
+            || chars.len() > *CHARS.end()
+        {
+            return Vec::new();
+        }
+        push_folded(word, &mut |c| chars.push(c));
+    }
+    chars
+}
+
+fn push_folded(word: &str, push: &mut impl FnMut(char)) {
+    for c in word
+        .chars()
+        .filter(|c| !c.is_whitespace() && !crate::fold::is_dash(*c))
+    {
+        fold_char(c, Marks::Drop, push);
+    }
+}
+
+/// Returns true if what stands between two words may be left out.
+fn is_squashable(gap: &str, is_between_digits: bool) -> bool {
+    gap.len() <= 8
+        && gap.chars().filter_map(fold_punctuation).all(|c| match c {
+            '-' | '\'' | '_' | '(' | ')' => true,
+            '.' | ',' | '/' => !is_between_digits,
+            _ => false,
+        })
+}
+
+fn key(chars: impl Iterator<Item = char>) -> u32 {
+    let mut hash = Hash::default();
+    chars.take(KEY_CHARS).for_each(|c| hash.add(c));
+    hash.finish().unwrap_or_default()
+}
+
+/// Returns the first folded characters from a token on.
+fn chars_from(source: Words, token: usize) -> impl Iterator<Item = char> {
+    let mut first = ['\0'; KEY_CHARS];
+    let mut count = 0;
+    let mut token = token;
+    while count < KEY_CHARS && token < source.tokens.len() {
+        let word = source.tokens.text(source.text, token);
+        for c in word.chars().take(KEY_CHARS) {
+            push_folded(c.encode_utf8(&mut [0; 4]), &mut |c| {
+                if let Some(slot) = first.get_mut(count) {
+                    *slot = c;
+                }
+                count += 1;
+            });
+        }
+        token += 1;
+    }
+    first.into_iter().take(count)
+}
+
+/// Returns the byte after the value, if it stands at a token and ends with one.
+fn walk(source: Words, token: usize, chars: &[char], budget: &mut usize) -> Option<usize> {
+    let mut at = 0;
+    let mut token = token;
+    while at < chars.len() {
+        let word = source.tokens.text(source.text, token);
+        let before = at.checked_sub(1).and_then(|before| chars.get(before));
+        let is_between_digits = before.is_some_and(char::is_ascii_digit)
+            && word.starts_with(|c| decimal_digit(c).is_some());
+        if word.is_empty()
+            || (at > 0
+                && !is_squashable(
+                    source.tokens.gap_before(source.text, token),
+                    is_between_digits,
+                ))
+        {
+            return None;
+        }
+        let mut is_same = true;
+        push_folded(word, &mut |c| {
+            is_same &= chars.get(at) == Some(&c);
+            at += 1;
+        });
+        *budget = budget.saturating_sub(word.len());
+        if !is_same || *budget == 0 {
+            return None;
+        }
+        token += 1;
+    }
+    Some(source.tokens.end(token - 1))
+}
