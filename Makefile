@@ -59,8 +59,9 @@ demo: needs model ## run seven people through the service in five ways, timed (E
 	cargo build --release --locked -p upstream-sim
 	python3 examples/demo.py --extractd $(BUILT)/extractd --upstream $(BUILT)/upstream-sim --model $(MODEL)
 
-bench: needs ## measure what the service adds to the calls it makes, against a simulated provider
+bench: needs ## measure what the service adds to the calls it makes, against a simulated provider; check the bounds of evidence
 	cargo bench --locked --bench load
+	cargo bench --locked -p evidence --bench bounds
 
 storm: needs ## run a batch through limits, 429 responses and faults; five minutes
 	cargo bench --locked --bench load -- --part storm

@@ -14,6 +14,7 @@
 
 mod answer;
 mod body;
+mod evidence;
 mod lines;
 mod lowered;
 mod rules;
@@ -22,6 +23,7 @@ mod stream;
 
 pub use answer::answer;
 pub use body::body;
+pub use evidence::evidence;
 pub use lines::lines;
 pub use lowered::lowered;
 pub use rules::rules;
@@ -36,9 +38,10 @@ use extractd::types::{Error, StrictJson};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("answer", answer),
     ("body", body),
+    ("evidence", evidence),
     ("lines", lines),
     ("lowered", lowered),
     ("made_up", made_up),

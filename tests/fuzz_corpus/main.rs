@@ -218,4 +218,6 @@ macro_rules! drive {
     };
 }
 
-drive!(answer, body, lines, lowered, made_up, rules, schema, stream);
+drive!(
+    answer, body, evidence, lines, lowered, made_up, rules, schema, stream
+);

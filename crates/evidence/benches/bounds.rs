@@ -1,12 +1,16 @@
 //! Measures the time and memory of alignments, and fails if one of them is out of its bounds.
 //!
-//! `cargo bench -p evidence`. Memory is measured in a process of its own for each text, by its peak (Linux only).
+//! `cargo bench -p evidence`
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use evidence::{Index, Options};
+use peak_alloc::PeakAlloc;
 use serde_json::{Value, json};
+
+#[global_allocator]
+static PEAK: PeakAlloc = PeakAlloc;
 
 /// Text with a value, and the bound of the time that the alignment may take.
 struct Case {
@@ -19,25 +23,20 @@ struct Case {
 const CHARS: usize = 100_000;
 const VALUES: usize = 500;
 
+/// Characters of a text below which memory is not measured: there is always some.
+const SHORT: usize = 1000;
+
 /// Most memory for each byte of the text.
 const MOST_MEMORY: f64 = 10.0;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let Some(name) = arguments
-        .iter()
-        .position(|argument| argument == "--memory-of")
-        .and_then(|at| arguments.get(at + 1))
-    {
-        return print_memory(name);
-    }
     let mut is_within = true;
     for case in cases() {
         let time = time(&case);
-        let memory = memory(case.name);
+        let memory = memory(&case);
         let chars = case.text.chars().count();
         let is_fast = time <= case.bound;
-        let is_small = memory.is_none_or(|memory| memory <= MOST_MEMORY || case.text.len() < CHARS);
+        let is_small = memory <= MOST_MEMORY || chars < SHORT;
         is_within &= is_fast && is_small;
         println!(
             "{:34} {:>9} chars {:>10.1} µs of {:>9.0} µs {:>6} times the text{}",
@@ -45,9 +44,11 @@ fn main() -> ExitCode {
             chars,
             time.as_secs_f64() * 1e6,
             case.bound.as_secs_f64() * 1e6,
-            memory
-                .filter(|_| case.text.len() >= CHARS)
-                .map_or("-".to_owned(), |memory| format!("{memory:.1}")),
+            if chars < SHORT {
+                "-".to_owned()
+            } else {
+                format!("{memory:.1}")
+            },
             if is_fast && is_small {
                 ""
             } else {
@@ -82,42 +83,15 @@ fn align(case: &Case) -> usize {
         .len()
 }
 
-/// Returns the peak memory of an alignment in a process of its own, for each byte of the text.
-fn memory(name: &str) -> Option<f64> {
-    let output = Command::new(std::env::current_exe().ok()?)
-        .args(["--memory-of", name])
-        .output()
-        .ok()?;
-    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
-}
-
-fn print_memory(name: &str) -> ExitCode {
-    let Some(case) = cases().into_iter().find(|case| case.name == name) else {
-        return ExitCode::FAILURE;
-    };
-    // The tables that all alignments share do not count.
-    let warm = Index::new("warm").align(
-        &json!({"a": "2026-01-05", "b": 5, "c": "wurm"}),
-        &Options::default(),
-    );
-    let before = resident_bytes("VmRSS:");
-    let leaves = align(&case);
-    let after = resident_bytes("VmHWM:");
-    if let (Some(before), Some(after)) = (before, after) {
-        let _ = std::hint::black_box((warm, leaves));
-        println!("{:.2}", (after - before) / case.text.len() as f64);
-    }
-    ExitCode::SUCCESS
-}
-
-fn resident_bytes(field: &str) -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with(field))?;
-    line.split_whitespace()
-        .nth(1)?
-        .parse::<f64>()
-        .ok()
-        .map(|kilobytes| kilobytes * 1024.0)
+/// Returns the most that an alignment allocates at a time, its result included, for each byte of the text, or of the values if they
+/// are longer.
+fn memory(case: &Case) -> f64 {
+    let before = PEAK.current_usage();
+    PEAK.reset_peak_usage();
+    std::hint::black_box(align(case));
+    let bytes = PEAK.peak_usage() - before;
+    let input = case.text.len().max(case.value.to_string().len());
+    bytes as f64 / input as f64
 }
 
 const WORDS: [&str; 40] = [

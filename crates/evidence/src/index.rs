@@ -245,7 +245,13 @@ fn search_again(source: Words, queries: &mut [Query], values: &Tokens, positions
     }
     let near = NearWords::new(source, &wanted);
     let mut cells = fuzzy::CELLS;
+    let mut left = queries.iter().filter(|query| is_open(query)).count();
     for query in queries.iter_mut().filter(|query| is_open(query)) {
-        fuzzy::find(source, query, values, positions, &near, &mut cells);
+        let share = 4 * cells / left.max(1);
+        let mut own = share.min(cells);
+        cells -= own;
+        fuzzy::find(source, query, values, positions, &near, &mut own);
+        cells += own;
+        left -= 1;
     }
 }

@@ -22,6 +22,7 @@ mod decimal;
 mod examples;
 mod find;
 mod fold;
+pub mod html;
 mod index;
 mod leaves;
 mod mention;

@@ -35,26 +35,33 @@ impl Positions {
     /// Finds each wanted word, in one pass over the tokens.
     pub fn new(tokens: &Tokens, wanted: &[u32]) -> Self {
         let mut found: HashedMap<Vec<u32>> = HashMap::default();
-        found.reserve(wanted.len());
-        for hash in wanted {
-            found.entry(*hash).or_default();
-        }
         // Most words are not wanted: a bit for each class of hashes says so sooner than the map.
         let mut filter = [0_u64; 64];
         let slot = |hash: u32| ((hash >> 26) as usize, 1_u64 << ((hash >> 20) & 63));
         for hash in wanted {
+            found.entry(*hash).or_default();
             let (word, bit) = slot(*hash);
             if let Some(word) = filter.get_mut(word) {
                 *word |= bit;
             }
         }
+        let is_wanted = |hash: u32| {
+            let (word, bit) = slot(hash);
+            filter.get(word).is_some_and(|word| word & bit != 0)
+        };
+        let mut counts: HashedMap<usize> = HashMap::default();
+        for hash in tokens.hashes().iter().filter(|hash| is_wanted(**hash)) {
+            *counts.entry(*hash).or_default() += 1;
+        }
+        for (hash, places) in &mut found {
+            places.reserve_exact(counts.get(hash).copied().unwrap_or_default());
+        }
+        drop(counts);
         for (token, hash) in (0_u32..).zip(tokens.hashes()) {
-            let (word, bit) = slot(*hash);
-            if filter.get(word).is_none_or(|word| word & bit == 0) {
-                continue;
-            }
-            if let Some(tokens) = found.get_mut(hash) {
-                tokens.push(token);
+            if is_wanted(*hash)
+                && let Some(places) = found.get_mut(hash)
+            {
+                places.push(token);
             }
         }
         Self(found)

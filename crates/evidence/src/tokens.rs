@@ -20,8 +20,12 @@ impl Tokens {
         let mut tokens = Self::default();
         let bytes = text.as_bytes();
         let wide = bytes.iter().filter(|byte| !byte.is_ascii()).count();
-        let gaps = bytes.iter().filter(|byte| **byte <= b'/').count();
-        tokens.reserve(wide / 3 + gaps + 1);
+        let is_word = |byte: &u8| *byte > b'/';
+        let after_gaps = bytes
+            .windows(2)
+            .filter(|pair| pair.iter().map(is_word).eq([false, true]))
+            .count();
+        tokens.reserve(wide / 3 + after_gaps + 1);
         tokens.append(text);
         tokens
     }

@@ -1,7 +1,7 @@
 //! Dates in the forms that people write.
 
 use super::months::month;
-use super::number_words::read_ideographs;
+use super::number_words::{self, read_ideographs};
 use crate::fold::decimal_digit;
 use crate::tokens::Tokens;
 
@@ -82,6 +82,16 @@ impl<'a> Words<'a> {
         let word = self.tokens.text(self.text, token);
         let first = word.chars().next()?;
         if decimal_digit(first).is_none() {
+            let words = number_words::read(self.text, self.tokens, token);
+            if let Some((value, next)) = words.filter(|(value, _)| *value <= 31) {
+                let end = self.tokens.end(next - 1);
+                return Some(Count {
+                    value: u32::try_from(value).ok()?,
+                    digits: 2,
+                    next,
+                    end,
+                });
+            }
             let (value, end) = read_ideographs(self.text, self.tokens.start(token))?;
             let digits = self
                 .text
@@ -158,7 +168,10 @@ impl<'a> Words<'a> {
         ) {
             at += 1;
         }
-        if self.is(at, &["of", "de", "del", "d", "of the"]) {
+        if self.is(at, &["day"]) {
+            at += 1;
+        }
+        if self.is(at, &["of", "de", "del", "d"]) {
             at += 1;
         }
         if self.gap(at).chars().count() > 3 {
@@ -364,7 +377,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// 05/01, 5.1., 2026-01, 01/2026.
+    /// 05/01, 5.1., 2026-01, 01/26.
     fn numeric_pair(self, first: Count, second: Count, sign: char, readings: &mut Vec<Reading>) {
         let after = (second.next, second.end);
         if first.digits == 4 {
@@ -373,6 +386,12 @@ impl<'a> Words<'a> {
                 month_of(second).and_then(|month| self.reading_of(year, month, None, after, 0)),
             );
             return;
+        }
+        if sign == '/' && second.digits == 2 {
+            let expiry = month_of(first).and_then(|month| {
+                self.reading_of(Some(Year::Short(second.value)), month, None, after, 25)
+            });
+            readings.extend(expiry);
         }
         let is_german = sign == '.'
             && self

@@ -17,7 +17,7 @@ const DENSITY_PERCENT: u32 = 50;
 const FEWEST_IDEOGRAPHS: usize = 5;
 
 /// Cells that the alignments of all values may compute together.
-pub const CELLS: usize = 8_000_000;
+pub const CELLS: usize = 4_000_000;
 
 /// Most places at which the alignment of one value begins.
 const MOST_SEEDS: usize = 32;
@@ -29,6 +29,8 @@ struct Pattern {
     has_digits: Vec<bool>,
     /// Tokens of the text that are nearly each word, in order.
     near: Vec<Vec<u32>>,
+    /// Words, folded; and for each, true if a full stop after it says that it may be an abbreviation.
+    words: Vec<(String, bool)>,
     total: u32,
 }
 
@@ -98,6 +100,16 @@ impl Pattern {
                 .iter()
                 .map(|hash| near.of(*hash).iter().map(|place| place.token).collect())
                 .collect(),
+            words: query
+                .tokens
+                .clone()
+                .map(|token| {
+                    let is_dotted = text
+                        .get(values.end(token)..)
+                        .is_some_and(|rest| rest.starts_with('.'));
+                    (values.text(text, token).to_lowercase(), is_dotted)
+                })
+                .collect(),
             hashes: hashes.to_vec(),
         }
     }
@@ -126,15 +138,20 @@ impl Pattern {
                 break;
             }
             *cells -= cost;
-            let cell = self.align(source.tokens, window.clone());
-            let mention = self
-                .judge(cell)
-                .or_else(|| self.any_order(source.tokens, window));
+            let cell = self.align(source, window.clone());
+            let mention = self.judge(cell).or_else(|| self.any_order(source, window));
             let Some((first, last, weight)) = mention else {
                 continue;
             };
-            let start = source.tokens.start(first) + self.particle(near, first);
-            let mention = Mention::new(start, source.tokens.end(last), Status::Fuzzy, 100);
+            let particle = self.particle(near, first);
+            let start = source.tokens.start(first) + particle;
+            let is_whole = particle > 0 && self.is_whole(first, last, source.tokens);
+            let (status, penalty) = if is_whole {
+                (Status::Normalized, 60)
+            } else {
+                (Status::Fuzzy, 100)
+            };
+            let mention = Mention::new(start, source.tokens.end(last), status, penalty);
             best.extend(mention.map(|mention| (weight, mention)));
         }
         let most = best
@@ -160,30 +177,55 @@ impl Pattern {
         let mut words: Vec<_> = self.hashes.iter().zip(&self.near).enumerate().collect();
         words.retain(|(_, (hash, near))| positions.of(**hash).len() + near.len() > 0);
         words.sort_by_key(|(_, (hash, near))| positions.of(**hash).len() + near.len());
-        let mut seeds: Vec<usize> = words
-            .iter()
-            .flat_map(|(place, (hash, near))| {
-                let tokens = positions.of(**hash).iter().chain(near.iter());
-                tokens.map(|token| (*token as usize).saturating_sub(*place))
-            })
-            .take(MOST_SEEDS)
-            .collect();
-        seeds.sort_unstable();
-        seeds.dedup_by(|a, b| *a - *b <= 1);
+        let candidates = words.iter().flat_map(|(place, (hash, near))| {
+            let tokens = positions.of(**hash).iter().chain(near.iter());
+            tokens.map(|token| (*token as usize).saturating_sub(*place))
+        });
+        let mut seeds: Vec<usize> = Vec::new();
+        for seed in candidates.take(MOST_SEEDS) {
+            if !seeds.iter().any(|other| other.abs_diff(seed) <= 1) {
+                seeds.push(seed);
+            }
+        }
         seeds
     }
 
-    fn is_match(&self, word: usize, token: usize, tokens: &Tokens) -> bool {
-        let is_same = tokens.hash(token) == self.hashes.get(word).copied();
+    fn is_match(&self, word: usize, token: usize, source: Words) -> bool {
+        let is_same = source.tokens.hash(token) == self.hashes.get(word).copied();
+        let near = self.near.get(word).map_or(&[][..], Vec::as_slice);
         is_same
-            || self
-                .near
-                .get(word)
-                .is_some_and(|near| near.iter().any(|place| *place as usize == token))
+            || (!near.is_empty()
+                && u32::try_from(token).is_ok_and(|token| near.binary_search(&token).is_ok()))
+            || self.is_abbreviation(word, token, source)
+    }
+
+    /// Returns true for "St." and "Saint", "Inc." and "Incorporated", with the abbreviation on either side.
+    fn is_abbreviation(&self, word: usize, token: usize, source: Words) -> bool {
+        let is_dotted = source.text.as_bytes().get(source.tokens.end(token)) == Some(&b'.');
+        let Some((wanted, is_wanted_dotted)) = self
+            .words
+            .get(word)
+            .filter(|(_, dotted)| *dotted != is_dotted)
+        else {
+            return false;
+        };
+        let found = source.tokens.text(source.text, token).to_lowercase();
+        if *is_wanted_dotted {
+            abbreviates(wanted, &found)
+        } else {
+            abbreviates(&found, wanted)
+        }
+    }
+
+    /// Returns true if the words stand one after the other, all as they are but for a particle before the first.
+    fn is_whole(&self, first: usize, last: usize, tokens: &Tokens) -> bool {
+        let count = self.hashes.len();
+        last + 1 - first == count
+            && (1..count).all(|place| tokens.hash(first + place) == self.hashes.get(place).copied())
     }
 
     /// Returns the best alignment of the words in order, as Smith and Waterman do.
-    fn align(&self, tokens: &Tokens, window: std::ops::Range<usize>) -> Cell {
+    fn align(&self, source: Words, window: std::ops::Range<usize>) -> Cell {
         let width = window.len();
         let gap = i32::try_from(self.total / u32::try_from(self.hashes.len()).unwrap_or(1).max(1))
             .unwrap_or(1)
@@ -205,7 +247,7 @@ impl Pattern {
                         ..left
                     };
                 }
-                if self.is_match(word, token, tokens) {
+                if self.is_match(word, token, source) {
                     let matched = diagonal.matched(token, *weight, has_digits);
                     if matched.score > cell.score {
                         cell = matched;
@@ -248,7 +290,7 @@ impl Pattern {
     /// Returns the tokens that hold all words of a short value, in another order: "Smith, John".
     fn any_order(
         &self,
-        tokens: &Tokens,
+        source: Words,
         window: std::ops::Range<usize>,
     ) -> Option<(usize, usize, u32)> {
         let count = self.hashes.len();
@@ -257,10 +299,10 @@ impl Pattern {
         }
         window.into_iter().find_map(|first| {
             let mut free: Vec<usize> = (0..count).collect();
-            for token in first..(first + count + 1).min(tokens.len()) {
+            for token in first..(first + count + 1).min(source.tokens.len()) {
                 let place = free
                     .iter()
-                    .position(|word| self.is_match(*word, token, tokens));
+                    .position(|word| self.is_match(*word, token, source));
                 match place {
                     Some(place) => drop(free.swap_remove(place)),
                     None if token == first => return None,
@@ -273,6 +315,15 @@ impl Pattern {
             None
         })
     }
+}
+
+/// Returns true if a short word has letters of a longer one in their order, the first one included.
+fn abbreviates(short: &str, long: &str) -> bool {
+    let mut rest = long.chars();
+    (2..=4).contains(&short.chars().count())
+        && short.len() < long.len()
+        && short.chars().next() == long.chars().next()
+        && short.chars().all(|wanted| rest.any(|c| c == wanted))
 }
 
 impl Cell {

@@ -160,11 +160,8 @@ fn stem_limits(letters: &[char]) -> (usize, usize) {
 
 /// Returns true for words that are long enough to be told apart: letters only.
 fn is_searched(letters: &[char]) -> bool {
-    let fewest = if letters.first().is_some_and(|c| is_semitic(*c)) {
-        3
-    } else {
-        4
-    };
+    let is_semitic = letters.first().is_some_and(|c| is_semitic(*c));
+    let fewest = if is_semitic { 2 } else { 4 };
     (fewest..=MOST_LETTERS).contains(&letters.len()) && letters.iter().all(|c| !c.is_ascii_digit())
 }
 

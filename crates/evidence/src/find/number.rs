@@ -44,6 +44,20 @@ pub fn read(text: &str, at: usize, readings: &mut Vec<Reading>) -> usize {
         context.push(text, (at, first.end), &value, 10, readings);
         return first.end;
     }
+    if let Some(start) = context
+        .apostrophe
+        .filter(|_| groups.len() == 1 && first.count == 2)
+    {
+        for century in ["19", "20"] {
+            let value = Decimal::new(false, &format!("{century}{}", digits(text, &groups)), "", 0);
+            readings.push(Reading {
+                start,
+                end: last.end,
+                value,
+                penalty: 30,
+            });
+        }
+    }
     for (value, penalty) in whole {
         context.push(text, (at, last.end), &value, penalty, readings);
     }
@@ -173,6 +187,8 @@ struct Context {
     minus: Option<usize>,
     /// True after an opening parenthesis: accountants write (5) for -5.
     is_in_parentheses: bool,
+    /// First byte of an apostrophe that stands for a century: '92.
+    apostrophe: Option<usize>,
     /// First byte of a decimal point without a zero before it.
     point: Option<usize>,
 }
@@ -185,6 +201,7 @@ impl Context {
             is_in_list: false,
             minus: None,
             is_in_parentheses: before.ends_with('('),
+            apostrophe: None,
             point: None,
         };
         let mut chars = before.chars().rev();
@@ -199,6 +216,7 @@ impl Context {
                 context.penalty = 10;
                 context.is_in_list = true;
             }
+            '\'' | '’' if previous_class == Class::Gap => context.apostrophe = Some(place),
             '.' if previous_class == Class::Gap && previous != Some('.') => {
                 context.point = Some(place)
             }

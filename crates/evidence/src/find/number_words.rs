@@ -12,7 +12,7 @@ enum Part {
     Unit(u64),
     /// 20, 30, … 90, after which a unit may follow.
     Tens(u64),
-    /// A hundred, a thousand, a million.
+    /// A dozen, a hundred, a thousand, a million.
     Scale(u64),
     /// "a" before a scale.
     Article,
@@ -43,7 +43,7 @@ const UNITS: [(u64, &str); 21] = [
     (9, "nine neun neuf nueve девять تسعة تسع नौ תשע תשעה"),
     (10, "ten zehn dix diez десять عشرة عشر दस עשר עשרה"),
     (11, "eleven elf onze одиннадцать ग्यारह"),
-    (12, "twelve zwölf douze doce двенадцать बारह dozen"),
+    (12, "twelve zwölf douze doce двенадцать बारह"),
     (13, "thirteen dreizehn treize trece тринадцать तेरह"),
     (14, "fourteen vierzehn quatorze catorce четырнадцать चौदह"),
     (15, "fifteen fünfzehn quinze quince пятнадцать पंद्रह"),
@@ -144,6 +144,9 @@ static PARTS: LazyLock<HashMap<u32, Part>> = LazyLock::new(|| {
     for (value, word) in (1..).zip(ENGLISH_ORDINALS) {
         add(word, Part::Unit(value));
     }
+    for word in ["dozen", "dozens"] {
+        add(word, Part::Scale(12));
+    }
     for word in ["a", "an"] {
         add(word, Part::Article);
     }
@@ -211,8 +214,8 @@ impl Sum {
         let follows = match (self.last, part) {
             (None, Part::And | Part::Scale(1001..)) => false,
             (None, _) => true,
-            (Some(Part::Article), next) => matches!(next, Part::Scale(_) | Part::Unit(12)),
-            (Some(Part::Unit(1..10)), Part::Scale(100)) => true,
+            (Some(Part::Article), next) => matches!(next, Part::Scale(_)),
+            (Some(Part::Unit(1..10)), Part::Scale(12 | 100)) => true,
             (Some(last), Part::Scale(1000..)) => !matches!(last, Part::And),
             (Some(Part::Tens(_)), Part::Unit(1..10)) => true,
             (Some(Part::Scale(_)), Part::Unit(1..) | Part::Tens(_) | Part::And) => true,
@@ -225,7 +228,7 @@ impl Sum {
         if follows {
             match part {
                 Part::Unit(value) | Part::Tens(value) => self.below += value,
-                Part::Scale(100) => self.below = self.below.max(1) * 100,
+                Part::Scale(scale @ (12 | 100)) => self.below = self.below.max(1) * scale,
                 Part::Scale(scale) => {
                     self.thousands = (self.thousands + self.below.max(1)).saturating_mul(scale);
                     self.below = 0;

@@ -15,6 +15,9 @@ const KEY_CHARS: usize = 3;
 /// Fewest and most letters and digits of a value that is looked for.
 const CHARS: std::ops::RangeInclusive<usize> = 4..=128;
 
+/// Fewest letters of an abbreviation in capitals: USA for U.S.A.
+const CAPITALS: usize = 3;
+
 /// Adds mentions to the queries that have none.
 pub fn find(source: Words, queries: &mut [Query], values: &Tokens) {
     let mut wanted: HashedMap<Vec<usize>> = HashMap::default();
@@ -26,7 +29,9 @@ pub fn find(source: Words, queries: &mut [Query], values: &Tokens) {
             } else {
                 Vec::new()
             };
-        if CHARS.contains(&chars.len()) {
+        let is_capital =
+            chars.len() == CAPITALS && query.text.chars().all(|c| c.is_uppercase() || c == '.');
+        if CHARS.contains(&chars.len()) || is_capital {
             wanted
                 .entry(key(chars.iter().copied()))
                 .or_default()

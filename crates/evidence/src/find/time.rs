@@ -38,7 +38,7 @@ const BEFORE: [(&str, u8); 14] = [
     ("सुबह", 0),
 ];
 
-const AFTER: [(&str, u8); 26] = [
+const AFTER: [(&str, u8); 30] = [
     ("a.m.", 0),
     ("p.m.", 12),
     ("a. m.", 0),
@@ -63,6 +63,10 @@ const AFTER: [(&str, u8); 26] = [
     ("вечера", 12),
     ("дня", 12),
     ("صباحا", 0),
+    ("صباحًا", 0),
+    ("صباحاً", 0),
+    ("ص", 0),
+    ("مساءً", 12),
     ("مساء", 12),
     ("م", 12),
 ];
@@ -171,6 +175,15 @@ fn minutes_after(text: &str, end: usize) -> (u8, usize) {
     let tail = text.get(after..).unwrap_or_default();
     match tail.chars().next().filter(|c| matches!(c, '分' | '분')) {
         Some(minute) => (value, after + minute.len_utf8()),
+        // "14 h 30", "14 Uhr 30": two digits, and nothing that makes them a quantity.
+        None if after == end + space + 2
+            && tail
+                .chars()
+                .next()
+                .is_none_or(|c| class(c) == Class::Gap && c != '%') =>
+        {
+            (value, after)
+        }
         None => (0, end),
     }
 }

@@ -14,7 +14,7 @@ const ATTACHED: [(&str, i64); 9] = [
 ];
 
 /// Words after a number, folded to lower case, and the power of ten each stands for.
-const WORDS: [(&str, i64); 76] = [
+const WORDS: [(&str, i64); 80] = [
     ("hundred", 2),
     ("thousand", 3),
     ("million", 6),
@@ -55,6 +55,10 @@ const WORDS: [(&str, i64); 76] = [
     ("миллиарда", 9),
     ("миллиардов", 9),
     ("млрд", 9),
+    ("трлн", 12),
+    ("триллион", 12),
+    ("триллиона", 12),
+    ("trillions", 12),
     ("ألف", 3),
     ("آلاف", 3),
     ("مليون", 6),

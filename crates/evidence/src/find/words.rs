@@ -161,7 +161,42 @@ fn compare(source: Words, query: &Query, values: &Tokens, token: usize) -> Optio
         Difference::Punctuation => (Status::Normalized, 60),
         Difference::Signs => (Status::Fuzzy, 100),
     };
+    let (start, end) = with_edges(
+        text,
+        (start, end),
+        (value.get(..lead), value.get(value.len() - tail..)),
+    );
     Mention::new(start, end, status, penalty)
+}
+
+/// Returns bytes of the text with the signs at their edges that the value has there as well, such as the full stop of "e. V.".
+fn with_edges(
+    text: &str,
+    (start, end): (usize, usize),
+    (lead, tail): (Option<&str>, Option<&str>),
+) -> (usize, usize) {
+    let is_same = |(ours, theirs): &(char, char)| {
+        ours == theirs
+            && matches!(
+                theirs,
+                '.' | '!' | '?' | '%' | '$' | '€' | '£' | '#' | '@' | '+'
+            )
+    };
+    let bytes = |(ours, _): (char, char)| ours.len_utf8();
+    let after = text.get(end..).unwrap_or_default().chars();
+    let more: usize = after
+        .zip(tail.unwrap_or_default().chars())
+        .take_while(is_same)
+        .map(bytes)
+        .sum();
+    let before = text.get(..start).unwrap_or_default().chars().rev();
+    let less: usize = before
+        .zip(lead.unwrap_or_default().chars().rev())
+        .take_while(is_same)
+        .map(bytes)
+        .sum();
+    let edge = |at: usize, otherwise: usize| if is_boundary(text, at) { at } else { otherwise };
+    (edge(start - less, start), edge(end + more, end))
 }
 
 fn compare_url(
