@@ -9,5 +9,5 @@ pub mod number;
 pub mod number_words;
 pub mod squash;
 pub mod time;
-mod units;
+pub mod units;
 pub mod words;

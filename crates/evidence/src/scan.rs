@@ -8,6 +8,7 @@ use crate::find::contact::PhoneRun;
 use crate::find::date::{Date, Words};
 use crate::find::number::{self, Reading};
 use crate::find::time::Time;
+use crate::find::units::percent_sign;
 use crate::find::{date, number_words, time};
 use crate::fold::decimal_digit;
 use crate::mention::{Mention, Status};
@@ -91,6 +92,10 @@ impl Scan<'_, '_, '_> {
                 let found = words(source, token);
                 after_words = found.as_ref().map_or(0, |(_, next)| *next);
                 readings.extend(found.map(|(reading, _)| reading));
+                let percent = readings
+                    .last()
+                    .and_then(|reading| as_percent(source.text, reading));
+                readings.extend(percent);
             }
             for reading in &readings {
                 for number in wanted.get(&reading.value).into_iter().flatten() {
@@ -247,6 +252,18 @@ fn words(source: Words, token: usize) -> Option<(Reading, usize)> {
         },
         next,
     ))
+}
+
+/// Returns the fraction that a number in words with "percent" after it stands for.
+fn as_percent(text: &str, reading: &Reading) -> Option<Reading> {
+    let bytes = percent_sign(text.get(reading.end..)?)?;
+    let value = reading.value.shifted(-2);
+    Some(Reading {
+        start: reading.start,
+        end: reading.end + bytes,
+        value,
+        penalty: WORD_PENALTY,
+    })
 }
 
 /// Returns the place of the first digit after a currency or the like: EUR12, Rs500, No7.

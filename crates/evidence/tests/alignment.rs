@@ -565,7 +565,7 @@ fn abbreviations_and_short_forms() {
         "Acme Inc. hired",
         json!("Acme Incorporated"),
         Fuzzy,
-        "Acme Inc",
+        "Acme Inc.",
     );
     check(
         "Acme Incorporated hired",
@@ -574,7 +574,7 @@ fn abbreviations_and_short_forms() {
         "Acme Incorporated",
     );
     check("in the USA.", json!("U.S.A."), Normalized, "USA");
-    check("in the U.S.A.", json!("USA"), Normalized, "U.S.A");
+    check("in the U.S.A.", json!("USA"), Normalized, "U.S.A.");
     check(
         "Nordlicht e. V. in Ulm",
         json!("Nordlicht e.V."),
@@ -596,6 +596,48 @@ fn abbreviations_and_short_forms() {
         Normalized,
         "fifth day of January, 2026",
     );
+}
+
+#[test]
+fn near_words() {
+    check(
+        "acute myocardial infarction",
+        json!("acute myocardial infarct"),
+        Fuzzy,
+        "acute myocardial infarction",
+    );
+    check(
+        "in FY2022/23 and",
+        json!("FY 2022/23"),
+        Normalized,
+        "FY2022/23",
+    );
+    check(
+        "INV-2024-00042",
+        json!("INV 2024 00042"),
+        Normalized,
+        "INV-2024-00042",
+    );
+    check(
+        "भारतीय अनुसंधान संगठन",
+        json!("भारतीय अनुसन्धान संगठन"),
+        Fuzzy,
+        "भारतीय अनुसंधान संगठन",
+    );
+    check(
+        "新たな方針を発表した。",
+        json!("新しい方針を発表した"),
+        Fuzzy,
+        "新たな方針を発表した",
+    );
+    check(
+        "hausse de douze pour cent",
+        json!(0.12),
+        Normalized,
+        "douze pour cent",
+    );
+    check("the medication", json!("medical"), Absent, "");
+    check("3.5 or 3 5", json!("3 5"), Exact, "3 5");
 }
 
 #[test]

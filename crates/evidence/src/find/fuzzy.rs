@@ -151,7 +151,15 @@ impl Pattern {
             } else {
                 (Status::Fuzzy, 100)
             };
-            let mention = Mention::new(start, source.tokens.end(last), status, penalty);
+            // The full stop of an abbreviation belongs to it.
+            let is_abbreviated = (0..count).any(|word| self.is_abbreviation(word, last, source));
+            let end = source.tokens.end(last);
+            let has_dot = source
+                .text
+                .get(end..)
+                .is_some_and(|rest| rest.starts_with('.'));
+            let end = end + usize::from(is_abbreviated && has_dot);
+            let mention = Mention::new(start, end, status, penalty);
             best.extend(mention.map(|mention| (weight, mention)));
         }
         let most = best
@@ -229,8 +237,8 @@ impl Pattern {
         let width = window.len();
         let gap = i32::try_from(self.total / u32::try_from(self.hashes.len()).unwrap_or(1).max(1))
             .unwrap_or(1)
-            .max(2)
-            / 2;
+            .max(1)
+            * 2;
         let mut row = vec![Cell::default(); width + 1];
         let mut best = Cell::default();
         for (word, weight) in self.weights.iter().enumerate() {
@@ -331,7 +339,7 @@ impl Cell {
     fn matched(self, token: usize, weight: u32, has_digits: u32) -> Self {
         let token = u32::try_from(token + 1).unwrap_or(u32::MAX);
         Self {
-            score: self.score + i32::try_from(weight * 2).unwrap_or(i32::MAX / 4),
+            score: self.score + i32::try_from(weight * 10).unwrap_or(i32::MAX / 4),
             first: if self.words == 0 { token } else { self.first },
             last: token,
             weight: self.weight + weight,

@@ -37,7 +37,11 @@ impl NearWords {
         let mut near = Self::default();
         let words: Vec<(u32, Vec<char>)> = wanted
             .iter()
-            .map(|(hash, word)| (*hash, word.chars().collect::<Vec<_>>()))
+            .map(|(hash, word)| {
+                let mut letters = word.chars().collect::<Vec<_>>();
+                fold_nasals(&mut letters);
+                (*hash, letters)
+            })
             .filter(|(_, letters)| is_searched(letters))
             .take(MOST_WORDS)
             .collect();
@@ -60,6 +64,7 @@ impl NearWords {
             letters.clear();
             fold_into(word, Marks::Drop, &mut folded);
             letters.extend(folded.chars());
+            fold_nasals(&mut letters);
             if !is_searched(&letters) {
                 continue;
             }
@@ -87,7 +92,8 @@ impl NearWords {
                 };
                 let places = self.0.entry(*hash).or_default();
                 let is_known = places.last().is_some_and(|place| place.token == token);
-                if is_known || places.len() >= MOST_PLACES {
+                if is_known || places.len() >= MOST_PLACES || Hash::of(word).finish() == Some(*hash)
+                {
                     continue;
                 }
                 if letters.get(1..) == Some(wanted) && is_particle(letters) {
@@ -132,7 +138,7 @@ fn deletes(letters: &[char], emit: &mut impl FnMut(u32)) {
     for (place, letter) in letters.iter().enumerate() {
         hash.add(*letter);
         let is_stem =
-            place + 1 >= shortest && place + 1 + most >= letters.len() && place + 2 < letters.len();
+            place + 1 >= shortest && place + 1 + most >= letters.len() && place + 1 < letters.len();
         hash.finish()
             .filter(|_| is_stem)
             .into_iter()
@@ -154,7 +160,7 @@ fn stem_limits(letters: &[char]) -> (usize, usize) {
     if letters.first().is_some_and(|c| is_inflected(*c)) {
         (3, 3)
     } else {
-        (6, 2)
+        (6, 4)
     }
 }
 
@@ -175,17 +181,59 @@ fn is_particle(letters: &[char]) -> bool {
 
 /// Returns true if two words that share a delete or a stem are the same word with a mistake or another ending.
 fn is_near(wanted: &[char], found: &[char]) -> bool {
-    if wanted == found || wanted.first() != found.first() {
+    if wanted.first() != found.first() {
         return false;
     }
     let shorter = wanted.len().min(found.len());
     let longer = wanted.len().max(found.len());
     let same = wanted.iter().zip(found).take_while(|(a, b)| a == b).count();
     let (shortest, most) = stem_limits(wanted);
-    let is_ending = same >= shortest && longer - same <= most && (same >= 5 || longer - same <= 2);
+    let ending = longer - same;
+    // Longer endings only if one word is the beginning of the other, or if the language declines names.
+    let is_usual = ending <= 2 || same == shorter || (most < 4 && same >= 5);
+    let is_ending = same >= shortest && ending <= most && is_usual;
     is_ending
         || (shorter >= 4 && differs_by_one(wanted, found))
-        || (shorter >= 9 && longer - shorter <= 1)
+        || (shorter >= 9 && differs_by_two(wanted, found))
+}
+
+/// Returns true if two words are equal after one letter is left out of each.
+fn differs_by_two(a: &[char], b: &[char]) -> bool {
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let (a, b) = (
+        a.get(same..).unwrap_or_default(),
+        b.get(same..).unwrap_or_default(),
+    );
+    let is_longer_by_one = |short: &[char], long: &[char]| {
+        let same = short.iter().zip(long).take_while(|(a, b)| a == b).count();
+        short.get(same..) == long.get(same + 1..)
+    };
+    is_longer_by_one(a.get(1..).unwrap_or_default(), b)
+        || is_longer_by_one(b.get(1..).unwrap_or_default(), a)
+}
+
+/// Writes each nasal letter without a vowel as the dot that may stand for it: हिन्दी as हिंदी.
+fn fold_nasals(letters: &mut Vec<char>) {
+    if !letters.iter().any(|c| matches!(c, '\u{94d}' | '\u{901}')) {
+        return;
+    }
+    let mut folded = Vec::with_capacity(letters.len());
+    let mut rest = letters.as_slice();
+    while let Some((letter, after)) = rest.split_first() {
+        let is_nasal = matches!(letter, 'ङ' | 'ञ' | 'ण' | 'न' | 'म') && after.len() > 1;
+        if is_nasal && after.first() == Some(&'\u{94d}') {
+            folded.push('\u{902}');
+            rest = after.get(1..).unwrap_or_default();
+        } else {
+            folded.push(if *letter == '\u{901}' {
+                '\u{902}'
+            } else {
+                *letter
+            });
+            rest = after;
+        }
+    }
+    *letters = folded;
 }
 
 /// Returns true for one letter added, left out or replaced, or two neighbours exchanged.

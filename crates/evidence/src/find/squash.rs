@@ -78,9 +78,9 @@ fn squash(query: &Query, values: &Tokens) -> Vec<char> {
         let word = values.text(value, token);
         let is_between_digits = chars.last().is_some_and(char::is_ascii_digit)
             && word.starts_with(|c| decimal_digit(c).is_some());
-        if gap.is_some_and(|gap| !is_squashable(gap, is_between_digits))
-            || chars.len() > *CHARS.end()
-        {
+        let is_open =
+            gap.is_none_or(|gap| push_gap(gap, is_between_digits, &mut |c| chars.push(c)));
+        if !is_open || chars.len() > *CHARS.end() {
             return Vec::new();
         }
         push_folded(word, &mut |c| chars.push(c));
@@ -97,12 +97,16 @@ fn push_folded(word: &str, push: &mut impl FnMut(char)) {
     }
 }
 
-/// Returns true if what stands between two words may be left out.
-fn is_squashable(gap: &str, is_between_digits: bool) -> bool {
+/// Adds the signs between two words that matter: those in 2022/23 and 3.5. Returns false for signs that no value is squashed over.
+fn push_gap(gap: &str, is_between_digits: bool, push: &mut impl FnMut(char)) -> bool {
     gap.len() <= 8
         && gap.chars().filter_map(fold_punctuation).all(|c| match c {
             '-' | '\'' | '_' | '(' | ')' => true,
-            '.' | ',' | '/' => !is_between_digits,
+            '.' | ',' | '/' | ':' if is_between_digits => {
+                push(c);
+                true
+            }
+            '.' | ',' | '/' => true,
             _ => false,
         })
 }
@@ -142,25 +146,28 @@ fn walk(source: Words, token: usize, chars: &[char], budget: &mut usize) -> Opti
         let before = at.checked_sub(1).and_then(|before| chars.get(before));
         let is_between_digits = before.is_some_and(char::is_ascii_digit)
             && word.starts_with(|c| decimal_digit(c).is_some());
-        if word.is_empty()
-            || (at > 0
-                && !is_squashable(
-                    source.tokens.gap_before(source.text, token),
-                    is_between_digits,
-                ))
-        {
-            return None;
-        }
-        let mut is_same = true;
-        push_folded(word, &mut |c| {
+        let mut is_same = !word.is_empty();
+        let mut compare = |c| {
             is_same &= chars.get(at) == Some(&c);
             at += 1;
-        });
+        };
+        let gap = source.tokens.gap_before(source.text, token);
+        if before.is_some() && !push_gap(gap, is_between_digits, &mut compare) {
+            return None;
+        }
+        push_folded(word, &mut compare);
         *budget = budget.saturating_sub(word.len());
         if !is_same || *budget == 0 {
             return None;
         }
         token += 1;
     }
-    Some(source.tokens.end(token - 1))
+    let end = source.tokens.end(token - 1);
+    // The last full stop of "U.S.A." belongs to it.
+    let is_dotted = source.tokens.gap_before(source.text, token - 1) == "." && at > 1;
+    let has_dot = source
+        .text
+        .get(end..)
+        .is_some_and(|rest| rest.starts_with('.'));
+    Some(end + usize::from(is_dotted && has_dot && chars.iter().all(char::is_ascii_alphabetic)))
 }

@@ -259,9 +259,9 @@ fn difference(
             let wanted = value
                 .get(values.end(word - 1)..values.start(word))
                 .unwrap_or_default();
-            let is_between_digits = [ours, theirs]
-                .iter()
-                .all(|word| word.starts_with(|c| decimal_digit(c).is_some()));
+            let before = values.text(value, word - 1);
+            let is_between_digits = before.ends_with(is_digit)
+                && [ours, theirs].iter().all(|word| word.starts_with(is_digit));
             greatest = greatest.max(gap_difference(gap, wanted, is_between_digits));
         }
     }
@@ -293,16 +293,17 @@ fn gap_difference(ours: &str, theirs: &str, is_between_digits: bool) -> Differen
     }
     let folded = |gap: &str| -> String { gap.chars().filter_map(fold_punctuation).collect() };
     let (ours, theirs) = (folded(ours), folded(theirs));
+    let is_light =
+        |c| matches!(c, '-' | '\'' | '_') || (!is_between_digits && matches!(c, ',' | '.'));
     if ours == theirs {
         Difference::Form
-    } else if is_between_digits
-        || !ours
-            .chars()
-            .chain(theirs.chars())
-            .all(|c| matches!(c, ',' | '.' | '-' | '\'' | '_'))
-    {
-        Difference::Signs
-    } else {
+    } else if ours.chars().chain(theirs.chars()).all(is_light) {
         Difference::Punctuation
+    } else {
+        Difference::Signs
     }
+}
+
+fn is_digit(c: char) -> bool {
+    decimal_digit(c).is_some()
 }
