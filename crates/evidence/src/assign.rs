@@ -173,9 +173,9 @@ fn considered(leaves: &[(Option<u32>, u32)], mentions: &[Mention]) -> Vec<Mentio
 fn share_in_order(costs: &[Vec<u32>], width: usize) -> Vec<usize> {
     const NEVER: u64 = u64::MAX / 2;
     let mut best = vec![NEVER; width];
-    let mut moved = Vec::with_capacity(costs.len());
+    let mut history = Vec::with_capacity(costs.len());
     for (number, row) in costs.iter().enumerate() {
-        let mut moves = vec![false; width];
+        let mut steps = vec![false; width];
         for place in (0..width).rev() {
             let stay = best.get(place).copied().unwrap_or(NEVER);
             let step = place
@@ -189,18 +189,18 @@ fn share_in_order(costs: &[Vec<u32>], width: usize) -> Vec<usize> {
                 stay.min(step)
             };
             let cost = row.get(place).copied().unwrap_or_default();
-            if let (Some(slot), Some(is_move)) = (best.get_mut(place), moves.get_mut(place)) {
+            if let (Some(slot), Some(is_move)) = (best.get_mut(place), steps.get_mut(place)) {
                 *is_move = step < stay;
                 *slot = before.saturating_add(u64::from(cost)).min(NEVER);
             }
         }
-        moved.push(moves);
+        history.push(steps);
     }
     let mut place = width.saturating_sub(1);
     let mut places = vec![0; costs.len()];
-    for (slot, moves) in places.iter_mut().zip(&moved).rev() {
+    for (slot, steps) in places.iter_mut().zip(&history).rev() {
         *slot = place;
-        place -= usize::from(place > 0 && moves.get(place) == Some(&true));
+        place -= usize::from(place > 0 && steps.get(place) == Some(&true));
     }
     places
 }
@@ -215,7 +215,7 @@ fn match_in_order(costs: &[Vec<u32>], width: usize) -> Vec<usize> {
         let mut next = vec![NEVER; width + 1];
         let mut choices = vec![false; width + 1];
         for (place, cost) in row.iter().enumerate() {
-            let with = best
+            let taking = best
                 .get(place)
                 .map_or(NEVER, |before| before.saturating_add(u64::from(*cost)))
                 .min(NEVER);
@@ -223,8 +223,8 @@ fn match_in_order(costs: &[Vec<u32>], width: usize) -> Vec<usize> {
             if let (Some(slot), Some(choice)) =
                 (next.get_mut(place + 1), choices.get_mut(place + 1))
             {
-                *choice = with < without;
-                *slot = with.min(without);
+                *choice = taking < without;
+                *slot = taking.min(without);
             }
         }
         best = next;

@@ -58,18 +58,8 @@ impl Distances {
         let taken = |leaves: &[u32]| leaves.iter().find_map(|other| mention_of(*other, chosen));
         taken(&neighbours.own)
             .or_else(|| taken(&neighbours.related))
-            .or_else(|| self.before_and_after(leaf, chosen).0)
+            .or_else(|| before_and_after(leaf, chosen).0)
             .map(|mention| mention.start)
-    }
-
-    /// Returns the mentions of the nearest leaves before and after a leaf in the document.
-    fn before_and_after(&self, leaf: u32, chosen: &Chosen) -> (Option<Mention>, Option<Mention>) {
-        let near = u32::try_from(NEIGHBOURS * 2).unwrap_or_default();
-        let before = (leaf.saturating_sub(near)..leaf)
-            .rev()
-            .find_map(|other| mention_of(other, chosen));
-        let after = (leaf + 1..=leaf + near).find_map(|other| mention_of(other, chosen));
-        (before, after)
     }
 
     /// Returns the cost of a mention for a leaf, in characters.
@@ -86,7 +76,7 @@ impl Distances {
             chosen,
         );
         let related = self.proximity(leaf, mention, &neighbours.related, false, chosen);
-        let (before, after) = self.before_and_after(leaf, chosen);
+        let (before, after) = before_and_after(leaf, chosen);
         let is_out_of_order = before.is_some_and(|other| other.start > mention.start)
             || after.is_some_and(|other| other.start < mention.start);
         cost += match (own, related) {
@@ -163,6 +153,16 @@ impl Distances {
             .any(|(taken, other)| *other != leaf && taken.contains(mention));
         if is_inside { OVERLAP_COST } else { 0 }
     }
+}
+
+/// Returns the mentions of the nearest leaves before and after a leaf in the document.
+fn before_and_after(leaf: u32, chosen: &Chosen) -> (Option<Mention>, Option<Mention>) {
+    let near = u32::try_from(NEIGHBOURS * 2).unwrap_or_default();
+    let before = (leaf.saturating_sub(near)..leaf)
+        .rev()
+        .find_map(|other| mention_of(other, chosen));
+    let after = (leaf + 1..=leaf + near).find_map(|other| mention_of(other, chosen));
+    (before, after)
 }
 
 fn mention_of(leaf: u32, chosen: &Chosen) -> Option<Mention> {

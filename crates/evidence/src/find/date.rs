@@ -180,15 +180,12 @@ impl<'a> Words<'a> {
         let (month, next) = month(self.text, self.tokens, at)?;
         if first.digits == 4 {
             let day = self.near_count(next).filter(|day| day.digits <= 2);
-            return self.reading(
-                Year::full(first),
-                month,
-                day,
-                day.map_or((next, self.tokens.end(next - 1)), |day| (day.next, day.end)),
-            );
+            let after = day.map_or((next, self.tokens.end(next - 1)), |day| (day.next, day.end));
+            let year = Some(Year::full(first));
+            return reading_of(year, month, day.map(|day| day.value), after, 0);
         }
         let (year, (next, end)) = self.year_after(next);
-        self.reading_of(year, month, Some(first.value), (next, end), 0)
+        reading_of(year, month, Some(first.value), (next, end), 0)
     }
 
     /// January 5, 2026; Jan 5; January 2026; the fifth is not read.
@@ -196,7 +193,7 @@ impl<'a> Words<'a> {
         let (month, next) = month(self.text, self.tokens, token)?;
         let count = self.near_count(next)?;
         if count.digits == 4 {
-            return self.reading_of(
+            return reading_of(
                 Some(Year::Full(buddhist(count.value))),
                 month,
                 None,
@@ -214,7 +211,7 @@ impl<'a> Words<'a> {
             (None, _) => (None, (at, end)),
             found => found,
         };
-        self.reading_of(year, month, Some(count.value), after, 0)
+        reading_of(year, month, Some(count.value), after, 0)
     }
 
     fn near_count(self, token: usize) -> Option<Count> {
@@ -276,12 +273,11 @@ impl<'a> Words<'a> {
             .near_count(month.next + 1)
             .filter(|day| self.is(day.next, &["日", "号", "號", "일"]));
         let Some(day) = day else {
-            return self
-                .reading_of(year.or(None), u8::try_from(month.value).ok()?, None, end, 0)
+            return reading_of(year, u8::try_from(month.value).ok()?, None, end, 0)
                 .filter(|_| year.is_some());
         };
         let end = (day.next + 1, self.tokens.end(day.next));
-        self.reading_of(
+        reading_of(
             year,
             u8::try_from(month.value).ok()?,
             Some(day.value),
@@ -316,6 +312,7 @@ impl<'a> Words<'a> {
     }
 
     /// 20260105.
+    #[expect(clippy::unused_self, reason = "called like the readers beside it")]
     fn compact(self, first: Count) -> Option<Reading> {
         if first.digits != 8 {
             return None;
@@ -323,7 +320,7 @@ impl<'a> Words<'a> {
         let (year, rest) = (first.value / 10_000, first.value % 10_000);
         let is_year = (1900..2100).contains(&year);
         let month = u8::try_from(rest / 100).ok()?;
-        self.reading_of(
+        reading_of(
             Some(Year::Full(year)),
             month,
             Some(rest % 100),
@@ -360,7 +357,7 @@ impl<'a> Words<'a> {
             let year = Some(Year::Full(buddhist(first.value)));
             readings.extend(
                 month_of(second)
-                    .and_then(|month| self.reading_of(year, month, Some(third.value), after, 0)),
+                    .and_then(|month| reading_of(year, month, Some(third.value), after, 0)),
             );
         } else if first.digits <= 2 && matches!(third.digits, 2 | 4) {
             let year = Some(if third.digits == 4 {
@@ -369,9 +366,9 @@ impl<'a> Words<'a> {
                 Year::Short(third.value)
             });
             let day_first = month_of(second)
-                .and_then(|month| self.reading_of(year, month, Some(first.value), after, 0));
+                .and_then(|month| reading_of(year, month, Some(first.value), after, 0));
             let month_first = month_of(first)
-                .and_then(|month| self.reading_of(year, month, Some(second.value), after, 0));
+                .and_then(|month| reading_of(year, month, Some(second.value), after, 0));
             readings.extend(day_first);
             readings.extend(month_first.filter(|_| sign != '.'));
         }
@@ -382,14 +379,13 @@ impl<'a> Words<'a> {
         let after = (second.next, second.end);
         if first.digits == 4 {
             let year = Some(Year::Full(first.value));
-            readings.extend(
-                month_of(second).and_then(|month| self.reading_of(year, month, None, after, 0)),
-            );
+            readings
+                .extend(month_of(second).and_then(|month| reading_of(year, month, None, after, 0)));
             return;
         }
         if sign == '/' && second.digits == 2 {
             let expiry = month_of(first).and_then(|month| {
-                self.reading_of(Some(Year::Short(second.value)), month, None, after, 25)
+                reading_of(Some(Year::Short(second.value)), month, None, after, 25)
             });
             readings.extend(expiry);
         }
@@ -402,40 +398,30 @@ impl<'a> Words<'a> {
             return;
         }
         let day_first = month_of(second)
-            .and_then(|month| self.reading_of(None, month, Some(first.value), after, 20));
+            .and_then(|month| reading_of(None, month, Some(first.value), after, 20));
         let month_first = month_of(first)
-            .and_then(|month| self.reading_of(None, month, Some(second.value), after, 20));
+            .and_then(|month| reading_of(None, month, Some(second.value), after, 20));
         readings.extend(day_first);
         readings.extend(month_first.filter(|_| !is_german));
     }
+}
 
-    fn reading(
-        self,
-        year: Year,
-        month: u8,
-        day: Option<Count>,
-        after: (usize, usize),
-    ) -> Option<Reading> {
-        self.reading_of(Some(year), month, day.map(|day| day.value), after, 0)
-    }
-
-    fn reading_of(
-        self,
-        year: Option<Year>,
-        month: u8,
-        day: Option<u32>,
-        (next, end): (usize, usize),
-        penalty: u8,
-    ) -> Option<Reading> {
-        let day = day.map(|day| u8::try_from(day).unwrap_or(u8::MAX));
-        let is_date = (1..=12).contains(&month) && day.is_none_or(|day| (1..=31).contains(&day));
-        is_date.then_some(Reading {
-            date: Date { year, month, day },
-            next,
-            end,
-            penalty,
-        })
-    }
+/// Returns a reading if its month and day are those of a date.
+fn reading_of(
+    year: Option<Year>,
+    month: u8,
+    day: Option<u32>,
+    (next, end): (usize, usize),
+    penalty: u8,
+) -> Option<Reading> {
+    let day = day.map(|day| u8::try_from(day).unwrap_or(u8::MAX));
+    let is_date = (1..=12).contains(&month) && day.is_none_or(|day| (1..=31).contains(&day));
+    is_date.then_some(Reading {
+        date: Date { year, month, day },
+        next,
+        end,
+        penalty,
+    })
 }
 
 impl Year {

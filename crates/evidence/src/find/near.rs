@@ -51,7 +51,7 @@ impl NearWords {
         let mut table: HashedMap<Vec<u32>> = HashMap::default();
         for (number, (_, letters)) in (0..).zip(&words) {
             deletes(letters, &mut |key| {
-                table.entry(key).or_default().push(number)
+                table.entry(key).or_default().push(number);
             });
         }
         let (mut folded, mut letters) = (String::new(), Vec::new());

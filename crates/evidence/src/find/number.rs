@@ -218,7 +218,7 @@ impl Context {
             }
             '\'' | '’' if previous_class == Class::Gap => context.apostrophe = Some(place),
             '.' if previous_class == Class::Gap && previous != Some('.') => {
-                context.point = Some(place)
+                context.point = Some(place);
             }
             _ if is_dash(sign) => match previous_class {
                 Class::Gap => context.minus = Some(place),

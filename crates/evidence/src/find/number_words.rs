@@ -213,16 +213,15 @@ impl Sum {
     fn add(&mut self, part: Part) -> bool {
         let follows = match (self.last, part) {
             (None, Part::And | Part::Scale(1001..)) => false,
-            (None, _) => true,
             (Some(Part::Article), next) => matches!(next, Part::Scale(_)),
-            (Some(Part::Unit(1..10)), Part::Scale(12 | 100)) => true,
-            (Some(last), Part::Scale(1000..)) => !matches!(last, Part::And),
-            (Some(Part::Tens(_)), Part::Unit(1..10)) => true,
-            (Some(Part::Scale(_)), Part::Unit(1..) | Part::Tens(_) | Part::And) => true,
-            (Some(Part::Tens(_)), Part::And) => true,
+            (Some(last), Part::Scale(1000..)) => last != Part::And,
             (Some(Part::And), Part::Unit(1..) | Part::Tens(_)) => {
                 self.below == 0 || self.below >= 20
             }
+            (None, _)
+            | (Some(Part::Unit(1..10)), Part::Scale(12 | 100))
+            | (Some(Part::Tens(_)), Part::Unit(1..10) | Part::And)
+            | (Some(Part::Scale(_)), Part::Unit(1..) | Part::Tens(_) | Part::And) => true,
             _ => false,
         };
         if follows {

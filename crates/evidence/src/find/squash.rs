@@ -101,12 +101,11 @@ fn push_folded(word: &str, push: &mut impl FnMut(char)) {
 fn push_gap(gap: &str, is_between_digits: bool, push: &mut impl FnMut(char)) -> bool {
     gap.len() <= 8
         && gap.chars().filter_map(fold_punctuation).all(|c| match c {
-            '-' | '\'' | '_' | '(' | ')' => true,
             '.' | ',' | '/' | ':' if is_between_digits => {
                 push(c);
                 true
             }
-            '.' | ',' | '/' => true,
+            '-' | '\'' | '_' | '(' | ')' | '.' | ',' | '/' => true,
             _ => false,
         })
 }
