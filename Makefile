@@ -80,8 +80,9 @@ clients-check: needs ## validate the API document, generate three clients, and r
 	cargo build --locked --workspace --bins
 	bash scripts/clients.sh check
 
-bench: needs ## measure what the service adds to the calls it makes, against a simulated provider
+bench: needs ## measure what the service adds to the calls it makes, against a simulated provider; check the bounds of evidence
 	cargo bench --locked --bench load
+	cargo bench --locked -p evidence --bench bounds
 
 storm: needs ## run a batch through limits, 429 responses and faults; five minutes
 	cargo bench --locked --bench load -- --part storm

@@ -14,6 +14,7 @@
 
 mod answer;
 mod body;
+mod evidence;
 mod lines;
 mod lowered;
 mod reply;
@@ -23,6 +24,7 @@ mod stream;
 
 pub use answer::answer;
 pub use body::body;
+pub use evidence::evidence;
 pub use lines::lines;
 pub use lowered::lowered;
 pub use reply::reply;
@@ -38,9 +40,10 @@ use extractd::types::{Error, StrictJson};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("answer", answer),
     ("body", body),
+    ("evidence", evidence),
     ("lines", lines),
     ("lowered", lowered),
     ("made_up", made_up),

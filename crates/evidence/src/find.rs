@@ -1,0 +1,13 @@
+//! Searches, each for one way in which a text can say a value.
+
+pub mod contact;
+pub mod date;
+pub mod fuzzy;
+mod months;
+pub mod near;
+pub mod number;
+pub mod number_words;
+pub mod squash;
+pub mod time;
+pub mod units;
+pub mod words;

@@ -1,0 +1,53 @@
+//! A place in the text that says a value.
+
+use serde::{Deserialize, Serialize};
+
+/// Relation of a value to the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The value stands in the text, character by character.
+    Exact,
+    /// The text says the same in another form.
+    Normalized,
+    /// The text has most of the words of the value, in order.
+    Fuzzy,
+    /// The value is a choice that the text need not name: a boolean, an enum, a constant.
+    Derived,
+    /// Nothing in the text says the value.
+    Absent,
+}
+
+/// Bytes of the text that may be where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mention {
+    pub start: u32,
+    pub end: u32,
+    pub status: Status,
+    /// Doubt, in characters of distance: a mention with more doubt is taken if it is that much closer.
+    pub penalty: u8,
+}
+
+impl Mention {
+    pub fn new(start: usize, end: usize, status: Status, penalty: u8) -> Option<Self> {
+        let (start, end) = (u32::try_from(start).ok()?, u32::try_from(end).ok()?);
+        (start < end).then_some(Self {
+            start,
+            end,
+            status,
+            penalty,
+        })
+    }
+
+    pub fn contains(self, other: Self) -> bool {
+        self.start <= other.start && other.end <= self.end && self != other
+    }
+}
+
+/// Sorts mentions by place, and keeps the best of those with the same place.
+pub(crate) fn tidy(mentions: &mut Vec<Mention>) {
+    mentions.sort_unstable_by_key(|mention| {
+        (mention.start, mention.status, mention.penalty, mention.end)
+    });
+    mentions.dedup_by_key(|mention| mention.start);
+}
