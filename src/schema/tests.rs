@@ -1,3 +1,4 @@
+mod generators;
 mod hostile;
 
 use serde_json::json;
