@@ -60,6 +60,10 @@ impl ItemRun<'_> {
     /// Retries a call whose failure may be about its item alone: a few times, and more often during an outage. The item goes
     /// to the back of the queue, so that the probes of an outage are calls of different items.
     async fn retry_doubtful(&mut self, code: Code, failure: Failure) -> Result<Priority, Error> {
+        let condition = fallback_condition(&failure);
+        if self.route.has_fallback() && self.route.switch_for_good(condition) {
+            return Ok(Priority::Requeued);
+        }
         let model = &self.route.current().endpoint.limits;
         let is_out = self.extractor.limits.outage(model).is_some();
         let max_calls = if is_out {
