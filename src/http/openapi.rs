@@ -24,7 +24,15 @@ pub use request_schemas::{BatchRequest, ExtractRequest, JobRequest, JsonSchema};
 /// Schemas that no JSON response refers to: the events of streams, the last line of NDJSON, and problems.
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(
-    JobDone, JobProgress, ListItem, NdjsonSummary, PartialResult, Problem, Progress, SingleDone, SseDone
+    JobDone,
+    JobProgress,
+    ListItem,
+    NdjsonSummary,
+    PartialResult,
+    Problem,
+    Progress,
+    SingleDone,
+    SseDone
 )))]
 struct StreamSchemas;
 

@@ -58,10 +58,7 @@ impl<'de> Deserialize<'de> for SingleStream {
             fn visit_str<E: serde::de::Error>(self, stream: &str) -> Result<SingleStream, E> {
                 match stream {
                     "items" => Ok(SingleStream::Items),
-                    _ => Err(E::invalid_value(
-                        serde::de::Unexpected::Str(stream),
-                        &self,
-                    )),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(stream), &self)),
                 }
             }
         }

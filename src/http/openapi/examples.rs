@@ -54,11 +54,7 @@ fn requests(id: &str) -> Option<Value> {
 }
 
 fn ndjson_requests() -> Value {
-    let lines = format!(
-        "{}\n{}\n",
-        json!(JOHN),
-        json!({"id": "b", "input": SARAH})
-    );
+    let lines = format!("{}\n{}\n", json!(JOHN), json!({"id": "b", "input": SARAH}));
     json!({"inputs": {"summary": "One input per line; the schema is a query parameter", "value": lines}})
 }
 
@@ -140,7 +136,10 @@ fn event(name: &str, id: Option<u64>, data: &Value) -> String {
 
 fn batch_events() -> Value {
     let result = event("result", Some(1), &result(Some(0)));
-    json!(format!("retry: 2000\n{result}{}", event("done", None, &done())))
+    json!(format!(
+        "retry: 2000\n{result}{}",
+        event("done", None, &done())
+    ))
 }
 
 fn single_events() -> Value {
