@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 tools=$root/target/clients
-built=${EXTRACTD_BUILT:-${CARGO_TARGET_DIR:-$root/target}/debug}
-export EXTRACTD_BUILT=$built EXTRACTD_LOG=error PATH=$tools/py/bin:$PATH
+built=${BINARIES:-${CARGO_TARGET_DIR:-$root/target}/debug}
+export BINARIES=$built PATH=$tools/py/bin:$PATH
 document=$root/openapi/openapi.json
 
 for tool in python3 node npm; do
@@ -89,8 +89,8 @@ check() {
     (cd "$tools/node" && without_warning "$node/openapi-ts" -i "$document" -o heyapi)
     cp scripts/clients/*.ts scripts/clients/tsconfig.json "$tools/node/"
     (cd "$tools/node" && quietly "$node/tsc" -p tsconfig.json)
-    quietly mypy --strict --no-incremental "$out/python/extractd_client"
-    MYPYPATH=$out/python quietly mypy --strict scripts/clients/use_generated.py
+    quietly mypy --strict --show-error-codes --no-incremental "$out/python/extractd_client"
+    MYPYPATH=$out/python quietly mypy --strict --show-error-codes scripts/clients/use_generated.py
     PYTHONPATH=$out/python quietly timeout 600 python scripts/clients/against_server.py "$tools/node"
     echo "clients: the API document, three generated clients, and all operations are in order"
 }

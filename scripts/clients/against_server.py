@@ -24,7 +24,7 @@ expected-statuses = ["2xx", "3xx", "4xx", "502", "503", "504"]
 """
 
 
-def run(*command: str, cwd: Path | None = None) -> None:
+def run(*command: str, cwd: Path) -> None:
     print("$", *command, flush=True)
     subprocess.run(command, check=True, cwd=cwd, timeout=400)
 
@@ -48,8 +48,9 @@ def schemathesis(url: str, folder: Path) -> None:
     config = folder / "schemathesis.toml"
     config.write_text(CONFIG)
     run(
-        "schemathesis", f"--config-file={config}", "run", f"{url}/openapi.json", f"--checks={CHECKS}", "--phases=examples,coverage,fuzzing",
+        "schemathesis", f"--config-file={config}", "run", str(ROOT / "openapi" / "openapi.json"), f"--url={url}", f"--checks={CHECKS}", "--phases=examples,coverage,fuzzing",
         "--max-examples=15", "--seed=1", "--request-timeout=20", "--suppress-health-check=all", "--continue-on-failure", "--no-color",
+        cwd=folder,
     )
 
 

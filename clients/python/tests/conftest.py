@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parents[3]
-BUILT = Path(os.environ.get("EXTRACTD_BUILT", ROOT / "target" / "debug"))
+BUILT = Path(os.environ.get("BINARIES", ROOT / "target" / "debug"))
 
 
 class Server:

@@ -188,6 +188,9 @@ function listOf(element: string | Record<string, unknown>): Record<string, unkno
     throw new TypeError("the elements need a schema of their own, not the name of a registered one");
   }
   const { $schema, $defs, definitions, ...items } = element;
-  const roots = { ...($schema !== undefined && { $schema }), ...($defs !== undefined && { $defs }), ...(definitions !== undefined && { definitions }) };
-  return { ...roots, type: "array", items };
+  const roots = Object.fromEntries(Object.entries({ $schema, $defs, definitions }).filter(([, value]) => value !== undefined));
+  // A reference to the root of the element, as a recursive one has, leads to `items` now.
+  const moved = (key: string, value: unknown): unknown =>
+    key === "$ref" && typeof value === "string" && /^#(?!\/(\$defs|definitions)\/)/.test(value) ? `#/items${value.slice(1)}` : value;
+  return JSON.parse(JSON.stringify({ ...roots, type: "array", items }), moved) as Record<string, unknown>;
 }

@@ -18,7 +18,7 @@ export interface paths {
          * @description Returns the extracted value, which is always valid against the schema. With `"stream": true` or
          *     `Accept: text/event-stream`, sends events instead. While the model writes: `partial` (the known part of the object) and, if
          *     the schema is a list or has exactly one list of objects, `item` (a finished, valid element). Then `result` or `error`, and
-         *     `done` last.
+         *     `done` last. With `"stream": "items"`, `partial` is left out.
          */
         post: operations["extract"];
         delete?: never;
@@ -88,7 +88,7 @@ export interface paths {
          * Get a job
          * @description Returns the current state of a job.
          */
-        get: operations["show_job"];
+        get: operations["get_job"];
         put?: never;
         post?: never;
         /**
@@ -113,7 +113,7 @@ export interface paths {
          * @description Returns the results recorded so far. In input order, while the job runs, the list ends before the first input without a
          *     result. With `Accept: application/x-ndjson`, returns all results, one per line.
          */
-        get: operations["job_results"];
+        get: operations["list_job_results"];
         put?: never;
         post?: never;
         delete?: never;
@@ -137,7 +137,7 @@ export interface paths {
          *     The `id` of an event is its number, from 1 without gaps. To resume, also after a restart of the server, send it as
          *     `Last-Event-ID` or `after`. After the number of `done`, the response is 204, which ends an `EventSource`.
          */
-        get: operations["job_events"];
+        get: operations["stream_job_events"];
         put?: never;
         post?: never;
         delete?: never;
@@ -197,7 +197,7 @@ export interface paths {
          * List schemas
          * @description Returns the registered schemas, ordered by name.
          */
-        get: operations["list"];
+        get: operations["list_schemas"];
         put?: never;
         post?: never;
         delete?: never;
@@ -217,18 +217,18 @@ export interface paths {
          * Get a schema
          * @description Returns the JSON Schema as it was registered.
          */
-        get: operations["get"];
+        get: operations["get_schema"];
         /**
          * Register a schema
          * @description Stores a JSON Schema under a name, for use as `schema` in requests. The body is the JSON Schema itself.
          */
-        put: operations["put"];
+        put: operations["put_schema"];
         post?: never;
         /**
          * Delete a schema
          * @description Removes a registered schema. Jobs created with it keep their copy.
          */
-        delete: operations["delete"];
+        delete: operations["delete_schema"];
         options?: never;
         head?: never;
         patch?: never;
@@ -245,7 +245,7 @@ export interface paths {
          * List models
          * @description Returns the configured models. Any other model of a configured provider can be requested as `provider/model`.
          */
-        get: operations["models"];
+        get: operations["list_models"];
         put?: never;
         post?: never;
         delete?: never;
@@ -265,7 +265,7 @@ export interface paths {
          * Get limits
          * @description Returns the current state of all limits, circuit breakers and budgets.
          */
-        get: operations["limits"];
+        get: operations["get_limits"];
         put?: never;
         post?: never;
         delete?: never;
@@ -285,7 +285,7 @@ export interface paths {
          * Liveness probe
          * @description Returns 200 while the process runs.
          */
-        get: operations["healthz"];
+        get: operations["get_health"];
         put?: never;
         post?: never;
         delete?: never;
@@ -305,7 +305,7 @@ export interface paths {
          * Readiness probe
          * @description Returns 200 if the server accepts work; else 503 with the reasons.
          */
-        get: operations["readyz"];
+        get: operations["get_readiness"];
         put?: never;
         post?: never;
         delete?: never;
@@ -325,7 +325,7 @@ export interface paths {
          * Get metrics
          * @description Returns metrics in the Prometheus text format.
          */
-        get: operations["metrics"];
+        get: operations["get_metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -342,7 +342,7 @@ export interface paths {
             cookie?: never;
         };
         /** Get the version */
-        get: operations["version"];
+        get: operations["get_version"];
         put?: never;
         post?: never;
         delete?: never;
@@ -369,7 +369,9 @@ export interface components {
             /** @description Respond with Server-Sent Events. Default false. */
             stream?: boolean | null;
             /** @description JSON Schema, or the name of a registered one. */
-            schema: Record<string, never> | string;
+            schema: {
+                [key: string]: unknown;
+            } | string;
             /** @description Instructions for the extraction, added to the prompt. */
             instructions?: string | null;
             /** @description Few-shot examples. */
@@ -479,13 +481,14 @@ export interface components {
         Content: string | components["schemas"]["ContentPart"][];
         /** @description Part of a text. */
         ContentPart: {
-            /**
-             * @description Type of the part. Always `text`.
-             * @example text
-             */
-            type: string;
+            type: components["schemas"]["ContentPartType"];
             text: string;
         };
+        /**
+         * @description Type of a part.
+         * @enum {string}
+         */
+        ContentPartType: "text";
         /** @description Few-shot example: an input and its expected output. */
         Example: {
             input: components["schemas"]["Content"];
@@ -495,10 +498,11 @@ export interface components {
         /** @description Request to extract from one text. */
         ExtractRequest: {
             input: components["schemas"]["Content"];
-            /** @description Respond with Server-Sent Events. Default false. */
-            stream?: boolean | null;
+            stream?: components["schemas"]["SingleStream"] | null;
             /** @description JSON Schema, or the name of a registered one. */
-            schema: Record<string, never> | string;
+            schema: {
+                [key: string]: unknown;
+            } | string;
             /** @description Instructions for the extraction, added to the prompt. */
             instructions?: string | null;
             /** @description Few-shot examples. */
@@ -553,6 +557,11 @@ export interface components {
             /** @description Description of the error. */
             message: string;
         };
+        /**
+         * @description Streaming of finished elements only.
+         * @enum {string}
+         */
+        ItemStream: "items";
         /** @description A durable job. */
         Job: {
             /** @description Generated ID, `job_…`. */
@@ -570,13 +579,18 @@ export interface components {
              */
             eta_ms?: number | null;
             usage: components["schemas"]["Usage"];
+            /** Format: date-time */
             created_at: string;
+            /** Format: date-time */
             started_at?: string | null;
+            /** Format: date-time */
             finished_at?: string | null;
-            /** @description Time at which the job is deleted. `null` until it has ended. */
+            /**
+             * Format: date-time
+             * @description Time at which the job is deleted. `null` until it has ended.
+             */
             expires_at?: string | null;
-            /** @description Problem that kept the job from running. */
-            error?: Record<string, never> | null;
+            error?: components["schemas"]["Problem"] | null;
             /** @description Metadata sent with the job, unchanged. */
             metadata?: {
                 [key: string]: string;
@@ -600,6 +614,14 @@ export interface components {
             /** Format: int32 */
             queued: number;
         };
+        /** @description Data of the `done` event, the last one of a job's event stream. */
+        JobDone: components["schemas"]["Summary"] & {
+            status: components["schemas"]["JobStatus"];
+            error?: components["schemas"]["Problem"] | null;
+            metadata?: {
+                [key: string]: string;
+            } | null;
+        };
         /** @description Paths of a job and its parts. */
         JobLinks: {
             self: string;
@@ -617,6 +639,14 @@ export interface components {
             /** @description Cursor of the next page, for `after`. */
             next?: string | null;
         };
+        /** @description Data of a job's `progress` event. */
+        JobProgress: components["schemas"]["JobCounts"] & {
+            /** Format: double */
+            rate_per_s?: number | null;
+            /** Format: int64 */
+            eta_ms?: number | null;
+            usage: components["schemas"]["Usage"];
+        };
         /** @description Request to extract from many texts as a durable job. */
         JobRequest: {
             inputs: components["schemas"]["BatchInput"][];
@@ -628,7 +658,9 @@ export interface components {
             on_error?: components["schemas"]["OnError"] | null;
             webhook?: components["schemas"]["Webhook"] | null;
             /** @description JSON Schema, or the name of a registered one. */
-            schema: Record<string, never> | string;
+            schema: {
+                [key: string]: unknown;
+            } | string;
             /** @description Instructions for the extraction, added to the prompt. */
             instructions?: string | null;
             /** @description Few-shot examples. */
@@ -678,8 +710,21 @@ export interface components {
          * @enum {string}
          */
         JobStatus: "queued" | "running" | "completed" | "stopped" | "cancelling" | "cancelled" | "failed";
+        /** @description JSON Schema: any object. */
+        JsonSchema: {
+            [key: string]: unknown;
+        };
+        /** @description Current state of all limits. */
+        LimitList: {
+            limits: components["schemas"]["LimitState"][];
+            /** @description Circuit breakers of the configured models and of all models called so far. */
+            breakers: components["schemas"]["BreakerView"][];
+            retries: components["schemas"]["RetryView"][];
+            budgets: components["schemas"]["BudgetView"][];
+            cache?: components["schemas"]["CacheView"] | null;
+        };
         /** @description Current state of one limit. */
-        Limit: {
+        LimitState: {
             name: string;
             /** @example concurrency */
             kind: string;
@@ -706,14 +751,16 @@ export interface components {
              */
             waiting: number;
         };
-        /** @description Current state of all limits. */
-        LimitList: {
-            limits: components["schemas"]["Limit"][];
-            /** @description Circuit breakers of the configured models and of all models called so far. */
-            breakers: components["schemas"]["BreakerView"][];
-            retries: components["schemas"]["RetryView"][];
-            budgets: components["schemas"]["BudgetView"][];
-            cache?: components["schemas"]["CacheView"] | null;
+        /** @description Finished element of a list that the model is still writing. The element is valid by itself. */
+        ListItem: {
+            /** @description Zero-based position in the list. A later element with the same index replaces this one. */
+            index: number;
+            data: unknown;
+            /**
+             * Format: int32
+             * @description One-based number of the attempt that writes the list.
+             */
+            attempt: number;
         };
         /**
          * @description Method of asking the model for structured output.
@@ -724,6 +771,7 @@ export interface components {
         Model: {
             /** @description Value for a request's `model`. */
             id: string;
+            /** @example model */
             object: string;
             /**
              * Format: int64
@@ -759,6 +807,14 @@ export interface components {
                 [key: string]: string;
             } | null;
         };
+        /** @description Last line of a batch's NDJSON response. */
+        NdjsonSummary: {
+            status: components["schemas"]["BatchStatus"];
+            summary: components["schemas"]["Summary"];
+            metadata?: {
+                [key: string]: string;
+            } | null;
+        };
         /**
          * @description Behaviour of a batch when an item fails.
          * @enum {string}
@@ -769,6 +825,15 @@ export interface components {
          * @enum {string}
          */
         OnFailure: "error" | "best";
+        /** @description Known part of an object that the model is still writing; not yet validated. Strings grow; a number appears once it is complete. */
+        PartialResult: {
+            data: unknown;
+            /**
+             * Format: int32
+             * @description One-based number of the attempt that writes the object. A new attempt starts from an empty object.
+             */
+            attempt: number;
+        };
         /** @description An error, in the form of RFC 9457 (Problem Details for HTTP APIs). */
         Problem: {
             /**
@@ -809,6 +874,16 @@ export interface components {
             retry_after_ms?: number | null;
             /** @description ID of the request, as in the `x-request-id` header. */
             request_id: string;
+        };
+        /** @description Number of items per state while a batch runs. */
+        Progress: {
+            total: number;
+            succeeded: number;
+            failed: number;
+            invalid: number;
+            cancelled: number;
+            in_flight: number;
+            queued: number;
         };
         /** @description Readiness of the server. */
         Readiness: {
@@ -894,7 +969,10 @@ export interface components {
             name: string;
             /** @description SHA-256 of the compact JSON text, in hexadecimal. */
             hash: string;
-            /** @description Time of the last change, in RFC 3339, UTC. */
+            /**
+             * Format: date-time
+             * @description Time of the last change, in RFC 3339, UTC.
+             */
             updated_at: string;
             source: components["schemas"]["Source"];
         };
@@ -905,11 +983,29 @@ export interface components {
             /** @description Cursor of the next page, for `after`. */
             next?: string | null;
         };
+        /** @description Data of the `done` event, the last one of a single extraction's event stream. */
+        SingleDone: {
+            status: components["schemas"]["Status"];
+            usage: components["schemas"]["Usage"];
+            timing: components["schemas"]["Times"];
+        };
+        /**
+         * @description Streaming of a single extraction: `true` for events with versions of the object, `"items"` for events with the finished
+         *     elements of the list only.
+         */
+        SingleStream: boolean | components["schemas"]["ItemStream"];
         /**
          * @description Source of a registered schema.
          * @enum {string}
          */
         Source: "folder" | "api";
+        /** @description Data of the `done` event, the last one of a batch's event stream. */
+        SseDone: components["schemas"]["Summary"] & {
+            status: components["schemas"]["BatchStatus"];
+            metadata?: {
+                [key: string]: string;
+            } | null;
+        };
         /**
          * @description Outcome of one item.
          * @enum {string}
@@ -995,11 +1091,87 @@ export interface components {
              */
             secret: string;
         };
+        /** @description One Server-Sent Event: `partial` and `item` while the model writes, then `result` or `error`, then `done`. */
+        ExtractEvent: {
+            /** @enum {string} */
+            event: "partial" | "item" | "result" | "error" | "done";
+            data: string;
+            /** @description Number of the event, for `Last-Event-ID`. */
+            id?: string;
+            /** @description Delay before a client reconnects, in milliseconds. In the first event only. */
+            retry?: number;
+        };
+        /** @description One Server-Sent Event: one `result` per input, `progress` about once per second, then `done`; `error` if the stream itself fails. */
+        BatchEvent: {
+            /** @enum {string} */
+            event: "result" | "progress" | "error" | "done";
+            data: string;
+            /** @description Number of the event, for `Last-Event-ID`. */
+            id?: string;
+            /** @description Delay before a client reconnects, in milliseconds. In the first event only. */
+            retry?: number;
+        };
+        /** @description One Server-Sent Event: one `result` per item, `progress` about once per second, then `done`; `retried` is a `done` before a retry of the job. */
+        JobEvent: {
+            /** @enum {string} */
+            event: "result" | "progress" | "retried" | "done";
+            data: string;
+            /** @description Number of the event, for `Last-Event-ID`. */
+            id?: string;
+            /** @description Delay before a client reconnects, in milliseconds. In the first event only. */
+            retry?: number;
+        };
     };
     responses: never;
-    parameters: never;
+    parameters: {
+        /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+        RequestId: string;
+        /**
+         * @description W3C Trace Context, forwarded to the provider.
+         * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+         */
+        Traceparent: string;
+    };
     requestBodies: never;
-    headers: never;
+    headers: {
+        /**
+         * @description ID of the request: the client's, if it sent a valid one.
+         * @example req_7f9d2c
+         */
+        RequestId: string;
+        /**
+         * @description Time in the queue, in calls to the provider, and in total, in milliseconds.
+         * @example queue;dur=0.2, upstream;dur=851.3, total;dur=852
+         */
+        ServerTiming: string;
+        /**
+         * @description Minimum delay before the request is sent again, in seconds.
+         * @example 3
+         */
+        RetryAfter: number;
+        /**
+         * @description Scheme of authentication.
+         * @example Bearer
+         */
+        WwwAuthenticate: string;
+        /**
+         * @description Quotas per minute of the caller's key, if it has any.
+         * @example "requests";q=600;w=60
+         */
+        RateLimitPolicy: string;
+        /**
+         * @description What remains of these quotas, and the seconds until they are full again.
+         * @example "requests";r=599;t=1
+         */
+        RateLimit: string;
+        /**
+         * @description Path of the job.
+         * @example /v1/jobs/job_0123456789
+         */
+        Location: string;
+        /** @description `true` if an earlier request with this idempotency key created the job. */
+        IdempotentReplayed: "true";
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -1007,38 +1179,20 @@ export interface operations {
     extract: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description W3C Trace Context, forwarded to the provider.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "input": "John Smith is a 30-year-old software engineer",
-                 *       "schema": {
-                 *         "title": "Person",
-                 *         "type": "object",
-                 *         "properties": {
-                 *           "name": {
-                 *             "type": "string"
-                 *           },
-                 *           "age": {
-                 *             "type": "integer"
-                 *           },
-                 *           "occupation": {
-                 *             "type": "string"
-                 *           }
-                 *         },
-                 *         "required": [
-                 *           "name",
-                 *           "age",
-                 *           "occupation"
-                 *         ],
-                 *         "additionalProperties": false
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["ExtractRequest"];
             };
         };
@@ -1046,16 +1200,157 @@ export interface operations {
             /** @description The extracted value */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Result"];
-                    "text/event-stream": string;
+                    "text/event-stream": string | components["schemas"]["ExtractEvent"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `invalid_json`: the body is not JSON, or was interrupted */
+            400: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `payload_too_large`: the body, or an ordered response, is too large */
+            413: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unsupported_media_type`: the content type is not supported */
+            415: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `quota_exceeded`: the caller's quota or budget is used up */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `extraction_failed`: no attempt's answer was valid; `model_refused`: the model refused to answer; `output_truncated`: the answer reached the output limit; `upstream_error`: the provider failed after all retries; `upstream_unauthorized`: the provider rejected its API key */
+            502: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `timeout`: `timeout_ms` has passed */
+            504: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1066,61 +1361,198 @@ export interface operations {
     };
     extract_batch: {
         parameters: {
-            query?: never;
-            header?: never;
+            query?: {
+                /** @description With an NDJSON body only. Maximum number of items of this batch in flight. Default: the server's global limit. */
+                concurrency?: number;
+                /** @description With an NDJSON body only. Action when an item fails: continue, or stop the batch. Default `continue`. */
+                on_error?: components["schemas"]["OnError"];
+                /** @description With an NDJSON body only. Respond with Server-Sent Events. Default false. */
+                stream?: boolean;
+                /** @description With an NDJSON body only. JSON Schema, or the name of a registered one. */
+                schema?: string;
+                /** @description With an NDJSON body only. Instructions for the extraction, added to the prompt. */
+                instructions?: string;
+                /** @description With an NDJSON body only. Few-shot examples. */
+                examples?: string;
+                /** @description With an NDJSON body only. Name of a configured model, or `provider/model`. Default: the server's default model. */
+                model?: string;
+                /** @description With an NDJSON body only. Mode of structured output. Default `auto`: the best mode that the provider supports. */
+                mode?: components["schemas"]["Mode"];
+                /** @description With an NDJSON body only. Maximum number of attempts per item: the first call and its validation retries. Default 3. */
+                max_attempts?: number;
+                /** @description With an NDJSON body only. Timeout of one item in milliseconds, over all calls and backoff; time in the queue does not count. Default 120000. */
+                timeout_ms?: number;
+                /** @description With an NDJSON body only. Sampling temperature, forwarded to the provider. Default 0. */
+                temperature?: number;
+                /**
+                 * @description With an NDJSON body only. Maximum number of output tokens, forwarded to the provider. An answer that reaches it fails as `output_truncated`. Default:
+                 *     the provider's own.
+                 */
+                max_output_tokens?: number;
+                /** @description With an NDJSON body only. Sampling seed, forwarded to the provider. */
+                seed?: number;
+                /**
+                 * @description With an NDJSON body only. Use of results shared with equal items: from the cache, or from a concurrent call. Applies only at temperature 0 or with
+                 *     a seed. Default `use`.
+                 */
+                cache?: components["schemas"]["CacheUse"];
+                /** @description With an NDJSON body only. Coerce values to the types of the schema (such as "1,234" to a number). Changes are listed in `repairs`. Default true. */
+                coerce?: boolean;
+                /** @description With an NDJSON body only. Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry. */
+                rules?: string;
+                /** @description With an NDJSON body only. Result of an item that has used all attempts. Default `error`. */
+                on_failure?: components["schemas"]["OnFailure"];
+                /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. */
+                metadata?: string;
+            };
+            header?: {
+                /**
+                 * @description W3C Trace Context, forwarded to the provider.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path?: never;
             cookie?: never;
         };
+        /** @description JSON; or, with `Content-Type: application/x-ndjson`, one input per line as in `x-ndjson`, with all other fields as query parameters. */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "inputs": [
-                 *         "John Smith is a 30-year-old software engineer",
-                 *         "Sarah Johnson is a 25-year-old data scientist"
-                 *       ],
-                 *       "schema": {
-                 *         "title": "Person",
-                 *         "type": "object",
-                 *         "properties": {
-                 *           "name": {
-                 *             "type": "string"
-                 *           },
-                 *           "age": {
-                 *             "type": "integer"
-                 *           },
-                 *           "occupation": {
-                 *             "type": "string"
-                 *           }
-                 *         },
-                 *         "required": [
-                 *           "name",
-                 *           "age",
-                 *           "occupation"
-                 *         ],
-                 *         "additionalProperties": false
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["BatchRequest"];
-                "application/x-ndjson": string;
             };
         };
         responses: {
             /** @description Exactly one result per input */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BatchResult"];
-                    "text/event-stream": string;
+                    "text/event-stream": string | components["schemas"]["BatchEvent"];
                     "application/x-ndjson": string;
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `invalid_json`: the body is not JSON, or was interrupted */
+            400: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `payload_too_large`: the body, or an ordered response, is too large */
+            413: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unsupported_media_type`: the content type is not supported */
+            415: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `quota_exceeded`: the caller's quota or budget is used up */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1137,7 +1569,10 @@ export interface operations {
                 /** @description Cursor: `next` of the previous page */
                 after?: string;
             };
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1146,15 +1581,77 @@ export interface operations {
             /** @description A page of jobs */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["JobList"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1165,62 +1662,213 @@ export interface operations {
     };
     create_job: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description With an NDJSON body only. Maximum number of items of this job in flight. Default: the server's global limit. */
+                concurrency?: number;
+                /** @description With an NDJSON body only. Action when an item fails: continue, or stop the job. Default `continue`. */
+                on_error?: components["schemas"]["OnError"];
+                /** @description With an NDJSON body only. Webhook that is called when the job has ended. */
+                webhook?: string;
+                /** @description With an NDJSON body only. JSON Schema, or the name of a registered one. */
+                schema?: string;
+                /** @description With an NDJSON body only. Instructions for the extraction, added to the prompt. */
+                instructions?: string;
+                /** @description With an NDJSON body only. Few-shot examples. */
+                examples?: string;
+                /** @description With an NDJSON body only. Name of a configured model, or `provider/model`. Default: the server's default model. */
+                model?: string;
+                /** @description With an NDJSON body only. Mode of structured output. Default `auto`: the best mode that the provider supports. */
+                mode?: components["schemas"]["Mode"];
+                /** @description With an NDJSON body only. Maximum number of attempts per item: the first call and its validation retries. Default 3. */
+                max_attempts?: number;
+                /** @description With an NDJSON body only. Timeout of one item in milliseconds, over all calls and backoff; time in the queue does not count. Default 120000. */
+                timeout_ms?: number;
+                /** @description With an NDJSON body only. Sampling temperature, forwarded to the provider. Default 0. */
+                temperature?: number;
+                /**
+                 * @description With an NDJSON body only. Maximum number of output tokens, forwarded to the provider. An answer that reaches it fails as `output_truncated`. Default:
+                 *     the provider's own.
+                 */
+                max_output_tokens?: number;
+                /** @description With an NDJSON body only. Sampling seed, forwarded to the provider. */
+                seed?: number;
+                /**
+                 * @description With an NDJSON body only. Use of results shared with equal items: from the cache, or from a concurrent call. Applies only at temperature 0 or with
+                 *     a seed. Default `use`.
+                 */
+                cache?: components["schemas"]["CacheUse"];
+                /** @description With an NDJSON body only. Coerce values to the types of the schema (such as "1,234" to a number). Changes are listed in `repairs`. Default true. */
+                coerce?: boolean;
+                /** @description With an NDJSON body only. Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry. */
+                rules?: string;
+                /** @description With an NDJSON body only. Result of an item that has used all attempts. Default `error`. */
+                on_failure?: components["schemas"]["OnFailure"];
+                /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. */
+                metadata?: string;
+            };
             header?: {
                 /** @description Key of at most 255 characters, remembered for 24 hours. A repeated request with the same key returns the job created by the first one */
                 "Idempotency-Key"?: string | null;
+                /**
+                 * @description W3C Trace Context, forwarded to the provider.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;
             cookie?: never;
         };
+        /** @description JSON; or, with `Content-Type: application/x-ndjson`, one input per line as in `x-ndjson`, with all other fields as query parameters. */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "inputs": [
-                 *         "John Smith is a 30-year-old software engineer",
-                 *         "Sarah Johnson is a 25-year-old data scientist"
-                 *       ],
-                 *       "schema": {
-                 *         "title": "Person",
-                 *         "type": "object",
-                 *         "properties": {
-                 *           "name": {
-                 *             "type": "string"
-                 *           },
-                 *           "age": {
-                 *             "type": "integer"
-                 *           },
-                 *           "occupation": {
-                 *             "type": "string"
-                 *           }
-                 *         },
-                 *         "required": [
-                 *           "name",
-                 *           "age",
-                 *           "occupation"
-                 *         ],
-                 *         "additionalProperties": false
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["JobRequest"];
-                "application/x-ndjson": string;
             };
         };
         responses: {
             /** @description The job was created, or existed for this idempotency key */
             202: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    location: components["headers"]["Location"];
+                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `invalid_json`: the body is not JSON, or was interrupted */
+            400: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `conflict`: the current state does not allow this */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `payload_too_large`: the body, or an ordered response, is too large */
+            413: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unsupported_media_type`: the content type is not supported */
+            415: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `quota_exceeded`: the caller's quota or budget is used up */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1229,10 +1877,13 @@ export interface operations {
             };
         };
     };
-    show_job: {
+    get_job: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path: {
                 /** @description ID of the job */
                 id: string;
@@ -1244,15 +1895,90 @@ export interface operations {
             /** @description The job */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: nothing has this ID or name */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1264,7 +1990,10 @@ export interface operations {
     delete_job: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path: {
                 /** @description ID of the job */
                 id: string;
@@ -1276,13 +2005,101 @@ export interface operations {
             /** @description The job was deleted */
             204: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: nothing has this ID or name */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `conflict`: the current state does not allow this */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1291,7 +2108,7 @@ export interface operations {
             };
         };
     };
-    job_results: {
+    list_job_results: {
         parameters: {
             query?: {
                 /** @description Order of the results: `input` or `completion`. Default `input` */
@@ -1303,7 +2120,10 @@ export interface operations {
                 /** @description Cursor: `next` of the previous page */
                 after?: string;
             };
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path: {
                 /** @description ID of the job */
                 id: string;
@@ -1315,6 +2135,10 @@ export interface operations {
             /** @description The results recorded so far */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1322,9 +2146,80 @@ export interface operations {
                     "application/x-ndjson": string;
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: nothing has this ID or name */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1333,7 +2228,7 @@ export interface operations {
             };
         };
     };
-    job_events: {
+    stream_job_events: {
         parameters: {
             query?: {
                 /** @description Resume after this event. `Last-Event-ID` takes precedence */
@@ -1344,6 +2239,8 @@ export interface operations {
             header?: {
                 /** @description Resume after this event */
                 "Last-Event-ID"?: number | null;
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
                 /** @description ID of the job */
@@ -1356,22 +2253,114 @@ export interface operations {
             /** @description Server-Sent Events */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": string | components["schemas"]["JobEvent"];
                 };
             };
             /** @description The job has ended, and no events follow */
             204: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: nothing has this ID or name */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `gone`: the job has no event with this number */
+            410: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1383,7 +2372,10 @@ export interface operations {
     cancel_job: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path: {
                 /** @description ID of the job */
                 id: string;
@@ -1395,6 +2387,10 @@ export interface operations {
             /** @description The job had already ended, or was already being cancelled */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1404,15 +2400,90 @@ export interface operations {
             /** @description The job is being cancelled */
             202: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: nothing has this ID or name */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1424,7 +2495,10 @@ export interface operations {
     retry_job: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path: {
                 /** @description ID of the job */
                 id: string;
@@ -1436,6 +2510,10 @@ export interface operations {
             /** @description All items have succeeded; nothing to retry */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1445,15 +2523,103 @@ export interface operations {
             /** @description The unsuccessful items run again */
             202: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: nothing has this ID or name */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `conflict`: the current state does not allow this */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1462,7 +2628,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    list_schemas: {
         parameters: {
             query?: {
                 /** @description Maximum number of entries. Default 100 */
@@ -1470,7 +2636,10 @@ export interface operations {
                 /** @description Cursor: `next` of the previous page */
                 after?: string;
             };
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1479,15 +2648,63 @@ export interface operations {
             /** @description A page of schemas */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["SchemaList"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1496,12 +2713,18 @@ export interface operations {
             };
         };
     };
-    get: {
+    get_schema: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path: {
-                /** @description Name of the schema */
+                /**
+                 * @description Name of the schema
+                 * @example person
+                 */
                 name: string;
             };
             cookie?: never;
@@ -1511,15 +2734,76 @@ export interface operations {
             /** @description The JSON Schema */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/schema+json": components["schemas"]["JsonSchema"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: nothing has this ID or name */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1528,43 +2812,167 @@ export interface operations {
             };
         };
     };
-    put: {
+    put_schema: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path: {
-                /** @description Name of the schema */
+                /**
+                 * @description Name of the schema
+                 * @example person
+                 */
                 name: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
-                "application/json": unknown;
+                "application/json": components["schemas"]["JsonSchema"];
             };
         };
         responses: {
             /** @description The schema was replaced */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/schema+json": components["schemas"]["JsonSchema"];
                 };
             };
             /** @description The schema was created */
             201: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/schema+json": components["schemas"]["JsonSchema"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `invalid_json`: the body is not JSON, or was interrupted */
+            400: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `conflict`: the current state does not allow this */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `payload_too_large`: the body, or an ordered response, is too large */
+            413: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unsupported_media_type`: the content type is not supported */
+            415: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1573,12 +2981,18 @@ export interface operations {
             };
         };
     };
-    delete: {
+    delete_schema: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path: {
-                /** @description Name of the schema */
+                /**
+                 * @description Name of the schema
+                 * @example person
+                 */
                 name: string;
             };
             cookie?: never;
@@ -1588,13 +3002,101 @@ export interface operations {
             /** @description The schema was deleted */
             204: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: nothing has this ID or name */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `conflict`: the current state does not allow this */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1603,10 +3105,13 @@ export interface operations {
             };
         };
     };
-    models: {
+    list_models: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1615,15 +3120,63 @@ export interface operations {
             /** @description The configured models */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ModelList"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1632,10 +3185,13 @@ export interface operations {
             };
         };
     };
-    limits: {
+    get_limits: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1644,15 +3200,63 @@ export interface operations {
             /** @description The current state of all limits */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["LimitList"];
                 };
             };
-            /** @description A problem */
-            default: {
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1661,7 +3265,7 @@ export interface operations {
             };
         };
     };
-    healthz: {
+    get_health: {
         parameters: {
             query?: never;
             header?: never;
@@ -1673,6 +3277,10 @@ export interface operations {
             /** @description The process runs */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1681,7 +3289,7 @@ export interface operations {
             };
         };
     };
-    readyz: {
+    get_readiness: {
         parameters: {
             query?: never;
             header?: never;
@@ -1693,6 +3301,10 @@ export interface operations {
             /** @description Accepts work */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1702,6 +3314,10 @@ export interface operations {
             /** @description Does not accept work */
             503: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1710,10 +3326,13 @@ export interface operations {
             };
         };
     };
-    metrics: {
+    get_metrics: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1722,15 +3341,59 @@ export interface operations {
             /** @description Prometheus text format */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "text/plain": string;
                 };
             };
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    version: {
+    get_version: {
         parameters: {
             query?: never;
             header?: never;
@@ -1742,6 +3405,10 @@ export interface operations {
             /** @description Name, version and features */
             200: {
                 headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {

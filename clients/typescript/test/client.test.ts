@@ -13,7 +13,7 @@ import { z } from "zod";
 import * as extractd from "extractd";
 import { Extractd, type JsonSchema } from "extractd";
 
-const BUILT = process.env["EXTRACTD_BUILT"] ?? "../../target/debug";
+const BUILT = process.env["BINARIES"] ?? "../../target/debug";
 const Person = z.object({ name: z.string(), age: z.int(), occupation: z.string() });
 const JOHN = "John Smith is a 30-year-old software engineer";
 const TEXTS = Array.from({ length: 12 }, (_, n) => `Person ${n} is a ${20 + n}-year-old engineer`);
@@ -58,7 +58,7 @@ before(async () => {
   const port = await freePort();
   url = `http://127.0.0.1:${port}`;
   environment = {
-    ...process.env,
+    PATH: process.env["PATH"],
     EXTRACTD_LISTEN: `127.0.0.1:${port}`,
     EXTRACTD_DATA_DIR: mkdtempSync(join(tmpdir(), "extractd-")),
     EXTRACTD_MODEL: "openai/simulated",
@@ -92,6 +92,22 @@ test("lists and partial objects while the model writes", async () => {
   let last: unknown;
   for await (const version of client.partial(Person, JOHN)) last = version;
   Person.parse(last);
+});
+
+test("elements of a recursive schema", async () => {
+  const Node = z.object({ name: z.string(), get children() { return z.array(Node); } });
+  let body: { schema: unknown } | undefined;
+  const client = new Extractd({
+    fetch: async (_, request) => {
+      body = JSON.parse(String(request?.body));
+      const events = `event: item\ndata: {"index":0,"data":{"name":"a","children":[]},"attempt":1}\n\nevent: result\ndata: {"status":"succeeded","data":[{"name":"a","children":[]}]}\n\nevent: done\ndata: {}\n\n`;
+      return new Response(events, { headers: { "content-type": "text/event-stream" } });
+    },
+  });
+  const nodes = [];
+  for await (const node of client.extractIterable(Node, "a")) nodes.push(node);
+  assert.deepEqual(nodes, [{ name: "a", children: [] }]);
+  assert.match(JSON.stringify(body?.schema), /"\$ref":"#\/items"|"\$ref":"#\/\$defs/);
 });
 
 test("a plain JSON Schema, with the caller's type", async () => {

@@ -28,6 +28,9 @@ pub fn complete(document: OpenApi) -> Value {
         complete_operation(operation, &schemas);
     }
     document["components"]["schemas"] = schemas;
+    for (name, schema) in responses::event_schemas() {
+        document["components"]["schemas"][name] = schema;
+    }
     document
 }
 

@@ -135,7 +135,7 @@ fn problem(status: u16) -> Value {
         "description": lines.join("; "),
         "headers": headers,
         "content": {"application/problem+json": {
-            "schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples,
+            "schema": schema("Problem"), "examples": examples,
         }},
     })
 }
@@ -173,27 +173,90 @@ const fn occasion(code: Code) -> &'static str {
     }
 }
 
-/// Adds the events and lines of streamed responses, by name and schema, as `x-events` and `x-lines`.
+fn schema(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// Event stream of an operation: the schema of its events, the schema of the data by event name, and their order.
+struct EventStream {
+    operation: &'static str,
+    name: &'static str,
+    events: &'static [(&'static str, &'static str)],
+    order: &'static str,
+}
+
+const EVENT_STREAMS: [EventStream; 3] = [
+    EventStream {
+        operation: "extract",
+        name: "ExtractEvent",
+        events: &[
+            ("partial", "PartialResult"),
+            ("item", "ListItem"),
+            ("result", "Result"),
+            ("error", "Problem"),
+            ("done", "SingleDone"),
+        ],
+        order: "`partial` and `item` while the model writes, then `result` or `error`, then `done`",
+    },
+    EventStream {
+        operation: "extract_batch",
+        name: "BatchEvent",
+        events: &[
+            ("result", "Result"),
+            ("progress", "Progress"),
+            ("error", "Problem"),
+            ("done", "SseDone"),
+        ],
+        order: "one `result` per input, `progress` about once per second, then `done`; `error` if the stream itself fails",
+    },
+    EventStream {
+        operation: "stream_job_events",
+        name: "JobEvent",
+        events: &[
+            ("result", "Result"),
+            ("progress", "JobProgress"),
+            ("retried", "JobDone"),
+            ("done", "JobDone"),
+        ],
+        order: "one `result` per item, `progress` about once per second, then `done`; `retried` is a `done` before a retry of the job",
+    },
+];
+
+/// Returns the schemas of one event of each stream.
+pub fn event_schemas() -> impl Iterator<Item = (&'static str, Value)> {
+    EVENT_STREAMS.iter().map(|stream| {
+        let names: Vec<_> = stream.events.iter().map(|(name, _)| *name).collect();
+        let data: Vec<_> = stream.events.iter().map(|(_, data)| schema(data)).collect();
+        let event = json!({
+            "type": "object",
+            "description": format!("One Server-Sent Event: {}.", stream.order),
+            "required": ["event", "data"],
+            "properties": {
+                "event": {"type": "string", "enum": names},
+                "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": {"anyOf": data}},
+                "id": {"type": "string", "description": "Number of the event, for `Last-Event-ID`."},
+                "retry": {"type": "integer", "description": "Delay before a client reconnects, in milliseconds. In the first event only."},
+            },
+        });
+        (stream.name, event)
+    })
+}
+
+/// Describes streamed responses: events and the data of each by name (`x-events`), and lines (`x-lines`).
 fn describe_streams(id: &str, content: &mut Map<String, Value>) {
-    let schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-    if let Some(stream) = content.get_mut("text/event-stream") {
-        let (events, order) = match id {
-            "extract" => (
-                json!({"partial": schema("PartialResult"), "item": schema("ListItem"), "result": schema("Result"), "error": schema("Problem"), "done": schema("SingleDone")}),
-                "`partial` and `item` while the model writes, then `result` or `error`, then `done`",
-            ),
-            "extract_batch" => (
-                json!({"result": schema("Result"), "progress": schema("Progress"), "error": schema("Problem"), "done": schema("SseDone")}),
-                "one `result` per input, `progress` about once per second, then `done`; `error` if the stream itself fails",
-            ),
-            _ => (
-                json!({"result": schema("Result"), "progress": schema("JobProgress"), "retried": schema("JobDone"), "done": schema("JobDone")}),
-                "one `result` per item, `progress` about once per second, then `done`; `retried` is a `done` before a retry of the job",
-            ),
-        };
-        stream["schema"]["description"] =
-            json!(format!("Server-Sent Events with JSON data: {order}."));
-        stream["x-events"] = events;
+    let stream = EVENT_STREAMS.iter().find(|stream| stream.operation == id);
+    if let (Some(media), Some(stream)) = (content.get_mut("text/event-stream"), stream) {
+        let data: Map<_, _> = stream
+            .events
+            .iter()
+            .map(|(name, data)| ((*name).to_owned(), schema(data)))
+            .collect();
+        // Before OpenAPI 3.2 some tools read the schema as that of the text, others as that of each event.
+        media["schema"] = json!({
+            "description": format!("Server-Sent Events with JSON data: {}.", stream.order),
+            "anyOf": [{"type": "string"}, schema(stream.name)],
+        });
+        media["x-events"] = Value::Object(data);
     }
     if let Some(lines) = content.get_mut("application/x-ndjson") {
         let (schemas, order) = if id == "extract_batch" {

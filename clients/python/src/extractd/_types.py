@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from pydantic import AnyUrl, BaseModel, ConfigDict, Field
+from pydantic import AnyUrl, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
 
 class BatchStatus(Enum):
@@ -108,19 +108,12 @@ class Code(Enum):
     internal = "internal"
 
 
-class ContentPart(BaseModel):
+class ContentPartType(Enum):
     """
-    Part of a text.
+    Type of a part.
     """
 
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    type: str = Field(..., examples=["text"], pattern="^text$")
-    """
-    Type of the part. Always `text`.
-    """
-    text: str
+    text = "text"
 
 
 class FieldError(BaseModel):
@@ -139,6 +132,14 @@ class FieldError(BaseModel):
     """
     Description of the error.
     """
+
+
+class ItemStream(Enum):
+    """
+    Streaming of finished elements only.
+    """
+
+    items = "items"
 
 
 class JobCounts(BaseModel):
@@ -189,7 +190,14 @@ class JobStatus(Enum):
     failed = "failed"
 
 
-class Limit(BaseModel):
+class JsonSchema(RootModel[dict[str, Any]]):
+    root: dict[str, Any]
+    """
+    JSON Schema: any object.
+    """
+
+
+class LimitState(BaseModel):
     """
     Current state of one limit.
     """
@@ -219,6 +227,25 @@ class Limit(BaseModel):
     """
 
 
+class ListItem(BaseModel):
+    """
+    Finished element of a list that the model is still writing. The element is valid by itself.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    index: int = Field(..., ge=0)
+    """
+    Zero-based position in the list. A later element with the same index replaces this one.
+    """
+    data: Any
+    attempt: int = Field(..., ge=0)
+    """
+    One-based number of the attempt that writes the list.
+    """
+
+
 class Mode(Enum):
     """
     Method of asking the model for structured output.
@@ -243,7 +270,7 @@ class Model(BaseModel):
     """
     Value for a request's `model`.
     """
-    object: str
+    object: str = Field(..., examples=["model"])
     created: int = Field(..., ge=0)
     """
     Start time of the server, in seconds since the Unix epoch.
@@ -292,6 +319,21 @@ class OnFailure(Enum):
 
     error = "error"
     best = "best"
+
+
+class PartialResult(BaseModel):
+    """
+    Known part of an object that the model is still writing; not yet validated. Strings grow; a number appears once it is complete.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    data: Any
+    attempt: int = Field(..., ge=0)
+    """
+    One-based number of the attempt that writes the object. A new attempt starts from an empty object.
+    """
 
 
 class Problem(BaseModel):
@@ -347,6 +389,23 @@ class Problem(BaseModel):
     """
     ID of the request, as in the `x-request-id` header.
     """
+
+
+class Progress(BaseModel):
+    """
+    Number of items per state while a batch runs.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: int = Field(..., ge=0)
+    succeeded: int = Field(..., ge=0)
+    failed: int = Field(..., ge=0)
+    invalid: int = Field(..., ge=0)
+    cancelled: int = Field(..., ge=0)
+    in_flight: int = Field(..., ge=0)
+    queued: int = Field(..., ge=0)
 
 
 class Readiness(BaseModel):
@@ -521,92 +580,122 @@ class Webhook(BaseModel):
     """
 
 
-class Example(BaseModel):
+class Event(Enum):
+    partial = "partial"
+    item = "item"
+    result = "result"
+    error = "error"
+    done = "done"
+
+
+class ExtractEvent(BaseModel):
     """
-    Few-shot example: an input and its expected output.
+    One Server-Sent Event: `partial` and `item` while the model writes, then `result` or `error`, then `done`.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    input: str | list[ContentPart]
+    event: Event
+    data: str = Field(
+        ...,
+        json_schema_extra={
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [{"$ref": "#/components/schemas/PartialResult"}, {"$ref": "#/components/schemas/ListItem"}, {"$ref": "#/components/schemas/Result"}, {"$ref": "#/components/schemas/Problem"}, {"$ref": "#/components/schemas/SingleDone"}]
+            },
+        },
+    )
+    id: str | None = None
     """
-    Text, or parts that are joined by blank lines.
+    Number of the event, for `Last-Event-ID`.
     """
-    output: Any
+    retry: int | None = None
     """
-    Expected output. Must be valid against the schema.
+    Delay before a client reconnects, in milliseconds. In the first event only.
     """
 
 
-class ExtractRequest(BaseModel):
+class Event1(Enum):
+    result = "result"
+    progress = "progress"
+    error = "error"
+    done = "done"
+
+
+class BatchEvent(BaseModel):
     """
-    Request to extract from one text.
+    One Server-Sent Event: one `result` per input, `progress` about once per second, then `done`; `error` if the stream itself fails.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    input: str | list[ContentPart]
+    event: Event1
+    data: str = Field(
+        ...,
+        json_schema_extra={
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [{"$ref": "#/components/schemas/Result"}, {"$ref": "#/components/schemas/Progress"}, {"$ref": "#/components/schemas/Problem"}, {"$ref": "#/components/schemas/SseDone"}]
+            },
+        },
+    )
+    id: str | None = None
     """
-    Text, or parts that are joined by blank lines.
+    Number of the event, for `Last-Event-ID`.
     """
-    stream: bool | None = None
+    retry: int | None = None
     """
-    Respond with Server-Sent Events. Default false.
+    Delay before a client reconnects, in milliseconds. In the first event only.
     """
-    schema_: dict[str, Any] | str = Field(..., alias="schema")
+
+
+class Event2(Enum):
+    result = "result"
+    progress = "progress"
+    retried = "retried"
+    done = "done"
+
+
+class JobEvent(BaseModel):
     """
-    JSON Schema, or the name of a registered one.
+    One Server-Sent Event: one `result` per item, `progress` about once per second, then `done`; `retried` is a `done` before a retry of the job.
     """
-    instructions: str | None = None
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    event: Event2
+    data: str = Field(
+        ...,
+        json_schema_extra={
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [{"$ref": "#/components/schemas/Result"}, {"$ref": "#/components/schemas/JobProgress"}, {"$ref": "#/components/schemas/JobDone"}, {"$ref": "#/components/schemas/JobDone"}]
+            },
+        },
+    )
+    id: str | None = None
     """
-    Instructions for the extraction, added to the prompt.
+    Number of the event, for `Last-Event-ID`.
     """
-    examples: list[Example] | None = None
+    retry: int | None = None
     """
-    Few-shot examples.
+    Delay before a client reconnects, in milliseconds. In the first event only.
     """
-    model: str | None = None
+
+
+class ContentPart(BaseModel):
     """
-    Name of a configured model, or `provider/model`. Default: the server's default model.
+    Part of a text.
     """
-    mode: Mode | None = None
-    max_attempts: int | None = Field(None, ge=1, le=10)
-    """
-    Maximum number of attempts per item: the first call and its validation retries. Default 3.
-    """
-    timeout_ms: int | None = Field(None, ge=1, le=3600000)
-    """
-    Timeout of one item in milliseconds, over all calls and backoff; time in the queue does not count. Default 120000.
-    """
-    temperature: float | None = Field(None, ge=0.0, le=2.0)
-    """
-    Sampling temperature, forwarded to the provider. Default 0.
-    """
-    max_output_tokens: int | None = Field(None, ge=1, le=4294967295)
-    """
-    Maximum number of output tokens, forwarded to the provider. An answer that reaches it fails as `output_truncated`. Default:
-    the provider's own.
-    """
-    seed: int | None = None
-    """
-    Sampling seed, forwarded to the provider.
-    """
-    cache: CacheUse | None = None
-    coerce: bool | None = None
-    """
-    Coerce values to the types of the schema (such as "1,234" to a number). Changes are listed in `repairs`. Default true.
-    """
-    rules: list[Rule] | None = Field(None, max_length=100)
-    """
-    Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry.
-    """
-    on_failure: OnFailure | None = None
-    metadata: dict[str, str] | None = None
-    """
-    Metadata, returned unchanged at the top level of the response and never sent to the model.
-    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: ContentPartType
+    text: str
 
 
 class Job(BaseModel):
@@ -632,17 +721,14 @@ class Job(BaseModel):
     Estimated time until the job ends, in milliseconds. `null` while unknown.
     """
     usage: Usage
-    created_at: str
-    started_at: str | None = None
-    finished_at: str | None = None
-    expires_at: str | None = None
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
     """
     Time at which the job is deleted. `null` until it has ended.
     """
-    error: dict[str, Any] | None = None
-    """
-    Problem that kept the job from running.
-    """
+    error: Problem | None = None
     metadata: dict[str, str] | None = None
     """
     Metadata sent with the job, unchanged.
@@ -666,6 +752,19 @@ class JobList(BaseModel):
     """
 
 
+class JobProgress(JobCounts):
+    """
+    Data of a job's `progress` event.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    rate_per_s: float | None = None
+    eta_ms: int | None = Field(None, ge=0)
+    usage: Usage
+
+
 class LimitList(BaseModel):
     """
     Current state of all limits.
@@ -674,7 +773,7 @@ class LimitList(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    limits: list[Limit]
+    limits: list[LimitState]
     breakers: list[BreakerView]
     """
     Circuit breakers of the configured models and of all models called so far.
@@ -695,28 +794,6 @@ class ModelUsage(Usage):
     model: str
     """
     Model, as `provider/model`.
-    """
-
-
-class NamedInput(BaseModel):
-    """
-    Input with an ID and metadata.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    id: str | None = Field(None, max_length=255)
-    """
-    ID of the item, returned with its result.
-    """
-    input: str | list[ContentPart]
-    """
-    Text, or parts that are joined by blank lines.
-    """
-    metadata: dict[str, str] | None = None
-    """
-    Metadata, returned unchanged with the result and never sent to the model.
     """
 
 
@@ -807,7 +884,7 @@ class SchemaEntry(BaseModel):
     """
     SHA-256 of the compact JSON text, in hexadecimal.
     """
-    updated_at: str
+    updated_at: AwareDatetime
     """
     Time of the last change, in RFC 3339, UTC.
     """
@@ -830,6 +907,19 @@ class SchemaList(BaseModel):
     """
 
 
+class SingleDone(BaseModel):
+    """
+    Data of the `done` event, the last one of a single extraction's event stream.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: Status
+    usage: Usage
+    timing: Times
+
+
 class Summary(BaseModel):
     """
     Number of items per outcome, with the total usage.
@@ -845,6 +935,175 @@ class Summary(BaseModel):
     cancelled: int = Field(..., ge=0)
     usage: Usage
     elapsed_ms: float
+
+
+class BatchResult(BaseModel):
+    """
+    Response body of an ordered batch.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str
+    """
+    Generated ID, `bat_…`.
+    """
+    status: BatchStatus
+    results: list[Result]
+    """
+    Results in input order: `results[i]` belongs to `inputs[i]`.
+    """
+    summary: Summary
+    metadata: dict[str, str] | None = None
+    """
+    Metadata sent with the batch, unchanged.
+    """
+
+
+class Example(BaseModel):
+    """
+    Few-shot example: an input and its expected output.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    input: str | list[ContentPart]
+    """
+    Text, or parts that are joined by blank lines.
+    """
+    output: Any
+    """
+    Expected output. Must be valid against the schema.
+    """
+
+
+class ExtractRequest(BaseModel):
+    """
+    Request to extract from one text.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    input: str | list[ContentPart]
+    """
+    Text, or parts that are joined by blank lines.
+    """
+    stream: bool | ItemStream | None = None
+    schema_: dict[str, Any] | str = Field(..., alias="schema")
+    """
+    JSON Schema, or the name of a registered one.
+    """
+    instructions: str | None = None
+    """
+    Instructions for the extraction, added to the prompt.
+    """
+    examples: list[Example] | None = None
+    """
+    Few-shot examples.
+    """
+    model: str | None = None
+    """
+    Name of a configured model, or `provider/model`. Default: the server's default model.
+    """
+    mode: Mode | None = None
+    max_attempts: int | None = Field(None, ge=1, le=10)
+    """
+    Maximum number of attempts per item: the first call and its validation retries. Default 3.
+    """
+    timeout_ms: int | None = Field(None, ge=1, le=3600000)
+    """
+    Timeout of one item in milliseconds, over all calls and backoff; time in the queue does not count. Default 120000.
+    """
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
+    """
+    Sampling temperature, forwarded to the provider. Default 0.
+    """
+    max_output_tokens: int | None = Field(None, ge=1, le=4294967295)
+    """
+    Maximum number of output tokens, forwarded to the provider. An answer that reaches it fails as `output_truncated`. Default:
+    the provider's own.
+    """
+    seed: int | None = None
+    """
+    Sampling seed, forwarded to the provider.
+    """
+    cache: CacheUse | None = None
+    coerce: bool | None = None
+    """
+    Coerce values to the types of the schema (such as "1,234" to a number). Changes are listed in `repairs`. Default true.
+    """
+    rules: list[Rule] | None = Field(None, max_length=100)
+    """
+    Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry.
+    """
+    on_failure: OnFailure | None = None
+    metadata: dict[str, str] | None = None
+    """
+    Metadata, returned unchanged at the top level of the response and never sent to the model.
+    """
+
+
+class JobDone(Summary):
+    """
+    Data of the `done` event, the last one of a job's event stream.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: JobStatus
+    error: Problem | None = None
+    metadata: dict[str, str] | None = None
+
+
+class NamedInput(BaseModel):
+    """
+    Input with an ID and metadata.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str | None = Field(None, max_length=255)
+    """
+    ID of the item, returned with its result.
+    """
+    input: str | list[ContentPart]
+    """
+    Text, or parts that are joined by blank lines.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Metadata, returned unchanged with the result and never sent to the model.
+    """
+
+
+class NdjsonSummary(BaseModel):
+    """
+    Last line of a batch's NDJSON response.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: BatchStatus
+    summary: Summary
+    metadata: dict[str, str] | None = None
+
+
+class SseDone(Summary):
+    """
+    Data of the `done` event, the last one of a batch's event stream.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: BatchStatus
+    metadata: dict[str, str] | None = None
 
 
 class BatchRequest(BaseModel):
@@ -916,30 +1175,6 @@ class BatchRequest(BaseModel):
     metadata: dict[str, str] | None = None
     """
     Metadata, returned unchanged at the top level of the response and never sent to the model.
-    """
-
-
-class BatchResult(BaseModel):
-    """
-    Response body of an ordered batch.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    id: str
-    """
-    Generated ID, `bat_…`.
-    """
-    status: BatchStatus
-    results: list[Result]
-    """
-    Results in input order: `results[i]` belongs to `inputs[i]`.
-    """
-    summary: Summary
-    metadata: dict[str, str] | None = None
-    """
-    Metadata sent with the batch, unchanged.
     """
 
 
