@@ -43,6 +43,21 @@ const GENERATORS: [&str; 12] = [
 /// Fixtures without a form in a strict dialect, for which the looser dialect is used. The list may only shrink.
 const WITHOUT_STRICT_FORM: [&str; 0] = [];
 
+/// Fixtures of which one invalid instance is accepted: they use the formats `uuid` and `duration` in a draft before 2019-09, which
+/// does not define them. The list may only shrink.
+const UNASSERTED_FORMATS: [&str; 10] = [
+    "njsonschema-documented/ticket.json",
+    "njsonschema-documented/tree.json",
+    "ts-json-schema-generator-2.4.0/ticket.json",
+    "typescript-json-schema-0.68.0/ticket.json",
+    "victools-draft7-documented/tree.json",
+    "zod-3.25.76/config-jsonSchema7.json",
+    "zod-3.25.76/config-openApi3.json",
+    "zod-3.25.76/ticket-jsonSchema7.json",
+    "zod-3.25.76/tree-jsonSchema7.json",
+    "zod-3.25.76/tree-named.json",
+];
+
 /// A schema as a generator emitted it, with instances.
 struct Fixture {
     /// Folder and file, for messages.
@@ -137,7 +152,7 @@ fn every_generator_has_fixtures_with_instances() {
 
 #[test]
 fn what_generators_emit_compiles_and_judges_its_instances() {
-    let mut faults = Vec::new();
+    let (mut faults, mut accepted) = (Vec::new(), Vec::new());
     for fixture in fixtures() {
         let name = &fixture.name;
         let schema = match Schema::compile(&fixture.schema) {
@@ -156,14 +171,16 @@ fn what_generators_emit_compiles_and_judges_its_instances() {
             }
         }
         for instance in &fixture.invalid {
-            if schema.is_valid(instance) {
-                faults.push(format!("{name}: valid: {instance}"));
+            let is_valid = schema.is_valid(instance);
+            if is_valid {
+                accepted.push(name.clone());
             }
-            if schema.faults(instance).is_empty() {
-                faults.push(format!("{name}: no fault: {instance}"));
+            if is_valid != schema.faults(instance).is_empty() {
+                faults.push(format!("{name}: faults disagree: {instance}"));
             }
         }
     }
+    assert_eq!(accepted, UNASSERTED_FORMATS, "have an invalid instance");
     assert_none(&faults);
 }
 
