@@ -323,7 +323,7 @@ const fn fits_status(class: ErrorClass, status: u16, is_code: bool) -> bool {
         InvalidKey => matches!(status, 200 | 400 | 401 | 403),
         UnknownModel => status < 429,
         RateLimited => is_code || matches!(status, 200 | 400 | 403 | 429),
-        Overloaded => is_code && status != 529 || matches!(status, 200 | 400 | 403 | 429 | 500),
+        Overloaded => matches!(status, 200 | 429) || status >= 500 && is_code || status == 500,
         ServerError => status == 200,
     }
 }

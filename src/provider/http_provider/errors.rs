@@ -262,8 +262,7 @@ fn failure_kind(status: Option<u16>, class: ErrorClass) -> FailureKind {
         // The key is valid, but not for this model.
         (ErrorClass::UnknownModel, None | Some(401 | 403)) => FailureKind::Status(404),
         (ErrorClass::RateLimited, _) => FailureKind::Status(429),
-        (ErrorClass::Overloaded, Some(status @ (429 | 503 | 529))) => FailureKind::Status(status),
-        (ErrorClass::Overloaded, _) => FailureKind::Status(503),
+        (ErrorClass::Overloaded, None) => FailureKind::Status(503),
         (_, Some(status)) => FailureKind::Status(status),
         (_, None) => FailureKind::Broken,
     }
