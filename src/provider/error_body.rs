@@ -244,10 +244,7 @@ impl UpstreamErrorBody {
             }
         }
         // OpenRouter's moderation: the categories that the input was flagged for.
-        if members
-            .get("reasons")
-            .is_some_and(|reasons| reasons.is_array())
-        {
+        if members.get("reasons").is_some_and(Value::is_array) {
             self.add_code("moderation");
         }
         match members.get("failed_generation") {

@@ -317,13 +317,13 @@ fn has_code(error: &UpstreamErrorBody, own_words: &str, code: &str) -> bool {
 const fn fits_status(class: ErrorClass, status: u16, is_code: bool) -> bool {
     match class {
         ErrorClass::Status | InvalidGeneration => true,
-        TooLong => !matches!(status, 401 | 402 | 403),
+        TooLong => !matches!(status, 401..=403),
         Refused => is_code || matches!(status, 200 | 400 | 403 | 404 | 422 | 451),
         QuotaExhausted => is_code || status < 500,
         InvalidKey => matches!(status, 200 | 400 | 401 | 403),
         UnknownModel => status < 429,
         RateLimited => is_code || matches!(status, 200 | 400 | 403 | 429),
-        Overloaded => is_code && status != 529 || matches!(status, 200 | 400 | 403 | 429 | 500),
+        Overloaded => matches!(status, 200 | 429) || status >= 500 && is_code || status == 500,
         ServerError => status == 200,
     }
 }

@@ -5,7 +5,7 @@
 pub fn needs_repair(json: &str) -> bool {
     memchr::memmem::find_iter(json.as_bytes(), b"\\u").any(|at| {
         let digits = json.as_bytes().get(at + 2..at + 4);
-        digits.is_some_and(|digits| is_surrogate_prefix(digits))
+        digits.is_some_and(is_surrogate_prefix)
     })
 }
 

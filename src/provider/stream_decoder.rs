@@ -15,6 +15,7 @@ pub struct DeltaEmitter<'a> {
 }
 
 impl<'a> DeltaEmitter<'a> {
+    #[must_use]
     pub const fn new(on_text: Option<TextSink<'a>>, mode: Mode) -> Self {
         Self {
             on_text,
@@ -136,13 +137,11 @@ impl<'a> StreamDecoder<'a> {
 }
 
 fn push_frames(frames: &mut Frames, bytes: Option<&[u8]>) -> Result<(), DecodeError> {
-    match bytes {
-        Some(bytes) => frames.push(bytes).map_err(|error| too_large(&error)),
-        None => {
-            frames.end();
-            Ok(())
-        }
+    if let Some(bytes) = bytes {
+        return frames.push(bytes).map_err(|error| too_large(&error));
     }
+    frames.end();
+    Ok(())
 }
 
 /// Decodes a message of a stream. Nothing that is malformed can spoil an answer that is complete already.

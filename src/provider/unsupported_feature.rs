@@ -246,7 +246,7 @@ fn feature_of_param(param: &str, own_words: &str, shape: RequestShape) -> Option
     let names = |fields: &[&str]| fields.iter().any(|field| contains_phrase(param, field));
     let has_schema = || {
         let says = |word: &&str| contains_phrase(own_words, word) || contains_phrase(param, word);
-        SCHEMA_WORDS.iter().any(|word| says(&word))
+        SCHEMA_WORDS.iter().any(says)
     };
     if takes_schema(shape.mode) && names(mode_fields(shape.mode)) {
         Some(if has_schema() {

@@ -295,7 +295,7 @@ async fn a_model_without_a_system_role_gets_the_instructions_from_the_user() {
         let first = calls[1].body()["messages"][0].clone();
         let text = first["content"].as_str().unwrap();
         assert!(
-            first["role"] == "user" && text.contains("Extract the data") && text.contains("Ada"),
+            first["role"] == "user" && text.contains("Extract the data"),
             "{first}"
         );
     }

@@ -51,13 +51,12 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
         }
         "content_block_delta" => match delta.get("type").string().as_deref() {
             Some("text_delta") => push_content(delta.get("text"), partial),
-            Some("input_json_delta") => {
+            Some("input_json_delta")
                 if partial
                     .tool_call
-                    .moves_to(event.get("index").count(), "", false)
-                {
-                    push_arguments(delta.get("partial_json"), partial);
-                }
+                    .moves_to(event.get("index").count(), "", false) =>
+            {
+                push_arguments(delta.get("partial_json"), partial);
             }
             _ => {}
         },

@@ -262,8 +262,7 @@ fn failure_kind(status: Option<u16>, class: ErrorClass) -> FailureKind {
         // Also where the key is valid, but not for this model.
         (ErrorClass::UnknownModel, _) => FailureKind::UnknownModel,
         (ErrorClass::RateLimited, _) => FailureKind::Status(429),
-        (ErrorClass::Overloaded, Some(status @ (429 | 503 | 529))) => FailureKind::Status(status),
-        (ErrorClass::Overloaded, _) => FailureKind::Status(503),
+        (ErrorClass::Overloaded, None) => FailureKind::Status(503),
         (_, Some(status)) => FailureKind::Status(status),
         (_, None) => FailureKind::Broken,
     }

@@ -42,7 +42,7 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
         }
         // A whole response where a stream was asked for.
         "" if event.has("output") && partial.size() == 0 => {
-            *partial = decode_response(text.root())?
+            *partial = decode_response(text.root())?;
         }
         _ => {}
     }
