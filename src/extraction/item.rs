@@ -66,7 +66,7 @@ impl Extractor {
             usage: item.usage,
             spent: item.usage_by_model,
             timing: item.timing,
-            trace: item.tracer.map(Tracer::finish),
+            trace: item.tracer.map(|tracer| Box::new(tracer.finish())),
         };
         self.meters.ended(&outcome);
         outcome

@@ -34,8 +34,8 @@ impl Tracer {
     }
 
     /// Returns what was recorded.
-    pub fn finish(self) -> Box<Trace> {
-        Box::new(self.trace)
+    pub fn finish(self) -> Trace {
+        self.trace
     }
 
     /// Creates a span from a time until now.

@@ -119,12 +119,11 @@ async fn a_wait_names_the_limit_that_held_the_item() {
     }
 }
 
-/// Returns the limit that holds so many calls, once there is one.
-async fn hold(server: &Server, waiting: usize) -> Value {
+/// Returns the limit that holds calls, once there is one.
+async fn hold(server: &Server) -> Value {
     eventually(LIMIT, "a hold", async || {
         let limits = server.get("/v1/limits").await.ok();
-        let hold = limits["holds"].get(0)?;
-        (hold["waiting"] == waiting).then(|| hold.clone())
+        limits["holds"].get(0).cloned()
     })
     .await
 }
@@ -140,11 +139,12 @@ async fn limits_say_that_a_full_semaphore_holds_the_calls() {
         .await;
     let body = batch(5);
     let (reply, held) = tokio::join!(server.batch(&body), async {
-        let held = hold(&server, 3).await;
+        let held = hold(&server).await;
         gate.open();
         held
     });
     assert_eq!(held["limit"], "concurrency");
+    assert!(held["waiting"].as_u64().unwrap() > 0, "{held}");
     assert_eq!(held["model"], "openai/test-model");
     assert!(held.get("retry_in_ms").is_none(), "{held}");
     assert_eq!(reply.ok()["summary"]["succeeded"], 5);
@@ -160,7 +160,7 @@ async fn limits_say_that_a_pause_holds_the_calls_and_until_when() {
     ]);
     let server = Server::with(&upstream).await;
     let body = with(batch(1), json!({"trace": true}));
-    let (reply, held) = tokio::join!(server.batch(&body), hold(&server, 1));
+    let (reply, held) = tokio::join!(server.batch(&body), hold(&server));
     assert_eq!(held["limit"], "openai/pause");
     assert!(held["retry_in_ms"].as_f64().unwrap() <= 1000.0, "{held}");
     let reply = reply.ok();

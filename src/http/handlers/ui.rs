@@ -1,5 +1,6 @@
 //! `GET /` and `/ui/…`: the web page, which is built from `ui/` and embedded here.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
@@ -50,38 +51,37 @@ static ASSETS: [Asset; 4] = [
     asset!("icon.svg", "image/svg+xml"),
 ];
 
-/// Entity tag of each file, in the order of `ASSETS`.
-static TAGS: LazyLock<[String; 4]> = LazyLock::new(|| {
-    ASSETS.each_ref().map(|asset| {
-        let hash = Sha256::digest(asset.plain);
-        let hex: String = hash
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("W/\"{hex}\"")
-    })
+/// Files by name, each with its entity tag.
+static FILES: LazyLock<BTreeMap<&str, (&Asset, String)>> = LazyLock::new(|| {
+    let entry = |asset: &'static Asset| (asset.name, (asset, entity_tag(asset.plain)));
+    ASSETS.iter().map(entry).collect()
 });
 
+/// Returns the tag of a file: weak, because it is that of the compressed variant too.
+fn entity_tag(content: &[u8]) -> String {
+    let hash = Sha256::digest(content);
+    let short = hash
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    format!("W/\"{short:016x}\"")
+}
+
 /// Returns the page, which requests nothing from other servers.
-pub async fn page(headers: HeaderMap) -> Response {
-    respond(0, &headers)
+pub async fn page(headers: HeaderMap) -> Result<Response, ApiError> {
+    respond("index.html", &headers)
 }
 
 /// Returns a file of the page.
 pub async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
-    match ASSETS.iter().position(|asset| asset.name == name) {
-        Some(index) => Ok(respond(index, &headers)),
-        None => Err(Error::new(
-            Code::NotFound,
-            "the page has no file of this name; open `/` for the page",
-        )
-        .into()),
-    }
+    respond(&name, &headers)
 }
 
-fn respond(index: usize, headers: &HeaderMap) -> Response {
-    let (asset, tag) = (&ASSETS[index], TAGS[index].as_str());
+fn respond(name: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let Some((asset, tag)) = FILES.get(name) else {
+        let detail = "the page has no file of this name; open `/` for the page";
+        return Err(Error::new(Code::NotFound, detail).into());
+    };
+    let tag = tag.as_str();
     // The names are the same in every version, so a browser asks each time.
     let common = [
         (CACHE_CONTROL, "no-cache"),
@@ -95,14 +95,14 @@ fn respond(index: usize, headers: &HeaderMap) -> Response {
         .split(',')
         .any(|known| matches!(known.trim(), "*") || known.trim() == tag);
     if is_known {
-        return (StatusCode::NOT_MODIFIED, common).into_response();
+        return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     let content_type = [(CONTENT_TYPE, asset.content_type)];
     if accepts_gzip(header(headers, &ACCEPT_ENCODING)) {
         let encoding = [(CONTENT_ENCODING, "gzip")];
-        return (common, content_type, encoding, asset.gzip).into_response();
+        return Ok((common, content_type, encoding, asset.gzip).into_response());
     }
-    (common, content_type, asset.plain).into_response()
+    Ok((common, content_type, asset.plain).into_response())
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
