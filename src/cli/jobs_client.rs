@@ -5,7 +5,7 @@ use std::io::{BufWriter, IsTerminal, Stdout, Write};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use http::{Method, StatusCode};
+use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
@@ -22,6 +22,8 @@ use crate::net::{Framing, Incoming, Url};
 /// Time for requests on the way out, which are not repeated.
 const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const JSON: &str = "application/json";
+/// Status of the response if no event follows.
+const NO_CONTENT: u16 = 204;
 const EVENTS: &str = "text/event-stream";
 
 /// Data of an event, as far as all kinds are told apart by it: a result has an `index` and a `status`, an end of the
@@ -221,7 +223,7 @@ impl<'a> JobsClient<'a> {
             sent = self.server.request(Method::GET, &path, EVENTS) => sent,
         };
         let incoming = match sent {
-            Ok(incoming) if incoming.status == StatusCode::NO_CONTENT => return Ok(Ok(true)),
+            Ok(incoming) if incoming.status.as_u16() == NO_CONTENT => return Ok(Ok(true)),
             Ok(incoming) => incoming,
             Err(failure) => return Ok(Err(failure)),
         };

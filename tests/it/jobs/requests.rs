@@ -418,9 +418,9 @@ async fn only_the_items_of_one_status_are_retried_if_the_request_says_so() {
     assert_eq!(counts().await, [5, 1, 14]);
     let retry = async |query: &str| post(&server, &path(&job, &format!("/retry{query}"))).await;
     let unknown = retry("?status=succeeded").await;
-    check_pointer(&unknown.problem(400, "invalid_request"), "/status");
+    check_pointer(&unknown.problem(422, "invalid_request"), "/status");
     let unknown = retry("?only=failed").await;
-    check_pointer(&unknown.problem(400, "invalid_request"), "/only");
+    check_pointer(&unknown.problem(422, "invalid_request"), "/only");
     assert_eq!(retry("?status=invalid").await.status, 200, "there is none");
     assert_eq!(retry("?status=cancelled").await.status, 202);
     assert_eq!(
