@@ -5,6 +5,8 @@
 mod cache;
 mod coerce;
 mod error_messages;
+mod example_generator;
+mod formats;
 mod implied_type;
 mod locations;
 mod lower;
@@ -13,7 +15,6 @@ mod patterns;
 mod registry;
 mod rules;
 mod schema_limits;
-mod skeleton;
 mod streamed_list;
 mod validation_cost;
 
@@ -30,11 +31,10 @@ pub use lower::Lowered;
 pub use parse_answer::ParsedAnswer;
 pub use registry::{Entry, Registry, RegistryError, Source};
 pub use rules::Rules;
-pub use skeleton::placeholder;
 pub use streamed_list::StreamedList;
 
 use crate::types::{
-    Dialect, Error, FieldError, Skeleton, StrictJson, Unrepresentable, pointer_to, truncate_pointer,
+    Dialect, Error, Example, FieldError, StrictJson, Unrepresentable, pointer_to, truncate_pointer,
 };
 use error_messages::invalid;
 use implied_type::implied_type;
@@ -49,7 +49,7 @@ pub struct Schema {
     /// Caller's document as compact JSON, for a provider's request.
     raw: Box<RawValue>,
     validator: Validator,
-    skeleton: Skeleton,
+    examples: [Example; 2],
     weight: validation_cost::Weight,
     /// Lowered forms by dialect, filled on demand. `None`: the schema cannot be lowered to the dialect.
     lowered: Mutex<Vec<(&'static Dialect, Option<Lowered>)>>,
@@ -80,7 +80,8 @@ impl Schema {
         let tree = normalised(given)?;
         let patterns = Patterns::weigh(tree.document(), tree.draft())?;
         let mut weight = schema_limits::check(&tree)?;
-        let validator = jsonschema::options()
+        let options = formats::with_newer_formats(jsonschema::options(), tree.draft());
+        let validator = options
             .with_draft(tree.draft())
             .should_validate_formats(true)
             .should_ignore_unknown_formats(true)
@@ -89,12 +90,12 @@ impl Schema {
             .build(tree.document())
             .map_err(|error| error_messages::schema_error(&error))?;
         weight.patterns = patterns;
-        let skeleton = skeleton::skeleton(&tree);
+        let examples = example_generator::example_pair(tree.root());
         Ok(Self {
             tree: Box::new(tree),
             raw,
             validator,
-            skeleton,
+            examples,
             weight,
             lowered: Mutex::default(),
         })
@@ -136,10 +137,10 @@ impl Schema {
         &self.raw
     }
 
-    /// Returns the form of an answer, in placeholders.
+    /// Returns two few-shot examples, generated from the names and types of the properties.
     #[must_use]
-    pub const fn skeleton(&self) -> &Skeleton {
-        &self.skeleton
+    pub const fn examples(&self) -> &[Example; 2] {
+        &self.examples
     }
 
     /// Returns true if a valid value may be an array.

@@ -34,7 +34,7 @@ pub use outcome::{Counts, Invalid, ItemOutcome, ModelUsage, Outcome, Success, Ti
 pub use request::request_fields;
 pub use request::{Batch, JobRequest, OnError, Single, SingleStream};
 pub use spec::{
-    CacheUse, Example, Metadata, Mode, OnFailure, Rule, SchemaSource, Skeleton, Spec, field_is_text,
+    CacheUse, Example, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text,
 };
 pub use throttle::{Price, Usd};
 pub use trace::{Span, SpanKind, Trace};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{check_places, check_words, plain};
+use super::{check_places, check_words, depth, plain};
 use extractd::schema::Schema;
 use extractd::types::Code;
 
@@ -30,16 +30,19 @@ pub fn schema(data: &[u8]) {
     }
 }
 
-/// Compiles the bytes, and looks at the skeleton of an answer.
+/// Compiles the bytes, and looks at the two worked examples that are made up.
 pub fn made_up(data: &[u8]) {
     let Some(schema) = compile(data) else { return };
-    let skeleton = schema.skeleton();
-    // Each value has a name of the schema and a few words.
-    let most = 64 * (data.len() + 256);
-    assert!(
-        skeleton.output.len() <= most && skeleton.input.len() <= most,
-        "{skeleton:?}"
-    );
+    for example in schema.examples() {
+        let output = &example.output;
+        assert!(depth(output) <= 10, "{} levels", depth(output));
+        // Each value has a name of the schema and a few words.
+        let most = 64 * (data.len() + 256);
+        assert!(
+            output.to_string().len() <= most && example.input.0.len() <= most,
+            "{output}"
+        );
+    }
 }
 
 pub(super) fn compile(text: &[u8]) -> Option<Schema> {

@@ -114,6 +114,7 @@ impl ItemRun<'_> {
             coerce: self.request.coerce,
             is_last: self.is_last_attempt(),
             examples: &self.request.examples,
+            has_generated_examples: self.route.current().endpoint.provider.needs_examples(),
             text,
         };
         let (answer, verdict) = validate_answer::validate(input, answer).await;

@@ -1,11 +1,11 @@
-//! Values that a model copied from its prompt instead of the text: placeholders of a skeleton, and values of few-shot examples.
+//! Values that a model copied from the few-shot examples of its prompt instead of the text.
 //!
 //! A value of an example that stands in the example's text, but not in the text at hand, was not extracted. Values that a schema
 //! lists and booleans are judgements and may repeat.
 
 use serde_json::Value;
 
-use crate::schema::{Schema, placeholder};
+use crate::schema::Schema;
 use crate::types::{Example, FieldError, pointer};
 
 /// Maximum number of errors reported.
@@ -29,12 +29,11 @@ pub fn copied_values(
     });
     let mut search = Search {
         schema,
-        text,
-        normalised: normalised(text),
+        text: normalised(text),
         known: known.collect(),
         errors: Vec::new(),
     };
-    if !search.known.is_empty() || has_placeholder(data) {
+    if !search.known.is_empty() {
         search.value(data, "");
     }
     search.errors
@@ -42,8 +41,7 @@ pub fn copied_values(
 
 struct Search<'a> {
     schema: &'a Schema,
-    text: &'a str,
-    normalised: String,
+    text: String,
     /// Values of the examples that stand in their texts.
     known: Vec<String>,
     errors: Vec<FieldError>,
@@ -77,16 +75,9 @@ impl Search<'_> {
     }
 
     fn leaf(&self, leaf: &Value, at: &str) -> Option<String> {
-        if let Some(found) = leaf.as_str().and_then(placeholder)
-            && !self.text.contains(found)
-        {
-            return Some(format!(
-                "{found} is a placeholder, not a value; give the value that the text states"
-            ));
-        }
         let written = written(leaf)?;
         let is_copied = self.known.contains(&written)
-            && !occurs(&self.normalised, &written)
+            && !occurs(&self.text, &written)
             && !self.schema.lists_values_at(at);
         is_copied.then(|| {
             format!(
@@ -94,15 +85,6 @@ impl Search<'_> {
                 crate::types::truncate_for_display(&leaf.to_string())
             )
         })
-    }
-}
-
-fn has_placeholder(value: &Value) -> bool {
-    match value {
-        Value::Object(members) => members.values().any(has_placeholder),
-        Value::Array(items) => items.iter().any(has_placeholder),
-        Value::String(text) => placeholder(text).is_some(),
-        _ => false,
     }
 }
 
@@ -219,12 +201,5 @@ mod tests {
             errors("Adaline, 136", &json!({"name": "Ada", "age": 36})),
             ["/name", "/age"]
         );
-    }
-
-    #[test]
-    fn a_placeholder_is_no_value() {
-        let data = json!({"name": "‹name›"});
-        assert_eq!(errors("Grace", &data), ["/name"]);
-        assert_eq!(errors("write ‹name› here", &data), [""; 0]);
     }
 }

@@ -80,7 +80,7 @@ impl PreparedRequest {
                 value: self.schema.normalised(),
                 raw: self.schema.raw(),
                 forms: &target.forms,
-                skeleton: self.schema.skeleton(),
+                examples: self.schema.examples(),
             },
             instructions: self.instructions.as_deref(),
             examples: &self.examples,

@@ -44,6 +44,8 @@ pub struct ValidationInput<'a> {
     pub is_last: bool,
     /// Few-shot examples of the request, whose values must not be taken for the text's.
     pub examples: &'a Arc<[Example]>,
+    /// True if the prompt has generated examples where the request has none.
+    pub has_generated_examples: bool,
     /// Text of the input.
     pub text: &'a str,
 }
@@ -69,6 +71,7 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
         input.lowered.cloned(),
     );
     let (coerce, is_last) = (input.coerce, input.is_last);
+    let has_generated_examples = input.has_generated_examples;
     let (text, examples) = (input.text.to_owned(), Arc::clone(input.examples));
     let unvalidated = answer.clone();
     let validated = tokio::task::spawn_blocking(move || {
@@ -79,6 +82,7 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
             coerce,
             is_last,
             examples: &examples,
+            has_generated_examples,
             text: &text,
         };
         let verdict = verdict(input, &answer);
@@ -146,7 +150,11 @@ fn verdict_on_text(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
 
 /// Returns the verdict on an object that is valid against the schema.
 fn apply_rules(input: ValidationInput<'_>, data: Value, repairs: Vec<String>) -> Verdict {
-    let mut errors = copied_values(input.schema, &data, input.text, input.examples);
+    let examples = match &**input.examples {
+        [] if input.has_generated_examples => input.schema.examples().as_slice(),
+        examples => examples,
+    };
+    let mut errors = copied_values(input.schema, &data, input.text, examples);
     errors.extend(input.rules.faults(&data, input.text));
     if errors.is_empty() {
         Verdict::Accepted { data, repairs }

@@ -70,6 +70,11 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
         })
     }
 
+    /// Returns true if prompts have the schema's generated examples when the caller gives none.
+    fn needs_examples(&self) -> bool {
+        false
+    }
+
     /// Returns a remark for users, shown in the list of models; `None`: no remark.
     fn note(&self) -> Option<&'static str> {
         None

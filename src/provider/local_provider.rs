@@ -209,15 +209,15 @@ fn model_request(request: &Request<'_>) -> llama::Request {
     }
 }
 
-/// Returns the caller's examples as texts and answers. Without any, the skeleton of an answer: a model of this size needs to see
-/// the form.
+/// Returns the caller's examples as texts and answers. Without any, the generated ones: a model of this size needs to see the form.
 fn worked_examples(request: &Request<'_>) -> Vec<(String, String)> {
-    let skeleton = request.schema.skeleton;
-    if request.examples.is_empty() {
-        return vec![(skeleton.input.clone(), skeleton.output.clone())];
-    }
-    let examples = request.examples.iter();
+    let examples = if request.examples.is_empty() {
+        request.schema.examples
+    } else {
+        request.examples
+    };
     examples
+        .iter()
         .map(|example| (example.input.0.clone(), example.output.to_string()))
         .collect()
 }
@@ -287,6 +287,10 @@ impl Provider for LocalProvider {
 
     fn modes(&self) -> &'static [Mode] {
         &[Mode::JsonSchema, Mode::Text]
+    }
+
+    fn needs_examples(&self) -> bool {
+        true
     }
 
     fn dialect(&self, _: Mode) -> &'static Dialect {

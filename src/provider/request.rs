@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::adaptation::Trial;
 use super::request_template::RequestTemplate;
-use crate::types::{Example, FieldError, LoweredByMode, Mode, Skeleton};
+use crate::types::{Example, FieldError, LoweredByMode, Mode};
 
 /// Callback that receives each text delta of a streamed answer.
 pub type TextSink<'a> = &'a (dyn Fn(Mode, &str) + Send + Sync);
@@ -57,8 +57,8 @@ pub struct Schema<'a> {
     pub raw: &'a RawValue,
     /// Schema lowered to the dialect of each mode.
     pub forms: &'a LoweredByMode,
-    /// Form of an answer in placeholders, for a model too small to read a schema.
-    pub skeleton: &'a Skeleton,
+    /// Generated examples, for a model too small to read a schema when the caller gives none.
+    pub examples: &'a [Example],
 }
 
 /// Invalid answer and its validation errors, sent back to the model in a validation retry.

@@ -107,15 +107,6 @@ pub struct Example {
     pub output: Value,
 }
 
-/// Form of a text and of its answer, with placeholders such as `‹name›` for all values.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Skeleton {
-    /// Placeholders in the order of the answer, separated by commas.
-    pub input: String,
-    /// Answer. It is not JSON where a number or a boolean is a placeholder.
-    pub output: String,
-}
-
 /// Use of the result cache and of single flight for an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

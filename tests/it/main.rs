@@ -48,6 +48,7 @@ mod replies;
 mod retry_budget;
 mod retry_policy;
 mod rules;
+mod schema_drafts;
 mod schemas;
 mod shutdown;
 mod single;

@@ -55,6 +55,7 @@ fn verdict_at(
         coerce: true,
         is_last,
         examples: &Arc::from([]),
+        has_generated_examples: false,
         text: "a text",
     };
     verdict(input, &answer)
@@ -209,6 +210,7 @@ fn parsed_values_prove_nothing_when_the_answer_was_truncated() {
             coerce: true,
             is_last: true,
             examples: &Arc::from([]),
+            has_generated_examples: false,
             text: "a text",
         };
         verdict(input, &answer)

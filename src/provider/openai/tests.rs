@@ -7,7 +7,7 @@ use super::*;
 use crate::provider::stream_decoder::tests::{check_stream, decode_stream};
 use crate::provider::test_fixture::{self, lowered_by_mode, shape};
 use crate::provider::{Answer, Finish, RemainingQuota, Schema, Trial, Unsupported, UnsupportedSet};
-use crate::types::{Skeleton, Usage};
+use crate::types::Usage;
 
 mod lenient;
 
@@ -161,7 +161,7 @@ fn a_prompt_has_no_example_but_the_callers() {
             value: &schema,
             raw: &raw,
             forms: &lowered_by_mode(&schema, true),
-            skeleton: &Skeleton::default(),
+            examples: &[],
         },
         instructions: None,
         examples: &[],

@@ -10,7 +10,6 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
     let raw = serde_json::value::to_raw_value(&*value).unwrap();
     let (template, forms) = (RequestTemplate::default(), LoweredByMode::default());
     let trial = Trial::default();
-    let skeleton = crate::types::Skeleton::default();
     let request = |input| Request {
         model: "m",
         mode: Mode::Auto,
@@ -18,7 +17,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
             value: &value,
             raw: &raw,
             forms: &forms,
-            skeleton: &skeleton,
+            examples: &[],
         },
         instructions: Some("Say \"yes\"."),
         examples: &[],

@@ -70,7 +70,7 @@ async fn ask_in(
                 value: &value,
                 raw: &raw,
                 forms: &forms,
-                skeleton: &extractd::types::Skeleton::default(),
+                examples: &[],
             },
             instructions: None,
             examples: &[],
