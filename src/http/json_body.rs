@@ -3,15 +3,21 @@
 //! A body is parsed once, fast. Only if that fails is it parsed again, to find the line and column of a syntax error, or the
 //! JSON Pointer of an invalid field.
 
+use llm_json::surrogates::replace_half_surrogates;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::types::{Code, Error, Unrepresentable, pointer, pointer_to, truncate_for_display};
 
-/// Parses a body.
+/// UTF-8's byte order mark, which some programs write first.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Parses a body. A byte order mark is skipped, and half a surrogate pair becomes U+FFFD.
 ///
 /// # Errors
 /// `invalid_json`, or `invalid_request` with the pointer of the first invalid field.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let bytes = &*replace_half_surrogates(bytes);
     serde_json::from_slice(bytes).map_err(|error| locate_error::<T>(bytes, &error))
 }
 

@@ -137,20 +137,21 @@ impl HttpProvider {
     /// Returns the request's body: from the template if possible, since all items of a batch share
     /// it.
     fn body(&self, request: &Request<'_>, shape: RequestShape) -> Vec<u8> {
-        let encode = |input: &str| {
-            let body = self.wire.encode(&Request { input, ..*request }, shape);
+        let whole = |request: &Request<'_>| {
+            let body = self.wire.encode(request, shape);
             match request.extra_body {
                 Some(fields) => extra_body::merge(body, fields),
                 None => body,
             }
         };
+        let encode = |input: &str| whole(&Request { input, ..*request });
         let from_template = if request.feedback.is_none() {
             let key = (shape, request.max_output_tokens);
             request.template.body(key, request.input, encode)
         } else {
             None
         };
-        from_template.unwrap_or_else(|| self.wire.encode(request, shape))
+        from_template.unwrap_or_else(|| whole(request))
     }
 
     async fn read_body(&self, incoming: Incoming) -> Result<Bytes, Failure> {

@@ -47,6 +47,8 @@ pub struct StreamDecoder<'a> {
     /// True if a stream was asked for.
     is_streamed: bool,
     body: Body,
+    /// Length of the white space before the body.
+    skipped_bytes: usize,
     partial: PartialAnswer,
 }
 
@@ -65,6 +67,7 @@ impl<'a> StreamDecoder<'a> {
             mode,
             is_streamed,
             body: Body::Undecided(Vec::new()),
+            skipped_bytes: 0,
             partial: PartialAnswer::default(),
         }
     }
@@ -82,8 +85,15 @@ impl<'a> StreamDecoder<'a> {
     ) -> Result<bool, DecodeError> {
         match &mut self.body {
             Body::Undecided(start) | Body::Whole(start) => {
-                start.extend_from_slice(bytes.unwrap_or_default());
-                if start.len() > net::MAX_ANSWER_BYTES {
+                let mut bytes = bytes.unwrap_or_default();
+                if start.is_empty() {
+                    // White space tells nothing, and is not searched again with each piece.
+                    let rest = bytes.trim_ascii_start();
+                    self.skipped_bytes += bytes.len() - rest.len();
+                    bytes = rest;
+                }
+                start.extend_from_slice(bytes);
+                if start.len() + self.skipped_bytes > net::MAX_ANSWER_BYTES {
                     return Err(too_large(&net::Error::TooLarge(net::MAX_ANSWER_BYTES)));
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use llm_json::Key;
+use llm_json::NUMBER_NAME;
 use serde::de::{
     self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess,
     Unexpected, Visitor,
@@ -64,10 +64,9 @@ impl<'de> Deserialize<'de> for Content {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Content, A::Error> {
-                let found = match fields.next_key::<Key>()? {
-                    Some(Key::Number) => "a number",
-                    _ => "an object",
-                };
+                let first = fields.next_key::<String>()?;
+                let is_number = first.is_some_and(|name| name == NUMBER_NAME);
+                let found = if is_number { "a number" } else { "an object" };
                 Err(A::Error::invalid_type(Unexpected::Other(found), &self))
             }
         }
@@ -135,13 +134,10 @@ impl<'de> Deserialize<'de> for Item {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Item, A::Error> {
-                let first = match fields.next_key::<Key>()? {
-                    Some(Key::Number) => {
-                        return Err(A::Error::invalid_type(Unexpected::Other("a number"), &self));
-                    }
-                    Some(Key::Name(name)) => Some(name),
-                    None => None,
-                };
+                let first = fields.next_key::<String>()?;
+                if first.as_deref() == Some(NUMBER_NAME) {
+                    return Err(A::Error::invalid_type(Unexpected::Other("a number"), &self));
+                }
                 let fields = Peeked { first, fields };
                 let fields = Fields::deserialize(de::value::MapAccessDeserializer::new(fields))?;
                 Ok(Item {

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn unrepresentable_json_is_recognized() {
         let of = |text: &str| {
-            Unrepresentable::of(&serde_json::from_str::<serde_json::Value>(text).unwrap_err())
+            Unrepresentable::of(&serde_json::from_str::<llm_json::StrictJson>(text).unwrap_err())
         };
         assert_eq!(of("[1e400]"), Some(Unrepresentable::Number));
         assert_eq!(of(&"[".repeat(200)), Some(Unrepresentable::Depth));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use llm_json::StrictJson;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -104,7 +105,13 @@ pub struct Example {
     /// Text of the example.
     pub input: Content,
     /// Value to extract; must be valid against the schema.
+    #[serde(deserialize_with = "literal")]
     pub output: Value,
+}
+
+/// Deserializes a value in which every member is taken literally.
+fn literal<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    StrictJson::deserialize(deserializer).map(|StrictJson(value)| value)
 }
 
 /// Use of the result cache and of single flight for an item.

@@ -373,10 +373,6 @@ async fn bodies_that_are_not_json_are_rejected() {
                 b"{\"input\": \"\xff\xfe\", \"schema\": {}}",
             ),
             invalid(
-                "half a surrogate",
-                b"{\"input\": \"\\ud800\", \"schema\": {}}",
-            ),
-            invalid(
                 "a raw newline in a string",
                 b"{\"input\": \"A\nda\", \"schema\": {}}",
             )
@@ -619,12 +615,6 @@ async fn invalid_schemas_are_rejected_with_their_pointer() {
                 "/schema/properties/age/minLength",
             ),
             Bad::schema("a pattern that is none", property(json!({"pattern": "(["})), "/schema/properties/age/pattern"),
-            Bad::schema(
-                "a pattern with a backreference",
-                property(json!({"pattern": "(a)\\1"})),
-                "/schema/properties/age/pattern",
-            ),
-            Bad::schema("a pattern that looks ahead", property(json!({"pattern": "^(?=a)b"})), "/schema/properties/age/pattern"),
             Bad::schema("a pattern of patternProperties", json!({"patternProperties": {"([": {}}}), ""),
             Bad::schema(
                 "a pattern that grows beyond bounds",
@@ -650,7 +640,6 @@ async fn invalid_schemas_are_rejected_with_their_pointer() {
                 json!({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/a"}]}}}),
                 "",
             ),
-            Bad::schema("an unknown draft", json!({"$schema": "https://example.com/draft", "type": "object"}), "/schema/$schema"),
             Bad::schema("references that fan out", fan_out(30), ""),
             raw("too deep", &nested(2_000)).or(400, "invalid_json"),
             raw("too deep for a stack", &nested(100_000)).or(400, "invalid_json"),
@@ -661,7 +650,7 @@ async fn invalid_schemas_are_rejected_with_their_pointer() {
                 "",
             ),
         ],
-        26,
+        23,
     )
     .await;
 }

@@ -282,14 +282,17 @@ async fn an_unclosed_list_is_retried_and_accepted_at_the_last_attempt() {
 #[tokio::test]
 async fn an_unclosed_list_is_rejected_without_the_providers_finish_reason() {
     let message = json!({"role": "assistant", "content": "{\"people\": [\"Ada\", \"Bob\""});
-    for reason in [Value::Null, json!("abort")] {
+    for (reason, code) in [
+        (Value::Null, "extraction_failed"),
+        (json!("abort"), "upstream_error"),
+    ] {
         let body = json!({"id": "c", "object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": reason}]});
         let upstream = Upstream::start(move |_| Reply::Status(200, Vec::new(), body.to_string()));
         let server = Server::with(&upstream).await;
         server
             .extract(&json!({"input": "Ada, Bob, Cleo", "schema": list(), "mode": "text"}))
             .await
-            .problem(502, "extraction_failed");
+            .problem(502, code);
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`answer`] | the JSON value that a model's text means: prose, code fences, quotes, missing brackets, and what was repaired |
 //! | [`partial`] | the value so far while a text is still being written, for streaming |
+//! | [`surrogates`] | half surrogate pairs in escapes, replaced by U+FFFD |
 //! | [`strict_json`] | strict JSON in which every member is taken literally |
 //!
 //! The crate knows no schema: the caller passes a predicate that accepts a value.
@@ -13,5 +14,6 @@
 pub mod answer;
 pub mod partial;
 pub mod strict_json;
+pub mod surrogates;
 
-pub use strict_json::{Key, StrictJson};
+pub use strict_json::{NUMBER_NAME, StrictJson};

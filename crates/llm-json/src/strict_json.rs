@@ -63,14 +63,16 @@ impl<'de> Deserialize<'de> for StrictJson {
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<StrictJson, A::Error> {
                 let mut object = Map::new();
-                while let Some(key) = members.next_key::<Key>()? {
-                    match key {
-                        Key::Number => return number(&members.next_value::<String>()?),
-                        Key::Name(name) => {
-                            let StrictJson(member) = members.next_value()?;
-                            object.insert(name, member);
+                while let Some(name) = members.next_key::<String>()? {
+                    let member = if name == NUMBER_NAME {
+                        match members.next_value()? {
+                            ReservedMember::Number(text) => return number(&text),
+                            ReservedMember::Literal(StrictJson(member)) => member,
                         }
-                    }
+                    } else {
+                        members.next_value::<StrictJson>()?.0
+                    };
+                    object.insert(name, member);
                 }
                 Ok(StrictJson(Value::Object(object)))
             }
@@ -97,36 +99,44 @@ pub(crate) fn parse_number(text: &str) -> Option<Number> {
     (text.len() <= MAX_NUMBER_BYTES && number.as_f64().is_some()).then_some(number)
 }
 
-/// Key of a map that serde_json presents: the name of a member, or the mark of a number.
+/// Name under which serde_json presents a number with all its digits: as a map with this one member.
+pub const NUMBER_NAME: &str = "$serde_json::private::Number";
+
+/// Value of a member with the reserved name.
 ///
-/// With all its digits, a number is presented as a map with one reserved name. An object may have that name too, so the name cannot
-/// tell them apart. The way in which the key is presented does: that of a number ignores what is asked for, that of an object is
-/// there and optional.
-#[derive(Debug)]
-pub enum Key {
-    /// Mark of a number, whose text is the value.
-    Number,
-    /// Name of a member.
-    Name(String),
+/// An object may have a member of that name too. The way in which the value is presented tells them apart: the text of a number
+/// ignores what is asked for, while the value of a member is there and optional.
+enum ReservedMember {
+    /// Text of a number.
+    Number(String),
+    /// Value of an object's member.
+    Literal(StrictJson),
 }
 
-impl<'de> Deserialize<'de> for Key {
+impl<'de> Deserialize<'de> for ReservedMember {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Presented;
 
         impl<'de> Visitor<'de> for Presented {
-            type Value = Key;
+            type Value = ReservedMember;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
+                f.write_str("a value")
             }
 
-            fn visit_str<E>(self, _: &str) -> Result<Key, E> {
-                Ok(Key::Number)
+            fn visit_str<E>(self, text: &str) -> Result<ReservedMember, E> {
+                Ok(ReservedMember::Number(text.to_owned()))
             }
 
-            fn visit_some<D: Deserializer<'de>>(self, name: D) -> Result<Key, D::Error> {
-                String::deserialize(name).map(Key::Name)
+            fn visit_none<E>(self) -> Result<ReservedMember, E> {
+                Ok(ReservedMember::Literal(StrictJson(Value::Null)))
+            }
+
+            fn visit_some<D: Deserializer<'de>>(
+                self,
+                value: D,
+            ) -> Result<ReservedMember, D::Error> {
+                StrictJson::deserialize(value).map(ReservedMember::Literal)
             }
         }
 
@@ -145,6 +155,8 @@ mod tests {
             r#"{"$serde_json::private::RawValue":5}"#,
             r#"{"a":[{"$serde_json::private::RawValue":"[["}]}"#,
             r#"{"$serde_json::private::Number":"1"}"#,
+            r#"{"$serde_json::private::Number":null,"a":2}"#,
+            r#"[{"$serde_json::private::Number":1.50}]"#,
             r#"{"b":null,"a":[true,-1,18446744073709551615,1.5,"é"]}"#,
             "[9400111899223818218411,1.10,12.50,-0,1e+5,0.123456789012345678901234567890]",
         ] {

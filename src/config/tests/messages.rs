@@ -342,7 +342,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[providers.openai]\nrequest_per_minute = 10",
-        "extractd.toml:2:1: unknown key `request_per_minute` in [providers.openai]; did you mean `requests_per_minute`? allowed: kind, base_url, api_version, api_key, api_key_env, api_key_file, api_keys, api_keys_env, api_keys_file, proxy, requests_per_minute, request_burst, tokens_per_minute, max_concurrency, adaptive_concurrency, connect_timeout_ms, timeout_ms, headers",
+        "extractd.toml:2:1: unknown key `request_per_minute` in [providers.openai]; did you mean `requests_per_minute`? allowed: kind, base_url, api_version, api_key, api_key_env, api_key_file, api_keys, api_keys_env, api_keys_file, proxy, ca_file, client_cert, client_key, requests_per_minute, request_burst, tokens_per_minute, max_concurrency, adaptive_concurrency, connect_timeout_ms, timeout_ms, headers",
     ),
     (
         "[providers.openai]",

@@ -81,6 +81,9 @@ kind = "openai" # file extractd.toml:16
 base_url = "http://other" # file extractd.toml:17
 api_keys = ["****-one", "****-two"] # file extractd.toml:18
 # proxy is not set
+# ca_file is not set
+# client_cert is not set
+# client_key is not set
 # requests_per_minute is not set
 # request_burst is not set
 # tokens_per_minute is not set
@@ -94,6 +97,9 @@ kind = "openai" # file extractd.toml:6
 base_url = "http://vllm:8000/v1" # file extractd.toml:7
 api_key = "****cdef" # file extractd.toml:8
 proxy = "http://****@proxy:3128" # file extractd.toml:9
+# ca_file is not set
+# client_cert is not set
+# client_key is not set
 requests_per_minute = 500 # file extractd.toml:10
 request_burst = 1 # default
 tokens_per_minute = 90000 # file extractd.toml:11
@@ -110,6 +116,7 @@ provider = "vllm" # file extractd.toml:20
 model = "fast" # default
 mode = "auto" # default
 fallback = ["llama3.1", "other/m"] # file extractd.toml:21
+fallback_on = ["unavailable", "unknown_model", "too_long", "invalid", "rejected"] # default
 # max_concurrency is not set
 input_usd_per_million_tokens = 0.15 # file extractd.toml:22
 output_usd_per_million_tokens = 1.0 # file extractd.toml:23
@@ -119,6 +126,7 @@ provider = "local" # file extractd.toml:25
 model = "llama3.1" # default
 mode = "auto" # default
 fallback = [] # default
+fallback_on = ["unavailable", "unknown_model", "too_long", "invalid", "rejected"] # default
 # max_concurrency is not set
 # input_usd_per_million_tokens is not set
 # output_usd_per_million_tokens is not set

@@ -59,14 +59,6 @@ async fn hostile_schemas_are_rejected_at_admission() {
                 |inner| json!({"items": inner}),
             ),
         ),
-        (
-            "an unknown dialect",
-            json!({"$schema": "https://example.com/dialect"}),
-        ),
-        (
-            "a dialect within",
-            json!({"items": {"$schema": "http://json-schema.org/draft-04/schema#", "$ref": "#"}}),
-        ),
         ("a ring of one", json!({"$ref": "#"})),
         (
             "a ring of one, dynamic",
@@ -108,13 +100,8 @@ async fn hostile_schemas_are_rejected_at_admission() {
             json!({"items": {"enum": (0..60_000).collect::<Vec<_>>()}}),
         ),
         (
-            "201 patterns",
-            json!({"anyOf": (0..201).map(|n| json!({"pattern": format!("a{n}")})).collect::<Vec<_>>()}),
-        ),
-        ("a pattern that looks behind", json!({"pattern": "(?<=a)b"})),
-        (
-            "a pattern that refers back",
-            json!({"pattern": "^(a+)\\1+$"}),
+            "many large patterns",
+            json!({"anyOf": (0..40).map(|n| json!({"pattern": format!("(a{n}|bc|d{{1,9}}){{1,9000}}")})).collect::<Vec<_>>()}),
         ),
         (
             "a pattern that multiplies",

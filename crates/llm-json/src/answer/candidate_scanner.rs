@@ -319,8 +319,9 @@ impl Scan<'_> {
     fn scalar(&mut self, range: Range<usize>) {
         let text = self.text.get(range.clone()).unwrap_or_default();
         let trimmed = text.trim_matches(is_space);
-        if let Ok(value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_))) =
-            serde_json::from_str(trimmed)
+        if let Ok(StrictJson(
+            value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)),
+        )) = serde_json::from_str(trimmed)
         {
             let start = range.start + (text.len() - text.trim_start_matches(is_space).len());
             let span = start..start + trimmed.len();
