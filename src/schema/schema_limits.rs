@@ -188,11 +188,12 @@ impl<'s> FanOut<'s> {
             .reference(schema)
             .is_some_and(|target| std::ptr::eq(target, part));
         let at = self.tree.locate(schema);
-        let at = if is_reference {
-            pointer(&at, "$ref")
-        } else {
-            at
-        };
+        let keywords = ["$ref", "$dynamicRef", "$recursiveRef"].into_iter();
+        let source = self.tree.document().pointer(&at);
+        let keyword = keywords
+            .filter(|_| is_reference)
+            .find(|keyword| source.is_some_and(|source| source.get(keyword).is_some()));
+        let at = keyword.map_or(at.clone(), |keyword| pointer(&at, keyword));
         invalid(
             &at,
             "this reference comes back to itself without looking at any part of the value",

@@ -138,6 +138,9 @@ impl<'de> Deserialize<'de> for Item {
                 if first.as_deref() == Some(NUMBER_NAME) {
                     return Err(A::Error::invalid_type(Unexpected::Other("a number"), &self));
                 }
+                if let Some(name) = first.as_deref().filter(|name| !FIELDS.contains(name)) {
+                    return fields.next_value_seed(UnknownField(name));
+                }
                 let fields = Peeked { first, fields };
                 let fields = Fields::deserialize(de::value::MapAccessDeserializer::new(fields))?;
                 Ok(Item {
@@ -149,6 +152,20 @@ impl<'de> Deserialize<'de> for Item {
         }
 
         deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+/// Names of the fields of an input.
+const FIELDS: &[&str] = &["id", "input", "metadata"];
+
+/// Seed that rejects the field of this name, where its value is.
+struct UnknownField<'n>(&'n str);
+
+impl<'de> DeserializeSeed<'de> for UnknownField<'_> {
+    type Value = Item;
+
+    fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<Item, D::Error> {
+        Err(D::Error::unknown_field(self.0, FIELDS))
     }
 }
 

@@ -396,7 +396,7 @@ async fn bodies_that_are_not_json_are_rejected() {
             )
             .says(&["line 1"]),
         ],
-        16,
+        15,
     )
     .await;
 }

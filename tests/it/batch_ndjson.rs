@@ -120,7 +120,7 @@ async fn a_bad_line_fails_its_index_and_reading_goes_on() {
         "not json",
         "  ",
         &object,
-        "\"\\ud800\"",
+        "{\"input\": \"cut\"",
     ];
     let mut lines = upload(&server, "")
         .header("accept", NDJSON)

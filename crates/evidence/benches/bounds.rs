@@ -2,6 +2,13 @@
 //!
 //! `cargo bench -p evidence`
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::format_push_string,
+    clippy::too_many_lines,
+    reason = "a program of tests or measurements"
+)]
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,10 @@
 //! Word alignment, one rule for each test.
 
 #![allow(
+    clippy::needless_pass_by_value,
+    reason = "a program of tests or measurements"
+)]
+#![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,

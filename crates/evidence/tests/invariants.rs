@@ -1,6 +1,10 @@
 //! Promises that hold for every text and every value.
 
 #![allow(
+    clippy::needless_pass_by_value,
+    reason = "a program of tests or measurements"
+)]
+#![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,

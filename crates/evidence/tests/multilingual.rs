@@ -4,6 +4,10 @@
 //! the status: none for exact, "~" normalised, "?" fuzzy, "=" derived, `null` absent.
 
 #![allow(
+    clippy::cast_precision_loss,
+    reason = "a program of tests or measurements"
+)]
+#![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,

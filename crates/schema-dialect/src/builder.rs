@@ -167,10 +167,10 @@ impl<'r> Builder<'r> {
         &mut self,
         text: &str,
         at: &Location<'_>,
-        resolved: Result<referencing::Resolved<'r>, referencing::Error>,
+        target: Result<referencing::Resolved<'r>, referencing::Error>,
     ) -> Result<String, SchemaError> {
-        let resolved = resolved.map_err(|_| leads_nowhere(&at.render(), text))?;
-        let (schema, resolver, draft) = resolved.into_inner();
+        let found = target.map_err(|_| leads_nowhere(&at.render(), text))?;
+        let (schema, resolver, draft) = found.into_inner();
         if !(schema.is_object() || schema.is_boolean()) {
             return Err(SchemaError::new(
                 at.render(),
@@ -205,7 +205,7 @@ impl<'r> Builder<'r> {
         }
         let mut seen: Vec<String> = Vec::new();
         let scope = resolver.dynamic_scope();
-        for uri in scope.iter().map(|uri| uri.as_str()) {
+        for uri in scope.iter().map(jsonschema::Uri::as_str) {
             if !seen.iter().any(|known| known == uri) {
                 seen.push(uri.to_owned());
             }

@@ -270,7 +270,7 @@ impl Adjuster<'_> {
             percent_decode_str(fragment)
                 .decode_utf8()
                 .ok()
-                .map(|decoded| decoded.into_owned()),
+                .map(std::borrow::Cow::into_owned),
             Some(fragment.to_owned()),
             Some(fragment.replace('~', "~0")),
         ];
