@@ -8,6 +8,7 @@ mod dialect;
 mod error;
 mod extra_body;
 mod fallback;
+mod hex;
 mod input;
 mod json_pointer;
 mod json_value;
@@ -25,6 +26,7 @@ pub use dialect::{
 pub use error::{AttemptInfo, Code, Error, FieldError, pointer};
 pub use extra_body::ExtraBody;
 pub use fallback::{FallbackCondition, FallbackOn};
+pub use hex::hexadecimal;
 pub use input::{Content, Input, Item};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
 pub use json_value::{is_of_type, json_equal};

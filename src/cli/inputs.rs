@@ -65,7 +65,7 @@ impl Reader {
         let digest: [u8; 32] = self.digest.clone().finalize().into();
         Prefix {
             count: self.count,
-            digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            digest: crate::types::hexadecimal(&digest),
         }
     }
 }

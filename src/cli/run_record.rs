@@ -227,7 +227,7 @@ impl RunRecord {
     pub fn idempotency_key(&self, inputs: &Segment) -> String {
         let json = serde_json::to_vec(&(&self.header, inputs)).unwrap_or_default();
         let digest: [u8; 32] = Sha256::digest(&json).into();
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = crate::types::hexadecimal(&digest);
         format!("extractd-batch-{hex}")
     }
 

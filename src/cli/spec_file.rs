@@ -100,11 +100,7 @@ impl Spec {
         let hash = |text: &String| {
             let digest: [u8; 32] = Sha256::digest(text).into();
             // Eight bytes are enough to detect accidental changes.
-            digest
-                .iter()
-                .take(8)
-                .map(|byte| format!("{byte:02x}"))
-                .collect()
+            crate::types::hexadecimal(digest.get(..8).unwrap_or_default())
         };
         self.0
             .iter()

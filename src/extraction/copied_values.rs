@@ -164,7 +164,8 @@ fn contains_word(text: &str, value: &str) -> bool {
             .and_then(|text| text.chars().next());
         let starts_word = is_part(value.chars().next());
         let ends_word = is_part(value.chars().next_back());
-        !(starts_word && is_part(before)) && !(ends_word && is_part(after))
+        let is_inside = starts_word && is_part(before) || ends_word && is_part(after);
+        !is_inside
     };
     !value.is_empty() && text.match_indices(value).any(|(at, _)| has_ends(at))
 }

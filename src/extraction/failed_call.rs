@@ -98,8 +98,8 @@ impl ItemRun<'_> {
         let endpoint = &self.route.current().endpoint;
         let (provider, model) = (&endpoint.provider_name, &endpoint.model);
         let address = endpoint.provider.address();
-        match (change, outage) {
-            (OutageChange::Began, Some(outage)) => tracing::warn!(
+        if let (OutageChange::Began, Some(outage)) = (change, outage) {
+            tracing::warn!(
                 provider,
                 address,
                 model,
@@ -107,14 +107,15 @@ impl ItemRun<'_> {
                 reason = outage.reason.as_str(),
                 "calls fail until this is remedied, and are no longer made but for a probe from time to time: {}",
                 outage.detail
-            ),
-            _ => tracing::info!(
+            );
+        } else {
+            tracing::info!(
                 provider,
                 address,
                 model,
                 key = key + 1,
                 "a probe has succeeded; calls are made again"
-            ),
+            );
         }
     }
 

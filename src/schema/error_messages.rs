@@ -62,8 +62,8 @@ fn expand(error: &ValidationError<'_>, depth: usize, converted: &mut Vec<FieldEr
 
 /// Returns the errors of the branch that the value resembles: its type fits, then its discriminator, then it has the fewest errors.
 /// `None`: no branch is nearer than all others.
-fn resembled_branch<'e, 'i>(
-    error: &ValidationError<'i>,
+fn resembled_branch<'e>(
+    error: &ValidationError<'_>,
     branches: &'e [Vec<ValidationError<'static>>],
 ) -> Option<&'e Vec<ValidationError<'static>>> {
     let root = error.instance_path().as_str();

@@ -205,7 +205,7 @@ impl Registry {
 
 impl Entry {
     fn new(schema: Schema, updated_at: SystemTime, source: Source) -> Self {
-        let hash = hexadecimal(&Sha256::digest(schema.raw().get()));
+        let hash = crate::types::hexadecimal(&Sha256::digest(schema.raw().get()));
         Self {
             schema: Arc::new(schema),
             hash,
@@ -213,15 +213,6 @@ impl Entry {
             source,
         }
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Returns true for a valid schema name: `[a-z0-9][a-z0-9_-]{0,63}`.

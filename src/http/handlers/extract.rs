@@ -118,6 +118,7 @@ pub async fn extract(
 }
 
 /// Reply to a single extraction with `dry_run`: what would be sent, and what it would ask.
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct DryRun<'a> {
     /// Always true.

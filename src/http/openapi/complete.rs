@@ -1,6 +1,11 @@
 //! Completion of the OpenAPI document with what operations share: authentication, headers, problems, examples, and the query
 //! parameters of NDJSON requests.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a member that a JSON value lacks reads as null and is added when written"
+)]
+
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 

@@ -1,5 +1,10 @@
 //! Responses of the OpenAPI document: problems per operation and status, headers, and the events of streams.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a member that a JSON value lacks reads as null and is added when written"
+)]
+
 use serde_json::{Map, Value, json};
 
 use crate::contract::{Problem, http_status};

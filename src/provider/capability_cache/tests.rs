@@ -80,7 +80,7 @@ fn a_trial_holds_for_its_target_and_an_adaptation_that_did_not_help_is_dropped()
     );
     trial.with(1, |state| assert!(!state.add(temperature), "tried already"));
     trial.with(1, |state| {
-        assert!(state.add(adaptation(Unsupported::Mode, Mode::JsonSchema, true)))
+        assert!(state.add(adaptation(Unsupported::Mode, Mode::JsonSchema, true)));
     });
     assert_eq!(
         (shape(1).mode, shape(2).mode),

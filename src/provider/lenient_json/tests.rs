@@ -1,3 +1,8 @@
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a path would need a lifetime that a closure infers"
+)]
+
 use super::*;
 
 fn with_root<T>(json: &str, read: impl FnOnce(Node<'_>) -> T) -> T {

@@ -206,7 +206,7 @@ impl<'s> Lowering<'s> {
             }
         }
         for object in ignored {
-            all.get_or_insert_with(|| MergedSchema::empty())
+            all.get_or_insert_with(MergedSchema::empty)
                 .parts
                 .push(object);
         }
