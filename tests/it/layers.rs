@@ -37,7 +37,7 @@ const OWNERS: [(&str, &[&str]); 11] = [
 ];
 
 /// Import cycles among files that are allowed, each as the common prefix of its files and their number. The list may only shrink.
-const ALLOWED_CYCLES: [(&str, usize); 17] = [
+const ALLOWED_CYCLES: [(&str, usize); 16] = [
     ("crates/bounded-cel/src", 6),
     ("crates/evidence/src", 11),
     ("crates/llm-json/src/answer", 4),
@@ -51,7 +51,6 @@ const ALLOWED_CYCLES: [(&str, usize); 17] = [
     ("src", 10),
     ("src", 17),
     ("src/http", 2),
-    ("src/schema", 2),
     ("src/schema/coerce", 3),
     ("src/schema/coerce", 7),
     ("src/types", 2),

@@ -100,10 +100,6 @@ async fn hostile_schemas_are_rejected_at_admission() {
             json!({"items": {"enum": (0..60_000).collect::<Vec<_>>()}}),
         ),
         (
-            "many large patterns",
-            json!({"anyOf": (0..40).map(|n| json!({"pattern": format!("(a{n}|bc|d{{1,9}}){{1,9000}}")})).collect::<Vec<_>>()}),
-        ),
-        (
             "a pattern that multiplies",
             json!({"pattern": "(((a{1,100}){1,100}){1,100}){1,100}"}),
         ),
