@@ -68,7 +68,8 @@ fn until(
 
 #[tokio::test]
 async fn a_batch_fails_at_once_after_a_handful_of_calls_with_the_providers_words() {
-    let cases: [(fn(&Call) -> Reply, &str, &str, &str); 3] = [
+    type Case = (fn(&Call) -> Reply, &'static str, &'static str, &'static str);
+    let cases: [Case; 3] = [
         (
             refused,
             "upstream_unauthorized",

@@ -128,7 +128,7 @@ impl Outage {
 #[derive(Debug, Clone, Default)]
 pub struct Availability(Option<Outage>);
 
-/// Effect of a call on an [`Availability`].
+/// Effect of a call on the availability of a key or model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutageChange {
     /// An outage is proven by this call.
