@@ -1,4 +1,4 @@
-//! Where the values of a document stand in a text.
+//! Alignment of a document's values with a text.
 
 use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation;

@@ -1,7 +1,7 @@
 //! JSON Schema dialects: tables of the keywords that each provider's modes support, from its
 //! documentation.
 //!
-//! Where a provider's documentation and its error messages differ, the narrower one is used.
+//! The narrower one is used where a provider's documentation and its error messages differ.
 
 use crate::types::{Dialect, EnumRule, ExtraRule, Limits, NullRule, ReferenceRule, Strictness};
 

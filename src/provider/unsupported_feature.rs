@@ -1,7 +1,7 @@
 //! Detects from an error which feature of a request a server does not support, so that the next call omits it.
 //!
 //! The parameter and the codes that the error names are looked at first, then words: whole words, in the server's own sentence.
-//! What is detected is a hypothesis: it is kept only after the call without the feature succeeded.
+//! A detection is a hypothesis: it is kept only after the call without the feature succeeded.
 
 use super::error_body::UpstreamErrorBody;
 use super::error_table::ErrorClass;

@@ -1,4 +1,4 @@
-//! What fails for everyone fails once: a refused key, an unknown model, an exhausted quota (reliability.md, outages).
+//! Outages, which fail for everyone once: a refused key, an unknown model, an exhausted quota (reliability.md, outages).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Servers inside companies: their own roots, client certificates, and what the operator is told when TLS fails.
+//! Servers inside companies: their own roots, client certificates, and the operator's message when TLS fails.
 
 use std::path::Path;
 use std::sync::Arc;

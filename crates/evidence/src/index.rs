@@ -30,7 +30,7 @@ pub struct Index<'t> {
     tokens: Tokens,
 }
 
-/// Where a leaf of a value stands in the text.
+/// Place of a leaf of a value in the text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeafEvidence {
     /// JSON pointer of the leaf.

@@ -1,4 +1,4 @@
-//! What a caller knows about the leaves of a value.
+//! Options of an alignment: the caller's knowledge about the leaves of a value.
 
 use std::collections::HashMap;
 

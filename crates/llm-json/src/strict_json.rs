@@ -93,7 +93,8 @@ fn number<E: Error>(text: &str) -> Result<StrictJson, E> {
         .ok_or_else(|| E::custom("number out of range"))
 }
 
-/// Parses a JSON number, with all its digits. `None`: it is none, is beyond what a double can hold, or has more than 1,000 characters.
+/// Parses a JSON number, with all its digits. Returns `None` for text that is not a number, for a number out of the range of a
+/// double, and for one of more than 1,000 characters.
 pub(crate) fn parse_number(text: &str) -> Option<Number> {
     let number: Number = serde_json::from_str(text).ok()?;
     (text.len() <= MAX_NUMBER_BYTES && number.as_f64().is_some()).then_some(number)

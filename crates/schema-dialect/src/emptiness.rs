@@ -298,7 +298,7 @@ fn is_of_type(value: &Value, kind: &str) -> bool {
         "array" => value.is_array(),
         "string" => value.is_string(),
         "number" => value.is_number(),
-        // 1.0 is an integer; a fraction is told apart well enough here.
+        // 1.0 is an integer. A double is exact enough to see a fraction.
         "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
         "boolean" => value.is_boolean(),
         _ => value.is_null(),

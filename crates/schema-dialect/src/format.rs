@@ -25,7 +25,7 @@ pub fn describe(format: &str) -> Option<&'static str> {
     })
 }
 
-/// Returns true for a format that models often get wrong unless they are told what it asks for.
+/// Returns true for a format that models often get wrong unless the prompt describes it.
 #[must_use]
 pub fn needs_words(format: &str) -> bool {
     matches!(format, "date-time" | "time" | "duration")

@@ -31,7 +31,7 @@ pub use tree::{Applies, Tree, move_root};
 pub struct SchemaError {
     /// JSON Pointer into the document; empty for its root.
     pub pointer: String,
-    /// What is wrong, and what to write instead.
+    /// Description of the error, with what to write instead.
     pub message: String,
 }
 
@@ -50,7 +50,7 @@ impl SchemaError {
 pub struct Warning {
     /// JSON Pointer into the document.
     pub pointer: String,
-    /// What is odd, what follows from it, and what was probably meant.
+    /// Description of the mistake, its consequence, and the likely intention.
     pub message: String,
 }
 

@@ -69,7 +69,7 @@ pub fn not_a_schema(document: &Value) -> Option<SchemaError> {
     Some(SchemaError::new("", message))
 }
 
-/// Returns true for `{"type": "json_schema", …}` and the like, whose `type` is none of JSON Schema's.
+/// Returns true for `{"type": "json_schema", …}` and the like, whose `type` is not one of JSON Schema's.
 fn is_wrapper_type(document: &Value) -> bool {
     let is_foreign = |kind: &str| !keyword::TYPES.contains(&kind);
     document
@@ -113,7 +113,7 @@ pub fn is_shorthand(value: &Value) -> bool {
     })
 }
 
-/// Describes a violation of the meta-schema, with what to write instead where that can be told.
+/// Describes a violation of the meta-schema, with what to write instead where that is clear.
 pub fn violation(document: &Value, at: &str, error: &ValidationError<'_>) -> SchemaError {
     let value = document.pointer(at);
     let keyword = at.rsplit('/').next().unwrap_or_default();

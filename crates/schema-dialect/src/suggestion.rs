@@ -1,4 +1,4 @@
-//! Schemas to write instead of what is none: derived from an example or from type names.
+//! Suggested schemas for documents that are not schemas, derived from an example or from type names.
 
 use serde_json::{Map, Value, json};
 

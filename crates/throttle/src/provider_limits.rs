@@ -367,7 +367,7 @@ impl ProviderLimits {
     }
 }
 
-/// What a call has changed for other calls with its key.
+/// Effects of a call on other calls with its key.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyChange {
     pub outage: Option<OutageChange>,

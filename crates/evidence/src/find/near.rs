@@ -164,7 +164,7 @@ fn stem_limits(letters: &[char]) -> (usize, usize) {
     }
 }
 
-/// Returns true for words that are long enough to be told apart: letters only.
+/// Returns true for words of letters that are long enough to be distinct.
 fn is_searched(letters: &[char]) -> bool {
     let is_semitic = letters.first().is_some_and(|c| is_semitic(*c));
     let fewest = if is_semitic { 2 } else { 4 };

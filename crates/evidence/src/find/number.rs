@@ -320,7 +320,7 @@ fn is_currency(c: char) -> bool {
     )
 }
 
-/// What stands right after a number.
+/// Text right after a number.
 struct Suffix {
     penalty: u8,
     /// Ends and exponents of the number with its suffix: "k", "million", "%".

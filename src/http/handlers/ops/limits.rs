@@ -192,7 +192,7 @@ pub struct LimitList {
     breakers: Vec<BreakerView>,
     /// Keys and models with which every call fails.
     outages: Vec<OutageView>,
-    /// What holds the calls that wait now, for each model with such calls.
+    /// Limit that holds the waiting calls of each model that has some.
     holds: Vec<HoldView>,
     retries: Vec<RetryView>,
     budgets: Vec<BudgetView>,
