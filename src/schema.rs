@@ -50,6 +50,8 @@ pub struct Schema {
     raw: Box<RawValue>,
     validator: Validator,
     examples: [Example; 2],
+    /// Description of the formats that models often get wrong, for prompts.
+    format_notes: String,
     weight: validation_cost::Weight,
     /// Lowered forms by dialect, filled on demand. `None`: the schema cannot be lowered to the dialect.
     lowered: Mutex<Vec<(&'static Dialect, Option<Lowered>)>>,
@@ -91,11 +93,13 @@ impl Schema {
             .map_err(|error| error_messages::schema_error(&error))?;
         weight.patterns = patterns;
         let examples = example_generator::example_pair(tree.root());
+        let format_notes = formats::notes(&tree);
         Ok(Self {
             tree: Box::new(tree),
             raw,
             validator,
             examples,
+            format_notes,
             weight,
             lowered: Mutex::default(),
         })
@@ -137,9 +141,15 @@ impl Schema {
         &self.raw
     }
 
+    /// Returns what the schema's formats ask for, for those that models often get wrong; empty if it uses none.
+    #[must_use]
+    pub fn format_notes(&self) -> &str {
+        &self.format_notes
+    }
+
     /// Returns two few-shot examples, generated from the names and types of the properties.
     #[must_use]
-    pub const fn examples(&self) -> &[Example; 2] {
+    pub const fn examples(&self) -> &[Example] {
         &self.examples
     }
 

@@ -23,18 +23,19 @@ pub use dialect::{
     Dialect, EnumRule, Extra, ExtraRule, Limits, LoweredByMode, LoweredSchema, Member, NullPolicy,
     NullRule, ReferenceRule, Strictness, TypeSet, ValueMapping, ValueMappings,
 };
-pub use error::{AttemptInfo, Code, Error, FieldError, pointer};
+pub use error::{AttemptInfo, Code, Error, FieldError};
 pub use extra_body::ExtraBody;
 pub use fallback::{FallbackCondition, FallbackOn};
 pub use hex::hexadecimal;
 pub use input::{Content, Input, Item};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
-pub use json_value::{is_of_type, json_equal};
+pub use json_value::json_equal;
 pub use llm_json::StrictJson;
 pub use outcome::{Counts, Invalid, ItemOutcome, ModelUsage, Outcome, Success, Timing, Usage};
 #[cfg(test)]
 pub use request::request_fields;
 pub use request::{Batch, JobRequest, OnError, Single, SingleStream};
+pub use schema_dialect::{is_of_type, pointer};
 pub use spec::{
     CacheUse, Example, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text,
 };

@@ -113,8 +113,7 @@ impl ItemRun<'_> {
             lowered: self.route.current().lowered.get(&answer.mode),
             coerce: self.request.coerce,
             is_last: self.is_last_attempt(),
-            examples: &self.request.examples,
-            has_generated_examples: self.route.current().endpoint.provider.needs_examples(),
+            example_values: &self.route.current().example_values,
             text,
         };
         let (answer, verdict) = validate_answer::validate(input, answer).await;

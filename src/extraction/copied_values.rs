@@ -13,37 +13,47 @@ const MAX_ERRORS: usize = 20;
 /// Shortest value of an example that is looked for, in characters: shorter ones recur by chance.
 const MIN_CHARS: usize = 2;
 
-/// Returns an error for each value of `data` that comes from the prompt and not from `text`.
-pub fn copied_values(
-    schema: &Schema,
-    data: &Value,
-    text: &str,
-    examples: &[Example],
-) -> Vec<FieldError> {
-    let known = examples.iter().flat_map(|example| {
-        let input = normalised(&example.input.0);
-        leaves(&example.output)
-            .into_iter()
-            .filter(|value| value.chars().count() >= MIN_CHARS && occurs(&input, value))
-            .collect::<Vec<_>>()
-    });
-    let mut search = Search {
-        schema,
-        text: normalised(text),
-        known: known.collect(),
-        errors: Vec::new(),
-    };
-    if !search.known.is_empty() {
-        search.value(data, "");
+/// Values of few-shot examples that stand in the texts of their examples, computed once for a request.
+#[derive(Debug, Default)]
+pub struct ExampleValues(Vec<String>);
+
+impl ExampleValues {
+    /// Collects the values of examples.
+    pub fn new(examples: &[Example]) -> Self {
+        let values = examples.iter().flat_map(|example| {
+            let input = normalised(&example.input.0);
+            let mut values = leaves(&example.output);
+            values.retain(|value| value.chars().count() >= MIN_CHARS && occurs(&input, value));
+            values
+        });
+        Self(values.collect())
     }
-    search.errors
+
+    /// Returns true if no value can have been copied.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns an error for each value of `data` that comes from an example and not from `text`, at most 20.
+    pub fn copied(&self, schema: &Schema, data: &Value, text: &str) -> Vec<FieldError> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut search = Search {
+            schema,
+            text: normalised(text),
+            known: &self.0,
+            errors: Vec::new(),
+        };
+        search.value(data, "");
+        search.errors
+    }
 }
 
 struct Search<'a> {
     schema: &'a Schema,
     text: String,
-    /// Values of the examples that stand in their texts.
-    known: Vec<String>,
+    known: &'a [String],
     errors: Vec<FieldError>,
 }
 
@@ -186,7 +196,7 @@ mod tests {
             input: Content("Ada, 36, was happy until 2026-07-21".to_owned()),
             output: json!({"name": "Ada", "age": 36, "due": "2026-07-21", "mood": "happy", "tone": "formal"}),
         }];
-        let errors = copied_values(&schema, data, text, &examples);
+        let errors = ExampleValues::new(&examples).copied(&schema, data, text);
         errors.into_iter().map(|error| error.pointer).collect()
     }
 

@@ -33,9 +33,11 @@ impl Extractor {
         let route = self.models.find(spec.model.as_deref(), &self.limits)?;
         let fallback_on = spec.fallback_on.unwrap_or(route.fallback_on);
         check_sizes(&spec)?;
-        let examples = check_examples(std::mem::take(&mut spec.examples), &schema).await?;
+        let examples = check_examples(std::mem::take(&mut spec.examples), &schema)
+            .await?
+            .into();
         let rules = Rules::compile_async(std::mem::take(&mut spec.rules)).await?;
-        let (mut first, fallback) = prepare_targets(route, spec.mode, &schema).await?;
+        let (mut first, fallback) = prepare_targets(route, spec.mode, &schema, &examples).await?;
         check_extra_body(&first, &spec.extra_body)?;
         first.extra_body = first.extra_body.merged(&spec.extra_body);
         let mut request = PreparedRequest {
@@ -55,7 +57,7 @@ impl Extractor {
             coerce: spec.coerce(),
             trace: spec.trace(),
             instructions: spec.instructions,
-            examples: examples.into(),
+            examples,
             wait_budget: self.wait_budget(class),
             max_calls: match class {
                 RequestClass::Single | RequestClass::Batch => self.config.max_tries,

@@ -80,10 +80,10 @@ impl PreparedRequest {
                 value: self.schema.normalised(),
                 raw: self.schema.raw(),
                 forms: &target.forms,
-                examples: self.schema.examples(),
+                format_notes: self.schema.format_notes(),
             },
             instructions: self.instructions.as_deref(),
-            examples: &self.examples,
+            examples: &target.examples,
             input: text,
             feedback,
             temperature: self.temperature,
@@ -169,7 +169,7 @@ impl PreparedRequest {
     }
 
     fn estimate_frame(&self) -> u64 {
-        let examples = self.examples.iter().map(|example| {
+        let examples = self.first.examples.iter().map(|example| {
             estimate_tokens(&example.input.0) + estimate_tokens(&example.output.to_string())
         });
         PROMPT_TEXT_TOKENS

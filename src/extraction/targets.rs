@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::copied_values::ExampleValues;
 use super::models::{ModelEndpoint, ModelRoute};
 use crate::provider::RequestTemplate;
 use crate::schema::{Lowered, Schema};
-use crate::types::{Code, Error, ExtraBody, LoweredByMode, Mode};
+use crate::types::{Code, Error, Example, ExtraBody, LoweredByMode, Mode};
 
 /// Model, provider and settings to call.
 #[derive(Debug)]
@@ -22,10 +23,19 @@ pub struct Target {
     pub lowered: BTreeMap<Mode, Arc<Lowered>>,
     /// Lowered schema per mode, to send.
     pub forms: LoweredByMode,
+    /// Few-shot examples of the prompt: the request's, or generated ones if it has none and the provider needs some.
+    pub examples: Arc<[Example]>,
+    /// Values of `examples` that must not be taken for a text's.
+    pub example_values: Arc<ExampleValues>,
 }
 
 impl Target {
-    fn new(endpoint: ModelEndpoint, mode: Mode, schema: &Schema) -> Self {
+    fn new(endpoint: ModelEndpoint, mode: Mode, schema: &Schema, given: &Arc<[Example]>) -> Self {
+        let examples = if given.is_empty() && endpoint.provider.needs_examples() {
+            schema.examples().into()
+        } else {
+            Arc::clone(given)
+        };
         let preferred = mode.or(endpoint.mode);
         let (mut lowered, mut forms) = (BTreeMap::new(), LoweredByMode::default());
         for mode in endpoint.provider.modes() {
@@ -45,6 +55,8 @@ impl Target {
             template: RequestTemplate::default(),
             lowered,
             forms,
+            example_values: Arc::new(ExampleValues::new(&examples)),
+            examples,
         }
     }
 }
@@ -54,16 +66,17 @@ pub async fn prepare_targets(
     route: ModelRoute,
     mode: Mode,
     schema: &Arc<Schema>,
+    examples: &Arc<[Example]>,
 ) -> Result<(Target, Vec<Target>), Error> {
     let is_slow = schema.is_slow_to_lower();
-    let schema = Arc::clone(schema);
+    let (schema, examples) = (Arc::clone(schema), Arc::clone(examples));
     let prepare = move || {
         let fallback = route
             .fallback
             .into_iter()
-            .map(|endpoint| Target::new(endpoint, mode, &schema))
+            .map(|endpoint| Target::new(endpoint, mode, &schema, &examples))
             .collect();
-        (Target::new(route.first, mode, &schema), fallback)
+        (Target::new(route.first, mode, &schema, &examples), fallback)
     };
     if !is_slow {
         return Ok(prepare());

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use llm_json::answer;
 use serde_json::Value;
 
-use super::copied_values::copied_values;
+use super::copied_values::ExampleValues;
 use crate::provider::{Answer, Finish};
 use crate::schema::{Lowered, ParsedAnswer, Rules, Schema};
-use crate::types::{Example, FieldError};
+use crate::types::FieldError;
 
 /// Result of validating an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,10 +42,8 @@ pub struct ValidationInput<'a> {
     pub coerce: bool,
     /// True if no other attempt follows: JSON that the model itself left unclosed is then accepted, if it is valid.
     pub is_last: bool,
-    /// Few-shot examples of the request, whose values must not be taken for the text's.
-    pub examples: &'a Arc<[Example]>,
-    /// True if the prompt has generated examples where the request has none.
-    pub has_generated_examples: bool,
+    /// Values of the prompt's examples, which must not be taken for the text's.
+    pub example_values: &'a Arc<ExampleValues>,
     /// Text of the input.
     pub text: &'a str,
 }
@@ -71,8 +69,12 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
         input.lowered.cloned(),
     );
     let (coerce, is_last) = (input.coerce, input.is_last);
-    let has_generated_examples = input.has_generated_examples;
-    let (text, examples) = (input.text.to_owned(), Arc::clone(input.examples));
+    let example_values = Arc::clone(input.example_values);
+    let text = if rules.is_empty() && example_values.is_empty() {
+        String::new()
+    } else {
+        input.text.to_owned()
+    };
     let unvalidated = answer.clone();
     let validated = tokio::task::spawn_blocking(move || {
         let input = ValidationInput {
@@ -81,8 +83,7 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
             lowered: lowered.as_ref(),
             coerce,
             is_last,
-            examples: &examples,
-            has_generated_examples,
+            example_values: &example_values,
             text: &text,
         };
         let verdict = verdict(input, &answer);
@@ -150,11 +151,7 @@ fn verdict_on_text(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
 
 /// Returns the verdict on an object that is valid against the schema.
 fn apply_rules(input: ValidationInput<'_>, data: Value, repairs: Vec<String>) -> Verdict {
-    let examples = match &**input.examples {
-        [] if input.has_generated_examples => input.schema.examples().as_slice(),
-        examples => examples,
-    };
-    let mut errors = copied_values(input.schema, &data, input.text, examples);
+    let mut errors = input.example_values.copied(input.schema, &data, input.text);
     errors.extend(input.rules.faults(&data, input.text));
     if errors.is_empty() {
         Verdict::Accepted { data, repairs }

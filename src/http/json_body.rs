@@ -8,15 +8,11 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::types::{Code, Error, Unrepresentable, pointer, pointer_to, truncate_for_display};
 
-/// UTF-8's byte order mark, which some programs write first.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Parses a body. A byte order mark is skipped, and half a surrogate pair becomes U+FFFD.
+/// Parses a body. Half a surrogate pair becomes U+FFFD.
 ///
 /// # Errors
 /// `invalid_json`, or `invalid_request` with the pointer of the first invalid field.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let bytes = &*replace_half_surrogates(bytes);
     serde_json::from_slice(bytes).map_err(|error| locate_error::<T>(bytes, &error))
 }

@@ -10,14 +10,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
 use super::json_body;
+use super::request_body::BYTE_ORDER_MARK;
 use super::stall_watchdog::StallWatchdog;
 use crate::types::{Code, Error, Input, Item};
 
 /// Maximum wait of [`NdjsonReader::read_first_chunk`].
 const FIRST_CHUNK_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Byte order mark: U+FEFF in UTF-8, which some editors write at the start of a file.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Stream of the inputs of an NDJSON body. An invalid line becomes an input that fails; blank lines are skipped and not counted.
 #[derive(Debug)]

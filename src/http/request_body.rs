@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use futures_util::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use super::body_memory::{BodyMemory, kibibytes};
 use crate::types::{Code, Error};
 
+/// UTF-8's byte order mark, which some programs write first.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Maximum pause within a body; also the head start before [`MIN_BYTES_PER_S`] applies.
 const MAX_PAUSE: Duration = Duration::from_secs(20);
 /// Minimum upload rate, in bytes per second. Both limits are the defaults of Apache's mod_reqtimeout
@@ -55,6 +57,9 @@ pub async fn read_body(
             {
                 Ok(Some(Ok(chunk))) => chunk,
                 Ok(None) => {
+                    if received.starts_with(BYTE_ORDER_MARK) {
+                        received.advance(BYTE_ORDER_MARK.len());
+                    }
                     return Ok(CompleteBody {
                         bytes: received.freeze(),
                         memory,

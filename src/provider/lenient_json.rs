@@ -6,11 +6,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use llm_json::surrogates::replace_half_surrogates;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::json_repair::{needs_repair, repaired};
+use super::json_repair::repaired;
 
 /// JSON text of a response, an event of a stream, or an error body.
 #[derive(Debug)]
@@ -24,17 +25,17 @@ impl<'a> JsonText<'a> {
     /// If the body is not JSON.
     pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let text = String::from_utf8_lossy(body);
-        let checked = serde_json::from_str::<&RawValue>(&text).map(drop);
-        match checked {
-            Ok(()) if !needs_repair(&text) => Ok(Self(text)),
-            checked => {
-                let text = repaired(&text);
-                if checked.is_err() && serde_json::from_str::<&RawValue>(&text).is_err() {
-                    checked?;
-                }
-                Ok(Self(text.into()))
-            }
+        let text = match replace_half_surrogates(body) {
+            Cow::Borrowed(body) => String::from_utf8_lossy(body),
+            Cow::Owned(body) => String::from_utf8_lossy(&body).into_owned().into(),
+        };
+        let Err(error) = serde_json::from_str::<&RawValue>(&text) else {
+            return Ok(Self(text));
+        };
+        let text = repaired(&text);
+        match serde_json::from_str::<&RawValue>(&text) {
+            Ok(_) => Ok(Self(text.into())),
+            Err(_) => Err(error),
         }
     }
 

@@ -173,7 +173,7 @@ fn model_request(request: &Request<'_>) -> llama::Request {
     let prompt = prompt(
         request.schema.value,
         request.instructions,
-        &worked_examples(request),
+        request.examples,
         request.input,
     );
     let mut turns = prompt.turns;
@@ -207,19 +207,6 @@ fn model_request(request: &Request<'_>) -> llama::Request {
                 .unwrap_or(DEFAULT_MAX_OUTPUT_TOKENS) as usize,
         ),
     }
-}
-
-/// Returns the caller's examples as texts and answers. Without any, the generated ones: a model of this size needs to see the form.
-fn worked_examples(request: &Request<'_>) -> Vec<(String, String)> {
-    let examples = if request.examples.is_empty() {
-        request.schema.examples
-    } else {
-        request.examples
-    };
-    examples
-        .iter()
-        .map(|example| (example.input.0.clone(), example.output.to_string()))
-        .collect()
 }
 
 fn answer(completion: Completion, mode: Mode) -> Answer {

@@ -93,6 +93,10 @@ fn system_prompt(request: &Request<'_>, prompt_schema: PromptSchema<'_>) -> Stri
         prompt.push_str("\n\nJSON Schema:\n");
         prompt.push_str(schema);
     }
+    if !request.schema.format_notes.is_empty() {
+        prompt.push_str("\n\n");
+        prompt.push_str(request.schema.format_notes);
+    }
     prompt
 }
 

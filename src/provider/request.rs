@@ -22,7 +22,7 @@ pub struct Request<'a> {
     pub schema: Schema<'a>,
     /// Instructions of the caller, added to the system prompt.
     pub instructions: Option<&'a str>,
-    /// Worked examples of the caller.
+    /// Worked examples.
     pub examples: &'a [Example],
     /// Text to extract from.
     pub input: &'a str,
@@ -57,8 +57,8 @@ pub struct Schema<'a> {
     pub raw: &'a RawValue,
     /// Schema lowered to the dialect of each mode.
     pub forms: &'a LoweredByMode,
-    /// Generated examples, for a model too small to read a schema when the caller gives none.
-    pub examples: &'a [Example],
+    /// Description of the formats that models often get wrong, for the prompt; empty if the schema uses none.
+    pub format_notes: &'a str,
 }
 
 /// Invalid answer and its validation errors, sent back to the model in a validation retry.

@@ -72,7 +72,7 @@ pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) ->
             value: &Arc::new(schema.clone()),
             raw: &raw,
             forms: &lowered_by_mode(schema, false),
-            examples: &[],
+            format_notes: "",
         },
         instructions: Some("Names only."),
         examples: &examples,

@@ -1,8 +1,10 @@
-//! Formats that old drafts do not define, but that schemas of old drafts use.
+//! Formats: their description for prompts, and those that schemas of old drafts use although these do not define them.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use jsonschema::{Draft, ValidationOptions, Validator};
+use schema_dialect::{Tree, format};
 use serde_json::{Value, json};
 
 /// Validators of the formats that came after draft 7, by the newest draft.
@@ -31,4 +33,41 @@ pub fn with_newer_formats(options: ValidationOptions<'_>, draft: Draft) -> Valid
     options
         .with_format("uuid", |text: &str| is_valid("uuid", text))
         .with_format("duration", |text: &str| is_valid("duration", text))
+}
+
+/// Returns a line that describes the formats of a schema that models often get wrong; empty if it uses none.
+pub fn notes(tree: &Tree) -> String {
+    let mut used = BTreeSet::new();
+    let root: &Value = tree.root();
+    let mut todo = vec![root];
+    while let Some(schema) = todo.pop() {
+        used.extend(schema.get("format").and_then(Value::as_str));
+        todo.extend(tree.parts(schema).into_iter().map(|(_, part)| part));
+    }
+    let described = used
+        .into_iter()
+        .filter(|name| format::needs_words(name))
+        .filter_map(|name| Some(format!("{name} is {}", format::describe(name)?)));
+    let notes = described.collect::<Vec<_>>().join("; ");
+    if notes.is_empty() {
+        return notes;
+    }
+    format!("Formats: {notes}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Schema;
+
+    #[test]
+    fn formats_that_need_words_are_described() {
+        let schema = r##"{"properties": {"at": {"$ref": "#/$defs/at"}, "on": {"format": "date"}}, "$defs": {"at": {"format": "date-time"}}}"##;
+        let notes = Schema::compile(schema).unwrap().format_notes().to_owned();
+        assert!(
+            notes.starts_with("Formats: date-time is a date-time with a UTC offset (YYYY-"),
+            "{notes}"
+        );
+        assert!(!notes.contains("; "), "{notes}");
+        assert_eq!(Schema::compile("{}").unwrap().format_notes(), "");
+    }
 }

@@ -218,12 +218,6 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Appends a reference token to a JSON Pointer, escaped as in RFC 6901, section 3.
-#[must_use]
-pub fn pointer(base: &str, token: &str) -> String {
-    format!("{base}/{}", token.replace('~', "~0").replace('/', "~1"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,10 +227,5 @@ mod tests {
         for code in Code::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
-    }
-
-    #[test]
-    fn a_reference_token_is_escaped() {
-        assert_eq!(pointer("/a", "b/c~d"), "/a/b~1c~0d");
     }
 }

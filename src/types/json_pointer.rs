@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_path_to_error::{Path, Segment};
 
-use super::error::pointer;
+use schema_dialect::pointer;
 
 /// Maximum length of an error message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 300;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use crate::keyword::TYPES;
+use crate::value_type::is_of_type;
 use crate::{Tree, Warning};
 
 /// Maximum number of schemas that hold for one value and are looked at together.
@@ -290,19 +291,6 @@ fn no_listed_value(merged: &[&Map<String, Value>], types: &[&str]) -> Option<Str
         }
     }
     None
-}
-
-fn is_of_type(value: &Value, kind: &str) -> bool {
-    match kind {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "number" => value.is_number(),
-        // 1.0 is an integer. A double is exact enough to see a fraction.
-        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
-        "boolean" => value.is_boolean(),
-        _ => value.is_null(),
-    }
 }
 
 fn no_room(merged: &[&Map<String, Value>], least: &str, most: &str) -> Option<String> {

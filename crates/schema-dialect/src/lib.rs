@@ -18,6 +18,7 @@ mod suggestion;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod value_type;
 
 pub use document::SchemaDocument;
 pub use emptiness::{Emptiness, check as check_emptiness};
@@ -25,6 +26,7 @@ pub use jsonschema::Draft;
 pub use keyword::{IGNORED_SIBLINGS, is_annotation};
 pub use pointer::{pointer, tokens as pointer_tokens};
 pub use tree::{Applies, Tree, move_root};
+pub use value_type::is_of_type;
 
 /// Reason for which a document is refused as a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Returns `base` with one more token, escaped.
+/// Returns a JSON Pointer with one more reference token, escaped as in RFC 6901, section 3.
 #[must_use]
 pub fn pointer(base: &str, token: &str) -> String {
     format!("{base}/{}", token.replace('~', "~0").replace('/', "~1"))
@@ -63,4 +63,14 @@ pub fn tokens(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
         .split('/')
         .skip(1)
         .map(referencing::unescape_segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_token_is_escaped() {
+        assert_eq!(pointer("/a", "b/c~d"), "/a/b~1c~0d");
+    }
 }

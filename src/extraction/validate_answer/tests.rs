@@ -54,8 +54,7 @@ fn verdict_at(
         lowered: lowered.as_ref(),
         coerce: true,
         is_last,
-        examples: &Arc::from([]),
-        has_generated_examples: false,
+        example_values: &Arc::default(),
         text: "a text",
     };
     verdict(input, &answer)
@@ -209,8 +208,7 @@ fn parsed_values_prove_nothing_when_the_answer_was_truncated() {
             lowered: None,
             coerce: true,
             is_last: true,
-            examples: &Arc::from([]),
-            has_generated_examples: false,
+            example_values: &Arc::default(),
             text: "a text",
         };
         verdict(input, &answer)

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::chat::{ChatTurn, Role};
+use crate::types::Example;
 
 /// Task of the model. "Word for word" keeps the model from writing `Software Engineer` for
 /// "software engineer".
@@ -28,17 +29,20 @@ pub struct Prompt {
     pub turns: Vec<ChatTurn>,
 }
 
-/// Returns the prompt for one text, with worked examples: texts and their answers.
+/// Returns the prompt for one text, with worked examples.
 #[must_use]
 pub fn prompt(
     schema: &Value,
     instructions: Option<&str>,
-    examples: &[(String, String)],
+    examples: &[Example],
     text: &str,
 ) -> Prompt {
-    let example_turns = examples
-        .iter()
-        .flat_map(|(input, output)| [question(input), turn(Role::Assistant, output.clone())]);
+    let example_turns = examples.iter().flat_map(|example| {
+        [
+            question(&example.input.0),
+            turn(Role::Assistant, example.output.to_string()),
+        ]
+    });
     let turns = example_turns.chain([question(text)]).collect();
     Prompt {
         system: system_prompt(schema, instructions).into(),

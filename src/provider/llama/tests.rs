@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::prompt::prompt;
 use super::{Engine, Finish, GenerateError, LoadError, Options, Request};
+use crate::types::{Content, Example};
 
 const PEOPLE: [(&str, &str, i64, &str); 7] = [
     (
@@ -78,7 +79,10 @@ fn person() -> Value {
 }
 
 fn request(schema: &Value, text: &str) -> Request {
-    let example = |text: &str, output: Value| (text.to_owned(), output.to_string());
+    let example = |text: &str, output| Example {
+        input: Content(text.to_owned()),
+        output,
+    };
     let examples = [
         example(
             "Maria Lopez, 34, history teacher",

@@ -161,7 +161,7 @@ fn a_prompt_has_no_example_but_the_callers() {
             value: &schema,
             raw: &raw,
             forms: &lowered_by_mode(&schema, true),
-            examples: &[],
+            format_notes: "",
         },
         instructions: None,
         examples: &[],

@@ -17,7 +17,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
             value: &value,
             raw: &raw,
             forms: &forms,
-            examples: &[],
+            format_notes: "",
         },
         instructions: Some("Say \"yes\"."),
         examples: &[],

@@ -54,6 +54,7 @@ async fn an_invalid_line_fails_only_its_own_item() {
         ("NULs alone", vec![0; 1000]),
         ("a number beyond all", b"1e400".to_vec()),
         ("a very long number", "9".repeat(100_000).into()),
+        ("a byte order mark", b"\xef\xbb\xbf\"a\"".to_vec()),
         ("two values", b"\"a\" \"b\"".to_vec()),
         (
             "packed",

@@ -70,7 +70,7 @@ async fn ask_in(
                 value: &value,
                 raw: &raw,
                 forms: &forms,
-                examples: &[],
+                format_notes: "",
             },
             instructions: None,
             examples: &[],
