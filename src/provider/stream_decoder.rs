@@ -138,6 +138,9 @@ impl<'a> StreamDecoder<'a> {
             Body::Undecided(body) | Body::Whole(body) if !body.is_empty() => {
                 decode_whole(self.wire, &body)
             }
+            Body::Undecided(_) | Body::Whole(_) => {
+                Err(DecodeError::Malformed("the response is empty".to_owned()))
+            }
             _ if self.partial.state == StreamState::Incomplete => Err(DecodeError::Malformed(
                 "the stream ended before the answer was complete".to_owned(),
             )),
