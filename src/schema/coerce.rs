@@ -36,13 +36,13 @@ pub(super) use text_normalize::has_second_thoughts;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coerced {
     pub value: Value,
-    /// How far it is from what was written.
+    /// Distance from the written value; 0 is equal.
     pub cost: u32,
     /// Each mend: where (a JSON Pointer) and what.
     pub repairs: Vec<String>,
 }
 
-/// Whether a value may be put into a list of one.
+/// Completeness of a value: it may be wrapped in a list only if it is the whole answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whole {
     /// It is all that was said.
@@ -65,7 +65,7 @@ impl Schema {
         self.checked(fit?)
     }
 
-    /// What an answer without any JSON says: a scalar in prose, `name: value` in lines, or elements of XML.
+    /// Coerces an answer without JSON: a scalar in prose, `name: value` lines, or XML elements.
     #[must_use]
     pub fn coerced_text(&self, text: &str) -> Option<Coerced> {
         let tree = &*self.tree;

@@ -50,11 +50,11 @@ const MAX_PARTS: (usize, usize) = (20, 500);
 const MAX_DEPTH: usize = 40;
 /// The longest schema that is lowered in no time, in bytes.
 const QUICKLY_LOWERED_BYTES: usize = 8 << 10;
-/// How often a schema that refers to itself is written out where that is not taken.
+/// Maximum number of times that a recursive schema is unrolled for a dialect without recursion.
 const MAX_UNROLLED: usize = 3;
 
 impl Schema {
-    /// Whether it may take more than about a millisecond to lower it.
+    /// Returns true if lowering may take more than about a millisecond.
     #[must_use]
     pub fn is_slow_to_lower(&self) -> bool {
         self.raw.get().len() > QUICKLY_LOWERED_BYTES
@@ -75,8 +75,9 @@ impl Schema {
         lowered
     }
 
-    /// What an answer in a lowered form says, in the caller's. Of what it may mean, the first that is valid: its nulls are values,
-    /// some of them, or none; or it is in the caller's form, since a model may answer so.
+    /// Lifts an answer in a lowered form to the caller's form. Of the possible meanings of its
+    /// nulls, the first valid one is returned; an answer that is in the caller's form already stays
+    /// as it is.
     #[must_use]
     pub fn raised(&self, lowered: &Lowered, value: Value) -> Value {
         let asked = &lowered.asked;
@@ -133,12 +134,12 @@ impl Schema {
     }
 }
 
-/// How much is written out.
+/// Extent to which alternatives and recursion are written out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effort {
     /// Each choice with all that stands beside it, and some levels of what refers to itself.
     Full,
-    /// What all choices have, and one level.
+    /// Common part of all alternatives, and one level of recursion.
     Little,
 }
 
@@ -151,7 +152,7 @@ struct Lowering<'s> {
     depth: usize,
     definitions: Map<String, Value>,
     shapes: Vec<ValueMapping>,
-    /// What a schema that is referred to is called, by how often it was unrolled already.
+    /// Names of referenced schemas, by the number of times that they were unrolled.
     known: HashMap<(*const Value, usize), reference::Known>,
     unrolled: usize,
     /// The schemas for each part that this one is within.
@@ -165,7 +166,7 @@ struct Ask<'s> {
     chosen: Vec<*const Value>,
     /// Objects around it.
     level: usize,
-    /// What is referred to is written here.
+    /// True if the target of a reference is written inline.
     here: bool,
 }
 
@@ -206,7 +207,7 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    /// How often what refers to itself is written out.
+    /// Returns the maximum number of times that a recursive schema is unrolled.
     fn most_unrolled(&self) -> usize {
         if self.effort == Effort::Full {
             MAX_UNROLLED
@@ -282,7 +283,7 @@ impl<'s> Lowering<'s> {
         json
     }
 
-    /// What all of these schemas ask of one value.
+    /// Lowers the conjunction of schemas.
     fn part(&mut self, ask: &Ask<'s>) -> Result<LoweredNode, LoweringError> {
         self.count.parts += 1;
         if self.count.parts > self.most_parts {
@@ -331,7 +332,7 @@ impl<'s> Lowering<'s> {
         self.types(&gathered, ask.level)
     }
 
-    /// Whether nothing may stand beside what it says.
+    /// Returns true if a node permits no siblings.
     fn stands_alone(&self, part: &LoweredNode) -> bool {
         part.is_bare() || self.subset.null == NullRule::Flag && part.json.contains_key("anyOf")
     }

@@ -7,15 +7,16 @@ use super::coerce::{Coerced, Whole, has_second_thoughts};
 use crate::types::FieldError;
 use llm_json::answer::{self, Answer, Candidates, NoJson, Repair};
 
-/// What an answer says.
+/// Answer of a model, parsed and validated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParsedAnswer {
     pub value: Value,
-    /// What had to be mended, in its syntax and then toward the schema.
+    /// Repairs, of the syntax first and then toward the schema.
     pub repairs: Vec<String>,
-    /// What is wrong with the value; empty when it is valid.
+    /// Validation errors of the value; empty if it is valid.
     pub faults: Vec<FieldError>,
-    /// Where the text ends within the value, in words: the value is valid, but only whole if the text was to end there.
+    /// Description of the place within the value at which the text ends. The value is valid, but
+    /// complete only if the text was to end there.
     pub left_open: Option<String>,
 }
 
@@ -47,7 +48,7 @@ impl Schema {
         }
     }
 
-    /// What is meant by the values found in a text.
+    /// Returns the meaning of the values found in a text.
     fn chosen(
         &self,
         candidates: Candidates<'_>,
@@ -85,7 +86,7 @@ impl Schema {
             && self.is_valid(&Value::Array(candidates.values().cloned().collect()))
     }
 
-    /// Whether what the elements of the root may be is said.
+    /// Returns true if the schema describes the elements of the root.
     fn takes_lists(&self) -> bool {
         let tree = &*self.tree;
         let items = tree.target(tree.root()).get("items");
@@ -192,7 +193,7 @@ impl Schema {
         read.faults.is_empty().then_some(read)
     }
 
-    /// What an answer without JSON says.
+    /// Reads an answer without JSON.
     fn prose(&self, text: &str, none: &NoJson) -> Option<ParsedAnswer> {
         let coerced = self.coerced_text(text.get(none.prose?..)?)?;
         Some(ParsedAnswer {

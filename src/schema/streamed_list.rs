@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Schema;
 
-/// Where the list is in a value, and what each of its elements has to be.
+/// List of a schema whose elements are streamed one by one.
 #[derive(Debug)]
 pub struct StreamedList {
     /// The members that lead to it from the root; none: it is the root itself.

@@ -77,6 +77,8 @@ mod tests {
             (0..1000).filter(|_| budget.withdraw(start).is_ok()).count(),
             230
         );
+        let almost = start + Duration::from_millis(10_900);
+        assert!(budget.withdraw(almost).is_err(), "ten seconds are covered");
         let later = start + Duration::from_secs(11);
         assert_eq!(
             (0..1000).filter(|_| budget.withdraw(later).is_ok()).count(),

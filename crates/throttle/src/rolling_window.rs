@@ -1,13 +1,14 @@
-//! Rolling window: sums over the last ten seconds, in steps of one second.
+//! Rolling window: sums over at least the last ten seconds, in steps of one second.
 
 use std::time::{Duration, Instant};
 
-/// Number of steps.
-const STEPS: usize = 10;
+/// Number of steps: the current second, which has only begun, and the ten before it. With fewer, less than ten seconds would be
+/// covered.
+const STEPS: usize = 11;
 /// Length of a step.
 pub const STEP: Duration = Duration::from_secs(1);
 
-/// A sum of `T` over the last ten seconds. Time is an argument.
+/// Sum of `T` over the last ten to eleven seconds. Time is an argument.
 #[derive(Debug)]
 pub struct RollingWindow<T> {
     start: Instant,
@@ -42,7 +43,7 @@ impl<T: Copy + Default> RollingWindow<T> {
         self.sums = [T::default(); STEPS];
     }
 
-    /// Drops the steps that are older than ten seconds.
+    /// Drops the steps that ended more than ten seconds ago.
     fn advance(&mut self, now: Instant) {
         let step = now.saturating_duration_since(self.start).as_secs();
         let passed = usize::try_from(step.saturating_sub(self.step))

@@ -1,4 +1,5 @@
-//! Which word of a list is meant: in another case, with marks around it, by its description, or as the only one in a sentence.
+//! Matching of a text with a listed word: in another case, with punctuation, by its description, or
+//! as the only one in a sentence.
 
 use serde_json::Value;
 

@@ -13,7 +13,7 @@ const LEAST_VISITS: usize = 4096;
 /// Schemas one within the other, references included: an answer has at most 127 levels, each with a few.
 const MAX_DEPTH: usize = 512;
 
-/// How a value fits a schema.
+/// Result of matching a value with a schema.
 #[derive(Debug)]
 pub enum Match {
     AsIs,
@@ -38,7 +38,7 @@ impl Coercion {
     }
 }
 
-/// Which changes of shape may be made to a value.
+/// Changes of shape that may be made to a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shapes {
     Any,
@@ -78,8 +78,8 @@ impl<'s> Coercer<'s> {
         left.map(|_| ())
     }
 
-    /// How `value` fits `schema`; `None`: it does not, whatever is done. What is said to fit may still break a keyword that is not
-    /// looked at here.
+    /// Matches `value` with `schema`. Returns `None` if no change makes it match. A match may still
+    /// violate a keyword that coercion does not read.
     pub fn fit(
         &mut self,
         schema: &'s Value,
@@ -103,7 +103,8 @@ impl<'s> Coercer<'s> {
         }
     }
 
-    /// What the schema says itself, then what it refers to, each on what the one before made of the value.
+    /// Applies the schema's own keywords, then its references and `allOf`, each to the value that
+    /// the one before returned.
     fn all(
         &mut self,
         schema: &'s Value,
@@ -209,7 +210,7 @@ fn nearer(one: Option<Match>, other: Option<Match>) -> Option<Match> {
     }
 }
 
-/// Whether the value is of one of the types that the schema names, or it names none.
+/// Returns true if the value has one of the types that the schema names, or the schema names none.
 fn has_type(schema: &Value, value: &Value) -> bool {
     let mut named = wanted(schema).peekable();
     named.peek().is_none() || named.any(|name| is_of_type(value, name))

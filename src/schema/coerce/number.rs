@@ -163,7 +163,8 @@ impl std::fmt::Display for Decimal {
     }
 }
 
-/// Where the decimal point is; `None` inside: there is none. `None` outside: it is not clear.
+/// Returns the index of the decimal point. The inner `None`: the number has no point. The outer
+/// `None`: the point is ambiguous.
 #[expect(clippy::option_option, reason = "two questions")]
 fn point(text: &str) -> Option<Option<usize>> {
     let (dots, commas) = (text.matches('.').count(), text.matches(',').count());

@@ -15,7 +15,7 @@ const DROPPED: u32 = 6;
 /// From this cost on, something may be around the object that was meant.
 pub const FAR: u32 = DROPPED;
 
-/// What an object schema says of its members.
+/// Keywords of an object schema that apply to its members.
 struct Members<'s> {
     properties: Option<&'s Map<String, Value>>,
     additional: Option<&'s Value>,

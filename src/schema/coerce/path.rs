@@ -1,4 +1,4 @@
-//! Where a mend was made, and the words that tell of it.
+//! Locations of repairs, and the words that describe them.
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! What is mended toward a schema, what is left alone, and what is never made up.
+//! Tests of coercion: values that are coerced toward a schema, and values that stay invalid because
+//! any change would be a guess.
 
 mod properties;
 

@@ -17,7 +17,7 @@ const FROM_TEXT: u32 = 4;
 const XML: &str = "read from XML elements";
 const YAML: &str = "read from YAML";
 
-/// What `text` says of the schema's root.
+/// Reads `text` as a value of the schema's root.
 pub fn read(tree: &Tree, text: &str) -> Option<Match> {
     let whole = unfenced(text);
     let answer = text;
@@ -148,7 +148,7 @@ fn truth_in(text: &str) -> Option<&str> {
     (other.is_none() && !has_doubt && is_at_an_end).then_some(truth)
 }
 
-/// What is in the brackets of a call: `callback(42);`.
+/// Returns the text in the parentheses of a call: `callback(42);`.
 fn called(text: &str) -> &str {
     let inside = text
         .trim_end_matches(';')

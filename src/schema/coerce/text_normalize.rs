@@ -19,7 +19,7 @@ pub fn bare(text: &str) -> &str {
     })
 }
 
-/// What says that the words beside it are not what is meant, or that there is a second choice.
+/// Words that deny the words beside them, or announce a second choice.
 const DOUBT: [&str; 29] = [
     "not",
     "no",
@@ -57,7 +57,7 @@ pub fn is_doubt(word: &str) -> bool {
     DOUBT.contains(&word.as_str()) || word.ends_with("n't")
 }
 
-/// What says that a value is replaced by another one, or is none of the answer.
+/// Words that replace a value by another one, or exclude it from the answer.
 const SECOND_THOUGHTS: [&str; 32] = [
     "actually",
     "again",
@@ -93,7 +93,7 @@ const SECOND_THOUGHTS: [&str; 32] = [
     "wrong",
 ];
 
-/// Whether a text beside values takes one back, or says that it is only an example.
+/// Returns true if a text beside values takes one back, or calls it an example.
 pub fn has_second_thoughts(text: &str) -> bool {
     words(text)
         .any(|(_, word)| is_doubt(word) || SECOND_THOUGHTS.contains(&word.to_lowercase().as_str()))

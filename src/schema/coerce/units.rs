@@ -1,4 +1,5 @@
-//! What stands behind a number: a unit that can be left out, a word that multiplies, or something that changes its meaning.
+//! Text after a number: a unit that can be dropped, a word that multiplies, or something that
+//! changes the meaning.
 
 use serde_json::Value;
 
@@ -114,7 +115,7 @@ const CHANGES: [&str; 46] = [
     "x",
 ];
 
-/// What the text behind a number does to it; `None`: it is not clear.
+/// Returns the scale that the text after a number means. `None`: it is ambiguous.
 pub fn read(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Option<Scale> {
     let is_adjacent = !behind.starts_with(char::is_whitespace);
     let behind = behind.trim().trim_end_matches(['.', '!', ',']);
@@ -181,7 +182,7 @@ fn is_harmless(text: &str, schema: &Value, name: &str) -> bool {
             .is_none_or(|unit| !is_another(unit, schema, name))
 }
 
-/// Whether something of the same kind and another size is asked for.
+/// Returns true if the schema or the property's name asks for another unit of the same kind.
 fn is_another(unit: &str, schema: &Value, name: &str) -> bool {
     let spelled: String = name
         .chars()

@@ -131,7 +131,8 @@ pub fn reshaped<'s>(
     nearest(ways).map(Match::Mended)
 }
 
-/// Whether the value is of the kind that the keywords speak of, where no type is named: they hold for any other.
+/// Returns true if the value has the type that the schema's keywords imply. Without `type`, such
+/// keywords accept any other type.
 fn is_implied(schema: &Value, value: &Value) -> bool {
     if wanted(schema).next().is_some() {
         return true;
@@ -163,7 +164,7 @@ fn wants(schema: &Value, kind: &str) -> bool {
         || (kind == "array" && wanted(schema).next().is_none() && schema.get("items").is_some())
 }
 
-/// Whether a number made from words is within what the schema allows: outside, it was misread.
+/// Returns true if a number made from words is within the schema's bounds. Outside, it was misread.
 fn has_bounds(schema: &Value, value: &Value) -> bool {
     let Some(number) = value.as_f64() else {
         return true;
@@ -202,7 +203,7 @@ fn listed(schema: &Value, text: &str) -> Option<Value> {
     Some(Value::Array(parts.collect()))
 }
 
-/// Whether a string that is to be one element reads like several.
+/// Returns true if a string that should be one element reads like several.
 fn is_several(schema: &Value, value: &Value) -> bool {
     let is_text = schema
         .get("items")
@@ -241,7 +242,7 @@ const BESIDE: [&str; 13] = [
     "additionalProperties",
 ];
 
-/// What is in a wrapper: the one member, or the arguments of a call.
+/// Returns the content of a wrapper: its one member, or the arguments of a call.
 fn wrapped<'m>(schema: &Value, members: &'m Map<String, Value>) -> Option<(&'m str, &'m Value)> {
     let is_property = |name: &str| {
         schema

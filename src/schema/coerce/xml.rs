@@ -18,7 +18,8 @@ struct Element<'t> {
     children: Vec<Element<'t>>,
 }
 
-/// What the elements in `text` say of the schema's root. Text beside the outermost ones is left out.
+/// Reads the XML elements in `text` as a value of the schema's root. Text outside the outermost
+/// elements is ignored.
 pub fn read(tree: &Tree, text: &str) -> Option<Value> {
     let elements = parsed(text)?;
     let root = tree.target(tree.root());
@@ -89,7 +90,7 @@ fn parsed(text: &str) -> Option<Vec<Element<'_>>> {
     open.is_empty().then_some(outermost)
 }
 
-/// What an element says of a schema.
+/// Reads one element as a value of a schema.
 fn value(tree: &Tree, schema: &Value, element: &Element<'_>) -> Option<Value> {
     let schema = tree.target(schema);
     if element.children.is_empty() {
@@ -129,7 +130,7 @@ fn number(schema: &Value, text: &str) -> Option<Value> {
         .map(Value::Number)
 }
 
-/// What elements say of an object's or a list's schema.
+/// Reads elements as an object or a list of a schema.
 fn container(tree: &Tree, schema: &Value, children: &[Element<'_>]) -> Option<Value> {
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
         return members(tree, properties, children).map(Value::Object);

@@ -22,7 +22,7 @@ pub fn read(text: &str) -> Option<Value> {
     (lines.at == lines.list.len()).then_some(value)
 }
 
-/// What is in the block, if there is one and it is closed.
+/// Returns the content of the code block. `None`: there is no block, or it is not closed.
 fn block(text: &str) -> Option<&str> {
     let mut parts = text.split("```");
     let (_, block, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -141,13 +141,13 @@ impl<'t> Lines<'t> {
         self.ends(indent).then_some(Value::Array(items))
     }
 
-    /// Whether what follows belongs to something around: no line is left that goes on a value.
+    /// Returns true if the following lines belong to an outer level.
     fn ends(&self, indent: usize) -> bool {
         self.next().is_none_or(|line| line.indent <= indent)
     }
 }
 
-/// What is behind the dash of an element.
+/// Returns the text after the dash of an element.
 fn element(text: &str) -> Option<&str> {
     let text = text.strip_prefix('-')?;
     (text.is_empty() || text.starts_with(' ')).then(|| text.trim_start())

@@ -78,7 +78,8 @@ impl<'s> Lowering<'s> {
         Ok(self.described(part, words))
     }
 
-    /// What is asked of the items beyond the first; `None`: nothing is said of them, or there are none.
+    /// Lowers the schema of the items after the first ones. `None`: it says nothing, or there are
+    /// no such items.
     fn others(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -97,7 +98,7 @@ impl<'s> Lowering<'s> {
     }
 }
 
-/// What each of them is, in a few words.
+/// Describes each part in a few words.
 fn told(parts: &[LoweredNode]) -> String {
     let told = parts.iter().map(|part| {
         let description = part

@@ -8,7 +8,7 @@ use super::merged_schema::{Choices, MergedSchema};
 use super::{Ask, Effort, Lowering};
 use schema_dialect::is_annotation;
 
-/// Whether the alternatives say what a value looks like, and not only which members it has to have.
+/// Returns true if the alternatives describe a value's form, and not only its required members.
 pub fn is_structural(choices: &Choices<'_>) -> bool {
     let says = |keyword: &String| {
         !is_annotation(keyword)
@@ -27,7 +27,8 @@ pub fn is_structural(choices: &Choices<'_>) -> bool {
     choices.of.iter().any(looks) && !choices.of.iter().any(takes_any)
 }
 
-/// What may hold beside what does: what is under a condition, and alternatives that are not told apart.
+/// Returns the schemas that may apply in addition: those under conditions, and alternatives without
+/// a discriminator.
 pub fn loose<'s>(gathered: &MergedSchema<'s>) -> Vec<&'s Value> {
     let conditions = gathered.all("then").chain(gathered.all("else"));
     let dependent = gathered

@@ -1,4 +1,4 @@
-//! What a provider does not take, in words.
+//! Descriptions in words of the constraints that a dialect cannot express.
 
 use serde_json::{Map, Value};
 
@@ -32,7 +32,8 @@ impl Description {
         }
     }
 
-    /// What holds of a value whatever its type: the caller's description, and what no provider takes.
+    /// Describes the constraints of any type: the caller's description, and keywords that no
+    /// dialect has.
     pub fn general(gathered: &MergedSchema<'_>) -> Self {
         let mut words = Self::default();
         gathered

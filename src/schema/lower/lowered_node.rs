@@ -8,7 +8,7 @@ use crate::types::{EnumRule, Extra, NullRule, TypeSet, ValueMapping};
 /// Alternatives that are compared with each other, at most.
 const MAX_COMPARED: usize = 64;
 
-/// Why there is no part.
+/// Reason for which a schema has no lowered node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoweringError {
     /// No value is valid.
@@ -25,7 +25,7 @@ pub struct LoweredNode {
     pub shape: ValueMapping,
     /// It takes null as a value.
     pub null: bool,
-    /// What could not be said in it.
+    /// Constraints that the node cannot express.
     pub note: Option<String>,
 }
 
@@ -171,7 +171,7 @@ impl Lowering<'_> {
         LoweredNode::new(self.exactly([("json", text)]), ValueMapping::Text)
     }
 
-    /// Whether one of the shapes that a value may have is such a one.
+    /// Returns true if one of the mappings that a value may have is of this kind.
     fn may_be(&self, shape: &ValueMapping, such: fn(&ValueMapping) -> bool) -> bool {
         match shape {
             ValueMapping::Either(shapes) => shapes.iter().any(|shape| self.may_be(shape, such)),

@@ -26,17 +26,18 @@ pub struct Choices<'s> {
 pub struct MergedSchema<'s> {
     pub parts: Vec<&'s Map<String, Value>>,
     pub choices: Vec<Choices<'s>>,
-    /// What stands beside a `$ref` of draft 7, which ignores it, though who wrote it meant it: nothing is narrowed by it.
+    /// Siblings of a `$ref` of draft 7 or older, which a validator ignores. They are a hint and
+    /// narrow nothing.
     pub ignored: Vec<&'s Map<String, Value>>,
 }
 
-/// What a schema refers to, if it says nothing else but in words.
+/// Schema that consists of a reference and annotations.
 #[derive(Debug)]
 pub struct Reference<'s> {
     pub target: &'s Value,
     pub text: &'s str,
     pub notes: Vec<&'s str>,
-    /// What stands beside it in draft 7.
+    /// Siblings that a validator ignores.
     pub ignored: Option<&'s Map<String, Value>>,
 }
 
@@ -65,7 +66,7 @@ impl<'s> Reference<'s> {
         })
     }
 
-    /// Whether properties are named beside it that what it refers to does not name.
+    /// Returns true if the ignored siblings name properties that the target does not name.
     pub fn lacks_properties(&self) -> bool {
         let named = |name: &String| {
             self.target
@@ -123,7 +124,7 @@ impl<'s> MergedSchema<'s> {
         Ok(gathered)
     }
 
-    /// What a keyword says, wherever it stands.
+    /// Returns the values of a keyword in all merged schemas.
     pub fn all(&self, keyword: &'s str) -> impl Iterator<Item = &'s Value> + use<'_, 's> {
         self.parts.iter().filter_map(move |part| part.get(keyword))
     }
@@ -136,7 +137,7 @@ impl<'s> MergedSchema<'s> {
         self.all("description").find_map(Value::as_str)
     }
 
-    /// Whether nothing is said but of choices and in words.
+    /// Returns true if the schemas consist of alternatives and annotations.
     pub fn has_only_choices(&self) -> bool {
         let says_nothing = |name: &String| {
             is_annotation(name) || matches!(name.as_str(), "anyOf" | "oneOf" | "allOf" | "$ref")

@@ -13,7 +13,7 @@ use crate::types::{Extra, ExtraRule, Member, TypeSet, ValueMapping};
 /// Schemas that may hold beside what does, at most, that are looked at for the names of properties.
 const MAX_LOOSE: usize = 256;
 
-/// What an object may have beside its properties.
+/// Members that an object may have besides its properties.
 enum Others<'s> {
     /// Nothing.
     None,
@@ -277,7 +277,7 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    /// What any other member is.
+    /// Lowers the schema of the other members.
     fn other(&mut self, others: &Others<'s>, level: usize) -> Result<LoweredNode, LoweringError> {
         let Others::Some(options) = others else {
             return self.any(level);

@@ -1,4 +1,5 @@
-//! What is referred to: written once under `$defs`, or written out where that is not taken.
+//! References: the target is written once under `$defs`, or inline where the dialect has no
+//! references.
 
 use serde_json::{Map, Value};
 
@@ -71,7 +72,8 @@ impl<'s> Lowering<'s> {
         self.join(parts)
     }
 
-    /// How often it is to be written within itself; `None`: not once more.
+    /// Returns the number of times that a target was unrolled so far. `None`: the maximum is
+    /// reached.
     fn unrolled(&self, target: &'s Value) -> Option<usize> {
         let most = self.most_unrolled();
         let begun = |level| {
@@ -176,7 +178,8 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    /// What its shape is likely to be, for parts within it that refer to it before it is known.
+    /// Returns the likely mapping of a target, for parts within it that refer to it before it is
+    /// known.
     fn sketched(&self, target: &'s Value) -> ValueMapping {
         let any = ValueMapping::same(TypeSet::ALL);
         let Ok(gathered) = MergedSchema::new(self.tree, &Ask::of(target, 0)) else {

@@ -8,7 +8,7 @@ use super::lowered_node::{LoweredNode, LoweringError};
 use super::merged_schema::MergedSchema;
 use crate::types::{EnumRule, TypeSet, ValueMapping};
 
-/// What limits a value of a type.
+/// Keywords that limit a value, by type.
 const OF_STRING: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
 const OF_NUMBER: [&str; 5] = [
     "minimum",

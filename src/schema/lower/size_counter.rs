@@ -1,8 +1,8 @@
-//! How much a lowered schema holds in all.
+//! Size of a lowered schema, in the units of a dialect's limits.
 
 use crate::types::Limits;
 
-/// What counts towards a subset's limits.
+/// Counts that a dialect limits.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SizeCounter {
     pub parts: usize,
