@@ -144,7 +144,7 @@ impl<'a> StreamDecoder<'a> {
             _ if self.partial.state == StreamState::Incomplete => Err(DecodeError::Malformed(
                 "the stream ended before the answer was complete".to_owned(),
             )),
-            _ => Ok(self.partial),
+            Body::Stream(_) => Ok(self.partial),
         }
     }
 }
