@@ -3,6 +3,7 @@
 
 mod build_extractor;
 mod caller_reload;
+mod memory_size;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::http::{self, Lifecycle, Parts};
 use crate::jobs::store::Store as _;
 use crate::jobs::{self, Jobs, Shutdown, Sqlite};
 use crate::net::{self, Reach};
-use crate::schema::Registry;
+use crate::schema::{self, Registry};
 use crate::telemetry::Metrics;
 use build_extractor::build_extractor;
 use caller_reload::Callers;
@@ -79,7 +80,14 @@ impl Server {
         let address = listener
             .local_addr()
             .context("cannot read the address of the listening socket")?;
-        let registry = Registry::open(config.schemas_dir.as_deref(), &config.data_dir)?;
+        let registry = Registry::open(
+            config.schemas_dir.as_deref(),
+            &config.data_dir,
+            schema::Quota {
+                schemas: config.schemas.max_per_caller,
+                bytes: config.schemas.max_bytes_per_caller,
+            },
+        )?;
         let extractor = Arc::new(build_extractor(&config, Arc::new(registry))?);
         let temporary = (persistence == Persistence::Temporary)
             .then(TemporaryFolder::new)
@@ -145,7 +153,10 @@ impl Server {
                 .spawn(async move { ended.run_until_cancelled_owned(callers.watch(path)).await })
         });
         let grace = config.server.shutdown_grace;
-        let header_timeout = config.server.header_timeout;
+        let timeouts = http::ConnectionTimeouts {
+            header: config.server.header_timeout,
+            idle: config.server.idle_timeout,
+        };
         let router = http::router(Parts {
             jobs: start_jobs(&config, store, webhooks, Arc::clone(&extractor), &lifecycle),
             link_secret,
@@ -162,7 +173,7 @@ impl Server {
         let serving = lifecycle.tasks.spawn(http::serve(
             self.listener,
             router,
-            header_timeout,
+            timeouts,
             lifecycle.clone(),
             closing.clone(),
         ));

@@ -30,6 +30,7 @@ mod print;
 mod provider_hint;
 mod providers;
 mod reference;
+mod schemas;
 mod section;
 mod server;
 mod setting;
@@ -64,6 +65,7 @@ pub use models::Model;
 pub use print::InForce;
 pub use providers::{LOCAL, Provider, Rate};
 pub use reference::reference;
+pub use schemas::Schemas;
 pub use server::Server;
 pub use setting::Origin;
 pub use url::Url;
@@ -93,6 +95,11 @@ pub struct Config {
     pub limits: Limits,
     /// `[cache]`: the result cache. `None`: there is no cache.
     pub cache: Option<Cache>,
+    /// `cache.shared`: true if equal items of different callers share a result, by the cache or by
+    /// one call for both. Default false.
+    pub has_shared_results: bool,
+    /// `[schemas]`: registered schemas.
+    pub schemas: Schemas,
     /// `[jobs]`: durable jobs.
     pub jobs: Jobs,
     /// `[log]`: filter and format of the log.
@@ -189,7 +196,8 @@ impl Config {
         let mut callers = callers::from_api_keys(&mut server)?;
         let server = Server::read(server)?;
         let limits = Limits::read(root.child("limits")?)?;
-        let cache = Cache::read(root.child("cache")?)?;
+        let (cache, has_shared_results) = Cache::read(root.child("cache")?)?;
+        let schemas = Schemas::read(root.child("schemas")?)?;
         let jobs = Jobs::read(root.child("jobs")?)?;
         let log = Log::read(root.child("log")?)?;
         let local = Local::read(root.child("local")?)?;
@@ -219,6 +227,8 @@ impl Config {
             server,
             limits,
             cache,
+            has_shared_results,
+            schemas,
             jobs,
             log,
             local,

@@ -10,6 +10,7 @@ mod cache_key;
 mod call_log;
 mod copied_values;
 mod failed_call;
+mod input_memory;
 mod item;
 mod models;
 mod outages;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 pub use batch::{Inputs, Outcomes};
 pub use cache::{CacheConfig, CacheStats};
+pub use input_memory::{InputMemory, WaitedTooLong};
 pub use item::{BLANK, is_blank};
 pub use models::{ModelEndpoint, ModelRoute, Models, ProviderEntry};
 pub use outages::Outage;
@@ -56,6 +58,10 @@ pub struct Config {
     pub max_batch_wait: Duration,
     /// Result cache; `None`: results are not cached.
     pub cache: Option<CacheConfig>,
+    /// True if equal items of different callers share a result.
+    pub has_shared_results: bool,
+    /// True if all callers share the schemas that are stored over HTTP.
+    pub has_shared_schemas: bool,
 }
 
 /// Extraction engine of the process, shared by all requests.

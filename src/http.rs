@@ -4,7 +4,6 @@
 //! The only module that knows axum. Knows nothing of how an item is extracted.
 
 mod api_keys;
-mod body_memory;
 mod connection;
 mod content_negotiation;
 mod event_links;
@@ -20,14 +19,15 @@ mod problem;
 mod query;
 pub mod readers;
 mod request_body;
+mod request_memory;
 mod response_stream;
 mod router;
 mod sse;
-mod stall_watchdog;
 mod state;
 mod trace_context;
+mod upload_monitor;
 
 pub use api_keys::ApiKeys;
-pub use connection::serve;
+pub use connection::{ConnectionTimeouts, serve};
 pub use router::{document, router};
 pub use state::{Lifecycle, Parts};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::memory_size;
 use crate::config::{self, Config, ModelName};
 use crate::extraction::{self, Extractor, ModelRoute, Models, ProviderEntry};
 use crate::net;
@@ -49,6 +50,11 @@ pub fn build_extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Resu
     let limits = throttle::Config {
         max_concurrency: config.limits.max_concurrency.get() as usize,
         max_queue: config.limits.max_queue.get() as usize,
+        max_memory_bytes: config
+            .limits
+            .max_memory_bytes
+            .unwrap_or_else(memory_size::default_budget),
+        max_body_memory_bytes: config.limits.max_queue_bytes,
     };
     let limits = Limits::new(limits, pools, Arc::new(LimitObserver))
         .context("the limits' thread cannot be started")?;
@@ -62,6 +68,8 @@ pub fn build_extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Resu
             max_bytes: cache.max_bytes,
             ttl: cache.ttl,
         }),
+        has_shared_results: config.has_shared_results,
+        has_shared_schemas: config.schemas.shared,
     };
     Ok(Extractor::new(extraction, models, limits, registry))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     error::Error,
-    parsers::{integer, memory_range, millis},
+    parsers::{boolean, integer, memory_range, millis},
     section::Section,
 };
 
@@ -19,8 +19,10 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Reads the section. `None`: there is no cache.
-    pub(super) fn read(mut section: Section<'_>) -> Result<Option<Self>, Error> {
+    /// Reads the section. Returns the cache, `None` if there is none, and `shared`: whether callers
+    /// share results.
+    pub(super) fn read(mut section: Section<'_>) -> Result<(Option<Self>, bool), Error> {
+        let is_shared = section.get("shared", false, boolean)?;
         let ttl_set = section.origin_of("ttl_ms");
         let ttl = millis(1000..=2_592_000_000);
         let cache = match section.find("max_bytes", integer(memory_range()))? {
@@ -34,6 +36,6 @@ impl Cache {
             None => None,
         };
         section.finish()?;
-        Ok(cache)
+        Ok((cache, is_shared))
     }
 }

@@ -21,6 +21,10 @@ pub struct Limits {
     /// `max_queue_bytes`: maximum memory for request bodies, over all requests. 1 KiB to 1 TiB,
     /// default 1 GiB; at least `server.max_body_bytes`.
     pub max_queue_bytes: usize,
+    /// `max_memory_bytes`: memory that all requests together may hold: bodies with the values parsed
+    /// from them, inputs in progress, answers, and results that wait to be sent. 16 MiB to 1 TiB.
+    /// `None`: half of the memory of the machine or its control group.
+    pub max_memory_bytes: Option<usize>,
     /// `max_ordered_bytes`: maximum memory for one ordered batch response until it is complete. 1
     /// KiB to 1 TiB, default 256 MiB.
     pub max_ordered_bytes: usize,
@@ -39,6 +43,7 @@ impl Limits {
             max_concurrency: section.get("max_concurrency", 64, concurrency)?,
             max_queue: section.get("max_queue", 100_000, queue)?,
             max_queue_bytes: section.get("max_queue_bytes", 1 << 30, integer(memory_range()))?,
+            max_memory_bytes: section.find("max_memory_bytes", integer(16 << 20..=1 << 40))?,
             max_ordered_bytes: section.get(
                 "max_ordered_bytes",
                 256 << 20,

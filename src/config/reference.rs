@@ -36,7 +36,7 @@ const fn key(name: &'static str, default: &'static str, description: &'static st
 }
 
 /// All tables of the configuration file.
-pub(super) const SECTIONS: [SectionReference; 10] = [
+pub(super) const SECTIONS: [SectionReference; 11] = [
     SectionReference {
         header: "",
         description: "Keys at the top level of the file.",
@@ -117,6 +117,11 @@ pub(super) const SECTIONS: [SectionReference; 10] = [
                 "10000",
                 "Time in milliseconds that a client may take to send the head of a request, 1 to 600,000.",
             ),
+            key(
+                "idle_timeout_ms",
+                "60000",
+                "Time after which a client is disconnected that uploads inputs and sends nothing while none of its items is in progress, or that reads nothing of its response, 1 to 86,400,000 ms.",
+            ),
         ],
     },
     SectionReference {
@@ -137,6 +142,11 @@ pub(super) const SECTIONS: [SectionReference; 10] = [
                 "max_queue_bytes",
                 "1073741824",
                 "Maximum memory in bytes for request bodies, 1 KiB to 1 TiB; at least `server.max_body_bytes`.",
+            ),
+            key(
+                "max_memory_bytes",
+                "",
+                "Memory that all requests together may hold: bodies with the values parsed from them, inputs in progress, answers, and results that wait to be sent, 16 MiB to 1 TiB. With several callers, each may hold as much as is free. Not set: half of the memory of the machine or its control group.",
             ),
             key(
                 "max_ordered_bytes",
@@ -160,6 +170,11 @@ pub(super) const SECTIONS: [SectionReference; 10] = [
         description: "The result cache, in memory.",
         keys: &[
             key(
+                "shared",
+                "false",
+                "True lets equal items of different callers share a result, by the cache or by one call for both. A caller then learns from `cached` that another has asked the same.",
+            ),
+            key(
                 "max_bytes",
                 "",
                 "Maximum memory of the cache in bytes, 1 KiB to 1 TiB. Not set: no cache.",
@@ -168,6 +183,27 @@ pub(super) const SECTIONS: [SectionReference; 10] = [
                 "ttl_ms",
                 "3600000",
                 "Time to live of a result in milliseconds, 1,000 to 2,592,000,000 (30 days). Requires `max_bytes`.",
+            ),
+        ],
+    },
+    SectionReference {
+        header: "schemas",
+        description: "Schemas that are registered over HTTP.",
+        keys: &[
+            key(
+                "shared",
+                "false",
+                "True lets all callers see and change the same schemas. False: each caller has its own, and sees those that were stored while there were no callers.",
+            ),
+            key(
+                "max_per_caller",
+                "1000",
+                "Maximum number of schemas of a caller, 1 to 1,000,000.",
+            ),
+            key(
+                "max_bytes_per_caller",
+                "16777216",
+                "Maximum size of a caller's schemas together in bytes, 1 KiB to 1 TiB.",
             ),
         ],
     },

@@ -33,6 +33,9 @@ pub struct Server {
     /// `header_timeout_ms`: time that a client may take to send the head of a request. 1 to 600,000
     /// ms, default 10,000.
     pub header_timeout: Duration,
+    /// `idle_timeout_ms`: time after which a client is disconnected that uploads inputs and sends
+    /// nothing, or reads nothing of its response. 1 to 86,400,000 ms, default 60,000.
+    pub idle_timeout: Duration,
 }
 
 impl Server {
@@ -66,6 +69,11 @@ impl Server {
                 "header_timeout_ms",
                 10_000,
                 parsers::millis(1..=600_000),
+            )?,
+            idle_timeout: section.get(
+                "idle_timeout_ms",
+                60_000,
+                parsers::millis(1..=86_400_000),
             )?,
         };
         section.finish()?;

@@ -108,6 +108,11 @@ impl<S> Outcomes<S> {
         self.admission.in_flight()
     }
 
+    /// Returns true if an item is in progress, or its outcome was not taken yet.
+    pub fn has_items(&self) -> bool {
+        !self.tasks.is_empty() || !self.cancelled.is_empty()
+    }
+
     /// Returns the outage that keeps all items from being called, if there is one.
     pub fn outage(&self) -> Option<Outage> {
         self.extractor.outage_of(&self.request)
@@ -142,8 +147,12 @@ impl<S: Inputs> Outcomes<S> {
 
     /// Starts tasks until the window is full or no input is ready. A completed task counts until its outcome is taken.
     fn fill(&mut self, cx: &mut Context<'_>) {
-        while self.tasks.len() < self.admission.window() {
+        while self.tasks.len() < self.admission.window()
+            && self.admission.reserve_place(self.tasks.len() + 1)
+        {
             let Poll::Ready(Some(input)) = self.poll_input(cx) else {
+                // Places belong to items that exist.
+                self.admission.release_places_above(self.tasks.len());
                 return;
             };
             if self.on_error == OnError::Stop {

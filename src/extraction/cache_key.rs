@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::PreparedRequest;
 use crate::types::CacheUse;
+use throttle::CallerId;
 
 /// SHA-256 digest of a request and one of its texts.
 pub type CacheKey = [u8; 32];
@@ -15,12 +16,15 @@ pub struct RequestIdentity(Sha256);
 impl RequestIdentity {
     /// Returns the identity of a request; `None` if it uses no cache, or if its model may answer differently each time
     /// (a temperature above 0 without a seed).
-    pub fn new(request: &PreparedRequest) -> Option<Self> {
+    ///
+    /// `caller` is the only caller whose equal items share a result; `None`: all callers' do.
+    pub fn new(request: &PreparedRequest, caller: Option<CallerId>) -> Option<Self> {
         let is_deterministic = request.temperature <= 0.0 || request.seed.is_some();
         if request.cache == CacheUse::Off || !is_deterministic {
             return None;
         }
         let mut identity = Self(Sha256::new());
+        identity.add(&format!("{caller:?}"));
         identity.add_prompt(request);
         for rule in request.rules.sources() {
             identity.add(&rule.expression);

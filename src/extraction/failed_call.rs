@@ -24,7 +24,7 @@ impl ItemRun<'_> {
         failure: Failure,
         took: Duration,
     ) -> Result<Priority, Error> {
-        let consequence = retry_policy::consequence(&failure, took);
+        let consequence = retry_policy::consequence(&failure, self.health_of_timeout(took));
         let action = consequence.action;
         self.extractor.meters.record_failed_call(action.as_str());
         let endpoint = &self.route.current().endpoint;

@@ -8,8 +8,10 @@ use super::straggler_detector::StragglerDetector;
 use super::targets::{Target, prepare_targets};
 use super::{Extractor, PreparedRequest, RequestClass};
 use crate::schema::{Rules, Schema};
-use crate::types::{Code, Error, Example, ExtraBody, FieldError, SchemaSource, Spec};
-use throttle::WaitBudget;
+use crate::types::{
+    Code, Error, Example, ExtraBody, FieldError, SchemaSource, Spec, truncate_for_display,
+};
+use throttle::{CallerId, MemoryUse, WaitBudget};
 
 /// Maximum wait of a single for an open circuit breaker: long enough for one probe.
 const MAX_OUTAGE: Duration = Duration::from_secs(8);
@@ -19,17 +21,18 @@ const MAX_BATCH_OUTAGE: Duration = Duration::from_secs(30);
 const MAX_PROMPT_BYTES: usize = 1 << 20;
 
 impl Extractor {
-    /// Prepares a spec for use with every item of a request.
+    /// Prepares a caller's spec for use with every item of a request.
     ///
     /// # Errors
     /// `invalid_schema` or `invalid_request`, with pointers into the spec.
     pub async fn prepare(
         &self,
+        caller: CallerId,
         mut spec: Spec,
         class: RequestClass,
         traceparent: Option<String>,
     ) -> Result<PreparedRequest, Error> {
-        let schema = self.schema(spec.schema.as_ref()).await?;
+        let schema = self.schema(caller, spec.schema.as_ref()).await?;
         let route = self.models.find(spec.model.as_deref(), &self.limits)?;
         let fallback_on = spec.fallback_on.unwrap_or(route.fallback_on);
         check_sizes(&spec)?;
@@ -69,24 +72,57 @@ impl Extractor {
             frame_tokens: OnceLock::new(),
             identity: None,
         };
-        request.identity = RequestIdentity::new(&request);
+        request.identity = RequestIdentity::new(&request, self.sharing_caller(caller));
         Ok(request)
     }
 
-    async fn schema(&self, source: Option<&SchemaSource>) -> Result<Arc<Schema>, Error> {
+    /// Returns the caller that a result may be shared with: the same one, or every caller (`cache.shared`).
+    const fn sharing_caller(&self, caller: CallerId) -> Option<CallerId> {
+        if self.config.has_shared_results {
+            None
+        } else {
+            Some(caller)
+        }
+    }
+
+    /// Compiles a schema on behalf of a caller, whose share of the memory it takes.
+    ///
+    /// # Errors
+    /// As [`Schema::compile`]; `overloaded` if there is no memory for it.
+    pub async fn compile_schema(&self, caller: CallerId, text: &str) -> Result<Arc<Schema>, Error> {
+        let memory = self.limits.memory().empty(caller, MemoryUse::Schemas);
+        self.schemas.get(text, memory).await
+    }
+
+    /// Returns the owner of the schemas that a caller stores. Empty if all callers share them.
+    #[must_use]
+    pub fn schema_owner(&self, caller: CallerId) -> String {
+        if self.config.has_shared_schemas {
+            String::new()
+        } else {
+            self.limits.owner(caller)
+        }
+    }
+
+    async fn schema(
+        &self,
+        caller: CallerId,
+        source: Option<&SchemaSource>,
+    ) -> Result<Arc<Schema>, Error> {
         match source {
             Some(SchemaSource::Inline(raw)) => self
-                .schemas
-                .get(raw.get())
+                .compile_schema(caller, raw.get())
                 .await
                 .map_err(|error| error.with_pointer_prefix("/schema")),
             Some(SchemaSource::Named(name)) => {
                 let missing = || {
+                    let name = truncate_for_display(name);
                     let message = format!("no schema is registered under the name \"{name}\"");
                     Error::invalid("/schema", message)
                 };
-                let entry = self.registry.get(name).ok_or_else(missing)?;
-                Ok(entry.schema)
+                let owner = self.schema_owner(caller);
+                let entry = self.registry.get(&owner, name).ok_or_else(missing)?;
+                self.compile_schema(caller, &entry.text).await
             }
             None => {
                 let message =

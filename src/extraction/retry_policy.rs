@@ -50,10 +50,23 @@ pub struct Consequence {
     pub outage: Option<OutageReason>,
 }
 
-/// Returns the table's row for a failure. The provider's `x-should-retry` header overrides the table's action. `took` is the
-/// duration of the call.
-pub fn consequence(failure: &Failure, took: Duration) -> Consequence {
-    let row = row(failure, took);
+/// Time that a call is given at least before a missing answer is evidence against the provider, if the provider has no
+/// `timeout_ms` of its own. Callers may give their items less time, which says nothing about the provider.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Returns the evidence of a call that was not answered within `took`. `configured` is the provider's own timeout.
+pub fn health_of_timeout(took: Duration, configured: Option<Duration>) -> Health {
+    if took >= configured.unwrap_or(PATIENCE) {
+        Health::Timeout { took }
+    } else {
+        Health::Neutral
+    }
+}
+
+/// Returns the table's row for a failure. The provider's `x-should-retry` header overrides the table's action. `unanswered` is
+/// the evidence of a call that was not answered in time.
+pub fn consequence(failure: &Failure, unanswered: Health) -> Consequence {
+    let row = row(failure, unanswered);
     let action = match (failure.should_retry, row.action) {
         (Some(true), Action::Fail(_)) => Action::Retry,
         (Some(false), Action::Retry) => Action::Fail(Code::UpstreamError),
@@ -63,7 +76,7 @@ pub fn consequence(failure: &Failure, took: Duration) -> Consequence {
     Consequence { action, ..row }
 }
 
-fn row(failure: &Failure, took: Duration) -> Consequence {
+fn row(failure: &Failure, unanswered: Health) -> Consequence {
     use Health::{Neutral, Success};
     let row_of = |action, health| Consequence {
         action,
@@ -88,11 +101,8 @@ fn row(failure: &Failure, took: Duration) -> Consequence {
         FailureKind::Connect => row_of(Action::Retry, Health::Failure),
         FailureKind::Broken => interrupted(Health::Failure),
         FailureKind::Timeout => Consequence {
-            is_crowded: true,
-            ..interrupted(Health::Timeout {
-                took,
-                is_own: false,
-            })
+            is_crowded: unanswered != Neutral,
+            ..interrupted(unanswered)
         },
         FailureKind::Adapted => row_of(Action::Again, Success),
         FailureKind::Busy => row_of(Action::Pause(failure.retry_after), Neutral),

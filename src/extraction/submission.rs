@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Inputs, Outcomes};
+use super::input_memory::InputMemory;
 use super::routing::budget_exhausted;
 use super::{Extractor, PartialStream, PreparedRequest, RequestClass};
 use crate::types::{Code, Error, Input, OnError, Outcome};
-use throttle::{Admission, AdmissionRequest, CallerId, Class, Refused};
+use throttle::{Admission, AdmissionRequest, CallerId, Class, MemoryUse, Refused};
 
 /// Terms under which a prepared request asks for admission.
 #[derive(Debug)]
@@ -70,14 +71,14 @@ impl Extractor {
     ) -> AdmissionRequest {
         // Twice the maximum in flight, so that a free slot always finds a waiting item.
         let window = self.limits.max_concurrency().saturating_mul(2);
-        let items = window
+        let window = window
             .min(submission.concurrency.unwrap_or(usize::MAX))
             .min(submission.items.unwrap_or(usize::MAX));
         let is_job = request.class == RequestClass::Job;
         AdmissionRequest {
             class: if is_job { Class::Job } else { Class::Direct },
             pool: request.endpoint().limits.pool(),
-            items: items.max(1),
+            window: window.max(1),
             is_single: submission.items == Some(1) && !is_job,
             has_price: request.has_price(),
         }
@@ -89,6 +90,14 @@ impl AdmittedRequest {
     #[must_use]
     pub fn window(&self) -> usize {
         self.admission.window()
+    }
+
+    /// Returns the memory of a reader of the request's inputs, which waits up to `max_wait` for room.
+    #[must_use]
+    pub fn input_memory(&self, max_wait: Duration) -> InputMemory {
+        let ledger = self.extractor.limits.memory();
+        let reservation = ledger.empty(self.admission.caller(), MemoryUse::Inputs);
+        InputMemory::new(reservation, max_wait)
     }
 
     /// Returns the partial results of the request's only item. Call it before the item starts.
@@ -130,6 +139,12 @@ fn admission_error(refused: &Refused) -> Error {
                 "the waiting room is full: {refused}; retry later, or send fewer items at a time"
             );
             Error::new(Code::Overloaded, detail).retry_after(retry_after)
+        }
+        Refused::ShareUsedUp { retry_after, .. } => {
+            let detail = format!(
+                "the waiting room is nearly full: {refused}; retry later, or send fewer items at a time"
+            );
+            Error::new(Code::QuotaExceeded, detail).retry_after(retry_after)
         }
         Refused::QuotaUsedUp { retry_after } => {
             let detail = "this caller's quota is used up, and its waiting room is full; retry later, or send fewer items at a time";

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::item::ItemRun;
+use super::retry_policy::health_of_timeout;
 use super::tracer::{add_answer, prompt_text};
 use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
 use crate::types::{Error, ModelUsage, SpanKind};
@@ -48,9 +49,9 @@ impl ItemRun<'_> {
                     );
                     let endpoint = &self.route.current().endpoint;
                     self.extractor.call_log.record(endpoint, &failure, "fail");
-                    let health = Health::Timeout { took, is_own: true };
+                    let health = self.health_of_timeout(took);
                     permit.release(CallReport {
-                        is_overload: true,
+                        is_overload: health != Health::Neutral,
                         spent: UsageReport::Unknown,
                         ..CallReport::new(health)
                     });
@@ -168,6 +169,11 @@ impl ItemRun<'_> {
             .into_iter()
             .flatten()
             .fold(share, Duration::min)
+    }
+
+    /// Returns the evidence of a call to the current target that was not answered within `took`.
+    pub(super) fn health_of_timeout(&self, took: Duration) -> Health {
+        health_of_timeout(took, self.route.current().endpoint.call_timeout)
     }
 
     fn success_report(&mut self, answer: &Answer) -> CallReport {

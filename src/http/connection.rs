@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -24,6 +25,15 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 const LINGER: Duration = Duration::from_secs(10);
 /// Maximum pause between two reads while lingering.
 const LINGER_IDLE: Duration = Duration::from_millis(500);
+
+/// Maximum pauses of a client.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionTimeouts {
+    /// Time to receive the head of a request.
+    pub header: Duration,
+    /// Time without reading a byte of a response that is being sent.
+    pub idle: Duration,
+}
 
 /// Connection of a request; among the request's extensions.
 #[derive(Debug, Clone)]
@@ -52,14 +62,14 @@ impl Connection {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    header_timeout: Duration,
+    timeouts: ConnectionTimeouts,
     lifecycle: Lifecycle,
     stop: CancellationToken,
 ) {
     let mut server = hyper::server::conn::http1::Builder::new();
     server
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout);
+        .header_read_timeout(timeouts.header);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -70,6 +80,7 @@ pub async fn serve(
                 lifecycle.tasks.spawn(serve_connection(
                     server.clone(),
                     socket,
+                    timeouts.idle,
                     router.clone(),
                     stop.clone(),
                 ));
@@ -85,6 +96,7 @@ pub async fn serve(
 async fn serve_connection(
     server: hyper::server::conn::http1::Builder,
     socket: TcpStream,
+    idle_timeout: Duration,
     router: Router,
     stop: CancellationToken,
 ) {
@@ -100,7 +112,7 @@ async fn serve_connection(
         request.extensions_mut().insert(connection.clone());
         request
     });
-    let io = TokioIo::new(Socket(Arc::clone(&socket)));
+    let io = TokioIo::new(Socket::new(Arc::clone(&socket), idle_timeout));
     let serving = server.serve_connection(io, TowerToHyperService::new(service));
     tokio::pin!(serving);
     let ended = tokio::select! {
@@ -142,9 +154,14 @@ async fn linger(socket: &TcpStream) {
     }
 }
 
-/// Socket shared by the connection's task and its [`Connection`] handles.
+/// Socket shared by the connection's task and its [`Connection`] handles. Fails if the client reads nothing for a time.
 #[derive(Debug)]
-struct Socket(Arc<TcpStream>);
+struct Socket {
+    stream: Arc<TcpStream>,
+    idle_timeout: Duration,
+    /// Timer of the current wait for the client to read; `None` while nothing waits to be sent.
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
 
 impl AsyncRead for Socket {
     fn poll_read(
@@ -153,8 +170,8 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read(buffer.initialize_unfilled()) {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read(buffer.initialize_unfilled()) {
                 Ok(read) => {
                     buffer.advance(read);
                     return Poll::Ready(Ok(()));
@@ -167,18 +184,49 @@ impl AsyncRead for Socket {
 }
 
 impl Socket {
+    const fn new(stream: Arc<TcpStream>, idle_timeout: Duration) -> Self {
+        Self {
+            stream,
+            idle_timeout,
+            write_timer: None,
+        }
+    }
+
     fn poll_write_with<T>(
-        &self,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match write(&self.0) {
+            match self.stream.poll_write_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => return self.poll_write_timer(cx).map(Err),
+            }
+            match write(&self.stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
+                done => {
+                    self.write_timer = None;
+                    return Poll::Ready(done);
+                }
             }
         }
+    }
+
+    /// Waits until the client has read nothing for the idle timeout. Returns the error that ends the connection.
+    fn poll_write_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let timeout = self.idle_timeout;
+        let timer = self
+            .write_timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        ready!(timer.as_mut().poll(cx));
+        tracing::warn!(
+            timeout_ms = timeout.as_millis(),
+            "disconnected a client that did not read its response (`server.idle_timeout_ms`)"
+        );
+        Poll::Ready(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client did not read its response",
+        ))
     }
 }
 
@@ -208,6 +256,6 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(socket2::SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write))
+        Poll::Ready(socket2::SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write))
     }
 }

@@ -1,10 +1,15 @@
 //! Ordered JSON response of a batch: results are buffered until all items have ended.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
-use super::response_stream::{Encoder, ResponseContext};
+use super::request_memory::no_memory;
+use super::response_stream::{Encoder, ResponseContext, too_large_to_buffer};
 use crate::contract::{BatchStatus, ItemResult, Problem, Summary, append_json};
 use crate::types::{Error, Outcome};
+use throttle::{MemoryReservation, NoMemory};
+
+/// Approximate size of a part of the response, in bytes.
+const PART_BYTES: usize = 64 * 1024;
 
 /// Encoder of one JSON object in input order. Sends white space before it to keep an idle connection open.
 #[derive(Debug)]
@@ -13,15 +18,31 @@ pub struct JsonArrayWriter {
     results: Vec<Box<[u8]>>,
     size_bytes: usize,
     max_bytes: usize,
+    /// Memory of the results until they are sent.
+    memory: MemoryReservation,
+    refused: Option<NoMemory>,
+    /// Number of results that were sent, and what follows the last; `None` before the end.
+    sending: Option<(usize, Bytes)>,
 }
 
 impl JsonArrayWriter {
-    /// Creates a writer that buffers up to this many bytes.
-    pub const fn new(max_bytes: usize) -> Self {
+    /// Creates a writer that buffers up to this many bytes, in memory that it reserves.
+    pub const fn new(max_bytes: usize, memory: MemoryReservation) -> Self {
         Self {
             results: Vec::new(),
             size_bytes: 0,
             max_bytes,
+            memory,
+            refused: None,
+            sending: None,
+        }
+    }
+
+    fn reserve(&mut self) {
+        let needed = self.size_bytes + self.results.len() * size_of::<Box<[u8]>>();
+        // In steps, so that the ledger is not asked for each result.
+        if needed > self.memory.bytes() {
+            self.refused = self.memory.resize(needed + PART_BYTES).err();
         }
     }
 }
@@ -40,6 +61,7 @@ impl Encoder for JsonArrayWriter {
         if let Some(result) = self.results.get_mut(outcome.index) {
             *result = json.as_ref().into();
         }
+        self.reserve();
     }
 
     fn keep_alive(&mut self, out: &mut BytesMut) {
@@ -53,25 +75,44 @@ impl Encoder for JsonArrayWriter {
         summary: Summary,
         out: &mut BytesMut,
     ) {
-        out.reserve(self.size_bytes + self.results.len() + 512);
         out.put_slice(b"{\"id\":");
         append_json(out, &context.id);
         out.put_slice(b",\"status\":");
         append_json(out, &status);
         out.put_slice(b",\"results\":[");
-        for (index, result) in std::mem::take(&mut self.results).iter().enumerate() {
-            if index > 0 {
+        let mut last = BytesMut::new();
+        last.put_slice(b"],\"summary\":");
+        append_json(&mut last, &summary);
+        if let Some(metadata) = &context.metadata {
+            last.put_slice(b",\"metadata\":");
+            append_json(&mut last, metadata);
+        }
+        last.put_u8(b'}');
+        self.sending = Some((0, last.freeze()));
+        self.next_part(out);
+    }
+
+    fn next_part(&mut self, out: &mut BytesMut) -> bool {
+        let Some((sent, last)) = &mut self.sending else {
+            return false;
+        };
+        let first = *sent;
+        for result in self.results.iter_mut().skip(first) {
+            if out.len() >= PART_BYTES {
+                return true;
+            }
+            if *sent > 0 {
                 out.put_u8(b',');
             }
-            out.put_slice(result);
+            // Taken, so that what was sent is no longer held.
+            let result = std::mem::take(result);
+            out.put_slice(&result);
+            self.size_bytes -= result.len();
+            *sent += 1;
         }
-        out.put_slice(b"],\"summary\":");
-        append_json(out, &summary);
-        if let Some(metadata) = &context.metadata {
-            out.put_slice(b",\"metadata\":");
-            append_json(out, metadata);
-        }
-        out.put_u8(b'}');
+        out.put_slice(last);
+        self.sending = None;
+        true
     }
 
     fn fail(&mut self, context: &ResponseContext, error: &Error, out: &mut BytesMut) {
@@ -79,7 +120,10 @@ impl Encoder for JsonArrayWriter {
         append_json(out, &Problem::new(error, &context.request_id));
     }
 
-    fn buffered(&self) -> Option<(usize, usize)> {
-        Some((self.size_bytes, self.max_bytes))
+    fn buffer_error(&self) -> Option<Error> {
+        if self.size_bytes > self.max_bytes {
+            return Some(too_large_to_buffer());
+        }
+        self.refused.as_ref().map(no_memory)
     }
 }

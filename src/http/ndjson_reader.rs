@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::BodyDataStream;
 use bytes::{Buf, Bytes, BytesMut};
@@ -11,7 +11,8 @@ use futures_util::{Stream, StreamExt};
 
 use super::json_body;
 use super::request_body::BYTE_ORDER_MARK;
-use super::stall_watchdog::StallWatchdog;
+use super::upload_monitor::{Interruption, UploadMonitor};
+use crate::extraction::InputMemory;
 use crate::types::{Code, Error, Input, Item};
 
 /// Maximum wait of [`NdjsonReader::read_first_chunk`].
@@ -32,12 +33,19 @@ pub struct NdjsonReader {
     /// One-based number of the last line parsed.
     line: usize,
     max_line_bytes: usize,
-    upload: Arc<StallWatchdog>,
+    upload: Arc<UploadMonitor>,
+    /// Memory of `buffer`, of which each input takes its part with it.
+    memory: InputMemory,
 }
 
 impl NdjsonReader {
-    /// Creates a reader of lines up to `max_line_bytes`. `upload` is informed of each chunk and of the end.
-    pub fn new(body: BodyDataStream, max_line_bytes: usize, upload: Arc<StallWatchdog>) -> Self {
+    /// Creates a reader of lines up to `max_line_bytes`, in memory that it reserves. `upload` is informed of each chunk and of the end.
+    pub fn new(
+        body: BodyDataStream,
+        max_line_bytes: usize,
+        upload: Arc<UploadMonitor>,
+        memory: InputMemory,
+    ) -> Self {
         Self {
             body,
             buffer: BytesMut::new(),
@@ -48,6 +56,7 @@ impl NdjsonReader {
             line: 0,
             max_line_bytes,
             upload,
+            memory,
         }
     }
 
@@ -72,15 +81,19 @@ impl NdjsonReader {
                 self.buffer.extend_from_slice(&chunk);
             }
             Some(Err(_)) => {
-                self.upload.interrupt();
-                self.buffer.clear();
-                self.ended = true;
+                self.interrupt(Interruption::Disconnected);
             }
             None => {
                 self.upload.end();
                 self.ended = true;
             }
         }
+    }
+
+    fn interrupt(&mut self, interruption: Interruption) {
+        self.upload.interrupt(interruption);
+        self.buffer.clear();
+        self.ended = true;
     }
 
     /// Returns the next complete line in the buffer, without its line break.
@@ -120,7 +133,10 @@ impl NdjsonReader {
             return None;
         }
         Some(match json_body::parse::<Item>(line) {
-            Ok(item) => Input::new(self.next_index(), item),
+            Ok(item) => Input {
+                memory: Some(self.memory.split(line.len())),
+                ..Input::new(self.next_index(), item)
+            },
             Err(error) => {
                 // The position within the body is replaced by the number of the line.
                 let reason = error
@@ -194,24 +210,30 @@ impl Stream for NdjsonReader {
             if this.ended {
                 return Poll::Ready(None);
             }
-            let received = std::task::ready!(this.body.poll_next_unpin(cx));
-            this.receive(received);
+            let reserved = this.memory.poll_reserve(cx, this.buffer.len());
+            if std::task::ready!(reserved).is_err() {
+                this.interrupt(Interruption::NoMemory);
+                continue;
+            }
+            match this.body.poll_next_unpin(cx) {
+                Poll::Ready(received) => this.receive(received),
+                Poll::Pending if this.upload.is_idle(Instant::now()) => {
+                    this.interrupt(Interruption::Idle(this.upload.idle_timeout()));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
     use proptest::prelude::*;
 
     use super::*;
 
     fn read(chunks: Vec<Vec<u8>>, max_line_bytes: usize) -> Vec<(usize, Result<String, Code>)> {
-        let body = Body::from_stream(futures_util::stream::iter(
-            chunks.into_iter().map(Ok::<_, std::io::Error>),
-        ));
-        let lines = NdjsonReader::new(body.into_data_stream(), max_line_bytes, Arc::default());
+        let lines = super::super::readers::lines(&chunks, max_line_bytes);
         let inputs = futures_util::FutureExt::now_or_never(lines.collect::<Vec<_>>()).unwrap();
         inputs
             .into_iter()

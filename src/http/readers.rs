@@ -1,5 +1,11 @@
 //! Readers of request bytes, public for the fuzz targets.
 
+use std::time::Duration;
+
+use super::upload_monitor::UploadMonitor;
+use crate::extraction::InputMemory;
+use throttle::{CallerId, MemoryLedger, MemoryUse};
+
 pub use super::json_body::parse;
 pub use super::ndjson_reader::NdjsonReader;
 pub use super::query::batch;
@@ -13,9 +19,13 @@ pub fn lines(chunks: &[Vec<u8>], max_line_bytes: usize) -> NdjsonReader {
         .map(Ok::<_, std::io::Error>)
         .collect();
     let body = axum::body::Body::from_stream(futures_util::stream::iter(chunks));
+    let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
+    let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
+    let memory = InputMemory::new(memory, Duration::MAX);
     NdjsonReader::new(
         body.into_data_stream(),
         max_line_bytes,
-        std::sync::Arc::default(),
+        std::sync::Arc::new(UploadMonitor::new(Duration::MAX)),
+        memory,
     )
 }

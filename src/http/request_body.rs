@@ -1,4 +1,4 @@
-//! Reading of a complete request body, limited in size, in time, and in the memory of all bodies together.
+//! Reading and parsing of a complete request body, limited in size, in time, and in the memory of all requests together.
 
 use std::time::Duration;
 
@@ -7,11 +7,14 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use bytes::{Buf, BytesMut};
 use futures_util::StreamExt;
-use tokio::sync::OwnedSemaphorePermit;
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::body_memory::{BodyMemory, kibibytes};
+use super::json_body;
+use super::request_memory::{no_memory, parsed_size};
+use super::state::AppState;
 use crate::types::{Code, Error};
+use throttle::{CallerId, MemoryReservation, MemoryUse};
 
 /// UTF-8's byte order mark, which some programs write first.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -25,26 +28,87 @@ const MIN_BYTES_PER_S: u32 = 500;
 #[derive(Debug)]
 pub struct CompleteBody {
     pub bytes: Bytes,
-    /// Reservation of the body's memory, released when dropped.
-    pub memory: OwnedSemaphorePermit,
+    pub memory: BodyMemory,
 }
 
-/// Reads a body of at most `max_bytes`.
+/// Memory reserved for a body until it is dropped.
+#[derive(Debug)]
+pub struct BodyMemory {
+    /// Text of the body, of which `limits.max_queue_bytes` limits all together.
+    text: MemoryReservation,
+    /// Values parsed from it.
+    values: MemoryReservation,
+}
+
+/// Maximum size of a body that is parsed on a worker of the runtime, in bytes. A larger one would delay other requests.
+const MAX_INLINE_BYTES: usize = 64 * 1024;
+
+impl CompleteBody {
+    /// Parses the body. Reserves the memory of its values first, and keeps it until the body is dropped or
+    /// [`CompleteBody::into_memory`] is called.
+    ///
+    /// # Errors
+    /// Those of [`json_body::parse`]; `payload_too_large` or `overloaded` if there is no memory for the values.
+    pub async fn parse<T: DeserializeOwned + Send + 'static>(&mut self) -> Result<T, Error> {
+        let bytes = self.bytes.clone();
+        if bytes.len() <= MAX_INLINE_BYTES {
+            self.reserve(parsed_size(&bytes))?;
+            return json_body::parse(&bytes);
+        }
+        let (size, bytes) = run_blocking(move || (parsed_size(&bytes), bytes)).await?;
+        self.reserve(size)?;
+        run_blocking(move || json_body::parse(&bytes)).await?
+    }
+
+    fn reserve(&mut self, parsed_bytes: usize) -> Result<(), Error> {
+        self.memory
+            .values
+            .resize(parsed_bytes)
+            .map_err(|refused| no_memory(&refused))
+    }
+
+    /// Drops the body's bytes. Returns its memory, reduced to the length of the text and `kept_bytes` of values.
+    pub fn into_memory(mut self, kept_bytes: usize) -> BodyMemory {
+        let values = &mut self.memory.values;
+        // A smaller reservation always succeeds.
+        let _ = values.resize(kept_bytes.min(values.bytes()));
+        self.memory
+    }
+}
+
+/// Runs `work` on a thread that may block.
+async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a request's body could not be parsed; this is a bug");
+        let detail =
+            "a bug in the server prevented reading the body; search its log for the request ID";
+        Error::new(Code::Internal, detail)
+    })
+}
+
+/// Reads a body of at most `server.max_body_bytes`, and reserves its memory on behalf of the caller.
 ///
 /// # Errors
 /// `payload_too_large`; `invalid_json` if the upload is interrupted or too slow; `overloaded` if all bodies together take too much
 /// memory.
 pub async fn read_body(
-    body_memory: &BodyMemory,
+    state: &AppState,
+    caller: CallerId,
     headers: &HeaderMap,
     body: Body,
-    max_bytes: usize,
 ) -> Result<CompleteBody, Error> {
+    let max_bytes = state.max_body_bytes;
     let mut stream = body.into_data_stream();
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let mut memory = body_memory.reserve(1)?;
+    let ledger = state.extractor.limits().memory();
+    let mut memory = BodyMemory {
+        text: ledger.empty(caller, MemoryUse::RequestBodies),
+        values: ledger.empty(caller, MemoryUse::Inputs),
+    };
     let mut received =
         BytesMut::with_capacity(announced.unwrap_or_default().min(max_bytes).min(64 * 1024));
     let mut is_too_large = announced.is_some_and(|announced| announced > max_bytes);
@@ -71,10 +135,11 @@ pub async fn read_body(
                 Err(_) => return Err(too_slow(received.len())),
             };
         is_too_large = received.len() + chunk.len() > max_bytes;
-        let reserved = u32::try_from(memory.num_permits()).unwrap_or(u32::MAX);
-        let missing = kibibytes(received.len() + chunk.len()).saturating_sub(reserved);
-        if missing > 0 && !is_too_large {
-            memory.merge(body_memory.reserve(missing)?);
+        if !is_too_large {
+            memory
+                .text
+                .resize(received.len() + chunk.len())
+                .map_err(|refused| no_memory(&refused))?;
         }
         received.extend_from_slice(&chunk);
     }

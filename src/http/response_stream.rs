@@ -14,12 +14,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http_body::Frame;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::stall_watchdog::StallWatchdog;
+use super::request_body::BodyMemory;
+use super::upload_monitor::{Interruption, UNREAD_FOR_LACK_OF_MEMORY, UploadMonitor};
 use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
 use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream, shutting_down};
 use crate::types::{Code, Counts, Error, FieldError, Metadata, Outcome};
@@ -50,9 +50,14 @@ pub trait Encoder: Send + Unpin {
     /// Appends an error that ends the response early.
     fn fail(&mut self, context: &ResponseContext, error: &Error, out: &mut BytesMut);
 
-    /// Returns the number of buffered bytes and its maximum. `None` for a format that does not buffer.
-    fn buffered(&self) -> Option<(usize, usize)> {
+    /// Returns the error of a response that buffers more than it may; never for a format that does not buffer.
+    fn buffer_error(&self) -> Option<Error> {
         None
+    }
+
+    /// Appends the next part of a response that [`Encoder::end`] has ended. Returns false after the last part.
+    fn next_part(&mut self, _: &mut BytesMut) -> bool {
+        false
     }
 }
 
@@ -98,21 +103,21 @@ pub struct ResponseBody<S, K> {
     progress_ticks: Interval,
     last_sent: Instant,
     ended: bool,
-    upload: Option<Arc<StallWatchdog>>,
+    upload: Option<Arc<UploadMonitor>>,
     partials: Option<PartialStream>,
     server_ends: Pin<Box<WaitForCancellationFutureOwned>>,
-    _memory: Option<OwnedSemaphorePermit>,
+    _memory: Option<BodyMemory>,
     _work: TaskTrackerToken,
 }
 
 /// Resources that a response holds until it is sent.
 pub struct StreamResources {
     /// Memory of the request's body. `None` if the body is streamed.
-    pub memory: Option<OwnedSemaphorePermit>,
+    pub memory: Option<BodyMemory>,
     pub work: TaskTrackerToken,
     pub server_ends: WaitForCancellationFutureOwned,
     /// Upload of the inputs. `None` if all are in memory.
-    pub upload: Option<Arc<StallWatchdog>>,
+    pub upload: Option<Arc<UploadMonitor>>,
     /// Partial results of a single extraction.
     pub partials: Option<PartialStream>,
 }
@@ -160,8 +165,11 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
         let reading = std::future::poll_fn(|cx| {
             loop {
                 let polled = self.outcomes.poll_next_unpin(cx);
-                if upload.bytes() > max_bytes || self.exceeds_buffer() {
+                if upload.bytes() > max_bytes {
                     return Poll::Ready(Err(too_large_to_buffer()));
+                }
+                if let Some(error) = self.encoder.buffer_error() {
+                    return Poll::Ready(Err(error));
                 }
                 match polled {
                     Poll::Ready(Some(outcome)) => self.add_outcome(&outcome, &mut BytesMut::new()),
@@ -181,12 +189,6 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
         self.encoder.outcome(&self.context, outcome, out);
     }
 
-    fn exceeds_buffer(&self) -> bool {
-        self.encoder
-            .buffered()
-            .is_some_and(|(bytes, max_bytes)| bytes > max_bytes)
-    }
-
     /// Encodes the outcomes that are ready, each after its partial results.
     fn encode_outcomes(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
         while out.len() < CHUNK_BYTES {
@@ -200,8 +202,8 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
                         self.encoder.partial(&partial, out);
                     }
                     self.add_outcome(&outcome, out);
-                    if self.exceeds_buffer() {
-                        return self.fail(&too_large_to_buffer(), out);
+                    if let Some(error) = self.encoder.buffer_error() {
+                        return self.fail(&error, out);
                     }
                 }
                 Poll::Ready(None) => return self.end(out),
@@ -222,18 +224,12 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
     }
 
     fn end(&mut self, out: &mut BytesMut) {
-        if self
+        let interruption = self
             .upload
             .as_ref()
-            .is_some_and(|upload| upload.is_interrupted())
-        {
-            return self.fail(
-                &Error::new(
-                    Code::InvalidJson,
-                    "the upload of the inputs was interrupted; results of the inputs received before it were sent",
-                ),
-                out,
-            );
+            .and_then(|upload| upload.interruption());
+        if let Some(interruption) = interruption {
+            return self.fail(&interrupted(interruption), out);
         }
         let status = if self.outcomes.stopped() {
             BatchStatus::Stopped
@@ -281,6 +277,25 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
     }
 }
 
+/// Returns the error of a batch whose inputs did not arrive in full.
+fn interrupted(interruption: Interruption) -> Error {
+    let detail = match interruption {
+        Interruption::Disconnected => {
+            "the upload of the inputs was interrupted; results of the inputs received before it were sent".to_owned()
+        }
+        Interruption::NoMemory => {
+            let detail = format!("{UNREAD_FOR_LACK_OF_MEMORY}; retry the rest later");
+            return Error::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1));
+        }
+        Interruption::Idle(timeout) => format!(
+            "no input arrived for {} s (`server.idle_timeout_ms`), so the upload was ended; results of the inputs received \
+             before it were sent; end the body after the last input, and send a blank line at times to keep an upload open",
+            timeout.as_secs_f64()
+        ),
+    };
+    Error::new(Code::InvalidJson, detail)
+}
+
 /// Returns the error of a batch that is too large for an ordered response.
 pub fn too_large_to_buffer() -> Error {
     let detail = "the batch exceeds `limits.max_ordered_bytes`, the maximum for an ordered response; \
@@ -297,17 +312,23 @@ impl<S: Inputs, K: Encoder> http_body::Body for ResponseBody<S, K> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        if let Some(upload) = &this.upload {
-            upload.set_blocked_since(None);
-        }
-        if this.ended {
-            return Poll::Ready(None);
-        }
         let mut out = BytesMut::new();
+        if this.ended {
+            return Poll::Ready(
+                this.encoder
+                    .next_part(&mut out)
+                    .then(|| Ok(Frame::data(out.freeze()))),
+            );
+        }
         if this.server_ends.as_mut().poll(cx).is_ready() {
             this.fail(&shutting_down(), &mut out);
         } else {
             this.encode_outcomes(cx, &mut out);
+            if let Some(upload) = &this.upload
+                && this.outcomes.has_items()
+            {
+                upload.restart_idle_time();
+            }
             if !this.ended {
                 this.encode_progress(cx, &mut out);
             }
@@ -320,9 +341,6 @@ impl<S: Inputs, K: Encoder> http_body::Body for ResponseBody<S, K> {
             };
         }
         this.last_sent = Instant::now();
-        if let Some(upload) = &this.upload {
-            upload.set_blocked_since(Some(this.last_sent));
-        }
         Poll::Ready(Some(Ok(Frame::data(out.freeze()))))
     }
 }

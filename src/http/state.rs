@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::api_keys::ApiKeys;
-use super::body_memory::BodyMemory;
 use crate::config;
 use crate::extraction::{Extractor, shutting_down};
 use crate::jobs::Jobs;
@@ -61,7 +60,8 @@ pub struct AppState {
     pub max_body_bytes: usize,
     pub max_line_bytes: usize,
     pub max_ordered_bytes: usize,
-    pub body_memory: BodyMemory,
+    /// Maximum pause of a client that uploads inputs.
+    pub idle_timeout: Duration,
     pub lifecycle: Lifecycle,
     pub metrics: Option<Metrics>,
     pub started_at: SystemTime,
@@ -84,7 +84,7 @@ impl AppState {
             max_body_bytes: parts.server.max_body_bytes,
             max_line_bytes: parts.server.max_line_bytes,
             max_ordered_bytes: parts.limits.max_ordered_bytes,
-            body_memory: BodyMemory::new(parts.limits.max_queue_bytes),
+            idle_timeout: parts.server.idle_timeout,
             lifecycle: parts.lifecycle,
             metrics: parts.metrics,
             started_at: crate::types::clock::now(),

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::context::JobContext;
 use super::item_codec::decode_input;
 use super::store::{JobKey, PendingItem, StoreError};
+use crate::extraction::InputMemory;
 use crate::types::Input;
 
 /// Bounds of the page size, which is the job's window of items in flight.
@@ -28,6 +29,7 @@ pub struct InputStream {
     /// Read of the next page; `None` after the last page or an error.
     next_page: Option<JoinSet<Page>>,
     error: ReadError,
+    memory: InputMemory,
 }
 
 /// Error because of which a stream of inputs ended early, shared with the job's run.
@@ -46,8 +48,8 @@ impl ReadError {
 }
 
 impl InputStream {
-    /// Begins to read the first page. `window` is the maximum number of items in flight.
-    pub fn new(context: &Arc<JobContext>, job: JobKey, window: usize) -> Self {
+    /// Begins to read the first page. `window` is the maximum number of items in flight, and `memory` holds the inputs.
+    pub fn new(context: &Arc<JobContext>, job: JobKey, window: usize, memory: InputMemory) -> Self {
         let page_size = u32::try_from(window)
             .unwrap_or(u32::MAX)
             .clamp(*PAGE_SIZES.start(), *PAGE_SIZES.end());
@@ -58,6 +60,7 @@ impl InputStream {
             page: VecDeque::new(),
             next_page: Some(lease_page(Arc::clone(context), job, 0, page_size)),
             error: ReadError::default(),
+            memory,
         }
     }
 
@@ -92,8 +95,14 @@ impl Stream for InputStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Input>> {
         let this = &mut *self;
         loop {
-            if let Some(item) = this.page.pop_front() {
-                return Poll::Ready(Some(decode_input(&item)));
+            if let Some(item) = this.page.front() {
+                let bytes = item.input.len();
+                // A job waits without an end.
+                let _ = ready!(this.memory.poll_reserve(cx, bytes));
+                let memory = Some(this.memory.split(bytes));
+                let input = decode_input(item);
+                this.page.pop_front();
+                return Poll::Ready(Some(Input { memory, ..input }));
             }
             let Some(read) = &mut this.next_page else {
                 return Poll::Ready(None);

@@ -32,9 +32,13 @@ pub async fn load_job(context: &JobContext, job: JobKey) -> Result<LoadedJob, St
         Ok(parsed) => parsed,
         Err(error) => return Ok(LoadedJob::unreadable(&error)),
     };
+    let owner = context.store.job_by_key(job).await?.map(|job| job.caller);
+    let limits = context.extractor.limits();
+    let caller = owner.and_then(|owner| limits.caller_of(&owner));
     let request = context
         .extractor
         .prepare(
+            caller.unwrap_or_default(),
             std::mem::take(&mut batch.spec),
             RequestClass::Job,
             spec.traceparent,

@@ -1,13 +1,17 @@
 //! Cache of compiled schemas by their text: callers send the same schema with every request.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use throttle::{MemoryReservation, RETRY_SOON};
 
 use super::Schema;
-use crate::types::Error;
+use crate::types::{Code, Error};
 
 /// Maximum number of schemas in each of the two generations.
 const GENERATION: usize = 64;
+/// Maximum memory of the schemas in each of the two generations, in bytes.
+const GENERATION_BYTES: usize = 32 << 20;
 /// Maximum length of a cached text, in bytes; longer ones are compiled each time.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Maximum length of a text that is compiled inline, in bytes. Longer ones and those with regular expressions go to the
@@ -15,60 +19,77 @@ const MAX_TEXT_BYTES: usize = 64 * 1024;
 const QUICK_TEXT_BYTES: usize = 8 * 1024;
 
 #[derive(Debug, Default)]
-struct Generations {
-    young: HashMap<Box<str>, Arc<Schema>>,
-    old: HashMap<Box<str>, Arc<Schema>>,
+struct Generation {
+    schemas: HashMap<Box<str>, Arc<Schema>>,
+    /// Memory of the schemas, in bytes.
+    bytes: usize,
 }
 
-/// Cache of the up to 128 most recently used schemas, in two generations.
+#[derive(Debug, Default)]
+struct Generations {
+    young: Generation,
+    old: Generation,
+}
+
+/// Cache of the up to 128 most recently used schemas, which take up to 64 MiB together, in two generations.
 #[derive(Debug, Default)]
 pub struct Cache(Mutex<Generations>);
 
 impl Cache {
-    /// Returns the schema of this text, compiling it if it is not cached.
+    /// Returns the schema of this text, compiling it if it is not cached. A compiled schema enlarges `memory` by its size, and
+    /// holds it until it is neither used nor cached.
     ///
     /// # Errors
-    /// As [`Schema::compile`].
-    pub async fn get(&self, text: &str) -> Result<Arc<Schema>, Error> {
+    /// As [`Schema::compile`]; `overloaded` if there is no memory for it.
+    pub async fn get(&self, text: &str, memory: MemoryReservation) -> Result<Arc<Schema>, Error> {
         if let Some(schema) = self.find(text) {
             return Ok(schema);
         }
-        let schema = Arc::new(compile(text).await?);
+        let mut schema = compile(text).await?;
+        schema.hold(memory).map_err(|refused| {
+            let detail = format!(
+                "there is no memory for the compiled schema: {refused} (`limits.max_memory_bytes`); retry later, or use simpler patterns"
+            );
+            Error::new(Code::Overloaded, detail).retry_after(RETRY_SOON)
+        })?;
+        let schema = Arc::new(schema);
         if text.len() <= MAX_TEXT_BYTES {
-            self.insert(text.into(), Arc::clone(&schema));
+            self.lock().keep(text.into(), Arc::clone(&schema));
         }
         Ok(schema)
     }
 
     fn find(&self, text: &str) -> Option<Arc<Schema>> {
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(schema) = generations.young.get(text) {
+        let mut generations = self.lock();
+        if let Some(schema) = generations.young.schemas.get(text) {
             return Some(Arc::clone(schema));
         }
-        let (text, schema) = generations.old.remove_entry(text)?;
+        let (text, schema) = generations.old.schemas.remove_entry(text)?;
         generations.keep(text, Arc::clone(&schema));
         Some(schema)
     }
 
-    fn insert(&self, text: Box<str>, schema: Arc<Schema>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keep(text, schema);
+    fn lock(&self) -> MutexGuard<'_, Generations> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Generations {
     fn keep(&mut self, text: Box<str>, schema: Arc<Schema>) {
-        if self.young.len() >= GENERATION {
+        let bytes = schema.memory_bytes();
+        if bytes > GENERATION_BYTES {
+            return;
+        }
+        if self.young.schemas.len() >= GENERATION || self.young.bytes + bytes > GENERATION_BYTES {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(text, schema);
+        self.young.bytes += bytes;
+        self.young.schemas.insert(text, schema);
     }
 }
 
 /// Compiles a schema, on the blocking pool if that may take longer than about a millisecond.
-pub(super) async fn compile(text: &str) -> Result<Schema, Error> {
+async fn compile(text: &str) -> Result<Schema, Error> {
     if text.len() <= QUICK_TEXT_BYTES && !text.contains("pattern") {
         return Schema::compile(text);
     }

@@ -30,11 +30,14 @@ const BACKTRACKING_COST: u64 = 64;
 /// Regular expressions of a schema, each with its cost in subschema evaluations for each byte of text.
 #[derive(Debug, Default)]
 pub struct Patterns {
-    costs: HashMap<Box<str>, u64>,
+    /// Cost and compiled size of each expression.
+    measured: HashMap<Box<str>, (u64, usize)>,
     /// Sum of all costs, each counted as often as it occurs.
     pub all: u64,
-    /// Size of all compiled expressions, in bytes.
+    /// Size of all compiled expressions, each counted once, in bytes.
     bytes: usize,
+    /// Memory of all compiled expressions, each counted as often as it occurs, in bytes.
+    memory_bytes: usize,
 }
 
 impl Patterns {
@@ -50,7 +53,12 @@ impl Patterns {
 
     /// Returns the cost of an expression, in evaluations for each byte of text.
     pub fn cost(&self, pattern: &str) -> u64 {
-        self.costs.get(pattern).copied().unwrap_or_default()
+        self.measured.get(pattern).map_or(0, |(cost, _)| *cost)
+    }
+
+    /// Returns the memory that a validator's expressions take, in bytes: their programs, and the states that they cache.
+    pub const fn memory_bytes(&self) -> usize {
+        self.memory_bytes
     }
 
     fn collect(&mut self, value: &Value, draft: Draft, at: &str) -> Result<(), Error> {
@@ -75,8 +83,8 @@ impl Patterns {
     }
 
     fn add(&mut self, pattern: &str, draft: Draft, at: &str) -> Result<(), Error> {
-        let cost = if let Some(cost) = self.costs.get(pattern) {
-            *cost
+        let (cost, size) = if let Some(measured) = self.measured.get(pattern) {
+            *measured
         } else {
             let (size, cost) = measure(pattern, draft);
             self.bytes = self.bytes.saturating_add(size);
@@ -87,9 +95,11 @@ impl Patterns {
                 );
                 return Err(invalid(at, &message));
             }
-            self.costs.insert(pattern.into(), cost);
-            cost
+            self.measured.insert(pattern.into(), (cost, size));
+            (cost, size)
         };
+        let memory_bytes = size + size.min(MAX_CACHE_BYTES);
+        self.memory_bytes = self.memory_bytes.saturating_add(memory_bytes);
         self.all = self.all.saturating_add(cost);
         Ok(())
     }

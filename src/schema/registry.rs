@@ -1,17 +1,19 @@
-//! Registry of schemas by name: from the configured folder, and stored over HTTP.
+//! Registry of schemas by owner and name: from the configured folder, and stored over HTTP.
 //!
-//! A schema stored over HTTP is a file under the data directory. It is written to a temporary file, synced and renamed, so
-//! that a crash never leaves a partial file.
+//! A schema stored over HTTP belongs to the caller that stored it, and is a file under the data directory. It is written to a
+//! temporary file, synced and renamed, so that a crash never leaves a partial file. Only its text is kept here; it is compiled
+//! when it is used, and then cached.
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use super::{Schema, cache};
+use super::Schema;
 use crate::types::{Code, Error};
 
 /// Source of a registered schema.
@@ -27,14 +29,23 @@ pub enum Source {
 /// Registered schema.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Compiled schema.
-    pub schema: Arc<Schema>,
-    /// SHA-256 of the compact text, in hexadecimal.
+    /// Schema as JSON text.
+    pub text: Arc<str>,
+    /// SHA-256 of the text, in hexadecimal.
     pub hash: String,
     /// Time of the last change; for a file of the folder its modification time.
     pub updated_at: SystemTime,
     /// Source of the schema.
     pub source: Source,
+}
+
+/// Limits of the schemas that a caller may store over HTTP.
+#[derive(Debug, Clone, Copy)]
+pub struct Quota {
+    /// Maximum number of schemas.
+    pub schemas: usize,
+    /// Maximum size of all schemas together, in bytes.
+    pub bytes: usize,
 }
 
 /// Error of loading the registry at startup.
@@ -53,52 +64,85 @@ pub enum RegistryError {
     Name { path: PathBuf },
 }
 
+/// Owner of the schemas that all callers share.
+const EVERYONE: &str = "";
+/// First character of the folder of an owner. No file of a schema begins with it.
+const OWNER_MARK: char = '@';
+/// Time after which a failed write to the disk may be repeated.
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Entries by name.
+type Names = BTreeMap<String, Entry>;
+
 /// Registry of all schemas.
 #[derive(Debug)]
 pub struct Registry {
-    entries: RwLock<BTreeMap<String, Entry>>,
+    /// Schemas of the configured folder, which all callers see.
+    folder: Names,
+    /// Schemas stored over HTTP, by owner.
+    stored: RwLock<BTreeMap<String, Names>>,
     /// Lock of writers: files and entries change in the same order.
     writing: Mutex<()>,
     dir: PathBuf,
+    quota: Quota,
 }
 
 impl Registry {
     /// Loads `*.json` from the folder, if configured, and from the data directory. The folder has precedence.
     ///
     /// # Errors
-    /// If a file cannot be read, its name is invalid, or it is no usable schema.
-    pub fn open(folder: Option<&Path>, data_dir: &Path) -> Result<Self, RegistryError> {
+    /// If a file cannot be read, its name is invalid, or a file of the folder is no usable schema.
+    pub fn open(
+        folder: Option<&Path>,
+        data_dir: &Path,
+        quota: Quota,
+    ) -> Result<Self, RegistryError> {
         let dir = data_dir.join("schemas");
-        let mut entries = BTreeMap::new();
-        if dir.exists() {
-            read_dir(&dir, Source::Api, &mut entries)?;
-        }
-        if let Some(folder) = folder {
-            read_dir(folder, Source::Folder, &mut entries)?;
-        }
+        let stored = if dir.exists() {
+            read_stored(&dir)?
+        } else {
+            BTreeMap::new()
+        };
+        let folder = match folder {
+            Some(folder) => read_dir(folder, Source::Folder)?,
+            None => BTreeMap::new(),
+        };
         Ok(Self {
-            entries: RwLock::new(entries),
+            folder,
+            stored: RwLock::new(stored),
             writing: Mutex::default(),
             dir,
+            quota,
         })
     }
 
-    /// Returns the schema of this name.
+    /// Returns the schema of this name that `owner` sees: of the configured folder, its own, or one that was stored while there
+    /// were no callers.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<Entry> {
-        self.entries
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+    pub fn get(&self, owner: &str, name: &str) -> Option<Entry> {
+        if let Some(entry) = self.folder.get(name) {
+            return Some(entry.clone());
+        }
+        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        let find = |owner: &str| stored.get(owner)?.get(name).cloned();
+        find(owner).or_else(|| find(EVERYONE))
     }
 
-    /// Returns up to `limit` entries ordered by name, starting after `after`, and true if there are more.
+    /// Returns up to `limit` entries that `owner` sees, ordered by name, starting after `after`, and true if there are more.
     #[must_use]
-    pub fn list(&self, after: Option<&str>, limit: usize) -> (Vec<(String, Entry)>, bool) {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let mut rest = entries
-            .iter()
+    pub fn list(
+        &self,
+        owner: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> (Vec<(String, Entry)>, bool) {
+        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        let mut visible: BTreeMap<&String, &Entry> = BTreeMap::new();
+        for names in [stored.get(EVERYONE), stored.get(owner), Some(&self.folder)] {
+            visible.extend(names.into_iter().flatten());
+        }
+        let mut rest = visible
+            .into_iter()
             .skip_while(|(name, _)| after.is_some_and(|after| name.as_str() <= after));
         let page = rest
             .by_ref()
@@ -108,107 +152,140 @@ impl Registry {
         (page, rest.next().is_some())
     }
 
-    /// Stores a schema; it is on disk when this returns. Returns true if the name is new.
+    /// Stores a schema of `owner`; it is on disk when this returns. Returns its entry, and true if the name is new.
     ///
     /// # Errors
-    /// `invalid_request` for an invalid name, `invalid_schema`, `conflict` for a name of the configured folder.
+    /// `invalid_request` for an invalid name, `conflict` for a name of the configured folder, `quota_exceeded` if the owner has
+    /// as many schemas as it may, `overloaded` if the disk does not take it.
     ///
     /// # Cancel safety
     /// A started change completes in the background.
-    pub async fn put(self: &Arc<Self>, name: &str, text: &str) -> Result<bool, Error> {
+    pub async fn put(
+        self: &Arc<Self>,
+        owner: &str,
+        name: &str,
+        schema: &Schema,
+    ) -> Result<(Entry, bool), Error> {
         if !is_valid_name(name) {
             return Err(Error::new(
                 Code::InvalidRequest,
                 "a schema's name has 1 to 64 of a-z, 0-9, _ and -, and begins with a letter or digit",
             ));
         }
-        let schema = cache::compile(text).await?;
-        self.change(name, move |registry, name| {
-            write_atomically(
-                &registry.dir,
-                &registry.path(name),
-                schema.raw().get().as_bytes(),
-            )?;
-            let entry = Entry::new(schema, crate::types::clock::now(), Source::Api);
-            Ok(registry
-                .entries_mut()
-                .insert(name.to_owned(), entry)
-                .is_none())
+        let entry = Entry::new(schema.raw().get(), crate::types::clock::now(), Source::Api);
+        self.change(owner, name, move |registry, owner, name| {
+            registry.check_quota(owner, name, entry.text.len())?;
+            let path = registry.path(owner, name);
+            write_atomically(&path, entry.text.as_bytes())
+                .map_err(|error| cannot_store(name, &error))?;
+            let mut stored = registry.stored_mut();
+            let names = stored.entry(owner.to_owned()).or_default();
+            let is_new = names.insert(name.to_owned(), entry.clone()).is_none();
+            Ok((entry, is_new))
         })
         .await
     }
 
-    /// Deletes a schema, also from disk. Returns false if there is no schema of this name.
+    /// Deletes a schema of `owner`, also from disk. Returns false if the owner has no schema of this name.
     ///
     /// # Errors
-    /// `conflict` for a name of the configured folder.
+    /// `conflict` for a name of the configured folder, `overloaded` if the disk does not take the change.
     ///
     /// # Cancel safety
     /// A started change completes in the background.
-    pub async fn delete(self: &Arc<Self>, name: &str) -> Result<bool, Error> {
-        self.change(name, |registry, name| {
-            if registry.get(name).is_none() {
+    pub async fn delete(self: &Arc<Self>, owner: &str, name: &str) -> Result<bool, Error> {
+        self.change(owner, name, |registry, owner, name| {
+            let mut stored = registry.stored_mut();
+            let Some(names) = stored
+                .get_mut(owner)
+                .filter(|names| names.contains_key(name))
+            else {
                 return Ok(false);
+            };
+            match std::fs::remove_file(registry.path(owner, name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(cannot_store(name, &error));
+                }
+                _ => {}
             }
-            std::fs::remove_file(registry.path(name))?;
-            Ok(registry.entries_mut().remove(name).is_some())
+            Ok(names.remove(name).is_some())
         })
         .await
     }
 
     /// Changes file and entry together on the blocking pool, one change at a time.
-    async fn change(
+    async fn change<T: Send + 'static>(
         self: &Arc<Self>,
+        owner: &str,
         name: &str,
-        work: impl FnOnce(&Self, &str) -> std::io::Result<bool> + Send + 'static,
-    ) -> Result<bool, Error> {
-        let (registry, name) = (Arc::clone(self), name.to_owned());
+        work: impl FnOnce(&Self, &str, &str) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (registry, owner, name) = (Arc::clone(self), owner.to_owned(), name.to_owned());
         let changed = tokio::task::spawn_blocking(move || {
             let _writing = registry
                 .writing
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            registry.reject_folder_name(&name)?;
-            work(&registry, &name).map_err(|error| {
-                tracing::error!(%error, name, "a registered schema could not be written or removed");
-                Error::new(Code::Internal, "the schema could not be stored; the server's log says why")
-            })
+            if registry.folder.contains_key(&name) {
+                let detail = format!(
+                    "the schema `{name}` comes from the configured folder and is changed there, not over HTTP"
+                );
+                return Err(Error::new(Code::Conflict, detail));
+            }
+            work(&registry, &owner, &name)
         });
         changed
             .await
             .unwrap_or_else(|_| Err(Error::new(Code::Internal, "the schema could not be stored")))
     }
 
-    fn entries_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Entry>> {
-        self.entries.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reject_folder_name(&self, name: &str) -> Result<(), Error> {
-        match self.get(name) {
-            Some(Entry {
-                source: Source::Folder,
-                ..
-            }) => Err(Error::new(
-                Code::Conflict,
-                format!(
-                    "the schema `{name}` comes from the configured folder and is changed there, not over HTTP"
-                ),
-            )),
-            _ => Ok(()),
+    fn check_quota(&self, owner: &str, name: &str, bytes: usize) -> Result<(), Error> {
+        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        let others = || {
+            let names = stored.get(owner).into_iter().flatten();
+            names.filter(|(other, _)| *other != name)
+        };
+        let Quota {
+            schemas: max_schemas,
+            bytes: max_bytes,
+        } = self.quota;
+        let held: usize = others().map(|(_, entry)| entry.text.len()).sum();
+        if others().count() < max_schemas && held + bytes <= max_bytes {
+            return Ok(());
         }
+        let detail = format!(
+            "a caller may store {max_schemas} schemas (`schemas.max_per_caller`) of {max_bytes} bytes together \
+             (`schemas.max_bytes_per_caller`); delete some that are no longer used"
+        );
+        Err(Error::new(Code::QuotaExceeded, detail))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}.json"))
+    fn stored_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Names>> {
+        self.stored.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, owner: &str, name: &str) -> PathBuf {
+        let file = format!("{name}.json");
+        if owner == EVERYONE {
+            self.dir.join(file)
+        } else {
+            self.dir.join(format!("{OWNER_MARK}{owner}")).join(file)
+        }
     }
 }
 
+/// Logs a failed write, and returns the error of the request.
+fn cannot_store(name: &str, error: &std::io::Error) -> Error {
+    tracing::error!(%error, name, "a registered schema could not be written or removed");
+    let detail = format!("the schema could not be written to the data folder: {error}");
+    Error::new(Code::Overloaded, detail).retry_after(STORE_RETRY_AFTER)
+}
+
 impl Entry {
-    fn new(schema: Schema, updated_at: SystemTime, source: Source) -> Self {
-        let hash = crate::types::hexadecimal(&Sha256::digest(schema.raw().get()));
+    fn new(text: &str, updated_at: SystemTime, source: Source) -> Self {
         Self {
-            schema: Arc::new(schema),
-            hash,
+            text: text.into(),
+            hash: crate::types::hexadecimal(&Sha256::digest(text)),
             updated_at,
             source,
         }
@@ -223,17 +300,33 @@ fn is_valid_name(name: &str) -> bool {
         && name.chars().all(|c| letter(c) || c == '_' || c == '-')
 }
 
-fn read_dir(
-    dir: &Path,
-    source: Source,
-    entries: &mut BTreeMap<String, Entry>,
-) -> Result<(), RegistryError> {
-    let read = |path: &Path| {
-        let path = path.to_owned();
-        move |source| RegistryError::Read { path, source }
-    };
-    for file in std::fs::read_dir(dir).map_err(read(dir))? {
-        let path = file.map_err(read(dir))?.path();
+/// Reads the schemas that were stored over HTTP, by owner.
+fn read_stored(dir: &Path) -> Result<BTreeMap<String, Names>, RegistryError> {
+    let mut stored = BTreeMap::from([(EVERYONE.to_owned(), read_dir(dir, Source::Api)?)]);
+    for path in paths_in(dir)? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(owner) = name.and_then(|name| name.strip_prefix(OWNER_MARK)) {
+            stored.insert(owner.to_owned(), read_dir(&path, Source::Api)?);
+        }
+    }
+    Ok(stored)
+}
+
+fn paths_in(dir: &Path) -> Result<Vec<PathBuf>, RegistryError> {
+    let files = std::fs::read_dir(dir).and_then(|files| {
+        files
+            .map(|file| Ok(file?.path()))
+            .collect::<std::io::Result<_>>()
+    });
+    files.map_err(|source| RegistryError::Read {
+        path: dir.to_owned(),
+        source,
+    })
+}
+
+fn read_dir(dir: &Path, source: Source) -> Result<Names, RegistryError> {
+    let mut entries = BTreeMap::new();
+    for path in paths_in(dir)? {
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
@@ -241,28 +334,49 @@ fn read_dir(
             .file_stem()
             .and_then(|stem| stem.to_str())
             .filter(|name| is_valid_name(name));
-        let Some(name) = name else {
+        let Some(name) = name.map(str::to_owned) else {
             return Err(RegistryError::Name { path });
         };
-        let text = std::fs::read_to_string(&path).map_err(read(&path))?;
-        let updated_at = path
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .map_err(read(&path))?;
-        let name = name.to_owned();
-        let schema =
-            Schema::compile(&text).map_err(|source| RegistryError::Schema { path, source })?;
-        entries.insert(name, Entry::new(schema, updated_at, source));
+        let read = std::fs::read_to_string(&path).and_then(|text| {
+            let updated_at = path.metadata()?.modified()?;
+            Ok((text, updated_at))
+        });
+        let (mut text, updated_at) = match read {
+            Ok(read) => read,
+            Err(source) => return Err(RegistryError::Read { path, source }),
+        };
+        // What was stored over HTTP was compiled then.
+        if source == Source::Folder {
+            match Schema::compile(&text) {
+                Ok(schema) => text = schema.raw().get().to_owned(),
+                Err(source) => return Err(RegistryError::Schema { path, source }),
+            }
+        }
+        entries.insert(name, Entry::new(&text, updated_at, source));
     }
-    Ok(())
+    Ok(entries)
 }
 
-fn write_atomically(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir)?;
+/// Writes a file that only the owner of the process can read, by way of a temporary file, which is removed if that fails.
+fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let dir = path.parent().unwrap_or(path);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)?;
     let beside = path.with_extension("tmp");
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
+    let write = || {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    if let Err(error) = write() {
+        // Left behind, it would take room that is needed.
+        drop(std::fs::remove_file(&beside));
+        return Err(error);
+    }
     std::fs::File::open(dir)?.sync_all()
 }

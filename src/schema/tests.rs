@@ -176,45 +176,59 @@ async fn registered_schemas_survive_and_the_folders_cannot_be_changed() {
     let (folder, data) = (root.join("folder"), root.join("data"));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("fixed.json"), r#"{"type": "object"}"#).unwrap();
-    let open = || Arc::new(Registry::open(Some(&folder), &data).unwrap());
+    let quota = Quota {
+        schemas: 2,
+        bytes: 1000,
+    };
+    let open = || Arc::new(Registry::open(Some(&folder), &data, quota).unwrap());
     let registry = open();
-    assert!(
-        registry
-            .put("person", r#"{"type": "object"}"#)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !registry
-            .put("person", r#"{"type": "string"}"#)
-            .await
-            .unwrap()
-    );
-    assert_eq!(
-        registry.put("fixed", "{}").await.unwrap_err().code,
-        Code::Conflict
-    );
-    assert_eq!(
-        registry.put("../evil", "{}").await.unwrap_err().code,
-        Code::InvalidRequest
-    );
-    assert_eq!(
-        registry
-            .put("bad", r#"{"type": 1}"#)
+    let object = Schema::compile(r#"{"type": "object"}"#).unwrap();
+    let string = Schema::compile(r#"{"type": "string"}"#).unwrap();
+    let put = async |registry: &Arc<Registry>, owner, name, schema| {
+        let stored = registry.put(owner, name, schema).await;
+        stored.map(|(_, is_new)| is_new)
+    };
+    assert_eq!(put(&registry, "alice", "person", &object).await, Ok(true));
+    assert_eq!(put(&registry, "alice", "person", &string).await, Ok(false));
+    assert_eq!(put(&registry, "bob", "person", &object).await, Ok(true));
+    let refused = async |name| {
+        put(&registry, "alice", name, &object)
             .await
             .unwrap_err()
-            .code,
-        Code::InvalidSchema
-    );
+            .code
+    };
+    assert_eq!(refused("fixed").await, Code::Conflict);
+    assert_eq!(refused("../evil").await, Code::InvalidRequest);
+    assert_eq!(put(&registry, "alice", "second", &object).await, Ok(true));
+    assert_eq!(refused("third").await, Code::QuotaExceeded);
 
     let registry = open();
+    let text = |owner, name| {
+        registry
+            .get(owner, name)
+            .map(|entry| entry.text.to_string())
+    };
     assert_eq!(
-        registry.get("person").unwrap().schema.normalised().as_ref(),
-        &json!({"type": "string"})
+        text("alice", "person").as_deref(),
+        Some(r#"{"type":"string"}"#)
     );
-    let (page, more) = registry.list(None, 1);
-    assert_eq!((page[0].0.as_str(), more), ("fixed", true));
-    assert!(registry.delete("person").await.unwrap() && !registry.delete("person").await.unwrap());
-    assert!(open().get("person").is_none());
+    assert_eq!(
+        text("bob", "person").as_deref(),
+        Some(r#"{"type":"object"}"#)
+    );
+    assert_eq!(text("carol", "person"), None);
+    assert!(text("carol", "fixed").is_some());
+    let (page, more) = registry.list("alice", None, 2);
+    let names: Vec<_> = page.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((names, more), (vec!["fixed", "person"], true));
+    assert_eq!(
+        registry.delete("bob", "second").await,
+        Ok(false),
+        "it is Alice's"
+    );
+    assert_eq!(registry.delete("alice", "person").await, Ok(true));
+    assert_eq!(registry.delete("alice", "person").await, Ok(false));
+    assert!(open().get("alice", "person").is_none());
+    assert!(open().get("bob", "person").is_some());
     std::fs::remove_dir_all(root).unwrap();
 }

@@ -8,6 +8,7 @@ use serde::de::{
     Unexpected, Visitor,
 };
 use serde::{Deserialize, Serialize};
+use throttle::MemoryReservation;
 
 use super::error::Error;
 use super::spec::Metadata;
@@ -226,7 +227,7 @@ struct SerializedInput<'a> {
 }
 
 /// Input in processing.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Input {
     /// Position among the inputs of the request, from 0.
     pub index: usize,
@@ -236,6 +237,8 @@ pub struct Input {
     pub metadata: Option<Metadata>,
     /// Text, or the error that makes this input alone fail, such as an NDJSON line that is not JSON.
     pub content: Result<String, Error>,
+    /// Memory reserved for this input alone. `None`: a body holds it.
+    pub memory: Option<MemoryReservation>,
 }
 
 impl Input {
@@ -247,6 +250,7 @@ impl Input {
             id: item.id,
             metadata: item.metadata,
             content: Ok(item.content.0),
+            memory: None,
         }
     }
 
@@ -273,6 +277,7 @@ impl Input {
             id: None,
             metadata: None,
             content: Err(error),
+            memory: None,
         }
     }
 }

@@ -23,8 +23,13 @@ const OPEN: Duration = Duration::from_secs(5);
 
 /// `main` at the first address, and `spare` at the second.
 async fn pair(first: &str, second: &Upstream) -> Server {
+    pair_with(first, second, "").await
+}
+
+/// The same, with these lines for the first provider.
+async fn pair_with(first: &str, second: &Upstream, more: &str) -> Server {
     let models = model("main", "first", "fallback = [\"spare\"]") + &model("spare", "second", "");
-    let providers = provider("first", first, "") + &provider("second", &second.url(), "");
+    let providers = provider("first", first, more) + &provider("second", &second.url(), "");
     Server::configured(&format!("model = \"main\"\n{providers}{models}"))
         .start()
         .await
@@ -82,7 +87,7 @@ async fn a_closed_port_costs_a_few_calls_until_the_breaker_opens() {
 #[tokio::test]
 async fn a_stalled_provider_costs_one_timeout_until_the_breaker_opens() {
     let (first, second) = (Upstream::start(|_| Reply::Stall), Upstream::playing());
-    let server = pair(&first.url(), &second).await;
+    let server = pair_with(&first.url(), &second, "timeout_ms = 900").await;
     let allowed = json!({"timeout_ms": 2_000});
     let (took, _) = one_by_one(&server, 0..1, allowed.clone()).await;
     assert!(took < Duration::from_secs(2), "{took:?}");
@@ -189,7 +194,7 @@ async fn at_most_three_probes_run_at_a_time_and_their_success_closes_the_breaker
 #[tokio::test]
 async fn a_stalled_provider_gets_at_most_three_probes_and_other_items_do_not_wait() {
     let (first, second) = (Upstream::start(|_| Reply::Stall), Upstream::playing());
-    let mut server = pair(&first.url(), &second).await;
+    let mut server = pair_with(&first.url(), &second, "timeout_ms = 700").await;
     one_by_one(&server, 0..1, json!({"timeout_ms": 1_500})).await;
     server.rest();
     // The time is what is tested here: it is asked again after this.

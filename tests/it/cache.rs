@@ -131,14 +131,22 @@ async fn a_later_equal_item_is_answered_without_a_call() {
 }
 
 #[tokio::test]
-async fn callers_share_the_cache() {
+async fn callers_share_results_only_if_configured() {
     let upstream = numbering();
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_API_KEYS", "key-a,key-b")
+        .config("[cache]\nmax_bytes = 1000000\nshared = true\n");
+    let server = server.start().await;
+    check_called(&ask(&server.with_key("key-a"), json!({})).await, 0);
+    check_cached(&ask(&server.with_key("key-b"), json!({})).await, 0);
+
     let server = Server::asking(&upstream)
         .env("EXTRACTD_API_KEYS", "key-a,key-b")
         .config("[cache]\nmax_bytes = 1000000\n");
     let server = server.start().await;
-    check_called(&ask(&server.with_key("key-a"), json!({})).await, 0);
-    check_cached(&ask(&server.with_key("key-b"), json!({})).await, 0);
+    check_called(&ask(&server.with_key("key-a"), json!({})).await, 1);
+    check_called(&ask(&server.with_key("key-b"), json!({})).await, 2);
+    check_cached(&ask(&server.with_key("key-a"), json!({})).await, 1);
 }
 
 #[tokio::test]

@@ -159,6 +159,7 @@ async fn equal_items_are_shared_among_callers_and_response_formats() {
     let (upstream, gate) = gated();
     let server = Server::asking(&upstream)
         .env("EXTRACTD_API_KEYS", "key-a,key-b,key-c")
+        .config("[cache]\nshared = true\n")
         .start()
         .await;
     let [a, b, c] = ["key-a", "key-b", "key-c"].map(|key| server.with_key(key));
@@ -211,6 +212,7 @@ async fn a_streamed_single_shares_with_a_plain_one() {
     let (upstream, gate) = gated();
     let server = Server::asking(&upstream)
         .env("EXTRACTD_API_KEYS", "key-a,key-b")
+        .config("[cache]\nshared = true\n")
         .start()
         .await;
     let (a, b) = (server.with_key("key-a"), server.with_key("key-b"));
@@ -510,7 +512,7 @@ async fn a_stop_at_the_first_failure_holds_for_equal_items_too() {
                 log.answered == 10 && log.in_flight == 1
             })
             .await;
-        until_shared(&server, 19).await;
+        until_shared(&server, 9).await;
         gate.open();
     };
     let (reply, ()) = tokio::join!(server.batch(&body), test);
@@ -566,7 +568,7 @@ async fn the_stop_of_one_batch_leaves_its_call_to_an_equal_item_elsewhere() {
 /// A server with a caller `slow` of these quotas, one `other` without any.
 async fn with_slow(upstream: &Upstream, slots: usize, quotas: &str) -> (Server, Client, Client) {
     let config = format!(
-        "[callers.slow]\nkey = \"key-slow\"\n{quotas}\n[callers.other]\nkey = \"key-other\"\n"
+        "[cache]\nshared = true\n[callers.slow]\nkey = \"key-slow\"\n{quotas}\n[callers.other]\nkey = \"key-other\"\n"
     );
     let server = Server::asking(upstream)
         .env("EXTRACTD_MAX_CONCURRENCY", slots)

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -15,9 +16,9 @@ use crate::permit_request::{Denied, PermitRequest};
 use crate::scheduler::enqueue::{EnterResult, RequestHandle};
 use crate::scheduler::{QueueTicket, Waiter};
 use crate::shared::Shared;
-use crate::types::{AdmissionRequest, CallerId, RequestId};
+use crate::types::{AdmissionRequest, CallerId, PoolId, RequestId};
 
-/// An admitted request. Dropping it returns its window to the waiting room.
+/// An admitted request. Dropping it returns its places to the waiting room.
 #[derive(Debug)]
 pub struct Admission {
     shared: Arc<Shared>,
@@ -29,6 +30,9 @@ pub struct Admission {
     counts_tokens: bool,
     is_single: bool,
     window: usize,
+    pool: PoolId,
+    /// Number of places held: items that wait or are in flight.
+    places: AtomicUsize,
 }
 
 impl Admission {
@@ -36,7 +40,7 @@ impl Admission {
         shared: Arc<Shared>,
         asked: &AdmissionRequest,
         caller: CallerId,
-        (request, window): (RequestId, usize),
+        request: RequestId,
         counts_tokens: bool,
     ) -> Self {
         Self {
@@ -47,14 +51,48 @@ impl Admission {
             in_flight: Arc::new(()),
             counts_tokens,
             is_single: asked.is_single,
-            window,
+            window: asked.window,
+            pool: asked.pool,
+            places: AtomicUsize::new(usize::from(asked.is_single)),
         }
     }
 
-    /// Returns the number of items that may wait or be in flight at a time, at least 1.
+    /// Returns the caller of the request.
+    #[must_use]
+    pub const fn caller(&self) -> CallerId {
+        self.caller
+    }
+
+    /// Returns the maximum number of items that may wait or be in flight at a time, at least 1.
     #[must_use]
     pub const fn window(&self) -> usize {
         self.window
+    }
+
+    /// Makes sure that there are places for `items` items, one more than before. The first item always has one. Returns false
+    /// if the waiting room, or the caller's part of it, is full; then one of the request's items has to end first.
+    #[must_use]
+    pub fn reserve_place(&self, items: usize) -> bool {
+        let places = self.places.load(Ordering::Relaxed);
+        if items <= places {
+            return true;
+        }
+        let is_first = places == 0;
+        let taken =
+            (self.shared.lock()).take_place(self.caller, self.pool, is_first, Instant::now());
+        if taken {
+            self.places.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// Returns the places of all but `items` items.
+    pub fn release_places_above(&self, items: usize) {
+        let places = self.places.load(Ordering::Relaxed);
+        if let Some(surplus) = places.checked_sub(items).filter(|surplus| *surplus > 0) {
+            self.places.store(items, Ordering::Relaxed);
+            self.shared.lock().release_places(self.caller, surplus);
+        }
     }
 
     /// Returns the number of the request's calls in flight.
@@ -119,7 +157,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.shared.lock().release_window(self.caller, self.window);
+        self.release_places_above(0);
     }
 }
 

@@ -30,14 +30,12 @@ pub enum Health {
     Success,
     /// The provider failed: it refused the connection, broke it off, or answered with an error of its own.
     Failure,
-    /// The provider did not answer in time.
+    /// The provider did not answer in the time that any call is given.
     Timeout {
         /// Time that the call was given.
         took: Duration,
-        /// True if the caller chose the limit, which may be too short to mean anything.
-        is_own: bool,
     },
-    /// No evidence: overload, or a decision of the caller.
+    /// No evidence: overload, or a decision of the caller, such as a time limit that is shorter than any call is given.
     Neutral,
 }
 
@@ -46,8 +44,6 @@ struct OutcomeCounts {
     succeeded: u32,
     failed: u32,
     timed_out: u32,
-    /// Failures that weigh more: calls that were not answered at all.
-    stalled: u32,
     slowest: Duration,
 }
 
@@ -136,7 +132,7 @@ impl Breaker {
             (Some(opened), health) => {
                 opened.failed += 1;
                 // One probe without any answer is enough to open again.
-                let is_stalled = matches!(health, Health::Timeout { is_own: false, .. });
+                let is_stalled = matches!(health, Health::Timeout { .. });
                 if opened.failed < DECIDING_PROBES && !is_stalled {
                     return false;
                 }
@@ -156,8 +152,6 @@ impl Breaker {
                 let counts = self.outcomes.current(now);
                 counts.failed += 1;
                 counts.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
-                counts.stalled +=
-                    u32::from(matches!(health, Health::Timeout { is_own: false, .. }));
                 let tripped = self.should_open(now);
                 if tripped {
                     self.open(FIRST_OPEN_PERIOD, now);
@@ -187,7 +181,6 @@ impl Breaker {
                 succeeded: sum.succeeded + counts.succeeded,
                 failed: sum.failed + counts.failed,
                 timed_out: sum.timed_out + counts.timed_out,
-                stalled: sum.stalled + counts.stalled,
                 slowest: sum.slowest.max(counts.slowest),
             })
     }
@@ -202,7 +195,7 @@ impl Breaker {
     fn should_open(&mut self, now: Instant) -> bool {
         let all = self.totals(now);
         let none_succeeded =
-            all.succeeded == 0 && (all.stalled > 0 || all.failed >= MIN_FAILURES_WITHOUT_SUCCESS);
+            all.succeeded == 0 && (all.timed_out > 0 || all.failed >= MIN_FAILURES_WITHOUT_SUCCESS);
         none_succeeded
             || self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES
             || all.is_mostly_failure()
@@ -314,15 +307,14 @@ mod tests {
         }
         now += Duration::from_secs(60);
         assert!(
-            breaker.record(timeout(1_000, false), now, now),
+            breaker.record(timeout(1_000), now, now),
             "one that was not answered"
         );
     }
 
-    const fn timeout(ms: u64, is_own: bool) -> Health {
+    const fn timeout(ms: u64) -> Health {
         Health::Timeout {
             took: Duration::from_millis(ms),
-            is_own,
         }
     }
 
@@ -335,26 +327,22 @@ mod tests {
         };
         let mut breaker = Breaker::new(start);
         assert!(
-            !record(&mut breaker, timeout(200, false)),
+            !record(&mut breaker, timeout(200)),
             "too short to say anything"
         );
-        assert!(
-            !record(&mut breaker, timeout(1_000, true)),
-            "an impatient caller"
-        );
-        assert!(record(&mut breaker, timeout(1_000, false)));
+        assert!(record(&mut breaker, timeout(1_000)));
         let mut healthy = Breaker::new(start);
         healthy.record(Health::Success, start, start);
-        assert!(!record(&mut healthy, timeout(1_000, false)));
+        assert!(!record(&mut healthy, timeout(1_000)));
         let mut slow = Breaker::new(start);
         slow.record(Health::Success, start, after(start, 2_000));
         assert_eq!(
-            slow.discount_short_timeout(timeout(3_000, false), after(start, 3_000)),
+            slow.discount_short_timeout(timeout(3_000), after(start, 3_000)),
             Health::Neutral,
             "it usually takes as long"
         );
         assert_ne!(
-            slow.discount_short_timeout(timeout(3_000, false), after(start, 20_000)),
+            slow.discount_short_timeout(timeout(3_000), after(start, 20_000)),
             Health::Neutral,
             "that is long ago"
         );
@@ -368,7 +356,7 @@ mod tests {
             breaker.record(Health::Success, start, start);
         }
         for n in 1..=5 {
-            breaker.record(timeout(5_000, false), start, start);
+            breaker.record(timeout(5_000), start, start);
             assert_eq!(breaker.is_slow(start), n == 5);
         }
     }

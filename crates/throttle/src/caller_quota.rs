@@ -124,7 +124,7 @@ pub struct Caller {
     tokens: Option<TokenBucket>,
     spending: BudgetSpending,
     pub in_flight: RaiiCounter,
-    /// Maximum number of concurrent items over all admitted requests of this caller.
+    /// Number of places that its requests hold: items that wait or are in flight.
     pub admitted: usize,
     /// True if the caller is no longer configured. It may come back.
     pub is_retired: bool,
@@ -213,10 +213,8 @@ impl Caller {
     /// Returns how many more items may wait, given that `ready` of them go out at once. `None`: no
     /// limit of its own.
     pub fn free_room(&self, ready: usize) -> Option<usize> {
-        let waiting = self.admitted.saturating_sub(self.in_flight.count());
-        self.quota
-            .waiting_room()
-            .map(|room| room.saturating_add(ready).saturating_sub(waiting))
+        let room = self.quota.waiting_room()?;
+        Some(room.saturating_add(ready).saturating_sub(self.waiting()))
     }
 
     /// Returns what keeps the caller's next item from going out, if anything does.

@@ -17,6 +17,7 @@
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
+//! | `memory` | [`MemoryLedger`]: the memory budget, with a share for each caller |
 //! | `hold` | which limit keeps the waiting calls of a model |
 //! | `snapshot` | every limit as it stands, for display and metrics |
 //! | `outage` | keys and models that fail every call alike, and their probes |
@@ -45,6 +46,7 @@ mod fair_queue;
 mod grant;
 mod hold;
 mod limits;
+mod memory;
 mod model_limits;
 mod money;
 mod observer;
@@ -74,6 +76,7 @@ pub use caller_quota::{Quota, QuotaStatus, Window};
 pub use fair_queue::Class;
 pub use hold::{Hold, HoldReason, HoldSnapshot};
 pub use limits::Limits;
+pub use memory::{MemoryLedger, MemoryReservation, MemorySnapshot, MemoryUse, NoMemory};
 pub use model_limits::{Model, ModelLimits};
 pub use money::{Price, Usd};
 pub use observer::{Ignore, ModelObserver, Observer};
@@ -85,6 +88,7 @@ pub use snapshot::{
     BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, OutageSnapshot, RetryBudgetSnapshot,
 };
 pub use token_estimator::estimate_tokens;
+pub use types::RETRY_SOON;
 pub use types::{
     AdmissionRequest, CallReport, CallerId, Config, KeyQuota, Pause, Pool, PoolId, Refused,
     RemainingQuota, TokenUsage, UsageReport,

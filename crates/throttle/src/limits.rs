@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::admission::Admission;
 use crate::caller_quota::{Quota, QuotaStatus};
 use crate::hold::HoldSnapshot;
+use crate::memory::MemoryLedger;
 use crate::model_limits::{Model, ModelLimits};
 use crate::money::Usd;
 use crate::observer::Observer;
@@ -42,6 +43,7 @@ impl Limits {
         reason = "budgets start anew at midnight UTC"
     )]
     pub fn set_callers(&self, callers: Vec<(CallerId, Quota)>) {
+        self.0.memory.set_has_several_callers(callers.len() > 1);
         self.0
             .change(|state, now| state.set_callers(callers, now, SystemTime::now()));
     }
@@ -71,22 +73,22 @@ impl Limits {
         found.map(|(id, _)| *id)
     }
 
-    /// Admits a request, with as large a window as the waiting room has left.
+    /// Admits a request, if the waiting room has a place for it.
     ///
-    /// This is decided once: items of an admitted request are never refused for lack of room.
+    /// This is decided once: items of an admitted request are never refused for lack of room. They wait for it.
     ///
     /// # Errors
     /// [`Refused`] when there is no room for a single item.
     pub fn admit(&self, caller: CallerId, asked: &AdmissionRequest) -> Result<Admission, Refused> {
         let mut state = self.0.lock();
-        let admitted = state.admit(caller, asked, Instant::now())?;
+        let request = state.admit(caller, asked, Instant::now())?;
         let counts_tokens = state.counts_tokens(caller);
         drop(state);
         Ok(Admission::new(
             Arc::clone(&self.0),
             asked,
             caller,
-            admitted,
+            request,
             counts_tokens,
         ))
     }
@@ -101,6 +103,12 @@ impl Limits {
         })
     }
 
+    /// Returns the memory budget of the process.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryLedger {
+        &self.0.memory
+    }
+
     /// Returns the maximum number of calls in flight.
     #[must_use]
     pub fn max_concurrency(&self) -> usize {
@@ -110,7 +118,10 @@ impl Limits {
     /// Returns every limit as it stands now.
     #[must_use]
     pub fn snapshots(&self) -> Vec<LimitSnapshot> {
-        self.0.lock().limits(Instant::now())
+        let state = self.0.lock();
+        let mut snapshots = state.limits(Instant::now());
+        state.append_memory(&self.0.memory.snapshot(), &mut snapshots);
+        snapshots
     }
 
     /// Returns the circuit breakers of the models that were called so far.

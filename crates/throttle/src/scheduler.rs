@@ -92,7 +92,7 @@ pub struct State {
     queues: Vec<(usize, usize)>,
     /// Index of the queue that is offered the next free slot.
     turn: usize,
-    /// Sum of the windows of all admitted requests.
+    /// Number of places that all admitted requests hold: items that wait or are in flight.
     admitted: usize,
     requests: RequestId,
     model_ids: u64,
@@ -135,7 +135,7 @@ impl State {
         self.config.max_concurrency - self.slots.available_permits()
     }
 
-    /// Returns the number of items that are admitted and not in flight.
+    /// Returns the number of items that wait.
     pub fn queued(&self) -> usize {
         self.admitted.saturating_sub(self.in_flight())
     }

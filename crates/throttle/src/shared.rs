@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::grant::GrantedCall;
+use crate::memory::MemoryLedger;
 use crate::observer::Observer;
 use crate::outage::OutageChange;
 use crate::scheduler::State;
@@ -14,6 +15,7 @@ use crate::types::{CallReport, Config, Pool};
 #[derive(Debug)]
 pub struct Shared {
     pub config: Config,
+    pub memory: MemoryLedger,
     observer: Arc<dyn Observer>,
     state: Mutex<State>,
     timer: Timer,
@@ -32,6 +34,7 @@ impl Shared {
         let state = State::new(config, pools, Arc::clone(&observer), Instant::now());
         let shared = Arc::new(Self {
             config,
+            memory: MemoryLedger::new(config.max_memory_bytes, config.max_body_memory_bytes),
             observer,
             state: Mutex::new(state),
             timer: Timer::default(),

@@ -9,6 +9,7 @@ use crate::api_key_limits::ApiKeyLimits;
 use crate::breaker;
 use crate::caller_quota::{Caller, Window};
 use crate::hold::HoldSnapshot;
+use crate::memory::MemorySnapshot;
 use crate::model_limits::Model;
 use crate::money::Usd;
 use crate::outage::{Availability, Outage, OutageReport};
@@ -42,6 +43,8 @@ pub enum LimitKind {
     TokensPerMinute,
     /// Items that wait.
     Queue,
+    /// Bytes of memory held by requests.
+    MemoryBytes,
 }
 
 /// Circuit breaker of a model.
@@ -267,6 +270,26 @@ impl State {
     }
 }
 
+impl State {
+    /// Appends the memory held: in total, by use, and by caller.
+    pub fn append_memory(&self, memory: &MemorySnapshot, snapshots: &mut Vec<LimitSnapshot>) {
+        let kind = LimitKind::MemoryBytes;
+        snapshots.push(snapshot(kind, None, Some(memory.max_bytes), memory.held, 0));
+        for (held_as, bytes) in memory.by_use {
+            let scope = Some(held_as.as_str().to_owned());
+            snapshots.push(snapshot(kind, scope, None, bytes, 0));
+        }
+        for (id, caller) in &self.callers {
+            let held = memory.by_caller.iter().find(|(holder, _)| holder == id);
+            let bytes = held.map_or(0, |(_, bytes)| *bytes);
+            if bytes > 0 || !caller.is_gone() {
+                let scope = Some(format!("caller:{}", caller.quota.name));
+                snapshots.push(snapshot(kind, scope, None, bytes, 0));
+            }
+        }
+    }
+}
+
 impl Caller {
     /// Appends the caller's own limits.
     fn append_snapshots(&self, now: Instant, snapshots: &mut Vec<LimitSnapshot>) {
@@ -288,7 +311,7 @@ impl Caller {
             snapshots.extend(window.map(|window| window_snapshot(kind, scope(), Some(window), 0)));
         }
         if let Some(room) = self.quota.waiting_room() {
-            let queued = self.admitted.saturating_sub(self.in_flight.count());
+            let queued = self.waiting();
             snapshots.push(snapshot(
                 LimitKind::Queue,
                 scope(),

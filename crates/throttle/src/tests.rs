@@ -31,6 +31,8 @@ fn limits_with(max_concurrency: usize, max_queue: usize, pools: Vec<Pool>) -> Li
         Config {
             max_concurrency,
             max_queue,
+            max_memory_bytes: 1 << 30,
+            max_body_memory_bytes: 1 << 30,
         },
         pools,
         Arc::new(Ignore),
@@ -46,18 +48,32 @@ fn limits(max_concurrency: usize, max_queue: usize) -> Limits {
     )
 }
 
+/// Reserves places one by one until there is no more room. Returns how many the request holds.
+fn reserve_all(admission: &Admission) -> usize {
+    (1..=admission.window())
+        .take_while(|items| admission.reserve_place(*items))
+        .count()
+}
+
 fn admission_request(items: usize) -> AdmissionRequest {
     AdmissionRequest {
         class: Class::Direct,
         pool: POOL,
-        items,
+        window: items,
         is_single: items == 1,
         has_price: true,
     }
 }
 
-fn admit(limits: &Limits, caller: CallerId, wanted: usize) -> Admission {
+fn admit_empty(limits: &Limits, caller: CallerId, wanted: usize) -> Admission {
     limits.admit(caller, &admission_request(wanted)).unwrap()
+}
+
+/// Admits a request with as many items as there is room for.
+fn admit(limits: &Limits, caller: CallerId, wanted: usize) -> Admission {
+    let admission = admit_empty(limits, caller, wanted);
+    reserve_all(&admission);
+    admission
 }
 
 fn model(limits: &Limits) -> Arc<Model> {
@@ -102,17 +118,40 @@ async fn a_free_slot_is_granted_at_once_and_returned() {
 }
 
 #[tokio::test]
-async fn the_waiting_room_is_bounded_and_a_batch_gets_the_remaining_window() {
+async fn the_waiting_room_is_bounded_and_a_batch_takes_places_for_its_items() {
     let limits = limits(1, 3);
-    let first = admit(&limits, ANYONE, 1);
+    let first = admit_empty(&limits, ANYONE, 1);
     let permit = first.enter(&permit_request(&model(&limits))).await.unwrap();
-    let batch = admit(&limits, ANYONE, 100);
-    assert_eq!(batch.window(), 3);
+    let batch = admit_empty(&limits, ANYONE, 100);
+    assert_eq!(in_use(&limits).1, 0, "no item, no place");
+    assert_eq!(reserve_all(&batch), 3);
     assert!(limits.admit(ANYONE, &admission_request(1)).is_err());
-    drop(batch);
-    assert_eq!(admit(&limits, ANYONE, 1).window(), 1);
+    batch.release_places_above(2);
+    assert!(limits.admit(ANYONE, &admission_request(1)).is_ok());
+    let late = admit_empty(&limits, ANYONE, 100);
+    assert!(batch.reserve_place(3));
+    assert!(late.reserve_place(1), "the first item always has a place");
+    assert!(!late.reserve_place(2));
+    drop((batch, late));
     drop((permit, first));
     assert_eq!(in_use(&limits), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn one_caller_leaves_room_for_the_others() {
+    let limits = limits(1, 100);
+    let callers = [CallerId(1), CallerId(2)].map(|caller| (caller, Quota::default()));
+    limits.set_callers(callers.to_vec());
+    let greedy = admit_empty(&limits, CallerId(1), 1000);
+    let held = reserve_all(&greedy);
+    assert!((48..=52).contains(&held), "half of the room: {held}");
+    assert!(matches!(
+        limits.admit(CallerId(1), &admission_request(1)),
+        Err(Refused::ShareUsedUp { .. })
+    ));
+    let other = admit_empty(&limits, CallerId(2), 1000);
+    let held = reserve_all(&other);
+    assert!((24..=26).contains(&held), "half of the rest: {held}");
 }
 
 #[tokio::test]
@@ -459,8 +498,8 @@ async fn a_caller_has_its_own_concurrency_rate_waiting_room_and_budget() {
             price: Some(price),
         },
     );
-    let admission = admit(&limits, caller, 9);
-    assert_eq!(admission.window(), 3, "one goes out at once, two wait");
+    let admission = admit_empty(&limits, caller, 9);
+    assert_eq!(reserve_all(&admission), 3, "one goes out at once, two wait");
     assert!(matches!(
         limits.admit(caller, &admission_request(1)),
         Err(Refused::QuotaUsedUp { .. })

@@ -15,6 +15,10 @@ pub struct Config {
     pub max_concurrency: usize,
     /// Maximum number of items that wait: the size of the waiting room.
     pub max_queue: usize,
+    /// Memory that all requests together may hold, in bytes.
+    pub max_memory_bytes: usize,
+    /// Part of the memory that request bodies may take, in bytes.
+    pub max_body_memory_bytes: usize,
 }
 
 /// Rate limits of one provider key. `None` means unlimited.
@@ -59,9 +63,9 @@ pub struct AdmissionRequest {
     pub class: Class,
     /// Provider of its first target.
     pub pool: PoolId,
-    /// Number of items that may wait or be in flight at a time, at least 1.
-    pub items: usize,
-    /// True if the request has exactly one item.
+    /// Maximum number of items that may wait or be in flight at a time, at least 1.
+    pub window: usize,
+    /// True if the request has exactly one item, which exists and takes its place at once.
     pub is_single: bool,
     /// True if every target has a price, so that the cost of each call is known.
     pub has_price: bool,
@@ -84,6 +88,14 @@ pub enum Refused {
     #[error("the caller's own waiting room is full")]
     QuotaUsedUp {
         /// Time until the caller's quota has something again.
+        retry_after: Duration,
+    },
+    /// The caller has as many items waiting as there is room left for all callers.
+    #[error("{waiting} items of this caller are waiting, which is its share")]
+    ShareUsedUp {
+        /// Items of the caller that wait.
+        waiting: usize,
+        /// Time after which a repeated request is worthwhile.
         retry_after: Duration,
     },
     /// The caller's budget is used up until midnight UTC.

@@ -98,19 +98,19 @@ fn no_message_shows_a_secret() {
 const FILES: &[(&str, &str)] = &[
     (
         "lisen = \"x\"",
-        "extractd.toml:1:1: unknown key `lisen` at the top level; did you mean `listen`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, jobs, log, local, providers, models, callers",
+        "extractd.toml:1:1: unknown key `lisen` at the top level; did you mean `listen`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, schemas, jobs, log, local, providers, models, callers",
     ),
     (
         "[limits]\nmax_queue = 1\nmax_concurency = 2",
-        "extractd.toml:3:1: unknown key `max_concurency` in [limits]; did you mean `max_concurrency`? allowed: max_concurrency, max_queue, max_queue_bytes, max_ordered_bytes, max_wait_ms, max_batch_wait_ms",
+        "extractd.toml:3:1: unknown key `max_concurency` in [limits]; did you mean `max_concurrency`? allowed: max_concurrency, max_queue, max_queue_bytes, max_memory_bytes, max_ordered_bytes, max_wait_ms, max_batch_wait_ms",
     ),
     (
         "[limits]\ncolour = 1",
-        "extractd.toml:2:1: unknown key `colour` in [limits]; allowed: max_concurrency, max_queue, max_queue_bytes, max_ordered_bytes, max_wait_ms, max_batch_wait_ms",
+        "extractd.toml:2:1: unknown key `colour` in [limits]; allowed: max_concurrency, max_queue, max_queue_bytes, max_memory_bytes, max_ordered_bytes, max_wait_ms, max_batch_wait_ms",
     ),
     (
         "[limit]\nx = 1",
-        "extractd.toml:1:2: unknown key `limit` at the top level; did you mean `limits`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, jobs, log, local, providers, models, callers",
+        "extractd.toml:1:2: unknown key `limit` at the top level; did you mean `limits`? allowed: listen, model, data_dir, schemas_dir, callers_file, server, limits, cache, schemas, jobs, log, local, providers, models, callers",
     ),
     (
         "limits = 3",

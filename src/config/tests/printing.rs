@@ -47,18 +47,26 @@ shutdown_grace_ms = 30000 # default
 max_body_bytes = 67108864 # default
 max_line_bytes = 1048576 # default
 header_timeout_ms = 10000 # default
+idle_timeout_ms = 60000 # default
 
 [limits]
 max_concurrency = 64 # default
 max_queue = 12 # environment EXTRACTD_MAX_QUEUE
 max_queue_bytes = 1073741824 # default
+# max_memory_bytes is not set
 max_ordered_bytes = 268435456 # default
 max_wait_ms = 60000 # default
 max_batch_wait_ms = 600000 # default
 
 [cache]
+shared = false # default
 max_bytes = 1048576 # file extractd.toml:27
 ttl_ms = 3600000 # default
+
+[schemas]
+shared = false # default
+max_per_caller = 1000 # default
+max_bytes_per_caller = 16777216 # default
 
 [jobs]
 retention_ms = 604800000 # file extractd.toml:29

@@ -10,6 +10,7 @@ fn with_extra(header: &str, extra: &str) -> Start {
         ("server", ""),
         ("limits", ""),
         ("cache", "max_bytes = 1024\n"),
+        ("schemas", ""),
         ("jobs", ""),
         ("log", ""),
         ("local", ""),

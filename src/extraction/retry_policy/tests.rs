@@ -1,6 +1,8 @@
 use super::*;
 
-const TOOK: Duration = Duration::from_secs(3);
+const UNANSWERED: Health = Health::Timeout {
+    took: Duration::from_secs(40),
+};
 
 fn failure(kind: FailureKind, retry_after: Option<Duration>) -> Failure {
     Failure {
@@ -36,7 +38,7 @@ fn each_failure_has_its_row_in_the_table() {
         (422, None, failed, fine, false),
         (501, None, failed, neutral, false),
     ] {
-        let row = consequence(&failure(FailureKind::Status(status), asked), TOOK);
+        let row = consequence(&failure(FailureKind::Status(status), asked), UNANSWERED);
         let expected = Consequence {
             action,
             health,
@@ -54,16 +56,7 @@ fn each_failure_has_its_row_in_the_table() {
     for (kind, action, health, is_crowded, may_be_charged) in [
         (FailureKind::Connect, Action::Retry, bad, false, false),
         (FailureKind::Broken, Action::Retry, bad, false, true),
-        (
-            FailureKind::Timeout,
-            Action::Retry,
-            Health::Timeout {
-                took: TOOK,
-                is_own: false,
-            },
-            true,
-            true,
-        ),
+        (FailureKind::Timeout, Action::Retry, UNANSWERED, true, true),
         (
             FailureKind::Exhausted,
             Action::OtherKey(Code::UpstreamRateLimited),
@@ -81,7 +74,7 @@ fn each_failure_has_its_row_in_the_table() {
             outage,
         };
         assert_eq!(
-            consequence(&failure(kind, None), TOOK),
+            consequence(&failure(kind, None), UNANSWERED),
             expected,
             "{kind:?}"
         );
@@ -96,7 +89,7 @@ fn the_should_retry_header_overrides_the_table() {
                 should_retry: Some(should_retry),
                 ..Failure::new(kind, "")
             },
-            TOOK,
+            UNANSWERED,
         )
         .action
     };
@@ -106,4 +99,23 @@ fn the_should_retry_header_overrides_the_table() {
         Action::Fail(Code::UpstreamError)
     );
     assert_eq!(action(FailureKind::Status(429), true), Action::Pause(None));
+}
+
+#[test]
+fn only_the_servers_own_patience_is_evidence_of_a_missing_answer() {
+    let seconds = Duration::from_secs;
+    for (took, configured, is_evidence) in [
+        (seconds(29), None, false),
+        (seconds(30), None, true),
+        (seconds(1), Some(seconds(2)), false),
+        (seconds(2), Some(seconds(2)), true),
+        (seconds(40), Some(seconds(60)), false),
+    ] {
+        let health = health_of_timeout(took, configured);
+        assert_eq!(
+            health != Health::Neutral,
+            is_evidence,
+            "{took:?}, {configured:?}"
+        );
+    }
 }

@@ -18,18 +18,20 @@ use super::super::ndjson_reader::NdjsonReader;
 use super::super::ndjson_writer::NdjsonEncoder;
 use super::super::problem::ApiError;
 use super::super::query::no_query;
+use super::super::request_body::BodyMemory;
+use super::super::request_memory::no_memory;
 use super::super::response_stream::{
     ResponseBody, ResponseContext, StreamResources, streaming_response, too_large_to_buffer,
 };
 use super::super::sse::SseEncoder;
-use super::super::stall_watchdog::{self, StallWatchdog};
 use super::super::state::{AppState, State};
 use super::super::trace_context::traceparent;
-use super::super::{json_body, openapi, query, request_body};
+use super::super::upload_monitor::{self, MEMORY_TIMEOUT, UploadMonitor};
+use super::super::{openapi, query, request_body};
 use crate::contract::BatchResult;
-use crate::extraction::{Inputs, RequestClass, Submission};
-use crate::types::{Batch, Error, Input};
-use throttle::CallerId;
+use crate::extraction::{InputMemory, Inputs, RequestClass, Submission};
+use crate::types::{Batch, Error, Input, Item};
+use throttle::{CallerId, MemoryUse};
 
 /// Extract from many texts
 ///
@@ -79,6 +81,9 @@ pub async fn extract_batch(
     }
 }
 
+/// Size of the smallest result in a response, in bytes: that of a failed input. A batch reserves it for each input.
+const MIN_RESULT_BYTES: usize = 256;
+
 /// A batch request, apart from its body.
 struct BatchHandler {
     state: Arc<AppState>,
@@ -89,16 +94,10 @@ struct BatchHandler {
 
 impl BatchHandler {
     async fn json(self, body: Body, uri: &Uri) -> Result<Response, ApiError> {
-        let complete = request_body::read_body(
-            &self.state.body_memory,
-            &self.headers,
-            body,
-            self.state.max_body_bytes,
-        )
-        .await?;
-        let mut batch: Batch = json_body::parse(&complete.bytes)?;
+        let mut complete =
+            request_body::read_body(&self.state, self.caller, &self.headers, body).await?;
+        let mut batch: Batch = complete.parse().await?;
         let size_bytes = complete.bytes.len();
-        drop(complete.bytes);
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = batch.inputs.take().ok_or_else(missing)?;
@@ -113,7 +112,8 @@ impl BatchHandler {
         if format == ResponseFormat::Json && size_bytes > self.state.max_ordered_bytes {
             return Err(too_large_to_buffer().into());
         }
-        let resources = self.resources(Some(complete.memory), None);
+        let memory = complete.into_memory(total * size_of::<Item>());
+        let resources = self.resources(Some(memory), None);
         self.respond(batch, format, inputs, Some(total), resources)
             .await
     }
@@ -126,14 +126,16 @@ impl BatchHandler {
     ) -> Result<Response, ApiError> {
         let batch = query::batch(query)?;
         let format = content_negotiation::response_format(&self.headers, batch.stream);
-        let upload = Arc::new(StallWatchdog::default());
+        let upload = Arc::new(UploadMonitor::new(self.state.idle_timeout));
+        let ledger = self.state.extractor.limits().memory();
         let mut lines = NdjsonReader::new(
             body.into_data_stream(),
             self.state.max_line_bytes,
             Arc::clone(&upload),
+            InputMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT),
         );
         if let Some(connection) = connection {
-            stall_watchdog::start(&upload, connection, &self.state.lifecycle.tasks);
+            upload_monitor::start(&upload, connection, &self.state.lifecycle.tasks);
         }
         if self.headers.contains_key(EXPECT) {
             lines.read_first_chunk().await;
@@ -144,8 +146,8 @@ impl BatchHandler {
 
     fn resources(
         &self,
-        memory: Option<tokio::sync::OwnedSemaphorePermit>,
-        upload: Option<Arc<StallWatchdog>>,
+        memory: Option<BodyMemory>,
+        upload: Option<Arc<UploadMonitor>>,
     ) -> StreamResources {
         let lifecycle = &self.state.lifecycle;
         StreamResources {
@@ -170,7 +172,12 @@ impl BatchHandler {
         let metadata = batch.spec.metadata.take();
         let prepared = state
             .extractor
-            .prepare(batch.spec, RequestClass::Batch, traceparent(&self.headers))
+            .prepare(
+                self.caller,
+                batch.spec,
+                RequestClass::Batch,
+                traceparent(&self.headers),
+            )
             .await?;
         let warnings = prepared.warnings();
         let submission = Submission {
@@ -189,7 +196,12 @@ impl BatchHandler {
         };
         Ok(match format {
             ResponseFormat::Json => {
-                let writer = JsonArrayWriter::new(state.max_ordered_bytes);
+                let ledger = state.extractor.limits().memory();
+                let size = total.unwrap_or_default() * MIN_RESULT_BYTES;
+                let memory = ledger
+                    .reserve(self.caller, MemoryUse::Responses, size)
+                    .map_err(|refused| no_memory(&refused))?;
+                let writer = JsonArrayWriter::new(state.max_ordered_bytes, memory);
                 let mut body = ResponseBody::new(outcomes, writer, context, total, resources);
                 body.read_inputs(state.max_ordered_bytes).await?;
                 streaming_response("application/json", Body::new(body))

@@ -7,20 +7,20 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::BytesMut;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::content_negotiation::{self, RequestFormat, ResponseFormat};
 use super::super::ids::new_id;
 use super::super::middleware::RequestId;
+use super::super::openapi;
 use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::no_query;
+use super::super::request_body::{self, BodyMemory};
 use super::super::response_stream::{
     ResponseBody, ResponseContext, StreamResources, streaming_response,
 };
 use super::super::sse::SingleSse;
 use super::super::state::{AppState, State};
 use super::super::trace_context::traceparent;
-use super::super::{json_body, openapi, request_body};
 use crate::contract::{ItemResult, append_json};
 use crate::extraction::{BLANK, RequestClass, Submission, is_blank, shutting_down};
 use crate::provider::RequestPreview;
@@ -68,11 +68,11 @@ pub async fn extract(
         dry_run,
         traceparent,
         memory,
-    } = SingleRequest::parse(state, request).await?;
+    } = SingleRequest::parse(state, caller, request).await?;
     let metadata = spec.metadata.take();
     let prepared = state
         .extractor
-        .prepare(spec, RequestClass::Single, traceparent)
+        .prepare(caller, spec, RequestClass::Single, traceparent)
         .await?;
     if dry_run {
         return Ok(Json(DryRun {
@@ -140,25 +140,19 @@ struct SingleRequest {
     dry_run: bool,
     traceparent: Option<String>,
     /// Memory of the body, reserved until the response is complete.
-    memory: OwnedSemaphorePermit,
+    memory: BodyMemory,
 }
 
 impl SingleRequest {
-    async fn parse(state: &AppState, request: Request) -> Result<Self, Error> {
+    async fn parse(state: &AppState, caller: CallerId, request: Request) -> Result<Self, Error> {
         let (head, body) = request.into_parts();
         if content_negotiation::request_format(&head.headers)? != RequestFormat::Json {
             let detail =
                 "one text must be sent as `application/json`; send NDJSON to /v1/extract/batch";
             return Err(Error::new(Code::UnsupportedMediaType, detail));
         }
-        let complete = request_body::read_body(
-            &state.body_memory,
-            &head.headers,
-            body,
-            state.max_body_bytes,
-        )
-        .await?;
-        let request: Single = json_body::parse(&complete.bytes)?;
+        let mut complete = request_body::read_body(state, caller, &head.headers, body).await?;
+        let request: Single = complete.parse().await?;
         no_query(&head.uri)?;
         let text = request.input.ok_or_else(|| {
             Error::invalid("/input", "this field is required: the text to extract from")
@@ -176,7 +170,7 @@ impl SingleRequest {
             items_only: request.stream == SingleStream::Items,
             dry_run: request.dry_run,
             traceparent: traceparent(&head.headers),
-            memory: complete.memory,
+            memory: complete.into_memory(0),
         })
     }
 }

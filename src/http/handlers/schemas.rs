@@ -66,12 +66,15 @@ pub struct SchemaList {
     params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
         ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page")),
     responses((status = 200, description = "A page of schemas", body = SchemaList)))]
-pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, ApiError> {
+pub async fn list(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    uri: Uri,
+) -> Result<Json<SchemaList>, ApiError> {
     let page = PageQuery::parse(uri.query())?;
-    let (entries, has_more) = state
-        .extractor
-        .registry()
-        .list(page.after.as_deref(), page.limit);
+    let owner = state.extractor.schema_owner(caller);
+    let registry = state.extractor.registry();
+    let (entries, has_more) = registry.list(&owner, page.after.as_deref(), page.limit);
     let next = if has_more {
         entries.last().map(|(name, _)| name.clone())
     } else {
@@ -92,16 +95,21 @@ pub async fn list(state: State, uri: Uri) -> Result<Json<SchemaList>, ApiError> 
 /// Returns the JSON Schema as it was registered.
 #[utoipa::path(get, path = "/v1/schemas/{name}", operation_id = "get_schema", tag = "schemas", params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", description = "Name of the schema", example = "person")),
     responses((status = 200, description = "The JSON Schema", body = openapi::JsonSchema, content_type = "application/schema+json")))]
-pub async fn get(state: State, Path(name): Path<String>, uri: Uri) -> Result<Response, ApiError> {
+pub async fn get(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     no_query(&uri)?;
     let entry = state
         .extractor
         .registry()
-        .get(&name)
+        .get(&state.extractor.schema_owner(caller), &name)
         .ok_or_else(|| unknown(&name))?;
     Ok((
         [(CONTENT_TYPE, "application/schema+json")],
-        entry.schema.raw().get().to_owned(),
+        entry.text.to_string(),
     )
         .into_response())
 }
@@ -114,7 +122,7 @@ pub async fn get(state: State, Path(name): Path<String>, uri: Uri) -> Result<Res
 pub async fn put(
     state: State,
     Path(name): Path<String>,
-    _: Extension<CallerId>,
+    Extension(caller): Extension<CallerId>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
@@ -125,30 +133,23 @@ pub async fn put(
         )
         .into());
     }
-    let complete = request_body::read_body(
-        &state.body_memory,
-        &head.headers,
-        body,
-        state.max_body_bytes,
-    )
-    .await?;
+    let complete = request_body::read_body(&state, caller, &head.headers, body).await?;
     serde_json::from_slice::<serde::de::IgnoredAny>(&complete.bytes)
         .map_err(|error| Error::new(Code::InvalidJson, format!("the body is not JSON: {error}")))?;
     let text = std::str::from_utf8(&complete.bytes).map_err(|error| {
         Error::new(Code::InvalidJson, format!("the body is not UTF-8: {error}"))
     })?;
     no_query(&head.uri)?;
-    let is_new = state.extractor.registry().put(&name, text).await?;
+    let schema = state.extractor.compile_schema(caller, text).await?;
+    let owner = state.extractor.schema_owner(caller);
+    let registry = state.extractor.registry();
+    let (entry, is_new) = registry.put(&owner, &name, &schema).await?;
     let status = if is_new {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    let Some(entry) = state.extractor.registry().get(&name) else {
-        // Deleted by another request meanwhile.
-        return Err(unknown(&name).into());
-    };
-    let warnings = entry.schema.warnings();
+    let warnings = schema.warnings();
     let entry = SchemaEntry::new(name, entry);
     Ok((status, Json(StoredSchema { entry, warnings })).into_response())
 }
@@ -160,11 +161,13 @@ pub async fn put(
     responses((status = 204, description = "The schema was deleted")))]
 pub async fn delete(
     state: State,
+    Extension(caller): Extension<CallerId>,
     Path(name): Path<String>,
     uri: Uri,
 ) -> Result<StatusCode, ApiError> {
     no_query(&uri)?;
-    if state.extractor.registry().delete(&name).await? {
+    let owner = state.extractor.schema_owner(caller);
+    if state.extractor.registry().delete(&owner, &name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(unknown(&name).into())

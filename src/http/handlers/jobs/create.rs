@@ -14,14 +14,16 @@ use super::super::super::content_negotiation::{self, RequestFormat};
 use super::super::super::ids::new_id;
 use super::super::super::ndjson_reader::NdjsonReader;
 use super::super::super::query::no_query;
-use super::super::super::stall_watchdog::StallWatchdog;
 use super::super::super::state::AppState;
 use super::super::super::trace_context::traceparent;
+use super::super::super::upload_monitor::{
+    Interruption, MEMORY_TIMEOUT, UNREAD_FOR_LACK_OF_MEMORY, UploadMonitor,
+};
 use super::super::super::{json_body, query, request_body};
-use crate::extraction::RequestClass;
+use crate::extraction::{InputMemory, RequestClass};
 use crate::jobs::{Created, Creation};
-use crate::types::{Code, Error, Input, JobRequest};
-use throttle::CallerId;
+use crate::types::{Code, Error, Input, Item, JobRequest};
+use throttle::{CallerId, MemoryUse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Maximum length of an idempotency key, in characters.
@@ -71,21 +73,15 @@ struct JobCreation<'a> {
 
 impl JobCreation<'_> {
     async fn json(self, body: Body, uri: &Uri) -> Result<Created, Error> {
-        let complete = request_body::read_body(
-            &self.state.body_memory,
-            self.headers,
-            body,
-            self.state.max_body_bytes,
-        )
-        .await?;
-        let mut request: JobRequest = json_body::parse(&complete.bytes)?;
+        let mut complete =
+            request_body::read_body(self.state, self.caller, self.headers, body).await?;
+        let mut request: JobRequest = complete.parse().await?;
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = request.batch.inputs.take().ok_or_else(missing)?;
         let text = std::str::from_utf8(&complete.bytes).unwrap_or_default();
         let creation = self.creation(request, text).await?;
-        let _memory = complete.memory;
-        drop(complete.bytes);
+        let _memory = complete.into_memory(inputs.len() * size_of::<Item>());
         let inputs = inputs
             .into_iter()
             .enumerate()
@@ -97,11 +93,14 @@ impl JobCreation<'_> {
         let text = query::members(query)?;
         let request: JobRequest = json_body::from_text(&text)?;
         let creation = self.creation(request, &text).await?;
-        let upload = Arc::new(StallWatchdog::default());
+        let ledger = self.state.extractor.limits().memory();
+        let memory = InputMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT);
+        let upload = Arc::new(UploadMonitor::new(self.state.idle_timeout));
         let mut lines = NdjsonReader::new(
             body.into_data_stream(),
             self.state.max_line_bytes,
             Arc::clone(&upload),
+            memory,
         );
         if self.headers.contains_key(EXPECT) {
             lines.read_first_chunk().await;
@@ -127,7 +126,12 @@ impl JobCreation<'_> {
         let prepared = self
             .state
             .extractor
-            .prepare(batch.spec, RequestClass::Job, traceparent.clone())
+            .prepare(
+                self.caller,
+                batch.spec,
+                RequestClass::Job,
+                traceparent.clone(),
+            )
             .await?;
         if let Some(webhook) = &webhook {
             let to_problem = |error: crate::net::NotPublic| {
@@ -179,13 +183,19 @@ fn unserializable(error: &serde_json::Error) -> Error {
 /// interrupted.
 fn input_lines(
     lines: NdjsonReader,
-    upload: Arc<StallWatchdog>,
+    upload: Arc<UploadMonitor>,
 ) -> impl Stream<Item = Result<Vec<u8>, Error>> + Unpin {
     let interruption = stream::once(async move {
-        let detail = "the upload was interrupted, and no job was created; send the request again";
-        upload
-            .is_interrupted()
-            .then(|| Err(Error::new(Code::InvalidJson, detail)))
+        let interruption = upload.interruption()?;
+        let why = match interruption {
+            Interruption::Disconnected => "the upload was interrupted".to_owned(),
+            Interruption::NoMemory => UNREAD_FOR_LACK_OF_MEMORY.to_owned(),
+            Interruption::Idle(timeout) => {
+                format!("no input arrived for {} s", timeout.as_secs_f64())
+            }
+        };
+        let detail = format!("{why}, and no job was created; send the request again");
+        Some(Err(Error::new(Code::InvalidJson, detail)))
     });
     Box::pin(
         lines

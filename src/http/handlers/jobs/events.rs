@@ -1,6 +1,5 @@
 //! `GET /v1/jobs/{id}/events`: Server-Sent Events of a job, resumable after any event (`Last-Event-ID`).
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
@@ -12,13 +11,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
-use super::super::super::connection::Connection;
 use super::super::super::middleware::SignedLink;
 use super::super::super::problem::ApiError;
 use super::super::super::query;
 use super::super::super::response_stream::streaming_response;
 use super::super::super::sse::{EventWriter, append_comment};
-use super::super::super::stall_watchdog::{self, StallWatchdog};
 use super::super::super::state::State;
 use super::view::JobProgress;
 use crate::jobs::{EventPage, FollowEvent, Follower};
@@ -46,7 +43,6 @@ pub async fn job_events(
     state: State,
     Extension(caller): Extension<CallerId>,
     signed: Option<Extension<SignedLink>>,
-    connection: Option<Extension<Connection>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     uri: Uri,
@@ -67,18 +63,12 @@ pub async fn job_events(
     if after == job.last_event && job.status.is_ended() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let watchdog = Arc::new(StallWatchdog::default());
-    if let Some(Extension(connection)) = connection {
-        // A client that does not read is disconnected; it can resume after its last event.
-        stall_watchdog::start(&watchdog, connection, &state.lifecycle.tasks);
-    }
     let stream = JobEventStream {
         follower: state.jobs.follow(&job, after),
         server_ends: state.lifecycle.ended.clone(),
         page: None,
         events: EventWriter::default(),
         quiet_since: Instant::now(),
-        watchdog,
     };
     Ok(streaming_response(
         "text/event-stream",
@@ -129,7 +119,6 @@ struct JobEventStream {
     page: Option<(EventPage, usize)>,
     events: EventWriter,
     quiet_since: Instant,
-    watchdog: Arc<StallWatchdog>,
 }
 
 impl JobEventStream {
@@ -138,10 +127,8 @@ impl JobEventStream {
         this: Option<Self>,
     ) -> Option<(Result<Bytes, std::convert::Infallible>, Option<Self>)> {
         let mut this = this?;
-        this.watchdog.set_blocked_since(None);
         let mut out = BytesMut::new();
         let continues = this.fill(&mut out).await;
-        this.watchdog.set_blocked_since(Some(Instant::now()));
         (continues || !out.is_empty()).then(|| (Ok(out.freeze()), continues.then_some(this)))
     }
 

@@ -26,7 +26,7 @@ pub struct Limit {
     #[schema(example = "concurrency")]
     kind: &'static str,
     /// Owner of the limit: `all`, a provider, one of its keys (`provider#1`), a model (`provider/model`), or a caller
-    /// (`caller:name`).
+    /// (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `answers` or `responses`.
     scope: String,
     /// Maximum. `null` if unlimited.
     limit: Option<u64>,
@@ -251,5 +251,6 @@ pub const fn kind_name(kind: LimitKind) -> &'static str {
         LimitKind::RequestsPerMinute => "requests_per_minute",
         LimitKind::TokensPerMinute => "tokens_per_minute",
         LimitKind::Queue => "queue",
+        LimitKind::MemoryBytes => "memory_bytes",
     }
 }

@@ -1,0 +1,339 @@
+//! The memory budget: every large thing that a request holds reserves its bytes here first.
+//!
+//! With several callers, one may hold as much as is free, so that there is always room for another caller: the same dynamic
+//! threshold as for the waiting room.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::types::CallerId;
+
+/// Memory budget of the process; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct MemoryLedger(Arc<Ledger>);
+
+#[derive(Debug)]
+struct Ledger {
+    max_bytes: usize,
+    max_body_bytes: usize,
+    state: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    total: usize,
+    by_use: [usize; MemoryUse::ALL.len()],
+    by_caller: BTreeMap<CallerId, usize>,
+    has_several_callers: bool,
+}
+
+/// Kind of a reservation, for display.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryUse {
+    /// JSON bodies of requests, and the values parsed from them.
+    RequestBodies,
+    /// Inputs of NDJSON uploads and of jobs, until they have ended.
+    Inputs,
+    /// Responses of providers while they are read.
+    Answers,
+    /// Results that wait to be sent.
+    Responses,
+    /// Compiled schemas in use or cached.
+    Schemas,
+}
+
+impl MemoryUse {
+    /// All uses, in the order of their numbers.
+    pub const ALL: [Self; 5] = [
+        Self::RequestBodies,
+        Self::Inputs,
+        Self::Answers,
+        Self::Responses,
+        Self::Schemas,
+    ];
+
+    /// Returns the name of the use, as in JSON and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestBodies => "request_bodies",
+            Self::Inputs => "inputs",
+            Self::Answers => "answers",
+            Self::Responses => "responses",
+            Self::Schemas => "schemas",
+        }
+    }
+}
+
+/// Reason why memory cannot be reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoMemory {
+    /// The reservation alone is larger than a caller may ever hold.
+    #[error("{bytes} bytes of memory are needed, and a caller may hold {max_bytes}")]
+    TooLarge {
+        /// Size of the reservation.
+        bytes: usize,
+        /// What a caller may hold while no other caller holds anything.
+        max_bytes: usize,
+    },
+    /// All requests together would exceed the budget.
+    #[error("the requests in progress hold all memory that they may")]
+    Full,
+    /// The caller's own requests hold its share of the budget.
+    #[error("the caller's requests in progress hold its share of the memory")]
+    ShareUsedUp,
+}
+
+/// Memory held at this time.
+#[derive(Debug, Clone)]
+pub struct MemorySnapshot {
+    /// Budget, in bytes.
+    pub max_bytes: usize,
+    /// Bytes held in total.
+    pub held: usize,
+    /// Bytes held by each use.
+    pub by_use: [(MemoryUse, usize); MemoryUse::ALL.len()],
+    /// Bytes held by each caller that holds any.
+    pub by_caller: Vec<(CallerId, usize)>,
+}
+
+impl MemoryLedger {
+    /// Creates a budget of `max_bytes`, of which request bodies may take `max_body_bytes`.
+    #[must_use]
+    pub fn new(max_bytes: usize, max_body_bytes: usize) -> Self {
+        Self(Arc::new(Ledger {
+            max_bytes,
+            max_body_bytes,
+            state: Mutex::default(),
+        }))
+    }
+
+    /// Returns an empty reservation, to be enlarged.
+    #[must_use]
+    pub fn empty(&self, caller: CallerId, held_as: MemoryUse) -> MemoryReservation {
+        MemoryReservation {
+            ledger: Arc::clone(&self.0),
+            caller,
+            held_as,
+            bytes: 0,
+        }
+    }
+
+    /// Reserves memory until the reservation is dropped.
+    ///
+    /// # Errors
+    /// [`NoMemory`] if there is no room.
+    pub fn reserve(
+        &self,
+        caller: CallerId,
+        held_as: MemoryUse,
+        bytes: usize,
+    ) -> Result<MemoryReservation, NoMemory> {
+        let mut reservation = self.empty(caller, held_as);
+        reservation.resize(bytes)?;
+        Ok(reservation)
+    }
+
+    /// Sets whether several callers share the budget, so that one may not hold all of it.
+    pub fn set_has_several_callers(&self, has_several: bool) {
+        self.0.lock().has_several_callers = has_several;
+    }
+
+    /// Returns the memory held at this time.
+    #[must_use]
+    pub fn snapshot(&self) -> MemorySnapshot {
+        let held = self.0.lock();
+        MemorySnapshot {
+            max_bytes: self.0.max_bytes,
+            held: held.total,
+            by_use: MemoryUse::ALL.map(|of| (of, held.by_use[of as usize])),
+            by_caller: held
+                .by_caller
+                .iter()
+                .map(|(id, bytes)| (*id, *bytes))
+                .collect(),
+        }
+    }
+}
+
+impl Ledger {
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks that a caller may hold `bytes` more.
+    fn check(
+        &self,
+        held: &Held,
+        reservation: &MemoryReservation,
+        bytes: usize,
+    ) -> Result<(), NoMemory> {
+        let own = held
+            .by_caller
+            .get(&reservation.caller)
+            .copied()
+            .unwrap_or_default();
+        let max_bytes = if held.has_several_callers {
+            self.max_bytes / 2
+        } else {
+            self.max_bytes
+        };
+        let is_body = reservation.held_as == MemoryUse::RequestBodies;
+        let all_bytes = reservation.bytes.saturating_add(bytes);
+        if all_bytes > max_bytes || (is_body && all_bytes > self.max_body_bytes) {
+            let max_bytes = if is_body {
+                max_bytes.min(self.max_body_bytes)
+            } else {
+                max_bytes
+            };
+            return Err(NoMemory::TooLarge {
+                bytes: all_bytes,
+                max_bytes,
+            });
+        }
+        let total = held.total.saturating_add(bytes);
+        let bodies = held.by_use[MemoryUse::RequestBodies as usize].saturating_add(bytes);
+        if total > self.max_bytes || (is_body && bodies > self.max_body_bytes) {
+            return Err(NoMemory::Full);
+        }
+        if held.has_several_callers && own.saturating_add(bytes) > self.max_bytes - total {
+            return Err(NoMemory::ShareUsedUp);
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    fn add(&mut self, reservation: &MemoryReservation, bytes: usize) {
+        self.total += bytes;
+        self.by_use[reservation.held_as as usize] += bytes;
+        *self.by_caller.entry(reservation.caller).or_default() += bytes;
+    }
+
+    fn subtract(&mut self, reservation: &MemoryReservation, bytes: usize) {
+        self.total -= bytes;
+        self.by_use[reservation.held_as as usize] -= bytes;
+        if let Some(own) = self.by_caller.get_mut(&reservation.caller) {
+            *own -= bytes;
+            if *own == 0 {
+                self.by_caller.remove(&reservation.caller);
+            }
+        }
+    }
+}
+
+/// Memory that is reserved until this is dropped.
+#[derive(Debug)]
+pub struct MemoryReservation {
+    ledger: Arc<Ledger>,
+    caller: CallerId,
+    held_as: MemoryUse,
+    bytes: usize,
+}
+
+impl MemoryReservation {
+    /// Returns the number of bytes reserved.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Changes the reservation to `bytes`. A smaller one always succeeds.
+    ///
+    /// # Errors
+    /// [`NoMemory`] if there is no room; the reservation is unchanged.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), NoMemory> {
+        let ledger = Arc::clone(&self.ledger);
+        let mut held = ledger.lock();
+        match bytes.checked_sub(self.bytes) {
+            Some(0) => {}
+            Some(more) => {
+                ledger.check(&held, self, more)?;
+                held.add(self, more);
+            }
+            None => held.subtract(self, self.bytes - bytes),
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Moves up to `bytes` of the reservation into one of their own.
+    #[must_use]
+    pub fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self {
+            ledger: Arc::clone(&self.ledger),
+            bytes,
+            ..*self
+        }
+    }
+}
+
+impl Drop for MemoryReservation {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.ledger.lock().subtract(self, self.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: CallerId = CallerId(1);
+    const BOB: CallerId = CallerId(2);
+
+    #[test]
+    fn everything_is_returned_and_nothing_exceeds_the_budget() {
+        let ledger = MemoryLedger::new(1000, 600);
+        let mut first = ledger.reserve(ALICE, MemoryUse::Inputs, 300).unwrap();
+        let body = ledger
+            .reserve(ALICE, MemoryUse::RequestBodies, 600)
+            .unwrap();
+        assert_eq!(first.resize(500), Err(NoMemory::Full));
+        assert_eq!(
+            ledger
+                .reserve(BOB, MemoryUse::RequestBodies, 1)
+                .unwrap_err(),
+            NoMemory::Full
+        );
+        first.resize(400).unwrap();
+        let second = first.split(150);
+        assert_eq!((first.bytes(), second.bytes()), (250, 150));
+        drop(first);
+        let snapshot = ledger.snapshot();
+        assert_eq!(
+            (snapshot.held, snapshot.by_caller),
+            (750, vec![(ALICE, 750)])
+        );
+        assert_eq!(snapshot.by_use[1], (MemoryUse::Inputs, 150));
+        drop((second, body));
+        assert_eq!(ledger.snapshot().held, 0);
+        assert!(matches!(
+            ledger.reserve(ALICE, MemoryUse::RequestBodies, 601),
+            Err(NoMemory::TooLarge { max_bytes: 600, .. })
+        ));
+    }
+
+    #[test]
+    fn one_caller_leaves_memory_to_the_others() {
+        let ledger = MemoryLedger::new(1000, 1000);
+        ledger.set_has_several_callers(true);
+        let mut alice = ledger.reserve(ALICE, MemoryUse::Inputs, 500).unwrap();
+        assert!(matches!(alice.resize(501), Err(NoMemory::TooLarge { .. })));
+        assert_eq!(
+            ledger.reserve(ALICE, MemoryUse::Responses, 1).unwrap_err(),
+            NoMemory::ShareUsedUp
+        );
+        let bob = ledger.reserve(BOB, MemoryUse::Inputs, 250).unwrap();
+        assert_eq!(
+            ledger.reserve(BOB, MemoryUse::Inputs, 1).unwrap_err(),
+            NoMemory::ShareUsedUp
+        );
+        drop(alice);
+        assert!(ledger.reserve(BOB, MemoryUse::Inputs, 250).is_ok());
+        drop(bob);
+    }
+}

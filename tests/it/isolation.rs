@@ -1,0 +1,37 @@
+//! No caller takes the service from the others: what one caller holds, sends or fails leaves the others' requests as they are
+//! (reliability.md, "Callers and shares").
+
+mod health;
+mod idle_clients;
+mod memory;
+
+use crate::support::client::{Client, LIMIT, eventually};
+use crate::support::server::Server;
+use crate::upstream::Upstream;
+
+/// Starts a server with the callers `attacker` and `victim`, and more configuration of its own. `more` comes first.
+async fn with_attacker(upstream: &Upstream, more: &str) -> (Server, Client, Client) {
+    let config = format!(
+        "{more}\n[callers.attacker]\nkey = \"key-attacker\"\n[callers.victim]\nkey = \"key-victim\"\n"
+    );
+    let server = Server::asking(upstream).config(&config).start().await;
+    let (attacker, victim) = (
+        server.with_key("key-attacker"),
+        server.with_key("key-victim"),
+    );
+    (server, attacker, victim)
+}
+
+/// Waits until requests hold no memory. Compiled schemas stay in their cache.
+async fn until_nothing_is_held(client: &Client) {
+    eventually(LIMIT, "everything is returned", async || {
+        for held_as in ["request_bodies", "inputs", "answers", "responses"] {
+            let row = client.limit_of("memory_bytes", held_as).await?;
+            if row["in_use"] != 0 {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+}

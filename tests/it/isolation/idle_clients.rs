@@ -1,0 +1,172 @@
+//! Clients that send nothing, or read nothing: they hold nothing that others need, and are disconnected after
+//! `server.idle_timeout_ms`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::Instant;
+
+use super::{until_nothing_is_held, with_attacker};
+use crate::support::client::{LIMIT, eventually, within};
+use crate::support::fixture::{person, schema_query, single};
+use crate::upstream::{Gate, Reply, Upstream};
+
+/// Connects with a small receive buffer, so that the server soon waits for the client to read, and sends the bytes.
+async fn open(address: SocketAddr, bytes: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Head of a request by the attacker, with these further lines.
+fn head(address: SocketAddr, target: &str, more: &str) -> String {
+    format!(
+        "{target} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer key-attacker\r\n{more}\r\n"
+    )
+}
+
+fn upload_head(address: SocketAddr) -> String {
+    let target = format!("POST /v1/extract/batch?{}", schema_query());
+    head(
+        address,
+        &target,
+        "content-type: application/x-ndjson\r\naccept: application/x-ndjson\r\ntransfer-encoding: chunked\r\n",
+    )
+}
+
+#[tokio::test]
+async fn idle_uploads_hold_no_place_in_the_waiting_room() {
+    let upstream = Upstream::playing();
+    let (server, attacker, victim) = with_attacker(&upstream, "[limits]\nmax_queue = 100").await;
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(open(server.address(), &upload_head(server.address())).await);
+    }
+    within(
+        LIMIT,
+        "others are served",
+        victim.extract(&single(person(1))),
+    )
+    .await
+    .ok();
+    let queue = attacker.limit("queue").await.unwrap();
+    assert_eq!(queue["in_use"], 0, "{queue}");
+    drop(idle);
+}
+
+#[tokio::test]
+async fn an_upload_that_sends_nothing_ends_with_the_reason() {
+    let upstream = Upstream::playing();
+    let (server, ..) = with_attacker(&upstream, "[server]\nidle_timeout_ms = 700").await;
+    let began = Instant::now();
+    let mut stream = open(server.address(), &upload_head(server.address())).await;
+    let line = format!("\"{}\"\n", person(1));
+    let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+    stream.write_all(chunk.as_bytes()).await.unwrap();
+    let mut response = Vec::new();
+    within(
+        LIMIT,
+        "the response ends",
+        stream.read_to_end(&mut response),
+    )
+    .await
+    .unwrap();
+    let response = String::from_utf8_lossy(&response);
+    assert!(began.elapsed() >= Duration::from_millis(700));
+    for words in [
+        "\"status\":\"succeeded\"",
+        "no input arrived for 0.7 s",
+        "server.idle_timeout_ms",
+    ] {
+        assert!(response.contains(words), "{words}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_a_result_before_it_sends_more_is_not_idle() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
+    let (server, ..) = with_attacker(&upstream, "[server]\nidle_timeout_ms = 500").await;
+    let mut stream = open(server.address(), &upload_head(server.address())).await;
+    let line = format!("\"{}\"\n", person(1));
+    let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+    stream.write_all(chunk.as_bytes()).await.unwrap();
+    upstream
+        .wait_for("the item is called", LIMIT, |log| log.in_flight == 1)
+        .await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    gate.open();
+    stream
+        .write_all(format!("{chunk}0\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut response = String::new();
+    let reading = async {
+        while !response.contains("\"succeeded\":2") {
+            let mut buffer = [0; 4096];
+            let read = stream.read(&mut buffer).await.unwrap();
+            assert!(read > 0, "the response ended early: {response}");
+            response.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+    };
+    within(LIMIT, "both items have results", reading).await;
+}
+
+/// Responses that are much longer than the buffers between server and client, in each form.
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_disconnected_in_every_form() {
+    let text = json!({"text": "t".repeat(200_000)});
+    let upstream = Upstream::light(move |_| Reply::Json(text.clone()));
+    let (server, attacker, _) = with_attacker(&upstream, "[server]\nidle_timeout_ms = 700").await;
+    let schema =
+        json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
+    let inputs: Vec<_> = (0..60).map(|number| format!("text {number}")).collect();
+    let body = json!({"inputs": inputs, "schema": schema});
+    let job = attacker.post("/v1/jobs", &body).await.json();
+    let job = job["id"].as_str().unwrap();
+    eventually(LIMIT, "the job has ended", async || {
+        let view = attacker.get(&format!("/v1/jobs/{job}")).await.ok();
+        (view["status"] == "completed").then_some(())
+    })
+    .await;
+    let post = |accept: &str| {
+        let body = body.to_string();
+        let more = format!(
+            "content-type: application/json\r\naccept: {accept}\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        head(server.address(), "POST /v1/extract/batch", &more) + &body
+    };
+    let get = |path: &str, accept: &str| {
+        head(
+            server.address(),
+            &format!("GET /v1/jobs/{job}/{path}"),
+            &format!("accept: {accept}\r\n"),
+        )
+    };
+    for request in [
+        post("application/json"),
+        post("application/x-ndjson"),
+        post("text/event-stream"),
+        get("results", "application/x-ndjson"),
+        get("events", "text/event-stream"),
+    ] {
+        let first_line = request.lines().next().unwrap().to_owned();
+        let warned = server.output().matches("did not read its response").count();
+        let stream = open(server.address(), &request).await;
+        eventually(LIMIT, &format!("{first_line}: disconnected"), async || {
+            let now = server.output().matches("did not read its response").count();
+            (now > warned).then_some(())
+        })
+        .await;
+        drop(stream);
+    }
+    until_nothing_is_held(&attacker).await;
+    attacker.wait_until_idle(LIMIT).await;
+}

@@ -1,0 +1,161 @@
+//! The memory budget: bodies, inputs and responses stay within `limits.max_memory_bytes`, whoever sends them, and a large body
+//! does not keep the server from answering.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::{until_nothing_is_held, with_attacker};
+use crate::support::client::{LIMIT, within};
+use crate::support::fixture::{person, schema, single};
+use crate::upstream::{Gate, Reply, Upstream};
+
+const MIB: u64 = 1 << 20;
+/// Memory that the process takes beside what requests reserve, in these tests.
+const MARGIN: u64 = 96 * MIB;
+
+/// Returns a body whose values take far more memory than its text.
+fn dense_body(bytes: usize) -> String {
+    let zeros = "0,".repeat(bytes / 2);
+    format!(
+        r#"{{"input": "a", "schema": {{"type": "object"}}, "examples": [{{"input": "b", "output": [{zeros}0]}}]}}"#
+    )
+}
+
+#[tokio::test]
+async fn dense_bodies_are_refused_within_the_budget_and_the_server_goes_on_answering() {
+    let upstream = Upstream::playing();
+    let (server, attacker, victim) =
+        with_attacker(&upstream, "[limits]\nmax_memory_bytes = 134217728").await;
+    server.forget_peak();
+    let before = server.resident_bytes();
+    let mut attacks = JoinSet::new();
+    for bytes in [300_000, 8_000_000, 20_000_000, 30_000_000] {
+        let attacker = attacker.clone();
+        attacks.spawn(async move {
+            let request = attacker.request(http::Method::POST, "/v1/extract");
+            let request = request.header("content-type", "application/json");
+            request.bytes(dense_body(bytes)).answer().await
+        });
+    }
+    let mut slowest = Duration::ZERO;
+    while !attacks.is_empty() {
+        let began = Instant::now();
+        let answer = within(LIMIT, "the server answers", server.get("/healthz")).await;
+        assert_eq!(answer.status, 200);
+        slowest = slowest.max(began.elapsed());
+        while attacks.try_join_next().is_some() {}
+        sleep(Duration::from_millis(5)).await;
+    }
+    // 50 ms on an idle machine; tests share theirs with others.
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    victim.extract(&single(person(1))).await.ok();
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 128 * MIB + MARGIN, "{grown}");
+    let refused = attacker.request(http::Method::POST, "/v1/extract");
+    let refused = refused.header("content-type", "application/json");
+    let problem = refused
+        .bytes(dense_body(20_000_000))
+        .answer()
+        .await
+        .problem(413, "payload_too_large");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("max_memory_bytes"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn unread_ordered_responses_stay_within_the_budget() {
+    let upstream = Upstream::playing();
+    let (server, attacker, victim) =
+        with_attacker(&upstream, "[limits]\nmax_memory_bytes = 134217728").await;
+    server.forget_peak();
+    let before = server.resident_bytes();
+    // Blank inputs need no call, and each has a result of about 300 bytes.
+    let inputs = vec![""; 150_000];
+    let body = json!({"inputs": inputs, "schema": schema()}).to_string();
+    let mut readers = Vec::new();
+    for _ in 0..6 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(server.address()).await.unwrap();
+        let head = format!(
+            "POST /v1/extract/batch HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer key-attacker\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            server.address(),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        readers.push(stream);
+    }
+    sleep(Duration::from_secs(3)).await;
+    within(
+        LIMIT,
+        "others are served",
+        victim.extract(&single(person(1))),
+    )
+    .await
+    .ok();
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 128 * MIB + MARGIN, "{grown}");
+    drop(readers);
+    until_nothing_is_held(&attacker).await;
+}
+
+#[tokio::test]
+async fn windows_of_long_lines_stay_within_the_budget_and_lose_nothing() {
+    const LINES: usize = 120;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |call| {
+        if call.prompt().contains("victim") {
+            Reply::Json(json!({"name": "V", "age": 1, "occupation": "v"}))
+        } else {
+            Reply::Json(json!({"name": "A", "age": 1, "occupation": "a"})).behind(&held)
+        }
+    });
+    let (server, attacker, victim) =
+        with_attacker(&upstream, "[limits]\nmax_memory_bytes = 67108864").await;
+    server.forget_peak();
+    let before = server.resident_bytes();
+    let line = format!("\"{}\"\n", "long text ".repeat(100_000));
+    let path = format!(
+        "/v1/extract/batch?schema={}",
+        crate::support::fixture::encoded(&schema().to_string())
+    );
+    let mut uploads = JoinSet::new();
+    for _ in 0..2 {
+        let chunks = (0..LINES).map({
+            let line = line.clone();
+            move |_| bytes::Bytes::from(line.clone())
+        });
+        let request = attacker
+            .request(http::Method::POST, &path)
+            .header("content-type", "application/x-ndjson")
+            .header("accept", "application/x-ndjson")
+            .stream(futures_util::stream::iter(chunks));
+        uploads.spawn(async move { request.send().await.expect(200).lines().await });
+    }
+    sleep(Duration::from_secs(3)).await;
+    let text = format!("victim: {}", person(1));
+    within(LIMIT, "others are served", victim.extract(&single(text)))
+        .await
+        .ok();
+    let memory = attacker.limit_of("memory_bytes", "inputs").await.unwrap();
+    assert!(memory["in_use"].as_u64().unwrap() > 0, "{memory}");
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 64 * MIB + MARGIN, "{grown}");
+    gate.open();
+    for lines in within(LIMIT, "everything comes through", uploads.join_all()).await {
+        let summary = &lines.last().unwrap()["summary"];
+        assert_eq!(summary["succeeded"], LINES, "{summary}");
+    }
+}
