@@ -13,6 +13,7 @@ mod identity;
 mod item_queries;
 mod migrations;
 mod opening;
+mod private_files;
 mod queries;
 mod quota;
 mod readers;
@@ -27,18 +28,14 @@ mod webhook_queries;
 mod write_class;
 mod write_thread;
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rusqlite::Connection;
 
 use super::store::{StoreError, Stored};
 pub use backup::back_up;
-use error::from_open;
-use health::Health;
-use opening::Opened;
+use opening::{Opened, Shared};
 pub use quota::StorageLimits;
 use write_class::WriteClass;
 
@@ -47,14 +44,6 @@ use write_class::WriteClass;
 pub struct Sqlite {
     shared: Arc<Shared>,
     limits: StorageLimits,
-}
-
-/// Store that may not be open yet.
-#[derive(Debug)]
-struct Shared {
-    path: PathBuf,
-    health: Arc<Health>,
-    opened: OnceLock<Opened>,
 }
 
 impl Sqlite {
@@ -152,25 +141,4 @@ impl Sqlite {
             error.unwrap_or_else(|| StoreError::Unopened(shared.path.display().to_string()))
         })
     }
-}
-
-/// Opens a file, or creates it, readable by its owner only.
-fn open_private(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-}
-
-/// Creates a folder with its parents, readable by its owner only, if it is missing. An existing folder keeps its permissions:
-/// it may be shared with others.
-fn create_private_dir(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let mut builder = std::fs::DirBuilder::new();
-    let created = builder.recursive(true).mode(0o700).create(path);
-    created.map_err(|error| from_open(path, &error))
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{from_open, from_sqlite};
+use super::private_files::open_private;
 use super::readers::connect;
-use super::{open_private, recovery};
+use super::recovery;
 use crate::jobs::store::StoreError;
 
 /// Copies the store at `path` to the file `target`, which must not exist, as one consistent snapshot. The copy is on disk when

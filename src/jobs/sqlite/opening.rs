@@ -1,21 +1,22 @@
 //! Opening of the store's file: lock, migrations, recovery, and the threads that write and watch.
 
 use std::fs::File;
-use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::database::Database;
-use super::error::from_sqlite;
+use super::error::{from_open, from_sqlite};
 use super::health::Health;
 use super::identity::Identity;
+use super::private_files::{create_private_dir, open_private};
 use super::readers::{BUSY_TIMEOUT, Readers, connect};
 use super::reserve::Reserve;
 use super::write_thread::Writer;
-use super::{Shared, create_private_dir, from_open, migrations, open_private, queries, recovery};
+use super::{migrations, queries, recovery};
 use crate::jobs::store::StoreError;
 
 /// Settings of the connection that writes. `auto_vacuum` has to precede the first table. Checkpoints are made by the write
@@ -24,6 +25,14 @@ const PRAGMAS: &str = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = W
     PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 0;";
 /// Interval at which a store that could not be opened is tried again, and at which the files of an open store are checked.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Store that may not be open yet.
+#[derive(Debug)]
+pub struct Shared {
+    pub path: PathBuf,
+    pub health: Arc<Health>,
+    pub opened: OnceLock<Opened>,
+}
 
 /// Open store.
 #[derive(Debug)]
@@ -43,7 +52,7 @@ pub struct Opened {
 pub fn open(shared: &Shared) -> Result<(), StoreError> {
     let path = shared.path.as_path();
     if let Some(folder) = path.parent() {
-        create_private_dir(folder)?;
+        create_private_dir(folder).map_err(|error| from_open(folder, &error))?;
     }
     let lock = lock_file(&path.with_extension("lock"))?;
     let mut reserve = Reserve::new(path);

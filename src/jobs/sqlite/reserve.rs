@@ -9,7 +9,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::error::from_open;
-use super::open_private;
+use super::private_files::open_private;
 use crate::jobs::store::StoreError;
 
 /// Size of the reserve: the uncheckpointed part of the write-ahead log, and one step of a removal.

@@ -82,3 +82,30 @@ async fn a_job_that_is_cancelled_and_deleted_while_others_wait_is_forgotten() {
     tokio::time::sleep(Duration::from_secs(7)).await;
     assert!(!server.output().contains("ERROR"), "{}", server.output());
 }
+
+#[tokio::test]
+async fn a_job_whose_results_cannot_be_stored_is_given_up_with_the_reason() {
+    const ITEMS: usize = 200;
+    let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(20)));
+    let builder = asking(&upstream, 4);
+    let file = builder.folder().join("data/extractd.db");
+    let server = builder.start().await;
+    let store = rusqlite::Connection::open(file).unwrap();
+    store.busy_timeout(LIMIT).unwrap();
+    let broken = "CREATE TRIGGER broken BEFORE INSERT ON events WHEN new.item IS NOT NULL
+                  BEGIN SELECT RAISE(ABORT, 'broken on purpose'); END";
+    store.execute_batch(broken).unwrap();
+    let job = made(&server, &batch(ITEMS)).await;
+    let job = ended(&server, &job).await;
+    assert_eq!(job["status"], "failed", "{job}");
+    let detail = job["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("broken on purpose"), "{job}");
+    // Five runs, each of which ends with the first results.
+    let wasted = upstream.calls();
+    assert!(wasted <= 5 * 16, "{wasted} calls");
+    store.execute_batch("DROP TRIGGER broken").unwrap();
+    assert_eq!(post(&server, &path(&job, "/retry")).await.status, 202);
+    let job = ended(&server, &job).await;
+    assert_eq!(job["counts"]["succeeded"], ITEMS, "{job}");
+    assert_eq!(upstream.calls(), wasted + ITEMS);
+}
