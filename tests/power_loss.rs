@@ -3,6 +3,14 @@
 //! The file system of SQLite records the writes and syncs of a store at work. The power fails after each sync and between them; what
 //! was not synced is lost as a whole, in part, or in another order. `POWER_LOSS_SEED` and `POWER_LOSS_ROUNDS` repeat and lengthen it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by panicking"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -118,8 +126,8 @@ async fn run(store: &Sqlite, job: &Created, promises: &mut Promises, rng: &mut R
 async fn delete(store: &Sqlite, job: &Created, promises: &mut Promises) {
     let asked = power_loss::recorded();
     assert!(store.soft_delete(job.key).await.unwrap());
-    let promised = power_loss::recorded();
-    promises.deleted.push((asked, promised, job.key));
+    let confirmed = power_loss::recorded();
+    promises.deleted.push((asked, confirmed, job.key));
     store.remove(job.key).await.unwrap();
     store.vacuum_step().await.unwrap();
 }
