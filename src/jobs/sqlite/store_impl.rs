@@ -227,7 +227,8 @@ impl Store for Sqlite {
     }
 
     fn not_ready_reason(&self) -> Option<StoreError> {
-        self.shared.health.error()
+        // The store counts as open once it can be used, a moment after it could be written.
+        self.opened().err().or_else(|| self.shared.health.error())
     }
 }
 
