@@ -17,8 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::extraction::Extractor;
 use crate::http::{self, Lifecycle, Parts};
-use crate::jobs::store::Store as _;
-use crate::jobs::{self, Jobs, Shutdown, Sqlite};
+use crate::jobs::{self, Jobs, Shutdown, Sqlite, StorageLimits};
 use crate::net::{self, Reach};
 use crate::schema::{self, Registry};
 use crate::telemetry::Metrics;
@@ -27,13 +26,14 @@ use caller_reload::Callers;
 
 /// Time after the shutdown grace in which an aborted response may send its last error and close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum time in which the job store copies its log into its file at the end.
+const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves until `stop` is cancelled, then drains.
 ///
 /// # Errors
 /// If a part cannot be built, or the address cannot be bound.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    prepare_data_dir(&config)?;
     let server = Server::bind(config, Persistence::DataDir).await?;
     tracing::info!("{}", startup_message(&server.extractor, server.address));
     server.run(stop).await;
@@ -48,9 +48,8 @@ pub struct Server {
     extractor: Arc<Extractor>,
     callers: Callers,
     metrics: Metrics,
-    store: Sqlite,
+    store: Arc<Sqlite>,
     webhooks: net::Client,
-    link_secret: [u8; 32],
     /// Temporary folder of an ephemeral store, removed when the server is dropped.
     _temporary: Option<TemporaryFolder>,
 }
@@ -99,12 +98,14 @@ impl Server {
             (Persistence::DataDir | Persistence::Temporary, None) => &config.data_dir,
         };
         let file = folder.join(STORE_FILE);
-        let store = Sqlite::open(&file)
-            .with_context(|| format!("cannot open the job store {}", file.display()))?;
-        let link_secret = store
-            .secret()
-            .await
-            .with_context(|| format!("cannot read the job store {}", file.display()))?;
+        // A server without its data folder can still answer direct requests.
+        let opened = match persistence {
+            Persistence::DataDir => Sqlite::open_or_retry(&file),
+            Persistence::Folder(_) | Persistence::Temporary => Sqlite::open(&file),
+        };
+        let store = opened
+            .with_context(|| format!("cannot open the job store {}", file.display()))?
+            .with_limits(storage_limits(&config));
         let webhooks = net::Client::outbound(webhook_reach(&config))
             .context("cannot set up the HTTP client for webhooks")?;
         let mut callers = Callers::new(&config, extractor.limits().clone());
@@ -116,9 +117,8 @@ impl Server {
             extractor,
             callers,
             metrics,
-            store,
+            store: Arc::new(store),
             webhooks,
-            link_secret,
             _temporary: temporary,
         })
     }
@@ -138,7 +138,6 @@ impl Server {
             extractor,
             store,
             webhooks,
-            link_secret,
             ..
         } = self;
         let lifecycle = Lifecycle::default();
@@ -158,8 +157,13 @@ impl Server {
             idle: config.server.idle_timeout,
         };
         let router = http::router(Parts {
-            jobs: start_jobs(&config, store, webhooks, Arc::clone(&extractor), &lifecycle),
-            link_secret,
+            jobs: start_jobs(
+                &config,
+                Arc::clone(&store),
+                webhooks,
+                Arc::clone(&extractor),
+                &lifecycle,
+            ),
             link_ttl: config.jobs.link_ttl,
             webhooks: webhook_reach(&config),
             extractor,
@@ -187,8 +191,32 @@ impl Server {
         lifecycle.tasks.close();
         // Connections that are still open after the timeout end with the process.
         drop(tokio::time::timeout(CLOSE_TIMEOUT, lifecycle.tasks.wait()).await);
+        close(store).await;
         tracing::info!("the server has stopped");
     }
+}
+
+/// Closes the job store, so that everything is in its file.
+async fn close(store: Arc<Sqlite>) {
+    let closing = tokio::task::spawn_blocking(move || store.close());
+    if tokio::time::timeout(STORE_CLOSE_TIMEOUT, closing)
+        .await
+        .is_err()
+    {
+        tracing::warn!("the job store could not be closed in time; the next start completes it");
+    }
+}
+
+/// Copies the job store, which a running server may use, to a new file.
+///
+/// # Errors
+/// If there is no store, or the file exists or cannot be written.
+pub fn back_up(config: &Config, target: &Path) -> anyhow::Result<()> {
+    let store = config.data_dir.join(STORE_FILE);
+    jobs::back_up(&store, target).with_context(|| {
+        let (store, target) = (store.display(), target.display());
+        format!("cannot copy the job store {store} to {target}")
+    })
 }
 
 /// Folder in the system's temporary folder, removed on drop.
@@ -224,7 +252,7 @@ const fn webhook_reach(config: &Config) -> Reach {
 /// Starts the durable jobs.
 fn start_jobs(
     config: &Config,
-    store: Sqlite,
+    store: Arc<Sqlite>,
     webhooks: net::Client,
     extractor: Arc<Extractor>,
     lifecycle: &Lifecycle,
@@ -238,7 +266,15 @@ fn start_jobs(
         aborted: lifecycle.ended.clone(),
         work: lifecycle.work.clone(),
     };
-    Jobs::start(settings, Arc::new(store), extractor, webhooks, shutdown)
+    Jobs::start(settings, store, extractor, webhooks, shutdown)
+}
+
+fn storage_limits(config: &Config) -> StorageLimits {
+    StorageLimits {
+        max_jobs_per_caller: config.jobs.max_per_caller.get().into(),
+        max_bytes_per_caller: config.jobs.max_bytes_per_caller,
+        max_bytes: config.jobs.max_stored_bytes,
+    }
 }
 
 /// Drains the server: lets requests in flight finish within the grace, then aborts the others.
@@ -271,21 +307,6 @@ async fn upkeep(metrics: Metrics, ended: CancellationToken) {
     while ended.run_until_cancelled(tick.tick()).await.is_some() {
         metrics.run_upkeep();
     }
-}
-
-/// Creates the data folder, readable only by its owner, if it is missing.
-fn prepare_data_dir(config: &Config) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = &config.data_dir;
-    // An existing folder keeps its permissions: it may be shared with others.
-    if dir.is_dir() {
-        return Ok(());
-    }
-    std::fs::create_dir_all(dir)
-        .and_then(|()| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)))
-        .with_context(|| {
-            format!("cannot create the data folder {}; set `data_dir` (EXTRACTD_DATA_DIR) to a folder that can be created", dir.display())
-        })
 }
 
 /// Returns the log line of the start.

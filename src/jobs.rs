@@ -11,6 +11,7 @@ mod crash_quarantine;
 mod create;
 mod errors;
 mod event_follower;
+mod hidden_jobs;
 mod hmac;
 mod input_stream;
 mod item_codec;
@@ -21,9 +22,11 @@ mod load_job;
 mod progress;
 mod rendering;
 mod result_recorder;
+mod run_failures;
 pub mod signed_link;
 mod sqlite;
 pub mod store;
+mod waiting_jobs;
 pub mod webhook;
 mod webhook_delivery;
 
@@ -35,14 +38,14 @@ pub use context::{Config, Shutdown};
 pub use create::{Created, Creation};
 pub use event_follower::{EventPage, FollowEvent, Follower};
 pub use progress::JobRate;
-pub use sqlite::Sqlite;
+pub use sqlite::{Sqlite, StorageLimits, back_up};
 
 use crate::extraction::Extractor;
 use crate::net::Client;
 use crate::types::{Code, Error};
 use context::{JobCommand, JobContext};
 use errors::{invalid_cursor, job_not_found, store_problem};
-use store::{Event, ItemStatus, Job, JobKey, ResultOrder, Store, StoreError};
+use store::{Event, ItemStatus, Job, JobKey, ResultOrder, Store};
 use throttle::CallerId;
 
 /// Jobs of the whole process. Clones share them.
@@ -73,16 +76,14 @@ impl Jobs {
         reason.map(|error| format!("jobs cannot be recorded: {error}"))
     }
 
-    /// Returns a random secret that lasts as long as the store.
-    ///
-    /// # Errors
-    /// The store's error.
-    pub async fn secret(&self) -> Result<[u8; 32], StoreError> {
-        self.0.store.secret().await
+    /// Returns a random secret that lasts as long as the store; `None` before the store is open.
+    #[must_use]
+    pub fn secret(&self) -> Option<[u8; 32]> {
+        self.0.store.secret()
     }
 
     /// Creates a job. Each input is JSON that parses as an `Item`. When this returns, the job is on disk. An error, or
-    /// cancelling this call before the last input, creates no job.
+    /// cancelling this call before the last input, creates no job and frees the idempotency key.
     ///
     /// # Errors
     /// - the first error among the inputs;

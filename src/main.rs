@@ -1,6 +1,6 @@
 //! Entry point: parses the command line, loads the configuration and runs the chosen subcommand.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +39,11 @@ enum Command {
         #[arg(long)]
         reference: bool,
     },
+    /// Copy the job store to a new file, also while a server uses it
+    Backup {
+        /// File to create
+        file: PathBuf,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Check that a running server is alive; exits with 0 if it is, else with 1 (for containers)
@@ -75,6 +80,10 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Some(Command::Config { .. }) => {
             print!("{}", loaded.print());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Backup { ref file }) => {
+            app::back_up(&loaded.config, file)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Healthcheck) => Ok(app::healthcheck(loaded.config.listen)),

@@ -43,6 +43,7 @@ mod stream_decoder;
 #[cfg(test)]
 mod test_fixture;
 mod unsupported_feature;
+mod usage_check;
 mod wire_format;
 
 pub use throttle::RemainingQuota;

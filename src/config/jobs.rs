@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use super::{
     error::Error,
-    parsers::{boolean, count, millis},
+    parsers::{boolean, count, integer, millis},
     section::Section,
 };
 
@@ -20,6 +20,14 @@ pub struct Jobs {
     /// `max_running_per_caller`: maximum number of running jobs of one caller; further jobs wait. 1
     /// to 1,000, default 8.
     pub max_running_per_caller: NonZeroU32,
+    /// `max_per_caller`: maximum number of stored jobs of one caller. 1 to 4,294,967,295, default
+    /// 100,000.
+    pub max_per_caller: NonZeroU32,
+    /// `max_bytes_per_caller`: maximum bytes of the stored jobs of one caller: specs, inputs and
+    /// results. From 1, default 10 GiB.
+    pub max_bytes_per_caller: u64,
+    /// `max_stored_bytes`: maximum bytes of all stored jobs. From 1, default 50 GiB.
+    pub max_stored_bytes: u64,
     /// `allow_private_webhooks`: true allows webhook URLs with private or loopback addresses.
     /// Default false.
     pub allow_private_webhooks: bool,
@@ -36,6 +44,17 @@ impl Jobs {
             )?,
             link_ttl: section.get("link_ttl_ms", 3_600_000, millis(1000..=604_800_000))?,
             max_running_per_caller: section.get("max_running_per_caller", 8, count(1000))?,
+            max_per_caller: section.get("max_per_caller", 100_000, count(u32::MAX))?,
+            max_bytes_per_caller: section.get(
+                "max_bytes_per_caller",
+                10_737_418_240_i64,
+                integer(1..=i64::MAX.unsigned_abs()),
+            )?,
+            max_stored_bytes: section.get(
+                "max_stored_bytes",
+                53_687_091_200_i64,
+                integer(1..=i64::MAX.unsigned_abs()),
+            )?,
             allow_private_webhooks: section.get("allow_private_webhooks", false, boolean)?,
         };
         section.finish()?;

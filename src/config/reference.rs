@@ -227,6 +227,21 @@ pub(super) const SECTIONS: [SectionReference; 11] = [
                 "Maximum number of running jobs per caller, 1 to 1,000; further jobs wait.",
             ),
             key(
+                "max_per_caller",
+                "100000",
+                "Maximum number of stored jobs per caller, from 1. Another job is `429 quota_exceeded`.",
+            ),
+            key(
+                "max_bytes_per_caller",
+                "10737418240",
+                "Maximum bytes of the stored jobs per caller (specs, inputs and results), from 1. A larger upload is `429 quota_exceeded`; jobs that run go on.",
+            ),
+            key(
+                "max_stored_bytes",
+                "53687091200",
+                "Maximum bytes of the stored jobs of all callers, from 1. A larger upload is `503 overloaded`.",
+            ),
+            key(
                 "allow_private_webhooks",
                 "false",
                 "True allows webhook URLs that resolve to private or loopback addresses.",

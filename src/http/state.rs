@@ -32,8 +32,6 @@ pub struct Lifecycle {
 pub struct Parts {
     pub extractor: Arc<Extractor>,
     pub jobs: Jobs,
-    /// Key that signs links to the events of jobs.
-    pub link_secret: [u8; 32],
     /// Validity of a signed link.
     pub link_ttl: Duration,
     /// Addresses that webhooks may reach.
@@ -51,7 +49,6 @@ pub struct Parts {
 pub struct AppState {
     pub extractor: Arc<Extractor>,
     pub jobs: Jobs,
-    pub link_secret: [u8; 32],
     pub link_ttl: Duration,
     pub webhooks: Reach,
     pub keys: Arc<ApiKeys>,
@@ -76,7 +73,6 @@ impl AppState {
         Self {
             extractor: parts.extractor,
             jobs: parts.jobs,
-            link_secret: parts.link_secret,
             link_ttl: parts.link_ttl,
             webhooks: parts.webhooks,
             keys: parts.keys,

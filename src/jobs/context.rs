@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::errors::store_problem;
+use super::hidden_jobs::HiddenJobs;
 use super::progress::JobProgress;
 use super::store::{Job, JobKey, Store, StoreError, UnixMillis};
 use crate::extraction::Extractor;
@@ -60,6 +61,8 @@ pub struct JobContext {
     pub extractor: Arc<Extractor>,
     pub shutdown: Shutdown,
     pub meters: JobMeters,
+    /// Uploads and removals of this process.
+    pub hidden: Arc<HiddenJobs>,
     /// Progress of each job that runs or is followed.
     progress: Mutex<HashMap<JobKey, Weak<JobProgress>>>,
     commands: mpsc::Sender<JobCommand>,
@@ -82,6 +85,7 @@ impl JobContext {
             extractor,
             shutdown,
             meters: JobMeters::new(),
+            hidden: Arc::default(),
             progress: Mutex::default(),
             commands,
             // The process before may have ended between a removal and its vacuum.
@@ -122,17 +126,21 @@ impl JobContext {
         drop(self.commands.send(command).await);
     }
 
-    /// Removes a job that is marked as deleted, in a task of its own. A removal that the drain interrupts is continued at the
-    /// next start.
+    /// Removes a hidden job in a task of its own, unless it is being removed already. A removal that fails or that the drain
+    /// interrupts is continued by a later sweep.
     pub fn remove_in_background(self: &Arc<Self>, job: JobKey) {
+        let Some(removal) = self.hidden.begin_removal(job) else {
+            return;
+        };
         let context = Arc::clone(self);
         self.shutdown.work.spawn(async move {
+            let _removal = removal;
             let draining = &context.shutdown.draining;
             match draining.run_until_cancelled(context.store.remove(job)).await {
                 Some(Err(error)) => tracing::warn!(
                     job = job.0,
                     %error,
-                    "a deleted job could not be removed from the store; its removal is continued at the next start"
+                    "a deleted job could not be removed from the store; its removal is continued in a few seconds"
                 ),
                 Some(Ok(())) => context.request_vacuum(),
                 None => {}
@@ -148,12 +156,6 @@ impl JobContext {
     /// Returns true if a vacuum was requested since the last call.
     pub fn take_vacuum_request(&self) -> bool {
         self.needs_vacuum.swap(false, Ordering::SeqCst)
-    }
-
-    /// Returns true if the store records nothing until a restart, so that work whose result has to be recorded is useless.
-    pub fn has_store_stopped(&self) -> bool {
-        let reason = self.store.not_ready_reason();
-        reason.is_some_and(|error| error.is_permanent())
     }
 
     /// Returns the progress of a job, or `None` if it neither runs nor is followed.

@@ -7,11 +7,13 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::context::{JobCommand, JobContext, to_millis, unix_millis};
 use super::errors::store_problem;
+use super::hidden_jobs::UploadGuard;
 use super::job_spec::JobSpec;
-use super::store::{CreateOutcome, Digest, Idempotency, Job, JobKey, NewJob};
+use super::store::{CreateOutcome, Digest, Idempotency, Job, JobKey, NewJob, Status, StoreError};
 use crate::types::{Code, Error, Metadata, Webhook};
 use throttle::CallerId;
 
@@ -23,6 +25,11 @@ const MAX_CHUNK_BYTES: usize = 1 << 20;
 const INPUT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for which an idempotency key is remembered.
 const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// Maximum wait for an earlier request with the same idempotency key that is still being received.
+const MAX_KEY_WAIT: Duration = Duration::from_secs(2);
+/// Interval at which the earlier request is looked for.
+const KEY_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Request to create a job.
 #[derive(Debug)]
@@ -67,18 +74,9 @@ pub async fn create_job(
         inputs,
         total: 0,
     };
-    let outcome = context
-        .store
-        .create_uploading(new_job(context, creation))
-        .await
-        .map_err(|error| store_problem(&error))?;
-    match outcome {
-        CreateOutcome::Existing(job) => replay(*job, inputs).await,
-        CreateOutcome::New(key) => {
-            let upload = Upload {
-                context: Arc::clone(context),
-                unfinished: Some(key),
-            };
+    match begin(context, new_job(context, creation)).await? {
+        Begun::Existing(job) => replay(*job, inputs).await,
+        Begun::New(upload, key) => {
             let job = upload.run(key, inputs).await?;
             Ok(Created {
                 job,
@@ -86,6 +84,53 @@ pub async fn create_job(
             })
         }
     }
+}
+
+/// Begun creation of a job.
+enum Begun {
+    /// A job exists for the same idempotency key.
+    Existing(Box<Job>),
+    /// The job is being uploaded.
+    New(Upload, JobKey),
+}
+
+/// Begins the creation of a job. If an earlier request with the same idempotency key is still being received, waits a moment
+/// for its end: its client may have left already.
+async fn begin(context: &Arc<JobContext>, job: NewJob) -> Result<Begun, Error> {
+    let deadline = Instant::now() + MAX_KEY_WAIT;
+    loop {
+        let new = job.clone();
+        // The task owns the job before its row exists. If this request is cancelled, the task's result is dropped, and with it
+        // the job.
+        let begun = context
+            .run_to_completion(|context| Upload::begin(context, new))
+            .await?;
+        match &begun {
+            Begun::Existing(existing) if !existing.status.is_visible() => {
+                if !wait_until_received(context, existing.key, deadline).await? {
+                    return Ok(begun);
+                }
+            }
+            _ => return Ok(begun),
+        }
+    }
+}
+
+/// Waits until the upload of a job has ended. Returns false if it has not by the deadline.
+async fn wait_until_received(
+    context: &JobContext,
+    job: JobKey,
+    deadline: Instant,
+) -> Result<bool, Error> {
+    while Instant::now() < deadline {
+        let found = context.store.job_by_key(job).await;
+        let found = found.map_err(|error| store_problem(&error))?;
+        if found.is_none_or(|job| job.status != Status::Uploading) {
+            return Ok(true);
+        }
+        tokio::time::sleep(KEY_POLL_INTERVAL).await;
+    }
+    Ok(false)
 }
 
 /// Returns the digest of a request's fields, to which its inputs are added.
@@ -207,12 +252,29 @@ async fn replay<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin>(
 /// Upload of a job's inputs. Dropping it before the end removes the job.
 struct Upload {
     context: Arc<JobContext>,
-    /// Job to be removed on drop; `None` once the job may be visible.
+    /// Job to be removed on drop; `None` before its row exists, and once it is visible.
     unfinished: Option<JobKey>,
+    /// Registration, without which a sweep removes the job. It is dropped last.
+    _guard: UploadGuard,
 }
 
 impl Upload {
-    async fn run<S>(mut self, job: JobKey, mut inputs: Chunks<S>) -> Result<Job, Error>
+    async fn begin(context: Arc<JobContext>, job: NewJob) -> Result<Begun, StoreError> {
+        let mut upload = Self {
+            _guard: context.hidden.begin_upload(job.id.clone()),
+            context,
+            unfinished: None,
+        };
+        match upload.context.store.create_uploading(job).await? {
+            CreateOutcome::Existing(job) => Ok(Begun::Existing(job)),
+            CreateOutcome::New(key) => {
+                upload.unfinished = Some(key);
+                Ok(Begun::New(upload, key))
+            }
+        }
+    }
+
+    async fn run<S>(self, job: JobKey, mut inputs: Chunks<S>) -> Result<Job, Error>
     where
         S: Stream<Item = Result<Vec<u8>, Error>> + Unpin,
     {
@@ -225,18 +287,16 @@ impl Upload {
             let added = self.context.store.add_inputs(job, first, chunk).await;
             added.map_err(|error| store_problem(&error))?;
         }
-        self.unfinished = None;
         let (total, digest) = (inputs.total, inputs.digest());
-        let finalized = self.context.run_to_completion(move |context| async move {
-            let finalized = context.store.finalize(job, total, digest).await;
-            match &finalized {
-                Ok(job) => {
-                    let command = JobCommand::Run(job.key, job.caller.clone());
-                    context.send_command(command).await;
-                }
-                Err(_) => context.remove_in_background(job),
-            }
-            finalized
+        let context = Arc::clone(&self.context);
+        let finalized = context.run_to_completion(move |context| async move {
+            // The upload belongs to this task: from here on, the job is created even if the request is cancelled.
+            let mut upload = self;
+            let job = context.store.finalize(job, total, digest).await?;
+            upload.unfinished = None;
+            let command = JobCommand::Run(job.key, job.caller.clone());
+            context.send_command(command).await;
+            Ok(job)
         });
         finalized.await
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::store::StoreError;
+use super::store::{StorageQuota, StoreError};
 use crate::types::{Code, Error};
 
 /// `Retry-After` while the store cannot be written.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// `Retry-After` of a caller whose stored jobs reach their limit.
+const QUOTA_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// Characters of an unknown job ID that the error repeats.
 const MAX_ID_CHARS: usize = 64;
 
@@ -35,8 +37,14 @@ pub fn store_problem(error: &StoreError) -> Error {
                 "the job store failed; the server's log has the reason",
             )
         }
+        StoreError::Quota(quota @ (StorageQuota::Jobs { .. } | StorageQuota::Bytes { .. })) => {
+            Error::new(Code::QuotaExceeded, quota.to_string()).retry_after(QUOTA_RETRY_AFTER)
+        }
         StoreError::Full
         | StoreError::ReadOnly
+        | StoreError::Unopened(_)
+        | StoreError::Gone(_)
+        | StoreError::Quota(StorageQuota::AllBytes { .. })
         | StoreError::Locked
         | StoreError::Busy
         | StoreError::Io(_) => {

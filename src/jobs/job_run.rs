@@ -46,6 +46,36 @@ enum RunEnd {
     Impossible(Error),
 }
 
+/// Ends a job whose runs failed again and again as `Failed`, with the reason of the last failure. Recorded results are kept.
+///
+/// # Errors
+/// The store's error.
+pub async fn fail_job(
+    context: &Arc<JobContext>,
+    job: JobKey,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let Some(found) = context.store.job_by_key(job).await? else {
+        return Ok(());
+    };
+    let from = found.status;
+    if !from.is_visible() || from.is_ended() {
+        return Ok(());
+    }
+    let mut run = JobRun {
+        context,
+        progress: context.progress_of(&found),
+        cancel: CancellationToken::new(),
+        job: found,
+        loaded: load_job(context, job).await?,
+    };
+    let detail = format!(
+        "the job was given up because its runs failed again and again; the last error: {reason}. Its recorded results are kept: retry the job to run the others"
+    );
+    let error = Error::new(Code::Internal, detail);
+    run.end(from, Status::Failed, Some(&error)).await.map(drop)
+}
+
 /// Runs a job until it ends, is cancelled, or the server drains. Does nothing for a job that has ended.
 ///
 /// # Errors
@@ -60,7 +90,8 @@ pub async fn run_job(
         .transition(job, &[Status::Queued], Status::Running, unix_millis())
         .await?;
     let found = store.job_by_key(job).await?;
-    let Some(found) = found.filter(|job| !job.status.is_ended()) else {
+    let is_unfinished = |job: &Job| job.status.is_visible() && !job.status.is_ended();
+    let Some(found) = found.filter(is_unfinished) else {
         return Ok(());
     };
     let mut run = JobRun {
@@ -112,10 +143,11 @@ impl JobRun<'_> {
         let end = self.run_items().await?;
         let stored = self.context.store.job_by_key(self.job.key).await?;
         match (end, stored) {
+            // The cancellation was for an earlier run of the job, and the scheduler runs it again; or the job was removed.
             (RunEnd::Cancelled, Some(job)) if job.status != Status::Cancelling => {
-                let reason = "the cancellation was for an earlier run of the job";
-                Err(StoreError::Other(reason.to_owned()))
+                Ok(RunEnd::Interrupted)
             }
+            (_, None) => Ok(RunEnd::Interrupted),
             (RunEnd::Completed, Some(job)) if job.counts.ended() < job.counts.total => {
                 let reason = format!(
                     "{} of {} items have no result although no input is left",

@@ -1,7 +1,7 @@
 //! Schedules jobs: all runnable jobs, up to a per-caller limit, so that one caller cannot delay another's jobs. Also removes
 //! expired jobs.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{JobCommand, JobContext, unix_millis};
 use super::crash_quarantine::{self, HEALTHY_AFTER};
-use super::job_run::run_job;
-use super::store::{JobKey, Status};
+use super::job_run::{fail_job, run_job};
+use super::run_failures::{NextStep, RunFailures};
+use super::store::{JobKey, Status, StoreError};
+use super::waiting_jobs::{CallerName, WaitingJobs};
 
 /// Interval of maintenance: expired jobs, vacuum, repeated runs, and callers that were added to the configuration.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval at which a store that does not work is looked at.
+const STORE_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Wait before the store is read again after an error.
 const READ_RETRY_WAIT: Duration = Duration::from_secs(1);
 
@@ -26,10 +30,11 @@ const READ_RETRY_WAIT: Duration = Duration::from_secs(1);
 pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobCommand>) {
     let mut scheduler = JobScheduler {
         context: Arc::clone(&context),
-        waiting: VecDeque::new(),
+        waiting: WaitingJobs::default(),
         running: HashMap::new(),
+        running_per_caller: HashMap::new(),
         run_again: HashSet::new(),
-        delayed: Vec::new(),
+        failures: RunFailures::default(),
         runs: JoinSet::new(),
         vacuum: JoinSet::new(),
     };
@@ -46,21 +51,31 @@ pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobComma
     }
 }
 
-/// Name of the caller of a job.
-type CallerName = String;
+/// End of a job's run.
+#[derive(Debug)]
+enum RunOutcome {
+    /// The job has ended, or the server drains.
+    Done,
+    /// The store does not work at the moment.
+    StoreUnavailable,
+    /// The run failed for this reason.
+    Failed(String),
+}
 
 struct JobScheduler {
     context: Arc<JobContext>,
-    /// Jobs to be started, oldest first.
-    waiting: VecDeque<(JobKey, CallerName)>,
+    /// Jobs to be started.
+    waiting: WaitingJobs,
     /// Callers and cancellation tokens of the running jobs.
     running: HashMap<JobKey, (CallerName, CancellationToken)>,
+    /// Number of running jobs of each caller that has any.
+    running_per_caller: HashMap<CallerName, usize>,
     /// Running jobs for which a command arrived, which their runs may have missed.
     run_again: HashSet<JobKey>,
-    /// Jobs whose run failed because of the server. They run again at the next maintenance.
-    delayed: Vec<(JobKey, CallerName)>,
-    /// Runs, each with its job and true if it was successful.
-    runs: JoinSet<(JobKey, bool)>,
+    /// Failed runs, and the jobs that wait because of them.
+    failures: RunFailures,
+    /// Runs, each with its job.
+    runs: JoinSet<(JobKey, RunOutcome)>,
     /// Vacuum of the store; at most one.
     vacuum: JoinSet<()>,
 }
@@ -68,9 +83,7 @@ struct JobScheduler {
 impl JobScheduler {
     /// Resumes the jobs of the previous process: first suspects in quarantine, then all unfinished jobs.
     async fn resume_unfinished(&mut self) {
-        for job in self.context.store.orphaned() {
-            self.context.remove_in_background(job);
-        }
+        self.wait_for_store().await;
         crash_quarantine::run_suspects(&self.context).await;
         while !self.context.shutdown.draining.is_cancelled() {
             let jobs = match self.context.store.unfinished().await {
@@ -81,15 +94,35 @@ impl JobScheduler {
                     continue;
                 }
             };
-            for job in jobs {
-                match job.status {
+            for (job, caller, status) in jobs {
+                match status {
                     // It starts nothing, so the caller's limit does not apply.
-                    Status::Cancelling => self.start(job.key, job.caller),
-                    _ => self.waiting.push_back((job.key, job.caller)),
+                    Status::Cancelling => self.start(job, caller),
+                    _ => self.waiting.insert(job, caller),
                 }
             }
             return;
         }
+    }
+
+    /// Waits until the store works, or the server drains. Removes what need not be stored while the disk is full.
+    async fn wait_for_store(&self) {
+        let context = &self.context;
+        let mut maintenance = interval(MAINTENANCE_INTERVAL);
+        while let Some(error) = context.store.not_ready_reason()
+            && !context.shutdown.draining.is_cancelled()
+        {
+            tokio::select! {
+                () = tokio::time::sleep(STORE_POLL_INTERVAL) => {}
+                _ = maintenance.tick(), if error == StoreError::Full => self.remove_unneeded().await,
+            }
+        }
+    }
+
+    /// Removes expired jobs, and what interrupted uploads and removals left.
+    async fn remove_unneeded(&self) {
+        self.remove_expired().await;
+        self.remove_abandoned().await;
     }
 
     async fn schedule_until_drained(&mut self, commands: &mut mpsc::Receiver<JobCommand>) {
@@ -126,8 +159,7 @@ impl JobScheduler {
             JobCommand::Run(job, _) if self.running.contains_key(&job) => {
                 self.run_again.insert(job);
             }
-            JobCommand::Run(job, _) if self.waiting.iter().any(|(waiting, _)| *waiting == job) => {}
-            JobCommand::Run(job, caller) => self.waiting.push_back((job, caller)),
+            JobCommand::Run(job, caller) => self.waiting.insert(job, caller),
             JobCommand::Cancel(job, caller) => self.cancel(job, caller),
         }
     }
@@ -139,75 +171,155 @@ impl JobScheduler {
             self.run_again.insert(job);
         } else {
             // Its run starts no item, so the caller's limit does not apply.
-            self.waiting.retain(|(waiting, _)| *waiting != job);
+            self.waiting.remove(job, &caller);
             self.start(job, caller);
         }
     }
 
-    fn on_run_end(&mut self, (job, is_successful): (JobKey, bool)) {
+    fn on_run_end(&mut self, (job, outcome): (JobKey, RunOutcome)) {
         let Some((caller, _)) = self.running.remove(&job) else {
             return;
         };
-        if self.run_again.remove(&job) {
-            self.waiting.push_back((job, caller));
-        } else if !is_successful {
-            self.delayed.push((job, caller));
+        if let Some(count) = self.running_per_caller.get_mut(&caller) {
+            *count -= 1;
+            if *count == 0 {
+                self.running_per_caller.remove(&caller);
+            }
+        }
+        self.waiting.mark(&caller);
+        let has_command = self.run_again.remove(&job);
+        match outcome {
+            RunOutcome::Done => {
+                self.failures.forget(job);
+                if has_command {
+                    self.waiting.insert(job, caller);
+                }
+            }
+            // It is not the job's failure, and calls nothing before the store works again.
+            RunOutcome::StoreUnavailable => self.failures.delay(job, caller, Duration::ZERO),
+            RunOutcome::Failed(reason) => self.on_failed_run(job, caller, reason),
+        }
+    }
+
+    fn on_failed_run(&mut self, job: JobKey, caller: CallerName, reason: String) {
+        match self.failures.count(job) {
+            NextStep::RunAfter(delay) => {
+                tracing::error!(
+                    job = job.0,
+                    error = reason,
+                    delay_ms = delay.as_millis(),
+                    "the run of a job was interrupted by an error; the job runs again after a delay"
+                );
+                self.failures.delay(job, caller, delay);
+            }
+            NextStep::Fail => {
+                tracing::error!(
+                    job = job.0,
+                    error = reason,
+                    "the runs of a job were interrupted by errors again and again; the job fails"
+                );
+                self.start_failure(job, caller, reason);
+            }
+            NextStep::FailLater => {
+                tracing::error!(
+                    job = job.0,
+                    error = reason,
+                    "the failure of a job could not be recorded; it is recorded later"
+                );
+                self.failures.delay_failure(job, caller, reason);
+            }
         }
     }
 
     /// Starts the waiting jobs of configured callers below their limit, oldest first.
     fn start_ready_jobs(&mut self) {
-        if self.waiting.is_empty() || self.context.has_store_stopped() {
+        if !self.is_store_ready() {
             return;
         }
-        let limits = self.context.extractor.limits();
         let max_running = self.context.config.max_running_per_caller;
-        let mut running: HashMap<CallerName, usize> = HashMap::new();
-        for (caller, _) in self.running.values() {
-            *running.entry(caller.clone()).or_default() += 1;
-        }
-        let mut ready = Vec::new();
-        self.waiting.retain(|(job, caller)| {
-            let count = running.get(caller).copied().unwrap_or(0);
-            if count >= max_running || limits.caller_of(caller).is_none() {
-                return true;
+        for caller in self.waiting.take_marked() {
+            // The jobs of a caller that is not configured wait until it is.
+            if self.context.extractor.limits().caller_of(&caller).is_none() {
+                continue;
             }
-            running.insert(caller.clone(), count + 1);
-            ready.push((*job, caller.clone()));
-            false
-        });
-        for (job, caller) in ready {
-            self.start(job, caller);
+            while self.count_running(&caller) < max_running
+                && let Some(job) = self.waiting.pop(&caller)
+            {
+                // A cancellation starts a job whatever its caller's limit.
+                if self.running.contains_key(&job) {
+                    self.run_again.insert(job);
+                } else {
+                    self.start(job, caller.clone());
+                }
+            }
         }
     }
 
+    fn count_running(&self, caller: &str) -> usize {
+        self.running_per_caller.get(caller).copied().unwrap_or(0)
+    }
+
+    fn is_store_ready(&self) -> bool {
+        self.context.store.not_ready_reason().is_none()
+    }
+
+    /// Runs a job in a task of its own.
     fn start(&mut self, job: JobKey, caller: CallerName) {
+        let cancel = self.register(job, caller);
+        let context = Arc::clone(&self.context);
+        self.spawn(job, async move { run_job(&context, job, cancel).await });
+    }
+
+    /// Records the failure of a job in a task of its own.
+    fn start_failure(&mut self, job: JobKey, caller: CallerName, reason: String) {
+        self.register(job, caller);
+        let context = Arc::clone(&self.context);
+        self.spawn(job, async move { fail_job(&context, job, &reason).await });
+    }
+
+    fn register(&mut self, job: JobKey, caller: CallerName) -> CancellationToken {
         let cancel = CancellationToken::new();
+        *self.running_per_caller.entry(caller.clone()).or_default() += 1;
         self.running.insert(job, (caller, cancel.clone()));
+        cancel
+    }
+
+    fn spawn(
+        &mut self,
+        job: JobKey,
+        run: impl Future<Output = Result<(), StoreError>> + Send + 'static,
+    ) {
         let context = Arc::clone(&self.context);
         self.runs.spawn(async move {
-            let run = AssertUnwindSafe(run_job(&context, job, cancel)).catch_unwind();
-            let is_successful = match run.await {
-                Ok(Ok(())) => true,
-                Ok(Err(error)) => {
-                    tracing::error!(job = job.0, %error, "the run of a job was interrupted by an error; the job runs again in a few seconds");
-                    false
+            let outcome = match AssertUnwindSafe(run).catch_unwind().await {
+                Ok(Ok(())) => RunOutcome::Done,
+                Ok(Err(error))
+                    if error.affects_all_writes() || context.store.not_ready_reason().is_some() =>
+                {
+                    RunOutcome::StoreUnavailable
                 }
-                Err(_) => {
-                    tracing::error!(job = job.0, "the run of a job panicked, which is a bug; the job runs again in a few seconds");
-                    false
-                }
+                Ok(Err(error)) => RunOutcome::Failed(error.to_string()),
+                Err(_) => RunOutcome::Failed("the run panicked, which is a bug".to_owned()),
             };
-            (job, is_successful)
+            (job, outcome)
         });
     }
 
     async fn maintain(&mut self) {
-        if self.context.has_store_stopped() {
-            return;
+        match self.context.store.not_ready_reason() {
+            None => {}
+            Some(StoreError::Full) => return self.remove_unneeded().await,
+            Some(_) => return,
         }
-        self.waiting.extend(std::mem::take(&mut self.delayed));
-        self.remove_expired().await;
+        for delayed in self.failures.take_due() {
+            match delayed.failure {
+                Some(reason) => self.start_failure(delayed.job, delayed.caller, reason),
+                None => self.waiting.insert(delayed.job, delayed.caller),
+            }
+        }
+        // Callers may have been added to the configuration.
+        self.waiting.mark_all();
+        self.remove_unneeded().await;
         self.vacuum_if_needed();
     }
 
@@ -223,6 +335,24 @@ impl JobScheduler {
                 context.request_vacuum();
             }
         });
+    }
+
+    /// Removes the hidden jobs that this process neither receives nor removes: uploads and removals of a process that died, or
+    /// that a store error interrupted.
+    async fn remove_abandoned(&self) {
+        let hidden = match self.context.store.hidden().await {
+            Ok(hidden) => hidden,
+            Err(error) => {
+                tracing::warn!(%error, "the unfinished uploads and removals could not be read from the store");
+                return;
+            }
+        };
+        for (job, id) in hidden {
+            // An upload is registered before its row exists. One that has ended since the read is visible, and stays.
+            if !self.context.hidden.is_uploading(&id) {
+                self.context.remove_in_background(job);
+            }
+        }
     }
 
     async fn remove_expired(&self) {

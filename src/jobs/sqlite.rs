@@ -4,121 +4,141 @@
 //! writes it contains. A write is done when its commit is on disk. Reads have connections of their own and do not wait for
 //! writes.
 
+mod backup;
 mod commands;
+mod database;
 mod error;
 mod health;
+mod identity;
 mod item_queries;
 mod migrations;
+mod opening;
+mod private_files;
 mod queries;
+mod quota;
 mod readers;
 mod recovery;
 mod removal;
+mod reserve;
 mod rowid;
 mod store_impl;
 #[cfg(test)]
 mod tests;
+mod webhook_queries;
+mod write_class;
 mod write_thread;
 
-use std::fs::File;
-use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::store::{JobKey, StoreError, Stored};
-use error::{from_open, from_sqlite};
-use health::Health;
-use readers::Readers;
-use write_thread::{RetryPolicy, Writer};
-
-/// Settings of the connection that writes. `auto_vacuum` has to precede the first table.
-const PRAGMAS: &str = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-    PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;";
+use super::store::{StoreError, Stored};
+pub use backup::back_up;
+use opening::{Opened, Shared};
+pub use quota::StorageLimits;
+use write_class::WriteClass;
 
 /// Job store in an SQLite file.
 #[derive(Debug)]
 pub struct Sqlite {
-    writer: Writer,
-    readers: Arc<Readers>,
-    health: Arc<Health>,
-    /// Jobs whose upload or removal the previous process did not complete.
-    orphaned: Vec<JobKey>,
-    /// Lock file, locked until the process ends: a second process would run the same jobs.
-    _lock: File,
+    shared: Arc<Shared>,
+    limits: StorageLimits,
 }
 
 impl Sqlite {
-    /// Opens the file, or creates it, readable by its owner only. If the previous process died, the items that it had leased
-    /// count one more crash.
+    /// Opens the file, or creates it with its folder, readable by its owner only. If the previous process died, the items that
+    /// it had leased count one more crash.
     ///
     /// # Errors
     /// Another process has the file open, a newer version created it, it is damaged, or it cannot be written to.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock = lock_file(&path.with_extension("lock"))?;
-        open_private(path)?;
-        let mut connection = connect_for_writing(path).map_err(|error| from_sqlite(&error))?;
-        migrations::migrate(&mut connection)?;
-        let orphaned = recover(&mut connection).map_err(|error| from_sqlite(&error))?;
-        let health = Arc::new(Health::default());
-        let writer = Writer::start(connection, Arc::clone(&health)).map_err(|error| {
-            StoreError::Other(format!("cannot start the write thread: {error}"))
-        })?;
-        Ok(Self {
-            writer,
-            readers: Arc::new(Readers::new(path, Arc::clone(&health))),
-            health,
-            orphaned,
-            _lock: lock,
-        })
+        let store = Self::unopened(path);
+        opening::open(&store.shared)?;
+        Ok(store)
+    }
+
+    /// Opens the file as [`open`](Self::open) does. If it cannot be opened now, but may be later, opening it is tried again in
+    /// the background, and all operations fail meanwhile.
+    ///
+    /// # Errors
+    /// Another process has the file open, a newer version created it, or it is damaged.
+    pub fn open_or_retry(path: &Path) -> Result<Self, StoreError> {
+        let store = Self::unopened(path);
+        match opening::open(&store.shared) {
+            Ok(()) => Ok(store),
+            Err(error) if error.can_be_opened_later() => {
+                store.shared.health.set_error(error);
+                opening::retry_in_background(&store.shared)?;
+                Ok(store)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the store with limits of what callers may store.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: StorageLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Waits for the reads and writes that were submitted, copies the write-ahead log into the file, and closes it. Later
+    /// operations fail.
+    pub fn close(&self) {
+        if let Some(opened) = self.shared.opened.get() {
+            opened.readers.close();
+            opened.writer.close();
+        }
+    }
+
+    fn unopened(path: &Path) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                path: path.to_owned(),
+                health: Arc::default(),
+                opened: OnceLock::new(),
+            }),
+            limits: StorageLimits::default(),
+        }
     }
 
     fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {
-        Box::pin(Arc::clone(&self.readers).run(query))
+        match self.opened() {
+            Ok(opened) => Box::pin(Arc::clone(&opened.readers).run(query)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
     fn write<T: Send + 'static>(
         &self,
-        retry: RetryPolicy,
+        class: WriteClass,
         statements: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {
-        Box::pin(self.writer.run(retry, statements))
+        self.write_bytes(class, 0, statements)
     }
-}
 
-fn lock_file(path: &Path) -> Result<File, StoreError> {
-    let file = open_private(path)?;
-    file.try_lock().map_err(|_| StoreError::Locked)?;
-    Ok(file)
-}
+    /// Executes a write of about `bytes`.
+    fn write_bytes<T: Send + 'static>(
+        &self,
+        class: WriteClass,
+        bytes: usize,
+        statements: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Stored<'_, T> {
+        match self.opened() {
+            Ok(opened) => Box::pin(opened.writer.run(class, bytes, statements)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
 
-/// Opens a file, or creates it, readable by its owner only.
-fn open_private(path: &Path) -> Result<File, StoreError> {
-    let open = || -> io::Result<File> {
-        use std::os::unix::fs::OpenOptionsExt;
-        File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-    };
-    open().map_err(|error| from_open(path, &error))
-}
-
-fn connect_for_writing(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = readers::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.execute_batch(PRAGMAS)?;
-    Ok(connection)
-}
-
-fn recover(connection: &mut Connection) -> rusqlite::Result<Vec<JobKey>> {
-    let transaction = connection.transaction()?;
-    let orphaned = recovery::recover(&transaction)?;
-    transaction.commit()?;
-    Ok(orphaned)
+    fn opened(&self) -> Result<&Opened, StoreError> {
+        let shared = &self.shared;
+        shared.opened.get().ok_or_else(|| {
+            let error = shared.health.error();
+            error.unwrap_or_else(|| StoreError::Unopened(shared.path.display().to_string()))
+        })
+    }
 }

@@ -5,11 +5,12 @@
 mod error;
 mod records;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-pub use error::StoreError;
+pub use error::{StorageQuota, StoreError};
 pub use records::{
     CrashCount, CreateOutcome, Digest, Event, FinishedItem, Idempotency, ItemCounts, ItemStatus,
     Job, JobEnd, JobKey, NewJob, PendingDelivery, PendingItem, ResultOrder, Status, UnixMillis,
@@ -20,8 +21,8 @@ pub type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 
 /// Durable storage of jobs.
 ///
-/// A write is on disk when its future resolves. Writes that running jobs depend on wait while the disk is full; the others
-/// fail at once. Inputs and events are read in pages of about one megabyte.
+/// A write is on disk when its future resolves. While the disk is full, writes that running jobs depend on wait, those that end
+/// or remove something use space that is reserved for them, and the others fail at once. Inputs and events are read in pages of about one megabyte.
 ///
 /// # Cancel safety
 /// A write whose future is dropped may or may not be executed, but never in part.
@@ -39,10 +40,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// has not ended.
     fn soft_delete(&self, job: JobKey) -> Stored<'_, bool>;
 
-    /// Returns the jobs whose upload or removal the previous process did not complete.
-    fn orphaned(&self) -> Vec<JobKey>;
+    /// Returns some of the jobs that are being uploaded or removed, with their IDs.
+    fn hidden(&self) -> Stored<'_, Vec<(JobKey, String)>>;
 
-    /// Removes a job and its rows, in several transactions.
+    /// Removes a hidden job and its rows, in several transactions. The first frees its idempotency key. Does nothing if the job
+    /// is visible.
     fn remove(&self, job: JobKey) -> Stored<'_, ()>;
 
     /// Returns some free space to the file system. Returns false if there is more to return.
@@ -63,8 +65,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Returns the spec that the job was created with; `None` if the job was removed.
     fn spec(&self, job: JobKey) -> Stored<'_, Option<String>>;
 
-    /// Returns all queued, running and cancelling jobs, oldest first.
-    fn unfinished(&self) -> Stored<'_, Vec<Job>>;
+    /// Returns all queued, running and cancelling jobs with their callers, oldest first.
+    fn unfinished(&self) -> Stored<'_, Vec<(JobKey, String, Status)>>;
 
     /// Returns items without a result, by index, beginning with the index `from`.
     fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<PendingItem>>;
@@ -133,8 +135,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Returns jobs whose retention has passed.
     fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<JobKey>>;
 
-    /// Returns webhook deliveries that are due, the longest due first.
-    fn due_webhooks(&self, now: UnixMillis) -> Stored<'_, Vec<PendingDelivery>>;
+    /// Returns webhook deliveries that are due, by caller, of each the longest due first and at most `per_caller`. Those of the
+    /// jobs `except` are left out.
+    fn due_webhooks(
+        &self,
+        now: UnixMillis,
+        per_caller: usize,
+        except: HashSet<JobKey>,
+    ) -> Stored<'_, Vec<PendingDelivery>>;
 
     /// Records a delivery as finished (`None`), or schedules the next attempt.
     fn record_delivery(
@@ -143,8 +151,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         next_attempt: Option<UnixMillis>,
     ) -> Stored<'_, ()>;
 
-    /// Returns a random secret that lasts as long as the store.
-    fn secret(&self) -> Stored<'_, [u8; 32]>;
+    /// Returns a random secret that lasts as long as the store; `None` before the store is open.
+    fn secret(&self) -> Option<[u8; 32]>;
 
     /// Returns why the store cannot write now; `None` if it can.
     fn not_ready_reason(&self) -> Option<StoreError>;

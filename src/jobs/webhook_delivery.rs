@@ -1,7 +1,7 @@
 //! Webhook delivery of jobs that have ended: from the store, until each delivery succeeds or is given up, and apart from the
 //! jobs' work.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +16,12 @@ use crate::types::{Webhook, clock};
 
 /// Interval at which due deliveries are read from the store.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Maximum number of concurrent deliveries.
-const MAX_CONCURRENT: usize = 64;
+/// The same while there are more due deliveries than may be started.
+const BUSY_POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Maximum number of concurrent deliveries, besides one of each caller.
+const MAX_CONCURRENT: usize = 128;
+/// Maximum number of concurrent deliveries of one caller.
+const MAX_PER_CALLER: usize = 32;
 
 /// Delivers webhooks until the server drains. Deliveries in flight then are repeated at the next start.
 pub async fn run(context: Arc<JobContext>, client: Client) {
@@ -25,7 +29,7 @@ pub async fn run(context: Arc<JobContext>, client: Client) {
         context: Arc::clone(&context),
         client,
         tasks: JoinSet::new(),
-        in_flight: HashSet::new(),
+        in_flight: HashMap::new(),
     };
     let draining = &context.shutdown.draining;
     draining
@@ -37,21 +41,32 @@ struct Deliveries {
     context: Arc<JobContext>,
     client: Client,
     tasks: JoinSet<JobKey>,
-    /// Jobs whose delivery is in flight; at most one of each.
-    in_flight: HashSet<JobKey>,
+    /// Jobs whose delivery is in flight, with their callers; at most one of each job.
+    in_flight: HashMap<JobKey, String>,
 }
 
 impl Deliveries {
     async fn poll_forever(&mut self) {
+        let mut interval = POLL_INTERVAL;
         loop {
-            tokio::time::sleep(POLL_INTERVAL).await;
+            tokio::time::sleep(interval).await;
+            interval = POLL_INTERVAL;
             self.collect_finished();
             // An outcome that cannot be recorded would be delivered again and again.
-            if self.context.has_store_stopped() {
+            if self.context.store.not_ready_reason().is_some() {
                 continue;
             }
-            match self.context.store.due_webhooks(unix_millis()).await {
-                Ok(due) => self.start(due),
+            let in_flight = self.in_flight.keys().copied().collect();
+            let due = self
+                .context
+                .store
+                .due_webhooks(unix_millis(), MAX_PER_CALLER, in_flight);
+            match due.await {
+                Ok(due) => {
+                    if !self.start(due) {
+                        interval = BUSY_POLL_INTERVAL;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "due webhook deliveries could not be read from the store");
                 }
@@ -73,27 +88,55 @@ impl Deliveries {
         }
     }
 
-    fn start(&mut self, due: Vec<PendingDelivery>) {
-        for delivery in due {
-            if self.tasks.len() >= MAX_CONCURRENT {
-                return;
+    /// Starts deliveries, one of each caller in turn. Returns false if some may not be started now.
+    fn start(&mut self, due: Vec<PendingDelivery>) -> bool {
+        let mut has_started_all = true;
+        for delivery in in_turn(due) {
+            if self.may_start(&delivery.caller) {
+                self.spawn(delivery);
+            } else {
+                has_started_all = false;
             }
-            if !self.in_flight.insert(delivery.job) {
-                continue;
-            }
-            let (context, client) = (Arc::clone(&self.context), self.client.clone());
-            self.tasks.spawn(async move {
-                if let Err(error) = deliver(&context, &client, &delivery).await {
-                    tracing::warn!(
-                        job = delivery.job.0,
-                        %error,
-                        "the outcome of a webhook delivery could not be recorded; the webhook is delivered again"
-                    );
-                }
-                delivery.job
-            });
         }
+        has_started_all
     }
+
+    /// Returns true if another delivery of the caller may be started. One of each caller may be at any time.
+    fn may_start(&self, caller: &str) -> bool {
+        let of_caller = self.in_flight.values().filter(|name| *name == caller);
+        let of_caller = of_caller.count();
+        of_caller == 0 || (of_caller < MAX_PER_CALLER && self.tasks.len() < MAX_CONCURRENT)
+    }
+
+    fn spawn(&mut self, delivery: PendingDelivery) {
+        self.in_flight.insert(delivery.job, delivery.caller.clone());
+        let (context, client) = (Arc::clone(&self.context), self.client.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = deliver(&context, &client, &delivery).await {
+                tracing::warn!(
+                    job = delivery.job.0,
+                    %error,
+                    "the outcome of a webhook delivery could not be recorded; the webhook is delivered again"
+                );
+            }
+            delivery.job
+        });
+    }
+}
+
+/// Sorts deliveries so that the callers take turns.
+fn in_turn(due: Vec<PendingDelivery>) -> Vec<PendingDelivery> {
+    let mut turns: HashMap<String, usize> = HashMap::new();
+    let mut due: Vec<_> = due
+        .into_iter()
+        .map(|delivery| {
+            let turn = turns.entry(delivery.caller.clone()).or_default();
+            *turn += 1;
+            (*turn, delivery)
+        })
+        .collect();
+    due.sort_by_key(|(turn, _)| *turn);
+    due.into_iter().map(|(_, delivery)| delivery).collect()
 }
 
 /// Makes one delivery attempt, and records its outcome.

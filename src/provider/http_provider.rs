@@ -24,6 +24,7 @@ use super::rate_limit_headers::quota_from_headers;
 use super::request::Request;
 use super::request_shape::RequestShape;
 use super::stream_decoder::{DeltaEmitter, StreamDecoder};
+use super::usage_check::UsageCheck;
 use super::wire_format::WireFormat;
 use crate::net::{self, Client, Incoming, Url};
 use crate::types::{Dialect, FieldError, Mode};
@@ -43,6 +44,7 @@ pub struct HttpProvider {
     /// Values to redact from the provider's messages: API keys and configured headers.
     secrets: Vec<SecretString>,
     capabilities: CapabilityCache,
+    usage_check: UsageCheck,
 }
 
 /// Call that has a response.
@@ -78,6 +80,7 @@ impl HttpProvider {
             keys: key_headers.collect(),
             secrets: keys.iter().cloned().chain(headers).collect(),
             capabilities: CapabilityCache::default(),
+            usage_check: UsageCheck::default(),
             wire,
         }
     }
@@ -266,7 +269,11 @@ impl HttpProvider {
 
 impl Provider for HttpProvider {
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
-        Box::pin(self.call_once(request))
+        Box::pin(async move {
+            let mut answer = self.call_once(request).await?;
+            answer.usage = self.usage_check.check(answer.usage, &self.address());
+            Ok(answer)
+        })
     }
 
     fn preview(&self, request: &Request<'_>) -> Result<RequestPreview, Failure> {

@@ -1,8 +1,13 @@
 //! `/v1/jobs`: durable jobs (contract, section 3).
 
 mod crash;
+mod departures;
+mod disk;
 mod events;
+mod faults;
+mod folder;
 mod load;
+mod quotas;
 mod requests;
 mod webhooks;
 

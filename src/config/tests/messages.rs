@@ -450,7 +450,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[jobs]\nretention = \"30d\"",
-        "extractd.toml:2:1: unknown key `retention` in [jobs]; did you mean `retention_ms`? allowed: retention_ms, link_ttl_ms, max_running_per_caller, allow_private_webhooks",
+        "extractd.toml:2:1: unknown key `retention` in [jobs]; did you mean `retention_ms`? allowed: retention_ms, link_ttl_ms, max_running_per_caller, max_per_caller, max_bytes_per_caller, max_stored_bytes, allow_private_webhooks",
     ),
     (
         "[jobs]\nretention_ms = 0",

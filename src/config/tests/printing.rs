@@ -72,6 +72,9 @@ max_bytes_per_caller = 16777216 # default
 retention_ms = 604800000 # file extractd.toml:29
 link_ttl_ms = 3600000 # default
 max_running_per_caller = 8 # default
+max_per_caller = 100000 # default
+max_bytes_per_caller = 10737418240 # default
+max_stored_bytes = 53687091200 # default
 allow_private_webhooks = true # file extractd.toml:30
 
 [log]

@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::queries::{self, cost_to_store};
+use super::quota::{StorageLimits, add_bytes, total_len};
 use super::rowid::{job_rowids, to_rowid};
 use crate::jobs::store::{
     CreateOutcome, Digest, FinishedItem, ItemStatus, Job, JobEnd, JobKey, NewJob, Status,
@@ -14,17 +15,22 @@ use crate::jobs::store::{
 use crate::types::Usage;
 
 /// Creates a job in the state `Uploading`, or returns the job that exists for the same idempotency key.
-pub fn create_uploading(connection: &Connection, job: &NewJob) -> rusqlite::Result<CreateOutcome> {
+pub fn create_uploading(
+    connection: &Connection,
+    job: &NewJob,
+    limits: &StorageLimits,
+) -> rusqlite::Result<CreateOutcome> {
     if let Some(existing) = find_idempotent(connection, job)? {
         return Ok(CreateOutcome::Existing(Box::new(existing)));
     }
+    limits.check_new_job(connection, &job.caller)?;
     let metadata = job
         .metadata
         .as_ref()
         .and_then(|metadata| serde_json::to_string(metadata).ok());
     let idempotency = job.idempotency.as_ref();
-    let sql = "INSERT INTO jobs (id, caller, metadata, status, created_at, idempotency_key, idempotency_until)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO jobs (id, caller, metadata, status, created_at, idempotency_key, idempotency_until, stored_bytes)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     connection.prepare_cached(sql)?.execute(params![
         job.id,
         job.caller,
@@ -33,6 +39,7 @@ pub fn create_uploading(connection: &Connection, job: &NewJob) -> rusqlite::Resu
         job.created_at,
         idempotency.map(|idempotency| &idempotency.key),
         idempotency.map(|idempotency| idempotency.until),
+        i64::try_from(job.spec.len()).unwrap_or(i64::MAX),
     ])?;
     let key = u32::try_from(connection.last_insert_rowid())
         .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?;
@@ -71,19 +78,27 @@ pub fn add_inputs(
     for (index, input) in (first..).zip(inputs) {
         insert.execute(params![to_rowid(job, index), input])?;
     }
-    Ok(())
+    add_bytes(connection, job, total_len(inputs))
 }
 
-/// Ends the upload of a job: it becomes `Queued`.
+/// Ends the upload of a job: it becomes `Queued`. An error if it is not being uploaded.
 pub fn finalize(
     connection: &Connection,
     job: JobKey,
     total: u32,
     digest: &Digest,
 ) -> rusqlite::Result<Job> {
-    connection
-        .prepare_cached("UPDATE jobs SET status = ?2, total = ?3, digest = ?4 WHERE key = ?1")?
-        .execute(params![job.0, Status::Queued as i64, total, digest])?;
+    let sql = "UPDATE jobs SET status = ?2, total = ?3, digest = ?4 WHERE key = ?1 AND status = ?5";
+    let changed = connection.prepare_cached(sql)?.execute(params![
+        job.0,
+        Status::Queued as i64,
+        total,
+        digest,
+        Status::Uploading as i64
+    ])?;
+    if changed == 0 {
+        return Err(rusqlite::Error::QueryReturnedNoRows);
+    }
     queries::job_by_key(connection, job)
 }
 
@@ -97,7 +112,7 @@ pub fn record_results(
         .prepare_cached("SELECT last_event FROM jobs WHERE key = ?1")?
         .query_row([job.0], |row| row.get(0))?;
     let mut counts = [0_u32; ItemStatus::ALL.len()];
-    let mut usage = Usage::default();
+    let (mut usage, mut stored_bytes) = (Usage::default(), 0);
     for item in items {
         if !record_result(connection, job, last_event + 1, item)? {
             tracing::warn!(
@@ -112,8 +127,10 @@ pub fn record_results(
             *count += 1;
         }
         usage += item.usage;
+        stored_bytes += item.body.len() as u64;
     }
     add_to_job(connection, job, last_event, counts, &usage)?;
+    add_bytes(connection, job, stored_bytes)?;
     queries::job_by_key(connection, job)
 }
 
@@ -153,12 +170,14 @@ fn add_to_job(
     [succeeded, failed, invalid, cancelled]: [u32; 4],
     usage: &Usage,
 ) -> rusqlite::Result<()> {
+    // A sum over this is a REAL in SQLite, which the column cannot store.
     let tokens = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     let details = |details: Option<NonZeroU64>| tokens(details.map_or(0, NonZeroU64::get));
     let sql = "UPDATE jobs SET last_event = ?2, succeeded = succeeded + ?3, failed = failed + ?4, invalid = invalid + ?5,
-               cancelled = cancelled + ?6, input_tokens = input_tokens + ?7, output_tokens = output_tokens + ?8,
-               cached_tokens = cached_tokens + ?9, reasoning_tokens = reasoning_tokens + ?10,
-               cost = CASE WHEN ?11 IS NULL THEN cost ELSE coalesce(cost, 0) + ?11 END
+               cancelled = cancelled + ?6, input_tokens = min(input_tokens + ?7, ?12),
+               output_tokens = min(output_tokens + ?8, ?12), cached_tokens = min(cached_tokens + ?9, ?12),
+               reasoning_tokens = min(reasoning_tokens + ?10, ?12),
+               cost = CASE WHEN ?11 IS NULL THEN cost ELSE min(coalesce(cost, 0) + ?11, ?12) END
                WHERE key = ?1";
     connection.prepare_cached(sql)?.execute(params![
         job.0,
@@ -172,11 +191,12 @@ fn add_to_job(
         details(usage.cached_input_tokens),
         details(usage.reasoning_tokens),
         usage.cost_usd.map(cost_to_store),
+        i64::MAX,
     ])?;
     Ok(())
 }
 
-/// Moves a job from one of the states `from` to the state `to`. Returns false if it is in another state.
+/// Moves a job from one of the states `from` to the state `to`. Returns false if it is in another state, or was removed.
 pub fn transition(
     connection: &Connection,
     job: JobKey,
@@ -184,8 +204,8 @@ pub fn transition(
     to: Status,
     now: UnixMillis,
 ) -> rusqlite::Result<bool> {
-    let current = queries::job_by_key(connection, job)?;
-    if !from.contains(&current.status) {
+    let current = queries::job_by_key(connection, job).optional()?;
+    if !current.is_some_and(|job| from.contains(&job.status)) {
         return Ok(false);
     }
     let sql = "UPDATE jobs SET status = ?2, started_at = CASE WHEN ?3 THEN coalesce(started_at, ?4) ELSE started_at END
@@ -200,17 +220,17 @@ pub fn transition(
 }
 
 /// Ends a job that is in the state `from`, with its last event and its webhook delivery. Returns `None` if it is in another
-/// state.
+/// state, or was removed.
 pub fn complete(
     connection: &Connection,
     job: JobKey,
     from: Status,
     end: &JobEnd,
 ) -> rusqlite::Result<Option<Job>> {
-    let current = queries::job_by_key(connection, job)?;
-    if current.status != from {
+    let current = queries::job_by_key(connection, job).optional()?;
+    let Some(current) = current.filter(|job| job.status == from) else {
         return Ok(None);
-    }
+    };
     let event = current.last_event + 1;
     connection
         .prepare_cached("INSERT INTO events (place, body) VALUES (?1, ?2)")?
@@ -226,10 +246,14 @@ pub fn complete(
         end.error
     ])?;
     if let Some(body) = &end.webhook {
-        let sql = "INSERT OR REPLACE INTO webhooks (job, event, due_at, tries, body) VALUES (?1, ?2, ?3, 0, ?4)";
-        connection
-            .prepare_cached(sql)?
-            .execute(params![job.0, event, end.finished_at, body])?;
+        let sql = "INSERT OR REPLACE INTO webhooks (job, event, due_at, tries, body, caller) VALUES (?1, ?2, ?3, 0, ?4, ?5)";
+        connection.prepare_cached(sql)?.execute(params![
+            job.0,
+            event,
+            end.finished_at,
+            body,
+            current.caller
+        ])?;
     }
     Ok(Some(queries::job_by_key(connection, job)?))
 }
@@ -241,8 +265,8 @@ pub fn requeue(
     job: JobKey,
     only: Option<ItemStatus>,
 ) -> rusqlite::Result<Option<Job>> {
-    let current = queries::job_by_key(connection, job)?;
-    if !current.status.is_ended() {
+    let current = queries::job_by_key(connection, job).optional()?;
+    if !current.is_some_and(|job| job.status.is_ended()) {
         return Ok(None);
     }
     let [first, last] = job_rowids(job);

@@ -9,6 +9,11 @@ use crate::jobs::store::StoreError;
 
 /// Converts an error of SQLite.
 pub fn from_sqlite(error: &rusqlite::Error) -> StoreError {
+    if let rusqlite::Error::ToSqlConversionFailure(error) = error
+        && let Some(error) = error.downcast_ref::<StoreError>()
+    {
+        return error.clone();
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full,
         // A failed fsync or read is no full disk: the contents of the disk are unknown, and a repeated fsync can succeed
@@ -35,11 +40,16 @@ fn is_failed_write(error: &rusqlite::Error) -> bool {
         .is_some_and(|error| FAILED_WRITES.contains(&error.extended_code))
 }
 
+/// Returns an error of the store as one of SQLite, so that a statement can fail with it.
+pub fn to_sqlite(error: StoreError) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
 /// Converts an error of opening the file at `path`.
 pub fn from_open(path: &Path, error: &io::Error) -> StoreError {
     match error.kind() {
-        io::ErrorKind::StorageFull => StoreError::Full,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
-        _ => StoreError::Other(format!("cannot open {}: {error}", path.display())),
+        _ => StoreError::Unopened(format!("{}: {error}", path.display())),
     }
 }

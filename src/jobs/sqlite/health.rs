@@ -1,4 +1,5 @@
-//! Health of the store, shared by the write thread and the readers: the error because of which nothing can be written.
+//! Health of the store, shared by the write thread, the readers and the watch thread: the error because of which nothing can be
+//! written.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,15 +7,27 @@ use crate::jobs::store::StoreError;
 
 /// Current error of the store. A permanent error stays until a restart.
 #[derive(Debug, Default)]
-pub struct Health(Mutex<Option<StoreError>>);
+pub struct Health(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Error of the last write.
+    write: Option<StoreError>,
+    /// Error of the store's files, which no write can clear.
+    files: Option<StoreError>,
+}
+
+impl State {
+    fn error(&self) -> Option<&StoreError> {
+        let permanent = self.write.as_ref().filter(|error| error.is_permanent());
+        permanent.or(self.files.as_ref()).or(self.write.as_ref())
+    }
+}
 
 impl Health {
     /// Returns why nothing can be written now; `None` if writes succeed.
     pub fn error(&self) -> Option<StoreError> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().error().cloned()
     }
 
     /// Returns the error after which nothing is written until a restart.
@@ -22,31 +35,61 @@ impl Health {
         self.error().filter(StoreError::is_permanent)
     }
 
+    /// Returns true if the disk was full at the last write.
+    pub fn is_full(&self) -> bool {
+        self.lock().write == Some(StoreError::Full)
+    }
+
     /// Records that a transaction was committed.
     pub fn set_writable(&self) {
-        self.set(None);
+        self.update(|state| state.write = None);
     }
 
     /// Records an error that affects all writes.
     pub fn set_error(&self, error: StoreError) {
-        self.set(Some(error));
+        self.update(|state| state.write = Some(error));
     }
 
-    fn set(&self, new: Option<StoreError>) {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(StoreError::is_permanent) {
+    /// Records the result of a check of the store's files.
+    pub fn set_files(&self, result: Result<(), StoreError>) {
+        self.update(|state| state.files = result.err());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        let before = state.error().cloned();
+        if before.as_ref().is_some_and(StoreError::is_permanent) {
             return;
         }
-        match (&*current, &new) {
-            (_, Some(error)) if error.is_permanent() => {
-                tracing::error!(%error, "the job store records nothing until a restart; jobs pause");
-            }
-            (None, Some(error)) => {
-                tracing::error!(%error, "the job store cannot be written; jobs pause until it can");
-            }
-            (Some(_), None) => tracing::info!("the job store can be written again; jobs resume"),
-            _ => {}
+        change(&mut state);
+        let after = state.error().cloned();
+        drop(state);
+        log_change(before.as_ref(), after.as_ref());
+    }
+}
+
+fn log_change(before: Option<&StoreError>, after: Option<&StoreError>) {
+    if before == after {
+        return;
+    }
+    match (before, after) {
+        (_, Some(error)) if error.is_permanent() => {
+            tracing::error!(%error, "the job store records nothing until a restart; jobs pause");
         }
-        *current = new;
+        (_, Some(error @ (StoreError::Gone(_) | StoreError::Unopened(_)))) => {
+            tracing::warn!(%error, "the job store does not work; jobs pause until it does");
+        }
+        (None, Some(error)) => {
+            tracing::error!(%error, "the job store cannot be written; jobs pause until it can");
+        }
+        (Some(before), Some(error)) if before.to_string() != error.to_string() => {
+            tracing::error!(%error, "the job store still cannot be written, for another reason");
+        }
+        (Some(_), None) => tracing::info!("the job store can be written again; jobs resume"),
+        _ => {}
     }
 }

@@ -9,7 +9,7 @@ use super::error::from_sqlite;
 use crate::jobs::store::StoreError;
 
 /// Migrations: step n creates layout n + 1 from layout n.
-const STEPS: [&str; 2] = ["
+const STEPS: [&str; 3] = ["
     CREATE TABLE jobs (
         key         INTEGER PRIMARY KEY AUTOINCREMENT,
         id          TEXT NOT NULL UNIQUE,
@@ -68,11 +68,35 @@ const STEPS: [&str; 2] = ["
     ", "
     -- Jobs that are being removed have the status 8, not that of an upload. An older program does not know it.
     SELECT 1;
+    ", "
+    -- Jobs that are being uploaded or removed.
+    CREATE INDEX jobs_hidden ON jobs (key) WHERE status IN (0, 8);
+    -- Bytes of the job's spec, inputs and results. Those of an older layout are not counted.
+    ALTER TABLE jobs ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
+    -- Number and bytes of each caller's stored jobs, hidden ones included.
+    CREATE TABLE callers (name TEXT PRIMARY KEY, jobs INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO callers SELECT caller, count(*), 0 FROM jobs GROUP BY caller;
+    CREATE TRIGGER job_added AFTER INSERT ON jobs BEGIN
+        INSERT INTO callers VALUES (new.caller, 1, new.stored_bytes)
+        ON CONFLICT (name) DO UPDATE SET jobs = jobs + 1, bytes = bytes + excluded.bytes;
+    END;
+    CREATE TRIGGER job_grown AFTER UPDATE OF stored_bytes ON jobs BEGIN
+        UPDATE callers SET bytes = bytes + new.stored_bytes - old.stored_bytes WHERE name = new.caller;
+    END;
+    CREATE TRIGGER job_removed AFTER DELETE ON jobs BEGIN
+        UPDATE callers SET jobs = jobs - 1, bytes = bytes - old.stored_bytes WHERE name = old.caller;
+        DELETE FROM callers WHERE name = old.caller AND jobs <= 0;
+    END;
+    -- Deliveries of one caller must not hide those of the others.
+    ALTER TABLE webhooks ADD COLUMN caller TEXT NOT NULL DEFAULT '';
+    UPDATE webhooks SET caller = coalesce((SELECT caller FROM jobs WHERE key = webhooks.job), '');
+    CREATE INDEX webhooks_of_caller ON webhooks (caller, due_at);
+    DROP INDEX webhooks_due;
 "];
 
 /// Newest layout, which this version reads and writes.
-pub const LAYOUT: i64 = 2;
-const _: () = assert!(STEPS.len() == 2, "LAYOUT is the number of steps");
+pub const LAYOUT: i64 = 3;
+const _: () = assert!(STEPS.len() == 3, "LAYOUT is the number of steps");
 /// Application ID of the file: "xtrd".
 const APPLICATION_ID: i64 = 0x7874_7264;
 

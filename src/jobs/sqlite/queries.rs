@@ -1,12 +1,14 @@
-//! Reads of jobs, specs, due webhook deliveries and the store's secret.
+//! Reads of jobs, specs and the store's secret.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::jobs::store::{ItemCounts, Job, JobKey, PendingDelivery, Status, UnixMillis};
+use crate::jobs::store::{ItemCounts, Job, JobKey, Status, UnixMillis};
 use crate::types::{Usage, Usd};
 
-/// Maximum number of expired jobs, or of due deliveries, that one query returns.
+/// Maximum number of expired jobs that one query returns.
 const MAX_ROWS: u32 = 100;
+/// Maximum number of hidden jobs that one query returns: more than the uploads of a process.
+const MAX_HIDDEN: u32 = 10_000;
 
 const SELECT_JOB: &str = "SELECT key, id, caller, metadata, status, total, succeeded, failed, invalid, cancelled, last_event, \
                           input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, created_at, started_at, \
@@ -14,16 +16,12 @@ const SELECT_JOB: &str = "SELECT key, id, caller, metadata, status, total, succe
 
 fn job_from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
     let metadata: Option<String> = row.get("metadata")?;
-    let status: u8 = row.get("status")?;
     Ok(Job {
         key: JobKey(row.get("key")?),
         id: row.get("id")?,
         caller: row.get("caller")?,
         metadata: metadata.and_then(|metadata| serde_json::from_str(&metadata).ok()),
-        status: Status::ALL
-            .get(usize::from(status))
-            .copied()
-            .unwrap_or(Status::Failed),
+        status: status_from(row.get("status")?),
         counts: counts_from_row(row)?,
         last_event: row.get("last_event")?,
         usage: usage_from_row(row)?,
@@ -34,6 +32,11 @@ fn job_from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
         error: row.get("error")?,
         digest: row.get("digest")?,
     })
+}
+
+fn status_from(number: u8) -> Status {
+    let known = Status::ALL.get(usize::from(number)).copied();
+    known.unwrap_or(Status::Failed)
 }
 
 fn counts_from_row(row: &Row<'_>) -> rusqlite::Result<ItemCounts> {
@@ -119,13 +122,24 @@ pub fn jobs_of_caller(
         .collect()
 }
 
-/// Returns all queued, running and cancelling jobs, oldest first.
-pub fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
+/// Returns all queued, running and cancelling jobs with their callers, oldest first.
+pub fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<(JobKey, String, Status)>> {
+    let sql = "SELECT key, caller, status FROM jobs WHERE status < 4 AND status > 0 ORDER BY key";
     connection
-        .prepare_cached(&format!(
-            "{SELECT_JOB} WHERE status < 4 AND status > 0 ORDER BY key"
-        ))?
-        .query_map([], job_from_row)?
+        .prepare_cached(sql)?
+        .query_map([], |row| {
+            Ok((JobKey(row.get(0)?), row.get(1)?, status_from(row.get(2)?)))
+        })?
+        .collect()
+}
+
+/// Returns some of the jobs that are being uploaded or removed, oldest first.
+pub fn hidden(connection: &Connection) -> rusqlite::Result<Vec<(JobKey, String)>> {
+    // The condition is that of the index `jobs_hidden`.
+    let sql = "SELECT key, id FROM jobs WHERE status IN (0, 8) ORDER BY key LIMIT ?1";
+    connection
+        .prepare_cached(sql)?
+        .query_map([MAX_HIDDEN], |row| Ok((JobKey(row.get(0)?), row.get(1)?)))?
         .collect()
 }
 
@@ -135,27 +149,6 @@ pub fn expired(connection: &Connection, now: UnixMillis) -> rusqlite::Result<Vec
     connection
         .prepare_cached(sql)?
         .query_map(params![now, MAX_ROWS], |row| row.get(0).map(JobKey))?
-        .collect()
-}
-
-/// Returns webhook deliveries that are due, the longest due first.
-pub fn due_webhooks(
-    connection: &Connection,
-    now: UnixMillis,
-) -> rusqlite::Result<Vec<PendingDelivery>> {
-    let sql =
-        "SELECT job, event, body, tries FROM webhooks WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
-    let delivery_from_row = |row: &Row<'_>| {
-        Ok(PendingDelivery {
-            job: JobKey(row.get(0)?),
-            event: row.get(1)?,
-            body: row.get(2)?,
-            failed_attempts: row.get(3)?,
-        })
-    };
-    connection
-        .prepare_cached(sql)?
-        .query_map(params![now, MAX_ROWS], delivery_from_row)?
         .collect()
 }
 

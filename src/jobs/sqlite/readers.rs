@@ -7,12 +7,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use super::error::from_sqlite;
+use super::error::{from_sqlite, to_sqlite};
 use super::health::Health;
+use super::identity::Identity;
 use crate::jobs::store::StoreError;
 
 /// Time for which a connection waits for a lock, while the file is checkpointed or vacuumed.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum number of concurrent reads, each with a connection of its own.
 const MAX_READERS: usize = 8;
 /// Number of pages that one transaction of a vacuum returns to the file system.
@@ -29,17 +30,26 @@ pub struct Readers {
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
     health: Arc<Health>,
+    identity: Arc<Identity>,
 }
 
 impl Readers {
     /// Returns a pool for the file at `path`, which reports I/O errors to `health`.
-    pub fn new(path: &Path, health: Arc<Health>) -> Self {
+    pub fn new(path: &Path, health: Arc<Health>, identity: Arc<Identity>) -> Self {
         Self {
             path: path.to_owned(),
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(MAX_READERS)),
             health,
+            identity,
         }
+    }
+
+    /// Closes the idle connections, and lets no further read begin.
+    pub fn close(&self) {
+        self.permits.close();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.clear();
     }
 
     /// Runs `query` on a read connection.
@@ -68,6 +78,11 @@ impl Readers {
         work: impl FnOnce(&Self) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::Other("the store is closed".to_owned()))?;
+        // The folder may have been replaced by another store.
+        if let Some(error @ StoreError::Gone(_)) = self.health.error() {
+            return Err(error);
+        }
         let task = tokio::task::spawn_blocking(move || {
             let result = work(&self).map_err(|error| {
                 let error = from_sqlite(&error);
@@ -94,24 +109,35 @@ impl Readers {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let reused = idle.pop();
         drop(idle);
-        let connect = || connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let connect = || self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY);
         let connection = reused.map_or_else(connect, Ok)?;
         let result = query(&connection);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(connection);
+        if !self.permits.is_closed() {
+            idle.push(connection);
+        }
         result
     }
 
+    fn connect(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
+        let connection = connect(&self.path, flags)?;
+        // The file at the path may be another one by now.
+        self.identity.check().map_err(to_sqlite)?;
+        Ok(connection)
+    }
+
     fn vacuum(&self) -> rusqlite::Result<bool> {
-        let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(VACUUM_BUSY_TIMEOUT)?;
-        connection.execute_batch("PRAGMA secure_delete = ON")?;
+        // Automatic checkpoints ignore their errors.
+        connection.execute_batch("PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 0")?;
         let mut free_pages = count_free_pages(&connection)?;
         for _ in 0..VACUUMS_PER_STEP {
             if free_pages == 0 {
                 return truncate_log(&connection);
             }
             vacuum_pages(&connection)?;
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
             let before = std::mem::replace(&mut free_pages, count_free_pages(&connection)?);
             if free_pages >= before {
                 // The file was not created with `auto_vacuum`, so it cannot shrink.

@@ -5,9 +5,9 @@ use rusqlite::{Connection, params};
 use super::rowid::to_rowid;
 use crate::jobs::store::{JobKey, Status};
 
-/// Recovers the state that the previous process left. If it died, the items that it had leased count one more crash. Returns
-/// the jobs to be removed: interrupted uploads and unfinished deletions.
-pub fn recover(connection: &Connection) -> rusqlite::Result<Vec<JobKey>> {
+/// Recovers the state that the previous process left. If it died, the items that it had leased count one more crash. The
+/// idempotency keys of interrupted uploads are freed.
+pub fn recover(connection: &Connection) -> rusqlite::Result<()> {
     let (has_crashed, isolated): (bool, Option<i64>) =
         connection.query_row("SELECT is_running, alone FROM process", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
@@ -32,15 +32,12 @@ pub fn recover(connection: &Connection) -> rusqlite::Result<Vec<JobKey>> {
     connection.execute("UPDATE jobs SET taken = 0 WHERE status < 4", [])?;
     connection.execute("UPDATE process SET is_running = 1, alone = NULL", [])?;
     // A client that repeats an interrupted upload creates a new job.
-    connection.execute(
-        "UPDATE jobs SET idempotency_key = NULL WHERE status = ?1",
-        [Status::Uploading as i64],
-    )?;
-    let invisible = [Status::Uploading as i64, Status::Deleting as i64];
     connection
-        .prepare("SELECT key FROM jobs WHERE status IN (?1, ?2)")?
-        .query_map(invisible, |row| row.get(0).map(JobKey))?
-        .collect()
+        .execute(
+            "UPDATE jobs SET idempotency_key = NULL WHERE status = ?1",
+            [Status::Uploading as i64],
+        )
+        .map(drop)
 }
 
 /// Returns the row IDs of the leased items without a result.

@@ -1,6 +1,6 @@
 //! Removal of jobs: a mark first, then their rows in steps that do not delay other writes for long.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::queries;
 use super::rowid::job_rowids;
@@ -9,11 +9,13 @@ use crate::jobs::store::{JobKey, Status};
 /// Maximum number of rows that a step removes.
 const MAX_ROWS_PER_STEP: u32 = 10_000;
 /// Bytes of removed rows at which a step ends.
-const MAX_BYTES_PER_STEP: i64 = 4 << 20;
+pub const MAX_BYTES_PER_STEP: usize = 4 << 20;
 
-/// Marks a job that has ended as deleted, and forgets its idempotency key. Returns false if it has not ended.
+/// Marks a job that has ended as deleted, and forgets its idempotency key. Returns false if it has not ended, or
+/// was removed.
 pub fn soft_delete(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
-    if !queries::job_by_key(connection, job)?.status.is_ended() {
+    let current = queries::job_by_key(connection, job).optional()?;
+    if !current.is_some_and(|job| job.status.is_ended()) {
         return Ok(false);
     }
     let sql =
@@ -22,6 +24,19 @@ pub fn soft_delete(connection: &Connection, job: JobKey) -> rusqlite::Result<boo
         .prepare_cached(sql)?
         .execute(params![job.0, Status::Deleting as i64])?;
     Ok(true)
+}
+
+/// Marks a job that is being uploaded as deleted, and forgets its idempotency key. Returns false if the job is visible or was
+/// removed.
+pub fn abandon(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
+    let sql =
+        "UPDATE jobs SET status = ?2, idempotency_key = NULL WHERE key = ?1 AND status IN (?2, ?3)";
+    let changed = connection.prepare_cached(sql)?.execute(params![
+        job.0,
+        Status::Deleting as i64,
+        Status::Uploading as i64
+    ])?;
+    Ok(changed > 0)
 }
 
 /// Removes some rows of a job, its row in `jobs` last. Returns true if nothing is left.
@@ -61,11 +76,11 @@ fn remove_rows(
     let rows = statement.query_map(params![first, last, MAX_ROWS_PER_STEP], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })?;
-    let (mut last_removed, mut bytes): (Option<i64>, i64) = (None, 0);
+    let (mut last_removed, mut bytes): (Option<i64>, usize) = (None, 0);
     for row in rows {
         let (rowid, size_bytes): (i64, i64) = row?;
         last_removed = Some(rowid);
-        bytes += size_bytes;
+        bytes += usize::try_from(size_bytes).unwrap_or(0);
         if bytes >= MAX_BYTES_PER_STEP {
             break;
         }

@@ -1,12 +1,14 @@
 //! The store's operations, each as one write or one read. Writes that running jobs depend on are retried while the disk is
 //! full.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::OptionalExtension;
 
-use super::write_thread::RetryPolicy;
-use super::{Sqlite, commands, item_queries, queries, recovery, removal};
+use super::quota::total_len;
+use super::write_class::WriteClass;
+use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_queries};
 use crate::jobs::store::{
     CreateOutcome, Digest, Event, FinishedItem, ItemStatus, Job, JobEnd, JobKey, NewJob,
     PendingDelivery, PendingItem, ResultOrder, Status, Store, StoreError, Stored, UnixMillis,
@@ -14,37 +16,47 @@ use crate::jobs::store::{
 
 impl Store for Sqlite {
     fn create_uploading(&self, job: NewJob) -> Stored<'_, CreateOutcome> {
-        self.write(RetryPolicy::None, move |connection| {
-            commands::create_uploading(connection, &job)
+        let (limits, bytes) = (self.limits, job.spec.len());
+        self.write_bytes(WriteClass::Ordinary, bytes, move |connection| {
+            commands::create_uploading(connection, &job, &limits)
         })
     }
 
     fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()> {
-        self.write(RetryPolicy::None, move |connection| {
+        let (limits, bytes) = (self.limits, total_len(&inputs));
+        self.write_bytes(WriteClass::Ordinary, as_usize(bytes), move |connection| {
+            limits.check_more(connection, job, bytes)?;
             commands::add_inputs(connection, job, first, &inputs)
         })
     }
 
     fn finalize(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job> {
-        self.write(RetryPolicy::None, move |connection| {
+        self.write(WriteClass::Ordinary, move |connection| {
             commands::finalize(connection, job, total, &digest)
         })
     }
 
     fn soft_delete(&self, job: JobKey) -> Stored<'_, bool> {
-        self.write(RetryPolicy::None, move |connection| {
+        self.write(WriteClass::FinishNow, move |connection| {
             removal::soft_delete(connection, job)
         })
     }
 
-    fn orphaned(&self) -> Vec<JobKey> {
-        self.orphaned.clone()
+    fn hidden(&self) -> Stored<'_, Vec<(JobKey, String)>> {
+        self.read(queries::hidden)
     }
 
     fn remove(&self, job: JobKey) -> Stored<'_, ()> {
         Box::pin(async move {
+            let is_hidden = self.write(WriteClass::Removal, move |connection| {
+                removal::abandon(connection, job)
+            });
+            if !is_hidden.await? {
+                return Ok(());
+            }
             loop {
-                let step = self.write(RetryPolicy::Endless, move |connection| {
+                let bytes = removal::MAX_BYTES_PER_STEP;
+                let step = self.write_bytes(WriteClass::Removal, bytes, move |connection| {
                     removal::remove_step(connection, job)
                 });
                 if step.await? {
@@ -55,12 +67,15 @@ impl Store for Sqlite {
     }
 
     fn vacuum_step(&self) -> Stored<'_, bool> {
-        Box::pin(Arc::clone(&self.readers).vacuum_step())
+        match self.opened() {
+            Ok(opened) => Box::pin(Arc::clone(&opened.readers).vacuum_step()),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
     fn cancel(&self, job: JobKey) -> Stored<'_, bool> {
         const CANCELLABLE: [Status; 2] = [Status::Queued, Status::Running];
-        self.write(RetryPolicy::None, move |connection| {
+        self.write(WriteClass::FinishNow, move |connection| {
             commands::transition(connection, job, &CANCELLABLE, Status::Cancelling, 0)
         })
     }
@@ -81,7 +96,7 @@ impl Store for Sqlite {
         self.read(move |connection| queries::spec(connection, job))
     }
 
-    fn unfinished(&self) -> Stored<'_, Vec<Job>> {
+    fn unfinished(&self) -> Stored<'_, Vec<(JobKey, String, Status)>> {
         self.read(queries::unfinished)
     }
 
@@ -94,39 +109,40 @@ impl Store for Sqlite {
     }
 
     fn lease_until(&self, job: JobKey, until: u32) -> Stored<'_, ()> {
-        self.write(RetryPolicy::Endless, move |connection| {
+        self.write(WriteClass::Work, move |connection| {
             recovery::lease_until(connection, job, until)
         })
     }
 
     fn release_lease(&self, job: JobKey) -> Stored<'_, ()> {
-        self.write(RetryPolicy::None, move |connection| {
+        self.write(WriteClass::FinishNow, move |connection| {
             recovery::lease_until(connection, job, 0)
         })
     }
 
     fn set_isolated(&self, item: Option<(JobKey, u32)>) -> Stored<'_, ()> {
-        self.write(RetryPolicy::Endless, move |connection| {
+        self.write(WriteClass::Work, move |connection| {
             recovery::set_isolated(connection, item)
         })
     }
 
     fn clear_suspicion(&self, job: JobKey, index: u32) -> Stored<'_, ()> {
-        self.write(RetryPolicy::Endless, move |connection| {
+        self.write(WriteClass::Work, move |connection| {
             recovery::clear_suspicion(connection, job, index)
         })
     }
 
     fn mark_healthy(&self) -> Stored<'_, ()> {
-        self.write(RetryPolicy::None, recovery::clear_crash_counts)
+        self.write(WriteClass::Ordinary, recovery::clear_crash_counts)
     }
 
     fn mark_clean_shutdown(&self) -> Stored<'_, ()> {
-        self.write(RetryPolicy::None, recovery::mark_clean_shutdown)
+        self.write(WriteClass::FinishNow, recovery::mark_clean_shutdown)
     }
 
     fn record_results(&self, job: JobKey, items: Vec<FinishedItem>) -> Stored<'_, Job> {
-        self.write(RetryPolicy::Endless, move |connection| {
+        let bytes = as_usize(total_len(items.iter().map(|item| &item.body)));
+        self.write_bytes(WriteClass::Results, bytes, move |connection| {
             commands::record_results(connection, job, &items)
         })
     }
@@ -138,19 +154,19 @@ impl Store for Sqlite {
         to: Status,
         now: UnixMillis,
     ) -> Stored<'_, bool> {
-        self.write(RetryPolicy::Endless, move |connection| {
+        self.write(WriteClass::Work, move |connection| {
             commands::transition(connection, job, from, to, now)
         })
     }
 
     fn complete(&self, job: JobKey, from: Status, end: JobEnd) -> Stored<'_, Option<Job>> {
-        self.write(RetryPolicy::Endless, move |connection| {
+        self.write(WriteClass::Finish, move |connection| {
             commands::complete(connection, job, from, &end)
         })
     }
 
     fn requeue(&self, job: JobKey, only: Option<ItemStatus>) -> Stored<'_, Option<Job>> {
-        self.write(RetryPolicy::None, move |connection| {
+        self.write(WriteClass::Ordinary, move |connection| {
             commands::requeue(connection, job, only)
         })
     }
@@ -184,8 +200,15 @@ impl Store for Sqlite {
         self.read(move |connection| queries::expired(connection, now))
     }
 
-    fn due_webhooks(&self, now: UnixMillis) -> Stored<'_, Vec<PendingDelivery>> {
-        self.read(move |connection| queries::due_webhooks(connection, now))
+    fn due_webhooks(
+        &self,
+        now: UnixMillis,
+        per_caller: usize,
+        except: HashSet<JobKey>,
+    ) -> Stored<'_, Vec<PendingDelivery>> {
+        self.read(move |connection| {
+            webhook_queries::due_webhooks(connection, now, per_caller, &except)
+        })
     }
 
     fn record_delivery(
@@ -194,16 +217,21 @@ impl Store for Sqlite {
         next_attempt: Option<UnixMillis>,
     ) -> Stored<'_, ()> {
         let (job, event) = (delivery.job, delivery.event);
-        self.write(RetryPolicy::Endless, move |connection| {
+        self.write(WriteClass::Finish, move |connection| {
             commands::record_delivery(connection, job, event, next_attempt)
         })
     }
 
-    fn secret(&self) -> Stored<'_, [u8; 32]> {
-        self.read(queries::secret)
+    fn secret(&self) -> Option<[u8; 32]> {
+        self.opened().ok().map(|opened| opened.secret)
     }
 
     fn not_ready_reason(&self) -> Option<StoreError> {
-        self.health.error()
+        // The store counts as open once it can be used, a moment after it could be written.
+        self.opened().err().or_else(|| self.shared.health.error())
     }
+}
+
+fn as_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

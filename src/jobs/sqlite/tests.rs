@@ -1,7 +1,7 @@
 use super::*;
 use crate::jobs::store::{
     CrashCount, CreateOutcome, Digest, Event, FinishedItem, Idempotency, ItemCounts, ItemStatus,
-    JobEnd, NewJob, PendingDelivery, ResultOrder, Status, Store,
+    JobEnd, JobKey, NewJob, PendingDelivery, ResultOrder, Status, Store,
 };
 use crate::types::Usage;
 
@@ -9,17 +9,17 @@ mod failures;
 mod restart;
 
 /// Temporary folder, removed on drop.
-struct Folder(std::path::PathBuf);
+pub struct Folder(std::path::PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path =
             std::env::temp_dir().join(format!("extractd-store-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn file(&self) -> std::path::PathBuf {
+    pub fn file(&self) -> std::path::PathBuf {
         self.0.join("extractd.db")
     }
 
@@ -69,6 +69,18 @@ async fn create_uploading(store: &Sqlite, job: NewJob) -> Result<JobKey, String>
         CreateOutcome::New(key) => Ok(key),
         CreateOutcome::Existing(job) => Err(job.id),
     }
+}
+
+/// Returns the keys of the hidden jobs.
+async fn hidden(store: &Sqlite) -> Vec<JobKey> {
+    let hidden = store.hidden().await.unwrap();
+    hidden.into_iter().map(|(key, _)| key).collect()
+}
+
+/// Returns the due deliveries of all callers.
+async fn due_webhooks(store: &Sqlite, now: i64) -> Vec<PendingDelivery> {
+    let due = store.due_webhooks(now, 100, std::collections::HashSet::new());
+    due.await.unwrap()
 }
 
 fn job_end(status: Status) -> JobEnd {
@@ -210,29 +222,28 @@ async fn results_and_end_of_a_job_are_events_without_gaps() {
         (found.started_at, found.finished_at, found.digest),
         (Some(2_000), Some(3_000), Some(DIGEST))
     );
-    assert_eq!(store.due_webhooks(2_999).await.unwrap(), []);
+    assert_eq!(due_webhooks(&store, 2_999).await, []);
     assert_eq!(
-        store.due_webhooks(3_000).await.unwrap(),
+        due_webhooks(&store, 3_000).await,
         [PendingDelivery {
+            caller: "ann".to_owned(),
             job,
             event: 5,
             body: b"webhook".to_vec(),
             failed_attempts: 0
         }]
     );
-    let due = store.due_webhooks(3_000).await.unwrap().remove(0);
+    let due = due_webhooks(&store, 3_000).await.remove(0);
     store.record_delivery(&due, Some(5_000)).await.unwrap();
-    assert_eq!(store.due_webhooks(4_999).await.unwrap(), []);
-    assert_eq!(
-        store.due_webhooks(5_000).await.unwrap()[0].failed_attempts,
-        1
-    );
+    assert_eq!(due_webhooks(&store, 4_999).await, []);
+    assert_eq!(due_webhooks(&store, 5_000).await[0].failed_attempts, 1);
     assert_eq!(store.expired(8_999).await.unwrap(), []);
     assert_eq!(store.expired(9_000).await.unwrap(), [job]);
+    assert!(store.soft_delete(job).await.unwrap());
     store.remove(job).await.unwrap();
     assert_eq!(store.jobs("ann".to_owned(), None, 10).await.unwrap(), []);
     assert_eq!(store.events(job, 0, 10).await.unwrap(), []);
-    assert_eq!(store.due_webhooks(9_000).await.unwrap(), []);
+    assert_eq!(due_webhooks(&store, 9_000).await, []);
     assert!(store.vacuum_step().await.unwrap());
     assert_eq!(
         std::fs::metadata(folder.file().with_extension("db-wal"))
@@ -423,4 +434,47 @@ async fn concurrent_results_are_recorded_exactly_once() {
     let mut items: Vec<_> = events.iter().map(|event| event.item.unwrap().0).collect();
     items.sort_unstable();
     assert!(items.into_iter().eq(0..ITEMS));
+}
+
+#[tokio::test]
+async fn sums_of_tokens_and_cost_stop_at_the_largest_number() {
+    let folder = Folder::new("absurd");
+    let store = folder.open();
+    let job = create(&store, "job_a", 3).await;
+    for index in 0..3 {
+        let usage = Usage {
+            cost_usd: Some(crate::types::Usd(u64::MAX)),
+            ..Usage::new(u64::MAX, u64::MAX - 7).with_details(Some(u64::MAX), Some(u64::MAX))
+        };
+        let item = FinishedItem {
+            usage,
+            ..finished(index, ItemStatus::Succeeded)
+        };
+        let job = store.record_results(job, vec![item]).await.unwrap();
+        assert_eq!(job.counts.succeeded, index + 1);
+        assert_eq!(job.usage.input_tokens, i64::MAX.unsigned_abs());
+    }
+}
+
+#[tokio::test]
+async fn a_removed_job_is_no_error() {
+    let folder = Folder::new("removed");
+    let store = folder.open();
+    let job = JobKey(77);
+    let states = &[Status::Queued];
+    assert!(
+        !store
+            .transition(job, states, Status::Running, 1)
+            .await
+            .unwrap()
+    );
+    assert!(!store.cancel(job).await.unwrap());
+    assert!(!store.soft_delete(job).await.unwrap());
+    assert_eq!(store.requeue(job, None).await.unwrap(), None);
+    let end = job_end(Status::Completed);
+    assert_eq!(
+        store.complete(job, Status::Running, end).await.unwrap(),
+        None
+    );
+    store.remove(job).await.unwrap();
 }

@@ -1,35 +1,35 @@
 //! The write thread: executes waiting writes in groups, one transaction each (group commit), and reports each write once it is
 //! on disk.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::database::Database;
 use super::error::from_sqlite;
 use super::health::Health;
+use super::identity::Identity;
 use super::recovery::probe_write;
+use super::reserve::Reserve;
+use super::write_class::WriteClass;
 use crate::jobs::store::StoreError;
 
 /// Maximum number of writes in one transaction, which bounds the wait of the first.
 const MAX_GROUP: usize = 1024;
+/// Bytes of the writes in one transaction, at which no further write is added to it. It bounds the write-ahead log.
+const MAX_GROUP_BYTES: usize = 4 << 20;
 /// Maximum number of waiting writes: a few groups. A full channel delays the callers, and loses nothing.
 const MAX_WAITING: usize = 4096;
-/// Behaviour that locks the file from the first statement on: a transaction that reads first could find that another connection
-/// has written meanwhile.
-const IMMEDIATE: TransactionBehavior = TransactionBehavior::Immediate;
 /// Pause before a retry of writes that the disk refused.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-
-/// Behaviour of a write while the disk refuses writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryPolicy {
-    /// The write fails.
-    None,
-    /// The write is retried until it succeeds, or the store stops.
-    Endless,
-}
+/// Pause while the disk is full and the reserved space was used: a removal submits its next step meanwhile.
+const STEP_PAUSE: Duration = Duration::from_millis(5);
+/// Part of the reserve that results may use while the disk is full, in bytes. The rest is for removals.
+const RESULT_RESERVE_BYTES: usize = 4 << 20;
 
 /// Statements of a write, executed within the transaction; executed again if the commit failed.
 type Statements = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
@@ -37,41 +37,60 @@ type Statements = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
 type Report = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 struct WriteJob {
-    retry: RetryPolicy,
+    class: WriteClass,
+    /// Approximate size of what is written.
+    bytes: usize,
     statements: Statements,
     report: Report,
 }
 
-/// Handle of the write thread. The thread ends when the handle is dropped, after the writes that were submitted before.
+/// Handle of the write thread. Dropping it waits for the writes that were submitted before, and ends the thread.
 #[derive(Debug)]
-pub struct Writer(mpsc::Sender<WriteJob>);
+pub struct Writer {
+    /// Channel of the writes; `None` once the store is closed.
+    writes: Mutex<Option<mpsc::Sender<WriteJob>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Writer {
     /// Starts the thread, which owns the connection and reports errors to `health`.
     ///
     /// # Errors
     /// The operating system cannot start a thread.
-    pub fn start(connection: Connection, health: Arc<Health>) -> std::io::Result<Self> {
+    pub fn start(
+        database: Database,
+        reserve: Reserve,
+        identity: Arc<Identity>,
+        health: Arc<Health>,
+    ) -> std::io::Result<Self> {
         let (writes, waiting) = mpsc::channel(MAX_WAITING);
         let thread = WriteThread {
-            connection,
+            database,
             waiting,
+            stalled: VecDeque::new(),
             health,
+            identity,
+            reserve,
+            results_left: RESULT_RESERVE_BYTES,
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || thread.run())?;
-        Ok(Self(writes))
+        Ok(Self {
+            writes: Mutex::new(Some(writes)),
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Executes `statements` in a transaction, and returns their value once it is committed. They are executed again if an
-    /// earlier transaction could not be committed.
+    /// earlier transaction could not be committed. `bytes` is the approximate size of what they write.
     ///
     /// # Errors
     /// The write failed, or the store has stopped.
     pub async fn run<T: Send + 'static>(
         &self,
-        retry: RetryPolicy,
+        class: WriteClass,
+        bytes: usize,
         mut statements: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, reported) = oneshot::channel();
@@ -79,108 +98,245 @@ impl Writer {
         let latest_value = Arc::clone(&value);
         let statements: Statements = Box::new(move |connection| {
             let value = statements(connection)?;
-            *latest_value.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            *lock(&latest_value) = Some(value);
             Ok(())
         });
         // The send fails if the caller no longer waits, which is fine.
         let report = Box::new(move |result| drop(sender.send(result)));
         let stopped = || StoreError::Other("the store has stopped".to_owned());
         let write = WriteJob {
-            retry,
+            class,
+            bytes,
             statements,
             report,
         };
-        self.0.send(write).await.map_err(|_| stopped())?;
+        let writes = lock(&self.writes).clone().ok_or_else(stopped)?;
+        writes.send(write).await.map_err(|_| stopped())?;
+        drop(writes);
         reported.await.map_err(|_| stopped())??;
-        let committed = value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let committed = lock(&value).take();
         committed.ok_or_else(stopped)
+    }
+
+    /// Ends the thread after the writes that were submitted before, and waits for its end.
+    pub fn close(&self) {
+        drop(lock(&self.writes).take());
+        let thread = lock(&self.thread).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the write thread of the job store panicked; this is a bug");
+        }
     }
 }
 
+/// The file is closed, and can be opened again, once the handle is gone.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn lock<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 struct WriteThread {
-    connection: Connection,
+    database: Database,
     waiting: mpsc::Receiver<WriteJob>,
+    /// Writes that wait until they can be executed, oldest first.
+    stalled: VecDeque<WriteJob>,
     health: Arc<Health>,
+    identity: Arc<Identity>,
+    reserve: Reserve,
+    /// Part of the reserve that results may still use, in bytes.
+    results_left: usize,
 }
 
 impl WriteThread {
     fn run(mut self) {
-        let mut group = Vec::new();
-        loop {
-            let is_idle = group.is_empty() && self.health.error().is_none();
-            if is_idle && self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0 {
-                // The handle was dropped.
-                return;
-            }
-            while group.len() < MAX_GROUP
-                && let Ok(write) = self.waiting.try_recv()
-            {
-                group.push(write);
-            }
+        self.serve();
+        if self.health.permanent_error().is_none() && self.identity.check().is_ok() {
+            self.database.close();
+        }
+    }
+
+    /// Executes writes until the handle is dropped.
+    fn serve(&mut self) {
+        while let Some(group) = self.next_group() {
             // A read can fail permanently while this thread waits.
-            if let Some(error) = self.health.permanent_error() {
-                return self.reject_all(group, &error);
+            if self.health.permanent_error().is_some() {
+                return self.reject_all(group);
             }
-            // An empty group probes whether writes succeed again.
-            group = self.write(group);
+            self.health.set_files(self.identity.check());
+            let mut has_progress = false;
+            match self.health.error() {
+                Some(error @ StoreError::Gone(_)) => self.stall_or_reject(group, &error),
+                _ if self.health.is_full() => has_progress = self.write_when_full(group),
+                _ => self.write(group),
+            }
             match self.health.error() {
                 None => {}
-                Some(error) if error.is_permanent() => return self.reject_all(group, &error),
+                Some(error) if error.is_permanent() => return self.reject_all(Vec::new()),
                 Some(_) if self.waiting.is_closed() => return,
+                Some(_) if has_progress => std::thread::sleep(STEP_PAUSE),
                 Some(_) => std::thread::sleep(RETRY_PAUSE),
             }
         }
     }
 
+    /// Returns the next writes; `None` after the handle was dropped. An empty group probes if writes succeed again.
+    fn next_group(&mut self) -> Option<Vec<WriteJob>> {
+        let is_writable = self.health.error().is_none();
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
+            // While nothing can be written, stalled writes must not keep others from being executed or failing.
+            let stalled = is_writable.then(|| self.stalled.pop_front()).flatten();
+            let next = stalled.or_else(|| self.waiting.try_recv().ok());
+            let Some(write) = next else { break };
+            bytes += write.bytes;
+            group.push(write);
+        }
+        if is_writable && group.is_empty() {
+            group.push(self.waiting.blocking_recv()?);
+        }
+        Some(group)
+    }
+
     /// Fails these writes and all further ones, until the handle is dropped.
-    fn reject_all(mut self, mut group: Vec<WriteJob>, error: &StoreError) {
+    fn reject_all(&mut self, mut group: Vec<WriteJob>) {
+        let Some(error) = self.health.permanent_error() else {
+            return;
+        };
+        group.extend(self.stalled.drain(..));
         loop {
-            report_error(group.drain(..), error);
+            for write in group.drain(..) {
+                (write.report)(Err(error.clone()));
+            }
             if self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0 {
                 return;
             }
         }
     }
 
-    /// Writes a group. Returns the writes to be retried.
-    fn write(&mut self, mut group: Vec<WriteJob>) -> Vec<WriteJob> {
-        let Err((failed, error)) = self.transaction(&mut group) else {
-            self.health.set_writable();
-            for write in group {
-                (write.report)(Ok(()));
-            }
-            return Vec::new();
-        };
-        // A write that is invalid by itself does not fail the others of its group.
-        if let Some(index) = failed
-            && !error.affects_all_writes()
-        {
-            let write = group.remove(index);
-            (write.report)(Err(error));
-            return if group.is_empty() {
-                group
+    /// Keeps the writes that wait, and fails the others.
+    fn stall_or_reject(&mut self, writes: Vec<WriteJob>, error: &StoreError) {
+        for write in writes {
+            if write.class.waits() && !error.is_permanent() {
+                self.stalled.push_back(write);
             } else {
-                self.write(group)
-            };
+                (write.report)(Err(error.clone()));
+            }
         }
-        self.health.set_error(error.clone());
-        let (retried, failed): (Vec<_>, Vec<_>) = group
-            .into_iter()
-            .partition(|write| write.retry == RetryPolicy::Endless && !error.is_permanent());
-        report_error(failed, &error);
-        retried
+    }
+
+    /// Writes a group, without those that are invalid by themselves.
+    fn write(&mut self, mut group: Vec<WriteJob>) {
+        while let Err((failed, error)) = self.execute(&mut group) {
+            let Some(index) = failed.filter(|_| !error.affects_all_writes()) else {
+                self.health.set_error(error.clone());
+                return self.stall_or_reject(group, &error);
+            };
+            (group.remove(index).report)(Err(error));
+            if group.is_empty() {
+                return;
+            }
+        }
+        self.set_writable();
+        for write in group {
+            (write.report)(Ok(()));
+        }
+        if let Err(error) = self.database.checkpoint_if_long() {
+            self.health.set_error(error);
+        }
+    }
+
+    /// Executes the writes that may use the reserved space, one by one, and takes the space again if there is room. Returns
+    /// true if a write was executed.
+    fn write_when_full(&mut self, group: Vec<WriteJob>) -> bool {
+        let mut writes = std::mem::take(&mut self.stalled);
+        writes.extend(group);
+        self.reserve.release();
+        let mut ready = self.database.truncate_log();
+        let mut has_progress = false;
+        for write in writes {
+            let WriteJob { class, bytes, .. } = write;
+            if ready.is_err() || !class.is_executed_when_full(bytes, self.results_left) {
+                let error = ready.as_ref().err().unwrap_or(&StoreError::Full).clone();
+                self.stall_or_reject(vec![write], &error);
+                continue;
+            }
+            match self.execute_one(write) {
+                Ok(()) => {
+                    has_progress = true;
+                    if class == WriteClass::Results {
+                        self.results_left -= bytes;
+                    }
+                    ready = self.after_reserved_write(class);
+                }
+                Err(error) => ready = Err(error),
+            }
+        }
+        match ready.and_then(|()| self.take_reserve()) {
+            Ok(()) => self.set_writable(),
+            Err(error) => self.health.set_error(error),
+        }
+        has_progress
+    }
+
+    /// Executes one write, and reports or keeps it.
+    ///
+    /// # Errors
+    /// The error of the store, if it affects the writes after this one.
+    fn execute_one(&mut self, write: WriteJob) -> Result<(), StoreError> {
+        let mut group = vec![write];
+        match self.execute(&mut group) {
+            Ok(()) => {
+                for write in group {
+                    (write.report)(Ok(()));
+                }
+                Ok(())
+            }
+            Err((_, error)) if error.affects_all_writes() => {
+                self.stall_or_reject(group, &error);
+                Err(error)
+            }
+            Err((_, error)) => {
+                for write in group {
+                    (write.report)(Err(error.clone()));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Frees what a write released, so that the next one has the same space.
+    fn after_reserved_write(&self, class: WriteClass) -> Result<(), StoreError> {
+        self.database.truncate_log()?;
+        if class == WriteClass::Removal {
+            let vacuumed = self.database.vacuum();
+            vacuumed.map_err(|error| from_sqlite(&error))?;
+            self.database.truncate_log()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the reserved space again, and writes something.
+    fn take_reserve(&mut self) -> Result<(), StoreError> {
+        self.reserve.take()?;
+        self.execute(&mut []).map_err(|(_, error)| error)
+    }
+
+    fn set_writable(&mut self) {
+        self.results_left = RESULT_RESERVE_BYTES;
+        self.health.set_writable();
     }
 
     /// Executes a group in one transaction.
     ///
     /// # Errors
     /// Nothing was written: the index of the write that failed, if it was one, and the reason.
-    fn transaction(&mut self, group: &mut [WriteJob]) -> Result<(), (Option<usize>, StoreError)> {
+    fn execute(&mut self, group: &mut [WriteJob]) -> Result<(), (Option<usize>, StoreError)> {
         let of_store = |error| (None, from_sqlite(&error));
-        let transaction = self
-            .connection
-            .transaction_with_behavior(IMMEDIATE)
-            .map_err(of_store)?;
+        let transaction = self.database.transaction().map_err(of_store)?;
         if group.is_empty() {
             probe_write(&transaction).map_err(of_store)?;
         }
@@ -188,11 +344,5 @@ impl WriteThread {
             (write.statements)(&transaction).map_err(|error| (Some(index), from_sqlite(&error)))?;
         }
         transaction.commit().map_err(of_store)
-    }
-}
-
-fn report_error(writes: impl IntoIterator<Item = WriteJob>, error: &StoreError) {
-    for write in writes {
-        (write.report)(Err(error.clone()));
     }
 }

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The disk is full. Writes of running jobs are retried until there is room.
-    #[error("the disk is full; make room on it")]
+    #[error("the disk is full; make room on it, at least 28 MiB")]
     Full,
     /// The file cannot be written to. Writes of running jobs are retried.
     #[error(
@@ -21,6 +21,17 @@ pub enum StoreError {
     /// are unknown, so nothing is retried, and nothing is written until a restart.
     #[error("the store stopped after an I/O error ({0}); check the disk, then restart the server")]
     Io(String),
+    /// The store could not be opened. Opening it is tried again.
+    #[error("the store cannot be opened ({0}); it is tried again every second")]
+    Unopened(String),
+    /// A file of the store was removed or replaced while it is open. What is written would be lost.
+    #[error(
+        "{0} while the server runs; put it back, or restart the server to use what is there now"
+    )]
+    Gone(String),
+    /// A caller's jobs, or those of all callers, would take more than is allowed.
+    #[error("{0}")]
+    Quota(StorageQuota),
     /// A newer version of this program created the file.
     #[error(
         "the store was created by a newer extractd (layout {found}, this version knows {known}); use that version, or another `data_dir`"
@@ -51,6 +62,43 @@ impl StoreError {
     /// Returns true if the error is of the store, so that all writes fail, and not of a single write.
     #[must_use]
     pub const fn affects_all_writes(&self) -> bool {
-        matches!(self, Self::Full | Self::ReadOnly | Self::Busy | Self::Io(_))
+        matches!(
+            self,
+            Self::Full
+                | Self::ReadOnly
+                | Self::Busy
+                | Self::Io(_)
+                | Self::Gone(_)
+                | Self::Unopened(_)
+        )
     }
+
+    /// Returns true if the store may be opened later, so that a server starts without it.
+    #[must_use]
+    pub const fn can_be_opened_later(&self) -> bool {
+        matches!(
+            self,
+            Self::Full | Self::ReadOnly | Self::Busy | Self::Io(_) | Self::Unopened(_)
+        )
+    }
+}
+
+/// Limit of stored jobs that is reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StorageQuota {
+    /// Number of one caller's jobs.
+    #[error(
+        "the caller has {max} stored jobs, the most it may have; delete jobs that have ended, or raise `jobs.max_per_caller`"
+    )]
+    Jobs { max: u64 },
+    /// Bytes of one caller's jobs.
+    #[error(
+        "the caller's stored jobs would take more than {max} bytes; delete jobs that have ended, or raise `jobs.max_bytes_per_caller`"
+    )]
+    Bytes { max: u64 },
+    /// Bytes of all callers' jobs.
+    #[error(
+        "the stored jobs of all callers would take more than {max} bytes; delete jobs that have ended, or raise `jobs.max_stored_bytes`"
+    )]
+    AllBytes { max: u64 },
 }

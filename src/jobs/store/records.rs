@@ -268,6 +268,8 @@ pub struct JobEnd {
 pub struct PendingDelivery {
     /// Job whose end is delivered.
     pub job: JobKey,
+    /// Name of the caller; empty without configured callers.
+    pub caller: String,
     /// Number of the event that is delivered.
     pub event: u32,
     /// Body as JSON.

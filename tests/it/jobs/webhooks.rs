@@ -148,3 +148,50 @@ async fn a_webhook_to_a_private_address_is_never_called() {
     .await;
     assert!(receiver.seen.lock().unwrap().is_empty());
 }
+
+/// Accepts connections and never answers. The number of those that are open.
+async fn tar_pit() -> (String, Arc<std::sync::atomic::AtomicUsize>) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let held = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&held);
+    tokio::spawn(async move {
+        let mut sockets = Vec::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            sockets.push(socket);
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (url, held)
+}
+
+#[tokio::test]
+async fn deliveries_of_one_caller_that_hang_do_not_delay_those_of_another() {
+    const HANGING: usize = 300;
+    let upstream = Upstream::playing();
+    let (url, held) = tar_pit().await;
+    let receiver = Receiver::start("204 No Content").await;
+    let config = "[jobs]\nallow_private_webhooks = true\n[callers.eve]\nkey = \"key-of-eve\"\n[callers.bob]\nkey = \"key-of-bob\"\n";
+    let server = Server::asking(&upstream).config(config).start().await;
+    let (eve, bob) = (server.with_key("key-of-eve"), server.with_key("key-of-bob"));
+    let hook = |url: &str| json!({"webhook": {"url": url, "secret": SECRET}});
+    for _ in 0..HANGING {
+        made(&eve, &with(batch(0), hook(&url))).await;
+    }
+    eventually(Duration::from_secs(30), "deliveries hang", async || {
+        (held.load(std::sync::atomic::Ordering::SeqCst) >= 30).then_some(())
+    })
+    .await;
+    let job = made(&bob, &with(batch(1), hook(&receiver.url))).await;
+    ended(&bob, &job).await;
+    let begun = tokio::time::Instant::now();
+    receiver.told().await;
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    // The caller that hangs has a share, and no more.
+    let hanging = held.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(hanging <= 32, "{hanging}");
+}

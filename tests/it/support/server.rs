@@ -34,6 +34,23 @@ pub fn binary() -> Command {
     command
 }
 
+/// The binary under test, run by a command.
+fn wrapped_binary(wrapper: &[String]) -> Command {
+    let Some((program, arguments)) = wrapper.split_first() else {
+        return binary();
+    };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .arg(env!("CARGO_BIN_EXE_extractd"))
+        .env_clear()
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
 /// The binary under test, begun by a shell that says this first.
 fn shell(script: &str) -> Command {
     let mut command = Command::new("/bin/sh");
@@ -53,6 +70,8 @@ pub struct Builder {
     folder: Arc<Folder>,
     /// The longest file that it may write, in blocks of 512 bytes, as `ulimit` takes it.
     file_limit: Option<String>,
+    /// The command that runs it, with its arguments.
+    wrapper: Vec<String>,
 }
 
 impl Builder {
@@ -75,6 +94,12 @@ impl Builder {
         self
     }
 
+    /// Runs it by this command, which is given the binary and its arguments.
+    pub fn wrapped(mut self, command: Vec<String>) -> Self {
+        self.wrapper = command;
+        self
+    }
+
     /// The folder that the server works in; files put here before the start are there for it.
     pub fn folder(&self) -> &Path {
         &self.folder.0
@@ -84,7 +109,7 @@ impl Builder {
     pub async fn start(self) -> Server {
         let lock = test_lock::shared().await;
         let mut command = match &self.file_limit {
-            None => binary(),
+            None => wrapped_binary(&self.wrapper),
             // A write beyond the limit fails, rather than end the process.
             Some(blocks) => shell(&format!(
                 "trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\""
@@ -137,6 +162,7 @@ impl Server {
             environment,
             folder,
             file_limit: None,
+            wrapper: Vec::new(),
         }
     }
 
@@ -243,6 +269,7 @@ impl Server {
             environment: self.builder.environment.clone(),
             folder: Arc::clone(&self.builder.folder),
             file_limit,
+            wrapper: self.builder.wrapper.clone(),
         };
         drop(self);
         again.start().await

@@ -58,7 +58,7 @@ async fn writes_resume_when_a_full_disk_has_room_again() {
     };
     let spawn = |store: &Arc<Sqlite>| {
         let (store, full) = (Arc::clone(store), full.clone());
-        tokio::spawn(async move { store.write(RetryPolicy::Endless, full).await })
+        tokio::spawn(async move { store.write(WriteClass::Work, full).await })
     };
     let waiting = spawn(&store);
     let rejected = async {
@@ -107,14 +107,14 @@ async fn a_failed_fsync_stops_the_store_without_a_retry() {
     let store = folder.open();
     let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let failing = store.write(RetryPolicy::Endless, move |_| {
+    let failing = store.write(WriteClass::Work, move |_| {
         counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_FSYNC))
     });
     assert!(matches!(failing.await, Err(StoreError::Io(_))));
     assert!(matches!(store.not_ready_reason(), Some(StoreError::Io(_))));
     // Later writes fail at once, also those that are retried while the disk is full.
-    let later = store.write(RetryPolicy::Endless, |_| Ok(()));
+    let later = store.write(WriteClass::Work, |_| Ok(()));
     assert!(matches!(later.await, Err(StoreError::Io(_))));
     assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
@@ -126,10 +126,10 @@ async fn a_failed_read_stops_the_store_until_a_restart() {
     let failing = store.read(|_| Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_READ)));
     assert!(matches!(failing.await, Err(StoreError::Io(_))));
     assert!(matches!(store.not_ready_reason(), Some(StoreError::Io(_))));
-    let write = store.write(RetryPolicy::Endless, |_| Ok(()));
+    let write = store.write(WriteClass::Work, |_| Ok(()));
     assert!(matches!(write.await, Err(StoreError::Io(_))));
     drop(store);
     let store = folder.open();
     assert_eq!(store.not_ready_reason(), None);
-    store.write(RetryPolicy::Endless, |_| Ok(())).await.unwrap();
+    store.write(WriteClass::Work, |_| Ok(())).await.unwrap();
 }

@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// Makes a store of layout 3 one of layout 1.
+const UNDO_LAYOUT_3: &str = "DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
+    DROP TABLE callers; ALTER TABLE jobs DROP COLUMN stored_bytes; DROP INDEX webhooks_of_caller;
+    ALTER TABLE webhooks DROP COLUMN caller; CREATE INDEX webhooks_due ON webhooks (due_at); PRAGMA user_version = 1;";
+
 #[tokio::test]
 async fn jobs_survive_the_process_and_interrupted_uploads_are_removed() {
     let folder = Folder::new("again");
@@ -21,7 +26,7 @@ async fn jobs_survive_the_process_and_interrupted_uploads_are_removed() {
         matches!(Sqlite::open(&folder.file()), Err(StoreError::Locked)),
         "one process has the file open"
     );
-    let secret = store.secret().await.unwrap();
+    let secret = store.secret().unwrap();
     store
         .transition(job, &[Status::Queued], Status::Running, 2_000)
         .await
@@ -32,16 +37,10 @@ async fn jobs_survive_the_process_and_interrupted_uploads_are_removed() {
         .unwrap();
     drop(store);
     let store = folder.open();
-    assert_eq!(store.secret().await.unwrap(), secret);
+    assert_eq!(store.secret().unwrap(), secret);
     assert_eq!(
-        store
-            .unfinished()
-            .await
-            .unwrap()
-            .iter()
-            .map(|job| job.id.as_str())
-            .collect::<Vec<_>>(),
-        ["job_a"]
+        store.unfinished().await.unwrap(),
+        [(job, "ann".to_owned(), Status::Running)]
     );
     assert_eq!(
         store
@@ -53,7 +52,7 @@ async fn jobs_survive_the_process_and_interrupted_uploads_are_removed() {
             .collect::<Vec<_>>(),
         [1, 2]
     );
-    assert_eq!(store.orphaned(), [interrupted]);
+    assert_eq!(hidden(&store).await, [interrupted]);
     store.remove(interrupted).await.unwrap();
     assert!(store.pending(interrupted, 0, 10).await.unwrap().is_empty());
     let next = create_uploading(&store, new_job("job_c")).await.unwrap();
@@ -174,7 +173,7 @@ async fn files_of_other_programs_or_newer_versions_are_rejected() {
 #[tokio::test]
 async fn file_of_the_first_layout_is_migrated() {
     let folder = Folder::new("first-layout");
-    let (completed, hidden) = {
+    let (completed, uploading) = {
         let store = folder.open();
         let completed = create(&store, "job_1", 1).await;
         store
@@ -190,15 +189,15 @@ async fn file_of_the_first_layout_is_migrated() {
             .await
             .unwrap();
         // Layout 1 has one status, 0, for jobs that are being uploaded or deleted.
-        let hidden = create_uploading(&store, new_job("job_2")).await.unwrap();
-        (completed, hidden)
+        let uploading = create_uploading(&store, new_job("job_2")).await.unwrap();
+        (completed, uploading)
     };
     Connection::open(folder.file())
         .unwrap()
-        .execute_batch("PRAGMA user_version = 1")
+        .execute_batch(UNDO_LAYOUT_3)
         .unwrap();
     let store = folder.open();
-    assert_eq!(store.orphaned(), [hidden]);
+    assert_eq!(hidden(&store).await, [uploading]);
     let job = store.job("job_1".to_owned()).await.unwrap().unwrap();
     assert_eq!((job.status, job.counts.succeeded), (Status::Completed, 1));
     assert!(store.soft_delete(completed).await.unwrap());
@@ -210,8 +209,33 @@ async fn file_of_the_first_layout_is_migrated() {
         .unwrap();
     assert_eq!(layout, migrations::LAYOUT);
     assert_eq!(
-        folder.open().orphaned(),
-        [completed, hidden],
+        hidden(&folder.open()).await,
+        [completed, uploading],
         "an interrupted deletion is continued"
     );
+}
+
+#[tokio::test]
+async fn only_a_hidden_job_is_removed_and_its_key_is_free_at_once() {
+    let folder = Folder::new("abandoned");
+    let store = folder.open();
+    let with_key = |id: &str| NewJob {
+        idempotency: Some(Idempotency {
+            key: "K".to_owned(),
+            until: 99_000,
+        }),
+        ..new_job(id)
+    };
+    let first = create_uploading(&store, with_key("job_a")).await.unwrap();
+    store.remove(first).await.unwrap();
+    assert_eq!(
+        store.finalize(first, 0, DIGEST).await.unwrap_err(),
+        StoreError::Other("Query returned no rows".to_owned()),
+        "an upload whose job was removed creates no job"
+    );
+    let second = create_uploading(&store, with_key("job_b")).await.unwrap();
+    store.finalize(second, 0, DIGEST).await.unwrap();
+    store.remove(second).await.unwrap();
+    assert!(store.job("job_b".to_owned()).await.unwrap().is_some());
+    assert!(hidden(&store).await.is_empty());
 }

@@ -1,0 +1,63 @@
+//! Identity of the store's files: a folder that is removed or replaced while the server runs is noticed, because the open files
+//! are no longer those at their paths.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::jobs::store::StoreError;
+
+/// Device and inode of a file.
+type FileId = (u64, u64);
+
+/// Files of an open store: the database, its write-ahead log, and the lock.
+#[derive(Debug)]
+pub struct Identity(Vec<(PathBuf, FileId)>);
+
+impl Identity {
+    /// Records the files of the store at `path`, which is open.
+    ///
+    /// # Errors
+    /// A file is not there.
+    pub fn record(path: &Path) -> io::Result<Self> {
+        let log = {
+            let mut name = path.as_os_str().to_owned();
+            name.push("-wal");
+            PathBuf::from(name)
+        };
+        let files = [path.to_owned(), log, path.with_extension("lock")];
+        let known = files.into_iter().map(|file| Ok((file_id(&file)?, file)));
+        let known: io::Result<Vec<_>> = known
+            .map(|pair| pair.map(|(id, file)| (file, id)))
+            .collect();
+        known.map(Self)
+    }
+
+    /// Checks that the open files are still those at their paths.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`] with the path of one that is not.
+    pub fn check(&self) -> Result<(), StoreError> {
+        for (file, id) in &self.0 {
+            match file_id(file) {
+                Ok(found) if found == *id => {}
+                Ok(_) => return Err(gone(file, "was replaced")),
+                // Any other error says nothing about the file, and is found by a read or a write.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(gone(file, "was removed"));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file_id(path: &Path) -> io::Result<FileId> {
+    let metadata = std::fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+fn gone(file: &Path, what: &str) -> StoreError {
+    StoreError::Gone(format!("{} {what}", file.display()))
+}

@@ -1,0 +1,176 @@
+//! Opening of the store's file: lock, migrations, recovery, and the threads that write and watch.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::database::Database;
+use super::error::{from_open, from_sqlite};
+use super::health::Health;
+use super::identity::Identity;
+use super::private_files::{create_private_dir, open_private};
+use super::readers::{BUSY_TIMEOUT, Readers, connect};
+use super::reserve::Reserve;
+use super::write_thread::Writer;
+use super::{migrations, queries, recovery};
+use crate::jobs::store::StoreError;
+
+/// Settings of the connection that writes. `auto_vacuum` has to precede the first table. Checkpoints are made by the write
+/// thread.
+const PRAGMAS: &str = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+    PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 0;";
+/// Interval at which a store that could not be opened is tried again, and at which the files of an open store are checked.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Store that may not be open yet.
+#[derive(Debug)]
+pub struct Shared {
+    pub path: PathBuf,
+    pub health: Arc<Health>,
+    pub opened: OnceLock<Opened>,
+}
+
+/// Open store.
+#[derive(Debug)]
+pub struct Opened {
+    pub writer: Writer,
+    pub readers: Arc<Readers>,
+    /// Random secret of the store.
+    pub secret: [u8; 32],
+    /// Lock file, locked until the process ends: a second process would run the same jobs.
+    _lock: File,
+}
+
+/// Opens a store that is not open.
+///
+/// # Errors
+/// The reason for which it cannot be opened.
+pub fn open(shared: &Shared) -> Result<(), StoreError> {
+    let path = shared.path.as_path();
+    if let Some(folder) = path.parent() {
+        create_private_dir(folder).map_err(|error| from_open(folder, &error))?;
+    }
+    let lock = lock_file(&path.with_extension("lock"))?;
+    let mut reserve = Reserve::new(path);
+    let connection = match open_database(path) {
+        // The space that the previous process reserved is for this.
+        Err(StoreError::Full) => {
+            reserve.release();
+            open_database(path)
+        }
+        result => result,
+    }?;
+    let secret = queries::secret(&connection).map_err(|error| from_sqlite(&error))?;
+    let identity = Identity::record(path).map_err(|error| from_open(path, &error))?;
+    let identity = Arc::new(identity);
+    let database = Database::new(connection, BUSY_TIMEOUT).map_err(|error| from_sqlite(&error))?;
+    let health = &shared.health;
+    match reserve.take() {
+        Ok(()) => health.set_writable(),
+        Err(error) => health.set_error(error),
+    }
+    let readers = Readers::new(path, Arc::clone(health), Arc::clone(&identity));
+    watch(&identity, health)?;
+    let writer = Writer::start(database, reserve, identity, Arc::clone(health));
+    let opened = Opened {
+        writer: writer.map_err(|error| cannot_start_thread(&error))?,
+        readers: Arc::new(readers),
+        secret,
+        _lock: lock,
+    };
+    // Only one thread opens the store.
+    drop(shared.opened.set(opened));
+    Ok(())
+}
+
+/// Opens the store as soon as it can be opened, in a thread of its own.
+///
+/// # Errors
+/// The operating system cannot start a thread.
+pub fn retry_in_background(shared: &Arc<Shared>) -> Result<(), StoreError> {
+    let shared = Arc::downgrade(shared);
+    every_second("store-open", move || {
+        let Some(shared) = Weak::upgrade(&shared) else {
+            return false;
+        };
+        // After a failed read or fsync, the contents of the disk are unknown.
+        if shared.health.permanent_error().is_some() {
+            return false;
+        }
+        match open(&shared) {
+            Ok(()) => {
+                tracing::info!(file = %shared.path.display(), "the job store is open");
+                false
+            }
+            Err(error) => {
+                shared.health.set_error(error);
+                true
+            }
+        }
+    })
+}
+
+/// Checks the store's files every second, until the store is dropped.
+fn watch(identity: &Arc<Identity>, health: &Arc<Health>) -> Result<(), StoreError> {
+    let (identity, health) = (Arc::clone(identity), Arc::downgrade(health));
+    every_second("store-watch", move || {
+        let health = Weak::upgrade(&health);
+        health.is_some_and(|health| {
+            health.set_files(identity.check());
+            true
+        })
+    })
+}
+
+/// Runs `step` every second in a thread of its own, as long as it returns true.
+fn every_second(
+    name: &str,
+    mut step: impl FnMut() -> bool + Send + 'static,
+) -> Result<(), StoreError> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        loop {
+            thread::sleep(WATCH_INTERVAL);
+            if !step() {
+                return;
+            }
+        }
+    });
+    thread
+        .map(drop)
+        .map_err(|error| cannot_start_thread(&error))
+}
+
+fn cannot_start_thread(error: &std::io::Error) -> StoreError {
+    StoreError::Other(format!("cannot start a thread of the store: {error}"))
+}
+
+fn lock_file(path: &Path) -> Result<File, StoreError> {
+    let file = open_private(path).map_err(|error| from_open(path, &error))?;
+    file.try_lock().map_err(|_| StoreError::Locked)?;
+    Ok(file)
+}
+
+/// Opens or creates the database, migrates it, and recovers the state that the previous process left.
+fn open_database(path: &Path) -> Result<Connection, StoreError> {
+    open_private(path).map_err(|error| from_open(path, &error))?;
+    let mut connection = connect_for_writing(path).map_err(|error| from_sqlite(&error))?;
+    migrations::migrate(&mut connection)?;
+    recover(&mut connection).map_err(|error| from_sqlite(&error))?;
+    Ok(connection)
+}
+
+fn connect_for_writing(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch(PRAGMAS)?;
+    Ok(connection)
+}
+
+fn recover(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    recovery::recover(&transaction)?;
+    transaction.commit()
+}

@@ -1,0 +1,35 @@
+//! Classes of writes, by what they do while the disk is full.
+
+/// Class of a write. While the disk is full, a write either fails or waits, and may or may not use the reserved space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteClass {
+    /// Begins something: a new job, its inputs. Fails.
+    Ordinary,
+    /// Precedes calls to models: a job's start, the lease of its items. Waits, so that nothing is called.
+    Work,
+    /// Results of calls that were made. Uses a part of the reserve, then waits.
+    Results,
+    /// Ends something: a job, a delivery, the process. Uses the reserve; waits if that does not suffice.
+    Finish,
+    /// Ends something for a caller that waits for the response. Uses the reserve; fails if that does not suffice.
+    FinishNow,
+    /// Removes rows. Uses the reserve; waits if that does not suffice.
+    Removal,
+}
+
+impl WriteClass {
+    /// Returns true if the write waits while it cannot be executed.
+    pub const fn waits(self) -> bool {
+        !matches!(self, Self::Ordinary | Self::FinishNow)
+    }
+
+    /// Returns true if the write is executed while the disk is full. `results_left` is the part of the reserve, in bytes, that
+    /// results may still use.
+    pub const fn is_executed_when_full(self, bytes: usize, results_left: usize) -> bool {
+        match self {
+            Self::Ordinary | Self::Work => false,
+            Self::Results => bytes <= results_left,
+            Self::Finish | Self::FinishNow | Self::Removal => true,
+        }
+    }
+}

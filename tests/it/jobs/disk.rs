@@ -1,0 +1,233 @@
+//! A disk that is full, or cannot be written to: jobs can be deleted and cancelled, direct requests are served, and jobs go on by
+//! themselves.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{JOBS, LIMIT, asking, ended, made, path, post, results, show};
+use crate::support::client::{Client, eventually};
+use crate::support::disk::Disk;
+use crate::support::fixture::{batch, check_each_once, person, schema_query, single, with};
+use crate::support::server::{Builder, Server};
+use crate::upstream::{Reply, Upstream};
+
+/// A disk for the data folder of a server.
+fn disk(builder: &Builder, megabytes: u64) -> Option<Disk> {
+    Disk::new(&builder.folder().join("data"), megabytes)
+}
+
+async fn ready(client: &Client, what: &str) {
+    eventually(LIMIT, what, async || {
+        (client.get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// The reasons of `/readyz`, once it is not ready.
+async fn not_ready(client: &Client) -> String {
+    eventually(LIMIT, "it is not ready", async || {
+        let answer = client.get("/readyz").await;
+        (answer.status == 503).then(|| answer.json()["reasons"].to_string())
+    })
+    .await
+}
+
+/// Direct requests are served, and jobs are not.
+async fn serves_only_directly(client: &Client, reason: &str) {
+    let reasons = not_ready(client).await;
+    assert!(reasons.contains(reason), "{reasons}");
+    let direct = client.extract(&single(person(1))).await;
+    assert_eq!(direct.status, 200, "{}", direct.text());
+    let job = client.post(JOBS, &batch(2)).await;
+    let problem = job.json();
+    assert_eq!(
+        (job.status.as_u16(), &problem["code"]),
+        (503, &json!("overloaded")),
+        "{problem}"
+    );
+    assert!(
+        problem["detail"].as_str().unwrap().contains(reason),
+        "{problem}"
+    );
+    assert_eq!(client.get(JOBS).await.status, 503);
+}
+
+/// A job of this many bytes, that has ended.
+async fn large_job(client: &Client, megabytes: usize) -> Value {
+    let text = "x".repeat(100_000);
+    let lines = (0..megabytes * 10).map(|_| json!({"input": text}).to_string());
+    let target = format!("{JOBS}?{}", schema_query());
+    let sent = client.request(Method::POST, &target).lines(lines).answer();
+    let answer = sent.await;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    ended(client, &answer.json()).await
+}
+
+#[tokio::test]
+async fn an_upload_larger_than_the_disk_leaves_nothing_and_the_others_go_on() {
+    const ITEMS: usize = 1_000;
+    let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(20)));
+    let builder = asking(&upstream, 4);
+    let Some(disk) = disk(&builder, 64) else {
+        return;
+    };
+    let server = builder.wrapped(disk.wrapper()).start().await;
+    let victim = made(&server, &batch(ITEMS)).await;
+    let line = Bytes::from(format!("{}\n", json!({"input": "y".repeat(200_000)})));
+    let lines = stream::iter(std::iter::repeat_n(line, 2_000));
+    let upload = server
+        .request(Method::POST, &format!("{JOBS}?{}", schema_query()))
+        .header("content-type", "application/x-ndjson")
+        .stream(lines)
+        .try_send()
+        .await;
+    if let Some(refused) = upload {
+        assert_eq!(refused.status, 503);
+    }
+    ready(&server, "what the upload left is removed").await;
+    let other = made(&server, &batch(3)).await;
+    assert_eq!(ended(&server, &other).await["counts"]["succeeded"], 3);
+    let victim = ended(&server, &victim).await;
+    assert_eq!(victim["counts"]["succeeded"], ITEMS, "{victim}");
+    check_each_once(&results(&server, &victim, "limit=1000").await, ITEMS);
+    let jobs = server.get(JOBS).await.ok();
+    assert_eq!(jobs["data"].as_array().unwrap().len(), 2, "{jobs}");
+    eventually(LIMIT, "the space is given back", async || {
+        let file = std::fs::metadata(disk.inside("extractd.db")).unwrap();
+        (file.len() < 16 << 20).then_some(())
+    })
+    .await;
+    let server = server.restart().await;
+    ready(&server, "it starts again").await;
+}
+
+#[tokio::test]
+async fn on_a_full_disk_jobs_can_be_cancelled_and_deleted() {
+    let upstream = Upstream::start(|call| match call.item() {
+        Some(_) => Reply::Played.after(Duration::from_millis(50)),
+        None => Reply::Json(crate::support::fixture::right()),
+    });
+    let builder = asking(&upstream, 8);
+    let Some(disk) = disk(&builder, 96) else {
+        return;
+    };
+    let server = builder.wrapped(disk.wrapper()).start().await;
+    let large = large_job(&server, 30).await;
+    let running = made(&server, &batch(5_000)).await;
+    disk.fill();
+    let reasons = not_ready(&server).await;
+    assert!(reasons.contains("the disk is full"), "{reasons}");
+    let refused = server.post(JOBS, &batch(1)).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let cancelled = post(&server, &path(&running, "/cancel")).await;
+    assert_eq!(cancelled.status, 202, "{}", cancelled.text());
+    let running = ended(&server, &running).await;
+    assert_eq!(running["status"], "cancelled", "{running}");
+    let deleted = server.request(Method::DELETE, &path(&large, "")).answer();
+    let deleted = deleted.await;
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
+    // The job that was deleted takes more than the space that is reserved.
+    ready(&server, "its space is used").await;
+    let next = made(&server, &batch(3)).await;
+    assert_eq!(ended(&server, &next).await["counts"]["succeeded"], 3);
+}
+
+#[tokio::test]
+async fn it_starts_on_a_full_disk_that_has_no_store() {
+    let upstream = Upstream::playing();
+    let builder = asking(&upstream, 8);
+    let Some(disk) = disk(&builder, 64) else {
+        return;
+    };
+    disk.fill();
+    let server = builder.wrapped(disk.wrapper()).start().await;
+    serves_only_directly(&server, "the disk is full").await;
+    disk.make_room();
+    ready(&server, "the store is opened by itself").await;
+    let job = made(&server, &batch(3)).await;
+    assert_eq!(ended(&server, &job).await["counts"]["succeeded"], 3);
+}
+
+#[tokio::test]
+async fn it_restarts_on_a_full_disk_and_its_jobs_go_on_once_there_is_room() {
+    const ITEMS: usize = 600;
+    let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(30)));
+    let builder = asking(&upstream, 4);
+    let Some(disk) = disk(&builder, 64) else {
+        return;
+    };
+    let server = builder.wrapped(disk.wrapper()).start().await;
+    let job = made(&server, &batch(ITEMS)).await;
+    eventually(LIMIT, "it is at work", async || {
+        let done = show(&server, &job).await["counts"]["succeeded"].as_u64();
+        (done > Some(20)).then_some(())
+    })
+    .await;
+    disk.fill();
+    let server = server.kill_and_restart().await;
+    let reasons = not_ready(&server).await;
+    assert!(reasons.contains("the disk is full"), "{reasons}");
+    assert_eq!(server.extract(&single(person(1))).await.status, 200);
+    let server = server.restart().await;
+    not_ready(&server).await;
+    disk.make_room();
+    ready(&server, "there is room").await;
+    let job = ended(&server, &job).await;
+    assert_eq!(job["counts"]["succeeded"], ITEMS, "{job}");
+    check_each_once(&results(&server, &job, "limit=1000").await, ITEMS);
+}
+
+#[tokio::test]
+async fn it_starts_on_a_disk_that_cannot_be_written_to() {
+    let upstream = Upstream::playing();
+    for has_store in [false, true] {
+        let builder = asking(&upstream, 8);
+        let Some(disk) = disk(&builder, 64) else {
+            return;
+        };
+        let mut builder = builder.wrapped(disk.wrapper());
+        if has_store {
+            let folder = builder.folder().to_owned();
+            let mut server = builder.start().await;
+            ended(&server, &made(&server, &batch(2)).await).await;
+            server.terminate();
+            server.exit(LIMIT).await;
+            builder = asking(&upstream, 8)
+                .env("EXTRACTD_DATA_DIR", folder.join("data").display())
+                .wrapped(disk.wrapper());
+            // The folder outlives its server.
+            std::mem::forget(server);
+        }
+        disk.set_writable(false);
+        let server = builder.start().await;
+        serves_only_directly(&server, "cannot be written to").await;
+        disk.set_writable(true);
+        ready(&server, "the store is opened by itself").await;
+        let job = made(&server, &batch(3)).await;
+        assert_eq!(ended(&server, &job).await["counts"]["succeeded"], 3);
+        let jobs = server.get(JOBS).await.ok();
+        let jobs = jobs["data"].as_array().unwrap().len();
+        assert_eq!(jobs, if has_store { 2 } else { 1 });
+    }
+}
+
+#[tokio::test]
+async fn a_data_folder_that_cannot_be_made_is_made_later() {
+    let upstream = Upstream::playing();
+    let builder = Server::asking(&upstream);
+    let blocker = builder.folder().join("blocker");
+    std::fs::write(&blocker, "a file where a folder has to be").unwrap();
+    let server = builder
+        .env("EXTRACTD_DATA_DIR", blocker.join("data").display())
+        .start()
+        .await;
+    serves_only_directly(&server, "cannot be opened").await;
+    std::fs::remove_file(&blocker).unwrap();
+    ready(&server, "the folder is made").await;
+    let job = made(&server, &with(batch(2), json!({}))).await;
+    assert_eq!(ended(&server, &job).await["counts"]["succeeded"], 2);
+}

@@ -1,0 +1,87 @@
+//! Limits of what a caller may store: a caller that reaches them takes nothing from the others.
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::Method;
+use serde_json::json;
+
+use super::{JOBS, LIMIT, asking, ended, made, path};
+use crate::support::client::{Answer, Client, eventually};
+use crate::support::fixture::{batch, schema_query};
+use crate::support::server::Server;
+use crate::upstream::Upstream;
+
+const CALLERS: &str = "
+[callers.ann]
+key = \"key-of-ann-long-enough\"
+[callers.bob]
+key = \"key-of-bob-long-enough\"
+";
+
+async fn limited(upstream: &Upstream, jobs: &str) -> (Server, Client, Client) {
+    let config = format!("[jobs]\n{jobs}\n{CALLERS}");
+    let server = asking(upstream, 4).config(&config).start().await;
+    let ann = server.with_key("key-of-ann-long-enough");
+    let bob = server.with_key("key-of-bob-long-enough");
+    (server, ann, bob)
+}
+
+async fn upload(client: &Client, megabytes: usize) -> Answer {
+    let line = Bytes::from(format!("{}\n", json!({"input": "z".repeat(100_000)})));
+    client
+        .request(Method::POST, &format!("{JOBS}?{}", schema_query()))
+        .header("content-type", "application/x-ndjson")
+        .stream(stream::iter(std::iter::repeat_n(line, megabytes * 10)))
+        .answer()
+        .await
+}
+
+#[tokio::test]
+async fn a_caller_with_its_maximum_of_jobs_deletes_one_to_create_another() {
+    let upstream = Upstream::playing();
+    let (_server, ann, bob) = limited(&upstream, "max_per_caller = 2").await;
+    let first = made(&ann, &batch(1)).await;
+    made(&ann, &batch(1)).await;
+    ended(&ann, &first).await;
+    let refused = ann.post(JOBS, &batch(1)).await;
+    let problem = refused.json();
+    assert_eq!(
+        (refused.status.as_u16(), &problem["code"]),
+        (429, &json!("quota_exceeded")),
+        "{problem}"
+    );
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("delete jobs"), "{detail}");
+    made(&bob, &batch(1)).await;
+    let deleted = ann.request(Method::DELETE, &path(&first, "")).answer();
+    assert_eq!(deleted.await.status, 204);
+    eventually(LIMIT, "another fits", async || {
+        (ann.post(JOBS, &batch(1)).await.status == 202).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upload_beyond_the_bytes_of_a_caller_is_refused_and_leaves_nothing() {
+    let upstream = Upstream::playing();
+    let (_server, ann, bob) = limited(&upstream, "max_bytes_per_caller = 4000000").await;
+    upload(&ann, 8).await.problem(429, "quota_exceeded");
+    eventually(LIMIT, "what it left is removed", async || {
+        (upload(&ann, 2).await.status == 202).then_some(())
+    })
+    .await;
+    assert_eq!(upload(&bob, 2).await.status, 202);
+    let jobs = ann.get(JOBS).await.ok();
+    assert_eq!(jobs["data"].as_array().unwrap().len(), 1, "{jobs}");
+}
+
+#[tokio::test]
+async fn an_upload_beyond_the_bytes_of_all_is_refused() {
+    let upstream = Upstream::playing();
+    let (_server, ann, bob) = limited(&upstream, "max_stored_bytes = 4000000").await;
+    let first = upload(&ann, 2).await;
+    assert_eq!(first.status, 202, "{}", first.text());
+    let refused = upload(&bob, 3).await;
+    refused.problem(503, "overloaded");
+    ended(&ann, &first.json()).await;
+}
