@@ -37,6 +37,14 @@ export function watchLimits(): () => void {
   };
 }
 
+/** Returns from which value to which a limit was lowered within the history, if it was. */
+export function loweredFrom(history: Sample[], name: string): [number, number] | undefined {
+  const values = history.map(({ limits }) => limits.limits.find((limit) => limit.name === name)?.limit).filter((value): value is number => typeof value === "number");
+  const now = values.at(-1);
+  const before = Math.max(...values);
+  return now !== undefined && before > now ? [before, now] : undefined;
+}
+
 /** Reads the limits while a component is on screen. */
 export function useLimits(): Sample[] {
   useEffect(watchLimits, []);

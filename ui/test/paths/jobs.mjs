@@ -6,7 +6,8 @@ import { shoot } from "../browser.mjs";
 export const stack = { upstream: ["--latency-ms", 300, "--errors-500", 0.1, "--invalid", 0.1], config: "[limits]\nmax_concurrency = 8\n" };
 export const hash = "#/jobs";
 
-const people = (total) => Array.from({ length: total }, (_, at) => JSON.stringify({ id: `p${at}`, input: `Bob Number${at} is a ${20 + (at % 60)}-year-old driver` })).join("\n");
+const NAMES = ["Miller", "Fisher", "Porter", "Carter", "Mason", "Taylor", "Hunter"];
+const people = (total) => Array.from({ length: total }, (_, at) => JSON.stringify({ id: `p${at}`, input: `Bob ${NAMES[at % NAMES.length]} is a ${20 + (at % 60)}-year-old driver` })).join("\n");
 
 export async function walk({ page }) {
   await page.getByText("No jobs yet").waitFor();
