@@ -61,7 +61,7 @@ export interface Holder {
   retryInMs?: number;
 }
 
-export type HolderKind = "concurrency" | "requests" | "tokens" | "breaker" | "pause" | "budget" | "queue" | "batch";
+export type HolderKind = "concurrency" | "requests" | "tokens" | "breaker" | "pause" | "budget" | "trial" | "queue" | "batch";
 
 /** Returns the kind of a limit by its name, as the server gives it. */
 export function kindOf(name: string): HolderKind {
@@ -70,6 +70,7 @@ export function kindOf(name: string): HolderKind {
   if (name.includes("budget") || name === "caller/quota" || name === "backoff") return "budget";
   if (name.includes("requests_per_minute")) return "requests";
   if (name.includes("tokens_per_minute")) return "tokens";
+  if (name.endsWith("/trial")) return "trial";
   return name === "batch" ? "batch" : "concurrency";
 }
 
@@ -118,6 +119,7 @@ export function describe(name: string): string {
     requests_per_minute: "requests per minute",
     tokens_per_minute: "tokens per minute",
     breaker: "the circuit breaker",
+    trial: "the first answer",
     retry_budget: "the retry budget",
     backoff: "the pause before a retry",
     single_flight: "an equal item in flight",

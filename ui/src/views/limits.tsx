@@ -112,6 +112,7 @@ const ADVICE: Record<Holder["kind"], string> = {
   breaker: "So many calls failed that none goes out until a probe succeeds. The log has the failures.",
   pause: "The provider said when it takes calls again; they go out then by themselves.",
   budget: "Too many calls fail to repeat them all at once.",
+  trial: "Few calls go to a model before its first answer, so that a wrong key or name costs little.",
   queue: "The server calls others first, in fair turns.",
   batch: "The batch limits itself with `concurrency`.",
 };

@@ -43,6 +43,15 @@ interface Lane {
   problem?: Problem;
 }
 
+/** True once a call was made, so that no lane pays for the first connection and the server's trial of an unused model. */
+let isWarm = false;
+
+async function warmUp(text: string, signal: AbortSignal): Promise<void> {
+  if (isWarm) return;
+  await post("/v1/extract", { input: text, schema: PERSON, cache: "off" }, { signal });
+  isWarm = true;
+}
+
 const idle = (method: Method, total: number): Lane => ({ method, state: "idle", bars: Array.from({ length: total }, () => ({})), startedAt: 0 });
 
 export function RaceView() {
@@ -52,7 +61,9 @@ export function RaceView() {
   const lanes = useSignal<Lane[]>(METHODS.map((method) => idle(method, texts.length)));
   const abort = useRef<AbortController | undefined>(undefined);
   const frame = useFrames(lanes);
-  const running = lanes.value.some((lane) => lane.state === "running");
+  const warming = useSignal(false);
+  const problem = useSignal<Problem | undefined>(undefined);
+  const running = warming.value || lanes.value.some((lane) => lane.state === "running");
   const isArticle = texts.length === PEOPLE.length;
 
   useEffect(() => () => abort.current?.abort(), []);
@@ -70,6 +81,16 @@ export function RaceView() {
   const start = async () => {
     abort.current = new AbortController();
     lanes.value = METHODS.map((method) => idle(method, texts.length));
+    problem.value = undefined;
+    warming.value = true;
+    try {
+      await warmUp(texts[0] ?? PEOPLE[0]!, abort.current.signal);
+    } catch (error) {
+      if (!abort.current.signal.aborted) problem.value = problemOf(error);
+      return;
+    } finally {
+      warming.value = false;
+    }
     const run = (at: number) => runLane(lanes, at, texts, limit, abort.current!.signal);
     if (together) await Promise.all(METHODS.map((_, at) => run(at)));
     else for (let at = 0; at < METHODS.length && !abort.current.signal.aborted; at++) await run(at);
@@ -95,7 +116,13 @@ export function RaceView() {
         <Labelled label="N" class="inline">
           {(id) => <input id={id} type="number" min={1} max={99} value={limit} disabled={running} onChange={(event) => setParams({ n: event.currentTarget.value })} />}
         </Labelled>
+        {warming.value && (
+          <span class="dim" role="status">
+            One call to warm up …
+          </span>
+        )}
       </div>
+      <ProblemBox problem={problem.value} />
       <ol class="lanes">
         {lanes.value.map((lane) => (
           <LaneRow key={lane.method.name} lane={lane} texts={texts} limit={limit} scale={scale} now={frame} isArticle={isArticle && (!lane.method.limited || limit === 2)} />

@@ -1,8 +1,10 @@
 // One job: its progress, its events as they happen, its results, and what can be done with it.
 import { useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import { apiKey, events, get, problemOf, send } from "../../lib/api";
+import { events, get, problemOf, send } from "../../lib/api";
+import { save } from "../../lib/files";
 import { cell, compact, count, dollars, duration } from "../../lib/format";
+import { jobCsv } from "../../lib/job_csv";
 import { outageAdvice, outageText } from "../../lib/outages";
 import { href } from "../../lib/route";
 import type { Blocked, ItemResult, Job, Page, Problem } from "../../lib/types";
@@ -223,25 +225,27 @@ function JobResults({ path, version }: { path: string; version: string }) {
   );
 }
 
-/** Saves all results as NDJSON. With a key the browser cannot follow a plain link, so the page fetches them. */
+/** Saves all results. With a key the browser cannot follow a plain link, so the page fetches them. */
 function Download({ path, query }: { path: string; query: string }) {
   const [busy, setBusy] = useState(false);
-  const fetchAll = async () => {
+  const fetchAll = async (kind: "csv" | "ndjson") => {
     setBusy(true);
     try {
       const response = await send(`${path}/results?order=input${query}`, { headers: { accept: "application/x-ndjson" } });
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(await response.blob());
-      link.download = `${path.split("/").at(-1)}.ndjson`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      const ndjson = await response.blob();
+      save(`${path.split("/").at(-1)}.${kind}`, kind === "csv" ? await jobCsv(ndjson) : ndjson);
     } finally {
       setBusy(false);
     }
   };
   return (
-    <button type="button" disabled={busy} onClick={() => void fetchAll()} aria-label={apiKey.value ? "Download NDJSON" : undefined}>
-      {busy ? "Reading …" : "Download NDJSON"}
-    </button>
+    <span class="group" role="group" aria-label="Download">
+      <button type="button" disabled={busy} onClick={() => void fetchAll("csv")}>
+        {busy ? "…" : "CSV"}
+      </button>
+      <button type="button" disabled={busy} onClick={() => void fetchAll("ndjson")}>
+        {busy ? "…" : "NDJSON"}
+      </button>
+    </span>
   );
 }
