@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { events, get, problemOf, send } from "../../lib/api";
 import { save } from "../../lib/files";
-import { cell, compact, count, dollars, duration } from "../../lib/format";
+import { brief, compact, count, dollars, duration } from "../../lib/format";
 import { jobCsv } from "../../lib/job_csv";
 import { outageAdvice, outageText } from "../../lib/outages";
 import { href } from "../../lib/route";
@@ -64,7 +64,7 @@ export function JobPage({ id }: { id: string }) {
               <li key={`${result.index} ${result.status}`}>
                 <span class="n">{result.index + 1}</span>
                 <Status value={result.status} />
-                <span class="event-text">{result.error?.detail ?? cell(result.data ?? result.candidate)}</span>
+                <span class="event-text">{result.error?.detail ?? brief(result.data ?? result.candidate)}</span>
               </li>
             ))}
           </ol>
@@ -210,7 +210,7 @@ function JobResults({ path, version }: { path: string; version: string }) {
             <span class="n">{result.index + 1}</span>
             <Status value={result.status} />
             <details>
-              <summary class="event-text">{result.error?.detail ?? cell(result.data ?? result.candidate)}</summary>
+              <summary class="event-text">{result.error?.detail ?? brief(result.data ?? result.candidate)}</summary>
               <pre class="code raw" tabIndex={0} aria-label={`Result ${result.index + 1}`}>{JSON.stringify(result, null, 2)}</pre>
             </details>
           </li>
