@@ -636,8 +636,8 @@ export interface components {
              */
             waiting: number;
             /**
-             * @description Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker` or
-             *     `caller/quota`.
+             * @description Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
+             *     `MODEL/trial` (few calls go out before a model's first answer) or `caller/quota`.
              * @example openai/requests_per_minute
              */
             limit: string;

@@ -165,8 +165,8 @@ class HoldView(BaseModel):
     """
     limit: str = Field(..., examples=["openai/requests_per_minute"])
     """
-    Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker` or
-    `caller/quota`.
+    Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
+    `MODEL/trial` (few calls go out before a model's first answer) or `caller/quota`.
     """
     retry_in_ms: float | None = None
     """
