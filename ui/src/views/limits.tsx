@@ -157,7 +157,7 @@ export function LimitCard({ limit, samples }: { limit: Limit; samples: Sample[] 
       <Meter label={`${KINDS[limit.kind]} ${unit}`} value={limit.in_use} max={limit.limit ?? Math.max(1, limit.in_use)} tone={isFull ? "warn" : "accent"} />
       <Spark values={used} max={limit.limit ?? undefined} label={`${KINDS[limit.kind]} ${unit}, last minute`} tone={isFull ? "warn" : "accent"} />
       <p class="card-foot">
-        {limit.kind !== "queue" && (
+        {limit.kind !== "queue" && limit.limit !== null && (
           <span class={limit.waiting > 0 ? "" : "dim"}>
             {count(limit.waiting)} waiting
             {waiting.some(({ value }) => value > 0) && <span class="dim"> (up to {compact(Math.max(...waiting.map(({ value }) => value)))})</span>}
