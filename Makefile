@@ -51,8 +51,9 @@ fmt: ## format the code
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
-openapi: needs ## regenerate openapi/openapi.json from the code
+openapi: needs ## regenerate openapi/openapi.json from the code, and the clients' types from it (with Node and Python)
 	document=$$(cargo run --quiet --locked -- openapi) && printf '%s\n' "$$document" > openapi/openapi.json
+	if command -v npm >/dev/null 2>&1; then bash scripts/clients.sh types; else echo "clients/ keeps its types: npm is missing" >&2; fi
 
 ui: ## build the page into ui/dist; installs its packages
 	@sh scripts/ui-needs.sh build
