@@ -15,7 +15,7 @@ refusing.unref();
 
 export const stack = {
   upstream: ["--latency-ms", 50],
-  config: `[providers.locked]\nkind = "openai"\nbase_url = "http://127.0.0.1:${refusing.address().port}/v1"\napi_key = "wrong"\n`,
+  config: `[providers.locked]\nkind = "openai"\nbase_url = "http://127.0.0.1:${refusing.address().port}/v1"\napi_key = "wrong"\n[models.big]\nprovider = "locked"\n`,
 };
 export const hash = "#/limits";
 
@@ -40,4 +40,11 @@ export async function walk({ page, url }) {
   await shoot(page, "job-blocked");
   await page.getByRole("button", { name: "Cancel" }).click();
   await page.locator(".status-cancelled").first().waitFor();
+
+  await page.getByRole("link", { name: "Try", exact: true }).click();
+  await page.getByLabel("Model").selectOption({ label: "big" });
+  await page.getByRole("button", { name: "Run a sample of 5" }).click();
+  await page.locator(".failures[open]", { hasText: /refuses the configured API key.*Incorrect API key/ }).waitFor();
+  assert.equal(await page.locator(".result-table .cell-error").count(), 5);
+  await shoot(page, "try-outage");
 }

@@ -224,14 +224,20 @@ function ResultRow(props: { row: Row; at: number; columns: string[]; template: R
       <span role="cell" class="text-cell">
         <MarkedText text={row.input.text} marks={found} />
       </span>
-      {columns.map((name, column) => {
-        const value = columns.length === 1 && name === "value" && (typeof data !== "object" || data === null || Array.isArray(data)) ? data : (data as Record<string, unknown> | undefined)?.[name];
-        return (
-          <span key={name} role="cell" class={`value ${result?.status === "invalid" ? "doubtful" : ""}`}>
-            {column === 0 && result?.error ? <span class="cell-error">{result.error.detail ?? result.error.title}</span> : <Highlighted on={marked.has(column)} column={column} text={cell(value)} />}
-          </span>
-        );
-      })}
+      {result?.error ? (
+        <span role="cell" aria-colspan={columns.length} class="value cell-error" title={result.error.detail}>
+          {result.error.detail ?? result.error.title}
+        </span>
+      ) : (
+        columns.map((name, column) => {
+          const value = columns.length === 1 && name === "value" && (typeof data !== "object" || data === null || Array.isArray(data)) ? data : (data as Record<string, unknown> | undefined)?.[name];
+          return (
+            <span key={name} role="cell" class={`value ${result?.status === "invalid" ? "doubtful" : ""}`}>
+              <Highlighted on={marked.has(column)} column={column} text={cell(value)} />
+            </span>
+          );
+        })
+      )}
     </div>
   );
 }
