@@ -7,7 +7,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # Seconds that `make fuzz` runs each of its targets.
 SECONDS ?= 60
 
-.PHONY: help run model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test demo clients clients-check bench storm soak fuzz image clean
+.PHONY: help run model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check integrations bench storm soak fuzz image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,8 +51,9 @@ fmt: ## format the code
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
-openapi: needs ## regenerate openapi/openapi.json from the code
+openapi: needs ## regenerate openapi/openapi.json from the code, and the clients' types from it (with Node and Python)
 	document=$$(cargo run --quiet --locked -- openapi) && printf '%s\n' "$$document" > openapi/openapi.json
+	if command -v npm >/dev/null 2>&1; then bash scripts/clients.sh types; else echo "clients/ keeps its types: npm is missing" >&2; fi
 
 ui: ## build the page into ui/dist; installs its packages
 	@sh scripts/ui-needs.sh build
@@ -67,6 +68,13 @@ ui-test: needs ## walk through the page in a real Chromium; screenshots in ui/te
 	cargo build --locked -p upstream-sim
 	cd ui && npm test --silent
 
+ui-lighthouse: needs ## run Lighthouse on each view; fails below 95 (installs it in target/lighthouse)
+	@sh scripts/ui-needs.sh
+	cargo build --locked --bin extractd
+	cargo build --locked -p upstream-sim
+	npm install --silent --no-audit --no-fund --prefix target/lighthouse lighthouse@12.8.2
+	node ui/test/lighthouse.mjs target/lighthouse
+
 demo: needs model ## run seven people through the service in five ways, timed (EXTRACTD_URL: a running service)
 	cargo build --release --locked
 	cargo build --release --locked -p upstream-sim
@@ -79,6 +87,9 @@ clients: needs ## build the Python wheel and the npm package, and test both agai
 clients-check: needs ## validate the API document, generate three clients, and run schemathesis over all operations
 	cargo build --locked --workspace --bins
 	bash scripts/clients.sh check
+
+integrations: ## run clients-check, clients, ui-check and ui-test after `make test`; leaves out what has no tool (EXTRACTD_CI=1: fails)
+	@bash scripts/integrations.sh
 
 bench: needs ## measure what the service adds to the calls it makes, against a simulated provider; check the bounds of evidence
 	cargo bench --locked --bench load

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds and checks what clients of the API use. `build`: the two client libraries, tested against the server.
-# `check`: the API document with its validator, the usual generators, and schemathesis. Installs its tools in target/clients.
+# `check`: the API document with its validator, the usual generators, and schemathesis. `types`: the generated types of the libraries.
+# Installs its tools in target/clients.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -35,6 +36,9 @@ install_tools() {
     fi
 }
 
+# Files that are generated from the API document, and committed.
+GENERATED="clients/python/src/extractd/_types.py clients/python/src/extractd/_sync.py clients/typescript/src/schema.d.ts"
+
 generate_types() {
     quietly datamodel-codegen --input "$document" --input-file-type openapi --output clients/python/src/extractd/_types.py \
         --output-model-type pydantic_v2.BaseModel --target-python-version 3.10 --use-standard-collections --use-union-operator \
@@ -42,6 +46,21 @@ generate_types() {
         --field-constraints --formatters builtin --extra-fields allow
     python3 clients/python/scripts/unasync.py
     quietly "$tools/node/node_modules/.bin/openapi-typescript" "$document" -o clients/typescript/src/schema.d.ts
+}
+
+# Fails if the committed types are not those of the API document.
+check_types() {
+    local file committed failed=0
+    committed=$(mktemp -d)
+    for file in $GENERATED; do cp "$file" "$committed/$(basename "$file")"; done
+    generate_types
+    for file in $GENERATED; do
+        cmp -s "$file" "$committed/$(basename "$file")" && continue
+        echo "clients: $file is not what openapi/openapi.json generates; commit it as it is now" >&2
+        failed=1
+    done
+    rm -rf "$committed"
+    return $failed
 }
 
 build() {
@@ -82,6 +101,7 @@ check() {
     local out=$tools/generated node=$tools/node/node_modules/.bin
     rm -rf "$out"
     mkdir -p "$out"
+    check_types
     quietly openapi-spec-validator "$document"
     without_warning openapi-python-client generate --path "$document" --output-path "$out/python" --overwrite
     without_warning "$node/openapi-typescript" "$document" -o "$tools/node/schema.d.ts"
@@ -97,7 +117,8 @@ check() {
 
 install_tools
 case ${1:-} in
+types) generate_types ;;
 build) build ;;
 check) check ;;
-*) echo "usage: $0 build|check" >&2; exit 2 ;;
+*) echo "usage: $0 build|check|types" >&2; exit 2 ;;
 esac

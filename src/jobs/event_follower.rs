@@ -35,6 +35,8 @@ pub struct EventPage {
     start: usize,
     /// Number of the job's last event when the page was read.
     last_event: u32,
+    /// True if the job runs again after its last event.
+    is_requeued: bool,
 }
 
 impl EventPage {
@@ -47,7 +49,13 @@ impl EventPage {
     /// Returns true for the final event of the job. An earlier end, after which failed items were retried, is not final.
     #[must_use]
     pub fn is_end(&self, event: &Event) -> bool {
-        event.item.is_none() && event.number >= self.last_event
+        event.item.is_none() && event.number >= self.last_event && !self.is_requeued
+    }
+
+    /// Returns true if the last event of the page is an end of the job.
+    fn contains_end(&self) -> bool {
+        let last = self.events().last();
+        last.is_some_and(|event| event.item.is_none())
     }
 
     /// Returns the page of the events after the number `after`, or `None` if `events` does not contain the next event.
@@ -58,6 +66,7 @@ impl EventPage {
             events: Arc::clone(events),
             start,
             last_event,
+            is_requeued: false,
         })
     }
 }
@@ -116,8 +125,14 @@ impl Follower {
             // The event may have been recorded before this follower subscribed.
             let last_event = published.max(self.stored_last_event);
             if last_event > self.after
-                && let Some(page) = self.read_page(last_event).await.map_err(Some)?
+                && let Some(mut page) = self.read_page(last_event).await.map_err(Some)?
             {
+                // A retried job has no new event until an item has ended again.
+                if page.contains_end() {
+                    let found = self.context.store.job_by_key(self.job).await;
+                    let job = found.map_err(Some)?.ok_or(None)?;
+                    page.is_requeued = !job.status.is_ended();
+                }
                 self.after = page
                     .events()
                     .last()

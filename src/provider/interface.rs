@@ -21,7 +21,7 @@ pub struct RequestPreview {
     /// Method and address, for example `POST https://api.openai.com/v1/chat/completions`; `local` for the built-in model.
     pub target: String,
     /// Body of the request.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub body: Value,
 }
 

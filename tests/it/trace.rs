@@ -1,5 +1,7 @@
 //! Traces, and what `/v1/limits` says of calls that wait: which limit holds them, and until when.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::client::{LIMIT, eventually};
@@ -117,6 +119,19 @@ async fn a_wait_names_the_limit_that_held_the_item() {
     for wait in &waits {
         assert_eq!(wait["limit"], "openai/requests_per_minute", "{waits:?}");
     }
+}
+
+#[tokio::test]
+async fn a_wait_names_the_trial_of_a_model() {
+    let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(600)));
+    let server = Server::with(&upstream).await;
+    let body = with(batch(6), json!({"trace": true}));
+    let reply = server.batch(&body).await.ok();
+    let last = spans(&reply["results"][5]);
+    let held = last
+        .iter()
+        .any(|span| span["limit"] == "openai/test-model/trial");
+    assert!(held, "{last:?}");
 }
 
 /// Returns the limit that holds calls, once there is one.

@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { apiKey, get, keyRequired, setApiKey } from "./lib/api";
+import { apiKey, get, keyRequired, problemOf, setApiKey } from "./lib/api";
 import { href, route } from "./lib/route";
 import { Labelled } from "./parts/basics";
 import { CallersView } from "./views/callers";
@@ -39,7 +39,12 @@ export function App() {
     document.title = `${title} · extractd`;
     // Not `scrollIntoView`, which would move the page too.
     const link = nav.current?.querySelector<HTMLElement>("[aria-current]");
-    if (link && nav.current) nav.current.scrollLeft = link.offsetLeft - nav.current.clientWidth / 2 + link.clientWidth / 2;
+    const center = () => {
+      if (link && nav.current) nav.current.scrollLeft = link.offsetLeft - nav.current.clientWidth / 2 + link.clientWidth / 2;
+    };
+    center();
+    addEventListener("resize", center);
+    return () => removeEventListener("resize", center);
   }, [current]);
 
   return (
@@ -93,7 +98,8 @@ function KeyForm() {
       keyRequired.value = false;
     } catch (cause) {
       setApiKey("");
-      setError((cause as Error).message);
+      const { code, detail, title } = problemOf(cause);
+      setError(code === "unauthorized" ? "The server does not know this key. Copy it again, or ask who runs the server." : (detail ?? title));
     }
   };
   return (

@@ -2,7 +2,7 @@
 import { launch, open } from "./browser.mjs";
 import { startStack } from "./servers.mjs";
 
-const PATHS = ["try", "race", "timeline", "jobs", "limits", "registry", "keys", "scale"];
+const PATHS = ["try", "race", "timeline", "jobs", "limits", "outage", "registry", "keys", "scale"];
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.filter((name) => !PATHS.includes(name));

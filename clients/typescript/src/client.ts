@@ -11,7 +11,7 @@ type Schemas = components["schemas"];
 type Own<Body, Fields extends string> = Omit<Body, "schema" | Fields> & { readonly signal?: AbortSignal };
 
 /** Options of an extraction; see the API document for each. */
-export type Options = Own<Schemas["ExtractRequest"], "input" | "stream">;
+export type Options = Own<Schemas["ExtractRequest"], "input" | "stream" | "dry_run">;
 /** Options of many extractions. */
 export type BatchOptions = Own<Schemas["BatchRequest"], "inputs" | "stream">;
 /** Options of a durable job. */

@@ -18,7 +18,8 @@ export interface paths {
          * @description Returns the extracted value, which is always valid against the schema. With `"stream": true` or
          *     `Accept: text/event-stream`, sends events instead. While the model writes: `partial` (the known part of the object) and, if
          *     the schema is a list or has exactly one list of objects, `item` (a finished, valid element). Then `result` or `error`, and
-         *     `done` last. With `"stream": "items"`, `partial` is left out.
+         *     `done` last. With `"stream": "items"`, `partial` is left out. With `"dry_run": true`, returns the provider's request without
+         *     sending it, as `application/vnd.extractd.dry-run+json`.
          */
         post: operations["extract"];
         delete?: never;
@@ -263,7 +264,7 @@ export interface paths {
         };
         /**
          * Get limits
-         * @description Returns the current state of all limits, circuit breakers and budgets.
+         * @description Returns the current state of all limits, circuit breakers, outages and budgets.
          */
         get: operations["get_limits"];
         put?: never;
@@ -355,6 +356,22 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A feature that requests omit. */
+        Adaptation: {
+            /**
+             * @description `mode` or `schema`: the mode, for all schemas or for some; else `temperature`, `seed`, `output_limit`, `stream_usage`,
+             *     `stream` or `system_role`.
+             */
+            feature: string;
+            mode?: components["schemas"]["Mode"] | null;
+            /** @description Number of schemas that it holds for. Absent: all. */
+            schemas?: number | null;
+            /**
+             * Format: int64
+             * @description Time until the feature is tried again, in seconds.
+             */
+            expires_in_s: number;
+        };
         /** @description Input of a batch or job: a text, or an object with an ID and metadata that are returned with the result. */
         BatchInput: components["schemas"]["Content"] | components["schemas"]["NamedInput"];
         /** @description Request to extract from many texts. */
@@ -411,6 +428,23 @@ export interface components {
             /** @description Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry. */
             rules?: components["schemas"]["Rule"][] | null;
             on_failure?: components["schemas"]["OnFailure"] | null;
+            /**
+             * @description Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+             *     `refused`.
+             */
+            fallback_on?: components["schemas"]["FallbackCondition"][] | null;
+            /**
+             * @description Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+             *     server sets itself cannot be overridden. A fallback does not get them.
+             */
+            extra_body?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * @description Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+             *     Default false.
+             */
+            trace?: boolean | null;
             /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
             metadata?: {
                 [key: string]: string;
@@ -489,6 +523,17 @@ export interface components {
          * @enum {string}
          */
         ContentPartType: "text";
+        /** @description Reply to a single extraction with `dry_run`: what would be sent, and what it would ask. */
+        DryRun: {
+            /** @description Always true. */
+            dry_run: boolean;
+            /** @description Model that would be called first, as `provider/model`. */
+            model: string;
+            /** @description Request to the provider, without secrets. */
+            request: components["schemas"]["RequestPreview"];
+            /** @description Likely mistakes in the schema, each with a JSON Pointer into it. */
+            warnings: components["schemas"]["FieldError"][];
+        };
         /** @description Few-shot example: an input and its expected output. */
         Example: {
             input: components["schemas"]["Content"];
@@ -499,6 +544,8 @@ export interface components {
         ExtractRequest: {
             input: components["schemas"]["Content"];
             stream?: components["schemas"]["SingleStream"] | null;
+            /** @description Return the provider's request, without secrets, instead of sending it. Default false. */
+            dry_run?: boolean | null;
             /** @description JSON Schema, or the name of a registered one. */
             schema: {
                 [key: string]: unknown;
@@ -542,11 +589,33 @@ export interface components {
             /** @description Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry. */
             rules?: components["schemas"]["Rule"][] | null;
             on_failure?: components["schemas"]["OnFailure"] | null;
+            /**
+             * @description Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+             *     `refused`.
+             */
+            fallback_on?: components["schemas"]["FallbackCondition"][] | null;
+            /**
+             * @description Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+             *     server sets itself cannot be overridden. A fallback does not get them.
+             */
+            extra_body?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * @description Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+             *     Default false.
+             */
+            trace?: boolean | null;
             /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
             metadata?: {
                 [key: string]: string;
             } | null;
         };
+        /**
+         * @description Reason why a model cannot answer for an item.
+         * @enum {string}
+         */
+        FallbackCondition: "unavailable" | "unknown_model" | "too_long" | "invalid" | "rejected" | "refused";
         /** @description Validation error of one field. */
         FieldError: {
             /**
@@ -556,6 +625,27 @@ export interface components {
             pointer: string;
             /** @description Description of the error. */
             message: string;
+        };
+        /** @description Limit that holds the calls that wait for one model. */
+        HoldView: {
+            /** @description Model, as `provider/model`. */
+            model: string;
+            /**
+             * Format: int64
+             * @description Number of waiting calls.
+             */
+            waiting: number;
+            /**
+             * @description Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
+             *     `MODEL/trial` (few calls go out before a model's first answer) or `caller/quota`.
+             * @example openai/requests_per_minute
+             */
+            limit: string;
+            /**
+             * Format: double
+             * @description Time until the limit lets a call through, in milliseconds. Absent if another call has to end first.
+             */
+            retry_in_ms?: number | null;
         };
         /**
          * @description Streaming of finished elements only.
@@ -578,6 +668,7 @@ export interface components {
              * @description Estimated time until the job ends, in milliseconds. `null` while unknown.
              */
             eta_ms?: number | null;
+            blocked?: components["schemas"]["JobBlocked"] | null;
             usage: components["schemas"]["Usage"];
             /** Format: date-time */
             created_at: string;
@@ -596,6 +687,24 @@ export interface components {
                 [key: string]: string;
             } | null;
             links: components["schemas"]["JobLinks"];
+        };
+        /** @description Reason why a running job calls no model. It continues by itself once a probe succeeds. */
+        JobBlocked: {
+            /**
+             * @description `key_refused`, `access_denied`, `quota_exhausted`, `unknown_model` or `not_found`.
+             * @example key_refused
+             */
+            reason: string;
+            since: string;
+            /** @description Provider of the job's model. */
+            provider: string;
+            /** @description Message of the provider. */
+            detail: string;
+            /**
+             * Format: int64
+             * @description Time until the next probe, in milliseconds.
+             */
+            retry_in_ms: number;
         };
         /** @description Number of a job's items per state. */
         JobCounts: {
@@ -645,6 +754,7 @@ export interface components {
             rate_per_s?: number | null;
             /** Format: int64 */
             eta_ms?: number | null;
+            blocked?: components["schemas"]["JobBlocked"] | null;
             usage: components["schemas"]["Usage"];
         };
         /** @description Request to extract from many texts as a durable job. */
@@ -700,6 +810,23 @@ export interface components {
             /** @description Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry. */
             rules?: components["schemas"]["Rule"][] | null;
             on_failure?: components["schemas"]["OnFailure"] | null;
+            /**
+             * @description Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+             *     `refused`.
+             */
+            fallback_on?: components["schemas"]["FallbackCondition"][] | null;
+            /**
+             * @description Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+             *     server sets itself cannot be overridden. A fallback does not get them.
+             */
+            extra_body?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * @description Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+             *     Default false.
+             */
+            trace?: boolean | null;
             /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
             metadata?: {
                 [key: string]: string;
@@ -719,6 +846,10 @@ export interface components {
             limits: components["schemas"]["LimitState"][];
             /** @description Circuit breakers of the configured models and of all models called so far. */
             breakers: components["schemas"]["BreakerView"][];
+            /** @description Keys and models with which every call fails. */
+            outages: components["schemas"]["OutageView"][];
+            /** @description Limit that holds the waiting calls of each model that has some. */
+            holds: components["schemas"]["HoldView"][];
             retries: components["schemas"]["RetryView"][];
             budgets: components["schemas"]["BudgetView"][];
             cache?: components["schemas"]["CacheView"] | null;
@@ -784,6 +915,8 @@ export interface components {
             default: boolean;
             /** @description Supported modes of structured output, best first. */
             modes: components["schemas"]["Mode"][];
+            /** @description Features that requests to the model omit for now, because the provider rejected them. Each is tried again after an hour. */
+            adaptations?: components["schemas"]["Adaptation"][];
             /** @description Limitation to know before using the model. */
             note?: string | null;
         };
@@ -825,6 +958,29 @@ export interface components {
          * @enum {string}
          */
         OnFailure: "error" | "best";
+        /** @description Outage of a provider: every call with a key, or to a model, fails. No call is made but a probe from time to time. */
+        OutageView: {
+            provider: string;
+            /** @description Scheme, host and port of the provider. */
+            address?: string | null;
+            /** @description Name of the model at the provider. `null` if the outage holds for all models. */
+            model?: string | null;
+            /** @description Number of the key, from 1. `null` if the provider has one key or none. */
+            key?: number | null;
+            /**
+             * @description `key_refused`, `access_denied`, `quota_exhausted`, `unknown_model` or `not_found`.
+             * @example key_refused
+             */
+            reason: string;
+            /** @description Message of the provider. */
+            detail: string;
+            since: string;
+            /**
+             * Format: double
+             * @description Time until a probe is let through, in milliseconds.
+             */
+            retry_in_ms: number;
+        };
         /** @description Known part of an object that the model is still writing; not yet validated. Strings grow; a number appears once it is complete. */
         PartialResult: {
             data: unknown;
@@ -862,6 +1018,7 @@ export interface components {
             raw?: string | null;
             /** @description Best invalid answer that parsed as JSON; `errors` refer to it. */
             candidate?: unknown;
+            usage?: components["schemas"]["Usage"] | null;
             /**
              * Format: int32
              * @description HTTP status returned by the provider.
@@ -891,6 +1048,17 @@ export interface components {
             ready: boolean;
             /** @description Reasons why the server does not accept work. Empty if it does. */
             reasons: string[];
+        };
+        /** @description Request to a provider, as it would be sent. Secrets are masked. */
+        RequestPreview: {
+            /** @description Output mode of the call. */
+            mode: components["schemas"]["Mode"];
+            /** @description Method and address, for example `POST https://api.openai.com/v1/chat/completions`; `local` for the built-in model. */
+            target: string;
+            /** @description Body of the request. */
+            body: {
+                [key: string]: unknown;
+            };
         };
         /** @description Result of one item. Has exactly one of `data`, `candidate` and `error`; none of them if `cancelled`. */
         Result: {
@@ -924,10 +1092,13 @@ export interface components {
             timing?: components["schemas"]["Times"] | null;
             /** @description Corrections made to the answer's text and values before it was valid. */
             repairs?: string[];
+            trace?: components["schemas"]["Trace"] | null;
             /** @description Metadata sent with the input, unchanged. */
             metadata?: {
                 [key: string]: string;
             } | null;
+            /** @description Likely mistakes in the schema, each with a JSON Pointer into it. Single extractions only; a batch has them in its summary. */
+            warnings?: components["schemas"]["FieldError"][];
         };
         /** @description A page of a job's results. */
         ResultList: {
@@ -999,6 +1170,48 @@ export interface components {
          * @enum {string}
          */
         Source: "folder" | "api";
+        /** @description One phase of an item. */
+        Span: {
+            kind: components["schemas"]["SpanKind"];
+            /**
+             * Format: double
+             * @description Start, in milliseconds since the item started.
+             */
+            start_ms: number;
+            /**
+             * Format: double
+             * @description End, in milliseconds since the item started.
+             */
+            end_ms: number;
+            /**
+             * Format: int32
+             * @description Number of the attempt, from 1.
+             */
+            attempt: number;
+            /**
+             * @description Wait: the limit, as in the `holds` of `/v1/limits`; or `backoff`, `PROVIDER/retry_budget` or `single_flight`. Absent: other
+             *     items had their turn.
+             */
+            limit?: string | null;
+            /** @description Call: the model, as `provider/model`. */
+            model?: string | null;
+            /** @description Call: `answered`, `failed` or `timeout`. Validation: `valid`, `repaired`, `invalid`, `truncated` or `refused`. */
+            outcome?: string | null;
+            /** @description Failure of a call, or the model's reason to decline. */
+            detail?: string | null;
+            /** @description Call: the prompt as chat messages. Truncated if it is long. */
+            prompt?: string | null;
+            /** @description Call: the answer's text. Truncated if it is long. */
+            answer?: string | null;
+            /** @description Validation: what was wrong with the answer. */
+            errors?: components["schemas"]["FieldError"][];
+            usage?: components["schemas"]["Usage"] | null;
+        };
+        /**
+         * @description Kind of a span.
+         * @enum {string}
+         */
+        SpanKind: "wait" | "call" | "validate";
         /** @description Data of the `done` event, the last one of a batch's event stream. */
         SseDone: components["schemas"]["Summary"] & {
             status: components["schemas"]["BatchStatus"];
@@ -1011,6 +1224,11 @@ export interface components {
          * @enum {string}
          */
         Status: "succeeded" | "invalid" | "failed" | "cancelled";
+        /** @description Reply to storing a schema. */
+        StoredSchema: components["schemas"]["SchemaEntry"] & {
+            /** @description Likely mistakes in the schema, each with a JSON Pointer into it. */
+            warnings: components["schemas"]["FieldError"][];
+        };
         /** @description Number of items per outcome, with the total usage. */
         Summary: {
             total: number;
@@ -1021,6 +1239,8 @@ export interface components {
             usage: components["schemas"]["Usage"];
             /** Format: double */
             elapsed_ms: number;
+            /** @description Likely mistakes in the schema, each with a JSON Pointer into it. */
+            warnings?: components["schemas"]["FieldError"][];
         };
         /** @description Time spent on one item, in milliseconds. */
         Times: {
@@ -1036,6 +1256,17 @@ export interface components {
             upstream_ms: number;
             /** Format: double */
             total_ms: number;
+            /**
+             * Format: int64
+             * @description Time at which the item ended, in milliseconds since the Unix epoch. Absent if it was not started.
+             */
+            ended_at_ms?: number | null;
+        };
+        /** @description Phases of an item, in order. */
+        Trace: {
+            /** @description Time at which the item started, in RFC 3339, UTC. */
+            started_at: string;
+            spans: components["schemas"]["Span"][];
         };
         /** @description Token usage, summed over all attempts and retries. */
         Usage: {
@@ -1209,6 +1440,7 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Result"];
                     "text/event-stream": string | components["schemas"]["ExtractEvent"];
+                    "application/vnd.extractd.dry-run+json": components["schemas"]["DryRun"];
                 };
             };
             /** @description `invalid_json`: the body is not JSON, or was interrupted */
@@ -1402,6 +1634,21 @@ export interface operations {
                 rules?: string;
                 /** @description With an NDJSON body only. Result of an item that has used all attempts. Default `error`. */
                 on_failure?: components["schemas"]["OnFailure"];
+                /**
+                 * @description With an NDJSON body only. Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+                 *     `refused`.
+                 */
+                fallback_on?: string;
+                /**
+                 * @description With an NDJSON body only. Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+                 *     server sets itself cannot be overridden. A fallback does not get them.
+                 */
+                extra_body?: string;
+                /**
+                 * @description With an NDJSON body only. Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+                 *     Default false.
+                 */
+                trace?: boolean;
                 /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. */
                 metadata?: string;
             };
@@ -1703,6 +1950,21 @@ export interface operations {
                 rules?: string;
                 /** @description With an NDJSON body only. Result of an item that has used all attempts. Default `error`. */
                 on_failure?: components["schemas"]["OnFailure"];
+                /**
+                 * @description With an NDJSON body only. Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+                 *     `refused`.
+                 */
+                fallback_on?: string;
+                /**
+                 * @description With an NDJSON body only. Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+                 *     server sets itself cannot be overridden. A fallback does not get them.
+                 */
+                extra_body?: string;
+                /**
+                 * @description With an NDJSON body only. Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+                 *     Default false.
+                 */
+                trace?: boolean;
                 /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. */
                 metadata?: string;
             };
@@ -2494,7 +2756,10 @@ export interface operations {
     };
     retry_job: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Run only the items with this status again. Items without a result run in any case */
+                status?: string;
+            };
             header?: {
                 /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
@@ -2507,7 +2772,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All items have succeeded; nothing to retry */
+            /** @description The job has no such item; nothing to retry */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2520,7 +2785,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The unsuccessful items run again */
+            /** @description The items run again */
             202: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2844,7 +3109,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/schema+json": components["schemas"]["JsonSchema"];
+                    "application/json": components["schemas"]["StoredSchema"];
                 };
             };
             /** @description The schema was created */
@@ -2857,7 +3122,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/schema+json": components["schemas"]["JsonSchema"];
+                    "application/json": components["schemas"]["StoredSchema"];
                 };
             };
             /** @description `invalid_json`: the body is not JSON, or was interrupted */

@@ -23,6 +23,8 @@ pub enum HoldReason {
     Pause,
     /// Circuit breaker of the model.
     Breaker,
+    /// Trial of the model, until the first of its calls is answered.
+    Trial,
     /// Quota of the caller.
     CallerQuota,
 }
@@ -40,6 +42,7 @@ impl HoldReason {
             Self::Tokens => format!("{provider}/tokens_per_minute"),
             Self::Pause => format!("{provider}/pause"),
             Self::Breaker => format!("{model}/breaker"),
+            Self::Trial => format!("{model}/trial"),
             Self::CallerQuota => "caller/quota".to_owned(),
         }
     }

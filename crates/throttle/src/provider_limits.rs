@@ -237,6 +237,11 @@ impl ProviderLimits {
             Refusal::Queue(_) if !asked.model.state().breaker.allows_call(now) => {
                 Some(HoldReason::Breaker)
             }
+            Refusal::Queue(_)
+                if self.has_trial && asked.model.state().trial.closed_until(now).is_some() =>
+            {
+                Some(HoldReason::Trial)
+            }
             Refusal::Provider(None) if slots.available_permits() == 0 => {
                 Some(HoldReason::Concurrency)
             }

@@ -30,13 +30,16 @@ use crate::types::{
 };
 use throttle::CallerId;
 
+/// Media type of a dry run. Its own, so that typed clients need not tell it from a result.
+const DRY_RUN_TYPE: &str = "application/vnd.extractd.dry-run+json";
+
 /// Extract from one text
 ///
 /// Returns the extracted value, which is always valid against the schema. With `"stream": true` or
 /// `Accept: text/event-stream`, sends events instead. While the model writes: `partial` (the known part of the object) and, if
 /// the schema is a list or has exactly one list of objects, `item` (a finished, valid element). Then `result` or `error`, and
 /// `done` last. With `"stream": "items"`, `partial` is left out. With `"dry_run": true`, returns the provider's request without
-/// sending it.
+/// sending it, as `application/vnd.extractd.dry-run+json`.
 #[utoipa::path(
     post, path = "/v1/extract", tag = "extraction",
     request_body(content = openapi::ExtractRequest, content_type = "application/json", example = json!({
@@ -49,7 +52,7 @@ use throttle::CallerId;
     })),
     responses(
         (status = 200, description = "The extracted value", content(
-            (ItemResult = "application/json"), (String = "text/event-stream")))
+            (ItemResult = "application/json"), (String = "text/event-stream"), (DryRun<'static> = "application/vnd.extractd.dry-run+json")))
     ),
 )]
 pub async fn extract(
@@ -75,13 +78,13 @@ pub async fn extract(
         .prepare(caller, spec, RequestClass::Single, traceparent)
         .await?;
     if dry_run {
-        return Ok(Json(DryRun {
+        let preview = DryRun {
             dry_run,
             model: prepared.model_label(),
             request: prepared.preview(&text.0)?,
             warnings: &prepared.warnings(),
-        })
-        .into_response());
+        };
+        return Ok(([(CONTENT_TYPE, DRY_RUN_TYPE)], Json(preview)).into_response());
     }
     let context = ResponseContext {
         id: new_id("ext"),

@@ -147,8 +147,7 @@ macro_rules! request {
             fallback_on: Option<Vec<FallbackCondition>>,
             /// Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
             /// server sets itself cannot be overridden. A fallback does not get them.
-            #[schema(value_type = Option<Object>)]
-            extra_body: Option<std::collections::HashMap<String, serde_json::Value>>,
+            extra_body: Option<HashMap<String, serde_json::Value>>,
             /// Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
             /// Default false.
             trace: Option<bool>,

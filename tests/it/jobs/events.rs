@@ -116,6 +116,27 @@ async fn the_event_numbers_continue_after_a_retry() {
 }
 
 #[tokio::test]
+async fn an_end_before_a_retry_is_not_the_end_while_no_item_has_ended_again() {
+    let upstream = Upstream::start(|call| match call.index {
+        0 => Reply::error(413, "no"),
+        _ => Reply::Played.after(Duration::from_millis(500)),
+    });
+    let server = asking(&upstream, 1).start().await;
+    let job = made(&server, &with(batch(1), json!({"mode": "tools"}))).await;
+    ended(&server, &job).await;
+    post(&server, &path(&job, "/retry")).await;
+    let all = follow(&server, &job, 0).await.events().await;
+    let numbers = numbered(&all);
+    let names: Vec<_> = all
+        .iter()
+        .filter(|event| event.name != "progress")
+        .map(|event| event.name.as_str())
+        .collect();
+    assert_eq!(names, ["result", "retried", "result", "done"]);
+    assert_eq!(numbers, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
 async fn progress_events_show_counts_and_rate() {
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(100)));
     let server = asking(&upstream, 4).start().await;

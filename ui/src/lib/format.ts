@@ -40,3 +40,11 @@ export function cell(value: unknown): string {
   if (Array.isArray(value) && value.every((part) => typeof part !== "object" || part === null)) return value.join(", ");
   return JSON.stringify(value);
 }
+
+/** Returns the values of an object with their names, as one line. */
+export function brief(value: unknown): string {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return cell(value);
+  return Object.entries(value)
+    .map(([name, part]) => `${name}: ${cell(part)}`)
+    .join(" · ");
+}

@@ -37,6 +37,14 @@ export function watchLimits(): () => void {
   };
 }
 
+/** Returns from which value to which a limit was lowered within the history, if it was. */
+export function loweredFrom(history: Sample[], name: string): [number, number] | undefined {
+  const values = history.map(({ limits }) => limits.limits.find((limit) => limit.name === name)?.limit).filter((value): value is number => typeof value === "number");
+  const now = values.at(-1);
+  const before = Math.max(...values);
+  return now !== undefined && before > now ? [before, now] : undefined;
+}
+
 /** Reads the limits while a component is on screen. */
 export function useLimits(): Sample[] {
   useEffect(watchLimits, []);
@@ -53,7 +61,7 @@ export interface Holder {
   retryInMs?: number;
 }
 
-export type HolderKind = "concurrency" | "requests" | "tokens" | "breaker" | "pause" | "budget" | "queue" | "batch";
+export type HolderKind = "concurrency" | "requests" | "tokens" | "breaker" | "pause" | "budget" | "trial" | "queue" | "batch";
 
 /** Returns the kind of a limit by its name, as the server gives it. */
 export function kindOf(name: string): HolderKind {
@@ -62,6 +70,7 @@ export function kindOf(name: string): HolderKind {
   if (name.includes("budget") || name === "caller/quota" || name === "backoff") return "budget";
   if (name.includes("requests_per_minute")) return "requests";
   if (name.includes("tokens_per_minute")) return "tokens";
+  if (name.endsWith("/trial")) return "trial";
   return name === "batch" ? "batch" : "concurrency";
 }
 
@@ -110,6 +119,7 @@ export function describe(name: string): string {
     requests_per_minute: "requests per minute",
     tokens_per_minute: "tokens per minute",
     breaker: "the circuit breaker",
+    trial: "the first answer",
     retry_budget: "the retry budget",
     backoff: "the pause before a retry",
     single_flight: "an equal item in flight",

@@ -46,6 +46,8 @@ export class Run {
     readonly spec: SpecBody,
     readonly order: Order,
     readonly label: string,
+    /** Names of the columns, if the texts come from a table. */
+    readonly header?: string[],
   ) {
     this.id = crypto.randomUUID ? crypto.randomUUID().slice(0, 8) : String(this.startedAt);
     this.rows = inputs.map((input, index) => ({ index, input, sentMs: 0 }));
@@ -140,8 +142,8 @@ export const runs = signal<Run[]>([]);
 
 const MAX_RUNS = 8;
 
-export function startRun(inputs: Input[], spec: SpecBody, order: Order, label: string): Run {
-  const run = new Run(inputs, spec, order, label);
+export function startRun(inputs: Input[], spec: SpecBody, order: Order, label: string, header?: string[]): Run {
+  const run = new Run(inputs, spec, order, label, header);
   runs.value = [run, ...runs.value].slice(0, MAX_RUNS);
   void run.start();
   return run;

@@ -1,6 +1,7 @@
 // Items of a run or a job on one clock, for the timeline.
 import { signal, type Signal } from "@preact/signals";
 import { events, get, problemOf, send } from "./api";
+import { cell } from "./format";
 import type { HolderKind } from "./limits";
 import { kindOf } from "./limits";
 import type { Run } from "./run";
@@ -145,6 +146,14 @@ export class RunTimeline implements TimelineSource {
   }
 }
 
+/** Returns the values of a result, in place of a text that the job does not return. */
+function labelOf({ data, candidate, error }: ItemResult): string {
+  const value = data ?? candidate;
+  if (value === undefined) return error?.code ?? "";
+  const values = typeof value === "object" && value !== null && !Array.isArray(value) ? Object.values(value).map(cell).join(", ") : cell(value);
+  return values.slice(0, 60);
+}
+
 const STATUSES: ItemStatus[] = ["succeeded", "invalid", "failed", "cancelled"];
 /** Number of results that stay in memory; of others, only their times do. */
 const MAX_RESULTS = 5000;
@@ -248,7 +257,7 @@ export class JobTimeline implements TimelineSource {
     const result = known ?? { index: 0, status: knownFacts.state as ItemStatus, timing };
     const index = facts[at * 2]!;
     const segments = segmentsOf(result, endMs - timing.total_ms, endMs, () => undefined);
-    return { index, label: known?.id ?? `item ${index}`, ...knownFacts, segments, endMs };
+    return { index, label: known ? (known.id ?? labelOf(known)) : "", ...knownFacts, segments, endMs };
   }
 
   facts(at: number): Facts {

@@ -101,12 +101,23 @@ export interface Summary extends Omit<Progress, "in_flight" | "queued"> {
   status?: string;
 }
 
+/** Reason why calls to a provider do not go out until a probe succeeds. */
+export interface Blocked {
+  /** `key_refused`, `access_denied`, `quota_exhausted`, `unknown_model` or `not_found`. */
+  reason: string;
+  provider: string;
+  detail: string;
+  since: string;
+  retry_in_ms: number;
+}
+
 export interface Job {
   id: string;
   status: "queued" | "running" | "completed" | "stopped" | "cancelling" | "cancelled" | "failed";
   counts: Progress;
   rate_per_s: number | null;
   eta_ms: number | null;
+  blocked?: Blocked | null;
   usage: Usage;
   created_at: string;
   started_at: string | null;
@@ -127,7 +138,17 @@ export interface Model {
   provider: string;
   default: boolean;
   modes: string[];
+  adaptations?: Adaptation[];
   note?: string;
+}
+
+/** Feature that requests to a model leave out, because its provider rejected it. */
+export interface Adaptation {
+  feature: string;
+  mode?: string | null;
+  /** Number of schemas that it holds for; all if absent. */
+  schemas?: number | null;
+  expires_in_s: number;
 }
 
 export interface Limit {
@@ -146,6 +167,12 @@ export interface Breaker {
   retry_in_ms?: number;
 }
 
+export interface Outage extends Blocked {
+  address?: string;
+  model?: string | null;
+  key?: number | null;
+}
+
 /** Limit that holds the first waiting call of a model. */
 export interface Hold {
   model: string;
@@ -157,6 +184,7 @@ export interface Hold {
 export interface Limits {
   limits: Limit[];
   breakers: Breaker[];
+  outages?: Outage[];
   retries: { provider: string; used: number; allowed: number }[];
   budgets: { caller: string; limit_usd: number; spent_usd: number }[];
   cache?: { entries: number; size_bytes: number };

@@ -3,6 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get, problemOf } from "../lib/api";
 import { ago, compact, count, dollars, duration } from "../lib/format";
+import { outageText } from "../lib/outages";
 import { href, route, setParams } from "../lib/route";
 import type { Job, Page, Problem } from "../lib/types";
 import { Choices, Empty, Meter, Panel, ProblemBox, Status } from "../parts/basics";
@@ -121,6 +122,7 @@ function JobRow({ job, now }: { job: Job; now: number }) {
           {count(done)} of {count(counts.total)}
           {counts.failed > 0 && `, ${count(counts.failed)} failed`}
           {counts.invalid > 0 && `, ${count(counts.invalid)} invalid`}
+          {job.blocked && `, waiting: ${job.blocked.provider} ${outageText(job.blocked.reason)}`}
         </span>
       </div>
       <div class="job-facts dim">

@@ -1,7 +1,8 @@
 // Limits: what holds work up now, and each limit with a minute of history.
 import { compact, count, duration } from "../lib/format";
-import { holders, limitsProblem, useLimits, type Holder, type Sample } from "../lib/limits";
-import type { Limit, Limits } from "../lib/types";
+import { holders, limitsProblem, loweredFrom, useLimits, type Holder, type Sample } from "../lib/limits";
+import { outageAdvice, outageText } from "../lib/outages";
+import type { Limit, Limits, Outage } from "../lib/types";
 import { Empty, Meter, Panel, ProblemBox, Status } from "../parts/basics";
 import { Spark } from "../parts/spark";
 
@@ -22,7 +23,7 @@ export function LimitsView() {
         <p>Every limit of this server as it is now, with its last minute.</p>
       </div>
       <ProblemBox problem={limitsProblem.value} />
-      <Verdict limits={now} />
+      <Verdict limits={now} samples={samples} />
       {now && (
         <>
           <LimitGroups samples={samples} limits={now} />
@@ -37,25 +38,30 @@ export function LimitsView() {
   );
 }
 
-function Verdict({ limits }: { limits: Limits | undefined }) {
+function Verdict({ limits, samples }: { limits: Limits | undefined; samples: Sample[] }) {
   const found = limits ? holders(limits) : [];
+  const outages = limits?.outages ?? [];
+  const spoken = [...outages.map((outage) => `${outage.provider} ${outageText(outage.reason)}`), ...(found[0] ? [`Waiting for ${found[0].text}`] : [])];
   const waiting = limits?.limits.find((limit) => limit.kind === "queue")?.in_use ?? 0;
   const calls = limits?.limits.find((limit) => limit.kind === "concurrency" && limit.scope === "all");
   return (
-    <section class={`verdict ${found.length ? "held-up" : "free"}`} aria-label="What holds the work up">
+    <section class={`verdict ${outages.length ? "broken" : found.length ? "held-up" : "free"}`} aria-label="What holds the work up">
       {/* Spoken only when the limit changes, not with each second that it has left. */}
       <span class="visually-hidden" role="status">
-        {found[0] ? `Waiting for ${found[0].text}` : "Nothing is held up"}
+        {spoken.length ? spoken.join(". ") : "Nothing is held up"}
       </span>
-      {found.length === 0 ? (
+      {spoken.length === 0 ? (
         <p class="verdict-line">
           <Status value={limits ? "free" : "waiting"} text={limits ? "Nothing is held up" : "Reading the limits …"} />
           {limits && <span class="dim">{calls && calls.in_use > 0 ? `${count(calls.in_use)} calls in flight, ${count(waiting)} items wait for their turn` : "No call is in flight."}</span>}
         </p>
       ) : (
         <ul>
+          {outages.slice(0, 4).map((outage, at) => (
+            <OutageLine key={`${outage.provider} ${outage.model} ${outage.key}`} outage={outage} isFirst={at === 0} />
+          ))}
           {found.slice(0, 4).map((holder, at) => (
-            <HolderLine key={holder.limit} holder={holder} isFirst={at === 0} />
+            <HolderLine key={holder.limit} holder={holder} isFirst={at === 0 && outages.length === 0} lowered={loweredFrom(samples, holder.limit)} />
           ))}
         </ul>
       )}
@@ -63,7 +69,25 @@ function Verdict({ limits }: { limits: Limits | undefined }) {
   );
 }
 
-function HolderLine({ holder, isFirst }: { holder: Holder; isFirst: boolean }) {
+function OutageLine({ outage, isFirst }: { outage: Outage; isFirst: boolean }) {
+  const what = outage.model ? `${outage.provider}/${outage.model}` : outage.key ? `key ${outage.key} of ${outage.provider}` : outage.provider;
+  return (
+    <li class={`verdict-line ${isFirst ? "first" : ""}`}>
+      <span class="verdict-name">
+        <span class="swatch fill-bad" aria-hidden="true" />
+        <strong>
+          No call to {what}: {outage.provider} {outageText(outage.reason)}
+        </strong>
+      </span>
+      <span class="dim">{outage.retry_in_ms > 0 ? `next probe in ${duration(outage.retry_in_ms)}` : "the next call is a probe"}</span>
+      <span class="advice">
+        “{outage.detail}” {outageAdvice(outage)}
+      </span>
+    </li>
+  );
+}
+
+function HolderLine({ holder, isFirst, lowered }: { holder: Holder; isFirst: boolean; lowered: [number, number] | undefined }) {
   const waits = holder.waiting > 0 ? `${count(holder.waiting)} ${holder.waiting === 1 ? "item waits" : "items wait"}` : "";
   return (
     <li class={`verdict-line ${isFirst ? "first" : ""}`}>
@@ -74,7 +98,9 @@ function HolderLine({ holder, isFirst }: { holder: Holder; isFirst: boolean }) {
       <span class="dim">
         {[waits, holder.retryInMs !== undefined && `free in ${duration(Math.max(0, holder.retryInMs))}`].filter(Boolean).join(", ")}
       </span>
-      <span class="advice">{ADVICE[holder.kind]}</span>
+      <span class="advice">
+        {lowered ? `Lowered from ${count(lowered[0])} to ${count(lowered[1])} within the last minute, because calls were rejected. It rises again by itself.` : ADVICE[holder.kind]}
+      </span>
     </li>
   );
 }
@@ -86,6 +112,7 @@ const ADVICE: Record<Holder["kind"], string> = {
   breaker: "So many calls failed that none goes out until a probe succeeds. The log has the failures.",
   pause: "The provider said when it takes calls again; they go out then by themselves.",
   budget: "Too many calls fail to repeat them all at once.",
+  trial: "Few calls go to a model before its first answer, so that a wrong key or name costs little.",
   queue: "The server calls others first, in fair turns.",
   batch: "The batch limits itself with `concurrency`.",
 };
@@ -94,7 +121,7 @@ function LimitGroups({ samples, limits }: { samples: Sample[]; limits: Limits })
   const scopes = [...new Set(limits.limits.map((limit) => limit.scope))].filter((scope) => !scope.startsWith("caller:"));
   if (!scopes.length) return <Empty title="No limits are configured" />;
   return (
-    <>
+    <div class="limit-groups">
       {scopes.map((scope) => (
         <Panel key={scope} title={scope === "all" ? "This server" : scope} class="limit-group">
           <div class="cards">
@@ -106,7 +133,7 @@ function LimitGroups({ samples, limits }: { samples: Sample[]; limits: Limits })
           </div>
         </Panel>
       ))}
-    </>
+    </div>
   );
 }
 
@@ -130,7 +157,7 @@ export function LimitCard({ limit, samples }: { limit: Limit; samples: Sample[] 
       <Meter label={`${KINDS[limit.kind]} ${unit}`} value={limit.in_use} max={limit.limit ?? Math.max(1, limit.in_use)} tone={isFull ? "warn" : "accent"} />
       <Spark values={used} max={limit.limit ?? undefined} label={`${KINDS[limit.kind]} ${unit}, last minute`} tone={isFull ? "warn" : "accent"} />
       <p class="card-foot">
-        {limit.kind !== "queue" && (
+        {limit.kind !== "queue" && limit.limit !== null && (
           <span class={limit.waiting > 0 ? "" : "dim"}>
             {count(limit.waiting)} waiting
             {waiting.some(({ value }) => value > 0) && <span class="dim"> (up to {compact(Math.max(...waiting.map(({ value }) => value)))})</span>}

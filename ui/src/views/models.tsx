@@ -2,13 +2,28 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get, problemOf } from "../lib/api";
-import { compact, dollars } from "../lib/format";
+import { compact, dollars, duration } from "../lib/format";
 import { useLimits } from "../lib/limits";
 import { readMetrics, sum, type Metric } from "../lib/metrics";
 import { href } from "../lib/route";
-import type { Model, Problem } from "../lib/types";
+import type { Adaptation, Model, Problem } from "../lib/types";
 import { Empty, Figure, Panel, ProblemBox, Status } from "../parts/basics";
 import { update } from "./try/state";
+
+const FEATURES: Record<string, string> = {
+  schema: "the schema",
+  output_limit: "the limit of output tokens",
+  stream_usage: "usage in streams",
+  stream: "streaming",
+  system_role: "the system role",
+};
+
+/** Returns what requests to a model leave out, and why. */
+function adaptationText({ feature, mode, schemas }: Adaptation): string {
+  const what = feature === "mode" && mode ? `the mode ${mode}` : mode ? `${FEATURES[feature] ?? feature} in the mode ${mode}` : (FEATURES[feature] ?? feature);
+  const where = schemas ? ` for ${schemas === 1 ? "one schema" : `${schemas} schemas`}` : "";
+  return `Requests leave out ${what}${where}: the provider rejected it;`;
+}
 
 export function ModelsView() {
   const models = useSignal<Model[] | undefined>(undefined);
@@ -58,6 +73,15 @@ export function ModelsView() {
                   </span>
                 ))}
               </p>
+              {model.adaptations?.length ? (
+                <ul class="adaptations">
+                  {model.adaptations.map((adaptation) => (
+                    <li key={`${adaptation.feature} ${adaptation.mode}`}>
+                      {adaptationText(adaptation)} <span class="dim">tried again in {duration(adaptation.expires_in_s * 1000)}</span>
+                    </li>
+                  ))}
+                </ul>
+              ) : null}
               {model.note && <p class="dim">{model.note}</p>}
               <a class="button" href={href("try")} onClick={() => update({ model: model.default ? "" : model.id })}>
                 Try it

@@ -43,6 +43,18 @@ interface Lane {
   problem?: Problem;
 }
 
+/** Part of a lane up to which a bar may end so that its text fits behind it. */
+const TEXT_FITS = 0.76;
+
+/** True once a call was made, so that no lane pays for the first connection and the server's trial of an unused model. */
+let isWarm = false;
+
+async function warmUp(text: string, signal: AbortSignal): Promise<void> {
+  if (isWarm) return;
+  await post("/v1/extract", { input: text, schema: PERSON, cache: "off" }, { signal });
+  isWarm = true;
+}
+
 const idle = (method: Method, total: number): Lane => ({ method, state: "idle", bars: Array.from({ length: total }, () => ({})), startedAt: 0 });
 
 export function RaceView() {
@@ -52,7 +64,10 @@ export function RaceView() {
   const lanes = useSignal<Lane[]>(METHODS.map((method) => idle(method, texts.length)));
   const abort = useRef<AbortController | undefined>(undefined);
   const frame = useFrames(lanes);
-  const running = lanes.value.some((lane) => lane.state === "running");
+  const isLocal = useSignal(false);
+  const warming = useSignal(false);
+  const problem = useSignal<Problem | undefined>(undefined);
+  const running = warming.value || lanes.value.some((lane) => lane.state === "running");
   const isArticle = texts.length === PEOPLE.length;
 
   useEffect(() => () => abort.current?.abort(), []);
@@ -60,16 +75,28 @@ export function RaceView() {
     if (!running) lanes.value = METHODS.map((method) => idle(method, texts.length));
   }, [texts.length]);
   useEffect(() => {
-    // On a model in this process the lanes would slow each other down.
-    if (route.peek().params.has("start")) return;
     get<{ data: Model[] }>("/v1/models")
-      .then(({ data }) => data.find((model) => model.default)?.provider === "local" && setParams({ start: "each" }))
+      .then(({ data }) => {
+        isLocal.value = data.find((model) => model.default)?.provider === "local";
+        // On a model in this process the lanes would slow each other down.
+        if (isLocal.value && !route.peek().params.has("start")) setParams({ start: "each" });
+      })
       .catch(() => {});
   }, []);
 
   const start = async () => {
     abort.current = new AbortController();
     lanes.value = METHODS.map((method) => idle(method, texts.length));
+    problem.value = undefined;
+    warming.value = true;
+    try {
+      await warmUp(texts[0] ?? PEOPLE[0]!, abort.current.signal);
+    } catch (error) {
+      if (!abort.current.signal.aborted) problem.value = problemOf(error);
+      return;
+    } finally {
+      warming.value = false;
+    }
     const run = (at: number) => runLane(lanes, at, texts, limit, abort.current!.signal);
     if (together) await Promise.all(METHODS.map((_, at) => run(at)));
     else for (let at = 0; at < METHODS.length && !abort.current.signal.aborted; at++) await run(at);
@@ -95,7 +122,19 @@ export function RaceView() {
         <Labelled label="N" class="inline">
           {(id) => <input id={id} type="number" min={1} max={99} value={limit} disabled={running} onChange={(event) => setParams({ n: event.currentTarget.value })} />}
         </Labelled>
+        {warming.value && (
+          <span class="dim" role="status">
+            One call to warm up …
+          </span>
+        )}
       </div>
+      {isLocal.value && (
+        <p class="dim">
+          The built-in model computes in this process: calls at once share its cores, so that they take as long as one after the other. With a provider, seven calls at
+          once take as long as one.
+        </p>
+      )}
+      <ProblemBox problem={problem.value} />
       <ol class="lanes">
         {lanes.value.map((lane) => (
           <LaneRow key={lane.method.name} lane={lane} texts={texts} limit={limit} scale={scale} now={frame} isArticle={isArticle && (!lane.method.limited || limit === 2)} />
@@ -205,7 +244,7 @@ function LaneRow(props: { lane: Lane; texts: string[]; limit: number; scale: num
                 style={{ left: `${(100 * from) / scale}%`, width: `${(100 * Math.max(0, to - from)) / scale}%` }}
               />
               {data && (
-                <span class="bar-text" style={to / scale > 0.76 ? { right: `${100 - (100 * from) / scale}%` } : { left: `${(100 * to) / scale}%` }}>
+                <span class="bar-text" style={textPlace(from / scale, to / scale)}>
                   {cell(data.name)}, {cell(data.age)}, {cell(data.occupation)}
                 </span>
               )}
@@ -221,6 +260,13 @@ function LaneRow(props: { lane: Lane; texts: string[]; limit: number; scale: num
       {lane.problem && <ProblemBox problem={lane.problem} />}
     </li>
   );
+}
+
+/** Returns the place of a bar's text: behind the bar; before it, or on it, where the lane is too short. */
+function textPlace(from: number, to: number): Record<string, string> {
+  if (to <= TEXT_FITS) return { left: `${100 * to}%` };
+  if (from > 1 - TEXT_FITS) return { right: `${100 * (1 - from)}%` };
+  return { right: `calc(${100 * (1 - to)}% + 12px)` };
 }
 
 function trackLabel(lane: Lane, elapsed: number): string {

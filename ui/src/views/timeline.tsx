@@ -1,7 +1,7 @@
 // Timeline: one bar per item, with what it waited for, its calls and its end.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, duration } from "../lib/format";
-import { describe, useLimits } from "../lib/limits";
+import { describe, holders, useLimits, type Holder } from "../lib/limits";
 import { href, route, setParams } from "../lib/route";
 import { runs } from "../lib/run";
 import { JobTimeline, RunTimeline, type Facts, type TimelineItem, type TimelineSource } from "../lib/timeline";
@@ -71,7 +71,8 @@ const ONLY: Record<Only, (facts: Facts) => boolean> = {
 
 function Chart({ source }: { source: TimelineSource }) {
   const version = source.version.value;
-  useLimits();
+  const limits = useLimits().at(-1)?.limits;
+  const holder = limits && source.isRunning() ? holders(limits)[0] : undefined;
   const now = useClock(source);
   const { params } = route.value;
   const only = (params.get("only") ?? "all") as Only;
@@ -120,7 +121,7 @@ function Chart({ source }: { source: TimelineSource }) {
   };
 
   return (
-    <Panel title={source.title} class="timeline" aside={<Status value={source.isRunning() ? "running" : "done"} text={`${count(source.count())} items, ${duration(end)}`} />}>
+    <Panel title={source.title} class="timeline" aside={<><Holding holder={holder} /><Status value={source.isRunning() ? "running" : "done"} text={`${count(source.count())} items, ${duration(end)}`} /></>}>
       <ProblemBox problem={source.problem()} />
       {source.note() && <p class="dim">{source.note()}</p>}
       <div class="toolbar" onKeyDown={keys}>
@@ -155,6 +156,17 @@ function Chart({ source }: { source: TimelineSource }) {
         {Number.isInteger(open) && open < source.count() && <ItemDetail key={`${open} ${source.item(open).state}`} source={source} at={open} />}
       </div>
     </Panel>
+  );
+}
+
+/** Says what the waiting items wait for now, and until when. */
+function Holding({ holder }: { holder: Holder | undefined }) {
+  if (!holder) return null;
+  return (
+    <a class="holding" href={href("limits")}>
+      <span class={`swatch wait-${holder.kind}`} aria-hidden="true" /> waiting for {holder.text}
+      {holder.retryInMs !== undefined && `, free in ${duration(Math.max(0, holder.retryInMs))}`}
+    </a>
   );
 }
 

@@ -9,7 +9,7 @@ import { RequestCode } from "./try/request_code";
 import { Results, shown } from "./try/results";
 import { checked, SchemaPanel, useServerCheck } from "./try/schema_panel";
 import { TextsPanel } from "./try/texts";
-import { addressIsPartial, connectToAddress, draft, inputs, schema, specOf } from "./try/state";
+import { addressIsPartial, connectToAddress, draft, file, inputs, schema, specOf } from "./try/state";
 
 const SAMPLE = 5;
 /** Number of texts up to which each result brings its prompts and answers. */
@@ -48,7 +48,7 @@ function RunBar() {
     const title = (schema.value.value as { title?: string } | undefined)?.title;
     const texts = inputs.value.slice(0, limit);
     setParams({ row: "", filter: "" });
-    shown.value = startRun(texts, { ...built.spec, on_failure: "best", ...(texts.length <= MAX_TRACED ? { trace: true } : {}) }, draft.value.order, `${title ?? "Try"}, ${plural(texts.length, "text")}`);
+    shown.value = startRun(texts, { ...built.spec, on_failure: "best", ...(texts.length <= MAX_TRACED ? { trace: true } : {}) }, draft.value.order, `${title ?? "Try"}, ${plural(texts.length, "text")}`, file.value?.table?.header);
     requestAnimationFrame(() => document.querySelector(".results")?.scrollIntoView({ block: "start", behavior: reducedMotion() ? "auto" : "smooth" }));
   };
   return (

@@ -6,7 +6,8 @@ import { shoot } from "../browser.mjs";
 export const stack = { upstream: ["--latency-ms", 300, "--errors-500", 0.1, "--invalid", 0.1], config: "[limits]\nmax_concurrency = 8\n" };
 export const hash = "#/jobs";
 
-const people = (total) => Array.from({ length: total }, (_, at) => JSON.stringify({ id: `p${at}`, input: `Bob Number${at} is a ${20 + (at % 60)}-year-old driver` })).join("\n");
+const NAMES = ["Miller", "Fisher", "Porter", "Carter", "Mason", "Taylor", "Hunter"];
+const people = (total) => Array.from({ length: total }, (_, at) => JSON.stringify({ id: `p${at}`, input: `Bob ${NAMES[at % NAMES.length]} is a ${20 + (at % 60)}-year-old driver` })).join("\n");
 
 export async function walk({ page }) {
   await page.getByText("No jobs yet").waitFor();
@@ -34,8 +35,13 @@ export async function walk({ page }) {
   await page.locator(".job-row a").last().click();
   await page.locator(".results-list li").nth(20).waitFor();
   await shoot(page, "job-done");
-  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download NDJSON" }).click()]);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "NDJSON", exact: true }).click()]);
   assert.equal(readFileSync(await download.path(), "utf8").trim().split("\n").filter((line) => line.includes('"index"')).length, 60);
+  const [csv] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "CSV", exact: true }).click()]);
+  const rows = readFileSync(await csv.path(), "utf8").trim().split("\r\n");
+  assert.equal(rows[0], "index,id,name,age,occupation,status,error");
+  assert.equal(rows.length, 61);
+  assert.match(rows[1], /^0,p0,Bob Miller,20,driver,succeeded,$/);
 
   await page.locator(".panel").getByRole("link", { name: "Timeline" }).click();
   await page.locator(".tl-row.row").nth(5).waitFor();

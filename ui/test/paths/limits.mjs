@@ -12,7 +12,7 @@ export const hash = "#/limits";
 export async function walk({ page, url }) {
   await page.locator(".verdict.free").waitFor();
   await shoot(page, "limits-empty");
-  const inputs = Array.from({ length: 120 }, (_, at) => `Eve Number${at} is a 40-year-old pilot`);
+  const inputs = Array.from({ length: 120 }, (_, at) => `Eve Fisher is a ${20 + at}-year-old pilot`);
   const schema = { type: "object", properties: { name: { type: "string" } }, required: ["name"], additionalProperties: false };
   const abort = new AbortController();
   const batch = fetch(`${url}/v1/extract/batch`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ inputs, schema }), signal: abort.signal }).catch(() => {});

@@ -18,6 +18,7 @@ export async function walk({ page }) {
   await page.locator(".timeline .status-running").waitFor();
   await page.waitForTimeout(3000);
   await page.locator(".seg.wait-requests").first().waitFor();
+  await page.locator(".holding", { hasText: /requests per minute of sim, free in/ }).waitFor();
   await shoot(page, "timeline-running", { axe: false });
   await page.locator(".timeline .status-done").waitFor({ timeout: 40_000 });
   assert.match(await page.locator(".legend").textContent(), /requests per minute of sim/);

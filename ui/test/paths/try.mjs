@@ -48,6 +48,21 @@ async function csv(page) {
   await page.getByRole("button", { name: "Run on all 40 texts" }).and(page.locator(":enabled")).waitFor();
   await page.getByRole("button", { name: "Run a sample of 5" }).click();
   await page.locator(".results .status-done").waitFor();
+  // The result keeps the columns of the file.
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("group", { name: "Download" }).getByRole("button", { name: "CSV", exact: true }).click()]);
+  const result = readFileSync(await download.path(), "utf8");
+  assert.match(result, /^id,customer,message,.*status,error\r\nT-0,"Smith, Ann","Ann Smith is a 20-year-old/);
+
+  for (const [name, content, message] of [
+    ["open.csv", 'id,message\n1,"never closed\n2,fine\n', /open\.csv: the quote that opens in line 2 is never closed/],
+    ["wide.csv", "id,message\n1,fine\n2,one, two\n", /wide\.csv: line 3 has 3 fields, and the header has 2/],
+  ]) {
+    await page.getByLabel("File with texts").setInputFiles({ name, mimeType: "text/csv", buffer: Buffer.from(content) });
+    await page.locator(".texts .problem", { hasText: message }).waitFor();
+  }
+  // Excel writes Windows-1252, `;` between fields, and empty fields at the end.
+  await page.getByLabel("File with texts").setInputFiles({ name: "excel.csv", mimeType: "text/csv", buffer: Buffer.from("id;message\r\n1;Gr\xfc\xdfe von J\xf6rg, 40;\r\n", "latin1") });
+  await page.locator(".preview").getByText("Grüße von Jörg, 40").waitFor();
 }
 
 async function failures(page) {
@@ -73,7 +88,7 @@ async function failures(page) {
   await page.locator(".results .status-done").waitFor({ timeout: 40_000 });
   await shoot(page, "try-done");
 
-  for (const [name, expected] of [["CSV", /^index,id,status,text,name,age,error\r\n/], ["NDJSON", /^\{"text":"Ada/], ["JSON", /^\[\n/]]) {
+  for (const [name, expected] of [["CSV", /^index,id,text,name,age,status,error\r\n/], ["NDJSON", /^\{"text":"Ada/], ["JSON", /^\[\n/]]) {
     const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("group", { name: "Download" }).getByRole("button", { name, exact: true }).click()]);
     assert.match(readFileSync(await download.path(), "utf8"), expected, name);
   }

@@ -40,6 +40,9 @@ class Options(TypedDict, total=False):
     coerce: bool
     rules: list[dict[str, str]]
     on_failure: Literal["error", "best"]
+    fallback_on: list[Literal["unavailable", "unknown_model", "too_long", "invalid", "rejected", "refused"]]
+    extra_body: dict[str, Any]
+    trace: bool
     metadata: dict[str, str]
 
 

@@ -126,8 +126,8 @@ pub struct HoldView {
     model: String,
     /// Number of waiting calls.
     waiting: u64,
-    /// Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker` or
-    /// `caller/quota`.
+    /// Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
+    /// `MODEL/trial` (few calls go out before a model's first answer) or `caller/quota`.
     #[schema(example = "openai/requests_per_minute")]
     limit: String,
     /// Time until the limit lets a call through, in milliseconds. Absent if another call has to end first.

@@ -1,16 +1,20 @@
 // One job: its progress, its events as they happen, its results, and what can be done with it.
 import { useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import { apiKey, events, get, problemOf, send } from "../../lib/api";
-import { cell, compact, count, dollars, duration } from "../../lib/format";
+import { events, get, problemOf, send } from "../../lib/api";
+import { save } from "../../lib/files";
+import { brief, compact, count, dollars, duration } from "../../lib/format";
+import { jobCsv } from "../../lib/job_csv";
+import { outageAdvice, outageText } from "../../lib/outages";
 import { href } from "../../lib/route";
-import type { ItemResult, Job, Page, Problem } from "../../lib/types";
+import type { Blocked, ItemResult, Job, Page, Problem } from "../../lib/types";
 import { Choices, Empty, Figure, Panel, ProblemBox, Status } from "../../parts/basics";
 import { JobMeter } from "../jobs";
 
 const ENDED = ["completed", "stopped", "cancelled", "failed"];
 const EVENTS_SHOWN = 100;
-const USAGE_INTERVAL_MS = 2000;
+/** Progress has no status, so the job itself is read now and then. */
+const STATUS_INTERVAL_MS = 2000;
 
 export function JobPage({ id }: { id: string }) {
   const job = useSignal<Job | undefined>(undefined);
@@ -47,6 +51,7 @@ export function JobPage({ id }: { id: string }) {
       <h1 class="page-title">{current?.metadata?.name ?? id}</h1>
       <Panel title="Progress" aside={current && <Status value={current.status} />}>
         <ProblemBox problem={problem.value ?? current?.error} />
+        {current?.blocked && !ENDED.includes(current.status) && <BlockedNote blocked={current.blocked} />}
         {current && <JobFacts job={current} onAct={act} />}
       </Panel>
       <JobResults path={path} version={`${round} ${current?.status} ${current !== undefined && current.counts.queued + current.counts.in_flight < current.counts.total}`} />
@@ -59,13 +64,28 @@ export function JobPage({ id }: { id: string }) {
               <li key={`${result.index} ${result.status}`}>
                 <span class="n">{result.index + 1}</span>
                 <Status value={result.status} />
-                <span class="event-text">{result.error?.detail ?? cell(result.data ?? result.candidate)}</span>
+                <span class="event-text">{result.error?.detail ?? brief(result.data ?? result.candidate)}</span>
               </li>
             ))}
           </ol>
         )}
       </Panel>
     </>
+  );
+}
+
+/** Says why a job calls no model, and that it goes on by itself. */
+function BlockedNote({ blocked }: { blocked: Blocked }) {
+  return (
+    <div class="blocked" role="status">
+      <p>
+        <strong>
+          Waiting: {blocked.provider} {outageText(blocked.reason)}
+        </strong>
+      </p>
+      <p>“{blocked.detail}”</p>
+      <p class="dim">{outageAdvice(blocked)} The job goes on by itself once a probe succeeds.</p>
+    </div>
   );
 }
 
@@ -77,7 +97,7 @@ async function follow(path: string, abort: AbortSignal, onJob: (job: Job) => voi
   const ended = job.counts.succeeded + job.counts.failed + job.counts.invalid + job.counts.cancelled;
   // What ended before is in the results below; a retried job has more events than items, so the start may be a little early.
   const response = await send(`${path}/events?after=${Math.max(0, ended - 20)}`, { signal: abort });
-  let readAt = Date.now();
+  let readAt = 0;
   let fresh: ItemResult[] = [];
   let timer = 0;
   const flush = () => {
@@ -91,10 +111,9 @@ async function follow(path: string, abort: AbortSignal, onJob: (job: Job) => voi
       if (fresh.length > EVENTS_SHOWN) fresh.shift();
       timer ||= window.setTimeout(flush, 150);
     } else if (event.name === "progress") {
-      const { counts, rate_per_s, eta_ms, ...rest } = event.data as Partial<Job> & Job["counts"];
-      job = { ...job, counts: counts ?? { ...job.counts, ...rest }, rate_per_s: rate_per_s ?? null, eta_ms: eta_ms ?? null };
-      // Progress has no usage, so the job itself is read now and then.
-      if (Date.now() - readAt > USAGE_INTERVAL_MS) {
+      const { rate_per_s, eta_ms, usage, blocked, ...counts } = event.data as Job["counts"] & Pick<Job, "rate_per_s" | "eta_ms" | "usage" | "blocked">;
+      job = { ...job, counts, usage, blocked, rate_per_s: rate_per_s ?? null, eta_ms: eta_ms ?? null };
+      if (Date.now() - readAt > STATUS_INTERVAL_MS) {
         readAt = Date.now();
         job = await get<typeof job>(path, abort);
       }
@@ -191,7 +210,7 @@ function JobResults({ path, version }: { path: string; version: string }) {
             <span class="n">{result.index + 1}</span>
             <Status value={result.status} />
             <details>
-              <summary class="event-text">{result.error?.detail ?? cell(result.data ?? result.candidate)}</summary>
+              <summary class="event-text">{result.error?.detail ?? brief(result.data ?? result.candidate)}</summary>
               <pre class="code raw" tabIndex={0} aria-label={`Result ${result.index + 1}`}>{JSON.stringify(result, null, 2)}</pre>
             </details>
           </li>
@@ -206,25 +225,27 @@ function JobResults({ path, version }: { path: string; version: string }) {
   );
 }
 
-/** Saves all results as NDJSON. With a key the browser cannot follow a plain link, so the page fetches them. */
+/** Saves all results. With a key the browser cannot follow a plain link, so the page fetches them. */
 function Download({ path, query }: { path: string; query: string }) {
   const [busy, setBusy] = useState(false);
-  const fetchAll = async () => {
+  const fetchAll = async (kind: "csv" | "ndjson") => {
     setBusy(true);
     try {
       const response = await send(`${path}/results?order=input${query}`, { headers: { accept: "application/x-ndjson" } });
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(await response.blob());
-      link.download = `${path.split("/").at(-1)}.ndjson`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      const ndjson = await response.blob();
+      save(`${path.split("/").at(-1)}.${kind}`, kind === "csv" ? await jobCsv(ndjson) : ndjson);
     } finally {
       setBusy(false);
     }
   };
   return (
-    <button type="button" disabled={busy} onClick={() => void fetchAll()} aria-label={apiKey.value ? "Download NDJSON" : undefined}>
-      {busy ? "Reading …" : "Download NDJSON"}
-    </button>
+    <span class="group" role="group" aria-label="Download">
+      <button type="button" disabled={busy} onClick={() => void fetchAll("csv")}>
+        {busy ? "…" : "CSV"}
+      </button>
+      <button type="button" disabled={busy} onClick={() => void fetchAll("ndjson")}>
+        {busy ? "…" : "NDJSON"}
+      </button>
+    </span>
   );
 }

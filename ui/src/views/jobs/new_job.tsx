@@ -1,7 +1,8 @@
 // A new job from a file. An NDJSON file is sent as it is, so that a million lines never are in the page's memory.
 import { useRef, useState } from "preact/hooks";
 import { problemOf, send } from "../../lib/api";
-import { lines, parseCsv, tableInputs, textColumn, type Input } from "../../lib/files";
+import { parseCsv } from "../../lib/csv";
+import { lines, readText, tableInputs, textColumn, type Input } from "../../lib/files";
 import { href } from "../../lib/route";
 import type { Job, Problem } from "../../lib/types";
 import { Panel, ProblemBox } from "../../parts/basics";
@@ -12,7 +13,7 @@ const TRACED_BYTES = 1024 * 1024;
 async function body(file: File): Promise<Blob> {
   const name = file.name.toLowerCase();
   if (/\.(ndjson|jsonl)$/.test(name)) return file;
-  const text = await file.text();
+  const text = await readText(file);
   let inputs: Input[];
   if (/\.(csv|tsv)$/.test(name)) {
     const table = parseCsv(text);

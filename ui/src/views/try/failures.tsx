@@ -10,13 +10,17 @@ interface Cause {
   rows: Row[];
 }
 
-/** Returns a sentence that equal failures share: numbers and quoted words differ from row to row. */
 function causeOf(result: ItemResult): { code: string; text: string } {
   const errors = result.error?.errors ?? result.errors ?? [];
   const code = result.error?.code ?? result.status;
   const first = errors[0];
   const text = first ? `${first.pointer || "the answer"}: ${first.message}` : (result.error?.detail ?? result.status);
-  return { code, text: text.replace(/\d+(\.\d+)?/g, "…").replace(/(["`])(?:(?!\1).){1,60}\1/g, "“…”") };
+  return { code, text };
+}
+
+/** Returns a sentence that equal failures share: numbers and quoted words differ from row to row. */
+function shared(text: string): string {
+  return text.replace(/\d+(\.\d+)?/g, "…").replace(/(["`])(?:(?!\1).){1,60}\1/g, "“…”");
 }
 
 function causes(rows: Row[]): Cause[] {
@@ -24,9 +28,11 @@ function causes(rows: Row[]): Cause[] {
   for (const row of rows) {
     if (!row.result || row.result.status === "succeeded") continue;
     const { code, text } = causeOf(row.result);
-    const known = found.get(code + text) ?? { code, text, rows: [] };
+    const key = code + shared(text);
+    const known = found.get(key) ?? { code, text, rows: [] };
+    if (known.text !== text) known.text = shared(text);
     known.rows.push(row);
-    found.set(code + text, known);
+    found.set(key, known);
   }
   return [...found.values()].sort((left, right) => right.rows.length - left.rows.length);
 }
@@ -38,7 +44,7 @@ export function FailureGroups({ rows }: { rows: Row[] }) {
   if (!groups.length) return null;
   const failed = groups.reduce((sum, group) => sum + group.rows.length, 0);
   return (
-    <details class="failures">
+    <details class="failures" open={failed === rows.length}>
       <summary>
         {plural(failed, "row")} without a valid answer, by cause
       </summary>

@@ -1,7 +1,8 @@
 // Results of a run: progress, filters, the table, and the row that is open.
 import { computed, signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { save, toCsv, type Exported } from "../../lib/files";
+import { toCsv, type Exported } from "../../lib/csv";
+import { save } from "../../lib/files";
 import { cell, compact, count, dollars, duration } from "../../lib/format";
 import { marks } from "../../lib/marks";
 import { href, route, setParams } from "../../lib/route";
@@ -146,7 +147,7 @@ function Filters({ sum, total }: { sum: Tally; total: number }) {
 }
 
 function Actions({ run, rows }: { run: Run; rows: Row[] }) {
-  const done = () => rows.filter((row) => row.result).map((row): Exported => ({ text: row.input.text, result: row.result! }));
+  const done = () => rows.filter((row) => row.result).map((row): Exported => ({ text: row.input.text, row: row.input.row, result: row.result! }));
   const name = `extractd-${run.id}`;
   const json = () => done().map(({ text, result }) => ({ text, ...result }));
   const retry = () => {
@@ -160,13 +161,13 @@ function Actions({ run, rows }: { run: Run; rows: Row[] }) {
         {filter.value === "all" ? "Run again" : `Retry these ${count(rows.length)}`}
       </button>
       <span class="group" role="group" aria-label="Download">
-        <button type="button" onClick={() => save(`${name}.csv`, "text/csv", toCsv(done(), columns.value))}>
+        <button type="button" onClick={() => save(`${name}.csv`, new Blob([toCsv(done(), columns.value, run.header)], { type: "text/csv" }))}>
           CSV
         </button>
-        <button type="button" onClick={() => save(`${name}.ndjson`, "application/x-ndjson", json().map((row) => `${JSON.stringify(row)}\n`).join(""))}>
+        <button type="button" onClick={() => save(`${name}.ndjson`, new Blob(json().map((row) => `${JSON.stringify(row)}\n`), { type: "application/x-ndjson" }))}>
           NDJSON
         </button>
-        <button type="button" onClick={() => save(`${name}.json`, "application/json", JSON.stringify(json(), null, 2))}>
+        <button type="button" onClick={() => save(`${name}.json`, new Blob([JSON.stringify(json(), null, 2)], { type: "application/json" }))}>
           JSON
         </button>
       </span>
@@ -223,14 +224,20 @@ function ResultRow(props: { row: Row; at: number; columns: string[]; template: R
       <span role="cell" class="text-cell">
         <MarkedText text={row.input.text} marks={found} />
       </span>
-      {columns.map((name, column) => {
-        const value = columns.length === 1 && name === "value" && (typeof data !== "object" || data === null || Array.isArray(data)) ? data : (data as Record<string, unknown> | undefined)?.[name];
-        return (
-          <span key={name} role="cell" class={`value ${result?.status === "invalid" ? "doubtful" : ""}`}>
-            {column === 0 && result?.error ? <span class="cell-error">{result.error.detail ?? result.error.title}</span> : <Highlighted on={marked.has(column)} column={column} text={cell(value)} />}
-          </span>
-        );
-      })}
+      {result?.error ? (
+        <span role="cell" aria-colspan={columns.length} class="value cell-error" title={result.error.detail}>
+          {result.error.detail ?? result.error.title}
+        </span>
+      ) : (
+        columns.map((name, column) => {
+          const value = columns.length === 1 && name === "value" && (typeof data !== "object" || data === null || Array.isArray(data)) ? data : (data as Record<string, unknown> | undefined)?.[name];
+          return (
+            <span key={name} role="cell" class={`value ${result?.status === "invalid" ? "doubtful" : ""}`}>
+              <Highlighted on={marked.has(column)} column={column} text={cell(value)} />
+            </span>
+          );
+        })
+      )}
     </div>
   );
 }

@@ -89,7 +89,8 @@ function SchemaActions() {
       const known = new Set<string>();
       const fields = data.fields
         .filter(({ name }) => !known.has(name) && known.add(name))
-        .map((field) => ({ ...field, required: true, choices: [...new Set(field.choices)], type: field.type === "choice" && field.choices.length === 0 ? ("text" as FieldType) : field.type }));
+        // Not required: what a text does not say stays empty, instead of being made up.
+        .map((field) => ({ ...field, required: false, choices: [...new Set(field.choices)], type: field.type === "choice" && field.choices.length === 0 ? ("text" as FieldType) : field.type }));
       update({ schema: JSON.stringify(toSchema(fields, {}), null, 2) });
     } catch (error) {
       setProblem(problemOf(error));

@@ -1,6 +1,7 @@
 // What the Try view asks for, and the same in the address.
 import { computed, effect, signal } from "@preact/signals";
-import { lines, type Input, type Table } from "../../lib/files";
+import type { Table } from "../../lib/csv";
+import { lines, type Input } from "../../lib/files";
 import { pack, route, setParams, unpack } from "../../lib/route";
 import type { Order, SpecBody } from "../../lib/run";
 import { columnsOf } from "../../lib/schema_form";

@@ -1,22 +1,26 @@
 // The texts: typed or pasted, one per line, or from a dropped file.
 import { useRef, useState } from "preact/hooks";
-import { lines, parseCsv, parseNdjson, tableInputs, textColumn } from "../../lib/files";
+import { parseCsv } from "../../lib/csv";
+import { lines, parseNdjson, readText, tableInputs, textColumn } from "../../lib/files";
 import { count, plural } from "../../lib/format";
 import { Labelled, Panel, Select } from "../../parts/basics";
 import { draft, file, inputs, update, type FileTexts } from "./state";
+
+/** Number of texts of a file that are shown. */
+const PREVIEWED = 5;
 
 async function readFiles(files: File[]): Promise<FileTexts> {
   const [first] = files;
   if (!first) throw new Error("nothing was dropped");
   if (files.length > 1) {
-    const texts = await Promise.all(files.map(async (one) => ({ id: one.name.slice(0, 255), text: await one.text() })));
+    const texts = await Promise.all(files.map(async (one) => ({ id: one.name.slice(0, 255), text: await readText(one) })));
     return { name: `${files.length} files`, inputs: texts.filter(({ text }) => text.trim()) };
   }
-  const text = await first.text();
+  const text = await readText(first);
   const kind = first.name.toLowerCase();
   if (/\.(csv|tsv)$/.test(kind)) {
     const table = parseCsv(text);
-    if (!table.rows.length) throw new Error(`${first.name} has no rows below its header`);
+    if (!table.rows.length) throw new Error("there are no rows below the header");
     const column = textColumn(table);
     return { name: first.name, table, column, inputs: tableInputs(table, column) };
   }
@@ -31,12 +35,14 @@ export function TextsPanel() {
   const current = file.value;
 
   const take = async (list: FileList | null | undefined) => {
-    if (!list?.length) return;
+    // The list is emptied with its field.
+    const files = [...(list ?? [])];
+    if (!files.length) return;
     try {
-      file.value = await readFiles([...list]);
+      file.value = await readFiles(files);
       setError("");
     } catch (cause) {
-      setError((cause as Error).message);
+      setError(`${files[0]!.name}: ${(cause as Error).message}`);
     }
   };
   const drop = (event: DragEvent) => {
@@ -100,11 +106,11 @@ function FileSummary({ current }: { current: FileTexts }) {
         />
       )}
       <ol class="preview" aria-label="First texts of the file">
-        {current.inputs.slice(0, 8).map((input, at) => (
+        {current.inputs.slice(0, PREVIEWED).map((input, at) => (
           <li key={at}>{input.text.slice(0, 240)}</li>
         ))}
       </ol>
-      {current.inputs.length > 8 && <p class="dim">and {count(current.inputs.length - 8)} more</p>}
+      {current.inputs.length > PREVIEWED && <p class="dim">and {count(current.inputs.length - PREVIEWED)} more</p>}
     </div>
   );
 }
