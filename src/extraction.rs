@@ -8,6 +8,7 @@ mod batch;
 mod cache;
 mod cache_key;
 mod call_log;
+mod chat;
 mod copied_values;
 mod failed_call;
 mod item;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 pub use batch::{Inputs, Outcomes};
 pub use cache::{CacheConfig, CacheStats};
+pub use chat::{Chat, ChatMessages};
 pub use item::{BLANK, is_blank};
 pub use models::{ModelEndpoint, ModelRoute, Models, ProviderEntry};
 pub use outages::Outage;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::RequestClass;
 use super::cache_key::{CacheKey, RequestIdentity};
+use super::chat::Chat;
 use super::models::ModelEndpoint;
 use super::partial_stream::{PartialPublisher, PartialStream};
 use super::straggler_detector::StragglerDetector;
@@ -31,6 +32,10 @@ pub struct PreparedRequest {
     pub(super) rules: Arc<Rules>,
     pub(super) on_failure: OnFailure,
     pub(super) instructions: Option<String>,
+    /// True if the text is a conversation, whose user says what the answer is to be.
+    pub(super) is_conversation: bool,
+    /// Chat completion that is passed through, in place of an extraction.
+    pub(super) chat: Option<Arc<Chat>>,
     pub(super) examples: Arc<[Example]>,
     pub(super) max_attempts: u32,
     /// Time of one item for its calls and their backoff.
@@ -83,6 +88,7 @@ impl PreparedRequest {
                 format_notes: self.schema.format_notes(),
             },
             instructions: self.instructions.as_deref(),
+            is_conversation: self.is_conversation,
             examples: &target.examples,
             input: text,
             feedback,

@@ -3,6 +3,7 @@
 //!
 //! API keys and configured header values are redacted from every message of the provider.
 
+mod chat;
 mod errors;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::capability_cache::{ActiveAdaptation, CapabilityCache};
+use super::chat::ChatRequest;
 use super::extra_body;
 use super::failure::{Failure, FailureKind};
 use super::interface::{BoxFuture, Provider, RequestPreview};
@@ -267,6 +269,10 @@ impl HttpProvider {
 impl Provider for HttpProvider {
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(self.call_once(request))
+    }
+
+    fn chat<'a>(&'a self, chat: &'a ChatRequest<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(self.pass_through(chat))
     }
 
     fn preview(&self, request: &Request<'_>) -> Result<RequestPreview, Failure> {

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::capability_cache::ActiveAdaptation;
-use super::failure::Failure;
+use super::chat::ChatRequest;
+use super::failure::{Failure, FailureKind};
 use super::request::Request;
 use crate::types::{Dialect, FieldError, Mode, pointer};
 
@@ -35,6 +36,18 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// # Cancel safety
     /// Dropping the future aborts the call.
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+    /// Passes a chat completion through, without retries.
+    ///
+    /// # Errors
+    /// As [`Provider::call`]; also if the provider has no Chat Completions API.
+    ///
+    /// # Cancel safety
+    /// As [`Provider::call`].
+    fn chat<'a>(&'a self, _: &'a ChatRequest<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
+        let detail = "the built-in model only extracts: send `response_format` with a JSON Schema or one forced tool, or name a model of a remote provider";
+        Box::pin(async move { Err(Failure::new(FailureKind::Unusable, detail)) })
+    }
 
     /// Returns the request that [`Provider::call`] would send now, without sending it and without secrets.
     ///
