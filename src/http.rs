@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod body_memory;
+mod chat;
 mod connection;
 mod content_negotiation;
 mod event_links;

@@ -16,6 +16,7 @@ use crate::schema::{Rules, Schema};
 use crate::types::{
     CacheUse, Code, Error, Example, FallbackCondition, FallbackOn, FieldError, OnFailure,
 };
+use serde_json::Value;
 use throttle::{WaitBudget, estimate_tokens};
 
 /// Estimated tokens of the fixed text of every prompt.
@@ -108,6 +109,17 @@ impl PreparedRequest {
     #[must_use]
     pub fn warnings(&self) -> Arc<[FieldError]> {
         self.schema.warnings().into()
+    }
+
+    /// Returns true if a text, number or boolean within a partial answer is not valid. What is still missing does not count. An
+    /// error of the last text may pass, because it may still grow.
+    #[must_use]
+    pub fn contradicts(&self, partial: &Value) -> bool {
+        let faults = self.schema.faults(partial);
+        faults.iter().any(|fault| {
+            let value = partial.pointer(&fault.pointer);
+            value.is_some_and(|value| !value.is_object() && !value.is_array())
+        })
     }
 
     /// Returns the name of the first model in results: `provider/model`.

@@ -275,6 +275,11 @@ impl Provider for HttpProvider {
         Box::pin(self.pass_through(chat))
     }
 
+    fn is_chat_completions(&self) -> bool {
+        const MODEL: &str = "m";
+        self.wire.path(MODEL, false) == self.wire.chat_path(MODEL)
+    }
+
     fn preview(&self, request: &Request<'_>) -> Result<RequestPreview, Failure> {
         let shape = self.shape(request);
         let mut url = self.url(request, shape)?;

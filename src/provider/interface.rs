@@ -49,6 +49,11 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
         Box::pin(async move { Err(Failure::new(FailureKind::Unusable, detail)) })
     }
 
+    /// Returns true if [`Provider::call`] calls OpenAI's Chat Completions API.
+    fn is_chat_completions(&self) -> bool {
+        false
+    }
+
     /// Returns the request that [`Provider::call`] would send now, without sending it and without secrets.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::types::{Code, Error};
 const SHARED: [u16; 4] = [401, 403, 422, 500];
 
 /// Further problems of each operation.
-const PROBLEMS: [(&str, &[u16]); 16] = [
+const PROBLEMS: [(&str, &[u16]); 17] = [
     ("extract", &[400, 413, 415, 429, 502, 503, 504]),
     ("extract_batch", &[400, 413, 415, 429, 503]),
     ("create_job", &[400, 409, 413, 415, 429, 503]),
@@ -30,6 +30,7 @@ const PROBLEMS: [(&str, &[u16]); 16] = [
     ("put_schema", &[400, 409, 413, 415, 503]),
     ("delete_schema", &[404, 409, 503]),
     ("list_models", &[]),
+    ("get_model", &[404]),
     ("get_limits", &[]),
 ];
 
@@ -74,6 +75,12 @@ pub fn add(id: &str, responses: &mut Map<String, Value>) {
         if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
             describe_streams(id, content);
         }
+    }
+    if id == "create_chat_completion" {
+        for status in [400, 401, 403, 404, 413, 415, 429, 500, 502, 503, 504] {
+            responses.insert(status.to_string(), openai_error(status));
+        }
+        return;
     }
     let own = PROBLEMS.iter().find(|(operation, _)| *operation == id);
     let Some((_, own)) = own else {
@@ -142,6 +149,33 @@ fn problem(status: u16) -> Value {
         "content": {"application/problem+json": {
             "schema": schema("Problem"), "examples": examples,
         }},
+    })
+}
+
+/// Returns the response of this status in OpenAI's shape.
+fn openai_error(status: u16) -> Value {
+    let codes = Code::ALL.into_iter().filter(|code| match status {
+        400 => matches!(
+            code,
+            Code::InvalidJson | Code::InvalidRequest | Code::InvalidSchema
+        ),
+        404 => *code == Code::InvalidRequest,
+        _ => http_status(*code) == status,
+    });
+    let lines: Vec<_> = match status {
+        404 => vec!["the model is not known".to_owned()],
+        _ => codes.clone().map(|code| occasion(code).to_owned()).collect(),
+    };
+    let mut headers = shared_headers();
+    match status {
+        401 => headers["www-authenticate"] = reference("WwwAuthenticate"),
+        429 | 503 => headers["retry-after"] = reference("RetryAfter"),
+        _ => {}
+    }
+    json!({
+        "description": lines.join("; "),
+        "headers": headers,
+        "content": {"application/json": {"schema": schema("OpenAiErrorBody")}},
     })
 }
 

@@ -1,0 +1,203 @@
+//! `POST /v1/chat/completions`: OpenAI's Chat Completions API.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::super::chat::completion::{Identity, ReadyAnswer, completion, passed_through};
+use super::super::chat::plan::{Plan, PlanKind, plan, relocate};
+use super::super::chat::schema_choice::AnswerForm;
+use super::super::chat::stream::{self, Feed, Resources, StreamRequest};
+use super::super::content_negotiation::{self, RequestFormat};
+use super::super::ids::new_id;
+use super::super::middleware::RequestId;
+use super::super::problem::{ApiError, FailureUsage};
+use super::super::query::no_query;
+use super::super::request_body;
+use super::super::state::{AppState, State};
+use super::super::trace_context::traceparent;
+use crate::extraction::{ChatMessages, PreparedRequest, RequestClass, Submission, shutting_down};
+use crate::types::{Code, Content, Error, Input, Item, ItemOutcome, OnError, Outcome};
+use throttle::CallerId;
+
+/// Create a chat completion
+///
+/// OpenAI's Chat Completions API. A request with a schema (`response_format` with `json_schema` or `json_object`, or one forced
+/// tool) is an extraction: queued, validated, retried and paid for like `POST /v1/extract`. Any other request is passed through to
+/// the provider, under the same limits.
+#[utoipa::path(
+    post, path = "/v1/chat/completions", operation_id = "create_chat_completion", tag = "openai",
+    request_body(content = super::super::openapi::ChatCompletionRequest, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The completion; with `stream`, its chunks", content(
+            (super::super::openapi::ChatCompletion = "application/json"), (String = "text/event-stream")))
+    ),
+)]
+pub async fn completions(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let state = &state.0;
+    let work = state.lifecycle.work.token();
+    let (head, body) = request.into_parts();
+    if content_negotiation::request_format(&head.headers)? != RequestFormat::Json {
+        let detail = "a chat completion must be sent with `Content-Type: application/json`";
+        return Err(Error::new(Code::UnsupportedMediaType, detail).into());
+    }
+    let complete = request_body::read_body(
+        &state.body_memory,
+        &head.headers,
+        body,
+        state.max_body_bytes,
+    )
+    .await?;
+    no_query(&head.uri)?;
+    let plan = plan(&complete.bytes, state.extractor.models())?;
+    drop(complete.bytes);
+    let run = ChatRun::prepare(state, plan, traceparent(&head.headers), request_id).await?;
+    let submission = Submission {
+        caller,
+        items: Some(1),
+        concurrency: None,
+        draining: &state.lifecycle.draining,
+    };
+    run.respond(state, &submission, complete.memory, work).await
+}
+
+/// A chat completion that is ready to be admitted.
+struct ChatRun {
+    prepared: Arc<PreparedRequest>,
+    identity: Identity,
+    request_id: Arc<str>,
+    text: String,
+    is_streamed: bool,
+    include_usage: bool,
+    form: AnswerForm,
+    is_live: bool,
+    /// Messages of the provider; `None`: an extraction.
+    messages: Option<Arc<ChatMessages>>,
+}
+
+impl ChatRun {
+    async fn prepare(
+        state: &AppState,
+        plan: Plan,
+        traceparent: Option<String>,
+        request_id: Arc<str>,
+    ) -> Result<Self, Error> {
+        let extractor = &state.extractor;
+        let (prepared, form, is_live, messages) = match plan.kind {
+            PlanKind::Extraction {
+                form,
+                is_live,
+                schema,
+            } => {
+                let prepared = extractor
+                    .prepare(plan.spec, RequestClass::Single, traceparent)
+                    .await;
+                let prepared = prepared.map_err(|error| relocate(error, &schema))?;
+                (prepared, form, is_live, None)
+            }
+            PlanKind::PassThrough(chat) => {
+                let messages = Arc::clone(chat.messages());
+                let prepared = extractor.prepare_chat(plan.spec, chat, traceparent).await;
+                let prepared = prepared.map_err(|error| relocate(error, "/schema"))?;
+                (prepared, AnswerForm::Content, true, Some(messages))
+            }
+        };
+        Ok(Self {
+            identity: Identity::new(new_id("chatcmpl"), prepared.model_label()),
+            prepared: Arc::new(prepared),
+            request_id,
+            text: plan.text,
+            is_streamed: plan.is_streamed,
+            include_usage: plan.include_usage,
+            form,
+            is_live,
+            messages,
+        })
+    }
+
+    async fn respond(
+        self,
+        state: &AppState,
+        submission: &Submission<'_>,
+        memory: OwnedSemaphorePermit,
+        work: tokio_util::task::task_tracker::TaskTrackerToken,
+    ) -> Result<Response, ApiError> {
+        let admitted = state
+            .extractor
+            .submit(Arc::clone(&self.prepared), submission)?;
+        let input = Input::new(0, Item::from(Content(self.text)));
+        if self.is_streamed {
+            let feed = match self.messages {
+                Some(messages) => Feed::Messages(messages),
+                None if self.is_live => Feed::Partials(admitted.stream_partials().await),
+                None => Feed::Silent,
+            };
+            let request = StreamRequest {
+                prepared: self.prepared,
+                identity: self.identity,
+                request_id: self.request_id,
+                include_usage: self.include_usage,
+                feed,
+                form: self.form,
+                resources: Resources {
+                    memory,
+                    work,
+                    server_ends: state.lifecycle.ended.clone().cancelled_owned(),
+                },
+            };
+            let inputs = futures_util::stream::iter([input]);
+            let outcomes = admitted.run(OnError::Continue, inputs);
+            return Ok(stream::respond(request, outcomes).await?);
+        }
+        let outcome = tokio::select! {
+            outcome = admitted.run_single(input) => outcome,
+            () = state.lifecycle.ended.cancelled() => return Err(shutting_down().into()),
+        };
+        let body = match &self.messages {
+            Some(messages) => pass_through_body(&self.identity, messages, &outcome),
+            None => ReadyAnswer::of(&outcome, &self.form).map(|answer| {
+                let warnings = self.prepared.warnings();
+                completion(&self.identity, &self.form, &answer, &outcome, &warnings)
+            }),
+        };
+        Ok(whole_response(body, &outcome))
+    }
+}
+
+/// Returns the provider's completion.
+fn pass_through_body(
+    identity: &Identity,
+    messages: &ChatMessages,
+    outcome: &Outcome,
+) -> Result<Value, Error> {
+    if let ItemOutcome::Failed(error) = &outcome.ending {
+        return Err(error.clone());
+    }
+    let message = messages.pop().ok_or_else(shutting_down)?;
+    Ok(passed_through(identity, &message, outcome))
+}
+
+fn whole_response(body: Result<Value, Error>, outcome: &Outcome) -> Response {
+    let mut response = match body {
+        Ok(body) => axum::Json(body).into_response(),
+        Err(error) => {
+            let mut response = ApiError::from(error).into_response();
+            if outcome.usage.total_tokens > 0 {
+                let usage = FailureUsage(outcome.usage);
+                response.extensions_mut().insert(usage);
+            }
+            response
+        }
+    };
+    response.extensions_mut().insert(outcome.timing);
+    response
+}
