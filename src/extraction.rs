@@ -15,6 +15,7 @@ mod item;
 mod models;
 mod outages;
 mod partial_stream;
+mod pass_through;
 mod prepare;
 mod prepared_request;
 mod retry_policy;

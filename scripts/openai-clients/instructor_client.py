@@ -123,6 +123,11 @@ people = client.chat.completions.create(response_model=List[UserInfo], messages=
 assert list(people)[0].age == 25, people
 
 
+client = instructor.from_openai(openai_client, mode=instructor.Mode.RESPONSES_TOOLS)
+user = client.responses.create(model="gpt-4o-mini", input="Extract Jason is 25 years old.", response_model=UserInfo)
+assert user == UserInfo(name="Jason", age=25), user
+
+
 async def asynchronously():
     client = instructor.from_openai(AsyncOpenAI(base_url=BASE_URL, api_key="sk-any"))
     users = await asyncio.gather(*(client.chat.completions.create(
@@ -133,4 +138,4 @@ async def asynchronously():
 import asyncio
 
 asyncio.run(asynchronously())
-print("instructor", version("instructor"), "with openai", version("openai"), ", ".join(mode.name for mode in modes), "PARALLEL_TOOLS")
+print("instructor", version("instructor"), "with openai", version("openai"), ", ".join(mode.name for mode in modes), "PARALLEL_TOOLS, RESPONSES_TOOLS")

@@ -124,4 +124,48 @@ for call in (lambda: client.embeddings.create(model="a", input="b"), lambda: cli
         raise AssertionError("not rejected")
     except openai.NotFoundError as error:
         assert "/v1/models" in str(error), error
+# Responses.
+response = client.responses.parse(model="gpt-4o-mini", instructions="Extract.", input="Jason is 25 years old", text_format=User)
+assert response.output_parsed == User(name="Jason", age=25) and response.usage.total_tokens == 30, response
+assert response.status == "completed" and response.model_extra["extractd"]["attempts"] == 1, response
+response = client.responses.create(model="gpt-4o-mini", input=[{"role": "user", "content": "Hi"}])
+assert response.output_text == "Hello from the provider.", response
+function = {"type": "function", "name": "User", "parameters": User.model_json_schema(), "strict": False}
+for choice in ("required", {"type": "function", "name": "User"}):
+    response = client.responses.create(model="gpt-4o-mini", input="Jason is 25", tools=[function], tool_choice=choice)
+    assert User.model_validate_json(response.output[0].arguments).age == 25, response
+both = [{"role": "user", "content": "Call both"}]
+functions = [function | {"name": name} for name in "AB"]
+response = client.responses.create(model="gpt-4o-mini", input=both, tools=functions)
+assert [call.name for call in response.output] == ["A", "B"], response
+both += [call.model_dump() for call in response.output]
+both += [{"type": "function_call_output", "call_id": call.call_id, "output": "done"} for call in response.output]
+response = client.responses.create(model="gpt-4o-mini", input=both, tools=functions)
+assert response.output_text == "Hello from the provider.", response
+with client.responses.stream(model="gpt-4o-mini", input="Jason is 25 years old", text_format=User) as stream:
+    kinds = [event.type for event in stream]
+    response = stream.get_final_response()
+assert response.output_parsed == User(name="Jason", age=25) and response.usage.total_tokens == 30, response
+assert kinds[0] == "response.created" and kinds[-1] == "response.completed" and kinds.count("response.output_text.delta") > 1, kinds
+for fields, expected in ({"input": "Hi"}, "output_text"), ({"input": "Call both", "tools": functions}, "function_call_arguments"):
+    events = list(client.responses.create(model="gpt-4o-mini", stream=True, **fields))
+    assert [event.sequence_number for event in events] == list(range(len(events))), events
+    assert f"response.{expected}.done" in [event.type for event in events], events
+    assert len(events[-1].response.output) == (2 if "tools" in fields else 1), events[-1]
+for param, fields in (
+    ("previous_response_id", {"previous_response_id": "resp_1"}),
+    ("tools[0].type", {"tools": [{"type": "web_search"}]}),
+    ("text.format.schema.type", {"text": {"format": {"type": "json_schema", "name": "a", "schema": {"type": "text"}}}}),
+    ("input[0].content[0]", {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "a"}]}]}),
+):
+    try:
+        client.responses.create(**{"model": "gpt-4o-mini", "input": "Hi"} | fields)
+        raise AssertionError(f"not rejected: {fields}")
+    except openai.BadRequestError as error:
+        assert error.param == param, error
+try:
+    client.responses.retrieve("resp_1")
+    raise AssertionError("not rejected")
+except openai.NotFoundError as error:
+    assert "not stored" in str(error), error
 print("openai", openai.__version__)

@@ -1,18 +1,13 @@
-//! Chat completion that is passed through to a provider as the caller wrote it: under the same limits, retries and fallbacks as
-//! an extraction, but without a prompt, validation and cache of its own.
+//! Chat completion that is passed through to a provider as the caller wrote it, and the provider's messages.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use super::item::ItemRun;
-use super::{Extractor, PreparedRequest, RequestClass};
 use crate::provider::{ChatRequest, Request};
-use crate::types::{CacheUse, Error, Mode, SchemaSource, Spec, Success};
 
 /// Chat completion in the format of OpenAI's API, and the provider's answer.
 #[derive(Debug)]
@@ -86,6 +81,11 @@ impl ChatMessages {
         self.arrived.notify_one();
     }
 
+    /// Returns true if a message has arrived, whether it was taken or not.
+    pub(super) fn has_begun(&self) -> bool {
+        self.lock().has_begun
+    }
+
     /// Takes the next message that has arrived.
     #[must_use]
     pub fn pop(&self) -> Option<Bytes> {
@@ -100,52 +100,5 @@ impl ChatMessages {
         if self.lock().waiting.is_empty() {
             self.arrived.notified().await;
         }
-    }
-}
-
-impl Extractor {
-    /// Prepares a chat completion. Of `spec`, the model, the limits and the extra fields count.
-    ///
-    /// # Errors
-    /// `invalid_request`, with pointers into the spec.
-    pub async fn prepare_chat(
-        &self,
-        mut spec: Spec,
-        chat: Chat,
-        traceparent: Option<String>,
-    ) -> Result<PreparedRequest, Error> {
-        spec.schema = RawValue::from_string("{}".to_owned())
-            .ok()
-            .map(SchemaSource::Inline);
-        spec.cache = CacheUse::Off;
-        spec.mode = Mode::Text;
-        let mut request = self
-            .prepare(spec, RequestClass::Single, traceparent)
-            .await?;
-        request.chat = Some(Arc::new(chat));
-        Ok(request)
-    }
-}
-
-impl PreparedRequest {
-    /// Returns true if a client may have received a part of the answer.
-    pub(super) fn has_sent_messages(&self) -> bool {
-        self.chat
-            .as_ref()
-            .is_some_and(|chat| chat.messages.lock().has_begun)
-    }
-}
-
-impl ItemRun<'_> {
-    /// Passes the request's chat completion through. The answer is among the [`ChatMessages`].
-    pub(super) async fn pass_through(&mut self, text: &str) -> Result<Success, Error> {
-        self.attempts = 1;
-        self.call(text, None, None).await?;
-        Ok(Success {
-            data: Value::Null,
-            model: self.model_label(),
-            repairs: Vec::new(),
-            cached: false,
-        })
     }
 }

@@ -112,10 +112,14 @@ impl Models {
         if is_label || name.is_empty() || self.named.contains_key(name) {
             return name.to_owned();
         }
-        if name == default.model {
-            return default.label();
+        let label = default.label();
+        let is_default = |route: &ModelRoute| name == default.model && route.first.label() == label;
+        let named = || self.named.iter();
+        let configured = named().find(|(_, route)| is_default(route));
+        if configured.is_none() && name == default.model {
+            return label;
         }
-        let configured = self.named.iter().find(|(_, route)| route.first.model == name);
+        let configured = configured.or_else(|| named().find(|(_, route)| route.first.model == name));
         match configured {
             Some((configured, _)) => configured.clone(),
             None if default.provider_name == LOCAL => name.to_owned(),

@@ -111,6 +111,13 @@ impl PreparedRequest {
         self.schema.warnings().into()
     }
 
+    /// Returns true if a client may have received a part of the answer of a chat completion.
+    pub(super) fn has_sent_messages(&self) -> bool {
+        self.chat
+            .as_ref()
+            .is_some_and(|chat| chat.messages().has_begun())
+    }
+
     /// Returns true if a text, number or boolean within a partial answer is not valid. What is still missing does not count. An
     /// error of the last text may pass, because it may still grow.
     #[must_use]

@@ -10,5 +10,6 @@ pub mod live_text;
 pub mod messages;
 pub mod options;
 pub mod plan;
+pub mod responses;
 pub mod schema_choice;
 pub mod stream;

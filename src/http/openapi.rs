@@ -20,7 +20,7 @@ use crate::contract::{
     JobDone, ListItem, NdjsonSummary, PartialResult, Problem, Progress, SingleDone, SseDone,
 };
 
-pub use chat_schemas::{ChatCompletion, ChatCompletionRequest};
+pub use chat_schemas::{ChatCompletion, ChatCompletionRequest, JsonObject};
 pub use complete::complete;
 pub use request_schemas::{BatchRequest, ExtractRequest, JobRequest, JsonSchema};
 
@@ -68,7 +68,7 @@ pub fn skeleton() -> OpenApi {
             "jobs",
             "Durable jobs, which survive a restart of the server",
         ),
-        tag("openai", "OpenAI's Chat Completions API"),
+        tag("openai", "OpenAI's Chat Completions and Responses APIs"),
         tag("schemas", "Registry of JSON Schemas by name"),
         tag("server", "Models, limits, health and metrics of the server"),
     ]);

@@ -31,6 +31,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(schemas::list))
         .routes(routes!(schemas::get, schemas::put, schemas::delete))
         .routes(routes!(chat::completions))
+        .routes(routes!(chat::responses))
         .routes(routes!(ops::models::models))
         .routes(routes!(ops::models::model))
         .routes(routes!(ops::limits::limits))

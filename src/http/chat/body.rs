@@ -62,6 +62,11 @@ impl Fields {
         })
     }
 
+    /// Sets a field to a JSON text.
+    pub fn insert(&mut self, name: &str, value: Box<RawValue>) {
+        self.0.insert(name.to_owned(), value);
+    }
+
     /// Takes a field out.
     pub fn take(&mut self, name: &str) -> Option<Box<RawValue>> {
         self.0.shift_remove(name)

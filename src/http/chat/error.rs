@@ -76,17 +76,15 @@ fn misses_prefix(path: &str) -> bool {
 /// Returns the detail of the error for an unknown path of OpenAI's API.
 #[must_use]
 pub fn unknown_path(path: &str) -> String {
-    const KNOWN: &str = "of OpenAI's API there are POST /v1/chat/completions, GET /v1/models and GET /v1/models/{model}";
+    const KNOWN: &str = "of OpenAI's API there are POST /v1/chat/completions, POST /v1/responses, GET /v1/models and GET /v1/models/{model}";
     if misses_prefix(path) {
         return format!("no route for {path}: the base URL must end with /v1; {KNOWN}");
     }
     if path.starts_with("/v1/v1/") {
         return format!("no route for {path}: /v1 is given twice, shorten the base URL; {KNOWN}");
     }
-    if path.starts_with("/v1/responses") {
-        return format!(
-            "no route for {path}: OpenAI's Responses API is not supported; use Chat Completions instead; {KNOWN}"
-        );
+    if path.starts_with("/v1/responses/") {
+        return format!("no route for {path}: responses are not stored; {KNOWN}");
     }
     format!("no route for {path}; {KNOWN}")
 }
@@ -168,7 +166,8 @@ fn status(error: &Error) -> u16 {
         Code::InvalidRequest | Code::InvalidSchema => 400,
         // The provider rejects the request itself.
         Code::UpstreamError => match error.upstream_status {
-            Some(status @ (400 | 404 | 413 | 422)) => status,
+            Some(status @ (400 | 404 | 413)) => status,
+            Some(422) => 400,
             _ => http_status(error.code),
         },
         code => http_status(code),

@@ -75,12 +75,11 @@ pub enum PlanKind {
     PassThrough(Chat),
 }
 
-/// Plans a request.
+/// Plans a chat completion.
 ///
 /// # Errors
-/// `invalid_json`, or `invalid_request` at the field that cannot be used.
-pub fn plan(body: &[u8], models: &Models) -> Result<Plan, Error> {
-    let fields = Fields::parse(body)?;
+/// `invalid_request` at the field that cannot be used.
+pub fn plan(fields: Fields, models: &Models) -> Result<Plan, Error> {
     let Some(messages) = fields.read::<Vec<Value>>("messages", "an array of messages")? else {
         return Err(Error::invalid("/messages", "this field is required: an array of messages"));
     };

@@ -22,6 +22,7 @@ use super::super::response_stream::streaming_response;
 use super::completion::{Chunks, Identity, ReadyAnswer, with_identity};
 use super::error::{ErrorBody, OpenAiError};
 use super::live_text::{Contradiction, LiveText};
+use super::responses::events::ResponseEvents;
 use super::schema_choice::AnswerForm;
 use crate::contract::append_json;
 use crate::extraction::{
@@ -47,6 +48,8 @@ pub struct StreamRequest {
     pub include_usage: bool,
     pub feed: Feed,
     pub form: AnswerForm,
+    /// Translator of the chunks; `None`: they are sent as they are.
+    pub responses: Option<ResponseEvents>,
     pub resources: Resources,
 }
 
@@ -86,6 +89,7 @@ struct ChatStream {
     chunks: Chunks,
     form: AnswerForm,
     live: LiveText,
+    responses: Option<ResponseEvents>,
     /// Outcome that waits until the messages before it are sent.
     ended: Option<Box<Outcome>>,
     server_ends: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -141,6 +145,7 @@ impl ChatStream {
             feed: request.feed,
             form: request.form,
             live: LiveText::default(),
+            responses: request.responses,
             ended: None,
             server_ends: Box::pin(request.resources.server_ends),
             is_done: false,
@@ -199,14 +204,15 @@ impl ChatStream {
                 if !self.prepared.contradicts(&version)
                     && let Some(text) = self.live.advance(&version)
                 {
-                    append_all(&self.chunks.text(&text), out);
+                    let chunks = self.chunks.text(&text);
+                    self.append_all(&chunks, out);
                 }
             }
             Event::Ended(outcome) => self.write_end(&outcome, out),
         }
     }
 
-    fn write_message(&self, message: &[u8], out: &mut BytesMut) {
+    fn write_message(&mut self, message: &[u8], out: &mut BytesMut) {
         let mut chunk = with_identity(&self.identity, "chat.completion.chunk", message);
         if !self.include_usage {
             let has_choices = chunk
@@ -218,7 +224,7 @@ impl ChatStream {
                 return;
             }
         }
-        append(&Value::Object(chunk), out);
+        self.append(&Value::Object(chunk), out);
     }
 
     fn write_end(&mut self, outcome: &Outcome, out: &mut BytesMut) {
@@ -230,32 +236,57 @@ impl ChatStream {
         {
             return self.fail(&error, out);
         }
-        out.extend_from_slice(b"data: [DONE]\n\n");
+        match &mut self.responses {
+            Some(events) => events.end(out),
+            None => out.extend_from_slice(b"data: [DONE]\n\n"),
+        }
         self.is_done = true;
+    }
+
+    /// Appends a chunk, or the events that it is translated to.
+    fn append(&mut self, chunk: &Value, out: &mut BytesMut) {
+        match &mut self.responses {
+            Some(events) => events.chunk(chunk, out),
+            None => append(chunk, out),
+        }
+    }
+
+    fn append_all(&mut self, chunks: &[Value], out: &mut BytesMut) {
+        for chunk in chunks {
+            self.append(chunk, out);
+        }
     }
 
     /// Appends the rest of an extraction's answer.
     fn write_answer(&mut self, outcome: &Outcome, out: &mut BytesMut) -> Result<(), Error> {
         let answer = ReadyAnswer::of(outcome, &self.form)?;
         if answer.is_refusal {
-            append(&self.chunks.refusal(&answer.text), out);
+            let chunk = self.chunks.refusal(&answer.text);
+            self.append(&chunk, out);
         } else {
             let live = std::mem::take(&mut self.live);
             let rest = live.finish(&answer.text).map_err(|Contradiction| contradiction())?;
-            append_all(&self.chunks.text(""), out);
-            for piece in pieces(rest) {
-                append_all(&self.chunks.text(piece), out);
+            for piece in std::iter::once("").chain(pieces(rest)) {
+                let chunks = self.chunks.text(piece);
+                self.append_all(&chunks, out);
             }
         }
         let warnings = self.prepared.warnings();
-        append_all(&self.chunks.end(answer.finish_reason, outcome, &warnings), out);
+        let last = self.chunks.end(answer.finish_reason, outcome, &warnings);
+        self.append_all(&last, out);
         Ok(())
     }
 
     /// Appends an error, which ends the stream.
     fn fail(&mut self, error: &Error, out: &mut BytesMut) {
         let error = OpenAiError::new(error, &self.request_id, None);
-        append(&ErrorBody { error }, out);
+        match &mut self.responses {
+            Some(events) => {
+                let error = serde_json::to_value(error).unwrap_or_default();
+                events.fail(&error, out);
+            }
+            None => append(&ErrorBody { error }, out),
+        }
         self.is_done = true;
     }
 }
@@ -313,10 +344,4 @@ fn append(value: &impl serde::Serialize, out: &mut BytesMut) {
     out.extend_from_slice(b"data: ");
     append_json(out, value);
     out.extend_from_slice(b"\n\n");
-}
-
-fn append_all(chunks: &[Value], out: &mut BytesMut) {
-    for chunk in chunks {
-        append(chunk, out);
-    }
 }

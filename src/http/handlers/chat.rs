@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`: OpenAI's Chat Completions API.
+//! `POST /v1/chat/completions` and `POST /v1/responses`: OpenAI's APIs.
 
 use std::sync::Arc;
 
@@ -9,7 +9,11 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::chat::completion::{Identity, ReadyAnswer, completion, passed_through};
+use super::super::chat::body::Fields;
 use super::super::chat::plan::{Plan, PlanKind, plan, relocate};
+use super::super::chat::responses::events::ResponseEvents;
+use super::super::chat::responses::request::{self, to_chat};
+use super::super::chat::responses::response::{Echo, of_completion};
 use super::super::chat::schema_choice::AnswerForm;
 use super::super::chat::stream::{self, Feed, Resources, StreamRequest};
 use super::super::content_negotiation::{self, RequestFormat};
@@ -43,31 +47,71 @@ pub async fn completions(
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let state = &state.0;
-    let work = state.lifecycle.work.token();
-    let (head, body) = request.into_parts();
-    if content_negotiation::request_format(&head.headers)? != RequestFormat::Json {
-        let detail = "a chat completion must be sent with `Content-Type: application/json`";
-        return Err(Error::new(Code::UnsupportedMediaType, detail).into());
-    }
-    let complete = request_body::read_body(
-        &state.body_memory,
-        &head.headers,
-        body,
-        state.max_body_bytes,
-    )
-    .await?;
-    no_query(&head.uri)?;
-    let plan = plan(&complete.bytes, state.extractor.models())?;
-    drop(complete.bytes);
-    let run = ChatRun::prepare(state, plan, traceparent(&head.headers), request_id).await?;
-    let submission = Submission {
-        caller,
-        items: Some(1),
-        concurrency: None,
-        draining: &state.lifecycle.draining,
+    let received = Received::read(&state.0, request).await?;
+    let plan = plan(received.fields, state.extractor.models())?;
+    let run = ChatRun::prepare(&state.0, plan, received.traceparent, request_id).await?;
+    run.respond(&state.0, caller, received.memory).await
+}
+
+/// Create a response
+///
+/// OpenAI's Responses API, without stored responses and OpenAI's own tools. A request is treated as the chat completion with the
+/// same content.
+#[utoipa::path(
+    post, path = "/v1/responses", operation_id = "create_response", tag = "openai",
+    request_body(content = super::super::openapi::JsonObject, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The response; with `stream`, its events", content(
+            (super::super::openapi::JsonObject = "application/json"), (String = "text/event-stream")))
+    ),
+)]
+pub async fn responses(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let received = Received::read(&state.0, request).await?;
+    let echo = Echo::new(&received.fields.to_values());
+    let fields = to_chat(received.fields)?;
+    let mut plan = plan(fields, state.extractor.models()).map_err(request::relocate)?;
+    plan.include_usage = true;
+    let run = ChatRun::prepare(&state.0, plan, received.traceparent, request_id).await;
+    let run = ChatRun {
+        echo: Some(echo),
+        ..run.map_err(request::relocate)?
     };
-    run.respond(state, &submission, complete.memory, work).await
+    run.respond(&state.0, caller, received.memory).await
+}
+
+/// A request that was read.
+struct Received {
+    fields: Fields,
+    traceparent: Option<String>,
+    memory: OwnedSemaphorePermit,
+}
+
+impl Received {
+    async fn read(state: &AppState, request: Request) -> Result<Self, Error> {
+        let (head, body) = request.into_parts();
+        if content_negotiation::request_format(&head.headers)? != RequestFormat::Json {
+            let detail = "the request must be sent with `Content-Type: application/json`";
+            return Err(Error::new(Code::UnsupportedMediaType, detail));
+        }
+        let complete = request_body::read_body(
+            &state.body_memory,
+            &head.headers,
+            body,
+            state.max_body_bytes,
+        )
+        .await?;
+        no_query(&head.uri)?;
+        Ok(Self {
+            fields: Fields::parse(&complete.bytes)?,
+            traceparent: traceparent(&head.headers),
+            memory: complete.memory,
+        })
+    }
 }
 
 /// A chat completion that is ready to be admitted.
@@ -82,6 +126,8 @@ struct ChatRun {
     is_live: bool,
     /// Messages of the provider; `None`: an extraction.
     messages: Option<Arc<ChatMessages>>,
+    /// Settings of a request of the Responses API; `None`: of Chat Completions.
+    echo: Option<Echo>,
 }
 
 impl ChatRun {
@@ -121,19 +167,26 @@ impl ChatRun {
             form,
             is_live,
             messages,
+            echo: None,
         })
     }
 
     async fn respond(
         self,
         state: &AppState,
-        submission: &Submission<'_>,
+        caller: CallerId,
         memory: OwnedSemaphorePermit,
-        work: tokio_util::task::task_tracker::TaskTrackerToken,
     ) -> Result<Response, ApiError> {
+        let work = state.lifecycle.work.token();
+        let submission = Submission {
+            caller,
+            items: Some(1),
+            concurrency: None,
+            draining: &state.lifecycle.draining,
+        };
         let admitted = state
             .extractor
-            .submit(Arc::clone(&self.prepared), submission)?;
+            .submit(Arc::clone(&self.prepared), &submission)?;
         let input = Input::new(0, Item::from(Content(self.text)));
         if self.is_streamed {
             let feed = match self.messages {
@@ -148,6 +201,7 @@ impl ChatRun {
                 include_usage: self.include_usage,
                 feed,
                 form: self.form,
+                responses: self.echo.map(ResponseEvents::new),
                 resources: Resources {
                     memory,
                     work,
@@ -169,6 +223,10 @@ impl ChatRun {
                 completion(&self.identity, &self.form, &answer, &outcome, &warnings)
             }),
         };
+        let body = body.map(|completion| match &self.echo {
+            Some(echo) => of_completion(echo, &completion),
+            None => completion,
+        });
         Ok(whole_response(body, &outcome))
     }
 }

@@ -136,3 +136,8 @@ pub struct ChatChoice {
     /// `stop`, `length`, `tool_calls` or `content_filter`.
     finish_reason: Option<String>,
 }
+
+/// JSON object in the form of OpenAI's Responses API.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the bodies of `/v1/responses`")]
+pub struct JsonObject(HashMap<String, serde_json::Value>);

@@ -76,7 +76,7 @@ pub fn add(id: &str, responses: &mut Map<String, Value>) {
             describe_streams(id, content);
         }
     }
-    if id == "create_chat_completion" {
+    if matches!(id, "create_chat_completion" | "create_response") {
         for status in [400, 401, 403, 404, 413, 415, 429, 500, 502, 503, 504] {
             responses.insert(status.to_string(), openai_error(status));
         }

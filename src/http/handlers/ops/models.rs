@@ -119,12 +119,15 @@ pub async fn model(
     uri: Uri,
 ) -> Result<Json<Model>, ApiError> {
     no_query(&uri)?;
-    let resolved = state.extractor.models().resolve(&name);
-    let mut models = all(&state);
-    let found = models
+    let known = state.extractor.models();
+    let resolved = known.resolve(&name);
+    let labelled = known
+        .named
         .iter()
-        .position(|model| model.id == name)
-        .or_else(|| models.iter().position(|model| model.id == resolved));
+        .find(|(_, route)| route.first.label() == resolved);
+    let id = labelled.map_or(&resolved, |(id, _)| id);
+    let mut models = all(&state);
+    let found = models.iter().position(|model| model.id == *id);
     let Some(index) = found else {
         let detail = format!("the model \"{name}\" is not configured; GET /v1/models lists those that are");
         return Err(Error::new(Code::NotFound, detail).into());
