@@ -119,7 +119,8 @@ impl Models {
         if configured.is_none() && name == default.model {
             return label;
         }
-        let configured = configured.or_else(|| named().find(|(_, route)| route.first.model == name));
+        let configured =
+            configured.or_else(|| named().find(|(_, route)| route.first.model == name));
         match configured {
             Some((configured, _)) => configured.clone(),
             None if default.provider_name == LOCAL => name.to_owned(),

@@ -11,6 +11,7 @@ use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 mod errors;
+mod responses;
 mod streams;
 
 pub const PATH: &str = "/v1/chat/completions";
@@ -156,10 +157,7 @@ async fn a_refusal_and_a_truncated_answer_are_answers() {
     let message = &refused["choices"][0]["message"];
     assert_eq!(message["content"], Value::Null);
     assert!(
-        message["refusal"]
-            .as_str()
-            .unwrap()
-            .contains("I will not"),
+        message["refusal"].as_str().unwrap().contains("I will not"),
         "{refused}"
     );
     let body = with(body, json!({"max_tokens": 5}));
@@ -196,7 +194,10 @@ async fn a_request_without_a_schema_is_passed_through_as_it_is() {
         assert_eq!(sent[name], body[name], "{name}");
     }
     assert_eq!(sent["temperature"].to_string(), "0.7");
-    assert_eq!((&sent["top_k"], &sent["stream"]), (&json!(4), &json!(false)));
+    assert_eq!(
+        (&sent["top_k"], &sent["stream"]),
+        (&json!(4), &json!(false))
+    );
     assert!(sent.get("extractd").is_none() && sent.get("stream_options").is_none());
 }
 
@@ -229,7 +230,9 @@ async fn what_is_passed_through_is_retried_and_limited_like_an_extraction() {
     assert!(most_at_once(&log.calls) <= 2);
     let metrics = server.get("/metrics").await;
     assert!(
-        metrics.text().contains("extractd_items_total{status=\"succeeded\"} 6"),
+        metrics
+            .text()
+            .contains("extractd_items_total{status=\"succeeded\"} 6"),
         "{}",
         metrics.text()
     );
@@ -278,7 +281,11 @@ async fn providers_with_another_api_are_called_at_their_chat_completions() {
         server.post(PATH, &body).await.ok();
         let call = upstream.log().calls.remove(0);
         assert_eq!(call.target, format!("POST {path}"), "{kind}");
-        assert_eq!(call.header("authorization"), Some("Bearer sk-test"), "{kind}");
+        assert_eq!(
+            call.header("authorization"),
+            Some("Bearer sk-test"),
+            "{kind}"
+        );
         assert_eq!(call.body()["model"], "m");
     }
 }

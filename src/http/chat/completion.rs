@@ -7,9 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::schema_choice::AnswerForm;
 use crate::contract::Times;
-use crate::types::{
-    Code, Error, FieldError, ItemOutcome, Outcome, Trace, Usage, clock,
-};
+use crate::types::{Code, Error, FieldError, ItemOutcome, Outcome, Trace, Usage, clock};
 
 /// Identity of a completion, the same in all its chunks.
 #[derive(Debug, Clone)]
@@ -131,9 +129,12 @@ impl<'a> Details<'a> {
                 success.repairs.as_slice(),
                 [].as_slice(),
             ),
-            ItemOutcome::Invalid(invalid) => {
-                (invalid.model.as_deref(), false, [].as_slice(), &*invalid.errors)
-            }
+            ItemOutcome::Invalid(invalid) => (
+                invalid.model.as_deref(),
+                false,
+                [].as_slice(),
+                &*invalid.errors,
+            ),
             ItemOutcome::Failed(_) | ItemOutcome::Cancelled => {
                 (None, false, [].as_slice(), [].as_slice())
             }
@@ -312,7 +313,12 @@ impl Chunks {
     }
 
     /// Returns the last chunks: the finish reason with the details, and the usage if it was asked for.
-    pub fn end(&self, finish_reason: &str, outcome: &Outcome, warnings: &[FieldError]) -> Vec<Value> {
+    pub fn end(
+        &self,
+        finish_reason: &str,
+        outcome: &Outcome,
+        warnings: &[FieldError],
+    ) -> Vec<Value> {
         let mut last = self.chunk(&json!({}), Some(finish_reason));
         if let Some(last) = last.as_object_mut() {
             let details = serde_json::to_value(Details::new(outcome, warnings));

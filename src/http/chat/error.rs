@@ -250,8 +250,8 @@ pub fn respond(
 ) -> Response {
     let own = OpenAiError::new(error, request_id, usage);
     let (code, media_type, body) = if shape == ErrorShape::Both {
-        let mut problem =
-            serde_json::to_value(Problem::new(error, request_id).with_usage(usage)).unwrap_or_default();
+        let mut problem = serde_json::to_value(Problem::new(error, request_id).with_usage(usage))
+            .unwrap_or_default();
         if let Some(problem) = problem.as_object_mut() {
             let error = json!({"message": own.message, "type": own.kind, "param": own.param, "code": own.code});
             problem.insert("error".to_owned(), error);

@@ -127,6 +127,9 @@ mod tests {
         let mut live = LiveText::default();
         live.advance(&json!({"a": "one"}));
         assert_eq!(live.advance(&json!({"a": "two"})), None);
-        assert_eq!(live.advance(&json!({"a": "one more"})).as_deref(), Some(" more"));
+        assert_eq!(
+            live.advance(&json!({"a": "one more"})).as_deref(),
+            Some(" more")
+        );
     }
 }

@@ -155,7 +155,8 @@ fn part_text<'a>(part: &'a Value, at: &str) -> Result<&'a str, Error> {
             return Err(Error::invalid(at, message));
         }
         None => {
-            let message = "must be an object with `type`, such as {\"type\": \"text\", \"text\": \"…\"}";
+            let message =
+                "must be an object with `type`, such as {\"type\": \"text\", \"text\": \"…\"}";
             return Err(Error::invalid(at, message));
         }
     };
@@ -170,13 +171,13 @@ mod tests {
 
     use super::*;
 
-    fn read(messages: Value) -> Result<Conversation, Error> {
+    fn read(messages: &Value) -> Result<Conversation, Error> {
         conversation(messages.as_array().unwrap())
     }
 
     #[test]
     fn a_monologue_is_the_text_itself() {
-        let read = read(json!([
+        let read = read(&json!([
             {"role": "system", "content": "Be exact."},
             {"role": "user", "content": [{"type": "text", "text": "Ada is 36."}]},
             {"role": "developer", "content": "Names only."},
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn a_dialogue_names_its_speakers_and_calls() {
         let call = json!({"id": "c", "type": "function", "function": {"name": "Person", "arguments": "{}"}});
-        let read = read(json!([
+        let read = read(&json!([
             {"role": "user", "content": "Ada is 36."},
             {"role": "assistant", "content": null, "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "c", "content": "name is missing"},
@@ -203,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_system_message_alone_is_the_text() {
-        let read = read(json!([{"role": "system", "content": "Ada is 36."}])).unwrap();
+        let read = read(&json!([{"role": "system", "content": "Ada is 36."}])).unwrap();
         assert_eq!((&*read.instructions, &*read.text), ("", "Ada is 36."));
     }
 
@@ -228,7 +229,7 @@ mod tests {
                 "image_url",
             ),
         ] {
-            let error = read(messages.clone()).unwrap_err();
+            let error = read(&messages).unwrap_err();
             assert_eq!(error.errors[0].pointer, at, "{messages}");
             assert!(error.detail.contains(words), "{}", error.detail);
         }

@@ -47,8 +47,9 @@ pub struct Options {
 pub fn take(fields: &mut Fields, has_schema: bool) -> Result<Options, Error> {
     let given = fields.take("extractd");
     let mut fields = match &given {
-        Some(given) => Fields::from_raw(given)
-            .map_err(|error| error.with_pointer_prefix("/extractd"))?,
+        Some(given) => {
+            Fields::from_raw(given).map_err(|error| error.with_pointer_prefix("/extractd"))?
+        }
         None => Fields::default(),
     };
     for (name, _) in fields.iter() {

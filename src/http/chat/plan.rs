@@ -81,10 +81,16 @@ pub enum PlanKind {
 /// `invalid_request` at the field that cannot be used.
 pub fn plan(fields: Fields, models: &Models) -> Result<Plan, Error> {
     let Some(messages) = fields.read::<Vec<Value>>("messages", "an array of messages")? else {
-        return Err(Error::invalid("/messages", "this field is required: an array of messages"));
+        return Err(Error::invalid(
+            "/messages",
+            "this field is required: an array of messages",
+        ));
     };
     if messages.is_empty() {
-        return Err(Error::invalid("/messages", "must have at least one message"));
+        return Err(Error::invalid(
+            "/messages",
+            "must have at least one message",
+        ));
     }
     reject_always(&fields)?;
     let choice = schema_choice(&fields)?;
@@ -104,8 +110,10 @@ pub fn plan(fields: Fields, models: &Models) -> Result<Plan, Error> {
 }
 
 fn include_usage(fields: &Fields) -> Result<bool, Error> {
-    let options: Option<Map<String, Value>> =
-        fields.read("stream_options", "an object such as {\"include_usage\": true}")?;
+    let options: Option<Map<String, Value>> = fields.read(
+        "stream_options",
+        "an object such as {\"include_usage\": true}",
+    )?;
     let wanted = options.and_then(|options| options.get("include_usage")?.as_bool());
     Ok(wanted.unwrap_or(false))
 }
@@ -115,15 +123,23 @@ fn reject_always(fields: &Fields) -> Result<(), Error> {
     if let Some(n) = fields.read::<u64>("n", "a whole number")?
         && n != 1
     {
-        let message = format!("must be 1, and is {n}: one answer per request; send several requests instead");
+        let message =
+            format!("must be 1, and is {n}: one answer per request; send several requests instead");
         return Err(Error::invalid("/n", message));
     }
     let modalities: Vec<String> = fields
         .read("modalities", "an array of strings")?
         .unwrap_or_default();
     if fields.get("audio").is_some() || modalities.iter().any(|kind| kind == "audio") {
-        let at = if fields.get("audio").is_some() { "/audio" } else { "/modalities" };
-        return Err(Error::invalid(at, "answers are text; audio is not supported"));
+        let at = if fields.get("audio").is_some() {
+            "/audio"
+        } else {
+            "/modalities"
+        };
+        return Err(Error::invalid(
+            at,
+            "answers are text; audio is not supported",
+        ));
     }
     Ok(())
 }
@@ -137,7 +153,11 @@ fn reject_with_schema(fields: &Fields) -> Result<(), Error> {
         Err(Error::invalid(pointer("", name), message))
     };
     let logprobs: bool = fields.read("logprobs", "true or false")?.unwrap_or(false);
-    if logprobs || fields.get("top_logprobs").is_some_and(|top| top.get() != "0") {
+    if logprobs
+        || fields
+            .get("top_logprobs")
+            .is_some_and(|top| top.get() != "0")
+    {
         let name = if logprobs { "logprobs" } else { "top_logprobs" };
         return reject(name, "a validated answer has no log probabilities");
     }
@@ -159,7 +179,10 @@ fn extraction(
     models: &Models,
 ) -> Result<Planned, Error> {
     reject_with_schema(&fields)?;
-    let Options { fields: options, live } = options::take(&mut fields, true)?;
+    let Options {
+        fields: options,
+        live,
+    } = options::take(&mut fields, true)?;
     let conversation = messages::conversation(messages)?;
     let mut spec = SpecText::default();
     spec.add("schema", choice.schema.get());
@@ -215,7 +238,9 @@ fn pass_through(
     is_streamed: bool,
     models: &Models,
 ) -> Result<Planned, Error> {
-    let Options { fields: options, .. } = options::take(&mut fields, false)?;
+    let Options {
+        fields: options, ..
+    } = options::take(&mut fields, false)?;
     let mut spec = SpecText::default();
     add_common(&mut spec, &fields, models)?;
     for (name, value) in options.iter() {
@@ -229,7 +254,11 @@ fn pass_through(
     text.push_str(fields.get("tools").map_or("", RawValue::get));
     let mut body = fields.to_values();
     body.shift_remove("n");
-    Ok((spec, text, PlanKind::PassThrough(Chat::new(body, is_streamed))))
+    Ok((
+        spec,
+        text,
+        PlanKind::PassThrough(Chat::new(body, is_streamed)),
+    ))
 }
 
 /// Adds the fields that both kinds of plans have. Returns the model.
@@ -305,8 +334,8 @@ pub fn relocate(error: Error, schema: &str) -> Error {
         _ => error.detail.clone(),
     };
     Error {
-        errors,
         detail,
+        errors,
         ..error
     }
 }

@@ -74,7 +74,10 @@ struct NamedFunction {
 /// `invalid_request` at the field that cannot be used.
 pub fn schema_choice(fields: &Fields) -> Result<Option<SchemaChoice>, Error> {
     let tools: Vec<Tool> = fields
-        .read("tools", "an array of tools, each with `type` and `function`")?
+        .read(
+            "tools",
+            "an array of tools, each with `type` and `function`",
+        )?
         .unwrap_or_default();
     let choice = fields.read(
         "tool_choice",
@@ -91,11 +94,7 @@ pub fn schema_choice(fields: &Fields) -> Result<Option<SchemaChoice>, Error> {
         _ if tools.is_empty() => return from_format(fields),
         _ => return Ok(None),
     };
-    let Some(function) = tools
-        .into_iter()
-        .nth(index)
-        .and_then(|tool| tool.function)
-    else {
+    let Some(function) = tools.into_iter().nth(index).and_then(|tool| tool.function) else {
         return Ok(None);
     };
     Ok(Some(SchemaChoice {
@@ -127,7 +126,8 @@ fn named_tool(tools: &[Tool], name: &str) -> Result<usize, Error> {
 }
 
 fn from_format(fields: &Fields) -> Result<Option<SchemaChoice>, Error> {
-    const EXPECTED: &str = "an object with `type`: \"text\", \"json_object\", or \"json_schema\" with `json_schema`";
+    const EXPECTED: &str =
+        "an object with `type`: \"text\", \"json_object\", or \"json_schema\" with `json_schema`";
     let Some(format) = fields.read::<ResponseFormat>("response_format", EXPECTED)? else {
         return Ok(None);
     };

@@ -117,7 +117,10 @@ pub async fn respond(
     stream.write(first, &mut out);
     let body = futures_util::stream::once(std::future::ready(Ok::<_, Infallible>(out.freeze())))
         .chain(stream.into_bytes());
-    Ok(streaming_response("text/event-stream", Body::from_stream(body)))
+    Ok(streaming_response(
+        "text/event-stream",
+        Body::from_stream(body),
+    ))
 }
 
 /// Returns the error of an outcome without an answer.
@@ -220,7 +223,11 @@ impl ChatStream {
                 .and_then(Value::as_array)
                 .is_some_and(|choices| !choices.is_empty());
             // The chunk that was asked for because of limits and costs.
-            if chunk.shift_remove("usage").is_some_and(|usage| !usage.is_null()) && !has_choices {
+            if chunk
+                .shift_remove("usage")
+                .is_some_and(|usage| !usage.is_null())
+                && !has_choices
+            {
                 return;
             }
         }
@@ -265,7 +272,9 @@ impl ChatStream {
             self.append(&chunk, out);
         } else {
             let live = std::mem::take(&mut self.live);
-            let rest = live.finish(&answer.text).map_err(|Contradiction| contradiction())?;
+            let rest = live
+                .finish(&answer.text)
+                .map_err(|Contradiction| contradiction())?;
             for piece in std::iter::once("").chain(pieces(rest)) {
                 let chunks = self.chunks.text(piece);
                 self.append_all(&chunks, out);

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::super::chat::completion::{Identity, ReadyAnswer, completion, passed_through};
 use super::super::chat::body::Fields;
+use super::super::chat::completion::{Identity, ReadyAnswer, completion, passed_through};
 use super::super::chat::plan::{Plan, PlanKind, plan, relocate};
 use super::super::chat::responses::events::ResponseEvents;
 use super::super::chat::responses::request::{self, to_chat};

@@ -1,7 +1,7 @@
 //! Problem bodies (RFC 9457) of all error responses, including those of axum's router.
 
-use axum::http::{HeaderValue, StatusCode};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::super::chat;

@@ -54,10 +54,12 @@ fn requests(id: &str) -> Option<Value> {
         "extract_batch" => Some(batch_requests(&many)),
         "create_job" => Some(json!({"texts": {"summary": "Many texts", "value": many}})),
         "create_chat_completion" => Some(chat_requests()),
-        "create_response" => Some(json!({"schema": {"summary": "A JSON Schema: an extraction", "value": {
-            "model": "gpt-4o-mini", "instructions": "Names as written.", "input": JOHN,
-            "text": {"format": {"type": "json_schema", "name": "Person", "schema": person()}},
-        }}})),
+        "create_response" => Some(
+            json!({"schema": {"summary": "A JSON Schema: an extraction", "value": {
+                "model": "gpt-4o-mini", "instructions": "Names as written.", "input": JOHN,
+                "text": {"format": {"type": "json_schema", "name": "Person", "schema": person()}},
+            }}}),
+        ),
         "put_schema" => Some(json!({"person": {"summary": "A person", "value": person()}})),
         _ => None,
     }

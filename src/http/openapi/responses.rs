@@ -164,7 +164,10 @@ fn openai_error(status: u16) -> Value {
     });
     let lines: Vec<_> = match status {
         404 => vec!["the model is not known".to_owned()],
-        _ => codes.clone().map(|code| occasion(code).to_owned()).collect(),
+        _ => codes
+            .clone()
+            .map(|code| occasion(code).to_owned())
+            .collect(),
     };
     let mut headers = shared_headers();
     match status {

@@ -13,7 +13,11 @@ fn error(answer: &Answer, status: u16) -> Value {
     for name in ["message", "type", "param", "code"] {
         assert!(error.get(name).is_some(), "{name}: {body}");
     }
-    assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()));
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty())
+    );
     error
 }
 
@@ -27,25 +31,57 @@ async fn what_is_not_supported_is_named() {
     for (has_schema, fields, param) in [
         (false, json!({"n": 2}), Some("n")),
         (true, json!({"n": 0}), Some("n")),
-        (false, json!({"modalities": ["text", "audio"]}), Some("modalities")),
+        (
+            false,
+            json!({"modalities": ["text", "audio"]}),
+            Some("modalities"),
+        ),
         (false, json!({"audio": {"voice": "alloy"}}), Some("audio")),
         (false, json!({"messages": []}), Some("messages")),
         (false, json!({"messages": "Hi"}), Some("messages")),
         (false, json!({"messages": null}), Some("messages")),
         (false, json!({"stream": "yes"}), Some("stream")),
         (false, json!({"model": 4}), Some("model")),
-        (false, json!({"response_format": {"type": "xml"}}), Some("response_format.type")),
-        (false, json!({"response_format": unsupported}), Some("response_format.json_schema.schema.type")),
+        (
+            false,
+            json!({"response_format": {"type": "xml"}}),
+            Some("response_format.type"),
+        ),
+        (
+            false,
+            json!({"response_format": unsupported}),
+            Some("response_format.json_schema.schema.type"),
+        ),
         (true, json!({"logprobs": true}), Some("logprobs")),
         (true, json!({"top_logprobs": 3}), Some("top_logprobs")),
         (true, json!({"stop": ["a"]}), Some("stop")),
         (true, image, Some("messages[0].content[0]")),
         (true, json!({"temperature": 2.5}), Some("temperature")),
-        (true, json!({"max_tokens": 0}), Some("max_completion_tokens")),
-        (true, json!({"extractd": {"max_attempts": 99}}), Some("extractd.max_attempts")),
-        (true, json!({"extractd": {"ruels": []}}), Some("extractd.ruels")),
-        (true, json!({"extractd": {"temperature": 1}}), Some("extractd.temperature")),
-        (false, json!({"extractd": {"rules": []}}), Some("extractd.rules")),
+        (
+            true,
+            json!({"max_tokens": 0}),
+            Some("max_completion_tokens"),
+        ),
+        (
+            true,
+            json!({"extractd": {"max_attempts": 99}}),
+            Some("extractd.max_attempts"),
+        ),
+        (
+            true,
+            json!({"extractd": {"ruels": []}}),
+            Some("extractd.ruels"),
+        ),
+        (
+            true,
+            json!({"extractd": {"temperature": 1}}),
+            Some("extractd.temperature"),
+        ),
+        (
+            false,
+            json!({"extractd": {"rules": []}}),
+            Some("extractd.rules"),
+        ),
         (true, json!({"extractd": 3}), Some("extractd")),
     ] {
         let body = if has_schema {
@@ -65,7 +101,7 @@ async fn what_is_not_supported_is_named() {
 async fn a_body_or_path_that_cannot_be_read_is_an_error_of_openais_shape() {
     let upstream = Upstream::playing();
     let server = Server::asking(&upstream)
-        .env("EXTRACTD_MAX_BODY_BYTES", 1000)
+        .config("[server]\nmax_body_bytes = 1024\n")
         .start()
         .await;
     let send = |method, path: &str, kind: &str, body: String| {
@@ -74,13 +110,41 @@ async fn a_body_or_path_that_cannot_be_read_is_an_error_of_openais_shape() {
     };
     let json = "application/json";
     for (answer, status, code) in [
-        (send(Method::POST, PATH, json, "{".to_owned()).await, 400, "invalid_json"),
-        (send(Method::POST, PATH, json, "[]".to_owned()).await, 400, "invalid_request"),
-        (send(Method::POST, PATH, "text/plain", "{}".to_owned()).await, 415, "unsupported_media_type"),
-        (send(Method::POST, PATH, json, " ".repeat(2000)).await, 413, "payload_too_large"),
-        (send(Method::GET, PATH, json, String::new()).await, 405, "method_not_allowed"),
-        (send(Method::POST, "/v1/embeddings", json, "{}".to_owned()).await, 404, "unknown_url"),
-        (send(Method::POST, "/chat/completions", json, "{}".to_owned()).await, 404, "unknown_url"),
+        (
+            send(Method::POST, PATH, json, "{".to_owned()).await,
+            400,
+            "invalid_json",
+        ),
+        (
+            send(Method::POST, PATH, json, "[]".to_owned()).await,
+            400,
+            "invalid_request",
+        ),
+        (
+            send(Method::POST, PATH, "text/plain", "{}".to_owned()).await,
+            415,
+            "unsupported_media_type",
+        ),
+        (
+            send(Method::POST, PATH, json, " ".repeat(2000)).await,
+            413,
+            "payload_too_large",
+        ),
+        (
+            send(Method::GET, PATH, json, String::new()).await,
+            405,
+            "method_not_allowed",
+        ),
+        (
+            send(Method::POST, "/v1/embeddings", json, "{}".to_owned()).await,
+            404,
+            "unknown_url",
+        ),
+        (
+            send(Method::POST, "/chat/completions", json, "{}".to_owned()).await,
+            404,
+            "unknown_url",
+        ),
     ] {
         let error = error(&answer, status);
         assert_eq!(error["code"], code);
@@ -98,12 +162,21 @@ async fn a_body_or_path_that_cannot_be_read_is_an_error_of_openais_shape() {
 
 #[tokio::test]
 async fn an_unknown_model_is_not_found() {
-    let server = Server::configured("model = \"m\"\n[providers.p]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:9/v1\"\n[models.m]\nprovider = \"p\"\nmodel = \"x\"\n");
+    let server = Server::configured(
+        "model = \"m\"\n[providers.p]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:9/v1\"\n[models.m]\nprovider = \"p\"\nmodel = \"x\"\n",
+    );
     let server = server.start().await;
-    let long = with(chat("Hi"), json!({"model": "p/".to_owned() + &"x".repeat(300)}));
-    assert_eq!(error(&server.post(PATH, &long).await, 400)["param"], "model");
+    let long = with(
+        chat("Hi"),
+        json!({"model": "p/".to_owned() + &"x".repeat(300)}),
+    );
+    assert_eq!(
+        error(&server.post(PATH, &long).await, 400)["param"],
+        "model"
+    );
     let upstream = Upstream::start(|_| {
-        let body = json!({"error": {"message": "The model does not exist", "code": "model_not_found"}});
+        let body =
+            json!({"error": {"message": "The model does not exist", "code": "model_not_found"}});
         Reply::Status(404, vec![], body.to_string())
     });
     let server = Server::with(&upstream).await;
@@ -116,7 +189,8 @@ async fn keys_quotas_and_overload_have_their_status() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
-    let config = "[callers.a]\nkey = \"key-a\"\n[callers.b]\nkey = \"key-b\"\nbudget_usd_per_day = 1.0\n";
+    let config =
+        "[callers.a]\nkey = \"key-a\"\n[callers.b]\nkey = \"key-b\"\nbudget_usd_per_day = 1.0\n";
     let server = Server::asking(&upstream)
         .env("EXTRACTD_MAX_CONCURRENCY", 1)
         .env("EXTRACTD_MAX_QUEUE", 1)
@@ -155,8 +229,18 @@ async fn keys_quotas_and_overload_have_their_status() {
 #[tokio::test]
 async fn failures_of_the_provider_have_their_status() {
     for (reply, status, code, retries) in [
-        (Reply::error(400, "context too odd"), 400, "upstream_error", true),
-        (Reply::error(401, "bad key"), 502, "upstream_unauthorized", false),
+        (
+            Reply::error(400, "context too odd"),
+            400,
+            "upstream_error",
+            true,
+        ),
+        (
+            Reply::error(401, "bad key"),
+            502,
+            "upstream_unauthorized",
+            false,
+        ),
     ] {
         let upstream = Upstream::saying([reply]);
         let server = Server::with(&upstream).await;

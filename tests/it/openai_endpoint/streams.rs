@@ -69,7 +69,9 @@ fn provider_streams(deltas: &[Value], end: bool) -> Reply {
     if end {
         let last = json!({"id": "theirs", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
         let usage = json!({"id": "theirs", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}});
-        body.push_str(&format!("data: {last}\n\ndata: {usage}\n\ndata: [DONE]\n\n"));
+        body.push_str(&format!(
+            "data: {last}\n\ndata: {usage}\n\ndata: [DONE]\n\n"
+        ));
     }
     let headers = vec![("content-type".to_owned(), "text/event-stream".to_owned())];
     Reply::Status(200, headers, body)
@@ -80,7 +82,11 @@ async fn an_extraction_is_streamed_while_the_model_writes() {
     let gate = Gate::closed();
     let held = gate.clone();
     let upstream = Upstream::start(move |_| {
-        let text = [r#"{"name": "Ada By"#, r#"ron", "age": 3"#, r#"6, "occupation": "tester"}"#];
+        let text = [
+            r#"{"name": "Ada By"#,
+            r#"ron", "age": 3"#,
+            r#"6, "occupation": "tester"}"#,
+        ];
         Reply::Streamed(pieces(&text), held.clone(), true)
     });
     let server = Server::with(&upstream).await;

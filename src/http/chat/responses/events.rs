@@ -95,8 +95,15 @@ impl ResponseEvents {
     }
 
     fn call(&mut self, call: &Value, out: &mut BytesMut) {
-        let part = |path: &str| call.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        let index = call.get("index").and_then(Value::as_u64).unwrap_or_default();
+        let part = |path: &str| {
+            call.pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let index = call
+            .get("index")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
         let kind = match &self.open {
             Some(OpenItem {
                 kind: open @ ItemKind::Call { index: of_open, .. },
@@ -113,7 +120,10 @@ impl ResponseEvents {
 
     fn begin(&mut self, chunk: &Value, out: &mut BytesMut) {
         let part = |name: &str| chunk.get(name).cloned().unwrap_or_default();
-        part("id").as_str().unwrap_or_default().clone_into(&mut self.id);
+        part("id")
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut self.id);
         self.created = part("created");
         self.model = part("model");
         self.has_begun = true;
@@ -230,7 +240,8 @@ impl ResponseEvents {
     /// Appends an error, which ends the stream.
     pub fn fail(&mut self, error: &Value, out: &mut BytesMut) {
         let field = |name: &str| error.get(name).cloned().unwrap_or_default();
-        let event = json!({"code": field("code"), "message": field("message"), "param": field("param")});
+        let event =
+            json!({"code": field("code"), "message": field("message"), "param": field("param")});
         self.event("error", event, out);
     }
 

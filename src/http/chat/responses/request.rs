@@ -71,7 +71,9 @@ pub fn to_chat(mut fields: Fields) -> Result<Fields, Error> {
         let message = "responses are not made in the background; leave it out, or create a job with POST /v1/jobs";
         return Err(Error::invalid("/background", message));
     }
-    DROPPED.iter().for_each(|name| drop(fields.take(name)));
+    for name in DROPPED {
+        fields.take(name);
+    }
     let mut chat = Fields::default();
     chat.set("messages", &messages(&mut fields)?);
     if let Some(limit) = fields.take("max_output_tokens") {
@@ -79,9 +81,12 @@ pub fn to_chat(mut fields: Fields) -> Result<Fields, Error> {
     }
     text(&mut fields, &mut chat)?;
     tools(&mut fields, &mut chat)?;
-    let reasoning: Option<Value> = fields.read("reasoning", "an object such as {\"effort\": \"low\"}")?;
+    let reasoning: Option<Value> =
+        fields.read("reasoning", "an object such as {\"effort\": \"low\"}")?;
     fields.take("reasoning");
-    if let Some(effort) = reasoning.as_ref().and_then(|reasoning| reasoning.get("effort"))
+    if let Some(effort) = reasoning
+        .as_ref()
+        .and_then(|reasoning| reasoning.get("effort"))
         && !effort.is_null()
     {
         chat.set("reasoning_effort", effort);
@@ -95,10 +100,13 @@ pub fn to_chat(mut fields: Fields) -> Result<Fields, Error> {
 /// Moves the pointers of an error from the chat completion to the request.
 pub fn relocate(mut error: Error) -> Error {
     let moved = |pointer: &str| {
+        // Messages and items have no common numbers.
+        if pointer.starts_with("/messages") {
+            return "/input".to_owned();
+        }
         for (chat, own) in [
             ("/response_format/json_schema", "/text/format"),
             ("/response_format", "/text/format"),
-            ("/messages", "/input"),
             ("/max_completion_tokens", "/max_output_tokens"),
         ] {
             if let Some(rest) = pointer.strip_prefix(chat) {
@@ -141,7 +149,12 @@ fn messages(fields: &mut Fields) -> Result<Vec<Value>, Error> {
                 add(message, &mut messages);
             }
         }
-        Some(_) => return Err(Error::invalid("/input", "must be a string or an array of items")),
+        Some(_) => {
+            return Err(Error::invalid(
+                "/input",
+                "must be a string or an array of items",
+            ));
+        }
         None => {
             let message = "this field is required: a string or an array of items";
             return Err(Error::invalid("/input", message));
@@ -170,7 +183,10 @@ fn add(message: Option<Value>, messages: &mut Vec<Value>) {
 /// Returns the message of an item; `None` for the model's reasoning, which no other API takes back.
 fn message(item: &Value) -> Result<Option<Value>, Error> {
     let field = |name: &str| item.get(name).cloned().unwrap_or_default();
-    let kind = item.get("type").and_then(Value::as_str).unwrap_or("message");
+    let kind = item
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or("message");
     let message = match kind {
         "message" => json!({"role": field("role"), "content": content(&field("content"))?}),
         "function_call" => json!({
@@ -237,8 +253,19 @@ fn text(fields: &mut Fields, chat: &mut Fields) -> Result<(), Error> {
     let format: Format = serde_json::from_str(raw.get())
         .map_err(|_| Error::invalid("/text/format", "must be an object with `type`"))?;
     if format.kind == "json_schema" {
-        let schema = json_schema(format.name.as_deref(), format.description.as_deref(), format.schema);
-        chat.set("response_format", &Wrapped { r#type: "json_schema", json_schema: Some(schema), function: None });
+        let schema = json_schema(
+            format.name.as_deref(),
+            format.description.as_deref(),
+            format.schema,
+        );
+        chat.set(
+            "response_format",
+            &Wrapped {
+                r#type: "json_schema",
+                json_schema: Some(schema),
+                function: None,
+            },
+        );
     } else {
         chat.set("response_format", &json!({"type": format.kind}));
     }
@@ -299,10 +326,17 @@ fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), Error> {
             name: tool.name.as_deref(),
             description: tool.description.as_deref(),
             schema: None,
-            parameters: tool.parameters.clone().filter(|value| value.get() != "null"),
+            parameters: tool
+                .parameters
+                .clone()
+                .filter(|value| value.get() != "null"),
             strict: tool.strict,
         };
-        functions.push(Wrapped { r#type: "function", json_schema: None, function: Some(function) });
+        functions.push(Wrapped {
+            r#type: "function",
+            json_schema: None,
+            function: Some(function),
+        });
     }
     if !functions.is_empty() {
         chat.set("tools", &functions);
@@ -310,13 +344,16 @@ fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), Error> {
     let choice: Option<Value> = fields.read("tool_choice", "a string or an object")?;
     fields.take("tool_choice");
     match choice {
-        Some(Value::Object(choice)) if choice.get("type").is_some_and(|kind| kind == "function") => {
+        Some(Value::Object(choice))
+            if choice.get("type").is_some_and(|kind| kind == "function") =>
+        {
             let named = json!({"type": "function", "function": {"name": choice.get("name")}});
             chat.set("tool_choice", &named);
         }
         Some(Value::String(mode)) => chat.set("tool_choice", &mode),
         Some(other) => {
-            let message = format!("{other} is not supported; name a function, or say none, auto or required");
+            let message =
+                format!("{other} is not supported; name a function, or say none, auto or required");
             return Err(Error::invalid("/tool_choice", message));
         }
         None => {}

@@ -85,7 +85,10 @@ pub fn of_completion(echo: &Echo, completion: &Value) -> Value {
     let part = |name: &str| completion.get(name).cloned().unwrap_or_default();
     let id = part("id");
     let id = id.as_str().unwrap_or_default();
-    let choice = completion.pointer("/choices/0").cloned().unwrap_or_default();
+    let choice = completion
+        .pointer("/choices/0")
+        .cloned()
+        .unwrap_or_default();
     let reason = choice.get("finish_reason").and_then(Value::as_str);
     let status = status(reason.unwrap_or_default());
     let output = output(id, choice.get("message").unwrap_or(&Value::Null), status);
@@ -118,11 +121,19 @@ fn output(id: &str, message: &Value, status: &str) -> Vec<Value> {
     }
     let calls = message.get("tool_calls").and_then(Value::as_array);
     for (index, call) in calls.into_iter().flatten().enumerate() {
-        let part = |path: &str| call.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let part = |path: &str| {
+            call.pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         output.push(call_item(
             &format!("fc_{}_{index}", suffix(id)),
             status,
-            (part("/id"), part("/function/name"), part("/function/arguments")),
+            (
+                part("/id"),
+                part("/function/name"),
+                part("/function/arguments"),
+            ),
         ));
     }
     output
@@ -164,7 +175,12 @@ pub fn usage(usage: &Value) -> Value {
     if usage.is_null() {
         return Value::Null;
     }
-    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or_default();
+    let count = |path: &str| {
+        usage
+            .pointer(path)
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    };
     json!({
         "input_tokens": count("/prompt_tokens"),
         "input_tokens_details": {"cached_tokens": count("/prompt_tokens_details/cached_tokens"), "cache_write_tokens": 0},

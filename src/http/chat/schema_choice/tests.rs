@@ -16,7 +16,8 @@ fn named(name: &str) -> Value {
 
 #[test]
 fn a_schema_or_one_forced_tool_is_an_extraction() {
-    let format = json!({"type": "json_schema", "json_schema": {"name": "P", "schema": {"type": "array"}}});
+    let format =
+        json!({"type": "json_schema", "json_schema": {"name": "P", "schema": {"type": "array"}}});
     let forced = |name: &str, is_named| AnswerForm::Tool {
         name: name.to_owned(),
         is_named,

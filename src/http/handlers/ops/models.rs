@@ -129,7 +129,8 @@ pub async fn model(
     let mut models = all(&state);
     let found = models.iter().position(|model| model.id == *id);
     let Some(index) = found else {
-        let detail = format!("the model \"{name}\" is not configured; GET /v1/models lists those that are");
+        let detail =
+            format!("the model \"{name}\" is not configured; GET /v1/models lists those that are");
         return Err(Error::new(Code::NotFound, detail).into());
     };
     Ok(Json(models.swap_remove(index)))
