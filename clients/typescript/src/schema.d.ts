@@ -18,7 +18,8 @@ export interface paths {
          * @description Returns the extracted value, which is always valid against the schema. With `"stream": true` or
          *     `Accept: text/event-stream`, sends events instead. While the model writes: `partial` (the known part of the object) and, if
          *     the schema is a list or has exactly one list of objects, `item` (a finished, valid element). Then `result` or `error`, and
-         *     `done` last. With `"stream": "items"`, `partial` is left out.
+         *     `done` last. With `"stream": "items"`, `partial` is left out. With `"dry_run": true`, returns the provider's request without
+         *     sending it.
          */
         post: operations["extract"];
         delete?: never;
@@ -234,6 +235,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/chat/completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a chat completion
+         * @description OpenAI's Chat Completions API. A request with a schema (`response_format` with `json_schema` or `json_object`, or one forced
+         *     tool) is an extraction: queued, validated, retried and paid for like `POST /v1/extract`. Any other request is passed through to
+         *     the provider, under the same limits.
+         */
+        post: operations["create_chat_completion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/responses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a response
+         * @description OpenAI's Responses API, without stored responses and OpenAI's own tools. A request is treated as the chat completion with the
+         *     same content.
+         */
+        post: operations["create_response"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -254,6 +298,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/models/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a model
+         * @description Returns a configured model.
+         */
+        get: operations["get_model"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/limits": {
         parameters: {
             query?: never;
@@ -263,7 +327,7 @@ export interface paths {
         };
         /**
          * Get limits
-         * @description Returns the current state of all limits, circuit breakers and budgets.
+         * @description Returns the current state of all limits, circuit breakers, outages and budgets.
          */
         get: operations["get_limits"];
         put?: never;
@@ -355,6 +419,22 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A feature that requests omit. */
+        Adaptation: {
+            /**
+             * @description `mode` or `schema`: the mode, for all schemas or for some; else `temperature`, `seed`, `output_limit`, `stream_usage`,
+             *     `stream` or `system_role`.
+             */
+            feature: string;
+            mode?: components["schemas"]["Mode"] | null;
+            /** @description Number of schemas that it holds for. Absent: all. */
+            schemas?: number | null;
+            /**
+             * Format: int64
+             * @description Time until the feature is tried again, in seconds.
+             */
+            expires_in_s: number;
+        };
         /** @description Input of a batch or job: a text, or an object with an ID and metadata that are returned with the result. */
         BatchInput: components["schemas"]["Content"] | components["schemas"]["NamedInput"];
         /** @description Request to extract from many texts. */
@@ -411,6 +491,21 @@ export interface components {
             /** @description Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry. */
             rules?: components["schemas"]["Rule"][] | null;
             on_failure?: components["schemas"]["OnFailure"] | null;
+            /**
+             * @description Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+             *     `refused`.
+             */
+            fallback_on?: components["schemas"]["FallbackCondition"][] | null;
+            /**
+             * @description Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+             *     server sets itself cannot be overridden. A fallback does not get them.
+             */
+            extra_body?: Record<string, never> | null;
+            /**
+             * @description Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+             *     Default false.
+             */
+            trace?: boolean | null;
             /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
             metadata?: {
                 [key: string]: string;
@@ -472,6 +567,154 @@ export interface components {
             /** Format: int64 */
             size_bytes: number;
         };
+        /** @description Answer of a chat completion. */
+        ChatChoice: {
+            /** Format: int32 */
+            index: number;
+            /** @description Message of the assistant, with `content`, `refusal` or `tool_calls`. */
+            message: {
+                [key: string]: unknown;
+            };
+            /** @description `stop`, `length`, `tool_calls` or `content_filter`. */
+            finish_reason?: string | null;
+        };
+        /** @description Chat completion, as in OpenAI's API. */
+        ChatCompletion: {
+            /** @example chatcmpl_0190f6a5 */
+            id: string;
+            /** @example chat.completion */
+            object: string;
+            /**
+             * Format: int64
+             * @description Time of creation, in seconds since the Unix epoch.
+             */
+            created: number;
+            /** @description Provider's name of the model that answered. */
+            model: string;
+            /** @description Exactly one answer. */
+            choices: components["schemas"]["ChatChoice"][];
+            usage?: {
+                [key: string]: unknown;
+            } | null;
+            extractd?: components["schemas"]["ChatDetails"] | null;
+        };
+        /** @description Chat completion. Further fields are those of the provider, which receives them. */
+        ChatCompletionRequest: {
+            /**
+             * @description Name of a configured model, `provider/model`, or a name of the default model's provider. Default: the default model.
+             * @example gpt-4o-mini
+             */
+            model?: string | null;
+            /** @description Messages. With a schema: those of the roles `system` and `developer` are the instructions, the others the text. */
+            messages: components["schemas"]["ChatMessage"][];
+            response_format?: components["schemas"]["ChatResponseFormat"] | null;
+            /** @description Tools. One that `tool_choice` forces makes the request an extraction, with its `parameters` as the schema. */
+            tools?: {
+                [key: string]: unknown;
+            }[] | null;
+            /** @description `none`, `auto`, `required`, or an object that names a tool. */
+            tool_choice?: unknown;
+            /** @description True for a stream of chunks. */
+            stream?: boolean | null;
+            stream_options?: components["schemas"]["ChatStreamOptions"] | null;
+            /** Format: double */
+            temperature?: number | null;
+            /**
+             * Format: int32
+             * @description Maximum number of tokens of the answer.
+             */
+            max_completion_tokens?: number | null;
+            /**
+             * Format: int32
+             * @description Older name of `max_completion_tokens`.
+             */
+            max_tokens?: number | null;
+            /** Format: int64 */
+            seed?: number | null;
+            /**
+             * Format: int32
+             * @description Number of answers. Only 1 is supported.
+             */
+            n?: number | null;
+            extractd?: components["schemas"]["ChatOptions"] | null;
+        };
+        /** @description What a completion has beyond OpenAI's fields. */
+        ChatDetails: {
+            /** @description Model that answered, as `provider/model`. */
+            model?: string | null;
+            /**
+             * Format: int32
+             * @description Number of attempts: the first call and its validation retries.
+             */
+            attempts: number;
+            /** @description True if the result was shared with an equal item. */
+            cached: boolean;
+            /** @description Cost in US dollars; absent if the model has no configured price. */
+            cost_usd?: unknown;
+            timing: components["schemas"]["Times"];
+            /** @description Corrections made to the answer's text and values before it was valid. */
+            repairs?: string[];
+            /** @description Validation errors of the answer, with `on_failure: "best"`. */
+            errors?: components["schemas"]["FieldError"][];
+            /** @description Likely mistakes in the schema. */
+            warnings?: components["schemas"]["FieldError"][];
+            trace?: components["schemas"]["Trace"] | null;
+        };
+        /** @description JSON Schema with a name. */
+        ChatJsonSchema: {
+            name?: string | null;
+            /** @description Description of the answer, for the model. */
+            description?: string | null;
+            /** @description JSON Schema of the answer, any root. */
+            schema: {
+                [key: string]: unknown;
+            };
+            /** @description Without effect: every answer is validated. */
+            strict?: boolean | null;
+        };
+        /** @description Message of a chat. */
+        ChatMessage: {
+            /** @description `system`, `developer`, `user`, `assistant`, `tool` or `function`. */
+            role: string;
+            /** @description Text, or an array of parts such as `{"type": "text", "text": "…"}`. */
+            content?: unknown;
+        };
+        /**
+         * @description Options of a chat completion. All have the meaning and default of `POST /v1/extract`; without a schema there are only
+         *     `timeout_ms`, `fallback_on` and `extra_body`.
+         */
+        ChatOptions: {
+            /** Format: int32 */
+            max_attempts?: number | null;
+            /** Format: int64 */
+            timeout_ms?: number | null;
+            mode?: components["schemas"]["Mode"] | null;
+            cache?: components["schemas"]["CacheUse"] | null;
+            coerce?: boolean | null;
+            rules?: components["schemas"]["Rule"][] | null;
+            on_failure?: components["schemas"]["OnFailure"] | null;
+            fallback_on?: unknown;
+            examples?: {
+                [key: string]: unknown;
+            }[] | null;
+            extra_body?: {
+                [key: string]: unknown;
+            } | null;
+            trace?: boolean | null;
+            /** @description True if a stream has the answer while it is written; false: once it is valid. Default: true without `rules`. */
+            live?: boolean | null;
+        };
+        /** @description Form of the answer. */
+        ChatResponseFormat: {
+            /** @description `text`, `json_object` or `json_schema`. */
+            type: string;
+            json_schema?: components["schemas"]["ChatJsonSchema"] | null;
+        };
+        /** @description Options of a stream. */
+        ChatStreamOptions: {
+            /** @description True if the last chunk has the usage. */
+            include_usage?: boolean | null;
+        };
         /**
          * @description Machine-readable error code. The OpenAPI document lists when each occurs.
          * @enum {string}
@@ -499,6 +742,8 @@ export interface components {
         ExtractRequest: {
             input: components["schemas"]["Content"];
             stream?: components["schemas"]["SingleStream"] | null;
+            /** @description Return the provider's request, without secrets, instead of sending it. Default false. */
+            dry_run?: boolean | null;
             /** @description JSON Schema, or the name of a registered one. */
             schema: {
                 [key: string]: unknown;
@@ -542,11 +787,31 @@ export interface components {
             /** @description Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry. */
             rules?: components["schemas"]["Rule"][] | null;
             on_failure?: components["schemas"]["OnFailure"] | null;
+            /**
+             * @description Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+             *     `refused`.
+             */
+            fallback_on?: components["schemas"]["FallbackCondition"][] | null;
+            /**
+             * @description Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+             *     server sets itself cannot be overridden. A fallback does not get them.
+             */
+            extra_body?: Record<string, never> | null;
+            /**
+             * @description Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+             *     Default false.
+             */
+            trace?: boolean | null;
             /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
             metadata?: {
                 [key: string]: string;
             } | null;
         };
+        /**
+         * @description Reason why a model cannot answer for an item.
+         * @enum {string}
+         */
+        FallbackCondition: "unavailable" | "unknown_model" | "too_long" | "invalid" | "rejected" | "refused";
         /** @description Validation error of one field. */
         FieldError: {
             /**
@@ -556,6 +821,27 @@ export interface components {
             pointer: string;
             /** @description Description of the error. */
             message: string;
+        };
+        /** @description Limit that holds the calls that wait for one model. */
+        HoldView: {
+            /** @description Model, as `provider/model`. */
+            model: string;
+            /**
+             * Format: int64
+             * @description Number of waiting calls.
+             */
+            waiting: number;
+            /**
+             * @description Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker` or
+             *     `caller/quota`.
+             * @example openai/requests_per_minute
+             */
+            limit: string;
+            /**
+             * Format: double
+             * @description Time until the limit lets a call through, in milliseconds. Absent if another call has to end first.
+             */
+            retry_in_ms?: number | null;
         };
         /**
          * @description Streaming of finished elements only.
@@ -578,6 +864,7 @@ export interface components {
              * @description Estimated time until the job ends, in milliseconds. `null` while unknown.
              */
             eta_ms?: number | null;
+            blocked?: components["schemas"]["JobBlocked"] | null;
             usage: components["schemas"]["Usage"];
             /** Format: date-time */
             created_at: string;
@@ -596,6 +883,24 @@ export interface components {
                 [key: string]: string;
             } | null;
             links: components["schemas"]["JobLinks"];
+        };
+        /** @description Reason why a running job calls no model. It continues by itself once a probe succeeds. */
+        JobBlocked: {
+            /**
+             * @description `key_refused`, `access_denied`, `quota_exhausted`, `unknown_model` or `not_found`.
+             * @example key_refused
+             */
+            reason: string;
+            since: string;
+            /** @description Provider of the job's model. */
+            provider: string;
+            /** @description Message of the provider. */
+            detail: string;
+            /**
+             * Format: int64
+             * @description Time until the next probe, in milliseconds.
+             */
+            retry_in_ms: number;
         };
         /** @description Number of a job's items per state. */
         JobCounts: {
@@ -645,6 +950,7 @@ export interface components {
             rate_per_s?: number | null;
             /** Format: int64 */
             eta_ms?: number | null;
+            blocked?: components["schemas"]["JobBlocked"] | null;
             usage: components["schemas"]["Usage"];
         };
         /** @description Request to extract from many texts as a durable job. */
@@ -700,6 +1006,21 @@ export interface components {
             /** @description Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry. */
             rules?: components["schemas"]["Rule"][] | null;
             on_failure?: components["schemas"]["OnFailure"] | null;
+            /**
+             * @description Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+             *     `refused`.
+             */
+            fallback_on?: components["schemas"]["FallbackCondition"][] | null;
+            /**
+             * @description Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+             *     server sets itself cannot be overridden. A fallback does not get them.
+             */
+            extra_body?: Record<string, never> | null;
+            /**
+             * @description Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+             *     Default false.
+             */
+            trace?: boolean | null;
             /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
             metadata?: {
                 [key: string]: string;
@@ -710,6 +1031,10 @@ export interface components {
          * @enum {string}
          */
         JobStatus: "queued" | "running" | "completed" | "stopped" | "cancelling" | "cancelled" | "failed";
+        /** @description JSON object in the form of OpenAI's Responses API. */
+        JsonObject: {
+            [key: string]: unknown;
+        };
         /** @description JSON Schema: any object. */
         JsonSchema: {
             [key: string]: unknown;
@@ -719,6 +1044,10 @@ export interface components {
             limits: components["schemas"]["LimitState"][];
             /** @description Circuit breakers of the configured models and of all models called so far. */
             breakers: components["schemas"]["BreakerView"][];
+            /** @description Keys and models with which every call fails. */
+            outages: components["schemas"]["OutageView"][];
+            /** @description Limit that holds the waiting calls of each model that has some. */
+            holds: components["schemas"]["HoldView"][];
             retries: components["schemas"]["RetryView"][];
             budgets: components["schemas"]["BudgetView"][];
             cache?: components["schemas"]["CacheView"] | null;
@@ -784,6 +1113,8 @@ export interface components {
             default: boolean;
             /** @description Supported modes of structured output, best first. */
             modes: components["schemas"]["Mode"][];
+            /** @description Features that requests to the model omit for now, because the provider rejected them. Each is tried again after an hour. */
+            adaptations?: components["schemas"]["Adaptation"][];
             /** @description Limitation to know before using the model. */
             note?: string | null;
         };
@@ -825,6 +1156,71 @@ export interface components {
          * @enum {string}
          */
         OnFailure: "error" | "best";
+        /** @description Error in OpenAI's shape. Fields after `code` are extractd's own. */
+        OpenAiError: {
+            /** @description Description of the error, and how to resolve it. */
+            message: string;
+            /**
+             * @description `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error`, `insufficient_quota` or
+             *     `server_error`.
+             */
+            type: string;
+            /** @description Field of the request that the error is about, such as `messages[0].content`. */
+            param?: string | null;
+            /** @description OpenAI's code where it has one; else that of the API's problems. */
+            code: string;
+            /** @description Invalid fields of the request; or the validation errors of the answer. */
+            errors?: components["schemas"]["FieldError"][];
+            /**
+             * Format: int32
+             * @description Number of attempts: the first call and its validation retries.
+             */
+            attempts?: number | null;
+            /** @description Text of the last answer. */
+            raw?: string | null;
+            /** @description Best invalid answer that parsed as JSON; `errors` refer to it. */
+            candidate?: unknown;
+            usage?: components["schemas"]["Usage"] | null;
+            /**
+             * Format: int32
+             * @description HTTP status returned by the provider.
+             */
+            upstream_status?: number | null;
+            /**
+             * Format: int64
+             * @description Minimum delay before the request is sent again, in milliseconds.
+             */
+            retry_after_ms?: number | null;
+            /** @description ID of the request, as in the `x-request-id` header. */
+            request_id: string;
+        };
+        /** @description Body of an error in OpenAI's shape. */
+        OpenAiErrorBody: {
+            error: components["schemas"]["OpenAiError"];
+        };
+        /** @description Outage of a provider: every call with a key, or to a model, fails. No call is made but a probe from time to time. */
+        OutageView: {
+            provider: string;
+            /** @description Scheme, host and port of the provider. */
+            address?: string | null;
+            /** @description Name of the model at the provider. `null` if the outage holds for all models. */
+            model?: string | null;
+            /** @description Number of the key, from 1. `null` if the provider has one key or none. */
+            key?: number | null;
+            /**
+             * @description `key_refused`, `access_denied`, `quota_exhausted`, `unknown_model` or `not_found`.
+             * @example key_refused
+             */
+            reason: string;
+            /** @description Message of the provider. */
+            detail: string;
+            since: string;
+            /**
+             * Format: double
+             * @description Time until a probe is let through, in milliseconds.
+             */
+            retry_in_ms: number;
+        };
         /** @description Known part of an object that the model is still writing; not yet validated. Strings grow; a number appears once it is complete. */
         PartialResult: {
             data: unknown;
@@ -862,6 +1258,7 @@ export interface components {
             raw?: string | null;
             /** @description Best invalid answer that parsed as JSON; `errors` refer to it. */
             candidate?: unknown;
+            usage?: components["schemas"]["Usage"] | null;
             /**
              * Format: int32
              * @description HTTP status returned by the provider.
@@ -924,10 +1321,13 @@ export interface components {
             timing?: components["schemas"]["Times"] | null;
             /** @description Corrections made to the answer's text and values before it was valid. */
             repairs?: string[];
+            trace?: components["schemas"]["Trace"] | null;
             /** @description Metadata sent with the input, unchanged. */
             metadata?: {
                 [key: string]: string;
             } | null;
+            /** @description Likely mistakes in the schema, each with a JSON Pointer into it. Single extractions only; a batch has them in its summary. */
+            warnings?: components["schemas"]["FieldError"][];
         };
         /** @description A page of a job's results. */
         ResultList: {
@@ -999,6 +1399,48 @@ export interface components {
          * @enum {string}
          */
         Source: "folder" | "api";
+        /** @description One phase of an item. */
+        Span: {
+            kind: components["schemas"]["SpanKind"];
+            /**
+             * Format: double
+             * @description Start, in milliseconds since the item started.
+             */
+            start_ms: number;
+            /**
+             * Format: double
+             * @description End, in milliseconds since the item started.
+             */
+            end_ms: number;
+            /**
+             * Format: int32
+             * @description Number of the attempt, from 1.
+             */
+            attempt: number;
+            /**
+             * @description Wait: the limit, as in the `holds` of `/v1/limits`; or `backoff`, `PROVIDER/retry_budget` or `single_flight`. Absent: other
+             *     items had their turn.
+             */
+            limit?: string | null;
+            /** @description Call: the model, as `provider/model`. */
+            model?: string | null;
+            /** @description Call: `answered`, `failed` or `timeout`. Validation: `valid`, `repaired`, `invalid`, `truncated` or `refused`. */
+            outcome?: string | null;
+            /** @description Failure of a call, or the model's reason to decline. */
+            detail?: string | null;
+            /** @description Call: the prompt as chat messages. Truncated if it is long. */
+            prompt?: string | null;
+            /** @description Call: the answer's text. Truncated if it is long. */
+            answer?: string | null;
+            /** @description Validation: what was wrong with the answer. */
+            errors?: components["schemas"]["FieldError"][];
+            usage?: components["schemas"]["Usage"] | null;
+        };
+        /**
+         * @description Kind of a span.
+         * @enum {string}
+         */
+        SpanKind: "wait" | "call" | "validate";
         /** @description Data of the `done` event, the last one of a batch's event stream. */
         SseDone: components["schemas"]["Summary"] & {
             status: components["schemas"]["BatchStatus"];
@@ -1011,6 +1453,11 @@ export interface components {
          * @enum {string}
          */
         Status: "succeeded" | "invalid" | "failed" | "cancelled";
+        /** @description Reply to storing a schema. */
+        StoredSchema: components["schemas"]["SchemaEntry"] & {
+            /** @description Likely mistakes in the schema, each with a JSON Pointer into it. */
+            warnings: components["schemas"]["FieldError"][];
+        };
         /** @description Number of items per outcome, with the total usage. */
         Summary: {
             total: number;
@@ -1021,6 +1468,8 @@ export interface components {
             usage: components["schemas"]["Usage"];
             /** Format: double */
             elapsed_ms: number;
+            /** @description Likely mistakes in the schema, each with a JSON Pointer into it. */
+            warnings?: components["schemas"]["FieldError"][];
         };
         /** @description Time spent on one item, in milliseconds. */
         Times: {
@@ -1036,6 +1485,17 @@ export interface components {
             upstream_ms: number;
             /** Format: double */
             total_ms: number;
+            /**
+             * Format: int64
+             * @description Time at which the item ended, in milliseconds since the Unix epoch. Absent if it was not started.
+             */
+            ended_at_ms?: number | null;
+        };
+        /** @description Phases of an item, in order. */
+        Trace: {
+            /** @description Time at which the item started, in RFC 3339, UTC. */
+            started_at: string;
+            spans: components["schemas"]["Span"][];
         };
         /** @description Token usage, summed over all attempts and retries. */
         Usage: {
@@ -1120,6 +1580,13 @@ export interface components {
             id?: string;
             /** @description Delay before a client reconnects, in milliseconds. In the first event only. */
             retry?: number;
+        };
+        /** @description One Server-Sent Event of a stream of OpenAI's API. */
+        OpenAiEvent: {
+            /** @description Type of the event. Responses only. */
+            event?: string;
+            /** @description JSON object, or `[DONE]`. */
+            data: string;
         };
     };
     responses: never;
@@ -1402,6 +1869,21 @@ export interface operations {
                 rules?: string;
                 /** @description With an NDJSON body only. Result of an item that has used all attempts. Default `error`. */
                 on_failure?: components["schemas"]["OnFailure"];
+                /**
+                 * @description With an NDJSON body only. Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+                 *     `refused`.
+                 */
+                fallback_on?: string;
+                /**
+                 * @description With an NDJSON body only. Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+                 *     server sets itself cannot be overridden. A fallback does not get them.
+                 */
+                extra_body?: string;
+                /**
+                 * @description With an NDJSON body only. Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+                 *     Default false.
+                 */
+                trace?: boolean;
                 /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. */
                 metadata?: string;
             };
@@ -1703,6 +2185,21 @@ export interface operations {
                 rules?: string;
                 /** @description With an NDJSON body only. Result of an item that has used all attempts. Default `error`. */
                 on_failure?: components["schemas"]["OnFailure"];
+                /**
+                 * @description With an NDJSON body only. Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+                 *     `refused`.
+                 */
+                fallback_on?: string;
+                /**
+                 * @description With an NDJSON body only. Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+                 *     server sets itself cannot be overridden. A fallback does not get them.
+                 */
+                extra_body?: string;
+                /**
+                 * @description With an NDJSON body only. Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+                 *     Default false.
+                 */
+                trace?: boolean;
                 /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. */
                 metadata?: string;
             };
@@ -2494,7 +2991,10 @@ export interface operations {
     };
     retry_job: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Run only the items with this status again. Items without a result run in any case */
+                status?: string;
+            };
             header?: {
                 /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
@@ -2507,7 +3007,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All items have succeeded; nothing to retry */
+            /** @description The job has no such item; nothing to retry */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2520,7 +3020,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The unsuccessful items run again */
+            /** @description The items run again */
             202: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2844,7 +3344,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/schema+json": components["schemas"]["JsonSchema"];
+                    "application/json": components["schemas"]["StoredSchema"];
                 };
             };
             /** @description The schema was created */
@@ -2857,7 +3357,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/schema+json": components["schemas"]["JsonSchema"];
+                    "application/json": components["schemas"]["StoredSchema"];
                 };
             };
             /** @description `invalid_json`: the body is not JSON, or was interrupted */
@@ -3105,6 +3605,362 @@ export interface operations {
             };
         };
     };
+    create_chat_completion: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChatCompletionRequest"];
+            };
+        };
+        responses: {
+            /** @description The completion; with `stream`, its chunks */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChatCompletion"];
+                    "text/event-stream": string | components["schemas"]["OpenAiEvent"];
+                };
+            };
+            /** @description the body is not JSON, or was interrupted; a field or parameter is missing, unknown, or of the wrong type or range; the schema is not a JSON Schema, has a remote `$ref`, or is too large */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the model is not known */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the body, or an ordered response, is too large */
+            413: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the content type is not supported */
+            415: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the caller's quota or budget is used up */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description no attempt's answer was valid; the model refused to answer; the answer reached the output limit; the provider failed after all retries; the provider rejected its API key */
+            502: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the queue is full, or the store is unavailable; the provider's rate limit was exceeded; the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description `timeout_ms` has passed */
+            504: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+        };
+    };
+    create_response: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JsonObject"];
+            };
+        };
+        responses: {
+            /** @description The response; with `stream`, its events */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JsonObject"];
+                    "text/event-stream": string | components["schemas"]["OpenAiEvent"];
+                };
+            };
+            /** @description the body is not JSON, or was interrupted; a field or parameter is missing, unknown, or of the wrong type or range; the schema is not a JSON Schema, has a remote `$ref`, or is too large */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the model is not known */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the body, or an ordered response, is too large */
+            413: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the content type is not supported */
+            415: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the caller's quota or budget is used up */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description no attempt's answer was valid; the model refused to answer; the answer reached the output limit; the provider failed after all retries; the provider rejected its API key */
+            502: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the queue is full, or the store is unavailable; the provider's rate limit was exceeded; the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description `timeout_ms` has passed */
+            504: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+        };
+    };
     list_models: {
         parameters: {
             query?: never;
@@ -3146,6 +4002,105 @@ export interface operations {
             };
             /** @description `forbidden`: the host name or the signature is not accepted */
             403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_model: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description Name of the model, or `provider/model`
+                 * @example gpt-4o-mini
+                 */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The model */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: nothing has this ID or name */
+            404: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
                     "server-timing": components["headers"]["ServerTiming"];

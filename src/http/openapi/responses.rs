@@ -266,7 +266,16 @@ const EVENT_STREAMS: [EventStream; 3] = [
 
 /// Returns the schemas of one event of each stream.
 pub fn event_schemas() -> impl Iterator<Item = (&'static str, Value)> {
-    EVENT_STREAMS.iter().map(|stream| {
+    let openai = json!({
+        "type": "object",
+        "description": "One Server-Sent Event of a stream of OpenAI's API.",
+        "required": ["data"],
+        "properties": {
+            "event": {"type": "string", "description": "Type of the event. Responses only."},
+            "data": {"type": "string", "description": "JSON object, or `[DONE]`."},
+        },
+    });
+    let own = EVENT_STREAMS.iter().map(|stream| {
         let names: Vec<_> = stream.events.iter().map(|(name, _)| *name).collect();
         let data: Vec<_> = stream.events.iter().map(|(_, data)| schema(data)).collect();
         let event = json!({
@@ -281,7 +290,8 @@ pub fn event_schemas() -> impl Iterator<Item = (&'static str, Value)> {
             },
         });
         (stream.name, event)
-    })
+    });
+    own.chain([("OpenAiEvent", openai)])
 }
 
 /// Describes streamed responses: events and the data of each by name (`x-events`), and lines (`x-lines`).
@@ -299,6 +309,19 @@ fn describe_streams(id: &str, content: &mut Map<String, Value>) {
             "anyOf": [{"type": "string"}, schema(stream.name)],
         });
         media["x-events"] = Value::Object(data);
+    }
+    let openai_stream = match id {
+        "create_chat_completion" => {
+            Some("chunks of the completion, `chat.completion.chunk`, and `[DONE]` last")
+        }
+        "create_response" => Some("events of the response, `response.completed` last"),
+        _ => None,
+    };
+    if let (Some(media), Some(order)) = (content.get_mut("text/event-stream"), openai_stream) {
+        media["schema"] = json!({
+            "description": format!("Server-Sent Events with JSON data: {order}."),
+            "anyOf": [{"type": "string"}, schema("OpenAiEvent")],
+        });
     }
     if let Some(lines) = content.get_mut("application/x-ndjson") {
         let (schemas, order) = if id == "extract_batch" {

@@ -78,6 +78,95 @@ class CacheView(BaseModel):
     size_bytes: int = Field(..., ge=0)
 
 
+class ChatChoice(BaseModel):
+    """
+    Answer of a chat completion.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    index: int = Field(..., ge=0)
+    message: dict[str, Any]
+    """
+    Message of the assistant, with `content`, `refusal` or `tool_calls`.
+    """
+    finish_reason: str | None = None
+    """
+    `stop`, `length`, `tool_calls` or `content_filter`.
+    """
+
+
+class ChatJsonSchema(BaseModel):
+    """
+    JSON Schema with a name.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: str | None = None
+    description: str | None = None
+    """
+    Description of the answer, for the model.
+    """
+    schema_: dict[str, Any] = Field(..., alias="schema")
+    """
+    JSON Schema of the answer, any root.
+    """
+    strict: bool | None = None
+    """
+    Without effect: every answer is validated.
+    """
+
+
+class ChatMessage(BaseModel):
+    """
+    Message of a chat.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    role: str
+    """
+    `system`, `developer`, `user`, `assistant`, `tool` or `function`.
+    """
+    content: Any | None = None
+    """
+    Text, or an array of parts such as `{"type": "text", "text": "…"}`.
+    """
+
+
+class ChatResponseFormat(BaseModel):
+    """
+    Form of the answer.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: str
+    """
+    `text`, `json_object` or `json_schema`.
+    """
+    json_schema: ChatJsonSchema | None = None
+
+
+class ChatStreamOptions(BaseModel):
+    """
+    Options of a stream.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    include_usage: bool | None = None
+    """
+    True if the last chunk has the usage.
+    """
+
+
 class Code(Enum):
     """
     Machine-readable error code. The OpenAPI document lists when each occurs.
@@ -116,6 +205,19 @@ class ContentPartType(Enum):
     text = "text"
 
 
+class FallbackCondition(Enum):
+    """
+    Reason why a model cannot answer for an item.
+    """
+
+    unavailable = "unavailable"
+    unknown_model = "unknown_model"
+    too_long = "too_long"
+    invalid = "invalid"
+    rejected = "rejected"
+    refused = "refused"
+
+
 class FieldError(BaseModel):
     """
     Validation error of one field.
@@ -134,12 +236,66 @@ class FieldError(BaseModel):
     """
 
 
+class HoldView(BaseModel):
+    """
+    Limit that holds the calls that wait for one model.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    model: str
+    """
+    Model, as `provider/model`.
+    """
+    waiting: int = Field(..., ge=0)
+    """
+    Number of waiting calls.
+    """
+    limit: str = Field(..., examples=["openai/requests_per_minute"])
+    """
+    Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker` or
+    `caller/quota`.
+    """
+    retry_in_ms: float | None = None
+    """
+    Time until the limit lets a call through, in milliseconds. Absent if another call has to end first.
+    """
+
+
 class ItemStream(Enum):
     """
     Streaming of finished elements only.
     """
 
     items = "items"
+
+
+class JobBlocked(BaseModel):
+    """
+    Reason why a running job calls no model. It continues by itself once a probe succeeds.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    reason: str = Field(..., examples=["key_refused"])
+    """
+    `key_refused`, `access_denied`, `quota_exhausted`, `unknown_model` or `not_found`.
+    """
+    since: str
+    provider: str
+    """
+    Provider of the job's model.
+    """
+    detail: str
+    """
+    Message of the provider.
+    """
+    retry_in_ms: int = Field(..., ge=0)
+    """
+    Time until the next probe, in milliseconds.
+    """
 
 
 class JobCounts(BaseModel):
@@ -188,6 +344,13 @@ class JobStatus(Enum):
     cancelling = "cancelling"
     cancelled = "cancelled"
     failed = "failed"
+
+
+class JsonObject(RootModel[dict[str, Any]]):
+    root: dict[str, Any]
+    """
+    JSON object in the form of OpenAI's Responses API.
+    """
 
 
 class JsonSchema(RootModel[dict[str, Any]]):
@@ -258,51 +421,6 @@ class Mode(Enum):
     text = "text"
 
 
-class Model(BaseModel):
-    """
-    A configured model.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    id: str
-    """
-    Value for a request's `model`.
-    """
-    object: str = Field(..., examples=["model"])
-    created: int = Field(..., ge=0)
-    """
-    Start time of the server, in seconds since the Unix epoch.
-    """
-    owned_by: str
-    provider: str
-    default: bool
-    """
-    True for the model of requests that name none.
-    """
-    modes: list[Mode]
-    """
-    Supported modes of structured output, best first.
-    """
-    note: str | None = None
-    """
-    Limitation to know before using the model.
-    """
-
-
-class ModelList(BaseModel):
-    """
-    Configured models, in the shape of OpenAI's list.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    object: str
-    data: list[Model]
-
-
 class OnError(Enum):
     """
     Behaviour of a batch when an item fails.
@@ -321,6 +439,42 @@ class OnFailure(Enum):
     best = "best"
 
 
+class OutageView(BaseModel):
+    """
+    Outage of a provider: every call with a key, or to a model, fails. No call is made but a probe from time to time.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    provider: str
+    address: str | None = None
+    """
+    Scheme, host and port of the provider.
+    """
+    model: str | None = None
+    """
+    Name of the model at the provider. `null` if the outage holds for all models.
+    """
+    key: int | None = Field(None, ge=0)
+    """
+    Number of the key, from 1. `null` if the provider has one key or none.
+    """
+    reason: str = Field(..., examples=["key_refused"])
+    """
+    `key_refused`, `access_denied`, `quota_exhausted`, `unknown_model` or `not_found`.
+    """
+    detail: str
+    """
+    Message of the provider.
+    """
+    since: str
+    retry_in_ms: float
+    """
+    Time until a probe is let through, in milliseconds.
+    """
+
+
 class PartialResult(BaseModel):
     """
     Known part of an object that the model is still writing; not yet validated. Strings grow; a number appears once it is complete.
@@ -333,61 +487,6 @@ class PartialResult(BaseModel):
     attempt: int = Field(..., ge=0)
     """
     One-based number of the attempt that writes the object. A new attempt starts from an empty object.
-    """
-
-
-class Problem(BaseModel):
-    """
-    An error, in the form of RFC 9457 (Problem Details for HTTP APIs).
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    type: str = Field(..., examples=["https://extractd.dev/problems/invalid-schema"])
-    """
-    URI that identifies the error code.
-    """
-    title: str
-    """
-    Short summary of the error code.
-    """
-    status: int = Field(..., ge=0)
-    """
-    HTTP status. For a batch item: the status that a single extraction would have returned.
-    """
-    code: Code
-    detail: str
-    """
-    Description of this error, and how to resolve it.
-    """
-    errors: list[FieldError] | None = None
-    """
-    Invalid fields, each with a JSON Pointer to its location.
-    """
-    attempts: int | None = Field(None, ge=0)
-    """
-    Number of attempts: the first call and its validation retries.
-    """
-    raw: str | None = None
-    """
-    Text of the last answer.
-    """
-    candidate: Any | None = None
-    """
-    Best invalid answer that parsed as JSON; `errors` refer to it.
-    """
-    upstream_status: int | None = Field(None, ge=0)
-    """
-    HTTP status returned by the provider.
-    """
-    retry_after_ms: int | None = Field(None, ge=0)
-    """
-    Minimum delay before the request is sent again, in milliseconds.
-    """
-    request_id: str
-    """
-    ID of the request, as in the `x-request-id` header.
     """
 
 
@@ -478,6 +577,16 @@ class Source(Enum):
     api = "api"
 
 
+class SpanKind(Enum):
+    """
+    Kind of a span.
+    """
+
+    wait = "wait"
+    call = "call"
+    validate = "validate"
+
+
 class Status(Enum):
     """
     Outcome of one item.
@@ -506,6 +615,10 @@ class Times(BaseModel):
     In calls to the provider.
     """
     total_ms: float
+    ended_at_ms: int | None = Field(None, ge=0)
+    """
+    Time at which the item ended, in milliseconds since the Unix epoch. Absent if it was not started.
+    """
 
 
 class Usage(BaseModel):
@@ -686,6 +799,74 @@ class JobEvent(BaseModel):
     """
 
 
+class OpenAiEvent(BaseModel):
+    """
+    One Server-Sent Event of a stream of OpenAI's API.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    event: str | None = None
+    """
+    Type of the event. Responses only.
+    """
+    data: str
+    """
+    JSON object, or `[DONE]`.
+    """
+
+
+class Adaptation(BaseModel):
+    """
+    A feature that requests omit.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    feature: str
+    """
+    `mode` or `schema`: the mode, for all schemas or for some; else `temperature`, `seed`, `output_limit`, `stream_usage`,
+    `stream` or `system_role`.
+    """
+    mode: Mode | None = None
+    schemas: int | None = Field(None, ge=0)
+    """
+    Number of schemas that it holds for. Absent: all.
+    """
+    expires_in_s: int = Field(..., ge=0)
+    """
+    Time until the feature is tried again, in seconds.
+    """
+
+
+class ChatOptions(BaseModel):
+    """
+    Options of a chat completion. All have the meaning and default of `POST /v1/extract`; without a schema there are only
+    `timeout_ms`, `fallback_on` and `extra_body`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    max_attempts: int | None = Field(None, ge=1, le=10)
+    timeout_ms: int | None = Field(None, ge=1, le=3600000)
+    mode: Mode | None = None
+    cache: CacheUse | None = None
+    coerce: bool | None = None
+    rules: list[Rule] | None = None
+    on_failure: OnFailure | None = None
+    fallback_on: Any | None = None
+    examples: list[dict[str, Any]] | None = None
+    extra_body: dict[str, Any] | None = None
+    trace: bool | None = None
+    live: bool | None = None
+    """
+    True if a stream has the answer while it is written; false: once it is valid. Default: true without `rules`.
+    """
+
+
 class ContentPart(BaseModel):
     """
     Part of a text.
@@ -696,6 +877,575 @@ class ContentPart(BaseModel):
     )
     type: ContentPartType
     text: str
+
+
+class JobProgress(JobCounts):
+    """
+    Data of a job's `progress` event.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    rate_per_s: float | None = None
+    eta_ms: int | None = Field(None, ge=0)
+    blocked: JobBlocked | None = None
+    usage: Usage
+
+
+class LimitList(BaseModel):
+    """
+    Current state of all limits.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    limits: list[LimitState]
+    breakers: list[BreakerView]
+    """
+    Circuit breakers of the configured models and of all models called so far.
+    """
+    outages: list[OutageView]
+    """
+    Keys and models with which every call fails.
+    """
+    holds: list[HoldView]
+    """
+    Limit that holds the waiting calls of each model that has some.
+    """
+    retries: list[RetryView]
+    budgets: list[BudgetView]
+    cache: CacheView | None = None
+
+
+class Model(BaseModel):
+    """
+    A configured model.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str
+    """
+    Value for a request's `model`.
+    """
+    object: str = Field(..., examples=["model"])
+    created: int = Field(..., ge=0)
+    """
+    Start time of the server, in seconds since the Unix epoch.
+    """
+    owned_by: str
+    provider: str
+    default: bool
+    """
+    True for the model of requests that name none.
+    """
+    modes: list[Mode]
+    """
+    Supported modes of structured output, best first.
+    """
+    adaptations: list[Adaptation] | None = None
+    """
+    Features that requests to the model omit for now, because the provider rejected them. Each is tried again after an hour.
+    """
+    note: str | None = None
+    """
+    Limitation to know before using the model.
+    """
+
+
+class ModelList(BaseModel):
+    """
+    Configured models, in the shape of OpenAI's list.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    object: str
+    data: list[Model]
+
+
+class ModelUsage(Usage):
+    """
+    Token usage of one model.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    model: str
+    """
+    Model, as `provider/model`.
+    """
+
+
+class OpenAiError(BaseModel):
+    """
+    Error in OpenAI's shape. Fields after `code` are extractd's own.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    message: str
+    """
+    Description of the error, and how to resolve it.
+    """
+    type: str
+    """
+    `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error`, `insufficient_quota` or
+    `server_error`.
+    """
+    param: str | None = None
+    """
+    Field of the request that the error is about, such as `messages[0].content`.
+    """
+    code: str
+    """
+    OpenAI's code where it has one; else that of the API's problems.
+    """
+    errors: list[FieldError] | None = None
+    """
+    Invalid fields of the request; or the validation errors of the answer.
+    """
+    attempts: int | None = Field(None, ge=0)
+    """
+    Number of attempts: the first call and its validation retries.
+    """
+    raw: str | None = None
+    """
+    Text of the last answer.
+    """
+    candidate: Any | None = None
+    """
+    Best invalid answer that parsed as JSON; `errors` refer to it.
+    """
+    usage: Usage | None = None
+    upstream_status: int | None = Field(None, ge=0)
+    """
+    HTTP status returned by the provider.
+    """
+    retry_after_ms: int | None = Field(None, ge=0)
+    """
+    Minimum delay before the request is sent again, in milliseconds.
+    """
+    request_id: str
+    """
+    ID of the request, as in the `x-request-id` header.
+    """
+
+
+class OpenAiErrorBody(BaseModel):
+    """
+    Body of an error in OpenAI's shape.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    error: OpenAiError
+
+
+class Problem(BaseModel):
+    """
+    An error, in the form of RFC 9457 (Problem Details for HTTP APIs).
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: str = Field(..., examples=["https://extractd.dev/problems/invalid-schema"])
+    """
+    URI that identifies the error code.
+    """
+    title: str
+    """
+    Short summary of the error code.
+    """
+    status: int = Field(..., ge=0)
+    """
+    HTTP status. For a batch item: the status that a single extraction would have returned.
+    """
+    code: Code
+    detail: str
+    """
+    Description of this error, and how to resolve it.
+    """
+    errors: list[FieldError] | None = None
+    """
+    Invalid fields, each with a JSON Pointer to its location.
+    """
+    attempts: int | None = Field(None, ge=0)
+    """
+    Number of attempts: the first call and its validation retries.
+    """
+    raw: str | None = None
+    """
+    Text of the last answer.
+    """
+    candidate: Any | None = None
+    """
+    Best invalid answer that parsed as JSON; `errors` refer to it.
+    """
+    usage: Usage | None = None
+    upstream_status: int | None = Field(None, ge=0)
+    """
+    HTTP status returned by the provider.
+    """
+    retry_after_ms: int | None = Field(None, ge=0)
+    """
+    Minimum delay before the request is sent again, in milliseconds.
+    """
+    request_id: str
+    """
+    ID of the request, as in the `x-request-id` header.
+    """
+
+
+class SchemaEntry(BaseModel):
+    """
+    A registered schema, without its text.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: str
+    hash: str
+    """
+    SHA-256 of the compact JSON text, in hexadecimal.
+    """
+    updated_at: AwareDatetime
+    """
+    Time of the last change, in RFC 3339, UTC.
+    """
+    source: Source
+
+
+class SchemaList(BaseModel):
+    """
+    A page of registered schemas.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    data: list[SchemaEntry]
+    has_more: bool
+    next: str | None = None
+    """
+    Cursor of the next page, for `after`.
+    """
+
+
+class SingleDone(BaseModel):
+    """
+    Data of the `done` event, the last one of a single extraction's event stream.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: Status
+    usage: Usage
+    timing: Times
+
+
+class Span(BaseModel):
+    """
+    One phase of an item.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    kind: SpanKind
+    start_ms: float
+    """
+    Start, in milliseconds since the item started.
+    """
+    end_ms: float
+    """
+    End, in milliseconds since the item started.
+    """
+    attempt: int = Field(..., ge=0)
+    """
+    Number of the attempt, from 1.
+    """
+    limit: str | None = None
+    """
+    Wait: the limit, as in the `holds` of `/v1/limits`; or `backoff`, `PROVIDER/retry_budget` or `single_flight`. Absent: other
+    items had their turn.
+    """
+    model: str | None = None
+    """
+    Call: the model, as `provider/model`.
+    """
+    outcome: str | None = None
+    """
+    Call: `answered`, `failed` or `timeout`. Validation: `valid`, `repaired`, `invalid`, `truncated` or `refused`.
+    """
+    detail: str | None = None
+    """
+    Failure of a call, or the model's reason to decline.
+    """
+    prompt: str | None = None
+    """
+    Call: the prompt as chat messages. Truncated if it is long.
+    """
+    answer: str | None = None
+    """
+    Call: the answer's text. Truncated if it is long.
+    """
+    errors: list[FieldError] | None = None
+    """
+    Validation: what was wrong with the answer.
+    """
+    usage: Usage | None = None
+
+
+class StoredSchema(SchemaEntry):
+    """
+    Reply to storing a schema.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    warnings: list[FieldError]
+    """
+    Likely mistakes in the schema, each with a JSON Pointer into it.
+    """
+
+
+class Summary(BaseModel):
+    """
+    Number of items per outcome, with the total usage.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    total: int = Field(..., ge=0)
+    succeeded: int = Field(..., ge=0)
+    failed: int = Field(..., ge=0)
+    invalid: int = Field(..., ge=0)
+    cancelled: int = Field(..., ge=0)
+    usage: Usage
+    elapsed_ms: float
+    warnings: list[FieldError] | None = None
+    """
+    Likely mistakes in the schema, each with a JSON Pointer into it.
+    """
+
+
+class Trace(BaseModel):
+    """
+    Phases of an item, in order.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    started_at: str
+    """
+    Time at which the item started, in RFC 3339, UTC.
+    """
+    spans: list[Span]
+
+
+class ChatCompletionRequest(BaseModel):
+    """
+    Chat completion. Further fields are those of the provider, which receives them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    model: str | None = Field(None, examples=["gpt-4o-mini"])
+    """
+    Name of a configured model, `provider/model`, or a name of the default model's provider. Default: the default model.
+    """
+    messages: list[ChatMessage] = Field(..., min_length=1)
+    """
+    Messages. With a schema: those of the roles `system` and `developer` are the instructions, the others the text.
+    """
+    response_format: ChatResponseFormat | None = None
+    tools: list[dict[str, Any]] | None = None
+    """
+    Tools. One that `tool_choice` forces makes the request an extraction, with its `parameters` as the schema.
+    """
+    tool_choice: Any | None = None
+    """
+    `none`, `auto`, `required`, or an object that names a tool.
+    """
+    stream: bool | None = None
+    """
+    True for a stream of chunks.
+    """
+    stream_options: ChatStreamOptions | None = None
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    """
+    Maximum number of tokens of the answer.
+    """
+    max_tokens: int | None = Field(None, ge=1)
+    """
+    Older name of `max_completion_tokens`.
+    """
+    seed: int | None = None
+    n: int | None = Field(None, ge=1, le=1)
+    """
+    Number of answers. Only 1 is supported.
+    """
+    extractd: ChatOptions | None = None
+
+
+class ChatDetails(BaseModel):
+    """
+    What a completion has beyond OpenAI's fields.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    model: str | None = None
+    """
+    Model that answered, as `provider/model`.
+    """
+    attempts: int = Field(..., ge=0)
+    """
+    Number of attempts: the first call and its validation retries.
+    """
+    cached: bool
+    """
+    True if the result was shared with an equal item.
+    """
+    cost_usd: Any | None = None
+    """
+    Cost in US dollars; absent if the model has no configured price.
+    """
+    timing: Times
+    repairs: list[str] | None = None
+    """
+    Corrections made to the answer's text and values before it was valid.
+    """
+    errors: list[FieldError] | None = None
+    """
+    Validation errors of the answer, with `on_failure: "best"`.
+    """
+    warnings: list[FieldError] | None = None
+    """
+    Likely mistakes in the schema.
+    """
+    trace: Trace | None = None
+
+
+class Example(BaseModel):
+    """
+    Few-shot example: an input and its expected output.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    input: str | list[ContentPart]
+    """
+    Text, or parts that are joined by blank lines.
+    """
+    output: Any
+    """
+    Expected output. Must be valid against the schema.
+    """
+
+
+class ExtractRequest(BaseModel):
+    """
+    Request to extract from one text.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    input: str | list[ContentPart]
+    """
+    Text, or parts that are joined by blank lines.
+    """
+    stream: bool | ItemStream | None = None
+    dry_run: bool | None = None
+    """
+    Return the provider's request, without secrets, instead of sending it. Default false.
+    """
+    schema_: dict[str, Any] | str = Field(..., alias="schema")
+    """
+    JSON Schema, or the name of a registered one.
+    """
+    instructions: str | None = None
+    """
+    Instructions for the extraction, added to the prompt.
+    """
+    examples: list[Example] | None = None
+    """
+    Few-shot examples.
+    """
+    model: str | None = None
+    """
+    Name of a configured model, or `provider/model`. Default: the server's default model.
+    """
+    mode: Mode | None = None
+    max_attempts: int | None = Field(None, ge=1, le=10)
+    """
+    Maximum number of attempts per item: the first call and its validation retries. Default 3.
+    """
+    timeout_ms: int | None = Field(None, ge=1, le=3600000)
+    """
+    Timeout of one item in milliseconds, over all calls and backoff; time in the queue does not count. Default 120000.
+    """
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
+    """
+    Sampling temperature, forwarded to the provider. Default 0.
+    """
+    max_output_tokens: int | None = Field(None, ge=1, le=4294967295)
+    """
+    Maximum number of output tokens, forwarded to the provider. An answer that reaches it fails as `output_truncated`. Default:
+    the provider's own.
+    """
+    seed: int | None = None
+    """
+    Sampling seed, forwarded to the provider.
+    """
+    cache: CacheUse | None = None
+    coerce: bool | None = None
+    """
+    Coerce values to the types of the schema (such as "1,234" to a number). Changes are listed in `repairs`. Default true.
+    """
+    rules: list[Rule] | None = Field(None, max_length=100)
+    """
+    Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry.
+    """
+    on_failure: OnFailure | None = None
+    fallback_on: list[FallbackCondition] | None = None
+    """
+    Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+    `refused`.
+    """
+    extra_body: dict[str, Any] | None = None
+    """
+    Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+    server sets itself cannot be overridden. A fallback does not get them.
+    """
+    trace: bool | None = None
+    """
+    Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+    Default false.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Metadata, returned unchanged at the top level of the response and never sent to the model.
+    """
 
 
 class Job(BaseModel):
@@ -720,6 +1470,7 @@ class Job(BaseModel):
     """
     Estimated time until the job ends, in milliseconds. `null` while unknown.
     """
+    blocked: JobBlocked | None = None
     usage: Usage
     created_at: AwareDatetime
     started_at: AwareDatetime | None = None
@@ -734,6 +1485,19 @@ class Job(BaseModel):
     Metadata sent with the job, unchanged.
     """
     links: JobLinks
+
+
+class JobDone(Summary):
+    """
+    Data of the `done` event, the last one of a job's event stream.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: JobStatus
+    error: Problem | None = None
+    metadata: dict[str, str] | None = None
 
 
 class JobList(BaseModel):
@@ -752,49 +1516,39 @@ class JobList(BaseModel):
     """
 
 
-class JobProgress(JobCounts):
+class NamedInput(BaseModel):
     """
-    Data of a job's `progress` event.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    rate_per_s: float | None = None
-    eta_ms: int | None = Field(None, ge=0)
-    usage: Usage
-
-
-class LimitList(BaseModel):
-    """
-    Current state of all limits.
+    Input with an ID and metadata.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    limits: list[LimitState]
-    breakers: list[BreakerView]
+    id: str | None = Field(None, max_length=255)
     """
-    Circuit breakers of the configured models and of all models called so far.
+    ID of the item, returned with its result.
     """
-    retries: list[RetryView]
-    budgets: list[BudgetView]
-    cache: CacheView | None = None
+    input: str | list[ContentPart]
+    """
+    Text, or parts that are joined by blank lines.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Metadata, returned unchanged with the result and never sent to the model.
+    """
 
 
-class ModelUsage(Usage):
+class NdjsonSummary(BaseModel):
     """
-    Token usage of one model.
+    Last line of a batch's NDJSON response.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    model: str
-    """
-    Model, as `provider/model`.
-    """
+    status: BatchStatus
+    summary: Summary
+    metadata: dict[str, str] | None = None
 
 
 class Result(BaseModel):
@@ -849,9 +1603,14 @@ class Result(BaseModel):
     """
     Corrections made to the answer's text and values before it was valid.
     """
+    trace: Trace | None = None
     metadata: dict[str, str] | None = None
     """
     Metadata sent with the input, unchanged.
+    """
+    warnings: list[FieldError] | None = None
+    """
+    Likely mistakes in the schema, each with a JSON Pointer into it. Single extractions only; a batch has them in its summary.
     """
 
 
@@ -869,229 +1628,6 @@ class ResultList(BaseModel):
     """
     Cursor of the next page, for `after`. Present while the job runs, even if no more results are recorded yet.
     """
-
-
-class SchemaEntry(BaseModel):
-    """
-    A registered schema, without its text.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    name: str
-    hash: str
-    """
-    SHA-256 of the compact JSON text, in hexadecimal.
-    """
-    updated_at: AwareDatetime
-    """
-    Time of the last change, in RFC 3339, UTC.
-    """
-    source: Source
-
-
-class SchemaList(BaseModel):
-    """
-    A page of registered schemas.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    data: list[SchemaEntry]
-    has_more: bool
-    next: str | None = None
-    """
-    Cursor of the next page, for `after`.
-    """
-
-
-class SingleDone(BaseModel):
-    """
-    Data of the `done` event, the last one of a single extraction's event stream.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    status: Status
-    usage: Usage
-    timing: Times
-
-
-class Summary(BaseModel):
-    """
-    Number of items per outcome, with the total usage.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    total: int = Field(..., ge=0)
-    succeeded: int = Field(..., ge=0)
-    failed: int = Field(..., ge=0)
-    invalid: int = Field(..., ge=0)
-    cancelled: int = Field(..., ge=0)
-    usage: Usage
-    elapsed_ms: float
-
-
-class BatchResult(BaseModel):
-    """
-    Response body of an ordered batch.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    id: str
-    """
-    Generated ID, `bat_…`.
-    """
-    status: BatchStatus
-    results: list[Result]
-    """
-    Results in input order: `results[i]` belongs to `inputs[i]`.
-    """
-    summary: Summary
-    metadata: dict[str, str] | None = None
-    """
-    Metadata sent with the batch, unchanged.
-    """
-
-
-class Example(BaseModel):
-    """
-    Few-shot example: an input and its expected output.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    input: str | list[ContentPart]
-    """
-    Text, or parts that are joined by blank lines.
-    """
-    output: Any
-    """
-    Expected output. Must be valid against the schema.
-    """
-
-
-class ExtractRequest(BaseModel):
-    """
-    Request to extract from one text.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    input: str | list[ContentPart]
-    """
-    Text, or parts that are joined by blank lines.
-    """
-    stream: bool | ItemStream | None = None
-    schema_: dict[str, Any] | str = Field(..., alias="schema")
-    """
-    JSON Schema, or the name of a registered one.
-    """
-    instructions: str | None = None
-    """
-    Instructions for the extraction, added to the prompt.
-    """
-    examples: list[Example] | None = None
-    """
-    Few-shot examples.
-    """
-    model: str | None = None
-    """
-    Name of a configured model, or `provider/model`. Default: the server's default model.
-    """
-    mode: Mode | None = None
-    max_attempts: int | None = Field(None, ge=1, le=10)
-    """
-    Maximum number of attempts per item: the first call and its validation retries. Default 3.
-    """
-    timeout_ms: int | None = Field(None, ge=1, le=3600000)
-    """
-    Timeout of one item in milliseconds, over all calls and backoff; time in the queue does not count. Default 120000.
-    """
-    temperature: float | None = Field(None, ge=0.0, le=2.0)
-    """
-    Sampling temperature, forwarded to the provider. Default 0.
-    """
-    max_output_tokens: int | None = Field(None, ge=1, le=4294967295)
-    """
-    Maximum number of output tokens, forwarded to the provider. An answer that reaches it fails as `output_truncated`. Default:
-    the provider's own.
-    """
-    seed: int | None = None
-    """
-    Sampling seed, forwarded to the provider.
-    """
-    cache: CacheUse | None = None
-    coerce: bool | None = None
-    """
-    Coerce values to the types of the schema (such as "1,234" to a number). Changes are listed in `repairs`. Default true.
-    """
-    rules: list[Rule] | None = Field(None, max_length=100)
-    """
-    Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry.
-    """
-    on_failure: OnFailure | None = None
-    metadata: dict[str, str] | None = None
-    """
-    Metadata, returned unchanged at the top level of the response and never sent to the model.
-    """
-
-
-class JobDone(Summary):
-    """
-    Data of the `done` event, the last one of a job's event stream.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    status: JobStatus
-    error: Problem | None = None
-    metadata: dict[str, str] | None = None
-
-
-class NamedInput(BaseModel):
-    """
-    Input with an ID and metadata.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    id: str | None = Field(None, max_length=255)
-    """
-    ID of the item, returned with its result.
-    """
-    input: str | list[ContentPart]
-    """
-    Text, or parts that are joined by blank lines.
-    """
-    metadata: dict[str, str] | None = None
-    """
-    Metadata, returned unchanged with the result and never sent to the model.
-    """
-
-
-class NdjsonSummary(BaseModel):
-    """
-    Last line of a batch's NDJSON response.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    status: BatchStatus
-    summary: Summary
-    metadata: dict[str, str] | None = None
 
 
 class SseDone(Summary):
@@ -1172,10 +1708,75 @@ class BatchRequest(BaseModel):
     Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry.
     """
     on_failure: OnFailure | None = None
+    fallback_on: list[FallbackCondition] | None = None
+    """
+    Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+    `refused`.
+    """
+    extra_body: dict[str, Any] | None = None
+    """
+    Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+    server sets itself cannot be overridden. A fallback does not get them.
+    """
+    trace: bool | None = None
+    """
+    Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+    Default false.
+    """
     metadata: dict[str, str] | None = None
     """
     Metadata, returned unchanged at the top level of the response and never sent to the model.
     """
+
+
+class BatchResult(BaseModel):
+    """
+    Response body of an ordered batch.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str
+    """
+    Generated ID, `bat_…`.
+    """
+    status: BatchStatus
+    results: list[Result]
+    """
+    Results in input order: `results[i]` belongs to `inputs[i]`.
+    """
+    summary: Summary
+    metadata: dict[str, str] | None = None
+    """
+    Metadata sent with the batch, unchanged.
+    """
+
+
+class ChatCompletion(BaseModel):
+    """
+    Chat completion, as in OpenAI's API.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str = Field(..., examples=["chatcmpl_0190f6a5"])
+    object: str = Field(..., examples=["chat.completion"])
+    created: int = Field(..., ge=0)
+    """
+    Time of creation, in seconds since the Unix epoch.
+    """
+    model: str
+    """
+    Provider's name of the model that answered.
+    """
+    choices: list[ChatChoice]
+    """
+    Exactly one answer.
+    """
+    usage: dict[str, Any] | None = None
+    extractd: ChatDetails | None = None
 
 
 class JobRequest(BaseModel):
@@ -1241,6 +1842,21 @@ class JobRequest(BaseModel):
     Rules that the result must meet in addition to the schema, in CEL. A violated rule triggers a validation retry.
     """
     on_failure: OnFailure | None = None
+    fallback_on: list[FallbackCondition] | None = None
+    """
+    Conditions under which the fallback of the model is called. Default: those of the model's configuration, else all but
+    `refused`.
+    """
+    extra_body: dict[str, Any] | None = None
+    """
+    Fields that are added to the request to the provider, such as `reasoning_effort`. Objects are merged. A field that the
+    server sets itself cannot be overridden. A fallback does not get them.
+    """
+    trace: bool | None = None
+    """
+    Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
+    Default false.
+    """
     metadata: dict[str, str] | None = None
     """
     Metadata, returned unchanged at the top level of the response and never sent to the model.
