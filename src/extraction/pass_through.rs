@@ -30,6 +30,11 @@ impl Extractor {
         let mut request = self
             .prepare(spec, RequestClass::Single, traceparent)
             .await?;
+        if !request.first.endpoint.provider.has_chat() {
+            let message = "the built-in model only extracts: add `response_format` with a JSON Schema or one forced tool, or name \
+                           a model of a remote provider";
+            return Err(Error::invalid("/model", message));
+        }
         request.chat = Some(Arc::new(chat));
         Ok(request)
     }

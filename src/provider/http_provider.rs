@@ -275,6 +275,10 @@ impl Provider for HttpProvider {
         Box::pin(self.pass_through(chat))
     }
 
+    fn has_chat(&self) -> bool {
+        true
+    }
+
     fn is_chat_completions(&self) -> bool {
         const MODEL: &str = "m";
         self.wire.path(MODEL, false) == self.wire.chat_path(MODEL)

@@ -45,8 +45,13 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// # Cancel safety
     /// As [`Provider::call`].
     fn chat<'a>(&'a self, _: &'a ChatRequest<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
-        let detail = "the built-in model only extracts: send `response_format` with a JSON Schema or one forced tool, or name a model of a remote provider";
+        let detail = "the built-in model only extracts";
         Box::pin(async move { Err(Failure::new(FailureKind::Unusable, detail)) })
+    }
+
+    /// Returns true if [`Provider::chat`] can succeed.
+    fn has_chat(&self) -> bool {
+        false
     }
 
     /// Returns true if [`Provider::call`] calls OpenAI's Chat Completions API.

@@ -81,10 +81,13 @@ pub enum PlanKind {
 /// `invalid_request` at the field that cannot be used.
 pub fn plan(fields: Fields, models: &Models) -> Result<Plan, Error> {
     let Some(messages) = fields.read::<Vec<Value>>("messages", "an array of messages")? else {
-        return Err(Error::invalid(
-            "/messages",
-            "this field is required: an array of messages",
-        ));
+        let hint = if fields.get("input").is_some() {
+            "; `input` is a field of POST /v1/responses"
+        } else {
+            ""
+        };
+        let message = format!("this field is required: an array of messages{hint}");
+        return Err(Error::invalid("/messages", message));
     };
     if messages.is_empty() {
         return Err(Error::invalid(
@@ -272,6 +275,11 @@ fn add_common(
         .map(|model| models.resolve(&model));
     if let Some(model) = &model {
         spec.add_value("model", &model.as_str().into());
+    }
+    fields.read::<f64>("temperature", "a number from 0 to 2")?;
+    fields.read::<i64>("seed", "a whole number of 64 bits")?;
+    for name in ["max_completion_tokens", "max_tokens"] {
+        fields.read::<u32>(name, "a whole number from 1")?;
     }
     for (name, value) in [
         ("temperature", fields.get("temperature")),

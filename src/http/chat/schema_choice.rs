@@ -73,12 +73,7 @@ struct NamedFunction {
 /// # Errors
 /// `invalid_request` at the field that cannot be used.
 pub fn schema_choice(fields: &Fields) -> Result<Option<SchemaChoice>, Error> {
-    let tools: Vec<Tool> = fields
-        .read(
-            "tools",
-            "an array of tools, each with `type` and `function`",
-        )?
-        .unwrap_or_default();
+    let tools = tools(fields)?;
     let choice = fields.read(
         "tool_choice",
         "\"none\", \"auto\", \"required\" or an object that names a tool",
@@ -108,6 +103,19 @@ pub fn schema_choice(fields: &Fields) -> Result<Option<SchemaChoice>, Error> {
         },
         name: Some(function.name),
     }))
+}
+
+fn tools(fields: &Fields) -> Result<Vec<Tool>, Error> {
+    const EXPECTED: &str = "an array of tools, each with `type` and `function`";
+    let tools: Vec<Box<RawValue>> = fields.read("tools", EXPECTED)?.unwrap_or_default();
+    let read = |(index, tool): (usize, Box<RawValue>)| {
+        serde_json::from_str(tool.get()).map_err(|_| {
+            let message =
+                "must be an object with `type`, and with `function`, which has at least a `name`";
+            Error::invalid(format!("/tools/{index}"), message)
+        })
+    };
+    tools.into_iter().enumerate().map(read).collect()
 }
 
 fn named_tool(tools: &[Tool], name: &str) -> Result<usize, Error> {

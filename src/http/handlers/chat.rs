@@ -94,7 +94,8 @@ struct Received {
 impl Received {
     async fn read(state: &AppState, request: Request) -> Result<Self, Error> {
         let (head, body) = request.into_parts();
-        if content_negotiation::request_format(&head.headers)? != RequestFormat::Json {
+        let format = content_negotiation::request_format(&head.headers);
+        if !matches!(format, Ok(RequestFormat::Json)) {
             let detail = "the request must be sent with `Content-Type: application/json`";
             return Err(Error::new(Code::UnsupportedMediaType, detail));
         }

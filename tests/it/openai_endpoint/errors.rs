@@ -40,6 +40,12 @@ async fn what_is_not_supported_is_named() {
         (false, json!({"messages": []}), Some("messages")),
         (false, json!({"messages": "Hi"}), Some("messages")),
         (false, json!({"messages": null}), Some("messages")),
+        (false, json!({"temperature": "hot"}), Some("temperature")),
+        (
+            false,
+            json!({"tools": [tool("A"), {"type": "function", "function": {}}]}),
+            Some("tools[1]"),
+        ),
         (false, json!({"stream": "yes"}), Some("stream")),
         (false, json!({"model": 4}), Some("model")),
         (

@@ -150,6 +150,8 @@ async fn what_is_not_supported_is_named() {
     for (fields, param) in [
         (json!({"input": null}), "input"),
         (json!({"input": 3}), "input"),
+        (json!({"messages": []}), "messages"),
+        (json!({"response_format": {}}), "response_format"),
         (json!({"input": []}), "input"),
         (
             json!({"input": [{"type": "web_search_call"}]}),

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::super::body::Fields;
 use crate::types::{Error, FieldError, pointer};
 
-/// Fields that need a store of responses, or OpenAI's own services; with the reason of their rejection.
-const REJECTED: [(&str, &str); 4] = [
+/// Fields that need a store of responses or OpenAI's own services, or belong to Chat Completions; with what to do instead.
+const REJECTED: [(&str, &str); 8] = [
     (
         "previous_response_id",
         "responses are not stored; send the earlier messages in `input`",
@@ -21,6 +21,16 @@ const REJECTED: [(&str, &str); 4] = [
         "prompt",
         "prompt templates are not stored; send `instructions` and `input`",
     ),
+    (
+        "messages",
+        "use `input`; `messages` is a field of POST /v1/chat/completions",
+    ),
+    (
+        "response_format",
+        "use `text.format`; `response_format` is a field of POST /v1/chat/completions",
+    ),
+    ("max_tokens", "use `max_output_tokens`"),
+    ("max_completion_tokens", "use `max_output_tokens`"),
     ("moderation", "moderation is not supported"),
 ];
 /// Fields without an effect here.
