@@ -7,7 +7,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # Seconds that `make fuzz` runs each of its targets.
 SECONDS ?= 60
 
-.PHONY: help run model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check integrations bench storm soak fuzz image clean
+.PHONY: help run model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check openai-clients integrations bench storm soak fuzz image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,10 @@ clients-check: needs ## validate the API document, generate three clients, and r
 
 integrations: ## run clients-check, clients, ui-check and ui-test after `make test`; leaves out what has no tool (EXTRACTD_CI=1: fails)
 	@bash scripts/integrations.sh
+
+openai-clients: needs ## run the packages of OpenAI, Instructor, LangChain, pydantic-ai, LlamaIndex and Vercel against the server
+	cargo build --locked --bin extractd
+	bash scripts/openai-clients.sh
 
 bench: needs ## measure what the service adds to the calls it makes, against a simulated provider; check the bounds of evidence
 	cargo bench --locked --bench load

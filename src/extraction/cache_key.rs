@@ -62,8 +62,8 @@ impl RequestIdentity {
         );
         let has_instructions = request.instructions.is_some();
         self.add(&format!(
-            "{has_instructions} {} {numbers:?}",
-            request.coerce
+            "{has_instructions} {} {} {numbers:?}",
+            request.coerce, request.is_conversation
         ));
     }
 

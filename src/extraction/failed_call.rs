@@ -24,7 +24,7 @@ impl ItemRun<'_> {
         failure: Failure,
         took: Duration,
     ) -> Result<Priority, Error> {
-        let consequence = retry_policy::consequence(&failure, self.health_of_timeout(took));
+        let consequence = self.consequence(&failure, took);
         let action = consequence.action;
         self.extractor.meters.record_failed_call(action.as_str());
         let endpoint = &self.route.current().endpoint;
@@ -55,6 +55,38 @@ impl ItemRun<'_> {
             Action::Fail(code) => self.switch_or_fail(code, &failure)?,
         }
         Ok(Priority::Requeued)
+    }
+
+    /// Fails a chat completion of which the client has received a part: another call would write another one.
+    pub(super) fn fail_begun(
+        &self,
+        permit: Permit,
+        text: &str,
+        failure: &Failure,
+        took: Duration,
+    ) -> Error {
+        let consequence = self.consequence(failure, took);
+        let endpoint = &self.route.current().endpoint;
+        self.extractor.meters.record_failed_call("fail");
+        self.extractor.call_log.record(endpoint, failure, "fail");
+        self.release(permit, failure_report(consequence, text, failure));
+        let code = match consequence.action {
+            Action::Fail(code) | Action::OtherKey(code) => code,
+            Action::Retry | Action::Pause(_) | Action::Again => Code::UpstreamError,
+        };
+        let detail = failure_detail(code, &endpoint.provider_name, failure);
+        upstream_error(code, detail, failure)
+    }
+
+    /// Returns what follows from a failure. A body that a caller wrote and the provider rejects says nothing about other items.
+    fn consequence(&self, failure: &Failure, took: Duration) -> Consequence {
+        let consequence = retry_policy::consequence(failure, self.health_of_timeout(took));
+        let is_callers_own = self.request.chat.is_some()
+            && matches!(failure.kind, FailureKind::Status(400 | 413 | 422));
+        Consequence {
+            outage: consequence.outage.filter(|_| !is_callers_own),
+            ..consequence
+        }
     }
 
     /// Retries a call whose failure may be about its item alone: a few times, and more often during an outage. The item goes

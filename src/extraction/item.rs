@@ -47,6 +47,7 @@ impl Extractor {
         item.tracer = request.trace.then(|| Tracer::start(started));
         let result = match &input.content {
             Err(error) => Err(error.clone()),
+            Ok(text) if request.chat.is_some() => item.pass_through(text).await,
             Ok(text) if is_blank(text) => {
                 Err(Error::invalid(format!("/inputs/{}", input.index), BLANK))
             }

@@ -101,6 +101,49 @@ impl Models {
             .ok_or_else(|| self.unknown_model(name))
     }
 
+    /// Returns the name by which [`Models::find`] knows a model that a caller names as its provider does, without the provider's
+    /// name. A name that is not configured is one of the default model's provider.
+    #[must_use]
+    pub fn resolve(&self, name: &str) -> String {
+        let default = &self.default.first;
+        let is_label = name
+            .split_once('/')
+            .is_some_and(|(provider, _)| self.providers.contains_key(provider));
+        if is_label || name.is_empty() || self.named.contains_key(name) {
+            return name.to_owned();
+        }
+        let label = default.label();
+        let is_default = |route: &ModelRoute| name == default.model && route.first.label() == label;
+        let named = || self.named.iter();
+        let configured = named().find(|(_, route)| is_default(route));
+        if configured.is_none() && name == default.model {
+            return label;
+        }
+        let configured =
+            configured.or_else(|| named().find(|(_, route)| route.first.model == name));
+        match configured {
+            Some((configured, _)) => configured.clone(),
+            None if default.provider_name == LOCAL => name.to_owned(),
+            None => format!("{}/{name}", default.provider_name),
+        }
+    }
+
+    /// Returns true if extractions by a model are calls of OpenAI's Chat Completions API, whose fields it therefore takes.
+    #[must_use]
+    pub fn has_chat_completions(&self, name: Option<&str>) -> bool {
+        let configured = match name {
+            None => Some(&self.default.first),
+            Some(name) => self.named.get(name).map(|route| &route.first),
+        };
+        if let Some(endpoint) = configured {
+            return endpoint.provider.is_chat_completions();
+        }
+        let provider = name.and_then(|name| name.split_once('/'));
+        provider
+            .and_then(|(provider, _)| self.providers.get(provider))
+            .is_some_and(|entry| entry.provider.is_chat_completions())
+    }
+
     /// Returns a route for `provider/model` of a configured provider, without settings of its own.
     fn ad_hoc_route(&self, name: &str, limits: &Limits) -> Option<ModelRoute> {
         let (provider_name, model) = name.split_once('/')?;

@@ -60,6 +60,8 @@ impl Extractor {
             coerce: spec.coerce(),
             trace: spec.trace(),
             instructions: spec.instructions,
+            is_conversation: spec.is_conversation,
+            chat: None,
             examples,
             wait_budget: self.wait_budget(class),
             max_calls: match class {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::RequestClass;
 use super::cache_key::{CacheKey, RequestIdentity};
+use super::chat::Chat;
 use super::models::ModelEndpoint;
 use super::partial_stream::{PartialPublisher, PartialStream};
 use super::straggler_detector::StragglerDetector;
@@ -15,6 +16,7 @@ use crate::schema::{Rules, Schema};
 use crate::types::{
     CacheUse, Code, Error, Example, FallbackCondition, FallbackOn, FieldError, OnFailure,
 };
+use serde_json::Value;
 use throttle::{WaitBudget, estimate_tokens};
 
 /// Estimated tokens of the fixed text of every prompt.
@@ -31,6 +33,10 @@ pub struct PreparedRequest {
     pub(super) rules: Arc<Rules>,
     pub(super) on_failure: OnFailure,
     pub(super) instructions: Option<String>,
+    /// True if the text is a conversation, whose user says what the answer is to be.
+    pub(super) is_conversation: bool,
+    /// Chat completion that is passed through, in place of an extraction.
+    pub(super) chat: Option<Arc<Chat>>,
     pub(super) examples: Arc<[Example]>,
     pub(super) max_attempts: u32,
     /// Time of one item for its calls and their backoff.
@@ -83,6 +89,7 @@ impl PreparedRequest {
                 format_notes: self.schema.format_notes(),
             },
             instructions: self.instructions.as_deref(),
+            is_conversation: self.is_conversation,
             examples: &target.examples,
             input: text,
             feedback,
@@ -102,6 +109,24 @@ impl PreparedRequest {
     #[must_use]
     pub fn warnings(&self) -> Arc<[FieldError]> {
         self.schema.warnings().into()
+    }
+
+    /// Returns true if a client may have received a part of the answer of a chat completion.
+    pub(super) fn has_sent_messages(&self) -> bool {
+        self.chat
+            .as_ref()
+            .is_some_and(|chat| chat.messages().has_begun())
+    }
+
+    /// Returns true if a text, number or boolean within a partial answer is not valid. What is still missing does not count. An
+    /// error of the last text may pass, because it may still grow.
+    #[must_use]
+    pub fn contradicts(&self, partial: &Value) -> bool {
+        let faults = self.schema.faults(partial);
+        faults.iter().any(|fault| {
+            let value = partial.pointer(&fault.pointer);
+            value.is_some_and(|value| !value.is_object() && !value.is_array())
+        })
     }
 
     /// Returns the name of the first model in results: `provider/model`.

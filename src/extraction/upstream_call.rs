@@ -57,6 +57,9 @@ impl ItemRun<'_> {
                     });
                     return Err(self.out_of_time(""));
                 }
+                CallOutcome::Failed(failure) if self.request.has_sent_messages() => {
+                    return Err(self.fail_begun(permit, text, &failure, took));
+                }
                 CallOutcome::Failed(failure) => {
                     priority = self.handle_failure(permit, text, failure, took).await?;
                 }
@@ -87,11 +90,23 @@ impl ItemRun<'_> {
             on_text: partials.map(|_| &on_text as TextSink<'_>),
             ..request.provider_request(target, text, feedback, &trial, self.output_limit)
         };
+        let chat = request.chat.as_deref();
+        let on_message = |message: &[u8]| {
+            if let Some(chat) = chat {
+                chat.messages().push(message);
+            }
+        };
+        let chat = chat.map(|chat| chat.request(&call, text, &on_message));
+        let provider = &target.endpoint.provider;
         permit.begin();
         self.route.record_call();
         let timeout = self.call_timeout();
         let started = Instant::now();
-        let result = tokio::time::timeout(timeout, target.endpoint.provider.call(&call)).await;
+        let answering = match &chat {
+            Some(chat) => provider.chat(chat),
+            None => provider.call(&call),
+        };
+        let result = tokio::time::timeout(timeout, answering).await;
         let took = started.elapsed();
         self.timing.upstream += took;
         self.time_left = self.time_left.saturating_sub(took);

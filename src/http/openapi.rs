@@ -2,6 +2,7 @@
 //!
 //! [`skeleton`] has what no route has, the routes add their operations, and [`complete`] adds what operations share.
 
+mod chat_schemas;
 mod complete;
 mod examples;
 mod request_schemas;
@@ -13,17 +14,20 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, tag::TagBuilder};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::chat::error::ErrorBody;
 use super::handlers::jobs::JobProgress;
 use crate::contract::{
     JobDone, ListItem, NdjsonSummary, PartialResult, Problem, Progress, SingleDone, SseDone,
 };
 
+pub use chat_schemas::{ChatCompletion, ChatCompletionRequest, JsonObject};
 pub use complete::complete;
 pub use request_schemas::{BatchRequest, ExtractRequest, JobRequest, JsonSchema};
 
 /// Schemas that no JSON response refers to: the events of streams, the last line of NDJSON, and problems.
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(
+    ErrorBody<'_>,
     JobDone,
     JobProgress,
     ListItem,
@@ -64,6 +68,7 @@ pub fn skeleton() -> OpenApi {
             "jobs",
             "Durable jobs, which survive a restart of the server",
         ),
+        tag("openai", "OpenAI's Chat Completions and Responses APIs"),
         tag("schemas", "Registry of JSON Schemas by name"),
         tag("server", "Models, limits, health and metrics of the server"),
     ]);

@@ -50,14 +50,25 @@ impl CompleteBody {
     /// # Errors
     /// Those of [`json_body::parse`]; `payload_too_large` or `overloaded` if there is no memory for the values.
     pub async fn parse<T: DeserializeOwned + Send + 'static>(&mut self) -> Result<T, Error> {
+        self.parse_with(json_body::parse).await
+    }
+
+    /// Parses the body with a function of its own, as [`CompleteBody::parse`] does.
+    ///
+    /// # Errors
+    /// Those of `parse`; `payload_too_large` or `overloaded` if there is no memory for the values.
+    pub async fn parse_with<T: Send + 'static>(
+        &mut self,
+        parse: fn(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let bytes = self.bytes.clone();
         if bytes.len() <= MAX_INLINE_BYTES {
             self.reserve(parsed_size(&bytes))?;
-            return json_body::parse(&bytes);
+            return parse(&bytes);
         }
         let (size, bytes) = run_blocking(move || (parsed_size(&bytes), bytes)).await?;
         self.reserve(size)?;
-        run_blocking(move || json_body::parse(&bytes)).await?
+        run_blocking(move || parse(&bytes)).await?
     }
 
     fn reserve(&mut self, parsed_bytes: usize) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::handlers::{batch, extract, jobs, ops, schemas, ui};
+use super::handlers::{batch, chat, extract, jobs, ops, schemas, ui};
 use super::state::{AppState, Parts};
 use super::{middleware, openapi};
 
@@ -30,7 +30,10 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(jobs::retry_job))
         .routes(routes!(schemas::list))
         .routes(routes!(schemas::get, schemas::put, schemas::delete))
+        .routes(routes!(chat::completions))
+        .routes(routes!(chat::responses))
         .routes(routes!(ops::models::models))
+        .routes(routes!(ops::models::model))
         .routes(routes!(ops::limits::limits))
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))
@@ -53,6 +56,11 @@ pub fn router(parts: Parts) -> Router {
         .merge(openapi::docs_routes(openapi::complete(document)))
         .route("/", axum::routing::get(ui::page))
         .route("/ui/{file}", axum::routing::get(ui::file))
+        // The slash of a model's name, as OpenAI's clients send it.
+        .route(
+            "/v1/models/{provider}/{*model}",
+            axum::routing::get(ops::models::model_of_provider),
+        )
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::clone(&state))
         .layer(axum::middleware::from_fn_with_state(

@@ -41,6 +41,12 @@ impl WireFormat for Anthropic {
         Some(self.path.into())
     }
 
+    /// <https://platform.claude.com/docs/en/api/openai-sdk>, read 2026-11.
+    fn chat_path(&self, _: &str) -> Option<Cow<'static, str>> {
+        let prefix = self.path.strip_suffix("messages").unwrap_or_default();
+        Some([prefix, "chat/completions"].concat().into())
+    }
+
     fn key_header(&self) -> (&'static str, &'static str) {
         ("x-api-key", "")
     }

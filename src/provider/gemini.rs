@@ -58,6 +58,11 @@ impl WireFormat for Gemini {
         )
     }
 
+    /// <https://ai.google.dev/gemini-api/docs/openai>, read 2026-11.
+    fn chat_path(&self, _: &str) -> Option<Cow<'static, str>> {
+        Some(format!("{}openai/chat/completions", self.version).into())
+    }
+
     fn key_header(&self) -> (&'static str, &'static str) {
         ("x-goog-api-key", "")
     }

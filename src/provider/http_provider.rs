@@ -3,6 +3,7 @@
 //!
 //! API keys and configured header values are redacted from every message of the provider.
 
+mod chat;
 mod errors;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::capability_cache::{ActiveAdaptation, CapabilityCache};
+use super::chat::ChatRequest;
 use super::extra_body;
 use super::failure::{Failure, FailureKind};
 use super::interface::{BoxFuture, Provider, RequestPreview};
@@ -274,6 +276,19 @@ impl Provider for HttpProvider {
             answer.usage = self.usage_check.check(answer.usage, &self.address());
             Ok(answer)
         })
+    }
+
+    fn chat<'a>(&'a self, chat: &'a ChatRequest<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(self.pass_through(chat))
+    }
+
+    fn has_chat(&self) -> bool {
+        true
+    }
+
+    fn is_chat_completions(&self) -> bool {
+        const MODEL: &str = "m";
+        self.wire.path(MODEL, false) == self.wire.chat_path(MODEL)
     }
 
     fn preview(&self, request: &Request<'_>) -> Result<RequestPreview, Failure> {

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::capability_cache::ActiveAdaptation;
-use super::failure::Failure;
+use super::chat::ChatRequest;
+use super::failure::{Failure, FailureKind};
 use super::request::Request;
 use crate::types::{Dialect, FieldError, Mode, pointer};
 
@@ -35,6 +36,28 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// # Cancel safety
     /// Dropping the future aborts the call.
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+    /// Passes a chat completion through, without retries.
+    ///
+    /// # Errors
+    /// As [`Provider::call`]; also if the provider has no Chat Completions API.
+    ///
+    /// # Cancel safety
+    /// As [`Provider::call`].
+    fn chat<'a>(&'a self, _: &'a ChatRequest<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
+        let detail = "the built-in model only extracts";
+        Box::pin(async move { Err(Failure::new(FailureKind::Unusable, detail)) })
+    }
+
+    /// Returns true if [`Provider::chat`] can succeed.
+    fn has_chat(&self) -> bool {
+        false
+    }
+
+    /// Returns true if [`Provider::call`] calls OpenAI's Chat Completions API.
+    fn is_chat_completions(&self) -> bool {
+        false
+    }
 
     /// Returns the request that [`Provider::call`] would send now, without sending it and without secrets.
     ///

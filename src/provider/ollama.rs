@@ -94,6 +94,17 @@ impl WireFormat for Ollama {
         Some(self.path.into())
     }
 
+    /// <https://docs.ollama.com/api/openai-compatibility>, read 2026-11.
+    fn chat_path(&self, _: &str) -> Option<Cow<'static, str>> {
+        // A base URL that ends with `api` is left upwards.
+        let path = if self.path == "chat" {
+            "../v1/chat/completions"
+        } else {
+            "v1/chat/completions"
+        };
+        Some(path.into())
+    }
+
     fn modes(&self) -> &'static [Mode] {
         &[Mode::JsonSchema, Mode::Tools, Mode::JsonObject, Mode::Text]
     }

@@ -112,6 +112,14 @@ impl WireFormat for OpenAi {
         }
     }
 
+    fn chat_path(&self, model: &str) -> Option<Cow<'static, str>> {
+        self.path(model, false)
+    }
+
+    fn chat_key_header(&self) -> (&'static str, &'static str) {
+        self.key_header()
+    }
+
     fn key_header(&self) -> (&'static str, &'static str) {
         match self.endpoint {
             Endpoint::Standard => ("authorization", "Bearer "),

@@ -40,6 +40,10 @@ impl WireFormat for OpenAiResponses {
         Some("responses".into())
     }
 
+    fn chat_path(&self, _: &str) -> Option<Cow<'static, str>> {
+        Some("chat/completions".into())
+    }
+
     fn modes(&self) -> &'static [Mode] {
         &[Mode::JsonSchema, Mode::Tools, Mode::JsonObject, Mode::Text]
     }

@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub schema: Schema<'a>,
     /// Instructions of the caller, added to the system prompt.
     pub instructions: Option<&'a str>,
+    /// True if the input is a conversation, whose user says what the answer is to be; false: a text to extract from.
+    pub is_conversation: bool,
     /// Worked examples.
     pub examples: &'a [Example],
     /// Text to extract from.

@@ -158,7 +158,7 @@ fn push_frames(frames: &mut Frames, bytes: Option<&[u8]>) -> Result<(), DecodeEr
 }
 
 /// Decodes a message of a stream. Nothing that is malformed can spoil an answer that is complete already.
-fn decode_message(
+pub(super) fn decode_message(
     wire: &dyn WireFormat,
     message: &[u8],
     partial: &mut PartialAnswer,
@@ -173,7 +173,7 @@ fn decode_message(
 }
 
 /// Returns true for a message that is no event: a comment that a gateway sends as data, or a sign of life.
-fn is_noise(message: &[u8]) -> bool {
+pub(super) fn is_noise(message: &[u8]) -> bool {
     let message = message.trim_ascii();
     let signs: [&[u8]; 6] = [
         b"",

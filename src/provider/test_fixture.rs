@@ -75,6 +75,7 @@ pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) ->
             format_notes: "",
         },
         instructions: Some("Names only."),
+        is_conversation: false,
         examples: &examples,
         input: "Bob \"the\" builder",
         feedback: Some(&feedback),

@@ -28,6 +28,15 @@ pub trait WireFormat: Send + Sync + std::fmt::Debug {
         ("authorization", "Bearer ")
     }
 
+    /// Returns the path of the server's Chat Completions API below the base URL. `None`: the server has none, or the model's name
+    /// cannot be a path segment.
+    fn chat_path(&self, model: &str) -> Option<Cow<'static, str>>;
+
+    /// Returns the name of the header that carries the API key of [`WireFormat::chat_path`], and the prefix of its value.
+    fn chat_key_header(&self) -> (&'static str, &'static str) {
+        ("authorization", "Bearer ")
+    }
+
     /// Returns the headers of every call. Configured headers override them.
     fn headers(&self) -> &'static [(&'static str, &'static str)] {
         &[]

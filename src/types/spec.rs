@@ -205,6 +205,8 @@ pub struct Spec {
     trace: Option<bool>,
     /// Strings returned at the top level of the response.
     pub metadata: Option<Metadata>,
+    /// True if the text is a conversation, whose user says what the answer is to be. No field of a body sets it.
+    pub is_conversation: bool,
 }
 
 impl Spec {

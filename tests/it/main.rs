@@ -40,6 +40,7 @@ mod layers;
 mod local_model;
 mod modes;
 mod no_leaks;
+mod openai_endpoint;
 mod ops_endpoints;
 mod outages;
 mod partial;

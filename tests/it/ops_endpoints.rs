@@ -205,7 +205,10 @@ async fn the_openapi_document_is_3_1_and_names_every_path() {
         ("/v1/schemas/{name}", "get"),
         ("/v1/schemas/{name}", "put"),
         ("/v1/schemas/{name}", "delete"),
+        ("/v1/chat/completions", "post"),
+        ("/v1/responses", "post"),
         ("/v1/models", "get"),
+        ("/v1/models/{model}", "get"),
         ("/v1/limits", "get"),
         ("/healthz", "get"),
         ("/readyz", "get"),
@@ -259,7 +262,12 @@ fn examples(document: &Value, path: &str) -> Vec<Value> {
 async fn each_example_of_the_openapi_document_is_answered() {
     let (_upstream, server) = running().await;
     let document = server.get("/openapi.json").await.ok();
-    for path in ["/v1/extract", "/v1/extract/batch"] {
+    for path in [
+        "/v1/extract",
+        "/v1/extract/batch",
+        "/v1/chat/completions",
+        "/v1/responses",
+    ] {
         let examples = examples(&document, path);
         assert!(!examples.is_empty(), "{path} has an example");
         for example in examples {

@@ -53,6 +53,13 @@ fn requests(id: &str) -> Option<Value> {
         "extract" => Some(extract_requests()),
         "extract_batch" => Some(batch_requests(&many)),
         "create_job" => Some(json!({"texts": {"summary": "Many texts", "value": many}})),
+        "create_chat_completion" => Some(chat_requests()),
+        "create_response" => Some(
+            json!({"schema": {"summary": "A JSON Schema: an extraction", "value": {
+                "model": "gpt-4o-mini", "instructions": "Names as written.", "input": JOHN,
+                "text": {"format": {"type": "json_schema", "name": "Person", "schema": person()}},
+            }}}),
+        ),
         "put_schema" => Some(json!({"person": {"summary": "A person", "value": person()}})),
         _ => None,
     }
@@ -78,6 +85,42 @@ fn extract_requests() -> Value {
             "examples": [{"input": SARAH, "output": {"name": "Sarah Johnson", "age": 25, "occupation": "data scientist"}}],
             "rules": [{"expression": "data.age > 0", "message": "the age must be positive"}],
         }},
+    })
+}
+
+fn chat_requests() -> Value {
+    let messages = json!([{"role": "system", "content": "Names as written."}, {"role": "user", "content": JOHN}]);
+    let tool = json!({"type": "function", "function": {"name": "Person", "description": "A person.", "parameters": person()}});
+    json!({
+        "schema": {"summary": "A JSON Schema: an extraction", "value": {
+            "model": "gpt-4o-mini", "messages": messages,
+            "response_format": {"type": "json_schema", "json_schema": {"name": "Person", "schema": person()}},
+        }},
+        "tool": {"summary": "One forced tool: an extraction, with a rule", "value": {
+            "model": "gpt-4o-mini", "messages": messages, "tools": [tool],
+            "tool_choice": {"type": "function", "function": {"name": "Person"}},
+            "extractd": {"rules": [{"expression": "data.age > 0", "message": "the age must be positive"}]},
+        }},
+        "stream": {"summary": "Streamed, with usage", "value": {
+            "model": "gpt-4o-mini", "messages": messages, "stream": true, "stream_options": {"include_usage": true},
+            "response_format": {"type": "json_schema", "json_schema": {"name": "Person", "schema": person()}},
+        }},
+        "text": {"summary": "Without a schema: passed through to the provider", "value": {
+            "model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}],
+        }},
+    })
+}
+
+fn chat_completion() -> Value {
+    json!({
+        "id": "chatcmpl_0123456789", "object": "chat.completion", "created": 1_790_000_000, "model": "gpt-4o-mini",
+        "choices": [{
+            "index": 0, "logprobs": null, "finish_reason": "stop",
+            "message": {"role": "assistant", "refusal": null, "content": "{\"name\":\"John Smith\",\"age\":30,\"occupation\":\"software engineer\"}"},
+        }],
+        "usage": {"prompt_tokens": 98, "completion_tokens": 21, "total_tokens": 119}, "system_fingerprint": null,
+        "extractd": {"model": "openai/gpt-4o-mini", "attempts": 1, "cached": false,
+            "timing": {"queued_ms": 0.2, "upstream_ms": 851.3, "total_ms": 852.0}},
     })
 }
 
@@ -181,6 +224,7 @@ fn responses(id: &str) -> Vec<(&'static str, &'static str, Value)> {
                 ),
             ]
         }
+        "create_chat_completion" => vec![("200", JSON, chat_completion())],
         "create_job" | "cancel_job" | "retry_job" => {
             vec![("202", JSON, job()), ("200", JSON, job())]
         }

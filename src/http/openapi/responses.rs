@@ -14,7 +14,7 @@ use crate::types::{Code, Error};
 const SHARED: [u16; 4] = [401, 403, 422, 500];
 
 /// Further problems of each operation.
-const PROBLEMS: [(&str, &[u16]); 16] = [
+const PROBLEMS: [(&str, &[u16]); 17] = [
     ("extract", &[400, 413, 415, 429, 502, 503, 504]),
     ("extract_batch", &[400, 413, 415, 429, 503]),
     ("create_job", &[400, 409, 413, 415, 429, 503]),
@@ -30,6 +30,7 @@ const PROBLEMS: [(&str, &[u16]); 16] = [
     ("put_schema", &[400, 409, 413, 415, 503]),
     ("delete_schema", &[404, 409, 503]),
     ("list_models", &[]),
+    ("get_model", &[404]),
     ("get_limits", &[]),
 ];
 
@@ -74,6 +75,12 @@ pub fn add(id: &str, responses: &mut Map<String, Value>) {
         if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
             describe_streams(id, content);
         }
+    }
+    if matches!(id, "create_chat_completion" | "create_response") {
+        for status in [400, 401, 403, 404, 413, 415, 429, 500, 502, 503, 504] {
+            responses.insert(status.to_string(), openai_error(status));
+        }
+        return;
     }
     let own = PROBLEMS.iter().find(|(operation, _)| *operation == id);
     let Some((_, own)) = own else {
@@ -142,6 +149,36 @@ fn problem(status: u16) -> Value {
         "content": {"application/problem+json": {
             "schema": schema("Problem"), "examples": examples,
         }},
+    })
+}
+
+/// Returns the response of this status in OpenAI's shape.
+fn openai_error(status: u16) -> Value {
+    let codes = Code::ALL.into_iter().filter(|code| match status {
+        400 => matches!(
+            code,
+            Code::InvalidJson | Code::InvalidRequest | Code::InvalidSchema
+        ),
+        404 => *code == Code::InvalidRequest,
+        _ => http_status(*code) == status,
+    });
+    let lines: Vec<_> = match status {
+        404 => vec!["the model is not known".to_owned()],
+        _ => codes
+            .clone()
+            .map(|code| occasion(code).to_owned())
+            .collect(),
+    };
+    let mut headers = shared_headers();
+    match status {
+        401 => headers["www-authenticate"] = reference("WwwAuthenticate"),
+        429 | 503 => headers["retry-after"] = reference("RetryAfter"),
+        _ => {}
+    }
+    json!({
+        "description": lines.join("; "),
+        "headers": headers,
+        "content": {"application/json": {"schema": schema("OpenAiErrorBody")}},
     })
 }
 
@@ -229,7 +266,16 @@ const EVENT_STREAMS: [EventStream; 3] = [
 
 /// Returns the schemas of one event of each stream.
 pub fn event_schemas() -> impl Iterator<Item = (&'static str, Value)> {
-    EVENT_STREAMS.iter().map(|stream| {
+    let openai = json!({
+        "type": "object",
+        "description": "One Server-Sent Event of a stream of OpenAI's API.",
+        "required": ["data"],
+        "properties": {
+            "event": {"type": "string", "description": "Type of the event. Responses only."},
+            "data": {"type": "string", "description": "JSON object, or `[DONE]`."},
+        },
+    });
+    let own = EVENT_STREAMS.iter().map(|stream| {
         let names: Vec<_> = stream.events.iter().map(|(name, _)| *name).collect();
         let data: Vec<_> = stream.events.iter().map(|(_, data)| schema(data)).collect();
         let event = json!({
@@ -244,7 +290,8 @@ pub fn event_schemas() -> impl Iterator<Item = (&'static str, Value)> {
             },
         });
         (stream.name, event)
-    })
+    });
+    own.chain([("OpenAiEvent", openai)])
 }
 
 /// Describes streamed responses: events and the data of each by name (`x-events`), and lines (`x-lines`).
@@ -262,6 +309,19 @@ fn describe_streams(id: &str, content: &mut Map<String, Value>) {
             "anyOf": [{"type": "string"}, schema(stream.name)],
         });
         media["x-events"] = Value::Object(data);
+    }
+    let openai_stream = match id {
+        "create_chat_completion" => {
+            Some("chunks of the completion, `chat.completion.chunk`, and `[DONE]` last")
+        }
+        "create_response" => Some("events of the response, `response.completed` last"),
+        _ => None,
+    };
+    if let (Some(media), Some(order)) = (content.get_mut("text/event-stream"), openai_stream) {
+        media["schema"] = json!({
+            "description": format!("Server-Sent Events with JSON data: {order}."),
+            "anyOf": [{"type": "string"}, schema("OpenAiEvent")],
+        });
     }
     if let Some(lines) = content.get_mut("application/x-ndjson") {
         let (schemas, order) = if id == "extract_batch" {

@@ -55,27 +55,61 @@ impl HttpProvider {
             _ => {}
         }
         let is_adapted = self.adapt(call, code, class, error, &own_words);
-        let kind = if is_adapted {
-            FailureKind::Adapted
-        } else {
-            failure_kind(status, class)
-        };
-        let detail = format!("{} answered {code}: {message}", self.address());
+        let failure = self.failure(&call.response_headers, status, class, error);
+        let detail = self.with_first_error(call, is_adapted, failure.detail);
         Err(Failure {
-            kind,
+            kind: if is_adapted {
+                FailureKind::Adapted
+            } else {
+                failure.kind
+            },
+            detail: self.with_location(&call.response_headers, code, detail),
+            ..failure
+        })
+    }
+
+    /// Returns the failure of an error response of this class.
+    fn failure(
+        &self,
+        headers: &HeaderMap,
+        status: Option<u16>,
+        class: ErrorClass,
+        error: &UpstreamErrorBody,
+    ) -> Failure {
+        let code = status.unwrap_or(StatusCode::OK.as_u16());
+        let message = self.redact(&error.message);
+        Failure {
+            kind: failure_kind(status, class),
             class,
             http_status: status,
-            detail: self.with_location(call, code, self.with_first_error(call, is_adapted, detail)),
+            detail: format!("{} answered {code}: {message}", self.address()),
             retry_after: retry_after(
-                &call.response_headers,
+                headers,
                 error.retry_after,
                 &error.message,
                 is_for_now(code, class),
                 crate::types::clock::now(),
             ),
-            should_retry: should_retry(&call.response_headers),
-            remaining_quota: quota,
-        })
+            should_retry: should_retry(headers),
+            remaining_quota: quota_from_headers(headers),
+        }
+    }
+
+    /// Returns the failure of an error response to a chat completion that is passed through. Nothing is learned from it.
+    pub(super) fn chat_failure(
+        &self,
+        headers: &HeaderMap,
+        status: Option<u16>,
+        error: &UpstreamErrorBody,
+        text: &str,
+    ) -> Failure {
+        let code = status.unwrap_or(StatusCode::OK.as_u16());
+        let class = classify(error, &without_echo(&error.message, text), code);
+        let failure = self.failure(headers, status, class, error);
+        Failure {
+            detail: self.with_location(headers, code, failure.detail),
+            ..failure
+        }
     }
 
     /// Adds the error after which another mode was tried, if that did not help either.
@@ -95,8 +129,8 @@ impl HttpProvider {
     }
 
     /// Adds the target of a redirect, which is not followed: it would send the API key elsewhere.
-    fn with_location(&self, call: &HttpCall<'_>, status: u16, detail: String) -> String {
-        let location = call.response_headers.get(LOCATION);
+    fn with_location(&self, headers: &HeaderMap, status: u16, detail: String) -> String {
+        let location = headers.get(LOCATION);
         match location.and_then(|location| location.to_str().ok()) {
             Some(location) if (300..400).contains(&status) => {
                 let location = location.split(['?', '#']).next().unwrap_or_default();

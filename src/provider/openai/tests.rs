@@ -164,6 +164,7 @@ fn a_prompt_has_no_example_but_the_callers() {
             format_notes: "",
         },
         instructions: None,
+        is_conversation: false,
         examples: &[],
         input: "text",
         feedback: None,

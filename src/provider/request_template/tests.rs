@@ -20,6 +20,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
             format_notes: "",
         },
         instructions: Some("Say \"yes\"."),
+        is_conversation: false,
         examples: &[],
         input,
         feedback: None,

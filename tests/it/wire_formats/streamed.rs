@@ -73,6 +73,7 @@ async fn ask_in(
                 format_notes: "",
             },
             instructions: None,
+            is_conversation: false,
             examples: &[],
             input: "Ada",
             feedback: None,

@@ -3,15 +3,16 @@
 use std::time::UNIX_EPOCH;
 
 use axum::Json;
+use axum::extract::Path;
 use axum::http::Uri;
 use serde::Serialize;
 
 use super::super::super::problem::ApiError;
 use super::super::super::query::no_query;
-use super::super::super::state::State;
+use super::super::super::state::{AppState, State};
 use crate::extraction::ModelEndpoint;
 use crate::provider::ActiveAdaptation;
-use crate::types::Mode;
+use crate::types::{Code, Error, Mode};
 
 /// A configured model.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -100,6 +101,52 @@ pub struct ModelList {
     responses((status = 200, description = "The configured models", body = ModelList)))]
 pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, ApiError> {
     no_query(&uri)?;
+    Ok(Json(ModelList {
+        object: "list",
+        data: all(&state),
+    }))
+}
+
+/// Get a model
+///
+/// Returns a configured model.
+#[utoipa::path(get, path = "/v1/models/{model}", operation_id = "get_model", tag = "server",
+    params(("model" = String, Path, description = "Name of the model, or `provider/model`", example = "gpt-4o-mini")),
+    responses((status = 200, description = "The model", body = Model)))]
+pub async fn model(
+    state: State,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<Json<Model>, ApiError> {
+    no_query(&uri)?;
+    let known = state.extractor.models();
+    let resolved = known.resolve(&name);
+    let labelled = known
+        .named
+        .iter()
+        .find(|(_, route)| route.first.label() == resolved);
+    let id = labelled.map_or(&resolved, |(id, _)| id);
+    let mut models = all(&state);
+    let found = models.iter().position(|model| model.id == *id);
+    let Some(index) = found else {
+        let detail =
+            format!("the model \"{name}\" is not configured; GET /v1/models lists those that are");
+        return Err(Error::new(Code::NotFound, detail).into());
+    };
+    Ok(Json(models.swap_remove(index)))
+}
+
+/// Returns a configured model whose name has a slash.
+pub async fn model_of_provider(
+    state: State,
+    Path((provider, model)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Json<Model>, ApiError> {
+    self::model(state, Path(format!("{provider}/{model}")), uri).await
+}
+
+/// Returns the configured models; the default one is among them.
+fn all(state: &AppState) -> Vec<Model> {
     let models = state.extractor.models();
     let created = state
         .started_at
@@ -115,8 +162,5 @@ pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, ApiError>
         let endpoint = &models.default.first;
         data.insert(0, Model::new(default.clone(), endpoint, &default, created));
     }
-    Ok(Json(ModelList {
-        object: "list",
-        data,
-    }))
+    data
 }

@@ -1,0 +1,384 @@
+//! Requests of the Responses API, as bodies of chat completions.
+
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use super::super::body::Fields;
+use crate::types::{Error, FieldError, pointer};
+
+/// Fields that need a store of responses or OpenAI's own services, or belong to Chat Completions; with what to do instead.
+const REJECTED: [(&str, &str); 8] = [
+    (
+        "previous_response_id",
+        "responses are not stored; send the earlier messages in `input`",
+    ),
+    (
+        "conversation",
+        "conversations are not stored; send the earlier messages in `input`",
+    ),
+    (
+        "prompt",
+        "prompt templates are not stored; send `instructions` and `input`",
+    ),
+    (
+        "messages",
+        "use `input`; `messages` is a field of POST /v1/chat/completions",
+    ),
+    (
+        "response_format",
+        "use `text.format`; `response_format` is a field of POST /v1/chat/completions",
+    ),
+    ("max_tokens", "use `max_output_tokens`"),
+    ("max_completion_tokens", "use `max_output_tokens`"),
+    ("moderation", "moderation is not supported"),
+];
+/// Fields without an effect here.
+const DROPPED: [&str; 5] = [
+    "store",
+    "include",
+    "truncation",
+    "background",
+    "max_tool_calls",
+];
+
+#[derive(Deserialize)]
+struct TextSettings {
+    format: Option<Box<RawValue>>,
+    verbosity: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    #[serde(rename = "type")]
+    kind: String,
+    name: Option<String>,
+    description: Option<String>,
+    schema: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Tool {
+    #[serde(rename = "type")]
+    kind: String,
+    name: Option<String>,
+    description: Option<String>,
+    parameters: Option<Box<RawValue>>,
+    strict: Option<bool>,
+}
+
+/// Returns the body of the chat completion for a request.
+///
+/// # Errors
+/// `invalid_request` at the field that cannot be used.
+pub fn to_chat(mut fields: Fields) -> Result<Fields, Error> {
+    for (name, why) in REJECTED {
+        if fields.get(name).is_some() {
+            return Err(Error::invalid(pointer("", name), why));
+        }
+    }
+    if fields.read("background", "true or false")? == Some(true) {
+        let message = "responses are not made in the background; leave it out, or create a job with POST /v1/jobs";
+        return Err(Error::invalid("/background", message));
+    }
+    for name in DROPPED {
+        fields.take(name);
+    }
+    let mut chat = Fields::default();
+    chat.set("messages", &messages(&mut fields)?);
+    if let Some(limit) = fields.take("max_output_tokens") {
+        chat.set("max_completion_tokens", &limit);
+    }
+    text(&mut fields, &mut chat)?;
+    tools(&mut fields, &mut chat)?;
+    let reasoning: Option<Value> =
+        fields.read("reasoning", "an object such as {\"effort\": \"low\"}")?;
+    fields.take("reasoning");
+    if let Some(effort) = reasoning
+        .as_ref()
+        .and_then(|reasoning| reasoning.get("effort"))
+        && !effort.is_null()
+    {
+        chat.set("reasoning_effort", effort);
+    }
+    for (name, value) in fields.iter() {
+        chat.set(name, value);
+    }
+    Ok(chat)
+}
+
+/// Moves the pointers of an error from the chat completion to the request.
+pub fn relocate(mut error: Error) -> Error {
+    let moved = |pointer: &str| {
+        // Messages and items have no common numbers.
+        if pointer.starts_with("/messages") {
+            return "/input".to_owned();
+        }
+        for (chat, own) in [
+            ("/response_format/json_schema", "/text/format"),
+            ("/response_format", "/text/format"),
+            ("/max_completion_tokens", "/max_output_tokens"),
+        ] {
+            if let Some(rest) = pointer.strip_prefix(chat) {
+                return format!("{own}{rest}");
+            }
+        }
+        pointer.replacen("/function/parameters", "/parameters", 1)
+    };
+    let errors: Vec<_> = error
+        .errors
+        .iter()
+        .map(|field| FieldError {
+            pointer: moved(&field.pointer),
+            message: field.message.clone(),
+        })
+        .collect();
+    if let ([new], Some(old)) = (errors.as_slice(), error.errors.first())
+        && let Some(rest) = error.detail.strip_prefix(&old.pointer)
+    {
+        error.detail = format!("{}{rest}", new.pointer);
+    }
+    error.errors = errors;
+    error
+}
+
+fn messages(fields: &mut Fields) -> Result<Vec<Value>, Error> {
+    let mut messages = Vec::new();
+    if let Some(instructions) = fields.read::<String>("instructions", "a string")? {
+        messages.push(json!({"role": "system", "content": instructions}));
+    }
+    fields.take("instructions");
+    let input: Option<Value> = fields.read("input", "a string or an array of items")?;
+    fields.take("input");
+    match input {
+        Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
+        Some(Value::Array(items)) => {
+            for (index, item) in items.iter().enumerate() {
+                let message = message(item)
+                    .map_err(|error| error.with_pointer_prefix(&format!("/input/{index}")))?;
+                add(message, &mut messages);
+            }
+        }
+        Some(_) => {
+            return Err(Error::invalid(
+                "/input",
+                "must be a string or an array of items",
+            ));
+        }
+        None => {
+            let message = "this field is required: a string or an array of items";
+            return Err(Error::invalid("/input", message));
+        }
+    }
+    Ok(messages)
+}
+
+/// Appends a message. Tool calls one after the other are one message of the assistant.
+fn add(message: Option<Value>, messages: &mut Vec<Value>) {
+    let Some(mut message) = message else { return };
+    let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut);
+    if let (Some(calls), Some(earlier)) = (
+        calls,
+        messages
+            .last_mut()
+            .and_then(|last| last.get_mut("tool_calls"))
+            .and_then(Value::as_array_mut),
+    ) {
+        earlier.append(calls);
+        return;
+    }
+    messages.push(message);
+}
+
+/// Returns the message of an item; `None` for the model's reasoning, which no other API takes back.
+fn message(item: &Value) -> Result<Option<Value>, Error> {
+    let field = |name: &str| item.get(name).cloned().unwrap_or_default();
+    let kind = item
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or("message");
+    let message = match kind {
+        "message" => json!({"role": field("role"), "content": content(&field("content"))?}),
+        "function_call" => json!({
+            "role": "assistant", "content": null,
+            "tool_calls": [{
+                "id": field("call_id"), "type": "function",
+                "function": {"name": field("name"), "arguments": field("arguments")},
+            }],
+        }),
+        "function_call_output" => {
+            let output = match field("output") {
+                Value::String(text) => Value::String(text),
+                parts => content(&parts)?,
+            };
+            json!({"role": "tool", "tool_call_id": field("call_id"), "content": output})
+        }
+        "reasoning" => return Ok(None),
+        other => {
+            let message = format!(
+                "an item of the type \"{other}\" is not supported; supported are message, function_call, function_call_output and reasoning"
+            );
+            return Err(Error::invalid("/type", message));
+        }
+    };
+    Ok(Some(message))
+}
+
+fn content(content: &Value) -> Result<Value, Error> {
+    let Value::Array(parts) = content else {
+        return Ok(content.clone());
+    };
+    let parts = parts.iter().enumerate().map(|(index, part)| {
+        let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
+        match kind {
+            "input_text" | "output_text" | "text" => Ok(json!({"type": "text", "text": part.get("text")})),
+            "refusal" => Ok(json!({"type": "refusal", "refusal": part.get("refusal")})),
+            "input_image" if part.get("image_url").is_some_and(Value::is_string) => {
+                let url = json!({"url": part.get("image_url"), "detail": part.get("detail").filter(|detail| !detail.is_null()).unwrap_or(&json!("auto"))});
+                Ok(json!({"type": "image_url", "image_url": url}))
+            }
+            other => {
+                let message = format!(
+                    "a part of the type \"{other}\" is not supported; supported are input_text, output_text, refusal, and input_image with `image_url`"
+                );
+                Err(Error::invalid(format!("/content/{index}"), message))
+            }
+        }
+    });
+    parts.collect::<Result<Vec<_>, _>>().map(Value::Array)
+}
+
+fn text(fields: &mut Fields, chat: &mut Fields) -> Result<(), Error> {
+    let settings: Option<TextSettings> = fields.read("text", "an object with `format`")?;
+    fields.take("text");
+    let Some(settings) = settings else {
+        return Ok(());
+    };
+    if let Some(verbosity) = settings.verbosity {
+        chat.set("verbosity", &verbosity);
+    }
+    let Some(raw) = settings.format.filter(|format| format.get() != "null") else {
+        return Ok(());
+    };
+    let format: Format = serde_json::from_str(raw.get())
+        .map_err(|_| Error::invalid("/text/format", "must be an object with `type`"))?;
+    if format.kind == "json_schema" {
+        let schema = json_schema(
+            format.name.as_deref(),
+            format.description.as_deref(),
+            format.schema,
+        );
+        chat.set(
+            "response_format",
+            &Wrapped {
+                r#type: "json_schema",
+                json_schema: Some(schema),
+                function: None,
+            },
+        );
+    } else {
+        chat.set("response_format", &json!({"type": format.kind}));
+    }
+    Ok(())
+}
+
+#[derive(serde::Serialize)]
+struct Wrapped<'a> {
+    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<Named<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<Named<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct Named<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+const fn json_schema<'a>(
+    name: Option<&'a str>,
+    description: Option<&'a str>,
+    schema: Option<Box<RawValue>>,
+) -> Named<'a> {
+    Named {
+        name,
+        description,
+        schema,
+        parameters: None,
+        strict: None,
+    }
+}
+
+fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), Error> {
+    const EXPECTED: &str = "an array of tools, each with `type`";
+    let tools: Option<Vec<Tool>> = fields.read("tools", EXPECTED)?;
+    fields.take("tools");
+    let mut functions = Vec::new();
+    for (index, tool) in tools.iter().flatten().enumerate() {
+        if tool.kind != "function" {
+            let message = format!(
+                "a tool of the type \"{}\" runs at OpenAI, and is not supported; supported is \"function\"",
+                tool.kind
+            );
+            return Err(Error::invalid(format!("/tools/{index}/type"), message));
+        }
+        let function = Named {
+            name: tool.name.as_deref(),
+            description: tool.description.as_deref(),
+            schema: None,
+            parameters: tool
+                .parameters
+                .clone()
+                .filter(|value| value.get() != "null"),
+            strict: tool.strict,
+        };
+        functions.push(Wrapped {
+            r#type: "function",
+            json_schema: None,
+            function: Some(function),
+        });
+    }
+    if !functions.is_empty() {
+        chat.set("tools", &functions);
+    }
+    let choice: Option<Value> = fields.read("tool_choice", "a string or an object")?;
+    fields.take("tool_choice");
+    match choice {
+        Some(Value::Object(choice))
+            if choice.get("type").is_some_and(|kind| kind == "function") =>
+        {
+            let named = json!({"type": "function", "function": {"name": choice.get("name")}});
+            chat.set("tool_choice", &named);
+        }
+        Some(Value::String(mode)) => chat.set("tool_choice", &mode),
+        Some(other) => {
+            let message =
+                format!("{other} is not supported; name a function, or say none, auto or required");
+            return Err(Error::invalid("/tool_choice", message));
+        }
+        None => {}
+    }
+    if chat.get("tools").is_none() {
+        chat.take("tool_choice");
+    }
+    Ok(())
+}
+
+impl Fields {
+    /// Sets a field.
+    fn set(&mut self, name: &str, value: &(impl serde::Serialize + ?Sized)) {
+        if let Ok(value) = to_raw_value(value) {
+            self.insert(name, value);
+        }
+    }
+}

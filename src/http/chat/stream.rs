@@ -1,0 +1,356 @@
+//! Stream of a chat completion: chunks as Server-Sent Events, ended by `[DONE]`.
+//!
+//! An extraction's text is sent while the model writes it, as far as it is valid; see [`LiveText`]. Chunks of a completion that is
+//! passed through are sent as they arrive.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::Iter;
+use futures_util::{Stream, StreamExt};
+use serde_json::Value;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::super::request_body::BodyMemory;
+use super::super::response_stream::streaming_response;
+use super::completion::{Chunks, Identity, ReadyAnswer, with_identity};
+use super::error::{ErrorBody, OpenAiError};
+use super::live_text::{Contradiction, LiveText};
+use super::responses::events::ResponseEvents;
+use super::schema_choice::AnswerForm;
+use crate::contract::append_json;
+use crate::extraction::{
+    ChatMessages, Outcomes, PartialEvent, PartialStream, PreparedRequest, shutting_down,
+};
+use crate::types::{Code, Error, Input, ItemOutcome, Outcome};
+
+/// Maximum wait for the first event before the status is sent: an error until then has a status of its own.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time without a byte after which a comment is sent, so that proxies keep the connection.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Size of the pieces of an answer that is sent once it is valid, in characters.
+const PIECE_CHARS: usize = 200;
+
+/// Inputs of a completion: exactly one.
+pub type OneInput = Iter<std::array::IntoIter<Input, 1>>;
+
+/// What a stream needs to know of its request.
+pub struct StreamRequest {
+    pub prepared: Arc<PreparedRequest>,
+    pub identity: Identity,
+    pub request_id: Arc<str>,
+    pub include_usage: bool,
+    pub feed: Feed,
+    pub form: AnswerForm,
+    /// Translator of the chunks; `None`: they are sent as they are.
+    pub responses: Option<ResponseEvents>,
+    pub resources: Resources,
+}
+
+/// Source of the events while the model writes.
+pub enum Feed {
+    /// Chunks of the provider.
+    Messages(Arc<ChatMessages>),
+    /// Versions of the object.
+    Partials(PartialStream),
+    /// Nothing before the answer is valid.
+    Silent,
+}
+
+/// What a stream holds until it ends.
+pub struct Resources {
+    pub memory: BodyMemory,
+    pub work: TaskTrackerToken,
+    pub server_ends: WaitForCancellationFutureOwned,
+}
+
+enum Event {
+    Message(Bytes),
+    Partial(Value),
+    Ended(Box<Outcome>),
+    ServerEnds,
+    Quiet,
+}
+
+/// Writer of one stream.
+struct ChatStream {
+    outcomes: Outcomes<OneInput>,
+    prepared: Arc<PreparedRequest>,
+    identity: Identity,
+    request_id: Arc<str>,
+    include_usage: bool,
+    feed: Feed,
+    chunks: Chunks,
+    form: AnswerForm,
+    live: LiveText,
+    responses: Option<ResponseEvents>,
+    /// Outcome that waits until the messages before it are sent.
+    ended: Option<Box<Outcome>>,
+    server_ends: Pin<Box<WaitForCancellationFutureOwned>>,
+    is_done: bool,
+    _memory: BodyMemory,
+    _work: TaskTrackerToken,
+}
+
+/// Returns the response of a streamed completion, once its first event is known.
+///
+/// # Errors
+/// The error of a completion that fails before its first chunk.
+pub async fn respond(
+    request: StreamRequest,
+    outcomes: Outcomes<OneInput>,
+) -> Result<Response, Error> {
+    let mut stream = ChatStream::new(request, outcomes);
+    let first = stream.next_event(HEAD_TIMEOUT).await;
+    let mut out = BytesMut::new();
+    if let Event::Ended(outcome) = &first
+        && let Some(error) = failure(outcome, stream.is_pass_through(), &stream.form)
+    {
+        return Err(error);
+    }
+    stream.write(first, &mut out);
+    let body = futures_util::stream::once(std::future::ready(Ok::<_, Infallible>(out.freeze())))
+        .chain(stream.into_bytes());
+    Ok(streaming_response(
+        "text/event-stream",
+        Body::from_stream(body),
+    ))
+}
+
+/// Returns the error of an outcome without an answer.
+fn failure(outcome: &Outcome, is_pass_through: bool, form: &AnswerForm) -> Option<Error> {
+    match &outcome.ending {
+        ItemOutcome::Failed(error) if is_pass_through => Some(error.clone()),
+        _ if is_pass_through => None,
+        _ => ReadyAnswer::of(outcome, form).err(),
+    }
+}
+
+impl ChatStream {
+    fn new(request: StreamRequest, outcomes: Outcomes<OneInput>) -> Self {
+        Self {
+            outcomes,
+            prepared: request.prepared,
+            chunks: Chunks::new(
+                request.identity.clone(),
+                request.form.clone(),
+                request.include_usage,
+            ),
+            identity: request.identity,
+            request_id: request.request_id,
+            include_usage: request.include_usage,
+            feed: request.feed,
+            form: request.form,
+            live: LiveText::default(),
+            responses: request.responses,
+            ended: None,
+            server_ends: Box::pin(request.resources.server_ends),
+            is_done: false,
+            _memory: request.resources.memory,
+            _work: request.resources.work,
+        }
+    }
+
+    const fn is_pass_through(&self) -> bool {
+        matches!(self.feed, Feed::Messages(_))
+    }
+
+    fn into_bytes(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
+        futures_util::stream::unfold(self, |mut stream| async move {
+            let mut out = BytesMut::new();
+            while out.is_empty() {
+                if stream.is_done {
+                    return None;
+                }
+                let event = stream.next_event(KEEP_ALIVE_INTERVAL).await;
+                stream.write(event, &mut out);
+            }
+            Some((Ok(out.freeze()), stream))
+        })
+    }
+
+    /// Waits for the next event, for at most this long.
+    async fn next_event(&mut self, limit: Duration) -> Event {
+        loop {
+            if let Some(message) = self.feed.waiting_message() {
+                return Event::Message(message);
+            }
+            if let Some(outcome) = self.ended.take() {
+                return Event::Ended(outcome);
+            }
+            tokio::select! {
+                biased;
+                () = &mut self.server_ends => return Event::ServerEnds,
+                Some(version) = self.feed.next_version() => return Event::Partial(version),
+                outcome = self.outcomes.next() => match outcome {
+                    Some(outcome) => self.ended = Some(Box::new(outcome)),
+                    None => return Event::ServerEnds,
+                },
+                () = tokio::time::sleep(limit) => return Event::Quiet,
+            }
+        }
+    }
+
+    /// Appends what the client receives for an event.
+    fn write(&mut self, event: Event, out: &mut BytesMut) {
+        match event {
+            Event::Quiet => out.extend_from_slice(b": waiting\n\n"),
+            Event::ServerEnds => self.fail(&shutting_down(), out),
+            Event::Message(message) => self.write_message(&message, out),
+            Event::Partial(version) => {
+                if !self.prepared.contradicts(&version)
+                    && let Some(text) = self.live.advance(&version)
+                {
+                    let chunks = self.chunks.text(&text);
+                    self.append_all(&chunks, out);
+                }
+            }
+            Event::Ended(outcome) => self.write_end(&outcome, out),
+        }
+    }
+
+    fn write_message(&mut self, message: &[u8], out: &mut BytesMut) {
+        let mut chunk = with_identity(&self.identity, "chat.completion.chunk", message);
+        if !self.include_usage {
+            let has_choices = chunk
+                .get("choices")
+                .and_then(Value::as_array)
+                .is_some_and(|choices| !choices.is_empty());
+            // The chunk that was asked for because of limits and costs.
+            if chunk
+                .shift_remove("usage")
+                .is_some_and(|usage| !usage.is_null())
+                && !has_choices
+            {
+                return;
+            }
+        }
+        self.append(&Value::Object(chunk), out);
+    }
+
+    fn write_end(&mut self, outcome: &Outcome, out: &mut BytesMut) {
+        if let Some(error) = failure(outcome, self.is_pass_through(), &self.form) {
+            return self.fail(&error, out);
+        }
+        if !self.is_pass_through()
+            && let Err(error) = self.write_answer(outcome, out)
+        {
+            return self.fail(&error, out);
+        }
+        match &mut self.responses {
+            Some(events) => events.end(out),
+            None => out.extend_from_slice(b"data: [DONE]\n\n"),
+        }
+        self.is_done = true;
+    }
+
+    /// Appends a chunk, or the events that it is translated to.
+    fn append(&mut self, chunk: &Value, out: &mut BytesMut) {
+        match &mut self.responses {
+            Some(events) => events.chunk(chunk, out),
+            None => append(chunk, out),
+        }
+    }
+
+    fn append_all(&mut self, chunks: &[Value], out: &mut BytesMut) {
+        for chunk in chunks {
+            self.append(chunk, out);
+        }
+    }
+
+    /// Appends the rest of an extraction's answer.
+    fn write_answer(&mut self, outcome: &Outcome, out: &mut BytesMut) -> Result<(), Error> {
+        let answer = ReadyAnswer::of(outcome, &self.form)?;
+        if answer.is_refusal {
+            let chunk = self.chunks.refusal(&answer.text);
+            self.append(&chunk, out);
+        } else {
+            let live = std::mem::take(&mut self.live);
+            let rest = live
+                .finish(&answer.text)
+                .map_err(|Contradiction| contradiction())?;
+            for piece in std::iter::once("").chain(pieces(rest)) {
+                let chunks = self.chunks.text(piece);
+                self.append_all(&chunks, out);
+            }
+        }
+        let warnings = self.prepared.warnings();
+        let last = self.chunks.end(answer.finish_reason, outcome, &warnings);
+        self.append_all(&last, out);
+        Ok(())
+    }
+
+    /// Appends an error, which ends the stream.
+    fn fail(&mut self, error: &Error, out: &mut BytesMut) {
+        let error = OpenAiError::new(error, &self.request_id, None);
+        match &mut self.responses {
+            Some(events) => {
+                let error = serde_json::to_value(error).unwrap_or_default();
+                events.fail(&error, out);
+            }
+            None => append(&ErrorBody { error }, out),
+        }
+        self.is_done = true;
+    }
+}
+
+impl Feed {
+    /// Takes a message of the provider that has arrived.
+    fn waiting_message(&self) -> Option<Bytes> {
+        match self {
+            Self::Messages(messages) => messages.pop(),
+            Self::Partials(_) | Self::Silent => None,
+        }
+    }
+
+    /// Waits for the next version of the object; `None` once a message of the provider has arrived instead.
+    async fn next_version(&mut self) -> Option<Value> {
+        match self {
+            Self::Messages(messages) => {
+                messages.arrived().await;
+                None
+            }
+            Self::Partials(partials) => loop {
+                match partials.next().await {
+                    Some(PartialEvent::Partial { data, .. }) => return Some(data),
+                    Some(PartialEvent::Item { .. }) => {}
+                    None => return None,
+                }
+            },
+            Self::Silent => std::future::pending().await,
+        }
+    }
+}
+
+fn contradiction() -> Error {
+    Error::new(
+        Code::ExtractionFailed,
+        "the answer had to be corrected after a part of it was sent; send the request again, without `stream`, or with \
+         `\"extractd\": {\"live\": false}`",
+    )
+}
+
+/// Splits a text into pieces of at most [`PIECE_CHARS`] characters.
+fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let end = text
+            .char_indices()
+            .nth(PIECE_CHARS)
+            .map_or(text.len(), |(end, _)| end);
+        let (piece, rest) = text.split_at_checked(end)?;
+        text = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+fn append(value: &impl serde::Serialize, out: &mut BytesMut) {
+    out.extend_from_slice(b"data: ");
+    append_json(out, value);
+    out.extend_from_slice(b"\n\n");
+}

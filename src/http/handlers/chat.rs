@@ -1,0 +1,258 @@
+//! `POST /v1/chat/completions` and `POST /v1/responses`: OpenAI's APIs.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::super::chat::body::Fields;
+use super::super::chat::completion::{Identity, ReadyAnswer, completion, passed_through};
+use super::super::chat::plan::{Plan, PlanKind, plan, relocate};
+use super::super::chat::responses::events::ResponseEvents;
+use super::super::chat::responses::request::{self, to_chat};
+use super::super::chat::responses::response::{Echo, of_completion};
+use super::super::chat::schema_choice::AnswerForm;
+use super::super::chat::stream::{self, Feed, Resources, StreamRequest};
+use super::super::content_negotiation::{self, RequestFormat};
+use super::super::ids::new_id;
+use super::super::middleware::RequestId;
+use super::super::problem::{ApiError, FailureUsage};
+use super::super::query::no_query;
+use super::super::request_body::{self, BodyMemory};
+use super::super::state::{AppState, State};
+use super::super::trace_context::traceparent;
+use crate::extraction::{ChatMessages, PreparedRequest, RequestClass, Submission, shutting_down};
+use crate::types::{Code, Content, Error, Input, Item, ItemOutcome, OnError, Outcome};
+use throttle::CallerId;
+
+/// Create a chat completion
+///
+/// OpenAI's Chat Completions API. A request with a schema (`response_format` with `json_schema` or `json_object`, or one forced
+/// tool) is an extraction: queued, validated, retried and paid for like `POST /v1/extract`. Any other request is passed through to
+/// the provider, under the same limits.
+#[utoipa::path(
+    post, path = "/v1/chat/completions", operation_id = "create_chat_completion", tag = "openai",
+    request_body(content = super::super::openapi::ChatCompletionRequest, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The completion; with `stream`, its chunks", content(
+            (super::super::openapi::ChatCompletion = "application/json"), (String = "text/event-stream")))
+    ),
+)]
+pub async fn completions(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let received = Received::read(&state.0, caller, request).await?;
+    let plan = plan(received.fields, state.extractor.models())?;
+    let run = ChatRun::prepare(&state.0, caller, plan, received.traceparent, request_id).await?;
+    run.respond(&state.0, caller, received.memory).await
+}
+
+/// Create a response
+///
+/// OpenAI's Responses API, without stored responses and OpenAI's own tools. A request is treated as the chat completion with the
+/// same content.
+#[utoipa::path(
+    post, path = "/v1/responses", operation_id = "create_response", tag = "openai",
+    request_body(content = super::super::openapi::JsonObject, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The response; with `stream`, its events", content(
+            (super::super::openapi::JsonObject = "application/json"), (String = "text/event-stream")))
+    ),
+)]
+pub async fn responses(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let received = Received::read(&state.0, caller, request).await?;
+    let echo = Echo::new(&received.fields.to_values());
+    let fields = to_chat(received.fields)?;
+    let mut plan = plan(fields, state.extractor.models()).map_err(request::relocate)?;
+    plan.include_usage = true;
+    let run = ChatRun::prepare(&state.0, caller, plan, received.traceparent, request_id).await;
+    let run = ChatRun {
+        echo: Some(echo),
+        ..run.map_err(request::relocate)?
+    };
+    run.respond(&state.0, caller, received.memory).await
+}
+
+/// A request that was read.
+struct Received {
+    fields: Fields,
+    traceparent: Option<String>,
+    memory: BodyMemory,
+}
+
+impl Received {
+    async fn read(state: &AppState, caller: CallerId, request: Request) -> Result<Self, Error> {
+        let (head, body) = request.into_parts();
+        let format = content_negotiation::request_format(&head.headers);
+        if !matches!(format, Ok(RequestFormat::Json)) {
+            let detail = "the request must be sent with `Content-Type: application/json`";
+            return Err(Error::new(Code::UnsupportedMediaType, detail));
+        }
+        let mut complete = request_body::read_body(state, caller, &head.headers, body).await?;
+        no_query(&head.uri)?;
+        Ok(Self {
+            fields: complete.parse_with(Fields::parse).await?,
+            traceparent: traceparent(&head.headers),
+            memory: complete.into_memory(usize::MAX),
+        })
+    }
+}
+
+/// A chat completion that is ready to be admitted.
+struct ChatRun {
+    prepared: Arc<PreparedRequest>,
+    identity: Identity,
+    request_id: Arc<str>,
+    text: String,
+    is_streamed: bool,
+    include_usage: bool,
+    form: AnswerForm,
+    is_live: bool,
+    /// Messages of the provider; `None`: an extraction.
+    messages: Option<Arc<ChatMessages>>,
+    /// Settings of a request of the Responses API; `None`: of Chat Completions.
+    echo: Option<Echo>,
+}
+
+impl ChatRun {
+    async fn prepare(
+        state: &AppState,
+        caller: CallerId,
+        plan: Plan,
+        traceparent: Option<String>,
+        request_id: Arc<str>,
+    ) -> Result<Self, Error> {
+        let extractor = &state.extractor;
+        let (prepared, form, is_live, messages) = match plan.kind {
+            PlanKind::Extraction {
+                form,
+                is_live,
+                schema,
+            } => {
+                let prepared = extractor
+                    .prepare(caller, plan.spec, RequestClass::Single, traceparent)
+                    .await;
+                let prepared = prepared.map_err(|error| relocate(error, &schema))?;
+                (prepared, form, is_live, None)
+            }
+            PlanKind::PassThrough(chat) => {
+                let messages = Arc::clone(chat.messages());
+                let prepared = extractor
+                    .prepare_chat(caller, plan.spec, chat, traceparent)
+                    .await;
+                let prepared = prepared.map_err(|error| relocate(error, "/schema"))?;
+                (prepared, AnswerForm::Content, true, Some(messages))
+            }
+        };
+        Ok(Self {
+            identity: Identity::new(new_id("chatcmpl"), prepared.model_label()),
+            prepared: Arc::new(prepared),
+            request_id,
+            text: plan.text,
+            is_streamed: plan.is_streamed,
+            include_usage: plan.include_usage,
+            form,
+            is_live,
+            messages,
+            echo: None,
+        })
+    }
+
+    async fn respond(
+        self,
+        state: &AppState,
+        caller: CallerId,
+        memory: BodyMemory,
+    ) -> Result<Response, ApiError> {
+        let work = state.lifecycle.work.token();
+        let submission = Submission {
+            caller,
+            items: Some(1),
+            concurrency: None,
+            draining: &state.lifecycle.draining,
+        };
+        let admitted = state
+            .extractor
+            .submit(Arc::clone(&self.prepared), &submission)?;
+        let input = Input::new(0, Item::from(Content(self.text)));
+        if self.is_streamed {
+            let feed = match self.messages {
+                Some(messages) => Feed::Messages(messages),
+                None if self.is_live => Feed::Partials(admitted.stream_partials().await),
+                None => Feed::Silent,
+            };
+            let request = StreamRequest {
+                prepared: self.prepared,
+                identity: self.identity,
+                request_id: self.request_id,
+                include_usage: self.include_usage,
+                feed,
+                form: self.form,
+                responses: self.echo.map(ResponseEvents::new),
+                resources: Resources {
+                    memory,
+                    work,
+                    server_ends: state.lifecycle.ended.clone().cancelled_owned(),
+                },
+            };
+            let inputs = futures_util::stream::iter([input]);
+            let outcomes = admitted.run(OnError::Continue, inputs);
+            return Ok(stream::respond(request, outcomes).await?);
+        }
+        let outcome = tokio::select! {
+            outcome = admitted.run_single(input) => outcome,
+            () = state.lifecycle.ended.cancelled() => return Err(shutting_down().into()),
+        };
+        let body = match &self.messages {
+            Some(messages) => pass_through_body(&self.identity, messages, &outcome),
+            None => ReadyAnswer::of(&outcome, &self.form).map(|answer| {
+                let warnings = self.prepared.warnings();
+                completion(&self.identity, &self.form, &answer, &outcome, &warnings)
+            }),
+        };
+        let body = body.map(|completion| match &self.echo {
+            Some(echo) => of_completion(echo, &completion),
+            None => completion,
+        });
+        Ok(whole_response(body, &outcome))
+    }
+}
+
+/// Returns the provider's completion.
+fn pass_through_body(
+    identity: &Identity,
+    messages: &ChatMessages,
+    outcome: &Outcome,
+) -> Result<Value, Error> {
+    if let ItemOutcome::Failed(error) = &outcome.ending {
+        return Err(error.clone());
+    }
+    let message = messages.pop().ok_or_else(shutting_down)?;
+    Ok(passed_through(identity, &message, outcome))
+}
+
+fn whole_response(body: Result<Value, Error>, outcome: &Outcome) -> Response {
+    let mut response = match body {
+        Ok(body) => axum::Json(body).into_response(),
+        Err(error) => {
+            let mut response = ApiError::from(error).into_response();
+            if outcome.usage.total_tokens > 0 {
+                let usage = FailureUsage(outcome.usage);
+                response.extensions_mut().insert(usage);
+            }
+            response
+        }
+    };
+    response.extensions_mut().insert(outcome.timing);
+    response
+}

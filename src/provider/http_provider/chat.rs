@@ -1,0 +1,174 @@
+//! Pass-through of chat completions: posts the caller's body to the server's Chat Completions API, and hands on what it answers.
+//!
+//! Servers whose own API is another one (Anthropic, Gemini, Ollama, OpenAI's Responses) have a Chat Completions API beside it.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
+
+use super::{HttpProvider, extra_body};
+use crate::net::{self, Frames, Framing, Incoming, Url};
+use crate::provider::answer::Answer;
+use crate::provider::chat::ChatRequest;
+use crate::provider::failure::{Failure, FailureKind};
+use crate::provider::openai::OpenAi;
+use crate::provider::partial_answer::{DecodeError, PartialAnswer, StreamState};
+use crate::provider::rate_limit_headers::quota_from_headers;
+use crate::provider::stream_decoder::{decode_message, is_noise};
+use crate::provider::wire_format::WireFormat;
+use crate::types::Mode;
+
+impl HttpProvider {
+    /// Makes one call. The answer has the text and the usage of the completion.
+    pub(super) async fn pass_through(&self, chat: &ChatRequest<'_>) -> Result<Answer, Failure> {
+        let url = self.chat_url(chat.model)?;
+        let body = serde_json::to_vec(&chat.to_body()).unwrap_or_default();
+        let body = match chat.extra_body {
+            Some(fields) => extra_body::merge(body, fields),
+            None => body,
+        };
+        let mut incoming = self
+            .client
+            .post(&url, self.chat_headers(chat), body)
+            .await
+            .map_err(|error| self.transport_failure(&error))?;
+        let headers = std::mem::take(&mut incoming.headers);
+        if !incoming.status.is_success() {
+            let status = incoming.status.as_u16();
+            let error = wire().decode_error(&self.read_body(incoming).await?);
+            return Err(self.chat_failure(&headers, Some(status), &error, chat.text));
+        }
+        let decoded = if chat.is_streamed {
+            self.hand_on_stream(chat, incoming).await?
+        } else {
+            let body = self.read_body(incoming).await?;
+            let decoded = wire().decode(&body);
+            if decoded.is_ok() {
+                (chat.on_message)(&body);
+            }
+            decoded
+        };
+        match decoded {
+            Ok(partial) => Ok(partial.into_answer(Mode::Text, quota_from_headers(&headers))),
+            Err(DecodeError::Malformed(reason)) => Err(self.broken(&reason)),
+            Err(DecodeError::ErrorBody(error)) => {
+                Err(self.chat_failure(&headers, error.status, &error, chat.text))
+            }
+        }
+    }
+
+    /// Hands on each chunk of a stream as it arrives. The outer error is a transport failure.
+    async fn hand_on_stream(
+        &self,
+        chat: &ChatRequest<'_>,
+        mut incoming: Incoming,
+    ) -> Result<Result<PartialAnswer, DecodeError>, Failure> {
+        let mut frames = Frames::new(Framing::Events);
+        let mut partial = PartialAnswer::default();
+        while partial.state != StreamState::Ended {
+            let bytes = incoming
+                .chunk()
+                .await
+                .map_err(|error| self.transport_failure(&error))?;
+            let Some(bytes) = bytes else {
+                frames.end();
+                if let Err(error) = hand_on(&mut frames, chat, &mut partial) {
+                    return Ok(Err(error));
+                }
+                break;
+            };
+            if let Err(error) = frames.push(&bytes) {
+                return Err(self.transport_failure(&error));
+            }
+            if let Err(error) = hand_on(&mut frames, chat, &mut partial) {
+                return Ok(Err(error));
+            }
+            if partial.size() > net::MAX_ANSWER_BYTES {
+                let error = net::Error::TooLarge(net::MAX_ANSWER_BYTES);
+                return Err(self.transport_failure(&error));
+            }
+        }
+        if partial.finish.is_none() && partial.state == StreamState::Incomplete {
+            return Err(self.broken("the stream ended before the answer was complete"));
+        }
+        incoming.finish().await;
+        Ok(Ok(partial))
+    }
+
+    fn broken(&self, reason: &str) -> Failure {
+        let detail = format!("response of {}: {}", self.address(), self.redact(reason));
+        Failure::new(FailureKind::Broken, detail)
+    }
+
+    fn chat_url(&self, model: &str) -> Result<Url, Failure> {
+        let path = self.wire.chat_path(model).ok_or_else(|| {
+            let detail = format!(
+                "{} has no Chat Completions API for this model; check `model`",
+                self.address()
+            );
+            Failure::new(FailureKind::Unusable, detail)
+        })?;
+        let (path, query) = path
+            .split_once('?')
+            .map_or((&*path, None), |(path, query)| (path, Some(query)));
+        let mut url = self.base_url.clone();
+        url.set_path(&[self.base_url.path().trim_end_matches('/'), "/", path].concat());
+        url.set_query(query);
+        Ok(url)
+    }
+
+    fn chat_headers(&self, chat: &ChatRequest<'_>) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some((name, key)) = self.chat_key(chat.key) {
+            headers.insert(name, key);
+        }
+        if let Some(traceparent) = chat
+            .traceparent
+            .and_then(|traceparent| HeaderValue::from_str(traceparent).ok())
+        {
+            headers.insert("traceparent", traceparent);
+        }
+        headers
+    }
+
+    /// Returns the header of an API key, which for the Chat Completions API of other servers is not that of their own API.
+    fn chat_key(&self, key: usize) -> Option<(HeaderName, HeaderValue)> {
+        let own = self.keys.get(key)?;
+        let (name, prefix) = self.wire.chat_key_header();
+        let name = HeaderName::from_static(name);
+        if name == self.key_header {
+            return Some((name, own.clone()));
+        }
+        // The keys come first among the secrets.
+        let secret = self.secrets.get(key)?.expose_secret();
+        let mut value = HeaderValue::try_from([prefix, secret].concat()).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    }
+}
+
+/// Returns the format of the chunks, which is the same for all servers.
+fn wire() -> OpenAi {
+    OpenAi::for_host("")
+}
+
+/// Decodes and hands on the chunks that have arrived.
+fn hand_on(
+    frames: &mut Frames,
+    chat: &ChatRequest<'_>,
+    partial: &mut PartialAnswer,
+) -> Result<(), DecodeError> {
+    while partial.state != StreamState::Ended
+        && let Some(message) = frames.message()
+    {
+        if is_noise(&message) {
+            continue;
+        }
+        decode_message(&wire(), &message, partial)?;
+        if partial.state != StreamState::Ended {
+            (chat.on_message)(&message);
+        }
+    }
+    Ok(())
+}
