@@ -28,6 +28,9 @@ pub(crate) struct Mention {
     pub penalty: u8,
 }
 
+/// Chosen mention of each leaf.
+pub(crate) type Chosen = Vec<Option<Mention>>;
+
 impl Mention {
     pub fn new(start: usize, end: usize, status: Status, penalty: u8) -> Option<Self> {
         let (start, end) = (u32::try_from(start).ok()?, u32::try_from(end).ok()?);

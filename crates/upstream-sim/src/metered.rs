@@ -7,7 +7,7 @@ mod rate_gate;
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use clap::Parser;
@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::behaviour::Fate;
 use crate::chat::{ChatAnswer, ChatRequest};
+use crate::lock::lock;
 use crate::texts::Delivery;
 use crate::timer::Timer;
 use crate::wire::{Connection, Request};
@@ -297,8 +298,4 @@ fn respond(
 fn not_a_question(error: &serde_json::Error) -> Vec<u8> {
     let body = serde_json::json!({"error": {"message": error.to_string(), "type": "invalid_request_error"}});
     wire::response(400, JSON, &[], body.to_string().as_bytes())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@
 mod log;
 mod play;
 mod reply;
+mod shared;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -15,23 +16,7 @@ use tokio::sync::{oneshot, watch};
 pub use log::{Call, Ending, Log};
 pub use reply::{Gate, Reply};
 
-/// Decides what becomes of a call. It sees the call as it arrived.
-type Script = Box<dyn Fn(&Call) -> Reply + Send + Sync>;
-
-/// How much of each call is kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    Everything,
-    /// No headers and no bodies: for hundreds of thousands of calls.
-    Times,
-}
-
-struct Shared {
-    script: Script,
-    keep: Keep,
-    log: Mutex<Log>,
-    changed: watch::Sender<()>,
-}
+use shared::{Keep, Script, Shared};
 
 /// A running provider; dropped, it closes every connection.
 pub struct Upstream {

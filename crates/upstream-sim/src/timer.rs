@@ -3,11 +3,13 @@
 //! one wake-up across threads for a whole wave of calls, not one each.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
+
+use crate::lock::lock;
 
 /// The timer's handle.
 #[derive(Clone)]
@@ -112,8 +114,4 @@ impl Shared {
             };
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::flags::{Flags, RetryAfter, TpmCounts};
-use super::lock;
 use crate::limiter::{ExceededLimit, Limiter, Limits, RemainingQuota, Reserved};
+use crate::lock::lock;
 
 /// What a call takes of a limit of tokens.
 #[derive(Clone, Copy)]

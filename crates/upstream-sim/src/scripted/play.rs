@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::log::{Call, Ending};
-use super::{Gate, Keep, Reply, Shared};
+use super::reply::{Gate, Reply};
+use super::shared::{Keep, Shared};
 use crate::chat::{self, ChatAnswer, ChatRequest};
 use crate::model;
 use crate::wire::{self, Connection};
