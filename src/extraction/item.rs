@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cache_key::CacheKey;
+use super::extractor::Extractor;
+use super::prepared_request::PreparedRequest;
+use super::request_class::RequestClass;
 use super::routing::RouteCursor;
 use super::tracer::Tracer;
-use super::{Extractor, PreparedRequest, RequestClass};
 use crate::provider::Trial;
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::extractor::Extractor;
 use super::models::ModelEndpoint;
-use super::{Extractor, PreparedRequest};
+use super::prepared_request::PreparedRequest;
 use crate::types::{FallbackCondition, clock};
 use throttle::{Limits, OutageReason, OutageSnapshot};
 

@@ -9,8 +9,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Inputs, Outcomes};
+use super::extractor::Extractor;
+use super::partial_stream::PartialStream;
+use super::prepared_request::PreparedRequest;
+use super::request_class::RequestClass;
 use super::routing::budget_exhausted;
-use super::{Extractor, PartialStream, PreparedRequest, RequestClass};
 use crate::types::{Code, Error, Input, OnError, Outcome};
 use throttle::{Admission, AdmissionRequest, CallerId, Class, Refused};
 

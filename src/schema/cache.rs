@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Schema;
+use super::compiled::Schema;
+use super::error_messages::invalid;
 use crate::types::Error;
 
 /// Maximum number of schemas in each of the two generations.
@@ -75,5 +76,5 @@ pub(super) async fn compile(text: &str) -> Result<Schema, Error> {
     let text = text.to_owned();
     tokio::task::spawn_blocking(move || Schema::compile(&text))
         .await
-        .unwrap_or_else(|_| Err(super::invalid("", "could not be compiled")))
+        .unwrap_or_else(|_| Err(invalid("", "could not be compiled")))
 }

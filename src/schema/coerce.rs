@@ -27,7 +27,7 @@ mod yaml;
 
 use serde_json::Value;
 
-use super::Schema;
+use super::compiled::Schema;
 use matcher::{Coercer, Match, Shapes};
 use path::Path;
 pub(super) use text_normalize::has_second_thoughts;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Schema;
 use super::coerce::{Coerced, Whole, has_second_thoughts};
+use super::compiled::Schema;
 use crate::types::FieldError;
 use llm_json::answer::{self, Answer, Candidates, NoJson, Repair};
 

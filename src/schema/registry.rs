@@ -11,7 +11,8 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use super::{Schema, cache};
+use super::cache;
+use super::compiled::Schema;
 use crate::types::{Code, Error};
 
 /// Source of a registered schema.

@@ -3,7 +3,7 @@
 use schema_dialect::move_root;
 use serde_json::{Value, json};
 
-use super::Schema;
+use super::compiled::Schema;
 
 /// List of a schema whose elements are streamed one by one.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 use serde_json::json;
 
+use super::lowering::MAX_UNROLLED;
 use super::*;
-use crate::types::EnumRule;
-use crate::types::ReferenceRule;
+use crate::types::{EnumRule, ExtraRule, ReferenceRule, Strictness};
 
 /// Takes little: what OpenAI's strict mode takes, but for the keywords that limit a value.
 static STRICT: Dialect = Dialect {

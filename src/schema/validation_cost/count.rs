@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::{Cost, Faults, MAX_LINKS, VALUE_BYTES, of_enum};
+use super::weight::{Cost, Faults, MAX_LINKS, VALUE_BYTES, of_enum};
 use crate::schema::patterns::Patterns;
 use schema_dialect::{Applies, Tree};
 
