@@ -186,7 +186,7 @@ impl Schema {
         none: &NoJson,
         raised: impl Fn(Value) -> Value,
     ) -> Option<ParsedAnswer> {
-        let text = none.ending.as_ref()?.of(text);
+        let text = none.ending.as_ref()?.complete(text);
         let mut read = self.chosen(answer::candidates(&text).ok()?, &raised, true);
         read.repairs.push(Repair::ClosedAtEnd.to_string());
         read.left_open = Some(none.message.clone());

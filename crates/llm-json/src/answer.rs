@@ -26,7 +26,9 @@ mod candidate_scanner;
 mod completion;
 mod cursor;
 mod key;
+mod literal;
 mod quote;
+mod reader;
 pub(crate) mod reasoning;
 mod repair;
 mod scalar;
@@ -45,10 +47,11 @@ use serde_json::Value;
 use crate::strict_json::StrictJson;
 pub use completion::Completion;
 use cursor::position;
+use reader::ParseFault;
 pub use repair::Repair;
 use repair::Repairs;
 use scan_result::{Candidate, Found};
-use tolerant_parser::{ParseFault, UnclosedPolicy};
+use tolerant_parser::UnclosedPolicy;
 
 /// A JSON value and the repairs that were needed to parse it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -246,7 +249,7 @@ pub fn quoted(text: &str) -> Option<String> {
         return serde_json::from_str(&inner).ok();
     }
     text.starts_with(quote::is_quote)
-        .then(|| tolerant_parser::read_string(text))
+        .then(|| tolerant_parser::parse_string(text))
         .flatten()
 }
 

@@ -1,31 +1,36 @@
-//! Objects, member by member: keys in another spelling, members without a value, members that nobody asked for.
+//! Matching of objects, member by member: keys spelled differently, members without a value, unknown members.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::matcher::{Coercer, Coercion, Match, Shapes};
+use super::coercer::Coercer;
+use super::coercion::{Coercion, Match, Shapes};
 use super::path::{Path, shown};
-use super::scalar::says_nothing;
+use super::scalar::is_placeholder;
 use super::text_normalize::key_form;
 
+/// Cost of renaming a member.
 const RENAMED: u32 = 1;
+/// Cost of leaving out a member without a value.
 const LEFT_OUT: u32 = 2;
+/// Cost of removing an unknown member.
 const DROPPED: u32 = 6;
-/// From this cost on, something may be around the object that was meant.
+/// Cost from which on the object may be a wrapper around the requested one.
 pub const FAR: u32 = DROPPED;
 
 /// Keywords of an object schema that apply to its members.
 struct Members<'s> {
     properties: Option<&'s Map<String, Value>>,
     additional: Option<&'s Value>,
-    /// By their names' form; which ones is not looked at.
+    /// True if there are `patternProperties`, whose patterns are not evaluated.
     has_patterns: bool,
     required: Vec<&'s str>,
 }
 
 impl<'s> Members<'s> {
-    fn of(schema: &'s Value) -> Self {
+    /// Reads the keywords of a schema.
+    fn from_schema(schema: &'s Value) -> Self {
         let required = schema
             .get("required")
             .and_then(Value::as_array)
@@ -44,7 +49,7 @@ impl<'s> Members<'s> {
         self.properties?.get(name)
     }
 
-    /// The properties that are missing in `members`, by the keys there that are another spelling of just one.
+    /// Returns the missing properties by the keys of `members` that are unambiguous other spellings of them.
     fn renamed<'m>(&self, members: &'m Map<String, Value>) -> HashMap<&'m str, &'s str> {
         let is_map = self.has_patterns || self.additional.is_some_and(Value::is_object);
         let mut missing = HashMap::<String, Option<&'s str>>::new();
@@ -70,13 +75,14 @@ impl<'s> Members<'s> {
     }
 }
 
-pub fn fit<'s>(
-    work: &mut Coercer<'s>,
+/// Matches the members of an object with a schema.
+pub fn match_members<'s>(
+    coercer: &mut Coercer<'s>,
     schema: &'s Value,
     members: &Map<String, Value>,
     at: &Path<'_>,
 ) -> Option<Match> {
-    let wanted = Members::of(schema);
+    let keywords = Members::from_schema(schema);
     let mut made = Coercion {
         value: Value::Null,
         cost: 0,
@@ -84,18 +90,18 @@ pub fn fit<'s>(
     };
     let mut object = Map::new();
     let mut renamed = HashMap::new();
-    if let Some(properties) = wanted.properties {
+    if let Some(properties) = keywords.properties {
         let known = members
             .keys()
             .filter(|key| properties.contains_key(*key))
             .count();
         if known < properties.len() && known < members.len() {
-            work.spend((properties.len() + members.len()) / 4)?;
-            renamed = wanted.renamed(members);
+            coercer.spend((properties.len() + members.len()) / 4)?;
+            renamed = keywords.renamed(members);
         }
     }
     for (key, value) in members {
-        work.spend(1)?;
+        coercer.spend(1)?;
         let name = renamed.get(key.as_str()).copied().unwrap_or(key);
         if name != key {
             made.cost = made.cost.saturating_add(RENAMED);
@@ -104,12 +110,12 @@ pub fn fit<'s>(
                 shown(&Value::String(key.clone()))
             )));
         }
-        let part = match wanted.property(name) {
+        let part = match keywords.property(name) {
             Some(part) => part,
-            None if wanted.has_patterns => &Value::Bool(true),
-            None => wanted.additional.unwrap_or(&Value::Bool(true)),
+            None if keywords.has_patterns => &Value::Bool(true),
+            None => keywords.additional.unwrap_or(&Value::Bool(true)),
         };
-        let is_asked_for = wanted.property(name).is_some();
+        let is_asked_for = keywords.property(name).is_some();
         if part == &Value::Bool(false) && !is_asked_for {
             made.cost = made.cost.saturating_add(DROPPED);
             made.notes.push(
@@ -118,16 +124,16 @@ pub fn fit<'s>(
             );
             continue;
         }
-        match work.fit(part, value, &at.member(name), Shapes::Any) {
+        match coercer.fit(part, value, &at.member(name), Shapes::Any) {
             Some(Match::AsIs) => {
                 object.insert(name.to_owned(), value.clone());
             }
-            Some(Match::Mended(mended)) => {
-                made.cost = made.cost.saturating_add(mended.cost);
-                made.notes.extend(mended.notes);
-                object.insert(name.to_owned(), mended.value);
+            Some(Match::Coerced(coerced)) => {
+                made.cost = made.cost.saturating_add(coerced.cost);
+                made.notes.extend(coerced.notes);
+                object.insert(name.to_owned(), coerced.value);
             }
-            None if says_nothing(value) && !wanted.required.contains(&name) => {
+            None if is_placeholder(value) && !keywords.required.contains(&name) => {
                 made.cost = made.cost.saturating_add(LEFT_OUT);
                 made.notes.push(
                     at.member(name)
@@ -137,7 +143,7 @@ pub fn fit<'s>(
             None => return None,
         }
     }
-    if !wanted
+    if !keywords
         .required
         .iter()
         .all(|name| object.contains_key(*name))
@@ -148,5 +154,5 @@ pub fn fit<'s>(
         return Some(Match::AsIs);
     }
     made.value = Value::Object(object);
-    Some(Match::Mended(made))
+    Some(Match::Coerced(made))
 }

@@ -2,8 +2,8 @@
 
 use super::cursor::{Cursor, is_elision};
 use super::quote::{self, QuoteContext};
+use super::reader::{LEFT_OUT, ParseFault, Reader, Words};
 use super::repair::Repair;
-use super::tolerant_parser::{LEFT_OUT, ParseFault, Reader, Words};
 
 impl<'t> Reader<'t> {
     /// Skips a word in capitals before a quoted key or the object's end: `"a": 1, COMMENT "b": 2`.

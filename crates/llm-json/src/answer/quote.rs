@@ -2,7 +2,7 @@
 //! string.
 
 use super::cursor::{Cursor, is_elision};
-use super::scalar;
+use super::literal::begins_with_known;
 
 /// Maximum lookahead behind a quote or a word, in bytes: enough for a key and its colon. Beyond it,
 /// the decision is made as if the text ended there. Without a limit, text of only quotes and
@@ -36,6 +36,7 @@ pub enum QuoteRole {
     Key,
 }
 
+/// Returns true if a character can begin or end a string.
 pub fn is_quote(c: char) -> bool {
     !closers(c).is_empty()
 }
@@ -300,7 +301,7 @@ pub fn begins_value(ahead: Cursor<'_>) -> bool {
         Some('`') => !ahead.rest().starts_with("```"),
         Some('{' | '[') => true,
         Some(c) if is_quote(c) => true,
-        _ => scalar::begins_with_known(ahead),
+        _ => begins_with_known(ahead),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::cursor::Cursor;
 use super::quote::{self, QuoteContext, QuoteRole};
+use super::reader::{ParseFault, Reader};
 use super::repair::Repair;
-use super::tolerant_parser::{ParseFault, Reader};
 
 impl Reader<'_> {
     /// Parses the string whose opening quote is next.
@@ -13,9 +13,7 @@ impl Reader<'_> {
             if place != QuoteContext::Key && self.cursor.eat(triple) {
                 self.repairs.note(Repair::TripleQuotes);
                 let string = self.triple_quoted(opened, triple);
-                return string
-                    .map(block)
-                    .map_err(|fault| fault.of_what_began_at(opened));
+                return string.map(block).map_err(|fault| fault.or_cut_at(opened));
             }
         }
         if place == QuoteContext::Member
@@ -36,7 +34,7 @@ impl Reader<'_> {
             _ => self.repairs.note(Repair::TypographicQuotes),
         }
         self.quoted(opened, quote::closers(mark), place)
-            .map_err(|fault| fault.of_what_began_at(opened))
+            .map_err(|fault| fault.or_cut_at(opened))
     }
 
     fn quoted(

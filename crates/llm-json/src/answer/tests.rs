@@ -689,7 +689,7 @@ fn an_answer_that_was_cut_off_is_never_closed() {
 
 #[test]
 fn what_a_text_lacks_at_its_end_is_known() {
-    let ended = |text: &str| read(text).unwrap_err().ending.map(|ending| ending.of(text));
+    let ended = |text: &str| read(text).unwrap_err().ending.map(|ending| ending.complete(text));
     for (text, whole) in [
         ("{", "{}"),
         ("[", "[]"),

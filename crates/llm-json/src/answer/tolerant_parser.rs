@@ -4,57 +4,21 @@
 
 use serde_json::{Map, Value};
 
-use super::completion::{Completion, IncompleteToken};
+use super::completion::Completion;
 use super::cursor::{Cursor, is_elision, is_space};
 use super::quote::{self, QuoteContext};
+use super::reader::{IncompleteToken, LEFT_OUT, MAX_DEPTH, ParseFault, Reader, TOO_DEEP, Words};
 use super::repair::{Repair, Repairs};
 
-/// Maximum nesting depth, as in `serde_json`: its recursion limit of 128 allows 127 levels.
-pub const MAX_DEPTH: usize = 127;
-
-pub const LEFT_OUT: &str = "\"...\" stands for something that was left out";
-
-pub const TOO_DEEP: &str = "it is nested more than 127 levels deep";
+/// Error message of a code block that ends within a value.
 const ENDS_EARLY: &str = "the code block ends before the JSON is closed";
 
 /// A parsed value, its end, and the repairs in it.
 pub struct RepairedValue {
     pub value: Value,
+    /// Byte offset behind the value.
     pub end: usize,
     pub repairs: Repairs,
-}
-
-/// Reason why a text is not a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParseFault {
-    pub at: usize,
-    pub message: &'static str,
-    /// True if the text ended first.
-    pub cut: bool,
-}
-
-impl ParseFault {
-    pub fn new(at: usize, message: &'static str) -> Self {
-        Self {
-            at,
-            message,
-            cut: false,
-        }
-    }
-
-    pub fn cut(at: usize) -> Self {
-        Self {
-            at,
-            message: "the text ends here",
-            cut: true,
-        }
-    }
-
-    /// Returns the same error; for truncated text, with the start of the value in which the text
-    /// ends.
-    pub fn of_what_began_at(self, start: usize) -> Self {
-        if self.cut { Self::cut(start) } else { self }
-    }
 }
 
 /// A failed parse.
@@ -80,18 +44,9 @@ pub struct UnclosedPolicy {
     pub repairs: Repairs,
 }
 
-/// Meaning of an unquoted word outside all objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Words {
-    /// Text in brackets within a sentence: `[sic]`.
-    Prose,
-    /// An element, if there are several: `[red, blue]` at the start of the text or of a code block.
-    Elements,
-}
-
 /// Parses the object or array that begins at `at`. `room` is the number of values still allowed; it
 /// decreases by the values parsed.
-pub fn read(
+pub fn parse(
     text: &str,
     at: usize,
     words: Words,
@@ -148,57 +103,15 @@ pub fn read(
 
 /// Returns the string that `text` is as a whole, in quotes of any kind, or several strings joined
 /// by `+`.
-pub fn read_string(text: &str) -> Option<String> {
+pub fn parse_string(text: &str) -> Option<String> {
     let mut room = 1;
     let mut reader = Reader::new(text, 0, Words::Prose, &mut room);
     let string = reader.joined(QuoteContext::Element).ok()?;
     reader.cursor.is_at_end().then_some(string)
 }
 
-pub(super) struct Reader<'a> {
-    pub(super) cursor: Cursor<'a>,
-    pub(super) repairs: Repairs,
-    room: &'a mut usize,
-    pub(super) words: Words,
-    pub(super) depth: usize,
-    /// Open brackets around the cursor, one bit per level, the innermost lowest: 1 for an object, 0
-    /// for an array.
-    pub(super) open: u128,
-    /// Number of open objects around the cursor.
-    pub(super) in_objects: usize,
-    /// Number of objects in which the text ends.
-    left_open: usize,
-    /// The member that was begun last.
-    pub(super) begun: Option<IncompleteToken>,
-    /// Start of the white space and comments in which the text ends.
-    pub(super) trailing: Option<usize>,
-    /// True if the outermost object continued behind its closing brace.
-    pub(super) is_reopened: bool,
-    pub(super) was_json: bool,
-    /// Position up to which the end of a quoted code block was last searched.
-    pub(super) fences_sought: usize,
-}
-
 impl<'t> Reader<'t> {
-    fn new(text: &'t str, at: usize, words: Words, room: &'t mut usize) -> Self {
-        let repairs = Repairs::default();
-        Self {
-            cursor: Cursor::new(text, at),
-            repairs,
-            room,
-            words,
-            depth: 0,
-            open: 0,
-            in_objects: 0,
-            left_open: 0,
-            begun: None,
-            trailing: None,
-            is_reopened: false,
-            was_json: false,
-            fences_sought: 0,
-        }
-    }
-
+    /// Parses the value at the cursor.
     fn value(&mut self, place: QuoteContext) -> Result<Value, ParseFault> {
         let at = self.cursor.at();
         let Some(left) = self.room.checked_sub(1) else {
@@ -404,6 +317,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
+    /// Skips white space and comments.
     pub(super) fn trivia(&mut self) -> Result<(), ParseFault> {
         let start = self.cursor.at();
         let trivia = self.cursor.trivia();

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::cursor::Cursor;
 use super::quote::{self, QuoteContext};
+use super::reader::{LEFT_OUT, ParseFault, Reader};
 use super::repair::Repair;
 use super::scalar::{is_group, starts_comment};
-use super::tolerant_parser::{LEFT_OUT, ParseFault, Reader};
 
 /// Type names in a schema-like form without values: `{name: string, age: number}`.
 const TYPE_NAMES: [&str; 11] = [
