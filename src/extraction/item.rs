@@ -199,7 +199,7 @@ impl<'a> ItemRun<'a> {
         self.share(text, key).await
     }
 
-    /// Single flight: waits for a permit until an equal item gets its own first; then shares that item's result.
+    /// Shares the result of an equal item in flight: waits until that item completes, or until this one gets a permit first.
     async fn share(&mut self, text: &str, key: CacheKey) -> Result<Success, Error> {
         let ticket = self.extractor.flights.join(key);
         loop {

@@ -65,7 +65,7 @@ impl Extractor {
 }
 
 impl PreparedRequest {
-    /// If outages keep every target from being called, returns the first target and its outage.
+    /// Returns the first target and its outage, if outages keep every target from being called.
     pub(super) fn outage(&self, limits: &Limits) -> Option<(&ModelEndpoint, OutageSnapshot)> {
         let first = &self.first.endpoint;
         let outage = limits.outage(&first.limits)?;

@@ -88,7 +88,7 @@ impl Extractor {
 }
 
 impl AdmittedRequest {
-    /// Maximum number of items that are started and whose outcomes have not been taken yet.
+    /// Returns the maximum number of items that are started and whose outcomes have not been taken yet.
     #[must_use]
     pub fn window(&self) -> usize {
         self.admission.window()

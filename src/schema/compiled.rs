@@ -99,7 +99,7 @@ impl Schema {
     /// Returns true if the schema lists the values that may stand at a JSON Pointer of an instance, in any of its alternatives.
     #[must_use]
     pub fn lists_values_at(&self, location: &str) -> bool {
-        locations::at(&self.tree, location)
+        locations::schemas_at(&self.tree, location)
             .iter()
             .any(|schema| schema.get("enum").is_some() || schema.get("const").is_some())
     }

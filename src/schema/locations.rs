@@ -9,7 +9,7 @@ use serde_json::Value;
 const MAX_SCHEMAS: usize = 256;
 
 /// Returns the subschemas that apply to the value at a JSON Pointer of an instance, in every alternative.
-pub fn at<'t>(tree: &'t Tree, location: &str) -> Vec<&'t Value> {
+pub fn schemas_at<'t>(tree: &'t Tree, location: &str) -> Vec<&'t Value> {
     let mut here = expanded(tree, vec![tree.root()]);
     for token in pointer_tokens(location) {
         let inner = here

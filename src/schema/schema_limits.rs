@@ -156,7 +156,7 @@ impl<'s> FanOut<'s> {
         self.seen.insert(std::ptr::from_ref(schema), None);
         let mut counted = Counted {
             subschemas: 1 + of_enum(schema),
-            faults: Faults::of(schema),
+            faults: Faults::of_schema(schema),
             chain: 1,
             names: 0,
         };

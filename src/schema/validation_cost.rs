@@ -43,7 +43,7 @@ impl Trial<'_> {
 
     /// Returns a quick and generous upper bound.
     fn evaluations_at_most(&self) -> u64 {
-        let size = Size::of(self.instance);
+        let size = Size::measure(self.instance);
         self.weight.evaluations(size.values, size.text_bytes)
     }
 
@@ -52,7 +52,7 @@ impl Trial<'_> {
         let of_a_value = bytes.saturating_add(count.saturating_mul(self.pointer_bytes()));
         // Names are validated by subschemas too.
         of_a_value
-            .saturating_mul(Size::of(self.instance).values)
+            .saturating_mul(Size::measure(self.instance).values)
             .saturating_mul(1 + self.weight.names)
     }
 

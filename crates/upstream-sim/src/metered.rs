@@ -111,7 +111,7 @@ impl Upstream {
         }
     }
 
-    /// A connection has ended whose last answer was this.
+    /// Records the end of a connection whose last answer was this one.
     fn closed(&self, delivery: Option<Delivery>, broken: bool) {
         let Some(delivery) = delivery else { return };
         if let Some(texts) = &mut lock(&self.meter).texts {
@@ -184,7 +184,7 @@ impl Upstream {
         Ok(delivery.map_or(then, Then::Delivered))
     }
 
-    /// The hash of the text that a question is about, if texts are kept.
+    /// Returns the hash of the text that a question is about, if texts are kept.
     fn text(&self, question: &ChatRequest) -> Option<u64> {
         if !self.flags.texts {
             return None;
@@ -238,7 +238,7 @@ struct Call {
     fate: Fate,
 }
 
-/// What becomes of the connection after a call.
+/// State of the connection after a call.
 enum Then {
     GoOn,
     /// It goes on; a valid answer has just been written to it.
@@ -246,13 +246,13 @@ enum Then {
     Reset,
 }
 
-/// The key that a call came with; empty without one.
+/// Returns the key that a call came with; empty without one.
 fn key(request: &Request) -> &str {
     let sent = request.header("authorization").unwrap_or_default();
     sent.strip_prefix("Bearer ").unwrap_or(sent)
 }
 
-/// What the model says.
+/// Returns the text of the model's answer.
 fn say(question: &ChatRequest, fate: Fate) -> String {
     match fate {
         Fate::Invalid => r#"{"unexpected":[true]}"#.to_owned(),

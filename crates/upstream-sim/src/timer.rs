@@ -18,7 +18,7 @@ pub struct Timer(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// When the thread is to ring next; `None`: nobody waits.
+    /// Time of the thread's next wake-up; `None`: nothing waits.
     alarm: Mutex<Option<Instant>>,
     changed: Condvar,
     rings: Notify,
@@ -90,7 +90,7 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    /// The thread: rings at each alarm, once.
+    /// Runs the thread: wakes the task once at each alarm.
     fn ring(&self) {
         let mut alarm = lock(&self.alarm);
         loop {

@@ -21,10 +21,12 @@ pub fn choose<'s>(
         match coercer.fit(branch, value, at, shapes) {
             None => {}
             Some(Match::AsIs) => return Some(Match::AsIs),
-            Some(Match::Coerced(coerced)) => match &best {
-                Some(known) if known.cost < coerced.cost => {}
-                Some(known) if known.cost == coerced.cost => is_tie |= known.value != coerced.value,
-                _ => (best, is_tie) = (Some(coerced), false),
+            Some(Match::Coerced(coercion)) => match &best {
+                Some(known) if known.cost < coercion.cost => {}
+                Some(known) if known.cost == coercion.cost => {
+                    is_tie |= known.value != coercion.value;
+                }
+                _ => (best, is_tie) = (Some(coercion), false),
             },
         }
     }

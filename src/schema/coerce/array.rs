@@ -15,7 +15,7 @@ pub fn match_elements<'s>(
 ) -> Option<Match> {
     let first = schema.get("prefixItems").and_then(Value::as_array);
     let rest = schema.get("items");
-    let mut coerced: Option<Coercion> = None;
+    let mut coercion: Option<Coercion> = None;
     for (index, item) in items.iter().enumerate() {
         let Some(schema) = first.and_then(|first| first.get(index)).or(rest) else {
             break;
@@ -23,7 +23,7 @@ pub fn match_elements<'s>(
         if let Match::Coerced(element) =
             coercer.fit(schema, item, &at.element(index), Shapes::Inward)?
         {
-            let list = coerced.get_or_insert_with(|| Coercion {
+            let list = coercion.get_or_insert_with(|| Coercion {
                 value: Value::Null,
                 cost: 0,
                 notes: Vec::new(),
@@ -38,5 +38,5 @@ pub fn match_elements<'s>(
             list.notes.extend(element.notes);
         }
     }
-    Some(coerced.map_or(Match::AsIs, Match::Coerced))
+    Some(coercion.map_or(Match::AsIs, Match::Coerced))
 }

@@ -43,7 +43,7 @@ impl<'s> Coercer<'s> {
     }
 
     /// Continues with the value that `so_far` stands for, and adds up both coercions.
-    pub fn then(
+    pub fn and_then(
         &mut self,
         so_far: Match,
         value: &Value,

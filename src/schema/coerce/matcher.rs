@@ -29,7 +29,7 @@ impl<'s> Coercer<'s> {
             Value::Bool(true) => Some(Match::AsIs),
             Value::Object(_) => {
                 self.depth += 1;
-                let fit = self.all(schema, value, at, shapes);
+                let fit = self.match_all_keywords(schema, value, at, shapes);
                 self.depth -= 1;
                 fit
             }
@@ -39,14 +39,14 @@ impl<'s> Coercer<'s> {
 
     /// Applies the schema's own keywords, then its references and `allOf`, each to the value that
     /// the one before returned.
-    fn all(
+    fn match_all_keywords(
         &mut self,
         schema: &'s Value,
         value: &Value,
         at: &Path<'_>,
         shapes: Shapes,
     ) -> Option<Match> {
-        let mut so_far = self.own(schema, value, at, shapes)?;
+        let mut so_far = self.match_own_keywords(schema, value, at, shapes)?;
         let tree = self.tree;
         let reference = tree.reference(schema);
         let parts = schema
@@ -55,13 +55,13 @@ impl<'s> Coercer<'s> {
             .into_iter()
             .flatten();
         for part in reference.into_iter().chain(parts) {
-            so_far = self.then(so_far, value, |coercer, value| {
+            so_far = self.and_then(so_far, value, |coercer, value| {
                 coercer.fit(part, value, at, shapes)
             })?;
         }
         for keyword in ["anyOf", "oneOf"] {
             if let Some(branches) = schema.get(keyword).and_then(Value::as_array) {
-                so_far = self.then(so_far, value, |coercer, value| {
+                so_far = self.and_then(so_far, value, |coercer, value| {
                     any_of::choose(coercer, branches, value, at, shapes)
                 })?;
             }
@@ -70,7 +70,7 @@ impl<'s> Coercer<'s> {
     }
 
     /// Matches the value with the keywords of `schema`, without its references and combinations.
-    fn own(
+    fn match_own_keywords(
         &mut self,
         schema: &'s Value,
         value: &Value,
@@ -94,7 +94,7 @@ impl<'s> Coercer<'s> {
             Value::Object(members) => {
                 let fit = object::match_members(self, schema, members, at);
                 let is_close = fit.as_ref().is_some_and(
-                    |fit| !matches!(fit, Match::Coerced(coerced) if coerced.cost >= object::FAR),
+                    |fit| !matches!(fit, Match::Coerced(coercion) if coercion.cost >= object::FAR),
                 );
                 if is_close {
                     return fit;

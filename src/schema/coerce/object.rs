@@ -83,12 +83,6 @@ pub fn match_members<'s>(
     at: &Path<'_>,
 ) -> Option<Match> {
     let keywords = Members::from_schema(schema);
-    let mut made = Coercion {
-        value: Value::Null,
-        cost: 0,
-        notes: Vec::new(),
-    };
-    let mut object = Map::new();
     let mut renamed = HashMap::new();
     if let Some(properties) = keywords.properties {
         let known = members
@@ -100,59 +94,85 @@ pub fn match_members<'s>(
             renamed = keywords.renamed(members);
         }
     }
+    let mut object = CoercedObject::default();
     for (key, value) in members {
         coercer.spend(1)?;
         let name = renamed.get(key.as_str()).copied().unwrap_or(key);
         if name != key {
-            made.cost = made.cost.saturating_add(RENAMED);
-            made.notes.push(at.member(name).note(&format!(
-                "renamed from {}",
-                shown(&Value::String(key.clone()))
-            )));
+            let written = shown(&Value::String(key.clone()));
+            object.note(
+                RENAMED,
+                at.member(name).note(&format!("renamed from {written}")),
+            );
         }
-        let part = match keywords.property(name) {
+        object.add(coercer, &keywords, (name, value), &at.member(name))?;
+    }
+    let has_required = |name: &&str| object.members.contains_key(*name);
+    if !keywords.required.iter().all(has_required) {
+        return None;
+    }
+    Some(if object.notes.is_empty() {
+        Match::AsIs
+    } else {
+        Match::Coerced(Coercion {
+            value: Value::Object(object.members),
+            cost: object.cost,
+            notes: object.notes,
+        })
+    })
+}
+
+/// Object whose members are matched one by one.
+#[derive(Default)]
+struct CoercedObject {
+    members: Map<String, Value>,
+    cost: u32,
+    notes: Vec<String>,
+}
+
+impl CoercedObject {
+    /// Adds the cost and the description of a change.
+    fn note(&mut self, cost: u32, note: String) {
+        self.cost = self.cost.saturating_add(cost);
+        self.notes.push(note);
+    }
+
+    /// Matches a member and adds it, unless it is left out. `None`: it does not match.
+    fn add<'s>(
+        &mut self,
+        coercer: &mut Coercer<'s>,
+        keywords: &Members<'s>,
+        (name, value): (&str, &Value),
+        at: &Path<'_>,
+    ) -> Option<()> {
+        let property = keywords.property(name);
+        let part = match property {
             Some(part) => part,
             None if keywords.has_patterns => &Value::Bool(true),
             None => keywords.additional.unwrap_or(&Value::Bool(true)),
         };
-        let is_asked_for = keywords.property(name).is_some();
-        if part == &Value::Bool(false) && !is_asked_for {
-            made.cost = made.cost.saturating_add(DROPPED);
-            made.notes.push(
-                at.member(name)
-                    .note("removed: the schema allows no such member"),
+        if part == &Value::Bool(false) && property.is_none() {
+            self.note(
+                DROPPED,
+                at.note("removed: the schema allows no such member"),
             );
-            continue;
+            return Some(());
         }
-        match coercer.fit(part, value, &at.member(name), Shapes::Any) {
+        match coercer.fit(part, value, at, Shapes::Any) {
             Some(Match::AsIs) => {
-                object.insert(name.to_owned(), value.clone());
+                self.members.insert(name.to_owned(), value.clone());
             }
-            Some(Match::Coerced(coerced)) => {
-                made.cost = made.cost.saturating_add(coerced.cost);
-                made.notes.extend(coerced.notes);
-                object.insert(name.to_owned(), coerced.value);
+            Some(Match::Coerced(coercion)) => {
+                self.cost = self.cost.saturating_add(coercion.cost);
+                self.notes.extend(coercion.notes);
+                self.members.insert(name.to_owned(), coercion.value);
             }
             None if is_placeholder(value) && !keywords.required.contains(&name) => {
-                made.cost = made.cost.saturating_add(LEFT_OUT);
-                made.notes.push(
-                    at.member(name)
-                        .note(&format!("left out: {} is no value for it", shown(value))),
-                );
+                let reason = format!("left out: {} is no value for it", shown(value));
+                self.note(LEFT_OUT, at.note(&reason));
             }
             None => return None,
         }
+        Some(())
     }
-    if !keywords
-        .required
-        .iter()
-        .all(|name| object.contains_key(*name))
-    {
-        return None;
-    }
-    if made.notes.is_empty() {
-        return Some(Match::AsIs);
-    }
-    made.value = Value::Object(object);
-    Some(Match::Coerced(made))
 }

@@ -53,11 +53,11 @@ pub fn parse(tree: &Tree, text: &str) -> Option<Match> {
     let note = Path::ROOT.note(note);
     match coercer.fit(tree.root(), &value, &Path::ROOT, Shapes::None)? {
         Match::AsIs => Some(Match::Coerced(Coercion::new(value, FROM_TEXT, note))),
-        Match::Coerced(coerced) => {
-            let notes = [vec![note], coerced.notes].concat();
+        Match::Coerced(coercion) => {
+            let notes = [vec![note], coercion.notes].concat();
             Some(Match::Coerced(Coercion {
-                value: coerced.value,
-                cost: coerced.cost.saturating_add(FROM_TEXT),
+                value: coercion.value,
+                cost: coercion.cost.saturating_add(FROM_TEXT),
                 notes,
             }))
         }

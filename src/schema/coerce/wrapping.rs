@@ -50,95 +50,100 @@ pub fn rewrap<'s>(
     if shapes == Shapes::None {
         return None;
     }
-    let mut ways = Vec::new();
-    let is_scalar = !value.is_object() && !value.is_array();
-    let mut try_it = |coercer: &mut Coercer<'s>, other: &Value, cost: u32, what: &str| {
-        let fit = coercer.fit(schema, other, at, Shapes::None);
-        if let Some(fit) = fit
-            .filter(|fit| is_implied(schema, other) && !(cost == PUT_IN && is_far(fit, is_scalar)))
-        {
-            let note = at.note(what);
-            ways.push(match fit {
-                Match::AsIs => Coercion::new(other.clone(), cost, note),
-                Match::Coerced(coerced) => Coercion {
-                    value: coerced.value,
-                    cost: coerced.cost.saturating_add(cost),
-                    notes: [vec![note], coerced.notes].concat(),
-                },
-            });
-        }
+    let mut attempts = Attempts {
+        coercer,
+        schema,
+        at,
+        is_scalar: !value.is_object() && !value.is_array(),
+        matches: Vec::new(),
     };
-    match value {
-        Value::String(text) => {
-            coercer.spend(text.len() / 32)?;
-            if let Some(inner) = parse_container(text) {
-                try_it(coercer, &inner, DECODED, "read the JSON in the string");
-            } else if wants(schema, "array")
-                && let Some(items) = split_list(schema, text)
-            {
-                try_it(
-                    coercer,
-                    &items,
-                    DECODED,
-                    &format!("read {} as a list", shown(value)),
-                );
-            }
-        }
-        Value::Array(items) => {
-            if let [only] = items.as_slice() {
-                try_it(
-                    coercer,
-                    only,
-                    UNWRAPPED,
-                    "took the one element out of a list",
-                );
-            }
-        }
-        Value::Object(members) => {
-            if let Some((name, inner)) = wrapped_member(schema, members) {
-                let what = format!(
-                    "took the value out of {}",
-                    shown(&Value::String(name.to_owned()))
-                );
-                match inner {
-                    Value::String(text) => {
-                        let inner = parse_container(text);
-                        try_it(
-                            coercer,
-                            inner.as_ref().unwrap_or(&members[name]),
-                            UNWRAPPED,
-                            &what,
-                        );
-                    }
-                    inner => try_it(coercer, inner, UNWRAPPED, &what),
+    attempts.unwrap(value)?;
+    attempts.wrap(value, shapes);
+    nearest(attempts.matches).map(Match::Coerced)
+}
+
+/// Attempts to match a value with a changed wrapper.
+struct Attempts<'a, 's> {
+    coercer: &'a mut Coercer<'s>,
+    schema: &'s Value,
+    at: &'a Path<'a>,
+    /// True if the value is a scalar.
+    is_scalar: bool,
+    /// Coercions that match.
+    matches: Vec<Coercion>,
+}
+
+impl Attempts<'_, '_> {
+    /// Tries the value without its wrapper. `None`: the budget is used up.
+    fn unwrap(&mut self, value: &Value) -> Option<()> {
+        match value {
+            Value::String(text) => {
+                self.coercer.spend(text.len() / 32)?;
+                if let Some(inner) = parse_container(text) {
+                    self.attempt(&inner, DECODED, "read the JSON in the string");
+                } else if wants(self.schema, "array")
+                    && let Some(items) = split_list(self.schema, text)
+                {
+                    let change = format!("read {} as a list", shown(value));
+                    self.attempt(&items, DECODED, &change);
                 }
             }
+            Value::Array(items) => {
+                if let [only] = items.as_slice() {
+                    self.attempt(only, UNWRAPPED, "took the one element out of a list");
+                }
+            }
+            Value::Object(members) => {
+                if let Some((name, inner)) = wrapped_member(self.schema, members) {
+                    let name = Value::String(name.to_owned());
+                    let change = format!("took the value out of {}", shown(&name));
+                    let parsed = inner.as_str().and_then(parse_container);
+                    self.attempt(parsed.as_ref().unwrap_or(inner), UNWRAPPED, &change);
+                }
+            }
+            _ => {}
         }
-        _ => {}
+        Some(())
     }
-    if shapes == Shapes::Any
-        && wants(schema, "array")
-        && !value.is_array()
-        && !value.is_null()
-        && !is_several(schema, value)
-    {
-        try_it(coercer, &json!([value]), WRAPPED, "made it a list of one");
+
+    /// Tries the value as the only element of a list, and as the only member of an object.
+    fn wrap(&mut self, value: &Value, shapes: Shapes) {
+        if shapes == Shapes::Any
+            && wants(self.schema, "array")
+            && !value.is_array()
+            && !value.is_null()
+            && !is_several(self.schema, value)
+        {
+            self.attempt(&json!([value]), WRAPPED, "made it a list of one");
+        }
+        // A bare element of a list may mean anything.
+        if (shapes == Shapes::Any || value.is_object())
+            && let Some(name) = only_property(self.schema, value)
+        {
+            let shown_name = shown(&Value::String(name.to_owned()));
+            let change = format!("made it the one member {shown_name}");
+            self.attempt(&json!({ name: value }), PUT_IN, &change);
+        }
     }
-    // A bare element of a list may mean anything.
-    if (shapes == Shapes::Any || value.is_object())
-        && let Some(name) = only_property(schema, value)
-    {
-        try_it(
-            coercer,
-            &json!({ name: value }),
-            PUT_IN,
-            &format!(
-                "made it the one member {}",
-                shown(&Value::String(name.to_owned()))
-            ),
-        );
+
+    /// Keeps the changed value if it matches the schema.
+    fn attempt(&mut self, value: &Value, cost: u32, change: &str) {
+        let fit = self.coercer.fit(self.schema, value, self.at, Shapes::None);
+        let Some(fit) = fit.filter(|fit| {
+            is_implied(self.schema, value) && !(cost == PUT_IN && is_far(fit, self.is_scalar))
+        }) else {
+            return;
+        };
+        let note = self.at.note(change);
+        self.matches.push(match fit {
+            Match::AsIs => Coercion::new(value.clone(), cost, note),
+            Match::Coerced(coercion) => Coercion {
+                value: coercion.value,
+                cost: coercion.cost.saturating_add(cost),
+                notes: [vec![note], coercion.notes].concat(),
+            },
+        });
     }
-    nearest(ways).map(Match::Coerced)
 }
 
 /// Returns true if the value has the type that the schema's keywords imply. Without `type`, such
@@ -156,7 +161,7 @@ fn is_implied(schema: &Value, value: &Value) -> bool {
 
 /// Returns true if the wrapped value still needs too many changes: more than those of a scalar, or any if it is a scalar.
 const fn is_far(fit: &Match, is_scalar: bool) -> bool {
-    matches!(fit, Match::Coerced(coerced) if is_scalar || coerced.cost >= UNWRAPPED)
+    matches!(fit, Match::Coerced(coercion) if is_scalar || coercion.cost >= UNWRAPPED)
 }
 
 /// Returns the coercion of the lowest cost, unless another of the same cost leads to a different value.

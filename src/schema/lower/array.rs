@@ -45,7 +45,7 @@ impl<'s> Lowering<'s> {
             .as_ref()
             .map_or(ValueMapping::same(TypeSet::ALL), |part| part.shape.clone());
         if let Some(note) = others.as_ref().and_then(|part| part.note.clone()) {
-            words.limit(format!("items: {note}"));
+            words.add_constraint(format!("items: {note}"));
         }
         if parts.is_empty() {
             // A list that must be empty: any schema of its items will do.
@@ -55,7 +55,7 @@ impl<'s> Lowering<'s> {
                     .all("items")
                     .any(|items| items == &Value::Bool(false))
             {
-                words.limit("empty".to_owned());
+                words.add_constraint("empty".to_owned());
             }
             part.json.insert("items".to_owned(), items.json.into());
         } else if self.subset.supports_keyword("prefixItems") {
@@ -68,7 +68,7 @@ impl<'s> Lowering<'s> {
                 part.json.insert("items".to_owned(), others.json.into());
             }
         } else {
-            words.limit(format!(
+            words.add_constraint(format!(
                 "its first {} items, in this order: {}",
                 parts.len(),
                 describe_each(&parts)

@@ -22,14 +22,14 @@ pub struct Description {
 
 impl Description {
     /// Adds a description of the caller, unless it is there already.
-    pub fn say(&mut self, words: &str) {
+    pub fn add_text(&mut self, words: &str) {
         if !words.is_empty() && !self.said.iter().any(|said| said == words) {
             self.said.push(words.to_owned());
         }
     }
 
     /// Adds a constraint, unless it is there already.
-    pub fn limit(&mut self, words: String) {
+    pub fn add_constraint(&mut self, words: String) {
         if !self.limits.contains(&words) {
             self.limits.push(words);
         }
@@ -42,11 +42,11 @@ impl Description {
         gathered
             .description()
             .into_iter()
-            .for_each(|text| words.say(text));
+            .for_each(|text| words.add_text(text));
         for part in &gathered.parts {
             for (keyword, value) in *part {
                 if let Some(limit) = general(keyword, value, part) {
-                    words.limit(limit);
+                    words.add_constraint(limit);
                 }
             }
         }
@@ -60,7 +60,7 @@ impl Description {
             } else {
                 "at least one"
             };
-            words.limit(format!("{how} of these holds: {}", shown(choices.array)));
+            words.add_constraint(format!("{how} of these holds: {}", shown(choices.array)));
         }
         words
     }

@@ -51,13 +51,14 @@ impl<'s> Lowering<'s> {
         }
     }
 
+    /// Lowers an object whose level is allowed.
     fn object_within(
         &mut self,
         gathered: &MergedSchema<'s>,
         level: usize,
     ) -> Result<LoweredNode, LoweringError> {
         let mut words = Description::default();
-        let properties = self.properties(gathered, &mut words, level)?;
+        let mut properties = self.properties(gathered, &mut words, level)?;
         let others = others(gathered, properties.members.is_empty());
         let has_none =
             properties.members.is_empty() && matches!(others, Others::None | Others::Unsaid);
@@ -71,43 +72,13 @@ impl<'s> Lowering<'s> {
             return self.entries(gathered, &others, level);
         }
         let mut part = LoweredNode::typed("object");
+        let extra = self.additional(gathered, &others, &mut part, &mut properties, level)?;
         let Properties {
-            json: mut properties,
-            mut required,
+            json,
+            required,
             members,
         } = properties;
-        let extra = match (&others, self.subset.extra) {
-            (Others::None, _) => Extra::None,
-            (Others::Unsaid, ExtraRule::Any) => {
-                Extra::Same(Box::new(ValueMapping::same(TypeSet::ALL)))
-            }
-            (Others::Unsaid, _) => Extra::Left,
-            (Others::Some(_), ExtraRule::Any) => {
-                let value = self.other(&others, level + 1)?;
-                let is_any = value.json.is_empty();
-                part.json.insert(
-                    "additionalProperties".to_owned(),
-                    if is_any {
-                        true.into()
-                    } else {
-                        Value::Object(value.json)
-                    },
-                );
-                Extra::Same(Box::new(value.shape))
-            }
-            (Others::Some(_), ExtraRule::False | ExtraRule::Unknown) => {
-                let list = self.entries(gathered, &others, level + 1)?;
-                let ValueMapping::Entries(shape) = list.shape else {
-                    return Err(LoweringError::Full);
-                };
-                let name = free_name(&properties);
-                properties.insert(name.clone(), list.json.into());
-                required.push(name.clone().into());
-                self.count.properties += 1;
-                Extra::Entries(name, shape)
-            }
-        };
-        part.json.insert("properties".to_owned(), properties.into());
+        part.json.insert("properties".to_owned(), json.into());
         if self.subset.all_required || !required.is_empty() {
             part.json.insert("required".to_owned(), required.into());
         }
@@ -124,6 +95,49 @@ impl<'s> Lowering<'s> {
         Ok(self.described(part, words))
     }
 
+    /// Lowers the additional members, where the dialect accepts them: as `additionalProperties`, or as a list in a property.
+    fn additional(
+        &mut self,
+        gathered: &MergedSchema<'s>,
+        others: &Others<'s>,
+        part: &mut LoweredNode,
+        properties: &mut Properties,
+        level: usize,
+    ) -> Result<Extra, LoweringError> {
+        Ok(match (others, self.subset.extra) {
+            (Others::None, _) => Extra::None,
+            (Others::Unsaid, ExtraRule::Any) => {
+                Extra::Same(Box::new(ValueMapping::same(TypeSet::ALL)))
+            }
+            (Others::Unsaid, _) => Extra::Left,
+            (Others::Some(_), ExtraRule::Any) => {
+                let value = self.other(others, level + 1)?;
+                let is_any = value.json.is_empty();
+                part.json.insert(
+                    "additionalProperties".to_owned(),
+                    if is_any {
+                        true.into()
+                    } else {
+                        Value::Object(value.json)
+                    },
+                );
+                Extra::Same(Box::new(value.shape))
+            }
+            (Others::Some(_), ExtraRule::False | ExtraRule::Unknown) => {
+                let list = self.entries(gathered, others, level + 1)?;
+                let ValueMapping::Entries(shape) = list.shape else {
+                    return Err(LoweringError::Full);
+                };
+                let name = free_name(&properties.json);
+                properties.json.insert(name.clone(), list.json.into());
+                properties.required.push(name.clone().into());
+                self.count.properties += 1;
+                Extra::Entries(name, shape)
+            }
+        })
+    }
+
+    /// Lowers the properties.
     fn properties(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -224,7 +238,7 @@ impl<'s> Lowering<'s> {
         required: bool,
     ) {
         if let Some(note) = part.note.take() {
-            words.limit(format!("`{name}`: {note}"));
+            words.add_constraint(format!("`{name}`: {note}"));
         }
         let asked = self.asked_name(name, &properties.json);
         self.count.properties += 1;
@@ -299,7 +313,7 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    /// A list of `key` and `value`, since the keys are not known.
+    /// Lowers an object with unknown keys to a list of `key` and `value`.
     fn entries(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -320,14 +334,14 @@ impl<'s> Lowering<'s> {
         gathered
             .all("propertyNames")
             .filter_map(|names| description::limit("propertyNames", names))
-            .for_each(|limit| of_key.limit(limit));
+            .for_each(|limit| of_key.add_constraint(limit));
         for pattern in gathered
             .all("patternProperties")
             .filter_map(Value::as_object)
             .flat_map(Map::keys)
             .take(8)
         {
-            of_key.limit(format!("may match {pattern}"));
+            of_key.add_constraint(format!("may match {pattern}"));
         }
         key = self.described(key, of_key);
         let mut part = LoweredNode::typed("array");
@@ -337,7 +351,7 @@ impl<'s> Lowering<'s> {
         }
         part.json.insert("items".to_owned(), items.into());
         let mut words = Description::default();
-        words.limit("the members of an object, each as its key and its value".to_owned());
+        words.add_constraint("the members of an object, each as its key and its value".to_owned());
         for (keyword, own) in [("minItems", "minProperties"), ("maxItems", "maxProperties")] {
             for limit in gathered.all(own) {
                 let is_taken = self.subset.supports_keyword(keyword)
@@ -345,7 +359,7 @@ impl<'s> Lowering<'s> {
                 if is_taken && gathered.all("properties").next().is_none() {
                     part.json.insert(keyword.to_owned(), limit.clone());
                 } else {
-                    words.limit(description::limit(own, limit).unwrap_or_default());
+                    words.add_constraint(description::limit(own, limit).unwrap_or_default());
                 }
             }
         }

@@ -24,7 +24,7 @@ impl<'s> Lowering<'s> {
         }?;
         let part = self.with_ignored(part, to, level)?;
         let mut words = Description::default();
-        to.notes.iter().for_each(|note| words.say(note));
+        to.notes.iter().for_each(|note| words.add_text(note));
         Ok(self.described(part, words))
     }
 

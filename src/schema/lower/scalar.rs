@@ -48,7 +48,7 @@ impl<'s> Lowering<'s> {
                 if is_free && self.takes(keyword, value, is_integer) {
                     part.json.insert((*keyword).to_owned(), value.clone());
                 } else if let Some(limit) = description::limit(keyword, value) {
-                    words.limit(limit);
+                    words.add_constraint(limit);
                     if is_free && *keyword == "minItems" && self.subset.supports_keyword(keyword) {
                         part.json
                             .insert((*keyword).to_owned(), self.subset.max_min_items.into());
@@ -136,7 +136,7 @@ impl<'s> Lowering<'s> {
             let text = self.text(&[], level)?;
             let mut words = Description::default();
             let shown: Vec<_> = containers.into_iter().map(description::shown).collect();
-            words.limit(format!("one of: {}", shown.join(", ")));
+            words.add_constraint(format!("one of: {}", shown.join(", ")));
             parts.push(self.described(text, words));
         }
         let part = self.join(parts)?;
@@ -177,7 +177,7 @@ impl<'s> Lowering<'s> {
         let mut words = Description::default();
         if !has_all {
             let shown: Vec<_> = owned.iter().map(text).collect();
-            words.limit(format!("one of: {}", shown.join(", ")));
+            words.add_constraint(format!("one of: {}", shown.join(", ")));
         }
         self.described(part, words)
     }

@@ -36,7 +36,7 @@ fn lowered(schema: &Value, subset: &'static Dialect) -> (Value, Lowered) {
     )
 }
 
-/// The form of a property's schema, which the property has in an object that requires it.
+/// Returns the lowered schema of a property in an object that requires it.
 fn property(schema: &Value) -> Value {
     let (json, _) = lowered(
         &json!({"type": "object", "properties": {"p": schema}, "required": ["p"], "$defs": {"d": {"type": "string"}}}),

@@ -12,38 +12,9 @@ const MAX_COMPARED: usize = 64;
 impl Lowering<'_> {
     /// Combines nodes into one that accepts the values of each.
     pub fn join(&mut self, mut parts: Vec<LoweredNode>) -> Result<LoweredNode, LoweringError> {
-        let takes_null = parts.iter().any(|part| part.null);
-        let flag = self.subset.null == NullRule::Flag;
-        if let Some(at) = parts.iter().position(LoweredNode::is_null)
-            && (parts.len() > 1 || flag)
-        {
-            parts.remove(at);
-            parts.retain(|part| !part.is_null());
-            let rest = match parts.len() {
-                // Only null is left: a type that can be nullable stands for it.
-                0 => LoweredNode {
-                    note: None,
-                    ..LoweredNode::typed("string")
-                },
-                1 => parts.remove(0),
-                _ => self.join(parts)?,
-            };
-            let shape =
-                ValueMapping::Either(vec![ValueMapping::same(TypeSet(1)), rest.shape.clone()]);
-            let shape = if let ValueMapping::Same(kinds, values) = &rest.shape {
-                let values = if values.is_empty() {
-                    Vec::new()
-                } else {
-                    values.iter().cloned().chain([Value::Null]).collect()
-                };
-                ValueMapping::Same(TypeSet(kinds.0 | 1), values)
-            } else {
-                shape
-            };
-            return Ok(LoweredNode {
-                shape,
-                ..self.nullable(rest)
-            });
+        let is_flag = self.subset.null == NullRule::Flag;
+        if parts.iter().any(LoweredNode::is_null) && (parts.len() > 1 || is_flag) {
+            return self.join_with_null(parts);
         }
         if parts.len() < 2 {
             return parts.pop().ok_or(LoweringError::Never);
@@ -54,6 +25,43 @@ impl Lowering<'_> {
             let nothing = self.nothing();
             parts.push(nothing);
         }
+        Ok(self.any_of(parts))
+    }
+
+    /// Combines nodes of which one accepts only null.
+    fn join_with_null(
+        &mut self,
+        mut parts: Vec<LoweredNode>,
+    ) -> Result<LoweredNode, LoweringError> {
+        parts.retain(|part| !part.is_null());
+        let rest = match parts.len() {
+            // Only null is left: a type that can be nullable stands for it.
+            0 => LoweredNode {
+                note: None,
+                ..LoweredNode::typed("string")
+            },
+            1 => parts.remove(0),
+            _ => self.join(parts)?,
+        };
+        let shape = if let ValueMapping::Same(kinds, values) = &rest.shape {
+            let values = if values.is_empty() {
+                Vec::new()
+            } else {
+                values.iter().cloned().chain([Value::Null]).collect()
+            };
+            ValueMapping::Same(TypeSet(kinds.0 | 1), values)
+        } else {
+            ValueMapping::Either(vec![ValueMapping::same(TypeSet(1)), rest.shape.clone()])
+        };
+        Ok(LoweredNode {
+            shape,
+            ..self.nullable(rest)
+        })
+    }
+
+    /// Combines nodes with `anyOf`, unless all are equal.
+    fn any_of(&mut self, parts: Vec<LoweredNode>) -> LoweredNode {
+        let takes_null = parts.iter().any(|part| part.null);
         let mut choices: Vec<Value> = Vec::new();
         let (mut shapes, mut notes) = (Vec::new(), Vec::new());
         // Duplicates are removed only among few nodes: the comparison is quadratic.
@@ -91,13 +99,12 @@ impl Lowering<'_> {
             json.insert("anyOf".to_owned(), choices.into());
             json
         };
-        let note = Some(notes.join(" ")).filter(|note| !note.is_empty());
-        Ok(LoweredNode {
+        LoweredNode {
             json,
             shape,
             null: takes_null,
-            note,
-        })
+            note: Some(notes.join(" ")).filter(|note| !note.is_empty()),
+        }
     }
 
     /// Lowers the object without members. A map is lowered to a list, and beside lists an empty one would be ambiguous.

@@ -58,7 +58,7 @@ pub struct Faults {
 
 impl Faults {
     /// Returns the errors that a subschema itself can report for one value: one for each keyword and each required name.
-    pub fn of(schema: &Value) -> Self {
+    pub fn of_schema(schema: &Value) -> Self {
         let Some(keywords) = schema.as_object() else {
             return Self {
                 count: 1,
@@ -87,7 +87,7 @@ impl Faults {
         let repeated: u64 = repeated
             .iter()
             .filter_map(|keyword| keywords.get(*keyword))
-            .map(|value| Size::of(value).memory())
+            .map(|value| Size::measure(value).memory())
             .sum();
         Self {
             count,
@@ -134,7 +134,7 @@ pub struct Size {
 
 impl Size {
     /// Measures an instance.
-    pub fn of(instance: &Value) -> Self {
+    pub fn measure(instance: &Value) -> Self {
         let mut size = Self::default();
         size.add(instance);
         size

@@ -61,7 +61,7 @@ impl Reader<'_> {
     /// 1}]`.
     pub(super) fn unopened(&mut self) -> Result<Value, ParseFault> {
         if self.depth == MAX_DEPTH {
-            return Err(ParseFault::new(self.cursor.at(), TOO_DEEP));
+            return Err(ParseFault::new(self.cursor.offset(), TOO_DEEP));
         }
         self.repairs.note(Repair::MissingBracket);
         self.was_json = true;

@@ -299,10 +299,10 @@ impl Scan<'_> {
             let line = cursor
                 .rest()
                 .find('\n')
-                .map_or(self.text.len(), |end| cursor.at() + end);
+                .map_or(self.text.len(), |end| cursor.offset() + end);
             self.fence = Some((line, self.found.list.len()));
         }
-        self.at = cursor.at();
+        self.at = cursor.offset();
     }
 
     /// Ends the open code block, in which a scalar is a candidate if it has no object or array.

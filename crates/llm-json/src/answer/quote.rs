@@ -66,7 +66,7 @@ pub fn is_bare_key(c: char) -> bool {
 /// other quote may be text, but only if it looks like a quotation. An opening quote has space
 /// before it and none behind it, and must be closed.
 pub fn role(here: Cursor<'_>, start: usize, place: QuoteContext, open: bool) -> QuoteRole {
-    let previous = here.previous().filter(|_| here.at() > start);
+    let previous = here.previous().filter(|_| here.offset() > start);
     let mut after = here.window(LOOKAHEAD);
     let quote = after.bump();
     let next = after.peek();
@@ -138,7 +138,7 @@ pub fn ends_string(after: Cursor<'_>, place: QuoteContext, opens: bool) -> bool 
     }
     let mut ahead = after;
     ahead.trivia();
-    let gap = ahead.at() > after.at();
+    let gap = ahead.offset() > after.offset();
     let Some(c) = ahead.peek() else { return true };
     if ahead.rest().starts_with("```") {
         return !opens; // the end of the block of code

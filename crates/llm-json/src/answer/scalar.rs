@@ -22,19 +22,20 @@ impl Reader<'_> {
             } else {
                 None
             };
-            return literal.ok_or_else(|| ParseFault::cut(start.at()));
+            return literal.ok_or_else(|| ParseFault::cut(start.offset()));
         }
         // Outside objects, an unquoted word is prose.
         let may_be_text = self.in_objects > 0 || self.words == Words::Elements;
-        let is_cut_number = place == QuoteContext::Member && is_group(self.cursor, start.at());
+        let is_cut_number = place == QuoteContext::Member && is_group(self.cursor, start.offset());
         let is_quoted_behind =
             may_be_text && self.cursor.peek() == Some('"') && !begins_string(self.cursor, place);
         let ends =
             (!may_be_text || word_ends(self.cursor, place)) && !is_cut_number && !is_quoted_behind;
         match classify(word) {
-            Word::OutOfRange if ends => {
-                Err(ParseFault::new(start.at(), "the number is out of range"))
-            }
+            Word::OutOfRange if ends => Err(ParseFault::new(
+                start.offset(),
+                "the number is out of range",
+            )),
             Word::Known(value) if ends => Ok(value),
             Word::Repaired(value, repair) if ends => {
                 self.repairs.note(repair);
@@ -47,14 +48,14 @@ impl Reader<'_> {
                 self.cursor = start;
                 self.bare_text(place)
             }
-            _ => Err(ParseFault::new(start.at(), "expected a JSON value")),
+            _ => Err(ParseFault::new(start.offset(), "expected a JSON value")),
         }
     }
 
     /// Returns the only argument of a call, a quoted string or a number: `ObjectId("5f")`.
     fn call(&mut self, start: Cursor<'_>) -> Option<Value> {
         self.cursor.eat("(").then_some(())?;
-        let has_name = self.cursor.since(start.at()).len() > 1;
+        let has_name = self.cursor.since(start.offset()).len() > 1;
         let inside = self
             .cursor
             .window(quote::LOOKAHEAD)

@@ -8,7 +8,7 @@ use super::repair::Repair;
 impl Reader<'_> {
     /// Parses the string whose opening quote is next.
     pub(super) fn string(&mut self, place: QuoteContext) -> Result<String, ParseFault> {
-        let opened = self.cursor.at();
+        let opened = self.cursor.offset();
         for triple in ["\"\"\"", "'''"] {
             if place != QuoteContext::Key && self.cursor.eat(triple) {
                 self.repairs.note(Repair::TripleQuotes);
@@ -43,7 +43,7 @@ impl Reader<'_> {
         closers: &[char],
         place: QuoteContext,
     ) -> Result<String, ParseFault> {
-        let start = self.cursor.at();
+        let start = self.cursor.offset();
         let mut string = String::new();
         let mut in_quotation = false;
         let mut had_quotation = false;
@@ -125,7 +125,7 @@ impl Reader<'_> {
         ahead.eat("```").then_some(())?;
         let info = ahead.skip_while(|c| !matches!(c, '\n' | '`'));
         (info.len() < quote::LOOKAHEAD && ahead.peek() == Some('\n')).then_some(())?;
-        let start = ahead.at();
+        let start = ahead.offset();
         let whole = self.cursor.whole();
         let line_ends = ahead
             .rest()
@@ -158,13 +158,13 @@ impl Reader<'_> {
     /// quote: `"```json {"a": 1}```"`.
     fn quoted_fence(&mut self) -> Option<String> {
         let mut ahead = self.cursor;
-        let start = ahead.at() + 1;
+        let start = ahead.offset() + 1;
         (ahead.eat("\"```") && start >= self.fences_sought).then_some(())?;
         let text = ahead.rest();
         let length = text.find("```\"");
         // No byte is read twice.
-        self.fences_sought = length.map_or(usize::MAX, |length| ahead.at() + length);
-        ahead = Cursor::new(self.cursor.whole(), ahead.at() + length?);
+        self.fences_sought = length.map_or(usize::MAX, |length| ahead.offset() + length);
+        ahead = Cursor::new(self.cursor.whole(), ahead.offset() + length?);
         ahead.eat("```");
         let block = ahead.since(start);
         ahead.eat("\"");
@@ -179,7 +179,7 @@ impl Reader<'_> {
             .find('"')
             .is_some_and(|inner| !ends(start + inner + 1))
             && !block.contains('\\');
-        (is_block && ends(ahead.at())).then(|| {
+        (is_block && ends(ahead.offset())).then(|| {
             self.repairs.note(Repair::InnerQuote);
             self.was_json = true;
             self.cursor = ahead;
@@ -216,7 +216,7 @@ impl Reader<'_> {
         };
         (is_text && is_usual && is_end).then(|| {
             self.repairs.note(Repair::DoubledQuotes);
-            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.offset());
             text.to_owned()
         })
     }
@@ -242,7 +242,7 @@ impl Reader<'_> {
     }
 
     fn escape(&mut self, string: &mut String) -> Result<(), ParseFault> {
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         self.cursor.bump();
         let Some(c) = self.cursor.peek() else {
             return Err(ParseFault::cut(at));
@@ -273,7 +273,7 @@ impl Reader<'_> {
 
     /// Parses a Unicode escape; the cursor is at the `u`.
     fn unicode_escape(&mut self, string: &mut String) -> Result<(), ParseFault> {
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         self.cursor.bump();
         let Some(unit) = self.hex4() else {
             if self.cursor.rest().len() < 4

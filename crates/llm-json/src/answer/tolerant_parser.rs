@@ -54,7 +54,7 @@ pub fn parse(
 ) -> Result<RepairedValue, Broken> {
     let mut reader = Reader::new(text, at, words, room);
     let read = reader.value(QuoteContext::Element);
-    let (end, levels) = (reader.cursor.at(), reader.left_open);
+    let (end, levels) = (reader.cursor.offset(), reader.left_open);
     let ending = read.as_ref().err().and_then(|&fault| reader.ending(fault));
     let (repairs, was_json) = (reader.repairs, reader.was_json);
     match read {
@@ -110,10 +110,10 @@ pub fn parse_string(text: &str) -> Option<String> {
     reader.cursor.is_at_end().then_some(string)
 }
 
-impl<'t> Reader<'t> {
+impl Reader<'_> {
     /// Parses the value at the cursor.
     fn value(&mut self, place: QuoteContext) -> Result<Value, ParseFault> {
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         let Some(left) = self.room.checked_sub(1) else {
             self.was_json = true;
             return Err(ParseFault::new(at, "there are too many values"));
@@ -164,7 +164,7 @@ impl<'t> Reader<'t> {
             if !is_sum || !ahead.peek().is_some_and(quote::is_quote) {
                 return Ok(whole);
             }
-            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.offset());
             self.repairs.note(Repair::JoinedStrings);
             whole.push_str(&self.string(place)?);
         }
@@ -189,7 +189,7 @@ impl<'t> Reader<'t> {
     fn array(&mut self, close: char) -> Result<Value, ParseFault> {
         let mut items = Vec::new();
         self.trivia()?;
-        let opened = self.cursor.at();
+        let opened = self.cursor.offset();
         if close == ']' && self.closes_around(close) {
             return Ok(Value::Array(items));
         }
@@ -225,12 +225,12 @@ impl<'t> Reader<'t> {
         self.extra_commas()?;
         self.stray_word();
         while !self.ends_object(&members) {
-            let name = self.cursor.at();
+            let name = self.cursor.offset();
             self.begun = Some(IncompleteToken { name, value: None });
             let key = self.name()?;
             if self.is_reopened && members.contains_key(&key) {
                 return Err(ParseFault::new(
-                    self.cursor.at(),
+                    self.cursor.offset(),
                     "a member that was there before follows behind the closing bracket",
                 ));
             }
@@ -238,7 +238,7 @@ impl<'t> Reader<'t> {
             if !self.cursor.is_at_end() {
                 self.begun = Some(IncompleteToken {
                     name,
-                    value: Some(self.cursor.at()),
+                    value: Some(self.cursor.offset()),
                 });
             }
             let value = if matches!(self.cursor.peek(), Some(',' | '}')) {
@@ -271,7 +271,7 @@ impl<'t> Reader<'t> {
     fn separator(&mut self, close: char) -> Result<(), ParseFault> {
         let before = self.cursor;
         self.trivia()?;
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         if self.cursor.eat(",") {
             self.trivia()?;
             if self.cursor.peek() == Some(close) {
@@ -319,7 +319,7 @@ impl<'t> Reader<'t> {
 
     /// Skips white space and comments.
     pub(super) fn trivia(&mut self) -> Result<(), ParseFault> {
-        let start = self.cursor.at();
+        let start = self.cursor.offset();
         let trivia = self.cursor.trivia();
         if self.cursor.is_at_end() {
             self.trailing.get_or_insert(start);
@@ -343,13 +343,13 @@ fn lost_its_quote(before: Cursor<'_>, next: Cursor<'_>) -> bool {
     let had_comma = before.since(0).ends_with(",\"");
     before.previous() == Some('"')
         && !had_comma
-        && next.at() > before.at()
+        && next.offset() > before.offset()
         && quote::begins_unquoted_element(next)
 }
 
 /// Returns true for digits that may be one number or two: `[12 000]`.
 fn is_digit_group(before: Cursor<'_>, mut next: Cursor<'_>) -> bool {
     let follows_digit = before.previous().is_some_and(|c| c.is_ascii_digit());
-    let same_line = !next.since(before.at()).contains('\n');
+    let same_line = !next.since(before.offset()).contains('\n');
     follows_digit && same_line && next.skip_while(|c| c.is_ascii_digit()).len() == 3
 }

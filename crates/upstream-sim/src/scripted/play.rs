@@ -151,7 +151,7 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// What goes over the wire.
+/// Bytes that go over the wire.
 enum Played {
     Whole(Vec<u8>),
     Pieces(Vec<u8>, Duration, Vec<u8>),
@@ -197,7 +197,7 @@ fn put(reply: Reply, call: &Call) -> Played {
     }
 }
 
-/// What is a completion, for a call that asks for one.
+/// Converts a reply to the bytes of a completion.
 fn complete(reply: Reply, call: &Call) -> Played {
     let raw = call.raw();
     let Ok(question) = ChatRequest::parse(&raw) else {
@@ -262,7 +262,7 @@ fn complete(reply: Reply, call: &Call) -> Played {
     }
 }
 
-/// An event with a piece of the answer.
+/// Returns an event with a piece of the answer.
 fn streamed(piece: &str, tool: Option<&str>) -> Vec<u8> {
     let delta = match tool {
         None => json!({"content": piece}),
@@ -277,6 +277,6 @@ fn streamed(piece: &str, tool: Option<&str>) -> Vec<u8> {
     .into_bytes()
 }
 
-/// How a stream that is whole ends.
+/// End of a complete stream.
 const STREAM_END: &[u8] = b"data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
     data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":15}}\n\ndata: [DONE]\n\n";
