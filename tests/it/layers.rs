@@ -44,7 +44,7 @@ struct Source {
 }
 
 impl Source {
-    /// Name of its top-level module.
+    /// Returns the name of its top-level module.
     fn top(&self) -> &str {
         &self.module[0]
     }
@@ -90,8 +90,8 @@ fn service() -> Vec<Source> {
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
 }
 
-/// Every path in a source that begins with `crate`, `extractd`, `super` or `self`, as absolute module segments. Braces are
-/// expanded, nested ones too.
+/// Returns every path in a source that begins with `crate`, `extractd`, `super` or `self`, as absolute module segments. Braces
+/// are expanded, nested ones too.
 fn paths(source: &Source) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let code = &source.code;

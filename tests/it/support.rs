@@ -2,5 +2,7 @@
 
 pub mod client;
 pub mod fixture;
+pub mod response;
 pub mod server;
 pub mod test_lock;
+pub mod wait;
