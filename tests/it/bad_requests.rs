@@ -5,14 +5,16 @@ mod fields;
 mod routes_and_bodies;
 mod schemas;
 
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
 use crate::support::client::{Answer, check_pointer};
 use crate::support::fixture::{self, schema_query};
 use crate::support::server::Server;
 use crate::upstream::Upstream;
-use http::Method;
-use serde_json::{Value, json};
-use std::time::Duration;
-use tokio::time::Instant;
 
 const EXTRACT: &str = "/v1/extract";
 

@@ -7,16 +7,18 @@ mod keys;
 mod quota_headers;
 mod rates;
 
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
 use crate::concurrency::most_at_once;
 use crate::support::client::{Answer, Client, LIMIT, check_problem, eventually};
 use crate::support::fixture::{self, batch, single, with};
 use crate::support::server::Server;
 use crate::upstream::{Call, Gate, Reply, Upstream};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 /// Items from here on are of the other caller.
 const OTHER: usize = 100_000;

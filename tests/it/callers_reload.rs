@@ -6,13 +6,15 @@ mod file;
 mod quotas;
 mod requests_in_flight;
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
 use crate::support::client::{Client, LIMIT, Response, eventually};
 use crate::support::fixture::{self, batch, person, single, with};
 use crate::support::server::{Builder, Server};
 use crate::upstream::{Gate, Reply, Upstream};
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// So soon a change is in force.
 const SOON: Duration = Duration::from_secs(10);

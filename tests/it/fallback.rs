@@ -5,17 +5,19 @@ mod answers;
 mod conditions;
 mod usage_and_limits;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
 use crate::support::client::{LIMIT, within};
 use crate::support::fixture::{
     self, Nobody, batch, found, model, person, provider, single, with, wrong,
 };
 use crate::support::server::Server;
 use crate::upstream::{Call, Ending, Gate, Reply, Upstream};
-use serde_json::{Value, json};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// `main` at `first`, and `spare` at `second`, who answers in its place. What both are asked is seen.
 struct Pair {

@@ -5,13 +5,15 @@ mod invalid_rules;
 mod on_failure;
 mod retries;
 
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::{Value, json};
+
 use crate::support::client::{Answer, check_pointer, check_problem};
 use crate::support::fixture::{encoded, with};
 use crate::support::server::Server;
 use crate::upstream::{Call, Reply, Upstream};
-use http::Method;
-use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 const NDJSON: &str = "application/x-ndjson";
 

@@ -4,12 +4,13 @@
 mod leader_ends;
 mod sharing;
 
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
 use crate::support::client::{Answer, Client, LIMIT, check_problem, eventually};
 use crate::support::fixture::{self, batch, found, person, schema, single, with};
 use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 /// The item that many ask for.
 const X: usize = 7;

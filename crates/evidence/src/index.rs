@@ -1,4 +1,4 @@
-//! A text that values are looked for in.
+//! Index: a text whose words are located once, to search it for values.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! A place in the text that says a value.
+//! Mention: a place in the text that states a value.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 pub enum Status {
     /// The value stands in the text, character by character.
     Exact,
-    /// The text says the same in another form.
+    /// The text states the value in another form.
     Normalized,
     /// The text has most of the words of the value, in order.
     Fuzzy,
     /// The value is a choice that the text need not name: a boolean, an enum, a constant.
     Derived,
-    /// Nothing in the text says the value.
+    /// The text does not state the value.
     Absent,
 }
 

@@ -7,8 +7,9 @@ mod scalars;
 mod unclosed;
 mod without_json;
 
-use super::super::{ParsedAnswer, Schema};
 use serde_json::{Value, json};
+
+use super::super::{ParsedAnswer, Schema};
 
 fn read(schema: &Value, text: &str) -> Option<ParsedAnswer> {
     let schema = Schema::compile(&schema.to_string()).unwrap();
@@ -20,7 +21,7 @@ fn read(schema: &Value, text: &str) -> Option<ParsedAnswer> {
 
 /// Checks that each text is coerced to the value, and rejected without `coerce`.
 #[track_caller]
-fn mends(schema: &Value, table: &[(&str, Value)]) {
+fn check_coerced(schema: &Value, table: &[(&str, Value)]) {
     let compiled = Schema::compile(&schema.to_string()).unwrap();
     for (text, expected) in table {
         let read = read(schema, text).unwrap_or_else(|| panic!("{text} is refused"));
@@ -44,7 +45,7 @@ fn read_value(schema: &Schema, value: &Value) -> ParsedAnswer {
 
 /// Checks that each text means the value if it was to end where it ends.
 #[track_caller]
-fn ends(schema: &Value, table: &[(&str, Value)]) {
+fn check_completed(schema: &Value, table: &[(&str, Value)]) {
     let schema = Schema::compile(&schema.to_string()).unwrap();
     for (text, expected) in table {
         let read = schema
@@ -63,7 +64,7 @@ fn ends(schema: &Value, table: &[(&str, Value)]) {
 }
 
 #[track_caller]
-fn refuses(schema: &Value, texts: &[&str]) {
+fn check_rejected(schema: &Value, texts: &[&str]) {
     for text in texts {
         assert_eq!(read(schema, text).map(|read| read.value), None, "{text}");
     }
@@ -77,10 +78,10 @@ fn person() -> Value {
 }
 
 #[test]
-fn nothing_is_made_up_filled_in_or_cut_short() {
+fn no_value_is_invented_completed_or_truncated() {
     let schema = json!({"type": "object", "required": ["a", "b"], "properties": {
         "a": {"type": ["string", "null"], "default": "x"}, "b": {"type": "array", "items": {"type": "integer"}, "maxItems": 2}}});
-    refuses(
+    check_rejected(
         &schema,
         &[
             r#"{"b": [1]}"#,
@@ -93,11 +94,11 @@ fn nothing_is_made_up_filled_in_or_cut_short() {
         ],
     );
     let date = json!({"type": "string", "format": "date"});
-    refuses(&date, &["\"May 5, 2024\"", "20240505"]);
+    check_rejected(&date, &["\"May 5, 2024\"", "20240505"]);
 }
 
 #[test]
-fn what_is_valid_is_never_changed() {
+fn valid_values_are_never_changed() {
     let loose = json!({"properties": {"age": {}, "n": {"type": ["string", "integer"]}}});
     let text = r#"{"age": "3 years", "Age": 1, "n": "7", "x": {"y": "yes"}}"#;
     let read = read(&loose, text).unwrap();
@@ -111,7 +112,7 @@ fn what_is_valid_is_never_changed() {
 }
 
 #[test]
-fn repairs_say_where_and_what() {
+fn repairs_have_a_location_and_a_description() {
     let read = read(
         &person(),
         r#"{"fullName": "Ann", "age": "3 years", "note": 1,}"#,

@@ -81,8 +81,7 @@ impl<'s> Lowering<'s> {
         Ok(self.described(part, words))
     }
 
-    /// Lowers the schema of the items after the first ones. `None`: it says nothing, or there are
-    /// no such items.
+    /// Lowers the schema of the items after the first ones. `None`: there are none, or no schema for them.
     fn others(
         &mut self,
         gathered: &MergedSchema<'s>,

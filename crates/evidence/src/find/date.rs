@@ -13,7 +13,7 @@ pub struct Date {
     pub day: Option<u8>,
 }
 
-/// A year, as far as it is written.
+/// Year, complete or abbreviated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Year {
     Full(u32),

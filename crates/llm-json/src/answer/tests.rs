@@ -6,8 +6,9 @@ mod properties;
 mod repairs;
 mod truncation;
 
-use super::{Answer, NoJson, parse};
 use serde_json::{Value, json};
+
+use super::{Answer, NoJson, parse};
 
 fn has(keys: &'static [&'static str]) -> impl Fn(&Value) -> bool {
     move |value| keys.iter().all(|key| value.get(key).is_some()) && value.is_object()
@@ -18,7 +19,7 @@ fn read(text: &str) -> Result<Answer, NoJson> {
 }
 
 #[track_caller]
-fn mends(table: &[(&str, Value)]) {
+fn check_repairs(table: &[(&str, Value)]) {
     for (text, expected) in table {
         match read(text) {
             Ok(answer) => {
@@ -31,7 +32,7 @@ fn mends(table: &[(&str, Value)]) {
 }
 
 #[track_caller]
-fn refuses(texts: &[&str], truncated: bool) {
+fn check_rejected(texts: &[&str], truncated: bool) {
     for text in texts {
         match read(text) {
             Ok(answer) => panic!("{text}\n{answer:?}"),
@@ -64,7 +65,7 @@ fn strict_json_is_returned_unchanged_even_if_not_accepted() {
 }
 
 #[test]
-fn repairs_and_faults_are_told_to_people() {
+fn repairs_and_errors_have_readable_messages() {
     let repairs = |text: &str| -> Vec<String> {
         let repairs = read(text).unwrap().repairs;
         repairs.iter().map(ToString::to_string).collect()
@@ -131,7 +132,7 @@ fn depth_is_limited_as_in_serde_json() {
 }
 
 #[test]
-fn a_million_values_are_not_read() {
+fn more_than_a_million_values_are_rejected() {
     let many =
         [",0", "[],", "{\"a\":1},", "\"\" ", "1 ", "a:1,"].map(|piece| piece.repeat(1_000_001));
     for text in many {

@@ -3,9 +3,9 @@
 use super::*;
 
 #[test]
-fn keys_are_known_in_another_spelling() {
+fn keys_are_matched_in_other_spellings() {
     let ann = json!({"full_name": "Ann", "age": 3});
-    mends(
+    check_coerced(
         &person(),
         &[
             (r#"{"fullName": "Ann", "Age": 3}"#, ann.clone()),
@@ -16,7 +16,7 @@ fn keys_are_known_in_another_spelling() {
             ),
         ],
     );
-    refuses(
+    check_rejected(
         &person(),
         &[
             r#"{"fullName": "Ann", "FULL_NAME": "Bo", "age": 3}"#,
@@ -25,16 +25,16 @@ fn keys_are_known_in_another_spelling() {
         ],
     );
     let twins = json!({"required": ["a_b"], "properties": {"a_b": {"type": "integer"}, "aB": {"type": "integer"}}});
-    refuses(&twins, &[r#"{"AB": 1}"#]);
+    check_rejected(&twins, &[r#"{"AB": 1}"#]);
     let map = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": {"type": "integer"}});
-    mends(
+    check_coerced(
         &map,
         &[(r#"{"A": "1", "b": "2"}"#, json!({"A": 1, "b": 2}))],
     );
 }
 
 #[test]
-fn wrappers_are_taken_away_and_lists_of_one_made() {
+fn wrappers_are_removed_and_lists_of_one_added() {
     let ann = json!({"full_name": "Ann", "age": 3});
     let inner = r#"{"full_name": "Ann", "age": 3}"#;
     let quoted = json!(inner).to_string();
@@ -51,10 +51,10 @@ fn wrappers_are_taken_away_and_lists_of_one_made() {
         format!(r#"{{"type": "function", "function": {}}}"#, call("extract")),
     ];
     for text in &texts {
-        mends(&person(), &[(text, ann.clone())]);
+        check_coerced(&person(), &[(text, ann.clone())]);
     }
     let other = r#"{"full_name": "Bo", "age": 4}"#;
-    refuses(
+    check_rejected(
         &person(),
         &[
             &format!("[{inner}, {other}]"),
@@ -65,7 +65,7 @@ fn wrappers_are_taken_away_and_lists_of_one_made() {
         ],
     );
     let people = json!({"type": "array", "items": person()});
-    mends(
+    check_coerced(
         &people,
         &[
             (inner, json!([ann])),
@@ -77,30 +77,30 @@ fn wrappers_are_taken_away_and_lists_of_one_made() {
             (&json!(format!("[{inner}]")).to_string(), json!([ann])),
         ],
     );
-    mends(
+    check_coerced(
         &json!({"properties": {"tags": {"type": "array", "items": {"type": "string"}}}}),
         &[("{\"tags\": \"red\"}", json!({"tags": ["red"]}))],
     );
-    refuses(
+    check_rejected(
         &json!({"type": "array", "items": {"type": "string"}}),
         &["\"red, blue\"", "\"red and blue\"", "null", "\"none\""],
     );
-    mends(
+    check_coerced(
         &json!({"type": "array", "items": {"type": "integer"}}),
         &[("\"4, 5, 6\"", json!([4, 5, 6]))],
     );
-    refuses(
+    check_rejected(
         &json!({"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}),
         &["[1, 2]"],
     );
-    mends(
+    check_coerced(
         &json!({"type": "object", "properties": {"count": {"type": "integer"}}, "required": ["count"]}),
         &[("7", json!({"count": 7}))],
     );
 }
 
 #[test]
-fn objects_one_after_the_other_are_a_list_and_never_a_part_of_one() {
+fn consecutive_objects_are_one_complete_list() {
     let points = json!({"type": "array", "items": {"type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}}});
     let both = json!([{"x": 1}, {"x": 2}]);
     for text in [
@@ -112,7 +112,7 @@ fn objects_one_after_the_other_are_a_list_and_never_a_part_of_one() {
         "```json\n{\"x\": 1}\n```\n\n```json\n{\"x\": 2}\n```",
         "Found:\n{\"x\": 1}\n{\"x\": 2}\nThat is all.",
     ] {
-        mends(&points, &[(text, both.clone())]);
+        check_coerced(&points, &[(text, both.clone())]);
     }
     let lines = (0..500)
         .map(|x| json!({ "x": x }).to_string())
@@ -127,7 +127,7 @@ fn objects_one_after_the_other_are_a_list_and_never_a_part_of_one() {
             .len(),
         500
     );
-    refuses(
+    check_rejected(
         &points,
         &[
             "For example {\"x\": 1}. The answer is {\"x\": 2}",
@@ -139,36 +139,36 @@ fn objects_one_after_the_other_are_a_list_and_never_a_part_of_one() {
 }
 
 #[test]
-fn of_branches_the_nearest_is_taken_and_none_of_two_that_are_as_near() {
+fn the_cheapest_branch_is_chosen_and_none_of_two_equal_ones() {
     let shape = json!({"oneOf": [
         {"type": "object", "required": ["kind", "radius"], "properties": {"kind": {"const": "circle"}, "radius": {"type": "number"}}},
         {"type": "object", "required": ["kind", "side"], "properties": {"kind": {"const": "square"}, "side": {"type": "number"}}},
     ]});
-    mends(
+    check_coerced(
         &shape,
         &[(
             r#"{"kind": "Square", "side": "3 cm"}"#,
             json!({"kind": "square", "side": 3}),
         )],
     );
-    refuses(
+    check_rejected(
         &shape,
         &[
             r#"{"kind": "circle", "side": "3"}"#,
             r#"{"kind": "triangle", "side": 3}"#,
         ],
     );
-    mends(
+    check_coerced(
         &json!({"anyOf": [{"type": "integer"}, {"type": "null"}]}),
         &[("\"8\"", json!(8)), ("\"none\"", json!(null))],
     );
-    refuses(
+    check_rejected(
         &json!({"anyOf": [{"type": "integer"}, {"type": "boolean"}]}),
         &["\"1\""],
     );
     let tree = json!({"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "required": ["v"], "properties": {
         "v": {"type": "integer"}, "next": {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]}}}}});
-    mends(
+    check_coerced(
         &tree,
         &[(
             r#"{"v": "1", "next": {"V": 2, "next": {"v": "3", "next": "none"}}}"#,
@@ -176,18 +176,18 @@ fn of_branches_the_nearest_is_taken_and_none_of_two_that_are_as_near() {
         )],
     );
     let both = json!({"allOf": [{"properties": {"a": {"type": "integer"}}, "required": ["a"]}, {"properties": {"b": {"type": "boolean"}}, "required": ["b"]}]});
-    mends(
+    check_coerced(
         &both,
         &[(r#"{"A": "1", "b": "yes"}"#, json!({"a": 1, "b": true}))],
     );
     let draft7 = json!({"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "integer"}, {"type": "boolean"}], "type": "array"});
-    mends(&draft7, &[(r#"["1", "no"]"#, json!([1, false]))]);
+    check_coerced(&draft7, &[(r#"["1", "no"]"#, json!([1, false]))]);
 }
 
 #[test]
 fn numbers_between_commas_are_a_list() {
     let numbers = json!({"type": "array", "items": {"type": "number"}});
-    mends(
+    check_coerced(
         &numbers,
         &[
             ("4,5,6", json!([4, 5, 6])),
@@ -195,18 +195,18 @@ fn numbers_between_commas_are_a_list() {
             ("1234,567,89", json!([1234, 567, 89])),
         ],
     );
-    refuses(
+    check_rejected(
         &numbers,
         &["1,234,567", "4,5", "4, x, 6", "1, 2, ...", "1,2,"],
     );
 }
 
 #[test]
-fn values_of_different_kinds_that_follow_one_another_are_a_list() {
+fn consecutive_values_of_different_types_are_a_list() {
     let kinds = json!({"type": "array", "items": {"anyOf": [
         {"type": "object", "required": ["k"]}, {"type": "array", "items": {"type": "integer"}}]}});
-    mends(&kinds, &[("{\"k\": 1}\n[2, 3]", json!([{"k": 1}, [2, 3]]))]);
-    refuses(&kinds, &["{\"k\": 1} or [2, 3]"]);
+    check_coerced(&kinds, &[("{\"k\": 1}\n[2, 3]", json!([{"k": 1}, [2, 3]]))]);
+    check_rejected(&kinds, &["{\"k\": 1} or [2, 3]"]);
     let empty =
         json!({"type": "array", "items": {"anyOf": [{"type": "object"}, {"type": "array"}]}});
     for (text, expected) in [("{}[]{}", json!([{}, [], {}])), ("[]{}", json!([[], {}]))] {
@@ -230,7 +230,7 @@ fn values_of_different_kinds_that_follow_one_another_are_a_list() {
 fn objects_with_a_few_words_between_them_are_a_list() {
     let list = json!({"type": "array", "items": {"type": "object", "required": ["k"], "properties": {"k": {"type": "string"}}}});
     let both = json!([{"k": "x"}, {"k": "y"}]);
-    mends(
+    check_coerced(
         &list,
         &[
             (
@@ -244,7 +244,7 @@ fn objects_with_a_few_words_between_them_are_a_list() {
         ],
     );
     let long = format!("{{\"k\": \"x\"}} {} {{\"k\": \"y\"}}", "word ".repeat(30));
-    refuses(
+    check_rejected(
         &list,
         &[
             "{\"k\": \"x\"} was wrong. Corrected: {\"k\": \"y\"}",
@@ -258,7 +258,7 @@ fn objects_with_a_few_words_between_them_are_a_list() {
             &long,
         ],
     );
-    refuses(
+    check_rejected(
         &json!({"type": "array", "items": {"type": "object"}}),
         &["One {\"k\": \"x\"} and one {\"k\": \"y\"}"],
     );

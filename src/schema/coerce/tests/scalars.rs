@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn numbers_are_read_with_separators_currencies_and_units() {
+fn numbers_are_parsed_with_separators_currencies_and_units() {
     let table = [
         ("1,234", json!(1234)),
         ("12,345.60", json!(12345.6)),
@@ -37,11 +37,11 @@ fn numbers_are_read_with_separators_currencies_and_units() {
         .iter()
         .map(|(text, number)| (text.as_str(), number.clone()))
         .collect();
-    mends(&json!({"type": "number"}), &table);
+    check_coerced(&json!({"type": "number"}), &table);
 }
 
 #[test]
-fn what_may_be_another_number_is_none() {
+fn ambiguous_numbers_are_rejected() {
     let texts = [
         "5 or 6",
         "5-6",
@@ -74,11 +74,11 @@ fn what_may_be_another_number_is_none() {
         "0x1f",
     ];
     let texts: Vec<_> = texts.iter().map(|text| json!(text).to_string()).collect();
-    refuses(
+    check_rejected(
         &json!({"type": "number"}),
         &texts.iter().map(String::as_str).collect::<Vec<_>>(),
     );
-    refuses(
+    check_rejected(
         &json!({"type": "integer"}),
         &[
             "\"3.7\"",
@@ -89,7 +89,7 @@ fn what_may_be_another_number_is_none() {
             "{\"a\": 1, \"b\": 2}",
         ],
     );
-    refuses(
+    check_rejected(
         &json!({"type": "number", "maximum": 1}),
         &["\"80%\"", "\"80\""],
     );
@@ -107,7 +107,7 @@ fn what_may_be_another_number_is_none() {
         ("win_ratio", "40%"),
     ] {
         let (schema, text) = named(name, text);
-        refuses(&schema, &[&text]);
+        check_rejected(&schema, &[&text]);
     }
     for (name, text, number) in [
         ("duration_seconds", "90 seconds", 90),
@@ -116,13 +116,13 @@ fn what_may_be_another_number_is_none() {
         ("weight", "70 kg", 70),
     ] {
         let (schema, text) = named(name, text);
-        mends(&schema, &[(&text, json!({name: number}))]);
+        check_coerced(&schema, &[(&text, json!({name: number}))]);
     }
 }
 
 #[test]
-fn truths_nothings_and_texts_are_read_as_what_is_wanted() {
-    mends(
+fn booleans_nulls_and_strings_are_converted_to_the_schemas_type() {
+    check_coerced(
         &json!({"type": "boolean"}),
         &[
             ("\"Yes\"", json!(true)),
@@ -131,11 +131,11 @@ fn truths_nothings_and_texts_are_read_as_what_is_wanted() {
             ("1", json!(true)),
         ],
     );
-    refuses(
+    check_rejected(
         &json!({"type": "boolean"}),
         &["\"perhaps\"", "2", "\"yes and no\"", "null"],
     );
-    mends(
+    check_coerced(
         &json!({"type": ["integer", "null"]}),
         &[
             ("\"N/A\"", json!(null)),
@@ -143,7 +143,7 @@ fn truths_nothings_and_texts_are_read_as_what_is_wanted() {
             ("\"12\"", json!(12)),
         ],
     );
-    mends(
+    check_coerced(
         &json!({"type": "string"}),
         &[
             ("41", json!("41")),
@@ -152,19 +152,19 @@ fn truths_nothings_and_texts_are_read_as_what_is_wanted() {
             ("1.10", json!("1.10")),
         ],
     );
-    refuses(
+    check_rejected(
         &json!({"type": "string"}),
         &["null", "[\"x\", \"y\"]", "{\"a\": 1, \"b\": 2}"],
     );
     let optional = json!({"properties": {"n": {"type": "integer"}, "s": {"type": "string"}}, "required": ["s"]});
-    mends(
+    check_coerced(
         &optional,
         &[
             ("{\"n\": null, \"s\": \"x\"}", json!({"s": "x"})),
             ("{\"n\": \"unknown\", \"s\": \"x\"}", json!({"s": "x"})),
         ],
     );
-    refuses(
+    check_rejected(
         &optional,
         &[
             "{\"n\": 1, \"s\": null}",
@@ -175,7 +175,7 @@ fn truths_nothings_and_texts_are_read_as_what_is_wanted() {
 }
 
 #[test]
-fn a_word_of_a_list_is_known_in_another_form() {
+fn enumerated_words_are_matched_in_other_forms() {
     let schema = json!({"enum": ["IN_PROGRESS", "done", "not started"]});
     let table = [
         ("\"in progress\"", "IN_PROGRESS"),
@@ -188,8 +188,8 @@ fn a_word_of_a_list_is_known_in_another_form() {
         ("\"Not started\"", "not started"),
         ("{\"state\": \"done\"}", "done"),
     ];
-    mends(&schema, &table.map(|(text, word)| (text, json!(word))));
-    refuses(
+    check_coerced(&schema, &table.map(|(text, word)| (text, json!(word))));
+    check_rejected(
         &schema,
         &[
             "\"not done\"",
@@ -202,7 +202,7 @@ fn a_word_of_a_list_is_known_in_another_form() {
             "null",
         ],
     );
-    mends(
+    check_coerced(
         &json!({"enum": [1, 2, "3", true]}),
         &[
             ("\"2\"", json!(2)),
@@ -210,13 +210,13 @@ fn a_word_of_a_list_is_known_in_another_form() {
             ("\"yes\"", json!(true)),
         ],
     );
-    refuses(&json!({"enum": ["A", "A+", "a-"]}), &["\"a+-\"", "\"b\""]);
-    mends(
+    check_rejected(&json!({"enum": ["A", "A+", "a-"]}), &["\"a+-\"", "\"b\""]);
+    check_coerced(
         &json!({"enum": ["A", "A+", "a-"]}),
         &[("\"a+\"", json!("A+"))],
     );
     let described = json!({"oneOf": [{"const": "de", "title": "German"}, {"const": "fr", "description": "French, of any kind"}]});
-    mends(
+    check_coerced(
         &described,
         &[
             ("\"german\"", json!("de")),
@@ -224,12 +224,12 @@ fn a_word_of_a_list_is_known_in_another_form() {
             ("\"DE\"", json!("de")),
         ],
     );
-    refuses(&described, &["\"de or fr\"", "\"English\""]);
+    check_rejected(&described, &["\"de or fr\"", "\"English\""]);
 }
 
 #[test]
-fn a_text_in_quotes_is_what_is_in_them() {
-    mends(
+fn quotes_around_a_text_are_removed() {
+    check_coerced(
         &json!({"type": "string"}),
         &[
             (r"'the dog\'s bone'", json!("the dog's bone")),
@@ -245,14 +245,14 @@ fn a_text_in_quotes_is_what_is_in_them() {
 fn underscores_group_digits_on_both_sides_of_the_point() {
     let number =
         json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "number"}}});
-    mends(
+    check_coerced(
         &number,
         &[
             ("{\"n\": 1_234.5_6}", json!({"n": 1234.56})),
             ("{\"n\": \"0.000_1\"}", json!({"n": 0.0001})),
         ],
     );
-    refuses(
+    check_rejected(
         &number,
         &[
             "{\"n\": 1_2.5}",
@@ -265,16 +265,16 @@ fn underscores_group_digits_on_both_sides_of_the_point() {
 }
 
 #[test]
-fn an_element_that_is_a_number_is_one_where_no_text_may_be() {
+fn an_xml_number_is_a_number_if_no_string_is_allowed() {
     let of = |kinds: [&str; 2]| {
         let kinds = kinds.map(|kind| json!({"type": kind}));
         json!({"type": "object", "required": ["a", "b"], "properties": {"a": {"anyOf": kinds}, "b": {"type": "string"}}})
     };
-    mends(
+    check_coerced(
         &of(["integer", "boolean"]),
         &[("<x><a>1</a><b>2</b></x>", json!({"a": 1, "b": "2"}))],
     );
-    mends(
+    check_coerced(
         &of(["integer", "string"]),
         &[("<x><a>1</a><b>2</b></x>", json!({"a": "1", "b": "2"}))],
     );
@@ -283,8 +283,8 @@ fn an_element_that_is_a_number_is_one_where_no_text_may_be() {
 #[test]
 fn a_bare_number_is_put_into_no_text() {
     let one = |kind: &str| json!({"type": "object", "required": ["foo"], "properties": {"foo": {"type": kind}}});
-    mends(&one("integer"), &[("7", json!({"foo": 7}))]);
-    refuses(
+    check_coerced(&one("integer"), &[("7", json!({"foo": 7}))]);
+    check_rejected(
         &one("string"),
         &["7", "```json\n7\n```", "true", "The answer:\n```\n7\n```"],
     );

@@ -3,9 +3,9 @@
 use super::*;
 
 #[test]
-fn an_object_is_closed_where_nothing_else_can_be_missing() {
+fn an_object_is_closed_if_nothing_else_can_be_missing() {
     let flat = json!({"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}});
-    mends(
+    check_coerced(
         &flat,
         &[
             (
@@ -18,7 +18,7 @@ fn an_object_is_closed_where_nothing_else_can_be_missing() {
             ),
         ],
     );
-    refuses(
+    check_rejected(
         &flat,
         &[
             r#"{"name": "Ann""#,
@@ -34,38 +34,38 @@ fn an_object_is_closed_where_nothing_else_can_be_missing() {
     );
     let nested = json!({"type": "object", "properties": {"id": {"type": "string"}, "who": {"$ref": "#/$defs/who"}}, "required": ["who"],
         "$defs": {"who": flat}});
-    mends(
+    check_coerced(
         &nested,
         &[(
             r#"{"id": "x", "who": {"age": 3, "name": "Ann""#,
             json!({"id": "x", "who": {"age": 3, "name": "Ann"}}),
         )],
     );
-    refuses(
+    check_rejected(
         &nested,
         &[
             r#"{"id": "x", "who": {"name": "Ann""#,
             r#"{"who": {"age": 3, "name": "Ann"}"#,
         ],
     );
-    refuses(
+    check_rejected(
         &nested,
         &[r#"{"id": "x", "who": {"age": 3, "name": "A"}, "who": {"name": "Ann""#],
     );
     let map = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}});
-    refuses(&map, &[r#"{"a": "x""#]);
-    refuses(&json!({"type": "object"}), &[r#"{"a": "x""#, "{"]);
-    refuses(
+    check_rejected(&map, &[r#"{"a": "x""#]);
+    check_rejected(&json!({"type": "object"}), &[r#"{"a": "x""#, "{"]);
+    check_rejected(
         &json!({"type": "array", "items": {"type": "string"}}),
         &[r#"["a", "b""#],
     );
 }
 
 #[test]
-fn a_text_that_ends_within_its_value_is_told_with_what_it_says() {
+fn a_truncated_value_is_reported_with_its_location() {
     let flat = json!({"type": "object", "required": ["names"], "properties": {
         "names": {"type": "array", "items": {"type": "string"}}, "age": {"type": "integer"}}});
-    ends(
+    check_completed(
         &flat,
         &[
             (
@@ -95,7 +95,7 @@ fn a_text_that_ends_within_its_value_is_told_with_what_it_says() {
 fn a_string_that_only_braces_follow_has_lost_its_quote() {
     let flat =
         json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}});
-    mends(
+    check_coerced(
         &flat,
         &[
             (r#"{"a": "one, two. }"#, json!({"a": "one, two."})),
@@ -105,7 +105,7 @@ fn a_string_that_only_braces_follow_has_lost_its_quote() {
             ),
         ],
     );
-    refuses(
+    check_rejected(
         &flat,
         &[
             r#"{"a": "one}"#,
@@ -118,24 +118,24 @@ fn a_string_that_only_braces_follow_has_lost_its_quote() {
         ],
     );
     let nested = json!({"type": "object", "properties": {"o": flat}, "required": ["o"]});
-    mends(
+    check_coerced(
         &nested,
         &[(r#"{"o": {"a": "one } }"#, json!({"o": {"a": "one"}}))],
     );
-    refuses(&nested, &[r#"{"o": {"a": "one }"#]);
+    check_rejected(&nested, &[r#"{"o": {"a": "one }"#]);
     let two =
         json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}});
-    refuses(&two, &[r#"{"a": "one }"#]);
-    refuses(
+    check_rejected(&two, &[r#"{"a": "one }"#]);
+    check_rejected(
         &json!({"type": "array", "items": {"type": "string"}}),
         &[r#"["one ]"#],
     );
 }
 
 #[test]
-fn an_object_that_its_block_of_code_leaves_open_is_closed() {
+fn an_object_left_open_by_its_code_block_is_closed() {
     let flat = json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}, "b": {"type": "boolean"}}});
-    mends(
+    check_coerced(
         &flat,
         &[
             (
@@ -149,7 +149,7 @@ fn an_object_that_its_block_of_code_leaves_open_is_closed() {
             (r#"{"a": "x", "b": true"#, json!({"a": "x", "b": true})),
         ],
     );
-    refuses(
+    check_rejected(
         &flat,
         &[
             "```json\n{\"a\": \"x\"\n```",
@@ -181,7 +181,7 @@ fn what_is_left_out_with_the_closing_brace_is_told() {
 #[test]
 fn empty_brackets_that_are_not_closed_are_held_against_the_schema() {
     let list = json!({"type": "object", "required": ["l"], "properties": {"l": {"type": "array", "minItems": 1}}});
-    refuses(&list, &["{\"l\": [}"]);
+    check_rejected(&list, &["{\"l\": [}"]);
     let objects = json!({"type": "array", "items": {"type": "object", "required": ["a"]}});
-    refuses(&objects, &["[{]"]);
+    check_rejected(&objects, &["[{]"]);
 }

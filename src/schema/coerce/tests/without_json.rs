@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn lines_elements_and_scalars_are_read_from_text() {
+fn lines_xml_and_scalars_are_parsed_from_text() {
     let ann = json!({"full_name": "Ann Lee", "age": 3});
     for text in [
         "Full name: Ann Lee\nAge: 3",
@@ -15,9 +15,9 @@ fn lines_elements_and_scalars_are_read_from_text() {
         "```yaml\nfull_name: Ann Lee\nage: 3\n```",
         "<think>hm</think>full_name: Ann Lee\nage: 3",
     ] {
-        mends(&person(), &[(text, ann.clone())]);
+        check_coerced(&person(), &[(text, ann.clone())]);
     }
-    refuses(
+    check_rejected(
         &person(),
         &[
             "Full name: Ann Lee",
@@ -30,14 +30,14 @@ fn lines_elements_and_scalars_are_read_from_text() {
             "<full_name>Ann <b>Lee</b></full_name><age>3</age>",
         ],
     );
-    mends(
+    check_coerced(
         &json!({"type": "integer"}),
         &[
             ("The total is 1,250.", json!(1250)),
             ("12 apples", json!(12)),
         ],
     );
-    refuses(
+    check_rejected(
         &json!({"type": "integer"}),
         &[
             "There are 3 or 4.",
@@ -46,7 +46,7 @@ fn lines_elements_and_scalars_are_read_from_text() {
             "I'm sorry, I cannot count to 3.",
         ],
     );
-    mends(
+    check_coerced(
         &json!({"type": "boolean"}),
         &[
             ("Yes, it does.", json!(true)),
@@ -54,7 +54,7 @@ fn lines_elements_and_scalars_are_read_from_text() {
             ("True", json!(true)),
         ],
     );
-    refuses(
+    check_rejected(
         &json!({"type": "boolean"}),
         &[
             "Yes and no",
@@ -63,14 +63,14 @@ fn lines_elements_and_scalars_are_read_from_text() {
             "I don't know",
         ],
     );
-    mends(
+    check_coerced(
         &json!({"type": "string"}),
         &[
             ("Rosa Parks", json!("Rosa Parks")),
             ("'Rosa'", json!("Rosa")),
         ],
     );
-    refuses(
+    check_rejected(
         &json!({"type": "string"}),
         &[
             "I'm sorry, I can't help with that.",
@@ -82,13 +82,13 @@ fn lines_elements_and_scalars_are_read_from_text() {
 }
 
 #[test]
-fn elements_within_elements_are_objects_lists_and_maps() {
+fn nested_xml_elements_are_objects_lists_and_maps() {
     let schema = json!({"type": "object", "required": ["name", "tags"], "properties": {
         "name": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}},
         "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
         "at": {"anyOf": [{"$ref": "#/$defs/at"}, {"type": "null"}]}},
         "$defs": {"at": {"type": "object", "required": ["zip"], "properties": {"zip": {"type": "integer"}}}}});
-    mends(
+    check_coerced(
         &schema,
         &[
             (
@@ -105,7 +105,7 @@ fn elements_within_elements_are_objects_lists_and_maps() {
             ),
         ],
     );
-    refuses(
+    check_rejected(
         &schema,
         &[
             "<who><name>A</name><tags><tag>x</tag>",
@@ -118,11 +118,11 @@ fn elements_within_elements_are_objects_lists_and_maps() {
         ],
     );
     let list = json!({"type": "array", "items": {"type": "integer"}});
-    mends(
+    check_coerced(
         &list,
         &[("<items><item>1</item><item>2</item></items>", json!([1, 2]))],
     );
-    refuses(
+    check_rejected(
         &list,
         &[
             "<items><item>1</item><item>2</item>",
@@ -131,14 +131,14 @@ fn elements_within_elements_are_objects_lists_and_maps() {
     );
     let nullable = json!({"type": "object", "required": ["a"], "properties": {
         "a": {"type": "integer"}, "b": {"type": ["string", "null"]}}});
-    mends(
+    check_coerced(
         &nullable,
         &[
             ("<a>1</a><b>null</b>", json!({"a": 1, "b": null})),
             ("```xml\n<a>2</a>\n```", json!({"a": 2})),
         ],
     );
-    mends(
+    check_coerced(
         &json!({"enum": ["ON", "OFF"]}),
         &[("<?xml version=\"1.0\"?><state>OFF</state>", json!("OFF"))],
     );
@@ -151,7 +151,7 @@ fn yaml_in_a_closed_block_of_code_is_read() {
             "properties": {"city": {"type": "string"}, "zip": {"type": "string"}}}},
         "$defs": {"who": {"type": "object", "required": ["name"], "additionalProperties": false, "properties": {
             "name": {"type": "string"}, "age": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}}}}});
-    mends(
+    check_coerced(
         &schema,
         &[
             (
@@ -166,7 +166,7 @@ fn yaml_in_a_closed_block_of_code_is_read() {
         ],
     );
     let deep = format!("```yaml\npeople: \n  {}x\n```", "- ".repeat(1000));
-    refuses(
+    check_rejected(
         &schema,
         &[
             "people:\n  - name: Ann\n  - name: Bob",
@@ -186,7 +186,7 @@ fn yaml_in_a_closed_block_of_code_is_read() {
         ],
     );
     let list = json!({"type": "array", "items": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}});
-    mends(
+    check_coerced(
         &list,
         &[("```yaml\n- n: 1\n- n: 2\n```", json!([{"n": 1}, {"n": 2}]))],
     );

@@ -39,8 +39,8 @@ fn text_around_the_json_is_removed() {
         "{\"a\":1} [1]",
         "Use the regex [\"'] on it: {\"a\":1}",
     ];
-    mends(&texts.map(|text| (text, a.clone())));
-    mends(&[
+    check_repairs(&texts.map(|text| (text, a.clone())));
+    check_repairs(&[
         (
             "```json\n{\"code\": \"\n```js\nf()\n```\n\"}\n```",
             json!({"code": "\n```js\nf()\n```\n"}),
@@ -110,7 +110,7 @@ fn scalars_are_read_where_they_stand_alone() {
 
 #[test]
 fn prose_is_no_value() {
-    refuses(
+    check_rejected(
         &[
             "",
             " \n",
@@ -129,7 +129,7 @@ fn prose_is_no_value() {
 
 #[test]
 fn broken_json_is_refused_and_what_is_inside_is_no_answer() {
-    refuses(
+    check_rejected(
         &[
             r#"[{"a":1}, {"b":2} oops {"c":3}]"#,
             r#"{"a": {"b": [1}, "c": [1]}}"#,

@@ -3,8 +3,8 @@
 use super::*;
 
 #[test]
-fn syntax_is_mended() {
-    mends(&[
+fn syntax_errors_are_repaired() {
+    check_repairs(&[
         (r#"{"a":1,}"#, json!({"a": 1})),
         (r#"{"a":[1,2,],}"#, json!({"a": [1, 2]})),
         (
@@ -231,8 +231,8 @@ fn syntax_is_mended() {
 }
 
 #[test]
-fn what_is_plain_though_a_bracket_a_quote_or_a_colon_is_missing_is_mended() {
-    mends(&[
+fn missing_brackets_quotes_and_colons_are_repaired_if_unambiguous() {
+    check_repairs(&[
         (r#"{"a: "x", "b:   "y"}"#, json!({"a": "x", "b": "y"})),
         (r#"{"a": [}"#, json!({"a": []})),
         (
@@ -293,7 +293,7 @@ fn what_is_plain_though_a_bracket_a_quote_or_a_colon_is_missing_is_mended() {
 
 #[test]
 fn words_without_quotes_are_text_inside_objects_only() {
-    mends(&[
+    check_repairs(&[
         (
             "{name: Ann Lee, age: 34, born: 1990-02-03, tags: [red, dark blue]}",
             json!({"name": "Ann Lee", "age": 34, "born": "1990-02-03", "tags": ["red", "dark blue"]}),
@@ -311,7 +311,7 @@ fn words_without_quotes_are_text_inside_objects_only() {
             json!({"url": "https://x.org/a", "time": "12:30"}),
         ),
     ]);
-    refuses(
+    check_rejected(
         &[
             r#"{"a": 1, note "b": 2}"#,
             r#"{"a": "x" true}"#,
@@ -319,7 +319,7 @@ fn words_without_quotes_are_text_inside_objects_only() {
         ],
         false,
     );
-    refuses(
+    check_rejected(
         &[
             "[sic]",
             "They [red, blue] said",
@@ -333,7 +333,7 @@ fn words_without_quotes_are_text_inside_objects_only() {
 
 #[test]
 fn quotes_inside_strings_are_kept_where_the_end_is_clear() {
-    mends(&[
+    check_repairs(&[
         (
             r#"{"t":"he said "hi" to me","n":1}"#,
             json!({"t": "he said \"hi\" to me", "n": 1}),
@@ -383,7 +383,7 @@ fn quotes_inside_strings_are_kept_where_the_end_is_clear() {
             json!({"t": "the (so-called) \"expert\" said \"no\"", "n": 1}),
         ),
     ]);
-    refuses(
+    check_rejected(
         &[
             r#"{"a":"x", oops, "b":"y"}"#,
             r#"["a" oops, "b"]"#,

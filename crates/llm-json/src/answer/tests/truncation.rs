@@ -30,7 +30,7 @@ fn a_list_that_is_closed_before_its_last_element_is_refused() {
 
 #[test]
 fn an_answer_that_was_cut_off_is_never_closed() {
-    refuses(
+    check_rejected(
         &[
             "{",
             "[",
@@ -58,7 +58,7 @@ fn an_answer_that_was_cut_off_is_never_closed() {
 }
 
 #[test]
-fn what_a_text_lacks_at_its_end_is_known() {
+fn the_missing_end_of_a_text_is_reported() {
     let ended = |text: &str| {
         read(text)
             .unwrap_err()
