@@ -163,7 +163,11 @@ impl Config {
         let config = Self::read(Section::root(&reader, settings))?;
         let warnings = [
             environment::warning(&environment),
-            warnings::warning(&config),
+            warnings::unpriced_budgets(
+                config.callers.iter().chain(&config.file_callers),
+                config.model.as_ref(),
+                &config.models,
+            ),
         ];
         let warnings = warnings.into_iter().flatten().collect();
         Ok(Loaded {

@@ -3,25 +3,26 @@
 //! It makes one call and returns the response, buffered or streamed. Retries, limits and the meaning of a response are not its
 //! concern.
 
+mod error;
 mod frames;
 mod guard;
 mod retry_after;
 mod tls;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 
-pub use frames::{Frames, Framing};
+pub use error::{Error, SetUpError};
+pub use frames::{Frames, Framing, MAX_ANSWER_BYTES};
 pub use guard::{NotPublic, Reach};
 pub use reqwest::Url;
 pub use retry_after::{parse_wait, parse_wait_or_time, retry_after};
 pub use tls::Tls;
 
-/// Maximum size of a response body or of one message, in bytes; a larger one is an error.
-pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+use error::innermost;
+
 /// Maximum size of a streamed body, in bytes: each piece of text comes with up to some 500 bytes of framing.
 const MAX_STREAM_BYTES: usize = 16 * MAX_ANSWER_BYTES;
 /// Maximum wait for the end of a stream after the complete answer, so that the connection can be reused.
@@ -81,37 +82,6 @@ pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
-}
-
-/// Failure to get a complete response.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// DNS, TCP or TLS failed; the server has not received the request.
-    #[error("cannot connect: {0}")]
-    Connect(String),
-    /// The connection broke after the request was sent; a provider may have processed and charged it.
-    #[error("the connection broke before the answer was whole: {0}")]
-    Broken(String),
-    /// The response is larger than the limit, in bytes.
-    #[error("the answer is longer than {0} bytes")]
-    TooLarge(usize),
-}
-
-/// Failure to set up a client.
-#[derive(Debug, thiserror::Error)]
-pub enum SetUpError {
-    /// The proxy, the name resolution or TLS.
-    #[error("cannot set up the HTTP client")]
-    Client(#[source] reqwest::Error),
-    /// The provider's further root certificates.
-    #[error("`ca_file` cannot be used: {0}")]
-    Ca(String),
-    /// The client's own certificate.
-    #[error("`client_cert` and `client_key` cannot be used: {0}")]
-    Identity(String),
-    /// The file of root certificates that the environment names.
-    #[error("the file {} that SSL_CERT_FILE names cannot be used: {reason}; correct the variable or unset it", path.display())]
-    EnvironmentCa { path: PathBuf, reason: String },
 }
 
 impl Client {
@@ -357,13 +327,4 @@ fn builder(tls: &Tls) -> Result<reqwest::ClientBuilder, SetUpError> {
         .retry(reqwest::retry::never())
         .user_agent(concat!("extractd/", env!("CARGO_PKG_VERSION")));
     tls.apply(builder)
-}
-
-/// Returns the message of the root cause; reqwest's own layers only say "error sending request".
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -12,10 +12,12 @@ mod hex;
 mod input;
 mod json_pointer;
 mod json_value;
+mod metadata;
 mod outcome;
 mod request;
 mod spec;
 mod trace;
+mod usage;
 mod webhook;
 
 pub use bounded::Bounded;
@@ -31,14 +33,14 @@ pub use input::{Content, Input, Item};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
 pub use json_value::json_equal;
 pub use llm_json::StrictJson;
-pub use outcome::{Counts, Invalid, ItemOutcome, ModelUsage, Outcome, Success, Timing, Usage};
+pub use metadata::Metadata;
+pub use outcome::{Counts, Invalid, ItemOutcome, Outcome, Success, Timing};
 #[cfg(test)]
 pub use request::request_fields;
 pub use request::{Batch, JobRequest, OnError, Single, SingleStream};
 pub use schema_dialect::{is_of_type, pointer};
-pub use spec::{
-    CacheUse, Example, Metadata, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text,
-};
+pub use spec::{CacheUse, Example, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text};
 pub use throttle::{Price, Usd};
 pub use trace::{Span, SpanKind, Trace};
+pub use usage::{ModelUsage, Usage};
 pub use webhook::Webhook;

@@ -1,5 +1,5 @@
-//! What limits cost: the same batch at zero latency by a service with every limit set, a cache and a fallback, of the rate of one
-//! with none of it. The limits are far higher than what goes through.
+//! Cost of the limits: throughput of the same batch at zero latency by a service with every limit set, a cache and a fallback,
+//! relative to one without them. The limits are far above the load.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::simulated::Simulated;
 use super::throughput::{micros_each, run_batch, with_cpu};
 
 const ITEMS: usize = 20_000;
-/// What the caller sends.
+/// API key of the caller.
 const KEY: &str = "bench-key";
 
 pub fn measure(options: &Options, report: &mut Report) -> Result<()> {

@@ -25,7 +25,7 @@ pub struct Bare {
 }
 
 impl Bare {
-    /// A loop that posts `body` to the chat completions under `base_url`, so many calls at a time.
+    /// Starts a loop that posts `body` to the chat completions under `base_url`, so many calls at a time.
     ///
     /// # Errors
     /// When it does not start.
@@ -71,7 +71,7 @@ impl Bare {
     }
 }
 
-/// The other side: reads numbers of calls from standard input, and prints how many microseconds they took.
+/// Runs the other side: reads numbers of calls from standard input, and prints how many microseconds they took.
 ///
 /// # Errors
 /// When a call fails.
@@ -100,7 +100,7 @@ pub fn serve() -> Result<()> {
     Ok(())
 }
 
-/// As in `src/net.rs`; there is no TLS on the loopback.
+/// Creates a client with the settings of `src/net.rs`, without TLS.
 fn client() -> Result<reqwest::Client> {
     drop(rustls::crypto::ring::default_provider().install_default());
     let client = reqwest::Client::builder()

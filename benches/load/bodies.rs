@@ -1,4 +1,4 @@
-//! What is sent: short texts of one length, so that every call costs the same, and the contract's schema.
+//! Request bodies: short texts of one length, so that every call costs the same, and the contract's schema.
 
 use std::io::{BufRead, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const SCHEMA: &str = r#"{"title":"Person","type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"},"occupation":{"type":"string"}},"required":["name","age","occupation"],"additionalProperties":false}"#;
 
-/// A text that the simulated model understands.
+/// Returns a text that the simulated model understands.
 pub fn text(number: usize) -> String {
     format!(
         "John Smith is a {}-year-old software engineer, number {number:07}",
@@ -17,18 +17,18 @@ pub fn text(number: usize) -> String {
     )
 }
 
-/// A whole request for one extraction.
+/// Returns a whole request for one extraction.
 pub fn single(number: usize) -> Vec<u8> {
     let body = format!(r#"{{"input":"{}","schema":{SCHEMA}}}"#, text(number));
     request("/v1/extract", "application/json", "application/json", &body)
 }
 
-/// A whole request for a batch, its inputs numbered from 0, answered as server-sent events.
+/// Returns a whole request for a batch, its inputs numbered from 0, answered as server-sent events.
 pub fn batch(items: usize) -> Vec<u8> {
     batch_of(0..items, None)
 }
 
-/// The same with these inputs, from the caller with that key.
+/// Returns the request for a batch of these inputs, from the caller with that key.
 pub fn batch_of(numbers: Range<usize>, key: Option<&str>) -> Vec<u8> {
     let inputs: Vec<_> = numbers
         .map(|number| format!("\"{}\"", text(number)))
@@ -44,7 +44,7 @@ pub fn batch_of(numbers: Range<usize>, key: Option<&str>) -> Vec<u8> {
     )
 }
 
-/// A whole request.
+/// Returns a whole request.
 pub fn request(path: &str, content_type: &str, accept: &str, body: &str) -> Vec<u8> {
     whole(
         path,
@@ -61,7 +61,7 @@ fn whole(path: &str, headers: &str, body: &str) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
-/// The head of a request whose inputs follow as chunks of NDJSON.
+/// Returns the head of a request whose inputs follow as chunks of NDJSON.
 fn ndjson_head(path: &str, accept: &str) -> String {
     let schema: String = SCHEMA.bytes().map(|byte| format!("%{byte:02X}")).collect();
     format!(
@@ -70,12 +70,12 @@ fn ndjson_head(path: &str, accept: &str) -> String {
     )
 }
 
-/// A whole request without a body.
+/// Returns a whole request without a body.
 pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
-/// A chunk with these inputs.
+/// Returns a chunk with these inputs.
 fn ndjson_chunk(numbers: Range<usize>) -> String {
     let lines: String = numbers
         .map(|number| format!("\"{}\"\n", text(number)))

@@ -20,8 +20,10 @@ pub struct Answer {
 }
 
 impl Connection {
+    /// Connects to an address.
+    ///
     /// # Errors
-    /// When nobody listens.
+    /// If nothing listens there.
     pub fn open(address: &str) -> Result<Self> {
         let stream =
             TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
@@ -30,7 +32,7 @@ impl Connection {
         Ok(Self(BufReader::with_capacity(64 * 1024, stream)))
     }
 
-    /// A second handle to write with while the first one reads.
+    /// Returns a second handle to write with while the first one reads.
     ///
     /// # Errors
     /// When the system gives none.
@@ -84,7 +86,7 @@ impl Connection {
         Ok(answer)
     }
 
-    /// The head of a streamed answer; what follows is its body, line by line.
+    /// Returns the head of a streamed answer; what follows is its body, line by line.
     ///
     /// # Errors
     /// When it is not a streamed success.

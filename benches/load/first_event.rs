@@ -1,5 +1,5 @@
-//! How soon the first result of a stream is there: from the first answer's leaving the upstream, by its meter, to the client's
-//! reading of the first `result` event. Both by the wall clock of this machine.
+//! Latency of a stream's first result: from the upstream's sending of the first answer, by its meter, to the client's reading
+//! of the first `result` event. Both by the wall clock of this machine.
 
 use std::time::SystemTime;
 

@@ -16,7 +16,7 @@ use super::simulated::Simulated;
 use super::throughput::{micros_each, with_cpu};
 
 const LINES: usize = 1_000_000;
-/// How often the job is looked at.
+/// Interval at which the job's state is polled.
 const LOOK: Duration = Duration::from_millis(200);
 /// Longer than it may ever take.
 const LIMIT: Duration = Duration::from_secs(900);

@@ -1,5 +1,5 @@
-//! What the service adds to a single call: the call through it, minus the same call straight to the upstream, one at a time on
-//! kept-alive connections, in blocks that alternate.
+//! Overhead of the service for a single call: the call through it, minus the same call straight to the upstream, one at a time
+//! on kept-alive connections, in alternating blocks.
 
 use std::time::Instant;
 
@@ -77,7 +77,7 @@ impl Pair {
         })
     }
 
-    /// The times of so many calls each way, in milliseconds.
+    /// Measures the times of so many calls each way, in milliseconds.
     fn run(&mut self, calls: usize) -> Result<(Vec<f64>, Vec<f64>)> {
         let (mut through, mut direct) = (Vec::with_capacity(calls), Vec::with_capacity(calls));
         for _ in 0..calls.div_ceil(BLOCK) {

@@ -1,4 +1,4 @@
-//! How long a batch takes behind an upstream that takes its time, against the ideal: n × latency / limit, with the latency that
+//! Duration of a batch behind a slow upstream, relative to the ideal: n × latency / limit, with the latency that
 //! the upstream measured itself.
 
 use anyhow::{Context, Result};

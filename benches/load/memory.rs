@@ -1,4 +1,4 @@
-//! What the service's memory grows by for each item that waits behind an upstream which never answers, and its peak while a
+//! Memory of the service: its growth for each item that waits behind an upstream which never answers, and its peak while a
 //! million lines of NDJSON stream through.
 
 use std::thread;
@@ -74,7 +74,7 @@ fn stalled(options: &Options) -> Result<(Simulated, Service)> {
     Ok((upstream, service))
 }
 
-/// The service's memory once as many calls as may be are in flight and it no longer grows.
+/// Returns the service's memory once the maximum of calls is in flight and the memory no longer grows.
 fn settled(upstream: &Simulated, service: &Service, in_flight: usize) -> Result<f64> {
     const LOOK: Duration = Duration::from_millis(500);
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! What to run, and how much of it.
+//! Options of the command line: the parts to run, and their size.
 
 use clap::{Parser, ValueEnum};
 
@@ -31,20 +31,20 @@ pub struct Options {
     bench: bool,
 }
 
-/// What is measured together.
+/// Part of the benchmark.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
     /// A batch at zero latency beside the bare loop: items a second, CPU time.
     Throughput,
     /// Singles at zero latency: CPU time.
     Singles,
-    /// What the service adds to a single call.
+    /// Overhead of the service for a single call.
     Latency,
     /// A batch behind an upstream of 50 ms: its length against the ideal.
     Makespan,
-    /// How soon the first result of a stream is there.
+    /// Latency of the first result of a stream.
     FirstEvent,
-    /// What waiting items take, and a streamed batch of a million.
+    /// Memory of waiting items, and of a streamed batch of a million.
     Memory,
     /// A durable job of a million lines.
     Jobs,
@@ -87,7 +87,7 @@ impl Options {
         }
     }
 
-    /// `full`, or with `--quick` a quarter of it: less would not be seen in CPU times, which the kernel tells in steps of 10 ms.
+    /// Returns `full`, or with `--quick` a quarter of it: the kernel counts CPU time in steps of 10 ms, which hides smaller sizes.
     pub fn size(&self, full: usize) -> usize {
         if self.quick { full / 4 } else { full }
     }

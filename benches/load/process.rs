@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How long a child may take to say where it listens.
+/// Maximum time until a child prints its address.
 const START: Duration = Duration::from_secs(20);
 /// The unit of the times in `/proc/PID/stat` for user space, whatever the kernel's own: `USER_HZ`, proc_pid_stat(5).
 const TICKS_A_SECOND: f64 = 100.0;
@@ -37,8 +37,10 @@ impl Process {
         Ok(command)
     }
 
+    /// Starts a program.
+    ///
     /// # Errors
-    /// When the program cannot be started.
+    /// If the program cannot be started.
     pub fn start(mut command: Command) -> Result<Self> {
         command
             .spawn()
@@ -50,10 +52,10 @@ impl Process {
         &mut self.0
     }
 
-    /// CPU time so far, of all threads, in user space and in the kernel.
+    /// Returns the CPU time so far, of all threads, in user space and in the kernel.
     ///
     /// # Errors
-    /// When the child has ended.
+    /// If the child has ended.
     pub fn cpu(&self) -> Result<Duration> {
         let stat = self.proc("stat")?;
         // The second field is the name in parentheses and may hold spaces; utime and stime are the 14th and the 15th.
@@ -69,15 +71,15 @@ impl Process {
         Ok(Duration::from_secs_f64(ticks / TICKS_A_SECOND))
     }
 
-    /// Memory in RAM now, in bytes.
+    /// Returns the current memory in RAM, in bytes.
     ///
     /// # Errors
-    /// When the child has ended.
+    /// If the child has ended.
     pub fn memory(&self) -> Result<f64> {
         self.status("VmRSS:")
     }
 
-    /// The most memory in RAM so far, in bytes.
+    /// Returns the most memory in RAM so far, in bytes.
     ///
     /// # Errors
     /// When the child has ended.

@@ -1,4 +1,4 @@
-//! What the service sends to its upstream, byte for byte, so that the bare loop sends the same.
+//! Recorder of the service's requests to its upstream, byte for byte, so that the bare loop sends the same.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use super::service::Service;
 /// An answer after which the service gives up.
 const REFUSAL: &[u8] = b"HTTP/1.1 401 -\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// The body of the call that a single extraction leads to.
+/// Returns the body of the call that a single extraction leads to.
 ///
 /// # Errors
 /// When the service makes none.
@@ -21,7 +21,7 @@ pub fn upstream_body() -> Result<Vec<u8>> {
     upstream_body_of(&bodies::single(0))
 }
 
-/// The body of the first call that this request leads to.
+/// Returns the body of the first call that this request leads to.
 ///
 /// # Errors
 /// When the service makes none.

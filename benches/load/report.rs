@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::statistics::{median, range};
 
-/// What a measured value should be. Without one there is no aim: the value is for scale.
+/// Aim of a measured value. A value without an aim is given for scale.
 #[derive(Clone, Copy)]
 pub enum Aim {
     AtLeast(f64),
@@ -34,7 +34,7 @@ struct Row {
 pub struct Report(Vec<Row>);
 
 impl Report {
-    /// One value.
+    /// Adds one value.
     pub fn value(&mut self, what: impl Into<String>, value: f64, unit: &str, aim: Aim) {
         self.push(
             what.into(),
@@ -45,7 +45,7 @@ impl Report {
         );
     }
 
-    /// The median of the rounds, with their range.
+    /// Adds the median of the rounds, with their range.
     pub fn rounds(&mut self, what: impl Into<String>, rounds: &[f64], unit: &str, aim: Aim) {
         let (value, (least, most)) = (median(rounds), range(rounds));
         let measured = format!(
@@ -57,7 +57,7 @@ impl Report {
         self.push(what.into(), measured, value, unit, aim);
     }
 
-    /// Something that is told in words.
+    /// Adds a result in words.
     pub fn words(&mut self, what: impl Into<String>, words: String) {
         let what = what.into();
         eprintln!("  {what}: {words}");
@@ -69,7 +69,7 @@ impl Report {
         });
     }
 
-    /// A part that could not be measured, and why.
+    /// Adds a part that failed, with the error.
     pub fn failed(&mut self, what: &str, error: &anyhow::Error) {
         self.0.push(Row {
             what: what.to_owned(),
@@ -100,7 +100,7 @@ impl Report {
     }
 }
 
-/// Three or four digits that mean something.
+/// Formats a value with three or four significant digits.
 fn short(value: f64) -> String {
     let digits = match value.abs() {
         0.0..10.0 => 3,

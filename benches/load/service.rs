@@ -16,7 +16,7 @@ pub struct Service {
     _data_dir: DataDir,
 }
 
-/// How a service is to be started.
+/// Settings of a service to start.
 #[derive(Default)]
 pub struct Setup {
     environment: Vec<(String, String)>,
@@ -25,7 +25,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// One that asks the upstream at `base_url`, so many calls at a time, and is told of no other limit.
+    /// Creates the settings of a service for the upstream at `base_url`, with a maximum number of calls and no other limit.
     pub fn asking(base_url: &str, in_flight: usize) -> Self {
         let setup = Self::default()
             .argument("--model", "openai/simulated")
@@ -45,7 +45,7 @@ impl Setup {
         self
     }
 
-    /// A configuration file of this text; variables and arguments override it.
+    /// Sets the text of the configuration file; variables and arguments override it.
     pub fn config(self, text: impl Into<String>) -> Self {
         Self {
             config: Some(text.into()),
@@ -53,8 +53,10 @@ impl Setup {
         }
     }
 
+    /// Starts the service.
+    ///
     /// # Errors
-    /// When it does not start; with its own words.
+    /// If it does not start; the error has its output.
     pub fn start(self) -> Result<Service> {
         let data_dir = DataDir::new()?;
         let mut command = Process::command(env!("CARGO_BIN_EXE_extractd"));
@@ -80,8 +82,10 @@ impl Setup {
 }
 
 impl Service {
+    /// Starts a service without further settings.
+    ///
     /// # Errors
-    /// When it does not start; with its own words.
+    /// If it does not start; the error has its output.
     pub fn start(base_url: &str, in_flight: usize) -> Result<Self> {
         Setup::asking(base_url, in_flight).start()
     }

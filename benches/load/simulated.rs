@@ -18,7 +18,7 @@ pub struct Simulated {
     pub address: String,
 }
 
-/// What it saw; times are microseconds since the Unix epoch.
+/// Report of the simulated provider. Times are microseconds since the Unix epoch.
 #[derive(Deserialize)]
 pub struct Meter {
     pub in_flight: usize,
@@ -30,7 +30,7 @@ pub struct Meter {
     pub texts: Option<Texts>,
 }
 
-/// What one key asked for and got.
+/// Calls and tokens of one API key.
 #[derive(Deserialize)]
 pub struct Account {
     pub calls: usize,
@@ -44,22 +44,24 @@ pub struct Account {
     pub pauses_us: Option<Vec<(u64, u64)>>,
 }
 
-/// What became of the texts.
+/// Deliveries of answers by text.
 #[derive(Deserialize)]
 pub struct Texts {
     /// Asked again though their answer had arrived.
     pub asked_again: usize,
 }
 
-/// How long its calls took, from the request's last byte read to the answer's last byte written.
+/// Duration of calls, from the request's last byte read to the answer's last byte written.
 #[derive(Deserialize)]
 pub struct Latency {
     pub mean: Option<f64>,
 }
 
 impl Simulated {
+    /// Starts the simulated provider with these flags.
+    ///
     /// # Errors
-    /// When it does not start.
+    /// If it does not start.
     pub fn start(flags: &[&str]) -> Result<Self> {
         let mut command = Process::own(NAME)?;
         command.args(flags).stdout(Stdio::piped());
@@ -75,28 +77,32 @@ impl Simulated {
         })
     }
 
+    /// Starts a simulated provider of this latency.
+    ///
     /// # Errors
-    /// As of any latency.
+    /// If it does not start.
     pub fn with_latency(milliseconds: u32) -> Result<Self> {
         Self::start(&["--latency-ms", &milliseconds.to_string()])
     }
 
-    /// The base URL that a provider's SDK takes.
+    /// Returns the base URL that a provider's SDK takes.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// What it saw since the start or the last reset.
+    /// Returns the report since the start or the last reset.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// If the provider does not answer.
     pub fn meter(&self) -> Result<Meter> {
         let answer = Connection::open(&self.address)?.exchange(b"GET /meter HTTP/1.1\r\n\r\n")?;
         serde_json::from_slice(&answer.body).context("the meter")
     }
 
+    /// Resets the report.
+    ///
     /// # Errors
-    /// When it does not answer.
+    /// If the provider does not answer.
     pub fn reset_meter(&self) -> Result<()> {
         Connection::open(&self.address)?
             .exchange(b"POST /meter/reset HTTP/1.1\r\ncontent-length: 0\r\n\r\n")

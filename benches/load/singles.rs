@@ -37,7 +37,7 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// A call for each number, by so many clients, each on a connection of its own, one after the other. No two texts are equal.
+/// Sends a call for each number, by so many clients, each on a connection of its own, one after the other. No two texts are equal.
 fn run(address: &str, numbers: Range<usize>, clients: usize) -> Result<()> {
     let next = AtomicUsize::new(numbers.start);
     let client = || -> Result<()> {

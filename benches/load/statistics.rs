@@ -1,11 +1,11 @@
 //! Medians and percentiles.
 
-/// The middle of the values; of an even number the upper of the two. 0 of none.
+/// Returns the middle of the values; of an even number the upper of the two. 0 of none.
 pub fn median(values: &[f64]) -> f64 {
     percentile(values, 50)
 }
 
-/// The value that `percent` of the values do not exceed. 0 of none.
+/// Returns the value that `percent` of the values do not exceed. 0 of none.
 pub fn percentile(values: &[f64], percent: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -13,7 +13,7 @@ pub fn percentile(values: &[f64], percent: usize) -> f64 {
     sorted.get(rank).copied().unwrap_or_default()
 }
 
-/// The least and the most of the values.
+/// Returns the least and the most of the values.
 pub fn range(values: &[f64]) -> (f64, f64) {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     (

@@ -22,7 +22,7 @@ use super::report::{Aim, Report};
 use super::service::Setup;
 use run::Ended;
 
-/// What the provider allows each key.
+/// Requests per minute that the provider allows each key.
 pub const REQUESTS_PER_MINUTE: u32 = 600;
 pub const TOKENS_PER_MINUTE: u32 = 60_000;
 /// It lets through at once what is due in this time: OpenAI says that it may enforce a limit over periods as short as a second,
@@ -62,7 +62,7 @@ impl Scenario {
         }
     }
 
-    /// The texts of a run of about five minutes.
+    /// Returns the texts of a run of about five minutes.
     const fn items(self) -> usize {
         match self {
             Self::Both | Self::Window | Self::Keys => 3_000,
@@ -72,7 +72,7 @@ impl Scenario {
         }
     }
 
-    /// With `--quick` a minute is enough, but for a window of one minute.
+    /// Returns the number of texts with `--quick`: enough for a minute, or for longer than the window where there is one.
     pub const fn quick_items(self) -> usize {
         if matches!(self, Self::Window) {
             800
@@ -93,7 +93,7 @@ impl Scenario {
         !matches!(self, Self::Unlimited | Self::NotAdaptive)
     }
 
-    /// What the upstream is told beside the limits and faults that all have.
+    /// Returns the flags of the upstream that are specific to the scenario.
     const fn flags(self) -> &'static [&'static str] {
         match self {
             Self::Window => &["--rate-limit-shape=window"],

@@ -92,7 +92,7 @@ impl Rounds {
     }
 }
 
-/// The CPU time that a process takes while something runs.
+/// Returns the CPU time that a process takes while something runs.
 ///
 /// # Errors
 /// Those of what runs.

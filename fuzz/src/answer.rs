@@ -1,4 +1,4 @@
-//! What a model wrote.
+//! Answers of models.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -50,7 +50,7 @@ pub fn answer(data: &[u8]) {
     }
 }
 
-/// Mended toward a schema it is valid, or refused; what is valid, or was cut off, is left alone.
+/// Checks that a coerced answer is valid, and that valid or truncated answers stay unchanged.
 fn coerced(text: &str) {
     static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
         let item = r##"{"type": "object", "required": ["a"], "additionalProperties": false, "properties": {"a": {"type": "integer"},
@@ -67,8 +67,8 @@ fn coerced(text: &str) {
     });
     for schema in SCHEMAS.iter() {
         let (plain, mended) = (
-            schema.read(text, |value| value, false),
-            schema.read(text, |value| value, true),
+            schema.parse_answer(text, |value| value, false),
+            schema.parse_answer(text, |value| value, true),
         );
         match (plain, mended) {
             (Ok(plain), Ok(mended)) if plain.faults.is_empty() => {

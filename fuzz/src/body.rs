@@ -45,7 +45,7 @@ fn check(error: &Error, document: Option<&Value>) {
     check_places(error, document);
 }
 
-/// The body of a batch as a query; `None` if it has what a query cannot say.
+/// Returns the body of a batch as a query; `None` if it has what a query cannot say.
 fn as_query(document: &Value) -> Option<String> {
     let mut query = String::new();
     for (name, value) in document
@@ -68,7 +68,7 @@ fn as_query(document: &Value) -> Option<String> {
     Some(query)
 }
 
-/// What a batch says but for its inputs, and the white space within its schema.
+/// Returns the content of a batch without its inputs and the white space in its schema.
 fn meaning(batch: &Batch) -> String {
     let spec = &batch.spec;
     let Spec {

@@ -56,7 +56,7 @@ pub const TARGETS: [Target; 10] = [
 /// The longest thing that is said of something wrong, in bytes.
 const MOST_WORDS_BYTES: usize = 4096;
 
-/// JSON as it stands, if it is some.
+/// Parses strict JSON.
 fn plain(text: &[u8]) -> Option<Value> {
     serde_json::from_slice(text)
         .ok()
@@ -72,7 +72,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// What is said is something, and not much.
+/// Checks that a message is not empty and not too long.
 fn check_words(words: &str) {
     assert!(!words.trim().is_empty(), "nothing is said");
     assert!(
@@ -82,7 +82,7 @@ fn check_words(words: &str) {
     );
 }
 
-/// Each place that is named is there, or is one that has to be there.
+/// Checks that each pointer of an error leads to a value, or to a member that is required.
 fn check_places(error: &Error, document: Option<&Value>) {
     check_words(&error.detail);
     for fault in &error.errors {

@@ -36,12 +36,12 @@ pub fn lines(data: &[u8]) {
 /// A byte order mark is not counted.
 const MARK_BYTES: usize = 3;
 
-/// What a line is: its text, or why it has none.
+/// Returns the text of an input, or its error.
 fn told(input: &Input) -> Result<String, Code> {
     input.content.clone().map_err(|error| error.code)
 }
 
-/// The same, the simple way.
+/// Parses the lines in the simple way, as the reference.
 fn reference(body: &[u8], max_line_bytes: usize) -> Vec<Result<String, Code>> {
     let mut inputs = Vec::new();
     for line in body.split(|byte| *byte == b'\n') {

@@ -62,7 +62,7 @@ pub fn lowered(data: &[u8]) {
     }
 }
 
-/// What is wrong with a schema's form; false when it has none.
+/// Checks the lowered form of a schema. False: it cannot be lowered.
 fn check(
     schema: &Schema,
     subset: &'static Dialect,

@@ -1,4 +1,4 @@
-//! What comes from a provider piece by piece: messages, and the value that is being written in them.
+//! Streams of a provider: messages in pieces, and the partial value in them.
 
 use super::lines::{pieces, uneven};
 use extractd::net::{Frames, Framing};
@@ -45,7 +45,7 @@ fn messages(framing: Framing, pieces: &[Vec<u8>]) -> Vec<Vec<u8>> {
     messages
 }
 
-/// What is known in the end, and the elements of the list that were finished.
+/// Returns the last partial value, and the completed elements of the list.
 fn written<'t>(pieces: impl IntoIterator<Item = &'t str>) -> (Option<serde_json::Value>, usize) {
     let mut partial = Partial::new(Some(Vec::new()), true);
     for piece in pieces {

@@ -1,17 +1,25 @@
 //! Warnings about a valid configuration: budgets of callers that models without a price do not
 //! count towards.
 
-use super::{Config, LOCAL, Model, ModelName};
+use std::collections::BTreeMap;
+
+use super::callers::Caller;
+use super::model_name::ModelName;
+use super::models::Model;
+use super::providers::LOCAL;
 
 /// Returns a warning that names the callers with a budget and the models without a price among the default model and its
 /// fallbacks. `None`: there are not both.
-pub(super) fn warning(config: &Config) -> Option<String> {
-    let callers = config.callers.iter().chain(&config.file_callers);
+pub(super) fn unpriced_budgets<'c>(
+    callers: impl Iterator<Item = &'c Caller>,
+    default: Option<&ModelName>,
+    models: &BTreeMap<String, Model>,
+) -> Option<String> {
     let limited: Vec<_> = callers
         .filter(|caller| caller.quota.budget_per_day.is_some())
         .map(|caller| &*caller.name)
         .collect();
-    let unpriced = unpriced(config);
+    let unpriced = unpriced(default, models);
     (!limited.is_empty() && !unpriced.is_empty()).then(|| {
         format!(
             "`budget_usd_per_day` (callers: {}) counts only models that have a price, and these, which requests without `model` use, have none: {}; set \
@@ -23,17 +31,16 @@ pub(super) fn warning(config: &Config) -> Option<String> {
 }
 
 /// Returns the models without a price among the default model and its fallbacks, each once.
-fn unpriced(config: &Config) -> Vec<String> {
-    let fallback = match &config.model {
-        Some(ModelName::Named(name)) => config.models.get(name).map(|model| &*model.fallback),
+fn unpriced(default: Option<&ModelName>, models: &BTreeMap<String, Model>) -> Vec<String> {
+    let fallback = match default {
+        Some(ModelName::Named(name)) => models.get(name).map(|model| &*model.fallback),
         Some(ModelName::Direct { .. }) | None => None,
     };
     let mut names = Vec::new();
-    for model in config
-        .model
-        .iter()
+    for model in default
+        .into_iter()
         .chain(fallback.unwrap_or_default())
-        .filter(|model| !has_price(config, model))
+        .filter(|model| !has_price(models, model))
     {
         let name = model.to_string();
         if !names.contains(&name) {
@@ -44,10 +51,10 @@ fn unpriced(config: &Config) -> Vec<String> {
 }
 
 /// Returns true if the price of a model is known: a price holds under every name of a model. The built-in model costs nothing.
-fn has_price(config: &Config, model: &ModelName) -> bool {
+fn has_price(models: &BTreeMap<String, Model>, model: &ModelName) -> bool {
     let (provider, upstream) = match model {
         ModelName::Direct { provider, model } => (provider, model),
-        ModelName::Named(name) => match config.models.get(name) {
+        ModelName::Named(name) => match models.get(name) {
             Some(named) => (&named.provider, &named.model),
             None => return false,
         },
@@ -55,5 +62,5 @@ fn has_price(config: &Config, model: &ModelName) -> bool {
     let is_priced = |named: &Model| {
         named.provider == *provider && named.model == *upstream && named.price.is_some()
     };
-    provider == LOCAL || config.models.values().any(is_priced)
+    provider == LOCAL || models.values().any(is_priced)
 }

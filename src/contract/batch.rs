@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::ItemResult;
+use super::item::ItemResult;
 use super::time::millis;
 use crate::types::{Counts, FieldError, Metadata, Usage};
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Problem;
+use super::problem::Problem;
 use super::time::{millis, unix_millis};
 use crate::types::{FieldError, ItemOutcome, Metadata, ModelUsage, Outcome, Timing, Trace, Usage};
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Summary;
+use super::batch::Summary;
 use crate::types::Metadata;
 
 /// State of a job.
@@ -46,7 +46,7 @@ pub struct JobDone<'a> {
     pub summary: Summary,
     /// Problem that kept the job from running.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<super::Problem>)]
+    #[schema(value_type = Option<super::problem::Problem>)]
     pub error: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Status, Times};
+use super::item::{Status, Times};
 use crate::types::Usage;
 
 /// Known part of an object that the model is still writing; not yet validated. Strings grow; a number appears once it is complete.

@@ -12,7 +12,9 @@ use std::task::{Context, Poll, ready};
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::task::JoinSet;
 
-use super::{Extractor, Outage, PreparedRequest};
+use super::extractor::Extractor;
+use super::outages::Outage;
+use super::prepared_request::PreparedRequest;
 use crate::types::{Code, Error, Input, ItemOutcome, Metadata, OnError, Outcome, Timing, Usage};
 use throttle::{Admission, PendingPermit};
 

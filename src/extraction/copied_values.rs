@@ -10,7 +10,7 @@ use crate::types::{Example, FieldError, pointer};
 
 /// Maximum number of errors reported.
 const MAX_ERRORS: usize = 20;
-/// Shortest value of an example that is looked for, in characters: shorter ones recur by chance.
+/// Shortest value of an example that is searched for, in characters: shorter ones recur by chance.
 const MIN_CHARS: usize = 2;
 
 /// Values of few-shot examples that stand in the texts of their examples, computed once for a request.

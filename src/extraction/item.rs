@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cache_key::CacheKey;
+use super::extractor::Extractor;
+use super::prepared_request::PreparedRequest;
+use super::request_class::RequestClass;
 use super::routing::RouteCursor;
 use super::tracer::Tracer;
-use super::{Extractor, PreparedRequest, RequestClass};
 use crate::provider::Trial;
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,
@@ -198,7 +200,7 @@ impl<'a> ItemRun<'a> {
         self.share(text, key).await
     }
 
-    /// Single flight: waits for a permit until an equal item gets its own first; then shares that item's result.
+    /// Shares the result of an equal item in flight: waits until that item completes, or until this one gets a permit first.
     async fn share(&mut self, text: &str, key: CacheKey) -> Result<Success, Error> {
         let ticket = self.extractor.flights.join(key);
         loop {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::extractor::Extractor;
 use super::models::ModelEndpoint;
-use super::{Extractor, PreparedRequest};
+use super::prepared_request::PreparedRequest;
 use crate::types::{FallbackCondition, clock};
 use throttle::{Limits, OutageReason, OutageSnapshot};
 
@@ -64,7 +65,7 @@ impl Extractor {
 }
 
 impl PreparedRequest {
-    /// If outages keep every target from being called, returns the first target and its outage.
+    /// Returns the first target and its outage, if outages keep every target from being called.
     pub(super) fn outage(&self, limits: &Limits) -> Option<(&ModelEndpoint, OutageSnapshot)> {
         let first = &self.first.endpoint;
         let outage = limits.outage(&first.limits)?;

@@ -61,7 +61,7 @@ impl PartialPublisher {
     pub fn new(schema: &Schema, coerce: bool) -> Self {
         Self {
             coerce,
-            list: StreamedList::of(schema),
+            list: StreamedList::for_schema(schema),
             takes_list: schema.may_be_list(),
             ..Self::default()
         }

@@ -3,10 +3,12 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::cache_key::RequestIdentity;
+use super::extractor::Extractor;
+use super::prepared_request::PreparedRequest;
+use super::request_class::RequestClass;
+use super::request_identity::identify;
 use super::straggler_detector::StragglerDetector;
 use super::targets::{Target, prepare_targets};
-use super::{Extractor, PreparedRequest, RequestClass};
 use crate::schema::{Rules, Schema};
 use crate::types::{
     Code, Error, Example, ExtraBody, FieldError, SchemaSource, Spec, truncate_for_display,
@@ -74,7 +76,7 @@ impl Extractor {
             frame_tokens: OnceLock::new(),
             identity: None,
         };
-        request.identity = RequestIdentity::new(&request, self.sharing_caller(caller));
+        request.identity = identify(&request, self.sharing_caller(caller));
         Ok(request)
     }
 

@@ -4,11 +4,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::RequestClass;
 use super::cache_key::{CacheKey, RequestIdentity};
 use super::chat::Chat;
 use super::models::ModelEndpoint;
 use super::partial_stream::{PartialPublisher, PartialStream};
+use super::request_class::RequestClass;
 use super::straggler_detector::StragglerDetector;
 use super::targets::Target;
 use crate::provider::{self, Request, RequestPreview, Trial, ValidationFeedback};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub use errors::{budget_exhausted, failure_detail, upstream_error};
 use errors::{denial_error, exhausted_error, outage_error};
 
-use super::PreparedRequest;
+use super::prepared_request::PreparedRequest;
 use super::retry_policy::fallback_condition;
 use super::targets::Target;
 use crate::provider::Failure;

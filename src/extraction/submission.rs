@@ -9,9 +9,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Inputs, Outcomes};
+use super::extractor::Extractor;
 use super::input_memory::InputMemory;
+use super::partial_stream::PartialStream;
+use super::prepared_request::PreparedRequest;
+use super::request_class::RequestClass;
 use super::routing::budget_exhausted;
-use super::{Extractor, PartialStream, PreparedRequest, RequestClass};
 use crate::types::{Code, Error, Input, OnError, Outcome};
 use throttle::{Admission, AdmissionRequest, CallerId, Class, MemoryUse, Refused};
 
@@ -86,7 +89,7 @@ impl Extractor {
 }
 
 impl AdmittedRequest {
-    /// Maximum number of items that are started and whose outcomes have not been taken yet.
+    /// Returns the maximum number of items that are started and whose outcomes have not been taken yet.
     #[must_use]
     pub fn window(&self) -> usize {
         self.admission.window()

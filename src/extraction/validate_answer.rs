@@ -121,7 +121,7 @@ fn verdict_on_text(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
             Some(data) if schema.is_valid(&data) => apply_rules(input, data, Vec::new()),
             _ => Verdict::Truncated,
         },
-        finish => match schema.read(&answer.text, lift, input.coerce) {
+        finish => match schema.parse_answer(&answer.text, lift, input.coerce) {
             Err(no_json) => invalid_with_message(&no_json.message),
             Ok(ParsedAnswer { value, faults, .. }) if !faults.is_empty() => Verdict::Invalid {
                 errors: faults,

@@ -5,7 +5,7 @@
 mod chat_schemas;
 mod complete;
 mod examples;
-mod request_schemas;
+pub mod request_schemas;
 mod responses;
 
 use axum::Router;
@@ -15,14 +15,14 @@ use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, tag:
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::chat::error::ErrorBody;
-use super::handlers::jobs::JobProgress;
+use super::handlers::jobs::view::JobProgress;
 use crate::contract::{
     JobDone, ListItem, NdjsonSummary, PartialResult, Problem, Progress, SingleDone, SseDone,
 };
 
 pub use chat_schemas::{ChatCompletion, ChatCompletionRequest, JsonObject};
 pub use complete::complete;
-pub use request_schemas::{BatchRequest, ExtractRequest, JobRequest, JsonSchema};
+pub use request_schemas::{BatchRequest, ExtractRequest, JsonSchema};
 
 /// Schemas that no JSON response refers to: the events of streams, the last line of NDJSON, and problems.
 #[derive(utoipa::OpenApi)]

@@ -2,7 +2,10 @@
 
 use bytes::{Buf, BytesMut};
 
-use super::{Error, MAX_ANSWER_BYTES};
+use super::error::Error;
+
+/// Maximum size of a response body or of one message, in bytes; a larger one is an error.
+pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// Format of the messages in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

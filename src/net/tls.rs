@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use reqwest::{Certificate, ClientBuilder, Identity};
 
-use super::SetUpError;
+use super::error::{SetUpError, innermost};
 
 /// Environment variable with a file of further root certificates, as OpenSSL names it.
 const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
@@ -46,7 +46,7 @@ impl Tls {
         match &self.identity {
             Some(pem) => Identity::from_pem(pem.as_bytes())
                 .map(|identity| builder.identity(identity))
-                .map_err(|error| SetUpError::Identity(super::innermost(&error))),
+                .map_err(|error| SetUpError::Identity(innermost(&error))),
             None => Ok(builder),
         }
     }
@@ -66,7 +66,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
             Err("it holds no certificate in PEM format".to_owned())
         }
         Ok(certificates) => Ok(certificates),
-        Err(error) => Err(super::innermost(&error)),
+        Err(error) => Err(innermost(&error)),
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use throttle::{MemoryReservation, RETRY_SOON};
 
-use super::Schema;
+use super::compiled::Schema;
+use super::error_messages::invalid;
 use crate::types::{Code, Error};
 
 /// Maximum number of schemas in each of the two generations.
@@ -96,5 +97,5 @@ async fn compile(text: &str) -> Result<Schema, Error> {
     let text = text.to_owned();
     tokio::task::spawn_blocking(move || Schema::compile(&text))
         .await
-        .unwrap_or_else(|_| Err(super::invalid("", "could not be compiled")))
+        .unwrap_or_else(|_| Err(invalid("", "could not be compiled")))
 }

@@ -1,15 +1,24 @@
-//! A value that is not valid, mended toward the schema: "1,234" where a number is wanted, one object where a list of them is.
+//! Coercion of an invalid value toward the schema: `"1,234"` to a number, one object to a list of objects.
 //!
-//! Tried only when the value is not valid as it is, and taken only when what comes out is. Each mend keeps what the model said and
-//! changes its form; nothing is made up, filled in or cut short, and where two readings are possible there is none.
-//! The work is bounded by the size of the value: a budget of visits, spent by every branch that is tried.
+//! Coercion is tried only if the value is invalid, and its result is used only if that is valid. It changes the form of what the
+//! model wrote, and never invents, completes or truncates a value. An ambiguous value is not coerced. The work is bounded by the
+//! size of the value: each branch that is tried spends from a budget of visits.
 //!
-//! - `fit`: one schema and one value; `branch`: `anyOf` and `oneOf`; `object` and `shape`: members, lists and what is wrapped
-//! - `scalar`, `number` and `unit`: from one kind of scalar to another; `choice`: which word of an `enum` is meant; `words`: comparing words
-//! - `text`: an answer without JSON, `xml`: one in elements, `yaml`: one in indented lines; `at`: where a mend was made, in words
+//! | module | contents |
+//! |---|---|
+//! | `matcher` | matching of one value with one schema; `coercer` has its state, `coercion` its results |
+//! | `any_of` | choice of a branch of `anyOf` or `oneOf` |
+//! | `object`, `array` | members and elements |
+//! | `wrapping` | values with a superfluous or missing wrapper |
+//! | `scalar`, `number`, `units` | conversions between types of scalars |
+//! | `enum_match` | enumerated values; `text_normalize` compares words |
+//! | `text`, `xml`, `yaml` | answers without JSON; `written_value` parses their scalars |
+//! | `path` | locations of repairs |
 
 mod any_of;
 mod array;
+mod coercer;
+mod coercion;
 mod enum_match;
 mod matcher;
 mod number;
@@ -22,46 +31,48 @@ mod text;
 mod text_normalize;
 mod units;
 mod wrapping;
+mod written_value;
 mod xml;
 mod yaml;
 
 use serde_json::Value;
 
-use super::Schema;
-use matcher::{Coercer, Match, Shapes};
+use super::compiled::Schema;
+use coercer::Coercer;
+use coercion::{Match, Shapes};
 use path::Path;
 pub(super) use text_normalize::has_second_thoughts;
 
-/// A value that was mended, and is valid.
+/// Valid value that an invalid one was coerced to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coerced {
     pub value: Value,
     /// Distance from the written value; 0 is equal.
     pub cost: u32,
-    /// Each mend: where (a JSON Pointer) and what.
+    /// Description of each repair, with its JSON Pointer.
     pub repairs: Vec<String>,
 }
 
 /// Completeness of a value: it may be wrapped in a list only if it is the whole answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whole {
-    /// It is all that was said.
+    /// The value is the whole answer.
     Yes,
-    /// There are others beside it: a list of it alone would be cut short.
+    /// The answer has other values: a list of this one alone would be incomplete.
     No,
 }
 
 impl Schema {
-    /// The value mended until it is valid; `None` where that cannot be done without guessing. Not for a value that is valid.
+    /// Coerces an invalid value. `None`: no unambiguous coercion makes it valid.
     #[must_use]
     pub fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
         let tree = &*self.tree;
-        let mut work = Coercer::new(tree, value);
+        let mut coercer = Coercer::new(tree, value);
         let shapes = match whole {
             Whole::Yes => Shapes::Any,
             Whole::No => Shapes::Inward,
         };
-        let fit = work.fit(tree.root(), value, &Path::ROOT, shapes);
+        let fit = coercer.fit(tree.root(), value, &Path::ROOT, shapes);
         self.checked(fit?)
     }
 
@@ -69,19 +80,20 @@ impl Schema {
     #[must_use]
     pub fn coerced_text(&self, text: &str) -> Option<Coerced> {
         let tree = &*self.tree;
-        let fit = text::read(tree, text);
+        let fit = text::parse(tree, text);
         self.checked(fit?)
     }
 
+    /// Returns the coerced value if it is valid.
     fn checked(&self, fit: Match) -> Option<Coerced> {
-        let Match::Mended(mended) = fit else {
+        let Match::Coerced(coerced) = fit else {
             return None;
         };
-        let valid = self.is_valid(&mended.value);
+        let valid = self.is_valid(&coerced.value);
         valid.then(|| Coerced {
-            value: mended.value,
-            cost: mended.cost,
-            repairs: path::told(&mended.notes),
+            value: coerced.value,
+            cost: coerced.cost,
+            repairs: path::summarize(&coerced.notes),
         })
     }
 }
@@ -91,10 +103,10 @@ impl Schema {
     #[must_use]
     pub fn coerced_counted(&self, value: &Value) -> (Option<Coerced>, usize) {
         let tree = &*self.tree;
-        let mut work = Coercer::new(tree, value);
-        let before = work.budget();
-        let fit = work.fit(tree.root(), value, &Path::ROOT, Shapes::Any);
-        let visits = before - work.budget();
+        let mut coercer = Coercer::new(tree, value);
+        let before = coercer.budget();
+        let fit = coercer.fit(tree.root(), value, &Path::ROOT, Shapes::Any);
+        let visits = before - coercer.budget();
         (fit.and_then(|fit| self.checked(fit)), visits)
     }
 }

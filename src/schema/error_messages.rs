@@ -7,6 +7,8 @@ use jsonschema::{JsonType, ValidationError};
 
 use crate::types::{Code, Error, FieldError, truncate_for_display, truncate_pointer};
 
+/// Maximum number of errors reported for an answer, which keeps the validation retry small.
+pub const MAX_FAULTS: usize = 20;
 /// Maximum length of a message that is formatted in full, in bytes.
 const MAX_SHORT_BYTES: usize = 4096;
 /// Maximum length of a quoted value in a shortened message, in bytes.

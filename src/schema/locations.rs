@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use schema_dialect::{Tree, pointer_tokens};
 use serde_json::Value;
 
-/// Maximum number of subschemas that are looked at for one place.
+/// Maximum number of subschemas that are examined for one place.
 const MAX_SCHEMAS: usize = 256;
 
 /// Returns the subschemas that apply to the value at a JSON Pointer of an instance, in every alternative.
-pub fn at<'t>(tree: &'t Tree, location: &str) -> Vec<&'t Value> {
+pub fn schemas_at<'t>(tree: &'t Tree, location: &str) -> Vec<&'t Value> {
     let mut here = expanded(tree, vec![tree.root()]);
     for token in pointer_tokens(location) {
         let inner = here

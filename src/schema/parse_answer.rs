@@ -1,9 +1,9 @@
-//! An answer read by a schema: parsed, brought to the caller's form, held against the schema, and mended toward it.
+//! Parsing of an answer by a schema: parsed, lifted to the caller's form, validated, and coerced if invalid.
 
 use serde_json::{Value, json};
 
-use super::Schema;
 use super::coerce::{Coerced, Whole, has_second_thoughts};
+use super::compiled::Schema;
 use crate::types::FieldError;
 use llm_json::answer::{self, Answer, Candidates, NoJson, Repair};
 
@@ -20,63 +20,67 @@ pub struct ParsedAnswer {
     pub left_open: Option<String>,
 }
 
-/// Objects that are put together from prose, and bytes of prose between two of them.
+/// Maximum number of objects in prose that are read as one list.
 const MAX_ELEMENTS: usize = 32;
+/// Maximum length of the prose between two of them, in bytes.
 const MAX_GAP: usize = 120;
 
 impl Schema {
-    /// Reads the value that `text` means. `raised` brings a parsed value to the caller's form; `coerce`: whether one that is not
-    /// valid may be mended toward the schema. What is valid is never changed.
+    /// Parses the value that `text` means. `lift` converts a parsed value to the caller's form. `coerce` allows coercing an
+    /// invalid value toward the schema; a valid one is never changed.
     ///
     /// # Errors
-    /// [`NoJson`] when nothing can be read, or the text ends within a value and is not valid as it stands.
-    pub fn read(
+    /// [`NoJson`] if nothing can be parsed, or the text ends within a value and is not valid as it stands.
+    pub fn parse_answer(
         &self,
         text: &str,
-        raised: impl Fn(Value) -> Value,
+        lift: impl Fn(Value) -> Value,
         coerce: bool,
     ) -> Result<ParsedAnswer, NoJson> {
         match answer::candidates(text) {
-            Ok(candidates) => Ok(self.chosen(candidates, &raised, coerce)),
+            Ok(candidates) => Ok(self.choose_candidate(candidates, &lift, coerce)),
             Err(none) if coerce => {
                 let read = self
-                    .prose(text, &none)
-                    .or_else(|| self.closed(&none, &raised));
-                read.or_else(|| self.ended(text, &none, raised)).ok_or(none)
+                    .parse_prose(text, &none)
+                    .or_else(|| self.close_object(&none, &lift));
+                read.or_else(|| self.parse_unfinished(text, &none, lift))
+                    .ok_or(none)
             }
             Err(none) => Err(none),
         }
     }
 
     /// Returns the meaning of the values found in a text.
-    fn chosen(
+    fn choose_candidate(
         &self,
         candidates: Candidates<'_>,
-        raised: &impl Fn(Value) -> Value,
+        lift: &impl Fn(Value) -> Value,
         coerce: bool,
     ) -> ParsedAnswer {
         if coerce && self.is_list_of_kinds(&candidates) {
-            return whole(candidates.take_all(), &|value| value);
+            return uncoerced(candidates.take_all(), &|value| value);
         }
-        if let Some(valid) = candidates.accepted(|value| self.is_valid(&raised(value.clone()))) {
-            return whole(candidates.take(valid), raised);
+        if let Some(valid) = candidates.accepted(|value| self.is_valid(&lift(value.clone()))) {
+            return uncoerced(candidates.take(valid), lift);
         }
-        if coerce && let Some(read) = self.coerced_among(&candidates, raised) {
+        if coerce && let Some(read) = self.coerce_candidates(&candidates, lift) {
             return match read {
-                Mend::One(place, coerced) => mended(&candidates.take(place), coerced),
-                Mend::All(coerced) => mended(&candidates.take_all(), coerced),
-                Mend::Sequence => whole(candidates.take_all(), &|value| value),
+                CandidateCoercion::One(place, coerced) => {
+                    coerced_answer(&candidates.take(place), coerced)
+                }
+                CandidateCoercion::All(coerced) => coerced_answer(&candidates.take_all(), coerced),
+                CandidateCoercion::Sequence => uncoerced(candidates.take_all(), &|value| value),
             };
         }
         let largest = candidates.largest();
-        let read = whole(candidates.take(largest), raised);
+        let read = uncoerced(candidates.take(largest), lift);
         ParsedAnswer {
             faults: self.faults(&read.value),
             ..read
         }
     }
 
-    /// `[1] {"a": 2}`: a list among what follows one another is an element, where the schema takes all of it as a list.
+    /// Returns true if a list between other values is an element, as in `[1] {"a": 2}`: the schema accepts all values as one list.
     fn is_list_of_kinds(&self, candidates: &Candidates<'_>) -> bool {
         let is_mixed =
             candidates.values().any(Value::is_array) && candidates.values().any(Value::is_object);
@@ -93,24 +97,24 @@ impl Schema {
         items.is_some_and(|items| items.as_object().is_some_and(|items| !items.is_empty()))
     }
 
-    /// The candidate that needs the least mending, the later of two; or all, where a list is wanted and none is one.
-    fn coerced_among(
+    /// Chooses the candidate of the lowest cost, the later of two equal ones; or all, if the schema asks for a list and none is one.
+    fn coerce_candidates(
         &self,
         candidates: &Candidates<'_>,
-        raised: &impl Fn(Value) -> Value,
-    ) -> Option<Mend> {
+        lift: &impl Fn(Value) -> Value,
+    ) -> Option<CandidateCoercion> {
         if candidates.is_sequence() {
             let all = Value::Array(candidates.values().cloned().collect());
             if self.is_valid(&all) {
-                return Some(Mend::Sequence);
+                return Some(CandidateCoercion::Sequence);
             }
             let has_lists = candidates.values().any(Value::is_array);
             if !has_lists && let Some(coerced) = self.coerced(&all, Whole::No) {
-                return Some(Mend::All(coerced));
+                return Some(CandidateCoercion::All(coerced));
             }
         }
         if self.are_elements(candidates) {
-            return Some(Mend::Sequence);
+            return Some(CandidateCoercion::Sequence);
         }
         let is_whole = if candidates.count() == 1 && !candidates.has_fragments() {
             Whole::Yes
@@ -119,7 +123,7 @@ impl Schema {
         };
         let mut best: Option<(usize, Coerced)> = None;
         for place in candidates.likeliest() {
-            let value = raised(candidates.get(place)?.clone());
+            let value = lift(candidates.get(place)?.clone());
             if let Some(coerced) = self.coerced(&value, is_whole)
                 && best
                     .as_ref()
@@ -128,11 +132,11 @@ impl Schema {
                 best = Some((place, coerced));
             }
         }
-        best.map(|(place, coerced)| Mend::One(place, coerced))
+        best.map(|(place, coerced)| CandidateCoercion::One(place, coerced))
     }
 
-    /// Different objects, with a few words between them, none of which takes back or replaces another, where the schema wants a list
-    /// of such: `one {"a": 1} and another {"a": 2}`.
+    /// Returns true if the candidates are elements of one list: different objects, with a few words between them that neither
+    /// correct nor replace one, as in `one {"a": 1} and another {"a": 2}`.
     fn are_elements(&self, candidates: &Candidates<'_>) -> bool {
         let count = candidates.count();
         let is_plain = (2..=MAX_ELEMENTS).contains(&count)
@@ -153,9 +157,9 @@ impl Schema {
         is_different && self.is_valid(&Value::Array(values))
     }
 
-    /// An object without its closing brace, where nothing else can be missing: it is valid, and each object that is open has every
-    /// property that the schema names for it. Whatever else a text ends in may have been cut off: a list, a string, a number.
-    fn closed(&self, none: &NoJson, raised: &impl Fn(Value) -> Value) -> Option<ParsedAnswer> {
+    /// Closes an object that lacks its closing brace, if nothing else can be missing: it is valid, and each open object has every
+    /// property that the schema names. Any other truncated value may be incomplete: a list, a string, a number.
+    fn close_object(&self, none: &NoJson, lift: &impl Fn(Value) -> Value) -> Option<ParsedAnswer> {
         let unclosed = none.unclosed.as_deref()?;
         let tree = &*self.tree;
         let (mut schema, mut value): (&Value, _) = (tree.root(), &unclosed.answer.value);
@@ -175,26 +179,26 @@ impl Schema {
                 (schema, value) = (properties.get(last)?, inner);
             }
         }
-        let read = whole(unclosed.answer.clone(), raised);
+        let read = uncoerced(unclosed.answer.clone(), lift);
         self.is_valid(&read.value).then_some(read)
     }
 
-    /// A text that ends within its value, read as if it were to end there.
-    fn ended(
+    /// Reads a text that ends within its value as if it were to end there.
+    fn parse_unfinished(
         &self,
         text: &str,
         none: &NoJson,
-        raised: impl Fn(Value) -> Value,
+        lift: impl Fn(Value) -> Value,
     ) -> Option<ParsedAnswer> {
-        let text = none.ending.as_ref()?.of(text);
-        let mut read = self.chosen(answer::candidates(&text).ok()?, &raised, true);
+        let text = none.ending.as_ref()?.complete(text);
+        let mut read = self.choose_candidate(answer::candidates(&text).ok()?, &lift, true);
         read.repairs.push(Repair::ClosedAtEnd.to_string());
         read.left_open = Some(none.message.clone());
         read.faults.is_empty().then_some(read)
     }
 
     /// Reads an answer without JSON.
-    fn prose(&self, text: &str, none: &NoJson) -> Option<ParsedAnswer> {
+    fn parse_prose(&self, text: &str, none: &NoJson) -> Option<ParsedAnswer> {
         let coerced = self.coerced_text(text.get(none.prose?..)?)?;
         Some(ParsedAnswer {
             value: coerced.value,
@@ -205,23 +209,28 @@ impl Schema {
     }
 }
 
-enum Mend {
+/// Coercion of the candidates.
+enum CandidateCoercion {
+    /// Candidate at an index, coerced.
     One(usize, Coerced),
+    /// List of all candidates, coerced.
     All(Coerced),
-    /// All are a valid list as they are.
+    /// List of all candidates, which is valid unchanged.
     Sequence,
 }
 
-fn whole(answer: Answer, raised: &impl Fn(Value) -> Value) -> ParsedAnswer {
+/// Converts an answer that needs no coercion.
+fn uncoerced(answer: Answer, lift: &impl Fn(Value) -> Value) -> ParsedAnswer {
     ParsedAnswer {
-        value: raised(answer.value),
+        value: lift(answer.value),
         repairs: sentences(&answer.repairs),
         faults: Vec::new(),
         left_open: None,
     }
 }
 
-fn mended(answer: &Answer, coerced: Coerced) -> ParsedAnswer {
+/// Joins the repairs of an answer with those of its coercion.
+fn coerced_answer(answer: &Answer, coerced: Coerced) -> ParsedAnswer {
     let repairs = [sentences(&answer.repairs), coerced.repairs].concat();
     ParsedAnswer {
         value: coerced.value,
@@ -231,6 +240,7 @@ fn mended(answer: &Answer, coerced: Coerced) -> ParsedAnswer {
     }
 }
 
+/// Returns the descriptions of repairs.
 fn sentences(repairs: &[Repair]) -> Vec<String> {
     repairs.iter().map(ToString::to_string).collect()
 }

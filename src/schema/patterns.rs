@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use jsonschema::{Draft, FancyRegex, PatternOptions};
 use serde_json::{Value, json};
 
-use super::invalid;
+use super::error_messages::invalid;
 use crate::types::Error;
 
 /// Size classes of a compiled expression, in bytes.

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use super::Schema;
+use super::compiled::Schema;
 use crate::types::{Code, Error};
 
 /// Source of a registered schema.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bounded_cel::CompileError;
 use serde_json::Value;
 
-use super::MAX_FAULTS;
+use super::error_messages::MAX_FAULTS;
 use crate::types::{Error, FieldError, Rule};
 
 /// Compiled rules of a request. The default has none.

@@ -9,9 +9,9 @@ use std::collections::{HashMap, HashSet};
 use schema_dialect::Tree;
 use serde_json::Value;
 
-use super::invalid;
+use super::error_messages::invalid;
 use super::patterns::Patterns;
-use super::validation_cost::{self, Faults, Weight};
+use super::validation_cost::weight::{Faults, MAX_LINKS, Weight, of_enum};
 use crate::types::{Error, pointer};
 
 /// Maximum JSON nesting of a schema. jsonschema itself overflows a 2 MB stack at 2,000; serde_json stops at 128.
@@ -155,8 +155,8 @@ impl<'s> FanOut<'s> {
         }
         self.seen.insert(std::ptr::from_ref(schema), None);
         let mut counted = Counted {
-            subschemas: 1 + validation_cost::of_enum(schema),
-            faults: Faults::of(schema),
+            subschemas: 1 + of_enum(schema),
+            faults: Faults::of_schema(schema),
             chain: 1,
             names: 0,
         };
@@ -224,7 +224,7 @@ impl<'s> FanOut<'s> {
         if let Some(known) = seen.get(&std::ptr::from_ref(schema)) {
             return *known;
         }
-        if depth > validation_cost::MAX_LINKS {
+        if depth > MAX_LINKS {
             return None;
         }
         seen.insert(std::ptr::from_ref(schema), None);

@@ -3,7 +3,7 @@
 use schema_dialect::move_root;
 use serde_json::{Value, json};
 
-use super::Schema;
+use super::compiled::Schema;
 
 /// List of a schema whose elements are streamed one by one.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl StreamedList {
     /// Returns the list of a schema: the root if it is a list, else the one list of objects among the members of the root.
     /// `None`: there is none, or there are several.
     #[must_use]
-    pub fn of(schema: &Schema) -> Option<Self> {
+    pub fn for_schema(schema: &Schema) -> Option<Self> {
         let tree = schema.tree();
         let root = tree.target(tree.root());
         let items_of = |schema| {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     fn list(schema: &Value) -> Option<StreamedList> {
-        StreamedList::of(&Schema::compile(&schema.to_string()).unwrap())
+        StreamedList::for_schema(&Schema::compile(&schema.to_string()).unwrap())
     }
 
     #[test]

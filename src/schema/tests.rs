@@ -1,10 +1,14 @@
 mod generators;
 mod hostile;
 
-use serde_json::json;
+use std::sync::Arc;
 
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::error_messages::MAX_FAULTS;
 use super::*;
-use crate::types::Code;
+use crate::types::{Code, Dialect, Error};
 
 fn compile(schema: &Value) -> Result<Schema, Error> {
     Schema::compile(&schema.to_string())

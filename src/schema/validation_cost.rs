@@ -1,135 +1,18 @@
 //! Cost of validating one instance: subschema evaluations, memory of possible errors, and recursion depth.
 
 mod count;
+pub mod weight;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::patterns::Patterns;
 use count::Count;
 use schema_dialect::Tree;
+use weight::{Cost, Faults, MAX_LINKS, Size, Weight};
 
 /// Maximum number of subschema evaluations for an instance: a few seconds of work.
 const MAX_EVALUATIONS: u64 = 5_000_000;
-/// Maximum recursion depth of validation, in subschemas. jsonschema recurses, and takes up to 830 bytes of the stack
-/// for each in a build for development; a thread of the runtime has 2 MiB.
-pub const MAX_LINKS: u32 = 1000;
 /// Maximum memory of all collected errors of an instance, in bytes.
 const MAX_FAULTS_BYTES: u64 = 64 << 20;
-/// Memory of a jsonschema error without its pointers, in bytes.
-const FAULT_BYTES: u64 = 512;
-/// Memory of a JSON value without its text, in bytes.
-const VALUE_BYTES: u64 = 128;
-/// Number of `enum` entries that cost as much as one subschema.
-const ENUM_ENTRIES: usize = 16;
-
-/// Cost parameters of a schema.
-#[derive(Debug)]
-pub struct Weight {
-    /// Maximum number of subschemas that apply to one value.
-    pub fan_out: u64,
-    /// Maximum errors of one value.
-    pub faults: Faults,
-    /// Maximum number of subschemas that apply to a member name.
-    pub names: u64,
-    /// True if the work depends on the instance, so that each instance has to be measured.
-    pub is_open: bool,
-    /// True if there are `anyOf` or `oneOf`, whose errors contain those of all branches.
-    pub has_choices: bool,
-    /// Length of the longest JSON Pointer to a part, in bytes.
-    pub pointer_bytes: usize,
-    /// Costs of the regular expressions.
-    pub patterns: Patterns,
-}
-
-impl Weight {
-    /// Returns the maximum number of evaluations for an instance of so many bytes, if the schema is not open.
-    pub const fn of_bytes(&self, bytes: usize) -> u64 {
-        self.evaluations(bytes as u64, bytes as u64)
-    }
-
-    const fn evaluations(&self, values: u64, text_bytes: u64) -> u64 {
-        // `additionalProperties` and the like match each name once more.
-        let matched = (2 * self.patterns.all).saturating_mul(values.saturating_add(text_bytes));
-        self.fan_out
-            .saturating_mul(values.saturating_add(matched))
-            .saturating_mul(1 + self.names)
-    }
-}
-
-/// Number of possible errors and their memory in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Faults {
-    pub count: u64,
-    pub bytes: u64,
-}
-
-impl Faults {
-    /// Returns the errors that a subschema itself can report for one value: one for each keyword and each required name.
-    pub fn of(schema: &Value) -> Self {
-        let Some(keywords) = schema.as_object() else {
-            return Self {
-                count: 1,
-                bytes: FAULT_BYTES,
-            };
-        };
-        let listed = |list: &Value| list.as_array().map_or(0, Vec::len);
-        let required = keywords.get("required").map_or(0, listed);
-        let dependent = keywords.get("dependentRequired").and_then(Value::as_object);
-        let dependent: usize = dependent
-            .into_iter()
-            .flat_map(Map::values)
-            .map(listed)
-            .sum();
-        let count = (keywords.len() + required + dependent) as u64;
-        // Keywords whose value is copied into an error.
-        let repeated = [
-            "not",
-            "pattern",
-            "format",
-            "required",
-            "contentEncoding",
-            "contentMediaType",
-            "dependentRequired",
-        ];
-        let repeated: u64 = repeated
-            .iter()
-            .filter_map(|keyword| keywords.get(*keyword))
-            .map(|value| Size::of(value).memory())
-            .sum();
-        Self {
-            count,
-            bytes: count * FAULT_BYTES + repeated,
-        }
-    }
-
-    #[must_use]
-    pub fn max(self, other: Self) -> Self {
-        Self {
-            count: self.count.max(other.count),
-            bytes: self.bytes.max(other.bytes),
-        }
-    }
-
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self {
-            count: self.count.saturating_add(other.count),
-            bytes: self.bytes.saturating_add(other.bytes),
-        }
-    }
-}
-
-/// Maximum cost of an instance.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cost {
-    evaluations: u64,
-    /// Memory of all errors, in bytes.
-    faults_bytes: u64,
-    /// Memory of all errors within `anyOf` or `oneOf`, where each error has a copy of its value, in bytes.
-    copied_bytes: u64,
-    links: u32,
-}
-
 /// Instance to validate, with its schema.
 #[derive(Debug, Clone, Copy)]
 pub struct Trial<'t> {
@@ -160,7 +43,7 @@ impl Trial<'_> {
 
     /// Returns a quick and generous upper bound.
     fn evaluations_at_most(&self) -> u64 {
-        let size = Size::of(self.instance);
+        let size = Size::measure(self.instance);
         self.weight.evaluations(size.values, size.text_bytes)
     }
 
@@ -169,7 +52,7 @@ impl Trial<'_> {
         let of_a_value = bytes.saturating_add(count.saturating_mul(self.pointer_bytes()));
         // Names are validated by subschemas too.
         of_a_value
-            .saturating_mul(Size::of(self.instance).values)
+            .saturating_mul(Size::measure(self.instance).values)
             .saturating_mul(1 + self.weight.names)
     }
 
@@ -187,43 +70,6 @@ impl Trial<'_> {
     }
 }
 
-#[derive(Default)]
-struct Size {
-    values: u64,
-    /// Length of all strings and names.
-    text_bytes: u64,
-}
-
-impl Size {
-    fn of(instance: &Value) -> Self {
-        let mut size = Self::default();
-        size.add(instance);
-        size
-    }
-
-    /// Returns the memory of the value, in bytes.
-    const fn memory(&self) -> u64 {
-        self.values
-            .saturating_mul(VALUE_BYTES)
-            .saturating_add(self.text_bytes)
-    }
-
-    fn add(&mut self, value: &Value) {
-        self.values += 1;
-        match value {
-            Value::String(text) => self.text_bytes += text.len() as u64,
-            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
-            Value::Object(members) => {
-                for (name, member) in members {
-                    self.text_bytes += name.len() as u64;
-                    self.add(member);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 fn longest_pointer(instance: &Value) -> usize {
     match instance {
         Value::Array(items) => items
@@ -238,12 +84,4 @@ fn longest_pointer(instance: &Value) -> usize {
             .unwrap_or_default(),
         _ => 0,
     }
-}
-
-/// Returns the cost of a schema's `enum`, in evaluations.
-pub fn of_enum(schema: &Value) -> u64 {
-    schema
-        .get("enum")
-        .and_then(Value::as_array)
-        .map_or(0, |entries| (entries.len() / ENUM_ENTRIES) as u64)
 }

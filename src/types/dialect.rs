@@ -1,5 +1,7 @@
 //! Dialects: the restricted JSON Schema of a provider's mode, and schemas lowered to it.
 
+mod shape_match;
+mod value_conversion;
 mod value_mapping;
 
 use std::sync::Arc;
@@ -7,9 +9,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub use value_mapping::{Extra, Member, NullPolicy, TypeSet, ValueMapping, ValueMappings};
+pub use value_conversion::NullPolicy;
+pub use value_mapping::{Extra, Member, TypeSet, ValueMapping, ValueMappings};
 
-use super::Mode;
+use super::spec::Mode;
 
 /// Restricted JSON Schema that one mode of a provider accepts. Each table cites its source.
 ///

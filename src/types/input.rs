@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use throttle::MemoryReservation;
 
 use super::error::Error;
-use super::spec::Metadata;
+use super::metadata::Metadata;
 
 /// Text of an input. In JSON a string, or an array of `{"type": "text", "text": …}` parts, which are joined with a blank line.
 #[derive(Debug, Clone, PartialEq, Eq)]

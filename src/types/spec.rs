@@ -1,6 +1,5 @@
 //! Extraction spec: schema, instructions, model and options. The same for a single input, a batch and a job.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -14,9 +13,7 @@ use super::bounded::Bounded;
 use super::extra_body::ExtraBody;
 use super::fallback::FallbackOn;
 use super::input::Content;
-
-/// Strings by name, returned to the caller and never sent to a model.
-pub type Metadata = BTreeMap<String, String>;
+use super::metadata::Metadata;
 
 /// Source of the schema.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ use proptest::sample::{Index, select};
 
 use targets::TARGETS;
 
-/// The corpus of a target: each file with its bytes.
+/// Returns the corpus of a target: each file with its bytes.
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")
@@ -179,7 +179,7 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|tokens| tokens.concat().into_bytes())
 }
 
-/// A file of the corpus with some of it replaced, doubled or taken out.
+/// Returns a file of the corpus with some of it replaced, doubled or taken out.
 fn mutated(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let files: Vec<_> = corpus(target)
         .into_iter()

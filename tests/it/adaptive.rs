@@ -47,7 +47,7 @@ impl Narrow {
         Self { upstream, taken }
     }
 
-    /// A run that is long enough for the service to find its way, and the share of calls that were refused afterwards.
+    /// Runs a batch that is long enough for the service to adapt. Returns the share of calls that were rejected afterwards.
     async fn refused(&self, server: &Server) -> f64 {
         let running = server
             .open("/v1/extract/batch", "text/event-stream", &batch(100_000))
@@ -101,7 +101,7 @@ async fn adaptive_concurrency_follows_the_providers_capacity() {
     drop(running);
 }
 
-/// What the provider's row of limits says may be in flight; without one, as many as the global limit.
+/// Returns the concurrency that the provider's row of limits allows; without one, the global limit.
 async fn allowed(server: &Server) -> u64 {
     let answer = server.get("/v1/limits").await.ok();
     let rows = answer["limits"].as_array().unwrap();
@@ -111,7 +111,7 @@ async fn allowed(server: &Server) -> u64 {
     row.map_or(CAP as u64, |row| row["limit"].as_u64().unwrap())
 }
 
-/// What may be in flight after one of twenty calls at a time has ended so.
+/// Returns the allowed concurrency after one of twenty concurrent calls ended with `reply`.
 async fn after(reply: impl Fn() -> Reply + Send + Sync + 'static) -> u64 {
     let gate = Gate::closed();
     let held = gate.clone();

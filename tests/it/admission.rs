@@ -11,7 +11,7 @@ use crate::support::fixture::{self, batch, single};
 use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
-/// One slot, taken; two places to wait, taken. Everything waits for the gate.
+/// Starts a server with its one slot and both places of its queue taken. Everything waits for the gate.
 async fn full() -> (Upstream, Server, Gate, JoinSet<Answer>) {
     let gate = Gate::closed();
     let held = gate.clone();

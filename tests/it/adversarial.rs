@@ -41,12 +41,12 @@ struct Siege {
 }
 
 impl Siege {
-    /// One whose provider answers as it should.
+    /// Starts a server whose provider answers correctly.
     async fn begin() -> Self {
         Self::answering(|_| Reply::Played).await
     }
 
-    /// One whose provider does as `script` says.
+    /// Starts a server whose provider follows `script`.
     async fn answering(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
         let upstream = Upstream::start(move |call| {
             if call.item() == Some(NEXT) {
@@ -82,7 +82,7 @@ impl Siege {
         result
     }
 
-    /// An attack that is answered with this problem, in few words.
+    /// Sends an attack and checks that it is answered with this problem, in few words.
     async fn refused(
         &self,
         what: &str,
@@ -102,7 +102,7 @@ impl Siege {
         problem
     }
 
-    /// The next request is served, and no limit holds anything.
+    /// Checks that the next request is served, and that no limit holds anything.
     async fn serves(&self, what: &str) {
         self.server.wait_until_idle(SOON).await;
         // Another model: the one that was attacked may be left alone for a while by now.
@@ -113,7 +113,7 @@ impl Siege {
         self.server.wait_until_idle(SOON).await;
     }
 
-    /// A POST with this body.
+    /// Returns a POST with this body.
     fn post(&self, path: &str, content_type: &str, body: impl Into<bytes::Bytes>) -> Sending {
         self.server
             .request(Method::POST, path)
@@ -121,17 +121,17 @@ impl Siege {
             .bytes(body)
     }
 
-    /// A single with this body.
+    /// Returns a single with this body.
     fn single(&self, body: impl Into<bytes::Bytes>) -> Sending {
         self.post(EXTRACT, JSON, body)
     }
 
-    /// A single with this text for its schema.
+    /// Returns a single with this text for its schema.
     fn with_schema(&self, schema: &str) -> Sending {
         self.single(format!("{{\"input\": \"Ada\", \"schema\": {schema}}}"))
     }
 
-    /// A schema to be registered.
+    /// Returns a schema to be registered.
     fn put(&self, name: &str, schema: impl Into<bytes::Bytes>) -> Sending {
         self.server
             .request(Method::PUT, &format!("/v1/schemas/{name}"))
@@ -139,7 +139,7 @@ impl Siege {
             .bytes(schema)
     }
 
-    /// What came back for these bytes: to the end of the connection, or until nothing came for a second.
+    /// Returns the response to these bytes: to the end of the connection, or until nothing came for a second.
     async fn raw(&self, what: &str, mib: u64, bytes: &[u8]) -> String {
         self.attack(what, mib, self.server.raw(bytes, Duration::from_secs(1)))
             .await
@@ -169,7 +169,7 @@ fn deep_object(key: &str) -> String {
     format!("{{\"{key}\":").repeat(DEEP) + "1" + &"}".repeat(DEEP)
 }
 
-/// An object of a million members.
+/// Returns an object of a million members.
 fn million_keys(value: &str) -> String {
     let members: Vec<_> = (0..1_000_000)
         .map(|n| format!("\"k{n}\":{value}"))

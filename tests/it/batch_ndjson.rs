@@ -12,7 +12,7 @@ use crate::upstream::{Reply, Upstream};
 
 const NDJSON: &str = "application/x-ndjson";
 
-/// A request with an NDJSON body, its spec in the query.
+/// Returns a request with an NDJSON body, its spec in the query.
 fn upload(client: &Client, more: &str) -> Sending {
     client.request(
         Method::POST,

@@ -76,7 +76,7 @@ async fn the_reply_has_every_promised_field() {
     assert!(summary["elapsed_ms"].as_f64().unwrap() > 0.0, "{summary}");
 }
 
-/// total, succeeded, failed, invalid, cancelled
+/// Returns the counts of a summary: total, succeeded, failed, invalid, cancelled.
 fn counts(summary: &Value) -> (u64, u64, u64, u64, u64) {
     let count = |name: &str| {
         summary[name]

@@ -18,10 +18,10 @@ use crate::support::fixture::{
 use crate::support::server::Server;
 use crate::upstream::{Call, Gate, Reply, Upstream};
 
-/// How long it stays open at first.
+/// Time that the breaker stays open at first.
 const OPEN: Duration = Duration::from_secs(5);
 
-/// `main` at the first address, and `spare` at the second.
+/// Starts a server with the model `main` at the first address, and `spare` at the second.
 async fn pair(first: &str, second: &Upstream) -> Server {
     pair_with(first, second, "").await
 }
@@ -54,7 +54,7 @@ async fn one_by_one(
     (begun.elapsed(), who)
 }
 
-/// What the upstream does can be changed while it runs.
+/// Behaviour of the upstream, which can be changed while it runs.
 #[derive(Clone, Default)]
 struct Phase(Arc<AtomicUsize>);
 
@@ -259,7 +259,7 @@ async fn rejected_requests_do_not_open_the_breaker() {
     }
 }
 
-/// Four of ten, as they come by chance.
+/// Returns true for four of ten numbers, without a pattern.
 fn by_chance(number: usize) -> bool {
     let mixed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33) % 10 < 4
@@ -372,7 +372,7 @@ async fn disconnecting_clients_do_not_open_the_breaker() {
 
 // Without another.
 
-/// Well for `well` from the first call on, then down for three seconds, then well again.
+/// Returns a script that answers for `well` from the first call on, fails for three seconds, then answers again.
 fn outage(well: Duration, down: impl Fn() -> Reply + Send + Sync + 'static) -> Upstream {
     let first = OnceLock::new();
     Upstream::light(move |call| {

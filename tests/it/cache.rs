@@ -12,7 +12,7 @@ use crate::upstream::{Reply, Upstream};
 /// The item that is asked for again and again.
 const X: usize = 7;
 
-/// One whose answers tell the number of the call: no two are equal.
+/// Starts a provider whose answers contain the number of the call, so that no two are equal.
 fn numbering() -> Upstream {
     Upstream::start(|call| Reply::Json(numbered(call.index)))
 }

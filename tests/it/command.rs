@@ -23,7 +23,7 @@ struct Desk {
 }
 
 impl Desk {
-    /// One whose command asks the server at this address.
+    /// Creates a folder whose commands call the server at this address.
     fn at(address: &str) -> Self {
         Self::with([("EXTRACTD_SERVER".to_owned(), format!("http://{address}"))])
     }
@@ -32,7 +32,7 @@ impl Desk {
         Self::at(&server.address().to_string())
     }
 
-    /// One whose command works without a server.
+    /// Creates a folder whose commands work without a server.
     fn alone(upstream: &Upstream) -> Self {
         let set = [
             ("OPENAI_BASE_URL", upstream.url().as_str()),
@@ -62,7 +62,7 @@ impl Desk {
         std::fs::write(path, text).unwrap();
     }
 
-    /// `people.ndjson` with so many of `fixture::person`.
+    /// Writes `people.ndjson` with so many of `fixture::person`.
     fn put_people(&self, count: usize) {
         let lines: Vec<_> = (0..count)
             .map(|number| Value::from(fixture::person(number)).to_string())
@@ -114,7 +114,7 @@ impl Desk {
         .await;
     }
 
-    /// The output's results.
+    /// Returns the output's results.
     fn lines(&self, name: &str) -> Vec<Value> {
         lines(&self.read(name))
     }
@@ -158,7 +158,7 @@ fn check_people(results: &[Value], count: usize) {
     assert_eq!(found, expected);
 }
 
-/// What a command did.
+/// Result of a command.
 struct Ran {
     code: Option<i32>,
     out: String,
@@ -442,7 +442,7 @@ async fn a_run_without_inputs_writes_an_empty_output() {
     }
 }
 
-/// A text for the command's standard input.
+/// Runs a command with a text for its standard input.
 async fn piped(mut command: Command, text: &str) -> Ran {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

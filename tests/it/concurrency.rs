@@ -96,7 +96,7 @@ async fn a_batchs_concurrency_is_reached_and_never_exceeded() {
     }
 }
 
-/// The most calls of these that were in flight at one time.
+/// Returns the maximum number of these calls that were in flight at one time.
 pub fn most_at_once(calls: &[crate::upstream::Call]) -> usize {
     let mut moments: Vec<_> = calls
         .iter()

@@ -22,7 +22,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Four slots; the upstream answers nothing but the item 9999.
+    /// Starts a server of four slots whose upstream answers only item 9999.
     async fn set() -> Self {
         let upstream = Upstream::start(|call| {
             if call.item() == Some(9999) {
@@ -46,7 +46,7 @@ impl Stage {
             .await;
     }
 
-    /// The client has gone: checks that everything stops.
+    /// Checks that everything stops after the client disconnected.
     async fn check_stopped(self, calls: usize) {
         self.upstream
             .wait_for("every call is aborted", SOON, |log| {

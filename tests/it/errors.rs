@@ -11,7 +11,7 @@ use crate::support::fixture::{self, single, with};
 use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
-/// A server over a provider that does `reply` with each call, asked one single with `more`.
+/// Starts a server whose provider replies with `reply`, sends one single with `more`, and checks the problem.
 async fn provoke(reply: fn() -> Reply, more: Value, status: u16, code: &str) -> Value {
     let upstream = Upstream::start(move |_| reply());
     let server = Server::with(&upstream).await;

@@ -1,4 +1,4 @@
-//! Whoever waits next to a big batch waits for a slot, not for the batch (reliability.md, fair queue).
+//! Fairness: a request beside a big batch waits for a slot, not for the batch (reliability.md, fair queue).
 
 use std::time::Duration;
 
@@ -282,7 +282,7 @@ async fn a_single_beside_twenty_huge_batches_of_its_caller_waits_for_one_slot_mo
     check_overtaken(&stage, &client).await;
 }
 
-/// Ten singles of this client, beside twenty batches that have just come.
+/// Checks that ten singles of this client overtake twenty batches that have just arrived.
 async fn check_overtaken(stage: &Stepped, client: &Client) {
     // Each has its window in line, twice the slots. None has had a turn but the first.
     let waiting = 20 * 2 * SLOTS as u64 - SLOTS as u64;
@@ -354,7 +354,7 @@ async fn a_caller_with_a_hundred_requests_gets_no_more_than_one_with_a_single_ba
     );
 }
 
-/// Eleven take turns, of whom ten have one item waiting at a time and one has many.
+/// Checks that eleven requests take turns, ten of which have one item waiting at a time and one has many.
 async fn check_turns(stage: Stepped, what: &str) {
     stage
         .until_waiting(10 - SLOTS as u64 + 2 * SLOTS as u64)

@@ -24,7 +24,7 @@ const JOBS: &str = "/v1/jobs";
 /// Longer than any job here takes.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A job that was made.
+/// Creates a job.
 async fn made(client: &Client, body: &Value) -> Value {
     let answer = client.post(JOBS, body).await;
     assert_eq!(answer.status, 202, "{}", answer.text());
@@ -60,7 +60,7 @@ async fn ended(client: &Client, job: &Value) -> Value {
     .await
 }
 
-/// All results in an order, page by page.
+/// Returns all results in an order, page by page.
 async fn results(client: &Client, job: &Value, query: &str) -> Vec<Value> {
     let (mut results, mut after) = (Vec::new(), String::new());
     loop {
@@ -82,7 +82,7 @@ async fn results(client: &Client, job: &Value, query: &str) -> Vec<Value> {
     }
 }
 
-/// A server with few calls in flight, so that a job takes its time.
+/// Starts a server with few calls in flight, so that a job takes long.
 fn asking(upstream: &Upstream, calls: usize) -> Builder {
     Server::asking(upstream).env("EXTRACTD_MAX_CONCURRENCY", calls)
 }

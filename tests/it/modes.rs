@@ -1,4 +1,4 @@
-//! How the structure is asked of the model: the wire form of each `mode`, and what `auto` learns (contract, section 1).
+//! Modes: the wire form of each `mode`, and the adaptation of `auto` (contract, section 1).
 
 use serde_json::{Value, json};
 

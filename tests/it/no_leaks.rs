@@ -24,7 +24,7 @@ const SEED: u64 = 20_261_122;
 const SLOTS: usize = 16;
 /// Clients at a time.
 const CROWD: usize = 24;
-/// What may have changed by then is in balance again.
+/// Maximum time until all counts are balanced again.
 const SOON: Duration = Duration::from_secs(10);
 const CACHE_BYTES: u64 = 200_000;
 
@@ -71,7 +71,7 @@ const KEYS: [&str; 4] = ["key-free", "key-paced", "key-narrow", "key-poor"];
 struct Stage {
     upstream: Upstream,
     server: Server,
-    /// Whether calls fail in all ways.
+    /// True if calls fail in all ways.
     is_stormy: Arc<AtomicBool>,
     gate: Gate,
 }
@@ -101,7 +101,7 @@ impl Stage {
         self.server.with_key("key-free")
     }
 
-    /// So many clients that come and leave, `CROWD` at a time.
+    /// Runs so many clients that connect and leave, `CROWD` at a time.
     async fn storm(&self, rng: &mut Rng, clients: usize) {
         let places = Arc::new(Semaphore::new(CROWD));
         let mut crowd = JoinSet::new();
@@ -191,7 +191,7 @@ fn stormy_reply(index: usize) -> Reply {
     }
 }
 
-/// The item of a visitor: one of a few that many ask for, or its own.
+/// Returns the item of a client: one of a few that many clients send, or its own.
 fn item(rng: &mut Rng) -> usize {
     if rng.bool() {
         rng.usize(..5)
@@ -211,7 +211,7 @@ fn spec(rng: &mut Rng) -> Value {
     spec
 }
 
-/// One request of any kind.
+/// Sends one request of any kind.
 async fn visit(client: &Client, rng: &mut Rng) {
     let kind = rng.u8(..6);
     if kind < 2 {

@@ -248,7 +248,7 @@ fn check_references(document: &Value, part: &Value) {
     }
 }
 
-/// Every request body that the document shows as an example.
+/// Returns every request body that the document shows as an example.
 fn examples(document: &Value, path: &str) -> Vec<Value> {
     let content = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
     let many = content["examples"]
@@ -313,7 +313,7 @@ async fn the_reference_works_offline() {
     );
 }
 
-/// What a page loads: `src` of anything, `href` of `link`.
+/// Returns the resources that a page loads: `src` of anything, `href` of `link`.
 fn resources(page: &str) -> Vec<String> {
     let tags = page.split('<').filter(|tag| !tag.starts_with("a "));
     let attributes = tags.flat_map(|tag| {

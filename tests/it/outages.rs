@@ -31,7 +31,7 @@ fn exhausted(_: &Call) -> Reply {
     Reply::Status(429, vec![], json!({"error": error}).to_string())
 }
 
-/// `/v1/limits`, its outages.
+/// Returns the outages in `/v1/limits`.
 async fn outages(client: &Client) -> Vec<Value> {
     let limits = client.get("/v1/limits").await.ok();
     limits["outages"].as_array().unwrap().clone()

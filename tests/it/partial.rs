@@ -30,7 +30,7 @@ async fn next(response: &mut Response) -> Event {
         .expect("the stream goes on")
 }
 
-/// The data of the events of this name.
+/// Returns the data of the events of this name.
 fn of<'e>(events: &'e [Event], name: &str) -> Vec<&'e Value> {
     events
         .iter()

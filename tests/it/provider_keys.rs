@@ -15,7 +15,7 @@ use crate::upstream::{Call, Gate, Log, Reply, Upstream};
 /// Sooner than any backoff or pause that these tests let happen.
 const AT_ONCE: Duration = Duration::from_millis(300);
 
-/// `api_keys` of so many: `sk-key-a`, `sk-key-b`, …
+/// Returns `api_keys` with so many keys: `sk-key-a`, `sk-key-b`, …
 fn keys(count: u8) -> String {
     let keys: Vec<_> = (b'a'..b'a' + count)
         .map(|letter| format!("\"sk-key-{}\"", char::from(letter)))
@@ -23,7 +23,7 @@ fn keys(count: u8) -> String {
     format!("api_keys = [{}]", keys.join(", "))
 }
 
-/// The letter of the key that a call came with.
+/// Returns the letter of the key that a call came with.
 fn key(call: &Call) -> char {
     let bearer = call.header("authorization").expect("it comes with a key");
     bearer
@@ -45,7 +45,7 @@ async fn asking(upstream: &Upstream, more: &str) -> Server {
         .await
 }
 
-/// With an explicit mode a refusal cannot be taken for a provider that does not know it.
+/// Returns a request with an explicit mode, so that a rejection does not count as an unsupported mode.
 fn ask(number: usize) -> Value {
     with(single(person(number)), json!({"mode": "tools"}))
 }
@@ -352,7 +352,7 @@ async fn an_item_that_waits_for_a_paused_key_does_not_block_items_that_can_use_a
     held_up.abort();
 }
 
-/// What the provider says of the items 0 to 8, with the key that it was called with in it.
+/// Returns the provider's replies to the items 0 to 8, which contain the key of the call.
 fn telling(call: &Call) -> Reply {
     let secret = call
         .header("authorization")

@@ -15,8 +15,8 @@ use crate::upstream::{Gate, Reply, Upstream};
 /// next. A burst that is too large by one at 600 a minute is out by 100 ms.
 const TOLERANCE: Duration = Duration::from_millis(15);
 
-/// By how much the worst call came before the rate allowed it: the virtual scheduling form of GCRA, which is the same thing as
-/// looking at each pair of arrivals.
+/// Returns the time by which the worst call came too early for the rate, by the virtual scheduling form of GCRA, which is
+/// equivalent to checking each pair of arrivals.
 fn earliness(arrivals: &[Instant], per_minute: u32, burst: u32) -> Duration {
     let every = Duration::from_secs(60) / per_minute;
     let ahead = every * (burst - 1);

@@ -20,12 +20,12 @@ const SPAN: Duration = Duration::from_secs(10);
 /// Sums are kept in steps of a second.
 const STEP: Duration = Duration::from_secs(1);
 
-/// With an explicit mode a refusal cannot be taken for a provider that does not know it.
+/// Returns a request with an explicit mode, so that a rejection does not count as an unsupported mode.
 fn ask() -> Value {
     with(single(person(1)), json!({"mode": "tools"}))
 }
 
-/// When items were called for the first time, and when they were called again.
+/// Returns the times of first calls and of repeated calls.
 fn tries(log: &Log) -> (Vec<Instant>, Vec<Instant>) {
     let mut called = HashMap::new();
     let (mut first, mut again) = (Vec::new(), Vec::new());
@@ -152,7 +152,7 @@ async fn without_retry_budget_an_item_falls_back() {
 
 // What the provider says.
 
-/// The call that follows a failed one comes `least` after it, and soon after that.
+/// Checks that the call after a failed one comes `least` after it, and soon after that.
 async fn not_before(first: Reply, least: Duration) {
     let upstream = Upstream::saying([first]);
     let server = Server::configured(&one_provider(&upstream.url(), ""))

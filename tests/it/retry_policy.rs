@@ -1,4 +1,4 @@
-//! What is tried again and when: the table of reliability.md, row by row.
+//! Retry policy: the table of reliability.md, row by row.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use crate::upstream::{Ending, Reply, Upstream};
 /// The queue moves again this soon after a pause.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// With an explicit mode a 400 cannot be taken for a provider that does not know it.
+/// Returns a request with an explicit mode, so that a 400 does not count as an unsupported mode.
 fn ask() -> Value {
     with(single(fixture::person(1)), json!({"mode": "tools"}))
 }
@@ -191,8 +191,8 @@ async fn no_call_goes_out_before_retry_after_ms_has_passed() {
     check_pause(reply, Duration::from_millis(350)).await;
 }
 
-/// One slot and five items; the first call is told to wait. Nothing goes out during the pause, then the same item is the first,
-/// and the rest follows.
+/// Checks a pause with one slot and five items, the first of which is told to wait: no call goes out during the pause, then the
+/// same item is the first, and the others follow.
 async fn check_pause(reply: impl Fn() -> Reply + Send + Sync + 'static, pause: Duration) {
     let _lock = test_lock::exclusive().await;
     let upstream = Upstream::start(move |call| {

@@ -19,14 +19,14 @@ use crate::upstream::{Reply, Upstream};
 /// downstream. They are long enough, 300 bytes, that sockets cannot hold them all.
 const LINES: usize = 200_000;
 const EACH: usize = 10;
-/// What the model answers to each of its lines: together 80 MB, far over the bound.
+/// Size of the answer to each line: together 80 MB, far over the bound.
 const ANSWER_BYTES: usize = 4_000;
-/// What the server may grow by while its reader stalls. The results held back would be over 130 MB.
+/// Maximum growth of the server while its reader stalls. The results held back would be over 130 MB.
 const BOUND_BYTES: u64 = 64 * 1024 * 1024;
 /// Nothing moves any more when nothing has moved for so long.
 const STILL: Duration = Duration::from_secs(1);
 
-/// The upload's lines, counted as they are taken from the test.
+/// Returns the upload's lines, counted as they are taken from the test.
 fn lines(
     sent: &Arc<AtomicUsize>,
 ) -> impl futures_util::Stream<Item = Bytes> + Send + Sync + 'static + use<> {

@@ -118,7 +118,7 @@ fn found(item: usize) -> Value {
     json!({"age": fixture::found(item)["age"]})
 }
 
-/// The items that were asked again though a valid answer had been written before.
+/// Returns the items that were called again although a valid answer had been written before.
 fn asked_again(log: &Log, fates: &[Option<Fate>]) -> Vec<usize> {
     let mut answered: HashMap<usize, Instant> = HashMap::new();
     for (call, fate) in log.calls.iter().zip(fates) {

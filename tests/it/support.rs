@@ -3,5 +3,7 @@
 pub mod client;
 pub mod disk;
 pub mod fixture;
+pub mod response;
 pub mod server;
 pub mod test_lock;
+pub mod wait;

@@ -14,13 +14,13 @@ use crate::support::fixture::{self, batch, completion, found, one_provider, pers
 use crate::support::server::Server;
 use crate::upstream::{Call, Reply, Upstream};
 
-/// A tokens' limit of one key at `url`.
+/// Starts a server with a token limit for one key at `url`.
 async fn limited(url: &str, per_minute: u32) -> Server {
     let key = format!("api_key = \"sk-one\"\ntokens_per_minute = {per_minute}");
     Server::configured(&one_provider(url, &key)).start().await
 }
 
-/// The right answer to a numbered item, with its usage.
+/// Returns the valid answer to a numbered item, with its usage.
 fn used(call: &Call, usage: (u64, u64)) -> Reply {
     Reply::Used(
         found(call.item().expect("the call is for a numbered item")).to_string(),
@@ -29,7 +29,7 @@ fn used(call: &Call, usage: (u64, u64)) -> Reply {
     )
 }
 
-/// The same, with what the provider says of its own limit of tokens.
+/// Returns the answer with the provider's remaining quota of tokens.
 fn saying_left(call: &Call, usage: (u64, u64), limit: i64, remaining: i64) -> Reply {
     let body = completion(
         &found(call.item().expect("the call is for a numbered item")),
@@ -96,7 +96,7 @@ fn check_kept(taken: &[Took]) {
     }
 }
 
-/// What went out after the burst of the beginning.
+/// Returns the calls after the initial burst.
 fn steady(taken: &[Took]) -> &[Took] {
     let burst = taken
         .iter()

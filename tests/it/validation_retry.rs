@@ -144,7 +144,7 @@ async fn a_failed_item_of_a_batch_reports_its_attempts_and_usage() {
     );
 }
 
-/// The data for an answer's text, in one attempt.
+/// Returns the data for an answer's text, in one attempt.
 async fn parsed(text: &str) -> Value {
     let upstream = Upstream::saying([Reply::Text(text.to_owned())]);
     let server = Server::with(&upstream).await;

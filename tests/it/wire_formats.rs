@@ -10,12 +10,12 @@ use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
 use wire_fixtures::{KINDS, Kind, Place, Stop};
 
-/// The base URL of an upstream that speaks this.
+/// Returns the base URL of an upstream for this wire format.
 fn base_url(upstream: &Upstream, kind: Kind) -> String {
     upstream.url().replace("/v1", kind.base_path())
 }
 
-/// A server whose one model is `m` at this upstream.
+/// Starts a server whose one model is `m` at this upstream.
 async fn asking(upstream: &Upstream, kind: Kind) -> Server {
     let provider = format!(
         "[providers.p]\nkind = \"{}\"\nbase_url = \"{}\"\napi_key = \"sk-test\"\n",

@@ -17,7 +17,7 @@ use super::super::simulated::{Account, Simulated};
 use super::used::{self, Used};
 use super::{AT_ONCE, REQUESTS_PER_MINUTE, Scenario, TOKENS_PER_MINUTE, texts, watch};
 
-/// What became of a scenario.
+/// Result of a scenario.
 pub struct Ended {
     pub results: Results,
     pub asked_again: usize,

@@ -1,4 +1,4 @@
-//! What is asked: distinct texts whose lengths vary, so that a call comes to a wanted number of tokens on average.
+//! Texts of the storm: distinct, and of varying length, so that a call has a given number of tokens on average.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::super::{bodies, recorder};
 
 /// As `examples/upstream/tokens.rs` counts them.
 const BYTES_A_TOKEN: f64 = 4.2;
-/// What an answer comes to, and what the question that is put again after a wrong answer adds, spread over all calls.
+/// Tokens of an answer, and of the feedback in validation retries, on average over all calls.
 const TOKENS_BESIDE_THE_PROMPT: f64 = 5.0;
 /// An item's time in calls: a stalled call is given up after it.
 const TIMEOUT_MS: u64 = 15_000;
@@ -19,7 +19,7 @@ const WORDS: [&str; 16] = [
     "missing", "parts", "before", "Friday", "thank", "you",
 ];
 
-/// The parts of the body that are the same in each run. Small, so that the texts are a good part of a prompt.
+/// Returns the parts of the body that are the same in each run. Small, so that the texts are a good part of a prompt.
 fn spec() -> Value {
     json!({
         "schema": {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]},
@@ -28,7 +28,7 @@ fn spec() -> Value {
     })
 }
 
-/// A whole request for a batch of so many texts, answered as NDJSON. On average a call for one comes to so many tokens.
+/// Returns a whole request for a batch of so many texts, answered as NDJSON. On average a call for one comes to so many tokens.
 ///
 /// # Errors
 /// When the service does not show what it sends for a text.
@@ -46,12 +46,12 @@ pub fn batch(items: usize, tokens_a_call: usize) -> Result<Vec<u8>> {
     ))
 }
 
-/// What the service must find in the text of this index.
+/// Returns the result that the text of this index must have.
 pub fn found(index: usize) -> Value {
     json!({"age": index + 1})
 }
 
-/// A text of about `mean` bytes: from as short as can be to twice the mean less that, evenly spread.
+/// Returns a text of about `mean` bytes: from as short as can be to twice the mean less that, evenly spread.
 fn text(index: usize, mean: usize) -> String {
     let mut random = fastrand::Rng::with_seed(index as u64);
     let mut text = format!("Al is a {}-year-old cook.", index + 1);
@@ -64,7 +64,7 @@ fn text(index: usize, mean: usize) -> String {
     text
 }
 
-/// The bytes of a prompt without its text: what the service adds.
+/// Returns the bytes of a prompt without its text: what the service adds.
 fn beside_the_text() -> Result<usize> {
     let sent = text(0, 100);
     let mut body = spec();

@@ -1,5 +1,5 @@
-//! How much of the quota was used: what the upstream let in, of rate × time. With the pauses taken off: of what it would have
-//! let in, had nobody come while it said to wait.
+//! Share of the quota that was used: the admitted calls, of rate × time. Pauses are subtracted: the quota that a client gets
+//! which sends nothing while it is told to wait.
 
 use super::super::simulated::Account;
 use super::watch::Span;
@@ -13,7 +13,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// Of the limit that was used more: the other one could not be.
+    /// Returns the share of the limit that was used more, which bounds the other one.
     pub fn most(self) -> f64 {
         self.requests.max(self.tokens)
     }
@@ -33,7 +33,7 @@ pub struct Used {
     pub while_waiting: Shares,
 }
 
-/// What all keys together used.
+/// Returns the shares that all keys used together.
 pub fn used(accounts: &[&Account], waiting: &[Span]) -> Used {
     let whole: Vec<_> = accounts
         .iter()
@@ -74,7 +74,7 @@ fn shares(accounts: &[&Account], spans: &[Vec<Span>]) -> Shares {
     }
 }
 
-/// What the limits give.
+/// Quota that the limits give.
 #[derive(Clone, Copy, Default)]
 struct Given {
     requests: f64,
@@ -88,7 +88,7 @@ impl Given {
         self.tokens += f64::from(TOKENS_PER_MINUTE) * minutes;
     }
 
-    /// What comes together in a pause is there after it, at most what may come at once.
+    /// Adds the quota that accumulates in a pause, at most the burst.
     fn add_pause(&mut self, time_us: u64) {
         self.add(time_us.min(AT_ONCE.as_micros() as u64));
     }
@@ -102,7 +102,7 @@ fn span(account: &Account) -> Option<Span> {
     Some((admitted(account).first()?.0, admitted(account).last()?.0))
 }
 
-/// How long each ordered pause lasts within a span.
+/// Returns the duration of each pause within a span.
 fn pauses(account: &Account, span: Span) -> impl Iterator<Item = u64> {
     let pauses = account.pauses_us.as_deref().unwrap_or_default();
     pauses

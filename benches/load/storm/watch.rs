@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::client::Connection;
 use super::super::service::Service;
 
-/// How often.
+/// Interval of the samples.
 const EVERY: Duration = Duration::from_millis(100);
 /// A bucket of a minute is full again after a minute, whatever was taken from it.
 const LONGEST: Duration = Duration::from_secs(90);

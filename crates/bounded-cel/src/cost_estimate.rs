@@ -1,6 +1,7 @@
 //! Upper bound of the evaluation steps, known before there is data.
 
-use crate::syntax::{Expression, Kind, Operator};
+use crate::operator::Operator;
+use crate::syntax::{Expression, Kind};
 
 /// Upper bound of the steps that evaluating a list of rules takes, as a function of the number of values in the data.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! Functions of the language, in one table.
 
 use crate::budget::{Budget, EvalError};
+use crate::operator::Operator;
 use crate::operators::{Number, binary};
-use crate::syntax::Operator;
 use crate::time;
 use crate::value::{CelValue, Type};
 

@@ -17,6 +17,7 @@
 
 #![cfg_attr(test, allow(clippy::too_many_lines, reason = "tests hold long tables"))]
 
+mod access;
 mod budget;
 mod cost_estimate;
 mod data_path;
@@ -25,6 +26,7 @@ mod error;
 mod evaluate;
 mod functions;
 mod lexer;
+mod operator;
 mod operators;
 mod parse;
 mod pattern;

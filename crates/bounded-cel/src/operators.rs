@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use crate::budget::{Budget, EvalError};
-use crate::syntax::Operator;
+use crate::operator::Operator;
 use crate::value::{CelValue, Type};
 
 /// Evaluates a binary operator.

@@ -2,8 +2,9 @@
 
 use crate::functions::{self, Style};
 use crate::lexer::{SyntaxError, Token, tokens};
+use crate::operator::Operator;
 use crate::pattern;
-use crate::syntax::{Expression, Kind, Macro, Operator};
+use crate::syntax::{Expression, Kind, Macro};
 
 /// Maximum nesting of brackets, arguments and conditionals.
 const MAX_NESTING: usize = 40;
@@ -289,13 +290,22 @@ impl Parser<'_> {
         if name == "matches" && arguments.len() == 2 {
             let (pattern, text) = (arguments.pop(), arguments.pop());
             if let (Some(pattern), Some(text)) = (pattern, text) {
+                let Kind::Text(source) = &pattern.kind else {
+                    return Err(SyntaxError::new(
+                        pattern.offset,
+                        "the regular expression of `matches` has to be written as a string",
+                    ));
+                };
                 let remaining = self.patterns.checked_sub(1);
                 *self.patterns = remaining.ok_or_else(|| {
                     SyntaxError::new(at, "the rules have too many regular expressions together")
                 })?;
                 return Expression::new(
                     at,
-                    Kind::Matches(Box::new(text), Box::new(pattern::compile(&pattern)?)),
+                    Kind::Matches(
+                        Box::new(text),
+                        Box::new(pattern::compile(source, pattern.offset)?),
+                    ),
                 );
             }
         }

@@ -3,7 +3,6 @@
 use regex::{Regex, RegexBuilder};
 
 use crate::lexer::SyntaxError;
-use crate::syntax::{Expression, Kind};
 
 /// Size classes of a compiled regular expression, in bytes. The last is the maximum; the class determines the cost.
 const SIZE_CLASSES: [usize; 3] = [8 << 10, 32 << 10, 128 << 10];
@@ -21,18 +20,11 @@ pub struct Pattern {
     pub cost: u64,
 }
 
-/// Compiles the pattern argument of `matches`.
+/// Compiles the regular expression of `matches`, which begins at `offset`.
 ///
 /// # Errors
-/// If the argument is no string literal, no regular expression, or too large once compiled.
-pub fn compile(pattern: &Expression) -> Result<Pattern, SyntaxError> {
-    let offset = pattern.offset;
-    let Kind::Text(text) = &pattern.kind else {
-        return Err(SyntaxError::new(
-            offset,
-            "the regular expression of `matches` has to be written as a string",
-        ));
-    };
+/// If the text is no regular expression, or too large once compiled.
+pub fn compile(text: &str, offset: usize) -> Result<Pattern, SyntaxError> {
     let compiled = |bytes: usize| {
         RegexBuilder::new(text)
             .size_limit(bytes)

@@ -2,6 +2,7 @@
 
 use crate::functions::Function;
 use crate::lexer::SyntaxError;
+use crate::operator::Operator;
 use crate::pattern::Pattern;
 
 /// Maximum depth of a tree. Evaluating a level takes less than 1 KiB of stack.
@@ -16,6 +17,7 @@ pub struct Expression {
     pub depth: u8,
 }
 
+/// Kind of a node, with its children.
 #[derive(Debug)]
 pub enum Kind {
     Null,
@@ -50,49 +52,6 @@ pub enum Kind {
     Comprehension(Macro, Box<[Expression; 2]>),
     /// `map` with a condition: the list or map, the condition, the value.
     FilterMap(Box<[Expression; 3]>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    Equal,
-    Unequal,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    In,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Remainder,
-}
-
-impl Operator {
-    /// Returns true if the result is a boolean.
-    pub const fn is_predicate(self) -> bool {
-        !matches!(
-            self,
-            Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::Remainder
-        )
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Equal => "==",
-            Self::Unequal => "!=",
-            Self::Less => "<",
-            Self::LessOrEqual => "<=",
-            Self::Greater => ">",
-            Self::GreaterOrEqual => ">=",
-            Self::In => "in",
-            Self::Add => "+",
-            Self::Subtract => "-",
-            Self::Multiply => "*",
-            Self::Divide => "/",
-            Self::Remainder => "%",
-        }
-    }
 }
 
 /// Macro that iterates over a list or over the keys of a map.

@@ -3,7 +3,7 @@
 mod distance;
 
 use crate::leaves::Leaves;
-use crate::mention::Mention;
+use crate::mention::{Chosen, Mention};
 use crate::query::Query;
 use distance::Distances;
 
@@ -12,9 +12,6 @@ const MOST_OPTIMAL: usize = 64;
 
 /// Most mentions that are considered for one value.
 const MOST_CONSIDERED: usize = 128;
-
-/// Chosen mention of each leaf.
-pub type Chosen = Vec<Option<Mention>>;
 
 /// Chooses a mention for each leaf.
 pub fn assign(text: &str, leaves: &Leaves, queries: &[Query]) -> Chosen {

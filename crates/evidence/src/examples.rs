@@ -4,9 +4,6 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::index::Index;
-use crate::query::Query;
-
 /// Texts and values of few-shot examples.
 #[derive(Clone, Debug, Default)]
 pub struct Examples {
@@ -44,13 +41,8 @@ impl Examples {
         }
     }
 
-    /// Returns true if an example says the value.
-    pub(crate) fn say(&self, query: &Query) -> bool {
-        let value = if query.is_number {
-            serde_json::from_str(&query.text).unwrap_or_default()
-        } else {
-            Value::String(query.text.to_string())
-        };
-        !self.text.is_empty() && Index::new(&self.text).says(&value)
+    /// Returns the texts and values, separated by lines that hold a null character.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 }

@@ -1,9 +1,10 @@
-//! A text that values are looked for in.
+//! Index: a text whose words are located once, to search it for values.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::assign::assign;
+use crate::examples::Examples;
 use crate::find::date::Words;
 use crate::find::near::NearWords;
 use crate::find::{fuzzy, squash, words};
@@ -87,8 +88,8 @@ impl<'t> Index<'t> {
         evidence
     }
 
-    /// Returns true if the text says a value exactly or in another form.
-    pub(crate) fn says(&self, value: &Value) -> bool {
+    /// Returns true if the text contains a value, exactly or in another form.
+    fn contains(&self, value: &Value) -> bool {
         let evidence = self.align(
             value,
             &Options {
@@ -172,8 +173,9 @@ impl<'t> Index<'t> {
             if claims_nothing {
                 evidence.status = Status::Derived;
             } else {
-                evidence.from_example =
-                    options.examples.is_some_and(|examples| examples.say(query));
+                evidence.from_example = options
+                    .examples
+                    .is_some_and(|examples| is_in_examples(examples, query));
             }
             return evidence;
         };
@@ -207,6 +209,16 @@ impl<'t> Index<'t> {
         }
         evidence
     }
+}
+
+/// Returns true if a few-shot example contains the value.
+fn is_in_examples(examples: &Examples, query: &Query) -> bool {
+    let value = if query.is_number {
+        serde_json::from_str(&query.text).unwrap_or_default()
+    } else {
+        Value::String(query.text.to_string())
+    };
+    !examples.text().is_empty() && Index::new(examples.text()).contains(&value)
 }
 
 /// Joins the spans of a date and its time if nothing but a "T" or a space is between them.

@@ -1,4 +1,4 @@
-//! A place in the text that says a value.
+//! Mention: a place in the text that states a value.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 pub enum Status {
     /// The value stands in the text, character by character.
     Exact,
-    /// The text says the same in another form.
+    /// The text states the value in another form.
     Normalized,
     /// The text has most of the words of the value, in order.
     Fuzzy,
     /// The value is a choice that the text need not name: a boolean, an enum, a constant.
     Derived,
-    /// Nothing in the text says the value.
+    /// The text does not state the value.
     Absent,
 }
 
@@ -27,6 +27,9 @@ pub(crate) struct Mention {
     /// Doubt, in characters of distance: a mention with more doubt is taken if it is that much closer.
     pub penalty: u8,
 }
+
+/// Chosen mention of each leaf.
+pub(crate) type Chosen = Vec<Option<Mention>>;
 
 impl Mention {
     pub fn new(start: usize, end: usize, status: Status, penalty: u8) -> Option<Self> {

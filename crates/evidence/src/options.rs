@@ -24,7 +24,7 @@ pub enum LeafKind {
 /// Settings of [`Index::align`](crate::Index::align).
 #[derive(Clone, Copy, Default)]
 pub struct Options<'o> {
-    /// Kind of the value at a JSON pointer. It is asked for objects and arrays too: `Off` leaves out all that is below.
+    /// Kind of the value at a JSON pointer. It is called for objects and arrays too: `Off` excludes all values within.
     pub kind: Option<&'o dyn Fn(&str) -> LeafKind>,
     /// Unit of the spans.
     pub unit: OffsetUnit,

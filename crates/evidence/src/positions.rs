@@ -1,4 +1,4 @@
-//! Places in a text of the words that are looked for.
+//! Positions in a text of the words that are searched for.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -27,7 +27,7 @@ impl Hasher for KeepHash {
 
 pub type HashedMap<V> = HashMap<u32, V, BuildHasherDefault<KeepHash>>;
 
-/// Token numbers of each word that is looked for, in order.
+/// Token numbers of each word that is searched for, in order.
 #[derive(Debug, Default)]
 pub struct Positions(HashedMap<Vec<u32>>);
 

@@ -1,4 +1,4 @@
-//! Distinct values that are looked for, each with what it may look like in a text.
+//! Queries: the distinct values that are searched for, each with the forms that it may have in a text.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -99,7 +99,7 @@ impl<'v> Queries<'v> {
 }
 
 impl Query<'_> {
-    /// Returns the text whose words are looked for: of a URL the part without scheme and "www.".
+    /// Returns the text whose words are searched for: of a URL the part without scheme and "www.".
     pub fn searched(&self) -> &str {
         if self.forms.is_url {
             bare_url(&self.text).0

@@ -1,41 +1,37 @@
-//! Builder of a tree: follows the references of a document and gives each target a place under `$defs`.
+//! References of a document: gives each target of a reference a name under `$defs`, and lists the targets still to be read.
 
 use std::collections::HashMap;
 
 use jsonschema::Draft;
 use percent_encoding::percent_decode_str;
-use referencing::{Resolver, Retrieve, SPECIFICATIONS, Uri, uri};
-use serde_json::{Map, Value};
+use referencing::Resolver;
+use serde_json::Value;
 
-use crate::normalise::Part;
 use crate::pointer::{Location, tokens};
-use crate::{SchemaDocument, SchemaError, Tree, Warning, pointer};
+use crate::{SchemaError, Warning, pointer};
 
 /// Maximum number of JSON values in a tree. Parts that references overlap in are written once for each target.
 const MAX_NODES: usize = 200_000;
 /// Maximum length of a definition's name, in bytes.
 const MAX_NAME_BYTES: usize = 50;
 
-/// Retriever that fetches nothing.
-struct Nothing;
-
-impl Retrieve for Nothing {
-    fn retrieve(
-        &self,
-        uri: &Uri<String>,
-    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-        Err(format!("{uri} is not fetched").into())
-    }
+/// Schema of a document with what its references mean.
+#[derive(Clone)]
+pub struct Part<'r> {
+    pub schema: &'r Value,
+    pub resolver: Resolver<'r>,
+    pub draft: Draft,
 }
 
 /// Identity of a reference's target: its place, and the dynamic scope if that can change its meaning.
 type Target = (*const Value, String);
 
 /// Target of a reference that has a name and waits for its turn.
-struct Pending<'r> {
-    name: String,
-    part: Part<'r>,
-    source: String,
+pub struct Pending<'r> {
+    pub name: String,
+    pub part: Part<'r>,
+    /// JSON Pointer of the target in the caller's document.
+    pub source: String,
 }
 
 /// State of building a tree.
@@ -46,101 +42,26 @@ pub struct Builder<'r> {
     root_target: Target,
     names: HashMap<Target, String>,
     taken: HashMap<String, usize>,
-    pending: Vec<Pending<'r>>,
+    pub pending: Vec<Pending<'r>>,
     nodes: usize,
     pub warnings: Vec<Warning>,
 }
 
-/// Tree before it is put together with its document.
-struct Built {
-    root: Value,
-    sources: HashMap<String, String>,
-    warnings: Vec<Warning>,
-}
-
-/// Reads a document into a tree.
-///
-/// # Errors
-/// If a reference leads outside the document or nowhere, or the tree is too large.
-pub fn build(document: SchemaDocument) -> Result<Tree, SchemaError> {
-    let SchemaDocument {
-        value,
-        draft,
-        warnings,
-    } = document;
-    let built = build_root(&value, draft, warnings)?;
-    Ok(Tree::new(
-        built.root.into(),
-        value,
-        draft,
-        built.sources,
-        built.warnings,
-    ))
-}
-
-fn build_root(value: &Value, draft: Draft, warnings: Vec<Warning>) -> Result<Built, SchemaError> {
-    let resource = draft.create_resource_ref(value);
-    let base = resource
-        .id()
-        .map(|id| id.trim_end_matches('#'))
-        .unwrap_or_default();
-    let base = uri::from_str(base).map_err(|error| {
-        SchemaError::new(
-            pointer("", draft.id_keyword()),
-            format!("is not a URI: {error}"),
-        )
-    })?;
-    let registry = SPECIFICATIONS
-        .add(base.as_str(), resource)
-        .map(|builder| {
-            builder
-                .draft(draft)
-                .retrieve_known_draft_meta_schemas(false)
-        })
-        .and_then(|builder| builder.retriever(Nothing).prepare())
-        .map_err(|error| unresolved(value, &error))?;
-    let resolver = registry.resolver(base.clone());
-    let is_dynamic = has_key(value, &["$dynamicRef", "$recursiveRef"]);
-    let mut builder = Builder {
-        root: value,
-        is_dynamic,
-        root_target: (std::ptr::from_ref(value), String::new()),
-        names: HashMap::new(),
-        taken: HashMap::new(),
-        pending: Vec::new(),
-        nodes: 0,
-        warnings,
-    };
-    let root = Part {
-        schema: value,
-        resolver,
-        draft,
-    };
-    let mut tree = builder.normalise(&root, &Location::new(""))?;
-    let mut sources = HashMap::from([(String::new(), String::new())]);
-    let mut definitions = Map::new();
-    while let Some(Pending { name, part, source }) = builder.pending.pop() {
-        let schema = builder.normalise(&part, &Location::new(&source))?;
-        sources.insert(name.clone(), source);
-        definitions.insert(name, schema);
-    }
-    let warnings = std::mem::take(&mut builder.warnings);
-    if !definitions.is_empty() {
-        if !tree.is_object() {
-            tree = Value::Object(Map::new());
-        }
-        if let Some(members) = tree.as_object_mut() {
-            members.insert("$defs".to_owned(), Value::Object(definitions));
-        }
-    }
-    Ok(Built {
-        root: tree,
-        sources,
-        warnings,
-    })
-}
-
 impl<'r> Builder<'r> {
+    /// Creates a builder for a document with these warnings.
+    pub fn new(root: &'r Value, is_dynamic: bool, warnings: Vec<Warning>) -> Self {
+        Self {
+            root,
+            is_dynamic,
+            root_target: (std::ptr::from_ref(root), String::new()),
+            names: HashMap::new(),
+            taken: HashMap::new(),
+            pending: Vec::new(),
+            nodes: 0,
+            warnings,
+        }
+    }
+
     /// Counts values of the tree.
     pub fn count(&mut self, nodes: usize) -> Result<(), SchemaError> {
         self.nodes += nodes;
@@ -261,54 +182,8 @@ fn find(value: &Value, part: &Value) -> Option<String> {
     }
 }
 
-fn has_key(value: &Value, keys: &[&str]) -> bool {
-    match value {
-        Value::Object(members) => members
-            .iter()
-            .any(|(name, member)| keys.contains(&name.as_str()) || has_key(member, keys)),
-        Value::Array(items) => items.iter().any(|item| has_key(item, keys)),
-        _ => false,
-    }
-}
-
-/// Converts an error of collecting the resources of a document.
-fn unresolved(document: &Value, error: &referencing::Error) -> SchemaError {
-    let referencing::Error::Unretrievable { uri, .. } = error else {
-        return SchemaError::new("", error.to_string());
-    };
-    match reference_to(document, uri, &Location::new("")) {
-        Some((at, text)) => leads_nowhere(&at, &text),
-        None => leads_nowhere("", uri),
-    }
-}
-
-/// Returns the first reference whose target is the resource `uri`.
-fn reference_to(value: &Value, uri: &str, at: &Location<'_>) -> Option<(String, String)> {
-    match value {
-        Value::Object(members) => members
-            .iter()
-            .find_map(|(name, member)| {
-                let at = at.name(name);
-                let text = member.as_str().filter(|_| name == "$ref")?.to_owned();
-                let resource = text.split('#').next().unwrap_or_default();
-                let is_it =
-                    !resource.is_empty() && uri.ends_with(resource.trim_start_matches("./"));
-                is_it.then(|| (at.render(), text))
-            })
-            .or_else(|| {
-                members
-                    .iter()
-                    .find_map(|(name, member)| reference_to(member, uri, &at.name(name)))
-            }),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(index, item)| reference_to(item, uri, &at.index(index))),
-        _ => None,
-    }
-}
-
-fn leads_nowhere(at: &str, text: &str) -> SchemaError {
+/// Returns the error of a reference without a target.
+pub fn leads_nowhere(at: &str, text: &str) -> SchemaError {
     SchemaError::new(
         at,
         format!(

@@ -8,9 +8,9 @@ use crate::keyword::TYPES;
 use crate::value_type::is_of_type;
 use crate::{Tree, Warning};
 
-/// Maximum number of schemas that hold for one value and are looked at together.
+/// Maximum number of schemas that hold for one value and are examined together.
 const MAX_MERGED: usize = 64;
-/// Maximum nesting of schemas that are looked at.
+/// Maximum nesting of schemas that are examined.
 const MAX_DEPTH: usize = 32;
 
 /// Result of looking for parts that no value satisfies.
@@ -70,7 +70,7 @@ type Reason<'t> = (&'t Value, String);
 
 struct Search<'t> {
     tree: &'t Tree,
-    /// Results by schema. `None` within: being looked at; a schema that needs itself is not called empty.
+    /// Results by schema. `None` within: being examined; a schema that needs itself is not called empty.
     known: HashMap<*const Value, Option<Reason<'t>>>,
     depth: usize,
 }

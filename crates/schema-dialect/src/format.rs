@@ -1,6 +1,6 @@
 //! Formats in words: what a value of each looks like, without a value that could be mistaken for data.
 
-/// Returns what a value of a format looks like. `None`: the format is not known, or its name says it all.
+/// Describes the values of a format. `None`: the format is unknown, or its name needs no description.
 #[must_use]
 pub fn describe(format: &str) -> Option<&'static str> {
     Some(match format {

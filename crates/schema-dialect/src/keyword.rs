@@ -21,7 +21,7 @@ pub enum Holds {
     OneOrMany,
     /// An object of schemas or of arrays of names.
     Dependencies,
-    /// An annotation that says nothing of which values are valid.
+    /// Annotation, which does not constrain values.
     Annotation,
 }
 
@@ -121,7 +121,7 @@ pub fn first_draft(keyword: &str) -> Option<Draft> {
         .map(|(_, _, first, _)| first)
 }
 
-/// Returns true if the keyword says nothing of which values are valid.
+/// Returns true if the keyword does not constrain values.
 #[must_use]
 pub fn is_annotation(keyword: &str) -> bool {
     matches!(keyword, "$defs" | "definitions" | IGNORED_SIBLINGS)

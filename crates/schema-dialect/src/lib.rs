@@ -4,6 +4,7 @@
 //! keywords of 2020-12, with every reference resolved within the document; passes over a schema read the tree and need not know
 //! drafts. References are resolved by the crate `referencing`, as jsonschema does. Nothing is fetched.
 
+mod build;
 mod builder;
 mod document;
 mod draft;

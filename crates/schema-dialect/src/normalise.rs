@@ -4,20 +4,12 @@ use jsonschema::Draft;
 use referencing::Resolver;
 use serde_json::{Map, Value, json};
 
-use crate::builder::Builder;
+use crate::builder::{Builder, Part};
 use crate::draft;
 use crate::keyword::{self, Holds, IGNORED_SIBLINGS};
 use crate::mistaken;
 use crate::pointer::Location;
 use crate::{SchemaError, Warning};
-
-/// Schema of a document with what its references mean.
-#[derive(Clone)]
-pub struct Part<'r> {
-    pub schema: &'r Value,
-    pub resolver: Resolver<'r>,
-    pub draft: Draft,
-}
 
 impl<'r> Builder<'r> {
     /// Rewrites a schema with all that is in it. Recursion is as deep as the document, which the caller limits.

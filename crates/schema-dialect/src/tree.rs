@@ -6,9 +6,9 @@ use std::sync::Arc;
 use jsonschema::Draft;
 use serde_json::Value;
 
-use crate::builder;
 use crate::keyword::{self, Holds};
 use crate::{SchemaDocument, SchemaError, Warning, pointer};
+use crate::{build, builder};
 
 /// Part of the instance that a subschema applies to, relative to its parent schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Tree {
     /// # Errors
     /// If a reference leads outside the document or nowhere, or the tree has more than 200,000 values.
     pub fn build(document: SchemaDocument) -> Result<Self, SchemaError> {
-        builder::build(document)
+        build::build(document)
     }
 
     /// Returns the document by which a validator judges.

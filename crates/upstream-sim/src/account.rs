@@ -1,4 +1,4 @@
-//! What one API key asked for and got, and how much of its limits that was. Times are microseconds.
+//! Account of one API key: its calls, its tokens, and the share of its limits that it used. Times are microseconds.
 
 use serde_json::{Value, json};
 
@@ -21,12 +21,12 @@ pub struct Account {
 }
 
 impl Account {
-    /// A call has arrived.
+    /// Counts a call that arrived.
     pub const fn arrived(&mut self) {
         self.calls += 1;
     }
 
-    /// It was not let in, and was told to wait until `until_us`.
+    /// Counts a call that was rejected and told to wait until `until_us`.
     pub fn refused(&mut self, at_us: u64, until_us: Option<u64>) {
         self.refused += 1;
         if let Some(until_us) = until_us {
@@ -34,7 +34,7 @@ impl Account {
         }
     }
 
-    /// It was let in and took so many tokens. Returns its number among those let in, from 0.
+    /// Counts a call that was admitted and took so many tokens. Returns its number among the admitted ones, from 0.
     pub fn admitted(&mut self, at_us: u64, tokens: u64, keep: bool) -> usize {
         if self.admitted == 0 {
             self.first_admitted_us = at_us;
@@ -48,7 +48,7 @@ impl Account {
         self.admitted - 1
     }
 
-    /// The call of this number had used more tokens than it took, or fewer.
+    /// Corrects the tokens of an admitted call by the difference to those it used.
     pub fn settled(&mut self, number: usize, more: i64) {
         self.tokens += more;
         if let Some((_, tokens)) = self.kept.get_mut(number) {
@@ -59,7 +59,7 @@ impl Account {
         }
     }
 
-    /// All of it as JSON; what is kept of each call too, if it is.
+    /// Returns the account as JSON, with the record of each call if it is kept.
     pub fn report(&self, limits: Limits, keep: bool) -> Value {
         let (from, until) = (self.first_admitted_us, self.last_admitted_us);
         let none = Pauses::default();
@@ -72,8 +72,8 @@ impl Account {
         })
     }
 
-    /// Which share of the limits was used: what was let in before the last call, of what the limit gave in that time to one who
-    /// keeps to these pauses. `null`: no limit, or no time.
+    /// Returns the shares of the limits that were used before the last call, of the quota that a client gets which observes these
+    /// pauses. `null`: no limit, or no time.
     fn used(&self, limits: Limits, pauses: &Pauses) -> Value {
         let share = |amount: f64, limit: Limit| {
             let given = pauses.given(limit, self.first_admitted_us, self.last_admitted_us);
@@ -94,7 +94,7 @@ impl Account {
 struct Pauses(Vec<(u64, u64)>);
 
 impl Pauses {
-    /// One more; it begins no earlier than the one before.
+    /// Adds a pause, which begins no earlier than the one before.
     fn add(&mut self, from: u64, until: u64) {
         match self.0.last_mut() {
             Some((_, last)) if *last >= from => *last = until.max(*last),
@@ -102,15 +102,15 @@ impl Pauses {
         }
     }
 
-    /// How long each of them lasts within a span of time.
+    /// Returns the duration of each pause within a span of time.
     fn within(&self, from: u64, until: u64) -> impl Iterator<Item = u64> {
         self.0
             .iter()
             .map(move |(begin, end)| (*end).min(until).saturating_sub((*begin).max(from)))
     }
 
-    /// What a limit gives in a span of time to one who keeps to the pauses: rate × time outside of them, and after each what
-    /// came together in it, at most the burst.
+    /// Returns the quota that a client gets in a span of time if it observes the pauses: rate × time outside of them, and after
+    /// each the quota that accumulated in it, at most the burst.
     fn given(&self, limit: Limit, from: u64, until: u64) -> f64 {
         let in_time = |time_us: u64| f64::from(limit.per_minute) * time_us as f64 / 60e6;
         let open_us = until.saturating_sub(from) - self.within(from, until).sum::<u64>();

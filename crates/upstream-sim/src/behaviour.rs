@@ -1,5 +1,5 @@
-//! How calls are treated once they are let in: how long they take, which of them go wrong, and how. Decided by the seed and the
-//! call's number alone, so that a run can be repeated.
+//! Behaviour of admitted calls: their latency and their faults. Decided by the seed and the call's number alone, so that a run
+//! can be repeated.
 
 use std::time::Duration;
 
@@ -26,12 +26,12 @@ pub struct Behaviour {
     /// Share of calls answered with a 500.
     #[arg(long, default_value_t = 0.0)]
     pub errors_500: f64,
-    /// Which calls the faults and the jitter hit: the same seed, the same calls.
+    /// Seed of faults and jitter. The same seed hits the same calls.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
 
-/// What becomes of a call.
+/// Fate of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It is answered.
@@ -47,7 +47,7 @@ pub enum Fate {
 }
 
 impl Behaviour {
-    /// The fate of call `number`.
+    /// Returns the fate of call `number`.
     pub fn fate(&self, number: usize) -> Fate {
         let mut drawn = share(self.seed, number);
         let shares = [
@@ -65,14 +65,14 @@ impl Behaviour {
         Fate::Answer
     }
 
-    /// How long call `number` takes.
+    /// Returns the latency of call `number`.
     pub fn latency(&self, number: usize) -> Duration {
         let milliseconds = self.latency_ms + self.jitter * share(!self.seed, number);
         Duration::from_secs_f64(milliseconds.max(0.0) / 1000.0)
     }
 }
 
-/// A number in 0..1 that looks random: SplitMix64 (<https://prng.di.unimi.it/splitmix64.c>, read 2026-11-22) of seed and number.
+/// Returns a number in 0..1 that looks random: SplitMix64 (<https://prng.di.unimi.it/splitmix64.c>, read 2026-11-22) of seed and number.
 pub fn share(seed: u64, number: usize) -> f64 {
     let mut z = seed.wrapping_add((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -72,7 +72,7 @@ impl<'a> ChatRequest<'a> {
         serde_json::from_slice(body)
     }
 
-    /// The user's messages as plain text, the last one first.
+    /// Returns the user's messages as plain text, the last one first.
     pub fn user_texts(&self) -> impl Iterator<Item = String> {
         let asked = self
             .messages
@@ -82,7 +82,7 @@ impl<'a> ChatRequest<'a> {
         asked.filter_map(|message| message.content.map(|content| plain(content.get())))
     }
 
-    /// The schema that the answer must suit, as sent: of `response_format`, else of the first tool; `None` when it was given in
+    /// Returns the schema of the answer, as sent: of `response_format`, else of the first tool; `None` when it was given in
     /// words or not at all.
     pub fn schema(&self) -> Option<&'a str> {
         let format = self
@@ -95,7 +95,7 @@ impl<'a> ChatRequest<'a> {
             .map(RawValue::get)
     }
 
-    /// The name of the tool to call; `None` when the answer is to be the message's content.
+    /// Returns the name of the tool to call; `None` when the answer is to be the message's content.
     pub fn tool(&self) -> Option<&str> {
         self.function().map(|function| function.name.as_ref())
     }
@@ -108,7 +108,7 @@ impl<'a> ChatRequest<'a> {
     }
 }
 
-/// A message's content, a string or parts, as plain text.
+/// Returns a message's content, a string or parts, as plain text.
 fn plain(content: &str) -> String {
     if content.starts_with('"') {
         return serde_json::from_str(content).unwrap_or_default();
@@ -121,19 +121,19 @@ fn plain(content: &str) -> String {
         .join("\n")
 }
 
-/// What the model says, to be put into a response.
+/// Answer of the model, for a response.
 pub struct ChatAnswer<'a> {
     /// The answer's text.
     pub content: &'a str,
     /// The tool that it calls with it; `None`: it is the message's content.
     pub tool: Option<&'a str>,
-    /// Why it ended: `stop`, `length`, `content_filter`.
+    /// Finish reason: `stop`, `length` or `content_filter`.
     pub finish_reason: &'a str,
     /// Tokens of prompt and answer.
     pub usage: (u64, u64),
 }
 
-/// The body of a response.
+/// Returns the body of a response.
 pub fn completion(number: usize, model: &str, said: &ChatAnswer) -> Vec<u8> {
     let message = match said.tool {
         None => json!({"role": "assistant", "content": said.content, "refusal": null}),
@@ -143,7 +143,7 @@ pub fn completion(number: usize, model: &str, said: &ChatAnswer) -> Vec<u8> {
     with_message(number, model, &message, said.finish_reason, said.usage)
 }
 
-/// The body of a response with any `message`.
+/// Returns the body of a response with any `message`.
 pub fn with_message(
     number: usize,
     model: &str,

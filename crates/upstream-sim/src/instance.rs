@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 /// Deeper than this a recursive schema is answered with `null`.
 const MAX_DEPTH: usize = 16;
 
-/// A value that suits `schema`.
+/// Returns a value that is valid against `schema`.
 pub fn of(schema: &Value) -> Value {
     build(schema, schema, 0)
 }

@@ -20,6 +20,7 @@ pub mod behaviour;
 pub mod chat;
 pub mod instance;
 pub mod limiter;
+mod lock;
 pub mod metered;
 pub mod model;
 pub mod prompt;

@@ -10,7 +10,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A bucket's level is kept in nanoseconds of a minute for each unit, so that no fraction is lost.
 const UNIT: i128 = MINUTE.as_nanos() as i128;
 
-/// How a limit is kept.
+/// Algorithm of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Shape {
     /// In any time t at most burst + rate × t.
@@ -23,7 +23,7 @@ pub enum Shape {
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     pub per_minute: u32,
-    /// What may come at once: a bucket's size; of a window, all of a minute.
+    /// Maximum amount at once: the bucket's size, or for a window the amount of a minute.
     pub burst: u32,
 }
 
@@ -35,7 +35,7 @@ pub struct Limits {
     pub tokens: Option<Limit>,
 }
 
-/// What is left of a limit.
+/// Remaining quota of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemainingQuota {
     pub per_minute: u32,
@@ -51,7 +51,7 @@ pub struct Reserved {
     place: u64,
 }
 
-/// Which limit a call is over; of both, the one that takes longer.
+/// Limit that a call exceeds; of both, the one that takes longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExceededLimit {
     Requests,
@@ -66,7 +66,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// One that nobody has used yet.
+    /// Creates a limiter with its full quota.
     pub fn new(limits: Limits, now: Instant) -> Self {
         let quota = |limit: Limit| match limits.shape {
             Shape::Bucket => Quota::Bucket(Bucket::full(limit, now)),
@@ -114,8 +114,8 @@ impl Limiter {
         Ok(Reserved { tokens, place })
     }
 
-    /// The call has used so many tokens: what it had reserved beyond is given back, what it lacked is taken now, though nothing be
-    /// left.
+    /// Settles a call that used so many tokens: gives back the surplus of its reservation, or takes the missing ones even if none
+    /// are left.
     pub fn settle(&mut self, now: Instant, reserved: Reserved, used: u64) {
         match &mut self.tokens {
             Some(Quota::Bucket(bucket)) => bucket.settle(now, reserved, used),
@@ -124,7 +124,7 @@ impl Limiter {
         }
     }
 
-    /// What is left of the requests, and of the tokens; `None` without that limit.
+    /// Returns the remaining requests and tokens. `None`: there is no such limit.
     pub fn remaining(&mut self, now: Instant) -> [Option<RemainingQuota>; 2] {
         [&mut self.requests, &mut self.tokens]
             .map(|quota| quota.as_mut().map(|quota| quota.remaining(now)))
@@ -138,7 +138,7 @@ enum Quota {
 }
 
 impl Quota {
-    /// How long a call of this cost comes too early.
+    /// Returns the time until a call of this cost is allowed.
     fn early(&mut self, now: Instant, cost: u64) -> Duration {
         match self {
             Self::Bucket(bucket) => bucket.early(now, cost),
@@ -197,7 +197,7 @@ impl Bucket {
         Duration::from_nanos(nanoseconds as u64)
     }
 
-    /// What is larger than the bucket has to wait for a full one, and is paid off by those after it.
+    /// Returns the time until a call is allowed. One larger than the bucket waits for a full bucket, and later calls pay it off.
     fn early(&mut self, now: Instant, cost: u64) -> Duration {
         self.fill(now);
         self.time_for((i128::from(cost) * UNIT).min(self.size()) - self.level)
@@ -223,7 +223,7 @@ impl Bucket {
 #[derive(Debug)]
 struct Window {
     limit: Limit,
-    /// When what was taken, the oldest first.
+    /// Amounts by the time at which they were taken, the oldest first.
     taken: VecDeque<(Instant, u64)>,
     /// The place of the oldest.
     first: u64,
@@ -253,7 +253,7 @@ impl Window {
         }
     }
 
-    /// What is larger than the limit never fits; it is told to wait for a minute, again and again.
+    /// Returns the time until a call is allowed. One larger than the limit never is: it is told to wait for a minute each time.
     fn early(&mut self, now: Instant, cost: u64) -> Duration {
         self.forget(now);
         let limit = u64::from(self.limit.per_minute);

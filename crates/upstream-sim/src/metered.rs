@@ -7,7 +7,7 @@ mod rate_gate;
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use clap::Parser;
@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::behaviour::Fate;
 use crate::chat::{ChatAnswer, ChatRequest};
+use crate::lock::lock;
 use crate::texts::Delivery;
 use crate::timer::Timer;
 use crate::wire::{Connection, Request};
@@ -110,7 +111,7 @@ impl Upstream {
         }
     }
 
-    /// A connection has ended whose last answer was this.
+    /// Records the end of a connection whose last answer was this one.
     fn closed(&self, delivery: Option<Delivery>, broken: bool) {
         let Some(delivery) = delivery else { return };
         if let Some(texts) = &mut lock(&self.meter).texts {
@@ -183,7 +184,7 @@ impl Upstream {
         Ok(delivery.map_or(then, Then::Delivered))
     }
 
-    /// The hash of the text that a question is about, if texts are kept.
+    /// Returns the hash of the text that a question is about, if texts are kept.
     fn text(&self, question: &ChatRequest) -> Option<u64> {
         if !self.flags.texts {
             return None;
@@ -237,7 +238,7 @@ struct Call {
     fate: Fate,
 }
 
-/// What becomes of the connection after a call.
+/// State of the connection after a call.
 enum Then {
     GoOn,
     /// It goes on; a valid answer has just been written to it.
@@ -245,13 +246,13 @@ enum Then {
     Reset,
 }
 
-/// The key that a call came with; empty without one.
+/// Returns the key that a call came with; empty without one.
 fn key(request: &Request) -> &str {
     let sent = request.header("authorization").unwrap_or_default();
     sent.strip_prefix("Bearer ").unwrap_or(sent)
 }
 
-/// What the model says.
+/// Returns the text of the model's answer.
 fn say(question: &ChatRequest, fate: Fate) -> String {
     match fate {
         Fate::Invalid => r#"{"unexpected":[true]}"#.to_owned(),
@@ -297,8 +298,4 @@ fn respond(
 fn not_a_question(error: &serde_json::Error) -> Vec<u8> {
     let body = serde_json::json!({"error": {"message": error.to_string(), "type": "invalid_request_error"}});
     wire::response(400, JSON, &[], body.to_string().as_bytes())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

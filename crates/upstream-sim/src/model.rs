@@ -8,7 +8,7 @@ use crate::instance;
 
 const AGE: &str = "-year-old ";
 
-/// The answer to a question, as the text of a JSON value.
+/// Returns the answer to a question, as the text of a JSON value.
 pub fn answer(question: &ChatRequest) -> String {
     let person = question.user_texts().find_map(|text| person(&text));
     let schema = question
@@ -32,7 +32,7 @@ fn fill(mut made_up: Value, person: Map<String, Value>) -> Value {
     made_up
 }
 
-/// Who a text tells of, the last one; `None` when it tells of nobody.
+/// Returns the last person that a text mentions. `None`: it mentions nobody.
 pub fn person(text: &str) -> Option<Map<String, Value>> {
     let (before, after) = text.rsplit_once(AGE)?;
     let (before, age) = before.rsplit_once(' ')?;
@@ -47,7 +47,7 @@ pub fn person(text: &str) -> Option<Map<String, Value>> {
         .flatten()
 }
 
-/// The capitalised words that a text ends with.
+/// Returns the capitalised words that a text ends with.
 fn capitalised(text: &str) -> String {
     let letters = |c: char| c.is_alphabetic() || matches!(c, ' ' | '-' | '\'');
     let words = text

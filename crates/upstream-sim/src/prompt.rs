@@ -1,11 +1,11 @@
-//! How much a question asks for: the tokens of its messages, and the room that it leaves for an answer.
+//! Size of a prompt: the tokens of its messages, and the maximum of its answer.
 
 use serde::Deserialize;
 
 use crate::chat::ChatRequest;
 use crate::tokens;
 
-/// The prompt's tokens: those of the text of all messages.
+/// Returns the prompt's tokens: those of the text of all messages.
 pub fn tokens(question: &ChatRequest) -> u64 {
     let contents = || {
         question
@@ -18,7 +18,7 @@ pub fn tokens(question: &ChatRequest) -> u64 {
     tokens::count(contents().map(text_bytes).sum(), last)
 }
 
-/// The bytes of the text in a piece of JSON, escapes counted as what they stand for.
+/// Returns the bytes of the text in a piece of JSON, escapes counted as what they stand for.
 fn text_bytes(json: &[u8]) -> usize {
     // Without the quotes around it.
     let (mut bytes, mut rest) = (json.len().saturating_sub(2), json);
@@ -40,7 +40,7 @@ struct Room {
     max_completion_tokens: Option<u64>,
 }
 
-/// The most tokens that the answer may have; `None` when the request does not say.
+/// Returns the maximum tokens of the answer. `None`: the request has none.
 pub fn room(body: &[u8]) -> Option<u64> {
     let room: Room = serde_json::from_slice(body).ok()?;
     room.max_completion_tokens.or(room.max_tokens)

@@ -4,6 +4,7 @@
 mod log;
 mod play;
 mod reply;
+mod shared;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -15,23 +16,7 @@ use tokio::sync::{oneshot, watch};
 pub use log::{Call, Ending, Log};
 pub use reply::{Gate, Reply};
 
-/// Decides what becomes of a call. It sees the call as it arrived.
-type Script = Box<dyn Fn(&Call) -> Reply + Send + Sync>;
-
-/// How much of each call is kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    Everything,
-    /// No headers and no bodies: for hundreds of thousands of calls.
-    Times,
-}
-
-struct Shared {
-    script: Script,
-    keep: Keep,
-    log: Mutex<Log>,
-    changed: watch::Sender<()>,
-}
+use shared::{Keep, Script, Shared};
 
 /// A running provider; dropped, it closes every connection.
 pub struct Upstream {
@@ -46,12 +31,12 @@ impl Upstream {
         Self::run(Box::new(script), Keep::Everything)
     }
 
-    /// One that answers every call at once as the simulated model does.
+    /// Starts a provider that answers every call at once as the simulated model does.
     pub fn playing() -> Self {
         Self::start(|_| Reply::Played)
     }
 
-    /// One that says `replies` in turn, and after the last plays the model.
+    /// Starts a provider that answers with `replies` in turn, and then as the simulated model does.
     pub fn saying(replies: impl IntoIterator<Item = Reply>) -> Self {
         let replies = Mutex::new(
             replies
@@ -61,7 +46,7 @@ impl Upstream {
         Self::start(move |_| replies.lock().unwrap().pop_front().unwrap_or(Reply::Played))
     }
 
-    /// One whose log keeps no bodies, for very many calls.
+    /// Starts a provider whose log keeps no bodies, for very many calls.
     pub fn light(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
         Self::run(Box::new(script), Keep::Times)
     }
@@ -97,12 +82,12 @@ impl Upstream {
         }
     }
 
-    /// The base URL that a provider's SDK takes.
+    /// Returns the base URL that a provider's SDK takes.
     pub fn url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// What has been seen so far.
+    /// Returns a copy of the log.
     pub fn log(&self) -> Log {
         self.shared.log.lock().unwrap().clone()
     }
@@ -112,7 +97,7 @@ impl Upstream {
         question(&self.shared.log.lock().unwrap())
     }
 
-    /// How many calls have arrived.
+    /// Returns the number of calls that have arrived.
     pub fn calls(&self) -> usize {
         self.seen(|log| log.calls.len())
     }

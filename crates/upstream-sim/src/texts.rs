@@ -1,8 +1,8 @@
-//! Which texts were asked again though a valid answer had arrived.
+//! Detection of texts that were sent again although a valid answer had arrived.
 //!
-//! An answer has arrived when all of it was written to a client that was there to read it: one that then used the same connection
-//! for its next call, or left it open, or closed it only later. A connection that broke, or was closed at once, is in doubt, and
-//! the doubt speaks for the client: it may have given up at the moment that the answer went out.
+//! An answer has arrived if all of it was written to a client that was there to read it: one that then used the same connection
+//! for its next call, left it open, or closed it only later. If a connection broke or was closed at once, delivery is in doubt,
+//! and the client gets the benefit of it: it may have given up at the moment that the answer was sent.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -16,10 +16,10 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const MAX_TOLD: usize = 100;
 const MAX_TOLD_CHARS: usize = 120;
 
-/// What marks a text between its fences, in the words of the service.
+/// Mark around a text in the service's prompts.
 const FENCE: &str = "<text>";
 
-/// The text that a question is about: the last of the user's messages that is fenced, else the last.
+/// Returns the text that a question is about: the last of the user's messages that is fenced, else the last.
 pub fn subject(user_texts: impl Iterator<Item = String>) -> Option<String> {
     let mut last = None;
     for text in user_texts {
@@ -56,7 +56,7 @@ struct Asked {
 }
 
 impl Texts {
-    /// None yet.
+    /// Creates an empty record.
     pub fn new(since: Instant) -> Self {
         Self {
             since,
@@ -66,7 +66,7 @@ impl Texts {
         }
     }
 
-    /// A call with this text has arrived. Returns its hash.
+    /// Records a call with this text. Returns the text's hash.
     pub fn asked(&mut self, text: &str) -> u64 {
         let hash = self.hasher.hash_one(text);
         let asked = self.asked.entry(hash).or_default();
@@ -80,7 +80,7 @@ impl Texts {
         hash
     }
 
-    /// A valid answer to that text has been written.
+    /// Records that a valid answer to that text has been written.
     pub fn answered(&mut self, hash: u64, at: Instant) -> Delivery {
         let number = self.in_doubt.len();
         self.in_doubt.push(false);
@@ -88,7 +88,7 @@ impl Texts {
         Delivery { number, at }
     }
 
-    /// The connection of that answer was closed, or broke, and had not been used again.
+    /// Records that the connection of an answer was closed, or broke, without being used again.
     pub fn closed(&mut self, delivery: Delivery, broken: bool, at: Instant) {
         let counts = delivery.at >= self.since;
         if counts && (broken || at.saturating_duration_since(delivery.at) < AT_ONCE) {
@@ -96,7 +96,7 @@ impl Texts {
         }
     }
 
-    /// How many texts were asked, answered, and asked again though their answer had arrived; and which those were.
+    /// Returns the numbers of texts that were sent, answered, and sent again although their answer had arrived, and the latter.
     pub fn report(&self) -> Value {
         let answered = self
             .asked

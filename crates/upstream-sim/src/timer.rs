@@ -3,11 +3,13 @@
 //! one wake-up across threads for a whole wave of calls, not one each.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
+
+use crate::lock::lock;
 
 /// The timer's handle.
 #[derive(Clone)]
@@ -16,7 +18,7 @@ pub struct Timer(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// When the thread is to ring next; `None`: nobody waits.
+    /// Time of the thread's next wake-up; `None`: nothing waits.
     alarm: Mutex<Option<Instant>>,
     changed: Condvar,
     rings: Notify,
@@ -88,7 +90,7 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    /// The thread: rings at each alarm, once.
+    /// Runs the thread: wakes the task once at each alarm.
     fn ring(&self) {
         let mut alarm = lock(&self.alarm);
         loop {
@@ -112,8 +114,4 @@ impl Shared {
             };
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

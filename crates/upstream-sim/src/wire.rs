@@ -29,24 +29,24 @@ pub struct Request {
 }
 
 impl Request {
-    /// The method, as sent.
+    /// Returns the method, as sent.
     pub fn method(&self) -> &str {
         self.request_line().split(' ').next().unwrap_or_default()
     }
 
-    /// Path and query, as sent.
+    /// Returns path and query, as sent.
     pub fn path(&self) -> &str {
         self.request_line().split(' ').nth(1).unwrap_or_default()
     }
 
-    /// The first header of that name, whatever its case; `None` when it was not sent.
+    /// Returns the first header of that name, whatever its case; `None` when it was not sent.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers()
             .find(|(sent, _)| sent.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
     }
 
-    /// Every header in the order sent.
+    /// Returns every header in the order sent.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let lines = self.text().split("\r\n").skip(1);
         lines
@@ -76,7 +76,7 @@ impl Connection {
         })
     }
 
-    /// The next request, read to its last byte; `None` when the client closed between two requests.
+    /// Returns the next request, read to its last byte; `None` when the client closed between two requests.
     ///
     /// # Errors
     /// When the connection breaks inside a request, or it is not HTTP/1.1 as this module speaks it.
@@ -199,7 +199,7 @@ impl Connection {
     }
 }
 
-/// The head of a response, to be followed by `length` bytes of body. `headers` come after the standard ones.
+/// Returns the head of a response, to be followed by `length` bytes of body. `headers` come after the standard ones.
 pub fn head(
     status: u16,
     content_type: &str,
@@ -223,7 +223,7 @@ pub fn head(
     head
 }
 
-/// A whole response in one piece, to go out in one write.
+/// Returns a whole response in one piece, to go out in one write.
 pub fn response(
     status: u16,
     content_type: &str,

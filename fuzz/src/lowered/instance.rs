@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use extractd::schema::Schema;
 
-/// Up to so many valid values.
+/// Generates up to `most` valid values.
 pub fn some(schema: &Schema, most: usize) -> Vec<Value> {
     let mut maker = Maker {
         root: schema.normalised(),
@@ -28,7 +28,7 @@ pub fn some(schema: &Schema, most: usize) -> Vec<Value> {
     found
 }
 
-/// What is meant by a keyword where no type is named: other values are valid, and nobody wants them.
+/// Types that keywords imply if the schema names none: other values are valid, but not intended.
 const MEANT: [(&str, &str); 16] = [
     ("properties", "object"),
     ("required", "object"),
@@ -92,7 +92,7 @@ impl<'s> Maker<'s> {
         }
     }
 
-    /// The schema with what it refers to, its `allOf`, and one of its alternatives each.
+    /// Returns the schema with the targets of its references, its `allOf`, and one of its alternatives each.
     fn flat(&mut self, schema: &'s Value, depth: usize) -> Vec<&'s Map<String, Value>> {
         let Some(object) = schema.as_object().filter(|_| depth < 12) else {
             return Vec::new();

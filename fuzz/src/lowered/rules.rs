@@ -1,5 +1,5 @@
-//! What providers say of the schemas that they take, written down a second time and in another way than the tables: a form that
-//! breaks none of these is one that they document.
+//! Rules of the providers' dialects, written a second time and in another way than the tables: a form that breaks none of them
+//! is one that the provider documents.
 
 mod walk;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use walk::{Walk, has_type, is_recursive};
 
-/// What a schema breaks.
+/// Function that returns the rules which a schema breaks.
 pub type Rules = fn(&Value) -> Vec<String>;
 
 fn is_scalar(value: &Value) -> bool {
@@ -368,7 +368,7 @@ pub fn compatible(schema: &Value) -> Vec<String> {
     walk.broken
 }
 
-/// In the terms of JSON Schema, which knows no `nullable`.
+/// Converts a schema to JSON Schema, which does not know `nullable`.
 pub fn standard(schema: Value) -> Value {
     match schema {
         Value::Object(mut members) => {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Something that needs no other schema.
+/// Returns schemas without subschemas.
 fn leaf() -> impl Strategy<Value = Value> {
     let written = [
         json!({"type": "string"}),

@@ -229,7 +229,7 @@ fn each_variable_reaches_its_key() {
     assert_eq!(openai.tokens_per_minute.map(u32::from), Some(70_000));
 }
 
-/// The one key that a provider has.
+/// Returns the one key that a provider has.
 fn key_of(provider: &Provider) -> &str {
     let [key] = provider.api_keys.as_slice() else {
         panic!("{} keys", provider.api_keys.len())

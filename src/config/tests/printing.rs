@@ -22,7 +22,7 @@ fn full() -> Start {
 }
 
 impl Start {
-    /// Text of `callers_file`, and the key file that it names.
+    /// Returns the text of `callers_file`, and the key file that it names.
     fn with_callers(self) -> Self {
         let batch = "[callers.batch]\nkey_env = \"BATCH_KEY\"\nmax_concurrency = 2\n";
         let night = "[callers.night]\nkey_file = \"a\\nb\"\n";
@@ -197,7 +197,7 @@ fn the_printed_file_gives_the_same_configuration() {
     }
 }
 
-/// The configuration without its secrets, which `Debug` masks, and without where it was set.
+/// Returns the configuration without its secrets, which `Debug` masks, and without where it was set.
 fn unplaced(config: &Config) -> String {
     let mut config = config.clone();
     for provider in config.providers.values_mut() {

@@ -3,7 +3,7 @@
 use super::super::reference::{SECTIONS, reference};
 use super::*;
 
-/// A configuration with one entry in each kind of table, and `extra` in the table with this header.
+/// Returns a configuration with one entry in each kind of table, and `extra` in the table with this header.
 fn with_extra(header: &str, extra: &str) -> Start {
     let tables = [
         ("", "model = \"m\"\n"),

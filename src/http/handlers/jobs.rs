@@ -3,7 +3,7 @@
 mod create;
 pub mod events;
 pub mod results;
-mod view;
+pub mod view;
 
 use axum::extract::{Path, Request};
 use axum::http::header::LOCATION;
@@ -11,11 +11,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
-pub use view::{JobList, JobProgress, JobView};
+use view::{JobList, JobView};
 
 use super::super::event_links;
 use super::super::middleware::RequestId;
-use super::super::openapi;
+use super::super::openapi::request_schemas;
 use super::super::problem::ApiError;
 use super::super::query::{PageQuery, no_query, parse_query};
 use super::super::state::{AppState, State};
@@ -34,7 +34,7 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
     post, path = "/v1/jobs", tag = "jobs",
     params(("Idempotency-Key" = Option<String>, Header, description = "Key of at most 255 characters, remembered for 24 hours. A repeated request with the same key returns the job created by the first one")),
     request_body(content(
-        (openapi::JobRequest = "application/json", example = json!({
+        (request_schemas::JobRequest = "application/json", example = json!({
             "inputs": ["John Smith is a 30-year-old software engineer", "Sarah Johnson is a 25-year-old data scientist"],
             "schema": {
             "title": "Person", "type": "object",

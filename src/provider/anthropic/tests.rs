@@ -168,7 +168,7 @@ fn a_whole_response_is_decoded_with_finish_and_usage() {
     ));
 }
 
-/// A stream as the documentation has them, with these deltas.
+/// Returns a stream as the documentation has them, with these deltas.
 fn events(deltas: &[Value], reason: &str) -> Vec<Value> {
     let mut start = reply(json!([]), "");
     (start["stop_reason"], start["usage"]["output_tokens"]) = (Value::Null, json!(1));

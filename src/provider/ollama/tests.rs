@@ -13,7 +13,7 @@ fn wire() -> Ollama {
     Ollama::for_base_path("/")
 }
 
-/// Line of a stream, as in Ollama's reference.
+/// Returns the line of a stream, as in Ollama's reference.
 fn line(message: Value, more: Value) -> Value {
     let mut line = json!({"model": "llama3.2", "created_at": "2023-08-04T08:52:19.385406455-07:00", "message": message, "done": false});
     line.as_object_mut()

@@ -187,7 +187,7 @@ fn a_prompt_has_no_example_but_the_callers() {
     }
 }
 
-/// A chunk of a streamed completion.
+/// Returns a chunk of a streamed completion.
 fn chunk(delta: &Value, finish: Option<&str>) -> String {
     let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish});
     let chunk = json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice], "usage": null});

@@ -1,14 +1,15 @@
-//! `anyOf` and `oneOf`: the branch that is nearest to what was written.
+//! Choice of a branch of `anyOf` or `oneOf`: the one that needs the fewest changes.
 
 use serde_json::Value;
 
+use super::coercer::Coercer;
+use super::coercion::{Coercion, Match, Shapes};
 use super::enum_match;
-use super::matcher::{Coercer, Coercion, Match, Shapes};
 use super::path::Path;
 
-/// Fits `value` to the branch that takes the least mending; where two need as much and differ in what they make of it, to none.
+/// Matches `value` with the branch of the lowest cost. `None`: no branch matches, or two of equal cost lead to different values.
 pub fn choose<'s>(
-    work: &mut Coercer<'s>,
+    coercer: &mut Coercer<'s>,
     branches: &'s [Value],
     value: &Value,
     at: &Path<'_>,
@@ -17,31 +18,33 @@ pub fn choose<'s>(
     let mut best: Option<Coercion> = None;
     let mut is_tie = false;
     for branch in branches {
-        match work.fit(branch, value, at, shapes) {
+        match coercer.fit(branch, value, at, shapes) {
             None => {}
             Some(Match::AsIs) => return Some(Match::AsIs),
-            Some(Match::Mended(mended)) => match &best {
-                Some(known) if known.cost < mended.cost => {}
-                Some(known) if known.cost == mended.cost => is_tie |= known.value != mended.value,
-                _ => (best, is_tie) = (Some(mended), false),
+            Some(Match::Coerced(coercion)) => match &best {
+                Some(known) if known.cost < coercion.cost => {}
+                Some(known) if known.cost == coercion.cost => {
+                    is_tie |= known.value != coercion.value;
+                }
+                _ => (best, is_tie) = (Some(coercion), false),
             },
         }
     }
-    // Words of which each has a branch of its own: all are looked at together, with what is said of them.
-    if let Some(named) = named(branches) {
+    // If each branch is a single constant, match against all of them at once, with their titles and descriptions.
+    if let Some(named) = constants(branches) {
         let chosen = enum_match::choose(&named, value, at);
         let is_word = best
             .as_ref()
             .is_none_or(|best| named.iter().any(|(word, _)| **word == best.value));
         if is_word && (chosen.is_some() || value.is_string()) {
-            return chosen.map(Match::Mended);
+            return chosen.map(Match::Coerced);
         }
     }
-    best.filter(|_| !is_tie).map(Match::Mended)
+    best.filter(|_| !is_tie).map(Match::Coerced)
 }
 
-/// The constants of branches that have one, with their descriptions; `None` if there are fewer than two.
-fn named(branches: &[Value]) -> Option<Vec<(&Value, Option<&str>)>> {
+/// Returns the constants of branches with their descriptions. `None`: fewer than two branches have one.
+fn constants(branches: &[Value]) -> Option<Vec<(&Value, Option<&str>)>> {
     let named: Vec<_> = branches
         .iter()
         .filter_map(|branch| {

@@ -1,27 +1,29 @@
-//! Lists, element by element. None is left out.
+//! Matching of arrays, element by element. No element is left out.
 
 use serde_json::Value;
 
-use super::matcher::{Coercer, Coercion, Match, Shapes};
+use super::coercer::Coercer;
+use super::coercion::{Coercion, Match, Shapes};
 use super::path::Path;
 
-pub fn fit<'s>(
-    work: &mut Coercer<'s>,
+/// Matches the elements of an array with a schema.
+pub fn match_elements<'s>(
+    coercer: &mut Coercer<'s>,
     schema: &'s Value,
     items: &[Value],
     at: &Path<'_>,
 ) -> Option<Match> {
     let first = schema.get("prefixItems").and_then(Value::as_array);
     let rest = schema.get("items");
-    let mut mended: Option<Coercion> = None;
+    let mut coercion: Option<Coercion> = None;
     for (index, item) in items.iter().enumerate() {
         let Some(schema) = first.and_then(|first| first.get(index)).or(rest) else {
             break;
         };
-        if let Match::Mended(element) =
-            work.fit(schema, item, &at.element(index), Shapes::Inward)?
+        if let Match::Coerced(element) =
+            coercer.fit(schema, item, &at.element(index), Shapes::Inward)?
         {
-            let list = mended.get_or_insert_with(|| Coercion {
+            let list = coercion.get_or_insert_with(|| Coercion {
                 value: Value::Null,
                 cost: 0,
                 notes: Vec::new(),
@@ -36,5 +38,5 @@ pub fn fit<'s>(
             list.notes.extend(element.notes);
         }
     }
-    Some(mended.map_or(Match::AsIs, Match::Mended))
+    Some(coercion.map_or(Match::AsIs, Match::Coerced))
 }

@@ -1,23 +1,25 @@
-//! Matching of a text with a listed word: in another case, with punctuation, by its description, or
-//! as the only one in a sentence.
+//! Matching of a value with enumerated ones: in another case, with punctuation, by its description, or as the only one in a
+//! sentence.
 
 use serde_json::Value;
 
-use super::matcher::Coercion;
+use super::coercion::Coercion;
 use super::path::{Path, shown};
-use super::scalar::{says_nothing, truth};
+use super::scalar::{is_placeholder, parse_boolean};
 use super::text_normalize::{bare, is_doubt, key_form, words};
 use crate::types::json_equal;
 
-/// Another way of writing the word; words beside it.
+/// Cost of a different spelling.
 const SPELLED: u32 = 1;
+/// Cost of a word within a sentence.
 const AMONG: u32 = 2;
-/// The longest text in which a word is looked for, in bytes, and the most words of a list.
+/// Maximum length of a sentence that is searched, in bytes.
 const MAX_TEXT: usize = 600;
+/// Maximum number of enumerated words that are searched for.
 const MAX_LISTED: usize = 64;
 
-/// The values that a schema lists.
-pub fn listed(schema: &Value) -> Option<&[Value]> {
+/// Returns the values that a schema enumerates.
+pub fn enumerated(schema: &Value) -> Option<&[Value]> {
     match (schema.get("const"), schema.get("enum")) {
         (Some(only), _) => Some(std::slice::from_ref(only)),
         (None, Some(Value::Array(listed))) => Some(listed),
@@ -25,10 +27,10 @@ pub fn listed(schema: &Value) -> Option<&[Value]> {
     }
 }
 
-/// The one listed value that is meant; with a description where there is one.
+/// Returns the only enumerated value that `value` can mean. Each may have a description.
 pub fn choose(listed: &[(&Value, Option<&str>)], value: &Value, at: &Path<'_>) -> Option<Coercion> {
     let (chosen, cost) = match value {
-        Value::String(text) => in_words(listed, text)?,
+        Value::String(text) => match_text(listed, text)?,
         Value::Null => return None,
         // 2 for "2", and the other way round.
         scalar if !scalar.is_object() && !scalar.is_array() => {
@@ -49,7 +51,8 @@ pub fn choose(listed: &[(&Value, Option<&str>)], value: &Value, at: &Path<'_>) -
     Some(Coercion::new(chosen.clone(), cost, note))
 }
 
-fn in_words<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<(&'s Value, u32)> {
+/// Finds the enumerated value that a text means.
+fn match_text<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<(&'s Value, u32)> {
     let text = bare(text);
     let words = || {
         listed
@@ -70,7 +73,7 @@ fn in_words<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<(&'s
             .filter(|(_, word)| key_form(word) == form)
             .map(|(value, _)| value)
             .collect();
-        // Numbers with signs, and words of marks alone, have no form.
+        // Signed numbers, and words that consist of marks, have no normalized form.
         let is_signed = words().any(|(_, word)| has_sign(word));
         let is_exact = |word: &str| word.to_lowercase() == text.to_lowercase();
         same.retain(|value| {
@@ -81,11 +84,11 @@ fn in_words<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<(&'s
         if !same.is_empty() {
             return only(same.into_iter()).map(|value| (value, SPELLED));
         }
-        let told = listed
+        let described = listed
             .iter()
             .filter(|(_, about)| about.is_some_and(|about| key_form(about) == form))
             .map(|(value, _)| *value);
-        if let Some(value) = only(told) {
+        if let Some(value) = only(described) {
             return Some((value, SPELLED));
         }
     }
@@ -93,8 +96,8 @@ fn in_words<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<(&'s
         .iter()
         .map(|(value, _)| *value)
         .filter(|value| match value {
-            Value::Bool(listed) => truth(text) == Some(*listed),
-            Value::Null => says_nothing(&Value::String(text.to_owned())),
+            Value::Bool(listed) => parse_boolean(text) == Some(*listed),
+            Value::Null => is_placeholder(&Value::String(text.to_owned())),
             Value::Number(_) => {
                 serde_json::from_str::<Value>(text).is_ok_and(|read| json_equal(&read, value))
             }
@@ -103,16 +106,16 @@ fn in_words<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<(&'s
     if let Some(value) = only(others) {
         return Some((value, SPELLED));
     }
-    among(listed, text).map(|value| (value, AMONG))
+    only_mentioned(listed, text).map(|value| (value, AMONG))
 }
 
-/// `-1`, `+`, `C#`: marks that are part of the word.
+/// Returns true if a word has marks that are part of it: `-1`, `+`, `C#`.
 fn has_sign(word: &str) -> bool {
     word.starts_with(['-', '+', '−']) || word.ends_with(['+', '#', '-'])
 }
 
-/// The only listed word in a text, which does not doubt it.
-fn among<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<&'s Value> {
+/// Returns the only enumerated word in a text, unless the text casts doubt on it.
+fn only_mentioned<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<&'s Value> {
     if text.len() > MAX_TEXT || listed.len() > MAX_LISTED {
         return None;
     }
@@ -137,13 +140,14 @@ fn among<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<&'s Val
     None
 }
 
+/// Enumerated words in a text.
 enum Found<'s> {
     None,
     One(&'s Value),
     Many,
 }
 
-/// Goes through the text word by word, taking the longest listed one at each place.
+/// Finds the enumerated words in a text, the longest at each place.
 fn find<'s>(
     candidates: &[(&'s Value, &str)],
     text: &str,
@@ -177,6 +181,7 @@ fn find<'s>(
     }
 }
 
+/// Returns the value if all are equal.
 fn only<'v>(mut values: impl Iterator<Item = &'v Value>) -> Option<&'v Value> {
     let first = values.next()?;
     values.all(|value| value == first).then_some(first)

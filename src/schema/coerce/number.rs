@@ -5,11 +5,11 @@ use serde_json::{Number, Value};
 use super::text_normalize::bare;
 use super::units::{self, Scale};
 
-/// The longest text that is looked at, in bytes.
+/// Maximum length of a text that is parsed, in bytes.
 const MAX_TEXT: usize = 64;
 
-/// The number that `text` says, for the member `name` of this schema; `None` where it says several, or it is not clear which.
-pub fn read(text: &str, schema: &Value, name: &str) -> Option<Value> {
+/// Parses the number that `text` means, for the member `name` of this schema. `None`: it has several numbers or is ambiguous.
+pub fn parse(text: &str, schema: &Value, name: &str) -> Option<Value> {
     let text = bare(text);
     if text.len() > MAX_TEXT {
         return None;
@@ -27,8 +27,8 @@ pub fn read(text: &str, schema: &Value, name: &str) -> Option<Value> {
         .trim_end_matches(|c: char| !c.is_ascii_digit());
     let behind = rest.get(digits.len()..)?;
     let (digits, exponent, behind) = exponent(digits, behind);
-    let scale = units::read(behind, has_currency, schema, name)?;
-    let decimal = Decimal::read(digits)?;
+    let scale = units::parse(behind, has_currency, schema, name)?;
+    let decimal = Decimal::parse(digits)?;
     let decimal = match scale {
         Scale::Power(power) => decimal.times(power + exponent)?,
         Scale::None => decimal.times(exponent)?,
@@ -41,14 +41,17 @@ pub fn read(text: &str, schema: &Value, name: &str) -> Option<Value> {
         .then_some(Value::Number(number))
 }
 
+/// Returns true for a character that is part of a number.
 fn is_of_number(c: char) -> bool {
     c.is_ascii_digit() || is_group_space(c) || matches!(c, '.' | ',' | '_' | '\'' | '’' | ' ')
 }
 
+/// Returns true for a space that separates groups of digits.
 fn is_group_space(c: char) -> bool {
     matches!(c, '\u{a0}' | '\u{202f}' | '\u{2009}')
 }
 
+/// Splits off the sign. True: the number is negative.
 fn sign(text: &str) -> (bool, &str) {
     for minus in ['-', '−'] {
         if let Some(rest) = text.strip_prefix(minus) {
@@ -61,6 +64,7 @@ fn sign(text: &str) -> (bool, &str) {
     )
 }
 
+/// Splits off a currency in front of the number. True: there is one.
 fn currency_before(text: &str) -> (bool, &str) {
     let letters = text
         .find(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '−' | '+'))
@@ -73,7 +77,7 @@ fn currency_before(text: &str) -> (bool, &str) {
     }
 }
 
-/// `e5` behind the digits.
+/// Splits off an exponent such as `e5`: returns the digits, the exponent and the rest.
 fn exponent<'t>(digits: &'t str, behind: &'t str) -> (&'t str, i32, &'t str) {
     let none = (digits, 0, behind);
     let Some(power) = behind.strip_prefix(['e', 'E']) else {
@@ -93,15 +97,15 @@ fn exponent<'t>(digits: &'t str, behind: &'t str) -> (&'t str, i32, &'t str) {
     }
 }
 
-/// A number's digits, and how many of them are behind the point.
+/// Digits of a number, and the number of digits after the decimal point.
 struct Decimal {
     digits: String,
     fraction: i32,
 }
 
 impl Decimal {
-    /// `1,234.5`, `1 234,5`, `1.234.567`: groups of three, and a point where it can be nothing else.
-    fn read(text: &str) -> Option<Self> {
+    /// Parses digits with separators: `1,234.5`, `1 234,5`, `1.234.567`. `None`: a separator is ambiguous.
+    fn parse(text: &str) -> Option<Self> {
         let point = point(text)?;
         let (whole, fraction) = point.map_or(Some((text, "")), |at| {
             Some((text.get(..at)?, text.get(at + 1..)?))
@@ -137,7 +141,7 @@ impl Decimal {
         })
     }
 
-    /// Times a power of ten.
+    /// Multiplies the number by a power of ten.
     fn times(mut self, power: i32) -> Option<Self> {
         self.fraction -= power;
         let most = i32::try_from(self.digits.len()).ok()?;

@@ -1,31 +1,36 @@
-//! Objects, member by member: keys in another spelling, members without a value, members that nobody asked for.
+//! Matching of objects, member by member: keys spelled differently, members without a value, unknown members.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::matcher::{Coercer, Coercion, Match, Shapes};
+use super::coercer::Coercer;
+use super::coercion::{Coercion, Match, Shapes};
 use super::path::{Path, shown};
-use super::scalar::says_nothing;
+use super::scalar::is_placeholder;
 use super::text_normalize::key_form;
 
+/// Cost of renaming a member.
 const RENAMED: u32 = 1;
+/// Cost of leaving out a member without a value.
 const LEFT_OUT: u32 = 2;
+/// Cost of removing an unknown member.
 const DROPPED: u32 = 6;
-/// From this cost on, something may be around the object that was meant.
+/// Cost from which on the object may be a wrapper around the requested one.
 pub const FAR: u32 = DROPPED;
 
 /// Keywords of an object schema that apply to its members.
 struct Members<'s> {
     properties: Option<&'s Map<String, Value>>,
     additional: Option<&'s Value>,
-    /// By their names' form; which ones is not looked at.
+    /// True if there are `patternProperties`, whose patterns are not evaluated.
     has_patterns: bool,
     required: Vec<&'s str>,
 }
 
 impl<'s> Members<'s> {
-    fn of(schema: &'s Value) -> Self {
+    /// Reads the keywords of a schema.
+    fn from_schema(schema: &'s Value) -> Self {
         let required = schema
             .get("required")
             .and_then(Value::as_array)
@@ -44,7 +49,7 @@ impl<'s> Members<'s> {
         self.properties?.get(name)
     }
 
-    /// The properties that are missing in `members`, by the keys there that are another spelling of just one.
+    /// Returns the missing properties by the keys of `members` that are unambiguous other spellings of them.
     fn renamed<'m>(&self, members: &'m Map<String, Value>) -> HashMap<&'m str, &'s str> {
         let is_map = self.has_patterns || self.additional.is_some_and(Value::is_object);
         let mut missing = HashMap::<String, Option<&'s str>>::new();
@@ -70,83 +75,104 @@ impl<'s> Members<'s> {
     }
 }
 
-pub fn fit<'s>(
-    work: &mut Coercer<'s>,
+/// Matches the members of an object with a schema.
+pub fn match_members<'s>(
+    coercer: &mut Coercer<'s>,
     schema: &'s Value,
     members: &Map<String, Value>,
     at: &Path<'_>,
 ) -> Option<Match> {
-    let wanted = Members::of(schema);
-    let mut made = Coercion {
-        value: Value::Null,
-        cost: 0,
-        notes: Vec::new(),
-    };
-    let mut object = Map::new();
+    let keywords = Members::from_schema(schema);
     let mut renamed = HashMap::new();
-    if let Some(properties) = wanted.properties {
+    if let Some(properties) = keywords.properties {
         let known = members
             .keys()
             .filter(|key| properties.contains_key(*key))
             .count();
         if known < properties.len() && known < members.len() {
-            work.spend((properties.len() + members.len()) / 4)?;
-            renamed = wanted.renamed(members);
+            coercer.spend((properties.len() + members.len()) / 4)?;
+            renamed = keywords.renamed(members);
         }
     }
+    let mut object = CoercedObject::default();
     for (key, value) in members {
-        work.spend(1)?;
+        coercer.spend(1)?;
         let name = renamed.get(key.as_str()).copied().unwrap_or(key);
         if name != key {
-            made.cost = made.cost.saturating_add(RENAMED);
-            made.notes.push(at.member(name).note(&format!(
-                "renamed from {}",
-                shown(&Value::String(key.clone()))
-            )));
-        }
-        let part = match wanted.property(name) {
-            Some(part) => part,
-            None if wanted.has_patterns => &Value::Bool(true),
-            None => wanted.additional.unwrap_or(&Value::Bool(true)),
-        };
-        let is_asked_for = wanted.property(name).is_some();
-        if part == &Value::Bool(false) && !is_asked_for {
-            made.cost = made.cost.saturating_add(DROPPED);
-            made.notes.push(
-                at.member(name)
-                    .note("removed: the schema allows no such member"),
+            let written = shown(&Value::String(key.clone()));
+            object.note(
+                RENAMED,
+                at.member(name).note(&format!("renamed from {written}")),
             );
-            continue;
         }
-        match work.fit(part, value, &at.member(name), Shapes::Any) {
+        object.add(coercer, &keywords, (name, value), &at.member(name))?;
+    }
+    let has_required = |name: &&str| object.members.contains_key(*name);
+    if !keywords.required.iter().all(has_required) {
+        return None;
+    }
+    Some(if object.notes.is_empty() {
+        Match::AsIs
+    } else {
+        Match::Coerced(Coercion {
+            value: Value::Object(object.members),
+            cost: object.cost,
+            notes: object.notes,
+        })
+    })
+}
+
+/// Object whose members are matched one by one.
+#[derive(Default)]
+struct CoercedObject {
+    members: Map<String, Value>,
+    cost: u32,
+    notes: Vec<String>,
+}
+
+impl CoercedObject {
+    /// Adds the cost and the description of a change.
+    fn note(&mut self, cost: u32, note: String) {
+        self.cost = self.cost.saturating_add(cost);
+        self.notes.push(note);
+    }
+
+    /// Matches a member and adds it, unless it is left out. `None`: it does not match.
+    fn add<'s>(
+        &mut self,
+        coercer: &mut Coercer<'s>,
+        keywords: &Members<'s>,
+        (name, value): (&str, &Value),
+        at: &Path<'_>,
+    ) -> Option<()> {
+        let property = keywords.property(name);
+        let part = match property {
+            Some(part) => part,
+            None if keywords.has_patterns => &Value::Bool(true),
+            None => keywords.additional.unwrap_or(&Value::Bool(true)),
+        };
+        if part == &Value::Bool(false) && property.is_none() {
+            self.note(
+                DROPPED,
+                at.note("removed: the schema allows no such member"),
+            );
+            return Some(());
+        }
+        match coercer.fit(part, value, at, Shapes::Any) {
             Some(Match::AsIs) => {
-                object.insert(name.to_owned(), value.clone());
+                self.members.insert(name.to_owned(), value.clone());
             }
-            Some(Match::Mended(mended)) => {
-                made.cost = made.cost.saturating_add(mended.cost);
-                made.notes.extend(mended.notes);
-                object.insert(name.to_owned(), mended.value);
+            Some(Match::Coerced(coercion)) => {
+                self.cost = self.cost.saturating_add(coercion.cost);
+                self.notes.extend(coercion.notes);
+                self.members.insert(name.to_owned(), coercion.value);
             }
-            None if says_nothing(value) && !wanted.required.contains(&name) => {
-                made.cost = made.cost.saturating_add(LEFT_OUT);
-                made.notes.push(
-                    at.member(name)
-                        .note(&format!("left out: {} is no value for it", shown(value))),
-                );
+            None if is_placeholder(value) && !keywords.required.contains(&name) => {
+                let reason = format!("left out: {} is no value for it", shown(value));
+                self.note(LEFT_OUT, at.note(&reason));
             }
             None => return None,
         }
+        Some(())
     }
-    if !wanted
-        .required
-        .iter()
-        .all(|name| object.contains_key(*name))
-    {
-        return None;
-    }
-    if made.notes.is_empty() {
-        return Some(Match::AsIs);
-    }
-    made.value = Value::Object(object);
-    Some(Match::Mended(made))
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::types::pointer;
 
-/// A place in the value, as the way down to it.
+/// Location of a value within the answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Path<'a> {
     parent: Option<&'a Path<'a>>,
@@ -19,6 +19,7 @@ enum Step<'a> {
 }
 
 impl Path<'static> {
+    /// Location of the whole answer.
     pub const ROOT: Self = Path {
         parent: None,
         step: Step::Root,
@@ -26,6 +27,7 @@ impl Path<'static> {
 }
 
 impl<'a> Path<'a> {
+    /// Returns the location of a member.
     pub const fn member(&'a self, name: &'a str) -> Self {
         Self {
             parent: Some(self),
@@ -33,6 +35,7 @@ impl<'a> Path<'a> {
         }
     }
 
+    /// Returns the location of an element.
     pub const fn element(&'a self, index: usize) -> Self {
         Self {
             parent: Some(self),
@@ -40,7 +43,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// The name of the member that this is, or is an element of.
+    /// Returns the name of the nearest member: of the value itself, or of the array around it.
     pub fn name(&self) -> &'a str {
         match (self.step, self.parent) {
             (Step::Member(name), _) => name,
@@ -60,7 +63,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// Says what was done here.
+    /// Describes a repair at this location.
     pub fn note(&self, what: &str) -> String {
         match self.pointer() {
             root if root.is_empty() => format!("the whole value: {what}"),
@@ -69,14 +72,14 @@ impl<'a> Path<'a> {
     }
 }
 
-/// A place further down is told by one above it.
+/// Maximum length of a pointer, in bytes. A longer one is replaced by that of a value above.
 const MAX_POINTER_BYTES: usize = 200;
-/// Characters of a value that are shown.
+/// Maximum number of characters of a value in a description.
 const SHOWN_CHARS: usize = 40;
-/// Mends that are told one by one.
-const MAX_TOLD: usize = 100;
+/// Maximum number of repairs that are described one by one.
+const MAX_DESCRIBED: usize = 100;
 
-/// A value in a note.
+/// Returns a value as it appears in a description.
 pub fn shown(value: &Value) -> String {
     match value {
         Value::Object(_) => "an object".to_owned(),
@@ -89,11 +92,14 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
-/// The notes, of very many the first and how many more there are.
-pub fn told(notes: &[String]) -> Vec<String> {
-    let mut told: Vec<_> = notes.iter().take(MAX_TOLD).cloned().collect();
-    if notes.len() > MAX_TOLD {
-        told.push(format!("and {} more of the kind", notes.len() - MAX_TOLD));
+/// Returns the descriptions; of very many the first ones, and the number of the others.
+pub fn summarize(notes: &[String]) -> Vec<String> {
+    let mut described: Vec<_> = notes.iter().take(MAX_DESCRIBED).cloned().collect();
+    if notes.len() > MAX_DESCRIBED {
+        described.push(format!(
+            "and {} more of the kind",
+            notes.len() - MAX_DESCRIBED
+        ));
     }
-    told
+    described
 }

@@ -1,29 +1,31 @@
-//! From one kind of scalar to another.
+//! Conversions between types of scalars.
 
 use serde_json::Value;
 
-use super::matcher::Coercion;
+use super::coercion::Coercion;
 use super::number;
 use super::path::{Path, shown};
 use super::text_normalize::bare;
 
+/// Cost of a conversion that keeps the meaning.
 const CHEAP: u32 = 1;
+/// Cost of a conversion between types that differ in meaning.
 const NULLED: u32 = 2;
 
-/// `value` as one of the types `kind`, said in another way; `None` where that would be a guess.
-pub fn converted(schema: &Value, value: &Value, kind: &str, at: &Path<'_>) -> Option<Coercion> {
+/// Converts a scalar to the type `kind`. `None`: its meaning would be a guess.
+pub fn convert(schema: &Value, value: &Value, kind: &str, at: &Path<'_>) -> Option<Coercion> {
     let (made, cost) = match (kind, value) {
         ("number" | "integer", Value::String(text)) => {
-            (number::read(text, schema, at.name())?, CHEAP)
+            (number::parse(text, schema, at.name())?, CHEAP)
         }
-        ("boolean", Value::String(text)) => (Value::Bool(truth(text)?), CHEAP),
+        ("boolean", Value::String(text)) => (Value::Bool(parse_boolean(text)?), CHEAP),
         ("boolean", Value::Number(number)) => match number.as_u64()? {
             0 => (Value::Bool(false), NULLED),
             1 => (Value::Bool(true), NULLED),
             _ => return None,
         },
-        ("null", value) if says_nothing(value) => (Value::Null, NULLED),
-        // With the characters that the model wrote: 1.10 is a version.
+        ("null", value) if is_placeholder(value) => (Value::Null, NULLED),
+        // The characters that the model wrote are kept: 1.10 may be a version.
         ("string", Value::Number(number)) => (Value::String(number.to_string()), CHEAP),
         ("string", Value::Bool(truth)) => (Value::String(truth.to_string()), NULLED),
         _ => return None,
@@ -32,8 +34,8 @@ pub fn converted(schema: &Value, value: &Value, kind: &str, at: &Path<'_>) -> Op
     Some(Coercion::new(made, cost, note))
 }
 
-/// A yes or a no.
-pub fn truth(text: &str) -> Option<bool> {
+/// Parses a boolean as people write it: yes, no, on, off.
+pub fn parse_boolean(text: &str) -> Option<bool> {
     match bare(text)
         .trim_end_matches(['.', '!'])
         .to_lowercase()
@@ -45,8 +47,8 @@ pub fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// `null`, and what people write where there is nothing.
-pub fn says_nothing(value: &Value) -> bool {
+/// Returns true for null, and for words that people write instead of a missing value.
+pub fn is_placeholder(value: &Value) -> bool {
     const NOTHING: [&str; 20] = [
         "",
         "null",

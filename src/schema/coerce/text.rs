@@ -1,42 +1,45 @@
-//! An answer without JSON: `name: value` in lines, elements of XML, or a scalar in prose.
+//! Parsing of an answer without JSON: `name: value` lines, XML elements, or a scalar in prose.
 
 use serde_json::{Map, Value};
 
-use super::matcher::{Coercer, Coercion, Match, Shapes, wanted};
+use super::coercer::Coercer;
+use super::coercion::{Coercion, Match, Shapes, named_types};
 use super::path::Path;
-use super::text_normalize::{bare, is_refusal, key_form};
+use super::text_normalize::{bare, is_refusal};
+use super::written_value::{bare_text, parse_scalar, property};
 use super::{xml, yaml};
 use llm_json::answer;
 use schema_dialect::Tree;
 
-/// The longest text that is looked at, in bytes.
+/// Maximum length of a text that is parsed, in bytes.
 const MAX_TEXT: usize = 64 << 10;
-/// The longest that may be a scalar.
+/// Maximum length of a scalar, in bytes.
 const MAX_SCALAR: usize = 600;
+/// Cost of parsing a text.
 const FROM_TEXT: u32 = 4;
 const XML: &str = "read from XML elements";
 const YAML: &str = "read from YAML";
 
-/// Reads `text` as a value of the schema's root.
-pub fn read(tree: &Tree, text: &str) -> Option<Match> {
+/// Parses `text` as a value of the schema's root.
+pub fn parse(tree: &Tree, text: &str) -> Option<Match> {
     let whole = unfenced(text);
     let answer = text;
-    let text = inner(whole);
+    let text = without_element(whole);
     if text.is_empty() || text.len() > MAX_TEXT {
         return None;
     }
     let root = tree.target(tree.root());
     let (value, note) = if let Some(properties) = root.get("properties").and_then(Value::as_object)
     {
-        let elements = || xml::read(tree, whole).map(|value| (value, XML));
+        let elements = || xml::parse(tree, whole).map(|value| (value, XML));
         elements()
             .or_else(|| lines(properties, text))
-            .or_else(|| Some((yaml::read(answer)?, YAML)))?
-    } else if let Some(list) = xml::read(tree, whole) {
+            .or_else(|| Some((yaml::parse(answer)?, YAML)))?
+    } else if let Some(list) = xml::parse(tree, whole) {
         (list, XML)
-    } else if let Some(list) = wanted(root)
+    } else if let Some(list) = named_types(root)
         .any(|kind| kind == "array")
-        .then(|| yaml::read(answer))
+        .then(|| yaml::parse(answer))
         .flatten()
     {
         (list, YAML)
@@ -46,22 +49,22 @@ pub fn read(tree: &Tree, text: &str) -> Option<Match> {
         }
         (scalar(root, text)?, "read from the text")
     };
-    let mut work = Coercer::new(tree, &value);
+    let mut coercer = Coercer::new(tree, &value);
     let note = Path::ROOT.note(note);
-    match work.fit(tree.root(), &value, &Path::ROOT, Shapes::None)? {
-        Match::AsIs => Some(Match::Mended(Coercion::new(value, FROM_TEXT, note))),
-        Match::Mended(mended) => {
-            let notes = [vec![note], mended.notes].concat();
-            Some(Match::Mended(Coercion {
-                value: mended.value,
-                cost: mended.cost.saturating_add(FROM_TEXT),
+    match coercer.fit(tree.root(), &value, &Path::ROOT, Shapes::None)? {
+        Match::AsIs => Some(Match::Coerced(Coercion::new(value, FROM_TEXT, note))),
+        Match::Coerced(coercion) => {
+            let notes = [vec![note], coercion.notes].concat();
+            Some(Match::Coerced(Coercion {
+                value: coercion.value,
+                cost: coercion.cost.saturating_add(FROM_TEXT),
                 notes,
             }))
         }
     }
 }
 
-/// The text without a fence around all of it, or a prolog of XML before it.
+/// Returns the text without a fence around all of it, or an XML prolog before it.
 fn unfenced(text: &str) -> &str {
     let mut text = text.trim();
     if let Some((_, rest)) = text
@@ -84,29 +87,29 @@ fn unfenced(text: &str) -> &str {
     text
 }
 
-/// The text without one element around all of it.
-fn inner(text: &str) -> &str {
+/// Returns the text without one element around all of it.
+fn without_element(text: &str) -> &str {
     match element(text) {
         Some((_, inside, rest)) if rest.trim().is_empty() && !inside.contains('<') => inside.trim(),
         _ => text,
     }
 }
 
-/// Text that may be one scalar: the schema says which. What may be free text is one line.
+/// Parses a text as a scalar of the schema's type. Free text must be one line.
 fn scalar(schema: &Value, text: &str) -> Option<Value> {
     let value = Value::String(text.to_owned());
-    if super::enum_match::listed(schema).is_some()
+    if super::enum_match::enumerated(schema).is_some()
         || schema.get("anyOf").is_some()
         || schema.get("oneOf").is_some()
     {
         return Some(value);
     }
     let is_line = !text.contains('\n');
-    let text = called(text);
+    let text = call_argument(text);
     let value = Value::String(text.to_owned());
-    match wanted(schema)
+    match named_types(schema)
         .find(|kind| *kind != "null")
-        .or_else(|| wanted(schema).next())?
+        .or_else(|| named_types(schema).next())?
     {
         "null" => Some(value),
         "array" => numbers(text),
@@ -114,14 +117,14 @@ fn scalar(schema: &Value, text: &str) -> Option<Value> {
             Value::String(answer::quoted(text).unwrap_or_else(|| bare_text(text).to_owned()))
         }),
         "number" | "integer" => Some(Value::String(last_number(text)?.to_owned())),
-        "boolean" => truth_in(text)
+        "boolean" => boolean_word(text)
             .filter(|_| is_line)
             .map(|word| Value::String(word.to_owned())),
         _ => None,
     }
 }
 
-/// `1, 2, 3`, where the commas cannot be those of one number.
+/// Parses a list of numbers such as `1, 2, 3`, unless the commas can belong to one number.
 fn numbers(text: &str) -> Option<Value> {
     let parts: Vec<_> = text.split(',').map(str::trim).collect();
     let is_grouped = parts
@@ -138,10 +141,10 @@ fn numbers(text: &str) -> Option<Value> {
         .map(Value::Array)
 }
 
-/// The only yes or no of a sentence, where it begins or ends it.
-fn truth_in(text: &str) -> Option<&str> {
+/// Returns the only yes or no of a sentence, if it is its first or last word.
+fn boolean_word(text: &str) -> Option<&str> {
     let said = || super::text_normalize::words(text).map(|(_, word)| word);
-    let mut truths = said().filter(|word| super::scalar::truth(word).is_some());
+    let mut truths = said().filter(|word| super::scalar::parse_boolean(word).is_some());
     let (truth, other) = (truths.next()?, truths.next());
     let has_doubt = said().any(|word| word != truth && super::text_normalize::is_doubt(word));
     let is_at_an_end = said().next() == Some(truth) || said().last() == Some(truth);
@@ -149,7 +152,7 @@ fn truth_in(text: &str) -> Option<&str> {
 }
 
 /// Returns the text in the parentheses of a call: `callback(42);`.
-fn called(text: &str) -> &str {
+fn call_argument(text: &str) -> &str {
     let inside = text
         .trim_end_matches(';')
         .strip_suffix(')')
@@ -167,7 +170,7 @@ fn called(text: &str) -> &str {
     }
 }
 
-/// The text itself, or what stands behind "is", ":" or "=" if there is no other number.
+/// Returns the text itself, or the part after "is", ":" or "=" if there is no other number.
 fn last_number(text: &str) -> Option<&str> {
     let is_digit = |c: char| c.is_ascii_digit();
     let start = [" is ", ": ", "= ", "=", " are "]
@@ -183,7 +186,7 @@ fn last_number(text: &str) -> Option<&str> {
     .then_some(said)
 }
 
-/// The element with which `text` begins: its name, what is in it, and what is behind it.
+/// Splits the element at the beginning of `text` into its name, its content and the rest.
 fn element(text: &str) -> Option<(&str, &str, &str)> {
     let (name, rest) = text.strip_prefix('<')?.split_once('>')?;
     let is_name = !name.is_empty()
@@ -196,7 +199,7 @@ fn element(text: &str) -> Option<(&str, &str, &str)> {
     Some((name, rest.get(..end)?, rest.get(end + closing.len()..)?))
 }
 
-/// `Name: value` in lines of their own, each property once. A line that could go on a value makes it unclear.
+/// Parses `name: value` lines, each property once. `None`: a line may continue the value before it.
 fn lines(properties: &Map<String, Value>, text: &str) -> Option<(Value, &'static str)> {
     let mut members = Map::new();
     let mut is_inside = false;
@@ -205,7 +208,11 @@ fn lines(properties: &Map<String, Value>, text: &str) -> Option<(Value, &'static
         match member {
             Some((name, value)) => {
                 is_inside = true;
-                if value.is_empty() || members.insert(name.to_owned(), told(value)).is_some() {
+                if value.is_empty()
+                    || members
+                        .insert(name.to_owned(), parse_scalar(value))
+                        .is_some()
+                {
                     return None;
                 }
             }
@@ -225,6 +232,7 @@ fn lines(properties: &Map<String, Value>, text: &str) -> Option<(Value, &'static
     is_clear.then_some((Value::Object(members), "read from lines of text"))
 }
 
+/// Splits a `name: value` line into the property and the text of its value.
 fn line_member<'p, 't>(
     properties: &'p Map<String, Value>,
     line: &'t str,
@@ -238,47 +246,4 @@ fn line_member<'p, 't>(
     let (key, value) = line.split_once(':').or_else(|| line.split_once(" = "))?;
     let value = value.trim_start_matches('*').trim();
     Some((property(properties, bare(key))?, value))
-}
-
-pub fn property<'p>(properties: &'p Map<String, Value>, name: &str) -> Option<&'p str> {
-    if let Some((exact, _)) = properties.get_key_value(name) {
-        return Some(exact);
-    }
-    let form = key_form(name);
-    let mut alike = properties.keys().filter(|known| key_form(known) == form);
-    alike
-        .next()
-        .filter(|_| alike.next().is_none())
-        .map(String::as_str)
-}
-
-/// `null`, a list, an object or a quoted string as JSON writes it; anything else is text, of which the schema says what it is.
-pub fn told(text: &str) -> Value {
-    match serde_json::from_str(text) {
-        Ok(value @ (Value::Null | Value::Array(_) | Value::Object(_) | Value::String(_))) => value,
-        _ => Value::String(bare_text(text).to_owned()),
-    }
-}
-
-/// Without the quotes or marks of emphasis around all of it.
-fn bare_text(text: &str) -> &str {
-    for (open, close) in [
-        ("**", "**"),
-        ("\"", "\""),
-        ("'", "'"),
-        ("`", "`"),
-        ("`", "´"),
-        ("`", "'"),
-        ("“", "”"),
-        ("‘", "’"),
-    ] {
-        if let Some(inside) = text
-            .strip_prefix(open)
-            .and_then(|text| text.strip_suffix(close))
-            && !inside.contains(close)
-        {
-            return inside;
-        }
-    }
-    text
 }

@@ -1,6 +1,6 @@
-//! Words as people compare them: without case, separators and marks.
+//! Normalization of words for comparison: without case, separators and marks.
 
-/// A key without case and separators: `First Name`, `first_name` and `firstName` are one.
+/// Returns a key without case and separators: `First Name`, `first_name` and `firstName` are equal.
 pub fn key_form(key: &str) -> String {
     key.chars()
         .filter(|c| c.is_alphanumeric())
@@ -8,7 +8,7 @@ pub fn key_form(key: &str) -> String {
         .collect()
 }
 
-/// A text without the white space, quotes and marks of emphasis around it.
+/// Returns a text without the white space, quotes and marks of emphasis around it.
 pub fn bare(text: &str) -> &str {
     text.trim_matches(|c: char| {
         c.is_whitespace()
@@ -52,6 +52,7 @@ const DOUBT: [&str; 29] = [
     "versus",
 ];
 
+/// Returns true if a word denies or doubts the words beside it.
 pub fn is_doubt(word: &str) -> bool {
     let word = word.replace('’', "'").to_lowercase();
     DOUBT.contains(&word.as_str()) || word.ends_with("n't")
@@ -99,7 +100,7 @@ pub fn has_second_thoughts(text: &str) -> bool {
         .any(|(_, word)| is_doubt(word) || SECOND_THOUGHTS.contains(&word.to_lowercase().as_str()))
 }
 
-/// The model speaks of itself instead of answering.
+/// Returns true if the model refuses to answer.
 pub fn is_refusal(text: &str) -> bool {
     const SAID: [&str; 16] = [
         "sorry",
@@ -123,7 +124,7 @@ pub fn is_refusal(text: &str) -> bool {
     SAID.iter().any(|said| text.contains(said))
 }
 
-/// The words of a text with where they are; a word may have `_`, `-`, `'` and `.` within it.
+/// Returns the words of a text with their offsets. A word may have `_`, `-`, `'` and `.` within it.
 pub fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '\'' | '’' | '.');
     let start_of = move |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;

@@ -5,11 +5,11 @@ use serde_json::Value;
 
 use super::text_normalize::words;
 
-/// By what a number is multiplied.
+/// Factor that a unit multiplies a number by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
     None,
-    /// Of ten.
+    /// Power of ten.
     Power(i32),
 }
 
@@ -18,11 +18,12 @@ const CURRENCIES: [&str; 27] = [
     "jpy", "cny", "inr", "chf", "cad", "aud", "sek", "nok", "dkk", "pln", "brl",
 ];
 
+/// Returns true if a text is a currency.
 pub fn is_currency(text: &str) -> bool {
     CURRENCIES.contains(&text.to_lowercase().as_str())
 }
 
-/// Units of one kind and of different size: to leave one out is safe only where no other is asked for.
+/// Units of one kind and of different size. A unit may be ignored only if the schema asks for no other of its kind.
 const MEASURES: [&[&[&str]]; 5] = [
     &[
         &["ms", "millisecond", "milliseconds", "millis"],
@@ -65,7 +66,7 @@ const MEASURES: [&[&[&str]]; 5] = [
     ],
 ];
 
-/// Words that make another number of it, or say that it is not exact.
+/// Words that change the number, or mark it as inexact.
 const CHANGES: [&str; 46] = [
     "hundred",
     "hundreds",
@@ -116,7 +117,7 @@ const CHANGES: [&str; 46] = [
 ];
 
 /// Returns the scale that the text after a number means. `None`: it is ambiguous.
-pub fn read(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Option<Scale> {
+pub fn parse(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Option<Scale> {
     let is_adjacent = !behind.starts_with(char::is_whitespace);
     let behind = behind.trim().trim_end_matches(['.', '!', ',']);
     if behind.is_empty() {
@@ -164,7 +165,8 @@ pub fn read(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Opt
     is_harmless(&rest, schema, name).then_some(power.map_or(Scale::None, Scale::Power))
 }
 
-/// At most three words, none of which says something of the number itself, and no measure other than the one asked for.
+/// Returns true if a text after a number does not change it: at most three words, none of which concerns the number, and no unit
+/// other than the requested one.
 fn is_harmless(text: &str, schema: &Value, name: &str) -> bool {
     if is_currency(text) || matches!(text, "°" | "°C" | "°F" | "°K" | "") {
         return true;
@@ -217,7 +219,7 @@ fn is_another(unit: &str, schema: &Value, name: &str) -> bool {
     })
 }
 
-/// 12% is 12 where a percentage is wanted, and 0.12 where a share of one is.
+/// Returns true if the schema asks for a percentage: 12% is 12 then, and otherwise the fraction 0.12.
 fn is_percentage(schema: &Value, name: &str) -> bool {
     const SHARES: [&str; 8] = [
         "ratio",

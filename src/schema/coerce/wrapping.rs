@@ -1,42 +1,47 @@
-//! Values with something around them that was not asked for, or without what was: a list of one, a wrapper, JSON in a string.
+//! Values with a superfluous or missing wrapper: a list of one, an object around the answer, JSON in a string.
 
 use llm_json::answer;
 use serde_json::{Map, Value, json};
 
 use super::super::implied_type::implied_type;
-use super::matcher::{Coercer, Coercion, Match, Shapes, wanted};
+use super::coercer::Coercer;
+use super::coercion::{Coercion, Match, Shapes, named_types};
 use super::path::{Path, shown};
 use super::scalar;
 use super::text_normalize::bare;
 
+/// Cost of parsing a string.
 const DECODED: u32 = 2;
+/// Cost of removing a wrapper.
 const UNWRAPPED: u32 = 3;
+/// Cost of adding a list around the value.
 const WRAPPED: u32 = 4;
+/// Cost of adding an object around the value.
 const PUT_IN: u32 = 5;
 
-/// A value of a type that the schema does not want, in one that it does.
-pub fn converted<'s>(
-    work: &mut Coercer<'s>,
+/// Converts a value of a type that the schema does not allow.
+pub fn convert<'s>(
+    coercer: &mut Coercer<'s>,
     schema: &'s Value,
     value: &Value,
     at: &Path<'_>,
     shapes: Shapes,
 ) -> Option<Match> {
-    let mut ways: Vec<Coercion> = wanted(schema)
-        .filter_map(|kind| scalar::converted(schema, value, kind, at))
+    let mut ways: Vec<Coercion> = named_types(schema)
+        .filter_map(|kind| scalar::convert(schema, value, kind, at))
         .collect();
     ways.retain(|way| has_bounds(schema, &way.value));
-    match reshaped(work, schema, value, at, shapes) {
-        Some(Match::Mended(way)) => ways.push(way),
+    match rewrap(coercer, schema, value, at, shapes) {
+        Some(Match::Coerced(way)) => ways.push(way),
         Some(Match::AsIs) => return Some(Match::AsIs),
         None => {}
     }
-    nearest(ways).map(Match::Mended)
+    nearest(ways).map(Match::Coerced)
 }
 
-/// The value with a wrapper taken away or put around it, if the schema then fits.
-pub fn reshaped<'s>(
-    work: &mut Coercer<'s>,
+/// Removes or adds a wrapper, if the value then matches the schema.
+pub fn rewrap<'s>(
+    coercer: &mut Coercer<'s>,
     schema: &'s Value,
     value: &Value,
     at: &Path<'_>,
@@ -45,96 +50,106 @@ pub fn reshaped<'s>(
     if shapes == Shapes::None {
         return None;
     }
-    let mut ways = Vec::new();
-    let is_scalar = !value.is_object() && !value.is_array();
-    let mut try_it = |work: &mut Coercer<'s>, other: &Value, cost: u32, what: &str| {
-        let fit = work.fit(schema, other, at, Shapes::None);
-        if let Some(fit) = fit
-            .filter(|fit| is_implied(schema, other) && !(cost == PUT_IN && is_far(fit, is_scalar)))
-        {
-            let note = at.note(what);
-            ways.push(match fit {
-                Match::AsIs => Coercion::new(other.clone(), cost, note),
-                Match::Mended(mended) => Coercion {
-                    value: mended.value,
-                    cost: mended.cost.saturating_add(cost),
-                    notes: [vec![note], mended.notes].concat(),
-                },
-            });
-        }
+    let mut attempts = Attempts {
+        coercer,
+        schema,
+        at,
+        is_scalar: !value.is_object() && !value.is_array(),
+        matches: Vec::new(),
     };
-    match value {
-        Value::String(text) => {
-            work.spend(text.len() / 32)?;
-            if let Some(inner) = decoded(text) {
-                try_it(work, &inner, DECODED, "read the JSON in the string");
-            } else if wants(schema, "array")
-                && let Some(items) = listed(schema, text)
-            {
-                try_it(
-                    work,
-                    &items,
-                    DECODED,
-                    &format!("read {} as a list", shown(value)),
-                );
-            }
-        }
-        Value::Array(items) => {
-            if let [only] = items.as_slice() {
-                try_it(work, only, UNWRAPPED, "took the one element out of a list");
-            }
-        }
-        Value::Object(members) => {
-            if let Some((name, inner)) = wrapped(schema, members) {
-                let what = format!(
-                    "took the value out of {}",
-                    shown(&Value::String(name.to_owned()))
-                );
-                match inner {
-                    Value::String(text) => {
-                        let inner = decoded(text);
-                        try_it(
-                            work,
-                            inner.as_ref().unwrap_or(&members[name]),
-                            UNWRAPPED,
-                            &what,
-                        );
-                    }
-                    inner => try_it(work, inner, UNWRAPPED, &what),
+    attempts.unwrap(value)?;
+    attempts.wrap(value, shapes);
+    nearest(attempts.matches).map(Match::Coerced)
+}
+
+/// Attempts to match a value with a changed wrapper.
+struct Attempts<'a, 's> {
+    coercer: &'a mut Coercer<'s>,
+    schema: &'s Value,
+    at: &'a Path<'a>,
+    /// True if the value is a scalar.
+    is_scalar: bool,
+    /// Coercions that match.
+    matches: Vec<Coercion>,
+}
+
+impl Attempts<'_, '_> {
+    /// Tries the value without its wrapper. `None`: the budget is used up.
+    fn unwrap(&mut self, value: &Value) -> Option<()> {
+        match value {
+            Value::String(text) => {
+                self.coercer.spend(text.len() / 32)?;
+                if let Some(inner) = parse_container(text) {
+                    self.attempt(&inner, DECODED, "read the JSON in the string");
+                } else if wants(self.schema, "array")
+                    && let Some(items) = split_list(self.schema, text)
+                {
+                    let change = format!("read {} as a list", shown(value));
+                    self.attempt(&items, DECODED, &change);
                 }
             }
+            Value::Array(items) => {
+                if let [only] = items.as_slice() {
+                    self.attempt(only, UNWRAPPED, "took the one element out of a list");
+                }
+            }
+            Value::Object(members) => {
+                if let Some((name, inner)) = wrapped_member(self.schema, members) {
+                    let name = Value::String(name.to_owned());
+                    let change = format!("took the value out of {}", shown(&name));
+                    let parsed = inner.as_str().and_then(parse_container);
+                    self.attempt(parsed.as_ref().unwrap_or(inner), UNWRAPPED, &change);
+                }
+            }
+            _ => {}
         }
-        _ => {}
+        Some(())
     }
-    if shapes == Shapes::Any
-        && wants(schema, "array")
-        && !value.is_array()
-        && !value.is_null()
-        && !is_several(schema, value)
-    {
-        try_it(work, &json!([value]), WRAPPED, "made it a list of one");
+
+    /// Tries the value as the only element of a list, and as the only member of an object.
+    fn wrap(&mut self, value: &Value, shapes: Shapes) {
+        if shapes == Shapes::Any
+            && wants(self.schema, "array")
+            && !value.is_array()
+            && !value.is_null()
+            && !is_several(self.schema, value)
+        {
+            self.attempt(&json!([value]), WRAPPED, "made it a list of one");
+        }
+        // A bare element of a list may mean anything.
+        if (shapes == Shapes::Any || value.is_object())
+            && let Some(name) = only_property(self.schema, value)
+        {
+            let shown_name = shown(&Value::String(name.to_owned()));
+            let change = format!("made it the one member {shown_name}");
+            self.attempt(&json!({ name: value }), PUT_IN, &change);
+        }
     }
-    // In a list, a bare element may be anything.
-    if (shapes == Shapes::Any || value.is_object())
-        && let Some(name) = only_property(schema, value)
-    {
-        try_it(
-            work,
-            &json!({ name: value }),
-            PUT_IN,
-            &format!(
-                "made it the one member {}",
-                shown(&Value::String(name.to_owned()))
-            ),
-        );
+
+    /// Keeps the changed value if it matches the schema.
+    fn attempt(&mut self, value: &Value, cost: u32, change: &str) {
+        let fit = self.coercer.fit(self.schema, value, self.at, Shapes::None);
+        let Some(fit) = fit.filter(|fit| {
+            is_implied(self.schema, value) && !(cost == PUT_IN && is_far(fit, self.is_scalar))
+        }) else {
+            return;
+        };
+        let note = self.at.note(change);
+        self.matches.push(match fit {
+            Match::AsIs => Coercion::new(value.clone(), cost, note),
+            Match::Coerced(coercion) => Coercion {
+                value: coercion.value,
+                cost: coercion.cost.saturating_add(cost),
+                notes: [vec![note], coercion.notes].concat(),
+            },
+        });
     }
-    nearest(ways).map(Match::Mended)
 }
 
 /// Returns true if the value has the type that the schema's keywords imply. Without `type`, such
 /// keywords accept any other type.
 fn is_implied(schema: &Value, value: &Value) -> bool {
-    if wanted(schema).next().is_some() {
+    if named_types(schema).next().is_some() {
         return true;
     }
     match implied_type(schema) {
@@ -144,12 +159,12 @@ fn is_implied(schema: &Value, value: &Value) -> bool {
     }
 }
 
-/// More than a scalar had to be mended in what is put in; or that, where it is nothing but a scalar.
+/// Returns true if the wrapped value still needs too many changes: more than those of a scalar, or any if it is a scalar.
 const fn is_far(fit: &Match, is_scalar: bool) -> bool {
-    matches!(fit, Match::Mended(mended) if is_scalar || mended.cost >= UNWRAPPED)
+    matches!(fit, Match::Coerced(coercion) if is_scalar || coercion.cost >= UNWRAPPED)
 }
 
-/// The way of the least cost, if no other is as near and comes to something else.
+/// Returns the coercion of the lowest cost, unless another of the same cost leads to a different value.
 fn nearest(ways: Vec<Coercion>) -> Option<Coercion> {
     let least = ways.iter().map(|way| way.cost).min()?;
     let mut nearest = ways.into_iter().filter(|way| way.cost == least);
@@ -159,9 +174,12 @@ fn nearest(ways: Vec<Coercion>) -> Option<Coercion> {
         .then_some(first)
 }
 
+/// Returns true if the schema allows a type by name, or arrays by `items`.
 fn wants(schema: &Value, kind: &str) -> bool {
-    wanted(schema).any(|name| name == kind)
-        || (kind == "array" && wanted(schema).next().is_none() && schema.get("items").is_some())
+    named_types(schema).any(|name| name == kind)
+        || (kind == "array"
+            && named_types(schema).next().is_none()
+            && schema.get("items").is_some())
 }
 
 /// Returns true if a number made from words is within the schema's bounds. Outside, it was misread.
@@ -176,8 +194,8 @@ fn has_bounds(schema: &Value, value: &Value) -> bool {
         && bound("exclusiveMaximum").is_none_or(|above| number < above)
 }
 
-/// The object or array that a string holds.
-fn decoded(text: &str) -> Option<Value> {
+/// Parses the object or array in a string.
+fn parse_container(text: &str) -> Option<Value> {
     let inner = text.trim();
     if !inner.starts_with(['{', '[', '`']) {
         return None;
@@ -188,12 +206,12 @@ fn decoded(text: &str) -> Option<Value> {
     (value.is_object() || value.is_array()).then_some(value)
 }
 
-/// A string that lists values of which none can have a separator in it: numbers, truths, words of an `enum`.
-fn listed(schema: &Value, text: &str) -> Option<Value> {
+/// Splits a string into a list, if no element can contain a separator: numbers, booleans, enumerated words.
+fn split_list(schema: &Value, text: &str) -> Option<Value> {
     let items = schema.get("items")?;
     let is_closed = items.get("enum").is_some()
-        || (wanted(items).next().is_some()
-            && wanted(items).all(|kind| matches!(kind, "number" | "integer" | "boolean")));
+        || (named_types(items).next().is_some()
+            && named_types(items).all(|kind| matches!(kind, "number" | "integer" | "boolean")));
     let separators = [";", "\n", ", "]
         .into_iter()
         .find(|separator| text.contains(separator));
@@ -205,19 +223,21 @@ fn listed(schema: &Value, text: &str) -> Option<Value> {
 
 /// Returns true if a string that should be one element reads like several.
 fn is_several(schema: &Value, value: &Value) -> bool {
-    let is_text = schema
-        .get("items")
-        .is_none_or(|items| wanted(items).next().is_none_or(|kind| kind == "string"));
+    let is_text = schema.get("items").is_none_or(|items| {
+        named_types(items)
+            .next()
+            .is_none_or(|kind| kind == "string")
+    });
     let Value::String(text) = value else {
         return false;
     };
     is_text
         && (text.contains([',', ';', '\n', '|', '/', '&'])
             || text.contains(" and ")
-            || scalar::says_nothing(value))
+            || scalar::is_placeholder(value))
 }
 
-/// Names around the arguments of a call, and what stands beside them.
+/// Names of the arguments in a function call.
 const ARGUMENTS: [&str; 6] = [
     "arguments",
     "parameters",
@@ -226,6 +246,7 @@ const ARGUMENTS: [&str; 6] = [
     "input",
     "properties",
 ];
+/// Names of the other members of a function call.
 const BESIDE: [&str; 13] = [
     "name",
     "type",
@@ -243,7 +264,10 @@ const BESIDE: [&str; 13] = [
 ];
 
 /// Returns the content of a wrapper: its one member, or the arguments of a call.
-fn wrapped<'m>(schema: &Value, members: &'m Map<String, Value>) -> Option<(&'m str, &'m Value)> {
+fn wrapped_member<'m>(
+    schema: &Value,
+    members: &'m Map<String, Value>,
+) -> Option<(&'m str, &'m Value)> {
     let is_property = |name: &str| {
         schema
             .get("properties")
@@ -271,7 +295,7 @@ fn wrapped<'m>(schema: &Value, members: &'m Map<String, Value>) -> Option<(&'m s
     (!is_property(name) && !is_schema).then_some((name, inner))
 }
 
-/// The model repeated the schema instead of answering.
+/// Returns true if the members are schemas: the model repeated the schema instead of answering.
 fn holds_schemas(properties: &Value) -> bool {
     let is_schema = |value: &Value| {
         ["type", "$ref", "enum", "anyOf", "items"]
@@ -283,7 +307,8 @@ fn holds_schemas(properties: &Value) -> bool {
         .is_none_or(|members| members.is_empty() || members.values().any(is_schema))
 }
 
-/// The one property of an object schema, required, if `value` may be meant as it: a text is not, it may be anything.
+/// Returns the only property of an object schema, if it is required and `value` can be its value. A text cannot: it may mean
+/// anything.
 fn only_property<'s>(schema: &'s Value, value: &Value) -> Option<&'s str> {
     let properties = schema.get("properties")?.as_object()?;
     let (name, _) = properties.iter().next().filter(|_| properties.len() == 1)?;

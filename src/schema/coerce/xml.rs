@@ -1,27 +1,27 @@
-//! An answer in elements of XML, one for each property, list element or entry of a map. What is in an attribute is not read.
+//! Parsing of an answer in XML: an element for each property, list element or entry of a map. Attributes are not supported.
 
 use serde_json::{Map, Value};
 
-use super::matcher::wanted;
-use super::text::{property, told};
+use super::coercion::named_types;
+use super::written_value::{parse_scalar, property};
 use schema_dialect::Tree;
 
-/// Elements one within the other.
+/// Maximum nesting of elements.
 const MAX_DEPTH: usize = 64;
-/// Bytes of a name.
+/// Maximum length of a name, in bytes.
 const MAX_NAME: usize = 64;
 
-/// An element: either text is in it or other elements.
+/// Element that contains either text or other elements.
 struct Element<'t> {
     name: &'t str,
     text: &'t str,
     children: Vec<Element<'t>>,
 }
 
-/// Reads the XML elements in `text` as a value of the schema's root. Text outside the outermost
+/// Parses the XML elements in `text` as a value of the schema's root. Text outside the outermost
 /// elements is ignored.
-pub fn read(tree: &Tree, text: &str) -> Option<Value> {
-    let elements = parsed(text)?;
+pub fn parse(tree: &Tree, text: &str) -> Option<Value> {
+    let elements = elements(text)?;
     let root = tree.target(tree.root());
     let named = root.get("properties").and_then(Value::as_object);
     match elements.as_slice() {
@@ -33,8 +33,8 @@ pub fn read(tree: &Tree, text: &str) -> Option<Value> {
     }
 }
 
-/// The outermost elements of a text; `None` where one is not closed, or a bracket is no tag.
-fn parsed(text: &str) -> Option<Vec<Element<'_>>> {
+/// Parses the outermost elements of a text. `None`: one is not closed, or a bracket is no tag.
+fn elements(text: &str) -> Option<Vec<Element<'_>>> {
     let mut open: Vec<(Element<'_>, usize)> = Vec::new();
     let mut outermost = Vec::new();
     let mut at = 0;
@@ -57,7 +57,7 @@ fn parsed(text: &str) -> Option<Vec<Element<'_>>> {
                 .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
             && open.len() < MAX_DEPTH;
         let before = text.get(at..start)?;
-        // Text beside elements within one: neither the one nor the other.
+        // Mixed content: text beside elements.
         let is_mixed = open
             .last()
             .is_some_and(|(around, _)| !around.children.is_empty() || !is_closing)
@@ -97,12 +97,13 @@ fn value(tree: &Tree, schema: &Value, element: &Element<'_>) -> Option<Value> {
         let is_container = element
             .text
             .is_empty()
-            .then(|| wanted(schema).next())
+            .then(|| named_types(schema).next())
             .flatten();
         return Some(match is_container {
             Some("array") => Value::Array(Vec::new()),
             Some("object") => Value::Object(Map::new()),
-            _ => number(schema, element.text).unwrap_or_else(|| told(&unescaped(element.text))),
+            _ => number(schema, element.text)
+                .unwrap_or_else(|| parse_scalar(&unescaped(element.text))),
         });
     }
     let branches = ["anyOf", "oneOf"]
@@ -116,15 +117,19 @@ fn value(tree: &Tree, schema: &Value, element: &Element<'_>) -> Option<Value> {
     }
 }
 
-/// A number as JSON writes it, where a choice of types has numbers and no text.
+/// Parses a number, if the alternatives of the schema include numbers and no strings.
 fn number(schema: &Value, text: &str) -> Option<Value> {
     let branches = ["anyOf", "oneOf"]
         .iter()
         .find_map(|keyword| schema.get(keyword)?.as_array())?;
-    let mut kinds = branches.iter().filter_map(|branch| wanted(branch).next());
-    let is_closed = branches
+    let mut kinds = branches
         .iter()
-        .all(|branch| wanted(branch).next().is_some_and(|kind| kind != "string"));
+        .filter_map(|branch| named_types(branch).next());
+    let is_closed = branches.iter().all(|branch| {
+        named_types(branch)
+            .next()
+            .is_some_and(|kind| kind != "string")
+    });
     (is_closed && kinds.any(|kind| matches!(kind, "integer" | "number")))
         .then(|| serde_json::from_str(text).ok())?
         .map(Value::Number)
@@ -165,7 +170,7 @@ fn container(tree: &Tree, schema: &Value, children: &[Element<'_>]) -> Option<Va
     Some(Value::Object(map))
 }
 
-/// One property for each element; several of one name are the elements of a list.
+/// Reads each element as a property. Several of one name are the elements of a list.
 fn members(
     tree: &Tree,
     properties: &Map<String, Value>,
@@ -197,6 +202,7 @@ fn members(
     Some(members)
 }
 
+/// Replaces the predefined entities of XML.
 fn unescaped(text: &str) -> String {
     text.replace("&lt;", "<")
         .replace("&gt;", ">")

@@ -1,19 +1,19 @@
-//! An answer in YAML of the simple kind: maps and lists by their indentation, with a scalar on each line.
+//! Parsing of an answer in a subset of YAML: indented maps and lists with a scalar on each line.
 //!
-//! Only in a block of code that is closed: nothing else says where YAML ends. What YAML has beyond this (anchors, tags, text over
-//! several lines) is not read.
+//! Only a closed code block is parsed, because nothing else marks the end of YAML. Anchors, tags and multi-line text are not
+//! supported.
 
 use serde_json::{Map, Value};
 
-use super::text::told;
+use super::written_value::parse_scalar;
 
-/// Maps and lists one within the other.
+/// Maximum nesting of maps and lists.
 const MAX_DEPTH: usize = 64;
-/// Bytes of a key.
+/// Maximum length of a key, in bytes.
 const MAX_KEY: usize = 64;
 
-/// The map or list in the only block of code in `text`.
-pub fn read(text: &str) -> Option<Value> {
+/// Parses the map or list in the only code block of `text`.
+pub fn parse(text: &str) -> Option<Value> {
     let mut lines = Lines {
         list: lines(block(text)?)?,
         at: 0,
@@ -33,13 +33,14 @@ fn block(text: &str) -> Option<&str> {
     (parts.next().is_none() && is_yaml && block.ends_with('\n')).then_some(inside)
 }
 
-/// A line that says something.
+/// Line that is neither blank nor a comment.
 #[derive(Clone, Copy)]
 struct Line<'t> {
     indent: usize,
     text: &'t str,
 }
 
+/// Splits a block into lines. `None`: there are none, or one is indented with a tab.
 fn lines(text: &str) -> Option<Vec<Line<'_>>> {
     let mut lines = Vec::new();
     for whole in text.trim_end().lines() {
@@ -55,7 +56,7 @@ fn lines(text: &str) -> Option<Vec<Line<'_>>> {
             });
         }
     }
-    // The whole may be indented.
+    // The whole block may be indented.
     let least = lines.iter().map(|line| line.indent).min()?;
     for line in &mut lines {
         line.indent -= least;
@@ -73,7 +74,7 @@ impl<'t> Lines<'t> {
         self.list.get(self.at).copied()
     }
 
-    /// The map or list that begins at the next line, which is indented by `least` or more.
+    /// Parses the map or list that begins at the next line, which is indented by `least` or more.
     fn block(&mut self, least: usize, depth: usize) -> Option<Value> {
         let first = self
             .next()
@@ -94,7 +95,7 @@ impl<'t> Lines<'t> {
             let (key, text) = member(line.text)?;
             self.at += 1;
             let value = if text.is_empty() {
-                // A list may be as far in as its key.
+                // A list may have the indentation of its key.
                 let is_list = self
                     .next()
                     .is_some_and(|next| next.indent == indent && element(next.text).is_some());
@@ -120,7 +121,7 @@ impl<'t> Lines<'t> {
             }
             let is_block = element(text).is_some() || member(text).is_some();
             items.push(if is_block {
-                // What is behind the dash is the first line of the element.
+                // The text after the dash is the first line of the element.
                 let inner = indent + line.text.len() - text.len();
                 if let Some(place) = self.list.get_mut(self.at) {
                     *place = Line {
@@ -153,7 +154,7 @@ fn element(text: &str) -> Option<&str> {
     (text.is_empty() || text.starts_with(' ')).then(|| text.trim_start())
 }
 
-/// The key and what is behind its colon.
+/// Splits a line into its key and the text after the colon.
 fn member(text: &str) -> Option<(&str, &str)> {
     let (key, value) = text
         .split_once(": ")
@@ -170,6 +171,7 @@ fn member(text: &str) -> Option<(&str, &str)> {
     is_key.then(|| (unquoted, without_comment(value.trim_start())))
 }
 
+/// Removes a comment at the end of a line.
 fn without_comment(text: &str) -> &str {
     if text.starts_with('#') {
         return "";
@@ -181,7 +183,7 @@ fn without_comment(text: &str) -> &str {
         .trim_end()
 }
 
-/// A scalar on one line; `None` for all that YAML would read in another way.
+/// Parses a scalar on one line. `None`: YAML would read the text differently.
 fn scalar(text: &str) -> Option<Value> {
     let text = without_comment(text);
     if let Some(inside) = text.strip_prefix('\'') {
@@ -208,5 +210,11 @@ fn scalar(text: &str) -> Option<Value> {
         && !text.ends_with(':')
         && !text.contains("...")
         && !text.contains('…');
-    is_plain.then(|| if text == "~" { Value::Null } else { told(text) })
+    is_plain.then(|| {
+        if text == "~" {
+            Value::Null
+        } else {
+            parse_scalar(text)
+        }
+    })
 }

@@ -1,13 +1,15 @@
-//! Arrays, and tuples.
+//! Lowering of arrays and tuples.
 
 use serde_json::{Value, json};
 
-use super::description::Description;
+use super::conjunction::Conjunction;
+use super::description::{self, Description};
 use super::lowered_node::{LoweredNode, LoweringError};
+use super::lowering::Lowering;
 use super::merged_schema::MergedSchema;
-use super::{Ask, Lowering};
 use crate::types::{TypeSet, ValueMapping};
 
+/// Keywords that limit an array.
 const LIMITS: [&str; 6] = [
     "minItems",
     "maxItems",
@@ -18,6 +20,7 @@ const LIMITS: [&str; 6] = [
 ];
 
 impl<'s> Lowering<'s> {
+    /// Lowers an array.
     pub fn array(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -28,7 +31,7 @@ impl<'s> Lowering<'s> {
         let first = gathered.all("prefixItems").find_map(Value::as_array);
         let (mut shapes, mut parts) = (Vec::new(), Vec::new());
         for schema in first.into_iter().flatten() {
-            match self.part(&Ask::new(vec![schema], level)) {
+            match self.part(&Conjunction::new(vec![schema], level)) {
                 Ok(item) => {
                     shapes.push(item.shape.clone());
                     parts.push(item);
@@ -42,17 +45,17 @@ impl<'s> Lowering<'s> {
             .as_ref()
             .map_or(ValueMapping::same(TypeSet::ALL), |part| part.shape.clone());
         if let Some(note) = others.as_ref().and_then(|part| part.note.clone()) {
-            words.limit(format!("items: {note}"));
+            words.add_constraint(format!("items: {note}"));
         }
         if parts.is_empty() {
-            // Nothing may be in it: whatever is said of its items.
+            // A list that must be empty: any schema of its items will do.
             let items = others.unwrap_or_else(|| LoweredNode::typed("string"));
             if matches!(items.shape, ValueMapping::Same(..))
                 && gathered
                     .all("items")
                     .any(|items| items == &Value::Bool(false))
             {
-                words.limit("empty".to_owned());
+                words.add_constraint("empty".to_owned());
             }
             part.json.insert("items".to_owned(), items.json.into());
         } else if self.subset.supports_keyword("prefixItems") {
@@ -65,10 +68,10 @@ impl<'s> Lowering<'s> {
                 part.json.insert("items".to_owned(), others.json.into());
             }
         } else {
-            words.limit(format!(
+            words.add_constraint(format!(
                 "its first {} items, in this order: {}",
                 parts.len(),
-                told(&parts)
+                describe_each(&parts)
             ));
             let items = self.join(parts.into_iter().chain(others).collect())?;
             part.json.insert("items".to_owned(), items.json.into());
@@ -78,8 +81,7 @@ impl<'s> Lowering<'s> {
         Ok(self.described(part, words))
     }
 
-    /// Lowers the schema of the items after the first ones. `None`: it says nothing, or there are
-    /// no such items.
+    /// Lowers the schema of the items after the first ones. `None`: there are none, or no schema for them.
     fn others(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -90,7 +92,7 @@ impl<'s> Lowering<'s> {
         if all.is_empty() && has_first {
             return Ok(None);
         }
-        match self.part(&Ask::new(all, level)) {
+        match self.part(&Conjunction::new(all, level)) {
             Ok(part) => Ok(Some(part)),
             Err(LoweringError::Never) => Ok(None),
             Err(stop) => Err(stop),
@@ -98,9 +100,9 @@ impl<'s> Lowering<'s> {
     }
 }
 
-/// Describes each part in a few words.
-fn told(parts: &[LoweredNode]) -> String {
-    let told = parts.iter().map(|part| {
+/// Describes each node in a few words.
+fn describe_each(parts: &[LoweredNode]) -> String {
+    let described = parts.iter().map(|part| {
         let description = part
             .json
             .get("description")
@@ -108,10 +110,10 @@ fn told(parts: &[LoweredNode]) -> String {
             .or(part.note.as_deref());
         match (description, part.json.get("enum"), part.json.get("type")) {
             (Some(words), ..) => words.to_owned(),
-            (None, Some(values), _) => format!("one of {}", super::description::shown(values)),
-            (None, None, Some(kind)) => super::description::shown(kind),
-            _ => super::description::shown(&json!(part.json)),
+            (None, Some(values), _) => format!("one of {}", description::shown(values)),
+            (None, None, Some(kind)) => description::shown(kind),
+            _ => description::shown(&json!(part.json)),
         }
     });
-    told.collect::<Vec<_>>().join(", ")
+    described.collect::<Vec<_>>().join(", ")
 }

@@ -1,61 +1,24 @@
-//! `anyOf` and `oneOf`: a part for each alternative, with all that stands beside them.
+//! `anyOf` and `oneOf`: a node for each alternative, combined with the constraints beside them.
 
 use serde_json::Value;
 
+use super::conjunction::Conjunction;
 use super::description::Description;
 use super::lowered_node::{LoweredNode, LoweringError};
-use super::merged_schema::{Choices, MergedSchema};
-use super::{Ask, Effort, Lowering};
-use schema_dialect::is_annotation;
-
-/// Returns true if the alternatives describe a value's form, and not only its required members.
-pub fn is_structural(choices: &Choices<'_>) -> bool {
-    let says = |keyword: &String| {
-        !is_annotation(keyword)
-            && !matches!(keyword.as_str(), "required" | "not" | "dependentRequired")
-    };
-    let looks = |choice: &Value| match choice {
-        Value::Object(choice) => choice.keys().any(says),
-        other => other == &Value::Bool(false),
-    };
-    let takes_any = |choice: &Value| {
-        choice == &Value::Bool(true)
-            || choice
-                .as_object()
-                .is_some_and(|choice| choice.keys().all(|name| is_annotation(name)))
-    };
-    choices.of.iter().any(looks) && !choices.of.iter().any(takes_any)
-}
-
-/// Returns the schemas that may apply in addition: those under conditions, and alternatives without
-/// a discriminator.
-pub fn loose<'s>(gathered: &MergedSchema<'s>) -> Vec<&'s Value> {
-    let conditions = gathered.all("then").chain(gathered.all("else"));
-    let dependent = gathered
-        .all("dependentSchemas")
-        .chain(gathered.all("dependencies"));
-    let dependent = dependent
-        .filter_map(Value::as_object)
-        .flat_map(serde_json::Map::values);
-    let choices = gathered.choices.iter().flat_map(|choices| choices.of);
-    conditions
-        .chain(dependent)
-        .chain(choices)
-        .filter(|schema| schema.is_object())
-        .collect()
-}
+use super::lowering::{Effort, Lowering};
+use super::merged_schema::MergedSchema;
 
 impl<'s> Lowering<'s> {
-    /// `None`: there are no alternatives that have to be told apart.
+    /// Lowers alternatives that describe different forms of the value. `None`: there are none.
     pub fn choice(
         &mut self,
-        ask: &Ask<'s>,
+        conjunction: &Conjunction<'s>,
         gathered: &MergedSchema<'s>,
     ) -> Result<Option<LoweredNode>, LoweringError> {
         let Some(choices) = gathered
             .choices
             .iter()
-            .find(|choices| is_structural(choices))
+            .find(|choices| choices.is_structural())
         else {
             return Ok(None);
         };
@@ -68,22 +31,22 @@ impl<'s> Lowering<'s> {
         }
         let mut parts = Vec::new();
         for choice in choices.of {
-            let ask = if alone {
-                Ask::new(vec![choice], ask.level)
+            let conjunction = if alone {
+                Conjunction::new(vec![choice], conjunction.level)
             } else {
-                let mut chosen = ask.chosen.clone();
+                let mut chosen = conjunction.chosen.clone();
                 chosen.push(std::ptr::from_ref(choices.array));
                 let all = std::iter::once(choice)
-                    .chain(ask.all.iter().copied())
+                    .chain(conjunction.all.iter().copied())
                     .collect();
-                Ask {
+                Conjunction {
                     all,
                     chosen,
-                    level: ask.level,
+                    level: conjunction.level,
                     here: true,
                 }
             };
-            match self.part(&ask) {
+            match self.part(&conjunction) {
                 Ok(part) => parts.push(part),
                 Err(LoweringError::Never) => {}
                 Err(stop) => return Err(stop),
@@ -94,7 +57,7 @@ impl<'s> Lowering<'s> {
         Ok(Some(self.described(part, words)))
     }
 
-    /// A part for what one of these asks.
+    /// Lowers the alternatives of several schemas.
     pub fn either(
         &mut self,
         schemas: &[&'s Value],
@@ -102,7 +65,7 @@ impl<'s> Lowering<'s> {
     ) -> Result<LoweredNode, LoweringError> {
         let mut parts = Vec::new();
         for schema in schemas {
-            match self.part(&Ask::new(vec![*schema], level)) {
+            match self.part(&Conjunction::new(vec![*schema], level)) {
                 Ok(part) => parts.push(part),
                 Err(LoweringError::Never) => {}
                 Err(stop) => return Err(stop),

@@ -2,31 +2,34 @@
 
 use serde_json::{Map, Value};
 
-use super::choice;
 use super::merged_schema::MergedSchema;
 use crate::schema::error_messages;
 use schema_dialect::is_annotation;
 
-/// The longest part of a schema that is quoted, in bytes.
+/// Maximum length of a quoted part of a schema, in bytes.
 const MAX_SHOWN_BYTES: usize = 300;
-/// The longest description of one part, in bytes; the caller's own words come first.
+/// Maximum length of a node's description, in bytes. The caller's own description comes first.
 const MAX_TEXT_BYTES: usize = 4000;
 
-/// A description: the caller's own, and limits.
+/// Description of a node: the caller's own, and constraints in words.
 #[derive(Debug, Default, Clone)]
 pub struct Description {
+    /// Descriptions of the caller.
     said: Vec<String>,
+    /// Constraints that the dialect cannot express.
     limits: Vec<String>,
 }
 
 impl Description {
-    pub fn say(&mut self, words: &str) {
+    /// Adds a description of the caller, unless it is there already.
+    pub fn add_text(&mut self, words: &str) {
         if !words.is_empty() && !self.said.iter().any(|said| said == words) {
             self.said.push(words.to_owned());
         }
     }
 
-    pub fn limit(&mut self, words: String) {
+    /// Adds a constraint, unless it is there already.
+    pub fn add_constraint(&mut self, words: String) {
         if !self.limits.contains(&words) {
             self.limits.push(words);
         }
@@ -39,30 +42,30 @@ impl Description {
         gathered
             .description()
             .into_iter()
-            .for_each(|text| words.say(text));
+            .for_each(|text| words.add_text(text));
         for part in &gathered.parts {
             for (keyword, value) in *part {
                 if let Some(limit) = general(keyword, value, part) {
-                    words.limit(limit);
+                    words.add_constraint(limit);
                 }
             }
         }
         for choices in gathered
             .choices
             .iter()
-            .filter(|choices| !choice::is_structural(choices))
+            .filter(|choices| !choices.is_structural())
         {
             let how = if choices.keyword == "oneOf" {
                 "exactly one"
             } else {
                 "at least one"
             };
-            words.limit(format!("{how} of these holds: {}", shown(choices.array)));
+            words.add_constraint(format!("{how} of these holds: {}", shown(choices.array)));
         }
         words
     }
 
-    /// Beside what is there already; `None` when there is nothing to say.
+    /// Joins the parts with the existing description. `None`: all are empty.
     pub fn into_text(self, already: Option<&str>) -> Option<String> {
         let mut text = self.said.join(" ");
         let already = already
@@ -83,11 +86,12 @@ impl Description {
     }
 }
 
-/// A schema or a value, shortened.
+/// Returns a schema or a value as JSON text, truncated for a description.
 pub fn shown(value: &Value) -> String {
     error_messages::shortened(value, MAX_SHOWN_BYTES)
 }
 
+/// Describes a keyword that no dialect has. `None`: it needs no description.
 fn general(keyword: &str, value: &Value, part: &Map<String, Value>) -> Option<String> {
     Some(match keyword {
         "not" => format!("must not be valid against {}", shown(value)),
@@ -140,7 +144,7 @@ fn general(keyword: &str, value: &Value, part: &Map<String, Value>) -> Option<St
     })
 }
 
-/// A limit of a type in words; `None` for a keyword that is none.
+/// Describes a constraint of one type. `None`: the keyword is no such constraint.
 pub fn limit(keyword: &str, value: &Value) -> Option<String> {
     let text = || {
         value

@@ -1,30 +1,57 @@
-//! All that is said of one value: by a schema, by what it refers to, and by its `allOf`.
+//! Merged schema: all constraints on one value, from a schema, the targets of its references and its `allOf`.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::Ask;
+use super::conjunction::Conjunction;
 use super::lowered_node::LoweringError;
 use crate::schema::implied_type::is_type_implied;
 use schema_dialect::{IGNORED_SIBLINGS, Tree, is_annotation};
 
+/// Types of JSON Schema.
 const TYPES: [&str; 7] = [
     "string", "integer", "number", "boolean", "object", "array", "null",
 ];
 
-/// Several alternatives.
+/// Alternatives of one `anyOf` or `oneOf`.
 #[derive(Debug, Clone, Copy)]
 pub struct Choices<'s> {
+    /// `anyOf` or `oneOf`.
     pub keyword: &'static str,
+    /// Value of the keyword, which identifies the choice.
     pub array: &'s Value,
+    /// Elements of the array.
     pub of: &'s [Value],
 }
 
-/// The schemas that hold for one value, none of which refers to another or has an `allOf` any more.
+impl Choices<'_> {
+    /// Returns true if the alternatives describe a value's form, and not only its required members.
+    pub fn is_structural(&self) -> bool {
+        let says = |keyword: &String| {
+            !is_annotation(keyword)
+                && !matches!(keyword.as_str(), "required" | "not" | "dependentRequired")
+        };
+        let looks = |choice: &Value| match choice {
+            Value::Object(choice) => choice.keys().any(says),
+            other => other == &Value::Bool(false),
+        };
+        let takes_any = |choice: &Value| {
+            choice == &Value::Bool(true)
+                || choice
+                    .as_object()
+                    .is_some_and(|choice| choice.keys().all(|name| is_annotation(name)))
+        };
+        self.of.iter().any(looks) && !self.of.iter().any(takes_any)
+    }
+}
+
+/// Schemas that hold for one value, with references and `allOf` resolved.
 #[derive(Debug)]
 pub struct MergedSchema<'s> {
+    /// Merged schemas.
     pub parts: Vec<&'s Map<String, Value>>,
+    /// Alternatives that are not chosen yet.
     pub choices: Vec<Choices<'s>>,
     /// Siblings of a `$ref` of draft 7 or older, which a validator ignores. They are a hint and
     /// narrow nothing.
@@ -35,14 +62,17 @@ pub struct MergedSchema<'s> {
 #[derive(Debug)]
 pub struct Reference<'s> {
     pub target: &'s Value,
+    /// Reference as it is written.
     pub text: &'s str,
+    /// Descriptions beside the reference.
     pub notes: Vec<&'s str>,
     /// Siblings that a validator ignores.
     pub ignored: Option<&'s Map<String, Value>>,
 }
 
 impl<'s> Reference<'s> {
-    pub fn of(tree: &'s Tree, schema: &'s Value) -> Option<Self> {
+    /// Recognizes a schema that consists of a reference and annotations.
+    pub fn recognize(tree: &'s Tree, schema: &'s Value) -> Option<Self> {
         let object = schema.as_object()?;
         let mut others = object.keys().filter(|name| !is_annotation(name));
         let note = object.get("description").and_then(Value::as_str);
@@ -50,7 +80,7 @@ impl<'s> Reference<'s> {
             let only = all
                 .first()
                 .filter(|_| all.len() == 1 && others.all(|name| name == "allOf"))?;
-            let mut inner = Self::of(tree, only)?;
+            let mut inner = Self::recognize(tree, only)?;
             inner.notes.extend(note);
             return Some(inner);
         }
@@ -81,6 +111,7 @@ impl<'s> Reference<'s> {
 }
 
 impl<'s> MergedSchema<'s> {
+    /// Returns a schema without constraints.
     pub const fn empty() -> Self {
         Self {
             parts: Vec::new(),
@@ -89,9 +120,10 @@ impl<'s> MergedSchema<'s> {
         }
     }
 
-    pub fn new(tree: &'s Tree, ask: &Ask<'s>) -> Result<Self, LoweringError> {
+    /// Merges the schemas of a conjunction.
+    pub fn new(tree: &'s Tree, conjunction: &Conjunction<'s>) -> Result<Self, LoweringError> {
         let mut gathered = Self::empty();
-        let (mut todo, mut seen) = (ask.all.clone(), HashSet::new());
+        let (mut todo, mut seen) = (conjunction.all.clone(), HashSet::new());
         todo.reverse();
         while let Some(schema) = todo.pop() {
             if schema == &Value::Bool(false) {
@@ -103,7 +135,7 @@ impl<'s> MergedSchema<'s> {
             else {
                 continue;
             };
-            // What is referred to comes after what refers to it, so that its words do too.
+            // The target comes after the reference, so that its description does too.
             todo.extend(tree.reference(schema));
             let ignored = object.get(IGNORED_SIBLINGS).and_then(Value::as_object);
             gathered.ignored.extend(ignored);
@@ -114,7 +146,7 @@ impl<'s> MergedSchema<'s> {
                 if let Some(array) = object.get(keyword)
                     && let Some(of) = array
                         .as_array()
-                        .filter(|_| !ask.chosen.contains(&std::ptr::from_ref(array)))
+                        .filter(|_| !conjunction.chosen.contains(&std::ptr::from_ref(array)))
                 {
                     gathered.choices.push(Choices { keyword, array, of });
                 }
@@ -124,15 +156,31 @@ impl<'s> MergedSchema<'s> {
         Ok(gathered)
     }
 
+    /// Returns the schemas that may apply in addition: those under conditions, and alternatives without
+    /// a discriminator.
+    pub fn conditional(&self) -> Vec<&'s Value> {
+        let conditions = self.all("then").chain(self.all("else"));
+        let dependent = self.all("dependentSchemas").chain(self.all("dependencies"));
+        let dependent = dependent.filter_map(Value::as_object).flat_map(Map::values);
+        let choices = self.choices.iter().flat_map(|choices| choices.of);
+        conditions
+            .chain(dependent)
+            .chain(choices)
+            .filter(|schema| schema.is_object())
+            .collect()
+    }
+
     /// Returns the values of a keyword in all merged schemas.
     pub fn all(&self, keyword: &'s str) -> impl Iterator<Item = &'s Value> + use<'_, 's> {
         self.parts.iter().filter_map(move |part| part.get(keyword))
     }
 
+    /// Returns the title of the first schema.
     pub fn title(&self) -> Option<&'s str> {
         self.parts.first()?.get("title")?.as_str()
     }
 
+    /// Returns the first description.
     pub fn description(&self) -> Option<&'s str> {
         self.all("description").find_map(Value::as_str)
     }
@@ -145,7 +193,7 @@ impl<'s> MergedSchema<'s> {
         self.parts.iter().all(|part| part.keys().all(says_nothing))
     }
 
-    /// The types that all allow; `None`: any.
+    /// Returns the types that all schemas allow. `None`: any type.
     pub fn types(&self) -> Result<Option<Vec<&'static str>>, LoweringError> {
         let said = self.all("type").map(named_types);
         let types = said.reduce(|types, more| {
@@ -171,7 +219,7 @@ impl<'s> MergedSchema<'s> {
         }))
     }
 
-    /// The only values that are allowed, if they are listed.
+    /// Returns the values that all schemas allow. `None`: they are not enumerated.
     pub fn values(&self) -> Option<Result<Vec<&'s Value>, LoweringError>> {
         let mut listed = self.parts.iter().flat_map(|part| {
             let values = part
@@ -211,7 +259,7 @@ impl<'s> MergedSchema<'s> {
     }
 }
 
-/// The types that a `type` allows.
+/// Returns the types that the value of `type` allows.
 pub fn named_types(said: &Value) -> Vec<&'static str> {
     let names = |name: &str| {
         said == name

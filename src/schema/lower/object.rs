@@ -1,29 +1,30 @@
-//! Objects: their properties, and what else they may have.
+//! Lowering of objects: their properties and their additional members.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::description::Description;
+use super::conjunction::Conjunction;
+use super::description::{self, Description};
 use super::lowered_node::{LoweredNode, LoweringError};
+use super::lowering::Lowering;
 use super::merged_schema::MergedSchema;
-use super::{Ask, Lowering, choice};
 use crate::types::{Extra, ExtraRule, Member, TypeSet, ValueMapping};
 
-/// Schemas that may hold beside what does, at most, that are looked at for the names of properties.
+/// Maximum number of conditional schemas whose property names are collected.
 const MAX_LOOSE: usize = 256;
 
-/// Members that an object may have besides its properties.
+/// Additional members of an object.
 enum Others<'s> {
-    /// Nothing.
+    /// There are none.
     None,
     /// The schema does not say.
     Unsaid,
-    /// One of these, each of which is several schemas that hold together; none of them: anything.
+    /// Conjunctions of schemas, one of which holds for each member. Empty: any value.
     Some(Vec<Vec<&'s Value>>),
 }
 
-/// The properties of an object, as they are lowered.
+/// Lowered properties of an object.
 #[derive(Default)]
 struct Properties {
     json: Map<String, Value>,
@@ -32,6 +33,7 @@ struct Properties {
 }
 
 impl<'s> Lowering<'s> {
+    /// Lowers an object.
     pub fn object(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -41,7 +43,7 @@ impl<'s> Lowering<'s> {
             return Err(LoweringError::Deep);
         }
         match self.object_within(gathered, level) {
-            // What is below the deepest level goes into a text, and a text is an object.
+            // Values below the deepest level become JSON text, which is wrapped in an object.
             Err(LoweringError::Deep) if level + 1 == self.subset.limits.levels => {
                 self.text(&[], level)
             }
@@ -49,13 +51,14 @@ impl<'s> Lowering<'s> {
         }
     }
 
+    /// Lowers an object whose level is allowed.
     fn object_within(
         &mut self,
         gathered: &MergedSchema<'s>,
         level: usize,
     ) -> Result<LoweredNode, LoweringError> {
         let mut words = Description::default();
-        let properties = self.properties(gathered, &mut words, level)?;
+        let mut properties = self.properties(gathered, &mut words, level)?;
         let others = others(gathered, properties.members.is_empty());
         let has_none =
             properties.members.is_empty() && matches!(others, Others::None | Others::Unsaid);
@@ -69,43 +72,13 @@ impl<'s> Lowering<'s> {
             return self.entries(gathered, &others, level);
         }
         let mut part = LoweredNode::typed("object");
+        let extra = self.additional(gathered, &others, &mut part, &mut properties, level)?;
         let Properties {
-            json: mut properties,
-            mut required,
+            json,
+            required,
             members,
         } = properties;
-        let extra = match (&others, self.subset.extra) {
-            (Others::None, _) => Extra::None,
-            (Others::Unsaid, ExtraRule::Any) => {
-                Extra::Same(Box::new(ValueMapping::same(TypeSet::ALL)))
-            }
-            (Others::Unsaid, _) => Extra::Left,
-            (Others::Some(_), ExtraRule::Any) => {
-                let value = self.other(&others, level + 1)?;
-                let is_any = value.json.is_empty();
-                part.json.insert(
-                    "additionalProperties".to_owned(),
-                    if is_any {
-                        true.into()
-                    } else {
-                        Value::Object(value.json)
-                    },
-                );
-                Extra::Same(Box::new(value.shape))
-            }
-            (Others::Some(_), ExtraRule::False | ExtraRule::Unknown) => {
-                let list = self.entries(gathered, &others, level + 1)?;
-                let ValueMapping::Entries(shape) = list.shape else {
-                    return Err(LoweringError::Full);
-                };
-                let name = free_name(&properties);
-                properties.insert(name.clone(), list.json.into());
-                required.push(name.clone().into());
-                self.count.properties += 1;
-                Extra::Entries(name, shape)
-            }
-        };
-        part.json.insert("properties".to_owned(), properties.into());
+        part.json.insert("properties".to_owned(), json.into());
         if self.subset.all_required || !required.is_empty() {
             part.json.insert("required".to_owned(), required.into());
         }
@@ -122,6 +95,49 @@ impl<'s> Lowering<'s> {
         Ok(self.described(part, words))
     }
 
+    /// Lowers the additional members, where the dialect accepts them: as `additionalProperties`, or as a list in a property.
+    fn additional(
+        &mut self,
+        gathered: &MergedSchema<'s>,
+        others: &Others<'s>,
+        part: &mut LoweredNode,
+        properties: &mut Properties,
+        level: usize,
+    ) -> Result<Extra, LoweringError> {
+        Ok(match (others, self.subset.extra) {
+            (Others::None, _) => Extra::None,
+            (Others::Unsaid, ExtraRule::Any) => {
+                Extra::Same(Box::new(ValueMapping::same(TypeSet::ALL)))
+            }
+            (Others::Unsaid, _) => Extra::Left,
+            (Others::Some(_), ExtraRule::Any) => {
+                let value = self.other(others, level + 1)?;
+                let is_any = value.json.is_empty();
+                part.json.insert(
+                    "additionalProperties".to_owned(),
+                    if is_any {
+                        true.into()
+                    } else {
+                        Value::Object(value.json)
+                    },
+                );
+                Extra::Same(Box::new(value.shape))
+            }
+            (Others::Some(_), ExtraRule::False | ExtraRule::Unknown) => {
+                let list = self.entries(gathered, others, level + 1)?;
+                let ValueMapping::Entries(shape) = list.shape else {
+                    return Err(LoweringError::Full);
+                };
+                let name = free_name(&properties.json);
+                properties.json.insert(name.clone(), list.json.into());
+                properties.required.push(name.clone().into());
+                self.count.properties += 1;
+                Extra::Entries(name, shape)
+            }
+        })
+    }
+
+    /// Lowers the properties.
     fn properties(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -134,7 +150,7 @@ impl<'s> Lowering<'s> {
             .flatten()
             .filter_map(Value::as_str)
             .collect();
-        let loose = self.loosely(gathered)?;
+        let loose = self.merged_conditional(gathered)?;
         let mut properties = Properties::default();
         for name in names(gathered, loose.as_ref()) {
             let all: Vec<&'s Value> = gathered
@@ -158,17 +174,17 @@ impl<'s> Lowering<'s> {
                         .collect();
                     self.either(&either, level + 1)
                 }
-                _ if is_said => self.part(&Ask::new(all, level + 1)),
+                _ if is_said => self.part(&Conjunction::new(all, level + 1)),
                 _ => {
                     let others = gathered
                         .all("additionalProperties")
                         .filter(|schema| schema.is_object())
                         .collect();
-                    self.part(&Ask::new(others, level + 1))
+                    self.part(&Conjunction::new(others, level + 1))
                 }
             };
             match part {
-                // What another alternative allows is not allowed here for sure.
+                // Another alternative may allow null, but not this one.
                 Ok(part) => {
                     let part = LoweredNode {
                         null: part.null && is_said,
@@ -183,20 +199,20 @@ impl<'s> Lowering<'s> {
         Ok(properties)
     }
 
-    /// All that may hold beside what does, also under a condition within a condition; `None`: nothing.
-    fn loosely(
+    /// Merges all conditional schemas, including conditions within conditions. `None`: there are none.
+    fn merged_conditional(
         &self,
         gathered: &MergedSchema<'s>,
     ) -> Result<Option<MergedSchema<'s>>, LoweringError> {
         let (mut all, mut seen): (Option<MergedSchema<'s>>, _) = (None, HashSet::new());
-        let mut next = choice::loose(gathered);
+        let mut next = gathered.conditional();
         let is_closed = gathered
             .all("additionalProperties")
             .any(|others| others == &Value::Bool(false));
         let ignored = gathered.ignored.iter().copied().filter(|_| !is_closed);
         while !next.is_empty() {
-            let inner = MergedSchema::new(self.tree, &Ask::new(next, 0))?;
-            next = choice::loose(&inner);
+            let inner = MergedSchema::new(self.tree, &Conjunction::new(next, 0))?;
+            next = inner.conditional();
             next.retain(|schema| {
                 seen.len() < MAX_LOOSE && seen.insert(std::ptr::from_ref::<Value>(schema))
             });
@@ -222,7 +238,7 @@ impl<'s> Lowering<'s> {
         required: bool,
     ) {
         if let Some(note) = part.note.take() {
-            words.limit(format!("`{name}`: {note}"));
+            words.add_constraint(format!("`{name}`: {note}"));
         }
         let asked = self.asked_name(name, &properties.json);
         self.count.properties += 1;
@@ -254,7 +270,7 @@ impl<'s> Lowering<'s> {
         properties.members.push(member);
     }
 
-    /// The name under which a property is asked for.
+    /// Returns the name of a property in the lowered form.
     fn asked_name(&self, name: &str, taken: &Map<String, Value>) -> String {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         if !self.subset.plain_names
@@ -284,7 +300,7 @@ impl<'s> Lowering<'s> {
         };
         let mut parts = Vec::new();
         for all in options {
-            match self.part(&Ask::new(all.clone(), level)) {
+            match self.part(&Conjunction::new(all.clone(), level)) {
                 Ok(part) => parts.push(part),
                 Err(LoweringError::Never) => {}
                 Err(stop) => return Err(stop),
@@ -297,7 +313,7 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    /// A list of `key` and `value`, since the keys are not known.
+    /// Lowers an object with unknown keys to a list of `key` and `value`.
     fn entries(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -317,15 +333,15 @@ impl<'s> Lowering<'s> {
         let mut of_key = Description::default();
         gathered
             .all("propertyNames")
-            .filter_map(|names| super::description::limit("propertyNames", names))
-            .for_each(|limit| of_key.limit(limit));
+            .filter_map(|names| description::limit("propertyNames", names))
+            .for_each(|limit| of_key.add_constraint(limit));
         for pattern in gathered
             .all("patternProperties")
             .filter_map(Value::as_object)
             .flat_map(Map::keys)
             .take(8)
         {
-            of_key.limit(format!("may match {pattern}"));
+            of_key.add_constraint(format!("may match {pattern}"));
         }
         key = self.described(key, of_key);
         let mut part = LoweredNode::typed("array");
@@ -335,7 +351,7 @@ impl<'s> Lowering<'s> {
         }
         part.json.insert("items".to_owned(), items.into());
         let mut words = Description::default();
-        words.limit("the members of an object, each as its key and its value".to_owned());
+        words.add_constraint("the members of an object, each as its key and its value".to_owned());
         for (keyword, own) in [("minItems", "minProperties"), ("maxItems", "maxProperties")] {
             for limit in gathered.all(own) {
                 let is_taken = self.subset.supports_keyword(keyword)
@@ -343,7 +359,7 @@ impl<'s> Lowering<'s> {
                 if is_taken && gathered.all("properties").next().is_none() {
                     part.json.insert(keyword.to_owned(), limit.clone());
                 } else {
-                    words.limit(super::description::limit(own, limit).unwrap_or_default());
+                    words.add_constraint(description::limit(own, limit).unwrap_or_default());
                 }
             }
         }
@@ -352,7 +368,7 @@ impl<'s> Lowering<'s> {
     }
 }
 
-/// The properties in their order, and then what is only required or only under a condition.
+/// Returns the names of properties in their order, then those that are only required or conditional.
 fn names<'s>(gathered: &MergedSchema<'s>, loose: Option<&MergedSchema<'s>>) -> Vec<&'s str> {
     let of = |gathered: &MergedSchema<'s>| {
         gathered
@@ -385,6 +401,7 @@ fn names<'s>(gathered: &MergedSchema<'s>, loose: Option<&MergedSchema<'s>>) -> V
     names
 }
 
+/// Returns the additional members that the schema allows.
 fn others<'s>(gathered: &MergedSchema<'s>, has_no_properties: bool) -> Others<'s> {
     let said: Vec<&Value> = gathered
         .all("additionalProperties")
@@ -423,6 +440,7 @@ fn others<'s>(gathered: &MergedSchema<'s>, has_no_properties: bool) -> Others<'s
     Others::Some(options)
 }
 
+/// Returns a name for the additional members that no property has.
 fn free_name(properties: &Map<String, Value>) -> String {
     let mut name = "additional_properties".to_owned();
     while properties.contains_key(&name) {

@@ -3,31 +3,16 @@
 
 use serde_json::{Map, Value};
 
+use super::conjunction::Conjunction;
+use super::definition::{Definition, DefinitionState};
 use super::description::Description;
 use super::lowered_node::{LoweredNode, LoweringError};
+use super::lowering::{Effort, Lowering};
 use super::merged_schema::{MergedSchema, Reference, named_types};
-use super::{Ask, Effort, Lowering};
 use crate::types::{ExtraRule, ReferenceRule, TypeSet, ValueMapping};
 
-/// A schema that is referred to.
-#[derive(Debug, Clone)]
-pub struct Known {
-    index: usize,
-    name: String,
-    null: bool,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// It is being written, further out.
-    Begun,
-    Done,
-    /// No value is valid.
-    Never,
-}
-
 impl<'s> Lowering<'s> {
+    /// Lowers a reference.
     pub fn reference(
         &mut self,
         to: &Reference<'s>,
@@ -39,11 +24,11 @@ impl<'s> Lowering<'s> {
         }?;
         let part = self.with_ignored(part, to, level)?;
         let mut words = Description::default();
-        to.notes.iter().for_each(|note| words.say(note));
+        to.notes.iter().for_each(|note| words.add_text(note));
         Ok(self.described(part, words))
     }
 
-    /// Draft 7 ignores the types that are named beside a `$ref`. Where what it refers to names none, they say which are meant.
+    /// Adds the types named beside a `$ref` of draft 7, which ignores them, if the target names no types.
     fn with_ignored(
         &mut self,
         part: LoweredNode,
@@ -53,7 +38,7 @@ impl<'s> Lowering<'s> {
         let Some(types) = to.ignored.and_then(|ignored| ignored.get("type")) else {
             return Ok(part);
         };
-        let target = MergedSchema::new(self.tree, &Ask::of(to.target, level))?;
+        let target = MergedSchema::new(self.tree, &Conjunction::inline(to.target, level))?;
         let meant = target
             .types()?
             .filter(|_| target.all("type").next().is_none() && target.choices.is_empty());
@@ -79,7 +64,7 @@ impl<'s> Lowering<'s> {
         let begun = |level| {
             self.known
                 .get(&(std::ptr::from_ref(target), level))
-                .is_some_and(|known| known.state == State::Begun)
+                .is_some_and(|known| known.state == DefinitionState::Begun)
         };
         let mut at = self.unrolled;
         while begun(at) {
@@ -88,12 +73,13 @@ impl<'s> Lowering<'s> {
         (at < most).then_some(at)
     }
 
+    /// Lowers the target inline.
     fn written_out(
         &mut self,
         target: &'s Value,
         level: usize,
     ) -> Result<LoweredNode, LoweringError> {
-        // The second time, what does not fit any more is cut off.
+        // With little effort, unrolling stops when half of the nodes are used.
         let is_late = self.effort == Effort::Little && self.count.parts > self.most_parts / 2;
         let Some(at) = self.unrolled(target).filter(|_| !is_late) else {
             return self.text(&[target], level);
@@ -101,20 +87,21 @@ impl<'s> Lowering<'s> {
         let key = (std::ptr::from_ref(target), at);
         self.known.insert(
             key,
-            Known {
+            Definition {
                 index: 0,
                 name: String::new(),
                 null: false,
-                state: State::Begun,
+                state: DefinitionState::Begun,
             },
         );
         let before = std::mem::replace(&mut self.unrolled, at);
-        let part = self.part(&Ask::of(target, level));
+        let part = self.part(&Conjunction::inline(target, level));
         self.unrolled = before;
         self.known.remove(&key);
         part
     }
 
+    /// Lowers the target to a definition, unless it has one already.
     fn named(&mut self, to: &Reference<'s>, level: usize) -> Result<LoweredNode, LoweringError> {
         let target = to.target;
         let is_recursive = self.subset.references == ReferenceRule::Recursive;
@@ -128,7 +115,7 @@ impl<'s> Lowering<'s> {
         };
         let key = (std::ptr::from_ref(target), at);
         if let Some(known) = self.known.get(&key) {
-            return if known.state == State::Never {
+            return if known.state == DefinitionState::Never {
                 Err(LoweringError::Never)
             } else {
                 Ok(referring(known))
@@ -136,20 +123,20 @@ impl<'s> Lowering<'s> {
         }
         let index = self.shapes.len();
         self.shapes.push(self.sketched(target));
-        let name = self.name(to.text, at);
+        let name = self.definition_name(to.text, at);
         self.definitions.insert(name.clone(), Value::Null);
         self.known.insert(
             key,
-            Known {
+            Definition {
                 index,
                 name: name.clone(),
                 null: false,
-                state: State::Begun,
+                state: DefinitionState::Begun,
             },
         );
         let before = std::mem::replace(&mut self.unrolled, at);
         // Levels are counted within a definition.
-        let part = self.part(&Ask::of(target, 0));
+        let part = self.part(&Conjunction::inline(target, 0));
         self.unrolled = before;
         let (state, null) = match part {
             Ok(part) => {
@@ -159,11 +146,11 @@ impl<'s> Lowering<'s> {
                 if let Some(shape) = self.shapes.get_mut(index) {
                     *shape = part.shape;
                 }
-                (State::Done, null)
+                (DefinitionState::Done, null)
             }
             Err(LoweringError::Never) => {
                 self.definitions.shift_remove(&name);
-                (State::Never, false)
+                (DefinitionState::Never, false)
             }
             Err(stop) => return Err(stop),
         };
@@ -171,7 +158,7 @@ impl<'s> Lowering<'s> {
             return Err(LoweringError::Full);
         };
         (known.state, known.null) = (state, null);
-        if state == State::Never {
+        if state == DefinitionState::Never {
             Err(LoweringError::Never)
         } else {
             Ok(referring(known))
@@ -182,7 +169,7 @@ impl<'s> Lowering<'s> {
     /// known.
     fn sketched(&self, target: &'s Value) -> ValueMapping {
         let any = ValueMapping::same(TypeSet::ALL);
-        let Ok(gathered) = MergedSchema::new(self.tree, &Ask::of(target, 0)) else {
+        let Ok(gathered) = MergedSchema::new(self.tree, &Conjunction::inline(target, 0)) else {
             return any;
         };
         let Ok(Some(types)) = gathered.types() else {
@@ -199,8 +186,8 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    /// The caller's name for it, if it can be told.
-    fn name(&self, reference: &str, at: usize) -> String {
+    /// Returns a free name for a definition, based on the text of the reference.
+    fn definition_name(&self, reference: &str, at: usize) -> String {
         let last = reference.rsplit(['/', '#']).next().unwrap_or_default();
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let mut name: String = last
@@ -224,7 +211,8 @@ impl<'s> Lowering<'s> {
     }
 }
 
-fn referring(known: &Known) -> LoweredNode {
+/// Returns a reference to a definition.
+fn referring(known: &Definition) -> LoweredNode {
     let mut json = Map::new();
     json.insert("$ref".to_owned(), format!("#/$defs/{}", known.name).into());
     LoweredNode {

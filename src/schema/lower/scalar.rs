@@ -1,15 +1,16 @@
-//! Strings, numbers, booleans, and values that are listed.
+//! Lowering of strings, numbers, booleans and enumerated values.
 
 use serde_json::{Map, Value};
 
-use super::Lowering;
 use super::description::{self, Description};
 use super::lowered_node::{LoweredNode, LoweringError};
+use super::lowering::Lowering;
 use super::merged_schema::MergedSchema;
 use crate::types::{EnumRule, TypeSet, ValueMapping};
 
-/// Keywords that limit a value, by type.
+/// Keywords that limit a string.
 const OF_STRING: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
+/// Keywords that limit a number.
 const OF_NUMBER: [&str; 5] = [
     "minimum",
     "maximum",
@@ -19,6 +20,7 @@ const OF_NUMBER: [&str; 5] = [
 ];
 
 impl<'s> Lowering<'s> {
+    /// Lowers a scalar of one type.
     pub fn scalar(&mut self, name: &str, gathered: &MergedSchema<'s>) -> LoweredNode {
         let mut part = LoweredNode::typed(name);
         let mut words = Description::default();
@@ -31,7 +33,7 @@ impl<'s> Lowering<'s> {
         self.described(part, words)
     }
 
-    /// Puts each of these keywords where it is taken, and into words where not.
+    /// Copies the keywords that the dialect accepts, and describes the others in words.
     pub fn limits(
         &self,
         part: &mut LoweredNode,
@@ -46,7 +48,7 @@ impl<'s> Lowering<'s> {
                 if is_free && self.takes(keyword, value, is_integer) {
                     part.json.insert((*keyword).to_owned(), value.clone());
                 } else if let Some(limit) = description::limit(keyword, value) {
-                    words.limit(limit);
+                    words.add_constraint(limit);
                     if is_free && *keyword == "minItems" && self.subset.supports_keyword(keyword) {
                         part.json
                             .insert((*keyword).to_owned(), self.subset.max_min_items.into());
@@ -56,6 +58,7 @@ impl<'s> Lowering<'s> {
         }
     }
 
+    /// Returns true if the dialect accepts a keyword with this value.
     fn takes(&self, keyword: &str, value: &Value, is_integer: bool) -> bool {
         self.subset.supports_keyword(keyword)
             && match keyword {
@@ -79,7 +82,7 @@ impl<'s> Lowering<'s> {
             }
     }
 
-    /// One of the values that are listed.
+    /// Lowers the enumerated values of a schema.
     pub fn values(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -133,13 +136,14 @@ impl<'s> Lowering<'s> {
             let text = self.text(&[], level)?;
             let mut words = Description::default();
             let shown: Vec<_> = containers.into_iter().map(description::shown).collect();
-            words.limit(format!("one of: {}", shown.join(", ")));
+            words.add_constraint(format!("one of: {}", shown.join(", ")));
             parts.push(self.described(text, words));
         }
         let part = self.join(parts)?;
         Ok(self.described(part, words))
     }
 
+    /// Lowers the enumerated values of one type.
     fn listed(&mut self, kind: &str, values: &[&Value]) -> LoweredNode {
         let mut part = LoweredNode::typed(kind);
         let is_taken = match self.subset.enums {
@@ -159,7 +163,7 @@ impl<'s> Lowering<'s> {
         let characters: usize = owned.iter().map(|value| text(value).chars().count()).sum();
         let limits = &self.subset.limits;
         let (many, most) = limits.long_enum;
-        // Null may come to them.
+        // Null may be added to them.
         let fits = self.count.enum_values + owned.len() < limits.enum_values
             && self.count.characters + characters <= limits.characters
             && (kind != "string" || owned.len() <= many || characters <= most);
@@ -173,7 +177,7 @@ impl<'s> Lowering<'s> {
         let mut words = Description::default();
         if !has_all {
             let shown: Vec<_> = owned.iter().map(text).collect();
-            words.limit(format!("one of: {}", shown.join(", ")));
+            words.add_constraint(format!("one of: {}", shown.join(", ")));
         }
         self.described(part, words)
     }

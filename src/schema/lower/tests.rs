@@ -1,8 +1,8 @@
 use serde_json::json;
 
+use super::lowering::MAX_UNROLLED;
 use super::*;
-use crate::types::EnumRule;
-use crate::types::ReferenceRule;
+use crate::types::{EnumRule, ExtraRule, ReferenceRule, Strictness};
 
 /// Takes little: what OpenAI's strict mode takes, but for the keywords that limit a value.
 static STRICT: Dialect = Dialect {
@@ -36,7 +36,7 @@ fn lowered(schema: &Value, subset: &'static Dialect) -> (Value, Lowered) {
     )
 }
 
-/// The form of a property's schema, which the property has in an object that requires it.
+/// Returns the lowered schema of a property in an object that requires it.
 fn property(schema: &Value) -> Value {
     let (json, _) = lowered(
         &json!({"type": "object", "properties": {"p": schema}, "required": ["p"], "$defs": {"d": {"type": "string"}}}),

@@ -1,15 +1,15 @@
-//! A value by its types: a part for each, or for any value at all.
+//! Lowering of a value by its types: a node for each type, or for any value.
 
 use serde_json::{Map, Value, json};
 
-use super::Lowering;
 use super::description::{self, Description};
 use super::lowered_node::{LoweredNode, LoweringError};
+use super::lowering::Lowering;
 use super::merged_schema::MergedSchema;
 use crate::types::{TypeSet, ValueMapping};
 
 impl<'s> Lowering<'s> {
-    /// One part for each type that the value may have.
+    /// Lowers the value to a union of its types.
     pub fn types(
         &mut self,
         gathered: &MergedSchema<'s>,
@@ -31,7 +31,7 @@ impl<'s> Lowering<'s> {
         Ok(self.described(part, words))
     }
 
-    /// A part for each of these types that a value can have.
+    /// Lowers the value for each of these types that a valid value can have.
     pub fn each(
         &mut self,
         types: &[&'static str],
@@ -55,14 +55,14 @@ impl<'s> Lowering<'s> {
         Ok(parts)
     }
 
-    /// Any value at all.
+    /// Lowers a value of any type.
     pub fn any(&mut self, level: usize) -> Result<LoweredNode, LoweringError> {
         if self.subset.any {
             self.count.open += 1;
             return Ok(LoweredNode::new(Map::new(), ValueMapping::same(TypeSet::ALL)).or_null());
         }
         let text = self.text(&[], level)?;
-        // Where unions are few, they are kept for what says more.
+        // Where the dialect limits unions, they are kept for schemas that are more specific.
         if self.subset.limits.unions < usize::MAX {
             return Ok(text);
         }
@@ -72,7 +72,7 @@ impl<'s> Lowering<'s> {
         self.join(kinds.chain([LoweredNode::null(), text]).collect())
     }
 
-    /// A value as its JSON text: what takes any value, and says what it should be in words alone.
+    /// Lowers a value to its JSON text, which accepts any value and describes the schema in words only.
     pub fn text(&mut self, all: &[&'s Value], level: usize) -> Result<LoweredNode, LoweringError> {
         if level >= self.subset.limits.levels {
             return Err(LoweringError::Deep);

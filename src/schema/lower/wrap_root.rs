@@ -1,4 +1,4 @@
-//! Schema that is sent as it is, where the answer has to be an object.
+//! Wrapping of a schema that is sent unchanged, for modes whose answer must be an object.
 
 use schema_dialect::move_root;
 use serde_json::{Map, Value, json};

@@ -7,7 +7,7 @@ use super::*;
 /// Long enough for a busy machine and a build without optimisation; what is tested here took minutes.
 const SOON: Duration = Duration::from_secs(20);
 
-/// On a stack as small as the runtime's threads have.
+/// Runs a test on a stack as small as those of the runtime's threads.
 fn on_a_thread(test: impl FnOnce() + Send + 'static) {
     let begun = Instant::now();
     std::thread::Builder::new()

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::{Cost, Faults, MAX_LINKS, VALUE_BYTES, of_enum};
+use super::weight::{Cost, Faults, MAX_LINKS, VALUE_BYTES, of_enum};
 use crate::schema::patterns::Patterns;
 use schema_dialect::{Applies, Tree};
 
@@ -181,7 +181,7 @@ impl<'s> Count<'s> {
         let part = Rc::new(Part {
             applied: self.tree.applied(schema),
             evaluations: 1 + of_enum(schema),
-            faults: Faults::of(schema),
+            faults: Faults::of_schema(schema),
             pattern: self.pattern(schema),
             names: self.of_names(schema),
         });
@@ -226,7 +226,7 @@ impl<'s> Count<'s> {
         }
         let mut cost = OfText {
             evaluations: 1 + of_enum(schema),
-            faults: Faults::of(schema),
+            faults: Faults::of_schema(schema),
             for_a_byte: self.pattern(schema),
         };
         for (_, part) in self

@@ -1,4 +1,4 @@
-//! What the model writes: too deep, too wide, without end, full of beginnings, and numbers and characters that JSON hardly holds.
+//! Hostile answers of the model: too deep, too wide, without end, full of beginnings, and with extreme numbers and characters.
 
 use serde_json::{Value, json};
 
@@ -7,10 +7,10 @@ use crate::support::client::Answer;
 use crate::support::fixture::person;
 use crate::upstream::Reply;
 
-/// What judging one hostile answer may cost, beside the answer itself.
+/// Maximum memory for validating one hostile answer, beside the answer itself, in MiB.
 const MIB: u64 = 96;
 
-/// A server whose model answers with `texts` in turn: to `[item-1]` with the first, and so on.
+/// Starts a server whose model answers with `texts` in turn: to `[item-1]` with the first, and so on.
 async fn siege(texts: Vec<String>) -> Siege {
     Siege::answering(move |call| {
         let text = call.item().and_then(|item| texts.get(item));

@@ -8,7 +8,7 @@ use super::{BATCH, NDJSON, SOON, Siege, deep_array, deep_object};
 use crate::support::client::{Response, Sending, check_problem, within};
 use crate::support::fixture::{self, check_each_once, person, schema_query};
 
-/// An upload whose results come as lines.
+/// Returns an upload whose results come as lines.
 fn upload(siege: &Siege) -> Sending {
     let request = siege
         .server
@@ -22,7 +22,7 @@ fn text(number: usize) -> String {
     Value::from(person(number)).to_string()
 }
 
-/// The results in the order of their lines, and the summary.
+/// Returns the results in the order of their lines, and the summary.
 async fn results(response: Response) -> (Vec<Value>, Value) {
     let mut lines = response.expect(200).lines().await;
     let summary = lines.pop().expect("a summary")["summary"].take();
@@ -111,7 +111,7 @@ async fn nul_characters_pass_through() {
     }
 }
 
-/// `pieces` times `piece`, sent as it is taken.
+/// Returns a stream of `pieces` times `piece`, sent as it is taken.
 fn stream(
     begin: &str,
     piece: &str,

@@ -7,10 +7,10 @@ use crate::support::client::{check_pointer, within};
 use crate::support::fixture::{encoded, person};
 use crate::upstream::Reply;
 
-/// What a hostile schema may cost: most of it is the request itself, as text, as a value and compiled.
+/// Maximum memory for a hostile schema, in MiB: most of it is the request itself, as text, as a value and compiled.
 const MIB: u64 = 96;
 
-/// A ring of references through `levels` definitions, each by way of `wrap`.
+/// Returns a ring of references through `levels` definitions, each by way of `wrap`.
 fn ring(levels: usize, wrap: impl Fn(Value) -> Value) -> Value {
     let definition =
         |level: usize| wrap(json!({"$ref": format!("#/$defs/d{}", (level + 1) % levels)}));
@@ -20,7 +20,7 @@ fn ring(levels: usize, wrap: impl Fn(Value) -> Value) -> Value {
     json!({"$ref": "#/$defs/d0", "$defs": definitions})
 }
 
-/// Each level leads to the next twice, by way of `wrap`.
+/// Returns a schema in which each level leads to the next twice, by way of `wrap`.
 fn doubling(levels: usize, wrap: impl Fn(Value) -> Value) -> Value {
     let mut definitions = Map::new();
     for level in 0..levels {

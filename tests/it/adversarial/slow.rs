@@ -13,7 +13,7 @@ use crate::support::fixture::{person, schema_query, single};
 use crate::support::server::Server;
 use crate::upstream::Upstream;
 
-/// How long the server waits for a body that trickles, and some time to do it on a busy machine.
+/// Time that the server waits for a body that trickles, with a margin for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LENIENT: Duration = Duration::from_secs(60);
 

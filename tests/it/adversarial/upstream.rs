@@ -7,7 +7,7 @@ use crate::support::client::within;
 use crate::support::fixture::{self, person};
 use crate::upstream::Reply;
 
-/// A response with this body, which says of itself what `headers` say.
+/// Returns a response with this body and these headers.
 fn response(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n").into_bytes();
     bytes.extend_from_slice(body.as_ref());
@@ -25,7 +25,7 @@ fn sized(content_type: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     )
 }
 
-/// A completion whose answer is `data`.
+/// Returns a completion whose answer is `data`.
 fn completion(data: &Value) -> String {
     json!({"choices": [{"message": {"role": "assistant", "content": data.to_string()}, "finish_reason": "stop"}]}).to_string()
 }

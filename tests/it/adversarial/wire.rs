@@ -5,7 +5,7 @@ use crate::support::fixture::{person, schema_query, single};
 
 const MIB: u64 = 32;
 
-/// The statuses of all the responses that came.
+/// Returns the statuses of all the responses that came.
 fn statuses(answer: &str) -> Vec<u16> {
     answer
         .match_indices("HTTP/1.1 ")

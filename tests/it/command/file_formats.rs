@@ -1,4 +1,4 @@
-//! What can be read, and what can be written.
+//! File formats of inputs and outputs.
 
 use super::*;
 use crate::upstream::Gate;

@@ -1,4 +1,4 @@
-//! What a process that dies takes along: nothing. `make soak` runs the same at length.
+//! Crashes of the process, which lose nothing. `make soak` runs the same at length.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,14 +16,14 @@ use crate::support::fixture::{batch, check_each_once, with};
 use crate::support::server::Server;
 use crate::upstream::{Call, Ending, Reply, Upstream};
 
-/// A number that `make soak` makes larger.
+/// Returns a number that `make soak` makes larger.
 fn soaked(name: &str, short: usize) -> usize {
     std::env::var(name)
         .ok()
         .map_or(short, |value| value.parse().expect("a number"))
 }
 
-/// A provider with faults, slow enough that a job outlives its kills.
+/// Starts a provider with faults, slow enough that a job outlives its kills.
 fn faulty(latency: Duration) -> Upstream {
     Upstream::start(move |call| {
         if is_faulty(call) {
@@ -64,7 +64,7 @@ impl Follower {
         Self { seen, task }
     }
 
-    /// All events, once the last was seen.
+    /// Returns all events, once the last was seen.
     async fn all(self) -> Vec<(u32, String, Value)> {
         crate::support::client::within(LIMIT, "the follower sees the end", self.task)
             .await
@@ -128,7 +128,7 @@ fn check_events(events: &[(u32, String, Value)], items: usize) {
     );
 }
 
-/// When calls were answered as they should be, by item.
+/// Returns the times of correct answers, by item.
 fn answered(upstream: &Upstream) -> BTreeMap<usize, Vec<Instant>> {
     upstream.seen(|log| {
         let mut answered: BTreeMap<_, Vec<_>> = BTreeMap::new();

@@ -21,7 +21,7 @@ async fn follow(client: &Client, job: &serde_json::Value, after: usize) -> Respo
     request.send().await
 }
 
-/// The numbers and indexes of events that have a number.
+/// Returns the numbers and indexes of events that have a number.
 fn numbered(events: &[Event]) -> Vec<usize> {
     events
         .iter()

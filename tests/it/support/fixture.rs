@@ -48,14 +48,14 @@ pub const PEOPLE: [(&str, &str, u64, &str); 7] = [
     ),
 ];
 
-/// The contract's schema.
+/// Returns the contract's schema.
 pub fn schema() -> Value {
     json!({"title": "Person", "type": "object",
            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "occupation": {"type": "string"}},
            "required": ["name", "age", "occupation"], "additionalProperties": false})
 }
 
-/// A text that tells of somebody and carries its number where the upstream's log finds it.
+/// Returns a text about a person that carries its number where the upstream's log finds it.
 pub fn person(number: usize) -> String {
     format!(
         "[item-{number}] Ada Byron is a {}-year-old tester of part {number}",
@@ -63,7 +63,7 @@ pub fn person(number: usize) -> String {
     )
 }
 
-/// What the simulated model finds in `person(number)`.
+/// Returns the result of the simulated model for `person(number)`.
 pub fn found(number: usize) -> Value {
     json!({"name": "Ada Byron", "age": age(number), "occupation": format!("tester of part {number}")})
 }
@@ -72,17 +72,17 @@ fn age(number: usize) -> usize {
     20 + number % 60
 }
 
-/// A body for `/v1/extract`.
+/// Returns a body for `/v1/extract`.
 pub fn single(input: impl Into<Value>) -> Value {
     json!({"input": input.into(), "schema": schema()})
 }
 
-/// A body for `/v1/extract/batch` of `person(0)` to `person(count - 1)`.
+/// Returns a body for `/v1/extract/batch` of `person(0)` to `person(count - 1)`.
 pub fn batch(count: usize) -> Value {
     json!({"inputs": (0..count).map(person).collect::<Vec<_>>(), "schema": schema()})
 }
 
-/// `body` with the fields of `more`.
+/// Returns `body` with the fields of `more`.
 pub fn with(mut body: Value, more: Value) -> Value {
     let Value::Object(more) = more else {
         panic!("the fields are an object")
@@ -93,22 +93,22 @@ pub fn with(mut body: Value, more: Value) -> Value {
     body
 }
 
-/// An answer of the model that does not suit the schema: the age is a text.
+/// Returns an answer of the model that is invalid: the age is a string.
 pub fn wrong() -> Value {
     json!({"name": "Ada Byron", "age": "many", "occupation": "tester"})
 }
 
-/// An answer that does.
+/// Returns a valid answer of the model.
 pub fn right() -> Value {
     json!({"name": "Ada Byron", "age": 36, "occupation": "tester"})
 }
 
-/// The spec's schema as a query parameter.
+/// Returns the spec's schema as a query parameter.
 pub fn schema_query() -> String {
     format!("schema={}", encoded(&schema().to_string()))
 }
 
-/// Text as it stands in a query.
+/// Returns the text as it stands in a query.
 pub fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| {
@@ -143,17 +143,17 @@ pub fn check_each_once<'a>(results: impl IntoIterator<Item = &'a Value>, count: 
     );
 }
 
-/// `[providers.NAME]` of a server that speaks chat completions, with more lines of its own.
+/// Returns `[providers.NAME]` of a server that speaks chat completions, with further lines.
 pub fn provider(name: &str, url: &str, more: &str) -> String {
     format!("[providers.{name}]\nkind = \"openai\"\nbase_url = \"{url}\"\n{more}\n")
 }
 
-/// `[models.NAME]` at a provider, which calls it `NAME-1`, with more lines of its own.
+/// Returns `[models.NAME]` at a provider, which calls it `NAME-1`, with further lines.
 pub fn model(name: &str, provider: &str, more: &str) -> String {
     format!("[models.{name}]\nprovider = \"{provider}\"\nmodel = \"{name}-1\"\n{more}\n")
 }
 
-/// A configuration with one provider, and its one model as the default.
+/// Returns a configuration with one provider, and its one model as the default.
 pub fn one_provider(url: &str, more: &str) -> String {
     format!(
         "model = \"main\"\n{}{}",
@@ -162,7 +162,7 @@ pub fn one_provider(url: &str, more: &str) -> String {
     )
 }
 
-/// The body of a completion whose answer is `value`, with its usage: input and output tokens.
+/// Returns the body of a completion whose answer is `value`, with its usage: input and output tokens.
 pub fn completion(value: &Value, (input, output): (u64, u64)) -> String {
     let message = json!({"role": "assistant", "content": value.to_string()});
     let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});

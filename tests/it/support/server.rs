@@ -18,7 +18,7 @@ use crate::upstream::Upstream;
 /// A cold debug binary on a busy machine needs a while.
 const START: Duration = Duration::from_secs(60);
 
-/// The binary under test.
+/// Returns the binary under test.
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_extractd"));
     command
@@ -51,7 +51,7 @@ fn wrapped_binary(wrapper: &[String]) -> Command {
     command
 }
 
-/// The binary under test, begun by a shell that says this first.
+/// Returns the binary under test, started by a shell after this script.
 fn shell(script: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script, env!("CARGO_BIN_EXE_extractd")]);
@@ -64,7 +64,7 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// How a server is to be started.
+/// Settings of a server to start.
 pub struct Builder {
     environment: Vec<(String, String)>,
     folder: Arc<Folder>,
@@ -88,7 +88,7 @@ impl Builder {
         self.env("EXTRACTD_CONFIG", path.display())
     }
 
-    /// No file that it writes may be longer: for it, the disk is full then.
+    /// Limits the size of each file that the server writes; beyond it, the disk counts as full.
     pub fn limited_to_kilobytes(mut self, kilobytes: u64) -> Self {
         self.file_limit = Some((kilobytes * 2).to_string());
         self
@@ -100,7 +100,7 @@ impl Builder {
         self
     }
 
-    /// The folder that the server works in; files put here before the start are there for it.
+    /// Returns the folder that the server works in; files put here before the start are there for it.
     pub fn folder(&self) -> &Path {
         &self.folder.0
     }
@@ -150,7 +150,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// One with no provider, not yet started.
+    /// Creates the settings of a server without a provider.
     pub fn bare() -> Builder {
         let folder = Arc::new(Folder::new());
         let data = folder.0.join("data").display().to_string();
@@ -166,12 +166,12 @@ impl Server {
         }
     }
 
-    /// One that asks `upstream`, not yet started.
+    /// Creates the settings of a server that calls `upstream`.
     pub fn asking(upstream: &Upstream) -> Builder {
         Self::asking_at(&upstream.url())
     }
 
-    /// One whose provider is at a base URL, not yet started.
+    /// Creates the settings of a server whose provider is at a base URL.
     pub fn asking_at(url: &str) -> Builder {
         Self::bare()
             .env("OPENAI_BASE_URL", url)
@@ -179,12 +179,12 @@ impl Server {
             .env("EXTRACTD_MODEL", "openai/test-model")
     }
 
-    /// One with this configuration file, not yet started.
+    /// Creates the settings of a server with this configuration file.
     pub fn configured(toml: &str) -> Builder {
         Self::bare().config(toml)
     }
 
-    /// One that asks `upstream`, running.
+    /// Starts a server that calls `upstream`.
     pub async fn with(upstream: &Upstream) -> Self {
         Self::asking(upstream).start().await
     }
@@ -214,7 +214,8 @@ impl Server {
         self.limit_files("unlimited");
     }
 
-    /// For it, the disk is full from now on. It was started with a limit, so that a write beyond it fails rather than end the process.
+    /// Makes the disk count as full from now on. The server was started with a limit, so that a write beyond it fails instead of
+    /// ending the process.
     pub fn fill_disk(&self) {
         assert!(
             self.builder.file_limit.is_some(),
@@ -275,7 +276,7 @@ impl Server {
         again.start().await
     }
 
-    /// All that it has logged.
+    /// Returns all that it has logged.
     pub fn output(&self) -> String {
         self.output.lines.lock().unwrap().join("\n")
     }
@@ -285,7 +286,7 @@ impl Server {
         self.status_bytes("VmRSS:")
     }
 
-    /// The most resident memory that it has had since `forget_peak`, in bytes.
+    /// Returns the server's maximum resident memory since `forget_peak`, in bytes.
     pub fn peak_bytes(&self) -> u64 {
         self.status_bytes("VmHWM:")
     }
@@ -356,7 +357,7 @@ impl Output {
         });
     }
 
-    /// The address in the line that says it; fails the test when the process ends before.
+    /// Returns the address that the process prints; fails the test if the process ends before.
     async fn address(&self, child: &mut Child) -> String {
         let mut changed = self.changed.subscribe();
         loop {

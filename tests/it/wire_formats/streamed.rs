@@ -91,7 +91,7 @@ async fn ask_in(
     (called, told.into_inner().unwrap())
 }
 
-/// A 200 whose body goes on until the connection is closed: whoever cuts it leaves no other trace.
+/// Returns a 200 whose body goes on until the connection is closed: whoever cuts it leaves no other trace.
 fn until_closed(kind: Kind, body: &str) -> Reply {
     Reply::RawCut(
         format!(

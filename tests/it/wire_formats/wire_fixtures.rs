@@ -1,4 +1,4 @@
-//! What an upstream says in each wire format, after the providers' documentation.
+//! Responses of an upstream in each wire format, after the providers' documentation.
 
 use serde_json::{Value, json};
 
@@ -22,14 +22,14 @@ pub const KINDS: [Kind; 6] = [
     Kind::Azure,
 ];
 
-/// Where the answer's text stands.
+/// Place of the answer's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Content,
     Tool,
 }
 
-/// Why the model stopped.
+/// Reason why the model stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     End,
@@ -52,7 +52,7 @@ impl Kind {
         }
     }
 
-    /// What stands between the host and the path of a call.
+    /// Returns the path between the host and the path of a call.
     pub fn base_path(self) -> &'static str {
         match self {
             Self::OpenAi | Self::Responses => "/v1",
@@ -60,7 +60,7 @@ impl Kind {
         }
     }
 
-    /// The whole target of a call of the model `m`.
+    /// Returns the whole target of a call of the model `m`.
     pub fn target(self, stream: bool) -> &'static str {
         match (self, stream) {
             (Self::OpenAi, _) => "POST /v1/chat/completions",
@@ -75,7 +75,7 @@ impl Kind {
         }
     }
 
-    /// The header that holds the key `sk-test`, as it is sent.
+    /// Returns the header that holds the key `sk-test`, as it is sent.
     pub fn key(self) -> (&'static str, &'static str) {
         match self {
             Self::OpenAi | Self::Responses | Self::Ollama => ("authorization", "Bearer sk-test"),
@@ -85,12 +85,12 @@ impl Kind {
         }
     }
 
-    /// Whether it can say that the model declines, and how much came from a cache.
+    /// Returns true if the format can report neither a refusal nor cached tokens.
     pub fn is_plain(self) -> bool {
         self == Self::Ollama
     }
 
-    /// A whole answer.
+    /// Returns a whole answer.
     pub fn whole(self, text: &str, place: Place, stop: Stop) -> Value {
         match self {
             Self::OpenAi | Self::Azure => chat(text, place, stop, "message"),
@@ -101,7 +101,7 @@ impl Kind {
         }
     }
 
-    /// The messages of a stream of the same, its text in these pieces.
+    /// Returns the messages of a stream of the same, its text in these pieces.
     pub fn stream(self, pieces: &[&str], place: Place, stop: Stop) -> Vec<Value> {
         let text = pieces.concat();
         match self {
@@ -194,7 +194,7 @@ impl Kind {
         }
     }
 
-    /// A refusal of the call: the status that it comes with, and its body.
+    /// Returns a refusal of the call: the status that it comes with, and its body.
     pub fn error(self, status: u16, words: &str) -> (u16, Value) {
         let error = match self {
             Self::OpenAi | Self::Azure | Self::Responses => {
@@ -231,7 +231,7 @@ impl Kind {
         (status, error)
     }
 
-    /// The same within a stream.
+    /// Returns the same error as an event of a stream.
     pub fn error_event(self, status: u16, words: &str) -> Value {
         match self {
             Self::Responses => {

@@ -1,8 +1,7 @@
 //! Cost of a mention for a leaf: how far it is from what the neighbouring leaves took.
 
-use super::Chosen;
 use crate::leaves::Leaves;
-use crate::mention::Mention;
+use crate::mention::{Chosen, Mention};
 
 /// Characters that the end of a line, a sentence or a list element is worth.
 const BREAK_COST: u32 = 12;

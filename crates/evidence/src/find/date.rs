@@ -13,7 +13,7 @@ pub struct Date {
     pub day: Option<u8>,
 }
 
-/// A year, as far as it is written.
+/// Year, complete or abbreviated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Year {
     Full(u32),
@@ -159,7 +159,7 @@ impl<'a> Words<'a> {
         self.numeric(first, readings);
     }
 
-    /// 5 January 2026, 5. Januar, 5th of January, 5 de enero de 2026, 2026 January 5.
+    /// Reads dates such as 5 January 2026, 5. Januar, 5th of January, 5 de enero de 2026, 2026 January 5.
     fn day_first(self, first: Count) -> Option<Reading> {
         let mut at = first.next;
         if self.is(
@@ -188,7 +188,7 @@ impl<'a> Words<'a> {
         reading_of(year, month, Some(first.value), (next, end), 0)
     }
 
-    /// January 5, 2026; Jan 5; January 2026; the fifth is not read.
+    /// Reads dates such as January 5, 2026; Jan 5; January 2026. An ordinal in words is not supported.
     fn month_first(self, token: usize) -> Option<Reading> {
         let (month, next) = month(self.text, self.tokens, token)?;
         let count = self.near_count(next)?;
@@ -253,7 +253,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// 2026年1月5日, 1月5日, 2026년 1월 5일.
+    /// Reads dates such as 2026年1月5日, 1月5日, 2026년 1월 5일.
     fn ideographic(self, first: Count) -> Option<Reading> {
         let mut month = first;
         let mut year = None;
@@ -286,7 +286,7 @@ impl<'a> Words<'a> {
         )
     }
 
-    /// 令和8年1月5日.
+    /// Reads dates such as 令和8年1月5日.
     fn era(self, token: usize) -> Option<Reading> {
         let start = self.tokens.start(token);
         let rest = self.text.get(start..)?;
@@ -311,7 +311,7 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// 20260105.
+    /// Reads dates such as 20260105.
     #[expect(clippy::unused_self, reason = "called like the readers beside it")]
     fn compact(self, first: Count) -> Option<Reading> {
         if first.digits != 8 {
@@ -330,7 +330,7 @@ impl<'a> Words<'a> {
         .filter(|_| is_year)
     }
 
-    /// 2026-01-05, 05/01/2026, 5.1.26, 05/01.
+    /// Reads dates such as 2026-01-05, 05/01/2026, 5.1.26, 05/01.
     fn numeric(self, first: Count, readings: &mut Vec<Reading>) {
         let separator = |gap: &str| {
             let sign = gap.trim();
@@ -374,7 +374,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// 05/01, 5.1., 2026-01, 01/26.
+    /// Reads dates such as 05/01, 5.1., 2026-01, 01/26.
     fn numeric_pair(self, first: Count, second: Count, sign: char, readings: &mut Vec<Reading>) {
         let after = (second.next, second.end);
         if first.digits == 4 {

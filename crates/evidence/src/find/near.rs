@@ -8,7 +8,7 @@ use crate::fold::{Marks, fold_into};
 use crate::positions::HashedMap;
 use crate::tokens::Hash;
 
-/// Most words that are looked for, and most letters of each.
+/// Most words that are searched for, and most letters of each.
 const MOST_WORDS: usize = 1000;
 const MOST_LETTERS: usize = 32;
 

@@ -12,7 +12,7 @@ use crate::tokens::{Hash, Tokens};
 /// Characters by which a value is looked up.
 const KEY_CHARS: usize = 3;
 
-/// Fewest and most letters and digits of a value that is looked for.
+/// Fewest and most letters and digits of a value that is searched for.
 const CHARS: std::ops::RangeInclusive<usize> = 4..=128;
 
 /// Fewest letters of an abbreviation in capitals: USA for U.S.A.

@@ -12,7 +12,7 @@ pub struct Time {
     pub second: u8,
 }
 
-/// A way to read a time: its bytes, and what it says.
+/// Possible reading of a time: its bytes, and its meaning.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     pub start: usize,

@@ -88,7 +88,7 @@ fn occurrences(
     }
 }
 
-/// Knuth, Morris and Pratt's search: linear also where near matches are everywhere.
+/// Searches by the algorithm of Knuth, Morris and Pratt, which is linear even where near matches are everywhere.
 fn search_linearly(text: &[u32], wanted: &[u32], found: &mut impl FnMut(usize) -> bool) {
     let mut borders = vec![0_usize; wanted.len()];
     let at = |place: usize| wanted.get(place);

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::cursor::{Cursor, is_space};
 use super::quote::{self, QuoteContext};
+use super::reader::{MAX_DEPTH, ParseFault, Reader, TOO_DEEP, Words};
 use super::repair::Repair;
-use super::tolerant_parser::{MAX_DEPTH, ParseFault, Reader, TOO_DEEP, Words};
 
 impl Reader<'_> {
     /// Moves over the closing brace and returns true. A brace in the middle of the outermost object
@@ -61,7 +61,7 @@ impl Reader<'_> {
     /// 1}]`.
     pub(super) fn unopened(&mut self) -> Result<Value, ParseFault> {
         if self.depth == MAX_DEPTH {
-            return Err(ParseFault::new(self.cursor.at(), TOO_DEEP));
+            return Err(ParseFault::new(self.cursor.offset(), TOO_DEEP));
         }
         self.repairs.note(Repair::MissingBracket);
         self.was_json = true;

@@ -10,10 +10,11 @@ use serde_json::Value;
 use super::bracket_recovery::next_member;
 use super::cursor::{Cursor, is_space};
 use super::quote;
+use super::reader::{ParseFault, Words};
 use super::reasoning::{self, ReasoningTag};
 use super::repair::{Repair, Repairs};
 use super::scan_result::{Candidate, Found};
-use super::tolerant_parser::{self, Broken, ParseFault, RepairedValue, Words};
+use super::tolerant_parser::{self, Broken, RepairedValue};
 use crate::strict_json::StrictJson;
 
 /// Bytes that may be parsed again for each byte of the text, in addition to the pass itself.
@@ -161,7 +162,7 @@ impl Scan<'_> {
                 None => self.budget > 0 && self.keep(value, start..end, None),
             };
         }
-        match tolerant_parser::read(self.text, start, self.words(start), &mut self.room) {
+        match tolerant_parser::parse(self.text, start, self.words(start), &mut self.room) {
             Ok(mended) => self.keep(mended.value, start..mended.end, Some(mended.repairs)),
             Err(broken) if broken.fault.cut => {
                 self.found.cut = Some(start);
@@ -177,7 +178,7 @@ impl Scan<'_> {
     fn longer(&mut self, start: usize, end: usize) -> Option<RepairedValue> {
         let behind = Cursor::new(self.text, end);
         (behind.peek() == Some('"') || next_member(behind).is_some()).then_some(())?;
-        let read = tolerant_parser::read(self.text, start, self.words(start), &mut self.room);
+        let read = tolerant_parser::parse(self.text, start, self.words(start), &mut self.room);
         let reached = match &read {
             Ok(mended) => mended.end,
             Err(broken) => broken.reached,
@@ -298,10 +299,10 @@ impl Scan<'_> {
             let line = cursor
                 .rest()
                 .find('\n')
-                .map_or(self.text.len(), |end| cursor.at() + end);
+                .map_or(self.text.len(), |end| cursor.offset() + end);
             self.fence = Some((line, self.found.list.len()));
         }
-        self.at = cursor.at();
+        self.at = cursor.offset();
     }
 
     /// Ends the open code block, in which a scalar is a candidate if it has no object or array.

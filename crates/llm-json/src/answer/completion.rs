@@ -2,9 +2,9 @@
 //! end there.
 
 use super::cursor::{Cursor, is_space};
+use super::literal::LITERALS;
 use super::quote;
-use super::scalar::LITERALS;
-use super::tolerant_parser::{ParseFault, Reader};
+use super::reader::{IncompleteToken, ParseFault, Reader};
 
 /// Maximum length of a trailing name without a value, in bytes.
 const MAX_NAME: usize = quote::LOOKAHEAD;
@@ -12,24 +12,18 @@ const MAX_NAME: usize = quote::LOOKAHEAD;
 /// End of a truncated text: the text is kept up to `keep`, and `rest` follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
+    /// Length of the kept text, in bytes.
     pub(super) keep: usize,
+    /// Text that is appended.
     pub(super) rest: String,
 }
 
 impl Completion {
     /// Returns the text with its end added.
     #[must_use]
-    pub fn of(&self, text: &str) -> String {
+    pub fn complete(&self, text: &str) -> String {
         [text.get(..self.keep).unwrap_or_default(), &self.rest].concat()
     }
-}
-
-/// Start offsets of the unfinished member around the cursor.
-#[derive(Debug, Clone, Copy)]
-pub struct IncompleteToken {
-    pub name: usize,
-    /// Start of the value; `None` while the name or its colon is incomplete.
-    pub value: Option<usize>,
 }
 
 impl Reader<'_> {

@@ -53,7 +53,7 @@ impl<'a> Cursor<'a> {
         self.text
     }
 
-    pub fn at(&self) -> usize {
+    pub fn offset(&self) -> usize {
         self.at
     }
 

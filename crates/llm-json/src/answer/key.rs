@@ -2,8 +2,8 @@
 
 use super::cursor::{Cursor, is_elision};
 use super::quote::{self, QuoteContext};
+use super::reader::{LEFT_OUT, ParseFault, Reader, Words};
 use super::repair::Repair;
-use super::tolerant_parser::{LEFT_OUT, ParseFault, Reader, Words};
 
 impl<'t> Reader<'t> {
     /// Skips a word in capitals before a quoted key or the object's end: `"a": 1, COMMENT "b": 2`.
@@ -16,7 +16,7 @@ impl<'t> Reader<'t> {
             && (ahead.peek() == Some('}') || quote::begins_quoted_key(ahead))
         {
             self.repairs.note(Repair::StrayWord);
-            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.offset());
         }
     }
 
@@ -44,12 +44,12 @@ impl<'t> Reader<'t> {
         };
         self.repairs.note(Repair::MissingQuote);
         self.was_json = true;
-        self.cursor = Cursor::new(self.cursor.whole(), self.cursor.at() - quote.len_utf8());
+        self.cursor = Cursor::new(self.cursor.whole(), self.cursor.offset() - quote.len_utf8());
         true
     }
 
     fn key(&mut self) -> Result<String, ParseFault> {
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         let rest = self.cursor.rest();
         if is_elision(rest) {
             return Err(ParseFault::new(at, LEFT_OUT));
@@ -82,7 +82,7 @@ impl<'t> Reader<'t> {
     /// Returns a key with spaces, `Some key: 1`, up to its colon, or only its first word if no
     /// colon follows.
     fn spaced_key(&mut self, first: &'t str) -> &'t str {
-        let start = self.cursor.at() - first.len();
+        let start = self.cursor.offset() - first.len();
         let mut ahead = self.cursor.window(quote::LOOKAHEAD);
         ahead.skip_while(|c| quote::is_bare_key(c) || c == ' ');
         if ahead.peek() != Some(':') {
@@ -102,7 +102,7 @@ impl<'t> Reader<'t> {
     }
 
     fn colon(&mut self) -> Result<(), ParseFault> {
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         if self.cursor.eat("=>") || self.cursor.eat("=") {
             self.repairs.note(Repair::Colon);
         } else if self.cursor.is_at_end() {

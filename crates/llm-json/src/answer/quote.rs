@@ -2,7 +2,7 @@
 //! string.
 
 use super::cursor::{Cursor, is_elision};
-use super::scalar;
+use super::literal::begins_with_known;
 
 /// Maximum lookahead behind a quote or a word, in bytes: enough for a key and its colon. Beyond it,
 /// the decision is made as if the text ended there. Without a limit, text of only quotes and
@@ -36,6 +36,7 @@ pub enum QuoteRole {
     Key,
 }
 
+/// Returns true if a character can begin or end a string.
 pub fn is_quote(c: char) -> bool {
     !closers(c).is_empty()
 }
@@ -65,7 +66,7 @@ pub fn is_bare_key(c: char) -> bool {
 /// other quote may be text, but only if it looks like a quotation. An opening quote has space
 /// before it and none behind it, and must be closed.
 pub fn role(here: Cursor<'_>, start: usize, place: QuoteContext, open: bool) -> QuoteRole {
-    let previous = here.previous().filter(|_| here.at() > start);
+    let previous = here.previous().filter(|_| here.offset() > start);
     let mut after = here.window(LOOKAHEAD);
     let quote = after.bump();
     let next = after.peek();
@@ -137,7 +138,7 @@ pub fn ends_string(after: Cursor<'_>, place: QuoteContext, opens: bool) -> bool 
     }
     let mut ahead = after;
     ahead.trivia();
-    let gap = ahead.at() > after.at();
+    let gap = ahead.offset() > after.offset();
     let Some(c) = ahead.peek() else { return true };
     if ahead.rest().starts_with("```") {
         return !opens; // the end of the block of code
@@ -300,7 +301,7 @@ pub fn begins_value(ahead: Cursor<'_>) -> bool {
         Some('`') => !ahead.rest().starts_with("```"),
         Some('{' | '[') => true,
         Some(c) if is_quote(c) => true,
-        _ => scalar::begins_with_known(ahead),
+        _ => begins_with_known(ahead),
     }
 }
 

@@ -1,27 +1,17 @@
-//! Numbers, literals and function calls, and the words that are none of these.
+//! Parsing of unquoted words: numbers, literals, function calls and text.
 
 use serde_json::Value;
 
 use crate::strict_json::parse_number;
 
 use super::cursor::Cursor;
+use super::literal::{LITERALS, Word, classify, is_word};
 use super::quote::{self, QuoteContext};
+use super::reader::{ParseFault, Reader, Words};
 use super::repair::Repair;
-use super::tolerant_parser::{ParseFault, Reader, Words};
-
-pub(super) const LITERALS: [&str; 3] = ["true", "false", "null"];
-
-/// Classification of an unquoted word.
-enum Word {
-    Known(Value),
-    /// A known value in a notation that is not JSON's, with the repair.
-    Mended(Value, Repair),
-    /// A number outside the range of `f64`.
-    OutOfRange,
-    Unknown,
-}
 
 impl Reader<'_> {
+    /// Parses an unquoted word.
     pub(super) fn scalar(&mut self, place: QuoteContext) -> Result<Value, ParseFault> {
         let start = self.cursor;
         let word = self.cursor.skip_while(is_word);
@@ -32,21 +22,22 @@ impl Reader<'_> {
             } else {
                 None
             };
-            return literal.ok_or_else(|| ParseFault::cut(start.at()));
+            return literal.ok_or_else(|| ParseFault::cut(start.offset()));
         }
         // Outside objects, an unquoted word is prose.
         let may_be_text = self.in_objects > 0 || self.words == Words::Elements;
-        let is_cut_number = place == QuoteContext::Member && is_group(self.cursor, start.at());
+        let is_cut_number = place == QuoteContext::Member && is_group(self.cursor, start.offset());
         let is_quoted_behind =
             may_be_text && self.cursor.peek() == Some('"') && !begins_string(self.cursor, place);
         let ends =
             (!may_be_text || word_ends(self.cursor, place)) && !is_cut_number && !is_quoted_behind;
         match classify(word) {
-            Word::OutOfRange if ends => {
-                Err(ParseFault::new(start.at(), "the number is out of range"))
-            }
+            Word::OutOfRange if ends => Err(ParseFault::new(
+                start.offset(),
+                "the number is out of range",
+            )),
             Word::Known(value) if ends => Ok(value),
-            Word::Mended(value, repair) if ends => {
+            Word::Repaired(value, repair) if ends => {
                 self.repairs.note(repair);
                 Ok(value)
             }
@@ -57,14 +48,14 @@ impl Reader<'_> {
                 self.cursor = start;
                 self.bare_text(place)
             }
-            _ => Err(ParseFault::new(start.at(), "expected a JSON value")),
+            _ => Err(ParseFault::new(start.offset(), "expected a JSON value")),
         }
     }
 
     /// Returns the only argument of a call, a quoted string or a number: `ObjectId("5f")`.
     fn call(&mut self, start: Cursor<'_>) -> Option<Value> {
         self.cursor.eat("(").then_some(())?;
-        let has_name = self.cursor.since(start.at()).len() > 1;
+        let has_name = self.cursor.since(start.offset()).len() > 1;
         let inside = self
             .cursor
             .window(quote::LOOKAHEAD)
@@ -115,17 +106,7 @@ pub fn is_group(cursor: Cursor<'_>, start: usize) -> bool {
         && !is_key
 }
 
-/// Returns true if a number or a literal begins here.
-pub fn begins_with_known(mut ahead: Cursor<'_>) -> bool {
-    let word = ahead.skip_while(is_word);
-    // A word at the end of the text may still become any other word.
-    !word.is_empty() && (ahead.is_at_end() || !matches!(classify(word), Word::Unknown))
-}
-
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.')
-}
-
+/// Returns true if a comment begins at the cursor.
 pub fn starts_comment(cursor: Cursor<'_>) -> bool {
     cursor.rest().starts_with("//") || cursor.rest().starts_with("/*")
 }
@@ -141,69 +122,4 @@ fn word_ends(after: Cursor<'_>, place: QuoteContext) -> bool {
         Some(_) if place == QuoteContext::Member => quote::begins_member(after),
         Some(_) => quote::begins_value(after),
     }
-}
-
-fn classify(word: &str) -> Word {
-    match word {
-        "true" => Word::Known(Value::Bool(true)),
-        "false" => Word::Known(Value::Bool(false)),
-        "null" => Word::Known(Value::Null),
-        "True" | "TRUE" => Word::Mended(Value::Bool(true), Repair::ForeignLiteral),
-        "False" | "FALSE" => Word::Mended(Value::Bool(false), Repair::ForeignLiteral),
-        "None" | "Null" | "NULL" | "undefined" | "NaN" | "nan" => {
-            Word::Mended(Value::Null, Repair::ForeignLiteral)
-        }
-        "Infinity" | "-Infinity" | "+Infinity" | "inf" | "-inf" => Word::OutOfRange,
-        _ => number(word),
-    }
-}
-
-fn number(word: &str) -> Word {
-    if let Some(number) = parse_number(word) {
-        return Word::Known(Value::Number(number));
-    }
-    let Some(rewritten) = rewrite(word) else {
-        return Word::Unknown;
-    };
-    match parse_number(&rewritten) {
-        Some(number) => Word::Mended(Value::Number(number), Repair::Number),
-        // The rewritten form is well-formed.
-        None => Word::OutOfRange,
-    }
-}
-
-/// Rewrites `+5`, `.5`, `5.` and `0x1f` in JSON's notation. Leading zeros are kept: `01234` is a
-/// postal code.
-fn rewrite(word: &str) -> Option<String> {
-    let (sign, unsigned) = match word.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", word.strip_prefix('+').unwrap_or(word)),
-    };
-    if let Some(hex) = unsigned
-        .strip_prefix("0x")
-        .or_else(|| unsigned.strip_prefix("0X"))
-    {
-        let is_hex = !hex.starts_with('+');
-        return u64::from_str_radix(hex, 16)
-            .ok()
-            .filter(|_| is_hex)
-            .map(|value| format!("{sign}{value}"));
-    }
-    let split = unsigned.find(['e', 'E']).unwrap_or(unsigned.len());
-    let (mantissa, exponent) = unsigned.split_at_checked(split)?;
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let power = exponent.get(1..).unwrap_or_default();
-    let power = power.strip_prefix(['+', '-']).unwrap_or(power);
-    let is_number = digits(whole)
-        && digits(fraction)
-        && digits(power)
-        && !(whole.is_empty() && fraction.is_empty())
-        && !(whole.len() > 1 && whole.starts_with('0'))
-        && (exponent.is_empty() || !power.is_empty());
-    is_number.then(|| {
-        let whole = if whole.is_empty() { "0" } else { whole };
-        let point = if fraction.is_empty() { "" } else { "." };
-        format!("{sign}{whole}{point}{fraction}{exponent}")
-    })
 }

@@ -5,8 +5,9 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::completion::Completion;
+use super::reader::ParseFault;
 use super::repair::Repairs;
-use super::tolerant_parser::{ParseFault, UnclosedPolicy};
+use super::tolerant_parser::UnclosedPolicy;
 
 /// A value found in a text.
 pub struct Candidate {

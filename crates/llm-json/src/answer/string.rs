@@ -2,20 +2,18 @@
 
 use super::cursor::Cursor;
 use super::quote::{self, QuoteContext, QuoteRole};
+use super::reader::{ParseFault, Reader};
 use super::repair::Repair;
-use super::tolerant_parser::{ParseFault, Reader};
 
 impl Reader<'_> {
     /// Parses the string whose opening quote is next.
     pub(super) fn string(&mut self, place: QuoteContext) -> Result<String, ParseFault> {
-        let opened = self.cursor.at();
+        let opened = self.cursor.offset();
         for triple in ["\"\"\"", "'''"] {
             if place != QuoteContext::Key && self.cursor.eat(triple) {
                 self.repairs.note(Repair::TripleQuotes);
                 let string = self.triple_quoted(opened, triple);
-                return string
-                    .map(block)
-                    .map_err(|fault| fault.of_what_began_at(opened));
+                return string.map(block).map_err(|fault| fault.or_cut_at(opened));
             }
         }
         if place == QuoteContext::Member
@@ -36,7 +34,7 @@ impl Reader<'_> {
             _ => self.repairs.note(Repair::TypographicQuotes),
         }
         self.quoted(opened, quote::closers(mark), place)
-            .map_err(|fault| fault.of_what_began_at(opened))
+            .map_err(|fault| fault.or_cut_at(opened))
     }
 
     fn quoted(
@@ -45,7 +43,7 @@ impl Reader<'_> {
         closers: &[char],
         place: QuoteContext,
     ) -> Result<String, ParseFault> {
-        let start = self.cursor.at();
+        let start = self.cursor.offset();
         let mut string = String::new();
         let mut in_quotation = false;
         let mut had_quotation = false;
@@ -127,7 +125,7 @@ impl Reader<'_> {
         ahead.eat("```").then_some(())?;
         let info = ahead.skip_while(|c| !matches!(c, '\n' | '`'));
         (info.len() < quote::LOOKAHEAD && ahead.peek() == Some('\n')).then_some(())?;
-        let start = ahead.at();
+        let start = ahead.offset();
         let whole = self.cursor.whole();
         let line_ends = ahead
             .rest()
@@ -160,13 +158,13 @@ impl Reader<'_> {
     /// quote: `"```json {"a": 1}```"`.
     fn quoted_fence(&mut self) -> Option<String> {
         let mut ahead = self.cursor;
-        let start = ahead.at() + 1;
+        let start = ahead.offset() + 1;
         (ahead.eat("\"```") && start >= self.fences_sought).then_some(())?;
         let text = ahead.rest();
         let length = text.find("```\"");
         // No byte is read twice.
-        self.fences_sought = length.map_or(usize::MAX, |length| ahead.at() + length);
-        ahead = Cursor::new(self.cursor.whole(), ahead.at() + length?);
+        self.fences_sought = length.map_or(usize::MAX, |length| ahead.offset() + length);
+        ahead = Cursor::new(self.cursor.whole(), ahead.offset() + length?);
         ahead.eat("```");
         let block = ahead.since(start);
         ahead.eat("\"");
@@ -181,7 +179,7 @@ impl Reader<'_> {
             .find('"')
             .is_some_and(|inner| !ends(start + inner + 1))
             && !block.contains('\\');
-        (is_block && ends(ahead.at())).then(|| {
+        (is_block && ends(ahead.offset())).then(|| {
             self.repairs.note(Repair::InnerQuote);
             self.was_json = true;
             self.cursor = ahead;
@@ -218,7 +216,7 @@ impl Reader<'_> {
         };
         (is_text && is_usual && is_end).then(|| {
             self.repairs.note(Repair::DoubledQuotes);
-            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.offset());
             text.to_owned()
         })
     }
@@ -244,7 +242,7 @@ impl Reader<'_> {
     }
 
     fn escape(&mut self, string: &mut String) -> Result<(), ParseFault> {
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         self.cursor.bump();
         let Some(c) = self.cursor.peek() else {
             return Err(ParseFault::cut(at));
@@ -275,7 +273,7 @@ impl Reader<'_> {
 
     /// Parses a Unicode escape; the cursor is at the `u`.
     fn unicode_escape(&mut self, string: &mut String) -> Result<(), ParseFault> {
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         self.cursor.bump();
         let Some(unit) = self.hex4() else {
             if self.cursor.rest().len() < 4

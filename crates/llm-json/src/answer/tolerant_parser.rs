@@ -4,57 +4,21 @@
 
 use serde_json::{Map, Value};
 
-use super::completion::{Completion, IncompleteToken};
+use super::completion::Completion;
 use super::cursor::{Cursor, is_elision, is_space};
 use super::quote::{self, QuoteContext};
+use super::reader::{IncompleteToken, LEFT_OUT, MAX_DEPTH, ParseFault, Reader, TOO_DEEP, Words};
 use super::repair::{Repair, Repairs};
 
-/// Maximum nesting depth, as in `serde_json`: its recursion limit of 128 allows 127 levels.
-pub const MAX_DEPTH: usize = 127;
-
-pub const LEFT_OUT: &str = "\"...\" stands for something that was left out";
-
-pub const TOO_DEEP: &str = "it is nested more than 127 levels deep";
+/// Error message of a code block that ends within a value.
 const ENDS_EARLY: &str = "the code block ends before the JSON is closed";
 
 /// A parsed value, its end, and the repairs in it.
 pub struct RepairedValue {
     pub value: Value,
+    /// Byte offset behind the value.
     pub end: usize,
     pub repairs: Repairs,
-}
-
-/// Reason why a text is not a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParseFault {
-    pub at: usize,
-    pub message: &'static str,
-    /// True if the text ended first.
-    pub cut: bool,
-}
-
-impl ParseFault {
-    pub fn new(at: usize, message: &'static str) -> Self {
-        Self {
-            at,
-            message,
-            cut: false,
-        }
-    }
-
-    pub fn cut(at: usize) -> Self {
-        Self {
-            at,
-            message: "the text ends here",
-            cut: true,
-        }
-    }
-
-    /// Returns the same error; for truncated text, with the start of the value in which the text
-    /// ends.
-    pub fn of_what_began_at(self, start: usize) -> Self {
-        if self.cut { Self::cut(start) } else { self }
-    }
 }
 
 /// A failed parse.
@@ -80,18 +44,9 @@ pub struct UnclosedPolicy {
     pub repairs: Repairs,
 }
 
-/// Meaning of an unquoted word outside all objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Words {
-    /// Text in brackets within a sentence: `[sic]`.
-    Prose,
-    /// An element, if there are several: `[red, blue]` at the start of the text or of a code block.
-    Elements,
-}
-
 /// Parses the object or array that begins at `at`. `room` is the number of values still allowed; it
 /// decreases by the values parsed.
-pub fn read(
+pub fn parse(
     text: &str,
     at: usize,
     words: Words,
@@ -99,7 +54,7 @@ pub fn read(
 ) -> Result<RepairedValue, Broken> {
     let mut reader = Reader::new(text, at, words, room);
     let read = reader.value(QuoteContext::Element);
-    let (end, levels) = (reader.cursor.at(), reader.left_open);
+    let (end, levels) = (reader.cursor.offset(), reader.left_open);
     let ending = read.as_ref().err().and_then(|&fault| reader.ending(fault));
     let (repairs, was_json) = (reader.repairs, reader.was_json);
     match read {
@@ -148,59 +103,17 @@ pub fn read(
 
 /// Returns the string that `text` is as a whole, in quotes of any kind, or several strings joined
 /// by `+`.
-pub fn read_string(text: &str) -> Option<String> {
+pub fn parse_string(text: &str) -> Option<String> {
     let mut room = 1;
     let mut reader = Reader::new(text, 0, Words::Prose, &mut room);
     let string = reader.joined(QuoteContext::Element).ok()?;
     reader.cursor.is_at_end().then_some(string)
 }
 
-pub(super) struct Reader<'a> {
-    pub(super) cursor: Cursor<'a>,
-    pub(super) repairs: Repairs,
-    room: &'a mut usize,
-    pub(super) words: Words,
-    pub(super) depth: usize,
-    /// Open brackets around the cursor, one bit per level, the innermost lowest: 1 for an object, 0
-    /// for an array.
-    pub(super) open: u128,
-    /// Number of open objects around the cursor.
-    pub(super) in_objects: usize,
-    /// Number of objects in which the text ends.
-    left_open: usize,
-    /// The member that was begun last.
-    pub(super) begun: Option<IncompleteToken>,
-    /// Start of the white space and comments in which the text ends.
-    pub(super) trailing: Option<usize>,
-    /// True if the outermost object continued behind its closing brace.
-    pub(super) is_reopened: bool,
-    pub(super) was_json: bool,
-    /// Position up to which the end of a quoted code block was last searched.
-    pub(super) fences_sought: usize,
-}
-
-impl<'t> Reader<'t> {
-    fn new(text: &'t str, at: usize, words: Words, room: &'t mut usize) -> Self {
-        let repairs = Repairs::default();
-        Self {
-            cursor: Cursor::new(text, at),
-            repairs,
-            room,
-            words,
-            depth: 0,
-            open: 0,
-            in_objects: 0,
-            left_open: 0,
-            begun: None,
-            trailing: None,
-            is_reopened: false,
-            was_json: false,
-            fences_sought: 0,
-        }
-    }
-
+impl Reader<'_> {
+    /// Parses the value at the cursor.
     fn value(&mut self, place: QuoteContext) -> Result<Value, ParseFault> {
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         let Some(left) = self.room.checked_sub(1) else {
             self.was_json = true;
             return Err(ParseFault::new(at, "there are too many values"));
@@ -251,7 +164,7 @@ impl<'t> Reader<'t> {
             if !is_sum || !ahead.peek().is_some_and(quote::is_quote) {
                 return Ok(whole);
             }
-            self.cursor = Cursor::new(self.cursor.whole(), ahead.at());
+            self.cursor = Cursor::new(self.cursor.whole(), ahead.offset());
             self.repairs.note(Repair::JoinedStrings);
             whole.push_str(&self.string(place)?);
         }
@@ -276,7 +189,7 @@ impl<'t> Reader<'t> {
     fn array(&mut self, close: char) -> Result<Value, ParseFault> {
         let mut items = Vec::new();
         self.trivia()?;
-        let opened = self.cursor.at();
+        let opened = self.cursor.offset();
         if close == ']' && self.closes_around(close) {
             return Ok(Value::Array(items));
         }
@@ -312,12 +225,12 @@ impl<'t> Reader<'t> {
         self.extra_commas()?;
         self.stray_word();
         while !self.ends_object(&members) {
-            let name = self.cursor.at();
+            let name = self.cursor.offset();
             self.begun = Some(IncompleteToken { name, value: None });
             let key = self.name()?;
             if self.is_reopened && members.contains_key(&key) {
                 return Err(ParseFault::new(
-                    self.cursor.at(),
+                    self.cursor.offset(),
                     "a member that was there before follows behind the closing bracket",
                 ));
             }
@@ -325,7 +238,7 @@ impl<'t> Reader<'t> {
             if !self.cursor.is_at_end() {
                 self.begun = Some(IncompleteToken {
                     name,
-                    value: Some(self.cursor.at()),
+                    value: Some(self.cursor.offset()),
                 });
             }
             let value = if matches!(self.cursor.peek(), Some(',' | '}')) {
@@ -358,7 +271,7 @@ impl<'t> Reader<'t> {
     fn separator(&mut self, close: char) -> Result<(), ParseFault> {
         let before = self.cursor;
         self.trivia()?;
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         if self.cursor.eat(",") {
             self.trivia()?;
             if self.cursor.peek() == Some(close) {
@@ -404,8 +317,9 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
+    /// Skips white space and comments.
     pub(super) fn trivia(&mut self) -> Result<(), ParseFault> {
-        let start = self.cursor.at();
+        let start = self.cursor.offset();
         let trivia = self.cursor.trivia();
         if self.cursor.is_at_end() {
             self.trailing.get_or_insert(start);
@@ -429,13 +343,13 @@ fn lost_its_quote(before: Cursor<'_>, next: Cursor<'_>) -> bool {
     let had_comma = before.since(0).ends_with(",\"");
     before.previous() == Some('"')
         && !had_comma
-        && next.at() > before.at()
+        && next.offset() > before.offset()
         && quote::begins_unquoted_element(next)
 }
 
 /// Returns true for digits that may be one number or two: `[12 000]`.
 fn is_digit_group(before: Cursor<'_>, mut next: Cursor<'_>) -> bool {
     let follows_digit = before.previous().is_some_and(|c| c.is_ascii_digit());
-    let same_line = !next.since(before.at()).contains('\n');
+    let same_line = !next.since(before.offset()).contains('\n');
     follows_digit && same_line && next.skip_while(|c| c.is_ascii_digit()).len() == 3
 }

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::cursor::Cursor;
 use super::quote::{self, QuoteContext};
+use super::reader::{LEFT_OUT, ParseFault, Reader};
 use super::repair::Repair;
 use super::scalar::{is_group, starts_comment};
-use super::tolerant_parser::{LEFT_OUT, ParseFault, Reader};
 
 /// Type names in a schema-like form without values: `{name: string, age: number}`.
 const TYPE_NAMES: [&str; 11] = [
@@ -20,7 +20,7 @@ const MAX_TYPE: usize = 1024;
 impl<'t> Reader<'t> {
     /// Parses an unquoted string, up to the comma, bracket, comment or line end behind it.
     pub(super) fn bare_text(&mut self, place: QuoteContext) -> Result<Value, ParseFault> {
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         let mut braces = 0;
         loop {
             self.cursor
@@ -45,7 +45,7 @@ impl<'t> Reader<'t> {
                         break;
                     };
                     braces += length;
-                    self.cursor = Cursor::new(self.cursor.whole(), self.cursor.at() + length);
+                    self.cursor = Cursor::new(self.cursor.whole(), self.cursor.offset() + length);
                     continue;
                 }
                 Some('#') if !is_comment => self.cursor.bump(),
@@ -107,7 +107,7 @@ impl<'t> Reader<'t> {
     /// Returns the text of a type that contains a function, on a line of its own: `props: {name:
     /// string, done: () => void}`.
     pub(super) fn type_in_braces(&mut self) -> Option<String> {
-        let at = self.cursor.at();
+        let at = self.cursor.offset();
         // The cheapest check first: a brace on a line of its own is rare.
         if self.cursor.peek() != Some('{') || !self.begins_line(at) {
             return None;

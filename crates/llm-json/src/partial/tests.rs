@@ -134,7 +134,7 @@ fn each_element_of_the_list_is_told_when_it_is_finished() {
     );
 }
 
-/// Whether `later` has all that `earlier` has, and at most more.
+/// Returns true if `later` contains all of `earlier`.
 fn grows(earlier: &Value, later: &Value) -> bool {
     match (earlier, later) {
         (Value::String(earlier), Value::String(later)) => later.starts_with(earlier.as_str()),

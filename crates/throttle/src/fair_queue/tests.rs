@@ -190,7 +190,7 @@ fn a_new_queue_unparks_a_caller_whose_other_queues_are_parked() {
 }
 
 proptest! {
-    /// Whatever comes and goes, is parked and comes back: nothing is lost, nothing comes twice, and a key keeps its order.
+    /// Checks that no item is lost or returned twice, and that each key keeps its order, whatever is queued, removed and parked.
     #[test]
     fn no_item_is_lost_and_order_is_kept(steps in prop::collection::vec((0_u8..9, 0_u8..4, 0_u8..4, 1_u64..50), 1..400)) {
         let mut queue = Numbers::default();

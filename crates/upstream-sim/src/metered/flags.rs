@@ -1,4 +1,4 @@
-//! What the simulated provider can be told on its command line.
+//! Command line of the simulated provider.
 
 use clap::{Parser, ValueEnum};
 
@@ -26,22 +26,22 @@ pub struct Flags {
     /// Tokens that may come at once under that limit. 0: those of a minute, as OpenAI has it.
     #[arg(long, default_value_t = 0, value_name = "N")]
     rate_limit_tpm_burst: u32,
-    /// How both limits are kept.
+    /// Algorithm of both limits.
     #[arg(long, value_enum, default_value_t = Shape::Bucket)]
     rate_limit_shape: Shape,
-    /// Which tokens a call needs to be let in.
+    /// Tokens that a call reserves.
     #[arg(long, value_enum, default_value_t = TpmCounts::Actual)]
     pub tpm_counts: TpmCounts,
     /// Leave out the `x-ratelimit-…` headers, which are sent when there is a limit.
     #[arg(long)]
     pub no_rate_limit_headers: bool,
-    /// How a 429 says when to come again.
+    /// Form of the retry time of a 429.
     #[arg(long, value_enum, default_value_t = RetryAfter::Seconds)]
     pub retry_after: RetryAfter,
     /// For so many milliseconds of each `--storm-every-ms`, the last ones, everything gets 429.
     #[arg(long, default_value_t = 0, value_name = "MS")]
     pub storm_ms: u64,
-    /// How often that happens, from the first call on. 0: never.
+    /// Interval of the storms, from the first call on. 0: there are none.
     #[arg(long, default_value_t = 0, value_name = "MS")]
     pub storm_every_ms: u64,
     /// Keep the time of each arrival, and time and tokens of each call let in, for `GET /meter`.
@@ -52,7 +52,7 @@ pub struct Flags {
     pub texts: bool,
 }
 
-/// Which tokens a call needs to be let in.
+/// Tokens that a call reserves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TpmCounts {
     /// Those that it will have used when it is answered.
@@ -64,7 +64,7 @@ pub enum TpmCounts {
     MaxTokens,
 }
 
-/// How a 429 says when to come again.
+/// Form of the retry time of a 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RetryAfter {
     /// `retry-after` in whole seconds, rounded up.
@@ -78,7 +78,7 @@ pub enum RetryAfter {
 }
 
 impl Flags {
-    /// The limits of each key.
+    /// Returns the limits of each key.
     pub fn limits(&self) -> Limits {
         let limit = |per_minute, burst: u32| {
             let whole = burst == 0 || self.rate_limit_shape == Shape::Window;

@@ -1,5 +1,5 @@
-//! What the simulated provider saw, told by `GET /meter`. Times are microseconds since the Unix epoch, taken from one monotonic
-//! clock.
+//! Meter of the simulated provider, reported by `GET /meter`. Times are microseconds since the Unix epoch, taken from one
+//! monotonic clock.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,7 +18,7 @@ pub struct Meter {
     started_us: u64,
     limits: Limits,
     keep_arrivals: bool,
-    /// When the counting began.
+    /// Start of the measurement.
     since: Instant,
     seen: Seen,
     /// `None` when they are not kept.
@@ -50,7 +50,7 @@ struct Seen {
 }
 
 impl Meter {
-    /// An empty meter.
+    /// Returns an empty meter.
     pub fn new(flags: &Flags) -> Self {
         let since_epoch = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -67,7 +67,7 @@ impl Meter {
         }
     }
 
-    /// A call with this key has been read whole. Returns its number, from 0.
+    /// Counts a call with this key that has been read completely. Returns its number, from 0.
     pub fn arrived(&mut self, at: Instant, key: &str) -> usize {
         self.account(key).arrived();
         let at_us = self.at_us(at);
@@ -83,14 +83,14 @@ impl Meter {
         seen.calls - 1
     }
 
-    /// A call was not let in, and was told to wait so long.
+    /// Counts a call that was rejected and told to wait so long.
     pub fn refused(&mut self, key: &str, at: Instant, told: Option<Duration>) {
         let at_us = self.at_us(at);
         self.account(key)
             .refused(at_us, told.map(|told| at_us + told.as_micros() as u64));
     }
 
-    /// A call was let in.
+    /// Counts a call that was admitted.
     pub fn admitted(&mut self, key: &str, at: Instant, pass: &RateAdmission) -> Admitted {
         let (at_us, keep) = (self.at_us(at), self.keep_arrivals);
         Admitted {
@@ -101,7 +101,7 @@ impl Meter {
         }
     }
 
-    /// A call that was let in had used more tokens than it had taken, or fewer.
+    /// Corrects the tokens of an admitted call by the difference to those it used.
     pub fn settled(&mut self, key: &str, admitted: Admitted, more: i64) {
         if admitted.at >= self.since {
             self.account(key).settled(admitted.number, more);
@@ -120,8 +120,7 @@ impl Meter {
         &mut keys[place].1
     }
 
-    /// A call that arrived at `arrived` has just been answered with `status`; 0 stands for a connection that was reset on
-    /// purpose.
+    /// Counts a call that arrived at `arrived` and was answered with `status`. 0: the connection was reset on purpose.
     pub fn answered(&mut self, arrived: Instant, status: u16) {
         let now = Instant::now();
         let now_us = self.at_us(now);
@@ -134,7 +133,7 @@ impl Meter {
         *seen.statuses.entry(status).or_default() += 1;
     }
 
-    /// The client of a call went away before its answer was written.
+    /// Counts a call whose client disconnected before its answer was written.
     pub fn aborted(&mut self) {
         self.seen.in_flight = self.seen.in_flight.saturating_sub(1);
         self.seen.aborted += 1;
@@ -152,7 +151,7 @@ impl Meter {
         };
     }
 
-    /// All of it as JSON.
+    /// Returns the report as JSON.
     pub fn report(&self) -> Value {
         let seen = &self.seen;
         let mut sorted = seen.latencies_us.clone();
@@ -178,7 +177,7 @@ impl Meter {
     }
 }
 
-/// The value that `percent` of the values do not exceed; `None` of none.
+/// Returns the value that `percent` of the values do not exceed; `None` of none.
 fn percentile(sorted: &[u32], percent: usize) -> Option<u32> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()

@@ -1,13 +1,13 @@
-//! Who is let in: the limits of each key, and the storms in which nobody is.
+//! Admission of calls: the limits of each key, and the storms in which every call is rejected.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::flags::{Flags, RetryAfter, TpmCounts};
-use super::lock;
 use crate::limiter::{ExceededLimit, Limiter, Limits, RemainingQuota, Reserved};
+use crate::lock::lock;
 
-/// What a call takes of a limit of tokens.
+/// Cost of a call in tokens.
 #[derive(Clone, Copy)]
 pub struct Cost {
     pub prompt: u64,
@@ -107,8 +107,7 @@ impl Gate {
         }
     }
 
-    /// The call's answer has been written, and it had used so many tokens. Returns by how many that differs from what it had
-    /// taken.
+    /// Settles a call that used so many tokens. Returns the difference to those it had taken.
     pub fn settle(&self, key: &str, reserved: Reserved, used: u64) -> i64 {
         if reserved.tokens == used {
             return 0;
@@ -120,7 +119,7 @@ impl Gate {
         used as i64 - reserved.tokens as i64
     }
 
-    /// How long the storm will last; `None` when there is none.
+    /// Returns the remaining time of the storm. `None`: there is none.
     fn storm_left(&self, since_first_call: Duration) -> Option<Duration> {
         if self.storm.is_zero() || self.storm_every.is_zero() {
             return None;
@@ -188,7 +187,7 @@ impl State {
     }
 }
 
-/// As OpenAI sends them: <https://platform.openai.com/docs/guides/rate-limits>, read 2026-11-22.
+/// Returns the headers that OpenAI sends: <https://platform.openai.com/docs/guides/rate-limits>, read 2026-11-22.
 fn limit_headers([requests, tokens]: [Option<RemainingQuota>; 2]) -> Vec<(String, String)> {
     let mut headers = Vec::with_capacity(6);
     for (kind, left) in [("requests", requests), ("tokens", tokens)] {
@@ -206,7 +205,7 @@ fn limit_headers([requests, tokens]: [Option<RemainingQuota>; 2]) -> Vec<(String
     headers
 }
 
-/// A duration as Go writes it, to the millisecond: `120ms`, `8.64s`, `6m0s`.
+/// Returns a duration as Go writes it, to the millisecond: `120ms`, `8.64s`, `6m0s`.
 fn go_duration(duration: Duration) -> String {
     let milliseconds = duration.as_nanos().div_ceil(1_000_000);
     let (minutes, rest) = (milliseconds / 60_000, milliseconds % 60_000);

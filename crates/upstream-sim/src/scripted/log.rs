@@ -1,4 +1,4 @@
-//! What the scripted provider saw.
+//! Log of the scripted provider.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::chat::ChatRequest;
 
-/// How a call ended.
+/// End of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Its answer was written to the last byte that the script wanted.
@@ -24,7 +24,7 @@ pub enum Ending {
 pub struct Call {
     /// Its place in the order of arrival, from 0.
     pub index: usize,
-    /// When its last byte had been read.
+    /// Time at which the last byte of the request was read.
     pub arrived: Instant,
     /// The same by the wall clock, for `Retry-After` dates.
     pub arrived_at: SystemTime,
@@ -32,7 +32,7 @@ pub struct Call {
     pub target: String,
     headers: Vec<(String, String)>,
     raw: Bytes,
-    /// When and how it ended; `None` while it is in flight.
+    /// Time and kind of the end; `None` while the call is in flight.
     pub ended: Option<(Instant, Ending)>,
 }
 
@@ -57,7 +57,7 @@ impl Call {
         self.raw = Bytes::new();
     }
 
-    /// The first header of that name.
+    /// Returns the first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -65,17 +65,17 @@ impl Call {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The request's body.
+    /// Returns the request's body.
     pub fn body(&self) -> Value {
         serde_json::from_slice(&self.raw).expect("the call's body is JSON")
     }
 
-    /// The size of the request's body.
+    /// Returns the size of the request's body.
     pub fn size_bytes(&self) -> usize {
         self.raw.len()
     }
 
-    /// All that the model was told, as text: the contents of all messages, joined by newlines.
+    /// Returns the prompt as text: the contents of all messages, joined by newlines.
     pub fn prompt(&self) -> String {
         let body = self.body();
         let messages = body["messages"].as_array().expect("messages is an array");
@@ -91,7 +91,7 @@ impl Call {
         contents.collect::<Vec<_>>().join("\n")
     }
 
-    /// The number N of the item whose input carries `item-N`, see `fixture::person`; the last one in the user's messages.
+    /// Returns the number N of the item whose input carries `item-N`, see `fixture::person`; the last one in the user's messages.
     pub fn item(&self) -> Option<usize> {
         let question = ChatRequest::parse(&self.raw).ok()?;
         question.user_texts().find_map(|text| {
@@ -103,7 +103,7 @@ impl Call {
         })
     }
 
-    /// The schema that it sent in `response_format` or as a tool's parameters.
+    /// Returns the schema that it sent in `response_format` or as a tool's parameters.
     pub fn schema(&self) -> Option<Value> {
         ChatRequest::parse(&self.raw)
             .ok()?
@@ -115,12 +115,12 @@ impl Call {
         self.raw.clone()
     }
 
-    /// Whether it ended so.
+    /// Returns true if the call ended this way.
     pub fn is(&self, ending: Ending) -> bool {
         self.ended.is_some_and(|(_, how)| how == ending)
     }
 
-    /// When it ended.
+    /// Returns the time of the end.
     pub fn ended_at(&self) -> Instant {
         self.ended.expect("the call has ended").0
     }
@@ -142,12 +142,12 @@ pub struct Log {
 }
 
 impl Log {
-    /// Arrival times.
+    /// Returns the arrival times.
     pub fn arrivals(&self) -> Vec<Instant> {
         self.calls.iter().map(|call| call.arrived).collect()
     }
 
-    /// The item numbers in the order of arrival.
+    /// Returns the item numbers in the order of arrival.
     pub fn items(&self) -> Vec<usize> {
         self.calls
             .iter()

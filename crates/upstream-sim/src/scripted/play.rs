@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::log::{Call, Ending};
-use super::{Gate, Keep, Reply, Shared};
+use super::reply::{Gate, Reply};
+use super::shared::{Keep, Shared};
 use crate::chat::{self, ChatAnswer, ChatRequest};
 use crate::model;
 use crate::wire::{self, Connection};
@@ -150,7 +151,7 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// What goes over the wire.
+/// Bytes that go over the wire.
 enum Played {
     Whole(Vec<u8>),
     Pieces(Vec<u8>, Duration, Vec<u8>),
@@ -196,7 +197,7 @@ fn put(reply: Reply, call: &Call) -> Played {
     }
 }
 
-/// What is a completion, for a call that asks for one.
+/// Converts a reply to the bytes of a completion.
 fn complete(reply: Reply, call: &Call) -> Played {
     let raw = call.raw();
     let Ok(question) = ChatRequest::parse(&raw) else {
@@ -261,7 +262,7 @@ fn complete(reply: Reply, call: &Call) -> Played {
     }
 }
 
-/// An event with a piece of the answer.
+/// Returns an event with a piece of the answer.
 fn streamed(piece: &str, tool: Option<&str>) -> Vec<u8> {
     let delta = match tool {
         None => json!({"content": piece}),
@@ -276,6 +277,6 @@ fn streamed(piece: &str, tool: Option<&str>) -> Vec<u8> {
     .into_bytes()
 }
 
-/// How a stream that is whole ends.
+/// End of a complete stream.
 const STREAM_END: &[u8] = b"data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
     data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":15}}\n\ndata: [DONE]\n\n";

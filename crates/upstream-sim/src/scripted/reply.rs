@@ -1,4 +1,4 @@
-//! What a script can do with a call.
+//! Replies of a script.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-/// What becomes of a call.
+/// Reply to a call.
 pub enum Reply {
     /// A completion as the simulated model gives it.
     Played,
@@ -48,13 +48,13 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// A status with a body as OpenAI's errors look.
+    /// Returns an error with a body in OpenAI's form.
     pub fn error(status: u16, message: &str) -> Self {
         let body = serde_json::json!({"error": {"message": message, "type": "simulated", "param": null, "code": null}});
         Self::Status(status, Vec::new(), body.to_string())
     }
 
-    /// The same with one more header.
+    /// Adds a header to the reply.
     pub fn with_header(self, name: &str, value: impl ToString) -> Self {
         let Self::Status(status, mut headers, body) = self else {
             panic!("only a Status takes headers")
@@ -63,12 +63,12 @@ impl Reply {
         Self::Status(status, headers, body)
     }
 
-    /// The same after `time`.
+    /// Delays the reply by `time`.
     pub fn after(self, time: Duration) -> Self {
         Self::Delay(time, Box::new(self))
     }
 
-    /// The same once `gate` lets it through.
+    /// Delays the reply until `gate` lets it through.
     pub fn behind(self, gate: &Gate) -> Self {
         Self::Gate(gate.clone(), Box::new(self))
     }
@@ -79,12 +79,12 @@ impl Reply {
 pub struct Gate(Arc<Semaphore>);
 
 impl Gate {
-    /// A closed gate.
+    /// Returns a closed gate.
     pub fn closed() -> Self {
         Self(Arc::new(Semaphore::new(0)))
     }
 
-    /// One that lets everything through.
+    /// Returns an open gate.
     pub fn open_from_the_start() -> Self {
         let gate = Self::closed();
         gate.open();

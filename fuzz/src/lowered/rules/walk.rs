@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-/// What is looked for in each part.
+/// State of a walk over all subschemas.
 pub struct Walk<'s> {
     root: &'s Value,
     keywords: &'static [&'static str],
@@ -17,7 +17,7 @@ pub struct Walk<'s> {
     pub levels: usize,
 }
 
-/// What is looked at in each part.
+/// Function that checks one subschema.
 pub type Each<'s> = fn(&mut Walk<'s>, &'s Map<String, Value>, &str);
 
 impl<'s> Walk<'s> {
@@ -149,7 +149,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Whether a value of this type is taken.
+/// Returns true if values of this type are accepted.
 pub fn has_type(object: &Map<String, Value>, name: &str) -> bool {
     object.get("type").is_some_and(|kind| {
         kind == name
@@ -159,7 +159,7 @@ pub fn has_type(object: &Map<String, Value>, name: &str) -> bool {
     })
 }
 
-/// Whether a definition leads to itself.
+/// Returns the name of a definition that leads to itself.
 pub fn is_recursive(schema: &Value) -> Option<String> {
     fn references<'s>(value: &'s Value, found: &mut Vec<&'s str>) {
         match value {

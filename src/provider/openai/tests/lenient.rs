@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A completion with one choice.
+/// Returns a completion with one choice.
 fn completion(choice: &Value) -> Value {
     json!({"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
 }

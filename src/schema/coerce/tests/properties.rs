@@ -81,18 +81,18 @@ proptest! {
     fn a_valid_value_comes_out_unchanged_and_a_mended_one_is_valid(value in value()) {
         for schema in schemas() {
             let text = value.to_string();
-            let read = schema.read(&text, |value| value, true).unwrap();
+            let read = schema.parse_answer(&text, |value| value, true).unwrap();
             if schema.is_valid(&value) {
                 prop_assert_eq!(&read.value.to_string(), &text);
                 prop_assert!(read.repairs.is_empty());
             }
             if read.faults.is_empty() {
                 prop_assert!(schema.is_valid(&read.value));
-                let again = schema.read(&read.value.to_string(), |value| value, true).unwrap();
+                let again = schema.parse_answer(&read.value.to_string(), |value| value, true).unwrap();
                 prop_assert_eq!((again.value, again.repairs), (read.value, vec![]));
             } else {
                 prop_assert_eq!(&read.value, &value, "what cannot be mended is told as it was written");
-                prop_assert!(schema.read(&text, |value| value, false).is_ok_and(|read| !read.faults.is_empty()));
+                prop_assert!(schema.parse_answer(&text, |value| value, false).is_ok_and(|read| !read.faults.is_empty()));
             }
         }
     }
@@ -100,8 +100,8 @@ proptest! {
     #[test]
     fn any_text_is_read_without_a_panic(text in prop_oneof!["\\PC{0,60}", "[-{}\\[\\]\":,<>a-c1-3 \n.*/]{0,60}"]) {
         for schema in schemas() {
-            let plain = schema.read(&text, |value| value, false);
-            let mended = schema.read(&text, |value| value, true);
+            let plain = schema.parse_answer(&text, |value| value, false);
+            let mended = schema.parse_answer(&text, |value| value, true);
             if let Ok(read) = &plain && read.faults.is_empty() {
                 prop_assert_eq!(Some(read), mended.as_ref().ok(), "a valid answer is changed");
             }

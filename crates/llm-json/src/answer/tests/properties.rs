@@ -1,4 +1,4 @@
-//! What holds for every text.
+//! Invariants that hold for every text.
 
 use std::cell::Cell;
 
@@ -41,7 +41,7 @@ fn container() -> impl Strategy<Value = Value> {
     })
 }
 
-/// How a model might write it.
+/// Style in which a model writes a value.
 #[derive(Debug, Clone, Copy)]
 struct Style {
     quote: char,

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Extra, Member, TypeSet, ValueMapping, ValueMappings};
-use crate::types::json_equal;
+use llm_json::StrictJson;
+
+use super::super::json_value::json_equal;
+use super::value_mapping::{Extra, Member, TypeSet, ValueMapping, ValueMappings};
 
 /// Maximum number of comparisons. Beyond it, every mapping counts as fitting.
 const MAX_LOOKS: usize = 200_000;
@@ -164,7 +166,7 @@ impl<'s> Fit<'s> {
                 shapes.iter().any(|shape| self.fits(shape, value))
             }
             (ValueMapping::Text, _) if self.form == Form::Own => true,
-            (ValueMapping::Text, Value::Object(found)) => super::parse_json_member(found).is_some(),
+            (ValueMapping::Text, Value::Object(found)) => parse_json_member(found).is_some(),
             _ => false,
         };
         self.known.insert(key, fits);
@@ -209,4 +211,15 @@ impl<'s> Fit<'s> {
             _ => false,
         })
     }
+}
+
+/// Parses the JSON text of an object with the one member `json`. `None`: the object is no such object.
+pub fn parse_json_member(members: &Map<String, Value>) -> Option<Value> {
+    let text = members
+        .get("json")
+        .filter(|_| members.len() == 1)?
+        .as_str()?;
+    serde_json::from_str(text)
+        .ok()
+        .map(|StrictJson(value)| value)
 }

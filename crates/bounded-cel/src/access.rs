@@ -1,0 +1,90 @@
+//! Access to the elements of lists and the entries of maps.
+
+use crate::budget::{Budget, EvalError};
+use crate::operators::equal;
+use crate::value::CelValue;
+
+impl CelValue<'_> {
+    /// Returns the value of a map's key. `None`: the key is absent.
+    ///
+    /// # Errors
+    /// If the value is no map.
+    pub fn get(&self, key: &Self, budget: &mut Budget) -> Result<Option<Self>, EvalError> {
+        match self {
+            Self::Object(members) => Ok(key
+                .as_text()
+                .and_then(|name| members.get(name))
+                .map(Self::from)),
+            Self::Map(entries) => {
+                for (known, value) in entries.iter() {
+                    if equal(known, key, budget)? {
+                        return Ok(Some(value.clone()));
+                    }
+                }
+                Ok(None)
+            }
+            _ => Err(EvalError::no_overload(&format!(
+                "a field of {}",
+                self.kind().as_str()
+            ))),
+        }
+    }
+
+    /// Returns the element at an index of a list, or the value of a map's key.
+    ///
+    /// # Errors
+    /// If there is no such element or key, or the value has neither.
+    pub fn index(&self, index: &Self, budget: &mut Budget) -> Result<Self, EvalError> {
+        let found = match self {
+            Self::Object(_) | Self::Map(_) => self.get(index, budget)?,
+            Self::Array(_) | Self::List(_) => {
+                let position = index.as_list_index().ok_or_else(|| {
+                    EvalError::no_overload(&format!("list[{}]", index.kind().as_str()))
+                })?;
+                match self {
+                    Self::Array(items) => items.get(position).map(Self::from),
+                    Self::List(items) => items.get(position).cloned(),
+                    _ => None,
+                }
+            }
+            _ => {
+                return Err(EvalError::no_overload(&format!(
+                    "{}[{}]",
+                    self.kind().as_str(),
+                    index.kind().as_str()
+                )));
+            }
+        };
+        found.ok_or_else(|| match index.as_text() {
+            Some(name) => EvalError::Error(format!("there is no key {name:?}")),
+            None => EvalError::Error(format!("there is no element {}", index.for_display())),
+        })
+    }
+
+    /// Converts a whole number to a list index; a negative or huge one to an index past the end. `None`: no whole number.
+    fn as_list_index(&self) -> Option<usize> {
+        let past_the_end = usize::MAX;
+        match *self {
+            Self::Int(position) => Some(usize::try_from(position).unwrap_or(past_the_end)),
+            Self::Uint(position) => Some(usize::try_from(position).unwrap_or(past_the_end)),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a whole double in the range of i64"
+            )]
+            Self::Double(position) if position.fract() == 0.0 && position.abs() < 9e15 => {
+                Some(usize::try_from(position as i64).unwrap_or(past_the_end))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns an index as text for an error message.
+    fn for_display(&self) -> String {
+        match self {
+            Self::Int(value) => value.to_string(),
+            Self::Uint(value) => value.to_string(),
+            Self::Double(value) => value.to_string(),
+            _ => format!("of this {}", self.kind().as_str()),
+        }
+    }
+}

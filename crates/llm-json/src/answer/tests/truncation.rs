@@ -1,0 +1,114 @@
+//! Answers that were cut off.
+
+use super::*;
+
+#[test]
+fn a_list_that_is_closed_before_its_last_element_is_refused() {
+    let read = |text: &str| parse(text, Value::is_array);
+    for text in [
+        r#"[{"a": 1}], {"a": 2}]"#,
+        r#"[{"a": 1}]{"a": 2}]"#,
+        "So:\n[1, 2], 3]",
+        "```json\n[{'a': 1}],\n{'a': 2}\n]\n```",
+        r#"[1, 2], "x", {"a": 2}, [3]]"#,
+    ] {
+        let refused = read(text).unwrap_err();
+        assert!(
+            refused.message.contains("more elements follow"),
+            "{text}: {refused}"
+        );
+    }
+    for text in [
+        "[1, 2]]",
+        "[1, 2] as in [3] and [see {\"a\": 1}]",
+        "[see] [1, 2]",
+        "{\"a\": 1}] [1, 2]",
+    ] {
+        assert!(read(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn an_answer_that_was_cut_off_is_never_closed() {
+    check_rejected(
+        &[
+            "{",
+            "[",
+            r#"{"a"#,
+            r#"{"a": 1"#,
+            r#"{"a": 1,"#,
+            r#"{"a": [1, 2], "b"#,
+            r#"{"a": "x\"#,
+            r#"{"a": "\u00"#,
+            r#"{"a": tr"#,
+            r#"{"a": -"#,
+            "[{\"a\":1},{\"b\":2}",
+            "Here: ```json\n[{\"a\": 1},",
+            "{\"draft\": 1} No, better: {\"a\": [1,",
+            "{'a': ['x', 'y'",
+            "{a: fo",
+            "{a: foo bar",
+            "{\"a\": 1 /* so",
+            "{\"a\": \"\"\"x",
+            "<think>so {\"a\": 1}",
+            "<think>x</think>\n[{\"a\": 1}",
+        ],
+        true,
+    );
+}
+
+#[test]
+fn the_missing_end_of_a_text_is_reported() {
+    let ended = |text: &str| {
+        read(text)
+            .unwrap_err()
+            .ending
+            .map(|ending| ending.complete(text))
+    };
+    for (text, whole) in [
+        ("{", "{}"),
+        ("[", "[]"),
+        ("[1, 2", "[1, 2]"),
+        ("[1, 2,", "[1, 2,]"),
+        ("[1, 2, // more", "[1, 2,]"),
+        ("So: {\"a\": [{\"b\": \"x", "So: {\"a\": [{\"b\": \"x\"}]}"),
+        ("{'a': ['x', 'y", "{'a': ['x', 'y']}"),
+        ("{\"a\": [\"x]}", "{\"a\": [\"x\"]}"),
+        ("```json\n{\"a\": [\"x]}\n```", "```json\n{\"a\": [\"x\"]}"),
+        ("{\"a\": [1], \"b", "{\"a\": [1], }"),
+        ("{\"a\": [1], \"b\": ", "{\"a\": [1], }"),
+        ("{\"a\": [1], \"b\": \"", "{\"a\": [1], }"),
+        ("{\"a\": [1], \"b\": -", "{\"a\": [1], }"),
+        ("{\"a\": [1], // more", "{\"a\": [1],}"),
+        ("{\"a\": [\"see [1", "{\"a\": [\"see [1\"]}"),
+        ("```json\n{\"a\": [\"x\n```", "```json\n{\"a\": [\"x\"]}"),
+        ("{\"a\": \"x\\", "{\"a\": \"x\"}"),
+        ("{\"a\": \"x\\u00", "{\"a\": \"x\"}"),
+        ("{\"a\": \"x\\\\", "{\"a\": \"x\\\\\"}"),
+        ("{\"a\": \"\"\"x", "{\"a\": \"\"\"x\"\"\"}"),
+        ("{\"a\": 1, \"b\": [\"", "{\"a\": 1, \"b\": []}"),
+        ("{a: foo bar", "{a: foo bar}"),
+        ("{\"a\": nul", "{\"a\": null}"),
+        ("[1, -", "[1, ]"),
+        ("[1, 2.5", "[1, 2.5]"),
+        ("{\"a\": 1 /* so", "{\"a\": 1}"),
+    ] {
+        assert_eq!(ended(text).as_deref(), Some(whole), "{text}");
+    }
+    for text in [
+        // Of several values the last may be a better one, or a part of the first.
+        "{\"draft\": 1} No, better: {\"a\": [1,",
+        "<think>so {\"a\": [1",
+        "no JSON",
+        "",
+        "Sorry, no data :[",
+        // What follows the open string or name is none of it.
+        "{\"a\": \"x\", \"n: 5}",
+        "{\"a\": [\"x\", \"y]}\n\nI hope this helps!",
+        "{a: [\"x\", \"y], b: 5}",
+        "{\"a\": [\"x}",
+        "[\"see [1]",
+    ] {
+        assert_eq!(ended(text), None, "{text}");
+    }
+}

@@ -1,0 +1,150 @@
+//! Reading of a document into a tree: its root, then each target of a reference under `$defs`.
+
+use std::collections::HashMap;
+
+use jsonschema::Draft;
+use referencing::{Retrieve, SPECIFICATIONS, Uri, uri};
+use serde_json::{Map, Value};
+
+use crate::builder::{Builder, Part, Pending, leads_nowhere};
+use crate::pointer::Location;
+use crate::{SchemaDocument, SchemaError, Tree, Warning, pointer};
+
+/// Retriever that fetches nothing.
+struct Nothing;
+
+impl Retrieve for Nothing {
+    fn retrieve(
+        &self,
+        uri: &Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err(format!("{uri} is not fetched").into())
+    }
+}
+
+/// Tree before it is put together with its document.
+struct Built {
+    root: Value,
+    sources: HashMap<String, String>,
+    warnings: Vec<Warning>,
+}
+
+/// Reads a document into a tree.
+///
+/// # Errors
+/// If a reference leads outside the document or nowhere, or the tree is too large.
+pub fn build(document: SchemaDocument) -> Result<Tree, SchemaError> {
+    let SchemaDocument {
+        value,
+        draft,
+        warnings,
+    } = document;
+    let built = build_root(&value, draft, warnings)?;
+    Ok(Tree::new(
+        built.root.into(),
+        value,
+        draft,
+        built.sources,
+        built.warnings,
+    ))
+}
+
+fn build_root(value: &Value, draft: Draft, warnings: Vec<Warning>) -> Result<Built, SchemaError> {
+    let resource = draft.create_resource_ref(value);
+    let base = resource
+        .id()
+        .map(|id| id.trim_end_matches('#'))
+        .unwrap_or_default();
+    let base = uri::from_str(base).map_err(|error| {
+        SchemaError::new(
+            pointer("", draft.id_keyword()),
+            format!("is not a URI: {error}"),
+        )
+    })?;
+    let registry = SPECIFICATIONS
+        .add(base.as_str(), resource)
+        .map(|builder| {
+            builder
+                .draft(draft)
+                .retrieve_known_draft_meta_schemas(false)
+        })
+        .and_then(|builder| builder.retriever(Nothing).prepare())
+        .map_err(|error| unresolved(value, &error))?;
+    let resolver = registry.resolver(base.clone());
+    let is_dynamic = has_key(value, &["$dynamicRef", "$recursiveRef"]);
+    let mut builder = Builder::new(value, is_dynamic, warnings);
+    let root = Part {
+        schema: value,
+        resolver,
+        draft,
+    };
+    let mut tree = builder.normalise(&root, &Location::new(""))?;
+    let mut sources = HashMap::from([(String::new(), String::new())]);
+    let mut definitions = Map::new();
+    while let Some(Pending { name, part, source }) = builder.pending.pop() {
+        let schema = builder.normalise(&part, &Location::new(&source))?;
+        sources.insert(name.clone(), source);
+        definitions.insert(name, schema);
+    }
+    let warnings = std::mem::take(&mut builder.warnings);
+    if !definitions.is_empty() {
+        if !tree.is_object() {
+            tree = Value::Object(Map::new());
+        }
+        if let Some(members) = tree.as_object_mut() {
+            members.insert("$defs".to_owned(), Value::Object(definitions));
+        }
+    }
+    Ok(Built {
+        root: tree,
+        sources,
+        warnings,
+    })
+}
+
+fn has_key(value: &Value, keys: &[&str]) -> bool {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, member)| keys.contains(&name.as_str()) || has_key(member, keys)),
+        Value::Array(items) => items.iter().any(|item| has_key(item, keys)),
+        _ => false,
+    }
+}
+
+/// Converts an error of collecting the resources of a document.
+fn unresolved(document: &Value, error: &referencing::Error) -> SchemaError {
+    let referencing::Error::Unretrievable { uri, .. } = error else {
+        return SchemaError::new("", error.to_string());
+    };
+    match reference_to(document, uri, &Location::new("")) {
+        Some((at, text)) => leads_nowhere(&at, &text),
+        None => leads_nowhere("", uri),
+    }
+}
+
+/// Returns the first reference whose target is the resource `uri`.
+fn reference_to(value: &Value, uri: &str, at: &Location<'_>) -> Option<(String, String)> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, member)| {
+                let at = at.name(name);
+                let text = member.as_str().filter(|_| name == "$ref")?.to_owned();
+                let resource = text.split('#').next().unwrap_or_default();
+                let is_it =
+                    !resource.is_empty() && uri.ends_with(resource.trim_start_matches("./"));
+                is_it.then(|| (at.render(), text))
+            })
+            .or_else(|| {
+                members
+                    .iter()
+                    .find_map(|(name, member)| reference_to(member, uri, &at.name(name)))
+            }),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| reference_to(item, uri, &at.index(index))),
+        _ => None,
+    }
+}

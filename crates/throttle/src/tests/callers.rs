@@ -1,0 +1,184 @@
+//! Limits of callers, and the settlement of tokens.
+
+use super::*;
+
+#[tokio::test]
+async fn tokens_are_reserved_before_a_call_and_settled_after_it() {
+    let quota = KeyQuota {
+        requests: None,
+        tokens_per_minute: non_zero(60_000),
+    };
+    let limits = limits_with(10, 100, vec![pool(vec![quota], None)]);
+    let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
+    assert!(admission.counts_tokens());
+    let large = PermitRequest {
+        text_tokens: 50_000,
+        max_output: Some(20_000),
+        ..permit_request(&model)
+    };
+    assert_eq!(
+        admission.enter(&large).await.unwrap_err(),
+        Denied::TooLarge {
+            needed: 70_000,
+            allowed: 60_000
+        }
+    );
+    let owing = PermitRequest {
+        text_tokens: 5_000,
+        max_output: Some(100),
+        ..permit_request(&model)
+    };
+    let mut first = admission.enter(&owing).await.unwrap();
+    let mut waiting = admission.enter(&owing);
+    assert!(waits(&mut waiting).await, "5,100 of 990 are owed");
+    first.begin();
+    let spent = UsageReport::Tokens(TokenUsage {
+        input: 200,
+        output: 10,
+    });
+    first.release(CallReport {
+        spent,
+        ..CallReport::new(Health::Success)
+    });
+    let mut second = waiting.await.unwrap();
+    second.begin();
+    // What may have been worked for stays charged; what never went out does not.
+    drop(second);
+    let tokens = |limits: &Limits| {
+        limits
+            .snapshots()
+            .into_iter()
+            .find(|row| row.kind == LimitKind::TokensPerMinute)
+            .unwrap()
+    };
+    assert!(
+        (100..=1_000).contains(&tokens(&limits).in_use),
+        "{:?}",
+        tokens(&limits)
+    );
+    let after = tokens(&limits).in_use;
+    drop(
+        admission
+            .enter(&PermitRequest {
+                text_tokens: 1,
+                ..permit_request(&model)
+            })
+            .await
+            .unwrap(),
+    );
+    assert!(tokens(&limits).in_use <= after);
+}
+
+#[tokio::test]
+async fn a_caller_has_its_own_concurrency_rate_waiting_room_and_budget() {
+    let limits = limits(10, 100);
+    let caller = CallerId(7);
+    let quota = Quota {
+        name: "one".to_owned(),
+        requests_per_minute: non_zero(60),
+        max_in_flight: non_zero(1),
+        max_queue: non_zero(2),
+        budget_per_day: Usd::from_dollars(1.0),
+        ..Quota::default()
+    };
+    limits.set_callers(vec![(caller, quota.clone())]);
+    let price = Price {
+        input: Usd::from_dollars(0.01).unwrap(),
+        output: Usd::default(),
+    };
+    let model = limits.model(
+        POOL,
+        "m",
+        ModelLimits {
+            max_in_flight: None,
+            price: Some(price),
+        },
+    );
+    let admission = admit_empty(&limits, caller, 9);
+    assert_eq!(reserve_all(&admission), 3, "one goes out at once, two wait");
+    assert!(matches!(
+        limits.admit(caller, &admission_request(1)),
+        Err(Refused::QuotaUsedUp { .. })
+    ));
+    let mut permit = admission
+        .enter(&PermitRequest {
+            text_tokens: 10,
+            ..permit_request(&model)
+        })
+        .await
+        .unwrap();
+    let mut waiting = admission.enter(&PermitRequest {
+        text_tokens: 10,
+        ..permit_request(&model)
+    });
+    assert!(waits(&mut waiting).await, "one at a time");
+    let other = admit(&limits, ANYONE, 1);
+    assert!(
+        other.enter(&permit_request(&model)).await.is_ok(),
+        "others are not blocked"
+    );
+    permit.begin();
+    permit.release(CallReport {
+        spent: UsageReport::Tokens(TokenUsage {
+            input: 100,
+            output: 0,
+        }),
+        ..CallReport::new(Health::Success)
+    });
+    assert!(
+        matches!(waiting.await, Err(Denied::BudgetExhausted { .. })),
+        "a dollar is spent"
+    );
+    drop(admission);
+    assert!(matches!(
+        limits.admit(caller, &admission_request(1)),
+        Err(Refused::BudgetExhausted { .. })
+    ));
+    assert!(matches!(
+        limits.admit(
+            caller,
+            &AdmissionRequest {
+                has_price: false,
+                ..admission_request(1)
+            }
+        ),
+        Err(Refused::NoPrice)
+    ));
+    limits.set_callers(vec![(
+        caller,
+        Quota {
+            budget_per_day: None,
+            ..quota
+        },
+    )]);
+    assert!(limits.admit(caller, &admission_request(1)).is_ok());
+    limits.set_callers(vec![]);
+    assert!(limits.caller_budgets().is_empty());
+}
+
+#[tokio::test]
+async fn a_rate_limited_caller_continues_when_its_bucket_refills() {
+    let limits = limits(10, 100);
+    let caller = CallerId(7);
+    limits.set_callers(vec![(
+        caller,
+        Quota {
+            requests_per_minute: non_zero(1200),
+            ..Quota::default()
+        },
+    )]);
+    let (admission, model) = (admit(&limits, caller, 50), model(&limits));
+    let started = Instant::now();
+    let mut pending: Vec<_> = (0..25)
+        .map(|_| admission.enter(&permit_request(&model)))
+        .collect();
+    for pending_permit in pending.drain(..) {
+        drop(pending_permit.await.unwrap());
+    }
+    // 20 at once, and 20 a second.
+    assert!(
+        started.elapsed() >= Duration::from_millis(240),
+        "{:?}",
+        started.elapsed()
+    );
+}

@@ -1,0 +1,10 @@
+//! Class of a request: single, batch or job.
+
+/// Class of a request: decides how long its items wait for a provider, and their priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestClass {
+    Single,
+    Batch,
+    /// Items of a job wait without limit, because no client waits for them.
+    Job,
+}

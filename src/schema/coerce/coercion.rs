@@ -1,0 +1,53 @@
+//! Results of coercion, and the types that a schema names.
+
+use serde_json::Value;
+
+/// Result of matching a value with a schema.
+#[derive(Debug)]
+pub enum Match {
+    /// The value is valid unchanged.
+    AsIs,
+    /// The value is valid after changes.
+    Coerced(Coercion),
+}
+
+/// Changed value, with the cost and descriptions of the changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coercion {
+    pub value: Value,
+    pub cost: u32,
+    pub notes: Vec<String>,
+}
+
+impl Coercion {
+    /// Creates a coercion of one change.
+    pub fn new(value: Value, cost: u32, note: String) -> Self {
+        Self {
+            value,
+            cost,
+            notes: vec![note],
+        }
+    }
+}
+
+/// Allowed changes to the wrapping of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shapes {
+    Any,
+    /// A wrapper may be removed, but none added.
+    Inward,
+    /// None: the wrapping was changed already.
+    None,
+}
+
+/// Returns the types that a schema names.
+pub fn named_types(schema: &Value) -> impl Iterator<Item = &str> {
+    let kind = schema.get("type");
+    let one = kind.and_then(Value::as_str);
+    let many = kind
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    one.into_iter().chain(many)
+}

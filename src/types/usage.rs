@@ -1,0 +1,127 @@
+//! Token usage of an item, in total and by model.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use throttle::{Price, TokenUsage, Usd};
+
+/// Token usage, summed over all attempts and retries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
+pub struct Usage {
+    /// Tokens of the prompts.
+    pub input_tokens: u64,
+    /// Tokens of the answers.
+    pub output_tokens: u64,
+    /// Sum of input and output tokens.
+    pub total_tokens: u64,
+    /// Part of `input_tokens` that the provider read from its prompt cache; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub cached_input_tokens: Option<NonZeroU64>,
+    /// Part of `output_tokens` spent on reasoning; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub reasoning_tokens: Option<NonZeroU64>,
+    /// Cost in US dollars; absent if the model has no configured price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub cost_usd: Option<Usd>,
+}
+
+impl Usage {
+    /// Creates usage without details and cost.
+    #[must_use]
+    pub const fn new(input_tokens: u64, output_tokens: u64) -> Self {
+        let total_tokens = input_tokens.saturating_add(output_tokens);
+        Self {
+            input_tokens,
+            output_tokens,
+            total_tokens,
+            cached_input_tokens: None,
+            reasoning_tokens: None,
+            cost_usd: None,
+        }
+    }
+
+    /// Returns the tokens that limits and prices count.
+    #[must_use]
+    pub const fn tokens(self) -> TokenUsage {
+        TokenUsage {
+            input: self.input_tokens,
+            output: self.output_tokens,
+        }
+    }
+
+    /// Sets the cached input tokens and the reasoning tokens. `None` or 0: unknown.
+    #[must_use]
+    pub fn with_details(
+        self,
+        cached_input_tokens: Option<u64>,
+        reasoning_tokens: Option<u64>,
+    ) -> Self {
+        let [cached_input_tokens, reasoning_tokens] =
+            [cached_input_tokens, reasoning_tokens].map(|tokens| tokens.and_then(NonZeroU64::new));
+        Self {
+            cached_input_tokens,
+            reasoning_tokens,
+            ..self
+        }
+    }
+
+    /// Sets the cost by the price of the model. `None`: no price.
+    #[must_use]
+    pub fn with_cost(self, price: Option<Price>) -> Self {
+        Self {
+            cost_usd: price.map(|price| price.cost(self.tokens())),
+            ..self
+        }
+    }
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        let cost_usd = match (self.cost_usd, other.cost_usd) {
+            (Some(cost), Some(more)) => Some(cost.saturating_add(more)),
+            (one, other) => one.or(other),
+        };
+        let sum = |one: Option<NonZeroU64>, other: Option<NonZeroU64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other.get())),
+            (one, other) => one.or(other),
+        };
+        let cached_input_tokens = sum(self.cached_input_tokens, other.cached_input_tokens);
+        let reasoning_tokens = sum(self.reasoning_tokens, other.reasoning_tokens);
+        let input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        let output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        *self = Self {
+            cached_input_tokens,
+            reasoning_tokens,
+            cost_usd,
+            ..Self::new(input_tokens, output_tokens)
+        };
+    }
+}
+
+/// Token usage of one model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ModelUsage {
+    /// Model, as `provider/model`.
+    #[schema(value_type = String)]
+    pub model: Arc<str>,
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+impl ModelUsage {
+    /// Adds usage to the entry of the model, which is created if absent.
+    pub fn add(all: &mut Vec<Self>, model: &Arc<str>, usage: Usage) {
+        match all.iter_mut().find(|known| known.model == *model) {
+            Some(known) => known.usage += usage,
+            None => all.push(Self {
+                model: Arc::clone(model),
+                usage,
+            }),
+        }
+    }
+}
