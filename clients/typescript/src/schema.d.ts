@@ -235,6 +235,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/chat/completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a chat completion
+         * @description OpenAI's Chat Completions API. A request with a schema (`response_format` with `json_schema` or `json_object`, or one forced
+         *     tool) is an extraction: queued, validated, retried and paid for like `POST /v1/extract`. Any other request is passed through to
+         *     the provider, under the same limits.
+         */
+        post: operations["create_chat_completion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/responses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a response
+         * @description OpenAI's Responses API, without stored responses and OpenAI's own tools. A request is treated as the chat completion with the
+         *     same content.
+         */
+        post: operations["create_response"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -247,6 +290,26 @@ export interface paths {
          * @description Returns the configured models. Any other model of a configured provider can be requested as `provider/model`.
          */
         get: operations["list_models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a model
+         * @description Returns a configured model.
+         */
+        get: operations["get_model"];
         put?: never;
         post?: never;
         delete?: never;
@@ -505,6 +568,154 @@ export interface components {
             entries: number;
             /** Format: int64 */
             size_bytes: number;
+        };
+        /** @description Answer of a chat completion. */
+        ChatChoice: {
+            /** Format: int32 */
+            index: number;
+            /** @description Message of the assistant, with `content`, `refusal` or `tool_calls`. */
+            message: {
+                [key: string]: unknown;
+            };
+            /** @description `stop`, `length`, `tool_calls` or `content_filter`. */
+            finish_reason?: string | null;
+        };
+        /** @description Chat completion, as in OpenAI's API. */
+        ChatCompletion: {
+            /** @example chatcmpl_0190f6a5 */
+            id: string;
+            /** @example chat.completion */
+            object: string;
+            /**
+             * Format: int64
+             * @description Time of creation, in seconds since the Unix epoch.
+             */
+            created: number;
+            /** @description Provider's name of the model that answered. */
+            model: string;
+            /** @description Exactly one answer. */
+            choices: components["schemas"]["ChatChoice"][];
+            usage?: {
+                [key: string]: unknown;
+            } | null;
+            extractd?: components["schemas"]["ChatDetails"] | null;
+        };
+        /** @description Chat completion. Further fields are those of the provider, which receives them. */
+        ChatCompletionRequest: {
+            /**
+             * @description Name of a configured model, `provider/model`, or a name of the default model's provider. Default: the default model.
+             * @example gpt-4o-mini
+             */
+            model?: string | null;
+            /** @description Messages. With a schema: those of the roles `system` and `developer` are the instructions, the others the text. */
+            messages: components["schemas"]["ChatMessage"][];
+            response_format?: components["schemas"]["ChatResponseFormat"] | null;
+            /** @description Tools. One that `tool_choice` forces makes the request an extraction, with its `parameters` as the schema. */
+            tools?: {
+                [key: string]: unknown;
+            }[] | null;
+            /** @description `none`, `auto`, `required`, or an object that names a tool. */
+            tool_choice?: unknown;
+            /** @description True for a stream of chunks. */
+            stream?: boolean | null;
+            stream_options?: components["schemas"]["ChatStreamOptions"] | null;
+            /** Format: double */
+            temperature?: number | null;
+            /**
+             * Format: int32
+             * @description Maximum number of tokens of the answer.
+             */
+            max_completion_tokens?: number | null;
+            /**
+             * Format: int32
+             * @description Older name of `max_completion_tokens`.
+             */
+            max_tokens?: number | null;
+            /** Format: int64 */
+            seed?: number | null;
+            /**
+             * Format: int32
+             * @description Number of answers. Only 1 is supported.
+             */
+            n?: number | null;
+            extractd?: components["schemas"]["ChatOptions"] | null;
+        };
+        /** @description What a completion has beyond OpenAI's fields. */
+        ChatDetails: {
+            /** @description Model that answered, as `provider/model`. */
+            model?: string | null;
+            /**
+             * Format: int32
+             * @description Number of attempts: the first call and its validation retries.
+             */
+            attempts: number;
+            /** @description True if the result was shared with an equal item. */
+            cached: boolean;
+            /** @description Cost in US dollars; absent if the model has no configured price. */
+            cost_usd?: unknown;
+            timing: components["schemas"]["Times"];
+            /** @description Corrections made to the answer's text and values before it was valid. */
+            repairs?: string[];
+            /** @description Validation errors of the answer, with `on_failure: "best"`. */
+            errors?: components["schemas"]["FieldError"][];
+            /** @description Likely mistakes in the schema. */
+            warnings?: components["schemas"]["FieldError"][];
+            trace?: components["schemas"]["Trace"] | null;
+        };
+        /** @description JSON Schema with a name. */
+        ChatJsonSchema: {
+            name?: string | null;
+            /** @description Description of the answer, for the model. */
+            description?: string | null;
+            /** @description JSON Schema of the answer, any root. */
+            schema: {
+                [key: string]: unknown;
+            };
+            /** @description Without effect: every answer is validated. */
+            strict?: boolean | null;
+        };
+        /** @description Message of a chat. */
+        ChatMessage: {
+            /** @description `system`, `developer`, `user`, `assistant`, `tool` or `function`. */
+            role: string;
+            /** @description Text, or an array of parts such as `{"type": "text", "text": "…"}`. */
+            content?: unknown;
+        };
+        /**
+         * @description Options of a chat completion. All have the meaning and default of `POST /v1/extract`; without a schema there are only
+         *     `timeout_ms`, `fallback_on` and `extra_body`.
+         */
+        ChatOptions: {
+            /** Format: int32 */
+            max_attempts?: number | null;
+            /** Format: int64 */
+            timeout_ms?: number | null;
+            mode?: components["schemas"]["Mode"] | null;
+            cache?: components["schemas"]["CacheUse"] | null;
+            coerce?: boolean | null;
+            rules?: components["schemas"]["Rule"][] | null;
+            on_failure?: components["schemas"]["OnFailure"] | null;
+            fallback_on?: unknown;
+            examples?: {
+                [key: string]: unknown;
+            }[] | null;
+            extra_body?: {
+                [key: string]: unknown;
+            } | null;
+            trace?: boolean | null;
+            /** @description True if a stream has the answer while it is written; false: once it is valid. Default: true without `rules`. */
+            live?: boolean | null;
+        };
+        /** @description Form of the answer. */
+        ChatResponseFormat: {
+            /** @description `text`, `json_object` or `json_schema`. */
+            type: string;
+            json_schema?: components["schemas"]["ChatJsonSchema"] | null;
+        };
+        /** @description Options of a stream. */
+        ChatStreamOptions: {
+            /** @description True if the last chunk has the usage. */
+            include_usage?: boolean | null;
         };
         /**
          * @description Machine-readable error code. The OpenAPI document lists when each occurs.
@@ -837,6 +1048,10 @@ export interface components {
          * @enum {string}
          */
         JobStatus: "queued" | "running" | "completed" | "stopped" | "cancelling" | "cancelled" | "failed";
+        /** @description JSON object in the form of OpenAI's Responses API. */
+        JsonObject: {
+            [key: string]: unknown;
+        };
         /** @description JSON Schema: any object. */
         JsonSchema: {
             [key: string]: unknown;
@@ -861,7 +1076,7 @@ export interface components {
             kind: string;
             /**
              * @description Owner of the limit: `all`, a provider, one of its keys (`provider#1`), a model (`provider/model`), or a caller
-             *     (`caller:name`).
+             *     (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `answers` or `responses`.
              */
             scope: string;
             /**
@@ -958,6 +1173,48 @@ export interface components {
          * @enum {string}
          */
         OnFailure: "error" | "best";
+        /** @description Error in OpenAI's shape. Fields after `code` are extractd's own. */
+        OpenAiError: {
+            /** @description Description of the error, and how to resolve it. */
+            message: string;
+            /**
+             * @description `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error`, `insufficient_quota` or
+             *     `server_error`.
+             */
+            type: string;
+            /** @description Field of the request that the error is about, such as `messages[0].content`. */
+            param?: string | null;
+            /** @description OpenAI's code where it has one; else that of the API's problems. */
+            code: string;
+            /** @description Invalid fields of the request; or the validation errors of the answer. */
+            errors?: components["schemas"]["FieldError"][];
+            /**
+             * Format: int32
+             * @description Number of attempts: the first call and its validation retries.
+             */
+            attempts?: number | null;
+            /** @description Text of the last answer. */
+            raw?: string | null;
+            /** @description Best invalid answer that parsed as JSON; `errors` refer to it. */
+            candidate?: unknown;
+            usage?: components["schemas"]["Usage"] | null;
+            /**
+             * Format: int32
+             * @description HTTP status returned by the provider.
+             */
+            upstream_status?: number | null;
+            /**
+             * Format: int64
+             * @description Minimum delay before the request is sent again, in milliseconds.
+             */
+            retry_after_ms?: number | null;
+            /** @description ID of the request, as in the `x-request-id` header. */
+            request_id: string;
+        };
+        /** @description Body of an error in OpenAI's shape. */
+        OpenAiErrorBody: {
+            error: components["schemas"]["OpenAiError"];
+        };
         /** @description Outage of a provider: every call with a key, or to a model, fails. No call is made but a probe from time to time. */
         OutageView: {
             provider: string;
@@ -1351,6 +1608,13 @@ export interface components {
             id?: string;
             /** @description Delay before a client reconnects, in milliseconds. In the first event only. */
             retry?: number;
+        };
+        /** @description One Server-Sent Event of a stream of OpenAI's API. */
+        OpenAiEvent: {
+            /** @description Type of the event. Responses only. */
+            event?: string;
+            /** @description JSON object, or `[DONE]`. */
+            data: string;
         };
     };
     responses: never;
@@ -3370,6 +3634,362 @@ export interface operations {
             };
         };
     };
+    create_chat_completion: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChatCompletionRequest"];
+            };
+        };
+        responses: {
+            /** @description The completion; with `stream`, its chunks */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChatCompletion"];
+                    "text/event-stream": string | components["schemas"]["OpenAiEvent"];
+                };
+            };
+            /** @description the body is not JSON, or was interrupted; a field or parameter is missing, unknown, or of the wrong type or range; the schema is not a JSON Schema, has a remote `$ref`, or is too large */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the model is not known */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the body, or an ordered response, is too large */
+            413: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the content type is not supported */
+            415: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the caller's quota or budget is used up */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description no attempt's answer was valid; the model refused to answer; the answer reached the output limit; the provider failed after all retries; the provider rejected its API key */
+            502: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the queue is full, or the store is unavailable; the provider's rate limit was exceeded; the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description `timeout_ms` has passed */
+            504: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+        };
+    };
+    create_response: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JsonObject"];
+            };
+        };
+        responses: {
+            /** @description The response; with `stream`, its events */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JsonObject"];
+                    "text/event-stream": string | components["schemas"]["OpenAiEvent"];
+                };
+            };
+            /** @description the body is not JSON, or was interrupted; a field or parameter is missing, unknown, or of the wrong type or range; the schema is not a JSON Schema, has a remote `$ref`, or is too large */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the model is not known */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the body, or an ordered response, is too large */
+            413: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the content type is not supported */
+            415: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the caller's quota or budget is used up */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description no attempt's answer was valid; the model refused to answer; the answer reached the output limit; the provider failed after all retries; the provider rejected its API key */
+            502: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description the queue is full, or the store is unavailable; the provider's rate limit was exceeded; the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+            /** @description `timeout_ms` has passed */
+            504: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiErrorBody"];
+                };
+            };
+        };
+    };
     list_models: {
         parameters: {
             query?: never;
@@ -3411,6 +4031,105 @@ export interface operations {
             };
             /** @description `forbidden`: the host name or the signature is not accepted */
             403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid_request`: a field or parameter is missing, unknown, or of the wrong type or range; `invalid_schema`: the schema is not a JSON Schema, has a remote `$ref`, or is too large; `idempotency_mismatch`: the idempotency key was used for a different request */
+            422: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: a bug of the server */
+            500: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_model: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description Name of the model, or `provider/model`
+                 * @example gpt-4o-mini
+                 */
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The model */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description `unauthorized`: no API key was sent, or an unknown one */
+            401: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "www-authenticate": components["headers"]["WwwAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: the host name or the signature is not accepted */
+            403: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: nothing has this ID or name */
+            404: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
                     "server-timing": components["headers"]["ServerTiming"];

@@ -78,6 +78,95 @@ class CacheView(BaseModel):
     size_bytes: int = Field(..., ge=0)
 
 
+class ChatChoice(BaseModel):
+    """
+    Answer of a chat completion.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    index: int = Field(..., ge=0)
+    message: dict[str, Any]
+    """
+    Message of the assistant, with `content`, `refusal` or `tool_calls`.
+    """
+    finish_reason: str | None = None
+    """
+    `stop`, `length`, `tool_calls` or `content_filter`.
+    """
+
+
+class ChatJsonSchema(BaseModel):
+    """
+    JSON Schema with a name.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: str | None = None
+    description: str | None = None
+    """
+    Description of the answer, for the model.
+    """
+    schema_: dict[str, Any] = Field(..., alias="schema")
+    """
+    JSON Schema of the answer, any root.
+    """
+    strict: bool | None = None
+    """
+    Without effect: every answer is validated.
+    """
+
+
+class ChatMessage(BaseModel):
+    """
+    Message of a chat.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    role: str
+    """
+    `system`, `developer`, `user`, `assistant`, `tool` or `function`.
+    """
+    content: Any | None = None
+    """
+    Text, or an array of parts such as `{"type": "text", "text": "…"}`.
+    """
+
+
+class ChatResponseFormat(BaseModel):
+    """
+    Form of the answer.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: str
+    """
+    `text`, `json_object` or `json_schema`.
+    """
+    json_schema: ChatJsonSchema | None = None
+
+
+class ChatStreamOptions(BaseModel):
+    """
+    Options of a stream.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    include_usage: bool | None = None
+    """
+    True if the last chunk has the usage.
+    """
+
+
 class Code(Enum):
     """
     Machine-readable error code. The OpenAPI document lists when each occurs.
@@ -257,6 +346,13 @@ class JobStatus(Enum):
     failed = "failed"
 
 
+class JsonObject(RootModel[dict[str, Any]]):
+    root: dict[str, Any]
+    """
+    JSON object in the form of OpenAI's Responses API.
+    """
+
+
 class JsonSchema(RootModel[dict[str, Any]]):
     root: dict[str, Any]
     """
@@ -277,7 +373,7 @@ class LimitState(BaseModel):
     scope: str
     """
     Owner of the limit: `all`, a provider, one of its keys (`provider#1`), a model (`provider/model`), or a caller
-    (`caller:name`).
+    (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `answers` or `responses`.
     """
     limit: int | None = Field(None, ge=0)
     """
@@ -725,6 +821,24 @@ class JobEvent(BaseModel):
     """
 
 
+class OpenAiEvent(BaseModel):
+    """
+    One Server-Sent Event of a stream of OpenAI's API.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    event: str | None = None
+    """
+    Type of the event. Responses only.
+    """
+    data: str
+    """
+    JSON object, or `[DONE]`.
+    """
+
+
 class Adaptation(BaseModel):
     """
     A feature that requests omit.
@@ -746,6 +860,32 @@ class Adaptation(BaseModel):
     expires_in_s: int = Field(..., ge=0)
     """
     Time until the feature is tried again, in seconds.
+    """
+
+
+class ChatOptions(BaseModel):
+    """
+    Options of a chat completion. All have the meaning and default of `POST /v1/extract`; without a schema there are only
+    `timeout_ms`, `fallback_on` and `extra_body`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    max_attempts: int | None = Field(None, ge=1, le=10)
+    timeout_ms: int | None = Field(None, ge=1, le=3600000)
+    mode: Mode | None = None
+    cache: CacheUse | None = None
+    coerce: bool | None = None
+    rules: list[Rule] | None = None
+    on_failure: OnFailure | None = None
+    fallback_on: Any | None = None
+    examples: list[dict[str, Any]] | None = None
+    extra_body: dict[str, Any] | None = None
+    trace: bool | None = None
+    live: bool | None = None
+    """
+    True if a stream has the answer while it is written; false: once it is valid. Default: true without `rules`.
     """
 
 
@@ -888,6 +1028,73 @@ class ModelUsage(Usage):
     """
     Model, as `provider/model`.
     """
+
+
+class OpenAiError(BaseModel):
+    """
+    Error in OpenAI's shape. Fields after `code` are extractd's own.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    message: str
+    """
+    Description of the error, and how to resolve it.
+    """
+    type: str
+    """
+    `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error`, `insufficient_quota` or
+    `server_error`.
+    """
+    param: str | None = None
+    """
+    Field of the request that the error is about, such as `messages[0].content`.
+    """
+    code: str
+    """
+    OpenAI's code where it has one; else that of the API's problems.
+    """
+    errors: list[FieldError] | None = None
+    """
+    Invalid fields of the request; or the validation errors of the answer.
+    """
+    attempts: int | None = Field(None, ge=0)
+    """
+    Number of attempts: the first call and its validation retries.
+    """
+    raw: str | None = None
+    """
+    Text of the last answer.
+    """
+    candidate: Any | None = None
+    """
+    Best invalid answer that parsed as JSON; `errors` refer to it.
+    """
+    usage: Usage | None = None
+    upstream_status: int | None = Field(None, ge=0)
+    """
+    HTTP status returned by the provider.
+    """
+    retry_after_ms: int | None = Field(None, ge=0)
+    """
+    Minimum delay before the request is sent again, in milliseconds.
+    """
+    request_id: str
+    """
+    ID of the request, as in the `x-request-id` header.
+    """
+
+
+class OpenAiErrorBody(BaseModel):
+    """
+    Body of an error in OpenAI's shape.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    error: OpenAiError
 
 
 class Problem(BaseModel):
@@ -1096,6 +1303,93 @@ class Trace(BaseModel):
     Time at which the item started, in RFC 3339, UTC.
     """
     spans: list[Span]
+
+
+class ChatCompletionRequest(BaseModel):
+    """
+    Chat completion. Further fields are those of the provider, which receives them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    model: str | None = Field(None, examples=["gpt-4o-mini"])
+    """
+    Name of a configured model, `provider/model`, or a name of the default model's provider. Default: the default model.
+    """
+    messages: list[ChatMessage] = Field(..., min_length=1)
+    """
+    Messages. With a schema: those of the roles `system` and `developer` are the instructions, the others the text.
+    """
+    response_format: ChatResponseFormat | None = None
+    tools: list[dict[str, Any]] | None = None
+    """
+    Tools. One that `tool_choice` forces makes the request an extraction, with its `parameters` as the schema.
+    """
+    tool_choice: Any | None = None
+    """
+    `none`, `auto`, `required`, or an object that names a tool.
+    """
+    stream: bool | None = None
+    """
+    True for a stream of chunks.
+    """
+    stream_options: ChatStreamOptions | None = None
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    """
+    Maximum number of tokens of the answer.
+    """
+    max_tokens: int | None = Field(None, ge=1)
+    """
+    Older name of `max_completion_tokens`.
+    """
+    seed: int | None = None
+    n: int | None = Field(None, ge=1, le=1)
+    """
+    Number of answers. Only 1 is supported.
+    """
+    extractd: ChatOptions | None = None
+
+
+class ChatDetails(BaseModel):
+    """
+    What a completion has beyond OpenAI's fields.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    model: str | None = None
+    """
+    Model that answered, as `provider/model`.
+    """
+    attempts: int = Field(..., ge=0)
+    """
+    Number of attempts: the first call and its validation retries.
+    """
+    cached: bool
+    """
+    True if the result was shared with an equal item.
+    """
+    cost_usd: Any | None = None
+    """
+    Cost in US dollars; absent if the model has no configured price.
+    """
+    timing: Times
+    repairs: list[str] | None = None
+    """
+    Corrections made to the answer's text and values before it was valid.
+    """
+    errors: list[FieldError] | None = None
+    """
+    Validation errors of the answer, with `on_failure: "best"`.
+    """
+    warnings: list[FieldError] | None = None
+    """
+    Likely mistakes in the schema.
+    """
+    trace: Trace | None = None
 
 
 class Example(BaseModel):
@@ -1505,6 +1799,32 @@ class BatchResult(BaseModel):
     """
     Metadata sent with the batch, unchanged.
     """
+
+
+class ChatCompletion(BaseModel):
+    """
+    Chat completion, as in OpenAI's API.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str = Field(..., examples=["chatcmpl_0190f6a5"])
+    object: str = Field(..., examples=["chat.completion"])
+    created: int = Field(..., ge=0)
+    """
+    Time of creation, in seconds since the Unix epoch.
+    """
+    model: str
+    """
+    Provider's name of the model that answered.
+    """
+    choices: list[ChatChoice]
+    """
+    Exactly one answer.
+    """
+    usage: dict[str, Any] | None = None
+    extractd: ChatDetails | None = None
 
 
 class JobRequest(BaseModel):
