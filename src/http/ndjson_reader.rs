@@ -232,8 +232,8 @@ mod tests {
 
     use super::*;
 
-    fn read(chunks: Vec<Vec<u8>>, max_line_bytes: usize) -> Vec<(usize, Result<String, Code>)> {
-        let lines = super::super::readers::lines(&chunks, max_line_bytes);
+    fn read(chunks: &[Vec<u8>], max_line_bytes: usize) -> Vec<(usize, Result<String, Code>)> {
+        let lines = super::super::readers::lines(chunks, max_line_bytes);
         let inputs = futures_util::FutureExt::now_or_never(lines.collect::<Vec<_>>()).unwrap();
         inputs
             .into_iter()
@@ -253,14 +253,14 @@ mod tests {
             (4, Err(Code::PayloadTooLarge)),
             (5, ok("c")),
         ];
-        assert_eq!(read(vec![body.to_vec()], 20), expected);
+        assert_eq!(read(&[body.to_vec()], 20), expected);
     }
 
     proptest! {
         #[test]
         fn inputs_do_not_depend_on_chunk_boundaries(lines in prop::collection::vec("[ -~]{0,40}", 0..20), cuts in prop::collection::vec(1_usize..30, 1..50)) {
             let body = lines.join("\n").into_bytes();
-            let unsplit = read(vec![body.clone()], 24);
+            let unsplit = read(std::slice::from_ref(&body), 24);
             let (mut rest, mut chunks) = (body.as_slice(), Vec::new());
             for cut in cuts.iter().cycle() {
                 if rest.is_empty() { break; }
@@ -268,7 +268,7 @@ mod tests {
                 chunks.push(chunk.to_vec());
                 rest = more;
             }
-            prop_assert_eq!(read(chunks, 24), unsplit);
+            prop_assert_eq!(read(&chunks, 24), unsplit);
         }
     }
 }

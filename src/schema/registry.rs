@@ -348,7 +348,7 @@ fn read_dir(dir: &Path, source: Source) -> Result<Names, RegistryError> {
         // What was stored over HTTP was compiled then.
         if source == Source::Folder {
             match Schema::compile(&text) {
-                Ok(schema) => text = schema.raw().get().to_owned(),
+                Ok(schema) => schema.raw().get().clone_into(&mut text),
                 Err(source) => return Err(RegistryError::Schema { path, source }),
             }
         }

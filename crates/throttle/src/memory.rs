@@ -22,13 +22,13 @@ struct Ledger {
 #[derive(Debug, Default)]
 struct Held {
     total: usize,
-    by_use: [usize; MemoryUse::ALL.len()],
+    by_use: BTreeMap<MemoryUse, usize>,
     by_caller: BTreeMap<CallerId, usize>,
     has_several_callers: bool,
 }
 
 /// Kind of a reservation, for display.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemoryUse {
     /// JSON bodies of requests, and the values parsed from them.
     RequestBodies,
@@ -146,7 +146,7 @@ impl MemoryLedger {
         MemorySnapshot {
             max_bytes: self.0.max_bytes,
             held: held.total,
-            by_use: MemoryUse::ALL.map(|of| (of, held.by_use[of as usize])),
+            by_use: MemoryUse::ALL.map(|held_as| (held_as, held.bytes_of(held_as))),
             by_caller: held
                 .by_caller
                 .iter()
@@ -192,7 +192,9 @@ impl Ledger {
             });
         }
         let total = held.total.saturating_add(bytes);
-        let bodies = held.by_use[MemoryUse::RequestBodies as usize].saturating_add(bytes);
+        let bodies = held
+            .bytes_of(MemoryUse::RequestBodies)
+            .saturating_add(bytes);
         if total > self.max_bytes || (is_body && bodies > self.max_body_bytes) {
             return Err(NoMemory::Full);
         }
@@ -204,15 +206,22 @@ impl Ledger {
 }
 
 impl Held {
+    /// Returns the bytes held by a use.
+    fn bytes_of(&self, held_as: MemoryUse) -> usize {
+        self.by_use.get(&held_as).copied().unwrap_or_default()
+    }
+
     fn add(&mut self, reservation: &MemoryReservation, bytes: usize) {
         self.total += bytes;
-        self.by_use[reservation.held_as as usize] += bytes;
+        *self.by_use.entry(reservation.held_as).or_default() += bytes;
         *self.by_caller.entry(reservation.caller).or_default() += bytes;
     }
 
     fn subtract(&mut self, reservation: &MemoryReservation, bytes: usize) {
         self.total -= bytes;
-        self.by_use[reservation.held_as as usize] -= bytes;
+        if let Some(held) = self.by_use.get_mut(&reservation.held_as) {
+            *held -= bytes;
+        }
         if let Some(own) = self.by_caller.get_mut(&reservation.caller) {
             *own -= bytes;
             if *own == 0 {
