@@ -112,7 +112,8 @@ async fn limits_show_usage_and_queues() {
                 "concurrency",
                 "requests_per_minute",
                 "tokens_per_minute",
-                "queue"
+                "queue",
+                "memory_bytes"
             ]
             .contains(&row["kind"].as_str().unwrap()),
             "{row}"

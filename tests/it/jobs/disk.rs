@@ -190,6 +190,7 @@ async fn it_starts_on_a_disk_that_cannot_be_written_to() {
             return;
         };
         let mut builder = builder.wrapped(disk.wrapper());
+        let mut earlier = None;
         if has_store {
             let folder = builder.folder().to_owned();
             let mut server = builder.start().await;
@@ -199,8 +200,8 @@ async fn it_starts_on_a_disk_that_cannot_be_written_to() {
             builder = asking(&upstream, 8)
                 .env("EXTRACTD_DATA_DIR", folder.join("data").display())
                 .wrapped(disk.wrapper());
-            // The folder outlives its server.
-            std::mem::forget(server);
+            // Its folder is removed with it.
+            earlier = Some(server);
         }
         disk.set_writable(false);
         let server = builder.start().await;
@@ -212,6 +213,7 @@ async fn it_starts_on_a_disk_that_cannot_be_written_to() {
         let jobs = server.get(JOBS).await.ok();
         let jobs = jobs["data"].as_array().unwrap().len();
         assert_eq!(jobs, if has_store { 2 } else { 1 });
+        drop(earlier);
     }
 }
 
