@@ -28,7 +28,7 @@ const JOBS: usize = 12;
 /// Results in one write.
 const GROUP: usize = 5;
 
-/// What the store has promised, with the number of operations on the disk at that time.
+/// Promises of the store, each with the number of disk operations at the time of the promise.
 #[derive(Default)]
 struct Promises {
     created: Vec<(usize, Created)>,

@@ -26,7 +26,7 @@ const JSON: &str = "application/json";
 const NO_CONTENT: u16 = 204;
 const EVENTS: &str = "text/event-stream";
 
-/// Data of an event, as far as all kinds are told apart by it: a result has an `index` and a `status`, an end of the
+/// Data of an event, as far as it distinguishes the kinds: a result has an `index` and a `status`, an end of the
 /// job only a `status`, and progress neither.
 #[derive(Deserialize)]
 struct EventHead<'a> {

@@ -146,7 +146,7 @@ pub(super) const SECTIONS: [SectionReference; 11] = [
             key(
                 "max_memory_bytes",
                 "",
-                "Memory that all requests together may hold: bodies with the values parsed from them, inputs in progress, answers, and results that wait to be sent, 16 MiB to 1 TiB. With several callers, each may hold as much as is free. Not set: half of the memory of the machine or its control group.",
+                "Memory that all requests together may hold: bodies with the values parsed from them, inputs in progress, ordered results that wait to be sent, and compiled schemas, 16 MiB to 1 TiB. With several callers, each may hold as much as is free. Not set: half of the memory of the machine or its control group.",
             ),
             key(
                 "max_ordered_bytes",

@@ -184,6 +184,7 @@ impl<S: Inputs> Outcomes<S> {
             }
         }
         self.admission.cancel_all();
+        self.admission.release_places_above(0);
         // The set keeps the aborted tasks until it is dropped, so that none runs without an owner.
         self.tasks.abort_all();
         let started = std::mem::take(&mut self.started);

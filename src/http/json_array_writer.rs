@@ -38,8 +38,20 @@ impl JsonArrayWriter {
         }
     }
 
+    /// Returns the memory that the buffered results take, in bytes.
+    const fn held_bytes(&self) -> usize {
+        self.size_bytes + self.results.len() * size_of::<Box<[u8]>>()
+    }
+
+    /// Returns the memory of what was sent.
+    fn release(&mut self) {
+        let held = self.held_bytes().min(self.memory.bytes());
+        // A smaller reservation always succeeds.
+        let _ = self.memory.resize(held);
+    }
+
     fn reserve(&mut self) {
-        let needed = self.size_bytes + self.results.len() * size_of::<Box<[u8]>>();
+        let needed = self.held_bytes();
         // In steps, so that the ledger is not asked for each result.
         if needed > self.memory.bytes() {
             self.refused = self.memory.resize(needed + PART_BYTES).err();
@@ -99,6 +111,7 @@ impl Encoder for JsonArrayWriter {
         let first = *sent;
         for result in self.results.iter_mut().skip(first) {
             if out.len() >= PART_BYTES {
+                self.release();
                 return true;
             }
             if *sent > 0 {
@@ -112,11 +125,15 @@ impl Encoder for JsonArrayWriter {
         }
         out.put_slice(last);
         self.sending = None;
+        self.results = Vec::new();
+        self.release();
         true
     }
 
     fn fail(&mut self, context: &ResponseContext, error: &Error, out: &mut BytesMut) {
         self.results = Vec::new();
+        self.size_bytes = 0;
+        self.release();
         append_json(out, &Problem::new(error, &context.request_id));
     }
 

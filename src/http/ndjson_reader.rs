@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::body::BodyDataStream;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
+use tokio::time::Sleep;
 
 use super::json_body;
 use super::request_body::BYTE_ORDER_MARK;
@@ -36,6 +37,8 @@ pub struct NdjsonReader {
     upload: Arc<UploadMonitor>,
     /// Memory of `buffer`, of which each input takes its part with it.
     memory: InputMemory,
+    /// Timer of the current wait for the client; `None` while there is something to read.
+    idle_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl NdjsonReader {
@@ -57,6 +60,7 @@ impl NdjsonReader {
             max_line_bytes,
             upload,
             memory,
+            idle_timer: None,
         }
     }
 
@@ -88,6 +92,22 @@ impl NdjsonReader {
                 self.ended = true;
             }
         }
+    }
+
+    /// Interrupts the upload if the client is idle; else waits until it may be.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timeout = self.upload.idle_timeout();
+        if self.upload.is_idle(Instant::now()) {
+            self.interrupt(Interruption::Idle(timeout));
+            return Poll::Ready(());
+        }
+        let timer = self
+            .idle_timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        std::task::ready!(timer.as_mut().poll(cx));
+        // The idle time may have been restarted meanwhile.
+        self.idle_timer = None;
+        Poll::Ready(())
     }
 
     fn interrupt(&mut self, interruption: Interruption) {
@@ -216,11 +236,11 @@ impl Stream for NdjsonReader {
                 continue;
             }
             match this.body.poll_next_unpin(cx) {
-                Poll::Ready(received) => this.receive(received),
-                Poll::Pending if this.upload.is_idle(Instant::now()) => {
-                    this.interrupt(Interruption::Idle(this.upload.idle_timeout()));
+                Poll::Ready(received) => {
+                    this.idle_timer = None;
+                    this.receive(received);
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => std::task::ready!(this.poll_idle(cx)),
             }
         }
     }

@@ -49,8 +49,10 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
             if !sleep_unless_draining(context, std::mem::take(&mut wait)).await {
                 return Ok(());
             }
-            if let Entry::Vacant(entry) = loaded.entry(job) {
-                entry.insert(load_job(context, job).await?);
+            if let Entry::Vacant(entry) = loaded.entry(job)
+                && let Some(record) = context.store.job_by_key(job).await?
+            {
+                entry.insert(load_job(context, &record).await?);
             }
             // A job that cannot be prepared calls no provider, and fails when it runs.
             if let Some(LoadedJob {

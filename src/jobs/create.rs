@@ -21,8 +21,6 @@ use throttle::CallerId;
 const MAX_CHUNK: usize = 2_000;
 /// Bytes of inputs in one write, at which no further input is added to it.
 const MAX_CHUNK_BYTES: usize = 1 << 20;
-/// Maximum wait for the next input.
-const INPUT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for which an idempotency key is remembered.
 const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 
@@ -192,8 +190,7 @@ impl<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin> Chunks<S> {
     async fn next_chunk(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         while chunk.len() < MAX_CHUNK && bytes < MAX_CHUNK_BYTES {
-            let next = tokio::time::timeout(INPUT_TIMEOUT, self.inputs.next()).await;
-            let Some(input) = next.map_err(|_| upload_too_slow(self.total))? else {
+            let Some(input) = self.inputs.next().await else {
                 break;
             };
             let input = input?;
@@ -208,14 +205,6 @@ impl<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin> Chunks<S> {
     fn digest(&self) -> Digest {
         self.digest.clone().finalize().into()
     }
-}
-
-fn upload_too_slow(received: u32) -> Error {
-    let detail = format!(
-        "no input arrived for {} s after the first {received}, and no job was created; send the request again",
-        INPUT_TIMEOUT.as_secs()
-    );
-    Error::new(Code::InvalidJson, detail)
 }
 
 fn too_many_inputs() -> Error {

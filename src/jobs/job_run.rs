@@ -66,8 +66,8 @@ pub async fn fail_job(
         context,
         progress: context.progress_of(&found),
         cancel: CancellationToken::new(),
+        loaded: load_job(context, &found).await?,
         job: found,
-        loaded: load_job(context, job).await?,
     };
     let detail = format!(
         "the job was given up because its runs failed again and again; the last error: {reason}. Its recorded results are kept: retry the job to run the others"
@@ -98,8 +98,8 @@ pub async fn run_job(
         context,
         progress: context.progress_of(&found),
         cancel,
+        loaded: load_job(context, &found).await?,
         job: found,
-        loaded: load_job(context, job).await?,
     };
     let result = run.run().await;
     run.progress.stop();

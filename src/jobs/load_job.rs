@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::context::JobContext;
 use super::job_spec::JobSpec;
-use super::store::{JobKey, StoreError};
+use super::store::{Job, StoreError};
 use crate::extraction::{PreparedRequest, RequestClass};
 use crate::types::{Batch, Code, Error, OnError};
 
@@ -26,15 +26,13 @@ pub struct LoadedJob {
 ///
 /// # Errors
 /// The store's error. An invalid spec is no error of this function: it is in [`LoadedJob::request`].
-pub async fn load_job(context: &JobContext, job: JobKey) -> Result<LoadedJob, StoreError> {
-    let json = context.store.spec(job).await?.unwrap_or_default();
+pub async fn load_job(context: &JobContext, job: &Job) -> Result<LoadedJob, StoreError> {
+    let json = context.store.spec(job.key).await?.unwrap_or_default();
     let (mut batch, spec) = match parse(&json) {
         Ok(parsed) => parsed,
         Err(error) => return Ok(LoadedJob::unreadable(&error)),
     };
-    let owner = context.store.job_by_key(job).await?.map(|job| job.caller);
-    let limits = context.extractor.limits();
-    let caller = owner.and_then(|owner| limits.caller_of(&owner));
+    let caller = context.extractor.limits().caller_of(&job.caller);
     let request = context
         .extractor
         .prepare(

@@ -201,28 +201,26 @@ impl HttpProvider {
             );
             Failure::new(FailureKind::Unusable, detail)
         })?;
+        Ok(self.url_of(&path))
+    }
+
+    /// Returns the URL of a path below the base URL, which may end with a query.
+    fn url_of(&self, path: &str) -> Url {
         let (path, query) = path
             .split_once('?')
-            .map_or((&*path, None), |(path, query)| (path, Some(query)));
+            .map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.base_url.clone();
         url.set_path(&[self.base_url.path().trim_end_matches('/'), "/", path].concat());
         url.set_query(query);
-        Ok(url)
+        url
     }
 
     fn headers(&self, request: &Request<'_>) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(4);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(key) = self.keys.get(request.key) {
-            headers.insert(self.key_header.clone(), key.clone());
-        }
-        if let Some(traceparent) = request
-            .traceparent
-            .and_then(|traceparent| HeaderValue::from_str(traceparent).ok())
-        {
-            headers.insert("traceparent", traceparent);
-        }
-        headers
+        let key = self.keys.get(request.key);
+        call_headers(
+            key.map(|key| (self.key_header.clone(), key.clone())),
+            request.traceparent,
+        )
     }
 
     /// Returns scheme, host and port of the base URL for messages. Path, query and user info may
@@ -267,6 +265,19 @@ impl HttpProvider {
         redacted.truncate(redacted.floor_char_boundary(MAX_MESSAGE_BYTES));
         redacted
     }
+}
+
+/// Returns the headers of a call with this key.
+fn call_headers(key: Option<(HeaderName, HeaderValue)>, traceparent: Option<&str>) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some((name, key)) = key {
+        headers.insert(name, key);
+    }
+    if let Some(traceparent) = traceparent.and_then(|value| HeaderValue::from_str(value).ok()) {
+        headers.insert("traceparent", traceparent);
+    }
+    headers
 }
 
 impl Provider for HttpProvider {

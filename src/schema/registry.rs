@@ -195,20 +195,29 @@ impl Registry {
     /// A started change completes in the background.
     pub async fn delete(self: &Arc<Self>, owner: &str, name: &str) -> Result<bool, Error> {
         self.change(owner, name, |registry, owner, name| {
-            let mut stored = registry.stored_mut();
-            let Some(names) = stored
-                .get_mut(owner)
-                .filter(|names| names.contains_key(name))
-            else {
-                return Ok(false);
+            let is_stored = {
+                let stored = registry
+                    .stored
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner);
+                stored
+                    .get(owner)
+                    .is_some_and(|names| names.contains_key(name))
             };
+            if !is_stored {
+                return Ok(false);
+            }
             match std::fs::remove_file(registry.path(owner, name)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(cannot_store(name, &error));
                 }
                 _ => {}
             }
-            Ok(names.remove(name).is_some())
+            // Entries change under the lock of writers only, so it is still there.
+            if let Some(names) = registry.stored_mut().get_mut(owner) {
+                names.remove(name);
+            }
+            Ok(true)
         })
         .await
     }

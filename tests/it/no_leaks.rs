@@ -137,7 +137,7 @@ impl Stage {
                     .filter(|row| row["in_use"] != 0 || row["waiting"] != 0)
                     // Compiled schemas stay in their cache, which counts for the caller and in total.
                     .filter(|row| {
-                        let held_as = ["request_bodies", "inputs", "answers", "responses"];
+                        let held_as = ["request_bodies", "inputs", "responses"];
                         row["kind"] != "memory_bytes"
                             || held_as.contains(&row["scope"].as_str().unwrap())
                     })

@@ -1,5 +1,5 @@
-//! Share of the quota that was used: the admitted calls, of rate × time. Pauses are subtracted: the quota that a client gets
-//! which sends nothing while it is told to wait.
+//! Share of the quota that was used: the admitted calls, of rate × time. The time of pauses is subtracted: a client
+//! that obeys `Retry-After` sends nothing then.
 
 use super::super::simulated::Account;
 use super::watch::Span;

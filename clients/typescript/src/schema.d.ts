@@ -640,7 +640,7 @@ export interface components {
             n?: number | null;
             extractd?: components["schemas"]["ChatOptions"] | null;
         };
-        /** @description What a completion has beyond OpenAI's fields. */
+        /** @description Fields of a completion beyond OpenAI's. */
         ChatDetails: {
             /** @description Model that answered, as `provider/model`. */
             model?: string | null;
@@ -1076,7 +1076,7 @@ export interface components {
             kind: string;
             /**
              * @description Owner of the limit: `all`, a provider, one of its keys (`provider#1`), a model (`provider/model`), or a caller
-             *     (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `answers` or `responses`.
+             *     (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `responses` or `schemas`.
              */
             scope: string;
             /**

@@ -34,8 +34,6 @@ pub enum MemoryUse {
     RequestBodies,
     /// Inputs of NDJSON uploads and of jobs, until they have ended.
     Inputs,
-    /// Responses of providers while they are read.
-    Answers,
     /// Results that wait to be sent.
     Responses,
     /// Compiled schemas in use or cached.
@@ -44,10 +42,9 @@ pub enum MemoryUse {
 
 impl MemoryUse {
     /// All uses, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 4] = [
         Self::RequestBodies,
         Self::Inputs,
-        Self::Answers,
         Self::Responses,
         Self::Schemas,
     ];
@@ -58,7 +55,6 @@ impl MemoryUse {
         match self {
             Self::RequestBodies => "request_bodies",
             Self::Inputs => "inputs",
-            Self::Answers => "answers",
             Self::Responses => "responses",
             Self::Schemas => "schemas",
         }
@@ -73,7 +69,7 @@ pub enum NoMemory {
     TooLarge {
         /// Size of the reservation.
         bytes: usize,
-        /// What a caller may hold while no other caller holds anything.
+        /// Maximum that one caller may hold, in bytes.
         max_bytes: usize,
     },
     /// All requests together would exceed the budget.

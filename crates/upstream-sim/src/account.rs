@@ -26,7 +26,7 @@ impl Account {
         self.calls += 1;
     }
 
-    /// Counts a call that was rejected and told to wait until `until_us`.
+    /// Counts a call that was rejected with a `Retry-After` that ends at `until_us`.
     pub fn refused(&mut self, at_us: u64, until_us: Option<u64>) {
         self.refused += 1;
         if let Some(until_us) = until_us {
@@ -89,7 +89,7 @@ impl Account {
     }
 }
 
-/// The union of the times in which a key was told to wait, in their order.
+/// Union of the pauses that rejections asked of a key, in their order.
 #[derive(Default)]
 struct Pauses(Vec<(u64, u64)>);
 

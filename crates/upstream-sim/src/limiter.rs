@@ -253,7 +253,8 @@ impl Window {
         }
     }
 
-    /// Returns the time until a call is allowed. One larger than the limit never is: it is told to wait for a minute each time.
+    /// Returns the time until a call is allowed. A call that is larger than the limit is never
+    /// allowed: the time is always a minute.
     fn early(&mut self, now: Instant, cost: u64) -> Duration {
         self.forget(now);
         let limit = u64::from(self.limit.per_minute);

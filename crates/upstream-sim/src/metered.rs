@@ -157,7 +157,7 @@ impl Upstream {
         ) {
             Ok(pass) => pass,
             Err(refusal) => {
-                lock(&self.meter).refused(key, arrived, refusal.told);
+                lock(&self.meter).refused(key, arrived, refusal.retry_after);
                 let response = wire::response(429, JSON, &refusal.headers, refusal.body.as_bytes());
                 return self.answer(connection, arrived, 429, &response).await;
             }

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 /// A client that closes sooner after an answer may not have read it.
 const AT_ONCE: Duration = Duration::from_secs(1);
-/// So many texts are told, and so much of each.
-const MAX_TOLD: usize = 100;
-const MAX_TOLD_CHARS: usize = 120;
+/// Maximum number of texts in a report.
+const MAX_REPORTED: usize = 100;
+/// Maximum length of a text in a report, in characters.
+const MAX_REPORTED_CHARS: usize = 120;
 
 /// Mark around a text in the service's prompts.
 const FENCE: &str = "<text>";
@@ -38,7 +39,7 @@ pub struct Delivery {
     at: Instant,
 }
 
-/// The texts, told apart by a hash of 64 bits.
+/// Texts, identified by a hash of 64 bits.
 pub struct Texts {
     since: Instant,
     hasher: RandomState,
@@ -73,7 +74,7 @@ impl Texts {
         asked.calls += 1;
         if !asked.answers.is_empty() {
             asked.again = Some((
-                text.chars().take(MAX_TOLD_CHARS).collect(),
+                text.chars().take(MAX_REPORTED_CHARS).collect(),
                 asked.answers.clone(),
             ));
         }
@@ -118,6 +119,6 @@ impl Texts {
             })
         };
         json!({"asked": self.asked.len(), "answered": answered, "asked_again": again().count(),
-               "which": again().take(MAX_TOLD).collect::<Vec<_>>()})
+               "which": again().take(MAX_REPORTED).collect::<Vec<_>>()})
     }
 }

@@ -87,7 +87,7 @@ impl ReadyAnswer {
     }
 }
 
-/// What a completion has beyond OpenAI's fields.
+/// Fields of a completion beyond OpenAI's.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = ChatDetails)]
 pub struct Details<'a> {

@@ -40,7 +40,7 @@ const PIECE_CHARS: usize = 200;
 /// Inputs of a completion: exactly one.
 pub type OneInput = Iter<std::array::IntoIter<Input, 1>>;
 
-/// What a stream needs to know of its request.
+/// Parts of a request that its stream needs.
 pub struct StreamRequest {
     pub prepared: Arc<PreparedRequest>,
     pub identity: Identity,
@@ -63,7 +63,7 @@ pub enum Feed {
     Silent,
 }
 
-/// What a stream holds until it ends.
+/// Resources that a stream holds until it ends.
 pub struct Resources {
     pub memory: BodyMemory,
     pub work: TaskTrackerToken,

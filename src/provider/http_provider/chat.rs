@@ -2,11 +2,10 @@
 //!
 //! Servers whose own API is another one (Anthropic, Gemini, Ollama, OpenAI's Responses) have a Chat Completions API beside it.
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
-use super::{HttpProvider, extra_body};
+use super::{HttpProvider, call_headers, extra_body};
 use crate::net::{self, Frames, Framing, Incoming, Url};
 use crate::provider::answer::Answer;
 use crate::provider::chat::ChatRequest;
@@ -29,7 +28,11 @@ impl HttpProvider {
         };
         let mut incoming = self
             .client
-            .post(&url, self.chat_headers(chat), body)
+            .post(
+                &url,
+                call_headers(self.chat_key(chat.key), chat.traceparent),
+                body,
+            )
             .await
             .map_err(|error| self.transport_failure(&error))?;
         let headers = std::mem::take(&mut incoming.headers);
@@ -108,28 +111,7 @@ impl HttpProvider {
             );
             Failure::new(FailureKind::Unusable, detail)
         })?;
-        let (path, query) = path
-            .split_once('?')
-            .map_or((&*path, None), |(path, query)| (path, Some(query)));
-        let mut url = self.base_url.clone();
-        url.set_path(&[self.base_url.path().trim_end_matches('/'), "/", path].concat());
-        url.set_query(query);
-        Ok(url)
-    }
-
-    fn chat_headers(&self, chat: &ChatRequest<'_>) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(4);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some((name, key)) = self.chat_key(chat.key) {
-            headers.insert(name, key);
-        }
-        if let Some(traceparent) = chat
-            .traceparent
-            .and_then(|traceparent| HeaderValue::from_str(traceparent).ok())
-        {
-            headers.insert("traceparent", traceparent);
-        }
-        headers
+        Ok(self.url_of(&path))
     }
 
     /// Returns the header of an API key, which for the Chat Completions API of other servers is not that of their own API.

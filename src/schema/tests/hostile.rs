@@ -79,7 +79,7 @@ fn faults_are_counted_before_they_are_collected() {
         assert_eq!(
             choice.faults(&json!({"a": "x", "b": "k1", "c": 2})).len(),
             2,
-            "of a few, each is told"
+            "of a few, each is reported"
         );
 
         let names = compile(

@@ -87,13 +87,13 @@ impl<'s> Count<'s> {
         for (applies, inner) in &part.applied {
             for value in targets(*applies, instance) {
                 let of_inner = self.of(inner, value, depth + 1)?;
-                let told = if *applies == Applies::Either {
+                let reported = if *applies == Applies::Either {
                     of_inner.copied_bytes
                 } else {
                     of_inner.faults_bytes
                 };
                 cost.evaluations = cost.evaluations.saturating_add(of_inner.evaluations);
-                cost.faults_bytes = cost.faults_bytes.saturating_add(told);
+                cost.faults_bytes = cost.faults_bytes.saturating_add(reported);
                 cost.copied_bytes = cost.copied_bytes.saturating_add(of_inner.copied_bytes);
                 cost.links = cost.links.max(of_inner.links + 1);
             }

@@ -17,8 +17,8 @@ use crate::upstream::Upstream;
 const PATIENCE: Duration = Duration::from_secs(20);
 const LENIENT: Duration = Duration::from_secs(60);
 
-/// Sends `begin` at once and then the bytes of `rest` one by one, for ever around; reads meanwhile, to the end of the connection.
-/// What came, and how long it took.
+/// Sends `begin` at once, then the bytes of `rest` one by one, again and again, and reads until the connection ends. Returns the
+/// response and the time that it took.
 async fn drip(
     address: SocketAddr,
     begin: &[u8],

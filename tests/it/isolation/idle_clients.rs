@@ -118,6 +118,33 @@ async fn a_client_that_waits_for_a_result_before_it_sends_more_is_not_idle() {
     within(LIMIT, "both items have results", reading).await;
 }
 
+#[tokio::test]
+async fn a_job_whose_inputs_do_not_come_is_not_created() {
+    let upstream = Upstream::playing();
+    let (server, attacker, _) = with_attacker(&upstream, "[server]\nidle_timeout_ms = 700").await;
+    let target = format!("POST /v1/jobs?{}", schema_query());
+    let more = "content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n";
+    let mut stream = open(server.address(), &head(server.address(), &target, more)).await;
+    let line = format!("\"{}\"\n", person(1));
+    let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+    stream.write_all(chunk.as_bytes()).await.unwrap();
+    let mut response = Vec::new();
+    within(
+        LIMIT,
+        "the response ends",
+        stream.read_to_end(&mut response),
+    )
+    .await
+    .unwrap();
+    let response = String::from_utf8_lossy(&response);
+    assert!(response.starts_with("HTTP/1.1 400"), "{response}");
+    assert!(
+        response.contains("no input arrived for 0.7 s, and no job was created"),
+        "{response}"
+    );
+    assert_eq!(attacker.get("/v1/jobs").await.ok()["data"], json!([]));
+}
+
 /// Responses that are much longer than the buffers between server and client, in each form.
 #[tokio::test]
 async fn a_reader_that_takes_nothing_is_disconnected_in_every_form() {

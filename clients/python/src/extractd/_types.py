@@ -373,7 +373,7 @@ class LimitState(BaseModel):
     scope: str
     """
     Owner of the limit: `all`, a provider, one of its keys (`provider#1`), a model (`provider/model`), or a caller
-    (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `answers` or `responses`.
+    (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `responses` or `schemas`.
     """
     limit: int | None = Field(None, ge=0)
     """
@@ -1354,7 +1354,7 @@ class ChatCompletionRequest(BaseModel):
 
 class ChatDetails(BaseModel):
     """
-    What a completion has beyond OpenAI's fields.
+    Fields of a completion beyond OpenAI's.
     """
 
     model_config = ConfigDict(

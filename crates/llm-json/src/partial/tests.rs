@@ -188,7 +188,7 @@ proptest! {
         for c in text.chars() {
             let knows_more = partial.push(c.encode_utf8(&mut [0; 4]));
             let now = partial.value();
-            prop_assert!(knows_more || now == before, "{text}: {c} has told {now:?}");
+            prop_assert!(knows_more || now == before, "{text}: {c} has given {now:?}");
             if let (Some(before), Some(now)) = (&before, &now) {
                 prop_assert!(grows(before, now), "{text}: {before} then {now}");
             }

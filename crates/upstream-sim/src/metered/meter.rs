@@ -83,11 +83,13 @@ impl Meter {
         seen.calls - 1
     }
 
-    /// Counts a call that was rejected and told to wait so long.
-    pub fn refused(&mut self, key: &str, at: Instant, told: Option<Duration>) {
+    /// Counts a call that was rejected, with the pause in its `Retry-After`.
+    pub fn refused(&mut self, key: &str, at: Instant, retry_after: Option<Duration>) {
         let at_us = self.at_us(at);
-        self.account(key)
-            .refused(at_us, told.map(|told| at_us + told.as_micros() as u64));
+        self.account(key).refused(
+            at_us,
+            retry_after.map(|pause| at_us + pause.as_micros() as u64),
+        );
     }
 
     /// Counts a call that was admitted.

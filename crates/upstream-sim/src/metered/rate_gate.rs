@@ -24,12 +24,12 @@ pub struct RateAdmission {
     pub headers: Vec<(String, String)>,
 }
 
-/// A call that was not.
+/// Rejection of a call.
 pub struct Refusal {
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// The time that it was told to wait.
-    pub told: Option<Duration>,
+    /// Pause in its `Retry-After`; `None`: it has none.
+    pub retry_after: Option<Duration>,
 }
 
 pub struct Gate {
@@ -119,7 +119,7 @@ impl Gate {
         used as i64 - reserved.tokens as i64
     }
 
-    /// Returns the remaining time of the storm. `None`: there is none.
+    /// Returns the remaining time of the storm, if one is going on.
     fn storm_left(&self, since_first_call: Duration) -> Option<Duration> {
         if self.storm.is_zero() || self.storm_every.is_zero() {
             return None;
@@ -141,7 +141,7 @@ impl Gate {
         let seconds = Duration::from_secs(wait.as_nanos().div_ceil(1_000_000_000) as u64);
         let milliseconds = Duration::from_millis(wait.as_nanos().div_ceil(1_000_000) as u64);
         let mut say = |name: &str, value: String| headers.push((name.to_owned(), value));
-        let told = match self.retry_after {
+        let retry_after = match self.retry_after {
             RetryAfter::Seconds => {
                 say("retry-after", seconds.as_secs().to_string());
                 Some(seconds)
@@ -152,7 +152,7 @@ impl Gate {
                 Some(milliseconds)
             }
             RetryAfter::Date => {
-                // A date has no fraction of a second: the one told is the next whole one.
+                // A date has no fraction of a second: it names the next whole one.
                 let since_epoch = SystemTime::now()
                     .duration_since(SystemTime::UNIX_EPOCH)
                     .unwrap_or_default();
@@ -171,7 +171,7 @@ impl Gate {
         Refusal {
             headers,
             body: serde_json::json!({ "error": error }).to_string(),
-            told,
+            retry_after,
         }
     }
 }

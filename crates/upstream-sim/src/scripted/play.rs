@@ -97,12 +97,12 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// A call's place in the log. Dropped before its end was told, the call was aborted. The end is told just before the last bytes
-/// go out, so that a client that starts its next call on seeing them is never counted twice.
+/// A call's entry in the log. Dropping it before its end is recorded records an aborted call. The end is recorded just before the
+/// last bytes go out, so that a client that starts its next call on seeing them is never counted twice.
 struct Entry<'a> {
     shared: &'a Shared,
     index: usize,
-    told: bool,
+    has_ended: bool,
 }
 
 impl<'a> Entry<'a> {
@@ -120,16 +120,16 @@ impl<'a> Entry<'a> {
         Self {
             shared,
             index: call.index,
-            told: false,
+            has_ended: false,
         }
     }
 
     fn end(mut self, how: Ending) {
-        self.tell(how);
+        self.record_end(how);
     }
 
-    fn tell(&mut self, how: Ending) {
-        self.told = true;
+    fn record_end(&mut self, how: Ending) {
+        self.has_ended = true;
         let mut log = self.shared.log.lock().unwrap();
         log.calls[self.index].ended = Some((Instant::now(), how));
         log.in_flight -= 1;
@@ -145,8 +145,8 @@ impl<'a> Entry<'a> {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        if !self.told {
-            self.tell(Ending::Aborted);
+        if !self.has_ended {
+            self.record_end(Ending::Aborted);
         }
     }
 }

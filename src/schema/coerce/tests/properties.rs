@@ -91,7 +91,7 @@ proptest! {
                 let again = schema.parse_answer(&read.value.to_string(), |value| value, true).unwrap();
                 prop_assert_eq!((again.value, again.repairs), (read.value, vec![]));
             } else {
-                prop_assert_eq!(&read.value, &value, "what cannot be mended is told as it was written");
+                prop_assert_eq!(&read.value, &value, "a value that cannot be repaired is reported as it was written");
                 prop_assert!(schema.parse_answer(&text, |value| value, false).is_ok_and(|read| !read.faults.is_empty()));
             }
         }

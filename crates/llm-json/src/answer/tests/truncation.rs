@@ -102,7 +102,7 @@ fn the_missing_end_of_a_text_is_reported() {
         "no JSON",
         "",
         "Sorry, no data :[",
-        // What follows the open string or name is none of it.
+        // The text after the unclosed string or name is not part of it.
         "{\"a\": \"x\", \"n: 5}",
         "{\"a\": [\"x\", \"y]}\n\nI hope this helps!",
         "{a: [\"x\", \"y], b: 5}",

@@ -1,0 +1,51 @@
+//! Size of a JSON text in values, counted without parsing it.
+
+/// Returns the number of values in a JSON text, keys included: one more than its separators outside of strings.
+#[must_use]
+pub fn count_values(json: &[u8]) -> usize {
+    let (mut count, mut rest) = (1, json);
+    while let Some(position) = memchr::memchr(b'"', rest) {
+        let (outside, string) = rest.split_at(position);
+        count += separators(outside);
+        rest = after_string(string.get(1..).unwrap_or_default());
+    }
+    count + separators(rest)
+}
+
+fn separators(text: &[u8]) -> usize {
+    let is_separator = |byte: &&u8| matches!(byte, b',' | b':' | b'[' | b'{');
+    text.iter().filter(is_separator).count()
+}
+
+/// Returns what follows a string's closing quote.
+fn after_string(mut text: &[u8]) -> &[u8] {
+    while let Some(position) = memchr::memchr2(b'"', b'\\', text) {
+        let is_end = text.get(position) == Some(&b'"');
+        text = text
+            .get(position + if is_end { 1 } else { 2 }..)
+            .unwrap_or_default();
+        if is_end {
+            return text;
+        }
+    }
+    &[]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_outside_of_strings() {
+        for (json, count) in [
+            ("1", 1),
+            ("[1,2,3]", 4),
+            (r#"{"a":1,"b":[{}]}"#, 7),
+            (r#"["a,b,[{:","\\",",\","]"#, 4),
+            (r#"["\"]"#, 2),
+            (r#"["unterminated,,,"#, 2),
+        ] {
+            assert_eq!(count_values(json.as_bytes()), count, "{json}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Estimates by which memory is reserved, against what is allocated: bodies while they are parsed, and compiled schemas. One
+//! test, because the allocator counts for the whole process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test panics when something is wrong, and prints its figures"
+)]
+
+use extractd::http::readers::{parse, parsed_size};
+use extractd::schema::Schema;
+use extractd::types::{Batch, Single};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// Runs `work` and returns the most bytes that were allocated at a time, and the bytes that its result holds.
+fn allocated<T>(work: impl FnOnce() -> T) -> (usize, usize) {
+    ALLOCATOR.reset_peak_usage();
+    let before = ALLOCATOR.current_usage();
+    let kept = work();
+    let peak = ALLOCATOR.peak_usage().saturating_sub(before);
+    let held = ALLOCATOR.current_usage().saturating_sub(before);
+    drop(kept);
+    (peak, held)
+}
+
+/// Bodies of the densest values: one kind of value, again and again.
+fn check_bodies() {
+    const COUNT: usize = 300_000;
+    for value in [
+        "0",
+        "\"\"",
+        "\"a\"",
+        "[]",
+        "{}",
+        "true",
+        "{\"a\":0}",
+        "[[0]]",
+    ] {
+        let values = vec![value; COUNT].join(",");
+        let body = format!(
+            r#"{{"input": "a", "schema": {{"type": "object"}}, "examples": [{{"input": "b", "output": [{values}]}}]}}"#
+        );
+        let (peak, _) = allocated(|| parse::<Single>(body.as_bytes()));
+        let reserved = body.len() + parsed_size(body.as_bytes());
+        println!("{value}: {peak} of {reserved} bytes");
+        assert!(peak <= reserved, "{value}: {peak} of {reserved} bytes");
+    }
+    for text in ["\"\"", "\"a text of some words\""] {
+        let inputs = vec![text; COUNT].join(",");
+        let body = format!(r#"{{"inputs": [{inputs}]}}"#);
+        let (peak, _) = allocated(|| parse::<Batch>(body.as_bytes()));
+        let reserved = body.len() + parsed_size(body.as_bytes());
+        println!("input {text}: {peak} of {reserved} bytes");
+        assert!(peak <= reserved, "input {text}: {peak} of {reserved} bytes");
+    }
+}
+
+fn object_of(fields: impl Iterator<Item = String>) -> String {
+    let fields = fields.collect::<Vec<_>>().join(",");
+    format!(r#"{{"type": "object", "properties": {{{fields}}}}}"#)
+}
+
+fn check_schemas() {
+    let described = object_of((0..300).map(|n| {
+        format!(r#""field_{n}": {{"type": "string", "maxLength": 20, "description": "Words about field {n}"}}"#)
+    }));
+    let bare = object_of((0..2000).map(|n| format!(r#""a{n}": {{}}"#)));
+    let patterns = object_of(
+        (0..200)
+            .map(|n| format!(r#""f{n}": {{"type": "string", "pattern": "^[a-z]{{{n},}}\\d+$"}}"#)),
+    );
+    let large_patterns = object_of((0..8).map(|n| {
+        format!(
+            r#""f{n}": {{"type": "string", "pattern": "^(?:\\S+\\s+){{0,{}}}x$"}}"#,
+            90 + n
+        )
+    }));
+    let list = |item: &str, count: usize| vec![item; count].join(",");
+    let alternatives = format!(
+        r#"{{"anyOf": [{{"type": "string"}},{}]}}"#,
+        list("{}", 3000)
+    );
+    let alike = format!(r#"{{"allOf": [{}]}}"#, list("true", 3000));
+    let choices: Vec<_> = (0..5000).map(|n| n.to_string()).collect();
+    let choices = format!(r#"{{"enum": [{}]}}"#, choices.join(","));
+    let names: Vec<_> = (0..3000).map(|n| format!("\"{n}\"")).collect();
+    let required = format!(r#"{{"type": "object", "required": [{}]}}"#, names.join(","));
+    for (name, text) in [
+        ("alternatives", alternatives),
+        ("alike", alike),
+        ("choices", choices),
+        ("required", required),
+        ("described", described),
+        ("bare", bare),
+        ("patterns", patterns),
+        ("large patterns", large_patterns),
+    ] {
+        let mut reserved = 0;
+        let (_, held) = allocated(|| {
+            let schema = Schema::compile(&text).unwrap();
+            reserved = schema.memory_bytes();
+            schema
+        });
+        println!("{name}, {} bytes: {held} of {reserved} bytes", text.len());
+        assert!(held <= reserved, "{name}: {held} of {reserved} bytes");
+    }
+}
+
+#[test]
+fn what_is_reserved_is_enough() {
+    check_bodies();
+    check_schemas();
+}
