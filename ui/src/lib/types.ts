@@ -153,7 +153,7 @@ export interface Adaptation {
 
 export interface Limit {
   name: string;
-  kind: "concurrency" | "requests_per_minute" | "tokens_per_minute" | "queue";
+  kind: "concurrency" | "requests_per_minute" | "tokens_per_minute" | "queue" | "memory_bytes";
   scope: string;
   limit: number | null;
   in_use: number;

@@ -1,5 +1,5 @@
 // Limits: what holds work up now, and each limit with a minute of history.
-import { compact, count, duration } from "../lib/format";
+import { bytes, compact, count, duration } from "../lib/format";
 import { holders, limitsProblem, loweredFrom, useLimits, type Holder, type Sample } from "../lib/limits";
 import { outageAdvice, outageText } from "../lib/outages";
 import type { Limit, Limits, Outage } from "../lib/types";
@@ -11,7 +11,21 @@ const KINDS: Record<Limit["kind"], string> = {
   requests_per_minute: "Requests per minute",
   tokens_per_minute: "Tokens per minute",
   queue: "Waiting room",
+  memory_bytes: "Memory of requests",
 };
+
+/** Parts of the memory, by the scope that the server gives them. */
+const MEMORY_USES: Record<string, string> = {
+  request_bodies: "Memory of request bodies",
+  inputs: "Memory of inputs",
+  responses: "Memory of responses",
+  schemas: "Memory of schemas",
+};
+
+/** Returns the panel of a limit: the parts of the memory stand with the server's own limits. */
+const panelOf = (limit: Limit): string => (limit.kind === "memory_bytes" && limit.scope in MEMORY_USES ? "all" : limit.scope);
+
+const titleOf = (limit: Limit): string => (limit.kind === "memory_bytes" && MEMORY_USES[limit.scope]) || KINDS[limit.kind] || limit.kind.replaceAll("_", " ");
 
 export function LimitsView() {
   const samples = useLimits();
@@ -118,7 +132,7 @@ const ADVICE: Record<Holder["kind"], string> = {
 };
 
 function LimitGroups({ samples, limits }: { samples: Sample[]; limits: Limits }) {
-  const scopes = [...new Set(limits.limits.map((limit) => limit.scope))].filter((scope) => !scope.startsWith("caller:"));
+  const scopes = [...new Set(limits.limits.map(panelOf))].filter((scope) => !scope.startsWith("caller:"));
   if (!scopes.length) return <Empty title="No limits are configured" />;
   return (
     <div class="limit-groups">
@@ -126,7 +140,7 @@ function LimitGroups({ samples, limits }: { samples: Sample[]; limits: Limits })
         <Panel key={scope} title={scope === "all" ? "This server" : scope} class="limit-group">
           <div class="cards">
             {limits.limits
-              .filter((limit) => limit.scope === scope)
+              .filter((limit) => panelOf(limit) === scope)
               .map((limit) => (
                 <LimitCard key={limit.name} limit={limit} samples={samples} />
               ))}
@@ -144,20 +158,26 @@ export function LimitCard({ limit, samples }: { limit: Limit; samples: Sample[] 
   const isFull = limit.waiting > 0 && limit.available === 0;
   const adapted = history.map(({ of }) => of?.limit).filter((value): value is number => typeof value === "number");
   const before = adapted.find((value) => value !== limit.limit);
+  const title = titleOf(limit);
+  // A part of the memory has no limit of its own.
+  const isPart = limit.kind === "memory_bytes" && limit.limit === null;
+  const amount = limit.kind === "memory_bytes" ? bytes : compact;
   const unit = limit.kind === "queue" ? "waiting" : "in use";
   return (
-    <article class={`card ${isFull ? "full" : ""}`} aria-label={`${KINDS[limit.kind]} of ${limit.scope}`}>
+    <article class={`card ${isFull ? "full" : ""}`} aria-label={`${title} of ${limit.scope}`}>
       <header>
-        <h3>{KINDS[limit.kind]}</h3>
+        <h3>{title}</h3>
         <span class="card-value">
-          {compact(limit.in_use)}
-          <span class="dim"> / {limit.limit === null ? "no limit" : compact(limit.limit)}</span>
+          {amount(limit.in_use)}
+          {!isPart && <span class="dim"> / {limit.limit === null ? "no limit" : amount(limit.limit)}</span>}
         </span>
       </header>
-      <Meter label={`${KINDS[limit.kind]} ${unit}`} value={limit.in_use} max={limit.limit ?? Math.max(1, limit.in_use)} tone={isFull ? "warn" : "accent"} />
-      <Spark values={used} max={limit.limit ?? undefined} label={`${KINDS[limit.kind]} ${unit}, last minute`} tone={isFull ? "warn" : "accent"} />
+      {!isPart && (
+        <Meter label={`${title} ${unit}`} value={limit.in_use} max={limit.limit ?? Math.max(1, limit.in_use)} tone={isFull ? "warn" : "accent"} />
+      )}
+      <Spark values={used} max={limit.limit ?? undefined} label={`${title} ${unit}, last minute`} tone={isFull ? "warn" : "accent"} />
       <p class="card-foot">
-        {limit.kind !== "queue" && limit.limit !== null && (
+        {limit.kind !== "queue" && limit.kind !== "memory_bytes" && limit.limit !== null && (
           <span class={limit.waiting > 0 ? "" : "dim"}>
             {count(limit.waiting)} waiting
             {waiting.some(({ value }) => value > 0) && <span class="dim"> (up to {compact(Math.max(...waiting.map(({ value }) => value)))})</span>}
