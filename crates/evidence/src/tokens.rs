@@ -1,6 +1,6 @@
 //! Words of a text: where they stand, and a hash of their folded form.
 
-use crate::clusters::{Class, class, next_cluster};
+use crate::clusters::{Class, class, is_boundary, next_cluster};
 use crate::fold::{Marks, fold_char, is_dash};
 
 /// Longest token in bytes. A longer run of letters is cut.
@@ -231,7 +231,8 @@ impl Run {
         let rest = text.get(at..)?;
         let after = rest.trim_start_matches(['+', '#']);
         let signs = rest.get(..rest.len() - after.len())?;
-        let is_end = after.chars().next().is_none_or(|c| class(c) == Class::Gap);
+        let is_end = after.chars().next().is_none_or(|c| class(c) == Class::Gap)
+            && is_boundary(text, at + signs.len());
         if signs.len() > 2 || !is_end {
             return None;
         }

@@ -18,7 +18,7 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation;
 
-const PIECES: [&str; 72] = [
+const PIECES: [&str; 80] = [
     "a",
     "b",
     "Anna",
@@ -91,6 +91,14 @@ const PIECES: [&str; 72] = [
     "@",
     "example.com",
     "https://www.",
+    "#",
+    "++",
+    "+",
+    "\u{10ae6}",
+    "$",
+    "€",
+    "&",
+    "T",
 ];
 
 fn text() -> impl Strategy<Value = String> {
@@ -185,6 +193,14 @@ fn check(text: &str, value: &Value) {
                 assert_eq!(bytes.convert(text, OffsetUnit::Byte, unit), *span);
             }
         }
+    }
+}
+
+/// A sign that a combining mark follows is no part of the word before it.
+#[test]
+fn signs_with_combining_marks_are_not_cut() {
+    for text in ["C#\u{10ae6}", "C++\u{301}", "C#\u{200d}"] {
+        check(text, &json!(["C#", "C++", "C+", "C", text]));
     }
 }
 
