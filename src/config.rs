@@ -57,6 +57,7 @@ pub use cache::Cache;
 pub use callers::{Caller, Quota, join_callers, read_callers};
 pub use error::Error;
 pub use jobs::Jobs;
+pub use keys::{KeyFile, read_key_file};
 pub use limits::Limits;
 pub use local::Local;
 pub use log::{Format, Log};

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::key_reload::ProviderKeys;
 use super::memory_size;
 use crate::config::{self, Config, ModelName};
 use crate::extraction::{self, Extractor, ModelRoute, Models, ProviderEntry};
 use crate::net;
 use crate::provider::{
-    Anthropic, Gemini, HttpProvider, Ollama, OpenAi, OpenAiResponses, Provider, WireFormat,
+    Anthropic, Gemini, HttpProvider, Ollama, OpenAi, OpenAiResponses, WireFormat,
 };
 use crate::schema::Registry;
 use crate::telemetry::LimitObserver;
@@ -24,19 +25,32 @@ const MAX_CALLS: u32 = 3;
 /// The same maximum for an item of a job, for which no client waits.
 const MAX_JOB_CALLS: u32 = 8;
 
-/// Builds the extractor with the configured providers, limits and models.
+/// Builds the extractor with the configured providers, limits and models, and returns with it the providers whose keys are in
+/// files.
 ///
 /// # Errors
 /// If a provider cannot be set up, or a model is not in this build.
-pub fn build_extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Extractor> {
+pub fn build_extractor(
+    config: &Config,
+    registry: Arc<Registry>,
+) -> anyhow::Result<(Extractor, Vec<ProviderKeys>)> {
     let mut providers = BTreeMap::new();
+    let mut provider_keys = Vec::new();
     let mut pools = Vec::new();
     for (name, provider) in &config.providers {
         let client =
             remote(provider).with_context(|| format!("cannot set up the provider {name}"))?;
+        let pool_id = PoolId(pools.len());
+        provider_keys.extend(provider.key_file.clone().map(|file| ProviderKeys {
+            name: name.clone(),
+            provider: Arc::clone(&client),
+            pool: pool_id,
+            file,
+            count: provider.api_keys.len(),
+        }));
         let entry = ProviderEntry {
             provider: client,
-            pool: PoolId(pools.len()),
+            pool: pool_id,
             call_timeout: provider.call_timeout,
         };
         pools.push(pool(name, provider));
@@ -71,7 +85,8 @@ pub fn build_extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Resu
         has_shared_results: config.has_shared_results,
         has_shared_schemas: config.schemas.shared,
     };
-    Ok(Extractor::new(extraction, models, limits, registry))
+    let extractor = Extractor::new(extraction, models, limits, registry);
+    Ok((extractor, provider_keys))
 }
 
 /// Returns the limits of a provider: one quota per API key, or one for calls without a key.
@@ -98,7 +113,7 @@ const fn rate(rate: config::Rate) -> Rate {
 }
 
 /// Builds a provider that is called over HTTP.
-fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
+fn remote(provider: &config::Provider) -> anyhow::Result<Arc<HttpProvider>> {
     use secrecy::ExposeSecret;
     let base_url =
         net::Url::parse(provider.base_url.as_str()).context("the base URL is invalid")?;
